@@ -1,0 +1,69 @@
+//! A document of one version as a document of another, or of the same, with
+//! nothing lost.
+
+use std::io::{BufReader, Write};
+use std::path::Path;
+
+use super::error::{DocumentError, Place, Problem};
+use super::intake::LineSink;
+use super::line::Line;
+use super::load::open;
+use super::v2::Header;
+use super::writer::{DocumentWriter, Format, Written, document_writer};
+use super::{v1, v2};
+use crate::ir::operation::OperationType;
+
+/// Reads the document at `path` and writes it as `format`. Only its form is
+/// checked; [`load`](super::load) checks the rest.
+///
+/// # Errors
+/// [`DocumentError`] where the form is wrong, the first operation does not fit
+/// version 1, or `out` cannot be written.
+pub fn convert(path: &Path, format: Format, out: impl Write) -> Result<Written, DocumentError> {
+    let fail = |problem| DocumentError::new(path, problem);
+    let (mut file, version) = open(path)?;
+    let mut copy = Copy { format, out: Some(out), writer: None, operations: Vec::new() };
+    if version == 2 {
+        v2::read(path, &mut BufReader::with_capacity(1 << 18, file), &mut copy)?;
+    } else {
+        v1::read(path, &mut file, &mut copy)?;
+    }
+    let writer = copy.writer.ok_or_else(|| fail(Problem::NoClients))?;
+    writer.finish().map_err(|error| fail(Problem::Write(error)))
+}
+
+struct Copy<'w, W> {
+    format: Format,
+    /// Until the header is there.
+    out: Option<W>,
+    writer: Option<Box<dyn DocumentWriter + 'w>>,
+    /// Of each client, so far.
+    operations: Vec<u32>,
+}
+
+impl<'w, W: Write + 'w> LineSink for Copy<'w, W> {
+    fn header(&mut self, header: Header) -> Result<(), Problem> {
+        self.operations = vec![0; header.clients() as usize];
+        if let Some(out) = self.out.take() {
+            self.writer = Some(document_writer(self.format, &header, out).map_err(Problem::Write)?);
+        }
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        _place: Place,
+        mut line: Line<'static>,
+        _operation: OperationType,
+    ) -> Result<(), Problem> {
+        let client = line.client.unwrap_or_default() as usize;
+        if let Some(operations) = self.operations.get_mut(client) {
+            line.make_canonical(*operations);
+            *operations = operations.wrapping_add(1);
+        }
+        match &mut self.writer {
+            Some(writer) => writer.operation(line).map_err(Problem::Write),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What is wrong with a document, where, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::warnings::Warning;
+use crate::ir::blobs::BlobError;
+use crate::protocol::create::CreateError;
+use crate::protocol::path::PathError;
+
+/// A document that cannot be used.
+#[derive(Debug)]
+pub struct DocumentError {
+    pub file: PathBuf,
+    pub place: Option<Place>,
+    /// Of the operation at `place`, where it has one.
+    pub op_id: Option<String>,
+    pub problem: Box<Problem>,
+}
+
+impl DocumentError {
+    /// Something wrong with the document as a whole.
+    pub(super) fn new(file: &Path, problem: Problem) -> DocumentError {
+        DocumentError { file: file.into(), place: None, op_id: None, problem: Box::new(problem) }
+    }
+}
+
+/// Where in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Of a version 2 document, from 1.
+    Line(u64),
+    /// Index into the `operations` of a version 1 document, from 0.
+    Operation(u64),
+}
+
+impl Place {
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Place::Line(number) | Place::Operation(number) => number,
+        }
+    }
+
+    /// The same kind of place, elsewhere.
+    pub(super) fn at(self, number: u64) -> Place {
+        match self {
+            Place::Line(_) => Place::Line(number),
+            Place::Operation(_) => Place::Operation(number),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Line(number) => write!(f, "line {number}"),
+            Place::Operation(index) => write!(f, "operations[{index}]"),
+        }
+    }
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.place {
+            Some(Place::Line(number)) => write!(f, ":{number}")?,
+            Some(place) => write!(f, ": {place}")?,
+            None => {}
+        }
+        if let Some(op_id) = &self.op_id {
+            write!(f, ": operation {:?}", shortened(op_id))?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl std::error::Error for DocumentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.problem)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("is not a regular file; write the document to a file first")]
+    NotAFile,
+    #[error("is empty; a document starts with {{\"version\": 1 or 2")]
+    Empty,
+    #[error(
+        "cannot be spooled: {0}; TMPDIR chooses another folder for temporary files (now {folder})",
+        folder = std::env::temp_dir().display()
+    )]
+    Spool(io::Error),
+    #[error("is not JSON of the right form: {0}")]
+    Json(String),
+    #[error("is not UTF-8 (byte {0} of the line)")]
+    NotUtf8(usize),
+    #[error("is not UTF-8")]
+    NotUtf8Somewhere,
+    #[error("is larger than {0} MiB, the most one part of a document may have")]
+    TooLarge(u64),
+    #[error("has version {0}; versions 1 and 2 are known")]
+    Version(String),
+    #[error("has no {0:?}; a version 1 document has version, metadata, clients and operations")]
+    MissingKey(&'static str),
+    #[error("metadata has no {key:?} that is {wanted}")]
+    Metadata { key: &'static str, wanted: &'static str },
+    #[error(
+        "ends before its last line, which says how many operations there are: it is cut short, or was never finished; if it is whole, append {{\"operations\":{found}}}"
+    )]
+    Unfinished { found: u64 },
+    #[error(
+        "ends inside a line, so it is cut short: write it again, or remove the piece of a line at the end"
+    )]
+    CutShort,
+    #[error(
+        "says it has {stated} operations but has {found}: lines were lost or added; correct the last line if that was on purpose"
+    )]
+    Count { stated: u64, found: u64 },
+    #[error("follows the line that ends the document; remove what comes after it")]
+    AfterTheEnd,
+    #[error("has no clients; a document needs at least one")]
+    NoClients,
+    #[error("has {0} clients; at most 1,000,000 are possible")]
+    TooManyClients(u64),
+    #[error("has {0} phases; at most 1,000 are possible")]
+    TooManyPhases(usize),
+    #[error("has phases that last longer than 4,611,686,018,427,387,903 ns (146 years) together")]
+    PhasesTooLong,
+    #[error("lists client {0:?} twice; every client needs a name of its own")]
+    DuplicateClient(String),
+    #[error("workload {name:?} has {clients} clients but {names} client_names")]
+    ClientNames { name: String, clients: u32, names: usize },
+    #[error("client {0:?} is not among the document's clients; add it there, or correct the name")]
+    UnknownClient(String),
+    #[error("client {client} is not among the document's clients, which go from 0 to {last}")]
+    ClientRange { client: u32, last: u32 },
+    #[error("operation types that are not known: {0}")]
+    UnknownTypes(UnknownTypes),
+    #[error("{kind} has no {field:?}; add it")]
+    MissingField { kind: &'static str, field: &'static str },
+    #[error("{kind} takes no field {field:?}; it takes {known}")]
+    UnknownField { kind: &'static str, field: String, known: String },
+    #[error("{kind} needs either {left:?} or {right:?}, and not both")]
+    OneOf { kind: &'static str, left: &'static str, right: &'static str },
+    #[error("op_id is used before, at {first}; every operation needs an id of its own")]
+    DuplicateId { first: Place },
+    #[error(
+        "op_id is what an operation without one has, by the number of its client and its own number there; choose another"
+    )]
+    ImpliedId,
+    #[error(
+        "time goes backwards: this client's operation before is at {before} ns and this one at {at} ns; sort the client's operations by time"
+    )]
+    TimeBackwards { before: u64, at: u64 },
+    #[error("time {0} is too large; the latest is 4,611,686,018,427,387,903 ns (146 years)")]
+    TimeTooLarge(u64),
+    #[error(
+        "section {section} comes after {before} of the same client; the order is setup, iteration, teardown"
+    )]
+    SectionBackwards { before: &'static str, section: &'static str },
+    #[error("the run-wide client has no iterations; use setup or teardown")]
+    RunClientIterates,
+    #[error("iteration goes backwards, from {before} to {iteration}")]
+    IterationBackwards { before: u32, iteration: u32 },
+    #[error("client has more than 4,294,967,295 operations")]
+    TooManyOperations,
+    #[error(
+        "handle_ref {0} is not open here: its Open is missing or comes later, or it is closed before"
+    )]
+    HandleNotOpen(String),
+    #[error("handle_ref {0} is open already; close it first, or use another name")]
+    HandleOpen(String),
+    #[error("more than {0} handles are open at once over all clients; close what is not needed")]
+    TooManyHandles(usize),
+    #[error("{field}: {error}")]
+    Path { field: &'static str, error: PathError },
+    #[error("pattern {0:?} must have 1 to 255 characters and no separator; \"*\" lists everything")]
+    Pattern(String),
+    #[error("length {length} is more than {max}, the most one read or write may have; split it")]
+    Length { length: u64, max: u64 },
+    #[error("offset {offset} plus length {length} is beyond the largest file (2^63 - 1 bytes)")]
+    Range { offset: u64, length: u64 },
+    #[error("size {0} is beyond the largest file (2^63 - 1 bytes)")]
+    Size(u64),
+    #[error(
+        "expect: {0:?} is no status known by name; numbers are written as \"0xC0000022\", and [\"any\"] stands alone"
+    )]
+    Expect(String),
+    #[error("expect is an empty list; leave it out for the default, or write [\"any\"]")]
+    ExpectNothing,
+    #[error("folder {folder:?} for blobs: {error}")]
+    BlobFolder { folder: PathBuf, error: io::Error },
+    #[error("blob_path {path:?} {error}")]
+    Blob { path: String, error: BlobError },
+    #[error("extensions.smb must be an object of keys and values")]
+    ExtensionsForm,
+    #[error("{0}")]
+    Disposition(CreateError),
+    #[error("extensions.smb.{0}")]
+    Extension(CreateError),
+    #[error("{0} (an error because of --strict)")]
+    Strict(Warning),
+    #[error("{0}")]
+    Write(super::writer::WriteError),
+}
+
+impl Problem {
+    /// A JSON error of a part that has `line` of the document to itself.
+    pub(super) fn json(error: &serde_json::Error) -> Problem {
+        let message = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        if message == "invalid unicode code point" {
+            return Problem::NotUtf8Somewhere;
+        }
+        Problem::Json(format!("{message} (column {})", error.column()))
+    }
+
+    /// A JSON error of a document that is one JSON value.
+    pub(super) fn json_in_file(error: &serde_json::Error) -> Problem {
+        match Problem::json(error) {
+            Problem::Json(_) => Problem::Json(error.to_string()),
+            other => other,
+        }
+    }
+}
+
+/// Types of operations a document names that do not exist, with how many
+/// operations have them and the id of the first.
+#[derive(Debug, Default)]
+pub struct UnknownTypes {
+    types: Vec<(String, u64, String)>,
+}
+
+impl UnknownTypes {
+    const LISTED: usize = 20;
+
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    pub(super) fn add(&mut self, name: &str, op_id: &str) {
+        let name = shortened(name);
+        if let Some((_, count, _)) = self.types.iter_mut().find(|(known, ..)| *known == name) {
+            *count += 1;
+        } else if self.types.len() < Self::LISTED {
+            self.types.push((name, 1, shortened(op_id)));
+        }
+    }
+}
+
+impl fmt::Display for UnknownTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, count, first)) in self.types.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            let plural = if *count == 1 { "" } else { "s" };
+            write!(f, "{separator}{name:?} ({count} operation{plural}, first {first:?})")?;
+        }
+        Ok(())
+    }
+}
+
+/// Enough of a hostile text to recognise it by.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}

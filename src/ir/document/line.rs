@@ -1,0 +1,276 @@
+//! An operation as a document writes it: strings, before it is checked.
+//!
+//! Both versions share one shape. A version 1 operation is turned into a
+//! version 2 line as it is read, so that only the version 1 files know of it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
+use serde::{Deserialize as DeserializeDerive, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ir::operation::{
+    Due, Expect, OpenMode, Operation, OperationKind, OperationType, Section,
+};
+use crate::ir::payload::{Pattern, Payload};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{CreateParameters, NtStatus};
+
+/// One operation of a document. The order of the fields is the order they are
+/// written in, and so part of what `ir_hash` means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, DeserializeDerive)]
+pub struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op_id: Option<Cow<'a, str>>,
+    /// Version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<Cow<'a, str>>,
+    /// Version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp_us: Option<u64>,
+    /// Number of the client, through the workloads of the header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<u32>,
+    /// Absent: iteration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub section: Option<Section>,
+    /// Absent: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_ns: Option<u64>,
+    #[serde(rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<OpenMode>,
+    /// Absent: what [`default_disposition`] says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle_ref: Option<HandleName<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Pattern>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blob_path: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_path: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_path: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
+    /// Names of statuses, or `any`. Absent: the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Vec<Cow<'a, str>>>,
+    /// Kept as it was read, unknown keys included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Map<String, Value>>,
+    #[serde(flatten, skip_serializing)]
+    pub unknown: BTreeMap<String, IgnoredAny>,
+}
+
+/// What a document calls a handle: any text or number, unique among the
+/// handles its client has open.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum HandleName<'a> {
+    Number(u64),
+    Text(Cow<'a, str>),
+}
+
+impl fmt::Display for HandleName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HandleName::Number(number) => write!(f, "{number}"),
+            HandleName::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HandleName<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = HandleName<'static>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a handle_ref (a text or a number from 0)")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(HandleName::Number(number))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(HandleName::Text(Cow::Owned(text.to_string())))
+            }
+        }
+        deserializer.deserialize_any(NameVisitor)
+    }
+}
+
+/// Without a disposition in the line: what Lua's modes `r`, `w` and `rw` mean.
+pub fn default_disposition(mode: OpenMode) -> CreateDisposition {
+    match mode {
+        OpenMode::Read => CreateDisposition::Open,
+        OpenMode::Write => CreateDisposition::OverwriteIf,
+        OpenMode::ReadWrite => CreateDisposition::OpenIf,
+    }
+}
+
+/// The `type` of a document's operation.
+pub fn type_name(operation: OperationType) -> &'static str {
+    match operation {
+        OperationType::Open => "Open",
+        OperationType::Read => "Read",
+        OperationType::Write => "Write",
+        OperationType::Close => "Close",
+        OperationType::Rename => "Rename",
+        OperationType::Delete => "Delete",
+        OperationType::Mkdir => "Mkdir",
+        OperationType::Rmdir => "Rmdir",
+        OperationType::Stat => "Stat",
+        OperationType::List => "List",
+        OperationType::Truncate => "Truncate",
+        OperationType::Flush => "Flush",
+        OperationType::Lock => "Lock",
+        OperationType::Unlock => "Unlock",
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The version 2 line of an operation.
+    pub fn from_operation(operation: &'a Operation) -> Line<'a> {
+        let mut line = Line {
+            op_id: operation.id.as_deref().map(Cow::Borrowed),
+            client: Some(operation.client_idx),
+            section: (operation.section != Section::Iteration).then_some(operation.section),
+            iteration: (operation.iteration != 0).then_some(operation.iteration),
+            kind: Cow::Borrowed(type_name(operation.operation_type())),
+            expect: expect_words(&operation.expect),
+            handle_ref: (operation.kind.handle_ref())
+                .map(|handle| HandleName::Number(u64::from(handle.0))),
+            ..Line::default()
+        };
+        match operation.due {
+            Due::At(ns) => line.at_ns = Some(ns),
+            Due::After(ns) => line.after_ns = Some(ns),
+        }
+        line.set_kind(&operation.kind);
+        line
+    }
+
+    fn set_kind(&mut self, kind: &'a OperationKind) {
+        match kind {
+            OperationKind::Open { path, mode, disposition, extensions, .. } => {
+                self.path = Some(Cow::Borrowed(path.as_str()));
+                self.mode = Some(*mode);
+                self.set_disposition(*mode, *disposition);
+                self.extensions = extensions.as_deref().map(extension_map);
+            }
+            OperationKind::Write { offset, length, payload, .. } => {
+                (self.offset, self.length) = (Some(*offset), Some(*length));
+                match payload {
+                    Payload::Pattern(pattern) => self.payload = Some(*pattern),
+                    Payload::Blob(blob) => self.blob_path = Some(blob.path.to_string_lossy()),
+                }
+            }
+            OperationKind::Read { offset, length, .. }
+            | OperationKind::Unlock { offset, length, .. } => {
+                (self.offset, self.length) = (Some(*offset), Some(*length));
+            }
+            OperationKind::Lock { offset, length, exclusive, wait, .. } => {
+                (self.offset, self.length) = (Some(*offset), Some(*length));
+                (self.exclusive, self.wait) = (Some(*exclusive), Some(*wait));
+            }
+            OperationKind::Rename { source_path, dest_path, replace } => {
+                self.source_path = Some(Cow::Borrowed(source_path.as_str()));
+                self.dest_path = Some(Cow::Borrowed(dest_path.as_str()));
+                self.replace = Some(*replace);
+            }
+            OperationKind::Delete { path }
+            | OperationKind::Mkdir { path }
+            | OperationKind::Rmdir { path }
+            | OperationKind::Stat { path } => self.path = Some(Cow::Borrowed(path.as_str())),
+            OperationKind::List { path, pattern } => {
+                self.path = Some(Cow::Borrowed(path.as_str()));
+                self.pattern = Some(Cow::Borrowed(pattern));
+            }
+            OperationKind::Truncate { size, .. } => self.size = Some(*size),
+            OperationKind::Close { .. } | OperationKind::Flush { .. } => {}
+        }
+    }
+
+    pub fn set_disposition(&mut self, mode: OpenMode, disposition: CreateDisposition) {
+        self.disposition =
+            (disposition != default_disposition(mode)).then_some(Cow::Borrowed(disposition.name()));
+    }
+
+    /// Brings the line to its canonical form: what is said by leaving it out is
+    /// left out, and names are written in one way. Names that mean nothing stay
+    /// as they are. `seq` is the operation's own number within its client.
+    pub fn make_canonical(&mut self, seq: u32) {
+        let implied = format!("{}-{seq}", self.client.unwrap_or_default());
+        self.op_id.take_if(|op_id| *op_id == implied);
+        self.section.take_if(|section| *section == Section::Iteration);
+        self.iteration.take_if(|iteration| *iteration == 0);
+        if let (Some(mode), Some(name)) = (self.mode, &self.disposition)
+            && let Ok(disposition) = CreateDisposition::from_name(name)
+        {
+            self.set_disposition(mode, disposition);
+        }
+        for word in self.expect.iter_mut().flatten() {
+            if let Some(status) = status_named(word) {
+                *word = status.to_string().into();
+            }
+        }
+    }
+
+    pub fn operation_type(&self) -> Option<OperationType> {
+        OperationType::ALL.into_iter().find(|known| type_name(*known) == self.kind)
+    }
+
+    pub fn section(&self) -> Section {
+        self.section.unwrap_or(Section::Iteration)
+    }
+}
+
+/// A status by name, or as a number such as `0xC0000022`.
+pub fn status_named(word: &str) -> Option<NtStatus> {
+    let number = word.strip_prefix("0x").and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    number.map(NtStatus).or_else(|| NtStatus::from_name(word))
+}
+
+fn expect_words(expect: &Expect) -> Option<Vec<Cow<'static, str>>> {
+    match expect {
+        Expect::Default => None,
+        Expect::Any => Some(vec![Cow::Borrowed("any")]),
+        Expect::Statuses(statuses) => {
+            let word = |status: &NtStatus| match status.name() {
+                Some(name) => Cow::Borrowed(name),
+                None => Cow::Owned(status.to_string()),
+            };
+            Some(statuses.iter().map(word).collect())
+        }
+    }
+}
+
+fn extension_map(parameters: &CreateParameters) -> Map<String, Value> {
+    let smb: Map<String, Value> =
+        parameters.entries().map(|(key, value)| (key.to_string(), Value::String(value))).collect();
+    Map::from_iter([("smb".to_string(), Value::Object(smb))])
+}

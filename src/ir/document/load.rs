@@ -1,0 +1,333 @@
+//! Loading a document: read once, checked whole, spooled per client.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::error::{DocumentError, Place, Problem};
+use super::intake::LineSink;
+use super::line::Line;
+use super::unique::{DuplicateId, UniqueIds, hash_id};
+use super::v2::Header;
+use super::validate::Validator;
+use super::warnings::Warning;
+use super::{v1, v2};
+use crate::ir::blobs::{BlobCache, BlobFolders};
+use crate::ir::feature::{Feature, Need};
+use crate::ir::operation::{Operation, OperationType, Section};
+use crate::ir::source::{OperationSource, Progress, SourceError, StreamHeader};
+use crate::ir::spool::{Spool, SpoolWriter};
+
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Warnings are errors, handles that are never closed apart.
+    pub strict: bool,
+    /// Folders blobs may come from, beside the document's own.
+    pub blob_folders: Vec<PathBuf>,
+}
+
+/// A document that has been checked and can be run.
+pub struct Document {
+    header: StreamHeader,
+    warnings: Vec<Warning>,
+    operations: u64,
+    spool: Spool,
+    blobs: BlobCache,
+}
+
+/// Loads a document of either version.
+///
+/// # Errors
+/// [`DocumentError`] for the first thing that is wrong.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentError> {
+    let at_file = |problem| DocumentError::new(path, problem);
+    let (mut file, version) = open(path)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let blobs = BlobFolders::new(folder, &options.blob_folders)
+        .map_err(|(folder, error)| at_file(Problem::BlobFolder { folder, error }))?;
+    let folder = folder.canonicalize().ok().filter(|_| version == 2);
+    let mut loader = Loader { blobs: Some((blobs, folder)), state: None };
+    let mut stated_hash = None;
+    let mut head = None;
+    if version == 2 {
+        let mut input = BufReader::with_capacity(1 << 18, file);
+        stated_hash = v2::read(path, &mut input, &mut loader)?;
+    } else {
+        head = Some(v1::read(path, &mut file, &mut loader)?);
+    }
+    let Some(mut state) = loader.state else { return Err(at_file(Problem::NoClients)) };
+    if let Some(head) = &head {
+        check_counts(head, &mut state.validator);
+    }
+    state.finish(options.strict, stated_hash).map_err(|(place, op_id, problem)| DocumentError {
+        place,
+        op_id,
+        ..at_file(problem)
+    })
+}
+
+/// Opens a document and tells its version from its first bytes, else from its name.
+pub(super) fn open(path: &Path) -> Result<(File, u8), DocumentError> {
+    let fail = |problem| DocumentError::new(path, problem);
+    // Asked before opening: opening a pipe waits for its other end.
+    let metadata = path.metadata().map_err(|error| fail(Problem::Unreadable(error)))?;
+    if !metadata.is_file() {
+        return Err(fail(Problem::NotAFile));
+    }
+    if metadata.len() == 0 {
+        return Err(fail(Problem::Empty));
+    }
+    let begin = || -> io::Result<(File, Vec<u8>)> {
+        let mut file = File::open(path)?;
+        let mut start = Vec::new();
+        file.by_ref().take(256).read_to_end(&mut start)?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok((file, start))
+    };
+    let (file, start) = begin().map_err(|error| fail(Problem::Unreadable(error)))?;
+    let lines = path.extension().is_some_and(|extension| extension == "jsonl");
+    Ok((file, stated_version(&start).unwrap_or(if lines { 2 } else { 1 })))
+}
+
+/// The version, where it is the first key.
+fn stated_version(start: &[u8]) -> Option<u8> {
+    let mut rest = start.trim_ascii_start();
+    for token in ["{", "\"version\"", ":"] {
+        rest = rest.strip_prefix(token.as_bytes())?.trim_ascii_start();
+    }
+    match rest {
+        [b'2', after, ..] if !after.is_ascii_digit() => Some(2),
+        [b'1', after, ..] if !after.is_ascii_digit() => Some(1),
+        _ => None,
+    }
+}
+
+fn check_counts(head: &v1::Head, validator: &mut Validator) {
+    let listed = head.names.len() as u64;
+    match head.metadata.get("client_count").and_then(serde_json::Value::as_u64) {
+        Some(stated) if stated != listed => {
+            validator.warnings.add(Warning::ClientCount { stated, listed });
+        }
+        _ => {}
+    }
+    let counts = head.counts.iter().enumerate();
+    let mut wrong = counts
+        .map(|(client, stated)| (client, *stated, validator.operations_of(client)))
+        .filter(|(_, stated, found)| stated != found);
+    if let Some((first, stated, found)) = wrong.next() {
+        let clients = 1 + wrong.count() as u64;
+        let first = head.names[first].to_string();
+        validator.warnings.add(Warning::OperationCount { clients, first, stated, found });
+    }
+}
+
+/// Checks lines and spools what they mean.
+struct Loader {
+    /// Until the header is there.
+    blobs: Option<(BlobFolders, Option<PathBuf>)>,
+    state: Option<Loading>,
+}
+
+struct Loading {
+    header: StreamHeader,
+    validator: Validator,
+    spool: SpoolWriter,
+    ids: UniqueIds,
+    /// An id looks like the one another operation has by implication.
+    ids_like_implied: bool,
+    implied_ids: bool,
+    hash: blake3::Hasher,
+    buffer: Vec<u8>,
+    operations: u64,
+    place: Option<Place>,
+}
+
+impl LineSink for Loader {
+    fn header(&mut self, header: Header) -> Result<(), Problem> {
+        let Some((blobs, base)) = self.blobs.take() else { return Ok(()) };
+        let clients = header.clients();
+        self.state = Some(Loading {
+            validator: Validator::new(clients, header.run_client, blobs, base),
+            spool: SpoolWriter::new(clients),
+            header: header.into_stream(),
+            ids: UniqueIds::new(),
+            ids_like_implied: false,
+            implied_ids: false,
+            hash: blake3::Hasher::new(),
+            buffer: Vec::new(),
+            operations: 0,
+            place: None,
+        });
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        place: Place,
+        line: Line<'static>,
+        operation: OperationType,
+    ) -> Result<(), Problem> {
+        match &mut self.state {
+            Some(state) => state.line(place, line, operation),
+            None => Ok(()),
+        }
+    }
+}
+
+const HASH_AT: usize = 64 << 10;
+
+impl Loading {
+    fn line(
+        &mut self,
+        place: Place,
+        mut line: Line<'static>,
+        operation: OperationType,
+    ) -> Result<(), Problem> {
+        let operation = self.validator.operation(&mut line, operation)?;
+        match &operation.id {
+            Some(id) => {
+                self.ids_like_implied |= looks_implied(id);
+                self.ids.add(id, place.number()).map_err(Problem::Spool)?;
+            }
+            // Told apart from implied ids only where one of them could clash.
+            None => self.implied_ids = true,
+        }
+        for feature in Feature::needed_by(&operation) {
+            if self.header.needs.iter().all(|need| need.feature != feature) {
+                self.header.needs.push(Need { feature, first_op_id: operation.op_id() });
+            }
+        }
+        self.spool.push(&operation).map_err(Problem::Spool)?;
+        self.operations += 1;
+        self.place = Some(place);
+        serde_json::to_writer(&mut self.buffer, &line).map_err(|e| Problem::json(&e))?;
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= HASH_AT {
+            self.hash.update(&self.buffer);
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        strict: bool,
+        stated_hash: Option<String>,
+    ) -> Result<Document, (Option<Place>, Option<String>, Problem)> {
+        let whole = |problem| (None, None, problem);
+        self.hash.update(&self.buffer);
+        self.header.ir_hash = self.hash.finalize().to_hex().to_string();
+        if stated_hash.is_some_and(|stated| stated != self.header.ir_hash) {
+            self.validator.warnings.add(Warning::Edited);
+        }
+        let spool = |error| whole(Problem::Spool(error));
+        let mut document = Document {
+            header: self.header,
+            warnings: self.validator.finish().into_vec(),
+            operations: self.operations,
+            spool: self.spool.finish().map_err(spool)?,
+            blobs: BlobCache::default(),
+        };
+        if self.ids_like_implied && self.implied_ids {
+            let ids = &mut self.ids;
+            let implied = |operation: &Operation| match operation.id {
+                None => ids.add(&operation.op_id(), NO_PLACE),
+                Some(_) => Ok(()),
+            };
+            document.for_each(implied).map_err(spool)?;
+        }
+        if let Some(duplicate) = self.ids.duplicate().map_err(spool)? {
+            let op_id = document.id_of(&duplicate).map_err(spool)?;
+            let at = |number| self.place.map(|place| place.at(number));
+            let (first, second) = (at(duplicate.first), at(duplicate.second));
+            return Err(match first {
+                Some(place) if duplicate.second != NO_PLACE => {
+                    (second, op_id, Problem::DuplicateId { first: place })
+                }
+                _ => (first, op_id, Problem::ImpliedId),
+            });
+        }
+        if strict && let Some(warning) = document.warnings.iter().find(|w| w.is_error_if_strict()) {
+            return Err(whole(Problem::Strict(warning.clone())));
+        }
+        Ok(document)
+    }
+}
+
+/// The place of an id that is only implied.
+const NO_PLACE: u64 = u64::MAX;
+
+/// `<number>-<number>`.
+fn looks_implied(id: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    id.split_once('-').is_some_and(|(client, seq)| digits(client) && digits(seq))
+}
+
+impl Document {
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    /// What is odd, and does not keep the document from being run.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Starts every client over, for another reading of the whole stream.
+    pub fn rewind(&mut self) {
+        self.spool.rewind();
+    }
+
+    /// Looks at every operation, client by client.
+    fn for_each(&mut self, mut look: impl FnMut(&Operation) -> io::Result<()>) -> io::Result<()> {
+        let mut batch = Vec::new();
+        for client in 0..self.header.clients() {
+            for section in [Section::Setup, Section::Iteration, Section::Teardown] {
+                while self.spool.read(client, section, 256, &mut batch)? == Progress::More {
+                    batch.drain(..).try_for_each(|operation| look(&operation))?;
+                }
+                batch.drain(..).try_for_each(|operation| look(&operation))?;
+            }
+        }
+        self.rewind();
+        Ok(())
+    }
+
+    fn id_of(&mut self, duplicate: &DuplicateId) -> io::Result<Option<String>> {
+        let mut found = None;
+        self.for_each(|operation| {
+            if found.is_none() && hash_id(&operation.op_id()) == duplicate.hash {
+                found = Some(operation.op_id());
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl OperationSource for Document {
+    fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    fn pull(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        let before = into.len();
+        let progress = self.spool.read(client, section, max, into);
+        for operation in &into[before..] {
+            self.blobs.fill(operation);
+        }
+        progress.map_err(|error| SourceError {
+            message: format!("the temporary file of the document's operations failed: {error}"),
+            client: Some(self.header.client_name(client)),
+        })
+    }
+}

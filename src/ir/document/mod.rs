@@ -1,0 +1,23 @@
+//! Documents: a stream in a file. Version 1 is the specification's frozen JSON,
+//! version 2 JSON Lines, one operation a line.
+//!
+//! [`load`] reads a document once, checks it whole and makes it a source;
+//! [`convert`] turns one version into the other without losing what smbench
+//! itself does not know; [`writer`] writes both.
+
+pub mod convert;
+pub mod error;
+mod intake;
+pub mod line;
+mod load;
+mod shape;
+mod unique;
+mod v1;
+pub mod v2;
+pub(super) mod validate;
+pub mod warnings;
+pub mod writer;
+mod writer_v1;
+
+pub use error::DocumentError;
+pub use load::{Document, LoadOptions, load};

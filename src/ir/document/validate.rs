@@ -1,0 +1,347 @@
+//! From lines of a document to operations: everything that must hold is checked here.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value};
+
+use super::error::{Problem, shortened};
+use super::line::{HandleName, Line, default_disposition, status_named, type_name};
+use super::unique::{IdHash, hash_id};
+use super::warnings::{Warning, Warnings};
+use crate::ir::blobs::BlobFolders;
+use crate::ir::operation::{
+    Due, Expect, HandleRef, MAX_IO_BYTES, OpenMode, Operation, OperationKind, OperationType,
+    Section,
+};
+use crate::ir::payload::{Blob, Payload};
+use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
+use crate::protocol::{CreateParameters, NtStatus, SharePath};
+
+/// Open at the same time, over all clients.
+const MAX_OPEN_HANDLES: usize = 1_500_000;
+/// The largest due time, so that sums of times do not overflow.
+pub(in crate::ir) const MAX_TIME_NS: u64 = (1 << 62) - 1;
+/// MS-FSA: a file's size is a signed 64-bit number.
+const MAX_FILE_BYTES: u64 = i64::MAX as u64;
+
+/// Checks the lines of one document in their order.
+pub(super) struct Validator {
+    clients: Vec<Client>,
+    run_client: Option<u32>,
+    /// Only what is open, so that memory is bounded by that.
+    handles: HashMap<(u32, IdHash), HandleRef>,
+    blobs: BlobFolders,
+    /// What relative blob paths are relative to; none in version 1.
+    blob_base: Option<PathBuf>,
+    pub warnings: Warnings,
+}
+
+#[derive(Clone)]
+struct Client {
+    operations: u32,
+    handles: u32,
+    iteration: u32,
+    section: Section,
+    /// Time of the section's last `At`.
+    at: u64,
+}
+
+impl Validator {
+    pub fn new(
+        clients: u32,
+        run_client: bool,
+        blobs: BlobFolders,
+        blob_base: Option<PathBuf>,
+    ) -> Validator {
+        let client =
+            Client { operations: 0, handles: 0, iteration: 0, section: Section::Setup, at: 0 };
+        Validator {
+            clients: vec![client; clients as usize],
+            run_client: (run_client && clients > 0).then(|| clients - 1),
+            handles: HashMap::new(),
+            blobs,
+            blob_base,
+            warnings: Warnings::default(),
+        }
+    }
+
+    /// The operation a version 2 line means. The line is brought to its canonical form.
+    pub fn operation(
+        &mut self,
+        line: &mut Line<'_>,
+        operation: OperationType,
+    ) -> Result<Operation, Problem> {
+        let client_idx = line.client.unwrap_or_default();
+        let seq = self.in_order(line, client_idx)?;
+        line.make_canonical(seq);
+        let implied = format!("{client_idx}-{seq}");
+        let kind = self.kind(line, operation, client_idx, &implied)?;
+        let section = line.section();
+        let due = match (line.at_ns, line.after_ns) {
+            (Some(at), _) => Due::At(at),
+            (None, after) => Due::After(after.unwrap_or_default()),
+        };
+        let expect = expect(line)?;
+        let id = line.op_id.as_deref().map(Arc::from);
+        let iteration = line.iteration.unwrap_or_default();
+        Ok(Operation { client_idx, seq, due, section, iteration, expect, id, kind })
+    }
+
+    /// Takes the line's place in its client's order.
+    fn in_order(&mut self, line: &Line<'_>, client: u32) -> Result<u32, Problem> {
+        let last = (self.clients.len() as u32).saturating_sub(1);
+        let section = line.section();
+        if self.run_client == Some(client) && section == Section::Iteration {
+            return Err(Problem::RunClientIterates);
+        }
+        let Some(state) = self.clients.get_mut(client as usize) else {
+            return Err(Problem::ClientRange { client, last });
+        };
+        if section < state.section {
+            let (before, section) = (section_name(state.section), section_name(section));
+            return Err(Problem::SectionBackwards { before, section });
+        }
+        if section > state.section {
+            (state.section, state.at, state.iteration) = (section, 0, 0);
+        }
+        let iteration = line.iteration.unwrap_or_default();
+        if iteration < state.iteration {
+            return Err(Problem::IterationBackwards { before: state.iteration, iteration });
+        }
+        state.iteration = iteration;
+        for time in [line.at_ns, line.after_ns].into_iter().flatten() {
+            if time > MAX_TIME_NS {
+                return Err(Problem::TimeTooLarge(time));
+            }
+        }
+        if let Some(at) = line.at_ns {
+            if at < state.at {
+                return Err(Problem::TimeBackwards { before: state.at, at });
+            }
+            state.at = at;
+        }
+        let seq = state.operations;
+        state.operations = seq.checked_add(1).ok_or(Problem::TooManyOperations)?;
+        Ok(seq)
+    }
+
+    fn kind(
+        &mut self,
+        line: &mut Line<'_>,
+        operation: OperationType,
+        client: u32,
+        implied_id: &str,
+    ) -> Result<OperationKind, Problem> {
+        let offset = line.offset.unwrap_or_default();
+        let length = line.length.unwrap_or_default();
+        Ok(match operation {
+            OperationType::Open => self.open(line, client, implied_id)?,
+            OperationType::Read => {
+                transfer(offset, length)?;
+                OperationKind::Read { handle_ref: self.handle(line, client)?, offset, length }
+            }
+            OperationType::Write => {
+                transfer(offset, length)?;
+                let payload = self.payload(line, length)?;
+                let handle_ref = self.handle(line, client)?;
+                OperationKind::Write { handle_ref, offset, length, payload }
+            }
+            OperationType::Close => {
+                let handle_ref = self.handle(line, client)?;
+                self.handles.remove(&handle_key(line, client));
+                OperationKind::Close { handle_ref }
+            }
+            OperationType::Rename => OperationKind::Rename {
+                source_path: path("source_path", line.source_path.as_deref())?,
+                dest_path: path("dest_path", line.dest_path.as_deref())?,
+                replace: line.replace.unwrap_or_default(),
+            },
+            OperationType::Delete => OperationKind::Delete { path: own_path(line)? },
+            OperationType::Mkdir => OperationKind::Mkdir { path: own_path(line)? },
+            OperationType::Rmdir => OperationKind::Rmdir { path: own_path(line)? },
+            OperationType::Stat => OperationKind::Stat { path: own_path(line)? },
+            OperationType::List => {
+                OperationKind::List { path: own_path(line)?, pattern: pattern(line)? }
+            }
+            OperationType::Truncate => {
+                let size = line.size.unwrap_or_default();
+                if size > MAX_FILE_BYTES {
+                    return Err(Problem::Size(size));
+                }
+                OperationKind::Truncate { handle_ref: self.handle(line, client)?, size }
+            }
+            OperationType::Flush => OperationKind::Flush { handle_ref: self.handle(line, client)? },
+            // Any range: what a server says to a strange one may be the point.
+            OperationType::Lock => OperationKind::Lock {
+                handle_ref: self.handle(line, client)?,
+                offset,
+                length,
+                exclusive: line.exclusive.unwrap_or_default(),
+                wait: line.wait.unwrap_or_default(),
+            },
+            OperationType::Unlock => {
+                OperationKind::Unlock { handle_ref: self.handle(line, client)?, offset, length }
+            }
+        })
+    }
+
+    fn open(
+        &mut self,
+        line: &mut Line<'_>,
+        client: u32,
+        implied_id: &str,
+    ) -> Result<OperationKind, Problem> {
+        let path = own_path(line)?;
+        let mode = line.mode.unwrap_or(OpenMode::Read);
+        let disposition = match &line.disposition {
+            Some(name) => CreateDisposition::from_name(name).map_err(Problem::Disposition)?,
+            None => default_disposition(mode),
+        };
+        let op_id = line.op_id.as_deref().unwrap_or(implied_id);
+        let extensions = match &line.extensions {
+            Some(extensions) => parameters(extensions, op_id, &mut self.warnings)?,
+            None => CreateParameters::default(),
+        };
+        let key = handle_key(line, client);
+        if self.handles.contains_key(&key) {
+            return Err(Problem::HandleOpen(handle_text(line)));
+        }
+        if self.handles.len() >= MAX_OPEN_HANDLES {
+            return Err(Problem::TooManyHandles(MAX_OPEN_HANDLES));
+        }
+        let mut handle_ref = HandleRef(0);
+        if let Some(state) = self.clients.get_mut(client as usize) {
+            handle_ref = HandleRef(state.handles);
+            state.handles += 1;
+        }
+        self.handles.insert(key, handle_ref);
+        let extensions = (!extensions.is_empty()).then(|| Arc::new(extensions));
+        Ok(OperationKind::Open { path, mode, disposition, handle_ref, extensions })
+    }
+
+    fn handle(&self, line: &Line<'_>, client: u32) -> Result<HandleRef, Problem> {
+        let handle = self.handles.get(&handle_key(line, client));
+        handle.copied().ok_or_else(|| Problem::HandleNotOpen(handle_text(line)))
+    }
+
+    fn payload(&mut self, line: &Line<'_>, length: u64) -> Result<Payload, Problem> {
+        if let Some(pattern) = line.payload {
+            return Ok(Payload::Pattern(pattern));
+        }
+        let path = line.blob_path.as_deref().unwrap_or_default();
+        let path = self
+            .blobs
+            .check(path, self.blob_base.as_deref(), length)
+            .map_err(|error| Problem::Blob { path: shortened(path), error })?;
+        Ok(Payload::Blob(Arc::new(Blob { path, data: OnceLock::new() })))
+    }
+
+    /// How many operations a client has.
+    pub fn operations_of(&self, client: usize) -> u64 {
+        self.clients.get(client).map_or(0, |client| u64::from(client.operations))
+    }
+
+    pub fn finish(mut self) -> Warnings {
+        if !self.handles.is_empty() {
+            self.warnings.add(Warning::NeverClosed { count: self.handles.len() as u64 });
+        }
+        self.warnings
+    }
+}
+
+fn section_name(section: Section) -> &'static str {
+    match section {
+        Section::Setup => "setup",
+        Section::Iteration => "iteration",
+        Section::Teardown => "teardown",
+    }
+}
+
+fn handle_key(line: &Line<'_>, client: u32) -> (u32, IdHash) {
+    let hash = match &line.handle_ref {
+        Some(HandleName::Text(text)) => hash_id(text),
+        // A number is no text: 1 and "1" are two handles.
+        Some(HandleName::Number(number)) => {
+            let mut hash = [0; 16];
+            hash[..8].copy_from_slice(&number.to_le_bytes());
+            hash
+        }
+        None => [0xFF; 16],
+    };
+    (client, hash)
+}
+
+fn handle_text(line: &Line<'_>) -> String {
+    line.handle_ref.as_ref().map(|name| shortened(&name.to_string())).unwrap_or_default()
+}
+
+fn own_path(line: &Line<'_>) -> Result<SharePath, Problem> {
+    path("path", line.path.as_deref())
+}
+
+fn path(field: &'static str, text: Option<&str>) -> Result<SharePath, Problem> {
+    SharePath::new(text.unwrap_or_default()).map_err(|error| Problem::Path { field, error })
+}
+
+fn pattern(line: &Line<'_>) -> Result<Arc<str>, Problem> {
+    let pattern = line.pattern.as_deref().unwrap_or_default();
+    let bad = |c: char| matches!(c, '/' | '\\') || c < ' ';
+    if pattern.is_empty() || pattern.chars().count() > 255 || pattern.contains(bad) {
+        return Err(Problem::Pattern(shortened(pattern)));
+    }
+    Ok(pattern.into())
+}
+
+fn transfer(offset: u64, length: u64) -> Result<(), Problem> {
+    if length > MAX_IO_BYTES {
+        return Err(Problem::Length { length, max: MAX_IO_BYTES });
+    }
+    match offset.checked_add(length) {
+        Some(end) if end <= MAX_FILE_BYTES => Ok(()),
+        _ => Err(Problem::Range { offset, length }),
+    }
+}
+
+fn expect(line: &Line<'_>) -> Result<Expect, Problem> {
+    let Some(words) = &line.expect else { return Ok(Expect::Default) };
+    if words.is_empty() {
+        return Err(Problem::ExpectNothing);
+    }
+    if matches!(words.as_slice(), [word] if word == "any") {
+        return Ok(Expect::Any);
+    }
+    let status = |word| status_named(word).ok_or_else(|| Problem::Expect(shortened(word)));
+    let statuses: Result<Vec<NtStatus>, Problem> = words.iter().map(|word| status(word)).collect();
+    Ok(Expect::Statuses(statuses?.into()))
+}
+
+fn parameters(
+    extensions: &Map<String, Value>,
+    op_id: &str,
+    warnings: &mut Warnings,
+) -> Result<CreateParameters, Problem> {
+    let mut parameters = CreateParameters::default();
+    for (name, value) in extensions {
+        if name != "smb" {
+            warnings.unknown_extension(&format!("extensions.{name}"), "extensions.smb", op_id);
+            continue;
+        }
+        for (key, value) in value.as_object().ok_or(Problem::ExtensionsForm)? {
+            match parameters.set(key, ParameterValue::from(value)).map_err(Problem::Extension)? {
+                Set::Honoured => {}
+                Set::NeedsMode2 => warnings.needs_mode_2(key, op_id),
+                Set::Unknown { nearest } => {
+                    warnings.unknown_extension(&format!("extensions.smb.{key}"), nearest, op_id);
+                }
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+/// For messages: the operation's type as documents write it.
+pub(in crate::ir) fn described(operation: &Operation) -> String {
+    format!("{} {}", type_name(operation.operation_type()), operation.op_id())
+}

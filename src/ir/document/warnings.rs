@@ -1,0 +1,105 @@
+//! What is odd about a document that can be used all the same.
+
+use std::fmt;
+
+use super::error::shortened;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// A key under `extensions` that nothing knows. It is kept, not used.
+    UnknownExtension { key: String, nearest: String, count: u64, first_op_id: String },
+    /// A key that needs fidelity mode 2, which this version does not have.
+    NeedsMode2 { key: String, count: u64, first_op_id: String },
+    /// Handles without a Close; the engine closes them.
+    NeverClosed { count: u64 },
+    /// `client_count` of a version 1 document.
+    ClientCount { stated: u64, listed: u64 },
+    /// `operation_count` of clients of a version 1 document; the first of them is named.
+    OperationCount { clients: u64, first: String, stated: u64, found: u64 },
+    /// The operations are not those the last line's hash was made of.
+    Edited,
+}
+
+impl Warning {
+    /// Handles left open are how captures end, not a mistake in a document.
+    pub fn is_error_if_strict(&self) -> bool {
+        !matches!(self, Warning::NeverClosed { .. })
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::UnknownExtension { key, nearest, count, first_op_id } => write!(
+                f,
+                "{key} is not known and has no effect; nearest is {nearest:?} ({count} operations, first {first_op_id:?})"
+            ),
+            Warning::NeedsMode2 { key, count, first_op_id } => write!(
+                f,
+                "extensions.smb.{key} needs fidelity mode 2, which no backend has yet ({count} operations, first {first_op_id:?})"
+            ),
+            Warning::NeverClosed { count } => {
+                write!(f, "{count} handles are never closed; they are closed at the end")
+            }
+            Warning::ClientCount { stated, listed } => {
+                write!(f, "metadata says client_count {stated}, but {listed} clients are listed")
+            }
+            Warning::OperationCount { clients, first, stated, found } => write!(
+                f,
+                "operation_count is wrong for {clients} clients: the first, {first:?}, says {stated} but has {found}"
+            ),
+            Warning::Edited => f.write_str(
+                "was edited after it was written: the operations do not have the ir_hash of the last line",
+            ),
+        }
+    }
+}
+
+/// Warnings of the same kind are counted, not repeated.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    all: Vec<Warning>,
+}
+
+/// Different keys that are named; a hostile document could have any number.
+const NAMED: usize = 64;
+
+impl Warnings {
+    pub fn add(&mut self, warning: Warning) {
+        self.all.push(warning);
+    }
+
+    pub fn unknown_extension(&mut self, name: &str, nearest: &str, op_id: &str) {
+        let name = shortened(name);
+        for warning in &mut self.all {
+            if let Warning::UnknownExtension { key, count, .. } = warning
+                && (*key == name)
+            {
+                *count += 1;
+                return;
+            }
+        }
+        if self.all.len() < NAMED {
+            let (nearest, first_op_id) = (nearest.to_string(), shortened(op_id));
+            self.add(Warning::UnknownExtension { key: name, nearest, count: 1, first_op_id });
+        }
+    }
+
+    pub fn needs_mode_2(&mut self, name: &str, op_id: &str) {
+        let name = name.to_ascii_lowercase();
+        for warning in &mut self.all {
+            if let Warning::NeedsMode2 { key, count, .. } = warning
+                && *key == name
+            {
+                *count += 1;
+                return;
+            }
+        }
+        let first_op_id = shortened(op_id);
+        self.add(Warning::NeedsMode2 { key: name, count: 1, first_op_id });
+    }
+
+    pub fn into_vec(self) -> Vec<Warning> {
+        self.all
+    }
+}

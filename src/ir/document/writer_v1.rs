@@ -1,0 +1,193 @@
+//! Writing version 1, for streams that fit it.
+
+use std::borrow::Cow;
+use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tempfile::SpooledTempFile;
+
+use super::line::{self, Line};
+use super::shape;
+use super::v1::default_disposition as default_v1;
+use super::v2::Header;
+use super::writer::{DocumentWriter, WriteError, Written};
+use crate::ir::operation::OperationType;
+use crate::protocol::create::CreateDisposition;
+
+/// The operations wait in a temporary file, because the counts of the clients
+/// stand before them.
+pub(super) struct WriterV1<W> {
+    out: W,
+    body: BufWriter<SpooledTempFile>,
+    names: Vec<String>,
+    counts: Vec<u32>,
+    /// Time of each client's operation before.
+    at: Vec<u64>,
+    last_ns: u64,
+    header: Header,
+    buffer: Vec<u8>,
+    operations: u64,
+    hash: blake3::Hasher,
+}
+
+#[derive(Serialize)]
+struct ClientEntry<'a> {
+    client_id: &'a str,
+    operation_count: u32,
+}
+
+const BODY_IN_MEMORY: usize = 32 << 20;
+
+impl<W: Write> WriterV1<W> {
+    pub fn new(header: &Header, out: W) -> WriterV1<W> {
+        let names: Vec<String> = header.client_names().collect();
+        let mut header = header.clone();
+        header.workloads = Vec::new();
+        WriterV1 {
+            out,
+            body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
+            counts: vec![0; names.len()],
+            at: vec![0; names.len()],
+            names,
+            last_ns: 0,
+            header,
+            buffer: Vec::new(),
+            operations: 0,
+            hash: blake3::Hasher::new(),
+        }
+    }
+
+    fn metadata(&self) -> Map<String, Value> {
+        if let Some(metadata) = &self.header.metadata {
+            return metadata.clone();
+        }
+        let phases: u64 = self.header.phases.iter().map(|phase| phase.duration_ns).sum();
+        let duration_ns = if phases > 0 { phases } else { self.last_ns };
+        let metadata = [
+            ("source", json!(self.header.source)),
+            ("duration_seconds", json!(duration_ns as f64 / 1e9)),
+            ("client_count", json!(self.names.len())),
+        ];
+        metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+    }
+}
+
+impl<W: Write> DocumentWriter for WriterV1<W> {
+    fn operation(&mut self, mut line: Line<'_>) -> Result<(), WriteError> {
+        let client = line.client.unwrap_or_default() as usize;
+        let seq = self.counts.get(client).copied().unwrap_or_default();
+        let before = self.at.get(client).copied().unwrap_or_default();
+        if let Err(reason) = fit(&mut line, before) {
+            let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
+            return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });
+        }
+        // The hash is that of the operation as loading this document gives it.
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
+        self.buffer.push(b'\n');
+        self.hash.update(&self.buffer);
+
+        let at = line.at_ns.unwrap_or_default();
+        self.last_ns = self.last_ns.max(at);
+        if let (Some(count), Some(before)) = (self.counts.get_mut(client), self.at.get_mut(client))
+        {
+            *count += 1;
+            *before = at;
+        }
+        let name = self.names.get(client).map(String::as_str).unwrap_or_default();
+        let line = Line {
+            op_id: Some(line.op_id.unwrap_or_else(|| format!("{client}-{seq}").into())),
+            client_id: Some(name.into()),
+            timestamp_us: Some(at / 1_000),
+            client: None,
+            at_ns: None,
+            disposition: None,
+            replace: None,
+            ..line
+        };
+        self.buffer.clear();
+        self.buffer.extend_from_slice(if self.operations == 0 { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
+        self.body.write_all(&self.buffer)?;
+        self.operations += 1;
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
+        let metadata = serde_json::to_string(&self.metadata()).map_err(io::Error::other)?;
+        write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
+        for (index, (name, count)) in self.names.iter().zip(&self.counts).enumerate() {
+            let entry = ClientEntry { client_id: name, operation_count: *count };
+            self.out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut self.out, &entry).map_err(io::Error::other)?;
+        }
+        self.out.write_all(b"\n],\n\"operations\":[")?;
+        let mut body = self.body.into_inner().map_err(io::IntoInnerError::into_error)?;
+        body.seek(SeekFrom::Start(0))?;
+        io::copy(&mut BufReader::with_capacity(1 << 18, body), &mut self.out)?;
+        self.out.write_all(b"\n]}\n")?;
+        self.out.flush()?;
+        let ir_hash = self.hash.finalize().to_hex().to_string();
+        Ok(Written { operations: self.operations, ir_hash })
+    }
+}
+
+/// Brings a line to what version 1 can say, without changing what it does:
+/// "right after the operation before" becomes that operation's time, and a
+/// disposition that version 1 would not assume goes to the extensions. Numbers
+/// of iterations are left out; version 1 has none.
+fn fit(line: &mut Line<'_>, before: u64) -> Result<(), &'static str> {
+    line.iteration = None;
+    match line.operation_type().filter(|operation| shape::in_version_1(*operation)) {
+        None => return Err("version 1 has no such type"),
+        Some(OperationType::Open) => fit_disposition(line),
+        Some(_) => {}
+    }
+    if line.section.is_some() {
+        return Err("version 1 has no setup and no teardown");
+    }
+    if line.expect.is_some() {
+        return Err("version 1 cannot say which statuses are expected");
+    }
+    if line.replace == Some(true) {
+        return Err("a version 1 rename never replaces (in a script: { replace = false })");
+    }
+    if line.payload.is_some() {
+        return Err("version 1 writes files (blobs) only, not patterns");
+    }
+    if line.blob_path.as_deref().is_some_and(|path| !Path::new(path).is_absolute()) {
+        return Err("version 1 needs an absolute blob_path");
+    }
+    match (line.at_ns, line.after_ns.take()) {
+        (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),
+        (Some(_), _) => Ok(()),
+        (None, Some(0)) => {
+            line.at_ns = Some(before);
+            Ok(())
+        }
+        (None, _) => Err(
+            "it waits for the operation before it (think time), and version 1 knows only times from the start",
+        ),
+    }
+}
+
+fn fit_disposition(line: &mut Line<'_>) {
+    let Some(mode) = line.mode else { return };
+    let wanted = match line.disposition.as_deref().map(CreateDisposition::from_name) {
+        Some(Ok(disposition)) => disposition,
+        _ => line::default_disposition(mode),
+    };
+    line.set_disposition(mode, default_v1(mode));
+    if wanted == default_v1(mode) {
+        return;
+    }
+    let extensions = line.extensions.get_or_insert_default();
+    let smb = extensions.entry("smb").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(smb) = smb
+        && !smb.keys().any(|key| key.eq_ignore_ascii_case("disposition"))
+    {
+        smb.insert("disposition".into(), Value::String(wanted.name().into()));
+    }
+}

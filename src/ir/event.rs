@@ -1,0 +1,166 @@
+//! What a run says happened.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::operation::{Operation, OperationType};
+use crate::protocol::NtStatus;
+
+/// Everything the scheduler reports, in the order it happened within a client.
+#[derive(Debug)]
+pub enum Event {
+    /// The client's first connection is made.
+    Connected {
+        client_idx: u32,
+    },
+    Completed(CompletionEvent),
+    Iteration(IterationEvent),
+    /// The engine closed handles a cut or finished client had left open.
+    Cleanup {
+        client_idx: u32,
+        closed: u32,
+        failed: u32,
+    },
+    /// A lost connection is back.
+    Reconnected {
+        client_idx: u32,
+        after: Duration,
+    },
+    /// The bound on draining and teardown passed with this many clients of the
+    /// shard not done; what they had in flight completed as cut.
+    GaveUp {
+        clients: usize,
+        stage: &'static str,
+    },
+    /// The client gave up reconnecting; it issues nothing more.
+    ClientFailed {
+        client_idx: u32,
+        reason: String,
+    },
+}
+
+/// Takes the events of one shard, in order, on the shard's thread.
+pub trait EventSink {
+    fn event(&mut self, event: Event);
+}
+
+/// An operation ended: exactly one per operation, after it has fully ended.
+///
+/// All times are nanoseconds from the run's origin (connections made, before
+/// setup). An operation that was never sent has `issued == completed`.
+#[derive(Debug)]
+pub struct CompletionEvent {
+    pub operation: Operation,
+    pub status: CompletionStatus,
+    /// Index into the run's phases; none in setup and teardown.
+    pub phase: Option<u16>,
+    pub due_ns: u64,
+    /// max(due, the client's previous completion + think).
+    pub eligible_ns: u64,
+    pub issued_ns: u64,
+    pub completed_ns: u64,
+    /// Bytes read or written.
+    pub bytes: u64,
+    /// A read that returned less than it asked for.
+    pub short_read: bool,
+    /// Extensions that `--degrade` left out.
+    pub degraded: bool,
+}
+
+impl CompletionEvent {
+    /// Service time: completed − issued.
+    pub fn latency(&self) -> Duration {
+        Duration::from_nanos(self.service_ns())
+    }
+
+    pub fn service_ns(&self) -> u64 {
+        self.completed_ns.saturating_sub(self.issued_ns)
+    }
+
+    /// completed − due, where due is an arrival or a recorded time; in a
+    /// closed loop due is eligible.
+    pub fn response_ns(&self) -> u64 {
+        self.completed_ns.saturating_sub(self.due_ns)
+    }
+
+    /// issued − eligible: the generator's fault.
+    pub fn lateness_ns(&self) -> u64 {
+        self.issued_ns.saturating_sub(self.eligible_ns)
+    }
+
+    /// eligible − due: the server's.
+    pub fn backlog_ns(&self) -> u64 {
+        self.eligible_ns.saturating_sub(self.due_ns)
+    }
+
+    pub fn operation_type(&self) -> OperationType {
+        self.operation.operation_type()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompletionStatus {
+    /// A status the operation expected.
+    Succeeded(NtStatus),
+    Failed(Failure),
+    /// Never sent: its handle was not open, because operation `cause` of the
+    /// same client failed or the connection was lost there.
+    Skipped {
+        cause_seq: u32,
+    },
+    /// Still in flight when the drain bound ended.
+    Cut,
+}
+
+/// How an operation that was sent failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Status(NtStatus),
+    /// `--op-timeout` passed.
+    #[error("TIMED_OUT")]
+    TimedOut,
+    #[error("CONNECTION_LOST: {0}")]
+    ConnectionLost(String),
+    /// The server's reply made no sense, or the client stack failed without a status.
+    #[error("CLIENT_ERROR: {0}")]
+    Client(String),
+    #[error("PANICKED: {0}")]
+    Panicked(String),
+}
+
+impl Failure {
+    /// The name the summary counts it under.
+    pub fn name(&self) -> String {
+        match self {
+            Failure::Status(status) => status.to_string(),
+            Failure::TimedOut => "TIMED_OUT".into(),
+            Failure::ConnectionLost(_) => "CONNECTION_LOST".into(),
+            Failure::Client(_) => "CLIENT_ERROR".into(),
+            Failure::Panicked(_) => "PANICKED".into(),
+        }
+    }
+}
+
+/// A whole iteration ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IterationEvent {
+    pub client_idx: u32,
+    pub iteration: u32,
+    pub phase: Option<u16>,
+    pub due_ns: u64,
+    /// First issue.
+    pub started_ns: u64,
+    /// Last completion.
+    pub ended_ns: u64,
+    pub outcome: IterationOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IterationOutcome {
+    Finished,
+    /// The stream was cut before its last operation.
+    Cut,
+}

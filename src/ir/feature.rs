@@ -1,0 +1,87 @@
+//! What a stream may ask of a client stack, feature by feature.
+
+use serde::Serialize;
+
+use super::operation::{Operation, OperationKind, OperationType};
+use crate::protocol::CreateParameters;
+
+/// Something a stream may need beyond opening, reading and writing files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    Locks,
+    /// A `Lock` that waits.
+    BlockingLocks,
+    AccessMask,
+    ShareMode,
+    Disposition,
+    CreateOptions,
+    FileAttributes,
+    /// Oplocks, leases, durable handles, raw create contexts.
+    Caching,
+}
+
+impl Feature {
+    /// The lowest fidelity mode that has the feature.
+    pub fn mode(self) -> u8 {
+        match self {
+            Feature::Locks | Feature::BlockingLocks => 0,
+            Feature::AccessMask
+            | Feature::ShareMode
+            | Feature::Disposition
+            | Feature::CreateOptions
+            | Feature::FileAttributes => 1,
+            Feature::Caching => 2,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Feature::Locks => "locks",
+            Feature::BlockingLocks => "locks that wait (wait = true)",
+            Feature::AccessMask => "access_mask",
+            Feature::ShareMode => "share_mode",
+            Feature::Disposition => "disposition",
+            Feature::CreateOptions => "create_options",
+            Feature::FileAttributes => "file_attributes",
+            Feature::Caching => "requested_oplock, lease, durable or create_contexts",
+        }
+    }
+
+    /// What one operation needs.
+    pub fn needed_by(operation: &Operation) -> Vec<Feature> {
+        match &operation.kind {
+            OperationKind::Open { extensions: Some(parameters), .. } => of_create(parameters),
+            OperationKind::Lock { wait: true, .. } => vec![Feature::Locks, Feature::BlockingLocks],
+            kind if matches!(
+                kind.operation_type(),
+                OperationType::Lock | OperationType::Unlock
+            ) =>
+            {
+                vec![Feature::Locks]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn of_create(parameters: &CreateParameters) -> Vec<Feature> {
+    [
+        (parameters.access_mask.is_some(), Feature::AccessMask),
+        (parameters.share_mode.is_some(), Feature::ShareMode),
+        (parameters.disposition.is_some(), Feature::Disposition),
+        (parameters.create_options.is_some(), Feature::CreateOptions),
+        (parameters.file_attributes.is_some(), Feature::FileAttributes),
+        (parameters.mode_2, Feature::Caching),
+    ]
+    .into_iter()
+    .filter_map(|(needed, feature)| needed.then_some(feature))
+    .collect()
+}
+
+/// A feature a stream uses, and the first operation that does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub feature: Feature,
+    pub first_op_id: String,
+}

@@ -1,0 +1,23 @@
+//! The typed stream every script and document becomes, and the events a run gives back.
+
+pub mod blobs;
+pub mod document;
+pub mod event;
+pub mod feature;
+pub mod merge;
+pub mod operation;
+pub mod payload;
+pub mod preview;
+mod runs;
+pub mod source;
+mod spool;
+pub mod units;
+
+pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
+pub use feature::{Feature, Need};
+pub use operation::{
+    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType, Section,
+};
+pub use payload::{Blob, Pattern, Payload};
+pub use preview::Preview;
+pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};

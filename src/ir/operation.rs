@@ -1,0 +1,285 @@
+//! One operation of the stream.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::payload::Payload;
+use crate::protocol::{CreateParameters, NtStatus, SharePath};
+
+/// The most bytes one read or write may carry; more is refused when the stream is made.
+pub const MAX_IO_BYTES: u64 = 64 << 20;
+
+/// One file operation of one client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Index into the clients of the [`StreamHeader`](super::StreamHeader).
+    pub client_idx: u32,
+    /// Counts up from 0 within the client, over all its sections.
+    pub seq: u32,
+    pub due: Due,
+    pub section: Section,
+    /// Counts up from 0 within the client; 0 in setup and teardown.
+    pub iteration: u32,
+    pub expect: Expect,
+    /// The id a document gave; see [`Operation::op_id`].
+    pub id: Option<Arc<str>>,
+    pub kind: OperationKind,
+}
+
+/// When an operation may be issued at the earliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Due {
+    /// Nanoseconds from time zero (in setup and teardown: from the section's start).
+    At(u64),
+    /// Nanoseconds from this client's previous completion.
+    After(u64),
+}
+
+/// The part of a client's life an operation belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Section {
+    Setup,
+    Iteration,
+    Teardown,
+}
+
+/// The statuses that count as success.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expect {
+    /// STATUS_SUCCESS, and STATUS_END_OF_FILE for a read.
+    #[default]
+    Default,
+    /// Exactly these. A list without STATUS_SUCCESS makes success a failure.
+    Statuses(Arc<[NtStatus]>),
+    /// Any status a server may give.
+    Any,
+}
+
+impl Expect {
+    pub fn allows(&self, status: NtStatus, operation: OperationType) -> bool {
+        match self {
+            Expect::Default => {
+                status == NtStatus::SUCCESS
+                    || (operation == OperationType::Read && status == NtStatus::END_OF_FILE)
+            }
+            Expect::Statuses(statuses) => statuses.contains(&status),
+            Expect::Any => true,
+        }
+    }
+}
+
+/// A handle's number within its client, from the `Open` that makes it to its
+/// `Close`. Unique among the handles a client has open at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HandleRef(pub u32);
+
+/// What an `Open` is for. The default disposition comes from where the stream
+/// came from: `create` of [`OperationKind::Open`] carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OpenMode {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OperationKind {
+    Open {
+        path: SharePath,
+        mode: OpenMode,
+        /// What the mode means here: `Open` for r, `OverwriteIf` for Lua's w,
+        /// `OpenIf` for rw and for version 1 documents that write.
+        disposition: crate::protocol::create::CreateDisposition,
+        handle_ref: HandleRef,
+        /// Present when the stream asks for more than the mode (fidelity mode 1 and up).
+        extensions: Option<Arc<CreateParameters>>,
+    },
+    Read {
+        handle_ref: HandleRef,
+        offset: u64,
+        length: u64,
+    },
+    Write {
+        handle_ref: HandleRef,
+        offset: u64,
+        length: u64,
+        payload: Payload,
+    },
+    Close {
+        handle_ref: HandleRef,
+    },
+    Rename {
+        source_path: SharePath,
+        dest_path: SharePath,
+        replace: bool,
+    },
+    Delete {
+        path: SharePath,
+    },
+    Mkdir {
+        path: SharePath,
+    },
+    Rmdir {
+        path: SharePath,
+    },
+    Stat {
+        path: SharePath,
+    },
+    /// `pattern` uses SMB's wildcards (`*`, `?`).
+    List {
+        path: SharePath,
+        pattern: Arc<str>,
+    },
+    Truncate {
+        handle_ref: HandleRef,
+        size: u64,
+    },
+    Flush {
+        handle_ref: HandleRef,
+    },
+    /// `wait`: block until granted instead of failing with STATUS_LOCK_NOT_GRANTED.
+    Lock {
+        handle_ref: HandleRef,
+        offset: u64,
+        length: u64,
+        exclusive: bool,
+        wait: bool,
+    },
+    Unlock {
+        handle_ref: HandleRef,
+        offset: u64,
+        length: u64,
+    },
+}
+
+/// The kind of an operation without its fields; the key of every per-operation figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationType {
+    Open,
+    Read,
+    Write,
+    Close,
+    Rename,
+    Delete,
+    Mkdir,
+    Rmdir,
+    Stat,
+    List,
+    Truncate,
+    Flush,
+    Lock,
+    Unlock,
+}
+
+impl OperationType {
+    pub const ALL: [OperationType; 14] = [
+        OperationType::Open,
+        OperationType::Read,
+        OperationType::Write,
+        OperationType::Close,
+        OperationType::Rename,
+        OperationType::Delete,
+        OperationType::Mkdir,
+        OperationType::Rmdir,
+        OperationType::Stat,
+        OperationType::List,
+        OperationType::Truncate,
+        OperationType::Flush,
+        OperationType::Lock,
+        OperationType::Unlock,
+    ];
+
+    /// Lower case, as reports and filters write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OperationType::Open => "open",
+            OperationType::Read => "read",
+            OperationType::Write => "write",
+            OperationType::Close => "close",
+            OperationType::Rename => "rename",
+            OperationType::Delete => "delete",
+            OperationType::Mkdir => "mkdir",
+            OperationType::Rmdir => "rmdir",
+            OperationType::Stat => "stat",
+            OperationType::List => "list",
+            OperationType::Truncate => "truncate",
+            OperationType::Flush => "flush",
+            OperationType::Lock => "lock",
+            OperationType::Unlock => "unlock",
+        }
+    }
+}
+
+impl Operation {
+    /// The document's id, or `<client>-<seq>`.
+    pub fn op_id(&self) -> String {
+        match &self.id {
+            Some(id) => id.to_string(),
+            None => format!("{}-{}", self.client_idx, self.seq),
+        }
+    }
+
+    pub fn operation_type(&self) -> OperationType {
+        self.kind.operation_type()
+    }
+
+    /// The specification's view of an absolute due time.
+    pub fn timestamp_us(&self) -> Option<u64> {
+        match self.due {
+            Due::At(ns) => Some(ns / 1_000),
+            Due::After(_) => None,
+        }
+    }
+}
+
+impl OperationKind {
+    pub fn operation_type(&self) -> OperationType {
+        match self {
+            OperationKind::Open { .. } => OperationType::Open,
+            OperationKind::Read { .. } => OperationType::Read,
+            OperationKind::Write { .. } => OperationType::Write,
+            OperationKind::Close { .. } => OperationType::Close,
+            OperationKind::Rename { .. } => OperationType::Rename,
+            OperationKind::Delete { .. } => OperationType::Delete,
+            OperationKind::Mkdir { .. } => OperationType::Mkdir,
+            OperationKind::Rmdir { .. } => OperationType::Rmdir,
+            OperationKind::Stat { .. } => OperationType::Stat,
+            OperationKind::List { .. } => OperationType::List,
+            OperationKind::Truncate { .. } => OperationType::Truncate,
+            OperationKind::Flush { .. } => OperationType::Flush,
+            OperationKind::Lock { .. } => OperationType::Lock,
+            OperationKind::Unlock { .. } => OperationType::Unlock,
+        }
+    }
+
+    pub fn handle_ref(&self) -> Option<HandleRef> {
+        match *self {
+            OperationKind::Open { handle_ref, .. }
+            | OperationKind::Read { handle_ref, .. }
+            | OperationKind::Write { handle_ref, .. }
+            | OperationKind::Close { handle_ref }
+            | OperationKind::Truncate { handle_ref, .. }
+            | OperationKind::Flush { handle_ref }
+            | OperationKind::Lock { handle_ref, .. }
+            | OperationKind::Unlock { handle_ref, .. } => Some(handle_ref),
+            _ => None,
+        }
+    }
+
+    /// The path the operation names itself; an operation on a handle has none.
+    pub fn path(&self) -> Option<&SharePath> {
+        match self {
+            OperationKind::Open { path, .. }
+            | OperationKind::Delete { path }
+            | OperationKind::Mkdir { path }
+            | OperationKind::Rmdir { path }
+            | OperationKind::Stat { path }
+            | OperationKind::List { path, .. } => Some(path),
+            OperationKind::Rename { source_path, .. } => Some(source_path),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a write carries. The bytes are at hand before the operation is due.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::operation::MAX_IO_BYTES;
+use crate::protocol::SharePath;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Payload {
+    Pattern(Pattern),
+    Blob(Arc<Blob>),
+}
+
+/// Content that follows from pattern, seed, path and position in the file, so
+/// that it can be checked without having been stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pattern {
+    Zero,
+    /// Incompressible within a window of 1 MiB.
+    Random,
+    /// Lines of printable ASCII.
+    Text,
+}
+
+/// A file whose bytes are written. `path` is absolute and checked by whoever makes one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Blob {
+    pub path: Arc<Path>,
+    /// Filled off the timed path by the thread that feeds the scheduler.
+    #[serde(skip)]
+    pub data: OnceLock<Bytes>,
+}
+
+impl PartialEq for Blob {
+    fn eq(&self, other: &Blob) -> bool {
+        self.path == other.path
+    }
+}
+
+const TILE: usize = 1 << 20;
+
+impl Pattern {
+    /// The bytes of `[offset, offset + length)` of the file at `path`.
+    ///
+    /// Content repeats every MiB, at a phase that follows from seed and path;
+    /// so up to a MiB is a slice of one shared tile and nothing is copied.
+    pub fn bytes(self, seed: u64, path: &SharePath, offset: u64, length: u64) -> Bytes {
+        let length = usize::try_from(length.min(MAX_IO_BYTES)).unwrap_or(TILE);
+        let tile = self.tile();
+        let start = (phase(seed, path).wrapping_add(offset) % TILE as u64) as usize;
+        if length <= TILE {
+            return tile.slice(start..start + length);
+        }
+        let mut bytes = BytesMut::with_capacity(length);
+        let mut at = start;
+        while bytes.len() < length {
+            let piece = (length - bytes.len()).min(TILE);
+            bytes.extend_from_slice(&tile[at..at + piece]);
+            at = (at + piece) % TILE;
+        }
+        bytes.freeze()
+    }
+
+    /// Two periods, so that a slice of up to one may start anywhere in the first.
+    fn tile(self) -> &'static Bytes {
+        static ZERO: LazyLock<Bytes> = LazyLock::new(|| vec![0; 2 * TILE].into());
+        static RANDOM: LazyLock<Bytes> = LazyLock::new(|| doubled(random_bytes(TILE)));
+        static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
+            const ALPHABET: &[u8; 64] =
+                b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
+            let mut text = random_bytes(TILE);
+            for (i, byte) in text.iter_mut().enumerate() {
+                *byte = if i % 64 == 63 { b'\n' } else { ALPHABET[usize::from(*byte & 63)] };
+            }
+            doubled(text)
+        });
+        match self {
+            Pattern::Zero => &ZERO,
+            Pattern::Random => &RANDOM,
+            Pattern::Text => &TEXT,
+        }
+    }
+}
+
+fn doubled(tile: Vec<u8>) -> Bytes {
+    tile.repeat(2).into()
+}
+
+fn random_bytes(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(b"smbench payload").finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// FNV-1a over seed and path.
+fn phase(seed: u64, path: &SharePath) -> u64 {
+    seed.to_le_bytes()
+        .iter()
+        .chain(path.as_str().as_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_the_same_bytes_however_it_is_cut() {
+        let path = SharePath::new("a/b").unwrap();
+        for pattern in [Pattern::Zero, Pattern::Random, Pattern::Text] {
+            let whole = pattern.bytes(7, &path, 5, 3 << 20);
+            let parts = [
+                pattern.bytes(7, &path, 5, 1_000),
+                pattern.bytes(7, &path, 1_005, (3 << 20) - 1_000),
+            ];
+            assert_eq!(whole, parts.concat());
+        }
+    }
+
+    #[test]
+    fn the_largest_offsets_have_content_too() {
+        for seed in 0..8 {
+            let path = SharePath::new("a/b").unwrap();
+            let (last, whole) = (u64::MAX - 64, Pattern::Text.bytes(seed, &path, 0, 2 << 20));
+            let start = (last % (1 << 20)) as usize;
+            assert_eq!(Pattern::Text.bytes(seed, &path, last, 64), whole[start..start + 64]);
+        }
+    }
+
+    #[test]
+    fn paths_and_seeds_differ_in_content() {
+        let (a, b) = (SharePath::new("a").unwrap(), SharePath::new("b").unwrap());
+        assert_ne!(Pattern::Random.bytes(1, &a, 0, 64), Pattern::Random.bytes(1, &b, 0, 64));
+        assert_ne!(Pattern::Random.bytes(1, &a, 0, 64), Pattern::Random.bytes(2, &a, 0, 64));
+    }
+}

@@ -1,0 +1,223 @@
+//! The first operations of a stream, looked at before the run for what they
+//! need, and handed out afterwards as if nobody had looked.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::feature::{Feature, Need};
+use super::operation::{Operation, Section};
+use super::source::{OperationSource, Progress, SourceError, StreamHeader};
+
+/// Operations looked at in each workload.
+const DEPTH: usize = 1_000;
+const BATCH: usize = 64;
+
+/// A source whose header knows the needs of the first thousand operations of
+/// each workload: those of its first client.
+pub struct Preview<S> {
+    source: S,
+    header: StreamHeader,
+    /// What was looked at and not yet handed out.
+    kept: HashMap<(u32, Section), Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    operations: VecDeque<Operation>,
+    /// How the section went on behind them: not looked at, ended, or broken.
+    end: Option<Result<(), SourceError>>,
+}
+
+impl<S: OperationSource> Preview<S> {
+    pub fn new(mut source: S) -> Preview<S> {
+        let mut header = source.header().clone();
+        let mut kept = HashMap::new();
+        let mut first = 0;
+        for workload in &header.workloads {
+            let client = first;
+            first += workload.clients;
+            if workload.clients == 0 {
+                continue;
+            }
+            let setup = look(&mut source, client, Section::Setup, DEPTH);
+            let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
+            kept.insert((client, Section::Setup), setup);
+            // Asking for iterations abandons what is left of a setup.
+            if whole {
+                let iterations = look(&mut source, client, Section::Iteration, DEPTH - seen);
+                kept.insert((client, Section::Iteration), iterations);
+            }
+        }
+        for operation in kept.values().flat_map(|kept| &kept.operations) {
+            for feature in Feature::needed_by(operation) {
+                let need = Need { feature, first_op_id: operation.op_id() };
+                if !header.needs.iter().any(|known| known.feature == feature) {
+                    header.needs.push(need);
+                }
+            }
+        }
+        header.needs.sort_by_key(|need| need.feature);
+        Preview { source, header, kept }
+    }
+}
+
+impl<S> Preview<S> {
+    /// What broke the stream off among the operations looked at, if anything did.
+    pub fn broken(&self) -> Option<&SourceError> {
+        let mut ends: Vec<_> = self.kept.iter().collect();
+        ends.sort_by_key(|(place, _)| **place);
+        ends.into_iter().find_map(|(_, kept)| kept.end.as_ref()?.as_ref().err())
+    }
+}
+
+fn look(source: &mut dyn OperationSource, client: u32, section: Section, depth: usize) -> Kept {
+    let mut seen = Vec::new();
+    let mut end = None;
+    while seen.len() < depth && end.is_none() {
+        let max = BATCH.min(depth - seen.len());
+        end = match source.pull(client, section, max, &mut seen) {
+            Ok(Progress::More) => None,
+            Ok(Progress::End) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        };
+    }
+    Kept { operations: seen.into(), end }
+}
+
+impl<S: OperationSource> OperationSource for Preview<S> {
+    fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    fn pull(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        if !self.kept.is_empty() {
+            // A later section abandons what is left of an earlier one.
+            for earlier in [Section::Setup, Section::Iteration] {
+                if earlier < section {
+                    self.kept.remove(&(client, earlier));
+                }
+            }
+            if let Some(kept) = self.kept.get_mut(&(client, section)) {
+                let taken = max.max(1).min(kept.operations.len());
+                into.extend(kept.operations.drain(..taken));
+                if !kept.operations.is_empty() {
+                    return Ok(Progress::More);
+                }
+                let end = kept.end.clone();
+                match end {
+                    Some(Ok(())) => return Ok(Progress::End),
+                    Some(Err(error)) => return Err(error),
+                    None => drop(self.kept.remove(&(client, section))),
+                }
+                if taken > 0 {
+                    return Ok(Progress::More);
+                }
+            }
+        }
+        self.source.pull(client, section, max, into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Due, Expect, HandleRef, OperationKind, Workload};
+
+    /// Each client locks once in setup, then flushes for ever or breaks.
+    struct Endless {
+        header: StreamHeader,
+        next: HashMap<(u32, Section), u32>,
+        breaks_at: u32,
+    }
+
+    impl OperationSource for Endless {
+        fn header(&self) -> &StreamHeader {
+            &self.header
+        }
+
+        fn pull(
+            &mut self,
+            client: u32,
+            section: Section,
+            max: usize,
+            into: &mut Vec<Operation>,
+        ) -> Result<Progress, SourceError> {
+            let next = self.next.entry((client, section)).or_default();
+            for _ in 0..max {
+                let handle_ref = HandleRef(0);
+                let kind = match (section, *next) {
+                    (Section::Setup, 0) => OperationKind::Lock {
+                        handle_ref,
+                        offset: 0,
+                        length: 1,
+                        exclusive: true,
+                        wait: false,
+                    },
+                    (Section::Iteration, seq) if seq == self.breaks_at => {
+                        return Err(SourceError { message: "broken".into(), client: None });
+                    }
+                    (Section::Iteration, _) => OperationKind::Flush { handle_ref },
+                    _ => return Ok(Progress::End),
+                };
+                let (due, expect) = (Due::After(0), Expect::Default);
+                let (client_idx, seq, iteration) = (client, *next, 0);
+                let id = None;
+                *next += 1;
+                into.push(Operation { client_idx, seq, due, section, iteration, expect, id, kind });
+            }
+            Ok(Progress::More)
+        }
+    }
+
+    fn endless(breaks_at: u32) -> Endless {
+        let workload = Workload { name: "w".into(), clients: 2, client_names: None };
+        let header = StreamHeader { workloads: vec![workload], ..StreamHeader::default() };
+        Endless { header, next: HashMap::new(), breaks_at }
+    }
+
+    fn read(source: &mut dyn OperationSource, section: Section, count: usize) -> Vec<Operation> {
+        let mut read = Vec::new();
+        while read.len() < count {
+            let max = 7.min(count - read.len());
+            if source.pull(0, section, max, &mut read).unwrap() == Progress::End {
+                break;
+            }
+        }
+        read
+    }
+
+    #[test]
+    fn looking_changes_nothing_in_what_is_handed_out() {
+        let mut plain = endless(u32::MAX);
+        let mut preview = Preview::new(endless(u32::MAX));
+        for (section, count) in
+            [(Section::Setup, 5), (Section::Iteration, 2_500), (Section::Teardown, 5)]
+        {
+            let (plain, previewed) =
+                (read(&mut plain, section, count), read(&mut preview, section, count));
+            assert_eq!(plain, previewed);
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_first_operation_that_needs_a_feature() {
+        let needs = &Preview::new(endless(u32::MAX)).header().needs.clone();
+        assert_eq!(needs.len(), 1);
+        assert_eq!((needs[0].feature, needs[0].first_op_id.as_str()), (Feature::Locks, "0-0"));
+    }
+
+    #[test]
+    fn a_stream_that_breaks_does_so_when_it_gets_there() {
+        let mut preview = Preview::new(endless(20));
+        let mut into = Vec::new();
+        while let Ok(Progress::More) = preview.pull(0, Section::Iteration, 7, &mut into) {}
+        assert_eq!(into.len(), 20);
+        assert!(preview.pull(0, Section::Iteration, 7, &mut into).is_err());
+        assert_eq!(preview.broken().map(|error| error.message.as_str()), Some("broken"));
+    }
+}

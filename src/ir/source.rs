@@ -1,0 +1,144 @@
+//! Where operations come from, asked per client and on demand.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::feature::Need;
+use super::operation::{Operation, Section};
+
+/// What is known of a stream before its first operation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamHeader {
+    /// The script's or the capture's name.
+    pub source: String,
+    pub seed: u64,
+    /// Clients are numbered through the workloads in this order.
+    pub workloads: Vec<Workload>,
+    /// The stream has run-wide setup or teardown: one more client, numbered
+    /// after all others and named `bench`, has these and no iterations.
+    pub run_client: bool,
+    /// Empty: the stream bounds itself, or the run's default duration does.
+    pub phases: Vec<Phase>,
+    /// The stream ends by itself (a document, or a script with an iteration bound).
+    pub bounded: bool,
+    /// The hash of every operation, or `recipe:` and the hash of what makes them.
+    pub ir_hash: String,
+    pub script_hash: Option<String>,
+    /// The script's parameters as the run sees them.
+    pub params: serde_json::Map<String, serde_json::Value>,
+    pub modules: Vec<Module>,
+    /// What is known to be asked of the backend before the run.
+    pub needs: Vec<Need>,
+}
+
+/// A module a script required.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    pub name: String,
+    pub version: String,
+    pub hash: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    pub name: Arc<str>,
+    pub clients: u32,
+    /// Names from a document; a script's clients are `<workload>/<id>`, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_names: Option<Arc<[Arc<str>]>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    pub name: String,
+    pub duration_ns: u64,
+    /// Whether `totals` count it.
+    pub record: bool,
+}
+
+/// The name of the client that runs `bench.setup` and `bench.teardown`.
+pub const RUN_CLIENT: &str = "bench";
+
+impl StreamHeader {
+    /// All clients, the run-wide one included.
+    pub fn clients(&self) -> u32 {
+        self.workload_clients() + u32::from(self.run_client)
+    }
+
+    /// The clients that iterate.
+    pub fn workload_clients(&self) -> u32 {
+        self.workloads.iter().map(|workload| workload.clients).sum()
+    }
+
+    /// The workload a client belongs to, and its number there; none for the run-wide client.
+    pub fn workload_of(&self, client: u32) -> Option<(usize, u32)> {
+        let mut first = 0;
+        for (index, workload) in self.workloads.iter().enumerate() {
+            if client < first + workload.clients {
+                return Some((index, client - first));
+            }
+            first += workload.clients;
+        }
+        None
+    }
+
+    pub fn client_name(&self, client: u32) -> String {
+        let Some((index, id)) = self.workload_of(client) else { return RUN_CLIENT.to_string() };
+        let workload = &self.workloads[index];
+        match &workload.client_names {
+            Some(names) => names[id as usize].to_string(),
+            None => format!("{}/{id}", workload.name),
+        }
+    }
+}
+
+/// A stream of operations, pulled per client so that none starves another.
+///
+/// Sections are asked for in order. Asking for a later one abandons what is
+/// left of the earlier, which is how a cut stream reaches its teardown.
+pub trait OperationSource {
+    fn header(&self) -> &StreamHeader;
+
+    /// Appends up to `max` of the client's next operations in `section`.
+    /// [`Progress::More`] comes with at least one operation.
+    ///
+    /// # Errors
+    /// [`SourceError`] when no further operation of this client can be had;
+    /// operations already appended stand.
+    fn pull(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    More,
+    /// The section has no further operation for this client.
+    End,
+}
+
+/// Why a stream broke off. The message says what, where and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError {
+    pub message: String,
+    /// The name of the client whose operations were being made.
+    pub client: Option<String>,
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.client {
+            Some(client) => write!(f, "{} (client {client})", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}

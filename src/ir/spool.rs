@@ -1,0 +1,339 @@
+//! The operations of a document, in order per client, in bounded memory.
+//!
+//! Operations arrive in the document's order and are sorted by client and
+//! section, first in memory, then in sorted runs that are merged into one
+//! temporary file. So each client's section is one range of bytes, and a
+//! client costs a few bytes however many there are.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read};
+use std::os::unix::fs::FileExt;
+
+use super::operation::{Operation, Section};
+use super::runs::{Runs, read_record};
+use super::source::Progress;
+
+/// What is kept in memory before, or instead of, a temporary file.
+const MEMORY: usize = 32 << 20;
+/// Bytes before each operation that say how long it is.
+const PREFIX: usize = 4;
+
+/// Takes operations in any order of clients.
+pub(super) struct SpoolWriter {
+    clients: u32,
+    /// Operations, each after its length.
+    arena: Vec<u8>,
+    records: Vec<Record>,
+    limit: usize,
+    runs: Option<Runs>,
+    /// Bytes of each (client, section).
+    sizes: Vec<u64>,
+}
+
+/// A piece of the arena.
+struct Record {
+    chain: u32,
+    start: u32,
+    end: u32,
+}
+
+/// Gives operations back, client by client.
+pub(super) struct Spool {
+    store: Store,
+    /// Where each (client, section) starts; one more for the end of the last.
+    starts: Vec<u64>,
+    cursors: Vec<Cursor>,
+    buffer: Vec<u8>,
+}
+
+enum Store {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+#[derive(Clone, Copy)]
+struct Cursor {
+    section: Section,
+    at: u64,
+}
+
+fn chain(client: u32, section: Section) -> usize {
+    client as usize * 3 + section as usize
+}
+
+impl SpoolWriter {
+    pub fn new(clients: u32) -> SpoolWriter {
+        SpoolWriter::with_limit(clients, MEMORY)
+    }
+
+    pub fn with_limit(clients: u32, limit: usize) -> SpoolWriter {
+        SpoolWriter {
+            clients,
+            arena: Vec::new(),
+            records: Vec::new(),
+            limit,
+            runs: None,
+            sizes: vec![0; chain(clients, Section::Setup)],
+        }
+    }
+
+    /// Appends to what the operation's client has in its section.
+    pub fn push(&mut self, operation: &Operation) -> io::Result<()> {
+        if self.arena.len() + self.records.len() * size_of::<Record>() >= self.limit {
+            self.spill()?;
+        }
+        let start = self.arena.len();
+        self.arena.extend_from_slice(&[0; PREFIX]);
+        postcard::to_io(operation, &mut self.arena).map_err(io::Error::other)?;
+        let length = self.arena.len() - start - PREFIX;
+        let prefix = u32::try_from(length).map_err(io::Error::other)?;
+        self.arena[start..start + PREFIX].copy_from_slice(&prefix.to_le_bytes());
+        let chain = chain(operation.client_idx, operation.section);
+        self.sizes[chain] += (self.arena.len() - start) as u64;
+        self.records.push(Record {
+            chain: chain as u32,
+            start: start as u32,
+            end: self.arena.len() as u32,
+        });
+        Ok(())
+    }
+
+    /// Writes the arena as one run: groups of a chain, a length and that many bytes.
+    fn spill(&mut self) -> io::Result<()> {
+        let mut runs = match self.runs.take() {
+            Some(runs) => runs,
+            None => Runs::new()?,
+        };
+        self.records.sort_by_key(|record| record.chain);
+        for group in self.records.chunk_by(|a, b| a.chain == b.chain) {
+            let bytes: u32 = group.iter().map(|record| record.end - record.start).sum();
+            runs.write(&group[0].chain.to_le_bytes())?;
+            runs.write(&bytes.to_le_bytes())?;
+            for record in group {
+                runs.write(&self.arena[record.start as usize..record.end as usize])?;
+            }
+        }
+        runs.end_run();
+        self.runs = Some(runs);
+        self.records.clear();
+        self.arena.clear();
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> io::Result<Spool> {
+        let mut starts = Vec::with_capacity(self.sizes.len() + 1);
+        let mut end = 0;
+        starts.push(0);
+        starts.extend(self.sizes.iter().map(|size| {
+            end += size;
+            end
+        }));
+        self.sizes = Vec::new();
+        let store = if self.runs.is_none() {
+            self.records.sort_by_key(|record| record.chain);
+            let mut sorted = Vec::with_capacity(self.arena.len());
+            for record in &self.records {
+                sorted.extend_from_slice(&self.arena[record.start as usize..record.end as usize]);
+            }
+            Store::Memory(sorted)
+        } else {
+            self.spill()?;
+            (self.arena, self.records) = (Vec::new(), Vec::new());
+            Store::File(merged(self.runs)?)
+        };
+        let at_setup =
+            |client| Cursor { section: Section::Setup, at: starts[chain(client, Section::Setup)] };
+        let cursors = (0..self.clients).map(at_setup).collect();
+        Ok(Spool { store, starts, cursors, buffer: Vec::new() })
+    }
+}
+
+/// One file of all chains in order, each whole.
+fn merged(runs: Option<Runs>) -> io::Result<File> {
+    let mut out = BufWriter::with_capacity(1 << 18, tempfile::tempfile()?);
+    if let Some(runs) = runs {
+        let runs = runs.into_file()?;
+        let mut readers = runs.readers();
+        let mut heads = BinaryHeap::with_capacity(readers.len());
+        let mut head = [0; 8];
+        // Runs were written one after the other, so of two with the same chain
+        // the earlier run has the earlier operations.
+        for (index, reader) in readers.iter_mut().enumerate() {
+            if read_record(reader, &mut head)? {
+                heads.push(Reverse((u32_at(&head, 0), index, u32_at(&head, 4))));
+            }
+        }
+        while let Some(Reverse((_, index, bytes))) = heads.pop() {
+            let reader = &mut readers[index];
+            let copied = io::copy(&mut reader.by_ref().take(u64::from(bytes)), &mut out)?;
+            if copied != u64::from(bytes) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if read_record(reader, &mut head)? {
+                heads.push(Reverse((u32_at(&head, 0), index, u32_at(&head, 4))));
+            }
+        }
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |four| u32::from_le_bytes(*four))
+}
+
+impl Spool {
+    /// Appends up to `max` (at least one) further operations. A later section
+    /// than before abandons what is left; an earlier one has ended.
+    pub fn read(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> io::Result<Progress> {
+        let Some(cursor) = self.cursors.get_mut(client as usize) else { return Ok(Progress::End) };
+        let chain = chain(client, section);
+        let end = self.starts[chain + 1];
+        if section < cursor.section {
+            return Ok(Progress::End);
+        }
+        if section > cursor.section {
+            *cursor = Cursor { section, at: self.starts[chain] };
+        }
+        let most = into.len() + max.max(1);
+        while into.len() < most && cursor.at < end {
+            let wanted = (most - into.len()).saturating_mul(128).min(64 << 10);
+            let bytes = self.store.bytes(cursor.at, end, wanted, &mut self.buffer)?;
+            let mut used = 0;
+            while into.len() < most
+                && let Some(record) = record(&bytes[used..])
+            {
+                into.push(postcard::from_bytes(record).map_err(io::Error::other)?);
+                used += PREFIX + record.len();
+            }
+            cursor.at += used as u64;
+        }
+        Ok(if cursor.at < end { Progress::More } else { Progress::End })
+    }
+
+    /// Starts every client over.
+    pub fn rewind(&mut self) {
+        for (client, cursor) in self.cursors.iter_mut().enumerate() {
+            let at = self.starts[chain(client as u32, Section::Setup)];
+            *cursor = Cursor { section: Section::Setup, at };
+        }
+    }
+}
+
+/// The first operation's bytes, if all of them are there.
+fn record(bytes: &[u8]) -> Option<&[u8]> {
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    bytes.get(PREFIX..PREFIX + length)
+}
+
+impl Store {
+    /// About `wanted` of the bytes from `at`, but at least one whole operation.
+    fn bytes<'s>(
+        &'s self,
+        at: u64,
+        end: u64,
+        wanted: usize,
+        buffer: &'s mut Vec<u8>,
+    ) -> io::Result<&'s [u8]> {
+        let file = match self {
+            Store::Memory(bytes) => return Ok(&bytes[at as usize..end as usize]),
+            Store::File(file) => file,
+        };
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        buffer.resize(wanted.clamp(PREFIX, left.max(PREFIX)), 0);
+        file.read_exact_at(buffer, at)?;
+        let first = PREFIX + u32_at(buffer, 0) as usize;
+        if first > left {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if first > buffer.len() {
+            buffer.resize(first, 0);
+            file.read_exact_at(buffer, at)?;
+        }
+        Ok(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Due, Expect, OperationKind};
+    use crate::protocol::SharePath;
+
+    const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
+
+    /// Operations of 50 clients, interleaved; some are larger than a read.
+    fn operations() -> Vec<Operation> {
+        let mut operations = Vec::new();
+        for seq in 0..90 {
+            for client_idx in (0..50).filter(|client| (client * 7 + seq) % 3 != 0) {
+                let name = "n".repeat(if seq % 31 == 0 { 200 } else { 1 + seq as usize % 9 });
+                let depth = if seq % 31 == 0 { 100 } else { 1 };
+                let path = SharePath::new(&vec![name; depth].join("/")).unwrap();
+                operations.push(Operation {
+                    client_idx,
+                    seq,
+                    due: Due::After(u64::from(seq)),
+                    section: SECTIONS[seq as usize / 30],
+                    iteration: 0,
+                    expect: Expect::Default,
+                    id: None,
+                    kind: OperationKind::Delete { path },
+                });
+            }
+        }
+        operations
+    }
+
+    fn spooled(limit: usize) -> Spool {
+        let mut writer = SpoolWriter::with_limit(50, limit);
+        operations().iter().for_each(|operation| writer.push(operation).unwrap());
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn every_client_gets_its_sections_in_order_from_memory_and_from_a_file() {
+        let mut wanted = operations();
+        wanted.sort_by_key(|operation| operation.client_idx);
+        for (limit, in_file) in [(usize::MAX, false), (20_000, true), (1, true)] {
+            let mut spool = spooled(limit);
+            assert_eq!(matches!(spool.store, Store::File(_)), in_file);
+            for batch in [1, 7, 1_000] {
+                let mut all = Vec::new();
+                for client in 0..50 {
+                    for section in SECTIONS {
+                        while spool.read(client, section, batch, &mut all).unwrap()
+                            == Progress::More
+                        {}
+                    }
+                }
+                assert!(all == wanted, "limit {limit}, batch {batch}");
+                spool.rewind();
+            }
+        }
+    }
+
+    #[test]
+    fn clients_may_be_read_in_turns() {
+        let mut spool = spooled(20_000);
+        let mut turns = vec![Vec::new(); 50];
+        for _ in 0..40 {
+            for (client, all) in turns.iter_mut().enumerate() {
+                spool.read(client as u32, Section::Iteration, 1, all).unwrap();
+            }
+        }
+        let wanted: Vec<Operation> =
+            operations().into_iter().filter(|op| op.section == Section::Iteration).collect();
+        for (client, all) in turns.iter().enumerate() {
+            let own = wanted.iter().filter(|op| op.client_idx as usize == client);
+            assert!(all.iter().eq(own), "client {client}");
+        }
+    }
+}

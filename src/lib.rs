@@ -1,0 +1,12 @@
+//! A programmable, trustworthy workload engine for SMB file servers.
+//!
+//! A Lua script (or a document) becomes a stream of typed operations ([`ir`]);
+//! the [`scheduler`] issues each when it is due, in order within a client,
+//! through a [`backend`]; every completion is counted by [`observability`].
+//!
+//! A module imports only what stands below it:
+//! `cli` > `run` > `script` > `scheduler` > `backend` > `observability` > `ir` > `protocol`.
+#![forbid(unsafe_code)]
+
+pub mod ir;
+pub mod protocol;

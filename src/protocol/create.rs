@@ -1,0 +1,323 @@
+//! The fields of an SMB2 CREATE request a workload can set (MS-SMB2 2.2.13).
+
+use serde::{Deserialize, Serialize};
+
+use super::create_names::{
+    ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, SHARE_MODE,
+};
+
+/// What an `Open` asks for beyond its mode. A field that is `None` takes the
+/// value the mode implies; share mode defaults to read, write and delete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateParameters {
+    /// DesiredAccess, MS-SMB2 2.2.13.1.
+    pub access_mask: Option<u32>,
+    /// ShareAccess.
+    pub share_mode: Option<u32>,
+    pub disposition: Option<CreateDisposition>,
+    /// CreateOptions.
+    pub create_options: Option<u32>,
+    /// FileAttributes, MS-FSCC 2.6.
+    pub file_attributes: Option<u32>,
+    /// Asks for an oplock, a lease, a durable handle or raw create contexts:
+    /// fidelity mode 2, of which no more than this is kept yet.
+    pub mode_2: bool,
+}
+
+/// CreateDisposition, MS-SMB2 2.2.13.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u32)]
+pub enum CreateDisposition {
+    /// Replace an existing file, else create.
+    Supersede = 0,
+    /// Open an existing file, else fail.
+    Open = 1,
+    /// Create, or fail if it exists.
+    Create = 2,
+    /// Open, or create if it does not exist.
+    OpenIf = 3,
+    /// Truncate an existing file, else fail.
+    Overwrite = 4,
+    /// Truncate an existing file, else create.
+    OverwriteIf = 5,
+}
+
+/// A value of an `extensions.smb` key, from JSON or from a Lua table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ParameterValue<'a> {
+    /// Names joined with `|`, or a number as text (`"0x12019F"`).
+    Text(&'a str),
+    Number(f64),
+    /// A table, a list, a boolean: something no key of modes 0 and 1 takes.
+    Other,
+}
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    Honoured,
+    /// A key of the design (oplocks, leases, durable handles, raw contexts)
+    /// that needs fidelity mode 2, which this version does not have.
+    NeedsMode2,
+    /// No key of `extensions.smb`; `nearest` is the one most like it.
+    Unknown {
+        nearest: &'static str,
+    },
+}
+
+/// Why a value cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    #[error("{key}: {word:?} is not a name it takes; nearest is {nearest:?}")]
+    UnknownName { key: &'static str, word: String, nearest: &'static str },
+    #[error("{key}: {number} is not a whole number from 0 to 0xFFFFFFFF")]
+    OutOfRange { key: &'static str, number: String },
+    #[error("{key}: {number} is not a disposition; they go from 0 (SUPERSEDE) to 5 (OVERWRITE_IF)")]
+    NoSuchDisposition { key: &'static str, number: u32 },
+    #[error("{key}: one name is wanted, not several joined with \"|\"")]
+    Several { key: &'static str },
+    #[error("{key} wants a name, names joined with \"|\", or a number")]
+    WrongType { key: &'static str },
+}
+
+const MODE_2_KEYS: [&str; 4] = ["requested_oplock", "lease", "durable", "create_contexts"];
+
+impl CreateParameters {
+    /// Sets the field an `extensions.smb` key names. Keys, and names in values,
+    /// are taken in any case; prefixes such as `FILE_SHARE_` may be left out.
+    ///
+    /// # Errors
+    /// [`CreateError`] when the key is honoured and its value makes no sense.
+    pub fn set(&mut self, key: &str, value: ParameterValue<'_>) -> Result<Set, CreateError> {
+        match key.to_ascii_lowercase().as_str() {
+            "access_mask" => self.access_mask = Some(flags(&ACCESS_MASK, value)?),
+            "share_mode" => self.share_mode = Some(flags(&SHARE_MODE, value)?),
+            "disposition" => self.disposition = Some(disposition(value)?),
+            "create_options" => self.create_options = Some(flags(&CREATE_OPTIONS, value)?),
+            "file_attributes" => self.file_attributes = Some(flags(&FILE_ATTRIBUTES, value)?),
+            known if MODE_2_KEYS.contains(&known) => {
+                self.mode_2 = true;
+                return Ok(Set::NeedsMode2);
+            }
+            unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
+        }
+        Ok(Set::Honoured)
+    }
+
+    /// The keys that are set, with values that [`set`](Self::set) reads back.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let written =
+            |field: &Field, value: Option<u32>| value.map(|value| (field.key, field.write(value)));
+        let disposition = self.disposition.map(|d| (DISPOSITION.key, d.name().to_string()));
+        [
+            written(&ACCESS_MASK, self.access_mask),
+            written(&SHARE_MODE, self.share_mode),
+            disposition,
+            written(&CREATE_OPTIONS, self.create_options),
+            written(&FILE_ATTRIBUTES, self.file_attributes),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == CreateParameters::default()
+    }
+}
+
+impl CreateDisposition {
+    pub const ALL: [CreateDisposition; 6] = [
+        CreateDisposition::Supersede,
+        CreateDisposition::Open,
+        CreateDisposition::Create,
+        CreateDisposition::OpenIf,
+        CreateDisposition::Overwrite,
+        CreateDisposition::OverwriteIf,
+    ];
+
+    /// MS-SMB2's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            CreateDisposition::Supersede => "FILE_SUPERSEDE",
+            CreateDisposition::Open => "FILE_OPEN",
+            CreateDisposition::Create => "FILE_CREATE",
+            CreateDisposition::OpenIf => "FILE_OPEN_IF",
+            CreateDisposition::Overwrite => "FILE_OVERWRITE",
+            CreateDisposition::OverwriteIf => "FILE_OVERWRITE_IF",
+        }
+    }
+
+    /// # Errors
+    /// [`CreateError`] for a name MS-SMB2 does not have; prefix and case do not matter.
+    pub fn from_name(name: &str) -> Result<CreateDisposition, CreateError> {
+        disposition(ParameterValue::Text(name))
+    }
+}
+
+impl<'a> From<&'a serde_json::Value> for ParameterValue<'a> {
+    fn from(value: &'a serde_json::Value) -> ParameterValue<'a> {
+        match value {
+            serde_json::Value::String(text) => ParameterValue::Text(text),
+            // Beyond 2^53 an f64 rounds, and stays out of range all the same.
+            serde_json::Value::Number(number) => {
+                number.as_f64().map_or(ParameterValue::Other, ParameterValue::Number)
+            }
+            _ => ParameterValue::Other,
+        }
+    }
+}
+
+fn disposition(value: ParameterValue<'_>) -> Result<CreateDisposition, CreateError> {
+    let key = DISPOSITION.key;
+    if matches!(value, ParameterValue::Text(text) if text.contains('|')) {
+        return Err(CreateError::Several { key });
+    }
+    let number = flags(&DISPOSITION, value)?;
+    CreateDisposition::ALL
+        .into_iter()
+        .find(|disposition| *disposition as u32 == number)
+        .ok_or(CreateError::NoSuchDisposition { key, number })
+}
+
+fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
+    match value {
+        ParameterValue::Number(number) => {
+            let whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+            let range = || CreateError::OutOfRange { key: field.key, number: number.to_string() };
+            whole.then_some(number as u32).ok_or_else(range)
+        }
+        ParameterValue::Text(text) => {
+            text.split('|').try_fold(0, |flags, word| Ok(flags | flag(field, word.trim())?))
+        }
+        ParameterValue::Other => Err(CreateError::WrongType { key: field.key }),
+    }
+}
+
+fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
+    let lower = word.to_ascii_lowercase();
+    let number = match lower.strip_prefix("0x") {
+        Some(digits) => Some(u32::from_str_radix(digits, 16)),
+        None if lower.starts_with(|c: char| c.is_ascii_digit()) => Some(lower.parse()),
+        None => None,
+    };
+    if let Some(number) = number {
+        return number
+            .map_err(|_| CreateError::OutOfRange { key: field.key, number: shortened(word) });
+    }
+    field.value(word).ok_or_else(|| {
+        let word = shortened(word);
+        let nearest = field.nearest(&word);
+        CreateError::UnknownName { key: field.key, word, nearest }
+    })
+}
+
+fn nearest_key(unknown: &str) -> &'static str {
+    let honoured = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
+    let keys = honoured.iter().map(|field| field.key).chain(MODE_2_KEYS);
+    let unknown = shortened(unknown);
+    keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
+}
+
+/// Enough of a hostile word to recognise it by.
+fn shortened(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(key: &str, value: ParameterValue<'_>) -> Result<CreateParameters, CreateError> {
+        let mut parameters = CreateParameters::default();
+        assert_eq!(parameters.set(key, value)?, Set::Honoured);
+        Ok(parameters)
+    }
+
+    #[test]
+    fn names_are_taken_in_any_case_with_or_without_prefix_and_joined() {
+        let share = |text| set("share_mode", ParameterValue::Text(text)).unwrap().share_mode;
+        assert_eq!(share("FILE_SHARE_READ|FILE_SHARE_WRITE"), Some(3));
+        assert_eq!(share("read | share_delete"), Some(5));
+        assert_eq!(share("none"), Some(0));
+        let access = set("Access_Mask", ParameterValue::Text("generic_read|READ_DATA|0x80"));
+        assert_eq!(access.unwrap().access_mask, Some(0x8000_0081));
+        let options = set("create_options", ParameterValue::Text("delete_on_close"));
+        assert_eq!(options.unwrap().create_options, Some(0x1000));
+        let attributes = set("file_attributes", ParameterValue::Text("Hidden|ATTRIBUTE_SYSTEM"));
+        assert_eq!(attributes.unwrap().file_attributes, Some(6));
+    }
+
+    #[test]
+    fn numbers_are_taken_as_numbers_and_as_text() {
+        for value in
+            [ParameterValue::Number(3.0), ParameterValue::Text("3"), ParameterValue::Text("0x3")]
+        {
+            let disposition = set("disposition", value).unwrap().disposition;
+            assert_eq!(disposition, Some(CreateDisposition::OpenIf));
+        }
+        let json = serde_json::json!(0xFFFF_FFFFu32);
+        let all = set("access_mask", ParameterValue::from(&json)).unwrap();
+        assert_eq!(all.access_mask, Some(u32::MAX));
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_refused_with_the_nearest_word() {
+        let message = |key, value| set(key, value).unwrap_err().to_string();
+        assert_eq!(
+            message("share_mode", ParameterValue::Text("FILE_SHARE_RAED")),
+            r#"share_mode: "FILE_SHARE_RAED" is not a name it takes; nearest is "READ""#
+        );
+        assert_eq!(
+            message("disposition", ParameterValue::Number(9.0)),
+            "disposition: 9 is not a disposition; they go from 0 (SUPERSEDE) to 5 (OVERWRITE_IF)"
+        );
+        assert_eq!(
+            message("disposition", ParameterValue::Text("OPEN|CREATE")),
+            r#"disposition: one name is wanted, not several joined with "|""#
+        );
+        for number in [-1.0, 0.5, 4_294_967_296.0, f64::NAN] {
+            let error = set("access_mask", ParameterValue::Number(number)).unwrap_err();
+            assert!(matches!(error, CreateError::OutOfRange { .. }), "{number}");
+        }
+        assert_eq!(
+            message("access_mask", ParameterValue::Text("0x1FFFFFFFF")),
+            "access_mask: 0x1FFFFFFFF is not a whole number from 0 to 0xFFFFFFFF"
+        );
+        assert_eq!(
+            message("file_attributes", ParameterValue::Other),
+            r#"file_attributes wants a name, names joined with "|", or a number"#
+        );
+        assert!(set("share_mode", ParameterValue::Text("")).is_err());
+    }
+
+    #[test]
+    fn a_key_of_mode_2_is_told_from_an_unknown_one() {
+        let mut parameters = CreateParameters::default();
+        assert_eq!(parameters.set("lease", ParameterValue::Text("RWH")), Ok(Set::NeedsMode2));
+        assert_eq!(parameters.set("create_contexts", ParameterValue::Other), Ok(Set::NeedsMode2));
+        assert_eq!(
+            parameters.set("share_mod", ParameterValue::Number(1.0)),
+            Ok(Set::Unknown { nearest: "share_mode" })
+        );
+        assert_eq!(parameters, CreateParameters { mode_2: true, ..CreateParameters::default() });
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let parameters = CreateParameters {
+            mode_2: false,
+            access_mask: Some(0x8012_0089),
+            share_mode: Some(0),
+            disposition: Some(CreateDisposition::Create),
+            create_options: Some(0x4000_0040),
+            file_attributes: Some(0x80),
+        };
+        let mut again = CreateParameters::default();
+        for (key, value) in parameters.entries() {
+            again.set(key, ParameterValue::Text(&value)).unwrap();
+        }
+        assert_eq!(again, parameters);
+        let options = parameters.entries().find(|(key, _)| *key == "create_options").unwrap();
+        assert_eq!(options.1, "FILE_NON_DIRECTORY_FILE|0x40000000");
+    }
+}

@@ -1,0 +1,10 @@
+//! SMB's own vocabulary, free of I/O: statuses, paths, the fields of CREATE.
+
+pub mod create;
+mod create_names;
+pub mod path;
+pub mod status;
+
+pub use create::CreateParameters;
+pub use path::SharePath;
+pub use status::NtStatus;

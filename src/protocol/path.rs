@@ -1,0 +1,154 @@
+//! Paths inside a share (MS-FSCC 2.1.5).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A path relative to the root of a share, with `/` between components and
+/// none at either end. The empty path is the root.
+///
+/// A value of this type is known to be one an SMB server can be asked for, so
+/// that a client stack never sees `..`, a NUL or a name that SMB forbids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SharePath(Arc<str>);
+
+/// Why a path cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("path {0:?} contains \"..\"; paths stay inside the share")]
+    ParentComponent(String),
+    #[error("path {path:?} contains {character:?}, which SMB does not allow in a name")]
+    ForbiddenCharacter { path: String, character: char },
+    #[error("path component {component:?} has {length} UTF-16 units; a name may have 255")]
+    ComponentTooLong { component: String, length: usize },
+    #[error("path starting {start:?} has {length} UTF-16 units; a path may have 32,760")]
+    TooLong { start: String, length: usize },
+    #[error("path component {0:?} ends in a dot or a space, which SMB servers strip or refuse")]
+    TrailingDotOrSpace(String),
+}
+
+const MAX_COMPONENT_UTF16: usize = 255;
+const MAX_PATH_UTF16: usize = 32_760;
+
+impl SharePath {
+    /// Checks and normalises a path. `\` and `/` both separate; empty and `.`
+    /// components are dropped.
+    ///
+    /// # Errors
+    /// [`PathError`] when a component is `..`, holds a forbidden character
+    /// (`" * : < > ? |`, NUL and other control characters), is longer than
+    /// 255 UTF-16 units or ends in a dot or a space.
+    pub fn new(path: &str) -> Result<SharePath, PathError> {
+        let mut units = 0;
+        let mut normal = true;
+        for component in path.split(['/', '\\']) {
+            if component.is_empty() || component == "." {
+                normal = false;
+                continue;
+            }
+            units += check_component(path, component)? + 1;
+        }
+        if units > MAX_PATH_UTF16 {
+            let start = path.chars().take(40).collect();
+            return Err(PathError::TooLong { start, length: units });
+        }
+        if normal && !path.contains('\\') {
+            return Ok(SharePath(path.into()));
+        }
+        let components: Vec<&str> =
+            path.split(['/', '\\']).filter(|c| !c.is_empty() && *c != ".").collect();
+        Ok(SharePath(components.join("/").into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// This path below `folder`.
+    pub fn below(&self, folder: &SharePath) -> SharePath {
+        match (folder.is_root(), self.is_root()) {
+            (true, _) => self.clone(),
+            (_, true) => folder.clone(),
+            _ => SharePath(format!("{}/{}", folder.0, self.0).into()),
+        }
+    }
+}
+
+fn check_component(path: &str, component: &str) -> Result<usize, PathError> {
+    if component == ".." {
+        return Err(PathError::ParentComponent(shortened(path)));
+    }
+    let forbidden = |c: char| matches!(c, '"' | '*' | ':' | '<' | '>' | '?' | '|') || c < ' ';
+    if let Some(character) = component.chars().find(|c| forbidden(*c)) {
+        return Err(PathError::ForbiddenCharacter { path: shortened(path), character });
+    }
+    let length = component.encode_utf16().count();
+    if length > MAX_COMPONENT_UTF16 {
+        return Err(PathError::ComponentTooLong { component: shortened(component), length });
+    }
+    if component.ends_with(['.', ' ']) {
+        return Err(PathError::TrailingDotOrSpace(shortened(component)));
+    }
+    Ok(length)
+}
+
+/// Enough of a hostile name to recognise it by.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// The root.
+impl Default for SharePath {
+    fn default() -> SharePath {
+        SharePath("".into())
+    }
+}
+
+impl std::fmt::Display for SharePath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_are_made_one_and_empty_components_dropped() {
+        assert_eq!(SharePath::new("a\\b//./c/").unwrap().as_str(), "a/b/c");
+        assert!(SharePath::new("/").unwrap().is_root());
+        let folder = SharePath::new("team").unwrap();
+        assert_eq!(SharePath::new("x").unwrap().below(&folder).as_str(), "team/x");
+    }
+
+    #[test]
+    fn names_that_no_server_takes_are_refused_with_the_reason() {
+        assert!(matches!(SharePath::new("a/../b"), Err(PathError::ParentComponent(_))));
+        assert!(matches!(
+            SharePath::new("a\0b"),
+            Err(PathError::ForbiddenCharacter { character: '\0', .. })
+        ));
+        assert!(matches!(
+            SharePath::new("x?"),
+            Err(PathError::ForbiddenCharacter { character: '?', .. })
+        ));
+        assert!(matches!(
+            SharePath::new(&"ä".repeat(300)),
+            Err(PathError::ComponentTooLong { length: 300, .. })
+        ));
+        assert!(matches!(SharePath::new("a. "), Err(PathError::TrailingDotOrSpace(_))));
+        assert!(matches!(
+            SharePath::new(&"abcdefgh/".repeat(4_000)),
+            Err(PathError::TooLong { .. })
+        ));
+    }
+}

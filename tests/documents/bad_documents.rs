@@ -1,0 +1,467 @@
+//! Every way a document can be wrong, with the whole message.
+
+use std::fs;
+
+use smbench::ir::document::{LoadOptions, load};
+
+use crate::{Folder, load_default};
+
+/// What loading says, with the folder of the test taken out.
+fn message(folder: &Folder, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = folder.write(name, content);
+    let error = load_default(&path).err().expect("the document was taken").to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+/// A version 1 document of the clients `a` and `b`.
+fn v1(operations: &str) -> String {
+    v1_with(
+        r#"[{"client_id":"a","operation_count":0},{"client_id":"b","operation_count":0}]"#,
+        operations,
+    )
+}
+
+fn v1_with(clients: &str, operations: &str) -> String {
+    format!(
+        r#"{{"version":1,"metadata":{{"source":"s","duration_seconds":1,"client_count":2}},"clients":{clients},"operations":[{operations}]}}"#
+    )
+}
+
+/// A version 2 document of two clients.
+fn v2(lines: &[&str]) -> String {
+    let header = r#"{"version":2,"workloads":[{"name":"w","clients":2}]}"#;
+    format!("{header}\n{}\n{{\"operations\":{}}}\n", lines.join("\n"), lines.len())
+}
+
+fn bad_v1(operations: &str) -> String {
+    message(&Folder::new(), "x.json", v1(operations))
+}
+
+fn bad_v2(lines: &[&str]) -> String {
+    message(&Folder::new(), "x.jsonl", v2(lines))
+}
+
+const OPEN: &str =
+    r#"{"client":0,"after_ns":0,"type":"Open","path":"a","mode":"ReadWrite","handle_ref":"h"}"#;
+const CLOSE: &str = r#"{"client":0,"after_ns":0,"type":"Close","handle_ref":"h"}"#;
+const STAT_AT_9: &str = r#"{"client":0,"at_ns":9,"type":"Stat","path":"a"}"#;
+
+fn delete(op_id: &str, client: &str, micros: u64) -> String {
+    format!(
+        r#"{{"op_id":"{op_id}","client_id":"{client}","timestamp_us":{micros},"type":"Delete","path":"x"}}"#
+    )
+}
+
+#[test]
+fn what_is_no_document_at_all() {
+    let folder = Folder::new();
+    let say = |name: &str, content: &str| message(&folder, name, content);
+    assert_eq!(say("x.json", ""), r#"x.json: is empty; a document starts with {"version": 1 or 2"#);
+    assert_eq!(
+        say("x.jsonl", "\n \n"),
+        r#"x.jsonl: is empty; a document starts with {"version": 1 or 2"#
+    );
+    assert_eq!(
+        say("x.json", "  \n"),
+        "x.json: is not JSON of the right form: EOF while parsing a value at line 2 column 0"
+    );
+    assert_eq!(
+        say("x.json", "bench.workload {}"),
+        "x.json: is not JSON of the right form: expected value at line 1 column 1"
+    );
+    assert_eq!(
+        say("x.json", "[1]"),
+        "x.json: is not JSON of the right form: invalid type: sequence, expected a version 1 document (an object with version, metadata, clients, operations) at line 1 column 1"
+    );
+    let missing = load_default(&folder.path().join("none.json")).err().unwrap().to_string();
+    assert!(missing.ends_with("none.json: cannot be read: No such file or directory (os error 2)"));
+    let directory = load_default(&folder.path()).err().unwrap().to_string();
+    assert!(directory.ends_with("is not a regular file; write the document to a file first"));
+}
+
+#[test]
+fn a_version_nobody_knows() {
+    let folder = Folder::new();
+    let say = |name: &str, content: &str| message(&folder, name, content);
+    let known = "versions 1 and 2 are known";
+    assert_eq!(
+        say("x.json", r#"{"version":3,"operations":[{"type":"New"}]}"#),
+        format!("x.json: has version 3; {known}")
+    );
+    assert_eq!(say("x.json", r#"{"version":"1"}"#), format!("x.json: has version \"1\"; {known}"));
+    assert_eq!(
+        say("x.jsonl", "{\"version\":12,\"new\":1}\n"),
+        format!("x.jsonl:1: has version 12; {known}")
+    );
+}
+
+#[test]
+fn missing_parts_of_version_1() {
+    let folder = Folder::new();
+    let without = |key: &str| {
+        let mut document: serde_json::Value = serde_json::from_str(&v1("")).unwrap();
+        document.as_object_mut().unwrap().remove(key);
+        message(&folder, "x.json", document.to_string())
+    };
+    let form = "a version 1 document has version, metadata, clients and operations";
+    for key in ["version", "metadata", "clients", "operations"] {
+        assert_eq!(without(key), format!("x.json: has no {key:?}; {form}"));
+    }
+    let say = |from: &str, to: &str| message(&folder, "x.json", v1("").replace(from, to));
+    assert_eq!(
+        say("\"duration_seconds\":1,", ""),
+        "x.json: metadata has no \"duration_seconds\" that is a number from 0"
+    );
+    assert_eq!(
+        say("\"metadata\"", "\"extra\":1,\"metadata\""),
+        "x.json: is not JSON of the right form: unknown field `extra`, expected one of `version`, `metadata`, `clients`, `operations` at line 1 column 21"
+    );
+    assert_eq!(
+        say("\"metadata\"", "\"version\":1,\"metadata\""),
+        "x.json: is not JSON of the right form: \"version\" is there twice at line 1 column 23"
+    );
+}
+
+#[test]
+fn missing_and_misspelt_fields_of_operations() {
+    let read = r#""client_id":"a","timestamp_us":1,"type":"Read","handle_ref":"h","offset":0"#;
+    assert_eq!(
+        bad_v1(&format!(r#"{{"op_id":"r",{read}}}"#)),
+        r#"x.json: operations[0]: operation "r": Read has no "length"; add it"#
+    );
+    assert_eq!(
+        bad_v1(&format!(r#"{{{read},"length":1}}"#)),
+        r#"x.json: operations[0]: Read has no "op_id"; add it"#
+    );
+    assert_eq!(
+        bad_v1(&format!(r#"{{"op_id":"r",{read},"length":1,"path":"x"}}"#)),
+        r#"x.json: operations[0]: operation "r": Read takes no field "path"; it takes op_id, client_id, timestamp_us, handle_ref, offset, length"#
+    );
+    assert_eq!(
+        bad_v1(&format!(r#"{{"op_id":"r",{read},"length":1,"expect":["any"]}}"#)),
+        r#"x.json: operations[0]: operation "r": Read takes no field "expect"; it takes op_id, client_id, timestamp_us, handle_ref, offset, length"#
+    );
+    assert_eq!(
+        bad_v1(&format!(r#"{{"op_id":"r",{read},"length":-1}}"#)),
+        "x.json: operations[0]: is not JSON of the right form: invalid value: integer `-1`, expected u64 at line 1 column 279"
+    );
+    assert_eq!(
+        bad_v1(r#"{"op_id":"r"}"#),
+        "x.json: operations[0]: is not JSON of the right form: missing field `type` at line 1 column 192"
+    );
+    assert_eq!(
+        bad_v2(&[r#"{"client":0,"after_ns":0,"type":"Stat","path":"a","exepct":["any"]}"#]),
+        r#"x.jsonl:2: Stat takes no field "exepct"; it takes op_id, client, section, iteration, at_ns, after_ns, path, expect"#
+    );
+    assert_eq!(
+        bad_v2(&[r#"{"client":0,"type":"Stat","path":"a"}"#]),
+        r#"x.jsonl:2: Stat needs either "at_ns" or "after_ns", and not both"#
+    );
+    let write = OPEN.replace("}", "},{").replace(",{", "");
+    assert_eq!(
+        bad_v2(&[
+            &write,
+            r#"{"client":0,"after_ns":0,"type":"Write","handle_ref":"h","offset":0,"length":1}"#
+        ]),
+        r#"x.jsonl:3: Write needs either "payload" or "blob_path", and not both"#
+    );
+    assert_eq!(
+        bad_v2(&[r#"{"client":0,"after_ns":0,"type":"Stat","path":7}"#]),
+        "x.jsonl:2: is not JSON of the right form: invalid type: integer `7`, expected a string (column 47)"
+    );
+}
+
+#[test]
+fn unknown_types_are_counted_and_the_first_is_named() {
+    let ioctl = |id: u32| {
+        format!(r#"{{"op_id":"i{id}","client_id":"a","timestamp_us":1,"type":"Ioctl","code":7}}"#)
+    };
+    let mkdir = r#"{"op_id":"m","client_id":"a","timestamp_us":1,"type":"Mkdir","path":"x"}"#;
+    let operations = [delete("d", "a", 5), ioctl(1), mkdir.to_string(), ioctl(2)].join(",");
+    assert_eq!(
+        bad_v1(&operations),
+        r#"x.json: operation types that are not known: "Ioctl" (2 operations, first "i1"); "Mkdir" (1 operation, first "m")"#
+    );
+    assert_eq!(
+        bad_v2(&[r#"{"client":0,"after_ns":0,"type":"read"}"#]),
+        r#"x.jsonl: operation types that are not known: "read" (1 operation, first "line 2")"#
+    );
+}
+
+#[test]
+fn ids_that_are_used_twice() {
+    let operations = [delete("x", "a", 1), delete("y", "b", 1), delete("x", "b", 2)].join(",");
+    assert_eq!(
+        bad_v1(&operations),
+        r#"x.json: operations[2]: operation "x": op_id is used before, at operations[0]; every operation needs an id of its own"#
+    );
+    let implied = r#"{"op_id":"0-1","client":1,"after_ns":0,"type":"Stat","path":"a"}"#;
+    let stat = r#"{"client":0,"after_ns":0,"type":"Stat","path":"a"}"#;
+    assert_eq!(
+        bad_v2(&[implied, stat, stat]),
+        r#"x.jsonl:2: operation "0-1": op_id is what an operation without one has, by the number of its client and its own number there; choose another"#
+    );
+}
+
+#[test]
+fn order_within_a_client() {
+    let operations = [delete("x", "a", 7), delete("y", "b", 1), delete("z", "a", 6)].join(",");
+    assert_eq!(
+        bad_v1(&operations),
+        r#"x.json: operations[2]: operation "z": time goes backwards: this client's operation before is at 7000 ns and this one at 6000 ns; sort the client's operations by time"#
+    );
+    assert_eq!(
+        bad_v1(&delete("x", "a", u64::MAX)),
+        r#"x.json: operations[0]: operation "x": time 18446744073709551615 is too large; the latest is 4,611,686,018,427,387,903 ns (146 years)"#
+    );
+    let setup = r#"{"client":0,"section":"setup","at_ns":5,"type":"Stat","path":"a"}"#;
+    assert_eq!(
+        bad_v2(&[STAT_AT_9, setup]),
+        "x.jsonl:3: section setup comes after iteration of the same client; the order is setup, iteration, teardown"
+    );
+    let iteration = |number| {
+        format!(r#"{{"client":1,"iteration":{number},"after_ns":0,"type":"Stat","path":"a"}}"#)
+    };
+    assert_eq!(
+        bad_v2(&[&iteration(2), &iteration(1)]),
+        "x.jsonl:3: iteration goes backwards, from 2 to 1"
+    );
+}
+
+#[test]
+fn handles_used_when_they_are_not_open() {
+    let not_open = r#"handle_ref "h" is not open here: its Open is missing or comes later, or it is closed before"#;
+    assert_eq!(bad_v2(&[CLOSE, OPEN]), format!("x.jsonl:2: {not_open}"));
+    assert_eq!(bad_v2(&[OPEN, CLOSE, CLOSE]), format!("x.jsonl:4: {not_open}"));
+    let other_client = CLOSE.replace("\"client\":0", "\"client\":1");
+    assert_eq!(bad_v2(&[OPEN, &other_client]), format!("x.jsonl:3: {not_open}"));
+    let number = CLOSE.replace("\"h\"", "4");
+    assert_eq!(
+        bad_v2(&[OPEN, &number]),
+        "x.jsonl:3: handle_ref 4 is not open here: its Open is missing or comes later, or it is closed before"
+    );
+    assert_eq!(
+        bad_v2(&[OPEN, OPEN]),
+        r#"x.jsonl:3: handle_ref "h" is open already; close it first, or use another name"#
+    );
+}
+
+#[test]
+fn values_no_server_could_be_asked_for() {
+    let stat = |path: &str| {
+        bad_v2(&[&format!(r#"{{"client":0,"after_ns":0,"type":"Stat","path":"{path}"}}"#)])
+    };
+    assert_eq!(
+        stat("../etc"),
+        r#"x.jsonl:2: path: path "../etc" contains ".."; paths stay inside the share"#
+    );
+    assert_eq!(
+        stat("a\\u0000b"),
+        r#"x.jsonl:2: path: path "a\0b" contains '\0', which SMB does not allow in a name"#
+    );
+    let long = "n".repeat(300);
+    assert!(stat(&long).ends_with("has 300 UTF-16 units; a name may have 255"));
+    let on_handle = |text: &str| bad_v2(&[OPEN, text]);
+    let read = |offset: u64, length: u64| {
+        on_handle(&format!(
+            r#"{{"client":0,"after_ns":0,"type":"Read","handle_ref":"h","offset":{offset},"length":{length}}}"#
+        ))
+    };
+    assert_eq!(
+        read(0, 67_108_865),
+        "x.jsonl:3: length 67108865 is more than 67108864, the most one read or write may have; split it"
+    );
+    assert_eq!(
+        read(u64::MAX, 1),
+        "x.jsonl:3: offset 18446744073709551615 plus length 1 is beyond the largest file (2^63 - 1 bytes)"
+    );
+    assert_eq!(
+        on_handle(
+            r#"{"client":0,"after_ns":0,"type":"Truncate","handle_ref":"h","size":9223372036854775808}"#
+        ),
+        "x.jsonl:3: size 9223372036854775808 is beyond the largest file (2^63 - 1 bytes)"
+    );
+    assert_eq!(
+        bad_v2(&[r#"{"client":0,"after_ns":0,"type":"List","path":"","pattern":"a/*"}"#]),
+        r#"x.jsonl:2: pattern "a/*" must have 1 to 255 characters and no separator; "*" lists everything"#
+    );
+    let expect = |words: &str| {
+        bad_v2(&[&format!(
+            r#"{{"client":0,"after_ns":0,"type":"Stat","path":"a","expect":{words}}}"#
+        )])
+    };
+    assert_eq!(
+        expect(r#"["STATUS_ODD"]"#),
+        r#"x.jsonl:2: expect: "STATUS_ODD" is no status known by name; numbers are written as "0xC0000022", and ["any"] stands alone"#
+    );
+    assert_eq!(
+        expect("[]"),
+        r#"x.jsonl:2: expect is an empty list; leave it out for the default, or write ["any"]"#
+    );
+    let open =
+        |more: &str| bad_v2(&[&OPEN.replace("\"handle_ref\"", &format!("{more},\"handle_ref\""))]);
+    assert_eq!(
+        open(r#""extensions":{"smb":{"share_mode":"RAED"}}"#),
+        r#"x.jsonl:2: extensions.smb.share_mode: "RAED" is not a name it takes; nearest is "READ""#
+    );
+    assert_eq!(
+        open(r#""extensions":{"smb":7}"#),
+        "x.jsonl:2: extensions.smb must be an object of keys and values"
+    );
+    assert_eq!(
+        open(r#""disposition":"OPENIF""#),
+        r#"x.jsonl:2: disposition: "OPENIF" is not a name it takes; nearest is "OPEN_IF""#
+    );
+}
+
+#[test]
+fn blobs_that_may_not_be_used() {
+    let folder = Folder::new();
+    folder.write("five", "12345");
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+    let open = r#"{"op_id":"o","client_id":"a","timestamp_us":0,"type":"Open","path":"a","mode":"Write","handle_ref":"h"}"#;
+    let write = |path: &str| {
+        format!(
+            r#"{open},{{"op_id":"w","client_id":"a","timestamp_us":0,"type":"Write","handle_ref":"h","offset":0,"length":6,"blob_path":"{path}"}}"#
+        )
+    };
+    let here = folder.path().display().to_string();
+    let say = |path: &str| {
+        let path = path.replace("HERE", &here);
+        message(&folder, "x.json", v1(&write(&path))).replace(&here, "HERE")
+    };
+    let start = r#"x.json: operations[1]: operation "w": blob_path"#;
+    assert_eq!(
+        say("five"),
+        format!("{start} \"five\" is relative; a version 1 document needs absolute paths")
+    );
+    assert_eq!(
+        say("HERE/../five"),
+        format!("{start} \"../five\" contains \"..\"; write the path without it")
+    );
+    assert_eq!(
+        say("HERE/none"),
+        format!("{start} \"none\" cannot be read: No such file or directory (os error 2)")
+    );
+    assert_eq!(say("HERE"), format!("{start} \"HERE\" is not a regular file"));
+    let outside = "is outside of HERE; --allow-blobs with its folder permits it";
+    assert_eq!(say("/etc/passwd"), format!("{start} \"/etc/passwd\" {outside}"));
+    assert_eq!(say("HERE/link"), format!("{start} \"link\" {outside}"));
+    assert_eq!(say("HERE/five"), format!("{start} \"five\" has 5 bytes, but the write wants 6"));
+
+    let path = folder.write("x.json", v1(&write("/etc/passwd")));
+    let allow = |folder: &str| LoadOptions { strict: false, blob_folders: vec![folder.into()] };
+    assert!(load(&path, &allow("/etc")).is_ok());
+    let error = load(&path, &allow("/none")).err().unwrap().to_string();
+    assert!(
+        error.ends_with(r#"folder "/none" for blobs: No such file or directory (os error 2)"#),
+        "{error}"
+    );
+}
+
+#[test]
+fn clients_that_do_not_add_up() {
+    let folder = Folder::new();
+    let say =
+        |clients: &str, operations: &str| message(&folder, "x.json", v1_with(clients, operations));
+    assert_eq!(say("[]", ""), "x.json: has no clients; a document needs at least one");
+    let a = r#"{"client_id":"a","operation_count":1}"#;
+    assert_eq!(
+        say(&format!("[{a},{a}]"), ""),
+        "x.json: lists client \"a\" twice; every client needs a name of its own"
+    );
+    assert_eq!(
+        say(&format!("[{a}]"), &delete("d", "c", 0)),
+        r#"x.json: operations[0]: operation "d": client "c" is not among the document's clients; add it there, or correct the name"#
+    );
+    let many: String =
+        (0..1_000_001).map(|i| format!(r#",{{"client_id":"{i}","operation_count":0}}"#)).collect();
+    assert_eq!(
+        say(&format!("[{}]", &many[1..]), ""),
+        "x.json: has 1000001 clients; at most 1,000,000 are possible"
+    );
+
+    let header = |text: &str| message(&folder, "x.jsonl", format!("{{\"version\":2,{text}}}\n"));
+    assert_eq!(
+        header(r#""workloads":[]"#),
+        "x.jsonl: has no clients; a document needs at least one"
+    );
+    assert_eq!(
+        header(
+            r#""workloads":[{"name":"a","clients":4294967295},{"name":"b","clients":4294967295}]"#
+        ),
+        "x.jsonl: has 8589934590 clients; at most 1,000,000 are possible"
+    );
+    assert_eq!(
+        header(r#""workloads":[{"name":"a","clients":2,"client_names":["x"]}]"#),
+        r#"x.jsonl: workload "a" has 2 clients but 1 client_names"#
+    );
+    assert_eq!(
+        bad_v2(&[&CLOSE.replace("\"client\":0", "\"client\":2")]),
+        "x.jsonl:2: client 2 is not among the document's clients, which go from 0 to 1"
+    );
+
+    let counts = v1(&delete("d", "a", 0)).replace("\"client_count\":2", "\"client_count\":5");
+    let document = load_default(&folder.write("x.json", counts)).unwrap();
+    let warnings: Vec<String> = document.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "metadata says client_count 5, but 2 clients are listed",
+            "operation_count is wrong for 1 clients: the first, \"a\", says 0 but has 1",
+        ]
+    );
+}
+
+#[test]
+fn documents_that_are_cut_short_or_were_changed() {
+    let folder = Folder::new();
+    let whole = v2(&[STAT_AT_9, STAT_AT_9]);
+    let without_end = whole.replace("{\"operations\":2}\n", "");
+    assert_eq!(
+        message(&folder, "x.jsonl", &without_end),
+        r#"x.jsonl:3: ends before its last line, which says how many operations there are: it is cut short, or was never finished; if it is whole, append {"operations":2}"#
+    );
+    assert_eq!(
+        message(&folder, "x.jsonl", &without_end[..without_end.len() - 9]),
+        "x.jsonl:3: ends inside a line, so it is cut short: write it again, or remove the piece of a line at the end"
+    );
+    assert_eq!(
+        message(&folder, "x.jsonl", whole.replace("\"operations\":2", "\"operations\":3")),
+        "x.jsonl:4: says it has 3 operations but has 2: lines were lost or added; correct the last line if that was on purpose"
+    );
+    assert_eq!(
+        message(&folder, "x.jsonl", whole.clone() + STAT_AT_9 + "\n"),
+        "x.jsonl:5: follows the line that ends the document; remove what comes after it"
+    );
+    let edited = whole.replace("\"operations\":2", "\"operations\":2,\"ir_hash\":\"00\"");
+    let document = load_default(&folder.write("x.jsonl", edited)).unwrap();
+    assert_eq!(
+        document.warnings()[0].to_string(),
+        "was edited after it was written: the operations do not have the ir_hash of the last line"
+    );
+
+    let whole = v1(&delete("d", "a", 0));
+    assert_eq!(
+        message(&folder, "x.json", &whole[..whole.len() - 5]),
+        "x.json: operations[0]: is not JSON of the right form: EOF while parsing a string at line 1 column 249"
+    );
+    assert_eq!(
+        message(&folder, "x.json", whole + "{}"),
+        "x.json: is not JSON of the right form: trailing characters at line 1 column 255"
+    );
+}
+
+#[test]
+fn bytes_that_are_not_utf_8() {
+    let folder = Folder::new();
+    let mut v2 = v2(&[STAT_AT_9]).into_bytes();
+    let at = v2.windows(8).position(|window| window == b"\"path\":\"").unwrap() + 8;
+    v2[at] = 0xFF;
+    assert_eq!(message(&folder, "x.jsonl", v2), "x.jsonl:2: is not UTF-8 (byte 45 of the line)");
+    let mut v1 = v1(&delete("d", "a", 0)).into_bytes();
+    let at = v1.len() - 5;
+    v1[at] = 0xFF;
+    assert_eq!(message(&folder, "x.json", v1), "x.json: operations[0]: is not UTF-8");
+    fs::metadata(folder.path()).unwrap();
+}

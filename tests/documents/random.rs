@@ -1,0 +1,206 @@
+//! Random streams of every kind of operation.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use smbench::ir::operation::MAX_IO_BYTES;
+use smbench::ir::{
+    Blob, Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Pattern,
+    Payload, Progress, Section, SourceError, StreamHeader, Workload,
+};
+use smbench::protocol::create::CreateDisposition;
+use smbench::protocol::{CreateParameters, NtStatus, SharePath};
+
+/// A small generator of its own, so that a seed means the same for ever.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// From 0, below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+
+    fn bool(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    fn pick<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize].clone()
+    }
+}
+
+/// A stream made in advance.
+pub struct Made {
+    header: StreamHeader,
+    /// Per client, in reverse, so that the next is the last.
+    operations: Vec<Vec<Operation>>,
+}
+
+impl Made {
+    /// `operations` are in the order of each client.
+    pub fn new(header: StreamHeader, operations: Vec<Operation>) -> Made {
+        let mut clients = vec![Vec::new(); header.clients() as usize];
+        for operation in operations.into_iter().rev() {
+            clients[operation.client_idx as usize].push(operation);
+        }
+        Made { header, operations: clients }
+    }
+}
+
+impl OperationSource for Made {
+    fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    fn pull(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        let left = &mut self.operations[client as usize];
+        while left.last().is_some_and(|operation| operation.section < section) {
+            left.pop();
+        }
+        for _ in 0..max {
+            match left.pop_if(|operation| operation.section == section) {
+                Some(operation) => into.push(operation),
+                None => return Ok(Progress::End),
+            }
+        }
+        Ok(Progress::More)
+    }
+}
+
+pub fn header(clients: u32, run_client: bool) -> StreamHeader {
+    let workload = Workload { name: "w".into(), clients, client_names: None };
+    StreamHeader {
+        source: "random.lua".into(),
+        seed: 3,
+        workloads: vec![workload],
+        run_client,
+        bounded: true,
+        ..StreamHeader::default()
+    }
+}
+
+/// `count` operations for each client; handles are numbered as they are opened.
+pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation> {
+    let mut random = Random::new(seed);
+    let mut operations = Vec::new();
+    for client in 0..clients {
+        let mut open: Vec<HandleRef> = Vec::new();
+        let (mut handles, mut at) = (0, 0);
+        for seq in 0..count {
+            let section = match seq * 10 / count {
+                0 => Section::Setup,
+                9 => Section::Teardown,
+                _ => Section::Iteration,
+            };
+            let kind = kind(&mut random, &mut open, &mut handles, blob);
+            let due = match section == Section::Iteration && random.below(4) == 0 {
+                true => {
+                    at += random.below(1_000_000);
+                    Due::At(at)
+                }
+                false => Due::After(random.pick(&[0, 0, 1, 999, 5_000_000_000])),
+            };
+            operations.push(Operation {
+                client_idx: client,
+                seq,
+                due,
+                section,
+                iteration: if section == Section::Iteration { seq / 7 } else { 0 },
+                expect: expect(&mut random),
+                id: (random.below(3) == 0).then(|| format!("op \"{client}\" ü/{seq}").into()),
+                kind,
+            });
+        }
+    }
+    operations
+}
+
+fn expect(random: &mut Random) -> Expect {
+    match random.below(6) {
+        0 => Expect::Any,
+        1 => Expect::Statuses([NtStatus::SUCCESS, NtStatus(0xC0DE_0001)].into()),
+        _ => Expect::Default,
+    }
+}
+
+fn kind(
+    random: &mut Random,
+    open: &mut Vec<HandleRef>,
+    handles: &mut u32,
+    blob: &Path,
+) -> OperationKind {
+    let path = SharePath::new(&format!("folder {}/ünïcode{}", random.below(9), random.below(99)));
+    let path = path.unwrap();
+    if open.is_empty() || random.below(5) == 0 {
+        let handle_ref = HandleRef(*handles);
+        *handles += 1;
+        open.push(handle_ref);
+        let extensions = CreateParameters {
+            access_mask: random.bool().then(|| random.below(1 << 32) as u32),
+            share_mode: random.bool().then(|| random.below(8) as u32),
+            disposition: random.bool().then(|| random.pick(&CreateDisposition::ALL)),
+            create_options: random.bool().then(|| random.below(1 << 24) as u32),
+            file_attributes: random.bool().then(|| random.below(1 << 20) as u32),
+            mode_2: false,
+        };
+        return OperationKind::Open {
+            path,
+            mode: random.pick(&[OpenMode::Read, OpenMode::Write, OpenMode::ReadWrite]),
+            disposition: random.pick(&CreateDisposition::ALL),
+            handle_ref,
+            extensions: (!extensions.is_empty()).then(|| Arc::new(extensions)),
+        };
+    }
+    let handle_ref = random.pick(open);
+    let (offset, length) = (random.below(1 << 40), random.below(MAX_IO_BYTES + 1));
+    match random.below(14) {
+        0 | 1 => {
+            open.retain(|handle| *handle != handle_ref);
+            OperationKind::Close { handle_ref }
+        }
+        2 => OperationKind::Read { handle_ref, offset, length },
+        3 => {
+            let pattern = random.pick(&[Pattern::Zero, Pattern::Random, Pattern::Text]);
+            OperationKind::Write { handle_ref, offset, length, payload: Payload::Pattern(pattern) }
+        }
+        4 => {
+            let blob = Blob { path: blob.into(), data: OnceLock::new() };
+            let payload = Payload::Blob(Arc::new(blob));
+            OperationKind::Write { handle_ref, offset, length: random.below(6), payload }
+        }
+        5 => {
+            let dest_path = SharePath::new("elsewhere").unwrap();
+            OperationKind::Rename { source_path: path, dest_path, replace: random.bool() }
+        }
+        6 => OperationKind::Delete { path },
+        7 => OperationKind::Mkdir { path },
+        8 => OperationKind::Rmdir { path },
+        9 => OperationKind::Stat { path },
+        10 => OperationKind::List { path, pattern: random.pick(&["*", "*.d?c", "a\"b"]).into() },
+        11 => OperationKind::Truncate { handle_ref, size: offset },
+        12 => OperationKind::Flush { handle_ref },
+        _ => match random.bool() {
+            true => OperationKind::Lock {
+                handle_ref,
+                offset,
+                length: u64::MAX,
+                exclusive: random.bool(),
+                wait: random.bool(),
+            },
+            false => OperationKind::Unlock { handle_ref, offset, length },
+        },
+    }
+}

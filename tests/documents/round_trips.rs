@@ -1,0 +1,179 @@
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+use smbench::ir::document::convert::convert;
+use smbench::ir::document::warnings::Warning;
+use smbench::ir::document::writer::Format;
+use smbench::ir::document::{LoadOptions, load};
+use smbench::ir::{Due, OperationKind, OperationSource, OperationType, Payload, Progress, Section};
+use smbench::protocol::create::CreateDisposition;
+
+use crate::{Folder, all_operations, fixture, load_default};
+
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+#[test]
+fn version_1_is_saved_without_loss() {
+    let original = fs::read(fixture("every_operation.json")).unwrap();
+    let mut saved = Vec::new();
+    convert(&fixture("every_operation.json"), Format::V1, &mut saved).unwrap();
+    assert_eq!(value(&saved), value(&original));
+}
+
+#[test]
+fn version_1_survives_being_version_2_in_between() {
+    let folder = Folder::new();
+    let mut lines = Vec::new();
+    let forth = convert(&fixture("every_operation.json"), Format::V2, &mut lines).unwrap();
+    let path = folder.write("x.jsonl", lines);
+    let mut back = Vec::new();
+    let again = convert(&path, Format::V1, &mut back).unwrap();
+    assert_eq!(value(&back), value(&fs::read(fixture("every_operation.json")).unwrap()));
+    assert_eq!(again, forth);
+}
+
+#[test]
+fn the_keys_of_version_1_may_come_in_any_order() {
+    let folder = Folder::new();
+    let original = value(&fs::read(fixture("every_operation.json")).unwrap());
+    let whole = convert(&fixture("every_operation.json"), Format::V1, Vec::new()).unwrap();
+    for order in [
+        ["operations", "clients", "metadata", "version"],
+        ["clients", "operations", "version", "metadata"],
+        ["metadata", "version", "operations", "clients"],
+    ] {
+        let keys = order.map(|key| format!("{key:?}: {}", original[key]));
+        let path = folder.write("x.json", format!("{{{}}}", keys.join(",\n")));
+        let mut saved = Vec::new();
+        assert_eq!(convert(&path, Format::V1, &mut saved).unwrap(), whole);
+        assert_eq!(value(&saved), original, "{order:?}");
+    }
+}
+
+#[test]
+fn version_2_is_saved_byte_for_byte() {
+    let (folder, path) = version_2();
+    let mut saved = Vec::new();
+    convert(&path, Format::V2, &mut saved).unwrap();
+    assert_eq!(String::from_utf8(saved).unwrap(), fs::read_to_string(&path).unwrap());
+    drop(folder);
+}
+
+/// The version 2 fixture with its hash, which is that of its operations' lines.
+fn version_2() -> (Folder, std::path::PathBuf) {
+    let folder = Folder::new();
+    folder.write("hello.bin", "hello");
+    let text = fs::read_to_string(fixture("every_operation.jsonl")).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let hash = blake3::hash(lines[1..lines.len() - 1].concat().as_bytes()).to_hex();
+    let path = folder.write("x.jsonl", text.replace("HASH", &hash));
+    (folder, path)
+}
+
+#[test]
+fn version_2_carries_every_type_and_loads_with_the_hash_of_its_lines() {
+    let (folder, path) = version_2();
+    let mut document = load_default(&path).unwrap();
+    assert_eq!(document.warnings(), []);
+    let header = document.header().clone();
+    assert!(fs::read_to_string(&path).unwrap().contains(&header.ir_hash));
+    assert_eq!((header.seed, header.clients(), header.phases.len()), (7, 4, 2));
+    assert_eq!(header.client_name(1), "editors/1");
+    assert_eq!(header.client_name(2), "eve");
+    assert_eq!(header.client_name(3), "bench");
+    assert!(header.bounded);
+
+    let operations = all_operations(&mut document, 3);
+    let types: BTreeSet<OperationType> =
+        operations.iter().map(|operation| operation.operation_type()).collect();
+    assert_eq!(types.len(), OperationType::ALL.len());
+    let first = operations.iter().find(|operation| operation.op_id() == "first").unwrap();
+    assert_eq!((first.client_idx, first.seq, first.due), (0, 3, Due::At(1)));
+    let OperationKind::Open { extensions: Some(parameters), disposition, .. } = &first.kind else {
+        panic!("{first:?}");
+    };
+    assert_eq!(parameters.share_mode, Some(1));
+    assert_eq!(*disposition, CreateDisposition::Create);
+    let blob = operations.iter().find_map(|operation| match &operation.kind {
+        OperationKind::Write { payload: Payload::Blob(blob), .. } => Some(blob),
+        _ => None,
+    });
+    let blob = blob.unwrap();
+    assert_eq!(*blob.path, folder.path().join("hello.bin"));
+    assert_eq!(blob.data.get().unwrap().as_ref(), b"hello");
+}
+
+#[test]
+fn version_1_loads_with_its_defaults_and_names_what_has_no_effect() {
+    let folder = Folder::new();
+    let blob = folder.write("hello.bin", "hello world");
+    let text = fs::read_to_string(fixture("every_operation.json")).unwrap();
+    let text = text.replace("/blobs/hello.bin", blob.to_str().unwrap());
+    let path = folder.write("day.json", &text);
+    let mut document = load_default(&path).unwrap();
+    let warnings: Vec<String> = document.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            r#"extensions.netapp is not known and has no effect; nearest is "extensions.smb" (1 operations, first "a-1")"#,
+            r#"extensions.smb.lease needs fidelity mode 2, which no backend has yet (1 operations, first "a-1")"#,
+            r#"extensions.smb.vendor_key is not known and has no effect; nearest is "lease" (1 operations, first "a-1")"#,
+        ]
+    );
+    assert_eq!(document.header().source, "day.pcap");
+    assert_eq!(document.header().client_name(1), "böb");
+    let operations = all_operations(&mut document, 100);
+    let ids: Vec<String> = operations.iter().map(|operation| operation.op_id()).collect();
+    assert_eq!(ids, ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6", "a-7", "b-1", "b-2", "1-2"]);
+    let dispositions: Vec<CreateDisposition> = operations
+        .iter()
+        .filter_map(|operation| match &operation.kind {
+            OperationKind::Open { disposition, .. } => Some(*disposition),
+            _ => None,
+        })
+        .collect();
+    let (open, open_if) = (CreateDisposition::Open, CreateDisposition::OpenIf);
+    assert_eq!(dispositions, [open_if, open_if, open]);
+    assert!(operations.iter().any(|operation| {
+        matches!(&operation.kind, OperationKind::Rename { replace: false, .. })
+    }));
+    assert_eq!(operations[1].timestamp_us(), Some(1_000));
+
+    let strict = LoadOptions { strict: true, ..LoadOptions::default() };
+    let error = load(&path, &strict).err().unwrap().to_string();
+    assert!(error.contains("extensions.netapp is not known"), "{error}");
+
+    let mut lines = Vec::new();
+    convert(&path, Format::V2, &mut lines).unwrap();
+    let same = load_default(&folder.write("day.jsonl", lines)).unwrap();
+    assert_eq!(same.header().ir_hash, document.header().ir_hash);
+    assert!(!same.warnings().contains(&Warning::Edited));
+}
+
+#[test]
+fn handles_that_are_never_closed_are_counted_and_allowed_even_if_strict() {
+    let folder = Folder::new();
+    let open = r#"{"client":0,"after_ns":0,"type":"Open","path":"a","mode":"Read","handle_ref":"#;
+    let text = format!(
+        "{{\"version\":2,\"workloads\":[{{\"name\":\"w\",\"clients\":1}}]}}\n{open}1}}\n{open}\"1\"}}\n{{\"operations\":2}}\n"
+    );
+    let path = folder.write("x.jsonl", text);
+    let strict = LoadOptions { strict: true, ..LoadOptions::default() };
+    let document = load(&path, &strict).unwrap();
+    assert_eq!(document.warnings(), [Warning::NeverClosed { count: 2 }]);
+}
+
+#[test]
+fn asking_for_a_later_section_abandons_the_earlier() {
+    let (_folder, path) = version_2();
+    let mut document = load_default(&path).unwrap();
+    let mut into = Vec::new();
+    assert_eq!(document.pull(0, Section::Setup, 1, &mut into), Ok(Progress::More));
+    assert_eq!(document.pull(0, Section::Teardown, 9, &mut into), Ok(Progress::End));
+    assert_eq!(document.pull(0, Section::Iteration, 9, &mut into), Ok(Progress::End));
+    let sections: Vec<Section> = into.iter().map(|operation| operation.section).collect();
+    assert_eq!(sections, [Section::Setup, Section::Teardown]);
+}

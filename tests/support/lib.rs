@@ -1,0 +1,7 @@
+//! Real servers for tests: started on a free loopback port, in a folder of
+//! their own, ended with the value that stands for them.
+#![forbid(unsafe_code)]
+
+mod samba;
+
+pub use samba::{Samba, Settings};

@@ -1,0 +1,242 @@
+//! A private smbd.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+/// How long smbd may take to listen; it takes about 0.1 s.
+const START: Duration = Duration::from_secs(20);
+
+/// What a test wants of smb.conf beyond the defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Lines for `[global]`.
+    pub global: &'static str,
+    /// Lines for `[share]`.
+    pub share: &'static str,
+}
+
+/// A running Samba with one share named `share` and one user.
+pub struct Samba {
+    folder: TempDir,
+    programs: Programs,
+    user: String,
+    port: u16,
+    server: Option<Child>,
+}
+
+struct Programs {
+    smbd: PathBuf,
+    pdbedit: PathBuf,
+}
+
+impl Samba {
+    pub const PASSWORD: &str = "Correct-Horse-7";
+
+    /// None, said loudly, where Samba is not installed; on CI (`CI=true`) a failure.
+    pub fn start(settings: Settings) -> Option<Samba> {
+        let Some(programs) = programs() else {
+            let missing = "Samba is not installed (apt-get install samba)";
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+            eprintln!("SKIPPED: {missing}");
+            return None;
+        };
+        let folder = tempfile::Builder::new().prefix("smbench-samba-").tempdir();
+        let folder = folder.expect("a folder for Samba");
+        let user = current_user();
+        let mut samba = Samba { folder, programs, user, port: 0, server: None };
+        samba.make_folders();
+        // Another program may take the port between our look and smbd's.
+        for _ in 0..5 {
+            samba.port = free_port();
+            samba.write_configuration(settings);
+            samba.add_user();
+            if samba.listen() {
+                return Some(samba);
+            }
+        }
+        panic!("smbd did not start:\n{}", samba.log());
+    }
+
+    /// `smb://user@127.0.0.1:port/share`
+    pub fn url(&self) -> String {
+        format!("smb://{}@127.0.0.1:{}/share", self.user, self.port)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// What the share holds, on this machine's disk.
+    pub fn share(&self) -> PathBuf {
+        self.folder.path().join("share")
+    }
+
+    /// SIGKILL to smbd and every process it forked.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        if let Some(mut server) = self.server.take() {
+            let _ = server.wait();
+        }
+    }
+
+    /// Stops smbd and every process it forked: connections stand, nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.server.as_ref().map(|server| server.id().cast_signed());
+        if let Some(group) = id.and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Ends what runs and starts it again on the same port and folder.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.listen(), "smbd did not start again:\n{}", self.log());
+    }
+
+    /// What smbd printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("smbd.log")).unwrap_or_default()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn make_folders(&self) {
+        for name in ["share", "private", "lock", "state", "cache", "pid", "ncalrpc"] {
+            fs::create_dir(self.path(name)).expect("a folder of Samba");
+        }
+    }
+
+    fn write_configuration(&self, settings: Settings) {
+        let root = self.folder.path().display();
+        let Settings { global, share } = settings;
+        let configuration = format!(
+            "[global]
+            server role = standalone server
+            smb ports = {port}
+            interfaces = 127.0.0.1
+            bind interfaces only = yes
+            disable netbios = yes
+            private dir = {root}/private
+            lock directory = {root}/lock
+            state directory = {root}/state
+            cache directory = {root}/cache
+            pid directory = {root}/pid
+            ncalrpc dir = {root}/ncalrpc
+            passdb backend = tdbsam:{root}/private/passdb.tdb
+            load printers = no
+            disable spoolss = yes
+            kernel oplocks = no
+            oplocks = yes
+            smb2 leases = yes
+            durable handles = yes
+            map to guest = never
+            guest account = {user}
+            log level = 1
+            {global}
+            [share]
+            path = {root}/share
+            read only = no
+            {share}
+            ",
+            port = self.port,
+            user = self.user
+        );
+        fs::write(self.path("smb.conf"), configuration).expect("smb.conf");
+    }
+
+    fn add_user(&self) {
+        let mut pdbedit = Command::new(&self.programs.pdbedit)
+            .arg("-s")
+            .arg(self.path("smb.conf"))
+            .args(["-a", "-t", "-u", &self.user])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("pdbedit");
+        let mut input = pdbedit.stdin.take().expect("a pipe");
+        write!(input, "{0}\n{0}\n", Samba::PASSWORD).expect("pdbedit reads the password");
+        drop(input);
+        assert!(pdbedit.wait().expect("pdbedit ends").success(), "pdbedit added no user");
+    }
+
+    /// Whether smbd runs and takes connections.
+    fn listen(&mut self) -> bool {
+        let log = fs::File::create(self.path("smbd.log")).expect("smbd.log");
+        let errors = log.try_clone().expect("smbd.log");
+        // A group of its own, to end what it forks too. With its standard
+        // input a pipe it also ends by itself when the test dies.
+        let server = Command::new(&self.programs.smbd)
+            .args(["--foreground", "--no-process-group", "--debug-stdout", "-s"])
+            .arg(self.path("smb.conf"))
+            .stdin(Stdio::piped())
+            .stdout(log)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .expect("smbd");
+        self.server = Some(server);
+        let started = Instant::now();
+        while started.elapsed() < START {
+            let exited = self.server.as_mut().map(|server| server.try_wait());
+            if !matches!(exited, Some(Ok(None))) {
+                break;
+            }
+            if TcpStream::connect_timeout(&self.address(), Duration::from_secs(1)).is_ok() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
+        false
+    }
+}
+
+impl Drop for Samba {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn programs() -> Option<Programs> {
+    Some(Programs { smbd: program("smbd")?, pdbedit: program("pdbedit")? })
+}
+
+/// On the path, or where distributions keep what is for the administrator.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let administration = ["/usr/sbin", "/usr/local/sbin", "/usr/local/samba/sbin"];
+    std::env::split_paths(&path)
+        .chain(administration.iter().map(PathBuf::from))
+        .map(|folder: PathBuf| folder.join(name))
+        .find(|file: &PathBuf| Path::is_file(file))
+}
+
+/// Samba's users are the system's.
+fn current_user() -> String {
+    let id = Command::new("id").arg("-un").output().expect("id");
+    String::from_utf8_lossy(&id.stdout).trim().to_string()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its number").port()
+}
