@@ -9,4 +9,5 @@
 #![forbid(unsafe_code)]
 
 pub mod ir;
+pub mod observability;
 pub mod protocol;

@@ -1,0 +1,88 @@
+//! How a run ends: reasons, and the one exit code that follows.
+
+use serde::Serialize;
+
+/// Why a run did not end well, in the order in which reasons decide the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExitReason {
+    /// A fault of smbench itself.
+    InternalError,
+    /// Bad usage, or a script or document that is invalid or broke off.
+    Invalid,
+    /// The target could not be reached, or denied access.
+    Unreachable,
+    Interrupted,
+    ThresholdsFailed,
+    /// Operations failed that were not expected to, or a client gave up reconnecting.
+    OperationsFailed,
+    /// The generator fell behind, so the figures are not the server's alone.
+    GeneratorLimited,
+}
+
+impl ExitReason {
+    pub fn code(self) -> u8 {
+        match self {
+            ExitReason::InternalError => 1,
+            ExitReason::Invalid => 2,
+            ExitReason::Unreachable => 3,
+            ExitReason::Interrupted => 130,
+            ExitReason::ThresholdsFailed => 99,
+            ExitReason::OperationsFailed => 4,
+            ExitReason::GeneratorLimited => 5,
+        }
+    }
+
+    /// As the summary and the terminal write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ExitReason::InternalError => "internal-error",
+            ExitReason::Invalid => "invalid",
+            ExitReason::Unreachable => "unreachable",
+            ExitReason::Interrupted => "interrupted",
+            ExitReason::ThresholdsFailed => "thresholds-failed",
+            ExitReason::OperationsFailed => "operations-failed",
+            ExitReason::GeneratorLimited => "generator-limited",
+        }
+    }
+}
+
+/// The code of the first reason that applies; 0 without any.
+pub fn exit_code(reasons: &[ExitReason]) -> u8 {
+    reasons.iter().min().map_or(0, |reason| reason.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_1_2_3_130_99_4_5_decides_whatever_the_order_of_reasons() {
+        let mut reasons = vec![
+            ExitReason::GeneratorLimited,
+            ExitReason::OperationsFailed,
+            ExitReason::ThresholdsFailed,
+            ExitReason::Interrupted,
+            ExitReason::Unreachable,
+            ExitReason::Invalid,
+            ExitReason::InternalError,
+        ];
+        let mut codes = Vec::new();
+        while !reasons.is_empty() {
+            codes.push(exit_code(&reasons));
+            reasons.rotate_left(1);
+            assert_eq!(exit_code(&reasons), codes[codes.len() - 1]);
+            reasons.rotate_right(1);
+            reasons.pop();
+        }
+        assert_eq!(codes, [1, 2, 3, 130, 99, 4, 5]);
+        assert_eq!(exit_code(&[]), 0);
+    }
+
+    #[test]
+    fn a_reason_is_serialized_by_its_name() {
+        for reason in [ExitReason::InternalError, ExitReason::OperationsFailed] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
+    }
+}

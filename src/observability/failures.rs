@@ -1,0 +1,218 @@
+//! What failed: how often by status, and the first few operations each.
+
+use crate::ir::{CompletionEvent, CompletionStatus, Failure};
+use crate::protocol::NtStatus;
+
+/// Operations kept per status.
+const FIRST: usize = 5;
+/// Distinct statuses kept; a server that makes up more shares one entry.
+const MAX_STATUSES: usize = 64;
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// How an operation ended, as figures count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StatusKey {
+    Status(NtStatus),
+    TimedOut,
+    ConnectionLost,
+    ClientError,
+    Panicked,
+    /// A status after the first 64 distinct ones.
+    Other,
+}
+
+impl StatusKey {
+    pub fn of(failure: &Failure) -> StatusKey {
+        match failure {
+            Failure::Status(status) => StatusKey::Status(*status),
+            Failure::TimedOut => StatusKey::TimedOut,
+            Failure::ConnectionLost(_) => StatusKey::ConnectionLost,
+            Failure::Client(_) => StatusKey::ClientError,
+            Failure::Panicked(_) => StatusKey::Panicked,
+        }
+    }
+
+    /// As [`Failure::name`] has it.
+    pub fn name(self) -> String {
+        match self {
+            StatusKey::Status(status) => status.to_string(),
+            StatusKey::TimedOut => "TIMED_OUT".into(),
+            StatusKey::ConnectionLost => "CONNECTION_LOST".into(),
+            StatusKey::ClientError => "CLIENT_ERROR".into(),
+            StatusKey::Panicked => "PANICKED".into(),
+            StatusKey::Other => "OTHER".into(),
+        }
+    }
+}
+
+/// Something kept per status: few statuses in practice, and bounded for a
+/// server that makes them up.
+#[derive(Clone, Debug, Default)]
+pub struct ByStatus<T>(Vec<(StatusKey, T)>);
+
+pub type StatusCounts = ByStatus<u64>;
+pub type Failures = ByStatus<Occurrences>;
+
+impl<T: Default> ByStatus<T> {
+    pub fn entry(&mut self, key: StatusKey) -> &mut T {
+        let known = self.0.iter().position(|(known, _)| *known == key);
+        if known.is_none() && self.0.len() >= MAX_STATUSES && key != StatusKey::Other {
+            return self.entry(StatusKey::Other);
+        }
+        let at = known.unwrap_or(self.0.len());
+        if known.is_none() {
+            self.0.push((key, T::default()));
+        }
+        &mut self.0[at].1
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (StatusKey, &T)> {
+        self.0.iter().map(|(key, kept)| (*key, kept))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl StatusCounts {
+    pub fn merge(&mut self, other: &StatusCounts) {
+        other.iter().for_each(|(key, count)| *self.entry(key) += count);
+    }
+}
+
+impl Failures {
+    pub fn merge(&mut self, other: &Failures) {
+        other.iter().for_each(|(key, found)| self.entry(key).merge(found));
+    }
+
+    /// The most frequent first.
+    pub fn by_count(&self) -> Vec<(StatusKey, &Occurrences)> {
+        let mut failures: Vec<_> = self.iter().collect();
+        failures.sort_by_key(|(key, found)| (std::cmp::Reverse(found.count), *key));
+        failures
+    }
+}
+
+/// One operation that failed or was skipped. Texts are as they came: whoever
+/// prints them escapes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedOperation {
+    pub op_id: String,
+    pub client_idx: u32,
+    pub seq: u32,
+    pub operation: &'static str,
+    /// What it touched, where that is known.
+    pub path: Option<String>,
+    /// Index of the phase; none in setup and teardown.
+    pub phase: Option<u16>,
+    /// When it ended, from the run's origin.
+    pub at_ns: u64,
+    pub message: String,
+}
+
+impl FailedOperation {
+    pub fn new(event: &CompletionEvent, path: Option<&str>) -> FailedOperation {
+        let operation = &event.operation;
+        let message = match &event.status {
+            CompletionStatus::Failed(failure) => failure.to_string(),
+            CompletionStatus::Skipped { cause_seq } => {
+                format!("its handle was not open because of {}-{cause_seq}", operation.client_idx)
+            }
+            CompletionStatus::Succeeded(_) | CompletionStatus::Cut => String::new(),
+        };
+        FailedOperation {
+            op_id: operation.op_id(),
+            client_idx: operation.client_idx,
+            seq: operation.seq,
+            operation: operation.operation_type().name(),
+            path: path.map(str::to_owned),
+            phase: event.phase,
+            at_ns: event.completed_ns,
+            message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
+        }
+    }
+}
+
+/// How many, and the first few in the order they ended.
+#[derive(Clone, Debug, Default)]
+pub struct Occurrences {
+    pub count: u64,
+    pub first: Vec<FailedOperation>,
+}
+
+impl Occurrences {
+    /// `describe` is asked only while there is room.
+    pub fn add(&mut self, describe: impl FnOnce() -> FailedOperation) {
+        self.count += 1;
+        if self.first.len() < FIRST {
+            self.first.push(describe());
+        }
+    }
+
+    /// Of both parts' first operations, the first.
+    pub fn merge(&mut self, other: &Occurrences) {
+        self.count += other.count;
+        self.first.extend_from_slice(&other.first);
+        self.first.sort_by_key(|operation| (operation.at_ns, operation.client_idx, operation.seq));
+        self.first.truncate(FIRST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(at_ns: u64) -> FailedOperation {
+        FailedOperation {
+            op_id: format!("0-{at_ns}"),
+            client_idx: 0,
+            seq: 0,
+            operation: "read",
+            path: None,
+            phase: None,
+            at_ns,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn merging_keeps_the_five_that_came_first_over_all() {
+        let (mut a, mut b) = (Occurrences::default(), Occurrences::default());
+        (0..10).for_each(|i| a.add(|| at(i * 10)));
+        (0..10).for_each(|i| b.add(|| at(i * 10 + 5)));
+        a.merge(&b);
+        assert_eq!(a.count, 20);
+        let times: Vec<u64> = a.first.iter().map(|operation| operation.at_ns).collect();
+        assert_eq!(times, [0, 5, 10, 15, 20]);
+    }
+
+    #[test]
+    fn a_server_that_makes_up_statuses_does_not_fill_the_memory() {
+        let (mut failures, mut counts) = (Failures::default(), StatusCounts::default());
+        for number in 0..10_000 {
+            failures.entry(StatusKey::Status(NtStatus(number))).add(|| at(0));
+            *counts.entry(StatusKey::Status(NtStatus(number))) += 1;
+        }
+        let by_count = failures.by_count();
+        assert_eq!(by_count.len(), MAX_STATUSES + 1);
+        assert_eq!(by_count[0].0, StatusKey::Other);
+        assert_eq!(by_count.iter().map(|(_, found)| found.count).sum::<u64>(), 10_000);
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 10_000);
+        assert_eq!(counts.iter().count(), MAX_STATUSES + 1);
+    }
+
+    #[test]
+    fn keys_have_the_names_of_failures() {
+        for failure in [
+            Failure::Status(NtStatus::SHARING_VIOLATION),
+            Failure::Status(NtStatus(0xC0DE_0001)),
+            Failure::TimedOut,
+            Failure::ConnectionLost("reset".into()),
+            Failure::Client("nonsense".into()),
+            Failure::Panicked("index".into()),
+        ] {
+            assert_eq!(StatusKey::of(&failure).name(), failure.name());
+        }
+    }
+}

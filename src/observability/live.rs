@@ -1,0 +1,89 @@
+//! Counters that can be read while a run goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// What the progress line shows. Each shard writes counters of its own.
+#[derive(Debug)]
+pub struct Live {
+    shards: Vec<Arc<LiveShard>>,
+    connected: AtomicU32,
+}
+
+/// The counters of one shard, on cache lines of their own (two, because
+/// processors fetch them in pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct LiveShard {
+    operations: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveTotals {
+    /// Succeeded and failed, setup and teardown included.
+    pub operations: u64,
+    pub failed: u64,
+    /// Read and written.
+    pub bytes: u64,
+    pub connected: u32,
+}
+
+impl Live {
+    pub fn new(shards: usize) -> Live {
+        Live { shards: (0..shards).map(|_| Arc::default()).collect(), connected: AtomicU32::new(0) }
+    }
+
+    /// The counters of a shard; one of its own where there is no such shard.
+    pub fn shard(&self, shard: usize) -> Arc<LiveShard> {
+        self.shards.get(shard).cloned().unwrap_or_default()
+    }
+
+    /// Counts a client as connected.
+    pub fn add_connected(&self) {
+        self.connected.fetch_add(1, Relaxed);
+    }
+
+    pub fn totals(&self) -> LiveTotals {
+        let connected = self.connected.load(Relaxed);
+        self.shards.iter().fold(LiveTotals { connected, ..LiveTotals::default() }, |sum, shard| {
+            LiveTotals {
+                operations: sum.operations + shard.operations.load(Relaxed),
+                failed: sum.failed + shard.failed.load(Relaxed),
+                bytes: sum.bytes + shard.bytes.load(Relaxed),
+                ..sum
+            }
+        })
+    }
+}
+
+impl LiveShard {
+    /// Called by the shard's one recorder, so that loading and storing is enough.
+    pub(super) fn add_operation(&self, failed: bool, bytes: u64) {
+        self.operations.store(self.operations.load(Relaxed) + 1, Relaxed);
+        if failed {
+            self.failed.store(self.failed.load(Relaxed) + 1, Relaxed);
+        }
+        if bytes > 0 {
+            self.bytes.store(self.bytes.load(Relaxed).saturating_add(bytes), Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_add_the_shards_up() {
+        let live = Live::new(2);
+        live.shard(0).add_operation(false, 100);
+        live.shard(1).add_operation(true, 0);
+        live.add_connected();
+        assert_eq!(
+            live.totals(),
+            LiveTotals { operations: 2, failed: 1, bytes: 100, connected: 1 }
+        );
+    }
+}

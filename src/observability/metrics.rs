@@ -1,0 +1,279 @@
+//! The figures of a run, by phase, workload and operation type.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::distribution::Distribution;
+use super::failures::{Failures, Occurrences, StatusCounts};
+use crate::ir::source::RUN_CLIENT;
+use crate::ir::{OperationType, Phase, Section, StreamHeader};
+
+/// What figures are kept apart by; the same for all shards of a run.
+#[derive(Debug)]
+pub struct Layout {
+    pub header: Arc<StreamHeader>,
+    phases: Vec<Phase>,
+    /// By client. The run-wide client counts as a workload after the others.
+    workload_of: Vec<u32>,
+    late_bound_ns: u64,
+}
+
+impl Layout {
+    /// `phases` are those the run really has, which a command line may have
+    /// changed; without any, all iterations count as one recorded phase.
+    pub fn new(header: Arc<StreamHeader>, mut phases: Vec<Phase>, late_bound: Duration) -> Layout {
+        if phases.is_empty() {
+            phases.push(Phase { name: "run".into(), duration_ns: 0, record: true });
+        }
+        let workload_of = (0u32..)
+            .zip(&header.workloads)
+            .flat_map(|(index, workload)| std::iter::repeat_n(index, workload.clients as usize))
+            .collect();
+        let late_bound_ns = u64::try_from(late_bound.as_nanos()).unwrap_or(u64::MAX);
+        Layout { header, phases, workload_of, late_bound_ns }
+    }
+
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    pub fn late_bound_ns(&self) -> u64 {
+        self.late_bound_ns
+    }
+
+    /// Workloads, the run-wide client's last.
+    pub(super) fn workloads(&self) -> usize {
+        self.header.workloads.len() + 1
+    }
+
+    pub(super) fn workload(&self, client_idx: u32) -> usize {
+        let run_wide = self.header.workloads.len();
+        self.workload_of.get(client_idx as usize).map_or(run_wide, |index| *index as usize)
+    }
+
+    pub(super) fn workload_name(&self, workload: usize) -> &str {
+        self.header.workloads.get(workload).map_or(RUN_CLIENT, |workload| &workload.name)
+    }
+
+    /// Where the figures of a section or phase are: phases, then setup, then teardown.
+    pub(super) fn slot(&self, section: Section, phase: Option<u16>) -> usize {
+        match section {
+            Section::Setup => self.setup(),
+            Section::Teardown => self.setup() + 1,
+            Section::Iteration => phase.map_or(0, usize::from).min(self.phases.len() - 1),
+        }
+    }
+
+    pub(super) fn setup(&self) -> usize {
+        self.phases.len()
+    }
+
+    fn slots(&self) -> usize {
+        self.phases.len() + 2
+    }
+}
+
+/// What one operation type did in one phase and workload.
+#[derive(Clone, Debug, Default)]
+pub struct OperationStats {
+    /// Of operations that were sent: succeeded and failed.
+    pub service: Distribution,
+    pub response: Distribution,
+    pub statuses: StatusCounts,
+    pub failed: u64,
+    pub skipped: u64,
+    pub cut: u64,
+    pub short_reads: u64,
+    pub degraded: u64,
+    pub bytes: u64,
+}
+
+impl OperationStats {
+    /// Sent: succeeded and failed.
+    pub fn count(&self) -> u64 {
+        self.service.count()
+    }
+
+    pub fn merge(&mut self, other: &OperationStats) {
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
+        self.statuses.merge(&other.statuses);
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.cut += other.cut;
+        self.short_reads += other.short_reads;
+        self.degraded += other.degraded;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct IterationStats {
+    /// From the first issue to the last completion, of those that finished.
+    pub service: Distribution,
+    /// From when they were due.
+    pub response: Distribution,
+    pub cut: u64,
+}
+
+impl IterationStats {
+    pub fn merge(&mut self, other: &IterationStats) {
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
+        self.cut += other.cut;
+    }
+}
+
+/// One workload in one phase. A part that was never used takes no memory.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
+    pub iterations: Option<Box<IterationStats>>,
+}
+
+impl Cell {
+    pub fn operation(&mut self, operation: OperationType) -> &mut OperationStats {
+        self.operations[operation as usize].get_or_insert_default()
+    }
+
+    pub fn operations(&self) -> impl Iterator<Item = (OperationType, &OperationStats)> {
+        OperationType::ALL
+            .into_iter()
+            .zip(&self.operations)
+            .filter_map(|(operation, stats)| Some((operation, stats.as_deref()?)))
+    }
+
+    pub fn merge(&mut self, other: &Cell) {
+        for (operation, stats) in other.operations() {
+            self.operation(operation).merge(stats);
+        }
+        if let Some(iterations) = &other.iterations {
+            self.iterations.get_or_insert_default().merge(iterations);
+        }
+    }
+}
+
+/// What is kept once per phase, over all workloads.
+#[derive(Clone, Debug, Default)]
+pub struct PhaseStats {
+    /// Of operations that were sent, like all of these.
+    pub lateness: Distribution,
+    pub backlog: Distribution,
+    /// Later than the late bound.
+    pub late: u64,
+    /// Sums over operations due after their client's previous one (a closed loop).
+    pub closed_lateness_ns: u128,
+    pub closed_cycle_ns: u128,
+    pub failures: Failures,
+    pub skipped: Occurrences,
+}
+
+impl PhaseStats {
+    pub fn merge(&mut self, other: &PhaseStats) {
+        self.lateness.merge(&other.lateness);
+        self.backlog.merge(&other.backlog);
+        self.late += other.late;
+        self.closed_lateness_ns += other.closed_lateness_ns;
+        self.closed_cycle_ns += other.closed_cycle_ns;
+        self.failures.merge(&other.failures);
+        self.skipped.merge(&other.skipped);
+    }
+}
+
+/// What happened to connections and clients.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionStats {
+    /// By workload.
+    pub reconnects: Vec<u64>,
+    pub failed_clients: u64,
+    /// The first few clients that gave up, with the reason.
+    pub first_failed: Vec<(u32, String)>,
+    /// Handles the engine closed because the stream left them open.
+    pub cleanup_closed: u64,
+    pub cleanup_failed: u64,
+    /// Clients that were not done when the bound on draining passed.
+    pub given_up: u64,
+}
+
+/// Clients kept with their reason.
+const FIRST_CLIENTS: usize = 5;
+
+impl ConnectionStats {
+    pub fn add_failed_client(&mut self, client_idx: u32, reason: String) {
+        self.failed_clients += 1;
+        if self.first_failed.len() < FIRST_CLIENTS {
+            self.first_failed.push((client_idx, reason));
+        }
+    }
+
+    fn merge(&mut self, other: ConnectionStats) {
+        for (mine, theirs) in self.reconnects.iter_mut().zip(other.reconnects) {
+            *mine += theirs;
+        }
+        self.failed_clients += other.failed_clients;
+        self.first_failed.extend(other.first_failed);
+        self.first_failed.sort();
+        self.first_failed.truncate(FIRST_CLIENTS);
+        self.cleanup_closed += other.cleanup_closed;
+        self.cleanup_failed += other.cleanup_failed;
+        self.given_up += other.given_up;
+    }
+}
+
+/// All figures of a run, or of one shard of it.
+#[derive(Clone, Debug)]
+pub struct Measurements {
+    pub layout: Arc<Layout>,
+    /// By slot, then workload.
+    cells: Vec<Cell>,
+    phases: Vec<PhaseStats>,
+    pub connections: ConnectionStats,
+}
+
+impl Measurements {
+    pub fn new(layout: Arc<Layout>) -> Measurements {
+        let connections = ConnectionStats {
+            reconnects: vec![0; layout.workloads()],
+            ..ConnectionStats::default()
+        };
+        Measurements {
+            cells: vec![Cell::default(); layout.slots() * layout.workloads()],
+            phases: vec![PhaseStats::default(); layout.slots()],
+            connections,
+            layout,
+        }
+    }
+
+    /// Adds what another shard of the same run measured.
+    pub fn merge(&mut self, other: Measurements) {
+        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.phases.iter_mut().zip(&other.phases) {
+            mine.merge(theirs);
+        }
+        self.connections.merge(other.connections);
+    }
+
+    /// A cell by slot and workload; see [`Layout::slot`].
+    pub(super) fn cell(&self, slot: usize, workload: usize) -> &Cell {
+        &self.cells[slot * self.layout.workloads() + workload]
+    }
+
+    pub(super) fn cell_mut(&mut self, slot: usize, workload: usize) -> &mut Cell {
+        &mut self.cells[slot * self.layout.workloads() + workload]
+    }
+
+    pub(super) fn phase(&self, slot: usize) -> &PhaseStats {
+        &self.phases[slot]
+    }
+
+    pub(super) fn phase_mut(&mut self, slot: usize) -> &mut PhaseStats {
+        &mut self.phases[slot]
+    }
+
+    /// The slots of the recorded phases.
+    pub(super) fn recorded(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..).zip(self.layout.phases()).filter(|(_, phase)| phase.record).map(|(slot, _)| slot)
+    }
+}

@@ -1,0 +1,29 @@
+//! What is made of a run's events: figures, a verdict on them, a summary.
+//!
+//! Each shard of the scheduler has a [`Recorder`] on its own thread; at the end
+//! their [`Measurements`] merge into one and become the [`Summary`].
+
+mod distribution;
+pub mod exit;
+pub mod failures;
+pub mod live;
+pub mod metrics;
+pub mod progress;
+mod recorder;
+pub mod results;
+#[cfg(test)]
+pub(crate) mod sample;
+mod summarize;
+pub mod summary;
+pub mod text;
+pub mod trust;
+
+pub use distribution::Distribution;
+pub use exit::ExitReason;
+pub use live::Live;
+pub use metrics::{Layout, Measurements};
+pub use progress::{Progress, Stage};
+pub use recorder::Recorder;
+pub use results::ResultsFolder;
+pub use summary::{RunFacts, Summary, TargetFacts};
+pub use trust::{Trust, Verdict};

@@ -1,0 +1,186 @@
+//! The line that moves while a run goes on.
+
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::live::{Live, LiveTotals};
+use super::text::printable;
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Connecting {
+        clients: u32,
+    },
+    Setup,
+    /// `duration`: how long it will take, where the stream does not bound itself.
+    Phase {
+        name: String,
+        duration: Option<Duration>,
+    },
+    Draining,
+    Teardown,
+}
+
+/// Draws a line on standard error while it lives, where that is a terminal;
+/// elsewhere each stage is logged once. Never waits for anything.
+#[derive(Debug)]
+pub struct Progress {
+    drawing: Option<(Sender<Stage>, JoinHandle<()>)>,
+}
+
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks that a rate is taken over.
+const WINDOW: usize = 10;
+const MAX_NAME_CHARS: usize = 40;
+
+impl Progress {
+    pub fn new(enabled: bool, live: Arc<Live>) -> Progress {
+        let drawing = (enabled && std::io::stderr().is_terminal()).then(|| {
+            let (sender, receiver) = channel();
+            let thread = std::thread::Builder::new().name("progress".into());
+            thread.spawn(move || draw(&receiver, &live)).ok().map(|thread| (sender, thread))
+        });
+        Progress { drawing: drawing.flatten() }
+    }
+
+    pub fn stage(&self, stage: Stage) {
+        match &self.drawing {
+            // The thread ends only with this sender.
+            Some((sender, _)) => drop(sender.send(stage)),
+            None => tracing::info!("{}", describe(&stage)),
+        }
+    }
+
+    /// Takes the line away.
+    pub fn finish(self) {}
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.drawing.take() {
+            drop(sender);
+            // Within a tick; a thread that panicked has nothing left to draw.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn draw(stages: &Receiver<Stage>, live: &Live) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    let mut stage = None;
+    let mut begun = Instant::now();
+    let mut window: VecDeque<(Instant, u64)> = VecDeque::with_capacity(WINDOW + 1);
+    loop {
+        match stages.recv_timeout(TICK) {
+            Ok(next) => (stage, begun) = (Some(next), Instant::now()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let (now, totals) = (Instant::now(), live.totals());
+        window.push_back((now, totals.operations));
+        if window.len() > WINDOW {
+            window.pop_front();
+        }
+        if let Some(stage) = &stage {
+            bar.set_message(line(stage, begun.elapsed(), totals, rate(&window)));
+            bar.tick();
+        }
+    }
+    bar.finish_and_clear();
+}
+
+/// Operations a second over the window.
+fn rate(window: &VecDeque<(Instant, u64)>) -> f64 {
+    let (Some((from, first)), Some((to, last))) = (window.front(), window.back()) else {
+        return 0.0;
+    };
+    let seconds = to.duration_since(*from).as_secs_f64();
+    if seconds > 0.0 { last.saturating_sub(*first) as f64 / seconds } else { 0.0 }
+}
+
+fn line(stage: &Stage, elapsed: Duration, totals: LiveTotals, rate: f64) -> String {
+    let clock = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
+    let mut line = describe(stage);
+    match stage {
+        Stage::Connecting { clients } => {
+            return format!("connecting {}/{clients}", totals.connected);
+        }
+        Stage::Phase { duration: Some(duration), .. } => {
+            line += &format!("  {} of {}", clock(elapsed), clock(*duration));
+        }
+        _ => line += &format!("  {}", clock(elapsed)),
+    }
+    line += &format!("  {rate:.0} ops/s");
+    if totals.failed > 0 {
+        line += &format!("  {} failed", totals.failed);
+    }
+    line
+}
+
+fn describe(stage: &Stage) -> String {
+    match stage {
+        Stage::Connecting { clients } => format!("connecting {clients} clients"),
+        Stage::Setup => "setup".into(),
+        Stage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
+        Stage::Draining => "draining".into(),
+        Stage::Teardown => "teardown".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(stage: &Stage, totals: LiveTotals) -> String {
+        line(stage, Duration::from_millis(12_340), totals, 4_321.6)
+    }
+
+    #[test]
+    fn the_line_says_what_matters_in_each_stage() {
+        let totals = LiveTotals { operations: 9, failed: 0, bytes: 0, connected: 512 };
+        assert_eq!(at(&Stage::Connecting { clients: 5_000 }, totals), "connecting 512/5000");
+        assert_eq!(at(&Stage::Setup, totals), "setup  12.3 s  4322 ops/s");
+        let steady =
+            Stage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };
+        assert_eq!(at(&steady, totals), "steady  12.3 s of 30.0 s  4322 ops/s");
+        let failing = LiveTotals { failed: 3, ..totals };
+        assert_eq!(at(&steady, failing), "steady  12.3 s of 30.0 s  4322 ops/s  3 failed");
+        let hostile = Stage::Phase { name: "a\x1b]0;b".into(), duration: None };
+        assert_eq!(at(&hostile, totals), "a\\u{1b}]0;b  12.3 s  4322 ops/s");
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_window() {
+        let start = Instant::now();
+        let window = [(start, 100), (start + Duration::from_millis(500), 600)];
+        assert_eq!(rate(&window.into()), 1_000.0);
+        assert_eq!(rate(&[(start, 100)].into()), 0.0);
+        assert_eq!(rate(&VecDeque::new()), 0.0);
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_drawn_and_nothing_waits() {
+        let progress = Progress::new(false, Arc::new(Live::new(1)));
+        assert!(progress.drawing.is_none());
+        progress.stage(Stage::Setup);
+        progress.finish();
+    }
+
+    #[test]
+    fn the_drawing_ends_with_its_sender() {
+        let (sender, receiver) = channel();
+        sender.send(Stage::Draining).unwrap();
+        drop(sender);
+        draw(&receiver, &Live::new(1));
+    }
+}

@@ -1,0 +1,283 @@
+//! Turns one shard's events into figures, on the shard's thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::failures::{FailedOperation, StatusKey};
+use super::live::LiveShard;
+use super::metrics::{Layout, Measurements};
+use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::{
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
+};
+use crate::protocol::SharePath;
+
+/// Counts every event once. Finds its figures by index, and allocates only
+/// when something happens for the first time.
+#[derive(Debug)]
+pub struct Recorder {
+    measurements: Measurements,
+    live: Arc<LiveShard>,
+    /// The paths behind the handles of this shard's clients, so that a failed
+    /// read can say of what.
+    paths: HashMap<(u32, HandleRef), SharePath>,
+}
+
+impl Recorder {
+    pub fn new(layout: Arc<Layout>, live: Arc<LiveShard>) -> Recorder {
+        Recorder { measurements: Measurements::new(layout), live, paths: HashMap::new() }
+    }
+
+    pub fn finish(self) -> Measurements {
+        self.measurements
+    }
+
+    fn completed(&mut self, event: CompletionEvent) {
+        let layout = &self.measurements.layout;
+        let slot = layout.slot(event.operation.section, event.phase);
+        let workload = layout.workload(event.operation.client_idx);
+        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
+        stats.degraded += u64::from(event.degraded);
+        match &event.status {
+            CompletionStatus::Succeeded(status) => {
+                *stats.statuses.entry(StatusKey::Status(*status)) += 1;
+                self.sent(slot, workload, &event, false);
+            }
+            CompletionStatus::Failed(failure) => {
+                let key = StatusKey::of(failure);
+                *stats.statuses.entry(key) += 1;
+                stats.failed += 1;
+                self.sent(slot, workload, &event, true);
+                let path = touched(&self.paths, &event);
+                let phase = self.measurements.phase_mut(slot);
+                phase.failures.entry(key).add(|| FailedOperation::new(&event, path));
+            }
+            CompletionStatus::Skipped { .. } => {
+                stats.skipped += 1;
+                let path = touched(&self.paths, &event);
+                let phase = self.measurements.phase_mut(slot);
+                phase.skipped.add(|| FailedOperation::new(&event, path));
+            }
+            CompletionStatus::Cut => stats.cut += 1,
+        }
+        self.follow_handle(event);
+    }
+
+    fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
+        let (service_ns, lateness_ns) = (event.service_ns(), event.lateness_ns());
+        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
+        stats.service.record(service_ns);
+        stats.response.record(event.response_ns());
+        stats.short_reads += u64::from(event.short_read);
+        stats.bytes = stats.bytes.saturating_add(event.bytes);
+        self.live.add_operation(failed, event.bytes);
+
+        let late_bound_ns = self.measurements.layout.late_bound_ns();
+        let phase = self.measurements.phase_mut(slot);
+        phase.lateness.record(lateness_ns);
+        phase.backlog.record(event.backlog_ns());
+        phase.late += u64::from(lateness_ns > late_bound_ns);
+        if let Due::After(think_ns) = event.operation.due {
+            phase.closed_lateness_ns += u128::from(lateness_ns);
+            phase.closed_cycle_ns += u128::from(service_ns) + u128::from(think_ns);
+        }
+    }
+
+    /// Keeps the path of a handle from its Open, failed ones too, to its Close.
+    fn follow_handle(&mut self, event: CompletionEvent) {
+        let client = event.operation.client_idx;
+        match event.operation.kind {
+            OperationKind::Open { path, handle_ref, .. } => {
+                self.paths.insert((client, handle_ref), path);
+            }
+            OperationKind::Close { handle_ref } => {
+                self.paths.remove(&(client, handle_ref));
+            }
+            _ => {}
+        }
+    }
+
+    fn iteration(&mut self, event: &IterationEvent) {
+        let layout = &self.measurements.layout;
+        let slot = layout.slot(Section::Iteration, event.phase);
+        let workload = layout.workload(event.client_idx);
+        let cell = self.measurements.cell_mut(slot, workload);
+        let stats = cell.iterations.get_or_insert_default();
+        match event.outcome {
+            IterationOutcome::Finished => {
+                stats.service.record(event.ended_ns.saturating_sub(event.started_ns));
+                stats.response.record(event.ended_ns.saturating_sub(event.due_ns));
+            }
+            IterationOutcome::Cut => stats.cut += 1,
+        }
+    }
+}
+
+impl EventSink for Recorder {
+    fn event(&mut self, event: Event) {
+        match event {
+            // The progress line counts these through `Live`.
+            Event::Connected { .. } => {}
+            Event::GaveUp { clients, .. } => {
+                self.measurements.connections.given_up += clients as u64;
+            }
+            Event::Completed(event) => self.completed(event),
+            Event::Iteration(event) => self.iteration(&event),
+            Event::Cleanup { closed, failed, .. } => {
+                self.measurements.connections.cleanup_closed += u64::from(closed);
+                self.measurements.connections.cleanup_failed += u64::from(failed);
+            }
+            Event::Reconnected { client_idx, .. } => {
+                let workload = self.measurements.layout.workload(client_idx);
+                self.measurements.connections.reconnects[workload] += 1;
+            }
+            Event::ClientFailed { client_idx, reason } => {
+                self.measurements.connections.add_failed_client(client_idx, reason);
+            }
+        }
+    }
+}
+
+/// The path an operation names, or that of its handle.
+fn touched<'a>(
+    paths: &'a HashMap<(u32, HandleRef), SharePath>,
+    event: &'a CompletionEvent,
+) -> Option<&'a str> {
+    let operation = &event.operation;
+    let path = operation.kind.path().or_else(|| {
+        operation.kind.handle_ref().and_then(|handle| paths.get(&(operation.client_idx, handle)))
+    });
+    path.map(SharePath::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::live::Live;
+    use super::super::sample::{self, OK, completion};
+    use super::*;
+    use crate::ir::{Failure, OperationType};
+    use crate::protocol::NtStatus;
+
+    fn recorded(events: impl IntoIterator<Item = CompletionEvent>) -> Measurements {
+        let mut recorder = sample::recorder();
+        events.into_iter().for_each(|event| recorder.event(Event::Completed(event)));
+        recorder.finish()
+    }
+
+    #[test]
+    fn the_four_times_of_an_operation_go_where_they_belong() {
+        let event = CompletionEvent {
+            due_ns: 1_000,
+            eligible_ns: 1_500,
+            issued_ns: 1_600,
+            completed_ns: 2_000,
+            ..completion(0, 0, sample::read(1), OK)
+        };
+        let measurements = recorded([event]);
+        let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
+        assert_eq!((stats.service.max_ns(), stats.response.max_ns()), (400, 1_000));
+        let phase = measurements.phase(1);
+        assert_eq!((phase.lateness.max_ns(), phase.backlog.max_ns()), (100, 500));
+        assert_eq!((phase.closed_lateness_ns, phase.closed_cycle_ns), (100, 400));
+    }
+
+    #[test]
+    fn figures_are_kept_apart_by_phase_workload_and_type() {
+        let mut warm = completion(2, 0, sample::read(1), OK);
+        warm.phase = Some(0);
+        let steady = completion(0, 1, sample::delete("a"), OK);
+        let measurements = recorded([warm, steady]);
+        let types = |slot, workload| {
+            let operations = measurements.cell(slot, workload).operations();
+            operations.map(|(operation, stats)| (operation, stats.count())).collect::<Vec<_>>()
+        };
+        assert_eq!(types(0, 1), [(OperationType::Read, 1)]);
+        assert_eq!(types(1, 0), [(OperationType::Delete, 1)]);
+        assert_eq!((types(0, 0).len(), types(1, 1).len()), (0, 0));
+    }
+
+    #[test]
+    fn an_operation_is_late_beyond_the_bound_not_at_it() {
+        let late_by = |ns| {
+            let mut event = completion(0, 0, sample::read(1), OK);
+            event.issued_ns = event.eligible_ns + ns;
+            event.completed_ns = event.issued_ns;
+            recorded([event]).phase(1).late
+        };
+        assert_eq!((late_by(10_000_000), late_by(10_000_001)), (0, 1));
+    }
+
+    #[test]
+    fn what_was_not_sent_has_no_times() {
+        let skipped = CompletionStatus::Skipped { cause_seq: 0 };
+        let measurements = recorded([
+            completion(0, 1, sample::read(1), skipped),
+            completion(0, 2, sample::read(1), CompletionStatus::Cut),
+        ]);
+        let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
+        assert_eq!((stats.count(), stats.skipped, stats.cut), (0, 1, 1));
+        assert_eq!(measurements.phase(1).lateness.count(), 0);
+    }
+
+    #[test]
+    fn a_failed_read_names_the_path_of_its_handle_until_it_is_closed() {
+        let timed_out = || CompletionStatus::Failed(Failure::TimedOut);
+        let measurements = recorded([
+            completion(0, 0, sample::open(1, "a/b"), OK),
+            completion(1, 0, sample::open(1, "other"), OK),
+            completion(0, 1, sample::read(1), timed_out()),
+            completion(0, 2, sample::close(1), OK),
+            completion(0, 3, sample::read(1), timed_out()),
+        ]);
+        let failures = measurements.phase(1).failures.by_count();
+        let paths: Vec<_> = failures[0].1.first.iter().map(|found| found.path.as_deref()).collect();
+        assert_eq!((failures[0].0.name().as_str(), failures[0].1.count), ("TIMED_OUT", 2));
+        assert_eq!(paths, [Some("a/b"), None]);
+    }
+
+    #[test]
+    fn shards_merge_to_what_one_shard_would_have_seen() {
+        let events = || {
+            (0..300u32).map(|i| {
+                let status = match i % 50 {
+                    0 => sample::failed(NtStatus::DISK_FULL),
+                    _ => OK,
+                };
+                let mut event = completion(i % 4, i, sample::read(1), status);
+                event.completed_ns += u64::from(i) * 1_000;
+                event.bytes = 10;
+                event
+            })
+        };
+        let whole = recorded(events());
+        let mut merged = recorded(events().filter(|event| event.operation.client_idx % 2 == 1));
+        merged.merge(recorded(events().filter(|event| event.operation.client_idx % 2 == 0)));
+        let json = |measurements| {
+            let summary = super::super::Summary::new(sample::facts(), measurements);
+            serde_json::to_value(summary).unwrap()
+        };
+        assert_eq!(json(&whole), json(&merged));
+    }
+
+    #[test]
+    fn an_event_of_no_known_client_or_phase_is_still_counted() {
+        let mut event = completion(4_000, 0, sample::read(1), OK);
+        event.phase = Some(77);
+        let measurements = recorded([event]);
+        assert_eq!(measurements.cell(1, 2).operations().count(), 1);
+    }
+
+    #[test]
+    fn live_counters_follow_what_was_sent() {
+        let live = Live::new(1);
+        let mut recorder = Recorder::new(sample::layout(), live.shard(0));
+        let mut event = completion(0, 0, sample::read(1), OK);
+        event.bytes = 100;
+        recorder.event(Event::Completed(event));
+        let denied = sample::failed(NtStatus::ACCESS_DENIED);
+        recorder.event(Event::Completed(completion(0, 1, sample::read(1), denied)));
+        recorder.event(Event::Completed(completion(0, 2, sample::read(1), CompletionStatus::Cut)));
+        let totals = live.totals();
+        assert_eq!((totals.operations, totals.failed, totals.bytes), (2, 1, 100));
+    }
+}

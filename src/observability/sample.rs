@@ -1,0 +1,192 @@
+//! A run made by hand, for the tests of what is made of one.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::live::Live;
+use super::metrics::{Layout, Measurements};
+use super::recorder::Recorder;
+use super::summary::{RunFacts, TargetFacts};
+use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::source::Module;
+use crate::ir::{
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
+    Operation, OperationKind, Phase, Section, StreamHeader, Workload,
+};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{NtStatus, SharePath};
+
+pub const OK: CompletionStatus = CompletionStatus::Succeeded(NtStatus::SUCCESS);
+const MS: u64 = 1_000_000;
+
+/// Clients 0 and 1 are editors, 2 is a reader, 3 the run-wide client.
+pub fn layout() -> Arc<Layout> {
+    let workload =
+        |name: &str, clients| Workload { name: name.into(), clients, client_names: None };
+    let phase = |name: &str, seconds: u64, record| Phase {
+        name: name.into(),
+        duration_ns: seconds * 1_000 * MS,
+        record,
+    };
+    let header = StreamHeader {
+        source: "office.lua".into(),
+        seed: 7,
+        workloads: vec![workload("editors", 2), workload("readers", 1)],
+        run_client: true,
+        ir_hash: "recipe:1234".into(),
+        script_hash: Some("abcd".into()),
+        params: [("users".to_string(), 2.into())].into_iter().collect(),
+        modules: vec![Module { name: "std.x".into(), version: "1.0.0".into(), hash: "ef".into() }],
+        ..StreamHeader::default()
+    };
+    let phases = vec![phase("warmup", 1, false), phase("steady", 2, true)];
+    Arc::new(Layout::new(Arc::new(header), phases, Duration::from_millis(10)))
+}
+
+pub fn recorder() -> Recorder {
+    Recorder::new(layout(), Live::new(1).shard(0))
+}
+
+pub fn open(handle: u32, path: &str) -> OperationKind {
+    OperationKind::Open {
+        path: SharePath::new(path).unwrap(),
+        mode: OpenMode::ReadWrite,
+        disposition: CreateDisposition::OpenIf,
+        handle_ref: HandleRef(handle),
+        extensions: None,
+    }
+}
+
+pub fn read(handle: u32) -> OperationKind {
+    OperationKind::Read { handle_ref: HandleRef(handle), offset: 0, length: 4_096 }
+}
+
+pub fn close(handle: u32) -> OperationKind {
+    OperationKind::Close { handle_ref: HandleRef(handle) }
+}
+
+pub fn delete(path: &str) -> OperationKind {
+    OperationKind::Delete { path: SharePath::new(path).unwrap() }
+}
+
+/// Due and issued at 1 s, completed 1 ms later, in phase 1 (steady).
+pub fn completion(
+    client_idx: u32,
+    seq: u32,
+    kind: OperationKind,
+    status: CompletionStatus,
+) -> CompletionEvent {
+    let operation = Operation {
+        client_idx,
+        seq,
+        due: Due::After(0),
+        section: Section::Iteration,
+        iteration: 0,
+        expect: Expect::Default,
+        id: None,
+        kind,
+    };
+    CompletionEvent {
+        operation,
+        status,
+        phase: Some(1),
+        due_ns: 1_000 * MS,
+        eligible_ns: 1_000 * MS,
+        issued_ns: 1_000 * MS,
+        completed_ns: 1_001 * MS,
+        bytes: 0,
+        short_read: false,
+        degraded: false,
+    }
+}
+
+pub fn in_section(mut event: CompletionEvent, section: Section) -> Event {
+    event.operation.section = section;
+    event.phase = None;
+    Event::Completed(event)
+}
+
+pub fn failed(status: NtStatus) -> CompletionStatus {
+    CompletionStatus::Failed(Failure::Status(status))
+}
+
+/// A little of everything: both workloads, all sections, failures with a
+/// hostile name, a skipped and a cut operation, a reconnect, a client that gave up.
+pub fn measurements() -> Measurements {
+    let mut recorder = recorder();
+    let mut seq = 0;
+    let mut next = |client, kind, status| {
+        seq += 1;
+        completion(client, seq, kind, status)
+    };
+    let mkdir = OperationKind::Mkdir { path: SharePath::new("team").unwrap() };
+    recorder.event(in_section(next(3, mkdir, OK), Section::Setup));
+    let warm = CompletionEvent { phase: Some(0), ..next(0, read(9), OK) };
+    recorder.event(Event::Completed(warm));
+    recorder.event(Event::Completed(next(0, open(1, "team/u0/a.docx"), OK)));
+    for i in 1..=1_000 {
+        let event = next(i as u32 % 3, read(1), OK);
+        recorder.event(Event::Completed(CompletionEvent {
+            completed_ns: event.issued_ns + i * 10_000,
+            bytes: 4_096,
+            short_read: i == 1_000,
+            ..event
+        }));
+    }
+    let violation = failed(NtStatus::SHARING_VIOLATION);
+    let hostile = "team/\u{9b}31m\u{202e}name.docx";
+    recorder.event(Event::Completed(next(1, open(2, hostile), violation)));
+    let skipped = CompletionStatus::Skipped { cause_seq: seq };
+    let mut next = |client, kind, status| {
+        seq += 1;
+        completion(client, seq, kind, status)
+    };
+    recorder.event(Event::Completed(next(1, close(2), skipped)));
+    let reset = CompletionStatus::Failed(Failure::ConnectionLost("reset by\x1b[2J peer".into()));
+    recorder.event(Event::Completed(next(0, read(1), reset)));
+    recorder.event(Event::Completed(next(2, read(1), CompletionStatus::Cut)));
+    recorder.event(Event::Completed(next(0, close(1), OK)));
+    let denied = failed(NtStatus::ACCESS_DENIED);
+    recorder.event(in_section(next(0, delete("team/u0/a.docx"), denied), Section::Teardown));
+    for (ended_ns, outcome) in
+        [(1_020 * MS, IterationOutcome::Finished), (1_030 * MS, IterationOutcome::Cut)]
+    {
+        recorder.event(Event::Iteration(IterationEvent {
+            client_idx: 0,
+            iteration: 0,
+            phase: Some(1),
+            due_ns: 1_000 * MS,
+            started_ns: 1_000 * MS,
+            ended_ns,
+            outcome,
+        }));
+    }
+    recorder.event(Event::Reconnected { client_idx: 0, after: Duration::from_millis(150) });
+    recorder.event(Event::ClientFailed { client_idx: 2, reason: "nobody answers".into() });
+    recorder.event(Event::Cleanup { client_idx: 1, closed: 2, failed: 1 });
+    recorder.finish()
+}
+
+pub fn facts() -> RunFacts {
+    RunFacts {
+        id: "20261122T175523Z-office".into(),
+        started_at: UNIX_EPOCH + Duration::from_secs(1_795_370_123),
+        target: TargetFacts {
+            url: "smb://ada@nas/share".into(),
+            backend: "smb2".into(),
+            dialect: Some("3.1.1".into()),
+            signing: Some("AES-GMAC".into()),
+            ..TargetFacts::default()
+        },
+        instant: false,
+        phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
+        setup: Duration::from_millis(3),
+        teardown: Duration::from_millis(4),
+        interrupted: false,
+        cut_short: false,
+        allow_late: false,
+        exit_reasons: Vec::new(),
+        problems: Vec::new(),
+        notes: Vec::new(),
+    }
+}

@@ -1,0 +1,425 @@
+//! From measurements to the summary.
+
+use std::time::Duration;
+
+use super::distribution::Distribution;
+use super::exit::{ExitReason, exit_code};
+use super::failures::{FailedOperation, Failures, StatusKey};
+use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats, PhaseStats};
+use super::summary::{
+    Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
+    OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
+    SkippedGroup, Summary, Tail, Times, Totals, WorkloadSummary,
+};
+use super::trust::{self, Verdict};
+use crate::ir::OperationType;
+
+impl Summary {
+    pub fn new(facts: RunFacts, measurements: &Measurements) -> Summary {
+        let layout = &*measurements.layout;
+        let connections = &measurements.connections;
+        let all_workloads = 0..layout.workloads();
+        let recorded: Vec<usize> = measurements.recorded().collect();
+        let phase_duration = |slot: usize| facts.phases.get(slot).copied().unwrap_or_default();
+        let duration = recorded.iter().map(|slot| phase_duration(*slot)).sum();
+
+        let merged = merged_cells(measurements, recorded.iter().copied(), all_workloads);
+        let mut overall = PhaseStats::default();
+        recorded.iter().for_each(|slot| overall.merge(measurements.phase(*slot)));
+        let trust = trust::judge(&overall, layout.late_bound_ns(), facts.instant, facts.cut_short);
+        let exit_reasons = exit_reasons(&facts, measurements, trust.verdict);
+
+        let mut totals = totals(&merged, duration);
+        totals.reconnects = Some(connections.reconnects.iter().sum());
+
+        Summary {
+            schema: SCHEMA,
+            run: run(&facts, layout),
+            exit_code: exit_code(&exit_reasons),
+            exit_reasons,
+            totals,
+            operations: operations(&merged),
+            iterations: iterations(merged.iterations.as_deref()),
+            failures: failures(&overall.failures, layout),
+            skipped: (overall.skipped.count > 0).then(|| SkippedGroup {
+                count: overall.skipped.count,
+                first: records(&overall.skipped.first, layout),
+            }),
+            lateness_us: tail(&overall.lateness),
+            backlog_us: tail(&overall.backlog),
+            trust,
+            setup: section(measurements, layout.setup(), facts.setup),
+            phases: (0..layout.phases().len())
+                .map(|slot| phase(measurements, slot, phase_duration(slot)))
+                .collect(),
+            teardown: section(measurements, layout.setup() + 1, facts.teardown),
+            workloads: (0..layout.header.workloads.len())
+                .map(|index| workload(measurements, &recorded, index, duration))
+                .collect(),
+            failed_clients: failed_clients(measurements),
+            cleanup: Cleanup {
+                closed: connections.cleanup_closed,
+                failed: connections.cleanup_failed,
+            },
+            target: facts.target,
+            problems: facts.problems,
+            notes: facts.notes,
+        }
+    }
+}
+
+fn run(facts: &RunFacts, layout: &Layout) -> Run {
+    let header = &*layout.header;
+    Run {
+        id: facts.id.clone(),
+        started_at: humantime::format_rfc3339_seconds(facts.started_at).to_string(),
+        seed: header.seed,
+        script: header.source.clone(),
+        params: header.params.clone(),
+        ir_hash: header.ir_hash.clone(),
+        script_hash: header.script_hash.clone(),
+        modules: header.modules.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        interrupted: facts.interrupted,
+    }
+}
+
+/// The reasons the run gave and those its figures give, each once. Failures
+/// count in setup and in every phase; in teardown they are only reported.
+fn exit_reasons(
+    facts: &RunFacts,
+    measurements: &Measurements,
+    verdict: Verdict,
+) -> Vec<ExitReason> {
+    let up_to_setup = 0..=measurements.layout.setup();
+    let failed =
+        up_to_setup.clone().any(|slot| !measurements.phase(slot).failures.by_count().is_empty());
+    let mut reasons = facts.exit_reasons.clone();
+    if facts.interrupted {
+        reasons.push(ExitReason::Interrupted);
+    }
+    if failed || measurements.connections.failed_clients > 0 {
+        reasons.push(ExitReason::OperationsFailed);
+    }
+    if verdict == Verdict::GeneratorLimited && !facts.allow_late {
+        reasons.push(ExitReason::GeneratorLimited);
+    }
+    reasons.sort();
+    reasons.dedup();
+    reasons
+}
+
+fn merged_cells(
+    measurements: &Measurements,
+    slots: impl IntoIterator<Item = usize>,
+    workloads: std::ops::Range<usize>,
+) -> Cell {
+    let mut merged = Cell::default();
+    for slot in slots {
+        for workload in workloads.clone() {
+            merged.merge(measurements.cell(slot, workload));
+        }
+    }
+    merged
+}
+
+fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseSummary {
+    let layout = &measurements.layout;
+    let cell = merged_cells(measurements, [slot], 0..layout.workloads());
+    let phase = &layout.phases()[slot];
+    PhaseSummary {
+        name: phase.name.clone(),
+        recorded: phase.record,
+        duration_s: seconds(duration),
+        totals: totals(&cell, duration),
+        operations: operations(&cell),
+        failures: failures(&measurements.phase(slot).failures, layout),
+    }
+}
+
+/// Nothing where nothing happened.
+fn section(measurements: &Measurements, slot: usize, duration: Duration) -> Option<SectionSummary> {
+    let layout = &measurements.layout;
+    let cell = merged_cells(measurements, [slot], 0..layout.workloads());
+    let operations = operations(&cell);
+    (!operations.is_empty()).then(|| SectionSummary {
+        duration_s: seconds(duration),
+        totals: totals(&cell, duration),
+        operations,
+        failures: failures(&measurements.phase(slot).failures, layout),
+    })
+}
+
+fn workload(
+    measurements: &Measurements,
+    recorded: &[usize],
+    index: usize,
+    duration: Duration,
+) -> WorkloadSummary {
+    let layout = &measurements.layout;
+    let cell = merged_cells(measurements, recorded.iter().copied(), index..index + 1);
+    let mut totals = totals(&cell, duration);
+    totals.reconnects = measurements.connections.reconnects.get(index).copied();
+    WorkloadSummary {
+        name: layout.workload_name(index).to_string(),
+        clients: layout.header.workloads.get(index).map_or(0, |workload| workload.clients),
+        iterations: iterations(cell.iterations.as_deref()),
+        totals,
+        operations: operations(&cell),
+    }
+}
+
+fn totals(cell: &Cell, duration: Duration) -> Totals {
+    let mut totals = Totals { duration_s: seconds(duration), ..Totals::default() };
+    for (operation, stats) in cell.operations() {
+        totals.operations += stats.count();
+        totals.failed += stats.failed;
+        totals.skipped += stats.skipped;
+        totals.cut += stats.cut;
+        totals.short_reads += stats.short_reads;
+        totals.degraded += stats.degraded;
+        match operation {
+            OperationType::Read => totals.bytes_read += stats.bytes,
+            OperationType::Write => totals.bytes_written += stats.bytes,
+            _ => {}
+        }
+    }
+    totals.succeeded = totals.operations.saturating_sub(totals.failed);
+    if !duration.is_zero() {
+        let rate = totals.operations as f64 / duration.as_secs_f64();
+        totals.operations_per_s = (rate * 1e3).round() / 1e3;
+    }
+    totals
+}
+
+fn operations(cell: &Cell) -> Operations {
+    cell.operations().map(|(operation, stats)| (operation, of_operation(stats))).collect()
+}
+
+fn of_operation(stats: &OperationStats) -> OperationSummary {
+    OperationSummary {
+        count: stats.count(),
+        failed: stats.failed,
+        skipped: stats.skipped,
+        cut: stats.cut,
+        bytes: stats.bytes,
+        statuses: stats.statuses.iter().map(|(key, count)| (key.name(), *count)).collect(),
+        service_us: times(&stats.service),
+        response_us: times(&stats.response),
+    }
+}
+
+fn iterations(stats: Option<&IterationStats>) -> Iterations {
+    Iterations {
+        count: stats.map_or(0, |stats| stats.service.count()),
+        cut: stats.map_or(0, |stats| stats.cut),
+        service_us: stats.and_then(|stats| times(&stats.service)),
+        response_us: stats.and_then(|stats| times(&stats.response)),
+    }
+}
+
+fn failures(failures: &Failures, layout: &Layout) -> Vec<FailureGroup> {
+    let group = |(key, found): (StatusKey, &super::failures::Occurrences)| FailureGroup {
+        status: key.name(),
+        code: match key {
+            StatusKey::Status(status) => Some(status.0),
+            _ => None,
+        },
+        count: found.count,
+        first: records(&found.first, layout),
+    };
+    failures.by_count().into_iter().map(group).collect()
+}
+
+fn records(operations: &[FailedOperation], layout: &Layout) -> Vec<OperationRecord> {
+    let phase_name = |index: u16| Some(layout.phases().get(usize::from(index))?.name.clone());
+    let record = |operation: &FailedOperation| OperationRecord {
+        op_id: operation.op_id.clone(),
+        client: layout.header.client_name(operation.client_idx),
+        operation: operation.operation,
+        path: operation.path.clone(),
+        phase: operation.phase.and_then(phase_name),
+        at_us: operation.at_ns / 1_000,
+        message: operation.message.clone(),
+    };
+    operations.iter().map(record).collect()
+}
+
+fn failed_clients(measurements: &Measurements) -> Option<FailedClients> {
+    let connections = &measurements.connections;
+    let failed = |(client, reason): &(u32, String)| FailedClient {
+        client: measurements.layout.header.client_name(*client),
+        reason: reason.clone(),
+    };
+    (connections.failed_clients > 0).then(|| FailedClients {
+        count: connections.failed_clients,
+        first: connections.first_failed.iter().map(failed).collect(),
+    })
+}
+
+fn times(distribution: &Distribution) -> Option<Times> {
+    Some(Times {
+        min: micros(distribution.min_ns()),
+        mean: distribution.mean_ns().round() / 1e3,
+        tail: tail(distribution)?,
+    })
+}
+
+/// Nothing of no samples.
+fn tail(distribution: &Distribution) -> Option<Tail> {
+    let at = |quantile| micros(distribution.quantile_ns(quantile));
+    (distribution.count() > 0).then(|| Tail {
+        p50: at(0.5),
+        p90: at(0.9),
+        p95: at(0.95),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: micros(distribution.max_ns()),
+    })
+}
+
+fn micros(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::ir::{Event, EventSink, Section};
+    use crate::protocol::NtStatus;
+
+    fn summary() -> Summary {
+        Summary::new(sample::facts(), &sample::measurements())
+    }
+
+    #[test]
+    fn totals_and_operations_count_recorded_phases_only() {
+        let summary = summary();
+        let totals = &summary.totals;
+        // 2 opens, 1,001 reads and a close were sent in the phase "steady".
+        assert_eq!((totals.operations, totals.succeeded, totals.failed), (1_004, 1_002, 2));
+        assert_eq!((totals.skipped, totals.cut, totals.short_reads), (1, 1, 1));
+        assert_eq!((totals.bytes_read, totals.bytes_written), (4_096_000, 0));
+        assert_eq!((totals.duration_s, totals.operations_per_s), (2.0, 502.0));
+        assert_eq!(totals.reconnects, Some(1));
+        let counts: Vec<(&str, u64)> = summary
+            .operations
+            .iter()
+            .map(|(operation, figures)| (operation.name(), figures.count))
+            .collect();
+        assert_eq!(counts, [("open", 2), ("read", 1_001), ("close", 1)]);
+        let sent: u64 = summary.operations.values().map(|figures| figures.count).sum();
+        assert_eq!(sent, totals.operations);
+        assert_eq!(
+            summary.workloads.iter().map(|workload| workload.totals.operations).sum::<u64>(),
+            totals.operations
+        );
+        assert_eq!(summary.phases[0].totals.operations, 1);
+        assert!(!summary.phases[0].recorded);
+    }
+
+    #[test]
+    fn times_are_microseconds() {
+        let summary = summary();
+        let read = summary.operations[&OperationType::Read].service_us.unwrap();
+        // 10 µs to 10 ms in steps of 10 µs, and one of 1 ms.
+        assert_eq!((read.min, read.tail.max), (10.0, 10_000.0));
+        assert_eq!(read.mean, 5_000.999);
+        assert!((read.tail.p50 - 5_000.0).abs() <= 5.0, "{}", read.tail.p50);
+        assert!((read.tail.p99 - 9_900.0).abs() <= 10.0, "{}", read.tail.p99);
+        let iterations = &summary.iterations;
+        assert_eq!((iterations.count, iterations.cut), (1, 1));
+        assert_eq!(iterations.service_us.unwrap().tail.max, 20_000.0);
+    }
+
+    #[test]
+    fn failures_are_listed_by_status_and_add_up() {
+        let summary = summary();
+        assert_eq!(
+            summary.failures.iter().map(|group| group.count).sum::<u64>(),
+            summary.totals.failed
+        );
+        let violation = &summary.failures[0];
+        assert_eq!(violation.status, "STATUS_SHARING_VIOLATION");
+        assert_eq!(violation.code, Some(NtStatus::SHARING_VIOLATION.0));
+        let first = &violation.first[0];
+        assert_eq!((first.client.as_str(), first.operation), ("editors/1", "open"));
+        assert_eq!(first.path.as_deref(), Some("team/\u{9b}31m\u{202e}name.docx"));
+        assert_eq!((first.phase.as_deref(), first.at_us), (Some("steady"), 1_001_000));
+        assert_eq!(
+            summary.operations[&OperationType::Open].statuses,
+            [("STATUS_SHARING_VIOLATION".to_string(), 1), ("STATUS_SUCCESS".to_string(), 1)].into()
+        );
+        let skipped = summary.skipped.unwrap();
+        assert_eq!(skipped.count, 1);
+        assert!(skipped.first[0].message.contains("because of 1-"), "{:?}", skipped.first[0]);
+    }
+
+    #[test]
+    fn what_fails_in_setup_or_a_phase_exits_4_and_in_teardown_is_only_told() {
+        let exit_code = |section: Section, phase| {
+            let mut recorder = sample::recorder();
+            let status = sample::failed(NtStatus::ACCESS_DENIED);
+            let mut event = sample::completion(0, 0, sample::delete("a"), status);
+            (event.operation.section, event.phase) = (section, phase);
+            recorder.event(Event::Completed(event));
+            let summary = Summary::new(sample::facts(), &recorder.finish());
+            (summary.exit_code, summary.totals.failed)
+        };
+        assert_eq!(exit_code(Section::Setup, None), (4, 0));
+        assert_eq!(exit_code(Section::Iteration, Some(0)), (4, 0), "a phase that is not recorded");
+        assert_eq!(exit_code(Section::Iteration, Some(1)), (4, 1));
+        assert_eq!(exit_code(Section::Teardown, None), (0, 0));
+        let teardown = summary().teardown.unwrap();
+        assert_eq!(teardown.failures[0].status, "STATUS_ACCESS_DENIED");
+    }
+
+    #[test]
+    fn a_late_generator_exits_5_unless_that_is_allowed() {
+        let exit = |allow_late| {
+            let mut recorder = sample::recorder();
+            let mut event = sample::completion(0, 0, sample::read(1), sample::OK);
+            event.issued_ns += 20_000_000;
+            event.completed_ns = event.issued_ns + 1;
+            recorder.event(Event::Completed(event));
+            let facts = RunFacts { allow_late, ..sample::facts() };
+            let summary = Summary::new(facts, &recorder.finish());
+            assert_eq!(summary.trust.verdict, Verdict::GeneratorLimited);
+            (summary.exit_code, summary.exit_reasons)
+        };
+        assert_eq!(exit(false), (5, vec![ExitReason::GeneratorLimited]));
+        assert_eq!(exit(true), (0, vec![]));
+    }
+
+    #[test]
+    fn every_reason_is_listed_once_and_the_first_decides() {
+        let facts = RunFacts {
+            interrupted: true,
+            cut_short: true,
+            exit_reasons: vec![ExitReason::Interrupted, ExitReason::Invalid],
+            ..sample::facts()
+        };
+        let summary = Summary::new(facts, &sample::measurements());
+        assert_eq!(
+            summary.exit_reasons,
+            [ExitReason::Invalid, ExitReason::Interrupted, ExitReason::OperationsFailed]
+        );
+        assert_eq!(summary.exit_code, 2);
+        assert_eq!(summary.trust.verdict, Verdict::Interrupted);
+    }
+
+    #[test]
+    fn a_client_that_gave_up_is_a_failure_by_itself() {
+        let mut recorder = sample::recorder();
+        recorder.event(Event::ClientFailed { client_idx: 1, reason: "no route".into() });
+        let summary = Summary::new(sample::facts(), &recorder.finish());
+        assert_eq!(summary.exit_code, 4);
+        let failed = summary.failed_clients.unwrap();
+        assert_eq!((failed.count, failed.first[0].client.as_str()), (1, "editors/1"));
+    }
+}

@@ -1,0 +1,405 @@
+//! `summary.json`: what a run says of itself. The schema is
+//! `schema/summary.schema.json`; a change that breaks readers changes [`SCHEMA`].
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::exit::ExitReason;
+use super::trust::Trust;
+use crate::ir::OperationType;
+use crate::ir::source::Module;
+
+pub const SCHEMA: &str = "smbench.summary/1";
+
+/// What the run knows beyond what its events say.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    pub id: String,
+    pub started_at: SystemTime,
+    pub target: TargetFacts,
+    /// The backend answers at once (`sim:null`).
+    pub instant: bool,
+    /// How long each phase really took, in the order of the phases; those
+    /// never reached may be missing.
+    pub phases: Vec<Duration>,
+    pub setup: Duration,
+    pub teardown: Duration,
+    pub interrupted: bool,
+    /// It ended before its stream or its phases did, for whatever reason.
+    pub cut_short: bool,
+    /// A late generator is no reason to exit with 5.
+    pub allow_late: bool,
+    /// Reasons the events do not show, such as a stream that broke off.
+    pub exit_reasons: Vec<ExitReason>,
+    /// What went wrong beside operations, one message each.
+    pub problems: Vec<String>,
+    /// What a reader of the figures should know, such as a drain that ran out of time.
+    pub notes: Vec<String>,
+}
+
+/// The target, without secrets. What could not be known is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TargetFacts {
+    pub url: String,
+    pub backend: String,
+    /// Fidelity mode: 0, 1 or 2.
+    pub mode: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub schema: &'static str,
+    pub run: Run,
+    pub exit_code: u8,
+    pub exit_reasons: Vec<ExitReason>,
+    pub problems: Vec<String>,
+    pub notes: Vec<String>,
+    pub target: TargetFacts,
+    /// Recorded phases only, as is everything up to `trust`.
+    pub totals: Totals,
+    pub operations: Operations,
+    pub iterations: Iterations,
+    pub failures: Vec<FailureGroup>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkippedGroup>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness_us: Option<Tail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog_us: Option<Tail>,
+    pub trust: Trust,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SectionSummary>,
+    pub phases: Vec<PhaseSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<SectionSummary>,
+    pub workloads: Vec<WorkloadSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_clients: Option<FailedClients>,
+    pub cleanup: Cleanup,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    pub seed: u64,
+    pub script: String,
+    pub params: serde_json::Map<String, serde_json::Value>,
+    pub ir_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_hash: Option<String>,
+    pub modules: Vec<Module>,
+    /// Of smbench.
+    pub version: &'static str,
+    pub interrupted: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// Sent: succeeded and failed.
+    pub operations: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    /// Never sent, because their handle was not open.
+    pub skipped: u64,
+    /// Still in flight when the drain bound ended.
+    pub cut: u64,
+    pub short_reads: u64,
+    /// Over the whole run; absent where connections are not told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconnects: Option<u64>,
+    pub degraded: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub duration_s: f64,
+    pub operations_per_s: f64,
+}
+
+pub type Operations = BTreeMap<OperationType, OperationSummary>;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperationSummary {
+    /// Sent: succeeded and failed.
+    pub count: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    pub cut: u64,
+    /// Read or written.
+    pub bytes: u64,
+    /// Of those sent, by NT status, or by how else they failed.
+    pub statuses: BTreeMap<String, u64>,
+    /// Absent when none was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_us: Option<Times>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_us: Option<Times>,
+}
+
+/// Microseconds, exact to the nanosecond in `min`, `mean` and `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Times {
+    pub min: f64,
+    pub mean: f64,
+    #[serde(flatten)]
+    pub tail: Tail,
+}
+
+/// Microseconds; percentiles to three significant digits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tail {
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Iterations {
+    /// Finished.
+    pub count: u64,
+    pub cut: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_us: Option<Times>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_us: Option<Times>,
+}
+
+/// Operations that failed with one status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailureGroup {
+    pub status: String,
+    /// The NT status as a number, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+    pub count: u64,
+    pub first: Vec<OperationRecord>,
+}
+
+/// Operations that were skipped; `message` names the operation that caused it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedGroup {
+    pub count: u64,
+    pub first: Vec<OperationRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OperationRecord {
+    pub op_id: String,
+    pub client: String,
+    pub operation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// When it ended, from the run's origin (connections made, before setup).
+    pub at_us: u64,
+    pub message: String,
+}
+
+/// Setup or teardown.
+#[derive(Clone, Debug, Serialize)]
+pub struct SectionSummary {
+    pub duration_s: f64,
+    pub totals: Totals,
+    pub operations: Operations,
+    pub failures: Vec<FailureGroup>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct PhaseSummary {
+    pub name: String,
+    pub recorded: bool,
+    pub duration_s: f64,
+    pub totals: Totals,
+    pub operations: Operations,
+    pub failures: Vec<FailureGroup>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkloadSummary {
+    pub name: String,
+    pub clients: u32,
+    pub iterations: Iterations,
+    pub totals: Totals,
+    pub operations: Operations,
+}
+
+/// Clients that gave up reconnecting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedClients {
+    pub count: u64,
+    pub first: Vec<FailedClient>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedClient {
+    pub client: String,
+    pub reason: String,
+}
+
+/// Handles the engine closed because the stream had left them open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cleanup {
+    pub closed: u64,
+    pub failed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Measurements, sample};
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The part of JSON Schema that ours uses. A keyword beyond it is an
+    /// error here, so that none goes unchecked.
+    fn check(schema: &Value, root: &Value, value: &Value, at: &str, errors: &mut Vec<String>) {
+        for (keyword, rule) in schema.as_object().expect("a schema is an object") {
+            let ok = match keyword.as_str() {
+                "$schema" | "$defs" | "title" | "description" => true,
+                "$ref" => {
+                    let pointer = rule.as_str().unwrap().trim_start_matches('#');
+                    let target = root.pointer(pointer).expect("a reference leads somewhere");
+                    check(target, root, value, at, errors);
+                    true
+                }
+                "const" => value == rule,
+                "enum" => rule.as_array().unwrap().contains(value),
+                "type" => match rule.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "boolean" => value.is_boolean(),
+                    "number" => value.is_number(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    other => panic!("type {other}"),
+                },
+                "minimum" => value.as_f64() >= rule.as_f64(),
+                "required" => rule
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|key| value.get(key.as_str().unwrap()).is_some()),
+                "items" => {
+                    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+                        check(rule, root, item, &format!("{at}/{i}"), errors);
+                    }
+                    true
+                }
+                "propertyNames" => {
+                    for key in value.as_object().into_iter().flat_map(|object| object.keys()) {
+                        check(rule, root, &json!(key), &format!("{at}/{key}"), errors);
+                    }
+                    true
+                }
+                "properties" => {
+                    for (key, schema) in rule.as_object().unwrap() {
+                        if let Some(value) = value.get(key) {
+                            check(schema, root, value, &format!("{at}/{key}"), errors);
+                        }
+                    }
+                    true
+                }
+                "additionalProperties" => {
+                    let known = |key: &String| schema.pointer(&format!("/properties/{key}"));
+                    let object = value.as_object().into_iter().flatten();
+                    for (key, value) in object.filter(|(key, _)| known(key).is_none()) {
+                        let at = format!("{at}/{key}");
+                        match rule {
+                            Value::Bool(false) => errors.push(format!("{at}: unknown key")),
+                            rule => check(rule, root, value, &at, errors),
+                        }
+                    }
+                    true
+                }
+                other => panic!("{at}: keyword {other} is not checked"),
+            };
+            if !ok {
+                errors.push(format!("{at}: {keyword} {rule} does not hold"));
+            }
+        }
+    }
+
+    fn errors(value: &Value) -> Vec<String> {
+        let schema: Value =
+            serde_json::from_str(include_str!("../../schema/summary.schema.json")).unwrap();
+        let mut errors = Vec::new();
+        check(&schema, &schema, value, "", &mut errors);
+        errors
+    }
+
+    fn full() -> Value {
+        let facts = RunFacts {
+            problems: vec!["office.lua:14: no".into()],
+            notes: vec!["drained".into()],
+            target: TargetFacts {
+                encryption: Some("AES-128-GCM".into()),
+                server: Some("NAS".into()),
+                ..sample::facts().target
+            },
+            ..sample::facts()
+        };
+        serde_json::to_value(Summary::new(facts, &sample::measurements())).unwrap()
+    }
+
+    #[test]
+    fn the_schema_holds_for_a_full_summary_and_for_one_of_nothing() {
+        assert_eq!(errors(&full()), [""; 0]);
+        let nothing = Measurements::new(sample::layout());
+        let summary = Summary::new(RunFacts { phases: vec![], ..sample::facts() }, &nothing);
+        assert_eq!(errors(&serde_json::to_value(summary).unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn every_key_of_the_schema_occurs_in_a_full_summary() {
+        let full = full();
+        let schema: Value =
+            serde_json::from_str(include_str!("../../schema/summary.schema.json")).unwrap();
+        for key in schema["properties"].as_object().unwrap().keys() {
+            assert!(full.get(key).is_some(), "{key}");
+        }
+        for (of, at) in [
+            ("totals", "/totals"),
+            ("times", "/operations/read/service_us"),
+            ("tail", "/lateness_us"),
+            ("iterations", "/iterations"),
+            ("section", "/setup"),
+        ] {
+            let properties = schema["$defs"][of]["properties"].as_object().unwrap();
+            let found = full.pointer(at).unwrap().as_object().unwrap();
+            assert!(properties.keys().eq(found.keys()), "{of}: {:?}", found.keys());
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_not_a_summary() {
+        let mut wrong = full();
+        wrong["totals"]["operations"] = json!("many");
+        wrong["operations"]["reed"] = json!({});
+        wrong["trust"]["mood"] = json!("good");
+        wrong["exit_code"] = json!(17);
+        wrong.as_object_mut().unwrap().remove("phases");
+        let found = errors(&wrong).join("\n");
+        for at in [
+            "/totals/operations: type",
+            "/operations/reed",
+            "/trust/mood",
+            "/exit_code",
+            ": required",
+        ] {
+            assert!(found.contains(at), "{at} not in\n{found}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Foreign text on a terminal.
+
+use std::fmt::Write;
+
+/// `text` fit to be printed: at most about `max` characters, and nothing in it
+/// that a terminal obeys or that changes how its surroundings look. Control
+/// characters and invisible or direction-changing ones become `\u{1b}`.
+///
+/// What is too long loses its middle, for the end of a path tells the most.
+pub fn printable(text: &str, max: usize) -> String {
+    let length = text.chars().count();
+    let head = max / 3;
+    let tail = max.saturating_sub(head + 1);
+    let mut printable = String::with_capacity(text.len().min(4 * max));
+    for (at, c) in text.chars().enumerate() {
+        if length > max && at == head {
+            printable.push('…');
+        }
+        if length > max && at >= head && at < length - tail {
+            continue;
+        }
+        if deceptive(c) {
+            // Writing to a String does not fail.
+            let _ = write!(printable, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
+}
+
+fn deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(u32::from(c),
+            0xAD | 0x61C | 0x180E
+            // Zero-width characters and direction marks, line and paragraph separators.
+            | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F
+            | 0xFEFF | 0xFFF9..=0xFFFB
+            // Tags.
+            | 0xE0000..=0xE007F)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(printable("a\x1b[2Jb\r\n\u{9b}31m", 80), r"a\u{1b}[2Jb\u{d}\u{a}\u{9b}31m");
+        assert_eq!(printable("cod\u{202e}txt.exe\u{200b}", 80), r"cod\u{202e}txt.exe\u{200b}");
+        assert_eq!(printable("Ünïcode/日本.docx", 80), "Ünïcode/日本.docx");
+    }
+
+    #[test]
+    fn what_is_too_long_loses_its_middle() {
+        assert_eq!(printable("0123456789", 10), "0123456789");
+        assert_eq!(printable("0123456789A", 10), "012…56789A");
+        assert_eq!(printable(&"é".repeat(1_000), 30).chars().count(), 30);
+        assert_eq!(printable("abc", 0), "…");
+    }
+}
