@@ -8,6 +8,7 @@
 //! `cli` > `run` > `script` > `scheduler` > `backend` > `observability` > `ir` > `protocol`.
 #![forbid(unsafe_code)]
 
+pub mod backend;
 pub mod ir;
 pub mod observability;
 pub mod protocol;

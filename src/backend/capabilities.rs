@@ -1,0 +1,54 @@
+//! What a client stack can send and see, feature by feature.
+
+use serde::Serialize;
+
+use crate::ir::Feature;
+
+/// What the client stack can do. What a server does not grant is data, not a
+/// missing capability.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackendCapabilities {
+    pub name: &'static str,
+    pub features: Vec<Feature>,
+    /// Whether issuing an operation only ever costs this process CPU time, so
+    /// that lateness is not weighed against service time (`sim:null`).
+    pub instant: bool,
+}
+
+impl BackendCapabilities {
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+
+    /// The highest fidelity mode of which every feature is there.
+    pub fn mode(&self) -> u8 {
+        let mode_1 = [
+            Feature::AccessMask,
+            Feature::ShareMode,
+            Feature::Disposition,
+            Feature::CreateOptions,
+            Feature::FileAttributes,
+        ];
+        match mode_1.iter().all(|feature| self.has(*feature)) {
+            true if self.has(Feature::Caching) => 2,
+            true => 1,
+            false => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mode_is_the_highest_of_which_every_feature_is_there() {
+        use Feature::{AccessMask, Caching, CreateOptions, Disposition, FileAttributes, ShareMode};
+        let mode = |features: &[Feature]| {
+            BackendCapabilities { name: "test", features: features.into(), instant: false }.mode()
+        };
+        let mode_1 = [AccessMask, ShareMode, Disposition, CreateOptions, FileAttributes];
+        assert_eq!((mode(&[]), mode(&mode_1[1..]), mode(&mode_1)), (0, 0, 1));
+        assert_eq!((mode(&[&mode_1[..], &[Caching]].concat()), mode(&[Caching])), (2, 0));
+    }
+}

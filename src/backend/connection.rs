@@ -1,0 +1,408 @@
+//! The scheduler's view of one client's connection: executes operations, owns
+//! the handle table, and says what became of each.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use rustc_hash::FxBuildHasher;
+use tokio::io::AsyncReadExt;
+
+use super::{BackendCapabilities, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle};
+use crate::ir::{
+    CompletionStatus, Failure, HandleRef, Operation, OperationKind, OperationType, Payload, Section,
+};
+use crate::protocol::{CreateParameters, NtStatus, SharePath};
+
+/// How long an operation may take to end after SMB2 CANCEL was sent for it.
+pub const CANCEL_GRACE_NS: u64 = 1_000_000_000;
+
+/// One client's connection, from login to disconnect or loss.
+pub struct ConnectionState {
+    /// None once the connection is lost.
+    inner: Option<Box<dyn SMBConnectionInner>>,
+    handles: HashMap<HandleRef, HandleEntry, FxBuildHasher>,
+    clock: Arc<dyn Clock>,
+    capabilities: Arc<BackendCapabilities>,
+    /// Seed of payload patterns.
+    seed: u64,
+}
+
+enum HandleEntry {
+    Open {
+        handle: Box<dyn SMBFileHandle>,
+        path: SharePath,
+    },
+    /// Its `Open` failed, or the connection was lost at operation `cause_seq`.
+    Missing {
+        cause_seq: u32,
+    },
+}
+
+/// What became of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    pub status: CompletionStatus,
+    /// Bytes read or written.
+    pub bytes: u64,
+    pub short_read: bool,
+    /// Create parameters were left out because the backend lacks them.
+    pub degraded: bool,
+}
+
+impl Execution {
+    pub fn failed(failure: Failure) -> Execution {
+        Execution {
+            status: CompletionStatus::Failed(failure),
+            bytes: 0,
+            short_read: false,
+            degraded: false,
+        }
+    }
+}
+
+impl ConnectionState {
+    pub fn new(
+        inner: Box<dyn SMBConnectionInner>,
+        capabilities: Arc<BackendCapabilities>,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> ConnectionState {
+        ConnectionState {
+            inner: Some(inner),
+            handles: HashMap::default(),
+            clock,
+            capabilities,
+            seed,
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// Takes over after a lost connection. Handles from before stay missing.
+    pub fn reconnected(&mut self, inner: Box<dyn SMBConnectionInner>) {
+        self.inner = Some(inner);
+    }
+
+    /// The bytes a write carries, made or read before the operation is issued
+    /// so that they never count as the server's time.
+    ///
+    /// # Errors
+    /// The blob file cannot be read; the operation then fails unsent.
+    pub async fn payload(&self, operation: &Operation) -> Result<Bytes, Failure> {
+        let OperationKind::Write { handle_ref, offset, length, payload } = &operation.kind else {
+            return Ok(Bytes::new());
+        };
+        let Some(HandleEntry::Open { path, .. }) = self.handles.get(handle_ref) else {
+            // It will be skipped.
+            return Ok(Bytes::new());
+        };
+        match payload {
+            Payload::Pattern(pattern) => Ok(pattern.bytes(self.seed, path, *offset, *length)),
+            Payload::Blob(blob) => match blob.data.get() {
+                Some(data) => Ok(data.clone()),
+                None => read_blob(&blob.path, *length).await.map_err(|error| {
+                    Failure::Client(format!("cannot read blob {}: {error}", blob.path.display()))
+                }),
+            },
+        }
+    }
+
+    /// Executes one operation to its full end. `expired` ends when the
+    /// operation has taken too long: it is then cancelled at the server, and
+    /// where that does not end it within a second the connection is dropped.
+    ///
+    /// `payload` comes from [`ConnectionState::payload`].
+    pub async fn execute(
+        &mut self,
+        operation: &Operation,
+        payload: Bytes,
+        expired: impl Future<Output = ()>,
+    ) -> Execution {
+        let Some(inner) = self.inner.as_deref() else {
+            return self.unsent(operation, "not connected");
+        };
+        if let Some(cause_seq) = self.missing_handle(operation) {
+            return self.skip(operation, cause_seq);
+        }
+
+        let wanted = match &operation.kind {
+            OperationKind::Open { extensions: Some(parameters), .. } => **parameters,
+            _ => CreateParameters::default(),
+        };
+        let parameters = self.capabilities.keep_supported(&wanted);
+        let ended = {
+            let attempt = attempt(inner, &mut self.handles, operation, payload, &parameters);
+            let attempt = pin!(AssertUnwindSafe(attempt).catch_unwind());
+            match select(attempt, pin!(expired)).await {
+                Either::Left((ended, _)) => Ended::by_itself(ended),
+                Either::Right(((), attempt)) => {
+                    let deadline_ns = self.clock.now_ns() + CANCEL_GRACE_NS;
+                    let cancelled = async {
+                        let cancel = AssertUnwindSafe(inner.cancel()).catch_unwind().await;
+                        if cancel.unwrap_or(false) { Some(attempt.await) } else { None }
+                    };
+                    match select(pin!(cancelled), self.clock.sleep_until(deadline_ns)).await {
+                        Either::Left((Some(ended), _)) => Ended::after_cancel(ended),
+                        _ => Ended::TimedOut { usable: false },
+                    }
+                }
+            }
+        };
+        let mut execution = self.conclude(operation, ended);
+        execution.degraded = parameters != wanted;
+        execution
+    }
+
+    fn missing_handle(&self, operation: &Operation) -> Option<u32> {
+        if matches!(operation.kind, OperationKind::Open { .. }) {
+            return None;
+        }
+        match self.handles.get(&operation.kind.handle_ref()?) {
+            Some(HandleEntry::Open { .. }) => None,
+            Some(HandleEntry::Missing { cause_seq }) => Some(*cause_seq),
+            // The stream was checked, so its Open was cut away: blame the operation itself.
+            None => Some(operation.seq),
+        }
+    }
+
+    fn skip(&mut self, operation: &Operation, cause_seq: u32) -> Execution {
+        if let OperationKind::Close { handle_ref } = operation.kind {
+            self.handles.remove(&handle_ref);
+        }
+        Execution {
+            status: CompletionStatus::Skipped { cause_seq },
+            bytes: 0,
+            short_read: false,
+            degraded: false,
+        }
+    }
+
+    fn unsent(&mut self, operation: &Operation, why: &str) -> Execution {
+        if let OperationKind::Open { handle_ref, .. } = operation.kind {
+            self.handles.insert(handle_ref, HandleEntry::Missing { cause_seq: operation.seq });
+        }
+        Execution::failed(Failure::ConnectionLost(why.into()))
+    }
+
+    fn conclude(&mut self, operation: &Operation, ended: Ended) -> Execution {
+        let kind = operation.operation_type();
+        let mut execution = Execution::failed(Failure::TimedOut);
+        let mut connection_usable = true;
+        match ended {
+            Ended::Well(bytes) => {
+                execution.bytes = bytes;
+                if let OperationKind::Read { length, .. } = operation.kind {
+                    execution.short_read = bytes < length;
+                }
+                execution.status = self.judge(operation, NtStatus::SUCCESS);
+            }
+            Ended::Badly(OpError::Status(status)) => {
+                execution.short_read =
+                    kind == OperationType::Read && status == NtStatus::END_OF_FILE;
+                execution.status = self.judge(operation, status);
+                connection_usable = !ends_the_session(status);
+            }
+            Ended::Badly(OpError::ConnectionLost(reason)) => {
+                execution.status = CompletionStatus::Failed(Failure::ConnectionLost(reason));
+                connection_usable = false;
+            }
+            Ended::Badly(OpError::Client(message)) => {
+                execution.status = CompletionStatus::Failed(Failure::Client(message));
+            }
+            Ended::Panicked(message) => {
+                execution.status = CompletionStatus::Failed(Failure::Panicked(message));
+                connection_usable = false;
+            }
+            Ended::TimedOut { usable } => connection_usable = usable,
+        }
+        if let OperationKind::Open { handle_ref, .. } = operation.kind
+            && !matches!(self.handles.get(&handle_ref), Some(HandleEntry::Open { .. }))
+        {
+            self.handles.insert(handle_ref, HandleEntry::Missing { cause_seq: operation.seq });
+        }
+        if !connection_usable {
+            self.lose(operation.seq);
+        }
+        execution
+    }
+
+    fn judge(&self, operation: &Operation, status: NtStatus) -> CompletionStatus {
+        let repeated_setup = operation.section == Section::Setup
+            && operation.operation_type() == OperationType::Mkdir
+            && status == NtStatus::OBJECT_NAME_COLLISION;
+        if repeated_setup || operation.expect.allows(status, operation.operation_type()) {
+            CompletionStatus::Succeeded(status)
+        } else {
+            CompletionStatus::Failed(Failure::Status(status))
+        }
+    }
+
+    /// Drops the connection and every handle with it.
+    fn lose(&mut self, cause_seq: u32) {
+        self.inner = None;
+        for entry in self.handles.values_mut() {
+            if matches!(entry, HandleEntry::Open { .. }) {
+                *entry = HandleEntry::Missing { cause_seq };
+            }
+        }
+    }
+
+    /// Closes what a cut or finished stream left open: how many, and how many
+    /// of those failed. Bounded by the caller.
+    pub async fn close_all(&mut self) -> (u32, u32) {
+        let (mut closed, mut failed) = (0, 0);
+        for (_, entry) in self.handles.drain() {
+            if let HandleEntry::Open { handle, .. } = entry {
+                match AssertUnwindSafe(handle.close()).catch_unwind().await {
+                    Ok(Ok(())) => closed += 1,
+                    Ok(Err(_)) | Err(_) => failed += 1,
+                }
+            }
+        }
+        (closed, failed)
+    }
+
+    /// Ends the session in good order. Bounded by the caller.
+    pub async fn disconnect(mut self) {
+        self.handles.clear();
+        if let Some(inner) = self.inner.take() {
+            // The client is done either way.
+            let _ = AssertUnwindSafe(inner.disconnect()).catch_unwind().await;
+        }
+    }
+}
+
+/// The first `length` bytes of a blob that was not read ahead.
+async fn read_blob(path: &Path, length: u64) -> io::Result<Bytes> {
+    let mut data = Vec::new();
+    tokio::fs::File::open(path).await?.take(length).read_to_end(&mut data).await?;
+    if (data.len() as u64) < length {
+        let found = data.len();
+        let short = format!("it has {found} bytes, but the write wants {length}");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, short));
+    }
+    Ok(data.into())
+}
+
+enum Ended {
+    Well(u64),
+    Badly(OpError),
+    Panicked(String),
+    TimedOut {
+        /// The server ended the operation after all, so the connection is in a known state.
+        usable: bool,
+    },
+}
+
+type Attempt = Result<Result<u64, OpError>, Box<dyn std::any::Any + Send>>;
+
+impl Ended {
+    fn by_itself(attempt: Attempt) -> Ended {
+        match attempt {
+            Ok(Ok(bytes)) => Ended::Well(bytes),
+            Ok(Err(error)) => Ended::Badly(error),
+            Err(panic) => Ended::Panicked(panic_message(&*panic)),
+        }
+    }
+
+    /// It had its time, whatever it answered to the cancel; a lost connection stays one.
+    fn after_cancel(attempt: Attempt) -> Ended {
+        match Ended::by_itself(attempt) {
+            lost @ (Ended::Badly(OpError::ConnectionLost(_)) | Ended::Panicked(_)) => lost,
+            _ => Ended::TimedOut { usable: true },
+        }
+    }
+}
+
+/// One attempt at an operation. Its handle, where it has one, is known to be open.
+async fn attempt(
+    inner: &dyn SMBConnectionInner,
+    handles: &mut HashMap<HandleRef, HandleEntry, FxBuildHasher>,
+    operation: &Operation,
+    payload: Bytes,
+    parameters: &CreateParameters,
+) -> Result<u64, OpError> {
+    if let OperationKind::Open { path, mode, disposition, handle_ref, .. } = &operation.kind {
+        let handle = if parameters.is_empty() {
+            inner.open_simple(path, *mode, *disposition).await?
+        } else {
+            inner.open_extended(path, *mode, *disposition, parameters).await?
+        };
+        handles.insert(*handle_ref, HandleEntry::Open { handle, path: path.clone() });
+        return Ok(0);
+    }
+    let Some(handle_ref) = operation.kind.handle_ref() else {
+        return inner.execute_misc(&operation.kind).await.map(|()| 0);
+    };
+    if let OperationKind::Close { .. } = operation.kind {
+        return match handles.remove(&handle_ref) {
+            Some(HandleEntry::Open { handle, .. }) => handle.close().await.map(|()| 0),
+            _ => Ok(0),
+        };
+    }
+    let Some(HandleEntry::Open { handle, .. }) = handles.get(&handle_ref) else {
+        return Err(OpError::Client("the handle is not open".into()));
+    };
+    match &operation.kind {
+        OperationKind::Read { offset, length, .. } => {
+            handle.read(*offset, *length).await.map(|data| data.len() as u64)
+        }
+        OperationKind::Write { offset, .. } => handle.write(*offset, payload).await,
+        OperationKind::Truncate { size, .. } => handle.truncate(*size).await.map(|()| 0),
+        OperationKind::Flush { .. } => handle.flush().await.map(|()| 0),
+        OperationKind::Lock { offset, length, exclusive, wait, .. } => {
+            handle.lock(*offset, *length, *exclusive, *wait).await.map(|()| 0)
+        }
+        OperationKind::Unlock { offset, length, .. } => {
+            handle.unlock(*offset, *length).await.map(|()| 0)
+        }
+        other => Err(OpError::Client(format!(
+            "{} is not an operation on a handle",
+            other.operation_type().name()
+        ))),
+    }
+}
+
+/// Statuses after which no handle of the session works any more.
+fn ends_the_session(status: NtStatus) -> bool {
+    matches!(
+        status,
+        NtStatus::USER_SESSION_DELETED
+            | NtStatus::NETWORK_SESSION_EXPIRED
+            | NtStatus::NETWORK_NAME_DELETED
+            | NtStatus::CONNECTION_DISCONNECTED
+            | NtStatus::CONNECTION_RESET
+    )
+}
+
+/// What a panic said.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}
+
+impl BackendCapabilities {
+    fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
+        CreateParameters {
+            access_mask: wanted.access_mask.filter(|_| self.has(Feature::AccessMask)),
+            share_mode: wanted.share_mode.filter(|_| self.has(Feature::ShareMode)),
+            disposition: wanted.disposition.filter(|_| self.has(Feature::Disposition)),
+            create_options: wanted.create_options.filter(|_| self.has(Feature::CreateOptions)),
+            file_attributes: wanted.file_attributes.filter(|_| self.has(Feature::FileAttributes)),
+            mode_2: wanted.mode_2 && self.has(Feature::Caching),
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The tree's names: which there are, what they lead to, who has them open.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::content::{Content, Space};
+use super::names::{folded, matches};
+use super::{BasicInformation, CreateAction, Limits, NodeInfo, OpenNode, Target};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{NtStatus, SharePath};
+
+const ROOT: u64 = 1;
+
+/// The tree. A clone is the same tree.
+///
+/// All names stand under one lock, held for the few steps of a look-up or a
+/// change; the bytes of each file under a lock of its own.
+#[derive(Clone)]
+pub struct MemoryTree {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    space: Arc<Space>,
+    node_limit: u64,
+    names: Mutex<Names>,
+}
+
+struct Names {
+    nodes: HashMap<u64, Node>,
+    next_id: u64,
+}
+
+struct Node {
+    name: String,
+    parent: u64,
+    opens: u32,
+    /// Goes with its last open; until then the name stays and cannot be opened
+    /// (MS-FSA 2.1.5.5).
+    delete_pending: bool,
+    /// By folded name; a file has none.
+    children: Option<BTreeMap<String, u64>>,
+    object: Arc<Object>,
+}
+
+/// What an open keeps hold of, under whatever name.
+pub(super) struct Object {
+    pub id: u64,
+    pub basic: Mutex<BasicInformation>,
+    /// A directory has none.
+    pub content: Option<RwLock<Content>>,
+}
+
+/// Where a path leads: a name in a directory that exists.
+struct Place<'a> {
+    parent: u64,
+    name: &'a str,
+    key: String,
+    node: Option<u64>,
+}
+
+impl MemoryTree {
+    pub fn new(limits: Limits) -> MemoryTree {
+        let root = Node {
+            name: String::new(),
+            parent: ROOT,
+            opens: 0,
+            delete_pending: false,
+            children: Some(BTreeMap::new()),
+            object: Arc::new(Object::new(ROOT, None)),
+        };
+        let names = Names { nodes: HashMap::from([(ROOT, root)]), next_id: ROOT + 1 };
+        MemoryTree {
+            shared: Arc::new(Shared {
+                space: Arc::new(Space::new(limits.bytes)),
+                node_limit: limits.nodes,
+                names: Mutex::new(names),
+            }),
+        }
+    }
+
+    /// Bytes that may be allocated, and how many are.
+    pub fn space(&self) -> (u64, u64) {
+        (self.shared.space.limit(), self.shared.space.used())
+    }
+
+    /// Opens or makes what `path` names (MS-FSA 2.1.5.1).
+    ///
+    /// # Errors
+    /// - STATUS_OBJECT_PATH_NOT_FOUND where a folder on the way is missing or a file;
+    ///   STATUS_OBJECT_NAME_NOT_FOUND where only the last name is
+    /// - STATUS_OBJECT_NAME_COLLISION for `Create` of what exists
+    /// - STATUS_FILE_IS_A_DIRECTORY, STATUS_NOT_A_DIRECTORY against `target`
+    /// - STATUS_INVALID_PARAMETER, STATUS_ACCESS_DENIED for overwriting a directory
+    /// - STATUS_DELETE_PENDING; STATUS_DISK_FULL at the limit of nodes
+    pub fn open(
+        &self,
+        path: &SharePath,
+        target: Target,
+        disposition: CreateDisposition,
+    ) -> Result<(OpenNode, CreateAction), NtStatus> {
+        use CreateDisposition::{Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede};
+        if target == Target::Directory && matches!(disposition, Supersede | Overwrite | OverwriteIf)
+        {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let mut names = self.names();
+        let place = names.resolve(path)?;
+        let (id, action) = match place.node {
+            Some(id) => {
+                let node = &names.nodes[&id];
+                if node.delete_pending {
+                    return Err(NtStatus::DELETE_PENDING);
+                }
+                if disposition == Create {
+                    return Err(NtStatus::OBJECT_NAME_COLLISION);
+                }
+                match (target, &node.object.content) {
+                    (Target::File, None) => return Err(NtStatus::FILE_IS_A_DIRECTORY),
+                    (Target::Directory, Some(_)) => return Err(NtStatus::NOT_A_DIRECTORY),
+                    _ => {}
+                }
+                let action = match disposition {
+                    Open | OpenIf | Create => CreateAction::Opened,
+                    Supersede => CreateAction::Superseded,
+                    Overwrite | OverwriteIf => CreateAction::Overwritten,
+                };
+                if action != CreateAction::Opened {
+                    node.object.truncate(0).map_err(|_| NtStatus::ACCESS_DENIED)?;
+                }
+                (id, action)
+            }
+            None if matches!(disposition, Open | Overwrite) => {
+                return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
+            }
+            None => {
+                if names.nodes.len() as u64 > self.shared.node_limit {
+                    return Err(NtStatus::DISK_FULL);
+                }
+                let content = (target != Target::Directory)
+                    .then(|| RwLock::new(Content::new(self.shared.space.clone())));
+                (names.add(place, content)?, CreateAction::Created)
+            }
+        };
+        let object = names.open(id);
+        drop(names);
+        Ok((OpenNode::new(self.clone(), object), action))
+    }
+
+    /// Deletes a file or an empty directory: opens it, marks it, closes it.
+    ///
+    /// # Errors
+    /// As [`MemoryTree::open`] and [`OpenNode::delete`].
+    pub fn delete(&self, path: &SharePath, target: Target) -> Result<(), NtStatus> {
+        let (node, _) = self.open(path, target, CreateDisposition::Open)?;
+        node.delete()
+    }
+
+    /// Gives `from` the name `to`, with all that is below it (MS-FSA 2.1.5.15.11).
+    /// To change only the case of a name is a rename too.
+    ///
+    /// # Errors
+    /// Those of opening `from` and of finding the parent of `to`, and
+    /// - STATUS_OBJECT_NAME_COLLISION where `to` exists and `replace` is not set
+    /// - STATUS_ACCESS_DENIED to replace a directory or an open file, to move a
+    ///   directory into itself or while something below it is open
+    pub fn rename(&self, from: &SharePath, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
+        let mut names = self.names();
+        let source = names.resolve(from)?;
+        let id = source.node.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        if names.nodes[&id].delete_pending {
+            return Err(NtStatus::DELETE_PENDING);
+        }
+        let place = names.resolve(to)?;
+        if id == ROOT || names.is_within(place.parent, id) || names.is_open_below(id) {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        if let Some(existing) = place.node.filter(|existing| *existing != id) {
+            let target = &names.nodes[&existing];
+            if !replace {
+                return Err(NtStatus::OBJECT_NAME_COLLISION);
+            }
+            if target.children.is_some() || target.opens > 0 {
+                return Err(NtStatus::ACCESS_DENIED);
+            }
+            names.remove(existing);
+        }
+        names.move_to(id, place)
+    }
+
+    pub(super) fn info(&self, object: &Object) -> NodeInfo {
+        let name = self.names().nodes.get(&object.id).map(|node| node.name.clone());
+        object.info(name.unwrap_or_default())
+    }
+
+    /// In the order of the folded names.
+    pub(super) fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
+        let names = self.names();
+        let children = names.nodes.get(&id).and_then(|node| node.children.as_ref());
+        let found: Vec<(String, Arc<Object>)> = children
+            .ok_or(NtStatus::INVALID_PARAMETER)?
+            .values()
+            .map(|child| &names.nodes[child])
+            .filter(|node| pattern == "*" || matches(pattern, &node.name))
+            .map(|node| (node.name.clone(), node.object.clone()))
+            .collect();
+        drop(names);
+        Ok(found.into_iter().map(|(name, object)| object.info(name)).collect())
+    }
+
+    pub(super) fn set_delete_pending(&self, id: u64) -> Result<(), NtStatus> {
+        let mut names = self.names();
+        match names.nodes.get_mut(&id) {
+            Some(_) if id == ROOT => Err(NtStatus::CANNOT_DELETE),
+            Some(node) if node.children.as_ref().is_some_and(|children| !children.is_empty()) => {
+                Err(NtStatus::DIRECTORY_NOT_EMPTY)
+            }
+            Some(node) => {
+                node.delete_pending = true;
+                Ok(())
+            }
+            None => Err(NtStatus::FILE_DELETED),
+        }
+    }
+
+    pub(super) fn close(&self, id: u64) {
+        let mut names = self.names();
+        if let Some(node) = names.nodes.get_mut(&id) {
+            node.opens -= 1;
+            if node.opens == 0 && node.delete_pending {
+                names.remove(id);
+            }
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.shared.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Names {
+    fn resolve<'a>(&self, path: &'a SharePath) -> Result<Place<'a>, NtStatus> {
+        if path.is_root() {
+            return Ok(Place { parent: ROOT, name: "", key: String::new(), node: Some(ROOT) });
+        }
+        let (folders, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+        let mut parent = ROOT;
+        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+            let child = self.children(parent)?.get(&folded(folder));
+            parent = *child.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
+        }
+        let key = folded(name);
+        let node = self.children(parent)?.get(&key).copied();
+        Ok(Place { parent, name, key, node })
+    }
+
+    fn children(&self, id: u64) -> Result<&BTreeMap<String, u64>, NtStatus> {
+        let node = self.nodes.get(&id);
+        node.and_then(|node| node.children.as_ref()).ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)
+    }
+
+    /// The directory to put a name into.
+    fn directory(&mut self, id: u64) -> Result<&mut BTreeMap<String, u64>, NtStatus> {
+        match self.nodes.get_mut(&id) {
+            Some(node) if node.delete_pending => Err(NtStatus::DELETE_PENDING),
+            Some(node) => {
+                node.object.touch();
+                node.children.as_mut().ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)
+            }
+            None => Err(NtStatus::OBJECT_PATH_NOT_FOUND),
+        }
+    }
+
+    fn add(&mut self, place: Place<'_>, content: Option<RwLock<Content>>) -> Result<u64, NtStatus> {
+        let id = self.next_id;
+        self.directory(place.parent)?.insert(place.key, id);
+        self.next_id += 1;
+        let node = Node {
+            name: place.name.to_string(),
+            parent: place.parent,
+            opens: 0,
+            delete_pending: false,
+            children: content.is_none().then(BTreeMap::new),
+            object: Arc::new(Object::new(id, content)),
+        };
+        self.nodes.insert(id, node);
+        Ok(id)
+    }
+
+    fn open(&mut self, id: u64) -> Arc<Object> {
+        let node = self.nodes.get_mut(&id).expect("a resolved node is in the table");
+        node.opens += 1;
+        node.object.clone()
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Some(node) = self.nodes.remove(&id) {
+            self.unlink(node.parent, &node.name);
+        }
+    }
+
+    fn unlink(&mut self, parent: u64, name: &str) {
+        if let Ok(children) = self.directory(parent) {
+            children.remove(&folded(name));
+        }
+    }
+
+    fn move_to(&mut self, id: u64, place: Place<'_>) -> Result<(), NtStatus> {
+        let (parent, name) = match self.nodes.get(&id) {
+            Some(node) => (node.parent, node.name.clone()),
+            None => return Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+        };
+        self.directory(place.parent)?;
+        self.unlink(parent, &name);
+        self.directory(place.parent)?.insert(place.key, id);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.name = place.name.to_string();
+            node.parent = place.parent;
+        }
+        Ok(())
+    }
+
+    /// Whether `id` is `ancestor` or below it.
+    fn is_within(&self, mut id: u64, ancestor: u64) -> bool {
+        while id != ROOT && id != ancestor {
+            id = self.nodes.get(&id).map_or(ROOT, |node| node.parent);
+        }
+        id == ancestor
+    }
+
+    fn is_open_below(&self, id: u64) -> bool {
+        let mut below: Vec<u64> = Vec::new();
+        below.extend(self.children(id).into_iter().flat_map(BTreeMap::values));
+        while let Some(id) = below.pop() {
+            if self.nodes.get(&id).is_some_and(|node| node.opens > 0) {
+                return true;
+            }
+            below.extend(self.children(id).into_iter().flat_map(BTreeMap::values));
+        }
+        false
+    }
+}
+
+impl Object {
+    fn new(id: u64, content: Option<RwLock<Content>>) -> Object {
+        let now = filetime_now();
+        let basic = BasicInformation {
+            created: now,
+            accessed: now,
+            written: now,
+            changed: now,
+            attributes: 0,
+        };
+        Object { id, basic: Mutex::new(basic), content }
+    }
+
+    pub fn basic(&self) -> MutexGuard<'_, BasicInformation> {
+        self.basic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The content changed just now.
+    pub fn touch(&self) {
+        let now = filetime_now();
+        let mut basic = self.basic();
+        basic.written = now;
+        basic.changed = now;
+    }
+
+    /// # Errors
+    /// STATUS_INVALID_DEVICE_REQUEST for a directory, which has no content.
+    pub fn content(&self) -> Result<&RwLock<Content>, NtStatus> {
+        self.content.as_ref().ok_or(NtStatus::INVALID_DEVICE_REQUEST)
+    }
+
+    pub fn truncate(&self, size: u64) -> Result<(), NtStatus> {
+        self.content()?.write().unwrap_or_else(PoisonError::into_inner).truncate(size)?;
+        self.touch();
+        Ok(())
+    }
+
+    fn info(&self, name: String) -> NodeInfo {
+        let (size, allocated) = self.content.as_ref().map_or((0, 0), |content| {
+            let content = content.read().unwrap_or_else(PoisonError::into_inner);
+            (content.size(), content.allocated())
+        });
+        let is_directory = self.content.is_none();
+        NodeInfo { id: self.id, name, is_directory, size, allocated, basic: *self.basic() }
+    }
+}
+
+/// 100 ns since 1601 (MS-DTYP 2.3.3).
+fn filetime_now() -> u64 {
+    const UNIX_EPOCH_AS_FILETIME: u64 = 116_444_736_000_000_000;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH_AS_FILETIME + since.as_secs() * 10_000_000 + u64::from(since.subsec_nanos()) / 100
+}

@@ -1,0 +1,182 @@
+//! `--target`: which backend a run uses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::embedded::{EmbeddedBackend, EmbeddedError, Storage};
+use super::sim::{self, NullBackend, SimBackend};
+use super::smb2::{AddressError, Password, Smb2Backend, SmbAddress};
+use super::{BackendContext, SMBBackend};
+
+/// What `--target` names. Its text holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A server in this process.
+    Embedded,
+    /// A share of a server.
+    Smb(SmbAddress),
+    /// A model of a server, without network.
+    Sim,
+    /// Success at once for everything.
+    SimNull,
+}
+
+/// Why a text names no target. Never quotes what may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("unknown target{}: use {KNOWN}", if named.is_empty() { String::new() } else { format!(" {named:?}") })]
+    Unknown {
+        /// Empty where it may hold a password.
+        named: String,
+    },
+    #[error("the target {scheme} is not in this version: use {KNOWN}")]
+    NotInThisVersion { scheme: &'static str },
+    #[error(transparent)]
+    Address(#[from] AddressError),
+}
+
+const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
+const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
+
+/// What a backend is opened with beyond its target.
+#[derive(Clone)]
+pub struct BackendSettings {
+    pub context: BackendContext,
+    /// How many connections the run makes at a time.
+    pub connections: u32,
+    /// For a target with a user ([`Target::needs_password`]).
+    pub password: Option<Password>,
+    /// For the embedded server.
+    pub storage: Storage,
+}
+
+/// Why a backend could not be opened. The server itself is not asked yet.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenTargetError {
+    #[error("{target} needs a password: set SMBENCH_PASSWORD")]
+    PasswordMissing { target: String },
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+}
+
+impl Target {
+    /// # Errors
+    /// [`TargetError`], which says what is known and what to write.
+    pub fn parse(text: &str) -> Result<Target, TargetError> {
+        if let Some((scheme, rest)) = text.split_once("://")
+            && scheme.eq_ignore_ascii_case("smb")
+        {
+            return Ok(Target::Smb(SmbAddress::parse(rest)?));
+        }
+        match text {
+            "embedded" => return Ok(Target::Embedded),
+            "sim" => return Ok(Target::Sim),
+            "sim:null" => return Ok(Target::SimNull),
+            _ => {}
+        }
+        if let Some(scheme) = LATER.into_iter().find(|scheme| text.starts_with(scheme)) {
+            return Err(TargetError::NotInThisVersion { scheme });
+        }
+        let named = if text.contains('@') { "" } else { text };
+        Err(TargetError::Unknown { named: named.chars().take(60).collect() })
+    }
+
+    /// Whether there is a user to log in as.
+    pub fn needs_password(&self) -> bool {
+        matches!(self, Target::Smb(address) if address.user.is_some())
+    }
+
+    /// How many files this process has open with `connections`, all else included.
+    pub fn open_files(&self, connections: u32) -> u64 {
+        const ALL_ELSE: u64 = 128;
+        let per_connection = match self {
+            // Both ends are in this process.
+            Target::Embedded => 2,
+            Target::Smb(_) => 1,
+            Target::Sim | Target::SimNull => 0,
+        };
+        ALL_ELSE + per_connection * u64::from(connections)
+    }
+
+    /// Makes the backend; starts the embedded server. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`OpenTargetError`].
+    pub fn open(&self, settings: BackendSettings) -> Result<Arc<dyn SMBBackend>, OpenTargetError> {
+        let BackendSettings { context, connections, password, storage } = settings;
+        Ok(match self {
+            Target::Embedded => Arc::new(EmbeddedBackend::start(&storage, connections, context)?),
+            Target::Smb(address) => {
+                let password = match password {
+                    Some(password) => password,
+                    None if !self.needs_password() => Password::default(),
+                    None => {
+                        return Err(OpenTargetError::PasswordMissing { target: self.to_string() });
+                    }
+                };
+                Arc::new(Smb2Backend::new(address.clone(), password, context))
+            }
+            Target::Sim => Arc::new(SimBackend::new(context.clock, sim::Settings::default())),
+            Target::SimNull => Arc::new(NullBackend),
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Embedded => f.write_str("embedded"),
+            Target::Smb(address) => address.fmt(f),
+            Target::Sim => f.write_str("sim"),
+            Target::SimNull => f.write_str("sim:null"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_parsed_and_shown_as_it_was_written() {
+        for text in ["embedded", "sim", "sim:null", "smb://ann@nas/data/team", "smb://nas:4455/d"] {
+            assert_eq!(Target::parse(text).unwrap().to_string(), text);
+        }
+        assert!(matches!(Target::parse("SMB://nas/data"), Ok(Target::Smb(_))));
+    }
+
+    #[test]
+    fn an_unknown_target_is_answered_with_the_known_ones() {
+        for text in ["", "embeded", "sim:nul", "http://nas/x", "nas", "smb:/nas/data"] {
+            let error = Target::parse(text).unwrap_err().to_string();
+            assert!(error.contains("embedded, smb://user@host"), "{error}");
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_target_of_a_later_version_says_so() {
+        for text in ["smb-rs://nas/d", "impacket://nas/d", "mount:/mnt", "cifs://nas/d"] {
+            let error = Target::parse(text).unwrap_err().to_string();
+            assert!(error.contains("not in this version"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_error_quotes_a_password() {
+        for text in
+            ["ann:hunter2@nas/data", "smb://ann:hunter2@nas/data", "smb-rs://ann:hunter2@nas/d"]
+        {
+            let error = Target::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        assert!(!format!("{:?}", Password::new("hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn only_a_user_needs_a_password() {
+        let needs = |text| Target::parse(text).unwrap().needs_password();
+        assert!(needs("smb://ann@nas/d"));
+        assert!(!needs("smb://nas/d") && !needs("embedded") && !needs("sim"));
+    }
+}

@@ -1,0 +1,235 @@
+//! `smb://[[DOMAIN;]user@]host[:port]/share[/folder]`.
+
+use std::fmt;
+
+use crate::protocol::SharePath;
+use crate::protocol::path::PathError;
+
+const DEFAULT_PORT: u16 = 445;
+
+/// Where a share is and who asks for it. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmbAddress {
+    /// Empty where the user has none.
+    pub domain: String,
+    /// None logs in as guest.
+    pub user: Option<String>,
+    /// A name or an address, an IPv6 address without its brackets.
+    pub host: String,
+    pub port: u16,
+    pub share: String,
+    /// Put before every path of the run; the root where the URL names none.
+    pub folder: SharePath,
+}
+
+/// Why a text is no address. Never quotes what may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    #[error(
+        "the target holds a password, which would end up in logs and results: leave it out and set SMBENCH_PASSWORD"
+    )]
+    Password,
+    #[error("the target names no server: write smb://user@host/share")]
+    NoHost,
+    #[error("the target's port is not a number from 1 to 65535")]
+    Port,
+    #[error("the target's \"[\" has no \"]\": write an IPv6 address as smb://user@[::1]/share")]
+    Brackets,
+    #[error("the target names no share: write smb://user@{host}/share")]
+    NoShare { host: String },
+    #[error(
+        "the target has an \"@\" behind the server's name: write \"%40\" where one belongs to the share or folder"
+    )]
+    StrayAt,
+    #[error("the target has a \"%\" that is not followed by two hexadecimal digits of UTF-8")]
+    Percent,
+    #[error("the target's share {0:?} is no name a server can have")]
+    ShareName(String),
+    #[error("the target's folder: {0}")]
+    Folder(#[from] PathError),
+}
+
+impl SmbAddress {
+    /// Parses what follows `smb://`. Every part may be percent-encoded.
+    ///
+    /// # Errors
+    /// [`AddressError`], which says what to write instead.
+    pub fn parse(rest: &str) -> Result<SmbAddress, AddressError> {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, place) = match authority.rsplit_once('@') {
+            Some((login, place)) => (Some(login), place),
+            None => (None, authority),
+        };
+        if login.is_some_and(|login| login.contains(':')) {
+            return Err(AddressError::Password);
+        }
+        // A password with a slash in it looks like a path.
+        if path.contains('@') {
+            return Err(AddressError::StrayAt);
+        }
+        let (host, port) = host_and_port(place)?;
+        let (domain, user) = match login.map(|login| login.split_once(';').unwrap_or(("", login))) {
+            Some((domain, user)) => (decoded(domain)?, Some(decoded(user)?)),
+            None => (String::new(), None),
+        };
+        let (share, folder) = path.split_once('/').unwrap_or((path, ""));
+        let share = decoded(share)?;
+        if share.is_empty() {
+            return Err(AddressError::NoShare { host });
+        }
+        if share.contains(|c: char| c < ' ' || "\\/:*?\"<>|".contains(c)) || share == ".." {
+            return Err(AddressError::ShareName(share.chars().take(80).collect()));
+        }
+        let folder = SharePath::new(&decoded(folder)?)?;
+        let user = user.filter(|user| !user.is_empty());
+        Ok(SmbAddress { domain, user, host, port, share, folder })
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn server(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+fn host_and_port(place: &str) -> Result<(String, u16), AddressError> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, behind) = bracketed.split_once(']').ok_or(AddressError::Brackets)?;
+            match behind.strip_prefix(':') {
+                None if !behind.is_empty() => return Err(AddressError::Port),
+                port => (host, port),
+            }
+        }
+        None => match place.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(AddressError::Port)?,
+        None => DEFAULT_PORT,
+    };
+    match decoded(host)? {
+        host if host.is_empty() => Err(AddressError::NoHost),
+        host => Ok((host, port)),
+    }
+}
+
+fn decoded(text: &str) -> Result<String, AddressError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        bytes.push(match byte {
+            b'%' => match (digit(), digit()) {
+                (Some(high), Some(low)) => (high * 16 + low) as u8,
+                _ => return Err(AddressError::Percent),
+            },
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| AddressError::Percent)
+}
+
+/// As a person writes it; the port only where it is not 445.
+impl fmt::Display for SmbAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("smb://")?;
+        if !self.domain.is_empty() {
+            write!(f, "{};", self.domain)?;
+        }
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match (self.port, self.host.contains(':')) {
+            (DEFAULT_PORT, true) => write!(f, "[{}]", self.host)?,
+            (DEFAULT_PORT, false) => f.write_str(&self.host)?,
+            _ => f.write_str(&self.server())?,
+        }
+        write!(f, "/{}", self.share)?;
+        match self.folder.is_root() {
+            true => Ok(()),
+            false => write!(f, "/{}", self.folder),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(rest: &str) -> Result<SmbAddress, AddressError> {
+        SmbAddress::parse(rest)
+    }
+
+    #[test]
+    fn an_address_has_user_server_share_and_folder() {
+        let address = parse("ACME;ann@nas:4455/data/team/a%20b").unwrap();
+        assert_eq!(address.domain, "ACME");
+        assert_eq!(address.user.as_deref(), Some("ann"));
+        assert_eq!((address.host.as_str(), address.port), ("nas", 4455));
+        assert_eq!(address.share, "data");
+        assert_eq!(address.folder.as_str(), "team/a b");
+        assert_eq!(address.to_string(), "smb://ACME;ann@nas:4455/data/team/a b");
+    }
+
+    #[test]
+    fn port_user_and_folder_may_be_left_out() {
+        let address = parse("nas/data/").unwrap();
+        assert_eq!((address.user, address.port), (None, 445));
+        assert!(address.folder.is_root());
+        assert_eq!(parse("nas/data").unwrap().to_string(), "smb://nas/data");
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets() {
+        let address = parse("u@[::1]:4455/data").unwrap();
+        assert_eq!((address.host.as_str(), address.port), ("::1", 4455));
+        assert_eq!(address.server(), "[::1]:4455");
+        assert_eq!(parse("[fe80::1]/d").unwrap().to_string(), "smb://[fe80::1]/d");
+        assert_eq!(parse("[::1/d"), Err(AddressError::Brackets));
+        assert_eq!(parse("[::1]4455/d"), Err(AddressError::Port));
+    }
+
+    #[test]
+    fn percent_encoding_carries_what_the_syntax_would_take() {
+        let address = parse("a%40b%3Ac@nas/d%C3%A4ta/x%2Fy").unwrap();
+        assert_eq!(address.user.as_deref(), Some("a@b:c"));
+        assert_eq!(address.share, "däta");
+        assert_eq!(address.folder.as_str(), "x/y");
+        for bad in ["n%2/d", "n%zz/d", "nas/%ff", "nas/d/%C3"] {
+            assert_eq!(parse(bad), Err(AddressError::Percent), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_never_quoted() {
+        for bad in [
+            "ann:hunter2@nas/data",
+            "D;ann:hunter2@nas/data",
+            "ann:hunter2/x@nas/data",
+            "ann:12/hunter2@nas/data",
+            "ann:hunter2@nas",
+        ] {
+            let error = parse(bad).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{bad}: {error}");
+        }
+        assert!(
+            parse("ann:hunter2@nas/data").unwrap_err().to_string().contains("SMBENCH_PASSWORD")
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        assert_eq!(parse(""), Err(AddressError::NoHost));
+        assert_eq!(parse("u@/data"), Err(AddressError::NoHost));
+        assert_eq!(parse("nas"), Err(AddressError::NoShare { host: "nas".into() }));
+        assert_eq!(parse("nas:0/d"), Err(AddressError::Port));
+        assert_eq!(parse("nas:66000/d"), Err(AddressError::Port));
+        assert!(matches!(parse("nas/a%5Cb"), Err(AddressError::ShareName(_))));
+        assert!(matches!(parse("nas/d/../x"), Err(AddressError::Folder(_))));
+    }
+}

@@ -1,0 +1,295 @@
+//! Operations by path, and opening files.
+
+use std::sync::Arc;
+
+use ::smb2::msg::create::{
+    CreateDisposition as WireDisposition, CreateRequest, ImpersonationLevel, ShareAccess,
+};
+use ::smb2::msg::logoff::LogoffRequest;
+use ::smb2::msg::query_directory::{
+    FileInformationClass, QueryDirectoryFlags, QueryDirectoryRequest,
+};
+use ::smb2::msg::query_info::QueryInfoRequest;
+use ::smb2::msg::set_info::{InfoType, SetInfoRequest};
+use ::smb2::msg::tree_disconnect::TreeDisconnectRequest;
+use ::smb2::types::flags::FileAccessMask;
+use ::smb2::types::{Command, FileId, MessageId, OplockLevel};
+use async_trait::async_trait;
+
+use super::handle::Smb2Handle;
+use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
+use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
+use crate::ir::{OpenMode, OperationKind};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{CreateParameters, NtStatus, SharePath};
+
+// DesiredAccess, MS-SMB2 2.2.13.1: what the kernel of Windows asks for with
+// GENERIC_READ and GENERIC_WRITE.
+const FILE_GENERIC_READ: u32 = 0x0012_0089;
+const FILE_GENERIC_WRITE: u32 = 0x0012_0116;
+const FILE_LIST_DIRECTORY: u32 = FileAccessMask::FILE_READ_DATA;
+const READ_ATTRIBUTES: u32 = FileAccessMask::FILE_READ_ATTRIBUTES;
+const SYNCHRONIZE: u32 = FileAccessMask::SYNCHRONIZE;
+const DELETE: u32 = FileAccessMask::DELETE;
+
+// CreateOptions, MS-SMB2 2.2.13.
+const FILE_DIRECTORY_FILE: u32 = 0x0000_0001;
+const FILE_NON_DIRECTORY_FILE: u32 = 0x0000_0040;
+
+const FILE_ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
+
+// Information classes, MS-FSCC 2.4.
+const FILE_RENAME_INFORMATION: u8 = 10;
+const FILE_DISPOSITION_INFORMATION: u8 = 13;
+const FILE_NETWORK_OPEN_INFORMATION: u8 = 34;
+const NETWORK_OPEN_INFORMATION_BYTES: u32 = 56;
+
+/// What one QUERY_DIRECTORY may answer: one credit's worth.
+const LISTING_BYTES: u32 = BYTES_PER_CREDIT;
+/// A listing that has not ended after so many answers never will: over 30 million names.
+const MAX_LISTING_ANSWERS: u32 = 65_536;
+
+pub(super) struct Smb2Connection {
+    pub(super) link: Arc<Link>,
+    /// The target's folder, put before every path.
+    pub(super) folder: SharePath,
+}
+
+#[async_trait]
+impl SMBConnectionInner for Smb2Connection {
+    async fn open_simple(
+        &self,
+        path: &SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
+    }
+
+    async fn open_extended(
+        &self,
+        path: &SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+        parameters: &CreateParameters,
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        let access = parameters.access_mask.unwrap_or(match mode {
+            OpenMode::Read => FILE_GENERIC_READ,
+            OpenMode::Write => FILE_GENERIC_WRITE | READ_ATTRIBUTES,
+            OpenMode::ReadWrite => FILE_GENERIC_READ | FILE_GENERIC_WRITE,
+        });
+        let options = parameters.create_options.unwrap_or(FILE_NON_DIRECTORY_FILE);
+        let disposition = on_the_wire(parameters.disposition.unwrap_or(disposition));
+        let mut request = self.create(path, access, disposition, options);
+        if let Some(share_mode) = parameters.share_mode {
+            request.share_access = ShareAccess(share_mode);
+        }
+        request.file_attributes = parameters.file_attributes.unwrap_or(FILE_ATTRIBUTE_NORMAL);
+        let file_id = self.link.create(&request).await?;
+        Ok(Box::new(Smb2Handle { link: self.link.clone(), file_id }))
+    }
+
+    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
+        match operation {
+            OperationKind::Rename { source_path, dest_path, replace } => {
+                self.rename(source_path, dest_path, *replace).await
+            }
+            OperationKind::Delete { path } => self.remove(path, FILE_NON_DIRECTORY_FILE).await,
+            OperationKind::Rmdir { path } => self.remove(path, FILE_DIRECTORY_FILE).await,
+            OperationKind::Mkdir { path } => {
+                let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
+                let new = WireDisposition::FileCreate;
+                let create = self.create(path, access, new, FILE_DIRECTORY_FILE);
+                self.link.create_and_close(&create, None).await
+            }
+            OperationKind::Stat { path } => self.stat(path).await,
+            OperationKind::List { path, pattern } => self.list(path, pattern).await,
+            other => Err(OpError::Client(format!(
+                "{} is an operation on a handle, not by path",
+                other.operation_type().name()
+            ))),
+        }
+    }
+
+    async fn cancel(&self) -> bool {
+        let connection = &self.link.connection;
+        let mut sent = false;
+        for request in connection.outstanding_requests() {
+            if request.command == Command::Echo {
+                continue;
+            }
+            let id = MessageId(request.message_id);
+            let cancel = connection.send_cancel(id, request.async_id, connection.generation());
+            sent |= cancel.await.is_ok();
+        }
+        sent
+    }
+
+    async fn disconnect(self: Box<Self>) {
+        // Whether the server answers changes nothing: the socket closes next.
+        let _ = self.link.request(Command::TreeDisconnect, &TreeDisconnectRequest).await;
+        let _ = self.link.request(Command::Logoff, &LogoffRequest).await;
+    }
+}
+
+impl Smb2Connection {
+    /// The target's folder itself, as the login checks it.
+    pub(super) async fn open_folder(&self) -> Result<(), OpError> {
+        let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
+        let root = SharePath::default();
+        let create = self.create(&root, access, WireDisposition::FileOpen, FILE_DIRECTORY_FILE);
+        self.link.create_and_close(&create, None).await
+    }
+
+    /// A CREATE that shares read, write and delete.
+    fn create(
+        &self,
+        path: &SharePath,
+        access: u32,
+        disposition: WireDisposition,
+        options: u32,
+    ) -> CreateRequest {
+        CreateRequest {
+            requested_oplock_level: OplockLevel::None,
+            impersonation_level: ImpersonationLevel::Impersonation,
+            desired_access: FileAccessMask::new(access),
+            file_attributes: 0,
+            share_access: ShareAccess(
+                ShareAccess::FILE_SHARE_READ
+                    | ShareAccess::FILE_SHARE_WRITE
+                    | ShareAccess::FILE_SHARE_DELETE,
+            ),
+            create_disposition: disposition,
+            create_options: options,
+            name: self.name(path),
+            create_contexts: Vec::new(),
+        }
+    }
+
+    /// The path from the share's root, as SMB2 writes it.
+    fn name(&self, path: &SharePath) -> String {
+        path.below(&self.folder).as_str().replace('/', "\\")
+    }
+
+    /// Delete or Rmdir: `kind` makes the server refuse what is of the other kind.
+    async fn remove(&self, path: &SharePath, kind: u32) -> Result<(), OpError> {
+        let access = DELETE | READ_ATTRIBUTES | SYNCHRONIZE;
+        let create = self.create(path, access, WireDisposition::FileOpen, kind);
+        let delete = set_info(FILE_DISPOSITION_INFORMATION, vec![1]);
+        self.link.create_and_close(&create, Some((Command::SetInfo, &delete))).await
+    }
+
+    async fn rename(
+        &self,
+        source: &SharePath,
+        dest: &SharePath,
+        replace: bool,
+    ) -> Result<(), OpError> {
+        let access = DELETE | READ_ATTRIBUTES | SYNCHRONIZE;
+        let create = self.create(source, access, WireDisposition::FileOpen, 0);
+        let rename =
+            set_info(FILE_RENAME_INFORMATION, rename_information(&self.name(dest), replace));
+        self.link.create_and_close(&create, Some((Command::SetInfo, &rename))).await
+    }
+
+    async fn stat(&self, path: &SharePath) -> Result<(), OpError> {
+        let access = READ_ATTRIBUTES | SYNCHRONIZE;
+        let create = self.create(path, access, WireDisposition::FileOpen, 0);
+        let query = QueryInfoRequest {
+            info_type: InfoType::File,
+            file_info_class: FILE_NETWORK_OPEN_INFORMATION,
+            output_buffer_length: NETWORK_OPEN_INFORMATION_BYTES,
+            additional_information: 0,
+            flags: 0,
+            file_id: COMPOUND_FILE,
+            input_buffer: Vec::new(),
+        };
+        self.link.create_and_close(&create, Some((Command::QueryInfo, &query))).await
+    }
+
+    async fn list(&self, path: &SharePath, pattern: &str) -> Result<(), OpError> {
+        let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
+        let create = self.create(path, access, WireDisposition::FileOpen, FILE_DIRECTORY_FILE);
+        let mut query = query_directory(pattern);
+        let first = (Command::QueryDirectory, &query as &dyn ::smb2::pack::Pack);
+        let (folder, mut answer) = self.link.create_and(&create, first).await?;
+        query.file_id = folder;
+        let mut answers = 1;
+        while answer.is_ok() && answers < MAX_LISTING_ANSWERS {
+            answer = self.link.request(Command::QueryDirectory, &query).await.map(drop);
+            answers += 1;
+        }
+        let listed = match answer {
+            Err(OpError::Status(NtStatus::NO_MORE_FILES)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => Err(OpError::Client(format!(
+                "the server's listing did not end after {MAX_LISTING_ANSWERS} answers"
+            ))),
+        };
+        if matches!(listed, Err(OpError::ConnectionLost(_))) {
+            return listed;
+        }
+        let closed = self.link.close(folder).await;
+        listed.and(closed)
+    }
+}
+
+fn on_the_wire(disposition: CreateDisposition) -> WireDisposition {
+    match disposition {
+        CreateDisposition::Supersede => WireDisposition::FileSupersede,
+        CreateDisposition::Open => WireDisposition::FileOpen,
+        CreateDisposition::Create => WireDisposition::FileCreate,
+        CreateDisposition::OpenIf => WireDisposition::FileOpenIf,
+        CreateDisposition::Overwrite => WireDisposition::FileOverwrite,
+        CreateDisposition::OverwriteIf => WireDisposition::FileOverwriteIf,
+    }
+}
+
+/// A SET_INFO on the file the compound opened.
+fn set_info(file_info_class: u8, buffer: Vec<u8>) -> SetInfoRequest {
+    SetInfoRequest {
+        info_type: InfoType::File,
+        file_info_class,
+        additional_information: 0,
+        file_id: COMPOUND_FILE,
+        buffer,
+    }
+}
+
+/// FileRenameInformation for SMB2, MS-FSCC 2.4.42.2.
+fn rename_information(name: &str, replace: bool) -> Vec<u8> {
+    let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut buffer = Vec::with_capacity(20 + name.len());
+    buffer.extend([u8::from(replace), 0, 0, 0, 0, 0, 0, 0]);
+    // RootDirectory: the name starts at the share's root.
+    buffer.extend(0_u64.to_le_bytes());
+    buffer.extend((name.len() as u32).to_le_bytes());
+    buffer.extend(name);
+    buffer
+}
+
+/// The first of a listing; the same again continues it.
+fn query_directory(pattern: &str) -> QueryDirectoryRequest {
+    QueryDirectoryRequest {
+        file_information_class: FileInformationClass::FileIdBothDirectoryInformation,
+        flags: QueryDirectoryFlags::default(),
+        file_index: 0,
+        file_id: FileId::SENTINEL,
+        output_buffer_length: LISTING_BYTES,
+        file_name: pattern.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rename_information_has_the_layout_of_ms_fscc() {
+        let buffer = rename_information("a\\ä", true);
+        assert_eq!(buffer[..8], [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(buffer[8..20], [0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0]);
+        assert_eq!(buffer[20..], [b'a', 0, b'\\', 0, 0xe4, 0]);
+        assert_eq!(rename_information("a", false)[0], 0);
+    }
+}

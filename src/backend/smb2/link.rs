@@ -1,0 +1,184 @@
+//! One request and its answer on a tree, with errors in this crate's terms.
+
+use std::sync::Arc;
+
+use ::smb2::client::connection::{CompoundOp, Connection, Frame};
+use ::smb2::msg::close::CloseRequest;
+use ::smb2::msg::create::{CreateRequest, CreateResponse};
+use ::smb2::pack::{Pack, ReadCursor, Unpack};
+use ::smb2::types::{Command, CreditCharge, FileId, TreeId};
+
+use super::transport::Wire;
+use crate::backend::OpError;
+use crate::protocol::NtStatus;
+
+/// In a related compound: the file the first request opened (MS-SMB2 3.2.4.1.4).
+pub(super) const COMPOUND_FILE: FileId = FileId::SENTINEL;
+/// What one credit pays for (MS-SMB2 3.1.5.2).
+pub(super) const BYTES_PER_CREDIT: u32 = 64 << 10;
+
+/// A tree of a logged-in connection, shared by the connection and its open files.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) tree: TreeId,
+    pub(super) wire: Arc<Wire>,
+    /// The most bytes of one READ and one WRITE.
+    pub(super) max_read: u32,
+    pub(super) max_write: u32,
+}
+
+impl Link {
+    /// The body of a successful answer.
+    pub(super) async fn request(
+        &self,
+        command: Command,
+        body: &dyn Pack,
+    ) -> Result<Vec<u8>, OpError> {
+        self.request_of_size(command, body, 0).await
+    }
+
+    /// As `request`, for a request or an answer that carries `payload` bytes.
+    pub(super) async fn request_of_size(
+        &self,
+        command: Command,
+        body: &dyn Pack,
+        payload: u32,
+    ) -> Result<Vec<u8>, OpError> {
+        let charge = payload.div_ceil(BYTES_PER_CREDIT).max(1);
+        let charge = CreditCharge(u16::try_from(charge).unwrap_or(u16::MAX));
+        let sent = self.connection.execute_with_credits(command, body, Some(self.tree), charge);
+        self.answer(sent.await)
+    }
+
+    /// How much of `length` one request may carry now: as much as the server
+    /// allows and its credits pay for. Waiting for more credits would be in
+    /// vain, because only answers bring them.
+    pub(super) fn payload(&self, length: u64, max: u32) -> u32 {
+        let paid_for = u32::from(self.connection.credits()).max(1).saturating_mul(BYTES_PER_CREDIT);
+        u32::try_from(length).unwrap_or(u32::MAX).min(max).min(paid_for)
+    }
+
+    pub(super) async fn create(&self, request: &CreateRequest) -> Result<FileId, OpError> {
+        opened(&self.request(Command::Create, request).await?)
+    }
+
+    pub(super) async fn close(&self, file_id: FileId) -> Result<(), OpError> {
+        self.request(Command::Close, &CloseRequest { flags: 0, file_id }).await.map(drop)
+    }
+
+    /// Opens, does one thing to what was opened, and closes, in one round
+    /// trip. What was opened is closed whatever became of the middle.
+    pub(super) async fn create_and_close(
+        &self,
+        create: &CreateRequest,
+        middle: Option<(Command, &dyn Pack)>,
+    ) -> Result<(), OpError> {
+        let close = CloseRequest { flags: 0, file_id: COMPOUND_FILE };
+        let mut requests = vec![self.part(Command::Create, create)];
+        requests.extend(middle.map(|(command, body)| self.part(command, body)));
+        requests.push(self.part(Command::Close, &close));
+        let mut answers = self.compound(&requests).await?.into_iter();
+        let file = opened(&answers.next().unwrap_or_else(unanswered)?)?;
+        let done = match middle {
+            Some(_) => answers.next().unwrap_or_else(unanswered).map(drop),
+            None => Ok(()),
+        };
+        let closed = answers.next().unwrap_or_else(unanswered).map(drop);
+        if matches!(closed, Err(OpError::Status(_))) {
+            // A server may fail what follows a failure; the file is open then.
+            let _ = self.close(file).await;
+        }
+        done.and(closed)
+    }
+
+    /// Opens, and does one thing to what was opened, in one round trip.
+    /// Whatever became of the second, an open file is the caller's to close.
+    pub(super) async fn create_and(
+        &self,
+        create: &CreateRequest,
+        second: (Command, &dyn Pack),
+    ) -> Result<(FileId, Result<(), OpError>), OpError> {
+        let requests = [self.part(Command::Create, create), self.part(second.0, second.1)];
+        let mut answers = self.compound(&requests).await?.into_iter();
+        let file = opened(&answers.next().unwrap_or_else(unanswered)?)?;
+        Ok((file, answers.next().unwrap_or_else(unanswered).map(drop)))
+    }
+
+    fn part<'a>(&self, command: Command, body: &'a dyn Pack) -> CompoundOp<'a> {
+        CompoundOp::new(command, body, Some(self.tree))
+    }
+
+    async fn compound(
+        &self,
+        requests: &[CompoundOp<'_>],
+    ) -> Result<Vec<Result<Vec<u8>, OpError>>, OpError> {
+        let frames = self.connection.execute_compound(requests).await;
+        let frames = frames.map_err(|error| self.failed(error))?;
+        Ok(frames.into_iter().map(|frame| self.answer(frame)).collect())
+    }
+
+    fn answer(&self, answer: ::smb2::Result<Frame>) -> Result<Vec<u8>, OpError> {
+        let frame = answer.map_err(|error| self.failed(error))?;
+        match NtStatus(frame.header.status.0) {
+            status if status.is_success() => Ok(frame.body),
+            // The session or the tree is gone at the server, and every handle with it.
+            status @ (NtStatus::USER_SESSION_DELETED
+            | NtStatus::NETWORK_SESSION_EXPIRED
+            | NtStatus::NETWORK_NAME_DELETED) => {
+                self.connection.mark_dead();
+                Err(OpError::ConnectionLost(described(status)))
+            }
+            status => Err(OpError::Status(status)),
+        }
+    }
+
+    /// An error of crate smb2: mostly that the connection is gone.
+    fn failed(&self, error: ::smb2::Error) -> OpError {
+        let failure = failure(error, &self.wire);
+        if matches!(failure, OpError::ConnectionLost(_)) {
+            // A reply that did not come in time leaves a socket up, and crate
+            // smb2 would go on with it.
+            self.connection.mark_dead();
+        }
+        failure
+    }
+}
+
+/// What an error of crate smb2 means, with the cause only the transport saw.
+pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
+    use ::smb2::Error;
+    match error {
+        Error::Protocol { status, .. } => OpError::Status(NtStatus(status.0)),
+        Error::SessionExpired => {
+            OpError::ConnectionLost(described(NtStatus::NETWORK_SESSION_EXPIRED))
+        }
+        Error::Disconnected
+        | Error::Io(_)
+        | Error::SendFailed { .. }
+        | Error::HandleInvalidated { .. } => OpError::ConnectionLost(match wire.end_cause() {
+            Some(cause) => cause.to_string(),
+            None => error.to_string(),
+        }),
+        Error::Timeout => OpError::ConnectionLost("the server did not reply in time".to_string()),
+        Error::SendTimeout { .. }
+        | Error::ServerUnresponsive { .. }
+        | Error::CreditStarvation { .. } => OpError::ConnectionLost(error.to_string()),
+        _ => OpError::Client(error.to_string()),
+    }
+}
+
+/// Name and number, where an error has room for words only.
+pub(super) fn described(status: NtStatus) -> String {
+    format!("{status:?}")
+}
+
+fn unanswered() -> Result<Vec<u8>, OpError> {
+    Err(OpError::Client("the server left a part of a compound unanswered".to_string()))
+}
+
+fn opened(body: &[u8]) -> Result<FileId, OpError> {
+    match CreateResponse::unpack(&mut ReadCursor::new(body)) {
+        Ok(response) => Ok(response.file_id),
+        Err(error) => Err(OpError::Client(format!("malformed CREATE response: {error}"))),
+    }
+}

@@ -1,0 +1,253 @@
+//! The native backend: SMB2 and SMB3 through crate smb2's raw requests, on a
+//! transport of our own.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use ::smb2::client::Cipher;
+use ::smb2::client::connection::Connection;
+use ::smb2::crypto::signing::SigningAlgorithm;
+use ::smb2::types::flags::Capabilities;
+use ::smb2::{Session, Tree};
+use async_trait::async_trait;
+use tokio::net::TcpStream;
+
+use super::{
+    BackendCapabilities, BackendContext, ConnectError, ConnectStage, Endpoint, Feature, OpError,
+    SMBBackend, SMBConnectionInner, ServerDescription,
+};
+use crate::protocol::NtStatus;
+
+mod address;
+mod connection;
+mod handle;
+mod link;
+mod transport;
+
+pub use address::{AddressError, SmbAddress};
+
+use connection::Smb2Connection;
+use link::{BYTES_PER_CREDIT, Link, described, failure};
+use transport::{MAX_PAYLOAD, Wire};
+
+/// A password that no `{:?}` prints.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    pub fn new(password: impl Into<String>) -> Password {
+        Password(password.into())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// `--target smb://…`
+pub struct Smb2Backend {
+    address: SmbAddress,
+    password: Password,
+    context: BackendContext,
+    server: OnceLock<ServerDescription>,
+}
+
+impl Smb2Backend {
+    pub fn new(address: SmbAddress, password: Password, context: BackendContext) -> Smb2Backend {
+        Smb2Backend { address, password, context, server: OnceLock::new() }
+    }
+
+    async fn reach(&self) -> Result<TcpStream, ConnectError> {
+        let place = (self.address.host.as_str(), self.address.port);
+        let connected = async {
+            let stream = TcpStream::connect(place).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        connected.await.map_err(|error: std::io::Error| {
+            self.error(ConnectStage::Connect, error.to_string(), is_transient(error.kind()))
+        })
+    }
+
+    async fn log_in(
+        &self,
+        connection: &mut Connection,
+        wire: &Wire,
+    ) -> Result<(Session, Tree), ConnectError> {
+        let address = &self.address;
+        let at = |stage| move |error| self.failed(stage, failure(error, wire));
+        connection.negotiate().await.map_err(at(ConnectStage::Negotiate))?;
+        wire.hash_negotiate(connection);
+        let user = address.user.as_deref().unwrap_or_default();
+        let session = Session::setup(connection, user, &self.password.0, &address.domain);
+        let session = session.await.map_err(at(ConnectStage::Login))?;
+        let tree = Tree::connect(connection, &address.share).await;
+        let tree = tree.map_err(at(ConnectStage::Share))?;
+        // Paths are the share's own, not a DFS namespace's.
+        connection.deregister_dfs_tree(tree.tree_id);
+        if tree.encrypt_data && !connection.should_encrypt() {
+            let cipher = connection.params().and_then(|params| params.cipher);
+            match (&session.encryption_key, &session.decryption_key, cipher) {
+                (Some(encrypt), Some(decrypt), Some(cipher)) => {
+                    connection.activate_encryption(encrypt.clone(), decrypt.clone(), cipher);
+                }
+                _ => {
+                    let reason = "the share asks for encryption, and the server offered no cipher";
+                    return Err(self.error(ConnectStage::Share, reason.to_string(), false));
+                }
+            }
+        }
+        Ok((session, tree))
+    }
+
+    fn failed(&self, stage: ConnectStage, failure: OpError) -> ConnectError {
+        let (reason, transient) = match failure {
+            OpError::Status(status) => (self.explained(stage, status), is_passing(status)),
+            OpError::ConnectionLost(cause) => (cause, true),
+            OpError::Client(reason) => (reason, false),
+        };
+        self.error(stage, reason, transient)
+    }
+
+    fn explained(&self, stage: ConnectStage, status: NtStatus) -> String {
+        let described = described(status);
+        match (stage, status) {
+            (ConnectStage::Login, NtStatus::LOGON_FAILURE) => {
+                format!("{described}: check the user's name and SMBENCH_PASSWORD")
+            }
+            (ConnectStage::Share, NtStatus::BAD_NETWORK_NAME) => {
+                format!("{described}: the server has no share {:?}", self.address.share)
+            }
+            (
+                ConnectStage::Folder,
+                NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND,
+            ) => format!(
+                "{described}: share {:?} has no folder \"{}\"; create it first",
+                self.address.share, self.address.folder
+            ),
+            (ConnectStage::Folder, _) => format!("{described} for \"{}\"", self.address.folder),
+            _ => described,
+        }
+    }
+
+    fn error(&self, stage: ConnectStage, reason: String, transient: bool) -> ConnectError {
+        let Endpoint { server, user } = self.endpoint();
+        ConnectError { server, user, stage, reason, transient }
+    }
+}
+
+#[async_trait]
+impl SMBBackend for Smb2Backend {
+    fn capabilities(&self) -> BackendCapabilities {
+        BackendCapabilities {
+            name: "smb2",
+            features: vec![
+                Feature::Locks,
+                Feature::BlockingLocks,
+                Feature::AccessMask,
+                Feature::ShareMode,
+                Feature::Disposition,
+                Feature::CreateOptions,
+                Feature::FileAttributes,
+            ],
+            instant: false,
+        }
+    }
+
+    async fn connect(&self, _client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+        let stream = self.reach().await?;
+        let (mut connection, wire) = Wire::connection(stream, &self.address.host);
+        let patience = self.context.response_timeout;
+        connection.set_response_timeout(Some(patience));
+        connection.set_send_timeout(Some(patience));
+        connection.set_credit_wait_timeout(patience);
+        // A lock may wait for long without anything being wrong.
+        connection.set_stale_request_warning(None);
+        // Nor does it reconnect by itself: that takes a reviver, which it has not.
+        connection.set_compression_requested(false);
+
+        let (session, tree) = self.log_in(&mut connection, &wire).await?;
+        self.server.get_or_init(|| describe(&connection, &session));
+        let (max_read, max_write) = payload_limits(&connection);
+        let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
+        let client = Smb2Connection { link: Arc::new(link), folder: self.address.folder.clone() };
+        if !self.address.folder.is_root() {
+            let folder = client.open_folder().await;
+            folder.map_err(|error| self.failed(ConnectStage::Folder, error))?;
+        }
+        Ok(Box::new(client))
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint { server: self.address.server(), user: self.address.user.clone() }
+    }
+
+    fn server(&self) -> ServerDescription {
+        self.server.get().cloned().unwrap_or_default()
+    }
+}
+
+/// The most bytes of a READ and a WRITE: without multi-credit requests one
+/// credit's worth (MS-SMB2 3.2.4.1.5).
+fn payload_limits(connection: &Connection) -> (u32, u32) {
+    let Some(params) = connection.params() else { return (BYTES_PER_CREDIT, BYTES_PER_CREDIT) };
+    let most = match params.capabilities.contains(Capabilities::LARGE_MTU) {
+        true => MAX_PAYLOAD,
+        false => BYTES_PER_CREDIT,
+    };
+    (params.max_read_size.min(most), params.max_write_size.min(most))
+}
+
+/// Only what was negotiated.
+fn describe(connection: &Connection, session: &Session) -> ServerDescription {
+    let params = connection.params();
+    let signing = session.should_sign.then_some(match session.signing_algorithm {
+        SigningAlgorithm::HmacSha256 => "HMAC-SHA256",
+        SigningAlgorithm::AesCmac => "AES-128-CMAC",
+        SigningAlgorithm::AesGmac => "AES-128-GMAC",
+    });
+    let cipher = params.as_ref().and_then(|params| params.cipher);
+    let encryption = cipher.filter(|_| connection.should_encrypt()).map(|cipher| match cipher {
+        Cipher::Aes128Ccm => "AES-128-CCM",
+        Cipher::Aes128Gcm => "AES-128-GCM",
+        Cipher::Aes256Ccm => "AES-256-CCM",
+        Cipher::Aes256Gcm => "AES-256-GCM",
+    });
+    ServerDescription {
+        dialect: params
+            .as_ref()
+            .map(|params| params.dialect.to_string().trim_start_matches("SMB ").to_string()),
+        signing: signing.map(str::to_string),
+        encryption: encryption.map(str::to_string),
+        server: params
+            .map(|params| params.server_guid.to_string().trim_matches(['{', '}']).to_string()),
+    }
+}
+
+fn is_transient(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::TimedOut
+            | ErrorKind::AddrNotAvailable
+    )
+}
+
+/// The server is short of something, or not up yet.
+fn is_passing(status: NtStatus) -> bool {
+    matches!(
+        status,
+        NtStatus::INSUFFICIENT_RESOURCES
+            | NtStatus::NO_MEMORY
+            | NtStatus::REQUEST_NOT_ACCEPTED
+            | NtStatus::IO_TIMEOUT
+            | NtStatus::UNEXPECTED_NETWORK_ERROR
+    )
+}

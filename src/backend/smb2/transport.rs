@@ -1,0 +1,157 @@
+//! SMB2 over TCP (MS-SMB2 2.1) for crate smb2, with half the system calls of
+//! its own transport: one vectored write per message and buffered reads.
+
+use std::io::IoSlice;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ::smb2::client::connection::Connection;
+use ::smb2::crypto::kdf::PreauthHasher;
+use ::smb2::transport::{TransportReceive, TransportSend};
+use ::smb2::{Error, Result};
+use async_trait::async_trait;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// The largest payload one READ or WRITE may carry, whatever the server offers.
+pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
+/// A reply is a payload and its headers; what announces more is no SMB server.
+const MAX_FRAME: usize = MAX_PAYLOAD as usize + (64 << 10);
+/// The header and data of a 4 KiB read in one system call, times thousands of connections.
+const READ_BUFFER: usize = 5 << 10;
+
+const SMB2_PROTOCOL_ID: &[u8] = b"\xfeSMB";
+const COMMAND: std::ops::Range<usize> = 12..14;
+const NEGOTIATE: &[u8] = &[0, 0];
+/// The lowest byte of Capabilities in a NEGOTIATE request (MS-SMB2 2.2.3).
+const NEGOTIATE_CAPABILITIES: usize = 64 + 8;
+const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
+
+/// What both halves know of one socket.
+#[derive(Default)]
+pub(super) struct Wire {
+    /// Why the socket ended; crate smb2 only says that it did.
+    ended: OnceLock<String>,
+    /// NEGOTIATE as it was on the wire: the request and the response.
+    negotiate: Mutex<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Wire {
+    /// Starts crate smb2 on a connected socket. Dropping the connection closes it.
+    pub(super) fn connection(stream: TcpStream, server_name: &str) -> (Connection, Arc<Wire>) {
+        let wire = Arc::new(Wire::default());
+        let (read, write) = stream.into_split();
+        let sender = Sender { socket: tokio::sync::Mutex::new(write), wire: wire.clone() };
+        let receiver = Receiver {
+            socket: tokio::sync::Mutex::new(BufReader::with_capacity(READ_BUFFER, read)),
+            wire: wire.clone(),
+        };
+        (Connection::from_transport(Box::new(sender), Box::new(receiver), server_name), wire)
+    }
+
+    pub(super) fn end_cause(&self) -> Option<&str> {
+        self.ended.get().map(String::as_str)
+    }
+
+    /// Crate smb2 hashed the NEGOTIATE it built, the server the one that was
+    /// sent (MS-SMB2 3.1.4.4.1); the keys follow from the hash.
+    pub(super) fn hash_negotiate(&self, connection: &Connection) {
+        let (request, response) = std::mem::take(&mut *self.negotiate());
+        connection.with_preauth_hasher_mut(|hasher| {
+            *hasher = PreauthHasher::new();
+            hasher.update(&request);
+            hasher.update(&response);
+        });
+    }
+
+    fn negotiate(&self) -> std::sync::MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+        self.negotiate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, error: std::io::Error) -> Error {
+        let cause = match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
+            _ => error.to_string(),
+        };
+        // The first cause is the true one; what follows is its echo.
+        let _ = self.ended.set(cause);
+        Error::Io(error)
+    }
+}
+
+fn is_negotiate(message: &[u8]) -> bool {
+    message.starts_with(SMB2_PROTOCOL_ID)
+        && message.get(COMMAND) == Some(NEGOTIATE)
+        && message.len() > NEGOTIATE_CAPABILITIES
+}
+
+struct Sender {
+    socket: tokio::sync::Mutex<OwnedWriteHalf>,
+    wire: Arc<Wire>,
+}
+
+impl Sender {
+    async fn write(&self, message: &[u8]) -> std::io::Result<()> {
+        let length = u32::try_from(message.len()).map_err(std::io::Error::other)?.to_be_bytes();
+        let mut socket = self.socket.lock().await;
+        let mut parts = [IoSlice::new(&length), IoSlice::new(message)];
+        let mut rest = &mut parts[..];
+        while !rest.is_empty() {
+            match socket.write_vectored(rest).await? {
+                0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                written => IoSlice::advance_slices(&mut rest, written),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TransportSend for Sender {
+    async fn send(&self, message: &[u8]) -> Result<()> {
+        if !is_negotiate(message) {
+            return self.write(message).await.map_err(|error| self.wire.ended(error));
+        }
+        // Without the capability Samba offers no cipher, so that an encrypted
+        // share refuses the client; crate smb2 never sets it.
+        let mut message = message.to_vec();
+        message[NEGOTIATE_CAPABILITIES] |= SMB2_GLOBAL_CAP_ENCRYPTION;
+        self.wire.negotiate().0.clone_from(&message);
+        self.write(&message).await.map_err(|error| self.wire.ended(error))
+    }
+}
+
+struct Receiver {
+    socket: tokio::sync::Mutex<BufReader<OwnedReadHalf>>,
+    wire: Arc<Wire>,
+}
+
+impl Receiver {
+    async fn read(&self) -> std::io::Result<Vec<u8>> {
+        let mut socket = self.socket.lock().await;
+        // A zero byte, then the length in three.
+        let length = socket.read_u32().await? as usize;
+        if length > MAX_FRAME {
+            return Err(std::io::Error::other("the server's reply is no SMB2 message"));
+        }
+        let mut frame = Vec::with_capacity(length);
+        let mut rest = (&mut *socket).take(length as u64);
+        while frame.len() < length {
+            if rest.read_buf(&mut frame).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(frame)
+    }
+}
+
+#[async_trait]
+impl TransportReceive for Receiver {
+    async fn receive(&self) -> Result<Vec<u8>> {
+        let frame = self.read().await.map_err(|error| self.wire.ended(error))?;
+        if is_negotiate(&frame) {
+            self.wire.negotiate().1.clone_from(&frame);
+        }
+        Ok(frame)
+    }
+}
