@@ -12,3 +12,4 @@ pub mod backend;
 pub mod ir;
 pub mod observability;
 pub mod protocol;
+pub mod scheduler;

@@ -1,0 +1,258 @@
+//! One client's connection as a task: connects, executes what it is handed,
+//! reconnects when the connection is lost.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use tokio::sync::Semaphore;
+
+use crate::backend::connection::{Execution, panic_message};
+use crate::backend::{
+    BackendCapabilities, Clock, ConnectError, ConnectStage, ConnectionState, Endpoint, SMBBackend,
+    SMBConnectionInner,
+};
+use crate::ir::{CompletionStatus, Failure, Operation};
+
+const FIRST_BACKOFF_NS: u64 = 100_000_000;
+const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
+
+/// What every client task of a run shares.
+pub struct ClientSettings {
+    pub backend: Arc<dyn SMBBackend>,
+    pub capabilities: Arc<BackendCapabilities>,
+    pub clock: Arc<dyn Clock>,
+    /// Bounds the connections being made at a time, over all shards.
+    pub connecting: Arc<Semaphore>,
+    pub seed: u64,
+    pub connect_timeout_ns: u64,
+    pub reconnect_timeout_ns: u64,
+    pub op_timeout_ns: u64,
+}
+
+/// What a client task is told.
+#[derive(Debug)]
+pub enum Order {
+    Execute(Operation),
+    CloseAll,
+    Disconnect,
+}
+
+/// What a client task says.
+#[derive(Debug)]
+pub enum Report {
+    Connected,
+    ConnectFailed(ConnectError),
+    Executed {
+        seq: u32,
+        issued_ns: u64,
+        completed_ns: u64,
+        execution: Execution,
+        connection_lost: bool,
+    },
+    Resumed {
+        after: Duration,
+    },
+    Gone {
+        reason: String,
+    },
+    Closed {
+        closed: u32,
+        failed: u32,
+    },
+}
+
+/// The reports of all client tasks of a shard: (slot, report).
+pub type Reports = Rc<RefCell<VecDeque<(u32, Report)>>>;
+
+/// Where the driver leaves a client's next order.
+#[derive(Default)]
+pub struct Mailbox {
+    order: Cell<Option<Order>>,
+    expired: Cell<Option<u32>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Mailbox {
+    /// The task takes an order before it is given the next.
+    pub fn put(&self, order: Order) {
+        self.order.set(Some(order));
+        self.wake();
+    }
+
+    /// Operation `seq` has taken too long.
+    pub fn expire(&self, seq: u32) {
+        self.expired.set(Some(seq));
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn next(&self) -> impl Future<Output = Order> {
+        poll_fn(|cx| match self.order.take() {
+            Some(order) => Poll::Ready(order),
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+    }
+
+    fn expired(&self, seq: u32) -> impl Future<Output = ()> {
+        poll_fn(move |cx| {
+            if self.expired.get() == Some(seq) {
+                return Poll::Ready(());
+            }
+            self.waker.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+    }
+}
+
+pub struct ClientTask {
+    pub slot: u32,
+    pub client_idx: u32,
+    pub settings: Arc<ClientSettings>,
+    pub mailbox: Rc<Mailbox>,
+    pub reports: Reports,
+}
+
+impl ClientTask {
+    pub async fn run(self) {
+        let inner = match self.connect().await {
+            Ok(inner) => inner,
+            Err(error) => return self.report(Report::ConnectFailed(error)),
+        };
+        let settings = &self.settings;
+        let mut connection = ConnectionState::new(
+            inner,
+            settings.capabilities.clone(),
+            settings.clock.clone(),
+            settings.seed,
+        );
+        self.report(Report::Connected);
+        loop {
+            match self.mailbox.next().await {
+                Order::Execute(operation) => {
+                    self.execute(&mut connection, &operation).await;
+                    if !connection.is_connected() {
+                        match self.reconnect().await {
+                            Ok(inner) => connection.reconnected(inner),
+                            Err(reason) => return self.report(Report::Gone { reason }),
+                        }
+                    }
+                }
+                Order::CloseAll => {
+                    let bound_ns = settings.clock.now_ns().saturating_add(settings.op_timeout_ns);
+                    let bound = settings.clock.sleep_until(bound_ns);
+                    let ended = match select(pin!(connection.close_all()), bound).await {
+                        Either::Left((ended, _)) => Some(ended),
+                        Either::Right(_) => None,
+                    };
+                    let Some((closed, failed)) = ended else {
+                        let reason = "closing its handles took longer than --op-timeout".into();
+                        return self.report(Report::Gone { reason });
+                    };
+                    self.report(Report::Closed { closed, failed });
+                }
+                Order::Disconnect => return connection.disconnect().await,
+            }
+        }
+    }
+
+    async fn execute(&self, connection: &mut ConnectionState, operation: &Operation) {
+        let clock = &self.settings.clock;
+        let payload = {
+            let expired = pin!(self.mailbox.expired(operation.seq));
+            match select(pin!(connection.payload(operation)), expired).await {
+                Either::Left((payload, _)) => payload,
+                // Still reading a blob.
+                Either::Right(_) => Err(Failure::TimedOut),
+            }
+        };
+        let issued_ns = clock.now_ns();
+        let execution = match payload {
+            Ok(payload) => {
+                let expired = self.mailbox.expired(operation.seq);
+                connection.execute(operation, payload, expired).await
+            }
+            Err(failure) => Execution::failed(failure),
+        };
+        let completed_ns = match execution.status {
+            CompletionStatus::Skipped { .. } => issued_ns,
+            _ => clock.now_ns(),
+        };
+        self.mailbox.expired.set(None);
+        let connection_lost = !connection.is_connected();
+        let seq = operation.seq;
+        self.report(Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost });
+    }
+
+    async fn connect(&self) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+        let settings = &self.settings;
+        // Never closed, so never an error; a permit is held for the time of the attempt.
+        let _turn = settings.connecting.acquire().await;
+        let bound_ns = settings.clock.now_ns().saturating_add(settings.connect_timeout_ns);
+        let attempt = AssertUnwindSafe(settings.backend.connect(self.client_idx)).catch_unwind();
+        let (reason, transient) = match select(attempt, settings.clock.sleep_until(bound_ns)).await
+        {
+            Either::Left((Ok(connected), _)) => return connected,
+            Either::Left((Err(panic), _)) => {
+                (format!("the backend panicked: {}", panic_message(&*panic)), false)
+            }
+            Either::Right(_) => {
+                let bound_s = settings.connect_timeout_ns as f64 / 1e9;
+                (format!("no answer within {bound_s} s (--connect-timeout)"), true)
+            }
+        };
+        let Endpoint { server, user } = settings.backend.endpoint();
+        Err(ConnectError { server, user, stage: ConnectStage::Connect, reason, transient })
+    }
+
+    /// Backs off from 100 ms to 5 s until `--reconnect-timeout` has passed.
+    async fn reconnect(&self) -> Result<Box<dyn SMBConnectionInner>, String> {
+        let clock = &self.settings.clock;
+        let lost_ns = clock.now_ns();
+        let bound_ns = lost_ns.saturating_add(self.settings.reconnect_timeout_ns);
+        let mut backoff_ns = FIRST_BACKOFF_NS;
+        let mut last_error = "no answer".to_string();
+        loop {
+            let retry_ns = clock.now_ns() + backoff_ns;
+            clock.sleep_until(retry_ns.min(bound_ns)).await;
+            let attempt = pin!(self.connect());
+            match select(attempt, clock.sleep_until(bound_ns)).await {
+                Either::Left((Ok(inner), _)) => {
+                    let after = Duration::from_nanos(clock.now_ns() - lost_ns);
+                    self.report(Report::Resumed { after });
+                    return Ok(inner);
+                }
+                Either::Left((Err(error), _)) => last_error = error.to_string(),
+                // The attempt had hardly begun: the one before it says more.
+                Either::Right(_) => {}
+            }
+            if clock.now_ns() >= bound_ns {
+                return Err(format!(
+                    "not reconnected within {} s (--reconnect-timeout): {last_error}",
+                    self.settings.reconnect_timeout_ns as f64 / 1e9
+                ));
+            }
+            backoff_ns = (backoff_ns * 2).min(LONGEST_BACKOFF_NS);
+        }
+    }
+
+    fn report(&self, report: Report) {
+        self.reports.borrow_mut().push_back((self.slot, report));
+    }
+}

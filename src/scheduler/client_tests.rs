@@ -1,0 +1,111 @@
+//! A client's task by itself.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future::select;
+use tokio::sync::Semaphore;
+
+use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
+use super::clock::RealClock;
+use crate::backend::sim::{Settings, SimBackend};
+use crate::backend::{Execution, SMBBackend};
+use crate::ir::{
+    Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
+    Payload, Section,
+};
+use crate::protocol::SharePath;
+use crate::protocol::create::CreateDisposition;
+
+fn operation(seq: u32, kind: OperationKind) -> Operation {
+    let (section, expect) = (Section::Iteration, Expect::Default);
+    Operation {
+        client_idx: 0,
+        seq,
+        due: Due::After(0),
+        section,
+        iteration: 0,
+        expect,
+        id: None,
+        kind,
+    }
+}
+
+async fn executed(reports: &Reports) -> Execution {
+    loop {
+        let report = reports.borrow_mut().pop_front();
+        match report {
+            Some((_, Report::Executed { execution, .. })) => return execution,
+            Some(_) => {}
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// A pipe that nobody writes to stands for a file system that has stopped answering.
+#[test]
+fn a_blob_that_cannot_be_read_in_time_is_a_time_out() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let status = runtime.block_on(write_from_a_pipe());
+    // Its thread may still wait for the pipe.
+    runtime.shutdown_background();
+    assert_eq!(status, CompletionStatus::Failed(Failure::TimedOut));
+}
+
+async fn write_from_a_pipe() -> CompletionStatus {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+
+    let clock = RealClock::start();
+    let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
+    let hour_ns = 3_600_000_000_000;
+    let settings = ClientSettings {
+        capabilities: Arc::new(backend.capabilities()),
+        backend,
+        clock,
+        connecting: Arc::new(Semaphore::new(1)),
+        seed: 0,
+        connect_timeout_ns: hour_ns,
+        reconnect_timeout_ns: hour_ns,
+        op_timeout_ns: hour_ns,
+    };
+    let (mailbox, reports) = (Rc::new(Mailbox::default()), Reports::default());
+    let (slot, client_idx) = (0, 0);
+    let settings = Arc::new(settings);
+    let task = ClientTask {
+        slot,
+        client_idx,
+        settings,
+        mailbox: mailbox.clone(),
+        reports: Rc::clone(&reports),
+    };
+    let orders = async {
+        let handle_ref = HandleRef(0);
+        let open = OperationKind::Open {
+            path: SharePath::new("a").unwrap(),
+            mode: OpenMode::ReadWrite,
+            disposition: CreateDisposition::OpenIf,
+            handle_ref,
+            extensions: None,
+        };
+        mailbox.put(Order::Execute(operation(0, open)));
+        executed(&reports).await;
+        let blob = Blob { path: pipe.as_path().into(), data: OnceLock::new() };
+        let payload = Payload::Blob(Arc::new(blob));
+        let write = OperationKind::Write { handle_ref, offset: 0, length: 4, payload };
+        mailbox.put(Order::Execute(operation(1, write)));
+        mailbox.expire(1);
+        let bound = tokio::time::Duration::from_secs(20);
+        let ended = tokio::time::timeout(bound, executed(&reports)).await;
+        ended.expect("it does not wait for the file")
+    };
+    let futures_util::future::Either::Right((execution, _)) =
+        select(pin!(task.run()), pin!(orders)).await
+    else {
+        panic!("the task ended by itself")
+    };
+    execution.status
+}

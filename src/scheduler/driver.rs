@@ -1,0 +1,307 @@
+//! Runs one shard's engine over a clock: wakes it, carries out what it asks,
+//! brings it what came of it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::StreamExt;
+use futures_util::future::select;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
+use super::clock::{Alarm, DriverClock};
+use super::conductor::Conductor;
+use super::engine::{Action, Engine, EngineConfig, EngineError};
+use super::feed::{Batch, Feed, Request};
+use super::permits::Permits;
+use super::timeline::{CutReason, Orders, Stage};
+use crate::ir::{CompletionStatus, Event, EventSink, Section};
+
+/// Turns of the loop after which the runtime gets its share even though there is work.
+const TURNS_BETWEEN_YIELDS: u32 = 64;
+
+/// How long the connections of a shard may take to end in good order.
+const DISCONNECT_BOUND_NS: u64 = 1_000_000_000;
+
+/// What a shard is made of.
+pub struct Shard {
+    pub index: usize,
+    /// The numbers of its clients in the stream.
+    pub clients: Vec<u32>,
+    pub engine: Arc<EngineConfig>,
+    pub permits: Arc<Permits>,
+    pub conductor: Arc<Conductor>,
+    pub client: Arc<ClientSettings>,
+    pub clock: Arc<dyn DriverClock>,
+    pub feed: Box<dyn Feed>,
+}
+
+/// A defect of this program; the run's figures cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Runs a [`Shard`] from connecting to disconnecting.
+pub struct Driver<'sink> {
+    shard: Shard,
+    engine: Engine,
+    sink: &'sink mut dyn EventSink,
+    mailboxes: Vec<Rc<Mailbox>>,
+    tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
+    reports: Reports,
+    alarm: Box<dyn Alarm>,
+    stage: Stage,
+    give_up_ns: Option<u64>,
+    /// Clients still to connect.
+    connecting: usize,
+    arrived: bool,
+}
+
+impl<'sink> Driver<'sink> {
+    /// Must be called where it will run: real timers belong to a runtime.
+    pub fn new(shard: Shard, sink: &'sink mut dyn EventSink) -> Driver<'sink> {
+        let engine =
+            Engine::new(shard.engine.clone(), shard.permits.clone(), shard.index, &shard.clients);
+        let reports: Reports = Rc::new(RefCell::new(VecDeque::new()));
+        let tasks = FuturesUnordered::new();
+        let mut mailboxes = Vec::with_capacity(shard.clients.len());
+        for (slot, &client_idx) in shard.clients.iter().enumerate() {
+            let mailbox = Rc::new(Mailbox::default());
+            mailboxes.push(mailbox.clone());
+            let task = ClientTask {
+                slot: slot as u32,
+                client_idx,
+                settings: shard.client.clone(),
+                mailbox,
+                reports: reports.clone(),
+            };
+            tasks.push(Box::pin(task.run()) as Pin<Box<dyn Future<Output = ()>>>);
+        }
+        Driver {
+            engine,
+            sink,
+            mailboxes,
+            tasks,
+            reports,
+            alarm: shard.clock.alarm(),
+            stage: Stage::Connect,
+            give_up_ns: None,
+            connecting: shard.clients.len(),
+            arrived: false,
+            shard,
+        }
+    }
+
+    /// Returns when the run is over for every shard and this one has disconnected.
+    ///
+    /// # Errors
+    /// [`DriverError`], a defect: a completion that does not match what is in flight.
+    pub async fn run(mut self) -> Result<(), DriverError> {
+        let mut orders = self.shard.conductor.subscribe();
+        // Another shard may have ended the run before this one began to listen.
+        orders.mark_changed();
+        let mut turns = 0_u32;
+        loop {
+            if orders.has_changed().unwrap_or(false) {
+                let latest = orders.borrow_and_update().clone();
+                self.obey(&latest);
+            }
+            if self.stage == Stage::Finished {
+                break;
+            }
+            self.turn()?;
+            self.wait(&mut orders).await?;
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS_BETWEEN_YIELDS) {
+                yield_now().await;
+            }
+        }
+        self.disconnect().await;
+        Ok(())
+    }
+
+    fn obey(&mut self, orders: &Orders) {
+        if orders.stage != self.stage {
+            self.stage = orders.stage;
+            self.arrived = false;
+            self.engine.enter(orders.stage, orders.origin_ns);
+        }
+        self.give_up_ns = orders.give_up_ns;
+        if orders.cut {
+            self.engine.cut();
+            if self.stage == Stage::Connect {
+                self.tasks.clear();
+                self.connecting = 0;
+            }
+        }
+    }
+
+    /// Does everything that can be done now.
+    fn turn(&mut self) -> Result<(), DriverError> {
+        loop {
+            let Some((slot, report)) = self.reports.borrow_mut().pop_front() else { break };
+            self.hear(slot, report)?;
+        }
+        let now_ns = self.shard.clock.now_ns();
+        if self.give_up_ns.is_some_and(|give_up_ns| now_ns >= give_up_ns) {
+            self.give_up(now_ns);
+        }
+        while let Some(action) = self.engine.poll(now_ns) {
+            self.act(action);
+        }
+        for event in self.engine.drain_events() {
+            if setup_failed(&event) {
+                self.shard.conductor.cut(CutReason::SetupFailed);
+            }
+            self.sink.event(event);
+        }
+        let done = match self.stage {
+            Stage::Connect => self.connecting == 0,
+            _ => self.engine.stage_done(),
+        };
+        if done && !self.arrived {
+            self.arrived = true;
+            self.shard.conductor.arrive(self.stage);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Issue { slot, operation } => {
+                self.mailboxes[slot as usize].put(Order::Execute(operation));
+            }
+            Action::Pull { slot, client_idx, section, max } => {
+                self.shard.feed.request(Request { slot, client_idx, section, max });
+            }
+            Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),
+            Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),
+        }
+    }
+
+    fn hear(&mut self, slot: u32, report: Report) -> Result<(), DriverError> {
+        let client_idx = self.engine.client_idx(slot);
+        match report {
+            Report::Connected => {
+                self.connecting = self.connecting.saturating_sub(1);
+                self.sink.event(Event::Connected { client_idx });
+            }
+            Report::ConnectFailed(error) => {
+                self.shard.conductor.cut(CutReason::Connect(error.to_string()));
+            }
+            Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost } => {
+                self.engine.complete(
+                    slot,
+                    seq,
+                    issued_ns,
+                    completed_ns,
+                    execution,
+                    connection_lost,
+                )?;
+            }
+            Report::Resumed { after } => {
+                self.sink.event(Event::Reconnected { client_idx, after });
+                self.engine.resume(slot, self.shard.clock.now_ns());
+            }
+            Report::Gone { reason } => {
+                self.engine.lose(slot);
+                self.sink.event(Event::ClientFailed { client_idx, reason });
+            }
+            Report::Closed { closed, failed } => {
+                self.engine.closed(slot)?;
+                if closed + failed > 0 {
+                    self.sink.event(Event::Cleanup { client_idx, closed, failed });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_batch(&mut self, batch: Batch) -> Result<(), DriverError> {
+        self.engine.operations(batch.slot, batch.section, batch.operations, batch.ended)?;
+        if let Some(error) = batch.error {
+            self.shard.conductor.cut(CutReason::Source(error.to_string()));
+        }
+        Ok(())
+    }
+
+    /// What still runs at the end of the drain is dropped, with its connection.
+    fn give_up(&mut self, now_ns: u64) {
+        self.give_up_ns = None;
+        let clients = self.engine.unfinished();
+        if clients > 0 {
+            self.sink.event(Event::GaveUp { clients, stage: self.stage.name() });
+        }
+        self.engine.abandon(now_ns);
+        self.tasks.clear();
+        self.reports.borrow_mut().clear();
+        self.connecting = 0;
+    }
+
+    /// Until a task has reported, a batch has come, the orders have changed, a
+    /// permit was handed over, or the next operation is due: whichever is first.
+    async fn wait(&mut self, orders: &mut watch::Receiver<Orders>) -> Result<(), DriverError> {
+        let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
+        let (tasks, reports) = (&mut self.tasks, &self.reports);
+        let (feed, alarm) = (&mut self.shard.feed, &mut self.alarm);
+        let reported = poll_fn(|cx| {
+            while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
+            if reports.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let batch = tokio::select! {
+            biased;
+            batch = poll_fn(|cx| feed.poll_batch(cx)) => Some(batch),
+            () = reported => None,
+            _ = orders.changed() => {
+                orders.mark_changed();
+                None
+            }
+            () = self.shard.permits.granted(self.shard.index),
+                if self.shard.permits.is_bounded() => None,
+            () = poll_fn(|cx| alarm.poll_until(wake_ns.unwrap_or(u64::MAX), cx)),
+                if wake_ns.is_some() => None,
+        };
+        if let Some(batch) = batch {
+            self.take_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    async fn disconnect(mut self) {
+        for mailbox in &self.mailboxes {
+            mailbox.put(Order::Disconnect);
+        }
+        // A run that was aborted leaves operations in flight, whose tasks do not listen.
+        let clock = &self.shard.clock;
+        let bound = clock.sleep_until(clock.now_ns().saturating_add(DISCONNECT_BOUND_NS));
+        let farewells = async { while self.tasks.next().await.is_some() {} };
+        select(pin!(farewells), bound).await;
+    }
+}
+
+fn setup_failed(event: &Event) -> bool {
+    matches!(event, Event::Completed(completion)
+        if completion.operation.section == Section::Setup
+            && matches!(completion.status, CompletionStatus::Failed(_)))
+}
+
+/// Lets the runtime turn to its sockets and timers.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

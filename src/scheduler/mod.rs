@@ -1,0 +1,29 @@
+//! Issues every operation when it is due, in order within its client, and
+//! reports each exactly once.
+//!
+//! [`engine`] and [`timeline`] are pure: they are told the time and answer what
+//! to do. [`driver`] runs an engine over a [`clock`], one on each shard's
+//! thread; [`conductor`] keeps the shards in step.
+
+pub mod client;
+pub mod client_queue;
+#[cfg(test)]
+mod client_tests;
+pub mod clock;
+pub mod conductor;
+pub mod driver;
+pub mod engine;
+#[cfg(test)]
+mod engine_tests;
+pub mod feed;
+pub mod permits;
+pub mod timeline;
+pub mod virtual_time;
+
+pub use clock::RealClock;
+pub use conductor::Conductor;
+pub use driver::{Driver, DriverError, Shard};
+pub use engine::{Engine, EngineError};
+pub use feed::{Feed, LocalFeed, ThreadFeed};
+pub use permits::Permits;
+pub use timeline::{CutReason, PhaseSpan, Stage, Timeline};

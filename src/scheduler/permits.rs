@@ -1,0 +1,113 @@
+//! The bound on operations in flight, one for all shards.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// First come, first served over all shards: a freed permit is handed to the
+/// client that has waited longest, so no shard can starve another.
+pub struct Permits {
+    /// None: bounded by one operation per client alone.
+    bounded: Option<Mutex<Bounded>>,
+    /// Wakes a shard that was handed a permit.
+    wakers: Vec<Notify>,
+}
+
+struct Bounded {
+    free: u32,
+    /// The shard of each waiting client, in the order they came.
+    waiting: VecDeque<usize>,
+    /// Permits handed to a shard's waiting clients and not yet taken up.
+    granted: Vec<u32>,
+}
+
+impl Permits {
+    pub fn new(limit: Option<u32>, shards: usize) -> Permits {
+        let bounded = limit.map(|free| {
+            Mutex::new(Bounded { free, waiting: VecDeque::new(), granted: vec![0; shards] })
+        });
+        Permits { bounded, wakers: (0..shards).map(|_| Notify::new()).collect() }
+    }
+
+    /// Takes a permit, or else queues one client of the shard for the next.
+    pub fn acquire(&self, shard: usize) -> bool {
+        let Some(mut bounded) = self.lock() else { return true };
+        if bounded.free > 0 && bounded.waiting.is_empty() {
+            bounded.free -= 1;
+            return true;
+        }
+        bounded.waiting.push_back(shard);
+        false
+    }
+
+    /// Gives a permit back, to the longest waiting client if there is one.
+    pub fn release(&self, shard: usize) {
+        let Some(mut bounded) = self.lock() else { return };
+        match bounded.waiting.pop_front() {
+            Some(next) => {
+                bounded.granted[next] += 1;
+                drop(bounded);
+                if next != shard {
+                    self.wakers[next].notify_one();
+                }
+            }
+            None => bounded.free += 1,
+        }
+    }
+
+    /// The permits handed to the shard's waiting clients since the last call.
+    pub fn take_granted(&self, shard: usize) -> u32 {
+        self.lock().map_or(0, |mut bounded| std::mem::take(&mut bounded.granted[shard]))
+    }
+
+    /// Withdraws every client of the shard that still waits.
+    pub fn withdraw(&self, shard: usize) {
+        if let Some(mut bounded) = self.lock() {
+            bounded.waiting.retain(|waiting| *waiting != shard);
+        }
+    }
+
+    /// Ends when the shard has been handed a permit.
+    pub async fn granted(&self, shard: usize) {
+        self.wakers[shard].notified().await;
+    }
+
+    pub fn is_bounded(&self) -> bool {
+        self.bounded.is_some()
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Bounded>> {
+        Some(self.bounded.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_permit_goes_to_the_client_that_waited_longest() {
+        let permits = Permits::new(Some(1), 2);
+        assert!(permits.acquire(0));
+        assert!(!permits.acquire(1));
+        assert!(!permits.acquire(0));
+        permits.release(0);
+        assert_eq!((permits.take_granted(0), permits.take_granted(1)), (0, 1));
+        permits.release(1);
+        assert_eq!((permits.take_granted(0), permits.take_granted(1)), (1, 0));
+        permits.release(0);
+        assert!(permits.acquire(1));
+    }
+
+    #[test]
+    fn withdrawn_clients_are_passed_over() {
+        let permits = Permits::new(Some(1), 2);
+        assert!(permits.acquire(0));
+        assert!(!permits.acquire(1));
+        permits.withdraw(1);
+        permits.release(0);
+        assert_eq!(permits.take_granted(1), 0);
+        assert!(permits.acquire(0));
+    }
+}

@@ -1,0 +1,354 @@
+//! The life of a run as one pure state machine: stages, phases, the cut.
+
+use crate::ir::{Phase, Section};
+
+/// What the shards are doing, in this order. Every shard ends a stage before
+/// any begins the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Connect,
+    /// `bench.setup`, by the run-wide client.
+    RunSetup,
+    /// Every client's `setup`.
+    Setup,
+    /// The first operations of every client are fetched, so that time zero
+    /// does not wait for the generator.
+    Fill,
+    /// From time zero to the cut or the end of the stream, then the drain.
+    Measure,
+    Teardown,
+    RunTeardown,
+    Finished,
+}
+
+impl Stage {
+    /// As progress and reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Connect => "connecting",
+            Stage::RunSetup | Stage::Setup => "setup",
+            Stage::Fill => "preparing",
+            Stage::Measure => "measuring",
+            Stage::Teardown | Stage::RunTeardown => "teardown",
+            Stage::Finished => "finished",
+        }
+    }
+
+    /// The section of the stream a stage issues.
+    pub fn section(self) -> Option<Section> {
+        match self {
+            Stage::RunSetup | Stage::Setup => Some(Section::Setup),
+            Stage::Fill | Stage::Measure => Some(Section::Iteration),
+            Stage::Teardown | Stage::RunTeardown => Some(Section::Teardown),
+            Stage::Connect | Stage::Finished => None,
+        }
+    }
+
+    /// Whether it is the run-wide client's stage rather than the others'.
+    pub fn is_run_wide(self) -> bool {
+        matches!(self, Stage::RunSetup | Stage::RunTeardown)
+    }
+
+    fn next(self) -> Stage {
+        match self {
+            Stage::Connect => Stage::RunSetup,
+            Stage::RunSetup => Stage::Setup,
+            Stage::Setup => Stage::Fill,
+            Stage::Fill => Stage::Measure,
+            Stage::Measure => Stage::Teardown,
+            Stage::Teardown => Stage::RunTeardown,
+            Stage::RunTeardown | Stage::Finished => Stage::Finished,
+        }
+    }
+}
+
+/// Why a run ended before its stream or its phases did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutReason {
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// An operation of setup failed that was not expected to.
+    SetupFailed,
+    /// The stream broke off; the message says where.
+    Source(String),
+    /// A connection could not be made before the run.
+    Connect(String),
+    /// A defect of this program.
+    Internal(String),
+}
+
+/// A phase on the run's clock, from time zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseSpan {
+    pub start_ns: u64,
+    /// None: lasts until the stream ends.
+    pub end_ns: Option<u64>,
+    pub record: bool,
+}
+
+impl PhaseSpan {
+    /// Phases one after the other; none at all is a single recorded one without end.
+    pub fn chain(phases: &[Phase]) -> Vec<PhaseSpan> {
+        if phases.is_empty() {
+            return vec![PhaseSpan { start_ns: 0, end_ns: None, record: true }];
+        }
+        let mut start_ns = 0_u64;
+        phases
+            .iter()
+            .map(|phase| {
+                let end_ns = start_ns.saturating_add(phase.duration_ns);
+                let span = PhaseSpan { start_ns, end_ns: Some(end_ns), record: phase.record };
+                start_ns = end_ns;
+                span
+            })
+            .collect()
+    }
+}
+
+/// What every shard is to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orders {
+    pub stage: Stage,
+    /// The instant `At` times of the stage count from: time zero, in `Measure`.
+    pub origin_ns: u64,
+    /// Discard what is not issued, in `Measure` or in a setup stage.
+    pub cut: bool,
+    /// When whatever still runs is given up.
+    pub give_up_ns: Option<u64>,
+}
+
+/// Keeps `shards` shards in step. Told what they finish and when.
+#[derive(Debug)]
+pub struct Timeline {
+    orders: Orders,
+    shards: usize,
+    arrived: usize,
+    drain_ns: u64,
+    /// Time zero is this far ahead of the last arrival, so that every shard is ready for it.
+    lead_ns: u64,
+    end_ns: Option<u64>,
+    reason: Option<CutReason>,
+    stopped: bool,
+    zero_ns: Option<u64>,
+    cut_ns: Option<u64>,
+    /// When each stage began.
+    entered: Vec<(Stage, u64)>,
+}
+
+impl Timeline {
+    pub fn new(shards: usize, phases: &[PhaseSpan], drain_ns: u64, lead_ns: u64) -> Timeline {
+        Timeline {
+            orders: Orders { stage: Stage::Connect, origin_ns: 0, cut: false, give_up_ns: None },
+            shards,
+            arrived: 0,
+            drain_ns,
+            lead_ns,
+            end_ns: phases.last().and_then(|last| last.end_ns),
+            reason: None,
+            stopped: false,
+            zero_ns: None,
+            cut_ns: None,
+            entered: vec![(Stage::Connect, 0)],
+        }
+    }
+
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub fn reason(&self) -> Option<&CutReason> {
+        self.reason.as_ref()
+    }
+
+    pub fn was_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// When measuring began, if it did.
+    pub fn zero_ns(&self) -> Option<u64> {
+        self.zero_ns
+    }
+
+    /// When measuring ended: at the cut, or when the last shard ran out of operations.
+    pub fn cut_ns(&self) -> Option<u64> {
+        self.cut_ns
+    }
+
+    /// How long the run spent in the stages that are over and chosen by `of`.
+    pub fn spent_ns(&self, of: impl Fn(Stage) -> bool) -> u64 {
+        let ends = self.entered.iter().skip(1).map(|(_, began_ns)| *began_ns);
+        let spans = self.entered.iter().zip(ends);
+        spans.filter(|((stage, _), _)| of(*stage)).map(|((_, began), ended)| ended - began).sum()
+    }
+
+    /// A shard has finished `stage`. True when the orders changed.
+    pub fn arrive(&mut self, stage: Stage, now_ns: u64) -> bool {
+        if stage != self.orders.stage || stage == Stage::Finished {
+            return false;
+        }
+        self.arrived += 1;
+        if self.arrived < self.shards {
+            return false;
+        }
+        self.arrived = 0;
+        let next = match (stage, self.reason.is_some()) {
+            (Stage::Connect, true) => Stage::Finished,
+            (Stage::RunSetup | Stage::Setup | Stage::Fill, true) => Stage::Teardown,
+            _ => stage.next(),
+        };
+        self.enter(next, now_ns);
+        true
+    }
+
+    fn enter(&mut self, stage: Stage, now_ns: u64) {
+        self.entered.push((stage, now_ns));
+        self.orders.stage = stage;
+        self.orders.cut = false;
+        self.orders.origin_ns = now_ns;
+        match stage {
+            Stage::Measure => {
+                let zero_ns = now_ns.saturating_add(self.lead_ns);
+                self.orders.origin_ns = zero_ns;
+                self.zero_ns = Some(zero_ns);
+                if let Some(end_ns) = self.planned_end_ns() {
+                    self.orders.give_up_ns = Some(end_ns.saturating_add(self.drain_ns));
+                }
+            }
+            Stage::Teardown => {
+                let ended = self.cut_ns.or(self.planned_end_ns()).unwrap_or(now_ns).min(now_ns);
+                self.cut_ns = Some(ended);
+                self.orders.give_up_ns = Some(ended.saturating_add(self.drain_ns));
+            }
+            _ => {}
+        }
+    }
+
+    /// When the last phase ends, on the run's clock.
+    fn planned_end_ns(&self) -> Option<u64> {
+        Some(self.zero_ns?.saturating_add(self.end_ns?))
+    }
+
+    /// Ends the run early. The first reason stands. True when the orders changed.
+    pub fn cut(&mut self, reason: CutReason, now_ns: u64) -> bool {
+        if self.reason.is_some() {
+            return false;
+        }
+        self.reason = Some(reason);
+        if self.orders.stage >= Stage::Teardown {
+            return false;
+        }
+        self.cut_ns = Some(now_ns);
+        self.orders.cut = true;
+        self.orders.give_up_ns = Some(now_ns.saturating_add(self.drain_ns));
+        true
+    }
+
+    /// Ends the run where it stands, without drain or teardown: a shard is
+    /// broken and the others would wait for it for ever.
+    pub fn abort(&mut self, reason: CutReason, now_ns: u64) {
+        self.reason = Some(reason);
+        self.cut_ns.get_or_insert(now_ns);
+        self.enter(Stage::Finished, now_ns);
+    }
+
+    /// Gives up what still runs, at once, and grants teardown no time either.
+    pub fn stop(&mut self, now_ns: u64) {
+        self.stopped = true;
+        self.drain_ns = 0;
+        self.reason.get_or_insert(CutReason::Interrupted);
+        self.cut_ns.get_or_insert(now_ns);
+        self.orders.cut = true;
+        self.orders.give_up_ns = Some(now_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeline() -> Timeline {
+        let phases = [Phase { name: "main".into(), duration_ns: 1_000, record: true }];
+        Timeline::new(2, &PhaseSpan::chain(&phases), 500, 10)
+    }
+
+    fn all_arrive(timeline: &mut Timeline, now_ns: u64) {
+        let stage = timeline.orders().stage;
+        assert!(!timeline.arrive(stage, now_ns));
+        assert!(timeline.arrive(stage, now_ns));
+    }
+
+    #[test]
+    fn no_shard_begins_a_stage_before_all_have_ended_the_one_before() {
+        let mut timeline = timeline();
+        for stage in [Stage::RunSetup, Stage::Setup, Stage::Fill, Stage::Measure] {
+            all_arrive(&mut timeline, 100);
+            assert_eq!(timeline.orders().stage, stage);
+        }
+        assert_eq!(timeline.zero_ns(), Some(110));
+        assert_eq!(timeline.orders().give_up_ns, Some(1_610));
+        for stage in [Stage::Teardown, Stage::RunTeardown, Stage::Finished] {
+            all_arrive(&mut timeline, 1_200);
+            assert_eq!(timeline.orders().stage, stage);
+        }
+        assert_eq!(timeline.cut_ns(), Some(1_110));
+        assert_eq!(timeline.orders().give_up_ns, Some(1_610), "teardown shares the drain's bound");
+    }
+
+    #[test]
+    fn a_failed_setup_skips_to_teardown() {
+        let mut timeline = timeline();
+        all_arrive(&mut timeline, 0);
+        all_arrive(&mut timeline, 0);
+        assert!(timeline.cut(CutReason::SetupFailed, 5));
+        assert!(!timeline.cut(CutReason::Interrupted, 6), "the first reason stands");
+        all_arrive(&mut timeline, 7);
+        assert_eq!(timeline.orders().stage, Stage::Teardown);
+        assert_eq!(timeline.zero_ns(), None);
+    }
+
+    #[test]
+    fn times_near_the_end_of_the_clock_do_not_wrap_to_its_start() {
+        let phases = [Phase { name: "long".into(), duration_ns: u64::MAX, record: true }];
+        let mut timeline = Timeline::new(2, &PhaseSpan::chain(&phases), u64::MAX, 10);
+        while timeline.orders().stage != Stage::Measure {
+            all_arrive(&mut timeline, 100);
+        }
+        assert_eq!(timeline.orders().give_up_ns, Some(u64::MAX));
+        assert!(timeline.cut(CutReason::Interrupted, 200));
+        assert_eq!(timeline.orders().give_up_ns, Some(u64::MAX));
+        all_arrive(&mut timeline, 300);
+        assert_eq!(timeline.orders().give_up_ns, Some(u64::MAX));
+        assert_eq!(timeline.cut_ns(), Some(200));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_has_no_time_for_teardown_either() {
+        let mut timeline = timeline();
+        while timeline.orders().stage != Stage::Measure {
+            all_arrive(&mut timeline, 100);
+        }
+        assert!(!timeline.arrive(Stage::Measure, 150), "one shard is done before the stop");
+        timeline.cut(CutReason::Interrupted, 150);
+        timeline.stop(200);
+        assert!(timeline.arrive(Stage::Measure, 201));
+        assert_eq!(timeline.orders().stage, Stage::Teardown);
+        assert!(timeline.orders().give_up_ns.is_some_and(|give_up_ns| give_up_ns <= 201));
+    }
+
+    #[test]
+    fn a_failed_connection_ends_the_run() {
+        let mut timeline = timeline();
+        timeline.cut(CutReason::Connect("refused".into()), 5);
+        all_arrive(&mut timeline, 7);
+        assert_eq!(timeline.orders().stage, Stage::Finished);
+    }
+
+    #[test]
+    fn a_stage_that_is_over_cannot_be_finished_again() {
+        let mut timeline = timeline();
+        all_arrive(&mut timeline, 0);
+        assert!(!timeline.arrive(Stage::Connect, 1));
+        assert!(!timeline.arrive(Stage::Connect, 1));
+        assert_eq!(timeline.orders().stage, Stage::RunSetup);
+    }
+}

@@ -1,0 +1,180 @@
+//! Virtual time: a single-threaded executor that, when nothing can run, jumps
+//! to the next instant something waits for.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::future::BoxFuture;
+
+use super::clock::{Alarm, DriverClock};
+use crate::backend::Clock;
+
+/// A clock that stands still while anything runs. Clones share the time.
+#[derive(Clone, Default)]
+pub struct VirtualClock {
+    time: Arc<Mutex<Time>>,
+}
+
+#[derive(Default)]
+struct Time {
+    now_ns: u64,
+    /// Breaks ties between sleepers in the order they came, so that runs repeat.
+    next_id: u64,
+    sleepers: BinaryHeap<Reverse<Sleeper>>,
+}
+
+struct Sleeper {
+    at_ns: u64,
+    id: u64,
+    waker: Waker,
+}
+
+impl PartialEq for Sleeper {
+    fn eq(&self, other: &Sleeper) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Sleeper {}
+
+impl PartialOrd for Sleeper {
+    fn partial_cmp(&self, other: &Sleeper) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Sleeper {
+    fn cmp(&self, other: &Sleeper) -> std::cmp::Ordering {
+        (self.at_ns, self.id).cmp(&(other.at_ns, other.id))
+    }
+}
+
+/// Nothing can run and nothing waits for a time: the future would hang for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stalled at {now_ns} ns: nothing can run and nothing waits for a later time")]
+pub struct Stalled {
+    pub now_ns: u64,
+}
+
+impl VirtualClock {
+    /// Runs `future` to its end, jumping over the time in which nothing happens.
+    ///
+    /// # Errors
+    /// [`Stalled`] on a deadlock.
+    pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output, Stalled> {
+        struct Flag(AtomicBool);
+        impl Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Release);
+            }
+        }
+        let woken = Arc::new(Flag(AtomicBool::new(false)));
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return Ok(output);
+            }
+            while !woken.0.swap(false, Ordering::AcqRel) {
+                let Some(sleeper) = self.jump() else {
+                    return Err(Stalled { now_ns: self.now_ns() });
+                };
+                sleeper.wake();
+            }
+        }
+    }
+
+    fn jump(&self) -> Option<Waker> {
+        let mut time = self.time();
+        let Reverse(sleeper) = time.sleepers.pop()?;
+        time.now_ns = time.now_ns.max(sleeper.at_ns);
+        Some(sleeper.waker)
+    }
+
+    fn poll_until(&self, at_ns: u64, registered: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        let mut time = self.time();
+        if time.now_ns >= at_ns {
+            return Poll::Ready(());
+        }
+        if !std::mem::replace(registered, true) {
+            let id = time.next_id;
+            time.next_id += 1;
+            let waker = cx.waker().clone();
+            time.sleepers.push(Reverse(Sleeper { at_ns, id, waker }));
+        }
+        Poll::Pending
+    }
+
+    fn time(&self) -> MutexGuard<'_, Time> {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now_ns(&self) -> u64 {
+        self.time().now_ns
+    }
+
+    fn sleep_until(&self, deadline_ns: u64) -> BoxFuture<'static, ()> {
+        let clock = self.clone();
+        let mut registered = false;
+        Box::pin(poll_fn(move |cx| clock.poll_until(deadline_ns, &mut registered, cx)))
+    }
+}
+
+impl DriverClock for VirtualClock {
+    fn alarm(&self) -> Box<dyn Alarm> {
+        Box::new(VirtualAlarm { clock: self.clone(), set_ns: None })
+    }
+}
+
+struct VirtualAlarm {
+    clock: VirtualClock,
+    set_ns: Option<u64>,
+}
+
+impl Alarm for VirtualAlarm {
+    fn poll_until(&mut self, deadline_ns: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut registered = self.set_ns == Some(deadline_ns);
+        let ended = self.clock.poll_until(deadline_ns, &mut registered, cx);
+        self.set_ns = ended.is_pending().then_some(deadline_ns);
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join;
+
+    use super::*;
+
+    #[test]
+    fn hours_pass_at_once_and_in_order() {
+        let clock = VirtualClock::default();
+        let hour_ns = 3_600_000_000_000;
+        let order = Mutex::new(Vec::new());
+        let note = |name: &'static str, at_ns| {
+            let (clock, order) = (clock.clone(), &order);
+            async move {
+                clock.sleep_until(at_ns).await;
+                order.lock().unwrap().push((name, clock.now_ns()));
+            }
+        };
+        let both = join(note("late", 2 * hour_ns), note("soon", hour_ns));
+        clock.block_on(both).unwrap();
+        assert_eq!(*order.lock().unwrap(), [("soon", hour_ns), ("late", 2 * hour_ns)]);
+    }
+
+    #[test]
+    fn a_deadlock_is_told_instead_of_hanging() {
+        let clock = VirtualClock::default();
+        let stalled = clock.block_on(std::future::pending::<()>()).unwrap_err();
+        assert_eq!(stalled, Stalled { now_ns: 0 });
+    }
+}
