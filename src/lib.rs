@@ -13,3 +13,4 @@ pub mod ir;
 pub mod observability;
 pub mod protocol;
 pub mod scheduler;
+pub mod script;

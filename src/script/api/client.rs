@@ -1,0 +1,308 @@
+//! The object `c`: each method appends one operation to the client's stream.
+//!
+//! Arguments are positional and arrive as plain values: making an operation
+//! must stay far cheaper than carrying it out.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRegistry, Value};
+
+use super::super::client::Client;
+use super::super::values::{bool_field, duration_ns, fault, shown, size, text};
+use super::super::vm::Host;
+use super::no_field;
+use super::options::{CREATE_KEYS, common, create};
+use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
+use crate::protocol::SharePath;
+use crate::protocol::create::CreateDisposition;
+
+/// Which client it is: its index over all clients of the stream.
+pub(in crate::script) struct ClientObject(pub u32);
+
+type Arguments = (Value, Value, Value, Value);
+type Made = LuaResult<(OperationKind, Expect)>;
+
+pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+    lua.register_userdata_type::<ClientObject>(|registry| {
+        registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
+        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name));
+        registry.add_meta_field("__type", "client");
+        fields(registry, host);
+        timing(registry, host);
+        open(registry, host);
+        on_handles(registry, host);
+        on_paths(registry, host);
+        registry.enable_namecall();
+    })
+}
+
+/// The client whose stream is being made, if `object` stands for it.
+fn active<R>(
+    host: &Host,
+    object: &ClientObject,
+    body: impl FnOnce(&mut Client) -> LuaResult<R>,
+) -> LuaResult<R> {
+    host.callback(|| match host.client.borrow_mut().as_mut() {
+        Some(client) if client.index == object.0 => body(client),
+        Some(_) => Err(fault(
+            "this is another client's object; use the one that setup, iteration or teardown was given",
+        )),
+        None => Err(fault("clients act in setup, iteration and teardown only")),
+    })
+}
+
+fn fields(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
+    let owner = Rc::clone(host);
+    registry.add_field_method_get("id", move |_, object| {
+        active(&owner, object, |client| Ok(client.id))
+    });
+    let owner = Rc::clone(host);
+    registry.add_field_method_get("iteration", move |_, object| {
+        active(&owner, object, |client| Ok(client.iteration))
+    });
+}
+
+fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
+    let owner = Rc::clone(host);
+    registry.add_method("think", move |_, object, time: Value| {
+        active(&owner, object, |client| client.think(duration_ns(&time, "think")?).map_err(fault))
+    });
+    let owner = Rc::clone(host);
+    registry.add_method("at", move |_, object, time: Value| {
+        active(&owner, object, |client| client.at(duration_ns(&time, "at")?).map_err(fault))
+    });
+    let owner = Rc::clone(host);
+    registry.add_method("running", move |_, object, ()| {
+        active(&owner, object, |client| client.running().map_err(fault))
+    });
+}
+
+fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
+    let owner = Rc::clone(host);
+    registry.add_method("open", move |_, object, (name, mode, options): (Value, Value, Value)| {
+        active(&owner, object, |client| {
+            let path = path(&name, "open")?;
+            let (mode, disposition) = open_mode(&mode)?;
+            let (options, expect) = common(&options, "open", CREATE_KEYS)?;
+            let extensions = match options {
+                Some(options) => create(&options, "open")?.map(Arc::new),
+                None => None,
+            };
+            let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
+            let kind = OperationKind::Open { path, mode, disposition, handle_ref, extensions };
+            emit(&owner, client, "open", kind, expect)?;
+            Ok(Value::LightUserData(handle))
+        })
+    });
+}
+
+fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
+    operation(registry, host, "read", |client, (handle, offset, length, options)| {
+        let handle_ref = handle_of(client, &handle, "read")?;
+        let offset = size(&offset, "read: offset")?;
+        let length = io_length(&length, "read")?;
+        let (_, expect) = common(&options, "read", &[])?;
+        Ok((OperationKind::Read { handle_ref, offset, length }, expect))
+    });
+    operation(registry, host, "write", |client, (handle, offset, length, options)| {
+        let handle_ref = handle_of(client, &handle, "write")?;
+        let offset = size(&offset, "write: offset")?;
+        let length = io_length(&length, "write")?;
+        let (_, expect) = common(&options, "write", &[])?;
+        let payload = Payload::Pattern(Pattern::Random);
+        Ok((OperationKind::Write { handle_ref, offset, length, payload }, expect))
+    });
+    operation(registry, host, "close", |client, (handle, options, ..)| {
+        let handle_ref = handle_of(client, &handle, "close")?;
+        let (_, expect) = common(&options, "close", &[])?;
+        client.handles.close(handle_ref);
+        Ok((OperationKind::Close { handle_ref }, expect))
+    });
+    operation(registry, host, "truncate", |client, (handle, to, options, _)| {
+        let handle_ref = handle_of(client, &handle, "truncate")?;
+        let to = size(&to, "truncate: size")?;
+        let (_, expect) = common(&options, "truncate", &[])?;
+        Ok((OperationKind::Truncate { handle_ref, size: to }, expect))
+    });
+    operation(registry, host, "flush", |client, (handle, options, ..)| {
+        let handle_ref = handle_of(client, &handle, "flush")?;
+        let (_, expect) = common(&options, "flush", &[])?;
+        Ok((OperationKind::Flush { handle_ref }, expect))
+    });
+    operation(registry, host, "lock", |client, (handle, offset, length, options)| {
+        let handle_ref = handle_of(client, &handle, "lock")?;
+        let offset = size(&offset, "lock: offset")?;
+        let length = size(&length, "lock: length")?;
+        let (options, expect) = common(&options, "lock", &["exclusive", "wait"])?;
+        let (exclusive, wait) = match options {
+            Some(options) => (
+                bool_field(&options, "lock", "exclusive", true)?,
+                bool_field(&options, "lock", "wait", false)?,
+            ),
+            None => (true, false),
+        };
+        Ok((OperationKind::Lock { handle_ref, offset, length, exclusive, wait }, expect))
+    });
+    operation(registry, host, "unlock", |client, (handle, offset, length, options)| {
+        let handle_ref = handle_of(client, &handle, "unlock")?;
+        let offset = size(&offset, "unlock: offset")?;
+        let length = size(&length, "unlock: length")?;
+        let (_, expect) = common(&options, "unlock", &[])?;
+        Ok((OperationKind::Unlock { handle_ref, offset, length }, expect))
+    });
+}
+
+fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
+    operation(registry, host, "rename", |_, (from, to, options, _)| {
+        let source_path = below_root(&from, "rename")?;
+        let dest_path = below_root(&to, "rename")?;
+        let (options, expect) = common(&options, "rename", &["replace"])?;
+        let replace = match options {
+            Some(options) => bool_field(&options, "rename", "replace", true)?,
+            None => true,
+        };
+        Ok((OperationKind::Rename { source_path, dest_path, replace }, expect))
+    });
+    operation(registry, host, "delete", |_, (name, options, ..)| {
+        let path = below_root(&name, "delete")?;
+        let (_, expect) = common(&options, "delete", &[])?;
+        Ok((OperationKind::Delete { path }, expect))
+    });
+    operation(registry, host, "mkdir", |_, (name, options, ..)| {
+        let path = below_root(&name, "mkdir")?;
+        let (_, expect) = common(&options, "mkdir", &[])?;
+        Ok((OperationKind::Mkdir { path }, expect))
+    });
+    operation(registry, host, "rmdir", |_, (name, options, ..)| {
+        let path = below_root(&name, "rmdir")?;
+        let (_, expect) = common(&options, "rmdir", &[])?;
+        Ok((OperationKind::Rmdir { path }, expect))
+    });
+    operation(registry, host, "stat", |_, (name, options, ..)| {
+        let path = path(&name, "stat")?;
+        let (_, expect) = common(&options, "stat", &[])?;
+        Ok((OperationKind::Stat { path }, expect))
+    });
+    operation(registry, host, "list", |_, (name, pattern, options, _)| {
+        let path = path(&name, "list")?;
+        let (pattern, options) = match pattern {
+            Value::Table(_) if options.is_nil() => (Value::Nil, pattern),
+            pattern => (pattern, options),
+        };
+        let pattern = match pattern {
+            Value::Nil => "*".into(),
+            value => wildcards(&value)?,
+        };
+        let (_, expect) = common(&options, "list", &[])?;
+        Ok((OperationKind::List { path, pattern }, expect))
+    });
+}
+
+/// Registers a method that makes one operation.
+fn operation<F>(
+    registry: &mut UserDataRegistry<ClientObject>,
+    host: &Rc<Host>,
+    name: &'static str,
+    body: F,
+) where
+    F: Fn(&mut Client, Arguments) -> Made + 'static,
+{
+    let host = Rc::clone(host);
+    registry.add_method(name, move |_, object, arguments: Arguments| {
+        active(&host, object, |client| {
+            let (kind, expect) = body(client, arguments)?;
+            emit(&host, client, name, kind, expect)
+        })
+    });
+}
+
+fn emit(
+    host: &Host,
+    client: &mut Client,
+    name: &str,
+    kind: OperationKind,
+    expect: Expect,
+) -> LuaResult<()> {
+    if client.emit(kind, expect).map_err(|error| of(name, error))? {
+        host.leave_soon();
+    }
+    Ok(())
+}
+
+fn of(operation: &str, problem: impl std::fmt::Display) -> mlua::Error {
+    fault(format!("{operation}: {problem}"))
+}
+
+fn handle_of(client: &Client, value: &Value, operation: &str) -> LuaResult<HandleRef> {
+    match value {
+        Value::LightUserData(handle) => {
+            client.handles.find(*handle).map_err(|error| of(operation, error))
+        }
+        other => Err(of(
+            operation,
+            format!("{} is not a handle; a handle is what c:open returns", shown(other)),
+        )),
+    }
+}
+
+fn path(value: &Value, operation: &str) -> LuaResult<SharePath> {
+    let Value::String(name) = value else {
+        return Err(of(operation, format!("the path is a text, not {}", shown(value))));
+    };
+    let name = name.to_str().map_err(|_| of(operation, "the path is not valid UTF-8"))?;
+    SharePath::new(&name).map_err(|error| of(operation, error))
+}
+
+fn below_root(value: &Value, operation: &str) -> LuaResult<SharePath> {
+    let path = path(value, operation)?;
+    if path.is_root() {
+        return Err(of(operation, "the path is empty, which is the share itself"));
+    }
+    Ok(path)
+}
+
+/// The mode, and what it means in a script.
+fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
+    if let Value::String(mode) = value {
+        match &*mode.as_bytes() {
+            b"r" => return Ok((OpenMode::Read, CreateDisposition::Open)),
+            b"w" => return Ok((OpenMode::Write, CreateDisposition::OverwriteIf)),
+            b"rw" => return Ok((OpenMode::ReadWrite, CreateDisposition::OpenIf)),
+            _ => {}
+        }
+    }
+    Err(fault(format!(
+        "open: the mode is \"r\" (an existing file), \"w\" (emptied or created) or \"rw\" (opened or created), not {}",
+        shown(value)
+    )))
+}
+
+fn io_length(value: &Value, operation: &str) -> LuaResult<u64> {
+    // The message is made only when it is needed: this runs for most operations.
+    let length = match value {
+        Value::Integer(length) if (0..=MAX_IO_BYTES as i64).contains(length) => *length as u64,
+        value => size(value, &format!("{operation}: length"))?,
+    };
+    if length > MAX_IO_BYTES {
+        return Err(of(
+            operation,
+            format!("length is {length}; one {operation} carries at most 64 MiB ({MAX_IO_BYTES})"),
+        ));
+    }
+    Ok(length)
+}
+
+fn wildcards(value: &Value) -> LuaResult<Arc<str>> {
+    let pattern = text(value, "list: the pattern")?;
+    let forbidden = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '|');
+    let length = pattern.encode_utf16().count();
+    if length == 0 || length > 255 || pattern.contains(forbidden) {
+        return Err(fault(format!(
+            "list: {} is no pattern; write a name with * and ?, such as \"*.docx\"",
+            shown(value)
+        )));
+    }
+    Ok(pattern.into())
+}

@@ -1,0 +1,159 @@
+//! The tables and objects a script sees; one file for each.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Result as LuaResult, Table, Value};
+
+use super::values::{fault, shown, unknown};
+use super::vm::Host;
+use crate::ir::source::{Module, Phase};
+
+mod client;
+mod options;
+mod params;
+mod rng;
+mod workload;
+
+pub(super) use client::ClientObject;
+pub use params::ParameterHelp;
+pub(super) use params::{Parameters, check_given};
+pub(super) use rng::Rng;
+pub(super) use workload::client_count;
+
+/// Every method and field of a client.
+pub(super) const CLIENT_METHODS: &[&str] = &[
+    "open",
+    "read",
+    "write",
+    "close",
+    "rename",
+    "delete",
+    "mkdir",
+    "rmdir",
+    "list",
+    "stat",
+    "truncate",
+    "flush",
+    "lock",
+    "unlock",
+    "think",
+    "at",
+    "running",
+    "id",
+    "iteration",
+];
+
+/// Every method of `rng`.
+pub(super) const RNG_METHODS: &[&str] = &["int", "float", "bool", "exp", "pick"];
+
+/// What other tools call things, and what they are called here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("sleep", "think"),
+    ("wait", "think"),
+    ("random", "float"),
+    ("unlink", "delete"),
+    ("remove", "delete"),
+];
+
+/// What to say of a method or field that an object does not have. Which
+/// object it was is not known here.
+pub(super) fn unknown_method(what: &str, word: &str) -> String {
+    if RNG_METHODS.contains(&word) {
+        return format!("'{word}' belongs to rng: write rng:{word}(…)");
+    }
+    if CLIENT_METHODS.contains(&word) {
+        return format!("'{word}' belongs to the client: write c:{word}(…)");
+    }
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == word) {
+        return format!("unknown {what} '{word}': here it is '{here}'");
+    }
+    unknown(what, word, CLIENT_METHODS.iter().chain(RNG_METHODS).copied())
+}
+
+/// What the top level says, and what it was given to say it with.
+#[derive(Default)]
+pub(super) struct Declared {
+    /// The script's folder.
+    pub folder: PathBuf,
+    /// Parameters from outside, in order.
+    pub given: Vec<(String, String)>,
+    pub params: Option<Parameters>,
+    pub modules: Vec<Module>,
+    pub workloads: Vec<DeclaredWorkload>,
+    pub setup: Option<Function>,
+    pub teardown: Option<Function>,
+    pub phases: Option<Vec<Phase>>,
+}
+
+pub(super) struct DeclaredWorkload {
+    pub name: String,
+    pub clients: u32,
+    pub setup: Option<Function>,
+    pub iteration: Function,
+    pub teardown: Option<Function>,
+}
+
+/// The table `bench`.
+pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
+    let bench = lua.create_table()?;
+    params::register(lua, &bench, host)?;
+    workload::register(lua, &bench, host)?;
+    let mut names = Vec::new();
+    for pair in bench.pairs::<String, Value>() {
+        names.push(pair?.0);
+    }
+    names.sort();
+    let missing = move |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
+        let name = match name {
+            Value::String(name) => name.to_string_lossy(),
+            other => shown(&other),
+        };
+        Err(fault(unknown("function of bench", &name, names.iter().map(String::as_str))))
+    };
+    let hints = lua.create_table()?;
+    hints.raw_set("__index", lua.create_function(missing)?)?;
+    hints.raw_set("__metatable", false)?;
+    bench.set_metatable(Some(hints))?;
+    Ok(bench)
+}
+
+/// What reading a field that an object does not have comes to.
+fn no_field(name: &Value) -> LuaResult<()> {
+    match name {
+        Value::String(name) => {
+            Err(fault(unknown_method("field or method", &name.to_string_lossy())))
+        }
+        other => Err(fault(format!("there is no field {}", shown(other)))),
+    }
+}
+
+/// The types of `c` and `rng`.
+pub(super) fn register_objects(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+    client::register(lua, host)?;
+    rng::register(lua, host)
+}
+
+/// Registers a function of `bench`, which speaks to the top level only.
+fn top_level<R, F>(
+    lua: &Lua,
+    bench: &Table,
+    host: &Rc<Host>,
+    name: &'static str,
+    body: F,
+) -> LuaResult<()>
+where
+    R: mlua::IntoLuaMulti,
+    F: Fn(&Lua, &Host, &mut Declared, Value) -> LuaResult<R> + 'static,
+{
+    let host = Rc::clone(host);
+    let function = lua.create_function(move |lua, argument: Value| {
+        host.callback(|| match host.declared.borrow_mut().as_mut() {
+            Some(declared) => body(lua, &host, declared, argument),
+            None => Err(fault(format!(
+                "bench.{name} belongs at the top of the script, outside of all functions"
+            ))),
+        })
+    })?;
+    bench.raw_set(name, function)
+}

@@ -1,0 +1,353 @@
+//! `bench.params`: what a script can be told from outside.
+
+use std::rc::Rc;
+
+use mlua::{Lua, Result as LuaResult, Table, Value};
+use serde_json::{Map, Value as Json};
+
+use super::super::error::ScriptError;
+use super::super::values::{
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, shown, size, table, text,
+    text_field, unknown,
+};
+use super::super::vm::Host;
+use super::{Declared, top_level};
+use crate::ir::units;
+
+/// A parameter as `--help` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterHelp {
+    pub name: String,
+    /// `int`, `float`, `string`, `bool`, `duration` or `size`.
+    pub kind: &'static str,
+    /// As the script wrote it.
+    pub default: String,
+    pub min: Option<String>,
+    pub max: Option<String>,
+    /// Empty unless the script lists what a string may be.
+    pub choices: Vec<String>,
+    pub help: Option<String>,
+}
+
+/// What `bench.params` was told.
+#[derive(Default)]
+pub(in crate::script) struct Parameters {
+    /// As the run sees them: durations in nanoseconds, sizes in bytes.
+    pub values: Map<String, Json>,
+    /// By name.
+    pub help: Vec<ParameterHelp>,
+}
+
+const FIELDS: &[&str] = &["type", "default", "min", "max", "choices", "help"];
+const KINDS: [(&str, Kind); 6] = [
+    ("int", Kind::Int),
+    ("float", Kind::Float),
+    ("string", Kind::String),
+    ("bool", Kind::Bool),
+    ("duration", Kind::Duration),
+    ("size", Kind::Size),
+];
+const MAX_PARAMETERS: usize = 1_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Int,
+    Float,
+    String,
+    Bool,
+    Duration,
+    Size,
+}
+
+/// A value of one of the kinds.
+#[derive(Clone, PartialEq, PartialOrd)]
+enum Quantity {
+    /// Int, duration and size: exact in a Lua number.
+    Whole(i64),
+    Float(f64),
+    Text(String),
+    Bool(bool),
+}
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    top_level(lua, bench, host, "params", |lua, host, declared, argument| {
+        if declared.params.is_some() {
+            return Err(fault("bench.params is called twice; put all parameters into one table"));
+        }
+        params(lua, host, declared, &table(&argument, "bench.params")?)
+    })
+}
+
+fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> LuaResult<Table> {
+    let mut names = Vec::new();
+    for pair in specs.pairs::<Value, Value>() {
+        let (name, spec) = pair?;
+        names.push((parameter_name(&name)?, spec));
+    }
+    if names.len() > MAX_PARAMETERS {
+        return Err(fault(format!(
+            "bench.params: a script has at most {MAX_PARAMETERS} parameters"
+        )));
+    }
+    names.sort_by(|(a, _), (b, _)| a.cmp(b));
+    check_given(&declared.given, names.iter().map(|(name, _)| name.as_str()))
+        .map_err(|error| host.fatal(error))?;
+
+    let mut parameters = Parameters::default();
+    let values = lua.create_table()?;
+    for (name, spec) in &names {
+        let spec = table(spec, &format!("parameter '{name}'"))?;
+        let parameter = Parameter::parse(name, &spec)?;
+        let given = declared.given.iter().rev().find(|(given, _)| given == name);
+        let value = match given {
+            Some((_, text)) => parameter.read(text).map_err(|problem| {
+                let shown: String = text.chars().take(60).collect();
+                host.fatal(ScriptError::Parameter(format!("-p {name}={shown}: {problem}")))
+            })?,
+            None => parameter.default.clone(),
+        };
+        match &value {
+            Quantity::Whole(value) => values.raw_set(name.as_str(), *value as f64)?,
+            Quantity::Float(value) => values.raw_set(name.as_str(), *value)?,
+            Quantity::Text(value) => values.raw_set(name.as_str(), value.as_str())?,
+            Quantity::Bool(value) => values.raw_set(name.as_str(), *value)?,
+        }
+        parameters.values.insert(name.clone(), value.json());
+        parameters.help.push(parameter.help);
+    }
+    declared.params = Some(parameters);
+
+    let known: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
+    let undeclared = move |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
+        let name = match name {
+            Value::String(name) => name.to_string_lossy(),
+            other => shown(&other),
+        };
+        Err(fault(unknown("parameter", &name, known.iter().map(String::as_str))))
+    };
+    let hints = lua.create_table()?;
+    hints.raw_set("__index", lua.create_function(undeclared)?)?;
+    hints.raw_set("__metatable", false)?;
+    values.set_metatable(Some(hints))?;
+    values.set_readonly(true);
+    Ok(values)
+}
+
+/// Refuses values from outside for parameters that the script does not have.
+pub(in crate::script) fn check_given<'a>(
+    given: &[(String, String)],
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), ScriptError> {
+    for (name, _) in given {
+        if !known.clone().any(|known| known == name) {
+            let problem = match known.clone().next() {
+                Some(_) => unknown("parameter", name, known),
+                None => "the script has no parameters".to_string(),
+            };
+            let shown: String = name.chars().take(60).collect();
+            return Err(ScriptError::Parameter(format!("-p {shown}: {problem}")));
+        }
+    }
+    Ok(())
+}
+
+fn parameter_name(value: &Value) -> LuaResult<String> {
+    let name = match value {
+        Value::String(name) => name.to_string_lossy(),
+        other => {
+            return Err(fault(format!(
+                "bench.params takes names with their descriptions, such as users = {{ type = \"int\", default = 10 }}, not {}",
+                shown(other)
+            )));
+        }
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(fault(format!(
+            "parameter {}: a name has up to 64 letters, digits and '_'",
+            shown(value)
+        )));
+    }
+    Ok(name)
+}
+
+struct Parameter {
+    kind: Kind,
+    default: Quantity,
+    min: Option<Quantity>,
+    max: Option<Quantity>,
+    help: ParameterHelp,
+}
+
+impl Parameter {
+    fn parse(name: &str, spec: &Table) -> LuaResult<Parameter> {
+        let what = format!("parameter '{name}'");
+        check_keys(spec, &what, "field", FIELDS)?;
+        let kind_name = text_field(spec, &what, "type")?
+            .ok_or_else(|| fault(format!("{what} needs a type: {}", kind_names())))?;
+        let (kind_name, kind) =
+            *KINDS.iter().find(|(known, _)| *known == kind_name).ok_or_else(|| {
+                let known = KINDS.iter().map(|(known, _)| *known);
+                fault(format!("{what}: {}", unknown("type", &kind_name, known)))
+            })?;
+        let choices = choices(spec, kind, &what)?;
+        let bound = |field: &str| -> LuaResult<Option<(Quantity, String)>> {
+            let value: Value = spec.raw_get(field)?;
+            match value {
+                Value::Nil => Ok(None),
+                _ if matches!(kind, Kind::String | Kind::Bool) => {
+                    Err(fault(format!("{what}: a {kind_name} has no {field}")))
+                }
+                value => {
+                    let quantity = kind.take(&value, &format!("{what}: {field}"), spec, field)?;
+                    Ok(Some((quantity, written(&value))))
+                }
+            }
+        };
+        let (min, max) = (bound("min")?, bound("max")?);
+        let default: Value = spec.raw_get("default")?;
+        if default.is_nil() {
+            return Err(fault(format!("{what} needs a default")));
+        }
+        let quantity = kind.take(&default, &format!("{what}: default"), spec, "default")?;
+        let parameter = Parameter {
+            kind,
+            default: quantity,
+            help: ParameterHelp {
+                name: name.to_string(),
+                kind: kind_name,
+                default: written(&default),
+                min: min.as_ref().map(|(_, written)| written.clone()),
+                max: max.as_ref().map(|(_, written)| written.clone()),
+                choices,
+                help: text_field(spec, &what, "help")?,
+            },
+            min: min.map(|(quantity, _)| quantity),
+            max: max.map(|(quantity, _)| quantity),
+        };
+        if parameter.min.is_some() && parameter.max.is_some() && parameter.min > parameter.max {
+            return Err(fault(format!("{what}: min is above max")));
+        }
+        parameter
+            .check(&parameter.default)
+            .map_err(|problem| fault(format!("{what}: default: {problem}")))?;
+        Ok(parameter)
+    }
+
+    fn read(&self, text: &str) -> Result<Quantity, String> {
+        let value = match self.kind {
+            Kind::Int => whole_number(text).ok_or("it is not a whole number within 2^53")?,
+            Kind::Float => text
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite())
+                .map(Quantity::Float)
+                .ok_or("it is not a number")?,
+            Kind::String => Quantity::Text(text.to_string()),
+            Kind::Bool => match text.trim() {
+                "true" => Quantity::Bool(true),
+                "false" => Quantity::Bool(false),
+                _ => return Err("it is neither true nor false".into()),
+            },
+            Kind::Duration => units::parse_duration_ns(text)
+                .map(|ns| Quantity::Whole(ns as i64))
+                .map_err(|error| error.to_string())?,
+            Kind::Size => units::parse_size(text)
+                .map(|bytes| Quantity::Whole(bytes as i64))
+                .map_err(|error| error.to_string())?,
+        };
+        self.check(&value)?;
+        Ok(value)
+    }
+
+    fn check(&self, value: &Quantity) -> Result<(), String> {
+        let shown = |bound: &Option<String>| bound.clone().unwrap_or_default();
+        if self.min.as_ref().is_some_and(|min| value < min) {
+            return Err(format!("it is below the minimum, {}", shown(&self.help.min)));
+        }
+        if self.max.as_ref().is_some_and(|max| value > max) {
+            return Err(format!("it is above the maximum, {}", shown(&self.help.max)));
+        }
+        let choices = &self.help.choices;
+        match value {
+            Quantity::Text(text) if !choices.is_empty() && !choices.contains(text) => {
+                Err(unknown("choice", text, choices.iter().map(String::as_str)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Kind {
+    /// A value the script wrote itself.
+    fn take(self, value: &Value, what: &str, spec: &Table, field: &str) -> LuaResult<Quantity> {
+        match (self, value) {
+            (Kind::Int, Value::Integer(number)) if number.unsigned_abs() <= LARGEST_EXACT => {
+                Ok(Quantity::Whole(*number))
+            }
+            (Kind::Int, other) => {
+                Err(fault(format!("{what} is a whole number within 2^53, not {}", shown(other))))
+            }
+            (Kind::Float, Value::Integer(number)) => Ok(Quantity::Float(*number as f64)),
+            (Kind::Float, Value::Number(number)) if number.is_finite() => {
+                Ok(Quantity::Float(*number))
+            }
+            (Kind::Float, other) => Err(fault(format!("{what} is a number, not {}", shown(other)))),
+            (Kind::String, value) => text(value, what).map(Quantity::Text),
+            (Kind::Bool, _) => {
+                let what = what.strip_suffix(&format!(": {field}")).unwrap_or(what);
+                bool_field(spec, what, field, false).map(Quantity::Bool)
+            }
+            (Kind::Duration, value) => Ok(Quantity::Whole(duration_ns(value, what)? as i64)),
+            (Kind::Size, value) => Ok(Quantity::Whole(size(value, what)? as i64)),
+        }
+    }
+}
+
+impl Quantity {
+    fn json(&self) -> Json {
+        match self {
+            Quantity::Whole(value) => Json::from(*value),
+            Quantity::Float(value) => Json::from(*value),
+            Quantity::Text(value) => Json::from(value.as_str()),
+            Quantity::Bool(value) => Json::from(*value),
+        }
+    }
+}
+
+fn whole_number(text: &str) -> Option<Quantity> {
+    let number: i64 = text.trim().parse().ok()?;
+    (number.unsigned_abs() <= LARGEST_EXACT).then_some(Quantity::Whole(number))
+}
+
+fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
+    let value: Value = spec.raw_get("choices")?;
+    if value.is_nil() {
+        return Ok(Vec::new());
+    }
+    if kind != Kind::String {
+        return Err(fault(format!("{what}: choices belong to type \"string\"")));
+    }
+    let list = table(&value, &format!("{what}: choices"))?;
+    let choices = list
+        .sequence_values::<Value>()
+        .map(|choice| text(&choice?, &format!("{what}: a choice")))
+        .collect::<LuaResult<Vec<String>>>()?;
+    if choices.is_empty() {
+        return Err(fault(format!("{what}: choices is an empty list")));
+    }
+    Ok(choices)
+}
+
+fn kind_names() -> String {
+    KINDS.map(|(name, _)| name).join(", ")
+}
+
+/// A value as the script wrote it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.to_string_lossy(),
+        other => shown(other),
+    }
+}

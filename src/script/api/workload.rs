@@ -1,0 +1,164 @@
+//! `bench.workload`, `bench.setup`, `bench.teardown`, `bench.phases`, `bench.closed_loop`.
+
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
+
+use super::super::MAX_CLIENTS;
+use super::super::values::{
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
+};
+use super::super::vm::Host;
+use super::{DeclaredWorkload, top_level};
+use crate::ir::source::{Phase, RUN_CLIENT};
+
+/// More would be a mistake, and each costs a line in every report.
+const MAX_PHASES: usize = 1_000;
+const MAX_WORKLOADS: usize = 1_000;
+
+/// What `bench.closed_loop {}` returns: the next operation waits for the one before.
+struct ClosedLoop;
+
+impl UserData for ClosedLoop {}
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    top_level(lua, bench, host, "workload", |_, _, declared, argument| {
+        let workload = workload(&table(&argument, "bench.workload")?)?;
+        if declared.workloads.iter().any(|other| other.name == workload.name) {
+            return Err(fault(format!("there are two workloads named '{}'", workload.name)));
+        }
+        if declared.workloads.len() == MAX_WORKLOADS {
+            return Err(fault(format!("a script has at most {MAX_WORKLOADS} workloads")));
+        }
+        declared.workloads.push(workload);
+        Ok(())
+    })?;
+    top_level(lua, bench, host, "setup", |_, _, declared, argument| {
+        once(&mut declared.setup, function(argument, "bench.setup")?, "bench.setup")
+    })?;
+    top_level(lua, bench, host, "teardown", |_, _, declared, argument| {
+        once(&mut declared.teardown, function(argument, "bench.teardown")?, "bench.teardown")
+    })?;
+    top_level(lua, bench, host, "phases", |_, _, declared, argument| {
+        let phases = phases(&table(&argument, "bench.phases")?)?;
+        once(&mut declared.phases, phases, "bench.phases")
+    })?;
+    top_level(lua, bench, host, "closed_loop", |lua, _, _, argument| {
+        if !argument.is_nil() {
+            let options = table(&argument, "bench.closed_loop")?;
+            check_keys(&options, "bench.closed_loop", "option", &[])?;
+        }
+        lua.create_userdata(ClosedLoop)
+    })
+}
+
+fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
+    if place.is_some() {
+        return Err(fault(format!("{what} is called twice; a script has one")));
+    }
+    *place = Some(value);
+    Ok(())
+}
+
+fn function(value: Value, what: &str) -> LuaResult<Function> {
+    match value {
+        Value::Function(function) => Ok(function),
+        other => Err(fault(format!("{what} takes a function, not {}", shown(&other)))),
+    }
+}
+
+fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
+    check_keys(
+        spec,
+        "bench.workload",
+        "field",
+        &["name", "clients", "setup", "iteration", "teardown", "pace"],
+    )?;
+    let name = match spec.raw_get::<Value>("name")? {
+        Value::Nil => {
+            return Err(fault("bench.workload needs a name, such as name = \"editors\""));
+        }
+        value => name(&value, "bench.workload: name")?,
+    };
+    if name == RUN_CLIENT {
+        return Err(fault(format!(
+            "a workload cannot be named '{RUN_CLIENT}': that is the client of bench.setup and bench.teardown"
+        )));
+    }
+    let what = format!("workload '{name}'");
+    let clients = match spec.raw_get::<Value>("clients")? {
+        Value::Nil => 1,
+        value => whole(&value, &format!("{what}: clients"))?,
+    };
+    let clients = client_count(clients).map_err(|problem| fault(format!("{what}: {problem}")))?;
+    let optional = |field: &str| -> LuaResult<Option<Function>> {
+        match spec.raw_get::<Value>(field)? {
+            Value::Nil => Ok(None),
+            value => function(value, &format!("{what}: {field}")).map(Some),
+        }
+    };
+    let iteration = optional("iteration")?.ok_or_else(|| {
+        fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
+    })?;
+    let pace: Value = spec.raw_get("pace")?;
+    let closed = pace.as_userdata().is_some_and(|pace| pace.is::<ClosedLoop>());
+    if !pace.is_nil() && !closed {
+        return Err(fault(format!("{what}: pace is bench.closed_loop {{}}, not {}", shown(&pace))));
+    }
+    let (setup, teardown) = (optional("setup")?, optional("teardown")?);
+    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown })
+}
+
+/// A number of clients, or why it cannot be one.
+pub(in crate::script) fn client_count(clients: u64) -> Result<u32, String> {
+    match u32::try_from(clients) {
+        Ok(clients) if (1..=MAX_CLIENTS).contains(&clients) => Ok(clients),
+        _ => Err(format!("{clients} clients; there can be 1 to {MAX_CLIENTS}")),
+    }
+}
+
+fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
+    const WHAT: &str = "bench.phases";
+    let length = list.raw_len();
+    if length == 0 {
+        return Err(fault(format!(
+            "{WHAT} takes a list such as {{ {{ name = \"steady\", duration = \"30s\" }} }}"
+        )));
+    }
+    if length > MAX_PHASES {
+        return Err(fault(format!("{WHAT}: {length} phases; there can be {MAX_PHASES}")));
+    }
+    let mut phases: Vec<Phase> = Vec::with_capacity(length);
+    for position in 1..=length {
+        let spec = table(&list.raw_get(position)?, &format!("{WHAT}: entry {position}"))?;
+        let phase = phase(&spec, position)?;
+        if phases.iter().any(|other| other.name == phase.name) {
+            return Err(fault(format!("{WHAT}: there are two phases named '{}'", phase.name)));
+        }
+        phases.push(phase);
+    }
+    if phases.iter().map(|phase| phase.duration_ns).sum::<u64>() > LARGEST_EXACT {
+        return Err(fault(format!("{WHAT}: together they last longer than 2^53 ns (104 days)")));
+    }
+    Ok(phases)
+}
+
+fn phase(spec: &Table, position: usize) -> LuaResult<Phase> {
+    check_keys(spec, "bench.phases", "field", &["name", "duration", "record"])?;
+    let name = match spec.raw_get::<Value>("name")? {
+        Value::Nil => return Err(fault(format!("bench.phases: phase {position} needs a name"))),
+        value => name(&value, "bench.phases: name")?,
+    };
+    let what = format!("phase '{name}'");
+    let duration_ns = match spec.raw_get::<Value>("duration")? {
+        Value::Nil => {
+            return Err(fault(format!("{what} needs a duration, such as duration = \"30s\"")));
+        }
+        value => duration_ns(&value, &format!("{what}: duration"))?,
+    };
+    if duration_ns == 0 {
+        return Err(fault(format!("{what}: duration is 0; a phase takes time")));
+    }
+    let record = bool_field(spec, &what, "record", true)?;
+    Ok(Phase { name, duration_ns, record })
+}

@@ -1,0 +1,329 @@
+//! One client while its stream is made: its clock, its boundaries, its handles.
+
+use std::collections::VecDeque;
+
+use super::handles::Handles;
+use super::random::Random;
+use super::values::LARGEST_EXACT;
+use crate::ir::{Due, Expect, Operation, OperationKind, Section};
+
+/// Rounds without an operation after which a script is taken to be stuck.
+pub(super) const MAX_IDLE_ROUNDS: u32 = 100_000;
+
+/// Operations that a client with a nominal bound may make while its nominal
+/// clock stands still.
+const MAX_OPERATIONS_AT_A_TIME: u32 = 100_000;
+
+/// Operations between two boundaries of a bounded stream, or in all of a setup
+/// or teardown, after which it is taken to be endless.
+const MAX_OPERATIONS_IN_A_ROUND: u32 = 1_000_000;
+
+/// Operations beyond a batch, made where a script cannot be interrupted.
+const MAX_UNINTERRUPTED: usize = 65_536;
+
+/// Where a stream ends by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    pub iterations: Option<u32>,
+    pub nominal_ns: Option<u64>,
+}
+
+impl Bounds {
+    fn any(&self) -> bool {
+        self.iterations.is_some() || self.nominal_ns.is_some()
+    }
+}
+
+pub(super) struct Client {
+    /// Over all clients of the stream.
+    pub index: u32,
+    /// Within the workload.
+    pub id: u32,
+    pub section: Section,
+    pub iteration: u32,
+    pub handles: Handles,
+    pub random: Random,
+    /// Made and not yet pulled.
+    pub made: VecDeque<Operation>,
+    /// How many operations the present pull asked for.
+    pub batch: usize,
+    bounds: Bounds,
+    next_seq: Option<u32>,
+    /// As if every operation took no time; without the think time that is
+    /// still waiting for its operation.
+    nominal_ns: u64,
+    think_ns: u64,
+    at_ns: Option<u64>,
+    last_at_ns: u64,
+    boundaries: u32,
+    /// Nothing has happened since the iteration started, so that the first
+    /// `running()` of a loop is the same boundary as the start.
+    fresh: bool,
+    ended: bool,
+    idle_rounds: u32,
+    since_boundary: u32,
+    since_clock_moved: u32,
+}
+
+impl Client {
+    pub fn new(index: u32, id: u32, bounds: Bounds, section: Section, random: Random) -> Client {
+        let mut handles = Handles::new(index);
+        if section == Section::Teardown {
+            handles.enter_teardown();
+        }
+        Client {
+            index,
+            id,
+            section,
+            iteration: 0,
+            handles,
+            random,
+            made: VecDeque::new(),
+            batch: 0,
+            bounds,
+            next_seq: Some(0),
+            nominal_ns: 0,
+            think_ns: 0,
+            at_ns: None,
+            last_at_ns: 0,
+            boundaries: 0,
+            fresh: false,
+            ended: false,
+            idle_rounds: 0,
+            since_boundary: 0,
+            since_clock_moved: 0,
+        }
+    }
+
+    /// Starts a section, dropping what is left of the one before.
+    pub fn enter(&mut self, section: Section, random: Random) {
+        if section == Section::Teardown {
+            self.handles.enter_teardown();
+        }
+        self.section = section;
+        self.random = random;
+        self.made.clear();
+        self.iteration = 0;
+        self.nominal_ns = 0;
+        self.think_ns = 0;
+        self.at_ns = None;
+        self.since_boundary = 0;
+        self.since_clock_moved = 0;
+    }
+
+    /// Whether another iteration starts.
+    pub fn start_iteration(&mut self) -> Result<bool, String> {
+        let goes_on = self.boundary("an iteration")?;
+        self.fresh = true;
+        Ok(goes_on)
+    }
+
+    /// `c:running()`.
+    pub fn running(&mut self) -> Result<bool, String> {
+        if self.section != Section::Iteration {
+            return Err("running belongs into an iteration; setup and teardown run once".into());
+        }
+        if std::mem::take(&mut self.fresh) {
+            return Ok(!self.ended);
+        }
+        self.boundary("a loop over c:running()")
+    }
+
+    fn boundary(&mut self, what: &str) -> Result<bool, String> {
+        self.idle_rounds = if self.since_boundary == 0 { self.idle_rounds + 1 } else { 0 };
+        if self.idle_rounds > MAX_IDLE_ROUNDS {
+            return Err(format!(
+                "{what} made no operation in {MAX_IDLE_ROUNDS} rounds, so the run would never get anywhere"
+            ));
+        }
+        self.since_boundary = 0;
+        let reached = self.bounds.iterations.is_some_and(|most| self.boundaries >= most)
+            || self.bounds.nominal_ns.is_some_and(|bound| {
+                self.at_ns.unwrap_or(self.nominal_ns) + self.think_ns >= bound
+            });
+        if self.ended || reached {
+            self.ended = true;
+            return Ok(false);
+        }
+        self.iteration = self.boundaries;
+        self.boundaries = self
+            .boundaries
+            .checked_add(1)
+            .ok_or("the client has made 4,294,967,295 iterations, the most there can be")?;
+        Ok(true)
+    }
+
+    /// `c:think(duration)`: the next operation is due that much later.
+    pub fn think(&mut self, ns: u64) -> Result<(), String> {
+        self.fresh = false;
+        self.think_ns += ns;
+        self.within_104_days()
+    }
+
+    /// `c:at(time)`: the next operation is due then, counted from time zero.
+    pub fn at(&mut self, ns: u64) -> Result<(), String> {
+        if self.section != Section::Iteration {
+            return Err(
+                "at belongs into an iteration: time zero comes after setup; use think here".into(),
+            );
+        }
+        if ns < self.last_at_ns {
+            return Err(format!(
+                "at({ns}) after an operation due at {} ns: time goes backwards",
+                self.last_at_ns
+            ));
+        }
+        self.fresh = false;
+        self.at_ns = Some(ns);
+        self.think_ns = 0;
+        Ok(())
+    }
+
+    fn within_104_days(&self) -> Result<(), String> {
+        if self.nominal_ns.max(self.at_ns.unwrap_or(0)) + self.think_ns > LARGEST_EXACT {
+            return Err("the client's clock is beyond 2^53 ns (104 days)".into());
+        }
+        Ok(())
+    }
+
+    /// Appends an operation. True when the batch is full.
+    pub fn emit(&mut self, kind: OperationKind, expect: Expect) -> Result<bool, String> {
+        let think_ns = std::mem::take(&mut self.think_ns);
+        let before = self.nominal_ns;
+        let due = match self.at_ns.take() {
+            Some(at_ns) => {
+                self.last_at_ns = at_ns + think_ns;
+                self.nominal_ns = self.nominal_ns.max(self.last_at_ns);
+                Due::At(self.last_at_ns)
+            }
+            None => {
+                self.nominal_ns += think_ns;
+                Due::After(think_ns)
+            }
+        };
+        self.within_104_days()?;
+        self.count(self.nominal_ns > before)?;
+        let seq = self
+            .next_seq
+            .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;
+        self.next_seq = seq.checked_add(1);
+        self.fresh = false;
+        self.made.push_back(Operation {
+            client_idx: self.index,
+            seq,
+            due,
+            section: self.section,
+            iteration: self.iteration,
+            expect,
+            id: None,
+            kind,
+        });
+        Ok(self.made.len() >= self.batch)
+    }
+
+    /// Moves up to `max` of the operations made to `into`; how many. The space
+    /// goes with them where it can: there are many clients, most of them idle.
+    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>) -> usize {
+        let taken = max.min(self.made.len());
+        if into.is_empty() && taken == self.made.len() {
+            *into = std::mem::take(&mut self.made).into();
+        } else {
+            into.extend(self.made.drain(..taken));
+        }
+        taken
+    }
+
+    fn count(&mut self, clock_moved: bool) -> Result<(), String> {
+        self.since_boundary = self.since_boundary.saturating_add(1);
+        self.since_clock_moved = if clock_moved { 0 } else { self.since_clock_moved + 1 };
+        let once = self.section != Section::Iteration;
+        if self.since_boundary > MAX_OPERATIONS_IN_A_ROUND && (once || self.bounds.any()) {
+            let what = match self.section {
+                Section::Setup => "setup",
+                Section::Iteration => "one iteration",
+                Section::Teardown => "teardown",
+            };
+            return Err(format!(
+                "{what} made more than {MAX_OPERATIONS_IN_A_ROUND} operations, so it seems endless; end the loop, or loop over c:running()"
+            ));
+        }
+        let stands = self.bounds.nominal_ns.is_some() && self.bounds.iterations.is_none();
+        if stands && !once && self.since_clock_moved > MAX_OPERATIONS_AT_A_TIME {
+            return Err(format!(
+                "{MAX_OPERATIONS_AT_A_TIME} operations without think or at: a duration cannot bound this stream; bound it with --iterations"
+            ));
+        }
+        if self.made.len() > self.batch.saturating_add(MAX_UNINTERRUPTED) {
+            return Err(format!(
+                "more than {MAX_UNINTERRUPTED} operations inside one coroutine or callback of the script; make them in the iteration itself"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::HandleRef;
+
+    fn client(bounds: Bounds) -> Client {
+        let random = Random::new(0, "w", 0, Section::Iteration);
+        Client::new(0, 0, bounds, Section::Iteration, random)
+    }
+
+    fn flush(client: &mut Client) -> Operation {
+        let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
+        client.emit(kind, Expect::Default).unwrap();
+        client.made.pop_back().unwrap()
+    }
+
+    #[test]
+    fn the_first_running_of_an_iteration_is_the_boundary_of_its_start() {
+        let mut c = client(Bounds { iterations: Some(3), nominal_ns: None });
+        assert_eq!(c.start_iteration(), Ok(true));
+        let mut numbers = Vec::new();
+        while c.running().unwrap() {
+            numbers.push(flush(&mut c).iteration);
+        }
+        assert_eq!(numbers, [0, 1, 2]);
+        assert_eq!(flush(&mut c).iteration, 2, "what follows the loop belongs to the last round");
+        assert_eq!(c.start_iteration(), Ok(false));
+    }
+
+    #[test]
+    fn think_adds_up_and_at_replaces_what_was_waited() {
+        let mut c = client(Bounds::default());
+        c.start_iteration().unwrap();
+        c.think(5).unwrap();
+        c.think(7).unwrap();
+        assert_eq!(flush(&mut c).due, Due::After(12));
+        assert_eq!(flush(&mut c).due, Due::After(0));
+        c.think(1).unwrap();
+        c.at(100).unwrap();
+        c.think(3).unwrap();
+        assert_eq!(flush(&mut c).due, Due::At(103));
+        assert!(c.at(102).unwrap_err().contains("backwards"));
+    }
+
+    #[test]
+    fn a_nominal_bound_counts_the_think_time_still_waiting() {
+        let mut c = client(Bounds { iterations: None, nominal_ns: Some(10) });
+        assert_eq!(c.start_iteration(), Ok(true));
+        flush(&mut c);
+        c.think(9).unwrap();
+        assert_eq!(c.start_iteration(), Ok(true));
+        flush(&mut c);
+        c.think(1).unwrap();
+        assert_eq!(c.start_iteration(), Ok(false));
+    }
+
+    #[test]
+    fn the_last_sequence_number_is_used_and_the_one_after_is_an_error() {
+        let mut c = client(Bounds::default());
+        c.next_seq = Some(u32::MAX);
+        assert_eq!(flush(&mut c).seq, u32::MAX);
+        let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
+        assert!(c.emit(kind, Expect::Default).unwrap_err().contains("4,294,967,296 operations"));
+    }
+}

@@ -1,0 +1,147 @@
+//! What a script's author reads when something is wrong: the script's line and
+//! the fact, with nothing of the machinery that found it.
+
+use std::path::PathBuf;
+
+use mlua::Error as LuaError;
+
+/// Why a script cannot be loaded. The message says what, where and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    /// A mistake in the script, with `file:line` where there is one.
+    #[error("{0}")]
+    Script(String),
+    /// A parameter given from outside that does not fit.
+    #[error("{0}")]
+    Parameter(String),
+    /// A number of clients given from outside that does not fit.
+    #[error("{0}")]
+    Clients(String),
+    /// A fault of smbench, not of the script.
+    #[error("internal error: {0}; this is a fault in smbench, please report it")]
+    Internal(String),
+}
+
+/// The prelude's chunk: a line in it means nothing to the script's author.
+pub(super) const PRELUDE: &str = "[smbench]";
+
+/// The message of an error as the author of the script should read it.
+///
+/// `chunks` are the names under which the script and its modules were compiled.
+pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
+    match error {
+        LuaError::CallbackError { traceback, cause } => {
+            let (innermost, traceback) = innermost(cause, traceback);
+            let text = bare(innermost);
+            if located(&text, chunks) {
+                return text;
+            }
+            match place(traceback, chunks) {
+                Some(place) => format!("{place}: {text}"),
+                None => text,
+            }
+        }
+        LuaError::RuntimeError(text) => {
+            let (text, traceback) = split_traceback(text);
+            let text = without_prelude(text);
+            if located(text, chunks) {
+                return explained(text);
+            }
+            match place(traceback, chunks) {
+                Some(place) => format!("{place}: {}", explained(text)),
+                None => explained(text),
+            }
+        }
+        other => bare(other),
+    }
+}
+
+/// An error in an error in a callback: the first of them is the cause.
+fn innermost<'e>(cause: &'e LuaError, traceback: &'e str) -> (&'e LuaError, &'e str) {
+    match cause {
+        LuaError::CallbackError { cause, traceback } => innermost(cause, traceback),
+        LuaError::WithContext { cause, .. } => innermost(cause, traceback),
+        other => (other, traceback),
+    }
+}
+
+fn bare(error: &LuaError) -> String {
+    match error {
+        LuaError::RuntimeError(text) => explained(without_prelude(split_traceback(text).0)),
+        LuaError::SyntaxError { message, .. } => split_traceback(message).0.to_string(),
+        LuaError::MemoryError(_) => "the script needs more memory than its limit".to_string(),
+        LuaError::StackError => "too many values for one call".to_string(),
+        LuaError::FromLuaConversionError { from, .. } => format!("{from} does not fit here"),
+        LuaError::BadArgument { name: Some(name), .. } if name == "self" => {
+            "a method was called without its object; write c:read(…), not c.read(…)".to_string()
+        }
+        LuaError::BadArgument { cause, .. } => bare(cause),
+        other => other.to_string(),
+    }
+}
+
+fn split_traceback(text: &str) -> (&str, &str) {
+    match text.find("\nstack traceback:") {
+        Some(at) => (&text[..at], &text[at..]),
+        None => (text, ""),
+    }
+}
+
+/// Lua's own words where they are not enough.
+fn explained(text: &str) -> String {
+    const UNKNOWN_METHOD: &str = "attempt to call an unknown method '";
+    if let Some(at) = text.find(UNKNOWN_METHOD) {
+        let word = text[at + UNKNOWN_METHOD.len()..].trim_end_matches('\'');
+        return format!("{}{}", &text[..at], super::api::unknown_method("method", word));
+    }
+    if let Some((kind, _)) = text.split_once(": 0x").filter(|(_, rest)| is_address(rest)) {
+        return format!("error() was called with a {kind} instead of a text");
+    }
+    if text.contains("attempt to modify a readonly table") {
+        return format!("{text} (what bench, a library or a module provides cannot be changed)");
+    }
+    text.to_string()
+}
+
+fn is_address(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Drops positions inside the prelude and the binding from the front of a message.
+fn without_prelude(text: &str) -> &str {
+    for source in [PRELUDE, "__mlua_index", "__mlua_newindex"] {
+        if let Some(rest) = text.strip_prefix(source).and_then(|rest| rest.strip_prefix(':')) {
+            let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            return digits.strip_prefix(": ").unwrap_or(digits);
+        }
+    }
+    text
+}
+
+/// Whether a message starts with a line of the script or of a module.
+pub(super) fn located(text: &str, chunks: &[String]) -> bool {
+    chunks.iter().any(|chunk| line_of(text, chunk).is_some())
+}
+
+fn line_of<'t>(text: &'t str, chunk: &str) -> Option<&'t str> {
+    let rest = text.strip_prefix(chunk)?.strip_prefix(':')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    (digits > 0).then(|| &text[..chunk.len() + 1 + digits])
+}
+
+/// The innermost line of the script in a traceback, and the script's own line
+/// as well when the innermost is in an embedded module.
+fn place(traceback: &str, chunks: &[String]) -> Option<String> {
+    let mut lines = traceback.lines().filter_map(|line| {
+        let line = line.trim_start();
+        chunks.iter().find_map(|chunk| line_of(line, chunk))
+    });
+    let first = lines.next()?;
+    let embedded = |place: &str| place.starts_with("std/");
+    match embedded(first).then(|| lines.find(|place| !embedded(place))).flatten() {
+        Some(caller) => Some(format!("{caller}: in {first}")),
+        None => Some(first.to_string()),
+    }
+}

@@ -1,0 +1,95 @@
+//! Scripts: Lua (Luau) that says which operations each client makes, run in a
+//! sandbox and asked per client, as far as operations are needed.
+//!
+//! A script never sees a result. The same script, modules, parameters and seed
+//! give the same operations, whatever the size of the batches they are asked in.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+mod api;
+mod client;
+mod error;
+mod handles;
+mod random;
+mod recipe;
+mod require;
+mod sandbox;
+mod source;
+mod values;
+mod vm;
+
+pub use api::ParameterHelp;
+pub use error::ScriptError;
+pub use source::Script;
+
+/// The most clients a run can have.
+pub const MAX_CLIENTS: u32 = 1_000_000;
+
+/// A script, and what it is run with.
+#[derive(Clone, Debug, Default)]
+pub struct ScriptOptions {
+    pub path: PathBuf,
+    /// Name and value; of two for one name the later counts.
+    pub params: Vec<(String, String)>,
+    /// 0 where none is given.
+    pub seed: Option<u64>,
+    pub clients: Vec<ClientsOverride>,
+    /// The most iterations of each client.
+    pub iterations: Option<u32>,
+    /// No iteration starts at or after this nominal time.
+    pub nominal_bound_ns: Option<u64>,
+    pub limits: Limits,
+}
+
+/// What one machine that runs a script may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub memory_bytes: usize,
+    /// The longest a script may compute without making operations: its top
+    /// level as a whole, and then each batch of operations. By the wall clock.
+    pub time_per_resume: Duration,
+    /// The size of the script, and of each module.
+    pub source_bytes: usize,
+}
+
+/// A number of clients given from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientsOverride {
+    /// None: the only workload there is.
+    pub workload: Option<String>,
+    pub clients: u32,
+}
+
+impl FromStr for ClientsOverride {
+    type Err = ScriptError;
+
+    /// `name=N`, or a bare `N`.
+    fn from_str(text: &str) -> Result<ClientsOverride, ScriptError> {
+        let (workload, number) = match text.rsplit_once('=') {
+            Some((name, number)) => (Some(name.to_string()), number),
+            None => (None, text),
+        };
+        let wrong = |problem: String| ScriptError::Clients(format!("--clients {text}: {problem}"));
+        let clients: u64 = number
+            .trim()
+            .parse()
+            .map_err(|_| wrong("write a number, or workload=number".to_string()))?;
+        Ok(ClientsOverride { workload, clients: api::client_count(clients).map_err(wrong)? })
+    }
+}
+
+/// The parameters a script declares, by name, without running more of it than
+/// its top level.
+///
+/// # Errors
+/// [`ScriptError`] when the script cannot be read, or fails before it has
+/// declared its parameters.
+pub fn describe(path: &Path, limits: Limits) -> Result<Vec<ParameterHelp>, ScriptError> {
+    let options = ScriptOptions { path: path.to_path_buf(), limits, ..ScriptOptions::default() };
+    source::describe(&options)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! `require`: modules from the script's folder `lib/`, then the embedded `std.*`.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Result as LuaResult, Value};
+use semver::{Version, VersionReq};
+
+use super::error::ScriptError;
+use super::values::{fault, text, unknown};
+use super::vm::{Host, load_chunk};
+use crate::ir::source::Module;
+
+/// Name, file for messages, text.
+const EMBEDDED: &[(&str, &str, &str)] =
+    &[("std.office", "std/office.lua", include_str!("../../stdlib/office.lua"))];
+
+/// The version of a module in `lib/`: nothing there says one.
+const UNVERSIONED: &str = "unversioned";
+
+struct Found {
+    chunk: String,
+    source: String,
+    version: String,
+}
+
+/// Makes the function. Modules are loaded once, at the top level only.
+pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
+    let host = Rc::clone(host);
+    let loaded = lua.create_table()?;
+    let loading = RefCell::new(Vec::<String>::new());
+    lua.create_function(move |lua, (name, wanted): (Value, Value)| {
+        host.callback(|| {
+            let name = text(&name, "require: the module's name")?;
+            let cached: Value = loaded.raw_get(name.as_str())?;
+            if !cached.is_nil() {
+                check_version(&name, &recorded(&host, &name), &wanted)?;
+                return Ok(cached);
+            }
+            if loading.borrow().contains(&name) {
+                let circle = loading.borrow().join(" -> ");
+                return Err(fault(format!("require goes in a circle: {circle} -> {name}")));
+            }
+            let found = find(&host, &name)?;
+            check_version(&name, &found.version, &wanted)?;
+            loading.borrow_mut().push(name.clone());
+            host.chunks.borrow_mut().push(found.chunk.clone());
+            let result: LuaResult<Value> = load_chunk(lua, &found.chunk, &found.source);
+            loading.borrow_mut().pop();
+            let module = result?;
+            if module.is_nil() {
+                return Err(fault(format!(
+                    "module '{name}' returns nothing; end it with \"return M\""
+                )));
+            }
+            if let Value::Table(table) = &module {
+                table.set_readonly(true);
+            }
+            if let Some(declared) = host.declared.borrow_mut().as_mut() {
+                let hash = blake3::hash(found.source.as_bytes()).to_hex().to_string();
+                declared.modules.push(Module { name: name.clone(), version: found.version, hash });
+            }
+            loaded.raw_set(name, &module)?;
+            Ok(module)
+        })
+    })
+}
+
+fn recorded(host: &Host, name: &str) -> String {
+    let declared = host.declared.borrow();
+    let module =
+        declared.as_ref().and_then(|declared| declared.modules.iter().find(|m| m.name == name));
+    module.map_or_else(String::new, |module| module.version.clone())
+}
+
+fn find(host: &Host, name: &str) -> LuaResult<Found> {
+    let folder = match host.declared.borrow().as_ref() {
+        Some(declared) => declared.folder.clone(),
+        None => {
+            return Err(fault(format!(
+                "require \"{name}\" belongs at the top of the script, outside of all functions"
+            )));
+        }
+    };
+    let plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    if name.len() > 128 || !name.split('.').all(plain) {
+        return Err(fault(format!(
+            "{} is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
+            shown_name(name)
+        )));
+    }
+    if name == "std" || name.starts_with("std.") {
+        let embedded = EMBEDDED.iter().find(|(known, ..)| *known == name);
+        let (_, chunk, source) = embedded.ok_or_else(|| {
+            fault(unknown("module", name, EMBEDDED.iter().map(|(known, ..)| *known)))
+        })?;
+        return Ok(Found {
+            chunk: (*chunk).to_string(),
+            source: (*source).to_string(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+        });
+    }
+    let file = format!("lib/{}.lua", name.replace('.', "/"));
+    let path = folder.join(&file);
+    if path.symlink_metadata().is_err() {
+        return Err(fault(format!("module '{name}' not found: there is no {}", path.display())));
+    }
+    let refused = |why: &str| fault(format!("module '{name}': {}: {why}", path.display()));
+    let inside = inside(&folder, &path).map_err(|why| refused(&why))?;
+    let source = read_source(&inside, host.limits.source_bytes).map_err(|error| match error {
+        ScriptError::Unreadable { reason, .. } => refused(&reason),
+        other => fault(other),
+    })?;
+    Ok(Found { chunk: file, source, version: UNVERSIONED.to_string() })
+}
+
+fn shown_name(name: &str) -> String {
+    format!("{:?}", name.chars().take(60).collect::<String>())
+}
+
+/// The file a path leads to, if that is below the script's folder.
+fn inside(folder: &Path, path: &Path) -> Result<PathBuf, String> {
+    let folder = folder.canonicalize().map_err(|error| error.to_string())?;
+    let path = path.canonicalize().map_err(|error| error.to_string())?;
+    if path.starts_with(&folder) {
+        return Ok(path);
+    }
+    Err("a symbolic link leads out of the script's folder; modules are read from inside it only"
+        .into())
+}
+
+fn check_version(name: &str, version: &str, wanted: &Value) -> LuaResult<()> {
+    if wanted.is_nil() {
+        return Ok(());
+    }
+    let wanted = text(wanted, "require: the version")?;
+    let request = VersionReq::parse(&wanted).map_err(|_| {
+        fault(format!(
+            "require: {} is no version; write \"^1.2\" or \">=0.1\"",
+            shown_name(&wanted)
+        ))
+    })?;
+    if version == UNVERSIONED {
+        return Err(fault(format!(
+            "module '{name}' has no version, so \"{wanted}\" cannot be asked for"
+        )));
+    }
+    match Version::parse(version) {
+        Ok(found) if request.matches(&found) => Ok(()),
+        _ => Err(fault(format!(
+            "module '{name}' is version {version}; the script asks for {wanted}"
+        ))),
+    }
+}
+
+/// Reads a script or module: a regular file of text, within the limit.
+pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptError> {
+    let unreadable = |reason: String| ScriptError::Unreadable { path: path.to_path_buf(), reason };
+    // Asked first, because opening a pipe waits for whoever writes to it.
+    let metadata = path.metadata().map_err(|error| unreadable(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(unreadable("it is not a regular file".into()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() > limit {
+        return Err(unreadable(format!(
+            "it has more than {limit} bytes, the most a script may have"
+        )));
+    }
+    if bytes.first().is_some_and(|byte| *byte < b'\t' || *byte == 0x1b) {
+        return Err(unreadable(
+            "it is compiled bytecode; only the text of a script is taken".into(),
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8 text".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_of_text_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.lua");
+        let reason = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_source(&path, 16).map_err(|error| error.to_string())
+        };
+        assert_eq!(reason(b"return 1"), Ok("return 1".into()));
+        assert!(reason(b"\x06\x03abc").unwrap_err().contains("bytecode"));
+        assert!(reason(b"\x1bLua").unwrap_err().contains("bytecode"));
+        assert!(reason(b"-- \xff").unwrap_err().contains("UTF-8"));
+        assert!(reason(&[b' '; 17]).unwrap_err().contains("more than 16 bytes"));
+        assert!(read_source(folder.path(), 16).is_err());
+        assert!(read_source(Path::new("/dev/zero"), 16).is_err());
+    }
+
+    #[test]
+    fn every_embedded_module_is_below_std() {
+        assert!(EMBEDDED.iter().all(|(name, ..)| name.starts_with("std.")));
+    }
+}

@@ -1,0 +1,294 @@
+//! What a script can reach: a list of harmless functions, all of them the same
+//! on every machine, and none of them changeable.
+
+use std::io::Write;
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Result as LuaResult, Table, Thread, Value};
+
+use super::values::{fault, shown, unknown};
+use super::vm::Host;
+use super::{api, error};
+
+/// Everything else of the base library goes.
+const GLOBALS: &[&str] = &[
+    "_G",
+    "_VERSION",
+    "assert",
+    "bench",
+    "bit32",
+    "buffer",
+    "coroutine",
+    "error",
+    "getmetatable",
+    "ipairs",
+    "math",
+    "next",
+    "pairs",
+    "pcall",
+    "print",
+    "rawequal",
+    "rawget",
+    "rawlen",
+    "rawset",
+    "require",
+    "select",
+    "setmetatable",
+    "string",
+    "table",
+    "tonumber",
+    "tostring",
+    "type",
+    "typeof",
+    "unpack",
+    "utf8",
+    "xpcall",
+];
+
+/// Functions of `math` that are kept as Luau has them: exact on every machine.
+const EXACT_MATH: &[&str] = &[
+    "abs", "ceil", "clamp", "deg", "floor", "fmod", "frexp", "huge", "ldexp", "lerp", "map", "max",
+    "min", "modf", "pi", "rad", "round", "sign", "sqrt",
+];
+
+/// Functions of `math` that differ between C libraries; ours come from `libm`.
+pub(super) const PORTABLE_MATH: [&str; 14] = [
+    "acos", "asin", "atan", "atan2", "cos", "cosh", "exp", "log", "log10", "pow", "sin", "sinh",
+    "tan", "tanh",
+];
+
+const ABSENT: &[(&str, &str)] = &[
+    ("io", "scripts cannot reach files of this machine"),
+    ("os", "scripts cannot reach this machine; times come from phases, think and at"),
+    ("debug", "it is not part of the sandbox"),
+    ("load", "code is loaded by require alone"),
+    ("loadstring", "code is loaded by require alone"),
+    ("loadfile", "code is loaded by require alone"),
+    ("dofile", "code is loaded by require alone"),
+    ("package", "modules are found by require in the script's folder lib and in std"),
+    ("collectgarbage", "memory is managed for you"),
+    ("gcinfo", "memory is managed for you"),
+    ("getfenv", "it is not part of the sandbox"),
+    ("setfenv", "it is not part of the sandbox"),
+    ("newproxy", "it is not part of the sandbox"),
+];
+
+/// Fits the machine's globals out and closes them.
+pub(super) fn close(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+    let globals = lua.globals();
+    portable_math(lua, &globals.get("math")?)?;
+    without_addresses(lua)?;
+    globals.raw_set("bench", api::bench(lua, host)?)?;
+    globals.raw_set("require", super::require::function(lua, host)?)?;
+    prelude(lua, host)?;
+    api::register_objects(lua, host)?;
+    keep_only(&globals, GLOBALS)?;
+    let strict = lua.create_table()?;
+    strict
+        .raw_set("__index", lua.create_function(|_, (_, name): (Value, Value)| absent(&name))?)?;
+    strict.raw_set("__metatable", false)?;
+    globals.set_metatable(Some(strict))?;
+
+    lua.sandbox(true)?;
+    // Scripts see a table of their own in front of the globals.
+    let own = lua.globals();
+    if let Some(metatable) = own.metatable() {
+        metatable.set_readonly(false);
+        let refuse = lua.create_function(|_, (_, name, value): (Value, Value, Value)| {
+            refuse_global(&name, &value)
+        })?;
+        metatable.raw_set("__newindex", refuse)?;
+        metatable.raw_set("__metatable", false)?;
+        metatable.set_readonly(true);
+    }
+    own.set_readonly(true);
+    Ok(())
+}
+
+fn absent(name: &Value) -> LuaResult<Value> {
+    let Value::String(name) = name else { return Ok(Value::Nil) };
+    let name = name.to_string_lossy();
+    if let Some((_, why)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
+        return Err(fault(format!("'{name}' is not available in scripts: {why}")));
+    }
+    Err(fault(unknown("global", &name, GLOBALS.iter().copied())))
+}
+
+fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
+    let name = match name {
+        Value::String(name) => name.to_string_lossy(),
+        other => shown(other),
+    };
+    let local = match value {
+        Value::Function(_) => format!("local function {name}"),
+        _ => format!("local {name} = …"),
+    };
+    Err(fault(format!("globals cannot be set or changed: write \"{local}\"")))
+}
+
+fn keep_only(table: &Table, kept: &[&str]) -> LuaResult<()> {
+    let mut dropped = Vec::new();
+    for pair in table.pairs::<Value, Value>() {
+        let (key, _) = pair?;
+        let keep = matches!(&key, Value::String(name) if kept.contains(&&*name.to_string_lossy()));
+        if !keep {
+            dropped.push(key);
+        }
+    }
+    for key in dropped {
+        table.raw_set(key, Value::Nil)?;
+    }
+    Ok(())
+}
+
+type OneArgument = fn(f64) -> f64;
+type TwoArguments = fn(f64, f64) -> f64;
+
+fn portable_math(lua: &Lua, math: &Table) -> LuaResult<()> {
+    keep_only(math, EXACT_MATH)?;
+    let one: [(&str, OneArgument); 11] = [
+        ("acos", libm::acos),
+        ("asin", libm::asin),
+        ("cos", libm::cos),
+        ("cosh", libm::cosh),
+        ("exp", libm::exp),
+        ("log10", libm::log10),
+        ("sin", libm::sin),
+        ("sinh", libm::sinh),
+        ("tan", libm::tan),
+        ("tanh", libm::tanh),
+        ("atan", libm::atan),
+    ];
+    for (name, function) in one {
+        math.raw_set(
+            name,
+            lua.create_function(move |_, x: Value| Ok(function(number(&x, name)?)))?,
+        )?;
+    }
+    let two: [(&str, TwoArguments); 2] = [("atan2", libm::atan2), ("pow", libm::pow)];
+    for (name, function) in two {
+        let call = move |_: &Lua, (x, y): (Value, Value)| {
+            Ok(function(number(&x, name)?, number(&y, name)?))
+        };
+        math.raw_set(name, lua.create_function(call)?)?;
+    }
+    let log = |_: &Lua, (x, base): (Value, Value)| {
+        let x = number(&x, "log")?;
+        Ok(match base {
+            Value::Nil => libm::log(x),
+            base => match number(&base, "log")? {
+                2.0 => libm::log2(x),
+                10.0 => libm::log10(x),
+                base => libm::log(x) / libm::log(base),
+            },
+        })
+    };
+    math.raw_set("log", lua.create_function(log)?)?;
+    let hint = lua.create_table()?;
+    let absent = |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
+        let name = match name {
+            Value::String(name) => name.to_string_lossy(),
+            other => shown(&other),
+        };
+        if matches!(name.as_str(), "random" | "randomseed") {
+            return Err(fault(
+                "math.random is not available: use rng, the second argument of setup, iteration and teardown, which gives the same numbers on every run",
+            ));
+        }
+        let known = EXACT_MATH.iter().chain(&PORTABLE_MATH).copied();
+        Err(fault(unknown("function of math", &name, known)))
+    };
+    hint.raw_set("__index", lua.create_function(absent)?)?;
+    hint.raw_set("__metatable", false)?;
+    math.set_metatable(Some(hint))
+}
+
+fn number(value: &Value, function: &str) -> LuaResult<f64> {
+    match value {
+        Value::Integer(number) => Ok(*number as f64),
+        Value::Number(number) => Ok(*number),
+        other => Err(fault(format!("math.{function} takes a number, not {}", shown(other)))),
+    }
+}
+
+/// An address in a text would make streams differ from run to run. Tables are
+/// dealt with in the prelude.
+fn without_addresses(lua: &Lua) -> LuaResult<()> {
+    let named = |name: &'static str| -> LuaResult<Table> {
+        let metatable = lua.create_table()?;
+        let text = lua.create_function(move |_, _: Value| Ok(name))?;
+        metatable.raw_set("__tostring", text)?;
+        metatable.raw_set("__metatable", false)?;
+        metatable.set_readonly(true);
+        Ok(metatable)
+    };
+    lua.set_type_metatable::<Function>(Some(named("function")?));
+    lua.set_type_metatable::<Thread>(Some(named("thread")?));
+    lua.set_type_metatable::<mlua::LightUserData>(Some(named("handle")?));
+    lua.set_type_metatable::<mlua::Buffer>(Some(named("buffer")?));
+    Ok(())
+}
+
+/// The functions that must be written in Lua, because a coroutine can pause
+/// inside them or because they are called too often for a crossing.
+fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+    let tools = lua.create_table()?;
+    let teller = Rc::clone(host);
+    tools.raw_set(
+        "readable",
+        lua.create_function(move |lua, value: Value| match &value {
+            Value::Error(error) => Ok(Value::String(lua.create_string(teller.readable(error))?)),
+            _ => Ok(value),
+        })?,
+    )?;
+    let owner = Rc::clone(host);
+    tools.raw_set(
+        "in_own_thread",
+        lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
+    )?;
+    tools.raw_set(
+        "print",
+        lua.create_function(|_, text: mlua::LuaString| {
+            // Lost where nobody can read it, which is no fault of the script.
+            let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
+            Ok(())
+        })?,
+    )?;
+    let text = include_str!("prelude.lua");
+    lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
+}
+
+const MAX_PRINTED: usize = 4_096;
+
+/// A text that cannot play tricks on a terminal.
+fn printable(text: &str) -> String {
+    let mut printed = String::with_capacity(text.len().min(MAX_PRINTED));
+    for character in text.chars() {
+        if printed.len() >= MAX_PRINTED {
+            printed.push('…');
+            break;
+        }
+        match character {
+            '\t' | '\n' => printed.push(character),
+            c if c.is_control() => printed.extend(c.escape_default()),
+            // Marks that reorder the text around them.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                printed.extend(character.escape_default());
+            }
+            c => printed.push(c),
+        }
+    }
+    printed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_cannot_steer_a_terminal() {
+        assert_eq!(printable("a\tb\nc"), "a\tb\nc");
+        assert_eq!(printable("\x1b[2J\r\u{202e}x\0"), "\\u{1b}[2J\\r\\u{202e}x\\u{0}");
+        assert!(printable(&"x".repeat(100_000)).len() < 5_000);
+    }
+}

@@ -1,0 +1,326 @@
+//! A loaded script as a source of operations.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
+
+use super::api::{ClientObject, Declared, DeclaredWorkload, Rng, check_given};
+use super::client::{Bounds, Client};
+use super::error::{PRELUDE, ScriptError};
+use super::random::Random;
+use super::recipe::recipe;
+use super::require::read_source;
+use super::values::{fault, unknown};
+use super::vm::{Host, Vm};
+use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
+use crate::ir::source::RUN_CLIENT;
+use crate::ir::{
+    Operation, OperationSource, Progress, Section, SourceError, StreamHeader, Workload,
+};
+
+/// A script whose top level has run. It makes the operations of whichever
+/// client it is asked for, on the thread that asks.
+///
+/// Handles a client has open when its iterations end count as closed in its
+/// teardown, whether the stream was cut or not.
+pub struct Script {
+    pub(super) vm: Vm,
+    header: StreamHeader,
+    bounds: Bounds,
+    /// By workload; behind them, if there is one, the run-wide client's.
+    functions: Vec<Functions>,
+    /// `(iteration, c, rng)`: calls `iteration` again and again.
+    iterate: Function,
+    rng: AnyUserData,
+    clients: Vec<Option<Box<Slot>>>,
+}
+
+#[derive(Default)]
+struct Functions {
+    setup: Option<Function>,
+    iteration: Option<Function>,
+    teardown: Option<Function>,
+}
+
+/// A client that has been asked for.
+struct Slot {
+    /// Absent only while the machine has it.
+    client: Option<Box<Client>>,
+    object: AnyUserData,
+    state: State,
+}
+
+enum State {
+    Running(Thread),
+    Ended,
+    Failed(SourceError),
+}
+
+struct Loaded {
+    vm: Vm,
+    declared: Declared,
+    chunk: String,
+    source: String,
+}
+
+/// Runs the top level. What it has declared comes back even when it fails.
+fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
+    let path = &options.path;
+    let source = read_source(path, options.limits.source_bytes)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => ".".into(),
+    };
+    let chunk = chunk_name(path);
+    let declared = Declared { folder, given: options.params.clone(), ..Declared::default() };
+    let host = Host::new(options.limits, declared);
+    let vm = Vm::new(Rc::clone(&host))?;
+    let result = vm.run(&chunk, &source);
+    let declared = host.declared.take().unwrap_or_default();
+    Ok((Loaded { vm, declared, chunk, source }, result))
+}
+
+/// The file's name as errors write it, short enough for Lua to keep it whole.
+fn chunk_name(path: &std::path::Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect()
+}
+
+pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
+    let (loaded, result) = load(options)?;
+    match loaded.declared.params {
+        Some(parameters) => Ok(parameters.help),
+        None => result.map(|()| Vec::new()),
+    }
+}
+
+impl Script {
+    /// Reads a script and runs its top level.
+    ///
+    /// # Errors
+    /// [`ScriptError`] when the script cannot be read, is wrong, takes more
+    /// than its limits, or does not fit the parameters and clients given.
+    pub fn load(options: &ScriptOptions) -> Result<Script, ScriptError> {
+        let (Loaded { vm, declared, chunk, source }, result) = load(options)?;
+        result?;
+        if declared.params.is_none() {
+            check_given(&declared.given, std::iter::empty())?;
+        }
+        if declared.workloads.is_empty() {
+            return Err(ScriptError::Script(format!(
+                "{chunk}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}"
+            )));
+        }
+        let Declared { params, modules, mut workloads, setup, teardown, phases, .. } = declared;
+        override_clients(&mut workloads, options)?;
+        let mut header = StreamHeader {
+            source: chunk,
+            seed: options.seed.unwrap_or(0),
+            workloads: workloads
+                .iter()
+                .map(|workload| Workload {
+                    name: Arc::from(workload.name.as_str()),
+                    clients: workload.clients,
+                    client_names: None,
+                })
+                .collect(),
+            run_client: setup.is_some() || teardown.is_some(),
+            phases: phases.unwrap_or_default(),
+            bounded: options.iterations.is_some(),
+            script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
+            params: params.map(|parameters| parameters.values).unwrap_or_default(),
+            modules,
+            ..StreamHeader::default()
+        };
+        header.ir_hash = recipe(&source, &header, options);
+        let mut functions: Vec<Functions> = workloads
+            .into_iter()
+            .map(|DeclaredWorkload { setup, iteration, teardown, .. }| Functions {
+                setup,
+                iteration: Some(iteration),
+                teardown,
+            })
+            .collect();
+        functions.push(Functions { setup, iteration: None, teardown });
+        let iterate = vm.enter(0, |lua| iterate(lua, &vm.host))?;
+        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng))?;
+        let clients = (0..header.clients()).map(|_| None).collect();
+        let bounds =
+            Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
+        Ok(Script { vm, header, bounds, functions, iterate, rng, clients })
+    }
+
+    /// Makes `section` the client's present one. None where it has no such section.
+    fn enter(&mut self, index: u32, section: Section) -> Result<Option<&mut Slot>, SourceError> {
+        let Some(place) = self.clients.get_mut(index as usize) else { return Ok(None) };
+        if let Some(slot) = place
+            && slot.client.as_ref().is_some_and(|client| client.section >= section)
+        {
+            let present = slot.client.as_ref().is_some_and(|client| client.section == section);
+            return Ok(if present { place.as_deref_mut() } else { None });
+        }
+        let (workload, id) = match self.header.workload_of(index) {
+            Some((workload, id)) => (workload, id),
+            None => (self.header.workloads.len(), 0),
+        };
+        let functions = &self.functions[workload];
+        let function = match section {
+            Section::Setup => &functions.setup,
+            Section::Iteration => &functions.iteration,
+            Section::Teardown => &functions.teardown,
+        };
+        let Some(function) = function else { return Ok(None) };
+        let name = self.header.workloads.get(workload).map_or(RUN_CLIENT, |w| &w.name);
+        let random = Random::new(self.header.seed, name, id, section);
+        let body = if section == Section::Iteration { &self.iterate } else { function };
+        let made = self.vm.enter(0, |lua| {
+            let object = match place {
+                Some(slot) => slot.object.clone(),
+                None => lua.create_any_userdata(ClientObject(index))?,
+            };
+            Ok((object, lua.create_thread(body.clone())?))
+        });
+        let (object, thread) = made.map_err(|error| SourceError {
+            message: error.to_string(),
+            client: Some(self.header.client_name(index)),
+        })?;
+        let state = State::Running(thread);
+        match place {
+            Some(slot) => {
+                slot.state = state;
+                if let Some(client) = slot.client.as_mut() {
+                    client.enter(section, random);
+                }
+            }
+            None => {
+                let client = Some(Box::new(Client::new(index, id, self.bounds, section, random)));
+                *place = Some(Box::new(Slot { client, object, state }));
+            }
+        }
+        Ok(place.as_deref_mut())
+    }
+}
+
+/// Runs the client until `most` operations are made, or it ends.
+fn resume(
+    vm: &Vm,
+    slot: &mut Slot,
+    (iteration, rng): (Option<&Function>, &AnyUserData),
+    most: usize,
+) -> Result<(), ScriptError> {
+    let State::Running(thread) = &slot.state else { return Ok(()) };
+    let Some(mut client) = slot.client.take() else { return Ok(()) };
+    client.batch = most;
+    *vm.host.client.borrow_mut() = Some(client);
+    let result = vm.enter(thread.state().addr(), |_| match iteration {
+        Some(iteration) => thread.resume::<()>((iteration, &slot.object, rng)),
+        None => thread.resume::<()>((&slot.object, rng)),
+    });
+    slot.client = vm.host.client.borrow_mut().take();
+    if result.is_ok() && !thread.is_resumable() {
+        slot.state = State::Ended;
+    }
+    result
+}
+
+impl OperationSource for Script {
+    fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    fn pull(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        let max = max.max(1);
+        if self.enter(client, section)?.is_none() {
+            return Ok(Progress::End);
+        }
+        let workload = self.header.workload_of(client).map(|(workload, _)| workload);
+        let iteration = workload
+            .filter(|_| section == Section::Iteration)
+            .and_then(|workload| self.functions[workload].iteration.as_ref());
+        let Some(slot) = self.clients[client as usize].as_deref_mut() else {
+            return Ok(Progress::End);
+        };
+        let mut wanted = max;
+        loop {
+            if let Some(client) = slot.client.as_mut() {
+                wanted -= client.take_made(wanted, into);
+            }
+            if wanted == 0 {
+                let drained = slot.client.as_ref().is_none_or(|client| client.made.is_empty());
+                let ended = drained && matches!(slot.state, State::Ended);
+                return Ok(if ended { Progress::End } else { Progress::More });
+            }
+            match &slot.state {
+                State::Ended => return Ok(Progress::End),
+                State::Failed(error) => return Err(error.clone()),
+                State::Running(_) => {}
+            }
+            if let Err(error) = resume(&self.vm, slot, (iteration, &self.rng), wanted) {
+                slot.state = State::Failed(SourceError {
+                    message: error.to_string(),
+                    client: Some(self.header.client_name(client)),
+                });
+            }
+        }
+    }
+}
+
+/// The loop around a client's iterations. In Lua, so that a batch may end
+/// anywhere inside.
+fn iterate(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
+    let host = Rc::clone(host);
+    let starts = lua.create_function(move |_, ()| {
+        host.callback(|| match host.client.borrow_mut().as_mut() {
+            Some(client) => client.start_iteration().map_err(fault),
+            None => Ok(false),
+        })
+    })?;
+    let text = "local starts = ...
+        return function(iteration, c, rng)
+            while starts() do iteration(c, rng) end
+        end";
+    lua.load(text).set_name(format!("={PRELUDE}")).call(starts)
+}
+
+fn override_clients(
+    workloads: &mut [DeclaredWorkload],
+    options: &ScriptOptions,
+) -> Result<(), ScriptError> {
+    for wanted in &options.clients {
+        let names = || workloads.iter().map(|workload| workload.name.as_str());
+        let place = match &wanted.workload {
+            Some(name) => names().position(|known| known == name).ok_or_else(|| {
+                ScriptError::Clients(format!(
+                    "--clients {name}={}: {}",
+                    wanted.clients,
+                    unknown("workload", name, names())
+                ))
+            })?,
+            None if workloads.len() == 1 => 0,
+            None => {
+                let names: Vec<&str> = names().collect();
+                return Err(ScriptError::Clients(format!(
+                    "--clients {0}: the script has several workloads ({1}); write --clients {2}={0}",
+                    wanted.clients,
+                    names.join(", "),
+                    names[0],
+                )));
+            }
+        };
+        workloads[place].clients = wanted.clients;
+    }
+    let total: u64 = workloads.iter().map(|workload| u64::from(workload.clients)).sum();
+    if total > u64::from(MAX_CLIENTS) {
+        return Err(ScriptError::Clients(format!(
+            "{total} clients in all; there can be {MAX_CLIENTS}"
+        )));
+    }
+    Ok(())
+}

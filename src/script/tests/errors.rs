@@ -1,0 +1,388 @@
+//! Mistakes in scripts, each with the whole message its author reads.
+
+use super::*;
+
+fn line(body: &str) -> String {
+    let message = match all(&mut iteration(body).load().unwrap(), 64) {
+        Ok(operations) => format!("no error, and {} operations", operations.len()),
+        Err(error) => error.message,
+    };
+    message.strip_prefix("s.lua:2: ").map(str::to_string).unwrap_or(message)
+}
+
+/// All that differ, so that one run of the test shows them.
+fn check(cases: &[(&str, &str)]) {
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(body, expected)| {
+            let message = line(body);
+            (message != *expected).then(|| format!("{body}\n  gives {message}\n  not   {expected}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn handles() {
+    let cases = [
+        ("local h = c:open('a', 'r') c:close(h) c:read(h, 0, 1)", "read: handle used after close"),
+        ("c:read(7, 0, 1)", "read: 7 is not a handle; a handle is what c:open returns"),
+        ("c:close()", "close: nil is not a handle; a handle is what c:open returns"),
+        (
+            "while true do c:open('a', 'r') end",
+            "open: 65536 handles are open, the most a client may have; is a close missing?",
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn handles_of_other_clients_and_from_before_teardown() {
+    let written = script(
+        r#"
+        local kept
+        bench.workload {
+            name = "w", clients = 2,
+            iteration = function(c)
+                kept = kept or c:open("a", "r")
+                c:read(kept, 0, 1)
+            end,
+        }"#,
+    );
+    let error = written.fails();
+    assert_eq!(error.client.as_deref(), Some("w/1"));
+    assert_eq!(
+        error.message,
+        "s.lua:7: read: this handle belongs to another client; a client uses the handles it opened itself"
+    );
+    let written = script(
+        r#"
+        local kept
+        bench.workload {
+            name = "w",
+            iteration = function(c) kept = c:open("a", "r") end,
+            teardown = function(c) c:close(kept) end,
+        }"#,
+    );
+    assert_eq!(
+        written.message(),
+        "s.lua:6: close: this handle was opened before teardown; open handles are closed when the iterations end, so open the file again"
+    );
+}
+
+#[test]
+fn paths() {
+    let long = "x".repeat(300);
+    let cases = [
+        (
+            "c:delete('a/../b')",
+            "delete: path \"a/../b\" contains \"..\"; paths stay inside the share",
+        ),
+        (
+            "c:mkdir('a\\0b')",
+            "mkdir: path \"a\\0b\" contains '\\0', which SMB does not allow in a name",
+        ),
+        (
+            "c:rename('a', 'b?')",
+            "rename: path \"b?\" contains '?', which SMB does not allow in a name",
+        ),
+        ("c:rmdir('')", "rmdir: the path is empty, which is the share itself"),
+        ("c:stat(nil)", "stat: the path is a text, not nil"),
+        ("c:open({}, 'r')", "open: the path is a text, not a table"),
+        ("c:open('\\xff', 'r')", "open: the path is not valid UTF-8"),
+        (
+            "c:list('d', 'a/b')",
+            "list: \"a/b\" is no pattern; write a name with * and ?, such as \"*.docx\"",
+        ),
+    ];
+    check(&cases);
+    assert!(
+        line(&format!("c:delete('{long}')")).ends_with("has 300 UTF-16 units; a name may have 255")
+    );
+}
+
+#[test]
+fn arguments() {
+    let open = "local h = c:open('a', 'rw') ";
+    let cases = [
+        (
+            "c:open('a', 'x')",
+            "open: the mode is \"r\" (an existing file), \"w\" (emptied or created) or \"rw\" (opened or created), not \"x\"",
+        ),
+        (&format!("{open} c:read(h, -1, 10)"), "read: offset is -1; it cannot be negative"),
+        (
+            &format!("{open} c:read(h, 1.5, 10)"),
+            "read: offset is 1.5; it must be a whole number (math.floor makes one)",
+        ),
+        (
+            &format!("{open} c:read(h, 2^60, 10)"),
+            "read: offset is 1152921504606846976; the largest is 2^53",
+        ),
+        (&format!("{open} c:read(h)"), "read: offset is a whole number, not nil"),
+        (
+            &format!("{open} c:write(h, 0, 65 * 1024 * 1024)"),
+            "write: length is 68157440; one write carries at most 64 MiB (67108864)",
+        ),
+        (&format!("{open} c:write(h, 0, 0/0)"), "write: length is NaN; the largest is 2^53"),
+        (
+            &format!("{open} c:lock(h, 0, 1, {{ exclusive = 1 }})"),
+            "lock: exclusive is true or false, not 1",
+        ),
+        (
+            "c:stat('a', { exepct = 'any' })",
+            "stat: unknown option 'exepct': did you mean 'expect'?",
+        ),
+        (
+            "c:stat('a', { expect = 'OBJECT_NAME_NOTFOUND' })",
+            "stat: expect: unknown status 'OBJECT_NAME_NOTFOUND': did you mean 'OBJECT_NAME_NOT_FOUND'?",
+        ),
+        (
+            "c:stat('a', { expect = {} })",
+            "stat: expect is an empty list; name a status, or \"any\"",
+        ),
+        ("c:stat('a', 5)", "stat: the last argument takes a table, not 5"),
+        (
+            "c:open('a', 'r', { lease = 'RWH' })",
+            "open: lease needs fidelity mode 2, which this version does not have",
+        ),
+        (
+            "c:open('a', 'r', { disposition = 'FILE_OPNE' })",
+            "open: disposition: \"FILE_OPNE\" is not a name it takes; nearest is \"OPEN\"",
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn times() {
+    let cases = [
+        ("c:think(1)", "think: 1 ns? write \"1s\""),
+        ("c:think(0.5)", "think: 0.5 ns? write \"0.5s\""),
+        ("c:think(-1)", "think: -1 ns is negative"),
+        ("c:think()", "think is a duration such as \"50ms\" or a number of nanoseconds, not nil"),
+        (
+            "c:think(1e300)",
+            &format!("think: {} ns is too long; the longest is 2^53 ns (104 days)", 1e300),
+        ),
+        (
+            "c:at('2s') c:stat('a') c:at('1s')",
+            "at(1000000000) after an operation due at 2000000000 ns: time goes backwards",
+        ),
+        (
+            "for i = 1, 200 do c:think('1h') end for i = 1, 3000 do c:think('1h') end",
+            "the client's clock is beyond 2^53 ns (104 days)",
+        ),
+    ];
+    check(&cases);
+    let message = script(
+        "bench.setup(function(c) c:at('1s') end)
+        bench.workload { name = 'w', iteration = function(c) c:stat('a') end }",
+    )
+    .message();
+    assert_eq!(
+        message,
+        "s.lua:1: at belongs into an iteration: time zero comes after setup; use think here"
+    );
+}
+
+#[test]
+fn misspelt_names_are_told_the_nearest_right_one() {
+    let cases = [
+        ("c:reed()", "unknown method 'reed': did you mean 'read'?"),
+        (
+            "local x = c.iterations",
+            "unknown field or method 'iterations': did you mean 'iteration'?",
+        ),
+        ("rng:integer(1, 2)", "unknown method 'integer': did you mean 'int'?"),
+        ("rng:int(5, 1)", "rng:int(5, 1): the first is the larger"),
+        ("rng:int(1.5, 2)", "rng:int takes whole numbers within 2^53, not 1.5"),
+        ("rng:bool(2)", "rng:bool(2): a probability lies between 0 and 1"),
+        ("rng:pick({})", "rng:pick: the list is empty"),
+        ("rng:exp('1s')", "rng:exp takes a number, not \"1s\""),
+        ("c.read(1, 2)", "a method was called without its object; write c:read(…), not c.read(…)"),
+        (
+            "bench.workload {}",
+            "bench.workload belongs at the top of the script, outside of all functions",
+        ),
+        (
+            "require('std.office')",
+            "require \"std.office\" belongs at the top of the script, outside of all functions",
+        ),
+        (
+            "local x = math.random(5)",
+            "math.random is not available: use rng, the second argument of setup, iteration and teardown, which gives the same numbers on every run",
+        ),
+        ("local x = math.sine(5)", "unknown function of math 'sine': did you mean 'sin'?"),
+        ("count = 1", "globals cannot be set or changed: write \"local count = …\""),
+        ("local x = bnech", "unknown global 'bnech': did you mean 'bench'?"),
+        ("local t = nil; t.x = 1", "attempt to index nil with 'x'"),
+        ("error('boom')", "boom"),
+        ("error({})", "error() was called with a table instead of a text"),
+        (
+            "local s = ('%d'):format('x')",
+            "invalid argument #2 to 'format' (number expected, got string)",
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn the_top_level() {
+    let ok = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
+    let cases = [
+        ("local x =", "s.lua:1: Expected identifier when parsing expression, got <eof>"),
+        (
+            "local x = 1",
+            "s.lua: the script has no workload; add bench.workload { name = …, iteration = function(c, rng) … end }",
+        ),
+        (
+            "bench.workload { name = 'w' }",
+            "s.lua:1: workload 'w' needs an iteration, such as iteration = function(c, rng) … end",
+        ),
+        (
+            "bench.workload { iteration = print }",
+            "s.lua:1: bench.workload needs a name, such as name = \"editors\"",
+        ),
+        (
+            "bench.workload { name = 'a/b', iteration = print }",
+            "s.lua:1: bench.workload: name \"a/b\" is no name: write 1 to 64 characters without '/', '=' or quotes",
+        ),
+        (
+            "bench.workload { name = 'w', iterations = print }",
+            "s.lua:1: bench.workload: unknown field 'iterations': did you mean 'iteration'?",
+        ),
+        (
+            "bench.workload { name = 'w', clients = 0, iteration = print }",
+            "s.lua:1: workload 'w': 0 clients; there can be 1 to 1000000",
+        ),
+        (
+            "bench.workload { name = 'w', clients = 1e7, iteration = print }",
+            "s.lua:1: workload 'w': 10000000 clients; there can be 1 to 1000000",
+        ),
+        (
+            "bench.workload { name = 'w', iteration = 5 }",
+            "s.lua:1: workload 'w': iteration takes a function, not 5",
+        ),
+        (
+            "bench.workload { name = 'w', iteration = print, pace = 5 }",
+            "s.lua:1: workload 'w': pace is bench.closed_loop {}, not 5",
+        ),
+        ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
+        (
+            "bench.open_loop {}",
+            "s.lua:1: unknown function of bench 'open_loop': there is closed_loop, params, phases, setup, teardown, workload",
+        ),
+        (&format!("{ok}\n{ok}"), "s.lua:2: there are two workloads named 'w'"),
+        ("bench.setup(5)", "s.lua:1: bench.setup takes a function, not 5"),
+        (
+            "bench.setup(print)\nbench.setup(print)",
+            "s.lua:2: bench.setup is called twice; a script has one",
+        ),
+        (
+            "bench.phases {}",
+            "s.lua:1: bench.phases takes a list such as { { name = \"steady\", duration = \"30s\" } }",
+        ),
+        (
+            "bench.phases { { name = 'a', duration = 5 } }",
+            "s.lua:1: phase 'a': duration: 5 ns? write \"5s\"",
+        ),
+        (
+            "bench.phases { { name = 'a', duration = '1s' }, { name = 'a', duration = '1s' } }",
+            "s.lua:1: bench.phases: there are two phases named 'a'",
+        ),
+        (
+            "bench.phases { { name = 'a', duration = '1s', recrod = true } }",
+            "s.lua:1: bench.phases: unknown field 'recrod': did you mean 'record'?",
+        ),
+        ("bench.phases { { duration = '1s' } }", "s.lua:1: bench.phases: phase 1 needs a name"),
+        (
+            "function helper() end",
+            "s.lua:1: globals cannot be set or changed: write \"local function helper\"",
+        ),
+        (
+            "bench.workload = nil",
+            "s.lua:1: attempt to modify a readonly table (what bench, a library or a module provides cannot be changed)",
+        ),
+        (
+            "os.exit(3)",
+            "s.lua:1: 'os' is not available in scripts: scripts cannot reach this machine; times come from phases, think and at",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(script(text).refused(), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_error_names_the_one_client_of_a_thousand_it_happened_to() {
+    let error = script(
+        "bench.workload { name = 'editors', clients = 1000, iteration = function(c)
+            c:stat('a')
+            if c.id == 731 then
+                local x = nil
+                c:stat(x.name)
+            end
+        end }",
+    )
+    .fails();
+    assert_eq!(error.to_string(), "s.lua:5: attempt to index nil with 'name' (client editors/731)");
+}
+
+#[test]
+fn operations_made_before_an_error_stand_and_teardown_still_runs() {
+    let mut script = script(
+        "bench.workload { name = 'w',
+            iteration = function(c) c:stat('a') c:stat('b') error('boom') end,
+            teardown = function(c) c:delete('a') end }",
+    )
+    .load()
+    .unwrap();
+    let mut operations = Vec::new();
+    let error = script.pull(0, Section::Iteration, 64, &mut operations).unwrap_err();
+    assert_eq!(error.message, "s.lua:2: boom");
+    assert_eq!(operations.len(), 2);
+    assert_eq!(script.pull(0, Section::Iteration, 64, &mut operations), Err(error));
+    assert_eq!(script.pull(0, Section::Teardown, 64, &mut operations), Ok(Progress::End));
+    assert_eq!(operations.len(), 3);
+}
+
+#[test]
+fn an_error_inside_a_module_names_the_module_s_line() {
+    let message = script(
+        "local m = require('m')
+        bench.workload { name = 'w', iteration = function(c)
+            m.go(c)
+        end }",
+    )
+    .file("lib/m.lua", "local M = {}\nfunction M.go(c)\n c:stat(5)\nend\nreturn M")
+    .message();
+    assert_eq!(message, "lib/m.lua:3: stat: the path is a text, not 5");
+}
+
+#[test]
+fn a_script_can_catch_an_error_and_reads_the_same_text() {
+    let operations = iteration(
+        r#"
+        local ok, text = pcall(function() c:stat(5) end)
+        c:stat(text)
+        local ok, text = pcall(c.stat, c, 5)
+        c:stat(text)
+        local ok, text = xpcall(function() c:stat(5) end, function(e) return "<" .. e end)
+        c:mkdir((text:gsub("[<:]", "")))
+        local ok, text = coroutine.resume(coroutine.create(function() c:stat(5) end))
+        c:stat((text:gsub(":", "")))"#
+            .replace("c:stat(text)", "c:stat((text:gsub(':', '')))")
+            .as_str(),
+    )
+    .operations();
+    let paths: Vec<&str> = operations.iter().map(|o| o.kind.path().unwrap().as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "s.lua3 stat the path is a text, not 5",
+            "s.lua5 stat the path is a text, not 5",
+            "s.lua7 stat the path is a text, not 5",
+            "s.lua9 stat the path is a text, not 5",
+        ]
+    );
+}

@@ -1,0 +1,121 @@
+//! Scripts from outside: a text goes in, operations or an error come out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
+use crate::ir::{Operation, OperationSource, Progress, Section, SourceError};
+
+mod determinism;
+mod errors;
+mod examples;
+mod hostile;
+mod modules;
+mod operations;
+mod params;
+mod sandbox;
+mod workloads;
+
+/// A script in a folder of its own.
+struct Written {
+    folder: tempfile::TempDir,
+    options: ScriptOptions,
+}
+
+fn script(text: &str) -> Written {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.lua");
+    std::fs::write(&path, text).unwrap();
+    let options = ScriptOptions { path, iterations: Some(1), ..ScriptOptions::default() };
+    Written { folder, options }
+}
+
+/// One client whose only iteration is this.
+fn iteration(body: &str) -> Written {
+    script(&format!("bench.workload {{ name = \"w\", iteration = function(c, rng)\n{body}\nend }}"))
+}
+
+impl Written {
+    fn with(mut self, change: impl FnOnce(&mut ScriptOptions)) -> Written {
+        change(&mut self.options);
+        self
+    }
+
+    fn param(self, name: &str, value: &str) -> Written {
+        self.with(|options| options.params.push((name.into(), value.into())))
+    }
+
+    fn file(self, name: &str, text: &str) -> Written {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn load(&self) -> Result<Script, ScriptError> {
+        Script::load(&self.options)
+    }
+
+    /// The message a script is refused with.
+    fn refused(&self) -> String {
+        match self.load() {
+            Ok(_) => panic!("the script was accepted"),
+            Err(error) => {
+                error.to_string().replace(&self.folder.path().display().to_string(), "DIR")
+            }
+        }
+    }
+
+    fn operations(&self) -> Vec<Operation> {
+        all(&mut self.load().unwrap(), 64).unwrap()
+    }
+
+    /// The error that ends the stream.
+    fn fails(&self) -> SourceError {
+        match all(&mut self.load().unwrap(), 64) {
+            Ok(operations) => panic!("no error in {} operations", operations.len()),
+            Err(error) => error,
+        }
+    }
+
+    fn message(&self) -> String {
+        self.fails().message
+    }
+}
+
+const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
+
+/// Every operation, a section of all clients after the other, in batches.
+fn all(script: &mut Script, batch: usize) -> Result<Vec<Operation>, SourceError> {
+    let mut operations = Vec::new();
+    for section in SECTIONS {
+        for client in 0..script.header().clients() {
+            loop {
+                let before = operations.len();
+                let progress = script.pull(client, section, batch, &mut operations)?;
+                assert!(operations.len() - before <= batch, "more than was asked for");
+                if progress == Progress::End {
+                    break;
+                }
+                assert!(operations.len() > before, "More without an operation");
+            }
+        }
+    }
+    Ok(operations)
+}
+
+fn quick() -> Limits {
+    Limits {
+        memory_bytes: 32 << 20,
+        time_per_resume: Duration::from_millis(150),
+        ..Limits::default()
+    }
+}
+
+fn clients(text: &str) -> ClientsOverride {
+    text.parse().unwrap()
+}

@@ -1,0 +1,134 @@
+use super::*;
+
+const USE: &str = "local m = require('acme.office')
+bench.workload { name = 'w', iteration = function(c) c:stat(m.name) end }";
+
+#[test]
+fn modules_come_from_the_folder_lib_and_are_recorded() {
+    let module = "return { name = 'found' }";
+    let written = script(USE).file("lib/acme/office.lua", module);
+    assert_eq!(written.operations()[0].kind.path().unwrap().as_str(), "found");
+    let script = written.load().unwrap();
+    let recorded = &script.header().modules;
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0].name, "acme.office");
+    assert_eq!(recorded[0].version, "unversioned");
+    assert_eq!(recorded[0].hash, blake3::hash(module.as_bytes()).to_hex().to_string());
+}
+
+#[test]
+fn a_module_is_loaded_once_and_cannot_be_changed_by_its_users() {
+    let text = "assert(require('m') == require('m'))
+        local ok, why = pcall(function() require('m').x = 1 end)
+        assert(not ok and why:find('readonly'))
+        bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
+    let script = script(text).file("lib/m.lua", "return {}").load().unwrap();
+    assert_eq!(script.header().modules.len(), 1);
+}
+
+#[test]
+fn std_is_embedded_has_the_version_of_smbench_and_cannot_be_shadowed() {
+    let text = format!(
+        "local office = require('std.office', '={}')
+        bench.workload {{ name = 'w', iteration = function(c, rng) office.edit(c, rng, {{ folder = 'd' }}) end }}",
+        env!("CARGO_PKG_VERSION")
+    );
+    let script = script(&text).file("lib/std/office.lua", "error('shadowed')").load().unwrap();
+    assert_eq!(script.header().modules[0].version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn what_require_refuses() {
+    let cases = [
+        (
+            "require('missing')",
+            "s.lua:1: module 'missing' not found: there is no DIR/lib/missing.lua",
+        ),
+        (
+            "require('std.offcie')",
+            "s.lua:1: unknown module 'std.offcie': did you mean 'std.office'?",
+        ),
+        (
+            "require('../secret')",
+            "s.lua:1: \"../secret\" is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
+        ),
+        (
+            "require('a/b')",
+            "s.lua:1: \"a/b\" is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
+        ),
+        ("require(5)", "s.lua:1: require: the module's name is a text, not 5"),
+        (
+            "require('nothing')",
+            "s.lua:1: module 'nothing' returns nothing; end it with \"return M\"",
+        ),
+        (
+            "require('circle')",
+            "lib/round.lua:1: require goes in a circle: circle -> round -> circle",
+        ),
+        ("require('broken')", "lib/broken.lua:2: boom"),
+        (
+            "require('wrong')",
+            "lib/wrong.lua:1: Expected identifier when parsing expression, got <eof>",
+        ),
+        (
+            "require('plain', '^1.0')",
+            "s.lua:1: module 'plain' has no version, so \"^1.0\" cannot be asked for",
+        ),
+        (
+            "require('std.office', '^99')",
+            concat!(
+                "s.lua:1: module 'std.office' is version ",
+                env!("CARGO_PKG_VERSION"),
+                "; the script asks for ^99"
+            ),
+        ),
+        (
+            "require('std.office', 'new')",
+            "s.lua:1: require: \"new\" is no version; write \"^1.2\" or \">=0.1\"",
+        ),
+        (
+            "require('bytes')",
+            "s.lua:1: module 'bytes': DIR/lib/bytes.lua: it is compiled bytecode; only the text of a script is taken",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = script(text)
+            .file("lib/nothing.lua", "local x = 1")
+            .file("lib/circle.lua", "return require('round')")
+            .file("lib/round.lua", "return require('circle')")
+            .file("lib/broken.lua", "\nerror('boom')")
+            .file("lib/wrong.lua", "local x =")
+            .file("lib/plain.lua", "return {}")
+            .file("lib/bytes.lua", "\x05")
+            .refused();
+        assert_eq!(message, expected, "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn symbolic_links_that_leave_the_script_s_folder_are_refused() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("m.lua"), "return { name = 'outside' }").unwrap();
+    let refusal =
+        "a symbolic link leads out of the script's folder; modules are read from inside it only";
+    let file = script("require('m')").file("lib/other.lua", "return { name = 'inside' }");
+    std::os::unix::fs::symlink(outside.path().join("m.lua"), file.path("lib/m.lua")).unwrap();
+    assert_eq!(file.refused(), format!("s.lua:1: module 'm': DIR/lib/m.lua: {refusal}"));
+    let folder = script("require('m')");
+    std::os::unix::fs::symlink(outside.path(), folder.path("lib")).unwrap();
+    assert_eq!(folder.refused(), format!("s.lua:1: module 'm': DIR/lib/m.lua: {refusal}"));
+    let within = script(&USE.replace("acme.office", "m"))
+        .file("lib/other.lua", "return { name = 'inside' }");
+    std::os::unix::fs::symlink(within.path("lib/other.lua"), within.path("lib/m.lua")).unwrap();
+    assert_eq!(within.operations()[0].kind.path().unwrap().as_str(), "inside");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_module_is_not_waited_for() {
+    let written = script("require('m')").file("lib/other.lua", "return {}");
+    let made = std::process::Command::new("mkfifo").arg(written.path("lib/m.lua")).status();
+    assert!(made.unwrap().success());
+    assert_eq!(written.refused(), "s.lua:1: module 'm': DIR/lib/m.lua: it is not a regular file");
+}

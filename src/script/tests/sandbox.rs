@@ -1,0 +1,95 @@
+use super::*;
+
+#[test]
+fn no_text_shows_an_address() {
+    let cases = [
+        ("tostring({})", "table"),
+        ("tostring(print)", "function"),
+        ("tostring(c)", "client"),
+        ("tostring(rng)", "rng"),
+        ("tostring(c:open('a', 'r'))", "handle"),
+        ("tostring(coroutine.create(print))", "thread"),
+        ("tostring(buffer.create(1))", "buffer"),
+        ("('%* %* %*'):format({}, print, c)", "table function client"),
+        ("('%s%s%s%s%*'):format(1, 2, 3, 4, {})", "1234table"),
+        ("string.format('%*', {})", "table"),
+        ("`{ {} }`", "table"),
+        ("tostring(setmetatable({}, { __tostring = function() return 'mine' end }))", "mine"),
+        ("select(2, pcall(error, {}))", "table"),
+        ("tostring(nil) .. tostring(true) .. tostring(1.5)", "niltrue1.5"),
+    ];
+    for (expression, expected) in cases {
+        let body = format!("local v = tostring({expression}) c:mkdir(v)");
+        let operations = iteration(&body).operations();
+        let path = operations.last().unwrap().kind.path().unwrap().to_string();
+        assert_eq!(path, expected, "{expression}");
+    }
+}
+
+#[test]
+fn transcendental_functions_come_from_one_library_on_every_machine() {
+    for (expression, expected) in [
+        ("math.exp(1)", libm::exp(1.0)),
+        ("math.log(10)", libm::log(10.0)),
+        ("math.log(8, 2)", 3.0),
+        ("math.log(1000, 10)", 3.0),
+        ("math.sin(1e6)", libm::sin(1e6)),
+        ("math.pow(1.1, 7.7)", libm::pow(1.1, 7.7)),
+        ("math.atan2(1, -3)", libm::atan2(1.0, -3.0)),
+    ] {
+        let operations =
+            iteration(&format!("c:mkdir(('%.17g'):format({expression}))")).operations();
+        let text = operations[0].kind.path().unwrap().to_string();
+        assert_eq!(text.parse::<f64>().unwrap().to_bits(), expected.to_bits(), "{expression}");
+    }
+}
+
+#[test]
+fn the_common_subset_of_lua_is_there() {
+    let text = r##"
+        local t = { 5, 3, 9 }
+        table.sort(t)
+        assert(t[1] == 3 and #t == 3 and table.concat(t, ",") == "3,5,9")
+        assert(("abc"):upper() == "ABC" and ("x=1"):match("(%w)=(%d)") == "x")
+        assert(math.floor(2.7) == 2 and math.max(1, 2) == 2 and 7 // 2 == 3)
+        assert(select("#", table.unpack({ 1, 2 })) == 2)
+        assert(utf8.len("äö") == 2)
+        local co = coroutine.wrap(function() coroutine.yield(1) return 2 end)
+        assert(co() == 1 and co() == 2)
+        assert(tonumber("0x10") == 16 and type(nil) == "nil")
+        local ok, e = pcall(error, { code = 5 })
+        assert(not ok and e.code == 5)
+        assert(select(2, xpcall(function() error("x", 0) end, function(m) return m .. "!" end)) == "x!")
+        for k, v in pairs({ a = 1 }) do assert(k == "a" and v == 1) end
+        local m = setmetatable({}, { __index = function(_, k) return k .. "?" end })
+        assert(m.who == "who?")
+        bench.workload { name = "w", iteration = function(c) c:stat("a") end }"##;
+    assert_eq!(script(text).operations().len(), 1);
+}
+
+#[test]
+fn a_script_is_a_regular_file_of_text_within_its_size() {
+    let big = format!("--{}", "x".repeat(1 << 20));
+    assert_eq!(
+        script(&big).refused(),
+        "cannot read DIR/s.lua: it has more than 1048576 bytes, the most a script may have"
+    );
+    assert_eq!(
+        script("\x04bytecode").refused(),
+        "cannot read DIR/s.lua: it is compiled bytecode; only the text of a script is taken"
+    );
+    let missing = script("").with(|options| options.path = "/nowhere/x.lua".into());
+    assert_eq!(
+        missing.refused(),
+        "cannot read /nowhere/x.lua: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn a_dropped_script_frees_its_machine() {
+    let host = {
+        let script = iteration("c:stat('a')").load().unwrap();
+        std::rc::Rc::downgrade(&script.vm.host)
+    };
+    assert!(host.upgrade().is_none());
+}

@@ -1,0 +1,150 @@
+use super::*;
+use crate::ir::{Phase, Workload};
+
+const TWO: &str = r#"
+bench.phases { { name = "warmup", duration = "5s", record = false }, { name = "steady", duration = "30s" } }
+bench.setup(function(c) c:mkdir("team") end)
+bench.teardown(function(c) c:rmdir("team") end)
+bench.workload {
+    name = "editors", clients = 2, pace = bench.closed_loop {},
+    setup = function(c) c:mkdir("team/u" .. c.id) end,
+    iteration = function(c) c:stat("team/u" .. c.id) end,
+    teardown = function(c) c:rmdir("team/u" .. c.id) end,
+}
+bench.workload { name = "viewers", clients = 1, iteration = function(c) c:list("team") end }"#;
+
+#[test]
+fn the_header_tells_what_the_script_declares() {
+    let script = script(TWO).with(|options| options.seed = Some(42)).load().unwrap();
+    let header = script.header();
+    let workload =
+        |name: &str, clients| Workload { name: name.into(), clients, client_names: None };
+    assert_eq!(header.source, "s.lua");
+    assert_eq!(header.seed, 42);
+    assert_eq!(header.workloads, [workload("editors", 2), workload("viewers", 1)]);
+    assert!(header.run_client && header.bounded);
+    let phase = |name: &str, seconds: u64, record| Phase {
+        name: name.into(),
+        duration_ns: seconds * 1_000_000_000,
+        record,
+    };
+    assert_eq!(header.phases, [phase("warmup", 5, false), phase("steady", 30, true)]);
+    assert_eq!(header.script_hash, Some(blake3::hash(TWO.as_bytes()).to_hex().to_string()));
+    assert!(header.ir_hash.starts_with("recipe:"), "{}", header.ir_hash);
+}
+
+#[test]
+fn the_run_wide_client_comes_last_and_does_not_iterate() {
+    let operations = script(TWO).operations();
+    let seen: Vec<(u32, Section, &str)> = operations
+        .iter()
+        .map(|o| (o.client_idx, o.section, o.kind.path().unwrap().as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (0, Section::Setup, "team/u0"),
+            (1, Section::Setup, "team/u1"),
+            (3, Section::Setup, "team"),
+            (0, Section::Iteration, "team/u0"),
+            (1, Section::Iteration, "team/u1"),
+            (2, Section::Iteration, "team"),
+            (0, Section::Teardown, "team/u0"),
+            (1, Section::Teardown, "team/u1"),
+            (3, Section::Teardown, "team"),
+        ]
+    );
+    let seqs: Vec<u32> = operations.iter().filter(|o| o.client_idx == 0).map(|o| o.seq).collect();
+    assert_eq!(seqs, [0, 1, 2], "seq counts over all sections");
+}
+
+#[test]
+fn asking_for_a_later_section_drops_what_is_left_of_the_earlier() {
+    let mut script = script(
+        "bench.workload { name = 'w',
+            setup = function(c) for i = 1, 100 do c:mkdir('s' .. i) end end,
+            iteration = function(c) c:open('f', 'r') c:stat('i' .. c.iteration) end,
+            teardown = function(c) local h = c:open('t', 'r') c:close(h) end }",
+    )
+    .with(|options| options.iterations = None)
+    .load()
+    .unwrap();
+    let mut operations = Vec::new();
+    assert_eq!(script.pull(0, Section::Setup, 3, &mut operations), Ok(Progress::More));
+    assert_eq!(script.pull(0, Section::Iteration, 3, &mut operations), Ok(Progress::More));
+    assert_eq!(script.pull(0, Section::Teardown, 8, &mut operations), Ok(Progress::End));
+    assert_eq!(operations.len(), 8);
+    assert!(operations.is_sorted_by_key(|operation| operation.seq));
+    assert_eq!(operations[6].kind.handle_ref().unwrap().0, 0, "teardown numbers handles afresh");
+    assert_eq!(script.pull(0, Section::Iteration, 3, &mut operations), Ok(Progress::End));
+}
+
+#[test]
+fn numbers_of_clients_can_be_given_from_outside() {
+    let with = |texts: &[&str]| {
+        script(TWO).with(|options| options.clients = texts.iter().map(|t| clients(t)).collect())
+    };
+    let script = with(&["editors=5", "viewers=3"]).load().unwrap();
+    assert_eq!(script.header().workload_clients(), 8);
+    assert_eq!(
+        with(&["editor=5"]).refused(),
+        "--clients editor=5: unknown workload 'editor': did you mean 'editors'?"
+    );
+    assert_eq!(
+        with(&["5"]).refused(),
+        "--clients 5: the script has several workloads (editors, viewers); write --clients editors=5"
+    );
+    assert_eq!(
+        with(&["editors=600000", "viewers=600000"]).refused(),
+        "1200000 clients in all; there can be 1000000"
+    );
+    let one = iteration("c:stat('a')").with(|options| options.clients = vec![clients("9")]);
+    assert_eq!(one.load().unwrap().header().clients(), 9);
+    for (text, expected) in [
+        ("w=0", "--clients w=0: 0 clients; there can be 1 to 1000000"),
+        ("many", "--clients many: write a number, or workload=number"),
+    ] {
+        assert_eq!(text.parse::<ClientsOverride>().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn the_recipe_changes_with_everything_the_stream_follows_from() {
+    let parametric = "local P = bench.params { a = { type = 'int', default = 1 } }
+        require('m')
+        bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
+    let base = || script(parametric).file("lib/m.lua", "return {}");
+    let hash = |written: Written| written.load().unwrap().header().ir_hash.clone();
+    let first = hash(base());
+    assert_eq!(first, hash(base()), "not with where the script lies");
+    assert_eq!(first, hash(base().param("a", "1")), "nor with a default given from outside");
+    let others = [
+        hash(script(&format!("{parametric} ")).file("lib/m.lua", "return {}")),
+        hash(base().file("lib/m.lua", "return { }")),
+        hash(base().param("a", "2")),
+        hash(base().with(|options| options.seed = Some(1))),
+        hash(base().with(|options| options.clients = vec![clients("2")])),
+        hash(base().with(|options| options.iterations = Some(2))),
+        hash(base().with(|options| options.nominal_bound_ns = Some(5))),
+    ];
+    for (number, other) in others.iter().enumerate() {
+        assert_ne!(&first, other, "case {number}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_clients_are_made_only_when_they_are_asked() {
+    let mut script = iteration("c:stat('a')")
+        .with(|options| {
+            options.clients = vec![clients("100000")];
+            options.iterations = None;
+        })
+        .load()
+        .unwrap();
+    let mut operations = Vec::new();
+    for client in [0, 99_999] {
+        assert_eq!(script.pull(client, Section::Iteration, 2, &mut operations), Ok(Progress::More));
+    }
+    assert_eq!(operations.len(), 4);
+    assert_eq!(script.pull(100_000, Section::Iteration, 2, &mut operations), Ok(Progress::End));
+}

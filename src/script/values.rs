@@ -1,0 +1,210 @@
+//! From Lua's values to ours, with errors in the words of the script.
+
+use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
+
+use crate::ir::units;
+
+/// The largest whole number a Lua number holds exactly.
+pub(super) const LARGEST_EXACT: u64 = 1 << 53;
+
+/// An error the script's author reads; its line is added on the way out.
+pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
+    LuaError::runtime(message)
+}
+
+/// A value as it may be quoted in an error: short, and without addresses.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Nil => "nil".into(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(text) => {
+            let text = text.to_string_lossy();
+            match text.char_indices().nth(60) {
+                Some((end, _)) => format!("{:?}…", &text[..end]),
+                None => format!("{text:?}"),
+            }
+        }
+        Value::LightUserData(_) => "a handle".into(),
+        Value::UserData(_) => "an object".into(),
+        other => format!("a {}", other.type_name()),
+    }
+}
+
+/// `unknown option 'exepct': did you mean 'expect'?`
+pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let word: String = word.chars().take(60).collect();
+    let known: Vec<&str> = known.collect();
+    match nearest(&word, known.iter().copied()) {
+        Some(near) => format!("unknown {what} '{word}': did you mean '{near}'?"),
+        None if known.is_empty() => format!("unknown {what} '{word}'"),
+        None if known.len() > 24 => format!("unknown {what} '{word}'"),
+        None => format!("unknown {what} '{word}': there is {}", known.join(", ")),
+    }
+}
+
+/// The known word a misspelt one was most likely meant to be: letters swapped,
+/// missing or wrong, or at least the same beginning.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let similarity = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let letters = strsim::normalized_damerau_levenshtein(&word, &candidate);
+        let beginning = strsim::jaro_winkler(&word, &candidate);
+        if letters >= 0.66 || beginning >= 0.75 { letters + beginning } else { 0.0 }
+    };
+    known
+        .map(|candidate| (similarity(candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.0)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Refuses keys that are not in `known`.
+///
+/// `kind` says what a key is called here: "field", "option".
+pub(super) fn check_keys(table: &Table, what: &str, kind: &str, known: &[&str]) -> LuaResult<()> {
+    for pair in table.pairs::<Value, Value>() {
+        let (key, _) = pair?;
+        let name = match &key {
+            Value::String(name) => name.to_string_lossy(),
+            other => {
+                return Err(fault(format!(
+                    "{what} has names before its values, not {}",
+                    shown(other)
+                )));
+            }
+        };
+        if !known.contains(&name.as_str()) {
+            return Err(fault(format!("{what}: {}", unknown(kind, &name, known.iter().copied()))));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
+    match value {
+        Value::Table(table) => Ok(table.clone()),
+        other => Err(fault(format!("{what} takes a table, not {}", shown(other)))),
+    }
+}
+
+/// A field that is a text, or absent.
+pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Option<String>> {
+    match table.raw_get::<Value>(field)? {
+        Value::Nil => Ok(None),
+        value => Ok(Some(text(&value, &format!("{what}: {field}"))?)),
+    }
+}
+
+pub(super) fn bool_field(table: &Table, what: &str, field: &str, default: bool) -> LuaResult<bool> {
+    match table.raw_get::<Value>(field)? {
+        Value::Nil => Ok(default),
+        Value::Boolean(value) => Ok(value),
+        other => Err(fault(format!("{what}: {field} is true or false, not {}", shown(&other)))),
+    }
+}
+
+pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
+    match value {
+        Value::String(text) => match text.to_str() {
+            Ok(text) => Ok(text.to_string()),
+            Err(_) => Err(fault(format!("{what} is not valid UTF-8"))),
+        },
+        other => Err(fault(format!("{what} is a text, not {}", shown(other)))),
+    }
+}
+
+/// A name that reports and command lines can carry: 1 to 64 printable
+/// characters, none of them `/` or `=`.
+pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
+    let name = text(value, what)?;
+    let plain = |c: char| !c.is_control() && !matches!(c, '/' | '=' | '"' | '\'');
+    let length = name.chars().count();
+    if (1..=64).contains(&length) && name.trim() == name && name.chars().all(plain) {
+        return Ok(name);
+    }
+    Err(fault(format!(
+        "{what} {} is no name: write 1 to 64 characters without '/', '=' or quotes",
+        shown(value)
+    )))
+}
+
+/// A whole number from 0 to 2^53, or why it is none.
+pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
+    match value {
+        Value::Integer(number) if *number >= 0 && *number as u64 <= LARGEST_EXACT => {
+            Ok(*number as u64)
+        }
+        Value::Integer(number) if *number < 0 => {
+            Err(fault(format!("{what} is {number}; it cannot be negative")))
+        }
+        Value::Number(number) if *number < 0.0 => {
+            Err(fault(format!("{what} is {number}; it cannot be negative")))
+        }
+        Value::Number(number) if number.is_finite() && *number <= LARGEST_EXACT as f64 => {
+            // Zero may be negative, and then it is no integer to the binding.
+            if *number == 0.0 {
+                return Ok(0);
+            }
+            Err(fault(format!(
+                "{what} is {number}; it must be a whole number (math.floor makes one)"
+            )))
+        }
+        Value::Integer(_) | Value::Number(_) => {
+            Err(fault(format!("{what} is {}; the largest is 2^53", shown(value))))
+        }
+        other => Err(fault(format!("{what} is a whole number, not {}", shown(other)))),
+    }
+}
+
+/// Bytes: a whole number, or a text such as `"64KiB"`.
+pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
+    match value {
+        Value::String(text) => units::parse_size(&text.to_string_lossy())
+            .map_err(|error| fault(format!("{what}: {error}"))),
+        value => whole(value, what),
+    }
+}
+
+/// Nanoseconds: a text such as `"50ms"`, or a number of nanoseconds.
+///
+/// A number below 1000 that looks typed (at most three decimals) was most
+/// likely meant to be seconds, and is refused; one that was computed, such as
+/// a draw from a distribution, has more decimals and is rounded.
+pub(super) fn duration_ns(value: &Value, what: &str) -> LuaResult<u64> {
+    let number = match value {
+        Value::String(text) => {
+            return units::parse_duration_ns(&text.to_string_lossy())
+                .map_err(|error| fault(format!("{what}: {error}")));
+        }
+        Value::Integer(number) => *number as f64,
+        Value::Number(number) => *number,
+        other => {
+            return Err(fault(format!(
+                "{what} is a duration such as \"50ms\" or a number of nanoseconds, not {}",
+                shown(other)
+            )));
+        }
+    };
+    duration_from(number).map_err(|problem| fault(format!("{what}: {problem}")))
+}
+
+/// See [`duration_ns`].
+pub(super) fn duration_from(number: f64) -> Result<u64, String> {
+    if number == 0.0 {
+        return Ok(0);
+    }
+    if !number.is_finite() || number > LARGEST_EXACT as f64 {
+        return Err(format!("{number} ns is too long; the longest is 2^53 ns (104 days)"));
+    }
+    if number < 0.0 {
+        return Err(format!("{number} ns is negative"));
+    }
+    let typed = (number * 1_000.0).fract() == 0.0;
+    if number < 1_000.0 && typed {
+        return Err(format!("{number} ns? write \"{number}s\""));
+    }
+    Ok(number.round() as u64)
+}

@@ -1,0 +1,249 @@
+//! One Luau machine: its limits, and the one way into it.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mlua::chunk::{ChunkMode, Compiler};
+use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Value, VmState};
+
+use super::api::Declared;
+use super::client::Client;
+use super::error::{ScriptError, located, readable};
+use super::{Limits, sandbox};
+
+/// What the machine's callbacks share with the code that drives it. Holds no
+/// Lua value beyond the top level's run, or the machine would keep itself alive.
+pub(super) struct Host {
+    pub limits: Limits,
+    /// What the top level has declared so far; none once it has ended.
+    pub declared: RefCell<Option<Declared>>,
+    /// The client whose stream is being made.
+    pub client: RefCell<Option<Box<Client>>>,
+    /// The names under which script and modules were compiled.
+    pub chunks: RefCell<Vec<String>>,
+    watch: Watch,
+}
+
+/// Looked at whenever the script loops, calls or returns.
+#[derive(Default)]
+struct Watch {
+    ticks: Cell<u32>,
+    deadline: Cell<Option<Instant>>,
+    /// Ends the present entry into the machine, whatever the script catches.
+    fatal: RefCell<Option<ScriptError>>,
+    dying: Cell<bool>,
+    /// A callback panicked: what it left behind cannot be relied on.
+    poisoned: RefCell<Option<ScriptError>>,
+    /// The batch is full: leave at the next point where that is possible.
+    leave: Cell<bool>,
+    /// The thread that may be left: the client's own, not one of the script's.
+    thread: Cell<usize>,
+}
+
+impl Host {
+    pub fn new(limits: Limits, declared: Declared) -> Rc<Host> {
+        Rc::new(Host {
+            limits,
+            declared: RefCell::new(Some(declared)),
+            client: RefCell::new(None),
+            chunks: RefCell::new(Vec::new()),
+            watch: Watch::default(),
+        })
+    }
+
+    /// Asks the script to pause once the batch is full.
+    pub fn leave_soon(&self) {
+        self.watch.leave.set(true);
+    }
+
+    /// Ends the script with this error. It cannot be caught.
+    pub fn fatal(&self, error: ScriptError) -> LuaError {
+        let message = error.to_string();
+        self.watch.dying.set(true);
+        self.watch.fatal.borrow_mut().get_or_insert(error);
+        LuaError::runtime(message)
+    }
+
+    /// Runs the body of a callback. A panic in it ends the script for good.
+    pub fn callback<R>(&self, body: impl FnOnce() -> LuaResult<R>) -> LuaResult<R> {
+        match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(result) => result,
+            Err(panic) => Err(self.poison(panic_text(panic.as_ref()))),
+        }
+    }
+
+    fn poison(&self, text: String) -> LuaError {
+        let error = ScriptError::Internal(text);
+        *self.watch.poisoned.borrow_mut() = Some(error.clone());
+        self.fatal(error)
+    }
+
+    pub fn readable(&self, error: &LuaError) -> String {
+        match error {
+            LuaError::MemoryError(_) => format!(
+                "the script needs more memory than its limit of {} MiB",
+                self.limits.memory_bytes >> 20
+            ),
+            error => readable(error, &self.chunks.borrow()),
+        }
+    }
+
+    /// As [`Host::readable`], and at least with the script's name.
+    fn placed(&self, error: &LuaError) -> String {
+        let text = self.readable(error);
+        let chunks = self.chunks.borrow();
+        match chunks.first() {
+            Some(script) if !located(&text, &chunks) => format!("{script}: {text}"),
+            _ => text,
+        }
+    }
+
+    /// Whether `lua` runs a client's own thread, not a coroutine of the script's.
+    pub fn in_own_thread(&self, lua: &Lua) -> bool {
+        lua.current_thread().state().addr() == self.watch.thread.get()
+    }
+
+    fn tick(&self, lua: &Lua) -> LuaResult<VmState> {
+        let watch = &self.watch;
+        let ticks = watch.ticks.get().wrapping_add(1);
+        watch.ticks.set(ticks);
+        if watch.dying.get() {
+            return Err(LuaError::runtime("the script was ended"));
+        }
+        if ticks.is_multiple_of(64)
+            && watch.deadline.get().is_some_and(|deadline| Instant::now() > deadline)
+        {
+            let text = format!(
+                "no end in sight after {:?} of computing; the script seems to loop for ever",
+                self.limits.time_per_resume
+            );
+            let text = match self.line(lua) {
+                Some(line) => format!("{line}: {text}"),
+                None => text,
+            };
+            return Err(self.fatal(ScriptError::Script(text)));
+        }
+        // Where the script cannot be left (in a callback of table.sort, say)
+        // this is ignored, and asked again at the next look.
+        if watch.leave.get() && self.in_own_thread(lua) {
+            return Ok(VmState::Yield);
+        }
+        Ok(VmState::Continue)
+    }
+
+    /// The script's line that is running.
+    fn line(&self, lua: &Lua) -> Option<String> {
+        let chunks = self.chunks.borrow();
+        (0..20).find_map(|level| {
+            lua.inspect_stack(level, |frame| {
+                let source = frame.source().short_src?.into_owned();
+                let line = frame.current_line()?;
+                chunks.contains(&source).then(|| format!("{source}:{line}"))
+            })
+            .flatten()
+        })
+    }
+}
+
+pub(super) struct Vm {
+    pub lua: Lua,
+    pub host: Rc<Host>,
+}
+
+impl Vm {
+    /// A machine in which nothing but the sandbox and smbench's tables can be reached.
+    pub fn new(host: Rc<Host>) -> Result<Vm, ScriptError> {
+        let internal = |error: LuaError| ScriptError::Internal(error.to_string());
+        let libraries = StdLib::TABLE
+            | StdLib::STRING
+            | StdLib::UTF8
+            | StdLib::BIT
+            | StdLib::BUFFER
+            | StdLib::MATH
+            | StdLib::COROUTINE;
+        let lua = Lua::new_with(libraries, LuaOptions::default()).map_err(internal)?;
+        lua.set_compiler(compiler());
+        sandbox::close(&lua, &host).map_err(internal)?;
+        lua.set_memory_limit(host.limits.memory_bytes).map_err(internal)?;
+        let watcher = Rc::clone(&host);
+        lua.set_interrupt(move |lua| watcher.tick(lua));
+        Ok(Vm { lua, host })
+    }
+
+    /// Runs a script's top level.
+    pub fn run(&self, chunk: &str, source: &str) -> Result<(), ScriptError> {
+        self.host.chunks.borrow_mut().push(chunk.to_string());
+        let main = self.lua.current_thread().state().addr();
+        self.enter(main, |lua| load_chunk(lua, chunk, source)).map(|_: Value| ())
+    }
+
+    /// The one way into the machine: bounded in time, and no panic comes out.
+    /// `thread` is the address of the coroutine that a full batch may leave.
+    pub fn enter<R>(
+        &self,
+        thread: usize,
+        body: impl FnOnce(&Lua) -> LuaResult<R>,
+    ) -> Result<R, ScriptError> {
+        let watch = &self.host.watch;
+        if let Some(error) = watch.poisoned.borrow().clone() {
+            return Err(error);
+        }
+        watch.fatal.take();
+        watch.dying.set(false);
+        watch.leave.set(false);
+        watch.thread.set(thread);
+        watch.deadline.set(Instant::now().checked_add(self.host.limits.time_per_resume));
+        let result = catch_unwind(AssertUnwindSafe(|| body(&self.lua)));
+        watch.deadline.set(None);
+        if let Err(panic) = &result {
+            self.host.poison(panic_text(panic.as_ref()));
+        }
+        if let Some(error) = watch.fatal.take() {
+            return Err(error);
+        }
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(ScriptError::Script(self.host.placed(&error))),
+            // The panic above was fatal.
+            Err(_) => Err(ScriptError::Internal("a callback panicked".into())),
+        }
+    }
+}
+
+/// Compiles and runs a chunk. Text only: bytecode could do anything.
+pub(super) fn load_chunk<R: mlua::FromLuaMulti>(
+    lua: &Lua,
+    chunk: &str,
+    source: &str,
+) -> LuaResult<R> {
+    lua.load(source).set_name(format!("={chunk}")).set_mode(ChunkMode::Text).eval()
+}
+
+fn compiler() -> Compiler {
+    Compiler::new()
+        .set_optimization_level(2)
+        .set_debug_level(1)
+        // The compiler would call the C library's, past the ones put in their place.
+        .set_disabled_builtins(sandbox::PORTABLE_MATH.map(|name| format!("math.{name}")))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a callback panicked".to_string())
+}
+
+impl Default for Limits {
+    /// 512 MiB, 2 s, 1 MiB.
+    fn default() -> Limits {
+        Limits {
+            memory_bytes: 512 << 20,
+            time_per_resume: Duration::from_secs(2),
+            source_bytes: 1 << 20,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+---@meta
+-- The whole API of smbench scripts, for editors that read LuaCATS annotations.
+-- Put this file where the editor finds it; scripts do not require it.
+
+---A text with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
+---@alias bench.Duration string|number
+
+---A number of bytes, or a text with a unit ("64KiB", "1MB").
+---@alias bench.Size integer|string
+
+---The name of an NT status ("OBJECT_NAME_NOT_FOUND"), several, or "any".
+---@alias bench.Expect string|string[]
+
+---What `c:open` returns. Good until `c:close`, for its client alone. Handles
+---from setup are good in iterations; none is in teardown.
+---@class bench.Handle
+
+---@class bench.Options
+---@field expect? bench.Expect the statuses that count as success
+
+---@class bench.OpenOptions: bench.Options
+---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
+---@field share_mode? string|integer "read|write|delete"
+---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
+---@field create_options? string|integer
+---@field file_attributes? string|integer
+
+---@class bench.RenameOptions: bench.Options
+---@field replace? boolean whether an existing file is replaced (default true)
+
+---@class bench.LockOptions: bench.Options
+---@field exclusive? boolean (default true)
+---@field wait? boolean block until granted instead of failing (default false)
+
+---A client. Its methods append operations to its stream; they return at once
+---and never see a result.
+---@class bench.Client
+---@field id integer its number within the workload, from 0
+---@field iteration integer the number of the iteration, from 0
+local Client = {}
+
+---Opens a file: "r" an existing one, "w" emptied or created, "rw" opened or created.
+---@param path string
+---@param mode "r"|"w"|"rw"
+---@param options? bench.OpenOptions
+---@return bench.Handle
+function Client:open(path, mode, options) end
+
+---@param handle bench.Handle
+---@param offset bench.Size
+---@param length bench.Size at most 64 MiB
+---@param options? bench.Options
+function Client:read(handle, offset, length, options) end
+
+---Writes bytes that cannot be compressed.
+---@param handle bench.Handle
+---@param offset bench.Size
+---@param length bench.Size at most 64 MiB
+---@param options? bench.Options
+function Client:write(handle, offset, length, options) end
+
+---@param handle bench.Handle
+---@param options? bench.Options
+function Client:close(handle, options) end
+
+---@param from string
+---@param to string
+---@param options? bench.RenameOptions
+function Client:rename(from, to, options) end
+
+---@param path string
+---@param options? bench.Options
+function Client:delete(path, options) end
+
+---In setup, a folder that exists is no failure.
+---@param path string
+---@param options? bench.Options
+function Client:mkdir(path, options) end
+
+---@param path string
+---@param options? bench.Options
+function Client:rmdir(path, options) end
+
+---@param path string "" is the share itself
+---@param pattern? string with * and ? (default "*")
+---@param options? bench.Options
+function Client:list(path, pattern, options) end
+
+---@param path string
+---@param options? bench.Options
+function Client:stat(path, options) end
+
+---@param handle bench.Handle
+---@param size bench.Size
+---@param options? bench.Options
+function Client:truncate(handle, size, options) end
+
+---@param handle bench.Handle
+---@param options? bench.Options
+function Client:flush(handle, options) end
+
+---@param handle bench.Handle
+---@param offset bench.Size
+---@param length bench.Size
+---@param options? bench.LockOptions
+function Client:lock(handle, offset, length, options) end
+
+---@param handle bench.Handle
+---@param offset bench.Size
+---@param length bench.Size
+---@param options? bench.Options
+function Client:unlock(handle, offset, length, options) end
+
+---The next operation comes that much later. Thinking adds up.
+---@param time bench.Duration
+function Client:think(time) end
+
+---The next operation is due at this time after the start; in iterations only.
+---@param time bench.Duration
+function Client:at(time) end
+
+---For loops inside an iteration: each call starts another, numbered one.
+---False where the stream ends by itself.
+---@return boolean
+function Client:running() end
+
+---Random numbers of the running client, the same on every run and machine.
+---@class bench.Rng
+local Rng = {}
+
+---A whole number from low to high, both included.
+---@param low integer
+---@param high integer
+---@return integer
+function Rng:int(low, high) end
+
+---From 0 to below 1.
+---@return number
+function Rng:float() end
+
+---@param probability? number (default 0.5)
+---@return boolean
+function Rng:bool(probability) end
+
+---Exponentially distributed with this mean.
+---@param mean number
+---@return number
+function Rng:exp(mean) end
+
+---One of the list, each as likely.
+---@generic T
+---@param list T[]
+---@return T
+function Rng:pick(list) end
+
+---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
+
+---@class bench.Parameter
+---@field type "int"|"float"|"string"|"bool"|"duration"|"size"
+---@field default any
+---@field min? any
+---@field max? any
+---@field choices? string[] what a string may be
+---@field help? string
+
+---@class bench.Pace
+
+---@class bench.Workload
+---@field name string
+---@field clients? integer 1 to 1,000,000 (default 1)
+---@field setup? bench.Section once per client
+---@field iteration bench.Section again and again
+---@field teardown? bench.Section once per client
+---@field pace? bench.Pace
+
+---@class bench.Phase
+---@field name string
+---@field duration bench.Duration
+---@field record? boolean whether the totals count it (default true)
+
+---@class bench
+bench = {}
+
+---What the script can be told from outside, with -p name=value. Durations come
+---back in nanoseconds, sizes in bytes.
+---@param parameters table<string, bench.Parameter>
+---@return table<string, any>
+function bench.params(parameters) end
+
+---@param workload bench.Workload
+function bench.workload(workload) end
+
+---Once per run, before every client's setup.
+---@param section bench.Section
+function bench.setup(section) end
+
+---Once per run, after every client's teardown.
+---@param section bench.Section
+function bench.teardown(section) end
+
+---@param phases bench.Phase[]
+function bench.phases(phases) end
+
+---The pace of a workload in which an operation waits for the one before.
+---@param options? {}
+---@return bench.Pace
+function bench.closed_loop(options) end
