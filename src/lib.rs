@@ -9,8 +9,10 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod cli;
 pub mod ir;
 pub mod observability;
 pub mod protocol;
+pub mod run;
 pub mod scheduler;
 pub mod script;

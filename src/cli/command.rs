@@ -1,0 +1,210 @@
+//! The program's commands, and what is checked of them.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::args::{Logging, StreamArgs};
+use super::compile::CompileArgs;
+use super::run::RunArgs;
+use super::validate::ValidateArgs;
+use super::value::Input;
+
+/// A programmable workload engine for SMB file servers.
+#[derive(Debug, Parser)]
+#[command(name = "smbench", version, arg_required_else_help = true)]
+#[command(after_help = "Every flag can be set by the variable named beside it.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub logging: Logging,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(Box<RunArgs>),
+    Compile(Box<CompileArgs>),
+    Validate(Box<ValidateArgs>),
+}
+
+impl Command {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Run(_) => "run",
+            Command::Compile(_) => "compile",
+            Command::Validate(_) => "validate",
+        }
+    }
+
+    pub fn stream(&self) -> &StreamArgs {
+        match self {
+            Command::Run(args) => &args.stream,
+            Command::Compile(args) => &args.stream,
+            Command::Validate(args) => &args.stream,
+        }
+    }
+
+    /// The help of this command. A script's parameters come after it:
+    /// [`render_parameters`](super::render_parameters).
+    pub fn help(&self) -> clap::builder::StyledStr {
+        self.definition().render_help()
+    }
+
+    fn definition(&self) -> clap::Command {
+        let mut program = Cli::command();
+        program.build();
+        let command = program.find_subcommand(self.name()).cloned();
+        command.unwrap_or(program)
+    }
+}
+
+impl Cli {
+    /// Parses and checks a command line, the program's name first.
+    ///
+    /// `-h` and `--help` of a command are no error but
+    /// [`StreamArgs::help`], because a script has help of its own to add.
+    ///
+    /// # Errors
+    /// What to print and exit with ([`clap::Error::exit`]): usage errors with
+    /// 2, the help and version of the program itself with 0.
+    pub fn parse_from_args(
+        args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Cli, clap::Error> {
+        let mut definitions = Cli::command();
+        let matches = definitions.try_get_matches_from_mut(args)?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))?;
+        if let (false, Some((_, matches))) = (cli.command.stream().help, matches.subcommand()) {
+            cli.command.check(&|flag| given(matches, flag)).map_err(|message| {
+                cli.command.definition().error(ErrorKind::ArgumentConflict, message)
+            })?;
+        }
+        Ok(cli)
+    }
+}
+
+/// Whether a flag was typed; one that a variable sets for all runs conflicts with none.
+fn given(matches: &ArgMatches, flag: &str) -> bool {
+    matches.value_source(flag) == Some(ValueSource::CommandLine)
+}
+
+impl Command {
+    /// Conflicts between values, which clap's own rules cannot express.
+    fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        if let Some(Input::Document(path)) = &self.stream().input {
+            for (id, flag) in [("params", "-p"), ("clients", "--clients")] {
+                if given(id) {
+                    return Err(format!("{flag} is for scripts; {} is a document", path.display()));
+                }
+            }
+        }
+        match self {
+            Command::Run(args) => args.check(given),
+            Command::Compile(args) => args.check(),
+            Command::Validate(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LogFormat;
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::parse_from_args(line.split_whitespace())
+    }
+
+    /// The first line of the error, which must be one that exits with 2.
+    fn refused(line: &str) -> String {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+        error.to_string().lines().next().unwrap_or_default().to_string()
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_name() {
+        let definitions = Cli::command();
+        for command in definitions.get_subcommands() {
+            for arg in command.get_arguments().chain(definitions.get_arguments()) {
+                let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long))
+                else {
+                    continue;
+                };
+                let expected = format!("SMBENCH_{}", long.to_uppercase().replace('-', "_"));
+                assert_eq!(
+                    arg.get_env(),
+                    Some(expected.as_ref()),
+                    "{} --{long}",
+                    command.get_name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_exit_with_2_and_name_the_flag() {
+        for (line, name) in [
+            ("smbench run a.lua --bogus", "--bogus"),
+            ("smbench frobnicate", "frobnicate"),
+            ("smbench run", "SCRIPT|DOCUMENT"),
+            ("smbench run a.lua --duration 5", "--duration"),
+            ("smbench run a.lua --op-timeout 0", "--op-timeout"),
+            ("smbench run a.lua --limit 0", "--limit"),
+            ("smbench run a.lua --clients 0", "--clients"),
+            ("smbench run a.lua --clients x=many", "--clients"),
+            ("smbench run a.lua -p users", "-p"),
+            ("smbench run a.lua --script-memory lots", "--script-memory"),
+            ("smbench run a.lua --log-format xml", "--log-format"),
+            ("smbench run a.txt", "a.txt"),
+            ("smbench run a.jsonl -p users=3", "-p"),
+            ("smbench run a.jsonl --clients 3", "--clients"),
+            ("smbench run a.lua --target sim --embedded-dir /tmp", "--embedded-dir"),
+            ("smbench compile a.lua", "--output"),
+            ("smbench compile a.lua -o x.txt", "--output"),
+            ("smbench compile a.jsonl -o a.jsonl --force", "--output"),
+        ] {
+            let message = refused(line);
+            let whole = parse(line).expect_err(line).to_string();
+            assert!(whole.contains(name), "{line}: {message}");
+            assert!(message.starts_with("error: "), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_says_how_to_write_one() {
+        let message = refused("smbench run a.lua --duration 5");
+        assert!(message.contains("250ms"), "{message}");
+    }
+
+    #[test]
+    fn help_of_a_command_is_left_to_it_so_that_a_script_can_add_its_own() {
+        let Command::Run(args) = parse("smbench run s.lua --help").unwrap().command else {
+            panic!("not run");
+        };
+        assert!(args.stream.help);
+        assert_eq!(args.stream.input, Some(Input::Script("s.lua".into())));
+
+        let cli = parse("smbench run -h").unwrap();
+        assert_eq!(cli.command.stream().input, None);
+        let help = cli.command.help().to_string();
+        assert!(help.contains("Usage: smbench run"), "{help}");
+        assert!(help.contains("--op-timeout"), "{help}");
+
+        let help = parse("smbench --help").unwrap_err();
+        assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+    }
+
+    #[test]
+    fn flags_of_the_program_may_come_after_the_command() {
+        let cli = parse("smbench run a.lua -vv --log-format json").unwrap();
+        assert_eq!((cli.logging.verbose, cli.logging.log_format), (2, LogFormat::Json));
+    }
+}

@@ -1,0 +1,239 @@
+//! Carries out what was typed: wires arguments to `run`, prints what came of it.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use super::args::{BoundArgs, LogFormat, Logging, StreamArgs};
+use super::{
+    Cli, Command, CompileArgs, CompileTo, Input as Named, RunArgs, Style, ValidateArgs, password,
+    print, render, render_parameters, tell,
+};
+use crate::backend::embedded::Storage;
+use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::registry::Target;
+use crate::backend::smb2::Password;
+use crate::ir::document::writer::Format;
+use crate::ir::document::{self, LoadOptions};
+use crate::ir::merge::Bounds;
+use crate::ir::{OperationSource, Preview};
+use crate::observability::text::printable;
+use crate::run::{self, Input, Output, RunError, RunOptions, Timeouts};
+use crate::script::{self, ClientsOverride, Limits, ScriptOptions};
+
+/// The most of an error that is printed.
+const MAX_ERROR_CHARS: usize = 4_000;
+
+/// Carries out a command; the exit code.
+pub fn execute(cli: Cli) -> u8 {
+    log(&cli.logging);
+    let done = match &cli.command {
+        command if command.stream().help => help(command),
+        Command::Run(args) => run(args),
+        Command::Compile(args) => compile(args),
+        Command::Validate(args) => validate(args),
+    };
+    done.unwrap_or_else(|failed| {
+        for line in failed.to_string().lines() {
+            tell(format_args!("error: {}", printable(line, MAX_ERROR_CHARS)));
+        }
+        failed.exit_code()
+    })
+}
+
+fn log(logging: &Logging) {
+    let level = match logging.verbose {
+        0 => "smbench=warn",
+        1 => "smbench=info,warn",
+        _ => "smbench=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("SMBENCH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
+    match logging.log_format {
+        LogFormat::Text => lines.without_time().with_target(false).init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+fn help(command: &Command) -> Result<u8, RunError> {
+    let style = Style::of_stdout();
+    let text = command.help();
+    let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
+    if let Some(Named::Script(path)) = &command.stream().input {
+        let parameters = script::describe(path, limits(command.stream()))
+            .map_err(|error| RunError::invalid(error.into()))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        shown.push('\n');
+        shown.push_str(&render_parameters(&name, &parameters, style));
+    }
+    say(&shown)?;
+    Ok(0)
+}
+
+fn run(args: &RunArgs) -> Result<u8, RunError> {
+    let input = input(&args.stream, &args.bounds)?;
+    if let (Input::Document { .. }, Some(_)) = (&input, args.bounds.iterations) {
+        return Err(RunError::invalid(anyhow::anyhow!("--iterations is for scripts")));
+    }
+    let target = Target::parse(&args.target)
+        .map_err(|error| RunError::invalid(anyhow::anyhow!("--target: {error}")))?;
+    let options = RunOptions {
+        password: ask_password(&target, args.password_file.as_deref())?,
+        target,
+        storage: match &args.embedded_dir {
+            Some(folder) => Storage::Folder(folder.clone()),
+            None => Storage::Memory(MemoryLimits::default()),
+        },
+        duration: args.bounds.duration,
+        limit: args.limit,
+        shards: args.shards.map(usize::from),
+        connect_concurrency: args.connect_concurrency as usize,
+        timeouts: Timeouts {
+            operation: args.op_timeout,
+            connect: args.connect_timeout,
+            reconnect: args.reconnect_timeout,
+            drain: args.drain,
+        },
+        late_bound: args.late_bound,
+        allow_late: args.allow_late,
+        degrade: args.degrade,
+        out: args.out.clone(),
+        progress: !args.quiet,
+    };
+    let finished = run::run(&input, &options)?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&finished.summary)
+            .context("the summary is no JSON")
+            .map_err(RunError::internal)?;
+        say(&(text + "\n"))?;
+    } else if !args.quiet {
+        say(&render(&finished.summary, Some(&finished.folder), Style::of_stdout()))?;
+    }
+    if args.quiet || args.json {
+        for problem in &finished.summary.problems {
+            tell(format_args!("error: {}", printable(problem, MAX_ERROR_CHARS)));
+        }
+    }
+    Ok(finished.summary.exit_code)
+}
+
+fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
+    let Target::Smb(address) = target else { return Ok(None) };
+    let Some(user) = &address.user else { return Ok(None) };
+    let password =
+        password(file, user, &address.server()).map_err(|error| RunError::invalid(error.into()))?;
+    Ok(password.map(Password::new))
+}
+
+fn compile(args: &CompileArgs) -> Result<u8, RunError> {
+    let input = input(&args.stream, &args.bounds)?;
+    let bounds = Bounds {
+        operations: args.operations,
+        duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
+    };
+    let force = args.force;
+    let (format, output) = match &args.output {
+        None | Some(CompileTo::Stdout) => (Format::V2, Output::Stdout),
+        Some(CompileTo::JsonLines(path)) => {
+            (Format::V2, Output::File { path: path.clone(), force })
+        }
+        Some(CompileTo::Json(path)) => (Format::V1, Output::File { path: path.clone(), force }),
+    };
+    let compiled = match run::compile(&input, bounds, format, &output) {
+        // `| head` has seen enough.
+        Err(error) if error.is_broken_pipe() => return Ok(0),
+        compiled => compiled?,
+    };
+    tell(format_args!("{} operations, ir_hash {}", compiled.operations, compiled.ir_hash));
+    Ok(0)
+}
+
+fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
+    let Some(named) = &args.stream.input else {
+        return Err(RunError::invalid(anyhow::anyhow!("no script or document is named")));
+    };
+    let name = printable(&named.path().display().to_string(), MAX_ERROR_CHARS);
+    match named {
+        Named::Script(_) => {
+            let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
+                return Ok(0);
+            };
+            let script =
+                script::Script::load(&options).map_err(|error| RunError::invalid(error.into()))?;
+            let preview = Preview::new(script);
+            if let Some(broken) = preview.broken() {
+                return Err(RunError::invalid(broken.clone().into()));
+            }
+            let header = preview.header();
+            say(&format!(
+                "{name}: valid script, {} clients, workloads: {}; the first operations of each were made\n",
+                header.workload_clients(),
+                header.workloads.len()
+            ))?;
+        }
+        Named::Document(path) => {
+            let document = document::load(path, &load_options(&args.stream))
+                .map_err(|error| RunError::invalid(error.into()))?;
+            for warning in document.warnings() {
+                tell(format_args!("warning: {}", printable(&warning.to_string(), MAX_ERROR_CHARS)));
+            }
+            let header = document.header();
+            say(&format!(
+                "{name}: valid document, {} operations of {} clients, ir_hash {}\n",
+                document.operations(),
+                header.clients(),
+                header.ir_hash
+            ))?;
+        }
+    }
+    Ok(0)
+}
+
+fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
+    match &stream.input {
+        Some(Named::Script(path)) => Ok(Input::Script(ScriptOptions {
+            path: path.clone(),
+            params: stream.params.clone(),
+            seed: stream.seed,
+            clients: stream
+                .clients
+                .iter()
+                .map(|count| ClientsOverride {
+                    workload: count.workload.clone(),
+                    clients: count.clients,
+                })
+                .collect(),
+            iterations: bounds.iterations,
+            nominal_bound_ns: None,
+            limits: limits(stream),
+        })),
+        Some(Named::Document(path)) => Ok(Input::Document {
+            path: path.clone(),
+            options: load_options(stream),
+            seed: stream.seed,
+        }),
+        None => Err(RunError::invalid(anyhow::anyhow!("no script or document is named"))),
+    }
+}
+
+fn load_options(stream: &StreamArgs) -> LoadOptions {
+    LoadOptions { strict: stream.strict, blob_folders: stream.allow_blobs.clone() }
+}
+
+fn limits(stream: &StreamArgs) -> Limits {
+    Limits {
+        memory_bytes: usize::try_from(stream.script_memory).unwrap_or(usize::MAX),
+        time_per_resume: stream.script_time,
+        ..Limits::default()
+    }
+}
+
+fn say(text: &str) -> Result<(), RunError> {
+    print(text).context("standard output").map_err(RunError::internal)
+}

@@ -1,0 +1,454 @@
+//! A summary for people.
+
+use std::path::Path;
+
+use super::figures::{counted, grouped, plural, time};
+use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
+use super::table::{self, Column};
+use crate::observability::Summary;
+use crate::observability::summary::{
+    FailureGroup, OperationRecord, OperationSummary, Tail, TargetFacts, Times, Totals,
+};
+use crate::observability::text::printable;
+use crate::observability::trust::Verdict;
+
+const MAX_NAME_CHARS: usize = 60;
+const MAX_PATH_CHARS: usize = 100;
+const MAX_TEXT_CHARS: usize = 400;
+
+/// The table, what failed, and last whether to believe it. Texts from the
+/// script, the server and file names are made safe for a terminal.
+pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String {
+    let mut parts = vec![heading(summary, style)];
+    if summary.operations.is_empty() {
+        parts.push("no operation was recorded\n".into());
+    } else {
+        parts.push(operations(summary, style));
+    }
+    parts.extend(Some(facts(summary)).filter(|facts| !facts.is_empty()));
+    parts.extend(failures(summary, style));
+    parts.push(verdict(summary, results, style));
+    parts.join("\n")
+}
+
+fn heading(summary: &Summary, style: Style) -> String {
+    let clients: u64 = summary.workloads.iter().map(|workload| u64::from(workload.clients)).sum();
+    format!(
+        "{} on {}\n{}\n",
+        style.paint(BOLD, printable(&summary.run.script, MAX_PATH_CHARS)),
+        target(&summary.target),
+        style.paint(
+            DIM,
+            format!(
+                "{} client{}, {:.1} s recorded, seed {}",
+                grouped(clients),
+                plural(clients),
+                summary.totals.duration_s,
+                summary.run.seed
+            )
+        ),
+    )
+}
+
+fn target(target: &TargetFacts) -> String {
+    let fact = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!("{name}{}", printable(value, MAX_NAME_CHARS)))
+    };
+    let facts: Vec<String> = [
+        fact("SMB ", &target.dialect),
+        fact("signing ", &target.signing),
+        fact("encryption ", &target.encryption),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let url = printable(&target.url, MAX_PATH_CHARS);
+    if facts.is_empty() { url } else { format!("{url} ({})", facts.join(", ")) }
+}
+
+/// The table: one row a type of operation, and their total.
+fn operations(summary: &Summary, style: Style) -> String {
+    let rows: Vec<&OperationSummary> = summary.operations.values().collect();
+    let totals = &summary.totals;
+    let unit = Unit::for_rows(&rows);
+    let per_second = |amount: f64, of: f64| match totals.duration_s > 0.0 {
+        true if of < 10.0 * totals.duration_s => format!("{:.2}", amount / totals.duration_s),
+        true if of < 1e4 * totals.duration_s => format!("{:.1}", amount / totals.duration_s),
+        true => grouped((amount / totals.duration_s).round() as u64),
+        false => "-".into(),
+    };
+    let rate = |count: u64| per_second(count as f64, totals.operations as f64);
+    let all_mib = mib(totals.bytes_read.saturating_add(totals.bytes_written));
+    let mib_rate = |bytes: u64| match bytes {
+        0 => String::new(),
+        bytes => per_second(mib(bytes), all_mib),
+    };
+    let column = |name, droppable, cell: &dyn Fn(&OperationSummary) -> String, total: String| {
+        let cells = rows.iter().map(|row| cell(row)).chain([total]).collect();
+        Column { name, droppable, cells }
+    };
+    let time = |name, droppable, value: fn(&Times) -> f64| {
+        let cell = |row: &OperationSummary| {
+            row.response_us.map_or(String::new(), |times| unit.format(value(&times)))
+        };
+        column(name, droppable, &cell, String::new())
+    };
+    let names = summary.operations.keys().map(|operation| operation.name().to_string());
+    let columns = vec![
+        Column { name: "operation", droppable: 0, cells: names.chain(["total".into()]).collect() },
+        column("count", 0, &|row| grouped(row.count), grouped(totals.operations)),
+        column("failed", 0, &|row| grouped(row.failed), grouped(totals.failed)),
+        column("ops/s", 0, &|row| rate(row.count), rate(totals.operations)),
+        column(
+            "MiB/s",
+            1,
+            &|row| mib_rate(row.bytes),
+            mib_rate(totals.bytes_read.saturating_add(totals.bytes_written)),
+        ),
+        time("min", 5, |times| times.min),
+        time("mean", 3, |times| times.mean),
+        time("p50", 0, |times| times.tail.p50),
+        time("p90", 4, |times| times.tail.p90),
+        time("p95", 2, |times| times.tail.p95),
+        time("p99", 0, |times| times.tail.p99),
+        time("max", 0, |times| times.tail.max),
+    ];
+    let caption = format!("response times in {}, failed operations included", unit.name());
+    style.paint(DIM, caption) + "\n" + &table::render(columns, style)
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// One line each: iterations, lateness, and what happened beside the plan.
+fn facts(summary: &Summary) -> String {
+    let totals = &summary.totals;
+    let mut lines = Vec::new();
+    let iterations = &summary.iterations;
+    if iterations.count + iterations.cut > 0 {
+        let mut line = format!("iterations  {} finished", grouped(iterations.count));
+        if iterations.cut > 0 {
+            line += &format!(", {} cut", grouped(iterations.cut));
+        }
+        if let Some(times) = &iterations.response_us {
+            line += &format!("; {}", tail(&times.tail));
+        }
+        lines.push(line);
+    }
+    if let Some(lateness) = &summary.lateness_us {
+        lines.push(format!(
+            "lateness    {}; {} later than {}",
+            tail(lateness),
+            counted(summary.trust.late_operations, "operation"),
+            time(summary.trust.late_bound_us),
+        ));
+    }
+    if let Some(backlog) = summary.backlog_us.as_ref().filter(|backlog| backlog.max > 0.0) {
+        lines.push(format!("backlog     {}", tail(backlog)));
+    }
+    lines.extend(happenings(summary, totals));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
+    let cleanup = summary.cleanup;
+    let counts = [
+        (totals.short_reads, "read", "that got less than asked for"),
+        (totals.degraded, "operation", "sent without what the backend cannot send (--degrade)"),
+        (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
+        (totals.reconnects.unwrap_or(0), "connection", "lost and made again"),
+        (cleanup.closed, "handle", "left open by the stream and closed at its end"),
+        (cleanup.failed, "handle", "left open by the stream that could not be closed"),
+    ];
+    let happened = counts.into_iter().filter(|(count, ..)| *count > 0);
+    happened.map(|(count, noun, what)| format!("{} {what}", counted(count, noun))).collect()
+}
+
+fn failures(summary: &Summary, style: Style) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut list = |color, title: String, groups: &[FailureGroup]| {
+        if !groups.is_empty() {
+            let groups: String = groups.iter().map(|group| failure_group(group, style)).collect();
+            parts.push(format!("{}\n{groups}", style.paint(color, title)));
+        }
+    };
+    if let Some(setup) = &summary.setup {
+        list(BAD, "failed in setup".into(), &setup.failures);
+    }
+    for phase in summary.phases.iter().filter(|phase| !phase.recorded) {
+        let name = printable(&phase.name, MAX_NAME_CHARS);
+        list(BAD, format!("failed in phase {name}, not in the totals"), &phase.failures);
+    }
+    list(BAD, "failed".into(), &summary.failures);
+    if let Some(teardown) = &summary.teardown {
+        let title = "failed in teardown, which does not change the exit code";
+        list(WARNING, title.into(), &teardown.failures);
+    }
+    if let Some(skipped) = &summary.skipped {
+        let title = format!("{} skipped, never sent", counted(skipped.count, "operation"));
+        let first: String = skipped.first.iter().map(|found| record(found, "")).collect();
+        parts.push(format!("{}\n{first}", style.paint(WARNING, title)));
+    }
+    if let Some(clients) = &summary.failed_clients {
+        let title = format!("{} gave up reconnecting", counted(clients.count, "client"));
+        let mut part = style.paint(BAD, title) + "\n";
+        for failed in &clients.first {
+            let reason = printable(&failed.reason, MAX_TEXT_CHARS);
+            part += &format!("  {}: {reason}\n", printable(&failed.client, MAX_NAME_CHARS));
+        }
+        parts.push(part);
+    }
+    parts
+}
+
+fn failure_group(group: &FailureGroup, style: Style) -> String {
+    let title = format!("{} × {}", grouped(group.count), printable(&group.status, MAX_NAME_CHARS));
+    let mut text = format!("  {}\n", style.paint(BOLD, title));
+    text.extend(group.first.iter().map(|found| record(found, &group.status)));
+    let more = group.count.saturating_sub(group.first.len() as u64);
+    if more > 0 {
+        text += &format!("    … and {} more\n", grouped(more));
+    }
+    text
+}
+
+/// One operation; its message where it says more than `status`.
+fn record(found: &OperationRecord, status: &str) -> String {
+    let mut text = format!("    {} {}", printable(&found.op_id, MAX_NAME_CHARS), found.operation);
+    if let Some(path) = &found.path {
+        text += &format!(" {}", printable(path, MAX_PATH_CHARS));
+    }
+    text += &format!(
+        "  by {} at {}",
+        printable(&found.client, MAX_NAME_CHARS),
+        time(found.at_us as f64)
+    );
+    if found.message != status {
+        let message = found.message.strip_prefix(status).unwrap_or(&found.message);
+        let message = message.trim_start_matches([':', ' ']);
+        text += &format!(": {}", printable(message, MAX_TEXT_CHARS));
+    }
+    text + "\n"
+}
+
+fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -> String {
+    let mut text = String::new();
+    for problem in &summary.problems {
+        text += &format!("{} {}\n", style.paint(BAD, "error:"), printable(problem, MAX_TEXT_CHARS));
+    }
+    for note in &summary.notes {
+        text += &format!("note: {}\n", printable(note, MAX_TEXT_CHARS));
+    }
+    let trust = &summary.trust;
+    let color = match trust.verdict {
+        Verdict::Valid => GOOD,
+        Verdict::GeneratorLimited => BAD,
+        Verdict::Interrupted => WARNING,
+    };
+    text += &format!("trust: {}\n", style.paint(color, trust.verdict.name()));
+    for reason in &trust.reasons {
+        text += &format!("  {}\n", printable(reason, MAX_TEXT_CHARS));
+    }
+    if trust.verdict == Verdict::GeneratorLimited {
+        text += "  use fewer clients, more think time, a higher --limit if one is set, or a faster machine; --allow-late accepts it\n";
+    }
+    if !summary.exit_reasons.is_empty() {
+        let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
+        text += &format!("exit code {}: {}\n", summary.exit_code, reasons.join(", "));
+    }
+    if let Some(results) = results {
+        text += &format!("results: {}\n", printable(&results.to_string_lossy(), MAX_TEXT_CHARS));
+    }
+    text
+}
+
+fn tail(tail: &Tail) -> String {
+    format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
+}
+
+/// The one unit of a table, so that its rows can be compared.
+#[derive(Clone, Copy)]
+enum Unit {
+    Micros,
+    Millis,
+}
+
+impl Unit {
+    /// Milliseconds, unless that would leave a median fewer than two digits.
+    fn for_rows(rows: &[&OperationSummary]) -> Unit {
+        let medians = rows.iter().filter_map(|row| Some(row.response_us?.tail.p50));
+        if medians.fold(f64::INFINITY, f64::min) < 10.0 { Unit::Micros } else { Unit::Millis }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Unit::Micros => "µs",
+            Unit::Millis => "ms",
+        }
+    }
+
+    /// The same number of decimals in every cell, so that points align.
+    fn format(self, micros: f64) -> String {
+        match self {
+            Unit::Micros => format!("{micros:.2}"),
+            Unit::Millis => format!("{:.3}", micros / 1e3),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Event, EventSink, OperationType};
+    use crate::observability::{RunFacts, sample};
+
+    const PLAIN_80: Style = Style { color: false, width: 80 };
+
+    fn sample_summary() -> Summary {
+        Summary::new(sample::facts(), &sample::measurements())
+    }
+
+    #[test]
+    fn a_run_with_everything_in_80_columns() {
+        let text = render(&sample_summary(), Some(Path::new("results/x")), PLAIN_80);
+        assert_eq!(
+            text,
+            r"office.lua on smb://ada@nas/share (SMB 3.1.1, signing AES-GMAC)
+3 clients, 2.0 s recorded, seed 7
+
+response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
+open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
+read       1,001       1  500.5   1.95  5.001  5.001  9.503  9.904  10.000
+close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
+total      1,004       2  502.0   1.95
+
+iterations  1 finished, 1 cut; p50 20.0 ms, p99 20.0 ms, max 20.0 ms
+lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
+1 read that got less than asked for
+1 operation still in flight when the drain ended (--drain)
+1 connection lost and made again
+2 handles left open by the stream and closed at its end
+1 handle left open by the stream that could not be closed
+
+failed
+  1 × STATUS_SHARING_VIOLATION
+    1-1004 open team/\u{9b}31m\u{202e}name.docx  by editors/1 at 1.00 s
+  1 × CONNECTION_LOST
+    0-1006 read team/u0/a.docx  by editors/0 at 1.00 s: reset by\u{1b}[2J peer
+
+failed in teardown, which does not change the exit code
+  1 × STATUS_ACCESS_DENIED
+    0-1009 delete team/u0/a.docx  by editors/0 at 1.00 s
+
+1 operation skipped, never sent
+    1-1005 close team/\u{9b}31m\u{202e}name.docx  by editors/1 at 1.00 s: its handle was not open because of 1-1004
+
+1 client gave up reconnecting
+  readers/0: nobody answers
+
+trust: valid
+exit code 4: operations-failed
+results: results/x
+"
+        );
+    }
+
+    #[test]
+    fn a_good_run_in_120_columns_is_short() {
+        let mut recorder = sample::recorder();
+        let event = sample::completion(0, 0, sample::delete("a"), sample::OK);
+        recorder.event(Event::Completed(event));
+        let summary = Summary::new(sample::facts(), &recorder.finish());
+        assert_eq!(
+            render(&summary, None, Style { color: false, width: 120 }),
+            "\
+office.lua on smb://ada@nas/share (SMB 3.1.1, signing AES-GMAC)
+3 clients, 2.0 s recorded, seed 7
+
+response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s    min   mean    p50    p90    p95    p99    max
+delete         1       0   0.50         1.000  1.000  1.000  1.000  1.000  1.000  1.000
+total          1       0   0.50
+
+lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
+
+trust: valid
+"
+        );
+    }
+
+    #[test]
+    fn a_table_of_large_figures_still_fits_80_columns() {
+        let mut summary = sample_summary();
+        let read = summary.operations.get_mut(&OperationType::Read).unwrap();
+        (read.count, read.failed, read.bytes) = (123_456_789, 1_234, 1 << 45);
+        read.response_us.as_mut().unwrap().tail.max = 35_000_123.0;
+        summary.totals.operations = read.count;
+        summary.totals.bytes_read = read.bytes;
+        let text = render(&summary, None, PLAIN_80);
+        let table = text.lines().skip(3).take(5);
+        assert!(table.clone().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(
+            table.clone().any(|line| line.contains("123,456,789") && line.ends_with("35000.123"))
+        );
+    }
+
+    #[test]
+    fn nothing_foreign_reaches_the_terminal_unescaped_and_color_only_when_asked() {
+        let evil = "\x1b[31m\u{202e}\u{9b}2J\r\n\x07";
+        let mut summary = sample_summary();
+        summary.run.script = evil.into();
+        summary.target.url = evil.into();
+        summary.target.server = Some(evil.into());
+        summary.problems = vec![evil.into()];
+        summary.notes = vec![evil.into()];
+        summary.trust.reasons = vec![evil.into()];
+        let found = &mut summary.failures[0].first[0];
+        (found.op_id, found.client, found.message) = (evil.into(), evil.into(), evil.into());
+        found.path = Some(evil.into());
+        summary.failed_clients.as_mut().unwrap().first[0].reason = evil.into();
+        summary.setup.as_mut().unwrap().failures = summary.failures.clone();
+        let text = render(&summary, Some(Path::new(evil)), PLAIN_80);
+        let foreign = text.chars().find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
+        assert_eq!(foreign, None);
+        assert!(text.contains("failed in setup"));
+
+        let colorful = render(&summary, None, Style { color: true, width: 80 });
+        assert!(colorful.contains("\x1b[1m"));
+        assert!(!colorful.contains("\x1b[2J"));
+    }
+
+    #[test]
+    fn a_late_generator_is_told_what_to_do() {
+        let mut recorder = sample::recorder();
+        let mut event = sample::completion(0, 0, sample::delete("a"), sample::OK);
+        event.issued_ns += 20_000_000;
+        event.completed_ns = event.issued_ns + 1_000_000;
+        recorder.event(Event::Completed(event));
+        let facts = RunFacts { interrupted: true, cut_short: true, ..sample::facts() };
+        let summary = Summary::new(facts, &recorder.finish());
+        let text = render(&summary, None, PLAIN_80);
+        let verdict = text.split("\n\n").last().unwrap();
+        assert_eq!(
+            verdict,
+            "\
+trust: generator-limited
+  100.0 % of operations (1 of 1) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted
+  the generator's delays add up to 2000.0 % of service and think time in a closed loop; 10 % is the most that can be trusted
+  the run was cut short
+  use fewer clients, more think time, a higher --limit if one is set, or a faster machine; --allow-late accepts it
+exit code 130: interrupted, generator-limited
+"
+        );
+    }
+
+    #[test]
+    fn a_run_that_recorded_nothing_says_so() {
+        let nothing = crate::observability::Measurements::new(sample::layout());
+        let text = render(&Summary::new(sample::facts(), &nothing), None, PLAIN_80);
+        assert!(text.contains("no operation was recorded\n\ntrust"), "{text}");
+        assert!(text.contains("trust: valid\n  no operation was sent"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! `smbench run`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::args::{BoundArgs, StreamArgs};
+use super::value::{duration, positive_duration};
+
+/// The target that needs nothing to be there.
+const EMBEDDED: &str = "embedded";
+
+/// Run a script or a document against a server
+#[derive(Clone, Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "smbench run [OPTIONS] <SCRIPT|DOCUMENT>",
+    after_help = "A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
+        Exit codes: 0 good; 1 internal error; 2 bad usage or an invalid script or document; \
+        3 target unreachable or access denied; 4 operations failed; 5 the generator fell behind; \
+        130 interrupted."
+)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub stream: StreamArgs,
+
+    #[command(flatten)]
+    pub bounds: BoundArgs,
+
+    #[arg(
+        help = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null",
+        long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
+        default_value = EMBEDDED, help_heading = "Target"
+    )]
+    pub target: String,
+
+    /// File that holds the password
+    #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE", help_heading = "Target")]
+    pub password_file: Option<PathBuf>,
+
+    /// Folder the embedded server serves [default: memory]
+    #[arg(long, value_name = "DIR", env = "SMBENCH_EMBEDDED_DIR", help_heading = "Target")]
+    pub embedded_dir: Option<PathBuf>,
+
+    /// Longest wait for one connection and its login
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_CONNECT_TIMEOUT", default_value = "10s",
+        value_parser = positive_duration, help_heading = "Target"
+    )]
+    pub connect_timeout: Duration,
+
+    /// Connections made at a time
+    #[arg(
+        long, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Target"
+    )]
+    pub connect_concurrency: u32,
+
+    /// How long a client tries to replace a lost connection
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_RECONNECT_TIMEOUT", default_value = "30s",
+        value_parser = duration, help_heading = "Target"
+    )]
+    pub reconnect_timeout: Duration,
+
+    /// Send what the backend can of what it cannot send whole, and count it
+    #[arg(long, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
+    pub degrade: bool,
+
+    /// Operations in flight over all clients [default: one per client]
+    #[arg(
+        long, value_name = "N", env = "SMBENCH_LIMIT",
+        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Scheduling"
+    )]
+    pub limit: Option<u32>,
+
+    /// Longest wait for one operation
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "60s",
+        value_parser = positive_duration, help_heading = "Scheduling"
+    )]
+    pub op_timeout: Duration,
+
+    /// How long operations in flight, closes and teardown may take at the end
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_DRAIN", default_value = "10s",
+        value_parser = duration, help_heading = "Scheduling"
+    )]
+    pub drain: Duration,
+
+    /// Threads that issue operations [default: by the number of cores]
+    #[arg(
+        long, value_name = "N", env = "SMBENCH_SHARDS",
+        value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
+    )]
+    pub shards: Option<u16>,
+
+    /// An operation issued later than this counts as late
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_LATE_BOUND", default_value = "10ms",
+        value_parser = duration, help_heading = "Scheduling"
+    )]
+    pub late_bound: Duration,
+
+    /// Exit with 0, not 5, when the generator fell behind
+    #[arg(long, env = "SMBENCH_ALLOW_LATE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
+    pub allow_late: bool,
+
+    #[arg(
+        help = "Folder for the results [default: results/<time>-<script>]",
+        long,
+        value_name = "DIR",
+        env = "SMBENCH_OUT",
+        help_heading = "Output"
+    )]
+    pub out: Option<PathBuf>,
+
+    /// Print the summary as JSON on standard output, and nothing else there
+    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub json: bool,
+
+    /// No progress and no table; errors are still printed
+    #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub quiet: bool,
+}
+
+impl RunArgs {
+    pub(super) fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        if self.target != EMBEDDED && given("embedded_dir") {
+            return Err(
+                "--embedded-dir is for --target embedded, and another target is named".into()
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, ClientCount, Command, Input};
+    use super::*;
+
+    fn run(line: &str) -> RunArgs {
+        match Cli::parse_from_args(line.split_whitespace()).unwrap().command {
+            Command::Run(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_design() {
+        let args = run("smbench run office.lua");
+        assert_eq!(args.stream.input, Some(Input::Script("office.lua".into())));
+        assert_eq!(args.target, "embedded");
+        let seconds = [args.op_timeout, args.drain, args.connect_timeout, args.reconnect_timeout]
+            .map(|duration| duration.as_secs());
+        assert_eq!(seconds, [60, 10, 10, 30]);
+        assert_eq!(args.late_bound, Duration::from_millis(10));
+        assert_eq!((args.limit, args.shards, args.bounds.duration), (None, None, None));
+        assert!(!args.json && !args.quiet && !args.allow_late && !args.degrade);
+    }
+
+    #[test]
+    fn what_is_typed_arrives() {
+        let args = run(
+            "smbench run day.lua -p users=10 -p io=4KiB --clients editors=3,readers=4 --clients 5 \
+             --target smb://ada@nas/share --duration 1.5s --iterations 7 --seed 18446744073709551615 \
+             --limit 64 --drain 0 --out r --json -q --allow-blobs /a --allow-blobs /b",
+        );
+        let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
+        assert_eq!(args.stream.params, [pair("users", "10"), pair("io", "4KiB")]);
+        let count = |workload: Option<&str>, clients| ClientCount {
+            workload: workload.map(String::from),
+            clients,
+        };
+        assert_eq!(
+            args.stream.clients,
+            [count(Some("editors"), 3), count(Some("readers"), 4), count(None, 5)]
+        );
+        assert_eq!(args.target, "smb://ada@nas/share");
+        assert_eq!(args.bounds.duration, Some(Duration::from_millis(1_500)));
+        assert_eq!((args.bounds.iterations, args.stream.seed), (Some(7), Some(u64::MAX)));
+        assert_eq!((args.limit, args.drain), (Some(64), Duration::ZERO));
+        assert_eq!(args.out, Some("r".into()));
+        assert_eq!(args.stream.allow_blobs, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert!(args.json && args.quiet);
+    }
+
+    #[test]
+    fn a_value_with_commas_is_one_value() {
+        let args = run("smbench run a.lua -p mix=a,b=c");
+        assert_eq!(args.stream.params, [("mix".to_string(), "a,b=c".to_string())]);
+    }
+}

@@ -1,0 +1,92 @@
+//! Columns of figures that fit a terminal.
+
+use super::style::{BOLD, Style};
+
+/// A column of a table: right-aligned figures under a name.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub name: &'static str,
+    /// Columns with a higher number go first when the table is too wide; 0 stays.
+    pub droppable: u8,
+    pub cells: Vec<String>,
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|cell| cell.chars().count());
+        cells.chain([self.name.chars().count()]).max().unwrap_or(0)
+    }
+}
+
+const GAP: usize = 2;
+
+/// One line a row, the first column left-aligned.
+pub(super) fn render(mut columns: Vec<Column>, style: Style) -> String {
+    while columns.iter().map(|column| column.width() + GAP).sum::<usize>() > style.width + GAP {
+        let widest = columns.iter().enumerate().max_by_key(|(_, column)| column.droppable);
+        match widest {
+            Some((at, column)) if column.droppable > 0 => drop(columns.remove(at)),
+            _ => break,
+        }
+    }
+    let rows = columns.iter().map(|column| column.cells.len()).max().unwrap_or(0);
+    let names = line(&columns, |column| column.name);
+    let mut table = style.paint(BOLD, names) + "\n";
+    for row in 0..rows {
+        let cells = line(&columns, |column| column.cells.get(row).map_or("", String::as_str));
+        table += &cells;
+        table.push('\n');
+    }
+    table
+}
+
+fn line<'a>(columns: &'a [Column], cell: impl Fn(&'a Column) -> &'a str) -> String {
+    let mut line = String::new();
+    for (at, column) in columns.iter().enumerate() {
+        let width = column.width();
+        if at == 0 {
+            line += &format!("{:<width$}", cell(column));
+        } else {
+            line += &format!("{:gap$}{:>width$}", "", cell(column), gap = GAP);
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        let column = |name, droppable, cells: [&str; 2]| Column {
+            name,
+            droppable,
+            cells: cells.map(String::from).to_vec(),
+        };
+        vec![
+            column("operation", 0, ["read", "flush"]),
+            column("count", 0, ["1,234", "7"]),
+            column("p50", 2, ["0.5", ""]),
+            column("p99", 1, ["12.75", "0.1"]),
+        ]
+    }
+
+    #[test]
+    fn figures_are_aligned_and_columns_dropped_until_the_table_fits() {
+        let at = |width| render(columns(), Style { color: false, width });
+        let wide = "\
+operation  count  p50    p99
+read       1,234  0.5  12.75
+flush          7         0.1
+";
+        let narrow = "\
+operation  count    p99
+read       1,234  12.75
+flush          7    0.1
+";
+        assert_eq!(at(28), wide);
+        assert_eq!(at(27), narrow);
+        assert_eq!(at(1).lines().next(), Some("operation  count"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Values of flags, with errors that say how to write them.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::ir::units::{parse_duration_ns, parse_size};
+
+/// The most clients of a run.
+const MAX_CLIENTS: u32 = 1_000_000;
+
+/// What a command works on, told by the file's extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `.lua` or `.luau`
+    Script(PathBuf),
+    /// `.json` (version 1) or `.jsonl` (version 2)
+    Document(PathBuf),
+}
+
+impl Input {
+    pub fn path(&self) -> &Path {
+        match self {
+            Input::Script(path) | Input::Document(path) => path,
+        }
+    }
+}
+
+impl FromStr for Input {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Input, String> {
+        let path = PathBuf::from(text);
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match extension.as_str() {
+            "lua" | "luau" => Ok(Input::Script(path)),
+            "json" | "jsonl" => Ok(Input::Document(path)),
+            _ => Err("expected a script (.lua) or a document (.json, .jsonl)".into()),
+        }
+    }
+}
+
+/// `--clients N`, or `--clients name=N` where there are several workloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCount {
+    pub workload: Option<String>,
+    pub clients: u32,
+}
+
+impl FromStr for ClientCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ClientCount, String> {
+        let (workload, number) = match text.rsplit_once('=') {
+            Some((name, number)) => (Some(name.trim().to_string()), number),
+            None => (None, text),
+        };
+        match number.trim().parse() {
+            Ok(clients @ 1..=MAX_CLIENTS) if workload.as_deref() != Some("") => {
+                Ok(ClientCount { workload, clients })
+            }
+            _ => Err("expected N or workload=N, with N from 1 to 1,000,000".into()),
+        }
+    }
+}
+
+/// `key=value`; the value may hold further `=`.
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_string(), value.to_string()))
+        }
+        _ => Err("expected key=value".into()),
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration_ns(text).map(Duration::from_nanos).map_err(|error| error.to_string())
+}
+
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be more than 0".into()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn positive_size(text: &str) -> Result<u64, String> {
+    match parse_size(text).map_err(|error| error.to_string())? {
+        0 => Err("must be more than 0".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_tells_scripts_from_documents() {
+        assert_eq!("a/b.lua".parse(), Ok(Input::Script("a/b.lua".into())));
+        assert_eq!("b.JSON".parse(), Ok(Input::Document("b.JSON".into())));
+        assert_eq!("b.jsonl".parse(), Ok(Input::Document("b.jsonl".into())));
+        for bad in ["b", "b.txt", ".lua", ""] {
+            assert!(bad.parse::<Input>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn client_counts_are_bare_or_named() {
+        let count = |workload: Option<&str>, clients| {
+            Ok(ClientCount { workload: workload.map(String::from), clients })
+        };
+        assert_eq!("12".parse(), count(None, 12));
+        assert_eq!("editors=1000000".parse(), count(Some("editors"), 1_000_000));
+        assert_eq!("a=b=3".parse(), count(Some("a=b"), 3));
+        for bad in ["0", "1000001", "=3", "a=", "-1", "", "a=1.5"] {
+            assert!(bad.parse::<ClientCount>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_parameters_value_may_hold_anything() {
+        assert_eq!(parameter("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(parameter("a="), Ok(("a".into(), "".into())));
+        assert!(parameter("=b").is_err());
+        assert!(parameter("a").is_err());
+    }
+
+    #[test]
+    fn where_zero_makes_no_sense_it_is_refused() {
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert!(positive_duration("0").is_err());
+        assert_eq!(positive_duration("1.5s"), Ok(Duration::from_millis(1_500)));
+        assert!(positive_size("0").is_err());
+        assert_eq!(positive_size("64MiB"), Ok(64 << 20));
+    }
+}

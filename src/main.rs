@@ -1,0 +1,13 @@
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use smbench::cli::{Cli, execute};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    ExitCode::from(execute(cli))
+}

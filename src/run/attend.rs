@@ -1,0 +1,93 @@
+//! Looks after a run from the main thread: progress, Ctrl-C, its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::interrupt::Signals;
+use crate::backend::Clock;
+use crate::ir::Phase;
+use crate::observability::progress::{self, Progress};
+use crate::scheduler::timeline::Orders;
+use crate::scheduler::{Conductor, CutReason, PhaseSpan, RealClock, Stage};
+
+/// Returns when every shard has ended. The first Ctrl-C (or SIGTERM) cuts the
+/// run and lets it drain, a second ends it at once.
+pub fn attend(
+    (runtime, mut signals): (Runtime, Signals),
+    conductor: &Arc<Conductor>,
+    clock: &Arc<RealClock>,
+    phases: &[Phase],
+    clients: u32,
+    progress: &Progress,
+    ended: &mut mpsc::Receiver<()>,
+) -> anyhow::Result<()> {
+    runtime.block_on(async {
+        let mut orders = conductor.subscribe();
+        let spans = PhaseSpan::chain(phases);
+        let mut interrupted = false;
+        progress.stage(progress::Stage::Connecting { clients });
+        loop {
+            let now_ns = clock.now_ns();
+            let current = orders.borrow().clone();
+            let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
+            let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
+            tokio::select! {
+                _ = ended.recv() => return Ok(()),
+                changed = orders.changed() => changed?,
+                () = next_phase, if next_phase_ns.is_some() => {}
+                () = signals.next() => interrupt(conductor, &mut interrupted),
+            }
+        }
+    })
+}
+
+fn interrupt(conductor: &Conductor, interrupted: &mut bool) {
+    if std::mem::replace(interrupted, true) {
+        conductor.stop();
+    } else {
+        tracing::warn!("interrupted: draining and tearing down; once more stops at once");
+        conductor.cut(CutReason::Interrupted);
+    }
+}
+
+/// Tells progress what the shards are doing; when that will change by itself.
+fn show(
+    orders: &Orders,
+    spans: &[PhaseSpan],
+    phases: &[Phase],
+    now_ns: u64,
+    progress: &Progress,
+) -> Option<u64> {
+    match orders.stage {
+        Stage::Connect | Stage::Finished => None,
+        Stage::RunSetup | Stage::Setup | Stage::Fill => {
+            progress.stage(progress::Stage::Setup);
+            None
+        }
+        Stage::Measure if orders.cut => {
+            progress.stage(progress::Stage::Draining);
+            None
+        }
+        Stage::Measure => {
+            let at_ns = now_ns.saturating_sub(orders.origin_ns);
+            let index = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
+            let end_ns = spans.get(index)?.end_ns;
+            if end_ns.is_some_and(|end_ns| end_ns <= at_ns) {
+                progress.stage(progress::Stage::Draining);
+                return None;
+            }
+            progress.stage(progress::Stage::Phase {
+                name: phases.get(index).map_or_else(|| "run".into(), |phase| phase.name.clone()),
+                duration: phases.get(index).map(|phase| Duration::from_nanos(phase.duration_ns)),
+            });
+            end_ns.map(|end_ns| orders.origin_ns.saturating_add(end_ns))
+        }
+        Stage::Teardown | Stage::RunTeardown => {
+            progress.stage(progress::Stage::Teardown);
+            None
+        }
+    }
+}

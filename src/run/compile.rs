@@ -1,0 +1,111 @@
+//! Writes the operations of a script or document to a document.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::interrupt::{Signals, remove_when_interrupted};
+use super::{Input, RunError};
+use crate::ir::OperationSource;
+use crate::ir::document::convert::convert;
+use crate::ir::document::writer::Format;
+use crate::ir::document::{self, LoadOptions};
+use crate::ir::merge::{self, Bounds};
+use crate::script::Script;
+
+/// Where a document goes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    Stdout,
+    File {
+        path: PathBuf,
+        /// Whether an existing file may be replaced.
+        force: bool,
+    },
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub operations: u64,
+    pub ir_hash: String,
+}
+
+/// Compiles `input`. A file appears whole, or not at all.
+///
+/// # Errors
+/// [`RunError`] with exit 2 for a stream that is wrong or has no end.
+pub fn compile(
+    input: &Input,
+    bounds: Bounds,
+    format: Format,
+    output: &Output,
+) -> Result<Compiled, RunError> {
+    match output {
+        Output::Stdout => {
+            let mut out = BufWriter::with_capacity(1 << 18, io::stdout().lock());
+            let compiled = write(input, bounds, format, &mut out).map_err(RunError::invalid)?;
+            out.flush().context("standard output").map_err(RunError::invalid)?;
+            Ok(compiled)
+        }
+        Output::File { path, force } => {
+            if !force && path.exists() {
+                let error = anyhow::anyhow!("{} exists; --force replaces it", path.display());
+                return Err(RunError::invalid(error));
+            }
+            to_file(input, bounds, format, path).map_err(RunError::invalid)
+        }
+    }
+}
+
+fn to_file(input: &Input, bounds: Bounds, format: Format, path: &Path) -> anyhow::Result<Compiled> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let cannot = || format!("cannot write {}", path.display());
+    let signals = Signals::listen().with_context(cannot)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
+    remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    let compiled = write(input, bounds, format, &mut out)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?;
+    file.persist(path).with_context(cannot)?;
+    Ok(compiled)
+}
+
+fn write(
+    input: &Input,
+    mut bounds: Bounds,
+    format: Format,
+    out: impl Write,
+) -> anyhow::Result<Compiled> {
+    match input {
+        Input::Script(options) => {
+            let mut script = Script::load(options)?;
+            let phases = &script.header().phases;
+            if bounds.duration_ns.is_none() && !phases.is_empty() {
+                let lengths = phases.iter().map(|phase| phase.duration_ns);
+                bounds.duration_ns = Some(lengths.fold(0, u64::saturating_add));
+            }
+            let report = merge::compile(&mut script, bounds, format, out)?;
+            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
+        }
+        Input::Document { path, .. } if bounds == Bounds::default() => {
+            let written = convert(path, format, out)?;
+            Ok(Compiled { operations: written.operations, ir_hash: written.ir_hash })
+        }
+        Input::Document { path, options, .. } => {
+            // Only a whole document keeps what smbench itself does not know.
+            let strict = LoadOptions { strict: true, ..options.clone() };
+            let mut document = document::load(path, &strict)
+                .context("--operations and --duration keep only what smbench knows")?;
+            let report = merge::compile(&mut document, bounds, format, out)?;
+            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a run did not take place.
+
+use crate::observability::exit::{ExitReason, exit_code};
+
+/// Nothing was measured: what stood in the way, and the exit code for it.
+#[derive(Debug)]
+pub struct RunError {
+    pub reason: ExitReason,
+    pub error: anyhow::Error,
+}
+
+impl RunError {
+    pub fn new(reason: ExitReason, error: anyhow::Error) -> RunError {
+        RunError { reason, error }
+    }
+
+    /// The script, the document or the command line is at fault.
+    pub fn invalid(error: anyhow::Error) -> RunError {
+        RunError::new(ExitReason::Invalid, error)
+    }
+
+    /// This program is at fault, or the machine it runs on.
+    pub fn internal(error: anyhow::Error) -> RunError {
+        RunError::new(ExitReason::InternalError, error)
+    }
+
+    /// Whoever read the output has gone.
+    pub fn is_broken_pipe(&self) -> bool {
+        self.error.chain().any(|cause| {
+            let io = cause.downcast_ref::<std::io::Error>();
+            io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+        })
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        exit_code(&[self.reason])
+    }
+}
+
+/// The error and its causes, each once: an error often says its cause itself.
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut said = String::new();
+        for cause in self.error.chain().map(ToString::to_string) {
+            if !said.contains(&cause) {
+                said += if said.is_empty() { "" } else { ": " };
+                said += &cause;
+            }
+        }
+        f.write_str(&said)
+    }
+}
+
+impl std::error::Error for RunError {}

@@ -1,0 +1,58 @@
+//! What a run takes its operations from.
+
+use std::path::PathBuf;
+
+use crate::ir::document::{self, LoadOptions};
+use crate::ir::{OperationSource, Preview, StreamHeader};
+use crate::scheduler::feed::SourceThread;
+use crate::script::{Script, ScriptOptions};
+
+/// A script or a document, as the command line names it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Script(ScriptOptions),
+    Document {
+        path: PathBuf,
+        options: LoadOptions,
+        /// Of payload patterns, in place of the document's own.
+        seed: Option<u64>,
+    },
+}
+
+/// An input that is open: its header is known, its operations wait on a thread.
+pub struct Stream {
+    pub header: StreamHeader,
+    pub source: SourceThread,
+}
+
+impl Input {
+    /// Loads the script, or reads and checks the whole document.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn open(&self) -> anyhow::Result<Stream> {
+        let input = self.clone();
+        let (mut header, source) =
+            SourceThread::start(move || input.load()).map_err(|error| anyhow::anyhow!(error))?;
+        if let Input::Document { path, seed, .. } = self {
+            header.seed = seed.unwrap_or(header.seed);
+            if header.source.is_empty() {
+                header.source = path.file_name().unwrap_or_default().to_string_lossy().into();
+            }
+        }
+        Ok(Stream { header, source })
+    }
+
+    fn load(&self) -> Result<Box<dyn OperationSource>, Box<dyn std::error::Error + Send + Sync>> {
+        match self {
+            Input::Script(options) => Ok(Box::new(Preview::new(Script::load(options)?))),
+            Input::Document { path, options, .. } => {
+                let document = document::load(path, options)?;
+                for warning in document.warnings() {
+                    tracing::warn!("{}: {warning}", path.display());
+                }
+                Ok(Box::new(document))
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Ctrl-C and SIGTERM.
+
+use std::path::PathBuf;
+use std::{io, process, thread};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::observability::exit::ExitReason;
+
+/// While there is one, signals no longer end the program by themselves.
+pub struct Signals {
+    interrupts: Signal,
+    terminations: Signal,
+}
+
+impl Signals {
+    /// Listens from now on, to be asked on the runtime that comes with it.
+    ///
+    /// # Errors
+    /// The system refuses a runtime or the signals.
+    pub fn listen() -> io::Result<(Runtime, Signals)> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let context = runtime.enter();
+        let interrupts = signal(SignalKind::interrupt())?;
+        let terminations = signal(SignalKind::terminate())?;
+        drop(context);
+        Ok((runtime, Signals { interrupts, terminations }))
+    }
+
+    /// Ends with the next signal, none of which is lost in between.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupts.recv() => {}
+            _ = self.terminations.recv() => {}
+        }
+    }
+}
+
+/// A signal removes the unfinished file `path` before it ends the program.
+/// Once the file has been renamed there is nothing to remove.
+///
+/// # Errors
+/// No thread can be started.
+pub fn remove_when_interrupted(
+    (runtime, mut signals): (Runtime, Signals),
+    path: PathBuf,
+) -> io::Result<()> {
+    let attend = move || {
+        runtime.block_on(signals.next());
+        let _ = std::fs::remove_file(path);
+        process::exit(ExitReason::Interrupted.code().into());
+    };
+    thread::Builder::new().name("signals".into()).spawn(attend).map(drop)
+}

@@ -1,0 +1,330 @@
+//! The composition root: opens the stream and the target, runs the shards to
+//! their end, and makes the summary.
+
+mod attend;
+mod compile;
+mod error;
+mod input;
+mod interrupt;
+mod shards;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+
+pub use compile::{Compiled, Output, compile};
+pub use error::RunError;
+pub use input::{Input, Stream};
+
+use crate::backend::embedded::Storage;
+use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
+use crate::backend::smb2::Password;
+use crate::backend::{BackendContext, SMBBackend, open_files};
+use crate::ir::Phase;
+use crate::observability::exit::ExitReason;
+use crate::observability::live::Live;
+use crate::observability::metrics::Layout;
+use crate::observability::progress::Progress;
+use crate::observability::results::ResultsFolder;
+use crate::observability::{Measurements, RunFacts, Summary, TargetFacts};
+use crate::scheduler::feed::Allowed;
+use crate::scheduler::{Conductor, CutReason, RealClock, Stage};
+
+/// How long a script runs that says nothing about it.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// Operations queued over all clients, and for one.
+const LOOKAHEAD_TOTAL: usize = 262_144;
+const LOOKAHEAD_MOST: usize = 64;
+/// A reply may take 35 s where another client holds an oplock.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Everything a run can be told, beside what it runs.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub target: Target,
+    /// For a target with a user.
+    pub password: Option<Password>,
+    /// For the embedded server.
+    pub storage: Storage,
+    /// Replaces the recorded phases by one.
+    pub duration: Option<Duration>,
+    /// Operations in flight over all clients.
+    pub limit: Option<u32>,
+    /// Threads that issue operations; by default what the machine and the target suggest.
+    pub shards: Option<usize>,
+    pub connect_concurrency: usize,
+    pub timeouts: Timeouts,
+    /// Operations issued later than this count as late.
+    pub late_bound: Duration,
+    /// A late generator is no reason to exit with 5.
+    pub allow_late: bool,
+    /// Go on without what the backend lacks.
+    pub degrade: bool,
+    /// Where results go; by default `results/<time>-<script>`.
+    pub out: Option<PathBuf>,
+    /// Show a progress line where standard error is a terminal.
+    pub progress: bool,
+}
+
+/// Every bound on a wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub operation: Duration,
+    pub connect: Duration,
+    pub reconnect: Duration,
+    /// Draining, closing what is open, and teardown, together.
+    pub drain: Duration,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Finished {
+    pub summary: Summary,
+    /// The results folder.
+    pub folder: PathBuf,
+}
+
+/// Runs `input` against the target and writes the results.
+///
+/// # Errors
+/// [`RunError`] with the exit code that belongs to it: nothing was measured,
+/// and nothing is left behind.
+pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
+    let started_at = SystemTime::now();
+    let stream = input.open().map_err(RunError::invalid)?;
+    let header = Arc::new(stream.header.clone());
+    let phases = phases(&header.phases, header.bounded, options.duration);
+    let shard_count = shard_count(options, header.clients());
+
+    open_files::raise_open_file_limit(options.target.open_files(header.clients()))
+        .map_err(|error| RunError::invalid(error.into()))?;
+
+    let clock = RealClock::start();
+    let settings = BackendSettings {
+        context: BackendContext { clock: clock.clone(), response_timeout: RESPONSE_TIMEOUT },
+        connections: header.clients(),
+        password: options.password.clone(),
+        storage: options.storage.clone(),
+    };
+    let backend = options.target.open(settings).map_err(|error| match error {
+        OpenTargetError::PasswordMissing { .. } => RunError::invalid(error.into()),
+        OpenTargetError::Embedded(_) => RunError::new(ExitReason::Unreachable, error.into()),
+    })?;
+    let allowed =
+        Allowed { capabilities: Arc::new(backend.capabilities()), degrade: options.degrade };
+    allowed.check(header.needs.iter().cloned()).map_err(|error| RunError::invalid(error.into()))?;
+    // Before there is anything a signal could leave behind.
+    let signals = interrupt::Signals::listen()
+        .context("signals cannot be listened to")
+        .map_err(RunError::internal)?;
+    let folder =
+        ResultsFolder::create(options.out.as_deref(), &script_name(&header.source), started_at)
+            .map_err(|error| RunError::invalid(error.into()))?;
+
+    let live = Arc::new(Live::new(shard_count));
+    let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
+    let plan = shards::Plan {
+        options,
+        backend: backend.clone(),
+        clock: clock.clone(),
+        phases: &phases,
+        shards: shard_count,
+        layout: layout.clone(),
+        live: live.clone(),
+        allowed,
+        lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
+    };
+    let conductor = plan.conductor();
+    let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
+    let progress = Progress::new(options.progress, live);
+    let (clients, ended) = (header.clients(), running.ended());
+    attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
+        .map_err(RunError::internal)?;
+    let (measurements, defects) = running.join(layout);
+    progress.finish();
+
+    if let Some(CutReason::Connect(reason)) = conductor.reason() {
+        return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
+    }
+    let facts = facts(FactsFrom {
+        options,
+        folder: folder.path(),
+        started_at,
+        backend: &*backend,
+        conductor: &conductor,
+        phases: &phases,
+        measurements: &measurements,
+        defects,
+    });
+    let summary = Summary::new(facts, &measurements);
+    folder
+        .write_summary(&summary)
+        .context("the run is over, but its results could not be kept")
+        .map_err(RunError::internal)?;
+    Ok(Finished { summary, folder: folder.path().to_path_buf() })
+}
+
+/// The phases a run has: the stream's, with `--duration` in place of the recorded ones.
+fn phases(declared: &[Phase], bounded: bool, duration: Option<Duration>) -> Vec<Phase> {
+    let one = |duration: Duration| Phase {
+        name: "run".into(),
+        duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+        record: true,
+    };
+    match duration {
+        Some(duration) => {
+            let measured = declared.iter().position(|phase| phase.record);
+            let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
+            let unrecorded = after.iter().filter(|phase| !phase.record);
+            before.iter().cloned().chain([one(duration)]).chain(unrecorded.cloned()).collect()
+        }
+        None if declared.is_empty() && !bounded => vec![one(DEFAULT_DURATION)],
+        None => declared.to_vec(),
+    }
+}
+
+/// One for each core, as each has a core's worth of work at the most.
+fn shard_count(options: &RunOptions, clients: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    options.shards.unwrap_or(cores).clamp(1, clients.max(1) as usize)
+}
+
+fn script_name(source: &str) -> String {
+    Path::new(source).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into())
+}
+
+struct FactsFrom<'a> {
+    options: &'a RunOptions,
+    folder: &'a Path,
+    started_at: SystemTime,
+    backend: &'a dyn SMBBackend,
+    conductor: &'a Conductor,
+    phases: &'a [Phase],
+    measurements: &'a Measurements,
+    defects: Vec<String>,
+}
+
+fn facts(from: FactsFrom<'_>) -> RunFacts {
+    let capabilities = from.backend.capabilities();
+    let server = from.backend.server();
+    let reason = from.conductor.reason();
+    let mut exit_reasons = Vec::new();
+    let mut problems = Vec::new();
+    match &reason {
+        Some(CutReason::Source(message)) => {
+            exit_reasons.push(ExitReason::Invalid);
+            problems.push(message.clone());
+        }
+        Some(CutReason::SetupFailed) => {
+            exit_reasons.push(ExitReason::OperationsFailed);
+            problems.push("an operation of setup failed, so nothing was measured".into());
+        }
+        Some(CutReason::Internal(message)) => {
+            exit_reasons.push(ExitReason::InternalError);
+            problems.push(message.clone());
+        }
+        Some(CutReason::Interrupted | CutReason::Connect(_)) | None => {}
+    }
+    for defect in from.defects {
+        exit_reasons.push(ExitReason::InternalError);
+        problems.push(defect);
+    }
+    let given_up = from.measurements.connections.given_up;
+    let clients = if given_up == 1 { "1 client was" } else { &format!("{given_up} clients were") };
+    let mut notes = Vec::new();
+    if given_up > 0 && from.conductor.was_stopped() {
+        notes.push(format!(
+            "the run was stopped when {clients} not done: their operations in flight count as cut, and teardown was not finished"
+        ));
+    } else if given_up > 0 {
+        exit_reasons.push(ExitReason::OperationsFailed);
+        problems.push(format!(
+            "{clients} not done when --drain ({} s) had passed: operations the server had not answered count as cut and are in no percentile, and teardown was not finished",
+            from.options.timeouts.drain.as_secs_f64()
+        ));
+    }
+    RunFacts {
+        id: from.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        started_at: from.started_at,
+        target: TargetFacts {
+            url: from.options.target.to_string(),
+            backend: capabilities.name.to_string(),
+            mode: capabilities.mode(),
+            dialect: server.dialect,
+            signing: server.signing,
+            encryption: server.encryption,
+            server: server.server,
+        },
+        instant: capabilities.instant,
+        phases: phase_durations(from.phases, from.conductor.measured_ns()),
+        setup: Duration::from_nanos(
+            from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
+        ),
+        teardown: Duration::from_nanos(
+            from.conductor.spent_ns(|stage| matches!(stage, Stage::Teardown | Stage::RunTeardown)),
+        ),
+        interrupted: reason == Some(CutReason::Interrupted),
+        cut_short: reason.is_some() || given_up > 0,
+        allow_late: from.options.allow_late,
+        exit_reasons,
+        problems,
+        notes,
+    }
+}
+
+/// How long each phase really lasted, given when measuring began and ended.
+fn phase_durations(phases: &[Phase], measured_ns: Option<(u64, u64)>) -> Vec<Duration> {
+    let Some((zero_ns, end_ns)) = measured_ns else { return vec![Duration::ZERO; phases.len()] };
+    let mut left_ns = end_ns - zero_ns;
+    if phases.is_empty() {
+        return vec![Duration::from_nanos(left_ns)];
+    }
+    phases
+        .iter()
+        .map(|phase| {
+            let spent_ns = left_ns.min(phase.duration_ns);
+            left_ns -= spent_ns;
+            Duration::from_nanos(spent_ns)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(name: &str, seconds: u64, record: bool) -> Phase {
+        Phase { name: name.into(), duration_ns: seconds * 1_000_000_000, record }
+    }
+
+    #[test]
+    fn a_duration_replaces_the_recorded_phases_and_leaves_the_warmup() {
+        let declared = [phase("warmup", 5, false), phase("a", 1, true), phase("b", 2, true)];
+        let changed = phases(&declared, false, Some(Duration::from_secs(7)));
+        assert_eq!(changed, [phase("warmup", 5, false), phase("run", 7, true)]);
+    }
+
+    #[test]
+    fn a_duration_takes_the_place_of_the_recorded_phases_before_a_cooldown() {
+        let declared =
+            [phase("warmup", 5, false), phase("a", 1, true), phase("cooldown", 2, false)];
+        let changed = phases(&declared, false, Some(Duration::from_secs(7)));
+        let names: Vec<_> = changed.iter().map(|phase| phase.name.as_str()).collect();
+        assert_eq!(names, ["warmup", "run", "cooldown"]);
+    }
+
+    #[test]
+    fn a_script_without_phases_runs_ten_seconds_and_a_document_to_its_end() {
+        assert_eq!(phases(&[], false, None), [phase("run", 10, true)]);
+        assert_eq!(phases(&[], true, None), []);
+    }
+
+    #[test]
+    fn a_phase_that_was_cut_short_reports_the_time_it_had() {
+        let all = [phase("a", 1, true), phase("b", 2, true)];
+        let spent = phase_durations(&all, Some((500, 500 + 1_500_000_000)));
+        assert_eq!(spent, [Duration::from_secs(1), Duration::from_millis(500)]);
+    }
+}

@@ -1,0 +1,169 @@
+//! Starts a shard on each of its threads and gathers what they recorded.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{RunOptions, Stream};
+use crate::backend::SMBBackend;
+use crate::ir::Phase;
+use crate::ir::{Event, EventSink};
+use crate::observability::live::Live;
+use crate::observability::metrics::Layout;
+use crate::observability::{Measurements, Recorder};
+use crate::scheduler::client::ClientSettings;
+use crate::scheduler::engine::EngineConfig;
+use crate::scheduler::feed::Allowed;
+use crate::scheduler::{
+    Conductor, CutReason, Driver, Permits, PhaseSpan, RealClock, Shard, Timeline,
+};
+
+/// How far time zero is ahead of the last shard's arrival, where there are several.
+const LEAD_NS: u64 = 2_000_000;
+
+pub struct Plan<'a> {
+    pub options: &'a RunOptions,
+    pub backend: Arc<dyn SMBBackend>,
+    pub clock: Arc<RealClock>,
+    pub phases: &'a [Phase],
+    pub shards: usize,
+    pub layout: Arc<Layout>,
+    pub live: Arc<Live>,
+    pub allowed: Allowed,
+    /// Operations queued for one client.
+    pub lookahead: usize,
+}
+
+/// The shards at work.
+pub struct Running {
+    threads: Vec<JoinHandle<Recorder>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Plan<'_> {
+    pub fn conductor(&self) -> Arc<Conductor> {
+        let lead_ns = if self.shards > 1 { LEAD_NS } else { 0 };
+        let drain_ns = nanos(self.options.timeouts.drain);
+        let spans = PhaseSpan::chain(self.phases);
+        let timeline = Timeline::new(self.shards, &spans, drain_ns, lead_ns);
+        Arc::new(Conductor::new(timeline, self.clock.clone()))
+    }
+
+    pub fn start(&self, conductor: &Arc<Conductor>, stream: Stream) -> anyhow::Result<Running> {
+        let header = stream.header;
+        let timeouts = self.options.timeouts;
+        let engine = Arc::new(EngineConfig {
+            phases: PhaseSpan::chain(self.phases),
+            run_client: header.run_client.then(|| header.workload_clients()),
+            lookahead: self.lookahead,
+            op_timeout_ns: nanos(timeouts.operation),
+        });
+        let client = Arc::new(ClientSettings {
+            backend: self.backend.clone(),
+            capabilities: self.allowed.capabilities.clone(),
+            clock: self.clock.clone(),
+            connecting: Arc::new(Semaphore::new(self.options.connect_concurrency.max(1))),
+            seed: header.seed,
+            connect_timeout_ns: nanos(timeouts.connect),
+            reconnect_timeout_ns: nanos(timeouts.reconnect),
+            op_timeout_ns: nanos(timeouts.operation),
+        });
+        let permits = Arc::new(Permits::new(self.options.limit, self.shards));
+        let feeds = stream.source.serve(self.shards, self.allowed.clone());
+        // Never sent on: it closes when the last shard has dropped its end.
+        let (ending, ended) = mpsc::channel::<()>(1);
+        let mut threads = Vec::with_capacity(self.shards);
+        for (index, feed) in feeds.into_iter().enumerate() {
+            let clients = (index as u32..header.clients()).step_by(self.shards).collect();
+            let (engine, client) = (engine.clone(), client.clone());
+            let (permits, conductor) = (permits.clone(), conductor.clone());
+            let clock = self.clock.clone();
+            let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
+            let (live, ending) = (self.live.clone(), ending.clone());
+            let thread = std::thread::Builder::new().name(format!("shard-{index}"));
+            threads.push(thread.spawn(move || {
+                let _ending = ending;
+                let _finish = FinishOnPanic(&conductor);
+                let mut sink = Sink { recorder, live };
+                let shard = Shard {
+                    index,
+                    clients,
+                    engine,
+                    permits,
+                    conductor: conductor.clone(),
+                    client,
+                    clock,
+                    feed: Box::new(feed),
+                };
+                if let Err(defect) = drive(shard, &mut sink) {
+                    conductor.abort(CutReason::Internal(format!("{defect:#}")));
+                }
+                sink.recorder
+            })?);
+        }
+        Ok(Running { threads, ended })
+    }
+}
+
+fn drive(shard: Shard, sink: &mut Sink) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("a shard's runtime did not start")?;
+    let ended = runtime.block_on(async { Driver::new(shard, sink).run().await });
+    // Not waited for: a name lookup or a file read may still block.
+    runtime.shutdown_background();
+    Ok(ended?)
+}
+
+impl Running {
+    /// Closes when every shard has ended.
+    pub fn ended(&mut self) -> &mut mpsc::Receiver<()> {
+        &mut self.ended
+    }
+
+    /// What the shards recorded, and what went wrong with those that recorded nothing.
+    pub fn join(self, layout: Arc<Layout>) -> (Measurements, Vec<String>) {
+        let mut measurements = Measurements::new(layout);
+        let mut defects = Vec::new();
+        for thread in self.threads {
+            match thread.join() {
+                Ok(recorder) => measurements.merge(recorder.finish()),
+                Err(_) => defects.push("a shard panicked: what it measured is lost".into()),
+            }
+        }
+        (measurements, defects)
+    }
+}
+
+struct Sink {
+    recorder: Recorder,
+    live: Arc<Live>,
+}
+
+impl EventSink for Sink {
+    fn event(&mut self, event: Event) {
+        if let Event::Connected { .. } = event {
+            self.live.add_connected();
+        }
+        self.recorder.event(event);
+    }
+}
+
+/// A shard that panics must not leave the others waiting for it.
+struct FinishOnPanic<'a>(&'a Conductor);
+
+impl Drop for FinishOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abort(CutReason::Internal("a shard panicked".into()));
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

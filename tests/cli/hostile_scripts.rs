@@ -1,0 +1,156 @@
+//! Scripts that do not end, take too much, or break off.
+
+use crate::program::Place;
+use crate::summary::number;
+
+fn top_level(text: &str, flags: &str) -> String {
+    Place::with_script(text).run(&format!("s.lua --target sim {flags}")).end().refused(2)
+}
+
+/// What ends the run, which leaves results.
+fn in_iteration(body: &str, flags: &str) -> String {
+    let start = "bench.workload { name = 'w', clients = 2, iteration = function(c)";
+    let place = Place::with_script(&format!("{start}\n{body}\nend }}"));
+    place.run(&format!("s.lua --target sim --duration 20s {flags}")).end().broke_off(2).0
+}
+
+const FOR_EVER: &str =
+    "no end in sight after 200ms of computing; the script seems to loop for ever";
+
+#[test]
+fn a_loop_for_ever_is_ended_wherever_it_is() {
+    assert_eq!(
+        top_level("while true do end", "--script-time 200ms"),
+        format!("s.lua:1: {FOR_EVER}")
+    );
+    let problem = in_iteration("while true do end", "--script-time 200ms");
+    assert!(problem.starts_with(&format!("s.lua:2: {FOR_EVER} (client w/")), "{problem}");
+    let hidden = "while true do pcall(function() while true do end end) end";
+    let problem = in_iteration(hidden, "--script-time 200ms");
+    assert!(problem.starts_with(&format!("s.lua:2: {FOR_EVER} (client w/")), "{problem}");
+    let problem = in_iteration("local x = 1", "--script-time 20s");
+    assert!(problem.contains("made no operation in 100000 rounds"), "{problem}");
+}
+
+#[test]
+fn help_and_validate_and_compile_end_a_loop_too() {
+    for line in ["run s.lua --help", "validate s.lua", "compile s.lua -o x.jsonl"] {
+        let place = Place::with_script("while true do end");
+        let message = place.smbench(&format!("{line} --script-time 200ms")).end().refused(2);
+        assert_eq!(message, format!("s.lua:1: {FOR_EVER}"), "{line}");
+        assert_eq!(place.names(), ["s.lua"]);
+    }
+}
+
+#[test]
+fn endless_recursion_is_an_error_with_its_line() {
+    let recursion = "local function f() return 1 + f() end f()";
+    assert_eq!(top_level(recursion, ""), "s.lua:1: stack overflow");
+    let problem = in_iteration(recursion, "");
+    assert!(problem.starts_with("s.lua:2: stack overflow (client w/"), "{problem}");
+}
+
+#[test]
+fn a_script_that_eats_memory_is_ended_at_its_limit() {
+    let eats = "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end";
+    let flags = "--script-memory 32MiB --script-time 30s";
+    let limit = "s.lua: the script needs more memory than its limit of 32 MiB";
+    assert_eq!(top_level(eats, flags), limit);
+    let problem = in_iteration(eats, flags);
+    assert!(problem.starts_with(&format!("{limit} (client w/")), "{problem}");
+}
+
+#[test]
+fn an_error_of_one_client_in_a_thousand_names_it_and_the_results_are_written() {
+    let place = Place::with_script(
+        r#"
+        bench.workload { name = "editors", clients = 1000,
+            setup = function(c) c:mkdir("u" .. c.id) end,
+            iteration = function(c)
+                c:stat("u" .. c.id)
+                if c.id == 731 and c.iteration == 70 then
+                    local x = nil
+                    c:stat(x.name)
+                end
+                c:think("1ms")
+            end,
+            teardown = function(c) c:rmdir("u" .. c.id) end }"#,
+    );
+    let ended = place.run("s.lua --target sim --duration 20s").end();
+    let (problem, summary) = ended.broke_off(2);
+    assert_eq!(problem, "s.lua:8: attempt to index nil with 'name' (client editors/731)");
+    assert_eq!(summary["exit_reasons"], serde_json::json!(["invalid"]));
+    assert!(number(&summary["totals"]["operations"]) > 0);
+    assert_eq!(number(&summary["setup"]["operations"]["mkdir"]["count"]), 1000);
+    assert_eq!(number(&summary["teardown"]["operations"]["rmdir"]["count"]), 1000);
+    assert_eq!(number(&summary["teardown"]["totals"]["failed"]), 0);
+}
+
+#[test]
+fn an_endless_compile_says_how_to_bound_it() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }",
+    );
+    assert_eq!(
+        place.smbench("compile s.lua -o x.jsonl").end().refused(2),
+        "the stream has no end; bound it with --iterations N (per client), --operations N or --duration (nominal time)"
+    );
+    assert_eq!(
+        place.smbench("compile s.lua -o x.jsonl --duration 5s").end().refused(2),
+        "client w/0 made 100000 operations without its nominal clock moving, so --duration never ends it; let it think (c:think, c:at), or bound it with --iterations N"
+    );
+    let place = Place::with_script(
+        "bench.workload { name = 'w', iteration = function(c) while true do c:stat('a') end end }",
+    );
+    let message = place.smbench("compile s.lua -o x.jsonl --iterations 1").end().refused(2);
+    assert_eq!(
+        message,
+        "s.lua:1: stat: one iteration made more than 1000000 operations, so it seems endless; end the loop, or loop over c:running() (client w/0)"
+    );
+    assert_eq!(place.names(), ["s.lua"]);
+}
+
+#[test]
+fn what_is_no_script_is_told_without_running_it() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("folder.lua")).unwrap();
+    place.write("binary.lua", b"\x7fELF\x02\x01\x01\0\0\xff\xfe");
+    place.write("bytecode.lua", b"\x1bLua\x51");
+    place.write("large.lua", vec![b'-'; 2 << 20]);
+    place.write("empty.lua", "");
+    place.write("syntax.lua", "local x = = 1");
+    std::os::unix::fs::symlink("/dev/zero", place.path().join("zero.lua")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(place.path().join("pipe.lua")).status();
+    assert!(made.unwrap().success());
+    let no_file = "it is not a regular file";
+    for (name, reason) in [
+        ("missing.lua", "No such file or directory (os error 2)"),
+        ("folder.lua", no_file),
+        ("pipe.lua", no_file),
+        ("zero.lua", no_file),
+        ("binary.lua", "it is not UTF-8 text"),
+        ("bytecode.lua", "it is compiled bytecode; only the text of a script is taken"),
+        ("large.lua", "it has more than 1048576 bytes, the most a script may have"),
+    ] {
+        for command in ["run --target sim --out out", "validate", "compile -o x.jsonl"] {
+            let message = place.smbench(&format!("{command} {name}")).end().refused(2);
+            assert_eq!(message, format!("cannot read {name}: {reason}"));
+        }
+    }
+    let message = place.run("syntax.lua").end().refused(2);
+    assert!(message.starts_with("syntax.lua:1: "), "{message}");
+    assert_eq!(
+        place.run("empty.lua").end().refused(2),
+        "empty.lua: the script has no workload; add bench.workload { name = …, iteration = function(c, rng) … end }"
+    );
+}
+
+#[test]
+fn what_a_script_prints_goes_to_standard_error_and_cannot_play_tricks() {
+    let place = Place::with_script(
+        "print('hello \\27[31m') bench.workload { name = 'w', iteration = function(c) c:stat('') end }",
+    );
+    let ended = place.run("s.lua --target sim --iterations 1 --json").end().exits(0);
+    assert!(ended.stderr.contains("hello"), "{ended:?}");
+    serde_json::from_str::<serde_json::Value>(&ended.stdout).unwrap();
+}

@@ -1,0 +1,133 @@
+//! Ctrl-C and SIGTERM.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::program::{Place, Running, names};
+use crate::summary::number;
+
+const SCRIPT: &str = r#"
+bench.setup(function(c) c:mkdir("team") end)
+bench.workload { name = "w", clients = 3,
+    setup = function(c) c:mkdir("team/u" .. c.id) end,
+    iteration = function(c)
+        local h = c:open("team/u" .. c.id .. "/f", "rw")
+        while c:running() do
+            c:write(h, 0, 100)
+            c:think("5ms")
+        end
+        c:mkdir("after the loop")
+    end,
+    teardown = function(c) c:delete("team/u" .. c.id .. "/f") c:rmdir("team/u" .. c.id) end }
+bench.teardown(function(c) c:rmdir("team") c:mkdir("done") end)
+"#;
+
+/// A run against `share`, once `files` are there.
+fn start(place: &Place, files: &[&str], flags: &str) -> Running {
+    std::fs::create_dir(place.path().join("share")).unwrap();
+    let mut running = place.run(&format!("s.lua --embedded-dir share {flags}")).start();
+    let share = place.path().join("share");
+    running.until("first operations", || files.iter().all(|file| share.join(file).exists()));
+    running
+}
+
+#[test]
+fn one_signal_cuts_the_run_drains_it_and_tears_it_down() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::with_script(SCRIPT);
+        let running = start(&place, &["team/u0/f", "team/u1/f", "team/u2/f"], "--duration 10m");
+        running.signal(signal);
+        let ended = running.end().exits(130);
+        let summary = ended.summary();
+        assert_eq!(
+            names(&place.path().join("share")),
+            ["done"],
+            "teardown ran, and no code after the loop"
+        );
+        assert_eq!(summary["exit_reasons"], json!(["interrupted"]));
+        assert_eq!(summary["run"]["interrupted"], true);
+        let trust = &summary["trust"];
+        assert!(["interrupted", "generator-limited"].contains(&trust["verdict"].as_str().unwrap()));
+        let reasons = trust["reasons"].as_array().unwrap();
+        assert!(reasons.contains(&json!("the run was cut short")), "{reasons:?}");
+        assert_eq!(summary["cleanup"], json!({ "closed": 3, "failed": 0 }));
+        assert_eq!(number(&summary["totals"]["failed"]), 0);
+        assert_eq!(number(&summary["totals"]["cut"]), 0);
+        assert_eq!(number(&summary["teardown"]["totals"]["succeeded"]), 8);
+        assert!(summary["totals"]["duration_s"].as_f64().unwrap() < 60.0);
+        assert!(ended.stdout.contains("exit code 130: interrupted"), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_the_results_are_written() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w",
+            iteration = function(c) c:mkdir("i" .. c.iteration) c:think("10ms") end,
+            teardown = function(c) c:mkdir("down") c:think("1h") c:mkdir("never") end }"#,
+    );
+    let mut running = start(&place, &["i0"], "--duration 10m --drain 10m");
+    running.signal(Signal::INT);
+    let down = place.path().join("share/down");
+    running.until("teardown", || down.exists());
+    running.signal(Signal::INT);
+    let ended = running.end().exits(130);
+    let summary = ended.summary();
+    assert_eq!(summary["run"]["interrupted"], true);
+    assert!(number(&summary["totals"]["succeeded"]) > 0);
+    // The folder is there before its answer is.
+    let totals = &summary["teardown"]["totals"];
+    assert_eq!(number(&totals["succeeded"]) + number(&totals["cut"]), 1);
+    assert!(!place.path().join("share/never").exists());
+}
+
+#[test]
+fn an_interrupt_during_setup_goes_on_to_teardown() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 2,
+            setup = function(c) c:mkdir("up" .. c.id) c:think("1h") c:mkdir("never") end,
+            iteration = function(c) c:mkdir("never") end,
+            teardown = function(c) c:rmdir("up" .. c.id) end }"#,
+    );
+    let running = start(&place, &["up0", "up1"], "");
+    running.signal(Signal::INT);
+    let summary = running.end().exits(130).summary();
+    assert_eq!(summary["exit_reasons"], json!(["interrupted"]));
+    assert_eq!(number(&summary["totals"]["operations"]), 0);
+    assert_eq!(names(&place.path().join("share")), [""; 0]);
+}
+
+#[test]
+fn an_interrupt_while_connecting_ends_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let place = Place::with_script(SCRIPT);
+    let line = format!("s.lua --target smb://127.0.0.1:{port}/share --connect-timeout 10m");
+    let running = place.run(&line).start();
+    let _connection = listener.accept().unwrap();
+    running.signal(Signal::INT);
+    running.end().exits(130);
+}
+
+#[test]
+fn an_interrupt_while_reconnecting_ends_within_the_drain() {
+    let Some(mut samba) =
+        smbench_test_support::Samba::start(smbench_test_support::Settings::default())
+    else {
+        return;
+    };
+    let place = Place::with_script(SCRIPT);
+    let line =
+        format!("s.lua --target {} --duration 10m --reconnect-timeout 10m --drain 1s", samba.url());
+    let mut running = place.run(&line).samba().start();
+    let file = samba.share().join("team/u2/f");
+    running.until("a first operation", || file.exists());
+    samba.kill();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.signal(Signal::INT);
+    let summary = running.end().exits(130).summary();
+    assert_eq!(summary["exit_reasons"], json!(["interrupted", "operations-failed"]));
+    assert!(summary["problems"][0].as_str().unwrap().contains("--drain (1 s)"), "{summary}");
+}

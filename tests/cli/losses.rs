@@ -1,0 +1,141 @@
+//! Servers that go away while a run is under way.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smbench_test_support::{Samba, Settings};
+
+use crate::program::{Place, Running};
+use crate::summary::number;
+
+const SCRIPT: &str = r#"
+bench.setup(function(c) c:mkdir("team") end)
+bench.workload { name = "w", clients = 4, iteration = function(c)
+    local h = c:open("team/f" .. c.id, "rw")
+    c:write(h, 0, 4096)
+    c:read(h, 0, 4096)
+    c:close(h)
+    c:think("5ms")
+end }
+"#;
+
+fn start(samba: &Samba, place: &Place, flags: &str) -> Running {
+    let mut running = place.run(&format!("s.lua --target {} {flags}", samba.url())).samba().start();
+    let file = samba.share().join("team/f3");
+    running.until("an operation of the last client", || file.exists());
+    running
+}
+
+/// What was not sent because its handle was lost, and what failed as it was.
+fn lost(summary: &Value) -> u64 {
+    let groups = summary["failures"].as_array().unwrap().iter();
+    let lost = groups.filter(|group| group["status"] == "CONNECTION_LOST");
+    lost.map(|group| number(&group["count"])).sum()
+}
+
+#[test]
+fn a_server_that_is_killed_and_started_again_is_found_again() {
+    let Some(mut samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(SCRIPT);
+    let mut running = start(&samba, &place, "--duration 5s");
+    samba.restart();
+    let file = samba.share().join("team/f0");
+    let _ = std::fs::remove_file(&file);
+    running.until("an operation after the restart", || file.exists());
+    let ended = running.end().exits(4);
+    let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!(["operations-failed"]));
+    assert_eq!(number(&summary["totals"]["reconnects"]), 4);
+    let failed = lost(&summary);
+    assert!((1..=4).contains(&failed), "{failed} operations were in flight");
+    assert_eq!(number(&summary["totals"]["failed"]), failed);
+    assert!(number(&summary["totals"]["succeeded"]) > 0);
+    assert_eq!(summary.get("failed_clients"), None);
+    assert_eq!(summary["totals"]["duration_s"], 5.0);
+    assert!(ended.stdout.contains("× CONNECTION_LOST"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("4 connections lost and made again"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_server_that_does_not_come_back_ends_its_clients_and_with_them_the_run() {
+    let Some(mut samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(SCRIPT);
+    // The phase alone would be longer than the bound on this test.
+    let running = start(&samba, &place, "--duration 10m --reconnect-timeout 2s");
+    samba.kill();
+    let ended = running.end().exits(4);
+    let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!(["operations-failed"]));
+    let clients = &summary["failed_clients"];
+    assert!(number(&clients["count"]) >= 4, "{clients}");
+    let reason = clients["first"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason
+            .starts_with("not reconnected within 2 s (--reconnect-timeout): connecting failed at "),
+        "{reason}"
+    );
+    assert!((1..=4).contains(&lost(&summary)));
+    assert_eq!(number(&summary["totals"]["reconnects"]), 0);
+    assert!(summary["totals"]["duration_s"].as_f64().unwrap() < 60.0);
+    assert!(ended.stdout.contains("gave up reconnecting"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_server_that_stops_answering_times_operations_out_and_the_run_ends() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(SCRIPT);
+    let flags = "--duration 5s --op-timeout 1s --drain 2s --connect-timeout 1s";
+    let running = start(&samba, &place, flags);
+    samba.pause();
+    let ended = running.end().exits(4);
+    let summary = ended.summary();
+    let groups = summary["failures"].as_array().unwrap();
+    let timed_out = groups.iter().find(|group| group["status"] == "TIMED_OUT").unwrap();
+    assert_eq!(number(&timed_out["count"]), 4);
+    assert_eq!(number(&summary["totals"]["failed"]), 4);
+    assert_eq!(number(&summary["totals"]["reconnects"]), 0);
+    assert!(ended.stdout.contains("4 × TIMED_OUT"), "{}", ended.stdout);
+    let problem = summary["problems"][0].as_str().unwrap();
+    assert!(problem.contains("when --drain (2 s) had passed"), "{problem}");
+}
+
+#[test]
+fn an_operation_the_server_can_cancel_times_out_and_keeps_its_connection() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 2, iteration = function(c)
+            local h = c:open("locked", "rw")
+            if c.id == 1 then c:think("500ms") end
+            c:lock(h, 0, 10, { wait = true })
+            if c.id == 0 then c:think("4s") end
+            c:close(h)
+        end }"#,
+    );
+    let line = format!("s.lua --target {} --iterations 1 --op-timeout 1s", samba.url());
+    let summary = place.run(&line).samba().end().exits(4).summary();
+    assert_eq!(summary["failures"][0]["status"], "TIMED_OUT");
+    assert_eq!(summary["failures"][0]["first"][0]["client"], "w/1");
+    let totals = &summary["totals"];
+    assert_eq!((number(&totals["failed"]), number(&totals["succeeded"])), (1, 5));
+    assert_eq!((number(&totals["reconnects"]), number(&totals["skipped"])), (0, 0));
+}
+
+#[test]
+fn a_server_that_is_gone_at_the_end_does_not_hold_the_run_up() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(SCRIPT);
+    let running = start(&samba, &place, "--duration 1s --op-timeout 60s --drain 500ms");
+    samba.pause();
+    let started = std::time::Instant::now();
+    let ended = running.end();
+    // Neither the operations' 60 s nor the reconnect's 30 s.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let summary = ended.summary();
+    assert_eq!(number(&summary["totals"]["cut"]), 4, "{summary}");
+    assert_eq!(number(&summary["totals"]["failed"]), 0);
+    assert!(
+        ended.stdout.contains("4 operations still in flight when the drain ended"),
+        "{}",
+        ended.stdout
+    );
+}

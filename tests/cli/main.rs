@@ -1,0 +1,20 @@
+//! The program as its users meet it: the real binary, in a folder of its own,
+//! given what people get wrong. Every call is bounded and checked for what
+//! must never happen: a panic, Rust in a message, a secret, something left behind.
+
+mod documents;
+mod hostile_scripts;
+mod interrupts;
+mod lifecycle;
+mod losses;
+mod operations;
+mod outcome;
+mod output;
+mod parameters;
+mod passwords;
+mod program;
+mod reaching;
+mod results;
+mod streams;
+mod summary;
+mod targets;

@@ -1,0 +1,327 @@
+//! Calls of the program.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use serde_json::Value;
+use smbench_test_support::Samba;
+use tempfile::TempDir;
+
+use crate::summary;
+
+/// No call may take longer, on a busy machine either.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// What no message may hold: panics, the language it is written in, secrets.
+const NEVER: [&str; 20] = [
+    "panicked",
+    "RUST_BACKTRACE",
+    "Err(",
+    "Ok(",
+    "Some(",
+    "None",
+    "unwrap",
+    ".rs:",
+    "smbench::",
+    "core::",
+    "std::",
+    "tokio",
+    "mlua",
+    "anyhow",
+    "serde",
+    "stack traceback",
+    "\u{1b}",
+    "hunter2",
+    "a fault in smbench",
+    Samba::PASSWORD,
+];
+
+/// A folder to call the program in, gone with the value.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        let folder = tempfile::Builder::new().prefix("smbench-cli-").tempdir().unwrap();
+        fs::create_dir(folder.path().join("work")).unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        Place { folder }
+    }
+
+    /// A place that holds the script `s.lua`.
+    pub fn with_script(text: &str) -> Place {
+        let place = Place::new();
+        place.write("s.lua", text);
+        place
+    }
+
+    /// The folder the program is called in.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    /// `smbench` with the arguments of `line`, which stand between blanks.
+    pub fn smbench(&self, line: &str) -> Call {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smbench"));
+        command
+            .args(line.split_whitespace())
+            .env_clear()
+            .env("TMPDIR", self.folder.path().join("tmp"))
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Call { command, temporary: self.folder.path().join("tmp"), work: self.path(), out: None }
+    }
+
+    /// `smbench run` with results in `out`. Whether this machine is fast
+    /// enough for the run is not asked.
+    pub fn run(&self, line: &str) -> Call {
+        self.run_to("out", line)
+    }
+
+    pub fn run_to(&self, out: &str, line: &str) -> Call {
+        let mut call = self.smbench(&format!("run {line} --allow-late --out {out}"));
+        call.out = Some(self.path().join(out));
+        call
+    }
+
+    /// Names of everything in the folder, in order.
+    pub fn names(&self) -> Vec<String> {
+        names(&self.path())
+    }
+}
+
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into()).collect();
+    names.sort();
+    names
+}
+
+pub struct Call {
+    command: Command,
+    temporary: PathBuf,
+    work: PathBuf,
+    out: Option<PathBuf>,
+}
+
+impl Call {
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Call {
+        self.command.arg(arg.into());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Call {
+        self.command.env(name, value.into());
+        self
+    }
+
+    pub fn samba(self) -> Call {
+        self.env("SMBENCH_PASSWORD", Samba::PASSWORD)
+    }
+
+    /// With no more than `files` open files, which nothing can raise.
+    pub fn with_open_files(mut self, files: u32) -> Call {
+        let limits = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(limits).arg(self.command.get_program()).args(self.command.get_args());
+        shell.env_clear().current_dir(self.command.get_current_dir().unwrap());
+        for (name, value) in self.command.get_envs() {
+            shell.env(name, value.unwrap());
+        }
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = shell;
+        self
+    }
+
+    pub fn within(mut self, folder: &str) -> Call {
+        self.command.current_dir(folder);
+        self
+    }
+
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Call {
+        self.command.stdout(stdout);
+        self
+    }
+
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Call {
+        self.command.stderr(stderr);
+        self
+    }
+
+    pub fn start(mut self) -> Running {
+        let mut child = self.command.process_group(0).spawn().unwrap();
+        Running {
+            group: Pid::from_child(&child),
+            stdout: read(child.stdout.take()),
+            stderr: read(child.stderr.take()),
+            child,
+            temporary: self.temporary,
+            work: self.work,
+            out: self.out,
+            started: Instant::now(),
+        }
+    }
+
+    /// Starts it, and waits for its end.
+    pub fn end(self) -> Ended {
+        self.start().end()
+    }
+}
+
+/// A call under way. One that is dropped is killed.
+pub struct Running {
+    child: Child,
+    group: Pid,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    temporary: PathBuf,
+    work: PathBuf,
+    out: Option<PathBuf>,
+    started: Instant,
+}
+
+impl Running {
+    pub fn signal(&self, signal: Signal) {
+        kill_process_group(self.group, signal).unwrap();
+    }
+
+    /// Waits for what the program is about to do. Fails if it ends before.
+    pub fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
+        while !done() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "ended before {what}: {ended:?}");
+            assert!(self.started.elapsed() < BOUND, "no {what} within {BOUND:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn end(mut self) -> Ended {
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if self.started.elapsed() < BOUND => {}
+                None => {
+                    let _ = kill_process_group(self.group, Signal::KILL);
+                    let _ = self.child.wait();
+                    let (out, err) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
+                    panic!("not ended within {BOUND:?}\n{out}\n{err}");
+                }
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        assert!(test_kill_process_group(self.group).is_err(), "a process was left behind");
+        let ended = Ended {
+            code: status.code().unwrap_or(-status.signal().unwrap_or_default()),
+            stdout: self.stdout.join().unwrap(),
+            stderr: self.stderr.join().unwrap(),
+            work: self.work,
+            out: self.out,
+        };
+        ended.check(&self.temporary);
+        ended
+    }
+}
+
+fn read(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            stream.read_to_end(&mut bytes).unwrap();
+        }
+        String::from_utf8(bytes).expect("output is UTF-8")
+    })
+}
+
+/// A call that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// Minus the signal, where one ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    work: PathBuf,
+    out: Option<PathBuf>,
+}
+
+impl Ended {
+    /// What holds for every call.
+    fn check(&self, temporary: &Path) {
+        for word in NEVER {
+            let found = [&self.stdout, &self.stderr].into_iter().any(|text| text.contains(word));
+            assert!(!found, "{word:?} in {self:#?}");
+        }
+        assert_eq!(names(temporary), [""; 0], "temporary files are left");
+        let hidden = names(&self.work).into_iter().filter(|name| name.starts_with('.'));
+        assert_eq!(hidden.collect::<Vec<_>>(), [""; 0], "half-written files are left");
+    }
+
+    /// Holds the exit code against what the program said.
+    pub fn exits(self, code: i32) -> Ended {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    /// It was refused before anything was done: the exit code, nothing on
+    /// standard output, one error, no results. The message of the error.
+    pub fn refused(self, code: i32) -> String {
+        let ended = self.exits(code);
+        assert_eq!(ended.stdout, "");
+        if let Some(out) = &ended.out {
+            assert!(!out.exists(), "a results folder is left");
+        }
+        assert!(!ended.work.join("results").exists(), "a results folder is left");
+        let lines: Vec<&str> = ended.stderr.lines().filter(|line| !is_log(line)).collect();
+        match lines[..] {
+            [line] => line.strip_prefix("error: ").unwrap_or_else(|| panic!("{line}")).into(),
+            _ => panic!("not one error: {ended:#?}"),
+        }
+    }
+
+    /// The run took place but broke off: the exit code, results, and one problem.
+    pub fn broke_off(self, code: i32) -> (String, Value) {
+        let ended = self.exits(code);
+        let summary = ended.summary();
+        let problems = summary["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let problem = problems[0].as_str().unwrap().to_string();
+        assert!(ended.stdout.contains(&format!("error: {problem}\n")), "{ended:#?}");
+        (problem, summary)
+    }
+
+    /// What the run wrote, which must be sound in itself.
+    pub fn summary(&self) -> Value {
+        let out = self.out.as_ref().expect("a run");
+        assert_eq!(names(out), ["summary.json"]);
+        let text = fs::read_to_string(out.join("summary.json")).unwrap();
+        assert!(!text.contains(Samba::PASSWORD) && !text.contains("hunter2"));
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        summary::check(&summary);
+        assert_eq!(summary["exit_code"], self.code);
+        summary
+    }
+}
+
+fn is_log(line: &str) -> bool {
+    line.starts_with(" WARN ") || line.starts_with("warning: ")
+}

@@ -1,0 +1,214 @@
+//! `summary.json`: its shape, and sums that must agree wherever it comes from.
+
+use serde_json::Value;
+
+use crate::program::Place;
+
+/// Keys every summary has, in the order of the design.
+const KEYS: [&str; 17] = [
+    "schema",
+    "run",
+    "exit_code",
+    "exit_reasons",
+    "problems",
+    "notes",
+    "target",
+    "totals",
+    "operations",
+    "iterations",
+    "failures",
+    "trust",
+    "phases",
+    "workloads",
+    "cleanup",
+    // Wherever there was something to count.
+    "lateness_us",
+    "backlog_us",
+];
+const OPTIONAL: [&str; 6] =
+    ["skipped", "setup", "teardown", "failed_clients", "lateness_us", "backlog_us"];
+
+const TOTALS: [&str; 12] = [
+    "operations",
+    "succeeded",
+    "failed",
+    "skipped",
+    "cut",
+    "short_reads",
+    "degraded",
+    "bytes_read",
+    "bytes_written",
+    "duration_s",
+    "operations_per_s",
+    "reconnects",
+];
+
+/// Totals that are sums over phases and over workloads.
+const ADD_UP: [&str; 9] = [
+    "operations",
+    "succeeded",
+    "failed",
+    "skipped",
+    "cut",
+    "short_reads",
+    "degraded",
+    "bytes_read",
+    "bytes_written",
+];
+
+pub fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no whole number"))
+}
+
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
+}
+
+/// Holds every sum of a summary against its parts.
+pub fn check(summary: &Value) {
+    let keys: Vec<&str> = summary.as_object().unwrap().keys().map(String::as_str).collect();
+    for key in &keys {
+        assert!(KEYS.contains(key) || OPTIONAL.contains(key), "{key} is not in the design");
+    }
+    for key in KEYS.iter().filter(|key| !OPTIONAL.contains(key)) {
+        assert!(keys.contains(key), "{key} is missing");
+    }
+    assert_eq!(summary["schema"], "smbench.summary/1");
+
+    let totals = &summary["totals"];
+    check_part(summary);
+    let recorded: Vec<&Value> =
+        list(&summary["phases"]).iter().filter(|phase| phase["recorded"] == true).collect();
+    for key in ADD_UP {
+        let sum = |parts: &[&Value]| -> u64 {
+            parts.iter().map(|part| number(&part["totals"][key])).sum()
+        };
+        let workloads: Vec<&Value> = list(&summary["workloads"]).iter().collect();
+        assert_eq!(sum(&workloads), number(&totals[key]), "{key} over workloads");
+        // A stream without phases is one whole.
+        if !recorded.is_empty() {
+            assert_eq!(sum(&recorded), number(&totals[key]), "{key} over recorded phases");
+        }
+    }
+    for part in list(&summary["phases"]).iter().chain(list(&summary["workloads"])) {
+        check_part(part);
+    }
+    for section in ["setup", "teardown"] {
+        if let Some(section) = summary.get(section) {
+            check_part(section);
+        }
+    }
+    let iterations = |key: &str| -> u64 {
+        list(&summary["workloads"])
+            .iter()
+            .map(|workload| number(&workload["iterations"][key]))
+            .sum()
+    };
+    assert_eq!(iterations("count"), number(&summary["iterations"]["count"]));
+    assert_eq!(iterations("cut"), number(&summary["iterations"]["cut"]));
+    let skipped = summary.get("skipped").map_or(0, |skipped| number(&skipped["count"]));
+    assert_eq!(skipped, number(&totals["skipped"]));
+}
+
+/// `totals`, `operations` and `failures` of the whole, a phase, a workload or a section.
+fn check_part(part: &Value) {
+    let totals = &part["totals"];
+    for key in totals.as_object().unwrap().keys() {
+        assert!(TOTALS.contains(&key.as_str()), "{key} is not in the design");
+    }
+    assert_eq!(
+        number(&totals["operations"]),
+        number(&totals["succeeded"]) + number(&totals["failed"])
+    );
+    let operations = part["operations"].as_object().unwrap();
+    for (total, of_one) in
+        [("operations", "count"), ("failed", "failed"), ("skipped", "skipped"), ("cut", "cut")]
+    {
+        let sum: u64 = operations.values().map(|figures| number(&figures[of_one])).sum();
+        assert_eq!(sum, number(&totals[total]), "{total} over operations");
+    }
+    for (name, figures) in operations {
+        let statuses = figures["statuses"].as_object().unwrap();
+        let sent: u64 = statuses.values().map(number).sum();
+        assert_eq!(sent, number(&figures["count"]), "statuses of {name}");
+        for times in ["service_us", "response_us"] {
+            assert_eq!(figures.get(times).is_some(), sent > 0, "{times} of {name}");
+            if let Some(times) = figures.get(times) {
+                check_times(times);
+            }
+        }
+    }
+    for (total, operation) in [("bytes_read", "read"), ("bytes_written", "write")] {
+        let bytes = operations.get(operation).map_or(0, |figures| number(&figures["bytes"]));
+        assert_eq!(bytes, number(&totals[total]), "{total}");
+    }
+    if let Some(failures) = part.get("failures") {
+        let failed: u64 = list(failures).iter().map(|group| number(&group["count"])).sum();
+        assert_eq!(failed, number(&totals["failed"]), "failures by status");
+        for group in list(failures) {
+            let first = list(&group["first"]).len() as u64;
+            assert_eq!(first, number(&group["count"]).min(5), "first of {}", group["status"]);
+        }
+    }
+}
+
+fn check_times(times: &Value) {
+    let order = ["min", "p50", "p90", "p95", "p99", "p999", "max"];
+    let values = order.map(|name| times[name].as_f64().unwrap_or_else(|| panic!("no {name}")));
+    // Percentiles have three digits, so that one may stand a little beside the exact ends.
+    assert!(values.windows(2).all(|pair| pair[0] <= pair[1] * 1.002), "{times}");
+    let mean = times["mean"].as_f64().unwrap();
+    assert!(values[0] <= mean + 0.001 && mean <= values[6] + 0.001, "{times}");
+}
+
+#[test]
+fn the_summary_has_the_shape_of_the_design_and_its_sums_agree() {
+    let place = Place::with_script(
+        r#"
+        local P = bench.params { io = { type = "size", default = "8KiB", help = "I/O size" } }
+        bench.phases { { name = "one", duration = "150ms" }, { name = "two", duration = "150ms" } }
+        bench.setup(function(c) c:mkdir("d") end)
+        bench.workload { name = "writers", clients = 3, iteration = function(c)
+            local h = c:open("d/" .. c.id, "rw")
+            c:write(h, 0, P.io)
+            c:read(h, P.io - 1, 10)
+            c:close(h)
+        end }
+        bench.workload { name = "readers", clients = 2, iteration = function(c)
+            c:open("d/none", "r")
+        end }
+        bench.teardown(function(c) c:list("d", "*") end)"#,
+    );
+    let summary = place.run("s.lua --target sim --seed 7 -p io=4KiB").end().exits(4).summary();
+    let run = &summary["run"];
+    assert_eq!(run["seed"], 7);
+    assert_eq!(run["script"], "s.lua");
+    assert_eq!(run["params"], serde_json::json!({ "io": 4096 }));
+    assert_eq!(run["interrupted"], false);
+    assert_eq!(run["id"], "out");
+    assert!(run["ir_hash"].as_str().unwrap().starts_with("recipe:"));
+    assert_eq!(run["script_hash"].as_str().unwrap().len(), 64);
+    assert_eq!(summary["target"]["url"], "sim");
+    assert_eq!(summary["target"]["backend"], "sim");
+    assert_eq!(summary["exit_reasons"], serde_json::json!(["operations-failed"]));
+
+    let names = |of: &str| -> Vec<String> {
+        let parts = list(&summary[of]).iter();
+        parts.map(|part| part["name"].as_str().unwrap().into()).collect()
+    };
+    assert_eq!(names("phases"), ["one", "two"]);
+    assert_eq!(names("workloads"), ["writers", "readers"]);
+    assert_eq!(summary["workloads"][0]["clients"], 3);
+    assert_eq!(summary["workloads"][1]["totals"]["succeeded"], 0);
+    let operations = &summary["operations"];
+    let reads = number(&operations["read"]["count"]);
+    assert!(reads > 0);
+    // Each reads the one byte that is there.
+    assert_eq!(number(&summary["totals"]["short_reads"]), reads);
+    assert_eq!(number(&summary["totals"]["bytes_read"]), reads);
+    let writes = number(&operations["write"]["count"]);
+    assert_eq!(number(&summary["totals"]["bytes_written"]), writes * 4096);
+    assert_eq!(summary["setup"]["totals"]["operations"], 1);
+    assert_eq!(summary["teardown"]["operations"]["list"]["count"], 1);
+    assert!(summary["lateness_us"]["p999"].is_number());
+}

@@ -1,0 +1,84 @@
+//! What a stream needs against what a target can do.
+
+use crate::program::Place;
+use crate::summary::number;
+
+const NEEDS_SHARE_MODE: &str = r#"bench.workload { name = "w", iteration = function(c)
+    c:stat("")
+    c:close(c:open("a", "rw", { share_mode = "READ" }))
+end }"#;
+
+#[test]
+fn a_stream_that_needs_more_than_the_target_has_is_refused_before_the_run() {
+    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let message = "operation 0-1 needs share_mode (fidelity mode 1), which the sim backend does not have; --degrade goes on without it";
+    place.smbench("compile s.lua -o x.jsonl --iterations 3").end().exits(0);
+    assert_eq!(place.run("x.jsonl --target sim").end().refused(2), message);
+    assert_eq!(place.run("s.lua --target sim --iterations 3").end().refused(2), message);
+}
+
+#[test]
+fn a_need_that_shows_late_breaks_the_run_off_with_what_was_measured() {
+    let place = Place::with_script(
+        r#"
+local P = bench.params { late = { type = "int", default = 0 } }
+bench.workload { name = "w", clients = 1, iteration = function(c)
+  if c.iteration < P.late then
+    c:stat("")
+  else
+    c:open("f", "rw", { share_mode = "read" })
+  end
+end }
+"#,
+    );
+    let run = place.run("s.lua --target sim --iterations 1500 -p late=1200");
+    let (problem, summary) = run.end().broke_off(2);
+    assert!(problem.starts_with("operation 0-1200 needs share_mode"), "{problem}");
+    // The cut discards what was still queued.
+    let operations = number(&summary["totals"]["operations"]);
+    assert!((1_000..=1_200).contains(&operations), "{operations}");
+    assert_eq!(summary["trust"]["verdict"], "interrupted");
+}
+
+#[test]
+fn degrading_goes_on_without_it_and_counts_what_was_lost() {
+    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let summary = place.run("s.lua --target sim --iterations 3 --degrade").end().exits(0).summary();
+    assert_eq!(number(&summary["totals"]["degraded"]), 3);
+    assert_eq!(number(&summary["totals"]["operations"]), 9);
+    let whole = place.run_to("whole", "s.lua --target embedded --iterations 3").end().exits(0);
+    assert_eq!(number(&whole.summary()["totals"]["degraded"]), 0);
+}
+
+#[test]
+fn too_few_open_files_for_the_connections_are_told_before_any_is_made() {
+    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let call = place.run("s.lua --target embedded --clients 500").with_open_files(200);
+    assert_eq!(
+        call.end().refused(2),
+        "this run needs 1128 open files and the limit is 200: raise it with `ulimit -n 1128` as root, or use fewer clients"
+    );
+}
+
+#[test]
+fn targets_that_do_not_exist_are_refused_with_those_that_do() {
+    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let known = "use embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
+    for (target, message) in [
+        ("nas", format!("--target: unknown target \"nas\": {known}")),
+        ("mount:/mnt", format!("--target: the target mount: is not in this version: {known}")),
+    ] {
+        assert_eq!(place.run(&format!("s.lua --target {target}")).end().refused(2), message);
+    }
+    for target in ["smb://", "smb://nas", "smb://nas:99999/x", "smb://nas/a/../b", "smb://[::1/x"] {
+        let message = place.run(&format!("s.lua --target {target}")).end().refused(2);
+        assert!(message.starts_with("--target: "), "{message}");
+    }
+    place.write("file", "");
+    for folder in ["nowhere", "file"] {
+        let message = place.run(&format!("s.lua --embedded-dir {folder}")).end().refused(3);
+        assert!(
+            message.starts_with(&format!("the embedded server cannot use the folder {folder}: "))
+        );
+    }
+}

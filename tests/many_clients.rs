@@ -1,0 +1,87 @@
+//! The whole program at its size: thousands of clients, millions of operations.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BOUND: Duration = Duration::from_secs(180);
+
+const OFFICE: &str = r#"
+bench.workload {
+  name = "w", clients = 5000,
+  setup = function(c) c:mkdir("d" .. c.id) end,
+  iteration = function(c, rng)
+    local h = c:open(("d%d/f%d"):format(c.id, rng:int(1, 4)), "rw")
+    c:write(h, 0, 4096)
+    c:read(h, 0, 4096)
+    c:close(h)
+    c:think(rng:exp(1e9))
+  end,
+}
+"#;
+
+const BUSY: &str = r#"
+bench.workload {
+  name = "w", clients = 200,
+  iteration = function(c, rng)
+    local h = c:open(("d%d/f%d"):format(c.id, rng:int(1, 1000000)), "rw")
+    c:read(h, 0, 4096)
+    c:close(h)
+  end,
+}
+"#;
+
+/// Runs a script; its summary, and the most memory the process had, in MiB.
+fn run(script: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("w.lua"), script).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_smbench"))
+        .args(["run", "w.lua", "--out", "out", "--allow-late"])
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let started = Instant::now();
+    let mut peak_kib = 0;
+    let exit = loop {
+        peak_kib = peak_kib.max(high_water_kib(Path::new(&status)));
+        if let Some(exit) = child.try_wait().unwrap() {
+            break exit;
+        }
+        if started.elapsed() > BOUND {
+            child.kill().unwrap();
+            panic!("still running after {BOUND:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(exit.success(), "{exit}");
+    let summary = fs::read(folder.path().join("out/summary.json")).unwrap();
+    (serde_json::from_slice(&summary).unwrap(), peak_kib >> 10)
+}
+
+fn high_water_kib(status: &Path) -> u64 {
+    let text = fs::read_to_string(status).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
+#[test]
+fn five_thousand_clients_on_the_embedded_server_start_run_and_end_in_400_mib() {
+    let (summary, peak_mib) = run(OFFICE, &["--duration", "5s"]);
+    let totals = &summary["totals"];
+    assert!(totals["operations"].as_u64().unwrap() > 5_000, "{totals}");
+    assert_eq!(totals["failed"], 0, "{totals}");
+    assert_eq!(totals["cut"], 0, "{totals}");
+    assert!(peak_mib > 0 && peak_mib < 400, "{peak_mib} MiB");
+}
+
+#[test]
+fn a_run_keeps_its_memory_however_many_paths_its_script_makes_up() {
+    let peak = |seconds| run(BUSY, &["--target", "sim:null", "--duration", seconds]).1;
+    let (short, long) = (peak("1s"), peak("6s"));
+    assert!(long < 200, "{long} MiB");
+    assert!(long < short + 40, "{short} MiB in 1 s, {long} MiB in 6 s");
+}
