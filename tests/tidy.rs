@@ -1,0 +1,118 @@
+//! The layers hold, files stay small, and no name is a catch-all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the top: a module imports only what stands below it.
+const LAYERS: [&str; 9] = [
+    "cli",
+    "run",
+    "script",
+    "scheduler",
+    "backend",
+    "observability",
+    "transform",
+    "ir",
+    "protocol",
+];
+const MAX_LINES: usize = 500;
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn tree() -> Vec<(PathBuf, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&src)
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(&src).unwrap().to_path_buf(), text)
+        })
+        .collect()
+}
+
+fn layer_of(path: &Path) -> Option<usize> {
+    let first = path.components().next()?.as_os_str().to_str()?;
+    LAYERS.iter().position(|layer| *layer == first.trim_end_matches(".rs"))
+}
+
+#[test]
+fn a_module_imports_only_what_stands_below_it() {
+    let mut broken = Vec::new();
+    for (path, text) in tree() {
+        let Some(own) = layer_of(&path) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for (index, layer) in LAYERS.iter().enumerate().take(own) {
+                if line.contains(&format!("crate::{layer}::")) {
+                    let own = LAYERS[own];
+                    broken.push(format!(
+                        "src/{}:{}: {own} imports {layer} (layer {index})",
+                        path.display(),
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn mlua_appears_only_in_script() {
+    for (path, text) in tree() {
+        let in_script = layer_of(&path) == LAYERS.iter().position(|layer| *layer == "script");
+        assert!(in_script || !text.contains("mlua"), "src/{} names mlua", path.display());
+    }
+}
+
+#[test]
+fn backends_do_not_import_one_another_except_embedded_which_uses_smb2() {
+    let backends = ["sim", "smb2", "embedded"];
+    for (path, text) in tree() {
+        for own in backends {
+            if !path.starts_with(format!("backend/{own}")) {
+                continue;
+            }
+            for other in backends {
+                let allowed = other == own || (own, other) == ("embedded", "smb2");
+                let named = text.contains(&format!("super::{other}::"))
+                    || text.contains(&format!("backend::{other}::"));
+                assert!(allowed || !named, "src/{} imports backend {other}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn files_stay_under_five_hundred_lines() {
+    for (path, text) in tree() {
+        let lines = text.lines().count();
+        assert!(lines <= MAX_LINES, "src/{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn no_module_is_a_catch_all() {
+    for (path, _) in tree() {
+        let name = path.with_extension("");
+        for part in name.components() {
+            let part = part.as_os_str().to_str().unwrap();
+            assert!(
+                !["util", "utils", "helper", "helpers", "common", "manager", "misc"]
+                    .contains(&part),
+                "src/{}: {part} says nothing",
+                path.display()
+            );
+        }
+    }
+}
