@@ -47,7 +47,7 @@ pub trait EventSink {
 
 /// An operation ended: exactly one per operation, after it has fully ended.
 ///
-/// All times are nanoseconds from the run's origin (connections made, before
+/// All times are nanoseconds from the run's origin (before connecting and
 /// setup). An operation that was never sent has `issued == completed`.
 #[derive(Debug)]
 pub struct CompletionEvent {
