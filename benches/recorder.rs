@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smbench::ir::event::HeldUp;
 use smbench::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, OpenMode,
     Operation, OperationKind, Phase, Section, StreamHeader, Workload,
@@ -20,8 +21,7 @@ const ITERATIONS: u32 = 500_000;
 const EVENTS_PER_ITERATION: u32 = 4;
 
 fn main() {
-    let workload =
-        |name: &str| Workload { name: name.into(), clients: CLIENTS / 2, client_names: None };
+    let workload = |name| Workload::new(name, CLIENTS / 2);
     let header =
         StreamHeader { workloads: vec![workload("a"), workload("b")], ..StreamHeader::default() };
     let phase = |index| Phase { name: format!("p{index}"), duration_ns: 1, record: true };
@@ -85,6 +85,9 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
                 due_ns: at,
                 eligible_ns: at,
                 issued_ns: at + service % 30_000,
+                attempted_ns: at + service % 30_000,
+                retries: 0,
+                held_up: HeldUp::default(),
                 completed_ns: at + service,
                 bytes: 4_096,
                 short_read: false,

@@ -18,11 +18,9 @@ use ::smb2::pack::{Pack, ReadCursor, Unpack};
 use ::smb2::types::flags::FileAccessMask;
 use ::smb2::types::{Command, CreditCharge, FileId, OplockLevel};
 use ::smb2::{Session, Tree};
-use smbench::backend::embedded::Storage;
-use smbench::backend::memory::Limits;
 use smbench::backend::registry::Target;
 use smbench::backend::smb2::{Password, SmbAddress};
-use smbench::run::{Input, RunOptions, Timeouts};
+use smbench::run::{Input, RunOptions};
 use smbench::script::{ClientsOverride, ScriptOptions};
 use smbench_test_support::{Samba, Settings};
 
@@ -226,26 +224,12 @@ fn ours(samba: &Samba, folder: &Path, work: Work, clients: u32) -> f64 {
         clients: vec![ClientsOverride { workload: None, clients }],
         ..ScriptOptions::default()
     });
-    let seconds = Duration::from_secs;
     let options = RunOptions {
-        target: Target::parse(&samba.url()).unwrap(),
         password: Some(Password::new(Samba::PASSWORD)),
-        storage: Storage::Memory(Limits::default()),
         duration: Some(RUN),
-        limit: None,
-        shards: None,
-        connect_concurrency: 64,
-        timeouts: Timeouts {
-            operation: seconds(60),
-            connect: seconds(10),
-            reconnect: seconds(30),
-            drain: seconds(10),
-        },
-        late_bound: Duration::from_millis(10),
         allow_late: true,
-        degrade: false,
         out: Some(folder.join("results")),
-        progress: false,
+        ..RunOptions::new(Target::parse(&samba.url()).unwrap())
     };
     let finished = smbench::run::run(&input, &options).unwrap();
     std::fs::remove_dir_all(&finished.folder).unwrap();

@@ -58,13 +58,13 @@ pub struct Execution {
 }
 
 impl Execution {
+    /// Of an operation that moved no bytes.
+    pub fn of(status: CompletionStatus) -> Execution {
+        Execution { status, bytes: 0, short_read: false, degraded: false }
+    }
+
     pub fn failed(failure: Failure) -> Execution {
-        Execution {
-            status: CompletionStatus::Failed(failure),
-            bytes: 0,
-            short_read: false,
-            degraded: false,
-        }
+        Execution::of(CompletionStatus::Failed(failure))
     }
 }
 
@@ -179,12 +179,7 @@ impl ConnectionState {
         if let OperationKind::Close { handle_ref } = operation.kind {
             self.handles.remove(&handle_ref);
         }
-        Execution {
-            status: CompletionStatus::Skipped { cause_seq },
-            bytes: 0,
-            short_read: false,
-            degraded: false,
-        }
+        Execution::of(CompletionStatus::Skipped { cause_seq })
     }
 
     fn unsent(&mut self, operation: &Operation, why: &str) -> Execution {

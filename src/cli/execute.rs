@@ -92,6 +92,8 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         },
         duration: args.bounds.duration,
         limit: args.limit,
+        retry: args.retry.clone(),
+        time_scale: args.time_scale,
         shards: args.shards.map(usize::from),
         connect_concurrency: args.connect_concurrency as usize,
         timeouts: Timeouts {

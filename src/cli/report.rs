@@ -425,6 +425,7 @@ trust: valid
         let mut recorder = sample::recorder();
         let mut event = sample::completion(0, 0, sample::delete("a"), sample::OK);
         event.issued_ns += 20_000_000;
+        event.attempted_ns = event.issued_ns;
         event.completed_ns = event.issued_ns + 1_000_000;
         recorder.event(Event::Completed(event));
         let facts = RunFacts { interrupted: true, cut_short: true, ..sample::facts() };

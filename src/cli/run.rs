@@ -7,7 +7,8 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::args::{BoundArgs, StreamArgs};
-use super::value::{duration, positive_duration};
+use super::value::{duration, factor, positive_duration, retry};
+use crate::scheduler::RetryPolicy;
 
 /// The target that needs nothing to be there.
 const EMBEDDED: &str = "embedded";
@@ -76,7 +77,22 @@ pub struct RunArgs {
     )]
     pub limit: Option<u32>,
 
-    /// Longest wait for one operation
+    /// Try an operation again that fails with one of these statuses, three times in all
+    /// [without statuses: those that say the server did not begin]
+    #[arg(
+        long, value_name = "STATUS,...", env = "SMBENCH_RETRY", num_args = 0..=1, require_equals = true,
+        default_missing_value = "", value_parser = retry, help_heading = "Scheduling"
+    )]
+    pub retry: Option<RetryPolicy>,
+
+    /// Stretch the times of the stream and its phases: 2 is half speed
+    #[arg(
+        long, value_name = "FACTOR", env = "SMBENCH_TIME_SCALE", default_value_t = 1.0,
+        value_parser = factor, help_heading = "Scheduling"
+    )]
+    pub time_scale: f64,
+
+    /// Longest wait for one operation, or for one attempt at it
     #[arg(
         long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "60s",
         value_parser = positive_duration, help_heading = "Scheduling"
@@ -159,6 +175,7 @@ mod tests {
         assert_eq!(seconds, [60, 10, 10, 30]);
         assert_eq!(args.late_bound, Duration::from_millis(10));
         assert_eq!((args.limit, args.shards, args.bounds.duration), (None, None, None));
+        assert_eq!((args.retry.clone(), args.time_scale), (None, 1.0));
         assert!(!args.json && !args.quiet && !args.allow_late && !args.degrade);
     }
 

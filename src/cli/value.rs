@@ -5,6 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::ir::units::{parse_duration_ns, parse_size};
+use crate::protocol::NtStatus;
+use crate::scheduler::RetryPolicy;
 
 /// The most clients of a run.
 const MAX_CLIENTS: u32 = 1_000_000;
@@ -92,9 +94,52 @@ pub(super) fn positive_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Names of statuses; without any, the default ones.
+pub(super) fn retry(text: &str) -> Result<RetryPolicy, String> {
+    if text.trim().is_empty() {
+        return Ok(RetryPolicy::default());
+    }
+    let status = |name: &str| {
+        NtStatus::from_name(name.trim()).filter(|status| !status.is_success()).ok_or_else(|| {
+            format!(
+                "'{}' is no NT status of a failure, such as STATUS_SHARING_VIOLATION",
+                name.trim()
+            )
+        })
+    };
+    Ok(RetryPolicy { statuses: text.split(',').map(status).collect::<Result<_, _>>()? })
+}
+
+/// From a thousandth to a thousand.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (0.001..=1_000.0).contains(&factor) => Ok(factor),
+        _ => Err(
+            "expected a number from 0.001 to 1000, such as 0.5 (twice as fast) or 2 (half speed)"
+                .into(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_retry_without_statuses_means_those_of_a_server_that_did_not_begin() {
+        assert_eq!(retry(""), Ok(RetryPolicy::default()));
+        let named = retry("sharing_violation, STATUS_RETRY").unwrap();
+        assert_eq!(named.statuses, [NtStatus::SHARING_VIOLATION, NtStatus::RETRY]);
+        assert!(retry("STATUS_SUCCESS").is_err() && retry("NONSENSE").is_err());
+    }
+
+    #[test]
+    fn a_factor_is_a_number_that_makes_sense() {
+        assert_eq!(factor("2"), Ok(2.0));
+        for bad in ["0", "-1", "inf", "NaN", "1e9", "fast"] {
+            assert!(factor(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_extension_tells_scripts_from_documents() {

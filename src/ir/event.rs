@@ -33,6 +33,8 @@ pub enum Event {
         clients: usize,
         stage: &'static str,
     },
+    /// Measuring ended with operations due that were never issued.
+    Unissued(Unissued),
     /// The client gave up reconnecting; it issues nothing more.
     ClientFailed {
         client_idx: u32,
@@ -58,8 +60,14 @@ pub struct CompletionEvent {
     pub due_ns: u64,
     /// max(due, the client's previous completion + think).
     pub eligible_ns: u64,
+    /// When it was first handed to the server.
     pub issued_ns: u64,
+    /// When it was last: later than `issued_ns` where it was tried again.
+    pub attempted_ns: u64,
     pub completed_ns: u64,
+    /// How often it was tried again before this, its only completion.
+    pub retries: u32,
+    pub held_up: HeldUp,
     /// Bytes read or written.
     pub bytes: u64,
     /// A read that returned less than it asked for.
@@ -69,13 +77,13 @@ pub struct CompletionEvent {
 }
 
 impl CompletionEvent {
-    /// Service time: completed − issued.
+    /// Service time, of the last attempt: completed − attempted.
     pub fn latency(&self) -> Duration {
         Duration::from_nanos(self.service_ns())
     }
 
     pub fn service_ns(&self) -> u64 {
-        self.completed_ns.saturating_sub(self.issued_ns)
+        self.completed_ns.saturating_sub(self.attempted_ns)
     }
 
     /// completed − due, where due is an arrival or a recorded time; in a
@@ -96,6 +104,43 @@ impl CompletionEvent {
 
     pub fn operation_type(&self) -> OperationType {
         self.operation.operation_type()
+    }
+}
+
+/// What an eligible operation waited for before it was issued. What remains of
+/// its lateness is the time this program took to see to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldUp {
+    /// The stream had not made it yet.
+    pub by_generation_ns: u64,
+    /// The limit on operations in flight.
+    pub by_limit_ns: u64,
+}
+
+/// The operations of a shard that were due by the cut and never issued. Of a
+/// client whose next operation was not made yet, that one is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unissued {
+    /// Their client was busy, or disconnected: the server's backlog.
+    pub by_backlog: u64,
+    /// When the oldest of those was due, before the cut.
+    pub backlog_ns: u64,
+    /// The stream had not made them.
+    pub by_generation: u64,
+    /// They waited for the limit on operations in flight.
+    pub by_limit: u64,
+    /// This program had not got round to them.
+    pub by_driver: u64,
+}
+
+impl Unissued {
+    /// Adds what another shard of the run left.
+    pub fn add(&mut self, other: Unissued) {
+        self.by_backlog += other.by_backlog;
+        self.backlog_ns = self.backlog_ns.max(other.backlog_ns);
+        self.by_generation += other.by_generation;
+        self.by_limit += other.by_limit;
+        self.by_driver += other.by_driver;
     }
 }
 
@@ -150,6 +195,9 @@ pub struct IterationEvent {
     pub iteration: u32,
     pub phase: Option<u16>,
     pub due_ns: u64,
+    /// max(due, the client's previous completion + think): later than `due_ns`
+    /// where an arrival found its client busy.
+    pub eligible_ns: u64,
     /// First issue.
     pub started_ns: u64,
     /// Last completion.
@@ -163,4 +211,6 @@ pub enum IterationOutcome {
     Finished,
     /// The stream was cut before its last operation.
     Cut,
+    /// Its arrival found the client busy, and none of it was issued.
+    Dropped,
 }

@@ -188,13 +188,17 @@ impl<'s> Merge<'s> {
         };
         let name = || self.source.header().client_name(client);
         let nominal = match operation.due {
-            Due::At(at) if at < ahead.at => {
+            Due::At(at) | Due::Arrival { at_ns: at, .. } if at < ahead.at => {
                 let (operation, before) = (described(operation), ahead.at);
                 return Err(CompileError::TimeBackwards { client: name(), operation, before, at });
             }
             Due::At(at) => {
                 ahead.at = at;
                 ahead.nominal.max(at)
+            }
+            Due::Arrival { at_ns, think_ns } => {
+                ahead.at = at_ns;
+                ahead.nominal.saturating_add(think_ns).max(at_ns)
             }
             Due::After(after) => ahead.nominal.saturating_add(after),
         };

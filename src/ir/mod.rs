@@ -11,6 +11,7 @@ pub mod preview;
 mod runs;
 pub mod source;
 mod spool;
+pub mod time_scale;
 pub mod units;
 
 pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
@@ -20,4 +21,5 @@ pub use operation::{
 };
 pub use payload::{Blob, Pattern, Payload};
 pub use preview::Preview;
-pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
+pub use source::{Late, OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
+pub use time_scale::TimeScale;

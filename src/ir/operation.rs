@@ -34,6 +34,37 @@ pub enum Due {
     At(u64),
     /// Nanoseconds from this client's previous completion.
     After(u64),
+    /// The arrival of an open loop, the first operation of its iteration: due
+    /// `at_ns` from time zero, and not issued before `think_ns` have passed
+    /// since the client's previous completion.
+    Arrival { at_ns: u64, think_ns: u64 },
+}
+
+impl Due {
+    /// The time from time zero, where there is one.
+    pub fn at_ns(self) -> Option<u64> {
+        match self {
+            Due::At(at_ns) | Due::Arrival { at_ns, .. } => Some(at_ns),
+            Due::After(_) => None,
+        }
+    }
+
+    /// Every time in it, `factor` times as long.
+    pub fn scaled(self, factor: f64) -> Due {
+        let scale = |ns: u64| scale_ns(ns, factor);
+        match self {
+            Due::At(at_ns) => Due::At(scale(at_ns)),
+            Due::After(ns) => Due::After(scale(ns)),
+            Due::Arrival { at_ns, think_ns } => {
+                Due::Arrival { at_ns: scale(at_ns), think_ns: scale(think_ns) }
+            }
+        }
+    }
+}
+
+/// `factor` times `ns`, to the nearest nanosecond. Exact where `factor` is 1.
+pub fn scale_ns(ns: u64, factor: f64) -> u64 {
+    if factor == 1.0 { ns } else { (ns as f64 * factor).round() as u64 }
 }
 
 /// The part of a client's life an operation belongs to.
@@ -228,10 +259,7 @@ impl Operation {
 
     /// The specification's view of an absolute due time.
     pub fn timestamp_us(&self) -> Option<u64> {
-        match self.due {
-            Due::At(ns) => Some(ns / 1_000),
-            Due::After(_) => None,
-        }
+        self.due.at_ns().map(|ns| ns / 1_000)
     }
 }
 

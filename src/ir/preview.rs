@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn endless(breaks_at: u32) -> Endless {
-        let workload = Workload { name: "w".into(), clients: 2, client_names: None };
+        let workload = Workload::new("w", 2);
         let header = StreamHeader { workloads: vec![workload], ..StreamHeader::default() };
         Endless { header, next: HashMap::new(), breaks_at }
     }

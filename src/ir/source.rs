@@ -49,6 +49,33 @@ pub struct Workload {
     /// Names from a document; a script's clients are `<workload>/<id>`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_names: Option<Arc<[Arc<str>]>>,
+    /// What becomes of an open loop's arrival whose client is busy.
+    #[serde(default, skip_serializing_if = "Late::is_queue")]
+    pub late: Late,
+}
+
+/// What becomes of an arrival whose client is still busy with the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Late {
+    /// It waits, and is counted as late.
+    #[default]
+    Queue,
+    /// Its whole iteration is left out, and counted as dropped.
+    Drop,
+}
+
+impl Late {
+    fn is_queue(&self) -> bool {
+        *self == Late::Queue
+    }
+}
+
+impl Workload {
+    /// Of clients named by their numbers, whose late arrivals wait.
+    pub fn new(name: &str, clients: u32) -> Workload {
+        Workload { name: name.into(), clients, client_names: None, late: Late::Queue }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +110,20 @@ impl StreamHeader {
             first += workload.clients;
         }
         None
+    }
+
+    /// The clients whose late arrivals are dropped.
+    pub fn dropping(&self) -> Vec<std::ops::Range<u32>> {
+        let mut first = 0;
+        let mut ranges = Vec::new();
+        for workload in &self.workloads {
+            let range = first..first + workload.clients;
+            first = range.end;
+            if workload.late == Late::Drop {
+                ranges.push(range);
+            }
+        }
+        ranges
     }
 
     pub fn client_name(&self, client: u32) -> String {

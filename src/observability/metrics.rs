@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
+use crate::ir::event::Unissued;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::{OperationType, Phase, Section, StreamHeader};
 
@@ -113,6 +114,10 @@ pub struct IterationStats {
     pub service: Distribution,
     /// From when they were due.
     pub response: Distribution,
+    /// Finished, but begun after their arrival because the client was busy.
+    pub late: u64,
+    /// Left out because their arrival found the client busy.
+    pub dropped: u64,
     pub cut: u64,
 }
 
@@ -120,6 +125,8 @@ impl IterationStats {
     pub fn merge(&mut self, other: &IterationStats) {
         self.service.merge(&other.service);
         self.response.merge(&other.response);
+        self.late += other.late;
+        self.dropped += other.dropped;
         self.cut += other.cut;
     }
 }
@@ -228,6 +235,7 @@ pub struct Measurements {
     cells: Vec<Cell>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
+    pub unissued: Unissued,
 }
 
 impl Measurements {
@@ -240,6 +248,7 @@ impl Measurements {
             cells: vec![Cell::default(); layout.slots() * layout.workloads()],
             phases: vec![PhaseStats::default(); layout.slots()],
             connections,
+            unissued: Unissued::default(),
             layout,
         }
     }
@@ -253,6 +262,7 @@ impl Measurements {
             mine.merge(theirs);
         }
         self.connections.merge(other.connections);
+        self.unissued.add(other.unissued);
     }
 
     /// A cell by slot and workload; see [`Layout::slot`].

@@ -107,8 +107,10 @@ impl Recorder {
             IterationOutcome::Finished => {
                 stats.service.record(event.ended_ns.saturating_sub(event.started_ns));
                 stats.response.record(event.ended_ns.saturating_sub(event.due_ns));
+                stats.late += u64::from(event.eligible_ns > event.due_ns);
             }
             IterationOutcome::Cut => stats.cut += 1,
+            IterationOutcome::Dropped => stats.dropped += 1,
         }
     }
 }
@@ -122,6 +124,7 @@ impl EventSink for Recorder {
                 self.measurements.connections.given_up += clients as u64;
             }
             Event::Completed(event) => self.completed(event),
+            Event::Unissued(unissued) => self.measurements.unissued.add(unissued),
             Event::Iteration(event) => self.iteration(&event),
             Event::Cleanup { closed, failed, .. } => {
                 self.measurements.connections.cleanup_closed += u64::from(closed);
@@ -170,6 +173,7 @@ mod tests {
             due_ns: 1_000,
             eligible_ns: 1_500,
             issued_ns: 1_600,
+            attempted_ns: 1_600,
             completed_ns: 2_000,
             ..completion(0, 0, sample::read(1), OK)
         };
@@ -201,6 +205,7 @@ mod tests {
         let late_by = |ns| {
             let mut event = completion(0, 0, sample::read(1), OK);
             event.issued_ns = event.eligible_ns + ns;
+            event.attempted_ns = event.issued_ns;
             event.completed_ns = event.issued_ns;
             recorded([event]).phase(1).late
         };

@@ -7,7 +7,7 @@ use super::live::Live;
 use super::metrics::{Layout, Measurements};
 use super::recorder::Recorder;
 use super::summary::{RunFacts, TargetFacts};
-use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome};
 use crate::ir::source::Module;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
@@ -21,8 +21,7 @@ const MS: u64 = 1_000_000;
 
 /// Clients 0 and 1 are editors, 2 is a reader, 3 the run-wide client.
 pub fn layout() -> Arc<Layout> {
-    let workload =
-        |name: &str, clients| Workload { name: name.into(), clients, client_names: None };
+    let workload = Workload::new;
     let phase = |name: &str, seconds: u64, record| Phase {
         name: name.into(),
         duration_ns: seconds * 1_000 * MS,
@@ -93,7 +92,10 @@ pub fn completion(
         due_ns: 1_000 * MS,
         eligible_ns: 1_000 * MS,
         issued_ns: 1_000 * MS,
+        attempted_ns: 1_000 * MS,
         completed_ns: 1_001 * MS,
+        retries: 0,
+        held_up: HeldUp::default(),
         bytes: 0,
         short_read: false,
         degraded: false,
@@ -156,6 +158,7 @@ pub fn measurements() -> Measurements {
             iteration: 0,
             phase: Some(1),
             due_ns: 1_000 * MS,
+            eligible_ns: 1_000 * MS,
             started_ns: 1_000 * MS,
             ended_ns,
             outcome,

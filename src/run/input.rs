@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::{OperationSource, Preview, StreamHeader};
+use crate::ir::{OperationSource, Preview, StreamHeader, TimeScale};
 use crate::scheduler::feed::SourceThread;
 use crate::script::{Script, ScriptOptions};
 
@@ -26,14 +26,15 @@ pub struct Stream {
 }
 
 impl Input {
-    /// Loads the script, or reads and checks the whole document.
+    /// Loads the script, or reads and checks the whole document, with its times
+    /// `time_scale` times as long.
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn open(&self) -> anyhow::Result<Stream> {
+    pub fn open(&self, time_scale: f64) -> anyhow::Result<Stream> {
         let input = self.clone();
-        let (mut header, source) =
-            SourceThread::start(move || input.load()).map_err(|error| anyhow::anyhow!(error))?;
+        let (mut header, source) = SourceThread::start(move || input.load(time_scale))
+            .map_err(|error| anyhow::anyhow!(error))?;
         if let Input::Document { path, seed, .. } = self {
             header.seed = seed.unwrap_or(header.seed);
             if header.source.is_empty() {
@@ -43,15 +44,20 @@ impl Input {
         Ok(Stream { header, source })
     }
 
-    fn load(&self) -> Result<Box<dyn OperationSource>, Box<dyn std::error::Error + Send + Sync>> {
+    fn load(
+        &self,
+        time_scale: f64,
+    ) -> Result<Box<dyn OperationSource>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
-            Input::Script(options) => Ok(Box::new(Preview::new(Script::load(options)?))),
+            Input::Script(options) => {
+                Ok(Box::new(TimeScale::new(Preview::new(Script::load(options)?), time_scale)))
+            }
             Input::Document { path, options, .. } => {
                 let document = document::load(path, options)?;
                 for warning in document.warnings() {
                     tracing::warn!("{}: {warning}", path.display());
                 }
-                Ok(Box::new(document))
+                Ok(Box::new(TimeScale::new(document, time_scale)))
             }
         }
     }

@@ -19,6 +19,7 @@ pub use error::RunError;
 pub use input::{Input, Stream};
 
 use crate::backend::embedded::Storage;
+use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, SMBBackend, open_files};
@@ -30,7 +31,7 @@ use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
 use crate::observability::{Measurements, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
-use crate::scheduler::{Conductor, CutReason, RealClock, Stage};
+use crate::scheduler::{Conductor, CutReason, RealClock, RetryPolicy, Stage};
 
 /// How long a script runs that says nothing about it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -52,6 +53,10 @@ pub struct RunOptions {
     pub duration: Option<Duration>,
     /// Operations in flight over all clients.
     pub limit: Option<u32>,
+    /// Which failed operations are tried again; none of them by default.
+    pub retry: Option<RetryPolicy>,
+    /// Stretches the stream's times and phases: 2 is half speed.
+    pub time_scale: f64,
     /// Threads that issue operations; by default what the machine and the target suggest.
     pub shards: Option<usize>,
     pub connect_concurrency: usize,
@@ -66,6 +71,34 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Show a progress line where standard error is a terminal.
     pub progress: bool,
+}
+
+impl RunOptions {
+    /// What the command line means by saying nothing but the target.
+    pub fn new(target: Target) -> RunOptions {
+        RunOptions {
+            target,
+            password: None,
+            storage: Storage::Memory(MemoryLimits::default()),
+            duration: None,
+            limit: None,
+            retry: None,
+            time_scale: 1.0,
+            shards: None,
+            connect_concurrency: 64,
+            timeouts: Timeouts {
+                operation: Duration::from_secs(60),
+                connect: Duration::from_secs(10),
+                reconnect: Duration::from_secs(30),
+                drain: Duration::from_secs(10),
+            },
+            late_bound: Duration::from_millis(10),
+            allow_late: false,
+            degrade: false,
+            out: None,
+            progress: false,
+        }
+    }
 }
 
 /// Every bound on a wait.
@@ -93,7 +126,7 @@ pub struct Finished {
 /// and nothing is left behind.
 pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let started_at = SystemTime::now();
-    let stream = input.open().map_err(RunError::invalid)?;
+    let stream = input.open(options.time_scale).map_err(RunError::invalid)?;
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());

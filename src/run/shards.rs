@@ -60,6 +60,8 @@ impl Plan<'_> {
             run_client: header.run_client.then(|| header.workload_clients()),
             lookahead: self.lookahead,
             op_timeout_ns: nanos(timeouts.operation),
+            retry: self.options.retry.clone(),
+            dropping: header.dropping(),
         });
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),

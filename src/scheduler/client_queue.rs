@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use super::timeline::{PhaseSpan, Stage};
-use crate::ir::event::{IterationEvent, IterationOutcome};
-use crate::ir::{Due, Operation, Section};
+use crate::backend::Execution;
+use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Unissued};
+use crate::ir::{CompletionEvent, Due, Operation, Section};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
 #[derive(Debug)]
@@ -20,6 +21,14 @@ pub struct ClientQueue {
     /// Nothing becomes eligible before this: the previous completion, the
     /// start of the section, or the end of a reconnect.
     pub ready_ns: u64,
+    /// When the next operation came, where the client had nothing else to do.
+    pub arrived_ns: Option<u64>,
+    /// Since when it is `Blocked`.
+    pub blocked_ns: u64,
+    /// The iteration of which no operation is to be issued.
+    dropping: Option<u32>,
+    /// The think time before the next arrival has passed with a dropped one.
+    rested: bool,
     iteration: Option<IterationEvent>,
 }
 
@@ -29,7 +38,7 @@ pub struct ClientQueue {
 pub enum ClientState {
     /// Has nothing to issue now.
     Idle,
-    /// In the heap until its next operation is eligible.
+    /// In the heap until its next operation is eligible, or is tried again.
     Scheduled,
     /// Eligible, waits for a permit.
     Blocked,
@@ -44,7 +53,8 @@ pub enum ClientState {
     Gone,
 }
 
-/// The operation a client has in flight, with its place in time.
+/// The operation a client has in flight, with its place in time. It stays in
+/// flight while it waits to be tried again.
 #[derive(Debug)]
 pub struct InFlight {
     pub operation: Operation,
@@ -54,11 +64,25 @@ pub struct InFlight {
     pub handed_ns: u64,
     /// When it times out.
     pub deadline_ns: u64,
+    pub retries: u32,
+    pub held_up: HeldUp,
+    /// When it was first issued, once it has been.
+    pub issued_ns: Option<u64>,
+    /// The attempt that failed, while it waits to be tried again.
+    pub failed: Option<Attempt>,
+}
+
+/// One attempt at an operation, ended.
+#[derive(Debug)]
+pub struct Attempt {
+    pub issued_ns: u64,
+    pub completed_ns: u64,
+    pub execution: Execution,
 }
 
 impl InFlight {
     /// The phase it counts for, by when it was due if it has a time of its own,
-    /// else by when it was issued. The last one also takes what comes after it.
+    /// else by when it was issued.
     pub fn phase(
         &self,
         phases: &[PhaseSpan],
@@ -66,16 +90,37 @@ impl InFlight {
         origin_ns: u64,
         issued_ns: u64,
     ) -> Option<u16> {
-        if stage != Stage::Measure {
-            return None;
-        }
-        let at_ns = match self.operation.due {
-            Due::At(_) => self.due_ns,
-            Due::After(_) => issued_ns,
+        let at_ns = match self.operation.due.at_ns() {
+            Some(_) => self.due_ns,
+            None => issued_ns,
         };
-        let at_ns = at_ns.saturating_sub(origin_ns);
-        let after = phases.partition_point(|phase| phase.start_ns <= at_ns);
-        u16::try_from(after.saturating_sub(1)).ok()
+        PhaseSpan::at(phases, stage, origin_ns, at_ns)
+    }
+
+    /// It waits to be tried again.
+    pub fn tried(mut self, failed: Attempt) -> InFlight {
+        self.issued_ns.get_or_insert(failed.issued_ns);
+        self.failed = Some(failed);
+        self
+    }
+
+    /// Its only completion, after `last`.
+    pub fn complete(self, last: Attempt, phase: Option<u16>) -> CompletionEvent {
+        CompletionEvent {
+            operation: self.operation,
+            status: last.execution.status,
+            phase,
+            due_ns: self.due_ns,
+            eligible_ns: self.eligible_ns,
+            issued_ns: self.issued_ns.unwrap_or(last.issued_ns),
+            attempted_ns: last.issued_ns,
+            completed_ns: last.completed_ns,
+            retries: self.retries,
+            held_up: self.held_up,
+            bytes: last.execution.bytes,
+            short_read: last.execution.short_read,
+            degraded: last.execution.degraded,
+        }
     }
 }
 
@@ -89,6 +134,10 @@ impl ClientQueue {
             pulling: false,
             section_ended: false,
             ready_ns: 0,
+            arrived_ns: None,
+            blocked_ns: 0,
+            dropping: None,
+            rested: false,
             iteration: None,
         }
     }
@@ -97,11 +146,16 @@ impl ClientQueue {
     pub fn begin(&mut self, origin_ns: u64) {
         self.ready_ns = origin_ns;
         self.state = ClientState::Idle;
+        (self.arrived_ns, self.dropping, self.rested) = (None, None, false);
     }
 
     /// When the next operation is due and eligible, if one is at hand.
     pub fn next_times(&self, origin_ns: u64) -> Option<(u64, u64)> {
-        Some(match self.pending.front()?.due {
+        Some(self.times(self.pending.front()?.due, origin_ns))
+    }
+
+    fn times(&self, due: Due, origin_ns: u64) -> (u64, u64) {
+        match due {
             Due::At(ns) => {
                 let due_ns = origin_ns.saturating_add(ns);
                 (due_ns, due_ns.max(self.ready_ns))
@@ -110,6 +164,61 @@ impl ClientQueue {
                 let due_ns = self.ready_ns.saturating_add(ns);
                 (due_ns, due_ns)
             }
+            Due::Arrival { at_ns, think_ns } => {
+                let due_ns = origin_ns.saturating_add(at_ns);
+                let think_ns = if self.rested { 0 } else { think_ns };
+                (due_ns, due_ns.max(self.ready_ns.saturating_add(think_ns)))
+            }
+        }
+    }
+
+    /// Takes the next operation to issue it at `now_ns`, where one is at hand.
+    pub fn take_next(&mut self, origin_ns: u64, now_ns: u64) -> Option<InFlight> {
+        let (due_ns, eligible_ns) = self.next_times(origin_ns)?;
+        let operation = self.pending.pop_front()?;
+        self.rested = false;
+        let by_generation_ns =
+            self.arrived_ns.take().map_or(0, |arrived_ns| arrived_ns.saturating_sub(eligible_ns));
+        Some(InFlight {
+            operation,
+            due_ns,
+            eligible_ns,
+            handed_ns: now_ns,
+            deadline_ns: u64::MAX,
+            retries: 0,
+            held_up: HeldUp { by_generation_ns, by_limit_ns: 0 },
+            issued_ns: None,
+            failed: None,
+        })
+    }
+
+    /// Leaves out the next iteration if its arrival finds the client busy, and
+    /// what remains of one that was left out before.
+    pub fn drop_late_arrival(&mut self, origin_ns: u64) -> Option<IterationEvent> {
+        while let (Some(dropping), Some(next)) = (self.dropping, self.pending.front()) {
+            if next.iteration == dropping {
+                self.pending.pop_front();
+            } else {
+                self.dropping = None;
+            }
+        }
+        let next = self.pending.front()?;
+        let Due::Arrival { .. } = next.due else { return None };
+        let (due_ns, eligible_ns) = self.times(next.due, origin_ns);
+        if eligible_ns == due_ns {
+            return None;
+        }
+        (self.ready_ns, self.rested) = (eligible_ns, true);
+        self.dropping = Some(next.iteration);
+        Some(IterationEvent {
+            client_idx: self.client_idx,
+            iteration: next.iteration,
+            phase: None,
+            due_ns,
+            eligible_ns,
+            started_ns: eligible_ns,
+            ended_ns: eligible_ns,
+            outcome: IterationOutcome::Dropped,
         })
     }
 
@@ -119,7 +228,7 @@ impl ClientQueue {
     }
 
     /// An operation was handed out: its iteration begins if it is a new one.
-    pub fn note_issue(&mut self, due_ns: u64, phase: Option<u16>) {
+    pub fn note_issue(&mut self, phase: Option<u16>) {
         let Some(in_flight) = &self.in_flight_op else { return };
         if in_flight.operation.section != Section::Iteration || self.iteration.is_some() {
             return;
@@ -128,7 +237,8 @@ impl ClientQueue {
             client_idx: self.client_idx,
             iteration: in_flight.operation.iteration,
             phase,
-            due_ns,
+            due_ns: in_flight.due_ns,
+            eligible_ns: in_flight.eligible_ns,
             started_ns: u64::MAX,
             ended_ns: 0,
             outcome: IterationOutcome::Finished,
@@ -153,11 +263,37 @@ impl ClientQueue {
         if over { self.iteration.take() } else { None }
     }
 
-    /// The operation in flight is given up at `now_ns`, and its iteration with it.
-    pub fn note_abandoned(&mut self, handed_ns: u64, now_ns: u64) {
-        self.note_completion(handed_ns, now_ns);
+    /// The operation in flight is given up, and its iteration with it.
+    pub fn note_abandoned(&mut self) {
         if let Some(iteration) = &mut self.iteration {
             iteration.outcome = IterationOutcome::Cut;
+        }
+    }
+
+    /// Counts what was due before a cut at `cut_ns` and will not be issued.
+    pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
+        let due = |operation: &Operation| self.times(operation.due, origin_ns).0;
+        let timed = self.pending.iter().filter(|operation| operation.due.at_ns().is_some());
+        let waiting = timed.filter(|operation| due(operation) < cut_ns).count() as u64;
+        // What follows the client's previous operation can be due only where that has ended.
+        let next = self.next_times(origin_ns).is_some_and(|(_, eligible)| eligible < cut_ns);
+        let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
+        match self.state {
+            ClientState::Idle => into.by_generation += u64::from(starving),
+            ClientState::Blocked if self.in_flight_op.is_none() => {
+                into.by_limit += waiting.max(u64::from(next));
+            }
+            ClientState::Scheduled if self.in_flight_op.is_none() && next => {
+                into.by_driver += waiting.max(1);
+            }
+            ClientState::Done | ClientState::Gone | ClientState::Closing => {}
+            _ => {
+                into.by_backlog += waiting;
+                if let Some(oldest) = self.pending.front().filter(|_| waiting > 0) {
+                    let behind_ns = cut_ns.saturating_sub(due(oldest));
+                    into.backlog_ns = into.backlog_ns.max(behind_ns);
+                }
+            }
         }
     }
 

@@ -14,10 +14,11 @@ use futures_util::future::select;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::action::{Action, EngineError};
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Alarm, DriverClock};
 use super::conductor::Conductor;
-use super::engine::{Action, Engine, EngineConfig, EngineError};
+use super::engine::{Engine, EngineConfig};
 use super::feed::{Batch, Feed, Request};
 use super::permits::Permits;
 use super::timeline::{CutReason, Orders, Stage};
@@ -136,7 +137,7 @@ impl<'sink> Driver<'sink> {
         }
         self.give_up_ns = orders.give_up_ns;
         if orders.cut {
-            self.engine.cut();
+            self.engine.cut(self.shard.clock.now_ns());
             if self.stage == Stage::Connect {
                 self.tasks.clear();
                 self.connecting = 0;
@@ -226,8 +227,9 @@ impl<'sink> Driver<'sink> {
     }
 
     fn take_batch(&mut self, batch: Batch) -> Result<(), DriverError> {
-        self.engine.operations(batch.slot, batch.section, batch.operations, batch.ended)?;
-        if let Some(error) = batch.error {
+        let Batch { slot, section, operations, ended, error } = batch;
+        self.engine.operations(slot, section, operations, ended, self.shard.clock.now_ns())?;
+        if let Some(error) = error {
             self.shard.conductor.cut(CutReason::Source(error.to_string()));
         }
         Ok(())

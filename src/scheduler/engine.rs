@@ -3,37 +3,18 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::client_queue::{ClientQueue, ClientState, InFlight};
+use super::action::{Action, EngineError};
+use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
+use super::deadlines::Deadlines;
 use super::permits::Permits;
+use super::retry::RetryPolicy;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
-use crate::ir::{CompletionEvent, CompletionStatus, Event, Operation, Section};
-
-/// What the engine wants done. Clients are named by their slot in the shard.
-#[derive(Debug)]
-pub enum Action {
-    /// Send the operation now.
-    Issue { slot: u32, operation: Operation },
-    /// Fetch up to `max` further operations of the client.
-    Pull { slot: u32, client_idx: u32, section: Section, max: usize },
-    /// The operation in flight has taken longer than the operation time-out.
-    Expire { slot: u32, seq: u32 },
-    /// Close whatever handles the client has open.
-    Close { slot: u32 },
-}
-
-/// A completion or a batch that does not belong: a defect, never ignored.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    #[error("client {client_idx} completed operation {got}, but {expected:?} was in flight")]
-    CompletionMismatch { client_idx: u32, expected: Option<u32>, got: u32 },
-    #[error("client {client_idx} was given operation {got} after operation {previous}")]
-    OutOfOrder { client_idx: u32, previous: u32, got: u32 },
-    #[error("client {client_idx} reported {what} out of turn")]
-    OutOfTurn { client_idx: u32, what: &'static str },
-}
+use crate::ir::event::Unissued;
+use crate::ir::{CompletionStatus, Event, Operation, Section};
 
 /// What is the same for every shard.
 #[derive(Clone, Debug)]
@@ -43,7 +24,11 @@ pub struct EngineConfig {
     pub run_client: Option<u32>,
     /// The most operations queued for one client.
     pub lookahead: usize,
+    /// Of one attempt.
     pub op_timeout_ns: u64,
+    pub retry: Option<RetryPolicy>,
+    /// The clients whose arrivals are dropped where they find them busy.
+    pub dropping: Vec<Range<u32>>,
 }
 
 /// The engine of one shard.
@@ -57,16 +42,13 @@ pub struct Engine {
     cut: bool,
     /// Clients of the stage that are not done.
     unfinished: usize,
-    /// When each scheduled client's next operation is eligible.
+    /// When each scheduled client's operation is to be issued.
     schedule: BinaryHeap<Reverse<(u64, u32)>>,
     /// Clients that wait for a permit, in the order they asked.
     blocked: VecDeque<u32>,
     /// Clients that hold a permit and are to be issued now.
     permitted: VecDeque<u32>,
-    /// When to look at a client's operation in flight again. At most one entry
-    /// a client, so an entry may be early: then it is put back for later.
-    deadlines: BinaryHeap<Reverse<(u64, u32)>>,
-    has_deadline: Vec<bool>,
+    deadlines: Deadlines,
     wanted: VecDeque<Action>,
     events: Vec<Event>,
     last_seq: Vec<Option<u32>>,
@@ -92,8 +74,7 @@ impl Engine {
             schedule: BinaryHeap::new(),
             blocked: VecDeque::new(),
             permitted: VecDeque::new(),
-            deadlines: BinaryHeap::new(),
-            has_deadline: vec![false; clients.len()],
+            deadlines: Deadlines::new(clients.len()),
             wanted: VecDeque::new(),
             events: Vec::new(),
             last_seq: vec![None; clients.len()],
@@ -126,12 +107,16 @@ impl Engine {
         }
     }
 
-    /// Discards what is not issued. What is in flight still completes.
-    pub fn cut(&mut self) {
+    /// Discards what is not issued. What is in flight still completes, with the
+    /// attempt that failed where it was to be tried again.
+    pub fn cut(&mut self, now_ns: u64) {
         if self.cut {
             return;
         }
         self.cut = true;
+        if self.stage == Stage::Measure {
+            self.report_unissued(now_ns);
+        }
         self.schedule.clear();
         self.blocked.clear();
         self.permits.withdraw(self.shard);
@@ -148,9 +133,25 @@ impl Engine {
             client.cut();
             if matches!(client.state, ClientState::Scheduled | ClientState::Blocked) {
                 client.state = ClientState::Idle;
+                if let Some(mut in_flight) = client.in_flight_op.take()
+                    && let Some(failed) = in_flight.failed.take()
+                {
+                    self.report(slot as u32, in_flight, failed);
+                }
             }
             self.settle_iteration(slot as u32);
             self.advance(slot as u32);
+        }
+    }
+
+    fn report_unissued(&mut self, now_ns: u64) {
+        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+        let mut unissued = Unissued::default();
+        for client in &self.clients {
+            client.count_unissued(self.origin_ns, cut_ns, &mut unissued);
+        }
+        if unissued != Unissued::default() {
+            self.events.push(Event::Unissued(unissued));
         }
     }
 
@@ -165,6 +166,7 @@ impl Engine {
         section: Section,
         batch: Vec<Operation>,
         ended: bool,
+        now_ns: u64,
     ) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
         if self.stage.section() != Some(section) || !client.pulling {
@@ -190,6 +192,9 @@ impl Engine {
         }
         if client.pending.is_empty() {
             client.pending = batch.into();
+            if client.state == ClientState::Idle {
+                client.arrived_ns = Some(now_ns);
+            }
         } else {
             client.pending.extend(batch);
         }
@@ -199,8 +204,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The operation in flight has fully ended. A client that lost its
-    /// connection over it is held until [`Engine::resume`] or [`Engine::lose`].
+    /// The attempt at the operation in flight has fully ended, and the operation
+    /// with it unless it is tried again. A client that lost its connection over
+    /// it is held until [`Engine::resume`] or [`Engine::lose`].
     ///
     /// # Errors
     /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
@@ -225,14 +231,27 @@ impl Engine {
             }
         };
         self.permits.release(self.shard);
+        let attempt = Attempt { issued_ns, completed_ns, execution };
+        if !connection_lost && let Some(backoff_ns) = self.backoff_ns(&in_flight, &attempt) {
+            self.schedule.push(Reverse((completed_ns.saturating_add(backoff_ns), slot)));
+            let client = &mut self.clients[slot as usize];
+            client.state = ClientState::Scheduled;
+            client.in_flight_op = Some(in_flight.tried(attempt));
+            return Ok(());
+        }
         let client = &mut self.clients[slot as usize];
         client.ready_ns = completed_ns;
         client.state = if connection_lost { ClientState::Held } else { ClientState::Idle };
-        client.note_completion(issued_ns, completed_ns);
-        self.report(in_flight, issued_ns, completed_ns, execution);
+        self.report(slot, in_flight, attempt);
         self.settle_iteration(slot);
         self.advance(slot);
         Ok(())
+    }
+
+    fn backoff_ns(&self, in_flight: &InFlight, attempt: &Attempt) -> Option<u64> {
+        let policy = self.config.retry.as_ref().filter(|_| !self.cut)?;
+        let operation = in_flight.operation.operation_type();
+        policy.backoff_ns(operation, &attempt.execution, in_flight.retries)
     }
 
     /// The connection is back.
@@ -275,21 +294,17 @@ impl Engine {
 
     /// Gives up: everything in flight completes as cut, nothing else is issued.
     pub fn abandon(&mut self, now_ns: u64) {
-        self.cut();
+        self.cut(now_ns);
         self.wanted.clear();
         for slot in 0..self.clients.len() {
             let client = &mut self.clients[slot];
             let Some(in_flight) = client.in_flight_op.take() else { continue };
-            let handed_ns = in_flight.handed_ns;
-            client.note_abandoned(handed_ns, now_ns);
+            let issued_ns = in_flight.handed_ns;
+            client.note_abandoned();
             self.permits.release(self.shard);
-            let execution = Execution {
-                status: CompletionStatus::Cut,
-                bytes: 0,
-                short_read: false,
-                degraded: false,
-            };
-            self.report(in_flight, handed_ns, now_ns, execution);
+            let execution = Execution::of(CompletionStatus::Cut);
+            let last = Attempt { issued_ns, completed_ns: now_ns, execution };
+            self.report(slot as u32, in_flight, last);
             self.settle_iteration(slot as u32);
         }
         for client in &mut self.clients {
@@ -303,7 +318,7 @@ impl Engine {
         if let Some(end_ns) = self.end_ns()
             && now_ns >= end_ns
         {
-            self.cut();
+            self.cut(now_ns);
         }
         for _ in 0..self.permits.take_granted(self.shard) {
             match self.blocked.pop_front() {
@@ -315,31 +330,32 @@ impl Engine {
             if let Some(action) = self.wanted.pop_front() {
                 return Some(action);
             }
-            if let Some(expired) = self.poll_deadline(now_ns) {
-                return Some(expired);
+            if let Some(expire) = self.poll_deadline(now_ns) {
+                return Some(expire);
             }
             if let Some(slot) = self.permitted.pop_front() {
-                return Some(self.issue(slot, now_ns));
+                let waited_ns = now_ns.saturating_sub(self.clients[slot as usize].blocked_ns);
+                return Some(self.issue(slot, now_ns, waited_ns));
             }
-            let &Reverse((eligible_ns, slot)) = self.schedule.peek()?;
-            if eligible_ns > now_ns {
+            let &Reverse((at_ns, slot)) = self.schedule.peek()?;
+            if at_ns > now_ns {
                 return None;
             }
             self.schedule.pop();
             if self.permits.acquire(self.shard) {
-                return Some(self.issue(slot, now_ns));
+                return Some(self.issue(slot, now_ns, 0));
             }
-            self.clients[slot as usize].state = ClientState::Blocked;
+            let client = &mut self.clients[slot as usize];
+            (client.state, client.blocked_ns) = (ClientState::Blocked, now_ns);
             self.blocked.push_back(slot);
         }
     }
 
     /// When to poll again at the latest, if nothing happens before.
     pub fn next_wake_ns(&self) -> Option<u64> {
-        let next_due = self.schedule.peek().map(|Reverse((eligible_ns, _))| *eligible_ns);
-        let deadline = self.deadlines.peek().map(|Reverse((deadline_ns, _))| *deadline_ns);
+        let next_due = self.schedule.peek().map(|Reverse((at_ns, _))| *at_ns);
         let end = self.end_ns().filter(|_| self.unfinished > 0);
-        [next_due, deadline, end].into_iter().flatten().min()
+        [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
     }
 
     /// Every client of the stage is done.
@@ -363,33 +379,27 @@ impl Engine {
 
     /// The end of the last phase, while it is still to come.
     fn end_ns(&self) -> Option<u64> {
-        if self.stage != Stage::Measure || self.cut {
-            return None;
-        }
+        if self.stage == Stage::Measure && !self.cut { self.planned_end_ns() } else { None }
+    }
+
+    fn planned_end_ns(&self) -> Option<u64> {
         let end_ns = self.config.phases.last()?.end_ns?;
         Some(self.origin_ns.saturating_add(end_ns))
     }
 
     fn poll_deadline(&mut self, now_ns: u64) -> Option<Action> {
-        while let Some(&Reverse((at_ns, slot))) = self.deadlines.peek()
-            && at_ns <= now_ns
-        {
-            self.deadlines.pop();
-            match &self.clients[slot as usize].in_flight_op {
-                Some(in_flight) if in_flight.deadline_ns <= now_ns => {
-                    self.has_deadline[slot as usize] = false;
-                    return Some(Action::Expire { slot, seq: in_flight.operation.seq });
-                }
-                Some(in_flight) => self.deadlines.push(Reverse((in_flight.deadline_ns, slot))),
-                None => self.has_deadline[slot as usize] = false,
-            }
-        }
-        None
+        let clients = &self.clients;
+        let in_flight = |slot: u32| {
+            clients[slot as usize].in_flight_op.as_ref().filter(|op| op.failed.is_none())
+        };
+        let slot = self.deadlines.expired(now_ns, |slot| Some(in_flight(slot)?.deadline_ns))?;
+        Some(Action::Expire { slot, seq: in_flight(slot)?.operation.seq })
     }
 
     /// Moves an idle client on: schedules its next operation, asks for more,
     /// or ends its part in the stage.
     fn advance(&mut self, slot: u32) {
+        self.drop_late_arrivals(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
         let low = client.pending.len() <= lookahead / 2;
@@ -425,54 +435,51 @@ impl Engine {
         }
     }
 
-    fn issue(&mut self, slot: u32, now_ns: u64) -> Action {
+    fn drop_late_arrivals(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
-        let (due_ns, eligible_ns) = client.next_times(self.origin_ns).unwrap_or((now_ns, now_ns));
-        // Scheduled and permitted clients have an operation pending by construction.
-        let Some(operation) = client.pending.pop_front() else {
+        let drops = client.state == ClientState::Idle
+            && self.stage == Stage::Measure
+            && self.config.dropping.iter().any(|range| range.contains(&client.client_idx));
+        while drops && let Some(mut dropped) = client.drop_late_arrival(self.origin_ns) {
+            let phases = &self.config.phases;
+            dropped.phase = PhaseSpan::at(phases, self.stage, self.origin_ns, dropped.due_ns);
+            self.events.push(Event::Iteration(dropped));
+        }
+    }
+
+    /// Issues the client's next operation, or tries the one in flight again,
+    /// after it `waited_ns` for a permit.
+    fn issue(&mut self, slot: u32, now_ns: u64, waited_ns: u64) -> Action {
+        let client = &mut self.clients[slot as usize];
+        let again = client.in_flight_op.take();
+        let first = again.is_none();
+        let Some(mut in_flight) = again.or_else(|| client.take_next(self.origin_ns, now_ns)) else {
+            // Scheduled and permitted clients have an operation pending by construction.
             unreachable!("client {} was scheduled with nothing pending", client.client_idx)
         };
         client.state = ClientState::InFlight;
         let deadline_ns = now_ns.saturating_add(self.config.op_timeout_ns);
-        if !std::mem::replace(&mut self.has_deadline[slot as usize], true) {
-            self.deadlines.push(Reverse((deadline_ns, slot)));
-        }
-        let in_flight = InFlight {
-            operation: operation.clone(),
-            due_ns,
-            eligible_ns,
-            handed_ns: now_ns,
-            deadline_ns,
-        };
+        self.deadlines.watch(slot, deadline_ns);
+        (in_flight.handed_ns, in_flight.deadline_ns) = (now_ns, deadline_ns);
+        in_flight.retries += u32::from(in_flight.failed.take().is_some());
+        in_flight.held_up.by_limit_ns += waited_ns;
+        let operation = in_flight.operation.clone();
         let phase = in_flight.phase(&self.config.phases, self.stage, self.origin_ns, now_ns);
         client.in_flight_op = Some(in_flight);
-        client.note_issue(due_ns, phase);
-        self.advance(slot);
+        if first {
+            client.note_issue(phase);
+            self.advance(slot);
+        }
         Action::Issue { slot, operation }
     }
 
-    fn report(
-        &mut self,
-        in_flight: InFlight,
-        issued_ns: u64,
-        completed_ns: u64,
-        execution: Execution,
-    ) {
+    /// The operation's only completion, after its `last` attempt.
+    fn report(&mut self, slot: u32, in_flight: InFlight, last: Attempt) {
+        let issued_ns = in_flight.issued_ns.unwrap_or(last.issued_ns);
         let phases = &self.config.phases;
         let phase = in_flight.phase(phases, self.stage, self.origin_ns, issued_ns);
-        let InFlight { operation, due_ns, eligible_ns, .. } = in_flight;
-        self.events.push(Event::Completed(CompletionEvent {
-            operation,
-            status: execution.status,
-            phase,
-            due_ns,
-            eligible_ns,
-            issued_ns,
-            completed_ns,
-            bytes: execution.bytes,
-            short_read: execution.short_read,
-            degraded: execution.degraded,
-        }));
+        self.clients[slot as usize].note_completion(issued_ns, last.completed_ns);
+        self.events.push(Event::Completed(in_flight.complete(last, phase)));
     }
 
     fn settle_iteration(&mut self, slot: u32) {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::engine::{Action, Engine, EngineConfig, EngineError};
+use super::action::{Action, EngineError};
+use super::engine::{Engine, EngineConfig};
 use super::permits::Permits;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
@@ -20,6 +21,8 @@ fn engine(clients: u32, limit: Option<u32>) -> Engine {
         run_client: None,
         lookahead: 4,
         op_timeout_ns: OP_TIMEOUT_NS,
+        retry: None,
+        dropping: Vec::new(),
     };
     let clients: Vec<u32> = (0..clients).collect();
     Engine::new(Arc::new(config), Arc::new(Permits::new(limit, 1)), 0, &clients)
@@ -64,7 +67,7 @@ fn measuring(clients: u32, limit: Option<u32>, operations: &[Operation]) -> Engi
     for slot in 0..clients {
         let own: Vec<_> =
             operations.iter().filter(|operation| operation.client_idx == slot).cloned().collect();
-        engine.operations(slot, Section::Iteration, own, true).unwrap();
+        engine.operations(slot, Section::Iteration, own, true, ZERO_NS).unwrap();
     }
     engine
 }
@@ -125,7 +128,7 @@ fn a_batch_that_goes_backwards_is_an_error() {
     engine.enter(Stage::Measure, ZERO_NS);
     let batch = vec![stat(0, 3, 0, Due::At(0)), stat(0, 2, 0, Due::At(0))];
     assert_eq!(
-        engine.operations(0, Section::Iteration, batch, true),
+        engine.operations(0, Section::Iteration, batch, true, ZERO_NS),
         Err(EngineError::OutOfOrder { client_idx: 0, previous: 3, got: 2 })
     );
 }

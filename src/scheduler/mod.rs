@@ -5,25 +5,30 @@
 //! to do. [`driver`] runs an engine over a [`clock`], one on each shard's
 //! thread; [`conductor`] keeps the shards in step.
 
+pub mod action;
 pub mod client;
 pub mod client_queue;
 #[cfg(test)]
 mod client_tests;
 pub mod clock;
 pub mod conductor;
+pub mod deadlines;
 pub mod driver;
 pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod feed;
 pub mod permits;
+pub mod retry;
 pub mod timeline;
 pub mod virtual_time;
 
+pub use action::{Action, EngineError};
 pub use clock::RealClock;
 pub use conductor::Conductor;
 pub use driver::{Driver, DriverError, Shard};
-pub use engine::{Engine, EngineError};
+pub use engine::Engine;
 pub use feed::{Feed, LocalFeed, ThreadFeed};
 pub use permits::Permits;
+pub use retry::RetryPolicy;
 pub use timeline::{CutReason, PhaseSpan, Stage, Timeline};

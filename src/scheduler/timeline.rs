@@ -87,6 +87,17 @@ pub struct PhaseSpan {
 }
 
 impl PhaseSpan {
+    /// The phase of an instant while measuring. The last one also takes what
+    /// comes after it.
+    pub fn at(phases: &[PhaseSpan], stage: Stage, origin_ns: u64, at_ns: u64) -> Option<u16> {
+        if stage != Stage::Measure {
+            return None;
+        }
+        let at_ns = at_ns.saturating_sub(origin_ns);
+        let after = phases.partition_point(|phase| phase.start_ns <= at_ns);
+        u16::try_from(after.saturating_sub(1)).ok()
+    }
+
     /// Phases one after the other; none at all is a single recorded one without end.
     pub fn chain(phases: &[Phase]) -> Vec<PhaseSpan> {
         if phases.is_empty() {

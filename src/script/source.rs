@@ -1,7 +1,6 @@
 //! A loaded script as a source of operations.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
@@ -119,11 +118,7 @@ impl Script {
             seed: options.seed.unwrap_or(0),
             workloads: workloads
                 .iter()
-                .map(|workload| Workload {
-                    name: Arc::from(workload.name.as_str()),
-                    clients: workload.clients,
-                    client_names: None,
-                })
+                .map(|workload| Workload::new(&workload.name, workload.clients))
                 .collect(),
             run_client: setup.is_some() || teardown.is_some(),
             phases: phases.unwrap_or_default(),

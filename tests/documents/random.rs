@@ -81,7 +81,7 @@ impl OperationSource for Made {
 }
 
 pub fn header(clients: u32, run_client: bool) -> StreamHeader {
-    let workload = Workload { name: "w".into(), clients, client_names: None };
+    let workload = Workload::new("w", clients);
     StreamHeader {
         source: "random.lua".into(),
         seed: 3,

@@ -128,6 +128,8 @@ impl Scenario {
             run_client: self.stream.run_client(),
             lookahead: self.lookahead,
             op_timeout_ns: self.op_timeout_ns,
+            retry: None,
+            dropping: Vec::new(),
         });
         let client = Arc::new(ClientSettings {
             backend: watched.clone(),

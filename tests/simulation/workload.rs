@@ -39,7 +39,7 @@ pub struct Stream {
 
 impl Stream {
     pub fn new(clients: u32, phases: Vec<Phase>, operations: Vec<Vec<Operation>>) -> Stream {
-        let workload = Workload { name: "w".into(), clients, client_names: None };
+        let workload = Workload::new("w", clients);
         let header = StreamHeader {
             source: "simulation".into(),
             workloads: vec![workload],

@@ -15,7 +15,7 @@ pub struct Office {
 
 impl Office {
     pub fn new(clients: u32) -> Office {
-        let workloads = vec![Workload { name: "editors".into(), clients, client_names: None }];
+        let workloads = vec![Workload::new("editors", clients)];
         let path = |id| SharePath::new(&format!("team/u{id}/report.docx")).unwrap();
         Office {
             header: StreamHeader { source: "office".into(), workloads, ..StreamHeader::default() },

@@ -39,6 +39,7 @@ pub struct Line<'a> {
     /// Absent: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iteration: Option<u32>,
+    /// With `after_ns` too, the arrival of an open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,6 +170,9 @@ impl<'a> Line<'a> {
         match operation.due {
             Due::At(ns) => line.at_ns = Some(ns),
             Due::After(ns) => line.after_ns = Some(ns),
+            Due::Arrival { at_ns, think_ns } => {
+                (line.at_ns, line.after_ns) = (Some(at_ns), Some(think_ns));
+            }
         }
         line.set_kind(&operation.kind);
         line

@@ -194,9 +194,8 @@ impl Pass<'_> {
         };
         let source = metadata.get("source").and_then(Value::as_str).unwrap_or_default();
         let workload = Workload {
-            name: "document".into(),
-            clients: names.len() as u32,
             client_names: Some(Arc::clone(names)),
+            ..Workload::new("document", names.len() as u32)
         };
         Header {
             version: 2,

@@ -80,7 +80,8 @@ impl Validator {
         let kind = self.kind(line, operation, client_idx, &implied)?;
         let section = line.section();
         let due = match (line.at_ns, line.after_ns) {
-            (Some(at), _) => Due::At(at),
+            (Some(at_ns), Some(think_ns)) => Due::Arrival { at_ns, think_ns },
+            (Some(at), None) => Due::At(at),
             (None, after) => Due::After(after.unwrap_or_default()),
         };
         let expect = expect(line)?;

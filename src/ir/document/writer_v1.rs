@@ -162,12 +162,12 @@ fn fit(line: &mut Line<'_>, before: u64) -> Result<(), &'static str> {
     }
     match (line.at_ns, line.after_ns.take()) {
         (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),
-        (Some(_), _) => Ok(()),
+        (Some(_), None | Some(0)) => Ok(()),
         (None, Some(0)) => {
             line.at_ns = Some(before);
             Ok(())
         }
-        (None, _) => Err(
+        _ => Err(
             "it waits for the operation before it (think time), and version 1 knows only times from the start",
         ),
     }

@@ -17,8 +17,7 @@ bench.workload { name = "viewers", clients = 1, iteration = function(c) c:list("
 fn the_header_tells_what_the_script_declares() {
     let script = script(TWO).with(|options| options.seed = Some(42)).load().unwrap();
     let header = script.header();
-    let workload =
-        |name: &str, clients| Workload { name: name.into(), clients, client_names: None };
+    let workload = Workload::new;
     assert_eq!(header.source, "s.lua");
     assert_eq!(header.seed, 42);
     assert_eq!(header.workloads, [workload("editors", 2), workload("viewers", 1)]);
