@@ -42,3 +42,64 @@ impl<S: OperationSource> OperationSource for TimeScale<S> {
         progress
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::operation::{Due, Expect, OperationKind};
+    use super::super::source::Phase;
+    use super::*;
+    use crate::protocol::SharePath;
+
+    struct Three(StreamHeader);
+
+    impl OperationSource for Three {
+        fn header(&self) -> &StreamHeader {
+            &self.0
+        }
+
+        fn pull(
+            &mut self,
+            client_idx: u32,
+            section: Section,
+            _: usize,
+            into: &mut Vec<Operation>,
+        ) -> Result<Progress, SourceError> {
+            let dues = [Due::At(10), Due::After(3), Due::Arrival { at_ns: 20, think_ns: 5 }];
+            into.extend((0..).zip(dues).map(|(seq, due)| Operation {
+                client_idx,
+                seq,
+                due,
+                section,
+                iteration: 0,
+                expect: Expect::Default,
+                id: None,
+                kind: OperationKind::Stat { path: SharePath::new("a").unwrap() },
+            }));
+            Ok(Progress::End)
+        }
+    }
+
+    fn dues(factor: f64) -> (u64, Vec<Due>) {
+        let phase = Phase { name: "p".into(), duration_ns: 100, record: true };
+        let header = StreamHeader { phases: vec![phase], ..StreamHeader::default() };
+        let mut stream = TimeScale::new(Three(header), factor);
+        let mut operations = Vec::new();
+        stream.pull(0, Section::Iteration, 9, &mut operations).unwrap();
+        let phase_ns = stream.header().phases[0].duration_ns;
+        (phase_ns, operations.iter().map(|operation| operation.due).collect())
+    }
+
+    #[test]
+    fn two_is_half_speed_for_every_time_and_phase() {
+        let twice = [Due::At(20), Due::After(6), Due::Arrival { at_ns: 40, think_ns: 10 }];
+        assert_eq!(dues(2.0), (200, twice.to_vec()));
+        let half = [Due::At(5), Due::After(2), Due::Arrival { at_ns: 10, think_ns: 3 }];
+        assert_eq!(dues(0.5), (50, half.to_vec()));
+    }
+
+    #[test]
+    fn one_changes_no_time_however_large() {
+        assert_eq!(Due::At(u64::MAX - 1).scaled(1.0), Due::At(u64::MAX - 1));
+        assert_eq!(Due::At(u64::MAX).scaled(1_000.0), Due::At(u64::MAX), "it does not wrap");
+    }
+}

@@ -162,3 +162,22 @@ fn an_interrupted_compile_leaves_no_half_written_document() {
         assert_eq!(place.names(), ["s.lua"]);
     }
 }
+
+#[test]
+fn a_time_scale_stretches_recorded_times_and_phases_and_loses_no_operation() {
+    let place = Place::with_script(
+        r#"
+bench.phases { { name = "day", duration = "200ms" } }
+bench.workload { name = "w", iteration = function(c)
+    for i = 0, 20 do c:at(i * 1e7) c:stat("") end
+end }"#,
+    );
+    for (scale, seconds) in [("2", 0.4), ("0.5", 0.1)] {
+        let line = format!("s.lua --iterations 1 --target sim:null --time-scale {scale}");
+        let summary = place.run_to(&format!("results-{scale}"), &line).end().exits(0).summary();
+        assert_eq!(summary["phases"][0]["duration_s"], seconds);
+        assert_eq!(summary["totals"]["operations"], 20);
+    }
+    let refused = place.run("s.lua --time-scale 0").end().refused(2);
+    assert!(refused.contains("--time-scale"), "{refused}");
+}
