@@ -70,7 +70,7 @@ pub struct RunArgs {
     #[arg(long, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
     pub degrade: bool,
 
-    /// Operations in flight over all clients [default: one per client]
+    /// Operations in flight over all clients, waiting locks aside [default: one per client]
     #[arg(
         long, value_name = "N", env = "SMBENCH_LIMIT",
         value_parser = clap::value_parser!(u32).range(1..), help_heading = "Scheduling"

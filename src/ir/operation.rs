@@ -283,6 +283,11 @@ impl OperationKind {
         }
     }
 
+    /// Whether the server may hold it back until another client does something.
+    pub fn waits_for_others(&self) -> bool {
+        matches!(self, OperationKind::Lock { wait: true, .. })
+    }
+
     pub fn handle_ref(&self) -> Option<HandleRef> {
         match *self {
             OperationKind::Open { handle_ref, .. }

@@ -172,6 +172,12 @@ impl ClientQueue {
         }
     }
 
+    /// Whether what is issued next may have to wait for another client.
+    pub fn next_waits_for_others(&self) -> bool {
+        let again = self.in_flight_op.as_ref().map(|in_flight| &in_flight.operation);
+        again.or(self.pending.front()).is_some_and(|next| next.kind.waits_for_others())
+    }
+
     /// Takes the next operation to issue it at `now_ns`, where one is at hand.
     pub fn take_next(&mut self, origin_ns: u64, now_ns: u64) -> Option<InFlight> {
         let (due_ns, eligible_ns) = self.next_times(origin_ns)?;

@@ -230,7 +230,7 @@ impl Engine {
                 });
             }
         };
-        self.permits.release(self.shard);
+        self.release(&in_flight.operation);
         let attempt = Attempt { issued_ns, completed_ns, execution };
         if !connection_lost && let Some(backoff_ns) = self.backoff_ns(&in_flight, &attempt) {
             self.schedule.push(Reverse((completed_ns.saturating_add(backoff_ns), slot)));
@@ -301,7 +301,7 @@ impl Engine {
             let Some(in_flight) = client.in_flight_op.take() else { continue };
             let issued_ns = in_flight.handed_ns;
             client.note_abandoned();
-            self.permits.release(self.shard);
+            self.release(&in_flight.operation);
             let execution = Execution::of(CompletionStatus::Cut);
             let last = Attempt { issued_ns, completed_ns: now_ns, execution };
             self.report(slot as u32, in_flight, last);
@@ -342,10 +342,10 @@ impl Engine {
                 return None;
             }
             self.schedule.pop();
-            if self.permits.acquire(self.shard) {
+            let client = &mut self.clients[slot as usize];
+            if client.next_waits_for_others() || self.permits.acquire(self.shard) {
                 return Some(self.issue(slot, now_ns, 0));
             }
-            let client = &mut self.clients[slot as usize];
             (client.state, client.blocked_ns) = (ClientState::Blocked, now_ns);
             self.blocked.push_back(slot);
         }
@@ -480,6 +480,14 @@ impl Engine {
         let phase = in_flight.phase(phases, self.stage, self.origin_ns, issued_ns);
         self.clients[slot as usize].note_completion(issued_ns, last.completed_ns);
         self.events.push(Event::Completed(in_flight.complete(last, phase)));
+    }
+
+    /// Gives back the operation's permit. One that may wait for another client
+    /// takes none: it could keep that client from the permit it needs.
+    fn release(&self, operation: &Operation) {
+        if !operation.kind.waits_for_others() {
+            self.permits.release(self.shard);
+        }
     }
 
     fn settle_iteration(&mut self, slot: u32) {

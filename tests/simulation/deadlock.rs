@@ -1,7 +1,8 @@
 //! Limits far below the number of clients.
 
-use smbench::ir::{Due, Event, OperationKind, Section};
+use smbench::ir::{CompletionStatus, Due, Event, HandleRef, OpenMode, OperationKind, Section};
 use smbench::protocol::SharePath;
+use smbench::protocol::create::CreateDisposition;
 
 use super::run::Scenario;
 use super::workload::{Script, Stream};
@@ -48,4 +49,39 @@ fn a_limit_is_shared_out_evenly_over_clients_and_shards() {
         }
     }
     assert_eq!(firsts, 40, "every client has its first turn before any has its second");
+}
+
+#[test]
+fn clients_that_wait_for_a_lock_leave_the_limit_to_the_one_that_holds_it() {
+    let all = (0..3)
+        .map(|client| {
+            let mut script = Script::new(client);
+            script.begin(Section::Iteration, 0);
+            let (handle_ref, offset, length) = (HandleRef(0), 0, 1);
+            let path = SharePath::new("shared").unwrap();
+            script.push(
+                Due::After(0),
+                OperationKind::Open {
+                    path,
+                    mode: OpenMode::ReadWrite,
+                    disposition: CreateDisposition::OpenIf,
+                    handle_ref,
+                    extensions: None,
+                },
+            );
+            let lock =
+                OperationKind::Lock { handle_ref, offset, length, exclusive: true, wait: true };
+            script.push(Due::After(0), lock);
+            script
+                .push(Due::After(5_000_000), OperationKind::Unlock { handle_ref, offset, length });
+            script.push(Due::After(0), OperationKind::Close { handle_ref });
+            script.finish()
+        })
+        .collect();
+    let outcome = Scenario::plain(Stream::new(3, Vec::new(), all), Some(1), 1).run();
+    let succeeded = |event: &&Event| {
+        matches!(event, Event::Completed(completion)
+            if matches!(completion.status, CompletionStatus::Succeeded(_)))
+    };
+    assert_eq!(outcome.events.iter().filter(succeeded).count(), 12);
 }

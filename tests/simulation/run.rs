@@ -389,7 +389,8 @@ impl SMBFileHandle for WatchedHandle {
         exclusive: bool,
         wait: bool,
     ) -> Result<(), OpError> {
-        let _inside = self.counts.enter(&self.here);
+        // One that waits takes no permit.
+        let _inside = (!wait).then(|| self.counts.enter(&self.here));
         self.inner.lock(offset, length, exclusive, wait).await
     }
 

@@ -1,0 +1,107 @@
+//! A long run stays as it began: memory is flat, nothing fails, and what
+//! lateness does is shown. `SMBENCH_SOAK_SECONDS=600 cargo test --release --test
+//! soak -- --nocapture` is the long form.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Two thousand clients on the embedded server, each at its two files about
+/// once a second.
+const OFFICE: &str = r#"
+bench.workload {
+  name = "office", clients = 2000,
+  setup = function(c) c:mkdir("u" .. c.id) end,
+  iteration = function(c, rng)
+    local h = c:open(("u%d/f%d"):format(c.id, rng:int(1, 2)), "rw")
+    c:write(h, rng:int(0, 3) * 1024, 1024)
+    c:read(h, 0, 4096)
+    c:close(h)
+    c:think(rng:exp(1e9))
+  end,
+}
+"#;
+
+/// Parts of the run that are compared.
+const PARTS: usize = 10;
+
+/// What the program, the server in it included, may grow by over the second
+/// half of the run.
+const GROWTH_KIB: u64 = 16 << 10;
+
+/// What connecting, setup and teardown may take beside the run itself.
+const BOUND: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_long_run_of_two_thousand_clients_ends_as_it_began() {
+    let seconds: u64 = std::env::var("SMBENCH_SOAK_SECONDS")
+        .map_or(20, |seconds| seconds.parse().expect("SMBENCH_SOAK_SECONDS is a number"));
+    let folder = tempfile::tempdir().unwrap();
+    let part_ms = seconds * 1_000 / PARTS as u64;
+    let phases: String = (1..=PARTS)
+        .map(|part| format!("{{ name = \"part {part}\", duration = \"{part_ms}ms\" }},"))
+        .collect();
+    let script = format!("bench.phases {{ {phases} }}\n{OFFICE}");
+    fs::write(folder.path().join("soak.lua"), script).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_smbench"))
+        .args(["run", "soak.lua", "--out", "out", "--allow-late"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let resident_kib = watch(child, Duration::from_secs(seconds) + BOUND);
+    let summary = fs::read(folder.path().join("out/summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+
+    println!(
+        "{:<8} {:>10} {:>12} {:>12} {:>9}",
+        "part", "op/s", "late p50 us", "late p99 us", "MiB"
+    );
+    for (index, phase) in summary["phases"].as_array().unwrap().iter().enumerate() {
+        println!(
+            "{:<8} {:>10.0} {:>12} {:>12} {:>9}",
+            phase["name"].as_str().unwrap(),
+            phase["totals"]["operations_per_s"].as_f64().unwrap(),
+            phase["lateness_us"]["p50"],
+            phase["lateness_us"]["p99"],
+            of_part(&resident_kib, index).iter().max().unwrap() >> 10,
+        );
+    }
+    println!("trust: {}", summary["trust"]["verdict"]);
+    let totals = &summary["totals"];
+    assert!(totals["operations"].as_u64().unwrap() > 2_000 * 4, "{totals}");
+    assert_eq!((&totals["failed"], &totals["cut"]), (&0.into(), &0.into()), "{totals}");
+    let most = |part| *of_part(&resident_kib, part).iter().max().unwrap();
+    let (middle, end) = (most(PARTS / 2), most(PARTS - 1));
+    assert!(end < middle + GROWTH_KIB, "{middle} KiB half way, {end} KiB at the end");
+}
+
+/// Resident memory of the process, four times a second until it ends well.
+fn watch(mut child: Child, bound: Duration) -> Vec<u64> {
+    let statm = format!("/proc/{}/statm", child.id());
+    let started = Instant::now();
+    let mut resident_kib = Vec::new();
+    loop {
+        let pages = fs::read_to_string(&statm).unwrap_or_default();
+        let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        // What has ended, and is not yet waited for, has no memory.
+        resident_kib.extend(pages.filter(|pages| *pages > 0).map(|pages| pages * 4));
+        if let Some(exit) = child.try_wait().unwrap() {
+            assert!(exit.success(), "{exit}");
+            return resident_kib;
+        }
+        if started.elapsed() > bound {
+            child.kill().unwrap();
+            panic!("still running after {bound:?}");
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+/// The samples of one part of the run, connecting and teardown left aside as
+/// far as they are no longer than a part.
+fn of_part(samples: &[u64], part: usize) -> &[u64] {
+    let length = samples.len().div_ceil(PARTS).max(1);
+    let from = (part * length).min(samples.len() - 1);
+    &samples[from..(from + length).min(samples.len())]
+}
