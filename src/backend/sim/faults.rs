@@ -1,9 +1,11 @@
 //! What goes wrong on purpose.
 
+use std::time::Duration;
+
 use crate::protocol::NtStatus;
 
-/// Decides, request by request, what goes wrong. A plan that looks at nothing
-/// but the request gives the same faults in every run.
+/// Decides, when a request is sent, what goes wrong with it. A plan that looks
+/// at nothing but the request gives the same faults in every run.
 pub type FaultPlan = Box<dyn Fn(Request) -> Option<Fault> + Send + Sync>;
 
 /// The request a fault is decided for.
@@ -16,11 +18,14 @@ pub struct Request {
     pub operation: Option<u64>,
 }
 
-/// What becomes of a request instead of being carried out.
+/// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Answered with this; a connect fails its login with it.
+    /// Answered with this and not carried out; a connect fails its login with it.
     Status(NtStatus),
+    /// Carried out and answered this much later than its latency says. Until
+    /// then it is pending (MS-SMB2 3.3.4.2): a cancel ends it, not carried out.
+    Delay(Duration),
     /// Never answered, not even when cancelled; ends with the connection.
     NoReply,
     /// The connection breaks; a connect is refused.
