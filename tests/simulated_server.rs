@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use smbench::backend::sim::{Fault, Latency, Request, Settings, SimBackend, Window};
+use smbench::backend::sim::{Description, Fault, Latency, Request, Settings, SimBackend, Window};
 use smbench::backend::{
     Clock, ConnectError, ConnectStage, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
@@ -336,5 +336,84 @@ fn a_delayed_reply_is_lost_with_its_connection() {
         let connection = connect(&server).await;
         let file = open(&*connection).await.unwrap();
         assert_eq!(file.read(0, 1).await, Err(OpError::Status(NtStatus::END_OF_FILE)));
+    });
+}
+
+/// What each client's requests came to, and how long they took: clients run
+/// side by side, each held up by its own pauses between requests.
+fn observed(description: &str, seed: u64, pause_ns: fn(u32) -> u64) -> Vec<Vec<(u64, String)>> {
+    let settings = Description::parse(description).unwrap().settings(seed);
+    run(settings, async |clock, server| {
+        let clients = (0..8).map(|client| {
+            let (clock, server) = (&clock, &server);
+            async move {
+                let mut observed = Vec::new();
+                for _connect in 0..2 {
+                    let begun_ns = clock.now_ns();
+                    let connection = server.connect(client).await.unwrap();
+                    observed.push((clock.now_ns() - begun_ns, "connected".into()));
+                    for _ in 0..50 {
+                        clock.sleep_until(clock.now_ns() + pause_ns(client)).await;
+                        let begun_ns = clock.now_ns();
+                        let result = format!("{:?}", stat(&*connection).await);
+                        observed.push((clock.now_ns() - begun_ns, result));
+                    }
+                }
+                observed
+            }
+        });
+        join_all(clients).await
+    })
+}
+
+#[test]
+fn latencies_and_failures_are_the_same_in_whatever_order_requests_come() {
+    let description = "latency=lognormal(2ms,0.8)&fail=DISK_FULL:0.1&fail=ACCESS_DENIED:0.05";
+    let in_order = observed(description, 7, |client| u64::from(client) * 1_000 * MS);
+    let mixed = observed(description, 7, |client| u64::from(client * 5 % 8) * 300_000);
+    assert_eq!(in_order, mixed);
+    assert_ne!(in_order, observed(description, 8, |_| 0));
+    let different: std::collections::BTreeSet<u64> =
+        in_order.iter().flatten().map(|(took_ns, _)| *took_ns).collect();
+    assert_eq!(different.len(), 8 * 2 * 51, "no request shares its draw with another");
+}
+
+#[test]
+fn described_failures_come_in_their_shares_and_spare_connects() {
+    let description = "latency=0&fail=DISK_FULL:0.25&fail=STATUS_ACCESS_DENIED:0.05";
+    let settings = Description::parse(description).unwrap().settings(7);
+    run(settings, async |_, server| {
+        let (mut full, mut denied) = (0, 0);
+        for client in 0..100 {
+            let connection = server.connect(client).await.expect("connects are spared");
+            for _ in 0..100 {
+                match stat(&*connection).await {
+                    Ok(()) => {}
+                    Err(OpError::Status(NtStatus::DISK_FULL)) => full += 1,
+                    Err(OpError::Status(NtStatus::ACCESS_DENIED)) => denied += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        // Of 10,000; four standard deviations are 173 and 87.
+        assert!((2_327..2_673).contains(&full), "{full}");
+        assert!((413..587).contains(&denied), "{denied}");
+    });
+}
+
+#[test]
+fn a_failure_by_description_has_no_effect() {
+    let settings = Description::parse("fail=DISK_FULL:1").unwrap().settings(0);
+    run(settings, async |_, server| {
+        let connection = connect(&server).await;
+        let full = Err(OpError::Status(NtStatus::DISK_FULL));
+        assert_eq!(open(&*connection).await.map(|_| ()), full);
+        let path = SharePath::new("folder").unwrap();
+        assert_eq!(connection.execute_misc(&OperationKind::Mkdir { path }).await, full);
+        assert_eq!(server.open_handles(), 0);
+        let root = SharePath::new("").unwrap();
+        let target = smbench::backend::memory::Target::Directory;
+        let (root, _) = server.tree().open(&root, target, CreateDisposition::Open).unwrap();
+        assert_eq!(root.list("*").unwrap().len(), 0);
     });
 }

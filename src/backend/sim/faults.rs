@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::random::{Drawn, Random};
 use crate::protocol::NtStatus;
 
 /// Decides, when a request is sent, what goes wrong with it. A plan that looks
@@ -30,4 +31,18 @@ pub enum Fault {
     NoReply,
     /// The connection breaks; a connect is refused.
     ConnectionLost,
+}
+
+/// Each status fails its share (0 to 1) of the operations, setup and teardown
+/// included. Connects are spared: a first one that fails ends the run.
+pub(super) fn shares(seed: u64, failures: Vec<(NtStatus, f64)>) -> FaultPlan {
+    Box::new(move |request| {
+        request.operation?;
+        let mut left = Random::new(seed, request, Drawn::Fault).float();
+        let drawn = failures.iter().find(|(_, share)| {
+            left -= share;
+            left < 0.0
+        });
+        drawn.map(|(status, _)| Fault::Status(*status))
+    })
 }

@@ -9,6 +9,7 @@
 //! costs without a server.
 
 mod connection;
+mod description;
 mod faults;
 mod handle;
 mod latency;
@@ -19,6 +20,7 @@ mod random;
 mod server;
 mod window;
 
+pub use description::{Description, DescriptionError};
 pub use faults::{Fault, FaultPlan, Request};
 pub use latency::Latency;
 pub use null::NullBackend;

@@ -9,6 +9,7 @@ use super::faults::Request;
 #[derive(Clone, Copy)]
 pub enum Drawn {
     Latency,
+    Fault,
 }
 
 /// The numbers of one request.
@@ -31,5 +32,22 @@ impl Random {
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.float()));
         radius * libm::cos(std::f64::consts::TAU * self.float())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_request_fails_has_nothing_to_do_with_how_long_it_takes() {
+        let both_low = (0..10_000).filter(|number| {
+            let request = Request { client_idx: 0, connect: 0, operation: Some(*number) };
+            let low = |drawn| Random::new(7, request, drawn).float() < 0.5;
+            low(Drawn::Latency) && low(Drawn::Fault)
+        });
+        // A quarter; four standard deviations are 173.
+        let both_low = both_low.count();
+        assert!((2_327..2_673).contains(&both_low), "{both_low}");
     }
 }
