@@ -4,19 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::embedded::{EmbeddedBackend, EmbeddedError, Storage};
-use super::sim::{self, NullBackend, SimBackend};
+use super::sim::{Description, DescriptionError, NullBackend, SimBackend};
 use super::smb2::{AddressError, Password, Smb2Backend, SmbAddress};
 use super::{BackendContext, SMBBackend};
 
 /// What `--target` names. Its text holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// A server in this process.
     Embedded,
     /// A share of a server.
     Smb(SmbAddress),
     /// A model of a server, without network.
-    Sim,
+    Sim(Description),
     /// Success at once for everything.
     SimNull,
 }
@@ -33,6 +33,8 @@ pub enum TargetError {
     NotInThisVersion { scheme: &'static str },
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
 }
 
 const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
@@ -48,6 +50,8 @@ pub struct BackendSettings {
     pub password: Option<Password>,
     /// For the embedded server.
     pub storage: Storage,
+    /// Of the simulator's chance.
+    pub seed: u64,
 }
 
 /// Why a backend could not be opened. The server itself is not asked yet.
@@ -68,9 +72,12 @@ impl Target {
         {
             return Ok(Target::Smb(SmbAddress::parse(rest)?));
         }
+        if let Some(description) = text.strip_prefix("sim?") {
+            return Ok(Target::Sim(Description::parse(description)?));
+        }
         match text {
             "embedded" => return Ok(Target::Embedded),
-            "sim" => return Ok(Target::Sim),
+            "sim" => return Ok(Target::Sim(Description::default())),
             "sim:null" => return Ok(Target::SimNull),
             _ => {}
         }
@@ -93,7 +100,7 @@ impl Target {
             // Both ends are in this process.
             Target::Embedded => 2,
             Target::Smb(_) => 1,
-            Target::Sim | Target::SimNull => 0,
+            Target::Sim(_) | Target::SimNull => 0,
         };
         ALL_ELSE + per_connection * u64::from(connections)
     }
@@ -103,7 +110,7 @@ impl Target {
     /// # Errors
     /// [`OpenTargetError`].
     pub fn open(&self, settings: BackendSettings) -> Result<Arc<dyn SMBBackend>, OpenTargetError> {
-        let BackendSettings { context, connections, password, storage } = settings;
+        let BackendSettings { context, connections, password, storage, seed } = settings;
         Ok(match self {
             Target::Embedded => Arc::new(EmbeddedBackend::start(&storage, connections, context)?),
             Target::Smb(address) => {
@@ -116,7 +123,9 @@ impl Target {
                 };
                 Arc::new(Smb2Backend::new(address.clone(), password, context))
             }
-            Target::Sim => Arc::new(SimBackend::new(context.clock, sim::Settings::default())),
+            Target::Sim(description) => {
+                Arc::new(SimBackend::new(context.clock, description.settings(seed)))
+            }
             Target::SimNull => Arc::new(NullBackend),
         })
     }
@@ -127,7 +136,7 @@ impl fmt::Display for Target {
         match self {
             Target::Embedded => f.write_str("embedded"),
             Target::Smb(address) => address.fmt(f),
-            Target::Sim => f.write_str("sim"),
+            Target::Sim(description) => description.fmt(f),
             Target::SimNull => f.write_str("sim:null"),
         }
     }
@@ -139,7 +148,14 @@ mod tests {
 
     #[test]
     fn every_target_is_parsed_and_shown_as_it_was_written() {
-        for text in ["embedded", "sim", "sim:null", "smb://ann@nas/data/team", "smb://nas:4455/d"] {
+        for text in [
+            "embedded",
+            "sim",
+            "sim?latency=lognormal(2ms,0.50)&fail=disk_full:.01",
+            "sim:null",
+            "smb://ann@nas/data/team",
+            "smb://nas:4455/d",
+        ] {
             assert_eq!(Target::parse(text).unwrap().to_string(), text);
         }
         assert!(matches!(Target::parse("SMB://nas/data"), Ok(Target::Smb(_))));

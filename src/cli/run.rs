@@ -31,7 +31,7 @@ pub struct RunArgs {
     pub bounds: BoundArgs,
 
     #[arg(
-        help = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null",
+        help = "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null",
         long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
         default_value = EMBEDDED, help_heading = "Target"
     )]

@@ -140,6 +140,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         connections: header.clients(),
         password: options.password.clone(),
         storage: options.storage.clone(),
+        seed: header.seed,
     };
     let backend = options.target.open(settings).map_err(|error| match error {
         OpenTargetError::PasswordMissing { .. } => RunError::invalid(error.into()),

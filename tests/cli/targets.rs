@@ -1,5 +1,7 @@
 //! What a stream needs against what a target can do.
 
+use serde_json::json;
+
 use crate::program::Place;
 use crate::summary::number;
 
@@ -58,6 +60,55 @@ fn too_few_open_files_for_the_connections_are_told_before_any_is_made() {
         call.end().refused(2),
         "this run needs 1128 open files and the limit is 200: raise it with `ulimit -n 1128` as root, or use fewer clients"
     );
+}
+
+#[test]
+fn a_simulator_that_is_described_is_slow_and_fails_as_described() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', clients = 4, iteration = function(c) c:stat('') end }",
+    );
+    let target = "sim?latency=uniform(2ms,4ms)&fail=DISK_FULL:0.25";
+    let line = format!("s.lua --iterations 100 --seed 7 --target {target}");
+    let summary = place.run(&line).end().exits(4).summary();
+    assert_eq!(summary["target"]["url"], target);
+    assert_eq!(number(&summary["totals"]["operations"]), 400);
+    let failed = number(&summary["totals"]["failed"]);
+    assert!((66..134).contains(&failed), "{failed} of 400, four deviations around 100");
+    let statuses = json!({ "STATUS_DISK_FULL": failed, "STATUS_SUCCESS": 400 - failed });
+    assert_eq!(summary["operations"]["stat"]["statuses"], statuses);
+    assert!(summary["operations"]["stat"]["service_us"]["min"].as_f64().unwrap() >= 2_000.0);
+    // The seed decides which, so it is as many again.
+    let again = place.run_to("again", &line).end().exits(4).summary();
+    assert_eq!(number(&again["totals"]["failed"]), failed);
+}
+
+#[test]
+fn a_simulator_that_goes_away_is_found_again_when_it_is_back() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', clients = 4, iteration = function(c) c:stat('') end }",
+    );
+    let line = "s.lua --duration 2s --target sim?outage=300ms@1s&stall=100ms/400ms";
+    let summary = place.run(line).end().exits(4).summary();
+    assert_eq!(number(&summary["totals"]["reconnects"]), 4);
+    assert_eq!(number(&summary["totals"]["failed"]), 4);
+    assert_eq!(summary["failures"][0]["status"], "CONNECTION_LOST");
+}
+
+#[test]
+fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
+    let place = Place::with_script(NEEDS_SHARE_MODE);
+    for (target, message) in [
+        (
+            "sim?latancy=5ms",
+            "--target: sim has no setting \"latancy\" (did you mean \"latency\"?): there are latency, stall, outage and fail",
+        ),
+        (
+            "sim?fail=DISKFULL:0.1",
+            "--target: sim: fail=DISKFULL:0.1: there is no status \"DISKFULL\" (did you mean \"DISK_FULL\"?); write fail=STATUS_SHARING_VIOLATION:0.01 for one operation in a hundred",
+        ),
+    ] {
+        assert_eq!(place.run(&format!("s.lua --target {target}")).end().refused(2), message);
+    }
 }
 
 #[test]

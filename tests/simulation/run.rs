@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use smbench::backend::sim::{Fault, Request, Settings, SimBackend};
+use smbench::backend::sim::{Fault, Latency, Request, Settings, SimBackend};
 use smbench::backend::{
     BackendCapabilities, Clock, ConnectError, Endpoint, OpError, SMBBackend, SMBConnectionInner,
     SMBFileHandle,
@@ -113,7 +113,11 @@ impl Scenario {
         let clock = VirtualClock::default();
         let server = Arc::new(SimBackend::new(
             Arc::new(clock.clone()),
-            Settings { latency: Duration::from_micros(300), faults: self.faults() },
+            Settings {
+                latency: Latency::Constant(Duration::from_micros(300)),
+                faults: self.faults(),
+                ..Settings::default()
+            },
         ));
         let panics = Panics { seed: self.seed, per_mille: self.panics_per_mille };
         let counts = Arc::new(Counts { panics, ..Counts::default() });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -15,9 +16,12 @@ use crate::protocol::NtStatus;
 
 pub struct Link {
     pub server: Arc<Server>,
-    number: u64,
+    /// No other connection or open has it.
+    pub number: u64,
     client_idx: u32,
     connect: u32,
+    /// When the next outage begins, on the server's clock; `u64::MAX` for never.
+    pub breaks_ns: u64,
     operations: AtomicU64,
     /// Why the connection is over, once it is.
     lost: watch::Sender<Option<&'static str>>,
@@ -25,6 +29,9 @@ pub struct Link {
     cancelled: watch::Sender<bool>,
     opens: Mutex<BTreeMap<u64, Arc<Opened>>>,
 }
+
+/// Why a connection is over that was there when an outage began.
+pub const OUTAGE: &str = "the server went away";
 
 /// A file a client has open. Dropping it releases its locks and closes it, so
 /// an operation that still holds it leaves none behind.
@@ -42,12 +49,13 @@ impl Drop for Opened {
 }
 
 impl Link {
-    pub fn new(server: Arc<Server>, number: u64, client_idx: u32, connect: u32) -> Link {
+    pub fn new(server: Arc<Server>, client_idx: u32, connect: u32, breaks_ns: u64) -> Link {
         Link {
+            number: server.next_number(),
             server,
-            number,
             client_idx,
             connect,
+            breaks_ns,
             operations: AtomicU64::new(0),
             lost: watch::Sender::new(None),
             cancelled: watch::Sender::new(false),
@@ -60,16 +68,27 @@ impl Link {
     /// # Errors
     /// A lost connection, or the fault planned for this request.
     pub async fn request(&self) -> Result<(), OpError> {
-        let operation = Some(self.operations.fetch_add(1, Ordering::Relaxed));
+        let operation = self.operations.fetch_add(1, Ordering::Relaxed);
         self.cancelled.send_replace(false);
-        tokio::select! {
-            biased;
-            error = self.lost() => return Err(error),
-            () = self.server.latency() => {}
-        }
+        self.reach(Some(operation)).await
+    }
+
+    /// As [`Link::request`], for the connect itself.
+    pub async fn login(&self) -> Result<(), OpError> {
+        self.reach(None).await
+    }
+
+    async fn reach(&self, operation: Option<u64>) -> Result<(), OpError> {
+        let server = &self.server;
         let request = Request { client_idx: self.client_idx, connect: self.connect, operation };
-        match (self.server.settings.faults)(request) {
-            None => Ok(()),
+        let fault = (server.settings.faults)(request);
+        let ready_ns = server.now_ns().saturating_add(server.latency_ns(request));
+        match fault {
+            Some(Fault::Delay(delay)) => self.pending(ready_ns, delay).await?,
+            _ => self.wait_until(server.answers_from_ns(ready_ns)).await?,
+        }
+        match fault {
+            None | Some(Fault::Delay(_)) => Ok(()),
             Some(Fault::Status(status)) => Err(OpError::Status(status)),
             Some(Fault::NoReply) => Err(self.lost().await),
             Some(Fault::ConnectionLost) => {
@@ -79,29 +98,75 @@ impl Link {
         }
     }
 
+    async fn pending(&self, ready_ns: u64, delay: Duration) -> Result<(), OpError> {
+        self.wait_until(ready_ns).await?;
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let reply_ns = self.server.answers_from_ns(ready_ns.saturating_add(delay_ns));
+        let mut cancelled = self.cancelled.subscribe();
+        tokio::select! {
+            biased;
+            ended = self.wait_until(reply_ns) => return ended,
+            _ = cancelled.wait_for(|cancelled| *cancelled) => {}
+        }
+        self.wait_out_stall().await?;
+        Err(OpError::Status(NtStatus::CANCELLED))
+    }
+
     /// Waits for a lock to be granted, the operation to be cancelled or the
     /// connection to be lost.
     pub async fn granted(&self, mut granted: oneshot::Receiver<()>) -> Result<(), OpError> {
         let mut cancelled = self.cancelled.subscribe();
         let ended = tokio::select! {
             biased;
-            error = self.lost() => error,
-            Ok(()) = &mut granted => return Ok(()),
-            _ = cancelled.wait_for(|cancelled| *cancelled) => OpError::Status(NtStatus::CANCELLED),
+            error = self.lost() => Err(error),
+            Ok(()) = &mut granted => Ok(()),
+            _ = cancelled.wait_for(|cancelled| *cancelled) => {
+                Err(OpError::Status(NtStatus::CANCELLED))
+            }
         };
         // A grant that crossed the cancel counts, as it does on the wire.
         granted.close();
-        match (granted.try_recv(), &ended) {
-            (Ok(()), OpError::Status(_)) => Ok(()),
-            _ => Err(ended),
-        }
+        let ended = match (granted.try_recv(), ended) {
+            (Ok(()), Err(OpError::Status(_))) => Ok(()),
+            (_, ended) => ended,
+        };
+        self.wait_out_stall().await?;
+        ended
     }
 
     pub fn cancel(&self) {
         self.cancelled.send_replace(true);
     }
 
+    /// A stall holds an answer back, whatever it is to.
+    async fn wait_out_stall(&self) -> Result<(), OpError> {
+        self.wait_until(self.server.answers_from_ns(self.server.now_ns())).await
+    }
+
+    /// Ends at `at_ns`, with an error as soon as the connection is lost.
+    async fn wait_until(&self, at_ns: u64) -> Result<(), OpError> {
+        tokio::select! {
+            biased;
+            error = self.told() => return Err(error),
+            () = self.server.sleep_until(at_ns.min(self.breaks_ns)) => {}
+        }
+        if self.server.now_ns() < self.breaks_ns { Ok(()) } else { Err(self.lost().await) }
+    }
+
+    /// Ends when the connection does, at the latest with the next outage.
     async fn lost(&self) -> OpError {
+        tokio::select! {
+            biased;
+            error = self.told() => error,
+            () = self.server.sleep_until(self.breaks_ns) => {
+                self.lose(OUTAGE);
+                self.told().await
+            }
+        }
+    }
+
+    /// Ends when [`Link::lose`] has said why.
+    async fn told(&self) -> OpError {
         let mut lost = self.lost.subscribe();
         let reason = match lost.wait_for(Option::is_some).await {
             Ok(reason) => *reason,

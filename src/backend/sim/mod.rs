@@ -1,6 +1,7 @@
-//! A file server in this process: no network, a constant latency on the given
-//! clock, and faults where a test asks for them. What happens follows from the
-//! requests, their order and the clock alone.
+//! A file server in this process: no network, but the latency, the stalls, the
+//! outages and the faults it is described with, on the given clock. What
+//! happens follows from the description, the seed, the requests, their order
+//! and the clock alone.
 //!
 //! [`SimBackend`] keeps files in a [`MemoryTree`](super::memory::MemoryTree)
 //! and knows byte-range locks; every open shares read, write and delete.
@@ -8,16 +9,23 @@
 //! costs without a server.
 
 mod connection;
+mod description;
 mod faults;
 mod handle;
+mod latency;
 mod link;
 mod locks;
 mod null;
+mod random;
 mod server;
+mod window;
 
+pub use description::{Description, DescriptionError};
 pub use faults::{Fault, FaultPlan, Request};
+pub use latency::Latency;
 pub use null::NullBackend;
 pub use server::{Settings, SimBackend};
+pub use window::Window;
 
 #[cfg(test)]
 mod tests;

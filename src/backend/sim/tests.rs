@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Fault, NullBackend, Request, Settings, SimBackend};
+use super::{Fault, Latency, NullBackend, Request, Settings, SimBackend};
 use crate::backend::{Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
@@ -76,7 +76,8 @@ fn is_lost<T>(result: &Result<T, OpError>) -> bool {
 #[test]
 fn every_request_takes_the_latency_of_the_given_clock() {
     let clock = Arc::new(JumpingClock::default());
-    let settings = Settings { latency: Duration::from_micros(250), ..Settings::default() };
+    let latency = Latency::Constant(Duration::from_micros(250));
+    let settings = Settings { latency, ..Settings::default() };
     let server = SimBackend::new(clock.clone(), settings);
     let connection = connect(&server);
     let handle = file(&*connection);

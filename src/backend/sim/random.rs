@@ -1,0 +1,53 @@
+//! Chance that follows from what it is drawn for, whatever was drawn before.
+
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use super::faults::Request;
+
+/// What is drawn for a request; each draws numbers of its own.
+#[derive(Clone, Copy)]
+pub enum Drawn {
+    Latency,
+    Fault,
+}
+
+/// The numbers of one request.
+pub struct Random(SplitMix64);
+
+impl Random {
+    pub fn new(seed: u64, request: Request, drawn: Drawn) -> Random {
+        let operation = request.operation.unwrap_or(u64::MAX);
+        let parts = [request.client_idx.into(), request.connect.into(), operation, drawn as u64];
+        let mixed = |state| SplitMix64::seed_from_u64(state);
+        Random(parts.iter().fold(mixed(seed), |mut random, part| mixed(random.next_u64() ^ part)))
+    }
+
+    /// Uniform in `[0, 1)`, with 53 bits.
+    pub fn float(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    }
+
+    /// Normal, of mean 0 and deviation 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.float()));
+        radius * libm::cos(std::f64::consts::TAU * self.float())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_request_fails_has_nothing_to_do_with_how_long_it_takes() {
+        let both_low = (0..10_000).filter(|number| {
+            let request = Request { client_idx: 0, connect: 0, operation: Some(*number) };
+            let low = |drawn| Random::new(7, request, drawn).float() < 0.5;
+            low(Drawn::Latency) && low(Drawn::Fault)
+        });
+        // A quarter; four standard deviations are 173.
+        let both_low = both_low.count();
+        assert!((2_327..2_673).contains(&both_low), "{both_low}");
+    }
+}
