@@ -36,7 +36,7 @@ pub enum Due {
     After(u64),
     /// The arrival of an open loop, the first operation of its iteration: due
     /// `at_ns` from time zero, and not issued before `think_ns` have passed
-    /// since the client's previous completion.
+    /// since the client's previous completion, if it has one since time zero.
     Arrival { at_ns: u64, think_ns: u64 },
 }
 

@@ -25,9 +25,12 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// Since when it is `Blocked`.
     pub blocked_ns: u64,
+    /// Arrivals that find it busy are left out.
+    drops: bool,
     /// The iteration of which no operation is to be issued.
     dropping: Option<u32>,
-    /// The think time before the next arrival has passed with a dropped one.
+    /// No think time precedes the next arrival: it passed with a dropped one,
+    /// or there is no operation it would follow.
     rested: bool,
     iteration: Option<IterationEvent>,
 }
@@ -125,9 +128,10 @@ impl InFlight {
 }
 
 impl ClientQueue {
-    pub fn new(client_idx: u32) -> ClientQueue {
+    pub fn new(client_idx: u32, drops: bool) -> ClientQueue {
         ClientQueue {
             client_idx,
+            drops,
             pending: VecDeque::new(),
             in_flight_op: None,
             state: ClientState::Done,
@@ -146,7 +150,7 @@ impl ClientQueue {
     pub fn begin(&mut self, origin_ns: u64) {
         self.ready_ns = origin_ns;
         self.state = ClientState::Idle;
-        (self.arrived_ns, self.dropping, self.rested) = (None, None, false);
+        (self.arrived_ns, self.dropping, self.rested) = (None, None, true);
     }
 
     /// When the next operation is due and eligible, if one is at hand.
@@ -198,34 +202,84 @@ impl ClientQueue {
         })
     }
 
-    /// Leaves out the next iteration if its arrival finds the client busy, and
-    /// what remains of one that was left out before.
-    pub fn drop_late_arrival(&mut self, origin_ns: u64) -> Option<IterationEvent> {
-        while let (Some(dropping), Some(next)) = (self.dropping, self.pending.front()) {
-            if next.iteration == dropping {
+    /// Leaves out the iterations whose arrivals, before `until_ns`, found the
+    /// client busy, and what remains of one that was left out before.
+    pub fn drop_late_arrivals(
+        &mut self,
+        phases: &[PhaseSpan],
+        origin_ns: u64,
+        until_ns: u64,
+    ) -> Vec<IterationEvent> {
+        let mut dropped = Vec::new();
+        while self.drops
+            && self.state == ClientState::Idle
+            && let Some(next) = self.pending.front()
+        {
+            let (due_ns, eligible_ns) = self.times(next.due, origin_ns);
+            if self.dropping == Some(next.iteration) {
                 self.pending.pop_front();
+            } else if self.is_arrival(next) && due_ns < eligible_ns && due_ns < until_ns {
+                let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
+                dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));
+                self.dropping = Some(next.iteration);
+                (self.ready_ns, self.rested) = (eligible_ns, true);
             } else {
                 self.dropping = None;
+                break;
             }
         }
-        let next = self.pending.front()?;
-        let Due::Arrival { .. } = next.due else { return None };
-        let (due_ns, eligible_ns) = self.times(next.due, origin_ns);
-        if eligible_ns == due_ns {
-            return None;
+        dropped
+    }
+
+    /// Leaves out, at a cut, the iterations that arrived before it and found
+    /// the client busy: it still is.
+    pub fn drop_unissued_arrivals(
+        &mut self,
+        phases: &[PhaseSpan],
+        origin_ns: u64,
+        cut_ns: u64,
+    ) -> Vec<IterationEvent> {
+        let busy = self.in_flight_op.is_some() || self.state == ClientState::Held;
+        let mut dropped: Vec<IterationEvent> = Vec::new();
+        if !self.drops || !busy {
+            return dropped;
         }
-        (self.ready_ns, self.rested) = (eligible_ns, true);
-        self.dropping = Some(next.iteration);
-        Some(IterationEvent {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|next| {
+            let (due_ns, _) = self.times(next.due, origin_ns);
+            if self.is_arrival(next) && due_ns < cut_ns {
+                let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
+                dropped.push(self.dropped(next.iteration, phase, due_ns, cut_ns));
+            }
+            dropped.last().is_none_or(|last| last.iteration != next.iteration)
+        });
+        self.pending = pending;
+        dropped
+    }
+
+    fn dropped(
+        &self,
+        iteration: u32,
+        phase: Option<u16>,
+        due_ns: u64,
+        busy_until_ns: u64,
+    ) -> IterationEvent {
+        IterationEvent {
             client_idx: self.client_idx,
-            iteration: next.iteration,
-            phase: None,
+            iteration,
+            phase,
             due_ns,
-            eligible_ns,
-            started_ns: eligible_ns,
-            ended_ns: eligible_ns,
+            eligible_ns: busy_until_ns,
+            started_ns: busy_until_ns,
+            ended_ns: busy_until_ns,
             outcome: IterationOutcome::Dropped,
-        })
+        }
+    }
+
+    /// It begins an iteration, whole, at a time of its own.
+    fn is_arrival(&self, next: &Operation) -> bool {
+        let begun = self.iteration.as_ref().is_some_and(|begun| begun.iteration == next.iteration);
+        matches!(next.due, Due::Arrival { .. }) && !begun
     }
 
     /// Nothing pending, nothing to come, nothing in flight.
@@ -278,9 +332,10 @@ impl ClientQueue {
 
     /// Counts what was due before a cut at `cut_ns` and will not be issued.
     pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
-        let due = |operation: &Operation| self.times(operation.due, origin_ns).0;
         let timed = self.pending.iter().filter(|operation| operation.due.at_ns().is_some());
-        let waiting = timed.filter(|operation| due(operation) < cut_ns).count() as u64;
+        let due = timed.map(|operation| self.times(operation.due, origin_ns).0);
+        let overdue = due.filter(|due_ns| *due_ns < cut_ns);
+        let (waiting, oldest_ns) = (overdue.clone().count() as u64, overdue.min());
         // What follows the client's previous operation can be due only where that has ended.
         let next = self.next_times(origin_ns).is_some_and(|(_, eligible)| eligible < cut_ns);
         let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
@@ -295,10 +350,8 @@ impl ClientQueue {
             ClientState::Done | ClientState::Gone | ClientState::Closing => {}
             _ => {
                 into.by_backlog += waiting;
-                if let Some(oldest) = self.pending.front().filter(|_| waiting > 0) {
-                    let behind_ns = cut_ns.saturating_sub(due(oldest));
-                    into.backlog_ns = into.backlog_ns.max(behind_ns);
-                }
+                let behind_ns = oldest_ns.map_or(0, |oldest_ns| cut_ns - oldest_ns);
+                into.backlog_ns = into.backlog_ns.max(behind_ns);
             }
         }
     }

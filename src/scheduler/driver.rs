@@ -158,12 +158,7 @@ impl<'sink> Driver<'sink> {
         while let Some(action) = self.engine.poll(now_ns) {
             self.act(action);
         }
-        for event in self.engine.drain_events() {
-            if setup_failed(&event) {
-                self.shard.conductor.cut(CutReason::SetupFailed);
-            }
-            self.sink.event(event);
-        }
+        self.publish();
         let done = match self.stage {
             Stage::Connect => self.connecting == 0,
             _ => self.engine.stage_done(),
@@ -173,6 +168,16 @@ impl<'sink> Driver<'sink> {
             self.shard.conductor.arrive(self.stage);
         }
         Ok(())
+    }
+
+    /// Passes on what the engine has reported.
+    fn publish(&mut self) {
+        for event in self.engine.drain_events() {
+            if setup_failed(&event) {
+                self.shard.conductor.cut(CutReason::SetupFailed);
+            }
+            self.sink.event(event);
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -214,6 +219,8 @@ impl<'sink> Driver<'sink> {
             }
             Report::Gone { reason } => {
                 self.engine.lose(slot);
+                // Its last operation may have completed in this same turn.
+                self.publish();
                 self.sink.event(Event::ClientFailed { client_idx, reason });
             }
             Report::Closed { closed, failed } => {

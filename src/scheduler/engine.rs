@@ -62,11 +62,14 @@ impl Engine {
         shard: usize,
         clients: &[u32],
     ) -> Engine {
+        let drops =
+            |client_idx: &u32| config.dropping.iter().any(|range| range.contains(client_idx));
+        let queue = |client_idx: &u32| ClientQueue::new(*client_idx, drops(client_idx));
         Engine {
+            clients: clients.iter().map(queue).collect(),
             config,
             permits,
             shard,
-            clients: clients.iter().map(|client_idx| ClientQueue::new(*client_idx)).collect(),
             stage: Stage::Connect,
             origin_ns: 0,
             cut: false,
@@ -84,9 +87,7 @@ impl Engine {
     /// Begins a stage; `origin_ns` is what its `At` times count from.
     pub fn enter(&mut self, stage: Stage, origin_ns: u64) {
         let filled = self.stage == Stage::Fill && stage == Stage::Measure;
-        self.stage = stage;
-        self.origin_ns = origin_ns;
-        self.cut = false;
+        (self.stage, self.origin_ns, self.cut) = (stage, origin_ns, false);
         self.unfinished = 0;
         for slot in 0..self.clients.len() {
             let client = &mut self.clients[slot];
@@ -115,7 +116,8 @@ impl Engine {
         }
         self.cut = true;
         if self.stage == Stage::Measure {
-            self.report_unissued(now_ns);
+            let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+            self.report_unissued(cut_ns);
         }
         self.schedule.clear();
         self.blocked.clear();
@@ -144,10 +146,12 @@ impl Engine {
         }
     }
 
-    fn report_unissued(&mut self, now_ns: u64) {
-        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+    fn report_unissued(&mut self, cut_ns: u64) {
         let mut unissued = Unissued::default();
-        for client in &self.clients {
+        for client in &mut self.clients {
+            let phases = &self.config.phases;
+            let late = client.drop_unissued_arrivals(phases, self.origin_ns, cut_ns);
+            self.events.extend(late.into_iter().map(Event::Iteration));
             client.count_unissued(self.origin_ns, cut_ns, &mut unissued);
         }
         if unissued != Unissued::default() {
@@ -173,7 +177,7 @@ impl Engine {
             return Ok(());
         }
         client.pulling = false;
-        if self.cut {
+        if self.cut || client.state == ClientState::Gone {
             self.advance(slot);
             return Ok(());
         }
@@ -248,10 +252,9 @@ impl Engine {
         Ok(())
     }
 
-    fn backoff_ns(&self, in_flight: &InFlight, attempt: &Attempt) -> Option<u64> {
+    fn backoff_ns(&self, tried: &InFlight, attempt: &Attempt) -> Option<u64> {
         let policy = self.config.retry.as_ref().filter(|_| !self.cut)?;
-        let operation = in_flight.operation.operation_type();
-        policy.backoff_ns(operation, &attempt.execution, in_flight.retries)
+        policy.backoff_ns(tried.operation.operation_type(), &attempt.execution, tried.retries)
     }
 
     /// The connection is back.
@@ -436,14 +439,11 @@ impl Engine {
     }
 
     fn drop_late_arrivals(&mut self, slot: u32) {
-        let client = &mut self.clients[slot as usize];
-        let drops = client.state == ClientState::Idle
-            && self.stage == Stage::Measure
-            && self.config.dropping.iter().any(|range| range.contains(&client.client_idx));
-        while drops && let Some(mut dropped) = client.drop_late_arrival(self.origin_ns) {
-            let phases = &self.config.phases;
-            dropped.phase = PhaseSpan::at(phases, self.stage, self.origin_ns, dropped.due_ns);
-            self.events.push(Event::Iteration(dropped));
+        if self.stage == Stage::Measure {
+            let until_ns = self.end_ns().unwrap_or(u64::MAX);
+            let client = &mut self.clients[slot as usize];
+            let late = client.drop_late_arrivals(&self.config.phases, self.origin_ns, until_ns);
+            self.events.extend(late.into_iter().map(Event::Iteration));
         }
     }
 
@@ -461,8 +461,10 @@ impl Engine {
         let deadline_ns = now_ns.saturating_add(self.config.op_timeout_ns);
         self.deadlines.watch(slot, deadline_ns);
         (in_flight.handed_ns, in_flight.deadline_ns) = (now_ns, deadline_ns);
-        in_flight.retries += u32::from(in_flight.failed.take().is_some());
-        in_flight.held_up.by_limit_ns += waited_ns;
+        match in_flight.failed.take() {
+            Some(_) => in_flight.retries += 1,
+            None => in_flight.held_up.by_limit_ns = waited_ns,
+        }
         let operation = in_flight.operation.clone();
         let phase = in_flight.phase(&self.config.phases, self.stage, self.origin_ns, now_ns);
         client.in_flight_op = Some(in_flight);

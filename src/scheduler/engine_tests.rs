@@ -11,24 +11,32 @@ use crate::ir::event::IterationOutcome;
 use crate::ir::{CompletionStatus, Due, Event, Expect, Operation, OperationKind, Phase, Section};
 use crate::protocol::{NtStatus, SharePath};
 
-const OP_TIMEOUT_NS: u64 = 1_000;
-const ZERO_NS: u64 = 10_000;
+pub const OP_TIMEOUT_NS: u64 = 1_000;
+pub const ZERO_NS: u64 = 10_000;
 
-fn engine(clients: u32, limit: Option<u32>) -> Engine {
+/// Two phases of 100 ns.
+pub fn config() -> EngineConfig {
     let phase = |name: &str, record| Phase { name: name.into(), duration_ns: 100, record };
-    let config = EngineConfig {
+    EngineConfig {
         phases: PhaseSpan::chain(&[phase("warmup", false), phase("steady", true)]),
         run_client: None,
         lookahead: 4,
         op_timeout_ns: OP_TIMEOUT_NS,
         retry: None,
         dropping: Vec::new(),
-    };
+    }
+}
+
+fn engine(clients: u32, limit: Option<u32>) -> Engine {
+    engine_of(config(), clients, limit)
+}
+
+pub fn engine_of(config: EngineConfig, clients: u32, limit: Option<u32>) -> Engine {
     let clients: Vec<u32> = (0..clients).collect();
     Engine::new(Arc::new(config), Arc::new(Permits::new(limit, 1)), 0, &clients)
 }
 
-fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
+pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
     Operation {
         client_idx,
         seq,
@@ -41,7 +49,7 @@ fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
     }
 }
 
-fn done() -> Execution {
+pub fn done() -> Execution {
     Execution {
         status: CompletionStatus::Succeeded(NtStatus::SUCCESS),
         bytes: 0,
@@ -51,7 +59,7 @@ fn done() -> Execution {
 }
 
 /// Asks until there is nothing to do; pulls are left unanswered.
-fn issues(engine: &mut Engine, now_ns: u64) -> Vec<(u32, u32)> {
+pub fn issues(engine: &mut Engine, now_ns: u64) -> Vec<(u32, u32)> {
     let mut issued = Vec::new();
     while let Some(action) = engine.poll(now_ns) {
         if let Action::Issue { slot, operation } = action {

@@ -6,6 +6,8 @@
 //! thread; [`conductor`] keeps the shards in step.
 
 pub mod action;
+#[cfg(test)]
+mod arrival_tests;
 pub mod client;
 pub mod client_queue;
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod engine_tests;
 pub mod feed;
 pub mod permits;
 pub mod retry;
+#[cfg(test)]
+mod retry_tests;
 pub mod timeline;
 pub mod virtual_time;
 
