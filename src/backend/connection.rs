@@ -29,6 +29,8 @@ pub struct ConnectionState {
     /// None once the connection is lost.
     inner: Option<Box<dyn SMBConnectionInner>>,
     handles: HashMap<HandleRef, HandleEntry, FxBuildHasher>,
+    /// Open, but their number is another handle's: their close was left out.
+    forgotten: Vec<Box<dyn SMBFileHandle>>,
     clock: Arc<dyn Clock>,
     capabilities: Arc<BackendCapabilities>,
     /// Seed of payload patterns.
@@ -78,6 +80,7 @@ impl ConnectionState {
         ConnectionState {
             inner: Some(inner),
             handles: HashMap::default(),
+            forgotten: Vec::new(),
             clock,
             capabilities,
             seed,
@@ -128,6 +131,9 @@ impl ConnectionState {
         payload: Bytes,
         expired: impl Future<Output = ()>,
     ) -> Execution {
+        if let OperationKind::Open { handle_ref, .. } = operation.kind {
+            self.forget(handle_ref);
+        }
         let Some(inner) = self.inner.as_deref() else {
             return self.unsent(operation, "not connected");
         };
@@ -172,6 +178,13 @@ impl ConnectionState {
             Some(HandleEntry::Missing { cause_seq }) => Some(*cause_seq),
             // The stream was checked, so its Open was cut away: blame the operation itself.
             None => Some(operation.seq),
+        }
+    }
+
+    /// Keeps a handle whose number is given to another until it is closed with the rest.
+    fn forget(&mut self, handle_ref: HandleRef) {
+        if let Some(HandleEntry::Open { handle, .. }) = self.handles.remove(&handle_ref) {
+            self.forgotten.push(handle);
         }
     }
 
@@ -245,6 +258,7 @@ impl ConnectionState {
     /// Drops the connection and every handle with it.
     fn lose(&mut self, cause_seq: u32) {
         self.inner = None;
+        self.forgotten.clear();
         for entry in self.handles.values_mut() {
             if matches!(entry, HandleEntry::Open { .. }) {
                 *entry = HandleEntry::Missing { cause_seq };
@@ -256,12 +270,14 @@ impl ConnectionState {
     /// of those failed. Bounded by the caller.
     pub async fn close_all(&mut self) -> (u32, u32) {
         let (mut closed, mut failed) = (0, 0);
-        for (_, entry) in self.handles.drain() {
-            if let HandleEntry::Open { handle, .. } = entry {
-                match AssertUnwindSafe(handle.close()).catch_unwind().await {
-                    Ok(Ok(())) => closed += 1,
-                    Ok(Err(_)) | Err(_) => failed += 1,
-                }
+        let open = self.handles.drain().filter_map(|(_, entry)| match entry {
+            HandleEntry::Open { handle, .. } => Some(handle),
+            HandleEntry::Missing { .. } => None,
+        });
+        for handle in open.chain(self.forgotten.drain(..)) {
+            match AssertUnwindSafe(handle.close()).catch_unwind().await {
+                Ok(Ok(())) => closed += 1,
+                Ok(Err(_)) | Err(_) => failed += 1,
             }
         }
         (closed, failed)
@@ -270,6 +286,7 @@ impl ConnectionState {
     /// Ends the session in good order. Bounded by the caller.
     pub async fn disconnect(mut self) {
         self.handles.clear();
+        self.forgotten.clear();
         if let Some(inner) = self.inner.take() {
             // The client is done either way.
             let _ = AssertUnwindSafe(inner.disconnect()).catch_unwind().await;

@@ -316,6 +316,17 @@ async fn an_open_that_succeeds_after_its_cancel_is_closed_in_the_end() {
     assert_eq!(client.state.close_all().await, (1, 0));
 }
 
+/// As where the iteration that closes it was dropped.
+#[tokio::test]
+async fn a_handle_whose_number_is_given_to_another_is_closed_with_the_rest() {
+    let mut client = Client::new(&[Yes, Status(NtStatus::ACCESS_DENIED)]);
+    client.status(open()).await;
+    assert_eq!(client.status(open()).await, failed(NtStatus::ACCESS_DENIED));
+    assert_eq!(client.status(READ).await, skipped(1), "of the file that could not be opened");
+    client.status(open()).await;
+    assert_eq!(client.state.close_all().await, (2, 0));
+}
+
 #[tokio::test]
 async fn a_panic_in_the_backend_becomes_one_failed_completion() {
     let mut client = Client::new(&[Panic]);
