@@ -8,7 +8,7 @@ use super::operation::{Operation, OperationType};
 use crate::protocol::NtStatus;
 
 /// Everything the scheduler reports, in the order it happened within a client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
     /// The client's first connection is made.
     Connected {
@@ -51,7 +51,7 @@ pub trait EventSink {
 ///
 /// All times are nanoseconds from the run's origin (before connecting and
 /// setup). An operation that was never sent has `issued == completed`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CompletionEvent {
     pub operation: Operation,
     pub status: CompletionStatus,

@@ -18,6 +18,8 @@ pub struct ClientQueue {
     pub pulling: bool,
     /// The section has no operation beyond those pending.
     pub section_ended: bool,
+    /// It ended because its stream broke off.
+    pub broke_off: bool,
     /// Nothing becomes eligible before this: the previous completion, the
     /// start of the section, or the end of a reconnect.
     pub ready_ns: u64,
@@ -137,6 +139,7 @@ impl ClientQueue {
             state: ClientState::Done,
             pulling: false,
             section_ended: false,
+            broke_off: false,
             ready_ns: 0,
             arrived_ns: None,
             blocked_ns: 0,
@@ -149,7 +152,7 @@ impl ClientQueue {
     /// Begins a section whose time starts at `origin_ns`.
     pub fn begin(&mut self, origin_ns: u64) {
         self.ready_ns = origin_ns;
-        self.state = ClientState::Idle;
+        (self.state, self.broke_off) = (ClientState::Idle, false);
         (self.arrived_ns, self.dropping, self.rested) = (None, None, true);
     }
 
@@ -320,10 +323,13 @@ impl ClientQueue {
                 Some(next) => next.iteration != current,
                 None => self.section_ended,
             };
+        if over && self.broke_off && self.pending.is_empty() {
+            self.note_abandoned();
+        }
         if over { self.iteration.take() } else { None }
     }
 
-    /// The operation in flight is given up, and its iteration with it.
+    /// The current iteration will not come to its end.
     pub fn note_abandoned(&mut self) {
         if let Some(iteration) = &mut self.iteration {
             iteration.outcome = IterationOutcome::Cut;
@@ -362,13 +368,13 @@ impl ClientQueue {
         if let Some(iteration) = &mut self.iteration {
             let whole = match self.pending.front() {
                 Some(next) => next.iteration != iteration.iteration,
-                None => self.section_ended,
+                None => self.section_ended && !self.broke_off,
             };
             if !whole {
                 iteration.outcome = IterationOutcome::Cut;
             }
         }
         self.pending.clear();
-        self.section_ended = true;
+        (self.section_ended, self.broke_off) = (true, false);
     }
 }

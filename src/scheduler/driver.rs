@@ -235,6 +235,9 @@ impl<'sink> Driver<'sink> {
 
     fn take_batch(&mut self, batch: Batch) -> Result<(), DriverError> {
         let Batch { slot, section, operations, ended, error } = batch;
+        if error.is_some() {
+            self.engine.break_off(slot);
+        }
         self.engine.operations(slot, section, operations, ended, self.shard.clock.now_ns())?;
         if let Some(error) = error {
             self.shard.conductor.cut(CutReason::Source(error.to_string()));

@@ -3,33 +3,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::action::{Action, EngineError};
 use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
+pub use super::config::EngineConfig;
 use super::deadlines::Deadlines;
 use super::permits::Permits;
-use super::retry::RetryPolicy;
-use super::timeline::{PhaseSpan, Stage};
+use super::timeline::Stage;
 use crate::backend::Execution;
 use crate::ir::event::Unissued;
 use crate::ir::{CompletionStatus, Event, Operation, Section};
-
-/// What is the same for every shard.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    pub phases: Vec<PhaseSpan>,
-    /// The number of the run-wide client, if the stream has one.
-    pub run_client: Option<u32>,
-    /// The most operations queued for one client.
-    pub lookahead: usize,
-    /// Of one attempt.
-    pub op_timeout_ns: u64,
-    pub retry: Option<RetryPolicy>,
-    /// The clients whose arrivals are dropped where they find them busy.
-    pub dropping: Vec<Range<u32>>,
-}
 
 /// The engine of one shard.
 pub struct Engine {
@@ -206,6 +190,12 @@ impl Engine {
         self.settle_iteration(slot);
         self.advance(slot);
         Ok(())
+    }
+
+    /// The stream broke off behind the batch to come: the iteration it leaves
+    /// the client in has no end.
+    pub fn break_off(&mut self, slot: u32) {
+        self.clients[slot as usize].broke_off = !self.cut;
     }
 
     /// The attempt at the operation in flight has fully ended, and the operation

@@ -274,3 +274,22 @@ fn a_client_that_lost_its_connection_is_held_until_it_is_back() {
         .collect();
     assert_eq!(lateness, [0, 0], "an outage is not the generator's fault");
 }
+
+#[test]
+fn an_iteration_in_whose_midst_the_stream_broke_off_is_cut() {
+    let mut engine = engine(1, None);
+    engine.enter(Stage::Measure, ZERO_NS);
+    engine
+        .operations(0, Section::Iteration, vec![stat(0, 0, 0, Due::At(0))], false, ZERO_NS)
+        .unwrap();
+    assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
+    engine.complete(0, 0, ZERO_NS, ZERO_NS + 1, done(), false).unwrap();
+    engine.break_off(0);
+    engine.operations(0, Section::Iteration, Vec::new(), true, ZERO_NS + 2).unwrap();
+    engine.cut(ZERO_NS + 2);
+    let last = engine.drain_events().next_back();
+    assert!(
+        matches!(&last, Some(Event::Iteration(iteration)) if iteration.outcome == IterationOutcome::Cut),
+        "{last:?}"
+    );
+}

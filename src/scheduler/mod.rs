@@ -14,6 +14,7 @@ pub mod client_queue;
 mod client_tests;
 pub mod clock;
 pub mod conductor;
+pub mod config;
 pub mod deadlines;
 pub mod driver;
 pub mod engine;

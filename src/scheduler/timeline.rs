@@ -226,7 +226,7 @@ impl Timeline {
                 }
             }
             Stage::Teardown => {
-                let ended = self.cut_ns.or(self.planned_end_ns()).unwrap_or(now_ns).min(now_ns);
+                let ended = self.cut_ns.unwrap_or(self.end_by(now_ns));
                 self.cut_ns = Some(ended);
                 self.orders.give_up_ns = Some(ended.saturating_add(self.drain_ns));
             }
@@ -239,6 +239,11 @@ impl Timeline {
         Some(self.zero_ns?.saturating_add(self.end_ns?))
     }
 
+    /// When measuring ends if it does so now at the latest.
+    fn end_by(&self, now_ns: u64) -> u64 {
+        self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns))
+    }
+
     /// Ends the run early. The first reason stands. True when the orders changed.
     pub fn cut(&mut self, reason: CutReason, now_ns: u64) -> bool {
         if self.reason.is_some() {
@@ -248,9 +253,11 @@ impl Timeline {
         if self.orders.stage >= Stage::Teardown {
             return false;
         }
-        self.cut_ns = Some(now_ns);
+        // While the last phase drains, measuring has ended and its bound stands.
+        let cut_ns = self.end_by(now_ns);
+        self.cut_ns = Some(cut_ns);
         self.orders.cut = true;
-        self.orders.give_up_ns = Some(now_ns.saturating_add(self.drain_ns));
+        self.orders.give_up_ns = Some(cut_ns.saturating_add(self.drain_ns));
         true
     }
 
@@ -258,7 +265,7 @@ impl Timeline {
     /// broken and the others would wait for it for ever.
     pub fn abort(&mut self, reason: CutReason, now_ns: u64) {
         self.reason = Some(reason);
-        self.cut_ns.get_or_insert(now_ns);
+        self.cut_ns.get_or_insert(self.end_by(now_ns));
         self.enter(Stage::Finished, now_ns);
     }
 
@@ -267,7 +274,7 @@ impl Timeline {
         self.stopped = true;
         self.drain_ns = 0;
         self.reason.get_or_insert(CutReason::Interrupted);
-        self.cut_ns.get_or_insert(now_ns);
+        self.cut_ns.get_or_insert(self.end_by(now_ns));
         self.orders.cut = true;
         self.orders.give_up_ns = Some(now_ns);
     }
@@ -344,6 +351,19 @@ mod tests {
         assert!(timeline.arrive(Stage::Measure, 201));
         assert_eq!(timeline.orders().stage, Stage::Teardown);
         assert!(timeline.orders().give_up_ns.is_some_and(|give_up_ns| give_up_ns <= 201));
+    }
+
+    #[test]
+    fn an_interrupt_during_the_drain_lengthens_neither_the_measurement_nor_the_drain() {
+        let mut timeline = timeline();
+        while timeline.orders().stage != Stage::Measure {
+            all_arrive(&mut timeline, 100);
+        }
+        let bound = timeline.orders().give_up_ns;
+        timeline.cut(CutReason::Interrupted, 1_400);
+        assert_eq!(timeline.orders().give_up_ns, bound);
+        all_arrive(&mut timeline, 1_500);
+        assert_eq!((timeline.cut_ns(), timeline.orders().give_up_ns), (Some(1_110), bound));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use smbench::ir::{CompletionStatus, Due, Event, HandleRef, OpenMode, OperationKi
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
 
-use super::run::Scenario;
+use super::scenario::Scenario;
 use super::workload::{Script, Stream};
 
 fn busy(clients: u32, operations: u32) -> Stream {
@@ -29,7 +29,7 @@ fn no_number_of_clients_deadlocks_under_any_limit() {
             for shards in [1, 4] {
                 let outcome = Scenario::plain(busy(clients, 3), limit, shards).run();
                 let completed =
-                    outcome.events.iter().filter(|e| matches!(e, Event::Completed(_))).count();
+                    outcome.events().filter(|e| matches!(e, Event::Completed(_))).count();
                 assert_eq!(completed as u32, clients * 3, "{clients} clients, limit {limit:?}");
                 assert!(outcome.most_in_flight <= limit.unwrap_or(clients));
             }
@@ -41,7 +41,7 @@ fn no_number_of_clients_deadlocks_under_any_limit() {
 fn a_limit_is_shared_out_evenly_over_clients_and_shards() {
     let outcome = Scenario::plain(busy(40, 10), Some(1), 4).run();
     let mut firsts = 0;
-    for event in outcome.events.iter().filter(|e| matches!(e, Event::Completed(_))).take(40) {
+    for event in outcome.events().filter(|e| matches!(e, Event::Completed(_))).take(40) {
         if let Event::Completed(completion) = event
             && completion.operation.seq == 0
         {
@@ -83,5 +83,5 @@ fn clients_that_wait_for_a_lock_leave_the_limit_to_the_one_that_holds_it() {
         matches!(event, Event::Completed(completion)
             if matches!(completion.status, CompletionStatus::Succeeded(_)))
     };
-    assert_eq!(outcome.events.iter().filter(succeeded).count(), 12);
+    assert_eq!(outcome.events().filter(succeeded).count(), 12);
 }

@@ -4,7 +4,7 @@ use smbench::ir::{CompletionStatus, Due, Event, HandleRef, OpenMode, OperationKi
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
 
-use super::run::{Ending, Scenario};
+use super::scenario::{Ending, Scenario};
 use super::workload::{Script, Stream};
 
 /// The first client waits for ever for a lock it holds by another handle, the
@@ -57,8 +57,7 @@ fn a_second_interrupt_ends_the_run_at_once_and_cuts_what_is_in_flight() {
     assert!(outcome.ended_ns < 10_000_000_000, "ended after {} ns", outcome.ended_ns);
     assert_eq!(outcome.open_handles, 0);
     let cut: Vec<_> = outcome
-        .events
-        .iter()
+        .events()
         .filter_map(|event| match event {
             Event::Completed(completion) if completion.status == CompletionStatus::Cut => {
                 Some((completion.operation.client_idx, completion.operation.seq))
@@ -75,7 +74,7 @@ fn time_outs_without_end_are_time_outs() {
     (scenario.op_timeout_ns, scenario.reconnect_timeout_ns) = (u64::MAX, u64::MAX);
     scenario.drain_ns = 1_000_000_000;
     let outcome = scenario.run();
-    let gave_up = outcome.events.iter().any(|event| matches!(event, Event::GaveUp { .. }));
+    let gave_up = outcome.events().any(|event| matches!(event, Event::GaveUp { .. }));
     assert!(gave_up, "only the drain had an end");
     assert_eq!(outcome.open_handles, 0);
 }

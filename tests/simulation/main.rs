@@ -1,6 +1,7 @@
-//! The real engine, the real driver and the real `ConnectionState` in virtual
-//! time against the simulator: whatever the workload, the limit and the
-//! faults, every operation completes exactly once, in order, and the run ends.
+//! The real engine, the real driver, the real `ConnectionState` and the real
+//! recorder in virtual time against the simulator: whatever the workload, the
+//! limit, the latency and the faults, every operation completes exactly once,
+//! in order, and the run ends with figures that add up.
 //!
 //! `SMBENCH_SEED=17 cargo test --test simulation` runs one seed,
 //! `SMBENCH_SEEDS=20000 cargo test --release --test simulation` many.
@@ -8,86 +9,119 @@
 mod checks;
 mod deadlock;
 mod ending;
+mod generate;
 mod run;
+mod scenario;
+mod seen;
+mod specification;
+mod watched;
 mod workload;
 
-use run::Scenario;
-use smbench::ir::event::IterationOutcome;
-use smbench::ir::{CompletionStatus, Event, Failure};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use scenario::Scenario;
+use seen::Seen;
+
+/// Seeds that found a fault of the engine; they run first. A seed means
+/// another scenario as soon as the dice in `scenario.rs` or `generate.rs` fall
+/// otherwise, so each fault also has a plain test, named here.
+const KEPT: [(u64, &str); 2] = [
+    // A stream that breaks off in the midst of an iteration left it finished.
+    (278, "an_iteration_in_whose_midst_the_stream_broke_off_is_cut"),
+    // Ctrl-C while the last phase drained moved the end of measuring.
+    (1_652, "an_interrupt_during_the_drain_lengthens_neither_the_measurement_nor_the_drain"),
+];
 
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("SMBENCH_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SMBENCH_SEED is a number")],
-        Err(_) => match std::env::var("SMBENCH_SEEDS") {
-            Ok(count) => (0..count.parse().expect("SMBENCH_SEEDS is a number")).collect(),
-            Err(_) => (0..count).collect(),
-        },
-    }
-}
-
-/// How often things worth testing happened, so that a scenario grown tame is noticed.
-#[derive(Default)]
-struct Seen {
-    timed_out: usize,
-    lost: usize,
-    skipped: usize,
-    panicked: usize,
-    given_up: usize,
-    reconnected: usize,
-    cleaned_up: usize,
-    cut_iterations: usize,
-}
-
-impl Seen {
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::Completed(completion) => match &completion.status {
-                CompletionStatus::Failed(Failure::TimedOut) => self.timed_out += 1,
-                CompletionStatus::Failed(Failure::ConnectionLost(_)) => self.lost += 1,
-                CompletionStatus::Failed(Failure::Panicked(_)) => self.panicked += 1,
-                CompletionStatus::Skipped { .. } => self.skipped += 1,
-                CompletionStatus::Cut => self.given_up += 1,
-                _ => {}
-            },
-            Event::Reconnected { .. } => self.reconnected += 1,
-            Event::Cleanup { .. } => self.cleaned_up += 1,
-            Event::Iteration(iteration) if iteration.outcome == IterationOutcome::Cut => {
-                self.cut_iterations += 1;
-            }
-            _ => {}
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect(name));
+    match (number("SMBENCH_SEED"), number("SMBENCH_SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, count_wanted) => {
+            let kept = KEPT.iter().map(|(seed, _)| *seed);
+            kept.chain(0..count_wanted.unwrap_or(count)).collect()
         }
     }
+}
+
+/// A seed that takes longer than this in real time hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+fn run_seed(seed: u64) -> Result<Seen, String> {
+    let scenario = Scenario::random(seed);
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = scenario.try_run()?;
+        checks::check(&scenario, &outcome)?;
+        let mut seen = Seen::default();
+        seen.note(&scenario, &outcome);
+        Ok(seen)
+    }));
+    let broken = match ran {
+        Ok(Ok(seen)) => return Ok(seen),
+        Ok(Err(broken)) => broken,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.unwrap_or_else(|| "it panicked".into())
+        }
+    };
+    Err(format!("{broken}\n{scenario:?}"))
 }
 
 #[test]
 fn every_operation_completes_exactly_once_in_order_and_the_run_ends() {
-    let seeds = seeds(100);
+    let seeds = seeds(2_000);
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut seen = Seen::default();
-    for &seed in &seeds {
-        let scenario = Scenario::random(seed);
-        let outcome = scenario.run();
-        outcome.events.iter().for_each(|event| seen.note(event));
-        if let Err(broken) = checks::check(&scenario, &outcome) {
-            panic!("{broken}\n  again with: SMBENCH_SEED={seed} cargo test --test simulation");
+    std::thread::scope(|scope| {
+        let (told, results) = mpsc::channel();
+        for _ in 0..threads {
+            let (seeds, next, told) = (&seeds, &next, told.clone());
+            scope.spawn(move || {
+                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if told.send((seed, run_seed(seed))).is_err() {
+                        return;
+                    }
+                }
+            });
         }
-    }
-    if seeds.len() > 1 {
-        assert!(seen.timed_out > 10, "{} time-outs", seen.timed_out);
-        assert!(seen.lost > 10, "{} lost connections", seen.lost);
-        assert!(seen.skipped > 10, "{} skipped", seen.skipped);
-        assert!(seen.panicked > 5, "{} panics", seen.panicked);
-        assert!(seen.given_up > 5, "{} operations given up", seen.given_up);
-        assert!(seen.reconnected > 10, "{} reconnects", seen.reconnected);
-        assert!(seen.cleaned_up > 10, "{} clients left handles open", seen.cleaned_up);
-        assert!(seen.cut_iterations > 10, "{} iterations cut", seen.cut_iterations);
+        drop(told);
+        let mut running: BTreeSet<u64> = seeds.iter().copied().collect();
+        for _ in 0..seeds.len() {
+            let (seed, ran) = results.recv_timeout(HANGS).unwrap_or_else(|_| {
+                let first: Vec<_> = running.iter().take(threads).collect();
+                // The threads that hang cannot be waited for.
+                eprintln!("no seed has ended for {HANGS:?}; one of {first:?} hangs");
+                std::process::abort();
+            });
+            running.remove(&seed);
+            match ran {
+                Ok(of_seed) => seen.merge(of_seed),
+                Err(broken) => {
+                    next.store(usize::MAX / 2, Ordering::Relaxed);
+                    panic!(
+                        "seed {seed}: {broken}\nagain with: SMBENCH_SEED={seed} cargo test \
+                         --test simulation every_operation"
+                    );
+                }
+            }
+        }
+    });
+    if seeds.len() >= 1_000 {
+        seen.assert_wild(seeds.len() as u64);
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_events_at_the_same_times() {
-    for seed in seeds(10) {
-        let first = Scenario::random(seed).run();
-        let second = Scenario::random(seed).run();
-        assert_eq!(first.log(), second.log(), "seed {seed}");
+    let told = |seed| {
+        let outcome = Scenario::random(seed).run();
+        outcome.log.iter().map(|logged| format!("{logged:?}")).collect::<Vec<_>>()
+    };
+    for seed in seeds(10).into_iter().take(10) {
+        assert_eq!(told(seed), told(seed), "seed {seed}");
     }
 }

@@ -1,11 +1,11 @@
-//! Streams made up from a seed.
+//! Streams made by hand or by dice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use smbench::ir::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Pattern, Payload,
-    Phase, Progress, Section, SourceError, StreamHeader, Workload,
+    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Phase, Progress,
+    Section, SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
@@ -34,54 +34,28 @@ pub struct Stream {
     pub operations: Arc<Vec<Vec<Operation>>>,
     next: HashMap<(u32, Section), usize>,
     /// Breaks off before this operation of this client's iterations.
-    breaks_at: Option<(u32, usize)>,
+    pub breaks_at: Option<(u32, usize)>,
 }
 
 impl Stream {
     pub fn new(clients: u32, phases: Vec<Phase>, operations: Vec<Vec<Operation>>) -> Stream {
-        let workload = Workload::new("w", clients);
+        Stream::of(vec![Workload::new("w", clients)], phases, operations)
+    }
+
+    pub fn of(
+        workloads: Vec<Workload>,
+        phases: Vec<Phase>,
+        operations: Vec<Vec<Operation>>,
+    ) -> Stream {
         let header = StreamHeader {
             source: "simulation".into(),
-            workloads: vec![workload],
+            workloads,
             phases,
             bounded: true,
             ..StreamHeader::default()
         };
         let operations = Arc::new(operations);
         Stream { header, operations, next: HashMap::new(), breaks_at: None }
-    }
-
-    pub fn random(dice: &mut Dice) -> Stream {
-        let clients = if dice.chance(5) { 0 } else { 1 + dice.roll(30) as u32 };
-        let timed = dice.chance(40);
-        let operations: Vec<_> =
-            (0..clients).map(|client| client_operations(dice, client, timed)).collect();
-        let phases = if dice.chance(50) {
-            let phase =
-                |name: &str, record| Phase { name: name.into(), duration_ns: 20_000_000, record };
-            vec![phase("warm", false), phase("steady", true)]
-        } else {
-            Vec::new()
-        };
-        let mut stream = Stream::new(clients, phases, operations);
-        stream.breaks_at = dice.chance(10).then(|| (dice.roll(30) as u32, dice.roll(60) as usize));
-        if dice.chance(30) { stream.with_run_client(dice) } else { stream }
-    }
-
-    /// One more client, which has run-wide setup and teardown alone.
-    fn with_run_client(mut self, dice: &mut Dice) -> Stream {
-        let mut script = Script::new(self.header.clients());
-        let root = || OperationKind::Stat { path: SharePath::new("").unwrap() };
-        for _ in 0..dice.roll(3) {
-            script.push(Due::After(dice.roll(1_000_000)), root());
-        }
-        script.begin(Section::Teardown, 0);
-        script.push(Due::After(0), root());
-        let mut operations = Arc::unwrap_or_clone(self.operations);
-        operations.push(script.finish());
-        self.operations = Arc::new(operations);
-        self.header.run_client = true;
-        self
     }
 
     pub fn run_client(&self) -> Option<u32> {
@@ -123,11 +97,19 @@ pub struct Script {
     operations: Vec<Operation>,
     section: Section,
     iteration: u32,
+    /// What the operations to come expect.
+    pub expect: Expect,
 }
 
 impl Script {
     pub fn new(client: u32) -> Script {
-        Script { client, operations: Vec::new(), section: Section::Setup, iteration: 0 }
+        Script {
+            client,
+            operations: Vec::new(),
+            section: Section::Setup,
+            iteration: 0,
+            expect: Expect::Any,
+        }
     }
 
     pub fn begin(&mut self, section: Section, iteration: u32) {
@@ -141,7 +123,7 @@ impl Script {
             due,
             section: self.section,
             iteration: self.iteration,
-            expect: Expect::Any,
+            expect: self.expect.clone(),
             id: None,
             kind,
         });
@@ -152,64 +134,21 @@ impl Script {
     }
 }
 
-fn client_operations(dice: &mut Dice, client: u32, timed: bool) -> Vec<Operation> {
-    let mut script = Script::new(client);
-    let path = |text: String| SharePath::new(&text).unwrap();
-    script.push(Due::After(0), OperationKind::Mkdir { path: path(format!("c{client}")) });
-    for _ in 0..dice.roll(2) {
-        script.push(Due::After(dice.roll(500_000)), OperationKind::Stat { path: path("".into()) });
+/// The share's root, which is always there.
+pub fn stat() -> OperationKind {
+    OperationKind::Stat { path: SharePath::new("").unwrap() }
+}
+
+pub fn open(path: &str, handle: u32) -> OperationKind {
+    OperationKind::Open {
+        path: SharePath::new(path).unwrap(),
+        mode: OpenMode::ReadWrite,
+        disposition: CreateDisposition::OpenIf,
+        handle_ref: HandleRef(handle),
+        extensions: None,
     }
-    let mut at_ns = 0;
-    for iteration in 0..dice.roll(30) as u32 {
-        script.begin(Section::Iteration, iteration);
-        let file = match dice.roll(5) {
-            4 => path("shared".into()),
-            own => path(format!("c{client}/f{own}")),
-        };
-        let handle_ref = HandleRef(iteration);
-        let mode = [OpenMode::Read, OpenMode::Write, OpenMode::ReadWrite][dice.roll(3) as usize];
-        let mut kinds = vec![OperationKind::Open {
-            path: file.clone(),
-            mode,
-            disposition: CreateDisposition::OpenIf,
-            handle_ref,
-            extensions: None,
-        }];
-        for _ in 0..dice.roll(4) {
-            kinds.push(match dice.roll(6) {
-                0 => OperationKind::Read { handle_ref, offset: dice.roll(100), length: 64 },
-                1 => OperationKind::Write {
-                    handle_ref,
-                    offset: dice.roll(100),
-                    length: 64,
-                    payload: Payload::Pattern(Pattern::Text),
-                },
-                2 => OperationKind::Truncate { handle_ref, size: dice.roll(100) },
-                3 => OperationKind::Stat { path: file.clone() },
-                4 => OperationKind::Lock {
-                    handle_ref,
-                    offset: dice.roll(10),
-                    length: 10,
-                    exclusive: dice.chance(50),
-                    wait: dice.chance(50),
-                },
-                _ => OperationKind::Flush { handle_ref },
-            });
-        }
-        if dice.chance(85) {
-            kinds.push(OperationKind::Close { handle_ref });
-        }
-        for kind in kinds {
-            let due = if timed {
-                at_ns += dice.roll(3_000_000);
-                Due::At(at_ns)
-            } else {
-                Due::After(if dice.chance(50) { 0 } else { dice.roll(2_000_000) })
-            };
-            script.push(due, kind);
-        }
-    }
-    script.begin(Section::Teardown, 0);
-    script.push(Due::After(0), OperationKind::Stat { path: path(format!("c{client}")) });
-    script.finish()
+}
+
+pub fn close(handle: u32) -> OperationKind {
+    OperationKind::Close { handle_ref: HandleRef(handle) }
 }

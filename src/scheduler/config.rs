@@ -1,0 +1,21 @@
+//! What the engines of a run are told before it.
+
+use std::ops::Range;
+
+use super::retry::RetryPolicy;
+use super::timeline::PhaseSpan;
+
+/// What is the same for every shard.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    pub phases: Vec<PhaseSpan>,
+    /// The number of the run-wide client, if the stream has one.
+    pub run_client: Option<u32>,
+    /// The most operations queued for one client.
+    pub lookahead: usize,
+    /// Of one attempt.
+    pub op_timeout_ns: u64,
+    pub retry: Option<RetryPolicy>,
+    /// The clients whose arrivals are dropped where they find them busy.
+    pub dropping: Vec<Range<u32>>,
+}

@@ -1,0 +1,212 @@
+//! Iterations: each arrival is finished, cut, dropped or unissued, exactly one
+//! of them, and dropped only where its client was really busy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smbench::ir::CompletionStatus::Failed;
+use smbench::ir::Failure::{ConnectionLost, Panicked, Status, TimedOut};
+use smbench::ir::event::IterationOutcome::{Cut, Dropped, Finished};
+use smbench::ir::event::{IterationEvent, Unissued};
+use smbench::ir::source::Late;
+use smbench::ir::{CompletionEvent, Due, Event, Operation, Section};
+
+use smbench::scheduler::RetryPolicy;
+use smbench::scheduler::retry::MOST_ATTEMPTS;
+
+use super::Client;
+use crate::run::Outcome;
+use crate::scenario::Scenario;
+
+pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<(), String> {
+    let ended = once_each(client)?;
+    let begun = begun(client);
+    let told: BTreeSet<u32> =
+        ended.iter().filter(|(_, event)| event.outcome != Dropped).map(|(n, _)| *n).collect();
+    if !told.iter().eq(begun.keys()) {
+        let index = client.index;
+        return Err(format!("client {index}: iterations {:?} ended as {told:?}", begun.keys()));
+    }
+    let drops =
+        scenario.stream.header.workload_of(client.index).is_some_and(|(workload, _)| {
+            scenario.stream.header.workloads[workload].late == Late::Drop
+        });
+    for (number, event) in &ended {
+        let wrong = |what: &str| {
+            Err(format!("client {}: iteration {number} {what}: {event:?}", client.index))
+        };
+        match event.outcome {
+            Dropped if !drops => return wrong("dropped where arrivals wait"),
+            Dropped if begun.contains_key(number) => return wrong("dropped, and issued"),
+            Dropped => dropped_for_a_reason(scenario, outcome, client, &begun, event)?,
+            Finished => {
+                let completed = begun[number].len();
+                if completed != client.iteration(*number).count() {
+                    return wrong("finished, but not all of it completed");
+                }
+            }
+            Cut if outcome.measured_ns.is_none() => return wrong("cut before time zero"),
+            Cut => {}
+        }
+        let Some(operations) = begun.get(number) else { continue };
+        let (first, last) = (operations[0], operations[operations.len() - 1]);
+        if (event.due_ns, event.started_ns) != (first.due_ns, first.issued_ns)
+            || event.ended_ns != last.completed_ns
+            || event.phase != first.phase
+        {
+            return wrong("has not the times of its operations");
+        }
+        let arrives = matches!(first.operation.due, Due::Arrival { .. });
+        if drops && arrives && first.eligible_ns != first.due_ns {
+            return wrong("waited where late arrivals are dropped");
+        }
+    }
+    Ok(())
+}
+
+fn once_each<'a>(client: &Client<'a>) -> Result<BTreeMap<u32, &'a IterationEvent>, String> {
+    let mut ended = BTreeMap::new();
+    for event in &client.iterations {
+        if ended.insert(event.iteration, *event).is_some() {
+            return Err(format!("an iteration ended twice: {event:?}"));
+        }
+    }
+    Ok(ended)
+}
+
+/// The completions of each iteration that had any.
+fn begun<'a>(client: &Client<'a>) -> BTreeMap<u32, Vec<&'a CompletionEvent>> {
+    let mut begun: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for completion in &client.completions {
+        if completion.operation.section == Section::Iteration {
+            begun.entry(completion.operation.iteration).or_default().push(*completion);
+        }
+    }
+    begun
+}
+
+/// The client had begun an iteration, and had not ended it, its think time or
+/// its reconnecting, when the dropped one arrived.
+fn dropped_for_a_reason(
+    scenario: &Scenario,
+    outcome: &Outcome,
+    client: &Client,
+    begun: &BTreeMap<u32, Vec<&CompletionEvent>>,
+    dropped: &IterationEvent,
+) -> Result<(), String> {
+    let wrong = |what: String| Err(format!("client {}: {what}: {dropped:?}", client.index));
+    let Some((zero_ns, cut_ns)) = outcome.measured_ns else {
+        return wrong("dropped before time zero".into());
+    };
+    let Some(Operation { due: Due::Arrival { at_ns, .. }, .. }) =
+        client.iteration(dropped.iteration).next()
+    else {
+        return wrong("dropped, but has no arrival".into());
+    };
+    let arrival_ns = zero_ns + at_ns;
+    // That think time will cover an arrival is known before it comes, and told
+    // then, but no arrival after the last phase is dropped.
+    let phases = &scenario.stream.header.phases;
+    let end_ns = zero_ns + phases.iter().map(|phase| phase.duration_ns).sum::<u64>();
+    if dropped.due_ns != arrival_ns || (!phases.is_empty() && arrival_ns >= end_ns) {
+        return wrong(format!("dropped, but arrives at {arrival_ns}"));
+    }
+    let Some((&before, operations)) = begun.range(..dropped.iteration).next_back() else {
+        return wrong("dropped, but the client had done nothing".into());
+    };
+    let (first, last) = (operations[0], operations[operations.len() - 1]);
+    let next = client
+        .stream
+        .iter()
+        .find(|next| next.section == Section::Iteration && next.iteration > before);
+    let think_ns = match next.map(|next| next.due) {
+        Some(Due::Arrival { think_ns, .. }) => think_ns,
+        _ => 0,
+    };
+    let back = client.resumed_ns.iter().find(|resumed_ns| **resumed_ns >= last.completed_ns);
+    let ready_ns = if last.lost_its_connection() {
+        back.copied().unwrap_or(u64::MAX)
+    } else if last.waited_to_be_tried_again(scenario) {
+        cut_ns
+    } else {
+        last.completed_ns
+    };
+    let busy = first.eligible_ns..ready_ns.saturating_add(think_ns);
+    if busy.contains(&arrival_ns) {
+        Ok(())
+    } else {
+        wrong(format!("arrived at {arrival_ns} and dropped, but the client was busy in {busy:?}"))
+    }
+}
+
+/// What was due by the cut and neither issued nor dropped is counted as
+/// unissued: exactly, where the whole stream fits into the lookahead.
+pub fn nothing_unaccounted(
+    scenario: &Scenario,
+    outcome: &Outcome,
+    clients: &[Client],
+) -> Result<(), String> {
+    let mut told = Unissued::default();
+    for event in outcome.events() {
+        if let Event::Unissued(unissued) = event {
+            told.add(*unissued);
+        }
+    }
+    let told = told.by_backlog + told.by_generation + told.by_limit + told.by_driver;
+    let Some((zero_ns, cut_ns)) = outcome.measured_ns else {
+        return match told {
+            0 => Ok(()),
+            _ => Err(format!("{told} operations unissued before time zero")),
+        };
+    };
+    let overdue = |client: &Client| {
+        let last = client.completions.iter().rfind(|c| c.operation.section <= Section::Iteration);
+        let from = last.map_or(0, |last| last.operation.seq + 1);
+        let rest = &client.stream[from as usize..];
+        rest.iter()
+            .filter(|operation| operation.section == Section::Iteration)
+            .filter(|operation| !client.dropped(operation))
+            .filter(|operation| operation.due.at_ns().is_some_and(|at| zero_ns + at < cut_ns))
+            .count() as u64
+    };
+    let all: u64 = clients.iter().map(overdue).sum();
+    let stayed: u64 = clients.iter().filter(|client| !client.failed).map(overdue).sum();
+    // The next operation of a client that waits for the limit, or for the
+    // stream, counts although it has no time of its own.
+    let most = all + clients.len() as u64;
+    let whole = scenario.lookahead >= 1_000 && scenario.generation_ns == 0;
+    let was_cut = outcome.reason.is_some() || !scenario.stream.header.phases.is_empty();
+    let broke_off = scenario.stream.breaks_at.is_some();
+    let least = if whole && was_cut && !broke_off { stayed } else { 0 };
+    if (least..=most).contains(&told) {
+        Ok(())
+    } else {
+        Err(format!("{told} operations told as unissued, but {least} to {most} were"))
+    }
+}
+
+impl Client<'_> {
+    fn iteration(&self, number: u32) -> impl Iterator<Item = &Operation> {
+        self.stream.iter().filter(move |operation| {
+            operation.section == Section::Iteration && operation.iteration == number
+        })
+    }
+}
+
+trait HowItEnded {
+    fn lost_its_connection(&self) -> bool;
+    fn waited_to_be_tried_again(&self, scenario: &Scenario) -> bool;
+}
+
+impl HowItEnded for CompletionEvent {
+    /// It may have: a time-out keeps it where the cancel was answered.
+    fn lost_its_connection(&self) -> bool {
+        matches!(&self.status, Failed(ConnectionLost(_) | Panicked(_) | TimedOut))
+    }
+
+    /// A cut came before the next attempt; it completes with the last.
+    fn waited_to_be_tried_again(&self, scenario: &Scenario) -> bool {
+        let Failed(Status(status)) = &self.status else { return false };
+        let again = |policy: &RetryPolicy| policy.statuses.contains(status);
+        self.retries + 1 < MOST_ATTEMPTS && scenario.retry.as_ref().is_some_and(again)
+    }
+}

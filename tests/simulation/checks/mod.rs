@@ -1,0 +1,146 @@
+//! What must hold of every run. Nothing here trusts the engine: what it
+//! reports is held against the stream, the server's own book and each other.
+
+mod calls;
+mod iterations;
+mod operations;
+mod totals;
+
+use smbench::ir::event::IterationEvent;
+use smbench::ir::{CompletionEvent, Event, Operation, Section};
+
+use super::run::Outcome;
+use super::scenario::{Ending, Scenario};
+
+/// A run is over within this, whatever went wrong in it.
+const LONGEST_NS: u64 = 600_000_000_000;
+
+/// What is known of one client.
+pub struct Client<'a> {
+    pub index: u32,
+    /// Its operations, by `seq`.
+    pub stream: &'a [Operation],
+    /// In the order they were reported.
+    pub completions: Vec<&'a CompletionEvent>,
+    pub iterations: Vec<&'a IterationEvent>,
+    /// When it was connected again.
+    pub resumed_ns: Vec<u64>,
+    /// Handles the engine says it closed, or tried to.
+    pub cleaned_up: u32,
+    /// It gave up reconnecting, or closing.
+    pub failed: bool,
+}
+
+pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
+    let clients = clients(scenario, outcome)?;
+    if outcome.ended_ns > LONGEST_NS {
+        return Err(format!("the run ended after {} s", outcome.ended_ns / 1_000_000_000));
+    }
+    if outcome.two_in_flight {
+        return Err("a client had two operations in flight".into());
+    }
+    if let Some(limit) = scenario.limit {
+        if outcome.most_in_flight > limit {
+            return Err(format!("{} in flight, limit {limit}", outcome.most_in_flight));
+        }
+        let free = outcome.permits_free;
+        if free != limit {
+            return Err(format!("a permit leaked: {free} of {limit} are free in the end"));
+        }
+    }
+    if outcome.open_handles > 0 || outcome.left_open > 0 {
+        let (left, open) = (outcome.left_open, outcome.open_handles);
+        return Err(format!("{left} handles open at a disconnect, {open} in the end"));
+    }
+    for client in &clients {
+        operations::check(scenario, outcome, client)?;
+        calls::check(outcome, client)?;
+        iterations::check(scenario, outcome, client)?;
+    }
+    iterations::nothing_unaccounted(scenario, outcome, &clients)?;
+    // Percentiles without optimization cost more than all the rest.
+    if scenario.seed.is_multiple_of(8) {
+        totals::check(scenario, outcome)?;
+    }
+    nothing_missing(scenario, outcome, &clients)
+}
+
+fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Client<'a>>, String> {
+    let mut clients: Vec<Client> = (0u32..)
+        .zip(&*scenario.stream.operations)
+        .map(|(index, stream)| Client {
+            index,
+            stream,
+            completions: Vec::new(),
+            iterations: Vec::new(),
+            resumed_ns: Vec::new(),
+            cleaned_up: 0,
+            failed: false,
+        })
+        .collect();
+    for logged in &outcome.log {
+        let Some(index) = client_of(&logged.event) else { continue };
+        let client = clients.get_mut(index as usize).ok_or(format!("who is client {index}?"))?;
+        if client.failed {
+            return Err(format!("client {index}: {:?} after it had failed", logged.event));
+        }
+        match &logged.event {
+            Event::Completed(completion) => client.completions.push(completion),
+            Event::Iteration(iteration) => client.iterations.push(iteration),
+            Event::Reconnected { .. } => client.resumed_ns.push(logged.at_ns),
+            Event::Cleanup { closed, failed, .. } => client.cleaned_up += closed + failed,
+            Event::ClientFailed { .. } => client.failed = true,
+            Event::Connected { .. } | Event::GaveUp { .. } | Event::Unissued(_) => {}
+        }
+    }
+    Ok(clients)
+}
+
+fn client_of(event: &Event) -> Option<u32> {
+    match event {
+        Event::Completed(completion) => Some(completion.operation.client_idx),
+        Event::Iteration(iteration) => Some(iteration.client_idx),
+        Event::Connected { client_idx }
+        | Event::Cleanup { client_idx, .. }
+        | Event::Reconnected { client_idx, .. }
+        | Event::ClientFailed { client_idx, .. } => Some(*client_idx),
+        Event::GaveUp { .. } | Event::Unissued(_) => None,
+    }
+}
+
+/// Without a cut every operation completes or is dropped; with one, every one
+/// issued does, and teardown runs all the same. A client that failed ends early.
+fn nothing_missing(
+    scenario: &Scenario,
+    outcome: &Outcome,
+    clients: &[Client],
+) -> Result<(), String> {
+    let connected = outcome.events().filter(|event| matches!(event, Event::Connected { .. }));
+    if connected.count() < clients.len() {
+        // Ended while connecting: there was nothing to set up or take down.
+        let issued: usize = clients.iter().map(|client| client.completions.len()).sum();
+        return match issued {
+            0 => Ok(()),
+            _ => Err(format!("{issued} operations completed before all were connected")),
+        };
+    }
+    let cut = outcome.reason.is_some() || !scenario.stream.header.phases.is_empty();
+    let gave_up = outcome.events().any(|event| matches!(event, Event::GaveUp { .. }));
+    let stopped = matches!(scenario.ending, Some((_, Ending::Stop { .. } | Ending::Abort)));
+    for client in clients.iter().filter(|client| !client.failed && !gave_up) {
+        let dropped = client.stream.iter().filter(|operation| client.dropped(operation)).count();
+        let (completed, all) = (client.completions.len(), client.stream.len());
+        if !cut && completed + dropped != all {
+            return Err(format!(
+                "client {}: {completed} of {all} operations completed, {dropped} dropped",
+                client.index
+            ));
+        }
+        let ends = |operation: &&Operation| operation.section == Section::Teardown;
+        let teardowns = client.completions.iter().map(|c| &c.operation).filter(ends).count();
+        if !stopped && teardowns != client.stream.iter().filter(ends).count() {
+            return Err(format!("client {}: {teardowns} operations of teardown", client.index));
+        }
+    }
+    Ok(())
+}

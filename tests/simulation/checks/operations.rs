@@ -1,0 +1,112 @@
+//! Each operation: once, in order, never early, and cut only by a drain that ran out.
+
+use smbench::ir::{CompletionEvent, CompletionStatus, Due, Event, Operation, Section};
+use smbench::scheduler::PhaseSpan;
+use smbench::scheduler::retry::MOST_ATTEMPTS;
+
+use super::Client;
+use crate::run::Outcome;
+use crate::scenario::Scenario;
+
+pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<(), String> {
+    let zero_ns = outcome.measured_ns.map(|(zero_ns, _)| zero_ns);
+    let gave_up = outcome.events().any(|event| matches!(event, Event::GaveUp { .. }));
+    let mut previous: Option<&CompletionEvent> = None;
+    for completion in &client.completions {
+        let operation = &completion.operation;
+        let wrong = |what: &str| {
+            let (index, seq) = (client.index, operation.seq);
+            Err(format!("client {index}: operation {seq} {what}: {completion:?}"))
+        };
+        if client.stream.get(operation.seq as usize) != Some(operation) {
+            return wrong("is not the stream's");
+        }
+        if let Some(previous) = previous {
+            if operation.seq == previous.operation.seq {
+                return wrong("completed twice");
+            }
+            if operation.seq < previous.operation.seq {
+                return wrong("completed out of order");
+            }
+            if completion.issued_ns < previous.completed_ns {
+                return wrong("was issued before the one before it had ended");
+            }
+        }
+        let same_section = previous.filter(|last| last.operation.section == operation.section);
+        let earliest_ns = earliest_ns(operation, same_section, zero_ns);
+        if completion.issued_ns < earliest_ns {
+            return wrong(&format!("was issued early, before {earliest_ns}"));
+        }
+        let times = [
+            completion.due_ns,
+            completion.eligible_ns,
+            completion.issued_ns,
+            completion.attempted_ns,
+            completion.completed_ns,
+        ];
+        if !times.is_sorted() {
+            return wrong("has its times in the wrong order");
+        }
+        let held_up = completion.held_up;
+        if held_up.by_generation_ns + held_up.by_limit_ns > completion.lateness_ns() {
+            return wrong("waited longer than it was late");
+        }
+        if completion.retries >= MOST_ATTEMPTS
+            || (completion.retries > 0 && scenario.retry.is_none())
+        {
+            return wrong("was tried too often");
+        }
+        if completion.status == CompletionStatus::Cut && !gave_up {
+            return wrong("was cut although the drain had time");
+        }
+        if completion.phase != phase(scenario, completion, zero_ns) {
+            return wrong("counts for the wrong phase");
+        }
+        previous = Some(completion);
+    }
+    Ok(())
+}
+
+/// Worked out from the stream, not from what the event says of itself.
+fn earliest_ns(
+    operation: &Operation,
+    previous: Option<&CompletionEvent>,
+    zero_ns: Option<u64>,
+) -> u64 {
+    let iterates = operation.section == Section::Iteration;
+    let origin_ns = if iterates { zero_ns.unwrap_or(u64::MAX) } else { 0 };
+    let ready_ns = previous.map_or(origin_ns, |previous| previous.completed_ns);
+    match operation.due {
+        Due::At(at_ns) => ready_ns.max(origin_ns.saturating_add(at_ns)),
+        Due::After(ns) => ready_ns.saturating_add(ns),
+        Due::Arrival { at_ns, think_ns } => {
+            // The think time of the first arrival follows nothing; that of one
+            // after a dropped iteration belongs to it.
+            let follows = previous.is_some_and(|last| last.operation.seq + 1 == operation.seq);
+            let think_ns = if follows { think_ns } else { 0 };
+            ready_ns.saturating_add(think_ns).max(origin_ns.saturating_add(at_ns))
+        }
+    }
+}
+
+fn phase(scenario: &Scenario, completion: &CompletionEvent, zero_ns: Option<u64>) -> Option<u16> {
+    let operation = &completion.operation;
+    if operation.section != Section::Iteration {
+        return None;
+    }
+    let issued_ns = completion.issued_ns.checked_sub(zero_ns?)?;
+    let at_ns = operation.due.at_ns().unwrap_or(issued_ns);
+    let spans = PhaseSpan::chain(&scenario.stream.header.phases);
+    spans.iter().rposition(|span| span.start_ns <= at_ns).map(|index| index as u16)
+}
+
+impl Client<'_> {
+    /// It belongs to an iteration that was dropped.
+    pub fn dropped(&self, operation: &Operation) -> bool {
+        use smbench::ir::event::IterationOutcome::Dropped;
+        operation.section == Section::Iteration
+            && self.iterations.iter().any(|iteration| {
+                iteration.iteration == operation.iteration && iteration.outcome == Dropped
+            })
+    }
+}

@@ -1,0 +1,163 @@
+//! The summary's figures against counts made from the events here.
+
+use std::collections::BTreeMap;
+
+use smbench::ir::event::IterationOutcome;
+use smbench::ir::{CompletionStatus, Event, OperationType, Section};
+use smbench::observability::summary::{Iterations, Operations, Totals};
+
+use crate::run::Outcome;
+use crate::scenario::Scenario;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    succeeded: u64,
+    failed: u64,
+    skipped: u64,
+    cut: u64,
+    bytes: u64,
+}
+
+type ByType = BTreeMap<OperationType, Counts>;
+
+pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
+    let header = &scenario.stream.header;
+    let phases = header.phases.len().max(1);
+    let recorded = |phase: usize| header.phases.get(phase).is_none_or(|phase| phase.record);
+    let (mut setup, mut teardown) = (ByType::new(), ByType::new());
+    let mut by_phase = vec![ByType::new(); phases];
+    let mut by_workload = vec![ByType::new(); header.workloads.len()];
+    for event in outcome.events() {
+        let Event::Completed(completion) = event else { continue };
+        let operation = &completion.operation;
+        let mut into = vec![match (operation.section, completion.phase) {
+            (Section::Setup, _) => &mut setup,
+            (Section::Teardown, _) => &mut teardown,
+            (Section::Iteration, Some(phase)) => {
+                let phase = usize::from(phase);
+                if phase >= phases {
+                    return Err(format!("there is no phase {phase}: {completion:?}"));
+                }
+                if recorded(phase)
+                    && let Some((workload, _)) = header.workload_of(operation.client_idx)
+                {
+                    by_workload[workload].entry(operation.operation_type()).or_default();
+                }
+                &mut by_phase[phase]
+            }
+            (Section::Iteration, None) => return Err(format!("no phase: {completion:?}")),
+        }];
+        if let (Section::Iteration, Some(phase)) = (operation.section, completion.phase)
+            && recorded(usize::from(phase))
+            && let Some((workload, _)) = header.workload_of(operation.client_idx)
+        {
+            into.push(&mut by_workload[workload]);
+        }
+        for into in into {
+            let counts = into.entry(operation.operation_type()).or_default();
+            counts.bytes += completion.bytes;
+            match completion.status {
+                CompletionStatus::Succeeded(_) => counts.succeeded += 1,
+                CompletionStatus::Failed(_) => counts.failed += 1,
+                CompletionStatus::Skipped { .. } => counts.skipped += 1,
+                CompletionStatus::Cut => counts.cut += 1,
+            }
+        }
+    }
+    let summary = outcome.summary();
+    let nothing = Operations::new();
+    let told = |section: &Option<smbench::observability::summary::SectionSummary>| {
+        section.as_ref().map(|section| section.operations.clone()).unwrap_or_default()
+    };
+    same("setup", &told(&summary.setup), &setup)?;
+    same("teardown", &told(&summary.teardown), &teardown)?;
+    let mut total = ByType::new();
+    for (index, counts) in by_phase.iter().enumerate() {
+        let told = summary.phases.get(index).map_or(&nothing, |phase| &phase.operations);
+        same(&format!("phase {index}"), told, counts)?;
+        if recorded(index) {
+            for (operation, counts) in counts {
+                total.entry(*operation).or_default().add(counts);
+            }
+        }
+    }
+    for (index, counts) in by_workload.iter().enumerate() {
+        same(&format!("workload {index}"), &summary.workloads[index].operations, counts)?;
+    }
+    same("operations", &summary.operations, &total)?;
+    totals(&summary.totals, &total)?;
+    iterations(&summary.iterations, outcome, recorded)
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.cut += other.cut;
+        self.bytes += other.bytes;
+    }
+}
+
+fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
+    let told: ByType = told
+        .iter()
+        .map(|(operation, figures)| {
+            let counts = Counts {
+                succeeded: figures.count - figures.failed,
+                failed: figures.failed,
+                skipped: figures.skipped,
+                cut: figures.cut,
+                bytes: figures.bytes,
+            };
+            (*operation, counts)
+        })
+        .collect();
+    if told == *counted {
+        Ok(())
+    } else {
+        Err(format!("{what}: the summary says {told:?}, the events {counted:?}"))
+    }
+}
+
+fn totals(told: &Totals, counted: &ByType) -> Result<(), String> {
+    let mut all = Counts::default();
+    counted.values().for_each(|counts| all.add(counts));
+    let told_counts = Counts {
+        succeeded: told.succeeded,
+        failed: told.failed,
+        skipped: told.skipped,
+        cut: told.cut,
+        bytes: told.bytes_read + told.bytes_written,
+    };
+    if told_counts == all && told.operations == all.succeeded + all.failed {
+        Ok(())
+    } else {
+        Err(format!("the summary's totals are {told:?}, the events' {all:?}"))
+    }
+}
+
+fn iterations(
+    told: &Iterations,
+    outcome: &Outcome,
+    recorded: impl Fn(usize) -> bool,
+) -> Result<(), String> {
+    let (mut finished, mut cut) = (0, 0);
+    for event in outcome.events() {
+        let Event::Iteration(iteration) = event else { continue };
+        if !iteration.phase.is_some_and(|phase| recorded(usize::from(phase))) {
+            continue;
+        }
+        match iteration.outcome {
+            IterationOutcome::Finished => finished += 1,
+            IterationOutcome::Cut => cut += 1,
+            IterationOutcome::Dropped => {}
+        }
+    }
+    if (told.count, told.cut) == (finished, cut) {
+        Ok(())
+    } else {
+        let told = (told.count, told.cut);
+        Err(format!("the summary has {told:?} iterations, the events {:?}", (finished, cut)))
+    }
+}

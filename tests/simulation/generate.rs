@@ -1,0 +1,189 @@
+//! Streams made up from a seed: closed loops, recorded times, open loops.
+
+use std::sync::Arc;
+
+use smbench::ir::source::Late;
+use smbench::ir::{
+    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, Pattern, Payload, Phase, Section,
+    Workload,
+};
+use smbench::protocol::SharePath;
+use smbench::protocol::create::CreateDisposition;
+
+use super::workload::{Dice, Script, Stream, close, stat};
+
+const MS: u64 = 1_000_000;
+
+/// When a workload's operations are due.
+#[derive(Clone, Copy)]
+enum Pace {
+    Closed,
+    Recorded,
+    /// About so long between a client's arrivals.
+    Open {
+        gap_ns: u64,
+    },
+}
+
+pub fn stream(dice: &mut Dice) -> Stream {
+    let mut workloads = Vec::new();
+    let mut operations = Vec::new();
+    for index in 0..1 + dice.roll(3) {
+        let clients = if dice.chance(5) { 0 } else { 1 + dice.roll(10) as u32 };
+        let gap_ns = [MS / 3, MS, 4 * MS][dice.roll(3) as usize];
+        let pace = [Pace::Closed, Pace::Recorded, Pace::Open { gap_ns }, Pace::Open { gap_ns }]
+            [dice.roll(4) as usize];
+        let mut workload = Workload::new(&format!("w{index}"), clients);
+        if matches!(pace, Pace::Open { .. }) && dice.chance(50) {
+            workload.late = Late::Drop;
+        }
+        workloads.push(workload);
+        for _ in 0..clients {
+            let client = operations.len() as u32;
+            operations.push(client_operations(dice, client, pace));
+        }
+    }
+    let clients = operations.len() as u64;
+    let run_client = dice.chance(30);
+    if run_client {
+        operations.push(run_client_operations(dice, clients as u32));
+    }
+    let mut stream = Stream::of(workloads, phases(dice), operations);
+    stream.header.run_client = run_client;
+    stream.breaks_at =
+        dice.chance(5).then(|| (dice.roll(clients + 1) as u32, dice.roll(60) as usize));
+    stream
+}
+
+fn phases(dice: &mut Dice) -> Vec<Phase> {
+    let mut phase = |name: &str, record| {
+        let duration_ns = [20 * MS, 50 * MS, 500 * MS][dice.roll(3) as usize];
+        Phase { name: name.into(), duration_ns, record }
+    };
+    let (warm, steady, last) = (phase("warm", false), phase("steady", true), phase("last", true));
+    match dice.roll(4) {
+        0 => vec![warm, steady, last],
+        1 => vec![steady],
+        _ => Vec::new(),
+    }
+}
+
+/// Run-wide setup and teardown alone.
+fn run_client_operations(dice: &mut Dice, client: u32) -> Vec<Operation> {
+    let mut script = Script::new(client);
+    for _ in 0..dice.roll(3) {
+        script.push(Due::After(dice.roll(MS)), stat());
+    }
+    script.begin(Section::Teardown, 0);
+    script.push(Due::After(0), stat());
+    script.finish()
+}
+
+fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation> {
+    let mut script = Script::new(client);
+    let folder = SharePath::new(&format!("c{client}")).unwrap();
+    script.push(Due::After(0), OperationKind::Mkdir { path: folder });
+    for _ in 0..dice.roll(2) {
+        script.push(Due::After(dice.roll(MS / 2)), stat());
+    }
+    let mut handles = Handles::default();
+    // The first arrival may be at time zero, and have think time before it.
+    let mut at_ns = if dice.chance(50) { 0 } else { dice.roll(2 * MS) };
+    for iteration in 0..dice.roll(30) as u32 {
+        script.begin(Section::Iteration, iteration);
+        for (index, kind) in iteration_kinds(dice, client, &mut handles).into_iter().enumerate() {
+            let think_ns = if dice.chance(60) { 0 } else { dice.roll(2 * MS) };
+            let due = match pace {
+                Pace::Closed => Due::After(think_ns),
+                Pace::Recorded => {
+                    at_ns += dice.roll(3 * MS);
+                    Due::At(at_ns)
+                }
+                Pace::Open { gap_ns } if index == 0 => {
+                    at_ns += dice.roll(2 * gap_ns);
+                    Due::Arrival { at_ns, think_ns }
+                }
+                Pace::Open { .. } => Due::After(think_ns / 4),
+            };
+            script.expect = if dice.chance(50) { Expect::Any } else { Expect::Default };
+            script.push(due, kind);
+        }
+    }
+    script.begin(Section::Teardown, 0);
+    script.expect = Expect::Any;
+    script.push(Due::After(0), stat());
+    script.finish()
+}
+
+/// The handles open where nothing failed, numbered as scripts number them: the
+/// number of a closed one is used again.
+#[derive(Default)]
+struct Handles {
+    open: Vec<HandleRef>,
+    free: Vec<HandleRef>,
+}
+
+impl Handles {
+    fn open(&mut self) -> HandleRef {
+        let fresh = HandleRef((self.open.len() + self.free.len()) as u32);
+        let handle = self.free.pop().unwrap_or(fresh);
+        self.open.push(handle);
+        handle
+    }
+
+    fn close(&mut self, handle: HandleRef) {
+        self.open.retain(|open| *open != handle);
+        self.free.push(handle);
+    }
+}
+
+/// An open, some work on that file or another that was left open, and mostly its close.
+fn iteration_kinds(dice: &mut Dice, client: u32, handles: &mut Handles) -> Vec<OperationKind> {
+    let path = |text: String| SharePath::new(&text).unwrap();
+    let own = |number: u64| path(format!("c{client}/f{number}"));
+    let file = match dice.roll(5) {
+        4 => path("shared".into()),
+        number => own(number),
+    };
+    let opened = handles.open();
+    let mut kinds = vec![OperationKind::Open {
+        path: file.clone(),
+        mode: [OpenMode::Read, OpenMode::Write, OpenMode::ReadWrite][dice.roll(3) as usize],
+        disposition: CreateDisposition::OpenIf,
+        handle_ref: opened,
+        extensions: None,
+    }];
+    for _ in 0..dice.roll(4) {
+        let left_open = handles.open[dice.roll(handles.open.len() as u64) as usize];
+        let handle_ref = if dice.chance(80) { opened } else { left_open };
+        let (offset, exclusive, wait) = (dice.roll(100), dice.chance(50), dice.chance(30));
+        kinds.push(match dice.roll(9) {
+            0 => OperationKind::Read { handle_ref, offset, length: 64 },
+            1 => OperationKind::Write {
+                handle_ref,
+                offset,
+                length: 64,
+                payload: Payload::Pattern(Pattern::Text),
+            },
+            2 => OperationKind::Truncate { handle_ref, size: offset },
+            3 => OperationKind::Stat { path: file.clone() },
+            4 => OperationKind::Lock { handle_ref, offset, length: 10, exclusive, wait },
+            5 => OperationKind::Unlock { handle_ref, offset, length: 10 },
+            6 => OperationKind::Delete { path: own(dice.roll(4)) },
+            7 => OperationKind::List { path: path(String::new()), pattern: Arc::from("*") },
+            _ => OperationKind::Flush { handle_ref },
+        });
+    }
+    if dice.chance(85) {
+        handles.close(opened);
+        kinds.push(close(opened.0));
+    }
+    if let Some(&left_open) = handles.open.first()
+        && left_open != opened
+        && dice.chance(30)
+    {
+        handles.close(left_open);
+        kinds.push(close(left_open.0));
+    }
+    kinds
+}

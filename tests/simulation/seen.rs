@@ -1,0 +1,116 @@
+//! How often things worth testing happened, so that scenarios grown tame are noticed.
+
+use std::collections::BTreeMap;
+
+use smbench::ir::event::{IterationOutcome, Unissued};
+use smbench::ir::{CompletionStatus, Event, Failure};
+
+use super::run::Outcome;
+use super::scenario::Scenario;
+
+#[derive(Default)]
+pub struct Seen(BTreeMap<&'static str, u64>);
+
+/// What happens at least so often in a hundred runs, a third of what it was or less.
+const EXPECTED: [(&str, u64); 24] = [
+    ("backlog", 1000),
+    ("cleanup", 80),
+    ("cut iteration", 50),
+    ("drain that ran out", 10),
+    ("dropped iteration", 300),
+    ("failed client", 10),
+    ("failure", 300),
+    ("finished iteration", 2000),
+    ("given up", 5),
+    ("held up by the generator", 100),
+    ("held up by the limit", 1000),
+    ("loss", 50),
+    ("panic", 8),
+    ("reconnect", 50),
+    ("reconnect after an outage", 10),
+    ("server away", 5),
+    ("skipped", 100),
+    ("stalled server", 8),
+    ("success after a retry", 3),
+    ("three attempts in vain", 2),
+    ("time-out", 50),
+    ("unissued by backlog", 100),
+    ("unissued by generation", 2),
+    ("unissued by the limit", 100),
+];
+
+impl Seen {
+    pub fn note(&mut self, scenario: &Scenario, outcome: &Outcome) {
+        for event in outcome.events() {
+            self.event(scenario, event);
+        }
+        let stalled = !scenario.stalls.is_empty();
+        let away = !scenario.outages.is_empty();
+        let runs = [("stalled server", stalled), ("server away", away)];
+        runs.into_iter().filter(|(_, seen)| *seen).for_each(|(what, _)| self.count(what, 1));
+    }
+
+    fn count(&mut self, what: &'static str, times: u64) {
+        *self.0.entry(what).or_default() += times;
+    }
+
+    fn event(&mut self, scenario: &Scenario, event: &Event) {
+        match event {
+            Event::Completed(completion) => {
+                match &completion.status {
+                    CompletionStatus::Succeeded(_) => self.count("success", 1),
+                    CompletionStatus::Failed(Failure::TimedOut) => self.count("time-out", 1),
+                    CompletionStatus::Failed(Failure::ConnectionLost(_)) => self.count("loss", 1),
+                    CompletionStatus::Failed(Failure::Panicked(_)) => self.count("panic", 1),
+                    CompletionStatus::Failed(_) => self.count("failure", 1),
+                    CompletionStatus::Skipped { .. } => self.count("skipped", 1),
+                    CompletionStatus::Cut => self.count("given up", 1),
+                }
+                let tried_again = matches!(completion.status, CompletionStatus::Succeeded(_));
+                match completion.retries {
+                    0 => {}
+                    _ if tried_again => self.count("success after a retry", 1),
+                    2 => self.count("three attempts in vain", 1),
+                    _ => self.count("retry that ended otherwise", 1),
+                }
+                let held_up = completion.held_up;
+                self.count("held up by the limit", u64::from(held_up.by_limit_ns > 0));
+                self.count("held up by the generator", u64::from(held_up.by_generation_ns > 0));
+                self.count("backlog", u64::from(completion.backlog_ns() > 0));
+            }
+            Event::Iteration(iteration) => match iteration.outcome {
+                IterationOutcome::Finished => self.count("finished iteration", 1),
+                IterationOutcome::Cut => self.count("cut iteration", 1),
+                IterationOutcome::Dropped => self.count("dropped iteration", 1),
+            },
+            Event::Unissued(Unissued { by_backlog, by_generation, by_limit, .. }) => {
+                self.count("unissued by backlog", *by_backlog);
+                self.count("unissued by generation", *by_generation);
+                self.count("unissued by the limit", *by_limit);
+            }
+            Event::Cleanup { .. } => self.count("cleanup", 1),
+            Event::Reconnected { .. } => {
+                self.count("reconnect", 1);
+                self.count("reconnect after an outage", u64::from(!scenario.outages.is_empty()));
+            }
+            Event::GaveUp { .. } => self.count("drain that ran out", 1),
+            Event::ClientFailed { .. } => self.count("failed client", 1),
+            Event::Connected { .. } => {}
+        }
+    }
+
+    pub fn merge(&mut self, other: Seen) {
+        other.0.into_iter().for_each(|(what, times)| self.count(what, times));
+    }
+
+    pub fn assert_wild(&self, runs: u64) {
+        for (what, per_hundred) in EXPECTED {
+            let seen = self.0.get(what).copied().unwrap_or_default();
+            assert!(
+                seen * 100 >= per_hundred * runs,
+                "{what} came {seen} times in {runs} runs, below {per_hundred} in a hundred: {:?}",
+                self.0
+            );
+        }
+    }
+}

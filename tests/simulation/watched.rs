@@ -1,0 +1,254 @@
+//! The server with a turnstile before it, which writes down who passes and
+//! when. What the engine says of itself is checked against this.
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use smbench::backend::sim::SimBackend;
+use smbench::backend::{
+    BackendCapabilities, Clock, ConnectError, Endpoint, OpError, SMBBackend, SMBConnectionInner,
+    SMBFileHandle,
+};
+use smbench::ir::{OpenMode, OperationKind, OperationType};
+use smbench::protocol::create::CreateDisposition;
+use smbench::protocol::{CreateParameters, SharePath};
+use smbench::scheduler::virtual_time::VirtualClock;
+
+use super::workload::Dice;
+
+/// One attempt at an operation as the server saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub client_idx: u32,
+    pub what: OperationType,
+    pub began_ns: u64,
+    /// None: still going on at the end of the run.
+    pub ended_ns: Option<u64>,
+}
+
+pub struct Watched {
+    pub server: Arc<SimBackend>,
+    pub book: Arc<Book>,
+}
+
+/// Which calls of the backend panic.
+#[derive(Default)]
+pub struct Panics {
+    pub seed: u64,
+    pub per_mille: u64,
+}
+
+/// What the turnstile wrote down.
+pub struct Book {
+    clock: VirtualClock,
+    panics: Panics,
+    passed: AtomicU32,
+    /// Operations that hold a permit.
+    inside: AtomicU32,
+    pub most_inside: AtomicU32,
+    /// Operations that met another of their client inside.
+    pub doubled: AtomicU32,
+    /// Handles that were open when their client disconnected in good order.
+    pub left_open: AtomicU32,
+    pub calls: Mutex<Vec<Call>>,
+    by_client: Mutex<HashMap<u32, u32>>,
+}
+
+impl Book {
+    pub fn new(clock: VirtualClock, panics: Panics) -> Book {
+        Book {
+            clock,
+            panics,
+            passed: AtomicU32::default(),
+            inside: AtomicU32::default(),
+            most_inside: AtomicU32::default(),
+            doubled: AtomicU32::default(),
+            left_open: AtomicU32::default(),
+            calls: Mutex::default(),
+            by_client: Mutex::default(),
+        }
+    }
+
+    fn may_panic(&self) {
+        let number = self.passed.fetch_add(1, Relaxed);
+        let mut dice = Dice(self.panics.seed ^ (u64::from(number) << 20));
+        if self.panics.per_mille > 0 && dice.roll(1_000) < self.panics.per_mille {
+            // As `panic!`, but without a word on standard error.
+            resume_unwind(Box::new("a planned panic"));
+        }
+    }
+}
+
+/// One client's way through the turnstile.
+#[derive(Clone)]
+struct Gate {
+    book: Arc<Book>,
+    client_idx: u32,
+    /// Handles of this connection that were not closed.
+    open: Arc<AtomicU32>,
+}
+
+struct Inside<'g> {
+    gate: &'g Gate,
+    call: usize,
+    permit: bool,
+}
+
+impl Gate {
+    fn enter(&self, what: OperationType) -> Inside<'_> {
+        self.pass(what, true)
+    }
+
+    /// A lock that waits and the engine's own closes take no permit.
+    fn pass(&self, what: OperationType, permit: bool) -> Inside<'_> {
+        let book = &self.book;
+        if permit {
+            let inside = book.inside.fetch_add(1, Relaxed) + 1;
+            book.most_inside.fetch_max(inside, Relaxed);
+        }
+        let mut by_client = book.by_client.lock().unwrap();
+        let own = by_client.entry(self.client_idx).or_default();
+        *own += 1;
+        book.doubled.fetch_add(u32::from(*own > 1), Relaxed);
+        drop(by_client);
+        let mut calls = book.calls.lock().unwrap();
+        let (client_idx, began_ns) = (self.client_idx, book.clock.now_ns());
+        calls.push(Call { client_idx, what, began_ns, ended_ns: None });
+        let inside = Inside { gate: self, call: calls.len() - 1, permit };
+        drop(calls);
+        book.may_panic();
+        inside
+    }
+
+    fn watch(&self, inner: Box<dyn SMBFileHandle>) -> Box<dyn SMBFileHandle> {
+        self.open.fetch_add(1, Relaxed);
+        Box::new(WatchedHandle { inner, gate: self.clone() })
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let book = &self.gate.book;
+        book.inside.fetch_sub(u32::from(self.permit), Relaxed);
+        *book.by_client.lock().unwrap().get_mut(&self.gate.client_idx).unwrap() -= 1;
+        book.calls.lock().unwrap()[self.call].ended_ns = Some(book.clock.now_ns());
+    }
+}
+
+#[async_trait]
+impl SMBBackend for Watched {
+    fn capabilities(&self) -> BackendCapabilities {
+        self.server.capabilities()
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.server.endpoint()
+    }
+
+    async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+        self.book.may_panic();
+        let inner = self.server.connect(client_idx).await?;
+        let gate = Gate { book: self.book.clone(), client_idx, open: Arc::default() };
+        Ok(Box::new(WatchedConnection { inner, gate }))
+    }
+}
+
+struct WatchedConnection {
+    inner: Box<dyn SMBConnectionInner>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl SMBConnectionInner for WatchedConnection {
+    async fn open_simple(
+        &self,
+        path: &SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        let _inside = self.gate.enter(OperationType::Open);
+        Ok(self.gate.watch(self.inner.open_simple(path, mode, disposition).await?))
+    }
+
+    async fn open_extended(
+        &self,
+        path: &SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+        parameters: &CreateParameters,
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        let _inside = self.gate.enter(OperationType::Open);
+        let opened = self.inner.open_extended(path, mode, disposition, parameters).await?;
+        Ok(self.gate.watch(opened))
+    }
+
+    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
+        let _inside = self.gate.enter(operation.operation_type());
+        self.inner.execute_misc(operation).await
+    }
+
+    async fn cancel(&self) -> bool {
+        self.gate.book.may_panic();
+        self.inner.cancel().await
+    }
+
+    async fn disconnect(self: Box<Self>) {
+        self.gate.book.left_open.fetch_add(self.gate.open.load(Relaxed), Relaxed);
+        self.gate.book.may_panic();
+        self.inner.disconnect().await;
+    }
+}
+
+struct WatchedHandle {
+    inner: Box<dyn SMBFileHandle>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl SMBFileHandle for WatchedHandle {
+    async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {
+        let _inside = self.gate.enter(OperationType::Read);
+        self.inner.read(offset, length).await
+    }
+
+    async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError> {
+        let _inside = self.gate.enter(OperationType::Write);
+        self.inner.write(offset, data).await
+    }
+
+    async fn truncate(&self, size: u64) -> Result<(), OpError> {
+        let _inside = self.gate.enter(OperationType::Truncate);
+        self.inner.truncate(size).await
+    }
+
+    async fn flush(&self) -> Result<(), OpError> {
+        let _inside = self.gate.enter(OperationType::Flush);
+        self.inner.flush().await
+    }
+
+    async fn lock(
+        &self,
+        offset: u64,
+        length: u64,
+        exclusive: bool,
+        wait: bool,
+    ) -> Result<(), OpError> {
+        let _inside = self.gate.pass(OperationType::Lock, !wait);
+        self.inner.lock(offset, length, exclusive, wait).await
+    }
+
+    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
+        let _inside = self.gate.enter(OperationType::Unlock);
+        self.inner.unlock(offset, length).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), OpError> {
+        self.gate.open.fetch_sub(1, Relaxed);
+        let _inside = self.gate.pass(OperationType::Close, false);
+        self.inner.close().await
+    }
+}
