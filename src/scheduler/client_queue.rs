@@ -276,14 +276,24 @@ impl ClientQueue {
         let timed = self.pending.iter().filter(|operation| operation.due.at_ns().is_some());
         let waiting = timed.filter(|operation| due(operation) < cut_ns).count() as u64;
         // What follows the client's previous operation can be due only where that has ended.
-        let next = self.next_times(origin_ns).is_some_and(|(_, eligible)| eligible < cut_ns);
+        let eligible_ns = self.next_times(origin_ns).map_or(u64::MAX, |(_, eligible)| eligible);
+        let next = eligible_ns < cut_ns;
         let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
+        let mut late_since = |since_ns: u64| {
+            into.late_ns = into.late_ns.max(cut_ns.saturating_sub(since_ns));
+        };
         match self.state {
-            ClientState::Idle => into.by_generation += u64::from(starving),
+            ClientState::Idle if starving => {
+                late_since(self.ready_ns);
+                into.by_generation += 1;
+            }
+            ClientState::Idle => {}
             ClientState::Blocked if self.in_flight_op.is_none() => {
+                late_since(eligible_ns);
                 into.by_limit += waiting.max(u64::from(next));
             }
             ClientState::Scheduled if self.in_flight_op.is_none() && next => {
+                late_since(eligible_ns);
                 into.by_driver += waiting.max(1);
             }
             ClientState::Done | ClientState::Gone | ClientState::Closing => {}
