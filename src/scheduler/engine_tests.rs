@@ -303,3 +303,25 @@ fn what_was_due_by_the_cut_and_not_issued_is_counted_by_what_it_waited_for() {
     // The fourth client's stream has made nothing since time zero.
     assert_eq!(unissued(4), Unissued { by_generation: 1, late_ns: 200, ..counted });
 }
+
+#[test]
+fn of_a_client_that_has_just_become_free_only_what_was_not_yet_overdue_is_the_drivers() {
+    let due = [0, 20, 30, 190, 200].map(Due::At);
+    let operations: Vec<_> = (0..).zip(due).map(|(seq, due)| stat(0, seq, seq, due)).collect();
+    let mut engine = measuring(1, None, &operations);
+    issues(&mut engine, ZERO_NS);
+    engine.complete(0, 0, ZERO_NS, ZERO_NS + 180, done(), false).unwrap();
+    issues(&mut engine, ZERO_NS + 210);
+    let unissued = engine.drain_events().find_map(|event| match event {
+        Event::Unissued(unissued) => Some(unissued),
+        _ => None,
+    });
+    let counted = Unissued {
+        by_backlog: 1,
+        backlog_ns: 170,
+        by_driver: 2,
+        late_ns: 20,
+        ..Unissued::default()
+    };
+    assert_eq!(unissued, Some(counted));
+}
