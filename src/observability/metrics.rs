@@ -84,6 +84,8 @@ pub struct OperationStats {
     pub failed: u64,
     pub skipped: u64,
     pub cut: u64,
+    /// Attempts after the first, over all operations.
+    pub retries: u64,
     pub short_reads: u64,
     pub degraded: u64,
     pub bytes: u64,
@@ -102,6 +104,7 @@ impl OperationStats {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.cut += other.cut;
+        self.retries += other.retries;
         self.short_reads += other.short_reads;
         self.degraded += other.degraded;
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -165,6 +168,10 @@ impl Cell {
 pub struct PhaseStats {
     /// Of operations that were sent, like all of these.
     pub lateness: Distribution,
+    /// The parts of the sum of `lateness` that were waiting for the stream and
+    /// for the limit; the rest is this program's own.
+    pub late_by_generation_ns: u128,
+    pub late_by_limit_ns: u128,
     pub backlog: Distribution,
     /// Later than the late bound.
     pub late: u64,
@@ -178,6 +185,8 @@ pub struct PhaseStats {
 impl PhaseStats {
     pub fn merge(&mut self, other: &PhaseStats) {
         self.lateness.merge(&other.lateness);
+        self.late_by_generation_ns += other.late_by_generation_ns;
+        self.late_by_limit_ns += other.late_by_limit_ns;
         self.backlog.merge(&other.backlog);
         self.late += other.late;
         self.closed_lateness_ns += other.closed_lateness_ns;
@@ -235,6 +244,7 @@ pub struct Measurements {
     cells: Vec<Cell>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
+    /// By the cut, over the whole run.
     pub unissued: Unissued,
 }
 
@@ -280,6 +290,13 @@ impl Measurements {
 
     pub(super) fn phase_mut(&mut self, slot: usize) -> &mut PhaseStats {
         &mut self.phases[slot]
+    }
+
+    /// The recorded phases in one.
+    pub fn recorded_phases(&self) -> PhaseStats {
+        let mut overall = PhaseStats::default();
+        self.recorded().for_each(|slot| overall.merge(self.phase(slot)));
+        overall
     }
 
     /// The slots of the recorded phases.

@@ -6,6 +6,7 @@ mod compile;
 mod error;
 mod input;
 mod interrupt;
+mod processors;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
-use crate::observability::{Measurements, RunFacts, Summary, TargetFacts};
+use crate::observability::summary::Settings;
+use crate::observability::{Measurements, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
 use crate::scheduler::{Conductor, CutReason, RealClock, RetryPolicy, Stage};
 
@@ -174,8 +176,9 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
     let progress = Progress::new(options.progress, live);
     let (clients, ended) = (header.clients(), running.ended());
-    attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
-        .map_err(RunError::internal)?;
+    let processors =
+        attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
+            .map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
 
@@ -190,6 +193,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         conductor: &conductor,
         phases: &phases,
         measurements: &measurements,
+        processors,
         defects,
     });
     let summary = Summary::new(facts, &measurements);
@@ -237,6 +241,7 @@ struct FactsFrom<'a> {
     conductor: &'a Conductor,
     phases: &'a [Phase],
     measurements: &'a Measurements,
+    processors: Option<Processors>,
     defects: Vec<String>,
 }
 
@@ -291,7 +296,10 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             encryption: server.encryption,
             server: server.server,
         },
+        settings: settings(from.options),
         instant: capabilities.instant,
+        server_in_process: !matches!(from.options.target, Target::Smb(_)),
+        processors: from.processors,
         phases: phase_durations(from.phases, from.conductor.measured_ns()),
         setup: Duration::from_nanos(
             from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
@@ -305,6 +313,15 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         exit_reasons,
         problems,
         notes,
+    }
+}
+
+fn settings(options: &RunOptions) -> Settings {
+    let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
+    Settings {
+        time_scale: options.time_scale,
+        limit: options.limit,
+        retry: statuses.map(|status| status.to_string()).collect(),
     }
 }
 

@@ -18,3 +18,4 @@ mod results;
 mod streams;
 mod summary;
 mod targets;
+mod trust;
