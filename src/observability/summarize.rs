@@ -151,6 +151,8 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
         duration_s: seconds(duration),
         totals: totals(&cell, duration),
         operations: operations(&cell),
+        lateness_us: tail(&measurements.phase(slot).lateness),
+        backlog_us: tail(&measurements.phase(slot).backlog),
         failures: failures(&measurements.phase(slot).failures, layout),
     }
 }

@@ -270,6 +270,10 @@ pub struct PhaseSummary {
     pub duration_s: f64,
     pub totals: Totals,
     pub operations: Operations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness_us: Option<Tail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog_us: Option<Tail>,
     pub failures: Vec<FailureGroup>,
 }
 
