@@ -11,7 +11,7 @@ use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 const DEPTH: usize = 1_000;
 const BATCH: usize = 64;
 /// Arrivals of an open loop that looking at one client may cause, over all.
-const ARRIVALS: usize = 4 << 20;
+const ARRIVALS: usize = 1 << 20;
 
 /// A source whose header knows the needs of the first thousand operations of
 /// each workload: those of its first client.
