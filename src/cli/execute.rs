@@ -213,6 +213,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
                 .collect(),
             iterations: bounds.iterations,
             nominal_bound_ns: None,
+            duration_ns: None,
             limits: limits(stream),
         })),
         Some(Named::Document(path)) => Ok(Input::Document {

@@ -25,6 +25,7 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, SMBBackend, open_files};
 use crate::ir::Phase;
+use crate::ir::source::phases_lasting;
 use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
@@ -128,7 +129,7 @@ pub struct Finished {
 /// and nothing is left behind.
 pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let started_at = SystemTime::now();
-    let stream = input.open(options.time_scale).map_err(RunError::invalid)?;
+    let stream = input.open(options.time_scale, options.duration).map_err(RunError::invalid)?;
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());
@@ -206,21 +207,17 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
 
 /// The phases a run has: the stream's, with `--duration` in place of the recorded ones.
 fn phases(declared: &[Phase], bounded: bool, duration: Option<Duration>) -> Vec<Phase> {
-    let one = |duration: Duration| Phase {
-        name: "run".into(),
-        duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-        record: true,
-    };
     match duration {
-        Some(duration) => {
-            let measured = declared.iter().position(|phase| phase.record);
-            let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
-            let unrecorded = after.iter().filter(|phase| !phase.record);
-            before.iter().cloned().chain([one(duration)]).chain(unrecorded.cloned()).collect()
+        Some(duration) => phases_lasting(declared, nanoseconds(duration)),
+        None if declared.is_empty() && !bounded => {
+            phases_lasting(declared, nanoseconds(DEFAULT_DURATION))
         }
-        None if declared.is_empty() && !bounded => vec![one(DEFAULT_DURATION)],
         None => declared.to_vec(),
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// One for each core, as each has a core's worth of work at the most.

@@ -180,6 +180,9 @@ pub(super) fn duration_from(number: f64) -> Result<u64, String> {
     if number == 0.0 {
         return Ok(0);
     }
+    if number.is_nan() {
+        return Err("NaN is no duration".into());
+    }
     if !number.is_finite() || number > LARGEST_EXACT as f64 {
         return Err(format!("{number} ns is too long; the longest is 2^53 ns (104 days)"));
     }

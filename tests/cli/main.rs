@@ -7,6 +7,7 @@ mod hostile_scripts;
 mod interrupts;
 mod lifecycle;
 mod losses;
+mod open_loop;
 mod operations;
 mod outcome;
 mod output;
