@@ -139,6 +139,9 @@ impl IterationStats {
 pub struct Cell {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
+    /// Its iterations arrive. What a late operation of one delays, the next
+    /// arrival makes up for, so that it does not dilute the rate.
+    pub open_loop: bool,
 }
 
 impl Cell {
@@ -160,6 +163,7 @@ impl Cell {
         if let Some(iterations) = &other.iterations {
             self.iterations.get_or_insert_default().merge(iterations);
         }
+        self.open_loop |= other.open_loop;
     }
 }
 
@@ -175,7 +179,7 @@ pub struct PhaseStats {
     pub backlog: Distribution,
     /// Later than the late bound.
     pub late: u64,
-    /// Sums over operations due after their client's previous one (a closed loop).
+    /// Sums over operations due after their client's previous one, in closed loops.
     pub closed_lateness_ns: u128,
     pub closed_cycle_ns: u128,
     pub failures: Failures,

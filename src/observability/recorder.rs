@@ -66,7 +66,10 @@ impl Recorder {
 
     fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
         let (service_ns, lateness_ns) = (event.service_ns(), event.lateness_ns());
-        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
+        let cell = self.measurements.cell_mut(slot, workload);
+        cell.open_loop |= matches!(event.operation.due, Due::Arrival { .. });
+        let open_loop = cell.open_loop;
+        let stats = cell.operation(event.operation_type());
         stats.service.record(service_ns);
         stats.response.record(event.response_ns());
         stats.short_reads += u64::from(event.short_read);
@@ -84,7 +87,7 @@ impl Recorder {
         phase.late_by_limit_ns += u128::from(by_limit_ns);
         phase.backlog.record(event.backlog_ns());
         phase.late += u64::from(lateness_ns > late_bound_ns);
-        if let Due::After(think_ns) = event.operation.due {
+        if let (Due::After(think_ns), false) = (event.operation.due, open_loop) {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             phase.closed_cycle_ns += u128::from(service_ns) + u128::from(think_ns);
         }
@@ -231,6 +234,15 @@ mod tests {
             (phase.lateness.sum_ns(), phase.late_by_generation_ns, phase.late_by_limit_ns),
             (1_110, 70, 920)
         );
+    }
+
+    #[test]
+    fn what_follows_an_arrival_is_no_closed_loop() {
+        let mut arrival = completion(0, 0, sample::read(1), OK);
+        arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0 };
+        let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
+        assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
+        assert_eq!(measurements.phase(1).lateness.count(), 2);
     }
 
     #[test]

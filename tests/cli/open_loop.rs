@@ -61,11 +61,16 @@ fn an_arrival_whose_client_is_busy_waits_or_is_dropped_as_its_script_says() {
     // At best every third is done, and the others find the client busy.
     assert!((1..=20).contains(&count), "{count}");
     assert_eq!(stats(&summary), 2 * count);
+    let iterations = |summary: &Value, what: &str| number(&summary["iterations"][what]);
+    assert_eq!((iterations(&summary, "dropped"), iterations(&summary, "late")), (60 - count, 0));
+    let note = format!("{} ", 60 - count);
+    assert!(summary["notes"][0].as_str().unwrap().contains(&note), "{}", summary["notes"]);
 
     place.write("s.lua", script("queue"));
     let summary =
         place.run_to("queue", "s.lua --target sim --iterations 20").end().exits(0).summary();
     assert_eq!((number(&summary["iterations"]["count"]), stats(&summary)), (20, 40));
+    assert_eq!((iterations(&summary, "dropped"), iterations(&summary, "late")), (0, 19));
 }
 
 #[test]
