@@ -23,6 +23,7 @@ use smbench::backend::memory::Limits;
 use smbench::backend::registry::Target;
 use smbench::backend::smb2::{Password, SmbAddress};
 use smbench::run::{Input, RunOptions, Timeouts};
+use smbench::scheduler::Precision;
 use smbench::script::{ClientsOverride, ScriptOptions};
 use smbench_test_support::{Samba, Settings};
 
@@ -234,6 +235,7 @@ fn ours(samba: &Samba, folder: &Path, work: Work, clients: u32) -> f64 {
         duration: Some(RUN),
         limit: None,
         shards: None,
+        precision: Precision::Sleep,
         connect_concurrency: 64,
         timeouts: Timeouts {
             operation: seconds(60),

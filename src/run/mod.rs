@@ -30,7 +30,7 @@ use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
 use crate::observability::{Measurements, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
-use crate::scheduler::{Conductor, CutReason, RealClock, Stage};
+use crate::scheduler::{Conductor, CutReason, Precision, RealClock, Stage};
 
 /// How long a script runs that says nothing about it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -54,6 +54,8 @@ pub struct RunOptions {
     pub limit: Option<u32>,
     /// Threads that issue operations; by default what the machine and the target suggest.
     pub shards: Option<usize>,
+    /// How shards wait for what is due next.
+    pub precision: Precision,
     pub connect_concurrency: usize,
     pub timeouts: Timeouts,
     /// Operations issued later than this count as late.
@@ -101,7 +103,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     open_files::raise_open_file_limit(options.target.open_files(header.clients()))
         .map_err(|error| RunError::invalid(error.into()))?;
 
-    let clock = RealClock::start();
+    let clock = RealClock::start(options.precision);
     let settings = BackendSettings {
         context: BackendContext { clock: clock.clone(), response_timeout: RESPONSE_TIMEOUT },
         connections: header.clients(),
@@ -185,10 +187,15 @@ fn phases(declared: &[Phase], bounded: bool, duration: Option<Duration>) -> Vec<
     }
 }
 
-/// One for each core, as each has a core's worth of work at the most.
+/// One for each core, as each has a core's worth of work at the most. One for two
+/// where they stay awake: what they issue to and from needs cores as well.
 fn shard_count(options: &RunOptions, clients: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    options.shards.unwrap_or(cores).clamp(1, clients.max(1) as usize)
+    let shards = options.shards.unwrap_or(match options.precision {
+        Precision::Sleep => cores,
+        Precision::Yield => cores.div_ceil(2),
+    });
+    shards.clamp(1, clients.max(1) as usize)
 }
 
 fn script_name(source: &str) -> String {

@@ -20,7 +20,7 @@ pub mod permits;
 pub mod timeline;
 pub mod virtual_time;
 
-pub use clock::RealClock;
+pub use clock::{Precision, RealClock};
 pub use conductor::Conductor;
 pub use driver::{Driver, DriverError, Shard};
 pub use engine::{Engine, EngineError};
