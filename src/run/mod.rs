@@ -34,7 +34,7 @@ use crate::observability::results::ResultsFolder;
 use crate::observability::summary::Settings;
 use crate::observability::{Measurements, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
-use crate::scheduler::{Conductor, CutReason, RealClock, RetryPolicy, Stage};
+use crate::scheduler::{Conductor, CutReason, Precision, RealClock, RetryPolicy, Stage};
 
 /// How long a script runs that says nothing about it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -62,6 +62,8 @@ pub struct RunOptions {
     pub time_scale: f64,
     /// Threads that issue operations; by default what the machine and the target suggest.
     pub shards: Option<usize>,
+    /// How shards wait for what is due next.
+    pub precision: Precision,
     pub connect_concurrency: usize,
     pub timeouts: Timeouts,
     /// Operations issued later than this count as late.
@@ -88,6 +90,7 @@ impl RunOptions {
             retry: None,
             time_scale: 1.0,
             shards: None,
+            precision: Precision::Sleep,
             connect_concurrency: 64,
             timeouts: Timeouts {
                 operation: Duration::from_secs(60),
@@ -137,7 +140,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     open_files::raise_open_file_limit(options.target.open_files(header.clients()))
         .map_err(|error| RunError::invalid(error.into()))?;
 
-    let clock = RealClock::start();
+    let clock = RealClock::start(options.precision);
     let settings = BackendSettings {
         context: BackendContext { clock: clock.clone(), response_timeout: RESPONSE_TIMEOUT },
         connections: header.clients(),
@@ -220,10 +223,15 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// One for each core, as each has a core's worth of work at the most.
+/// One for each core, as each has a core's worth of work at the most. One for two
+/// where they stay awake: what they issue to and from needs cores as well.
 fn shard_count(options: &RunOptions, clients: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    options.shards.unwrap_or(cores).clamp(1, clients.max(1) as usize)
+    let shards = options.shards.unwrap_or(match options.precision {
+        Precision::Sleep => cores,
+        Precision::Yield => cores.div_ceil(2),
+    });
+    shards.clamp(1, clients.max(1) as usize)
 }
 
 fn script_name(source: &str) -> String {

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -356,6 +357,18 @@ impl Engine {
         let next_due = self.schedule.peek().map(|Reverse((at_ns, _))| *at_ns);
         let end = self.end_ns().filter(|_| self.unfinished > 0);
         [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
+    }
+
+    /// Goes through what issuing the next operation will read and changes nothing,
+    /// so that it is in the processor's caches by then. The slot of its client.
+    pub fn rehearse(&mut self) -> Option<u32> {
+        let next = self.schedule.pop()?;
+        let slot = next.0.1;
+        let client = &self.clients[slot as usize];
+        black_box((client.next_times(self.origin_ns), client.is_exhausted()));
+        black_box(client.pending.front().cloned());
+        self.schedule.push(next);
+        Some(slot)
     }
 
     /// Every client of the stage is done.

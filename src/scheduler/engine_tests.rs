@@ -89,6 +89,17 @@ fn operations_of_a_client_are_issued_in_order_one_at_a_time_and_never_early() {
 }
 
 #[test]
+fn a_rehearsal_names_who_is_next_and_issues_nothing() {
+    let operations = [stat(0, 0, 0, Due::At(20)), stat(1, 0, 0, Due::At(10))];
+    let mut engine = measuring(2, None, &operations);
+    assert_eq!(issues(&mut engine, ZERO_NS), []);
+    assert_eq!((engine.rehearse(), engine.rehearse()), (Some(1), Some(1)));
+    assert_eq!(engine.next_wake_ns(), Some(ZERO_NS + 10));
+    assert_eq!(issues(&mut engine, ZERO_NS + 20), [(1, 0), (0, 0)]);
+    assert_eq!(engine.rehearse(), None);
+}
+
+#[test]
 fn an_operation_behind_a_slow_one_has_backlog_and_no_lateness() {
     let operations = [stat(0, 0, 0, Due::At(0)), stat(0, 1, 0, Due::At(20))];
     let mut engine = measuring(1, None, &operations);
