@@ -115,12 +115,13 @@ function Client:unlock(handle, offset, length, options) end
 ---@param time bench.Duration
 function Client:think(time) end
 
----The next operation is due at this time after the start; in iterations only.
+---The next operation is due at this time after the start; in iterations of
+---closed loops only.
 ---@param time bench.Duration
 function Client:at(time) end
 
----For loops inside an iteration: each call starts another, numbered one.
----False where the stream ends by itself.
+---For loops inside an iteration: each call starts another, numbered one, in an
+---open loop with the next arrival. False where the stream ends by itself.
 ---@return boolean
 function Client:running() end
 
@@ -205,3 +206,23 @@ function bench.phases(phases) end
 ---@param options? {}
 ---@return bench.Pace
 function bench.closed_loop(options) end
+
+---Iterations a second: a number, or a ramp over the phase. Without `from` it
+---begins where the phase before ended.
+---@alias bench.Rate number|{ from?: number, to: number }
+
+---Says the time from the arrival at `now` (nanoseconds; 0 before the first) to
+---the next, where the rate is `rate` then (0 where a ramp begins with it).
+---@alias bench.Gap fun(rng: bench.Rng, now: number, rate: number): bench.Duration
+
+---@class bench.OpenLoop
+---@field rate number|table<string, bench.Rate> iterations a second of all clients together; or by phase, 0 for a pause
+---@field arrivals? "constant"|"poisson"|bench.Gap how they follow one another (default "constant")
+---@field late? "queue"|"drop" an arrival whose client is busy waits, or its iteration is left out (default "queue")
+
+---The pace of a workload whose iterations arrive at a rate, however long each
+---takes: arrival n begins one of client n modulo `clients`. After the last
+---phase the rate stays.
+---@param options bench.OpenLoop
+---@return bench.Pace
+function bench.open_loop(options) end

@@ -21,6 +21,7 @@ use crate::ir::merge::Bounds;
 use crate::ir::{OperationSource, Preview};
 use crate::observability::text::printable;
 use crate::run::{self, Input, Output, RunError, RunOptions, Timeouts};
+use crate::scheduler::Precision;
 use crate::script::{self, ClientsOverride, Limits, ScriptOptions};
 
 /// The most of an error that is printed.
@@ -95,6 +96,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         retry: args.retry.clone(),
         time_scale: args.time_scale,
         shards: args.shards.map(usize::from),
+        precision: if args.precise { Precision::Yield } else { Precision::Sleep },
         connect_concurrency: args.connect_concurrency as usize,
         timeouts: Timeouts {
             operation: args.op_timeout,
@@ -213,6 +215,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
                 .collect(),
             iterations: bounds.iterations,
             nominal_bound_ns: None,
+            duration_ns: None,
             limits: limits(stream),
         })),
         Some(Named::Document(path)) => Ok(Input::Document {

@@ -14,6 +14,7 @@ mod style;
 mod table;
 mod validate;
 mod value;
+mod verdict;
 
 pub use args::{BoundArgs, LogFormat, Logging, StreamArgs};
 pub use command::{Cli, Command};

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use super::figures::{counted, grouped, plural, time};
-use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
+use super::style::{BAD, BOLD, DIM, Style, WARNING};
 use super::table::{self, Column};
+use super::verdict::verdict;
 use crate::observability::Summary;
 use crate::observability::summary::{
-    FailureGroup, OperationRecord, OperationSummary, Tail, TargetFacts, Times, Totals,
+    FailureGroup, OperationRecord, OperationSummary, Settings, Tail, TargetFacts, Times, Totals,
 };
 use crate::observability::text::printable;
-use crate::observability::trust::Verdict;
 
 const MAX_NAME_CHARS: usize = 60;
 const MAX_PATH_CHARS: usize = 100;
-const MAX_TEXT_CHARS: usize = 400;
+pub(super) const MAX_TEXT_CHARS: usize = 400;
 
 /// The table, what failed, and last whether to believe it. Texts from the
 /// script, the server and file names are made safe for a terminal.
@@ -40,14 +40,30 @@ fn heading(summary: &Summary, style: Style) -> String {
         style.paint(
             DIM,
             format!(
-                "{} client{}, {:.1} s recorded, seed {}",
+                "{} client{}, {:.1} s recorded, seed {}{}",
                 grouped(clients),
                 plural(clients),
                 summary.totals.duration_s,
-                summary.run.seed
+                summary.run.seed,
+                settings(&summary.run.settings)
             )
         ),
     )
+}
+
+/// Those that change what the figures mean.
+fn settings(settings: &Settings) -> String {
+    let mut text = String::new();
+    if let Some(limit) = settings.limit {
+        text += &format!(", limit {limit}");
+    }
+    if settings.time_scale != 1.0 {
+        text += &format!(", time scale {}", settings.time_scale);
+    }
+    if !settings.retry.is_empty() {
+        text += ", with retries";
+    }
+    text
 }
 
 fn target(target: &TargetFacts) -> String {
@@ -126,10 +142,16 @@ fn facts(summary: &Summary) -> String {
     let totals = &summary.totals;
     let mut lines = Vec::new();
     let iterations = &summary.iterations;
-    if iterations.count + iterations.cut > 0 {
+    if iterations.count + iterations.dropped + iterations.cut > 0 {
         let mut line = format!("iterations  {} finished", grouped(iterations.count));
-        if iterations.cut > 0 {
-            line += &format!(", {} cut", grouped(iterations.cut));
+        for (count, what) in [
+            (iterations.late, "of them late"),
+            (iterations.dropped, "dropped"),
+            (iterations.cut, "cut"),
+        ] {
+            if count > 0 {
+                line += &format!(", {} {what}", grouped(count));
+            }
         }
         if let Some(times) = &iterations.response_us {
             line += &format!("; {}", tail(&times.tail));
@@ -155,6 +177,7 @@ fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
     let cleanup = summary.cleanup;
     let counts = [
         (totals.short_reads, "read", "that got less than asked for"),
+        (totals.retries, "attempt", "after a first that failed (--retry)"),
         (totals.degraded, "operation", "sent without what the backend cannot send (--degrade)"),
         (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
         (totals.reconnects.unwrap_or(0), "connection", "lost and made again"),
@@ -232,37 +255,6 @@ fn record(found: &OperationRecord, status: &str) -> String {
     text + "\n"
 }
 
-fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -> String {
-    let mut text = String::new();
-    for problem in &summary.problems {
-        text += &format!("{} {}\n", style.paint(BAD, "error:"), printable(problem, MAX_TEXT_CHARS));
-    }
-    for note in &summary.notes {
-        text += &format!("note: {}\n", printable(note, MAX_TEXT_CHARS));
-    }
-    let trust = &summary.trust;
-    let color = match trust.verdict {
-        Verdict::Valid => GOOD,
-        Verdict::GeneratorLimited => BAD,
-        Verdict::Interrupted => WARNING,
-    };
-    text += &format!("trust: {}\n", style.paint(color, trust.verdict.name()));
-    for reason in &trust.reasons {
-        text += &format!("  {}\n", printable(reason, MAX_TEXT_CHARS));
-    }
-    if trust.verdict == Verdict::GeneratorLimited {
-        text += "  use fewer clients, more think time, a higher --limit if one is set, or a faster machine; --allow-late accepts it\n";
-    }
-    if !summary.exit_reasons.is_empty() {
-        let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
-        text += &format!("exit code {}: {}\n", summary.exit_code, reasons.join(", "));
-    }
-    if let Some(results) = results {
-        text += &format!("results: {}\n", printable(&results.to_string_lossy(), MAX_TEXT_CHARS));
-    }
-    text
-}
-
 fn tail(tail: &Tail) -> String {
     format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
 }
@@ -301,7 +293,7 @@ impl Unit {
 mod tests {
     use super::*;
     use crate::ir::{Event, EventSink, OperationType};
-    use crate::observability::{RunFacts, sample};
+    use crate::observability::sample;
 
     const PLAIN_80: Style = Style { color: false, width: 80 };
 
@@ -324,9 +316,10 @@ read       1,001       1  500.5   1.95  5.001  5.001  9.503  9.904  10.000
 close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
 total      1,004       2  502.0   1.95
 
-iterations  1 finished, 1 cut; p50 20.0 ms, p99 20.0 ms, max 20.0 ms
+iterations  2 finished, 1 of them late, 1 dropped, 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
 1 read that got less than asked for
+2 attempts after a first that failed (--retry)
 1 operation still in flight when the drain ended (--drain)
 1 connection lost and made again
 2 handles left open by the stream and closed at its end
@@ -348,6 +341,8 @@ failed in teardown, which does not change the exit code
 1 client gave up reconnecting
   readers/0: nobody answers
 
+note: 1 of 4 iterations were dropped, as their workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
+note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
 trust: valid
 exit code 4: operations-failed
 results: results/x
@@ -418,31 +413,6 @@ trust: valid
         let colorful = render(&summary, None, Style { color: true, width: 80 });
         assert!(colorful.contains("\x1b[1m"));
         assert!(!colorful.contains("\x1b[2J"));
-    }
-
-    #[test]
-    fn a_late_generator_is_told_what_to_do() {
-        let mut recorder = sample::recorder();
-        let mut event = sample::completion(0, 0, sample::delete("a"), sample::OK);
-        event.issued_ns += 20_000_000;
-        event.attempted_ns = event.issued_ns;
-        event.completed_ns = event.issued_ns + 1_000_000;
-        recorder.event(Event::Completed(event));
-        let facts = RunFacts { interrupted: true, cut_short: true, ..sample::facts() };
-        let summary = Summary::new(facts, &recorder.finish());
-        let text = render(&summary, None, PLAIN_80);
-        let verdict = text.split("\n\n").last().unwrap();
-        assert_eq!(
-            verdict,
-            "\
-trust: generator-limited
-  100.0 % of operations (1 of 1) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted
-  the generator's delays add up to 2000.0 % of service and think time in a closed loop; 10 % is the most that can be trusted
-  the run was cut short
-  use fewer clients, more think time, a higher --limit if one is set, or a faster machine; --allow-late accepts it
-exit code 130: interrupted, generator-limited
-"
-        );
     }
 
     #[test]

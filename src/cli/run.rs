@@ -106,12 +106,16 @@ pub struct RunArgs {
     )]
     pub drain: Duration,
 
-    /// Threads that issue operations [default: by the number of cores]
+    /// Threads that issue operations [default: one a core, half as many with --precise]
     #[arg(
         long, value_name = "N", env = "SMBENCH_SHARDS",
         value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
     )]
     pub shards: Option<u16>,
+
+    /// Issue to the microsecond by staying awake before each operation; costs CPU, a core for each of --shards at high rates
+    #[arg(long, env = "SMBENCH_PRECISE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
+    pub precise: bool,
 
     /// An operation issued later than this counts as late
     #[arg(
@@ -176,7 +180,7 @@ mod tests {
         assert_eq!(args.late_bound, Duration::from_millis(10));
         assert_eq!((args.limit, args.shards, args.bounds.duration), (None, None, None));
         assert_eq!((args.retry.clone(), args.time_scale), (None, 1.0));
-        assert!(!args.json && !args.quiet && !args.allow_late && !args.degrade);
+        assert!(!args.json && !args.quiet && !args.allow_late && !args.degrade && !args.precise);
     }
 
     #[test]
@@ -184,7 +188,7 @@ mod tests {
         let args = run(
             "smbench run day.lua -p users=10 -p io=4KiB --clients editors=3,readers=4 --clients 5 \
              --target smb://ada@nas/share --duration 1.5s --iterations 7 --seed 18446744073709551615 \
-             --limit 64 --drain 0 --out r --json -q --allow-blobs /a --allow-blobs /b",
+             --limit 64 --drain 0 --precise --out r --json -q --allow-blobs /a --allow-blobs /b",
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(args.stream.params, [pair("users", "10"), pair("io", "4KiB")]);
@@ -202,7 +206,7 @@ mod tests {
         assert_eq!((args.limit, args.drain), (Some(64), Duration::ZERO));
         assert_eq!(args.out, Some("r".into()));
         assert_eq!(args.stream.allow_blobs, [PathBuf::from("/a"), PathBuf::from("/b")]);
-        assert!(args.json && args.quiet);
+        assert!(args.json && args.quiet && args.precise);
     }
 
     #[test]

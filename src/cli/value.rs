@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::ir::units::{parse_duration_ns, parse_size};
-use crate::protocol::NtStatus;
+use crate::protocol::{NtStatus, nearest};
 use crate::scheduler::RetryPolicy;
 
 /// The most clients of a run.
@@ -100,11 +100,12 @@ pub(super) fn retry(text: &str) -> Result<RetryPolicy, String> {
         return Ok(RetryPolicy::default());
     }
     let status = |name: &str| {
-        NtStatus::from_name(name.trim()).filter(|status| !status.is_success()).ok_or_else(|| {
-            format!(
-                "'{}' is no NT status of a failure, such as STATUS_SHARING_VIOLATION",
-                name.trim()
-            )
+        let name = name.trim();
+        let known = NtStatus::from_name(name).filter(|status| !status.is_success());
+        known.ok_or_else(|| {
+            let names = NtStatus::KNOWN.iter().filter_map(|status| status.name());
+            let near = nearest(name, names).unwrap_or("STATUS_SHARING_VIOLATION");
+            format!("'{name}' is no NT status of a failure; there is {near}")
         })
     };
     Ok(RetryPolicy { statuses: text.split(',').map(status).collect::<Result<_, _>>()? })
@@ -131,6 +132,8 @@ mod tests {
         let named = retry("sharing_violation, STATUS_RETRY").unwrap();
         assert_eq!(named.statuses, [NtStatus::SHARING_VIOLATION, NtStatus::RETRY]);
         assert!(retry("STATUS_SUCCESS").is_err() && retry("NONSENSE").is_err());
+        let message = retry("STATUS_SHARNG_VIOLATION").unwrap_err();
+        assert!(message.ends_with("there is STATUS_SHARING_VIOLATION"), "{message}");
     }
 
     #[test]

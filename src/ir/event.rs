@@ -117,8 +117,9 @@ pub struct HeldUp {
     pub by_limit_ns: u64,
 }
 
-/// The operations of a shard that were due by the cut and never issued. Of a
-/// client whose next operation was not made yet, that one is counted.
+/// The operations of a shard that were due by the cut and never issued, as far
+/// as they had been fetched: at least so many. Of a client whose next operation
+/// was not made yet, that one is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unissued {
     /// Their client was busy, or disconnected: the server's backlog.
@@ -131,6 +132,9 @@ pub struct Unissued {
     pub by_limit: u64,
     /// This program had not got round to them.
     pub by_driver: u64,
+    /// How long before the cut the first of these three kinds could have been
+    /// issued: what became eligible just before it is no sign of a delay.
+    pub late_ns: u64,
 }
 
 impl Unissued {
@@ -141,6 +145,7 @@ impl Unissued {
         self.by_generation += other.by_generation;
         self.by_limit += other.by_limit;
         self.by_driver += other.by_driver;
+        self.late_ns = self.late_ns.max(other.late_ns);
     }
 }
 

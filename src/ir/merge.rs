@@ -188,7 +188,7 @@ impl<'s> Merge<'s> {
         };
         let name = || self.source.header().client_name(client);
         let nominal = match operation.due {
-            Due::At(at) | Due::Arrival { at_ns: at, .. } if at < ahead.at => {
+            Due::At(at) if at < ahead.at => {
                 let (operation, before) = (described(operation), ahead.at);
                 return Err(CompileError::TimeBackwards { client: name(), operation, before, at });
             }
@@ -196,10 +196,7 @@ impl<'s> Merge<'s> {
                 ahead.at = at;
                 ahead.nominal.max(at)
             }
-            Due::Arrival { at_ns, think_ns } => {
-                ahead.at = at_ns;
-                ahead.nominal.saturating_add(think_ns).max(at_ns)
-            }
+            Due::Arrival { at_ns, think_ns } => ahead.nominal.saturating_add(think_ns).max(at_ns),
             Due::After(after) => ahead.nominal.saturating_add(after),
         };
         if nominal > MAX_TIME_NS {

@@ -4,12 +4,14 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::feature::{Feature, Need};
-use super::operation::{Operation, Section};
+use super::operation::{Due, Operation, Section};
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
 /// Operations looked at in each workload.
 const DEPTH: usize = 1_000;
 const BATCH: usize = 64;
+/// Arrivals of an open loop that looking at one client may cause, over all.
+const ARRIVALS: usize = 1 << 20;
 
 /// A source whose header knows the needs of the first thousand operations of
 /// each workload: those of its first client.
@@ -38,12 +40,15 @@ impl<S: OperationSource> Preview<S> {
             if workload.clients == 0 {
                 continue;
             }
-            let setup = look(&mut source, client, Section::Setup, DEPTH);
+            // For each arrival of one client the others get one, which they keep.
+            let arrivals = (ARRIVALS / workload.clients as usize).max(1);
+            let mut look = |section, depth| look(&mut source, client, section, depth, arrivals);
+            let setup = look(Section::Setup, DEPTH);
             let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
             kept.insert((client, Section::Setup), setup);
             // Asking for iterations abandons what is left of a setup.
             if whole {
-                let iterations = look(&mut source, client, Section::Iteration, DEPTH - seen);
+                let iterations = look(Section::Iteration, DEPTH - seen);
                 kept.insert((client, Section::Iteration), iterations);
             }
         }
@@ -69,11 +74,21 @@ impl<S> Preview<S> {
     }
 }
 
-fn look(source: &mut dyn OperationSource, client: u32, section: Section, depth: usize) -> Kept {
-    let mut seen = Vec::new();
+/// Looks at `depth` operations, or somewhat more than `arrivals` arrivals.
+fn look(
+    source: &mut dyn OperationSource,
+    client: u32,
+    section: Section,
+    depth: usize,
+    arrivals: usize,
+) -> Kept {
+    let mut seen: Vec<Operation> = Vec::new();
     let mut end = None;
-    while seen.len() < depth && end.is_none() {
-        let max = BATCH.min(depth - seen.len());
+    let arrived = |seen: &[Operation]| {
+        seen.iter().filter(|operation| matches!(operation.due, Due::Arrival { .. })).count()
+    };
+    while seen.len() < depth && end.is_none() && arrived(&seen) < arrivals {
+        let max = BATCH.min(arrivals).min(depth - seen.len());
         end = match source.pull(client, section, max, &mut seen) {
             Ok(Progress::More) => None,
             Ok(Progress::End) => Some(Ok(())),
@@ -126,7 +141,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Due, Expect, HandleRef, OperationKind, Workload};
+    use crate::ir::{Expect, HandleRef, OperationKind, Workload};
 
     /// Each client locks once in setup, then flushes for ever or breaks.
     struct Endless {

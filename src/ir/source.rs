@@ -19,7 +19,8 @@ pub struct StreamHeader {
     /// The stream has run-wide setup or teardown: one more client, numbered
     /// after all others and named `bench`, has these and no iterations.
     pub run_client: bool,
-    /// Empty: the stream bounds itself, or the run's default duration does.
+    /// Empty: the stream bounds itself, or the run's default duration does. A
+    /// stream that follows its phases has those the run was told here.
     pub phases: Vec<Phase>,
     /// The stream ends by itself (a document, or a script with an iteration bound).
     pub bounded: bool,
@@ -84,6 +85,16 @@ pub struct Phase {
     pub duration_ns: u64,
     /// Whether `totals` count it.
     pub record: bool,
+}
+
+/// `declared` with one phase of this length, named `run`, in place of the
+/// recorded ones.
+pub fn phases_lasting(declared: &[Phase], duration_ns: u64) -> Vec<Phase> {
+    let one = Phase { name: "run".into(), duration_ns, record: true };
+    let measured = declared.iter().position(|phase| phase.record);
+    let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
+    let unrecorded = after.iter().filter(|phase| !phase.record);
+    before.iter().cloned().chain([one]).chain(unrecorded.cloned()).collect()
 }
 
 /// The name of the client that runs `bench.setup` and `bench.teardown`.

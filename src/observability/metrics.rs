@@ -84,6 +84,8 @@ pub struct OperationStats {
     pub failed: u64,
     pub skipped: u64,
     pub cut: u64,
+    /// Attempts after the first, over all operations.
+    pub retries: u64,
     pub short_reads: u64,
     pub degraded: u64,
     pub bytes: u64,
@@ -102,6 +104,7 @@ impl OperationStats {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.cut += other.cut;
+        self.retries += other.retries;
         self.short_reads += other.short_reads;
         self.degraded += other.degraded;
         self.bytes = self.bytes.saturating_add(other.bytes);
@@ -136,6 +139,9 @@ impl IterationStats {
 pub struct Cell {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
+    /// Its iterations arrive. What a late operation of one delays, the next
+    /// arrival makes up for, so that it does not dilute the rate.
+    pub open_loop: bool,
 }
 
 impl Cell {
@@ -157,6 +163,7 @@ impl Cell {
         if let Some(iterations) = &other.iterations {
             self.iterations.get_or_insert_default().merge(iterations);
         }
+        self.open_loop |= other.open_loop;
     }
 }
 
@@ -165,10 +172,14 @@ impl Cell {
 pub struct PhaseStats {
     /// Of operations that were sent, like all of these.
     pub lateness: Distribution,
+    /// The parts of the sum of `lateness` that were waiting for the stream and
+    /// for the limit; the rest is this program's own.
+    pub late_by_generation_ns: u128,
+    pub late_by_limit_ns: u128,
     pub backlog: Distribution,
     /// Later than the late bound.
     pub late: u64,
-    /// Sums over operations due after their client's previous one (a closed loop).
+    /// Sums over operations due after their client's previous one, in closed loops.
     pub closed_lateness_ns: u128,
     pub closed_cycle_ns: u128,
     pub failures: Failures,
@@ -178,6 +189,8 @@ pub struct PhaseStats {
 impl PhaseStats {
     pub fn merge(&mut self, other: &PhaseStats) {
         self.lateness.merge(&other.lateness);
+        self.late_by_generation_ns += other.late_by_generation_ns;
+        self.late_by_limit_ns += other.late_by_limit_ns;
         self.backlog.merge(&other.backlog);
         self.late += other.late;
         self.closed_lateness_ns += other.closed_lateness_ns;
@@ -235,6 +248,7 @@ pub struct Measurements {
     cells: Vec<Cell>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
+    /// By the cut, over the whole run.
     pub unissued: Unissued,
 }
 
@@ -280,6 +294,13 @@ impl Measurements {
 
     pub(super) fn phase_mut(&mut self, slot: usize) -> &mut PhaseStats {
         &mut self.phases[slot]
+    }
+
+    /// The recorded phases in one.
+    pub fn recorded_phases(&self) -> PhaseStats {
+        let mut overall = PhaseStats::default();
+        self.recorded().for_each(|slot| overall.merge(self.phase(slot)));
+        overall
     }
 
     /// The slots of the recorded phases.

@@ -3,6 +3,7 @@
 //! Each shard of the scheduler has a [`Recorder`] on its own thread; at the end
 //! their [`Measurements`] merge into one and become the [`Summary`].
 
+pub mod cause;
 mod distribution;
 pub mod exit;
 pub mod failures;
@@ -18,6 +19,7 @@ pub mod summary;
 pub mod text;
 pub mod trust;
 
+pub use cause::{Cause, Processors};
 pub use distribution::Distribution;
 pub use exit::ExitReason;
 pub use live::Live;
@@ -26,4 +28,4 @@ pub use progress::{Progress, Stage};
 pub use recorder::Recorder;
 pub use results::ResultsFolder;
 pub use summary::{RunFacts, Summary, TargetFacts};
-pub use trust::{Trust, Verdict};
+pub use trust::{Evidence, Trust, Verdict};

@@ -38,6 +38,7 @@ impl Recorder {
         let workload = layout.workload(event.operation.client_idx);
         let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
         stats.degraded += u64::from(event.degraded);
+        stats.retries += u64::from(event.retries);
         match &event.status {
             CompletionStatus::Succeeded(status) => {
                 *stats.statuses.entry(StatusKey::Status(*status)) += 1;
@@ -65,7 +66,10 @@ impl Recorder {
 
     fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
         let (service_ns, lateness_ns) = (event.service_ns(), event.lateness_ns());
-        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
+        let cell = self.measurements.cell_mut(slot, workload);
+        cell.open_loop |= matches!(event.operation.due, Due::Arrival { .. });
+        let open_loop = cell.open_loop;
+        let stats = cell.operation(event.operation_type());
         stats.service.record(service_ns);
         stats.response.record(event.response_ns());
         stats.short_reads += u64::from(event.short_read);
@@ -75,9 +79,15 @@ impl Recorder {
         let late_bound_ns = self.measurements.layout.late_bound_ns();
         let phase = self.measurements.phase_mut(slot);
         phase.lateness.record(lateness_ns);
+        // The time between two attempts is no lateness, so what they waited for
+        // is counted up to the lateness of the first.
+        let by_generation_ns = event.held_up.by_generation_ns.min(lateness_ns);
+        let by_limit_ns = event.held_up.by_limit_ns.min(lateness_ns - by_generation_ns);
+        phase.late_by_generation_ns += u128::from(by_generation_ns);
+        phase.late_by_limit_ns += u128::from(by_limit_ns);
         phase.backlog.record(event.backlog_ns());
         phase.late += u64::from(lateness_ns > late_bound_ns);
-        if let Due::After(think_ns) = event.operation.due {
+        if let (Due::After(think_ns), false) = (event.operation.due, open_loop) {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             phase.closed_cycle_ns += u128::from(service_ns) + u128::from(think_ns);
         }
@@ -158,6 +168,7 @@ mod tests {
     use super::super::live::Live;
     use super::super::sample::{self, OK, completion};
     use super::*;
+    use crate::ir::event::HeldUp;
     use crate::ir::{Failure, OperationType};
     use crate::protocol::NtStatus;
 
@@ -183,6 +194,55 @@ mod tests {
         let phase = measurements.phase(1);
         assert_eq!((phase.lateness.max_ns(), phase.backlog.max_ns()), (100, 500));
         assert_eq!((phase.closed_lateness_ns, phase.closed_cycle_ns), (100, 400));
+    }
+
+    #[test]
+    fn a_retried_operation_is_served_by_its_last_attempt_and_answered_over_all() {
+        let event = CompletionEvent {
+            due_ns: 1_000,
+            eligible_ns: 1_000,
+            issued_ns: 1_100,
+            attempted_ns: 9_000,
+            completed_ns: 9_300,
+            retries: 2,
+            held_up: HeldUp { by_generation_ns: 0, by_limit_ns: 4_000 },
+            ..completion(0, 0, sample::read(1), OK)
+        };
+        let measurements = recorded([event]);
+        let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
+        assert_eq!((stats.count(), stats.retries), (1, 2));
+        assert_eq!((stats.service.max_ns(), stats.response.max_ns()), (300, 8_300));
+        // Waiting for the limit between attempts delays no first issue.
+        let phase = measurements.phase(1);
+        assert_eq!((phase.lateness.max_ns(), phase.late_by_limit_ns), (100, 100));
+    }
+
+    #[test]
+    fn lateness_is_summed_by_what_it_waited_for() {
+        let held_up = |lateness_ns, by_generation_ns, by_limit_ns| {
+            let event = completion(0, 0, sample::read(1), OK);
+            CompletionEvent {
+                issued_ns: event.eligible_ns + lateness_ns,
+                held_up: HeldUp { by_generation_ns, by_limit_ns },
+                ..event
+            }
+        };
+        let measurements =
+            recorded([held_up(10, 0, 0), held_up(100, 70, 20), held_up(1_000, 0, 900)]);
+        let phase = measurements.phase(1);
+        assert_eq!(
+            (phase.lateness.sum_ns(), phase.late_by_generation_ns, phase.late_by_limit_ns),
+            (1_110, 70, 920)
+        );
+    }
+
+    #[test]
+    fn what_follows_an_arrival_is_no_closed_loop() {
+        let mut arrival = completion(0, 0, sample::read(1), OK);
+        arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0 };
+        let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
+        assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
+        assert_eq!(measurements.phase(1).lateness.count(), 2);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::live::Live;
 use super::metrics::{Layout, Measurements};
 use super::recorder::Recorder;
-use super::summary::{RunFacts, TargetFacts};
-use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome};
+use super::summary::{RunFacts, Settings, TargetFacts};
+use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Unissued};
 use crate::ir::source::Module;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
@@ -113,7 +113,8 @@ pub fn failed(status: NtStatus) -> CompletionStatus {
 }
 
 /// A little of everything: both workloads, all sections, failures with a
-/// hostile name, a skipped and a cut operation, a reconnect, a client that gave up.
+/// hostile name, a skipped and a cut operation, retries, late and dropped iterations, a backlog, a
+/// reconnect, a client that gave up.
 pub fn measurements() -> Measurements {
     let mut recorder = recorder();
     let mut seq = 0;
@@ -132,6 +133,7 @@ pub fn measurements() -> Measurements {
             completed_ns: event.issued_ns + i * 10_000,
             bytes: 4_096,
             short_read: i == 1_000,
+            retries: u32::from(i == 1_000) * 2,
             ..event
         }));
     }
@@ -150,16 +152,19 @@ pub fn measurements() -> Measurements {
     recorder.event(Event::Completed(next(0, close(1), OK)));
     let denied = failed(NtStatus::ACCESS_DENIED);
     recorder.event(in_section(next(0, delete("team/u0/a.docx"), denied), Section::Teardown));
-    for (ended_ns, outcome) in
-        [(1_020 * MS, IterationOutcome::Finished), (1_030 * MS, IterationOutcome::Cut)]
-    {
+    for (late_ns, ended_ns, outcome) in [
+        (0, 1_020 * MS, IterationOutcome::Finished),
+        (2 * MS, 1_015 * MS, IterationOutcome::Finished),
+        (0, 1_030 * MS, IterationOutcome::Cut),
+        (3 * MS, 1_003 * MS, IterationOutcome::Dropped),
+    ] {
         recorder.event(Event::Iteration(IterationEvent {
             client_idx: 0,
             iteration: 0,
             phase: Some(1),
             due_ns: 1_000 * MS,
-            eligible_ns: 1_000 * MS,
-            started_ns: 1_000 * MS,
+            eligible_ns: 1_000 * MS + late_ns,
+            started_ns: 1_000 * MS + late_ns,
             ended_ns,
             outcome,
         }));
@@ -167,6 +172,8 @@ pub fn measurements() -> Measurements {
     recorder.event(Event::Reconnected { client_idx: 0, after: Duration::from_millis(150) });
     recorder.event(Event::ClientFailed { client_idx: 2, reason: "nobody answers".into() });
     recorder.event(Event::Cleanup { client_idx: 1, closed: 2, failed: 1 });
+    let unissued = Unissued { by_backlog: 12, backlog_ns: 1_500 * MS, ..Unissued::default() };
+    recorder.event(Event::Unissued(unissued));
     recorder.finish()
 }
 
@@ -181,7 +188,10 @@ pub fn facts() -> RunFacts {
             signing: Some("AES-GMAC".into()),
             ..TargetFacts::default()
         },
+        settings: Settings { time_scale: 1.0, limit: None, retry: Vec::new() },
         instant: false,
+        server_in_process: false,
+        processors: None,
         phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
         setup: Duration::from_millis(3),
         teardown: Duration::from_millis(4),

@@ -5,14 +5,15 @@ use std::time::Duration;
 use super::distribution::Distribution;
 use super::exit::{ExitReason, exit_code};
 use super::failures::{FailedOperation, Failures, StatusKey};
-use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats, PhaseStats};
+use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats};
 use super::summary::{
     Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
     OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
-    SkippedGroup, Summary, Tail, Times, Totals, WorkloadSummary,
+    SkippedGroup, Summary, Tail, Times, Totals, UnissuedSummary, WorkloadSummary,
 };
-use super::trust::{self, Verdict};
+use super::trust::{self, Evidence, Verdict};
 use crate::ir::OperationType;
+use crate::ir::event::Unissued;
 
 impl Summary {
     pub fn new(facts: RunFacts, measurements: &Measurements) -> Summary {
@@ -24,13 +25,28 @@ impl Summary {
         let duration = recorded.iter().map(|slot| phase_duration(*slot)).sum();
 
         let merged = merged_cells(measurements, recorded.iter().copied(), all_workloads);
-        let mut overall = PhaseStats::default();
-        recorded.iter().for_each(|slot| overall.merge(measurements.phase(*slot)));
-        let trust = trust::judge(&overall, layout.late_bound_ns(), facts.instant, facts.cut_short);
+        let overall = measurements.recorded_phases();
+        let cut_in = facts.phases.iter().rposition(|lasted| !lasted.is_zero());
+        let cut_recorded = cut_in.is_some_and(|slot| recorded.contains(&slot));
+        let trust = trust::judge(&Evidence {
+            recorded: &overall,
+            unissued: if cut_recorded { measurements.unissued } else { Unissued::default() },
+            late_bound_ns: layout.late_bound_ns(),
+            instant: facts.instant,
+            cut_short: facts.cut_short,
+            limit: facts.settings.limit,
+            server_in_process: facts.server_in_process,
+            processors: facts.processors,
+        });
         let exit_reasons = exit_reasons(&facts, measurements, trust.verdict);
 
         let mut totals = totals(&merged, duration);
         totals.reconnects = Some(connections.reconnects.iter().sum());
+        let iterations = iterations(merged.iterations.as_deref());
+        let unissued = unissued(measurements.unissued);
+        let mut notes = facts.notes.clone();
+        notes.extend(dropped(&iterations));
+        notes.extend(unissued.as_ref().and_then(waiting));
 
         Summary {
             schema: SCHEMA,
@@ -39,7 +55,7 @@ impl Summary {
             exit_reasons,
             totals,
             operations: operations(&merged),
-            iterations: iterations(merged.iterations.as_deref()),
+            iterations,
             failures: failures(&overall.failures, layout),
             skipped: (overall.skipped.count > 0).then(|| SkippedGroup {
                 count: overall.skipped.count,
@@ -47,6 +63,7 @@ impl Summary {
             }),
             lateness_us: tail(&overall.lateness),
             backlog_us: tail(&overall.backlog),
+            unissued,
             trust,
             setup: section(measurements, layout.setup(), facts.setup),
             phases: (0..layout.phases().len())
@@ -63,7 +80,7 @@ impl Summary {
             },
             target: facts.target,
             problems: facts.problems,
-            notes: facts.notes,
+            notes,
         }
     }
 }
@@ -79,6 +96,7 @@ fn run(facts: &RunFacts, layout: &Layout) -> Run {
         ir_hash: header.ir_hash.clone(),
         script_hash: header.script_hash.clone(),
         modules: header.modules.clone(),
+        settings: facts.settings.clone(),
         version: env!("CARGO_PKG_VERSION"),
         interrupted: facts.interrupted,
     }
@@ -133,6 +151,8 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
         duration_s: seconds(duration),
         totals: totals(&cell, duration),
         operations: operations(&cell),
+        lateness_us: tail(&measurements.phase(slot).lateness),
+        backlog_us: tail(&measurements.phase(slot).backlog),
         failures: failures(&measurements.phase(slot).failures, layout),
     }
 }
@@ -176,6 +196,7 @@ fn totals(cell: &Cell, duration: Duration) -> Totals {
         totals.failed += stats.failed;
         totals.skipped += stats.skipped;
         totals.cut += stats.cut;
+        totals.retries += stats.retries;
         totals.short_reads += stats.short_reads;
         totals.degraded += stats.degraded;
         match operation {
@@ -202,6 +223,7 @@ fn of_operation(stats: &OperationStats) -> OperationSummary {
         failed: stats.failed,
         skipped: stats.skipped,
         cut: stats.cut,
+        retries: stats.retries,
         bytes: stats.bytes,
         statuses: stats.statuses.iter().map(|(key, count)| (key.name(), *count)).collect(),
         service_us: times(&stats.service),
@@ -212,10 +234,43 @@ fn of_operation(stats: &OperationStats) -> OperationSummary {
 fn iterations(stats: Option<&IterationStats>) -> Iterations {
     Iterations {
         count: stats.map_or(0, |stats| stats.service.count()),
+        late: stats.map_or(0, |stats| stats.late),
+        dropped: stats.map_or(0, |stats| stats.dropped),
         cut: stats.map_or(0, |stats| stats.cut),
         service_us: stats.and_then(|stats| times(&stats.service)),
         response_us: stats.and_then(|stats| times(&stats.response)),
     }
+}
+
+/// Nothing where nothing was due and unissued.
+fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
+    (unissued != Unissued::default()).then(|| UnissuedSummary {
+        by_backlog: unissued.by_backlog,
+        backlog_us: micros(unissued.backlog_ns),
+        by_limit: unissued.by_limit,
+        by_generation: unissued.by_generation,
+        by_other: unissued.by_driver,
+    })
+}
+
+fn dropped(iterations: &Iterations) -> Option<String> {
+    let Iterations { count, dropped, cut, .. } = *iterations;
+    (dropped > 0).then(|| {
+        format!(
+            "{dropped} of {} iterations were dropped, as their workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
+            count + cut + dropped
+        )
+    })
+}
+
+fn waiting(unissued: &UnissuedSummary) -> Option<String> {
+    (unissued.by_backlog > 0).then(|| {
+        format!(
+            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {:.3} s; they are in no percentile",
+            unissued.by_backlog,
+            unissued.backlog_us / 1e6
+        )
+    })
 }
 
 fn failures(failures: &Failures, layout: &Layout) -> Vec<FailureGroup> {
@@ -333,7 +388,8 @@ mod tests {
         assert!((read.tail.p50 - 5_000.0).abs() <= 5.0, "{}", read.tail.p50);
         assert!((read.tail.p99 - 9_900.0).abs() <= 10.0, "{}", read.tail.p99);
         let iterations = &summary.iterations;
-        assert_eq!((iterations.count, iterations.cut), (1, 1));
+        assert_eq!((iterations.count, iterations.cut), (2, 1));
+        assert_eq!((iterations.late, iterations.dropped), (1, 1));
         assert_eq!(iterations.service_us.unwrap().tail.max, 20_000.0);
     }
 
@@ -394,6 +450,22 @@ mod tests {
         };
         assert_eq!(exit(false), (5, vec![ExitReason::GeneratorLimited]));
         assert_eq!(exit(true), (0, vec![]));
+    }
+
+    #[test]
+    fn what_was_left_unissued_is_judged_where_the_cut_was_in_a_recorded_phase() {
+        let mut recorder = sample::recorder();
+        let unissued = Unissued { by_limit: 1, late_ns: 11_000_000, ..Unissued::default() };
+        recorder.event(Event::Unissued(unissued));
+        let measurements = recorder.finish();
+        let verdict = |seconds: [u64; 2]| {
+            let phases = seconds.map(Duration::from_secs).to_vec();
+            let summary = Summary::new(RunFacts { phases, ..sample::facts() }, &measurements);
+            assert_eq!(summary.unissued.unwrap().by_limit, 1);
+            summary.trust.verdict
+        };
+        assert_eq!(verdict([1, 1]), Verdict::GeneratorLimited);
+        assert_eq!(verdict([1, 0]), Verdict::Valid, "cut in the warmup, which is not recorded");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::cause::Processors;
 use super::exit::ExitReason;
 use super::trust::Trust;
 use crate::ir::OperationType;
@@ -19,8 +20,13 @@ pub struct RunFacts {
     pub id: String,
     pub started_at: SystemTime,
     pub target: TargetFacts,
+    pub settings: Settings,
     /// The backend answers at once (`sim:null`).
     pub instant: bool,
+    /// The server is a part of this process.
+    pub server_in_process: bool,
+    /// While it measured, where that could be seen.
+    pub processors: Option<Processors>,
     /// How long each phase really took, in the order of the phases; those
     /// never reached may be missing.
     pub phases: Vec<Duration>,
@@ -56,6 +62,19 @@ pub struct TargetFacts {
     pub server: Option<String>,
 }
 
+/// What the command line made of the stream's schedule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// The stream's times were multiplied by this.
+    pub time_scale: f64,
+    /// The bound on operations in flight over all clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Names of the statuses after which an operation was tried again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retry: Vec<String>,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     pub schema: &'static str,
@@ -76,6 +95,9 @@ pub struct Summary {
     pub lateness_us: Option<Tail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
+    /// Over the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unissued: Option<UnissuedSummary>,
     pub trust: Trust,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setup: Option<SectionSummary>,
@@ -100,6 +122,7 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_hash: Option<String>,
     pub modules: Vec<Module>,
+    pub settings: Settings,
     /// Of smbench.
     pub version: &'static str,
     pub interrupted: bool,
@@ -116,6 +139,8 @@ pub struct Totals {
     /// Still in flight when the drain bound ended.
     pub cut: u64,
     pub short_reads: u64,
+    /// Attempts after the first, over all operations.
+    pub retries: u64,
     /// Over the whole run; absent where connections are not told apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconnects: Option<u64>,
@@ -135,6 +160,8 @@ pub struct OperationSummary {
     pub failed: u64,
     pub skipped: u64,
     pub cut: u64,
+    /// Attempts after the first.
+    pub retries: u64,
     /// Read or written.
     pub bytes: u64,
     /// Of those sent, by NT status, or by how else they failed.
@@ -170,11 +197,29 @@ pub struct Tail {
 pub struct Iterations {
     /// Finished.
     pub count: u64,
+    /// Of those, begun after their arrival because their client was busy.
+    pub late: u64,
+    /// Left out because their arrival found their client busy.
+    pub dropped: u64,
     pub cut: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Times>,
+}
+
+/// Operations that were due when the run was cut and were never issued: at
+/// least so many, as a client's stream is fetched a little ahead, not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct UnissuedSummary {
+    /// Their client was busy or had no connection: the server's backlog.
+    pub by_backlog: u64,
+    /// How long before the cut the first of these was due.
+    pub backlog_us: f64,
+    pub by_limit: u64,
+    pub by_generation: u64,
+    /// This program and the machine.
+    pub by_other: u64,
 }
 
 /// Operations that failed with one status.
@@ -225,6 +270,10 @@ pub struct PhaseSummary {
     pub duration_s: f64,
     pub totals: Totals,
     pub operations: Operations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness_us: Option<Tail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog_us: Option<Tail>,
     pub failures: Vec<FailureGroup>,
 }
 
@@ -259,7 +308,7 @@ pub struct Cleanup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Measurements, sample};
+    use super::super::{Cause, Measurements, sample};
     use super::*;
     use serde_json::{Value, json};
 
@@ -349,9 +398,22 @@ mod tests {
                 server: Some("NAS".into()),
                 ..sample::facts().target
             },
+            settings: Settings {
+                time_scale: 0.5,
+                limit: Some(64),
+                retry: vec!["STATUS_RETRY".into()],
+            },
+            processors: Some(Processors {
+                cores: 4,
+                used: 1.25,
+                busiest_shard: None,
+                machine: None,
+            }),
             ..sample::facts()
         };
-        serde_json::to_value(Summary::new(facts, &sample::measurements())).unwrap()
+        let mut summary = Summary::new(facts, &sample::measurements());
+        summary.trust.cause = Some(Cause::Generation);
+        serde_json::to_value(summary).unwrap()
     }
 
     #[test]
@@ -371,13 +433,18 @@ mod tests {
             assert!(full.get(key).is_some(), "{key}");
         }
         for (of, at) in [
-            ("totals", "/totals"),
-            ("times", "/operations/read/service_us"),
-            ("tail", "/lateness_us"),
-            ("iterations", "/iterations"),
-            ("section", "/setup"),
+            ("/$defs/totals", "/totals"),
+            ("/$defs/operations/additionalProperties", "/operations/read"),
+            ("/$defs/times", "/operations/read/service_us"),
+            ("/$defs/tail", "/lateness_us"),
+            ("/$defs/iterations", "/iterations"),
+            ("/$defs/section", "/setup"),
+            ("/properties/run", "/run"),
+            ("/properties/run/properties/settings", "/run/settings"),
+            ("/properties/unissued", "/unissued"),
+            ("/properties/trust", "/trust"),
         ] {
-            let properties = schema["$defs"][of]["properties"].as_object().unwrap();
+            let properties = schema.pointer(of).unwrap()["properties"].as_object().unwrap();
             let found = full.pointer(at).unwrap().as_object().unwrap();
             assert!(properties.keys().eq(found.keys()), "{of}: {:?}", found.keys());
         }

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::cause::{self, Cause, Processors, Shares};
 use super::metrics::PhaseStats;
+use crate::ir::event::Unissued;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -29,59 +31,148 @@ pub struct Trust {
     pub verdict: Verdict,
     /// For people; what the verdict rests on.
     pub reasons: Vec<String>,
+    /// Of `generator-limited`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// Operations issued later than the late bound.
     pub late_operations: u64,
     pub late_bound_us: f64,
+    /// The sum over operations of their lateness, by what they waited for.
+    pub lateness_by_cause_us: LatenessByCause,
+    /// Kept busy by this process while it measured, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_cores_used: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_cores: Option<usize>,
 }
 
-/// Judges the recorded phases, merged in `recorded`.
-///
-/// `instant`: the backend answers at once, so that lateness is not weighed
-/// against service time.
-pub fn judge(recorded: &PhaseStats, late_bound_ns: u64, instant: bool, interrupted: bool) -> Trust {
-    let mut reasons = Vec::new();
-    let sent = recorded.lateness.count();
-    if u128::from(recorded.late) * 100 > u128::from(sent) {
-        reasons.push(format!(
-            "{:.1} % of operations ({} of {sent}) were issued more than {} ms late by the generator; 1 % is the most that can be trusted",
-            percent(u128::from(recorded.late), u128::from(sent)),
-            recorded.late,
-            late_bound_ns as f64 / 1e6,
-        ));
-    }
-    let (lateness, cycle) = (recorded.closed_lateness_ns, recorded.closed_cycle_ns);
-    if !instant && lateness.saturating_mul(10) > cycle {
-        reasons.push(format!(
-            "the generator's delays add up to {:.1} % of service and think time in a closed loop; 10 % is the most that can be trusted",
-            percent(lateness, cycle),
-        ));
-    }
-    let verdict = match (reasons.is_empty(), interrupted) {
-        (false, _) => Verdict::GeneratorLimited,
-        (true, true) => Verdict::Interrupted,
-        (true, false) => Verdict::Valid,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LatenessByCause {
+    pub limit: f64,
+    pub generation: f64,
+    /// Neither: this program and the machine.
+    pub other: f64,
+}
+
+/// What a verdict rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The recorded phases in one.
+    pub recorded: &'a PhaseStats,
+    /// What was due by the cut and not issued, where the cut was in a recorded phase.
+    pub unissued: Unissued,
+    pub late_bound_ns: u64,
+    /// The backend answers at once, so that lateness is not weighed against
+    /// service time.
+    pub instant: bool,
+    pub cut_short: bool,
+    /// On operations in flight.
+    pub limit: Option<u32>,
+    /// The server's use of processors is part of this process's.
+    pub server_in_process: bool,
+    pub processors: Option<Processors>,
+}
+
+/// Whether the generator was the bottleneck, and then why. A slow server alone
+/// is no reason: what waits for its client's previous operation is not late.
+pub fn judge(evidence: &Evidence<'_>) -> Trust {
+    let recorded = evidence.recorded;
+    let (limit, generation) = (recorded.late_by_limit_ns, recorded.late_by_generation_ns);
+    let own = recorded.lateness.sum_ns().saturating_sub(limit + generation);
+    let unissued = evidence.unissued;
+
+    let mut reasons: Vec<String> =
+        [late_operations(evidence), delayed_loops(evidence)].into_iter().flatten().collect();
+    let issued_late = !reasons.is_empty();
+    reasons.extend(left_unissued(evidence));
+    let cause = (!reasons.is_empty()).then(|| {
+        let (cause, sentence) = if issued_late {
+            cause::likely(Shares { limit, generation, own }, "the delay", evidence)
+        } else {
+            let shares = Shares {
+                limit: unissued.by_limit.into(),
+                generation: unissued.by_generation.into(),
+                own: unissued.by_driver.into(),
+            };
+            cause::likely(shares, "what was not issued", evidence)
+        };
+        reasons.push(sentence);
+        cause
+    });
+    let verdict = match (cause, evidence.cut_short) {
+        (Some(_), _) => Verdict::GeneratorLimited,
+        (None, true) => Verdict::Interrupted,
+        (None, false) => Verdict::Valid,
     };
-    if interrupted {
+    if evidence.cut_short {
         reasons.push("the run was cut short".into());
     }
-    if sent == 0 {
+    if recorded.lateness.count() == 0 {
         reasons.push("no operation was sent in a recorded phase".into());
     }
+    let micros = |ns: u128| ns as f64 / 1e3;
     Trust {
         verdict,
         reasons,
+        cause,
         late_operations: recorded.late,
-        late_bound_us: late_bound_ns as f64 / 1e3,
+        late_bound_us: evidence.late_bound_ns as f64 / 1e3,
+        lateness_by_cause_us: LatenessByCause {
+            limit: micros(limit),
+            generation: micros(generation),
+            other: micros(own),
+        },
+        cpu_cores_used: evidence.processors.map(|processors| (processors.used * 1e3).round() / 1e3),
+        cpu_cores: evidence.processors.map(|processors| processors.cores),
     }
 }
 
-fn percent(part: u128, whole: u128) -> f64 {
+fn late_operations(evidence: &Evidence<'_>) -> Option<String> {
+    let (late, sent) = (evidence.recorded.late, evidence.recorded.lateness.count());
+    (u128::from(late) * 100 > u128::from(sent)).then(|| {
+        format!(
+            "{:.1} % of operations ({late} of {sent}) were issued more than {} ms late by the generator; 1 % is the most that can be trusted",
+            percent(late.into(), sent.into()),
+            evidence.late_bound_ns as f64 / 1e6,
+        )
+    })
+}
+
+/// A late operation of a closed loop delays all that follow it.
+fn delayed_loops(evidence: &Evidence<'_>) -> Option<String> {
+    let lateness = evidence.recorded.closed_lateness_ns;
+    let cycle = evidence.recorded.closed_cycle_ns;
+    (!evidence.instant && lateness.saturating_mul(10) > cycle).then(|| {
+        format!(
+            "the generator's delays add up to {:.1} % of service and think time in a closed loop; 10 % is the most that can be trusted",
+            percent(lateness, cycle),
+        )
+    })
+}
+
+/// What became eligible within the late bound before the cut was not late yet.
+fn left_unissued(evidence: &Evidence<'_>) -> Option<String> {
+    let Unissued { by_generation, by_limit, by_driver, late_ns, .. } = evidence.unissued;
+    let left = u128::from(by_generation) + u128::from(by_limit) + u128::from(by_driver);
+    let due = left + u128::from(evidence.recorded.lateness.count());
+    (left * 100 > due && late_ns > evidence.late_bound_ns).then(|| {
+        format!(
+            "at least {:.1} % of the operations that were due by the end ({left} of {due}) were not issued, though their clients were free; 1 % is the most that can be trusted",
+            percent(left, due),
+        )
+    })
+}
+
+pub(super) fn percent(part: u128, whole: u128) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cause::Machine;
     use super::*;
+
+    const MS: u64 = 1_000_000;
 
     /// `sent` operations with a lateness of 0, `late` of them beyond the bound.
     fn phase(sent: u64, late: u64) -> PhaseStats {
@@ -90,20 +181,53 @@ mod tests {
         phase
     }
 
+    /// A hundred operations that were all 20 ms late, and what of that was not
+    /// this program's own.
+    fn all_late(by_limit: u64, by_generation: u64) -> PhaseStats {
+        let mut phase = PhaseStats { late: 100, ..PhaseStats::default() };
+        (0..100).for_each(|_| phase.lateness.record(20 * MS));
+        phase.late_by_limit_ns = u128::from(by_limit * MS);
+        phase.late_by_generation_ns = u128::from(by_generation * MS);
+        phase
+    }
+
+    fn of(recorded: &PhaseStats) -> Evidence<'_> {
+        Evidence {
+            recorded,
+            unissued: Unissued::default(),
+            late_bound_ns: 10 * MS,
+            instant: false,
+            cut_short: false,
+            limit: None,
+            server_in_process: false,
+            processors: None,
+        }
+    }
+
     fn verdict(phase: &PhaseStats) -> Verdict {
-        judge(phase, 10_000_000, false, false).verdict
+        judge(&of(phase)).verdict
+    }
+
+    /// Four cores, of which this process used so many.
+    fn used(used: f64) -> Processors {
+        Processors { cores: 4, used, busiest_shard: None, machine: None }
+    }
+
+    /// The cause of a hundred late operations, and the sentence about it.
+    fn cause(recorded: &PhaseStats, evidence: Evidence<'_>) -> (Cause, String) {
+        let mut trust = judge(&Evidence { recorded, ..evidence });
+        assert_eq!((trust.verdict, trust.reasons.len()), (Verdict::GeneratorLimited, 2));
+        (trust.cause.unwrap(), trust.reasons.remove(1))
     }
 
     #[test]
     fn one_percent_late_is_trusted_and_more_is_not() {
         assert_eq!(verdict(&phase(1_000, 10)), Verdict::Valid);
-        let trust = judge(&phase(1_000, 11), 10_000_000, false, false);
+        let trust = judge(&of(&phase(1_000, 11)));
         assert_eq!(trust.verdict, Verdict::GeneratorLimited);
         assert_eq!(
-            trust.reasons,
-            [
-                "1.1 % of operations (11 of 1000) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted"
-            ]
+            trust.reasons[0],
+            "1.1 % of operations (11 of 1000) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted"
         );
     }
 
@@ -116,28 +240,172 @@ mod tests {
         };
         assert_eq!(verdict(&closed(100)), Verdict::Valid);
         assert_eq!(verdict(&closed(101)), Verdict::GeneratorLimited);
-        let instant = judge(&closed(101), 10_000_000, true, false);
+        let instant = judge(&Evidence { instant: true, ..of(&closed(101)) });
         assert_eq!(instant.verdict, Verdict::Valid);
     }
 
     #[test]
+    fn one_percent_left_unissued_is_trusted_and_more_is_not() {
+        let recorded = phase(990, 0);
+        let left = |by_driver, late_ns| {
+            let unissued = Unissued { by_driver, late_ns, ..Unissued::default() };
+            judge(&Evidence { unissued, ..of(&recorded) })
+        };
+        assert_eq!(left(10, 11 * MS).verdict, Verdict::Valid);
+        let trust = left(11, 11 * MS);
+        assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+        assert_eq!(
+            trust.reasons[0],
+            "at least 1.1 % of the operations that were due by the end (11 of 1001) were not issued, though their clients were free; 1 % is the most that can be trusted"
+        );
+        assert_eq!(left(11, 10 * MS).verdict, Verdict::Valid, "none was late yet");
+    }
+
+    #[test]
+    fn what_waited_for_a_slow_server_is_no_fault_of_the_generator() {
+        let mut recorded = phase(10, 0);
+        (0..10).for_each(|_| recorded.backlog.record(5_000 * MS));
+        let unissued =
+            Unissued { by_backlog: 1_000, backlog_ns: 5_000 * MS, ..Unissued::default() };
+        let trust = judge(&Evidence { unissued, ..of(&recorded) });
+        assert_eq!((trust.verdict, trust.cause), (Verdict::Valid, None));
+        assert_eq!(trust.reasons, [""; 0]);
+    }
+
+    #[test]
+    fn a_limit_most_of_the_delay_waited_for_is_the_cause_whatever_the_processors_did() {
+        let recorded = all_late(1_500, 400);
+        let evidence = Evidence { limit: Some(7), processors: Some(used(4.0)), ..of(&recorded) };
+        assert_eq!(
+            cause(&recorded, evidence),
+            (
+                Cause::Limit,
+                "likely cause: --limit 7: 75 % of the delay was waiting for a place in it".into()
+            )
+        );
+    }
+
+    #[test]
+    fn a_stream_most_of_the_delay_waited_for_is_the_cause() {
+        let recorded = all_late(400, 1_400);
+        let text = "likely cause: the stream: 70 % of the delay was waiting for operations that were not made yet; one thread makes them all";
+        let evidence = Evidence { processors: Some(used(1.4)), ..of(&recorded) };
+        assert_eq!(cause(&recorded, evidence), (Cause::Generation, text.into()));
+        let evidence = Evidence { processors: Some(used(3.9)), ..of(&recorded) };
+        let more = format!("{text}, and this process used 3.9 of 4 cores");
+        assert_eq!(cause(&recorded, evidence), (Cause::Generation, more));
+    }
+
+    #[test]
+    fn near_the_core_count_the_processors_are_the_cause_and_below_the_machine() {
+        let recorded = all_late(500, 500);
+        let at = |used_cores| {
+            let processors = Some(used(used_cores));
+            cause(&recorded, Evidence { processors, server_in_process: true, ..of(&recorded) })
+        };
+        assert_eq!(
+            at(3.4),
+            (
+                Cause::Cpu,
+                "likely cause: the processors: this process, the server included, used 3.4 of 4 cores".into()
+            )
+        );
+        assert_eq!(at(3.39).0, Cause::Machine);
+    }
+
+    #[test]
+    fn a_thread_that_has_no_time_left_is_named_though_other_cores_are_free() {
+        let recorded = all_late(0, 0);
+        let processors = Some(Processors { busiest_shard: Some(0.96), ..used(1.2) });
+        assert_eq!(
+            cause(&recorded, Evidence { processors, ..of(&recorded) }),
+            (
+                Cause::Cpu,
+                "likely cause: the processors: a thread that issues operations was busy 96 % of the time, while this process used 1.2 of 4 cores; --shards sets how many such threads there are".into()
+            )
+        );
+    }
+
+    #[test]
+    fn a_machine_that_is_busy_with_other_things_is_the_cause_with_figures() {
+        let recorded = all_late(0, 0);
+        let with = |others, stolen| {
+            let machine = Some(Machine { cores: 4, others, stolen });
+            let processors = Some(Processors { machine, busiest_shard: Some(0.5), ..used(0.6) });
+            cause(&recorded, Evidence { processors, ..of(&recorded) })
+        };
+        assert_eq!(
+            with(2.9, 0.5),
+            (
+                Cause::Machine,
+                "likely cause: the machine: this process used 0.6 of 4 cores, other processes 2.9 of the machine's 4, and the host of this virtual machine took 0.5".into()
+            )
+        );
+        let (_, idle) = with(0.2, 0.0);
+        assert_eq!(
+            idle,
+            "likely cause: the machine: this process used 0.6 of 4 cores, other processes 0.2 of the machine's 4; on average that leaves some free, so look for stalls: paging, power saving, a virtual machine that is paused"
+        );
+        let unknown = cause(&recorded, of(&recorded));
+        assert_eq!(
+            unknown,
+            (
+                Cause::Machine,
+                "likely cause: the machine: the delay was neither waiting for --limit nor for the stream".into()
+            )
+        );
+    }
+
+    #[test]
+    fn what_was_never_issued_names_its_cause_where_nothing_was_issued_late() {
+        let recorded = phase(100, 0);
+        let unissued = Unissued {
+            by_limit: 60,
+            by_generation: 20,
+            by_driver: 20,
+            late_ns: 1_000 * MS,
+            ..Unissued::default()
+        };
+        let evidence = Evidence { unissued, limit: Some(1), ..of(&recorded) };
+        assert_eq!(
+            cause(&recorded, evidence),
+            (
+                Cause::Limit,
+                "likely cause: --limit 1: 60 % of what was not issued was waiting for a place in it".into()
+            )
+        );
+    }
+
+    #[test]
+    fn lateness_is_told_by_cause_in_a_valid_run_too() {
+        let mut recorded = phase(1_000, 0);
+        recorded.lateness.record(9 * MS);
+        (recorded.late_by_limit_ns, recorded.late_by_generation_ns) = (2_000_000, 4_000_000);
+        let trust = judge(&Evidence { processors: Some(used(0.123_45)), ..of(&recorded) });
+        assert_eq!(trust.verdict, Verdict::Valid);
+        let parts = LatenessByCause { limit: 2_000.0, generation: 4_000.0, other: 3_000.0 };
+        assert_eq!(trust.lateness_by_cause_us, parts);
+        assert_eq!((trust.cpu_cores_used, trust.cpu_cores), (Some(0.123), Some(4)));
+    }
+
+    #[test]
     fn an_instant_backend_is_still_asked_for_its_late_operations() {
-        let trust = judge(&phase(100, 2), 10_000_000, true, false);
+        let trust = judge(&Evidence { instant: true, ..of(&phase(100, 2)) });
         assert_eq!(trust.verdict, Verdict::GeneratorLimited);
     }
 
     #[test]
     fn a_late_generator_weighs_more_than_an_interruption_and_both_are_told() {
-        let trust = judge(&phase(100, 2), 10_000_000, false, true);
+        let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 2)) });
         assert_eq!(trust.verdict, Verdict::GeneratorLimited);
-        assert_eq!(trust.reasons.len(), 2);
-        let trust = judge(&phase(100, 0), 10_000_000, false, true);
+        assert_eq!(trust.reasons.last().unwrap(), "the run was cut short");
+        let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 0)) });
         assert_eq!(trust.verdict, Verdict::Interrupted);
     }
 
     #[test]
     fn a_run_that_sent_nothing_says_so() {
-        let trust = judge(&PhaseStats::default(), 10_000_000, false, false);
+        let trust = judge(&of(&PhaseStats::default()));
         assert_eq!(trust.verdict, Verdict::Valid);
         assert_eq!(trust.reasons, ["no operation was sent in a recorded phase"]);
     }

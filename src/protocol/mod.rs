@@ -2,9 +2,11 @@
 
 pub mod create;
 mod create_names;
+mod nearest;
 pub mod path;
 pub mod status;
 
 pub use create::CreateParameters;
+pub use nearest::nearest;
 pub use path::SharePath;
 pub use status::NtStatus;

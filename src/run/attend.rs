@@ -1,4 +1,5 @@
-//! Looks after a run from the main thread: progress, Ctrl-C, its end.
+//! Looks after a run from the main thread: progress, Ctrl-C, its end, and what
+//! the processors do meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::interrupt::Signals;
+use super::processors::ProcessorWatch;
 use crate::backend::Clock;
 use crate::ir::Phase;
+use crate::observability::Processors;
 use crate::observability::progress::{self, Progress};
 use crate::scheduler::timeline::Orders;
 use crate::scheduler::{Conductor, CutReason, PhaseSpan, RealClock, Stage};
@@ -23,19 +26,24 @@ pub fn attend(
     clients: u32,
     progress: &Progress,
     ended: &mut mpsc::Receiver<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Processors>> {
     runtime.block_on(async {
         let mut orders = conductor.subscribe();
         let spans = PhaseSpan::chain(phases);
         let mut interrupted = false;
+        let mut processors = ProcessorWatch::default();
         progress.stage(progress::Stage::Connecting { clients });
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();
+            processors.note(is_measuring(&current, &spans, now_ns), now_ns);
             let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
-                _ = ended.recv() => return Ok(()),
+                _ = ended.recv() => {
+                    processors.note(false, clock.now_ns());
+                    return Ok(processors.seen());
+                }
                 changed = orders.changed() => changed?,
                 () = next_phase, if next_phase_ns.is_some() => {}
                 () = signals.next() => interrupt(conductor, &mut interrupted),
@@ -51,6 +59,13 @@ fn interrupt(conductor: &Conductor, interrupted: &mut bool) {
         tracing::warn!("interrupted: draining and tearing down; once more stops at once");
         conductor.cut(CutReason::Interrupted);
     }
+}
+
+/// Between time zero and the cut.
+fn is_measuring(orders: &Orders, spans: &[PhaseSpan], now_ns: u64) -> bool {
+    let end_ns = spans.last().and_then(|last| last.end_ns).unwrap_or(u64::MAX);
+    let ended = now_ns >= orders.origin_ns.saturating_add(end_ns);
+    orders.stage == Stage::Measure && !orders.cut && !ended
 }
 
 /// Tells progress what the shards are doing; when that will change by itself.

@@ -1,8 +1,11 @@
 //! What a run takes its operations from.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
+use crate::ir::operation::scale_ns;
 use crate::ir::{OperationSource, Preview, StreamHeader, TimeScale};
 use crate::scheduler::feed::SourceThread;
 use crate::script::{Script, ScriptOptions};
@@ -27,12 +30,18 @@ pub struct Stream {
 
 impl Input {
     /// Loads the script, or reads and checks the whole document, with its times
-    /// `time_scale` times as long.
+    /// `time_scale` times as long. `duration` is what the run was told: a script
+    /// may follow it.
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn open(&self, time_scale: f64) -> anyhow::Result<Stream> {
-        let input = self.clone();
+    pub fn open(&self, time_scale: f64, duration: Option<Duration>) -> anyhow::Result<Stream> {
+        let mut input = self.clone();
+        if let Input::Script(options) = &mut input {
+            // In the script's own time, which is scaled afterwards.
+            options.duration_ns =
+                duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
+        }
         let (mut header, source) = SourceThread::start(move || input.load(time_scale))
             .map_err(|error| anyhow::anyhow!(error))?;
         if let Input::Document { path, seed, .. } = self {

@@ -6,6 +6,7 @@ mod compile;
 mod error;
 mod input;
 mod interrupt;
+mod processors;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -24,14 +25,16 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, SMBBackend, open_files};
 use crate::ir::Phase;
+use crate::ir::source::phases_lasting;
 use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
-use crate::observability::{Measurements, RunFacts, Summary, TargetFacts};
+use crate::observability::summary::Settings;
+use crate::observability::{Measurements, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
-use crate::scheduler::{Conductor, CutReason, RealClock, RetryPolicy, Stage};
+use crate::scheduler::{Conductor, CutReason, Precision, RealClock, RetryPolicy, Stage};
 
 /// How long a script runs that says nothing about it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -59,6 +62,8 @@ pub struct RunOptions {
     pub time_scale: f64,
     /// Threads that issue operations; by default what the machine and the target suggest.
     pub shards: Option<usize>,
+    /// How shards wait for what is due next.
+    pub precision: Precision,
     pub connect_concurrency: usize,
     pub timeouts: Timeouts,
     /// Operations issued later than this count as late.
@@ -85,6 +90,7 @@ impl RunOptions {
             retry: None,
             time_scale: 1.0,
             shards: None,
+            precision: Precision::Sleep,
             connect_concurrency: 64,
             timeouts: Timeouts {
                 operation: Duration::from_secs(60),
@@ -126,7 +132,7 @@ pub struct Finished {
 /// and nothing is left behind.
 pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let started_at = SystemTime::now();
-    let stream = input.open(options.time_scale).map_err(RunError::invalid)?;
+    let stream = input.open(options.time_scale, options.duration).map_err(RunError::invalid)?;
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());
@@ -134,7 +140,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     open_files::raise_open_file_limit(options.target.open_files(header.clients()))
         .map_err(|error| RunError::invalid(error.into()))?;
 
-    let clock = RealClock::start();
+    let clock = RealClock::start(options.precision);
     let settings = BackendSettings {
         context: BackendContext { clock: clock.clone(), response_timeout: RESPONSE_TIMEOUT },
         connections: header.clients(),
@@ -174,8 +180,9 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
     let progress = Progress::new(options.progress, live);
     let (clients, ended) = (header.clients(), running.ended());
-    attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
-        .map_err(RunError::internal)?;
+    let processors =
+        attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
+            .map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
 
@@ -190,6 +197,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         conductor: &conductor,
         phases: &phases,
         measurements: &measurements,
+        processors,
         defects,
     });
     let summary = Summary::new(facts, &measurements);
@@ -202,27 +210,28 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
 
 /// The phases a run has: the stream's, with `--duration` in place of the recorded ones.
 fn phases(declared: &[Phase], bounded: bool, duration: Option<Duration>) -> Vec<Phase> {
-    let one = |duration: Duration| Phase {
-        name: "run".into(),
-        duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-        record: true,
-    };
     match duration {
-        Some(duration) => {
-            let measured = declared.iter().position(|phase| phase.record);
-            let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
-            let unrecorded = after.iter().filter(|phase| !phase.record);
-            before.iter().cloned().chain([one(duration)]).chain(unrecorded.cloned()).collect()
+        Some(duration) => phases_lasting(declared, nanoseconds(duration)),
+        None if declared.is_empty() && !bounded => {
+            phases_lasting(declared, nanoseconds(DEFAULT_DURATION))
         }
-        None if declared.is_empty() && !bounded => vec![one(DEFAULT_DURATION)],
         None => declared.to_vec(),
     }
 }
 
-/// One for each core, as each has a core's worth of work at the most.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// One for each core, as each has a core's worth of work at the most. One for two
+/// where they stay awake: what they issue to and from needs cores as well.
 fn shard_count(options: &RunOptions, clients: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    options.shards.unwrap_or(cores).clamp(1, clients.max(1) as usize)
+    let shards = options.shards.unwrap_or(match options.precision {
+        Precision::Sleep => cores,
+        Precision::Yield => cores.div_ceil(2),
+    });
+    shards.clamp(1, clients.max(1) as usize)
 }
 
 fn script_name(source: &str) -> String {
@@ -237,6 +246,7 @@ struct FactsFrom<'a> {
     conductor: &'a Conductor,
     phases: &'a [Phase],
     measurements: &'a Measurements,
+    processors: Option<Processors>,
     defects: Vec<String>,
 }
 
@@ -291,7 +301,10 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             encryption: server.encryption,
             server: server.server,
         },
+        settings: settings(from.options),
         instant: capabilities.instant,
+        server_in_process: !matches!(from.options.target, Target::Smb(_)),
+        processors: from.processors,
         phases: phase_durations(from.phases, from.conductor.measured_ns()),
         setup: Duration::from_nanos(
             from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
@@ -305,6 +318,15 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         exit_reasons,
         problems,
         notes,
+    }
+}
+
+fn settings(options: &RunOptions) -> Settings {
+    let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
+    Settings {
+        time_scale: options.time_scale,
+        limit: options.limit,
+        retry: statuses.map(|status| status.to_string()).collect(),
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Plan<'a> {
     pub lookahead: usize,
 }
 
+/// How the threads that issue operations are named, before their number.
+pub const THREAD_NAME: &str = "shard-";
+
 /// The shards at work.
 pub struct Running {
     threads: Vec<JoinHandle<Recorder>>,
@@ -85,7 +88,7 @@ impl Plan<'_> {
             let clock = self.clock.clone();
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());
-            let thread = std::thread::Builder::new().name(format!("shard-{index}"));
+            let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{index}"));
             threads.push(thread.spawn(move || {
                 let _ending = ending;
                 let _finish = FinishOnPanic(&conductor);

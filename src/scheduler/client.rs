@@ -94,7 +94,8 @@ impl Mailbox {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has the task look, even if there is nothing for it.
+    pub fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::retry::RetryPolicy;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Unissued};
@@ -100,6 +101,11 @@ impl InFlight {
             None => issued_ns,
         };
         PhaseSpan::at(phases, stage, origin_ns, at_ns)
+    }
+
+    /// How long it waits to be tried again after `failed`, if it is to be.
+    pub fn backoff_ns(&self, policy: &RetryPolicy, failed: &Attempt) -> Option<u64> {
+        policy.backoff_ns(self.operation.operation_type(), &failed.execution, self.retries)
     }
 
     /// It waits to be tried again.
@@ -338,28 +344,45 @@ impl ClientQueue {
 
     /// Counts what was due before a cut at `cut_ns` and will not be issued.
     pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
-        let timed = self.pending.iter().filter(|operation| operation.due.at_ns().is_some());
-        let due = timed.map(|operation| self.times(operation.due, origin_ns).0);
-        let overdue = due.filter(|due_ns| *due_ns < cut_ns);
-        let (waiting, oldest_ns) = (overdue.clone().count() as u64, overdue.min());
+        let due = |operation: &Operation| self.times(operation.due, origin_ns).0;
+        let timed = |from: usize, before_ns: u64| {
+            let pending = self.pending.iter().skip(from);
+            let timed = pending.filter(|operation| operation.due.at_ns().is_some()).map(due);
+            timed.filter(move |due_ns| *due_ns < before_ns)
+        };
         // What follows the client's previous operation can be due only where that has ended.
-        let next = self.next_times(origin_ns).is_some_and(|(_, eligible)| eligible < cut_ns);
+        let eligible_ns = self.next_times(origin_ns).map_or(u64::MAX, |(_, eligible)| eligible);
+        let next = eligible_ns < cut_ns;
         let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
-        match self.state {
-            ClientState::Idle => into.by_generation += u64::from(starving),
+        let mut late_since = |since_ns: u64| {
+            into.late_ns = into.late_ns.max(cut_ns.saturating_sub(since_ns));
+        };
+        // How many were behind a busy client, the first of them since when.
+        let (behind, since_ns) = match self.state {
+            ClientState::Idle if starving => {
+                late_since(self.ready_ns);
+                into.by_generation += 1;
+                return;
+            }
             ClientState::Blocked if self.in_flight_op.is_none() => {
-                into.by_limit += waiting.max(u64::from(next));
+                late_since(eligible_ns);
+                into.by_limit += (timed(0, cut_ns).count() as u64).max(u64::from(next));
+                return;
             }
             ClientState::Scheduled if self.in_flight_op.is_none() && next => {
-                into.by_driver += waiting.max(1);
+                late_since(eligible_ns);
+                let since = timed(1, cut_ns).filter(|due_ns| *due_ns >= eligible_ns);
+                into.by_driver += 1 + since.count() as u64;
+                (timed(1, eligible_ns).count(), timed(1, eligible_ns).min())
             }
-            ClientState::Done | ClientState::Gone | ClientState::Closing => {}
-            _ => {
-                into.by_backlog += waiting;
-                let behind_ns = oldest_ns.map_or(0, |oldest_ns| cut_ns - oldest_ns);
-                into.backlog_ns = into.backlog_ns.max(behind_ns);
+            ClientState::Idle | ClientState::Done | ClientState::Gone | ClientState::Closing => {
+                return;
             }
-        }
+            _ => (timed(0, cut_ns).count(), timed(0, cut_ns).min()),
+        };
+        into.by_backlog += behind as u64;
+        let behind_ns = since_ns.map_or(0, |since_ns| cut_ns.saturating_sub(since_ns));
+        into.backlog_ns = into.backlog_ns.max(behind_ns);
     }
 
     /// Discards the lookahead; the iteration it belonged to counts as cut

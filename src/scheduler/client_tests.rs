@@ -8,7 +8,7 @@ use futures_util::future::select;
 use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
-use super::clock::RealClock;
+use super::clock::{Precision, RealClock};
 use crate::backend::sim::{Settings, SimBackend};
 use crate::backend::{Execution, SMBBackend};
 use crate::ir::{
@@ -59,7 +59,7 @@ async fn write_from_a_pipe() -> CompletionStatus {
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
 
-    let clock = RealClock::start();
+    let clock = RealClock::start(Precision::Sleep);
     let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
     let hour_ns = 3_600_000_000_000;
     let settings = ClientSettings {

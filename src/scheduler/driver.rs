@@ -59,6 +59,8 @@ pub struct Driver<'sink> {
     tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
     reports: Reports,
     alarm: Box<dyn Alarm>,
+    /// The wake that was rehearsed.
+    rehearsed_ns: Option<u64>,
     stage: Stage,
     give_up_ns: Option<u64>,
     /// Clients still to connect.
@@ -93,6 +95,7 @@ impl<'sink> Driver<'sink> {
             tasks,
             reports,
             alarm: shard.clock.alarm(),
+            rehearsed_ns: None,
             stage: Stage::Connect,
             give_up_ns: None,
             connecting: shard.clients.len(),
@@ -264,6 +267,19 @@ impl<'sink> Driver<'sink> {
         let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
         let (tasks, reports) = (&mut self.tasks, &self.reports);
         let (feed, alarm) = (&mut self.shard.feed, &mut self.alarm);
+        let due = poll_fn(|cx| {
+            let ended = alarm.poll_until(wake_ns.unwrap_or(u64::MAX), cx);
+            if ended.is_pending() && alarm.is_near() && self.rehearsed_ns != wake_ns {
+                self.rehearsed_ns = wake_ns;
+                // A turn for nothing: an issue whose memory was not used for a
+                // millisecond takes 5 µs, one that was rehearsed 1.5 µs.
+                if let Some(slot) = self.engine.rehearse() {
+                    self.mailboxes[slot as usize].wake();
+                }
+                return Poll::Ready(());
+            }
+            ended
+        });
         let reported = poll_fn(|cx| {
             while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
             if reports.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }
@@ -278,8 +294,7 @@ impl<'sink> Driver<'sink> {
             }
             () = self.shard.permits.granted(self.shard.index),
                 if self.shard.permits.is_bounded() => None,
-            () = poll_fn(|cx| alarm.poll_until(wake_ns.unwrap_or(u64::MAX), cx)),
-                if wake_ns.is_some() => None,
+            () = due, if wake_ns.is_some() => None,
         };
         if let Some(batch) = batch {
             self.take_batch(batch)?;

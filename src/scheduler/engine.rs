@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::action::{Action, EngineError};
@@ -226,7 +227,8 @@ impl Engine {
         };
         self.release(&in_flight.operation);
         let attempt = Attempt { issued_ns, completed_ns, execution };
-        if !connection_lost && let Some(backoff_ns) = self.backoff_ns(&in_flight, &attempt) {
+        let policy = self.config.retry.as_ref().filter(|_| !self.cut && !connection_lost);
+        if let Some(backoff_ns) = policy.and_then(|policy| in_flight.backoff_ns(policy, &attempt)) {
             self.schedule.push(Reverse((completed_ns.saturating_add(backoff_ns), slot)));
             let client = &mut self.clients[slot as usize];
             client.state = ClientState::Scheduled;
@@ -240,11 +242,6 @@ impl Engine {
         self.settle_iteration(slot);
         self.advance(slot);
         Ok(())
-    }
-
-    fn backoff_ns(&self, tried: &InFlight, attempt: &Attempt) -> Option<u64> {
-        let policy = self.config.retry.as_ref().filter(|_| !self.cut)?;
-        policy.backoff_ns(tried.operation.operation_type(), &attempt.execution, tried.retries)
     }
 
     /// The connection is back.
@@ -351,6 +348,18 @@ impl Engine {
         [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
     }
 
+    /// Goes through what issuing the next operation will read and changes nothing,
+    /// so that it is in the processor's caches by then. The slot of its client.
+    pub fn rehearse(&mut self) -> Option<u32> {
+        let next = self.schedule.pop()?;
+        let slot = next.0.1;
+        let client = &self.clients[slot as usize];
+        black_box((client.next_times(self.origin_ns), client.is_exhausted()));
+        black_box(client.pending.front().cloned());
+        self.schedule.push(next);
+        Some(slot)
+    }
+
     /// Every client of the stage is done.
     pub fn stage_done(&self) -> bool {
         self.unfinished == 0
@@ -376,8 +385,7 @@ impl Engine {
     }
 
     fn planned_end_ns(&self) -> Option<u64> {
-        let end_ns = self.config.phases.last()?.end_ns?;
-        Some(self.origin_ns.saturating_add(end_ns))
+        self.config.phases.last()?.end_ns.map(|end_ns| self.origin_ns.saturating_add(end_ns))
     }
 
     fn poll_deadline(&mut self, now_ns: u64) -> Option<Action> {
@@ -431,8 +439,8 @@ impl Engine {
     fn drop_late_arrivals(&mut self, slot: u32) {
         if self.stage == Stage::Measure {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
-            let client = &mut self.clients[slot as usize];
-            let late = client.drop_late_arrivals(&self.config.phases, self.origin_ns, until_ns);
+            let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
+            let late = client.drop_late_arrivals(phases, self.origin_ns, until_ns);
             self.events.extend(late.into_iter().map(Event::Iteration));
         }
     }

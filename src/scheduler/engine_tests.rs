@@ -7,7 +7,7 @@ use super::engine::{Engine, EngineConfig};
 use super::permits::Permits;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
-use crate::ir::event::IterationOutcome;
+use crate::ir::event::{IterationOutcome, Unissued};
 use crate::ir::{CompletionStatus, Due, Event, Expect, Operation, OperationKind, Phase, Section};
 use crate::protocol::{NtStatus, SharePath};
 
@@ -94,6 +94,17 @@ fn operations_of_a_client_are_issued_in_order_one_at_a_time_and_never_early() {
     engine.complete(0, 1, ZERO_NS + 40, ZERO_NS + 50, done(), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 54), []);
     assert_eq!(issues(&mut engine, ZERO_NS + 55), [(0, 2)]);
+}
+
+#[test]
+fn a_rehearsal_names_who_is_next_and_issues_nothing() {
+    let operations = [stat(0, 0, 0, Due::At(20)), stat(1, 0, 0, Due::At(10))];
+    let mut engine = measuring(2, None, &operations);
+    assert_eq!(issues(&mut engine, ZERO_NS), []);
+    assert_eq!((engine.rehearse(), engine.rehearse()), (Some(1), Some(1)));
+    assert_eq!(engine.next_wake_ns(), Some(ZERO_NS + 10));
+    assert_eq!(issues(&mut engine, ZERO_NS + 20), [(1, 0), (0, 0)]);
+    assert_eq!(engine.rehearse(), None);
 }
 
 #[test]
@@ -292,4 +303,63 @@ fn an_iteration_in_whose_midst_the_stream_broke_off_is_cut() {
         matches!(&last, Some(Event::Iteration(iteration)) if iteration.outcome == IterationOutcome::Cut),
         "{last:?}"
     );
+}
+
+#[test]
+fn what_was_due_by_the_cut_and_not_issued_is_counted_by_what_it_waited_for() {
+    let due = [
+        stat(0, 0, 0, Due::At(0)),
+        stat(0, 1, 0, Due::At(20)),
+        stat(1, 0, 0, Due::At(30)),
+        stat(2, 0, 0, Due::At(190)),
+        stat(2, 1, 0, Due::At(200)),
+    ];
+    let unissued = |clients| {
+        let mut engine = engine(clients, Some(1));
+        engine.enter(Stage::Measure, ZERO_NS);
+        for slot in 0..3 {
+            let own = due.iter().filter(|operation| operation.client_idx == slot).cloned();
+            engine.operations(slot, Section::Iteration, own.collect(), true, ZERO_NS).unwrap();
+        }
+        assert_eq!(issues(&mut engine, ZERO_NS + 30), [(0, 0)]);
+        assert_eq!(issues(&mut engine, ZERO_NS + 210), [], "the last phase ended at 200");
+        let unissued = engine.drain_events().find_map(|event| match event {
+            Event::Unissued(unissued) => Some(unissued),
+            _ => None,
+        });
+        unissued.unwrap()
+    };
+    let counted = Unissued {
+        by_backlog: 1,
+        backlog_ns: 180,
+        by_generation: 0,
+        by_limit: 1,
+        by_driver: 1,
+        late_ns: 170,
+    };
+    assert_eq!(unissued(3), counted);
+    // The fourth client's stream has made nothing since time zero.
+    assert_eq!(unissued(4), Unissued { by_generation: 1, late_ns: 200, ..counted });
+}
+
+#[test]
+fn of_a_client_that_has_just_become_free_only_what_was_not_yet_overdue_is_the_drivers() {
+    let due = [0, 20, 30, 190, 200].map(Due::At);
+    let operations: Vec<_> = (0..).zip(due).map(|(seq, due)| stat(0, seq, seq, due)).collect();
+    let mut engine = measuring(1, None, &operations);
+    issues(&mut engine, ZERO_NS);
+    engine.complete(0, 0, ZERO_NS, ZERO_NS + 180, done(), false).unwrap();
+    issues(&mut engine, ZERO_NS + 210);
+    let unissued = engine.drain_events().find_map(|event| match event {
+        Event::Unissued(unissued) => Some(unissued),
+        _ => None,
+    });
+    let counted = Unissued {
+        by_backlog: 1,
+        backlog_ns: 170,
+        by_driver: 2,
+        late_ns: 20,
+        ..Unissued::default()
+    };
+    assert_eq!(unissued, Some(counted));
 }

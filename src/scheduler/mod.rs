@@ -29,7 +29,7 @@ pub mod timeline;
 pub mod virtual_time;
 
 pub use action::{Action, EngineError};
-pub use clock::RealClock;
+pub use clock::{Precision, RealClock};
 pub use conductor::Conductor;
 pub use driver::{Driver, DriverError, Shard};
 pub use engine::Engine;

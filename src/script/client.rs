@@ -34,11 +34,16 @@ impl Bounds {
     }
 }
 
+/// The client's next arrival, in nanoseconds from time zero, if there is one.
+pub(super) type NextArrival<'a> = dyn FnMut() -> Result<Option<u64>, String> + 'a;
+
 pub(super) struct Client {
     /// Over all clients of the stream.
     pub index: u32,
     /// Within the workload.
     pub id: u32,
+    /// The workload whose arrivals its iterations begin at.
+    pub open_loop: Option<usize>,
     pub section: Section,
     pub iteration: u32,
     pub handles: Handles,
@@ -55,6 +60,11 @@ pub(super) struct Client {
     think_ns: u64,
     at_ns: Option<u64>,
     last_at_ns: u64,
+    /// When the present iteration of an open loop arrived, until it has an operation.
+    arrival_ns: Option<u64>,
+    /// What of the think time was before that iteration, when the client was
+    /// busy with the one before.
+    trailing_ns: u64,
     boundaries: u32,
     /// Nothing has happened since the iteration started, so that the first
     /// `running()` of a loop is the same boundary as the start.
@@ -66,7 +76,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(index: u32, id: u32, bounds: Bounds, section: Section, random: Random) -> Client {
+    pub fn new(
+        (index, id): (u32, u32),
+        open_loop: Option<usize>,
+        bounds: Bounds,
+        section: Section,
+        random: Random,
+    ) -> Client {
         let mut handles = Handles::new(index);
         if section == Section::Teardown {
             handles.enter_teardown();
@@ -74,6 +90,7 @@ impl Client {
         Client {
             index,
             id,
+            open_loop,
             section,
             iteration: 0,
             handles,
@@ -86,6 +103,8 @@ impl Client {
             think_ns: 0,
             at_ns: None,
             last_at_ns: 0,
+            arrival_ns: None,
+            trailing_ns: 0,
             boundaries: 0,
             fresh: false,
             ended: false,
@@ -107,29 +126,30 @@ impl Client {
         self.nominal_ns = 0;
         self.think_ns = 0;
         self.at_ns = None;
+        self.arrival_ns = None;
         self.since_boundary = 0;
         self.since_clock_moved = 0;
     }
 
     /// Whether another iteration starts.
-    pub fn start_iteration(&mut self) -> Result<bool, String> {
-        let goes_on = self.boundary("an iteration")?;
+    pub fn start_iteration(&mut self, next: &mut NextArrival<'_>) -> Result<bool, String> {
+        let goes_on = self.boundary("an iteration", next)?;
         self.fresh = true;
         Ok(goes_on)
     }
 
     /// `c:running()`.
-    pub fn running(&mut self) -> Result<bool, String> {
+    pub fn running(&mut self, next: &mut NextArrival<'_>) -> Result<bool, String> {
         if self.section != Section::Iteration {
             return Err("running belongs into an iteration; setup and teardown run once".into());
         }
         if std::mem::take(&mut self.fresh) {
             return Ok(!self.ended);
         }
-        self.boundary("a loop over c:running()")
+        self.boundary("a loop over c:running()", next)
     }
 
-    fn boundary(&mut self, what: &str) -> Result<bool, String> {
+    fn boundary(&mut self, what: &str, next: &mut NextArrival<'_>) -> Result<bool, String> {
         self.idle_rounds = if self.since_boundary == 0 { self.idle_rounds + 1 } else { 0 };
         if self.idle_rounds > MAX_IDLE_ROUNDS {
             return Err(format!(
@@ -137,12 +157,9 @@ impl Client {
             ));
         }
         self.since_boundary = 0;
-        let reached = self.bounds.iterations.is_some_and(|most| self.boundaries >= most)
-            || self.bounds.nominal_ns.is_some_and(|bound| {
-                self.at_ns.unwrap_or(self.nominal_ns) + self.think_ns >= bound
-            });
-        if self.ended || reached {
-            self.ended = true;
+        let begins_ns = if self.ended { None } else { self.begins(next)? };
+        if begins_ns.is_none_or(|ns| self.bounds.nominal_ns.is_some_and(|bound| ns >= bound)) {
+            (self.ended, self.arrival_ns) = (true, None);
             return Ok(false);
         }
         self.iteration = self.boundaries;
@@ -151,6 +168,20 @@ impl Client {
             .checked_add(1)
             .ok_or("the client has made 4,294,967,295 iterations, the most there can be")?;
         Ok(true)
+    }
+
+    /// The nominal time of the next iteration, if there is another.
+    fn begins(&mut self, next: &mut NextArrival<'_>) -> Result<Option<u64>, String> {
+        if self.bounds.iterations.is_some_and(|most| self.boundaries >= most) {
+            return Ok(None);
+        }
+        let free_ns = self.at_ns.unwrap_or(self.nominal_ns) + self.think_ns;
+        if self.open_loop.is_none() {
+            return Ok(Some(free_ns));
+        }
+        self.trailing_ns = self.think_ns;
+        self.arrival_ns = next()?;
+        Ok(self.arrival_ns.map(|arrival_ns| arrival_ns.max(free_ns)))
     }
 
     /// `c:think(duration)`: the next operation is due that much later.
@@ -165,6 +196,12 @@ impl Client {
         if self.section != Section::Iteration {
             return Err(
                 "at belongs into an iteration: time zero comes after setup; use think here".into(),
+            );
+        }
+        if self.open_loop.is_some() {
+            return Err(
+                "at does not go with an open loop, whose arrivals say when an iteration begins; use think, or bench.closed_loop {}"
+                    .into(),
             );
         }
         if ns < self.last_at_ns {
@@ -190,13 +227,18 @@ impl Client {
     pub fn emit(&mut self, kind: OperationKind, expect: Expect) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.nominal_ns;
-        let due = match self.at_ns.take() {
-            Some(at_ns) => {
+        let due = match (self.at_ns.take(), self.arrival_ns.take()) {
+            (Some(at_ns), _) => {
                 self.last_at_ns = at_ns + think_ns;
                 self.nominal_ns = self.nominal_ns.max(self.last_at_ns);
                 Due::At(self.last_at_ns)
             }
-            None => {
+            (None, Some(arrival_ns)) => {
+                let at_ns = arrival_ns + (think_ns - self.trailing_ns);
+                self.nominal_ns = at_ns.max(self.nominal_ns + think_ns);
+                Due::Arrival { at_ns, think_ns }
+            }
+            (None, None) => {
                 self.nominal_ns += think_ns;
                 Due::After(think_ns)
             }
@@ -269,7 +311,11 @@ mod tests {
 
     fn client(bounds: Bounds) -> Client {
         let random = Random::new(0, "w", 0, Section::Iteration);
-        Client::new(0, 0, bounds, Section::Iteration, random)
+        Client::new((0, 0), None, bounds, Section::Iteration, random)
+    }
+
+    fn closed() -> Result<Option<u64>, String> {
+        panic!("a closed loop has no arrivals")
     }
 
     fn flush(client: &mut Client) -> Operation {
@@ -281,20 +327,20 @@ mod tests {
     #[test]
     fn the_first_running_of_an_iteration_is_the_boundary_of_its_start() {
         let mut c = client(Bounds { iterations: Some(3), nominal_ns: None });
-        assert_eq!(c.start_iteration(), Ok(true));
+        assert_eq!(c.start_iteration(&mut closed), Ok(true));
         let mut numbers = Vec::new();
-        while c.running().unwrap() {
+        while c.running(&mut closed).unwrap() {
             numbers.push(flush(&mut c).iteration);
         }
         assert_eq!(numbers, [0, 1, 2]);
         assert_eq!(flush(&mut c).iteration, 2, "what follows the loop belongs to the last round");
-        assert_eq!(c.start_iteration(), Ok(false));
+        assert_eq!(c.start_iteration(&mut closed), Ok(false));
     }
 
     #[test]
     fn think_adds_up_and_at_replaces_what_was_waited() {
         let mut c = client(Bounds::default());
-        c.start_iteration().unwrap();
+        c.start_iteration(&mut closed).unwrap();
         c.think(5).unwrap();
         c.think(7).unwrap();
         assert_eq!(flush(&mut c).due, Due::After(12));
@@ -309,13 +355,44 @@ mod tests {
     #[test]
     fn a_nominal_bound_counts_the_think_time_still_waiting() {
         let mut c = client(Bounds { iterations: None, nominal_ns: Some(10) });
-        assert_eq!(c.start_iteration(), Ok(true));
+        assert_eq!(c.start_iteration(&mut closed), Ok(true));
         flush(&mut c);
         c.think(9).unwrap();
-        assert_eq!(c.start_iteration(), Ok(true));
+        assert_eq!(c.start_iteration(&mut closed), Ok(true));
         flush(&mut c);
         c.think(1).unwrap();
-        assert_eq!(c.start_iteration(), Ok(false));
+        assert_eq!(c.start_iteration(&mut closed), Ok(false));
+    }
+
+    #[test]
+    fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
+        let random = Random::new(0, "w", 0, Section::Iteration);
+        let bounds = Bounds { iterations: None, nominal_ns: Some(1_000) };
+        let mut c = Client::new((0, 0), Some(0), bounds, Section::Iteration, random);
+        let mut arrivals = [100, 100, 300, 700, 999, 1_000].into_iter();
+        let mut next = || Ok(arrivals.next());
+        assert_eq!(c.start_iteration(&mut next), Ok(true));
+        assert_eq!(c.running(&mut next), Ok(true));
+        c.think(7).unwrap();
+        assert_eq!(flush(&mut c).due, Due::Arrival { at_ns: 107, think_ns: 7 });
+        c.think(5).unwrap();
+        assert_eq!(flush(&mut c).due, Due::After(5));
+        c.think(11).unwrap();
+        assert_eq!(c.running(&mut next), Ok(true));
+        assert_eq!(flush(&mut c).due, Due::Arrival { at_ns: 100, think_ns: 11 });
+        c.think(3).unwrap();
+        assert_eq!(c.start_iteration(&mut next), Ok(true), "and has no operation");
+        c.think(2).unwrap();
+        assert_eq!(c.start_iteration(&mut next), Ok(true));
+        c.think(1).unwrap();
+        let operation = flush(&mut c);
+        assert_eq!(operation.due, Due::Arrival { at_ns: 701, think_ns: 6 });
+        assert_eq!(operation.iteration, 3);
+        assert_eq!(c.nominal_ns, 701);
+        assert_eq!(c.start_iteration(&mut next), Ok(true));
+        assert!(c.at(5_000).unwrap_err().starts_with("at does not go with an open loop"));
+        assert_eq!(c.start_iteration(&mut next), Ok(false), "it arrives at the bound");
+        assert_eq!(flush(&mut c).due, Due::After(0));
     }
 
     #[test]

@@ -9,9 +9,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod api;
+mod arrivals;
 mod client;
 mod error;
 mod handles;
+mod open_loop;
 mod random;
 mod recipe;
 mod require;
@@ -40,6 +42,8 @@ pub struct ScriptOptions {
     pub iterations: Option<u32>,
     /// No iteration starts at or after this nominal time.
     pub nominal_bound_ns: Option<u64>,
+    /// Replaces the recorded phases by one of this length.
+    pub duration_ns: Option<u64>,
     pub limits: Limits,
 }
 

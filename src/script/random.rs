@@ -1,11 +1,12 @@
-//! A client's random numbers: the same on every machine, whatever the order in
-//! which clients are asked.
+//! Random numbers of a client, or of a workload's arrivals: the same on every
+//! machine, whatever the order in which clients are asked.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::ir::Section;
 
+#[derive(Clone)]
 pub(super) struct Random(Xoshiro256PlusPlus);
 
 impl Random {
@@ -17,6 +18,15 @@ impl Random {
         hasher.update(workload.as_bytes());
         hasher.update(&client.to_le_bytes());
         hasher.update(&[section as u8]);
+        Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+    }
+
+    /// Of a workload's arrivals.
+    pub fn of_arrivals(seed: u64, workload: &str) -> Random {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"smbench arrivals 1");
+        hasher.update(&seed.to_le_bytes());
+        hasher.update(workload.as_bytes());
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
@@ -70,6 +80,7 @@ mod tests {
             Random::new(7, "editor", 3, Section::Iteration),
             Random::new(7, "editors", 4, Section::Iteration),
             Random::new(7, "editors", 3, Section::Setup),
+            Random::of_arrivals(7, "editors"),
         ] {
             assert_ne!(first(other), base);
         }

@@ -7,8 +7,14 @@ use crate::ir::StreamHeader;
 const IR_VERSION: u32 = 2;
 
 /// `recipe:` and the hash of script, modules, parameters, seed, numbers of
-/// clients, bounds and the version of the operations.
-pub(super) fn recipe(script: &str, header: &StreamHeader, options: &ScriptOptions) -> String {
+/// clients, bounds and the version of the operations; and, where arrivals
+/// follow it, of the length the run was given.
+pub(super) fn recipe(
+    script: &str,
+    header: &StreamHeader,
+    options: &ScriptOptions,
+    duration_ns: Option<u64>,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     // Each part with its length, so that no two lists of parts are the same bytes.
     let mut part = |bytes: &[u8]| {
@@ -33,5 +39,9 @@ pub(super) fn recipe(script: &str, header: &StreamHeader, options: &ScriptOption
         part(&workload.clients.to_le_bytes());
     }
     part(format!("{:?} {:?}", options.iterations, options.nominal_bound_ns).as_bytes());
+    if let Some(duration_ns) = duration_ns {
+        part(b"duration");
+        part(&duration_ns.to_le_bytes());
+    }
     format!("recipe:{}", hasher.finalize().to_hex())
 }

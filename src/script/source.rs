@@ -4,19 +4,19 @@ use std::rc::Rc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::api::{ClientObject, Declared, DeclaredWorkload, Rng, check_given};
+use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given};
+use super::arrivals::Arrivals;
 use super::client::{Bounds, Client};
 use super::error::{PRELUDE, ScriptError};
+use super::open_loop::{OpenLoop, cross};
 use super::random::Random;
 use super::recipe::recipe;
 use super::require::read_source;
-use super::values::{fault, unknown};
+use super::values::unknown;
 use super::vm::{Host, Vm};
 use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
-use crate::ir::source::RUN_CLIENT;
-use crate::ir::{
-    Operation, OperationSource, Progress, Section, SourceError, StreamHeader, Workload,
-};
+use crate::ir::source::{Phase, RUN_CLIENT, phases_lasting};
+use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
 
 /// A script whose top level has run. It makes the operations of whichever
 /// client it is asked for, on the thread that asks.
@@ -113,22 +113,28 @@ impl Script {
         }
         let Declared { params, modules, mut workloads, setup, teardown, phases, .. } = declared;
         override_clients(&mut workloads, options)?;
+        let declared_phases = phases.unwrap_or_default();
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
-            workloads: workloads
-                .iter()
-                .map(|workload| Workload::new(&workload.name, workload.clients))
-                .collect(),
+            workloads: workloads.iter().map(DeclaredWorkload::header).collect(),
             run_client: setup.is_some() || teardown.is_some(),
-            phases: phases.unwrap_or_default(),
+            phases: match options.duration_ns {
+                Some(duration_ns) => phases_lasting(&declared_phases, duration_ns),
+                None => declared_phases.clone(),
+            },
             bounded: options.iterations.is_some(),
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,
             ..StreamHeader::default()
         };
-        header.ir_hash = recipe(&source, &header, options);
+        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng))?;
+        let open_loops = (workloads.iter())
+            .map(|workload| open_loop(workload, &header, &declared_phases, options, &rng))
+            .collect::<Result<Vec<_>, ScriptError>>()?;
+        let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
+        header.ir_hash = recipe(&source, &header, options, followed);
         let mut functions: Vec<Functions> = workloads
             .into_iter()
             .map(|DeclaredWorkload { setup, iteration, teardown, .. }| Functions {
@@ -139,7 +145,7 @@ impl Script {
             .collect();
         functions.push(Functions { setup, iteration: None, teardown });
         let iterate = vm.enter(0, |lua| iterate(lua, &vm.host))?;
-        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng))?;
+        *vm.host.open_loops.borrow_mut() = open_loops;
         let clients = (0..header.clients()).map(|_| None).collect();
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
@@ -159,6 +165,15 @@ impl Script {
             Some((workload, id)) => (workload, id),
             None => (self.header.workloads.len(), 0),
         };
+        let mut open_loops = self.vm.host.open_loops.borrow_mut();
+        let open_loop = open_loops.get_mut(workload).and_then(Option::as_mut);
+        let paced = open_loop.is_some().then_some(workload);
+        if let Some(open_loop) = open_loop
+            && section == Section::Teardown
+        {
+            open_loop.arrivals.leave(id);
+        }
+        drop(open_loops);
         let functions = &self.functions[workload];
         let function = match section {
             Section::Setup => &functions.setup,
@@ -189,12 +204,35 @@ impl Script {
                 }
             }
             None => {
-                let client = Some(Box::new(Client::new(index, id, self.bounds, section, random)));
+                let client = Client::new((index, id), paced, self.bounds, section, random);
+                let client = Some(Box::new(client));
                 *place = Some(Box::new(Slot { client, object, state }));
             }
         }
         Ok(place.as_deref_mut())
     }
+}
+
+/// The arrivals of a workload that has them.
+fn open_loop(
+    workload: &DeclaredWorkload,
+    header: &StreamHeader,
+    declared_phases: &[Phase],
+    options: &ScriptOptions,
+    rng: &AnyUserData,
+) -> Result<Option<OpenLoop>, ScriptError> {
+    let Pace::Open(pace) = &workload.pace else { return Ok(None) };
+    let name = &workload.name;
+    let place = |line: &str| format!("{line}: workload '{name}'");
+    let rates = pace
+        .rates(declared_phases, &header.phases, options.duration_ns.is_some())
+        .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
+    let random = Random::of_arrivals(header.seed, name);
+    Ok(Some(OpenLoop {
+        place: place(&pace.line),
+        arrivals: Arrivals::new(rates, pace.spacing, random, workload.clients),
+        function: pace.function.clone().map(|function| (function, rng.clone())),
+    }))
 }
 
 /// Runs the client until `most` operations are made, or it ends.
@@ -271,12 +309,8 @@ impl OperationSource for Script {
 /// anywhere inside.
 fn iterate(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
     let host = Rc::clone(host);
-    let starts = lua.create_function(move |_, ()| {
-        host.callback(|| match host.client.borrow_mut().as_mut() {
-            Some(client) => client.start_iteration().map_err(fault),
-            None => Ok(false),
-        })
-    })?;
+    let starts =
+        lua.create_function(move |_, ()| host.callback(|| cross(&host, Client::start_iteration)))?;
     let text = "local starts = ...
         return function(iteration, c, rng)
             while starts() do iteration(c, rng) end

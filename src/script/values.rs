@@ -3,6 +3,7 @@
 use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
 
 use crate::ir::units;
+use crate::protocol::nearest;
 
 /// The largest whole number a Lua number holds exactly.
 pub(super) const LARGEST_EXACT: u64 = 1 << 53;
@@ -42,23 +43,6 @@ pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'
         None if known.len() > 24 => format!("unknown {what} '{word}'"),
         None => format!("unknown {what} '{word}': there is {}", known.join(", ")),
     }
-}
-
-/// The known word a misspelt one was most likely meant to be: letters swapped,
-/// missing or wrong, or at least the same beginning.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let similarity = |candidate: &str| {
-        let candidate = candidate.to_lowercase();
-        let letters = strsim::normalized_damerau_levenshtein(&word, &candidate);
-        let beginning = strsim::jaro_winkler(&word, &candidate);
-        if letters >= 0.66 || beginning >= 0.75 { letters + beginning } else { 0.0 }
-    };
-    known
-        .map(|candidate| (similarity(candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.0)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }
 
 /// Refuses keys that are not in `known`.
@@ -195,6 +179,9 @@ pub(super) fn duration_ns(value: &Value, what: &str) -> LuaResult<u64> {
 pub(super) fn duration_from(number: f64) -> Result<u64, String> {
     if number == 0.0 {
         return Ok(0);
+    }
+    if number.is_nan() {
+        return Err("NaN is no duration".into());
     }
     if !number.is_finite() || number > LARGEST_EXACT as f64 {
         return Err(format!("{number} ns is too long; the longest is 2^53 ns (104 days)"));

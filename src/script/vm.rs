@@ -11,16 +11,22 @@ use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Valu
 use super::api::Declared;
 use super::client::Client;
 use super::error::{ScriptError, located, readable};
+use super::open_loop::OpenLoop;
+use super::random::Random;
 use super::{Limits, sandbox};
 
-/// What the machine's callbacks share with the code that drives it. Holds no
-/// Lua value beyond the top level's run, or the machine would keep itself alive.
+/// What the machine's callbacks share with the code that drives it. Lua values
+/// in it do not keep the machine alive: the binding's references are weak.
 pub(super) struct Host {
     pub limits: Limits,
     /// What the top level has declared so far; none once it has ended.
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
     pub client: RefCell<Option<Box<Client>>>,
+    /// By workload, where it is an open loop.
+    pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
+    /// What `rng` draws from while an arrival is made, when no client runs.
+    pub drawing: RefCell<Option<Random>>,
     /// The names under which script and modules were compiled.
     pub chunks: RefCell<Vec<String>>,
     watch: Watch,
@@ -48,6 +54,8 @@ impl Host {
             limits,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
+            open_loops: RefCell::new(Vec::new()),
+            drawing: RefCell::new(None),
             chunks: RefCell::new(Vec::new()),
             watch: Watch::default(),
         })
@@ -100,6 +108,14 @@ impl Host {
         }
     }
 
+    /// The problem with `place` before it, unless it has a line of its own.
+    pub fn with_place(&self, problem: String, place: &str) -> String {
+        match located(&problem, &self.chunks.borrow()) {
+            true => problem,
+            false => format!("{place}: {problem}"),
+        }
+    }
+
     /// Whether `lua` runs a client's own thread, not a coroutine of the script's.
     pub fn in_own_thread(&self, lua: &Lua) -> bool {
         lua.current_thread().state().addr() == self.watch.thread.get()
@@ -134,7 +150,7 @@ impl Host {
     }
 
     /// The script's line that is running.
-    fn line(&self, lua: &Lua) -> Option<String> {
+    pub fn line(&self, lua: &Lua) -> Option<String> {
         let chunks = self.chunks.borrow();
         (0..20).find_map(|level| {
             lua.inspect_stack(level, |frame| {

@@ -99,7 +99,12 @@ impl Place {
     }
 
     pub fn run_to(&self, out: &str, line: &str) -> Call {
-        let mut call = self.smbench(&format!("run {line} --allow-late --out {out}"));
+        self.judged(&format!("{line} --allow-late"), out)
+    }
+
+    /// `smbench run` that exits with 5 where the generator was late.
+    pub fn judged(&self, line: &str, out: &str) -> Call {
+        let mut call = self.smbench(&format!("run {line} --out {out}"));
         call.out = Some(self.path().join(out));
         call
     }

@@ -25,16 +25,17 @@ const KEYS: [&str; 17] = [
     "lateness_us",
     "backlog_us",
 ];
-const OPTIONAL: [&str; 6] =
-    ["skipped", "setup", "teardown", "failed_clients", "lateness_us", "backlog_us"];
+const OPTIONAL: [&str; 7] =
+    ["skipped", "setup", "teardown", "failed_clients", "lateness_us", "backlog_us", "unissued"];
 
-const TOTALS: [&str; 12] = [
+const TOTALS: [&str; 13] = [
     "operations",
     "succeeded",
     "failed",
     "skipped",
     "cut",
     "short_reads",
+    "retries",
     "degraded",
     "bytes_read",
     "bytes_written",
@@ -44,13 +45,14 @@ const TOTALS: [&str; 12] = [
 ];
 
 /// Totals that are sums over phases and over workloads.
-const ADD_UP: [&str; 9] = [
+const ADD_UP: [&str; 10] = [
     "operations",
     "succeeded",
     "failed",
     "skipped",
     "cut",
     "short_reads",
+    "retries",
     "degraded",
     "bytes_read",
     "bytes_written",
@@ -104,10 +106,26 @@ pub fn check(summary: &Value) {
             .map(|workload| number(&workload["iterations"][key]))
             .sum()
     };
-    assert_eq!(iterations("count"), number(&summary["iterations"]["count"]));
-    assert_eq!(iterations("cut"), number(&summary["iterations"]["cut"]));
+    for key in ["count", "late", "dropped", "cut"] {
+        assert_eq!(iterations(key), number(&summary["iterations"][key]), "{key} over workloads");
+    }
+    check_trust(&summary["trust"]);
     let skipped = summary.get("skipped").map_or(0, |skipped| number(&skipped["count"]));
     assert_eq!(skipped, number(&totals["skipped"]));
+}
+
+/// A late generator has a cause, and nothing else has.
+fn check_trust(trust: &Value) {
+    let limited = trust["verdict"] == "generator-limited";
+    assert_eq!(trust.get("cause").is_some(), limited, "{trust}");
+    let named = |reason: &Value| reason.as_str().unwrap().starts_with("likely cause: ");
+    assert_eq!(list(&trust["reasons"]).iter().any(named), limited, "{trust}");
+    for part in ["limit", "generation", "other"] {
+        assert!(trust["lateness_by_cause_us"][part].as_f64().unwrap() >= 0.0, "{trust}");
+    }
+    if let Some(used) = trust.get("cpu_cores_used") {
+        assert!(used.as_f64().unwrap() >= 0.0 && number(&trust["cpu_cores"]) > 0, "{trust}");
+    }
 }
 
 /// `totals`, `operations` and `failures` of the whole, a phase, a workload or a section.
@@ -121,9 +139,13 @@ fn check_part(part: &Value) {
         number(&totals["succeeded"]) + number(&totals["failed"])
     );
     let operations = part["operations"].as_object().unwrap();
-    for (total, of_one) in
-        [("operations", "count"), ("failed", "failed"), ("skipped", "skipped"), ("cut", "cut")]
-    {
+    for (total, of_one) in [
+        ("operations", "count"),
+        ("failed", "failed"),
+        ("skipped", "skipped"),
+        ("cut", "cut"),
+        ("retries", "retries"),
+    ] {
         let sum: u64 = operations.values().map(|figures| number(&figures[of_one])).sum();
         assert_eq!(sum, number(&totals[total]), "{total} over operations");
     }

@@ -155,8 +155,14 @@ fn missing_and_misspelt_fields_of_operations() {
     );
     assert_eq!(
         bad_v2(&[r#"{"client":0,"type":"Stat","path":"a"}"#]),
-        r#"x.jsonl:2: Stat needs either "at_ns" or "after_ns", and not both"#
+        r#"x.jsonl:2: Stat needs "at_ns" or "after_ns" (or both, where it is an arrival of an open loop)"#
     );
+    let arrival = |section: &str| {
+        format!(r#"{{"client":0,{section}"at_ns":5,"after_ns":0,"type":"Stat","path":"a"}}"#)
+    };
+    let inside = r#"has "at_ns" and "after_ns", which makes it an arrival; only the first operation of an iteration is one, and this is not: give it one of them, or an iteration of its own"#;
+    assert_eq!(bad_v2(&[&arrival(""), &arrival("")]), format!("x.jsonl:3: {inside}"));
+    assert_eq!(bad_v2(&[&arrival(r#""section":"setup","#)]), format!("x.jsonl:2: {inside}"));
     let write = OPEN.replace("}", "},{").replace(",{", "");
     assert_eq!(
         bad_v2(&[

@@ -1,7 +1,9 @@
 use std::path::Path;
 
+use smbench::ir::document::convert::convert;
 use smbench::ir::document::writer::Format;
 use smbench::ir::merge::{Bounds, CompileError, CompileReport, compile};
+use smbench::ir::source::Late;
 use smbench::ir::{
     Due, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Progress, Section,
     SourceError, StreamHeader,
@@ -294,6 +296,17 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
         )
     );
     assert_eq!(
+        unfit(&|op| op.due = Due::Arrival { at_ns: 7_000, think_ns: 1 }),
+        message(
+            "Delete",
+            "it waits for the operation before it (think time), and version 1 knows only times from the start"
+        )
+    );
+    assert_eq!(
+        unfit(&|op| op.due = Due::Arrival { at_ns: 4_000, think_ns: 0 }),
+        message("Delete", "it arrives before the operation before it is due")
+    );
+    assert_eq!(
         unfit(&|op| op.section = Section::Teardown),
         message("Delete", "version 1 has no setup and no teardown")
     );
@@ -301,6 +314,79 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
         unfit(&|op| op.expect = smbench::ir::Expect::Any),
         message("Delete", "version 1 cannot say which statuses are expected")
     );
+}
+
+/// Two clients of an open loop; think time delays one arrival past the next.
+fn arriving() -> Vec<Operation> {
+    let arrival = |at_ns, think_ns| Due::Arrival { at_ns, think_ns };
+    vec![
+        at(0, 0, Section::Iteration, 0, arrival(0, 0)),
+        at(0, 1, Section::Iteration, 0, Due::After(0)),
+        at(0, 2, Section::Iteration, 1, arrival(20_000, 30_000)),
+        at(0, 3, Section::Iteration, 4, arrival(9_000, 0)),
+        at(1, 0, Section::Iteration, 0, arrival(5_000, 5_000)),
+    ]
+}
+
+#[test]
+fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
+    let folder = Folder::new();
+    let mut header = header(2, false);
+    header.workloads[0].late = Late::Drop;
+    let mut source = Made::new(header, arriving());
+    let (report, text) = compiled(&mut source, Bounds::default(), Format::V2);
+    let dues: Vec<&str> =
+        (text.lines().skip(1)).filter_map(|line| Some(line.split_once("\"type\"")?.0)).collect();
+    assert_eq!(
+        dues,
+        [
+            r#"{"client":0,"at_ns":0,"after_ns":0,"#,
+            r#"{"client":0,"after_ns":0,"#,
+            r#"{"client":1,"at_ns":5000,"after_ns":5000,"#,
+            r#"{"client":0,"iteration":1,"at_ns":20000,"after_ns":30000,"#,
+            r#"{"client":0,"iteration":4,"at_ns":9000,"after_ns":0,"#,
+        ]
+    );
+    assert_eq!(report.nominal_ns, 30_000);
+    let path = folder.write("x.jsonl", &text);
+    let mut document = load_default(&path).unwrap();
+    assert_eq!(document.header().workloads[0].late, Late::Drop);
+    assert_eq!(document.header().ir_hash, report.ir_hash);
+    assert_eq!(all_operations(&mut document, 2), arriving());
+    document.rewind();
+    assert_eq!(compiled(&mut document, Bounds::default(), Format::V2).1, text);
+    let mut copy = Vec::new();
+    convert(&path, Format::V2, &mut copy).unwrap();
+    assert_eq!(String::from_utf8(copy).unwrap(), text);
+}
+
+#[test]
+fn version_1_takes_arrivals_that_wait_for_nothing_and_none_that_are_dropped() {
+    let folder = Folder::new();
+    let fitting: Vec<Operation> = fitting()
+        .into_iter()
+        .map(|op| match op.due {
+            Due::At(at_ns) => Operation { due: Due::Arrival { at_ns, think_ns: 0 }, ..op },
+            _ => op,
+        })
+        .collect();
+    let mut dropping = header(1, false);
+    dropping.workloads[0].late = Late::Drop;
+    let waiting = Made::new(header(1, false), fitting.clone());
+    let (report, text) = compiled(&mut { waiting }, Bounds::default(), Format::V1);
+    let mut document = load_default(&folder.write("x.json", text)).unwrap();
+    assert_eq!(document.header().ir_hash, report.ir_hash);
+    let dues: Vec<Due> = all_operations(&mut document, 9).iter().map(|op| op.due).collect();
+    assert_eq!(dues, [0, 5_000, 5_000, 7_000].map(Due::At));
+
+    let refused = "workload \"w\" drops late arrivals, which a version 1 document cannot say; version 2 (.jsonl) takes it";
+    let mut source = Made::new(dropping, fitting);
+    let error = compile(&mut source, Bounds::default(), Format::V1, Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), refused);
+    let header = r#"{"version":2,"workloads":[{"name":"w","clients":1,"late":"drop"}]}"#;
+    let path = folder.write("x.jsonl", format!("{header}\n{{\"operations\":0}}\n"));
+    let error = convert(&path, Format::V1, Vec::new()).unwrap_err().to_string();
+    assert!(error.ends_with(refused), "{error}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
     let mut operations = Vec::new();
     for client in 0..clients {
         let mut open: Vec<HandleRef> = Vec::new();
-        let (mut handles, mut at) = (0, 0);
+        let (mut handles, mut at, mut begun) = (0, 0, None);
         for seq in 0..count {
             let section = match seq * 10 / count {
                 0 => Section::Setup,
@@ -106,19 +106,24 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
                 _ => Section::Iteration,
             };
             let kind = kind(&mut random, &mut open, &mut handles, blob);
-            let due = match section == Section::Iteration && random.below(4) == 0 {
-                true => {
+            let iteration = if section == Section::Iteration { seq / 7 } else { 0 };
+            let begins = section == Section::Iteration && begun < Some(iteration);
+            begun = begun.max(begins.then_some(iteration));
+            let think_ns = random.pick(&[0, 0, 1, 999, 5_000_000_000]);
+            let due = match random.below(4) {
+                0 if section == Section::Iteration => {
                     at += random.below(1_000_000);
                     Due::At(at)
                 }
-                false => Due::After(random.pick(&[0, 0, 1, 999, 5_000_000_000])),
+                1 if begins => Due::Arrival { at_ns: random.below(1_000_000), think_ns },
+                _ => Due::After(think_ns),
             };
             operations.push(Operation {
                 client_idx: client,
                 seq,
                 due,
                 section,
-                iteration: if section == Section::Iteration { seq / 7 } else { 0 },
+                iteration,
                 expect: expect(&mut random),
                 id: (random.below(3) == 0).then(|| format!("op \"{client}\" ü/{seq}").into()),
                 kind,

@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::{BoxFuture, join, join_all};
-use smbench::backend::sim::{Settings, SimBackend};
+use smbench::backend::sim::{self, SimBackend};
 use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
 use smbench::ir::{Event, EventSink, StreamHeader};
+use smbench::observability::summary::Settings;
 use smbench::observability::{
     Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
 };
@@ -32,6 +33,7 @@ pub struct Outcome {
     pub log: Vec<Logged>,
     pub calls: Vec<Call>,
     measurements: Measurements,
+    limit: Option<u32>,
     pub most_in_flight: u32,
     pub two_in_flight: bool,
     /// Handles that were open when their client disconnected in good order.
@@ -64,7 +66,10 @@ impl Outcome {
             id: "simulation".into(),
             started_at: UNIX_EPOCH,
             target: TargetFacts::default(),
+            settings: Settings { time_scale: 1.0, limit: self.limit, retry: Vec::new() },
             instant: false,
+            server_in_process: false,
+            processors: None,
             phases: Vec::new(),
             setup: Duration::ZERO,
             teardown: Duration::ZERO,
@@ -90,7 +95,7 @@ impl Scenario {
         let clock = VirtualClock::default();
         let server = Arc::new(SimBackend::new(
             Arc::new(clock.clone()),
-            Settings {
+            sim::Settings {
                 latency: self.latency,
                 stalls: self.stalls.clone(),
                 outages: self.outages.clone(),
@@ -169,6 +174,7 @@ impl Scenario {
             log: log.take(),
             calls,
             measurements,
+            limit: self.limit,
             most_in_flight: book.most_inside.load(Relaxed),
             two_in_flight: book.doubled.load(Relaxed) > 0,
             left_open: book.left_open.load(Relaxed),

@@ -8,7 +8,7 @@ use super::latency::{LONGEST, Latency};
 use super::server::Settings;
 use super::window::Window;
 use crate::ir::units::parse_duration_ns;
-use crate::protocol::NtStatus;
+use crate::protocol::{NtStatus, nearest};
 
 /// What follows `sim?`. Shown as it was written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -204,20 +204,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("{} is longer than an hour", shortened(text)));
     }
     Ok(duration)
-}
-
-/// The known word a misspelt one was most likely meant to be.
-fn nearest(word: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
-    let word = shortened(word);
-    known
-        .into_iter()
-        .map(|known| {
-            let (word, lower) = (word.to_ascii_lowercase(), known.to_ascii_lowercase());
-            (strsim::normalized_damerau_levenshtein(&word, &lower), known)
-        })
-        .filter(|(likeness, _)| *likeness >= 0.5)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, known)| known)
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -144,6 +144,14 @@ pub enum Problem {
     MissingField { kind: &'static str, field: &'static str },
     #[error("{kind} takes no field {field:?}; it takes {known}")]
     UnknownField { kind: &'static str, field: String, known: String },
+    #[error(
+        "{kind} needs \"at_ns\" or \"after_ns\" (or both, where it is an arrival of an open loop)"
+    )]
+    NoTime { kind: &'static str },
+    #[error(
+        "has \"at_ns\" and \"after_ns\", which makes it an arrival; only the first operation of an iteration is one, and this is not: give it one of them, or an iteration of its own"
+    )]
+    ArrivalInside,
     #[error("{kind} needs either {left:?} or {right:?}, and not both")]
     OneOf { kind: &'static str, left: &'static str, right: &'static str },
     #[error("op_id is used before, at {first}; every operation needs an id of its own")]

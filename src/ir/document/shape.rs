@@ -70,7 +70,8 @@ fn shape_v2(operation: OperationType) -> Shape {
 /// The type of the operation; none when this version of the format has no such type.
 ///
 /// # Errors
-/// [`Problem::MissingField`], [`Problem::UnknownField`], [`Problem::OneOf`].
+/// [`Problem::MissingField`], [`Problem::UnknownField`], [`Problem::NoTime`],
+/// [`Problem::OneOf`].
 pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType>, Problem> {
     let Some(operation) = line.operation_type() else { return Ok(None) };
     let shape = match version {
@@ -93,7 +94,9 @@ pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType
         return Err(Problem::UnknownField { kind, field, known });
     }
     if version == 2 {
-        exactly_one(kind, present, AT_NS, AFTER_NS)?;
+        if present & (AT_NS | AFTER_NS) == 0 {
+            return Err(Problem::NoTime { kind });
+        }
         if operation == Write {
             exactly_one(kind, present, PAYLOAD, BLOB_PATH)?;
         }

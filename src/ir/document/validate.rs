@@ -43,6 +43,8 @@ struct Client {
     operations: u32,
     handles: u32,
     iteration: u32,
+    /// The iteration that has operations already.
+    begun: Option<u32>,
     section: Section,
     /// Time of the section's last `At`.
     at: u64,
@@ -55,8 +57,14 @@ impl Validator {
         blobs: BlobFolders,
         blob_base: Option<PathBuf>,
     ) -> Validator {
-        let client =
-            Client { operations: 0, handles: 0, iteration: 0, section: Section::Setup, at: 0 };
+        let client = Client {
+            operations: 0,
+            handles: 0,
+            iteration: 0,
+            begun: None,
+            section: Section::Setup,
+            at: 0,
+        };
         Validator {
             clients: vec![client; clients as usize],
             run_client: (run_client && clients > 0).then(|| clients - 1),
@@ -111,13 +119,23 @@ impl Validator {
         if iteration < state.iteration {
             return Err(Problem::IterationBackwards { before: state.iteration, iteration });
         }
+        // An arrival may be dropped, and then its iteration is, whole.
+        let arrival = line.at_ns.is_some() && line.after_ns.is_some();
+        let begins = section == Section::Iteration && state.begun < Some(iteration);
+        if arrival && !begins {
+            return Err(Problem::ArrivalInside);
+        }
+        if section == Section::Iteration {
+            state.begun = Some(iteration);
+        }
         state.iteration = iteration;
         for time in [line.at_ns, line.after_ns].into_iter().flatten() {
             if time > MAX_TIME_NS {
                 return Err(Problem::TimeTooLarge(time));
             }
         }
-        if let Some(at) = line.at_ns {
+        // Those of arrivals may lie before: think time delays one and not the next.
+        if let Some(at) = line.at_ns.filter(|_| !arrival) {
             if at < state.at {
                 return Err(Problem::TimeBackwards { before: state.at, at });
             }

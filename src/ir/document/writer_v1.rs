@@ -14,6 +14,7 @@ use super::v1::default_disposition as default_v1;
 use super::v2::Header;
 use super::writer::{DocumentWriter, WriteError, Written};
 use crate::ir::operation::OperationType;
+use crate::ir::source::Late;
 use crate::protocol::create::CreateDisposition;
 
 /// The operations wait in a temporary file, because the counts of the clients
@@ -41,11 +42,14 @@ struct ClientEntry<'a> {
 const BODY_IN_MEMORY: usize = 32 << 20;
 
 impl<W: Write> WriterV1<W> {
-    pub fn new(header: &Header, out: W) -> WriterV1<W> {
+    pub fn new(header: &Header, out: W) -> Result<WriterV1<W>, WriteError> {
+        if let Some(workload) = header.workloads.iter().find(|w| w.late == Late::Drop) {
+            return Err(WriteError::Drops { workload: workload.name.to_string() });
+        }
         let names: Vec<String> = header.client_names().collect();
         let mut header = header.clone();
         header.workloads = Vec::new();
-        WriterV1 {
+        Ok(WriterV1 {
             out,
             body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
             counts: vec![0; names.len()],
@@ -56,7 +60,7 @@ impl<W: Write> WriterV1<W> {
             buffer: Vec::new(),
             operations: 0,
             hash: blake3::Hasher::new(),
-        }
+        })
     }
 
     fn metadata(&self) -> Map<String, Value> {
@@ -162,6 +166,7 @@ fn fit(line: &mut Line<'_>, before: u64) -> Result<(), &'static str> {
     }
     match (line.at_ns, line.after_ns.take()) {
         (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),
+        (Some(at), _) if at < before => Err("it arrives before the operation before it is due"),
         (Some(_), None | Some(0)) => Ok(()),
         (None, Some(0)) => {
             line.at_ns = Some(before);

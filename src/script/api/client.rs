@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRegistry, Value};
 
 use super::super::client::Client;
+use super::super::open_loop::cross;
 use super::super::values::{bool_field, duration_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
@@ -75,7 +76,8 @@ fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     });
     let owner = Rc::clone(host);
     registry.add_method("running", move |_, object, ()| {
-        active(&owner, object, |client| client.running().map_err(fault))
+        active(&owner, object, |_| Ok(()))?;
+        owner.callback(|| cross(&owner, Client::running))
     });
 }
 

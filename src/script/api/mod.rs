@@ -7,15 +7,17 @@ use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
-use crate::ir::source::{Module, Phase};
+use crate::ir::source::{Late, Module, Phase, Workload};
 
 mod client;
 mod options;
+mod pace;
 mod params;
 mod rng;
 mod workload;
 
 pub(super) use client::ClientObject;
+pub(super) use pace::Pace;
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
 pub(super) use rng::Rng;
@@ -92,6 +94,18 @@ pub(super) struct DeclaredWorkload {
     pub setup: Option<Function>,
     pub iteration: Function,
     pub teardown: Option<Function>,
+    pub pace: Pace,
+}
+
+impl DeclaredWorkload {
+    /// As the stream's header tells it.
+    pub fn header(&self) -> Workload {
+        let late = match &self.pace {
+            Pace::Closed => Late::Queue,
+            Pace::Open(pace) => pace.late,
+        };
+        Workload { late, ..Workload::new(&self.name, self.clients) }
+    }
 }
 
 /// The table `bench`.
@@ -99,6 +113,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     let bench = lua.create_table()?;
     params::register(lua, &bench, host)?;
     workload::register(lua, &bench, host)?;
+    pace::register(lua, &bench, host)?;
     let mut names = Vec::new();
     for pair in bench.pairs::<String, Value>() {
         names.push(pair?.0);

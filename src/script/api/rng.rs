@@ -1,4 +1,5 @@
-//! The object `rng`: the random numbers of the client that is running.
+//! The object `rng`: the random numbers of the client that is running, or of
+//! the arrivals that are being made.
 
 use std::rc::Rc;
 
@@ -9,8 +10,8 @@ use super::super::values::{LARGEST_EXACT, fault, shown, table};
 use super::super::vm::Host;
 use super::no_field;
 
-/// One for the whole machine: it draws from whichever client runs, so that
-/// keeping it in a variable cannot mix the streams of two clients.
+/// One for the whole machine: it draws from whatever runs, so that keeping it
+/// in a variable cannot mix the streams of two clients.
 pub(in crate::script) struct Rng;
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
@@ -71,9 +72,14 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 }
 
 fn draw<R>(host: &Host, body: impl FnOnce(&mut Random) -> LuaResult<R>) -> LuaResult<R> {
-    host.callback(|| match host.client.borrow_mut().as_mut() {
-        Some(client) => body(&mut client.random),
-        None => Err(fault("rng belongs into setup, iteration and teardown")),
+    host.callback(|| {
+        if let Some(random) = host.drawing.borrow_mut().as_mut() {
+            return body(random);
+        }
+        match host.client.borrow_mut().as_mut() {
+            Some(client) => body(&mut client.random),
+            None => Err(fault("rng belongs into setup, iteration and teardown")),
+        }
     })
 }
 

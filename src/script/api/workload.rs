@@ -1,25 +1,21 @@
-//! `bench.workload`, `bench.setup`, `bench.teardown`, `bench.phases`, `bench.closed_loop`.
+//! `bench.workload`, `bench.setup`, `bench.teardown`, `bench.phases`.
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
+use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::MAX_CLIENTS;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
 };
 use super::super::vm::Host;
+use super::pace::pace;
 use super::{DeclaredWorkload, top_level};
 use crate::ir::source::{Phase, RUN_CLIENT};
 
 /// More would be a mistake, and each costs a line in every report.
 const MAX_PHASES: usize = 1_000;
 const MAX_WORKLOADS: usize = 1_000;
-
-/// What `bench.closed_loop {}` returns: the next operation waits for the one before.
-struct ClosedLoop;
-
-impl UserData for ClosedLoop {}
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |_, _, declared, argument| {
@@ -42,13 +38,6 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     top_level(lua, bench, host, "phases", |_, _, declared, argument| {
         let phases = phases(&table(&argument, "bench.phases")?)?;
         once(&mut declared.phases, phases, "bench.phases")
-    })?;
-    top_level(lua, bench, host, "closed_loop", |lua, _, _, argument| {
-        if !argument.is_nil() {
-            let options = table(&argument, "bench.closed_loop")?;
-            check_keys(&options, "bench.closed_loop", "option", &[])?;
-        }
-        lua.create_userdata(ClosedLoop)
     })
 }
 
@@ -100,13 +89,9 @@ fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
     let iteration = optional("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
-    let pace: Value = spec.raw_get("pace")?;
-    let closed = pace.as_userdata().is_some_and(|pace| pace.is::<ClosedLoop>());
-    if !pace.is_nil() && !closed {
-        return Err(fault(format!("{what}: pace is bench.closed_loop {{}}, not {}", shown(&pace))));
-    }
+    let pace = pace(&spec.raw_get("pace")?, &what)?;
     let (setup, teardown) = (optional("setup")?, optional("teardown")?);
-    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown })
+    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace })
 }
 
 /// A number of clients, or why it cannot be one.

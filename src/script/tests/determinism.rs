@@ -28,7 +28,22 @@ bench.workload {
 }
 bench.workload { name = "b", clients = 2, iteration = function(c, rng)
     office.edit(c, rng, { folder = "all" })
-end }"#;
+end }
+bench.phases { { name = "up", duration = "1s" }, { name = "on", duration = "1s" } }
+local rate = { up = { from = 0, to = 200 }, on = 50 }
+bench.workload { name = "o", clients = 3, pace = bench.open_loop { rate = rate, arrivals = "poisson" },
+    iteration = function(c, rng)
+        c:think(rng:exp(1e6))
+        inner(c, rng:int(0, 3))
+        while c:running() do
+            inner(c, 2)
+            c:think(rng:exp(1e6))
+            if rng:bool() then break end
+        end
+    end }
+local function gap(rng, now, rate) return rng:bool(0.2) and 0 or rng:exp(1e9) / (rate + 1) end
+bench.workload { name = "f", clients = 2, pace = bench.open_loop { rate = rate, arrivals = gap, late = "drop" },
+    iteration = function(c, rng) inner(c, rng:int(1, 5)) end }"#;
 
 #[test]
 fn the_stream_is_the_same_whatever_the_size_of_its_batches() {
@@ -47,8 +62,9 @@ fn the_stream_is_the_same_whatever_the_size_of_its_batches() {
 #[test]
 fn the_stream_of_a_client_does_not_depend_on_when_the_others_are_asked() {
     let mut script = script(MIXED).with(|options| options.iterations = Some(5)).load().unwrap();
-    let mut woven: [Vec<Operation>; 5] = Default::default();
-    let mut open: Vec<u32> = (0..5).collect();
+    assert_eq!(script.header().workload_clients(), 10);
+    let mut woven: [Vec<Operation>; 10] = Default::default();
+    let mut open: Vec<u32> = (0..10).rev().collect();
     while !open.is_empty() {
         open.retain(|client| {
             let into = &mut woven[*client as usize];

@@ -265,12 +265,12 @@ fn the_top_level() {
         ),
         (
             "bench.workload { name = 'w', iteration = print, pace = 5 }",
-            "s.lua:1: workload 'w': pace is bench.closed_loop {}, not 5",
+            "s.lua:1: workload 'w': pace is bench.closed_loop {} or bench.open_loop { rate = … }, not 5",
         ),
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
-            "bench.open_loop {}",
-            "s.lua:1: unknown function of bench 'open_loop': there is closed_loop, params, phases, setup, teardown, workload",
+            "bench.gauge {}",
+            "s.lua:1: unknown function of bench 'gauge': there is closed_loop, open_loop, params, phases, setup, teardown, workload",
         ),
         (&format!("{ok}\n{ok}"), "s.lua:2: there are two workloads named 'w'"),
         ("bench.setup(5)", "s.lua:1: bench.setup takes a function, not 5"),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError};
 
+mod arrivals;
 mod determinism;
 mod errors;
 mod examples;
 mod hostile;
 mod modules;
+mod open_loop;
 mod operations;
 mod params;
 mod sandbox;

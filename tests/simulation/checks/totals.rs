@@ -15,6 +15,7 @@ struct Counts {
     failed: u64,
     skipped: u64,
     cut: u64,
+    retries: u64,
     bytes: u64,
 }
 
@@ -56,6 +57,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
         for into in into {
             let counts = into.entry(operation.operation_type()).or_default();
             counts.bytes += completion.bytes;
+            counts.retries += u64::from(completion.retries);
             match completion.status {
                 CompletionStatus::Succeeded(_) => counts.succeeded += 1,
                 CompletionStatus::Failed(_) => counts.failed += 1,
@@ -95,6 +97,7 @@ impl Counts {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.cut += other.cut;
+        self.retries += other.retries;
         self.bytes += other.bytes;
     }
 }
@@ -108,6 +111,7 @@ fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
                 failed: figures.failed,
                 skipped: figures.skipped,
                 cut: figures.cut,
+                retries: figures.retries,
                 bytes: figures.bytes,
             };
             (*operation, counts)
@@ -128,6 +132,7 @@ fn totals(told: &Totals, counted: &ByType) -> Result<(), String> {
         failed: told.failed,
         skipped: told.skipped,
         cut: told.cut,
+        retries: told.retries,
         bytes: told.bytes_read + told.bytes_written,
     };
     if told_counts == all && told.operations == all.succeeded + all.failed {
@@ -142,22 +147,25 @@ fn iterations(
     outcome: &Outcome,
     recorded: impl Fn(usize) -> bool,
 ) -> Result<(), String> {
-    let (mut finished, mut cut) = (0, 0);
+    let (mut finished, mut late, mut cut, mut dropped) = (0, 0, 0, 0);
     for event in outcome.events() {
         let Event::Iteration(iteration) = event else { continue };
         if !iteration.phase.is_some_and(|phase| recorded(usize::from(phase))) {
             continue;
         }
         match iteration.outcome {
-            IterationOutcome::Finished => finished += 1,
+            IterationOutcome::Finished => {
+                finished += 1;
+                late += u64::from(iteration.eligible_ns > iteration.due_ns);
+            }
             IterationOutcome::Cut => cut += 1,
-            IterationOutcome::Dropped => {}
+            IterationOutcome::Dropped => dropped += 1,
         }
     }
-    if (told.count, told.cut) == (finished, cut) {
-        Ok(())
-    } else {
-        let told = (told.count, told.cut);
-        Err(format!("the summary has {told:?} iterations, the events {:?}", (finished, cut)))
+    let told = (told.count, told.late, told.cut, told.dropped);
+    let counted = (finished, late, cut, dropped);
+    match told == counted {
+        true => Ok(()),
+        false => Err(format!("the summary has {told:?} iterations, the events {counted:?}")),
     }
 }

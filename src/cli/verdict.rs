@@ -1,0 +1,114 @@
+//! The end of the report: the verdict, and what to do about it.
+
+use std::path::Path;
+
+use super::report::MAX_TEXT_CHARS;
+use super::style::{BAD, GOOD, Style, WARNING};
+use crate::observability::text::printable;
+use crate::observability::{Cause, Summary, Verdict};
+
+/// What went wrong beside operations, what else to know, and whether to
+/// believe the figures.
+pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -> String {
+    let mut text = String::new();
+    for problem in &summary.problems {
+        text += &format!("{} {}\n", style.paint(BAD, "error:"), printable(problem, MAX_TEXT_CHARS));
+    }
+    for note in &summary.notes {
+        text += &format!("note: {}\n", printable(note, MAX_TEXT_CHARS));
+    }
+    let trust = &summary.trust;
+    let color = match trust.verdict {
+        Verdict::Valid => GOOD,
+        Verdict::GeneratorLimited => BAD,
+        Verdict::Interrupted => WARNING,
+    };
+    text += &format!("trust: {}\n", style.paint(color, trust.verdict.name()));
+    for reason in &trust.reasons {
+        text += &format!("  {}\n", printable(reason, MAX_TEXT_CHARS));
+    }
+    if let Some(cause) = trust.cause {
+        text += &format!("  {}; --allow-late accepts it\n", advice(cause, summary));
+    }
+    if !summary.exit_reasons.is_empty() {
+        let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
+        text += &format!("exit code {}: {}\n", summary.exit_code, reasons.join(", "));
+    }
+    if let Some(results) = results {
+        text += &format!("results: {}\n", printable(&results.to_string_lossy(), MAX_TEXT_CHARS));
+    }
+    text
+}
+
+/// What makes a late generator fast enough, by what made it late.
+fn advice(cause: Cause, summary: &Summary) -> &'static str {
+    let script = summary.run.script_hash.is_some();
+    match cause {
+        Cause::Limit => "raise --limit, or use fewer clients or more think time",
+        Cause::Generation if script => {
+            "use fewer clients, more think time or an iteration that computes less, or run what `smbench compile` makes of the script"
+        }
+        Cause::Generation => "slow the document down (--time-scale 2 is half speed)",
+        Cause::Cpu if summary.target.url == "embedded" => {
+            "use fewer clients or more think time, a machine with more cores, or a server that is not in this process (--target smb://...)"
+        }
+        Cause::Cpu => "use fewer clients or more think time, or a machine with more cores",
+        Cause::Machine => "use a machine that has nothing else to do, or fewer clients",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Event, EventSink};
+    use crate::observability::{RunFacts, sample};
+
+    const PLAIN: Style = Style { color: false, width: 80 };
+
+    /// Of a single operation that was 20 ms late.
+    fn late(facts: RunFacts) -> Summary {
+        let mut recorder = sample::recorder();
+        let mut event = sample::completion(0, 0, sample::delete("a"), sample::OK);
+        event.issued_ns += 20_000_000;
+        event.attempted_ns = event.issued_ns;
+        event.completed_ns = event.issued_ns + 1_000_000;
+        recorder.event(Event::Completed(event));
+        Summary::new(facts, &recorder.finish())
+    }
+
+    #[test]
+    fn a_late_generator_is_told_why_and_what_to_do() {
+        let facts = RunFacts { interrupted: true, cut_short: true, ..sample::facts() };
+        assert_eq!(
+            verdict(&late(facts), None, PLAIN),
+            "\
+trust: generator-limited
+  100.0 % of operations (1 of 1) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted
+  the generator's delays add up to 2000.0 % of service and think time in a closed loop; 10 % is the most that can be trusted
+  likely cause: the machine: the delay was neither waiting for --limit nor for the stream
+  the run was cut short
+  use a machine that has nothing else to do, or fewer clients; --allow-late accepts it
+exit code 130: interrupted, generator-limited
+"
+        );
+    }
+
+    #[test]
+    fn the_advice_follows_from_the_cause() {
+        let mut summary = late(sample::facts());
+        let mut told = |cause, script_hash: Option<&str>, target: &str| {
+            summary.trust.cause = Some(cause);
+            summary.run.script_hash = script_hash.map(String::from);
+            summary.target.url = target.into();
+            let text = verdict(&summary, None, PLAIN);
+            let line = text.lines().find(|line| line.ends_with("; --allow-late accepts it"));
+            line.unwrap().to_string()
+        };
+        assert!(told(Cause::Limit, None, "sim").contains("raise --limit"));
+        assert!(told(Cause::Generation, Some("ab"), "sim").contains("`smbench compile`"));
+        assert!(told(Cause::Generation, None, "sim").contains("--time-scale"));
+        assert!(told(Cause::Cpu, None, "smb://nas/share").contains("more cores"));
+        assert!(told(Cause::Cpu, None, "embedded").contains("--target smb://"));
+        assert!(told(Cause::Machine, None, "sim").contains("nothing else to do"));
+    }
+}

@@ -1,0 +1,19 @@
+//! What a misspelt word was meant to be.
+
+/// The known word a misspelt one was most likely meant to be: letters swapped,
+/// missing or wrong, or at least the same beginning.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.chars().take(60).collect::<String>().to_lowercase();
+    let similarity = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let letters = strsim::normalized_damerau_levenshtein(&word, &candidate);
+        let beginning = strsim::jaro_winkler(&word, &candidate);
+        if letters >= 0.66 || beginning >= 0.75 { letters + beginning } else { 0.0 }
+    };
+    known
+        .into_iter()
+        .map(|candidate| (similarity(candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.0)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,71 @@
+//! How much too late a timer rings, and so how far ahead to set it.
+
+use super::Precision;
+
+/// A running quantile of a timer's lateness: each ring moves the estimate up where
+/// it was too small and down where it was too large, and it settles where the two
+/// balance, at the quantile up / (up + down) (Robbins and Monro, 1951).
+pub struct Lead {
+    ns: u64,
+    up_ns: u64,
+    down_ns: u64,
+    /// What is yielded away at a wake is never more.
+    most_ns: u64,
+}
+
+impl Lead {
+    pub fn new(precision: Precision) -> Lead {
+        match precision {
+            Precision::Sleep => Lead { ns: 0, up_ns: 750, down_ns: 250, most_ns: 100_000 },
+            Precision::Yield => Lead { ns: 120_000, up_ns: 4990, down_ns: 10, most_ns: 2_000_000 },
+        }
+    }
+
+    pub fn ns(&self) -> u64 {
+        self.ns
+    }
+
+    /// A timer rang `late_ns` after the time it was set to.
+    pub fn observe(&mut self, late_ns: u64) {
+        self.ns = if late_ns > self.ns {
+            (self.ns + self.up_ns).min(self.most_ns)
+        } else {
+            self.ns.saturating_sub(self.down_ns)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rings between 0 and `spread_ns` late, evenly, in no regular order.
+    fn settled(precision: Precision, spread_ns: u64) -> u64 {
+        let mut lead = Lead::new(precision);
+        let mut late_ns = 0;
+        for _ in 0..100_000 {
+            late_ns = (late_ns + 61_803) % spread_ns;
+            lead.observe(late_ns);
+        }
+        lead.ns()
+    }
+
+    #[test]
+    fn a_sleeping_alarm_wakes_in_time_three_times_in_four() {
+        let lead_ns = settled(Precision::Sleep, 80_001);
+        assert!((55_000..65_000).contains(&lead_ns), "{lead_ns}");
+    }
+
+    #[test]
+    fn a_yielding_alarm_wakes_in_time_nearly_always() {
+        let lead_ns = settled(Precision::Yield, 300_007);
+        assert!((285_000..306_000).contains(&lead_ns), "{lead_ns}");
+    }
+
+    #[test]
+    fn a_timer_that_is_always_very_late_does_not_keep_a_sleeping_alarm_awake() {
+        let mut lead = Lead::new(Precision::Sleep);
+        (0..10_000).for_each(|_| lead.observe(50_000_000));
+        assert_eq!(lead.ns(), 100_000);
+    }
+}

@@ -1,0 +1,247 @@
+//! The arrivals of an open loop: when its iterations are due, and whose each is.
+//!
+//! One sequence for all clients of a workload, made forward as it is asked for:
+//! arrival n is client n modulo the number of clients', and waits for it. So
+//! what a client gets does not depend on who is asked when.
+
+use std::collections::VecDeque;
+
+use super::MAX_CLIENTS;
+use super::random::Random;
+use super::values::LARGEST_EXACT;
+
+/// Arrivals of a workload that may wait for their clients: 128 MiB of them.
+const MAX_WAITING: usize = 16 << 20;
+
+/// Gaps of zero in a row: every client there can be may arrive at once.
+const MAX_ZERO_GAPS: u32 = MAX_CLIENTS;
+
+/// A client's queue keeps room for this many once it is empty.
+const KEPT: usize = 64;
+
+/// A rate over time, in iterations a second: linear from piece to piece.
+#[derive(Clone, Debug)]
+pub(super) struct Rates(Vec<Piece>);
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start_ns: f64,
+    length_ns: f64,
+    from: f64,
+    to: f64,
+    /// The integral of the rate up to the start of the piece.
+    before: f64,
+}
+
+/// The rate of one stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ramp {
+    pub duration_ns: u64,
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Rates {
+    /// Ramp after ramp from time zero, and one rate ever after.
+    pub fn new(ramps: &[Ramp], afterwards: f64) -> Rates {
+        let mut pieces = Vec::with_capacity(ramps.len() + 1);
+        let (mut start_ns, mut before) = (0.0, 0.0);
+        for &Ramp { duration_ns, from, to } in ramps {
+            let length_ns = duration_ns as f64;
+            pieces.push(Piece { start_ns, length_ns, from, to, before });
+            before += (from + to) / 2.0 * (length_ns / 1e9);
+            start_ns += length_ns;
+        }
+        // As far as the clock of a client goes.
+        let length_ns = LARGEST_EXACT as f64 - start_ns;
+        pieces.push(Piece { start_ns, length_ns, from: afterwards, to: afterwards, before });
+        Rates(pieces)
+    }
+
+    fn piece_at(&self, ns: f64) -> usize {
+        self.0.partition_point(|piece| piece.start_ns <= ns).saturating_sub(1)
+    }
+
+    /// Iterations a second at this time.
+    fn at(&self, ns: u64) -> f64 {
+        let ns = ns as f64;
+        let piece = &self.0[self.piece_at(ns)];
+        if piece.from == piece.to {
+            return piece.to;
+        }
+        piece.from + (piece.to - piece.from) * ((ns - piece.start_ns) / piece.length_ns)
+    }
+
+    /// This time, or the end of the pause it falls into. None: that never ends.
+    fn outside_pauses(&self, ns: u64) -> Option<u64> {
+        let first = self.piece_at(ns as f64);
+        let open = first + self.0[first..].iter().position(|piece| !piece.is_pause())?;
+        let ns = if open == first { ns } else { self.0[open].start_ns as u64 };
+        (ns <= LARGEST_EXACT).then_some(ns)
+    }
+}
+
+impl Piece {
+    fn is_pause(&self) -> bool {
+        self.from == 0.0 && self.to == 0.0
+    }
+
+    /// When the integral of the rate reaches `count`, if it does before the
+    /// piece ends; at a border, in the piece that goes on from it.
+    fn time_of(&self, count: f64) -> Option<u64> {
+        if self.is_pause() {
+            return None;
+        }
+        let wanted = (count - self.before).max(0.0);
+        // from·t + slope/2·t² = wanted, solved without subtracting numbers that
+        // may be close.
+        let slope = (self.to - self.from) / (self.length_ns / 1e9);
+        let discriminant = self.from * self.from + 2.0 * slope * wanted;
+        let ns = match wanted > 0.0 {
+            true => (2.0 * wanted * 1e9 / (self.from + discriminant.sqrt())).round(),
+            false => 0.0,
+        };
+        // A root of a negative number, which no number is below: beyond the end.
+        (ns < self.length_ns).then_some((self.start_ns + ns) as u64)
+    }
+}
+
+/// How arrivals lie in the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spacing {
+    /// One whenever the integral of the rate reaches the next whole number,
+    /// the first at time zero.
+    Constant,
+    /// A Poisson process of that rate: a process of rate one, whose gaps are
+    /// exponential, with its time changed by the inverse of the rate's integral
+    /// (Çinlar, Introduction to Stochastic Processes, 1975, chapter 4.7).
+    Poisson,
+    /// The script says each gap.
+    Function,
+}
+
+/// Says the gap after an arrival, in nanoseconds. It is given the sequence's
+/// random numbers, the time of the arrival (0 before the first) and the rate then.
+pub(super) type Gap<'f> = dyn FnMut(&mut Random, u64, f64) -> Result<u64, String> + 'f;
+
+pub(super) struct Arrivals {
+    rates: Rates,
+    spacing: Spacing,
+    random: Random,
+    /// The piece of the rate the sequence is in.
+    piece: usize,
+    /// The integral of the rate at the next arrival, or at the last of a
+    /// Poisson process.
+    count: f64,
+    last_ns: u64,
+    zero_gaps: u32,
+    /// Why there is no further arrival; without a message, the rate is 0 for good.
+    over: Option<Result<(), String>>,
+    /// Whose the next arrival is.
+    turn: usize,
+    /// By client; none for one that takes no more.
+    queues: Vec<Option<VecDeque<u64>>>,
+    waiting: usize,
+}
+
+impl Arrivals {
+    pub fn new(rates: Rates, spacing: Spacing, random: Random, clients: u32) -> Arrivals {
+        Arrivals {
+            rates,
+            spacing,
+            random,
+            piece: 0,
+            count: 0.0,
+            last_ns: 0,
+            zero_gaps: 0,
+            over: None,
+            turn: 0,
+            queues: vec![Some(VecDeque::new()); clients as usize],
+            waiting: 0,
+        }
+    }
+
+    /// The client's next arrival, in nanoseconds from time zero. None when it
+    /// has no further one.
+    ///
+    /// # Errors
+    /// What `gap` says, at this arrival and all after it; or that too many
+    /// arrivals wait.
+    pub fn next_of(&mut self, client: u32, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
+        loop {
+            let Some(Some(queue)) = self.queues.get_mut(client as usize) else { return Ok(None) };
+            if let Some(arrival) = queue.pop_front() {
+                self.waiting -= 1;
+                if queue.is_empty() && queue.capacity() > KEPT {
+                    *queue = VecDeque::new();
+                }
+                return Ok(Some(arrival));
+            }
+            if let Some(over) = &self.over {
+                return over.clone().map(|()| None);
+            }
+            if self.waiting >= MAX_WAITING {
+                return Err(format!(
+                    "{MAX_WAITING} arrivals wait for clients that do not get to them: lower the rate, or give the workload more clients"
+                ));
+            }
+            self.deal(gap);
+        }
+    }
+
+    /// The client takes no further arrival: those that are its own are passed over.
+    pub fn leave(&mut self, client: u32) {
+        let queue = self.queues.get_mut(client as usize).and_then(Option::take);
+        self.waiting -= queue.map_or(0, |queue| queue.len());
+    }
+
+    /// Makes one arrival and gives it to whom it belongs.
+    fn deal(&mut self, gap: &mut Gap<'_>) {
+        match self.next(gap) {
+            Ok(Some(arrival)) => {
+                self.last_ns = self.last_ns.max(arrival);
+                if let Some(queue) = &mut self.queues[self.turn] {
+                    queue.push_back(self.last_ns);
+                    self.waiting += 1;
+                }
+                self.turn = (self.turn + 1) % self.queues.len();
+            }
+            Ok(None) => self.over = Some(Ok(())),
+            Err(problem) => self.over = Some(Err(problem)),
+        }
+    }
+
+    fn next(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
+        let count = match self.spacing {
+            Spacing::Constant => {
+                let count = self.count;
+                self.count += 1.0;
+                count
+            }
+            Spacing::Poisson => {
+                self.count += self.random.exp(1.0);
+                self.count
+            }
+            Spacing::Function => return self.after_gap(gap),
+        };
+        while let Some(piece) = self.rates.0.get(self.piece) {
+            if let Some(ns) = piece.time_of(count) {
+                return Ok(Some(ns));
+            }
+            self.piece += 1;
+        }
+        Ok(None)
+    }
+
+    fn after_gap(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
+        let Some(now_ns) = self.rates.outside_pauses(self.last_ns) else { return Ok(None) };
+        let gap_ns = gap(&mut self.random, now_ns, self.rates.at(now_ns))?;
+        self.zero_gaps = if gap_ns == 0 { self.zero_gaps + 1 } else { 0 };
+        if self.zero_gaps > MAX_ZERO_GAPS {
+            return Err(format!(
+                "the gap was 0 {MAX_ZERO_GAPS} times in a row, so time would never go on"
+            ));
+        }
+        Ok(self.rates.outside_pauses(now_ns.saturating_add(gap_ns)))
+    }
+}

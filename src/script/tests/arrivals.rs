@@ -1,0 +1,208 @@
+//! The sequence of arrivals alone.
+
+use crate::script::arrivals::{Arrivals, Ramp, Rates, Spacing};
+use crate::script::random::Random;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn ramp(seconds: f64, from: f64, to: f64) -> Ramp {
+    Ramp { duration_ns: (seconds * 1e9) as u64, from, to }
+}
+
+fn arrivals(rates: Rates, spacing: Spacing, clients: u32) -> Arrivals {
+    Arrivals::new(rates, spacing, Random::of_arrivals(7, "w"), clients)
+}
+
+fn no_gap(_: &mut Random, _: u64, _: f64) -> Result<u64, String> {
+    panic!("only a function is asked for gaps")
+}
+
+/// Those of a single client before `end_ns`.
+fn until(arrivals: &mut Arrivals, end_ns: u64) -> Vec<u64> {
+    std::iter::from_fn(|| arrivals.next_of(0, &mut no_gap).unwrap())
+        .take_while(|ns| *ns < end_ns)
+        .collect()
+}
+
+fn constant(ramps: &[Ramp], afterwards: f64, seconds: u64) -> Vec<u64> {
+    let mut one = arrivals(Rates::new(ramps, afterwards), Spacing::Constant, 1);
+    until(&mut one, seconds * SECOND)
+}
+
+fn between(all: &[u64], from: u64, to: u64) -> usize {
+    all.iter().filter(|ns| (from * SECOND..to * SECOND).contains(ns)).count()
+}
+
+#[test]
+fn a_constant_rate_spaces_arrivals_evenly_from_time_zero() {
+    assert_eq!(constant(&[], 4.0, 1), [0, 250_000_000, 500_000_000, 750_000_000]);
+    let thirds = constant(&[], 3.0, 1_000);
+    assert_eq!(thirds.len(), 3_000);
+    assert_eq!(thirds[1..4], [333_333_333, 666_666_667, SECOND]);
+    assert_eq!(constant(&[], 0.25, 9), [0, 4 * SECOND, 8 * SECOND]);
+    let mut fast = arrivals(Rates::new(&[], 1e7), Spacing::Constant, 1);
+    assert_eq!(until(&mut fast, SECOND / 1_000)[9_998..], [999_800, 999_900]);
+}
+
+#[test]
+fn through_ramps_every_phase_has_the_integral_of_its_rate() {
+    // 10 s at 50/s, up to 500/s within 10 s, down to 100/s within 5 s, and on.
+    let all = constant(
+        &[ramp(10.0, 50.0, 50.0), ramp(10.0, 50.0, 500.0), ramp(5.0, 500.0, 100.0)],
+        100.0,
+        35,
+    );
+    let counts = [(0, 10), (10, 20), (20, 25), (25, 35)].map(|(from, to)| between(&all, from, to));
+    assert_eq!(counts, [500, 2_750, 1_500, 1_000]);
+    assert!(all.is_sorted());
+    // Within the ramp, t seconds after its start, 50·t + 22.5·t² have arrived.
+    for (n, ns) in all[500..3_250].iter().enumerate() {
+        let t = (*ns - 10 * SECOND) as f64 / 1e9;
+        assert!((50.0 * t + 22.5 * t * t - n as f64).abs() < 1e-5, "arrival {n} at {ns}");
+    }
+}
+
+#[test]
+fn nothing_arrives_in_a_pause_and_none_is_lost_by_it() {
+    let all = constant(&[ramp(1.0, 0.0, 0.0), ramp(1.0, 10.0, 10.0), ramp(3.0, 0.0, 0.0)], 10.0, 7);
+    let counts = [(0, 1), (1, 2), (2, 5), (5, 7)].map(|(from, to)| between(&all, from, to));
+    assert_eq!(counts, [0, 10, 0, 20]);
+    assert_eq!((all[0], all[9], all[10]), (SECOND, 1_900_000_000, 5 * SECOND));
+}
+
+#[test]
+fn where_the_rate_ends_at_zero_so_do_the_arrivals() {
+    let mut all = arrivals(
+        Rates::new(&[ramp(2.0, 0.0, 10.0), ramp(2.0, 10.0, 0.0)], 0.0),
+        Spacing::Constant,
+        1,
+    );
+    let times = until(&mut all, u64::MAX);
+    assert_eq!((times.len(), times[0], times[10]), (20, 0, 2 * SECOND));
+    assert!(times[19] < 4 * SECOND);
+    assert_eq!(all.next_of(0, &mut no_gap), Ok(None));
+    let mut rare = arrivals(Rates::new(&[], 1e-300), Spacing::Constant, 1);
+    assert_eq!(until(&mut rare, u64::MAX), [0], "the next would be beyond every clock");
+}
+
+#[test]
+fn poisson_arrivals_have_the_mean_and_the_variance_of_a_poisson_process() {
+    let seconds = 1_000;
+    let mut all = arrivals(Rates::new(&[], 100.0), Spacing::Poisson, 1);
+    let times = until(&mut all, seconds * SECOND);
+    let mut counts = vec![0.0_f64; 10 * seconds as usize];
+    for ns in &times {
+        counts[(ns / (SECOND / 10)) as usize] += 1.0;
+    }
+    let bins = counts.len() as f64;
+    let mean = counts.iter().sum::<f64>() / bins;
+    let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / (bins - 1.0);
+    // Each of 10,000 bins is expected to have 10: the standard error of the mean
+    // is sqrt(10 / 10,000), that of the variance about 10·sqrt(2.1 / 10,000).
+    assert!((mean - 10.0).abs() < 4.0 * 0.032, "{mean}");
+    assert!((variance - 10.0).abs() < 4.0 * 0.145, "{variance}");
+    let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+    let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+    let deviation =
+        (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt();
+    assert!((deviation / mean - 1.0).abs() < 0.02, "gaps are exponential: {deviation} {mean}");
+}
+
+#[test]
+fn a_poisson_process_follows_ramps_and_pauses() {
+    let ramps = [ramp(100.0, 100.0, 1_000.0), ramp(100.0, 0.0, 0.0), ramp(100.0, 1_000.0, 0.0)];
+    let mut all = arrivals(Rates::new(&ramps, 0.0), Spacing::Poisson, 1);
+    let times = until(&mut all, u64::MAX);
+    let quarter = |n: u64| between(&times, n * 25, (n + 1) * 25) as f64;
+    let expected = [
+        5_312.5, 10_937.5, 16_562.5, 22_187.5, 0.0, 0.0, 0.0, 0.0, 21_875.0, 15_625.0, 9_375.0,
+        3_125.0,
+    ];
+    for (n, expected) in expected.into_iter().enumerate() {
+        let count = quarter(n as u64);
+        // The standard deviation of a Poisson number is the root of its mean.
+        assert!((count - expected).abs() <= 4.0 * expected.sqrt(), "{n}: {count}, not {expected}");
+    }
+}
+
+#[test]
+fn arrival_n_is_client_n_modulo_the_clients_whoever_asks_first() {
+    let made = || arrivals(Rates::new(&[ramp(1.0, 10.0, 90.0)], 20.0), Spacing::Poisson, 3);
+    let mut one = arrivals(Rates::new(&[ramp(1.0, 10.0, 90.0)], 20.0), Spacing::Poisson, 1);
+    let whole: Vec<u64> = (0..90).map(|_| one.next_of(0, &mut no_gap).unwrap().unwrap()).collect();
+    let orders: [fn(usize) -> u32; 4] =
+        [|n| (n % 3) as u32, |n| 2 - (n % 3) as u32, |n| (n / 30) as u32, |n| 2 - (n / 30) as u32];
+    for order in orders {
+        let mut dealt = made();
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        for client in (0..90).map(order) {
+            times[client as usize].push(dealt.next_of(client, &mut no_gap).unwrap().unwrap());
+        }
+        for (client, times) in times.iter().enumerate() {
+            let its: Vec<u64> = whole.iter().skip(client).step_by(3).copied().collect();
+            assert_eq!(*times, its, "client {client}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_leaves_changes_nothing_for_the_others() {
+    let mut two = arrivals(Rates::new(&[], 1.0), Spacing::Constant, 2);
+    assert_eq!(two.next_of(1, &mut no_gap), Ok(Some(SECOND)));
+    two.leave(0);
+    assert_eq!(two.next_of(0, &mut no_gap), Ok(None));
+    assert_eq!(two.next_of(1, &mut no_gap), Ok(Some(3 * SECOND)));
+    two.leave(0);
+}
+
+#[test]
+fn arrivals_that_nobody_takes_are_bounded() {
+    let mut two = arrivals(Rates::new(&[], 1e6), Spacing::Constant, 2);
+    let refused = loop {
+        match two.next_of(0, &mut no_gap) {
+            Ok(arrival) => assert!(arrival.unwrap() < 100 * SECOND),
+            Err(problem) => break problem,
+        }
+    };
+    assert_eq!(
+        refused,
+        "16777216 arrivals wait for clients that do not get to them: lower the rate, or give the workload more clients"
+    );
+    assert_eq!(two.next_of(1, &mut no_gap), Ok(Some(1_000)), "those there are stay good");
+    assert!(two.next_of(0, &mut no_gap).unwrap().is_some(), "and make room");
+}
+
+#[test]
+fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
+    let rates = Rates::new(&[ramp(1.0, 0.0, 0.0), ramp(2.0, 10.0, 20.0), ramp(1.0, 0.0, 0.0)], 5.0);
+    let mut all = arrivals(rates, Spacing::Function, 1);
+    let mut told = Vec::new();
+    let mut gaps = [0, SECOND, SECOND / 2, SECOND, 0, SECOND].into_iter();
+    let mut gap = |_: &mut Random, now: u64, rate: f64| {
+        told.push((now, rate));
+        gaps.next().ok_or_else(|| "no more".to_string())
+    };
+    let times: Vec<u64> = (0..6).map(|_| all.next_of(0, &mut gap).unwrap().unwrap()).collect();
+    assert_eq!(times, [10, 20, 25, 40, 40, 50].map(|tenths| tenths * SECOND / 10));
+    assert_eq!(all.next_of(0, &mut gap), Err("no more".into()));
+    assert_eq!(all.next_of(0, &mut no_gap), Err("no more".into()), "for good");
+    let expected =
+        [(10, 10.0), (10, 10.0), (20, 15.0), (25, 17.5), (40, 5.0), (40, 5.0), (50, 5.0)];
+    assert_eq!(told, expected.map(|(tenths, rate)| (tenths * SECOND / 10, rate)));
+}
+
+#[test]
+fn gaps_of_zero_without_end_are_refused() {
+    let mut all = arrivals(Rates::new(&[], 1.0), Spacing::Function, 1);
+    let mut zero = |_: &mut Random, _: u64, _: f64| Ok(0);
+    let mut made = 0;
+    let refused = loop {
+        match all.next_of(0, &mut zero) {
+            Ok(arrival) => assert_eq!(arrival, Some(0)),
+            Err(problem) => break problem,
+        }
+        made += 1;
+    };
+    assert_eq!(made, 1_000_000, "as many as there can be clients");
+    assert_eq!(refused, "the gap was 0 1000000 times in a row, so time would never go on");
+}

@@ -1,0 +1,137 @@
+//! Iterations that arrive at a rate, through `run` and `compile`.
+
+use serde_json::Value;
+
+use crate::program::Place;
+use crate::summary::number;
+
+const PHASES: &str = r#"
+bench.phases {
+    { name = "up", duration = "200ms", record = false },
+    { name = "steady", duration = "300ms" },
+    { name = "still", duration = "100ms", record = false },
+}
+"#;
+
+fn counts(summary: &Value, what: &str) -> Vec<(String, u64)> {
+    let phases = summary["phases"].as_array().unwrap().iter();
+    phases
+        .map(|phase| {
+            let count = phase["operations"]["stat"][what].as_u64().unwrap_or(0);
+            (phase["name"].as_str().unwrap().to_string(), count)
+        })
+        .collect()
+}
+
+fn named(counts: &[(&str, u64)]) -> Vec<(String, u64)> {
+    counts.iter().map(|(name, count)| (name.to_string(), *count)).collect()
+}
+
+#[test]
+fn every_phase_has_as_many_iterations_as_its_rate_says() {
+    let place = Place::with_script(&format!(
+        "{PHASES}bench.workload {{ name = 'w', clients = 7,
+            pace = bench.open_loop {{ rate = {{ up = {{ from = 0, to = 400 }}, steady = 400, still = 0 }} }},
+            iteration = function(c) c:stat('') end }}"
+    ));
+    let run = place.run("s.lua --target sim").end().exits(0);
+    let summary = run.summary();
+    assert_eq!(counts(&summary, "count"), named(&[("up", 40), ("steady", 120), ("still", 0)]));
+    assert_eq!(number(&summary["iterations"]["count"]), 120);
+
+    // One phase in place of the recorded one, at its rate.
+    let run = place.run_to("longer", "s.lua --target sim --duration 500ms --time-scale 2");
+    let summary = run.end().exits(0).summary();
+    assert_eq!(counts(&summary, "count"), named(&[("up", 40), ("run", 100), ("still", 0)]));
+}
+
+#[test]
+fn an_arrival_whose_client_is_busy_waits_or_is_dropped_as_its_script_says() {
+    // Every iteration takes 25 ms at least, and one arrives every 10 ms.
+    let script = |late: &str| {
+        format!(
+            "bench.workload {{ name = 'w', pace = bench.open_loop {{ rate = 100, late = '{late}' }},
+                iteration = function(c) c:stat('') c:think('25ms') c:stat('') end }}"
+        )
+    };
+    let place = Place::with_script(&script("drop"));
+    let summary = place.run("s.lua --target sim --iterations 60").end().exits(0).summary();
+    let stats = |summary: &Value| number(&summary["operations"]["stat"]["count"]);
+    let count = number(&summary["iterations"]["count"]);
+    // At best every third is done, and the others find the client busy.
+    assert!((1..=20).contains(&count), "{count}");
+    assert_eq!(stats(&summary), 2 * count);
+    let iterations = |summary: &Value, what: &str| number(&summary["iterations"][what]);
+    assert_eq!((iterations(&summary, "dropped"), iterations(&summary, "late")), (60 - count, 0));
+    let note = format!("{} ", 60 - count);
+    assert!(summary["notes"][0].as_str().unwrap().contains(&note), "{}", summary["notes"]);
+
+    place.write("s.lua", script("queue"));
+    let summary =
+        place.run_to("queue", "s.lua --target sim --iterations 20").end().exits(0).summary();
+    assert_eq!((number(&summary["iterations"]["count"]), stats(&summary)), (20, 40));
+    assert_eq!((iterations(&summary, "dropped"), iterations(&summary, "late")), (0, 19));
+}
+
+#[test]
+fn a_compiled_open_loop_runs_as_the_script_does() {
+    let script = |late: &str| {
+        format!(
+            "{PHASES}bench.workload {{ name = 'w', clients = 3, pace = bench.open_loop {{
+                rate = {{ up = 50, steady = {{ to = 200 }}, still = 0 }}, arrivals = 'poisson', late = '{late}' }},
+                iteration = function(c) c:think('1ms') c:stat('') c:think('1ms') c:stat('') end }}"
+        )
+    };
+    let place = Place::with_script(&script("queue"));
+    place.smbench("compile s.lua -o s.jsonl").end().exits(0);
+    let sent = |name: &str| -> u64 {
+        let summary =
+            place.run_to(name, &format!("s.{name} --target sim:null")).end().exits(0).summary();
+        counts(&summary, "count").iter().map(|(_, count)| count).sum()
+    };
+    let (script_s, document_s) = (sent("lua"), sent("jsonl"));
+    assert!(script_s > 50, "{script_s}");
+    assert_eq!(script_s, document_s);
+
+    place.write("s.lua", script("drop"));
+    place.smbench("compile s.lua -o s.jsonl --force").end().exits(0);
+    let header = place.read("s.jsonl").lines().next().unwrap().to_string();
+    assert!(header.contains(r#""late":"drop""#), "{header}");
+    place.smbench("validate s.jsonl").end().exits(0);
+    let refused = place.smbench("compile s.lua -o s.json").end().refused(2);
+    assert!(
+        refused.contains(
+            r#"workload "w" drops late arrivals, which a version 1 document cannot say; version 2 (.jsonl) takes it"#
+        ),
+        "{refused}"
+    );
+}
+
+#[test]
+fn an_open_loop_without_phases_has_no_end_to_compile_to() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', pace = bench.open_loop { rate = 1000 },
+            iteration = function(c) c:delete('f') end }",
+    );
+    let refused = place.smbench("compile s.lua -o s.jsonl").end().refused(2);
+    assert!(refused.contains("the stream has no end"), "{refused}");
+    let said = place.smbench("compile s.lua -o s.jsonl --duration 2s").end().exits(0).stderr;
+    assert!(said.starts_with("2000 operations, "), "{said}");
+    // Arrivals that wait for nothing are times from the start.
+    place.smbench("compile s.lua -o s.json --duration 2s").end().exits(0);
+    assert!(place.read("s.json").contains(r#""timestamp_us":1999000"#));
+}
+
+#[test]
+fn a_rate_that_does_not_fit_the_phases_is_refused_with_its_line() {
+    let place = Place::with_script(&format!(
+        "bench.workload {{ name = 'w', pace = bench.open_loop {{ rate = {{ stedy = 5 }} }},
+            iteration = function(c) c:stat('') end }}{PHASES}"
+    ));
+    let refused = place.run("s.lua --target sim").end().refused(2);
+    assert!(
+        refused
+            .contains("s.lua:1: workload 'w': rate: unknown phase 'stedy': did you mean 'steady'?"),
+        "{refused}"
+    );
+}

@@ -1,0 +1,173 @@
+//! Whether the figures can be trusted is judged and told, with the cause.
+
+use serde_json::{Value, json};
+
+use crate::program::Place;
+use crate::summary::number;
+
+fn reason(summary: &Value, beginning: &str) -> String {
+    let reasons = summary["trust"]["reasons"].as_array().unwrap();
+    let found = reasons.iter().filter_map(Value::as_str).find(|text| text.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("no {beginning:?} in {reasons:?}")).to_string()
+}
+
+/// Many clients that all want to do something all the time.
+const BUSY: &str = r#"bench.workload { name = "w", clients = 50, iteration = function(c)
+    c:stat("")
+end }"#;
+
+/// A document of recorded times, all of them 0: each client opens and closes
+/// its file, again and again.
+fn everything_at_once(clients: usize, operations: usize) -> String {
+    let listed: Vec<Value> = (0..clients)
+        .map(|client| json!({ "client_id": format!("c{client}"), "operation_count": operations }))
+        .collect();
+    let operation = |client: usize, index: usize| {
+        let mut operation = json!({
+            "op_id": format!("c{client}-{index}"), "client_id": format!("c{client}"),
+            "timestamp_us": 0, "type": "Close", "handle_ref": "h",
+        });
+        if index.is_multiple_of(2) {
+            operation["type"] = "Open".into();
+            operation["path"] = format!("f{client}").into();
+            operation["mode"] = "ReadWrite".into();
+        }
+        operation
+    };
+    let all: Vec<Value> = (0..operations)
+        .flat_map(|index| (0..clients).map(move |client| operation(client, index)))
+        .collect();
+    json!({
+        "version": 1,
+        "metadata": { "source": "day.pcap", "duration_seconds": 1.0, "client_count": clients },
+        "clients": listed,
+        "operations": all,
+    })
+    .to_string()
+}
+
+#[test]
+fn a_low_limit_exits_5_and_is_named_with_what_to_do() {
+    let place = Place::with_script(BUSY);
+    let ended = place.judged("s.lua --target sim --limit 1 --iterations 20", "out").end().exits(5);
+    let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!(["generator-limited"]));
+    assert_eq!(summary["trust"]["verdict"], "generator-limited");
+    assert_eq!(summary["trust"]["cause"], "limit");
+    assert_eq!(summary["run"]["settings"], json!({ "time_scale": 1.0, "limit": 1 }));
+    let cause = reason(&summary, "likely cause: --limit 1: ");
+    assert!(cause.ends_with("of the delay was waiting for a place in it"), "{cause}");
+    for text in [
+        ", limit 1\n",
+        "trust: generator-limited\n",
+        &format!("  {cause}\n"),
+        "  raise --limit, or use fewer clients or more think time; --allow-late accepts it\n",
+        "exit code 5: generator-limited\n",
+    ] {
+        assert!(ended.stdout.contains(text), "{text:?} not in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_late_generator_that_is_allowed_exits_0_and_is_told_all_the_same() {
+    let place = Place::with_script(BUSY);
+    let ended = place.run("s.lua --target sim --limit 1 --iterations 20").end().exits(0);
+    let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!([]));
+    assert_eq!(summary["trust"]["verdict"], "generator-limited");
+    assert_eq!(summary["trust"]["cause"], "limit");
+    assert!(ended.stdout.contains("trust: generator-limited\n  "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("likely cause: --limit 1: "), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("exit code"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_low_limit_is_named_where_the_times_are_recorded_too() {
+    let place = Place::new();
+    place.write("d.json", everything_at_once(200, 4));
+    let ended = place.judged("d.json --target sim --limit 1", "out").end().exits(5);
+    let summary = ended.summary();
+    assert_eq!(summary["trust"]["cause"], "limit");
+    reason(&summary, "likely cause: --limit 1: ");
+}
+
+#[test]
+fn a_script_that_computes_too_much_exits_5_and_the_generation_is_named() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 4, iteration = function(c)
+            local sum = 0
+            for i = 1, 50000 do sum = sum + i % 7 end
+            c:stat("")
+        end }"#,
+    );
+    let ended = place.judged("s.lua --target sim --duration 1s", "out").end().exits(5);
+    let summary = ended.summary();
+    assert_eq!(summary["trust"]["cause"], "generation");
+    let cause = reason(&summary, "likely cause: the stream: ");
+    assert!(cause.contains("operations that were not made yet"), "{cause}");
+    assert!(ended.stdout.contains("an iteration that computes less"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_slow_server_is_no_late_generator_in_a_closed_loop() {
+    // Each waits at the server for the lock of the other.
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 2, iteration = function(c)
+            local h = c:open("a", "rw")
+            c:lock(h, 0, 1, { wait = true })
+            c:think("200ms")
+            c:unlock(h, 0, 1)
+            c:close(h)
+        end }"#,
+    );
+    let line = "s.lua --target sim --iterations 3 --late-bound 1s";
+    let summary = place.judged(line, "out").end().exits(0).summary();
+    assert_eq!(summary["trust"]["verdict"], "valid");
+    assert_eq!(summary["trust"]["reasons"], json!([]));
+    assert_eq!(number(&summary["iterations"]["count"]), 6);
+}
+
+#[test]
+fn a_slow_server_is_no_late_generator_where_times_are_recorded_and_its_backlog_is_told() {
+    let place = Place::new();
+    place.write("d.json", everything_at_once(1, 40_000));
+    let line = "d.json --target sim --duration 300ms --late-bound 1s";
+    let ended = place.judged(line, "out").end().exits(0);
+    let summary = ended.summary();
+    assert_eq!(summary["trust"]["verdict"], "valid");
+    assert!(summary["backlog_us"]["max"].as_f64().unwrap() > 0.0);
+    let unissued = &summary["unissued"];
+    assert!(number(&unissued["by_backlog"]) > 0);
+    // Due at time zero, and still not issued at the end.
+    assert_eq!(unissued["backlog_us"], 300_000.0);
+    let note = format!("at least {}, the first of them for 0.300 s", unissued["by_backlog"]);
+    assert!(summary["notes"][0].as_str().unwrap().contains(&note), "{}", summary["notes"]);
+    assert!(ended.stdout.contains(&note), "{}", ended.stdout);
+}
+
+#[test]
+fn retries_are_counted_and_the_settings_they_came_from_are_kept() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 3, iteration = function(c)
+            c:stat("none")
+        end }"#,
+    );
+    let line = "s.lua --target sim --iterations 1 --time-scale 0.5 --retry=OBJECT_NAME_NOT_FOUND";
+    let ended = place.run(line).end().exits(4);
+    let summary = ended.summary();
+    let settings = &summary["run"]["settings"];
+    let retry = json!(["STATUS_OBJECT_NAME_NOT_FOUND"]);
+    assert_eq!(*settings, json!({ "time_scale": 0.5, "retry": retry }));
+    // Three attempts each, and one completion.
+    let totals = &summary["totals"];
+    assert_eq!((number(&totals["failed"]), number(&totals["retries"])), (3, 6));
+    assert_eq!(number(&summary["operations"]["stat"]["retries"]), 6);
+    // The second and third attempt wait 100 and 200 ms, which no service time includes.
+    let stat = &summary["operations"]["stat"];
+    assert!(stat["response_us"]["min"].as_f64().unwrap() >= 300_000.0, "{stat}");
+    for text in
+        [", time scale 0.5, with retries\n", "6 attempts after a first that failed (--retry)\n"]
+    {
+        assert!(ended.stdout.contains(text), "{text:?} not in {}", ended.stdout);
+    }
+}
