@@ -14,6 +14,7 @@ mod run;
 mod scenario;
 mod seen;
 mod specification;
+mod verdicts;
 mod watched;
 mod workload;
 

@@ -62,6 +62,7 @@ impl Outcome {
 
     /// What the run says of itself. Its percentiles are most of the work.
     pub fn summary(&self) -> Summary {
+        let phases = self.measurements.layout.phases().iter();
         let facts = RunFacts {
             id: "simulation".into(),
             started_at: UNIX_EPOCH,
@@ -70,7 +71,7 @@ impl Outcome {
             instant: false,
             server_in_process: false,
             processors: None,
-            phases: Vec::new(),
+            phases: phases.map(|phase| Duration::from_nanos(phase.duration_ns)).collect(),
             setup: Duration::ZERO,
             teardown: Duration::ZERO,
             interrupted: self.reason == Some(CutReason::Interrupted),
