@@ -39,14 +39,8 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     if outcome.two_in_flight {
         return Err("a client had two operations in flight".into());
     }
-    if let Some(limit) = scenario.limit {
-        if outcome.most_in_flight > limit {
-            return Err(format!("{} in flight, limit {limit}", outcome.most_in_flight));
-        }
-        let free = outcome.permits_free;
-        if free != limit {
-            return Err(format!("a permit leaked: {free} of {limit} are free in the end"));
-        }
+    if scenario.limit.is_some_and(|limit| outcome.most_in_flight > limit) {
+        return Err(format!("{} in flight, limit {:?}", outcome.most_in_flight, scenario.limit));
     }
     if outcome.open_handles > 0 || outcome.left_open > 0 {
         let (left, open) = (outcome.left_open, outcome.open_handles);
@@ -54,8 +48,17 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     }
     for client in &clients {
         operations::check(scenario, outcome, client)?;
+    }
+    for client in &clients {
+        operations::held_up_no_longer_than_late(client)?;
         calls::check(outcome, client)?;
         iterations::check(scenario, outcome, client)?;
+    }
+    let free = outcome.permits_free;
+    if let Some(limit) = scenario.limit
+        && free != limit
+    {
+        return Err(format!("a permit leaked: {free} of {limit} are free in the end"));
     }
     iterations::nothing_unaccounted(scenario, outcome, &clients)?;
     // Percentiles without optimization cost more than all the rest.

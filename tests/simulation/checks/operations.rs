@@ -32,6 +32,18 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
                 return wrong("was issued before the one before it had ended");
             }
         }
+        // A cut takes the rest of a section, a dropped iteration all of itself; no more is left out.
+        let begun = previous.map_or(0, |previous| previous.operation.seq + 1);
+        let missing = client.stream[begun as usize..operation.seq as usize].iter();
+        let missing = missing
+            .filter(|missing| missing.section == operation.section && !client.dropped(missing));
+        if let Some(missing) = missing.min_by_key(|missing| missing.seq) {
+            let later = client.completions.iter().any(|c| c.operation.seq == missing.seq);
+            return match later {
+                true => wrong("completed out of order"),
+                false => wrong(&format!("completed, but {} before it never did", missing.seq)),
+            };
+        }
         let same_section = previous.filter(|last| last.operation.section == operation.section);
         let earliest_ns = earliest_ns(operation, same_section, zero_ns);
         if completion.issued_ns < earliest_ns {
@@ -47,10 +59,6 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         if !times.is_sorted() {
             return wrong("has its times in the wrong order");
         }
-        let held_up = completion.held_up;
-        if held_up.by_generation_ns + held_up.by_limit_ns > completion.lateness_ns() {
-            return wrong("waited longer than it was late");
-        }
         if completion.retries >= MOST_ATTEMPTS
             || (completion.retries > 0 && scenario.retry.is_none())
         {
@@ -65,6 +73,14 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         previous = Some(completion);
     }
     Ok(())
+}
+
+pub fn held_up_no_longer_than_late(client: &Client) -> Result<(), String> {
+    let longer = client.completions.iter().find(|completion| {
+        let held_up = completion.held_up;
+        held_up.by_generation_ns + held_up.by_limit_ns > completion.lateness_ns()
+    });
+    longer.map_or(Ok(()), |longer| Err(format!("held up for longer than it was late: {longer:?}")))
 }
 
 /// Worked out from the stream, not from what the event says of itself.

@@ -107,7 +107,7 @@ fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
         .iter()
         .map(|(operation, figures)| {
             let counts = Counts {
-                succeeded: figures.count - figures.failed,
+                succeeded: figures.count.saturating_sub(figures.failed),
                 failed: figures.failed,
                 skipped: figures.skipped,
                 cut: figures.cut,

@@ -1,0 +1,209 @@
+//! Breaks the scheduler on purpose, one way at a time, and asks the simulation
+//! to notice: a proof is worth what it refuses.
+//!
+//! Each mutant is built and run in a copy of the package, so this is left to
+//! `tests/run`; by hand: `cargo test --test mutants -- --ignored`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Instant;
+
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    /// Occurs in the file exactly once.
+    text: &'static str,
+    broken: &'static str,
+    /// What the simulation says of it.
+    found: &'static str,
+}
+
+const ENGINE: &str = "src/scheduler/engine.rs";
+const QUEUE: &str = "src/scheduler/client_queue.rs";
+const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
+
+const MUTANTS: [Mutant; 14] = [
+    Mutant {
+        name: "an operation completes twice",
+        file: ENGINE,
+        text: REPORT,
+        broken: "let event = Event::Completed(in_flight.complete(last, phase));
+            self.events.push(event.clone());
+            self.events.push(event);",
+        found: "completed twice",
+    },
+    Mutant {
+        name: "a completion is lost",
+        file: ENGINE,
+        text: REPORT,
+        broken: "let event = in_flight.complete(last, phase);
+            if event.operation.seq % 16 != 7 {
+                self.events.push(Event::Completed(event));
+            }",
+        found: "before it never did",
+    },
+    Mutant {
+        name: "an operation is issued early",
+        file: ENGINE,
+        text: "if at_ns > now_ns {",
+        broken: "if at_ns > now_ns + 50_000 {",
+        found: "was issued early",
+    },
+    Mutant {
+        name: "a permit leaks",
+        file: ENGINE,
+        text: "if !operation.kind.waits_for_others() {",
+        broken: "if !operation.kind.waits_for_others() && operation.seq != 40 {",
+        found: "a permit leaked",
+    },
+    Mutant {
+        name: "a permit leaks when a run is given up",
+        file: ENGINE,
+        text: "client.note_abandoned();
+            self.release(&in_flight.operation);",
+        broken: "client.note_abandoned();",
+        found: "a permit leaked",
+    },
+    Mutant {
+        name: "a permit is given back twice",
+        file: ENGINE,
+        text: "            client.in_flight_op = Some(in_flight.tried(attempt));",
+        broken: "            client.in_flight_op = Some(in_flight.tried(attempt));
+            self.permits.release(self.shard);",
+        found: " in flight, limit",
+    },
+    Mutant {
+        name: "an operation is tried without end",
+        file: "src/scheduler/retry.rs",
+        text: "retries + 1 < MOST_ATTEMPTS",
+        broken: "retries < 20",
+        found: "was tried too often",
+    },
+    Mutant {
+        name: "an operation is tried again before its backoff",
+        file: ENGINE,
+        text: "completed_ns.saturating_add(backoff_ns)",
+        broken: "completed_ns.saturating_add(backoff_ns / 2)",
+        found: "before its backoff",
+    },
+    Mutant {
+        name: "a dropped iteration is not reported",
+        file: QUEUE,
+        text: "dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));",
+        broken: "let _ = self.dropped(next.iteration, phase, due_ns, eligible_ns);",
+        found: "before it never did",
+    },
+    Mutant {
+        name: "an arrival is dropped although its client is free",
+        file: QUEUE,
+        text: "due_ns < eligible_ns && due_ns < until_ns",
+        broken: "due_ns <= eligible_ns && due_ns < until_ns",
+        found: "dropped, but the client had done nothing",
+    },
+    Mutant {
+        name: "an arrival is dropped that was to wait",
+        file: QUEUE,
+        text: "while self.drops
+            && self.state",
+        broken: "while self.state",
+        found: "dropped where arrivals wait",
+    },
+    Mutant {
+        name: "a client's operations are issued in the wrong order",
+        file: QUEUE,
+        text: "let operation = self.pending.pop_front()?;",
+        broken: "let operation = self.pending.pop_back()?;",
+        found: "completed out of order",
+    },
+    Mutant {
+        name: "a handle stays open",
+        file: "src/backend/connection.rs",
+        text: "open.chain(self.forgotten.drain(..))",
+        broken: "open.chain(self.forgotten.drain(..).skip(1))",
+        found: "handles open at a disconnect",
+    },
+    Mutant {
+        name: "a failure is counted twice",
+        file: "src/observability/recorder.rs",
+        text: "stats.failed += 1;",
+        broken: "stats.failed += 2;",
+        found: "the summary says",
+    },
+];
+
+/// Enough that each mutant meets what it breaks.
+const SEEDS: &str = "200";
+
+#[test]
+#[ignore = "builds the package once for each mutant; tests/run has it"]
+fn every_mutant_is_found_and_nothing_is_found_without_one() {
+    let package = copy_of_the_package();
+    let whole = simulate(&package);
+    assert!(whole.status.success(), "without a mutant: {}", told(&whole));
+    let mut missed = Vec::new();
+    for Mutant { name, file, text, broken, found } in &MUTANTS {
+        let path = package.join(file);
+        let source = fs::read_to_string(&path).unwrap();
+        assert_eq!(source.matches(text).count(), 1, "{name}: {file} changed");
+        fs::write(&path, source.replace(text, broken)).unwrap();
+        let began = Instant::now();
+        let told = told(&simulate(&package));
+        fs::write(&path, source).unwrap();
+        eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
+        if !(told.contains("test result: FAILED") && told.contains(found)) {
+            let seed = told.lines().find(|line| line.starts_with("seed ")).unwrap_or(&told);
+            missed.push(format!("{name}: not found as {found:?}: {seed:.2000}"));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// Shares what the build of this test has made of the dependencies.
+fn simulate(package: &Path) -> Output {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    Command::new(env!("CARGO"))
+        .args(["test", "--offline", "--test", "simulation", "every_operation"])
+        .current_dir(package)
+        .env("CARGO_TARGET_DIR", target)
+        .env("SMBENCH_SEEDS", SEEDS)
+        .env("RUST_BACKTRACE", "0")
+        .env_remove("SMBENCH_SEED")
+        .output()
+        .unwrap()
+}
+
+/// The library and its simulation, without the program.
+fn copy_of_the_package() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
+    let _ = fs::remove_dir_all(&package);
+    for part in ["src", "schema", "stdlib", "tests/simulation", "tests/support"] {
+        copy(&root.join(part), &package.join(part));
+    }
+    fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let wanted =
+        |section: &&str| !section.starts_with("[bin]]") && !section.starts_with("[bench]]");
+    let kept: Vec<&str> = manifest.split("\n[").filter(wanted).collect();
+    fs::write(package.join("Cargo.toml"), kept.join("\n[")).unwrap();
+    fs::remove_file(package.join("src/main.rs")).unwrap();
+    package
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}
