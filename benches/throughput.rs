@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use smbench::backend::Clock;
 use smbench::ir::document::LoadOptions;
 use smbench::ir::document::writer::Format;
+use smbench::ir::event::HeldUp;
 use smbench::ir::merge::Bounds;
 use smbench::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, Operation,
@@ -35,7 +36,7 @@ use smbench::ir::{
 use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::NtStatus;
 use smbench::run::{self, Input};
-use smbench::scheduler::RealClock;
+use smbench::scheduler::{Precision, RealClock};
 
 mod support;
 
@@ -174,12 +175,12 @@ fn ours(input: &Input, duration: Option<Duration>) -> Rate {
 /// when it is issued and when it completes, and is recorded.
 fn floor() -> Rate {
     const EVENTS: u32 = 4_000_000;
-    let workload = Workload { name: "w".into(), clients: 64, client_names: None };
-    let header = StreamHeader { workloads: vec![workload], ..StreamHeader::default() };
+    let workloads = vec![Workload::new("w", 64)];
+    let header = StreamHeader { workloads, ..StreamHeader::default() };
     let phases = vec![Phase { name: "run".into(), duration_ns: u64::MAX, record: true }];
     let layout = Layout::new(Arc::new(header), phases, Duration::from_millis(10));
     let mut recorder = Recorder::new(Arc::new(layout), Live::new(1).shard(0));
-    let clock: Arc<dyn Clock> = RealClock::start();
+    let clock: Arc<dyn Clock> = RealClock::start(Precision::Sleep);
     let started = Instant::now();
     let mut completed_ns = 0;
     for seq in 0..EVENTS {
@@ -202,7 +203,10 @@ fn floor() -> Rate {
             due_ns: eligible_ns,
             eligible_ns,
             issued_ns,
+            attempted_ns: issued_ns,
             completed_ns,
+            retries: 0,
+            held_up: HeldUp::default(),
             bytes: 65_536,
             short_read: false,
             degraded: false,
