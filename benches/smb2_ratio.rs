@@ -18,11 +18,13 @@ use ::smb2::pack::{Pack, ReadCursor, Unpack};
 use ::smb2::types::flags::FileAccessMask;
 use ::smb2::types::{Command, CreditCharge, FileId, OplockLevel};
 use ::smb2::{Session, Tree};
-use smbench::backend::registry::Target;
-use smbench::backend::smb2::{Password, SmbAddress};
-use smbench::run::{Input, RunOptions};
-use smbench::script::{ClientsOverride, ScriptOptions};
+use smbench::backend::smb2::SmbAddress;
+use smbench::run::Input;
 use smbench_test_support::{Samba, Settings};
+
+mod support;
+
+use support::{load, median};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -80,11 +82,7 @@ fn main() {
         }
     }
     println!("every ratio at least {GOAL}: {}", if reached { "yes" } else { "NO" });
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+    println!("load average afterwards {}", load());
 }
 
 /// Operations a second over all connections, connecting not counted.
@@ -219,22 +217,8 @@ bench.workload {{
 fn ours(samba: &Samba, folder: &Path, work: Work, clients: u32) -> f64 {
     let path = folder.join("ratio.lua");
     std::fs::write(&path, script(work)).unwrap();
-    let input = Input::Script(ScriptOptions {
-        path,
-        clients: vec![ClientsOverride { workload: None, clients }],
-        ..ScriptOptions::default()
-    });
-    let options = RunOptions {
-        password: Some(Password::new(Samba::PASSWORD)),
-        duration: Some(RUN),
-        allow_late: true,
-        out: Some(folder.join("results")),
-        ..RunOptions::new(Target::parse(&samba.url()).unwrap())
-    };
-    let finished = smbench::run::run(&input, &options).unwrap();
-    std::fs::remove_dir_all(&finished.folder).unwrap();
-    let totals = &finished.summary.totals;
-    assert_eq!(totals.failed, 0);
+    let input = Input::Script(support::script(&path, clients));
+    let summary = support::run(&input, &samba.url(), Some(RUN));
     let operations_a_turn = if work == Work::OpenClose { 2.0 } else { 1.0 };
-    totals.operations_per_s / operations_a_turn
+    summary.totals.operations_per_s / operations_a_turn
 }

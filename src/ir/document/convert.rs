@@ -53,7 +53,7 @@ impl<'w, W: Write + 'w> LineSink for Copy<'w, W> {
     fn line(
         &mut self,
         _place: Place,
-        mut line: Line<'static>,
+        line: &mut Line<'static>,
         _operation: OperationType,
     ) -> Result<(), Problem> {
         let client = line.client.unwrap_or_default() as usize;
@@ -62,7 +62,7 @@ impl<'w, W: Write + 'w> LineSink for Copy<'w, W> {
             *operations = operations.wrapping_add(1);
         }
         match &mut self.writer {
-            Some(writer) => writer.operation(line).map_err(Problem::Write),
+            Some(writer) => writer.operation(std::mem::take(line)).map_err(Problem::Write),
             None => Ok(()),
         }
     }

@@ -21,7 +21,7 @@ pub(super) trait LineSink {
     fn line(
         &mut self,
         place: Place,
-        line: Line<'static>,
+        line: &mut Line<'static>,
         operation: OperationType,
     ) -> Result<(), Problem>;
 }
@@ -47,11 +47,12 @@ impl<'s> Intake<'s> {
     }
 
     /// `to_v2` makes a version 2 line of one that has the form of its version.
+    /// A line is large, so it stays where it is from here on.
     pub fn line(
         &mut self,
         place: Place,
-        line: Line<'static>,
-        to_v2: impl FnOnce(Line<'static>) -> Result<Line<'static>, Problem>,
+        mut line: Line<'static>,
+        to_v2: impl FnOnce(&mut Line<'static>) -> Result<(), Problem>,
     ) -> Result<(), DocumentError> {
         self.found += 1;
         let op_id = line.op_id.as_deref().map(str::to_string);
@@ -64,7 +65,7 @@ impl<'s> Intake<'s> {
             // What follows an unknown type may depend on it.
             Ok(Some(_)) if !self.unknown.is_empty() => Ok(()),
             Ok(Some(operation)) => {
-                to_v2(line).and_then(|line| self.sink.line(place, line, operation))
+                to_v2(&mut line).and_then(|()| self.sink.line(place, &mut line, operation))
             }
             Err(problem) => Err(problem),
         };

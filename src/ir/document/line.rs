@@ -228,8 +228,8 @@ impl<'a> Line<'a> {
     /// left out, and names are written in one way. Names that mean nothing stay
     /// as they are. `seq` is the operation's own number within its client.
     pub fn make_canonical(&mut self, seq: u32) {
-        let implied = format!("{}-{seq}", self.client.unwrap_or_default());
-        self.op_id.take_if(|op_id| *op_id == implied);
+        let client = self.client.unwrap_or_default();
+        self.op_id.take_if(|op_id| *op_id == format!("{client}-{seq}"));
         self.section.take_if(|section| *section == Section::Iteration);
         self.iteration.take_if(|iteration| *iteration == 0);
         if let (Some(mode), Some(name)) = (self.mode, &self.disposition)

@@ -167,7 +167,7 @@ impl LineSink for Loader {
     fn line(
         &mut self,
         place: Place,
-        line: Line<'static>,
+        line: &mut Line<'static>,
         operation: OperationType,
     ) -> Result<(), Problem> {
         match &mut self.state {
@@ -183,10 +183,10 @@ impl Loading {
     fn line(
         &mut self,
         place: Place,
-        mut line: Line<'static>,
+        line: &mut Line<'static>,
         operation: OperationType,
     ) -> Result<(), Problem> {
-        let operation = self.validator.operation(&mut line, operation)?;
+        let operation = self.validator.operation(line, operation)?;
         match &operation.id {
             Some(id) => {
                 self.ids_like_implied |= looks_implied(id);
@@ -203,7 +203,7 @@ impl Loading {
         self.spool.push(&operation).map_err(Problem::Spool)?;
         self.operations += 1;
         self.place = Some(place);
-        serde_json::to_writer(&mut self.buffer, &line).map_err(|e| Problem::json(&e))?;
+        serde_json::to_writer(&mut self.buffer, line).map_err(|e| Problem::json(&e))?;
         self.buffer.push(b'\n');
         if self.buffer.len() >= HASH_AT {
             self.hash.update(&self.buffer);

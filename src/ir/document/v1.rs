@@ -326,11 +326,8 @@ impl<'de> Visitor<'de> for OperationList<'_, '_> {
     }
 }
 
-/// The version 2 line that means the same.
-fn to_v2(
-    mut line: Line<'static>,
-    clients: &HashMap<Arc<str>, u32>,
-) -> Result<Line<'static>, Problem> {
+/// Makes it the version 2 line that means the same.
+fn to_v2(line: &mut Line<'static>, clients: &HashMap<Arc<str>, u32>) -> Result<(), Problem> {
     let name = line.client_id.take().unwrap_or_default();
     let client = clients.get(name.as_ref());
     line.client = Some(*client.ok_or_else(|| Problem::UnknownClient(shortened(&name)))?);
@@ -342,7 +339,7 @@ fn to_v2(
     if line.source_path.is_some() {
         line.replace = Some(false);
     }
-    Ok(line)
+    Ok(())
 }
 
 /// How many bytes may still be read before the next part begins.

@@ -165,7 +165,7 @@ pub(super) fn read(
             trailer = Some(serde_json::from_str(text).map_err(at)?);
         } else {
             let line: Line<'static> = serde_json::from_str(text).map_err(at)?;
-            intake.line(place, line, Ok)?;
+            intake.line(place, line, |_| Ok(()))?;
         }
     }
     let found = intake.found;

@@ -84,8 +84,7 @@ impl Validator {
         let client_idx = line.client.unwrap_or_default();
         let seq = self.in_order(line, client_idx)?;
         line.make_canonical(seq);
-        let implied = format!("{client_idx}-{seq}");
-        let kind = self.kind(line, operation, client_idx, &implied)?;
+        let kind = self.kind(line, operation, client_idx, seq)?;
         let section = line.section();
         let due = match (line.at_ns, line.after_ns) {
             (Some(at_ns), Some(think_ns)) => Due::Arrival { at_ns, think_ns },
@@ -151,12 +150,12 @@ impl Validator {
         line: &mut Line<'_>,
         operation: OperationType,
         client: u32,
-        implied_id: &str,
+        seq: u32,
     ) -> Result<OperationKind, Problem> {
         let offset = line.offset.unwrap_or_default();
         let length = line.length.unwrap_or_default();
         Ok(match operation {
-            OperationType::Open => self.open(line, client, implied_id)?,
+            OperationType::Open => self.open(line, client, seq)?,
             OperationType::Read => {
                 transfer(offset, length)?;
                 OperationKind::Read { handle_ref: self.handle(line, client)?, offset, length }
@@ -210,7 +209,7 @@ impl Validator {
         &mut self,
         line: &mut Line<'_>,
         client: u32,
-        implied_id: &str,
+        seq: u32,
     ) -> Result<OperationKind, Problem> {
         let path = own_path(line)?;
         let mode = line.mode.unwrap_or(OpenMode::Read);
@@ -218,9 +217,12 @@ impl Validator {
             Some(name) => CreateDisposition::from_name(name).map_err(Problem::Disposition)?,
             None => default_disposition(mode),
         };
-        let op_id = line.op_id.as_deref().unwrap_or(implied_id);
         let extensions = match &line.extensions {
-            Some(extensions) => parameters(extensions, op_id, &mut self.warnings)?,
+            Some(extensions) => {
+                let implied = || format!("{client}-{seq}").into();
+                let op_id = line.op_id.clone().unwrap_or_else(implied);
+                parameters(extensions, &op_id, &mut self.warnings)?
+            }
             None => CreateParameters::default(),
         };
         let key = handle_key(line, client);

@@ -1,0 +1,48 @@
+//! What the benchmarks that run whole streams share.
+
+use std::path::Path;
+use std::time::Duration;
+
+use smbench::backend::registry::Target;
+use smbench::backend::smb2::Password;
+use smbench::observability::Summary;
+use smbench::run::{Input, RunOptions};
+use smbench::script::{ClientsOverride, ScriptOptions};
+use smbench_test_support::Samba;
+
+/// A script with a number of clients for its only workload.
+pub fn script(path: &Path, clients: u32) -> ScriptOptions {
+    ScriptOptions {
+        path: path.to_path_buf(),
+        clients: vec![ClientsOverride { workload: None, clients }],
+        ..ScriptOptions::default()
+    }
+}
+
+/// Runs `input` with the command line's own defaults and keeps no results.
+/// Nothing may have failed.
+pub fn run(input: &Input, target: &str, duration: Option<Duration>) -> Summary {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        password: Some(Password::new(Samba::PASSWORD)),
+        duration,
+        allow_late: true,
+        out: Some(folder.path().join("results")),
+        ..RunOptions::new(Target::parse(target).unwrap())
+    };
+    let summary = smbench::run::run(input, &options).unwrap().summary;
+    let totals = &summary.totals;
+    assert_eq!((totals.failed, totals.skipped, totals.cut), (0, 0, 0));
+    summary
+}
+
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// What else the machine was doing. Linux only.
+pub fn load() -> String {
+    let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    average.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
