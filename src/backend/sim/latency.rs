@@ -7,7 +7,7 @@ use super::random::Random;
 /// No request takes longer by its latency alone, whatever the distribution.
 pub const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// How the time from a request to its reply is distributed, [`LONGEST`] at the
+/// How the time from a request to its reply is distributed, an hour at the
 /// most. A clock's timer adds its own: nothing in virtual time, on the real
 /// clock about a millisecond.
 #[derive(Clone, Copy, Debug, PartialEq)]
