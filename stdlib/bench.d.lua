@@ -36,6 +36,7 @@
 ---and never see a result.
 ---@class bench.Client
 ---@field id integer its number within the workload, from 0
+---@field user string whom it stands for, such as "editors-3": its workload and id, unlike any other client's. Which account logs in says the target
 ---@field iteration integer the number of the iteration, from 0
 local Client = {}
 
@@ -126,6 +127,8 @@ function Client:at(time) end
 function Client:running() end
 
 ---Random numbers of the running client, the same on every run and machine.
+---What is drawn is a number with a fraction unless it says otherwise;
+---math.floor makes offsets and lengths of it.
 ---@class bench.Rng
 local Rng = {}
 
@@ -148,11 +151,50 @@ function Rng:bool(probability) end
 ---@return number
 function Rng:exp(mean) end
 
----One of the list, each as likely.
+---Normally distributed. Two of three lie within one standard deviation of the
+---mean; below 0 is possible: math.max(0, …) where that makes no sense.
+---@param mean number
+---@param deviation number the standard deviation
+---@return number
+function Rng:normal(mean, deviation) end
+
+---Lognormally distributed, as sizes of files and think times often are: half lie
+---below the median (not the mean, and not the mean of the logarithm, which is
+---math.log(median)), and two of three within a factor math.exp(sigma) of it.
+---The mean is median * math.exp(sigma^2 / 2).
+---@param median number
+---@param sigma number the standard deviation of the (natural) logarithm, 0 to 10
+---@return number
+function Rng:lognormal(median, sigma) end
+
+---Pareto's distribution: at least scale, and above x with the probability
+---(scale / x)^shape. The smaller the shape, the heavier the tail: up to 1 there
+---is no mean, up to 2 no variance.
+---@param scale number the smallest value
+---@param shape number at least 0.1
+---@return number
+function Rng:pareto(scale, shape) end
+
+---A whole number from 1 to n; k comes in proportion to 1 / k^s. With s = 1 the
+---first comes twice as often as the second, with 0 all come alike.
+---@param n integer
+---@param s number 0 to 100; 0.8 to 1.2 for what people look at most
+---@return integer
+function Rng:zipf(n, s) end
+
+---One of the list, each as likely, or each by its weight. Weights are looked
+---through at each pick: for functions bench.choose is faster.
 ---@generic T
 ---@param list T[]
+---@param weights? number[] one for each of the list
 ---@return T
-function Rng:pick(list) end
+function Rng:pick(list, weights) end
+
+---A new list with the same values in random order. The list itself stays as it is.
+---@generic T
+---@param list T[]
+---@return T[]
+function Rng:shuffle(list) end
 
 ---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
 
@@ -190,6 +232,20 @@ function bench.params(parameters) end
 
 ---@param workload bench.Workload
 function bench.workload(workload) end
+
+---A function that calls one of these by weight, with the client's random
+---numbers: `iteration = bench.choose { { 70, browse }, { 30, edit } }`. It passes
+---its arguments on, and returns what the function does.
+---@param choices { [1]: number, [2]: fun(c: bench.Client, rng: bench.Rng, ...): any }[]
+---@return fun(c: bench.Client, rng: bench.Rng, ...): any
+function bench.choose(choices) end
+
+---Random numbers for what clients have in common, such as a table of file sizes:
+---the same in every machine that runs the script. The same name gives the same
+---numbers again. At the top of the script only.
+---@param name string
+---@return bench.Rng
+function bench.rng(name) end
 
 ---Once per run, before every client's setup.
 ---@param section bench.Section

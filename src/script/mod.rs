@@ -21,6 +21,8 @@ mod sandbox;
 mod source;
 mod values;
 mod vm;
+mod weights;
+mod zipf;
 
 pub use api::ParameterHelp;
 pub use error::ScriptError;

@@ -50,7 +50,7 @@ pub(super) fn cross(
     let crossed = match open_loop {
         None => boundary(&mut client, &mut || Ok(None)),
         Some(open_loop) => {
-            let id = client.id;
+            let id = client.identity.id;
             let crossed = boundary(&mut client, &mut || open_loop.next_of(host, id));
             if crossed == Ok(false) {
                 open_loop.arrivals.leave(id);

@@ -1,12 +1,13 @@
 //! A loaded script as a source of operations.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
 use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given};
 use super::arrivals::Arrivals;
-use super::client::{Bounds, Client};
+use super::client::{Bounds, Client, Identity};
 use super::error::{PRELUDE, ScriptError};
 use super::open_loop::{OpenLoop, cross};
 use super::random::Random;
@@ -72,7 +73,12 @@ fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), Sc
         _ => ".".into(),
     };
     let chunk = chunk_name(path);
-    let declared = Declared { folder, given: options.params.clone(), ..Declared::default() };
+    let declared = Declared {
+        folder,
+        given: options.params.clone(),
+        seed: options.seed.unwrap_or(0),
+        ..Declared::default()
+    };
     let host = Host::new(options.limits, declared);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
@@ -129,7 +135,7 @@ impl Script {
             modules,
             ..StreamHeader::default()
         };
-        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng))?;
+        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
         let open_loops = (workloads.iter())
             .map(|workload| open_loop(workload, &header, &declared_phases, options, &rng))
             .collect::<Result<Vec<_>, ScriptError>>()?;
@@ -181,8 +187,11 @@ impl Script {
             Section::Teardown => &functions.teardown,
         };
         let Some(function) = function else { return Ok(None) };
-        let name = self.header.workloads.get(workload).map_or(RUN_CLIENT, |w| &w.name);
-        let random = Random::new(self.header.seed, name, id, section);
+        let name = match self.header.workloads.get(workload) {
+            Some(workload) => Arc::clone(&workload.name),
+            None => RUN_CLIENT.into(),
+        };
+        let random = Random::new(self.header.seed, &name, id, section);
         let body = if section == Section::Iteration { &self.iterate } else { function };
         let made = self.vm.enter(0, |lua| {
             let object = match place {
@@ -204,7 +213,8 @@ impl Script {
                 }
             }
             None => {
-                let client = Client::new((index, id), paced, self.bounds, section, random);
+                let identity = Identity { index, workload: name, id };
+                let client = Client::new(identity, paced, self.bounds, section, random);
                 let client = Some(Box::new(client));
                 *place = Some(Box::new(Slot { client, object, state }));
             }

@@ -46,7 +46,7 @@ fn active<R>(
     body: impl FnOnce(&mut Client) -> LuaResult<R>,
 ) -> LuaResult<R> {
     host.callback(|| match host.client.borrow_mut().as_mut() {
-        Some(client) if client.index == object.0 => body(client),
+        Some(client) if client.identity.index == object.0 => body(client),
         Some(_) => Err(fault(
             "this is another client's object; use the one that setup, iteration or teardown was given",
         )),
@@ -57,7 +57,11 @@ fn active<R>(
 fn fields(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     registry.add_field_method_get("id", move |_, object| {
-        active(&owner, object, |client| Ok(client.id))
+        active(&owner, object, |client| Ok(client.identity.id))
+    });
+    let owner = Rc::clone(host);
+    registry.add_field_method_get("user", move |_, object| {
+        active(&owner, object, |client| Ok(client.identity.user()))
     });
     let owner = Rc::clone(host);
     registry.add_field_method_get("iteration", move |_, object| {

@@ -9,6 +9,7 @@ use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use crate::ir::source::{Late, Module, Phase, Workload};
 
+mod choose;
 mod client;
 mod options;
 mod pace;
@@ -43,17 +44,25 @@ pub(super) const CLIENT_METHODS: &[&str] = &[
     "at",
     "running",
     "id",
+    "user",
     "iteration",
 ];
 
 /// Every method of `rng`.
-pub(super) const RNG_METHODS: &[&str] = &["int", "float", "bool", "exp", "pick"];
+pub(super) const RNG_METHODS: &[&str] =
+    &["int", "float", "bool", "exp", "normal", "lognormal", "pareto", "zipf", "pick", "shuffle"];
 
 /// What other tools call things, and what they are called here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("sleep", "think"),
     ("wait", "think"),
     ("random", "float"),
+    ("gauss", "normal"),
+    ("gaussian", "normal"),
+    ("choice", "pick"),
+    ("zipfian", "zipf"),
+    ("exponential", "exp"),
+    ("name", "user"),
     ("unlink", "delete"),
     ("remove", "delete"),
 ];
@@ -80,6 +89,7 @@ pub(super) struct Declared {
     pub folder: PathBuf,
     /// Parameters from outside, in order.
     pub given: Vec<(String, String)>,
+    pub seed: u64,
     pub params: Option<Parameters>,
     pub modules: Vec<Module>,
     pub workloads: Vec<DeclaredWorkload>,
@@ -114,6 +124,8 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     params::register(lua, &bench, host)?;
     workload::register(lua, &bench, host)?;
     pace::register(lua, &bench, host)?;
+    choose::register(lua, &bench, host)?;
+    rng::register_named(lua, &bench, host)?;
     let mut names = Vec::new();
     for pair in bench.pairs::<String, Value>() {
         names.push(pair?.0);

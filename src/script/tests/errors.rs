@@ -198,7 +198,7 @@ fn misspelt_names_are_told_the_nearest_right_one() {
         ("rng:int(1.5, 2)", "rng:int takes whole numbers within 2^53, not 1.5"),
         ("rng:bool(2)", "rng:bool(2): a probability lies between 0 and 1"),
         ("rng:pick({})", "rng:pick: the list is empty"),
-        ("rng:exp('1s')", "rng:exp takes a number, not \"1s\""),
+        ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
         ("c.read(1, 2)", "a method was called without its object; write c:read(…), not c.read(…)"),
         (
             "bench.workload {}",
@@ -270,7 +270,7 @@ fn the_top_level() {
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
             "bench.gauge {}",
-            "s.lua:1: unknown function of bench 'gauge': there is closed_loop, open_loop, params, phases, setup, teardown, workload",
+            "s.lua:1: unknown function of bench 'gauge': there is choose, closed_loop, open_loop, params, phases, rng, setup, teardown, workload",
         ),
         (&format!("{ok}\n{ok}"), "s.lua:2: there are two workloads named 'w'"),
         ("bench.setup(5)", "s.lua:1: bench.setup takes a function, not 5"),

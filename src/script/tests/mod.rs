@@ -15,6 +15,7 @@ mod modules;
 mod open_loop;
 mod operations;
 mod params;
+mod random;
 mod sandbox;
 mod workloads;
 
