@@ -25,6 +25,10 @@
 ---@field create_options? string|integer
 ---@field file_attributes? string|integer
 
+---@class bench.WriteOptions: bench.Options
+---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
+---@field blob? string in its place the first bytes of this file, relative to the script's folder
+
 ---@class bench.RenameOptions: bench.Options
 ---@field replace? boolean whether an existing file is replaced (default true)
 
@@ -53,11 +57,11 @@ function Client:open(path, mode, options) end
 ---@param options? bench.Options
 function Client:read(handle, offset, length, options) end
 
----Writes bytes that cannot be compressed.
+---Writes bytes that follow from the seed, the path and the offset, or a file's.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size at most 64 MiB
----@param options? bench.Options
+---@param options? bench.WriteOptions
 function Client:write(handle, offset, length, options) end
 
 ---@param handle bench.Handle

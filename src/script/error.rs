@@ -19,6 +19,9 @@ pub enum ScriptError {
     /// A number of clients given from outside that does not fit.
     #[error("{0}")]
     Clients(String),
+    /// A folder for blobs, given from outside, that cannot be used.
+    #[error("{0}")]
+    Blobs(String),
     /// A fault of smbench, not of the script.
     #[error("internal error: {0}; this is a fault in smbench, please report it")]
     Internal(String),

@@ -7,6 +7,7 @@ use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
 use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given};
 use super::arrivals::Arrivals;
+use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
 use super::error::{PRELUDE, ScriptError};
 use super::open_loop::{OpenLoop, cross};
@@ -73,13 +74,14 @@ fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), Sc
         _ => ".".into(),
     };
     let chunk = chunk_name(path);
+    let blobs = Blobs::new(&folder, &options.blob_folders)?;
     let declared = Declared {
         folder,
         given: options.params.clone(),
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, declared);
+    let host = Host::new(options.limits, declared, blobs);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();

@@ -13,7 +13,7 @@ use super::super::open_loop::cross;
 use super::super::values::{bool_field, duration_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
-use super::options::{CREATE_KEYS, common, create};
+use super::options::{CREATE_KEYS, common, create, payload};
 use crate::ir::operation::MAX_IO_BYTES;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
 use crate::protocol::SharePath;
@@ -112,12 +112,16 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         let (_, expect) = common(&options, "read", &[])?;
         Ok((OperationKind::Read { handle_ref, offset, length }, expect))
     });
-    operation(registry, host, "write", |client, (handle, offset, length, options)| {
+    let owner = Rc::clone(host);
+    operation(registry, host, "write", move |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "write")?;
         let offset = size(&offset, "write: offset")?;
         let length = io_length(&length, "write")?;
-        let (_, expect) = common(&options, "write", &[])?;
-        let payload = Payload::Pattern(Pattern::Random);
+        let (options, expect) = common(&options, "write", &["payload", "blob"])?;
+        let payload = match options {
+            Some(options) => payload(&options, length, &owner)?,
+            None => Payload::Pattern(Pattern::Random),
+        };
         Ok((OperationKind::Write { handle_ref, offset, length, payload }, expect))
     });
     operation(registry, host, "close", |client, (handle, options, ..)| {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mlua::{Result as LuaResult, Table, Value};
 
 use super::super::values::{check_keys, fault, shown, table, text, unknown};
-use crate::ir::Expect;
+use super::super::vm::Host;
+use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -73,6 +74,34 @@ fn status(value: &Value, what: &str) -> LuaResult<NtStatus> {
             .map(|name| name.strip_prefix("STATUS_").unwrap_or(name));
         fault(format!("{what}: {}", unknown("status", bare, known)))
     })
+}
+
+/// What a write of `length` bytes carries.
+pub(super) fn payload(options: &Table, length: u64, host: &Host) -> LuaResult<Payload> {
+    const PATTERNS: [(&str, Pattern); 3] =
+        [("zero", Pattern::Zero), ("random", Pattern::Random), ("text", Pattern::Text)];
+    let pattern: Value = options.raw_get("payload")?;
+    let blob: Value = options.raw_get("blob")?;
+    match (pattern, blob) {
+        (Value::Nil, Value::Nil) => Ok(Payload::Pattern(Pattern::Random)),
+        (Value::Nil, blob) => {
+            let path = text(&blob, "write: blob, the name of a file,")?;
+            (host.blobs.borrow_mut().payload(&path, length))
+                .map_err(|problem| fault(format!("write: blob {} {problem}", shown(&blob))))
+        }
+        (word, Value::Nil) => {
+            let word = text(&word, "write: payload")?;
+            let names = PATTERNS.iter().map(|(name, _)| *name);
+            match PATTERNS.iter().find(|(name, _)| *name == word) {
+                Some((_, pattern)) => Ok(Payload::Pattern(*pattern)),
+                None if word == "blob" => {
+                    Err(fault("write: for the bytes of a file write blob = \"name\""))
+                }
+                None => Err(fault(format!("write: {}", unknown("payload", &word, names)))),
+            }
+        }
+        _ => Err(fault("write: payload and blob are two answers to one question; give one")),
+    }
 }
 
 /// What `c:open`'s options ask for beyond the mode.

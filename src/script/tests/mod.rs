@@ -7,6 +7,7 @@ use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError};
 
 mod arrivals;
+mod blobs;
 mod determinism;
 mod errors;
 mod examples;
