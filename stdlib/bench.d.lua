@@ -18,12 +18,31 @@
 ---@class bench.Options
 ---@field expect? bench.Expect the statuses that count as success
 
+---@class bench.Lease
+---@field state string "R", "RH", "RW", "RWH", or names joined with "|"
+---@field key? string 32 hexadecimal digits (default: by client and path)
+---@field parent_key? string
+---@field version? 1|2 (default 2)
+
+---@class bench.Durable
+---@field version? 1|2 (default 2)
+---@field timeout? string "60s" (default: as long as the server likes)
+
+---@class bench.CreateContext
+---@field name string "MxAc"; hexadecimal digits behind 0x for a name of bytes
+---@field data? string hexadecimal digits
+
+---What a backend cannot ask for is refused before the run, unless --degrade.
 ---@class bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
 ---@field share_mode? string|integer "read|write|delete"
 ---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
 ---@field create_options? string|integer
 ---@field file_attributes? string|integer
+---@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease"
+---@field lease? string|bench.Lease "RWH", or more in a table
+---@field durable? true|bench.Durable
+---@field create_contexts? bench.CreateContext[] sent as they are
 
 ---@class bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)

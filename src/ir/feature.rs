@@ -72,7 +72,7 @@ fn of_create(parameters: &CreateParameters) -> Vec<Feature> {
         (parameters.disposition.is_some(), Feature::Disposition),
         (parameters.create_options.is_some(), Feature::CreateOptions),
         (parameters.file_attributes.is_some(), Feature::FileAttributes),
-        (parameters.mode_2, Feature::Caching),
+        (parameters.is_mode_2(), Feature::Caching),
     ]
     .into_iter()
     .filter_map(|(needed, feature)| needed.then_some(feature))

@@ -13,7 +13,7 @@ use super::super::open_loop::cross;
 use super::super::values::{bool_field, duration_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
-use super::options::{CREATE_KEYS, common, create, payload};
+use super::options::{common, create, payload};
 use crate::ir::operation::MAX_IO_BYTES;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
 use crate::protocol::SharePath;
@@ -91,11 +91,8 @@ fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         active(&owner, object, |client| {
             let path = path(&name, "open")?;
             let (mode, disposition) = open_mode(&mode)?;
-            let (options, expect) = common(&options, "open", CREATE_KEYS)?;
-            let extensions = match options {
-                Some(options) => create(&options, "open")?.map(Arc::new),
-                None => None,
-            };
+            let (extensions, expect) = create(&options)?;
+            let extensions = extensions.map(Arc::new);
             let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
             let kind = OperationKind::Open { path, mode, disposition, handle_ref, extensions };
             emit(&owner, client, "open", kind, expect)?;

@@ -11,11 +11,22 @@ use crate::protocol::create::{ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
 
 /// `c:open` takes these besides `expect`.
-pub(super) const CREATE_KEYS: &[&str] =
-    &["access_mask", "share_mode", "disposition", "create_options", "file_attributes"];
+const CREATE_KEYS: &[&str] = &[
+    "access_mask",
+    "share_mode",
+    "disposition",
+    "create_options",
+    "file_attributes",
+    "requested_oplock",
+    "lease",
+    "durable",
+    "create_contexts",
+];
 
-/// Said by name, because another word in their place would mislead.
-const MODE_2_KEYS: &[&str] = &["requested_oplock", "lease", "durable", "create_contexts"];
+/// How deep an option's tables may lie in one another.
+const MAX_DEPTH: usize = 4;
+/// The most entries of such a table.
+const MAX_ENTRIES: usize = 1_000;
 
 /// Checks the names of the options and takes `expect`, which every operation has.
 pub(super) fn common(
@@ -28,13 +39,6 @@ pub(super) fn common(
     }
     let options = table(value, &format!("{operation}: the last argument"))?;
     let known: Vec<&str> = extra.iter().chain(&["expect"]).copied().collect();
-    for key in MODE_2_KEYS.iter().filter(|_| extra == CREATE_KEYS) {
-        if !options.raw_get::<Value>(*key)?.is_nil() {
-            return Err(fault(format!(
-                "{operation}: {key} needs fidelity mode 2, which this version does not have"
-            )));
-        }
-    }
     check_keys(&options, operation, "option", &known)?;
     let expect = expect(&options.raw_get("expect")?, operation)?;
     Ok((Some(options), expect))
@@ -104,28 +108,81 @@ pub(super) fn payload(options: &Table, length: u64, host: &Host) -> LuaResult<Pa
     }
 }
 
-/// What `c:open`'s options ask for beyond the mode.
-pub(super) fn create(options: &Table, operation: &str) -> LuaResult<Option<CreateParameters>> {
+/// What `c:open`'s options ask for beyond the mode, and what it expects.
+pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expect)> {
+    if value.is_nil() {
+        return Ok((None, Expect::Default));
+    }
+    let options = table(value, "open: the last argument")?;
     let mut parameters = CreateParameters::default();
-    for key in CREATE_KEYS {
-        let value: Value = options.raw_get(*key)?;
-        let set = match &value {
-            Value::Nil => continue,
-            Value::String(text) => {
-                parameters.set(key, ParameterValue::Text(&text.to_string_lossy()))
-            }
-            Value::Integer(number) => parameters.set(key, ParameterValue::Number(*number as f64)),
-            Value::Number(number) => parameters.set(key, ParameterValue::Number(*number)),
-            _ => parameters.set(key, ParameterValue::Other),
+    let mut expected = Expect::Default;
+    for pair in options.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        let Value::String(name) = &key else {
+            return Err(fault(format!("open has names before its values, not {}", shown(&key))));
         };
-        match set {
-            Ok(Set::Honoured) => {}
-            // CREATE_KEYS are those that are honoured.
-            Ok(Set::NeedsMode2 | Set::Unknown { .. }) => {
-                return Err(fault(format!("{operation}: {key} cannot be asked for")));
+        let name = name.to_string_lossy();
+        if name == "expect" {
+            expected = expect(&value, "open")?;
+            continue;
+        }
+        let written;
+        let value = match &value {
+            _ if !CREATE_KEYS.contains(&name.as_str()) => {
+                let known = CREATE_KEYS.iter().chain(&["expect"]).copied();
+                return Err(fault(format!("open: {}", unknown("option", &name, known))));
             }
-            Err(error) => return Err(fault(format!("{operation}: {error}"))),
+            Value::Integer(number) => ParameterValue::Number(*number as f64),
+            Value::Number(number) => ParameterValue::Number(*number),
+            other => {
+                written =
+                    json(other, 0).map_err(|problem| fault(format!("open: {name}: {problem}")))?;
+                ParameterValue::from(&written)
+            }
+        };
+        match parameters.set(&name, value) {
+            // Every name of CREATE_KEYS is known.
+            Ok(Set::Honoured | Set::NeedsMode2 | Set::Unknown { .. }) => {}
+            Err(error) => return Err(fault(format!("open: {error}"))),
         }
     }
-    Ok((!parameters.is_empty()).then_some(parameters))
+    Ok(((!parameters.is_empty()).then_some(parameters), expected))
+}
+
+/// A table as documents write it.
+fn json(value: &Value, depth: usize) -> Result<serde_json::Value, String> {
+    let Value::Table(table) = value else {
+        return Ok(match value {
+            Value::Boolean(value) => (*value).into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Number(number) => (*number).into(),
+            Value::String(text) => text.to_string_lossy().into(),
+            Value::Nil => serde_json::Value::Null,
+            other => return Err(format!("{} does not belong here", shown(other))),
+        });
+    };
+    if depth == MAX_DEPTH {
+        return Err("too many tables in one another".into());
+    }
+    let length = table.raw_len();
+    let entries = table.pairs::<Value, Value>().take(MAX_ENTRIES + 1);
+    let mut fields = serde_json::Map::new();
+    let mut list = Vec::new();
+    for (position, pair) in entries.enumerate() {
+        let (key, value) = pair.map_err(|error| error.to_string())?;
+        if position == MAX_ENTRIES {
+            return Err(format!("more than {MAX_ENTRIES} entries"));
+        }
+        let value = json(&value, depth + 1)?;
+        match key {
+            Value::String(name) => drop(fields.insert(name.to_string_lossy(), value)),
+            _ if list.len() < length => list.push(value),
+            other => return Err(format!("{} is no name", shown(&other))),
+        }
+    }
+    match (fields.is_empty(), list.is_empty()) {
+        (true, false) => Ok(list.into()),
+        (_, true) => Ok(fields.into()),
+        (false, false) => Err("a table is a list or has names, not both".into()),
+    }
 }

@@ -142,8 +142,25 @@ fn arguments() {
         ),
         ("c:stat('a', 5)", "stat: the last argument takes a table, not 5"),
         (
-            "c:open('a', 'r', { lease = 'RWH' })",
-            "open: lease needs fidelity mode 2, which this version does not have",
+            "c:open('a', 'r', { lease = 'RWX' })",
+            "open: lease: \"RWX\" is not a name it takes; nearest is \"NONE\"",
+        ),
+        (
+            "c:open('a', 'r', { durable = { timeout = 60 } })",
+            "open: durable wants a timeout with a unit, such as \"60s\" or \"500ms\"",
+        ),
+        (
+            "c:open('a', 'r', { lease = { state = print } })",
+            "open: lease: a function does not belong here",
+        ),
+        (
+            "c:open('a', 'r', { share_mod = 'read' })",
+            "open: unknown option 'share_mod': did you mean 'share_mode'?",
+        ),
+        ("c:open('a', 'r', { 'read' })", "open has names before its values, not 1"),
+        (
+            "local t = {} t.t = t c:open('a', 'r', { lease = t })",
+            "open: lease: too many tables in one another",
         ),
         (
             "c:open('a', 'r', { disposition = 'FILE_OPNE' })",
