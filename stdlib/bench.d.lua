@@ -231,13 +231,26 @@ function Rng:shuffle(list) end
 
 ---@class bench.Pace
 
+---What a workload will ask of the backend. What its first 1,000 operations ask
+---for need not be said.
+---@class bench.Needs
+---@field mode? 0|1|2 paths; fields of CREATE; oplocks, leases, durable handles
+---@field locks? boolean
+---@field blocking_locks? boolean
+---@field access_mask? boolean
+---@field share_mode? boolean
+---@field disposition? boolean
+---@field create_options? boolean
+---@field file_attributes? boolean
+
 ---@class bench.Workload
 ---@field name string
 ---@field clients? integer 1 to 1,000,000 (default 1)
 ---@field setup? bench.Section once per client
 ---@field iteration bench.Section again and again
 ---@field teardown? bench.Section once per client
----@field pace? bench.Pace
+---@field pace? bench.Pace|table<string, bench.Pace> one, or an open loop for each phase by its name
+---@field needs? bench.Needs
 
 ---@class bench.Phase
 ---@field name string
@@ -295,7 +308,7 @@ function bench.closed_loop(options) end
 ---@alias bench.Gap fun(rng: bench.Rng, now: number, rate: number): bench.Duration
 
 ---@class bench.OpenLoop
----@field rate number|table<string, bench.Rate> iterations a second of all clients together; or by phase, 0 for a pause
+---@field rate number|table<string, bench.Rate> iterations a second of all clients together; or by phase, 0 for a pause. Where pace goes by phase, a bench.Rate
 ---@field arrivals? "constant"|"poisson"|bench.Gap how they follow one another (default "constant")
 ---@field late? "queue"|"drop" an arrival whose client is busy waits, or its iteration is left out (default "queue")
 

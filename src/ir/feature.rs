@@ -79,9 +79,11 @@ fn of_create(parameters: &CreateParameters) -> Vec<Feature> {
     .collect()
 }
 
-/// A feature a stream uses, and the first operation that does.
+/// A feature a stream uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub feature: Feature,
-    pub first_op_id: String,
+    /// The first operation that uses it (`operation 0-7`), or the workload that
+    /// says it will.
+    pub whose: String,
 }

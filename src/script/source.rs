@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given};
+use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, check_given};
 use super::arrivals::Arrivals;
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
@@ -135,6 +135,7 @@ impl Script {
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,
+            needs: workloads.iter().flat_map(|workload| workload.needs.clone()).collect(),
             ..StreamHeader::default()
         };
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
@@ -236,14 +237,16 @@ fn open_loop(
     let Pace::Open(pace) = &workload.pace else { return Ok(None) };
     let name = &workload.name;
     let place = |line: &str| format!("{line}: workload '{name}'");
-    let rates = pace
-        .rates(declared_phases, &header.phases, options.duration_ns.is_some())
+    let schedule = pace
+        .schedule(declared_phases, &header.phases, options.duration_ns.is_some())
         .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
     let random = Random::of_arrivals(header.seed, name);
+    let Schedule { rates, stretches, functions } = schedule;
     Ok(Some(OpenLoop {
         place: place(&pace.line),
-        arrivals: Arrivals::new(rates, pace.spacing, random, workload.clients),
-        function: pace.function.clone().map(|function| (function, rng.clone())),
+        arrivals: Arrivals::new(rates, stretches, random, workload.clients),
+        functions: functions.into_iter().map(|(f, line)| (f, place(&line))).collect(),
+        rng: rng.clone(),
     }))
 }
 

@@ -119,6 +119,9 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             Some(options) => payload(&options, length, &owner)?,
             None => Payload::Pattern(Pattern::Random),
         };
+        if let Payload::Pattern(pattern) = payload {
+            pattern.prepare();
+        }
         Ok((OperationKind::Write { handle_ref, offset, length, payload }, expect))
     });
     operation(registry, host, "close", |client, (handle, options, ..)| {

@@ -7,10 +7,12 @@ use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
+use crate::ir::Need;
 use crate::ir::source::{Late, Module, Phase, Workload};
 
 mod choose;
 mod client;
+mod needs;
 mod options;
 mod pace;
 mod params;
@@ -18,7 +20,7 @@ mod rng;
 mod workload;
 
 pub(super) use client::ClientObject;
-pub(super) use pace::Pace;
+pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
 pub(super) use rng::Rng;
@@ -105,6 +107,7 @@ pub(super) struct DeclaredWorkload {
     pub iteration: Function,
     pub teardown: Option<Function>,
     pub pace: Pace,
+    pub needs: Vec<Need>,
 }
 
 impl DeclaredWorkload {

@@ -9,6 +9,7 @@ use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
 };
 use super::super::vm::Host;
+use super::needs::needs;
 use super::pace::pace;
 use super::{DeclaredWorkload, top_level};
 use crate::ir::source::{Phase, RUN_CLIENT};
@@ -61,7 +62,7 @@ fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
         spec,
         "bench.workload",
         "field",
-        &["name", "clients", "setup", "iteration", "teardown", "pace"],
+        &["name", "clients", "setup", "iteration", "teardown", "pace", "needs"],
     )?;
     let name = match spec.raw_get::<Value>("name")? {
         Value::Nil => {
@@ -90,8 +91,9 @@ fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what)?;
+    let needs = needs(&spec.raw_get("needs")?, &what)?;
     let (setup, teardown) = (optional("setup")?, optional("teardown")?);
-    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace })
+    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace, needs })
 }
 
 /// A number of clients, or why it cannot be one.

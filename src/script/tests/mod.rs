@@ -15,6 +15,7 @@ mod hostile;
 mod modules;
 mod open_loop;
 mod operations;
+mod pace;
 mod params;
 mod random;
 mod sandbox;
