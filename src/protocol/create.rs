@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::create_contexts::{CreateContext, Durable, Lease};
+use super::create_contexts::{CreateContext, Durable, Lease, lease_letters};
 use super::create_names::{
     ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, REQUESTED_OPLOCK, SHARE_MODE,
 };
@@ -240,6 +240,10 @@ fn disposition(value: ParameterValue<'_>) -> Result<CreateDisposition, CreateErr
 
 fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
     let key = REQUESTED_OPLOCK.key;
+    if matches!(value, ParameterValue::Text(text) if lease_letters(text).is_some()) {
+        let wanted = "NONE, II, EXCLUSIVE, BATCH or LEASE; letters such as \"RWH\" belong to lease";
+        return Err(CreateError::Wants { key, wanted });
+    }
     let number = one(&REQUESTED_OPLOCK, value)?;
     OplockLevel::ALL
         .into_iter()

@@ -173,21 +173,26 @@ impl CreateContext {
 
 /// A lease state: `"RWH"`, or by names or number.
 fn state(value: ParameterValue<'_>) -> Result<u32, CreateError> {
-    if let ParameterValue::Text(text) = value {
-        let letters = text.trim().chars().try_fold(0, |state, letter| {
-            let bit = match letter.to_ascii_uppercase() {
-                'R' => 1,
-                'H' => 2,
-                'W' => 4,
-                _ => return None,
-            };
-            (state & bit == 0).then_some(state | bit)
-        });
-        if let Some(state) = letters.filter(|state| *state != 0) {
-            return Ok(state);
+    match value {
+        ParameterValue::Text(text) => {
+            lease_letters(text).map_or_else(|| flags(&LEASE_STATE, value), Ok)
         }
+        value => flags(&LEASE_STATE, value),
     }
-    flags(&LEASE_STATE, value)
+}
+
+/// The lease state of letters such as `RWH`.
+pub(super) fn lease_letters(text: &str) -> Option<u32> {
+    let state = text.trim().chars().try_fold(0, |state, letter| {
+        let bit = match letter.to_ascii_uppercase() {
+            'R' => 1,
+            'H' => 2,
+            'W' => 4,
+            _ => return None,
+        };
+        (state & bit == 0).then_some(state | bit)
+    });
+    state.filter(|state| *state != 0)
 }
 
 fn version(key: &'static str, fields: &Map<String, Value>) -> Result<u8, CreateError> {

@@ -15,6 +15,7 @@ use super::super::vm::Host;
 use super::no_field;
 use super::options::{common, create, payload};
 use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::units::parse_size;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
 use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
@@ -113,6 +114,17 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     operation(registry, host, "write", move |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "write")?;
         let offset = size(&offset, "write: offset")?;
+        if let Value::String(text) = &length
+            && parse_size(&text.to_string_lossy()).is_err()
+        {
+            return Err(of(
+                "write",
+                format!(
+                    "length is how many bytes, such as 4096 or \"64KiB\", not {}; which bytes say the options payload and blob",
+                    shown(&length)
+                ),
+            ));
+        }
         let length = io_length(&length, "write")?;
         let (options, expect) = common(&options, "write", &["payload", "blob"])?;
         let payload = match options {
@@ -262,6 +274,15 @@ fn path(value: &Value, operation: &str) -> LuaResult<SharePath> {
         return Err(of(operation, format!("the path is a text, not {}", shown(value))));
     };
     let name = name.to_str().map_err(|_| of(operation, "the path is not valid UTF-8"))?;
+    if name.starts_with("\\\\") || name.starts_with("//") {
+        return Err(of(
+            operation,
+            format!(
+                "{}: paths begin inside the share; --target says server and share",
+                shown(value)
+            ),
+        ));
+    }
     SharePath::new(&name).map_err(|error| of(operation, error))
 }
 

@@ -58,30 +58,59 @@ pub(super) const RNG_METHODS: &[&str] =
 const ELSEWHERE: &[(&str, &str)] = &[
     ("sleep", "think"),
     ("wait", "think"),
-    ("random", "float"),
-    ("gauss", "normal"),
-    ("gaussian", "normal"),
-    ("choice", "pick"),
-    ("zipfian", "zipf"),
-    ("exponential", "exp"),
-    ("name", "user"),
+    ("pause", "think"),
+    ("create", "open"),
+    ("append", "write"),
+    ("move", "rename"),
+    ("mv", "rename"),
     ("unlink", "delete"),
     ("remove", "delete"),
+    ("rm", "delete"),
+    ("exists", "stat"),
+    ("getattr", "stat"),
+    ("ls", "list"),
+    ("dir", "list"),
+    ("readdir", "list"),
+    ("makedirs", "mkdir"),
+    ("fsync", "flush"),
+    ("sync", "flush"),
+    ("name", "user"),
+    ("iter", "iteration"),
+    ("random", "float"),
+    ("uniform", "float"),
+    ("range", "int"),
+    ("randint", "int"),
+    ("gauss", "normal"),
+    ("gaussian", "normal"),
+    ("exponential", "exp"),
+    ("zipfian", "zipf"),
+    ("choice", "pick"),
+    ("sample", "pick"),
 ];
 
 /// What to say of a method or field that an object does not have. Which
 /// object it was is not known here.
 pub(super) fn unknown_method(what: &str, word: &str) -> String {
     if RNG_METHODS.contains(&word) {
-        return format!("'{word}' belongs to rng: write rng:{word}(…)");
+        return format!(
+            "'{word}' belongs to rng, the second argument: function(c, rng) … rng:{word}(…)"
+        );
     }
     if CLIENT_METHODS.contains(&word) {
-        return format!("'{word}' belongs to the client: write c:{word}(…)");
+        return format!(
+            "'{word}' belongs to the client, the first argument: function(c, rng) … c:{word}(…)"
+        );
     }
     if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
     unknown(what, word, CLIENT_METHODS.iter().chain(RNG_METHODS).copied())
+}
+
+/// What to say of a method that was called with a point.
+pub(super) fn with_a_colon(method: &str) -> String {
+    let object = if RNG_METHODS.contains(&method) { "rng" } else { "c" };
+    format!("a method goes with a colon: write {object}:{method}(…), not {object}.{method}(…)")
 }
 
 /// What the top level says, and what it was given to say it with.

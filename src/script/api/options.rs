@@ -23,6 +23,19 @@ const CREATE_KEYS: &[&str] = &[
     "create_contexts",
 ];
 
+/// What people call them.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("oplock", "requested_oplock"),
+    ("access", "access_mask"),
+    ("desired_access", "access_mask"),
+    ("share", "share_mode"),
+    ("share_access", "share_mode"),
+    ("create_disposition", "disposition"),
+    ("options", "create_options"),
+    ("attributes", "file_attributes"),
+    ("contexts", "create_contexts"),
+];
+
 /// How deep an option's tables may lie in one another.
 const MAX_DEPTH: usize = 4;
 /// The most entries of such a table.
@@ -76,7 +89,12 @@ fn status(value: &Value, what: &str) -> LuaResult<NtStatus> {
             .iter()
             .filter_map(|status| status.name())
             .map(|name| name.strip_prefix("STATUS_").unwrap_or(name));
-        fault(format!("{what}: {}", unknown("status", bare, known)))
+        let problem = unknown("status", bare, known);
+        let hint = match problem.contains("did you mean") {
+            true => "",
+            false => "; write a name of MS-ERREF's, such as OBJECT_NAME_NOT_FOUND",
+        };
+        fault(format!("{what}: {problem}{hint}"))
     })
 }
 
@@ -119,7 +137,10 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
     for pair in options.pairs::<Value, Value>() {
         let (key, value) = pair?;
         let Value::String(name) = &key else {
-            return Err(fault(format!("open has names before its values, not {}", shown(&key))));
+            return Err(fault(format!(
+                "open: value {} stands alone; write name = value",
+                shown(&key)
+            )));
         };
         let name = name.to_string_lossy();
         if name == "expect" {
@@ -129,6 +150,11 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
         let written;
         let value = match &value {
             _ if !CREATE_KEYS.contains(&name.as_str()) => {
+                if let Some((_, here)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+                    return Err(fault(format!(
+                        "open: unknown option '{name}': here it is '{here}'"
+                    )));
+                }
                 let known = CREATE_KEYS.iter().chain(&["expect"]).copied();
                 return Err(fault(format!("open: {}", unknown("option", &name, known))));
             }

@@ -57,6 +57,12 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
     let drawer = Rc::clone(host);
     registry.add_method("int", move |_, rng, (low, high): (Value, Value)| {
         draw(&drawer, rng, |random| {
+            if high.is_nil() {
+                return Err(fault(format!(
+                    "rng:int takes the lowest and the highest, such as rng:int(1, {})",
+                    if low.is_integer() { shown(&low) } else { "10".into() }
+                )));
+            }
             let (low, high) = (integer(&low)?, integer(&high)?);
             if low > high {
                 return Err(fault(format!("rng:int({low}, {high}): the first is the larger")));

@@ -18,6 +18,18 @@ use crate::ir::source::{Phase, RUN_CLIENT};
 const MAX_PHASES: usize = 1_000;
 const MAX_WORKLOADS: usize = 1_000;
 
+/// What other tools' workloads have, and where it is here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("vus", "here it is 'clients'"),
+    ("users", "here it is 'clients'"),
+    ("threads", "here it is 'clients'"),
+    ("duration", "how long a run takes say bench.phases and --duration"),
+    ("iterations", "how many there are says --iterations; 'iteration' is the function"),
+    ("rate", "write pace = bench.open_loop { rate = … }"),
+    ("exec", "here it is 'iteration'"),
+    ("run", "here it is 'iteration'"),
+];
+
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |_, _, declared, argument| {
         let workload = workload(&table(&argument, "bench.workload")?)?;
@@ -58,6 +70,11 @@ fn function(value: Value, what: &str) -> LuaResult<Function> {
 }
 
 fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
+    for (elsewhere, here) in ELSEWHERE {
+        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
+            return Err(fault(format!("bench.workload: unknown field '{elsewhere}': {here}")));
+        }
+    }
     check_keys(
         spec,
         "bench.workload",

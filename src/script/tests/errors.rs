@@ -157,7 +157,7 @@ fn arguments() {
             "c:open('a', 'r', { share_mod = 'read' })",
             "open: unknown option 'share_mod': did you mean 'share_mode'?",
         ),
-        ("c:open('a', 'r', { 'read' })", "open has names before its values, not 1"),
+        ("c:open('a', 'r', { 'read' })", "open: value 1 stands alone; write name = value"),
         (
             "local t = {} t.t = t c:open('a', 'r', { lease = t })",
             "open: lease: too many tables in one another",
@@ -216,7 +216,7 @@ fn misspelt_names_are_told_the_nearest_right_one() {
         ("rng:bool(2)", "rng:bool(2): a probability lies between 0 and 1"),
         ("rng:pick({})", "rng:pick: the list is empty"),
         ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
-        ("c.read(1, 2)", "a method was called without its object; write c:read(…), not c.read(…)"),
+        ("c.read(1, 2)", "a method goes with a colon: write c:read(…), not c.read(…)"),
         (
             "bench.workload {}",
             "bench.workload belongs at the top of the script, outside of all functions",
@@ -266,7 +266,7 @@ fn the_top_level() {
         ),
         (
             "bench.workload { name = 'w', iterations = print }",
-            "s.lua:1: bench.workload: unknown field 'iterations': did you mean 'iteration'?",
+            "s.lua:1: bench.workload: unknown field 'iterations': how many there are says --iterations; 'iteration' is the function",
         ),
         (
             "bench.workload { name = 'w', clients = 0, iteration = print }",

@@ -11,6 +11,7 @@ mod blobs;
 mod determinism;
 mod errors;
 mod examples;
+mod gallery;
 mod hostile;
 mod modules;
 mod open_loop;
