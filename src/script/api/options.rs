@@ -38,8 +38,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// How deep an option's tables may lie in one another.
 const MAX_DEPTH: usize = 4;
-/// The most entries of such a table.
-const MAX_ENTRIES: usize = 1_000;
+/// The most such a table may hold, in entries and bytes of text together: one
+/// that is in another many times counts each time.
+const MAX_HELD: usize = 256 << 10;
 
 /// Checks the names of the options and takes `expect`, which every operation has.
 pub(super) fn common(
@@ -148,6 +149,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             continue;
         }
         let written;
+        let mut left = MAX_HELD;
         let value = match &value {
             _ if !CREATE_KEYS.contains(&name.as_str()) => {
                 if let Some((_, here)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
@@ -161,8 +163,8 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             Value::Integer(number) => ParameterValue::Number(*number as f64),
             Value::Number(number) => ParameterValue::Number(*number),
             other => {
-                written =
-                    json(other, 0).map_err(|problem| fault(format!("open: {name}: {problem}")))?;
+                written = json(other, 0, &mut left)
+                    .map_err(|problem| fault(format!("open: {name}: {problem}")))?;
                 ParameterValue::from(&written)
             }
         };
@@ -175,14 +177,18 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
     Ok(((!parameters.is_empty()).then_some(parameters), expected))
 }
 
-/// A table as documents write it.
-fn json(value: &Value, depth: usize) -> Result<serde_json::Value, String> {
+/// A table as documents write it, of which `left` may still be held.
+fn json(value: &Value, depth: usize, left: &mut usize) -> Result<serde_json::Value, String> {
+    hold(left, 1)?;
     let Value::Table(table) = value else {
         return Ok(match value {
             Value::Boolean(value) => (*value).into(),
             Value::Integer(number) => (*number).into(),
             Value::Number(number) => (*number).into(),
-            Value::String(text) => text.to_string_lossy().into(),
+            Value::String(text) => {
+                hold(left, text.as_bytes().len())?;
+                text.to_string_lossy().into()
+            }
             Value::Nil => serde_json::Value::Null,
             other => return Err(format!("{} does not belong here", shown(other))),
         });
@@ -191,15 +197,14 @@ fn json(value: &Value, depth: usize) -> Result<serde_json::Value, String> {
         return Err("too many tables in one another".into());
     }
     let length = table.raw_len();
-    let entries = table.pairs::<Value, Value>().take(MAX_ENTRIES + 1);
     let mut fields = serde_json::Map::new();
     let mut list = Vec::new();
-    for (position, pair) in entries.enumerate() {
+    for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(|error| error.to_string())?;
-        if position == MAX_ENTRIES {
-            return Err(format!("more than {MAX_ENTRIES} entries"));
+        if let Value::String(name) = &key {
+            hold(left, name.as_bytes().len())?;
         }
-        let value = json(&value, depth + 1)?;
+        let value = json(&value, depth + 1, left)?;
         match key {
             Value::String(name) => drop(fields.insert(name.to_string_lossy(), value)),
             _ if list.len() < length => list.push(value),
@@ -211,4 +216,11 @@ fn json(value: &Value, depth: usize) -> Result<serde_json::Value, String> {
         (_, true) => Ok(fields.into()),
         (false, false) => Err("a table is a list or has names, not both".into()),
     }
+}
+
+fn hold(left: &mut usize, held: usize) -> Result<(), String> {
+    *left = left
+        .checked_sub(held)
+        .ok_or_else(|| format!("too much in one option; there can be {} KiB", MAX_HELD >> 10))?;
+    Ok(())
 }

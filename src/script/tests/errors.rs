@@ -157,6 +157,11 @@ fn arguments() {
             "c:open('a', 'r', { share_mod = 'read' })",
             "open: unknown option 'share_mod': did you mean 'share_mode'?",
         ),
+        (
+            "local t = 'R' for i = 1, 3 do t = table.create(1000, t) end c:open('a', 'r', { lease = t })",
+            "open: lease: too much in one option; there can be 256 KiB",
+        ),
+        ("c:open('a', 'r', { lease = { state = 'R', [0.5] = 1 } })", "open: lease: 0.5 is no name"),
         ("c:open('a', 'r', { 'read' })", "open: value 1 stands alone; write name = value"),
         (
             "local t = {} t.t = t c:open('a', 'r', { lease = t })",
