@@ -18,12 +18,35 @@
 ---@class bench.Options
 ---@field expect? bench.Expect the statuses that count as success
 
+---@class bench.Lease
+---@field state string "R", "RH", "RW", "RWH", or names joined with "|"
+---@field key? string 32 hexadecimal digits (default: by client and path)
+---@field parent_key? string
+---@field version? 1|2 (default 2)
+
+---@class bench.Durable
+---@field version? 1|2 (default 2)
+---@field timeout? string "60s" (default: as long as the server likes)
+
+---@class bench.CreateContext
+---@field name string "MxAc"; hexadecimal digits behind 0x for a name of bytes
+---@field data? string hexadecimal digits
+
+---What a backend cannot ask for is refused before the run, unless --degrade.
 ---@class bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
 ---@field share_mode? string|integer "read|write|delete"
 ---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
 ---@field create_options? string|integer
 ---@field file_attributes? string|integer
+---@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease"
+---@field lease? string|bench.Lease "RWH", or more in a table
+---@field durable? true|bench.Durable
+---@field create_contexts? bench.CreateContext[] sent as they are
+
+---@class bench.WriteOptions: bench.Options
+---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
+---@field blob? string in its place the first bytes of this file, relative to the script's folder
 
 ---@class bench.RenameOptions: bench.Options
 ---@field replace? boolean whether an existing file is replaced (default true)
@@ -36,6 +59,7 @@
 ---and never see a result.
 ---@class bench.Client
 ---@field id integer its number within the workload, from 0
+---@field user string whom it stands for, such as "editors-3": its workload and id, unlike any other client's. Which account logs in says the target
 ---@field iteration integer the number of the iteration, from 0
 local Client = {}
 
@@ -52,11 +76,11 @@ function Client:open(path, mode, options) end
 ---@param options? bench.Options
 function Client:read(handle, offset, length, options) end
 
----Writes bytes that cannot be compressed.
+---Writes bytes that follow from the seed, the path and the offset, or a file's.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size at most 64 MiB
----@param options? bench.Options
+---@param options? bench.WriteOptions
 function Client:write(handle, offset, length, options) end
 
 ---@param handle bench.Handle
@@ -126,6 +150,8 @@ function Client:at(time) end
 function Client:running() end
 
 ---Random numbers of the running client, the same on every run and machine.
+---What is drawn is a number with a fraction unless it says otherwise;
+---math.floor makes offsets and lengths of it.
 ---@class bench.Rng
 local Rng = {}
 
@@ -148,11 +174,50 @@ function Rng:bool(probability) end
 ---@return number
 function Rng:exp(mean) end
 
----One of the list, each as likely.
+---Normally distributed. Two of three lie within one standard deviation of the
+---mean; below 0 is possible: math.max(0, …) where that makes no sense.
+---@param mean number
+---@param deviation number the standard deviation
+---@return number
+function Rng:normal(mean, deviation) end
+
+---Lognormally distributed, as sizes of files and think times often are: half lie
+---below the median (not the mean, and not the mean of the logarithm, which is
+---math.log(median)), and two of three within a factor math.exp(sigma) of it.
+---The mean is median * math.exp(sigma^2 / 2).
+---@param median number
+---@param sigma number the standard deviation of the (natural) logarithm, 0 to 10
+---@return number
+function Rng:lognormal(median, sigma) end
+
+---Pareto's distribution: at least scale, and above x with the probability
+---(scale / x)^shape. The smaller the shape, the heavier the tail: up to 1 there
+---is no mean, up to 2 no variance.
+---@param scale number the smallest value
+---@param shape number at least 0.1
+---@return number
+function Rng:pareto(scale, shape) end
+
+---A whole number from 1 to n; k comes in proportion to 1 / k^s. With s = 1 the
+---first comes twice as often as the second, with 0 all come alike.
+---@param n integer
+---@param s number 0 to 100; 0.8 to 1.2 for what people look at most
+---@return integer
+function Rng:zipf(n, s) end
+
+---One of the list, each as likely, or each by its weight. Weights are looked
+---through at each pick: for functions bench.choose is faster.
 ---@generic T
 ---@param list T[]
+---@param weights? number[] one for each of the list
 ---@return T
-function Rng:pick(list) end
+function Rng:pick(list, weights) end
+
+---A new list with the same values in random order. The list itself stays as it is.
+---@generic T
+---@param list T[]
+---@return T[]
+function Rng:shuffle(list) end
 
 ---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
 
@@ -166,13 +231,26 @@ function Rng:pick(list) end
 
 ---@class bench.Pace
 
+---What a workload will ask of the backend. What its first 1,000 operations ask
+---for need not be said.
+---@class bench.Needs
+---@field mode? 0|1|2 paths; fields of CREATE; oplocks, leases, durable handles
+---@field locks? boolean
+---@field blocking_locks? boolean
+---@field access_mask? boolean
+---@field share_mode? boolean
+---@field disposition? boolean
+---@field create_options? boolean
+---@field file_attributes? boolean
+
 ---@class bench.Workload
 ---@field name string
 ---@field clients? integer 1 to 1,000,000 (default 1)
 ---@field setup? bench.Section once per client
 ---@field iteration bench.Section again and again
 ---@field teardown? bench.Section once per client
----@field pace? bench.Pace
+---@field pace? bench.Pace|table<string, bench.Pace> one, or an open loop for each phase by its name
+---@field needs? bench.Needs
 
 ---@class bench.Phase
 ---@field name string
@@ -190,6 +268,20 @@ function bench.params(parameters) end
 
 ---@param workload bench.Workload
 function bench.workload(workload) end
+
+---A function that calls one of these by weight, with the client's random
+---numbers: `iteration = bench.choose { { 70, browse }, { 30, edit } }`. It passes
+---its arguments on, and returns what the function does.
+---@param choices { [1]: number, [2]: fun(c: bench.Client, rng: bench.Rng, ...): any }[]
+---@return fun(c: bench.Client, rng: bench.Rng, ...): any
+function bench.choose(choices) end
+
+---Random numbers for what clients have in common, such as a table of file sizes:
+---the same in every machine that runs the script. The same name gives the same
+---numbers again. At the top of the script only.
+---@param name string
+---@return bench.Rng
+function bench.rng(name) end
 
 ---Once per run, before every client's setup.
 ---@param section bench.Section
@@ -216,7 +308,7 @@ function bench.closed_loop(options) end
 ---@alias bench.Gap fun(rng: bench.Rng, now: number, rate: number): bench.Duration
 
 ---@class bench.OpenLoop
----@field rate number|table<string, bench.Rate> iterations a second of all clients together; or by phase, 0 for a pause
+---@field rate number|table<string, bench.Rate> iterations a second of all clients together; or by phase, 0 for a pause. Where pace goes by phase, a bench.Rate
 ---@field arrivals? "constant"|"poisson"|bench.Gap how they follow one another (default "constant")
 ---@field late? "queue"|"drop" an arrival whose client is busy waits, or its iteration is left out (default "queue")
 

@@ -141,11 +141,12 @@ impl ConnectionState {
             return self.skip(operation, cause_seq);
         }
 
+        let nothing = CreateParameters::default();
         let wanted = match &operation.kind {
-            OperationKind::Open { extensions: Some(parameters), .. } => **parameters,
-            _ => CreateParameters::default(),
+            OperationKind::Open { extensions: Some(parameters), .. } => &**parameters,
+            _ => &nothing,
         };
-        let parameters = self.capabilities.keep_supported(&wanted);
+        let parameters = self.capabilities.keep_supported(wanted);
         let ended = {
             let attempt = attempt(inner, &mut self.handles, operation, payload, &parameters);
             let attempt = pin!(AssertUnwindSafe(attempt).catch_unwind());
@@ -165,7 +166,7 @@ impl ConnectionState {
             }
         };
         let mut execution = self.conclude(operation, ended);
-        execution.degraded = parameters != wanted;
+        execution.degraded = parameters != *wanted;
         execution
     }
 
@@ -408,13 +409,17 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 impl BackendCapabilities {
     fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
+        let caching = self.has(Feature::Caching);
         CreateParameters {
             access_mask: wanted.access_mask.filter(|_| self.has(Feature::AccessMask)),
             share_mode: wanted.share_mode.filter(|_| self.has(Feature::ShareMode)),
             disposition: wanted.disposition.filter(|_| self.has(Feature::Disposition)),
             create_options: wanted.create_options.filter(|_| self.has(Feature::CreateOptions)),
             file_attributes: wanted.file_attributes.filter(|_| self.has(Feature::FileAttributes)),
-            mode_2: wanted.mode_2 && self.has(Feature::Caching),
+            requested_oplock: wanted.requested_oplock.filter(|_| caching),
+            lease: wanted.lease.filter(|_| caching),
+            durable: wanted.durable.filter(|_| caching),
+            create_contexts: if caching { wanted.create_contexts.clone() } else { Vec::new() },
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::ir::{
     Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
     Pattern, Payload, Section,
 };
-use crate::protocol::create::CreateDisposition;
+use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
 /// What becomes of one request.
@@ -379,10 +379,11 @@ async fn create_parameters_the_backend_lacks_are_left_out_and_counted() {
     let mut client = Client::new(&[]);
     let disposition = Some(CreateDisposition::Create);
     let known = CreateParameters { disposition, ..CreateParameters::default() };
-    let unknown = CreateParameters { mode_2: true, ..CreateParameters::default() };
+    let requested_oplock = Some(OplockLevel::Batch);
+    let unknown = CreateParameters { requested_oplock, ..CreateParameters::default() };
     for (parameters, request, degraded) in [
-        (known, "open extended", false),
-        (CreateParameters { mode_2: true, ..known }, "open extended", true),
+        (known.clone(), "open extended", false),
+        (CreateParameters { requested_oplock, ..known }, "open extended", true),
         (unknown, "open", true),
     ] {
         let execution = client.run(open_with(Some(parameters))).await;

@@ -216,6 +216,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             iterations: bounds.iterations,
             nominal_bound_ns: None,
             duration_ns: None,
+            blob_folders: stream.allow_blobs.clone(),
             limits: limits(stream),
         })),
         Some(Named::Document(path)) => Ok(Input::Document {

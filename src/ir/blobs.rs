@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::operation::{Operation, OperationKind};
-use super::payload::Payload;
+use super::payload::{Blob, Payload};
 
 /// Why a blob cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,9 +93,15 @@ impl BlobFolders {
             (false, Some(base)) => base.join(path),
             (false, None) => return Err(BlobError::Relative),
         };
-        let real = joined.canonicalize().map_err(BlobError::Unreadable)?;
-        if !self.folders.iter().any(|folder| real.starts_with(folder)) {
-            return Err(BlobError::Outside(self.folders[0].clone()));
+        let outside = || BlobError::Outside(self.folders[0].clone());
+        let inside = |path: &Path| self.folders.iter().any(|folder| path.starts_with(folder));
+        // Which files there are elsewhere is nothing a script should learn.
+        let real = joined.canonicalize().map_err(|error| {
+            let within = inside(&joined) || base.is_some_and(|base| joined.starts_with(base));
+            if within { BlobError::Unreadable(error) } else { outside() }
+        })?;
+        if !inside(&real) {
+            return Err(outside());
         }
         // Asked before opening: opening a pipe waits for its other end.
         let metadata = real.metadata().map_err(BlobError::Unreadable)?;
@@ -138,11 +144,16 @@ impl BlobCache {
         else {
             return;
         };
+        self.fill_blob(blob, *length);
+    }
+
+    /// As [`fill`](Self::fill), for a write of `length` bytes.
+    pub fn fill_blob(&mut self, blob: &Blob, length: u64) {
         if blob.data.get().is_some() {
             return;
         }
-        let Ok(wanted) = usize::try_from(*length) else { return };
-        if let Some(data) = self.bytes(&blob.path, *length)
+        let Ok(wanted) = usize::try_from(length) else { return };
+        if let Some(data) = self.bytes(&blob.path, length)
             && data.len() >= wanted
         {
             // Another thread may have been first, with the same bytes.
@@ -197,7 +208,7 @@ mod tests {
     use std::sync::OnceLock;
 
     use super::*;
-    use crate::ir::{Blob, Due, Expect, HandleRef, Section};
+    use crate::ir::{Due, Expect, HandleRef, Section};
 
     fn write(path: &Path, length: u64) -> Operation {
         let blob = Blob { path: path.into(), data: OnceLock::new() };

@@ -72,16 +72,18 @@ fn of_create(parameters: &CreateParameters) -> Vec<Feature> {
         (parameters.disposition.is_some(), Feature::Disposition),
         (parameters.create_options.is_some(), Feature::CreateOptions),
         (parameters.file_attributes.is_some(), Feature::FileAttributes),
-        (parameters.mode_2, Feature::Caching),
+        (parameters.is_mode_2(), Feature::Caching),
     ]
     .into_iter()
     .filter_map(|(needed, feature)| needed.then_some(feature))
     .collect()
 }
 
-/// A feature a stream uses, and the first operation that does.
+/// A feature a stream uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub feature: Feature,
-    pub first_op_id: String,
+    /// The first operation that uses it (`operation 0-7`), or the workload that
+    /// says it will.
+    pub whose: String,
 }

@@ -66,6 +66,11 @@ impl Pattern {
         bytes.freeze()
     }
 
+    /// Makes the tile, which takes a while, before the first write is due.
+    pub fn prepare(self) {
+        self.tile();
+    }
+
     /// Two periods, so that a slice of up to one may start anywhere in the first.
     fn tile(self) -> &'static Bytes {
         static ZERO: LazyLock<Bytes> = LazyLock::new(|| vec![0; 2 * TILE].into());

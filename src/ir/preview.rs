@@ -54,7 +54,7 @@ impl<S: OperationSource> Preview<S> {
         }
         for operation in kept.values().flat_map(|kept| &kept.operations) {
             for feature in Feature::needed_by(operation) {
-                let need = Need { feature, first_op_id: operation.op_id() };
+                let need = Need { feature, whose: format!("operation {}", operation.op_id()) };
                 if !header.needs.iter().any(|known| known.feature == feature) {
                     header.needs.push(need);
                 }
@@ -223,7 +223,7 @@ mod tests {
     fn the_header_names_the_first_operation_that_needs_a_feature() {
         let needs = &Preview::new(endless(u32::MAX)).header().needs.clone();
         assert_eq!(needs.len(), 1);
-        assert_eq!((needs[0].feature, needs[0].first_op_id.as_str()), (Feature::Locks, "0-0"));
+        assert_eq!((needs[0].feature, needs[0].whose.as_str()), (Feature::Locks, "operation 0-0"));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The fields of an SMB2 CREATE request a workload can set (MS-SMB2 2.2.13).
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::create_contexts::{CreateContext, Durable, Lease, lease_letters};
 use super::create_names::{
-    ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, SHARE_MODE,
+    ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, REQUESTED_OPLOCK, SHARE_MODE,
 };
 
 /// What an `Open` asks for beyond its mode. A field that is `None` takes the
 /// value the mode implies; share mode defaults to read, write and delete.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateParameters {
     /// DesiredAccess, MS-SMB2 2.2.13.1.
     pub access_mask: Option<u32>,
@@ -19,9 +21,23 @@ pub struct CreateParameters {
     pub create_options: Option<u32>,
     /// FileAttributes, MS-FSCC 2.6.
     pub file_attributes: Option<u32>,
-    /// Asks for an oplock, a lease, a durable handle or raw create contexts:
-    /// fidelity mode 2, of which no more than this is kept yet.
-    pub mode_2: bool,
+    /// Fidelity mode 2 begins here.
+    pub requested_oplock: Option<OplockLevel>,
+    pub lease: Option<Lease>,
+    pub durable: Option<Durable>,
+    /// Sent beside those that the fields above make.
+    pub create_contexts: Vec<CreateContext>,
+}
+
+/// RequestedOplockLevel, MS-SMB2 2.2.13.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum OplockLevel {
+    None = 0x00,
+    II = 0x01,
+    Exclusive = 0x08,
+    Batch = 0x09,
+    Lease = 0xFF,
 }
 
 /// CreateDisposition, MS-SMB2 2.2.13.
@@ -48,16 +64,16 @@ pub enum ParameterValue<'a> {
     /// Names joined with `|`, or a number as text (`"0x12019F"`).
     Text(&'a str),
     Number(f64),
-    /// A table, a list, a boolean: something no key of modes 0 and 1 takes.
-    Other,
+    /// A table, a list, a boolean: only keys of mode 2 take one.
+    Structure(&'a Value),
 }
 
 /// What became of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     Honoured,
-    /// A key of the design (oplocks, leases, durable handles, raw contexts)
-    /// that needs fidelity mode 2, which this version does not have.
+    /// A key (oplocks, leases, durable handles, raw contexts) that needs
+    /// fidelity mode 2. It is kept, and no backend honours it yet.
     NeedsMode2,
     /// No key of `extensions.smb`; `nearest` is the one most like it.
     Unknown {
@@ -74,10 +90,18 @@ pub enum CreateError {
     OutOfRange { key: &'static str, number: String },
     #[error("{key}: {number} is not a disposition; they go from 0 (SUPERSEDE) to 5 (OVERWRITE_IF)")]
     NoSuchDisposition { key: &'static str, number: u32 },
+    #[error(
+        "{key}: {number} is not an oplock level; they are NONE, II, EXCLUSIVE, BATCH and LEASE"
+    )]
+    NoSuchOplock { key: &'static str, number: u32 },
     #[error("{key}: one name is wanted, not several joined with \"|\"")]
     Several { key: &'static str },
     #[error("{key} wants a name, names joined with \"|\", or a number")]
     WrongType { key: &'static str },
+    #[error("{key} has no {field:?}; nearest is {nearest:?}")]
+    UnknownField { key: &'static str, field: String, nearest: &'static str },
+    #[error("{key} wants {wanted}")]
+    Wants { key: &'static str, wanted: &'static str },
 }
 
 const MODE_2_KEYS: [&str; 4] = ["requested_oplock", "lease", "durable", "create_contexts"];
@@ -95,26 +119,43 @@ impl CreateParameters {
             "disposition" => self.disposition = Some(disposition(value)?),
             "create_options" => self.create_options = Some(flags(&CREATE_OPTIONS, value)?),
             "file_attributes" => self.file_attributes = Some(flags(&FILE_ATTRIBUTES, value)?),
-            known if MODE_2_KEYS.contains(&known) => {
-                self.mode_2 = true;
-                return Ok(Set::NeedsMode2);
-            }
+            "requested_oplock" => self.requested_oplock = Some(oplock(value)?),
+            "lease" => self.lease = Some(Lease::parse(value)?),
+            "durable" => self.durable = Some(Durable::parse(value)?),
+            "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
             unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
         }
-        Ok(Set::Honoured)
+        let mode_2 = MODE_2_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
+        Ok(if mode_2 { Set::NeedsMode2 } else { Set::Honoured })
+    }
+
+    /// Whether an oplock, a lease, a durable handle or raw contexts are asked for.
+    pub fn is_mode_2(&self) -> bool {
+        self.requested_oplock.is_some()
+            || self.lease.is_some()
+            || self.durable.is_some()
+            || !self.create_contexts.is_empty()
     }
 
     /// The keys that are set, with values that [`set`](Self::set) reads back.
-    pub fn entries(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let written =
-            |field: &Field, value: Option<u32>| value.map(|value| (field.key, field.write(value)));
-        let disposition = self.disposition.map(|d| (DISPOSITION.key, d.name().to_string()));
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let written = |field: &Field, value: Option<u32>| {
+            value.map(|value| (field.key, Value::String(field.write(value))))
+        };
+        let disposition = self.disposition.map(|d| (DISPOSITION.key, d.name().into()));
+        let oplock = self.requested_oplock.map(|o| (REQUESTED_OPLOCK.key, o.name().into()));
+        let contexts = self.create_contexts.iter().map(CreateContext::written).collect();
+        let contexts = Some(("create_contexts", Value::Array(contexts)));
         [
             written(&ACCESS_MASK, self.access_mask),
             written(&SHARE_MODE, self.share_mode),
             disposition,
             written(&CREATE_OPTIONS, self.create_options),
             written(&FILE_ATTRIBUTES, self.file_attributes),
+            oplock,
+            self.lease.map(|lease| ("lease", lease.written())),
+            self.durable.map(|durable| ("durable", durable.written())),
+            contexts.filter(|_| !self.create_contexts.is_empty()),
         ]
         .into_iter()
         .flatten()
@@ -154,32 +195,71 @@ impl CreateDisposition {
     }
 }
 
-impl<'a> From<&'a serde_json::Value> for ParameterValue<'a> {
-    fn from(value: &'a serde_json::Value) -> ParameterValue<'a> {
+impl OplockLevel {
+    pub const ALL: [OplockLevel; 5] = [
+        OplockLevel::None,
+        OplockLevel::II,
+        OplockLevel::Exclusive,
+        OplockLevel::Batch,
+        OplockLevel::Lease,
+    ];
+
+    /// MS-SMB2's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            OplockLevel::None => "SMB2_OPLOCK_LEVEL_NONE",
+            OplockLevel::II => "SMB2_OPLOCK_LEVEL_II",
+            OplockLevel::Exclusive => "SMB2_OPLOCK_LEVEL_EXCLUSIVE",
+            OplockLevel::Batch => "SMB2_OPLOCK_LEVEL_BATCH",
+            OplockLevel::Lease => "SMB2_OPLOCK_LEVEL_LEASE",
+        }
+    }
+}
+
+impl<'a> From<&'a Value> for ParameterValue<'a> {
+    fn from(value: &'a Value) -> ParameterValue<'a> {
         match value {
-            serde_json::Value::String(text) => ParameterValue::Text(text),
+            Value::String(text) => ParameterValue::Text(text),
             // Beyond 2^53 an f64 rounds, and stays out of range all the same.
-            serde_json::Value::Number(number) => {
-                number.as_f64().map_or(ParameterValue::Other, ParameterValue::Number)
+            Value::Number(number) => {
+                number.as_f64().map_or(ParameterValue::Structure(value), ParameterValue::Number)
             }
-            _ => ParameterValue::Other,
+            _ => ParameterValue::Structure(value),
         }
     }
 }
 
 fn disposition(value: ParameterValue<'_>) -> Result<CreateDisposition, CreateError> {
     let key = DISPOSITION.key;
-    if matches!(value, ParameterValue::Text(text) if text.contains('|')) {
-        return Err(CreateError::Several { key });
-    }
-    let number = flags(&DISPOSITION, value)?;
+    let number = one(&DISPOSITION, value)?;
     CreateDisposition::ALL
         .into_iter()
         .find(|disposition| *disposition as u32 == number)
         .ok_or(CreateError::NoSuchDisposition { key, number })
 }
 
-fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
+fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
+    let key = REQUESTED_OPLOCK.key;
+    if matches!(value, ParameterValue::Text(text) if lease_letters(text).is_some()) {
+        let wanted = "NONE, II, EXCLUSIVE, BATCH or LEASE; letters such as \"RWH\" belong to lease";
+        return Err(CreateError::Wants { key, wanted });
+    }
+    let number = one(&REQUESTED_OPLOCK, value)?;
+    OplockLevel::ALL
+        .into_iter()
+        .find(|level| *level as u32 == number)
+        .ok_or(CreateError::NoSuchOplock { key, number })
+}
+
+/// A value of a field whose names exclude one another.
+fn one(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
+    if matches!(value, ParameterValue::Text(text) if text.contains('|')) {
+        return Err(CreateError::Several { key: field.key });
+    }
+    flags(field, value)
+}
+
+pub(super) fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
     match value {
         ParameterValue::Number(number) => {
             let whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
@@ -189,7 +269,7 @@ fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
         ParameterValue::Text(text) => {
             text.split('|').try_fold(0, |flags, word| Ok(flags | flag(field, word.trim())?))
         }
-        ParameterValue::Other => Err(CreateError::WrongType { key: field.key }),
+        ParameterValue::Structure(_) => Err(CreateError::WrongType { key: field.key }),
     }
 }
 
@@ -225,6 +305,8 @@ fn shortened(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn set(key: &str, value: ParameterValue<'_>) -> Result<CreateParameters, CreateError> {
@@ -284,37 +366,72 @@ mod tests {
             "access_mask: 0x1FFFFFFFF is not a whole number from 0 to 0xFFFFFFFF"
         );
         assert_eq!(
-            message("file_attributes", ParameterValue::Other),
+            message("file_attributes", ParameterValue::Structure(&Value::Null)),
             r#"file_attributes wants a name, names joined with "|", or a number"#
         );
         assert!(set("share_mode", ParameterValue::Text("")).is_err());
     }
 
     #[test]
-    fn a_key_of_mode_2_is_told_from_an_unknown_one() {
+    fn a_key_of_mode_2_is_kept_and_told_from_an_unknown_one() {
         let mut parameters = CreateParameters::default();
-        assert_eq!(parameters.set("lease", ParameterValue::Text("RWH")), Ok(Set::NeedsMode2));
-        assert_eq!(parameters.set("create_contexts", ParameterValue::Other), Ok(Set::NeedsMode2));
+        assert!(!parameters.is_mode_2());
+        for (key, value) in [
+            ("requested_oplock", json!("batch")),
+            ("Lease", json!("RWH")),
+            ("durable", json!(true)),
+            ("create_contexts", json!([{ "name": "MxAc" }])),
+        ] {
+            assert_eq!(parameters.set(key, (&value).into()), Ok(Set::NeedsMode2), "{key}");
+        }
+        assert_eq!(parameters.requested_oplock, Some(OplockLevel::Batch));
+        assert_eq!(parameters.lease.unwrap().state, 7);
+        assert!(parameters.is_mode_2());
         assert_eq!(
             parameters.set("share_mod", ParameterValue::Number(1.0)),
             Ok(Set::Unknown { nearest: "share_mode" })
         );
-        assert_eq!(parameters, CreateParameters { mode_2: true, ..CreateParameters::default() });
+    }
+
+    #[test]
+    fn oplocks_go_by_their_names_and_numbers() {
+        let oplock = |value| {
+            let mut parameters = CreateParameters::default();
+            let set = parameters.set("requested_oplock", value);
+            set.map(|_| parameters.requested_oplock.unwrap()).map_err(|error| error.to_string())
+        };
+        for level in OplockLevel::ALL {
+            assert_eq!(oplock(ParameterValue::Text(level.name())), Ok(level));
+            assert_eq!(oplock(ParameterValue::Number(f64::from(level as u8))), Ok(level));
+        }
+        assert_eq!(oplock(ParameterValue::Text("level_ii")), Ok(OplockLevel::II));
+        assert_eq!(
+            oplock(ParameterValue::Text("bacth")).unwrap_err(),
+            r#"requested_oplock: "bacth" is not a name it takes; nearest is "BATCH""#
+        );
+        assert_eq!(
+            oplock(ParameterValue::Number(2.0)).unwrap_err(),
+            "requested_oplock: 2 is not an oplock level; they are NONE, II, EXCLUSIVE, BATCH and LEASE"
+        );
+        assert!(oplock(ParameterValue::Text("batch|lease")).is_err());
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let parameters = CreateParameters {
-            mode_2: false,
             access_mask: Some(0x8012_0089),
             share_mode: Some(0),
             disposition: Some(CreateDisposition::Create),
             create_options: Some(0x4000_0040),
             file_attributes: Some(0x80),
+            requested_oplock: Some(OplockLevel::Lease),
+            lease: Some(Lease { state: 5, key: Some([7; 16]), parent_key: None, version: 1 }),
+            durable: Some(Durable { version: 2, timeout_ms: 500 }),
+            create_contexts: vec![CreateContext { name: b"ExtA".into(), data: vec![1, 2] }],
         };
         let mut again = CreateParameters::default();
         for (key, value) in parameters.entries() {
-            again.set(key, ParameterValue::Text(&value)).unwrap();
+            again.set(key, (&value).into()).unwrap();
         }
         assert_eq!(again, parameters);
         let options = parameters.entries().find(|(key, _)| *key == "create_options").unwrap();

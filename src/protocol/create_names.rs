@@ -93,6 +93,31 @@ pub(super) const CREATE_OPTIONS: Field = Field {
     ],
 };
 
+/// OplockLevel, MS-SMB2 2.2.13.
+pub(super) const REQUESTED_OPLOCK: Field = Field {
+    key: "requested_oplock",
+    prefixes: &["SMB2_OPLOCK_LEVEL_", "SMB2_OPLOCK_", "OPLOCK_LEVEL_"],
+    names: &[
+        ("SMB2_OPLOCK_LEVEL_NONE", 0x00),
+        ("SMB2_OPLOCK_LEVEL_II", 0x01),
+        ("SMB2_OPLOCK_LEVEL_EXCLUSIVE", 0x08),
+        ("SMB2_OPLOCK_LEVEL_BATCH", 0x09),
+        ("SMB2_OPLOCK_LEVEL_LEASE", 0xFF),
+    ],
+};
+
+/// LeaseState, MS-SMB2 2.2.13.2.8.
+pub(super) const LEASE_STATE: Field = Field {
+    key: "lease",
+    prefixes: &["SMB2_LEASE_"],
+    names: &[
+        ("SMB2_LEASE_NONE", 0),
+        ("SMB2_LEASE_READ_CACHING", 1),
+        ("SMB2_LEASE_HANDLE_CACHING", 2),
+        ("SMB2_LEASE_WRITE_CACHING", 4),
+    ],
+};
+
 /// MS-FSCC 2.6.
 pub(super) const FILE_ATTRIBUTES: Field = Field {
     key: "file_attributes",

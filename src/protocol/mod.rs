@@ -1,12 +1,14 @@
 //! SMB's own vocabulary, free of I/O: statuses, paths, the fields of CREATE.
 
 pub mod create;
+mod create_contexts;
 mod create_names;
 mod nearest;
 pub mod path;
 pub mod status;
 
 pub use create::CreateParameters;
+pub use create_contexts::{CreateContext, Durable, Lease};
 pub use nearest::nearest;
 pub use path::SharePath;
 pub use status::NtStatus;

@@ -8,7 +8,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let candidate = candidate.to_lowercase();
         let letters = strsim::normalized_damerau_levenshtein(&word, &candidate);
         let beginning = strsim::jaro_winkler(&word, &candidate);
-        if letters >= 0.66 || beginning >= 0.75 { letters + beginning } else { 0.0 }
+        // Of a letter or two every word has the same beginning.
+        let same_beginning = beginning >= 0.84 && word.len() > 2;
+        if letters >= 0.66 || same_beginning { letters + beginning } else { 0.0 }
     };
     known
         .into_iter()

@@ -69,11 +69,11 @@ impl Allowed {
     pub fn check(&self, needs: impl IntoIterator<Item = Need>) -> Result<(), SourceError> {
         let optional = |feature: Feature| self.degrade && feature.mode() > 0;
         let lacking = |need: &Need| !self.capabilities.has(need.feature) && !optional(need.feature);
-        let Some(Need { feature, first_op_id }) = needs.into_iter().find(lacking) else {
+        let Some(Need { feature, whose }) = needs.into_iter().find(lacking) else {
             return Ok(());
         };
         let message = format!(
-            "operation {first_op_id} needs {}{}, which the {} backend does not have{}",
+            "{whose} needs {}{}, which the {} backend does not have{}",
             feature.name(),
             if feature.mode() > 0 {
                 format!(" (fidelity mode {})", feature.mode())
@@ -91,7 +91,7 @@ impl Allowed {
     }
 
     fn check_operation(&self, operation: &Operation) -> Result<(), SourceError> {
-        let need = |feature| Need { feature, first_op_id: operation.op_id() };
+        let need = |feature| Need { feature, whose: format!("operation {}", operation.op_id()) };
         self.check(Feature::needed_by(operation).into_iter().map(need))
     }
 }

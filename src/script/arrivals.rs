@@ -116,17 +116,27 @@ pub(super) enum Spacing {
     /// exponential, with its time changed by the inverse of the rate's integral
     /// (Çinlar, Introduction to Stochastic Processes, 1975, chapter 4.7).
     Poisson,
-    /// The script says each gap.
-    Function,
+    /// The script says each gap, in the function of this number.
+    Function(usize),
 }
 
-/// Says the gap after an arrival, in nanoseconds. It is given the sequence's
-/// random numbers, the time of the arrival (0 before the first) and the rate then.
-pub(super) type Gap<'f> = dyn FnMut(&mut Random, u64, f64) -> Result<u64, String> + 'f;
+/// From when on arrivals lie so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub start_ns: u64,
+    pub spacing: Spacing,
+}
+
+/// Says the gap after an arrival, in nanoseconds. It is given the number of the
+/// function, the sequence's random numbers, the time of the arrival (the start
+/// of the stretch before its first) and the rate then.
+pub(super) type Gap<'f> = dyn FnMut(usize, &mut Random, u64, f64) -> Result<u64, String> + 'f;
 
 pub(super) struct Arrivals {
     rates: Rates,
-    spacing: Spacing,
+    /// Each begins anew, as if its start were time zero. At least one.
+    stretches: Vec<Stretch>,
+    stretch: usize,
     random: Random,
     /// The piece of the rate the sequence is in.
     piece: usize,
@@ -145,10 +155,12 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub fn new(rates: Rates, spacing: Spacing, random: Random, clients: u32) -> Arrivals {
+    /// `stretches` start where ramps do, the first of them at 0.
+    pub fn new(rates: Rates, stretches: Vec<Stretch>, random: Random, clients: u32) -> Arrivals {
         Arrivals {
             rates,
-            spacing,
+            stretches,
+            stretch: 0,
             random,
             piece: 0,
             count: 0.0,
@@ -212,18 +224,34 @@ impl Arrivals {
     }
 
     fn next(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
-        let count = match self.spacing {
-            Spacing::Constant => {
-                let count = self.count;
-                self.count += 1.0;
-                count
+        loop {
+            let arrival = self.next_of_stretch(gap)?;
+            let Some(next) = self.stretches.get(self.stretch + 1) else { return Ok(arrival) };
+            if arrival.is_some_and(|ns| ns < next.start_ns) {
+                return Ok(arrival);
             }
-            Spacing::Poisson => {
-                self.count += self.random.exp(1.0);
-                self.count
-            }
-            Spacing::Function => return self.after_gap(gap),
-        };
+            self.stretch += 1;
+            self.last_ns = next.start_ns;
+            self.piece = self.rates.piece_at(next.start_ns as f64);
+            self.count = self.rates.0[self.piece].before;
+        }
+    }
+
+    /// The next arrival as if the present stretch never ended.
+    fn next_of_stretch(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
+        let count =
+            match self.stretches.get(self.stretch).map_or(Spacing::Constant, |it| it.spacing) {
+                Spacing::Constant => {
+                    let count = self.count;
+                    self.count += 1.0;
+                    count
+                }
+                Spacing::Poisson => {
+                    self.count += self.random.exp(1.0);
+                    self.count
+                }
+                Spacing::Function(number) => return self.after_gap(number, gap),
+            };
         while let Some(piece) = self.rates.0.get(self.piece) {
             if let Some(ns) = piece.time_of(count) {
                 return Ok(Some(ns));
@@ -233,9 +261,9 @@ impl Arrivals {
         Ok(None)
     }
 
-    fn after_gap(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
+    fn after_gap(&mut self, number: usize, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
         let Some(now_ns) = self.rates.outside_pauses(self.last_ns) else { return Ok(None) };
-        let gap_ns = gap(&mut self.random, now_ns, self.rates.at(now_ns))?;
+        let gap_ns = gap(number, &mut self.random, now_ns, self.rates.at(now_ns))?;
         self.zero_gaps = if gap_ns == 0 { self.zero_gaps + 1 } else { 0 };
         if self.zero_gaps > MAX_ZERO_GAPS {
             return Err(format!(

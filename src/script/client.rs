@@ -1,10 +1,12 @@
 //! One client while its stream is made: its clock, its boundaries, its handles.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::handles::Handles;
 use super::random::Random;
 use super::values::LARGEST_EXACT;
+use crate::ir::source::RUN_CLIENT;
 use crate::ir::{Due, Expect, Operation, OperationKind, Section};
 
 /// Rounds without an operation after which a script is taken to be stuck.
@@ -37,11 +39,29 @@ impl Bounds {
 /// The client's next arrival, in nanoseconds from time zero, if there is one.
 pub(super) type NextArrival<'a> = dyn FnMut() -> Result<Option<u64>, String> + 'a;
 
-pub(super) struct Client {
+/// Which client it is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
     /// Over all clients of the stream.
     pub index: u32,
+    pub workload: Arc<str>,
     /// Within the workload.
     pub id: u32,
+}
+
+impl Identity {
+    /// A name for whom the client stands for, unlike that of every other client
+    /// of the run, and good as the name of a file.
+    pub fn user(&self) -> String {
+        match &*self.workload {
+            RUN_CLIENT => RUN_CLIENT.to_string(),
+            workload => format!("{workload}-{}", self.id),
+        }
+    }
+}
+
+pub(super) struct Client {
+    pub identity: Identity,
     /// The workload whose arrivals its iterations begin at.
     pub open_loop: Option<usize>,
     pub section: Section,
@@ -77,19 +97,18 @@ pub(super) struct Client {
 
 impl Client {
     pub fn new(
-        (index, id): (u32, u32),
+        identity: Identity,
         open_loop: Option<usize>,
         bounds: Bounds,
         section: Section,
         random: Random,
     ) -> Client {
-        let mut handles = Handles::new(index);
+        let mut handles = Handles::new(identity.index);
         if section == Section::Teardown {
             handles.enter_teardown();
         }
         Client {
-            index,
-            id,
+            identity,
             open_loop,
             section,
             iteration: 0,
@@ -251,7 +270,7 @@ impl Client {
         self.next_seq = seq.checked_add(1);
         self.fresh = false;
         self.made.push_back(Operation {
-            client_idx: self.index,
+            client_idx: self.identity.index,
             seq,
             due,
             section: self.section,
@@ -309,9 +328,13 @@ mod tests {
     use super::*;
     use crate::ir::HandleRef;
 
+    fn identity() -> Identity {
+        Identity { index: 0, workload: "w".into(), id: 0 }
+    }
+
     fn client(bounds: Bounds) -> Client {
         let random = Random::new(0, "w", 0, Section::Iteration);
-        Client::new((0, 0), None, bounds, Section::Iteration, random)
+        Client::new(identity(), None, bounds, Section::Iteration, random)
     }
 
     fn closed() -> Result<Option<u64>, String> {
@@ -368,7 +391,7 @@ mod tests {
     fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
         let random = Random::new(0, "w", 0, Section::Iteration);
         let bounds = Bounds { iterations: None, nominal_ns: Some(1_000) };
-        let mut c = Client::new((0, 0), Some(0), bounds, Section::Iteration, random);
+        let mut c = Client::new(identity(), Some(0), bounds, Section::Iteration, random);
         let mut arrivals = [100, 100, 300, 700, 999, 1_000].into_iter();
         let mut next = || Ok(arrivals.next());
         assert_eq!(c.start_iteration(&mut next), Ok(true));

@@ -19,6 +19,9 @@ pub enum ScriptError {
     /// A number of clients given from outside that does not fit.
     #[error("{0}")]
     Clients(String),
+    /// A folder for blobs, given from outside, that cannot be used.
+    #[error("{0}")]
+    Blobs(String),
     /// A fault of smbench, not of the script.
     #[error("internal error: {0}; this is a fault in smbench, please report it")]
     Internal(String),
@@ -74,8 +77,9 @@ fn bare(error: &LuaError) -> String {
         LuaError::MemoryError(_) => "the script needs more memory than its limit".to_string(),
         LuaError::StackError => "too many values for one call".to_string(),
         LuaError::FromLuaConversionError { from, .. } => format!("{from} does not fit here"),
-        LuaError::BadArgument { name: Some(name), .. } if name == "self" => {
-            "a method was called without its object; write c:read(…), not c.read(…)".to_string()
+        LuaError::BadArgument { to, name: Some(name), .. } if name == "self" => {
+            let method = to.as_deref().and_then(|to| to.rsplit(['.', ':']).next());
+            super::api::with_a_colon(method.unwrap_or("read"))
         }
         LuaError::BadArgument { cause, .. } => bare(cause),
         other => other.to_string(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 mod api;
 mod arrivals;
+mod blobs;
 mod client;
 mod error;
 mod handles;
@@ -21,6 +22,8 @@ mod sandbox;
 mod source;
 mod values;
 mod vm;
+mod weights;
+mod zipf;
 
 pub use api::ParameterHelp;
 pub use error::ScriptError;
@@ -44,6 +47,8 @@ pub struct ScriptOptions {
     pub nominal_bound_ns: Option<u64>,
     /// Replaces the recorded phases by one of this length.
     pub duration_ns: Option<u64>,
+    /// Where writes may take blobs from, besides the script's folder.
+    pub blob_folders: Vec<PathBuf>,
     pub limits: Limits,
 }
 

@@ -14,15 +14,18 @@ pub(super) struct OpenLoop {
     /// Where in the script it is, and the workload's name.
     pub place: String,
     pub arrivals: Arrivals,
-    /// The script's own function for the gaps, and the `rng` it is given.
-    pub function: Option<(Function, AnyUserData)>,
+    /// The script's own functions for the gaps, and what stands for each of
+    /// them in errors.
+    pub functions: Vec<(Function, String)>,
+    /// The `rng` they are given.
+    pub rng: AnyUserData,
 }
 
 impl OpenLoop {
     fn next_of(&mut self, host: &Host, client: u32) -> Result<Option<u64>, String> {
-        let OpenLoop { place, arrivals, function } = self;
-        let mut gap = |random: &mut Random, now_ns: u64, rate: f64| {
-            let Some((function, rng)) = function else {
+        let OpenLoop { place, arrivals, functions, rng } = self;
+        let mut gap = |number: usize, random: &mut Random, now_ns: u64, rate: f64| {
+            let Some((function, place)) = functions.get(number) else {
                 return Err("there is no function for the gaps".to_string());
             };
             *host.drawing.borrow_mut() = Some(random.clone());
@@ -32,7 +35,7 @@ impl OpenLoop {
             }
             returned
                 .and_then(|gap| duration_ns(&gap, "what arrivals returned"))
-                .map_err(|error| host.readable(&error))
+                .map_err(|error| host.with_place(host.readable(&error), place))
         };
         arrivals.next_of(client, &mut gap).map_err(|problem| host.with_place(problem, place))
     }
@@ -50,7 +53,7 @@ pub(super) fn cross(
     let crossed = match open_loop {
         None => boundary(&mut client, &mut || Ok(None)),
         Some(open_loop) => {
-            let id = client.id;
+            let id = client.identity.id;
             let crossed = boundary(&mut client, &mut || open_loop.next_of(host, id));
             if crossed == Ok(false) {
                 open_loop.arrivals.leave(id);

@@ -30,6 +30,15 @@ impl Random {
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
+    /// Of `bench.rng(name)`.
+    pub fn named(seed: u64, name: &str) -> Random {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"smbench named 1");
+        hasher.update(&seed.to_le_bytes());
+        hasher.update(name.as_bytes());
+        Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+    }
+
     /// Uniform in `[low, high]`. The caller has checked that `low <= high`.
     pub fn int(&mut self, low: i64, high: i64) -> i64 {
         let span = high.wrapping_sub(low) as u64;
@@ -61,6 +70,24 @@ impl Random {
     pub fn exp(&mut self, mean: f64) -> f64 {
         -mean * libm::log(1.0 - self.float())
     }
+
+    /// Normally distributed (G. Box and M. Muller, "A note on the generation
+    /// of random normal deviates", 1958).
+    pub fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
+        let radius = (-2.0 * libm::log(1.0 - self.float())).sqrt();
+        mean + deviation * radius * libm::cos(std::f64::consts::TAU * self.float())
+    }
+
+    /// Its logarithm is normally distributed, with the standard deviation `sigma`.
+    pub fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
+        median * libm::exp(self.normal(0.0, sigma))
+    }
+
+    /// Pareto's distribution (type I): at least `scale`, and above `x` with the
+    /// probability (scale/x)^shape.
+    pub fn pareto(&mut self, scale: f64, shape: f64) -> f64 {
+        scale * libm::pow(1.0 - self.float(), -1.0 / shape)
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +108,7 @@ mod tests {
             Random::new(7, "editors", 4, Section::Iteration),
             Random::new(7, "editors", 3, Section::Setup),
             Random::of_arrivals(7, "editors"),
+            Random::named(7, "editors"),
         ] {
             assert_ne!(first(other), base);
         }
@@ -97,6 +125,44 @@ mod tests {
         assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
         assert_eq!(random.int(5, 5), 5);
         let _ = random.int(i64::MIN, i64::MAX);
+    }
+
+    fn sorted(mut draw: impl FnMut(&mut Random) -> f64) -> Vec<f64> {
+        let mut random = random();
+        let mut drawn: Vec<f64> = (0..100_001).map(|_| draw(&mut random)).collect();
+        drawn.sort_by(f64::total_cmp);
+        drawn
+    }
+
+    #[test]
+    fn normal_has_its_mean_and_deviation() {
+        let drawn = sorted(|random| random.normal(10.0, 2.0));
+        // Quantiles of the standard normal distribution.
+        for (quantile, expected) in [(2_275, 6.0), (15_866, 8.0), (50_000, 10.0), (84_134, 12.0)] {
+            assert!((drawn[quantile] - expected).abs() < 0.1, "{}", drawn[quantile]);
+        }
+        assert_eq!(random().normal(5.0, 0.0), 5.0);
+    }
+
+    #[test]
+    fn lognormal_has_its_median_and_its_spread_is_a_factor() {
+        let drawn = sorted(|random| random.lognormal(64.0, std::f64::consts::LN_2));
+        for (quantile, expected) in [(15_866, 32.0), (50_000, 64.0), (84_134, 128.0)] {
+            let off = drawn[quantile] / expected;
+            assert!((0.97..1.03).contains(&off), "{}", drawn[quantile]);
+        }
+        assert_eq!(random().lognormal(0.0, 1.0), 0.0);
+    }
+
+    #[test]
+    fn pareto_begins_at_its_scale_and_falls_by_its_shape() {
+        let drawn = sorted(|random| random.pareto(10.0, 2.0));
+        assert!(drawn[0] >= 10.0);
+        // Above 20 lies (10/20)^2, a quarter; above 100 a hundredth.
+        for (quantile, expected) in [(75_000, 20.0), (99_000, 100.0)] {
+            let off = drawn[quantile] / expected;
+            assert!((0.95..1.05).contains(&off), "{}", drawn[quantile]);
+        }
     }
 
     #[test]

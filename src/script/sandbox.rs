@@ -111,7 +111,20 @@ fn absent(name: &Value) -> LuaResult<Value> {
     if let Some((_, why)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
         return Err(fault(format!("'{name}' is not available in scripts: {why}")));
     }
-    Err(fault(unknown("global", &name, GLOBALS.iter().copied())))
+    let hint = match name.as_str() {
+        "c" | "client" => "the client is the first argument: function(c, rng)",
+        "rng" | "random" => "rng is the second argument: function(c, rng)",
+        "P" | "params" => "parameters are what bench.params returns: local P = bench.params { … }",
+        _ => {
+            let problem = unknown("global", &name, GLOBALS.iter().copied());
+            let own = match problem.contains("did you mean") {
+                true => "",
+                false => ": a variable of your own begins with local",
+            };
+            return Err(fault(format!("{problem}{own}")));
+        }
+    };
+    Err(fault(format!("unknown global '{name}': {hint}")))
 }
 
 fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
@@ -224,7 +237,20 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
     };
     lua.set_type_metatable::<Function>(Some(named("function")?));
     lua.set_type_metatable::<Thread>(Some(named("thread")?));
-    lua.set_type_metatable::<mlua::LightUserData>(Some(named("handle")?));
+    let handle = named("handle")?;
+    handle.set_readonly(false);
+    let method = |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
+        let name = match &name {
+            Value::String(name) => name.to_string_lossy(),
+            other => shown(other),
+        };
+        Err(fault(format!(
+            "a handle has no '{name}': handles are given to the client's methods, such as c:read(h, 0, 4096) and c:close(h)"
+        )))
+    };
+    handle.raw_set("__index", lua.create_function(method)?)?;
+    handle.set_readonly(true);
+    lua.set_type_metatable::<mlua::LightUserData>(Some(handle));
     lua.set_type_metatable::<mlua::Buffer>(Some(named("buffer")?));
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! A loaded script as a source of operations.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given};
+use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, check_given};
 use super::arrivals::Arrivals;
-use super::client::{Bounds, Client};
+use super::blobs::Blobs;
+use super::client::{Bounds, Client, Identity};
 use super::error::{PRELUDE, ScriptError};
 use super::open_loop::{OpenLoop, cross};
 use super::random::Random;
@@ -72,8 +74,14 @@ fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), Sc
         _ => ".".into(),
     };
     let chunk = chunk_name(path);
-    let declared = Declared { folder, given: options.params.clone(), ..Declared::default() };
-    let host = Host::new(options.limits, declared);
+    let blobs = Blobs::new(&folder, &options.blob_folders)?;
+    let declared = Declared {
+        folder,
+        given: options.params.clone(),
+        seed: options.seed.unwrap_or(0),
+        ..Declared::default()
+    };
+    let host = Host::new(options.limits, declared, blobs);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();
@@ -127,9 +135,10 @@ impl Script {
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,
+            needs: workloads.iter().flat_map(|workload| workload.needs.clone()).collect(),
             ..StreamHeader::default()
         };
-        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng))?;
+        let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
         let open_loops = (workloads.iter())
             .map(|workload| open_loop(workload, &header, &declared_phases, options, &rng))
             .collect::<Result<Vec<_>, ScriptError>>()?;
@@ -181,8 +190,11 @@ impl Script {
             Section::Teardown => &functions.teardown,
         };
         let Some(function) = function else { return Ok(None) };
-        let name = self.header.workloads.get(workload).map_or(RUN_CLIENT, |w| &w.name);
-        let random = Random::new(self.header.seed, name, id, section);
+        let name = match self.header.workloads.get(workload) {
+            Some(workload) => Arc::clone(&workload.name),
+            None => RUN_CLIENT.into(),
+        };
+        let random = Random::new(self.header.seed, &name, id, section);
         let body = if section == Section::Iteration { &self.iterate } else { function };
         let made = self.vm.enter(0, |lua| {
             let object = match place {
@@ -204,7 +216,8 @@ impl Script {
                 }
             }
             None => {
-                let client = Client::new((index, id), paced, self.bounds, section, random);
+                let identity = Identity { index, workload: name, id };
+                let client = Client::new(identity, paced, self.bounds, section, random);
                 let client = Some(Box::new(client));
                 *place = Some(Box::new(Slot { client, object, state }));
             }
@@ -224,14 +237,16 @@ fn open_loop(
     let Pace::Open(pace) = &workload.pace else { return Ok(None) };
     let name = &workload.name;
     let place = |line: &str| format!("{line}: workload '{name}'");
-    let rates = pace
-        .rates(declared_phases, &header.phases, options.duration_ns.is_some())
+    let schedule = pace
+        .schedule(declared_phases, &header.phases, options.duration_ns.is_some())
         .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
     let random = Random::of_arrivals(header.seed, name);
+    let Schedule { rates, stretches, functions } = schedule;
     Ok(Some(OpenLoop {
         place: place(&pace.line),
-        arrivals: Arrivals::new(rates, pace.spacing, random, workload.clients),
-        function: pace.function.clone().map(|function| (function, rng.clone())),
+        arrivals: Arrivals::new(rates, stretches, random, workload.clients),
+        functions: functions.into_iter().map(|(f, line)| (f, place(&line))).collect(),
+        rng: rng.clone(),
     }))
 }
 

@@ -55,7 +55,7 @@ pub(super) fn check_keys(table: &Table, what: &str, kind: &str, known: &[&str]) 
             Value::String(name) => name.to_string_lossy(),
             other => {
                 return Err(fault(format!(
-                    "{what} has names before its values, not {}",
+                    "{what}: value {} stands alone; write name = value",
                     shown(other)
                 )));
             }

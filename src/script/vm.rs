@@ -9,6 +9,7 @@ use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Value, VmState};
 
 use super::api::Declared;
+use super::blobs::Blobs;
 use super::client::Client;
 use super::error::{ScriptError, located, readable};
 use super::open_loop::OpenLoop;
@@ -27,6 +28,8 @@ pub(super) struct Host {
     pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
     /// What `rng` draws from while an arrival is made, when no client runs.
     pub drawing: RefCell<Option<Random>>,
+    /// Where writes take the bytes of files from.
+    pub blobs: RefCell<Blobs>,
     /// The names under which script and modules were compiled.
     pub chunks: RefCell<Vec<String>>,
     watch: Watch,
@@ -49,13 +52,14 @@ struct Watch {
 }
 
 impl Host {
-    pub fn new(limits: Limits, declared: Declared) -> Rc<Host> {
+    pub fn new(limits: Limits, declared: Declared, blobs: Blobs) -> Rc<Host> {
         Rc::new(Host {
             limits,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
+            blobs: RefCell::new(blobs),
             chunks: RefCell::new(Vec::new()),
             watch: Watch::default(),
         })

@@ -141,7 +141,7 @@ pub async fn the_disposition_of_an_extended_open_decides(server: &dyn SMBBackend
     let client = Client::connect(server, folder).await;
     client.make("f", b"x").await;
     let create = CreateParameters { disposition: Some(Create), ..CreateParameters::default() };
-    let refused = client.open_extended("f", ReadWrite, OpenIf, create).await;
+    let refused = client.open_extended("f", ReadWrite, OpenIf, create.clone()).await;
     assert_eq!(answer(refused), NtStatus::OBJECT_NAME_COLLISION);
     let made = client.open_extended("g", ReadWrite, Open, create).await.unwrap();
     made.close().await.unwrap();

@@ -8,8 +8,8 @@ use smbench::ir::{
     Blob, Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Pattern,
     Payload, Progress, Section, SourceError, StreamHeader, Workload,
 };
-use smbench::protocol::create::CreateDisposition;
-use smbench::protocol::{CreateParameters, NtStatus, SharePath};
+use smbench::protocol::create::{CreateDisposition, OplockLevel};
+use smbench::protocol::{CreateContext, CreateParameters, Durable, Lease, NtStatus, SharePath};
 
 /// A small generator of its own, so that a seed means the same for ever.
 pub struct Random(u64);
@@ -159,7 +159,22 @@ fn kind(
             disposition: random.bool().then(|| random.pick(&CreateDisposition::ALL)),
             create_options: random.bool().then(|| random.below(1 << 24) as u32),
             file_attributes: random.bool().then(|| random.below(1 << 20) as u32),
-            mode_2: false,
+            requested_oplock: random.bool().then(|| random.pick(&OplockLevel::ALL)),
+            lease: random.bool().then(|| Lease {
+                state: random.below(8) as u32,
+                key: random.bool().then(|| [random.below(256) as u8; 16]),
+                parent_key: None,
+                version: 1 + random.below(2) as u8,
+            }),
+            durable: random
+                .bool()
+                .then(|| Durable { version: 2, timeout_ms: random.below(1 << 32) as u32 }),
+            create_contexts: (0..random.below(3))
+                .map(|_| CreateContext {
+                    name: b"ExtA".to_vec(),
+                    data: vec![random.below(256) as u8; random.below(9) as usize],
+                })
+                .collect(),
         };
         return OperationKind::Open {
             path,

@@ -109,29 +109,30 @@ async fn extensions_reach_the_server() {
         };
         let none = CreateParameters::default();
         let shared_by_none =
-            extended("e", CreateParameters { share_mode: Some(0), ..none }).await.unwrap();
-        let again = extended("e", none).await.map(drop);
+            extended("e", CreateParameters { share_mode: Some(0), ..none.clone() }).await.unwrap();
+        let again = extended("e", none.clone()).await.map(drop);
         assert_eq!(again, status(NtStatus::SHARING_VIOLATION), "share_mode");
         shared_by_none.close().await.unwrap();
 
         // FILE_READ_DATA alone.
         let reader =
-            extended("e", CreateParameters { access_mask: Some(1), ..none }).await.unwrap();
+            extended("e", CreateParameters { access_mask: Some(1), ..none.clone() }).await.unwrap();
         let written = reader.write(0, Bytes::from_static(b"x")).await;
         assert_eq!(written, status(NtStatus::ACCESS_DENIED), "access_mask");
         reader.close().await.unwrap();
 
         let disposition = Some(CreateDisposition::Create);
-        let created = extended("e", CreateParameters { disposition, ..none }).await.map(drop);
+        let created =
+            extended("e", CreateParameters { disposition, ..none.clone() }).await.map(drop);
         assert_eq!(created, status(NtStatus::OBJECT_NAME_COLLISION), "disposition");
 
         // FILE_DIRECTORY_FILE.
-        let directory = CreateParameters { create_options: Some(1), ..none };
+        let directory = CreateParameters { create_options: Some(1), ..none.clone() };
         extended("folder", directory).await.unwrap().close().await.unwrap();
         assert_eq!(connection.execute_misc(&rmdir("folder")).await, Ok(()), "create_options");
 
         // FILE_ATTRIBUTE_READONLY: the next open for writing is refused.
-        let readonly = CreateParameters { file_attributes: Some(1), ..none };
+        let readonly = CreateParameters { file_attributes: Some(1), ..none.clone() };
         extended("ro", readonly).await.unwrap().close().await.unwrap();
         let opened = extended("ro", none).await.map(drop);
         assert_eq!(opened, status(NtStatus::ACCESS_DENIED), "file_attributes");

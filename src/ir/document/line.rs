@@ -275,6 +275,6 @@ fn expect_words(expect: &Expect) -> Option<Vec<Cow<'static, str>>> {
 
 fn extension_map(parameters: &CreateParameters) -> Map<String, Value> {
     let smb: Map<String, Value> =
-        parameters.entries().map(|(key, value)| (key.to_string(), Value::String(value))).collect();
+        parameters.entries().map(|(key, value)| (key.to_string(), value)).collect();
     Map::from_iter([("smb".to_string(), Value::Object(smb))])
 }

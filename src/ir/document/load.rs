@@ -197,7 +197,9 @@ impl Loading {
         }
         for feature in Feature::needed_by(&operation) {
             if self.header.needs.iter().all(|need| need.feature != feature) {
-                self.header.needs.push(Need { feature, first_op_id: operation.op_id() });
+                self.header
+                    .needs
+                    .push(Need { feature, whose: format!("operation {}", operation.op_id()) });
             }
         }
         self.spool.push(&operation).map_err(Problem::Spool)?;

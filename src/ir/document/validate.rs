@@ -249,6 +249,7 @@ impl Validator {
 
     fn payload(&mut self, line: &Line<'_>, length: u64) -> Result<Payload, Problem> {
         if let Some(pattern) = line.payload {
+            pattern.prepare();
             return Ok(Payload::Pattern(pattern));
         }
         let path = line.blob_path.as_deref().unwrap_or_default();

@@ -13,8 +13,9 @@ use super::super::open_loop::cross;
 use super::super::values::{bool_field, duration_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
-use super::options::{CREATE_KEYS, common, create};
+use super::options::{common, create, payload};
 use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::units::parse_size;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
 use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
@@ -46,7 +47,7 @@ fn active<R>(
     body: impl FnOnce(&mut Client) -> LuaResult<R>,
 ) -> LuaResult<R> {
     host.callback(|| match host.client.borrow_mut().as_mut() {
-        Some(client) if client.index == object.0 => body(client),
+        Some(client) if client.identity.index == object.0 => body(client),
         Some(_) => Err(fault(
             "this is another client's object; use the one that setup, iteration or teardown was given",
         )),
@@ -57,7 +58,11 @@ fn active<R>(
 fn fields(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     registry.add_field_method_get("id", move |_, object| {
-        active(&owner, object, |client| Ok(client.id))
+        active(&owner, object, |client| Ok(client.identity.id))
+    });
+    let owner = Rc::clone(host);
+    registry.add_field_method_get("user", move |_, object| {
+        active(&owner, object, |client| Ok(client.identity.user()))
     });
     let owner = Rc::clone(host);
     registry.add_field_method_get("iteration", move |_, object| {
@@ -87,11 +92,8 @@ fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         active(&owner, object, |client| {
             let path = path(&name, "open")?;
             let (mode, disposition) = open_mode(&mode)?;
-            let (options, expect) = common(&options, "open", CREATE_KEYS)?;
-            let extensions = match options {
-                Some(options) => create(&options, "open")?.map(Arc::new),
-                None => None,
-            };
+            let (extensions, expect) = create(&options)?;
+            let extensions = extensions.map(Arc::new);
             let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
             let kind = OperationKind::Open { path, mode, disposition, handle_ref, extensions };
             emit(&owner, client, "open", kind, expect)?;
@@ -108,12 +110,30 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         let (_, expect) = common(&options, "read", &[])?;
         Ok((OperationKind::Read { handle_ref, offset, length }, expect))
     });
-    operation(registry, host, "write", |client, (handle, offset, length, options)| {
+    let owner = Rc::clone(host);
+    operation(registry, host, "write", move |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "write")?;
         let offset = size(&offset, "write: offset")?;
+        if let Value::String(text) = &length
+            && parse_size(&text.to_string_lossy()).is_err()
+        {
+            return Err(of(
+                "write",
+                format!(
+                    "length is how many bytes, such as 4096 or \"64KiB\", not {}; which bytes say the options payload and blob",
+                    shown(&length)
+                ),
+            ));
+        }
         let length = io_length(&length, "write")?;
-        let (_, expect) = common(&options, "write", &[])?;
-        let payload = Payload::Pattern(Pattern::Random);
+        let (options, expect) = common(&options, "write", &["payload", "blob"])?;
+        let payload = match options {
+            Some(options) => payload(&options, length, &owner)?,
+            None => Payload::Pattern(Pattern::Random),
+        };
+        if let Payload::Pattern(pattern) = payload {
+            pattern.prepare();
+        }
         Ok((OperationKind::Write { handle_ref, offset, length, payload }, expect))
     });
     operation(registry, host, "close", |client, (handle, options, ..)| {
@@ -254,6 +274,15 @@ fn path(value: &Value, operation: &str) -> LuaResult<SharePath> {
         return Err(of(operation, format!("the path is a text, not {}", shown(value))));
     };
     let name = name.to_str().map_err(|_| of(operation, "the path is not valid UTF-8"))?;
+    if name.starts_with("\\\\") || name.starts_with("//") {
+        return Err(of(
+            operation,
+            format!(
+                "{}: paths begin inside the share; --target says server and share",
+                shown(value)
+            ),
+        ));
+    }
     SharePath::new(&name).map_err(|error| of(operation, error))
 }
 

@@ -7,9 +7,12 @@ use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
+use crate::ir::Need;
 use crate::ir::source::{Late, Module, Phase, Workload};
 
+mod choose;
 mod client;
+mod needs;
 mod options;
 mod pace;
 mod params;
@@ -17,7 +20,7 @@ mod rng;
 mod workload;
 
 pub(super) use client::ClientObject;
-pub(super) use pace::Pace;
+pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
 pub(super) use rng::Rng;
@@ -43,34 +46,71 @@ pub(super) const CLIENT_METHODS: &[&str] = &[
     "at",
     "running",
     "id",
+    "user",
     "iteration",
 ];
 
 /// Every method of `rng`.
-pub(super) const RNG_METHODS: &[&str] = &["int", "float", "bool", "exp", "pick"];
+pub(super) const RNG_METHODS: &[&str] =
+    &["int", "float", "bool", "exp", "normal", "lognormal", "pareto", "zipf", "pick", "shuffle"];
 
 /// What other tools call things, and what they are called here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("sleep", "think"),
     ("wait", "think"),
-    ("random", "float"),
+    ("pause", "think"),
+    ("create", "open"),
+    ("append", "write"),
+    ("move", "rename"),
+    ("mv", "rename"),
     ("unlink", "delete"),
     ("remove", "delete"),
+    ("rm", "delete"),
+    ("exists", "stat"),
+    ("getattr", "stat"),
+    ("ls", "list"),
+    ("dir", "list"),
+    ("readdir", "list"),
+    ("makedirs", "mkdir"),
+    ("fsync", "flush"),
+    ("sync", "flush"),
+    ("name", "user"),
+    ("iter", "iteration"),
+    ("random", "float"),
+    ("uniform", "float"),
+    ("range", "int"),
+    ("randint", "int"),
+    ("gauss", "normal"),
+    ("gaussian", "normal"),
+    ("exponential", "exp"),
+    ("zipfian", "zipf"),
+    ("choice", "pick"),
+    ("sample", "pick"),
 ];
 
 /// What to say of a method or field that an object does not have. Which
 /// object it was is not known here.
 pub(super) fn unknown_method(what: &str, word: &str) -> String {
     if RNG_METHODS.contains(&word) {
-        return format!("'{word}' belongs to rng: write rng:{word}(…)");
+        return format!(
+            "'{word}' belongs to rng, the second argument: function(c, rng) … rng:{word}(…)"
+        );
     }
     if CLIENT_METHODS.contains(&word) {
-        return format!("'{word}' belongs to the client: write c:{word}(…)");
+        return format!(
+            "'{word}' belongs to the client, the first argument: function(c, rng) … c:{word}(…)"
+        );
     }
     if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
     unknown(what, word, CLIENT_METHODS.iter().chain(RNG_METHODS).copied())
+}
+
+/// What to say of a method that was called with a point.
+pub(super) fn with_a_colon(method: &str) -> String {
+    let object = if RNG_METHODS.contains(&method) { "rng" } else { "c" };
+    format!("a method goes with a colon: write {object}:{method}(…), not {object}.{method}(…)")
 }
 
 /// What the top level says, and what it was given to say it with.
@@ -80,6 +120,7 @@ pub(super) struct Declared {
     pub folder: PathBuf,
     /// Parameters from outside, in order.
     pub given: Vec<(String, String)>,
+    pub seed: u64,
     pub params: Option<Parameters>,
     pub modules: Vec<Module>,
     pub workloads: Vec<DeclaredWorkload>,
@@ -95,6 +136,7 @@ pub(super) struct DeclaredWorkload {
     pub iteration: Function,
     pub teardown: Option<Function>,
     pub pace: Pace,
+    pub needs: Vec<Need>,
 }
 
 impl DeclaredWorkload {
@@ -114,6 +156,8 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     params::register(lua, &bench, host)?;
     workload::register(lua, &bench, host)?;
     pace::register(lua, &bench, host)?;
+    choose::register(lua, &bench, host)?;
+    rng::register_named(lua, &bench, host)?;
     let mut names = Vec::new();
     for pair in bench.pairs::<String, Value>() {
         names.push(pair?.0);

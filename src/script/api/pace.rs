@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
 
-use super::super::arrivals::{Ramp, Rates, Spacing};
+use super::super::arrivals::{Ramp, Rates, Spacing, Stretch};
 use super::super::values::{check_keys, fault, shown, table, unknown};
 use super::super::vm::Host;
 use super::top_level;
@@ -26,16 +26,37 @@ pub(in crate::script) enum Pace {
 
 impl UserData for Pace {}
 
-/// What `bench.open_loop` was told.
+/// What `bench.open_loop` was told, or several of them for the phases.
 #[derive(Clone)]
 pub(in crate::script) struct OpenPace {
     rate: Rate,
-    pub spacing: Spacing,
-    /// For [`Spacing::Function`].
-    pub function: Option<Function>,
+    arrivals: ByPhase,
     pub late: Late,
     /// `file:line` of the call, or of the function for the gaps.
     pub line: String,
+}
+
+/// How arrivals lie in the rate.
+#[derive(Clone)]
+enum ByPhase {
+    Alike(Manner),
+    /// By the name of the phase.
+    Apart(Vec<(String, Manner)>),
+}
+
+#[derive(Clone, PartialEq)]
+enum Manner {
+    Constant,
+    Poisson,
+    Function { function: Function, line: String },
+}
+
+/// What the arrivals of a workload are made by.
+pub(in crate::script) struct Schedule {
+    pub rates: Rates,
+    pub stretches: Vec<Stretch>,
+    /// Those of [`Spacing::Function`], and the line of each.
+    pub functions: Vec<(Function, String)>,
 }
 
 #[derive(Clone)]
@@ -72,13 +93,61 @@ pub(super) fn pace(value: &Value, what: &str) -> LuaResult<Pace> {
     if value.is_nil() {
         return Ok(Pace::Closed);
     }
-    match value.as_userdata().and_then(|pace| pace.borrow::<Pace>().ok()) {
-        Some(pace) => Ok(pace.clone()),
-        None => Err(fault(format!(
+    if let Value::Table(phases) = value {
+        return by_phase_pace(phases, what);
+    }
+    one_pace(value).ok_or_else(|| {
+        fault(format!(
             "{what}: pace is bench.closed_loop {{}} or bench.open_loop {{ rate = … }}, not {}",
             shown(value)
-        ))),
+        ))
+    })
+}
+
+fn one_pace(value: &Value) -> Option<Pace> {
+    value.as_userdata()?.borrow::<Pace>().ok().map(|pace| pace.clone())
+}
+
+/// `pace = { morning = bench.open_loop { … }, noon = bench.open_loop { … } }`.
+fn by_phase_pace(phases: &Table, what: &str) -> LuaResult<Pace> {
+    let (mut rates, mut arrivals) = (Vec::new(), Vec::new());
+    let mut first: Option<(Late, String)> = None;
+    for pair in phases.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        let (Value::String(name), Some(pace)) = (&key, one_pace(&value)) else {
+            return Err(fault(format!(
+                "{what}: pace by phase has the name of a phase before each bench.open_loop {{ … }}, such as steady = bench.open_loop {{ rate = 200 }}, not {} = {}",
+                shown(&key),
+                shown(&value)
+            )));
+        };
+        let name = name.to_string_lossy();
+        let Pace::Open(OpenPace { rate, arrivals: manner, late, line }) = pace else {
+            return Err(fault(format!(
+                "{what}: pace: phase '{name}' cannot be a closed loop among phases: how many of its iterations fit into the phase shows when it runs, and operations are made before; write pace = bench.closed_loop {{}} for all phases, or give each an open loop"
+            )));
+        };
+        match &first {
+            Some((other, _)) if *other != late => {
+                return Err(fault(format!("{what}: pace: late is the same in all phases")));
+            }
+            _ => first = Some((late, line)),
+        }
+        let rate = rate.of_one_phase().ok_or_else(|| {
+            fault(format!(
+                "{what}: pace: the rate of phase '{name}' is a number, or a ramp such as {{ from = 10, to = 200 }}; its phases are named by pace"
+            ))
+        })?;
+        let ByPhase::Alike(manner) = manner else { continue };
+        rates.push((name.clone(), rate));
+        arrivals.push((name, manner));
     }
+    let Some((late, line)) = first else {
+        return Err(fault(format!("{what}: pace is an empty table; name each phase in it")));
+    };
+    rates.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let (rate, arrivals) = (Rate::ByPhase(rates), ByPhase::Apart(arrivals));
+    Ok(Pace::Open(OpenPace { rate, arrivals, late, line }))
 }
 
 fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
@@ -90,33 +159,30 @@ fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
             )));
         }
         Value::Table(phases) => Rate::ByPhase(by_phase(&phases)?),
-        value => {
-            let rate = self::rate(&value, &format!("{WHAT}: rate"))?;
-            if rate == 0.0 {
-                return Err(fault(format!("{WHAT}: rate is 0, so no iteration would ever arrive")));
-            }
-            Rate::Steady(rate)
-        }
+        value => Rate::Steady(self::rate(&value, &format!("{WHAT}: rate"))?),
     };
-    let (spacing, function) = match options.raw_get::<Value>("arrivals")? {
-        Value::Nil => (Spacing::Constant, None),
+    let manner = match options.raw_get::<Value>("arrivals")? {
+        Value::Nil => Manner::Constant,
         Value::Function(function) => {
             let info = function.info();
             if let (Some(file), Some(number)) = (info.short_src, info.line_defined) {
                 line = format!("{file}:{number}");
             }
-            (Spacing::Function, Some(function))
+            Manner::Function { function, line: line.clone() }
         }
         value => {
-            let known = [("constant", Spacing::Constant), ("poisson", Spacing::Poisson)].as_slice();
-            (word(&value, "arrivals", known, " or a function")?, None)
+            let known = [("constant", false), ("poisson", true)];
+            match word(&value, "arrivals", &known, " or a function")? {
+                true => Manner::Poisson,
+                false => Manner::Constant,
+            }
         }
     };
     let late = match options.raw_get::<Value>("late")? {
         Value::Nil => Late::Queue,
         value => word(&value, "late", &[("queue", Late::Queue), ("drop", Late::Drop)], "")?,
     };
-    Ok(OpenPace { rate, spacing, function, late, line })
+    Ok(OpenPace { rate, arrivals: ByPhase::Alike(manner), late, line })
 }
 
 /// One of a few words.
@@ -198,37 +264,93 @@ fn rate(value: &Value, what: &str) -> LuaResult<f64> {
     )))
 }
 
+impl Rate {
+    /// What a phase of its own is told with `rate`.
+    fn of_one_phase(&self) -> Option<PhaseRate> {
+        match self {
+            Rate::Steady(rate) => Some(PhaseRate { from: Some(*rate), to: *rate }),
+            Rate::ByPhase(ends) => {
+                let end = |name: &str| ends.iter().find(|(known, _)| known == name);
+                let known = usize::from(end("from").is_some()) + 1;
+                let to = end("to").filter(|_| known == ends.len())?.1.to;
+                Some(PhaseRate { from: end("from").map(|(_, rate)| rate.to), to })
+            }
+        }
+    }
+}
+
 impl OpenPace {
-    /// The rate over a run's phases: those the script has, or what they became
-    /// where `replaced`: a recorded one that stands for all the recorded ones
-    /// then has the rate of the first of them.
+    /// The arrivals over a run's phases: those the script has, or what they
+    /// became where `replaced`: a recorded one that stands for all the recorded
+    /// ones then is as the first of them.
     ///
     /// # Errors
     /// What does not fit the script's phases, in the words of the script.
-    pub fn rates(
+    pub fn schedule(
         &self,
         declared: &[Phase],
         effective: &[Phase],
         replaced: bool,
-    ) -> Result<Rates, String> {
+    ) -> Result<Schedule, String> {
+        let first_recorded = declared.iter().find(|phase| phase.record);
+        let sources: Vec<(u64, &str)> = effective
+            .iter()
+            .map(|phase| {
+                let source = if replaced && phase.record { first_recorded } else { Some(phase) };
+                (phase.duration_ns, source.map_or("", |source| &source.name))
+            })
+            .collect();
+        let rates = self.rates(declared, &sources)?;
+        let mut schedule = Schedule { rates, stretches: Vec::new(), functions: Vec::new() };
+        match &self.arrivals {
+            ByPhase::Alike(manner) => schedule.begin(0, manner),
+            ByPhase::Apart(manners) => {
+                let (mut start_ns, mut last) = (0, None);
+                for (duration_ns, source) in sources {
+                    let manner = manners.iter().find(|(name, _)| name == source).map(|(_, m)| m);
+                    // Where arrivals go on alike, they do not begin anew.
+                    if let Some(manner) = manner.filter(|manner| last != Some(*manner)) {
+                        schedule.begin(start_ns, manner);
+                        last = Some(manner);
+                    }
+                    start_ns += duration_ns;
+                }
+            }
+        }
+        Ok(schedule)
+    }
+
+    /// `sources` are length and name of each phase.
+    fn rates(&self, declared: &[Phase], sources: &[(u64, &str)]) -> Result<Rates, String> {
+        let never = "so no iteration would ever arrive";
         let rates = match &self.rate {
+            Rate::Steady(0.0) => return Err(format!("rate is 0, {never}")),
             Rate::Steady(rate) => return Ok(Rates::new(&[], *rate)),
             Rate::ByPhase(rates) => rates,
         };
+        let what = match self.arrivals {
+            ByPhase::Alike(_) => "rate",
+            ByPhase::Apart(_) => "pace",
+        };
         let of = |name: &str| rates.iter().find(|(known, _)| known == name).map(|(_, rate)| *rate);
         if declared.is_empty() {
-            return Err(
-                "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number"
-                    .into(),
-            );
+            return Err(match self.arrivals {
+                ByPhase::Alike(_) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
+                ByPhase::Apart(_) => "pace goes by phase, and the script has no phases: add bench.phases, or give one pace",
+            }
+            .into());
         }
         let names = || declared.iter().map(|phase| phase.name.as_str());
         if let Some((name, _)) = rates.iter().find(|(name, _)| !names().any(|known| known == name))
         {
-            return Err(format!("rate: {}", unknown("phase", name, names())));
+            return Err(format!("{what}: {}", unknown("phase", name, names())));
         }
         if let Some(name) = names().find(|name| of(name).is_none()) {
-            return Err(format!("rate says nothing of phase '{name}'; 0 makes it a pause"));
+            let pause = match self.arrivals {
+                ByPhase::Alike(_) => "0 makes it a pause",
+                ByPhase::Apart(_) => "bench.open_loop { rate = 0 } makes it a pause",
+            };
+            return Err(format!("{what} says nothing of phase '{name}'; {pause}"));
         }
         if declared.first().and_then(|phase| of(&phase.name)?.from).is_none() {
             return Err(format!(
@@ -236,20 +358,30 @@ impl OpenPace {
                 declared[0].name
             ));
         }
-        let first_recorded = declared.iter().find(|phase| phase.record);
-        let mut ramps = Vec::with_capacity(effective.len());
+        let mut ramps = Vec::with_capacity(sources.len());
         let mut last = 0.0;
-        for phase in effective {
-            let source = if replaced && phase.record { first_recorded } else { Some(phase) };
-            let PhaseRate { from, to } = source
-                .and_then(|source| of(&source.name))
-                .unwrap_or(PhaseRate { from: None, to: last });
-            ramps.push(Ramp { duration_ns: phase.duration_ns, from: from.unwrap_or(last), to });
+        for (duration_ns, source) in sources {
+            let PhaseRate { from, to } = of(source).unwrap_or(PhaseRate { from: None, to: last });
+            ramps.push(Ramp { duration_ns: *duration_ns, from: from.unwrap_or(last), to });
             last = to;
         }
         if ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
-            return Err("rate is 0 in every phase, so no iteration would ever arrive".into());
+            return Err(format!("rate is 0 in every phase, {never}"));
         }
         Ok(Rates::new(&ramps, last))
+    }
+}
+
+impl Schedule {
+    fn begin(&mut self, start_ns: u64, manner: &Manner) {
+        let spacing = match manner {
+            Manner::Constant => Spacing::Constant,
+            Manner::Poisson => Spacing::Poisson,
+            Manner::Function { function, line } => {
+                self.functions.push((function.clone(), line.clone()));
+                Spacing::Function(self.functions.len() - 1)
+            }
+        };
+        self.stretches.push(Stretch { start_ns, spacing });
     }
 }

@@ -96,8 +96,13 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
     let mut parameters = Parameters::default();
     let values = lua.create_table()?;
     for (name, spec) in &names {
-        let spec = table(spec, &format!("parameter '{name}'"))?;
-        let parameter = Parameter::parse(name, &spec)?;
+        let Value::Table(spec) = spec else {
+            return Err(fault(format!(
+                "parameter '{name}' is a table, such as {{ type = \"int\", default = 10 }}, not {}",
+                shown(spec)
+            )));
+        };
+        let parameter = Parameter::parse(name, spec)?;
         let given = declared.given.iter().rev().find(|(given, _)| given == name);
         let value = match given {
             Some((_, text)) => parameter.read(text).map_err(|problem| {

@@ -1,94 +1,256 @@
 //! The object `rng`: the random numbers of the client that is running, or of
-//! the arrivals that are being made.
+//! the arrivals that are being made; and `bench.rng`, what clients have in common.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, Value};
+use mlua::{
+    Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, UserDataRegistry, Value,
+};
 
 use super::super::random::Random;
-use super::super::values::{LARGEST_EXACT, fault, shown, table};
+use super::super::values::{LARGEST_EXACT, fault, name, shown, table};
 use super::super::vm::Host;
-use super::no_field;
+use super::super::weights::Weights;
+use super::super::zipf::{MAX_ZIPF_N, Zipf};
+use super::{no_field, top_level};
 
-/// One for the whole machine: it draws from whatever runs, so that keeping it
-/// in a variable cannot mix the streams of two clients.
-pub(in crate::script) struct Rng;
+/// What a script draws from.
+pub(in crate::script) enum Rng {
+    /// Whatever runs, so that keeping it in a variable cannot mix the streams
+    /// of two clients: one object for the whole machine.
+    Running,
+    /// `bench.rng(name)`.
+    Named { name: String, random: RefCell<Random> },
+}
+
+/// Lists longer than this would hold the machine up.
+const MAX_LIST: usize = 1_000_000;
+
+/// Beyond it, a factor of 22,000 either way would be common.
+const MAX_SIGMA: f64 = 10.0;
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<Rng>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("rng"));
         registry.add_meta_method("__index", |_, _, name: Value| no_field(&name));
         registry.add_meta_field("__type", "rng");
-        let drawer = Rc::clone(host);
-        registry.add_method("int", move |_, _, (low, high): (Value, Value)| {
-            draw(&drawer, |random| {
-                let (low, high) = (integer(&low)?, integer(&high)?);
-                if low > high {
-                    return Err(fault(format!("rng:int({low}, {high}): the first is the larger")));
-                }
-                Ok(random.int(low, high))
-            })
-        });
-        let drawer = Rc::clone(host);
-        registry.add_method("float", move |_, _, ()| draw(&drawer, |random| Ok(random.float())));
-        let drawer = Rc::clone(host);
-        registry.add_method("bool", move |_, _, probability: Value| {
-            draw(&drawer, |random| {
-                let probability = match probability {
-                    Value::Nil => 0.5,
-                    value => number(&value, "rng:bool")?,
-                };
-                if !(0.0..=1.0).contains(&probability) {
-                    return Err(fault(format!(
-                        "rng:bool({probability}): a probability lies between 0 and 1"
-                    )));
-                }
-                Ok(random.float() < probability)
-            })
-        });
-        let drawer = Rc::clone(host);
-        registry.add_method("exp", move |_, _, mean: Value| {
-            draw(&drawer, |random| {
-                let mean = number(&mean, "rng:exp")?;
-                if !(0.0..=LARGEST_EXACT as f64).contains(&mean) {
-                    return Err(fault(format!("rng:exp({mean}): a mean lies between 0 and 2^53")));
-                }
-                Ok(random.exp(mean))
-            })
-        });
-        let drawer = Rc::clone(host);
-        registry.add_method("pick", move |_, _, list: Value| {
-            draw(&drawer, |random| {
-                let list = table(&list, "rng:pick")?;
-                let length = list.raw_len() as u64;
-                if length == 0 {
-                    return Err(fault("rng:pick: the list is empty"));
-                }
-                list.raw_get::<Value>(random.below(length) + 1)
-            })
-        });
+        uniform(registry, host);
+        distributions(registry, host);
+        lists(registry, host);
         registry.enable_namecall();
     })
 }
 
-fn draw<R>(host: &Host, body: impl FnOnce(&mut Random) -> LuaResult<R>) -> LuaResult<R> {
-    host.callback(|| {
-        if let Some(random) = host.drawing.borrow_mut().as_mut() {
-            return body(random);
-        }
-        match host.client.borrow_mut().as_mut() {
-            Some(client) => body(&mut client.random),
-            None => Err(fault("rng belongs into setup, iteration and teardown")),
-        }
+/// `bench.rng(name)`.
+pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    top_level(lua, bench, host, "rng", |lua, _, declared, argument| {
+        let name = name(&argument, "bench.rng: the stream's name")?;
+        let random = RefCell::new(Random::named(declared.seed, &name));
+        lua.create_any_userdata(Rng::Named { name, random })
     })
 }
 
-fn number(value: &Value, what: &str) -> LuaResult<f64> {
-    match value {
-        Value::Integer(number) => Ok(*number as f64),
-        Value::Number(number) => Ok(*number),
-        other => Err(fault(format!("{what} takes a number, not {}", shown(other)))),
+type Registry = UserDataRegistry<Rng>;
+
+fn uniform(registry: &mut Registry, host: &Rc<Host>) {
+    let drawer = Rc::clone(host);
+    registry.add_method("int", move |_, rng, (low, high): (Value, Value)| {
+        draw(&drawer, rng, |random| {
+            if high.is_nil() {
+                return Err(fault(format!(
+                    "rng:int takes the lowest and the highest, such as rng:int(1, {})",
+                    if low.is_integer() { shown(&low) } else { "10".into() }
+                )));
+            }
+            let (low, high) = (integer(&low)?, integer(&high)?);
+            if low > high {
+                return Err(fault(format!("rng:int({low}, {high}): the first is the larger")));
+            }
+            Ok(random.int(low, high))
+        })
+    });
+    let drawer = Rc::clone(host);
+    registry.add_method("float", move |_, rng, ()| draw(&drawer, rng, |random| Ok(random.float())));
+    let drawer = Rc::clone(host);
+    registry.add_method("bool", move |_, rng, probability: Value| {
+        draw(&drawer, rng, |random| {
+            let probability = match probability {
+                Value::Nil => 0.5,
+                value => number(&value, "rng:bool: the probability")?,
+            };
+            if !(0.0..=1.0).contains(&probability) {
+                return Err(fault(format!(
+                    "rng:bool({probability}): a probability lies between 0 and 1"
+                )));
+            }
+            Ok(random.float() < probability)
+        })
+    });
+}
+
+fn distributions(registry: &mut Registry, host: &Rc<Host>) {
+    let drawer = Rc::clone(host);
+    registry.add_method("exp", move |_, rng, mean: Value| {
+        draw(&drawer, rng, |random| Ok(random.exp(size(&mean, "rng:exp: the mean")?)))
+    });
+    let drawer = Rc::clone(host);
+    registry.add_method("normal", move |_, rng, (mean, deviation): (Value, Value)| {
+        draw(&drawer, rng, |random| {
+            let largest = LARGEST_EXACT as f64;
+            let mean = between(&mean, "rng:normal: the mean", (-largest, largest))?;
+            let deviation = size(&deviation, "rng:normal: the standard deviation")?;
+            Ok(random.normal(mean, deviation))
+        })
+    });
+    let drawer = Rc::clone(host);
+    registry.add_method("lognormal", move |_, rng, (median, sigma): (Value, Value)| {
+        draw(&drawer, rng, |random| {
+            let median = size(&median, "rng:lognormal: the median")?;
+            let sigma = between(&sigma, "rng:lognormal: sigma", (0.0, MAX_SIGMA))?;
+            Ok(random.lognormal(median, sigma))
+        })
+    });
+    let drawer = Rc::clone(host);
+    registry.add_method("pareto", move |_, rng, (scale, shape): (Value, Value)| {
+        draw(&drawer, rng, |random| {
+            let scale = size(&scale, "rng:pareto: the scale")?;
+            let shape = between(&shape, "rng:pareto: the shape", (0.1, 1e6))?;
+            Ok(random.pareto(scale, shape))
+        })
+    });
+    let drawer = Rc::clone(host);
+    // What follows from n and s alone takes longer than the draw.
+    let last = RefCell::new(Zipf::new(1, 1.0));
+    registry.add_method("zipf", move |_, rng, (n, s): (Value, Value)| {
+        draw(&drawer, rng, |random| {
+            let n = match n {
+                Value::Integer(n) if (1..=MAX_ZIPF_N as i64).contains(&n) => n as u64,
+                other => {
+                    return Err(fault(format!(
+                        "rng:zipf: n is a whole number from 1 to 2^52, not {}",
+                        shown(&other)
+                    )));
+                }
+            };
+            let s = between(&s, "rng:zipf: s", (0.0, 100.0))?;
+            let mut zipf = last.borrow_mut();
+            if !zipf.is_of(n, s) {
+                *zipf = Zipf::new(n, s);
+            }
+            Ok(zipf.draw(random))
+        })
+    });
+}
+
+fn lists(registry: &mut Registry, host: &Rc<Host>) {
+    let drawer = Rc::clone(host);
+    let sums = RefCell::new(Weights::default());
+    registry.add_method("pick", move |_, rng, (values, weights): (Value, Value)| {
+        draw(&drawer, rng, |random| {
+            let (values, length) = list(&values, "rng:pick")?;
+            if length == 0 {
+                return Err(fault("rng:pick: the list is empty"));
+            }
+            if weights.is_nil() {
+                return values.raw_get::<Value>(random.below(length as u64) + 1);
+            }
+            let (weights, weighed) = list(&weights, "rng:pick: the weights")?;
+            if weighed != length {
+                return Err(fault(format!(
+                    "rng:pick: the list has {length} values and {weighed} weights; each value has one"
+                )));
+            }
+            let mut sums = sums.borrow_mut();
+            let weights = (1..=length).map(|position| -> Result<f64, String> {
+                let weight = weights.raw_get::<Value>(position).map_err(|e| e.to_string())?;
+                plain(&weight)
+                    .ok_or_else(|| format!("weight {position} is {}, not a number", shown(&weight)))
+            });
+            sums.set(weights).map_err(|problem| fault(format!("rng:pick: {problem}")))?;
+            values.raw_get::<Value>(sums.draw(random) + 1)
+        })
+    });
+    let drawer = Rc::clone(host);
+    // A new list: one that several clients share must not remember who was asked first.
+    registry.add_method("shuffle", move |lua, rng, values: Value| {
+        draw(&drawer, rng, |random| {
+            let (values, length) = list(&values, "rng:shuffle")?;
+            let shuffled = lua.create_table_with_capacity(length, 0)?;
+            for position in 1..=length {
+                let other = random.below(position as u64) as usize + 1;
+                if other != position {
+                    shuffled.raw_set(position, shuffled.raw_get::<Value>(other)?)?;
+                }
+                shuffled.raw_set(other, values.raw_get::<Value>(position)?)?;
+            }
+            Ok(shuffled)
+        })
+    });
+}
+
+fn draw<R>(host: &Host, rng: &Rng, body: impl FnOnce(&mut Random) -> LuaResult<R>) -> LuaResult<R> {
+    host.callback(|| match rng {
+        Rng::Running => draw_running(host, body),
+        Rng::Named { random, .. } if host.declared.borrow().is_some() => {
+            body(&mut random.borrow_mut())
+        }
+        Rng::Named { name, .. } => Err(fault(format!(
+            "bench.rng({name:?}) draws at the top of the script only: here its numbers would depend on which client is asked first; use the rng that setup, iteration and teardown are given"
+        ))),
+    })
+}
+
+/// Draws from what runs.
+pub(super) fn draw_running<R>(
+    host: &Host,
+    body: impl FnOnce(&mut Random) -> LuaResult<R>,
+) -> LuaResult<R> {
+    if let Some(random) = host.drawing.borrow_mut().as_mut() {
+        return body(random);
     }
+    match host.client.borrow_mut().as_mut() {
+        Some(client) => body(&mut client.random),
+        None => Err(fault("rng belongs into setup, iteration and teardown")),
+    }
+}
+
+fn plain(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn number(value: &Value, what: &str) -> LuaResult<f64> {
+    plain(value).ok_or_else(|| fault(format!("{what} is a number, not {}", shown(value))))
+}
+
+fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64> {
+    let number = number(value, what)?;
+    if (low..=high).contains(&number) {
+        return Ok(number);
+    }
+    let bound = |bound: f64| match bound.abs() == LARGEST_EXACT as f64 {
+        true => format!("{}2^53", if bound < 0.0 { "-" } else { "" }),
+        false => bound.to_string(),
+    };
+    Err(fault(format!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))))
+}
+
+/// A number of bytes, nanoseconds, things.
+fn size(value: &Value, what: &str) -> LuaResult<f64> {
+    between(value, what, (0.0, LARGEST_EXACT as f64))
+}
+
+fn list(value: &Value, what: &str) -> LuaResult<(Table, usize)> {
+    let list = table(value, what)?;
+    let length = list.raw_len();
+    if length > MAX_LIST {
+        return Err(fault(format!("{what}: {length} values; there can be {MAX_LIST}")));
+    }
+    Ok((list, length))
 }
 
 fn integer(value: &Value) -> LuaResult<i64> {

@@ -9,6 +9,7 @@ use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
 };
 use super::super::vm::Host;
+use super::needs::needs;
 use super::pace::pace;
 use super::{DeclaredWorkload, top_level};
 use crate::ir::source::{Phase, RUN_CLIENT};
@@ -16,6 +17,18 @@ use crate::ir::source::{Phase, RUN_CLIENT};
 /// More would be a mistake, and each costs a line in every report.
 const MAX_PHASES: usize = 1_000;
 const MAX_WORKLOADS: usize = 1_000;
+
+/// What other tools' workloads have, and where it is here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("vus", "here it is 'clients'"),
+    ("users", "here it is 'clients'"),
+    ("threads", "here it is 'clients'"),
+    ("duration", "how long a run takes say bench.phases and --duration"),
+    ("iterations", "how many there are says --iterations; 'iteration' is the function"),
+    ("rate", "write pace = bench.open_loop { rate = … }"),
+    ("exec", "here it is 'iteration'"),
+    ("run", "here it is 'iteration'"),
+];
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |_, _, declared, argument| {
@@ -57,11 +70,16 @@ fn function(value: Value, what: &str) -> LuaResult<Function> {
 }
 
 fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
+    for (elsewhere, here) in ELSEWHERE {
+        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
+            return Err(fault(format!("bench.workload: unknown field '{elsewhere}': {here}")));
+        }
+    }
     check_keys(
         spec,
         "bench.workload",
         "field",
-        &["name", "clients", "setup", "iteration", "teardown", "pace"],
+        &["name", "clients", "setup", "iteration", "teardown", "pace", "needs"],
     )?;
     let name = match spec.raw_get::<Value>("name")? {
         Value::Nil => {
@@ -90,8 +108,9 @@ fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what)?;
+    let needs = needs(&spec.raw_get("needs")?, &what)?;
     let (setup, teardown) = (optional("setup")?, optional("teardown")?);
-    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace })
+    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace, needs })
 }
 
 /// A number of clients, or why it cannot be one.

@@ -1,6 +1,6 @@
 //! The sequence of arrivals alone.
 
-use crate::script::arrivals::{Arrivals, Ramp, Rates, Spacing};
+use crate::script::arrivals::{Arrivals, Ramp, Rates, Spacing, Stretch};
 use crate::script::random::Random;
 
 const SECOND: u64 = 1_000_000_000;
@@ -10,10 +10,15 @@ fn ramp(seconds: f64, from: f64, to: f64) -> Ramp {
 }
 
 fn arrivals(rates: Rates, spacing: Spacing, clients: u32) -> Arrivals {
-    Arrivals::new(rates, spacing, Random::of_arrivals(7, "w"), clients)
+    Arrivals::new(
+        rates,
+        vec![Stretch { start_ns: 0, spacing }],
+        Random::of_arrivals(7, "w"),
+        clients,
+    )
 }
 
-fn no_gap(_: &mut Random, _: u64, _: f64) -> Result<u64, String> {
+fn no_gap(_: usize, _: &mut Random, _: u64, _: f64) -> Result<u64, String> {
     panic!("only a function is asked for gaps")
 }
 
@@ -175,10 +180,10 @@ fn arrivals_that_nobody_takes_are_bounded() {
 #[test]
 fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
     let rates = Rates::new(&[ramp(1.0, 0.0, 0.0), ramp(2.0, 10.0, 20.0), ramp(1.0, 0.0, 0.0)], 5.0);
-    let mut all = arrivals(rates, Spacing::Function, 1);
+    let mut all = arrivals(rates, Spacing::Function(0), 1);
     let mut told = Vec::new();
     let mut gaps = [0, SECOND, SECOND / 2, SECOND, 0, SECOND].into_iter();
-    let mut gap = |_: &mut Random, now: u64, rate: f64| {
+    let mut gap = |_: usize, _: &mut Random, now: u64, rate: f64| {
         told.push((now, rate));
         gaps.next().ok_or_else(|| "no more".to_string())
     };
@@ -193,8 +198,8 @@ fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
 
 #[test]
 fn gaps_of_zero_without_end_are_refused() {
-    let mut all = arrivals(Rates::new(&[], 1.0), Spacing::Function, 1);
-    let mut zero = |_: &mut Random, _: u64, _: f64| Ok(0);
+    let mut all = arrivals(Rates::new(&[], 1.0), Spacing::Function(0), 1);
+    let mut zero = |_: usize, _: &mut Random, _: u64, _: f64| Ok(0);
     let mut made = 0;
     let refused = loop {
         match all.next_of(0, &mut zero) {
@@ -205,4 +210,30 @@ fn gaps_of_zero_without_end_are_refused() {
     };
     assert_eq!(made, 1_000_000, "as many as there can be clients");
     assert_eq!(refused, "the gap was 0 1000000 times in a row, so time would never go on");
+}
+
+#[test]
+fn each_stretch_begins_anew_in_its_own_manner() {
+    let stretch = |seconds: u64, spacing| Stretch { start_ns: seconds * SECOND, spacing };
+    // 2.5 arrivals fit into the first second; the rate of the third is 0.
+    let ramps =
+        [ramp(1.0, 2.5, 2.5), ramp(1.0, 2.0, 2.0), ramp(1.0, 0.0, 0.0), ramp(1.0, 4.0, 4.0)];
+    let stretches = vec![
+        stretch(0, Spacing::Constant),
+        stretch(1, Spacing::Function(3)),
+        stretch(2, Spacing::Poisson),
+        stretch(3, Spacing::Constant),
+    ];
+    let random = Random::of_arrivals(7, "w");
+    let mut all = Arrivals::new(Rates::new(&ramps, 4.0), stretches, random, 1);
+    let mut told = Vec::new();
+    let mut gap = |number: usize, _: &mut Random, now: u64, rate: f64| {
+        told.push((number, now, rate));
+        Ok(SECOND / 5 * 2)
+    };
+    let times: Vec<u64> = (0..8).map(|_| all.next_of(0, &mut gap).unwrap().unwrap()).collect();
+    let expected = [0, 400, 800, 1_400, 1_800, 3_000, 3_250, 3_500];
+    assert_eq!(times, expected.map(|milliseconds| milliseconds * SECOND / 1_000));
+    let asked = [1_000, 1_400, 1_800].map(|ms| (3, ms * SECOND / 1_000, 2.0));
+    assert_eq!(told, asked);
 }

@@ -142,8 +142,30 @@ fn arguments() {
         ),
         ("c:stat('a', 5)", "stat: the last argument takes a table, not 5"),
         (
-            "c:open('a', 'r', { lease = 'RWH' })",
-            "open: lease needs fidelity mode 2, which this version does not have",
+            "c:open('a', 'r', { lease = 'RWX' })",
+            "open: lease: \"RWX\" is not a name it takes; nearest is \"NONE\"",
+        ),
+        (
+            "c:open('a', 'r', { durable = { timeout = 60 } })",
+            "open: durable wants a timeout with a unit, such as \"60s\" or \"500ms\"",
+        ),
+        (
+            "c:open('a', 'r', { lease = { state = print } })",
+            "open: lease: a function does not belong here",
+        ),
+        (
+            "c:open('a', 'r', { share_mod = 'read' })",
+            "open: unknown option 'share_mod': did you mean 'share_mode'?",
+        ),
+        (
+            "local t = 'R' for i = 1, 3 do t = table.create(1000, t) end c:open('a', 'r', { lease = t })",
+            "open: lease: too much in one option; there can be 256 KiB",
+        ),
+        ("c:open('a', 'r', { lease = { state = 'R', [0.5] = 1 } })", "open: lease: 0.5 is no name"),
+        ("c:open('a', 'r', { 'read' })", "open: value 1 stands alone; write name = value"),
+        (
+            "local t = {} t.t = t c:open('a', 'r', { lease = t })",
+            "open: lease: too many tables in one another",
         ),
         (
             "c:open('a', 'r', { disposition = 'FILE_OPNE' })",
@@ -198,8 +220,8 @@ fn misspelt_names_are_told_the_nearest_right_one() {
         ("rng:int(1.5, 2)", "rng:int takes whole numbers within 2^53, not 1.5"),
         ("rng:bool(2)", "rng:bool(2): a probability lies between 0 and 1"),
         ("rng:pick({})", "rng:pick: the list is empty"),
-        ("rng:exp('1s')", "rng:exp takes a number, not \"1s\""),
-        ("c.read(1, 2)", "a method was called without its object; write c:read(…), not c.read(…)"),
+        ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
+        ("c.read(1, 2)", "a method goes with a colon: write c:read(…), not c.read(…)"),
         (
             "bench.workload {}",
             "bench.workload belongs at the top of the script, outside of all functions",
@@ -249,7 +271,7 @@ fn the_top_level() {
         ),
         (
             "bench.workload { name = 'w', iterations = print }",
-            "s.lua:1: bench.workload: unknown field 'iterations': did you mean 'iteration'?",
+            "s.lua:1: bench.workload: unknown field 'iterations': how many there are says --iterations; 'iteration' is the function",
         ),
         (
             "bench.workload { name = 'w', clients = 0, iteration = print }",
@@ -270,7 +292,7 @@ fn the_top_level() {
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
             "bench.gauge {}",
-            "s.lua:1: unknown function of bench 'gauge': there is closed_loop, open_loop, params, phases, setup, teardown, workload",
+            "s.lua:1: unknown function of bench 'gauge': there is choose, closed_loop, open_loop, params, phases, rng, setup, teardown, workload",
         ),
         (&format!("{ok}\n{ok}"), "s.lua:2: there are two workloads named 'w'"),
         ("bench.setup(5)", "s.lua:1: bench.setup takes a function, not 5"),

@@ -121,7 +121,18 @@ fn the_editor_stubs_know_every_method_and_function() {
         let known = [format!(":{name}("), format!("---@field {name} ")];
         assert!(known.iter().any(|known| stubs.contains(known)), "{name}");
     }
-    for name in ["params", "workload", "setup", "teardown", "phases", "closed_loop", "open_loop"] {
+    let functions = [
+        "params",
+        "workload",
+        "setup",
+        "teardown",
+        "phases",
+        "closed_loop",
+        "open_loop",
+        "choose",
+        "rng",
+    ];
+    for name in functions {
         assert!(stubs.contains(&format!("function bench.{name}(")), "{name}");
     }
 }

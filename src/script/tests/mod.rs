@@ -7,14 +7,18 @@ use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError};
 
 mod arrivals;
+mod blobs;
 mod determinism;
 mod errors;
 mod examples;
+mod gallery;
 mod hostile;
 mod modules;
 mod open_loop;
 mod operations;
+mod pace;
 mod params;
+mod random;
 mod sandbox;
 mod workloads;
 

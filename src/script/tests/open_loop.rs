@@ -232,7 +232,6 @@ fn mistakes_in_the_options_name_the_line_and_the_nearest_word() {
     let cases = [
         ("", "bench.open_loop needs a rate, such as rate = 200 (iterations a second)"),
         ("rat = 5", "bench.open_loop: unknown option 'rat': did you mean 'rate'?"),
-        ("rate = 0", "bench.open_loop: rate is 0, so no iteration would ever arrive"),
         (
             "rate = -5",
             "bench.open_loop: rate is -5; it lies between 0 and 10000000 iterations a second",
@@ -288,6 +287,7 @@ fn mistakes_in_the_options_name_the_line_and_the_nearest_word() {
             "rate = { calm = { to = 5 }, busy = 6 }",
             "workload 'w': rate of phase 'calm' has no from: only a later phase can begin where the one before ended",
         ),
+        ("rate = 0", "workload 'w': rate is 0, so no iteration would ever arrive"),
         (
             "rate = { calm = 0, busy = 0 }",
             "workload 'w': rate is 0 in every phase, so no iteration would ever arrive",

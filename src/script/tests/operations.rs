@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ir::{Due, Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
-use crate::protocol::create::CreateDisposition;
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::ir::document::line::Line;
+use crate::ir::{Due, Expect, Feature, HandleRef, OpenMode, OperationKind, Pattern, Payload};
+use crate::protocol::create::{CreateDisposition, OplockLevel};
+use crate::protocol::{CreateParameters, Durable, NtStatus, SharePath};
 
 fn path(text: &str) -> SharePath {
     SharePath::new(text).unwrap()
@@ -107,6 +108,52 @@ fn open_takes_the_fields_of_create_by_name_or_number() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn open_takes_oplocks_leases_durable_handles_and_contexts_and_documents_keep_them() {
+    let operations = iteration(
+        r#"
+        c:open("a", "rw", { requested_oplock = "batch" })
+        c:open("b", "rw", { lease = "RWH", expect = "any" })
+        c:open("c", "rw", {
+            lease = { state = "RH", key = "00112233445566778899aabbccddeeff" },
+            durable = { version = 2, timeout = "60s" },
+            create_contexts = { { name = "MxAc" }, { name = "ExtA", data = "00ff" } },
+        })"#,
+    )
+    .operations();
+    let extensions: Vec<CreateParameters> = (operations.iter())
+        .map(|operation| match &operation.kind {
+            OperationKind::Open { extensions: Some(extensions), .. } => (**extensions).clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let none = CreateParameters::default();
+    assert_eq!(
+        extensions[0],
+        CreateParameters { requested_oplock: Some(OplockLevel::Batch), ..none }
+    );
+    let lease = |extensions: &CreateParameters| extensions.lease.unwrap();
+    assert_eq!((lease(&extensions[1]).state, lease(&extensions[1]).key), (7, None));
+    assert_eq!(lease(&extensions[2]).key.unwrap()[15], 0xFF);
+    assert_eq!(extensions[2].durable, Some(Durable { version: 2, timeout_ms: 60_000 }));
+    assert_eq!(extensions[2].create_contexts[1].data, [0, 0xFF]);
+    let needed: Vec<_> = operations.iter().flat_map(Feature::needed_by).collect();
+    assert_eq!(needed, [Feature::Caching; 3]);
+    let lines: Vec<_> = operations
+        .iter()
+        .map(|operation| serde_json::to_value(Line::from_operation(operation)).unwrap())
+        .map(|line| line["extensions"]["smb"].to_string())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            r#"{"requested_oplock":"SMB2_OPLOCK_LEVEL_BATCH"}"#,
+            r#"{"lease":{"state":"SMB2_LEASE_READ_CACHING|SMB2_LEASE_HANDLE_CACHING|SMB2_LEASE_WRITE_CACHING","version":2}}"#,
+            r#"{"create_contexts":[{"data":"","name":"MxAc"},{"data":"00ff","name":"ExtA"}],"durable":{"timeout":"60000ms","version":2},"lease":{"key":"00112233445566778899aabbccddeeff","state":"SMB2_LEASE_READ_CACHING|SMB2_LEASE_HANDLE_CACHING","version":2}}"#,
+        ]
+    );
 }
 
 #[test]

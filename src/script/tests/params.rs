@@ -101,7 +101,7 @@ fn a_script_cannot_hide_that_a_value_does_not_fit() {
 #[test]
 fn mistakes_in_the_declaration_are_told_with_their_line() {
     let cases = [
-        ("a = 5", "parameter 'a' takes a table, not 5"),
+        ("a = 5", "parameter 'a' is a table, such as { type = \"int\", default = 10 }, not 5"),
         ("a = {}", "parameter 'a' needs a type: int, float, string, bool, duration, size"),
         (
             "a = { type = 'itn', default = 1 }",

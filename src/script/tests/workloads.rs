@@ -1,4 +1,5 @@
 use super::*;
+use crate::ir::Feature;
 use crate::ir::{Phase, Workload};
 
 const TWO: &str = r#"
@@ -146,4 +147,38 @@ fn a_hundred_thousand_clients_are_made_only_when_they_are_asked() {
     }
     assert_eq!(operations.len(), 4);
     assert_eq!(script.pull(100_000, Section::Iteration, 2, &mut operations), Ok(Progress::End));
+}
+
+#[test]
+fn a_workload_says_what_it_will_need() {
+    let needs = |needs: &str| {
+        let text = format!(
+            "bench.workload {{ name = 'w', needs = {needs}, iteration = function(c) c:stat('a') end }}"
+        );
+        let written = script(&text);
+        let script = written.load().map_err(|_| written.refused())?;
+        let needs = script.header().needs.iter();
+        Ok(needs.map(|need| (need.feature, need.whose.clone())).collect::<Vec<_>>())
+    };
+    let of_w = |feature| (feature, "workload 'w'".to_string());
+    assert_eq!(needs("{ mode = 0 }"), Ok(vec![]));
+    assert_eq!(
+        needs("{ locks = true, share_mode = true, disposition = false }"),
+        Ok(vec![of_w(Feature::Locks), of_w(Feature::ShareMode)])
+    );
+    let all = needs("{ mode = 2 }").unwrap();
+    assert_eq!((all.len(), all.last()), (6, Some(&of_w(Feature::Caching))));
+    assert_eq!(needs("{ mode = 1, share_mode = true }").unwrap().len(), 5);
+    for (wrong, expected) in [
+        (
+            "{ mode = 3 }",
+            "mode is 0 (paths), 1 (fields of CREATE) or 2 (oplocks, leases, durable handles), not 3",
+        ),
+        ("{ lock = true }", "unknown field 'lock': did you mean 'locks'?"),
+        ("{ locks = 1 }", "locks is true or false, not 1"),
+    ] {
+        let expected: Result<Vec<(Feature, String)>, _> =
+            Err(format!("s.lua:1: workload 'w': needs: {expected}"));
+        assert_eq!(needs(wrong), expected, "{wrong}");
+    }
 }

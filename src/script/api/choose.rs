@@ -1,0 +1,80 @@
+//! `bench.choose`: one of several functions, by weight.
+
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Result as LuaResult, Table, Value};
+
+use super::super::error::PRELUDE;
+use super::super::values::{fault, shown, table};
+use super::super::vm::Host;
+use super::super::weights::Weights;
+use super::rng::draw_running;
+use super::top_level;
+
+const WHAT: &str = "bench.choose";
+const MAX_CHOICES: usize = 10_000;
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    // In Lua, so that a batch may end inside the function that is chosen.
+    let text = "return function(position, functions)
+            return function(c, rng, ...) return functions[position()](c, rng, ...) end
+        end";
+    let choosing: Function = lua.load(text).set_name(format!("={PRELUDE}")).eval()?;
+    let drawer = Rc::clone(host);
+    top_level(lua, bench, host, "choose", move |lua, _, _, argument| {
+        let (weights, functions) = choices(lua, &argument)?;
+        let drawer = Rc::clone(&drawer);
+        let position = lua.create_function(move |_, ()| {
+            drawer.callback(|| draw_running(&drawer, |random| Ok(weights.draw(random) + 1)))
+        })?;
+        choosing.call::<Function>((position, functions))
+    })
+}
+
+fn choices(lua: &Lua, argument: &Value) -> LuaResult<(Weights, Table)> {
+    let list = table(argument, WHAT)?;
+    let length = list.raw_len();
+    if length == 0 {
+        return Err(fault(format!(
+            "{WHAT} takes a list of weights and functions, such as {{ {{ 70, browse }}, {{ 30, edit }} }}"
+        )));
+    }
+    if length > MAX_CHOICES {
+        return Err(fault(format!("{WHAT}: {length} choices; there can be {MAX_CHOICES}")));
+    }
+    let functions = lua.create_table_with_capacity(length, 0)?;
+    let mut numbers = Vec::with_capacity(length);
+    for position in 1..=length {
+        let entry: Value = list.raw_get(position)?;
+        let Value::Table(pair) = &entry else {
+            return Err(fault(format!(
+                "{WHAT}: entry {position} is a weight and a function, such as {{ 70, browse }}, not {}",
+                shown(&entry)
+            )));
+        };
+        numbers.push(match pair.raw_get::<Value>(1)? {
+            Value::Integer(weight) => weight as f64,
+            Value::Number(weight) => weight,
+            other => {
+                return Err(fault(format!(
+                    "{WHAT}: entry {position} begins with its weight, a number, not {}",
+                    shown(&other)
+                )));
+            }
+        });
+        match pair.raw_get::<Value>(2)? {
+            Value::Function(function) => functions.raw_set(position, function)?,
+            other => {
+                return Err(fault(format!(
+                    "{WHAT}: entry {position} has a function behind its weight, not {}",
+                    shown(&other)
+                )));
+            }
+        }
+    }
+    let mut weights = Weights::default();
+    weights
+        .set(numbers.into_iter().map(Ok))
+        .map_err(|problem| fault(format!("{WHAT}: {problem}")))?;
+    Ok((weights, functions))
+}

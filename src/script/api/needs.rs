@@ -1,0 +1,57 @@
+//! `needs` of a workload: what it will ask of a backend, where its first
+//! operations do not show it.
+
+use mlua::{Result as LuaResult, Value};
+
+use super::super::values::{bool_field, check_keys, fault, shown, table};
+use crate::ir::{Feature, Need};
+
+/// As a script names them, besides `mode`.
+const FEATURES: [(&str, Feature); 7] = [
+    ("locks", Feature::Locks),
+    ("blocking_locks", Feature::BlockingLocks),
+    ("access_mask", Feature::AccessMask),
+    ("share_mode", Feature::ShareMode),
+    ("disposition", Feature::Disposition),
+    ("create_options", Feature::CreateOptions),
+    ("file_attributes", Feature::FileAttributes),
+];
+
+/// What lies above mode 0.
+const BY_MODE: [Feature; 6] = [
+    Feature::AccessMask,
+    Feature::ShareMode,
+    Feature::Disposition,
+    Feature::CreateOptions,
+    Feature::FileAttributes,
+    Feature::Caching,
+];
+
+pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
+    if value.is_nil() {
+        return Ok(Vec::new());
+    }
+    let label = format!("{what}: needs");
+    let spec = table(value, &label)?;
+    let names: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).chain(["mode"]).collect();
+    check_keys(&spec, &label, "field", &names)?;
+    let mode: u8 = match spec.raw_get::<Value>("mode")? {
+        Value::Nil => 0,
+        Value::Integer(mode @ 0..=2) => mode as u8,
+        other => {
+            return Err(fault(format!(
+                "{label}: mode is 0 (paths), 1 (fields of CREATE) or 2 (oplocks, leases, durable handles), not {}",
+                shown(&other)
+            )));
+        }
+    };
+    let mut features: Vec<Feature> =
+        BY_MODE.into_iter().filter(|feature| feature.mode() <= mode).collect();
+    for (name, feature) in FEATURES {
+        if bool_field(&spec, &label, name, false)? && !features.contains(&feature) {
+            features.push(feature);
+        }
+    }
+    let need = |feature| Need { feature, whose: what.to_string() };
+    Ok(features.into_iter().map(need).collect())
+}

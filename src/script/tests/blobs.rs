@@ -1,0 +1,113 @@
+//! What a write carries.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::ir::{OperationKind, Pattern, Payload};
+
+fn payloads(written: &Written) -> Vec<Payload> {
+    let payload = |operation: Operation| match operation.kind {
+        OperationKind::Write { payload, .. } => Some(payload),
+        _ => None,
+    };
+    written.operations().into_iter().filter_map(payload).collect()
+}
+
+fn writing(options: &str) -> Written {
+    iteration(&format!("local h = c:open('a', 'w') c:write(h, 0, 5, {options}) c:close(h)"))
+        .file("data/letter.txt", "Dear all,")
+}
+
+/// The whole message, less its line.
+fn refused(written: &Written) -> String {
+    let message = written.message();
+    let here = written.folder.path().canonicalize().unwrap().display().to_string();
+    message.strip_prefix("s.lua:2: write: ").expect(&message).replace(&here, "HERE")
+}
+
+#[test]
+fn a_write_carries_a_pattern() {
+    for (options, pattern) in [
+        ("nil", Pattern::Random),
+        ("{}", Pattern::Random),
+        ("{ payload = 'random' }", Pattern::Random),
+        ("{ payload = 'zero' }", Pattern::Zero),
+        ("{ payload = 'text', expect = 'any' }", Pattern::Text),
+    ] {
+        assert_eq!(payloads(&writing(options)), [Payload::Pattern(pattern)], "{options}");
+    }
+}
+
+#[test]
+fn a_write_carries_the_first_bytes_of_a_file_and_they_are_at_hand() {
+    let written = writing("{ blob = 'data/letter.txt' }");
+    let [Payload::Blob(blob)] = &payloads(&written)[..] else { panic!("no blob") };
+    assert_eq!(&*blob.path, written.path("data/letter.txt").canonicalize().unwrap());
+    assert_eq!(blob.data.get().unwrap().as_ref(), b"Dear ");
+}
+
+#[test]
+fn a_payload_that_is_none_is_told_what_there_is() {
+    for (options, expected) in [
+        ("{ payload = 'zeros' }", "unknown payload 'zeros': did you mean 'zero'?"),
+        ("{ payload = 'x' }", "unknown payload 'x': there is zero, random, text"),
+        ("{ payload = 0 }", "payload is a text, not 0"),
+        ("{ payload = 'blob' }", "for the bytes of a file write blob = \"name\""),
+        ("{ blob = 5 }", "blob, the name of a file, is a text, not 5"),
+        (
+            "{ payload = 'zero', blob = 'data/letter.txt' }",
+            "payload and blob are two answers to one question; give one",
+        ),
+        ("{ paylaod = 'zero' }", "unknown option 'paylaod': did you mean 'payload'?"),
+        (
+            "{ blob = 'data/gone' }",
+            "blob \"data/gone\" cannot be read: No such file or directory (os error 2)",
+        ),
+        ("{ blob = 'data' }", "blob \"data\" is not a regular file"),
+    ] {
+        assert_eq!(refused(&writing(options)), expected, "{options}");
+    }
+    let long = iteration("local h = c:open('a', 'w') c:write(h, 0, '1KiB', { blob = 'f' })")
+        .file("f", "short");
+    assert_eq!(refused(&long), "blob \"f\" has 5 bytes, but the write wants 1024");
+}
+
+#[test]
+fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_links_say() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), "a secret").unwrap();
+    let there = outside.path().canonicalize().unwrap();
+    let permits = "is outside of HERE; --allow-blobs with its folder permits it";
+    let secret = there.join("secret");
+    let written = writing(&format!("{{ blob = {secret:?} }}"));
+    assert_eq!(refused(&written), format!("blob {secret:?} {permits}"));
+
+    for (link, to) in [("data/link", &secret), ("data/folder", &there)] {
+        let name = if link.ends_with("folder") { "data/folder/secret" } else { link };
+        let written = writing(&format!("{{ blob = {name:?} }}"));
+        symlink(to, written.path(link)).unwrap();
+        assert_eq!(refused(&written), format!("blob {name:?} {permits}"));
+        let allowed = written.with(|options| options.blob_folders.push(there.clone()));
+        assert_eq!(payloads(&allowed).len(), 1);
+    }
+
+    let up = writing("{ blob = 'data/../data/letter.txt' }");
+    assert_eq!(
+        refused(&up),
+        "blob \"data/../data/letter.txt\" contains \"..\"; write the path without it"
+    );
+}
+
+#[test]
+fn a_script_does_not_learn_which_files_there_are_elsewhere() {
+    for path in ["/etc/passwd", "/etc/no-such-file", "/etc/ssl", "/proc/self/environ"] {
+        let message = refused(&writing(&format!("{{ blob = {path:?} }}")));
+        assert!(message.contains("is outside of HERE"), "{message}");
+    }
+}
+
+#[test]
+fn a_folder_for_blobs_that_does_not_exist_is_named() {
+    let written = writing("nil").with(|options| options.blob_folders.push("/no/such".into()));
+    assert_eq!(written.refused(), "--allow-blobs /no/such: No such file or directory (os error 2)");
+}
