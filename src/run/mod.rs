@@ -316,6 +316,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         cut_short: reason.is_some() || given_up > 0,
         allow_late: from.options.allow_late,
         exit_reasons,
+        thresholds: Vec::new(),
         problems,
         notes,
     }
