@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given};
+use super::api::{
+    ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_given, checked_thresholds,
+};
 use super::arrivals::Arrivals;
 use super::client::{Bounds, Client};
 use super::error::{PRELUDE, ScriptError};
@@ -15,7 +17,7 @@ use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
 use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
-use crate::ir::source::{Phase, RUN_CLIENT, phases_lasting};
+use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
 
 /// A script whose top level has run. It makes the operations of whichever
@@ -111,9 +113,13 @@ impl Script {
                 "{chunk}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}"
             )));
         }
-        let Declared { params, modules, mut workloads, setup, teardown, phases, .. } = declared;
+        let Declared {
+            params, modules, mut workloads, setup, teardown, phases, thresholds, ..
+        } = declared;
         override_clients(&mut workloads, options)?;
         let declared_phases = phases.unwrap_or_default();
+        let replacement = options.duration_ns.and(Some(WHOLE_PHASE));
+        let thresholds = checked_thresholds(thresholds, &declared_phases, &workloads, replacement)?;
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
@@ -127,6 +133,7 @@ impl Script {
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,
+            thresholds,
             ..StreamHeader::default()
         };
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng))?;

@@ -121,7 +121,16 @@ fn the_editor_stubs_know_every_method_and_function() {
         let known = [format!(":{name}("), format!("---@field {name} ")];
         assert!(known.iter().any(|known| stubs.contains(known)), "{name}");
     }
-    for name in ["params", "workload", "setup", "teardown", "phases", "closed_loop", "open_loop"] {
+    for name in [
+        "params",
+        "workload",
+        "setup",
+        "teardown",
+        "phases",
+        "closed_loop",
+        "open_loop",
+        "thresholds",
+    ] {
         assert!(stubs.contains(&format!("function bench.{name}(")), "{name}");
     }
 }
