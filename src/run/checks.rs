@@ -12,9 +12,7 @@ use crate::observability::Measurements;
 use crate::observability::metrics::Layout;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::thresholds::watch::{Watch, WatchedShard};
-use crate::observability::thresholds::{
-    CustomMetrics, Outcome, Threshold, ThresholdError, outcomes,
-};
+use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, ThresholdError, outcomes};
 use crate::scheduler::{Conductor, CutReason};
 
 const EVERY_NS: u64 = 1_000_000_000;
@@ -44,7 +42,7 @@ pub fn thresholds(
     header: &StreamHeader,
     from_command_line: &[String],
 ) -> Result<Vec<Threshold>, ThresholdError> {
-    let custom = CustomMetrics::new();
+    let custom = CustomKinds::new();
     let typed = from_command_line.iter().map(|expression| StatedThreshold {
         expression: expression.clone(),
         place: "--threshold".into(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::metric::{Metric, Statistic, Unit, short, wrong};
 use crate::protocol::nearest;
 
-/// The metrics a script declares, by name.
-pub type CustomMetrics = BTreeMap<String, CustomKind>;
+/// The kinds of the metrics a script declares, by name.
+pub type CustomKinds = BTreeMap<String, CustomKind>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CustomKind {
@@ -57,7 +57,7 @@ impl CustomKind {
 }
 
 /// All but the last word is the metric's name. None where none is called so.
-pub(super) fn parse(text: &str, custom: &CustomMetrics) -> Result<Option<Metric>, String> {
+pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Option<Metric>, String> {
     let words = |kind: CustomKind| -> Vec<&str> {
         kind.figures().into_iter().map(|(word, ..)| word).collect()
     };

@@ -1,6 +1,6 @@
 //! `read.response.p99 < 20ms`: reading it, and what it asks.
 
-use super::custom::CustomMetrics;
+use super::custom::CustomKinds;
 use super::metric::{Metric, Unit, short};
 use crate::ir::units::{parse_duration_ns, parse_size};
 
@@ -55,7 +55,7 @@ impl Expression {
     ///
     /// # Errors
     /// What is wrong, and how to write it.
-    pub fn parse(text: &str, custom: &CustomMetrics) -> Result<Expression, String> {
+    pub fn parse(text: &str, custom: &CustomKinds) -> Result<Expression, String> {
         const LIKE: &str =
             "write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'";
         if text.chars().count() > MAX_CHARS {

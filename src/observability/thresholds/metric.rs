@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::distribution::Distribution;
 use super::super::failures::StatusKey;
-use super::custom::{self, CustomFigure, CustomMetrics};
+use super::custom::{self, CustomFigure, CustomKinds};
 use crate::ir::OperationType;
 use crate::protocol::{NtStatus, nearest};
 
@@ -137,7 +137,7 @@ impl Metric {
     ///
     /// # Errors
     /// The word that is wrong, and the nearest right one.
-    pub(super) fn parse(text: &str, custom: &CustomMetrics) -> Result<Metric, String> {
+    pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Metric, String> {
         let words: Vec<&str> = text.split('.').collect();
         let (head, rest) = words.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
         if let Some(operation) = operation_type(head) {

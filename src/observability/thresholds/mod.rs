@@ -13,7 +13,7 @@ pub mod reading;
 mod tests;
 pub mod watch;
 
-pub use custom::{CustomFigure, CustomKind, CustomMetrics};
+pub use custom::{CustomFigure, CustomKind, CustomKinds};
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Threshold {
     /// What is wrong with the expression, or with what it is asked of.
     pub fn new(
         stated: &StatedThreshold,
-        custom: &CustomMetrics,
+        custom: &CustomKinds,
     ) -> Result<Threshold, ThresholdError> {
         let text = stated.expression.trim();
         let problem = |problem: String| ThresholdError {

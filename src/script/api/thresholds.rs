@@ -9,7 +9,7 @@ use super::super::values::{bool_field, duration_ns, fault, shown, text, text_fie
 use super::super::vm::Host;
 use super::{DeclaredWorkload, top_level};
 use crate::ir::source::{Phase, StatedThreshold, WHOLE_PHASE};
-use crate::observability::thresholds::{CustomMetrics, DEFAULT_DELAY, Threshold};
+use crate::observability::thresholds::{CustomKinds, DEFAULT_DELAY, Threshold};
 
 const WHAT: &str = "bench.thresholds";
 
@@ -119,7 +119,7 @@ pub(in crate::script) fn checked(
     workloads: &[DeclaredWorkload],
     replacement: Option<&str>,
 ) -> Result<Vec<StatedThreshold>, ScriptError> {
-    let custom = CustomMetrics::new();
+    let custom = CustomKinds::new();
     let unnamed = phases.is_empty().then_some(WHOLE_PHASE);
     let phase_names = || phases.iter().map(|phase| phase.name.as_str()).chain(unnamed);
     let workload_names = || workloads.iter().map(|workload| workload.name.as_str());

@@ -44,7 +44,7 @@ fn an_expression_is_a_metric_an_operator_and_a_value_in_the_metrics_unit() {
         ("bytes.read.count > 1GiB", Metric::Bytes(Read), More, 1_073_741_824.0),
         ("bytes.written.rate > 100MiB/s", Metric::ByteRate(Write), More, 104_857_600.0),
     ] {
-        let parsed = Expression::parse(text, &CustomMetrics::new());
+        let parsed = Expression::parse(text, &CustomKinds::new());
         assert_eq!(parsed, Ok(Expression { metric, operator, bound }), "{text}");
     }
 }

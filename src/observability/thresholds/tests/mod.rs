@@ -8,7 +8,7 @@ use super::*;
 
 const PHASES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
-fn declared() -> CustomMetrics {
+fn declared() -> CustomKinds {
     [
         ("app.save_latency", CustomKind::Histogram(Unit::Time)),
         ("app.sizes", CustomKind::Histogram(Unit::Bytes)),
