@@ -318,3 +318,32 @@ function bench.closed_loop(options) end
 ---@param options bench.OpenLoop
 ---@return bench.Pace
 function bench.open_loop(options) end
+
+---A condition on one figure of the run, such as "read.response.p99 < 20ms":
+---`<metric> <operator> <value>`, with the operators < <= > >= == !=.
+---
+---Of `all` operations or those of one type (`read`, `open`, …): `.service.X` and
+---`.response.X` with X one of p50 p90 p95 p99 p999 min mean max, `.count`,
+---`.rate` (a second), `.failed` (how many). Of `iterations`: `.service.X`,
+---`.response.X`, `.count`, `.rate`, `.late`, `.dropped`, `.cut`. Further
+---`errors.rate` (the share of operations that failed), `errors.count`,
+---`errors.ACCESS_DENIED` (how many failed so; any status, `TIMED_OUT`,
+---`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `bytes.read.count`,
+---`bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`.
+---
+---Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes
+---may have a unit (64MiB), rates may end in /s. What has no samples fails.
+---@alias bench.Expression string
+
+---@class bench.Threshold
+---@field [1] bench.Expression
+---@field phase? string the phase it is about (default: the recorded ones together)
+---@field workload? string the workload it is about (default: all together)
+---@field abort? boolean ends the run when it fails: looked at each second, from 100 samples on; a count that may still grow is left to the end (default false)
+---@field delay? bench.Duration how long its phase lasts before abort may end the run (default "5s")
+
+---What the run must hold; it exits with 99 where it does not. A passing
+---threshold on `errors` decides, for the failures it counts, instead of exit
+---code 4 (not for setup).
+---@param thresholds (bench.Expression|bench.Threshold)[]
+function bench.thresholds(thresholds) end

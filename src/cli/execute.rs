@@ -7,6 +7,7 @@ use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{BoundArgs, LogFormat, Logging, StreamArgs};
+use super::thresholds::failed;
 use super::{
     Cli, Command, CompileArgs, CompileTo, Input as Named, RunArgs, Style, ValidateArgs, password,
     print, render, render_parameters, tell,
@@ -107,6 +108,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         late_bound: args.late_bound,
         allow_late: args.allow_late,
         degrade: args.degrade,
+        thresholds: args.thresholds.clone(),
         out: args.out.clone(),
         progress: !args.quiet,
     };
@@ -123,6 +125,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         for problem in &finished.summary.problems {
             tell(format_args!("error: {}", printable(problem, MAX_ERROR_CHARS)));
         }
+        failed(&finished.summary).for_each(tell);
     }
     Ok(finished.summary.exit_code)
 }

@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod style;
 mod table;
+mod thresholds;
 mod validate;
 mod value;
 mod verdict;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::figures::{counted, grouped, plural, time};
 use super::style::{BAD, BOLD, DIM, Style, WARNING};
 use super::table::{self, Column};
+use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
 use crate::observability::summary::{
@@ -16,10 +17,11 @@ const MAX_NAME_CHARS: usize = 60;
 const MAX_PATH_CHARS: usize = 100;
 pub(super) const MAX_TEXT_CHARS: usize = 400;
 
-/// The table, what failed, and last whether to believe it. Texts from the
+/// First the thresholds, then the table, what failed, and last whether to believe it. Texts from the
 /// script, the server and file names are made safe for a terminal.
 pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String {
-    let mut parts = vec![heading(summary, style)];
+    let mut parts: Vec<String> = thresholds(summary, style).into_iter().collect();
+    parts.push(heading(summary, style));
     if summary.operations.is_empty() {
         parts.push("no operation was recorded\n".into());
     } else {

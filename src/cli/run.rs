@@ -21,7 +21,7 @@ const EMBEDDED: &str = "embedded";
     after_help = "A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
         Exit codes: 0 good; 1 internal error; 2 bad usage or an invalid script or document; \
         3 target unreachable or access denied; 4 operations failed; 5 the generator fell behind; \
-        130 interrupted."
+        99 thresholds failed; 130 interrupted."
 )]
 pub struct RunArgs {
     #[command(flatten)]
@@ -127,6 +127,17 @@ pub struct RunArgs {
     /// Exit with 0, not 5, when the generator fell behind
     #[arg(long, env = "SMBENCH_ALLOW_LATE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
     pub allow_late: bool,
+
+    /// Exit with 99 where a figure does not hold, as 'read.response.p99 < 20ms'; may be repeated (in the variable: one a line)
+    #[arg(
+        long = "threshold",
+        id = "thresholds",
+        value_name = "EXPRESSION",
+        env = "SMBENCH_THRESHOLD",
+        value_delimiter = '\n',
+        help_heading = "Output"
+    )]
+    pub thresholds: Vec<String>,
 
     #[arg(
         help = "Folder for the results [default: results/<time>-<script>]",

@@ -32,6 +32,23 @@ pub struct StreamHeader {
     pub modules: Vec<Module>,
     /// What is known to be asked of the backend before the run.
     pub needs: Vec<Need>,
+    pub thresholds: Vec<StatedThreshold>,
+}
+
+/// A threshold as a script or a command line states it: a text that
+/// `observability::thresholds` understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatedThreshold {
+    /// Such as `read.response.p99 < 20ms`.
+    pub expression: String,
+    /// What an error about it begins with, such as `office.lua:14: bench.thresholds`.
+    pub place: String,
+    /// None: the recorded phases together.
+    pub phase: Option<String>,
+    /// None: all of them together.
+    pub workload: Option<String>,
+    /// Ends the run when it fails, but not before its phase has lasted this long.
+    pub abort_after_ns: Option<u64>,
 }
 
 /// A module a script required.
@@ -87,10 +104,13 @@ pub struct Phase {
     pub record: bool,
 }
 
+/// The one phase of a run that has no others, or none that is recorded.
+pub const WHOLE_PHASE: &str = "run";
+
 /// `declared` with one phase of this length, named `run`, in place of the
 /// recorded ones.
 pub fn phases_lasting(declared: &[Phase], duration_ns: u64) -> Vec<Phase> {
-    let one = Phase { name: "run".into(), duration_ns, record: true };
+    let one = Phase { name: WHOLE_PHASE.into(), duration_ns, record: true };
     let measured = declared.iter().position(|phase| phase.record);
     let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
     let unrecorded = after.iter().filter(|phase| !phase.record);

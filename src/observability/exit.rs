@@ -2,6 +2,11 @@
 
 use serde::Serialize;
 
+use super::metrics::Measurements;
+use super::summary::RunFacts;
+use super::thresholds;
+use super::trust::Verdict;
+
 /// Why a run did not end well, in the order in which reasons decide the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -50,6 +55,38 @@ impl ExitReason {
 /// The code of the first reason that applies; 0 without any.
 pub fn exit_code(reasons: &[ExitReason]) -> u8 {
     reasons.iter().min().map_or(0, |reason| reason.code())
+}
+
+/// The reasons the run gave and those its figures give, each once. Failures
+/// count in setup and in every phase, unless a passing threshold on `errors`
+/// counts them: it decides then, outside of setup. In teardown they are only
+/// reported. A client that gave up is no operation that failed, and none
+/// excuses it.
+pub(super) fn exit_reasons(
+    facts: &RunFacts,
+    measurements: &Measurements,
+    verdict: Verdict,
+) -> Vec<ExitReason> {
+    let setup = measurements.phase(measurements.layout.setup());
+    let mut reasons = facts.exit_reasons.clone();
+    if facts.interrupted {
+        reasons.push(ExitReason::Interrupted);
+    }
+    if facts.thresholds.iter().any(|outcome| !outcome.pass) {
+        reasons.push(ExitReason::ThresholdsFailed);
+    }
+    if !setup.failures.is_empty()
+        || thresholds::has_other_failures(&facts.thresholds, measurements)
+        || measurements.connections.failed_clients > 0
+    {
+        reasons.push(ExitReason::OperationsFailed);
+    }
+    if verdict == Verdict::GeneratorLimited && !facts.allow_late {
+        reasons.push(ExitReason::GeneratorLimited);
+    }
+    reasons.sort();
+    reasons.dedup();
+    reasons
 }
 
 #[cfg(test)]

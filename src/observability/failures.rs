@@ -32,6 +32,33 @@ impl StatusKey {
         }
     }
 
+    /// Those that are no NT status, by name.
+    const OTHERS: [(&str, StatusKey); 4] = [
+        ("TIMED_OUT", StatusKey::TimedOut),
+        ("CONNECTION_LOST", StatusKey::ConnectionLost),
+        ("CLIENT_ERROR", StatusKey::ClientError),
+        ("PANICKED", StatusKey::Panicked),
+    ];
+
+    /// The names of those that are no NT status.
+    pub fn other_names() -> impl Iterator<Item = &'static str> {
+        Self::OTHERS.iter().map(|(name, _)| *name)
+    }
+
+    /// From a name, of an NT status with or without its prefix, or from a
+    /// status's number (`0xC0000022`). Case does not matter.
+    pub fn from_name(name: &str) -> Option<StatusKey> {
+        let upper = name.to_ascii_uppercase();
+        if let Some((_, key)) = Self::OTHERS.iter().find(|(known, _)| *known == upper) {
+            return Some(*key);
+        }
+        let number = || {
+            let digits = upper.strip_prefix("0X").filter(|digits| !digits.starts_with('+'))?;
+            u32::from_str_radix(digits, 16).ok().map(NtStatus)
+        };
+        NtStatus::from_name(&upper).or_else(number).map(StatusKey::Status)
+    }
+
     /// As [`Failure::name`] has it.
     pub fn name(self) -> String {
         match self {
@@ -76,6 +103,10 @@ impl<T: Default> ByStatus<T> {
 }
 
 impl StatusCounts {
+    pub fn get(&self, key: StatusKey) -> u64 {
+        self.iter().find(|(known, _)| *known == key).map_or(0, |(_, count)| *count)
+    }
+
     pub fn merge(&mut self, other: &StatusCounts) {
         other.iter().for_each(|(key, count)| *self.entry(key) += count);
     }
@@ -212,7 +243,14 @@ mod tests {
             Failure::Client("nonsense".into()),
             Failure::Panicked("index".into()),
         ] {
-            assert_eq!(StatusKey::of(&failure).name(), failure.name());
+            let key = StatusKey::of(&failure);
+            assert_eq!(key.name(), failure.name());
+            assert_eq!(StatusKey::from_name(&failure.name()), Some(key));
+        }
+        let denied = Some(StatusKey::Status(NtStatus::ACCESS_DENIED));
+        assert_eq!(StatusKey::from_name("access_denied"), denied);
+        for none in ["", "OTHER", "0x", "0x+1", "0x123456789", "ACCESS"] {
+            assert_eq!(StatusKey::from_name(none), None, "{none:?}");
         }
     }
 }

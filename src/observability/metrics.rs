@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
 use crate::ir::event::Unissued;
-use crate::ir::source::RUN_CLIENT;
+use crate::ir::source::{RUN_CLIENT, WHOLE_PHASE};
 use crate::ir::{OperationType, Phase, Section, StreamHeader};
 
 /// What figures are kept apart by; the same for all shards of a run.
@@ -24,7 +24,7 @@ impl Layout {
     /// changed; without any, all iterations count as one recorded phase.
     pub fn new(header: Arc<StreamHeader>, mut phases: Vec<Phase>, late_bound: Duration) -> Layout {
         if phases.is_empty() {
-            phases.push(Phase { name: "run".into(), duration_ns: 0, record: true });
+            phases.push(Phase { name: WHOLE_PHASE.into(), duration_ns: 0, record: true });
         }
         let workload_of = (0u32..)
             .zip(&header.workloads)
@@ -82,6 +82,8 @@ pub struct OperationStats {
     pub response: Distribution,
     pub statuses: StatusCounts,
     pub failed: u64,
+    /// Of those that failed: `statuses` counts what was expected too.
+    pub failures: StatusCounts,
     pub skipped: u64,
     pub cut: u64,
     /// Attempts after the first, over all operations.
@@ -102,6 +104,7 @@ impl OperationStats {
         self.response.merge(&other.response);
         self.statuses.merge(&other.statuses);
         self.failed += other.failed;
+        self.failures.merge(&other.failures);
         self.skipped += other.skipped;
         self.cut += other.cut;
         self.retries += other.retries;

@@ -17,6 +17,7 @@ pub(crate) mod sample;
 mod summarize;
 pub mod summary;
 pub mod text;
+pub mod thresholds;
 pub mod trust;
 
 pub use cause::{Cause, Processors};

@@ -28,6 +28,11 @@ impl Recorder {
         Recorder { measurements: Measurements::new(layout), live, paths: HashMap::new() }
     }
 
+    /// So far.
+    pub fn measurements(&self) -> &Measurements {
+        &self.measurements
+    }
+
     pub fn finish(self) -> Measurements {
         self.measurements
     }
@@ -47,6 +52,7 @@ impl Recorder {
             CompletionStatus::Failed(failure) => {
                 let key = StatusKey::of(failure);
                 *stats.statuses.entry(key) += 1;
+                *stats.failures.entry(key) += 1;
                 stats.failed += 1;
                 self.sent(slot, workload, &event, true);
                 let path = touched(&self.paths, &event);

@@ -199,6 +199,7 @@ pub fn facts() -> RunFacts {
         cut_short: false,
         allow_late: false,
         exit_reasons: Vec::new(),
+        thresholds: Vec::new(),
         problems: Vec::new(),
         notes: Vec::new(),
     }

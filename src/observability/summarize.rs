@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::distribution::Distribution;
-use super::exit::{ExitReason, exit_code};
+use super::exit::{exit_code, exit_reasons};
 use super::failures::{FailedOperation, Failures, StatusKey};
 use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats};
 use super::summary::{
@@ -11,7 +11,8 @@ use super::summary::{
     OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
     SkippedGroup, Summary, Tail, Times, Totals, UnissuedSummary, WorkloadSummary,
 };
-use super::trust::{self, Evidence, Verdict};
+use super::thresholds::Outcome;
+use super::trust::{self, Evidence};
 use crate::ir::OperationType;
 use crate::ir::event::Unissued;
 
@@ -53,6 +54,7 @@ impl Summary {
             run: run(&facts, layout),
             exit_code: exit_code(&exit_reasons),
             exit_reasons,
+            thresholds: facts.thresholds.iter().map(Outcome::summary).collect(),
             totals,
             operations: operations(&merged),
             iterations,
@@ -100,31 +102,6 @@ fn run(facts: &RunFacts, layout: &Layout) -> Run {
         version: env!("CARGO_PKG_VERSION"),
         interrupted: facts.interrupted,
     }
-}
-
-/// The reasons the run gave and those its figures give, each once. Failures
-/// count in setup and in every phase; in teardown they are only reported.
-fn exit_reasons(
-    facts: &RunFacts,
-    measurements: &Measurements,
-    verdict: Verdict,
-) -> Vec<ExitReason> {
-    let up_to_setup = 0..=measurements.layout.setup();
-    let failed =
-        up_to_setup.clone().any(|slot| !measurements.phase(slot).failures.by_count().is_empty());
-    let mut reasons = facts.exit_reasons.clone();
-    if facts.interrupted {
-        reasons.push(ExitReason::Interrupted);
-    }
-    if failed || measurements.connections.failed_clients > 0 {
-        reasons.push(ExitReason::OperationsFailed);
-    }
-    if verdict == Verdict::GeneratorLimited && !facts.allow_late {
-        reasons.push(ExitReason::GeneratorLimited);
-    }
-    reasons.sort();
-    reasons.dedup();
-    reasons
 }
 
 fn merged_cells(
@@ -343,7 +320,9 @@ fn seconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exit::ExitReason;
     use super::super::sample;
+    use super::super::trust::Verdict;
     use super::*;
     use crate::ir::{Event, EventSink, Section};
     use crate::protocol::NtStatus;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::cause::Processors;
 use super::exit::ExitReason;
+use super::thresholds::{Outcome, ThresholdSummary};
 use super::trust::Trust;
 use crate::ir::OperationType;
 use crate::ir::source::Module;
@@ -39,6 +40,7 @@ pub struct RunFacts {
     pub allow_late: bool,
     /// Reasons the events do not show, such as a stream that broke off.
     pub exit_reasons: Vec<ExitReason>,
+    pub thresholds: Vec<Outcome>,
     /// What went wrong beside operations, one message each.
     pub problems: Vec<String>,
     /// What a reader of the figures should know, such as a drain that ran out of time.
@@ -81,6 +83,7 @@ pub struct Summary {
     pub run: Run,
     pub exit_code: u8,
     pub exit_reasons: Vec<ExitReason>,
+    pub thresholds: Vec<ThresholdSummary>,
     pub problems: Vec<String>,
     pub notes: Vec<String>,
     pub target: TargetFacts,
@@ -308,6 +311,7 @@ pub struct Cleanup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::thresholds::metric::Unit;
     use super::super::{Cause, Measurements, sample};
     use super::*;
     use serde_json::{Value, json};
@@ -413,6 +417,15 @@ mod tests {
         };
         let mut summary = Summary::new(facts, &sample::measurements());
         summary.trust.cause = Some(Cause::Generation);
+        summary.thresholds.push(ThresholdSummary {
+            expression: "errors.rate < 1%".into(),
+            value: Some(0.02),
+            unit: Unit::Share,
+            pass: false,
+            phase: Some("steady".into()),
+            workload: Some("editors".into()),
+            reason: Some("ended the run after 6.0 s".into()),
+        });
         serde_json::to_value(summary).unwrap()
     }
 
@@ -443,6 +456,7 @@ mod tests {
             ("/properties/run/properties/settings", "/run/settings"),
             ("/properties/unissued", "/unissued"),
             ("/properties/trust", "/trust"),
+            ("/properties/thresholds/items", "/thresholds/0"),
         ] {
             let properties = schema.pointer(of).unwrap()["properties"].as_object().unwrap();
             let found = full.pointer(at).unwrap().as_object().unwrap();

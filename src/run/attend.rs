@@ -1,12 +1,12 @@
 //! Looks after a run from the main thread: progress, Ctrl-C, its end, and what
 //! the processors do meanwhile.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::checks::Checks;
 use super::interrupt::Signals;
 use super::processors::ProcessorWatch;
 use crate::backend::Clock;
@@ -16,17 +16,25 @@ use crate::observability::progress::{self, Progress};
 use crate::scheduler::timeline::Orders;
 use crate::scheduler::{Conductor, CutReason, PhaseSpan, RealClock, Stage};
 
+/// A run under way.
+pub struct Attended<'a> {
+    pub conductor: &'a Conductor,
+    pub clock: &'a RealClock,
+    pub phases: &'a [Phase],
+    pub clients: u32,
+    pub progress: &'a Progress,
+    pub checks: &'a mut Checks,
+    /// Closes when every shard has ended.
+    pub ended: &'a mut mpsc::Receiver<()>,
+}
+
 /// Returns when every shard has ended. The first Ctrl-C (or SIGTERM) cuts the
-/// run and lets it drain, a second ends it at once.
+/// run and lets it drain, a second ends it at once; a threshold may cut it too.
 pub fn attend(
     (runtime, mut signals): (Runtime, Signals),
-    conductor: &Arc<Conductor>,
-    clock: &Arc<RealClock>,
-    phases: &[Phase],
-    clients: u32,
-    progress: &Progress,
-    ended: &mut mpsc::Receiver<()>,
+    attended: Attended<'_>,
 ) -> anyhow::Result<Option<Processors>> {
+    let Attended { conductor, clock, phases, clients, progress, checks, ended } = attended;
     runtime.block_on(async {
         let mut orders = conductor.subscribe();
         let spans = PhaseSpan::chain(phases);
@@ -36,7 +44,8 @@ pub fn attend(
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();
-            processors.note(is_measuring(&current, &spans, now_ns), now_ns);
+            let measuring = is_measuring(&current, &spans, now_ns);
+            processors.note(measuring, now_ns);
             let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
@@ -46,6 +55,7 @@ pub fn attend(
                 }
                 changed = orders.changed() => changed?,
                 () = next_phase, if next_phase_ns.is_some() => {}
+                () = checks.follow(measuring.then_some(current.origin_ns), conductor, clock, phases) => {}
                 () = signals.next() => interrupt(conductor, &mut interrupted),
             }
         }

@@ -2,6 +2,7 @@
 //! their end, and makes the summary.
 
 mod attend;
+mod checks;
 mod compile;
 mod error;
 mod input;
@@ -15,6 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 
+use attend::{Attended, attend};
+use checks::Checks;
 pub use compile::{Compiled, Output, compile};
 pub use error::RunError;
 pub use input::{Input, Stream};
@@ -72,6 +75,8 @@ pub struct RunOptions {
     pub allow_late: bool,
     /// Go on without what the backend lacks.
     pub degrade: bool,
+    /// Beside those of the stream, such as `read.response.p99 < 20ms`.
+    pub thresholds: Vec<String>,
     /// Where results go; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Show a progress line where standard error is a terminal.
@@ -101,6 +106,7 @@ impl RunOptions {
             late_bound: Duration::from_millis(10),
             allow_late: false,
             degrade: false,
+            thresholds: Vec::new(),
             out: None,
             progress: false,
         }
@@ -136,6 +142,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());
+    let thresholds = checks::thresholds(&header, &options.thresholds)
+        .map_err(|error| RunError::invalid(error.into()))?;
 
     open_files::raise_open_file_limit(options.target.open_files(header.clients()))
         .map_err(|error| RunError::invalid(error.into()))?;
@@ -165,6 +173,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
 
     let live = Arc::new(Live::new(shard_count));
     let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
+    let mut checks = Checks::new(thresholds, &layout, shard_count);
     let plan = shards::Plan {
         options,
         backend: backend.clone(),
@@ -173,16 +182,23 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         shards: shard_count,
         layout: layout.clone(),
         live: live.clone(),
+        checks: &checks,
         allowed,
         lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
     };
     let conductor = plan.conductor();
     let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
     let progress = Progress::new(options.progress, live);
-    let (clients, ended) = (header.clients(), running.ended());
-    let processors =
-        attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
-            .map_err(RunError::internal)?;
+    let attended = Attended {
+        conductor: &conductor,
+        clock: &clock,
+        phases: &phases,
+        clients: header.clients(),
+        progress: &progress,
+        checks: &mut checks,
+        ended: running.ended(),
+    };
+    let processors = attend(signals, attended).map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
 
@@ -197,6 +213,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         conductor: &conductor,
         phases: &phases,
         measurements: &measurements,
+        checks: &checks,
         processors,
         defects,
     });
@@ -246,6 +263,7 @@ struct FactsFrom<'a> {
     conductor: &'a Conductor,
     phases: &'a [Phase],
     measurements: &'a Measurements,
+    checks: &'a Checks,
     processors: Option<Processors>,
     defects: Vec<String>,
 }
@@ -259,6 +277,10 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
     match &reason {
         Some(CutReason::Source(message)) => {
             exit_reasons.push(ExitReason::Invalid);
+            problems.push(message.clone());
+        }
+        Some(CutReason::Threshold(message)) => {
+            exit_reasons.push(ExitReason::ThresholdsFailed);
             problems.push(message.clone());
         }
         Some(CutReason::SetupFailed) => {
@@ -289,6 +311,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             from.options.timeouts.drain.as_secs_f64()
         ));
     }
+    let phases = phase_durations(from.phases, from.conductor.measured_ns());
     RunFacts {
         id: from.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         started_at: from.started_at,
@@ -305,7 +328,8 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         instant: capabilities.instant,
         server_in_process: !matches!(from.options.target, Target::Smb(_)),
         processors: from.processors,
-        phases: phase_durations(from.phases, from.conductor.measured_ns()),
+        thresholds: from.checks.outcomes(from.measurements, &phases),
+        phases,
         setup: Duration::from_nanos(
             from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
         ),

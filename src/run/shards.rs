@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::checks::Checks;
 use super::{RunOptions, Stream};
 use crate::backend::SMBBackend;
 use crate::ir::Phase;
 use crate::ir::{Event, EventSink};
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
+use crate::observability::thresholds::watch::WatchedShard;
 use crate::observability::{Measurements, Recorder};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
@@ -32,6 +34,7 @@ pub struct Plan<'a> {
     pub shards: usize,
     pub layout: Arc<Layout>,
     pub live: Arc<Live>,
+    pub checks: &'a Checks,
     pub allowed: Allowed,
     /// Operations queued for one client.
     pub lookahead: usize,
@@ -88,11 +91,12 @@ impl Plan<'_> {
             let clock = self.clock.clone();
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());
+            let watched = self.checks.shard(index);
             let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{index}"));
             threads.push(thread.spawn(move || {
                 let _ending = ending;
                 let _finish = FinishOnPanic(&conductor);
-                let mut sink = Sink { recorder, live };
+                let mut sink = Sink { recorder, live, watched };
                 let shard = Shard {
                     index,
                     clients,
@@ -147,6 +151,8 @@ impl Running {
 struct Sink {
     recorder: Recorder,
     live: Arc<Live>,
+    /// Where a threshold may end the run.
+    watched: Option<Arc<WatchedShard>>,
 }
 
 impl EventSink for Sink {
@@ -155,6 +161,9 @@ impl EventSink for Sink {
             self.live.add_connected();
         }
         self.recorder.event(event);
+        if let Some(watched) = &self.watched {
+            watched.after_event(self.recorder.measurements());
+        }
     }
 }
 

@@ -69,6 +69,8 @@ pub enum CutReason {
     Interrupted,
     /// An operation of setup failed that was not expected to.
     SetupFailed,
+    /// A threshold that may end the run failed; the message says which.
+    Threshold(String),
     /// The stream broke off; the message says where.
     Source(String),
     /// A connection could not be made before the run.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, check_given};
+use super::api::{
+    ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, check_given, checked_thresholds,
+};
 use super::arrivals::Arrivals;
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
@@ -17,7 +19,7 @@ use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
 use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
-use crate::ir::source::{Phase, RUN_CLIENT, phases_lasting};
+use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
 
 /// A script whose top level has run. It makes the operations of whichever
@@ -119,9 +121,13 @@ impl Script {
                 "{chunk}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}"
             )));
         }
-        let Declared { params, modules, mut workloads, setup, teardown, phases, .. } = declared;
+        let Declared {
+            params, modules, mut workloads, setup, teardown, phases, thresholds, ..
+        } = declared;
         override_clients(&mut workloads, options)?;
         let declared_phases = phases.unwrap_or_default();
+        let replacement = options.duration_ns.and(Some(WHOLE_PHASE));
+        let thresholds = checked_thresholds(thresholds, &declared_phases, &workloads, replacement)?;
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
@@ -136,6 +142,7 @@ impl Script {
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,
             needs: workloads.iter().flat_map(|workload| workload.needs.clone()).collect(),
+            thresholds,
             ..StreamHeader::default()
         };
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;

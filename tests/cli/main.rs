@@ -19,4 +19,5 @@ mod results;
 mod streams;
 mod summary;
 mod targets;
+mod thresholds;
 mod trust;

@@ -5,11 +5,12 @@ use serde_json::Value;
 use crate::program::Place;
 
 /// Keys every summary has, in the order of the design.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "schema",
     "run",
     "exit_code",
     "exit_reasons",
+    "thresholds",
     "problems",
     "notes",
     "target",

@@ -80,6 +80,7 @@ impl Outcome {
             exit_reasons: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
+            thresholds: Vec::new(),
         };
         Summary::new(facts, &self.measurements)
     }

@@ -85,6 +85,7 @@ impl Header {
             params: self.params,
             modules: self.modules,
             needs: Vec::new(),
+            thresholds: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use crate::ir::Need;
-use crate::ir::source::{Late, Module, Phase, Workload};
+use crate::ir::source::{Late, Module, Phase, StatedThreshold, Workload};
 
 mod choose;
 mod client;
@@ -17,6 +17,7 @@ mod options;
 mod pace;
 mod params;
 mod rng;
+mod thresholds;
 mod workload;
 
 pub(super) use client::ClientObject;
@@ -24,6 +25,7 @@ pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
 pub(super) use rng::Rng;
+pub(super) use thresholds::checked as checked_thresholds;
 pub(super) use workload::client_count;
 
 /// Every method and field of a client.
@@ -127,6 +129,7 @@ pub(super) struct Declared {
     pub setup: Option<Function>,
     pub teardown: Option<Function>,
     pub phases: Option<Vec<Phase>>,
+    pub thresholds: Vec<StatedThreshold>,
 }
 
 pub(super) struct DeclaredWorkload {
@@ -158,6 +161,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     pace::register(lua, &bench, host)?;
     choose::register(lua, &bench, host)?;
     rng::register_named(lua, &bench, host)?;
+    thresholds::register(lua, &bench, host)?;
     let mut names = Vec::new();
     for pair in bench.pairs::<String, Value>() {
         names.push(pair?.0);

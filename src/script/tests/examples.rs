@@ -129,6 +129,7 @@ fn the_editor_stubs_know_every_method_and_function() {
         "phases",
         "closed_loop",
         "open_loop",
+        "thresholds",
         "choose",
         "rng",
     ];

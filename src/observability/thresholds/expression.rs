@@ -1,0 +1,144 @@
+//! `read.response.p99 < 20ms`: reading it, and what it asks.
+
+use super::custom::CustomKinds;
+use super::metric::{Metric, Unit, short};
+use crate::ir::units::{parse_duration_ns, parse_size};
+
+/// A metric, how it is compared, and with what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expression {
+    pub metric: Metric,
+    pub operator: Operator,
+    /// In the metric's unit.
+    pub bound: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Less,
+    AtMost,
+    More,
+    AtLeast,
+    Equal,
+    Unequal,
+}
+
+/// Longer is no threshold, and no message should quote it.
+const MAX_CHARS: usize = 300;
+
+impl Operator {
+    /// Those of two characters first, as they begin like others.
+    const SYMBOLS: [(&str, Operator); 6] = [
+        ("<=", Operator::AtMost),
+        (">=", Operator::AtLeast),
+        ("==", Operator::Equal),
+        ("!=", Operator::Unequal),
+        ("<", Operator::Less),
+        (">", Operator::More),
+    ];
+
+    pub fn holds(self, value: f64, bound: f64) -> bool {
+        match self {
+            Operator::Less => value < bound,
+            Operator::AtMost => value <= bound,
+            Operator::More => value > bound,
+            Operator::AtLeast => value >= bound,
+            Operator::Equal => value == bound,
+            Operator::Unequal => value != bound,
+        }
+    }
+}
+
+impl Expression {
+    /// Reads `<metric>.<statistic> <operator> <value>`. Total: there is an
+    /// answer for every text.
+    ///
+    /// # Errors
+    /// What is wrong, and how to write it.
+    pub fn parse(text: &str, custom: &CustomKinds) -> Result<Expression, String> {
+        const LIKE: &str =
+            "write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'";
+        if text.chars().count() > MAX_CHARS {
+            return Err(format!("longer than {MAX_CHARS} characters; {LIKE}"));
+        }
+        let Some(at) = text.find(['<', '>', '=', '!']) else {
+            let what = if text.trim().is_empty() { "nothing in it" } else { "no comparison in it" };
+            return Err(format!("{what}; {LIKE}"));
+        };
+        let (metric, rest) = text.split_at(at);
+        let Some((operator, value)) = Operator::SYMBOLS
+            .iter()
+            .find_map(|(symbol, operator)| Some((*operator, rest.strip_prefix(symbol)?)))
+        else {
+            let near = if rest.starts_with('!') { "!=" } else { "==" };
+            return Err(format!("'{}' compares nothing; write {near}", &rest[..1]));
+        };
+        let metric_text = metric.trim();
+        if metric_text.is_empty() {
+            return Err(format!("no metric before the comparison; {LIKE}"));
+        }
+        let metric = Metric::parse(metric_text, custom)?;
+        let value = value.trim();
+        let bound = bound(metric.unit(), value).ok_or_else(|| {
+            let value =
+                if value.is_empty() { "no value".into() } else { format!("'{}'", short(value)) };
+            format!("{value} after {metric_text}, which is {}", metric.unit().described())
+        })?;
+        Ok(Expression { metric, operator, bound })
+    }
+
+    pub fn holds(&self, value: f64) -> bool {
+        self.operator.holds(value, self.bound)
+    }
+
+    /// Whether it fails for `value`, and will whatever is measured after it.
+    /// What may shrink again is not waited for: only a count that is still
+    /// too small may be mended.
+    pub fn is_lost(&self, value: f64) -> bool {
+        let mendable = match self.operator {
+            _ if !self.metric.grows() => false,
+            Operator::Less | Operator::AtMost => false,
+            Operator::Equal => value < self.bound,
+            Operator::More | Operator::AtLeast | Operator::Unequal => true,
+        };
+        !self.holds(value) && !mendable
+    }
+}
+
+/// A value in `unit`; none for a text that is none.
+fn bound(unit: Unit, text: &str) -> Option<f64> {
+    match unit {
+        Unit::Time => parse_duration_ns(text).ok().map(|ns| ns as f64),
+        Unit::Share => share(text),
+        Unit::Count => decimal(text).filter(|count| count.fract() == 0.0),
+        Unit::PerSecond => decimal(without_per_second(text)),
+        Unit::Bytes => parse_size(text).ok().map(|bytes| bytes as f64),
+        Unit::BytesPerSecond => parse_size(without_per_second(text)).ok().map(|bytes| bytes as f64),
+        Unit::Number => match text.strip_prefix('-') {
+            Some(positive) => decimal(positive).map(|number| -number),
+            None => decimal(text),
+        },
+    }
+}
+
+fn without_per_second(text: &str) -> &str {
+    text.strip_suffix("/s").map_or(text, str::trim_end)
+}
+
+/// Digits and at most one point: no sign, no exponent, no infinity.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = |c: char| c.is_ascii_digit() || c == '.';
+    text.parse().ok().filter(|number: &f64| text.chars().all(plain) && number.is_finite())
+}
+
+/// A bare 1 would be everything and most likely means a hundredth of it, so
+/// that from there on only percent are taken.
+fn share(text: &str) -> Option<f64> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return decimal(text).filter(|share| *share < 1.0);
+    };
+    let percent = percent.trim_end();
+    decimal(percent)?;
+    // Read as hundredths, not divided: 0.1% is the number that 0.001 is.
+    format!("{percent}e-2").parse().ok().filter(|share: &f64| *share <= 1.0)
+}

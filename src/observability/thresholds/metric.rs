@@ -1,0 +1,313 @@
+//! What a threshold can be about, and the words for it.
+
+use serde::Serialize;
+
+use super::super::distribution::Distribution;
+use super::super::failures::StatusKey;
+use super::custom::{self, CustomFigure, CustomKinds};
+use crate::ir::OperationType;
+use crate::protocol::{NtStatus, nearest};
+
+/// A figure of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Service(Subject, Statistic),
+    Response(Subject, Statistic),
+    /// Operations sent, or iterations finished.
+    Count(Subject),
+    /// Of those, a second.
+    Rate(Subject),
+    /// Operations sent that failed.
+    Failed(Subject),
+    IterationsLate,
+    IterationsDropped,
+    IterationsCut,
+    /// Operations of any type that failed.
+    Errors,
+    /// Their share of those sent.
+    ErrorShare,
+    ErrorsWith(StatusKey),
+    Lateness(Statistic),
+    Backlog(Statistic),
+    /// Read or written.
+    Bytes(OperationType),
+    ByteRate(OperationType),
+    /// One that a script declares.
+    Custom {
+        name: String,
+        figure: CustomFigure,
+        unit: Unit,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Operation(OperationType),
+    /// Operations of all types.
+    All,
+    Iterations,
+}
+
+/// Of a distribution of times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    P50,
+    P90,
+    P95,
+    P99,
+    P999,
+    Min,
+    Mean,
+    Max,
+}
+
+/// What the value of a metric is measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Unit {
+    /// Nanoseconds here, microseconds in a summary.
+    #[serde(rename = "us")]
+    Time,
+    /// From 0 to 1.
+    #[serde(rename = "share")]
+    Share,
+    #[serde(rename = "count")]
+    Count,
+    #[serde(rename = "per_s")]
+    PerSecond,
+    #[serde(rename = "bytes")]
+    Bytes,
+    #[serde(rename = "bytes_per_s")]
+    BytesPerSecond,
+    /// Whatever the script makes of it.
+    #[serde(rename = "number")]
+    Number,
+}
+
+impl Statistic {
+    pub const NAMES: [(&str, Statistic); 8] = [
+        ("p50", Statistic::P50),
+        ("p90", Statistic::P90),
+        ("p95", Statistic::P95),
+        ("p99", Statistic::P99),
+        ("p999", Statistic::P999),
+        ("min", Statistic::Min),
+        ("mean", Statistic::Mean),
+        ("max", Statistic::Max),
+    ];
+
+    fn from_name(word: &str) -> Option<Statistic> {
+        Self::NAMES.iter().find(|(name, _)| *name == word).map(|(_, statistic)| *statistic)
+    }
+
+    /// Nanoseconds.
+    pub fn of(self, distribution: &Distribution) -> f64 {
+        let quantile = |quantile| distribution.quantile_ns(quantile) as f64;
+        match self {
+            Statistic::P50 => quantile(0.5),
+            Statistic::P90 => quantile(0.9),
+            Statistic::P95 => quantile(0.95),
+            Statistic::P99 => quantile(0.99),
+            Statistic::P999 => quantile(0.999),
+            Statistic::Min => distribution.min_ns() as f64,
+            Statistic::Mean => distribution.mean_ns(),
+            Statistic::Max => distribution.max_ns() as f64,
+        }
+    }
+}
+
+impl Unit {
+    /// How a value of it is written, after "is".
+    pub(super) fn described(self) -> &'static str {
+        match self {
+            Unit::Time => "a time: write it with its unit, such as 20ms or 1.5s",
+            Unit::Share => "a share: write it in percent, such as 1%, or below 1, such as 0.01",
+            Unit::Count => "a count: write a whole number, such as 100",
+            Unit::PerSecond => "a number a second: write it plain, such as 500 or 500/s",
+            Unit::Bytes => "a size: write it in bytes or with its unit, such as 64MiB",
+            Unit::BytesPerSecond => {
+                "a number of bytes a second: write it as a size, such as 100MiB or 100MiB/s"
+            }
+            Unit::Number => "a number: write it plain, such as 0.5",
+        }
+    }
+}
+
+impl Metric {
+    /// Reads the part of a threshold before its operator. Total.
+    ///
+    /// # Errors
+    /// The word that is wrong, and the nearest right one.
+    pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Metric, String> {
+        let words: Vec<&str> = text.split('.').collect();
+        let (head, rest) = words.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
+        if let Some(operation) = operation_type(head) {
+            return of_subject(Subject::Operation(operation), head, rest);
+        }
+        match head {
+            "all" => of_subject(Subject::All, head, rest),
+            "iterations" => of_subject(Subject::Iterations, head, rest),
+            "lateness" => statistic(head, rest).map(Metric::Lateness),
+            "backlog" => statistic(head, rest).map(Metric::Backlog),
+            "errors" => errors(rest),
+            "bytes" => bytes(rest),
+            _ => custom::parse(text, custom)?.ok_or_else(|| unknown_metric(text, head)),
+        }
+    }
+
+    pub fn unit(&self) -> Unit {
+        match self {
+            Metric::Service(..)
+            | Metric::Response(..)
+            | Metric::Lateness(_)
+            | Metric::Backlog(_) => Unit::Time,
+            Metric::Count(_)
+            | Metric::Failed(_)
+            | Metric::IterationsLate
+            | Metric::IterationsDropped
+            | Metric::IterationsCut
+            | Metric::Errors
+            | Metric::ErrorsWith(_) => Unit::Count,
+            Metric::Rate(_) => Unit::PerSecond,
+            Metric::ErrorShare => Unit::Share,
+            Metric::Bytes(_) => Unit::Bytes,
+            Metric::ByteRate(_) => Unit::BytesPerSecond,
+            Metric::Custom { unit, .. } => *unit,
+        }
+    }
+
+    /// Whether it can only grow as a run goes on.
+    pub(super) fn grows(&self) -> bool {
+        match self {
+            Metric::Custom { figure, .. } => *figure == CustomFigure::Count,
+            metric => matches!(metric.unit(), Unit::Count | Unit::Bytes),
+        }
+    }
+
+    /// Whether it says something of operations that failed.
+    pub(super) fn is_of_errors(&self) -> bool {
+        matches!(self, Metric::Errors | Metric::ErrorShare | Metric::ErrorsWith(_))
+    }
+}
+
+fn operation_type(word: &str) -> Option<OperationType> {
+    OperationType::ALL.into_iter().find(|operation| operation.name() == word)
+}
+
+fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, String> {
+    let iterations = subject == Subject::Iterations;
+    match rest {
+        ["service", rest @ ..] => {
+            statistic(&format!("{head}.service"), rest).map(|of| Metric::Service(subject, of))
+        }
+        ["response", rest @ ..] => {
+            statistic(&format!("{head}.response"), rest).map(|of| Metric::Response(subject, of))
+        }
+        ["count"] => Ok(Metric::Count(subject)),
+        ["rate"] => Ok(Metric::Rate(subject)),
+        ["failed"] if !iterations => Ok(Metric::Failed(subject)),
+        ["late"] if iterations => Ok(Metric::IterationsLate),
+        ["dropped"] if iterations => Ok(Metric::IterationsDropped),
+        ["cut"] if iterations => Ok(Metric::IterationsCut),
+        [word] if Statistic::from_name(word).is_some() => {
+            Err(format!("{head}.{word} of what? Write {head}.response.{word}"))
+        }
+        _ if iterations => Err(wrong(
+            head,
+            rest,
+            &["response", "service", "count", "rate", "late", "dropped", "cut"],
+        )),
+        _ => Err(wrong(head, rest, &["response", "service", "count", "rate", "failed"])),
+    }
+}
+
+fn statistic(head: &str, rest: &[&str]) -> Result<Statistic, String> {
+    let names = Statistic::NAMES.map(|(name, _)| name);
+    match rest {
+        [word] => Statistic::from_name(word).ok_or_else(|| wrong(head, rest, &names)),
+        _ => Err(wrong(head, rest, &names)),
+    }
+}
+
+fn errors(rest: &[&str]) -> Result<Metric, String> {
+    let [word] = rest else {
+        return Err(wrong("errors", rest, &["count", "rate", "ACCESS_DENIED"]));
+    };
+    match *word {
+        "count" => return Ok(Metric::Errors),
+        "rate" => return Ok(Metric::ErrorShare),
+        _ => {}
+    }
+    if let Some(key) = StatusKey::from_name(word) {
+        return Ok(Metric::ErrorsWith(key));
+    }
+    let bare = word.to_uppercase();
+    let bare = bare.strip_prefix("STATUS_").unwrap_or(&bare);
+    let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name()?.get(7..));
+    let known = ["count", "rate"].into_iter().chain(StatusKey::other_names()).chain(statuses);
+    match nearest(bare, known) {
+        Some(near) => {
+            Err(format!("errors: unknown status '{}': did you mean '{near}'?", short(bare)))
+        }
+        None => Err(format!(
+            "unknown figure of errors '{}': there is count, rate and the name of a status, such as errors.ACCESS_DENIED",
+            short(word)
+        )),
+    }
+}
+
+fn bytes(rest: &[&str]) -> Result<Metric, String> {
+    let operation = match rest {
+        ["read", ..] => OperationType::Read,
+        ["written", ..] => OperationType::Write,
+        _ => return Err(wrong("bytes", rest, &["read", "written"])),
+    };
+    match &rest[1..] {
+        ["count"] => Ok(Metric::Bytes(operation)),
+        ["rate"] => Ok(Metric::ByteRate(operation)),
+        more => Err(wrong(&format!("bytes.{}", rest[0]), more, &["count", "rate"])),
+    }
+}
+
+/// More names than this are not listed in a message.
+const MANY: usize = 24;
+
+const HEADS: [&str; 6] = ["all", "iterations", "errors", "bytes", "lateness", "backlog"];
+
+fn unknown_metric(text: &str, head: &str) -> String {
+    let heads = OperationType::ALL.map(OperationType::name).into_iter().chain(HEADS);
+    match nearest(head, heads) {
+        Some(near) => format!("unknown metric '{}': did you mean '{near}'?", short(head)),
+        None => format!(
+            "unknown metric '{}': there is {}, each type of operation (open, read, …) and what the script declares",
+            short(text),
+            HEADS.join(", ")
+        ),
+    }
+}
+
+/// What to say where `rest` does not go on behind `head` as one of `known`.
+pub(super) fn wrong(head: &str, rest: &[&str], known: &[&str]) -> String {
+    let all = known.join(", ");
+    match rest {
+        [] | [""] => format!("{0} of what? Write {0}.{1} (there is {all})", short(head), known[0]),
+        [word, _, ..] if known.contains(word) => {
+            format!("'{}' after {}.{word} means nothing", short(&rest[1..].join(".")), short(head))
+        }
+        [word, ..] => unknown(&format!("figure of {}", short(head)), word, known),
+    }
+}
+
+/// What to say of a word that is none of `known`.
+pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+    let word = short(word);
+    match nearest(&word, known.iter().copied()) {
+        Some(near) => format!("unknown {what} '{word}': did you mean '{near}'?"),
+        None if known.is_empty() || known.len() > MANY => format!("unknown {what} '{word}'"),
+        None => format!("unknown {what} '{word}': there is {}", known.join(", ")),
+    }
+}
+
+/// As much of a word as a message quotes.
+pub(super) fn short(word: &str) -> String {
+    word.chars().take(60).collect()
+}

@@ -1,0 +1,268 @@
+//! Thresholds: what the figures of a run must hold.
+//!
+//! [`expression`] reads `read.response.p99 < 20ms`, [`reading`] takes what a
+//! threshold needs from measurements, at the end of a run or of one shard
+//! while it goes on, and [`watch`] asks shards for that each second, for
+//! thresholds that may end the run.
+
+mod custom;
+pub mod expression;
+pub mod metric;
+pub mod reading;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+
+pub use custom::{CustomFigure, CustomKind, CustomKinds};
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use self::expression::Expression;
+use self::metric::{Metric, Unit, unknown};
+use self::reading::{CustomReader, Sample};
+use super::failures::StatusKey;
+use super::metrics::{Layout, Measurements};
+use crate::ir::source::StatedThreshold;
+
+/// What a threshold needs before it may end a run.
+const LEAST_SAMPLES: u64 = 100;
+
+/// How long a phase lasts before its thresholds may end the run, where none is named.
+pub const DEFAULT_DELAY: Duration = Duration::from_secs(5);
+
+/// A condition on one figure of some phases and workloads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// As it was written.
+    pub text: String,
+    pub expression: Expression,
+    /// None: the recorded phases together.
+    pub phase: Option<String>,
+    /// None: all of them together.
+    pub workload: Option<String>,
+    /// Ends the run when it fails, once its phases have lasted this long.
+    pub abort_after: Option<Duration>,
+}
+
+/// Why a threshold cannot be; the message says where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ThresholdError {
+    place: String,
+    problem: String,
+}
+
+/// What came of a threshold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub threshold: Threshold,
+    /// In the metric's unit; none where nothing was measured.
+    pub value: Option<f64>,
+    pub pass: bool,
+    /// What there is to say beside the value.
+    pub reason: Option<String>,
+}
+
+/// A threshold in a summary.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ThresholdSummary {
+    pub expression: String,
+    /// In `unit`; absent where nothing was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    pub unit: Unit,
+    pub pass: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Threshold {
+    /// # Errors
+    /// What is wrong with the expression, or with what it is asked of.
+    pub fn new(
+        stated: &StatedThreshold,
+        custom: &CustomKinds,
+    ) -> Result<Threshold, ThresholdError> {
+        let text = stated.expression.trim();
+        let problem = |problem: String| ThresholdError {
+            place: stated.place.clone(),
+            problem: format!("'{}': {problem}", metric::short(text)),
+        };
+        let expression = Expression::parse(text, custom).map_err(problem)?;
+        let (by_phase, by_workload) = (stated.phase.is_some(), stated.workload.is_some());
+        match &expression.metric {
+            Metric::Lateness(_) | Metric::Backlog(_) if by_workload => {
+                return Err(problem(
+                    "it is kept by phase, not by workload; leave out workload".into(),
+                ));
+            }
+            Metric::Custom { .. } if by_phase || by_workload => {
+                return Err(problem(
+                    "what a script counts itself is not kept by phase or workload; let its hook choose, and leave them out here".into(),
+                ));
+            }
+            _ => {}
+        }
+        Ok(Threshold {
+            text: text.into(),
+            expression,
+            phase: stated.phase.clone(),
+            workload: stated.workload.clone(),
+            abort_after: stated.abort_after_ns.map(Duration::from_nanos),
+        })
+    }
+
+    /// Whether its phase and its workload are among these.
+    ///
+    /// # Errors
+    /// Which is not, and the nearest that is.
+    pub fn check_names<'a>(
+        &self,
+        phases: impl IntoIterator<Item = &'a str>,
+        workloads: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), String> {
+        known("phase", self.phase.as_deref(), phases)
+            .and_then(|()| known("workload", self.workload.as_deref(), workloads))
+            .map_err(|problem| format!("'{}': {problem}", metric::short(&self.text)))
+    }
+
+    /// With the phase and workload it is about.
+    pub fn described(&self) -> String {
+        let phase = self.phase.as_ref().map(|phase| format!("phase {phase}"));
+        let workload = self.workload.as_ref().map(|workload| format!("workload {workload}"));
+        let of: Vec<String> = [phase, workload].into_iter().flatten().collect();
+        if of.is_empty() { self.text.clone() } else { format!("{} ({})", self.text, of.join(", ")) }
+    }
+
+    /// What it says of a run, or of a part of one, that measured `sample` in
+    /// phases that lasted so long.
+    fn judge(
+        &self,
+        layout: &Layout,
+        sample: &Sample,
+        phases: &[Duration],
+        custom: CustomReader<'_>,
+    ) -> Outcome {
+        let read = self.read(sample, self.lasted(layout, phases), custom);
+        let value = read.map(|(value, _)| value);
+        let reason = match &self.phase {
+            _ if value.is_some() => None,
+            Some(phase) if self.slots(layout).next().is_none() => {
+                Some(format!("no samples: the run has no phase {phase}"))
+            }
+            _ => Some("no samples".into()),
+        };
+        let pass = value.is_some_and(|value| self.expression.holds(value));
+        Outcome { threshold: self.clone(), value, pass, reason }
+    }
+
+    /// Whether it fails now and is to end the run for it.
+    fn ends_run(&self, value: f64, samples: u64, lasted: Duration) -> bool {
+        let waited = self.abort_after.is_some_and(|delay| lasted >= delay);
+        waited && samples >= LEAST_SAMPLES && self.expression.is_lost(value)
+    }
+
+    /// How long its phases lasted.
+    fn lasted(&self, layout: &Layout, phases: &[Duration]) -> Duration {
+        self.slots(layout).filter_map(|slot| phases.get(slot)).sum()
+    }
+
+    /// The phases it is about.
+    fn slots(&self, layout: &Layout) -> impl Iterator<Item = usize> {
+        let wanted = |(_, phase): &(usize, &crate::ir::Phase)| match &self.phase {
+            Some(name) => phase.name == *name,
+            None => phase.record,
+        };
+        (0..).zip(layout.phases()).filter(wanted).map(|(slot, _)| slot)
+    }
+
+    /// The workloads it is about, by their place in the layout.
+    fn workloads(&self, layout: &Layout) -> impl Iterator<Item = usize> {
+        let wanted = |index: &usize| match &self.workload {
+            Some(name) => layout.workload_name(*index) == name,
+            None => true,
+        };
+        (0..layout.workloads()).filter(wanted)
+    }
+
+    /// Whether, where it passes, a failure counts as one that was allowed. One
+    /// about the recorded phases speaks for those that are not recorded too.
+    fn allows(&self, phase: &str, workload: &str, status: StatusKey) -> bool {
+        let metric = &self.expression.metric;
+        let counted = match metric {
+            Metric::ErrorsWith(known) => *known == status,
+            metric => metric.is_of_errors(),
+        };
+        let of = |wanted: &Option<String>, name| wanted.as_deref().is_none_or(|it| it == name);
+        counted && of(&self.phase, phase) && of(&self.workload, workload)
+    }
+}
+
+fn known<'a>(
+    what: &str,
+    name: Option<&str>,
+    all: impl IntoIterator<Item = &'a str>,
+) -> Result<(), String> {
+    let all: Vec<&str> = all.into_iter().collect();
+    match name {
+        Some(name) if !all.contains(&name) => Err(unknown(what, name, &all)),
+        _ => Ok(()),
+    }
+}
+
+/// What came of every threshold at the end of a run whose phases lasted so long.
+pub fn outcomes(
+    thresholds: &[Threshold],
+    measurements: &Measurements,
+    phases: &[Duration],
+    custom: CustomReader<'_>,
+) -> Vec<Outcome> {
+    let judge = |threshold: &Threshold| {
+        let sample = Sample::of(threshold, measurements);
+        threshold.judge(&measurements.layout, &sample, phases, custom)
+    };
+    thresholds.iter().map(judge).collect()
+}
+
+/// Whether an operation failed outside of setup and teardown that no passing
+/// threshold on `errors` counts.
+pub(super) fn has_other_failures(outcomes: &[Outcome], measurements: &Measurements) -> bool {
+    let layout = &*measurements.layout;
+    let allowing: Vec<&Threshold> =
+        outcomes.iter().filter(|outcome| outcome.pass).map(|outcome| &outcome.threshold).collect();
+    let allowed = |slot: usize, workload: usize, status: StatusKey| {
+        let (phase, workload) = (&layout.phases()[slot].name, layout.workload_name(workload));
+        allowing.iter().any(|threshold| threshold.allows(phase, workload, status))
+    };
+    (0..layout.phases().len()).any(|slot| {
+        (0..layout.workloads()).any(|workload| {
+            let mut failures = measurements
+                .cell(slot, workload)
+                .operations()
+                .flat_map(|(_, stats)| stats.failures.iter());
+            failures.any(|(status, _)| !allowed(slot, workload, status))
+        })
+    })
+}
+
+impl Outcome {
+    pub fn summary(&self) -> ThresholdSummary {
+        let unit = self.threshold.expression.metric.unit();
+        let in_summary = |value: f64| if unit == Unit::Time { value / 1e3 } else { value };
+        ThresholdSummary {
+            expression: self.threshold.text.clone(),
+            value: self.value.map(in_summary),
+            unit,
+            pass: self.pass,
+            phase: self.threshold.phase.clone(),
+            workload: self.threshold.workload.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+}

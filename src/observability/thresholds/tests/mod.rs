@@ -1,0 +1,49 @@
+//! Thresholds that are right, wrong and hostile, and what comes of them.
+
+mod expressions;
+mod outcomes;
+
+use super::super::{Measurements, sample};
+use super::*;
+
+const PHASES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+
+fn declared() -> CustomKinds {
+    [
+        ("app.save_latency", CustomKind::Histogram(Unit::Time)),
+        ("app.sizes", CustomKind::Histogram(Unit::Bytes)),
+        ("app.saves", CustomKind::Counter),
+        ("app.queue", CustomKind::Gauge),
+        ("app.hits", CustomKind::Rate),
+    ]
+    .map(|(name, kind)| (name.to_string(), kind))
+    .into()
+}
+
+fn stated(expression: &str) -> StatedThreshold {
+    StatedThreshold {
+        expression: expression.into(),
+        place: "s.lua:3".into(),
+        phase: None,
+        workload: None,
+        abort_after_ns: None,
+    }
+}
+
+fn threshold(expression: &str) -> Threshold {
+    Threshold::new(&stated(expression), &declared()).unwrap()
+}
+
+fn custom(name: &str, figure: CustomFigure) -> Option<(f64, u64)> {
+    match (name, figure) {
+        ("app.saves", _) => Some((300.0, 150)),
+        ("app.queue", _) => Some((-2.0, 7)),
+        ("app.hits", _) => Some((0.25, 8)),
+        ("app.sizes", _) => Some((0.0, 0)),
+        _ => None,
+    }
+}
+
+fn outcome(threshold: Threshold, measurements: &Measurements) -> Outcome {
+    outcomes(&[threshold], measurements, &PHASES, &custom).remove(0)
+}

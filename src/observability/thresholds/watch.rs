@@ -1,0 +1,100 @@
+//! Thresholds that may end a run, looked at while it goes on.
+//!
+//! Whoever watches asks every shard; a shard answers at its next event, by
+//! copying what the thresholds need into a place of its own. So a shard pays
+//! one load of its own flag an event, and asking nothing costs nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::super::metrics::{Layout, Measurements};
+use super::reading::{CustomReader, Sample};
+use super::{Outcome, Threshold};
+
+/// The side that asks.
+#[derive(Debug)]
+pub struct Watch {
+    thresholds: Arc<[Threshold]>,
+    layout: Arc<Layout>,
+    /// With what each said last, by threshold.
+    shards: Vec<(Arc<WatchedShard>, Vec<Sample>)>,
+}
+
+/// The side that answers, on cache lines of its own (two, because processors
+/// fetch them in pairs).
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct WatchedShard {
+    asked: AtomicBool,
+    thresholds: Arc<[Threshold]>,
+    answer: Mutex<Option<Vec<Sample>>>,
+}
+
+impl Watch {
+    /// Watches those of `thresholds` that may end the run. None where none may.
+    pub fn new(thresholds: &[Threshold], layout: Arc<Layout>, shards: usize) -> Option<Watch> {
+        let may_end = |threshold: &&Threshold| threshold.abort_after.is_some();
+        let thresholds: Arc<[Threshold]> = thresholds.iter().filter(may_end).cloned().collect();
+        let shard = || {
+            let (thresholds, asked) = (thresholds.clone(), AtomicBool::new(false));
+            Arc::new(WatchedShard { asked, thresholds, answer: Mutex::default() })
+        };
+        let shards = (0..shards).map(|_| (shard(), Vec::new())).collect();
+        (!thresholds.is_empty()).then_some(Watch { thresholds, layout, shards })
+    }
+
+    pub fn shard(&self, shard: usize) -> Option<Arc<WatchedShard>> {
+        self.shards.get(shard).map(|(shard, _)| shard.clone())
+    }
+
+    pub fn ask(&self) {
+        self.shards.iter().for_each(|(shard, _)| shard.asked.store(true, Relaxed));
+    }
+
+    /// What fails by the latest answers and is to end the run for it, where
+    /// the phases had lasted so long when the shards were asked. A shard that
+    /// has not answered, because nothing completed there, stands by what it
+    /// said before.
+    pub fn failing(&mut self, phases: &[Duration], custom: CustomReader<'_>) -> Vec<Outcome> {
+        for (shard, latest) in &mut self.shards {
+            let answer = shard.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(answer) = answer {
+                *latest = answer;
+            }
+        }
+        let fails = |(index, threshold): (usize, &Threshold)| {
+            let mut sample = Sample::default();
+            self.shards.iter().filter_map(|(_, latest)| latest.get(index)).for_each(|part| {
+                sample.merge(part);
+            });
+            let lasted = threshold.lasted(&self.layout, phases);
+            let (value, samples) = threshold.read(&sample, lasted, custom)?;
+            threshold.ends_run(value, samples, lasted).then(|| Outcome {
+                threshold: threshold.clone(),
+                value: Some(value),
+                pass: false,
+                reason: None,
+            })
+        };
+        self.thresholds.iter().enumerate().filter_map(|(index, it)| fails((index, it))).collect()
+    }
+}
+
+impl WatchedShard {
+    /// To be called after each event, on the shard's thread.
+    pub fn after_event(&self, measurements: &Measurements) {
+        if self.asked.load(Relaxed) {
+            self.answer(measurements);
+        }
+    }
+
+    #[cold]
+    fn answer(&self, measurements: &Measurements) {
+        self.asked.store(false, Relaxed);
+        let answer = self.thresholds.iter().map(|it| Sample::of(it, measurements)).collect();
+        // Held no longer than it takes to put something down or take it away.
+        let before = self.answer.lock().unwrap_or_else(PoisonError::into_inner).replace(answer);
+        drop(before);
+    }
+}

@@ -1,0 +1,132 @@
+//! Thresholds: read before a run, those that may end it looked at each second,
+//! and all of them judged at its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::phase_durations;
+use crate::backend::Clock;
+use crate::ir::source::StatedThreshold;
+use crate::ir::{Phase, StreamHeader};
+use crate::observability::Measurements;
+use crate::observability::metrics::Layout;
+use crate::observability::thresholds::reading::CustomReader;
+use crate::observability::thresholds::watch::{Watch, WatchedShard};
+use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, ThresholdError, outcomes};
+use crate::scheduler::{Conductor, CutReason};
+
+const EVERY_NS: u64 = 1_000_000_000;
+/// What a shard that has something to do takes at the most to say how it stands.
+const ANSWER_NS: u64 = 50_000_000;
+
+/// Until scripts declare metrics of their own.
+const NO_CUSTOM_METRICS: CustomReader<'static> = &|_, _| None;
+
+/// The thresholds of one run.
+pub struct Checks {
+    thresholds: Vec<Threshold>,
+    watch: Option<Watch>,
+    /// When the shards were asked last, and whether they were heard since.
+    asked_ns: Option<u64>,
+    heard: bool,
+    /// What ended the run, and when, from time zero.
+    ended_by: Vec<Outcome>,
+    ended: Duration,
+}
+
+/// The stream's thresholds and those of the command line.
+///
+/// # Errors
+/// What is wrong with one of them, and where it stands.
+pub fn thresholds(
+    header: &StreamHeader,
+    from_command_line: &[String],
+) -> Result<Vec<Threshold>, ThresholdError> {
+    let custom = CustomKinds::new();
+    let typed = from_command_line.iter().map(|expression| StatedThreshold {
+        expression: expression.clone(),
+        place: "--threshold".into(),
+        phase: None,
+        workload: None,
+        abort_after_ns: None,
+    });
+    let stated: Vec<StatedThreshold> = header.thresholds.iter().cloned().chain(typed).collect();
+    stated.iter().map(|stated| Threshold::new(stated, &custom)).collect()
+}
+
+impl Checks {
+    pub fn new(thresholds: Vec<Threshold>, layout: &Arc<Layout>, shards: usize) -> Checks {
+        let watch = Watch::new(&thresholds, layout.clone(), shards);
+        Checks {
+            thresholds,
+            watch,
+            asked_ns: None,
+            heard: true,
+            ended_by: Vec::new(),
+            ended: Duration::ZERO,
+        }
+    }
+
+    /// For the shard to call, where a threshold may end the run.
+    pub fn shard(&self, shard: usize) -> Option<Arc<WatchedShard>> {
+        self.watch.as_ref()?.shard(shard)
+    }
+
+    /// Looks at the thresholds each second from `zero_ns` on, when measuring
+    /// began, and cuts the run when one fails. Never returns; may be dropped
+    /// and called again at any point.
+    pub async fn follow(
+        &mut self,
+        zero_ns: Option<u64>,
+        conductor: &Conductor,
+        clock: &dyn Clock,
+        phases: &[Phase],
+    ) {
+        let (Some(watch), Some(zero_ns), true) =
+            (self.watch.as_mut(), zero_ns, self.ended_by.is_empty())
+        else {
+            return std::future::pending().await;
+        };
+        loop {
+            let last_ns = self.asked_ns.unwrap_or(zero_ns);
+            let wait_ns = if self.heard { EVERY_NS } else { ANSWER_NS };
+            clock.sleep_until(last_ns.saturating_add(wait_ns)).await;
+            let now_ns = clock.now_ns();
+            if self.heard {
+                watch.ask();
+                (self.asked_ns, self.heard) = (Some(now_ns), false);
+                continue;
+            }
+            self.heard = true;
+            let lasted = phase_durations(phases, Some((zero_ns, last_ns)));
+            let failing = watch.failing(&lasted, NO_CUSTOM_METRICS);
+            if failing.is_empty() {
+                continue;
+            }
+            self.ended = Duration::from_nanos(now_ns.saturating_sub(zero_ns));
+            let which: Vec<String> =
+                failing.iter().map(|outcome| outcome.threshold.described()).collect();
+            conductor.cut(CutReason::Threshold(format!(
+                "a threshold failed after {:.1} s and ended the run: {}",
+                self.ended.as_secs_f64(),
+                which.join("; ")
+            )));
+            self.ended_by = failing;
+            return std::future::pending().await;
+        }
+    }
+
+    /// What came of each, given how long each phase lasted. One that ended the
+    /// run has failed, whatever its last operations made of its value.
+    pub fn outcomes(&self, measurements: &Measurements, phases: &[Duration]) -> Vec<Outcome> {
+        let mut outcomes = outcomes(&self.thresholds, measurements, phases, NO_CUSTOM_METRICS);
+        for outcome in &mut outcomes {
+            let ended = self.ended_by.iter().find(|ended| ended.threshold == outcome.threshold);
+            if let Some(ended) = ended {
+                let when = format!("ended the run after {:.1} s", self.ended.as_secs_f64());
+                *outcome = Outcome { reason: Some(when), ..ended.clone() };
+            }
+        }
+        outcomes
+    }
+}
