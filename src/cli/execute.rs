@@ -95,6 +95,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         limit: args.limit,
         retry: args.retry.clone(),
         time_scale: args.time_scale,
+        generators: args.generators.map(u32::from),
         shards: args.shards.map(usize::from),
         precision: if args.precise { Precision::Yield } else { Precision::Sleep },
         connect_concurrency: args.connect_concurrency as usize,
@@ -170,7 +171,8 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             };
             let script =
                 script::Script::load(&options).map_err(|error| RunError::invalid(error.into()))?;
-            let preview = Preview::new(script);
+            let share = script.share();
+            let preview = Preview::new(script, share);
             if let Some(broken) = preview.broken() {
                 return Err(RunError::invalid(broken.clone().into()));
             }

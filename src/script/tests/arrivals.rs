@@ -1,6 +1,6 @@
 //! The sequence of arrivals alone.
 
-use crate::script::arrivals::{Arrivals, Ramp, Rates, Spacing};
+use crate::script::arrivals::{Arrivals, OwnClients, Ramp, Rates, Spacing};
 use crate::script::random::Random;
 
 const SECOND: u64 = 1_000_000_000;
@@ -10,7 +10,11 @@ fn ramp(seconds: f64, from: f64, to: f64) -> Ramp {
 }
 
 fn arrivals(rates: Rates, spacing: Spacing, clients: u32) -> Arrivals {
-    Arrivals::new(rates, spacing, Random::of_arrivals(7, "w"), clients)
+    dealt(rates, spacing, clients, OwnClients { first: 0, step: 1 })
+}
+
+fn dealt(rates: Rates, spacing: Spacing, clients: u32, own: OwnClients) -> Arrivals {
+    Arrivals::new(rates, spacing, Random::of_arrivals(7, "w"), clients, own)
 }
 
 fn no_gap(_: &mut Random, _: u64, _: f64) -> Result<u64, String> {
@@ -170,6 +174,30 @@ fn arrivals_that_nobody_takes_are_bounded() {
     );
     assert_eq!(two.next_of(1, &mut no_gap), Ok(Some(1_000)), "those there are stay good");
     assert!(two.next_of(0, &mut no_gap).unwrap().is_some(), "and make room");
+}
+
+#[test]
+fn of_the_whole_sequence_a_machine_keeps_what_its_own_clients_get_and_passes_over_the_rest() {
+    let rates = || Rates::new(&[ramp(1.0, 10.0, 90.0)], 20.0);
+    let mut whole = arrivals(rates(), Spacing::Poisson, 5);
+    let mut part = dealt(rates(), Spacing::Poisson, 5, OwnClients { first: 1, step: 3 });
+    let next = |arrivals: &mut Arrivals, client| arrivals.next_of(client, &mut no_gap);
+    for client in [4, 1, 1, 4, 1] {
+        assert_eq!(next(&mut part, client), next(&mut whole, client));
+    }
+    for other in [0, 2, 3, 5] {
+        assert_eq!(next(&mut part, other), Ok(None));
+    }
+}
+
+#[test]
+fn arrivals_of_clients_of_other_machines_do_not_wait() {
+    let own = OwnClients { first: 1, step: 4 };
+    let mut part = dealt(Rates::new(&[], 1e6), Spacing::Constant, 4, own);
+    // As many as may wait, over all four.
+    for n in 0..4 << 20 {
+        assert_eq!(part.next_of(1, &mut no_gap), Ok(Some((4 * n + 1) * 1_000)));
+    }
 }
 
 #[test]

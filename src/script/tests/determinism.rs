@@ -60,6 +60,17 @@ fn the_stream_is_the_same_whatever_the_size_of_its_batches() {
 }
 
 #[test]
+fn the_stream_is_the_same_however_many_machines_make_it() {
+    let written = script(MIXED).with(|options| options.iterations = Some(20));
+    let whole = serde_json::to_string(&all(&mut written.load().unwrap(), 64).unwrap()).unwrap();
+    assert!(whole.len() > 100_000, "{}", whole.len());
+    for of in [1, 2, 3, 4, 7] {
+        let dealt = serde_json::to_string(&all_dealt(&written, of, 5)).unwrap();
+        assert!(dealt == whole, "{of} machines differ");
+    }
+}
+
+#[test]
 fn the_stream_of_a_client_does_not_depend_on_when_the_others_are_asked() {
     let mut script = script(MIXED).with(|options| options.iterations = Some(5)).load().unwrap();
     assert_eq!(script.header().workload_clients(), 10);
