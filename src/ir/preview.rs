@@ -66,15 +66,6 @@ impl<S: OperationSource> Preview<S> {
     }
 }
 
-impl<S> Preview<S> {
-    /// What broke the stream off among the operations looked at, if anything did.
-    pub fn broken(&self) -> Option<&SourceError> {
-        let mut ends: Vec<_> = self.kept.iter().collect();
-        ends.sort_by_key(|(place, _)| **place);
-        ends.into_iter().find_map(|(_, kept)| kept.end.as_ref()?.as_ref().err())
-    }
-}
-
 /// Looks at `depth` operations, or somewhat more than `arrivals` arrivals.
 fn look(
     source: &mut dyn OperationSource,
@@ -234,6 +225,5 @@ mod tests {
         while let Ok(Progress::More) = preview.pull(0, Section::Iteration, 7, &mut into) {}
         assert_eq!(into.len(), 20);
         assert!(preview.pull(0, Section::Iteration, 7, &mut into).is_err());
-        assert_eq!(preview.broken().map(|error| error.message.as_str()), Some("broken"));
     }
 }

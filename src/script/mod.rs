@@ -13,6 +13,7 @@ mod arrivals;
 mod client;
 mod error;
 mod handles;
+mod independence;
 mod open_loop;
 mod random;
 mod recipe;
@@ -24,6 +25,7 @@ mod vm;
 
 pub use api::ParameterHelp;
 pub use error::ScriptError;
+pub use independence::{CheckError, Compared, Way, check};
 pub use source::Script;
 
 /// The most clients a run can have.

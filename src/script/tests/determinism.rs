@@ -1,7 +1,7 @@
 use super::*;
 
 /// Everything that could depend on where a batch ends.
-const MIXED: &str = r#"
+pub(super) const MIXED: &str = r#"
 local office = require("std.office")
 local function inner(c, n) for i = 1, n do c:stat("n" .. i) end end
 bench.setup(function(c) c:mkdir("all") end)

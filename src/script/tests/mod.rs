@@ -11,6 +11,7 @@ mod determinism;
 mod errors;
 mod examples;
 mod hostile;
+mod independence;
 mod modules;
 mod open_loop;
 mod operations;
