@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
 use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError};
 
+mod any_value;
 mod arrivals;
 mod determinism;
 mod errors;
