@@ -98,9 +98,15 @@ impl Host {
     }
 
     pub fn readable(&self, error: &LuaError) -> String {
-        match error {
+        let mut cause = error;
+        while let LuaError::CallbackError { cause: inner, .. }
+        | LuaError::WithContext { cause: inner, .. } = cause
+        {
+            cause = inner;
+        }
+        match cause {
             LuaError::MemoryError(_) => self.memory_exceeded(),
-            error => readable(error, &self.chunks.borrow()),
+            _ => readable(error, &self.chunks.borrow()),
         }
     }
 

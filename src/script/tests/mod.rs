@@ -12,6 +12,7 @@ mod determinism;
 mod errors;
 mod examples;
 mod hostile;
+mod hostile_sources;
 mod independence;
 mod modules;
 mod open_loop;
