@@ -1,6 +1,7 @@
 //! Whether a script's stream depends on how it is made: on the size of batches,
 //! on which client is asked first, or on how many machines make it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,7 @@ impl fmt::Display for Way {
 pub struct Compared {
     pub header: StreamHeader,
     pub operations: usize,
+    /// That made any of them.
     pub clients: usize,
     pub ways: [Way; 2],
 }
@@ -94,7 +96,7 @@ pub fn check(options: &ScriptOptions) -> Result<Compared, CheckError> {
     let threads = Share { part: 0, of: 2 }.at_most(header.workload_clients()).of;
     let mut many = Making::new(options, Way { threads, batch: 7, backwards: true })?;
     let ways = [first, many.way];
-    let mut operations = 0;
+    let (mut operations, mut compared) = (0, BTreeSet::new());
     for (section, made) in made {
         // One more where there is none: it must not be there the second time.
         let ended = |made: &Made| usize::from(made.end.is_some());
@@ -107,8 +109,11 @@ pub fn check(options: &ScriptOptions) -> Result<Compared, CheckError> {
             return Err(depends(&header, ways, client, versions));
         }
         operations += again.iter().map(|made| made.operations.len()).sum::<usize>();
+        let made_any = again.iter().filter(|made| !made.operations.is_empty());
+        compared.extend(made_any.map(|made| made.client));
     }
-    Ok(Compared { header, operations, clients: clients.len(), ways })
+    compared.remove(&header.workload_clients());
+    Ok(Compared { header, operations, clients: compared.len(), ways })
 }
 
 /// In their order, each with its clients: the run-wide one around all others.
@@ -174,8 +179,11 @@ impl Making {
         if self.way.backwards {
             waiting.reverse();
         }
-        while !waiting.is_empty() && Instant::now() < self.deadline {
+        while !waiting.is_empty() {
             waiting.retain(|at| {
+                if Instant::now() >= self.deadline {
+                    return false;
+                }
                 let (made, most) = (&mut all[*at], asked[*at].1);
                 let wanted = self.way.batch.min(most - made.operations.len());
                 if wanted == 0 {
