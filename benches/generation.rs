@@ -1,9 +1,19 @@
-//! How fast one machine makes operations: `cargo bench --bench generation`.
+//! How fast scripts become operations, on one thread and on several, and what
+//! many clients cost: `cargo bench --bench generation`.
+//!
+//! `cargo bench --bench generation -- realistic 1` runs only the scripts whose
+//! name begins so, on that many threads.
 
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::{Barrier, mpsc};
 use std::time::{Duration, Instant};
 
-use smbench::ir::{OperationSource, Section};
+use smbench::ir::{OperationSource, Section, Share};
 use smbench::script::{ClientsOverride, Script, ScriptOptions};
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SCRIPTS: &[(&str, &str)] = &[
     (
@@ -32,31 +42,72 @@ const SCRIPTS: &[(&str, &str)] = &[
 ];
 
 const CLIENTS: u32 = 64;
+const BATCH: usize = 64;
 const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 5;
 
 fn main() {
+    let named: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let threads: Vec<u32> = match named.get(1) {
+        Some(threads) => vec![threads.parse().expect("a number of threads")],
+        None => vec![1, 2, 4],
+    };
     for (name, iteration) in SCRIPTS {
-        for batch in [16, 64] {
-            let mut rates: Vec<f64> = (0..5).map(|_| rate(iteration, batch)).collect();
-            rates.sort_by(f64::total_cmp);
-            println!("{name}, batches of {batch}: {:.0} operations/s (median of 5)", rates[2]);
+        if named.first().is_some_and(|named| !name.starts_with(named.as_str())) {
+            continue;
+        }
+        for threads in &threads {
+            let mut rounds: Vec<Rate> = (0..ROUNDS).map(|_| rate(iteration, *threads)).collect();
+            rounds.sort_by(|one, other| one.by_clock.total_cmp(&other.by_clock));
+            let Rate { by_clock, by_processor } = rounds[ROUNDS / 2];
+            println!(
+                "{name}, threads: {threads}: {by_clock:.0} operations/s, {by_processor:.0} for each second of a processor (median of {ROUNDS})"
+            );
         }
     }
-    memory(100_000);
+    if named.first().is_some_and(|named| named == MEMORY) {
+        memory(100_000, threads[0]);
+    }
+    if named.is_empty() {
+        // Each in a process of its own: an allocator keeps what it once had.
+        for threads in ["1", "2", "4", "16"] {
+            let program = std::env::current_exe().expect("the program knows where it is");
+            let _ = std::process::Command::new(program).args([MEMORY, threads]).status();
+        }
+    }
 }
 
+/// Names the measurement that is no script.
+const MEMORY: &str = "memory";
+
 /// What many clients cost, each asked for its first batch.
-fn memory(clients: u32) {
+fn memory(clients: u32, threads: u32) {
     let before = resident_kib();
-    let mut script = load(SCRIPTS[1].1, clients);
-    let mut operations = Vec::new();
-    for client in 0..clients {
-        operations.clear();
-        script.pull(client, Section::Iteration, 2, &mut operations).expect("operations are made");
-    }
-    if let (Some(before), Some(after)) = (before, resident_kib()) {
-        println!("{clients} clients: {} MiB", after.saturating_sub(before) / 1024);
-    }
+    let (made, waits) = (Barrier::new(threads as usize + 1), Barrier::new(threads as usize + 1));
+    std::thread::scope(|scope| {
+        for part in 0..threads {
+            let (made, waits) = (&made, &waits);
+            scope.spawn(move || {
+                let mut script = load(SCRIPTS[1].1, clients, Share { part, of: threads });
+                let mut operations = Vec::new();
+                for client in (part..clients).step_by(threads as usize) {
+                    operations.clear();
+                    script
+                        .pull(client, Section::Iteration, 2, &mut operations)
+                        .expect("operations are made");
+                }
+                made.wait();
+                waits.wait();
+            });
+        }
+        made.wait();
+        if let (Some(before), Some(after)) = (before, resident_kib()) {
+            let grown = after.saturating_sub(before) / 1024;
+            println!("{clients} clients, threads: {threads}: {grown} MiB");
+        }
+        waits.wait();
+    });
 }
 
 /// Linux only.
@@ -66,30 +117,67 @@ fn resident_kib() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Operations per second of one thread.
-fn rate(iteration: &str, batch: usize) -> f64 {
-    let mut script = load(iteration, CLIENTS);
-    let mut operations = Vec::with_capacity(batch);
+/// Operations a second: of all threads together by the clock, which on a busy
+/// machine says what it had left for them, and of one by its processor time.
+#[derive(Clone, Copy)]
+struct Rate {
+    by_clock: f64,
+    by_processor: f64,
+}
+
+fn rate(iteration: &str, threads: u32) -> Rate {
+    let (tell, rates) = mpsc::channel();
+    let start = Barrier::new(threads as usize);
+    std::thread::scope(|scope| {
+        for part in 0..threads {
+            let (tell, start) = (tell.clone(), &start);
+            scope.spawn(move || {
+                let mut script = load(iteration, CLIENTS, Share { part, of: threads });
+                start.wait();
+                let _ = tell.send(rate_of(&mut script, part, threads));
+            });
+        }
+    });
+    let all: Vec<Rate> = rates.try_iter().collect();
+    let by_processor: f64 = all.iter().map(|rate| rate.by_processor).sum();
+    Rate {
+        by_clock: all.iter().map(|rate| rate.by_clock).sum(),
+        by_processor: by_processor / f64::from(threads),
+    }
+}
+
+/// Seconds this thread has had a processor.
+fn processor_time() -> f64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+}
+
+fn rate_of(script: &mut Script, part: u32, threads: u32) -> Rate {
+    let mut operations = Vec::with_capacity(BATCH);
     let mut made = 0;
-    let started = Instant::now();
+    let (started, used) = (Instant::now(), processor_time());
     while started.elapsed() < ROUND {
-        for client in 0..CLIENTS {
+        for client in (part..CLIENTS).step_by(threads as usize) {
             operations.clear();
             script
-                .pull(client, Section::Iteration, batch, &mut operations)
+                .pull(client, Section::Iteration, BATCH, &mut operations)
                 .expect("operations are made");
             made += operations.len();
         }
     }
-    made as f64 / started.elapsed().as_secs_f64()
+    let made = made as f64;
+    Rate {
+        by_clock: made / started.elapsed().as_secs_f64(),
+        by_processor: made / (processor_time() - used),
+    }
 }
 
-fn load(iteration: &str, clients: u32) -> Script {
+fn load(iteration: &str, clients: u32, share: Share) -> Script {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("bench.lua");
     let text = format!("bench.workload {{ name = 'w', {iteration} }}");
     std::fs::write(&path, text).expect("the script is written");
     let clients = vec![ClientsOverride { workload: None, clients }];
     let options = ScriptOptions { path, clients, ..ScriptOptions::default() };
-    Script::load(&options).expect("the script loads")
+    Script::load_share(&options, share).expect("the script loads")
 }

@@ -16,10 +16,10 @@ use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::Target;
 use crate::backend::smb2::Password;
+use crate::ir::OperationSource;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
-use crate::ir::{OperationSource, Preview};
 use crate::observability::text::printable;
 use crate::run::{self, Input, Output, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
@@ -96,6 +96,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         limit: args.limit,
         retry: args.retry.clone(),
         time_scale: args.time_scale,
+        generators: args.generators.map(u32::from),
         shards: args.shards.map(usize::from),
         precision: if args.precise { Precision::Yield } else { Precision::Sleep },
         connect_concurrency: args.connect_concurrency as usize,
@@ -171,17 +172,13 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
                 return Ok(0);
             };
-            let script =
-                script::Script::load(&options).map_err(|error| RunError::invalid(error.into()))?;
-            let preview = Preview::new(script);
-            if let Some(broken) = preview.broken() {
-                return Err(RunError::invalid(broken.clone().into()));
-            }
-            let header = preview.header();
+            let compared =
+                script::check(&options).map_err(|error| RunError::invalid(error.into()))?;
+            let script::Compared { header, operations, clients, ways: [one, other] } = compared;
             say(&format!(
-                "{name}: valid script, {} clients, workloads: {}; the first operations of each were made\n",
+                "{name}: valid script, {} clients, workloads: {}; {operations} operations, the first of {clients} clients, are the same from {one} as from {other}\n",
                 header.workload_clients(),
-                header.workloads.len()
+                header.workloads.len(),
             ))?;
         }
         Named::Document(path) => {

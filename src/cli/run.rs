@@ -106,6 +106,13 @@ pub struct RunArgs {
     )]
     pub drain: Duration,
 
+    /// Threads that make a script's operations, each with a VM of its own [default: cores minus two, at least one]
+    #[arg(
+        long, value_name = "N", env = "SMBENCH_GENERATORS",
+        value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
+    )]
+    pub generators: Option<u16>,
+
     /// Threads that issue operations [default: one a core, half as many with --precise]
     #[arg(
         long, value_name = "N", env = "SMBENCH_SHARDS",

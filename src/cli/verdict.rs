@@ -46,7 +46,7 @@ fn advice(cause: Cause, summary: &Summary) -> &'static str {
     match cause {
         Cause::Limit => "raise --limit, or use fewer clients or more think time",
         Cause::Generation if script => {
-            "use fewer clients, more think time or an iteration that computes less, or run what `smbench compile` makes of the script"
+            "raise --generators where cores are free, use fewer clients, more think time or an iteration that computes less, or run what `smbench compile` makes of the script"
         }
         Cause::Generation => "slow the document down (--time-scale 2 is half speed)",
         Cause::Cpu if summary.target.url == "embedded" => {

@@ -9,6 +9,7 @@ pub mod operation;
 pub mod payload;
 pub mod preview;
 mod runs;
+pub mod share;
 pub mod source;
 mod spool;
 pub mod time_scale;
@@ -21,5 +22,6 @@ pub use operation::{
 };
 pub use payload::{Blob, Pattern, Payload};
 pub use preview::Preview;
+pub use share::Share;
 pub use source::{Late, OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
 pub use time_scale::TimeScale;

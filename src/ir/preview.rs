@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::feature::{Feature, Need};
 use super::operation::{Due, Operation, Section};
+use super::share::Share;
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
 /// Operations looked at in each workload.
@@ -14,7 +15,7 @@ const BATCH: usize = 64;
 const ARRIVALS: usize = 1 << 20;
 
 /// A source whose header knows the needs of the first thousand operations of
-/// each workload: those of its first client.
+/// each workload: those of its first client, where the source has it.
 pub struct Preview<S> {
     source: S,
     header: StreamHeader,
@@ -30,14 +31,16 @@ struct Kept {
 }
 
 impl<S: OperationSource> Preview<S> {
-    pub fn new(mut source: S) -> Preview<S> {
+    /// `share` is the source's own.
+    pub fn new(mut source: S, share: Share) -> Preview<S> {
         let mut header = source.header().clone();
+        let workload_clients = header.workload_clients();
         let mut kept = HashMap::new();
         let mut first = 0;
         for workload in &header.workloads {
             let client = first;
             first += workload.clients;
-            if workload.clients == 0 {
+            if workload.clients == 0 || !share.has(client, workload_clients) {
                 continue;
             }
             // For each arrival of one client the others get one, which they keep.
@@ -52,25 +55,14 @@ impl<S: OperationSource> Preview<S> {
                 kept.insert((client, Section::Iteration), iterations);
             }
         }
-        for operation in kept.values().flat_map(|kept| &kept.operations) {
-            for feature in Feature::needed_by(operation) {
-                let need = Need { feature, whose: format!("operation {}", operation.op_id()) };
-                if !header.needs.iter().any(|known| known.feature == feature) {
-                    header.needs.push(need);
-                }
-            }
-        }
-        header.needs.sort_by_key(|need| need.feature);
+        let mut looked_at: Vec<_> = kept.iter().collect();
+        looked_at.sort_by_key(|(place, _)| **place);
+        let needed = looked_at.into_iter().flat_map(|(_, kept)| &kept.operations).flat_map(|op| {
+            let need = |feature| Need { feature, whose: format!("operation {}", op.op_id()) };
+            Feature::needed_by(op).into_iter().map(need)
+        });
+        header.add_needs(needed);
         Preview { source, header, kept }
-    }
-}
-
-impl<S> Preview<S> {
-    /// What broke the stream off among the operations looked at, if anything did.
-    pub fn broken(&self) -> Option<&SourceError> {
-        let mut ends: Vec<_> = self.kept.iter().collect();
-        ends.sort_by_key(|(place, _)| **place);
-        ends.into_iter().find_map(|(_, kept)| kept.end.as_ref()?.as_ref().err())
     }
 }
 
@@ -209,7 +201,7 @@ mod tests {
     #[test]
     fn looking_changes_nothing_in_what_is_handed_out() {
         let mut plain = endless(u32::MAX);
-        let mut preview = Preview::new(endless(u32::MAX));
+        let mut preview = Preview::new(endless(u32::MAX), Share::WHOLE);
         for (section, count) in
             [(Section::Setup, 5), (Section::Iteration, 2_500), (Section::Teardown, 5)]
         {
@@ -221,18 +213,17 @@ mod tests {
 
     #[test]
     fn the_header_names_the_first_operation_that_needs_a_feature() {
-        let needs = &Preview::new(endless(u32::MAX)).header().needs.clone();
+        let needs = &Preview::new(endless(u32::MAX), Share::WHOLE).header().needs.clone();
         assert_eq!(needs.len(), 1);
         assert_eq!((needs[0].feature, needs[0].whose.as_str()), (Feature::Locks, "operation 0-0"));
     }
 
     #[test]
     fn a_stream_that_breaks_does_so_when_it_gets_there() {
-        let mut preview = Preview::new(endless(20));
+        let mut preview = Preview::new(endless(20), Share::WHOLE);
         let mut into = Vec::new();
         while let Ok(Progress::More) = preview.pull(0, Section::Iteration, 7, &mut into) {}
         assert_eq!(into.len(), 20);
         assert!(preview.pull(0, Section::Iteration, 7, &mut into).is_err());
-        assert_eq!(preview.broken().map(|error| error.message.as_str()), Some("broken"));
     }
 }

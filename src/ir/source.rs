@@ -157,6 +157,31 @@ impl StreamHeader {
         ranges
     }
 
+    /// Adds what is needed beside what was known; of two operations that need
+    /// the same, the one known before is named.
+    pub fn add_needs(&mut self, needs: impl IntoIterator<Item = Need>) {
+        for need in needs {
+            if !self.needs.iter().any(|known| known.feature == need.feature) {
+                self.needs.push(need);
+            }
+        }
+        self.needs.sort_by_key(|need| need.feature);
+    }
+
+    /// What another header of the same stream says otherwise, needs aside.
+    pub fn difference(&self, other: &StreamHeader) -> Option<&'static str> {
+        let same = [
+            ("the script", self.script_hash == other.script_hash),
+            ("a module", self.modules == other.modules),
+            ("a parameter", self.params == other.params),
+            ("bench.workload", self.workloads == other.workloads),
+            ("bench.phases", self.phases == other.phases),
+            ("bench.setup or bench.teardown", self.run_client == other.run_client),
+            ("the stream", self.ir_hash == other.ir_hash && self.seed == other.seed),
+        ];
+        same.into_iter().find_map(|(what, same)| (!same).then_some(what))
+    }
+
     pub fn client_name(&self, client: u32) -> String {
         let Some((index, id)) = self.workload_of(client) else { return RUN_CLIENT.to_string() };
         let workload = &self.workloads[index];

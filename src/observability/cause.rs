@@ -77,8 +77,13 @@ pub(super) fn likely(shares: Shares, what: &str, evidence: &Evidence<'_>) -> (Ca
         (Cause::Limit, why)
     } else if generation >= own {
         let mut why = format!(
-            "the stream: {:.0} % of {what} was waiting for operations that were not made yet; one thread makes them all",
-            share(generation)
+            "the stream: {:.0} % of {what} was waiting for operations that were not made yet; {}",
+            share(generation),
+            match evidence.generators {
+                _ if !evidence.script => "one thread reads them all from the document".into(),
+                1 => "one thread makes them all (--generators)".into(),
+                threads => format!("{threads} threads make them (--generators)"),
+            }
         );
         if let Some(processors) = evidence.processors.filter(Processors::used_up) {
             why += &format!(", and {}", use_of_cores(&processors, evidence));

@@ -192,6 +192,7 @@ pub fn facts() -> RunFacts {
         instant: false,
         server_in_process: false,
         processors: None,
+        generators: 1,
         phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
         setup: Duration::from_millis(3),
         teardown: Duration::from_millis(4),

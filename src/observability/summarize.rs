@@ -38,6 +38,8 @@ impl Summary {
             limit: facts.settings.limit,
             server_in_process: facts.server_in_process,
             processors: facts.processors,
+            generators: facts.generators,
+            script: layout.header.script_hash.is_some(),
         });
         let exit_reasons = exit_reasons(&facts, measurements, trust.verdict);
 

@@ -28,6 +28,8 @@ pub struct RunFacts {
     pub server_in_process: bool,
     /// While it measured, where that could be seen.
     pub processors: Option<Processors>,
+    /// Threads that made a script's operations, or read a document's.
+    pub generators: usize,
     /// How long each phase really took, in the order of the phases; those
     /// never reached may be missing.
     pub phases: Vec<Duration>,

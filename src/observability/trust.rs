@@ -71,6 +71,9 @@ pub struct Evidence<'a> {
     /// The server's use of processors is part of this process's.
     pub server_in_process: bool,
     pub processors: Option<Processors>,
+    /// Threads that made a script's operations, or read a document's.
+    pub generators: usize,
+    pub script: bool,
 }
 
 /// Whether the generator was the bottleneck, and then why. A slow server alone
@@ -201,6 +204,8 @@ mod tests {
             limit: None,
             server_in_process: false,
             processors: None,
+            generators: 1,
+            script: true,
         }
     }
 
@@ -288,12 +293,20 @@ mod tests {
     #[test]
     fn a_stream_most_of_the_delay_waited_for_is_the_cause() {
         let recorded = all_late(400, 1_400);
-        let text = "likely cause: the stream: 70 % of the delay was waiting for operations that were not made yet; one thread makes them all";
+        let text = "likely cause: the stream: 70 % of the delay was waiting for operations that were not made yet; one thread makes them all (--generators)";
         let evidence = Evidence { processors: Some(used(1.4)), ..of(&recorded) };
         assert_eq!(cause(&recorded, evidence), (Cause::Generation, text.into()));
         let evidence = Evidence { processors: Some(used(3.9)), ..of(&recorded) };
         let more = format!("{text}, and this process used 3.9 of 4 cores");
         assert_eq!(cause(&recorded, evidence), (Cause::Generation, more));
+        for (script, generators, told) in [
+            (true, 3, "3 threads make them (--generators)"),
+            (false, 1, "one thread reads them all from the document"),
+        ] {
+            let evidence = Evidence { script, generators, ..of(&recorded) };
+            let (_, text) = cause(&recorded, evidence);
+            assert!(text.ends_with(&format!("not made yet; {told}")), "{text}");
+        }
     }
 
     #[test]

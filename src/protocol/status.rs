@@ -117,12 +117,13 @@ statuses! {
 impl NtStatus {
     /// The status with this name; the `STATUS_` prefix is optional, case does not matter.
     pub fn from_name(name: &str) -> Option<NtStatus> {
-        let upper = name.to_ascii_uppercase();
-        let bare = upper.strip_prefix("STATUS_").unwrap_or(&upper);
-        Self::KNOWN
-            .iter()
-            .copied()
-            .find(|status| status.name().is_some_and(|known| &known[7..] == bare))
+        const PREFIX: &str = "STATUS_";
+        let bare = match name.split_at_checked(PREFIX.len()) {
+            Some((prefix, bare)) if prefix.eq_ignore_ascii_case(PREFIX) => bare,
+            _ => name,
+        };
+        let is_it = |known: &str| known[PREFIX.len()..].eq_ignore_ascii_case(bare);
+        Self::KNOWN.iter().copied().find(|status| status.name().is_some_and(is_it))
     }
 
     /// The two severity bits say success or information (MS-ERREF 2.3).

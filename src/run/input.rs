@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::operation::scale_ns;
-use crate::ir::{OperationSource, Preview, StreamHeader, TimeScale};
-use crate::scheduler::feed::SourceThread;
+use crate::ir::{OperationSource, Preview, Share, StreamHeader, TimeScale};
+use crate::scheduler::feed::SourceThreads;
 use crate::script::{Script, ScriptOptions};
 
 /// A script or a document, as the command line names it.
@@ -22,10 +22,10 @@ pub enum Input {
     },
 }
 
-/// An input that is open: its header is known, its operations wait on a thread.
+/// An input that is open: its header is known, its operations wait on threads.
 pub struct Stream {
     pub header: StreamHeader,
-    pub source: SourceThread,
+    pub sources: SourceThreads,
 }
 
 impl Input {
@@ -33,33 +33,47 @@ impl Input {
     /// `time_scale` times as long. `duration` is what the run was told: a script
     /// may follow it.
     ///
+    /// A script's operations are made on up to `generators` threads, on each of
+    /// which its top level runs. A document's are read on one: they lie in one
+    /// file, and reading them is many times faster than making them.
+    ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub fn open(&self, time_scale: f64, duration: Option<Duration>) -> anyhow::Result<Stream> {
+    pub fn open(
+        &self,
+        time_scale: f64,
+        duration: Option<Duration>,
+        generators: u32,
+    ) -> anyhow::Result<Stream> {
         let mut input = self.clone();
+        let threads = if matches!(self, Input::Script(_)) { generators } else { 1 };
         if let Input::Script(options) = &mut input {
             // In the script's own time, which is scaled afterwards.
             options.duration_ns =
                 duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
         }
-        let (mut header, source) = SourceThread::start(move || input.load(time_scale))
-            .map_err(|error| anyhow::anyhow!(error))?;
+        let open = move |share| input.load(time_scale, share);
+        let (mut header, sources) =
+            SourceThreads::start(threads, open).map_err(|error| anyhow::anyhow!(error))?;
         if let Input::Document { path, seed, .. } = self {
             header.seed = seed.unwrap_or(header.seed);
             if header.source.is_empty() {
                 header.source = path.file_name().unwrap_or_default().to_string_lossy().into();
             }
         }
-        Ok(Stream { header, source })
+        Ok(Stream { header, sources })
     }
 
     fn load(
         &self,
         time_scale: f64,
+        share: Share,
     ) -> Result<Box<dyn OperationSource>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
             Input::Script(options) => {
-                Ok(Box::new(TimeScale::new(Preview::new(Script::load(options)?), time_scale)))
+                let script = Script::load_share(options, share)?;
+                let share = script.share();
+                Ok(Box::new(TimeScale::new(Preview::new(script, share), time_scale)))
             }
             Input::Document { path, options, .. } => {
                 let document = document::load(path, options)?;

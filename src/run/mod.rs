@@ -44,6 +44,8 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Operations queued over all clients, and for one.
 const LOOKAHEAD_TOTAL: usize = 262_144;
 const LOOKAHEAD_MOST: usize = 64;
+/// The most threads that make operations.
+const MAX_GENERATORS: u32 = 256;
 /// A reply may take 35 s where another client holds an oplock.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -63,6 +65,8 @@ pub struct RunOptions {
     pub retry: Option<RetryPolicy>,
     /// Stretches the stream's times and phases: 2 is half speed.
     pub time_scale: f64,
+    /// Threads that make a script's operations; by default what the machine suggests.
+    pub generators: Option<u32>,
     /// Threads that issue operations; by default what the machine and the target suggest.
     pub shards: Option<usize>,
     /// How shards wait for what is due next.
@@ -94,6 +98,7 @@ impl RunOptions {
             limit: None,
             retry: None,
             time_scale: 1.0,
+            generators: None,
             shards: None,
             precision: Precision::Sleep,
             connect_concurrency: 64,
@@ -138,7 +143,10 @@ pub struct Finished {
 /// and nothing is left behind.
 pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let started_at = SystemTime::now();
-    let stream = input.open(options.time_scale, options.duration).map_err(RunError::invalid)?;
+    let generators = options.generators.unwrap_or_else(default_generators);
+    let stream =
+        input.open(options.time_scale, options.duration, generators).map_err(RunError::invalid)?;
+    let generators = stream.sources.count();
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());
@@ -215,6 +223,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         measurements: &measurements,
         checks: &checks,
         processors,
+        generators,
         defects,
     });
     let summary = Summary::new(facts, &measurements);
@@ -251,6 +260,12 @@ fn shard_count(options: &RunOptions, clients: u32) -> usize {
     shards.clamp(1, clients.max(1) as usize)
 }
 
+/// Two cores are left to those that issue and to the server.
+fn default_generators() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores.saturating_sub(2)).unwrap_or(u32::MAX).clamp(1, MAX_GENERATORS)
+}
+
 fn script_name(source: &str) -> String {
     Path::new(source).file_stem().map_or_else(|| "run".into(), |stem| stem.to_string_lossy().into())
 }
@@ -265,6 +280,7 @@ struct FactsFrom<'a> {
     measurements: &'a Measurements,
     checks: &'a Checks,
     processors: Option<Processors>,
+    generators: usize,
     defects: Vec<String>,
 }
 
@@ -330,6 +346,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         processors: from.processors,
         thresholds: from.checks.outcomes(from.measurements, &phases),
         phases,
+        generators: from.generators,
         setup: Duration::from_nanos(
             from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
         ),

@@ -80,7 +80,7 @@ impl Plan<'_> {
             op_timeout_ns: nanos(timeouts.operation),
         });
         let permits = Arc::new(Permits::new(self.options.limit, self.shards));
-        let feeds = stream.source.serve(self.shards, self.allowed.clone());
+        let feeds = stream.sources.serve(self.shards, self.allowed.clone());
         // Never sent on: it closes when the last shard has dropped its end.
         let (ending, ended) = mpsc::channel::<()>(1);
         let mut threads = Vec::with_capacity(self.shards);

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::backend::BackendCapabilities;
 use crate::backend::connection::panic_message;
 use crate::ir::{
-    Feature, Need, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
+    Feature, Need, Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader,
 };
 
 /// A shard's way to its operations. A client has at most one request open, so
@@ -156,16 +156,20 @@ impl Feed for LocalFeed {
     }
 }
 
-/// A source on a thread of its own, away from the timed path.
+/// Sources on threads of their own, away from the timed path.
 pub struct ThreadFeed {
     shard: usize,
-    requests: std_mpsc::Sender<(usize, Request)>,
+    workload_clients: u32,
+    /// To the source of each part.
+    requests: Vec<std_mpsc::Sender<(usize, Request)>>,
     batches: mpsc::UnboundedReceiver<Batch>,
 }
 
-/// A source built on its own thread, which has not been asked for operations yet.
-pub struct SourceThread {
-    serve: std_mpsc::Sender<Serve>,
+/// The sources of one stream, each built on its own thread and with its part of
+/// the clients. They have not been asked for operations yet.
+pub struct SourceThreads {
+    workload_clients: u32,
+    parts: Vec<std_mpsc::Sender<Serve>>,
 }
 
 struct Serve {
@@ -175,68 +179,122 @@ struct Serve {
 }
 
 type OpenError = Box<dyn std::error::Error + Send + Sync>;
+type Opened = Result<StreamHeader, OpenError>;
 
-impl SourceThread {
-    /// Builds the source on a new thread, where it stays: a script's VM is not `Send`.
+impl SourceThreads {
+    /// Builds the first part's source on a new thread, and then those of the
+    /// others, up to `most` of them and no more than there are clients, each on
+    /// a thread where it stays: a script's VM is not `Send`.
+    ///
+    /// The header is the first source's, with what the others need as well.
     ///
     /// # Errors
-    /// Whatever `open` failed with, or that the thread could not be started.
-    pub fn start(
-        open: impl FnOnce() -> Result<Box<dyn OperationSource>, OpenError> + Send + 'static,
-    ) -> Result<(StreamHeader, SourceThread), OpenError> {
-        let (opened_tx, opened_rx) = std_mpsc::channel();
-        let (serve, serve_rx) = std_mpsc::channel::<Serve>();
-        let thread = std::thread::Builder::new().name("source".into()).spawn(move || {
-            let mut source = match open() {
-                Ok(source) => source,
-                Err(error) => {
-                    let _ = opened_tx.send(Err(error));
-                    return;
-                }
-            };
-            if opened_tx.send(Ok(source.header().clone())).is_err() {
-                return;
+    /// Whatever `open` failed with, that a thread could not be started, or that
+    /// the sources are not of the same stream.
+    pub fn start<F>(most: u32, open: F) -> Result<(StreamHeader, SourceThreads), OpenError>
+    where
+        F: Fn(Share) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
+    {
+        let open = Arc::new(open);
+        let died = || OpenError::from("a source's thread died while it was built");
+        let (first, opened) = start_one(&open, Share { part: 0, of: most })?;
+        let mut header = opened.recv().map_err(|_| died())??;
+        let workload_clients = header.workload_clients();
+        let of = Share { part: 0, of: most }.at_most(workload_clients).of;
+        let mut parts = vec![first];
+        let mut opening = Vec::new();
+        for part in 1..of {
+            let (serve, opened) = start_one(&open, Share { part, of })?;
+            parts.push(serve);
+            opening.push(opened);
+        }
+        for opened in opening {
+            let other = opened.recv().map_err(|_| died())??;
+            if let Some(what) = header.difference(&other) {
+                return Err(format!(
+                    "{what} is not the same on every generator thread: a file was changed while the script was loaded, or its top level says something else each time it runs; --generators 1 runs it once"
+                )
+                .into());
             }
-            let Ok(Serve { allowed, requests, batches }) = serve_rx.recv() else { return };
-            let mut panicked = None;
-            for (shard, request) in requests {
-                let batch = match &panicked {
-                    None => answer_or_panic(&mut *source, &allowed, request),
-                    Some(message) => Err(String::clone(message)),
-                };
-                let batch = batch.unwrap_or_else(|message| {
-                    panicked = Some(message.clone());
-                    Batch::broken(request, message)
-                });
-                // A shard that is gone asks for nothing more; the others may.
-                let _ = batches[shard].send(batch);
-            }
-        });
-        thread?;
-        let header =
-            opened_rx.recv().map_err(|_| "the source's thread died while it was built")??;
-        Ok((header, SourceThread { serve }))
+            header.add_needs(other.needs);
+        }
+        Ok((header, SourceThreads { workload_clients, parts }))
+    }
+
+    /// How many threads make operations.
+    pub fn count(&self) -> usize {
+        self.parts.len()
     }
 
     /// One feed for each shard.
     pub fn serve(self, shards: usize, allowed: Allowed) -> Vec<ThreadFeed> {
-        let (requests_tx, requests) = std_mpsc::channel();
-        let mut batches = Vec::new();
-        let mut feeds = Vec::new();
-        for shard in 0..shards {
-            let (tx, rx) = mpsc::unbounded_channel();
-            batches.push(tx);
-            feeds.push(ThreadFeed { shard, requests: requests_tx.clone(), batches: rx });
+        let (batches_tx, batches): (Vec<_>, Vec<_>) =
+            (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut requests = Vec::with_capacity(self.parts.len());
+        for serve in &self.parts {
+            let (tx, rx) = std_mpsc::channel();
+            requests.push(tx);
+            let (allowed, batches) = (allowed.clone(), batches_tx.clone());
+            // The thread waits for this and, from then on, answers as long as there is a feed.
+            let _ = serve.send(Serve { allowed, requests: rx, batches });
         }
-        // The thread waits for this and, from then on, answers as long as there is a feed.
-        let _ = self.serve.send(Serve { allowed, requests, batches });
-        feeds
+        let workload_clients = self.workload_clients;
+        let feed = |(shard, batches)| {
+            let requests = requests.clone();
+            ThreadFeed { shard, workload_clients, requests, batches }
+        };
+        batches.into_iter().enumerate().map(feed).collect()
     }
+}
+
+/// Starts the thread of one part. What was opened, or why it was not, comes
+/// back before anything is served.
+fn start_one<F>(
+    open: &Arc<F>,
+    share: Share,
+) -> Result<(std_mpsc::Sender<Serve>, std_mpsc::Receiver<Opened>), OpenError>
+where
+    F: Fn(Share) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
+{
+    let open = Arc::clone(open);
+    let (opened_tx, opened) = std_mpsc::channel();
+    let (serve, serve_rx) = std_mpsc::channel::<Serve>();
+    let thread = std::thread::Builder::new().name(format!("source-{}", share.part));
+    thread.spawn(move || {
+        let mut source = match open(share) {
+            Ok(source) => source,
+            Err(error) => {
+                let _ = opened_tx.send(Err(error));
+                return;
+            }
+        };
+        drop(open);
+        if opened_tx.send(Ok(source.header().clone())).is_err() {
+            return;
+        }
+        let Ok(Serve { allowed, requests, batches }) = serve_rx.recv() else { return };
+        let mut panicked = None;
+        for (shard, request) in requests {
+            let batch = match &panicked {
+                None => answer_or_panic(&mut *source, &allowed, request),
+                Some(message) => Err(String::clone(message)),
+            };
+            let batch = batch.unwrap_or_else(|message| {
+                panicked = Some(message.clone());
+                Batch::broken(request, message)
+            });
+            // A shard that is gone asks for nothing more; the others may.
+            let _ = batches[shard].send(batch);
+        }
+    })?;
+    Ok((serve, opened))
 }
 
 impl Feed for ThreadFeed {
     fn request(&mut self, request: Request) {
-        let _ = self.requests.send((self.shard, request));
+        let parts = self.requests.len() as u32;
+        let part = Share::part_of(request.client_idx, self.workload_clients, parts);
+        let _ = self.requests[part as usize].send((self.shard, request));
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
@@ -253,6 +311,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ir::Workload;
 
     struct Panicking(StreamHeader);
 
@@ -272,25 +331,92 @@ mod tests {
         }
     }
 
+    /// Two clients of a workload and the run-wide one.
+    fn header() -> StreamHeader {
+        let workloads = vec![Workload::new("w", 2)];
+        StreamHeader { workloads, run_client: true, ..StreamHeader::default() }
+    }
+
+    fn allowed() -> Allowed {
+        let capabilities = BackendCapabilities { name: "test", features: vec![], instant: false };
+        Allowed { capabilities: Arc::new(capabilities), degrade: false }
+    }
+
+    async fn next(feed: &mut ThreadFeed) -> Batch {
+        let batch = poll_fn(|cx| feed.poll_batch(cx));
+        let answered = tokio::time::timeout(Duration::from_secs(20), batch).await;
+        answered.expect("a request is answered, whatever happens")
+    }
+
+    fn request(slot: u32) -> Request {
+        Request { slot, client_idx: slot, section: Section::Setup, max: 8 }
+    }
+
     #[tokio::test]
     async fn a_source_that_panics_answers_every_request_with_an_error() {
-        let capabilities = BackendCapabilities { name: "test", features: vec![], instant: false };
-        let allowed = Allowed { capabilities: Arc::new(capabilities), degrade: false };
-        let (_, source) =
-            SourceThread::start(|| Ok(Box::new(Panicking(StreamHeader::default())))).unwrap();
-        let mut feeds = source.serve(2, allowed);
-        for feed in &mut feeds {
-            for slot in 0..2 {
-                let section = Section::Setup;
-                feed.request(Request { slot, client_idx: slot, section, max: 8 });
-            }
-            for slot in 0..2 {
-                let batch = poll_fn(|cx| feed.poll_batch(cx));
-                let answered = tokio::time::timeout(Duration::from_secs(20), batch).await;
-                let batch = answered.expect("a request is answered, whatever happens");
-                assert_eq!((batch.slot, batch.ended), (slot, true));
-                assert!(batch.error.unwrap().message.contains("index out of bounds"));
+        for generators in [1, 2] {
+            let open = |_| Ok(Box::new(Panicking(header())) as Box<dyn OperationSource>);
+            let (_, sources) = SourceThreads::start(generators, open).unwrap();
+            for feed in &mut sources.serve(2, allowed()) {
+                let mut answered = Vec::new();
+                for slot in [0, 1, 2, 0, 1] {
+                    feed.request(request(slot));
+                    let batch = next(feed).await;
+                    assert!(batch.ended);
+                    assert!(batch.error.unwrap().message.contains("index out of bounds"));
+                    answered.push(batch.slot);
+                }
+                assert_eq!(answered, [0, 1, 2, 0, 1]);
             }
         }
+    }
+
+    /// Fails for every client, saying which part was asked.
+    struct Part(Share, StreamHeader);
+
+    impl OperationSource for Part {
+        fn header(&self) -> &StreamHeader {
+            &self.1
+        }
+
+        fn pull(
+            &mut self,
+            _: u32,
+            _: Section,
+            _: usize,
+            _: &mut Vec<Operation>,
+        ) -> Result<Progress, SourceError> {
+            let Share { part, of } = self.0;
+            Err(SourceError { message: format!("part {part} of {of}"), client: None })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_is_asked_of_its_own_source_and_the_run_wide_one_of_the_first() {
+        let open = |share| Ok(Box::new(Part(share, header())) as Box<dyn OperationSource>);
+        let (_, sources) = SourceThreads::start(16, open).unwrap();
+        assert_eq!(sources.count(), 2, "no more sources than clients");
+        let mut feeds = sources.serve(1, allowed());
+        for (slot, part) in [(0, "part 0 of 16"), (1, "part 1 of 2"), (2, "part 0 of 16")] {
+            feeds[0].request(request(slot));
+            assert_eq!(next(&mut feeds[0]).await.error.unwrap().message, part);
+        }
+    }
+
+    #[test]
+    fn sources_of_different_streams_are_refused_and_so_is_one_that_cannot_be_opened() {
+        let open = |share: Share| {
+            let workloads = vec![Workload::new("w", 2 + share.part)];
+            let header = StreamHeader { workloads, ..StreamHeader::default() };
+            Ok(Box::new(Part(share, header)) as Box<dyn OperationSource>)
+        };
+        let message = SourceThreads::start(2, open).map(|_| ()).unwrap_err().to_string();
+        assert!(message.starts_with("bench.workload is not the same on every"), "{message}");
+        assert!(message.contains("--generators 1"), "{message}");
+        let open = |share: Share| match share.part {
+            0 => Ok(Box::new(Part(share, header())) as Box<dyn OperationSource>),
+            _ => Err("no room".into()),
+        };
+        assert_eq!(SourceThreads::start(2, open).map(|_| ()).unwrap_err().to_string(), "no room");
     }
 }

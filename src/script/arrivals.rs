@@ -2,7 +2,8 @@
 //!
 //! One sequence for all clients of a workload, made forward as it is asked for:
 //! arrival n is client n modulo the number of clients', and waits for it. So
-//! what a client gets does not depend on who is asked when.
+//! what a client gets does not depend on who is asked when. Where clients are
+//! dealt out, each machine makes the whole sequence and keeps what is its own.
 
 use std::collections::VecDeque;
 
@@ -10,7 +11,8 @@ use super::MAX_CLIENTS;
 use super::random::Random;
 use super::values::LARGEST_EXACT;
 
-/// Arrivals of a workload that may wait for their clients: 128 MiB of them.
+/// Arrivals of a workload that may wait for their clients: 128 MiB of them,
+/// over all machines.
 const MAX_WAITING: usize = 16 << 20;
 
 /// Gaps of zero in a row: every client there can be may arrive at once.
@@ -147,16 +149,45 @@ pub(super) struct Arrivals {
     zero_gaps: u32,
     /// Why there is no further arrival; without a message, the rate is 0 for good.
     over: Option<Result<(), String>>,
+    clients: u32,
+    own: OwnClients,
     /// Whose the next arrival is.
-    turn: usize,
-    /// By client; none for one that takes no more.
+    turn: u32,
+    /// By own client; none for one that takes no more.
     queues: Vec<Option<VecDeque<u64>>>,
     waiting: usize,
+    most_waiting: usize,
+}
+
+/// Which of a workload's clients a machine makes: `first`, and every one that
+/// is a multiple of `step` after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnClients {
+    pub first: u32,
+    pub step: u32,
+}
+
+impl OwnClients {
+    pub fn count(self, clients: u32) -> usize {
+        clients.saturating_sub(self.first).div_ceil(self.step) as usize
+    }
+
+    /// The place of a client among its own.
+    fn place(self, client: u32) -> Option<usize> {
+        let after = client.checked_sub(self.first)?;
+        after.is_multiple_of(self.step).then_some((after / self.step) as usize)
+    }
 }
 
 impl Arrivals {
     /// `stretches` start where ramps do, the first of them at 0.
-    pub fn new(rates: Rates, stretches: Vec<Stretch>, random: Random, clients: u32) -> Arrivals {
+    pub fn new(
+        rates: Rates,
+        stretches: Vec<Stretch>,
+        random: Random,
+        clients: u32,
+        own: OwnClients,
+    ) -> Arrivals {
         Arrivals {
             rates,
             stretches,
@@ -167,9 +198,12 @@ impl Arrivals {
             last_ns: 0,
             zero_gaps: 0,
             over: None,
+            clients,
+            own,
             turn: 0,
-            queues: vec![Some(VecDeque::new()); clients as usize],
+            queues: vec![Some(VecDeque::new()); own.count(clients)],
             waiting: 0,
+            most_waiting: MAX_WAITING / own.step as usize,
         }
     }
 
@@ -181,20 +215,21 @@ impl Arrivals {
     /// arrivals wait.
     pub fn next_of(&mut self, client: u32, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
         loop {
-            let Some(Some(queue)) = self.queues.get_mut(client as usize) else { return Ok(None) };
+            let Some(queue) = self.queue_of(client) else { return Ok(None) };
             if let Some(arrival) = queue.pop_front() {
-                self.waiting -= 1;
                 if queue.is_empty() && queue.capacity() > KEPT {
                     *queue = VecDeque::new();
                 }
+                self.waiting -= 1;
                 return Ok(Some(arrival));
             }
             if let Some(over) = &self.over {
                 return over.clone().map(|()| None);
             }
-            if self.waiting >= MAX_WAITING {
+            if self.waiting >= self.most_waiting {
                 return Err(format!(
-                    "{MAX_WAITING} arrivals wait for clients that do not get to them: lower the rate, or give the workload more clients"
+                    "{} arrivals wait for clients that do not get to them: lower the rate, or give the workload more clients",
+                    self.most_waiting
                 ));
             }
             self.deal(gap);
@@ -203,8 +238,13 @@ impl Arrivals {
 
     /// The client takes no further arrival: those that are its own are passed over.
     pub fn leave(&mut self, client: u32) {
-        let queue = self.queues.get_mut(client as usize).and_then(Option::take);
+        let place = self.own.place(client).and_then(|place| self.queues.get_mut(place));
+        let queue = place.and_then(Option::take);
         self.waiting -= queue.map_or(0, |queue| queue.len());
+    }
+
+    fn queue_of(&mut self, client: u32) -> Option<&mut VecDeque<u64>> {
+        self.queues.get_mut(self.own.place(client)?)?.as_mut()
     }
 
     /// Makes one arrival and gives it to whom it belongs.
@@ -212,11 +252,12 @@ impl Arrivals {
         match self.next(gap) {
             Ok(Some(arrival)) => {
                 self.last_ns = self.last_ns.max(arrival);
-                if let Some(queue) = &mut self.queues[self.turn] {
-                    queue.push_back(self.last_ns);
+                let arrival = self.last_ns;
+                if let Some(queue) = self.queue_of(self.turn) {
+                    queue.push_back(arrival);
                     self.waiting += 1;
                 }
-                self.turn = (self.turn + 1) % self.queues.len();
+                self.turn = (self.turn + 1) % self.clients;
             }
             Ok(None) => self.over = Some(Ok(())),
             Err(problem) => self.over = Some(Err(problem)),

@@ -14,6 +14,7 @@ mod blobs;
 mod client;
 mod error;
 mod handles;
+mod independence;
 mod open_loop;
 mod random;
 mod recipe;
@@ -27,6 +28,7 @@ mod zipf;
 
 pub use api::ParameterHelp;
 pub use error::ScriptError;
+pub use independence::{CheckError, Compared, Way, check};
 pub use source::Script;
 
 /// The most clients a run can have.

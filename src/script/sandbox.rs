@@ -272,11 +272,14 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
+    let prints = host.prints;
     tools.raw_set(
         "print",
-        lua.create_function(|_, text: mlua::LuaString| {
-            // Lost where nobody can read it, which is no fault of the script.
-            let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
+        lua.create_function(move |_, text: mlua::LuaString| {
+            if prints {
+                // Lost where nobody can read it, which is no fault of the script.
+                let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
+            }
             Ok(())
         })?,
     )?;

@@ -8,7 +8,7 @@ use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 use super::api::{
     ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, check_given, checked_thresholds,
 };
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
 use super::error::{PRELUDE, ScriptError};
@@ -20,7 +20,7 @@ use super::values::unknown;
 use super::vm::{Host, Vm};
 use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
 use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
-use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
+use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
 /// A script whose top level has run. It makes the operations of whichever
 /// client it is asked for, on the thread that asks.
@@ -30,12 +30,14 @@ use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, Stre
 pub struct Script {
     pub(super) vm: Vm,
     header: StreamHeader,
+    share: Share,
     bounds: Bounds,
     /// By workload; behind them, if there is one, the run-wide client's.
     functions: Vec<Functions>,
     /// `(iteration, c, rng)`: calls `iteration` again and again.
     iterate: Function,
     rng: AnyUserData,
+    /// Those of its share; behind them, if there is one, the run-wide client.
     clients: Vec<Option<Box<Slot>>>,
 }
 
@@ -68,7 +70,10 @@ struct Loaded {
 }
 
 /// Runs the top level. What it has declared comes back even when it fails.
-fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
+fn load(
+    options: &ScriptOptions,
+    share: Share,
+) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
     let folder = match path.parent() {
@@ -83,7 +88,7 @@ fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), Sc
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, declared, blobs);
+    let host = Host::new(options.limits, share, declared, blobs);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();
@@ -97,7 +102,7 @@ fn chunk_name(path: &std::path::Path) -> String {
 }
 
 pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let (loaded, result) = load(options)?;
+    let (loaded, result) = load(options, Share::WHOLE)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
@@ -111,7 +116,17 @@ impl Script {
     /// [`ScriptError`] when the script cannot be read, is wrong, takes more
     /// than its limits, or does not fit the parameters and clients given.
     pub fn load(options: &ScriptOptions) -> Result<Script, ScriptError> {
-        let (Loaded { vm, declared, chunk, source }, result) = load(options)?;
+        Script::load_share(options, Share::WHOLE)
+    }
+
+    /// As [`Script::load`], to make the operations of a share of the clients
+    /// within its part of the memory. There are no more shares than clients:
+    /// see [`Script::share`].
+    ///
+    /// # Errors
+    /// As [`Script::load`].
+    pub fn load_share(options: &ScriptOptions, share: Share) -> Result<Script, ScriptError> {
+        let (Loaded { vm, declared, chunk, source }, result) = load(options, share)?;
         result?;
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
@@ -146,9 +161,14 @@ impl Script {
             ..StreamHeader::default()
         };
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
-        let open_loops = (workloads.iter())
-            .map(|workload| open_loop(workload, &header, &declared_phases, options, &rng))
-            .collect::<Result<Vec<_>, ScriptError>>()?;
+        let share = share.at_most(header.workload_clients());
+        let mut first = 0;
+        let mut open_loops = Vec::with_capacity(workloads.len());
+        for workload in &workloads {
+            let own = OwnClients { first: share.first_of(first), step: share.of };
+            first += workload.clients;
+            open_loops.push(open_loop(workload, own, &header, &declared_phases, options, &rng)?);
+        }
         let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
         header.ir_hash = recipe(&source, &header, options, followed);
         let mut functions: Vec<Functions> = workloads
@@ -162,15 +182,36 @@ impl Script {
         functions.push(Functions { setup, iteration: None, teardown });
         let iterate = vm.enter(0, |lua| iterate(lua, &vm.host))?;
         *vm.host.open_loops.borrow_mut() = open_loops;
-        let clients = (0..header.clients()).map(|_| None).collect();
+        let places = OwnClients { first: share.part, step: share.of };
+        let places = places.count(header.workload_clients()) + usize::from(header.run_client);
+        let clients = (0..places).map(|_| None).collect();
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
-        Ok(Script { vm, header, bounds, functions, iterate, rng, clients })
+        vm.share_memory(share.of)?;
+        Ok(Script { vm, header, share, bounds, functions, iterate, rng, clients })
+    }
+
+    /// Whose operations it makes.
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
+    /// Where a client of its own is kept.
+    fn place(&self, client: u32) -> Option<usize> {
+        let workload_clients = self.header.workload_clients();
+        if client >= self.header.clients() || !self.share.has(client, workload_clients) {
+            return None;
+        }
+        match client < workload_clients {
+            true => Some((client / self.share.of) as usize),
+            false => Some(self.clients.len() - 1),
+        }
     }
 
     /// Makes `section` the client's present one. None where it has no such section.
     fn enter(&mut self, index: u32, section: Section) -> Result<Option<&mut Slot>, SourceError> {
-        let Some(place) = self.clients.get_mut(index as usize) else { return Ok(None) };
+        let Some(place) = self.place(index) else { return Ok(None) };
+        let place = &mut self.clients[place];
         if let Some(slot) = place
             && slot.client.as_ref().is_some_and(|client| client.section >= section)
         {
@@ -236,6 +277,7 @@ impl Script {
 /// The arrivals of a workload that has them.
 fn open_loop(
     workload: &DeclaredWorkload,
+    own: OwnClients,
     header: &StreamHeader,
     declared_phases: &[Phase],
     options: &ScriptOptions,
@@ -251,7 +293,7 @@ fn open_loop(
     let Schedule { rates, stretches, functions } = schedule;
     Ok(Some(OpenLoop {
         place: place(&pace.line),
-        arrivals: Arrivals::new(rates, stretches, random, workload.clients),
+        arrivals: Arrivals::new(rates, stretches, random, workload.clients, own),
         functions: functions.into_iter().map(|(f, line)| (f, place(&line))).collect(),
         rng: rng.clone(),
     }))
@@ -299,9 +341,8 @@ impl OperationSource for Script {
         let iteration = workload
             .filter(|_| section == Section::Iteration)
             .and_then(|workload| self.functions[workload].iteration.as_ref());
-        let Some(slot) = self.clients[client as usize].as_deref_mut() else {
-            return Ok(Progress::End);
-        };
+        let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
+        let Some(slot) = slot else { return Ok(Progress::End) };
         let mut wanted = max;
         loop {
             if let Some(client) = slot.client.as_mut() {

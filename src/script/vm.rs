@@ -15,11 +15,16 @@ use super::error::{ScriptError, located, readable};
 use super::open_loop::OpenLoop;
 use super::random::Random;
 use super::{Limits, sandbox};
+use crate::ir::Share;
 
 /// What the machine's callbacks share with the code that drives it. Lua values
 /// in it do not keep the machine alive: the binding's references are weak.
 pub(super) struct Host {
     pub limits: Limits,
+    /// How many machines the memory is for.
+    memory_parts: Cell<u32>,
+    /// The first machine of a script prints for all.
+    pub prints: bool,
     /// What the top level has declared so far; none once it has ended.
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
@@ -52,9 +57,13 @@ struct Watch {
 }
 
 impl Host {
-    pub fn new(limits: Limits, declared: Declared, blobs: Blobs) -> Rc<Host> {
+    /// The first machine runs its top level before there are others.
+    pub fn new(limits: Limits, share: Share, declared: Declared, blobs: Blobs) -> Rc<Host> {
+        let first = share.part == 0;
         Rc::new(Host {
             limits,
+            memory_parts: Cell::new(if first { 1 } else { share.of }),
+            prints: first,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
             open_loops: RefCell::new(Vec::new()),
@@ -93,12 +102,34 @@ impl Host {
     }
 
     pub fn readable(&self, error: &LuaError) -> String {
-        match error {
-            LuaError::MemoryError(_) => format!(
-                "the script needs more memory than its limit of {} MiB",
-                self.limits.memory_bytes >> 20
+        let mut cause = error;
+        while let LuaError::CallbackError { cause: inner, .. }
+        | LuaError::WithContext { cause: inner, .. } = cause
+        {
+            cause = inner;
+        }
+        match cause {
+            LuaError::MemoryError(_) => self.memory_exceeded(),
+            _ => readable(error, &self.chunks.borrow()),
+        }
+    }
+
+    /// Fixed, and not what other machines happen to leave: whether a script
+    /// fits must not depend on when its machines run.
+    fn memory_bytes(&self) -> usize {
+        self.limits.memory_bytes / self.memory_parts.get() as usize
+    }
+
+    fn memory_exceeded(&self) -> String {
+        let limit = format!(
+            "the script needs more memory than its limit of {} MiB",
+            self.memory_bytes() >> 20
+        );
+        match self.memory_parts.get() {
+            1 => limit,
+            parts => format!(
+                "{limit} on each of {parts} generator threads (--script-memory is the sum over them, --generators their number)"
             ),
-            error => readable(error, &self.chunks.borrow()),
         }
     }
 
@@ -186,7 +217,7 @@ impl Vm {
         let lua = Lua::new_with(libraries, LuaOptions::default()).map_err(internal)?;
         lua.set_compiler(compiler());
         sandbox::close(&lua, &host).map_err(internal)?;
-        lua.set_memory_limit(host.limits.memory_bytes).map_err(internal)?;
+        lua.set_memory_limit(host.memory_bytes()).map_err(internal)?;
         let watcher = Rc::clone(&host);
         lua.set_interrupt(move |lua| watcher.tick(lua));
         Ok(Vm { lua, host })
@@ -197,6 +228,23 @@ impl Vm {
         self.host.chunks.borrow_mut().push(chunk.to_string());
         let main = self.lua.current_thread().state().addr();
         self.enter(main, |lua| load_chunk(lua, chunk, source)).map(|_: Value| ())
+    }
+
+    /// Makes do with one of so many parts of the memory.
+    ///
+    /// # Errors
+    /// The top level has left more than that.
+    pub fn share_memory(&self, parts: u32) -> Result<(), ScriptError> {
+        self.host.memory_parts.set(parts);
+        let limit = self.host.memory_bytes();
+        self.enter(0, |lua| {
+            lua.gc_collect()?;
+            lua.set_memory_limit(limit)?;
+            match lua.used_memory() > limit {
+                true => Err(LuaError::MemoryError(String::new())),
+                false => Ok(()),
+            }
+        })
     }
 
     /// The one way into the machine: bounded in time, and no panic comes out.

@@ -56,8 +56,23 @@ fn a_script_that_eats_memory_is_ended_at_its_limit() {
     let flags = "--script-memory 32MiB --script-time 30s";
     let limit = "s.lua: the script needs more memory than its limit of 32 MiB";
     assert_eq!(top_level(eats, flags), limit);
-    let problem = in_iteration(eats, flags);
+    let problem = in_iteration(eats, &format!("{flags} --generators 1"));
     assert!(problem.starts_with(&format!("{limit} (client w/")), "{problem}");
+    let problem = in_iteration(eats, &format!("{flags} --generators 2"));
+    let half = "s.lua: the script needs more memory than its limit of 16 MiB on each of 2 generator threads (--script-memory is the sum over them, --generators their number)";
+    assert!(problem.starts_with(&format!("{half} (client w/")), "{problem}");
+}
+
+#[test]
+fn a_top_level_that_leaves_more_than_a_threads_part_of_the_memory_is_refused() {
+    let keeps = "local t = table.create(1.5e6, 1)
+        bench.workload { name = 'w', clients = 2, iteration = function(c) c:stat('') t[1] = 1 end }";
+    let flags = "--script-memory 32MiB --generators 2";
+    let half = "s.lua: the script needs more memory than its limit of 16 MiB on each of 2 generator threads (--script-memory is the sum over them, --generators their number)";
+    assert_eq!(top_level(keeps, flags), half);
+    let flags = "--script-memory 32MiB --generators 8 --clients 1 --iterations 1";
+    let place = Place::with_script(keeps);
+    place.run(&format!("s.lua --target sim {flags}")).end().exits(0);
 }
 
 #[test]
@@ -153,4 +168,26 @@ fn what_a_script_prints_goes_to_standard_error_and_cannot_play_tricks() {
     let ended = place.run("s.lua --target sim --iterations 1 --json").end().exits(0);
     assert!(ended.stderr.contains("hello"), "{ended:?}");
     serde_json::from_str::<serde_json::Value>(&ended.stdout).unwrap();
+}
+
+#[test]
+fn whatever_the_number_of_threads_a_script_prints_once_and_every_client_runs_its_course() {
+    let place = Place::with_script(
+        "print('hello')
+        bench.setup(function(c) c:mkdir('all') end)
+        bench.workload { name = 'w', clients = 7, iteration = function(c) c:stat('all') end }
+        bench.workload { name = 'v', clients = 1, iteration = function(c) c:list('all') end }",
+    );
+    let mut hashes = Vec::new();
+    for generators in [1, 3, 20] {
+        let line = format!("s.lua --target sim --iterations 50 --generators {generators}");
+        let ended = place.run_to(&format!("out{generators}"), &line).end().exits(0);
+        assert_eq!(ended.stderr.matches("hello").count(), 1, "{ended:?}");
+        let summary = ended.summary();
+        assert_eq!(number(&summary["operations"]["stat"]["count"]), 350);
+        assert_eq!(number(&summary["operations"]["list"]["count"]), 50);
+        assert_eq!(number(&summary["setup"]["operations"]["mkdir"]["count"]), 1);
+        hashes.push(summary["run"]["ir_hash"].clone());
+    }
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 }

@@ -82,7 +82,7 @@ fn a_compiled_document_runs_as_its_script_does() {
     let valid = place.smbench("validate s.lua").end().exits(0).stdout;
     assert_eq!(
         valid,
-        "s.lua: valid script, 3 clients, workloads: 1; the first operations of each were made\n"
+        "s.lua: valid script, 3 clients, workloads: 1; 3008 operations, the first of 3 clients, are the same from 1 thread in batches of 64 as from 2 threads in batches of 7\n"
     );
 }
 
@@ -180,4 +180,20 @@ end }"#,
     }
     let refused = place.run("s.lua --time-scale 0").end().refused(2);
     assert!(refused.contains("--time-scale"), "{refused}");
+}
+
+#[test]
+fn validate_finds_a_script_whose_clients_share_a_counter() {
+    let place = Place::with_script(
+        "local n = 0
+        bench.workload { name = 'w', clients = 4, iteration = function(c)
+            n = n + 1
+            c:stat('f' .. n)
+        end }",
+    );
+    let message = place.smbench("validate s.lua").end().refused(2);
+    assert_eq!(
+        message,
+        "s.lua: the stream depends on how it is made: operation 0-0 (client w/0) is stat path=\"f1\" from 1 thread in batches of 64, and stat path=\"f8\" from 2 threads in batches of 7; most likely clients share something that changes, an upvalue (a local variable outside of setup, iteration and teardown) or a table in one: keep it inside the function or by client (t[c.id]), and make it from c.id, c.iteration and rng"
+    );
 }

@@ -70,6 +70,7 @@ impl Outcome {
             settings: Settings { time_scale: 1.0, limit: self.limit, retry: Vec::new() },
             instant: false,
             server_in_process: false,
+            generators: 1,
             processors: None,
             phases: phases.map(|phase| Duration::from_nanos(phase.duration_ns)).collect(),
             setup: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! The sequence of arrivals alone.
 
-use crate::script::arrivals::{Arrivals, Ramp, Rates, Spacing, Stretch};
+use crate::script::arrivals::{Arrivals, OwnClients, Ramp, Rates, Spacing, Stretch};
 use crate::script::random::Random;
 
 const SECOND: u64 = 1_000_000_000;
@@ -10,12 +10,12 @@ fn ramp(seconds: f64, from: f64, to: f64) -> Ramp {
 }
 
 fn arrivals(rates: Rates, spacing: Spacing, clients: u32) -> Arrivals {
-    Arrivals::new(
-        rates,
-        vec![Stretch { start_ns: 0, spacing }],
-        Random::of_arrivals(7, "w"),
-        clients,
-    )
+    dealt(rates, spacing, clients, OwnClients { first: 0, step: 1 })
+}
+
+fn dealt(rates: Rates, spacing: Spacing, clients: u32, own: OwnClients) -> Arrivals {
+    let stretches = vec![Stretch { start_ns: 0, spacing }];
+    Arrivals::new(rates, stretches, Random::of_arrivals(7, "w"), clients, own)
 }
 
 fn no_gap(_: usize, _: &mut Random, _: u64, _: f64) -> Result<u64, String> {
@@ -178,6 +178,30 @@ fn arrivals_that_nobody_takes_are_bounded() {
 }
 
 #[test]
+fn of_the_whole_sequence_a_machine_keeps_what_its_own_clients_get_and_passes_over_the_rest() {
+    let rates = || Rates::new(&[ramp(1.0, 10.0, 90.0)], 20.0);
+    let mut whole = arrivals(rates(), Spacing::Poisson, 5);
+    let mut part = dealt(rates(), Spacing::Poisson, 5, OwnClients { first: 1, step: 3 });
+    let next = |arrivals: &mut Arrivals, client| arrivals.next_of(client, &mut no_gap);
+    for client in [4, 1, 1, 4, 1] {
+        assert_eq!(next(&mut part, client), next(&mut whole, client));
+    }
+    for other in [0, 2, 3, 5] {
+        assert_eq!(next(&mut part, other), Ok(None));
+    }
+}
+
+#[test]
+fn arrivals_of_clients_of_other_machines_do_not_wait() {
+    let own = OwnClients { first: 1, step: 4 };
+    let mut part = dealt(Rates::new(&[], 1e6), Spacing::Constant, 4, own);
+    // As many as may wait, over all four.
+    for n in 0..4 << 20 {
+        assert_eq!(part.next_of(1, &mut no_gap), Ok(Some((4 * n + 1) * 1_000)));
+    }
+}
+
+#[test]
 fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
     let rates = Rates::new(&[ramp(1.0, 0.0, 0.0), ramp(2.0, 10.0, 20.0), ramp(1.0, 0.0, 0.0)], 5.0);
     let mut all = arrivals(rates, Spacing::Function(0), 1);
@@ -225,7 +249,13 @@ fn each_stretch_begins_anew_in_its_own_manner() {
         stretch(3, Spacing::Constant),
     ];
     let random = Random::of_arrivals(7, "w");
-    let mut all = Arrivals::new(Rates::new(&ramps, 4.0), stretches, random, 1);
+    let mut all = Arrivals::new(
+        Rates::new(&ramps, 4.0),
+        stretches,
+        random,
+        1,
+        OwnClients { first: 0, step: 1 },
+    );
     let mut told = Vec::new();
     let mut gap = |number: usize, _: &mut Random, now: u64, rate: f64| {
         told.push((number, now, rate));

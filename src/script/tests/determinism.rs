@@ -1,7 +1,7 @@
 use super::*;
 
 /// Everything that could depend on where a batch ends.
-const MIXED: &str = r#"
+pub(super) const MIXED: &str = r#"
 local office = require("std.office")
 local function inner(c, n) for i = 1, n do c:stat("n" .. i) end end
 bench.setup(function(c) c:mkdir("all") end)
@@ -56,6 +56,17 @@ fn the_stream_is_the_same_whatever_the_size_of_its_batches() {
     assert!(length > 1_000, "{length}");
     for batch in [1, 2, 7, 64] {
         assert!(stream(batch) == (length, whole.clone()), "batches of {batch} differ");
+    }
+}
+
+#[test]
+fn the_stream_is_the_same_however_many_machines_make_it() {
+    let written = script(MIXED).with(|options| options.iterations = Some(20));
+    let whole = serde_json::to_string(&all(&mut written.load().unwrap(), 64).unwrap()).unwrap();
+    assert!(whole.len() > 100_000, "{}", whole.len());
+    for of in [1, 2, 3, 4, 7] {
+        let dealt = serde_json::to_string(&all_dealt(&written, of, 5)).unwrap();
+        assert!(dealt == whole, "{of} machines differ");
     }
 }
 

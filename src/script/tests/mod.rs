@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
-use crate::ir::{Operation, OperationSource, Progress, Section, SourceError};
+use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError};
 
+mod any_value;
 mod arrivals;
 mod blobs;
 mod determinism;
@@ -13,6 +14,8 @@ mod errors;
 mod examples;
 mod gallery;
 mod hostile;
+mod hostile_sources;
+mod independence;
 mod modules;
 mod open_loop;
 mod operations;
@@ -112,6 +115,28 @@ fn all(script: &mut Script, batch: usize) -> Result<Vec<Operation>, SourceError>
         }
     }
     Ok(operations)
+}
+
+/// The same from machines that each make a part of the clients.
+fn all_dealt(written: &Written, of: u32, batch: usize) -> Vec<Operation> {
+    let load = |part| Script::load_share(&written.options, Share { part, of }).unwrap();
+    let mut parts: Vec<Script> = (0..of).map(load).collect();
+    let header = parts[0].header().clone();
+    let mut operations = Vec::new();
+    for section in SECTIONS {
+        for client in 0..header.clients() {
+            let part = Share::part_of(client, header.workload_clients(), of) as usize;
+            for (other, script) in parts.iter_mut().enumerate() {
+                let mut before = operations.len();
+                while script.pull(client, section, batch, &mut operations) == Ok(Progress::More) {
+                    assert!(operations.len() > before, "More without an operation");
+                    before = operations.len();
+                }
+                assert!(other == part || operations.len() == before, "of another part");
+            }
+        }
+    }
+    operations
 }
 
 fn quick() -> Limits {

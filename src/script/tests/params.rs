@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::script::{ParameterHelp, describe};
 
-const ALL: &str = r#"
+pub(super) const ALL: &str = r#"
 local P = bench.params {
     users = { type = "int", default = 100, min = 1, max = 5000, help = "simulated users" },
     ratio = { type = "float", default = 0.5, min = 0, max = 1 },

@@ -1,0 +1,69 @@
+//! Which of several sources makes a client's operations.
+
+/// One of the parts into which the clients of a stream are dealt. A client's
+/// operations are made in one part alone, and are the same however many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// From 0.
+    pub part: u32,
+    /// How many parts there are.
+    pub of: u32,
+}
+
+impl Share {
+    pub const WHOLE: Share = Share { part: 0, of: 1 };
+
+    /// The part of a client among `of` of them. Client by client, so that every
+    /// workload is dealt evenly; the run-wide client, which comes after those of
+    /// the workloads, belongs to the first.
+    pub fn part_of(client: u32, workload_clients: u32, of: u32) -> u32 {
+        if client < workload_clients { client % of } else { 0 }
+    }
+
+    pub fn has(self, client: u32, workload_clients: u32) -> bool {
+        Share::part_of(client, workload_clients, self.of) == self.part
+    }
+
+    /// The same part, where there are no more parts than clients to deal.
+    pub fn at_most(self, workload_clients: u32) -> Share {
+        Share { of: self.of.clamp(1, workload_clients.max(1)), ..self }
+    }
+
+    /// Of clients numbered from `first` on, the number among them of the first
+    /// that is its own; the others follow [`Share::of`] apart.
+    pub fn first_of(self, first: u32) -> u32 {
+        (self.part + self.of - first % self.of) % self.of
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_client_belongs_to_one_part_and_every_workload_is_dealt_evenly() {
+        for of in 1..6 {
+            for (first, clients) in [(0, 7), (7, 5), (12, 1)] {
+                let mut owners = vec![0; of as usize];
+                for part in 0..of {
+                    let share = Share { part, of };
+                    let own = (share.first_of(first)..clients).step_by(of as usize);
+                    for id in own {
+                        assert!(share.has(first + id, 13), "{share:?} {first}+{id}");
+                        owners[part as usize] += 1;
+                    }
+                }
+                assert_eq!(owners.iter().sum::<u32>(), clients);
+                assert!(owners.iter().max().unwrap() - owners.iter().min().unwrap() <= 1);
+            }
+            assert_eq!(Share::part_of(13, 13, of), 0, "the run-wide client");
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_parts_than_clients() {
+        assert_eq!(Share { part: 0, of: 8 }.at_most(3), Share { part: 0, of: 3 });
+        assert_eq!(Share { part: 0, of: 8 }.at_most(0), Share::WHOLE);
+        assert_eq!(Share { part: 1, of: 2 }.at_most(9), Share { part: 1, of: 2 });
+    }
+}
