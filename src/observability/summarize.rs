@@ -37,6 +37,7 @@ impl Summary {
             limit: facts.settings.limit,
             server_in_process: facts.server_in_process,
             processors: facts.processors,
+            hook_events: facts.hook_events,
         });
         let exit_reasons = exit_reasons(&facts, measurements, trust.verdict);
 
@@ -78,6 +79,7 @@ impl Summary {
                 closed: connections.cleanup_closed,
                 failed: connections.cleanup_failed,
             },
+            metrics: facts.metrics,
             target: facts.target,
             problems: facts.problems,
             notes,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::hooks::RunHooks;
 use super::interrupt::Signals;
 use super::processors::ProcessorWatch;
 use crate::backend::Clock;
@@ -22,7 +23,7 @@ pub fn attend(
     (runtime, mut signals): (Runtime, Signals),
     conductor: &Arc<Conductor>,
     clock: &Arc<RealClock>,
-    phases: &[Phase],
+    (phases, hooks): (&[Phase], &mut RunHooks),
     clients: u32,
     progress: &Progress,
     ended: &mut mpsc::Receiver<()>,
@@ -36,16 +37,20 @@ pub fn attend(
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();
-            processors.note(is_measuring(&current, &spans, now_ns), now_ns);
+            let measuring = measured_phase(&current, &spans, now_ns);
+            hooks.measuring(measuring, phases);
+            processors.note(measuring.is_some(), now_ns);
             let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
                 _ = ended.recv() => {
+                    hooks.measuring(None, phases);
                     processors.note(false, clock.now_ns());
                     return Ok(processors.seen());
                 }
                 changed = orders.changed() => changed?,
                 () = next_phase, if next_phase_ns.is_some() => {}
+                () = hooks.ends_the_run() => conductor.cut(CutReason::Aborted),
                 () = signals.next() => interrupt(conductor, &mut interrupted),
             }
         }
@@ -61,11 +66,12 @@ fn interrupt(conductor: &Conductor, interrupted: &mut bool) {
     }
 }
 
-/// Between time zero and the cut.
-fn is_measuring(orders: &Orders, spans: &[PhaseSpan], now_ns: u64) -> bool {
-    let end_ns = spans.last().and_then(|last| last.end_ns).unwrap_or(u64::MAX);
-    let ended = now_ns >= orders.origin_ns.saturating_add(end_ns);
-    orders.stage == Stage::Measure && !orders.cut && !ended
+/// The phase that is being measured: one between time zero and the cut.
+fn measured_phase(orders: &Orders, spans: &[PhaseSpan], now_ns: u64) -> Option<usize> {
+    let at_ns = now_ns.saturating_sub(orders.origin_ns);
+    let index = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
+    let ended = spans.get(index)?.end_ns.is_some_and(|end_ns| end_ns <= at_ns);
+    (orders.stage == Stage::Measure && !orders.cut && !ended).then_some(index)
 }
 
 /// Tells progress what the shards are doing; when that will change by itself.

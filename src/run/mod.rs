@@ -4,6 +4,7 @@
 mod attend;
 mod compile;
 mod error;
+mod hooks;
 mod input;
 mod interrupt;
 mod processors;
@@ -17,7 +18,10 @@ use anyhow::Context;
 
 pub use compile::{Compiled, Output, compile};
 pub use error::RunError;
+pub use hooks::HookErrors;
 pub use input::{Input, Stream};
+
+use hooks::RunHooks;
 
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
@@ -72,6 +76,7 @@ pub struct RunOptions {
     pub allow_late: bool,
     /// Go on without what the backend lacks.
     pub degrade: bool,
+    pub hook_errors: HookErrors,
     /// Where results go; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Show a progress line where standard error is a terminal.
@@ -101,6 +106,7 @@ impl RunOptions {
             late_bound: Duration::from_millis(10),
             allow_late: false,
             degrade: false,
+            hook_errors: HookErrors::Report,
             out: None,
             progress: false,
         }
@@ -136,6 +142,9 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());
+    let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
+    let mut hooks =
+        RunHooks::start(input, &layout, options.hook_errors).map_err(RunError::invalid)?;
 
     open_files::raise_open_file_limit(options.target.open_files(header.clients()))
         .map_err(|error| RunError::invalid(error.into()))?;
@@ -164,7 +173,6 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
             .map_err(|error| RunError::invalid(error.into()))?;
 
     let live = Arc::new(Live::new(shard_count));
-    let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
     let plan = shards::Plan {
         options,
         backend: backend.clone(),
@@ -173,6 +181,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         shards: shard_count,
         layout: layout.clone(),
         live: live.clone(),
+        hooks: hooks.hooks.as_ref(),
         allowed,
         lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
     };
@@ -180,16 +189,25 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
     let progress = Progress::new(options.progress, live);
     let (clients, ended) = (header.clients(), running.ended());
-    let processors =
-        attend::attend(signals, &conductor, &clock, &phases, clients, &progress, ended)
-            .map_err(RunError::internal)?;
+    let processors = attend::attend(
+        signals,
+        &conductor,
+        &clock,
+        (&phases, &mut hooks),
+        clients,
+        &progress,
+        ended,
+    )
+    .map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
+    let drain = options.timeouts.drain;
+    let heard = hooks.hooks.as_mut().map(|hooks| hooks.finish(drain)).unwrap_or_default();
 
     if let Some(CutReason::Connect(reason)) = conductor.reason() {
         return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
     }
-    let facts = facts(FactsFrom {
+    let mut facts = facts(FactsFrom {
         options,
         folder: folder.path(),
         started_at,
@@ -200,7 +218,13 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         processors,
         defects,
     });
-    let summary = Summary::new(facts, &measurements);
+    (facts.hook_events, facts.metrics) = (heard.events, heard.metrics);
+    for (problem, reason) in hooks.judge(heard.outcome) {
+        facts.problems.push(problem);
+        facts.exit_reasons.extend(reason);
+    }
+    let mut summary = Summary::new(facts, &measurements);
+    hooks.end(&mut summary).map_err(RunError::internal)?;
     folder
         .write_summary(&summary)
         .context("the run is over, but its results could not be kept")
@@ -269,7 +293,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             exit_reasons.push(ExitReason::InternalError);
             problems.push(message.clone());
         }
-        Some(CutReason::Interrupted | CutReason::Connect(_)) | None => {}
+        Some(CutReason::Interrupted | CutReason::Aborted | CutReason::Connect(_)) | None => {}
     }
     for defect in from.defects {
         exit_reasons.push(ExitReason::InternalError);
@@ -305,6 +329,8 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         instant: capabilities.instant,
         server_in_process: !matches!(from.options.target, Target::Smb(_)),
         processors: from.processors,
+        hook_events: Default::default(),
+        metrics: Default::default(),
         phases: phase_durations(from.phases, from.conductor.measured_ns()),
         setup: Duration::from_nanos(
             from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),

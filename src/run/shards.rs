@@ -20,6 +20,7 @@ use crate::scheduler::feed::Allowed;
 use crate::scheduler::{
     Conductor, CutReason, Driver, Permits, PhaseSpan, RealClock, Shard, Timeline,
 };
+use crate::script::{HookTap, Hooks};
 
 /// How far time zero is ahead of the last shard's arrival, where there are several.
 const LEAD_NS: u64 = 2_000_000;
@@ -32,6 +33,7 @@ pub struct Plan<'a> {
     pub shards: usize,
     pub layout: Arc<Layout>,
     pub live: Arc<Live>,
+    pub hooks: Option<&'a Hooks>,
     pub allowed: Allowed,
     /// Operations queued for one client.
     pub lookahead: usize,
@@ -88,11 +90,12 @@ impl Plan<'_> {
             let clock = self.clock.clone();
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());
+            let tap = self.hooks.and_then(Hooks::tap);
             let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{index}"));
             threads.push(thread.spawn(move || {
                 let _ending = ending;
                 let _finish = FinishOnPanic(&conductor);
-                let mut sink = Sink { recorder, live };
+                let mut sink = Sink { recorder, tap, live };
                 let shard = Shard {
                     index,
                     clients,
@@ -146,13 +149,19 @@ impl Running {
 
 struct Sink {
     recorder: Recorder,
+    /// Where the script has hooks on completions.
+    tap: Option<HookTap>,
     live: Arc<Live>,
 }
 
 impl EventSink for Sink {
     fn event(&mut self, event: Event) {
-        if let Event::Connected { .. } = event {
-            self.live.add_connected();
+        match (&event, &mut self.tap) {
+            (Event::Connected { .. }, _) => self.live.add_connected(),
+            (Event::Completed(event), Some(tap)) => {
+                tap.completed(event, |event| self.recorder.path(event));
+            }
+            _ => {}
         }
         self.recorder.event(event);
     }

@@ -13,6 +13,7 @@ mod arrivals;
 mod client;
 mod error;
 mod handles;
+pub mod hooks;
 mod open_loop;
 mod random;
 mod recipe;
@@ -24,6 +25,7 @@ mod vm;
 
 pub use api::ParameterHelp;
 pub use error::ScriptError;
+pub use hooks::{HookTap, Hooks};
 pub use source::Script;
 
 /// The most clients a run can have.
@@ -56,6 +58,13 @@ pub struct Limits {
     pub time_per_resume: Duration,
     /// The size of the script, and of each module.
     pub source_bytes: usize,
+}
+
+impl Limits {
+    /// Of the memory, what the machine gets that hooks run in, where there is one.
+    fn memory_of_hooks(&self) -> usize {
+        self.memory_bytes / 4
+    }
 }
 
 /// A number of clients given from outside.

@@ -246,9 +246,14 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
+    let printer = Rc::clone(host);
     tools.raw_set(
         "print",
-        lua.create_function(|_, text: mlua::LuaString| {
+        lua.create_function(move |_, text: mlua::LuaString| {
+            // The top level runs in every machine; the first is the one that speaks.
+            if printer.hooks.as_ref().is_some_and(|hooks| !hooks.is_running()) {
+                return Ok(());
+            }
             // Lost where nobody can read it, which is no fault of the script.
             let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
             Ok(())

@@ -8,13 +8,14 @@ use super::api::{ClientObject, Declared, DeclaredWorkload, Pace, Rng, check_give
 use super::arrivals::Arrivals;
 use super::client::{Bounds, Client};
 use super::error::{PRELUDE, ScriptError};
+use super::hooks::running::Hooking;
 use super::open_loop::{OpenLoop, cross};
 use super::random::Random;
 use super::recipe::recipe;
 use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
-use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
+use super::{Limits, MAX_CLIENTS, ParameterHelp, ScriptOptions};
 use crate::ir::source::{Phase, RUN_CLIENT, phases_lasting};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
 
@@ -63,8 +64,12 @@ struct Loaded {
     source: String,
 }
 
-/// Runs the top level. What it has declared comes back even when it fails.
-fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
+/// Runs the top level, for hooks where `hooks` is given. What it has declared
+/// comes back even when it fails.
+fn load(
+    options: &ScriptOptions,
+    hooks: Option<Rc<Hooking>>,
+) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
     let folder = match path.parent() {
@@ -73,11 +78,31 @@ fn load(options: &ScriptOptions) -> Result<(Loaded, Result<(), ScriptError>), Sc
     };
     let chunk = chunk_name(path);
     let declared = Declared { folder, given: options.params.clone(), ..Declared::default() };
-    let host = Host::new(options.limits, declared);
+    let host = Host::new(options.limits, declared, hooks);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();
     Ok((Loaded { vm, declared, chunk, source }, result))
+}
+
+/// A machine for the script's hooks, which has a quarter of the memory, and
+/// what the script declares. `hash` is that of the source its operations come from.
+pub(super) fn load_for_hooks(
+    options: &ScriptOptions,
+    hash: Option<&str>,
+) -> Result<((Vm, Rc<Hooking>), Declared), ScriptError> {
+    let mut options = options.clone();
+    options.limits.memory_bytes = options.limits.memory_of_hooks();
+    let hooking = Rc::new(Hooking::new());
+    let (loaded, result) = load(&options, Some(Rc::clone(&hooking)))?;
+    result?;
+    let Loaded { vm, declared, chunk, source } = loaded;
+    if hash != Some(blake3::hash(source.as_bytes()).to_hex().as_str()) {
+        return Err(ScriptError::Script(format!(
+            "{chunk}: the script changed while it was loaded"
+        )));
+    }
+    Ok(((vm, hooking), declared))
 }
 
 /// The file's name as errors write it, short enough for Lua to keep it whole.
@@ -87,7 +112,7 @@ fn chunk_name(path: &std::path::Path) -> String {
 }
 
 pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let (loaded, result) = load(options)?;
+    let (loaded, result) = load(options, None)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
@@ -101,8 +126,13 @@ impl Script {
     /// [`ScriptError`] when the script cannot be read, is wrong, takes more
     /// than its limits, or does not fit the parameters and clients given.
     pub fn load(options: &ScriptOptions) -> Result<Script, ScriptError> {
-        let (Loaded { vm, declared, chunk, source }, result) = load(options)?;
+        let (Loaded { vm, declared, chunk, source }, result) = load(options, None)?;
         result?;
+        let hooks = declared.check_hooks()?;
+        if hooks {
+            let Limits { memory_bytes, .. } = options.limits;
+            vm.limit_memory(memory_bytes - options.limits.memory_of_hooks())?;
+        }
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
         }
@@ -124,6 +154,7 @@ impl Script {
                 None => declared_phases.clone(),
             },
             bounded: options.iterations.is_some(),
+            hooks,
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,

@@ -11,6 +11,7 @@ use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Valu
 use super::api::Declared;
 use super::client::Client;
 use super::error::{ScriptError, located, readable};
+use super::hooks::running::Hooking;
 use super::open_loop::OpenLoop;
 use super::random::Random;
 use super::{Limits, sandbox};
@@ -29,6 +30,9 @@ pub(super) struct Host {
     pub drawing: RefCell<Option<Random>>,
     /// The names under which script and modules were compiled.
     pub chunks: RefCell<Vec<String>>,
+    /// In the VM that hooks run in.
+    pub hooks: Option<Rc<Hooking>>,
+    memory_bytes: Cell<usize>,
     watch: Watch,
 }
 
@@ -39,6 +43,8 @@ struct Watch {
     deadline: Cell<Option<Instant>>,
     /// Ends the present entry into the machine, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
+    /// The last entry into the machine took all of its time or memory.
+    exhausted: Cell<bool>,
     dying: Cell<bool>,
     /// A callback panicked: what it left behind cannot be relied on.
     poisoned: RefCell<Option<ScriptError>>,
@@ -49,7 +55,7 @@ struct Watch {
 }
 
 impl Host {
-    pub fn new(limits: Limits, declared: Declared) -> Rc<Host> {
+    pub fn new(limits: Limits, declared: Declared, hooks: Option<Rc<Hooking>>) -> Rc<Host> {
         Rc::new(Host {
             limits,
             declared: RefCell::new(Some(declared)),
@@ -57,6 +63,8 @@ impl Host {
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
             chunks: RefCell::new(Vec::new()),
+            hooks,
+            memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
         })
     }
@@ -92,7 +100,7 @@ impl Host {
         match error {
             LuaError::MemoryError(_) => format!(
                 "the script needs more memory than its limit of {} MiB",
-                self.limits.memory_bytes >> 20
+                self.memory_bytes.get() >> 20
             ),
             error => readable(error, &self.chunks.borrow()),
         }
@@ -116,6 +124,12 @@ impl Host {
         }
     }
 
+    /// Whether the last entry into the machine ended because it took all of its
+    /// time or memory.
+    pub fn was_exhausted(&self) -> bool {
+        self.watch.exhausted.get()
+    }
+
     /// Whether `lua` runs a client's own thread, not a coroutine of the script's.
     pub fn in_own_thread(&self, lua: &Lua) -> bool {
         lua.current_thread().state().addr() == self.watch.thread.get()
@@ -131,6 +145,10 @@ impl Host {
         if ticks.is_multiple_of(64)
             && watch.deadline.get().is_some_and(|deadline| Instant::now() > deadline)
         {
+            if self.hooks.as_ref().is_some_and(|hooks| hooks.has_moved_on()) {
+                watch.deadline.set(Instant::now().checked_add(self.limits.time_per_resume));
+                return Ok(VmState::Continue);
+            }
             let text = format!(
                 "no end in sight after {:?} of computing; the script seems to loop for ever",
                 self.limits.time_per_resume
@@ -182,10 +200,20 @@ impl Vm {
         let lua = Lua::new_with(libraries, LuaOptions::default()).map_err(internal)?;
         lua.set_compiler(compiler());
         sandbox::close(&lua, &host).map_err(internal)?;
-        lua.set_memory_limit(host.limits.memory_bytes).map_err(internal)?;
+        lua.set_memory_limit(host.memory_bytes.get()).map_err(internal)?;
         let watcher = Rc::clone(&host);
         lua.set_interrupt(move |lua| watcher.tick(lua));
         Ok(Vm { lua, host })
+    }
+
+    /// Leaves the machine so much memory from now on.
+    ///
+    /// # Errors
+    /// [`ScriptError::Internal`] where the allocator does not know limits.
+    pub fn limit_memory(&self, bytes: usize) -> Result<(), ScriptError> {
+        self.host.memory_bytes.set(bytes);
+        let set = self.lua.set_memory_limit(bytes);
+        set.map(drop).map_err(|error| ScriptError::Internal(error.to_string()))
     }
 
     /// Runs a script's top level.
@@ -207,6 +235,7 @@ impl Vm {
             return Err(error);
         }
         watch.fatal.take();
+        watch.exhausted.set(false);
         watch.dying.set(false);
         watch.leave.set(false);
         watch.thread.set(thread);
@@ -217,11 +246,15 @@ impl Vm {
             self.host.poison(panic_text(panic.as_ref()));
         }
         if let Some(error) = watch.fatal.take() {
+            watch.exhausted.set(true);
             return Err(error);
         }
         match result {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(ScriptError::Script(self.host.placed(&error))),
+            Ok(Err(error)) => {
+                watch.exhausted.set(matches!(error, LuaError::MemoryError(_)));
+                Err(ScriptError::Script(self.host.placed(&error)))
+            }
             // The panic above was fatal.
             Err(_) => Err(ScriptError::Internal("a callback panicked".into())),
         }

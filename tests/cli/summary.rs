@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::program::Place;
 
 /// Keys every summary has, in the order of the design.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "schema",
     "run",
     "exit_code",
@@ -21,6 +21,7 @@ const KEYS: [&str; 17] = [
     "phases",
     "workloads",
     "cleanup",
+    "metrics",
     // Wherever there was something to count.
     "lateness_us",
     "backlog_us",

@@ -121,7 +121,23 @@ fn the_editor_stubs_know_every_method_and_function() {
         let known = [format!(":{name}("), format!("---@field {name} ")];
         assert!(known.iter().any(|known| stubs.contains(known)), "{name}");
     }
-    for name in ["params", "workload", "setup", "teardown", "phases", "closed_loop", "open_loop"] {
+    for name in [
+        "params",
+        "workload",
+        "setup",
+        "teardown",
+        "phases",
+        "closed_loop",
+        "open_loop",
+        "on_complete",
+        "on_phase",
+        "on_end",
+        "abort",
+        "counter",
+        "gauge",
+        "rate",
+        "histogram",
+    ] {
         assert!(stubs.contains(&format!("function bench.{name}(")), "{name}");
     }
 }

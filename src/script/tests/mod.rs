@@ -10,6 +10,7 @@ mod arrivals;
 mod determinism;
 mod errors;
 mod examples;
+mod hooks;
 mod hostile;
 mod modules;
 mod open_loop;
