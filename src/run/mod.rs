@@ -201,7 +201,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     .map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
-    let drain = options.timeouts.drain;
+    let stopped = conductor.was_stopped();
+    let drain = if stopped { Duration::ZERO } else { options.timeouts.drain };
     let heard = hooks.hooks.as_mut().map(|hooks| hooks.finish(drain)).unwrap_or_default();
 
     if let Some(CutReason::Connect(reason)) = conductor.reason() {
