@@ -347,3 +347,108 @@ function bench.open_loop(options) end
 ---code 4 (not for setup).
 ---@param thresholds (bench.Expression|bench.Threshold)[]
 function bench.thresholds(thresholds) end
+-- Hooks ------------------------------------------------------------------------
+--
+-- They run in a VM of their own, beside the load: nothing ever waits for them,
+-- and what they are too slow for is counted, told, and makes the verdict
+-- `hooks-dropped`.
+
+---@alias bench.Operation "open"|"read"|"write"|"close"|"rename"|"delete"|"mkdir"|"rmdir"|"stat"|"list"|"truncate"|"flush"|"lock"|"unlock"
+
+---`granted` is what an open was granted; nil until a backend tells it.
+---Times of a skipped or cut operation are nil.
+---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"
+
+---Which completions a hook is called with. Without `phase`: those of recorded
+---phases. Without `status`: those that were sent.
+---@class bench.Filter
+---@field ops? bench.Operation|bench.Operation[]
+---@field workload? string|string[]
+---@field phase? string|string[] also "setup" and "teardown"
+---@field path? string|string[] with * (any run of characters, / too) and ?; of a handle, the path it was opened with
+---@field status? string|string[] "ok" (as expected), "failed", "skipped", "cut", or a name ("SHARING_VIOLATION")
+---@field fields? bench.Field[] the arguments, in this order (default: kind, status, service_ns, response_ns)
+
+---After an operation has ended. In order within a client, not across clients.
+---@param filter bench.Filter
+---@param hook fun(...: any)
+---@overload fun(hook: fun(kind: bench.Operation, status: string, service_ns: integer, response_ns: integer))
+function bench.on_complete(filter, hook) end
+
+---When a phase starts and ends. Completions of a phase may follow its end.
+---@param hook fun(name: string, edge: "start"|"end")
+function bench.on_phase(hook) end
+
+---After the run, with what summary.json will say. It cannot be changed.
+---@param hook fun(summary: table)
+function bench.on_end(hook) end
+
+---Ends the run in good order, with exit code 99. In hooks only.
+---@param reason? string
+function bench.abort(reason) end
+
+---Statuses as hooks get them: `bench.status.SHARING_VIOLATION`, `bench.status.TIMED_OUT`.
+---@type table<string, string>
+bench.status = {}
+
+---What hooks keep from call to call. In hooks only.
+---@type table
+bench.state = {}
+
+-- Metrics are declared at the top of the script and updated in hooks. At most
+-- 100 combinations of tags are kept apart for each; further ones count in the
+-- metric as a whole.
+
+---@alias bench.Tags table<string, string|number|boolean>
+
+---@class bench.MetricOptions
+---@field tags? string[] the names tags may have (default: any)
+---@field help? string
+
+---@class bench.HistogramOptions: bench.MetricOptions
+---@field unit? "ns"|"bytes"
+
+---@class bench.Counter
+local Counter = {}
+---@param amount? number (default 1)
+---@param tags? bench.Tags
+function Counter:add(amount, tags) end
+
+---@class bench.Gauge
+local Gauge = {}
+---@param value number
+---@param tags? bench.Tags
+function Gauge:set(value, tags) end
+
+---@class bench.Rate
+local Rate = {}
+---@param yes boolean
+---@param tags? bench.Tags
+function Rate:observe(yes, tags) end
+
+---@class bench.Histogram
+local Histogram = {}
+---@param value number from 0; rounded to a whole number
+---@param tags? bench.Tags
+function Histogram:record(value, tags) end
+
+---@param name string letters, digits, "_", "-" and "."
+---@param options? bench.MetricOptions
+---@return bench.Counter
+function bench.counter(name, options) end
+
+---@param name string
+---@param options? bench.MetricOptions
+---@return bench.Gauge
+function bench.gauge(name, options) end
+
+---How many of those observed were true.
+---@param name string
+---@param options? bench.MetricOptions
+---@return bench.Rate
+function bench.rate(name, options) end
+
+---@param name string
+---@param options? bench.HistogramOptions
+---@return bench.Histogram
+function bench.histogram(name, options) end

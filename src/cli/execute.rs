@@ -7,6 +7,7 @@ use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{BoundArgs, LogFormat, Logging, StreamArgs};
+use super::run::OnHookError;
 use super::thresholds::failed;
 use super::{
     Cli, Command, CompileArgs, CompileTo, Input as Named, RunArgs, Style, ValidateArgs, password,
@@ -21,7 +22,7 @@ use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::observability::text::printable;
-use crate::run::{self, Input, Output, RunError, RunOptions, Timeouts};
+use crate::run::{self, HookErrors, Input, Output, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
 use crate::script::{self, ClientsOverride, Limits, ScriptOptions};
 
@@ -110,6 +111,10 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         allow_late: args.allow_late,
         degrade: args.degrade,
         thresholds: args.thresholds.clone(),
+        hook_errors: match args.hook_errors {
+            OnHookError::Report => HookErrors::Report,
+            OnHookError::Abort => HookErrors::Abort,
+        },
         out: args.out.clone(),
         progress: !args.quiet,
     };

@@ -5,6 +5,7 @@ mod command;
 mod compile;
 mod execute;
 mod figures;
+mod metrics;
 mod output;
 mod parameters;
 mod password;

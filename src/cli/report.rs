@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::figures::{counted, grouped, plural, time};
+use super::metrics::metrics;
 use super::style::{BAD, BOLD, DIM, Style, WARNING};
 use super::table::{self, Column};
 use super::thresholds::thresholds;
@@ -28,6 +29,7 @@ pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String
         parts.push(operations(summary, style));
     }
     parts.extend(Some(facts(summary)).filter(|facts| !facts.is_empty()));
+    parts.extend(metrics(summary, style));
     parts.extend(failures(summary, style));
     parts.push(verdict(summary, results, style));
     parts.join("\n")

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
 use super::value::{duration, factor, positive_duration, retry};
@@ -12,6 +12,14 @@ use crate::scheduler::RetryPolicy;
 
 /// The target that needs nothing to be there.
 const EMBEDDED: &str = "embedded";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnHookError {
+    /// Tell it at the end, with a count
+    Report,
+    /// End the run, exit with 2
+    Abort,
+}
 
 /// Run a script or a document against a server
 #[derive(Clone, Debug, Args)]
@@ -21,7 +29,7 @@ const EMBEDDED: &str = "embedded";
     after_help = "A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
         Exit codes: 0 good; 1 internal error; 2 bad usage or an invalid script or document; \
         3 target unreachable or access denied; 4 operations failed; 5 the generator fell behind; \
-        99 thresholds failed; 130 interrupted."
+        99 thresholds failed, or ended by bench.abort; 130 interrupted."
 )]
 pub struct RunArgs {
     #[command(flatten)]
@@ -145,6 +153,13 @@ pub struct RunArgs {
         help_heading = "Output"
     )]
     pub thresholds: Vec<String>,
+
+    /// What an error in a hook of the script does to the run
+    #[arg(
+        long, value_name = "WHAT", env = "SMBENCH_HOOK_ERRORS", value_enum,
+        default_value_t = OnHookError::Report, help_heading = "Script limits"
+    )]
+    pub hook_errors: OnHookError,
 
     #[arg(
         help = "Folder for the results [default: results/<time>-<script>]",

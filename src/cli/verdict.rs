@@ -20,7 +20,7 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     let trust = &summary.trust;
     let color = match trust.verdict {
         Verdict::Valid => GOOD,
-        Verdict::GeneratorLimited => BAD,
+        Verdict::GeneratorLimited | Verdict::HooksDropped => BAD,
         Verdict::Interrupted => WARNING,
     };
     text += &format!("trust: {}\n", style.paint(color, trust.verdict.name()));
@@ -29,6 +29,9 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     }
     if let Some(cause) = trust.cause {
         text += &format!("  {}; --allow-late accepts it\n", advice(cause, summary));
+    }
+    if trust.verdict == Verdict::HooksDropped {
+        text += "  give hooks fewer events (a narrower filter) or less to do with each\n";
     }
     if !summary.exit_reasons.is_empty() {
         let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();

@@ -24,6 +24,8 @@ pub struct StreamHeader {
     pub phases: Vec<Phase>,
     /// The stream ends by itself (a document, or a script with an iteration bound).
     pub bounded: bool,
+    /// The script wants to be told what happens, in a VM of its own.
+    pub hooks: bool,
     /// The hash of every operation, or `recipe:` and the hash of what makes them.
     pub ir_hash: String,
     pub script_hash: Option<String>,

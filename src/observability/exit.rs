@@ -19,6 +19,8 @@ pub enum ExitReason {
     Unreachable,
     Interrupted,
     ThresholdsFailed,
+    /// A hook ended the run with `bench.abort`.
+    Aborted,
     /// Operations failed that were not expected to, or a client gave up reconnecting.
     OperationsFailed,
     /// The generator fell behind, so the figures are not the server's alone.
@@ -32,7 +34,7 @@ impl ExitReason {
             ExitReason::Invalid => 2,
             ExitReason::Unreachable => 3,
             ExitReason::Interrupted => 130,
-            ExitReason::ThresholdsFailed => 99,
+            ExitReason::ThresholdsFailed | ExitReason::Aborted => 99,
             ExitReason::OperationsFailed => 4,
             ExitReason::GeneratorLimited => 5,
         }
@@ -46,6 +48,7 @@ impl ExitReason {
             ExitReason::Unreachable => "unreachable",
             ExitReason::Interrupted => "interrupted",
             ExitReason::ThresholdsFailed => "thresholds-failed",
+            ExitReason::Aborted => "aborted",
             ExitReason::OperationsFailed => "operations-failed",
             ExitReason::GeneratorLimited => "generator-limited",
         }

@@ -47,7 +47,7 @@ impl Layout {
         self.header.workloads.len() + 1
     }
 
-    pub(super) fn workload(&self, client_idx: u32) -> usize {
+    pub fn workload(&self, client_idx: u32) -> usize {
         let run_wide = self.header.workloads.len();
         self.workload_of.get(client_idx as usize).map_or(run_wide, |index| *index as usize)
     }
@@ -57,7 +57,7 @@ impl Layout {
     }
 
     /// Where the figures of a section or phase are: phases, then setup, then teardown.
-    pub(super) fn slot(&self, section: Section, phase: Option<u16>) -> usize {
+    pub fn slot(&self, section: Section, phase: Option<u16>) -> usize {
         match section {
             Section::Setup => self.setup(),
             Section::Teardown => self.setup() + 1,
@@ -65,7 +65,7 @@ impl Layout {
         }
     }
 
-    pub(super) fn setup(&self) -> usize {
+    pub fn setup(&self) -> usize {
         self.phases.len()
     }
 

@@ -4,6 +4,7 @@
 //! their [`Measurements`] merge into one and become the [`Summary`].
 
 pub mod cause;
+pub mod custom_metrics;
 mod distribution;
 pub mod exit;
 pub mod failures;
@@ -21,6 +22,7 @@ pub mod thresholds;
 pub mod trust;
 
 pub use cause::{Cause, Processors};
+pub use custom_metrics::{CustomMetrics, MetricSummary};
 pub use distribution::Distribution;
 pub use exit::ExitReason;
 pub use live::Live;
@@ -29,4 +31,4 @@ pub use progress::{Progress, Stage};
 pub use recorder::Recorder;
 pub use results::ResultsFolder;
 pub use summary::{RunFacts, Summary, TargetFacts};
-pub use trust::{Evidence, Trust, Verdict};
+pub use trust::{Evidence, HookEvents, Trust, Verdict};

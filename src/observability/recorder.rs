@@ -37,6 +37,12 @@ impl Recorder {
         self.measurements
     }
 
+    /// The path an operation names, or that of its handle, where it is known.
+    /// To be asked before the event is handed over.
+    pub fn path<'a>(&'a self, event: &'a CompletionEvent) -> Option<&'a SharePath> {
+        path(&self.paths, event)
+    }
+
     fn completed(&mut self, event: CompletionEvent) {
         let layout = &self.measurements.layout;
         let slot = layout.slot(event.operation.section, event.phase);
@@ -55,13 +61,13 @@ impl Recorder {
                 *stats.failures.entry(key) += 1;
                 stats.failed += 1;
                 self.sent(slot, workload, &event, true);
-                let path = touched(&self.paths, &event);
+                let path = path(&self.paths, &event).map(SharePath::as_str);
                 let phase = self.measurements.phase_mut(slot);
                 phase.failures.entry(key).add(|| FailedOperation::new(&event, path));
             }
             CompletionStatus::Skipped { .. } => {
                 stats.skipped += 1;
-                let path = touched(&self.paths, &event);
+                let path = path(&self.paths, &event).map(SharePath::as_str);
                 let phase = self.measurements.phase_mut(slot);
                 phase.skipped.add(|| FailedOperation::new(&event, path));
             }
@@ -157,16 +163,14 @@ impl EventSink for Recorder {
     }
 }
 
-/// The path an operation names, or that of its handle.
-fn touched<'a>(
+fn path<'a>(
     paths: &'a HashMap<(u32, HandleRef), SharePath>,
     event: &'a CompletionEvent,
-) -> Option<&'a str> {
+) -> Option<&'a SharePath> {
     let operation = &event.operation;
-    let path = operation.kind.path().or_else(|| {
+    operation.kind.path().or_else(|| {
         operation.kind.handle_ref().and_then(|handle| paths.get(&(operation.client_idx, handle)))
-    });
-    path.map(SharePath::as_str)
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! A run made by hand, for the tests of what is made of one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::custom_metrics::{CustomMetrics, MetricDeclaration, MetricKind, MetricSummary};
 use super::live::Live;
 use super::metrics::{Layout, Measurements};
 use super::recorder::Recorder;
 use super::summary::{RunFacts, Settings, TargetFacts};
+use super::trust::HookEvents;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Unissued};
 use crate::ir::source::Module;
 use crate::ir::{
@@ -177,6 +180,21 @@ pub fn measurements() -> Measurements {
     recorder.finish()
 }
 
+/// One of each kind, updated once with and once without a tag.
+pub fn metrics() -> BTreeMap<String, MetricSummary> {
+    let mut metrics = CustomMetrics::new(MetricKind::ALL.map(|kind| MetricDeclaration {
+        name: format!("app.{}", kind.name()),
+        kind,
+        unit: None,
+        help: Some("of the tests".into()),
+    }));
+    for index in 0..MetricKind::ALL.len() {
+        metrics.update(index, 1.0, None);
+        metrics.update(index, 1_234_567.0, Some([("share".into(), "a".into())].into()));
+    }
+    metrics.summary()
+}
+
 pub fn facts() -> RunFacts {
     RunFacts {
         id: "20261122T175523Z-office".into(),
@@ -193,6 +211,8 @@ pub fn facts() -> RunFacts {
         server_in_process: false,
         processors: None,
         generators: 1,
+        hook_events: HookEvents::default(),
+        metrics: BTreeMap::new(),
         phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
         setup: Duration::from_millis(3),
         teardown: Duration::from_millis(4),

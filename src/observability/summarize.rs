@@ -40,6 +40,7 @@ impl Summary {
             processors: facts.processors,
             generators: facts.generators,
             script: layout.header.script_hash.is_some(),
+            hook_events: facts.hook_events,
         });
         let exit_reasons = exit_reasons(&facts, measurements, trust.verdict);
 
@@ -82,6 +83,7 @@ impl Summary {
                 closed: connections.cleanup_closed,
                 failed: connections.cleanup_failed,
             },
+            metrics: facts.metrics,
             target: facts.target,
             problems: facts.problems,
             notes,

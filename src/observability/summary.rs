@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::cause::Processors;
-use super::exit::ExitReason;
+use super::custom_metrics::MetricSummary;
+use super::exit::{ExitReason, exit_code};
 use super::thresholds::{Outcome, ThresholdSummary};
-use super::trust::Trust;
+use super::trust::{HookEvents, Trust};
 use crate::ir::OperationType;
 use crate::ir::source::Module;
 
@@ -30,6 +31,9 @@ pub struct RunFacts {
     pub processors: Option<Processors>,
     /// Threads that made a script's operations, or read a document's.
     pub generators: usize,
+    pub hook_events: HookEvents,
+    /// Those the script declared, by name.
+    pub metrics: BTreeMap<String, MetricSummary>,
     /// How long each phase really took, in the order of the phases; those
     /// never reached may be missing.
     pub phases: Vec<Duration>,
@@ -113,6 +117,19 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_clients: Option<FailedClients>,
     pub cleanup: Cleanup,
+    /// Those the script declared, by name.
+    pub metrics: BTreeMap<String, MetricSummary>,
+}
+
+impl Summary {
+    /// Adds what came to light after the summary was made.
+    pub fn add_problem(&mut self, problem: String, reason: Option<ExitReason>) {
+        self.problems.push(problem);
+        self.exit_reasons.extend(reason);
+        self.exit_reasons.sort();
+        self.exit_reasons.dedup();
+        self.exit_code = exit_code(&self.exit_reasons);
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -415,6 +432,7 @@ mod tests {
                 busiest_shard: None,
                 machine: None,
             }),
+            metrics: sample::metrics(),
             ..sample::facts()
         };
         let mut summary = Summary::new(facts, &sample::measurements());

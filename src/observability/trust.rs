@@ -12,6 +12,9 @@ pub enum Verdict {
     Valid,
     /// The generator was late often enough to colour the figures.
     GeneratorLimited,
+    /// Hooks did not see every event that was meant for them, so that what they
+    /// made of events is not of all of them.
+    HooksDropped,
     /// The run was cut short; what it measured stands.
     Interrupted,
 }
@@ -21,6 +24,7 @@ impl Verdict {
         match self {
             Verdict::Valid => "valid",
             Verdict::GeneratorLimited => "generator-limited",
+            Verdict::HooksDropped => "hooks-dropped",
             Verdict::Interrupted => "interrupted",
         }
     }
@@ -37,6 +41,8 @@ pub struct Trust {
     /// Operations issued later than the late bound.
     pub late_operations: u64,
     pub late_bound_us: f64,
+    #[serde(flatten)]
+    pub hook_events: HookEvents,
     /// The sum over operations of their lateness, by what they waited for.
     pub lateness_by_cause_us: LatenessByCause,
     /// Kept busy by this process while it measured, on average.
@@ -52,6 +58,16 @@ pub struct LatenessByCause {
     pub generation: f64,
     /// Neither: this program and the machine.
     pub other: f64,
+}
+
+/// Completions that matched a hook's filter, once for each such hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HookEvents {
+    #[serde(rename = "hook_events_delivered")]
+    pub delivered: u64,
+    /// The hooks were too slow for them, or had ended.
+    #[serde(rename = "hook_events_dropped")]
+    pub dropped: u64,
 }
 
 /// What a verdict rests on.
@@ -74,6 +90,7 @@ pub struct Evidence<'a> {
     /// Threads that made a script's operations, or read a document's.
     pub generators: usize,
     pub script: bool,
+    pub hook_events: HookEvents,
 }
 
 /// Whether the generator was the bottleneck, and then why. A slow server alone
@@ -102,11 +119,14 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
         reasons.push(sentence);
         cause
     });
-    let verdict = match (cause, evidence.cut_short) {
-        (Some(_), _) => Verdict::GeneratorLimited,
-        (None, true) => Verdict::Interrupted,
-        (None, false) => Verdict::Valid,
+    let dropped = dropped_hook_events(evidence.hook_events);
+    let verdict = match (cause, &dropped, evidence.cut_short) {
+        (Some(_), ..) => Verdict::GeneratorLimited,
+        (None, Some(_), _) => Verdict::HooksDropped,
+        (None, None, true) => Verdict::Interrupted,
+        (None, None, false) => Verdict::Valid,
     };
+    reasons.extend(dropped);
     if evidence.cut_short {
         reasons.push("the run was cut short".into());
     }
@@ -120,6 +140,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
         cause,
         late_operations: recorded.late,
         late_bound_us: evidence.late_bound_ns as f64 / 1e3,
+        hook_events: evidence.hook_events,
         lateness_by_cause_us: LatenessByCause {
             limit: micros(limit),
             generation: micros(generation),
@@ -149,6 +170,17 @@ fn delayed_loops(evidence: &Evidence<'_>) -> Option<String> {
         format!(
             "the generator's delays add up to {:.1} % of service and think time in a closed loop; 10 % is the most that can be trusted",
             percent(lateness, cycle),
+        )
+    })
+}
+
+fn dropped_hook_events(events: HookEvents) -> Option<String> {
+    let HookEvents { delivered, dropped } = events;
+    let all = u128::from(delivered) + u128::from(dropped);
+    (dropped > 0).then(|| {
+        format!(
+            "{dropped} of {all} events for hooks ({:.1} %) were dropped: what hooks and their metrics say is not of all operations, while every other figure is",
+            percent(dropped.into(), all),
         )
     })
 }
@@ -206,6 +238,7 @@ mod tests {
             processors: None,
             generators: 1,
             script: true,
+            hook_events: HookEvents::default(),
         }
     }
 
@@ -414,6 +447,25 @@ mod tests {
         assert_eq!(trust.reasons.last().unwrap(), "the run was cut short");
         let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 0)) });
         assert_eq!(trust.verdict, Verdict::Interrupted);
+    }
+
+    #[test]
+    fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
+        let recorded = phase(10, 0);
+        let with = |dropped, cut_short| {
+            let hook_events = HookEvents { delivered: 9, dropped };
+            judge(&Evidence { hook_events, cut_short, ..of(&recorded) })
+        };
+        assert_eq!(with(0, false).verdict, Verdict::Valid);
+        let trust = with(1, true);
+        assert_eq!(trust.verdict, Verdict::HooksDropped);
+        assert_eq!(
+            trust.reasons[0],
+            "1 of 10 events for hooks (10.0 %) were dropped: what hooks and their metrics say is not of all operations, while every other figure is"
+        );
+        let late = phase(100, 2);
+        let late = Evidence { hook_events: trust.hook_events, ..of(&late) };
+        assert_eq!(judge(&late).verdict, Verdict::GeneratorLimited);
     }
 
     #[test]

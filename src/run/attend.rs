@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::checks::Checks;
+use super::hooks::RunHooks;
 use super::interrupt::Signals;
 use super::processors::ProcessorWatch;
 use crate::backend::Clock;
@@ -24,6 +25,7 @@ pub struct Attended<'a> {
     pub clients: u32,
     pub progress: &'a Progress,
     pub checks: &'a mut Checks,
+    pub hooks: &'a mut RunHooks,
     /// Closes when every shard has ended.
     pub ended: &'a mut mpsc::Receiver<()>,
 }
@@ -34,9 +36,10 @@ pub fn attend(
     (runtime, mut signals): (Runtime, Signals),
     attended: Attended<'_>,
 ) -> anyhow::Result<Option<Processors>> {
-    let Attended { conductor, clock, phases, clients, progress, checks, ended } = attended;
+    let Attended { conductor, clock, phases, clients, progress, checks, hooks, ended } = attended;
     runtime.block_on(async {
         let mut orders = conductor.subscribe();
+        let custom = hooks.metric_reader();
         let spans = PhaseSpan::chain(phases);
         let mut interrupted = false;
         let mut processors = ProcessorWatch::default();
@@ -44,18 +47,21 @@ pub fn attend(
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();
-            let measuring = is_measuring(&current, &spans, now_ns);
-            processors.note(measuring, now_ns);
+            let measuring = measured_phase(&current, &spans, now_ns);
+            hooks.measuring(measuring, phases);
+            processors.note(measuring.is_some(), now_ns);
             let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
                 _ = ended.recv() => {
+                    hooks.measuring(None, phases);
                     processors.note(false, clock.now_ns());
                     return Ok(processors.seen());
                 }
                 changed = orders.changed() => changed?,
                 () = next_phase, if next_phase_ns.is_some() => {}
-                () = checks.follow(measuring.then_some(current.origin_ns), conductor, clock, phases) => {}
+                () = checks.follow(measuring.map(|_| current.origin_ns), conductor, clock, phases, &custom) => {}
+                () = hooks.ends_the_run() => conductor.cut(CutReason::Aborted),
                 () = signals.next() => interrupt(conductor, &mut interrupted),
             }
         }
@@ -71,11 +77,12 @@ fn interrupt(conductor: &Conductor, interrupted: &mut bool) {
     }
 }
 
-/// Between time zero and the cut.
-fn is_measuring(orders: &Orders, spans: &[PhaseSpan], now_ns: u64) -> bool {
-    let end_ns = spans.last().and_then(|last| last.end_ns).unwrap_or(u64::MAX);
-    let ended = now_ns >= orders.origin_ns.saturating_add(end_ns);
-    orders.stage == Stage::Measure && !orders.cut && !ended
+/// The phase that is being measured: one between time zero and the cut.
+fn measured_phase(orders: &Orders, spans: &[PhaseSpan], now_ns: u64) -> Option<usize> {
+    let at_ns = now_ns.saturating_sub(orders.origin_ns);
+    let index = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
+    let ended = spans.get(index)?.end_ns.is_some_and(|end_ns| end_ns <= at_ns);
+    (orders.stage == Stage::Measure && !orders.cut && !ended).then_some(index)
 }
 
 /// Tells progress what the shards are doing; when that will change by itself.

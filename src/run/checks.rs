@@ -19,9 +19,6 @@ const EVERY_NS: u64 = 1_000_000_000;
 /// What a shard that has something to do takes at the most to say how it stands.
 const ANSWER_NS: u64 = 50_000_000;
 
-/// Until scripts declare metrics of their own.
-const NO_CUSTOM_METRICS: CustomReader<'static> = &|_, _| None;
-
 /// The thresholds of one run.
 pub struct Checks {
     thresholds: Vec<Threshold>,
@@ -41,8 +38,8 @@ pub struct Checks {
 pub fn thresholds(
     header: &StreamHeader,
     from_command_line: &[String],
+    custom: &CustomKinds,
 ) -> Result<Vec<Threshold>, ThresholdError> {
-    let custom = CustomKinds::new();
     let typed = from_command_line.iter().map(|expression| StatedThreshold {
         expression: expression.clone(),
         place: "--threshold".into(),
@@ -51,7 +48,7 @@ pub fn thresholds(
         abort_after_ns: None,
     });
     let stated: Vec<StatedThreshold> = header.thresholds.iter().cloned().chain(typed).collect();
-    stated.iter().map(|stated| Threshold::new(stated, &custom)).collect()
+    stated.iter().map(|stated| Threshold::new(stated, custom)).collect()
 }
 
 impl Checks {
@@ -81,6 +78,7 @@ impl Checks {
         conductor: &Conductor,
         clock: &dyn Clock,
         phases: &[Phase],
+        custom: CustomReader<'_>,
     ) {
         let (Some(watch), Some(zero_ns), true) =
             (self.watch.as_mut(), zero_ns, self.ended_by.is_empty())
@@ -99,7 +97,7 @@ impl Checks {
             }
             self.heard = true;
             let lasted = phase_durations(phases, Some((zero_ns, last_ns)));
-            let failing = watch.failing(&lasted, NO_CUSTOM_METRICS);
+            let failing = watch.failing(&lasted, custom);
             if failing.is_empty() {
                 continue;
             }
@@ -118,8 +116,13 @@ impl Checks {
 
     /// What came of each, given how long each phase lasted. One that ended the
     /// run has failed, whatever its last operations made of its value.
-    pub fn outcomes(&self, measurements: &Measurements, phases: &[Duration]) -> Vec<Outcome> {
-        let mut outcomes = outcomes(&self.thresholds, measurements, phases, NO_CUSTOM_METRICS);
+    pub fn outcomes(
+        &self,
+        measurements: &Measurements,
+        phases: &[Duration],
+        custom: CustomReader<'_>,
+    ) -> Vec<Outcome> {
+        let mut outcomes = outcomes(&self.thresholds, measurements, phases, custom);
         for outcome in &mut outcomes {
             let ended = self.ended_by.iter().find(|ended| ended.threshold == outcome.threshold);
             if let Some(ended) = ended {

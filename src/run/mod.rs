@@ -5,6 +5,7 @@ mod attend;
 mod checks;
 mod compile;
 mod error;
+mod hooks;
 mod input;
 mod interrupt;
 mod processors;
@@ -20,7 +21,10 @@ use attend::{Attended, attend};
 use checks::Checks;
 pub use compile::{Compiled, Output, compile};
 pub use error::RunError;
+pub use hooks::HookErrors;
 pub use input::{Input, Stream};
+
+use hooks::RunHooks;
 
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
@@ -35,6 +39,7 @@ use crate::observability::metrics::Layout;
 use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
 use crate::observability::summary::Settings;
+use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
 use crate::scheduler::{Conductor, CutReason, Precision, RealClock, RetryPolicy, Stage};
@@ -81,6 +86,7 @@ pub struct RunOptions {
     pub degrade: bool,
     /// Beside those of the stream, such as `read.response.p99 < 20ms`.
     pub thresholds: Vec<String>,
+    pub hook_errors: HookErrors,
     /// Where results go; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Show a progress line where standard error is a terminal.
@@ -112,6 +118,7 @@ impl RunOptions {
             allow_late: false,
             degrade: false,
             thresholds: Vec::new(),
+            hook_errors: HookErrors::Report,
             out: None,
             progress: false,
         }
@@ -150,7 +157,10 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let header = Arc::new(stream.header.clone());
     let phases = phases(&header.phases, header.bounded, options.duration);
     let shard_count = shard_count(options, header.clients());
-    let thresholds = checks::thresholds(&header, &options.thresholds)
+    let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
+    let mut hooks =
+        RunHooks::start(input, &layout, options.hook_errors).map_err(RunError::invalid)?;
+    let thresholds = checks::thresholds(&header, &options.thresholds, &hooks.metric_kinds())
         .map_err(|error| RunError::invalid(error.into()))?;
 
     open_files::raise_open_file_limit(options.target.open_files(header.clients()))
@@ -180,7 +190,6 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
             .map_err(|error| RunError::invalid(error.into()))?;
 
     let live = Arc::new(Live::new(shard_count));
-    let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
     let mut checks = Checks::new(thresholds, &layout, shard_count);
     let plan = shards::Plan {
         options,
@@ -191,6 +200,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         layout: layout.clone(),
         live: live.clone(),
         checks: &checks,
+        hooks: hooks.hooks.as_ref(),
         allowed,
         lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
     };
@@ -204,16 +214,20 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         clients: header.clients(),
         progress: &progress,
         checks: &mut checks,
+        hooks: &mut hooks,
         ended: running.ended(),
     };
     let processors = attend(signals, attended).map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
+    let stopped = conductor.was_stopped();
+    let drain = if stopped { Duration::ZERO } else { options.timeouts.drain };
+    let heard = hooks.hooks.as_mut().map(|hooks| hooks.finish(drain)).unwrap_or_default();
 
     if let Some(CutReason::Connect(reason)) = conductor.reason() {
         return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
     }
-    let facts = facts(FactsFrom {
+    let mut facts = facts(FactsFrom {
         options,
         folder: folder.path(),
         started_at,
@@ -222,11 +236,18 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         phases: &phases,
         measurements: &measurements,
         checks: &checks,
+        custom: &hooks.metric_reader(),
         processors,
         generators,
         defects,
     });
-    let summary = Summary::new(facts, &measurements);
+    (facts.hook_events, facts.metrics) = (heard.events, heard.metrics);
+    for (problem, reason) in hooks.judge(heard.outcome) {
+        facts.problems.push(problem);
+        facts.exit_reasons.extend(reason);
+    }
+    let mut summary = Summary::new(facts, &measurements);
+    hooks.end(&mut summary).map_err(RunError::internal)?;
     folder
         .write_summary(&summary)
         .context("the run is over, but its results could not be kept")
@@ -279,6 +300,7 @@ struct FactsFrom<'a> {
     phases: &'a [Phase],
     measurements: &'a Measurements,
     checks: &'a Checks,
+    custom: CustomReader<'a>,
     processors: Option<Processors>,
     generators: usize,
     defects: Vec<String>,
@@ -307,7 +329,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             exit_reasons.push(ExitReason::InternalError);
             problems.push(message.clone());
         }
-        Some(CutReason::Interrupted | CutReason::Connect(_)) | None => {}
+        Some(CutReason::Interrupted | CutReason::Aborted | CutReason::Connect(_)) | None => {}
     }
     for defect in from.defects {
         exit_reasons.push(ExitReason::InternalError);
@@ -344,8 +366,10 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         instant: capabilities.instant,
         server_in_process: !matches!(from.options.target, Target::Smb(_)),
         processors: from.processors,
-        thresholds: from.checks.outcomes(from.measurements, &phases),
+        thresholds: from.checks.outcomes(from.measurements, &phases, from.custom),
         phases,
+        hook_events: Default::default(),
+        metrics: Default::default(),
         generators: from.generators,
         setup: Duration::from_nanos(
             from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),

@@ -22,6 +22,7 @@ use crate::scheduler::feed::Allowed;
 use crate::scheduler::{
     Conductor, CutReason, Driver, Permits, PhaseSpan, RealClock, Shard, Timeline,
 };
+use crate::script::{HookTap, Hooks};
 
 /// How far time zero is ahead of the last shard's arrival, where there are several.
 const LEAD_NS: u64 = 2_000_000;
@@ -35,6 +36,7 @@ pub struct Plan<'a> {
     pub layout: Arc<Layout>,
     pub live: Arc<Live>,
     pub checks: &'a Checks,
+    pub hooks: Option<&'a Hooks>,
     pub allowed: Allowed,
     /// Operations queued for one client.
     pub lookahead: usize,
@@ -92,11 +94,12 @@ impl Plan<'_> {
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());
             let watched = self.checks.shard(index);
+            let tap = self.hooks.and_then(Hooks::tap);
             let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{index}"));
             threads.push(thread.spawn(move || {
                 let _ending = ending;
                 let _finish = FinishOnPanic(&conductor);
-                let mut sink = Sink { recorder, live, watched };
+                let mut sink = Sink { recorder, tap, live, watched };
                 let shard = Shard {
                     index,
                     clients,
@@ -150,6 +153,8 @@ impl Running {
 
 struct Sink {
     recorder: Recorder,
+    /// Where the script has hooks on completions.
+    tap: Option<HookTap>,
     live: Arc<Live>,
     /// Where a threshold may end the run.
     watched: Option<Arc<WatchedShard>>,
@@ -157,8 +162,12 @@ struct Sink {
 
 impl EventSink for Sink {
     fn event(&mut self, event: Event) {
-        if let Event::Connected { .. } = event {
-            self.live.add_connected();
+        match (&event, &mut self.tap) {
+            (Event::Connected { .. }, _) => self.live.add_connected(),
+            (Event::Completed(event), Some(tap)) => {
+                tap.completed(event, |event| self.recorder.path(event));
+            }
+            _ => {}
         }
         self.recorder.event(event);
         if let Some(watched) = &self.watched {

@@ -67,6 +67,8 @@ impl Stage {
 pub enum CutReason {
     /// Ctrl-C or SIGTERM.
     Interrupted,
+    /// A hook of the script ended it.
+    Aborted,
     /// An operation of setup failed that was not expected to.
     SetupFailed,
     /// A threshold that may end the run failed; the message says which.

@@ -126,7 +126,12 @@ fn without_prelude(text: &str) -> &str {
 
 /// Whether a message starts with a line of the script or of a module.
 pub(super) fn located(text: &str, chunks: &[String]) -> bool {
-    chunks.iter().any(|chunk| line_of(text, chunk).is_some())
+    place_of(text, chunks).is_some()
+}
+
+/// The `file:line` a message starts with.
+pub(super) fn place_of<'t>(text: &'t str, chunks: &[String]) -> Option<&'t str> {
+    chunks.iter().find_map(|chunk| line_of(text, chunk))
 }
 
 fn line_of<'t>(text: &'t str, chunk: &str) -> Option<&'t str> {

@@ -14,6 +14,7 @@ mod blobs;
 mod client;
 mod error;
 mod handles;
+pub mod hooks;
 mod independence;
 mod open_loop;
 mod random;
@@ -28,6 +29,7 @@ mod zipf;
 
 pub use api::ParameterHelp;
 pub use error::ScriptError;
+pub use hooks::{HookTap, Hooks};
 pub use independence::{CheckError, Compared, Way, check};
 pub use source::Script;
 
@@ -63,6 +65,13 @@ pub struct Limits {
     pub time_per_resume: Duration,
     /// The size of the script, and of each module.
     pub source_bytes: usize,
+}
+
+impl Limits {
+    /// Of the memory, what the machine gets that hooks run in, where there is one.
+    fn memory_of_hooks(&self) -> usize {
+        self.memory_bytes / 4
+    }
 }
 
 /// A number of clients given from outside.

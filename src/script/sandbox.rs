@@ -272,14 +272,17 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
-    let prints = host.prints;
+    let printer = Rc::clone(host);
     tools.raw_set(
         "print",
         lua.create_function(move |_, text: mlua::LuaString| {
-            if prints {
-                // Lost where nobody can read it, which is no fault of the script.
-                let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
+            // The top level runs in every machine; the first is the one that speaks.
+            let hushed = printer.hooks.as_ref().is_some_and(|hooks| !hooks.is_running());
+            if hushed || !printer.prints {
+                return Ok(());
             }
+            // Lost where nobody can read it, which is no fault of the script.
+            let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
             Ok(())
         })?,
     )?;

@@ -12,13 +12,14 @@ use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
 use super::error::{PRELUDE, ScriptError};
+use super::hooks::running::Hooking;
 use super::open_loop::{OpenLoop, cross};
 use super::random::Random;
 use super::recipe::recipe;
 use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
-use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
+use super::{Limits, MAX_CLIENTS, ParameterHelp, ScriptOptions};
 use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
 use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
@@ -69,10 +70,12 @@ struct Loaded {
     source: String,
 }
 
-/// Runs the top level. What it has declared comes back even when it fails.
+/// Runs the top level, for hooks where `hooks` is given. What it has declared
+/// comes back even when it fails.
 fn load(
     options: &ScriptOptions,
     share: Share,
+    hooks: Option<Rc<Hooking>>,
 ) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
@@ -88,11 +91,31 @@ fn load(
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, share, declared, blobs);
+    let host = Host::new(options.limits, share, declared, blobs, hooks);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();
     Ok((Loaded { vm, declared, chunk, source }, result))
+}
+
+/// A machine for the script's hooks, which has a quarter of the memory, and
+/// what the script declares. `hash` is that of the source its operations come from.
+pub(super) fn load_for_hooks(
+    options: &ScriptOptions,
+    hash: Option<&str>,
+) -> Result<((Vm, Rc<Hooking>), Declared), ScriptError> {
+    let mut options = options.clone();
+    options.limits.memory_bytes = options.limits.memory_of_hooks();
+    let hooking = Rc::new(Hooking::new());
+    let (loaded, result) = load(&options, Share::WHOLE, Some(Rc::clone(&hooking)))?;
+    result?;
+    let Loaded { vm, declared, chunk, source } = loaded;
+    if hash != Some(blake3::hash(source.as_bytes()).to_hex().as_str()) {
+        return Err(ScriptError::Script(format!(
+            "{chunk}: the script changed while it was loaded"
+        )));
+    }
+    Ok(((vm, hooking), declared))
 }
 
 /// The file's name as errors write it, short enough for Lua to keep it whole.
@@ -102,7 +125,7 @@ fn chunk_name(path: &std::path::Path) -> String {
 }
 
 pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let (loaded, result) = load(options, Share::WHOLE)?;
+    let (loaded, result) = load(options, Share::WHOLE, None)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
@@ -126,8 +149,14 @@ impl Script {
     /// # Errors
     /// As [`Script::load`].
     pub fn load_share(options: &ScriptOptions, share: Share) -> Result<Script, ScriptError> {
-        let (Loaded { vm, declared, chunk, source }, result) = load(options, share)?;
+        let (Loaded { vm, declared, chunk, source }, result) = load(options, share, None)?;
         result?;
+        let hooks = declared.check_hooks()?;
+        let metrics = declared.hooks.metric_kinds();
+        if hooks {
+            let Limits { memory_bytes, .. } = options.limits;
+            vm.limit_memory(memory_bytes - options.limits.memory_of_hooks())?;
+        }
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
         }
@@ -142,7 +171,8 @@ impl Script {
         override_clients(&mut workloads, options)?;
         let declared_phases = phases.unwrap_or_default();
         let replacement = options.duration_ns.and(Some(WHOLE_PHASE));
-        let thresholds = checked_thresholds(thresholds, &declared_phases, &workloads, replacement)?;
+        let thresholds =
+            checked_thresholds(thresholds, &declared_phases, &workloads, &metrics, replacement)?;
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
@@ -153,6 +183,7 @@ impl Script {
                 None => declared_phases.clone(),
             },
             bounded: options.iterations.is_some(),
+            hooks,
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
             modules,

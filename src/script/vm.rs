@@ -12,6 +12,7 @@ use super::api::Declared;
 use super::blobs::Blobs;
 use super::client::Client;
 use super::error::{ScriptError, located, readable};
+use super::hooks::running::Hooking;
 use super::open_loop::OpenLoop;
 use super::random::Random;
 use super::{Limits, sandbox};
@@ -37,6 +38,9 @@ pub(super) struct Host {
     pub blobs: RefCell<Blobs>,
     /// The names under which script and modules were compiled.
     pub chunks: RefCell<Vec<String>>,
+    /// In the VM that hooks run in.
+    pub hooks: Option<Rc<Hooking>>,
+    memory_bytes: Cell<usize>,
     watch: Watch,
 }
 
@@ -47,6 +51,8 @@ struct Watch {
     deadline: Cell<Option<Instant>>,
     /// Ends the present entry into the machine, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
+    /// The last entry into the machine took all of its time or memory.
+    exhausted: Cell<bool>,
     dying: Cell<bool>,
     /// A callback panicked: what it left behind cannot be relied on.
     poisoned: RefCell<Option<ScriptError>>,
@@ -58,7 +64,13 @@ struct Watch {
 
 impl Host {
     /// The first machine runs its top level before there are others.
-    pub fn new(limits: Limits, share: Share, declared: Declared, blobs: Blobs) -> Rc<Host> {
+    pub fn new(
+        limits: Limits,
+        share: Share,
+        declared: Declared,
+        blobs: Blobs,
+        hooks: Option<Rc<Hooking>>,
+    ) -> Rc<Host> {
         let first = share.part == 0;
         Rc::new(Host {
             limits,
@@ -70,6 +82,8 @@ impl Host {
             drawing: RefCell::new(None),
             blobs: RefCell::new(blobs),
             chunks: RefCell::new(Vec::new()),
+            hooks,
+            memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
         })
     }
@@ -117,7 +131,7 @@ impl Host {
     /// Fixed, and not what other machines happen to leave: whether a script
     /// fits must not depend on when its machines run.
     fn memory_bytes(&self) -> usize {
-        self.limits.memory_bytes / self.memory_parts.get() as usize
+        self.memory_bytes.get() / self.memory_parts.get() as usize
     }
 
     fn memory_exceeded(&self) -> String {
@@ -151,6 +165,12 @@ impl Host {
         }
     }
 
+    /// Whether the last entry into the machine ended because it took all of its
+    /// time or memory.
+    pub fn was_exhausted(&self) -> bool {
+        self.watch.exhausted.get()
+    }
+
     /// Whether `lua` runs a client's own thread, not a coroutine of the script's.
     pub fn in_own_thread(&self, lua: &Lua) -> bool {
         lua.current_thread().state().addr() == self.watch.thread.get()
@@ -166,6 +186,10 @@ impl Host {
         if ticks.is_multiple_of(64)
             && watch.deadline.get().is_some_and(|deadline| Instant::now() > deadline)
         {
+            if self.hooks.as_ref().is_some_and(|hooks| hooks.has_moved_on()) {
+                watch.deadline.set(Instant::now().checked_add(self.limits.time_per_resume));
+                return Ok(VmState::Continue);
+            }
             let text = format!(
                 "no end in sight after {:?} of computing; the script seems to loop for ever",
                 self.limits.time_per_resume
@@ -223,6 +247,16 @@ impl Vm {
         Ok(Vm { lua, host })
     }
 
+    /// Leaves the machine so much memory from now on.
+    ///
+    /// # Errors
+    /// [`ScriptError::Internal`] where the allocator does not know limits.
+    pub fn limit_memory(&self, bytes: usize) -> Result<(), ScriptError> {
+        self.host.memory_bytes.set(bytes);
+        let set = self.lua.set_memory_limit(bytes);
+        set.map(drop).map_err(|error| ScriptError::Internal(error.to_string()))
+    }
+
     /// Runs a script's top level.
     pub fn run(&self, chunk: &str, source: &str) -> Result<(), ScriptError> {
         self.host.chunks.borrow_mut().push(chunk.to_string());
@@ -259,6 +293,7 @@ impl Vm {
             return Err(error);
         }
         watch.fatal.take();
+        watch.exhausted.set(false);
         watch.dying.set(false);
         watch.leave.set(false);
         watch.thread.set(thread);
@@ -269,11 +304,15 @@ impl Vm {
             self.host.poison(panic_text(panic.as_ref()));
         }
         if let Some(error) = watch.fatal.take() {
+            watch.exhausted.set(true);
             return Err(error);
         }
         match result {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(ScriptError::Script(self.host.placed(&error))),
+            Ok(Err(error)) => {
+                watch.exhausted.set(matches!(error, LuaError::MemoryError(_)));
+                Err(ScriptError::Script(self.host.placed(&error)))
+            }
             // The panic above was fatal.
             Err(_) => Err(ScriptError::Internal("a callback panicked".into())),
         }

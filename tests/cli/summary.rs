@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::program::Place;
 
 /// Keys every summary has, in the order of the design.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "schema",
     "run",
     "exit_code",
@@ -22,6 +22,7 @@ const KEYS: [&str; 18] = [
     "phases",
     "workloads",
     "cleanup",
+    "metrics",
     // Wherever there was something to count.
     "lateness_us",
     "backlog_us",

@@ -15,7 +15,7 @@ use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
 use smbench::ir::{Event, EventSink, StreamHeader};
 use smbench::observability::summary::Settings;
 use smbench::observability::{
-    Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
+    HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
 };
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
@@ -82,6 +82,8 @@ impl Outcome {
             problems: Vec::new(),
             notes: Vec::new(),
             thresholds: Vec::new(),
+            hook_events: HookEvents::default(),
+            metrics: Default::default(),
         };
         Summary::new(facts, &self.measurements)
     }

@@ -80,6 +80,7 @@ impl Header {
             run_client: self.run_client,
             phases: self.phases,
             bounded: true,
+            hooks: false,
             ir_hash: String::new(),
             script_hash: self.script_hash,
             params: self.params,

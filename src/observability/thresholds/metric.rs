@@ -132,6 +132,12 @@ impl Unit {
     }
 }
 
+/// Whether thresholds take a name that begins so for a figure of smbench's own.
+pub fn is_reserved(head: &str) -> bool {
+    matches!(head, "all" | "iterations" | "lateness" | "backlog" | "errors" | "bytes")
+        || operation_type(head).is_some()
+}
+
 impl Metric {
     /// Reads the part of a threshold before its operator. Total.
     ///

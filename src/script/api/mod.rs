@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
+use super::error::ScriptError;
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use crate::ir::Need;
@@ -12,6 +13,8 @@ use crate::ir::source::{Late, Module, Phase, StatedThreshold, Workload};
 
 mod choose;
 mod client;
+mod hooks;
+mod metrics;
 mod needs;
 mod options;
 mod pace;
@@ -21,6 +24,7 @@ mod thresholds;
 mod workload;
 
 pub(super) use client::ClientObject;
+pub(super) use hooks::{CompletionHook, DeclaredHooks};
 pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
@@ -103,6 +107,11 @@ pub(super) fn unknown_method(what: &str, word: &str) -> String {
             "'{word}' belongs to the client, the first argument: function(c, rng) … c:{word}(…)"
         );
     }
+    if metrics::METRIC_METHODS.iter().any(|(method, _)| *method == word) {
+        return format!(
+            "'{word}' belongs to a metric: a counter has add, a gauge set, a rate observe, a histogram record"
+        );
+    }
     if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
@@ -130,6 +139,28 @@ pub(super) struct Declared {
     pub teardown: Option<Function>,
     pub phases: Option<Vec<Phase>>,
     pub thresholds: Vec<StatedThreshold>,
+    pub hooks: DeclaredHooks,
+}
+
+impl Declared {
+    /// Phases by name, and whether they are recorded.
+    pub fn phase_names(&self) -> Vec<(&str, bool)> {
+        let phases = self.phases.iter().flatten();
+        phases.map(|phase| (phase.name.as_str(), phase.record)).collect()
+    }
+
+    /// Whether the script has hooks or metrics.
+    ///
+    /// # Errors
+    /// A hook asks for a workload or a phase that is not there.
+    pub fn check_hooks(&self) -> Result<bool, ScriptError> {
+        let phases = self.phase_names();
+        for hook in &self.hooks.completions {
+            let workloads = self.workloads.iter().map(|workload| workload.name.as_str());
+            hook.filter.check(workloads, &phases).map_err(ScriptError::Script)?;
+        }
+        Ok(self.hooks.any())
+    }
 }
 
 pub(super) struct DeclaredWorkload {
@@ -162,6 +193,8 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     choose::register(lua, &bench, host)?;
     rng::register_named(lua, &bench, host)?;
     thresholds::register(lua, &bench, host)?;
+    hooks::register(lua, &bench, host)?;
+    metrics::register(lua, &bench, host)?;
     let mut names = Vec::new();
     for pair in bench.pairs::<String, Value>() {
         names.push(pair?.0);
@@ -172,6 +205,9 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
             Value::String(name) => name.to_string_lossy(),
             other => shown(&other),
         };
+        if name == "state" {
+            return Err(fault("bench.state lives where hooks run: only a hook can use it"));
+        }
         Err(fault(unknown("function of bench", &name, names.iter().map(String::as_str))))
     };
     let hints = lua.create_table()?;
@@ -194,6 +230,7 @@ fn no_field(name: &Value) -> LuaResult<()> {
 /// The types of `c` and `rng`.
 pub(super) fn register_objects(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     client::register(lua, host)?;
+    metrics::register_object(lua, host)?;
     rng::register(lua, host)
 }
 

@@ -117,15 +117,15 @@ pub(in crate::script) fn checked(
     mut stated: Vec<StatedThreshold>,
     phases: &[Phase],
     workloads: &[DeclaredWorkload],
+    custom: &CustomKinds,
     replacement: Option<&str>,
 ) -> Result<Vec<StatedThreshold>, ScriptError> {
-    let custom = CustomKinds::new();
     let unnamed = phases.is_empty().then_some(WHOLE_PHASE);
     let phase_names = || phases.iter().map(|phase| phase.name.as_str()).chain(unnamed);
     let workload_names = || workloads.iter().map(|workload| workload.name.as_str());
     let first_recorded = phases.iter().find(|phase| phase.record);
     for threshold in &mut stated {
-        Threshold::new(threshold, &custom)
+        Threshold::new(threshold, custom)
             .map_err(|error| error.to_string())
             .and_then(|read| {
                 let names = read.check_names(phase_names(), workload_names());

@@ -291,8 +291,8 @@ fn the_top_level() {
         ),
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
-            "bench.gauge {}",
-            "s.lua:1: unknown function of bench 'gauge': there is choose, closed_loop, open_loop, params, phases, rng, setup, teardown, thresholds, workload",
+            "bench.trend('x')",
+            "s.lua:1: unknown function of bench 'trend': there is abort, choose, closed_loop, counter, gauge, histogram, on_complete, on_end, on_phase, open_loop, params, phases, rate, rng, setup, status, teardown, thresholds, workload",
         ),
         (&format!("{ok}\n{ok}"), "s.lua:2: there are two workloads named 'w'"),
         ("bench.setup(5)", "s.lua:1: bench.setup takes a function, not 5"),

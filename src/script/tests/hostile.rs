@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Name, script. Each runs at the top level and in an iteration.
-const ATTACKS: &[(&str, &str)] = &[
+pub(super) const ATTACKS: &[(&str, &str)] = &[
     ("loop", "while true do end"),
     ("pcall-loop", "while true do pcall(function() while true do end end) end"),
     ("pcall-recursive", "local function f() while true do pcall(f) end end f()"),
@@ -106,7 +106,7 @@ fn check(name: &str, message: &str, started: Instant) {
 }
 
 /// Attacks that come to nothing: they end by themselves.
-const HARMLESS: &[&str] = &["concat-range"];
+pub(super) const HARMLESS: &[&str] = &["concat-range"];
 
 #[test]
 fn every_attack_at_the_top_level_ends_in_an_error() {

@@ -13,6 +13,7 @@ mod determinism;
 mod errors;
 mod examples;
 mod gallery;
+mod hooks;
 mod hostile;
 mod hostile_sources;
 mod independence;

@@ -1,0 +1,112 @@
+//! The metrics a script declared, for people.
+
+use super::figures::{counted, grouped, time};
+use super::style::{DIM, Style};
+use crate::observability::custom_metrics::{Figures, MetricUnit, Number};
+use crate::observability::text::printable;
+use crate::observability::{MetricSummary, Summary};
+
+const MAX_NAME_CHARS: usize = 64;
+/// Parts by tags that are printed of a metric; the summary has them all.
+const MOST_TAGGED: usize = 10;
+
+/// One line each, and one for each of its parts by tags. None without metrics.
+pub(super) fn metrics(summary: &Summary, style: Style) -> Option<String> {
+    let mut lines = Vec::new();
+    for (name, metric) in &summary.metrics {
+        lines.push((printable(name, MAX_NAME_CHARS), told(&metric.figures, metric.unit)));
+        for part in metric.tagged.iter().take(MOST_TAGGED) {
+            let tags: Vec<String> =
+                part.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
+            let tags = format!("  {}", printable(&tags.join(" "), MAX_NAME_CHARS));
+            lines.push((tags, told(&part.figures, metric.unit)));
+        }
+        lines.extend(beyond(metric).map(|count| ("  others".into(), count)));
+    }
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max()?;
+    let mut text = style.paint(DIM, "metrics of the script") + "\n";
+    for (name, value) in lines {
+        text += &format!("{name:<width$}  {value}\n");
+    }
+    Some(text)
+}
+
+fn beyond(metric: &MetricSummary) -> Option<String> {
+    let unprinted = metric.tagged.len().saturating_sub(MOST_TAGGED) as u64;
+    match (unprinted, metric.beyond_tags) {
+        (0, 0) => None,
+        (parts, 0) => Some(format!("{} in summary.json", counted(parts, "part"))),
+        (_, updates) => Some(format!(
+            "{} with more combinations of tags than are kept apart",
+            counted(updates, "update")
+        )),
+    }
+}
+
+fn told(figures: &Figures, unit: Option<MetricUnit>) -> String {
+    let value = |value: f64| match unit {
+        Some(MetricUnit::Ns) => time(value / 1e3),
+        Some(MetricUnit::Bytes) => format!("{} B", plain(value)),
+        None => plain(value),
+    };
+    match figures {
+        Figures::Counter { value } => plain(value.0),
+        Figures::Gauge { value: Some(last), min: Some(min), max: Some(max) } => {
+            let [last, min, max] = [last, min, max].map(|Number(number)| plain(*number));
+            format!("{last}, from {min} to {max}")
+        }
+        Figures::Gauge { .. } => "never set".into(),
+        Figures::Rate { value: Some(share), yes, count } => {
+            format!("{:.2} % ({} of {})", share * 100.0, grouped(*yes), grouped(*count))
+        }
+        Figures::Rate { value: None, .. } => "never observed".into(),
+        Figures::Histogram { values: Some(values), count } => format!(
+            "p50 {}, p99 {}, max {}; {} recorded",
+            value(values.p50 as f64),
+            value(values.p99 as f64),
+            value(values.max as f64),
+            grouped(*count),
+        ),
+        Figures::Histogram { values: None, .. } => "nothing recorded".into(),
+    }
+}
+
+fn plain(number: f64) -> String {
+    match number {
+        whole if whole >= 0.0 && whole.fract() == 0.0 && whole < 1e15 => grouped(whole as u64),
+        number => format!("{number:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observability::{Measurements, RunFacts, sample};
+
+    #[test]
+    fn metrics_stand_one_a_line_with_their_parts_by_tags() {
+        let facts = RunFacts { metrics: sample::metrics(), ..sample::facts() };
+        let nothing = Measurements::new(sample::layout());
+        let mut summary = Summary::new(facts, &nothing);
+        let style = Style { color: false, width: 80 };
+        summary.metrics.get_mut("app.histogram").unwrap().unit = Some(MetricUnit::Ns);
+        summary.metrics.get_mut("app.counter").unwrap().beyond_tags = 3;
+        assert_eq!(
+            metrics(&summary, style).unwrap(),
+            "\
+metrics of the script
+app.counter    1,234,568
+  share=a      1,234,567
+  others       3 updates with more combinations of tags than are kept apart
+app.gauge      1,234,567, from 1 to 1,234,567
+  share=a      1,234,567, from 1,234,567 to 1,234,567
+app.histogram  p50 0.00 µs, p99 1.23 ms, max 1.23 ms; 2 recorded
+  share=a      p50 1.23 ms, p99 1.23 ms, max 1.23 ms; 1 recorded
+app.rate       100.00 % (2 of 2)
+  share=a      100.00 % (1 of 1)
+"
+        );
+        summary.metrics.clear();
+        assert_eq!(metrics(&summary, style), None);
+    }
+}

@@ -1,0 +1,398 @@
+//! Metrics a script declares and its hooks update.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use super::distribution::Distribution;
+use super::thresholds::metric::{Statistic, Unit};
+use super::thresholds::{CustomFigure, CustomKind, CustomKinds};
+
+/// A script has at most this many; each costs a line in every report.
+pub const MAX_METRICS: usize = 256;
+/// Combinations of tags kept for one metric, and for all metrics together. What
+/// comes with a further one counts in its metric as a whole alone.
+const MAX_SERIES: usize = 100;
+const MAX_SERIES_IN_ALL: usize = 500;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricKind {
+    /// A sum that only grows.
+    Counter,
+    /// The last value, the least and the greatest.
+    Gauge,
+    /// How many of those observed were true.
+    Rate,
+    /// A distribution of whole numbers.
+    Histogram,
+}
+
+impl MetricKind {
+    pub const ALL: [MetricKind; 4] =
+        [MetricKind::Counter, MetricKind::Gauge, MetricKind::Rate, MetricKind::Histogram];
+
+    /// As scripts and the summary write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Rate => "rate",
+            MetricKind::Histogram => "histogram",
+        }
+    }
+}
+
+/// Of a histogram's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricUnit {
+    Ns,
+    Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricDeclaration {
+    pub name: String,
+    pub kind: MetricKind,
+    pub unit: Option<MetricUnit>,
+    pub help: Option<String>,
+}
+
+/// Names and values of the tags of one update, in the order of names.
+pub type Tags = BTreeMap<String, String>;
+
+/// The metrics of a run, in the order they were declared.
+#[derive(Clone, Debug, Default)]
+pub struct CustomMetrics {
+    metrics: Vec<Metric>,
+    series: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Metric {
+    declaration: MetricDeclaration,
+    whole: Series,
+    tagged: BTreeMap<Tags, Series>,
+    updates: u64,
+    /// Updates whose tags were one combination too many.
+    beyond: u64,
+}
+
+impl MetricDeclaration {
+    /// What thresholds may ask of it.
+    pub fn threshold_kind(&self) -> CustomKind {
+        match self.kind {
+            MetricKind::Counter => CustomKind::Counter,
+            MetricKind::Gauge => CustomKind::Gauge,
+            MetricKind::Rate => CustomKind::Rate,
+            MetricKind::Histogram => CustomKind::Histogram(match self.unit {
+                Some(MetricUnit::Ns) => Unit::Time,
+                Some(MetricUnit::Bytes) => Unit::Bytes,
+                None => Unit::Number,
+            }),
+        }
+    }
+}
+
+impl CustomMetrics {
+    pub fn new(declarations: impl IntoIterator<Item = MetricDeclaration>) -> CustomMetrics {
+        let metric = |declaration: MetricDeclaration| Metric {
+            whole: Series::new(declaration.kind),
+            tagged: BTreeMap::new(),
+            updates: 0,
+            beyond: 0,
+            declaration,
+        };
+        CustomMetrics { metrics: declarations.into_iter().map(metric).collect(), series: 0 }
+    }
+
+    /// Updates the metric that was declared at `index`: what is added, set,
+    /// recorded, or observed (true is 1).
+    pub fn update(&mut self, index: usize, value: f64, tags: Option<Tags>) {
+        let Some(metric) = self.metrics.get_mut(index) else { return };
+        metric.updates += 1;
+        metric.whole.update(value);
+        let Some(tags) = tags.filter(|tags| !tags.is_empty()) else { return };
+        if let Some(series) = metric.tagged.get_mut(&tags) {
+            series.update(value);
+        } else if metric.tagged.len() < MAX_SERIES && self.series < MAX_SERIES_IN_ALL {
+            self.series += 1;
+            let series = metric.tagged.entry(tags).or_insert(Series::new(metric.declaration.kind));
+            series.update(value);
+        } else {
+            metric.beyond += 1;
+        }
+    }
+
+    /// What thresholds may ask of each, by name.
+    pub fn threshold_kinds(&self) -> CustomKinds {
+        let declarations = self.metrics.iter().map(|metric| &metric.declaration);
+        declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
+    }
+
+    /// What a threshold asks of a metric, and of how many updates it is. The sum
+    /// of a counter is known before it is first added to.
+    pub fn figure(&self, name: &str, figure: CustomFigure) -> Option<(f64, u64)> {
+        let metric = self.metrics.iter().find(|metric| metric.declaration.name == name)?;
+        let value = match (&metric.whole, figure) {
+            (Series::Counter(sum), CustomFigure::Count | CustomFigure::PerSecond) => {
+                return Some((*sum, metric.updates.max(1)));
+            }
+            (Series::Gauge(gauge), CustomFigure::Value) => (*gauge)?.last,
+            (Series::Gauge(gauge), CustomFigure::Of(Statistic::Min)) => (*gauge)?.min,
+            (Series::Gauge(gauge), CustomFigure::Of(Statistic::Max)) => (*gauge)?.max,
+            (Series::Rate { yes, count }, CustomFigure::Share) => *yes as f64 / *count as f64,
+            (Series::Rate { count, .. }, CustomFigure::Count) => *count as f64,
+            (Series::Histogram(values), CustomFigure::Count) => values.count() as f64,
+            (Series::Histogram(values), CustomFigure::Of(statistic)) => statistic.of(values),
+            // The kinds say what can be asked of each.
+            _ => return None,
+        };
+        Some((value, metric.updates))
+    }
+
+    /// By name, as the summary tells them.
+    pub fn summary(&self) -> BTreeMap<String, MetricSummary> {
+        let of = |metric: &Metric| MetricSummary {
+            kind: metric.declaration.kind,
+            unit: metric.declaration.unit,
+            help: metric.declaration.help.clone(),
+            figures: metric.whole.figures(),
+            tagged: metric
+                .tagged
+                .iter()
+                .map(|(tags, series)| TaggedSummary {
+                    tags: tags.clone(),
+                    figures: series.figures(),
+                })
+                .collect(),
+            beyond_tags: metric.beyond,
+        };
+        self.metrics.iter().map(|metric| (metric.declaration.name.clone(), of(metric))).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Series {
+    Counter(f64),
+    Gauge(Option<Gauge>),
+    Rate { yes: u64, count: u64 },
+    Histogram(Box<Distribution>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Gauge {
+    last: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Series {
+    fn new(kind: MetricKind) -> Series {
+        match kind {
+            MetricKind::Counter => Series::Counter(0.0),
+            MetricKind::Gauge => Series::Gauge(None),
+            MetricKind::Rate => Series::Rate { yes: 0, count: 0 },
+            MetricKind::Histogram => Series::Histogram(Box::default()),
+        }
+    }
+
+    fn update(&mut self, value: f64) {
+        match self {
+            Series::Counter(sum) => *sum += value,
+            Series::Gauge(gauge) => {
+                let before = gauge.unwrap_or(Gauge { last: value, min: value, max: value });
+                let (min, max) = (before.min.min(value), before.max.max(value));
+                *gauge = Some(Gauge { last: value, min, max });
+            }
+            Series::Rate { yes, count } => {
+                *yes += u64::from(value != 0.0);
+                *count += 1;
+            }
+            // Whoever records has checked that it is not negative.
+            Series::Histogram(distribution) => distribution.record(value.round() as u64),
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        match self {
+            Series::Counter(sum) => Figures::Counter { value: Number(*sum) },
+            Series::Gauge(gauge) => Figures::Gauge {
+                value: gauge.map(|gauge| Number(gauge.last)),
+                min: gauge.map(|gauge| Number(gauge.min)),
+                max: gauge.map(|gauge| Number(gauge.max)),
+            },
+            Series::Rate { yes, count } => Figures::Rate {
+                value: (*count > 0).then(|| *yes as f64 / *count as f64),
+                yes: *yes,
+                count: *count,
+            },
+            Series::Histogram(distribution) => Figures::Histogram {
+                count: distribution.count(),
+                values: (distribution.count() > 0).then(|| Values {
+                    min: distribution.min_ns(),
+                    mean: distribution.mean_ns(),
+                    p50: distribution.quantile_ns(0.5),
+                    p90: distribution.quantile_ns(0.9),
+                    p95: distribution.quantile_ns(0.95),
+                    p99: distribution.quantile_ns(0.99),
+                    p999: distribution.quantile_ns(0.999),
+                    max: distribution.max_ns(),
+                }),
+            },
+        }
+    }
+}
+
+/// A metric in the summary. Values are in its unit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricSummary {
+    #[serde(rename = "type")]
+    pub kind: MetricKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<MetricUnit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// The parts that came with tags, by tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tagged: Vec<TaggedSummary>,
+    /// Updates with a combination of tags beyond those that are kept apart.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub beyond_tags: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaggedSummary {
+    pub tags: Tags,
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// What a series comes to. A value that was never given is absent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Figures {
+    Counter {
+        value: Number,
+    },
+    Gauge {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Number>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        min: Option<Number>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max: Option<Number>,
+    },
+    Rate {
+        /// From 0 to 1.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<f64>,
+        #[serde(rename = "true")]
+        yes: u64,
+        count: u64,
+    },
+    Histogram {
+        count: u64,
+        #[serde(flatten)]
+        values: Option<Values>,
+    },
+}
+
+/// Of a distribution; percentiles to three significant digits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Values {
+    pub min: u64,
+    pub mean: f64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p95: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub max: u64,
+}
+
+/// Written without a fraction where it has none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const EXACT: f64 = (1_u64 << 53) as f64;
+        match self.0 {
+            whole if whole.fract() == 0.0 && whole.abs() <= EXACT => {
+                serializer.serialize_i64(whole as i64)
+            }
+            number => serializer.serialize_f64(number),
+        }
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn metrics(kinds: &[MetricKind]) -> CustomMetrics {
+        let declared = kinds.iter().map(|kind| MetricDeclaration {
+            name: format!("app.{}", kind.name()),
+            kind: *kind,
+            unit: (*kind == MetricKind::Histogram).then_some(MetricUnit::Ns),
+            help: None,
+        });
+        CustomMetrics::new(declared)
+    }
+
+    fn tags(name: &str, value: &str) -> Option<Tags> {
+        Some([(name.to_string(), value.to_string())].into())
+    }
+
+    #[test]
+    fn each_kind_tells_what_it_was_given_and_its_parts_by_tags() {
+        let mut metrics = metrics(&MetricKind::ALL);
+        for (value, share) in [(1.0, "a"), (0.0, "b"), (2.5, "a")] {
+            for index in 0..4 {
+                metrics.update(index, value, tags("share", share));
+            }
+        }
+        let summary = serde_json::to_value(metrics.summary()).unwrap();
+        let part = |metric: &str, at: usize| summary[metric]["tagged"][at].clone();
+        assert_eq!(summary["app.counter"]["value"], 3.5);
+        assert_eq!(part("app.counter", 1), json!({ "tags": { "share": "b" }, "value": 0 }));
+        let gauge = &summary["app.gauge"];
+        assert_eq!((&gauge["value"], &gauge["min"]), (&json!(2.5), &json!(0)));
+        let a = json!({ "tags": { "share": "a" }, "value": 1.0, "true": 2, "count": 2 });
+        assert_eq!(part("app.rate", 0), a);
+        let histogram = &summary["app.histogram"];
+        assert_eq!((&histogram["type"], &histogram["unit"]), (&json!("histogram"), &json!("ns")));
+        assert_eq!((&histogram["count"], &histogram["max"]), (&json!(3), &json!(3)));
+        assert_eq!(histogram.get("beyond_tags"), None);
+    }
+
+    #[test]
+    fn what_was_never_updated_is_there_and_claims_no_value() {
+        let summary = serde_json::to_value(metrics(&MetricKind::ALL).summary()).unwrap();
+        assert_eq!(summary["app.counter"], json!({ "type": "counter", "value": 0 }));
+        assert_eq!(summary["app.gauge"], json!({ "type": "gauge" }));
+        assert_eq!(summary["app.rate"], json!({ "type": "rate", "true": 0, "count": 0 }));
+        let histogram = json!({ "type": "histogram", "unit": "ns", "count": 0 });
+        assert_eq!(summary["app.histogram"], histogram);
+    }
+
+    #[test]
+    fn tags_beyond_the_bound_are_counted_and_their_values_are_in_the_whole() {
+        let mut metrics = metrics(&[MetricKind::Counter]);
+        for i in 0..MAX_SERIES + 7 {
+            metrics.update(0, 1.0, tags("i", &i.to_string()));
+        }
+        let summary = &metrics.summary()["app.counter"];
+        assert_eq!(summary.figures, Figures::Counter { value: Number(107.0) });
+        assert_eq!((summary.tagged.len(), summary.beyond_tags), (MAX_SERIES, 7));
+    }
+}

@@ -1,0 +1,223 @@
+//! `bench.on_complete`, `bench.on_phase`, `bench.on_end`, `bench.abort`,
+//! `bench.status`, `bench.state`: what a script makes of what happened.
+
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Result as LuaResult, Table, Value, Variadic};
+
+use super::super::hooks::filter::{Field, FilterSpec, MAX_HOOKS, Outcome, StatusFilter};
+use super::super::hooks::machine::MOST_FIELDS;
+use super::super::values::{check_keys, fault, shown, table, text, unknown};
+use super::super::vm::Host;
+use super::{Declared, top_level};
+use crate::ir::OperationType;
+use crate::observability::thresholds::CustomKinds;
+use crate::protocol::NtStatus;
+
+const WHAT: &str = "bench.on_complete";
+const MAX_REASON_CHARS: usize = 500;
+
+/// What `bench.on_complete` was told.
+pub(in crate::script) struct CompletionHook {
+    pub filter: FilterSpec,
+    /// The arguments of the function, in this order.
+    pub fields: Vec<Field>,
+    pub function: Function,
+}
+
+/// Everything a script declares about its hooks.
+#[derive(Default)]
+pub(in crate::script) struct DeclaredHooks {
+    pub completions: Vec<CompletionHook>,
+    pub phases: Vec<Function>,
+    pub ends: Vec<Function>,
+    pub metrics: Vec<super::metrics::DeclaredMetric>,
+}
+
+impl DeclaredHooks {
+    /// What thresholds may ask of the metrics.
+    pub fn metric_kinds(&self) -> CustomKinds {
+        let declarations = self.metrics.iter().map(|metric| &metric.0);
+        declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
+    }
+
+    /// Whether there is anything a VM of its own would have to do.
+    pub fn any(&self) -> bool {
+        !(self.completions.is_empty()
+            && self.phases.is_empty()
+            && self.ends.is_empty()
+            && self.metrics.is_empty())
+    }
+}
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    let owner = Rc::clone(host);
+    let on_complete = lua.create_function(move |lua, arguments: Variadic<Value>| {
+        owner.callback(|| match owner.declared.borrow_mut().as_mut() {
+            Some(declared) => on_complete(lua, &owner, declared, &arguments),
+            None => Err(fault(
+                "bench.on_complete belongs at the top of the script, outside of all functions",
+            )),
+        })
+    })?;
+    bench.raw_set("on_complete", on_complete)?;
+    top_level(lua, bench, host, "on_phase", |_, _, declared, argument| {
+        let function = function(&argument, "bench.on_phase takes a function (name, edge)")?;
+        keep(&mut declared.hooks.phases, function, "bench.on_phase")
+    })?;
+    top_level(lua, bench, host, "on_end", |_, _, declared, argument| {
+        let function = function(&argument, "bench.on_end takes a function (summary)")?;
+        keep(&mut declared.hooks.ends, function, "bench.on_end")
+    })?;
+    bench.raw_set("status", statuses(lua)?)?;
+    let owner = Rc::clone(host);
+    let abort = lua.create_function(move |_, reason: Value| {
+        owner.callback(|| {
+            let reason = match &reason {
+                Value::Nil => "no reason given".to_string(),
+                reason => text(reason, "bench.abort: the reason")?,
+            };
+            let Some(hooks) = owner.hooks.as_ref().filter(|hooks| hooks.is_running()) else {
+                return Err(fault(
+                    "bench.abort belongs in a hook (bench.on_complete, bench.on_phase, bench.on_end)",
+                ));
+            };
+            hooks.abort(reason.chars().take(MAX_REASON_CHARS).collect());
+            Ok(())
+        })
+    })?;
+    bench.raw_set("abort", abort)?;
+    if host.hooks.is_some() {
+        bench.raw_set("state", lua.create_table()?)?;
+    }
+    Ok(())
+}
+
+fn keep<T>(hooks: &mut Vec<T>, hook: T, what: &str) -> LuaResult<()> {
+    if hooks.len() == MAX_HOOKS {
+        return Err(fault(format!("{what}: a script has at most {MAX_HOOKS} of these hooks")));
+    }
+    hooks.push(hook);
+    Ok(())
+}
+
+fn on_complete(
+    lua: &Lua,
+    host: &Host,
+    declared: &mut Declared,
+    arguments: &[Value],
+) -> LuaResult<()> {
+    let (filter, hook) = match arguments {
+        [Value::Function(function)] => (None, function.clone()),
+        [Value::Nil, hook] => (None, self::function(hook, TAKES)?),
+        [filter, hook] => {
+            let hook = self::function(hook, TAKES)?;
+            (Some(table(filter, &format!("{WHAT}: the filter"))?), hook)
+        }
+        _ => return Err(fault(TAKES)),
+    };
+    let mut fields = Field::DEFAULT.to_vec();
+    let mut spec = FilterSpec { line: host.line(lua).unwrap_or_default(), ..FilterSpec::default() };
+    if let Some(filter) = filter {
+        let known = ["ops", "workload", "phase", "path", "status", "fields"];
+        check_keys(&filter, WHAT, "field", &known)?;
+        spec.ops = chosen(&filter, "ops", |word| {
+            let names = OperationType::ALL.map(OperationType::name);
+            let at = names.iter().position(|name| *name == word);
+            at.map(|at| OperationType::ALL[at]).ok_or(unknown("operation", word, names.into_iter()))
+        })?;
+        spec.workloads = chosen(&filter, "workload", |name| Ok(name.to_string()))?;
+        spec.phases = chosen(&filter, "phase", |name| Ok(name.to_string()))?;
+        spec.paths = chosen(&filter, "path", |pattern| Ok(pattern.to_string()))?;
+        spec.statuses = chosen(&filter, "status", status)?;
+        if let Some(chosen) = chosen(&filter, "fields", |word| {
+            Field::named(word).ok_or(unknown("field", word, Field::names()))
+        })? {
+            if chosen.len() > MOST_FIELDS {
+                return Err(fault(format!("{WHAT}: fields: there can be {MOST_FIELDS}")));
+            }
+            fields = chosen;
+        }
+    }
+    let hook = CompletionHook { filter: spec, fields, function: hook };
+    keep(&mut declared.hooks.completions, hook, WHAT)
+}
+
+const TAKES: &str = "bench.on_complete takes a filter, which may be left out, and a function, such as bench.on_complete({ ops = { \"read\" } }, function(kind, status, service_ns) … end)";
+
+fn function(value: &Value, takes: &str) -> LuaResult<Function> {
+    match value {
+        Value::Function(function) => Ok(function.clone()),
+        other => Err(fault(format!("{takes}; not {}", shown(other)))),
+    }
+}
+
+/// A field that is a text or a list of texts, each turned into what it names.
+fn chosen<T>(
+    filter: &Table,
+    field: &str,
+    of: impl Fn(&str) -> Result<T, String>,
+) -> LuaResult<Option<Vec<T>>> {
+    let what = format!("{WHAT}: {field}");
+    let values: Vec<Value> = match filter.raw_get(field)? {
+        Value::Nil => return Ok(None),
+        Value::Table(list) if list.raw_len() == 0 => {
+            return Err(fault(format!("{what} is a list such as {{ \"…\" }}; this one is empty")));
+        }
+        Value::Table(list) => list.sequence_values().collect::<LuaResult<_>>()?,
+        one => vec![one],
+    };
+    let each = |value: &Value| {
+        of(&text(value, &what)?).map_err(|problem| fault(format!("{what}: {problem}")))
+    };
+    values.iter().map(each).collect::<LuaResult<Vec<T>>>().map(Some)
+}
+
+fn status(word: &str) -> Result<StatusFilter, String> {
+    match word {
+        "ok" => return Ok(StatusFilter::Ok),
+        "failed" => return Ok(StatusFilter::Failed),
+        _ => {}
+    }
+    let upper = word.to_ascii_uppercase();
+    let other = Outcome::OTHERS.into_iter().find(|outcome| outcome.name() == upper);
+    let status = || NtStatus::from_name(word).map(Outcome::of_status);
+    let known = || {
+        let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
+        let others = Outcome::OTHERS.iter().map(|outcome| outcome.name());
+        let bare = statuses.map(|name| name.strip_prefix("STATUS_").unwrap_or(name).to_string());
+        ["ok", "failed"].map(String::from).into_iter().chain(bare).chain(others).collect::<Vec<_>>()
+    };
+    other.or_else(status).map(StatusFilter::Is).ok_or_else(|| {
+        let known = known();
+        unknown("status", &upper, known.iter().map(String::as_str))
+    })
+}
+
+/// `bench.status.NAME`, without the prefix `STATUS_`: what a hook gets.
+fn statuses(lua: &Lua) -> LuaResult<Table> {
+    let statuses = lua.create_table()?;
+    let mut names = Vec::new();
+    for name in NtStatus::KNOWN.iter().filter_map(|status| status.name()) {
+        let bare = name.strip_prefix("STATUS_").unwrap_or(name);
+        statuses.raw_set(bare, name)?;
+        names.push(bare.to_string());
+    }
+    for outcome in Outcome::OTHERS {
+        statuses.raw_set(outcome.name(), outcome.name())?;
+        names.push(outcome.name());
+    }
+    let hints = lua.create_table()?;
+    let missing = move |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
+        let name = match name {
+            Value::String(name) => name.to_string_lossy(),
+            other => shown(&other),
+        };
+        Err(fault(unknown("name in bench.status", &name, names.iter().map(String::as_str))))
+    };
+    hints.raw_set("__index", lua.create_function(missing)?)?;
+    hints.raw_set("__metatable", false)?;
+    statuses.set_metatable(Some(hints))?;
+    statuses.set_readonly(true);
+    Ok(statuses)
+}

@@ -1,0 +1,228 @@
+//! `bench.counter`, `bench.gauge`, `bench.rate`, `bench.histogram`.
+
+use std::rc::Rc;
+
+use mlua::{Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, Value, Variadic};
+
+use super::super::values::{
+    LARGEST_EXACT, check_keys, fault, name, shown, table, text, text_field, unknown,
+};
+use super::super::vm::Host;
+use super::no_field;
+use crate::observability::custom_metrics::{
+    MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
+};
+use crate::observability::thresholds::metric::is_reserved;
+
+const MAX_TAGS: usize = 8;
+const MAX_HELP_CHARS: usize = 200;
+
+/// What a script holds of a metric; its figures are outside of the VM.
+pub(in crate::script) struct MetricObject {
+    kind: MetricKind,
+    index: usize,
+    name: String,
+    /// The tags an update may carry, where they were declared.
+    tags: Option<Vec<String>>,
+}
+
+/// A metric as the top level declared it.
+pub(in crate::script) struct DeclaredMetric(pub MetricDeclaration);
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    for kind in MetricKind::ALL {
+        let owner = Rc::clone(host);
+        let declare = lua.create_function(move |lua, arguments: Variadic<Value>| {
+            owner.callback(|| {
+                let object = declare(&owner, kind, &arguments)?;
+                lua.create_any_userdata(object)
+            })
+        })?;
+        bench.raw_set(kind.name(), declare)?;
+    }
+    Ok(())
+}
+
+fn declare(host: &Host, kind: MetricKind, arguments: &[Value]) -> LuaResult<MetricObject> {
+    let what = format!("bench.{}", kind.name());
+    let mut declared = host.declared.borrow_mut();
+    let Some(declared) = declared.as_mut() else {
+        return Err(fault(format!(
+            "{what} belongs at the top of the script, outside of all functions"
+        )));
+    };
+    let metrics = &mut declared.hooks.metrics;
+    let name = name(arguments.first().unwrap_or(&Value::Nil), &format!("{what}: the name"))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(plain) {
+        return Err(fault(format!(
+            "{what}: '{name}' is no name of a metric: write letters, digits, '_', '-' and '.', a letter first"
+        )));
+    }
+    let what = format!("{what} '{name}'");
+    let head = name.split('.').next().unwrap_or_default();
+    if is_reserved(head) {
+        return Err(fault(format!(
+            "{what}: what begins with '{head}' is a figure of smbench's own; write a prefix, such as 'app.{name}'"
+        )));
+    }
+    if metrics.iter().any(|other| other.0.name == name) {
+        return Err(fault(format!("{what}: there is a metric of this name already")));
+    }
+    if metrics.len() == MAX_METRICS {
+        return Err(fault(format!("{what}: a script has at most {MAX_METRICS} metrics")));
+    }
+    let (mut unit, mut help, mut tags) = (None, None, None);
+    match arguments.get(1) {
+        None | Some(Value::Nil) => {}
+        Some(options) => {
+            let options = table(options, &what)?;
+            let known: &[&str] = match kind {
+                MetricKind::Histogram => &["unit", "tags", "help"],
+                _ => &["tags", "help"],
+            };
+            check_keys(&options, &what, "option", known)?;
+            unit = text_field(&options, &what, "unit")?.map(|word| of_unit(&word, &what));
+            help = text_field(&options, &what, "help")?;
+            tags = tag_names(&options.raw_get("tags")?, &what)?;
+        }
+    }
+    let help = help.map(|help| help.chars().take(MAX_HELP_CHARS).collect());
+    let declaration = MetricDeclaration { name: name.clone(), kind, unit: unit.transpose()?, help };
+    metrics.push(DeclaredMetric(declaration));
+    Ok(MetricObject { kind, index: metrics.len() - 1, name, tags })
+}
+
+fn of_unit(word: &str, what: &str) -> LuaResult<MetricUnit> {
+    match word {
+        "ns" => Ok(MetricUnit::Ns),
+        "bytes" => Ok(MetricUnit::Bytes),
+        "us" | "ms" | "s" | "m" => Err(fault(format!(
+            "{what}: unit '{word}': times are in \"ns\" everywhere in a script; reports write them in what suits them"
+        ))),
+        _ => Err(fault(format!("{what}: {}", unknown("unit", word, ["ns", "bytes"].into_iter())))),
+    }
+}
+
+fn tag_names(value: &Value, what: &str) -> LuaResult<Option<Vec<String>>> {
+    if value.is_nil() {
+        return Ok(None);
+    }
+    let list = table(value, &format!("{what}: tags"))?;
+    let names: Vec<String> = list
+        .sequence_values()
+        .map(|value| name(&value?, &format!("{what}: a tag")))
+        .collect::<LuaResult<_>>()?;
+    if names.is_empty() || names.len() > MAX_TAGS {
+        return Err(fault(format!(
+            "{what}: tags is a list of 1 to {MAX_TAGS} names that updates may carry, such as {{ \"share\" }}"
+        )));
+    }
+    Ok(Some(names))
+}
+
+/// The method that updates each kind.
+pub(in crate::script) const METRIC_METHODS: [(&str, MetricKind); 4] = [
+    ("add", MetricKind::Counter),
+    ("set", MetricKind::Gauge),
+    ("observe", MetricKind::Rate),
+    ("record", MetricKind::Histogram),
+];
+
+pub(super) fn register_object(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+    lua.register_userdata_type::<MetricObject>(|registry| {
+        registry.add_meta_method("__tostring", |_, metric, ()| Ok(metric.name.clone()));
+        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name));
+        registry.add_meta_field("__type", "metric");
+        for (method, kind) in METRIC_METHODS {
+            let owner = Rc::clone(host);
+            registry.add_method(method, move |_, metric, (value, tags): (Value, Value)| {
+                owner.callback(|| update(&owner, metric, (method, kind), &value, &tags))
+            });
+        }
+        registry.enable_namecall();
+    })
+}
+
+fn update(
+    host: &Host,
+    metric: &MetricObject,
+    (method, kind): (&str, MetricKind),
+    value: &Value,
+    tags: &Value,
+) -> LuaResult<()> {
+    let MetricObject { name, .. } = metric;
+    if metric.kind != kind {
+        let own = METRIC_METHODS.iter().find(|(_, kind)| *kind == metric.kind);
+        let own = own.map_or("", |(method, _)| *method);
+        return Err(fault(format!(
+            "'{name}' is a {}, which has no method '{method}': here it is '{own}'",
+            metric.kind.name()
+        )));
+    }
+    let Some(hooks) = host.hooks.as_ref().filter(|hooks| hooks.is_running()) else {
+        return Err(fault(format!(
+            "{name}:{method}: metrics are updated in hooks alone (bench.on_complete, bench.on_phase); the rest of a script makes operations and never sees results"
+        )));
+    };
+    if hooks.is_ending() {
+        return Err(fault(format!(
+            "{name}:{method}: the summary is made already; bench.on_end can read it, not change it"
+        )));
+    }
+    let value = number(name, method, kind, value)?;
+    let tags = match tags {
+        Value::Nil => None,
+        tags => Some(tags_of(metric, method, tags)?),
+    };
+    hooks.update(metric.index, value, tags);
+    Ok(())
+}
+
+fn number(name: &str, method: &str, kind: MetricKind, value: &Value) -> LuaResult<f64> {
+    let what = format_args!("{name}:{method}");
+    let number = match (kind, value) {
+        (MetricKind::Counter, Value::Nil) => return Ok(1.0),
+        (MetricKind::Rate, Value::Boolean(yes)) => return Ok(f64::from(u8::from(*yes))),
+        (MetricKind::Rate, other) => {
+            return Err(fault(format!("{what} takes true or false, not {}", shown(other))));
+        }
+        (_, Value::Integer(number)) => *number as f64,
+        (_, Value::Number(number)) => *number,
+        (_, other) => return Err(fault(format!("{what} takes a number, not {}", shown(other)))),
+    };
+    if !number.is_finite() || number.abs() > LARGEST_EXACT as f64 {
+        return Err(fault(format!("{what}: {number} is beyond 2^53")));
+    }
+    if number < 0.0 && kind != MetricKind::Gauge {
+        return Err(fault(format!(
+            "{what}: {number} is negative; a {} takes 0 and more",
+            kind.name()
+        )));
+    }
+    Ok(number)
+}
+
+fn tags_of(metric: &MetricObject, method: &str, tags: &Value) -> LuaResult<Tags> {
+    let what = format!("{}:{method}: the tags", metric.name);
+    let mut found = Tags::new();
+    for pair in table(tags, &what)?.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        let key = name(&key, &format!("{what}: the name"))?;
+        if let Some(known) = metric.tags.as_ref().filter(|known| !known.contains(&key)) {
+            let known = known.iter().map(String::as_str);
+            return Err(fault(format!("{what}: {}", unknown("tag", &key, known))));
+        }
+        let value = match &value {
+            Value::Boolean(value) => value.to_string(),
+            Value::Integer(value) => value.to_string(),
+            Value::Number(value) => value.to_string(),
+            value => text(value, &format!("{what}: {key}"))?,
+        };
+        found.insert(key, value.chars().take(64).collect());
+        if found.len() > MAX_TAGS {
+            return Err(fault(format!("{what}: more than {MAX_TAGS} of them")));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,68 @@
+//! What went wrong in hooks: each line of the script once, with a count.
+
+use crate::script::error::{ScriptError, place_of};
+
+/// Lines kept apart; what fails at further ones is counted together.
+const MOST: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct HookErrors {
+    found: Vec<HookError>,
+    /// At further lines.
+    others: u64,
+    internal: Option<String>,
+}
+
+#[derive(Debug)]
+struct HookError {
+    /// `file:line`, or the message where there is none.
+    place: String,
+    /// The first one's.
+    message: String,
+    count: u64,
+    /// The hook took all its time or memory, and was not called again.
+    ended: bool,
+}
+
+impl HookErrors {
+    pub fn add(&mut self, error: &ScriptError, ended: bool, chunks: &[String]) {
+        let message = error.to_string();
+        if let ScriptError::Internal(_) = error {
+            self.internal.get_or_insert(message);
+            return;
+        }
+        let place = place_of(&message, chunks).unwrap_or(&message).to_string();
+        let known = self.found.iter().position(|known| known.place == place);
+        match known {
+            Some(at) => {
+                self.found[at].count += 1;
+                self.found[at].ended |= ended;
+            }
+            None if self.found.len() == MOST => self.others += 1,
+            None => {
+                tracing::info!("{message} (in a hook)");
+                self.found.push(HookError { place, message, count: 1, ended });
+            }
+        }
+    }
+
+    pub fn any(&self) -> bool {
+        !self.found.is_empty() || self.internal.is_some()
+    }
+
+    /// One message for each line, and the fault of smbench, if there was one.
+    pub fn take(&mut self) -> (Vec<String>, Option<String>) {
+        let told = |error: HookError| {
+            let HookError { message, count, ended, .. } = error;
+            let times = if count == 1 { "once".into() } else { format!("{count} times") };
+            let after = if ended { ", which is not called again" } else { "" };
+            format!("{message} ({times}, in a hook{after})")
+        };
+        let mut messages: Vec<String> = self.found.drain(..).map(told).collect();
+        if self.others > 0 {
+            messages.push(format!("{} errors in hooks at further lines", self.others));
+            self.others = 0;
+        }
+        (messages, self.internal.take())
+    }
+}

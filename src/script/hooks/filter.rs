@@ -1,0 +1,312 @@
+//! Which completions a hook is called with, and what of them it gets.
+
+use crate::ir::event::CompletionEvent;
+use crate::ir::{CompletionStatus, Failure, OperationType};
+use crate::observability::metrics::Layout;
+use crate::protocol::{NtStatus, SharePath};
+use crate::script::values::unknown;
+
+/// The most hooks of one kind: what matches is a bit of a [`u32`].
+pub(in crate::script) const MAX_HOOKS: usize = 32;
+
+/// An argument of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::script) enum Field {
+    Kind,
+    Status,
+    ServiceNs,
+    ResponseNs,
+    LatenessNs,
+    Bytes,
+    Iteration,
+    OpId,
+    Client,
+    Path,
+    /// What an open was granted. No backend says it yet: always nil.
+    Granted,
+}
+
+impl Field {
+    const ALL: [(&'static str, Field); 11] = [
+        ("kind", Field::Kind),
+        ("status", Field::Status),
+        ("service_ns", Field::ServiceNs),
+        ("response_ns", Field::ResponseNs),
+        ("op_id", Field::OpId),
+        ("client", Field::Client),
+        ("lateness_ns", Field::LatenessNs),
+        ("bytes", Field::Bytes),
+        ("path", Field::Path),
+        ("iteration", Field::Iteration),
+        ("granted", Field::Granted),
+    ];
+    pub const DEFAULT: [Field; 4] =
+        [Field::Kind, Field::Status, Field::ServiceNs, Field::ResponseNs];
+
+    pub fn named(word: &str) -> Option<Field> {
+        Field::ALL.iter().find(|(name, _)| *name == word).map(|(_, field)| *field)
+    }
+
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Field::ALL.iter().map(|(name, _)| *name)
+    }
+}
+
+/// How an operation ended, as hooks see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::script) enum Outcome {
+    Status(NtStatus),
+    TimedOut,
+    ConnectionLost,
+    ClientError,
+    Panicked,
+    Skipped,
+    Cut,
+}
+
+impl Outcome {
+    /// Those that are no NT status.
+    pub const OTHERS: [Outcome; 6] = [
+        Outcome::TimedOut,
+        Outcome::ConnectionLost,
+        Outcome::ClientError,
+        Outcome::Panicked,
+        Outcome::Skipped,
+        Outcome::Cut,
+    ];
+
+    pub fn of_status(status: NtStatus) -> Outcome {
+        Outcome::Status(status)
+    }
+
+    pub fn of(status: &CompletionStatus) -> Outcome {
+        match status {
+            CompletionStatus::Succeeded(status) => Outcome::Status(*status),
+            CompletionStatus::Failed(Failure::Status(status)) => Outcome::Status(*status),
+            CompletionStatus::Failed(Failure::TimedOut) => Outcome::TimedOut,
+            CompletionStatus::Failed(Failure::ConnectionLost(_)) => Outcome::ConnectionLost,
+            CompletionStatus::Failed(Failure::Client(_)) => Outcome::ClientError,
+            CompletionStatus::Failed(Failure::Panicked(_)) => Outcome::Panicked,
+            CompletionStatus::Skipped { .. } => Outcome::Skipped,
+            CompletionStatus::Cut => Outcome::Cut,
+        }
+    }
+
+    /// As the summary counts it.
+    pub fn name(self) -> String {
+        match self {
+            Outcome::Status(status) => status.to_string(),
+            Outcome::TimedOut => "TIMED_OUT".into(),
+            Outcome::ConnectionLost => "CONNECTION_LOST".into(),
+            Outcome::ClientError => "CLIENT_ERROR".into(),
+            Outcome::Panicked => "PANICKED".into(),
+            Outcome::Skipped => "SKIPPED".into(),
+            Outcome::Cut => "CUT".into(),
+        }
+    }
+
+    /// Whether the operation was sent, so that it has times.
+    pub fn was_sent(self) -> bool {
+        !matches!(self, Outcome::Skipped | Outcome::Cut)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::script) enum StatusFilter {
+    /// As the operation expected.
+    Ok,
+    Failed,
+    Is(Outcome),
+}
+
+/// A filter as the script wrote it; a part left out lets everything through,
+/// but for phases: without them, those that are recorded.
+#[derive(Debug, Default)]
+pub(in crate::script) struct FilterSpec {
+    /// `file:line` of the call.
+    pub line: String,
+    pub ops: Option<Vec<OperationType>>,
+    pub workloads: Option<Vec<String>>,
+    pub phases: Option<Vec<String>>,
+    pub paths: Option<Vec<String>>,
+    pub statuses: Option<Vec<StatusFilter>>,
+}
+
+/// A filter in the numbers of the run.
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
+    /// A bit for each type of operation.
+    ops: u32,
+    /// By slot of the layout: phases, setup, teardown.
+    slots: Vec<bool>,
+    /// By workload, the run-wide client last.
+    workloads: Option<Vec<bool>>,
+    statuses: Option<Vec<StatusFilter>>,
+    pub paths: Option<Vec<String>>,
+}
+
+impl FilterSpec {
+    /// Whether the names in it are there. `phases` are those the script
+    /// declared, and whether they are recorded; empty where it declared none.
+    pub fn check<'a>(
+        &self,
+        workloads: impl Iterator<Item = &'a str>,
+        phases: &[(&str, bool)],
+    ) -> Result<(), String> {
+        let at = |problem: String| match self.line.as_str() {
+            "" => format!("bench.on_complete: {problem}"),
+            line => format!("{line}: bench.on_complete: {problem}"),
+        };
+        let workloads: Vec<&str> = workloads.collect();
+        for name in self.workloads.iter().flatten() {
+            if !workloads.contains(&name.as_str()) {
+                return Err(at(unknown("workload", name, workloads.iter().copied())));
+            }
+        }
+        let names = phases.iter().map(|(name, _)| *name).chain(["run", "setup", "teardown"]);
+        let names: Vec<&str> = names.collect();
+        for name in self.phases.iter().flatten() {
+            if !names.contains(&name.as_str()) {
+                return Err(at(unknown("phase", name, names.iter().copied())));
+            }
+        }
+        Ok(())
+    }
+
+    /// `declared` as in [`FilterSpec::check`]: a recorded phase that the
+    /// command line replaced stands for the one in its place.
+    pub(in crate::script::hooks) fn compile(
+        &self,
+        layout: &Layout,
+        declared: &[(&str, bool)],
+    ) -> Filter {
+        let phases = layout.phases();
+        let mut slots = vec![false; phases.len() + 2];
+        match &self.phases {
+            None => slots.iter_mut().zip(phases).for_each(|(slot, phase)| *slot = phase.record),
+            Some(names) => {
+                for name in names {
+                    let at = phases.iter().position(|phase| phase.name == *name);
+                    let replaced = || {
+                        let was = declared.iter().any(|(known, record)| known == name && *record);
+                        phases.iter().position(|phase| was && phase.record)
+                    };
+                    let section = || match name.as_str() {
+                        "setup" => Some(layout.setup()),
+                        "teardown" => Some(layout.setup() + 1),
+                        _ => None,
+                    };
+                    if let Some(at) = at.or_else(replaced).or_else(section) {
+                        slots[at] = true;
+                    }
+                }
+            }
+        }
+        let header = &layout.header;
+        Filter {
+            ops: match &self.ops {
+                Some(ops) => ops.iter().fold(0, |bits, op| bits | 1 << (*op as u32)),
+                None => u32::MAX,
+            },
+            slots,
+            workloads: self.workloads.as_ref().map(|names| {
+                let chosen = |name: &str| names.iter().any(|wanted| wanted == name);
+                let workloads = header.workloads.iter().map(|workload| chosen(&workload.name));
+                workloads.chain([false]).collect()
+            }),
+            statuses: self.statuses.clone(),
+            paths: self.paths.clone(),
+        }
+    }
+
+    /// Whether it lets through what was never sent, and so has no times.
+    pub fn takes_unsent(&self) -> bool {
+        let unsent = |status: &StatusFilter| matches!(status, StatusFilter::Is(outcome) if !outcome.was_sent());
+        self.statuses.iter().flatten().any(unsent)
+    }
+}
+
+impl Filter {
+    /// `slot` and `workload` are the event's in the layout.
+    pub fn matches(
+        &self,
+        event: &CompletionEvent,
+        (slot, workload): (usize, usize),
+        path: Option<&SharePath>,
+    ) -> bool {
+        self.slots[slot]
+            && self.ops & (1 << (event.operation_type() as u32)) != 0
+            && self.workloads.as_ref().is_none_or(|workloads| workloads[workload])
+            && self.takes_status(&event.status)
+            && self.paths.as_ref().is_none_or(|patterns| {
+                path.is_some_and(|path| patterns.iter().any(|pattern| fits(pattern, path.as_str())))
+            })
+    }
+
+    fn takes_status(&self, status: &CompletionStatus) -> bool {
+        let sent = matches!(status, CompletionStatus::Succeeded(_) | CompletionStatus::Failed(_));
+        match &self.statuses {
+            None => sent,
+            Some(wanted) => wanted.iter().any(|wanted| match wanted {
+                StatusFilter::Ok => matches!(status, CompletionStatus::Succeeded(_)),
+                StatusFilter::Failed => matches!(status, CompletionStatus::Failed(_)),
+                StatusFilter::Is(outcome) => Outcome::of(status) == *outcome,
+            }),
+        }
+    }
+}
+
+/// Whether `*` (any run of characters, `/` too) and `?` (one character) make
+/// the pattern the path. Case counts, as in the script. Linear in the pattern
+/// for each character of the path, whatever the pattern.
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), path.chars().collect());
+    let (mut p, mut at) = (0, 0);
+    // Where the last star stands, and how far it reaches at present.
+    let mut star: Option<(usize, usize)> = None;
+    while at < path.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, at));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == path[at] => {
+                p += 1;
+                at += 1;
+            }
+            _ => match star {
+                Some((star_at, reached)) => {
+                    star = Some((star_at, reached + 1));
+                    p = star_at + 1;
+                    at = reached + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_crosses_folders_and_a_question_mark_is_one_character() {
+        for (pattern, path, expected) in [
+            ("*", "team/u0/a.docx", true),
+            ("*.docx", "team/u0/a.docx", true),
+            ("team/*/a.*", "team/u0/a.docx", true),
+            ("team/u?/*", "team/u0/a.docx", true),
+            ("team/u?/*", "team/u10/a.docx", false),
+            ("*.tmp", "a.tmp.docx", false),
+            ("a*b*c", "a__b__b_c", true),
+            ("", "a", false),
+            ("ä?", "äö", true),
+        ] {
+            assert_eq!(fits(pattern, path), expected, "{pattern:?} on {path:?}");
+        }
+        assert!(!fits(&"*a".repeat(2_000), &"a".repeat(255)), "and it is not slow");
+    }
+}

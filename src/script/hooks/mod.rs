@@ -1,0 +1,300 @@
+//! Hooks: what a script does with what happened, in a VM and on a thread of its
+//! own. They consume events; nothing ever waits for them.
+
+mod errors;
+pub(super) mod filter;
+pub(super) mod machine;
+pub(super) mod running;
+mod tap;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use machine::{Filters, Machine};
+pub use tap::HookTap;
+use tap::{BATCHES_QUEUED, Counts, Record};
+
+use super::source::load_for_hooks;
+use super::{ScriptError, ScriptOptions};
+use crate::observability::metrics::Layout;
+use crate::observability::thresholds::CustomKinds;
+use crate::observability::{CustomMetrics, HookEvents, MetricSummary};
+
+/// How often the thread looks for events. It is not woken: that would cost the
+/// shards a system call.
+const LOOK: Duration = Duration::from_millis(5);
+/// What ending a call takes beyond its limit, on a busy machine.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A run's hooks.
+pub struct Hooks {
+    controls: Sender<Control>,
+    filters: Filters,
+    layout: Arc<Layout>,
+    /// Until every tap is made.
+    queue: Option<mpsc::SyncSender<Vec<Record>>>,
+    counts: Arc<Counts>,
+    metrics: Arc<Mutex<CustomMetrics>>,
+    give_up: Arc<OnceLock<Instant>>,
+    time_per_call: Duration,
+}
+
+/// What ends a run early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookVerdict {
+    /// `bench.abort`, with its reason.
+    Aborted(String),
+    /// A hook failed, and that was to end the run.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Start,
+    End,
+}
+
+/// What hooks came to.
+#[derive(Debug, Default)]
+pub struct HookReport {
+    pub events: HookEvents,
+    pub metrics: BTreeMap<String, MetricSummary>,
+    pub outcome: HookOutcome,
+}
+
+/// What hooks had to say.
+#[derive(Debug, Default)]
+pub struct HookOutcome {
+    /// One message for each line that failed, with a count.
+    pub errors: Vec<String>,
+    /// A fault of smbench.
+    pub internal: Option<String>,
+    /// The reason of the first `bench.abort`.
+    pub aborted: Option<String>,
+}
+
+enum Control {
+    Phase(String, Edge),
+    /// No more events come.
+    Finish(Sender<HookOutcome>),
+    End(Box<serde_json::Value>, Sender<HookOutcome>),
+}
+
+impl Hooks {
+    /// Runs the script's top level in a VM of its own, if it declares hooks or
+    /// metrics. `verdict` is told what ends the run, on the hooks' thread.
+    ///
+    /// # Errors
+    /// [`ScriptError`] when the script does not load a second time.
+    pub fn start(
+        options: &ScriptOptions,
+        layout: Arc<Layout>,
+        verdict: impl Fn(HookVerdict) + Send + 'static,
+    ) -> Result<Option<Hooks>, ScriptError> {
+        if !layout.header.hooks {
+            return Ok(None);
+        }
+        let (controls, controlled) = mpsc::channel();
+        let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
+        let (loading, loaded) = mpsc::sync_channel(1);
+        let counts = Arc::new(Counts::default());
+        let give_up = Arc::new(OnceLock::new());
+        let work = {
+            let (options, layout) = (options.clone(), layout.clone());
+            let (counts, give_up) = (counts.clone(), give_up.clone());
+            move || {
+                give_way();
+                let made = load_for_hooks(&options, layout.header.script_hash.as_deref())
+                    .and_then(|(made, declared)| Machine::new(made, declared, layout));
+                let (machine, filters) = match made {
+                    Ok(made) => made,
+                    Err(error) => return drop(loading.send(Err(error))),
+                };
+                let metrics = machine.metrics();
+                let aborted = None;
+                let verdict = Box::new(verdict);
+                let thread = HookThread {
+                    machine,
+                    queued,
+                    counts,
+                    give_up,
+                    verdict,
+                    aborted,
+                    failed: false,
+                };
+                if loading.send(Ok((filters, metrics))).is_ok() {
+                    thread.run(&controlled);
+                }
+            }
+        };
+        let internal = |text: &str| ScriptError::Internal(text.into());
+        thread::Builder::new()
+            .name("hooks".into())
+            .spawn(work)
+            .map_err(|error| internal(&format!("no thread for hooks: {error}")))?;
+        let loaded = loaded.recv().map_err(|_| internal("the hooks' thread ended"))?;
+        let (filters, metrics) = loaded?;
+        let time_per_call = options.limits.time_per_resume;
+        let queue = Some(queue);
+        Ok(Some(Hooks {
+            controls,
+            filters,
+            layout,
+            queue,
+            counts,
+            metrics,
+            give_up,
+            time_per_call,
+        }))
+    }
+
+    /// A shard's end. Where no hook is on completions there is none to have.
+    pub fn tap(&self) -> Option<HookTap> {
+        let queue = self.queue.clone().filter(|_| !self.filters.0.is_empty())?;
+        Some(HookTap::new(self.filters.clone(), self.layout.clone(), queue, self.counts.clone()))
+    }
+
+    /// Tells hooks that a phase starts or ends.
+    pub fn phase(&self, name: &str, edge: Edge) {
+        // The thread outlives this, unless it broke, which its end reports.
+        let _ = self.controls.send(Control::Phase(name.into(), edge));
+    }
+
+    /// What thresholds may ask of the script's metrics.
+    pub fn metric_kinds(&self) -> CustomKinds {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).threshold_kinds()
+    }
+
+    /// The metrics as they are now.
+    pub fn metrics(&self) -> Arc<Mutex<CustomMetrics>> {
+        self.metrics.clone()
+    }
+
+    /// To be called when every tap is gone. Delivers what is queued, for
+    /// `bound` at the most; the rest counts as dropped.
+    pub fn finish(&mut self, bound: Duration) -> HookReport {
+        self.queue = None;
+        let _ = self.give_up.set(Instant::now() + bound);
+        let outcome = self.ask(Control::Finish, bound);
+        let events = HookEvents {
+            delivered: self.counts.delivered.load(Relaxed),
+            dropped: self.counts.dropped.load(Relaxed),
+        };
+        let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).summary();
+        HookReport { events, metrics, outcome }
+    }
+
+    /// Calls `bench.on_end`.
+    pub fn end(&self, summary: serde_json::Value) -> HookOutcome {
+        self.ask(|reply| Control::End(Box::new(summary), reply), Duration::ZERO)
+    }
+
+    /// Every wait has a bound: a hook can take its time twice over, and each
+    /// kind has at most so many.
+    fn ask(
+        &self,
+        control: impl FnOnce(Sender<HookOutcome>) -> Control,
+        bound: Duration,
+    ) -> HookOutcome {
+        let (reply, replied) = mpsc::channel();
+        let calls = 2 * filter::MAX_HOOKS as u32;
+        let most = bound + GRACE + self.time_per_call.saturating_mul(calls);
+        let lost = match self.controls.send(control(reply)) {
+            Ok(()) => match replied.recv_timeout(most) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) => "the hooks did not end within their limits",
+                Err(RecvTimeoutError::Disconnected) => "the hooks' thread ended",
+            },
+            Err(_) => "the hooks' thread ended",
+        };
+        HookOutcome { internal: Some(lost.into()), ..HookOutcome::default() }
+    }
+}
+
+/// Where processors are scarce, hooks get the lesser share: what they miss for
+/// it is counted, while what a shard is late by colours every figure.
+fn give_way() {
+    // Elsewhere a priority is one of the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 5) {
+        tracing::debug!("hooks run at the priority of all: {error}");
+    }
+}
+
+struct HookThread {
+    machine: Machine,
+    queued: Receiver<Vec<Record>>,
+    counts: Arc<Counts>,
+    /// From when on what is queued is dropped.
+    give_up: Arc<OnceLock<Instant>>,
+    verdict: Box<dyn Fn(HookVerdict)>,
+    aborted: Option<String>,
+    failed: bool,
+}
+
+impl HookThread {
+    fn run(mut self, controls: &Receiver<Control>) {
+        loop {
+            match controls.try_recv() {
+                Ok(Control::Phase(name, Edge::Start)) => self.machine.phase(&name, "start"),
+                Ok(Control::Phase(name, Edge::End)) => self.machine.phase(&name, "end"),
+                Ok(Control::Finish(reply)) => {
+                    while let Ok(batch) = self.queued.recv() {
+                        self.deliver(&batch);
+                    }
+                    self.judge();
+                    let _ = reply.send(self.outcome());
+                    return self.wait_for_the_end(controls);
+                }
+                Ok(Control::End(_, reply)) => drop(reply),
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => match self.queued.try_recv() {
+                    Ok(batch) => self.deliver(&batch),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
+                        self.counts.idle.fetch_add(1, Relaxed);
+                        thread::sleep(LOOK);
+                    }
+                },
+            }
+            self.judge();
+        }
+    }
+
+    fn deliver(&mut self, batch: &[Record]) {
+        let give_up = &self.give_up;
+        let given_up = || give_up.get().is_some_and(|at| Instant::now() > *at);
+        self.machine.deliver(batch, &self.counts, given_up);
+    }
+
+    fn judge(&mut self) {
+        if let Some(reason) = self.machine.take_abort()
+            && self.aborted.is_none()
+        {
+            self.aborted = Some(reason.clone());
+            (self.verdict)(HookVerdict::Aborted(reason));
+        }
+        if self.machine.errors.any() && !self.failed {
+            self.failed = true;
+            (self.verdict)(HookVerdict::Failed);
+        }
+    }
+
+    fn outcome(&mut self) -> HookOutcome {
+        let (errors, internal) = self.machine.errors.take();
+        HookOutcome { errors, internal, aborted: self.aborted.take() }
+    }
+
+    fn wait_for_the_end(mut self, controls: &Receiver<Control>) {
+        while let Ok(control) = controls.recv() {
+            if let Control::End(summary, reply) = control {
+                self.machine.end(&summary);
+                self.aborted = self.machine.take_abort();
+                let _ = reply.send(self.outcome());
+            }
+        }
+    }
+}

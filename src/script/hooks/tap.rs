@@ -1,0 +1,139 @@
+//! What a shard does for hooks: it looks whether one wants the completion, and
+//! puts a record of it where the hooks' thread finds it. It never waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::SyncSender;
+
+use super::filter::{Filter, Outcome};
+use crate::ir::OperationType;
+use crate::ir::event::CompletionEvent;
+use crate::observability::metrics::Layout;
+use crate::protocol::SharePath;
+
+/// Records handed over at a time, at the most.
+pub(super) const BATCH: usize = 256;
+/// Batches on their way to the hooks.
+pub(super) const BATCHES_QUEUED: usize = 1_024;
+
+/// A completion as hooks see it.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// A bit for each hook that is to be called with it.
+    pub hooks: u32,
+    pub client_idx: u32,
+    pub seq: u32,
+    pub iteration: u32,
+    pub kind: OperationType,
+    pub outcome: Outcome,
+    pub service_ns: u64,
+    pub response_ns: u64,
+    pub lateness_ns: u64,
+    pub bytes: u64,
+    /// Where a hook asks for it.
+    pub path: Option<SharePath>,
+    /// The id a document gave.
+    pub id: Option<Arc<str>>,
+}
+
+/// What the taps of all shards and the hooks' thread count together.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub delivered: AtomicU64,
+    pub dropped: AtomicU64,
+    /// Grows whenever the thread has nothing to do, and would take a batch that is not full.
+    pub idle: AtomicU32,
+}
+
+impl Counts {
+    pub fn drop_all(&self, records: &[Record]) {
+        let calls: u32 = records.iter().map(|record| record.hooks.count_ones()).sum();
+        self.dropped.fetch_add(calls.into(), Relaxed);
+    }
+}
+
+/// One shard's end.
+pub struct HookTap {
+    filters: Arc<[Filter]>,
+    layout: Arc<Layout>,
+    /// Some filter looks at paths.
+    by_path: bool,
+    /// Some hook gets the path.
+    with_path: bool,
+    batch: Vec<Record>,
+    queue: SyncSender<Vec<Record>>,
+    counts: Arc<Counts>,
+    idle_seen: u32,
+}
+
+impl HookTap {
+    pub(super) fn new(
+        (filters, with_path): (Arc<[Filter]>, bool),
+        layout: Arc<Layout>,
+        queue: SyncSender<Vec<Record>>,
+        counts: Arc<Counts>,
+    ) -> HookTap {
+        let by_path = filters.iter().any(|filter| filter.paths.is_some());
+        let batch = Vec::with_capacity(BATCH);
+        HookTap { filters, layout, by_path, with_path, batch, queue, counts, idle_seen: 0 }
+    }
+
+    /// Takes note of a completion. `path` finds what it touched.
+    pub fn completed<'a>(
+        &mut self,
+        event: &'a CompletionEvent,
+        path: impl Fn(&'a CompletionEvent) -> Option<&'a SharePath>,
+    ) {
+        let place = (
+            self.layout.slot(event.operation.section, event.phase),
+            self.layout.workload(event.operation.client_idx),
+        );
+        let seen = if self.by_path { path(event) } else { None };
+        let mut hooks = 0;
+        for (bit, filter) in self.filters.iter().enumerate() {
+            hooks |= u32::from(filter.matches(event, place, seen)) << bit;
+        }
+        if hooks == 0 {
+            return;
+        }
+        self.batch.push(Record {
+            hooks,
+            client_idx: event.operation.client_idx,
+            seq: event.operation.seq,
+            iteration: event.operation.iteration,
+            kind: event.operation_type(),
+            outcome: Outcome::of(&event.status),
+            service_ns: event.service_ns(),
+            response_ns: event.response_ns(),
+            lateness_ns: event.lateness_ns(),
+            bytes: event.bytes,
+            path: if self.with_path { path(event).cloned() } else { None },
+            id: event.operation.id.clone(),
+        });
+        let idle = self.counts.idle.load(Relaxed);
+        if self.batch.len() >= BATCH || idle != self.idle_seen {
+            self.idle_seen = idle;
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        if let Err(refused) = self.queue.try_send(batch) {
+            let (std::sync::mpsc::TrySendError::Full(batch)
+            | std::sync::mpsc::TrySendError::Disconnected(batch)) = refused;
+            self.counts.drop_all(&batch);
+            self.batch = batch;
+            self.batch.clear();
+        }
+    }
+}
+
+impl Drop for HookTap {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
