@@ -15,6 +15,8 @@ mod recorder;
 pub mod results;
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod schema_tests;
 mod summarize;
 pub mod summary;
 pub mod text;
