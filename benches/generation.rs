@@ -25,9 +25,9 @@ const SCRIPTS: &[(&str, &str)] = &[
         end",
     ),
     (
-        "realistic: formatted path, four operations, think time",
+        "realistic: formatted path, zipf, four operations, think time",
         "iteration = function(c, rng)
-            local path = ('team/u%d/doc-%d.docx'):format(c.id, rng:int(1, 500))
+            local path = ('team/u%d/doc-%d.docx'):format(c.id, rng:zipf(500, 1.1))
             local h = c:open(path, 'rw')
             c:read(h, 0, 65536)
             c:write(h, rng:int(0, 15) * 4096, 4096)
