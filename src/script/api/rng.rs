@@ -71,7 +71,13 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
         })
     });
     let drawer = Rc::clone(host);
-    registry.add_method("float", move |_, rng, ()| draw(&drawer, rng, |random| Ok(random.float())));
+    registry.add_method("float", move |_, rng, arguments: Value| {
+        // Elsewhere they are bounds, and without a word the numbers would be others.
+        match arguments {
+            Value::Nil => draw(&drawer, rng, |random| Ok(random.float())),
+            _ => Err(fault("rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()")),
+        }
+    });
     let drawer = Rc::clone(host);
     registry.add_method("bool", move |_, rng, probability: Value| {
         draw(&drawer, rng, |random| {
