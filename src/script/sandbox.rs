@@ -1,6 +1,7 @@
 //! What a script can reach: a list of harmless functions, all of them the same
 //! on every machine, and none of them changeable.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -272,14 +273,20 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
-    let prints = host.prints;
+    let left = Cell::new(if host.prints { MAX_PRINTED_IN_ALL } else { 0 });
     tools.raw_set(
         "print",
         lua.create_function(move |_, text: mlua::LuaString| {
-            if prints {
-                // Lost where nobody can read it, which is no fault of the script.
-                let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
+            if left.get() == 0 {
+                return Ok(());
             }
+            let mut text = printable(&text.to_string_lossy());
+            left.set(left.get().saturating_sub(text.len() + 1));
+            if left.get() == 0 {
+                text += "\nprint: that was the last of 1 MiB; what the script prints from here on is left out";
+            }
+            // Lost where nobody can read it, which is no fault of the script.
+            let _ = writeln!(std::io::stderr(), "{text}");
             Ok(())
         })?,
     )?;
@@ -287,7 +294,11 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
 }
 
+/// Of one text.
 const MAX_PRINTED: usize = 4_096;
+
+/// Of all, in bytes: a print in an iteration would fill a disk with its log.
+const MAX_PRINTED_IN_ALL: usize = 1 << 20;
 
 /// A text that cannot play tricks on a terminal.
 fn printable(text: &str) -> String {
