@@ -1,6 +1,7 @@
 //! What a script can reach: a list of harmless functions, all of them the same
 //! on every machine, and none of them changeable.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -273,16 +274,22 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
     let printer = Rc::clone(host);
+    let left = Cell::new(MAX_PRINTED_IN_ALL);
     tools.raw_set(
         "print",
         lua.create_function(move |_, text: mlua::LuaString| {
             // The top level runs in every machine; the first is the one that speaks.
             let hushed = printer.hooks.as_ref().is_some_and(|hooks| !hooks.is_running());
-            if hushed || !printer.prints {
+            if hushed || !printer.prints || left.get() == 0 {
                 return Ok(());
             }
+            let mut text = printable(&text.to_string_lossy());
+            left.set(left.get().saturating_sub(text.len() + 1));
+            if left.get() == 0 {
+                text += "\nprint: that was the last of 1 MiB; what the script prints from here on is left out";
+            }
             // Lost where nobody can read it, which is no fault of the script.
-            let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string_lossy()));
+            let _ = writeln!(std::io::stderr(), "{text}");
             Ok(())
         })?,
     )?;
@@ -290,7 +297,11 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
 }
 
+/// Of one text.
 const MAX_PRINTED: usize = 4_096;
+
+/// Of all, in bytes: a print in an iteration would fill a disk with its log.
+const MAX_PRINTED_IN_ALL: usize = 1 << 20;
 
 /// A text that cannot play tricks on a terminal.
 fn printable(text: &str) -> String {

@@ -93,6 +93,12 @@ impl Host {
         self.watch.leave.set(true);
     }
 
+    /// Has the deadline looked at next time, as a callback takes as long as
+    /// many steps of the script.
+    pub fn look_at_the_clock(&self) {
+        self.watch.ticks.set(u32::MAX);
+    }
+
     /// Ends the script with this error. It cannot be caught.
     pub fn fatal(&self, error: ScriptError) -> LuaError {
         let message = error.to_string();

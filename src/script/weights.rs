@@ -33,8 +33,10 @@ impl Weights {
 
     /// The position of one of them, from 0.
     pub fn draw(&self, random: &mut Random) -> usize {
-        let below = random.float() * self.0.last().copied().unwrap_or_default();
-        self.0.partition_point(|sum| *sum <= below)
+        let last = self.0.last().copied().unwrap_or_default();
+        let below = random.float() * last;
+        // The product of the least numbers may be rounded up to the last sum.
+        self.0.partition_point(|sum| *sum <= below && *sum < last)
     }
 }
 
@@ -60,6 +62,13 @@ mod tests {
         // The standard deviation is about 145.
         assert!((69_300..70_700).contains(&counts[1]), "{counts:?}");
         assert_eq!((counts[0], counts[2], counts[4]), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_least_weight_there_is_chooses_too() {
+        let weights = weights(&[0.0, 5e-324, 0.0]).unwrap();
+        let mut random = Random::new(1, "w", 0, Section::Iteration);
+        assert!((0..100).all(|_| weights.draw(&mut random) == 1));
     }
 
     #[test]

@@ -171,6 +171,17 @@ fn what_a_script_prints_goes_to_standard_error_and_cannot_play_tricks() {
 }
 
 #[test]
+fn a_script_prints_a_mebibyte_and_is_told_that_the_rest_is_left_out() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', iteration = function(c) print(('x'):rep(1023)) c:stat('') end }",
+    );
+    let ended = place.run("s.lua --target sim:null --iterations 3000").end().exits(0);
+    assert_eq!(ended.stderr.matches(&"x".repeat(1023)).count(), 1024);
+    let told = "print: that was the last of 1 MiB; what the script prints from here on is left out";
+    assert_eq!(ended.stderr.lines().last(), Some(told));
+}
+
+#[test]
 fn whatever_the_number_of_threads_a_script_prints_once_and_every_client_runs_its_course() {
     let place = Place::with_script(
         "print('hello')

@@ -212,6 +212,10 @@ fn a_mistake_in_one_is_told_with_its_line_before_anything_is_done() {
             "s.lua:7: bench.thresholds: abort is about one threshold: give that a table of its own, such as { \"read.response.p99 < 20ms\", abort = … }",
         ),
         (
+            "['read.response.p99'] = { '< 20ms' }",
+            "s.lua:7: bench.thresholds: each is one text, metric and all, such as \"read.response.p99 < 20ms\", and not \"read.response.p99\" = …",
+        ),
+        (
             "5",
             "s.lua:7: bench.thresholds: entry 1 is a text such as \"read.response.p99 < 20ms\" or a table that begins with one, not 5",
         ),

@@ -70,7 +70,12 @@ impl Expression {
             .iter()
             .find_map(|(symbol, operator)| Some((*operator, rest.strip_prefix(symbol)?)))
         else {
-            let near = if rest.starts_with('!') { "!=" } else { "==" };
+            let near = match rest.as_bytes() {
+                [b'!', ..] => "!=",
+                [_, b'<', ..] => "<=",
+                [_, b'>', ..] => ">=",
+                _ => "==",
+            };
             return Err(format!("'{}' compares nothing; write {near}", &rest[..1]));
         };
         let metric_text = metric.trim();

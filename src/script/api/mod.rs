@@ -56,6 +56,9 @@ pub(super) const CLIENT_METHODS: &[&str] = &[
     "iteration",
 ];
 
+/// Those that are fields.
+const CLIENT_FIELDS: &[&str] = &["id", "user", "iteration"];
+
 /// Every method of `rng`.
 pub(super) const RNG_METHODS: &[&str] =
     &["int", "float", "bool", "exp", "normal", "lognormal", "pareto", "zipf", "pick", "shuffle"];
@@ -101,6 +104,9 @@ pub(super) fn unknown_method(what: &str, word: &str) -> String {
         return format!(
             "'{word}' belongs to rng, the second argument: function(c, rng) … rng:{word}(…)"
         );
+    }
+    if what == "method" && CLIENT_FIELDS.contains(&word) {
+        return format!("'{word}' is a field of the client: write c.{word}, not c:{word}()");
     }
     if CLIENT_METHODS.contains(&word) {
         return format!(

@@ -36,6 +36,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("contexts", "create_contexts"),
 ];
 
+/// Each operation that waits to be issued holds its own.
+const MAX_EXPECTED: usize = 64;
+
 /// How deep an option's tables may lie in one another.
 const MAX_DEPTH: usize = 4;
 /// The most such a table may hold, in entries and bytes of text together: one
@@ -64,6 +67,12 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
         Value::Nil => return Ok(Expect::Default),
         Value::String(name) if name == "any" => return Ok(Expect::Any),
         Value::String(_) => Arc::new([status(value, &what)?]),
+        Value::Table(list) if list.raw_len() > MAX_EXPECTED => {
+            return Err(fault(format!(
+                "{what} names {} statuses; there can be {MAX_EXPECTED}, or \"any\"",
+                list.raw_len()
+            )));
+        }
         Value::Table(list) => {
             let names = list.sequence_values::<Value>().collect::<LuaResult<Vec<Value>>>()?;
             if names.is_empty() {

@@ -27,6 +27,9 @@ pub(in crate::script) enum Rng {
 /// Lists longer than this would hold the machine up.
 const MAX_LIST: usize = 1_000_000;
 
+/// Going through a longer one takes longer than looking at the clock, by far.
+const LONG_LIST: usize = 1_000;
+
 /// Beyond it, a factor of 22,000 either way would be common.
 const MAX_SIGMA: f64 = 10.0;
 
@@ -71,7 +74,13 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
         })
     });
     let drawer = Rc::clone(host);
-    registry.add_method("float", move |_, rng, ()| draw(&drawer, rng, |random| Ok(random.float())));
+    registry.add_method("float", move |_, rng, arguments: Value| {
+        // Elsewhere they are bounds, and without a word the numbers would be others.
+        match arguments {
+            Value::Nil => draw(&drawer, rng, |random| Ok(random.float())),
+            _ => Err(fault("rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()")),
+        }
+    });
     let drawer = Rc::clone(host);
     registry.add_method("bool", move |_, rng, probability: Value| {
         draw(&drawer, rng, |random| {
@@ -148,14 +157,14 @@ fn lists(registry: &mut Registry, host: &Rc<Host>) {
     let sums = RefCell::new(Weights::default());
     registry.add_method("pick", move |_, rng, (values, weights): (Value, Value)| {
         draw(&drawer, rng, |random| {
-            let (values, length) = list(&values, "rng:pick")?;
+            let (values, length) = list(&drawer, &values, "rng:pick")?;
             if length == 0 {
                 return Err(fault("rng:pick: the list is empty"));
             }
             if weights.is_nil() {
                 return values.raw_get::<Value>(random.below(length as u64) + 1);
             }
-            let (weights, weighed) = list(&weights, "rng:pick: the weights")?;
+            let (weights, weighed) = list(&drawer, &weights, "rng:pick: the weights")?;
             if weighed != length {
                 return Err(fault(format!(
                     "rng:pick: the list has {length} values and {weighed} weights; each value has one"
@@ -175,7 +184,7 @@ fn lists(registry: &mut Registry, host: &Rc<Host>) {
     // A new list: one that several clients share must not remember who was asked first.
     registry.add_method("shuffle", move |lua, rng, values: Value| {
         draw(&drawer, rng, |random| {
-            let (values, length) = list(&values, "rng:shuffle")?;
+            let (values, length) = list(&drawer, &values, "rng:shuffle")?;
             let shuffled = lua.create_table_with_capacity(length, 0)?;
             for position in 1..=length {
                 let other = random.below(position as u64) as usize + 1;
@@ -244,11 +253,14 @@ fn size(value: &Value, what: &str) -> LuaResult<f64> {
     between(value, what, (0.0, LARGEST_EXACT as f64))
 }
 
-fn list(value: &Value, what: &str) -> LuaResult<(Table, usize)> {
+fn list(host: &Host, value: &Value, what: &str) -> LuaResult<(Table, usize)> {
     let list = table(value, what)?;
     let length = list.raw_len();
     if length > MAX_LIST {
         return Err(fault(format!("{what}: {length} values; there can be {MAX_LIST}")));
+    }
+    if length > LONG_LIST {
+        host.look_at_the_clock();
     }
     Ok((list, length))
 }

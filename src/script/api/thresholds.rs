@@ -33,6 +33,12 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
         let length = list.raw_len();
         for pair in list.pairs::<Value, Value>() {
             if let (Value::String(name), _) = pair? {
+                if !FIELDS.contains(&&*name.to_string_lossy()) {
+                    return Err(fault(format!(
+                        "{WHAT}: each is one text, metric and all, such as \"read.response.p99 < 20ms\", and not {} = …",
+                        shown(&Value::String(name))
+                    )));
+                }
                 return Err(fault(format!(
                     "{WHAT}: {0} is about one threshold: give that a table of its own, such as {{ \"read.response.p99 < 20ms\", {0} = … }}",
                     name.to_string_lossy()

@@ -140,6 +140,10 @@ fn arguments() {
             "c:stat('a', { expect = {} })",
             "stat: expect is an empty list; name a status, or \"any\"",
         ),
+        (
+            "local many = table.create(65, 'SUCCESS') c:stat('a', { expect = many })",
+            "stat: expect names 65 statuses; there can be 64, or \"any\"",
+        ),
         ("c:stat('a', 5)", "stat: the last argument takes a table, not 5"),
         (
             "c:open('a', 'r', { lease = 'RWX' })",

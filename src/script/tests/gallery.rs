@@ -12,6 +12,8 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("c:raed(1)", "unknown method 'raed': did you mean 'read'?"),
     ("c.open('a', 'r')", "a method goes with a colon: write c:open(…), not c.open(…)"),
     ("rng.int(1, 6)", "a method goes with a colon: write rng:int(…), not rng.int(…)"),
+    ("c:stat(c:user())", "'user' is a field of the client: write c.user, not c:user()"),
+    ("rng:float(1, 5)", "rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()"),
     ("rng:int(6)", "rng:int takes the lowest and the highest, such as rng:int(1, 6)"),
     (
         "local n = math.random(6)",

@@ -242,3 +242,19 @@ fn operations_where_a_script_cannot_pause_are_bounded() {
         "s.lua:2: stat: more than 65536 operations inside one coroutine or callback of the script; make them in the iteration itself"
     );
 }
+
+#[test]
+fn going_through_long_lists_counts_as_computing() {
+    let limits = Limits { time_per_resume: Duration::from_millis(2), ..Limits::default() };
+    for body in ["rng:shuffle(list)", "rng:pick(list, list)"] {
+        let written = script(&format!(
+            "local list = table.create(200000, 1)
+            bench.workload {{ name = 'w', iteration = function(c, rng)
+            for i = 1, 20 do {body} end
+            c:stat('a')
+            end }}"
+        ));
+        let message = written.with(|options| options.limits = limits).message();
+        assert!(message.contains("no end in sight after 2ms of computing"), "{body}: {message}");
+    }
+}

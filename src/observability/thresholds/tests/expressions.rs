@@ -81,6 +81,8 @@ fn a_mistake_is_told_with_the_right_word_or_unit() {
             "no metric before the comparison; write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'",
         ),
         ("read.response.p99 = 20ms", "'=' compares nothing; write =="),
+        ("read.response.p99 =< 20ms", "'=' compares nothing; write <="),
+        ("read.response.p99 => 20ms", "'=' compares nothing; write >="),
         ("read.response.p99 ! 20ms", "'!' compares nothing; write !="),
         ("raed.response.p99 < 20ms", "unknown metric 'raed': did you mean 'read'?"),
         ("read.respnse.p99 < 20ms", "unknown figure of read 'respnse': did you mean 'response'?"),
