@@ -97,6 +97,11 @@ impl Recorder {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             phase.closed_cycle_ns += u128::from(service_ns) + u128::from(think_ns);
         }
+        if event.backlog_ns() > 0 {
+            phase.behind += 1;
+            phase.behind_lateness_ns += u128::from(lateness_ns);
+            phase.behind_service_ns += u128::from(service_ns);
+        }
     }
 
     /// Keeps the path of a handle from its Open, failed ones too, to its Close.
@@ -249,6 +254,20 @@ mod tests {
         let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
         assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
         assert_eq!(measurements.phase(1).lateness.count(), 2);
+    }
+
+    #[test]
+    fn an_arrival_that_found_its_client_busy_is_behind_and_one_on_time_is_not() {
+        let mut on_time = completion(0, 0, sample::read(1), OK);
+        on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0 };
+        let mut behind = on_time.clone();
+        behind.due_ns -= 1;
+        let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());
+        let measurements = recorded([on_time, behind]);
+        let phase = measurements.phase(1);
+        assert_eq!(phase.behind, 1);
+        assert_eq!(phase.behind_lateness_ns, u128::from(lateness_ns));
+        assert_eq!(phase.behind_service_ns, u128::from(service_ns));
     }
 
     #[test]

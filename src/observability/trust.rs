@@ -85,7 +85,10 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let unissued = evidence.unissued;
 
     let mut reasons: Vec<String> =
-        [late_operations(evidence), delayed_loops(evidence)].into_iter().flatten().collect();
+        [late_operations(evidence), delayed_loops(evidence), delayed_queues(evidence)]
+            .into_iter()
+            .flatten()
+            .collect();
     let issued_late = !reasons.is_empty();
     reasons.extend(left_unissued(evidence));
     let cause = (!reasons.is_empty()).then(|| {
@@ -149,6 +152,21 @@ fn delayed_loops(evidence: &Evidence<'_>) -> Option<String> {
         format!(
             "the generator's delays add up to {:.1} % of service and think time in a closed loop; 10 % is the most that can be trusted",
             percent(lateness, cycle),
+        )
+    })
+}
+
+/// A client that is behind goes from one operation to the next as in a closed
+/// loop: what delays each of them a little makes the backlog, which then is not
+/// the server's. A few tell nothing.
+fn delayed_queues(evidence: &Evidence<'_>) -> Option<String> {
+    let recorded = evidence.recorded;
+    let (lateness, service) = (recorded.behind_lateness_ns, recorded.behind_service_ns);
+    let many = u128::from(recorded.behind) * 100 > u128::from(recorded.lateness.count());
+    (!evidence.instant && many && lateness.saturating_mul(10) > service).then(|| {
+        format!(
+            "the generator's delays add up to {:.1} % of service time where operations were due while their clients were busy; 10 % is the most that can be trusted",
+            percent(lateness, service),
         )
     })
 }
@@ -246,6 +264,21 @@ mod tests {
         assert_eq!(verdict(&closed(100)), Verdict::Valid);
         assert_eq!(verdict(&closed(101)), Verdict::GeneratorLimited);
         let instant = judge(&Evidence { instant: true, ..of(&closed(101)) });
+        assert_eq!(instant.verdict, Verdict::Valid);
+    }
+
+    #[test]
+    fn clients_that_are_behind_are_trusted_up_to_a_tenth_of_their_service_time() {
+        let behind = |behind, behind_lateness_ns| PhaseStats {
+            behind,
+            behind_lateness_ns,
+            behind_service_ns: 1_000,
+            ..phase(1_000, 0)
+        };
+        assert_eq!(verdict(&behind(11, 100)), Verdict::Valid);
+        assert_eq!(verdict(&behind(10, 101)), Verdict::Valid, "a few tell nothing");
+        assert_eq!(verdict(&behind(11, 101)), Verdict::GeneratorLimited);
+        let instant = judge(&Evidence { instant: true, ..of(&behind(11, 101)) });
         assert_eq!(instant.verdict, Verdict::Valid);
     }
 
