@@ -185,8 +185,9 @@ pub struct PhaseStats {
     /// Sums over operations due after their client's previous one, in closed loops.
     pub closed_lateness_ns: u128,
     pub closed_cycle_ns: u128,
-    /// Operations with a time of their own whose client was busy then, and sums
-    /// over them: what delays one of these delays all that wait behind it.
+    /// Operations with a time of their own whose client was busy then, dropped
+    /// iterations among them, and sums over those that were sent (where they are
+    /// dropped, over the others): what delays one delays all behind it.
     pub behind: u64,
     pub behind_lateness_ns: u128,
     pub behind_service_ns: u128,

@@ -7,6 +7,7 @@ use super::failures::{FailedOperation, StatusKey};
 use super::live::LiveShard;
 use super::metrics::{Layout, Measurements};
 use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::source::Late;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
 };
@@ -83,6 +84,8 @@ impl Recorder {
         self.live.add_operation(failed, event.bytes);
 
         let late_bound_ns = self.measurements.layout.late_bound_ns();
+        let workloads = &self.measurements.layout.header.workloads;
+        let drops = workloads.get(workload).is_some_and(|workload| workload.late == Late::Drop);
         let phase = self.measurements.phase_mut(slot);
         phase.lateness.record(lateness_ns);
         // The time between two attempts is no lateness, so what they waited for
@@ -100,6 +103,11 @@ impl Recorder {
         if event.backlog_ns() > 0 {
             phase.behind += 1;
             phase.behind_lateness_ns += u128::from(lateness_ns);
+            phase.behind_service_ns += u128::from(service_ns);
+        } else if drops {
+            // Of what is dropped nothing is sent: what held up the others, a
+            // timer aside, is what kept their clients busy.
+            phase.behind_lateness_ns += u128::from(by_generation_ns + by_limit_ns);
             phase.behind_service_ns += u128::from(service_ns);
         }
     }
@@ -131,7 +139,10 @@ impl Recorder {
                 stats.late += u64::from(event.eligible_ns > event.due_ns);
             }
             IterationOutcome::Cut => stats.cut += 1,
-            IterationOutcome::Dropped => stats.dropped += 1,
+            IterationOutcome::Dropped => {
+                stats.dropped += 1;
+                self.measurements.phase_mut(slot).behind += 1;
+            }
         }
     }
 }
