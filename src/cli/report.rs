@@ -345,7 +345,7 @@ failed in teardown, which does not change the exit code
 1 client gave up reconnecting
   readers/0: nobody answers
 
-note: 1 of 4 iterations were dropped, as their workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
+note: 1 of 4 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
 trust: valid
 exit code 4: operations-failed

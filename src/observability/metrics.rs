@@ -185,6 +185,12 @@ pub struct PhaseStats {
     /// Sums over operations due after their client's previous one, in closed loops.
     pub closed_lateness_ns: u128,
     pub closed_cycle_ns: u128,
+    /// Operations with a time of their own whose client was busy then, dropped
+    /// iterations among them, and sums over those that were sent (where they are
+    /// dropped, over the others): what delays one delays all behind it.
+    pub behind: u64,
+    pub behind_lateness_ns: u128,
+    pub behind_service_ns: u128,
     pub failures: Failures,
     pub skipped: Occurrences,
 }
@@ -198,6 +204,9 @@ impl PhaseStats {
         self.late += other.late;
         self.closed_lateness_ns += other.closed_lateness_ns;
         self.closed_cycle_ns += other.closed_cycle_ns;
+        self.behind += other.behind;
+        self.behind_lateness_ns += other.behind_lateness_ns;
+        self.behind_service_ns += other.behind_service_ns;
         self.failures.merge(&other.failures);
         self.skipped.merge(&other.skipped);
     }

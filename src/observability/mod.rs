@@ -22,6 +22,8 @@ pub mod summary;
 pub mod text;
 pub mod thresholds;
 pub mod trust;
+#[cfg(test)]
+mod trust_tests;
 
 pub use cause::{Cause, Processors};
 pub use custom_metrics::{CustomMetrics, MetricSummary};

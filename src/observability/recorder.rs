@@ -7,6 +7,7 @@ use super::failures::{FailedOperation, StatusKey};
 use super::live::LiveShard;
 use super::metrics::{Layout, Measurements};
 use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::source::Late;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
 };
@@ -89,6 +90,8 @@ impl Recorder {
         self.live.add_operation(failed, event.bytes);
 
         let late_bound_ns = self.measurements.layout.late_bound_ns();
+        let workloads = &self.measurements.layout.header.workloads;
+        let drops = workloads.get(workload).is_some_and(|workload| workload.late == Late::Drop);
         let phase = self.measurements.phase_mut(slot);
         phase.lateness.record(lateness_ns);
         // The time between two attempts is no lateness, so what they waited for
@@ -102,6 +105,16 @@ impl Recorder {
         if let (Due::After(think_ns), false) = (event.operation.due, open_loop) {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             phase.closed_cycle_ns += u128::from(service_ns) + u128::from(think_ns);
+        }
+        if event.backlog_ns() > 0 {
+            phase.behind += 1;
+            phase.behind_lateness_ns += u128::from(lateness_ns);
+            phase.behind_service_ns += u128::from(service_ns);
+        } else if drops {
+            // Of what is dropped nothing is sent: what held up the others, a
+            // timer aside, is what kept their clients busy.
+            phase.behind_lateness_ns += u128::from(by_generation_ns + by_limit_ns);
+            phase.behind_service_ns += u128::from(service_ns);
         }
     }
 
@@ -132,7 +145,10 @@ impl Recorder {
                 stats.late += u64::from(event.eligible_ns > event.due_ns);
             }
             IterationOutcome::Cut => stats.cut += 1,
-            IterationOutcome::Dropped => stats.dropped += 1,
+            IterationOutcome::Dropped => {
+                stats.dropped += 1;
+                self.measurements.phase_mut(slot).behind += 1;
+            }
         }
     }
 }
@@ -253,6 +269,20 @@ mod tests {
         let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
         assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
         assert_eq!(measurements.phase(1).lateness.count(), 2);
+    }
+
+    #[test]
+    fn an_arrival_that_found_its_client_busy_is_behind_and_one_on_time_is_not() {
+        let mut on_time = completion(0, 0, sample::read(1), OK);
+        on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0 };
+        let mut behind = on_time.clone();
+        behind.due_ns -= 1;
+        let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());
+        let measurements = recorded([on_time, behind]);
+        let phase = measurements.phase(1);
+        assert_eq!(phase.behind, 1);
+        assert_eq!(phase.behind_lateness_ns, u128::from(lateness_ns));
+        assert_eq!(phase.behind_service_ns, u128::from(service_ns));
     }
 
     #[test]

@@ -105,6 +105,20 @@ pub fn completion(
     }
 }
 
+/// Due and begun at 1 s, over 1 ms later, in phase 1 (steady).
+pub fn iteration(client_idx: u32, outcome: IterationOutcome) -> IterationEvent {
+    IterationEvent {
+        client_idx,
+        iteration: 0,
+        phase: Some(1),
+        due_ns: 1_000 * MS,
+        eligible_ns: 1_000 * MS,
+        started_ns: 1_000 * MS,
+        ended_ns: 1_001 * MS,
+        outcome,
+    }
+}
+
 pub fn in_section(mut event: CompletionEvent, section: Section) -> Event {
     event.operation.section = section;
     event.phase = None;
@@ -162,14 +176,10 @@ pub fn measurements() -> Measurements {
         (3 * MS, 1_003 * MS, IterationOutcome::Dropped),
     ] {
         recorder.event(Event::Iteration(IterationEvent {
-            client_idx: 0,
-            iteration: 0,
-            phase: Some(1),
-            due_ns: 1_000 * MS,
             eligible_ns: 1_000 * MS + late_ns,
             started_ns: 1_000 * MS + late_ns,
             ended_ns,
-            outcome,
+            ..iteration(0, outcome)
         }));
     }
     recorder.event(Event::Reconnected { client_idx: 0, after: Duration::from_millis(150) });

@@ -49,7 +49,10 @@ impl Summary {
         let iterations = iterations(merged.iterations.as_deref());
         let unissued = unissued(measurements.unissued);
         let mut notes = facts.notes.clone();
-        notes.extend(dropped(&iterations));
+        let workloads: Vec<WorkloadSummary> = (0..layout.header.workloads.len())
+            .map(|index| workload(measurements, &recorded, index, duration))
+            .collect();
+        notes.extend(workloads.iter().filter_map(dropped));
         notes.extend(unissued.as_ref().and_then(waiting));
 
         Summary {
@@ -75,9 +78,7 @@ impl Summary {
                 .map(|slot| phase(measurements, slot, phase_duration(slot)))
                 .collect(),
             teardown: section(measurements, layout.setup() + 1, facts.teardown),
-            workloads: (0..layout.header.workloads.len())
-                .map(|index| workload(measurements, &recorded, index, duration))
-                .collect(),
+            workloads,
             failed_clients: failed_clients(measurements),
             cleanup: Cleanup {
                 closed: connections.cleanup_closed,
@@ -234,12 +235,14 @@ fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
     })
 }
 
-fn dropped(iterations: &Iterations) -> Option<String> {
-    let Iterations { count, dropped, cut, .. } = *iterations;
+/// Of each workload by itself: the iterations of another never arrived in it.
+fn dropped(workload: &WorkloadSummary) -> Option<String> {
+    let Iterations { count, dropped, cut, .. } = workload.iterations;
     (dropped > 0).then(|| {
         format!(
-            "{dropped} of {} iterations were dropped, as their workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            count + cut + dropped
+            "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
+            count + cut + dropped,
+            workload.name,
         )
     })
 }
@@ -328,6 +331,7 @@ mod tests {
     use super::super::sample;
     use super::super::trust::Verdict;
     use super::*;
+    use crate::ir::event::IterationOutcome::{Dropped, Finished};
     use crate::ir::{Event, EventSink, Section};
     use crate::protocol::NtStatus;
 
@@ -433,6 +437,20 @@ mod tests {
         };
         assert_eq!(exit(false), (5, vec![ExitReason::GeneratorLimited]));
         assert_eq!(exit(true), (0, vec![]));
+    }
+
+    #[test]
+    fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
+        let mut recorder = sample::recorder();
+        for (client_idx, outcome) in
+            [(0, Dropped), (0, Finished), (0, Finished), (2, Finished), (2, Finished)]
+        {
+            recorder.event(Event::Iteration(sample::iteration(client_idx, outcome)));
+        }
+        let summary = Summary::new(sample::facts(), &recorder.finish());
+        assert_eq!(summary.notes.len(), 1);
+        let note = "1 of 3 iterations of editors were dropped, as that workload asks for: ";
+        assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
     }
 
     #[test]

@@ -102,7 +102,10 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let unissued = evidence.unissued;
 
     let mut reasons: Vec<String> =
-        [late_operations(evidence), delayed_loops(evidence)].into_iter().flatten().collect();
+        [late_operations(evidence), delayed_loops(evidence), delayed_queues(evidence)]
+            .into_iter()
+            .flatten()
+            .collect();
     let issued_late = !reasons.is_empty();
     reasons.extend(left_unissued(evidence));
     let cause = (!reasons.is_empty()).then(|| {
@@ -185,6 +188,21 @@ fn dropped_hook_events(events: HookEvents) -> Option<String> {
     })
 }
 
+/// A client that is behind goes from one operation to the next as in a closed
+/// loop: what delays each of them a little makes the backlog, which then is not
+/// the server's. A few tell nothing.
+fn delayed_queues(evidence: &Evidence<'_>) -> Option<String> {
+    let recorded = evidence.recorded;
+    let (lateness, service) = (recorded.behind_lateness_ns, recorded.behind_service_ns);
+    let many = u128::from(recorded.behind) * 100 > u128::from(recorded.lateness.count());
+    (!evidence.instant && many && lateness.saturating_mul(10) > service).then(|| {
+        format!(
+            "the generator's delays add up to {:.1} % of service time where operations were due while their clients were busy; 10 % is the most that can be trusted",
+            percent(lateness, service),
+        )
+    })
+}
+
 /// What became eligible within the late bound before the cut was not late yet.
 fn left_unissued(evidence: &Evidence<'_>) -> Option<String> {
     let Unissued { by_generation, by_limit, by_driver, late_ns, .. } = evidence.unissued;
@@ -200,278 +218,4 @@ fn left_unissued(evidence: &Evidence<'_>) -> Option<String> {
 
 pub(super) fn percent(part: u128, whole: u128) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::cause::Machine;
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    /// `sent` operations with a lateness of 0, `late` of them beyond the bound.
-    fn phase(sent: u64, late: u64) -> PhaseStats {
-        let mut phase = PhaseStats { late, ..PhaseStats::default() };
-        (0..sent).for_each(|_| phase.lateness.record(0));
-        phase
-    }
-
-    /// A hundred operations that were all 20 ms late, and what of that was not
-    /// this program's own.
-    fn all_late(by_limit: u64, by_generation: u64) -> PhaseStats {
-        let mut phase = PhaseStats { late: 100, ..PhaseStats::default() };
-        (0..100).for_each(|_| phase.lateness.record(20 * MS));
-        phase.late_by_limit_ns = u128::from(by_limit * MS);
-        phase.late_by_generation_ns = u128::from(by_generation * MS);
-        phase
-    }
-
-    fn of(recorded: &PhaseStats) -> Evidence<'_> {
-        Evidence {
-            recorded,
-            unissued: Unissued::default(),
-            late_bound_ns: 10 * MS,
-            instant: false,
-            cut_short: false,
-            limit: None,
-            server_in_process: false,
-            processors: None,
-            generators: 1,
-            script: true,
-            hook_events: HookEvents::default(),
-        }
-    }
-
-    fn verdict(phase: &PhaseStats) -> Verdict {
-        judge(&of(phase)).verdict
-    }
-
-    /// Four cores, of which this process used so many.
-    fn used(used: f64) -> Processors {
-        Processors { cores: 4, used, busiest_shard: None, machine: None }
-    }
-
-    /// The cause of a hundred late operations, and the sentence about it.
-    fn cause(recorded: &PhaseStats, evidence: Evidence<'_>) -> (Cause, String) {
-        let mut trust = judge(&Evidence { recorded, ..evidence });
-        assert_eq!((trust.verdict, trust.reasons.len()), (Verdict::GeneratorLimited, 2));
-        (trust.cause.unwrap(), trust.reasons.remove(1))
-    }
-
-    #[test]
-    fn one_percent_late_is_trusted_and_more_is_not() {
-        assert_eq!(verdict(&phase(1_000, 10)), Verdict::Valid);
-        let trust = judge(&of(&phase(1_000, 11)));
-        assert_eq!(trust.verdict, Verdict::GeneratorLimited);
-        assert_eq!(
-            trust.reasons[0],
-            "1.1 % of operations (11 of 1000) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted"
-        );
-    }
-
-    #[test]
-    fn a_closed_loop_is_trusted_up_to_a_tenth_of_the_service_time() {
-        let closed = |closed_lateness_ns| PhaseStats {
-            closed_lateness_ns,
-            closed_cycle_ns: 1_000,
-            ..phase(10, 0)
-        };
-        assert_eq!(verdict(&closed(100)), Verdict::Valid);
-        assert_eq!(verdict(&closed(101)), Verdict::GeneratorLimited);
-        let instant = judge(&Evidence { instant: true, ..of(&closed(101)) });
-        assert_eq!(instant.verdict, Verdict::Valid);
-    }
-
-    #[test]
-    fn one_percent_left_unissued_is_trusted_and_more_is_not() {
-        let recorded = phase(990, 0);
-        let left = |by_driver, late_ns| {
-            let unissued = Unissued { by_driver, late_ns, ..Unissued::default() };
-            judge(&Evidence { unissued, ..of(&recorded) })
-        };
-        assert_eq!(left(10, 11 * MS).verdict, Verdict::Valid);
-        let trust = left(11, 11 * MS);
-        assert_eq!(trust.verdict, Verdict::GeneratorLimited);
-        assert_eq!(
-            trust.reasons[0],
-            "at least 1.1 % of the operations that were due by the end (11 of 1001) were not issued, though their clients were free; 1 % is the most that can be trusted"
-        );
-        assert_eq!(left(11, 10 * MS).verdict, Verdict::Valid, "none was late yet");
-    }
-
-    #[test]
-    fn what_waited_for_a_slow_server_is_no_fault_of_the_generator() {
-        let mut recorded = phase(10, 0);
-        (0..10).for_each(|_| recorded.backlog.record(5_000 * MS));
-        let unissued =
-            Unissued { by_backlog: 1_000, backlog_ns: 5_000 * MS, ..Unissued::default() };
-        let trust = judge(&Evidence { unissued, ..of(&recorded) });
-        assert_eq!((trust.verdict, trust.cause), (Verdict::Valid, None));
-        assert_eq!(trust.reasons, [""; 0]);
-    }
-
-    #[test]
-    fn a_limit_most_of_the_delay_waited_for_is_the_cause_whatever_the_processors_did() {
-        let recorded = all_late(1_500, 400);
-        let evidence = Evidence { limit: Some(7), processors: Some(used(4.0)), ..of(&recorded) };
-        assert_eq!(
-            cause(&recorded, evidence),
-            (
-                Cause::Limit,
-                "likely cause: --limit 7: 75 % of the delay was waiting for a place in it".into()
-            )
-        );
-    }
-
-    #[test]
-    fn a_stream_most_of_the_delay_waited_for_is_the_cause() {
-        let recorded = all_late(400, 1_400);
-        let text = "likely cause: the stream: 70 % of the delay was waiting for operations that were not made yet; one thread makes them all (--generators)";
-        let evidence = Evidence { processors: Some(used(1.4)), ..of(&recorded) };
-        assert_eq!(cause(&recorded, evidence), (Cause::Generation, text.into()));
-        let evidence = Evidence { processors: Some(used(3.9)), ..of(&recorded) };
-        let more = format!("{text}, and this process used 3.9 of 4 cores");
-        assert_eq!(cause(&recorded, evidence), (Cause::Generation, more));
-        for (script, generators, told) in [
-            (true, 3, "3 threads make them (--generators)"),
-            (false, 1, "one thread reads them all from the document"),
-        ] {
-            let evidence = Evidence { script, generators, ..of(&recorded) };
-            let (_, text) = cause(&recorded, evidence);
-            assert!(text.ends_with(&format!("not made yet; {told}")), "{text}");
-        }
-    }
-
-    #[test]
-    fn near_the_core_count_the_processors_are_the_cause_and_below_the_machine() {
-        let recorded = all_late(500, 500);
-        let at = |used_cores| {
-            let processors = Some(used(used_cores));
-            cause(&recorded, Evidence { processors, server_in_process: true, ..of(&recorded) })
-        };
-        assert_eq!(
-            at(3.4),
-            (
-                Cause::Cpu,
-                "likely cause: the processors: this process, the server included, used 3.4 of 4 cores".into()
-            )
-        );
-        assert_eq!(at(3.39).0, Cause::Machine);
-    }
-
-    #[test]
-    fn a_thread_that_has_no_time_left_is_named_though_other_cores_are_free() {
-        let recorded = all_late(0, 0);
-        let processors = Some(Processors { busiest_shard: Some(0.96), ..used(1.2) });
-        assert_eq!(
-            cause(&recorded, Evidence { processors, ..of(&recorded) }),
-            (
-                Cause::Cpu,
-                "likely cause: the processors: a thread that issues operations was busy 96 % of the time, while this process used 1.2 of 4 cores; --shards sets how many such threads there are".into()
-            )
-        );
-    }
-
-    #[test]
-    fn a_machine_that_is_busy_with_other_things_is_the_cause_with_figures() {
-        let recorded = all_late(0, 0);
-        let with = |others, stolen| {
-            let machine = Some(Machine { cores: 4, others, stolen });
-            let processors = Some(Processors { machine, busiest_shard: Some(0.5), ..used(0.6) });
-            cause(&recorded, Evidence { processors, ..of(&recorded) })
-        };
-        assert_eq!(
-            with(2.9, 0.5),
-            (
-                Cause::Machine,
-                "likely cause: the machine: this process used 0.6 of 4 cores, other processes 2.9 of the machine's 4, and the host of this virtual machine took 0.5".into()
-            )
-        );
-        let (_, idle) = with(0.2, 0.0);
-        assert_eq!(
-            idle,
-            "likely cause: the machine: this process used 0.6 of 4 cores, other processes 0.2 of the machine's 4; on average that leaves some free, so look for stalls: paging, power saving, a virtual machine that is paused"
-        );
-        let unknown = cause(&recorded, of(&recorded));
-        assert_eq!(
-            unknown,
-            (
-                Cause::Machine,
-                "likely cause: the machine: the delay was neither waiting for --limit nor for the stream".into()
-            )
-        );
-    }
-
-    #[test]
-    fn what_was_never_issued_names_its_cause_where_nothing_was_issued_late() {
-        let recorded = phase(100, 0);
-        let unissued = Unissued {
-            by_limit: 60,
-            by_generation: 20,
-            by_driver: 20,
-            late_ns: 1_000 * MS,
-            ..Unissued::default()
-        };
-        let evidence = Evidence { unissued, limit: Some(1), ..of(&recorded) };
-        assert_eq!(
-            cause(&recorded, evidence),
-            (
-                Cause::Limit,
-                "likely cause: --limit 1: 60 % of what was not issued was waiting for a place in it".into()
-            )
-        );
-    }
-
-    #[test]
-    fn lateness_is_told_by_cause_in_a_valid_run_too() {
-        let mut recorded = phase(1_000, 0);
-        recorded.lateness.record(9 * MS);
-        (recorded.late_by_limit_ns, recorded.late_by_generation_ns) = (2_000_000, 4_000_000);
-        let trust = judge(&Evidence { processors: Some(used(0.123_45)), ..of(&recorded) });
-        assert_eq!(trust.verdict, Verdict::Valid);
-        let parts = LatenessByCause { limit: 2_000.0, generation: 4_000.0, other: 3_000.0 };
-        assert_eq!(trust.lateness_by_cause_us, parts);
-        assert_eq!((trust.cpu_cores_used, trust.cpu_cores), (Some(0.123), Some(4)));
-    }
-
-    #[test]
-    fn an_instant_backend_is_still_asked_for_its_late_operations() {
-        let trust = judge(&Evidence { instant: true, ..of(&phase(100, 2)) });
-        assert_eq!(trust.verdict, Verdict::GeneratorLimited);
-    }
-
-    #[test]
-    fn a_late_generator_weighs_more_than_an_interruption_and_both_are_told() {
-        let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 2)) });
-        assert_eq!(trust.verdict, Verdict::GeneratorLimited);
-        assert_eq!(trust.reasons.last().unwrap(), "the run was cut short");
-        let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 0)) });
-        assert_eq!(trust.verdict, Verdict::Interrupted);
-    }
-
-    #[test]
-    fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
-        let recorded = phase(10, 0);
-        let with = |dropped, cut_short| {
-            let hook_events = HookEvents { delivered: 9, dropped };
-            judge(&Evidence { hook_events, cut_short, ..of(&recorded) })
-        };
-        assert_eq!(with(0, false).verdict, Verdict::Valid);
-        let trust = with(1, true);
-        assert_eq!(trust.verdict, Verdict::HooksDropped);
-        assert_eq!(
-            trust.reasons[0],
-            "1 of 10 events for hooks (10.0 %) were dropped: what hooks and their metrics say is not of all operations, while every other figure is"
-        );
-        let late = phase(100, 2);
-        let late = Evidence { hook_events: trust.hook_events, ..of(&late) };
-        assert_eq!(judge(&late).verdict, Verdict::GeneratorLimited);
-    }
-
-    #[test]
-    fn a_run_that_sent_nothing_says_so() {
-        let trust = judge(&of(&PhaseStats::default()));
-        assert_eq!(trust.verdict, Verdict::Valid);
-        assert_eq!(trust.reasons, ["no operation was sent in a recorded phase"]);
-    }
 }

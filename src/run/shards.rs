@@ -70,6 +70,7 @@ impl Plan<'_> {
             op_timeout_ns: nanos(timeouts.operation),
             retry: self.options.retry.clone(),
             dropping: header.dropping(),
+            phases_last: !header.bounded,
         });
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),

@@ -187,3 +187,23 @@ fn an_iteration_cut_in_its_midst_is_cut_and_those_after_it_are_dropped() {
     complete(&mut engine, 0, 0, 60);
     assert_eq!(iterations(&mut engine), [(1, Dropped), (0, Cut)]);
 }
+
+#[test]
+fn arrivals_of_a_client_that_did_not_get_its_connection_back_are_dropped_or_counted() {
+    let arrivals = [
+        stat(0, 0, 0, arrives(0)),
+        stat(0, 1, 1, arrives(10)),
+        stat(0, 2, 2, arrives(30)),
+        stat(0, 3, 3, arrives(40)),
+    ];
+    let lost = |mut engine: Engine| {
+        assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
+        engine.complete(0, 0, ZERO_NS, ZERO_NS + 5, done(), true).unwrap();
+        engine.lose(0, ZERO_NS + 35);
+        engine
+    };
+    let queued = unissued(&mut lost(measuring(config(), &arrivals, true)));
+    assert_eq!(queued, Unissued { by_backlog: 2, backlog_ns: 25, ..Unissued::default() });
+    let dropped = iterations(&mut lost(dropping(&arrivals)));
+    assert_eq!(dropped, [(0, Finished), (1, Dropped), (2, Dropped)]);
+}

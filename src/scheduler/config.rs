@@ -9,6 +9,9 @@ use super::timeline::PhaseSpan;
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     pub phases: Vec<PhaseSpan>,
+    /// The phases last as long as they say, though a stream has nothing more for
+    /// the rest of them, as in a pause at their end.
+    pub phases_last: bool,
     /// The number of the run-wide client, if the stream has one.
     pub run_client: Option<u32>,
     /// The most operations queued for one client.

@@ -221,7 +221,7 @@ impl<'sink> Driver<'sink> {
                 self.engine.resume(slot, self.shard.clock.now_ns());
             }
             Report::Gone { reason } => {
-                self.engine.lose(slot);
+                self.engine.lose(slot, self.shard.clock.now_ns());
                 // Its last operation may have completed in this same turn.
                 self.publish();
                 self.sink.event(Event::ClientFailed { client_idx, reason });

@@ -100,10 +100,7 @@ impl Engine {
             return;
         }
         self.cut = true;
-        if self.stage == Stage::Measure {
-            let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
-            self.report_unissued(cut_ns);
-        }
+        self.report_unissued(0..self.clients.len(), now_ns);
         self.schedule.clear();
         self.blocked.clear();
         self.permits.withdraw(self.shard);
@@ -131,9 +128,11 @@ impl Engine {
         }
     }
 
-    fn report_unissued(&mut self, cut_ns: u64) {
+    fn report_unissued(&mut self, slots: std::ops::Range<usize>, now_ns: u64) {
+        let Stage::Measure = self.stage else { return };
+        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
         let mut unissued = Unissued::default();
-        for client in &mut self.clients {
+        for client in &mut self.clients[slots] {
             let phases = &self.config.phases;
             let late = client.drop_unissued_arrivals(phases, self.origin_ns, cut_ns);
             self.events.extend(late.into_iter().map(Event::Iteration));
@@ -256,7 +255,8 @@ impl Engine {
     }
 
     /// The connection is not coming back: the client ends here.
-    pub fn lose(&mut self, slot: u32) {
+    pub fn lose(&mut self, slot: u32, now_ns: u64) {
+        self.report_unissued(slot as usize..slot as usize + 1, now_ns);
         let client = &mut self.clients[slot as usize];
         let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
         client.cut();
@@ -344,7 +344,7 @@ impl Engine {
     /// When to poll again at the latest, if nothing happens before.
     pub fn next_wake_ns(&self) -> Option<u64> {
         let next_due = self.schedule.peek().map(|Reverse((at_ns, _))| *at_ns);
-        let end = self.end_ns().filter(|_| self.unfinished > 0);
+        let end = self.end_ns().filter(|_| self.unfinished > 0 || self.config.phases_last);
         [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
     }
 
@@ -360,9 +360,11 @@ impl Engine {
         Some(slot)
     }
 
-    /// Every client of the stage is done.
+    /// Every client of the stage is done, and so is its time, where it is to last.
     pub fn stage_done(&self) -> bool {
-        self.unfinished == 0
+        let lasts = || self.config.phases_last && self.end_ns().is_some();
+        let gone = |client: &ClientQueue| client.state == ClientState::Gone;
+        self.unfinished == 0 && (!lasts() || self.clients.iter().all(gone))
     }
 
     /// How many clients of the stage are not done.

@@ -24,6 +24,7 @@ pub fn config() -> EngineConfig {
         op_timeout_ns: OP_TIMEOUT_NS,
         retry: None,
         dropping: Vec::new(),
+        phases_last: false,
     }
 }
 
@@ -362,4 +363,27 @@ fn of_a_client_that_has_just_become_free_only_what_was_not_yet_overdue_is_the_dr
         ..Unissued::default()
     };
     assert_eq!(unissued, Some(counted));
+}
+
+#[test]
+fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone() {
+    let measuring = |phases_last| {
+        let mut engine = engine_of(EngineConfig { phases_last, ..config() }, 1, None);
+        engine.enter(Stage::Measure, ZERO_NS);
+        engine.operations(0, Section::Iteration, Vec::new(), true, ZERO_NS).unwrap();
+        issues(&mut engine, ZERO_NS);
+        engine
+    };
+    let mut ends = measuring(false);
+    ends.closed(0).unwrap();
+    assert!(ends.stage_done());
+    let mut lasts = measuring(true);
+    lasts.closed(0).unwrap();
+    assert!(!lasts.stage_done());
+    assert_eq!(lasts.next_wake_ns(), Some(ZERO_NS + 200));
+    issues(&mut lasts, ZERO_NS + 200);
+    assert!(lasts.stage_done());
+    let mut lost = measuring(true);
+    lost.lose(0, ZERO_NS);
+    assert!(lost.stage_done());
 }

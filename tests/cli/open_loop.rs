@@ -135,3 +135,17 @@ fn a_rate_that_does_not_fit_the_phases_is_refused_with_its_line() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_pause_at_the_end_lasts_as_long_as_its_phase() {
+    let place = Place::with_script(
+        r#"
+bench.phases { { name = "busy", duration = "200ms" }, { name = "still", duration = "300ms" } }
+bench.workload { name = "w", pace = bench.open_loop { rate = { busy = 100, still = 0 } },
+    iteration = function(c) c:stat("") end }"#,
+    );
+    let summary = place.run("s.lua --target sim").end().exits(0).summary();
+    let lengths: Vec<_> =
+        summary["phases"].as_array().unwrap().iter().map(|phase| &phase["duration_s"]).collect();
+    assert_eq!(lengths, [0.2, 0.3]);
+}

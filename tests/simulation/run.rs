@@ -124,6 +124,7 @@ impl Scenario {
             op_timeout_ns: self.op_timeout_ns,
             retry: self.retry.clone(),
             dropping: header.dropping(),
+            phases_last: !header.bounded,
         });
         let client = Arc::new(ClientSettings {
             backend: watched,

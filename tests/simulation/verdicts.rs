@@ -106,3 +106,15 @@ fn a_low_limit_is_named() {
         assert_eq!(verdict(of, &scenario), limited, "{of:?}");
     }
 }
+
+#[test]
+fn a_limit_that_delays_each_by_less_than_the_late_bound_is_no_slow_server() {
+    // Ten clients in seven places: 5 to 8 ms of waiting on 15 ms of service, so
+    // that many do not end in the 20 ms they have.
+    for of in LOOPS {
+        let latency = Latency::Constant(Duration::from_millis(15));
+        let scenario = Scenario { latency, limit: Some(7), ..second(of) };
+        let limited = (Verdict::GeneratorLimited, Some(Cause::Limit));
+        assert_eq!(verdict(of, &scenario), limited, "{of:?}");
+    }
+}
