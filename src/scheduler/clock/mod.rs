@@ -36,7 +36,7 @@ const SPIN_NS: u64 = 1_000;
 /// How an alarm spends the last stretch before a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Sleeps as long as it can: three wakes in four are some microseconds too soon,
+    /// Sleeps as long as it can: nineteen wakes in twenty are some microseconds too soon,
     /// and yield for these. Costs next to nothing.
     #[default]
     Sleep,
