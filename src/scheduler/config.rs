@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::retry::RetryPolicy;
-use super::timeline::PhaseSpan;
+use super::timeline::{PhaseSpan, Stage};
 
 /// What is the same for every shard.
 #[derive(Clone, Debug)]
@@ -21,4 +21,11 @@ pub struct EngineConfig {
     pub retry: Option<RetryPolicy>,
     /// The clients whose arrivals are dropped where they find them busy.
     pub dropping: Vec<Range<u32>>,
+}
+
+impl EngineConfig {
+    /// Whether the client has operations in the stage, if it is there.
+    pub fn takes_part(&self, client_idx: u32, stage: Stage) -> bool {
+        (Some(client_idx) == self.run_client) == stage.is_run_wide() && stage.section().is_some()
+    }
 }

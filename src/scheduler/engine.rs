@@ -72,14 +72,11 @@ impl Engine {
     /// Begins a stage; `origin_ns` is what its `At` times count from.
     pub fn enter(&mut self, stage: Stage, origin_ns: u64) {
         let filled = self.stage == Stage::Fill && stage == Stage::Measure;
-        (self.stage, self.origin_ns, self.cut) = (stage, origin_ns, false);
-        self.unfinished = 0;
+        (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
         for slot in 0..self.clients.len() {
             let client = &mut self.clients[slot];
-            let runs_now = (Some(client.client_idx) == self.config.run_client)
-                == stage.is_run_wide()
-                && stage.section().is_some();
-            if !runs_now || client.state == ClientState::Gone {
+            let takes_part = self.config.takes_part(client.client_idx, stage);
+            if !takes_part || client.state == ClientState::Gone {
                 continue;
             }
             self.unfinished += 1;
@@ -362,9 +359,12 @@ impl Engine {
 
     /// Every client of the stage is done, and so is its time, where it is to last.
     pub fn stage_done(&self) -> bool {
-        let lasts = || self.config.phases_last && self.end_ns().is_some();
-        let gone = |client: &ClientQueue| client.state == ClientState::Gone;
-        self.unfinished == 0 && (!lasts() || self.clients.iter().all(gone))
+        let lasts = self.config.phases_last && self.end_ns().is_some();
+        let there = |client: &ClientQueue| {
+            client.state != ClientState::Gone
+                && self.config.takes_part(client.client_idx, self.stage)
+        };
+        self.unfinished == 0 && !(lasts && self.clients.iter().any(there))
     }
 
     /// How many clients of the stage are not done.

@@ -386,4 +386,9 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
     let mut lost = measuring(true);
     lost.lose(0, ZERO_NS);
     assert!(lost.stage_done());
+    let with_run_client = EngineConfig { phases_last: true, run_client: Some(1), ..config() };
+    let mut lost = engine_of(with_run_client, 2, None);
+    lost.enter(Stage::Measure, ZERO_NS);
+    lost.lose(0, ZERO_NS);
+    assert!(lost.stage_done(), "the run-wide client has no part in measuring");
 }
