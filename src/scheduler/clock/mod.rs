@@ -37,7 +37,8 @@ const SPIN_NS: u64 = 1_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Sleeps as long as it can: nineteen wakes in twenty are some microseconds too soon,
-    /// and yield for these. Costs next to nothing.
+    /// and yield for these. Costs a tenth of a core at 1,000 wakes a second and a
+    /// third at 10,000.
     #[default]
     Sleep,
     /// Is awake before 998 deadlines in 1,000 and yields to the runtime, which serves
