@@ -249,7 +249,7 @@ function Rng:shuffle(list) end
 ---@field setup? bench.Section once per client
 ---@field iteration bench.Section again and again
 ---@field teardown? bench.Section once per client
----@field pace? bench.Pace|table<string, bench.Pace> one, or an open loop for each phase by its name
+---@field pace? bench.Pace|table<string, bench.Pace> one, or one for each phase by its name
 ---@field needs? bench.Needs
 
 ---@class bench.Phase

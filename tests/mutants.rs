@@ -21,9 +21,10 @@ struct Mutant {
 
 const ENGINE: &str = "src/scheduler/engine.rs";
 const QUEUE: &str = "src/scheduler/client_queue.rs";
+const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
 
-const MUTANTS: [Mutant; 14] = [
+const MUTANTS: [Mutant; 15] = [
     Mutant {
         name: "an operation completes twice",
         file: ENGINE,
@@ -89,25 +90,31 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a dropped iteration is not reported",
-        file: QUEUE,
+        file: LEFT_OUT,
         text: "dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));",
         broken: "let _ = self.dropped(next.iteration, phase, due_ns, eligible_ns);",
         found: "before it never did",
     },
     Mutant {
         name: "an arrival is dropped although its client is free",
-        file: QUEUE,
+        file: LEFT_OUT,
         text: "due_ns < eligible_ns && due_ns < until_ns",
         broken: "due_ns <= eligible_ns && due_ns < until_ns",
         found: "dropped, but the client had done nothing",
     },
     Mutant {
         name: "an arrival is dropped that was to wait",
-        file: QUEUE,
-        text: "while self.drops
-            && self.state",
-        broken: "while self.state",
+        file: LEFT_OUT,
+        text: "Due::Arrival { late: Late::Drop, .. }",
+        broken: "Due::Arrival { .. }",
         found: "dropped where arrivals wait",
+    },
+    Mutant {
+        name: "a closed loop goes on beyond its time",
+        file: LEFT_OUT,
+        text: "|| eligible_ns >= origin_ns",
+        broken: "|| eligible_ns / 2 >= origin_ns",
+        found: "began after its time",
     },
     Mutant {
         name: "a client's operations are issued in the wrong order",

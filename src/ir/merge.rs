@@ -8,7 +8,8 @@ use super::document::line::Line;
 use super::document::v2::Header;
 use super::document::validate::{MAX_TIME_NS, described};
 use super::document::writer::{Format, WriteError, document_writer};
-use super::operation::{Due, Operation, Section};
+use super::due::Due;
+use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError};
 
 /// Where an iterating stream ends. Setup and teardown are always whole.
@@ -196,7 +197,10 @@ impl<'s> Merge<'s> {
                 ahead.at = at;
                 ahead.nominal.max(at)
             }
-            Due::Arrival { at_ns, think_ns } => ahead.nominal.saturating_add(think_ns).max(at_ns),
+            Due::Arrival { at_ns: from_ns, think_ns: after_ns, .. }
+            | Due::During { after_ns, from_ns, .. } => {
+                ahead.nominal.saturating_add(after_ns).max(from_ns)
+            }
             Due::After(after) => ahead.nominal.saturating_add(after),
         };
         if nominal > MAX_TIME_NS {

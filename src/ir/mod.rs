@@ -2,6 +2,7 @@
 
 pub mod blobs;
 pub mod document;
+mod due;
 pub mod event;
 pub mod feature;
 pub mod merge;
@@ -15,13 +16,14 @@ mod spool;
 pub mod time_scale;
 pub mod units;
 
+pub use due::{Due, Late, scale_ns};
 pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
 pub use feature::{Feature, Need};
 pub use operation::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType, Section,
+    Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType, Section,
 };
 pub use payload::{Blob, Pattern, Payload};
 pub use preview::Preview;
 pub use share::Share;
-pub use source::{Late, OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
+pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
 pub use time_scale::TimeScale;

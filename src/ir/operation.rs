@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::due::Due;
 use super::payload::Payload;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
@@ -25,46 +26,6 @@ pub struct Operation {
     /// The id a document gave; see [`Operation::op_id`].
     pub id: Option<Arc<str>>,
     pub kind: OperationKind,
-}
-
-/// When an operation may be issued at the earliest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Due {
-    /// Nanoseconds from time zero (in setup and teardown: from the section's start).
-    At(u64),
-    /// Nanoseconds from this client's previous completion.
-    After(u64),
-    /// The arrival of an open loop, the first operation of its iteration: due
-    /// `at_ns` from time zero, and not issued before `think_ns` have passed
-    /// since the client's previous completion, if it has one since time zero.
-    Arrival { at_ns: u64, think_ns: u64 },
-}
-
-impl Due {
-    /// The time from time zero, where there is one.
-    pub fn at_ns(self) -> Option<u64> {
-        match self {
-            Due::At(at_ns) | Due::Arrival { at_ns, .. } => Some(at_ns),
-            Due::After(_) => None,
-        }
-    }
-
-    /// Every time in it, `factor` times as long.
-    pub fn scaled(self, factor: f64) -> Due {
-        let scale = |ns: u64| scale_ns(ns, factor);
-        match self {
-            Due::At(at_ns) => Due::At(scale(at_ns)),
-            Due::After(ns) => Due::After(scale(ns)),
-            Due::Arrival { at_ns, think_ns } => {
-                Due::Arrival { at_ns: scale(at_ns), think_ns: scale(think_ns) }
-            }
-        }
-    }
-}
-
-/// `factor` times `ns`, to the nearest nanosecond. Exact where `factor` is 1.
-pub fn scale_ns(ns: u64, factor: f64) -> u64 {
-    if factor == 1.0 { ns } else { (ns as f64 * factor).round() as u64 }
 }
 
 /// The part of a client's life an operation belongs to.

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::due::Due;
 use super::feature::{Feature, Need};
-use super::operation::{Due, Operation, Section};
+use super::operation::{Operation, Section};
 use super::share::Share;
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
@@ -93,6 +94,10 @@ fn look(
 impl<S: OperationSource> OperationSource for Preview<S> {
     fn header(&self) -> &StreamHeader {
         &self.header
+    }
+
+    fn supersede(&mut self, client: u32, iteration: u32) {
+        self.source.supersede(client, iteration);
     }
 
     fn pull(

@@ -69,32 +69,12 @@ pub struct Workload {
     /// Names from a document; a script's clients are `<workload>/<id>`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_names: Option<Arc<[Arc<str>]>>,
-    /// What becomes of an open loop's arrival whose client is busy.
-    #[serde(default, skip_serializing_if = "Late::is_queue")]
-    pub late: Late,
-}
-
-/// What becomes of an arrival whose client is still busy with the one before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Late {
-    /// It waits, and is counted as late.
-    #[default]
-    Queue,
-    /// Its whole iteration is left out, and counted as dropped.
-    Drop,
-}
-
-impl Late {
-    fn is_queue(&self) -> bool {
-        *self == Late::Queue
-    }
 }
 
 impl Workload {
-    /// Of clients named by their numbers, whose late arrivals wait.
+    /// Of clients named by their numbers.
     pub fn new(name: &str, clients: u32) -> Workload {
-        Workload { name: name.into(), clients, client_names: None, late: Late::Queue }
+        Workload { name: name.into(), clients, client_names: None }
     }
 }
 
@@ -145,20 +125,6 @@ impl StreamHeader {
         None
     }
 
-    /// The clients whose late arrivals are dropped.
-    pub fn dropping(&self) -> Vec<std::ops::Range<u32>> {
-        let mut first = 0;
-        let mut ranges = Vec::new();
-        for workload in &self.workloads {
-            let range = first..first + workload.clients;
-            first = range.end;
-            if workload.late == Late::Drop {
-                ranges.push(range);
-            }
-        }
-        ranges
-    }
-
     /// Adds what is needed beside what was known; of two operations that need
     /// the same, the one known before is named.
     pub fn add_needs(&mut self, needs: impl IntoIterator<Item = Need>) {
@@ -200,6 +166,11 @@ impl StreamHeader {
 /// left of the earlier, which is how a cut stream reaches its teardown.
 pub trait OperationSource {
     fn header(&self) -> &StreamHeader;
+
+    /// This iteration of the client began too late for its time (see
+    /// [`Due::During`](super::Due)): so will those that follow it in that time,
+    /// and a source that would make them without end need not.
+    fn supersede(&mut self, _client: u32, _iteration: u32) {}
 
     /// Appends up to `max` of the client's next operations in `section`.
     /// [`Progress::More`] comes with at least one operation.

@@ -1,6 +1,7 @@
 //! A stream stretched or compressed in time.
 
-use super::operation::{Operation, Section, scale_ns};
+use super::due::scale_ns;
+use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
 /// A source whose every `At` and `After`, and every phase, is `factor` times
@@ -27,6 +28,10 @@ impl<S: OperationSource> OperationSource for TimeScale<S> {
         &self.header
     }
 
+    fn supersede(&mut self, client: u32, iteration: u32) {
+        self.source.supersede(client, iteration);
+    }
+
     fn pull(
         &mut self,
         client: u32,
@@ -45,14 +50,23 @@ impl<S: OperationSource> OperationSource for TimeScale<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::operation::{Due, Expect, OperationKind};
+    use super::super::due::{Due, Late};
+    use super::super::operation::{Expect, OperationKind};
     use super::super::source::Phase;
     use super::*;
     use crate::protocol::SharePath;
 
-    struct Three(StreamHeader);
+    fn arrival(at_ns: u64, think_ns: u64) -> Due {
+        Due::Arrival { at_ns, think_ns, late: Late::Queue }
+    }
 
-    impl OperationSource for Three {
+    fn during(after_ns: u64, from_ns: u64, until_ns: u64) -> Due {
+        Due::During { after_ns, from_ns, until_ns }
+    }
+
+    struct OfEachKind(StreamHeader);
+
+    impl OperationSource for OfEachKind {
         fn header(&self) -> &StreamHeader {
             &self.0
         }
@@ -64,7 +78,7 @@ mod tests {
             _: usize,
             into: &mut Vec<Operation>,
         ) -> Result<Progress, SourceError> {
-            let dues = [Due::At(10), Due::After(3), Due::Arrival { at_ns: 20, think_ns: 5 }];
+            let dues = [Due::At(10), Due::After(3), arrival(20, 5), during(6, 30, 40)];
             into.extend((0..).zip(dues).map(|(seq, due)| Operation {
                 client_idx,
                 seq,
@@ -82,7 +96,7 @@ mod tests {
     fn dues(factor: f64) -> (u64, Vec<Due>) {
         let phase = Phase { name: "p".into(), duration_ns: 100, record: true };
         let header = StreamHeader { phases: vec![phase], ..StreamHeader::default() };
-        let mut stream = TimeScale::new(Three(header), factor);
+        let mut stream = TimeScale::new(OfEachKind(header), factor);
         let mut operations = Vec::new();
         stream.pull(0, Section::Iteration, 9, &mut operations).unwrap();
         let phase_ns = stream.header().phases[0].duration_ns;
@@ -91,9 +105,9 @@ mod tests {
 
     #[test]
     fn two_is_half_speed_for_every_time_and_phase() {
-        let twice = [Due::At(20), Due::After(6), Due::Arrival { at_ns: 40, think_ns: 10 }];
+        let twice = [Due::At(20), Due::After(6), arrival(40, 10), during(12, 60, 80)];
         assert_eq!(dues(2.0), (200, twice.to_vec()));
-        let half = [Due::At(5), Due::After(2), Due::Arrival { at_ns: 10, think_ns: 3 }];
+        let half = [Due::At(5), Due::After(2), arrival(10, 3), during(3, 15, 20)];
         assert_eq!(dues(0.5), (50, half.to_vec()));
     }
 

@@ -145,6 +145,8 @@ pub struct Cell {
     /// Its iterations arrive. What a late operation of one delays, the next
     /// arrival makes up for, so that it does not dilute the rate.
     pub open_loop: bool,
+    /// Arrivals of it that find their client busy are dropped.
+    pub drops: bool,
 }
 
 impl Cell {
@@ -167,6 +169,7 @@ impl Cell {
             self.iterations.get_or_insert_default().merge(iterations);
         }
         self.open_loop |= other.open_loop;
+        self.drops |= other.drops;
     }
 }
 

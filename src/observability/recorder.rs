@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::failures::{FailedOperation, StatusKey};
 use super::live::LiveShard;
 use super::metrics::{Layout, Measurements};
+use crate::ir::Late;
 use crate::ir::event::{IterationEvent, IterationOutcome};
-use crate::ir::source::Late;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
 };
@@ -80,8 +80,11 @@ impl Recorder {
     fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
         let (service_ns, lateness_ns) = (event.service_ns(), event.lateness_ns());
         let cell = self.measurements.cell_mut(slot, workload);
-        cell.open_loop |= matches!(event.operation.due, Due::Arrival { .. });
-        let open_loop = cell.open_loop;
+        if let Due::Arrival { late, .. } = event.operation.due {
+            cell.open_loop = true;
+            cell.drops |= late == Late::Drop;
+        }
+        let (open_loop, drops) = (cell.open_loop, cell.drops);
         let stats = cell.operation(event.operation_type());
         stats.service.record(service_ns);
         stats.response.record(event.response_ns());
@@ -90,8 +93,6 @@ impl Recorder {
         self.live.add_operation(failed, event.bytes);
 
         let late_bound_ns = self.measurements.layout.late_bound_ns();
-        let workloads = &self.measurements.layout.header.workloads;
-        let drops = workloads.get(workload).is_some_and(|workload| workload.late == Late::Drop);
         let phase = self.measurements.phase_mut(slot);
         phase.lateness.record(lateness_ns);
         // The time between two attempts is no lateness, so what they waited for
@@ -102,7 +103,9 @@ impl Recorder {
         phase.late_by_limit_ns += u128::from(by_limit_ns);
         phase.backlog.record(event.backlog_ns());
         phase.late += u64::from(lateness_ns > late_bound_ns);
-        if let (Due::After(think_ns), false) = (event.operation.due, open_loop) {
+        if let (Due::After(think_ns) | Due::During { after_ns: think_ns, .. }, false) =
+            (event.operation.due, open_loop)
+        {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             phase.closed_cycle_ns += u128::from(service_ns) + u128::from(think_ns);
         }
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn what_follows_an_arrival_is_no_closed_loop() {
         let mut arrival = completion(0, 0, sample::read(1), OK);
-        arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0 };
+        arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
         let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
         assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
         assert_eq!(measurements.phase(1).lateness.count(), 2);
@@ -274,7 +277,7 @@ mod tests {
     #[test]
     fn an_arrival_that_found_its_client_busy_is_behind_and_one_on_time_is_not() {
         let mut on_time = completion(0, 0, sample::read(1), OK);
-        on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0 };
+        on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
         let mut behind = on_time.clone();
         behind.due_ns -= 1;
         let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());

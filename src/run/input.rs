@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::operation::scale_ns;
+use crate::ir::scale_ns;
 use crate::ir::{OperationSource, Preview, Share, StreamHeader, TimeScale};
 use crate::scheduler::feed::SourceThreads;
 use crate::script::{Script, ScriptOptions};

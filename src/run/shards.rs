@@ -69,7 +69,6 @@ impl Plan<'_> {
             lookahead: self.lookahead,
             op_timeout_ns: nanos(timeouts.operation),
             retry: self.options.retry.clone(),
-            dropping: header.dropping(),
             phases_last: !header.bounded,
         });
         let client = Arc::new(ClientSettings {

@@ -8,7 +8,14 @@ pub enum Action {
     /// Send the operation now.
     Issue { slot: u32, operation: Operation },
     /// Fetch up to `max` further operations of the client.
-    Pull { slot: u32, client_idx: u32, section: Section, max: usize },
+    Pull {
+        slot: u32,
+        client_idx: u32,
+        section: Section,
+        max: usize,
+        /// The last iteration that began too late for its time.
+        superseded: Option<u32>,
+    },
     /// The operation in flight has taken longer than the operation time-out.
     Expire { slot: u32, seq: u32 },
     /// Close whatever handles the client has open.

@@ -1,14 +1,16 @@
-//! Open loops: what becomes of arrivals that find their client busy.
+//! Open loops: what becomes of arrivals that find their client busy; and closed
+//! ones that have their time.
 
+use super::action::Action;
 use super::engine::{Engine, EngineConfig};
 use super::engine_tests::{ZERO_NS, config, done, engine_of, issues, stat};
 use super::timeline::Stage;
 use crate::ir::event::IterationOutcome::{Cut, Dropped, Finished};
 use crate::ir::event::{IterationEvent, IterationOutcome, Unissued};
-use crate::ir::{Due, Event, Operation, Section};
+use crate::ir::{Due, Event, Late, Operation, Section};
 
 fn arrives(at_ns: u64) -> Due {
-    Due::Arrival { at_ns, think_ns: 0 }
+    Due::Arrival { at_ns, think_ns: 0, late: Late::Queue }
 }
 
 fn measuring(config: EngineConfig, operations: &[Operation], ended: bool) -> Engine {
@@ -19,12 +21,17 @@ fn measuring(config: EngineConfig, operations: &[Operation], ended: bool) -> Eng
     engine
 }
 
-fn drops() -> EngineConfig {
-    EngineConfig { dropping: std::iter::once(0..1).collect(), ..config() }
+fn dropped(operation: &Operation) -> Operation {
+    let mut operation = operation.clone();
+    if let Due::Arrival { late, .. } = &mut operation.due {
+        *late = Late::Drop;
+    }
+    operation
 }
 
 fn dropping(operations: &[Operation]) -> Engine {
-    measuring(drops(), operations, true)
+    let operations: Vec<Operation> = operations.iter().map(dropped).collect();
+    measuring(config(), &operations, true)
 }
 
 /// Issues operation `seq` at once and completes it at `completed_ns` from time zero.
@@ -82,8 +89,8 @@ fn an_arrival_that_finds_its_client_busy_waits_where_the_policy_is_to_queue() {
 
 #[test]
 fn what_a_later_batch_brings_of_a_dropped_iteration_is_dropped_with_it() {
-    let begins = [stat(0, 0, 0, arrives(0)), stat(0, 1, 1, arrives(10))];
-    let mut engine = measuring(drops(), &begins, false);
+    let begins = [stat(0, 0, 0, arrives(0)), dropped(&stat(0, 1, 1, arrives(10)))];
+    let mut engine = measuring(config(), &begins, false);
     carry_out(&mut engine, 0, 0, 20);
     issues(&mut engine, ZERO_NS + 20);
     for (seq, last) in [(2, false), (3, true)] {
@@ -98,7 +105,7 @@ fn what_a_later_batch_brings_of_a_dropped_iteration_is_dropped_with_it() {
 
 #[test]
 fn think_time_makes_a_client_busy_and_passes_with_the_arrival_it_cost() {
-    let thinks = |at_ns, think_ns| Due::Arrival { at_ns, think_ns };
+    let thinks = |at_ns, think_ns| Due::Arrival { at_ns, think_ns, late: Late::Drop };
     let mut engine = dropping(&[
         stat(0, 0, 0, thinks(0, 0)),
         stat(0, 1, 1, thinks(20, 15)),
@@ -111,7 +118,7 @@ fn think_time_makes_a_client_busy_and_passes_with_the_arrival_it_cost() {
 
 #[test]
 fn nothing_precedes_the_first_arrival_so_no_think_time_delays_or_drops_it() {
-    let first = stat(0, 0, 0, Due::Arrival { at_ns: 0, think_ns: 50 });
+    let first = stat(0, 0, 0, Due::Arrival { at_ns: 0, think_ns: 50, late: Late::Queue });
     let mut engine = dropping(std::slice::from_ref(&first));
     carry_out(&mut engine, 0, 0, 1);
     assert_eq!(iterations(&mut engine), [(0, Finished)]);
@@ -206,4 +213,86 @@ fn arrivals_of_a_client_that_did_not_get_its_connection_back_are_dropped_or_coun
     assert_eq!(queued, Unissued { by_backlog: 2, backlog_ns: 25, ..Unissued::default() });
     let dropped = iterations(&mut lost(dropping(&arrivals)));
     assert_eq!(dropped, [(0, Finished), (1, Dropped), (2, Dropped)]);
+}
+
+/// An iteration of a closed loop between 20 and 50 ns.
+fn closed(seq: u32, iteration: u32, after_ns: u64) -> Operation {
+    stat(0, seq, iteration, Due::During { after_ns, from_ns: 20, until_ns: 50 })
+}
+
+#[test]
+fn a_closed_loop_begins_with_its_time_and_is_superseded_after_it() {
+    let mut engine = measuring(
+        config(),
+        &[
+            stat(0, 0, 0, arrives(0)),
+            closed(1, 1, 0),
+            closed(2, 2, 5),
+            stat(0, 3, 2, Due::After(0)),
+            closed(4, 3, 5),
+            stat(0, 5, 3, Due::After(0)),
+            closed(6, 4, 0),
+            stat(0, 7, 5, arrives(50)),
+        ],
+        true,
+    );
+    carry_out(&mut engine, 0, 0, 3);
+    assert_eq!(issues(&mut engine, ZERO_NS + 19), []);
+    carry_out(&mut engine, 1, 20, 21);
+    assert_eq!(issues(&mut engine, ZERO_NS + 25), []);
+    carry_out(&mut engine, 2, 26, 40);
+    carry_out(&mut engine, 3, 40, 46);
+    carry_out(&mut engine, 7, 50, 51);
+    let finished = [0, 1, 2, 5].map(|iteration| (iteration, Finished));
+    assert_eq!(iterations(&mut engine), finished, "the superseded were never due");
+}
+
+#[test]
+fn an_iteration_begun_in_its_time_is_finished_after_it() {
+    let operations = [closed(0, 0, 0), stat(0, 1, 0, Due::After(0)), stat(0, 2, 1, arrives(50))];
+    let mut engine = measuring(config(), &operations, true);
+    carry_out(&mut engine, 0, 20, 70);
+    carry_out(&mut engine, 1, 70, 80);
+    carry_out(&mut engine, 2, 80, 90);
+}
+
+#[test]
+fn the_source_is_told_of_what_was_superseded_and_what_it_had_made_meanwhile_is_left_out() {
+    let mut engine = measuring(config(), &[closed(0, 0, 0), closed(1, 1, 0)], false);
+    let told = |engine: &mut Engine, now_ns| {
+        let mut pulls = Vec::new();
+        while let Some(action) = engine.poll(ZERO_NS + now_ns) {
+            if let Action::Pull { superseded, .. } = action {
+                pulls.push(superseded);
+            }
+        }
+        pulls
+    };
+    assert_eq!(told(&mut engine, 20), [None, None]);
+    complete(&mut engine, 0, 20, 60);
+    assert_eq!(told(&mut engine, 60), [], "a batch is under way");
+    let made = vec![closed(2, 2, 0), closed(3, 3, 0)];
+    engine.operations(0, Section::Iteration, made, false, ZERO_NS + 60).unwrap();
+    assert_eq!(told(&mut engine, 60), [Some(3)]);
+    let more = vec![stat(0, 4, 4, arrives(55))];
+    engine.operations(0, Section::Iteration, more, true, ZERO_NS + 61).unwrap();
+    carry_out(&mut engine, 4, 61, 62);
+}
+
+#[test]
+fn think_time_before_a_superseded_iteration_does_not_delay_the_arrival_after_it() {
+    let thinks = Due::Arrival { at_ns: 52, think_ns: 40, late: Late::Drop };
+    let operations = [closed(0, 0, 0), closed(1, 1, 40), stat(0, 2, 2, thinks)];
+    let mut engine = measuring(config(), &operations, true);
+    carry_out(&mut engine, 0, 20, 30);
+    carry_out(&mut engine, 2, 52, 53);
+    assert_eq!(iterations(&mut engine), [(0, Finished), (2, Finished)]);
+}
+
+#[test]
+fn what_is_superseded_is_neither_backlog_nor_unissued() {
+    let mut engine = measuring(config(), &[closed(0, 0, 0), closed(1, 1, 0)], true);
+    assert_eq!(issues(&mut engine, ZERO_NS + 20), [(0, 0)]);
+    engine.cut(ZERO_NS + 100);
+    assert_eq!(unissued(&mut engine), Unissued::default());
 }

@@ -28,14 +28,16 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// Since when it is `Blocked`.
     pub blocked_ns: u64,
-    /// Arrivals that find it busy are left out.
-    drops: bool,
+    /// The last iteration that began too late for its time, for its source to know.
+    pub superseded: Option<u32>,
+    /// The end, from time zero, of the time it began too late for.
+    pub(super) over_ns: u64,
     /// The iteration of which no operation is to be issued.
-    dropping: Option<u32>,
-    /// No think time precedes the next arrival: it passed with a dropped one,
-    /// or there is no operation it would follow.
-    rested: bool,
-    iteration: Option<IterationEvent>,
+    pub(super) leaving_out: Option<u32>,
+    /// No think time precedes the next arrival: it passed with one that was
+    /// left out, or there is no operation it would follow.
+    pub(super) rested: bool,
+    pub(super) iteration: Option<IterationEvent>,
 }
 
 /// What a client is up to. Exactly one of the engine's structures holds a
@@ -136,10 +138,9 @@ impl InFlight {
 }
 
 impl ClientQueue {
-    pub fn new(client_idx: u32, drops: bool) -> ClientQueue {
+    pub fn new(client_idx: u32) -> ClientQueue {
         ClientQueue {
             client_idx,
-            drops,
             pending: VecDeque::new(),
             in_flight_op: None,
             state: ClientState::Done,
@@ -149,7 +150,9 @@ impl ClientQueue {
             ready_ns: 0,
             arrived_ns: None,
             blocked_ns: 0,
-            dropping: None,
+            superseded: None,
+            over_ns: 0,
+            leaving_out: None,
             rested: false,
             iteration: None,
         }
@@ -159,7 +162,8 @@ impl ClientQueue {
     pub fn begin(&mut self, origin_ns: u64) {
         self.ready_ns = origin_ns;
         (self.state, self.broke_off) = (ClientState::Idle, false);
-        (self.arrived_ns, self.dropping, self.rested) = (None, None, true);
+        (self.arrived_ns, self.leaving_out, self.rested) = (None, None, true);
+        (self.superseded, self.over_ns) = (None, 0);
     }
 
     /// When the next operation is due and eligible, if one is at hand.
@@ -167,7 +171,7 @@ impl ClientQueue {
         Some(self.times(self.pending.front()?.due, origin_ns))
     }
 
-    fn times(&self, due: Due, origin_ns: u64) -> (u64, u64) {
+    pub(super) fn times(&self, due: Due, origin_ns: u64) -> (u64, u64) {
         match due {
             Due::At(ns) => {
                 let due_ns = origin_ns.saturating_add(ns);
@@ -177,7 +181,12 @@ impl ClientQueue {
                 let due_ns = self.ready_ns.saturating_add(ns);
                 (due_ns, due_ns)
             }
-            Due::Arrival { at_ns, think_ns } => {
+            Due::During { after_ns, from_ns, .. } => {
+                let from_ns = origin_ns.saturating_add(from_ns);
+                let due_ns = self.ready_ns.saturating_add(after_ns).max(from_ns);
+                (due_ns, due_ns)
+            }
+            Due::Arrival { at_ns, think_ns, .. } => {
                 let due_ns = origin_ns.saturating_add(at_ns);
                 let think_ns = if self.rested { 0 } else { think_ns };
                 (due_ns, due_ns.max(self.ready_ns.saturating_add(think_ns)))
@@ -209,86 +218,6 @@ impl ClientQueue {
             issued_ns: None,
             failed: None,
         })
-    }
-
-    /// Leaves out the iterations whose arrivals, before `until_ns`, found the
-    /// client busy, and what remains of one that was left out before.
-    pub fn drop_late_arrivals(
-        &mut self,
-        phases: &[PhaseSpan],
-        origin_ns: u64,
-        until_ns: u64,
-    ) -> Vec<IterationEvent> {
-        let mut dropped = Vec::new();
-        while self.drops
-            && self.state == ClientState::Idle
-            && let Some(next) = self.pending.front()
-        {
-            let (due_ns, eligible_ns) = self.times(next.due, origin_ns);
-            if self.dropping == Some(next.iteration) {
-                self.pending.pop_front();
-            } else if self.is_arrival(next) && due_ns < eligible_ns && due_ns < until_ns {
-                let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
-                dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));
-                self.dropping = Some(next.iteration);
-                (self.ready_ns, self.rested) = (eligible_ns, true);
-            } else {
-                self.dropping = None;
-                break;
-            }
-        }
-        dropped
-    }
-
-    /// Leaves out, at a cut, the iterations that arrived before it and found
-    /// the client busy: it still is.
-    pub fn drop_unissued_arrivals(
-        &mut self,
-        phases: &[PhaseSpan],
-        origin_ns: u64,
-        cut_ns: u64,
-    ) -> Vec<IterationEvent> {
-        let busy = self.in_flight_op.is_some() || self.state == ClientState::Held;
-        let mut dropped: Vec<IterationEvent> = Vec::new();
-        if !self.drops || !busy {
-            return dropped;
-        }
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.retain(|next| {
-            let (due_ns, _) = self.times(next.due, origin_ns);
-            if self.is_arrival(next) && due_ns < cut_ns {
-                let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
-                dropped.push(self.dropped(next.iteration, phase, due_ns, cut_ns));
-            }
-            dropped.last().is_none_or(|last| last.iteration != next.iteration)
-        });
-        self.pending = pending;
-        dropped
-    }
-
-    fn dropped(
-        &self,
-        iteration: u32,
-        phase: Option<u16>,
-        due_ns: u64,
-        busy_until_ns: u64,
-    ) -> IterationEvent {
-        IterationEvent {
-            client_idx: self.client_idx,
-            iteration,
-            phase,
-            due_ns,
-            eligible_ns: busy_until_ns,
-            started_ns: busy_until_ns,
-            ended_ns: busy_until_ns,
-            outcome: IterationOutcome::Dropped,
-        }
-    }
-
-    /// It begins an iteration, whole, at a time of its own.
-    fn is_arrival(&self, next: &Operation) -> bool {
-        let begun = self.iteration.as_ref().is_some_and(|begun| begun.iteration == next.iteration);
-        matches!(next.due, Due::Arrival { .. }) && !begun
     }
 
     /// Nothing pending, nothing to come, nothing in flight.

@@ -1,7 +1,5 @@
 //! What the engines of a run are told before it.
 
-use std::ops::Range;
-
 use super::retry::RetryPolicy;
 use super::timeline::{PhaseSpan, Stage};
 
@@ -19,8 +17,6 @@ pub struct EngineConfig {
     /// Of one attempt.
     pub op_timeout_ns: u64,
     pub retry: Option<RetryPolicy>,
-    /// The clients whose arrivals are dropped where they find them busy.
-    pub dropping: Vec<Range<u32>>,
 }
 
 impl EngineConfig {

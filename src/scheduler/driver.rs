@@ -188,8 +188,9 @@ impl<'sink> Driver<'sink> {
             Action::Issue { slot, operation } => {
                 self.mailboxes[slot as usize].put(Order::Execute(operation));
             }
-            Action::Pull { slot, client_idx, section, max } => {
-                self.shard.feed.request(Request { slot, client_idx, section, max });
+            Action::Pull { slot, client_idx, section, max, superseded } => {
+                let request = Request { slot, client_idx, section, max, superseded };
+                self.shard.feed.request(request);
             }
             Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),
             Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),

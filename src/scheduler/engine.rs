@@ -47,11 +47,8 @@ impl Engine {
         shard: usize,
         clients: &[u32],
     ) -> Engine {
-        let drops =
-            |client_idx: &u32| config.dropping.iter().any(|range| range.contains(client_idx));
-        let queue = |client_idx: &u32| ClientQueue::new(*client_idx, drops(client_idx));
         Engine {
-            clients: clients.iter().map(queue).collect(),
+            clients: clients.iter().map(|client_idx| ClientQueue::new(*client_idx)).collect(),
             config,
             permits,
             shard,
@@ -402,16 +399,19 @@ impl Engine {
     /// Moves an idle client on: schedules its next operation, asks for more,
     /// or ends its part in the stage.
     fn advance(&mut self, slot: u32) {
-        self.drop_late_arrivals(slot);
+        self.leave_out(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
         let low = client.pending.len() <= lookahead / 2;
         if low && !client.section_ended && !client.pulling && client.state != ClientState::Gone {
             client.pulling = true;
             if let Some(section) = self.stage.section() {
-                let max = lookahead - client.pending.len();
+                let superseded = client.superseded.take();
+                // Many clients come to the end of such a time at once, and wait.
+                let most = if superseded.is_some() { lookahead / 8 } else { lookahead };
+                let max = most.saturating_sub(client.pending.len()).max(1);
                 let client_idx = client.client_idx;
-                self.wanted.push_back(Action::Pull { slot, client_idx, section, max });
+                self.wanted.push_back(Action::Pull { slot, client_idx, section, max, superseded });
             }
         }
         if client.state != ClientState::Idle {
@@ -438,12 +438,12 @@ impl Engine {
         }
     }
 
-    fn drop_late_arrivals(&mut self, slot: u32) {
+    fn leave_out(&mut self, slot: u32) {
         if self.stage == Stage::Measure {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
             let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
-            let late = client.drop_late_arrivals(phases, self.origin_ns, until_ns);
-            self.events.extend(late.into_iter().map(Event::Iteration));
+            let dropped = client.leave_out(phases, self.origin_ns, until_ns);
+            self.events.extend(dropped.into_iter().map(Event::Iteration));
         }
     }
 

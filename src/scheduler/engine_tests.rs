@@ -23,7 +23,6 @@ pub fn config() -> EngineConfig {
         lookahead: 4,
         op_timeout_ns: OP_TIMEOUT_NS,
         retry: None,
-        dropping: Vec::new(),
         phases_last: false,
     }
 }

@@ -29,6 +29,8 @@ pub struct Request {
     pub client_idx: u32,
     pub section: Section,
     pub max: usize,
+    /// The last iteration that began too late for its time.
+    pub superseded: Option<u32>,
 }
 
 /// The answer to one request.
@@ -98,6 +100,9 @@ impl Allowed {
 
 fn answer(source: &mut dyn OperationSource, allowed: &Allowed, request: Request) -> Batch {
     let mut operations = Vec::new();
+    if let Some(iteration) = request.superseded {
+        source.supersede(request.client_idx, iteration);
+    }
     let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
     let mut error = None;
     if let Some((at, refused)) = operations.iter().enumerate().find_map(|(at, operation)| {
@@ -349,7 +354,7 @@ mod tests {
     }
 
     fn request(slot: u32) -> Request {
-        Request { slot, client_idx: slot, section: Section::Setup, max: 8 }
+        Request { slot, client_idx: slot, section: Section::Setup, max: 8, superseded: None }
     }
 
     #[tokio::test]

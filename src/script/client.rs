@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::handles::Handles;
+use super::open_loop::{Begins, Span};
 use super::random::Random;
 use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
-use crate::ir::{Due, Expect, Operation, OperationKind, Section};
+use crate::ir::{Due, Expect, Late, Operation, OperationKind, Section};
 
 /// Rounds without an operation after which a script is taken to be stuck.
 pub(super) const MAX_IDLE_ROUNDS: u32 = 100_000;
@@ -36,8 +37,33 @@ impl Bounds {
     }
 }
 
-/// The client's next arrival, in nanoseconds from time zero, if there is one.
-pub(super) type NextArrival<'a> = dyn FnMut() -> Result<Option<u64>, String> + 'a;
+/// What begins a client's iterations, where that is not the end of the one before.
+pub(super) trait Paced {
+    /// By number, in order of time; none after the last.
+    fn span(&self, number: usize) -> Option<Span>;
+
+    /// The client's next arrival, in nanoseconds from time zero, if there is one.
+    fn next_arrival(&mut self) -> Result<Option<u64>, String>;
+
+    /// The client's random numbers from the end of a span on.
+    fn random_after(&self, span: usize) -> Random;
+}
+
+/// How the present iteration began, until it has an operation.
+#[derive(Clone, Copy)]
+enum Begun {
+    Arrived {
+        at_ns: u64,
+        late: Late,
+        /// What of the think time was before it, when the client was busy with
+        /// the iteration before.
+        trailing_ns: u64,
+    },
+    During {
+        from_ns: u64,
+        until_ns: u64,
+    },
+}
 
 /// Which client it is.
 #[derive(Clone, Debug)]
@@ -73,18 +99,21 @@ pub(super) struct Client {
     /// How many operations the present pull asked for.
     pub batch: usize,
     bounds: Bounds,
-    next_seq: Option<u32>,
+    pub(super) next_seq: Option<u32>,
     /// As if every operation took no time; without the think time that is
     /// still waiting for its operation.
-    nominal_ns: u64,
+    pub(super) nominal_ns: u64,
     think_ns: u64,
     at_ns: Option<u64>,
     last_at_ns: u64,
-    /// When the present iteration of an open loop arrived, until it has an operation.
-    arrival_ns: Option<u64>,
-    /// What of the think time was before that iteration, when the client was
-    /// busy with the one before.
-    trailing_ns: u64,
+    begun: Option<Begun>,
+    /// The arrival of an iteration of a later span.
+    next_arrival: Option<u64>,
+    /// Its number, and that of the first iteration in it.
+    span: usize,
+    span_begins: u32,
+    /// The run has come to the end of the span.
+    span_over: bool,
     boundaries: u32,
     /// Nothing has happened since the iteration started, so that the first
     /// `running()` of a loop is the same boundary as the start.
@@ -122,8 +151,11 @@ impl Client {
             think_ns: 0,
             at_ns: None,
             last_at_ns: 0,
-            arrival_ns: None,
-            trailing_ns: 0,
+            begun: None,
+            next_arrival: None,
+            span: 0,
+            span_begins: 0,
+            span_over: false,
             boundaries: 0,
             fresh: false,
             ended: false,
@@ -145,30 +177,30 @@ impl Client {
         self.nominal_ns = 0;
         self.think_ns = 0;
         self.at_ns = None;
-        self.arrival_ns = None;
+        self.begun = None;
         self.since_boundary = 0;
         self.since_clock_moved = 0;
     }
 
     /// Whether another iteration starts.
-    pub fn start_iteration(&mut self, next: &mut NextArrival<'_>) -> Result<bool, String> {
-        let goes_on = self.boundary("an iteration", next)?;
+    pub fn start_iteration(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
+        let goes_on = self.boundary("an iteration", pace)?;
         self.fresh = true;
         Ok(goes_on)
     }
 
     /// `c:running()`.
-    pub fn running(&mut self, next: &mut NextArrival<'_>) -> Result<bool, String> {
+    pub fn running(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
         if self.section != Section::Iteration {
             return Err("running belongs into an iteration; setup and teardown run once".into());
         }
         if std::mem::take(&mut self.fresh) {
             return Ok(!self.ended);
         }
-        self.boundary("a loop over c:running()", next)
+        self.boundary("a loop over c:running()", pace)
     }
 
-    fn boundary(&mut self, what: &str, next: &mut NextArrival<'_>) -> Result<bool, String> {
+    fn boundary(&mut self, what: &str, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
         self.idle_rounds = if self.since_boundary == 0 { self.idle_rounds + 1 } else { 0 };
         if self.idle_rounds > MAX_IDLE_ROUNDS {
             return Err(format!(
@@ -176,9 +208,9 @@ impl Client {
             ));
         }
         self.since_boundary = 0;
-        let begins_ns = if self.ended { None } else { self.begins(next)? };
+        let begins_ns = if self.ended { None } else { self.begins(pace)? };
         if begins_ns.is_none_or(|ns| self.bounds.nominal_ns.is_some_and(|bound| ns >= bound)) {
-            (self.ended, self.arrival_ns) = (true, None);
+            (self.ended, self.begun) = (true, None);
             return Ok(false);
         }
         self.iteration = self.boundaries;
@@ -190,17 +222,41 @@ impl Client {
     }
 
     /// The nominal time of the next iteration, if there is another.
-    fn begins(&mut self, next: &mut NextArrival<'_>) -> Result<Option<u64>, String> {
+    fn begins(&mut self, pace: Option<&mut dyn Paced>) -> Result<Option<u64>, String> {
         if self.bounds.iterations.is_some_and(|most| self.boundaries >= most) {
             return Ok(None);
         }
         let free_ns = self.at_ns.unwrap_or(self.nominal_ns) + self.think_ns;
-        if self.open_loop.is_none() {
-            return Ok(Some(free_ns));
+        let Some(pace) = pace else { return Ok(Some(free_ns)) };
+        while let Some(Span { from_ns, until_ns, begins }) = pace.span(self.span) {
+            match begins {
+                Begins::InClosedLoop if !self.span_over && free_ns < until_ns => {
+                    self.begun = Some(Begun::During { from_ns, until_ns });
+                    return Ok(Some(free_ns.max(from_ns)));
+                }
+                // How many iterations it had shows only in the run, so that what
+                // follows cannot depend on what they drew.
+                Begins::InClosedLoop => self.random = pace.random_after(self.span),
+                Begins::AtArrivals(late) => {
+                    if self.next_arrival.is_none() {
+                        self.next_arrival = pace.next_arrival()?;
+                    }
+                    if let Some(at_ns) = self.next_arrival.take_if(|at_ns| *at_ns < until_ns) {
+                        let trailing_ns = self.think_ns;
+                        self.begun = Some(Begun::Arrived { at_ns, late, trailing_ns });
+                        return Ok(Some(at_ns.max(free_ns)));
+                    }
+                }
+            }
+            self.span += 1;
+            (self.span_begins, self.span_over) = (self.boundaries, false);
         }
-        self.trailing_ns = self.think_ns;
-        self.arrival_ns = next()?;
-        Ok(self.arrival_ns.map(|arrival_ns| arrival_ns.max(free_ns)))
+        Ok(None)
+    }
+
+    /// This iteration began too late for its span; so would all that follow in it.
+    pub fn supersede(&mut self, iteration: u32) {
+        self.span_over |= self.section == Section::Iteration && iteration >= self.span_begins;
     }
 
     /// `c:think(duration)`: the next operation is due that much later.
@@ -246,16 +302,20 @@ impl Client {
     pub fn emit(&mut self, kind: OperationKind, expect: Expect) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.nominal_ns;
-        let due = match (self.at_ns.take(), self.arrival_ns.take()) {
+        let due = match (self.at_ns.take(), self.begun.take()) {
             (Some(at_ns), _) => {
                 self.last_at_ns = at_ns + think_ns;
                 self.nominal_ns = self.nominal_ns.max(self.last_at_ns);
                 Due::At(self.last_at_ns)
             }
-            (None, Some(arrival_ns)) => {
-                let at_ns = arrival_ns + (think_ns - self.trailing_ns);
+            (None, Some(Begun::Arrived { at_ns, late, trailing_ns })) => {
+                let at_ns = at_ns + (think_ns - trailing_ns);
                 self.nominal_ns = at_ns.max(self.nominal_ns + think_ns);
-                Due::Arrival { at_ns, think_ns }
+                Due::Arrival { at_ns, think_ns, late }
+            }
+            (None, Some(Begun::During { from_ns, until_ns })) => {
+                self.nominal_ns = from_ns.max(self.nominal_ns + think_ns);
+                Due::During { after_ns: think_ns, from_ns, until_ns }
             }
             (None, None) => {
                 self.nominal_ns += think_ns;
@@ -320,110 +380,5 @@ impl Client {
             ));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ir::HandleRef;
-
-    fn identity() -> Identity {
-        Identity { index: 0, workload: "w".into(), id: 0 }
-    }
-
-    fn client(bounds: Bounds) -> Client {
-        let random = Random::new(0, "w", 0, Section::Iteration);
-        Client::new(identity(), None, bounds, Section::Iteration, random)
-    }
-
-    fn closed() -> Result<Option<u64>, String> {
-        panic!("a closed loop has no arrivals")
-    }
-
-    fn flush(client: &mut Client) -> Operation {
-        let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
-        client.emit(kind, Expect::Default).unwrap();
-        client.made.pop_back().unwrap()
-    }
-
-    #[test]
-    fn the_first_running_of_an_iteration_is_the_boundary_of_its_start() {
-        let mut c = client(Bounds { iterations: Some(3), nominal_ns: None });
-        assert_eq!(c.start_iteration(&mut closed), Ok(true));
-        let mut numbers = Vec::new();
-        while c.running(&mut closed).unwrap() {
-            numbers.push(flush(&mut c).iteration);
-        }
-        assert_eq!(numbers, [0, 1, 2]);
-        assert_eq!(flush(&mut c).iteration, 2, "what follows the loop belongs to the last round");
-        assert_eq!(c.start_iteration(&mut closed), Ok(false));
-    }
-
-    #[test]
-    fn think_adds_up_and_at_replaces_what_was_waited() {
-        let mut c = client(Bounds::default());
-        c.start_iteration(&mut closed).unwrap();
-        c.think(5).unwrap();
-        c.think(7).unwrap();
-        assert_eq!(flush(&mut c).due, Due::After(12));
-        assert_eq!(flush(&mut c).due, Due::After(0));
-        c.think(1).unwrap();
-        c.at(100).unwrap();
-        c.think(3).unwrap();
-        assert_eq!(flush(&mut c).due, Due::At(103));
-        assert!(c.at(102).unwrap_err().contains("backwards"));
-    }
-
-    #[test]
-    fn a_nominal_bound_counts_the_think_time_still_waiting() {
-        let mut c = client(Bounds { iterations: None, nominal_ns: Some(10) });
-        assert_eq!(c.start_iteration(&mut closed), Ok(true));
-        flush(&mut c);
-        c.think(9).unwrap();
-        assert_eq!(c.start_iteration(&mut closed), Ok(true));
-        flush(&mut c);
-        c.think(1).unwrap();
-        assert_eq!(c.start_iteration(&mut closed), Ok(false));
-    }
-
-    #[test]
-    fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
-        let random = Random::new(0, "w", 0, Section::Iteration);
-        let bounds = Bounds { iterations: None, nominal_ns: Some(1_000) };
-        let mut c = Client::new(identity(), Some(0), bounds, Section::Iteration, random);
-        let mut arrivals = [100, 100, 300, 700, 999, 1_000].into_iter();
-        let mut next = || Ok(arrivals.next());
-        assert_eq!(c.start_iteration(&mut next), Ok(true));
-        assert_eq!(c.running(&mut next), Ok(true));
-        c.think(7).unwrap();
-        assert_eq!(flush(&mut c).due, Due::Arrival { at_ns: 107, think_ns: 7 });
-        c.think(5).unwrap();
-        assert_eq!(flush(&mut c).due, Due::After(5));
-        c.think(11).unwrap();
-        assert_eq!(c.running(&mut next), Ok(true));
-        assert_eq!(flush(&mut c).due, Due::Arrival { at_ns: 100, think_ns: 11 });
-        c.think(3).unwrap();
-        assert_eq!(c.start_iteration(&mut next), Ok(true), "and has no operation");
-        c.think(2).unwrap();
-        assert_eq!(c.start_iteration(&mut next), Ok(true));
-        c.think(1).unwrap();
-        let operation = flush(&mut c);
-        assert_eq!(operation.due, Due::Arrival { at_ns: 701, think_ns: 6 });
-        assert_eq!(operation.iteration, 3);
-        assert_eq!(c.nominal_ns, 701);
-        assert_eq!(c.start_iteration(&mut next), Ok(true));
-        assert!(c.at(5_000).unwrap_err().starts_with("at does not go with an open loop"));
-        assert_eq!(c.start_iteration(&mut next), Ok(false), "it arrives at the bound");
-        assert_eq!(flush(&mut c).due, Due::After(0));
-    }
-
-    #[test]
-    fn the_last_sequence_number_is_used_and_the_one_after_is_an_error() {
-        let mut c = client(Bounds::default());
-        c.next_seq = Some(u32::MAX);
-        assert_eq!(flush(&mut c).seq, u32::MAX);
-        let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
-        assert!(c.emit(kind, Expect::Default).unwrap_err().contains("4,294,967,296 operations"));
     }
 }

@@ -1,18 +1,39 @@
 //! How a running client gets over a boundary: at once in a closed loop, with
-//! its next arrival in an open one.
+//! its next arrival in an open one, and from the one to the other where the
+//! pace differs by phase.
 
 use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
 use super::arrivals::Arrivals;
-use super::client::{Client, NextArrival};
+use super::client::{Client, Paced};
 use super::random::Random;
 use super::values::{duration_ns, fault};
 use super::vm::Host;
+use crate::ir::Late;
 
-/// The arrivals of one workload while its streams are made.
+/// A part of the time, and what begins an iteration there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub from_ns: u64,
+    pub until_ns: u64,
+    pub begins: Begins,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// The end of the one before.
+    InClosedLoop,
+    AtArrivals(Late),
+}
+
+/// What begins the iterations of one workload, while its streams are made.
 pub(super) struct OpenLoop {
+    /// One after the other from time zero; the last goes on for ever.
+    pub spans: Vec<Span>,
     /// Where in the script it is, and the workload's name.
     pub place: String,
+    pub seed: u64,
+    pub workload: String,
     pub arrivals: Arrivals,
     /// The script's own functions for the gaps, and what stands for each of
     /// them in errors.
@@ -23,7 +44,7 @@ pub(super) struct OpenLoop {
 
 impl OpenLoop {
     fn next_of(&mut self, host: &Host, client: u32) -> Result<Option<u64>, String> {
-        let OpenLoop { place, arrivals, functions, rng } = self;
+        let OpenLoop { place, arrivals, functions, rng, .. } = self;
         let mut gap = |number: usize, random: &mut Random, now_ns: u64, rate: f64| {
             let Some((function, place)) = functions.get(number) else {
                 return Err("there is no function for the gaps".to_string());
@@ -41,20 +62,41 @@ impl OpenLoop {
     }
 }
 
+struct OfClient<'a> {
+    open_loop: &'a mut OpenLoop,
+    host: &'a Host,
+    id: u32,
+}
+
+impl Paced for OfClient<'_> {
+    fn span(&self, number: usize) -> Option<Span> {
+        self.open_loop.spans.get(number).copied()
+    }
+
+    fn next_arrival(&mut self) -> Result<Option<u64>, String> {
+        self.open_loop.next_of(self.host, self.id)
+    }
+
+    fn random_after(&self, span: usize) -> Random {
+        let OpenLoop { seed, workload, .. } = &*self.open_loop;
+        Random::after_span(*seed, workload, self.id, span)
+    }
+}
+
 /// Takes the running client over a boundary; whether another iteration begins.
 pub(super) fn cross(
     host: &Host,
-    boundary: fn(&mut Client, &mut NextArrival<'_>) -> Result<bool, String>,
+    boundary: fn(&mut Client, Option<&mut dyn Paced>) -> Result<bool, String>,
 ) -> LuaResult<bool> {
     // Away meanwhile, so that the function for the gaps cannot act for it.
     let Some(mut client) = host.client.borrow_mut().take() else { return Ok(false) };
     let mut open_loops = host.open_loops.borrow_mut();
     let open_loop = client.open_loop.and_then(|workload| open_loops.get_mut(workload)?.as_mut());
     let crossed = match open_loop {
-        None => boundary(&mut client, &mut || Ok(None)),
+        None => boundary(&mut client, None),
         Some(open_loop) => {
             let id = client.identity.id;
-            let crossed = boundary(&mut client, &mut || open_loop.next_of(host, id));
+            let crossed = boundary(&mut client, Some(&mut OfClient { open_loop, host, id }));
             if crossed == Ok(false) {
                 open_loop.arrivals.leave(id);
             }

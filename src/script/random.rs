@@ -30,6 +30,18 @@ impl Random {
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
+    /// Of a client from the end of this span of time on.
+    pub fn after_span(seed: u64, workload: &str, client: u32, span: usize) -> Random {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"smbench after span 1");
+        hasher.update(&seed.to_le_bytes());
+        hasher.update(&(workload.len() as u64).to_le_bytes());
+        hasher.update(workload.as_bytes());
+        hasher.update(&client.to_le_bytes());
+        hasher.update(&(span as u64).to_le_bytes());
+        Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+    }
+
     /// Of `bench.rng(name)`.
     pub fn named(seed: u64, name: &str) -> Random {
         let mut hasher = blake3::Hasher::new();

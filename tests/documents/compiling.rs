@@ -1,9 +1,9 @@
 use std::path::Path;
 
+use smbench::ir::Late;
 use smbench::ir::document::convert::convert;
 use smbench::ir::document::writer::Format;
 use smbench::ir::merge::{Bounds, CompileError, CompileReport, compile};
-use smbench::ir::source::Late;
 use smbench::ir::{
     Due, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Progress, Section,
     SourceError, StreamHeader,
@@ -296,15 +296,23 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
         )
     );
     assert_eq!(
-        unfit(&|op| op.due = Due::Arrival { at_ns: 7_000, think_ns: 1 }),
+        unfit(&|op| op.due = Due::Arrival { at_ns: 7_000, think_ns: 1, late: Late::Queue }),
         message(
             "Delete",
             "it waits for the operation before it (think time), and version 1 knows only times from the start"
         )
     );
     assert_eq!(
-        unfit(&|op| op.due = Due::Arrival { at_ns: 4_000, think_ns: 0 }),
+        unfit(&|op| op.due = Due::Arrival { at_ns: 4_000, think_ns: 0, late: Late::Queue }),
         message("Delete", "it arrives before the operation before it is due")
+    );
+    assert_eq!(
+        unfit(&|op| op.due = Due::Arrival { at_ns: 7_000, think_ns: 0, late: Late::Drop }),
+        message("Delete", "version 1 cannot say that a late arrival is dropped")
+    );
+    assert_eq!(
+        unfit(&|op| op.due = Due::During { after_ns: 0, from_ns: 7_000, until_ns: 9_000 }),
+        message("Delete", "version 1 has no closed loops that begin and end")
     );
     assert_eq!(
         unfit(&|op| op.section = Section::Teardown),
@@ -316,24 +324,27 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
     );
 }
 
-/// Two clients of an open loop; think time delays one arrival past the next.
+/// Two clients of an open loop; think time delays one arrival past the next, and
+/// between two arrivals one client is in a closed loop.
 fn arriving() -> Vec<Operation> {
-    let arrival = |at_ns, think_ns| Due::Arrival { at_ns, think_ns };
+    let arrival = |at_ns, think_ns| Due::Arrival { at_ns, think_ns, late: Late::Queue };
+    let dropped = Due::Arrival { at_ns: 31_000, think_ns: 0, late: Late::Drop };
+    let closed = Due::During { after_ns: 7, from_ns: 20_000, until_ns: 31_000 };
     vec![
         at(0, 0, Section::Iteration, 0, arrival(0, 0)),
         at(0, 1, Section::Iteration, 0, Due::After(0)),
         at(0, 2, Section::Iteration, 1, arrival(20_000, 30_000)),
         at(0, 3, Section::Iteration, 4, arrival(9_000, 0)),
         at(1, 0, Section::Iteration, 0, arrival(5_000, 5_000)),
+        at(1, 1, Section::Iteration, 1, closed),
+        at(1, 2, Section::Iteration, 2, dropped),
     ]
 }
 
 #[test]
 fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
     let folder = Folder::new();
-    let mut header = header(2, false);
-    header.workloads[0].late = Late::Drop;
-    let mut source = Made::new(header, arriving());
+    let mut source = Made::new(header(2, false), arriving());
     let (report, text) = compiled(&mut source, Bounds::default(), Format::V2);
     let dues: Vec<&str> =
         (text.lines().skip(1)).filter_map(|line| Some(line.split_once("\"type\"")?.0)).collect();
@@ -343,14 +354,15 @@ fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
             r#"{"client":0,"at_ns":0,"after_ns":0,"#,
             r#"{"client":0,"after_ns":0,"#,
             r#"{"client":1,"at_ns":5000,"after_ns":5000,"#,
+            r#"{"client":1,"iteration":1,"after_ns":7,"from_ns":20000,"until_ns":31000,"#,
             r#"{"client":0,"iteration":1,"at_ns":20000,"after_ns":30000,"#,
             r#"{"client":0,"iteration":4,"at_ns":9000,"after_ns":0,"#,
+            r#"{"client":1,"iteration":2,"at_ns":31000,"after_ns":0,"late":"drop","#,
         ]
     );
-    assert_eq!(report.nominal_ns, 30_000);
+    assert_eq!(report.nominal_ns, 31_000);
     let path = folder.write("x.jsonl", &text);
     let mut document = load_default(&path).unwrap();
-    assert_eq!(document.header().workloads[0].late, Late::Drop);
     assert_eq!(document.header().ir_hash, report.ir_hash);
     assert_eq!(all_operations(&mut document, 2), arriving());
     document.rewind();
@@ -361,32 +373,23 @@ fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
 }
 
 #[test]
-fn version_1_takes_arrivals_that_wait_for_nothing_and_none_that_are_dropped() {
+fn version_1_takes_arrivals_that_wait_for_nothing() {
     let folder = Folder::new();
     let fitting: Vec<Operation> = fitting()
         .into_iter()
         .map(|op| match op.due {
-            Due::At(at_ns) => Operation { due: Due::Arrival { at_ns, think_ns: 0 }, ..op },
+            Due::At(at_ns) => {
+                Operation { due: Due::Arrival { at_ns, think_ns: 0, late: Late::Queue }, ..op }
+            }
             _ => op,
         })
         .collect();
-    let mut dropping = header(1, false);
-    dropping.workloads[0].late = Late::Drop;
-    let waiting = Made::new(header(1, false), fitting.clone());
+    let waiting = Made::new(header(1, false), fitting);
     let (report, text) = compiled(&mut { waiting }, Bounds::default(), Format::V1);
     let mut document = load_default(&folder.write("x.json", text)).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     let dues: Vec<Due> = all_operations(&mut document, 9).iter().map(|op| op.due).collect();
     assert_eq!(dues, [0, 5_000, 5_000, 7_000].map(Due::At));
-
-    let refused = "workload \"w\" drops late arrivals, which a version 1 document cannot say; version 2 (.jsonl) takes it";
-    let mut source = Made::new(dropping, fitting);
-    let error = compile(&mut source, Bounds::default(), Format::V1, Vec::new()).unwrap_err();
-    assert_eq!(error.to_string(), refused);
-    let header = r#"{"version":2,"workloads":[{"name":"w","clients":1,"late":"drop"}]}"#;
-    let path = folder.write("x.jsonl", format!("{header}\n{{\"operations\":0}}\n"));
-    let error = convert(&path, Format::V1, Vec::new()).unwrap_err().to_string();
-    assert!(error.ends_with(refused), "{error}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use smbench::ir::operation::MAX_IO_BYTES;
 use smbench::ir::{
-    Blob, Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Pattern,
-    Payload, Progress, Section, SourceError, StreamHeader, Workload,
+    Blob, Due, Expect, HandleRef, Late, OpenMode, Operation, OperationKind, OperationSource,
+    Pattern, Payload, Progress, Section, SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
 use smbench::protocol::{CreateContext, CreateParameters, Durable, Lease, NtStatus, SharePath};
@@ -110,12 +110,20 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
             let begins = section == Section::Iteration && begun < Some(iteration);
             begun = begun.max(begins.then_some(iteration));
             let think_ns = random.pick(&[0, 0, 1, 999, 5_000_000_000]);
-            let due = match random.below(4) {
+            let due = match random.below(5) {
                 0 if section == Section::Iteration => {
                     at += random.below(1_000_000);
                     Due::At(at)
                 }
-                1 if begins => Due::Arrival { at_ns: random.below(1_000_000), think_ns },
+                1 if begins => {
+                    let late = random.pick(&[Late::Queue, Late::Drop]);
+                    Due::Arrival { at_ns: random.below(1_000_000), think_ns, late }
+                }
+                2 if begins => {
+                    let from_ns = random.below(1_000_000);
+                    let until_ns = from_ns + 1 + random.below(1_000_000);
+                    Due::During { after_ns: think_ns, from_ns, until_ns }
+                }
                 _ => Due::After(think_ns),
             };
             operations.push(Operation {

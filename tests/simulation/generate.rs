@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use smbench::ir::source::Late;
 use smbench::ir::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, Pattern, Payload, Phase, Section,
-    Workload,
+    Due, Expect, HandleRef, Late, OpenMode, Operation, OperationKind, Pattern, Payload, Phase,
+    Section, Workload,
 };
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
@@ -22,6 +21,7 @@ enum Pace {
     /// About so long between a client's arrivals.
     Open {
         gap_ns: u64,
+        late: Late,
     },
 }
 
@@ -31,16 +31,24 @@ pub fn stream(dice: &mut Dice) -> Stream {
     for index in 0..1 + dice.roll(3) {
         let clients = if dice.chance(5) { 0 } else { 1 + dice.roll(10) as u32 };
         let gap_ns = [MS / 3, MS, 4 * MS][dice.roll(3) as usize];
-        let pace = [Pace::Closed, Pace::Recorded, Pace::Open { gap_ns }, Pace::Open { gap_ns }]
-            [dice.roll(4) as usize];
-        let mut workload = Workload::new(&format!("w{index}"), clients);
-        if matches!(pace, Pace::Open { .. }) && dice.chance(50) {
-            workload.late = Late::Drop;
+        let open = Pace::Open { gap_ns, late: Late::Queue };
+        let mut pace = [Pace::Closed, Pace::Recorded, open, open][dice.roll(4) as usize];
+        if let Pace::Open { late, .. } = &mut pace
+            && dice.chance(50)
+        {
+            *late = Late::Drop;
         }
-        workloads.push(workload);
+        workloads.push(Workload::new(&format!("w{index}"), clients));
+        // Dice of their own, so that every other stream stays what it was.
+        let mut mixing = Dice(dice.0 ^ 0x5EED);
+        let mixed = matches!(pace, Pace::Open { .. }) && mixing.chance(40);
         for _ in 0..clients {
             let client = operations.len() as u32;
-            operations.push(client_operations(dice, client, pace));
+            let mut made = client_operations(dice, client, pace);
+            if mixed {
+                close_for_a_while(&mut mixing, &mut made);
+            }
+            operations.push(made);
         }
     }
     let clients = operations.len() as u64;
@@ -99,9 +107,9 @@ fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation>
                     at_ns += dice.roll(3 * MS);
                     Due::At(at_ns)
                 }
-                Pace::Open { gap_ns } if index == 0 => {
+                Pace::Open { gap_ns, late } if index == 0 => {
                     at_ns += dice.roll(2 * gap_ns);
-                    Due::Arrival { at_ns, think_ns }
+                    Due::Arrival { at_ns, think_ns, late }
                 }
                 Pace::Open { .. } => Due::After(think_ns / 4),
             };
@@ -113,6 +121,30 @@ fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation>
     script.expect = Expect::Any;
     script.push(Due::After(0), stat());
     script.finish()
+}
+
+/// Puts some of a client's arrivals into a closed loop, from the first of them
+/// to the next one after them, which may treat late ones otherwise.
+fn close_for_a_while(dice: &mut Dice, operations: &mut [Operation]) {
+    let mut arrivals: Vec<&mut Due> = (operations.iter_mut())
+        .map(|operation| &mut operation.due)
+        .filter(|due| matches!(due, Due::Arrival { .. }))
+        .collect();
+    let first = dice.roll(arrivals.len() as u64 + 1) as usize;
+    let after = (first + 1 + dice.roll(12) as usize).min(arrivals.len());
+    let from_ns = arrivals.get(first).and_then(|due| due.at_ns()).unwrap_or_default();
+    let next_ns = arrivals.get(after).and_then(|due| due.at_ns()).unwrap_or(u64::MAX);
+    let until_ns = next_ns.max(from_ns + 1);
+    for due in arrivals.iter_mut().take(after).skip(first) {
+        let after_ns = if dice.chance(60) { 0 } else { dice.roll(2 * MS) };
+        **due = Due::During { after_ns, from_ns, until_ns };
+    }
+    let turned = if dice.chance(50) { Late::Queue } else { Late::Drop };
+    for due in arrivals.iter_mut().skip(after) {
+        if let Due::Arrival { late, .. } = due {
+            *late = turned;
+        }
+    }
 }
 
 /// The handles open where nothing failed, numbered as scripts number them: the

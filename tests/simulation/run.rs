@@ -123,7 +123,6 @@ impl Scenario {
             lookahead: self.lookahead,
             op_timeout_ns: self.op_timeout_ns,
             retry: self.retry.clone(),
-            dropping: header.dropping(),
             phases_last: !header.bounded,
         });
         let client = Arc::new(ClientSettings {

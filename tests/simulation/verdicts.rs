@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use smbench::backend::sim::Latency;
-use smbench::ir::source::Late;
+use smbench::ir::Late;
 use smbench::ir::{Due, Phase, Section, Workload};
 use smbench::observability::Verdict;
 use smbench::observability::cause::Cause;
@@ -32,16 +32,13 @@ fn second(of: Loop) -> Scenario {
             let at_ns = u64::from(iteration) * 20 * MS + u64::from(client) * 2 * MS;
             let due = match of {
                 Loop::Closed => Due::After(0),
-                Loop::Open(_) => Due::Arrival { at_ns, think_ns: 0 },
+                Loop::Open(late) => Due::Arrival { at_ns, think_ns: 0, late },
             };
             script.push(due, stat());
         }
         script.finish()
     };
-    let mut workload = Workload::new("w", CLIENTS);
-    if let Loop::Open(late) = of {
-        workload.late = late;
-    }
+    let workload = Workload::new("w", CLIENTS);
     let phase = Phase { name: "second".into(), duration_ns: 1_000 * MS, record: true };
     let all = (0..CLIENTS).map(client).collect();
     let stream = Stream::of(vec![workload], vec![phase], all);

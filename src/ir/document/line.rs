@@ -11,9 +11,8 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
 use serde::{Deserialize as DeserializeDerive, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ir::operation::{
-    Due, Expect, OpenMode, Operation, OperationKind, OperationType, Section,
-};
+use crate::ir::due::{Due, Late};
+use crate::ir::operation::{Expect, OpenMode, Operation, OperationKind, OperationType, Section};
 use crate::ir::payload::{Pattern, Payload};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus};
@@ -44,6 +43,14 @@ pub struct Line<'a> {
     pub at_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ns: Option<u64>,
+    /// Of an arrival. Absent: queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<Late>,
+    /// With `after_ns`, the start of an iteration of a closed loop that has its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ns: Option<u64>,
     #[serde(rename = "type")]
     pub kind: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,8 +177,13 @@ impl<'a> Line<'a> {
         match operation.due {
             Due::At(ns) => line.at_ns = Some(ns),
             Due::After(ns) => line.after_ns = Some(ns),
-            Due::Arrival { at_ns, think_ns } => {
+            Due::Arrival { at_ns, think_ns, late } => {
                 (line.at_ns, line.after_ns) = (Some(at_ns), Some(think_ns));
+                line.late = (late != Late::Queue).then_some(late);
+            }
+            Due::During { after_ns, from_ns, until_ns } => {
+                (line.after_ns, line.from_ns) = (Some(after_ns), Some(from_ns));
+                line.until_ns = Some(until_ns);
             }
         }
         line.set_kind(&operation.kind);
@@ -232,6 +244,7 @@ impl<'a> Line<'a> {
         self.op_id.take_if(|op_id| *op_id == format!("{client}-{seq}"));
         self.section.take_if(|section| *section == Section::Iteration);
         self.iteration.take_if(|iteration| *iteration == 0);
+        self.late.take_if(|late| *late == Late::Queue);
         if let (Some(mode), Some(name)) = (self.mode, &self.disposition)
             && let Ok(disposition) = CreateDisposition::from_name(name)
         {

@@ -24,7 +24,8 @@ macro_rules! fields {
 
 fields! {
     OP_ID op_id, CLIENT_ID client_id, TIMESTAMP_US timestamp_us, CLIENT client,
-    SECTION section, ITERATION iteration, AT_NS at_ns, AFTER_NS after_ns, PATH path, MODE mode,
+    SECTION section, ITERATION iteration, AT_NS at_ns, AFTER_NS after_ns, LATE late,
+    FROM_NS from_ns, UNTIL_NS until_ns, PATH path, MODE mode,
     DISPOSITION disposition, HANDLE_REF handle_ref, OFFSET offset, LENGTH length,
     PAYLOAD payload, BLOB_PATH blob_path, SOURCE_PATH source_path, DEST_PATH dest_path,
     REPLACE replace, PATTERN pattern, SIZE size, EXCLUSIVE exclusive, WAIT wait,
@@ -63,7 +64,8 @@ fn shape_v2(operation: OperationType) -> Shape {
         Truncate => (HANDLE_REF | SIZE, 0),
         Lock => (HANDLE_REF | OFFSET | LENGTH | EXCLUSIVE | WAIT, 0),
     };
-    let anywhere = OP_ID | SECTION | ITERATION | AT_NS | AFTER_NS | EXPECT;
+    let times = AT_NS | AFTER_NS | LATE | FROM_NS | UNTIL_NS;
+    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | times;
     Shape { required: required | CLIENT, optional: optional | anywhere }
 }
 
@@ -96,6 +98,14 @@ pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType
     if version == 2 {
         if present & (AT_NS | AFTER_NS) == 0 {
             return Err(Problem::NoTime { kind });
+        }
+        let (arrival, during) = (AT_NS | AFTER_NS, FROM_NS | UNTIL_NS);
+        if present & LATE != 0 && present & arrival != arrival {
+            return Err(Problem::LateAlone);
+        }
+        let times = present & (arrival | during);
+        if times & during != 0 && times != AFTER_NS | during {
+            return Err(Problem::HalfATime);
         }
         if operation == Write {
             exactly_one(kind, present, PAYLOAD, BLOB_PATH)?;

@@ -11,9 +11,9 @@ use super::line::{HandleName, Line, default_disposition, status_named, type_name
 use super::unique::{IdHash, hash_id};
 use super::warnings::{Warning, Warnings};
 use crate::ir::blobs::BlobFolders;
+use crate::ir::due::Due;
 use crate::ir::operation::{
-    Due, Expect, HandleRef, MAX_IO_BYTES, OpenMode, Operation, OperationKind, OperationType,
-    Section,
+    Expect, HandleRef, MAX_IO_BYTES, OpenMode, Operation, OperationKind, OperationType, Section,
 };
 use crate::ir::payload::{Blob, Payload};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
@@ -86,11 +86,7 @@ impl Validator {
         line.make_canonical(seq);
         let kind = self.kind(line, operation, client_idx, seq)?;
         let section = line.section();
-        let due = match (line.at_ns, line.after_ns) {
-            (Some(at_ns), Some(think_ns)) => Due::Arrival { at_ns, think_ns },
-            (Some(at), None) => Due::At(at),
-            (None, after) => Due::After(after.unwrap_or_default()),
-        };
+        let due = due(line);
         let expect = expect(line)?;
         let id = line.op_id.as_deref().map(Arc::from);
         let iteration = line.iteration.unwrap_or_default();
@@ -124,11 +120,19 @@ impl Validator {
         if arrival && !begins {
             return Err(Problem::ArrivalInside);
         }
+        if let (Some(from), Some(until)) = (line.from_ns, line.until_ns) {
+            if !begins {
+                return Err(Problem::DuringInside);
+            }
+            if until <= from {
+                return Err(Problem::NoTimeBetween { from, until });
+            }
+        }
         if section == Section::Iteration {
             state.begun = Some(iteration);
         }
         state.iteration = iteration;
-        for time in [line.at_ns, line.after_ns].into_iter().flatten() {
+        for time in [line.at_ns, line.after_ns, line.from_ns, line.until_ns].into_iter().flatten() {
             if time > MAX_TIME_NS {
                 return Err(Problem::TimeTooLarge(time));
             }
@@ -366,4 +370,17 @@ fn parameters(
 /// For messages: the operation's type as documents write it.
 pub(in crate::ir) fn described(operation: &Operation) -> String {
     format!("{} {}", type_name(operation.operation_type()), operation.op_id())
+}
+
+fn due(line: &Line<'_>) -> Due {
+    match (line.at_ns, line.after_ns, line.from_ns, line.until_ns) {
+        (Some(at_ns), Some(think_ns), ..) => {
+            Due::Arrival { at_ns, think_ns, late: line.late.unwrap_or_default() }
+        }
+        (Some(at), None, ..) => Due::At(at),
+        (None, after, Some(from_ns), Some(until_ns)) => {
+            Due::During { after_ns: after.unwrap_or_default(), from_ns, until_ns }
+        }
+        (None, after, ..) => Due::After(after.unwrap_or_default()),
+    }
 }

@@ -46,16 +46,12 @@ pub enum WriteError {
         "operation {op_id:?} ({kind}) does not fit a version 1 document: {reason}; version 2 (.jsonl) takes it"
     )]
     Unfit { op_id: String, kind: String, reason: &'static str },
-    #[error(
-        "workload {workload:?} drops late arrivals, which a version 1 document cannot say; version 2 (.jsonl) takes it"
-    )]
-    Drops { workload: String },
 }
 
 /// A writer that writes its header at once, or as soon as it can.
 ///
 /// # Errors
-/// [`WriteError::Io`], [`WriteError::Drops`].
+/// [`WriteError::Io`].
 pub fn document_writer<'w>(
     format: Format,
     header: &Header,

@@ -13,8 +13,8 @@ use super::shape;
 use super::v1::default_disposition as default_v1;
 use super::v2::Header;
 use super::writer::{DocumentWriter, WriteError, Written};
+use crate::ir::Late;
 use crate::ir::operation::OperationType;
-use crate::ir::source::Late;
 use crate::protocol::create::CreateDisposition;
 
 /// The operations wait in a temporary file, because the counts of the clients
@@ -43,9 +43,6 @@ const BODY_IN_MEMORY: usize = 32 << 20;
 
 impl<W: Write> WriterV1<W> {
     pub fn new(header: &Header, out: W) -> Result<WriterV1<W>, WriteError> {
-        if let Some(workload) = header.workloads.iter().find(|w| w.late == Late::Drop) {
-            return Err(WriteError::Drops { workload: workload.name.to_string() });
-        }
         let names: Vec<String> = header.client_names().collect();
         let mut header = header.clone();
         header.workloads = Vec::new();
@@ -163,6 +160,12 @@ fn fit(line: &mut Line<'_>, before: u64) -> Result<(), &'static str> {
     }
     if line.blob_path.as_deref().is_some_and(|path| !Path::new(path).is_absolute()) {
         return Err("version 1 needs an absolute blob_path");
+    }
+    if line.late.take().is_some_and(|late| late == Late::Drop) {
+        return Err("version 1 cannot say that a late arrival is dropped");
+    }
+    if line.from_ns.is_some() {
+        return Err("version 1 has no closed loops that begin and end");
     }
     match (line.at_ns, line.after_ns.take()) {
         (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),

@@ -9,7 +9,7 @@ use super::error::ScriptError;
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use crate::ir::Need;
-use crate::ir::source::{Late, Module, Phase, StatedThreshold, Workload};
+use crate::ir::source::{Module, Phase, StatedThreshold, Workload};
 
 mod choose;
 mod client;
@@ -182,11 +182,7 @@ pub(super) struct DeclaredWorkload {
 impl DeclaredWorkload {
     /// As the stream's header tells it.
     pub fn header(&self) -> Workload {
-        let late = match &self.pace {
-            Pace::Closed => Late::Queue,
-            Pace::Open(pace) => pace.late,
-        };
-        Workload { late, ..Workload::new(&self.name, self.clients) }
+        Workload::new(&self.name, self.clients)
     }
 }
 

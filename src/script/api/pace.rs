@@ -5,10 +5,11 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
 
 use super::super::arrivals::{Ramp, Rates, Spacing, Stretch};
-use super::super::values::{check_keys, fault, shown, table, unknown};
+use super::super::open_loop::{Begins, Span};
+use super::super::values::{LARGEST_EXACT, check_keys, fault, shown, table, unknown};
 use super::super::vm::Host;
 use super::top_level;
-use crate::ir::source::{Late, Phase};
+use crate::ir::{Late, Phase};
 
 /// Iterations a second; more than one machine makes of nothing.
 const MAX_RATE: f64 = 1e7;
@@ -26,23 +27,25 @@ pub(in crate::script) enum Pace {
 
 impl UserData for Pace {}
 
-/// What `bench.open_loop` was told, or several of them for the phases.
+/// What `bench.open_loop` was told, or several of them for the phases, some of
+/// which may be closed loops.
 #[derive(Clone)]
 pub(in crate::script) struct OpenPace {
     rate: Rate,
-    arrivals: ByPhase,
-    pub late: Late,
+    begins: ByPhase,
     /// `file:line` of the call, or of the function for the gaps.
     pub line: String,
 }
 
-/// How arrivals lie in the rate.
+/// What begins an iteration.
 #[derive(Clone)]
 enum ByPhase {
-    Alike(Manner),
-    /// By the name of the phase.
-    Apart(Vec<(String, Manner)>),
+    Alike(Manner, Late),
+    /// By the name of the phase. None: a closed loop.
+    Apart(Vec<(String, Option<(Manner, Late)>)>),
 }
+
+/// How arrivals lie in the rate.
 
 #[derive(Clone, PartialEq)]
 enum Manner {
@@ -51,8 +54,9 @@ enum Manner {
     Function { function: Function, line: String },
 }
 
-/// What the arrivals of a workload are made by.
+/// What the iterations of a workload begin by.
 pub(in crate::script) struct Schedule {
+    pub spans: Vec<Span>,
     pub rates: Rates,
     pub stretches: Vec<Stretch>,
     /// Those of [`Spacing::Function`], and the line of each.
@@ -89,12 +93,12 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 }
 
 /// The field `pace` of a workload.
-pub(super) fn pace(value: &Value, what: &str) -> LuaResult<Pace> {
+pub(super) fn pace(value: &Value, what: &str, line: String) -> LuaResult<Pace> {
     if value.is_nil() {
         return Ok(Pace::Closed);
     }
     if let Value::Table(phases) = value {
-        return by_phase_pace(phases, what);
+        return by_phase_pace(phases, what, line);
     }
     one_pace(value).ok_or_else(|| {
         fault(format!(
@@ -108,46 +112,41 @@ fn one_pace(value: &Value) -> Option<Pace> {
     value.as_userdata()?.borrow::<Pace>().ok().map(|pace| pace.clone())
 }
 
-/// `pace = { morning = bench.open_loop { … }, noon = bench.open_loop { … } }`.
-fn by_phase_pace(phases: &Table, what: &str) -> LuaResult<Pace> {
-    let (mut rates, mut arrivals) = (Vec::new(), Vec::new());
-    let mut first: Option<(Late, String)> = None;
+/// `pace = { morning = bench.open_loop { … }, noon = bench.closed_loop {} }`, at `line`.
+fn by_phase_pace(phases: &Table, what: &str, line: String) -> LuaResult<Pace> {
+    let (mut rates, mut begins) = (Vec::new(), Vec::new());
+    let mut first_line = None;
     for pair in phases.pairs::<Value, Value>() {
         let (key, value) = pair?;
         let (Value::String(name), Some(pace)) = (&key, one_pace(&value)) else {
             return Err(fault(format!(
-                "{what}: pace by phase has the name of a phase before each bench.open_loop {{ … }}, such as steady = bench.open_loop {{ rate = 200 }}, not {} = {}",
+                "{what}: pace by phase has the name of a phase before each bench.open_loop {{ … }} or bench.closed_loop {{}}, such as steady = bench.open_loop {{ rate = 200 }}, not {} = {}",
                 shown(&key),
                 shown(&value)
             )));
         };
         let name = name.to_string_lossy();
-        let Pace::Open(OpenPace { rate, arrivals: manner, late, line }) = pace else {
-            return Err(fault(format!(
-                "{what}: pace: phase '{name}' cannot be a closed loop among phases: how many of its iterations fit into the phase shows when it runs, and operations are made before; write pace = bench.closed_loop {{}} for all phases, or give each an open loop"
-            )));
+        let Pace::Open(OpenPace { rate, begins: manner, line }) = pace else {
+            rates.push((name.clone(), PhaseRate { from: Some(0.0), to: 0.0 }));
+            begins.push((name, None));
+            continue;
         };
-        match &first {
-            Some((other, _)) if *other != late => {
-                return Err(fault(format!("{what}: pace: late is the same in all phases")));
-            }
-            _ => first = Some((late, line)),
-        }
+        first_line.get_or_insert(line);
         let rate = rate.of_one_phase().ok_or_else(|| {
             fault(format!(
                 "{what}: pace: the rate of phase '{name}' is a number, or a ramp such as {{ from = 10, to = 200 }}; its phases are named by pace"
             ))
         })?;
-        let ByPhase::Alike(manner) = manner else { continue };
+        let ByPhase::Alike(manner, late) = manner else { continue };
         rates.push((name.clone(), rate));
-        arrivals.push((name, manner));
+        begins.push((name, Some((manner, late))));
     }
-    let Some((late, line)) = first else {
+    if begins.is_empty() {
         return Err(fault(format!("{what}: pace is an empty table; name each phase in it")));
-    };
+    }
     rates.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let (rate, arrivals) = (Rate::ByPhase(rates), ByPhase::Apart(arrivals));
-    Ok(Pace::Open(OpenPace { rate, arrivals, late, line }))
+    let (rate, begins) = (Rate::ByPhase(rates), ByPhase::Apart(begins));
+    Ok(Pace::Open(OpenPace { rate, begins, line: first_line.unwrap_or(line) }))
 }
 
 fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
@@ -182,7 +181,7 @@ fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
         Value::Nil => Late::Queue,
         value => word(&value, "late", &[("queue", Late::Queue), ("drop", Late::Drop)], "")?,
     };
-    Ok(OpenPace { rate, arrivals: ByPhase::Alike(manner), late, line })
+    Ok(OpenPace { rate, begins: ByPhase::Alike(manner, late), line })
 }
 
 /// One of a few words.
@@ -301,19 +300,34 @@ impl OpenPace {
             })
             .collect();
         let rates = self.rates(declared, &sources)?;
-        let mut schedule = Schedule { rates, stretches: Vec::new(), functions: Vec::new() };
-        match &self.arrivals {
-            ByPhase::Alike(manner) => schedule.begin(0, manner),
-            ByPhase::Apart(manners) => {
+        let mut schedule = Schedule::new(rates);
+        match &self.begins {
+            ByPhase::Alike(manner, late) => {
+                schedule.begin(0, manner);
+                schedule.go_on(0, Begins::AtArrivals(*late));
+            }
+            ByPhase::Apart(phases) => {
                 let (mut start_ns, mut last) = (0, None);
                 for (duration_ns, source) in sources {
-                    let manner = manners.iter().find(|(name, _)| name == source).map(|(_, m)| m);
-                    // Where arrivals go on alike, they do not begin anew.
-                    if let Some(manner) = manner.filter(|manner| last != Some(*manner)) {
-                        schedule.begin(start_ns, manner);
-                        last = Some(manner);
+                    match phases.iter().find(|(name, _)| name == source) {
+                        Some((_, Some((manner, late)))) => {
+                            // Where arrivals go on alike, they do not begin anew.
+                            if last != Some(manner) {
+                                schedule.begin(start_ns, manner);
+                            }
+                            last = Some(manner);
+                            schedule.go_on(start_ns, Begins::AtArrivals(*late));
+                        }
+                        Some((_, None)) => {
+                            last = None;
+                            schedule.go_on(start_ns, Begins::InClosedLoop);
+                        }
+                        None => {}
                     }
                     start_ns += duration_ns;
+                }
+                if schedule.stretches.is_empty() {
+                    schedule.begin(0, &Manner::Constant);
                 }
             }
         }
@@ -328,14 +342,14 @@ impl OpenPace {
             Rate::Steady(rate) => return Ok(Rates::new(&[], *rate)),
             Rate::ByPhase(rates) => rates,
         };
-        let what = match self.arrivals {
-            ByPhase::Alike(_) => "rate",
+        let what = match self.begins {
+            ByPhase::Alike(..) => "rate",
             ByPhase::Apart(_) => "pace",
         };
         let of = |name: &str| rates.iter().find(|(known, _)| known == name).map(|(_, rate)| *rate);
         if declared.is_empty() {
-            return Err(match self.arrivals {
-                ByPhase::Alike(_) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
+            return Err(match self.begins {
+                ByPhase::Alike(..) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
                 ByPhase::Apart(_) => "pace goes by phase, and the script has no phases: add bench.phases, or give one pace",
             }
             .into());
@@ -346,8 +360,8 @@ impl OpenPace {
             return Err(format!("{what}: {}", unknown("phase", name, names())));
         }
         if let Some(name) = names().find(|name| of(name).is_none()) {
-            let pause = match self.arrivals {
-                ByPhase::Alike(_) => "0 makes it a pause",
+            let pause = match self.begins {
+                ByPhase::Alike(..) => "0 makes it a pause",
                 ByPhase::Apart(_) => "bench.open_loop { rate = 0 } makes it a pause",
             };
             return Err(format!("{what} says nothing of phase '{name}'; {pause}"));
@@ -358,6 +372,14 @@ impl OpenPace {
                 declared[0].name
             ));
         }
+        for [before, phase] in declared.array_windows() {
+            if self.is_closed(&before.name) && of(&phase.name).is_some_and(|it| it.from.is_none()) {
+                return Err(format!(
+                    "rate of phase '{}' has no from, and phase '{}' before it is a closed loop, which has no rate to begin with",
+                    phase.name, before.name
+                ));
+            }
+        }
         let mut ramps = Vec::with_capacity(sources.len());
         let mut last = 0.0;
         for (duration_ns, source) in sources {
@@ -365,14 +387,34 @@ impl OpenPace {
             ramps.push(Ramp { duration_ns: *duration_ns, from: from.unwrap_or(last), to });
             last = to;
         }
-        if ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
+        let closed = sources.iter().any(|(_, source)| self.is_closed(source));
+        if !closed && ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
             return Err(format!("rate is 0 in every phase, {never}"));
         }
         Ok(Rates::new(&ramps, last))
     }
+
+    fn is_closed(&self, phase: &str) -> bool {
+        let ByPhase::Apart(phases) = &self.begins else { return false };
+        phases.iter().any(|(name, begins)| name == phase && begins.is_none())
+    }
 }
 
 impl Schedule {
+    fn new(rates: Rates) -> Schedule {
+        Schedule { spans: Vec::new(), rates, stretches: Vec::new(), functions: Vec::new() }
+    }
+
+    /// From `from_ns` on, iterations begin so.
+    fn go_on(&mut self, from_ns: u64, begins: Begins) {
+        match self.spans.last_mut() {
+            Some(last) if last.begins == begins => return,
+            Some(last) => last.until_ns = from_ns,
+            None => {}
+        }
+        self.spans.push(Span { from_ns, until_ns: LARGEST_EXACT, begins });
+    }
+
     fn begin(&mut self, start_ns: u64, manner: &Manner) {
         let spacing = match manner {
             Manner::Constant => Spacing::Constant,

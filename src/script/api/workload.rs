@@ -31,8 +31,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
-    top_level(lua, bench, host, "workload", |_, _, declared, argument| {
-        let workload = workload(&table(&argument, "bench.workload")?)?;
+    top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
+        let line = host.line(lua).unwrap_or_default();
+        let workload = workload(&table(&argument, "bench.workload")?, line)?;
         if declared.workloads.iter().any(|other| other.name == workload.name) {
             return Err(fault(format!("there are two workloads named '{}'", workload.name)));
         }
@@ -69,7 +70,7 @@ fn function(value: Value, what: &str) -> LuaResult<Function> {
     }
 }
 
-fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
+fn workload(spec: &Table, line: String) -> LuaResult<DeclaredWorkload> {
     for (elsewhere, here) in ELSEWHERE {
         if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
             return Err(fault(format!("bench.workload: unknown field '{elsewhere}': {here}")));
@@ -107,7 +108,7 @@ fn workload(spec: &Table) -> LuaResult<DeclaredWorkload> {
     let iteration = optional("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
-    let pace = pace(&spec.raw_get("pace")?, &what)?;
+    let pace = pace(&spec.raw_get("pace")?, &what, line)?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
     let (setup, teardown) = (optional("setup")?, optional("teardown")?);
     Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace, needs })

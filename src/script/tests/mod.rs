@@ -9,6 +9,7 @@ use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceErro
 mod any_value;
 mod arrivals;
 mod blobs;
+mod client;
 mod determinism;
 mod errors;
 mod examples;

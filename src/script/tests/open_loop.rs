@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::ir::source::Late;
+use crate::ir::Late;
 use crate::ir::{Due, Phase};
 
 const PHASES: &str =
@@ -23,7 +23,7 @@ fn due(operations: &[Operation], client: u32) -> Vec<Due> {
 }
 
 fn arrival(at_ns: u64, think_ns: u64) -> Due {
-    Due::Arrival { at_ns, think_ns }
+    Due::Arrival { at_ns, think_ns, late: Late::Queue }
 }
 
 /// The times of all arrivals, in the order of time.
@@ -149,8 +149,11 @@ fn a_run_s_own_length_has_the_rate_of_the_first_recorded_phase_it_replaces() {
 }
 
 #[test]
-fn the_header_says_whether_late_arrivals_are_dropped() {
-    let late = |pace: &str| paced(pace).load().unwrap().header().workloads[0].late;
+fn an_arrival_says_whether_it_is_dropped_where_it_is_late() {
+    let late = |pace: &str| match paced(pace).operations()[0].due {
+        Due::Arrival { late, .. } => late,
+        due => panic!("{due:?} is no arrival"),
+    };
     assert_eq!(late("rate = 1"), Late::Queue);
     assert_eq!(late("rate = 1, late = 'queue'"), Late::Queue);
     assert_eq!(late("rate = 1, late = 'drop'"), Late::Drop);

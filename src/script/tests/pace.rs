@@ -1,6 +1,7 @@
 //! `pace` by phase.
 
 use super::*;
+use crate::ir::{Due, Late};
 
 const PHASES: &str = "bench.phases {
     { name = 'calm', duration = '1s' }, { name = 'rest', duration = '1s' },
@@ -69,13 +70,93 @@ fn phases_with_the_same_arrivals_are_one_sequence_as_with_rates_by_phase() {
     }
 }
 
+/// A closed loop in the first two seconds, arrivals in the last two.
+fn mixed(iteration: &str) -> Written {
+    let text = format!(
+        "{PHASES}bench.workload {{ name = 'w', clients = 2, pace = {{
+            calm = bench.closed_loop {{}}, rest = bench.closed_loop {{}},
+            busy = bench.open_loop {{ rate = 4, late = 'drop' }} }},
+            iteration = function(c, rng) {iteration} end }}"
+    );
+    script(&text).with(|options| options.iterations = None)
+}
+
+#[test]
+fn a_closed_loop_among_phases_has_their_time_and_arrivals_begin_after_it() {
+    let written = mixed("c:stat('f') c:think('700ms')")
+        .with(|options| options.nominal_bound_ns = Some(3_000_000_000));
+    let dues: Vec<Due> =
+        written.operations().iter().filter(|o| o.client_idx == 0).map(|o| o.due).collect();
+    let during = |after_ns| Due::During { after_ns, from_ns: 0, until_ns: 2_000_000_000 };
+    let think_ns = 700_000_000;
+    let arrival = |at_ns| Due::Arrival { at_ns, think_ns, late: Late::Drop };
+    assert_eq!(
+        dues,
+        [
+            during(0),
+            during(think_ns),
+            during(think_ns),
+            arrival(2_000_000_000),
+            arrival(2_500_000_000)
+        ]
+    );
+}
+
+#[test]
+fn what_follows_a_closed_loop_does_not_depend_on_how_far_it_came() {
+    let after = |pulls: usize| {
+        let mut script = mixed("c:stat('f' .. rng:int(1, 1e9))").load().unwrap();
+        let mut made = Vec::new();
+        for _ in 0..pulls {
+            script.pull(1, Section::Iteration, 3, &mut made).unwrap();
+        }
+        assert!(made.iter().all(|operation| matches!(operation.due, Due::During { .. })));
+        script.supersede(1, made.last().unwrap().iteration);
+        made.clear();
+        script.pull(1, Section::Iteration, 4, &mut made).unwrap();
+        made.retain(|operation| !matches!(operation.due, Due::During { .. }));
+        made.into_iter().map(|operation| (operation.due, operation.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(after(1)[..3], after(40)[..3]);
+}
+
+#[test]
+fn a_workload_may_be_closed_in_every_phase_and_drop_in_one_what_waits_in_another() {
+    let closed = paced(
+        "{ calm = bench.closed_loop {}, rest = bench.closed_loop {}, busy = bench.closed_loop {} }",
+    );
+    let error = closed.message();
+    assert!(error.contains("--iterations"), "{error}");
+    let written = paced(
+        "{ calm = bench.open_loop { rate = 2 }, rest = bench.open_loop { rate = 0 },
+            busy = bench.open_loop { rate = 1, late = 'drop' } }",
+    );
+    use Late::{Drop, Queue};
+    let mut lates: Vec<(u64, Late)> = (written.operations().iter())
+        .filter_map(|operation| match operation.due {
+            Due::Arrival { at_ns, late, .. } => Some((at_ns / 1_000_000, late)),
+            _ => None,
+        })
+        .collect();
+    lates.sort_by_key(|(at_ms, _)| *at_ms);
+    assert_eq!(lates, [(0, Queue), (500, Queue), (2_000, Drop), (3_000, Drop), (4_000, Drop)]);
+}
+
 #[test]
 fn what_does_not_fit_the_phases_is_refused() {
     let open = "bench.open_loop { rate = 5 }";
     let cases = [
         (
-            "{ calm = bench.closed_loop {}, rest = bench.open_loop { rate = 5 } }".to_string(),
-            "pace: phase 'calm' cannot be a closed loop among phases: how many of its iterations fit into the phase shows when it runs, and operations are made before; write pace = bench.closed_loop {} for all phases, or give each an open loop",
+            "{ calm = bench.closed_loop {}, rest = bench.open_loop { rate = { to = 5 } } }".into(),
+            "pace says nothing of phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
+        ),
+        (
+            format!("{{ calm = bench.closed_loop {{}}, rest = bench.open_loop {{ rate = {{ to = 5 }} }}, busy = {open} }}"),
+            "rate of phase 'rest' has no from, and phase 'calm' before it is a closed loop, which has no rate to begin with",
+        ),
+        (
+            "{ calm = bench.closed_loop {}, rest = bench.closed_loop {}, bussy = bench.closed_loop {} }".into(),
+            "pace: unknown phase 'bussy': did you mean 'busy'?",
         ),
         (
             format!("{{ calm = {open}, rest = {open} }}"),
@@ -86,16 +167,12 @@ fn what_does_not_fit_the_phases_is_refused() {
             "pace: unknown phase 'bussy': did you mean 'busy'?",
         ),
         (
-            format!("{{ calm = {open}, rest = bench.open_loop {{ rate = 5, late = 'drop' }} }}"),
-            "pace: late is the same in all phases",
-        ),
-        (
             format!("{{ {open} }}"),
-            "pace by phase has the name of a phase before each bench.open_loop { … }, such as steady = bench.open_loop { rate = 200 }, not 1 = an object",
+            "pace by phase has the name of a phase before each bench.open_loop { … } or bench.closed_loop {}, such as steady = bench.open_loop { rate = 200 }, not 1 = an object",
         ),
         (
             "{ calm = 5 }".into(),
-            "pace by phase has the name of a phase before each bench.open_loop { … }, such as steady = bench.open_loop { rate = 200 }, not \"calm\" = 5",
+            "pace by phase has the name of a phase before each bench.open_loop { … } or bench.closed_loop {}, such as steady = bench.open_loop { rate = 200 }, not \"calm\" = 5",
         ),
         ("{}".into(), "pace is an empty table; name each phase in it"),
         (

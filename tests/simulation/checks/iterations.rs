@@ -1,5 +1,6 @@
 //! Iterations: each arrival is finished, cut, dropped or unissued, exactly one
-//! of them, and dropped only where its client was really busy.
+//! of them, and dropped only where its client was really busy. An iteration of a
+//! closed loop begins within its time, or is left out because it could not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +8,7 @@ use smbench::ir::CompletionStatus::Failed;
 use smbench::ir::Failure::{ConnectionLost, Panicked, Status, TimedOut};
 use smbench::ir::event::IterationOutcome::{Cut, Dropped, Finished};
 use smbench::ir::event::{IterationEvent, Unissued};
-use smbench::ir::source::Late;
-use smbench::ir::{CompletionEvent, Due, Event, Operation, Section};
+use smbench::ir::{CompletionEvent, Due, Event, Late, Operation, Section};
 
 use smbench::scheduler::RetryPolicy;
 use smbench::scheduler::retry::MOST_ATTEMPTS;
@@ -26,11 +26,10 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         let index = client.index;
         return Err(format!("client {index}: iterations {:?} ended as {told:?}", begun.keys()));
     }
-    let drops =
-        scenario.stream.header.workload_of(client.index).is_some_and(|(workload, _)| {
-            scenario.stream.header.workloads[workload].late == Late::Drop
-        });
+    superseded_for_a_reason(outcome, client, &begun)?;
     for (number, event) in &ended {
+        let due = client.iteration(*number).next().map(|first| first.due);
+        let drops = matches!(due, Some(Due::Arrival { late: Late::Drop, .. }));
         let wrong = |what: &str| {
             Err(format!("client {}: iteration {number} {what}: {event:?}", client.index))
         };
@@ -55,8 +54,14 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         {
             return wrong("has not the times of its operations");
         }
-        let arrives = matches!(first.operation.due, Due::Arrival { .. });
-        if drops && arrives && first.eligible_ns != first.due_ns {
+        if let Due::During { until_ns, .. } = first.operation.due
+            && outcome
+                .measured_ns
+                .is_none_or(|(zero, _)| first.eligible_ns >= zero.saturating_add(until_ns))
+        {
+            return wrong("began after its time");
+        }
+        if drops && first.eligible_ns != first.due_ns {
             return wrong("waited where late arrivals are dropped");
         }
     }
@@ -82,6 +87,44 @@ fn begun<'a>(client: &Client<'a>) -> BTreeMap<u32, Vec<&'a CompletionEvent>> {
         }
     }
     begun
+}
+
+/// The iterations of a closed loop that the client passed over could not have
+/// begun before their time was over.
+fn superseded_for_a_reason(
+    outcome: &Outcome,
+    client: &Client,
+    begun: &BTreeMap<u32, Vec<&CompletionEvent>>,
+) -> Result<(), String> {
+    let Some((zero_ns, _)) = outcome.measured_ns else { return Ok(()) };
+    let last = begun.keys().next_back().copied().unwrap_or(0);
+    let mut over_ns = 0;
+    for number in (0..last).filter(|number| client.superseded(*number)) {
+        let first = client.iteration(number).next();
+        let Some(Due::During { after_ns, from_ns, until_ns }) = first.map(|first| first.due) else {
+            continue;
+        };
+        let before = begun.range(..number).next_back();
+        // A dropped arrival between them made the client ready later.
+        let since = before.map_or(0, |(before, _)| before + 1);
+        if client.iterations.iter().any(|it| it.outcome == Dropped && it.iteration >= since) {
+            continue;
+        }
+        let ready_ns = match before.and_then(|(_, operations)| operations.last()) {
+            Some(last) if last.lost_its_connection() => continue,
+            Some(last) => last.completed_ns,
+            None => zero_ns,
+        };
+        let eligible_ns = (ready_ns + after_ns).max(zero_ns + from_ns);
+        if eligible_ns < zero_ns.saturating_add(until_ns) && until_ns > over_ns {
+            let index = client.index;
+            return Err(format!(
+                "client {index}: iteration {number} was left out, but could begin at {eligible_ns}"
+            ));
+        }
+        over_ns = until_ns;
+    }
+    Ok(())
 }
 
 /// The client had begun an iteration, and had not ended it, its think time or
@@ -130,7 +173,8 @@ fn dropped_for_a_reason(
     } else {
         last.completed_ns
     };
-    let busy = first.eligible_ns..ready_ns.saturating_add(think_ns);
+    // From when it was due: until it began the client was busy with those before.
+    let busy = first.due_ns..ready_ns.saturating_add(think_ns);
     if busy.contains(&arrival_ns) {
         Ok(())
     } else {
@@ -185,6 +229,16 @@ pub fn nothing_unaccounted(
 }
 
 impl Client<'_> {
+    /// It has its time, and nothing of it was issued.
+    pub fn superseded(&self, iteration: u32) -> bool {
+        let first = self.iteration(iteration).next();
+        first.is_some_and(|first| matches!(first.due, Due::During { .. }))
+            && !self.completions.iter().any(|completion| {
+                completion.operation.section == Section::Iteration
+                    && completion.operation.iteration == iteration
+            })
+    }
+
     fn iteration(&self, number: u32) -> impl Iterator<Item = &Operation> {
         self.stream.iter().filter(move |operation| {
             operation.section == Section::Iteration && operation.iteration == number

@@ -111,7 +111,7 @@ fn client_of(event: &Event) -> Option<u32> {
     }
 }
 
-/// Without a cut every operation completes or is dropped; with one, every one
+/// Without a cut every operation completes or is left out; with one, every one
 /// issued does, and teardown runs all the same. A client that failed ends early.
 fn nothing_missing(
     scenario: &Scenario,
@@ -131,11 +131,11 @@ fn nothing_missing(
     let gave_up = outcome.events().any(|event| matches!(event, Event::GaveUp { .. }));
     let stopped = matches!(scenario.ending, Some((_, Ending::Stop { .. } | Ending::Abort)));
     for client in clients.iter().filter(|client| !client.failed && !gave_up) {
-        let dropped = client.stream.iter().filter(|operation| client.dropped(operation)).count();
+        let dropped = client.stream.iter().filter(|operation| client.left_out(operation)).count();
         let (completed, all) = (client.completions.len(), client.stream.len());
         if !cut && completed + dropped != all {
             return Err(format!(
-                "client {}: {completed} of {all} operations completed, {dropped} dropped",
+                "client {}: {completed} of {all} operations completed, {dropped} left out",
                 client.index
             ));
         }

@@ -32,11 +32,11 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
                 return wrong("was issued before the one before it had ended");
             }
         }
-        // A cut takes the rest of a section, a dropped iteration all of itself; no more is left out.
+        // A cut takes the rest of a section, an iteration that is left out all of itself.
         let begun = previous.map_or(0, |previous| previous.operation.seq + 1);
         let missing = client.stream[begun as usize..operation.seq as usize].iter();
         let missing = missing
-            .filter(|missing| missing.section == operation.section && !client.dropped(missing));
+            .filter(|missing| missing.section == operation.section && !client.left_out(missing));
         if let Some(missing) = missing.min_by_key(|missing| missing.seq) {
             let later = client.completions.iter().any(|c| c.operation.seq == missing.seq);
             return match later {
@@ -95,7 +95,10 @@ fn earliest_ns(
     match operation.due {
         Due::At(at_ns) => ready_ns.max(origin_ns.saturating_add(at_ns)),
         Due::After(ns) => ready_ns.saturating_add(ns),
-        Due::Arrival { at_ns, think_ns } => {
+        Due::During { after_ns, from_ns, .. } => {
+            ready_ns.saturating_add(after_ns).max(origin_ns.saturating_add(from_ns))
+        }
+        Due::Arrival { at_ns, think_ns, .. } => {
             // The think time of the first arrival follows nothing; that of one
             // after a dropped iteration belongs to it.
             let follows = previous.is_some_and(|last| last.operation.seq + 1 == operation.seq);
@@ -117,6 +120,12 @@ fn phase(scenario: &Scenario, completion: &CompletionEvent, zero_ns: Option<u64>
 }
 
 impl Client<'_> {
+    /// It belongs to an iteration that was dropped or superseded.
+    pub fn left_out(&self, operation: &Operation) -> bool {
+        self.dropped(operation)
+            || operation.section == Section::Iteration && self.superseded(operation.iteration)
+    }
+
     /// It belongs to an iteration that was dropped.
     pub fn dropped(&self, operation: &Operation) -> bool {
         use smbench::ir::event::IterationOutcome::Dropped;
