@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 
-use crate::program::{Place, Running};
+use crate::program::{Ended, Place, Running};
 use crate::summary::number;
 
 const WORKLOAD: &str = "bench.workload { name = 'w', clients = 2, iteration = function(c) c:stat('') c:think('5ms') end }\n";
@@ -96,12 +96,16 @@ fn with_endless(place: &Place) -> Running {
     running
 }
 
-fn interrupt_until_it_ends(running: &Running) {
-    for _ in 0..20 {
-        // What has ended is still there to be told so.
-        running.signal(Signal::INT);
-        std::thread::sleep(Duration::from_millis(100));
-    }
+fn interrupted_until_it_ends(running: Running) -> Ended {
+    let group = Pid::from_raw(running.id().try_into().unwrap()).unwrap();
+    let interrupt = std::thread::spawn(move || {
+        while kill_process_group(group, Signal::INT).is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let ended = running.end();
+    interrupt.join().unwrap();
+    ended
 }
 
 #[test]
@@ -114,8 +118,7 @@ fn an_interrupt_while_hooks_have_events_left_gives_these_up_and_writes_the_resul
         bench.on_end(function(s) print('end', s.run.interrupted) end)"
     ));
     let running = with_endless(&place);
-    interrupt_until_it_ends(&running);
-    let ended = running.end().exits(130);
+    let ended = interrupted_until_it_ends(running).exits(130);
     let summary = ended.summary();
     assert_eq!(summary["exit_reasons"], json!(["interrupted"]));
     assert_eq!(number(&summary["totals"]["operations"]), 80, "all were done");
@@ -139,8 +142,7 @@ fn an_interrupt_ends_an_endless_on_end_and_the_results_are_written() {
         bench.on_end(function() while true do end end)"
     ));
     let running = with_endless(&place);
-    interrupt_until_it_ends(&running);
-    let summary = running.end().exits(130).summary();
+    let summary = interrupted_until_it_ends(running).exits(130).summary();
     assert_eq!(number(&summary["totals"]["operations"]), 80);
     let problems = summary["problems"].as_array().unwrap();
     let expected = "bench.on_end was interrupted, and may not have been called to its end";
