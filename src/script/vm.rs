@@ -189,13 +189,31 @@ impl Host {
         if watch.dying.get() {
             return Err(LuaError::runtime("the script was ended"));
         }
-        if ticks.is_multiple_of(64)
-            && watch.deadline.get().is_some_and(|deadline| Instant::now() > deadline)
-        {
-            if self.hooks.as_ref().is_some_and(|hooks| hooks.has_moved_on()) {
-                watch.deadline.set(Instant::now().checked_add(self.limits.time_per_resume));
-                return Ok(VmState::Continue);
+        if ticks.is_multiple_of(64) {
+            self.look(lua)?;
+        }
+        // Where the script cannot be left (in a callback of table.sort, say)
+        // this is ignored, and asked again at the next look.
+        if watch.leave.get() && self.in_own_thread(lua) {
+            return Ok(VmState::Yield);
+        }
+        Ok(VmState::Continue)
+    }
+
+    /// Ends a script that has had its time.
+    fn look(&self, lua: &Lua) -> LuaResult<()> {
+        let Some(deadline) = self.watch.deadline.get() else { return Ok(()) };
+        if let Some(hooks) = &self.hooks {
+            if hooks.is_given_up() {
+                return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
             }
+            if hooks.has_moved_on() {
+                let deadline = Instant::now().checked_add(self.limits.time_per_resume);
+                self.watch.deadline.set(deadline);
+                return Ok(());
+            }
+        }
+        if Instant::now() > deadline {
             let text = format!(
                 "no end in sight after {:?} of computing; the script seems to loop for ever",
                 self.limits.time_per_resume
@@ -206,12 +224,7 @@ impl Host {
             };
             return Err(self.fatal(ScriptError::Script(text)));
         }
-        // Where the script cannot be left (in a callback of table.sort, say)
-        // this is ignored, and asked again at the next look.
-        if watch.leave.get() && self.in_own_thread(lua) {
-            return Ok(VmState::Yield);
-        }
-        Ok(VmState::Continue)
+        Ok(())
     }
 
     /// The script's line that is running.

@@ -88,7 +88,15 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })?;
     bench.raw_set("abort", abort)?;
     if host.hooks.is_some() {
-        bench.raw_set("state", lua.create_table()?)?;
+        let state = lua.create_table()?;
+        #[cfg(test)]
+        {
+            let owner = Rc::clone(host);
+            let panics =
+                move |_: &Lua, ()| owner.callback(|| -> LuaResult<()> { panic!("wanted") });
+            state.raw_set("panics", lua.create_function(panics)?)?;
+        }
+        bench.raw_set("state", state)?;
     }
     Ok(())
 }

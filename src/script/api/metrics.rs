@@ -191,8 +191,11 @@ fn number(name: &str, method: &str, kind: MetricKind, value: &Value) -> LuaResul
         (_, Value::Number(number)) => *number,
         (_, other) => return Err(fault(format!("{what} takes a number, not {}", shown(other)))),
     };
-    if !number.is_finite() || number.abs() > LARGEST_EXACT as f64 {
-        return Err(fault(format!("{what}: {number} is beyond 2^53")));
+    if !number.is_finite() {
+        return Err(fault(format!("{what} takes a finite number, not {number}")));
+    }
+    if number.abs() > LARGEST_EXACT as f64 {
+        return Err(fault(format!("{what}: {number:e} is beyond 2^53")));
     }
     if number < 0.0 && kind != MetricKind::Gauge {
         return Err(fault(format!(

@@ -16,6 +16,7 @@ mod examples;
 mod gallery;
 mod hooks;
 mod hostile;
+mod hostile_hooks;
 mod hostile_sources;
 mod independence;
 mod modules;

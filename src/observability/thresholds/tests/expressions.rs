@@ -80,6 +80,10 @@ fn a_mistake_is_told_with_the_right_word_or_unit() {
             "< 20ms",
             "no metric before the comparison; write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'",
         ),
+        (
+            "app.h{op=stat}.p99 < 1s",
+            "tags choose no part of a metric here; have a hook count that in one of its own",
+        ),
         ("read.response.p99 = 20ms", "'=' compares nothing; write =="),
         ("read.response.p99 =< 20ms", "'=' compares nothing; write <="),
         ("read.response.p99 => 20ms", "'=' compares nothing; write >="),
