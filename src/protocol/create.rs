@@ -113,7 +113,15 @@ impl CreateParameters {
     /// # Errors
     /// [`CreateError`] when the key is honoured and its value makes no sense.
     pub fn set(&mut self, key: &str, value: ParameterValue<'_>) -> Result<Set, CreateError> {
-        match key.to_ascii_lowercase().as_str() {
+        let lower;
+        let known = match key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => {
+                lower = key.to_ascii_lowercase();
+                lower.as_str()
+            }
+            false => key,
+        };
+        match known {
             "access_mask" => self.access_mask = Some(flags(&ACCESS_MASK, value)?),
             "share_mode" => self.share_mode = Some(flags(&SHARE_MODE, value)?),
             "disposition" => self.disposition = Some(disposition(value)?),
@@ -125,7 +133,7 @@ impl CreateParameters {
             "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
             unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
         }
-        let mode_2 = MODE_2_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
+        let mode_2 = MODE_2_KEYS.contains(&known);
         Ok(if mode_2 { Set::NeedsMode2 } else { Set::Honoured })
     }
 
@@ -274,10 +282,9 @@ pub(super) fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, Cre
 }
 
 fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
-    let lower = word.to_ascii_lowercase();
-    let number = match lower.strip_prefix("0x") {
+    let number = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
         Some(digits) => Some(u32::from_str_radix(digits, 16)),
-        None if lower.starts_with(|c: char| c.is_ascii_digit()) => Some(lower.parse()),
+        None if word.starts_with(|c: char| c.is_ascii_digit()) => Some(word.parse()),
         None => None,
     };
     if let Some(number) = number {

@@ -83,10 +83,15 @@ pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Op
 }
 
 pub(super) fn bool_field(table: &Table, what: &str, field: &str, default: bool) -> LuaResult<bool> {
-    match table.raw_get::<Value>(field)? {
+    bool_or(&table.raw_get(field)?, what, field, default)
+}
+
+/// What `field` is, where its value is at hand.
+pub(super) fn bool_or(value: &Value, what: &str, field: &str, default: bool) -> LuaResult<bool> {
+    match value {
         Value::Nil => Ok(default),
-        Value::Boolean(value) => Ok(value),
-        other => Err(fault(format!("{what}: {field} is true or false, not {}", shown(&other)))),
+        Value::Boolean(value) => Ok(*value),
+        other => Err(fault(format!("{what}: {field} is true or false, not {}", shown(other)))),
     }
 }
 
