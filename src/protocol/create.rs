@@ -84,8 +84,9 @@ pub enum Set {
 /// Why a value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
-    #[error("{key}: {word:?} is not a name it takes; nearest is {nearest:?}")]
-    UnknownName { key: &'static str, word: String, nearest: &'static str },
+    /// `names` says the nearest of them, or all.
+    #[error("{key}: {word:?} is not a name it takes; {names}")]
+    UnknownName { key: &'static str, word: String, names: String },
     #[error("{key}: {number} is not a whole number from 0 to 0xFFFFFFFF")]
     OutOfRange { key: &'static str, number: String },
     #[error("{key}: {number} is not a disposition; they go from 0 (SUPERSEDE) to 5 (OVERWRITE_IF)")]
@@ -293,8 +294,11 @@ fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
     }
     field.value(word).ok_or_else(|| {
         let word = shortened(word);
-        let nearest = field.nearest(&word);
-        CreateError::UnknownName { key: field.key, word, nearest }
+        let names = match field.nearest(&word) {
+            Some(nearest) => format!("nearest is {nearest:?}"),
+            None => format!("there is {}", field.bare_names().collect::<Vec<&str>>().join(", ")),
+        };
+        CreateError::UnknownName { key: field.key, word, names }
     })
 }
 
@@ -355,6 +359,10 @@ mod tests {
         assert_eq!(
             message("share_mode", ParameterValue::Text("FILE_SHARE_RAED")),
             r#"share_mode: "FILE_SHARE_RAED" is not a name it takes; nearest is "READ""#
+        );
+        assert_eq!(
+            message("access_mask", ParameterValue::Text("FOO")),
+            "access_mask: \"FOO\" is not a name it takes; there is READ_DATA, WRITE_DATA, APPEND_DATA, READ_EA, WRITE_EA, EXECUTE, DELETE_CHILD, READ_ATTRIBUTES, WRITE_ATTRIBUTES, DELETE, READ_CONTROL, WRITE_DAC, WRITE_OWNER, SYNCHRONIZE, ACCESS_SYSTEM_SECURITY, MAXIMUM_ALLOWED, GENERIC_ALL, GENERIC_EXECUTE, GENERIC_WRITE, GENERIC_READ, LIST_DIRECTORY, ADD_FILE, ADD_SUBDIRECTORY, TRAVERSE"
         );
         assert_eq!(
             message("disposition", ParameterValue::Number(9.0)),

@@ -115,6 +115,7 @@ fn absent(name: &Value) -> LuaResult<Value> {
         "c" | "client" => "the client is the first argument: function(c, rng)",
         "rng" | "random" => "rng is the second argument: function(c, rng)",
         "P" | "params" => "parameters are what bench.params returns: local P = bench.params { … }",
+        word if let Some(here) = api::global_elsewhere(word) => here,
         _ => {
             let problem = unknown("global", &name, GLOBALS.iter().copied());
             let own = match problem.contains("did you mean") {
@@ -136,7 +137,11 @@ fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
         Value::Function(_) => format!("local function {name}"),
         _ => format!("local {name} = …"),
     };
-    Err(fault(format!("globals cannot be set or changed: write \"{local}\"")))
+    let hint = match (value, api::entry_point(&name)) {
+        (Value::Function(_), Some(hint)) => format!("; {hint}"),
+        _ => String::new(),
+    };
+    Err(fault(format!("globals cannot be set or changed: write \"{local}\"{hint}")))
 }
 
 fn keep_only(table: &Table, kept: &[&str]) -> LuaResult<()> {

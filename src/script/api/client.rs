@@ -10,7 +10,7 @@ use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRe
 
 use super::super::client::Client;
 use super::super::open_loop::cross;
-use super::super::values::{bool_or, duration_ns, fault, shown, size, text};
+use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
 use super::options::{common, create, payload};
@@ -73,11 +73,11 @@ fn fields(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
 fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     registry.add_method("think", move |_, object, time: Value| {
-        active(&owner, object, |client| client.think(duration_ns(&time, "think")?).map_err(fault))
+        active(&owner, object, |client| client.think(computed_ns(&time, "think")?).map_err(fault))
     });
     let owner = Rc::clone(host);
     registry.add_method("at", move |_, object, time: Value| {
-        active(&owner, object, |client| client.at(duration_ns(&time, "at")?).map_err(fault))
+        active(&owner, object, |client| client.at(computed_ns(&time, "at")?).map_err(fault))
     });
     let owner = Rc::clone(host);
     registry.add_method("running", move |_, object, ()| {
@@ -105,6 +105,7 @@ fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
 fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     operation(registry, host, "read", |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "read")?;
+        where_and_how_much(&length, "read")?;
         let offset = size(&offset, "read: offset")?;
         let length = io_length(&length, "read")?;
         let (_, expect) = common(&options, "read", [])?;
@@ -113,6 +114,7 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     operation(registry, host, "write", move |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "write")?;
+        where_and_how_much(&length, "write")?;
         let offset = size(&offset, "write: offset")?;
         if let Value::String(text) = &length
             && parse_size(&text.to_string_lossy()).is_err()
@@ -197,6 +199,11 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         Ok((OperationKind::Stat { path }, expect))
     });
     operation(registry, host, "list", |_, (name, pattern, options, _)| {
+        if let Value::String(name) = &name
+            && name.as_bytes().contains(&b'*')
+        {
+            return Err(of("list", "the pattern follows the folder: c:list(\"docs\", \"*.docx\")"));
+        }
         let path = path(&name, "list")?;
         let (pattern, options) = match pattern {
             Value::Table(_) if options.is_nil() => (Value::Nil, pattern),
@@ -297,6 +304,18 @@ fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
         "open: the mode is \"r\" (an existing file), \"w\" (emptied or created) or \"rw\" (opened or created), not {}",
         shown(value)
     )))
+}
+
+fn where_and_how_much(length: &Value, operation: &str) -> LuaResult<()> {
+    match length {
+        Value::Nil => Err(of(
+            operation,
+            format!(
+                "a handle, an offset and a length are wanted, such as c:{operation}(h, 0, 4096)"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn io_length(value: &Value, operation: &str) -> LuaResult<u64> {

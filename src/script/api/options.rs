@@ -86,7 +86,7 @@ fn each(
         Value::Table(options) => options,
         other => {
             return Err(fault(format!(
-                "{operation}: the last argument takes a table, not {}",
+                "{operation}: the last argument is a table of options, such as {{ expect = \"any\" }}, not {}",
                 shown(other)
             )));
         }
