@@ -91,7 +91,7 @@ fn load(
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, share, declared, blobs, hooks);
+    let host = Host::new(options.limits, share, declared, blobs, hooks, options.quiet);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();

@@ -24,8 +24,9 @@ pub(super) struct Host {
     pub limits: Limits,
     /// How many machines the memory is for.
     memory_parts: Cell<u32>,
-    /// The first machine of a script prints for all.
-    pub prints: bool,
+    /// The top level runs in every machine of a script; one of them tells what it prints.
+    prints_top_level: bool,
+    quiet: bool,
     /// What the top level has declared so far; none once it has ended.
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
@@ -70,12 +71,14 @@ impl Host {
         declared: Declared,
         blobs: Blobs,
         hooks: Option<Rc<Hooking>>,
+        quiet: bool,
     ) -> Rc<Host> {
         let first = share.part == 0;
         Rc::new(Host {
             limits,
             memory_parts: Cell::new(if first { 1 } else { share.of }),
-            prints: first,
+            prints_top_level: first,
+            quiet,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
             open_loops: RefCell::new(Vec::new()),
@@ -86,6 +89,16 @@ impl Host {
             memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
         })
+    }
+
+    /// Whether what the script prints now is for its author to read.
+    pub fn prints(&self) -> bool {
+        let in_top_level = self.declared.try_borrow().map_or(true, |declared| declared.is_some());
+        match &self.hooks {
+            _ if self.quiet => false,
+            Some(hooks) => hooks.is_running(),
+            None => self.prints_top_level || !in_top_level,
+        }
     }
 
     /// Asks the script to pause once the batch is full.

@@ -9,7 +9,7 @@ use super::super::hooks::filter::{Field, FilterSpec, MAX_HOOKS, Outcome, StatusF
 use super::super::hooks::machine::MOST_FIELDS;
 use super::super::values::{check_keys, fault, shown, table, text, unknown};
 use super::super::vm::Host;
-use super::{Declared, top_level};
+use super::{Declared, top_level, with_a_point};
 use crate::ir::OperationType;
 use crate::observability::thresholds::CustomKinds;
 use crate::protocol::NtStatus;
@@ -52,7 +52,9 @@ impl DeclaredHooks {
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     let owner = Rc::clone(host);
+    let bench_itself = bench.to_pointer();
     let on_complete = lua.create_function(move |lua, arguments: Variadic<Value>| {
+        with_a_point(bench_itself, "on_complete", arguments.first())?;
         owner.callback(|| match owner.declared.borrow_mut().as_mut() {
             Some(declared) => on_complete(lua, &owner, declared, &arguments),
             None => Err(fault(
@@ -72,6 +74,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     bench.raw_set("status", statuses(lua)?)?;
     let owner = Rc::clone(host);
     let abort = lua.create_function(move |_, reason: Value| {
+        with_a_point(bench_itself, "abort", Some(&reason))?;
         owner.callback(|| {
             let reason = match &reason {
                 Value::Nil => "no reason given".to_string(),

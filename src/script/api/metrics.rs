@@ -8,7 +8,7 @@ use super::super::values::{
     LARGEST_EXACT, check_keys, fault, name, shown, table, text, text_field, unknown,
 };
 use super::super::vm::Host;
-use super::no_field;
+use super::{no_field, with_a_point};
 use crate::observability::custom_metrics::{
     MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
 };
@@ -30,9 +30,11 @@ pub(in crate::script) struct MetricObject {
 pub(in crate::script) struct DeclaredMetric(pub MetricDeclaration);
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    let bench_itself = bench.to_pointer();
     for kind in MetricKind::ALL {
         let owner = Rc::clone(host);
         let declare = lua.create_function(move |lua, arguments: Variadic<Value>| {
+            with_a_point(bench_itself, kind.name(), arguments.first())?;
             owner.callback(|| {
                 let object = declare(&owner, kind, &arguments)?;
                 lua.create_any_userdata(object)

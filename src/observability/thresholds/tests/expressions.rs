@@ -90,8 +90,27 @@ fn a_mistake_is_told_with_the_right_word_or_unit() {
         ("read.response.p99 ! 20ms", "'!' compares nothing; write !="),
         ("raed.response.p99 < 20ms", "unknown metric 'raed': did you mean 'read'?"),
         ("read.respnse.p99 < 20ms", "unknown figure of read 'respnse': did you mean 'response'?"),
-        ("read.response.p98 < 20ms", "unknown figure of read.response 'p98': did you mean 'p99'?"),
-        ("read.response.p99.9 < 20ms", "'9' after read.response.p99 means nothing"),
+        (
+            "read.response.p75 < 20ms",
+            "unknown figure of read.response 'p75': there is p50, p90, p95, p99, p999, min, mean, max",
+        ),
+        (
+            "read.response.p(95) < 20ms",
+            "unknown figure of read.response 'p(95)': write read.response.p95",
+        ),
+        ("read.response.p99.9 < 20ms", "read.response.p99.9 is written read.response.p999"),
+        ("read.response.p99.5 < 20ms", "'5' after read.response.p99 means nothing"),
+        ("all.service.avg < 20ms", "unknown figure of all.service 'avg': here it is 'mean'"),
+        ("read.avg < 20ms", "read.avg of what? Write read.response.mean"),
+        (
+            "read.latency.p95 < 20ms",
+            "unknown figure of read 'latency': here it is 'response', or 'service' from when it is sent",
+        ),
+        (
+            "http_req_failed < 1%",
+            "unknown metric 'http_req_failed': write a figure such as 'errors.rate'",
+        ),
+        ("lateness.med < 20ms", "unknown figure of lateness 'med': here it is 'p50'"),
         (
             "read.response < 20ms",
             "read.response of what? Write read.response.p50 (there is p50, p90, p95, p99, p999, min, mean, max)",
