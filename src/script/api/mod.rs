@@ -25,6 +25,8 @@ mod workload;
 
 pub(super) use client::ClientObject;
 pub(super) use hooks::{CompletionHook, DeclaredHooks};
+#[cfg(test)]
+pub(super) use metrics::METRIC_METHODS;
 pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
