@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, Thread, Value};
+use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
@@ -273,11 +273,12 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
+    tools.raw_set("find_plain", lua.create_function(|_, args| Ok(find_plain(args).unzip()))?)?;
     let printer = Rc::clone(host);
     let left = Cell::new(MAX_PRINTED_IN_ALL);
     tools.raw_set(
         "print",
-        lua.create_function(move |_, text: mlua::LuaString| {
+        lua.create_function(move |_, text: LuaString| {
             // The top level runs in every machine; the first is the one that speaks.
             let hushed = printer.hooks.as_ref().is_some_and(|hooks| !hooks.is_running());
             if hushed || !printer.prints || left.get() == 0 {
@@ -295,6 +296,18 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     )?;
     let text = include_str!("prelude.lua");
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
+}
+
+/// The first and last byte of a text in another, from a place on, as string.find
+/// tells them.
+fn find_plain((text, wanted, init): (LuaString, LuaString, f64)) -> Option<(usize, usize)> {
+    let text = text.as_bytes();
+    let from = match init {
+        init if init < 0.0 => text.len().saturating_sub(-init as usize),
+        init => (init as usize).saturating_sub(1),
+    };
+    let at = from + memchr::memmem::find(text.get(from..)?, &wanted.as_bytes())?;
+    Some((at + 1, at + wanted.as_bytes().len()))
 }
 
 /// Of one text.
