@@ -34,6 +34,19 @@ pub(super) const PRELUDE: &str = "[smbench]";
 ///
 /// `chunks` are the names under which the script and its modules were compiled.
 pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
+    let text = described(error, chunks);
+    let mut told = text.as_str();
+    // Every coroutine.wrap an error comes out of puts its line before it.
+    while let Some(place) = place_of(told, chunks)
+        && let Some(rest) = told[place.len()..].strip_prefix(": ")
+        && place_of(rest, chunks) == Some(place)
+    {
+        told = rest;
+    }
+    told.to_string()
+}
+
+fn described(error: &LuaError, chunks: &[String]) -> String {
     match error {
         LuaError::CallbackError { traceback, cause } => {
             let (innermost, traceback) = innermost(cause, traceback);

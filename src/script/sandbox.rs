@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, Thread, Value};
+use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 
 use super::printing::Printer;
 use super::values::{fault, shown, unknown};
@@ -277,11 +277,12 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
+    tools.raw_set("find_plain", lua.create_function(|_, args| Ok(find_plain(args).unzip()))?)?;
     let printer = Rc::clone(host);
     let output = Printer::new(std::io::stderr());
     tools.raw_set(
         "print",
-        lua.create_function(move |_, text: mlua::LuaString| {
+        lua.create_function(move |_, text: LuaString| {
             if printer.prints() {
                 output.print(&text.to_string_lossy());
             }
@@ -290,4 +291,16 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     )?;
     let text = include_str!("prelude.lua");
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
+}
+
+/// The first and last byte of a text in another, from a place on, as string.find
+/// tells them.
+fn find_plain((text, wanted, init): (LuaString, LuaString, f64)) -> Option<(usize, usize)> {
+    let text = text.as_bytes();
+    let from = match init {
+        init if init < 0.0 => text.len().saturating_sub(-init as usize),
+        init => (init as usize).saturating_sub(1),
+    };
+    let at = from + memchr::memmem::find(text.get(from..)?, &wanted.as_bytes())?;
+    Some((at + 1, at + wanted.as_bytes().len()))
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Value, VmState};
@@ -49,7 +49,8 @@ pub(super) struct Host {
 #[derive(Default)]
 struct Watch {
     ticks: Cell<u32>,
-    deadline: Cell<Option<Instant>>,
+    /// As [`now`] tells the time.
+    deadline: Cell<Option<Duration>>,
     /// Ends the present entry into the machine, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
     /// The last entry into the machine took all of its time or memory.
@@ -61,6 +62,26 @@ struct Watch {
     leave: Cell<bool>,
     /// The thread that may be left: the client's own, not one of the script's.
     thread: Cell<usize>,
+}
+
+/// Of so many steps of the script at one the clock is looked at. Few, because a
+/// step can be a library's function that goes through a text of the size of all
+/// the memory: between two looks there are some of these at the most.
+const LOOK_EVERY: u32 = 8;
+
+/// Since some time in the past, to a few milliseconds. Asked so often that the
+/// exact clock would be felt.
+#[cfg(target_os = "linux")]
+fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn now() -> Duration {
+    static BEGAN: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    BEGAN.elapsed()
 }
 
 impl Host {
@@ -202,7 +223,7 @@ impl Host {
         if watch.dying.get() {
             return Err(LuaError::runtime("the script was ended"));
         }
-        if ticks.is_multiple_of(64) {
+        if ticks.is_multiple_of(LOOK_EVERY) {
             self.look(lua)?;
         }
         // Where the script cannot be left (in a callback of table.sort, say)
@@ -221,18 +242,19 @@ impl Host {
                 return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
             }
             if hooks.has_moved_on() {
-                let deadline = Instant::now().checked_add(self.limits.time_per_resume);
+                let deadline = now().checked_add(self.limits.time_per_resume);
                 self.watch.deadline.set(deadline);
                 return Ok(());
             }
         }
-        if Instant::now() > deadline {
+        if now() > deadline {
             let text = format!(
                 "no end in sight after {:?} of computing; the script seems to loop for ever",
                 self.limits.time_per_resume
             );
-            let text = match self.line(lua) {
-                Some(line) => format!("{line}: {text}"),
+            let place = self.line(lua).or_else(|| self.chunks.borrow().first().cloned());
+            let text = match place {
+                Some(place) => format!("{place}: {text}"),
                 None => text,
             };
             return Err(self.fatal(ScriptError::Script(text)));
@@ -329,7 +351,7 @@ impl Vm {
         watch.dying.set(false);
         watch.leave.set(false);
         watch.thread.set(thread);
-        watch.deadline.set(Instant::now().checked_add(self.host.limits.time_per_resume));
+        watch.deadline.set(now().checked_add(self.host.limits.time_per_resume));
         let result = catch_unwind(AssertUnwindSafe(|| body(&self.lua)));
         watch.deadline.set(None);
         if let Err(panic) = &result {

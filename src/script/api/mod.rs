@@ -27,6 +27,8 @@ mod workload;
 pub(super) use client::ClientObject;
 pub(super) use elsewhere::{entry_point, global as global_elsewhere};
 pub(super) use hooks::{CompletionHook, DeclaredHooks};
+#[cfg(test)]
+pub(super) use metrics::METRIC_METHODS;
 pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};

@@ -26,6 +26,7 @@ mod pace;
 mod params;
 mod random;
 mod sandbox;
+mod stubs;
 mod workloads;
 
 /// A script in a folder of its own.
