@@ -139,7 +139,10 @@ fn on_complete(
         })?;
         spec.workloads = chosen(&filter, "workload", |name| Ok(name.to_string()))?;
         spec.phases = chosen(&filter, "phase", |name| Ok(name.to_string()))?;
-        spec.paths = chosen(&filter, "path", |pattern| Ok(pattern.to_string()))?;
+        spec.paths = chosen(&filter, "path", |pattern| match pattern.len() {
+            0..=MOST_OF_A_PATTERN => Ok(pattern.to_string()),
+            _ => Err(format!("a pattern is at most {MOST_OF_A_PATTERN} bytes long")),
+        })?;
         spec.statuses = chosen(&filter, "status", status)?;
         if let Some(chosen) = chosen(&filter, "fields", |word| {
             Field::named(word).ok_or(unknown("field", word, Field::names()))
@@ -153,6 +156,10 @@ fn on_complete(
     let hook = CompletionHook { filter: spec, fields, function: hook };
     keep(&mut declared.hooks.completions, hook, WHAT)
 }
+
+// Every event is held against the filter, in the timed path.
+const MOST_IN_A_LIST: usize = 128;
+const MOST_OF_A_PATTERN: usize = 512;
 
 const TAKES: &str = "bench.on_complete takes a filter, which may be left out, and a function, such as bench.on_complete({ ops = { \"read\" } }, function(kind, status, service_ns) … end)";
 
@@ -174,6 +181,9 @@ fn chosen<T>(
         Value::Nil => return Ok(None),
         Value::Table(list) if list.raw_len() == 0 => {
             return Err(fault(format!("{what} is a list such as {{ \"…\" }}; this one is empty")));
+        }
+        Value::Table(list) if list.raw_len() > MOST_IN_A_LIST => {
+            return Err(fault(format!("{what} has more than {MOST_IN_A_LIST} entries")));
         }
         Value::Table(list) => list.sequence_values().collect::<LuaResult<_>>()?,
         one => vec![one],

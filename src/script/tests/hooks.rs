@@ -325,6 +325,14 @@ fn mistakes_in_hooks_and_metrics_name_the_line_and_the_right_word() {
             "bench.on_complete({ ops = { 'reed' } }, print)",
             "s.lua:4: bench.on_complete: ops: unknown operation 'reed': did you mean 'read'?",
         ),
+        (
+            "bench.on_complete({ path = ('*a'):rep(3e4) .. 'b' }, print)",
+            "s.lua:4: bench.on_complete: path: a pattern is at most 512 bytes long",
+        ),
+        (
+            "bench.on_complete({ status = table.create(129, 'ok') }, print)",
+            "s.lua:4: bench.on_complete: status has more than 128 entries",
+        ),
         ("bench.on_complete({ ops = {} }, print)", "s.lua:4: bench.on_complete: ops is a list"),
         (
             "bench.on_complete({ fields = { 'servce_ns' } }, print)",
