@@ -111,9 +111,9 @@ const MUTANTS: [Mutant; 14] = [
     },
     Mutant {
         name: "a client's operations are issued in the wrong order",
-        file: QUEUE,
-        text: "let operation = self.pending.pop_front()?;",
-        broken: "let operation = self.pending.pop_back()?;",
+        file: "src/scheduler/lookahead.rs",
+        text: "let operation = self.operations.pop_front()?;",
+        broken: "let operation = self.operations.pop_back()?;",
         found: "completed out of order",
     },
     Mutant {

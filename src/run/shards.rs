@@ -67,6 +67,7 @@ impl Plan<'_> {
             phases: PhaseSpan::chain(self.phases),
             run_client: header.run_client.then(|| header.workload_clients()),
             lookahead: self.lookahead,
+            batch_bytes: header.batch_bytes.unwrap_or(usize::MAX),
             op_timeout_ns: nanos(timeouts.operation),
             retry: self.options.retry.clone(),
             dropping: header.dropping(),

@@ -21,6 +21,7 @@ pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod feed;
+pub mod lookahead;
 pub mod permits;
 pub mod retry;
 #[cfg(test)]

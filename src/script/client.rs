@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::handles::Handles;
+use super::queued::Queued;
 use super::random::Random;
 use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
@@ -69,7 +70,10 @@ pub(super) struct Client {
     pub handles: Handles,
     pub random: Random,
     /// Made and not yet pulled.
-    pub made: VecDeque<Operation>,
+    made: VecDeque<Operation>,
+    /// What they take, and what the present batch does, or the last one did.
+    made_bytes: usize,
+    batch_bytes: usize,
     /// How many operations the present pull asked for.
     pub batch: usize,
     bounds: Bounds,
@@ -115,6 +119,8 @@ impl Client {
             handles,
             random,
             made: VecDeque::new(),
+            made_bytes: 0,
+            batch_bytes: 0,
             batch: 0,
             bounds,
             next_seq: Some(0),
@@ -134,13 +140,14 @@ impl Client {
     }
 
     /// Starts a section, dropping what is left of the one before.
-    pub fn enter(&mut self, section: Section, random: Random) {
+    pub fn enter(&mut self, section: Section, random: Random, queued: &Queued) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
         }
         self.section = section;
         self.random = random;
         self.made.clear();
+        queued.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;
         self.nominal_ns = 0;
         self.think_ns = 0;
@@ -243,7 +250,12 @@ impl Client {
     }
 
     /// Appends an operation. True when the batch is full.
-    pub fn emit(&mut self, kind: OperationKind, expect: Expect) -> Result<bool, String> {
+    pub fn emit(
+        &mut self,
+        kind: OperationKind,
+        expect: Expect,
+        queued: &Queued,
+    ) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.nominal_ns;
         let due = match (self.at_ns.take(), self.arrival_ns.take()) {
@@ -269,7 +281,7 @@ impl Client {
             .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;
         self.next_seq = seq.checked_add(1);
         self.fresh = false;
-        self.made.push_back(Operation {
+        let operation = Operation {
             client_idx: self.identity.index,
             seq,
             due,
@@ -278,14 +290,43 @@ impl Client {
             expect,
             id: None,
             kind,
-        });
-        Ok(self.made.len() >= self.batch)
+        };
+        let bytes = operation.memory_bytes();
+        queued.add(bytes)?;
+        self.made_bytes += bytes;
+        self.made.push_back(operation);
+        let bytes = self.batch_bytes + self.made_bytes;
+        Ok(self.made.len() >= self.batch || queued.fills_batch(bytes))
     }
 
-    /// Moves up to `max` of the operations made to `into`; how many. The space
-    /// goes with them where it can: there are many clients, most of them idle.
-    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>) -> usize {
-        let taken = max.min(self.made.len());
+    /// Another batch is wanted: little is left of the last one.
+    pub fn start_batch(&mut self, queued: &Queued) {
+        queued.remove(std::mem::take(&mut self.batch_bytes));
+    }
+
+    /// The present batch has room for no other operation, however small.
+    pub fn batch_is_full(&self, queued: &Queued) -> bool {
+        queued.fills_batch(self.batch_bytes)
+    }
+
+    /// Whether all that was made was taken.
+    pub fn is_drained(&self) -> bool {
+        self.made.is_empty()
+    }
+
+    /// Moves operations made to `into` until the batch is full, up to `max`; how
+    /// many. The space goes with them where it can: there are many clients, most
+    /// of them idle.
+    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>, queued: &Queued) -> usize {
+        let mut bytes = self.batch_bytes;
+        let fits = |operation: &&Operation| {
+            let goes_on = !queued.fills_batch(bytes);
+            bytes += if goes_on { operation.memory_bytes() } else { 0 };
+            goes_on
+        };
+        let taken = self.made.iter().take(max).take_while(fits).count();
+        self.made_bytes -= bytes - self.batch_bytes;
+        self.batch_bytes = bytes;
         if into.is_empty() && taken == self.made.len() {
             *into = std::mem::take(&mut self.made).into();
         } else {
@@ -325,6 +366,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Limits;
     use super::*;
     use crate::ir::HandleRef;
 
@@ -337,13 +379,19 @@ mod tests {
         Client::new(identity(), None, bounds, Section::Iteration, random)
     }
 
+    fn queued() -> Queued {
+        let queued = Queued::new();
+        queued.share(&Limits::default(), 1, 1);
+        queued
+    }
+
     fn closed() -> Result<Option<u64>, String> {
         panic!("a closed loop has no arrivals")
     }
 
     fn flush(client: &mut Client) -> Operation {
         let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
-        client.emit(kind, Expect::Default).unwrap();
+        client.emit(kind, Expect::Default, &queued()).unwrap();
         client.made.pop_back().unwrap()
     }
 
@@ -424,6 +472,7 @@ mod tests {
         c.next_seq = Some(u32::MAX);
         assert_eq!(flush(&mut c).seq, u32::MAX);
         let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
-        assert!(c.emit(kind, Expect::Default).unwrap_err().contains("4,294,967,296 operations"));
+        let error = c.emit(kind, Expect::Default, &queued()).unwrap_err();
+        assert!(error.contains("4,294,967,296 operations"));
     }
 }

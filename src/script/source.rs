@@ -19,7 +19,7 @@ use super::recipe::recipe;
 use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
-use super::{Limits, MAX_CLIENTS, ParameterHelp, ScriptOptions};
+use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
 use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
 use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
@@ -153,10 +153,6 @@ impl Script {
         result?;
         let hooks = declared.check_hooks()?;
         let metrics = declared.hooks.metric_kinds();
-        if hooks {
-            let Limits { memory_bytes, .. } = options.limits;
-            vm.limit_memory(memory_bytes - options.limits.memory_of_hooks())?;
-        }
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
         }
@@ -191,6 +187,8 @@ impl Script {
             thresholds,
             ..StreamHeader::default()
         };
+        let limits = &options.limits;
+        header.batch_bytes = Some(limits.batch_bytes(header.clients()));
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
         let share = share.at_most(header.workload_clients());
         let mut first = 0;
@@ -218,7 +216,10 @@ impl Script {
         let clients = (0..places).map(|_| None).collect();
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
+        let of_hooks = if header.hooks { limits.memory_of_hooks() } else { 0 };
+        vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
         vm.share_memory(share.of)?;
+        vm.host.queued.share(limits, header.clients(), share.of);
         Ok(Script { vm, header, share, bounds, functions, iterate, rng, clients })
     }
 
@@ -291,7 +292,7 @@ impl Script {
             Some(slot) => {
                 slot.state = state;
                 if let Some(client) = slot.client.as_mut() {
-                    client.enter(section, random);
+                    client.enter(section, random, &self.vm.host.queued);
                 }
             }
             None => {
@@ -374,13 +375,19 @@ impl OperationSource for Script {
             .and_then(|workload| self.functions[workload].iteration.as_ref());
         let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
         let Some(slot) = slot else { return Ok(Progress::End) };
+        let queued = &self.vm.host.queued;
+        if let Some(client) = slot.client.as_mut() {
+            client.start_batch(queued);
+        }
         let mut wanted = max;
         loop {
+            let mut full = false;
             if let Some(client) = slot.client.as_mut() {
-                wanted -= client.take_made(wanted, into);
+                wanted -= client.take_made(wanted, into, queued);
+                full = client.batch_is_full(queued);
             }
-            if wanted == 0 {
-                let drained = slot.client.as_ref().is_none_or(|client| client.made.is_empty());
+            if wanted == 0 || full {
+                let drained = slot.client.as_ref().is_none_or(|client| client.is_drained());
                 let ended = drained && matches!(slot.state, State::Ended);
                 return Ok(if ended { Progress::End } else { Progress::More });
             }
