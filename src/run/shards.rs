@@ -166,6 +166,7 @@ impl EventSink for Sink {
     fn event(&mut self, event: Event) {
         match (&event, &mut self.tap) {
             (Event::Connected { .. }, _) => self.live.add_connected(),
+            (Event::Prepared { .. }, _) => self.live.add_prepared(),
             (Event::Completed(event), Some(tap)) => {
                 tap.completed(event, |event| self.recorder.path(event));
             }

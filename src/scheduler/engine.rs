@@ -416,6 +416,7 @@ impl Engine {
         if self.stage == Stage::Fill {
             if !client.pulling || self.cut {
                 client.state = ClientState::Done;
+                self.events.push(Event::Prepared { client_idx: client.client_idx });
                 self.unfinished -= 1;
             }
             return;
