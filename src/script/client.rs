@@ -76,6 +76,8 @@ pub(super) struct Client {
     batch_bytes: usize,
     /// How many operations the present pull asked for.
     pub batch: usize,
+    /// The section's function was called.
+    pub started: bool,
     bounds: Bounds,
     next_seq: Option<u32>,
     /// As if every operation took no time; without the think time that is
@@ -122,6 +124,7 @@ impl Client {
             made_bytes: 0,
             batch_bytes: 0,
             batch: 0,
+            started: false,
             bounds,
             next_seq: Some(0),
             nominal_ns: 0,
@@ -146,6 +149,7 @@ impl Client {
         }
         self.section = section;
         self.random = random;
+        self.started = false;
         self.made.clear();
         queued.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;

@@ -341,8 +341,12 @@ fn resume(
     let State::Running(thread) = &slot.state else { return Ok(()) };
     let Some(mut client) = slot.client.take() else { return Ok(()) };
     client.batch = most;
+    let first = !std::mem::replace(&mut client.started, true);
     *vm.host.client.borrow_mut() = Some(client);
     let result = vm.enter(thread.state().addr(), |_| match iteration {
+        // Where it goes on it is given nothing: left before a call that takes all
+        // results of another, it would hand these on with them.
+        _ if !first => thread.resume::<()>(()),
         Some(iteration) => thread.resume::<()>((iteration, &slot.object, rng)),
         None => thread.resume::<()>((&slot.object, rng)),
     });
