@@ -32,6 +32,21 @@ bench.workload {
 }
 "#;
 
+const HUNDRED_THOUSAND: &str = r#"
+local P = bench.params { open_loop = { type = "bool", default = false } }
+bench.workload {
+  name = "w", clients = 100000,
+  iteration = function(c, rng)
+    local h = c:open(("d%d/f%d"):format(c.id, rng:int(1, 4)), "rw")
+    c:write(h, 0, 4096)
+    c:read(h, 0, 4096)
+    c:close(h)
+    if not P.open_loop then c:think(rng:exp(5e9)) end
+  end,
+  pace = P.open_loop and bench.open_loop { rate = 20000, arrivals = "poisson" } or nil,
+}
+"#;
+
 /// Runs a script; its summary, and the most memory the process had, in MiB.
 fn run(script: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
     let folder = tempfile::tempdir().unwrap();
@@ -76,6 +91,18 @@ fn five_thousand_clients_on_the_embedded_server_start_run_and_end_in_400_mib() {
     assert_eq!(totals["failed"], 0, "{totals}");
     assert_eq!(totals["cut"], 0, "{totals}");
     assert!(peak_mib > 0 && peak_mib < 400, "{peak_mib} MiB");
+}
+
+#[test]
+fn a_hundred_thousand_clients_fit_into_500_mb_in_a_closed_loop_and_in_an_open_one() {
+    for loops in ["open_loop=false", "open_loop=true"] {
+        let arguments = ["--target", "sim:null", "--duration", "6s", "-p", loops];
+        let (summary, peak_mib) = run(HUNDRED_THOUSAND, &arguments);
+        let totals = &summary["totals"];
+        assert!(totals["operations"].as_u64().unwrap() > 100_000, "{loops}: {totals}");
+        assert_eq!(totals["failed"], 0, "{loops}: {totals}");
+        assert!(peak_mib > 0 && peak_mib << 20 < 500_000_000, "{loops}: {peak_mib} MiB");
+    }
 }
 
 #[test]

@@ -20,7 +20,6 @@ struct Mutant {
 }
 
 const ENGINE: &str = "src/scheduler/engine.rs";
-const QUEUE: &str = "src/scheduler/client_queue.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
 
@@ -118,9 +117,9 @@ const MUTANTS: [Mutant; 15] = [
     },
     Mutant {
         name: "a client's operations are issued in the wrong order",
-        file: QUEUE,
-        text: "let operation = self.pending.pop_front()?;",
-        broken: "let operation = self.pending.pop_back()?;",
+        file: "src/scheduler/lookahead.rs",
+        text: "let operation = self.operations.pop_front()?;",
+        broken: "let operation = self.operations.pop_back()?;",
         found: "completed out of order",
     },
     Mutant {

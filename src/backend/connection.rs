@@ -113,7 +113,7 @@ impl ConnectionState {
             Payload::Pattern(pattern) => Ok(pattern.bytes(self.seed, path, *offset, *length)),
             Payload::Blob(blob) => match blob.data.get() {
                 Some(data) => Ok(data.clone()),
-                None => read_blob(&blob.path, *length).await.map_err(|error| {
+                None => Box::pin(read_blob(&blob.path, *length)).await.map_err(|error| {
                     Failure::Client(format!("cannot read blob {}: {error}", blob.path.display()))
                 }),
             },
@@ -141,14 +141,15 @@ impl ConnectionState {
             return self.skip(operation, cause_seq);
         }
 
-        let nothing = CreateParameters::default();
         let wanted = match &operation.kind {
-            OperationKind::Open { extensions: Some(parameters), .. } => &**parameters,
-            _ => &nothing,
+            OperationKind::Open { extensions, .. } => extensions.as_deref(),
+            _ => None,
         };
-        let parameters = self.capabilities.keep_supported(wanted);
+        // Apart, as most operations have none and every client has room for one.
+        let parameters = wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
         let ended = {
-            let attempt = attempt(inner, &mut self.handles, operation, payload, &parameters);
+            let parameters = parameters.as_deref().filter(|parameters| !parameters.is_empty());
+            let attempt = attempt(inner, &mut self.handles, operation, payload, parameters);
             let attempt = pin!(AssertUnwindSafe(attempt).catch_unwind());
             match select(attempt, pin!(expired)).await {
                 Either::Left((ended, _)) => Ended::by_itself(ended),
@@ -166,7 +167,7 @@ impl ConnectionState {
             }
         };
         let mut execution = self.conclude(operation, ended);
-        execution.degraded = parameters != *wanted;
+        execution.degraded = parameters.as_deref() != wanted;
         execution
     }
 
@@ -343,13 +344,12 @@ async fn attempt(
     handles: &mut HashMap<HandleRef, HandleEntry, FxBuildHasher>,
     operation: &Operation,
     payload: Bytes,
-    parameters: &CreateParameters,
+    parameters: Option<&CreateParameters>,
 ) -> Result<u64, OpError> {
     if let OperationKind::Open { path, mode, disposition, handle_ref, .. } = &operation.kind {
-        let handle = if parameters.is_empty() {
-            inner.open_simple(path, *mode, *disposition).await?
-        } else {
-            inner.open_extended(path, *mode, *disposition, parameters).await?
+        let handle = match parameters {
+            None => inner.open_simple(path, *mode, *disposition).await?,
+            Some(parameters) => inner.open_extended(path, *mode, *disposition, parameters).await?,
         };
         handles.insert(*handle_ref, HandleEntry::Open { handle, path: path.clone() });
         return Ok(0);

@@ -63,7 +63,7 @@ pub struct StreamArgs {
     )]
     pub allow_blobs: Vec<PathBuf>,
 
-    /// Memory of all of the script's VMs together
+    /// Memory of the script: of all of its VMs and the operations it has queued, together
     #[arg(
         long, value_name = "SIZE", env = "SMBENCH_SCRIPT_MEMORY", default_value = "512MiB",
         value_parser = positive_size, help_heading = "Script limits"

@@ -14,6 +14,10 @@ pub enum Event {
     Connected {
         client_idx: u32,
     },
+    /// The client's first operations are there, before time zero.
+    Prepared {
+        client_idx: u32,
+    },
     Completed(CompletionEvent),
     Iteration(IterationEvent),
     /// The engine closed handles a cut or finished client had left open.

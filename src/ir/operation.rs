@@ -218,13 +218,46 @@ impl Operation {
         self.kind.operation_type()
     }
 
+    /// The memory it takes: its own, and what it alone points to. What others
+    /// may point to as well, such as the bytes of a blob, is not in it.
+    pub fn memory_bytes(&self) -> usize {
+        let expect = match &self.expect {
+            Expect::Statuses(statuses) => shared_bytes(size_of_val(&**statuses)),
+            Expect::Default | Expect::Any => 0,
+        };
+        let id = self.id.as_ref().map_or(0, |id| shared_bytes(id.len()));
+        size_of::<Operation>() + expect + id + self.kind.heap_bytes()
+    }
+
     /// The specification's view of an absolute due time.
     pub fn timestamp_us(&self) -> Option<u64> {
         self.due.at_ns().map(|ns| ns / 1_000)
     }
 }
 
+/// What an `Arc` of so many bytes takes, with its two counts.
+fn shared_bytes(bytes: usize) -> usize {
+    bytes + 2 * size_of::<usize>()
+}
+
 impl OperationKind {
+    fn heap_bytes(&self) -> usize {
+        let text = |text: &str| shared_bytes(text.len());
+        match self {
+            OperationKind::Open { path, extensions, .. } => {
+                let extensions = extensions.as_ref().map_or(0, |parameters| {
+                    shared_bytes(size_of::<CreateParameters>()) + parameters.heap_bytes()
+                });
+                text(path.as_str()) + extensions
+            }
+            OperationKind::Rename { source_path, dest_path, .. } => {
+                text(source_path.as_str()) + text(dest_path.as_str())
+            }
+            OperationKind::List { path, pattern } => text(path.as_str()) + text(pattern),
+            kind => kind.path().map_or(0, |path| text(path.as_str())),
+        }
+    }
+
     pub fn operation_type(&self) -> OperationType {
         match self {
             OperationKind::Open { .. } => OperationType::Open,
@@ -274,6 +307,59 @@ impl OperationKind {
             | OperationKind::List { path, .. } => Some(path),
             OperationKind::Rename { source_path, .. } => Some(source_path),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::CreateContext;
+
+    fn operation(kind: OperationKind) -> Operation {
+        Operation {
+            client_idx: 0,
+            seq: 0,
+            due: Due::After(0),
+            section: Section::Iteration,
+            iteration: 0,
+            expect: Expect::Default,
+            id: None,
+            kind,
+        }
+    }
+
+    #[test]
+    fn the_memory_of_an_operation_grows_with_all_it_points_to() {
+        let path = |length: usize| SharePath::new(&"x".repeat(length)).unwrap();
+        let close = operation(OperationKind::Close { handle_ref: HandleRef(0) });
+        let least = close.memory_bytes();
+        assert_eq!(least, size_of::<Operation>());
+        let expect = Expect::Statuses(vec![NtStatus::SUCCESS; 1_000].into());
+        assert!(Operation { expect, ..close.clone() }.memory_bytes() >= least + 4_000);
+        let id = Some("i".repeat(500).into());
+        assert!(Operation { id, ..close }.memory_bytes() >= least + 500);
+        let (source_path, dest_path) = (path(100), path(50));
+        let pattern = "*".repeat(70).into();
+        let context = CreateContext { name: vec![0; 4], data: vec![0; 60_000] };
+        let create_contexts = vec![context.clone(), context];
+        let parameters = CreateParameters { create_contexts, ..CreateParameters::default() };
+        let open = |extensions| OperationKind::Open {
+            path: path(100),
+            mode: OpenMode::Read,
+            disposition: crate::protocol::create::CreateDisposition::Open,
+            handle_ref: HandleRef(0),
+            extensions,
+        };
+        for (kind, heap_bytes) in [
+            (OperationKind::Stat { path: path(200) }, 200),
+            (OperationKind::Rename { source_path, dest_path, replace: true }, 150),
+            (OperationKind::List { path: path(80), pattern }, 150),
+            (open(None), 100),
+            (open(Some(Arc::new(parameters))), 120_108),
+        ] {
+            let bytes = operation(kind.clone()).memory_bytes() - least;
+            assert!(bytes >= heap_bytes && bytes < heap_bytes + 400, "{kind:?}: {bytes}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! need, and handed out afterwards as if nobody had looked.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::due::Due;
 use super::feature::{Feature, Need};
@@ -12,6 +13,10 @@ use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 /// Operations looked at in each workload.
 const DEPTH: usize = 1_000;
 const BATCH: usize = 64;
+/// The memory they may take, over all workloads, but for one batch.
+const MOST_BYTES: usize = 16 << 20;
+/// The time it may take, but for one batch; nothing is shown of it.
+const MOST_TIME: Duration = Duration::from_secs(5);
 /// Arrivals of an open loop that looking at one client may cause, over all.
 const ARRIVALS: usize = 1 << 20;
 
@@ -22,6 +27,18 @@ pub struct Preview<S> {
     header: StreamHeader,
     /// What was looked at and not yet handed out.
     kept: HashMap<(u32, Section), Kept>,
+}
+
+/// What looking may still cost.
+struct Room {
+    bytes: usize,
+    deadline: Instant,
+}
+
+impl Room {
+    fn is_left(&self) -> bool {
+        self.bytes > 0 && Instant::now() < self.deadline
+    }
 }
 
 #[derive(Default)]
@@ -38,6 +55,7 @@ impl<S: OperationSource> Preview<S> {
         let workload_clients = header.workload_clients();
         let mut kept = HashMap::new();
         let mut first = 0;
+        let mut room = Room { bytes: MOST_BYTES, deadline: Instant::now() + MOST_TIME };
         for workload in &header.workloads {
             let client = first;
             first += workload.clients;
@@ -46,7 +64,8 @@ impl<S: OperationSource> Preview<S> {
             }
             // For each arrival of one client the others get one, which they keep.
             let arrivals = (ARRIVALS / workload.clients as usize).max(1);
-            let mut look = |section, depth| look(&mut source, client, section, depth, arrivals);
+            let mut look =
+                |section, depth| look(&mut source, client, section, (depth, arrivals), &mut room);
             let setup = look(Section::Setup, DEPTH);
             let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
             kept.insert((client, Section::Setup), setup);
@@ -67,26 +86,30 @@ impl<S: OperationSource> Preview<S> {
     }
 }
 
-/// Looks at `depth` operations, or somewhat more than `arrivals` arrivals.
+/// Looks at `depth` operations, or somewhat more than `arrivals` arrivals, as
+/// long as there is room for them.
 fn look(
     source: &mut dyn OperationSource,
     client: u32,
     section: Section,
-    depth: usize,
-    arrivals: usize,
+    (depth, arrivals): (usize, usize),
+    room: &mut Room,
 ) -> Kept {
     let mut seen: Vec<Operation> = Vec::new();
     let mut end = None;
     let arrived = |seen: &[Operation]| {
         seen.iter().filter(|operation| matches!(operation.due, Due::Arrival { .. })).count()
     };
-    while seen.len() < depth && end.is_none() && arrived(&seen) < arrivals {
+    while seen.len() < depth && end.is_none() && arrived(&seen) < arrivals && room.is_left() {
         let max = BATCH.min(arrivals).min(depth - seen.len());
+        let before = seen.len();
         end = match source.pull(client, section, max, &mut seen) {
             Ok(Progress::More) => None,
             Ok(Progress::End) => Some(Ok(())),
             Err(error) => Some(Err(error)),
         };
+        let bytes: usize = seen[before..].iter().map(Operation::memory_bytes).sum();
+        room.bytes = room.bytes.saturating_sub(bytes);
     }
     Kept { operations: seen.into(), end }
 }

@@ -35,6 +35,9 @@ pub struct StreamHeader {
     /// What is known to be asked of the backend before the run.
     pub needs: Vec<Need>,
     pub thresholds: Vec<StatedThreshold>,
+    /// A batch of a client ends once its operations take so much memory, and no
+    /// more are wanted while so much is queued of the client.
+    pub batch_bytes: Option<usize>,
 }
 
 /// A threshold as a script or a command line states it: a text that

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 pub struct Live {
     shards: Vec<Arc<LiveShard>>,
     connected: AtomicU32,
+    prepared: AtomicU32,
 }
 
 /// The counters of one shard, on cache lines of their own (two, because
@@ -28,11 +29,16 @@ pub struct LiveTotals {
     /// Read and written.
     pub bytes: u64,
     pub connected: u32,
+    pub prepared: u32,
 }
 
 impl Live {
     pub fn new(shards: usize) -> Live {
-        Live { shards: (0..shards).map(|_| Arc::default()).collect(), connected: AtomicU32::new(0) }
+        Live {
+            shards: (0..shards).map(|_| Arc::default()).collect(),
+            connected: AtomicU32::new(0),
+            prepared: AtomicU32::new(0),
+        }
     }
 
     /// The counters of a shard; one of its own where there is no such shard.
@@ -45,15 +51,19 @@ impl Live {
         self.connected.fetch_add(1, Relaxed);
     }
 
+    /// Counts a client whose first operations are there.
+    pub fn add_prepared(&self) {
+        self.prepared.fetch_add(1, Relaxed);
+    }
+
     pub fn totals(&self) -> LiveTotals {
-        let connected = self.connected.load(Relaxed);
-        self.shards.iter().fold(LiveTotals { connected, ..LiveTotals::default() }, |sum, shard| {
-            LiveTotals {
-                operations: sum.operations + shard.operations.load(Relaxed),
-                failed: sum.failed + shard.failed.load(Relaxed),
-                bytes: sum.bytes + shard.bytes.load(Relaxed),
-                ..sum
-            }
+        let (connected, prepared) = (self.connected.load(Relaxed), self.prepared.load(Relaxed));
+        let none = LiveTotals { connected, prepared, ..LiveTotals::default() };
+        self.shards.iter().fold(none, |sum, shard| LiveTotals {
+            operations: sum.operations + shard.operations.load(Relaxed),
+            failed: sum.failed + shard.failed.load(Relaxed),
+            bytes: sum.bytes + shard.bytes.load(Relaxed),
+            ..sum
         })
     }
 }
@@ -81,9 +91,11 @@ mod tests {
         live.shard(0).add_operation(false, 100);
         live.shard(1).add_operation(true, 0);
         live.add_connected();
+        live.add_prepared();
+        live.add_prepared();
         assert_eq!(
             live.totals(),
-            LiveTotals { operations: 2, failed: 1, bytes: 100, connected: 1 }
+            LiveTotals { operations: 2, failed: 1, bytes: 100, connected: 1, prepared: 2 }
         );
     }
 }

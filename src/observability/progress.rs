@@ -19,6 +19,10 @@ pub enum Stage {
         clients: u32,
     },
     Setup,
+    /// Their first operations are being made.
+    Preparing {
+        clients: u32,
+    },
     /// `duration`: how long it will take, where the stream does not bound itself.
     Phase {
         name: String,
@@ -115,6 +119,9 @@ fn line(stage: &Stage, elapsed: Duration, totals: LiveTotals, rate: f64) -> Stri
         Stage::Connecting { clients } => {
             return format!("connecting {}/{clients}", totals.connected);
         }
+        Stage::Preparing { clients } => {
+            return format!("preparing {}/{clients}  {}", totals.prepared, clock(elapsed));
+        }
         Stage::Phase { duration: Some(duration), .. } => {
             line += &format!("  {} of {}", clock(elapsed), clock(*duration));
         }
@@ -131,6 +138,7 @@ fn describe(stage: &Stage) -> String {
     match stage {
         Stage::Connecting { clients } => format!("connecting {clients} clients"),
         Stage::Setup => "setup".into(),
+        Stage::Preparing { clients } => format!("preparing {clients} clients"),
         Stage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
         Stage::Draining => "draining".into(),
         Stage::Teardown => "teardown".into(),
@@ -147,8 +155,10 @@ mod tests {
 
     #[test]
     fn the_line_says_what_matters_in_each_stage() {
-        let totals = LiveTotals { operations: 9, failed: 0, bytes: 0, connected: 512 };
+        let totals =
+            LiveTotals { operations: 9, failed: 0, bytes: 0, connected: 512, prepared: 64 };
         assert_eq!(at(&Stage::Connecting { clients: 5_000 }, totals), "connecting 512/5000");
+        assert_eq!(at(&Stage::Preparing { clients: 512 }, totals), "preparing 64/512  12.3 s");
         assert_eq!(at(&Stage::Setup, totals), "setup  12.3 s  4322 ops/s");
         let steady =
             Stage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };

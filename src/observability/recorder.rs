@@ -160,7 +160,7 @@ impl EventSink for Recorder {
     fn event(&mut self, event: Event) {
         match event {
             // The progress line counts these through `Live`.
-            Event::Connected { .. } => {}
+            Event::Connected { .. } | Event::Prepared { .. } => {}
             Event::GaveUp { clients, .. } => {
                 self.measurements.connections.given_up += clients as u64;
             }

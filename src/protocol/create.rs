@@ -170,6 +170,13 @@ impl CreateParameters {
         .flatten()
     }
 
+    /// The memory its contexts take, beyond its own.
+    pub fn heap_bytes(&self) -> usize {
+        let bytes = |context: &CreateContext| context.name.capacity() + context.data.capacity();
+        let contexts = self.create_contexts.iter().map(bytes).sum::<usize>();
+        contexts + self.create_contexts.capacity() * size_of::<CreateContext>()
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == CreateParameters::default()
     }

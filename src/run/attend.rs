@@ -23,6 +23,8 @@ pub struct Attended<'a> {
     pub clock: &'a RealClock,
     pub phases: &'a [Phase],
     pub clients: u32,
+    /// Those whose operations are made ahead of time zero.
+    pub iterating: u32,
     pub progress: &'a Progress,
     pub checks: &'a mut Checks,
     pub hooks: &'a mut RunHooks,
@@ -36,7 +38,8 @@ pub fn attend(
     (runtime, signals): &mut (Runtime, Signals),
     attended: Attended<'_>,
 ) -> anyhow::Result<Option<Processors>> {
-    let Attended { conductor, clock, phases, clients, progress, checks, hooks, ended } = attended;
+    let Attended { conductor, clock, phases, progress, checks, hooks, ended, .. } = attended;
+    let Attended { clients, iterating, .. } = attended;
     runtime.block_on(async {
         let mut orders = conductor.subscribe();
         let custom = hooks.metric_reader();
@@ -51,7 +54,7 @@ pub fn attend(
             hooks.reached(reached, phases);
             let measuring = reached.is_some_and(|reached| !reached.is_over);
             processors.note(measuring, now_ns);
-            let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
+            let next_phase_ns = show(&current, (&spans, phases), iterating, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
                 _ = ended.recv() => {
@@ -99,15 +102,19 @@ fn reached_phase(
 /// Tells progress what the shards are doing; when that will change by itself.
 fn show(
     orders: &Orders,
-    spans: &[PhaseSpan],
-    phases: &[Phase],
+    (spans, phases): (&[PhaseSpan], &[Phase]),
+    iterating: u32,
     now_ns: u64,
     progress: &Progress,
 ) -> Option<u64> {
     match orders.stage {
         Stage::Connect | Stage::Finished => None,
-        Stage::RunSetup | Stage::Setup | Stage::Fill => {
+        Stage::RunSetup | Stage::Setup => {
             progress.stage(progress::Stage::Setup);
+            None
+        }
+        Stage::Fill => {
+            progress.stage(progress::Stage::Preparing { clients: iterating });
             None
         }
         Stage::Measure if orders.cut => {

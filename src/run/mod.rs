@@ -212,6 +212,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         clock: &clock,
         phases: &phases,
         clients: header.clients(),
+        iterating: header.workload_clients(),
         progress: &progress,
         checks: &mut checks,
         hooks: &mut hooks,

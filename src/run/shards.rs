@@ -67,6 +67,7 @@ impl Plan<'_> {
             phases: PhaseSpan::chain(self.phases),
             run_client: header.run_client.then(|| header.workload_clients()),
             lookahead: self.lookahead,
+            batch_bytes: header.batch_bytes.unwrap_or(usize::MAX),
             op_timeout_ns: nanos(timeouts.operation),
             retry: self.options.retry.clone(),
             phases_last: !header.bounded,
@@ -164,6 +165,7 @@ impl EventSink for Sink {
     fn event(&mut self, event: Event) {
         match (&event, &mut self.tap) {
             (Event::Connected { .. }, _) => self.live.add_connected(),
+            (Event::Prepared { .. }, _) => self.live.add_prepared(),
             (Event::Completed(event), Some(tap)) => {
                 tap.completed(event, |event| self.recorder.path(event));
             }

@@ -1,12 +1,14 @@
 //! What the engine answers.
 
+use std::rc::Rc;
+
 use crate::ir::{Operation, Section};
 
 /// What the engine wants done. Clients are named by their slot in the shard.
 #[derive(Debug)]
 pub enum Action {
     /// Send the operation now.
-    Issue { slot: u32, operation: Operation },
+    Issue { slot: u32, operation: Rc<Operation> },
     /// Fetch up to `max` further operations of the client.
     Pull {
         slot: u32,

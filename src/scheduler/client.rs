@@ -41,7 +41,7 @@ pub struct ClientSettings {
 /// What a client task is told.
 #[derive(Debug)]
 pub enum Order {
-    Execute(Operation),
+    Execute(Rc<Operation>),
     CloseAll,
     Disconnect,
 }
@@ -132,7 +132,7 @@ pub struct ClientTask {
 
 impl ClientTask {
     pub async fn run(self) {
-        let inner = match self.connect().await {
+        let inner = match Box::pin(self.connect()).await {
             Ok(inner) => inner,
             Err(error) => return self.report(Report::ConnectFailed(error)),
         };
@@ -145,11 +145,12 @@ impl ClientTask {
         );
         self.report(Report::Connected);
         loop {
+            // Boxed, as every client has room for the rest, and most of them wait.
             match self.mailbox.next().await {
                 Order::Execute(operation) => {
-                    self.execute(&mut connection, &operation).await;
+                    Box::pin(self.execute(&mut connection, &operation)).await;
                     if !connection.is_connected() {
-                        match self.reconnect().await {
+                        match Box::pin(self.reconnect()).await {
                             Ok(inner) => connection.reconnected(inner),
                             Err(reason) => return self.report(Report::Gone { reason }),
                         }
@@ -158,7 +159,7 @@ impl ClientTask {
                 Order::CloseAll => {
                     let bound_ns = settings.clock.now_ns().saturating_add(settings.op_timeout_ns);
                     let bound = settings.clock.sleep_until(bound_ns);
-                    let ended = match select(pin!(connection.close_all()), bound).await {
+                    let ended = match select(Box::pin(connection.close_all()), bound).await {
                         Either::Left((ended, _)) => Some(ended),
                         Either::Right(_) => None,
                     };
@@ -168,7 +169,7 @@ impl ClientTask {
                     };
                     self.report(Report::Closed { closed, failed });
                 }
-                Order::Disconnect => return connection.disconnect().await,
+                Order::Disconnect => return Box::pin(connection.disconnect()).await,
             }
         }
     }

@@ -1,7 +1,8 @@
 //! What the engine knows of one client.
 
-use std::collections::VecDeque;
+use std::rc::Rc;
 
+use super::lookahead::Lookahead;
 use super::retry::RetryPolicy;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
@@ -12,7 +13,7 @@ use crate::ir::{CompletionEvent, Due, Operation, Section};
 #[derive(Debug)]
 pub struct ClientQueue {
     pub client_idx: u32,
-    pub pending: VecDeque<Operation>,
+    pub pending: Lookahead,
     pub in_flight_op: Option<InFlight>,
     pub state: ClientState,
     /// A batch was asked for and has not come.
@@ -65,7 +66,8 @@ pub enum ClientState {
 /// flight while it waits to be tried again.
 #[derive(Debug)]
 pub struct InFlight {
-    pub operation: Operation,
+    /// The client's task has it too, until it completes.
+    pub operation: Rc<Operation>,
     pub due_ns: u64,
     pub eligible_ns: u64,
     /// When it was handed to the client's task.
@@ -77,7 +79,7 @@ pub struct InFlight {
     /// When it was first issued, once it has been.
     pub issued_ns: Option<u64>,
     /// The attempt that failed, while it waits to be tried again.
-    pub failed: Option<Attempt>,
+    pub failed: Option<Box<Attempt>>,
 }
 
 /// One attempt at an operation, ended.
@@ -113,14 +115,14 @@ impl InFlight {
     /// It waits to be tried again.
     pub fn tried(mut self, failed: Attempt) -> InFlight {
         self.issued_ns.get_or_insert(failed.issued_ns);
-        self.failed = Some(failed);
+        self.failed = Some(Box::new(failed));
         self
     }
 
     /// Its only completion, after `last`.
     pub fn complete(self, last: Attempt, phase: Option<u16>) -> CompletionEvent {
         CompletionEvent {
-            operation: self.operation,
+            operation: Rc::unwrap_or_clone(self.operation),
             status: last.execution.status,
             phase,
             due_ns: self.due_ns,
@@ -141,7 +143,7 @@ impl ClientQueue {
     pub fn new(client_idx: u32) -> ClientQueue {
         ClientQueue {
             client_idx,
-            pending: VecDeque::new(),
+            pending: Lookahead::default(),
             in_flight_op: None,
             state: ClientState::Done,
             pulling: false,
@@ -196,7 +198,7 @@ impl ClientQueue {
 
     /// Whether what is issued next may have to wait for another client.
     pub fn next_waits_for_others(&self) -> bool {
-        let again = self.in_flight_op.as_ref().map(|in_flight| &in_flight.operation);
+        let again = self.in_flight_op.as_ref().map(|in_flight| &*in_flight.operation);
         again.or(self.pending.front()).is_some_and(|next| next.kind.waits_for_others())
     }
 
@@ -208,7 +210,7 @@ impl ClientQueue {
         let by_generation_ns =
             self.arrived_ns.take().map_or(0, |arrived_ns| arrived_ns.saturating_sub(eligible_ns));
         Some(InFlight {
-            operation,
+            operation: Rc::new(operation),
             due_ns,
             eligible_ns,
             handed_ns: now_ns,

@@ -91,12 +91,12 @@ async fn write_from_a_pipe() -> CompletionStatus {
             handle_ref,
             extensions: None,
         };
-        mailbox.put(Order::Execute(operation(0, open)));
+        mailbox.put(Order::Execute(Rc::new(operation(0, open))));
         executed(&reports).await;
         let blob = Blob { path: pipe.as_path().into(), data: OnceLock::new() };
         let payload = Payload::Blob(Arc::new(blob));
         let write = OperationKind::Write { handle_ref, offset: 0, length: 4, payload };
-        mailbox.put(Order::Execute(operation(1, write)));
+        mailbox.put(Order::Execute(Rc::new(operation(1, write))));
         mailbox.expire(1);
         let bound = tokio::time::Duration::from_secs(20);
         let ended = tokio::time::timeout(bound, executed(&reports)).await;

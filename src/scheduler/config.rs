@@ -14,6 +14,8 @@ pub struct EngineConfig {
     pub run_client: Option<u32>,
     /// The most operations queued for one client.
     pub lookahead: usize,
+    /// No more is asked for while what is queued of a client takes more memory.
+    pub batch_bytes: usize,
     /// Of one attempt.
     pub op_timeout_ns: u64,
     pub retry: Option<RetryPolicy>,

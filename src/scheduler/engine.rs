@@ -114,7 +114,7 @@ impl Engine {
                 if let Some(mut in_flight) = client.in_flight_op.take()
                     && let Some(failed) = in_flight.failed.take()
                 {
-                    self.report(slot as u32, in_flight, failed);
+                    self.report(slot as u32, in_flight, *failed);
                 }
             }
             self.settle_iteration(slot as u32);
@@ -172,14 +172,10 @@ impl Engine {
             }
             *last_seq = Some(operation.seq);
         }
-        if client.pending.is_empty() {
-            client.pending = batch.into();
-            if client.state == ClientState::Idle {
-                client.arrived_ns = Some(now_ns);
-            }
-        } else {
-            client.pending.extend(batch);
+        if client.pending.is_empty() && client.state == ClientState::Idle {
+            client.arrived_ns = Some(now_ns);
         }
+        client.pending.append(batch);
         client.section_ended = ended;
         self.settle_iteration(slot);
         self.advance(slot);
@@ -402,7 +398,7 @@ impl Engine {
         self.leave_out(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
-        let low = client.pending.len() <= lookahead / 2;
+        let low = client.pending.is_low(lookahead, self.config.batch_bytes);
         if low && !client.section_ended && !client.pulling && client.state != ClientState::Gone {
             client.pulling = true;
             if let Some(section) = self.stage.section() {
@@ -420,6 +416,7 @@ impl Engine {
         if self.stage == Stage::Fill {
             if !client.pulling || self.cut {
                 client.state = ClientState::Done;
+                self.events.push(Event::Prepared { client_idx: client.client_idx });
                 self.unfinished -= 1;
             }
             return;

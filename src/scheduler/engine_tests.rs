@@ -21,6 +21,7 @@ pub fn config() -> EngineConfig {
         phases: PhaseSpan::chain(&[phase("warmup", false), phase("steady", true)]),
         run_client: None,
         lookahead: 4,
+        batch_bytes: 1_000,
         op_timeout_ns: OP_TIMEOUT_NS,
         retry: None,
         phases_last: false,
@@ -390,4 +391,34 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
     lost.enter(Stage::Measure, ZERO_NS);
     lost.lose(0, ZERO_NS);
     assert!(lost.stage_done(), "the run-wide client has no part in measuring");
+}
+
+#[test]
+fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_memory() {
+    let large = |seq| Operation {
+        kind: OperationKind::Stat { path: SharePath::new(&"x/".repeat(500)).unwrap() },
+        ..stat(0, seq, seq, Due::At(0))
+    };
+    let pulls = |actions: &[Action]| {
+        let max = |action: &Action| match action {
+            Action::Pull { max, .. } => Some(*max),
+            _ => None,
+        };
+        actions.iter().filter_map(max).collect::<Vec<_>>()
+    };
+    for (batch, asked_at_once) in [(stat(0, 0, 0, Due::At(0)), vec![3]), (large(0), vec![])] {
+        let mut engine = engine(1, None);
+        engine.enter(Stage::Measure, ZERO_NS);
+        assert_eq!(pulls(&drain(&mut engine, 0)), [4]);
+        engine.operations(0, Section::Iteration, vec![batch], false, 0).unwrap();
+        assert_eq!(pulls(&drain(&mut engine, 0)), asked_at_once);
+        let asked_before = asked_at_once.len();
+        let issued = drain(&mut engine, ZERO_NS);
+        assert_eq!(pulls(&issued).len(), 1 - asked_before, "once it was issued");
+    }
+}
+
+/// All there is to do at a time.
+fn drain(engine: &mut Engine, now_ns: u64) -> Vec<Action> {
+    std::iter::from_fn(|| engine.poll(now_ns)).collect()
 }

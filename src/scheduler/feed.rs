@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
 
@@ -168,7 +169,12 @@ pub struct ThreadFeed {
     /// To the source of each part.
     requests: Vec<std_mpsc::Sender<(usize, Request)>>,
     batches: mpsc::UnboundedReceiver<Batch>,
+    sections: Sections,
 }
+
+/// The section each shard asked for last. What it asked for before, and did not
+/// get, it does not want any more: a cut does not wait for all of it to be made.
+type Sections = Arc<[AtomicU8]>;
 
 /// The sources of one stream, each built on its own thread and with its part of
 /// the clients. They have not been asked for operations yet.
@@ -181,6 +187,7 @@ struct Serve {
     allowed: Allowed,
     requests: std_mpsc::Receiver<(usize, Request)>,
     batches: Vec<mpsc::UnboundedSender<Batch>>,
+    sections: Sections,
 }
 
 type OpenError = Box<dyn std::error::Error + Send + Sync>;
@@ -235,18 +242,20 @@ impl SourceThreads {
     pub fn serve(self, shards: usize, allowed: Allowed) -> Vec<ThreadFeed> {
         let (batches_tx, batches): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+        let sections: Sections = (0..shards).map(|_| AtomicU8::new(0)).collect();
         let mut requests = Vec::with_capacity(self.parts.len());
         for serve in &self.parts {
             let (tx, rx) = std_mpsc::channel();
             requests.push(tx);
             let (allowed, batches) = (allowed.clone(), batches_tx.clone());
+            let sections = sections.clone();
             // The thread waits for this and, from then on, answers as long as there is a feed.
-            let _ = serve.send(Serve { allowed, requests: rx, batches });
+            let _ = serve.send(Serve { allowed, requests: rx, batches, sections });
         }
         let workload_clients = self.workload_clients;
         let feed = |(shard, batches)| {
-            let requests = requests.clone();
-            ThreadFeed { shard, workload_clients, requests, batches }
+            let (requests, sections) = (requests.clone(), sections.clone());
+            ThreadFeed { shard, workload_clients, requests, batches, sections }
         };
         batches.into_iter().enumerate().map(feed).collect()
     }
@@ -277,9 +286,13 @@ where
         if opened_tx.send(Ok(source.header().clone())).is_err() {
             return;
         }
-        let Ok(Serve { allowed, requests, batches }) = serve_rx.recv() else { return };
+        let Ok(serve) = serve_rx.recv() else { return };
+        let Serve { allowed, requests, batches, sections } = serve;
         let mut panicked = None;
         for (shard, request) in requests {
+            if sections[shard].load(Relaxed) > request.section as u8 {
+                continue;
+            }
             let batch = match &panicked {
                 None => answer_or_panic(&mut *source, &allowed, request),
                 Some(message) => Err(String::clone(message)),
@@ -299,6 +312,7 @@ impl Feed for ThreadFeed {
     fn request(&mut self, request: Request) {
         let parts = self.requests.len() as u32;
         let part = Share::part_of(request.client_idx, self.workload_clients, parts);
+        self.sections[self.shard].store(request.section as u8, Relaxed);
         let _ = self.requests[part as usize].send((self.shard, request));
     }
 
@@ -406,6 +420,50 @@ mod tests {
             feeds[0].request(request(slot));
             assert_eq!(next(&mut feeds[0]).await.error.unwrap().message, part);
         }
+    }
+
+    /// Makes nothing until it is told to; tells what it was asked for.
+    struct Slow(StreamHeader, std_mpsc::Receiver<()>, std_mpsc::Sender<(u32, Section)>);
+
+    impl OperationSource for Slow {
+        fn header(&self) -> &StreamHeader {
+            &self.0
+        }
+
+        fn pull(
+            &mut self,
+            client: u32,
+            section: Section,
+            _: usize,
+            _: &mut Vec<Operation>,
+        ) -> Result<Progress, SourceError> {
+            let _ = self.2.send((client, section));
+            let _ = self.1.recv();
+            Ok(Progress::End)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_before_the_present_section_is_not_made_any_more() {
+        let (go, wait) = std_mpsc::channel();
+        let (tell, asked) = std_mpsc::channel();
+        let slow = std::sync::Mutex::new(Some(Slow(header(), wait, tell)));
+        let open = move |_| match slow.lock().unwrap().take() {
+            Some(slow) => Ok(Box::new(slow) as Box<dyn OperationSource>),
+            None => Err("opened once".into()),
+        };
+        let (_, sources) = SourceThreads::start(1, open).unwrap();
+        let mut feed = sources.serve(1, allowed()).remove(0);
+        feed.request(request(0));
+        assert_eq!(asked.recv().unwrap(), (0, Section::Setup));
+        feed.request(request(1));
+        feed.request(request(2));
+        feed.request(Request { section: Section::Teardown, ..request(2) });
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(next(&mut feed).await.section, Section::Setup, "was being made");
+        assert_eq!(next(&mut feed).await.section, Section::Teardown);
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [(2, Section::Teardown)]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod engine;
 mod engine_tests;
 pub mod feed;
 mod left_out;
+pub mod lookahead;
 pub mod permits;
 pub mod retry;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::handles::Handles;
 use super::open_loop::{Begins, Span};
+use super::queued::Queued;
 use super::random::Random;
 use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
@@ -95,9 +96,14 @@ pub(super) struct Client {
     pub handles: Handles,
     pub random: Random,
     /// Made and not yet pulled.
-    pub made: VecDeque<Operation>,
+    pub(super) made: VecDeque<Operation>,
+    /// What they take, and what the present batch does, or the last one did.
+    made_bytes: usize,
+    batch_bytes: usize,
     /// How many operations the present pull asked for.
     pub batch: usize,
+    /// The section's function was called.
+    pub started: bool,
     bounds: Bounds,
     pub(super) next_seq: Option<u32>,
     /// As if every operation took no time; without the think time that is
@@ -144,7 +150,10 @@ impl Client {
             handles,
             random,
             made: VecDeque::new(),
+            made_bytes: 0,
+            batch_bytes: 0,
             batch: 0,
+            started: false,
             bounds,
             next_seq: Some(0),
             nominal_ns: 0,
@@ -166,13 +175,15 @@ impl Client {
     }
 
     /// Starts a section, dropping what is left of the one before.
-    pub fn enter(&mut self, section: Section, random: Random) {
+    pub fn enter(&mut self, section: Section, random: Random, queued: &Queued) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
         }
         self.section = section;
         self.random = random;
+        self.started = false;
         self.made.clear();
+        queued.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;
         self.nominal_ns = 0;
         self.think_ns = 0;
@@ -299,7 +310,12 @@ impl Client {
     }
 
     /// Appends an operation. True when the batch is full.
-    pub fn emit(&mut self, kind: OperationKind, expect: Expect) -> Result<bool, String> {
+    pub fn emit(
+        &mut self,
+        kind: OperationKind,
+        expect: Expect,
+        queued: &Queued,
+    ) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.nominal_ns;
         let due = match (self.at_ns.take(), self.begun.take()) {
@@ -329,7 +345,7 @@ impl Client {
             .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;
         self.next_seq = seq.checked_add(1);
         self.fresh = false;
-        self.made.push_back(Operation {
+        let operation = Operation {
             client_idx: self.identity.index,
             seq,
             due,
@@ -338,14 +354,43 @@ impl Client {
             expect,
             id: None,
             kind,
-        });
-        Ok(self.made.len() >= self.batch)
+        };
+        let bytes = operation.memory_bytes();
+        queued.add(bytes)?;
+        self.made_bytes += bytes;
+        self.made.push_back(operation);
+        let bytes = self.batch_bytes + self.made_bytes;
+        Ok(self.made.len() >= self.batch || queued.fills_batch(bytes))
     }
 
-    /// Moves up to `max` of the operations made to `into`; how many. The space
-    /// goes with them where it can: there are many clients, most of them idle.
-    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>) -> usize {
-        let taken = max.min(self.made.len());
+    /// Another batch is wanted: little is left of the last one.
+    pub fn start_batch(&mut self, queued: &Queued) {
+        queued.remove(std::mem::take(&mut self.batch_bytes));
+    }
+
+    /// The present batch has room for no other operation, however small.
+    pub fn batch_is_full(&self, queued: &Queued) -> bool {
+        queued.fills_batch(self.batch_bytes)
+    }
+
+    /// Whether all that was made was taken.
+    pub fn is_drained(&self) -> bool {
+        self.made.is_empty()
+    }
+
+    /// Moves operations made to `into` until the batch is full, up to `max`; how
+    /// many. The space goes with them where it can: there are many clients, most
+    /// of them idle.
+    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>, queued: &Queued) -> usize {
+        let mut bytes = self.batch_bytes;
+        let fits = |operation: &&Operation| {
+            let goes_on = !queued.fills_batch(bytes);
+            bytes += if goes_on { operation.memory_bytes() } else { 0 };
+            goes_on
+        };
+        let taken = self.made.iter().take(max).take_while(fits).count();
+        self.made_bytes -= bytes - self.batch_bytes;
+        self.batch_bytes = bytes;
         if into.is_empty() && taken == self.made.len() {
             *into = std::mem::take(&mut self.made).into();
         } else {

@@ -15,6 +15,8 @@ use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceErro
 const MOST_OF_A_CLIENT: usize = 1_000;
 /// Over all clients, in each section.
 const MOST: usize = 200_000;
+/// The memory that the operations of a stream may take, as they are kept.
+const MOST_BYTES: usize = 128 << 20;
 /// The clients compared: the first of each workload.
 const MOST_CLIENTS: u32 = 1_000;
 /// Arrivals of an open loop that are made: for each of one client's, every
@@ -151,6 +153,8 @@ struct Making {
     parts: Vec<Script>,
     way: Way,
     deadline: Instant,
+    /// For further operations.
+    room_bytes: usize,
 }
 
 /// What was made of a client's section.
@@ -165,7 +169,8 @@ impl Making {
     fn new(options: &ScriptOptions, way: Way) -> Result<Making, ScriptError> {
         let load = |part| Script::load_share(options, Share { part, of: way.threads });
         let parts = (0..way.threads).map(load).collect::<Result<_, _>>()?;
-        Ok(Making { parts, way, deadline: Instant::now() + MOST_TIME })
+        let deadline = Instant::now() + MOST_TIME;
+        Ok(Making { parts, way, deadline, room_bytes: MOST_BYTES })
     }
 
     /// Asks clients in turn, a batch of each, for as many operations as are
@@ -183,7 +188,7 @@ impl Making {
         }
         while !waiting.is_empty() {
             waiting.retain(|at| {
-                if Instant::now() >= self.deadline {
+                if Instant::now() >= self.deadline || self.room_bytes == 0 {
                     return false;
                 }
                 let (made, most) = (&mut all[*at], asked[*at].1);
@@ -194,11 +199,15 @@ impl Making {
                 let workload_clients = self.parts[0].header().workload_clients();
                 let part = Share::part_of(made.client, workload_clients, self.way.threads);
                 let script = &mut self.parts[part as usize];
+                let before = made.operations.len();
                 made.end = match script.pull(made.client, section, wanted, &mut made.operations) {
                     Ok(Progress::More) => None,
                     Ok(Progress::End) => Some(Ok(())),
                     Err(error) => Some(Err(error)),
                 };
+                let made_now = made.operations[before..].iter();
+                let bytes: usize = made_now.map(Operation::memory_bytes).sum();
+                self.room_bytes = self.room_bytes.saturating_sub(bytes);
                 made.end.is_none()
             });
         }

@@ -18,6 +18,7 @@ pub mod hooks;
 mod independence;
 mod open_loop;
 mod printing;
+mod queued;
 mod random;
 mod recipe;
 mod require;
@@ -59,9 +60,10 @@ pub struct ScriptOptions {
     pub quiet: bool,
 }
 
-/// What one machine that runs a script may use.
+/// What a script may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Over all machines that run it, and the operations they have made.
     pub memory_bytes: usize,
     /// The longest a script may compute without making operations: its top
     /// level as a whole, and then each batch of operations. By the wall clock.
@@ -74,6 +76,22 @@ impl Limits {
     /// Of the memory, what the machine gets that hooks run in, where there is one.
     fn memory_of_hooks(&self) -> usize {
         self.memory_bytes / 4
+    }
+
+    /// Of the memory, what operations get: half of it while they are queued, and
+    /// half for the one of each client that is in flight or next to be.
+    fn memory_of_operations(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    fn memory_of_queued(&self) -> usize {
+        self.memory_of_operations() / 2
+    }
+
+    /// Where a batch of one of so many clients ends. As much may still be queued
+    /// when the next is asked for.
+    fn batch_bytes(&self, clients: u32) -> usize {
+        self.memory_of_queued() / 2 / clients.max(1) as usize
     }
 }
 

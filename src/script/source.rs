@@ -19,7 +19,7 @@ use super::recipe::recipe;
 use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
-use super::{Limits, MAX_CLIENTS, ParameterHelp, ScriptOptions};
+use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
 use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
 use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
@@ -154,10 +154,6 @@ impl Script {
         result?;
         let hooks = declared.check_hooks()?;
         let metrics = declared.hooks.metric_kinds();
-        if hooks {
-            let Limits { memory_bytes, .. } = options.limits;
-            vm.limit_memory(memory_bytes - options.limits.memory_of_hooks())?;
-        }
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
         }
@@ -192,6 +188,8 @@ impl Script {
             thresholds,
             ..StreamHeader::default()
         };
+        let limits = &options.limits;
+        header.batch_bytes = Some(limits.batch_bytes(header.clients()));
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
         let share = share.at_most(header.workload_clients());
         let mut first = 0;
@@ -219,7 +217,10 @@ impl Script {
         let clients = (0..places).map(|_| None).collect();
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
+        let of_hooks = if header.hooks { limits.memory_of_hooks() } else { 0 };
+        vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
         vm.share_memory(share.of)?;
+        vm.host.queued.share(limits, header.clients(), share.of);
         Ok(Script { vm, header, share, bounds, functions, iterate, rng, clients })
     }
 
@@ -292,7 +293,7 @@ impl Script {
             Some(slot) => {
                 slot.state = state;
                 if let Some(client) = slot.client.as_mut() {
-                    client.enter(section, random);
+                    client.enter(section, random, &self.vm.host.queued);
                 }
             }
             None => {
@@ -344,8 +345,12 @@ fn resume(
     let State::Running(thread) = &slot.state else { return Ok(()) };
     let Some(mut client) = slot.client.take() else { return Ok(()) };
     client.batch = most;
+    let first = !std::mem::replace(&mut client.started, true);
     *vm.host.client.borrow_mut() = Some(client);
     let result = vm.enter(thread.state().addr(), |_| match iteration {
+        // Where it goes on it is given nothing: left before a call that takes all
+        // results of another, it would hand these on with them.
+        _ if !first => thread.resume::<()>(()),
         Some(iteration) => thread.resume::<()>((iteration, &slot.object, rng)),
         None => thread.resume::<()>((&slot.object, rng)),
     });
@@ -385,13 +390,19 @@ impl OperationSource for Script {
             .and_then(|workload| self.functions[workload].iteration.as_ref());
         let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
         let Some(slot) = slot else { return Ok(Progress::End) };
+        let queued = &self.vm.host.queued;
+        if let Some(client) = slot.client.as_mut() {
+            client.start_batch(queued);
+        }
         let mut wanted = max;
         loop {
+            let mut full = false;
             if let Some(client) = slot.client.as_mut() {
-                wanted -= client.take_made(wanted, into);
+                wanted -= client.take_made(wanted, into, queued);
+                full = client.batch_is_full(queued);
             }
-            if wanted == 0 {
-                let drained = slot.client.as_ref().is_none_or(|client| client.made.is_empty());
+            if wanted == 0 || full {
+                let drained = slot.client.as_ref().is_none_or(|client| client.is_drained());
                 let ended = drained && matches!(slot.state, State::Ended);
                 return Ok(if ended { Progress::End } else { Progress::More });
             }

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::error::{ScriptError, located, readable};
 use super::hooks::running::Hooking;
 use super::open_loop::OpenLoop;
+use super::queued::Queued;
 use super::random::Random;
 use super::{Limits, sandbox};
 use crate::ir::Share;
@@ -31,6 +32,8 @@ pub(super) struct Host {
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
     pub client: RefCell<Option<Box<Client>>>,
+    /// What clients have made.
+    pub queued: Queued,
     /// By workload, where it is an open loop.
     pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
     /// What `rng` draws from while an arrival is made, when no client runs.
@@ -102,6 +105,7 @@ impl Host {
             quiet,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
+            queued: Queued::new(),
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
             blobs: RefCell::new(blobs),
@@ -179,10 +183,12 @@ impl Host {
             "the script needs more memory than its limit of {} MiB",
             self.memory_bytes() >> 20
         );
+        let all_of_it = self.memory_bytes.get() == self.limits.memory_bytes;
         match self.memory_parts.get() {
-            1 => limit,
+            1 if all_of_it => limit,
+            1 => format!("{limit} (--script-memory, less what operations and hooks get of it)"),
             parts => format!(
-                "{limit} on each of {parts} generator threads (--script-memory is the sum over them, --generators their number)"
+                "{limit} on each of {parts} generator threads (--script-memory, less what operations and hooks get of it, is the sum over them, --generators their number)"
             ),
         }
     }

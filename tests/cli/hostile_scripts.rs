@@ -57,22 +57,33 @@ fn a_script_that_eats_memory_is_ended_at_its_limit() {
     let limit = "s.lua: the script needs more memory than its limit of 32 MiB";
     assert_eq!(top_level(eats, flags), limit);
     let problem = in_iteration(eats, &format!("{flags} --generators 1"));
-    assert!(problem.starts_with(&format!("{limit} (client w/")), "{problem}");
+    let rest = "s.lua: the script needs more memory than its limit of 24 MiB (--script-memory, less what operations and hooks get of it)";
+    assert!(problem.starts_with(&format!("{rest} (client w/")), "{problem}");
     let problem = in_iteration(eats, &format!("{flags} --generators 2"));
-    let half = "s.lua: the script needs more memory than its limit of 16 MiB on each of 2 generator threads (--script-memory is the sum over them, --generators their number)";
+    let half = "s.lua: the script needs more memory than its limit of 12 MiB on each of 2 generator threads (--script-memory, less what operations and hooks get of it, is the sum over them, --generators their number)";
     assert!(problem.starts_with(&format!("{half} (client w/")), "{problem}");
 }
 
 #[test]
 fn a_top_level_that_leaves_more_than_a_threads_part_of_the_memory_is_refused() {
-    let keeps = "local t = table.create(1.5e6, 1)
+    let keeps = "local t = table.create(1.2e6, 1)
         bench.workload { name = 'w', clients = 2, iteration = function(c) c:stat('') t[1] = 1 end }";
     let flags = "--script-memory 32MiB --generators 2";
-    let half = "s.lua: the script needs more memory than its limit of 16 MiB on each of 2 generator threads (--script-memory is the sum over them, --generators their number)";
+    let half = "s.lua: the script needs more memory than its limit of 12 MiB on each of 2 generator threads (--script-memory, less what operations and hooks get of it, is the sum over them, --generators their number)";
     assert_eq!(top_level(keeps, flags), half);
     let flags = "--script-memory 32MiB --generators 8 --clients 1 --iterations 1";
     let place = Place::with_script(keeps);
     place.run(&format!("s.lua --target sim {flags}")).end().exits(0);
+}
+
+#[test]
+fn operations_that_take_more_than_their_part_of_the_memory_end_the_run() {
+    let long = "while c:running() do c:stat(('x/'):rep(15000)) c:think('1h') end";
+    let flags = "--script-memory 32MiB --clients 400 --generators 2";
+    let problem = in_iteration(long, flags);
+    let half = "s.lua:2: stat: the operations that wait to be issued take more than 2 MiB on each of 2 generator threads; ";
+    assert!(problem.starts_with(half), "{problem}");
+    assert!(problem.contains("an eighth of --script-memory is theirs"), "{problem}");
 }
 
 #[test]

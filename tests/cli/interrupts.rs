@@ -100,6 +100,27 @@ fn an_interrupt_during_setup_goes_on_to_teardown() {
 }
 
 #[test]
+fn an_interrupt_while_first_operations_are_made_does_not_wait_for_them() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 5000,
+            setup = function(c) if c.id == 4999 then c:mkdir("up") end end,
+            iteration = function(c)
+                if c.id > 0 then for i = 1, 2e7 do end end
+                c:mkdir("never")
+            end,
+            teardown = function(c) if c.id == 0 then c:rmdir("up") end end }"#,
+    );
+    let running = start(&place, &["up"], "--script-time 1m --drain 10m --generators 1");
+    running.signal(Signal::INT);
+    let ended = running.end().exits(130);
+    let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!(["interrupted"]));
+    assert_eq!(summary["problems"], json!([]));
+    assert_eq!(number(&summary["totals"]["operations"]), 0);
+    assert_eq!(names(&place.path().join("share")), [""; 0], "torn down");
+}
+
+#[test]
 fn an_interrupt_while_connecting_ends_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

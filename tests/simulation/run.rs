@@ -121,6 +121,8 @@ impl Scenario {
             phases,
             run_client: self.stream.run_client(),
             lookahead: self.lookahead,
+            // About two operations, in some of the scenarios with a short lookahead.
+            batch_bytes: if self.lookahead % 2 == 1 { 300 } else { usize::MAX },
             op_timeout_ns: self.op_timeout_ns,
             retry: self.retry.clone(),
             phases_last: !header.bounded,

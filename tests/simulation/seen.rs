@@ -95,7 +95,7 @@ impl Seen {
             }
             Event::GaveUp { .. } => self.count("drain that ran out", 1),
             Event::ClientFailed { .. } => self.count("failed client", 1),
-            Event::Connected { .. } => {}
+            Event::Connected { .. } | Event::Prepared { .. } => {}
         }
     }
 

@@ -87,6 +87,7 @@ impl Header {
             modules: self.modules,
             needs: Vec::new(),
             thresholds: Vec::new(),
+            batch_bytes: None,
         }
     }
 

@@ -243,7 +243,7 @@ fn emit(
     kind: OperationKind,
     expect: Expect,
 ) -> LuaResult<()> {
-    if client.emit(kind, expect).map_err(|error| of(name, error))? {
+    if client.emit(kind, expect, &host.queued).map_err(|error| of(name, error))? {
         host.leave_soon();
     }
     Ok(())

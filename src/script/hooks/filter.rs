@@ -270,7 +270,8 @@ fn fits(pattern: &str, path: &str) -> bool {
                 star = Some((pattern.clone(), path.clone()));
             }
             Some(wanted) if wanted == '?' || wanted == character => {
-                (pattern.next(), path.next());
+                pattern.next();
+                path.next();
             }
             _ => match &mut star {
                 Some((after, from)) => {

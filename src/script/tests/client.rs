@@ -1,7 +1,9 @@
 //! A client's clock and boundaries, by themselves.
 
+use super::super::Limits;
 use super::super::client::{Bounds, Client, Identity, Paced};
 use super::super::open_loop::{Begins, Span};
+use super::super::queued::Queued;
 use super::super::random::Random;
 use crate::ir::{Due, Expect, HandleRef, Late, Operation, OperationKind, Section};
 
@@ -45,9 +47,15 @@ fn arrival(at_ns: u64, think_ns: u64) -> Due {
     Due::Arrival { at_ns, think_ns, late: Late::Drop }
 }
 
+fn queued() -> Queued {
+    let queued = Queued::new();
+    queued.share(&Limits::default(), 1, 1);
+    queued
+}
+
 fn flush(client: &mut Client) -> Operation {
     let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
-    client.emit(kind, Expect::Default).unwrap();
+    client.emit(kind, Expect::Default, &queued()).unwrap();
     client.made.pop_back().unwrap()
 }
 
@@ -175,5 +183,6 @@ fn the_last_sequence_number_is_used_and_the_one_after_is_an_error() {
     c.next_seq = Some(u32::MAX);
     assert_eq!(flush(&mut c).seq, u32::MAX);
     let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
-    assert!(c.emit(kind, Expect::Default).unwrap_err().contains("4,294,967,296 operations"));
+    let error = c.emit(kind, Expect::Default, &queued()).unwrap_err();
+    assert!(error.contains("4,294,967,296 operations"));
 }

@@ -355,7 +355,7 @@ fn mistakes_in_a_function_for_the_gaps_name_its_line() {
         ),
         (
             "local s = 'x' while true do s = s .. s end",
-            "s.lua:3: workload 'w': the script needs more memory than its limit of 32 MiB".into(),
+            "s.lua:3: workload 'w': the script needs more memory than its limit of 24 MiB (--script-memory, less what operations and hooks get of it)".into(),
         ),
     ];
     for (body, expected) in cases {

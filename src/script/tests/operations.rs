@@ -292,3 +292,13 @@ fn a_nominal_bound_ends_the_stream_at_the_next_boundary() {
     assert_eq!(operations.len(), 6);
     assert_eq!(operations[5].iteration, 2);
 }
+
+#[test]
+fn a_batch_may_end_where_one_call_is_given_all_results_of_another() {
+    let nested = iteration("for i = 1, 5 do c:stat('b') c:close(c:open('a', 'r')) end");
+    let made = |batch| all(&mut nested.load().unwrap(), batch).unwrap();
+    assert_eq!(made(64).len(), 15);
+    for batch in 1..=7 {
+        assert_eq!(made(batch), made(64), "in batches of {batch}");
+    }
+}

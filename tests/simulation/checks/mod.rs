@@ -93,7 +93,10 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
             Event::Reconnected { .. } => client.resumed_ns.push(logged.at_ns),
             Event::Cleanup { closed, failed, .. } => client.cleaned_up += closed + failed,
             Event::ClientFailed { .. } => client.failed = true,
-            Event::Connected { .. } | Event::GaveUp { .. } | Event::Unissued(_) => {}
+            Event::Connected { .. }
+            | Event::Prepared { .. }
+            | Event::GaveUp { .. }
+            | Event::Unissued(_) => {}
         }
     }
     Ok(clients)
@@ -104,6 +107,7 @@ fn client_of(event: &Event) -> Option<u32> {
         Event::Completed(completion) => Some(completion.operation.client_idx),
         Event::Iteration(iteration) => Some(iteration.client_idx),
         Event::Connected { client_idx }
+        | Event::Prepared { client_idx }
         | Event::Cleanup { client_idx, .. }
         | Event::Reconnected { client_idx, .. }
         | Event::ClientFailed { client_idx, .. } => Some(*client_idx),

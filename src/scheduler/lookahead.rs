@@ -1,0 +1,58 @@
+//! The operations queued for one client, and the memory they take.
+
+use std::collections::VecDeque;
+
+use crate::ir::Operation;
+
+#[derive(Debug, Default)]
+pub struct Lookahead {
+    operations: VecDeque<Operation>,
+    bytes: usize,
+}
+
+impl Lookahead {
+    /// There are no more than half of `most` operations and `most_bytes`.
+    pub fn is_low(&self, most: usize, most_bytes: usize) -> bool {
+        self.operations.len() <= most / 2 && self.bytes <= most_bytes
+    }
+
+    /// Appends a batch, whose space it takes over where it can.
+    pub fn append(&mut self, batch: Vec<Operation>) {
+        self.bytes += batch.iter().map(Operation::memory_bytes).sum::<usize>();
+        match self.operations.is_empty() {
+            true => self.operations = batch.into(),
+            false => self.operations.extend(batch),
+        }
+    }
+
+    pub fn pop_front(&mut self) -> Option<Operation> {
+        let operation = self.operations.pop_front()?;
+        self.bytes -= operation.memory_bytes();
+        Some(operation)
+    }
+
+    pub fn retain(&mut self, keep: impl FnMut(&Operation) -> bool) {
+        self.operations.retain(keep);
+        self.bytes = self.operations.iter().map(Operation::memory_bytes).sum();
+    }
+
+    pub fn clear(&mut self) {
+        *self = Lookahead::default();
+    }
+
+    pub fn front(&self) -> Option<&Operation> {
+        self.operations.front()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+}

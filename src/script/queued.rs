@@ -1,0 +1,73 @@
+//! The memory of operations that were made and may wait to be issued.
+
+use std::cell::Cell;
+
+use super::Limits;
+
+/// Over the clients of one machine: what each has made and was not asked for,
+/// and its last batch. The client is asked for the next when little is left of
+/// that, so that nothing has to be told when an operation is issued.
+#[derive(Debug)]
+pub(super) struct Queued {
+    bytes: Cell<usize>,
+    most_bytes: Cell<usize>,
+    batch_bytes: Cell<usize>,
+    /// How many machines the script's memory is for.
+    parts: Cell<u32>,
+}
+
+impl Queued {
+    /// Room for nothing: no client runs before the top level has ended.
+    pub fn new() -> Queued {
+        Queued {
+            bytes: Cell::new(0),
+            most_bytes: Cell::new(0),
+            batch_bytes: Cell::new(0),
+            parts: Cell::new(1),
+        }
+    }
+
+    /// Makes room for this part of the operations of all `clients`.
+    pub fn share(&self, limits: &Limits, clients: u32, parts: u32) {
+        self.most_bytes.set(limits.memory_of_queued() / parts as usize);
+        self.batch_bytes.set(limits.batch_bytes(clients));
+        self.parts.set(parts);
+    }
+
+    /// Another operation was made.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub fn add(&self, bytes: usize) -> Result<(), String> {
+        let all = self.bytes.get() + bytes;
+        if all > self.most_bytes.get() {
+            return Err(self.exceeded());
+        }
+        self.bytes.set(all);
+        Ok(())
+    }
+
+    /// They were issued, or never will be.
+    pub fn remove(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+    }
+
+    /// Operations of so many bytes are a batch, however few they are.
+    pub fn fills_batch(&self, bytes: usize) -> bool {
+        bytes >= self.batch_bytes.get()
+    }
+
+    fn exceeded(&self) -> String {
+        let limit = match self.most_bytes.get() {
+            bytes if bytes < 1 << 20 => format!("{} KiB", bytes >> 10),
+            bytes => format!("{} MiB", bytes >> 20),
+        };
+        let each = match self.parts.get() {
+            1 => String::new(),
+            parts => format!(" on each of {parts} generator threads"),
+        };
+        format!(
+            "the operations that wait to be issued take more than {limit}{each}; fewer clients, shorter paths or fewer operations inside one callback need less, and an eighth of --script-memory is theirs"
+        )
+    }
+}
