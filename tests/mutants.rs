@@ -99,7 +99,7 @@ const MUTANTS: [Mutant; 15] = [
         file: LEFT_OUT,
         text: "due_ns < eligible_ns && due_ns < until_ns",
         broken: "due_ns <= eligible_ns && due_ns < until_ns",
-        found: "dropped, but the client had done nothing",
+        found: "dropped, but the client",
     },
     Mutant {
         name: "an arrival is dropped that was to wait",
