@@ -249,9 +249,15 @@ where
         with_a_point(bench_itself, name, Some(&argument))?;
         host.callback(|| match host.declared.borrow_mut().as_mut() {
             Some(declared) => body(lua, &host, declared, argument),
-            None => Err(fault(format!(
-                "bench.{name} belongs at the top of the script, outside of all functions"
-            ))),
+            None => {
+                let instead = match name {
+                    "choose" => ": local mix = bench.choose { … } there, and mix(c, rng) here",
+                    _ => "",
+                };
+                Err(fault(format!(
+                    "bench.{name} belongs at the top of the script, outside of all functions{instead}"
+                )))
+            }
         })
     })?;
     bench.raw_set(name, function)

@@ -232,6 +232,10 @@ fn misspelt_names_are_told_the_nearest_right_one() {
         ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
         ("c.read(1, 2)", "a method goes with a colon: write c:read(…), not c.read(…)"),
         (
+            "bench.choose { { 1, print } }",
+            "bench.choose belongs at the top of the script, outside of all functions: local mix = bench.choose { … } there, and mix(c, rng) here",
+        ),
+        (
             "bench.workload {}",
             "bench.workload belongs at the top of the script, outside of all functions",
         ),
