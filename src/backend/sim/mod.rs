@@ -30,4 +30,10 @@ pub use server::{Settings, SimBackend};
 pub use window::Window;
 
 #[cfg(test)]
+mod break_tests;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod sharing_tests;
+#[cfg(test)]
 mod tests;
