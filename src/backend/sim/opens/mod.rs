@@ -15,6 +15,8 @@ mod lease_tests;
 #[cfg(test)]
 mod oplock_tests;
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod scene;
 
 use std::collections::BTreeMap;
