@@ -17,6 +17,8 @@ pub use names::matches;
 pub use open_node::OpenNode;
 pub use tree::MemoryTree;
 
+pub use crate::protocol::CreateAction;
+
 /// What a tree may hold before it answers STATUS_DISK_FULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -42,13 +44,14 @@ pub enum Target {
     Directory,
 }
 
-/// CreateAction, MS-SMB2 2.2.14.
+/// What an open would find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreateAction {
-    Superseded,
-    Opened,
-    Created,
-    Overwritten,
+pub struct Found {
+    /// See [`NodeInfo::id`].
+    pub id: u64,
+    pub is_directory: bool,
+    /// See [`BasicInformation::attributes`].
+    pub attributes: u32,
 }
 
 /// Times and attributes as FileBasicInformation has them (MS-FSCC 2.4.7).
