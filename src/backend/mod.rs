@@ -11,9 +11,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::ir::{OpenMode, OperationKind};
-use crate::protocol::create::CreateDisposition;
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::protocol::create::{CreateDisposition, OplockLevel};
+use crate::protocol::{CreateParameters, Granted, NtStatus, SharePath};
 
+pub mod breaks;
 pub mod capabilities;
 pub mod connection;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub mod sim;
 pub mod smb2;
 
 pub use crate::ir::Feature;
+pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, break_channel};
 pub use capabilities::BackendCapabilities;
 pub use connection::{ConnectionState, Execution};
 
@@ -107,6 +109,12 @@ pub trait SMBConnectionInner: Send + Sync {
     /// the backend cannot.
     async fn cancel(&self) -> bool;
 
+    /// The breaks of what this connection was granted, and the way to answer
+    /// them: once. None where the backend cannot see breaks.
+    fn breaks(&mut self) -> Option<BreakStream> {
+        None
+    }
+
     /// Ends the session in good order. Bounded by the caller.
     async fn disconnect(self: Box<Self>);
 }
@@ -114,6 +122,25 @@ pub trait SMBConnectionInner: Send + Sync {
 /// An open file.
 #[async_trait]
 pub trait SMBFileHandle: Send + Sync {
+    /// What the open was granted. None where the backend does not know.
+    fn granted(&self) -> Option<Granted> {
+        None
+    }
+
+    /// The oplock the open was granted; breaks since do not change it.
+    fn granted_oplock(&self) -> Option<OplockLevel> {
+        self.granted().map(|granted| granted.oplock)
+    }
+
+    /// Answers a break of the open's oplock; of a lease, the connection's
+    /// [`BreakAcknowledger`] does.
+    ///
+    /// # Errors
+    /// As [`BreakAcknowledger::acknowledge`].
+    async fn acknowledge_oplock_break(&self, _new_level: OplockLevel) -> Result<(), OpError> {
+        Err(OpError::Client("this backend sees no oplock breaks".into()))
+    }
+
     /// Fewer bytes than asked at the end of the file. At or past it, a server
     /// answers STATUS_END_OF_FILE, which is an `Err` here as it is on the wire.
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError>;

@@ -1,5 +1,7 @@
-//! SMB's own vocabulary, free of I/O: statuses, paths, the fields of CREATE.
+//! SMB's own vocabulary, free of I/O: statuses, paths, the fields of CREATE,
+//! what is granted and how it is broken.
 
+pub mod caching;
 pub mod create;
 mod create_contexts;
 mod create_names;
@@ -7,6 +9,10 @@ mod nearest;
 pub mod path;
 pub mod status;
 
+pub use caching::{
+    Acknowledgement, Break, CreateAction, FileId, Granted, GrantedLease, LeaseBreak, LeaseKey,
+    LeaseState, OplockBreak, lease_key,
+};
 pub use create::CreateParameters;
 pub use create_contexts::{CreateContext, Durable, Lease};
 pub use nearest::nearest;
