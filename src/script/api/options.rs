@@ -179,7 +179,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
         };
         match parameters.set(&name, value) {
             // Every name of CREATE_KEYS is known.
-            Ok(Set::Honoured | Set::NeedsMode2 | Set::Unknown { .. }) => {}
+            Ok(Set::Honoured | Set::Unknown { .. }) => {}
             Err(error) => return Err(fault(format!("open: {error}"))),
         }
     }
