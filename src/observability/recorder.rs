@@ -161,6 +161,7 @@ impl EventSink for Recorder {
         match event {
             // The progress line counts these through `Live`.
             Event::Connected { .. } => {}
+            Event::Break(_) => {}
             Event::GaveUp { clients, .. } => {
                 self.measurements.connections.given_up += clients as u64;
             }

@@ -102,6 +102,7 @@ pub fn completion(
         bytes: 0,
         short_read: false,
         degraded: false,
+        granted: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::break_policy::BreakPolicy;
 use super::create_contexts::{CreateContext, Durable, Lease, lease_letters};
 use super::create_names::{
     ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, REQUESTED_OPLOCK, SHARE_MODE,
@@ -27,6 +28,9 @@ pub struct CreateParameters {
     pub durable: Option<Durable>,
     /// Sent beside those that the fields above make.
     pub create_contexts: Vec<CreateContext>,
+    /// How this open answers breaks, where not as its workload does. It is
+    /// nothing of the request's.
+    pub on_break: Option<BreakPolicy>,
 }
 
 /// RequestedOplockLevel, MS-SMB2 2.2.13.
@@ -428,6 +432,7 @@ mod tests {
             lease: Some(Lease { state: 5, key: Some([7; 16]), parent_key: None, version: 1 }),
             durable: Some(Durable { version: 2, timeout_ms: 500 }),
             create_contexts: vec![CreateContext { name: b"ExtA".into(), data: vec![1, 2] }],
+            on_break: None,
         };
         let mut again = CreateParameters::default();
         for (key, value) in parameters.entries() {

@@ -55,6 +55,7 @@ pub fn done() -> Execution {
         bytes: 0,
         short_read: false,
         degraded: false,
+        granted: None,
     }
 }
 

@@ -183,6 +183,7 @@ fn kind(
                     data: vec![random.below(256) as u8; random.below(9) as usize],
                 })
                 .collect(),
+            on_break: None,
         };
         return OperationKind::Open {
             path,
