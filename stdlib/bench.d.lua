@@ -15,25 +15,25 @@
 ---from setup are good in iterations; none is in teardown.
 ---@class bench.Handle
 
----@class bench.Options
+---@class (exact) bench.Options
 ---@field expect? bench.Expect the statuses that count as success
 
----@class bench.Lease
+---@class (exact) bench.Lease
 ---@field state string "R", "RH", "RW", "RWH", or names joined with "|"
 ---@field key? string 32 hexadecimal digits (default: by client and path)
 ---@field parent_key? string
 ---@field version? 1|2 (default 2)
 
----@class bench.Durable
+---@class (exact) bench.Durable
 ---@field version? 1|2 (default 2)
 ---@field timeout? string "60s" (default: as long as the server likes)
 
----@class bench.CreateContext
+---@class (exact) bench.CreateContext
 ---@field name string "MxAc"; hexadecimal digits behind 0x for a name of bytes
 ---@field data? string hexadecimal digits
 
 ---What a backend cannot ask for is refused before the run, unless --degrade.
----@class bench.OpenOptions: bench.Options
+---@class (exact) bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
 ---@field share_mode? string|integer "read|write|delete"
 ---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
@@ -44,14 +44,14 @@
 ---@field durable? true|bench.Durable
 ---@field create_contexts? bench.CreateContext[] sent as they are
 
----@class bench.WriteOptions: bench.Options
+---@class (exact) bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
 ---@field blob? string in its place the first bytes of this file, relative to the script's folder
 
----@class bench.RenameOptions: bench.Options
+---@class (exact) bench.RenameOptions: bench.Options
 ---@field replace? boolean whether an existing file is replaced (default true)
 
----@class bench.LockOptions: bench.Options
+---@class (exact) bench.LockOptions: bench.Options
 ---@field exclusive? boolean (default true)
 ---@field wait? boolean block until granted instead of failing (default false)
 
@@ -221,7 +221,7 @@ function Rng:shuffle(list) end
 
 ---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
 
----@class bench.Parameter
+---@class (exact) bench.Parameter
 ---@field type "int"|"float"|"string"|"bool"|"duration"|"size"
 ---@field default any
 ---@field min? any
@@ -233,7 +233,7 @@ function Rng:shuffle(list) end
 
 ---What a workload will ask of the backend. What its first 1,000 operations ask
 ---for need not be said.
----@class bench.Needs
+---@class (exact) bench.Needs
 ---@field mode? 0|1|2 paths; fields of CREATE; oplocks, leases, durable handles
 ---@field locks? boolean
 ---@field blocking_locks? boolean
@@ -243,7 +243,7 @@ function Rng:shuffle(list) end
 ---@field create_options? boolean
 ---@field file_attributes? boolean
 
----@class bench.Workload
+---@class (exact) bench.Workload
 ---@field name string
 ---@field clients? integer 1 to 1,000,000 (default 1)
 ---@field setup? bench.Section once per client
@@ -252,7 +252,7 @@ function Rng:shuffle(list) end
 ---@field pace? bench.Pace|table<string, bench.Pace> one, or one for each phase by its name
 ---@field needs? bench.Needs
 
----@class bench.Phase
+---@class (exact) bench.Phase
 ---@field name string
 ---@field duration bench.Duration
 ---@field record? boolean whether the totals count it (default true)
@@ -301,14 +301,14 @@ function bench.closed_loop(options) end
 
 ---Iterations a second: a number, or a ramp over the phase. Without `from` it
 ---begins where the phase before ended.
----@alias bench.Rate number|{ from?: number, to: number }
+---@alias bench.PhaseRate number|{ from?: number, to: number }
 
 ---Says the time from the arrival at `now` (nanoseconds; 0 before the first) to
 ---the next, where the rate is `rate` then (0 where a ramp begins with it).
 ---@alias bench.Gap fun(rng: bench.Rng, now: number, rate: number): bench.Duration
 
----@class bench.OpenLoop
----@field rate number|table<string, bench.Rate> iterations a second of all clients together; or by phase, 0 for a pause. Where pace goes by phase, a bench.Rate
+---@class (exact) bench.OpenLoop
+---@field rate number|table<string, bench.PhaseRate> iterations a second of all clients together; or by phase, 0 for a pause. Where pace goes by phase, a bench.PhaseRate
 ---@field arrivals? "constant"|"poisson"|bench.Gap how they follow one another (default "constant")
 ---@field late? "queue"|"drop" an arrival whose client is busy waits, or its iteration is left out (default "queue")
 
@@ -335,7 +335,7 @@ function bench.open_loop(options) end
 ---may have a unit (64MiB), rates may end in /s. What has no samples fails.
 ---@alias bench.Expression string
 
----@class bench.Threshold
+---@class (exact) bench.Threshold
 ---@field [1] bench.Expression
 ---@field phase? string the phase it is about (default: the recorded ones together)
 ---@field workload? string the workload it is about (default: all together)
@@ -361,7 +361,7 @@ function bench.thresholds(thresholds) end
 
 ---Which completions a hook is called with. Without `phase`: those of recorded
 ---phases. Without `status`: those that were sent.
----@class bench.Filter
+---@class (exact) bench.Filter
 ---@field ops? bench.Operation|bench.Operation[]
 ---@field workload? string|string[]
 ---@field phase? string|string[] also "setup" and "teardown"
@@ -401,11 +401,11 @@ bench.state = {}
 
 ---@alias bench.Tags table<string, string|number|boolean>
 
----@class bench.MetricOptions
+---@class (exact) bench.MetricOptions
 ---@field tags? string[] the names tags may have (default: any)
 ---@field help? string
 
----@class bench.HistogramOptions: bench.MetricOptions
+---@class (exact) bench.HistogramOptions: bench.MetricOptions
 ---@field unit? "ns"|"bytes"
 
 ---@class bench.Counter

@@ -18,20 +18,30 @@ local M = {}
 ---@field block? integer bytes of one read or write (default 64 KiB)
 ---@field think? integer mean think time in nanoseconds between steps (default 0: none)
 
+---The same, with all of them there.
+---@class std.office.Checked
+---@field folder string
+---@field documents integer
+---@field size integer
+---@field block integer
+---@field think integer
+
+---@type table<string, boolean>
 local KNOWN = { folder = true, documents = true, size = true, block = true, think = true }
 local DEFAULTS = { documents = 20, size = 256 * 1024, block = 64 * 1024, think = 0 }
 
 ---@param options std.office.Options
----@return std.office.Options
+---@return std.office.Checked
 local function checked(options)
   if type(options) ~= "table" or type(options.folder) ~= "string" then
     error("std.office needs options with a folder, such as { folder = \"team\" }", 3)
   end
-  for name in pairs(options) do
+  for name in pairs(options --[[@as table]]) do
     if not KNOWN[name] then
       error(("std.office has no option '%s'; there is folder, documents, size, block, think"):format(tostring(name)), 3)
     end
   end
+  ---@type any
   local all = { folder = options.folder }
   for name, default in pairs(DEFAULTS) do
     local value = options[name]
@@ -48,19 +58,19 @@ local function checked(options)
   return all
 end
 
----@param options std.office.Options
+---@param options std.office.Checked
 ---@param number integer
 local function document(options, number)
   return ("%s/report-%03d.docx"):format(options.folder, number)
 end
 
----@param options std.office.Options
+---@param options std.office.Checked
 ---@param number integer
 local function owner_file(options, number)
   return ("%s/~$report-%03d.docx"):format(options.folder, number)
 end
 
----@param options std.office.Options
+---@param options std.office.Checked
 local function temporary_file(options)
   return options.folder .. "/~wrd0001.tmp"
 end
@@ -72,7 +82,7 @@ local function pause(c, rng, options)
 end
 
 local function transfer(c, handle, operation, options)
-  local offset = 0
+  local offset = 0 ---@type number
   while offset < options.size do
     local length = math.min(options.block, options.size - offset)
     c[operation](c, handle, offset, length)
@@ -89,9 +99,9 @@ end
 --- Makes the folder and its documents; for a setup.
 ---@param c bench.Client
 ---@param _ bench.Rng
----@param options std.office.Options
-function M.prepare(c, _, options)
-  options = checked(options)
+---@param given std.office.Options
+function M.prepare(c, _, given)
+  local options = checked(given)
   c:mkdir(options.folder)
   for number = 1, options.documents do
     write_whole(c, document(options, number), options)
@@ -102,9 +112,9 @@ end
 --- a teardown.
 ---@param c bench.Client
 ---@param _ bench.Rng
----@param options std.office.Options
-function M.clean(c, _, options)
-  options = checked(options)
+---@param given std.office.Options
+function M.clean(c, _, given)
+  local options = checked(given)
   -- A run that was cut may have stopped anywhere.
   local perhaps = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND" } }
   for number = 1, options.documents do
@@ -118,9 +128,9 @@ end
 --- Lists the folder and looks at some of its documents.
 ---@param c bench.Client
 ---@param rng bench.Rng
----@param options std.office.Options
-function M.browse(c, rng, options)
-  options = checked(options)
+---@param given std.office.Options
+function M.browse(c, rng, given)
+  local options = checked(given)
   c:list(options.folder, "*.docx")
   for _ = 1, rng:int(1, 4) do
     pause(c, rng, options)
@@ -131,9 +141,9 @@ end
 --- Opens a document and reads it from front to back.
 ---@param c bench.Client
 ---@param rng bench.Rng
----@param options std.office.Options
-function M.view(c, rng, options)
-  options = checked(options)
+---@param given std.office.Options
+function M.view(c, rng, given)
+  local options = checked(given)
   local handle = c:open(document(options, rng:int(1, options.documents)), "r")
   transfer(c, handle, "read", options)
   pause(c, rng, options)
@@ -144,9 +154,9 @@ end
 --- a temporary file that takes its place.
 ---@param c bench.Client
 ---@param rng bench.Rng
----@param options std.office.Options
-function M.edit(c, rng, options)
-  options = checked(options)
+---@param given std.office.Options
+function M.edit(c, rng, given)
+  local options = checked(given)
   local number = rng:int(1, options.documents)
   local path = document(options, number)
   local owner = owner_file(options, number)

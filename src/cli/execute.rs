@@ -223,6 +223,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             duration_ns: None,
             blob_folders: stream.allow_blobs.clone(),
             limits: limits(stream),
+            quiet: false,
         })),
         Some(Named::Document(path)) => Ok(Input::Document {
             path: path.clone(),

@@ -36,10 +36,14 @@ fn beyond(metric: &MetricSummary) -> Option<String> {
     match (unprinted, metric.beyond_tags) {
         (0, 0) => None,
         (parts, 0) => Some(format!("{} in summary.json", counted(parts, "part"))),
-        (_, updates) => Some(format!(
-            "{} with more combinations of tags than are kept apart",
-            counted(updates, "update")
-        )),
+        (parts, updates) => {
+            let updates = counted(updates, "update");
+            let beyond = format!("{updates} with more combinations of tags than are kept apart");
+            Some(match parts {
+                0 => beyond,
+                _ => format!("{} in summary.json; {beyond}", counted(parts, "part")),
+            })
+        }
     }
 }
 

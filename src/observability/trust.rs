@@ -60,7 +60,8 @@ pub struct LatenessByCause {
     pub other: f64,
 }
 
-/// Completions that matched a hook's filter, once for each such hook.
+/// Completions that matched a hook's filter, and starts and ends of phases:
+/// once for each hook that was to be called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HookEvents {
     #[serde(rename = "hook_events_delivered")]

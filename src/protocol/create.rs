@@ -88,8 +88,9 @@ pub enum Set {
 /// Why a value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
-    #[error("{key}: {word:?} is not a name it takes; nearest is {nearest:?}")]
-    UnknownName { key: &'static str, word: String, nearest: &'static str },
+    /// `names` says the nearest of them, or all.
+    #[error("{key}: {word:?} is not a name it takes; {names}")]
+    UnknownName { key: &'static str, word: String, names: String },
     #[error("{key}: {number} is not a whole number from 0 to 0xFFFFFFFF")]
     OutOfRange { key: &'static str, number: String },
     #[error("{key}: {number} is not a disposition; they go from 0 (SUPERSEDE) to 5 (OVERWRITE_IF)")]
@@ -117,7 +118,15 @@ impl CreateParameters {
     /// # Errors
     /// [`CreateError`] when the key is honoured and its value makes no sense.
     pub fn set(&mut self, key: &str, value: ParameterValue<'_>) -> Result<Set, CreateError> {
-        match key.to_ascii_lowercase().as_str() {
+        let lower;
+        let known = match key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => {
+                lower = key.to_ascii_lowercase();
+                lower.as_str()
+            }
+            false => key,
+        };
+        match known {
             "access_mask" => self.access_mask = Some(flags(&ACCESS_MASK, value)?),
             "share_mode" => self.share_mode = Some(flags(&SHARE_MODE, value)?),
             "disposition" => self.disposition = Some(disposition(value)?),
@@ -129,7 +138,7 @@ impl CreateParameters {
             "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
             unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
         }
-        let mode_2 = MODE_2_KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
+        let mode_2 = MODE_2_KEYS.contains(&known);
         Ok(if mode_2 { Set::NeedsMode2 } else { Set::Honoured })
     }
 
@@ -278,10 +287,9 @@ pub(super) fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, Cre
 }
 
 fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
-    let lower = word.to_ascii_lowercase();
-    let number = match lower.strip_prefix("0x") {
+    let number = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
         Some(digits) => Some(u32::from_str_radix(digits, 16)),
-        None if lower.starts_with(|c: char| c.is_ascii_digit()) => Some(lower.parse()),
+        None if word.starts_with(|c: char| c.is_ascii_digit()) => Some(word.parse()),
         None => None,
     };
     if let Some(number) = number {
@@ -290,8 +298,11 @@ fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
     }
     field.value(word).ok_or_else(|| {
         let word = shortened(word);
-        let nearest = field.nearest(&word);
-        CreateError::UnknownName { key: field.key, word, nearest }
+        let names = match field.nearest(&word) {
+            Some(nearest) => format!("nearest is {nearest:?}"),
+            None => format!("there is {}", field.bare_names().collect::<Vec<&str>>().join(", ")),
+        };
+        CreateError::UnknownName { key: field.key, word, names }
     })
 }
 
@@ -352,6 +363,10 @@ mod tests {
         assert_eq!(
             message("share_mode", ParameterValue::Text("FILE_SHARE_RAED")),
             r#"share_mode: "FILE_SHARE_RAED" is not a name it takes; nearest is "READ""#
+        );
+        assert_eq!(
+            message("access_mask", ParameterValue::Text("FOO")),
+            "access_mask: \"FOO\" is not a name it takes; there is READ_DATA, WRITE_DATA, APPEND_DATA, READ_EA, WRITE_EA, EXECUTE, DELETE_CHILD, READ_ATTRIBUTES, WRITE_ATTRIBUTES, DELETE, READ_CONTROL, WRITE_DAC, WRITE_OWNER, SYNCHRONIZE, ACCESS_SYSTEM_SECURITY, MAXIMUM_ALLOWED, GENERIC_ALL, GENERIC_EXECUTE, GENERIC_WRITE, GENERIC_READ, LIST_DIRECTORY, ADD_FILE, ADD_SUBDIRECTORY, TRAVERSE"
         );
         assert_eq!(
             message("disposition", ParameterValue::Number(9.0)),

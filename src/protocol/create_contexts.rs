@@ -174,9 +174,16 @@ impl CreateContext {
 /// A lease state: `"RWH"`, or by names or number.
 fn state(value: ParameterValue<'_>) -> Result<u32, CreateError> {
     match value {
-        ParameterValue::Text(text) => {
-            lease_letters(text).map_or_else(|| flags(&LEASE_STATE, value), Ok)
-        }
+        ParameterValue::Text(text) => match lease_letters(text) {
+            Some(state) => Ok(state),
+            None => flags(&LEASE_STATE, value).map_err(|error| match error {
+                CreateError::UnknownName { key, word, .. } if word.len() <= 3 => {
+                    let names = "write letters of R, W and H, each once, such as \"RWH\", or NONE";
+                    CreateError::UnknownName { key, word, names: names.into() }
+                }
+                error => error,
+            }),
+        },
         value => flags(&LEASE_STATE, value),
     }
 }
@@ -289,8 +296,14 @@ mod tests {
     #[test]
     fn a_lease_that_makes_no_sense_is_refused() {
         for (value, expected) in [
-            (json!("RWX"), r#"lease: "RWX" is not a name it takes; nearest is "NONE""#),
-            (json!("RR"), r#"lease: "RR" is not a name it takes; nearest is "NONE""#),
+            (
+                json!("RWX"),
+                r#"lease: "RWX" is not a name it takes; write letters of R, W and H, each once, such as "RWH", or NONE"#,
+            ),
+            (
+                json!("RR"),
+                r#"lease: "RR" is not a name it takes; write letters of R, W and H, each once, such as "RWH", or NONE"#,
+            ),
             (json!({ "sate": "R" }), r#"lease has no "sate"; nearest is "state""#),
             (json!({ "key": "00" }), r#"lease wants a state, such as state = "RWH""#),
             (json!({ "state": "R", "key": "00" }), "lease wants keys of 32 hexadecimal digits"),

@@ -1,5 +1,7 @@
 //! The names MS-SMB2 and MS-FSCC give to the values of CREATE's fields.
 
+use super::nearest;
+
 /// A field of CREATE: its key in `extensions.smb`, the prefixes its names may
 /// go without, and its names. The first name of a value is the one written.
 pub(super) struct Field {
@@ -157,12 +159,15 @@ impl Field {
         self.names.iter().find(|(name, _)| same(name)).map(|(_, value)| *value)
     }
 
-    /// The known name most like a misspelt one, without its prefix.
-    pub fn nearest(&self, word: &str) -> &'static str {
+    /// The known name that a misspelt one was most likely meant to be, without its prefix.
+    pub fn nearest(&self, word: &str) -> Option<&'static str> {
         let word = word.to_ascii_uppercase();
-        let word = self.bare(&word);
-        let bare = self.names.iter().map(|(name, _)| self.bare(name));
-        bare.min_by_key(|name| strsim::damerau_levenshtein(name, word)).unwrap_or_default()
+        nearest(self.bare(&word), self.bare_names())
+    }
+
+    /// The names without their prefixes.
+    pub fn bare_names(&self) -> impl Iterator<Item = &'static str> {
+        self.names.iter().map(|(name, _)| self.bare(name))
     }
 
     /// Flags by name, joined with `|`; bits without a name as one number.

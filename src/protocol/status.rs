@@ -1,7 +1,9 @@
 //! NT status codes (MS-ERREF 2.3.1) as SMB2 carries them.
 
 use std::fmt;
+use std::sync::LazyLock;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 /// An NT status: the number a server sent. Unknown numbers are kept.
@@ -119,12 +121,16 @@ impl NtStatus {
     /// The status with this name; the `STATUS_` prefix is optional, case does not matter.
     pub fn from_name(name: &str) -> Option<NtStatus> {
         const PREFIX: &str = "STATUS_";
+        // Scripts ask for every operation that expects one: as written, most are found at once.
+        static BARE: LazyLock<FxHashMap<&str, NtStatus>> = LazyLock::new(|| {
+            let named = |status: &NtStatus| Some((&status.name()?[PREFIX.len()..], *status));
+            NtStatus::KNOWN.iter().filter_map(named).collect()
+        });
         let bare = match name.split_at_checked(PREFIX.len()) {
             Some((prefix, bare)) if prefix.eq_ignore_ascii_case(PREFIX) => bare,
             _ => name,
         };
-        let is_it = |known: &str| known[PREFIX.len()..].eq_ignore_ascii_case(bare);
-        Self::KNOWN.iter().copied().find(|status| status.name().is_some_and(is_it))
+        BARE.get(bare).or_else(|| BARE.get(bare.to_ascii_uppercase().as_str())).copied()
     }
 
     /// The two severity bits say success or information (MS-ERREF 2.3).

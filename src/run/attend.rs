@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::checks::Checks;
-use super::hooks::RunHooks;
+use super::hooks::{Reached, RunHooks};
 use super::interrupt::Signals;
 use super::processors::ProcessorWatch;
 use crate::backend::Clock;
@@ -33,7 +33,7 @@ pub struct Attended<'a> {
 /// Returns when every shard has ended. The first Ctrl-C (or SIGTERM) cuts the
 /// run and lets it drain, a second ends it at once; a threshold may cut it too.
 pub fn attend(
-    (runtime, mut signals): (Runtime, Signals),
+    (runtime, signals): &mut (Runtime, Signals),
     attended: Attended<'_>,
 ) -> anyhow::Result<Option<Processors>> {
     let Attended { conductor, clock, phases, clients, progress, checks, hooks, ended } = attended;
@@ -47,20 +47,23 @@ pub fn attend(
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();
-            let measuring = measured_phase(&current, &spans, now_ns);
-            hooks.measuring(measuring, phases);
-            processors.note(measuring.is_some(), now_ns);
+            let reached = reached_phase(conductor, &current, &spans, now_ns);
+            hooks.reached(reached, phases);
+            let measuring = reached.is_some_and(|reached| !reached.is_over);
+            processors.note(measuring, now_ns);
             let next_phase_ns = show(&current, &spans, phases, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
                 _ = ended.recv() => {
-                    hooks.measuring(None, phases);
-                    processors.note(false, clock.now_ns());
+                    let now_ns = clock.now_ns();
+                    let current = orders.borrow().clone();
+                    hooks.reached(reached_phase(conductor, &current, &spans, now_ns), phases);
+                    processors.note(false, now_ns);
                     return Ok(processors.seen());
                 }
                 changed = orders.changed() => changed?,
                 () = next_phase, if next_phase_ns.is_some() => {}
-                () = checks.follow(measuring.map(|_| current.origin_ns), conductor, clock, phases, &custom) => {}
+                () = checks.follow(measuring.then_some(current.origin_ns), conductor, clock, phases, &custom) => {}
                 () = hooks.ends_the_run() => conductor.cut(CutReason::Aborted),
                 () = signals.next() => interrupt(conductor, &mut interrupted),
             }
@@ -77,12 +80,20 @@ fn interrupt(conductor: &Conductor, interrupted: &mut bool) {
     }
 }
 
-/// The phase that is being measured: one between time zero and the cut.
-fn measured_phase(orders: &Orders, spans: &[PhaseSpan], now_ns: u64) -> Option<usize> {
-    let at_ns = now_ns.saturating_sub(orders.origin_ns);
-    let index = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
-    let ended = spans.get(index)?.end_ns.is_some_and(|end_ns| end_ns <= at_ns);
-    (orders.stage == Stage::Measure && !orders.cut && !ended).then_some(index)
+/// The last phase that the run has come to. Measuring is over with it from its
+/// end on, or from the cut, or when there is nothing left to issue.
+fn reached_phase(
+    conductor: &Conductor,
+    orders: &Orders,
+    spans: &[PhaseSpan],
+    now_ns: u64,
+) -> Option<Reached> {
+    let (zero_ns, end_ns) = conductor.measured_ns()?;
+    let cut = orders.cut || orders.stage > Stage::Measure;
+    let at_ns = if cut { end_ns } else { now_ns }.saturating_sub(zero_ns);
+    let phase = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
+    let ended = spans.get(phase)?.end_ns.is_some_and(|end_ns| end_ns <= at_ns);
+    Some(Reached { phase, is_over: cut || ended })
 }
 
 /// Tells progress what the shards are doing; when that will change by itself.

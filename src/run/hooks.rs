@@ -1,15 +1,20 @@
 //! A run's hooks, and what they say of the run.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::Input;
+use super::interrupt::{Signals, interruptible};
 use crate::ir::Phase;
+use crate::ir::source::WHOLE_PHASE;
 use crate::observability::metrics::Layout;
 use crate::observability::thresholds::{CustomFigure, CustomKinds};
 use crate::observability::{ExitReason, Summary};
-use crate::script::hooks::{Edge, HookOutcome, HookVerdict, Hooks};
+use crate::scheduler::{Conductor, CutReason};
+use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
 
 /// What an error in a hook does to the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +31,44 @@ pub struct RunHooks {
     pub hooks: Option<Hooks>,
     verdicts: mpsc::Receiver<HookVerdict>,
     on_error: HookErrors,
-    /// The phase that hooks were last told of.
-    phase: Option<usize>,
+    told: Told,
+}
+
+/// How far a run has come through its phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    pub phase: usize,
+    /// Measuring is, and so this phase.
+    pub is_over: bool,
+}
+
+/// Of how many phases hooks were told the start, and of how many the end.
+#[derive(Debug, Default)]
+struct Told {
+    started: usize,
+    ended: usize,
+}
+
+impl Told {
+    /// What is to be told now, in order: every phase once, however short.
+    fn catch_up(&mut self, reached: Reached) -> Vec<(usize, Edge)> {
+        let mut edges = Vec::new();
+        let end = |told: &mut Told, edges: &mut Vec<_>| {
+            if told.ended < told.started {
+                edges.push((told.ended, Edge::End));
+                told.ended += 1;
+            }
+        };
+        while self.started <= reached.phase {
+            end(self, &mut edges);
+            edges.push((self.started, Edge::Start));
+            self.started += 1;
+        }
+        if reached.is_over {
+            end(self, &mut edges);
+        }
+        edges
+    }
 }
 
 impl RunHooks {
@@ -46,7 +87,7 @@ impl RunHooks {
             })?,
             Input::Document { .. } => None,
         };
-        Ok(RunHooks { hooks, verdicts, on_error, phase: None })
+        Ok(RunHooks { hooks, verdicts, on_error, told: Told::default() })
     }
 
     /// What thresholds may ask of the script's metrics.
@@ -78,24 +119,29 @@ impl RunHooks {
         std::future::pending().await
     }
 
-    /// The phase that is being measured, if one is.
-    pub fn measuring(&mut self, phase: Option<usize>, phases: &[Phase]) {
-        let Some(hooks) = &self.hooks else { return };
-        let name = |at: usize| phases.get(at).map_or("run", |phase| phase.name.as_str());
-        let before = std::mem::replace(&mut self.phase, phase);
-        if before == phase {
-            return;
+    /// Tells hooks of the phases the run has come to since it was asked last.
+    pub fn reached(&mut self, reached: Option<Reached>, phases: &[Phase]) {
+        let (Some(hooks), Some(reached)) = (&self.hooks, reached) else { return };
+        for (at, edge) in self.told.catch_up(reached) {
+            hooks.phase(phases.get(at).map_or(WHOLE_PHASE, |phase| &phase.name), edge);
         }
-        if let Some(before) = before {
-            hooks.phase(name(before), Edge::End);
-        }
-        let Some(now) = phase else { return };
-        // One that was over before anyone looked.
-        for passed in before.map_or(0, |before| before + 1)..now {
-            hooks.phase(name(passed), Edge::Start);
-            hooks.phase(name(passed), Edge::End);
-        }
-        hooks.phase(name(now), Edge::Start);
+    }
+
+    /// Delivers what is queued, for `bound` at the most. A signal meanwhile ends
+    /// that at once.
+    pub fn finish(
+        &mut self,
+        signals: &mut (Runtime, Signals),
+        conductor: &Conductor,
+        bound: Duration,
+    ) -> HookReport {
+        let Some(hooks) = &mut self.hooks else { return HookReport::default() };
+        let give_up = hooks.give_up();
+        let interrupt = || {
+            conductor.cut(CutReason::Interrupted);
+            give_up.now();
+        };
+        interruptible(signals, interrupt, || hooks.finish(bound))
     }
 
     /// Exit reasons and problems that follow from what hooks had to say.
@@ -110,13 +156,93 @@ impl RunHooks {
         internal.chain(aborted).chain(errors).collect()
     }
 
-    /// Calls `bench.on_end`, and adds what comes of it to the summary.
-    pub fn end(&self, summary: &mut Summary) -> anyhow::Result<()> {
+    /// Calls `bench.on_end`, which a signal ends, and adds what comes of it to
+    /// the summary.
+    pub fn end(
+        &self,
+        signals: &mut (Runtime, Signals),
+        summary: &mut Summary,
+    ) -> anyhow::Result<()> {
         let Some(hooks) = &self.hooks else { return Ok(()) };
-        let outcome = hooks.end(serde_json::to_value(&*summary)?);
+        let told = serde_json::to_value(&*summary)?;
+        let give_up = hooks.give_up();
+        let mut interrupted = false;
+        let interrupt = || {
+            interrupted = true;
+            give_up.now();
+        };
+        let outcome = interruptible(signals, interrupt, || hooks.end(told));
+        if interrupted {
+            let problem = "bench.on_end was interrupted, and may not have been called to its end";
+            summary.add_problem(problem.into(), Some(ExitReason::Interrupted));
+        }
         for (problem, reason) in self.judge(outcome) {
             summary.add_problem(problem, reason);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::registry::Target;
+    use crate::run::{Finished, RunOptions, run};
+    use crate::script::ScriptOptions;
+
+    #[test]
+    fn every_phase_is_told_once_and_in_order_however_seldom_anyone_looks() {
+        let all = |looks: &[(usize, bool)]| -> Vec<(usize, Edge)> {
+            let mut told = Told::default();
+            let reached =
+                looks.iter().map(|(phase, over)| Reached { phase: *phase, is_over: *over });
+            reached.flat_map(|reached| told.catch_up(reached)).collect()
+        };
+        let (start, end) = (Edge::Start, Edge::End);
+        let three = [(0, start), (0, end), (1, start), (1, end), (2, start), (2, end)];
+        for looks in [
+            &[(0, false), (1, false), (2, false), (2, true), (2, true)][..],
+            &[(2, true)],
+            &[(0, false), (0, false), (2, true)],
+            &[(1, false), (2, false), (2, true)],
+        ] {
+            assert_eq!(all(looks), three, "{looks:?}");
+        }
+        assert_eq!(all(&[(1, true), (1, true)]), three[..4], "cut in the second of them");
+    }
+
+    #[test]
+    fn a_panic_in_a_hook_is_an_internal_error_of_a_run_whose_results_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.lua");
+        let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
+            local n = bench.counter('n')
+            bench.on_complete(function() n:add() pcall(bench.state.panics) end)
+            bench.on_end(function() bench.abort('not called') end)";
+        std::fs::write(&path, script).unwrap();
+        let options = ScriptOptions { path, iterations: Some(5), ..ScriptOptions::default() };
+        let options = (
+            Input::Script(options),
+            RunOptions {
+                out: Some(folder.path().join("out")),
+                allow_late: true,
+                ..RunOptions::new(Target::parse("sim:null").unwrap())
+            },
+        );
+        let Finished { summary, folder: out } = run(&options.0, &options.1).unwrap();
+        assert_eq!(
+            (summary.exit_code, &summary.exit_reasons[..]),
+            (1, &[ExitReason::InternalError][..])
+        );
+        let problem = "internal error: wanted; this is a fault in smbench, please report it";
+        assert_eq!(summary.problems, [problem]);
+        assert_eq!(
+            (summary.trust.hook_events.delivered, summary.trust.hook_events.dropped),
+            (1, 4)
+        );
+        let written = std::fs::read_to_string(out.join("summary.json")).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(written["totals"]["operations"], 5);
+        assert_eq!(written["metrics"]["n"]["value"], 1);
     }
 }

@@ -1,10 +1,12 @@
 //! Ctrl-C and SIGTERM.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::{io, process, thread};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::observability::exit::ExitReason;
 
@@ -35,6 +37,30 @@ impl Signals {
             _ = self.terminations.recv() => {}
         }
     }
+}
+
+/// What `work` comes to. A signal meanwhile calls `interrupt`.
+pub fn interruptible<T: Send>(
+    (runtime, signals): &mut (Runtime, Signals),
+    mut interrupt: impl FnMut(),
+    work: impl FnOnce() -> T + Send,
+) -> T {
+    let (done, mut ended) = oneshot::channel::<()>();
+    thread::scope(|scope| {
+        let working = scope.spawn(move || {
+            let _done = done;
+            work()
+        });
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = &mut ended => return,
+                    () = signals.next() => interrupt(),
+                }
+            }
+        });
+        working.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// A signal removes the unfinished file `path` before it ends the program.

@@ -182,7 +182,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         Allowed { capabilities: Arc::new(backend.capabilities()), degrade: options.degrade };
     allowed.check(header.needs.iter().cloned()).map_err(|error| RunError::invalid(error.into()))?;
     // Before there is anything a signal could leave behind.
-    let signals = interrupt::Signals::listen()
+    let mut signals = interrupt::Signals::listen()
         .context("signals cannot be listened to")
         .map_err(RunError::internal)?;
     let folder =
@@ -217,12 +217,12 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         hooks: &mut hooks,
         ended: running.ended(),
     };
-    let processors = attend(signals, attended).map_err(RunError::internal)?;
+    let processors = attend(&mut signals, attended).map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
     let stopped = conductor.was_stopped();
     let drain = if stopped { Duration::ZERO } else { options.timeouts.drain };
-    let heard = hooks.hooks.as_mut().map(|hooks| hooks.finish(drain)).unwrap_or_default();
+    let heard = hooks.finish(&mut signals, &conductor, drain);
 
     if let Some(CutReason::Connect(reason)) = conductor.reason() {
         return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
@@ -247,7 +247,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         facts.exit_reasons.extend(reason);
     }
     let mut summary = Summary::new(facts, &measurements);
-    hooks.end(&mut summary).map_err(RunError::internal)?;
+    hooks.end(&mut signals, &mut summary).map_err(RunError::internal)?;
     folder
         .write_summary(&summary)
         .context("the run is over, but its results could not be kept")

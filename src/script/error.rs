@@ -34,6 +34,19 @@ pub(super) const PRELUDE: &str = "[smbench]";
 ///
 /// `chunks` are the names under which the script and its modules were compiled.
 pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
+    let text = described(error, chunks);
+    let mut told = text.as_str();
+    // Every coroutine.wrap an error comes out of puts its line before it.
+    while let Some(place) = place_of(told, chunks)
+        && let Some(rest) = told[place.len()..].strip_prefix(": ")
+        && place_of(rest, chunks) == Some(place)
+    {
+        told = rest;
+    }
+    told.to_string()
+}
+
+fn described(error: &LuaError, chunks: &[String]) -> String {
     match error {
         LuaError::CallbackError { traceback, cause } => {
             let (innermost, traceback) = innermost(cause, traceback);
@@ -50,7 +63,7 @@ pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
             let (text, traceback) = split_traceback(text);
             let text = without_prelude(text);
             if located(text, chunks) {
-                return explained(text);
+                return explained(without_repeat(text, chunks));
             }
             match place(traceback, chunks) {
                 Some(place) => format!("{place}: {}", explained(text)),
@@ -86,6 +99,16 @@ fn bare(error: &LuaError) -> String {
     }
 }
 
+/// An error that goes through `coroutine.wrap` gets its line once more there.
+fn without_repeat<'t>(text: &'t str, chunks: &[String]) -> &'t str {
+    let place = place_of(text, chunks).unwrap_or_default();
+    let inner = text[place.len()..].strip_prefix(": ");
+    match inner.filter(|inner| place_of(inner, chunks) == Some(place)) {
+        Some(inner) => without_repeat(inner, chunks),
+        None => text,
+    }
+}
+
 fn split_traceback(text: &str) -> (&str, &str) {
     match text.find("\nstack traceback:") {
         Some(at) => (&text[..at], &text[at..]),
@@ -102,6 +125,12 @@ fn explained(text: &str) -> String {
     }
     if let Some((kind, _)) = text.split_once(": 0x").filter(|(_, rest)| is_address(rest)) {
         return format!("error() was called with a {kind} instead of a text");
+    }
+    if text == "nil" {
+        return "error() was called without a message".to_string();
+    }
+    if text == "function" {
+        return "error() was called with a function instead of a text".to_string();
     }
     if text.contains("attempt to modify a readonly table") {
         return format!("{text} (what bench, a library or a module provides cannot be changed)");

@@ -94,7 +94,9 @@ pub fn check(options: &ScriptOptions) -> Result<Compared, CheckError> {
     drop(one);
 
     let threads = Share { part: 0, of: 2 }.at_most(header.workload_clients()).of;
-    let mut many = Making::new(options, Way { threads, batch: 7, backwards: true })?;
+    // The first has printed what there is to read.
+    let options = ScriptOptions { quiet: true, ..options.clone() };
+    let mut many = Making::new(&options, Way { threads, batch: 7, backwards: true })?;
     let ways = [first, many.way];
     let (mut operations, mut compared) = (0, BTreeSet::new());
     for (section, made) in made {

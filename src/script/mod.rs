@@ -17,6 +17,7 @@ mod handles;
 pub mod hooks;
 mod independence;
 mod open_loop;
+mod printing;
 mod random;
 mod recipe;
 mod require;
@@ -54,6 +55,8 @@ pub struct ScriptOptions {
     /// Where writes may take blobs from, besides the script's folder.
     pub blob_folders: Vec<PathBuf>,
     pub limits: Limits,
+    /// Nothing that the script prints is shown.
+    pub quiet: bool,
 }
 
 /// What one machine that runs a script may use.

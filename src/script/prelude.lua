@@ -48,6 +48,57 @@ function print(...)
   emit(concat(values, "\t", 1, values.n))
 end
 
+-- Searching and sorting that takes no more time than it must ---------------------
+--
+-- Luau's own cannot be interrupted, so that they would take minutes of a script
+-- that means harm.
+
+local raw_find, raw_split, raw_sort = string.find, string.split, table.sort
+local find_plain = tools.find_plain
+local sub, rawlen, tonumber = string.sub, rawlen, tonumber
+
+-- Looking for a long text is length times length.
+local LONG_PATTERN = 64
+
+function string.find(text, pattern, init, plain)
+  if type(pattern) == "string" and #pattern > LONG_PATTERN and type(text) == "string" then
+    if plain or not raw_find(pattern, "[%^%$%*%+%?%.%(%[%%%-]") then
+      local first, last = find_plain(text, pattern, tonumber(init) or 1)
+      if first then
+        return first, last
+      end
+      return nil
+    end
+  end
+  return raw_find(text, pattern, init, plain)
+end
+
+function string.split(text, separator)
+  if type(separator) ~= "string" or #separator <= LONG_PATTERN or type(text) ~= "string" then
+    return raw_split(text, separator)
+  end
+  local parts, from = {}, 1
+  repeat
+    local first, last = find_plain(text, separator, from)
+    parts[#parts + 1] = sub(text, from, first and first - 1)
+    from = last and last + 1
+  until not first
+  return parts
+end
+
+local LONG_LIST = 100000
+
+local function ascending(a, b)
+  return a < b
+end
+
+function table.sort(list, less)
+  if less == nil and type(list) == "table" and rawlen(list) > LONG_LIST then
+    less = ascending
+  end
+  return raw_sort(list, less)
+end
+
 -- Errors as texts, wherever a script can catch one --------------------------------
 
 local raw_pcall, raw_xpcall = pcall, xpcall

@@ -81,7 +81,8 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
         Some(declared) => declared.folder.clone(),
         None => {
             return Err(fault(format!(
-                "require \"{name}\" belongs at the top of the script, outside of all functions"
+                "require {} belongs at the top of the script, outside of all functions",
+                shown_name(name)
             )));
         }
     };

@@ -1,12 +1,11 @@
 //! What a script can reach: a list of harmless functions, all of them the same
 //! on every machine, and none of them changeable.
 
-use std::cell::Cell;
-use std::io::Write;
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, Thread, Value};
+use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 
+use super::printing::Printer;
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use super::{api, error};
@@ -116,6 +115,7 @@ fn absent(name: &Value) -> LuaResult<Value> {
         "c" | "client" => "the client is the first argument: function(c, rng)",
         "rng" | "random" => "rng is the second argument: function(c, rng)",
         "P" | "params" => "parameters are what bench.params returns: local P = bench.params { … }",
+        word if let Some(here) = api::global_elsewhere(word) => here,
         _ => {
             let problem = unknown("global", &name, GLOBALS.iter().copied());
             let own = match problem.contains("did you mean") {
@@ -137,7 +137,11 @@ fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
         Value::Function(_) => format!("local function {name}"),
         _ => format!("local {name} = …"),
     };
-    Err(fault(format!("globals cannot be set or changed: write \"{local}\"")))
+    let hint = match (value, api::entry_point(&name)) {
+        (Value::Function(_), Some(hint)) => format!("; {hint}"),
+        _ => String::new(),
+    };
+    Err(fault(format!("globals cannot be set or changed: write \"{local}\"{hint}")))
 }
 
 fn keep_only(table: &Table, kept: &[&str]) -> LuaResult<()> {
@@ -273,23 +277,15 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         "in_own_thread",
         lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
     )?;
+    tools.raw_set("find_plain", lua.create_function(|_, args| Ok(find_plain(args).unzip()))?)?;
     let printer = Rc::clone(host);
-    let left = Cell::new(MAX_PRINTED_IN_ALL);
+    let output = Printer::new(std::io::stderr());
     tools.raw_set(
         "print",
-        lua.create_function(move |_, text: mlua::LuaString| {
-            // The top level runs in every machine; the first is the one that speaks.
-            let hushed = printer.hooks.as_ref().is_some_and(|hooks| !hooks.is_running());
-            if hushed || !printer.prints || left.get() == 0 {
-                return Ok(());
+        lua.create_function(move |_, text: LuaString| {
+            if printer.prints() {
+                output.print(&text.to_string_lossy());
             }
-            let mut text = printable(&text.to_string_lossy());
-            left.set(left.get().saturating_sub(text.len() + 1));
-            if left.get() == 0 {
-                text += "\nprint: that was the last of 1 MiB; what the script prints from here on is left out";
-            }
-            // Lost where nobody can read it, which is no fault of the script.
-            let _ = writeln!(std::io::stderr(), "{text}");
             Ok(())
         })?,
     )?;
@@ -297,41 +293,14 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
 }
 
-/// Of one text.
-const MAX_PRINTED: usize = 4_096;
-
-/// Of all, in bytes: a print in an iteration would fill a disk with its log.
-const MAX_PRINTED_IN_ALL: usize = 1 << 20;
-
-/// A text that cannot play tricks on a terminal.
-fn printable(text: &str) -> String {
-    let mut printed = String::with_capacity(text.len().min(MAX_PRINTED));
-    for character in text.chars() {
-        if printed.len() >= MAX_PRINTED {
-            printed.push('…');
-            break;
-        }
-        match character {
-            '\t' | '\n' => printed.push(character),
-            c if c.is_control() => printed.extend(c.escape_default()),
-            // Marks that reorder the text around them.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                printed.extend(character.escape_default());
-            }
-            c => printed.push(c),
-        }
-    }
-    printed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_printed_cannot_steer_a_terminal() {
-        assert_eq!(printable("a\tb\nc"), "a\tb\nc");
-        assert_eq!(printable("\x1b[2J\r\u{202e}x\0"), "\\u{1b}[2J\\r\\u{202e}x\\u{0}");
-        assert!(printable(&"x".repeat(100_000)).len() < 5_000);
-    }
+/// The first and last byte of a text in another, from a place on, as string.find
+/// tells them.
+fn find_plain((text, wanted, init): (LuaString, LuaString, f64)) -> Option<(usize, usize)> {
+    let text = text.as_bytes();
+    let from = match init {
+        init if init < 0.0 => text.len().saturating_sub(-init as usize),
+        init => (init as usize).saturating_sub(1),
+    };
+    let at = from + memchr::memmem::find(text.get(from..)?, &wanted.as_bytes())?;
+    Some((at + 1, at + wanted.as_bytes().len()))
 }

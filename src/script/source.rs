@@ -12,7 +12,7 @@ use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
 use super::error::{PRELUDE, ScriptError};
-use super::hooks::running::Hooking;
+use super::hooks::running::{GiveUp, Hooking};
 use super::open_loop::{OpenLoop, cross};
 use super::random::Random;
 use super::recipe::recipe;
@@ -91,7 +91,7 @@ fn load(
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, share, declared, blobs, hooks);
+    let host = Host::new(options.limits, share, declared, blobs, hooks, options.quiet);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &source);
     let declared = host.declared.take().unwrap_or_default();
@@ -103,10 +103,11 @@ fn load(
 pub(super) fn load_for_hooks(
     options: &ScriptOptions,
     hash: Option<&str>,
+    give_up: Arc<GiveUp>,
 ) -> Result<((Vm, Rc<Hooking>), Declared), ScriptError> {
     let mut options = options.clone();
     options.limits.memory_bytes = options.limits.memory_of_hooks();
-    let hooking = Rc::new(Hooking::new());
+    let hooking = Rc::new(Hooking::new(give_up));
     let (loaded, result) = load(&options, Share::WHOLE, Some(Rc::clone(&hooking)))?;
     result?;
     let Loaded { vm, declared, chunk, source } = loaded;

@@ -83,10 +83,15 @@ pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Op
 }
 
 pub(super) fn bool_field(table: &Table, what: &str, field: &str, default: bool) -> LuaResult<bool> {
-    match table.raw_get::<Value>(field)? {
+    bool_or(&table.raw_get(field)?, what, field, default)
+}
+
+/// What `field` is, where its value is at hand.
+pub(super) fn bool_or(value: &Value, what: &str, field: &str, default: bool) -> LuaResult<bool> {
+    match value {
         Value::Nil => Ok(default),
-        Value::Boolean(value) => Ok(value),
-        other => Err(fault(format!("{what}: {field} is true or false, not {}", shown(&other)))),
+        Value::Boolean(value) => Ok(*value),
+        other => Err(fault(format!("{what}: {field} is true or false, not {}", shown(other)))),
     }
 }
 
@@ -158,21 +163,35 @@ pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
 /// likely meant to be seconds, and is refused; one that was computed, such as
 /// a draw from a distribution, has more decimals and is rounded.
 pub(super) fn duration_ns(value: &Value, what: &str) -> LuaResult<u64> {
+    nanoseconds(value, what).map_err(fault)
+}
+
+/// As [`duration_ns`], where it is often computed.
+pub(super) fn computed_ns(value: &Value, what: &str) -> LuaResult<u64> {
+    nanoseconds(value, what).map_err(|problem| match value {
+        Value::Integer(1..1_000) => fault(format!(
+            "{problem} (where it is computed: 0, or 1000 and more, such as math.max(1000, …))"
+        )),
+        _ => fault(problem),
+    })
+}
+
+fn nanoseconds(value: &Value, what: &str) -> Result<u64, String> {
     let number = match value {
         Value::String(text) => {
             return units::parse_duration_ns(&text.to_string_lossy())
-                .map_err(|error| fault(format!("{what}: {error}")));
+                .map_err(|error| format!("{what}: {error}"));
         }
         Value::Integer(number) => *number as f64,
         Value::Number(number) => *number,
         other => {
-            return Err(fault(format!(
+            return Err(format!(
                 "{what} is a duration such as \"50ms\" or a number of nanoseconds, not {}",
                 shown(other)
-            )));
+            ));
         }
     };
-    duration_from(number).map_err(|problem| fault(format!("{what}: {problem}")))
+    duration_from(number).map_err(|problem| format!("{what}: {problem}"))
 }
 
 /// See [`duration_ns`].

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Value, VmState};
@@ -24,8 +24,9 @@ pub(super) struct Host {
     pub limits: Limits,
     /// How many machines the memory is for.
     memory_parts: Cell<u32>,
-    /// The first machine of a script prints for all.
-    pub prints: bool,
+    /// The top level runs in every machine of a script; one of them tells what it prints.
+    prints_top_level: bool,
+    quiet: bool,
     /// What the top level has declared so far; none once it has ended.
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
@@ -48,7 +49,8 @@ pub(super) struct Host {
 #[derive(Default)]
 struct Watch {
     ticks: Cell<u32>,
-    deadline: Cell<Option<Instant>>,
+    /// As [`now`] tells the time.
+    deadline: Cell<Option<Duration>>,
     /// Ends the present entry into the machine, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
     /// The last entry into the machine took all of its time or memory.
@@ -62,6 +64,26 @@ struct Watch {
     thread: Cell<usize>,
 }
 
+/// Of so many steps of the script at one the clock is looked at. Few, because a
+/// step can be a library's function that goes through a text of the size of all
+/// the memory: between two looks there are some of these at the most.
+const LOOK_EVERY: u32 = 8;
+
+/// Since some time in the past, to a few milliseconds. Asked so often that the
+/// exact clock would be felt.
+#[cfg(target_os = "linux")]
+fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn now() -> Duration {
+    static BEGAN: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    BEGAN.elapsed()
+}
+
 impl Host {
     /// The first machine runs its top level before there are others.
     pub fn new(
@@ -70,12 +92,14 @@ impl Host {
         declared: Declared,
         blobs: Blobs,
         hooks: Option<Rc<Hooking>>,
+        quiet: bool,
     ) -> Rc<Host> {
         let first = share.part == 0;
         Rc::new(Host {
             limits,
             memory_parts: Cell::new(if first { 1 } else { share.of }),
-            prints: first,
+            prints_top_level: first,
+            quiet,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
             open_loops: RefCell::new(Vec::new()),
@@ -86,6 +110,16 @@ impl Host {
             memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
         })
+    }
+
+    /// Whether what the script prints now is for its author to read.
+    pub fn prints(&self) -> bool {
+        let in_top_level = self.declared.try_borrow().map_or(true, |declared| declared.is_some());
+        match &self.hooks {
+            _ if self.quiet => false,
+            Some(hooks) => hooks.is_running(),
+            None => self.prints_top_level || !in_top_level,
+        }
     }
 
     /// Asks the script to pause once the batch is full.
@@ -189,22 +223,8 @@ impl Host {
         if watch.dying.get() {
             return Err(LuaError::runtime("the script was ended"));
         }
-        if ticks.is_multiple_of(64)
-            && watch.deadline.get().is_some_and(|deadline| Instant::now() > deadline)
-        {
-            if self.hooks.as_ref().is_some_and(|hooks| hooks.has_moved_on()) {
-                watch.deadline.set(Instant::now().checked_add(self.limits.time_per_resume));
-                return Ok(VmState::Continue);
-            }
-            let text = format!(
-                "no end in sight after {:?} of computing; the script seems to loop for ever",
-                self.limits.time_per_resume
-            );
-            let text = match self.line(lua) {
-                Some(line) => format!("{line}: {text}"),
-                None => text,
-            };
-            return Err(self.fatal(ScriptError::Script(text)));
+        if ticks.is_multiple_of(LOOK_EVERY) {
+            self.look(lua)?;
         }
         // Where the script cannot be left (in a callback of table.sort, say)
         // this is ignored, and asked again at the next look.
@@ -212,6 +232,34 @@ impl Host {
             return Ok(VmState::Yield);
         }
         Ok(VmState::Continue)
+    }
+
+    /// Ends a script that has had its time.
+    fn look(&self, lua: &Lua) -> LuaResult<()> {
+        let Some(deadline) = self.watch.deadline.get() else { return Ok(()) };
+        if let Some(hooks) = &self.hooks {
+            if hooks.is_given_up() {
+                return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
+            }
+            if hooks.has_moved_on() {
+                let deadline = now().checked_add(self.limits.time_per_resume);
+                self.watch.deadline.set(deadline);
+                return Ok(());
+            }
+        }
+        if now() > deadline {
+            let text = format!(
+                "no end in sight after {:?} of computing; the script seems to loop for ever",
+                self.limits.time_per_resume
+            );
+            let place = self.line(lua).or_else(|| self.chunks.borrow().first().cloned());
+            let text = match place {
+                Some(place) => format!("{place}: {text}"),
+                None => text,
+            };
+            return Err(self.fatal(ScriptError::Script(text)));
+        }
+        Ok(())
     }
 
     /// The script's line that is running.
@@ -303,7 +351,7 @@ impl Vm {
         watch.dying.set(false);
         watch.leave.set(false);
         watch.thread.set(thread);
-        watch.deadline.set(Instant::now().checked_add(self.host.limits.time_per_resume));
+        watch.deadline.set(now().checked_add(self.host.limits.time_per_resume));
         let result = catch_unwind(AssertUnwindSafe(|| body(&self.lua)));
         watch.deadline.set(None);
         if let Err(panic) = &result {

@@ -180,7 +180,8 @@ fn a_hook_that_is_too_slow_makes_the_verdict_and_delays_nothing() {
         (number(&trust["hook_events_delivered"]), number(&trust["hook_events_dropped"]));
     assert!(dropped > 0);
     assert_eq!(delivered + dropped, number(&summary["totals"]["operations"]));
-    assert_eq!(number(metric(&summary, "n")), delivered);
+    let called = number(metric(&summary, "n"));
+    assert!(called - delivered <= 1, "{called} of {delivered}: the last call was cut off");
     let reason = format!("{dropped} of {} events for hooks", delivered + dropped);
     assert!(trust["reasons"][0].as_str().unwrap().starts_with(&reason), "{trust}");
     assert!(ended.stdout.contains("trust: hooks-dropped\n"), "{}", ended.stdout);

@@ -171,14 +171,35 @@ fn what_a_script_prints_goes_to_standard_error_and_cannot_play_tricks() {
 }
 
 #[test]
-fn a_script_prints_a_mebibyte_and_is_told_that_the_rest_is_left_out() {
+fn a_script_prints_a_mebibyte_and_the_lines_that_are_not_shown_are_counted() {
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c) print(('x'):rep(1023)) c:stat('') end }",
     );
     let ended = place.run("s.lua --target sim:null --iterations 3000").end().exits(0);
     assert_eq!(ended.stderr.matches(&"x".repeat(1023)).count(), 1024);
-    let told = "print: that was the last of 1 MiB; what the script prints from here on is left out";
-    assert_eq!(ended.stderr.lines().last(), Some(told));
+    let told: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("print: ")).collect();
+    assert_eq!(
+        told,
+        [
+            "print: that was the last of 1 MiB; from here on lines are counted, not shown",
+            "print: 1976 more lines not shown",
+        ]
+    );
+}
+
+#[test]
+fn validate_makes_a_stream_twice_and_prints_once() {
+    let place = Place::with_script(
+        "print('top')
+        bench.workload { name = 'w', clients = 3, iteration = function(c)
+            if c.iteration == 0 then print('client', c.id) end
+            c:stat('all')
+        end }",
+    );
+    let said = place.smbench("validate s.lua").end().exits(0).stderr;
+    let printed: Vec<&str> =
+        said.lines().filter(|line| line.starts_with("top") || line.starts_with("client")).collect();
+    assert_eq!(printed, ["top", "client\t0", "client\t1", "client\t2"]);
 }
 
 #[test]
@@ -187,13 +208,16 @@ fn whatever_the_number_of_threads_a_script_prints_once_and_every_client_runs_its
         "print('hello')
         bench.setup(function(c) c:mkdir('all') end)
         bench.workload { name = 'w', clients = 7, iteration = function(c) c:stat('all') end }
-        bench.workload { name = 'v', clients = 1, iteration = function(c) c:list('all') end }",
+        bench.workload { name = 'v', clients = 1,
+            setup = function(c) print('client of v') c:stat('all') end,
+            iteration = function(c) c:list('all') end }",
     );
     let mut hashes = Vec::new();
     for generators in [1, 3, 20] {
         let line = format!("s.lua --target sim --iterations 50 --generators {generators}");
         let ended = place.run_to(&format!("out{generators}"), &line).end().exits(0);
         assert_eq!(ended.stderr.matches("hello").count(), 1, "{ended:?}");
+        assert_eq!(ended.stderr.matches("client of v").count(), 1, "{ended:?}");
         let summary = ended.summary();
         assert_eq!(number(&summary["operations"]["stat"]["count"]), 350);
         assert_eq!(number(&summary["operations"]["list"]["count"]), 50);

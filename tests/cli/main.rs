@@ -3,6 +3,7 @@
 //! must never happen: a panic, Rust in a message, a secret, something left behind.
 
 mod documents;
+mod hook_ends;
 mod hooks;
 mod hostile_scripts;
 mod interrupts;

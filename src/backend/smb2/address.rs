@@ -82,6 +82,8 @@ impl SmbAddress {
         }
         let folder = SharePath::new(&decoded(folder)?)?;
         let user = user.filter(|user| !user.is_empty());
+        // Nobody logs in, so there is no domain to do it in.
+        let domain = if user.is_some() { domain } else { String::new() };
         Ok(SmbAddress { domain, user, host, port, share, folder })
     }
 
@@ -134,25 +136,42 @@ fn decoded(text: &str) -> Result<String, AddressError> {
     String::from_utf8(bytes).map_err(|_| AddressError::Percent)
 }
 
+/// `text` with all of it encoded that parsing would take for something else.
+fn encoded(text: &str, special: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '%' || c.is_control() || special.contains(c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                written += &format!("%{byte:02X}");
+            }
+        } else {
+            written.push(c);
+        }
+    }
+    written
+}
+
 /// As a person writes it; the port only where it is not 445.
 impl fmt::Display for SmbAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("smb://")?;
         if !self.domain.is_empty() {
-            write!(f, "{};", self.domain)?;
+            write!(f, "{};", encoded(&self.domain, "/@:;"))?;
         }
         if let Some(user) = &self.user {
-            write!(f, "{user}@")?;
+            write!(f, "{}@", encoded(user, "/@:;"))?;
         }
-        match (self.port, self.host.contains(':')) {
-            (DEFAULT_PORT, true) => write!(f, "[{}]", self.host)?,
-            (DEFAULT_PORT, false) => f.write_str(&self.host)?,
-            _ => f.write_str(&self.server())?,
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", encoded(&self.host, "/@[]"))?,
+            false => f.write_str(&encoded(&self.host, "/@[]"))?,
         }
-        write!(f, "/{}", self.share)?;
+        if self.port != DEFAULT_PORT {
+            write!(f, ":{}", self.port)?;
+        }
+        write!(f, "/{}", encoded(&self.share, "@"))?;
         match self.folder.is_root() {
             true => Ok(()),
-            false => write!(f, "/{}", self.folder),
+            false => write!(f, "/{}", encoded(self.folder.as_str(), "@")),
         }
     }
 }
@@ -174,6 +193,23 @@ mod tests {
         assert_eq!(address.share, "data");
         assert_eq!(address.folder.as_str(), "team/a b");
         assert_eq!(address.to_string(), "smb://ACME;ann@nas:4455/data/team/a b");
+    }
+
+    #[test]
+    fn what_is_shown_of_an_address_is_that_address() {
+        for rest in [
+            "u%40x@nas/d%25/%40",
+            "A%3BB;a%3Ab%2Fc@n%2Fas%40:4455/data",
+            "u@[fe80::1%25eth0]:4455/data",
+            "a%0Ab@nas/data",
+            "ACME;@nas/data",
+        ] {
+            let address = parse(rest).unwrap();
+            let shown = address.to_string();
+            assert_eq!(parse(&shown["smb://".len()..]), Ok(address), "{shown}");
+            assert!(!shown.contains(char::is_control));
+        }
+        assert_eq!(parse("u%40x@nas/d%25").unwrap().to_string(), "smb://u%40x@nas/d%25");
     }
 
     #[test]

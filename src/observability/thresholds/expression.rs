@@ -66,6 +66,12 @@ impl Expression {
             return Err(format!("{what}; {LIKE}"));
         };
         let (metric, rest) = text.split_at(at);
+        if metric.contains('{') {
+            return Err(
+                "tags choose no part of a metric here; have a hook count that in one of its own"
+                    .into(),
+            );
+        }
         let Some((operator, value)) = Operator::SYMBOLS
             .iter()
             .find_map(|(symbol, operator)| Some((*operator, rest.strip_prefix(symbol)?)))

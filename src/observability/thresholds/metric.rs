@@ -217,6 +217,13 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
         [word] if Statistic::from_name(word).is_some() => {
             Err(format!("{head}.{word} of what? Write {head}.response.{word}"))
         }
+        [word] if let Some(here) = elsewhere(word) => {
+            Err(format!("{head}.{word} of what? Write {head}.response.{here}"))
+        }
+        ["latency" | "duration" | "time", ..] => Err(format!(
+            "unknown figure of {head} '{}': here it is 'response', or 'service' from when it is sent",
+            rest[0]
+        )),
         _ if iterations => Err(wrong(
             head,
             rest,
@@ -229,9 +236,39 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
 fn statistic(head: &str, rest: &[&str]) -> Result<Statistic, String> {
     let names = Statistic::NAMES.map(|(name, _)| name);
     match rest {
-        [word] => Statistic::from_name(word).ok_or_else(|| wrong(head, rest, &names)),
+        [word] => Statistic::from_name(word).ok_or_else(|| {
+            not_a_statistic(head, word).unwrap_or_else(|| wrong(head, rest, &names))
+        }),
+        ["p99", "9"] => Err(format!("{head}.p99.9 is written {head}.p999")),
         _ => Err(wrong(head, rest, &names)),
     }
+}
+
+/// What other tools' statistic is called here.
+fn elsewhere(word: &str) -> Option<&'static str> {
+    match word {
+        "avg" | "average" => Some("mean"),
+        "med" | "median" => Some("p50"),
+        _ => None,
+    }
+}
+
+/// What to say of other tools' statistics, and of percentiles that are not kept: the
+/// nearest of those that are would be another question.
+fn not_a_statistic(head: &str, word: &str) -> Option<String> {
+    if let Some(here) = elsewhere(word) {
+        return Some(format!("unknown figure of {head} '{word}': here it is '{here}'"));
+    }
+    let digits = word.strip_prefix('p')?.trim_matches(['(', ')']);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let names = Statistic::NAMES.map(|(name, _)| name);
+    let hint = match names.iter().find(|name| name[1..] == *digits) {
+        Some(here) => format!("write {head}.{here}"),
+        None => format!("there is {}", names.join(", ")),
+    };
+    Some(format!("unknown figure of {head} '{}': {hint}", short(word)))
 }
 
 fn errors(rest: &[&str]) -> Result<Metric, String> {
@@ -279,7 +316,22 @@ const MANY: usize = 24;
 
 const HEADS: [&str; 6] = ["all", "iterations", "errors", "bytes", "lateness", "backlog"];
 
+/// What other tools call a figure, and what it is here.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("http_req_duration", "all.response.p95"),
+    ("latency", "all.response.p95"),
+    ("duration", "all.response.p95"),
+    ("http_req_failed", "errors.rate"),
+    ("error_rate", "errors.rate"),
+    ("http_reqs", "all.rate"),
+    ("throughput", "all.rate"),
+    ("iops", "all.rate"),
+];
+
 fn unknown_metric(text: &str, head: &str) -> String {
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == head) {
+        return format!("unknown metric '{head}': write a figure such as '{here}'");
+    }
     let heads = OperationType::ALL.map(OperationType::name).into_iter().chain(HEADS);
     match nearest(head, heads) {
         Some(near) => format!("unknown metric '{}': did you mean '{near}'?", short(head)),

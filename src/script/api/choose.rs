@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::error::PRELUDE;
-use super::super::values::{fault, shown, table};
+use super::super::values::{fault, shown};
 use super::super::vm::Host;
 use super::super::weights::Weights;
 use super::rng::draw_running;
@@ -32,12 +32,14 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 }
 
 fn choices(lua: &Lua, argument: &Value) -> LuaResult<(Weights, Table)> {
-    let list = table(argument, WHAT)?;
+    const TAKES: &str =
+        "takes a list of weights and functions: bench.choose { { 70, browse }, { 30, edit } }";
+    let Value::Table(list) = argument else {
+        return Err(fault(format!("{WHAT} {TAKES}, not {}", shown(argument))));
+    };
     let length = list.raw_len();
     if length == 0 {
-        return Err(fault(format!(
-            "{WHAT} takes a list of weights and functions, such as {{ {{ 70, browse }}, {{ 30, edit }} }}"
-        )));
+        return Err(fault(format!("{WHAT} {TAKES}")));
     }
     if length > MAX_CHOICES {
         return Err(fault(format!("{WHAT}: {length} choices; there can be {MAX_CHOICES}")));

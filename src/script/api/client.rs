@@ -10,13 +10,13 @@ use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRe
 
 use super::super::client::Client;
 use super::super::open_loop::cross;
-use super::super::values::{bool_field, duration_ns, fault, shown, size, text};
+use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
 use super::options::{common, create, payload};
 use crate::ir::operation::MAX_IO_BYTES;
 use crate::ir::units::parse_size;
-use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Pattern, Payload};
+use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};
 use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
 
@@ -73,11 +73,11 @@ fn fields(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
 fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     registry.add_method("think", move |_, object, time: Value| {
-        active(&owner, object, |client| client.think(duration_ns(&time, "think")?).map_err(fault))
+        active(&owner, object, |client| client.think(computed_ns(&time, "think")?).map_err(fault))
     });
     let owner = Rc::clone(host);
     registry.add_method("at", move |_, object, time: Value| {
-        active(&owner, object, |client| client.at(duration_ns(&time, "at")?).map_err(fault))
+        active(&owner, object, |client| client.at(computed_ns(&time, "at")?).map_err(fault))
     });
     let owner = Rc::clone(host);
     registry.add_method("running", move |_, object, ()| {
@@ -105,14 +105,16 @@ fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
 fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     operation(registry, host, "read", |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "read")?;
+        where_and_how_much(&length, "read")?;
         let offset = size(&offset, "read: offset")?;
         let length = io_length(&length, "read")?;
-        let (_, expect) = common(&options, "read", &[])?;
+        let (_, expect) = common(&options, "read", [])?;
         Ok((OperationKind::Read { handle_ref, offset, length }, expect))
     });
     let owner = Rc::clone(host);
     operation(registry, host, "write", move |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "write")?;
+        where_and_how_much(&length, "write")?;
         let offset = size(&offset, "write: offset")?;
         if let Value::String(text) = &length
             && parse_size(&text.to_string_lossy()).is_err()
@@ -126,11 +128,8 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             ));
         }
         let length = io_length(&length, "write")?;
-        let (options, expect) = common(&options, "write", &["payload", "blob"])?;
-        let payload = match options {
-            Some(options) => payload(&options, length, &owner)?,
-            None => Payload::Pattern(Pattern::Random),
-        };
+        let (bytes, expect) = common(&options, "write", ["payload", "blob"])?;
+        let payload = payload(bytes, length, &owner)?;
         if let Payload::Pattern(pattern) = payload {
             pattern.prepare();
         }
@@ -138,40 +137,35 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     });
     operation(registry, host, "close", |client, (handle, options, ..)| {
         let handle_ref = handle_of(client, &handle, "close")?;
-        let (_, expect) = common(&options, "close", &[])?;
+        let (_, expect) = common(&options, "close", [])?;
         client.handles.close(handle_ref);
         Ok((OperationKind::Close { handle_ref }, expect))
     });
     operation(registry, host, "truncate", |client, (handle, to, options, _)| {
         let handle_ref = handle_of(client, &handle, "truncate")?;
         let to = size(&to, "truncate: size")?;
-        let (_, expect) = common(&options, "truncate", &[])?;
+        let (_, expect) = common(&options, "truncate", [])?;
         Ok((OperationKind::Truncate { handle_ref, size: to }, expect))
     });
     operation(registry, host, "flush", |client, (handle, options, ..)| {
         let handle_ref = handle_of(client, &handle, "flush")?;
-        let (_, expect) = common(&options, "flush", &[])?;
+        let (_, expect) = common(&options, "flush", [])?;
         Ok((OperationKind::Flush { handle_ref }, expect))
     });
     operation(registry, host, "lock", |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "lock")?;
         let offset = size(&offset, "lock: offset")?;
         let length = size(&length, "lock: length")?;
-        let (options, expect) = common(&options, "lock", &["exclusive", "wait"])?;
-        let (exclusive, wait) = match options {
-            Some(options) => (
-                bool_field(&options, "lock", "exclusive", true)?,
-                bool_field(&options, "lock", "wait", false)?,
-            ),
-            None => (true, false),
-        };
+        let ([exclusive, wait], expect) = common(&options, "lock", ["exclusive", "wait"])?;
+        let exclusive = bool_or(&exclusive, "lock", "exclusive", true)?;
+        let wait = bool_or(&wait, "lock", "wait", false)?;
         Ok((OperationKind::Lock { handle_ref, offset, length, exclusive, wait }, expect))
     });
     operation(registry, host, "unlock", |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "unlock")?;
         let offset = size(&offset, "unlock: offset")?;
         let length = size(&length, "unlock: length")?;
-        let (_, expect) = common(&options, "unlock", &[])?;
+        let (_, expect) = common(&options, "unlock", [])?;
         Ok((OperationKind::Unlock { handle_ref, offset, length }, expect))
     });
 }
@@ -180,34 +174,36 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     operation(registry, host, "rename", |_, (from, to, options, _)| {
         let source_path = below_root(&from, "rename")?;
         let dest_path = below_root(&to, "rename")?;
-        let (options, expect) = common(&options, "rename", &["replace"])?;
-        let replace = match options {
-            Some(options) => bool_field(&options, "rename", "replace", true)?,
-            None => true,
-        };
+        let ([replace], expect) = common(&options, "rename", ["replace"])?;
+        let replace = bool_or(&replace, "rename", "replace", true)?;
         Ok((OperationKind::Rename { source_path, dest_path, replace }, expect))
     });
     operation(registry, host, "delete", |_, (name, options, ..)| {
         let path = below_root(&name, "delete")?;
-        let (_, expect) = common(&options, "delete", &[])?;
+        let (_, expect) = common(&options, "delete", [])?;
         Ok((OperationKind::Delete { path }, expect))
     });
     operation(registry, host, "mkdir", |_, (name, options, ..)| {
         let path = below_root(&name, "mkdir")?;
-        let (_, expect) = common(&options, "mkdir", &[])?;
+        let (_, expect) = common(&options, "mkdir", [])?;
         Ok((OperationKind::Mkdir { path }, expect))
     });
     operation(registry, host, "rmdir", |_, (name, options, ..)| {
         let path = below_root(&name, "rmdir")?;
-        let (_, expect) = common(&options, "rmdir", &[])?;
+        let (_, expect) = common(&options, "rmdir", [])?;
         Ok((OperationKind::Rmdir { path }, expect))
     });
     operation(registry, host, "stat", |_, (name, options, ..)| {
         let path = path(&name, "stat")?;
-        let (_, expect) = common(&options, "stat", &[])?;
+        let (_, expect) = common(&options, "stat", [])?;
         Ok((OperationKind::Stat { path }, expect))
     });
     operation(registry, host, "list", |_, (name, pattern, options, _)| {
+        if let Value::String(name) = &name
+            && name.as_bytes().contains(&b'*')
+        {
+            return Err(of("list", "the pattern follows the folder: c:list(\"docs\", \"*.docx\")"));
+        }
         let path = path(&name, "list")?;
         let (pattern, options) = match pattern {
             Value::Table(_) if options.is_nil() => (Value::Nil, pattern),
@@ -217,7 +213,7 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             Value::Nil => "*".into(),
             value => wildcards(&value)?,
         };
-        let (_, expect) = common(&options, "list", &[])?;
+        let (_, expect) = common(&options, "list", [])?;
         Ok((OperationKind::List { path, pattern }, expect))
     });
 }
@@ -308,6 +304,18 @@ fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
         "open: the mode is \"r\" (an existing file), \"w\" (emptied or created) or \"rw\" (opened or created), not {}",
         shown(value)
     )))
+}
+
+fn where_and_how_much(length: &Value, operation: &str) -> LuaResult<()> {
+    match length {
+        Value::Nil => Err(of(
+            operation,
+            format!(
+                "a handle, an offset and a length are wanted, such as c:{operation}(h, 0, 4096)"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn io_length(value: &Value, operation: &str) -> LuaResult<u64> {

@@ -9,7 +9,7 @@ use super::super::hooks::filter::{Field, FilterSpec, MAX_HOOKS, Outcome, StatusF
 use super::super::hooks::machine::MOST_FIELDS;
 use super::super::values::{check_keys, fault, shown, table, text, unknown};
 use super::super::vm::Host;
-use super::{Declared, top_level};
+use super::{Declared, top_level, with_a_point};
 use crate::ir::OperationType;
 use crate::observability::thresholds::CustomKinds;
 use crate::protocol::NtStatus;
@@ -52,7 +52,9 @@ impl DeclaredHooks {
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     let owner = Rc::clone(host);
+    let bench_itself = bench.to_pointer();
     let on_complete = lua.create_function(move |lua, arguments: Variadic<Value>| {
+        with_a_point(bench_itself, "on_complete", arguments.first())?;
         owner.callback(|| match owner.declared.borrow_mut().as_mut() {
             Some(declared) => on_complete(lua, &owner, declared, &arguments),
             None => Err(fault(
@@ -72,6 +74,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     bench.raw_set("status", statuses(lua)?)?;
     let owner = Rc::clone(host);
     let abort = lua.create_function(move |_, reason: Value| {
+        with_a_point(bench_itself, "abort", Some(&reason))?;
         owner.callback(|| {
             let reason = match &reason {
                 Value::Nil => "no reason given".to_string(),
@@ -88,7 +91,15 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })?;
     bench.raw_set("abort", abort)?;
     if host.hooks.is_some() {
-        bench.raw_set("state", lua.create_table()?)?;
+        let state = lua.create_table()?;
+        #[cfg(test)]
+        {
+            let owner = Rc::clone(host);
+            let panics =
+                move |_: &Lua, ()| owner.callback(|| -> LuaResult<()> { panic!("wanted") });
+            state.raw_set("panics", lua.create_function(panics)?)?;
+        }
+        bench.raw_set("state", state)?;
     }
     Ok(())
 }
@@ -128,7 +139,10 @@ fn on_complete(
         })?;
         spec.workloads = chosen(&filter, "workload", |name| Ok(name.to_string()))?;
         spec.phases = chosen(&filter, "phase", |name| Ok(name.to_string()))?;
-        spec.paths = chosen(&filter, "path", |pattern| Ok(pattern.to_string()))?;
+        spec.paths = chosen(&filter, "path", |pattern| match pattern.len() {
+            0..=MOST_OF_A_PATTERN => Ok(pattern.to_string()),
+            _ => Err(format!("a pattern is at most {MOST_OF_A_PATTERN} bytes long")),
+        })?;
         spec.statuses = chosen(&filter, "status", status)?;
         if let Some(chosen) = chosen(&filter, "fields", |word| {
             Field::named(word).ok_or(unknown("field", word, Field::names()))
@@ -142,6 +156,10 @@ fn on_complete(
     let hook = CompletionHook { filter: spec, fields, function: hook };
     keep(&mut declared.hooks.completions, hook, WHAT)
 }
+
+// Every event is held against the filter, in the timed path.
+const MOST_IN_A_LIST: usize = 128;
+const MOST_OF_A_PATTERN: usize = 512;
 
 const TAKES: &str = "bench.on_complete takes a filter, which may be left out, and a function, such as bench.on_complete({ ops = { \"read\" } }, function(kind, status, service_ns) … end)";
 
@@ -163,6 +181,9 @@ fn chosen<T>(
         Value::Nil => return Ok(None),
         Value::Table(list) if list.raw_len() == 0 => {
             return Err(fault(format!("{what} is a list such as {{ \"…\" }}; this one is empty")));
+        }
+        Value::Table(list) if list.raw_len() > MOST_IN_A_LIST => {
+            return Err(fault(format!("{what} has more than {MOST_IN_A_LIST} entries")));
         }
         Value::Table(list) => list.sequence_values().collect::<LuaResult<_>>()?,
         one => vec![one],

@@ -8,7 +8,7 @@ use super::super::values::{
     LARGEST_EXACT, check_keys, fault, name, shown, table, text, text_field, unknown,
 };
 use super::super::vm::Host;
-use super::no_field;
+use super::{no_field, with_a_point};
 use crate::observability::custom_metrics::{
     MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
 };
@@ -30,9 +30,11 @@ pub(in crate::script) struct MetricObject {
 pub(in crate::script) struct DeclaredMetric(pub MetricDeclaration);
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    let bench_itself = bench.to_pointer();
     for kind in MetricKind::ALL {
         let owner = Rc::clone(host);
         let declare = lua.create_function(move |lua, arguments: Variadic<Value>| {
+            with_a_point(bench_itself, kind.name(), arguments.first())?;
             owner.callback(|| {
                 let object = declare(&owner, kind, &arguments)?;
                 lua.create_any_userdata(object)
@@ -191,8 +193,11 @@ fn number(name: &str, method: &str, kind: MetricKind, value: &Value) -> LuaResul
         (_, Value::Number(number)) => *number,
         (_, other) => return Err(fault(format!("{what} takes a number, not {}", shown(other)))),
     };
-    if !number.is_finite() || number.abs() > LARGEST_EXACT as f64 {
-        return Err(fault(format!("{what}: {number} is beyond 2^53")));
+    if !number.is_finite() {
+        return Err(fault(format!("{what} takes a finite number, not {number}")));
+    }
+    if number.abs() > LARGEST_EXACT as f64 {
+        return Err(fault(format!("{what}: {number:e} is beyond 2^53")));
     }
     if number < 0.0 && kind != MetricKind::Gauge {
         return Err(fault(format!(

@@ -13,6 +13,7 @@ use crate::ir::source::{Module, Phase, StatedThreshold, Workload};
 
 mod choose;
 mod client;
+mod elsewhere;
 mod hooks;
 mod metrics;
 mod needs;
@@ -24,7 +25,10 @@ mod thresholds;
 mod workload;
 
 pub(super) use client::ClientObject;
+pub(super) use elsewhere::{entry_point, global as global_elsewhere};
 pub(super) use hooks::{CompletionHook, DeclaredHooks};
+#[cfg(test)]
+pub(super) use metrics::METRIC_METHODS;
 pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
@@ -63,40 +67,6 @@ const CLIENT_FIELDS: &[&str] = &["id", "user", "iteration"];
 pub(super) const RNG_METHODS: &[&str] =
     &["int", "float", "bool", "exp", "normal", "lognormal", "pareto", "zipf", "pick", "shuffle"];
 
-/// What other tools call things, and what they are called here.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("sleep", "think"),
-    ("wait", "think"),
-    ("pause", "think"),
-    ("create", "open"),
-    ("append", "write"),
-    ("move", "rename"),
-    ("mv", "rename"),
-    ("unlink", "delete"),
-    ("remove", "delete"),
-    ("rm", "delete"),
-    ("exists", "stat"),
-    ("getattr", "stat"),
-    ("ls", "list"),
-    ("dir", "list"),
-    ("readdir", "list"),
-    ("makedirs", "mkdir"),
-    ("fsync", "flush"),
-    ("sync", "flush"),
-    ("name", "user"),
-    ("iter", "iteration"),
-    ("random", "float"),
-    ("uniform", "float"),
-    ("range", "int"),
-    ("randint", "int"),
-    ("gauss", "normal"),
-    ("gaussian", "normal"),
-    ("exponential", "exp"),
-    ("zipfian", "zipf"),
-    ("choice", "pick"),
-    ("sample", "pick"),
-];
-
 /// What to say of a method or field that an object does not have. Which
 /// object it was is not known here.
 pub(super) fn unknown_method(what: &str, word: &str) -> String {
@@ -118,7 +88,7 @@ pub(super) fn unknown_method(what: &str, word: &str) -> String {
             "'{word}' belongs to a metric: a counter has add, a gauge set, a rate observe, a histogram record"
         );
     }
-    if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == word) {
+    if let Some(here) = elsewhere::method(word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
     unknown(what, word, CLIENT_METHODS.iter().chain(RNG_METHODS).copied())
@@ -126,7 +96,13 @@ pub(super) fn unknown_method(what: &str, word: &str) -> String {
 
 /// What to say of a method that was called with a point.
 pub(super) fn with_a_colon(method: &str) -> String {
-    let object = if RNG_METHODS.contains(&method) { "rng" } else { "c" };
+    let object = if RNG_METHODS.contains(&method) {
+        "rng"
+    } else if metrics::METRIC_METHODS.iter().any(|(known, _)| *known == method) {
+        "metric"
+    } else {
+        "c"
+    };
     format!("a method goes with a colon: write {object}:{method}(…), not {object}.{method}(…)")
 }
 
@@ -171,6 +147,8 @@ impl Declared {
 
 pub(super) struct DeclaredWorkload {
     pub name: String,
+    /// Where it is declared.
+    pub line: Option<String>,
     pub clients: u32,
     pub setup: Option<Function>,
     pub iteration: Function,
@@ -210,6 +188,9 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
         if name == "state" {
             return Err(fault("bench.state lives where hooks run: only a hook can use it"));
         }
+        if let Some(here) = elsewhere::function_of_bench(&name) {
+            return Err(fault(format!("unknown function of bench '{name}': {here}")));
+        }
         Err(fault(unknown("function of bench", &name, names.iter().map(String::as_str))))
     };
     let hints = lua.create_table()?;
@@ -236,6 +217,20 @@ pub(super) fn register_objects(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     rng::register(lua, host)
 }
 
+/// Refuses `bench:name()`, of which the first argument is `bench` itself.
+fn with_a_point(
+    bench: *const std::ffi::c_void,
+    name: &str,
+    first: Option<&Value>,
+) -> LuaResult<()> {
+    match first {
+        Some(Value::Table(table)) if table.to_pointer() == bench => Err(fault(format!(
+            "a function of bench goes with a point: write bench.{name}, not bench:{name}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Registers a function of `bench`, which speaks to the top level only.
 fn top_level<R, F>(
     lua: &Lua,
@@ -249,7 +244,9 @@ where
     F: Fn(&Lua, &Host, &mut Declared, Value) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
+    let bench_itself = bench.to_pointer();
     let function = lua.create_function(move |lua, argument: Value| {
+        with_a_point(bench_itself, name, Some(&argument))?;
         host.callback(|| match host.declared.borrow_mut().as_mut() {
             Some(declared) => body(lua, &host, declared, argument),
             None => Err(fault(format!(

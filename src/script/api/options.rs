@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mlua::{Result as LuaResult, Table, Value};
+use mlua::{Error as LuaError, Result as LuaResult, Value};
 
-use super::super::values::{check_keys, fault, shown, table, text, unknown};
+use super::super::values::{fault, shown, text, unknown};
 use super::super::vm::Host;
 use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};
@@ -45,44 +45,87 @@ const MAX_DEPTH: usize = 4;
 /// that is in another many times counts each time.
 const MAX_HELD: usize = 256 << 10;
 
-/// Checks the names of the options and takes `expect`, which every operation has.
-pub(super) fn common(
+/// The options of an operation: `expect`, which every operation has, and what
+/// is given for `extra`, nil where nothing is.
+///
+/// Many operations have options, so they are gone through once, and texts for
+/// an error are made when there is one.
+pub(super) fn common<const N: usize>(
     value: &Value,
     operation: &str,
-    extra: &[&str],
-) -> LuaResult<(Option<Table>, Expect)> {
-    if value.is_nil() {
-        return Ok((None, Expect::Default));
-    }
-    let options = table(value, &format!("{operation}: the last argument"))?;
-    let known: Vec<&str> = extra.iter().chain(&["expect"]).copied().collect();
-    check_keys(&options, operation, "option", &known)?;
-    let expect = expect(&options.raw_get("expect")?, operation)?;
-    Ok((Some(options), expect))
+    extra: [&str; N],
+) -> LuaResult<([Value; N], Expect)> {
+    let mut given = [const { Value::Nil }; N];
+    let mut expected = Expect::Default;
+    each(value, operation, |name, value| {
+        if name == b"expect" {
+            expected = expect(&value, operation)?;
+            return Ok(());
+        }
+        match extra.iter().position(|known| known.as_bytes() == name) {
+            Some(place) => given[place] = value,
+            None => {
+                let (name, known) = (String::from_utf8_lossy(name), extra.into_iter());
+                let problem = unknown("option", &name, known.chain(["expect"]));
+                return Err(fault(format!("{operation}: {problem}")));
+            }
+        }
+        Ok(())
+    })?;
+    Ok((given, expected))
+}
+
+/// Each option by name.
+fn each(
+    value: &Value,
+    operation: &str,
+    mut take: impl FnMut(&[u8], Value) -> LuaResult<()>,
+) -> LuaResult<()> {
+    let options = match value {
+        Value::Nil => return Ok(()),
+        Value::Table(options) => options,
+        other => {
+            return Err(fault(format!(
+                "{operation}: the last argument is a table of options, such as {{ expect = \"any\" }}, not {}",
+                shown(other)
+            )));
+        }
+    };
+    options.for_each(|key: Value, value: Value| match &key {
+        Value::String(name) => take(&name.as_bytes(), value),
+        other => Err(fault(format!(
+            "{operation}: value {} stands alone; write name = value",
+            shown(other)
+        ))),
+    })
 }
 
 fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
-    let what = format!("{operation}: expect");
     let statuses: Arc<[NtStatus]> = match value {
         Value::Nil => return Ok(Expect::Default),
         Value::String(name) if name == "any" => return Ok(Expect::Any),
-        Value::String(_) => Arc::new([status(value, &what)?]),
-        Value::Table(list) if list.raw_len() > MAX_EXPECTED => {
-            return Err(fault(format!(
-                "{what} names {} statuses; there can be {MAX_EXPECTED}, or \"any\"",
-                list.raw_len()
-            )));
-        }
+        Value::String(_) => Arc::new([status(value, operation)?]),
         Value::Table(list) => {
-            let names = list.sequence_values::<Value>().collect::<LuaResult<Vec<Value>>>()?;
-            if names.is_empty() {
-                return Err(fault(format!("{what} is an empty list; name a status, or \"any\"")));
+            let length = list.raw_len();
+            if length > MAX_EXPECTED {
+                return Err(fault(format!(
+                    "{operation}: expect names {length} statuses; there can be {MAX_EXPECTED}, or \"any\""
+                )));
             }
-            names.iter().map(|name| status(name, &what)).collect::<LuaResult<_>>()?
+            if length == 0 {
+                return Err(fault(format!(
+                    "{operation}: expect is an empty list; name a status, or \"any\""
+                )));
+            }
+            let mut statuses = Vec::with_capacity(length);
+            for position in 1..=length {
+                statuses.push(status(&list.raw_get(position)?, operation)?);
+            }
+            statuses.into()
         }
         other => {
             return Err(fault(format!(
-                "{what} is the name of a status, a list of names or \"any\", not {}",
+                "{operation}: expect is the name of a status, a list of names or \"any\", not {}",
                 shown(other)
             )));
         }
@@ -90,30 +133,30 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
     Ok(Expect::Statuses(statuses))
 }
 
-fn status(value: &Value, what: &str) -> LuaResult<NtStatus> {
-    let name = text(value, what)?;
-    NtStatus::from_name(&name).ok_or_else(|| {
-        let upper = name.to_ascii_uppercase();
-        let bare = upper.strip_prefix("STATUS_").unwrap_or(&upper);
-        let known = NtStatus::KNOWN
-            .iter()
-            .filter_map(|status| status.name())
-            .map(|name| name.strip_prefix("STATUS_").unwrap_or(name));
-        let problem = unknown("status", bare, known);
-        let hint = match problem.contains("did you mean") {
-            true => "",
-            false => "; write a name of MS-ERREF's, such as OBJECT_NAME_NOT_FOUND",
-        };
-        fault(format!("{what}: {problem}{hint}"))
-    })
+fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
+    if let Value::String(name) = value
+        && let Some(status) = NtStatus::from_name(&String::from_utf8_lossy(&name.as_bytes()))
+    {
+        return Ok(status);
+    }
+    let what = format!("{operation}: expect");
+    let name = text(value, &what)?;
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_prefix("STATUS_").unwrap_or(&upper);
+    let known = NtStatus::KNOWN
+        .iter()
+        .filter_map(|status| status.name())
+        .map(|name| name.strip_prefix("STATUS_").unwrap_or(name));
+    let problem = unknown("status", bare, known);
+    let hint = match problem.contains("did you mean") {
+        true => "",
+        false => "; write a name of MS-ERREF's, such as OBJECT_NAME_NOT_FOUND",
+    };
+    Err(fault(format!("{what}: {problem}{hint}")))
 }
 
 /// What a write of `length` bytes carries.
-pub(super) fn payload(options: &Table, length: u64, host: &Host) -> LuaResult<Payload> {
-    const PATTERNS: [(&str, Pattern); 3] =
-        [("zero", Pattern::Zero), ("random", Pattern::Random), ("text", Pattern::Text)];
-    let pattern: Value = options.raw_get("payload")?;
-    let blob: Value = options.raw_get("blob")?;
+pub(super) fn payload([pattern, blob]: [Value; 2], length: u64, host: &Host) -> LuaResult<Payload> {
     match (pattern, blob) {
         (Value::Nil, Value::Nil) => Ok(Payload::Pattern(Pattern::Random)),
         (Value::Nil, blob) => {
@@ -121,69 +164,69 @@ pub(super) fn payload(options: &Table, length: u64, host: &Host) -> LuaResult<Pa
             (host.blobs.borrow_mut().payload(&path, length))
                 .map_err(|problem| fault(format!("write: blob {} {problem}", shown(&blob))))
         }
-        (word, Value::Nil) => {
-            let word = text(&word, "write: payload")?;
-            let names = PATTERNS.iter().map(|(name, _)| *name);
-            match PATTERNS.iter().find(|(name, _)| *name == word) {
-                Some((_, pattern)) => Ok(Payload::Pattern(*pattern)),
-                None if word == "blob" => {
-                    Err(fault("write: for the bytes of a file write blob = \"name\""))
-                }
-                None => Err(fault(format!("write: {}", unknown("payload", &word, names)))),
-            }
-        }
+        (word, Value::Nil) => pattern_of(&word).map(Payload::Pattern),
         _ => Err(fault("write: payload and blob are two answers to one question; give one")),
+    }
+}
+
+fn pattern_of(word: &Value) -> LuaResult<Pattern> {
+    const PATTERNS: [(&str, Pattern); 3] =
+        [("zero", Pattern::Zero), ("random", Pattern::Random), ("text", Pattern::Text)];
+    if let Value::String(word) = word
+        && let Some((_, pattern)) = PATTERNS.iter().find(|(name, _)| word == name)
+    {
+        return Ok(*pattern);
+    }
+    match text(word, "write: payload")?.as_str() {
+        "blob" => Err(fault("write: for the bytes of a file write blob = \"name\"")),
+        word => {
+            let names = PATTERNS.iter().map(|(name, _)| *name);
+            Err(fault(format!("write: {}", unknown("payload", word, names))))
+        }
     }
 }
 
 /// What `c:open`'s options ask for beyond the mode, and what it expects.
 pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expect)> {
-    if value.is_nil() {
-        return Ok((None, Expect::Default));
-    }
-    let options = table(value, "open: the last argument")?;
     let mut parameters = CreateParameters::default();
     let mut expected = Expect::Default;
-    for pair in options.pairs::<Value, Value>() {
-        let (key, value) = pair?;
-        let Value::String(name) = &key else {
-            return Err(fault(format!(
-                "open: value {} stands alone; write name = value",
-                shown(&key)
-            )));
-        };
-        let name = name.to_string_lossy();
-        if name == "expect" {
+    each(value, "open", |name, value| {
+        if name == b"expect" {
             expected = expect(&value, "open")?;
-            continue;
+            return Ok(());
         }
-        let written;
-        let mut left = MAX_HELD;
-        let value = match &value {
-            _ if !CREATE_KEYS.contains(&name.as_str()) => {
-                if let Some((_, here)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
-                    return Err(fault(format!(
-                        "open: unknown option '{name}': here it is '{here}'"
-                    )));
-                }
-                let known = CREATE_KEYS.iter().chain(&["expect"]).copied();
-                return Err(fault(format!("open: {}", unknown("option", &name, known))));
+        let Some(key) = CREATE_KEYS.iter().find(|key| key.as_bytes() == name) else {
+            return Err(no_create_key(&String::from_utf8_lossy(name)));
+        };
+        let set = match &value {
+            Value::Integer(number) => parameters.set(key, ParameterValue::Number(*number as f64)),
+            Value::Number(number) => parameters.set(key, ParameterValue::Number(*number)),
+            Value::String(text) if text.as_bytes().len() < MAX_HELD => {
+                let text = text.as_bytes();
+                parameters.set(key, ParameterValue::Text(&String::from_utf8_lossy(&text)))
             }
-            Value::Integer(number) => ParameterValue::Number(*number as f64),
-            Value::Number(number) => ParameterValue::Number(*number),
             other => {
-                written = json(other, 0, &mut left)
-                    .map_err(|problem| fault(format!("open: {name}: {problem}")))?;
-                ParameterValue::from(&written)
+                let mut left = MAX_HELD;
+                let written = json(other, 0, &mut left)
+                    .map_err(|problem| fault(format!("open: {key}: {problem}")))?;
+                parameters.set(key, ParameterValue::from(&written))
             }
         };
-        match parameters.set(&name, value) {
+        match set {
             // Every name of CREATE_KEYS is known.
-            Ok(Set::Honoured | Set::NeedsMode2 | Set::Unknown { .. }) => {}
-            Err(error) => return Err(fault(format!("open: {error}"))),
+            Ok(Set::Honoured | Set::NeedsMode2 | Set::Unknown { .. }) => Ok(()),
+            Err(error) => Err(fault(format!("open: {error}"))),
         }
-    }
+    })?;
     Ok(((!parameters.is_empty()).then_some(parameters), expected))
+}
+
+fn no_create_key(name: &str) -> LuaError {
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+        return fault(format!("open: unknown option '{name}': here it is '{here}'"));
+    }
+    let known = CREATE_KEYS.iter().chain(&["expect"]).copied();
+    fault(format!("open: {}", unknown("option", name, known)))
 }
 
 /// A table as documents write it, of which `left` may still be held.

@@ -93,7 +93,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 }
 
 /// The field `pace` of a workload.
-pub(super) fn pace(value: &Value, what: &str, line: String) -> LuaResult<Pace> {
+pub(super) fn pace(value: &Value, what: &str, line: &str) -> LuaResult<Pace> {
     if value.is_nil() {
         return Ok(Pace::Closed);
     }
@@ -113,7 +113,7 @@ fn one_pace(value: &Value) -> Option<Pace> {
 }
 
 /// `pace = { morning = bench.open_loop { … }, noon = bench.closed_loop {} }`, at `line`.
-fn by_phase_pace(phases: &Table, what: &str, line: String) -> LuaResult<Pace> {
+fn by_phase_pace(phases: &Table, what: &str, line: &str) -> LuaResult<Pace> {
     let (mut rates, mut begins) = (Vec::new(), Vec::new());
     let mut first_line = None;
     for pair in phases.pairs::<Value, Value>() {
@@ -146,7 +146,7 @@ fn by_phase_pace(phases: &Table, what: &str, line: String) -> LuaResult<Pace> {
     }
     rates.sort_by(|(a, _), (b, _)| a.cmp(b));
     let (rate, begins) = (Rate::ByPhase(rates), ByPhase::Apart(begins));
-    Ok(Pace::Open(OpenPace { rate, begins, line: first_line.unwrap_or(line) }))
+    Ok(Pace::Open(OpenPace { rate, begins, line: first_line.unwrap_or_else(|| line.to_string()) }))
 }
 
 fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {

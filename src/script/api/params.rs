@@ -29,6 +29,13 @@ pub struct ParameterHelp {
     pub help: Option<String>,
 }
 
+impl ParameterHelp {
+    fn text_bytes(&self) -> usize {
+        let choices: usize = self.choices.iter().map(|choice| choice.len() + 24).sum();
+        self.default.len() + self.help.as_ref().map_or(0, String::len) + choices
+    }
+}
+
 /// What `bench.params` was told.
 #[derive(Default)]
 pub(in crate::script) struct Parameters {
@@ -48,6 +55,9 @@ const KINDS: [(&str, Kind); 6] = [
     ("size", Kind::Size),
 ];
 const MAX_PARAMETERS: usize = 1_000;
+/// Of all texts of `bench.params`: they are kept outside the machine's memory,
+/// and several times.
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -94,6 +104,7 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
         .map_err(|error| host.fatal(error))?;
 
     let mut parameters = Parameters::default();
+    let mut texts = 0;
     let values = lua.create_table()?;
     for (name, spec) in &names {
         let Value::Table(spec) = spec else {
@@ -103,6 +114,13 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
             )));
         };
         let parameter = Parameter::parse(name, spec)?;
+        texts += parameter.help.text_bytes();
+        if texts > MAX_TEXT_BYTES {
+            return Err(fault(format!(
+                "bench.params: defaults, choices and help have more than {} KiB",
+                MAX_TEXT_BYTES >> 10
+            )));
+        }
         let given = declared.given.iter().rev().find(|(given, _)| given == name);
         let value = match given {
             Some((_, text)) => parameter.read(text).map_err(|problem| {

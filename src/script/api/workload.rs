@@ -28,14 +28,64 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("rate", "write pace = bench.open_loop { rate = … }"),
     ("exec", "here it is 'iteration'"),
     ("run", "here it is 'iteration'"),
+    ("main", "here it is 'iteration'"),
+    ("fn", "here it is 'iteration'"),
+    ("function", "here it is 'iteration'"),
+    ("event", "here it is 'iteration'"),
+    (
+        "stages",
+        "how long a run takes say bench.phases, rates by phase pace = { name = bench.open_loop { … } }",
+    ),
+    ("executor", "write pace = bench.closed_loop {} or bench.open_loop { rate = … }"),
+    ("scenarios", "each is a bench.workload { … } of its own"),
+    ("thresholds", "they stand by themselves: bench.thresholds { \"read.response.p99 < 20ms\" }"),
+    ("think", "write c:think(\"1s\") in the iteration"),
+    ("sleep", "write c:think(\"1s\") in the iteration"),
+    (
+        "weight",
+        "give each workload its clients or rate, or choose within one: bench.choose { { 70, browse }, { 30, edit } }",
+    ),
 ];
+
+/// What other tools' phases have.
+const ELSEWHERE_IN_A_PHASE: &[(&str, &str)] = &[
+    ("length", "here it is 'duration'"),
+    ("time", "here it is 'duration'"),
+    ("target", "rates by phase are the workload's: pace = { name = bench.open_loop { rate = … } }"),
+    ("rate", "rates by phase are the workload's: pace = { name = bench.open_loop { rate = … } }"),
+    ("warmup", "write record = false"),
+];
+
+/// Refuses what other tools have, and says where it is here.
+fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResult<()> {
+    for (elsewhere, here) in words {
+        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
+            return Err(fault(format!("{what}: unknown field '{elsewhere}': {here}")));
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
-        let line = host.line(lua).unwrap_or_default();
-        let workload = workload(&table(&argument, "bench.workload")?, line)?;
-        if declared.workloads.iter().any(|other| other.name == workload.name) {
-            return Err(fault(format!("there are two workloads named '{}'", workload.name)));
+        let Value::Table(spec) = &argument else {
+            return Err(fault(format!(
+                "bench.workload takes a table: bench.workload {{ name = \"editors\", clients = 10, iteration = function(c, rng) … end }}, not {}",
+                shown(&argument)
+            )));
+        };
+        let workload = workload(spec, host.line(lua))?;
+        let name = &workload.name;
+        if let Some(other) = declared.workloads.iter().find(|other| same_to_smb(&other.name, name))
+        {
+            let line = other.line.as_deref().unwrap_or("above");
+            return Err(fault(match other.name == *name {
+                true => format!("there are two workloads named '{name}', the first at {line}"),
+                false => format!(
+                    "workload '{name}' and workload '{}' ({line}) differ in case only, which SMB ignores in names such as c.user's: rename one",
+                    other.name
+                ),
+            }));
         }
         if declared.workloads.len() == MAX_WORKLOADS {
             return Err(fault(format!("a script has at most {MAX_WORKLOADS} workloads")));
@@ -55,6 +105,11 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })
 }
 
+/// Whether files named after them are one to a server (MS-FSA 2.1.5.1).
+fn same_to_smb(one: &str, other: &str) -> bool {
+    one.to_uppercase() == other.to_uppercase()
+}
+
 fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
     if place.is_some() {
         return Err(fault(format!("{what} is called twice; a script has one")));
@@ -70,12 +125,8 @@ fn function(value: Value, what: &str) -> LuaResult<Function> {
     }
 }
 
-fn workload(spec: &Table, line: String) -> LuaResult<DeclaredWorkload> {
-    for (elsewhere, here) in ELSEWHERE {
-        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return Err(fault(format!("bench.workload: unknown field '{elsewhere}': {here}")));
-        }
-    }
+fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
+    refuse_elsewhere(spec, "bench.workload", ELSEWHERE)?;
     check_keys(
         spec,
         "bench.workload",
@@ -108,10 +159,10 @@ fn workload(spec: &Table, line: String) -> LuaResult<DeclaredWorkload> {
     let iteration = optional("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
-    let pace = pace(&spec.raw_get("pace")?, &what, line)?;
+    let pace = pace(&spec.raw_get("pace")?, &what, line.as_deref().unwrap_or_default())?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
     let (setup, teardown) = (optional("setup")?, optional("teardown")?);
-    Ok(DeclaredWorkload { name, clients, setup, iteration, teardown, pace, needs })
+    Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
 }
 
 /// A number of clients, or why it cannot be one.
@@ -149,6 +200,7 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
 }
 
 fn phase(spec: &Table, position: usize) -> LuaResult<Phase> {
+    refuse_elsewhere(spec, "bench.phases", ELSEWHERE_IN_A_PHASE)?;
     check_keys(spec, "bench.phases", "field", &["name", "duration", "record"])?;
     let name = match spec.raw_get::<Value>("name")? {
         Value::Nil => return Err(fault(format!("bench.phases: phase {position} needs a name"))),

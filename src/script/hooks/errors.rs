@@ -4,6 +4,8 @@ use crate::script::error::{ScriptError, place_of};
 
 /// Lines kept apart; what fails at further ones is counted together.
 const MOST: usize = 16;
+/// Of a message. The rest is left out.
+const MOST_CHARS: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct HookErrors {
@@ -31,6 +33,10 @@ impl HookErrors {
             self.internal.get_or_insert(message);
             return;
         }
+        let message = match message.char_indices().nth(MOST_CHARS) {
+            Some((at, _)) => format!("{}…", &message[..at]),
+            None => message,
+        };
         let place = place_of(&message, chunks).unwrap_or(&message).to_string();
         let known = self.found.iter().position(|known| known.place == place);
         match known {

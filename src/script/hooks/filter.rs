@@ -260,32 +260,28 @@ impl Filter {
 /// the pattern the path. Case counts, as in the script. Linear in the pattern
 /// for each character of the path, whatever the pattern.
 fn fits(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), path.chars().collect());
-    let (mut p, mut at) = (0, 0);
-    // Where the last star stands, and how far it reaches at present.
-    let mut star: Option<(usize, usize)> = None;
-    while at < path.len() {
-        match pattern.get(p) {
+    let (mut pattern, mut path) = (pattern.chars(), path.chars());
+    // What follows the last star, and the path from where that is tried at present.
+    let mut star = None;
+    while let Some(character) = path.clone().next() {
+        match pattern.clone().next() {
             Some('*') => {
-                star = Some((p, at));
-                p += 1;
+                pattern.next();
+                star = Some((pattern.clone(), path.clone()));
             }
-            Some(c) if *c == '?' || *c == path[at] => {
-                p += 1;
-                at += 1;
+            Some(wanted) if wanted == '?' || wanted == character => {
+                (pattern.next(), path.next());
             }
-            _ => match star {
-                Some((star_at, reached)) => {
-                    star = Some((star_at, reached + 1));
-                    p = star_at + 1;
-                    at = reached + 1;
+            _ => match &mut star {
+                Some((after, from)) => {
+                    from.next();
+                    (pattern, path) = (after.clone(), from.clone());
                 }
                 None => return false,
             },
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    pattern.all(|character| character == '*')
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use mlua::{Buffer, Function, Lua, Result as LuaResult, Table, Value};
 
 use super::errors::HookErrors;
 use super::filter::{Field, Filter, Outcome};
-use super::running::{Calling, Hooking};
+use super::running::{Calling, GiveUp, Hooking};
 use super::tap::{BATCH, Counts, Record};
 use crate::ir::OperationType;
 use crate::observability::CustomMetrics;
@@ -28,6 +28,7 @@ const STRETCH: Duration = Duration::from_millis(2);
 pub(super) struct Machine {
     vm: Vm,
     hooking: Rc<Hooking>,
+    give_up: Arc<GiveUp>,
     layout: Arc<Layout>,
     hooks: Vec<Hook>,
     phases: Vec<Hooked>,
@@ -65,6 +66,7 @@ impl Machine {
         (vm, hooking): (Vm, Rc<Hooking>),
         declared: Declared,
         layout: Arc<Layout>,
+        give_up: Arc<GiveUp>,
     ) -> Result<(Machine, Filters), ScriptError> {
         let phases = declared.phase_names();
         let filters: Arc<[Filter]> = (declared.hooks.completions.iter())
@@ -101,6 +103,7 @@ impl Machine {
             ends: hooked(declared.hooks.ends),
             vm,
             hooking,
+            give_up,
             layout,
             hooks,
             records,
@@ -113,27 +116,22 @@ impl Machine {
     }
 
     /// Calls the hooks of every record, in order. What they are not called
-    /// with, because they have ended or `given_up` says so, counts as dropped.
-    pub fn deliver(&mut self, batch: &[Record], counts: &Counts, given_up: impl Fn() -> bool) {
+    /// with to the end, because they have ended or are given up, counts as dropped.
+    pub fn deliver(&mut self, batch: &[Record], counts: &Counts) {
         for at in 0..self.hooks.len() {
             let wanted: Vec<&Record> =
                 batch.iter().filter(|record| record.hooks & (1 << at) != 0).collect();
-            let called = self.deliver_to(at, &wanted, &given_up);
+            let called = self.deliver_to(at, &wanted);
             counts.delivered.fetch_add(called as u64, Relaxed);
             counts.dropped.fetch_add((wanted.len() - called) as u64, Relaxed);
         }
     }
 
     /// How many of the records the hook was called with.
-    fn deliver_to(
-        &mut self,
-        hook: usize,
-        records: &[&Record],
-        given_up: &impl Fn() -> bool,
-    ) -> usize {
+    fn deliver_to(&mut self, hook: usize, records: &[&Record]) -> usize {
         let mut next = 0;
         while next < records.len() {
-            if self.broken || self.hooks[hook].ended || given_up() {
+            if self.broken || self.hooks[hook].ended || self.give_up.has_come() {
                 return next;
             }
             let stretch = &records[next..records.len().min(next + self.hooks[hook].stretch)];
@@ -153,6 +151,9 @@ impl Machine {
                     Ok(()) => first = stretch.len(),
                     Err(error) => {
                         let at = f64::from_le_bytes(self.records.read_bytes(0)) as usize;
+                        if self.hooking.was_cut() {
+                            return next + at.max(first);
+                        }
                         first = at.max(first) + 1;
                         self.failed(&error, Ended::Completion(hook));
                     }
@@ -169,30 +170,40 @@ impl Machine {
         next
     }
 
-    /// Calls `bench.on_phase`.
-    pub fn phase(&mut self, name: &str, edge: &str) {
+    /// Calls `bench.on_phase`, and counts these calls with the others.
+    pub fn phase(&mut self, name: &str, edge: &str, counts: &Counts) {
         for at in 0..self.phases.len() {
-            if !self.broken && !self.phases[at].ended {
+            let mut missed = self.broken || self.phases[at].ended || self.give_up.has_come();
+            if !missed {
                 let function = self.phases[at].function.clone();
                 let entered = || self.vm.enter(self.main(), |_| function.call::<()>((name, edge)));
-                if let Err(error) = self.hooking.call(Calling::Hook, None, entered) {
-                    self.failed(&error, Ended::Phase(at));
+                let result = self.hooking.call(Calling::Hook, None, entered);
+                missed = self.hooking.was_cut();
+                match result {
+                    Err(error) if !missed => self.failed(&error, Ended::Phase(at)),
+                    _ => {}
                 }
             }
+            counts.delivered.fetch_add((!missed).into(), Relaxed);
+            counts.dropped.fetch_add(missed.into(), Relaxed);
         }
     }
 
-    /// Calls `bench.on_end` with the summary.
+    /// Calls `bench.on_end` with the summary. Whoever gives it up says so.
     pub fn end(&mut self, summary: &serde_json::Value) {
         for at in 0..self.ends.len() {
-            if !self.broken {
-                let function = self.ends[at].function.clone();
-                let entered = || {
-                    self.vm.enter(self.main(), |lua| function.call::<()>(read_only(lua, summary)?))
-                };
-                if let Err(error) = self.hooking.call(Calling::End, None, entered) {
-                    self.failed(&error, Ended::End);
-                }
+            if self.broken {
+                return;
+            }
+            let function = self.ends[at].function.clone();
+            let entered =
+                || self.vm.enter(self.main(), |lua| function.call::<()>(read_only(lua, summary)?));
+            let result = self.hooking.call(Calling::End, None, entered);
+            if self.hooking.was_cut() {
+                return;
+            }
+            if let Err(error) = result {
+                self.failed(&error, Ended::End);
             }
         }
     }

@@ -10,11 +10,12 @@ mod tap;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use machine::{Filters, Machine};
+pub use running::GiveUp;
 pub use tap::HookTap;
 use tap::{BATCHES_QUEUED, Counts, Record};
 
@@ -39,7 +40,7 @@ pub struct Hooks {
     queue: Option<mpsc::SyncSender<Vec<Record>>>,
     counts: Arc<Counts>,
     metrics: Arc<Mutex<CustomMetrics>>,
-    give_up: Arc<OnceLock<Instant>>,
+    give_up: Arc<GiveUp>,
     time_per_call: Duration,
 }
 
@@ -102,14 +103,15 @@ impl Hooks {
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (loading, loaded) = mpsc::sync_channel(1);
         let counts = Arc::new(Counts::default());
-        let give_up = Arc::new(OnceLock::new());
+        let give_up = Arc::new(GiveUp::default());
         let work = {
             let (options, layout) = (options.clone(), layout.clone());
             let (counts, give_up) = (counts.clone(), give_up.clone());
             move || {
                 give_way();
-                let made = load_for_hooks(&options, layout.header.script_hash.as_deref())
-                    .and_then(|(made, declared)| Machine::new(made, declared, layout));
+                let hash = layout.header.script_hash.as_deref();
+                let made = load_for_hooks(&options, hash, give_up.clone())
+                    .and_then(|(made, declared)| Machine::new(made, declared, layout, give_up));
                 let (machine, filters) = match made {
                     Ok(made) => made,
                     Err(error) => return drop(loading.send(Err(error))),
@@ -117,15 +119,8 @@ impl Hooks {
                 let metrics = machine.metrics();
                 let aborted = None;
                 let verdict = Box::new(verdict);
-                let thread = HookThread {
-                    machine,
-                    queued,
-                    counts,
-                    give_up,
-                    verdict,
-                    aborted,
-                    failed: false,
-                };
+                let failed = false;
+                let thread = HookThread { machine, queued, counts, verdict, aborted, failed };
                 if loading.send(Ok((filters, metrics))).is_ok() {
                     thread.run(&controlled);
                 }
@@ -174,12 +169,19 @@ impl Hooks {
         self.metrics.clone()
     }
 
+    /// Ends what hooks are doing or have left to do. For whoever interrupts
+    /// [`Hooks::finish`] or [`Hooks::end`].
+    pub fn give_up(&self) -> Arc<GiveUp> {
+        self.give_up.clone()
+    }
+
     /// To be called when every tap is gone. Delivers what is queued, for
     /// `bound` at the most; the rest counts as dropped.
     pub fn finish(&mut self, bound: Duration) -> HookReport {
         self.queue = None;
-        let _ = self.give_up.set(Instant::now() + bound);
+        self.give_up.by(Instant::now() + bound);
         let outcome = self.ask(Control::Finish, bound);
+        self.give_up.no_more();
         let events = HookEvents {
             delivered: self.counts.delivered.load(Relaxed),
             dropped: self.counts.dropped.load(Relaxed),
@@ -190,19 +192,18 @@ impl Hooks {
 
     /// Calls `bench.on_end`.
     pub fn end(&self, summary: serde_json::Value) -> HookOutcome {
-        self.ask(|reply| Control::End(Box::new(summary), reply), Duration::ZERO)
+        let bound = self.time_per_call.saturating_mul(filter::MAX_HOOKS as u32);
+        self.ask(|reply| Control::End(Box::new(summary), reply), bound)
     }
 
-    /// Every wait has a bound: a hook can take its time twice over, and each
-    /// kind has at most so many.
+    /// Every wait has a bound.
     fn ask(
         &self,
         control: impl FnOnce(Sender<HookOutcome>) -> Control,
         bound: Duration,
     ) -> HookOutcome {
         let (reply, replied) = mpsc::channel();
-        let calls = 2 * filter::MAX_HOOKS as u32;
-        let most = bound + GRACE + self.time_per_call.saturating_mul(calls);
+        let most = bound.saturating_add(GRACE);
         let lost = match self.controls.send(control(reply)) {
             Ok(()) => match replied.recv_timeout(most) {
                 Ok(outcome) => return outcome,
@@ -229,8 +230,6 @@ struct HookThread {
     machine: Machine,
     queued: Receiver<Vec<Record>>,
     counts: Arc<Counts>,
-    /// From when on what is queued is dropped.
-    give_up: Arc<OnceLock<Instant>>,
     verdict: Box<dyn Fn(HookVerdict)>,
     aborted: Option<String>,
     failed: bool,
@@ -240,11 +239,13 @@ impl HookThread {
     fn run(mut self, controls: &Receiver<Control>) {
         loop {
             match controls.try_recv() {
-                Ok(Control::Phase(name, Edge::Start)) => self.machine.phase(&name, "start"),
-                Ok(Control::Phase(name, Edge::End)) => self.machine.phase(&name, "end"),
+                Ok(Control::Phase(name, edge)) => {
+                    let edge = if edge == Edge::Start { "start" } else { "end" };
+                    self.machine.phase(&name, edge, &self.counts);
+                }
                 Ok(Control::Finish(reply)) => {
                     while let Ok(batch) = self.queued.recv() {
-                        self.deliver(&batch);
+                        self.machine.deliver(&batch, &self.counts);
                     }
                     self.judge();
                     let _ = reply.send(self.outcome());
@@ -253,7 +254,7 @@ impl HookThread {
                 Ok(Control::End(_, reply)) => drop(reply),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => match self.queued.try_recv() {
-                    Ok(batch) => self.deliver(&batch),
+                    Ok(batch) => self.machine.deliver(&batch, &self.counts),
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
                         self.counts.idle.fetch_add(1, Relaxed);
                         thread::sleep(LOOK);
@@ -262,12 +263,6 @@ impl HookThread {
             }
             self.judge();
         }
-    }
-
-    fn deliver(&mut self, batch: &[Record]) {
-        let give_up = &self.give_up;
-        let given_up = || give_up.get().is_some_and(|at| Instant::now() > *at);
-        self.machine.deliver(batch, &self.counts, given_up);
     }
 
     fn judge(&mut self) {

@@ -1,7 +1,8 @@
 //! What the callbacks of a hook VM share with the thread that drives it.
 
 use std::cell::{Cell, RefCell};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use mlua::Buffer;
 
@@ -17,6 +18,37 @@ pub(in crate::script) struct Hooking {
     /// Where the record stands that a hook is being called with: its first 8 bytes.
     pub records: RefCell<Option<Buffer>>,
     seen: Cell<[u8; 8]>,
+    give_up: Arc<GiveUp>,
+    cut: Cell<bool>,
+}
+
+/// When hooks are given up, a call that has not returned included.
+#[derive(Debug, Default)]
+pub struct GiveUp(Mutex<Option<Instant>>);
+
+impl GiveUp {
+    /// At this instant, if not before.
+    pub(super) fn by(&self, at: Instant) {
+        let mut given_up = self.lock();
+        *given_up = Some(given_up.map_or(at, |before| before.min(at)));
+    }
+
+    /// At once.
+    pub fn now(&self) {
+        self.by(Instant::now());
+    }
+
+    pub(super) fn no_more(&self) {
+        *self.lock() = None;
+    }
+
+    pub(super) fn has_come(&self) -> bool {
+        self.lock().is_some_and(|at| Instant::now() >= at)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The kind of hook that runs.
@@ -31,8 +63,10 @@ pub(super) enum Calling {
 }
 
 impl Hooking {
-    pub fn new() -> Hooking {
+    pub fn new(give_up: Arc<GiveUp>) -> Hooking {
         Hooking {
+            give_up,
+            cut: Cell::new(false),
             metrics: Arc::default(),
             calling: Cell::new(Calling::Nothing),
             abort: RefCell::new(None),
@@ -54,6 +88,7 @@ impl Hooking {
             None => self.at(),
         };
         self.seen.set(at.unwrap_or_default());
+        self.cut.set(false);
         self.calling.set(calling);
         let result = body();
         self.calling.set(Calling::Nothing);
@@ -80,6 +115,18 @@ impl Hooking {
 
     pub(super) fn take_abort(&self) -> Option<String> {
         self.abort.borrow_mut().take()
+    }
+
+    /// Whether the hook that runs is to be cut off.
+    pub fn is_given_up(&self) -> bool {
+        let given_up = self.is_running() && self.give_up.has_come();
+        self.cut.set(given_up);
+        given_up
+    }
+
+    /// Whether the last call was cut off.
+    pub(super) fn was_cut(&self) -> bool {
+        self.cut.get()
     }
 
     /// Whether a hook was called with another record since this was last asked:

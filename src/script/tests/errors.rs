@@ -118,7 +118,10 @@ fn arguments() {
             &format!("{open} c:read(h, 2^60, 10)"),
             "read: offset is 1152921504606846976; the largest is 2^53",
         ),
-        (&format!("{open} c:read(h)"), "read: offset is a whole number, not nil"),
+        (
+            &format!("{open} c:read(h)"),
+            "read: a handle, an offset and a length are wanted, such as c:read(h, 0, 4096)",
+        ),
         (
             &format!("{open} c:write(h, 0, 65 * 1024 * 1024)"),
             "write: length is 68157440; one write carries at most 64 MiB (67108864)",
@@ -144,10 +147,13 @@ fn arguments() {
             "local many = table.create(65, 'SUCCESS') c:stat('a', { expect = many })",
             "stat: expect names 65 statuses; there can be 64, or \"any\"",
         ),
-        ("c:stat('a', 5)", "stat: the last argument takes a table, not 5"),
+        (
+            "c:stat('a', 5)",
+            "stat: the last argument is a table of options, such as { expect = \"any\" }, not 5",
+        ),
         (
             "c:open('a', 'r', { lease = 'RWX' })",
-            "open: lease: \"RWX\" is not a name it takes; nearest is \"NONE\"",
+            "open: lease: \"RWX\" is not a name it takes; write letters of R, W and H, each once, such as \"RWH\", or NONE",
         ),
         (
             "c:open('a', 'r', { durable = { timeout = 60 } })",
@@ -182,7 +188,6 @@ fn arguments() {
 #[test]
 fn times() {
     let cases = [
-        ("c:think(1)", "think: 1 ns? write \"1s\""),
         ("c:think(0.5)", "think: 0.5 ns? write \"0.5s\""),
         ("c:think(-1)", "think: -1 ns is negative"),
         ("c:think()", "think is a duration such as \"50ms\" or a number of nanoseconds, not nil"),
@@ -295,10 +300,17 @@ fn the_top_level() {
         ),
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
-            "bench.trend('x')",
-            "s.lua:1: unknown function of bench 'trend': there is abort, choose, closed_loop, counter, gauge, histogram, on_complete, on_end, on_phase, open_loop, params, phases, rate, rng, setup, status, teardown, thresholds, workload",
+            "bench.quux('x')",
+            "s.lua:1: unknown function of bench 'quux': there is abort, choose, closed_loop, counter, gauge, histogram, on_complete, on_end, on_phase, open_loop, params, phases, rate, rng, setup, status, teardown, thresholds, workload",
         ),
-        (&format!("{ok}\n{ok}"), "s.lua:2: there are two workloads named 'w'"),
+        (
+            &format!("{ok}\n{ok}"),
+            "s.lua:2: there are two workloads named 'w', the first at s.lua:1",
+        ),
+        (
+            &format!("{ok}\n{}", ok.replace("'w'", "'W'")),
+            "s.lua:2: workload 'W' and workload 'w' (s.lua:1) differ in case only, which SMB ignores in names such as c.user's: rename one",
+        ),
         ("bench.setup(5)", "s.lua:1: bench.setup takes a function, not 5"),
         (
             "bench.setup(print)\nbench.setup(print)",

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::*;
 use crate::ir::{OperationKind, OperationType};
-use crate::script::api::{CLIENT_METHODS, RNG_METHODS};
 use crate::script::describe;
 
 fn root() -> &'static Path {
@@ -112,38 +111,6 @@ fn first_steps_takes_five_seconds_and_describes_its_parameters() {
     let help = describe(&path, Limits::default()).unwrap();
     let names: Vec<&str> = help.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["size", "think", "users"]);
-}
-
-#[test]
-fn the_editor_stubs_know_every_method_and_function() {
-    let stubs = std::fs::read_to_string(root().join("stdlib/bench.d.lua")).unwrap();
-    for name in CLIENT_METHODS.iter().chain(RNG_METHODS) {
-        let known = [format!(":{name}("), format!("---@field {name} ")];
-        assert!(known.iter().any(|known| stubs.contains(known)), "{name}");
-    }
-    let functions = [
-        "params",
-        "workload",
-        "setup",
-        "teardown",
-        "phases",
-        "closed_loop",
-        "open_loop",
-        "on_complete",
-        "on_phase",
-        "on_end",
-        "abort",
-        "counter",
-        "gauge",
-        "rate",
-        "histogram",
-        "thresholds",
-        "choose",
-        "rng",
-    ];
-    for name in functions {
-        assert!(stubs.contains(&format!("function bench.{name}(")), "{name}");
-    }
 }
 
 #[test]

@@ -25,7 +25,14 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     ("count = count + 1", "unknown global 'count': a variable of your own begins with local"),
     ("last = 'a.docx'", "globals cannot be set or changed: write \"local last = …\""),
-    ("c:think(1)", "think: 1 ns? write \"1s\""),
+    (
+        "c:think(1)",
+        "think: 1 ns? write \"1s\" (where it is computed: 0, or 1000 and more, such as math.max(1000, …))",
+    ),
+    (
+        "c:think(math.floor(416.7))",
+        "think: 416 ns? write \"416s\" (where it is computed: 0, or 1000 and more, such as math.max(1000, …))",
+    ),
     (
         "c:think('5')",
         "think: \"5\" is not a duration: write a number and a unit, such as \"250ms\", \"1.5s\" or \"2m\" (ns, us, ms, s, m, h)",
@@ -69,9 +76,44 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
         "open: unknown option 'oplock': here it is 'requested_oplock'",
     ),
     (
+        "c:open('a', 'rw', { share_mode = 'FOO' })",
+        "open: share_mode: \"FOO\" is not a name it takes; there is NONE, READ, WRITE, DELETE",
+    ),
+    (
+        "c:open('a', 'rw', { access_mask = 'GENERIC_RAED' })",
+        "open: access_mask: \"GENERIC_RAED\" is not a name it takes; nearest is \"GENERIC_READ\"",
+    ),
+    (
         "c:open('a', 'rw', { requested_oplock = 'RWH' })",
         "open: requested_oplock wants NONE, II, EXCLUSIVE, BATCH or LEASE; letters such as \"RWH\" belong to lease",
     ),
+    ("c:usleep(1000)", "unknown method 'usleep': here it is 'think'"),
+    ("c:upload('a')", "unknown method 'upload': here it is 'write'"),
+    ("local x = c.vu", "unknown field or method 'vu': here it is 'id'"),
+    ("rng:choose({ 1, 2 })", "unknown method 'choose': here it is 'pick'"),
+    ("sleep(1)", "unknown global 'sleep': here it is c:think(\"1s\")"),
+    (
+        "check(1, {})",
+        "unknown global 'check': what an operation may end with says its option expect, such as c:stat(path, { expect = \"any\" }), and what a run must keep bench.thresholds",
+    ),
+    ("local id = __VU", "unknown global '__VU': here it is c.id"),
+    (
+        "local size = __ENV.SIZE",
+        "unknown global '__ENV': what is given from outside are parameters: local P = bench.params { … }",
+    ),
+    (
+        "local n = sysbench.opt.threads",
+        "unknown global 'sysbench': parameters are what bench.params returns, operations are methods of the client c",
+    ),
+    (
+        "c:stat('a', 'any')",
+        "stat: the last argument is a table of options, such as { expect = \"any\" }, not \"any\"",
+    ),
+    (
+        "local h = c:open('a', 'w') c:write(h, 'hello')",
+        "write: a handle, an offset and a length are wanted, such as c:write(h, 0, 4096)",
+    ),
+    ("c:list('docs/*.docx')", "list: the pattern follows the folder: c:list(\"docs\", \"*.docx\")"),
 ];
 
 /// Whole scripts; what is wrong is on the first line.
@@ -102,7 +144,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "function iteration(c, rng) end",
-        "globals cannot be set or changed: write \"local function iteration\"",
+        "globals cannot be set or changed: write \"local function iteration\"; what clients run are fields: bench.workload { …, iteration = function(c, rng) … end }",
     ),
     (
         "bench.phases { name = 'steady', duration = '30s' }",
@@ -128,7 +170,65 @@ const AT_THE_TOP: &[(&str, &str)] = &[
         "local browse = print bench.choose { browse, 70 }",
         "bench.choose: entry 1 is a weight and a function, such as { 70, browse }, not a function",
     ),
+    (
+        "bench.choose(70, print)",
+        "bench.choose takes a list of weights and functions: bench.choose { { 70, browse }, { 30, edit } }, not 70",
+    ),
+    (
+        "bench.workload('editors', {})",
+        "bench.workload takes a table: bench.workload { name = \"editors\", clients = 10, iteration = function(c, rng) … end }, not \"editors\"",
+    ),
+    (
+        "bench:workload { name = 'w', iteration = print }",
+        "a function of bench goes with a point: write bench.workload, not bench:workload",
+    ),
+    (
+        "bench:counter('hits')",
+        "a function of bench goes with a point: write bench.counter, not bench:counter",
+    ),
+    (
+        "bench.thresholds { 'read.response.avg < 20ms' } bench.workload { name = 'w', iteration = print }",
+        "bench.thresholds: 'read.response.avg < 20ms': unknown figure of read.response 'avg': here it is 'mean'",
+    ),
+    (
+        "bench.thresholds { 'read.response.p(95)<500' } bench.workload { name = 'w', iteration = print }",
+        "bench.thresholds: 'read.response.p(95)<500': unknown figure of read.response 'p(95)': write read.response.p95",
+    ),
     ("if 1 != 2 then end", "Unexpected '!='; did you mean '~='?"),
+    (
+        "function default() end",
+        "globals cannot be set or changed: write \"local function default\"; what clients run are fields: bench.workload { …, iteration = function(c, rng) … end }",
+    ),
+    (
+        "bench.stages { { duration = '30s', target = 10 } }",
+        "unknown function of bench 'stages': here it is bench.phases; rates by phase are the workload's pace",
+    ),
+    ("bench.trend('x')", "unknown function of bench 'trend': here it is bench.histogram"),
+    (
+        "bench.workload { name = 'w', stages = {}, iteration = print }",
+        "bench.workload: unknown field 'stages': how long a run takes say bench.phases, rates by phase pace = { name = bench.open_loop { … } }",
+    ),
+    (
+        "bench.workload { name = 'w', thresholds = {}, iteration = print }",
+        "bench.workload: unknown field 'thresholds': they stand by themselves: bench.thresholds { \"read.response.p99 < 20ms\" }",
+    ),
+    (
+        "bench.workload { name = 'w', event = print }",
+        "bench.workload: unknown field 'event': here it is 'iteration'",
+    ),
+    (
+        "bench.phases { { duration = '30s', target = 10 } }",
+        "bench.phases: unknown field 'target': rates by phase are the workload's: pace = { name = bench.open_loop { rate = … } }",
+    ),
+    (
+        "local hits = bench.counter('hits') hits.add(1)",
+        "a method goes with a colon: write metric:add(…), not metric.add(…)",
+    ),
+    ("local hits = bench.counter('hits') hits:inc()", "unknown method 'inc': here it is 'add'"),
+    (
+        "bench.thresholds { 'http_req_duration < 500ms' } bench.workload { name = 'w', iteration = print }",
+        "bench.thresholds: 'http_req_duration < 500ms': unknown metric 'http_req_duration': write a figure such as 'all.response.p95'",
+    ),
     (
         "bench.workload { name = 'w', iteration = function(c) c:stat('a')",
         "Expected 'end' (to close 'function' at column 42), got <eof>",

@@ -42,6 +42,48 @@ pub(super) const ATTACKS: &[(&str, &str)] = &[
     ),
     ("find-deep", "while true do string.find(('a'):rep(3e5), ('(.-)'):rep(2) .. '%f[b]') end"),
     ("gsub-quadratic", "while true do string.gsub(('a'):rep(3e5), 'a-b', '') end"),
+    (
+        "find-plain-quadratic",
+        "while true do string.find(('a'):rep(6e6), ('a'):rep(3e6) .. 'b', 1, true) end",
+    ),
+    ("find-quadratic", "while true do string.find(('a'):rep(6e6), ('a'):rep(3e6) .. 'b') end"),
+    ("split-quadratic", "while true do string.split(('a'):rep(6e6), ('a'):rep(3e6) .. 'b') end"),
+    ("length-of-utf8", "local s = ('x'):rep(1e7) while true do utf8.len(s) end"),
+    ("sort-long", "local t = table.create(1e6, 1) while true do table.sort(t) end"),
+    ("find-in-list", "local t = table.create(1e6, 1) while true do table.find(t, 2) end"),
+    ("buffer-fill", "local b = buffer.create(1e7) while true do buffer.fill(b, 0, 1) end"),
+    ("buffer-outside", "buffer.copy(buffer.create(8), 0, buffer.create(8), -1, 2^32 - 1)"),
+    ("pack-wide", "local s = string.pack('c2147483647', 'x')"),
+    (
+        "index-chain",
+        "local t = {} for i = 1, 1e5 do t = setmetatable({}, { __index = t }) end t.a()",
+    ),
+    ("index-cycle", "local t = {} setmetatable(t, { __index = t }) t.a()"),
+    (
+        "iterator-loop",
+        "for k in setmetatable({}, { __iter = function() return function() return 1 end end }) do end",
+    ),
+    (
+        "less-loop",
+        "local m = { __lt = function() while true do end end } table.sort({ setmetatable({}, m), setmetatable({}, m) })",
+    ),
+    (
+        "sort-that-grows",
+        "local t = {} for i = 1, 1e4 do t[i] = i end table.sort(t, function(a, b) t[#t + 1] = 1 return a < b end)",
+    ),
+    ("coroutines-in-one-another", "local function f() return coroutine.wrap(f)() end f()"),
+    (
+        "close-that-loops",
+        "while true do local co = coroutine.create(function() pcall(function() while true do end end) coroutine.yield() end) coroutine.resume(co) coroutine.close(co) end",
+    ),
+    (
+        "handler-in-handler",
+        "local function h(e) return xpcall(error, h, e) end while true do xpcall(error, h) end",
+    ),
+    ("varargs-for-ever", "local function f(...) return f(1, ...) end f()"),
+    ("method-of-all-functions", "getmetatable(print).__call = print"),
+    ("bench-cleared", "table.clear(bench)"),
+    ("bench-from-a-list", "table.move({ 1 }, 1, 1, 1, bench)"),
     ("gsub-amplify", "local s = 'a' for i = 1, 40 do s = s:gsub('.', '%0%0%0%0') end"),
     ("move-far", "while true do table.move({}, 1, 1e15, 2) end"),
     (

@@ -16,6 +16,7 @@ mod examples;
 mod gallery;
 mod hooks;
 mod hostile;
+mod hostile_hooks;
 mod hostile_sources;
 mod independence;
 mod modules;
@@ -25,6 +26,7 @@ mod pace;
 mod params;
 mod random;
 mod sandbox;
+mod stubs;
 mod workloads;
 
 /// A script in a folder of its own.

@@ -201,3 +201,15 @@ fn a_script_that_fails_after_its_parameters_can_still_be_described() {
     let error = describe(&early.options.path, Limits::default()).unwrap_err();
     assert_eq!(error.to_string(), "s.lua:1: early");
 }
+
+#[test]
+fn the_texts_of_parameters_are_bounded_as_they_are_kept_beside_the_machine() {
+    let with = |text: &str| script(&format!("bench.params {{ x = {text} }}")).refused();
+    let problem = "s.lua:1: bench.params: defaults, choices and help have more than 1024 KiB";
+    let long = "('x'):rep(2e6)";
+    assert_eq!(with(&format!("{{ type = 'string', default = {long} }}")), problem);
+    assert_eq!(with(&format!("{{ type = 'int', default = 1, help = {long} }}")), problem);
+    let choices = "table.create(1e5, 'a')";
+    let many = format!("{{ type = 'string', default = 'a', choices = {choices} }}");
+    assert_eq!(with(&many), problem);
+}

@@ -209,7 +209,7 @@ fn choices_that_are_none_are_refused() {
     let cases = [
         (
             "bench.choose {}",
-            "bench.choose takes a list of weights and functions, such as { { 70, browse }, { 30, edit } }",
+            "bench.choose takes a list of weights and functions: bench.choose { { 70, browse }, { 30, edit } }",
         ),
         (
             "bench.choose { print }",

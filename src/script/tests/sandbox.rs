@@ -93,3 +93,38 @@ fn a_dropped_script_frees_its_machine() {
     };
     assert!(host.upgrade().is_none());
 }
+
+#[test]
+fn searching_for_a_long_text_gives_what_lua_gives() {
+    let long = format!("a{}", "b".repeat(99));
+    for (expression, expected) in [
+        ("('x' .. long .. 'y'):find(long)", "2 101"),
+        ("('x' .. long .. long):find(long, 3)", "102 201"),
+        ("('x' .. long .. 'y' .. long):find(long, -100, true)", "103 202"),
+        ("('x' .. long):find(long, -1000, true)", "2 101"),
+        ("('x' .. long):find(long, 3)", "nil"),
+        ("('x' .. long):find(long, 1e9)", "nil"),
+        ("(long .. '.'):find(long .. '.', 1, true)", "1 101"),
+        ("(long .. 'c'):find(long .. '.')", "1 101"),
+        ("select('#', ('x'):find(long))", "1"),
+        ("table.concat(('1' .. long .. '2' .. long):split(long), ',')", "1,2,"),
+        ("table.concat(('1'):split(long), ',')", "1"),
+        ("table.concat(('1,2'):split(), ',')", "1,2"),
+    ] {
+        let body = format!(
+            "local long = '{long}' local a, b = {expression}
+            c:mkdir(b and a .. ' ' .. b or tostring(a))"
+        );
+        let operations = iteration(&body).operations();
+        assert_eq!(operations[0].kind.path().unwrap().as_str(), expected, "{expression}");
+    }
+}
+
+#[test]
+fn a_long_list_is_sorted_like_a_short_one() {
+    let body = "local t = {} for i = 1, 150000 do t[i] = (i * 7919) % 150001 end
+        table.sort(t) for i = 2, #t do assert(t[i - 1] < t[i]) end
+        t[7] = 'x' local ok, problem = pcall(table.sort, t)
+        c:mkdir(tostring(ok)) assert(problem:find('attempt to compare'), problem)";
+    assert_eq!(iteration(body).operations()[0].kind.path().unwrap().as_str(), "false");
+}

@@ -1,0 +1,20 @@
+//! Sizes: within 2^53, read back as they are printed, larger where the number is.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use smbench::ir::units::parse_size;
+use smbench_fuzz::{LARGEST_EXACT, readable};
+
+fuzz_target!(|text: &str| {
+    let bytes = match parse_size(text) {
+        Ok(bytes) => bytes,
+        Err(error) => return drop(readable(error)),
+    };
+    assert!(bytes <= LARGEST_EXACT);
+    assert_eq!(parse_size(&bytes.to_string()), Ok(bytes));
+    assert_eq!(parse_size(&format!(" {bytes} B\t")), Ok(bytes));
+    assert_eq!(parse_size(&text.to_uppercase()), Ok(bytes), "case");
+    if let Ok(more) = parse_size(&format!("1{}", text.trim_start())) {
+        assert!(more > bytes, "{bytes} and {more} with a digit before it");
+    }
+});

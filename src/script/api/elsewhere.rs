@@ -1,0 +1,122 @@
+//! What other tools (k6, sysbench, vdbench, Python) call things, and what they
+//! are called here.
+
+type Words = [(&'static str, &'static str)];
+
+/// Of the client, of `rng` and of metrics.
+const METHODS: &Words = &[
+    ("sleep", "think"),
+    ("usleep", "think"),
+    ("wait", "think"),
+    ("pause", "think"),
+    ("create", "open"),
+    ("get", "read"),
+    ("fetch", "read"),
+    ("download", "read"),
+    ("put", "write"),
+    ("upload", "write"),
+    ("append", "write"),
+    ("move", "rename"),
+    ("mv", "rename"),
+    ("unlink", "delete"),
+    ("remove", "delete"),
+    ("rm", "delete"),
+    ("exists", "stat"),
+    ("getattr", "stat"),
+    ("ls", "list"),
+    ("dir", "list"),
+    ("readdir", "list"),
+    ("makedirs", "mkdir"),
+    ("fsync", "flush"),
+    ("sync", "flush"),
+    ("vu", "id"),
+    ("client_id", "id"),
+    ("thread_id", "id"),
+    ("name", "user"),
+    ("iter", "iteration"),
+    ("random", "float"),
+    ("uniform", "float"),
+    ("range", "int"),
+    ("randint", "int"),
+    ("gauss", "normal"),
+    ("gaussian", "normal"),
+    ("exponential", "exp"),
+    ("poisson", "exp"),
+    ("zipfian", "zipf"),
+    ("choice", "pick"),
+    ("choose", "pick"),
+    ("sample", "pick"),
+    ("inc", "add"),
+    ("increment", "add"),
+];
+
+const FUNCTIONS_OF_BENCH: &Words = &[
+    (
+        "options",
+        "clients and pace are fields of bench.workload, how long it takes says bench.phases",
+    ),
+    ("scenario", "here it is bench.workload"),
+    ("scenarios", "each is a bench.workload { … } of its own"),
+    ("stages", "here it is bench.phases; rates by phase are the workload's pace"),
+    ("constant_rate", "here it is bench.open_loop { rate = … }"),
+    ("trend", "here it is bench.histogram"),
+    ("log", "here it is print"),
+    ("sleep", "here it is c:think(\"1s\")"),
+    ("check", CHECK),
+    ("run", "the script declares, and smbench run runs it"),
+];
+
+const CHECK: &str = "what an operation may end with says its option expect, such as c:stat(path, { expect = \"any\" }), and what a run must keep bench.thresholds";
+const THINK: &str = "here it is c:think(\"1s\")";
+const CLOCK: &str = "scripts have no clock; times come from phases, think and at";
+
+const GLOBALS: &Words = &[
+    ("sleep", THINK),
+    ("wait", THINK),
+    ("task", THINK),
+    ("check", CHECK),
+    ("tick", CLOCK),
+    ("time", CLOCK),
+    ("clock", CLOCK),
+    ("http", "operations are methods of the client, such as c:open and c:read"),
+    ("smb", "operations are methods of the client, such as c:open and c:read"),
+    ("__VU", "here it is c.id"),
+    ("__ITER", "here it is c.iteration"),
+    ("__ENV", "what is given from outside are parameters: local P = bench.params { … }"),
+    ("arg", "what is given from outside are parameters: local P = bench.params { … }"),
+    (
+        "sysbench",
+        "parameters are what bench.params returns, operations are methods of the client c",
+    ),
+    ("randomSeed", "the seed is --seed"),
+];
+
+/// Functions that other tools look for by name.
+const ENTRY_POINTS: [&str; 7] =
+    ["default", "event", "iteration", "setup", "teardown", "thread_init", "thread_done"];
+
+fn find(words: &Words, word: &str) -> Option<&'static str> {
+    words.iter().find(|(elsewhere, _)| *elsewhere == word).map(|(_, here)| *here)
+}
+
+/// What a method or field is called here.
+pub(super) fn method(word: &str) -> Option<&'static str> {
+    find(METHODS, word)
+}
+
+/// What to say of a function that `bench` does not have.
+pub(super) fn function_of_bench(word: &str) -> Option<&'static str> {
+    find(FUNCTIONS_OF_BENCH, word)
+}
+
+/// What to say of a global that there is not.
+pub(in crate::script) fn global(word: &str) -> Option<&'static str> {
+    find(GLOBALS, word)
+}
+
+/// What to say where a global function is written that another tool would call.
+pub(in crate::script) fn entry_point(word: &str) -> Option<&'static str> {
+    ENTRY_POINTS.contains(&word).then_some(
+        "what clients run are fields: bench.workload { …, iteration = function(c, rng) … end }",
+    )
+}

@@ -1,0 +1,167 @@
+//! The editor stubs say what there is, all of it and nothing else. What there
+//! is tells smbench itself: it lists it where it is asked for a word it does
+//! not have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::ir::OperationType;
+use crate::script::api::{CLIENT_METHODS, METRIC_METHODS, RNG_METHODS};
+
+type Names = BTreeSet<String>;
+
+/// By class, its fields and methods, inherited ones included; by alias, its words.
+#[derive(Default)]
+struct Stubs {
+    classes: BTreeMap<String, Names>,
+    aliases: BTreeMap<String, Names>,
+}
+
+fn stubs() -> Stubs {
+    let mut stubs = Stubs::default();
+    let (mut class, mut inherits) = (String::new(), Vec::new());
+    for line in include_str!("../../../stdlib/bench.d.lua").lines() {
+        if let Some(head) = line.strip_prefix("---@class ") {
+            let head = head.trim_start_matches("(exact) ");
+            let (name, parent) = head.split_once(':').unwrap_or((head, ""));
+            class = name.trim().into();
+            stubs.classes.insert(class.clone(), Names::new());
+            if !parent.is_empty() {
+                inherits.push((class.clone(), parent.trim().to_string()));
+            }
+        } else if let Some(field) = line.strip_prefix("---@field ") {
+            let name = field.split([' ', '?']).next().unwrap();
+            if !name.starts_with('[') {
+                stubs.classes.get_mut(&class).unwrap().insert(name.into());
+            }
+        } else if let Some(function) = line.strip_prefix("function ") {
+            let name = function.split('(').next().unwrap();
+            let (object, name) = name.split_once([':', '.']).unwrap();
+            let class = if object == "bench" { "bench" } else { &format!("bench.{object}") };
+            stubs.classes.get_mut(class).unwrap().insert(name.into());
+        } else if let Some((name, _)) =
+            line.strip_prefix("bench.").and_then(|rest| rest.split_once(" ="))
+        {
+            stubs.classes.get_mut("bench").unwrap().insert(name.into());
+        } else if let Some((name, words)) =
+            line.strip_prefix("---@alias ").and_then(|alias| alias.split_once(' '))
+        {
+            let words = words.split('"').skip(1).step_by(2).map(String::from).collect();
+            stubs.aliases.insert(name.into(), words);
+        }
+    }
+    for (class, parent) in inherits {
+        let inherited = stubs.classes[&parent].clone();
+        stubs.classes.get_mut(&class).unwrap().extend(inherited);
+    }
+    stubs
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Names {
+    names.into_iter().map(String::from).collect()
+}
+
+const NO_WORD: &str = "zzzzzzzz";
+
+/// What there is where a script writes a word that is not.
+fn listed(top_level: &str, iteration: &str) -> Names {
+    let written = script(&format!(
+        "{top_level} bench.workload {{ name = 'w', iteration = function(c) local h = c:open('a', 'r') {iteration} c:close(h) end }}"
+    ));
+    let message = match written.load() {
+        Ok(mut script) => all(&mut script, 64).unwrap_err().message,
+        Err(error) => error.to_string(),
+    };
+    let (_, list) = message.split_once(&format!("'{NO_WORD}': there is ")).expect(&message);
+    names(list.split(", "))
+}
+
+#[test]
+fn the_editor_stubs_have_every_option_there_is_and_no_other() {
+    let classes = stubs().classes;
+    let key = format!("{NO_WORD} = 1");
+    for (class, top_level, iteration) in [
+        ("bench.Parameter", "bench.params { x = { KEY } }", ""),
+        ("bench.Workload", "bench.workload { KEY }", ""),
+        ("bench.Needs", "bench.workload { name = 'v', iteration = print, needs = { KEY } }", ""),
+        ("bench.Phase", "bench.phases { { KEY } }", ""),
+        ("bench.OpenLoop", "bench.open_loop { KEY }", ""),
+        ("bench.Threshold", "bench.thresholds { { 'read.count > 1', KEY } }", ""),
+        ("bench.Filter", "bench.on_complete({ KEY }, print)", ""),
+        ("bench.MetricOptions", "bench.counter('a', { KEY })", ""),
+        ("bench.MetricOptions", "bench.gauge('a', { KEY })", ""),
+        ("bench.MetricOptions", "bench.rate('a', { KEY })", ""),
+        ("bench.HistogramOptions", "bench.histogram('a', { KEY })", ""),
+        ("bench.OpenOptions", "", "c:open('b', 'r', { KEY })"),
+        ("bench.WriteOptions", "", "c:write(h, 0, 1, { KEY })"),
+        ("bench.RenameOptions", "", "c:rename('a', 'b', { KEY })"),
+        ("bench.LockOptions", "", "c:lock(h, 0, 1, { KEY })"),
+        ("bench.Options", "", "c:read(h, 0, 1, { KEY })"),
+        ("bench.Options", "", "c:close(h, { KEY })"),
+        ("bench.Options", "", "c:delete('a', { KEY })"),
+        ("bench.Options", "", "c:mkdir('a', { KEY })"),
+        ("bench.Options", "", "c:rmdir('a', { KEY })"),
+        ("bench.Options", "", "c:list('a', '*', { KEY })"),
+        ("bench.Options", "", "c:stat('a', { KEY })"),
+        ("bench.Options", "", "c:truncate(h, 1, { KEY })"),
+        ("bench.Options", "", "c:flush(h, { KEY })"),
+        ("bench.Options", "", "c:unlock(h, 0, 1, { KEY })"),
+    ] {
+        let there = listed(&top_level.replace("KEY", &key), &iteration.replace("KEY", &key));
+        assert_eq!(classes[class], there, "{class}: {top_level}{iteration}");
+    }
+}
+
+#[test]
+fn the_editor_stubs_have_every_field_of_leases_and_contexts() {
+    let classes = stubs().classes;
+    for (class, option, there) in [
+        (
+            "bench.Lease",
+            "lease = { KEY = 1 }",
+            ["state", "key", "parent_key", "version"].as_slice(),
+        ),
+        ("bench.Durable", "durable = { KEY = 1 }", &["version", "timeout"]),
+        ("bench.CreateContext", "create_contexts = { { KEY = 1 } }", &["name", "data"]),
+    ] {
+        assert_eq!(classes[class], names(there.iter().copied()));
+        let message = |key: &str| {
+            let option = option.replace("KEY", key);
+            let written = iteration(&format!("c:open('a', 'r', {{ {option} }})"));
+            let made = all(&mut written.load().unwrap(), 64);
+            made.err().map_or_else(String::new, |error| error.message)
+        };
+        assert!(message(NO_WORD).contains("has no \"zzzzzzzz\""));
+        assert!(there.iter().all(|field| !message(field).contains("has no")), "{class}");
+    }
+}
+
+#[test]
+fn the_editor_stubs_have_every_function_and_method_and_no_other() {
+    let Stubs { classes, .. } = stubs();
+    let mut functions = listed(&format!("bench.{NO_WORD}()"), "");
+    // It is there in hooks alone.
+    functions.insert("state".into());
+    assert_eq!(classes["bench"], functions);
+    assert_eq!(classes["bench.Client"], names(CLIENT_METHODS.iter().copied()));
+    assert_eq!(classes["bench.Rng"], names(RNG_METHODS.iter().copied()));
+    let metrics = ["bench.Counter", "bench.Gauge", "bench.Rate", "bench.Histogram"];
+    let methods: Names = metrics.iter().flat_map(|class| classes[*class].clone()).collect();
+    assert_eq!(methods, names(METRIC_METHODS.iter().map(|(method, _)| *method)));
+    for class in ["Client", "Rng"] {
+        let object = if class == "Client" { "c" } else { "rng" };
+        for name in &classes[&format!("bench.{class}")] {
+            let body = format!("assert({object}.{name} ~= nil) c:stat('a')");
+            assert_eq!(iteration(&body).operations().len(), 1, "{object}.{name}");
+        }
+    }
+}
+
+#[test]
+fn the_editor_stubs_have_every_operation_and_field_a_hook_can_ask_for() {
+    let Stubs { aliases, .. } = stubs();
+    let operations = OperationType::ALL.map(OperationType::name);
+    assert_eq!(aliases["bench.Operation"], names(operations));
+    let hook = format!("bench.on_complete({{ fields = {{ '{NO_WORD}' }} }}, print)");
+    assert_eq!(aliases["bench.Field"], listed(&hook, ""));
+}

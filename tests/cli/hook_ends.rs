@@ -1,0 +1,150 @@
+//! How a run ends for its hooks: told of every phase, bounded whatever they
+//! do, and given up by whoever interrupts.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::json;
+
+use crate::program::{Ended, Place, Running};
+use crate::summary::number;
+
+const WORKLOAD: &str = "bench.workload { name = 'w', clients = 2, iteration = function(c) c:stat('') c:think('5ms') end }\n";
+
+/// What was printed, one line each.
+fn printed(stderr: &str) -> Vec<&str> {
+    stderr.lines().collect()
+}
+
+#[test]
+fn every_phase_is_told_once_and_in_order_however_short_and_none_the_run_did_not_reach() {
+    let place = Place::with_script(&format!(
+        "{WORKLOAD}
+        local phases = {{}}
+        for i = 1, 30 do phases[i] = {{ name = 'p' .. i, duration = '10us', record = i > 3 }} end
+        phases[31] = {{ name = 'last', duration = '1h' }}
+        phases[32] = {{ name = 'never', duration = '1h' }}
+        bench.phases(phases)
+        bench.on_phase(function(name, edge) print(name, edge) end)
+        bench.on_end(function() print('end') end)"
+    ));
+    let ended = place.run("s.lua --target sim:null --iterations 4").end().exits(0);
+    let short = (1..=30).map(|i| format!("p{i}"));
+    let told = short.chain(["last".into()]);
+    let mut expected: Vec<String> =
+        told.flat_map(|name| [format!("{name}\tstart"), format!("{name}\tend")]).collect();
+    expected.push("end".into());
+    assert_eq!(printed(&ended.stderr), expected);
+    let trust = &ended.summary()["trust"];
+    let edges = 62;
+    assert_eq!(
+        (number(&trust["hook_events_delivered"]), number(&trust["hook_events_dropped"])),
+        (edges, 0)
+    );
+}
+
+#[test]
+fn a_run_too_short_for_anyone_to_look_has_told_its_phases_too() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', iteration = function(c) c:stat('') end }
+        bench.phases { { name = 'only', duration = '1h' }, { name = 'never', duration = '1h' } }
+        bench.on_phase(function(name, edge) print(name, edge) end)",
+    );
+    let ended = place.run("s.lua --target sim:null --iterations 1").end().exits(0);
+    assert_eq!(printed(&ended.stderr), ["only\tstart", "only\tend"]);
+}
+
+#[test]
+fn a_failed_setup_has_no_phases_to_tell_and_still_an_end() {
+    let place = Place::with_script(&format!(
+        "{WORKLOAD}
+        bench.setup(function(c) c:delete('none') end)
+        bench.on_phase(function(name, edge) print(name, edge) end)
+        bench.on_end(function(s) print('end', s.exit_code) end)"
+    ));
+    let ended = place.run("s.lua --target sim --iterations 4").end().exits(4);
+    assert_eq!(printed(&ended.stderr), ["end\t4"]);
+}
+
+#[test]
+fn an_endless_loop_in_any_hook_ends_with_its_line_and_a_count_and_the_run_with_its_results() {
+    for (hook, dropped) in [("on_complete", 3), ("on_phase", 1), ("on_end", 0)] {
+        let place = Place::with_script(&format!(
+            "bench.workload {{ name = 'w', iteration = function(c) c:stat('') c:think('5ms') end }}
+            bench.{hook}(function() while true do end end)"
+        ));
+        let line = "s.lua --target sim:null --late-bound 20s --iterations 4 --script-time 200ms";
+        let (problem, summary) = place.run(line).end().broke_off(0);
+        assert_eq!(
+            problem,
+            "s.lua:2: no end in sight after 200ms of computing; the script seems to loop for ever (once, in a hook, which is not called again)"
+        );
+        assert_eq!(number(&summary["totals"]["operations"]), 4);
+        let trust = &summary["trust"];
+        assert_eq!(trust["hook_events_dropped"], dropped, "{hook}: {trust}");
+        assert_eq!(trust["verdict"] == "hooks-dropped", dropped > 0, "{hook}: {trust}");
+    }
+}
+
+/// A run whose shards have ended, or are about to, with hooks that never would.
+fn with_endless(place: &Place) -> Running {
+    std::fs::create_dir(place.path().join("share")).unwrap();
+    let line = "s.lua --embedded-dir share --iterations 40 --drain 10m --script-time 10m";
+    let mut running = place.run(line).start();
+    let down = place.path().join("share/down");
+    running.until("teardown", || down.exists());
+    running
+}
+
+fn interrupted_until_it_ends(running: Running) -> Ended {
+    let group = Pid::from_raw(running.id().try_into().unwrap()).unwrap();
+    let interrupt = std::thread::spawn(move || {
+        while kill_process_group(group, Signal::INT).is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let ended = running.end();
+    interrupt.join().unwrap();
+    ended
+}
+
+#[test]
+fn an_interrupt_while_hooks_have_events_left_gives_these_up_and_writes_the_results() {
+    let place = Place::with_script(&format!(
+        "{WORKLOAD}
+        bench.teardown(function(c) c:mkdir('down') end)
+        local n = bench.counter('n')
+        bench.on_complete(function() n:add() while true do end end)
+        bench.on_end(function(s) print('end', s.run.interrupted) end)"
+    ));
+    let running = with_endless(&place);
+    let ended = interrupted_until_it_ends(running).exits(130);
+    let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!(["interrupted"]));
+    assert_eq!(number(&summary["totals"]["operations"]), 80, "all were done");
+    let trust = &summary["trust"];
+    assert_eq!(
+        (&trust["hook_events_delivered"], &trust["hook_events_dropped"]),
+        (&json!(0), &json!(80)),
+        "the one call that began did not end"
+    );
+    assert_eq!(summary["metrics"]["n"]["value"], 1);
+    let reasons = trust["reasons"].to_string();
+    assert!(reasons.contains("80 of 80 events for hooks (100.0 %) were dropped"), "{reasons}");
+    assert!(ended.stderr.contains("end\ttrue\n"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_interrupt_ends_an_endless_on_end_and_the_results_are_written() {
+    let place = Place::with_script(&format!(
+        "{WORKLOAD}
+        bench.teardown(function(c) c:mkdir('down') end)
+        bench.on_end(function() while true do end end)"
+    ));
+    let running = with_endless(&place);
+    let summary = interrupted_until_it_ends(running).exits(130).summary();
+    assert_eq!(number(&summary["totals"]["operations"]), 80);
+    let problems = summary["problems"].as_array().unwrap();
+    let expected = "bench.on_end was interrupted, and may not have been called to its end";
+    assert_eq!(problems, &[json!(expected)]);
+}
