@@ -3,6 +3,7 @@
 //! Each shard of the scheduler has a [`Recorder`] on its own thread; at the end
 //! their [`Measurements`] merge into one and become the [`Summary`].
 
+pub mod breaks;
 pub mod cause;
 pub mod custom_metrics;
 mod distribution;
@@ -18,6 +19,8 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod schema_tests;
 mod summarize;
+#[cfg(test)]
+mod summarize_tests;
 pub mod summary;
 pub mod text;
 pub mod thresholds;

@@ -95,6 +95,7 @@ fn full() -> Value {
         settings: Settings { time_scale: 0.5, limit: Some(64), retry: vec!["STATUS_RETRY".into()] },
         processors: Some(Processors { cores: 4, used: 1.25, busiest_shard: None, machine: None }),
         metrics: sample::metrics(),
+        oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
         ..sample::facts()
     };
     let mut summary = Summary::new(facts, &sample::measurements());
@@ -129,7 +130,9 @@ fn every_key_of_the_schema_occurs_in_a_full_summary() {
     }
     for (of, at) in [
         ("/$defs/totals", "/totals"),
-        ("/$defs/operations/additionalProperties", "/operations/read"),
+        ("/$defs/operations/additionalProperties", "/operations/open"),
+        ("/$defs/breaks", "/breaks"),
+        ("/properties/oplog", "/oplog"),
         ("/$defs/times", "/operations/read/service_us"),
         ("/$defs/tail", "/lateness_us"),
         ("/$defs/iterations", "/iterations"),

@@ -12,8 +12,8 @@ pub mod status;
 
 pub use break_policy::{BreakAnswer, BreakPolicy};
 pub use caching::{
-    Acknowledgement, Break, CreateAction, FileId, Granted, GrantedLease, LeaseBreak, LeaseKey,
-    LeaseState, OplockBreak, lease_key,
+    Acknowledgement, Break, Caching, CreateAction, FileId, Granted, GrantedLease, LeaseBreak,
+    LeaseKey, LeaseState, OplockBreak, lease_key,
 };
 pub use create::CreateParameters;
 pub use create_contexts::{CreateContext, Durable, Lease};

@@ -369,6 +369,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         thresholds: from.checks.outcomes(from.measurements, &phases, from.custom),
         phases,
         hook_events: Default::default(),
+        oplog: None,
         metrics: Default::default(),
         generators: from.generators,
         setup: Duration::from_nanos(
