@@ -11,7 +11,8 @@ use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
 use crate::observability::summary::{
-    FailureGroup, OperationRecord, OperationSummary, Settings, Tail, TargetFacts, Times, Totals,
+    FailureGroup, OperationRecord, OperationSummary, OplogSummary, Settings, Tail, TargetFacts,
+    Times, Totals,
 };
 use crate::observability::text::printable;
 
@@ -176,7 +177,19 @@ fn facts(summary: &Summary) -> String {
     }
     lines.extend(breaks(summary));
     lines.extend(happenings(summary, totals));
+    lines.extend(summary.oplog.map(oplog));
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn oplog(lines: OplogSummary) -> String {
+    let OplogSummary { written, dropped } = lines;
+    let kept = format!("{} in ops.jsonl", counted(written, "line"));
+    match dropped {
+        0 => kept,
+        dropped => {
+            format!("{kept}; {} left out that could not be written in time", grouped(dropped))
+        }
+    }
 }
 
 fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
