@@ -92,6 +92,7 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
                 bytes: 4_096,
                 short_read: false,
                 degraded: false,
+                granted: None,
             }));
         }
     }

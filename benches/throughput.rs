@@ -210,6 +210,7 @@ fn floor() -> Rate {
             bytes: 65_536,
             short_read: false,
             degraded: false,
+            granted: None,
         }));
     }
     let working = f64::from(EVENTS) / started.elapsed().as_secs_f64();

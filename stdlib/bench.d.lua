@@ -32,6 +32,16 @@
 ---@field name string "MxAc"; hexadecimal digits behind 0x for a name of bytes
 ---@field data? string hexadecimal digits
 
+---What a client does when the server takes back an oplock or a lease it
+---granted. Until that is over, operations on the file wait, and are issued then.
+---@class (exact) bench.BreakPolicy
+---@field policy? "acknowledge"|"ignore" "ignore" gives no answer: the server gives up after a time of its own, 35 s (default "acknowledge")
+---@field delay? bench.Duration from the notice to the answer (default 0)
+---@field flush? boolean a flush goes before the answer where writes could be cached (default false)
+
+---@class (exact) bench.OnBreak: bench.BreakPolicy
+---@field workload? string the workload it is about (default: all that no other call names)
+
 ---What a backend cannot ask for is refused before the run, unless --degrade.
 ---@class (exact) bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
@@ -43,6 +53,7 @@
 ---@field lease? string|bench.Lease "RWH", or more in a table
 ---@field durable? true|bench.Durable
 ---@field create_contexts? bench.CreateContext[] sent as they are
+---@field on_break? bench.BreakPolicy of this handle (default: as bench.on_break says)
 
 ---@class (exact) bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
@@ -294,6 +305,11 @@ function bench.teardown(section) end
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 
+---How clients answer when the server takes back an oplock or a lease: of one
+---workload, or of all. Without it, they acknowledge at once.
+---@param policy bench.OnBreak
+function bench.on_break(policy) end
+
 ---The pace of a workload in which an operation waits for the one before.
 ---@param options? {}
 ---@return bench.Pace
@@ -329,7 +345,11 @@ function bench.open_loop(options) end
 ---`errors.rate` (the share of operations that failed), `errors.count`,
 ---`errors.ACCESS_DENIED` (how many failed so; any status, `TIMED_OUT`,
 ---`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `bytes.read.count`,
----`bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`.
+---`bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`; of oplocks and
+---leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`,
+---`breaks.acknowledged`, `breaks.refused`, `breaks.timed_out`, `breaks.blocked`
+---(operations that waited for the end of one), and `breaks.waited.X` (from the
+---notice to the acknowledgement).
 ---
 ---Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes
 ---may have a unit (64MiB), rates may end in /s. What has no samples fails.
@@ -355,7 +375,9 @@ function bench.thresholds(thresholds) end
 
 ---@alias bench.Operation "open"|"read"|"write"|"close"|"rename"|"delete"|"mkdir"|"rmdir"|"stat"|"list"|"truncate"|"flush"|"lock"|"unlock"
 
----`granted` is what an open was granted; nil until a backend tells it.
+---`granted` is what an open was granted: an oplock ("batch", "exclusive", "ii",
+---"none") or the state of a lease ("RWH", "RH", "none"); nil of other operations,
+---of opens that failed, and where the backend does not know.
 ---Times of a skipped or cut operation are nil.
 ---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"
 

@@ -19,7 +19,7 @@ use super::{BackendCapabilities, Clock, Feature, OpError, SMBConnectionInner, SM
 use crate::ir::{
     CompletionStatus, Failure, HandleRef, Operation, OperationKind, OperationType, Payload, Section,
 };
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::protocol::{CreateParameters, Granted, NtStatus, SharePath};
 
 /// How long an operation may take to end after SMB2 CANCEL was sent for it.
 pub const CANCEL_GRACE_NS: u64 = 1_000_000_000;
@@ -57,12 +57,14 @@ pub struct Execution {
     pub short_read: bool,
     /// Create parameters were left out because the backend lacks them.
     pub degraded: bool,
+    /// What an open was granted, where the backend knows.
+    pub granted: Option<Box<Granted>>,
 }
 
 impl Execution {
     /// Of an operation that moved no bytes.
     pub fn of(status: CompletionStatus) -> Execution {
-        Execution { status, bytes: 0, short_read: false, degraded: false }
+        Execution { status, bytes: 0, short_read: false, degraded: false, granted: None }
     }
 
     pub fn failed(failure: Failure) -> Execution {
@@ -419,6 +421,7 @@ impl BackendCapabilities {
             requested_oplock: wanted.requested_oplock.filter(|_| caching),
             lease: wanted.lease.filter(|_| caching),
             durable: wanted.durable.filter(|_| caching),
+            on_break: wanted.on_break,
             create_contexts: if caching { wanted.create_contexts.clone() } else { Vec::new() },
         }
     }

@@ -115,6 +115,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
             OnHookError::Report => HookErrors::Report,
             OnHookError::Abort => HookErrors::Abort,
         },
+        oplog: args.oplog,
         out: args.out.clone(),
         progress: !args.quiet,
     };

@@ -1,6 +1,7 @@
 //! The command line: definitions, checks of what was typed, and printing.
 
 mod args;
+mod breaks;
 mod command;
 mod compile;
 mod execute;

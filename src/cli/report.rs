@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::breaks::breaks;
 use super::figures::{counted, grouped, plural, time};
 use super::metrics::metrics;
 use super::style::{BAD, BOLD, DIM, Style, WARNING};
@@ -10,7 +11,8 @@ use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
 use crate::observability::summary::{
-    FailureGroup, OperationRecord, OperationSummary, Settings, Tail, TargetFacts, Times, Totals,
+    FailureGroup, OperationRecord, OperationSummary, OplogSummary, Settings, Tail, TargetFacts,
+    Times, Totals,
 };
 use crate::observability::text::printable;
 
@@ -173,8 +175,21 @@ fn facts(summary: &Summary) -> String {
     if let Some(backlog) = summary.backlog_us.as_ref().filter(|backlog| backlog.max > 0.0) {
         lines.push(format!("backlog     {}", tail(backlog)));
     }
+    lines.extend(breaks(summary));
     lines.extend(happenings(summary, totals));
+    lines.extend(summary.oplog.map(oplog));
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn oplog(lines: OplogSummary) -> String {
+    let OplogSummary { written, dropped } = lines;
+    let kept = format!("{} in ops.jsonl", counted(written, "line"));
+    match dropped {
+        0 => kept,
+        dropped => {
+            format!("{kept}; {} left out that could not be written in time", grouped(dropped))
+        }
+    }
 }
 
 fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
@@ -259,7 +274,7 @@ fn record(found: &OperationRecord, status: &str) -> String {
     text + "\n"
 }
 
-fn tail(tail: &Tail) -> String {
+pub(super) fn tail(tail: &Tail) -> String {
     format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
 }
 
@@ -322,6 +337,12 @@ total      1,004       2  502.0   1.95
 
 iterations  2 finished, 1 of them late, 1 dropped, 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
+granted     1 batch
+breaks      2 oplock, 2 lease
+            1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 ignored until the server gave up
+            acknowledged after p50 2.00 ms, p99 3.00 ms, max 3.00 ms
+            3 operations waited for their end, 35.0 s together
+1 break outside of the recorded phases, counted apart
 1 read that got less than asked for
 2 attempts after a first that failed (--retry)
 1 operation still in flight when the drain ended (--drain)
@@ -347,6 +368,7 @@ failed in teardown, which does not change the exit code
 
 note: 1 of 4 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
+note: 1 break was ignored, as on_break asks, until the server's own time-out of 35 s: it then takes back what it granted, and whoever wanted the file waited for that
 trust: valid
 exit code 4: operations-failed
 results: results/x

@@ -170,6 +170,10 @@ pub struct RunArgs {
     )]
     pub out: Option<PathBuf>,
 
+    /// Keep a line of JSON for each operation and each break in ops.jsonl, beside the results
+    #[arg(long, env = "SMBENCH_OPLOG", value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub oplog: bool,
+
     /// Print the summary as JSON on standard output, and nothing else there
     #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub json: bool,
@@ -213,7 +217,14 @@ mod tests {
         assert_eq!(args.late_bound, Duration::from_millis(10));
         assert_eq!((args.limit, args.shards, args.bounds.duration), (None, None, None));
         assert_eq!((args.retry.clone(), args.time_scale), (None, 1.0));
-        assert!(!args.json && !args.quiet && !args.allow_late && !args.degrade && !args.precise);
+        assert!(
+            !args.json
+                && !args.quiet
+                && !args.allow_late
+                && !args.degrade
+                && !args.precise
+                && !args.oplog
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::operation::{Operation, OperationType};
-use crate::protocol::NtStatus;
+use crate::protocol::{Break, Granted, NtStatus, SharePath};
 
 /// Everything the scheduler reports, in the order it happened within a client.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub enum Event {
         closed: u32,
         failed: u32,
     },
+    /// A break is over.
+    Break(Box<BreakEvent>),
     /// A lost connection is back.
     Reconnected {
         client_idx: u32,
@@ -78,6 +80,8 @@ pub struct CompletionEvent {
     pub short_read: bool,
     /// Extensions that `--degrade` left out.
     pub degraded: bool,
+    /// What an open was granted, where the backend knows.
+    pub granted: Option<Box<Granted>>,
 }
 
 impl CompletionEvent {
@@ -109,6 +113,46 @@ impl CompletionEvent {
     pub fn operation_type(&self) -> OperationType {
         self.operation.operation_type()
     }
+}
+
+/// A break of what one client was granted, from the server's notice to its end.
+/// Times are nanoseconds from the run's origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakEvent {
+    pub client_idx: u32,
+    /// Of the file as it was opened.
+    pub path: SharePath,
+    pub notice: Break,
+    /// Index into the run's phases, by when the notice came.
+    pub phase: Option<u16>,
+    pub noticed_ns: u64,
+    /// When the acknowledgement was sent, if one was.
+    pub acknowledged_ns: Option<u64>,
+    pub ended_ns: u64,
+    pub end: BreakEnd,
+    /// Operations, of this client and others, that waited for its end.
+    pub blocked: u32,
+    /// How long they did, together.
+    pub blocked_ns: u64,
+}
+
+/// How a break came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BreakEnd {
+    /// The server wants no answer (level II, a lease without W and H).
+    NotAsked,
+    /// The server took the answer.
+    Acknowledged,
+    /// The server refused the answer.
+    Refused(NtStatus),
+    /// The file was closed before the answer.
+    Closed,
+    /// The connection was lost before the answer.
+    ConnectionLost,
+    /// It was ignored, and the server gave up on it.
+    TimedOut,
+    /// The run ended before.
+    Cut,
 }
 
 /// What an eligible operation waited for before it was issued. What remains of

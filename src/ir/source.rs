@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::feature::Need;
 use super::operation::{Operation, Section};
+use crate::protocol::BreakPolicy;
+use crate::protocol::break_policy::in_words;
 
 /// What is known of a stream before its first operation.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,12 +74,20 @@ pub struct Workload {
     /// Names from a document; a script's clients are `<workload>/<id>`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_names: Option<Arc<[Arc<str>]>>,
+    /// How its clients answer breaks, where an open does not say otherwise.
+    #[serde(default, skip_serializing_if = "BreakPolicy::is_default", with = "in_words")]
+    pub on_break: BreakPolicy,
 }
 
 impl Workload {
     /// Of clients named by their numbers.
     pub fn new(name: &str, clients: u32) -> Workload {
-        Workload { name: name.into(), clients, client_names: None }
+        Workload {
+            name: name.into(),
+            clients,
+            client_names: None,
+            on_break: BreakPolicy::default(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaks::{BreakStats, GrantedCounts};
 use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
 use crate::ir::event::Unissued;
@@ -91,6 +92,8 @@ pub struct OperationStats {
     pub short_reads: u64,
     pub degraded: u64,
     pub bytes: u64,
+    /// Of opens, where the backend knows.
+    pub granted: Option<Box<GrantedCounts>>,
 }
 
 impl OperationStats {
@@ -111,6 +114,9 @@ impl OperationStats {
         self.short_reads += other.short_reads;
         self.degraded += other.degraded;
         self.bytes = self.bytes.saturating_add(other.bytes);
+        if let Some(granted) = &other.granted {
+            self.granted.get_or_insert_default().merge(granted);
+        }
     }
 }
 
@@ -142,6 +148,7 @@ impl IterationStats {
 pub struct Cell {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
+    pub breaks: Option<Box<BreakStats>>,
     /// Its iterations arrive. What a late operation of one delays, the next
     /// arrival makes up for, so that it does not dilute the rate.
     pub open_loop: bool,
@@ -167,6 +174,9 @@ impl Cell {
         }
         if let Some(iterations) = &other.iterations {
             self.iterations.get_or_insert_default().merge(iterations);
+        }
+        if let Some(breaks) = &other.breaks {
+            self.breaks.get_or_insert_default().merge(breaks);
         }
         self.open_loop |= other.open_loop;
         self.drops |= other.drops;
@@ -263,6 +273,8 @@ pub struct Measurements {
     cells: Vec<Cell>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
+    /// Breaks before time zero and after the phases, over all workloads.
+    pub breaks_outside_phases: u64,
     /// By the cut, over the whole run.
     pub unissued: Unissued,
 }
@@ -277,6 +289,7 @@ impl Measurements {
             cells: vec![Cell::default(); layout.slots() * layout.workloads()],
             phases: vec![PhaseStats::default(); layout.slots()],
             connections,
+            breaks_outside_phases: 0,
             unissued: Unissued::default(),
             layout,
         }
@@ -291,6 +304,7 @@ impl Measurements {
             mine.merge(theirs);
         }
         self.connections.merge(other.connections);
+        self.breaks_outside_phases += other.breaks_outside_phases;
         self.unissued.add(other.unissued);
     }
 

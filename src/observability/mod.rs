@@ -3,6 +3,7 @@
 //! Each shard of the scheduler has a [`Recorder`] on its own thread; at the end
 //! their [`Measurements`] merge into one and become the [`Summary`].
 
+pub mod breaks;
 pub mod cause;
 pub mod custom_metrics;
 mod distribution;
@@ -10,6 +11,8 @@ pub mod exit;
 pub mod failures;
 pub mod live;
 pub mod metrics;
+pub mod oplog;
+pub mod priority;
 pub mod progress;
 mod recorder;
 pub mod results;
@@ -18,6 +21,8 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod schema_tests;
 mod summarize;
+#[cfg(test)]
+mod summarize_tests;
 pub mod summary;
 pub mod text;
 pub mod thresholds;
@@ -31,6 +36,7 @@ pub use distribution::Distribution;
 pub use exit::ExitReason;
 pub use live::Live;
 pub use metrics::{Layout, Measurements};
+pub use oplog::Oplog;
 pub use progress::{Progress, Stage};
 pub use recorder::Recorder;
 pub use results::ResultsFolder;

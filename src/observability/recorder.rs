@@ -7,7 +7,7 @@ use super::failures::{FailedOperation, StatusKey};
 use super::live::LiveShard;
 use super::metrics::{Layout, Measurements};
 use crate::ir::Late;
-use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
 };
@@ -51,6 +51,9 @@ impl Recorder {
         let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
         stats.degraded += u64::from(event.degraded);
         stats.retries += u64::from(event.retries);
+        if let Some(granted) = &event.granted {
+            stats.granted.get_or_insert_default().add(granted);
+        }
         match &event.status {
             CompletionStatus::Succeeded(status) => {
                 *stats.statuses.entry(StatusKey::Status(*status)) += 1;
@@ -154,6 +157,18 @@ impl Recorder {
             }
         }
     }
+
+    fn broken(&mut self, event: &BreakEvent) {
+        if event.phase.is_none() {
+            self.measurements.breaks_outside_phases += 1;
+            return;
+        }
+        let layout = &self.measurements.layout;
+        let slot = layout.slot(Section::Iteration, event.phase);
+        let workload = layout.workload(event.client_idx);
+        let cell = self.measurements.cell_mut(slot, workload);
+        cell.breaks.get_or_insert_default().add(event);
+    }
 }
 
 impl EventSink for Recorder {
@@ -161,6 +176,7 @@ impl EventSink for Recorder {
         match event {
             // The progress line counts these through `Live`.
             Event::Connected { .. } | Event::Prepared { .. } => {}
+            Event::Break(event) => self.broken(&event),
             Event::GaveUp { clients, .. } => {
                 self.measurements.connections.given_up += clients as u64;
             }

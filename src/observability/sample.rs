@@ -10,14 +10,17 @@ use super::metrics::{Layout, Measurements};
 use super::recorder::Recorder;
 use super::summary::{RunFacts, Settings, TargetFacts};
 use super::trust::HookEvents;
-use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Unissued};
+use crate::ir::event::{BreakEnd, BreakEvent, HeldUp, IterationEvent, IterationOutcome, Unissued};
 use crate::ir::source::Module;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
     Operation, OperationKind, Phase, Section, StreamHeader, Workload,
 };
-use crate::protocol::create::CreateDisposition;
-use crate::protocol::{NtStatus, SharePath};
+use crate::protocol::create::{CreateDisposition, OplockLevel};
+use crate::protocol::{
+    Break, Caching, CreateAction, FileId, Granted, GrantedLease, LeaseBreak, LeaseState, NtStatus,
+    OplockBreak, SharePath,
+};
 
 pub const OK: CompletionStatus = CompletionStatus::Succeeded(NtStatus::SUCCESS);
 const MS: u64 = 1_000_000;
@@ -102,6 +105,7 @@ pub fn completion(
         bytes: 0,
         short_read: false,
         degraded: false,
+        granted: None,
     }
 }
 
@@ -117,6 +121,57 @@ pub fn iteration(client_idx: u32, outcome: IterationOutcome) -> IterationEvent {
         ended_ns: 1_001 * MS,
         outcome,
     }
+}
+
+/// An oplock of this level, or a lease of this state.
+pub fn granted(caching: Caching) -> Option<Box<Granted>> {
+    let (oplock, lease) = match caching {
+        Caching::Oplock(level) => (level, None),
+        Caching::Lease(state) => {
+            let lease =
+                GrantedLease { key: [7; 16], state, breaking: false, parent_key: None, epoch: 1 };
+            (OplockLevel::Lease, Some(lease))
+        }
+    };
+    Some(Box::new(Granted {
+        file_id: FileId { persistent: 1, volatile: 2 },
+        disk_file_id: Some(u64::MAX),
+        action: CreateAction::Opened,
+        oplock,
+        lease,
+        durable: None,
+    }))
+}
+
+/// Of a batch oplock, noticed at 1 s and acknowledged 1 ms later, in phase 1 (steady).
+pub fn oplock_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
+    BreakEvent {
+        client_idx,
+        path: SharePath::new("team/u0/a.docx").unwrap(),
+        notice: Break::Oplock(OplockBreak {
+            file_id: FileId { persistent: 1, volatile: 2 },
+            level: OplockLevel::II,
+        }),
+        phase: Some(1),
+        noticed_ns: 1_000 * MS,
+        acknowledged_ns: Some(1_001 * MS),
+        ended_ns: 1_002 * MS,
+        end,
+        blocked: 0,
+        blocked_ns: 0,
+    }
+}
+
+/// Of a lease RWH, noticed at 1 s and never acknowledged, in phase 1 (steady).
+pub fn lease_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
+    let notice = Break::Lease(LeaseBreak {
+        key: [7; 16],
+        current: LeaseState::RWH,
+        new: LeaseState::RH,
+        epoch: 2,
+        acknowledgement_required: end != BreakEnd::NotAsked,
+    });
+    BreakEvent { notice, acknowledged_ns: None, ..oplock_break(client_idx, end) }
 }
 
 pub fn in_section(mut event: CompletionEvent, section: Section) -> Event {
@@ -143,7 +198,9 @@ pub fn measurements() -> Measurements {
     recorder.event(in_section(next(3, mkdir, OK), Section::Setup));
     let warm = CompletionEvent { phase: Some(0), ..next(0, read(9), OK) };
     recorder.event(Event::Completed(warm));
-    recorder.event(Event::Completed(next(0, open(1, "team/u0/a.docx"), OK)));
+    let opened = next(0, open(1, "team/u0/a.docx"), OK);
+    let oplock = granted(Caching::Oplock(OplockLevel::Batch));
+    recorder.event(Event::Completed(CompletionEvent { granted: oplock, ..opened }));
     for i in 1..=1_000 {
         let event = next(i as u32 % 3, read(1), OK);
         recorder.event(Event::Completed(CompletionEvent {
@@ -181,6 +238,18 @@ pub fn measurements() -> Measurements {
             ended_ns,
             ..iteration(0, outcome)
         }));
+    }
+    let late =
+        BreakEvent { acknowledged_ns: Some(1_003 * MS), ..oplock_break(0, BreakEnd::Acknowledged) };
+    let blocks = |blocked, blocked_ns, broken| BreakEvent { blocked, blocked_ns, ..broken };
+    for broken in [
+        blocks(2, 2 * MS, BreakEvent { acknowledged_ns: Some(1_002 * MS), ..late.clone() }),
+        BreakEvent { end: BreakEnd::Refused(NtStatus::INVALID_PARAMETER), ..late },
+        lease_break(1, BreakEnd::NotAsked),
+        blocks(1, 35_000 * MS, lease_break(2, BreakEnd::TimedOut)),
+        BreakEvent { phase: None, ..lease_break(2, BreakEnd::Cut) },
+    ] {
+        recorder.event(Event::Break(Box::new(broken)));
     }
     recorder.event(Event::Reconnected { client_idx: 0, after: Duration::from_millis(150) });
     recorder.event(Event::ClientFailed { client_idx: 2, reason: "nobody answers".into() });
@@ -222,6 +291,7 @@ pub fn facts() -> RunFacts {
         processors: None,
         generators: 1,
         hook_events: HookEvents::default(),
+        oplog: None,
         metrics: BTreeMap::new(),
         phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
         setup: Duration::from_millis(3),

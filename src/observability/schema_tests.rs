@@ -1,4 +1,6 @@
-//! Summaries against `schema/summary.schema.json`.
+//! Summaries and operation logs against their schemas, in `schema/`.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::*;
 use super::thresholds::ThresholdSummary;
@@ -29,6 +31,14 @@ fn check(schema: &Value, root: &Value, value: &Value, at: &str, errors: &mut Vec
                 "integer" => value.is_u64() || value.is_i64(),
                 other => panic!("type {other}"),
             },
+            "oneOf" => {
+                let holds = |one: &&Value| {
+                    let mut found = Vec::new();
+                    check(one, root, value, at, &mut found);
+                    found.is_empty()
+                };
+                rule.as_array().unwrap().iter().filter(holds).count() == 1
+            }
             "minimum" => value.as_f64() >= rule.as_f64(),
             "required" => rule
                 .as_array()
@@ -75,9 +85,15 @@ fn check(schema: &Value, root: &Value, value: &Value, at: &str, errors: &mut Vec
     }
 }
 
+const SUMMARY: &str = include_str!("../../schema/summary.schema.json");
+const OPS: &str = include_str!("../../schema/ops.schema.json");
+
 fn errors(value: &Value) -> Vec<String> {
-    let schema: Value =
-        serde_json::from_str(include_str!("../../schema/summary.schema.json")).unwrap();
+    errors_by(SUMMARY, value)
+}
+
+fn errors_by(schema: &str, value: &Value) -> Vec<String> {
+    let schema: Value = serde_json::from_str(schema).unwrap();
     let mut errors = Vec::new();
     check(&schema, &schema, value, "", &mut errors);
     errors
@@ -95,6 +111,7 @@ fn full() -> Value {
         settings: Settings { time_scale: 0.5, limit: Some(64), retry: vec!["STATUS_RETRY".into()] },
         processors: Some(Processors { cores: 4, used: 1.25, busiest_shard: None, machine: None }),
         metrics: sample::metrics(),
+        oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
         ..sample::facts()
     };
     let mut summary = Summary::new(facts, &sample::measurements());
@@ -122,14 +139,15 @@ fn the_schema_holds_for_a_full_summary_and_for_one_of_nothing() {
 #[test]
 fn every_key_of_the_schema_occurs_in_a_full_summary() {
     let full = full();
-    let schema: Value =
-        serde_json::from_str(include_str!("../../schema/summary.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(SUMMARY).unwrap();
     for key in schema["properties"].as_object().unwrap().keys() {
         assert!(full.get(key).is_some(), "{key}");
     }
     for (of, at) in [
         ("/$defs/totals", "/totals"),
-        ("/$defs/operations/additionalProperties", "/operations/read"),
+        ("/$defs/operations/additionalProperties", "/operations/open"),
+        ("/$defs/breaks", "/breaks"),
+        ("/properties/oplog", "/oplog"),
         ("/$defs/times", "/operations/read/service_us"),
         ("/$defs/tail", "/lateness_us"),
         ("/$defs/iterations", "/iterations"),
@@ -160,4 +178,26 @@ fn the_schema_refuses_what_is_not_a_summary() {
     {
         assert!(found.contains(at), "{at} not in\n{found}");
     }
+}
+
+#[test]
+fn the_schema_of_the_operation_log_holds_for_every_line_and_has_no_key_beyond_them() {
+    let lines = super::oplog::tests::full();
+    let schema: Value = serde_json::from_str(OPS).unwrap();
+    let mut seen: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
+    for line in &lines {
+        assert_eq!(errors_by(OPS, line), [""; 0], "{line}");
+        let kind = line["event"].as_str().unwrap();
+        seen.entry(kind).or_default().extend(line.as_object().unwrap().keys());
+    }
+    for kind in ["operation", "break", "dropped_iteration"] {
+        let known = schema["$defs"][kind]["properties"].as_object().unwrap();
+        assert!(known.keys().collect::<BTreeSet<_>>() == seen[kind], "{kind}: {:?}", seen[kind]);
+    }
+    let known = schema.pointer("/$defs/operation/properties/granted/properties").unwrap();
+    let granted = lines[0]["granted"].as_object().unwrap();
+    assert!(known.as_object().unwrap().keys().eq(granted.keys()), "{granted:?}");
+    let mut wrong = lines[0].clone();
+    wrong["mood"] = json!("good");
+    assert_eq!(errors_by(OPS, &wrong).len(), 1);
 }

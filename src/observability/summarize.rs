@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::breaks::{BreakStats, BreakSummary};
 use super::distribution::Distribution;
 use super::exit::{exit_code, exit_reasons};
 use super::failures::{FailedOperation, Failures, StatusKey};
@@ -15,6 +16,7 @@ use super::thresholds::Outcome;
 use super::trust::{self, Evidence};
 use crate::ir::OperationType;
 use crate::ir::event::Unissued;
+use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
 impl Summary {
     pub fn new(facts: RunFacts, measurements: &Measurements) -> Summary {
@@ -54,6 +56,8 @@ impl Summary {
             .collect();
         notes.extend(workloads.iter().filter_map(dropped));
         notes.extend(unissued.as_ref().and_then(waiting));
+        let breaks = breaks(measurements, &merged, &recorded);
+        notes.extend(breaks.as_ref().and_then(ignored));
 
         Summary {
             schema: SCHEMA,
@@ -71,7 +75,9 @@ impl Summary {
             }),
             lateness_us: tail(&overall.lateness),
             backlog_us: tail(&overall.backlog),
+            breaks,
             unissued,
+            oplog: facts.oplog,
             trust,
             setup: section(measurements, layout.setup(), facts.setup),
             phases: (0..layout.phases().len())
@@ -133,6 +139,7 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
         duration_s: seconds(duration),
         totals: totals(&cell, duration),
         operations: operations(&cell),
+        breaks: cell.breaks.as_deref().map(BreakStats::summary),
         lateness_us: tail(&measurements.phase(slot).lateness),
         backlog_us: tail(&measurements.phase(slot).backlog),
         failures: failures(&measurements.phase(slot).failures, layout),
@@ -168,7 +175,34 @@ fn workload(
         iterations: iterations(cell.iterations.as_deref()),
         totals,
         operations: operations(&cell),
+        breaks: cell.breaks.as_deref().map(BreakStats::summary),
     }
+}
+
+/// Nothing where nothing could be broken.
+fn breaks(measurements: &Measurements, merged: &Cell, recorded: &[usize]) -> Option<BreakSummary> {
+    let slots = 0..measurements.layout.phases().len();
+    let unrecorded = slots.filter(|slot| !recorded.contains(slot));
+    let others = merged_cells(measurements, unrecorded, 0..measurements.layout.workloads());
+    let others = others.breaks.map_or(0, |breaks| breaks.count());
+    let elsewhere = others + measurements.breaks_outside_phases;
+    if merged.breaks.is_none() && elsewhere == 0 {
+        let mut granted = merged.operations().filter_map(|(_, stats)| stats.granted.as_ref());
+        return granted.any(|granted| granted.has_caching()).then(BreakSummary::default);
+    }
+    let summary = merged.breaks.as_deref().map(BreakStats::summary).unwrap_or_default();
+    Some(BreakSummary { elsewhere: (elsewhere > 0).then_some(elsewhere), ..summary })
+}
+
+fn ignored(breaks: &BreakSummary) -> Option<String> {
+    let breaks = breaks.timed_out;
+    (breaks > 0).then(|| {
+        format!(
+            "{breaks} {} ignored, as on_break asks, until the server's own time-out of {} s: it then takes back what it granted, and whoever wanted the file waited for that",
+            if breaks == 1 { "break was" } else { "breaks were" },
+            SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
+        )
+    })
 }
 
 fn totals(cell: &Cell, duration: Duration) -> Totals {
@@ -207,6 +241,8 @@ fn of_operation(stats: &OperationStats) -> OperationSummary {
         cut: stats.cut,
         retries: stats.retries,
         bytes: stats.bytes,
+        granted: stats.granted.iter().flat_map(|granted| granted.by_name()).collect(),
+        create_actions: stats.granted.iter().flat_map(|granted| granted.by_action()).collect(),
         statuses: stats.statuses.iter().map(|(key, count)| (key.name(), *count)).collect(),
         service_us: times(&stats.service),
         response_us: times(&stats.response),
@@ -296,7 +332,7 @@ fn failed_clients(measurements: &Measurements) -> Option<FailedClients> {
     })
 }
 
-fn times(distribution: &Distribution) -> Option<Times> {
+pub(super) fn times(distribution: &Distribution) -> Option<Times> {
     Some(Times {
         min: micros(distribution.min_ns()),
         mean: distribution.mean_ns().round() / 1e3,
@@ -317,182 +353,10 @@ fn tail(distribution: &Distribution) -> Option<Tail> {
     })
 }
 
-fn micros(ns: u64) -> f64 {
+pub(super) fn micros(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::exit::ExitReason;
-    use super::super::sample;
-    use super::super::trust::Verdict;
-    use super::*;
-    use crate::ir::event::IterationOutcome::{Dropped, Finished};
-    use crate::ir::{Event, EventSink, Section};
-    use crate::protocol::NtStatus;
-
-    fn summary() -> Summary {
-        Summary::new(sample::facts(), &sample::measurements())
-    }
-
-    #[test]
-    fn totals_and_operations_count_recorded_phases_only() {
-        let summary = summary();
-        let totals = &summary.totals;
-        // 2 opens, 1,001 reads and a close were sent in the phase "steady".
-        assert_eq!((totals.operations, totals.succeeded, totals.failed), (1_004, 1_002, 2));
-        assert_eq!((totals.skipped, totals.cut, totals.short_reads), (1, 1, 1));
-        assert_eq!((totals.bytes_read, totals.bytes_written), (4_096_000, 0));
-        assert_eq!((totals.duration_s, totals.operations_per_s), (2.0, 502.0));
-        assert_eq!(totals.reconnects, Some(1));
-        let counts: Vec<(&str, u64)> = summary
-            .operations
-            .iter()
-            .map(|(operation, figures)| (operation.name(), figures.count))
-            .collect();
-        assert_eq!(counts, [("open", 2), ("read", 1_001), ("close", 1)]);
-        let sent: u64 = summary.operations.values().map(|figures| figures.count).sum();
-        assert_eq!(sent, totals.operations);
-        assert_eq!(
-            summary.workloads.iter().map(|workload| workload.totals.operations).sum::<u64>(),
-            totals.operations
-        );
-        assert_eq!(summary.phases[0].totals.operations, 1);
-        assert!(!summary.phases[0].recorded);
-    }
-
-    #[test]
-    fn times_are_microseconds() {
-        let summary = summary();
-        let read = summary.operations[&OperationType::Read].service_us.unwrap();
-        // 10 µs to 10 ms in steps of 10 µs, and one of 1 ms.
-        assert_eq!((read.min, read.tail.max), (10.0, 10_000.0));
-        assert_eq!(read.mean, 5_000.999);
-        assert!((read.tail.p50 - 5_000.0).abs() <= 5.0, "{}", read.tail.p50);
-        assert!((read.tail.p99 - 9_900.0).abs() <= 10.0, "{}", read.tail.p99);
-        let iterations = &summary.iterations;
-        assert_eq!((iterations.count, iterations.cut), (2, 1));
-        assert_eq!((iterations.late, iterations.dropped), (1, 1));
-        assert_eq!(iterations.service_us.unwrap().tail.max, 20_000.0);
-    }
-
-    #[test]
-    fn failures_are_listed_by_status_and_add_up() {
-        let summary = summary();
-        assert_eq!(
-            summary.failures.iter().map(|group| group.count).sum::<u64>(),
-            summary.totals.failed
-        );
-        let violation = &summary.failures[0];
-        assert_eq!(violation.status, "STATUS_SHARING_VIOLATION");
-        assert_eq!(violation.code, Some(NtStatus::SHARING_VIOLATION.0));
-        let first = &violation.first[0];
-        assert_eq!((first.client.as_str(), first.operation), ("editors/1", "open"));
-        assert_eq!(first.path.as_deref(), Some("team/\u{9b}31m\u{202e}name.docx"));
-        assert_eq!((first.phase.as_deref(), first.at_us), (Some("steady"), 1_001_000));
-        assert_eq!(
-            summary.operations[&OperationType::Open].statuses,
-            [("STATUS_SHARING_VIOLATION".to_string(), 1), ("STATUS_SUCCESS".to_string(), 1)].into()
-        );
-        let skipped = summary.skipped.unwrap();
-        assert_eq!(skipped.count, 1);
-        assert!(skipped.first[0].message.contains("because of 1-"), "{:?}", skipped.first[0]);
-    }
-
-    #[test]
-    fn what_fails_in_setup_or_a_phase_exits_4_and_in_teardown_is_only_told() {
-        let exit_code = |section: Section, phase| {
-            let mut recorder = sample::recorder();
-            let status = sample::failed(NtStatus::ACCESS_DENIED);
-            let mut event = sample::completion(0, 0, sample::delete("a"), status);
-            (event.operation.section, event.phase) = (section, phase);
-            recorder.event(Event::Completed(event));
-            let summary = Summary::new(sample::facts(), &recorder.finish());
-            (summary.exit_code, summary.totals.failed)
-        };
-        assert_eq!(exit_code(Section::Setup, None), (4, 0));
-        assert_eq!(exit_code(Section::Iteration, Some(0)), (4, 0), "a phase that is not recorded");
-        assert_eq!(exit_code(Section::Iteration, Some(1)), (4, 1));
-        assert_eq!(exit_code(Section::Teardown, None), (0, 0));
-        let teardown = summary().teardown.unwrap();
-        assert_eq!(teardown.failures[0].status, "STATUS_ACCESS_DENIED");
-    }
-
-    #[test]
-    fn a_late_generator_exits_5_unless_that_is_allowed() {
-        let exit = |allow_late| {
-            let mut recorder = sample::recorder();
-            let mut event = sample::completion(0, 0, sample::read(1), sample::OK);
-            event.issued_ns += 20_000_000;
-            event.completed_ns = event.issued_ns + 1;
-            recorder.event(Event::Completed(event));
-            let facts = RunFacts { allow_late, ..sample::facts() };
-            let summary = Summary::new(facts, &recorder.finish());
-            assert_eq!(summary.trust.verdict, Verdict::GeneratorLimited);
-            (summary.exit_code, summary.exit_reasons)
-        };
-        assert_eq!(exit(false), (5, vec![ExitReason::GeneratorLimited]));
-        assert_eq!(exit(true), (0, vec![]));
-    }
-
-    #[test]
-    fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
-        let mut recorder = sample::recorder();
-        for (client_idx, outcome) in
-            [(0, Dropped), (0, Finished), (0, Finished), (2, Finished), (2, Finished)]
-        {
-            recorder.event(Event::Iteration(sample::iteration(client_idx, outcome)));
-        }
-        let summary = Summary::new(sample::facts(), &recorder.finish());
-        assert_eq!(summary.notes.len(), 1);
-        let note = "1 of 3 iterations of editors were dropped, as that workload asks for: ";
-        assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
-    }
-
-    #[test]
-    fn what_was_left_unissued_is_judged_where_the_cut_was_in_a_recorded_phase() {
-        let mut recorder = sample::recorder();
-        let unissued = Unissued { by_limit: 1, late_ns: 11_000_000, ..Unissued::default() };
-        recorder.event(Event::Unissued(unissued));
-        let measurements = recorder.finish();
-        let verdict = |seconds: [u64; 2]| {
-            let phases = seconds.map(Duration::from_secs).to_vec();
-            let summary = Summary::new(RunFacts { phases, ..sample::facts() }, &measurements);
-            assert_eq!(summary.unissued.unwrap().by_limit, 1);
-            summary.trust.verdict
-        };
-        assert_eq!(verdict([1, 1]), Verdict::GeneratorLimited);
-        assert_eq!(verdict([1, 0]), Verdict::Valid, "cut in the warmup, which is not recorded");
-    }
-
-    #[test]
-    fn every_reason_is_listed_once_and_the_first_decides() {
-        let facts = RunFacts {
-            interrupted: true,
-            cut_short: true,
-            exit_reasons: vec![ExitReason::Interrupted, ExitReason::Invalid],
-            ..sample::facts()
-        };
-        let summary = Summary::new(facts, &sample::measurements());
-        assert_eq!(
-            summary.exit_reasons,
-            [ExitReason::Invalid, ExitReason::Interrupted, ExitReason::OperationsFailed]
-        );
-        assert_eq!(summary.exit_code, 2);
-        assert_eq!(summary.trust.verdict, Verdict::Interrupted);
-    }
-
-    #[test]
-    fn a_client_that_gave_up_is_a_failure_by_itself() {
-        let mut recorder = sample::recorder();
-        recorder.event(Event::ClientFailed { client_idx: 1, reason: "no route".into() });
-        let summary = Summary::new(sample::facts(), &recorder.finish());
-        assert_eq!(summary.exit_code, 4);
-        let failed = summary.failed_clients.unwrap();
-        assert_eq!((failed.count, failed.first[0].client.as_str()), (1, "editors/1"));
-    }
 }

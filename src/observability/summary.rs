@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::breaks::BreakSummary;
 use super::cause::Processors;
 use super::custom_metrics::MetricSummary;
 use super::exit::{ExitReason, exit_code};
@@ -32,6 +33,8 @@ pub struct RunFacts {
     /// Threads that made a script's operations, or read a document's.
     pub generators: usize,
     pub hook_events: HookEvents,
+    /// Where an operation log was asked for.
+    pub oplog: Option<OplogSummary>,
     /// Those the script declared, by name.
     pub metrics: BTreeMap<String, MetricSummary>,
     /// How long each phase really took, in the order of the phases; those
@@ -104,7 +107,12 @@ pub struct Summary {
     pub lateness_us: Option<Tail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
-    /// Over the whole run.
+    /// Where something was granted that a server can take back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<BreakSummary>,
+    /// Over the whole run, as is what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oplog: Option<OplogSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unissued: Option<UnissuedSummary>,
     pub trust: Trust,
@@ -186,6 +194,12 @@ pub struct OperationSummary {
     pub retries: u64,
     /// Read or written.
     pub bytes: u64,
+    /// Of opens, what was granted: `batch`, `lease RWH`, `none`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub granted: BTreeMap<String, u64>,
+    /// Of opens, what became of the file: `opened`, `created`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub create_actions: BTreeMap<&'static str, u64>,
     /// Of those sent, by NT status, or by how else they failed.
     pub statuses: BTreeMap<String, u64>,
     /// Absent when none was sent.
@@ -293,6 +307,8 @@ pub struct PhaseSummary {
     pub totals: Totals,
     pub operations: Operations,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<BreakSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness_us: Option<Tail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
@@ -306,6 +322,16 @@ pub struct WorkloadSummary {
     pub iterations: Iterations,
     pub totals: Totals,
     pub operations: Operations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<BreakSummary>,
+}
+
+/// The lines of `ops.jsonl`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OplogSummary {
+    pub written: u64,
+    /// Left out because the disk was too slow, or full.
+    pub dropped: u64,
 }
 
 /// Clients that gave up reconnecting.

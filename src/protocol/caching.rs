@@ -65,6 +65,14 @@ pub struct GrantedLease {
     pub epoch: u16,
 }
 
+/// What an open may cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    Oplock(OplockLevel),
+    /// By a lease, which may be of nothing.
+    Lease(LeaseState),
+}
+
 /// A server takes back what it granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
@@ -100,6 +108,48 @@ pub struct LeaseBreak {
 pub enum Acknowledgement {
     Oplock { file_id: FileId, level: OplockLevel },
     Lease { key: LeaseKey, state: LeaseState },
+}
+
+impl Granted {
+    pub fn caching(&self) -> Caching {
+        match (self.lease, self.oplock) {
+            (Some(lease), _) => Caching::Lease(lease.state),
+            (None, OplockLevel::Lease) => Caching::Lease(LeaseState::NONE),
+            (None, level) => Caching::Oplock(level),
+        }
+    }
+}
+
+impl Caching {
+    /// In the words of scripts: `batch`, `RWH`, `none`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Caching::Oplock(OplockLevel::None) => "none",
+            Caching::Oplock(OplockLevel::II) => "ii",
+            Caching::Oplock(OplockLevel::Exclusive) => "exclusive",
+            Caching::Oplock(OplockLevel::Batch) => "batch",
+            Caching::Oplock(OplockLevel::Lease) => "lease",
+            Caching::Lease(state) => state.name(),
+        }
+    }
+}
+
+impl CreateAction {
+    pub fn name(self) -> &'static str {
+        match self {
+            CreateAction::Superseded => "superseded",
+            CreateAction::Opened => "opened",
+            CreateAction::Created => "created",
+            CreateAction::Overwritten => "overwritten",
+        }
+    }
+}
+
+/// Sixteen hexadecimal digits of each part, the persistent first.
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.persistent, self.volatile)
+    }
 }
 
 impl Break {
@@ -147,6 +197,11 @@ impl LeaseState {
         !(self & other).is_none()
     }
 
+    /// Letters, as in `RWH`; `none` where there is nothing.
+    pub fn name(self) -> &'static str {
+        ["none", "R", "H", "RH", "W", "RW", "WH", "RWH"][(self.0 & Self::RWH.0) as usize]
+    }
+
     /// There is no state without read caching but none (MS-FSA 2.1.5.18).
     pub fn legal(self) -> LeaseState {
         if self.contains(Self::R) { self } else { Self::NONE }
@@ -178,18 +233,10 @@ impl Sub for LeaseState {
     }
 }
 
-/// Letters, as in `RWH`; `none` where there is nothing.
+/// As [`LeaseState::name`].
 impl fmt::Display for LeaseState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_none() {
-            return f.write_str("none");
-        }
-        for (bit, letter) in [(Self::R, "R"), (Self::W, "W"), (Self::H, "H")] {
-            if self.contains(bit) {
-                f.write_str(letter)?;
-            }
-        }
-        Ok(())
+        f.write_str(self.name())
     }
 }
 

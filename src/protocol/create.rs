@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::break_policy::BreakPolicy;
 use super::create_contexts::{CreateContext, Durable, Lease, lease_letters};
 use super::create_names::{
     ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, REQUESTED_OPLOCK, SHARE_MODE,
@@ -27,6 +28,9 @@ pub struct CreateParameters {
     pub durable: Option<Durable>,
     /// Sent beside those that the fields above make.
     pub create_contexts: Vec<CreateContext>,
+    /// How this open answers breaks, where not as its workload does. It is
+    /// nothing of the request's.
+    pub on_break: Option<BreakPolicy>,
 }
 
 /// RequestedOplockLevel, MS-SMB2 2.2.13.
@@ -102,6 +106,9 @@ pub enum CreateError {
     Wants { key: &'static str, wanted: &'static str },
 }
 
+/// The keys by which a server is asked to let its client cache.
+pub const MODE_2_KEYS: [&str; 4] = ["requested_oplock", "lease", "durable", "create_contexts"];
+
 impl CreateParameters {
     /// Sets the field an `extensions.smb` key names. Keys, and names in values,
     /// are taken in any case; prefixes such as `FILE_SHARE_` may be left out.
@@ -127,6 +134,7 @@ impl CreateParameters {
             "lease" => self.lease = Some(Lease::parse(value)?),
             "durable" => self.durable = Some(Durable::parse(value)?),
             "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
+            "on_break" => self.on_break = Some(BreakPolicy::parse(value)?),
             unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
         }
         Ok(Set::Honoured)
@@ -159,6 +167,7 @@ impl CreateParameters {
             self.lease.map(|lease| ("lease", lease.written())),
             self.durable.map(|durable| ("durable", durable.written())),
             contexts.filter(|_| !self.create_contexts.is_empty()),
+            self.on_break.map(|policy| ("on_break", policy.written())),
         ]
         .into_iter()
         .flatten()
@@ -305,8 +314,7 @@ fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
 
 fn nearest_key(unknown: &str) -> &'static str {
     let fields = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
-    let mode_2 = ["requested_oplock", "lease", "durable", "create_contexts"];
-    let keys = fields.iter().map(|field| field.key).chain(mode_2);
+    let keys = fields.iter().map(|field| field.key).chain(MODE_2_KEYS).chain(["on_break"]);
     let unknown = shortened(unknown);
     keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
 }
@@ -404,6 +412,8 @@ mod tests {
         assert_eq!(parameters.requested_oplock, Some(OplockLevel::Batch));
         assert_eq!(parameters.lease.unwrap().state, 7);
         assert!(parameters.is_mode_2());
+        let answered = parameters.set("on_break", (&json!({ "policy": "ignore" })).into());
+        assert_eq!(answered, Ok(Set::Honoured), "it asks nothing of the server");
         assert_eq!(
             parameters.set("share_mod", ParameterValue::Number(1.0)),
             Ok(Set::Unknown { nearest: "share_mode" })
@@ -445,6 +455,7 @@ mod tests {
             lease: Some(Lease { state: 5, key: Some([7; 16]), parent_key: None, version: 1 }),
             durable: Some(Durable { version: 2, timeout_ms: 500 }),
             create_contexts: vec![CreateContext { name: b"ExtA".into(), data: vec![1, 2] }],
+            on_break: Some(BreakPolicy { delay_ns: 50_000_000, flush: true, ..Default::default() }),
         };
         let mut again = CreateParameters::default();
         for (key, value) in parameters.entries() {

@@ -212,7 +212,7 @@ fn version(key: &'static str, fields: &Map<String, Value>) -> Result<u8, CreateE
 }
 
 /// Refuses fields there are not.
-fn only(
+pub(super) fn only(
     key: &'static str,
     fields: &Map<String, Value>,
     known: &'static [&'static str],
@@ -227,21 +227,31 @@ fn only(
     }
 }
 
-/// A duration in whole milliseconds. A bare number has no unit, 0 apart.
+/// A duration in whole milliseconds.
 fn milliseconds(value: &Value) -> Option<u32> {
+    let ns = nanoseconds(value)?;
+    let whole = ns.is_multiple_of(1_000_000).then_some(ns / 1_000_000);
+    whole.and_then(|milliseconds| u32::try_from(milliseconds).ok())
+}
+
+/// A duration up to 2^53 ns. A bare number has no unit, 0 apart.
+pub(super) fn nanoseconds(value: &Value) -> Option<u64> {
+    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     if value.as_f64() == Some(0.0) {
         return Some(0);
     }
     let text = value.as_str()?.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let factor = match text[digits..].trim() {
-        "ms" => 1.0,
-        "s" => 1e3,
-        "m" | "min" => 60e3,
+        "ns" => 1.0,
+        "us" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
         _ => return None,
     };
-    let milliseconds = (text[..digits].parse::<f64>().ok()? * factor).round();
-    (milliseconds <= f64::from(u32::MAX)).then_some(milliseconds as u32)
+    let ns = (text[..digits].parse::<f64>().ok()? * factor).round();
+    (ns <= LARGEST_EXACT).then_some(ns as u64)
 }
 
 fn hex(bytes: &[u8]) -> String {

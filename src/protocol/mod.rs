@@ -1,6 +1,7 @@
 //! SMB's own vocabulary, free of I/O: statuses, paths, the fields of CREATE,
 //! what is granted and how it is broken.
 
+pub mod break_policy;
 pub mod caching;
 pub mod create;
 mod create_contexts;
@@ -9,9 +10,10 @@ mod nearest;
 pub mod path;
 pub mod status;
 
+pub use break_policy::{BreakAnswer, BreakPolicy};
 pub use caching::{
-    Acknowledgement, Break, CreateAction, FileId, Granted, GrantedLease, LeaseBreak, LeaseKey,
-    LeaseState, OplockBreak, lease_key,
+    Acknowledgement, Break, Caching, CreateAction, FileId, Granted, GrantedLease, LeaseBreak,
+    LeaseKey, LeaseState, OplockBreak, lease_key,
 };
 pub use create::CreateParameters;
 pub use create_contexts::{CreateContext, Durable, Lease};

@@ -40,7 +40,7 @@ use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
 use crate::observability::summary::Settings;
 use crate::observability::thresholds::reading::CustomReader;
-use crate::observability::{Measurements, Processors, RunFacts, Summary, TargetFacts};
+use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::feed::Allowed;
 use crate::scheduler::{Conductor, CutReason, Precision, RealClock, RetryPolicy, Stage};
 
@@ -51,6 +51,10 @@ const LOOKAHEAD_TOTAL: usize = 262_144;
 const LOOKAHEAD_MOST: usize = 64;
 /// The most threads that make operations.
 const MAX_GENERATORS: u32 = 256;
+/// How long what is queued for the operation log may take to be written, at the
+/// end of a run and where a second signal ended it.
+const OPLOG_BOUND: Duration = Duration::from_secs(30);
+const OPLOG_AT_ONCE: Duration = Duration::from_secs(2);
 /// A reply may take 35 s where another client holds an oplock.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -87,6 +91,8 @@ pub struct RunOptions {
     /// Beside those of the stream, such as `read.response.p99 < 20ms`.
     pub thresholds: Vec<String>,
     pub hook_errors: HookErrors,
+    /// Keep a line for each operation and each break.
+    pub oplog: bool,
     /// Where results go; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Show a progress line where standard error is a terminal.
@@ -119,6 +125,7 @@ impl RunOptions {
             degrade: false,
             thresholds: Vec::new(),
             hook_errors: HookErrors::Report,
+            oplog: false,
             out: None,
             progress: false,
         }
@@ -189,6 +196,12 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         ResultsFolder::create(options.out.as_deref(), &script_name(&header.source), started_at)
             .map_err(|error| RunError::invalid(error.into()))?;
 
+    let oplog = match options.oplog {
+        true => Some(Oplog::start(folder.path(), layout.clone())),
+        false => None,
+    };
+    let oplog = oplog.transpose().map_err(|error| RunError::invalid(error.into()))?;
+
     let live = Arc::new(Live::new(shard_count));
     let mut checks = Checks::new(thresholds, &layout, shard_count);
     let plan = shards::Plan {
@@ -201,6 +214,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         live: live.clone(),
         checks: &checks,
         hooks: hooks.hooks.as_ref(),
+        oplog: oplog.as_ref(),
         allowed,
         lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
     };
@@ -243,6 +257,14 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         defects,
     });
     (facts.hook_events, facts.metrics) = (heard.events, heard.metrics);
+    if let Some(oplog) = oplog {
+        let (lines, problem) = oplog.finish(if stopped { OPLOG_AT_ONCE } else { OPLOG_BOUND });
+        facts.oplog = Some(lines);
+        if let Some(problem) = problem {
+            facts.problems.push(problem);
+            facts.exit_reasons.push(ExitReason::InternalError);
+        }
+    }
     for (problem, reason) in hooks.judge(heard.outcome) {
         facts.problems.push(problem);
         facts.exit_reasons.extend(reason);
@@ -370,6 +392,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         thresholds: from.checks.outcomes(from.measurements, &phases, from.custom),
         phases,
         hook_events: Default::default(),
+        oplog: None,
         metrics: Default::default(),
         generators: from.generators,
         setup: Duration::from_nanos(

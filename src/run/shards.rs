@@ -14,8 +14,9 @@ use crate::ir::Phase;
 use crate::ir::{Event, EventSink};
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
+use crate::observability::oplog::OplogTap;
 use crate::observability::thresholds::watch::WatchedShard;
-use crate::observability::{Measurements, Recorder};
+use crate::observability::{Measurements, Oplog, Recorder};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
 use crate::scheduler::feed::Allowed;
@@ -37,6 +38,7 @@ pub struct Plan<'a> {
     pub live: Arc<Live>,
     pub checks: &'a Checks,
     pub hooks: Option<&'a Hooks>,
+    pub oplog: Option<&'a Oplog>,
     pub allowed: Allowed,
     /// Operations queued for one client.
     pub lookahead: usize,
@@ -96,11 +98,12 @@ impl Plan<'_> {
             let (live, ending) = (self.live.clone(), ending.clone());
             let watched = self.checks.shard(index);
             let tap = self.hooks.and_then(Hooks::tap);
+            let oplog = self.oplog.and_then(Oplog::tap);
             let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{index}"));
             threads.push(thread.spawn(move || {
                 let _ending = ending;
                 let _finish = FinishOnPanic(&conductor);
-                let mut sink = Sink { recorder, tap, live, watched };
+                let mut sink = Sink { recorder, tap, oplog, live, watched };
                 let shard = Shard {
                     index,
                     clients,
@@ -156,6 +159,8 @@ struct Sink {
     recorder: Recorder,
     /// Where the script has hooks on completions.
     tap: Option<HookTap>,
+    /// With `--oplog`.
+    oplog: Option<OplogTap>,
     live: Arc<Live>,
     /// Where a threshold may end the run.
     watched: Option<Arc<WatchedShard>>,
@@ -170,6 +175,9 @@ impl EventSink for Sink {
                 tap.completed(event, |event| self.recorder.path(event));
             }
             _ => {}
+        }
+        if let Some(oplog) = &mut self.oplog {
+            oplog.event(&event, |event| self.recorder.path(event));
         }
         self.recorder.event(event);
         if let Some(watched) = &self.watched {

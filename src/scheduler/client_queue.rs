@@ -135,6 +135,7 @@ impl InFlight {
             bytes: last.execution.bytes,
             short_read: last.execution.short_read,
             degraded: last.execution.degraded,
+            granted: last.execution.granted,
         }
     }
 }

@@ -56,6 +56,7 @@ pub fn done() -> Execution {
         bytes: 0,
         short_read: false,
         degraded: false,
+        granted: None,
     }
 }
 

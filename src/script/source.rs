@@ -6,7 +6,8 @@ use std::sync::Arc;
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
 use super::api::{
-    ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, check_given, checked_thresholds,
+    ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, break_policies, check_given,
+    checked_thresholds,
 };
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
@@ -21,7 +22,9 @@ use super::values::unknown;
 use super::vm::{Host, Vm};
 use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
 use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
-use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
+use crate::ir::{
+    Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader, Workload,
+};
 
 /// A script whose top level has run. It makes the operations of whichever
 /// client it is asked for, on the thread that asks.
@@ -163,7 +166,15 @@ impl Script {
             )));
         }
         let Declared {
-            params, modules, mut workloads, setup, teardown, phases, thresholds, ..
+            params,
+            modules,
+            mut workloads,
+            setup,
+            teardown,
+            phases,
+            thresholds,
+            on_break,
+            ..
         } = declared;
         override_clients(&mut workloads, options)?;
         let declared_phases = phases.unwrap_or_default();
@@ -173,7 +184,9 @@ impl Script {
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
-            workloads: workloads.iter().map(DeclaredWorkload::header).collect(),
+            workloads: (workloads.iter().zip(break_policies(&on_break, &workloads)?))
+                .map(|(workload, on_break)| Workload { on_break, ..workload.header() })
+                .collect(),
             run_client: setup.is_some() || teardown.is_some(),
             phases: match options.duration_ns {
                 Some(duration_ns) => phases_lasting(&declared_phases, duration_ns),

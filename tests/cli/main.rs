@@ -11,6 +11,7 @@ mod lifecycle;
 mod losses;
 mod open_loop;
 mod operations;
+mod oplog;
 mod outcome;
 mod output;
 mod parameters;

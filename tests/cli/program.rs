@@ -146,8 +146,18 @@ impl Call {
     }
 
     /// With no more than `files` open files, which nothing can raise.
-    pub fn with_open_files(mut self, files: u32) -> Call {
-        let limits = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    pub fn with_open_files(self, files: u32) -> Call {
+        self.limited(&format!("ulimit -n {files}"))
+    }
+
+    /// With room for no more than so many times 512 bytes in a file, as if the
+    /// disk were full then.
+    pub fn with_file_size(self, blocks: u32) -> Call {
+        self.limited(&format!("trap '' XFSZ && ulimit -f {blocks}"))
+    }
+
+    fn limited(mut self, limits: &str) -> Call {
+        let limits = format!("{limits} && exec \"$0\" \"$@\"");
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(limits).arg(self.command.get_program()).args(self.command.get_args());
         shell.env_clear().current_dir(self.command.get_current_dir().unwrap());
@@ -321,11 +331,14 @@ impl Ended {
     /// What the run wrote, which must be sound in itself.
     pub fn summary(&self) -> Value {
         let out = self.out.as_ref().expect("a run");
-        assert_eq!(names(out), ["summary.json"]);
+        let oplog = out.join("ops.jsonl").exists();
+        let files: &[&str] = if oplog { &["ops.jsonl", "summary.json"] } else { &["summary.json"] };
+        assert_eq!(names(out), files);
         let text = fs::read_to_string(out.join("summary.json")).unwrap();
         assert!(!text.contains(Samba::PASSWORD) && !text.contains("hunter2"));
         let summary: Value = serde_json::from_str(&text).unwrap();
         summary::check(&summary);
+        assert_eq!(summary.get("oplog").is_some(), oplog);
         assert_eq!(summary["exit_code"], self.code);
         summary
     }

@@ -27,8 +27,21 @@ const KEYS: [&str; 19] = [
     "lateness_us",
     "backlog_us",
 ];
-const OPTIONAL: [&str; 7] =
-    ["skipped", "setup", "teardown", "failed_clients", "lateness_us", "backlog_us", "unissued"];
+const OPTIONAL: [&str; 9] = [
+    "skipped",
+    "setup",
+    "teardown",
+    "failed_clients",
+    "lateness_us",
+    "backlog_us",
+    "unissued",
+    "breaks",
+    "oplog",
+];
+
+/// How a break ends, one of these.
+const ENDS: [&str; 7] =
+    ["not_asked", "acknowledged", "refused", "closed", "connection_lost", "timed_out", "cut"];
 
 const TOTALS: [&str; 13] = [
     "operations",
@@ -112,6 +125,11 @@ pub fn check(summary: &Value) {
         assert_eq!(iterations(key), number(&summary["iterations"][key]), "{key} over workloads");
     }
     check_trust(&summary["trust"]);
+    for key in ["oplock", "lease"].iter().chain(&ENDS) {
+        let count = |part: &Value| part.get("breaks").map_or(0, |breaks| number(&breaks[key]));
+        let workloads: u64 = list(&summary["workloads"]).iter().map(count).sum();
+        assert_eq!(workloads, count(summary), "{key} breaks over workloads");
+    }
     let skipped = summary.get("skipped").map_or(0, |skipped| number(&skipped["count"]));
     assert_eq!(skipped, number(&totals["skipped"]));
 }
@@ -161,6 +179,10 @@ fn check_part(part: &Value) {
                 check_times(times);
             }
         }
+    }
+    if let Some(breaks) = part.get("breaks") {
+        let sum = |keys: &[&str]| keys.iter().map(|key| number(&breaks[key])).sum::<u64>();
+        assert_eq!(sum(&ENDS), sum(&["oplock", "lease"]), "breaks by their ends");
     }
     for (total, operation) in [("bytes_read", "read"), ("bytes_written", "write")] {
         let bytes = operations.get(operation).map_or(0, |figures| number(&figures["bytes"]));

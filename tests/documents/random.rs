@@ -9,7 +9,9 @@ use smbench::ir::{
     Pattern, Payload, Progress, Section, SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
-use smbench::protocol::{CreateContext, CreateParameters, Durable, Lease, NtStatus, SharePath};
+use smbench::protocol::{
+    BreakAnswer, BreakPolicy, CreateContext, CreateParameters, Durable, Lease, NtStatus, SharePath,
+};
 
 /// A small generator of its own, so that a seed means the same for ever.
 pub struct Random(u64);
@@ -149,6 +151,17 @@ fn expect(random: &mut Random) -> Expect {
     }
 }
 
+fn break_policy(random: &mut Random) -> BreakPolicy {
+    match random.below(3) {
+        0 => BreakPolicy { answer: BreakAnswer::Ignore, ..BreakPolicy::default() },
+        _ => BreakPolicy {
+            answer: BreakAnswer::Acknowledge,
+            delay_ns: random.pick(&[0, 1, 1_500, 50_000_000, 1 << 53]),
+            flush: random.bool(),
+        },
+    }
+}
+
 fn kind(
     random: &mut Random,
     open: &mut Vec<HandleRef>,
@@ -183,6 +196,7 @@ fn kind(
                     data: vec![random.below(256) as u8; random.below(9) as usize],
                 })
                 .collect(),
+            on_break: random.bool().then(|| break_policy(random)),
         };
         return OperationKind::Open {
             path,

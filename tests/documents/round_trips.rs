@@ -8,6 +8,7 @@ use smbench::ir::document::writer::Format;
 use smbench::ir::document::{LoadOptions, load};
 use smbench::ir::{Due, OperationKind, OperationSource, OperationType, Payload, Progress, Section};
 use smbench::protocol::create::CreateDisposition;
+use smbench::protocol::{BreakAnswer, BreakPolicy};
 
 use crate::{Folder, all_operations, fixture, load_default};
 
@@ -175,4 +176,53 @@ fn asking_for_a_later_section_abandons_the_earlier() {
     assert_eq!(document.pull(0, Section::Iteration, 9, &mut into), Ok(Progress::End));
     let sections: Vec<Section> = into.iter().map(|operation| operation.section).collect();
     assert_eq!(sections, [Section::Setup, Section::Teardown]);
+}
+
+#[test]
+fn how_breaks_are_answered_goes_through_both_versions() {
+    let folder = Folder::new();
+    let open = |client: u32, handle: u32, smb: &str| {
+        format!(
+            r#"{{"client":{client},"at_ns":0,"type":"Open","path":"a","mode":"Read","handle_ref":{handle},"extensions":{{"smb":{smb}}}}}"#
+        )
+    };
+    let text = [
+        r#"{"version":2,"source":"x","seed":0,"workloads":[{"name":"editors","clients":1,"on_break":{"delay":"50ms","flush":true,"policy":"acknowledge"}},{"name":"readers","clients":1}]}"#.to_string(),
+        open(0, 0, r#"{"requested_oplock":"batch"}"#),
+        open(0, 1, r#"{"Lease":"RWH","on_break":{"policy":"ignore"}}"#),
+        open(0, 2, r#"{"share_mode":"READ"}"#),
+        open(1, 0, r#"{"requested_oplock":"batch"}"#),
+        r#"{"operations":4}"#.to_string(),
+    ]
+    .join("\n")
+        + "\n";
+    let path = folder.write("x.jsonl", &text);
+    let (delay_ns, flush) = (50_000_000, true);
+    let document = load_default(&path).unwrap();
+    let editors = BreakPolicy { delay_ns, flush, ..BreakPolicy::default() };
+    let policies: Vec<BreakPolicy> =
+        document.header().workloads.iter().map(|workload| workload.on_break).collect();
+    assert_eq!(policies, [editors, BreakPolicy::default()]);
+    let mut saved = Vec::new();
+    convert(&path, Format::V2, &mut saved).unwrap();
+    assert_eq!(String::from_utf8(saved).unwrap().lines().next(), text.lines().next());
+
+    // Version 1 has no workloads: what they say goes to the opens it is about.
+    let mut v1 = Vec::new();
+    convert(&path, Format::V1, &mut v1).unwrap();
+    let mut v1 = load_default(&folder.write("x.json", v1)).unwrap();
+    let answers: Vec<Option<BreakPolicy>> = all_operations(&mut v1, 9)
+        .iter()
+        .map(|operation| match &operation.kind {
+            OperationKind::Open { extensions, .. } => extensions.as_ref().unwrap().on_break,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let ignore = BreakPolicy { answer: BreakAnswer::Ignore, ..BreakPolicy::default() };
+    assert_eq!(answers, [Some(editors), Some(ignore), None, None]);
+
+    let wrong = text.replace("50ms", "50");
+    let error = load_default(&folder.write("wrong.jsonl", wrong)).err().unwrap().to_string();
+    let expected = "on_break wants a delay with a unit, such as \"50ms\" or \"2s\"";
+    assert!(error.contains(expected), "{error}");
 }

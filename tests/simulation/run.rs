@@ -83,6 +83,7 @@ impl Outcome {
             notes: Vec::new(),
             thresholds: Vec::new(),
             hook_events: HookEvents::default(),
+            oplog: None,
             metrics: Default::default(),
         };
         Summary::new(facts, &self.measurements)

@@ -83,6 +83,7 @@ impl Seen {
                 IterationOutcome::Cut => self.count("cut iteration", 1),
                 IterationOutcome::Dropped => self.count("dropped iteration", 1),
             },
+            Event::Break(_) => self.count("break", 1),
             Event::Unissued(Unissued { by_backlog, by_generation, by_limit, .. }) => {
                 self.count("unissued by backlog", *by_backlog);
                 self.count("unissued by generation", *by_generation);

@@ -15,7 +15,9 @@ use super::v2::Header;
 use super::writer::{DocumentWriter, WriteError, Written};
 use crate::ir::Late;
 use crate::ir::operation::OperationType;
-use crate::protocol::create::CreateDisposition;
+use crate::ir::source::Workload;
+use crate::protocol::BreakPolicy;
+use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
 /// The operations wait in a temporary file, because the counts of the clients
 /// stand before them.
@@ -27,6 +29,8 @@ pub(super) struct WriterV1<W> {
     /// Time of each client's operation before.
     at: Vec<u64>,
     last_ns: u64,
+    /// How each client answers breaks; empty where all do it at once.
+    answers: Vec<BreakPolicy>,
     header: Header,
     buffer: Vec<u8>,
     operations: u64,
@@ -44,6 +48,12 @@ const BODY_IN_MEMORY: usize = 32 << 20;
 impl<W: Write> WriterV1<W> {
     pub fn new(header: &Header, out: W) -> Result<WriterV1<W>, WriteError> {
         let names: Vec<String> = header.client_names().collect();
+        let answer =
+            |workload: &Workload| std::iter::repeat_n(workload.on_break, workload.clients as usize);
+        let mut answers = Vec::new();
+        if !header.workloads.iter().all(|workload| workload.on_break.is_default()) {
+            answers.extend(header.workloads.iter().flat_map(answer));
+        }
         let mut header = header.clone();
         header.workloads = Vec::new();
         Ok(WriterV1 {
@@ -53,6 +63,7 @@ impl<W: Write> WriterV1<W> {
             at: vec![0; names.len()],
             names,
             last_ns: 0,
+            answers,
             header,
             buffer: Vec::new(),
             operations: 0,
@@ -80,7 +91,8 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
         let client = line.client.unwrap_or_default() as usize;
         let seq = self.counts.get(client).copied().unwrap_or_default();
         let before = self.at.get(client).copied().unwrap_or_default();
-        if let Err(reason) = fit(&mut line, before) {
+        let answer = self.answers.get(client).copied().unwrap_or_default();
+        if let Err(reason) = fit(&mut line, before, answer) {
             let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
             return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });
         }
@@ -137,13 +149,17 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
 
 /// Brings a line to what version 1 can say, without changing what it does:
 /// "right after the operation before" becomes that operation's time, and a
-/// disposition that version 1 would not assume goes to the extensions. Numbers
-/// of iterations are left out; version 1 has none.
-fn fit(line: &mut Line<'_>, before: u64) -> Result<(), &'static str> {
+/// disposition that version 1 would not assume goes to the extensions, as does
+/// how the client of an open answers breaks. Numbers of iterations are left
+/// out; version 1 has none.
+fn fit(line: &mut Line<'_>, before: u64, answer: BreakPolicy) -> Result<(), &'static str> {
     line.iteration = None;
     match line.operation_type().filter(|operation| shape::in_version_1(*operation)) {
         None => return Err("version 1 has no such type"),
-        Some(OperationType::Open) => fit_disposition(line),
+        Some(OperationType::Open) => {
+            fit_disposition(line);
+            fit_answer(line, answer);
+        }
         Some(_) => {}
     }
     if line.section.is_some() {
@@ -197,5 +213,18 @@ fn fit_disposition(line: &mut Line<'_>) {
         && !smb.keys().any(|key| key.eq_ignore_ascii_case("disposition"))
     {
         smb.insert("disposition".into(), Value::String(wanted.name().into()));
+    }
+}
+
+/// Nothing is broken of an open that asks for no caching.
+fn fit_answer(line: &mut Line<'_>, answer: BreakPolicy) {
+    let smb = line.extensions.as_mut().and_then(|extensions| extensions.get_mut("smb"));
+    if let Some(Value::Object(smb)) = smb
+        && !answer.is_default()
+    {
+        let has = |wanted: &str| smb.keys().any(|key| key.eq_ignore_ascii_case(wanted));
+        if MODE_2_KEYS.into_iter().any(has) && !has("on_break") {
+            smb.insert("on_break".into(), answer.written());
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::super::breaks::BreakStats;
 use super::super::distribution::Distribution;
 use super::super::failures::StatusKey;
 use super::custom::{self, CustomFigure, CustomKinds};
@@ -29,6 +30,9 @@ pub enum Metric {
     ErrorsWith(StatusKey),
     Lateness(Statistic),
     Backlog(Statistic),
+    Breaks(BreakCount),
+    /// From a break's notice to its acknowledgement.
+    BreakWait(Statistic),
     /// Read or written.
     Bytes(OperationType),
     ByteRate(OperationType),
@@ -46,6 +50,43 @@ pub enum Subject {
     /// Operations of all types.
     All,
     Iterations,
+}
+
+/// Which breaks are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakCount {
+    All,
+    Oplock,
+    Lease,
+    Acknowledged,
+    Refused,
+    TimedOut,
+    /// No breaks, but operations that waited for the end of one.
+    BlockedOperations,
+}
+
+impl BreakCount {
+    const NAMES: [(&str, BreakCount); 7] = [
+        ("count", BreakCount::All),
+        ("oplock", BreakCount::Oplock),
+        ("lease", BreakCount::Lease),
+        ("acknowledged", BreakCount::Acknowledged),
+        ("refused", BreakCount::Refused),
+        ("timed_out", BreakCount::TimedOut),
+        ("blocked", BreakCount::BlockedOperations),
+    ];
+
+    pub fn of(self, breaks: &BreakStats) -> u64 {
+        match self {
+            BreakCount::All => breaks.count(),
+            BreakCount::Oplock => breaks.oplock,
+            BreakCount::Lease => breaks.lease,
+            BreakCount::Acknowledged => breaks.acknowledged,
+            BreakCount::Refused => breaks.refused,
+            BreakCount::TimedOut => breaks.timed_out,
+            BreakCount::BlockedOperations => breaks.blocked,
+        }
+    }
 }
 
 /// Of a distribution of times.
@@ -134,7 +175,7 @@ impl Unit {
 
 /// Whether thresholds take a name that begins so for a figure of smbench's own.
 pub fn is_reserved(head: &str) -> bool {
-    matches!(head, "all" | "iterations" | "lateness" | "backlog" | "errors" | "bytes")
+    matches!(head, "all" | "iterations" | "lateness" | "backlog" | "errors" | "bytes" | "breaks")
         || operation_type(head).is_some()
 }
 
@@ -155,6 +196,7 @@ impl Metric {
             "lateness" => statistic(head, rest).map(Metric::Lateness),
             "backlog" => statistic(head, rest).map(Metric::Backlog),
             "errors" => errors(rest),
+            "breaks" => breaks(rest),
             "bytes" => bytes(rest),
             _ => custom::parse(text, custom)?.ok_or_else(|| unknown_metric(text, head)),
         }
@@ -165,12 +207,14 @@ impl Metric {
             Metric::Service(..)
             | Metric::Response(..)
             | Metric::Lateness(_)
-            | Metric::Backlog(_) => Unit::Time,
+            | Metric::Backlog(_)
+            | Metric::BreakWait(_) => Unit::Time,
             Metric::Count(_)
             | Metric::Failed(_)
             | Metric::IterationsLate
             | Metric::IterationsDropped
             | Metric::IterationsCut
+            | Metric::Breaks(_)
             | Metric::Errors
             | Metric::ErrorsWith(_) => Unit::Count,
             Metric::Rate(_) => Unit::PerSecond,
@@ -298,6 +342,21 @@ fn errors(rest: &[&str]) -> Result<Metric, String> {
     }
 }
 
+fn breaks(rest: &[&str]) -> Result<Metric, String> {
+    match rest {
+        ["waited", rest @ ..] => statistic("breaks.waited", rest).map(Metric::BreakWait),
+        [word]
+            if let Some((_, count)) = BreakCount::NAMES.iter().find(|(name, _)| name == word) =>
+        {
+            Ok(Metric::Breaks(*count))
+        }
+        _ => {
+            let counts = BreakCount::NAMES.iter().map(|(name, _)| *name);
+            Err(wrong("breaks", rest, &counts.chain(["waited"]).collect::<Vec<_>>()))
+        }
+    }
+}
+
 fn bytes(rest: &[&str]) -> Result<Metric, String> {
     let operation = match rest {
         ["read", ..] => OperationType::Read,
@@ -314,7 +373,7 @@ fn bytes(rest: &[&str]) -> Result<Metric, String> {
 /// More names than this are not listed in a message.
 const MANY: usize = 24;
 
-const HEADS: [&str; 6] = ["all", "iterations", "errors", "bytes", "lateness", "backlog"];
+const HEADS: [&str; 7] = ["all", "iterations", "errors", "bytes", "lateness", "backlog", "breaks"];
 
 /// What other tools call a figure, and what it is here.
 const ELSEWHERE: [(&str, &str); 8] = [

@@ -59,6 +59,16 @@ impl Sample {
             Metric::Response(Subject::Iterations, _) => {
                 cell.iterations.iter().for_each(|stats| self.add(&stats.response));
             }
+            Metric::BreakWait(_) => {
+                cell.breaks.iter().for_each(|breaks| self.add(&breaks.waited));
+            }
+            // Counted among operations, so that there may be none.
+            Metric::Breaks(count) => {
+                let sent: u64 = cell.operations().map(|(_, stats)| stats.count()).sum();
+                let breaks = cell.breaks.as_deref();
+                self.among += sent + breaks.map_or(0, |breaks| breaks.count());
+                self.counted += breaks.map_or(0, |breaks| count.of(breaks));
+            }
             Metric::Count(Subject::Iterations)
             | Metric::Rate(Subject::Iterations)
             | Metric::IterationsLate
@@ -143,7 +153,8 @@ impl Threshold {
             Metric::Service(_, statistic)
             | Metric::Response(_, statistic)
             | Metric::Lateness(statistic)
-            | Metric::Backlog(statistic) => {
+            | Metric::Backlog(statistic)
+            | Metric::BreakWait(statistic) => {
                 let (first, rest) = sample.times.split_first()?;
                 let mut merged = first.clone();
                 rest.iter().for_each(|times| merged.merge(times));

@@ -17,6 +17,7 @@ mod elsewhere;
 mod hooks;
 mod metrics;
 mod needs;
+mod on_break;
 mod options;
 mod pace;
 mod params;
@@ -29,6 +30,7 @@ pub(super) use elsewhere::{entry_point, global as global_elsewhere};
 pub(super) use hooks::{CompletionHook, DeclaredHooks};
 #[cfg(test)]
 pub(super) use metrics::METRIC_METHODS;
+pub(super) use on_break::{DeclaredPolicy, policies as break_policies};
 pub(super) use pace::{Pace, Schedule};
 pub use params::ParameterHelp;
 pub(super) use params::{Parameters, check_given};
@@ -121,6 +123,7 @@ pub(super) struct Declared {
     pub teardown: Option<Function>,
     pub phases: Option<Vec<Phase>>,
     pub thresholds: Vec<StatedThreshold>,
+    pub on_break: Vec<DeclaredPolicy>,
     pub hooks: DeclaredHooks,
 }
 
@@ -173,6 +176,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     choose::register(lua, &bench, host)?;
     rng::register_named(lua, &bench, host)?;
     thresholds::register(lua, &bench, host)?;
+    on_break::register(lua, &bench, host)?;
     hooks::register(lua, &bench, host)?;
     metrics::register(lua, &bench, host)?;
     let mut names = Vec::new();

@@ -6,6 +6,7 @@ use mlua::{Error as LuaError, Result as LuaResult, Value};
 
 use super::super::values::{fault, shown, text, unknown};
 use super::super::vm::Host;
+use super::on_break;
 use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
@@ -21,6 +22,7 @@ const CREATE_KEYS: &[&str] = &[
     "lease",
     "durable",
     "create_contexts",
+    "on_break",
 ];
 
 /// What people call them.
@@ -34,6 +36,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("options", "create_options"),
     ("attributes", "file_attributes"),
     ("contexts", "create_contexts"),
+    ("break_policy", "on_break"),
 ];
 
 /// Each operation that waits to be issued holds its own.
@@ -198,6 +201,10 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
         let Some(key) = CREATE_KEYS.iter().find(|key| key.as_bytes() == name) else {
             return Err(no_create_key(&String::from_utf8_lossy(name)));
         };
+        if *key == "on_break" {
+            parameters.on_break = Some(on_break::of_open(&value)?);
+            return Ok(());
+        }
         let set = match &value {
             Value::Integer(number) => parameters.set(key, ParameterValue::Number(*number as f64)),
             Value::Number(number) => parameters.set(key, ParameterValue::Number(*number)),

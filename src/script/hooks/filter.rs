@@ -22,7 +22,7 @@ pub(in crate::script) enum Field {
     OpId,
     Client,
     Path,
-    /// What an open was granted. Not in events yet: always nil.
+    /// What an open was granted, where that is known.
     Granted,
 }
 

@@ -301,7 +301,10 @@ impl Texts<'_> {
                 Some(path) => self.text(path.as_str())?,
                 None => 0.0,
             },
-            Field::Granted => 0.0,
+            Field::Granted => match record.granted {
+                Some(caching) => self.text(caching.name())?,
+                None => 0.0,
+            },
         })
     }
 

@@ -22,6 +22,7 @@ use tap::{BATCHES_QUEUED, Counts, Record};
 use super::source::load_for_hooks;
 use super::{ScriptError, ScriptOptions};
 use crate::observability::metrics::Layout;
+use crate::observability::priority::give_way;
 use crate::observability::thresholds::CustomKinds;
 use crate::observability::{CustomMetrics, HookEvents, MetricSummary};
 
@@ -213,16 +214,6 @@ impl Hooks {
             Err(_) => "the hooks' thread ended",
         };
         HookOutcome { internal: Some(lost.into()), ..HookOutcome::default() }
-    }
-}
-
-/// Where processors are scarce, hooks get the lesser share: what they miss for
-/// it is counted, while what a shard is late by colours every figure.
-fn give_way() {
-    // Elsewhere a priority is one of the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 5) {
-        tracing::debug!("hooks run at the priority of all: {error}");
     }
 }
 

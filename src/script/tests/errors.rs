@@ -305,7 +305,7 @@ fn the_top_level() {
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
             "bench.quux('x')",
-            "s.lua:1: unknown function of bench 'quux': there is abort, choose, closed_loop, counter, gauge, histogram, on_complete, on_end, on_phase, open_loop, params, phases, rate, rng, setup, status, teardown, thresholds, workload",
+            "s.lua:1: unknown function of bench 'quux': there is abort, choose, closed_loop, counter, gauge, histogram, on_break, on_complete, on_end, on_phase, open_loop, params, phases, rate, rng, setup, status, teardown, thresholds, workload",
         ),
         (
             &format!("{ok}\n{ok}"),

@@ -87,6 +87,18 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
         "c:open('a', 'rw', { requested_oplock = 'RWH' })",
         "open: requested_oplock wants NONE, II, EXCLUSIVE, BATCH or LEASE; letters such as \"RWH\" belong to lease",
     ),
+    (
+        "c:open('a', 'rw', { on_break = 'ignore' })",
+        "open: on_break is a table such as { policy = \"acknowledge\", delay = \"50ms\" }, not \"ignore\"",
+    ),
+    (
+        "c:open('a', 'rw', { on_break = { policy = 'ignroe' } })",
+        "open: on_break: unknown policy 'ignroe': did you mean 'ignore'?",
+    ),
+    (
+        "c:open('a', 'rw', { on_break = { delay = 1 } })",
+        "open: on_break: delay: 1 ns? write \"1s\" (where it is computed: 0, or 1000 and more, such as math.max(1000, …))",
+    ),
     ("c:usleep(1000)", "unknown method 'usleep': here it is 'think'"),
     ("c:upload('a')", "unknown method 'upload': here it is 'write'"),
     ("local x = c.vu", "unknown field or method 'vu': here it is 'id'"),
@@ -118,6 +130,40 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
 
 /// Whole scripts; what is wrong is on the first line.
 const AT_THE_TOP: &[(&str, &str)] = &[
+    (
+        "bench.on_break(function(c) end)",
+        "bench.on_break takes a table: bench.on_break { policy = \"acknowledge\", delay = \"50ms\" }, not a function; it is no hook: it says what clients do, before the run",
+    ),
+    (
+        "bench.on_break { polcy = 'ignore' }",
+        "bench.on_break: unknown field 'polcy': did you mean 'policy'?",
+    ),
+    (
+        "bench.on_break { policy = 'ack' }",
+        "bench.on_break: unknown policy 'ack': here it is 'acknowledge'",
+    ),
+    ("bench.on_break { policy = true }", "bench.on_break: policy is a text, not true"),
+    ("bench.on_break { flush = 'yes' }", "bench.on_break: flush is true or false, not \"yes\""),
+    (
+        "bench.on_break { timeout = '35s' }",
+        "bench.on_break: unknown field 'timeout': how long a server waits is its own matter (35 s); how long the client does says 'delay'",
+    ),
+    (
+        "bench.on_break { policy = 'ignore', delay = '1s' }",
+        "bench.on_break takes neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none",
+    ),
+    (
+        "bench.on_break {} bench.on_break { flush = true }",
+        "bench.on_break is called twice for all workloads, first at s.lua:1",
+    ),
+    (
+        "bench.on_break { workload = 'w' } bench.on_break { workload = 'w' }",
+        "bench.on_break is called twice for workload 'w', first at s.lua:1",
+    ),
+    (
+        "bench.on_break { workload = 'editrs' } bench.workload { name = 'editors', iteration = print }",
+        "bench.on_break: unknown workload 'editrs': did you mean 'editors'?",
+    ),
     (
         "bench.workload { name = 'w', iteration = function() c:stat('a') end }",
         "unknown global 'c': the client is the first argument: function(c, rng)",

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::*;
 use crate::ir::CompletionEvent;
 use crate::observability::metrics::Layout;
-use crate::observability::sample::{OK, completion, delete, failed, open, read};
-use crate::protocol::NtStatus;
+use crate::observability::sample::{OK, completion, delete, failed, granted, open, read};
+use crate::protocol::create::OplockLevel;
+use crate::protocol::{Caching, LeaseState, NtStatus};
 use crate::script::hooks::{Edge, HookReport, HookVerdict, Hooks};
 
 const WORKLOADS: &str = "bench.phases { { name = 'warmup', duration = '1s', record = false }, { name = 'steady', duration = '2s' } }
@@ -139,6 +140,18 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
         ),
         "4096 editors/1 1-7 300 0 team/a.docx nil open"
     );
+    let caching = "{ fields = { 'granted' } },";
+    for (was, expected) in [
+        (Caching::Oplock(OplockLevel::None), "none"),
+        (Caching::Oplock(OplockLevel::II), "ii"),
+        (Caching::Oplock(OplockLevel::Exclusive), "exclusive"),
+        (Caching::Oplock(OplockLevel::Batch), "batch"),
+        (Caching::Lease(LeaseState::RWH), "RWH"),
+        (Caching::Lease(LeaseState::NONE), "none"),
+    ] {
+        let event = CompletionEvent { granted: granted(was), ..event() };
+        assert_eq!(arguments(caching, event), expected);
+    }
     let skipped = completion(1, 8, read(1), CompletionStatus::Skipped { cause_seq: 7 });
     assert_eq!(arguments("{ status = 'skipped' },", skipped), "read SKIPPED nil nil");
 }

@@ -86,6 +86,8 @@ fn the_editor_stubs_have_every_option_there_is_and_no_other() {
         ("bench.Needs", "bench.workload { name = 'v', iteration = print, needs = { KEY } }", ""),
         ("bench.Phase", "bench.phases { { KEY } }", ""),
         ("bench.OpenLoop", "bench.open_loop { KEY }", ""),
+        ("bench.OnBreak", "bench.on_break { KEY }", ""),
+        ("bench.BreakPolicy", "", "c:open('b', 'r', { on_break = { KEY } })"),
         ("bench.Threshold", "bench.thresholds { { 'read.count > 1', KEY } }", ""),
         ("bench.Filter", "bench.on_complete({ KEY }, print)", ""),
         ("bench.MetricOptions", "bench.counter('a', { KEY })", ""),

@@ -1,6 +1,6 @@
 use super::*;
-use crate::ir::Feature;
-use crate::ir::{Phase, Workload};
+use crate::ir::{Feature, OperationKind, Phase, Workload};
+use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const TWO: &str = r#"
 bench.phases { { name = "warmup", duration = "5s", record = false }, { name = "steady", duration = "30s" } }
@@ -181,4 +181,39 @@ fn a_workload_says_what_it_will_need() {
             Err(format!("s.lua:1: workload 'w': needs: {expected}"));
         assert_eq!(needs(wrong), expected, "{wrong}");
     }
+}
+
+#[test]
+fn breaks_are_answered_as_is_said_of_the_workload_else_of_all_wherever_it_is_said() {
+    let written = script(
+        "bench.on_break { policy = 'ignore', workload = 'readers' }
+        for _, name in { 'editors', 'readers', 'others' } do
+            bench.workload { name = name, iteration = function(c)
+                c:open('a', 'rw', { requested_oplock = 'batch' })
+                c:open('b', 'rw', { lease = 'RWH', on_break = { policy = 'acknowledge' } })
+                c:open('c', 'rw', { on_break = { delay = 2000000000, flush = true } })
+            end }
+        end
+        bench.on_break { delay = '50ms', flush = true }",
+    );
+    let mut loaded = written.load().unwrap();
+    let ignore = BreakPolicy { answer: BreakAnswer::Ignore, ..BreakPolicy::default() };
+    let of_all = BreakPolicy { delay_ns: 50_000_000, flush: true, ..BreakPolicy::default() };
+    let policies: Vec<BreakPolicy> =
+        loaded.header().workloads.iter().map(|workload| workload.on_break).collect();
+    assert_eq!(policies, [of_all, ignore, of_all]);
+
+    let operations = all(&mut loaded, 64).unwrap();
+    let of_opens = operations[..3].iter().map(|operation| match &operation.kind {
+        OperationKind::Open { extensions, .. } => extensions.as_ref().unwrap().on_break,
+        other => panic!("{other:?}"),
+    });
+    let delayed = BreakPolicy { delay_ns: 2_000_000_000, ..of_all };
+    assert_eq!(
+        of_opens.collect::<Vec<_>>(),
+        [None, Some(BreakPolicy::default()), Some(delayed)],
+        "an answer at once can be asked for where the workload's is another"
+    );
+    assert_eq!(Feature::needed_by(&operations[2]), [], "on_break asks nothing of the server");
+    assert_eq!(Feature::needed_by(&operations[1]), [Feature::Caching]);
 }

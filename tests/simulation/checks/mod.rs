@@ -93,7 +93,8 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
             Event::Reconnected { .. } => client.resumed_ns.push(logged.at_ns),
             Event::Cleanup { closed, failed, .. } => client.cleaned_up += closed + failed,
             Event::ClientFailed { .. } => client.failed = true,
-            Event::Connected { .. }
+            Event::Break(_)
+            | Event::Connected { .. }
             | Event::Prepared { .. }
             | Event::GaveUp { .. }
             | Event::Unissued(_) => {}
@@ -106,6 +107,7 @@ fn client_of(event: &Event) -> Option<u32> {
     match event {
         Event::Completed(completion) => Some(completion.operation.client_idx),
         Event::Iteration(iteration) => Some(iteration.client_idx),
+        Event::Break(event) => Some(event.client_idx),
         Event::Connected { client_idx }
         | Event::Prepared { client_idx }
         | Event::Cleanup { client_idx, .. }

@@ -142,7 +142,7 @@ fn a_mistake_is_told_with_the_right_word_or_unit() {
         ("app.saves.p99 > 5", "unknown figure of app.saves 'p99': there is count, rate"),
         (
             "zzz.qq < 1",
-            "unknown metric 'zzz.qq': there is all, iterations, errors, bytes, lateness, backlog, each type of operation (open, read, …) and what the script declares",
+            "unknown metric 'zzz.qq': there is all, iterations, errors, bytes, lateness, backlog, breaks, each type of operation (open, read, …) and what the script declares",
         ),
         (
             "read.response.p99 < 20",

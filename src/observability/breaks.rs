@@ -1,0 +1,196 @@
+//! What servers granted and took back: counted, and told.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::distribution::Distribution;
+use super::failures::{StatusCounts, StatusKey};
+use super::summarize::{micros, times};
+use super::summary::Times;
+use crate::ir::event::{BreakEnd, BreakEvent};
+use crate::protocol::create::OplockLevel;
+use crate::protocol::{Break, Caching, CreateAction, Granted, LeaseState};
+
+/// What opens were granted.
+#[derive(Clone, Debug, Default)]
+pub struct GrantedCounts {
+    oplocks: [u64; OPLOCKS.len()],
+    /// By the bits of the state.
+    leases: [u64; 8],
+    actions: [u64; 4],
+}
+
+const OPLOCKS: [OplockLevel; 4] =
+    [OplockLevel::None, OplockLevel::II, OplockLevel::Exclusive, OplockLevel::Batch];
+const ACTIONS: [CreateAction; 4] = [
+    CreateAction::Superseded,
+    CreateAction::Opened,
+    CreateAction::Created,
+    CreateAction::Overwritten,
+];
+
+impl GrantedCounts {
+    pub fn add(&mut self, granted: &Granted) {
+        self.actions[granted.action as usize] += 1;
+        match granted.caching() {
+            Caching::Lease(state) => self.leases[state.bits() as usize] += 1,
+            Caching::Oplock(level) => {
+                let at = OPLOCKS.iter().position(|known| *known == level).unwrap_or_default();
+                self.oplocks[at] += 1;
+            }
+        }
+    }
+
+    /// Whether there was anything a server can take back.
+    pub fn has_caching(&self) -> bool {
+        self.oplocks[1..].iter().chain(&self.leases[1..]).any(|count| *count > 0)
+    }
+
+    pub fn merge(&mut self, other: &GrantedCounts) {
+        let mine = self.oplocks.iter_mut().chain(&mut self.leases).chain(&mut self.actions);
+        let theirs = other.oplocks.iter().chain(&other.leases).chain(&other.actions);
+        mine.zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// By what was granted: `batch`, `lease RWH`, `none`.
+    pub(super) fn by_name(&self) -> BTreeMap<String, u64> {
+        let oplocks = OPLOCKS.into_iter().map(|level| Caching::Oplock(level).name().to_string());
+        let leases = (0..).map(|bits| format!("lease {}", LeaseState::from_bits(bits)));
+        let counts = oplocks.zip(self.oplocks).chain(leases.zip(self.leases));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    pub(super) fn by_action(&self) -> BTreeMap<&'static str, u64> {
+        let counts = ACTIONS.map(CreateAction::name).into_iter().zip(self.actions);
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// Breaks of one workload in one phase, by when their notices came.
+#[derive(Clone, Debug, Default)]
+pub struct BreakStats {
+    pub oplock: u64,
+    pub lease: u64,
+    pub not_asked: u64,
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub closed: u64,
+    pub connection_lost: u64,
+    pub timed_out: u64,
+    pub cut: u64,
+    refusals: StatusCounts,
+    /// From the notice to the acknowledgement, of those that were sent.
+    pub waited: Distribution,
+    /// Operations that waited for the end of a break, and how long together.
+    pub blocked: u64,
+    blocked_ns: u128,
+}
+
+impl BreakStats {
+    pub fn add(&mut self, event: &BreakEvent) {
+        match event.notice {
+            Break::Oplock(_) => self.oplock += 1,
+            Break::Lease(_) => self.lease += 1,
+        }
+        match event.end {
+            BreakEnd::NotAsked => self.not_asked += 1,
+            BreakEnd::Acknowledged => self.acknowledged += 1,
+            BreakEnd::Refused(status) => {
+                self.refused += 1;
+                *self.refusals.entry(StatusKey::Status(status)) += 1;
+            }
+            BreakEnd::Closed => self.closed += 1,
+            BreakEnd::ConnectionLost => self.connection_lost += 1,
+            BreakEnd::TimedOut => self.timed_out += 1,
+            BreakEnd::Cut => self.cut += 1,
+        }
+        if let Some(acknowledged_ns) = event.acknowledged_ns {
+            self.waited.record(acknowledged_ns.saturating_sub(event.noticed_ns));
+        }
+        self.blocked += u64::from(event.blocked);
+        self.blocked_ns += u128::from(event.blocked_ns);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.oplock + self.lease
+    }
+
+    pub fn merge(&mut self, other: &BreakStats) {
+        for (mine, theirs) in [
+            (&mut self.oplock, other.oplock),
+            (&mut self.lease, other.lease),
+            (&mut self.not_asked, other.not_asked),
+            (&mut self.acknowledged, other.acknowledged),
+            (&mut self.refused, other.refused),
+            (&mut self.closed, other.closed),
+            (&mut self.connection_lost, other.connection_lost),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.cut, other.cut),
+            (&mut self.blocked, other.blocked),
+        ] {
+            *mine += theirs;
+        }
+        self.blocked_ns += other.blocked_ns;
+        self.refusals.merge(&other.refusals);
+        self.waited.merge(&other.waited);
+    }
+
+    pub(super) fn summary(&self) -> BreakSummary {
+        BreakSummary {
+            oplock: self.oplock,
+            lease: self.lease,
+            not_asked: self.not_asked,
+            acknowledged: self.acknowledged,
+            refused: self.refused,
+            closed: self.closed,
+            connection_lost: self.connection_lost,
+            timed_out: self.timed_out,
+            cut: self.cut,
+            refusals: self.refusals.iter().map(|(key, count)| (key.name(), *count)).collect(),
+            waited_us: times(&self.waited),
+            blocked_operations: self.blocked,
+            blocked_us: micros(u64::try_from(self.blocked_ns).unwrap_or(u64::MAX)),
+            elsewhere: None,
+        }
+    }
+}
+
+/// Breaks by what was broken (`oplock` and `lease`), and the same breaks by how
+/// they ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BreakSummary {
+    pub oplock: u64,
+    pub lease: u64,
+    /// The server wanted no answer.
+    pub not_asked: u64,
+    /// The server took the answer.
+    pub acknowledged: u64,
+    pub refused: u64,
+    /// The file was closed before the answer.
+    pub closed: u64,
+    pub connection_lost: u64,
+    /// Ignored until the server gave up.
+    pub timed_out: u64,
+    /// The run ended before.
+    pub cut: u64,
+    /// What the server refused answers with.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refusals: BTreeMap<String, u64>,
+    /// From the notice to the acknowledgement; absent where none was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_us: Option<Times>,
+    /// Operations that waited for the end of a break.
+    pub blocked_operations: u64,
+    /// How long they did, together.
+    pub blocked_us: f64,
+    /// Breaks outside of the recorded phases, in none of the figures before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<u64>,
+}
+
+impl BreakSummary {
+    pub fn count(&self) -> u64 {
+        self.oplock + self.lease
+    }
+}

@@ -1,0 +1,144 @@
+//! The operation log: a line of JSON for each operation, each break and each
+//! iteration that was dropped. Nothing waits for it.
+//!
+//! A shard puts a record of what ended into a batch; batches go over a bounded
+//! queue to a thread that writes them. What does not fit is dropped and
+//! counted. Lines of one client are in order, those of several shards are not.
+//! The shape of a line is `schema/ops.schema.json`.
+
+mod line;
+mod tap;
+mod writer;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use super::metrics::Layout;
+use super::priority::give_way;
+use super::summary::OplogSummary;
+pub use tap::OplogTap;
+use tap::Record;
+
+/// The log's name in a results folder.
+pub const OPLOG: &str = "ops.jsonl";
+
+/// Records handed over at a time, at the most.
+const BATCH: usize = 256;
+/// Batches on their way to the file.
+const BATCHES_QUEUED: usize = 512;
+
+/// Why there can be no operation log.
+#[derive(Debug, thiserror::Error)]
+pub enum OplogError {
+    #[error("--oplog: {0} is there already; name another folder with --out, or remove it")]
+    Occupied(PathBuf),
+    #[error("--oplog: cannot make {path}: {source}; --out names another place")]
+    Create { path: PathBuf, source: io::Error },
+}
+
+/// A run's operation log. Dropped without [`Oplog::finish`], it leaves no file.
+#[derive(Debug)]
+pub struct Oplog {
+    path: PathBuf,
+    /// Until every tap is made.
+    queue: Option<SyncSender<Vec<Record>>>,
+    counts: Arc<Counts>,
+    ended: Receiver<io::Result<()>>,
+    finished: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    written: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Oplog {
+    /// Makes the file, and the thread that writes it.
+    ///
+    /// # Errors
+    /// [`OplogError`] when there is such a file, or it cannot be made.
+    pub fn start(folder: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
+        let path = folder.join(OPLOG);
+        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(OplogError::Occupied(path));
+            }
+            Err(source) => return Err(OplogError::Create { path, source }),
+        };
+        Oplog::writing(file, path, layout)
+    }
+
+    fn writing(file: File, path: PathBuf, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
+        let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
+        let (ending, ended) = mpsc::sync_channel(1);
+        let counts = Arc::new(Counts::default());
+        let work = {
+            let counts = counts.clone();
+            move || {
+                give_way();
+                let written = writer::write(file, &queued, &layout, &counts);
+                // Nobody may be waiting any more.
+                let _ = ending.try_send(written);
+            }
+        };
+        let thread = thread::Builder::new().name("oplog".into()).spawn(work);
+        let oplog = Oplog { path, queue: Some(queue), counts, ended, finished: false };
+        match thread {
+            Ok(_) => Ok(oplog),
+            Err(source) => Err(OplogError::Create { path: oplog.path.clone(), source }),
+        }
+    }
+
+    /// A shard's end.
+    pub fn tap(&self) -> Option<OplogTap> {
+        let queue = self.queue.clone()?;
+        Some(OplogTap::new(queue, self.counts.clone()))
+    }
+
+    /// To be called when every tap is gone: waits for what is queued to be
+    /// written, for `bound` at the most. With what went wrong, if anything did.
+    pub fn finish(mut self, bound: Duration) -> (OplogSummary, Option<String>) {
+        self.finished = true;
+        self.queue = None;
+        let path = self.path.display();
+        let problem = match self.ended.recv_timeout(bound) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!(
+                "{path} could not be written to its end: {error}; it ends with the last whole line that was"
+            )),
+            Err(RecvTimeoutError::Timeout) => Some(format!(
+                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped",
+                bound.as_secs_f64()
+            )),
+            Err(RecvTimeoutError::Disconnected) => {
+                Some(format!("the thread that writes {path} ended before the run"))
+            }
+        };
+        let summary = OplogSummary {
+            written: self.counts.written.load(Relaxed),
+            dropped: self.counts.dropped.load(Relaxed),
+        };
+        (summary, problem)
+    }
+}
+
+impl Drop for Oplog {
+    fn drop(&mut self) {
+        if !self.finished {
+            // A run that came to nothing leaves nothing behind.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

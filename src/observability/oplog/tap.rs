@@ -1,0 +1,132 @@
+//! What a shard does for the operation log. It never waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use super::{BATCH, Counts};
+use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
+use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section};
+use crate::protocol::{Granted, SharePath};
+
+/// A batch that is not full is handed over after so long, by the times of its
+/// records, so that the file can be followed.
+const HAND_OVER_NS: u64 = 100_000_000;
+
+/// What becomes a line.
+#[derive(Debug)]
+pub(super) enum Record {
+    Operation(Completed),
+    Break(Box<BreakEvent>),
+    Dropped(IterationEvent),
+}
+
+/// A completion, without what the log does not tell.
+#[derive(Debug)]
+pub(super) struct Completed {
+    pub id: Option<Arc<str>>,
+    pub client_idx: u32,
+    pub seq: u32,
+    pub iteration: u32,
+    pub kind: OperationType,
+    pub section: Section,
+    pub path: Option<SharePath>,
+    pub status: CompletionStatus,
+    pub phase: Option<u16>,
+    pub due_ns: u64,
+    pub eligible_ns: u64,
+    pub issued_ns: u64,
+    pub attempted_ns: u64,
+    pub completed_ns: u64,
+    pub bytes: u64,
+    pub retries: u32,
+    pub granted: Option<Box<Granted>>,
+}
+
+/// One shard's end.
+#[derive(Debug)]
+pub struct OplogTap {
+    batch: Vec<Record>,
+    /// When the first record of the batch ended.
+    first_ns: u64,
+    queue: SyncSender<Vec<Record>>,
+    counts: Arc<Counts>,
+}
+
+impl OplogTap {
+    pub(super) fn new(queue: SyncSender<Vec<Record>>, counts: Arc<Counts>) -> OplogTap {
+        OplogTap { batch: Vec::with_capacity(BATCH), first_ns: 0, queue, counts }
+    }
+
+    /// Takes note of what belongs into the log. `path` finds what an operation touched.
+    pub fn event<'a>(
+        &mut self,
+        event: &'a Event,
+        path: impl Fn(&'a CompletionEvent) -> Option<&'a SharePath>,
+    ) {
+        match event {
+            Event::Completed(event) => {
+                let record = completed(event, path(event));
+                self.add(Record::Operation(record), event.completed_ns);
+            }
+            Event::Break(event) => self.add(Record::Break(event.clone()), event.ended_ns),
+            Event::Iteration(event) if event.outcome == IterationOutcome::Dropped => {
+                self.add(Record::Dropped(event.clone()), event.ended_ns);
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, record: Record, ended_ns: u64) {
+        if self.batch.is_empty() {
+            self.first_ns = ended_ns;
+        }
+        self.batch.push(record);
+        let since_ns = ended_ns.saturating_sub(self.first_ns);
+        if self.batch.len() >= BATCH || since_ns >= HAND_OVER_NS {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
+            self.queue.try_send(batch)
+        {
+            self.counts.dropped.fetch_add(batch.len() as u64, Relaxed);
+            self.batch = batch;
+            self.batch.clear();
+        }
+    }
+}
+
+impl Drop for OplogTap {
+    fn drop(&mut self) {
+        if !self.batch.is_empty() {
+            self.hand_over();
+        }
+    }
+}
+
+fn completed(event: &CompletionEvent, path: Option<&SharePath>) -> Completed {
+    let operation = &event.operation;
+    Completed {
+        id: operation.id.clone(),
+        client_idx: operation.client_idx,
+        seq: operation.seq,
+        iteration: operation.iteration,
+        kind: operation.operation_type(),
+        section: operation.section,
+        path: path.cloned(),
+        status: event.status.clone(),
+        phase: event.phase,
+        due_ns: event.due_ns,
+        eligible_ns: event.eligible_ns,
+        issued_ns: event.issued_ns,
+        attempted_ns: event.attempted_ns,
+        completed_ns: event.completed_ns,
+        bytes: event.bytes,
+        retries: event.retries,
+        granted: event.granted.clone(),
+    }
+}

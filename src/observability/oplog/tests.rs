@@ -1,0 +1,239 @@
+//! Logs written to files made by hand.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::sample::{self, OK, completion};
+use super::*;
+use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
+use crate::ir::{CompletionEvent, CompletionStatus, Event, Failure, Section};
+use crate::protocol::{Caching, LeaseState, NtStatus};
+
+const BOUND: Duration = Duration::from_secs(20);
+
+/// A little of everything, in the order of the tests below.
+pub(in crate::observability) fn full() -> Vec<Value> {
+    let mut opened = completion(0, 3, sample::open(1, "a"), OK);
+    opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
+    if let Some(lease) = opened.granted.as_mut().and_then(|granted| granted.lease.as_mut()) {
+        lease.parent_key = Some([9; 16]);
+    }
+    let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
+    let lost = CompletionStatus::Failed(Failure::ConnectionLost("reset".into()));
+    log([
+        Event::Completed(opened),
+        Event::Completed(completion(0, 4, sample::delete("a"), lost)),
+        Event::Completed(completion(0, 4, sample::read(1), CompletionStatus::Cut)),
+        Event::Completed(completion(
+            0,
+            5,
+            sample::read(1),
+            CompletionStatus::Skipped { cause_seq: 3 },
+        )),
+        Event::Break(Box::new(sample::oplock_break(1, refused))),
+        Event::Break(Box::new(sample::lease_break(1, BreakEnd::NotAsked))),
+        Event::Iteration(sample::iteration(0, IterationOutcome::Dropped)),
+    ])
+}
+
+fn log(events: impl IntoIterator<Item = Event>) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(folder.path(), sample::layout()).unwrap();
+    let mut tap = oplog.tap().unwrap();
+    events.into_iter().for_each(|event| tap.event(&event, |event| event.operation.kind.path()));
+    drop(tap);
+    let (lines, problem) = oplog.finish(BOUND);
+    assert_eq!((problem, lines.dropped), (None, 0));
+    let text = fs::read_to_string(folder.path().join(OPLOG)).unwrap();
+    let read: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.written, read.len() as u64);
+    read
+}
+
+#[test]
+fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
+    let mut opened = completion(0, 3, sample::open(1, "team/\u{202e}\u{9b}2Ja"), OK);
+    opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
+    (opened.retries, opened.attempted_ns) = (2, 1_000_500_000);
+    let mut setup = completion(3, 0, sample::delete("a"), OK);
+    (setup.operation.section, setup.phase) = (Section::Setup, None);
+    setup.operation.id = Some("first".into());
+    let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
+    let lines = log([
+        Event::Completed(opened),
+        Event::Completed(setup),
+        Event::Break(Box::new(sample::oplock_break(1, refused))),
+        Event::Break(Box::new(BreakEvent {
+            blocked: 2,
+            blocked_ns: 35_000_000_000,
+            phase: None,
+            ..sample::lease_break(2, BreakEnd::TimedOut)
+        })),
+        Event::Iteration(sample::iteration(0, IterationOutcome::Finished)),
+        Event::Iteration(sample::iteration(0, IterationOutcome::Dropped)),
+        Event::Connected { client_idx: 0 },
+    ]);
+    assert_eq!(
+        lines[0],
+        json!({
+            "event": "operation", "op_id": "0-3", "client": "editors/0", "workload": "editors",
+            "phase": "steady", "section": "iteration", "iteration": 0, "type": "open",
+            "path": "team/\u{202e}\u{9b}2Ja", "outcome": "succeeded",
+            "status": "STATUS_SUCCESS", "code": 0, "due_ns": 1_000_000_000u64,
+            "eligible_ns": 1_000_000_000u64, "issued_ns": 1_000_000_000u64,
+            "attempted_ns": 1_000_500_000u64, "completed_ns": 1_001_000_000u64,
+            "bytes": 0, "retries": 2,
+            "granted": {
+                "oplock": "lease", "create_action": "opened",
+                "file_id": "00000000000000010000000000000002", "disk_file_id": "ffffffffffffffff",
+                "lease": { "key": "07".repeat(16), "state": "RWH", "breaking": false, "epoch": 1 },
+            },
+        })
+    );
+    assert_eq!((&lines[1]["op_id"], &lines[1]["client"]), (&json!("first"), &json!("bench")));
+    assert_eq!((&lines[1]["section"], lines[1].get("phase")), (&json!("setup"), None));
+    assert_eq!(
+        lines[2],
+        json!({
+            "event": "break", "client": "editors/1", "workload": "editors", "phase": "steady",
+            "path": "team/u0/a.docx", "broken": "oplock",
+            "file_id": "00000000000000010000000000000002", "to": "ii",
+            "noticed_ns": 1_000_000_000u64, "acknowledged_ns": 1_001_000_000u64,
+            "ended_ns": 1_002_000_000u64, "end": "refused",
+            "status": "STATUS_INVALID_PARAMETER", "code": 0xC000_000Du32,
+            "blocked": 0, "blocked_ns": 0,
+        })
+    );
+    assert_eq!(
+        lines[3],
+        json!({
+            "event": "break", "client": "readers/0", "workload": "readers",
+            "path": "team/u0/a.docx", "broken": "lease", "key": "07".repeat(16),
+            "from": "RWH", "to": "RH", "epoch": 2, "noticed_ns": 1_000_000_000u64,
+            "ended_ns": 1_002_000_000u64, "end": "timed_out",
+            "blocked": 2, "blocked_ns": 35_000_000_000u64,
+        })
+    );
+    assert_eq!(
+        lines[4..],
+        [json!({
+            "event": "dropped_iteration", "client": "editors/0", "workload": "editors",
+            "phase": "steady", "iteration": 0, "due_ns": 1_000_000_000u64,
+            "eligible_ns": 1_000_000_000u64,
+        })]
+    );
+}
+
+#[test]
+fn every_end_of_an_operation_has_its_outcome_and_a_name() {
+    let ended = |status| Event::Completed(completion(0, 1, sample::read(1), status));
+    let lost = Failure::ConnectionLost("reset".repeat(1_000));
+    let lines = log([
+        ended(sample::failed(NtStatus(0xC0DE_0001))),
+        ended(CompletionStatus::Failed(Failure::TimedOut)),
+        ended(CompletionStatus::Failed(lost)),
+        ended(CompletionStatus::Skipped { cause_seq: 7 }),
+        ended(CompletionStatus::Cut),
+    ]);
+    let told = lines.iter().map(|line| {
+        let text = |key: &str| line[key].as_str().unwrap_or("-").to_string();
+        [text("outcome"), text("status"), text("because_of")].join(" ")
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "failed 0xC0DE0001 -",
+            "failed TIMED_OUT -",
+            "failed CONNECTION_LOST -",
+            "skipped - 0-7",
+            "cut - -"
+        ]
+    );
+    assert_eq!(lines[0]["code"], json!(0xC0DE_0001u32));
+    assert_eq!(lines[2]["message"].as_str().unwrap().len(), 300);
+}
+
+#[test]
+fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(folder.path(), sample::layout()).unwrap();
+    let threads: Vec<_> = (0..3u32)
+        .map(|client| {
+            let mut tap = oplog.tap().unwrap();
+            std::thread::spawn(move || {
+                for seq in 0..40_000 {
+                    let event = completion(client, seq, sample::read(1), OK);
+                    tap.event(&Event::Completed(event), |_| None);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let (lines, problem) = oplog.finish(BOUND);
+    assert_eq!((problem, lines.written + lines.dropped), (None, 120_000));
+    let mut next = [0; 3];
+    let mut read = 0;
+    for line in fs::read_to_string(folder.path().join(OPLOG)).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (client, seq) = line["op_id"].as_str().unwrap().split_once('-').unwrap();
+        let (client, seq): (usize, u32) = (client.parse().unwrap(), seq.parse().unwrap());
+        assert!(seq >= next[client]);
+        next[client] = seq + 1;
+        read += 1;
+    }
+    assert_eq!(lines.written, read);
+}
+
+#[test]
+fn what_the_queue_has_no_room_for_is_dropped_and_counted() {
+    let (queue, queued) = mpsc::sync_channel(2);
+    let counts = Arc::new(Counts::default());
+    let mut tap = OplogTap::new(queue, counts.clone());
+    let event = |seq| Event::Completed(completion(0, seq, sample::read(1), OK));
+    (0..4 * BATCH as u32 + 1).for_each(|seq| tap.event(&event(seq), |_| None));
+    drop(tap);
+    assert_eq!(counts.dropped.load(Relaxed), 2 * BATCH as u64 + 1);
+    assert_eq!(queued.iter().map(|batch| batch.len()).sum::<usize>(), 2 * BATCH);
+}
+
+#[test]
+fn a_batch_that_is_not_full_is_handed_over_after_a_while() {
+    let (queue, queued) = mpsc::sync_channel(2);
+    let mut tap = OplogTap::new(queue, Arc::default());
+    let mut at = |completed_ns| {
+        let event = completion(0, 0, sample::read(1), OK);
+        tap.event(&Event::Completed(CompletionEvent { completed_ns, ..event }), |_| None);
+        queued.try_iter().map(|batch| batch.len()).sum::<usize>()
+    };
+    assert_eq!([at(1_000_000_000), at(1_099_999_999), at(1_100_000_000)], [0, 0, 3]);
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_was_lost_is_counted() {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let oplog = Oplog::writing(full, "out/ops.jsonl".into(), sample::layout()).unwrap();
+    let mut tap = oplog.tap().unwrap();
+    for seq in 0..10_000 {
+        tap.event(&Event::Completed(completion(0, seq, sample::read(1), OK)), |_| None);
+    }
+    drop(tap);
+    let (lines, problem) = oplog.finish(BOUND);
+    assert_eq!((lines.written, lines.dropped), (0, 10_000));
+    let problem = problem.unwrap();
+    assert!(problem.starts_with("out/ops.jsonl could not be written to its end: "), "{problem}");
+}
+
+#[test]
+fn a_log_that_is_given_up_leaves_no_file_and_another_runs_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Oplog::start(folder.path(), sample::layout()).unwrap());
+    assert!(!folder.path().join(OPLOG).exists());
+    fs::write(folder.path().join(OPLOG), "mine").unwrap();
+    let error = Oplog::start(folder.path(), sample::layout()).unwrap_err();
+    assert!(matches!(error, OplogError::Occupied(_)), "{error}");
+    assert_eq!(fs::read_to_string(folder.path().join(OPLOG)).unwrap(), "mine");
+    let missing = Oplog::start(&folder.path().join("none"), sample::layout()).unwrap_err();
+    assert!(matches!(missing, OplogError::Create { .. }), "{missing}");
+}

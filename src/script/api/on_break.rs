@@ -1,0 +1,130 @@
+//! `bench.on_break`, and the option `on_break` of `c:open`: how clients answer
+//! when a server takes back what it granted.
+
+use std::rc::Rc;
+
+use mlua::{Lua, Result as LuaResult, Table, Value};
+
+use super::super::error::ScriptError;
+use super::super::values::{
+    bool_field, check_keys, computed_ns, fault, shown, text, text_field, unknown,
+};
+use super::super::vm::Host;
+use super::{DeclaredWorkload, top_level};
+use crate::protocol::{BreakAnswer, BreakPolicy};
+
+const WHAT: &str = "bench.on_break";
+
+/// What people call them.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("answer", "here it is 'policy'"),
+    ("mode", "here it is 'policy'"),
+    ("action", "here it is 'policy'"),
+    ("wait", "here it is 'delay'"),
+    (
+        "timeout",
+        "how long a server waits is its own matter (35 s); how long the client does says 'delay'",
+    ),
+];
+
+/// What `bench.on_break` said.
+pub(in crate::script) struct DeclaredPolicy {
+    policy: BreakPolicy,
+    /// None: every workload that is not named by another.
+    workload: Option<String>,
+    line: Option<String>,
+}
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+    top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
+        let Value::Table(spec) = &argument else {
+            let instead = match argument {
+                Value::Function(_) => "; it is no hook: it says what clients do, before the run",
+                _ => "",
+            };
+            return Err(fault(format!(
+                "{WHAT} takes a table: {WHAT} {{ policy = \"acknowledge\", delay = \"50ms\" }}, not {}{instead}",
+                shown(&argument)
+            )));
+        };
+        let [policy, delay, flush] = BreakPolicy::FIELDS;
+        let read = read(spec, WHAT, &[policy, delay, flush, "workload"])?;
+        let workload = text_field(spec, WHAT, "workload")?;
+        if let Some(other) = declared.on_break.iter().find(|other| other.workload == workload) {
+            let whose =
+                workload.map_or("all workloads".into(), |name| format!("workload '{name}'"));
+            let line = other.line.as_deref().unwrap_or("above");
+            return Err(fault(format!("{WHAT} is called twice for {whose}, first at {line}")));
+        }
+        declared.on_break.push(DeclaredPolicy { policy: read, workload, line: host.line(lua) });
+        Ok(())
+    })
+}
+
+/// The option of `c:open`.
+pub(super) fn of_open(value: &Value) -> LuaResult<BreakPolicy> {
+    match value {
+        Value::Table(spec) => read(spec, "open: on_break", &BreakPolicy::FIELDS),
+        other => Err(fault(format!(
+            "open: on_break is a table such as {{ policy = \"acknowledge\", delay = \"50ms\" }}, not {}",
+            shown(other)
+        ))),
+    }
+}
+
+fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
+    for (elsewhere, here) in ELSEWHERE {
+        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
+            return Err(fault(format!("{what}: unknown field '{elsewhere}': {here}")));
+        }
+    }
+    check_keys(spec, what, "field", fields)?;
+    let answer = match spec.raw_get::<Value>("policy")? {
+        Value::Nil => BreakAnswer::default(),
+        value => answer(&text(&value, &format!("{what}: policy"))?, what)?,
+    };
+    let delay_ns = match spec.raw_get::<Value>("delay")? {
+        Value::Nil => 0,
+        value => computed_ns(&value, &format!("{what}: delay"))?,
+    };
+    let flush = bool_field(spec, what, "flush", false)?;
+    if answer == BreakAnswer::Ignore && (delay_ns > 0 || flush) {
+        return Err(fault(format!("{what} takes {}", BreakPolicy::IGNORES)));
+    }
+    Ok(BreakPolicy { answer, delay_ns, flush })
+}
+
+fn answer(word: &str, what: &str) -> LuaResult<BreakAnswer> {
+    let known = BreakAnswer::ALL.into_iter().find(|answer| answer.name() == word);
+    known.ok_or_else(|| {
+        let problem = match word {
+            "ack" => "unknown policy 'ack': here it is 'acknowledge'".to_string(),
+            word => unknown("policy", word, BreakAnswer::ALL.into_iter().map(BreakAnswer::name)),
+        };
+        fault(format!("{what}: {problem}"))
+    })
+}
+
+/// How each workload answers: as is said of it, else as of all.
+///
+/// # Errors
+/// There is no such workload.
+pub(in crate::script) fn policies(
+    declared: &[DeclaredPolicy],
+    workloads: &[DeclaredWorkload],
+) -> Result<Vec<BreakPolicy>, ScriptError> {
+    let names = || workloads.iter().map(|workload| workload.name.as_str());
+    for DeclaredPolicy { workload, line, .. } in declared {
+        if let Some(name) = workload.as_deref().filter(|name| names().all(|known| known != *name)) {
+            let problem = format!("{WHAT}: {}", unknown("workload", name, names()));
+            let place = line.as_ref().map_or(String::new(), |line| format!("{line}: "));
+            return Err(ScriptError::Script(place + &problem));
+        }
+    }
+    let said = |of: Option<&str>| {
+        let one = declared.iter().find(|one| one.workload.as_deref() == of);
+        one.map(|one| one.policy)
+    };
+    let of_all = said(None).unwrap_or_default();
+    Ok(names().map(|name| said(Some(name)).unwrap_or(of_all)).collect())
+}
