@@ -5,18 +5,18 @@ use serde_json::json;
 use crate::program::Place;
 use crate::summary::number;
 
-const NEEDS_SHARE_MODE: &str = r#"bench.workload { name = "w", iteration = function(c)
+const NEEDS_AN_OPLOCK: &str = r#"bench.workload { name = "w", iteration = function(c)
     c:stat("")
-    c:close(c:open("a", "rw", { share_mode = "READ" }))
+    c:close(c:open("a", "rw", { requested_oplock = "batch" }))
 end }"#;
 
 #[test]
 fn a_stream_that_needs_more_than_the_target_has_is_refused_before_the_run() {
-    let place = Place::with_script(NEEDS_SHARE_MODE);
-    let message = "operation 0-1 needs share_mode (fidelity mode 1), which the sim backend does not have; --degrade goes on without it";
+    let place = Place::with_script(NEEDS_AN_OPLOCK);
+    let message = "operation 0-1 needs requested_oplock, lease, durable or create_contexts (fidelity mode 2), which the sim:null backend does not have; --degrade goes on without it";
     place.smbench("compile s.lua -o x.jsonl --iterations 3").end().exits(0);
-    assert_eq!(place.run("x.jsonl --target sim").end().refused(2), message);
-    assert_eq!(place.run("s.lua --target sim --iterations 3").end().refused(2), message);
+    assert_eq!(place.run("x.jsonl --target sim:null").end().refused(2), message);
+    assert_eq!(place.run("s.lua --target sim:null --iterations 3").end().refused(2), message);
 }
 
 #[test]
@@ -28,14 +28,14 @@ bench.workload { name = "w", clients = 1, iteration = function(c)
   if c.iteration < P.late then
     c:stat("")
   else
-    c:open("f", "rw", { share_mode = "read" })
+    c:open("f", "rw", { requested_oplock = "batch" })
   end
 end }
 "#,
     );
-    let run = place.run("s.lua --target sim --iterations 1500 -p late=1200");
+    let run = place.run("s.lua --target sim:null --iterations 1500 -p late=1200");
     let (problem, summary) = run.end().broke_off(2);
-    assert!(problem.starts_with("operation 0-1200 needs share_mode"), "{problem}");
+    assert!(problem.starts_with("operation 0-1200 needs requested_oplock"), "{problem}");
     // The cut discards what was still queued.
     let operations = number(&summary["totals"]["operations"]);
     assert!((1_000..=1_200).contains(&operations), "{operations}");
@@ -44,17 +44,18 @@ end }
 
 #[test]
 fn degrading_goes_on_without_it_and_counts_what_was_lost() {
-    let place = Place::with_script(NEEDS_SHARE_MODE);
-    let summary = place.run("s.lua --target sim --iterations 3 --degrade").end().exits(0).summary();
+    let place = Place::with_script(NEEDS_AN_OPLOCK);
+    let summary =
+        place.run("s.lua --target sim:null --iterations 3 --degrade").end().exits(0).summary();
     assert_eq!(number(&summary["totals"]["degraded"]), 3);
     assert_eq!(number(&summary["totals"]["operations"]), 9);
-    let whole = place.run_to("whole", "s.lua --target embedded --iterations 3").end().exits(0);
+    let whole = place.run_to("whole", "s.lua --target sim --iterations 3").end().exits(0);
     assert_eq!(number(&whole.summary()["totals"]["degraded"]), 0);
 }
 
 #[test]
 fn too_few_open_files_for_the_connections_are_told_before_any_is_made() {
-    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let place = Place::with_script(NEEDS_AN_OPLOCK);
     let call = place.run("s.lua --target embedded --clients 500").with_open_files(200);
     assert_eq!(
         call.end().refused(2),
@@ -96,7 +97,7 @@ fn a_simulator_that_goes_away_is_found_again_when_it_is_back() {
 
 #[test]
 fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
-    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let place = Place::with_script(NEEDS_AN_OPLOCK);
     for (target, message) in [
         (
             "sim?latancy=5ms",
@@ -113,7 +114,7 @@ fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
 
 #[test]
 fn targets_that_do_not_exist_are_refused_with_those_that_do() {
-    let place = Place::with_script(NEEDS_SHARE_MODE);
+    let place = Place::with_script(NEEDS_AN_OPLOCK);
     let known = "use embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
     for (target, message) in [
         ("nas", format!("--target: unknown target \"nas\": {known}")),

@@ -17,6 +17,8 @@ pub use names::matches;
 pub use open_node::OpenNode;
 pub use tree::MemoryTree;
 
+pub use crate::protocol::CreateAction;
+
 /// What a tree may hold before it answers STATUS_DISK_FULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -40,15 +42,6 @@ pub enum Target {
     Any,
     File,
     Directory,
-}
-
-/// CreateAction, MS-SMB2 2.2.14.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreateAction {
-    Superseded,
-    Opened,
-    Created,
-    Overwritten,
 }
 
 /// Times and attributes as FileBasicInformation has them (MS-FSCC 2.4.7).

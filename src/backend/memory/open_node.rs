@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::tree::{MemoryTree, Object};
 use super::{BasicInformation, NodeInfo};
-use crate::protocol::NtStatus;
+use crate::protocol::{NtStatus, SharePath};
 
 /// An open of a file or directory. It stays usable through renames; dropping
 /// it closes it, and the last close of what is marked for deletion deletes it.
@@ -76,6 +76,24 @@ impl OpenNode {
     /// Changes times and attributes in one step.
     pub fn update_basic(&self, change: impl FnOnce(&mut BasicInformation)) {
         change(&mut self.object.basic());
+    }
+
+    /// Gives it another name, as [`MemoryTree::rename`].
+    ///
+    /// # Errors
+    /// As [`MemoryTree::rename`].
+    pub fn rename(&self, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
+        self.tree.rename_node(self.object.id, to, replace)
+    }
+
+    /// The id of the directory its name is in. None once it is deleted.
+    pub fn parent(&self) -> Option<u64> {
+        self.tree.parent(self.object.id)
+    }
+
+    /// The ids of what is open below this directory.
+    pub fn open_below(&self) -> Vec<u64> {
+        self.tree.open_below(self.object.id)
     }
 
     /// Marks for deletion: nobody else can open it any more, the opens there

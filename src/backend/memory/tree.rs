@@ -101,38 +101,19 @@ impl MemoryTree {
         disposition: CreateDisposition,
     ) -> Result<(OpenNode, CreateAction), NtStatus> {
         use CreateDisposition::{Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede};
-        if target == Target::Directory && matches!(disposition, Supersede | Overwrite | OverwriteIf)
-        {
-            return Err(NtStatus::INVALID_PARAMETER);
-        }
         let mut names = self.names();
-        let place = names.resolve(path)?;
-        let (id, action) = match place.node {
+        let (place, found) = names.find(path, target, disposition)?;
+        let (id, action) = match found {
             Some(id) => {
-                let node = &names.nodes[&id];
-                if node.delete_pending {
-                    return Err(NtStatus::DELETE_PENDING);
-                }
-                if disposition == Create {
-                    return Err(NtStatus::OBJECT_NAME_COLLISION);
-                }
-                match (target, &node.object.content) {
-                    (Target::File, None) => return Err(NtStatus::FILE_IS_A_DIRECTORY),
-                    (Target::Directory, Some(_)) => return Err(NtStatus::NOT_A_DIRECTORY),
-                    _ => {}
-                }
                 let action = match disposition {
                     Open | OpenIf | Create => CreateAction::Opened,
                     Supersede => CreateAction::Superseded,
                     Overwrite | OverwriteIf => CreateAction::Overwritten,
                 };
                 if action != CreateAction::Opened {
-                    node.object.truncate(0).map_err(|_| NtStatus::ACCESS_DENIED)?;
+                    names.nodes[&id].object.truncate(0)?;
                 }
                 (id, action)
-            }
-            None if matches!(disposition, Open | Overwrite) => {
-                return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
             }
             None => {
                 if names.nodes.len() as u64 > self.shared.node_limit {
@@ -146,6 +127,24 @@ impl MemoryTree {
         let object = names.open(id);
         drop(names);
         Ok((OpenNode::new(self.clone(), object), action))
+    }
+
+    /// What [`MemoryTree::open`] would open; none where it would make it.
+    ///
+    /// # Errors
+    /// As [`MemoryTree::open`], but for the limits, which are not looked at.
+    pub fn find(
+        &self,
+        path: &SharePath,
+        target: Target,
+        disposition: CreateDisposition,
+    ) -> Result<Option<NodeInfo>, NtStatus> {
+        let names = self.names();
+        let (_, found) = names.find(path, target, disposition)?;
+        let Some(node) = found.and_then(|id| names.nodes.get(&id)) else { return Ok(None) };
+        let (object, name) = (node.object.clone(), node.name.clone());
+        drop(names);
+        Ok(Some(object.info(name)))
     }
 
     /// Deletes a file or an empty directory: opens it, marks it, closes it.
@@ -167,26 +166,30 @@ impl MemoryTree {
     ///   directory into itself or while something below it is open
     pub fn rename(&self, from: &SharePath, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
         let mut names = self.names();
-        let source = names.resolve(from)?;
-        let id = source.node.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        let id = names.resolve(from)?.node.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
         if names.nodes[&id].delete_pending {
             return Err(NtStatus::DELETE_PENDING);
         }
-        let place = names.resolve(to)?;
-        if id == ROOT || names.is_within(place.parent, id) || names.is_open_below(id) {
-            return Err(NtStatus::ACCESS_DENIED);
-        }
-        if let Some(existing) = place.node.filter(|existing| *existing != id) {
-            let target = &names.nodes[&existing];
-            if !replace {
-                return Err(NtStatus::OBJECT_NAME_COLLISION);
-            }
-            if target.children.is_some() || target.opens > 0 {
-                return Err(NtStatus::ACCESS_DENIED);
-            }
-            names.remove(existing);
-        }
-        names.move_to(id, place)
+        names.rename(id, to, replace)
+    }
+
+    pub(super) fn rename_node(
+        &self,
+        id: u64,
+        to: &SharePath,
+        replace: bool,
+    ) -> Result<(), NtStatus> {
+        self.names().rename(id, to, replace)
+    }
+
+    /// The directory it is in; the root's is the root.
+    pub(super) fn parent(&self, id: u64) -> Option<u64> {
+        self.names().nodes.get(&id).map(|node| node.parent)
+    }
+
+    /// What is open below a directory.
+    pub(super) fn open_below(&self, id: u64) -> Vec<u64> {
+        self.names().open_below(id)
     }
 
     pub(super) fn info(&self, object: &Object) -> NodeInfo {
@@ -253,6 +256,40 @@ impl Names {
         let key = folded(name);
         let node = self.children(parent)?.get(&key).copied();
         Ok(Place { parent, name, key, node })
+    }
+
+    /// What an open finds, checked against what it insists on.
+    fn find<'a>(
+        &self,
+        path: &'a SharePath,
+        target: Target,
+        disposition: CreateDisposition,
+    ) -> Result<(Place<'a>, Option<u64>), NtStatus> {
+        use CreateDisposition::{Create, Open, Overwrite, OverwriteIf, Supersede};
+        let overwrites = matches!(disposition, Supersede | Overwrite | OverwriteIf);
+        if target == Target::Directory && overwrites {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let place = self.resolve(path)?;
+        let Some(id) = place.node else {
+            return match disposition {
+                Open | Overwrite => Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+                _ => Ok((place, None)),
+            };
+        };
+        let node = &self.nodes[&id];
+        if node.delete_pending {
+            return Err(NtStatus::DELETE_PENDING);
+        }
+        if disposition == Create {
+            return Err(NtStatus::OBJECT_NAME_COLLISION);
+        }
+        match (target, &node.object.content) {
+            (Target::File, None) => Err(NtStatus::FILE_IS_A_DIRECTORY),
+            (Target::Directory, Some(_)) => Err(NtStatus::NOT_A_DIRECTORY),
+            (_, None) if overwrites => Err(NtStatus::ACCESS_DENIED),
+            _ => Ok((place, Some(id))),
+        }
     }
 
     fn children(&self, id: u64) -> Result<&BTreeMap<String, u64>, NtStatus> {
@@ -329,16 +366,36 @@ impl Names {
         id == ancestor
     }
 
-    fn is_open_below(&self, id: u64) -> bool {
+    fn open_below(&self, id: u64) -> Vec<u64> {
+        let mut open = Vec::new();
         let mut below: Vec<u64> = Vec::new();
         below.extend(self.children(id).into_iter().flat_map(BTreeMap::values));
         while let Some(id) = below.pop() {
             if self.nodes.get(&id).is_some_and(|node| node.opens > 0) {
-                return true;
+                open.push(id);
             }
             below.extend(self.children(id).into_iter().flat_map(BTreeMap::values));
         }
-        false
+        open
+    }
+
+    fn rename(&mut self, id: u64, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
+        let place = self.resolve(to)?;
+        let moves_from_under_opens = !self.open_below(id).is_empty();
+        if id == ROOT || self.is_within(place.parent, id) || moves_from_under_opens {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        if let Some(existing) = place.node.filter(|existing| *existing != id) {
+            let target = &self.nodes[&existing];
+            if !replace {
+                return Err(NtStatus::OBJECT_NAME_COLLISION);
+            }
+            if target.children.is_some() || target.opens > 0 {
+                return Err(NtStatus::ACCESS_DENIED);
+            }
+            self.remove(existing);
+        }
+        self.move_to(id, place)
     }
 }
 

@@ -6,8 +6,10 @@ use async_trait::async_trait;
 
 use super::handle::SimHandle;
 use super::link::Link;
+use super::opening::{CreateRequest, Opened};
+use super::opens::access::{DELETE, READ_DATA};
 use crate::backend::memory::{Target, matches};
-use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
+use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
@@ -15,49 +17,69 @@ use crate::protocol::{CreateParameters, NtStatus, SharePath};
 /// Dropping it breaks the connection, as a vanished client does.
 pub struct SimConnection {
     link: Arc<Link>,
+    breaks: Option<BreakStream>,
 }
 
 impl SimConnection {
     pub fn new(link: Arc<Link>) -> SimConnection {
-        SimConnection { link }
+        let (sender, stream) = break_channel(link.clone());
+        link.send_breaks_to(Some(sender));
+        SimConnection { link, breaks: Some(stream) }
     }
 
-    fn carry_out(&self, operation: &OperationKind) -> Result<(), OpError> {
-        let tree = &self.link.server.tree;
-        let done = match operation {
+    async fn carry_out(&self, operation: &OperationKind) -> Result<(), OpError> {
+        let (link, server) = (&self.link, &self.link.server);
+        let existing = |path, target, access| {
+            CreateRequest::by_path(path, target, CreateDisposition::Open, access)
+        };
+        match operation {
             OperationKind::Rename { source_path, dest_path, replace } => {
-                tree.rename(source_path, dest_path, *replace)
+                let request = existing(source_path, Target::Any, DELETE);
+                let source = link.open_briefly(&request).await?;
+                link.until_done(|| server.rename(&source, dest_path, *replace)).await
             }
-            OperationKind::Delete { path } => tree.delete(path, Target::File),
-            OperationKind::Rmdir { path } => tree.delete(path, Target::Directory),
+            OperationKind::Delete { path } => {
+                self.delete(&existing(path, Target::File, DELETE)).await
+            }
+            OperationKind::Rmdir { path } => {
+                self.delete(&existing(path, Target::Directory, DELETE)).await
+            }
             OperationKind::Mkdir { path } => {
-                tree.open(path, Target::Directory, CreateDisposition::Create).map(|_| ())
+                let (target, new) = (Target::Directory, CreateDisposition::Create);
+                let request = CreateRequest::by_path(path, target, new, READ_DATA);
+                link.open_briefly(&request).await.map(drop)
             }
             OperationKind::Stat { path } => {
-                tree.open(path, Target::Any, CreateDisposition::Open).map(|(node, _)| {
-                    node.info();
-                })
+                let opened = link.open_briefly(&existing(path, Target::Any, 0)).await?;
+                opened.node.info();
+                Ok(())
             }
-            OperationKind::List { path, pattern } => self.list(path, pattern),
+            OperationKind::List { path, pattern } => {
+                let request = existing(path, Target::Directory, READ_DATA);
+                let folder = link.open_briefly(&request).await?;
+                list(&folder, pattern).map_err(OpError::Status)
+            }
             other => {
                 let name = other.operation_type().name();
-                return Err(OpError::Client(format!("{name} is not an operation by path")));
+                Err(OpError::Client(format!("{name} is not an operation by path")))
             }
-        };
-        done.map_err(OpError::Status)
+        }
     }
 
-    /// A pattern that finds nothing is STATUS_NO_SUCH_FILE (MS-SMB2 3.3.5.18);
-    /// `.` and `..` are found as well.
-    fn list(&self, path: &SharePath, pattern: &str) -> Result<(), NtStatus> {
-        let tree = &self.link.server.tree;
-        let (node, _) = tree.open(path, Target::Directory, CreateDisposition::Open)?;
-        let found = !node.list(pattern)?.is_empty();
-        if found || matches(pattern, ".") || matches(pattern, "..") {
-            Ok(())
-        } else {
-            Err(NtStatus::NO_SUCH_FILE)
-        }
+    async fn delete(&self, request: &CreateRequest<'_>) -> Result<(), OpError> {
+        let opened = self.link.open_briefly(request).await?;
+        self.link.until_done(|| self.link.server.delete(&opened, true)).await
+    }
+}
+
+/// A pattern that finds nothing is STATUS_NO_SUCH_FILE (MS-SMB2 3.3.5.18);
+/// `.` and `..` are found as well.
+fn list(folder: &Opened, pattern: &str) -> Result<(), NtStatus> {
+    let found = !folder.node.list(pattern)?.is_empty();
+    if found || matches(pattern, ".") || matches(pattern, "..") {
+        Ok(())
+    } else {
+        Err(NtStatus::NO_SUCH_FILE)
     }
 }
 
@@ -69,14 +91,9 @@ impl SMBConnectionInner for SimConnection {
         mode: OpenMode,
         disposition: CreateDisposition,
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        self.link.request().await?;
-        let opened = self.link.server.tree.open(path, Target::File, disposition);
-        let (node, _) = opened.map_err(OpError::Status)?;
-        let number = self.link.add(node, mode)?;
-        Ok(Box::new(SimHandle::new(self.link.clone(), number)))
+        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
     }
 
-    /// Of the parameters, the disposition alone is modelled.
     async fn open_extended(
         &self,
         path: &SharePath,
@@ -84,24 +101,25 @@ impl SMBConnectionInner for SimConnection {
         disposition: CreateDisposition,
         parameters: &CreateParameters,
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        let modelled =
-            CreateParameters { disposition: parameters.disposition, ..CreateParameters::default() };
-        if *parameters != modelled {
-            return Err(OpError::Client(
-                "the simulator honours no other extension of open than disposition".into(),
-            ));
-        }
-        self.open_simple(path, mode, parameters.disposition.unwrap_or(disposition)).await
+        self.link.request().await?;
+        let client = self.link.client_idx;
+        let request = CreateRequest::new(client, path, mode, disposition, parameters);
+        let opened = self.link.open(&request.map_err(OpError::Status)?).await?;
+        Ok(Box::new(SimHandle::new(self.link.clone(), &opened)))
     }
 
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
         self.link.request().await?;
-        self.carry_out(operation)
+        self.carry_out(operation).await
     }
 
     async fn cancel(&self) -> bool {
         self.link.cancel();
         true
+    }
+
+    fn breaks(&mut self) -> Option<BreakStream> {
+        self.breaks.take()
     }
 
     async fn disconnect(self: Box<Self>) {

@@ -5,34 +5,42 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::link::{Link, Opened};
+use super::link::Link;
 use super::locks::{Lock, Range};
-use crate::backend::{OpError, SMBFileHandle};
-use crate::ir::OpenMode;
+use super::opening::Opened;
+use super::opens::Disturbance;
+use super::opens::access::{APPEND_DATA, READ_DATA, WRITE_DATA};
+use crate::backend::{BreakAcknowledger, OpError, SMBFileHandle};
 use crate::ir::operation::MAX_IO_BYTES;
-use crate::protocol::NtStatus;
+use crate::protocol::create::OplockLevel;
+use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
 /// Dropped without `close`, the file stays open until the connection ends.
 pub struct SimHandle {
     link: Arc<Link>,
     number: u64,
+    granted: Granted,
 }
 
 impl SimHandle {
-    pub fn new(link: Arc<Link>, number: u64) -> SimHandle {
-        SimHandle { link, number }
+    pub fn new(link: Arc<Link>, opened: &Opened) -> SimHandle {
+        SimHandle { link, number: opened.number(), granted: opened.granted }
     }
 
-    /// Sends a request that needs this access.
-    async fn request(&self, need: Option<OpenMode>) -> Result<Arc<Opened>, OpError> {
+    /// Sends a request that needs one of these rights; none is for no right at all.
+    async fn request(&self, rights: u32) -> Result<Arc<Opened>, OpError> {
         self.link.request().await?;
         let opened = self.link.opened(self.number)?;
-        match need {
-            Some(need) if opened.mode != need && opened.mode != OpenMode::ReadWrite => {
-                Err(OpError::Status(NtStatus::ACCESS_DENIED))
-            }
-            _ => Ok(opened),
+        if rights != 0 && opened.access & rights == 0 {
+            return Err(OpError::Status(NtStatus::ACCESS_DENIED));
         }
+        Ok(opened)
+    }
+
+    /// Others' cached data is no longer good.
+    async fn change_content(&self, opened: &Opened) -> Result<(), OpError> {
+        let server = &self.link.server;
+        self.link.until_done(|| Ok(server.disturb(opened, Disturbance::Content))).await
     }
 }
 
@@ -46,8 +54,17 @@ fn io_range(offset: u64, length: u64) -> Result<Range, OpError> {
 
 #[async_trait]
 impl SMBFileHandle for SimHandle {
+    fn granted(&self) -> Option<Granted> {
+        Some(self.granted)
+    }
+
+    async fn acknowledge_oplock_break(&self, new_level: OplockLevel) -> Result<(), OpError> {
+        let file_id = self.granted.file_id;
+        self.link.acknowledge(Acknowledgement::Oplock { file_id, level: new_level }).await
+    }
+
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {
-        let opened = self.request(Some(OpenMode::Read)).await?;
+        let opened = self.request(READ_DATA).await?;
         let range = io_range(offset, length)?;
         let locks = &self.link.server.locks;
         locks.check_read(opened.node.id(), self.number, range).map_err(OpError::Status)?;
@@ -55,9 +72,10 @@ impl SMBFileHandle for SimHandle {
     }
 
     async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError> {
-        let opened = self.request(Some(OpenMode::Write)).await?;
+        let opened = self.request(WRITE_DATA | APPEND_DATA).await?;
         let length = data.len() as u64;
         let range = io_range(offset, length)?;
+        self.change_content(&opened).await?;
         let locks = &self.link.server.locks;
         locks.check_write(opened.node.id(), self.number, range).map_err(OpError::Status)?;
         opened.node.write(offset, &data).map_err(OpError::Status)?;
@@ -65,13 +83,14 @@ impl SMBFileHandle for SimHandle {
     }
 
     async fn truncate(&self, size: u64) -> Result<(), OpError> {
-        let opened = self.request(Some(OpenMode::Write)).await?;
+        let opened = self.request(WRITE_DATA).await?;
+        self.change_content(&opened).await?;
         opened.node.truncate(size).map_err(OpError::Status)
     }
 
     /// Needs write access (MS-SMB2 3.3.5.11).
     async fn flush(&self) -> Result<(), OpError> {
-        self.request(Some(OpenMode::Write)).await.map(|_| ())
+        self.request(WRITE_DATA | APPEND_DATA).await.map(|_| ())
     }
 
     async fn lock(
@@ -81,8 +100,12 @@ impl SMBFileHandle for SimHandle {
         exclusive: bool,
         wait: bool,
     ) -> Result<(), OpError> {
-        let opened = self.request(None).await?;
+        let opened = self.request(0).await?;
+        if opened.node.is_directory() {
+            return Err(OpError::Status(NtStatus::INVALID_PARAMETER));
+        }
         let range = Range::new(offset, length).map_err(OpError::Status)?;
+        self.change_content(&opened).await?;
         let lock = Lock { open: self.number, range, exclusive };
         let (locks, file) = (&self.link.server.locks, opened.node.id());
         if wait {
@@ -96,7 +119,7 @@ impl SMBFileHandle for SimHandle {
     }
 
     async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
-        let opened = self.request(None).await?;
+        let opened = self.request(0).await?;
         let range = Range { offset, length };
         let locks = &self.link.server.locks;
         locks.unlock(opened.node.id(), self.number, range).map_err(OpError::Status)

@@ -5,48 +5,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
 use super::faults::{Fault, Request};
+use super::opening::{CreateRequest, Opened};
+use super::opens::Step;
+use super::random::Drawn;
 use super::server::Server;
-use crate::backend::OpError;
-use crate::backend::memory::OpenNode;
-use crate::ir::OpenMode;
-use crate::protocol::NtStatus;
+use crate::backend::{BreakAcknowledger, BreakSender, OpError};
+use crate::protocol::{Acknowledgement, Break, NtStatus};
 
 pub struct Link {
     pub server: Arc<Server>,
     /// No other connection or open has it.
     pub number: u64,
-    client_idx: u32,
+    pub client_idx: u32,
     connect: u32,
     /// When the next outage begins, on the server's clock; `u64::MAX` for never.
     pub breaks_ns: u64,
     operations: AtomicU64,
+    acknowledgements: AtomicU64,
     /// Why the connection is over, once it is.
     lost: watch::Sender<Option<&'static str>>,
     /// Whether the operation in flight was cancelled.
     cancelled: watch::Sender<bool>,
     opens: Mutex<BTreeMap<u64, Arc<Opened>>>,
+    /// None when the connection is over.
+    breaks: Mutex<Option<BreakSender>>,
 }
 
 /// Why a connection is over that was there when an outage began.
 pub const OUTAGE: &str = "the server went away";
-
-/// A file a client has open. Dropping it releases its locks and closes it, so
-/// an operation that still holds it leaves none behind.
-pub struct Opened {
-    pub node: OpenNode,
-    pub mode: OpenMode,
-    number: u64,
-    server: Arc<Server>,
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.server.locks.release(self.node.id(), self.number);
-    }
-}
 
 impl Link {
     pub fn new(server: Arc<Server>, client_idx: u32, connect: u32, breaks_ns: u64) -> Link {
@@ -57,9 +47,11 @@ impl Link {
             connect,
             breaks_ns,
             operations: AtomicU64::new(0),
+            acknowledgements: AtomicU64::new(0),
             lost: watch::Sender::new(None),
             cancelled: watch::Sender::new(false),
             opens: Mutex::default(),
+            breaks: Mutex::default(),
         }
     }
 
@@ -82,7 +74,7 @@ impl Link {
         let server = &self.server;
         let request = Request { client_idx: self.client_idx, connect: self.connect, operation };
         let fault = (server.settings.faults)(request);
-        let ready_ns = server.now_ns().saturating_add(server.latency_ns(request));
+        let ready_ns = server.now_ns().saturating_add(server.latency_ns(request, Drawn::Latency));
         match fault {
             Some(Fault::Delay(delay)) => self.pending(ready_ns, delay).await?,
             _ => self.wait_until(server.answers_from_ns(ready_ns)).await?,
@@ -186,19 +178,67 @@ impl Link {
         });
         let opens = std::mem::take(&mut *self.opens());
         drop(opens);
+        self.send_breaks_to(None);
         self.server.forget(self.number);
     }
 
-    /// Keeps an open for the client, which knows it by the number returned.
-    pub fn add(&self, node: OpenNode, mode: OpenMode) -> Result<u64, OpError> {
-        let number = self.server.next_number();
+    /// Opens for the client, which knows the open by its number.
+    pub async fn open(&self, request: &CreateRequest<'_>) -> Result<Arc<Opened>, OpError> {
+        let opened = Arc::new(self.open_briefly(request).await?);
         let mut opens = self.opens();
         if let Some(reason) = *self.lost.borrow() {
             return Err(OpError::ConnectionLost(reason.into()));
         }
-        let server = self.server.clone();
-        opens.insert(number, Arc::new(Opened { node, mode, number, server }));
-        Ok(number)
+        opens.insert(opened.number(), opened.clone());
+        Ok(opened)
+    }
+
+    /// Opens for an operation by path, until it is dropped.
+    pub async fn open_briefly(&self, request: &CreateRequest<'_>) -> Result<Opened, OpError> {
+        self.until_done(|| self.server.create(self, request)).await
+    }
+
+    /// Tries until nothing has to be waited for. Meanwhile the request is
+    /// pending: a cancel ends it, not carried out.
+    pub async fn until_done<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<Step<T>, NtStatus>,
+    ) -> Result<T, OpError> {
+        let mut cancelled = self.cancelled.subscribe();
+        let mut waited = false;
+        let ended = loop {
+            let mut wait = match attempt() {
+                Ok(Step::Wait(wait)) => wait,
+                Ok(Step::Done(done)) => break Ok(done),
+                Err(status) => break Err(OpError::Status(status)),
+            };
+            waited = true;
+            let until_ns = wait.until_ns;
+            tokio::select! {
+                biased;
+                error = self.lost() => return Err(error),
+                _ = cancelled.wait_for(|cancelled| *cancelled) => {
+                    break Err(OpError::Status(NtStatus::CANCELLED));
+                }
+                () = wait.changed() => {}
+                () = self.server.sleep_until(until_ns) => {}
+            }
+        };
+        if waited {
+            self.wait_out_stall().await?;
+        }
+        ended
+    }
+
+    /// From here on the client hears of breaks.
+    pub fn send_breaks_to(&self, breaks: Option<BreakSender>) {
+        *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = breaks;
+    }
+
+    pub fn send_break(&self, what: Break) {
+        if let Some(breaks) = &*self.breaks.lock().unwrap_or_else(PoisonError::into_inner) {
+            breaks.send(what);
+        }
     }
 
     pub fn opened(&self, number: u64) -> Result<Arc<Opened>, OpError> {
@@ -221,7 +261,38 @@ impl Link {
         self.opens().len()
     }
 
+    fn file_of(&self, answer: Acknowledgement) -> Option<u64> {
+        match answer {
+            Acknowledgement::Oplock { file_id, .. } => {
+                self.opens().get(&file_id.volatile).map(|opened| opened.file())
+            }
+            Acknowledgement::Lease { .. } => None,
+        }
+    }
+
     fn opens(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Opened>>> {
         self.opens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer takes as long as a request, on numbers of its own: the requests'
+/// faults and latencies do not depend on when a break came.
+#[async_trait]
+impl BreakAcknowledger for Link {
+    async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError> {
+        let number = self.acknowledgements.fetch_add(1, Ordering::Relaxed);
+        let (client_idx, connect) = (self.client_idx, self.connect);
+        let request = Request { client_idx, connect, operation: Some(number) };
+        let server = &self.server;
+        let latency_ns = server.latency_ns(request, Drawn::Acknowledgement);
+        let ready_ns = server.now_ns().saturating_add(latency_ns);
+        self.wait_until(server.answers_from_ns(ready_ns)).await?;
+        let file = self.file_of(answer);
+        let mut opens = server.opens.lock();
+        let mut notices = Vec::new();
+        let now_ns = server.now_ns();
+        let answered = opens.acknowledge(client_idx, answer, file, now_ns, &mut notices);
+        server.tell(notices);
+        answered.map_err(OpError::Status)
     }
 }

@@ -117,6 +117,11 @@ impl LockTable {
         Self::forget_if_idle(&mut files, file);
     }
 
+    /// Whether any part of the file is locked by anybody.
+    pub fn is_locked(&self, file: u64) -> bool {
+        self.files().get(&file).is_some_and(|locks| !locks.held.is_empty())
+    }
+
     /// Whether an open may read there: nobody else holds an exclusive lock.
     ///
     /// # Errors

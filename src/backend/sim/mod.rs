@@ -4,7 +4,7 @@
 //! and the clock alone.
 //!
 //! [`SimBackend`] keeps files in a [`MemoryTree`](super::memory::MemoryTree)
-//! and knows byte-range locks; every open shares read, write and delete.
+//! and knows share modes, byte-range locks, oplocks and leases.
 //! [`NullBackend`] answers success to everything, to measure what an operation
 //! costs without a server.
 
@@ -16,6 +16,8 @@ mod latency;
 mod link;
 mod locks;
 mod null;
+mod opening;
+mod opens;
 mod random;
 mod server;
 mod window;
@@ -27,5 +29,11 @@ pub use null::NullBackend;
 pub use server::{Settings, SimBackend};
 pub use window::Window;
 
+#[cfg(test)]
+mod break_tests;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod sharing_tests;
 #[cfg(test)]
 mod tests;

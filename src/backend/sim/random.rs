@@ -10,6 +10,8 @@ use super::faults::Request;
 pub enum Drawn {
     Latency,
     Fault,
+    /// The latency of an answer to a break.
+    Acknowledgement,
 }
 
 /// The numbers of one request.

@@ -12,6 +12,7 @@ use super::faults::{FaultPlan, Request};
 use super::latency::Latency;
 use super::link::{Link, OUTAGE};
 use super::locks::LockTable;
+use super::opens::Opens;
 use super::random::{Drawn, Random};
 use super::window::{self, Window};
 use crate::backend::memory::{Limits, MemoryTree};
@@ -19,6 +20,7 @@ use crate::backend::{
     BackendCapabilities, Clock, ConnectError, ConnectStage, Endpoint, Feature, OpError, SMBBackend,
     SMBConnectionInner, ServerDescription,
 };
+use crate::protocol::Break;
 
 /// How a simulated server behaves. What chance decides follows from the seed
 /// and, for each request, its client, connect and number alone, so that a run
@@ -55,6 +57,8 @@ pub struct SimBackend {
 pub(super) struct Server {
     pub tree: MemoryTree,
     pub locks: LockTable,
+    /// Locked before the tree's names and the connections.
+    pub opens: Opens,
     clock: Arc<dyn Clock>,
     created_ns: u64,
     pub settings: Settings,
@@ -78,6 +82,7 @@ impl SimBackend {
             server: Arc::new(Server {
                 tree: MemoryTree::new(Limits::default()),
                 locks: LockTable::default(),
+                opens: Opens::default(),
                 created_ns: clock.now_ns(),
                 clock,
                 settings,
@@ -117,7 +122,16 @@ impl SMBBackend for SimBackend {
     fn capabilities(&self) -> BackendCapabilities {
         BackendCapabilities {
             name: "sim",
-            features: vec![Feature::Locks, Feature::BlockingLocks, Feature::Disposition],
+            features: vec![
+                Feature::Locks,
+                Feature::BlockingLocks,
+                Feature::AccessMask,
+                Feature::ShareMode,
+                Feature::Disposition,
+                Feature::CreateOptions,
+                Feature::FileAttributes,
+                Feature::Caching,
+            ],
             instant: false,
         }
     }
@@ -170,8 +184,8 @@ impl Server {
         }
     }
 
-    pub fn latency_ns(&self, request: Request) -> u64 {
-        let mut random = Random::new(self.settings.seed, request, Drawn::Latency);
+    pub fn latency_ns(&self, request: Request, drawn: Drawn) -> u64 {
+        let mut random = Random::new(self.settings.seed, request, drawn);
         self.settings.latency.draw(&mut random).as_nanos() as u64
     }
 
@@ -219,6 +233,13 @@ impl Server {
     /// The connection with this number is over.
     pub fn forget(&self, number: u64) {
         self.connections().by_number.remove(&number);
+    }
+
+    /// A connection that is gone took what it held with it, and hears nothing.
+    pub fn send_break(&self, connection: u64, what: Break) {
+        if let Some(link) = self.connections().by_number.get(&connection) {
+            link.send_break(what);
+        }
     }
 
     fn count_connect(&self, client_idx: u32) -> u32 {

@@ -15,7 +15,7 @@ use super::{Fault, Latency, NullBackend, Request, Settings, SimBackend};
 use crate::backend::{Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::protocol::{NtStatus, SharePath};
 
 /// Time passes only by sleeping.
 #[derive(Default)]
@@ -107,24 +107,6 @@ fn a_handle_allows_what_it_was_opened_for() {
     assert_eq!(now(reader.truncate(0)), status(denied));
     assert_eq!(now(reader.flush()), status(denied));
     assert_eq!(now(reader.read(0, u64::MAX)), status(NtStatus::INVALID_PARAMETER));
-}
-
-#[test]
-fn the_disposition_of_an_extended_open_decides_and_other_extensions_are_refused() {
-    let server = server(Settings::default());
-    let connection = connect(&server);
-    file(&*connection);
-    let open = |parameters: CreateParameters| {
-        let (f, disposition) = (path("f"), CreateDisposition::Open);
-        let opened = now(connection.open_extended(&f, OpenMode::Read, disposition, &parameters));
-        opened.map(|_| ())
-    };
-    let create = Some(CreateDisposition::Create);
-    let collision = open(CreateParameters { disposition: create, ..Default::default() });
-    assert_eq!(collision, status(NtStatus::OBJECT_NAME_COLLISION));
-    let refused = open(CreateParameters { share_mode: Some(0), ..Default::default() });
-    assert!(matches!(refused, Err(OpError::Client(_))));
-    assert_eq!(open(CreateParameters::default()), Ok(()));
 }
 
 #[test]

@@ -1,0 +1,353 @@
+//! Opening files, and what an operation on one means to those who have it
+//! open: one step each, tried again after every wait for a break.
+
+use std::sync::Arc;
+
+use super::link::Link;
+use super::opens::access::{self, DELETE, READ_ATTRIBUTES, SHARE_ALL, SYNCHRONIZE, Sharing};
+use super::opens::{Disturbance, Notice, OpenTable, Step, Wanted, WantedCaching, Who};
+use super::server::Server;
+use crate::backend::memory::{NodeInfo, OpenNode, Target};
+use crate::ir::OpenMode;
+use crate::protocol::create::{CreateDisposition, OplockLevel};
+use crate::protocol::{
+    CreateAction, CreateParameters, FileId, Granted, LeaseKey, LeaseState, NtStatus, SharePath,
+    lease_key,
+};
+
+// CreateOptions, MS-SMB2 2.2.13.
+const DIRECTORY_FILE: u32 = 0x0000_0001;
+const NON_DIRECTORY_FILE: u32 = 0x0000_0040;
+const DELETE_ON_CLOSE: u32 = 0x0000_1000;
+
+// FileAttributes, MS-FSCC 2.6.
+const ATTRIBUTE_READONLY: u32 = 0x0000_0001;
+const ATTRIBUTE_DIRECTORY: u32 = 0x0000_0010;
+const ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
+
+/// A CREATE request, as far as the simulator honours one: other options have
+/// no effect, and other contexts, durable handles among them, are not granted.
+pub struct CreateRequest<'a> {
+    path: &'a SharePath,
+    target: Target,
+    disposition: CreateDisposition,
+    access: u32,
+    share: u32,
+    attributes: u32,
+    delete_on_close: bool,
+    caching: WantedCaching,
+    parent_key: Option<LeaseKey>,
+}
+
+/// A file a client has open. Dropping it releases its locks and closes it, so
+/// an operation that still holds it leaves none behind.
+pub struct Opened {
+    pub node: OpenNode,
+    pub access: u32,
+    pub granted: Granted,
+    who: Who,
+    parent_key: Option<LeaseKey>,
+    delete_on_close: bool,
+    /// After the node: whoever it lets in finds the node closed.
+    entry: Entry,
+}
+
+/// An open's place in the table of opens.
+struct Entry {
+    server: Arc<Server>,
+    file: u64,
+    number: u64,
+}
+
+impl<'a> CreateRequest<'a> {
+    /// One the simulator makes by itself for an operation by path.
+    pub fn by_path(
+        path: &'a SharePath,
+        target: Target,
+        disposition: CreateDisposition,
+        access: u32,
+    ) -> CreateRequest<'a> {
+        CreateRequest {
+            path,
+            target,
+            disposition,
+            access: access | READ_ATTRIBUTES | SYNCHRONIZE,
+            share: SHARE_ALL,
+            attributes: 0,
+            delete_on_close: false,
+            caching: WantedCaching::Nothing,
+            parent_key: None,
+        }
+    }
+
+    /// # Errors
+    /// STATUS_INVALID_PARAMETER for share modes there are not and for a file
+    /// that shall be a directory and none (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1).
+    pub fn new(
+        client: u32,
+        path: &'a SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+        parameters: &CreateParameters,
+    ) -> Result<CreateRequest<'a>, NtStatus> {
+        let options = parameters.create_options.unwrap_or(NON_DIRECTORY_FILE);
+        let target = match (options & DIRECTORY_FILE != 0, options & NON_DIRECTORY_FILE != 0) {
+            (true, true) => return Err(NtStatus::INVALID_PARAMETER),
+            (true, false) => Target::Directory,
+            (false, true) => Target::File,
+            (false, false) => Target::Any,
+        };
+        let share = parameters.share_mode.unwrap_or(SHARE_ALL);
+        if share & !SHARE_ALL != 0 {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let (caching, parent_key) = wanted_caching(client, path, parameters);
+        Ok(CreateRequest {
+            path,
+            target,
+            disposition: parameters.disposition.unwrap_or(disposition),
+            access: parameters.access_mask.unwrap_or(access::of_mode(mode)),
+            share,
+            attributes: parameters.file_attributes.unwrap_or_default(),
+            delete_on_close: options & DELETE_ON_CLOSE != 0,
+            caching,
+            parent_key,
+        })
+    }
+
+    /// The rights it gets on what it finds.
+    fn granted_access(&self, found: Option<&NodeInfo>) -> Result<u32, NtStatus> {
+        let access = access::granted(self.access)?;
+        let read_only = found.is_some_and(|node| node.basic.attributes & ATTRIBUTE_READONLY != 0);
+        // MS-FSA 2.1.5.1.2.1: nobody writes to a read-only file.
+        if read_only && access & (access::WRITE_DATA | access::APPEND_DATA) != 0 {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        if self.delete_on_close {
+            // MS-SMB2 3.3.5.9; MS-FSA 2.1.5.1.
+            if access & DELETE == 0 {
+                return Err(NtStatus::ACCESS_DENIED);
+            }
+            if read_only || self.attributes & ATTRIBUTE_READONLY != 0 {
+                return Err(NtStatus::CANNOT_DELETE);
+            }
+        }
+        Ok(access)
+    }
+
+    fn overwrites(&self) -> bool {
+        use CreateDisposition::{Overwrite, OverwriteIf, Supersede};
+        matches!(self.disposition, Supersede | Overwrite | OverwriteIf)
+    }
+}
+
+/// A lease context counts where a lease is asked for, an oplock level where
+/// none is (MS-SMB2 3.3.5.9.8).
+fn wanted_caching(
+    client: u32,
+    path: &SharePath,
+    parameters: &CreateParameters,
+) -> (WantedCaching, Option<LeaseKey>) {
+    match (parameters.requested_oplock, parameters.lease) {
+        (None | Some(OplockLevel::Lease), Some(lease)) => {
+            let wanted = WantedCaching::Lease {
+                key: lease.key.unwrap_or_else(|| lease_key(client, path)),
+                state: LeaseState::from_bits(lease.state),
+                parent_key: lease.parent_key,
+                has_epoch: lease.version == 2,
+            };
+            (wanted, lease.parent_key)
+        }
+        (None | Some(OplockLevel::None | OplockLevel::Lease), _) => (WantedCaching::Nothing, None),
+        (Some(level), _) => (WantedCaching::Oplock(level), None),
+    }
+}
+
+impl Opened {
+    pub fn number(&self) -> u64 {
+        self.entry.number
+    }
+
+    pub fn file(&self) -> u64 {
+        self.entry.file
+    }
+
+    /// Who disturbs a directory whose entries this open changes: the lease
+    /// with its parent key is spared (MS-FSA 2.1.4.12, PARENT_OBJECT).
+    fn as_entry(&self) -> Who {
+        Who { key: self.parent_key, ..self.who }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let server = &self.entry.server;
+        if self.delete_on_close {
+            // Nobody hears of a folder that is not empty; and a close waits for no break.
+            let _ = server.delete(self, false);
+        }
+        server.locks.release(self.file(), self.number());
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.server.opens.lock().close(self.file, self.number);
+    }
+}
+
+impl Server {
+    /// MS-FSA 2.1.5.1, in the order of MS-FSA: the name, the rights, the share
+    /// modes, the breaks; then the file is made or overwritten, and the oplock granted.
+    ///
+    /// # Errors
+    /// What the tree, the rights and the share modes say.
+    pub fn create(
+        self: &Arc<Self>,
+        link: &Link,
+        request: &CreateRequest<'_>,
+    ) -> Result<Step<Opened>, NtStatus> {
+        let CreateRequest { path, target, disposition, .. } = *request;
+        let mut opens = self.opens.lock();
+        let found = self.tree.find(path, target, disposition)?;
+        let access = request.granted_access(found.as_ref())?;
+        let overwrites = found.is_some() && request.overwrites();
+        let implied = if overwrites { access::WRITE_DATA } else { 0 };
+        let is_directory = |node: &NodeInfo| node.is_directory;
+        let mut wanted = Wanted {
+            number: self.next_number(),
+            connection: link.number,
+            client: link.client_idx,
+            sharing: Sharing { access: access | implied, share: request.share },
+            overwrites,
+            directory: found.as_ref().map_or(target == Target::Directory, is_directory),
+            caching: request.caching,
+        };
+        let mut notices = Vec::new();
+        let file = found.map(|node| node.id);
+        let admitted = opens.admit(file, &wanted, self.now_ns(), &mut notices);
+        self.tell(notices);
+        if let Step::Wait(wait) = admitted? {
+            return Ok(Step::Wait(wait));
+        }
+        let (node, action) = self.tree.open(path, target, disposition)?;
+        if action != CreateAction::Opened && !wanted.directory {
+            let stored = request.attributes & !(ATTRIBUTE_DIRECTORY | ATTRIBUTE_NORMAL);
+            node.update_basic(|basic| basic.attributes = stored);
+        }
+        wanted.sharing.access = access;
+        let file = node.id();
+        let (oplock, lease) = opens.add(file, &wanted, self.locks.is_locked(file));
+        let number = wanted.number;
+        let file_id = FileId { persistent: number, volatile: number };
+        let granted = Granted { file_id, disk_file_id: Some(file), action, oplock, lease };
+        let opened = Opened {
+            node,
+            access,
+            granted,
+            who: wanted.who(),
+            parent_key: request.parent_key,
+            delete_on_close: request.delete_on_close,
+            entry: Entry { server: self.clone(), file, number },
+        };
+        if action == CreateAction::Created {
+            self.change_entry(&mut opens, opened.node.parent(), &opened);
+        }
+        Ok(Step::Done(opened))
+    }
+
+    /// Makes others give up what `disturbance` takes.
+    pub fn disturb(&self, opened: &Opened, disturbance: Disturbance) -> Step<()> {
+        let mut notices = Vec::new();
+        let now_ns = self.now_ns();
+        let mut opens = self.opens.lock();
+        let step = opens.disturb(opened.file(), opened.who, disturbance, now_ns, &mut notices);
+        self.tell(notices);
+        step
+    }
+
+    /// Marks for deletion (MS-FSA 2.1.5.15.3), when nobody caches handles to it
+    /// any more or, not `patient`, at once.
+    ///
+    /// # Errors
+    /// STATUS_CANNOT_DELETE for a read-only file; as [`OpenNode::delete`].
+    pub fn delete(&self, opened: &Opened, patient: bool) -> Result<Step<()>, NtStatus> {
+        if opened.node.info().basic.attributes & ATTRIBUTE_READONLY != 0 {
+            return Err(NtStatus::CANNOT_DELETE);
+        }
+        let mut opens = self.opens.lock();
+        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, [opened.file()])
+            && patient
+        {
+            return Ok(wait);
+        }
+        opened.node.delete()?;
+        self.change_entry(&mut opens, opened.node.parent(), opened);
+        Ok(Step::Done(()))
+    }
+
+    /// Gives it another name (MS-FSA 2.1.5.15.11), when nobody caches handles
+    /// to it, to what it replaces or to what is below it.
+    ///
+    /// # Errors
+    /// As [`OpenNode::rename`].
+    pub fn rename(
+        &self,
+        opened: &Opened,
+        to: &SharePath,
+        replace: bool,
+    ) -> Result<Step<()>, NtStatus> {
+        let mut opens = self.opens.lock();
+        let mut files = opened.node.open_below();
+        files.push(opened.file());
+        let replaced = self.tree.find(to, Target::Any, CreateDisposition::Open);
+        files.extend(replaced.ok().flatten().filter(|_| replace).map(|node| node.id));
+        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, files) {
+            return Ok(wait);
+        }
+        let before = opened.node.parent();
+        opened.node.rename(to, replace)?;
+        let after = opened.node.parent();
+        self.change_entry(&mut opens, before, opened);
+        if after != before {
+            self.change_entry(&mut opens, after, opened);
+        }
+        Ok(Step::Done(()))
+    }
+
+    fn take_handles(
+        &self,
+        opens: &mut OpenTable,
+        opened: &Opened,
+        files: impl IntoIterator<Item = u64>,
+    ) -> Step<()> {
+        let mut notices = Vec::new();
+        let mut step = Step::Done(());
+        for file in files {
+            let now_ns = self.now_ns();
+            let one = opens.disturb(file, opened.who, Disturbance::Handles, now_ns, &mut notices);
+            if matches!(one, Step::Wait(_)) {
+                step = one;
+            }
+        }
+        self.tell(notices);
+        step
+    }
+
+    /// Whoever caches the directory's listing must look again; nothing waits for that.
+    fn change_entry(&self, opens: &mut OpenTable, directory: Option<u64>, by: &Opened) {
+        let Some(directory) = directory else { return };
+        let mut notices = Vec::new();
+        let now_ns = self.now_ns();
+        let _ = opens.disturb(directory, by.as_entry(), Disturbance::Entries, now_ns, &mut notices);
+        self.tell(notices);
+    }
+
+    /// Sends breaks, still under the lock of the table, so that they leave in
+    /// the order they happened.
+    pub fn tell(&self, notices: Vec<Notice>) {
+        for Notice { connection, what } in notices {
+            self.send_break(connection, what);
+        }
+    }
+}

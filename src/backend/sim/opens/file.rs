@@ -1,0 +1,453 @@
+//! The opens of one file: who may have it open together, what each may cache,
+//! and what an operation of one takes from the others.
+
+use super::access::Sharing;
+use super::cached::{Cached, Change, Kind, level_of, state_of};
+use crate::protocol::create::OplockLevel;
+use crate::protocol::{
+    Break, FileId, GrantedLease, LeaseBreak, LeaseKey, LeaseState, NtStatus, OplockBreak,
+};
+
+/// All opens of a file or directory, and the leases they share.
+#[derive(Default)]
+pub struct FileOpens {
+    opens: Vec<Open>,
+    leases: Vec<Lease>,
+}
+
+struct Open {
+    number: u64,
+    connection: u64,
+    client: u32,
+    sharing: Sharing,
+    holds: Holds,
+}
+
+enum Holds {
+    Nothing,
+    Oplock(Cached),
+    /// The lease of the open's client with this key.
+    Lease(LeaseKey),
+}
+
+struct Lease {
+    client: u32,
+    key: LeaseKey,
+    parent_key: Option<LeaseKey>,
+    /// None in version 1.
+    epoch: Option<u16>,
+    cached: Cached,
+}
+
+/// An open that wants in.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub number: u64,
+    pub connection: u64,
+    /// The ClientGuid: leases of one client with one key are one lease.
+    pub client: u32,
+    /// With what its disposition does to the file as well.
+    pub sharing: Sharing,
+    /// Supersedes or overwrites.
+    pub overwrites: bool,
+    pub directory: bool,
+    pub caching: WantedCaching,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedCaching {
+    Nothing,
+    Oplock(OplockLevel),
+    Lease {
+        key: LeaseKey,
+        state: LeaseState,
+        parent_key: Option<LeaseKey>,
+        /// Version 2.
+        has_epoch: bool,
+    },
+}
+
+/// Who disturbs: its own lease is spared, its own oplock but for level II.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    pub open: u64,
+    pub client: u32,
+    pub key: Option<LeaseKey>,
+}
+
+/// What others' caching must give way to (the Operation of MS-FSA 2.1.4.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// OPEN: the last writer's data must be there, and what is overwritten read anew.
+    Open { sharing: Sharing, overwrites: bool },
+    /// OPEN_BREAK_H, and SET_INFORMATION of a name or a disposition: handles
+    /// kept open for nothing must be closed.
+    Handles,
+    /// WRITE, LOCK_CONTROL, SET_INFORMATION of the end of file.
+    Content,
+    /// An entry of this directory changes (PARENT_OBJECT).
+    Entries,
+}
+
+/// A break to be sent on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub connection: u64,
+    pub what: Break,
+}
+
+/// Whether an operation may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Proceed,
+    /// Until something changes, or this time: then ask again.
+    Wait {
+        until_ns: u64,
+    },
+}
+
+impl Disturbance {
+    fn takes(self, kind: Kind) -> LeaseState {
+        let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
+        match (self, kind) {
+            (Disturbance::Open { sharing, .. }, Kind::Oplock) if sharing.spares_oplocks() => {
+                LeaseState::NONE
+            }
+            (Disturbance::Open { sharing, .. }, Kind::Lease) if sharing.spares_leases() => {
+                LeaseState::NONE
+            }
+            (Disturbance::Open { overwrites: false, .. }, _) => w,
+            (Disturbance::Handles, _) => h,
+            _ => r | w,
+        }
+    }
+}
+
+impl FileOpens {
+    pub fn is_empty(&self) -> bool {
+        self.opens.is_empty()
+    }
+
+    /// Whether an open may have the file with the others (MS-FSA 2.1.5.1.2.2),
+    /// and what they must give up first (2.1.5.1.2). Handles cached for
+    /// nothing may be in the way: they are asked for before anything is refused.
+    ///
+    /// # Errors
+    /// STATUS_SHARING_VIOLATION.
+    pub fn admit(
+        &mut self,
+        wanted: &Wanted,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Verdict, NtStatus> {
+        let conflict = self.opens.iter().any(|open| open.sharing.conflicts_with(wanted.sharing));
+        if conflict {
+            return match self.disturb(wanted.who(), Disturbance::Handles, now_ns, notices) {
+                Verdict::Proceed => Err(NtStatus::SHARING_VIOLATION),
+                wait => Ok(wait),
+            };
+        }
+        let Wanted { sharing, overwrites, .. } = *wanted;
+        let opening = Disturbance::Open { sharing, overwrites };
+        Ok(self.disturb(wanted.who(), opening, now_ns, notices))
+    }
+
+    /// Takes from all others what the disturbance cannot leave them
+    /// (MS-FSA 2.1.4.12), each only once however often it is asked.
+    pub fn disturb(
+        &mut self,
+        who: Who,
+        disturbance: Disturbance,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Verdict {
+        self.expire(now_ns);
+        let mut until_ns: Option<u64> = None;
+        let mut wait = |deadline_ns: Option<u64>| {
+            until_ns = [until_ns, deadline_ns].into_iter().flatten().min();
+        };
+        for lease in &mut self.leases {
+            if lease.client == who.client && Some(lease.key) == who.key {
+                continue;
+            }
+            let taken = disturbance.takes(Kind::Lease);
+            let (change, deadline_ns) = lease.cached.take(Kind::Lease, taken, now_ns);
+            if let Some(change) = change {
+                notices.extend(lease.notice(&self.opens, change));
+            }
+            wait(deadline_ns);
+        }
+        for open in &mut self.opens {
+            let Holds::Oplock(cached) = &mut open.holds else { continue };
+            if open.number == who.open && cached.state != LeaseState::R {
+                continue;
+            }
+            let taken = disturbance.takes(Kind::Oplock);
+            let (change, deadline_ns) = cached.take(Kind::Oplock, taken, now_ns);
+            notices.extend(change.map(|change| open.notice(change)));
+            wait(deadline_ns);
+        }
+        until_ns.map_or(Verdict::Proceed, |until_ns| Verdict::Wait { until_ns })
+    }
+
+    /// Takes an admitted open in and says what it may cache: as much of what
+    /// it wants as the others leave (MS-FSA 2.1.5.18.1 and 2.1.5.18.2; where
+    /// those would grant nothing, the next lower level is tried, as Windows
+    /// and Samba do).
+    pub fn add(&mut self, wanted: &Wanted, locked: bool) -> (OplockLevel, Option<GrantedLease>) {
+        let (holds, oplock, lease) = match wanted.caching {
+            WantedCaching::Nothing => (Holds::Nothing, OplockLevel::None, None),
+            WantedCaching::Oplock(level) => {
+                let state = self.grantable(wanted, Kind::Oplock, state_of(level), locked);
+                (Holds::Oplock(Cached::new(state)), level_of(state), None)
+            }
+            WantedCaching::Lease { key, state, parent_key, has_epoch } => {
+                let state = self.grantable(wanted, Kind::Lease, state, locked);
+                let lease = self.lease(wanted.client, key);
+                let lease = match lease {
+                    Some(lease) => lease.upgraded(state, wanted.caching),
+                    None => {
+                        let cached = Cached::new(state);
+                        let epoch = has_epoch.then_some(1);
+                        let client = wanted.client;
+                        self.leases.push(Lease { client, key, parent_key, epoch, cached });
+                        self.leases.last_mut().map(|lease| lease.granted())
+                    }
+                };
+                (Holds::Lease(key), OplockLevel::Lease, lease)
+            }
+        };
+        let Wanted { number, connection, client, sharing, .. } = *wanted;
+        self.opens.push(Open { number, connection, client, sharing, holds });
+        (oplock, lease)
+    }
+
+    fn grantable(
+        &self,
+        wanted: &Wanted,
+        kind: Kind,
+        state: LeaseState,
+        locked: bool,
+    ) -> LeaseState {
+        let mut state = state.legal();
+        if wanted.directory {
+            // MS-SMB2 3.3.5.9 and 3.3.5.9.11: no oplock, no lease of version 1, no writes.
+            let has_epoch = matches!(wanted.caching, WantedCaching::Lease { has_epoch: true, .. });
+            return if has_epoch { state - LeaseState::W } else { LeaseState::NONE };
+        }
+        for open in &self.opens {
+            let (other, held) = match &open.holds {
+                Holds::Lease(key) if wanted.is_of(open.client, *key) => continue,
+                Holds::Lease(key) => {
+                    let leases = self.leases.iter();
+                    let mut leases = leases.filter(|l| l.client == open.client && l.key == *key);
+                    (Kind::Lease, leases.next().map_or(LeaseState::NONE, |l| l.cached.state))
+                }
+                Holds::Oplock(cached) => (Kind::Oplock, cached.state),
+                Holds::Nothing => (Kind::Oplock, LeaseState::NONE),
+            };
+            let spares = match kind {
+                Kind::Oplock => open.sharing.spares_oplocks(),
+                Kind::Lease => open.sharing.spares_leases(),
+            };
+            if held.is_none() && spares {
+                continue;
+            }
+            state = state - LeaseState::W;
+            let incompatible = match (kind, other) {
+                (Kind::Oplock, Kind::Lease) => held.intersects(LeaseState::W | LeaseState::H),
+                _ => held.intersects(LeaseState::W),
+            };
+            if incompatible {
+                return LeaseState::NONE;
+            }
+            if (kind, other) == (Kind::Lease, Kind::Oplock) && !held.is_none() {
+                state = state - LeaseState::H;
+            }
+        }
+        let exclusive = state.contains(LeaseState::W);
+        match kind {
+            _ if locked && !exclusive => LeaseState::NONE,
+            Kind::Oplock if !exclusive => state & LeaseState::R,
+            _ => state,
+        }
+    }
+
+    /// An oplock's answer (MS-SMB2 3.3.5.22.1).
+    ///
+    /// # Errors
+    /// STATUS_FILE_CLOSED for an open there is not; STATUS_INVALID_DEVICE_STATE
+    /// where nothing is broken; STATUS_INVALID_PARAMETER for a lease,
+    /// STATUS_INVALID_OPLOCK_PROTOCOL for more than was left: the oplock is lost then.
+    pub fn acknowledge_oplock(
+        &mut self,
+        number: u64,
+        level: OplockLevel,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), NtStatus> {
+        self.expire(now_ns);
+        let open = self.opens.iter_mut().find(|open| open.number == number);
+        let open = open.ok_or(NtStatus::FILE_CLOSED)?;
+        let Holds::Oplock(cached) = &mut open.holds else {
+            return Err(NtStatus::INVALID_DEVICE_STATE);
+        };
+        if !cached.is_breaking() {
+            return Err(NtStatus::INVALID_DEVICE_STATE);
+        }
+        let nonsense = match level {
+            OplockLevel::Lease => Some(NtStatus::INVALID_PARAMETER),
+            OplockLevel::Exclusive | OplockLevel::Batch => Some(NtStatus::INVALID_OPLOCK_PROTOCOL),
+            OplockLevel::None | OplockLevel::II => None,
+        };
+        let answered = match nonsense {
+            Some(status) => Err(status),
+            None => cached
+                .acknowledge(state_of(level), now_ns)
+                .map_err(|_| NtStatus::INVALID_OPLOCK_PROTOCOL),
+        };
+        match answered {
+            Ok(change) => notices.extend(change.map(|change| open.notice(change))),
+            Err(_) => cached.lose(),
+        }
+        answered.map(drop)
+    }
+
+    /// A lease's answer (MS-SMB2 3.3.5.22.2).
+    ///
+    /// # Errors
+    /// STATUS_OBJECT_NAME_NOT_FOUND for a lease there is not; else as
+    /// [`Cached::acknowledge`], and the break stays unanswered.
+    pub fn acknowledge_lease(
+        &mut self,
+        client: u32,
+        key: LeaseKey,
+        state: LeaseState,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), NtStatus> {
+        self.expire(now_ns);
+        let lease = self.leases.iter_mut().find(|l| l.client == client && l.key == key);
+        let lease = lease.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        if let Some(change) = lease.cached.acknowledge(state, now_ns)? {
+            notices.extend(lease.notice(&self.opens, change));
+        }
+        Ok(())
+    }
+
+    /// An open is closed, and its oplock, or with the last open its lease, gone:
+    /// that lease's owner and key.
+    pub fn remove(&mut self, number: u64) -> Option<(u32, LeaseKey)> {
+        let place = self.opens.iter().position(|open| open.number == number)?;
+        let closed = self.opens.remove(place);
+        let Holds::Lease(key) = closed.holds else { return None };
+        let owner = closed.client;
+        let held = |open: &Open| {
+            open.client == owner && matches!(open.holds, Holds::Lease(other) if other == key)
+        };
+        if self.opens.iter().any(held) {
+            return None;
+        }
+        self.leases.retain(|lease| (lease.client, lease.key) != (owner, key));
+        Some((owner, key))
+    }
+
+    /// What an open may cache now.
+    #[cfg(test)]
+    pub fn held(&mut self, number: u64, now_ns: u64) -> Option<LeaseState> {
+        self.expire(now_ns);
+        let open = self.opens.iter().find(|open| open.number == number)?;
+        match &open.holds {
+            Holds::Nothing => Some(LeaseState::NONE),
+            Holds::Oplock(cached) => Some(cached.state),
+            Holds::Lease(key) => {
+                let mut leases = self.leases.iter();
+                leases.find(|l| l.client == open.client && l.key == *key).map(|l| l.cached.state)
+            }
+        }
+    }
+
+    fn lease(&mut self, client: u32, key: LeaseKey) -> Option<&mut Lease> {
+        self.leases.iter_mut().find(|lease| lease.client == client && lease.key == key)
+    }
+
+    /// Breaks nobody answered in time are over.
+    fn expire(&mut self, now_ns: u64) {
+        for lease in &mut self.leases {
+            lease.cached.expire(now_ns);
+        }
+        for open in &mut self.opens {
+            if let Holds::Oplock(cached) = &mut open.holds {
+                cached.expire(now_ns);
+            }
+        }
+    }
+}
+
+impl Wanted {
+    pub fn who(&self) -> Who {
+        let key = match self.caching {
+            WantedCaching::Lease { key, .. } => Some(key),
+            _ => None,
+        };
+        Who { open: self.number, client: self.client, key }
+    }
+
+    fn is_of(&self, client: u32, key: LeaseKey) -> bool {
+        self.who() == Who { open: self.number, client, key: Some(key) }
+    }
+}
+
+impl Open {
+    fn notice(&self, change: Change) -> Notice {
+        let file_id = FileId { persistent: self.number, volatile: self.number };
+        let what = Break::Oplock(OplockBreak { file_id, level: level_of(change.to) });
+        Notice { connection: self.connection, what }
+    }
+}
+
+impl Lease {
+    /// Of several opens that share it, the first one's connection is told
+    /// (MS-SMB2 3.3.4.7).
+    fn notice(&mut self, opens: &[Open], change: Change) -> Option<Notice> {
+        self.count_change();
+        let holds = |open: &&Open| {
+            open.client == self.client && matches!(open.holds, Holds::Lease(key) if key == self.key)
+        };
+        let what = Break::Lease(LeaseBreak {
+            key: self.key,
+            current: change.from,
+            new: change.to,
+            epoch: self.epoch.unwrap_or_default(),
+            acknowledgement_required: change.acknowledged,
+        });
+        let connection = opens.iter().find(holds)?.connection;
+        Some(Notice { connection, what })
+    }
+
+    /// Another open with the key: the lease grows where all that was wanted
+    /// can be had and contains what it has, and is not broken just now.
+    fn upgraded(&mut self, grantable: LeaseState, wanted: WantedCaching) -> Option<GrantedLease> {
+        let WantedCaching::Lease { state, .. } = wanted else { return None };
+        let grows = grantable == state && state.contains(self.cached.state);
+        if grows && state != self.cached.state && !self.cached.is_breaking() {
+            self.cached = Cached::new(state);
+            self.count_change();
+        }
+        Some(self.granted())
+    }
+
+    fn count_change(&mut self) {
+        self.epoch = self.epoch.map(|epoch| epoch.wrapping_add(1));
+    }
+
+    fn granted(&self) -> GrantedLease {
+        GrantedLease {
+            key: self.key,
+            state: self.cached.state,
+            breaking: self.cached.is_breaking(),
+            parent_key: self.parent_key,
+            epoch: self.epoch.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The opens of all files: share modes, oplocks and leases, as MS-FSA
+//! (2.1.4.12, 2.1.5.1.2, 2.1.5.18, 2.1.5.19) and MS-SMB2 (3.3.4.6, 3.3.4.7,
+//! 3.3.5.9, 3.3.5.22, 3.3.6) describe them. Knows neither clock nor network:
+//! it is told the time, says which breaks to send, and whether whoever caused
+//! them may go on.
+//!
+//! Under [`Opens::lock`] a look at the tree, a check here and the change of
+//! the tree are one step.
+
+pub mod access;
+mod cached;
+mod file;
+#[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
+mod oplock_tests;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod scene;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+#[cfg(test)]
+pub use cached::BREAK_TIMEOUT_NS;
+use file::FileOpens;
+pub use file::{Disturbance, Notice, Verdict, Wanted, WantedCaching, Who};
+
+#[cfg(test)]
+use crate::protocol::LeaseState;
+use crate::protocol::create::OplockLevel;
+use crate::protocol::{Acknowledgement, GrantedLease, LeaseKey, NtStatus};
+
+#[derive(Default)]
+pub struct Opens {
+    table: Mutex<OpenTable>,
+}
+
+/// By the file's id in the tree.
+#[derive(Default)]
+pub struct OpenTable {
+    files: BTreeMap<u64, Entry>,
+    /// A lease key of a client belongs to one file (MS-SMB2 3.3.5.9.8).
+    leases: BTreeMap<(u32, LeaseKey), u64>,
+}
+
+#[derive(Default)]
+struct Entry {
+    opens: FileOpens,
+    /// Told when a break was answered or an open closed.
+    changed: watch::Sender<()>,
+}
+
+/// Whether an operation is done or has to be tried again.
+#[derive(Debug)]
+pub enum Step<T> {
+    Done(T),
+    Wait(Wait),
+}
+
+/// For an answer to a break.
+#[derive(Debug)]
+pub struct Wait {
+    changed: watch::Receiver<()>,
+    /// When the break is over without one.
+    pub until_ns: u64,
+}
+
+impl Wait {
+    /// Ends when the file's opens are not what they were.
+    pub async fn changed(&mut self) {
+        // No sender is left when the last open is closed.
+        let _ = self.changed.changed().await;
+    }
+}
+
+impl Opens {
+    pub fn lock(&self) -> MutexGuard<'_, OpenTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenTable {
+    /// As [`FileOpens::admit`], of a file that exists (`file`) or is to be made.
+    ///
+    /// # Errors
+    /// STATUS_SHARING_VIOLATION; STATUS_INVALID_PARAMETER where the client's
+    /// lease key belongs to another file (MS-SMB2 3.3.5.9.8, 3.3.5.9.11).
+    pub fn admit(
+        &mut self,
+        file: Option<u64>,
+        wanted: &Wanted,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Step<()>, NtStatus> {
+        if let WantedCaching::Lease { key, .. } = wanted.caching
+            && let Some(leased) = self.leases.get(&(wanted.client, key))
+            && Some(*leased) != file
+        {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        match file.and_then(|file| self.files.get_mut(&file)) {
+            None => Ok(Step::Done(())),
+            Some(entry) => {
+                let verdict = entry.opens.admit(wanted, now_ns, notices)?;
+                Ok(entry.step(verdict))
+            }
+        }
+    }
+
+    /// Takes in what [`OpenTable::admit`] let pass. `locked` says whether there
+    /// are byte-range locks on the file.
+    pub fn add(
+        &mut self,
+        file: u64,
+        wanted: &Wanted,
+        locked: bool,
+    ) -> (OplockLevel, Option<GrantedLease>) {
+        if let WantedCaching::Lease { key, .. } = wanted.caching {
+            self.leases.insert((wanted.client, key), file);
+        }
+        self.files.entry(file).or_default().opens.add(wanted, locked)
+    }
+
+    /// As [`FileOpens::disturb`].
+    pub fn disturb(
+        &mut self,
+        file: u64,
+        who: Who,
+        disturbance: Disturbance,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Step<()> {
+        match self.files.get_mut(&file) {
+            None => Step::Done(()),
+            Some(entry) => {
+                let verdict = entry.opens.disturb(who, disturbance, now_ns, notices);
+                entry.step(verdict)
+            }
+        }
+    }
+
+    /// A client's answer to a break; `file` is that of an oplock's open.
+    ///
+    /// # Errors
+    /// As [`FileOpens::acknowledge_oplock`] and [`FileOpens::acknowledge_lease`].
+    pub fn acknowledge(
+        &mut self,
+        client: u32,
+        answer: Acknowledgement,
+        file: Option<u64>,
+        now_ns: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), NtStatus> {
+        let (file, missing) = match answer {
+            Acknowledgement::Oplock { .. } => (file, NtStatus::FILE_CLOSED),
+            Acknowledgement::Lease { key, .. } => {
+                (self.leases.get(&(client, key)).copied(), NtStatus::OBJECT_NAME_NOT_FOUND)
+            }
+        };
+        let entry = file.and_then(|file| self.files.get_mut(&file)).ok_or(missing)?;
+        let opens = &mut entry.opens;
+        let answered = match answer {
+            Acknowledgement::Oplock { file_id, level } => {
+                opens.acknowledge_oplock(file_id.volatile, level, now_ns, notices)
+            }
+            Acknowledgement::Lease { key, state } => {
+                opens.acknowledge_lease(client, key, state, now_ns, notices)
+            }
+        };
+        entry.changed.send_replace(());
+        answered
+    }
+
+    pub fn close(&mut self, file: u64, number: u64) {
+        let Some(entry) = self.files.get_mut(&file) else { return };
+        if let Some(lease) = entry.opens.remove(number) {
+            self.leases.remove(&lease);
+        }
+        entry.changed.send_replace(());
+        if entry.opens.is_empty() {
+            self.files.remove(&file);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn held(&mut self, file: u64, number: u64, now_ns: u64) -> Option<LeaseState> {
+        self.files.get_mut(&file)?.opens.held(number, now_ns)
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.leases.is_empty()
+    }
+}
+
+impl Entry {
+    fn step(&self, verdict: Verdict) -> Step<()> {
+        match verdict {
+            Verdict::Proceed => Step::Done(()),
+            Verdict::Wait { until_ns } => {
+                Step::Wait(Wait { changed: self.changed.subscribe(), until_ns })
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Opens that meet: share modes, deletion, renaming.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use super::scene::{
+    Scene, delete, delete_on_close, lease, now, oplock, path, plain, rename, status,
+};
+use crate::ir::OperationKind;
+use crate::protocol::create::{CreateDisposition, OplockLevel};
+use crate::protocol::{Break, CreateAction, CreateParameters, LeaseBreak, LeaseState, NtStatus};
+
+/// MS-FSA 2.1.5.1.2.2.
+#[test]
+fn a_share_mode_refuses_who_does_what_it_does_not_share_and_lets_look() {
+    let scene = Scene::new();
+    let (one, two) = (scene.client(1), scene.client(2));
+    let held = one.open(&CreateParameters { share_mode: Some(1), ..plain() }).unwrap();
+    let refused = Some(NtStatus::SHARING_VIOLATION);
+    assert_eq!(status(&two.open(&plain())), refused);
+    let reading = CreateParameters { access_mask: Some(0x0012_0089), ..plain() };
+    assert!(two.open(&reading).is_ok());
+    let unshared = CreateParameters { share_mode: Some(0), ..reading.clone() };
+    assert_eq!(status(&two.open(&unshared)), refused, "it would not share with the writer");
+    assert_eq!(two.does(&OperationKind::Stat { path: path("f") }), Ok(()));
+    assert_eq!(status(&two.does(&delete())), refused);
+    assert_eq!(status(&two.does(&rename("g"))), refused);
+    now(held.close()).unwrap();
+    assert_eq!(two.does(&rename("g")), Ok(()));
+}
+
+/// MS-FSA 2.1.5.1.2: what is refused has not overwritten anything.
+#[test]
+fn an_open_that_is_refused_or_waits_leaves_the_content_alone() {
+    let scene = Scene::new();
+    let (one, two) = (scene.client(1), scene.client(2));
+    let unshared = CreateParameters { share_mode: Some(0), ..plain() };
+    let held = one.open(&unshared).unwrap();
+    now(held.write(0, Bytes::from_static(b"kept"))).unwrap();
+    let refused = now(two.open_with("f", CreateDisposition::OverwriteIf, &unshared));
+    assert_eq!(status(&refused), Some(NtStatus::SHARING_VIOLATION));
+    now(held.close()).unwrap();
+    let held = one.open(&oplock(OplockLevel::Exclusive)).unwrap();
+    let nothing = plain();
+    let mut waiting = pin!(two.open_with("f", CreateDisposition::OverwriteIf, &nothing));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert_eq!(now(held.read(0, 9)).unwrap(), &b"kept"[..]);
+    now(held.acknowledge_oplock_break(OplockLevel::None)).unwrap();
+    let opened = waiting.as_mut().now_or_never().unwrap().unwrap();
+    assert_eq!(opened.granted().unwrap().action, CreateAction::Overwritten);
+    assert_eq!(status(&now(held.read(0, 9))), Some(NtStatus::END_OF_FILE));
+}
+
+/// MS-FSA 2.1.5.5: FILE_DELETE_ON_CLOSE. The others go on, and nobody comes any more.
+#[test]
+fn delete_on_close_makes_the_file_pending_at_that_close_and_gone_at_the_last() {
+    let scene = Scene::new();
+    let (one, two) = (scene.client(1), scene.client(2));
+    let other = two.open(&plain()).unwrap();
+    let deleting = one.open(&delete_on_close()).unwrap();
+    // Until then others come and go.
+    now(two.open(&plain()).unwrap().close()).unwrap();
+    now(deleting.close()).unwrap();
+    let pending = Some(NtStatus::DELETE_PENDING);
+    assert_eq!(status(&two.open(&plain())), pending);
+    assert_eq!(status(&two.does(&OperationKind::Stat { path: path("f") })), pending);
+    assert_eq!(status(&two.does(&rename("g"))), pending);
+    now(other.write(0, Bytes::from_static(b"still works"))).unwrap();
+    now(other.close()).unwrap();
+    let gone = two.does(&OperationKind::Stat { path: path("f") });
+    assert_eq!(status(&gone), Some(NtStatus::OBJECT_NAME_NOT_FOUND));
+}
+
+/// MS-FSA 2.1.5.1 and 2.1.5.1.2.1.
+#[test]
+fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
+    let scene = Scene::new();
+    let client = scene.client(1);
+    let options = CreateParameters { create_options: Some(0x1040), ..plain() };
+    assert_eq!(status(&client.open(&options)), Some(NtStatus::ACCESS_DENIED));
+    let read_only = CreateParameters { file_attributes: Some(1), ..plain() };
+    now(client.open(&read_only).unwrap().close()).unwrap();
+    assert_eq!(status(&client.open(&delete_on_close())), Some(NtStatus::CANNOT_DELETE));
+    assert_eq!(status(&client.does(&delete())), Some(NtStatus::CANNOT_DELETE));
+    assert_eq!(status(&client.open(&plain())), Some(NtStatus::ACCESS_DENIED), "it writes");
+}
+
+/// MS-FSA 2.1.5.15.11: OPEN_BREAK_H on what is renamed and what is replaced.
+#[test]
+fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
+    let scene = Scene::new();
+    let (mut one, two) = (scene.client(1), scene.client(2));
+    let _source = one.open(&lease(LeaseState::RH)).unwrap();
+    let target = lease(LeaseState::RH);
+    let target = now(one.open_with("g", CreateDisposition::Create, &target)).unwrap();
+    let operation = rename("g");
+    let mut waiting = pin!(two.connection.execute_misc(&operation));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    let (first, second) = (one.told().unwrap(), one.told().unwrap());
+    for told in [first, second] {
+        let Break::Lease(LeaseBreak { current, new, .. }) = told else { panic!("{told:?}") };
+        assert_eq!((current, new), (LeaseState::RH, LeaseState::R));
+    }
+    one.answers(first.acknowledgement()).unwrap();
+    assert!(waiting.as_mut().now_or_never().is_none());
+    now(target.close()).unwrap();
+    assert_eq!(waiting.as_mut().now_or_never(), Some(Ok(())));
+}
+
+/// MS-FSA 2.1.5.15.3. Samba 4.17 breaks nothing for a deletion on close
+/// (smbtorture smb2.lease.unlink fails).
+#[test]
+fn a_deletion_takes_handle_caching_and_waits_for_it_unless_it_is_a_close() {
+    let scene = Scene::new();
+    let (mut one, two) = (scene.client(1), scene.client(2));
+    let _held = one.open(&lease(LeaseState::RH)).unwrap();
+    now(two.open(&delete_on_close()).unwrap().close()).unwrap();
+    let told = one.told().unwrap();
+    assert!(matches!(told, Break::Lease(LeaseBreak { new: LeaseState::R, .. })), "{told:?}");
+    let scene = Scene::new();
+    let (mut one, two) = (scene.client(1), scene.client(2));
+    let _held = one.open(&lease(LeaseState::RH)).unwrap();
+    let operation = delete();
+    let mut waiting = pin!(two.connection.execute_misc(&operation));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert!(two.open(&plain()).is_ok(), "it is not deleted yet");
+    let told = one.breaks.next().now_or_never().flatten().unwrap();
+    one.answers(told.acknowledgement()).unwrap();
+    assert_eq!(waiting.as_mut().now_or_never(), Some(Ok(())));
+    assert_eq!(status(&two.open(&plain())), Some(NtStatus::DELETE_PENDING));
+}
+
+/// MS-FSA 2.1.5.8.
+#[test]
+fn a_folder_has_no_byte_ranges_to_lock() {
+    let scene = Scene::new();
+    let client = scene.client(1);
+    let options = CreateParameters { create_options: Some(1), ..plain() };
+    let folder = now(client.open_with("d", CreateDisposition::Create, &options)).unwrap();
+    let locked = now(folder.lock(0, 1, true, false));
+    assert_eq!(status(&locked), Some(NtStatus::INVALID_PARAMETER));
+}
+
+/// MS-SMB2 3.3.5.9; MS-FSA 2.1.5.1.
+#[test]
+fn a_request_that_makes_no_sense_is_invalid() {
+    let scene = Scene::new();
+    let client = scene.client(1);
+    for nonsense in [
+        CreateParameters { share_mode: Some(8), ..plain() },
+        CreateParameters { create_options: Some(0x41), ..plain() },
+    ] {
+        assert_eq!(status(&client.open(&nonsense)), Some(NtStatus::INVALID_PARAMETER));
+    }
+    let nothing = CreateParameters { access_mask: Some(0), ..plain() };
+    assert_eq!(status(&client.open(&nothing)), Some(NtStatus::ACCESS_DENIED));
+}
