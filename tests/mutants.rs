@@ -20,6 +20,7 @@ struct Mutant {
 }
 
 const ENGINE: &str = "src/scheduler/engine.rs";
+const CUT: &str = "src/scheduler/cut.rs";
 const QUEUE: &str = "src/scheduler/client_queue.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
@@ -60,7 +61,7 @@ const MUTANTS: [Mutant; 15] = [
     },
     Mutant {
         name: "a permit leaks when a run is given up",
-        file: ENGINE,
+        file: CUT,
         text: "client.note_abandoned();
             self.release(&in_flight.operation);",
         broken: "client.note_abandoned();",
@@ -125,7 +126,7 @@ const MUTANTS: [Mutant; 15] = [
     },
     Mutant {
         name: "a handle stays open",
-        file: "src/backend/connection.rs",
+        file: "src/backend/handle_table.rs",
         text: "open.chain(self.forgotten.drain(..))",
         broken: "open.chain(self.forgotten.drain(..).skip(1))",
         found: "handles open at a disconnect",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::feature::Need;
 use super::operation::{Operation, Section};
+use crate::protocol::BreakPolicy;
 
 /// What is known of a stream before its first operation.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,12 +70,16 @@ pub struct Workload {
     /// Names from a document; a script's clients are `<workload>/<id>`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_names: Option<Arc<[Arc<str>]>>,
+    /// How its clients answer breaks, where an open does not say otherwise.
+    #[serde(default, skip_serializing_if = "BreakPolicy::is_default")]
+    pub on_break: BreakPolicy,
 }
 
 impl Workload {
     /// Of clients named by their numbers.
     pub fn new(name: &str, clients: u32) -> Workload {
-        Workload { name: name.into(), clients, client_names: None }
+        let on_break = BreakPolicy::default();
+        Workload { name: name.into(), clients, client_names: None, on_break }
     }
 }
 
@@ -123,6 +128,12 @@ impl StreamHeader {
             first += workload.clients;
         }
         None
+    }
+
+    /// How the client answers breaks.
+    pub fn on_break(&self, client: u32) -> BreakPolicy {
+        self.workload_of(client)
+            .map_or_else(BreakPolicy::default, |(index, _)| self.workloads[index].on_break)
     }
 
     /// Adds what is needed beside what was known; of two operations that need

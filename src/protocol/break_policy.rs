@@ -14,6 +14,13 @@ pub struct BreakPolicy {
     pub flush: bool,
 }
 
+impl BreakPolicy {
+    /// The answer at once, and no flush before it.
+    pub fn is_default(&self) -> bool {
+        *self == BreakPolicy::default()
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BreakAnswer {

@@ -131,6 +131,8 @@ impl Scenario {
             clock: Arc::new(clock.clone()),
             connecting: Arc::new(tokio::sync::Semaphore::new(4)),
             seed: self.seed,
+            header: Arc::new(header.clone()),
+            files: self.by_file.then(Arc::default),
             connect_timeout_ns: 1_000_000_000,
             reconnect_timeout_ns: self.reconnect_timeout_ns,
             op_timeout_ns: self.op_timeout_ns,

@@ -42,6 +42,8 @@ pub struct Scenario {
     pub reconnect_timeout_ns: u64,
     pub drain_ns: u64,
     pub seed: u64,
+    /// Breaks block by file, not by handle.
+    pub by_file: bool,
 }
 
 /// All but the operations, so that a failure can be told without its seed.
@@ -96,6 +98,7 @@ impl Scenario {
             reconnect_timeout_ns: if harsh { dice.roll(400 * MS) } else { 2_000 * MS },
             drain_ns: if harsh { dice.roll(40 * MS) } else { 10_000 * MS },
             seed,
+            by_file: false,
         }
     }
 
@@ -118,6 +121,7 @@ impl Scenario {
             reconnect_timeout_ns: 2_000 * MS,
             drain_ns: 10_000 * MS,
             seed: 0,
+            by_file: false,
         }
     }
 

@@ -246,7 +246,7 @@ impl SMBFileHandle for WatchedHandle {
         self.inner.unlock(offset, length).await
     }
 
-    async fn close(self: Box<Self>) -> Result<(), OpError> {
+    async fn close(&self) -> Result<(), OpError> {
         self.gate.open.fetch_sub(1, Relaxed);
         let _inside = self.gate.pass(OperationType::Close, false);
         self.inner.close().await
