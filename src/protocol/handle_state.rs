@@ -258,6 +258,7 @@ mod tests {
             action: CreateAction::Opened,
             oplock: level,
             lease: None,
+            durable: None,
         }
     }
 

@@ -9,6 +9,10 @@ pub mod action;
 #[cfg(test)]
 mod arrival_tests;
 mod blocked;
+#[cfg(test)]
+mod break_scene;
+#[cfg(test)]
+mod break_tests;
 pub mod client;
 pub mod client_queue;
 #[cfg(test)]
