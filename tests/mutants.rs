@@ -25,7 +25,7 @@ const QUEUE: &str = "src/scheduler/client_queue.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
 
-const MUTANTS: [Mutant; 15] = [
+const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "an operation completes twice",
         file: ENGINE,
@@ -130,6 +130,20 @@ const MUTANTS: [Mutant; 15] = [
         text: "open.chain(self.forgotten.drain(..))",
         broken: "open.chain(self.forgotten.drain(..).skip(1))",
         found: "handles open at a disconnect",
+    },
+    Mutant {
+        name: "an operation goes ahead of a pending break",
+        file: "src/backend/connection.rs",
+        text: "block?.wait(self.breaks.clock.clone())",
+        broken: "block.filter(|_| operation.seq % 8 != 3)?.wait(self.breaks.clock.clone())",
+        found: "did not keep back",
+    },
+    Mutant {
+        name: "the wait for a break keeps its permit",
+        file: "src/scheduler/blocked.rs",
+        text: "self.release(&operation);",
+        broken: "let _ = &operation;",
+        found: "a permit leaked",
     },
     Mutant {
         name: "a failure is counted twice",

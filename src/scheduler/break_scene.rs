@@ -326,8 +326,7 @@ impl Play {
         clock.block_on(all).unwrap();
         tasks.clear();
         hear();
-        let seen = std::mem::take(&mut *seen.lock().unwrap());
-        seen
+        std::mem::take(&mut *seen.lock().unwrap())
     }
 }
 
