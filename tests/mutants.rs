@@ -20,10 +20,11 @@ struct Mutant {
 }
 
 const ENGINE: &str = "src/scheduler/engine.rs";
+const CUT: &str = "src/scheduler/cut.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
 
-const MUTANTS: [Mutant; 15] = [
+const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "an operation completes twice",
         file: ENGINE,
@@ -59,7 +60,7 @@ const MUTANTS: [Mutant; 15] = [
     },
     Mutant {
         name: "a permit leaks when a run is given up",
-        file: ENGINE,
+        file: CUT,
         text: "client.note_abandoned();
             self.release(&in_flight.operation);",
         broken: "client.note_abandoned();",
@@ -124,10 +125,24 @@ const MUTANTS: [Mutant; 15] = [
     },
     Mutant {
         name: "a handle stays open",
-        file: "src/backend/connection.rs",
+        file: "src/backend/handle_table.rs",
         text: "open.chain(self.forgotten.drain(..))",
         broken: "open.chain(self.forgotten.drain(..).skip(1))",
         found: "handles open at a disconnect",
+    },
+    Mutant {
+        name: "an operation goes ahead of a pending break",
+        file: "src/backend/connection.rs",
+        text: "block?.wait(self.breaks.clock.clone())",
+        broken: "block.filter(|_| operation.seq % 8 != 3)?.wait(self.breaks.clock.clone())",
+        found: "did not keep back",
+    },
+    Mutant {
+        name: "the wait for a break keeps its permit",
+        file: "src/scheduler/blocked.rs",
+        text: "self.release(&operation);",
+        broken: "let _ = &operation;",
+        found: "a permit leaked",
     },
     Mutant {
         name: "a failure is counted twice",

@@ -1,25 +1,27 @@
 //! The scheduler's view of one client's connection: executes operations, owns
 //! the handle table, and says what became of each.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use rustc_hash::FxBuildHasher;
 use tokio::io::AsyncReadExt;
 
-use super::{BackendCapabilities, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle};
+use super::blocking::Waiting;
+use super::handle_table::{HandleEntry, HandleTable, OpenFile};
+use super::holders::{Breaks, Holder};
+use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
 use crate::ir::{
-    CompletionStatus, Failure, HandleRef, Operation, OperationKind, OperationType, Payload, Section,
+    CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload, Section,
 };
-use crate::protocol::{CreateParameters, Granted, NtStatus, SharePath};
+use crate::protocol::{CreateParameters, Granted, NtStatus};
 
 /// How long an operation may take to end after SMB2 CANCEL was sent for it.
 pub const CANCEL_GRACE_NS: u64 = 1_000_000_000;
@@ -28,24 +30,12 @@ pub const CANCEL_GRACE_NS: u64 = 1_000_000_000;
 pub struct ConnectionState {
     /// None once the connection is lost.
     inner: Option<Box<dyn SMBConnectionInner>>,
-    handles: HashMap<HandleRef, HandleEntry, FxBuildHasher>,
-    /// Open, but their number is another handle's: their close was left out.
-    forgotten: Vec<Box<dyn SMBFileHandle>>,
-    clock: Arc<dyn Clock>,
+    handles: HandleTable,
+    /// Answered by who polls it, beside the operation in flight.
+    breaks: Rc<Breaks>,
     capabilities: Arc<BackendCapabilities>,
     /// Seed of payload patterns.
     seed: u64,
-}
-
-enum HandleEntry {
-    Open {
-        handle: Box<dyn SMBFileHandle>,
-        path: SharePath,
-    },
-    /// Its `Open` failed, or the connection was lost at operation `cause_seq`.
-    Missing {
-        cause_seq: u32,
-    },
 }
 
 /// What became of one operation.
@@ -76,14 +66,13 @@ impl ConnectionState {
     pub fn new(
         inner: Box<dyn SMBConnectionInner>,
         capabilities: Arc<BackendCapabilities>,
-        clock: Arc<dyn Clock>,
+        breaks: Rc<Breaks>,
         seed: u64,
     ) -> ConnectionState {
         ConnectionState {
             inner: Some(inner),
-            handles: HashMap::default(),
-            forgotten: Vec::new(),
-            clock,
+            handles: HandleTable::default(),
+            breaks,
             capabilities,
             seed,
         }
@@ -107,7 +96,7 @@ impl ConnectionState {
         let OperationKind::Write { handle_ref, offset, length, payload } = &operation.kind else {
             return Ok(Bytes::new());
         };
-        let Some(HandleEntry::Open { path, .. }) = self.handles.get(handle_ref) else {
+        let Some((_, path)) = self.handles.open(*handle_ref) else {
             // It will be skipped.
             return Ok(Bytes::new());
         };
@@ -122,6 +111,40 @@ impl ConnectionState {
         }
     }
 
+    /// The pending break the operation has to wait for, if there is one: of what
+    /// its handle holds (`wait_if_blocked_by_handle`), and where breaks block by
+    /// file, of what any client of the run holds of its files
+    /// (`wait_if_blocked_by_file`). A close never waits.
+    pub fn blocked(&self, operation: &Operation) -> Option<Waiting> {
+        let files = self.breaks.files.as_deref().filter(|files| files.any_pending());
+        if files.is_none() && !self.breaks.any_pending() {
+            return None;
+        }
+        let block = match &operation.kind {
+            OperationKind::Close { .. } => None,
+            OperationKind::Open { path, .. } => files?.pending_at(path),
+            OperationKind::Rename { source_path, dest_path, .. } => {
+                let files = files?;
+                files.pending_at(source_path).or_else(|| files.pending_at(dest_path))
+            }
+            OperationKind::Delete { path }
+            | OperationKind::Mkdir { path }
+            | OperationKind::Rmdir { path }
+            | OperationKind::Stat { path }
+            | OperationKind::List { path, .. } => files?.pending_at(path),
+            on_a_handle => {
+                let (file, path) = self.handles.open(on_a_handle.handle_ref()?)?;
+                let holder = file.holder();
+                holder.and_then(|holder| holder.block()).or_else(|| {
+                    let disk_file_id = file.handle().granted().and_then(|g| g.disk_file_id);
+                    let number = holder.and_then(|holder| holder.number());
+                    files?.pending_of(path, disk_file_id, number)
+                })
+            }
+        };
+        block?.wait(self.breaks.clock.clone())
+    }
+
     /// Executes one operation to its full end. `expired` ends when the
     /// operation has taken too long: it is then cancelled at the server, and
     /// where that does not end it within a second the connection is dropped.
@@ -134,7 +157,7 @@ impl ConnectionState {
         expired: impl Future<Output = ()>,
     ) -> Execution {
         if let OperationKind::Open { handle_ref, .. } = operation.kind {
-            self.forget(handle_ref);
+            self.handles.forget(handle_ref);
         }
         let Some(inner) = self.inner.as_deref() else {
             return self.unsent(operation, "not connected");
@@ -149,6 +172,8 @@ impl ConnectionState {
         };
         // Apart, as most operations have none and every client has room for one.
         let parameters = wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
+        let closing = self.about_to(operation);
+        let clock = &self.breaks.clock;
         let ended = {
             let parameters = parameters.as_deref().filter(|parameters| !parameters.is_empty());
             let attempt = attempt(inner, &mut self.handles, operation, payload, parameters);
@@ -156,12 +181,12 @@ impl ConnectionState {
             match select(attempt, pin!(expired)).await {
                 Either::Left((ended, _)) => Ended::by_itself(ended),
                 Either::Right(((), attempt)) => {
-                    let deadline_ns = self.clock.now_ns() + CANCEL_GRACE_NS;
+                    let deadline_ns = clock.now_ns() + CANCEL_GRACE_NS;
                     let cancelled = async {
                         let cancel = AssertUnwindSafe(inner.cancel()).catch_unwind().await;
                         if cancel.unwrap_or(false) { Some(attempt.await) } else { None }
                     };
-                    match select(pin!(cancelled), self.clock.sleep_until(deadline_ns)).await {
+                    match select(pin!(cancelled), clock.sleep_until(deadline_ns)).await {
                         Either::Left((Some(ended), _)) => Ended::after_cancel(ended),
                         _ => Ended::TimedOut { usable: false },
                     }
@@ -170,14 +195,29 @@ impl ConnectionState {
         };
         let mut execution = self.conclude(operation, ended);
         execution.degraded = parameters.as_deref() != wanted;
+        if let Some(holder) = closing {
+            self.breaks.closed(&holder);
+        }
         execution
+    }
+
+    /// Tells the breaks what is about to be sent: the holder a close is of.
+    fn about_to(&self, operation: &Operation) -> Option<Rc<Holder>> {
+        match operation.kind {
+            OperationKind::Open { .. } => self.breaks.open_begins(),
+            OperationKind::Close { handle_ref } => {
+                return self.handles.open(handle_ref)?.0.close_begins();
+            }
+            _ => {}
+        }
+        None
     }
 
     fn missing_handle(&self, operation: &Operation) -> Option<u32> {
         if matches!(operation.kind, OperationKind::Open { .. }) {
             return None;
         }
-        match self.handles.get(&operation.kind.handle_ref()?) {
+        match self.handles.get(operation.kind.handle_ref()?) {
             Some(HandleEntry::Open { .. }) => None,
             Some(HandleEntry::Missing { cause_seq }) => Some(*cause_seq),
             // The stream was checked, so its Open was cut away: blame the operation itself.
@@ -185,23 +225,16 @@ impl ConnectionState {
         }
     }
 
-    /// Keeps a handle whose number is given to another until it is closed with the rest.
-    fn forget(&mut self, handle_ref: HandleRef) {
-        if let Some(HandleEntry::Open { handle, .. }) = self.handles.remove(&handle_ref) {
-            self.forgotten.push(handle);
-        }
-    }
-
     fn skip(&mut self, operation: &Operation, cause_seq: u32) -> Execution {
         if let OperationKind::Close { handle_ref } = operation.kind {
-            self.handles.remove(&handle_ref);
+            self.handles.take(handle_ref);
         }
         Execution::of(CompletionStatus::Skipped { cause_seq })
     }
 
     fn unsent(&mut self, operation: &Operation, why: &str) -> Execution {
         if let OperationKind::Open { handle_ref, .. } = operation.kind {
-            self.handles.insert(handle_ref, HandleEntry::Missing { cause_seq: operation.seq });
+            self.handles.miss(handle_ref, operation.seq);
         }
         Execution::failed(Failure::ConnectionLost(why.into()))
     }
@@ -237,15 +270,46 @@ impl ConnectionState {
             }
             Ended::TimedOut { usable } => connection_usable = usable,
         }
-        if let OperationKind::Open { handle_ref, .. } = operation.kind
-            && !matches!(self.handles.get(&handle_ref), Some(HandleEntry::Open { .. }))
-        {
-            self.handles.insert(handle_ref, HandleEntry::Missing { cause_seq: operation.seq });
+        match &operation.kind {
+            OperationKind::Open { .. } => execution.granted = self.opened(operation),
+            OperationKind::Rename { source_path, dest_path, .. } => {
+                if let (Some(files), CompletionStatus::Succeeded(NtStatus::SUCCESS)) =
+                    (&self.breaks.files, &execution.status)
+                {
+                    files.renamed(source_path, dest_path);
+                }
+            }
+            _ => {}
         }
         if !connection_usable {
             self.lose(operation.seq);
         }
         execution
+    }
+
+    /// Notes what an open came to, even one that had its time: what it was granted.
+    fn opened(&mut self, operation: &Operation) -> Option<Box<Granted>> {
+        let OperationKind::Open { handle_ref, mode, extensions, .. } = &operation.kind else {
+            return None;
+        };
+        let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref) else {
+            self.handles.miss(*handle_ref, operation.seq);
+            self.breaks.open_ended();
+            return None;
+        };
+        let granted = handle.granted();
+        let file = match (&granted, &mut self.inner) {
+            (Some(granted), Some(inner)) => {
+                let on_break = extensions.as_ref().and_then(|parameters| parameters.on_break);
+                let to_write = *mode != OpenMode::Read;
+                let stream = || inner.breaks();
+                self.breaks.hold(granted, &path, on_break, handle, to_write, stream)
+            }
+            _ => OpenFile::Plain(handle),
+        };
+        self.handles.insert(*handle_ref, file, path);
+        self.breaks.open_ended();
+        granted.map(Box::new)
     }
 
     fn judge(&self, operation: &Operation, status: NtStatus) -> CompletionStatus {
@@ -262,26 +326,22 @@ impl ConnectionState {
     /// Drops the connection and every handle with it.
     fn lose(&mut self, cause_seq: u32) {
         self.inner = None;
-        self.forgotten.clear();
-        for entry in self.handles.values_mut() {
-            if matches!(entry, HandleEntry::Open { .. }) {
-                *entry = HandleEntry::Missing { cause_seq };
-            }
-        }
+        self.handles.lose(cause_seq);
+        self.breaks.lost();
     }
 
     /// Closes what a cut or finished stream left open: how many, and how many
     /// of those failed. Bounded by the caller.
     pub async fn close_all(&mut self) -> (u32, u32) {
         let (mut closed, mut failed) = (0, 0);
-        let open = self.handles.drain().filter_map(|(_, entry)| match entry {
-            HandleEntry::Open { handle, .. } => Some(handle),
-            HandleEntry::Missing { .. } => None,
-        });
-        for handle in open.chain(self.forgotten.drain(..)) {
-            match AssertUnwindSafe(handle.close()).catch_unwind().await {
+        for file in self.handles.drain() {
+            let holder = file.close_begins();
+            match AssertUnwindSafe(file.handle().close()).catch_unwind().await {
                 Ok(Ok(())) => closed += 1,
                 Ok(Err(_)) | Err(_) => failed += 1,
+            }
+            if let Some(holder) = holder {
+                self.breaks.closed(&holder);
             }
         }
         (closed, failed)
@@ -289,8 +349,7 @@ impl ConnectionState {
 
     /// Ends the session in good order. Bounded by the caller.
     pub async fn disconnect(mut self) {
-        self.handles.clear();
-        self.forgotten.clear();
+        drop(self.handles.drain());
         if let Some(inner) = self.inner.take() {
             // The client is done either way.
             let _ = AssertUnwindSafe(inner.disconnect()).catch_unwind().await;
@@ -343,7 +402,7 @@ impl Ended {
 /// One attempt at an operation. Its handle, where it has one, is known to be open.
 async fn attempt(
     inner: &dyn SMBConnectionInner,
-    handles: &mut HashMap<HandleRef, HandleEntry, FxBuildHasher>,
+    handles: &mut HandleTable,
     operation: &Operation,
     payload: Bytes,
     parameters: Option<&CreateParameters>,
@@ -353,21 +412,22 @@ async fn attempt(
             None => inner.open_simple(path, *mode, *disposition).await?,
             Some(parameters) => inner.open_extended(path, *mode, *disposition, parameters).await?,
         };
-        handles.insert(*handle_ref, HandleEntry::Open { handle, path: path.clone() });
+        handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
         return Ok(0);
     }
     let Some(handle_ref) = operation.kind.handle_ref() else {
         return inner.execute_misc(&operation.kind).await.map(|()| 0);
     };
     if let OperationKind::Close { .. } = operation.kind {
-        return match handles.remove(&handle_ref) {
-            Some(HandleEntry::Open { handle, .. }) => handle.close().await.map(|()| 0),
-            _ => Ok(0),
+        return match handles.take(handle_ref) {
+            Some((file, _)) => file.handle().close().await.map(|()| 0),
+            None => Ok(0),
         };
     }
-    let Some(HandleEntry::Open { handle, .. }) = handles.get(&handle_ref) else {
+    let Some((file, _)) = handles.open(handle_ref) else {
         return Err(OpError::Client("the handle is not open".into()));
     };
+    let handle = file.handle();
     match &operation.kind {
         OperationKind::Read { offset, length, .. } => {
             handle.read(*offset, *length).await.map(|data| data.len() as u64)

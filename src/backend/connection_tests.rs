@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{pending, ready};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
@@ -9,13 +10,15 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::connection::{ConnectionState, Execution};
-use super::{BackendCapabilities, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle};
+use super::{
+    BackendCapabilities, Breaks, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle,
+};
 use crate::ir::{
     Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
     Pattern, Payload, Section,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::protocol::{BreakPolicy, CreateParameters, NtStatus, SharePath};
 
 /// What becomes of one request.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +146,7 @@ impl SMBFileHandle for Handle {
         self.0.answer("unlock").await
     }
 
-    async fn close(self: Box<Self>) -> Result<(), OpError> {
+    async fn close(&self) -> Result<(), OpError> {
         self.0.answer("close").await
     }
 }
@@ -176,7 +179,8 @@ impl Client {
         let features = vec![Feature::Disposition];
         let capabilities = BackendCapabilities { name: "fake", features, instant: false };
         let inner = Box::new(Connection(server.clone()));
-        let state = ConnectionState::new(inner, Arc::new(capabilities), Arc::new(Hurried), 0);
+        let breaks = Rc::new(Breaks::new(0, BreakPolicy::default(), None, Arc::new(Hurried)));
+        let state = ConnectionState::new(inner, Arc::new(capabilities), breaks, 0);
         let (section, expect) = (Section::Iteration, Expect::Default);
         Client { server, state, seq: 0, section, expect }
     }

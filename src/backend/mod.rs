@@ -14,12 +14,15 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Granted, NtStatus, SharePath};
 
+pub mod blocking;
 pub mod breaks;
 pub mod capabilities;
 pub mod connection;
 #[cfg(test)]
 mod connection_tests;
 pub mod embedded;
+mod handle_table;
+pub mod holders;
 pub mod memory;
 pub mod open_files;
 pub mod registry;
@@ -27,9 +30,11 @@ pub mod sim;
 pub mod smb2;
 
 pub use crate::ir::Feature;
+pub use blocking::CachedFiles;
 pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, break_channel};
 pub use capabilities::BackendCapabilities;
 pub use connection::{ConnectionState, Execution};
+pub use holders::Breaks;
 
 /// Time as a run sees it: nanoseconds from the run's origin. Real, or virtual
 /// in simulation; a backend that waits, waits on this.
@@ -79,7 +84,7 @@ pub struct ServerDescription {
 }
 
 /// One connection's protocol operations. At most one is in progress at a time,
-/// `cancel` apart.
+/// apart from `cancel` and the flush and acknowledgement of a break.
 #[async_trait]
 pub trait SMBConnectionInner: Send + Sync {
     /// Fidelity mode 0: a path, a mode and the disposition it implies. Shares
@@ -163,7 +168,8 @@ pub trait SMBFileHandle: Send + Sync {
 
     async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError>;
 
-    async fn close(self: Box<Self>) -> Result<(), OpError>;
+    /// Called once, and nothing is asked of the handle after it.
+    async fn close(&self) -> Result<(), OpError>;
 }
 
 /// Why an operation did not succeed.

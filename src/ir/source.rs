@@ -82,12 +82,8 @@ pub struct Workload {
 impl Workload {
     /// Of clients named by their numbers.
     pub fn new(name: &str, clients: u32) -> Workload {
-        Workload {
-            name: name.into(),
-            clients,
-            client_names: None,
-            on_break: BreakPolicy::default(),
-        }
+        let on_break = BreakPolicy::default();
+        Workload { name: name.into(), clients, client_names: None, on_break }
     }
 }
 
@@ -136,6 +132,12 @@ impl StreamHeader {
             first += workload.clients;
         }
         None
+    }
+
+    /// How the client answers breaks.
+    pub fn on_break(&self, client: u32) -> BreakPolicy {
+        self.workload_of(client)
+            .map_or_else(BreakPolicy::default, |(index, _)| self.workloads[index].on_break)
     }
 
     /// Adds what is needed beside what was known; of two operations that need

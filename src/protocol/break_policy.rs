@@ -53,6 +53,7 @@ impl BreakPolicy {
     /// Why a policy that ignores breaks takes no further field.
     pub const IGNORES: &str = "neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none";
 
+    /// The answer at once, and no flush before it.
     pub fn is_default(&self) -> bool {
         *self == BreakPolicy::default()
     }

@@ -6,6 +6,7 @@ pub mod caching;
 pub mod create;
 mod create_contexts;
 mod create_names;
+pub mod handle_state;
 mod nearest;
 pub mod path;
 pub mod status;
@@ -17,6 +18,7 @@ pub use caching::{
 };
 pub use create::CreateParameters;
 pub use create_contexts::{CreateContext, Durable, Lease};
+pub use handle_state::{HandlePhase, HandleState, Noticed, Outcome, PendingBreak};
 pub use nearest::nearest;
 pub use path::SharePath;
 pub use status::NtStatus;

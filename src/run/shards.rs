@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::checks::Checks;
 use super::{RunOptions, Stream};
-use crate::backend::SMBBackend;
+use crate::backend::{Feature, SMBBackend};
 use crate::ir::Phase;
 use crate::ir::{Event, EventSink};
 use crate::observability::live::Live;
@@ -74,12 +74,16 @@ impl Plan<'_> {
             retry: self.options.retry.clone(),
             phases_last: !header.bounded,
         });
+        // Only what is asked of mode 2 can be broken.
+        let caching = self.allowed.capabilities.has(Feature::Caching);
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),
             capabilities: self.allowed.capabilities.clone(),
             clock: self.clock.clone(),
             connecting: Arc::new(Semaphore::new(self.options.connect_concurrency.max(1))),
             seed: header.seed,
+            files: caching.then(Arc::default),
+            header: Arc::new(header.clone()),
             connect_timeout_ns: nanos(timeouts.connect),
             reconnect_timeout_ns: nanos(timeouts.reconnect),
             op_timeout_ns: nanos(timeouts.operation),

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -15,12 +15,14 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Semaphore;
 
+use crate::backend::blocking::Waiting;
 use crate::backend::connection::{Execution, panic_message};
 use crate::backend::{
-    BackendCapabilities, Clock, ConnectError, ConnectStage, ConnectionState, Endpoint, SMBBackend,
-    SMBConnectionInner,
+    BackendCapabilities, Breaks, CachedFiles, Clock, ConnectError, ConnectStage, ConnectionState,
+    Endpoint, SMBBackend, SMBConnectionInner,
 };
-use crate::ir::{CompletionStatus, Failure, Operation};
+use crate::ir::event::BreakEvent;
+use crate::ir::{CompletionStatus, Failure, Operation, StreamHeader};
 
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
@@ -33,6 +35,11 @@ pub struct ClientSettings {
     /// Bounds the connections being made at a time, over all shards.
     pub connecting: Arc<Semaphore>,
     pub seed: u64,
+    /// How the clients of each workload answer breaks.
+    pub header: Arc<StreamHeader>,
+    /// Where breaks block by file, over all clients (fidelity mode 2); without
+    /// it they block by handle.
+    pub files: Option<Arc<CachedFiles>>,
     pub connect_timeout_ns: u64,
     pub reconnect_timeout_ns: u64,
     pub op_timeout_ns: u64,
@@ -58,6 +65,16 @@ pub enum Report {
         execution: Execution,
         connection_lost: bool,
     },
+    /// The operation was not sent: it waits for the end of a break.
+    Blocked {
+        seq: u32,
+    },
+    /// The break it waited for is over since `ended_ns`.
+    Unblocked {
+        seq: u32,
+        ended_ns: u64,
+    },
+    Break(Box<BreakEvent>),
     Resumed {
         after: Duration,
     },
@@ -123,15 +140,47 @@ impl Mailbox {
 }
 
 pub struct ClientTask {
-    pub slot: u32,
-    pub client_idx: u32,
-    pub settings: Arc<ClientSettings>,
-    pub mailbox: Rc<Mailbox>,
-    pub reports: Reports,
+    slot: u32,
+    client_idx: u32,
+    settings: Arc<ClientSettings>,
+    mailbox: Rc<Mailbox>,
+    reports: Reports,
+    breaks: Rc<Breaks>,
 }
 
+/// An operation that waits for the end of a break.
+type Blocked = (u32, Pin<Box<dyn Future<Output = u64>>>);
+
 impl ClientTask {
+    pub fn new(
+        slot: u32,
+        client_idx: u32,
+        settings: Arc<ClientSettings>,
+        mailbox: Rc<Mailbox>,
+        reports: Reports,
+    ) -> ClientTask {
+        let on_break = settings.header.on_break(client_idx);
+        let (files, clock) = (settings.files.clone(), settings.clock.clone());
+        let breaks = Rc::new(Breaks::new(client_idx, on_break, files, clock));
+        ClientTask { slot, client_idx, settings, mailbox, reports, breaks }
+    }
+
+    /// Obeys orders and answers breaks, side by side.
     pub async fn run(self) {
+        let mut orders = pin!(self.obey());
+        poll_fn(|cx| {
+            // First, so that an order that came with a break finds it pending.
+            self.breaks.poll(cx);
+            let ended = orders.as_mut().poll(cx);
+            // What the operation was granted may be broken already.
+            self.breaks.poll(cx);
+            self.tell_breaks();
+            ended
+        })
+        .await;
+    }
+
+    async fn obey(&self) {
         let inner = match Box::pin(self.connect()).await {
             Ok(inner) => inner,
             Err(error) => return self.report(Report::ConnectFailed(error)),
@@ -140,15 +189,33 @@ impl ClientTask {
         let mut connection = ConnectionState::new(
             inner,
             settings.capabilities.clone(),
-            settings.clock.clone(),
+            self.breaks.clone(),
             settings.seed,
         );
         self.report(Report::Connected);
+        let mut blocked: Option<Blocked> = None;
         loop {
             // Boxed, as every client has room for the rest, and most of them wait.
-            match self.mailbox.next().await {
+            let order = match blocked.as_mut() {
+                None => self.mailbox.next().await,
+                Some((seq, over)) => match select(pin!(self.mailbox.next()), over).await {
+                    Either::Left((order, _)) => order,
+                    Either::Right((ended_ns, _)) => {
+                        self.report(Report::Unblocked { seq: *seq, ended_ns });
+                        blocked = None;
+                        continue;
+                    }
+                },
+            };
+            // Another order than to wait: it has left.
+            blocked = None;
+            match order {
                 Order::Execute(operation) => {
-                    Box::pin(self.execute(&mut connection, &operation)).await;
+                    let waiting = Box::pin(self.execute(&mut connection, &operation)).await;
+                    if let Some(waiting) = waiting {
+                        blocked = Some((operation.seq, Box::pin(waiting.over())));
+                        self.report(Report::Blocked { seq: operation.seq });
+                    }
                     if !connection.is_connected() {
                         match Box::pin(self.reconnect()).await {
                             Ok(inner) => connection.reconnected(inner),
@@ -164,6 +231,8 @@ impl ClientTask {
                         Either::Right(_) => None,
                     };
                     let Some((closed, failed)) = ended else {
+                        // They go with the connection.
+                        self.breaks.lost();
                         let reason = "closing its handles took longer than --op-timeout".into();
                         return self.report(Report::Gone { reason });
                     };
@@ -174,7 +243,12 @@ impl ClientTask {
         }
     }
 
-    async fn execute(&self, connection: &mut ConnectionState, operation: &Operation) {
+    /// What it has to wait for, if it was not sent because a break is pending.
+    async fn execute(
+        &self,
+        connection: &mut ConnectionState,
+        operation: &Operation,
+    ) -> Option<Waiting> {
         let clock = &self.settings.clock;
         let payload = {
             let expired = pin!(self.mailbox.expired(operation.seq));
@@ -184,6 +258,10 @@ impl ClientTask {
                 Either::Right(_) => Err(Failure::TimedOut),
             }
         };
+        if let Some(waiting) = connection.blocked(operation) {
+            self.mailbox.expired.set(None);
+            return Some(waiting);
+        }
         let issued_ns = clock.now_ns();
         let execution = match payload {
             Ok(payload) => {
@@ -200,6 +278,7 @@ impl ClientTask {
         let connection_lost = !connection.is_connected();
         let seq = operation.seq;
         self.report(Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost });
+        None
     }
 
     async fn connect(&self) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
@@ -255,6 +334,22 @@ impl ClientTask {
     }
 
     fn report(&self, report: Report) {
+        // What happened before it is told before it.
+        self.tell_breaks();
         self.reports.borrow_mut().push_back((self.slot, report));
+    }
+
+    fn tell_breaks(&self) {
+        for event in self.breaks.take_ended() {
+            self.reports.borrow_mut().push_back((self.slot, Report::Break(Box::new(event))));
+        }
+    }
+}
+
+/// A run that is given up leaves no break without its end.
+impl Drop for ClientTask {
+    fn drop(&mut self) {
+        self.breaks.cut();
+        self.tell_breaks();
     }
 }

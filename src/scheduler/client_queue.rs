@@ -51,6 +51,8 @@ pub enum ClientState {
     Scheduled,
     /// Eligible, waits for a permit.
     Blocked,
+    /// Waits for the end of a break.
+    BreakPending,
     InFlight,
     /// Its connection is being made again.
     Held,
@@ -63,7 +65,7 @@ pub enum ClientState {
 }
 
 /// The operation a client has in flight, with its place in time. It stays in
-/// flight while it waits to be tried again.
+/// flight while it waits for the end of a break, or to be tried again.
 #[derive(Debug)]
 pub struct InFlight {
     /// The client's task has it too, until it completes.
@@ -78,7 +80,7 @@ pub struct InFlight {
     pub held_up: HeldUp,
     /// When it was first issued, once it has been.
     pub issued_ns: Option<u64>,
-    /// The attempt that failed, while it waits to be tried again.
+    /// The attempt before, which failed.
     pub failed: Option<Box<Attempt>>,
 }
 
@@ -197,6 +199,12 @@ impl ClientQueue {
         }
     }
 
+    /// It has an operation, or is about to have one, that waits to be issued.
+    pub fn waits(&self) -> bool {
+        use ClientState::{Blocked, BreakPending, Scheduled};
+        matches!(self.state, Scheduled | Blocked | BreakPending)
+    }
+
     /// Whether what is issued next may have to wait for another client.
     pub fn next_waits_for_others(&self) -> bool {
         let again = self.in_flight_op.as_ref().map(|in_flight| &*in_flight.operation);
@@ -246,6 +254,14 @@ impl ClientQueue {
         });
     }
 
+    /// The operation was not sent after all: an iteration that it began has not begun.
+    pub fn withdraw_issue(&mut self) {
+        let tried = self.in_flight_op.as_ref().is_some_and(|op| op.issued_ns.is_some());
+        if !tried && self.iteration.as_ref().is_some_and(|begun| begun.started_ns == u64::MAX) {
+            self.iteration = None;
+        }
+    }
+
     pub fn note_completion(&mut self, issued_ns: u64, completed_ns: u64) {
         if let Some(iteration) = &mut self.iteration {
             iteration.started_ns = iteration.started_ns.min(issued_ns);
@@ -286,23 +302,39 @@ impl ClientQueue {
         let eligible_ns = self.next_times(origin_ns).map_or(u64::MAX, |(_, eligible)| eligible);
         let next = eligible_ns < cut_ns;
         let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
-        let mut late_since = |since_ns: u64| {
+        let late_since = |since_ns: u64, into: &mut Unissued| {
             into.late_ns = into.late_ns.max(cut_ns.saturating_sub(since_ns));
         };
+        // It waited for the end of a break and may not have been issued since.
+        let again = self.in_flight_op.as_ref().filter(|op| self.waits() && op.failed.is_none());
+        if let Some(again) = again {
+            match self.state {
+                ClientState::BreakPending => self.count_blocked(cut_ns, into),
+                _ if again.eligible_ns >= cut_ns => self.count_blocked(cut_ns, into),
+                ClientState::Blocked => {
+                    late_since(again.eligible_ns, into);
+                    into.by_limit += 1;
+                }
+                _ => {
+                    late_since(again.eligible_ns, into);
+                    into.by_driver += 1;
+                }
+            }
+        }
         // How many were behind a busy client, the first of them since when.
         let (behind, since_ns) = match self.state {
             ClientState::Idle if starving => {
-                late_since(self.ready_ns);
+                late_since(self.ready_ns, into);
                 into.by_generation += 1;
                 return;
             }
             ClientState::Blocked if self.in_flight_op.is_none() => {
-                late_since(eligible_ns);
+                late_since(eligible_ns, into);
                 into.by_limit += (timed(0, cut_ns).count() as u64).max(u64::from(next));
                 return;
             }
             ClientState::Scheduled if self.in_flight_op.is_none() && next => {
-                late_since(eligible_ns);
+                late_since(eligible_ns, into);
                 let since = timed(1, cut_ns).filter(|due_ns| *due_ns >= eligible_ns);
                 into.by_driver += 1 + since.count() as u64;
                 (timed(1, eligible_ns).count(), timed(1, eligible_ns).min())
@@ -315,6 +347,15 @@ impl ClientQueue {
         into.by_backlog += behind as u64;
         let behind_ns = since_ns.map_or(0, |since_ns| cut_ns.saturating_sub(since_ns));
         into.backlog_ns = into.backlog_ns.max(behind_ns);
+    }
+
+    /// Counts the operation that waits for the end of a break.
+    pub fn count_blocked(&self, cut_ns: u64, into: &mut Unissued) {
+        let blocked = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
+        if let Some(blocked) = blocked.filter(|blocked| blocked.due_ns < cut_ns) {
+            into.by_backlog += 1;
+            into.backlog_ns = into.backlog_ns.max(cut_ns - blocked.due_ns);
+        }
     }
 
     /// Discards the lookahead; the iteration it belonged to counts as cut

@@ -68,20 +68,15 @@ async fn write_from_a_pipe() -> CompletionStatus {
         clock,
         connecting: Arc::new(Semaphore::new(1)),
         seed: 0,
+        header: Arc::default(),
+        files: None,
         connect_timeout_ns: hour_ns,
         reconnect_timeout_ns: hour_ns,
         op_timeout_ns: hour_ns,
     };
     let (mailbox, reports) = (Rc::new(Mailbox::default()), Reports::default());
-    let (slot, client_idx) = (0, 0);
     let settings = Arc::new(settings);
-    let task = ClientTask {
-        slot,
-        client_idx,
-        settings,
-        mailbox: mailbox.clone(),
-        reports: Rc::clone(&reports),
-    };
+    let task = ClientTask::new(0, 0, settings, mailbox.clone(), Rc::clone(&reports));
     let orders = async {
         let handle_ref = HandleRef(0);
         let open = OperationKind::Open {

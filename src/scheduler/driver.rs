@@ -79,13 +79,8 @@ impl<'sink> Driver<'sink> {
         for (slot, &client_idx) in shard.clients.iter().enumerate() {
             let mailbox = Rc::new(Mailbox::default());
             mailboxes.push(mailbox.clone());
-            let task = ClientTask {
-                slot: slot as u32,
-                client_idx,
-                settings: shard.client.clone(),
-                mailbox,
-                reports: reports.clone(),
-            };
+            let (settings, slot) = (shard.client.clone(), slot as u32);
+            let task = ClientTask::new(slot, client_idx, settings, mailbox, reports.clone());
             tasks.push(Box::pin(task.run()) as Pin<Box<dyn Future<Output = ()>>>);
         }
         Driver {
@@ -217,6 +212,11 @@ impl<'sink> Driver<'sink> {
                     connection_lost,
                 )?;
             }
+            Report::Blocked { seq } => {
+                self.engine.blocked(slot, seq, self.shard.clock.now_ns())?;
+            }
+            Report::Unblocked { seq, ended_ns } => self.engine.unblocked(slot, seq, ended_ns),
+            Report::Break(event) => self.engine.broken(event),
             Report::Resumed { after } => {
                 self.sink.event(Event::Reconnected { client_idx, after });
                 self.engine.resume(slot, self.shard.clock.now_ns());
@@ -257,9 +257,20 @@ impl<'sink> Driver<'sink> {
             self.sink.event(Event::GaveUp { clients, stage: self.stage.name() });
         }
         self.engine.abandon(now_ns);
-        self.tasks.clear();
-        self.reports.borrow_mut().clear();
+        self.drop_tasks();
         self.connecting = 0;
+    }
+
+    /// Drops the clients; what they say of their breaks is all that still counts.
+    fn drop_tasks(&mut self) {
+        self.tasks.clear();
+        let reports = std::mem::take(&mut *self.reports.borrow_mut());
+        for (_, report) in reports {
+            if let Report::Break(event) = report {
+                self.engine.broken(event);
+            }
+        }
+        self.publish();
     }
 
     /// Until a task has reported, a batch has come, the orders have changed, a
@@ -312,6 +323,7 @@ impl<'sink> Driver<'sink> {
         let bound = clock.sleep_until(clock.now_ns().saturating_add(DISCONNECT_BOUND_NS));
         let farewells = async { while self.tasks.next().await.is_some() {} };
         select(pin!(farewells), bound).await;
+        self.drop_tasks();
     }
 }
 

@@ -13,30 +13,29 @@ use super::deadlines::Deadlines;
 use super::permits::Permits;
 use super::timeline::Stage;
 use crate::backend::Execution;
-use crate::ir::event::Unissued;
-use crate::ir::{CompletionStatus, Event, Operation, Section};
+use crate::ir::{Event, Operation, Section};
 
 /// The engine of one shard.
 pub struct Engine {
-    config: Arc<EngineConfig>,
-    permits: Arc<Permits>,
-    shard: usize,
-    clients: Vec<ClientQueue>,
-    stage: Stage,
-    origin_ns: u64,
-    cut: bool,
+    pub(super) config: Arc<EngineConfig>,
+    pub(super) permits: Arc<Permits>,
+    pub(super) shard: usize,
+    pub(super) clients: Vec<ClientQueue>,
+    pub(super) stage: Stage,
+    pub(super) origin_ns: u64,
+    pub(super) cut: bool,
     /// Clients of the stage that are not done.
-    unfinished: usize,
+    pub(super) unfinished: usize,
     /// When each scheduled client's operation is to be issued.
-    schedule: BinaryHeap<Reverse<(u64, u32)>>,
+    pub(super) schedule: BinaryHeap<Reverse<(u64, u32)>>,
     /// Clients that wait for a permit, in the order they asked.
-    blocked: VecDeque<u32>,
+    pub(super) blocked: VecDeque<u32>,
     /// Clients that hold a permit and are to be issued now.
-    permitted: VecDeque<u32>,
-    deadlines: Deadlines,
-    wanted: VecDeque<Action>,
-    events: Vec<Event>,
-    last_seq: Vec<Option<u32>>,
+    pub(super) permitted: VecDeque<u32>,
+    pub(super) deadlines: Deadlines,
+    pub(super) wanted: VecDeque<Action>,
+    pub(super) events: Vec<Event>,
+    pub(super) last_seq: Vec<Option<u32>>,
 }
 
 impl Engine {
@@ -84,56 +83,6 @@ impl Engine {
             }
             client.begin(origin_ns);
             self.advance(slot as u32);
-        }
-    }
-
-    /// Discards what is not issued. What is in flight still completes, with the
-    /// attempt that failed where it was to be tried again.
-    pub fn cut(&mut self, now_ns: u64) {
-        if self.cut {
-            return;
-        }
-        self.cut = true;
-        self.report_unissued(0..self.clients.len(), now_ns);
-        self.schedule.clear();
-        self.blocked.clear();
-        self.permits.withdraw(self.shard);
-        for _ in self.permitted.drain(..) {
-            self.permits.release(self.shard);
-        }
-        self.wanted.retain(|action| !matches!(action, Action::Pull { .. }));
-        for slot in 0..self.clients.len() {
-            let client = &mut self.clients[slot];
-            if matches!(client.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
-            {
-                continue;
-            }
-            client.cut();
-            if matches!(client.state, ClientState::Scheduled | ClientState::Blocked) {
-                client.state = ClientState::Idle;
-                if let Some(mut in_flight) = client.in_flight_op.take()
-                    && let Some(failed) = in_flight.failed.take()
-                {
-                    self.report(slot as u32, in_flight, *failed);
-                }
-            }
-            self.settle_iteration(slot as u32);
-            self.advance(slot as u32);
-        }
-    }
-
-    fn report_unissued(&mut self, slots: std::ops::Range<usize>, now_ns: u64) {
-        let Stage::Measure = self.stage else { return };
-        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
-        let mut unissued = Unissued::default();
-        for client in &mut self.clients[slots] {
-            let phases = &self.config.phases;
-            let late = client.drop_unissued_arrivals(phases, self.origin_ns, cut_ns);
-            self.events.extend(late.into_iter().map(Event::Iteration));
-            client.count_unissued(self.origin_ns, cut_ns, &mut unissued);
-        }
-        if unissued != Unissued::default() {
-            self.events.push(Event::Unissued(unissued));
         }
     }
 
@@ -272,27 +221,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives up: everything in flight completes as cut, nothing else is issued.
-    pub fn abandon(&mut self, now_ns: u64) {
-        self.cut(now_ns);
-        self.wanted.clear();
-        for slot in 0..self.clients.len() {
-            let client = &mut self.clients[slot];
-            let Some(in_flight) = client.in_flight_op.take() else { continue };
-            let issued_ns = in_flight.handed_ns;
-            client.note_abandoned();
-            self.release(&in_flight.operation);
-            let execution = Execution::of(CompletionStatus::Cut);
-            let last = Attempt { issued_ns, completed_ns: now_ns, execution };
-            self.report(slot as u32, in_flight, last);
-            self.settle_iteration(slot as u32);
-        }
-        for client in &mut self.clients {
-            client.state = ClientState::Gone;
-        }
-        self.unfinished = 0;
-    }
-
     /// The next thing to do at `now_ns`; asked until there is none.
     pub fn poll(&mut self, now_ns: u64) -> Option<Action> {
         if let Some(end_ns) = self.end_ns()
@@ -379,14 +307,15 @@ impl Engine {
         if self.stage == Stage::Measure && !self.cut { self.planned_end_ns() } else { None }
     }
 
-    fn planned_end_ns(&self) -> Option<u64> {
+    pub(super) fn planned_end_ns(&self) -> Option<u64> {
         self.config.phases.last()?.end_ns.map(|end_ns| self.origin_ns.saturating_add(end_ns))
     }
 
     fn poll_deadline(&mut self, now_ns: u64) -> Option<Action> {
         let clients = &self.clients;
         let in_flight = |slot: u32| {
-            clients[slot as usize].in_flight_op.as_ref().filter(|op| op.failed.is_none())
+            let client = &clients[slot as usize];
+            client.in_flight_op.as_ref().filter(|_| client.state == ClientState::InFlight)
         };
         let slot = self.deadlines.expired(now_ns, |slot| Some(in_flight(slot)?.deadline_ns))?;
         Some(Action::Expire { slot, seq: in_flight(slot)?.operation.seq })
@@ -394,7 +323,7 @@ impl Engine {
 
     /// Moves an idle client on: schedules its next operation, asks for more,
     /// or ends its part in the stage.
-    fn advance(&mut self, slot: u32) {
+    pub(super) fn advance(&mut self, slot: u32) {
         self.leave_out(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
@@ -444,12 +373,12 @@ impl Engine {
         }
     }
 
-    /// Issues the client's next operation, or tries the one in flight again,
-    /// after it `waited_ns` for a permit.
+    /// Issues the client's next operation, or again the one that was blocked or
+    /// is to be tried again, after it `waited_ns` for a permit.
     fn issue(&mut self, slot: u32, now_ns: u64, waited_ns: u64) -> Action {
         let client = &mut self.clients[slot as usize];
         let again = client.in_flight_op.take();
-        let first = again.is_none();
+        let next = again.is_none();
         let Some(mut in_flight) = again.or_else(|| client.take_next(self.origin_ns, now_ns)) else {
             // Scheduled and permitted clients have an operation pending by construction.
             unreachable!("client {} was scheduled with nothing pending", client.client_idx)
@@ -458,22 +387,26 @@ impl Engine {
         let deadline_ns = now_ns.saturating_add(self.config.op_timeout_ns);
         self.deadlines.watch(slot, deadline_ns);
         (in_flight.handed_ns, in_flight.deadline_ns) = (now_ns, deadline_ns);
-        match in_flight.failed.take() {
-            Some(_) => in_flight.retries += 1,
-            None => in_flight.held_up.by_limit_ns = waited_ns,
+        let first = in_flight.failed.is_none();
+        if first {
+            in_flight.held_up.by_limit_ns = waited_ns;
+        } else {
+            in_flight.retries += 1;
         }
         let operation = in_flight.operation.clone();
         let phase = in_flight.phase(&self.config.phases, self.stage, self.origin_ns, now_ns);
         client.in_flight_op = Some(in_flight);
         if first {
             client.note_issue(phase);
+        }
+        if next {
             self.advance(slot);
         }
         Action::Issue { slot, operation }
     }
 
     /// The operation's only completion, after its `last` attempt.
-    fn report(&mut self, slot: u32, in_flight: InFlight, last: Attempt) {
+    pub(super) fn report(&mut self, slot: u32, in_flight: InFlight, last: Attempt) {
         let issued_ns = in_flight.issued_ns.unwrap_or(last.issued_ns);
         let phases = &self.config.phases;
         let phase = in_flight.phase(phases, self.stage, self.origin_ns, issued_ns);
@@ -483,13 +416,13 @@ impl Engine {
 
     /// Gives back the operation's permit. One that may wait for another client
     /// takes none: it could keep that client from the permit it needs.
-    fn release(&self, operation: &Operation) {
+    pub(super) fn release(&self, operation: &Operation) {
         if !operation.kind.waits_for_others() {
             self.permits.release(self.shard);
         }
     }
 
-    fn settle_iteration(&mut self, slot: u32) {
+    pub(super) fn settle_iteration(&mut self, slot: u32) {
         if let Some(iteration) = self.clients[slot as usize].take_finished_iteration() {
             self.events.push(Event::Iteration(iteration));
         }

@@ -8,6 +8,11 @@
 pub mod action;
 #[cfg(test)]
 mod arrival_tests;
+mod blocked;
+#[cfg(test)]
+mod break_scene;
+#[cfg(test)]
+mod break_tests;
 pub mod client;
 pub mod client_queue;
 #[cfg(test)]
@@ -15,6 +20,7 @@ mod client_tests;
 pub mod clock;
 pub mod conductor;
 pub mod config;
+mod cut;
 pub mod deadlines;
 pub mod driver;
 pub mod engine;

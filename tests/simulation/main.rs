@@ -6,6 +6,8 @@
 //! `SMBENCH_SEED=17 cargo test --test simulation` runs one seed,
 //! `SMBENCH_SEEDS=20000 cargo test --release --test simulation` many.
 
+mod breaks;
+mod caching;
 mod checks;
 mod deadlock;
 mod ending;

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::future::{BoxFuture, join, join_all};
 use smbench::backend::sim::{self, SimBackend};
 use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
-use smbench::ir::{Event, EventSink, StreamHeader};
+use smbench::ir::{CompletionEvent, Event, EventSink, StreamHeader};
 use smbench::observability::summary::Settings;
 use smbench::observability::{
     HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
@@ -56,6 +56,13 @@ pub struct Logged {
 }
 
 impl Outcome {
+    pub fn completions(&self) -> impl Iterator<Item = &CompletionEvent> {
+        self.events().filter_map(|event| match event {
+            Event::Completed(completion) => Some(completion),
+            _ => None,
+        })
+    }
+
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.log.iter().map(|logged| &logged.event)
     }
@@ -110,7 +117,7 @@ impl Scenario {
             },
         ));
         let panics = Panics { seed: self.seed, per_mille: self.panics_per_mille };
-        let book = Arc::new(Book::new(clock.clone(), panics));
+        let book = Arc::new(Book::new(clock.clone(), panics, self.caching));
         let watched = Arc::new(Watched { server: server.clone(), book: book.clone() });
         let capabilities = Arc::new(watched.capabilities());
         let header = &self.stream.header;
@@ -134,6 +141,8 @@ impl Scenario {
             clock: Arc::new(clock.clone()),
             connecting: Arc::new(tokio::sync::Semaphore::new(4)),
             seed: self.seed,
+            header: Arc::new(header.clone()),
+            files: self.by_file.then(Arc::default),
             connect_timeout_ns: 1_000_000_000,
             reconnect_timeout_ns: self.reconnect_timeout_ns,
             op_timeout_ns: self.op_timeout_ns,

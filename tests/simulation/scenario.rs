@@ -7,8 +7,8 @@ use smbench::backend::sim::{Fault, FaultPlan, Latency, Request, Window};
 use smbench::protocol::NtStatus;
 use smbench::scheduler::RetryPolicy;
 
-use super::generate;
 use super::workload::{Dice, Stream};
+use super::{caching, generate};
 
 const MS: u64 = 1_000_000;
 
@@ -42,6 +42,10 @@ pub struct Scenario {
     pub reconnect_timeout_ns: u64,
     pub drain_ns: u64,
     pub seed: u64,
+    /// Clients ask for oplocks and leases.
+    pub caching: bool,
+    /// Breaks block by file, not by handle.
+    pub by_file: bool,
 }
 
 /// All but the operations, so that a failure can be told without its seed.
@@ -65,6 +69,8 @@ impl fmt::Debug for Scenario {
             .field("op_timeout_ns", &self.op_timeout_ns)
             .field("reconnect_timeout_ns", &self.reconnect_timeout_ns)
             .field("drain_ns", &self.drain_ns)
+            .field("caching", &self.caching)
+            .field("by_file", &self.by_file)
             .finish_non_exhaustive()
     }
 }
@@ -72,7 +78,13 @@ impl fmt::Debug for Scenario {
 impl Scenario {
     pub fn random(seed: u64) -> Scenario {
         let mut dice = Dice(seed);
-        let stream = generate::stream(&mut dice);
+        let mut stream = generate::stream(&mut dice);
+        // Dice of their own, so that every other scenario stays what it was.
+        let mut cached = Dice(seed ^ 0xCAC4_E5EE_D000_0000);
+        let caching = cached.chance(35);
+        if caching {
+            caching::ask(&mut cached, &mut stream);
+        }
         let harsh = dice.chance(40);
         let ending = dice.chance(30).then(|| {
             let after_ns = dice.roll(30 * MS);
@@ -96,6 +108,8 @@ impl Scenario {
             reconnect_timeout_ns: if harsh { dice.roll(400 * MS) } else { 2_000 * MS },
             drain_ns: if harsh { dice.roll(40 * MS) } else { 10_000 * MS },
             seed,
+            caching,
+            by_file: cached.chance(60),
         }
     }
 
@@ -118,6 +132,8 @@ impl Scenario {
             reconnect_timeout_ns: 2_000 * MS,
             drain_ns: 10_000 * MS,
             seed: 0,
+            caching: false,
+            by_file: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use smbench::ir::event::{IterationOutcome, Unissued};
+use smbench::ir::event::{BreakEnd, IterationOutcome, Unissued};
 use smbench::ir::{CompletionStatus, Event, Failure};
 
 use super::run::Outcome;
@@ -12,8 +12,12 @@ use super::scenario::Scenario;
 pub struct Seen(BTreeMap<&'static str, u64>);
 
 /// What happens at least so often in a hundred runs, a third of what it was or less.
-const EXPECTED: [(&str, u64); 24] = [
+const EXPECTED: [(&str, u64); 29] = [
     ("backlog", 1000),
+    ("break acknowledged", 40),
+    ("break closed", 10),
+    ("break given up", 2),
+    ("break not to be answered", 70),
     ("cleanup", 80),
     ("cut iteration", 50),
     ("drain that ran out", 10),
@@ -25,6 +29,7 @@ const EXPECTED: [(&str, u64); 24] = [
     ("held up by the generator", 100),
     ("held up by the limit", 1000),
     ("loss", 50),
+    ("operation that waited for a break", 40),
     ("panic", 8),
     ("reconnect", 50),
     ("reconnect after an outage", 10),
@@ -83,7 +88,19 @@ impl Seen {
                 IterationOutcome::Cut => self.count("cut iteration", 1),
                 IterationOutcome::Dropped => self.count("dropped iteration", 1),
             },
-            Event::Break(_) => self.count("break", 1),
+            Event::Break(event) => {
+                self.count("operation that waited for a break", u64::from(event.blocked));
+                let end = match event.end {
+                    BreakEnd::NotAsked => "break not to be answered",
+                    BreakEnd::Acknowledged => "break acknowledged",
+                    BreakEnd::Refused(_) => "answer refused",
+                    BreakEnd::Closed => "break closed",
+                    BreakEnd::ConnectionLost => "break lost",
+                    BreakEnd::TimedOut => "break given up",
+                    BreakEnd::Cut => "break cut",
+                };
+                self.count(end, 1);
+            }
             Event::Unissued(Unissued { by_backlog, by_generation, by_limit, .. }) => {
                 self.count("unissued by backlog", *by_backlog);
                 self.count("unissued by generation", *by_generation);

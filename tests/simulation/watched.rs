@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use smbench::backend::memory::Target;
 use smbench::backend::sim::SimBackend;
 use smbench::backend::{
-    BackendCapabilities, Clock, ConnectError, Endpoint, OpError, SMBBackend, SMBConnectionInner,
-    SMBFileHandle,
+    BackendCapabilities, BreakStream, Clock, ConnectError, Endpoint, OpError, SMBBackend,
+    SMBConnectionInner, SMBFileHandle,
 };
 use smbench::ir::{OpenMode, OperationKind, OperationType};
 use smbench::protocol::create::CreateDisposition;
-use smbench::protocol::{CreateParameters, SharePath};
+use smbench::protocol::{CreateParameters, Granted, SharePath};
 use smbench::scheduler::virtual_time::VirtualClock;
 
 use super::workload::Dice;
@@ -25,6 +26,10 @@ use super::workload::Dice;
 pub struct Call {
     pub client_idx: u32,
     pub what: OperationType,
+    /// What it is on, as the server numbers it, where that is there.
+    pub file: Option<u64>,
+    /// What its handle was granted.
+    pub granted: Option<Granted>,
     pub began_ns: u64,
     /// None: still going on at the end of the run.
     pub ended_ns: Option<u64>,
@@ -46,6 +51,8 @@ pub struct Panics {
 pub struct Book {
     clock: VirtualClock,
     panics: Panics,
+    /// Whatever flushes is the answer to a break, and passes beside the turnstile.
+    caching: bool,
     passed: AtomicU32,
     /// Operations that hold a permit.
     inside: AtomicU32,
@@ -59,10 +66,11 @@ pub struct Book {
 }
 
 impl Book {
-    pub fn new(clock: VirtualClock, panics: Panics) -> Book {
+    pub fn new(clock: VirtualClock, panics: Panics, caching: bool) -> Book {
         Book {
             clock,
             panics,
+            caching,
             passed: AtomicU32::default(),
             inside: AtomicU32::default(),
             most_inside: AtomicU32::default(),
@@ -87,6 +95,7 @@ impl Book {
 #[derive(Clone)]
 struct Gate {
     book: Arc<Book>,
+    server: Arc<SimBackend>,
     client_idx: u32,
     /// Handles of this connection that were not closed.
     open: Arc<AtomicU32>,
@@ -99,12 +108,21 @@ struct Inside<'g> {
 }
 
 impl Gate {
-    fn enter(&self, what: OperationType) -> Inside<'_> {
-        self.pass(what, true)
+    /// To do something by path.
+    fn enter(&self, what: OperationType, path: Option<&SharePath>) -> Inside<'_> {
+        let open = CreateDisposition::Open;
+        let found = path.and_then(|path| self.server.tree().find(path, Target::Any, open).ok()?);
+        self.pass(what, true, found.map(|found| found.id), None)
     }
 
     /// A lock that waits and the engine's own closes take no permit.
-    fn pass(&self, what: OperationType, permit: bool) -> Inside<'_> {
+    fn pass(
+        &self,
+        what: OperationType,
+        permit: bool,
+        file: Option<u64>,
+        granted: Option<Granted>,
+    ) -> Inside<'_> {
         let book = &self.book;
         if permit {
             let inside = book.inside.fetch_add(1, Relaxed) + 1;
@@ -117,7 +135,7 @@ impl Gate {
         drop(by_client);
         let mut calls = book.calls.lock().unwrap();
         let (client_idx, began_ns) = (self.client_idx, book.clock.now_ns());
-        calls.push(Call { client_idx, what, began_ns, ended_ns: None });
+        calls.push(Call { client_idx, what, file, granted, began_ns, ended_ns: None });
         let inside = Inside { gate: self, call: calls.len() - 1, permit };
         drop(calls);
         book.may_panic();
@@ -152,7 +170,8 @@ impl SMBBackend for Watched {
     async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
         self.book.may_panic();
         let inner = self.server.connect(client_idx).await?;
-        let gate = Gate { book: self.book.clone(), client_idx, open: Arc::default() };
+        let server = self.server.clone();
+        let gate = Gate { book: self.book.clone(), server, client_idx, open: Arc::default() };
         Ok(Box::new(WatchedConnection { inner, gate }))
     }
 }
@@ -170,7 +189,7 @@ impl SMBConnectionInner for WatchedConnection {
         mode: OpenMode,
         disposition: CreateDisposition,
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        let _inside = self.gate.enter(OperationType::Open);
+        let _inside = self.gate.enter(OperationType::Open, Some(path));
         Ok(self.gate.watch(self.inner.open_simple(path, mode, disposition).await?))
     }
 
@@ -181,14 +200,27 @@ impl SMBConnectionInner for WatchedConnection {
         disposition: CreateDisposition,
         parameters: &CreateParameters,
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        let _inside = self.gate.enter(OperationType::Open);
+        let _inside = self.gate.enter(OperationType::Open, Some(path));
         let opened = self.inner.open_extended(path, mode, disposition, parameters).await?;
         Ok(self.gate.watch(opened))
     }
 
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
-        let _inside = self.gate.enter(operation.operation_type());
+        let path = match operation {
+            OperationKind::Rename { source_path: path, .. }
+            | OperationKind::Delete { path }
+            | OperationKind::Mkdir { path }
+            | OperationKind::Rmdir { path }
+            | OperationKind::Stat { path }
+            | OperationKind::List { path, .. } => Some(path),
+            _ => None,
+        };
+        let _inside = self.gate.enter(operation.operation_type(), path);
         self.inner.execute_misc(operation).await
+    }
+
+    fn breaks(&mut self) -> Option<BreakStream> {
+        self.inner.breaks()
     }
 
     async fn cancel(&self) -> bool {
@@ -208,25 +240,40 @@ struct WatchedHandle {
     gate: Gate,
 }
 
+impl WatchedHandle {
+    fn enter(&self, what: OperationType, permit: bool) -> Inside<'_> {
+        let granted = self.inner.granted();
+        self.gate.pass(what, permit, granted.and_then(|granted| granted.disk_file_id), granted)
+    }
+}
+
 #[async_trait]
 impl SMBFileHandle for WatchedHandle {
+    fn granted(&self) -> Option<Granted> {
+        self.inner.granted()
+    }
+
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {
-        let _inside = self.gate.enter(OperationType::Read);
+        let _inside = self.enter(OperationType::Read, true);
         self.inner.read(offset, length).await
     }
 
     async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError> {
-        let _inside = self.gate.enter(OperationType::Write);
+        let _inside = self.enter(OperationType::Write, true);
         self.inner.write(offset, data).await
     }
 
     async fn truncate(&self, size: u64) -> Result<(), OpError> {
-        let _inside = self.gate.enter(OperationType::Truncate);
+        let _inside = self.enter(OperationType::Truncate, true);
         self.inner.truncate(size).await
     }
 
     async fn flush(&self) -> Result<(), OpError> {
-        let _inside = self.gate.enter(OperationType::Flush);
+        if self.gate.book.caching {
+            self.gate.book.may_panic();
+            return self.inner.flush().await;
+        }
+        let _inside = self.enter(OperationType::Flush, true);
         self.inner.flush().await
     }
 
@@ -237,18 +284,18 @@ impl SMBFileHandle for WatchedHandle {
         exclusive: bool,
         wait: bool,
     ) -> Result<(), OpError> {
-        let _inside = self.gate.pass(OperationType::Lock, !wait);
+        let _inside = self.enter(OperationType::Lock, !wait);
         self.inner.lock(offset, length, exclusive, wait).await
     }
 
     async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
-        let _inside = self.gate.enter(OperationType::Unlock);
+        let _inside = self.enter(OperationType::Unlock, true);
         self.inner.unlock(offset, length).await
     }
 
-    async fn close(self: Box<Self>) -> Result<(), OpError> {
+    async fn close(&self) -> Result<(), OpError> {
         self.gate.open.fetch_sub(1, Relaxed);
-        let _inside = self.gate.pass(OperationType::Close, false);
+        let _inside = self.enter(OperationType::Close, false);
         self.inner.close().await
     }
 }

@@ -125,7 +125,7 @@ impl SMBFileHandle for SimHandle {
         locks.unlock(opened.node.id(), self.number, range).map_err(OpError::Status)
     }
 
-    async fn close(self: Box<Self>) -> Result<(), OpError> {
+    async fn close(&self) -> Result<(), OpError> {
         self.link.request().await?;
         self.link.close(self.number)
     }

@@ -113,7 +113,7 @@ impl SMBFileHandle for NullHandle {
         Ok(())
     }
 
-    async fn close(self: Box<Self>) -> Result<(), OpError> {
+    async fn close(&self) -> Result<(), OpError> {
         Ok(())
     }
 }

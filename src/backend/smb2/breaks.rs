@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use super::granted::{key_at, u16_at, u32_at, u64_at};
 use super::link::Link;
-use crate::backend::{BreakAcknowledger, BreakStream, OpError};
+use crate::backend::{BreakAcknowledger, OpError};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Break, FileId, LeaseBreak, LeaseState, OplockBreak};
 
@@ -128,19 +128,6 @@ impl BreakAcknowledger for Acknowledger {
         match self.0.upgrade() {
             Some(link) => link.acknowledge(answer).await,
             None => Err(OpError::ConnectionLost("the connection is over".to_string())),
-        }
-    }
-}
-
-/// Gives up at once what the server takes back. A break of level II needs no
-/// answer and looks like one that does; the server refuses it then.
-pub(super) async fn acknowledge_all(mut breaks: BreakStream) {
-    while let Some(what) = breaks.next().await {
-        if matches!(what, Break::Lease(lease) if !lease.acknowledgement_required) {
-            continue;
-        }
-        if let Err(error) = breaks.acknowledger().acknowledge(what.acknowledgement()).await {
-            tracing::debug!(?what, %error, "the server did not take an acknowledgement");
         }
     }
 }

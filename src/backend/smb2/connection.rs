@@ -1,6 +1,6 @@
 //! Operations by path, and opening files.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::smb2::msg::create::{
     CreateDisposition as WireDisposition, CreateRequest, ImpersonationLevel, ShareAccess,
@@ -16,7 +16,7 @@ use ::smb2::types::flags::FileAccessMask;
 use ::smb2::types::{Command, FileId, MessageId, OplockLevel};
 use async_trait::async_trait;
 
-use super::breaks::{Acknowledger, acknowledge_all};
+use super::breaks::Acknowledger;
 use super::contexts;
 use super::handle::Smb2Handle;
 use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
@@ -56,6 +56,8 @@ pub(super) struct Smb2Connection {
     /// The target's folder, put before every path.
     pub(super) folder: SharePath,
     pub(super) client_idx: u32,
+    /// From the first open that may be granted something, until they are taken.
+    pub(super) breaks: Mutex<Option<BreakStream>>,
 }
 
 #[async_trait]
@@ -90,9 +92,9 @@ impl SMBConnectionInner for Smb2Connection {
         request.file_attributes = parameters.file_attributes.unwrap_or(FILE_ATTRIBUTE_NORMAL);
         if parameters.is_mode_2() {
             contexts::ask(&mut request, parameters, || lease_key(self.client_idx, path))?;
-            // A server never waits for an answer because nobody listens.
+            // Before it is sent: a break may come before its answer is taken note of.
             if let Some(breaks) = self.watch_breaks() {
-                tokio::spawn(acknowledge_all(breaks));
+                *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = Some(breaks);
             }
         }
         let (file_id, granted) = self.link.create(&request).await?;
@@ -137,7 +139,8 @@ impl SMBConnectionInner for Smb2Connection {
     }
 
     fn breaks(&mut self) -> Option<BreakStream> {
-        self.watch_breaks()
+        let watched = self.breaks.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        watched.or_else(|| self.watch_breaks())
     }
 
     async fn disconnect(self: Box<Self>) {

@@ -104,7 +104,7 @@ impl SMBFileHandle for Smb2Handle {
         self.lock_request(offset, length, SMB2_LOCKFLAG_UNLOCK).await
     }
 
-    async fn close(self: Box<Self>) -> Result<(), OpError> {
+    async fn close(&self) -> Result<(), OpError> {
         self.link.close(self.file_id).await
     }
 }

@@ -2,7 +2,7 @@
 //! transport of our own.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ::smb2::client::Cipher;
 use ::smb2::client::connection::Connection;
@@ -182,7 +182,8 @@ impl SMBBackend for Smb2Backend {
         let (max_read, max_write) = payload_limits(&connection);
         let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
         let folder = self.address.folder.clone();
-        let client = Smb2Connection { link: Arc::new(link), folder, client_idx };
+        let client =
+            Smb2Connection { link: Arc::new(link), folder, client_idx, breaks: Mutex::default() };
         if !self.address.folder.is_root() {
             let folder = client.open_folder().await;
             folder.map_err(|error| self.failed(ConnectStage::Folder, error))?;

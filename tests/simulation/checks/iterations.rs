@@ -13,7 +13,7 @@ use smbench::ir::{CompletionEvent, Due, Event, Late, Operation, Section};
 use smbench::scheduler::RetryPolicy;
 use smbench::scheduler::retry::MOST_ATTEMPTS;
 
-use super::Client;
+use super::{Client, breaks};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 
@@ -57,11 +57,12 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         if let Due::During { until_ns, .. } = first.operation.due
             && outcome
                 .measured_ns
-                .is_none_or(|(zero, _)| first.eligible_ns >= zero.saturating_add(until_ns))
+                .is_none_or(|(zero, _)| first.due_ns >= zero.saturating_add(until_ns))
         {
             return wrong("began after its time");
         }
-        if drops && first.eligible_ns != first.due_ns {
+        let waited = first.eligible_ns != first.due_ns;
+        if drops && waited && !breaks::one_ended_at(outcome, first.eligible_ns) {
             return wrong("waited where late arrivals are dropped");
         }
     }
@@ -154,8 +155,21 @@ fn dropped_for_a_reason(
         return wrong(format!("dropped, but arrives at {arrival_ns}"));
     }
     let Some((&before, operations)) = begun.range(..dropped.iteration).next_back() else {
-        return wrong("dropped, but the client had done nothing".into());
+        // Its first operation may have waited for a break until the cut.
+        return match scenario.caching {
+            true => Ok(()),
+            false => wrong("dropped, but the client had done nothing".into()),
+        };
     };
+    let dropped_before = client.iterations.iter().filter(|it| it.outcome == Dropped);
+    let known = |number: u32| number == before || begun.contains_key(&number);
+    let told: BTreeSet<u32> = dropped_before.map(|it| it.iteration).collect();
+    let withdrawn = (before..dropped.iteration)
+        .any(|number| !known(number) && !told.contains(&number))
+        || operations.len() < client.iteration(before).count();
+    if scenario.caching && withdrawn {
+        return Ok(());
+    }
     let (first, last) = (operations[0], operations[operations.len() - 1]);
     let next = client
         .stream

@@ -1,6 +1,7 @@
 //! What must hold of every run. Nothing here trusts the engine: what it
 //! reports is held against the stream, the server's own book and each other.
 
+pub mod breaks;
 mod calls;
 mod iterations;
 mod operations;
@@ -14,6 +15,8 @@ use super::scenario::{Ending, Scenario};
 
 /// A run is over within this, whatever went wrong in it.
 const LONGEST_NS: u64 = 600_000_000_000;
+/// One in which each operation may wait for a break nobody answers.
+const LONGEST_WITH_BREAKS_NS: u64 = 20_000_000_000_000;
 
 /// What is known of one client.
 pub struct Client<'a> {
@@ -33,7 +36,8 @@ pub struct Client<'a> {
 
 pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     let clients = clients(scenario, outcome)?;
-    if outcome.ended_ns > LONGEST_NS {
+    let longest_ns = if scenario.caching { LONGEST_WITH_BREAKS_NS } else { LONGEST_NS };
+    if outcome.ended_ns > longest_ns {
         return Err(format!("the run ended after {} s", outcome.ended_ns / 1_000_000_000));
     }
     if outcome.two_in_flight {
@@ -60,6 +64,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     {
         return Err(format!("a permit leaked: {free} of {limit} are free in the end"));
     }
+    breaks::check(scenario, outcome, &clients)?;
     iterations::nothing_unaccounted(scenario, outcome, &clients)?;
     // Percentiles without optimization cost more than all the rest.
     if scenario.seed.is_multiple_of(8) {

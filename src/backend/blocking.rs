@@ -1,0 +1,338 @@
+//! What operations wait for while a break is pending: the break's own end, by
+//! handle, and in fidelity mode 2 by file over all clients of a run.
+
+use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxBuildHasher;
+use tokio::sync::Notify;
+
+use super::Clock;
+use crate::protocol::SharePath;
+
+/// A pending break, as those see it who wait for its end.
+#[derive(Default)]
+pub struct Block {
+    over: Notify,
+    tally: Mutex<Tally>,
+}
+
+/// Who waited, and for how long.
+#[derive(Default)]
+struct Tally {
+    ended_ns: Option<u64>,
+    blocked: u32,
+    waiting: u32,
+    /// When those who wait began to, together.
+    since_ns: u128,
+    /// How long those waited who left before the end.
+    left_ns: u64,
+}
+
+impl Block {
+    /// One more operation waits, unless the break is over.
+    pub fn wait(self: Arc<Self>, clock: Arc<dyn Clock>) -> Option<Waiting> {
+        let since_ns = clock.now_ns();
+        let mut tally = self.tally();
+        if tally.ended_ns.is_some() {
+            return None;
+        }
+        tally.blocked += 1;
+        tally.waiting += 1;
+        tally.since_ns += u128::from(since_ns);
+        drop(tally);
+        Some(Waiting { block: self, clock, since_ns })
+    }
+
+    /// The break is over: how many operations waited, and how long together.
+    pub fn end(&self, now_ns: u64) -> (u32, u64) {
+        let mut tally = self.tally();
+        tally.ended_ns.get_or_insert(now_ns);
+        let stayed_ns = u128::from(now_ns) * u128::from(tally.waiting);
+        let stayed_ns = stayed_ns.saturating_sub(tally.since_ns);
+        let blocked_ns = tally.left_ns.saturating_add(u64::try_from(stayed_ns).unwrap_or(u64::MAX));
+        let blocked = tally.blocked;
+        drop(tally);
+        self.over.notify_waiters();
+        (blocked, blocked_ns)
+    }
+
+    /// When the break was over, once it is.
+    pub async fn over(&self) -> u64 {
+        let mut over = pin!(self.over.notified());
+        // Before the look, so that an end in between is not missed.
+        over.as_mut().enable();
+        let ended_ns = self.tally().ended_ns;
+        if let Some(ended_ns) = ended_ns {
+            return ended_ns;
+        }
+        over.await;
+        self.tally().ended_ns.unwrap_or_default()
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An operation that waits for the end of a break. Dropped before, it has left.
+pub struct Waiting {
+    block: Arc<Block>,
+    clock: Arc<dyn Clock>,
+    since_ns: u64,
+}
+
+impl Waiting {
+    /// When the break was over, once it is.
+    pub async fn over(self) -> u64 {
+        self.block.over().await
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut tally = self.block.tally();
+        if tally.ended_ns.is_none() {
+            tally.waiting -= 1;
+            tally.since_ns -= u128::from(self.since_ns);
+            tally.left_ns += self.clock.now_ns().saturating_sub(self.since_ns);
+        }
+    }
+}
+
+/// The files something of which is cached, over all clients of a run, with the
+/// breaks pending on them. Where none is, asking costs one load.
+#[derive(Default)]
+pub struct CachedFiles {
+    pending: AtomicUsize,
+    files: Mutex<Files>,
+}
+
+/// A holder among the [`CachedFiles`].
+pub type HolderNumber = u64;
+
+#[derive(Default)]
+struct Files {
+    next: HolderNumber,
+    holders: HashMap<HolderNumber, CachedFile, FxBuildHasher>,
+    /// Each holder by the path of its file, so that a folder's are together.
+    by_path: BTreeSet<(Arc<str>, HolderNumber)>,
+    /// The holders with a break pending by the server's number of the file.
+    pending_by_file: HashMap<u64, Vec<HolderNumber>, FxBuildHasher>,
+}
+
+struct CachedFile {
+    path: Arc<str>,
+    disk_file_id: Option<u64>,
+    pending: Option<Arc<Block>>,
+}
+
+impl CachedFiles {
+    /// Something of the file at `path` is cached.
+    pub fn add(&self, path: &SharePath, disk_file_id: Option<u64>) -> HolderNumber {
+        let path = folded(path);
+        let mut files = self.files();
+        let number = files.next;
+        files.next += 1;
+        files.by_path.insert((path.clone(), number));
+        files.holders.insert(number, CachedFile { path, disk_file_id, pending: None });
+        number
+    }
+
+    /// It is cached no more.
+    pub fn remove(&self, number: HolderNumber) {
+        self.unblock(number);
+        let mut files = self.files();
+        if let Some(file) = files.holders.remove(&number) {
+            files.by_path.remove(&(file.path, number));
+        }
+    }
+
+    /// A break of what the holder has begins.
+    pub fn block(&self, number: HolderNumber, block: Arc<Block>) {
+        let mut files = self.files();
+        let Some(file) = files.holders.get_mut(&number) else { return };
+        let (first, disk_file_id) = (file.pending.replace(block).is_none(), file.disk_file_id);
+        if first {
+            self.pending.fetch_add(1, Ordering::Release);
+            if let Some(disk_file_id) = disk_file_id {
+                files.pending_by_file.entry(disk_file_id).or_default().push(number);
+            }
+        }
+    }
+
+    /// It is over.
+    pub fn unblock(&self, number: HolderNumber) {
+        let mut files = self.files();
+        let Some(file) = files.holders.get_mut(&number) else { return };
+        let disk_file_id = file.disk_file_id;
+        if file.pending.take().is_some() {
+            self.pending.fetch_sub(1, Ordering::Release);
+            if let Some(disk_file_id) = disk_file_id
+                && let Some(numbers) = files.pending_by_file.get_mut(&disk_file_id)
+            {
+                numbers.retain(|pending| *pending != number);
+                if numbers.is_empty() {
+                    files.pending_by_file.remove(&disk_file_id);
+                }
+            }
+        }
+    }
+
+    /// Whether any break is pending.
+    pub fn any_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire) > 0
+    }
+
+    /// The break that an operation on the file at `path` waits for.
+    pub fn pending_at(&self, path: &SharePath) -> Option<Arc<Block>> {
+        self.files().at(&folded(path), None)
+    }
+
+    /// The break that an operation on an open file waits for: by the server's
+    /// number of it, where known, else by its path. `holder` is the handle's
+    /// own, which knows where the file was renamed to.
+    pub fn pending_of(
+        &self,
+        path: &SharePath,
+        disk_file_id: Option<u64>,
+        holder: Option<HolderNumber>,
+    ) -> Option<Arc<Block>> {
+        let files = self.files();
+        let by_file = disk_file_id.and_then(|id| files.pending_by_file.get(&id)?.first());
+        if let Some(number) = by_file {
+            return files.holders.get(number)?.pending.clone();
+        }
+        let own = holder.and_then(|number| files.holders.get(&number));
+        let path = own.map_or_else(|| folded(path), |own| own.path.clone());
+        files.at(&path, disk_file_id)
+    }
+
+    /// A file or folder has another name now, and so has all that is in it.
+    pub fn renamed(&self, from: &SharePath, to: &SharePath) {
+        let (from, to) = (folded(from), folded(to));
+        let mut files = self.files();
+        // '0' follows '/'.
+        let inside = (format!("{from}/").into(), 0)..(format!("{from}0").into(), 0);
+        let itself = (from.clone(), 0)..=(from.clone(), HolderNumber::MAX);
+        let moved: Vec<(Arc<str>, HolderNumber)> =
+            files.by_path.range(itself).chain(files.by_path.range(inside)).cloned().collect();
+        for (old, number) in moved {
+            let new: Arc<str> = format!("{to}{}", &old[from.len()..]).into();
+            files.by_path.remove(&(old, number));
+            files.by_path.insert((new.clone(), number));
+            if let Some(file) = files.holders.get_mut(&number) {
+                file.path = new;
+            }
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    /// A file of the same path and another number is another file.
+    fn at(&self, path: &Arc<str>, disk_file_id: Option<u64>) -> Option<Arc<Block>> {
+        let there = (path.clone(), 0)..=(path.clone(), HolderNumber::MAX);
+        self.by_path.range(there).find_map(|(_, number)| {
+            let file = self.holders.get(number)?;
+            let same = disk_file_id.is_none()
+                || file.disk_file_id.is_none()
+                || disk_file_id == file.disk_file_id;
+            file.pending.clone().filter(|_| same)
+        })
+    }
+}
+
+/// Names of files are the same in any case of their letters (MS-FSA 2.1.5.1).
+fn folded(path: &SharePath) -> Arc<str> {
+    path.as_str().to_lowercase().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::new(text).unwrap()
+    }
+
+    struct Standing(u64);
+
+    impl Clock for Standing {
+        fn now_ns(&self) -> u64 {
+            self.0
+        }
+
+        fn sleep_until(&self, _: u64) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn wait(block: &Arc<Block>, now_ns: u64) -> Option<Waiting> {
+        block.clone().wait(Arc::new(Standing(now_ns)))
+    }
+
+    #[test]
+    fn those_who_wait_are_counted_with_their_time_and_let_go_together() {
+        let block = Arc::new(Block::default());
+        let mut first = Box::pin(wait(&block, 10).unwrap().over());
+        let mut second = Box::pin(wait(&block, 30).unwrap().over());
+        assert_eq!((&mut first).now_or_never(), None);
+        assert_eq!(block.end(50), (2, 40 + 20));
+        assert_eq!((first.now_or_never(), (&mut second).now_or_never()), (Some(50), Some(50)));
+        assert!(wait(&block, 60).is_none(), "there is nothing to wait for any more");
+    }
+
+    #[test]
+    fn one_who_leaves_waited_until_then() {
+        let block = Arc::new(Block::default());
+        let mut left = wait(&block, 10).unwrap();
+        left.clock = Arc::new(Standing(15));
+        drop(left);
+        assert_eq!(block.end(100), (1, 5));
+    }
+
+    #[test]
+    fn a_break_blocks_its_file_by_path_in_any_case_and_by_the_servers_number() {
+        let files = CachedFiles::default();
+        let (a, b) = (files.add(&path("Docs/a"), Some(5)), files.add(&path("docs/b"), None));
+        assert!(!files.any_pending() && files.pending_at(&path("docs/a")).is_none());
+        files.block(a, Arc::default());
+        files.block(b, Arc::default());
+        assert!(files.any_pending());
+        assert!(files.pending_at(&path("docs/A")).is_some());
+        assert!(files.pending_at(&path("docs/c")).is_none());
+        assert!(files.pending_of(&path("x"), Some(5), None).is_some(), "known by its number");
+        assert!(files.pending_of(&path("docs/a"), Some(6), None).is_none(), "another file");
+        assert!(files.pending_of(&path("docs/b"), Some(6), None).is_some(), "its number unknown");
+        files.unblock(a);
+        assert!(files.pending_of(&path("docs/a"), Some(5), None).is_none());
+        files.remove(b);
+        assert!(!files.any_pending() && files.pending_at(&path("docs/b")).is_none());
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_new_name_and_the_name_of_its_folder() {
+        let files = CachedFiles::default();
+        let holder = files.add(&path("d/a"), None);
+        let other = files.add(&path("d0/a"), None);
+        files.renamed(&path("d/a"), &path("d/b"));
+        files.block(holder, Arc::default());
+        files.renamed(&path("D"), &path("e"));
+        let blocked = |name| files.pending_at(&path(name)).is_some();
+        assert_eq!(["d/a", "d/b", "e/a", "e/b"].map(blocked), [false, false, false, true]);
+        let opened_as = path("d/a");
+        assert!(files.pending_of(&opened_as, None, None).is_none());
+        assert!(files.pending_of(&opened_as, None, Some(holder)).is_some());
+        files.block(other, Arc::default());
+        assert!(blocked("d0/a"), "it only begins alike");
+    }
+}

@@ -1,0 +1,90 @@
+//! Operations that wait for the end of a break, and the breaks themselves.
+
+use std::cmp::Reverse;
+
+use super::action::EngineError;
+use super::client_queue::ClientState;
+use super::engine::Engine;
+use super::timeline::{PhaseSpan, Stage};
+use crate::ir::Event;
+use crate::ir::event::{BreakEvent, Unissued};
+
+impl Engine {
+    /// The operation in flight was not sent: it waits for the end of a break,
+    /// and another may have its permit.
+    ///
+    /// # Errors
+    /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
+    pub fn blocked(&mut self, slot: u32, seq: u32, now_ns: u64) -> Result<(), EngineError> {
+        let client = &mut self.clients[slot as usize];
+        let in_flight = match &mut client.in_flight_op {
+            Some(in_flight)
+                if in_flight.operation.seq == seq && client.state == ClientState::InFlight =>
+            {
+                in_flight
+            }
+            other => {
+                let expected = other.as_ref().map(|in_flight| in_flight.operation.seq);
+                let client_idx = client.client_idx;
+                return Err(EngineError::CompletionMismatch { client_idx, expected, got: seq });
+            }
+        };
+        if in_flight.failed.is_some() {
+            in_flight.retries -= 1;
+        }
+        let operation = in_flight.operation.clone();
+        self.release(&operation);
+        let client = &mut self.clients[slot as usize];
+        client.state = ClientState::BreakPending;
+        client.withdraw_issue();
+        if self.cut {
+            self.note_unissued(slot, now_ns);
+            self.clients[slot as usize].state = ClientState::Idle;
+            self.discard(slot);
+            self.settle_iteration(slot);
+            self.advance(slot);
+        }
+        Ok(())
+    }
+
+    /// The break that operation `seq` waited for is over since `ended_ns`: it
+    /// is issued anew, unless the run was cut meanwhile.
+    pub fn unblocked(&mut self, slot: u32, seq: u32, ended_ns: u64) {
+        let client = &mut self.clients[slot as usize];
+        if client.state != ClientState::BreakPending {
+            return;
+        }
+        let Some(in_flight) = client.in_flight_op.as_mut().filter(|op| op.operation.seq == seq)
+        else {
+            return;
+        };
+        if in_flight.issued_ns.is_none() && in_flight.eligible_ns < ended_ns {
+            // The server's time, not ours.
+            in_flight.eligible_ns = ended_ns;
+            in_flight.held_up.by_generation_ns = 0;
+        }
+        client.state = ClientState::Scheduled;
+        self.schedule.push(Reverse((ended_ns, slot)));
+    }
+
+    /// A break is over.
+    pub fn broken(&mut self, mut event: Box<BreakEvent>) {
+        if event.noticed_ns >= self.origin_ns {
+            let phases = &self.config.phases;
+            event.phase = PhaseSpan::at(phases, self.stage, self.origin_ns, event.noticed_ns);
+        }
+        self.events.push(Event::Break(event));
+    }
+
+    /// The cut came between the issue of an operation and the word that it
+    /// waits: as if it had waited already.
+    fn note_unissued(&mut self, slot: u32, now_ns: u64) {
+        let Stage::Measure = self.stage else { return };
+        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+        let mut unissued = Unissued::default();
+        self.clients[slot as usize].count_blocked(cut_ns, &mut unissued);
+        if unissued != Unissued::default() {
+            self.events.push(Event::Unissued(unissued));
+        }
+    }
+}

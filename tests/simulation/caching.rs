@@ -1,0 +1,81 @@
+//! Has the clients of a made-up stream ask for oplocks and leases on files they
+//! share, and answer breaks in all the ways there are.
+
+use std::sync::Arc;
+
+use smbench::ir::{Operation, OperationKind};
+use smbench::protocol::create::OplockLevel;
+use smbench::protocol::{BreakAnswer, BreakPolicy, CreateParameters, Lease, LeaseState, SharePath};
+
+use super::workload::{Dice, Stream};
+
+const MS: u64 = 1_000_000;
+
+/// Files few enough that clients meet, and names they are given in between.
+const SHARED: u64 = 3;
+
+fn shared(dice: &mut Dice) -> SharePath {
+    SharePath::new(&format!("s{}", dice.roll(SHARED))).unwrap()
+}
+
+pub fn ask(dice: &mut Dice, stream: &mut Stream) {
+    for workload in &mut stream.header.workloads {
+        workload.on_break = policy(dice);
+    }
+    let mut operations: Vec<Vec<Operation>> = stream.operations.to_vec();
+    for operation in operations.iter_mut().flatten() {
+        let kind = match &operation.kind {
+            OperationKind::Open { mode, disposition, handle_ref, .. } if dice.chance(70) => {
+                OperationKind::Open {
+                    path: shared(dice),
+                    mode: *mode,
+                    disposition: *disposition,
+                    handle_ref: *handle_ref,
+                    extensions: Some(Arc::new(parameters(dice))),
+                }
+            }
+            OperationKind::Stat { path } if !path.is_root() => {
+                OperationKind::Stat { path: shared(dice) }
+            }
+            OperationKind::Delete { .. } if dice.chance(30) => {
+                OperationKind::Delete { path: shared(dice) }
+            }
+            OperationKind::Delete { .. } if dice.chance(40) => {
+                let (source_path, dest_path) = (shared(dice), shared(dice));
+                OperationKind::Rename { source_path, dest_path, replace: dice.chance(50) }
+            }
+            // What flushes is the answer to a break, and nothing else.
+            OperationKind::Flush { handle_ref } => {
+                OperationKind::Read { handle_ref: *handle_ref, offset: 0, length: 8 }
+            }
+            other => other.clone(),
+        };
+        operation.kind = kind;
+    }
+    stream.operations = Arc::new(operations);
+}
+
+fn parameters(dice: &mut Dice) -> CreateParameters {
+    let (mut requested_oplock, mut lease) = (None, None);
+    if dice.chance(50) {
+        let levels = [OplockLevel::II, OplockLevel::Exclusive, OplockLevel::Batch];
+        requested_oplock = Some(levels[dice.roll(3) as usize]);
+    } else {
+        let states = [LeaseState::R, LeaseState::RH, LeaseState::RW, LeaseState::RWH];
+        let state = states[dice.roll(4) as usize].bits();
+        let version = 1 + dice.roll(2) as u8;
+        lease = Some(Lease { state, key: None, parent_key: None, version });
+    }
+    let on_break = dice.chance(20).then(|| policy(dice));
+    CreateParameters { requested_oplock, lease, on_break, ..CreateParameters::default() }
+}
+
+fn policy(dice: &mut Dice) -> BreakPolicy {
+    let answer = if dice.chance(10) { BreakAnswer::Ignore } else { BreakAnswer::Acknowledge };
+    let delay_ns = match dice.roll(20) {
+        0 => 40_000 * MS,
+        1..8 => dice.roll(5 * MS),
+        _ => 0,
+    };
+    BreakPolicy { answer, delay_ns, flush: dice.chance(40) }
+}
