@@ -166,16 +166,17 @@ impl ConnectionState {
             return self.skip(operation, cause_seq);
         }
 
-        let nothing = CreateParameters::default();
         let wanted = match &operation.kind {
-            OperationKind::Open { extensions: Some(parameters), .. } => &**parameters,
-            _ => &nothing,
+            OperationKind::Open { extensions, .. } => extensions.as_deref(),
+            _ => None,
         };
-        let parameters = self.capabilities.keep_supported(wanted);
+        // In a box, because a client's task is as large as what it may hold.
+        let parameters = wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
         let closing = self.about_to(operation);
         let clock = &self.breaks.clock;
         let ended = {
-            let attempt = attempt(inner, &mut self.handles, operation, payload, &parameters);
+            let attempt =
+                attempt(inner, &mut self.handles, operation, payload, parameters.as_deref());
             let attempt = pin!(AssertUnwindSafe(attempt).catch_unwind());
             match select(attempt, pin!(expired)).await {
                 Either::Left((ended, _)) => Ended::by_itself(ended),
@@ -193,7 +194,7 @@ impl ConnectionState {
             }
         };
         let mut execution = self.conclude(operation, ended);
-        execution.degraded = parameters != *wanted;
+        execution.degraded = parameters.as_deref() != wanted;
         if let Some(holder) = closing {
             self.breaks.closed(&holder);
         }
@@ -202,6 +203,9 @@ impl ConnectionState {
 
     /// Tells the breaks what is about to be sent: the holder a close is of.
     fn about_to(&self, operation: &Operation) -> Option<Rc<Holder>> {
+        if !self.breaks.has_held() {
+            return None;
+        }
         match operation.kind {
             OperationKind::Open { .. } => self.breaks.open_begins(),
             OperationKind::Close { handle_ref } => {
@@ -291,22 +295,22 @@ impl ConnectionState {
         let OperationKind::Open { handle_ref, mode, extensions, .. } = &operation.kind else {
             return None;
         };
-        let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref) else {
+        let Some((file, _)) = self.handles.open(*handle_ref) else {
             self.handles.miss(*handle_ref, operation.seq);
             self.breaks.open_ended();
             return None;
         };
-        let granted = handle.granted();
-        let file = match (&granted, &mut self.inner) {
-            (Some(granted), Some(inner)) => {
-                let on_break = extensions.as_ref().and_then(|parameters| parameters.on_break);
-                let to_write = *mode != OpenMode::Read;
-                let stream = || inner.breaks();
-                self.breaks.hold(granted, &path, on_break, handle, to_write, stream)
-            }
-            _ => OpenFile::Plain(handle),
-        };
-        self.handles.insert(*handle_ref, file, path);
+        let granted = file.handle().granted();
+        if let (Some(granted), Some(inner)) = (&granted, &mut self.inner)
+            && granted.can_be_broken()
+            && let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref)
+        {
+            let on_break = extensions.as_ref().and_then(|parameters| parameters.on_break);
+            let to_write = *mode != OpenMode::Read;
+            let stream = || inner.breaks();
+            let file = self.breaks.hold(granted, &path, on_break, handle, to_write, stream);
+            self.handles.insert(*handle_ref, file, path);
+        }
         self.breaks.open_ended();
         granted.map(Box::new)
     }
@@ -404,13 +408,12 @@ async fn attempt(
     handles: &mut HandleTable,
     operation: &Operation,
     payload: Bytes,
-    parameters: &CreateParameters,
+    parameters: Option<&CreateParameters>,
 ) -> Result<u64, OpError> {
     if let OperationKind::Open { path, mode, disposition, handle_ref, .. } = &operation.kind {
-        let handle = if parameters.is_empty() {
-            inner.open_simple(path, *mode, *disposition).await?
-        } else {
-            inner.open_extended(path, *mode, *disposition, parameters).await?
+        let handle = match parameters.filter(|parameters| !parameters.is_empty()) {
+            None => inner.open_simple(path, *mode, *disposition).await?,
+            Some(parameters) => inner.open_extended(path, *mode, *disposition, parameters).await?,
         };
         handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
         return Ok(0);

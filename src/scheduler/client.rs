@@ -148,8 +148,8 @@ pub struct ClientTask {
     breaks: Rc<Breaks>,
 }
 
-/// An operation that waits for the end of a break.
-type Blocked = (u32, Pin<Box<dyn Future<Output = u64>>>);
+/// An operation that waits for the end of a break: its number, and when that was.
+type Blocked = Pin<Box<dyn Future<Output = (u32, u64)>>>;
 
 impl ClientTask {
     pub fn new(
@@ -172,9 +172,11 @@ impl ClientTask {
             // First, so that an order that came with a break finds it pending.
             self.breaks.poll(cx);
             let ended = orders.as_mut().poll(cx);
-            // What the operation was granted may be broken already.
-            self.breaks.poll(cx);
-            self.tell_breaks();
+            if self.breaks.has_held() {
+                // What the operation was granted may be broken already.
+                self.breaks.poll(cx);
+                self.tell_breaks();
+            }
             ended
         })
         .await;
@@ -197,10 +199,10 @@ impl ClientTask {
         loop {
             let order = match blocked.as_mut() {
                 None => self.mailbox.next().await,
-                Some((seq, over)) => match select(pin!(self.mailbox.next()), over).await {
+                Some(over) => match select(pin!(self.mailbox.next()), over).await {
                     Either::Left((order, _)) => order,
-                    Either::Right((ended_ns, _)) => {
-                        self.report(Report::Unblocked { seq: *seq, ended_ns });
+                    Either::Right(((seq, ended_ns), _)) => {
+                        self.report(Report::Unblocked { seq, ended_ns });
                         blocked = None;
                         continue;
                     }
@@ -212,8 +214,9 @@ impl ClientTask {
                 Order::Execute(operation) => {
                     let waiting = self.execute(&mut connection, &operation).await;
                     if let Some(waiting) = waiting {
-                        blocked = Some((operation.seq, Box::pin(waiting.over())));
-                        self.report(Report::Blocked { seq: operation.seq });
+                        let seq = operation.seq;
+                        blocked = Some(Box::pin(async move { (seq, waiting.over().await) }));
+                        self.report(Report::Blocked { seq });
                     }
                     if !connection.is_connected() {
                         match self.reconnect().await {
@@ -339,6 +342,9 @@ impl ClientTask {
     }
 
     fn tell_breaks(&self) {
+        if !self.breaks.has_held() {
+            return;
+        }
         for event in self.breaks.take_ended() {
             self.reports.borrow_mut().push_back((self.slot, Report::Break(Box::new(event))));
         }
