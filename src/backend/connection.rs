@@ -203,6 +203,9 @@ impl ConnectionState {
 
     /// Tells the breaks what is about to be sent: the holder a close is of.
     fn about_to(&self, operation: &Operation) -> Option<Rc<Holder>> {
+        if !self.breaks.has_held() {
+            return None;
+        }
         match operation.kind {
             OperationKind::Open { .. } => self.breaks.open_begins(),
             OperationKind::Close { handle_ref } => {
@@ -292,22 +295,22 @@ impl ConnectionState {
         let OperationKind::Open { handle_ref, mode, extensions, .. } = &operation.kind else {
             return None;
         };
-        let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref) else {
+        let Some((file, _)) = self.handles.open(*handle_ref) else {
             self.handles.miss(*handle_ref, operation.seq);
             self.breaks.open_ended();
             return None;
         };
-        let granted = handle.granted();
-        let file = match (&granted, &mut self.inner) {
-            (Some(granted), Some(inner)) => {
-                let on_break = extensions.as_ref().and_then(|parameters| parameters.on_break);
-                let to_write = *mode != OpenMode::Read;
-                let stream = || inner.breaks();
-                self.breaks.hold(granted, &path, on_break, handle, to_write, stream)
-            }
-            _ => OpenFile::Plain(handle),
-        };
-        self.handles.insert(*handle_ref, file, path);
+        let granted = file.handle().granted();
+        if let (Some(granted), Some(inner)) = (&granted, &mut self.inner)
+            && granted.can_be_broken()
+            && let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref)
+        {
+            let on_break = extensions.as_ref().and_then(|parameters| parameters.on_break);
+            let to_write = *mode != OpenMode::Read;
+            let stream = || inner.breaks();
+            let file = self.breaks.hold(granted, &path, on_break, handle, to_write, stream);
+            self.handles.insert(*handle_ref, file, path);
+        }
         self.breaks.open_ended();
         granted.map(Box::new)
     }

@@ -152,6 +152,11 @@ impl Breaks {
         OpenFile::Caching(handle, holder)
     }
 
+    /// Whether the client ever had anything that can be broken.
+    pub fn has_held(&self) -> bool {
+        self.caching.get().is_some()
+    }
+
     /// Whether any break of this client is pending.
     pub(super) fn any_pending(&self) -> bool {
         self.caching.get().is_some_and(|caching| caching.pending.get() > 0)

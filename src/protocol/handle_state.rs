@@ -123,6 +123,13 @@ impl Held {
     }
 }
 
+impl Granted {
+    /// Whether there is something the server may take back.
+    pub fn can_be_broken(&self) -> bool {
+        Held::of(self).is_some()
+    }
+}
+
 impl HandleState {
     /// None where nothing was granted that could be broken. A lease of no state
     /// may be granted one by a later open, and broken then.

@@ -148,8 +148,8 @@ pub struct ClientTask {
     breaks: Rc<Breaks>,
 }
 
-/// An operation that waits for the end of a break.
-type Blocked = (u32, Pin<Box<dyn Future<Output = u64>>>);
+/// An operation that waits for the end of a break: its number, and when that was.
+type Blocked = Pin<Box<dyn Future<Output = (u32, u64)>>>;
 
 impl ClientTask {
     pub fn new(
@@ -172,9 +172,11 @@ impl ClientTask {
             // First, so that an order that came with a break finds it pending.
             self.breaks.poll(cx);
             let ended = orders.as_mut().poll(cx);
-            // What the operation was granted may be broken already.
-            self.breaks.poll(cx);
-            self.tell_breaks();
+            if self.breaks.has_held() {
+                // What the operation was granted may be broken already.
+                self.breaks.poll(cx);
+                self.tell_breaks();
+            }
             ended
         })
         .await;
@@ -198,10 +200,10 @@ impl ClientTask {
             // Boxed, as every client has room for the rest, and most of them wait.
             let order = match blocked.as_mut() {
                 None => self.mailbox.next().await,
-                Some((seq, over)) => match select(pin!(self.mailbox.next()), over).await {
+                Some(over) => match select(pin!(self.mailbox.next()), over).await {
                     Either::Left((order, _)) => order,
-                    Either::Right((ended_ns, _)) => {
-                        self.report(Report::Unblocked { seq: *seq, ended_ns });
+                    Either::Right(((seq, ended_ns), _)) => {
+                        self.report(Report::Unblocked { seq, ended_ns });
                         blocked = None;
                         continue;
                     }
@@ -213,8 +215,9 @@ impl ClientTask {
                 Order::Execute(operation) => {
                     let waiting = Box::pin(self.execute(&mut connection, &operation)).await;
                     if let Some(waiting) = waiting {
-                        blocked = Some((operation.seq, Box::pin(waiting.over())));
-                        self.report(Report::Blocked { seq: operation.seq });
+                        let seq = operation.seq;
+                        blocked = Some(Box::pin(async move { (seq, waiting.over().await) }));
+                        self.report(Report::Blocked { seq });
                     }
                     if !connection.is_connected() {
                         match Box::pin(self.reconnect()).await {
@@ -340,6 +343,9 @@ impl ClientTask {
     }
 
     fn tell_breaks(&self) {
+        if !self.breaks.has_held() {
+            return;
+        }
         for event in self.breaks.take_ended() {
             self.reports.borrow_mut().push_back((self.slot, Report::Break(Box::new(event))));
         }

@@ -32,6 +32,24 @@ fn operation(seq: u32, kind: OperationKind) -> Operation {
     }
 }
 
+/// Bounds that are never met.
+fn settings(clock: Arc<RealClock>) -> ClientSettings {
+    let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
+    let hour_ns = 3_600_000_000_000;
+    ClientSettings {
+        capabilities: Arc::new(backend.capabilities()),
+        backend,
+        clock,
+        connecting: Arc::new(Semaphore::new(1)),
+        seed: 0,
+        header: Arc::default(),
+        files: None,
+        connect_timeout_ns: hour_ns,
+        reconnect_timeout_ns: hour_ns,
+        op_timeout_ns: hour_ns,
+    }
+}
+
 async fn executed(reports: &Reports) -> Execution {
     loop {
         let report = reports.borrow_mut().pop_front();
@@ -59,23 +77,8 @@ async fn write_from_a_pipe() -> CompletionStatus {
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
 
-    let clock = RealClock::start(Precision::Sleep);
-    let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
-    let hour_ns = 3_600_000_000_000;
-    let settings = ClientSettings {
-        capabilities: Arc::new(backend.capabilities()),
-        backend,
-        clock,
-        connecting: Arc::new(Semaphore::new(1)),
-        seed: 0,
-        header: Arc::default(),
-        files: None,
-        connect_timeout_ns: hour_ns,
-        reconnect_timeout_ns: hour_ns,
-        op_timeout_ns: hour_ns,
-    };
+    let settings = Arc::new(settings(RealClock::start(Precision::Sleep)));
     let (mailbox, reports) = (Rc::new(Mailbox::default()), Reports::default());
-    let settings = Arc::new(settings);
     let task = ClientTask::new(0, 0, settings, mailbox.clone(), Rc::clone(&reports));
     let orders = async {
         let handle_ref = HandleRef(0);
@@ -103,4 +106,14 @@ async fn write_from_a_pipe() -> CompletionStatus {
         panic!("the task ended by itself")
     };
     execution.status
+}
+
+/// A hundred thousand clients have to fit; breaks cost nothing until one can come.
+#[test]
+fn a_clients_task_takes_no_more_than_1_200_bytes() {
+    let clock = RealClock::start(Precision::Sleep);
+    let settings = Arc::new(settings(clock));
+    let task = ClientTask::new(0, 0, settings, Rc::default(), Reports::default());
+    let bytes = std::mem::size_of_val(&task.run());
+    assert!(bytes <= 1_200, "{bytes}");
 }
