@@ -24,7 +24,7 @@ const CUT: &str = "src/scheduler/cut.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
 
-const MUTANTS: [Mutant; 17] = [
+const MUTANTS: [Mutant; 18] = [
     Mutant {
         name: "an operation completes twice",
         file: ENGINE,
@@ -143,6 +143,15 @@ const MUTANTS: [Mutant; 17] = [
         text: "self.release(&operation);",
         broken: "let _ = &operation;",
         found: "a permit leaked",
+    },
+    Mutant {
+        name: "a break is over and nobody is told",
+        file: "src/backend/holders.rs",
+        text: "self.tell(holder, over, end, ended_ns, blocked);",
+        broken: "if over.noticed_ns % 7 != 3 {
+            self.tell(holder, over, end, ended_ns, blocked);
+        }",
+        found: "a break never ended",
     },
     Mutant {
         name: "a failure is counted twice",

@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,12 +28,13 @@ use smbench::scheduler::{
 };
 
 use super::scenario::{Ending, Scenario};
-use super::watched::{Book, Call, Panics, Watched};
+use super::watched::{Book, Call, Notice, Panics, Watched};
 
 /// What a run did, as it says itself and as its surroundings saw it.
 pub struct Outcome {
     pub log: Vec<Logged>,
     pub calls: Vec<Call>,
+    pub notices: Vec<Notice>,
     measurements: Measurements,
     limit: Option<u32>,
     pub most_in_flight: u32,
@@ -176,6 +179,17 @@ impl Scenario {
             .collect();
         let shards = join_all(drivers.into_iter().map(Driver::run));
         let all = join(shards, self.end(&clock, &conductor));
+        let all = async {
+            let mut all = pin!(all);
+            poll_fn(|cx| {
+                book.pass_breaks(cx);
+                let ended = all.as_mut().poll(cx);
+                // A connection may have begun to listen.
+                book.pass_breaks(cx);
+                ended
+            })
+            .await
+        };
         let (ended, ()) = clock.block_on(all).map_err(|stalled| stalled.to_string())?;
         for shard in ended {
             shard.map_err(|broken| broken.to_string())?;
@@ -187,9 +201,11 @@ impl Scenario {
         let most = self.limit.unwrap_or_default();
         let permits_free = (0..=most).take_while(|_| permits.acquire(0)).count() as u32;
         let calls = std::mem::take(&mut *book.calls.lock().unwrap());
+        let notices = std::mem::take(&mut *book.notices.lock().unwrap());
         Ok(Outcome {
             log: log.take(),
             calls,
+            notices,
             measurements,
             limit: self.limit,
             most_in_flight: book.most_inside.load(Relaxed),

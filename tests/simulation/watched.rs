@@ -2,21 +2,24 @@
 //! when. What the engine says of itself is checked against this.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use smbench::backend::memory::Target;
 use smbench::backend::sim::SimBackend;
 use smbench::backend::{
-    BackendCapabilities, BreakStream, Clock, ConnectError, Endpoint, OpError, SMBBackend,
-    SMBConnectionInner, SMBFileHandle,
+    BackendCapabilities, BreakSender, BreakStream, Clock, ConnectError, Endpoint, OpError,
+    SMBBackend, SMBConnectionInner, SMBFileHandle, break_channel,
 };
 use smbench::ir::{OpenMode, OperationKind, OperationType};
 use smbench::protocol::create::CreateDisposition;
-use smbench::protocol::{CreateParameters, Granted, SharePath};
+use smbench::protocol::{Break, CreateParameters, Granted, SharePath};
 use smbench::scheduler::virtual_time::VirtualClock;
 
 use super::workload::Dice;
@@ -33,6 +36,21 @@ pub struct Call {
     pub began_ns: u64,
     /// None: still going on at the end of the run.
     pub ended_ns: Option<u64>,
+}
+
+/// A break as it came to a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    pub client_idx: u32,
+    pub notice: Break,
+    pub at_ns: u64,
+}
+
+/// The breaks of a connection on their way to its client.
+struct Passing {
+    client_idx: u32,
+    breaks: BreakStream,
+    sender: BreakSender,
 }
 
 pub struct Watched {
@@ -62,6 +80,8 @@ pub struct Book {
     /// Handles that were open when their client disconnected in good order.
     pub left_open: AtomicU32,
     pub calls: Mutex<Vec<Call>>,
+    pub notices: Mutex<Vec<Notice>>,
+    passing: Mutex<Vec<Passing>>,
     by_client: Mutex<HashMap<u32, u32>>,
 }
 
@@ -77,8 +97,28 @@ impl Book {
             doubled: AtomicU32::default(),
             left_open: AtomicU32::default(),
             calls: Mutex::default(),
+            notices: Mutex::default(),
+            passing: Mutex::default(),
             by_client: Mutex::default(),
         }
+    }
+
+    /// Writes down the breaks that have come and passes them on.
+    pub fn pass_breaks(&self, cx: &mut Context<'_>) {
+        let mut passing = self.passing.lock().unwrap();
+        passing.retain_mut(|Passing { client_idx, breaks, sender }| {
+            loop {
+                match pin!(breaks.next()).poll(cx) {
+                    Poll::Ready(Some(notice)) => {
+                        let (client_idx, at_ns) = (*client_idx, self.clock.now_ns());
+                        self.notices.lock().unwrap().push(Notice { client_idx, notice, at_ns });
+                        sender.send(notice);
+                    }
+                    Poll::Ready(None) => return false,
+                    Poll::Pending => return true,
+                }
+            }
+        });
     }
 
     fn may_panic(&self) {
@@ -220,7 +260,11 @@ impl SMBConnectionInner for WatchedConnection {
     }
 
     fn breaks(&mut self) -> Option<BreakStream> {
-        self.inner.breaks()
+        let breaks = self.inner.breaks()?;
+        let (sender, stream) = break_channel(breaks.acknowledger());
+        let mut passing = self.gate.book.passing.lock().unwrap();
+        passing.push(Passing { client_idx: self.gate.client_idx, breaks, sender });
+        Some(stream)
     }
 
     async fn cancel(&self) -> bool {

@@ -39,6 +39,40 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, clients: &[Client]) -> Resu
             return wrong(&format!("did not keep back {call:?}"));
         }
     }
+    untold(outcome, clients)
+}
+
+/// A break of what its client surely had, and of which nothing was told.
+fn untold(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
+    use Failure::{ConnectionLost, Panicked, TimedOut};
+    let gave_up = outcome.log.iter().find(|logged| matches!(logged.event, Event::GaveUp { .. }));
+    let until_ns = gave_up.map_or(outcome.ended_ns, |logged| logged.at_ns);
+    for notice in outcome.notices.iter().filter(|notice| notice.at_ns < until_ns) {
+        let client = &clients[notice.client_idx as usize];
+        let had = opens(client, &notice.notice).any(|open| {
+            let file_id = open.granted.as_ref().map(|granted| granted.file_id);
+            let closed = outcome.calls.iter().any(|call| {
+                call.client_idx == client.index
+                    && call.what == OperationType::Close
+                    && call.granted.map(|granted| granted.file_id) == file_id
+                    && call.began_ns <= notice.at_ns
+            });
+            let lost = client.completions.iter().any(|completion| {
+                use CompletionStatus::Failed;
+                let status = &completion.status;
+                (open.completed_ns..=notice.at_ns).contains(&completion.completed_ns)
+                    && matches!(status, Failed(ConnectionLost(_) | Panicked(_) | TimedOut))
+            });
+            open.completed_ns < notice.at_ns && !closed && !lost
+        });
+        let told = events(outcome).any(|event| {
+            (event.client_idx, event.notice, event.noticed_ns)
+                == (notice.client_idx, notice.notice, notice.at_ns)
+        });
+        if had && !told {
+            return Err(format!("a break never ended: {notice:?}"));
+        }
+    }
     Ok(())
 }
 
