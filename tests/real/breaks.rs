@@ -289,22 +289,6 @@ async fn a_client_may_break_its_own_oplock_and_answers_while_it_waits() {
 }
 
 #[tokio::test]
-async fn breaks_that_nobody_takes_are_acknowledged_at_once() {
-    let Some(samba) = Samba::start(Settings::default()) else { return };
-    let backend = samba_backend(&samba);
-    let (holder, other) = (backend.connect(0).await.unwrap(), backend.connect(1).await.unwrap());
-    for parameters in [oplock(OplockLevel::Batch), lease(LeaseState::RWH), oplock(OplockLevel::II)]
-    {
-        let file = open_asking(&*holder, "file", &parameters).await;
-        let opened = soon(other_open(&*other, "file")).await.unwrap();
-        assert_eq!(soon(opened.write(0, Bytes::from_static(b"x"))).await, Ok(1));
-        opened.close().await.unwrap();
-        // The connection has lost nothing by it.
-        file.close().await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn an_answer_nobody_waits_for_is_refused_by_the_server() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let holder = Holder::connect(&samba_backend(&samba)).await;
