@@ -10,6 +10,7 @@ pub mod exit;
 pub mod failures;
 pub mod live;
 pub mod metrics;
+mod notes;
 pub mod progress;
 mod recorder;
 pub mod results;

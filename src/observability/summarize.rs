@@ -6,6 +6,7 @@ use super::distribution::Distribution;
 use super::exit::{exit_code, exit_reasons};
 use super::failures::{FailedOperation, Failures, StatusKey};
 use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats};
+use super::notes;
 use super::summary::{
     Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
     OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
@@ -52,8 +53,9 @@ impl Summary {
         let workloads: Vec<WorkloadSummary> = (0..layout.header.workloads.len())
             .map(|index| workload(measurements, &recorded, index, duration))
             .collect();
-        notes.extend(workloads.iter().filter_map(dropped));
-        notes.extend(unissued.as_ref().and_then(waiting));
+        notes.extend(workloads.iter().filter_map(notes::dropped));
+        notes.extend(notes::superseded(measurements.unissued.superseded));
+        notes.extend(unissued.as_ref().and_then(notes::waiting));
 
         Summary {
             schema: SCHEMA,
@@ -226,34 +228,13 @@ fn iterations(stats: Option<&IterationStats>) -> Iterations {
 
 /// Nothing where nothing was due and unissued.
 fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
+    let unissued = Unissued { superseded: 0, ..unissued };
     (unissued != Unissued::default()).then(|| UnissuedSummary {
         by_backlog: unissued.by_backlog,
         backlog_us: micros(unissued.backlog_ns),
         by_limit: unissued.by_limit,
         by_generation: unissued.by_generation,
         by_other: unissued.by_driver,
-    })
-}
-
-/// Of each workload by itself: the iterations of another never arrived in it.
-fn dropped(workload: &WorkloadSummary) -> Option<String> {
-    let Iterations { count, dropped, cut, .. } = workload.iterations;
-    (dropped > 0).then(|| {
-        format!(
-            "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            count + cut + dropped,
-            workload.name,
-        )
-    })
-}
-
-fn waiting(unissued: &UnissuedSummary) -> Option<String> {
-    (unissued.by_backlog > 0).then(|| {
-        format!(
-            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {:.3} s; they are in no percentile",
-            unissued.by_backlog,
-            unissued.backlog_us / 1e6
-        )
     })
 }
 

@@ -182,3 +182,16 @@ fn a_workload_says_what_it_will_need() {
         assert_eq!(needs(wrong), expected, "{wrong}");
     }
 }
+
+#[test]
+fn a_batch_has_an_operation_however_little_of_the_memory_is_a_clients() {
+    let mut script = script(
+        "bench.workload { name = 'w', clients = 1000000, iteration = function(c) c:stat('f') end }",
+    )
+    .with(|options| options.limits.memory_bytes = 8 << 20)
+    .load()
+    .unwrap();
+    let mut made = Vec::new();
+    assert_eq!(script.pull(7, Section::Iteration, 64, &mut made), Ok(Progress::More));
+    assert_eq!(made.len(), 1);
+}
