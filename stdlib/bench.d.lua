@@ -302,6 +302,9 @@ function bench.setup(section) end
 ---@param section bench.Section
 function bench.teardown(section) end
 
+---The parts of a run, one after the other. With --duration one phase of that
+---length stands for all recorded ones: it has the pace and the rate of the first
+---of them, and its thresholds; one about another of them fails as "no samples".
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 
@@ -310,7 +313,8 @@ function bench.phases(phases) end
 ---@param policy bench.OnBreak
 function bench.on_break(policy) end
 
----The pace of a workload in which an operation waits for the one before.
+---The pace of a workload in which an operation waits for the one before. In some
+---phases alone, its iterations begin within these, and may end after them.
 ---@param options? {}
 ---@return bench.Pace
 function bench.closed_loop(options) end

@@ -183,9 +183,17 @@ pub struct Unissued {
     /// How long before the cut the first of these three kinds could have been
     /// issued: what became eligible just before it is no sign of a delay.
     pub late_ns: u64,
+    /// Of a stream that has an end, iterations of a closed loop that were never
+    /// due: the time of the closed loop was over before they could begin.
+    pub superseded: u64,
 }
 
 impl Unissued {
+    /// Of a stream without end nothing is missing: it goes on in the next phase.
+    pub fn superseded(superseded: u64) -> Unissued {
+        Unissued { superseded, ..Unissued::default() }
+    }
+
     /// Adds what another shard of the run left.
     pub fn add(&mut self, other: Unissued) {
         self.by_backlog += other.by_backlog;
@@ -194,6 +202,7 @@ impl Unissued {
         self.by_limit += other.by_limit;
         self.by_driver += other.by_driver;
         self.late_ns = self.late_ns.max(other.late_ns);
+        self.superseded += other.superseded;
     }
 }
 

@@ -9,6 +9,7 @@ use super::document::v2::Header;
 use super::document::validate::{MAX_TIME_NS, described};
 use super::document::writer::{Format, WriteError, document_writer};
 use super::due::Due;
+use super::nominal::NominalClock;
 use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError};
 
@@ -134,7 +135,7 @@ struct Merge<'s> {
 struct Ahead {
     queue: VecDeque<Operation>,
     ended: bool,
-    nominal: u64,
+    clock: NominalClock,
     /// Time of the last `At`.
     at: u64,
     /// Operations since the nominal clock moved.
@@ -188,27 +189,23 @@ impl<'s> Merge<'s> {
             return Ok(());
         };
         let name = || self.source.header().client_name(client);
-        let nominal = match operation.due {
-            Due::At(at) if at < ahead.at => {
+        if let Due::At(at) = operation.due {
+            if at < ahead.at {
                 let (operation, before) = (described(operation), ahead.at);
                 return Err(CompileError::TimeBackwards { client: name(), operation, before, at });
             }
-            Due::At(at) => {
-                ahead.at = at;
-                ahead.nominal.max(at)
-            }
-            Due::Arrival { at_ns: from_ns, think_ns: after_ns, .. }
-            | Due::During { after_ns, from_ns, .. } => {
-                ahead.nominal.saturating_add(after_ns).max(from_ns)
-            }
-            Due::After(after) => ahead.nominal.saturating_add(after),
-        };
+            ahead.at = at;
+        }
+        let before = ahead.clock.now_ns();
+        ahead.clock.pass(operation.due, operation.iteration);
+        let nominal = ahead.clock.now_ns();
         if nominal > MAX_TIME_NS {
             let operation = described(operation);
             return Err(CompileError::TimeTooLarge { client: name(), operation });
         }
-        ahead.standing = if nominal > ahead.nominal { 0 } else { ahead.standing + 1 };
-        ahead.nominal = nominal;
+        // What is left out takes no time, however much of it there is.
+        let moved = nominal > before || ahead.clock.leaves_out(operation.iteration);
+        ahead.standing = if moved { 0 } else { ahead.standing + 1 };
         ahead.operations += 1;
         if self.must_move && ahead.standing >= STANDSTILL {
             let operations = ahead.standing;

@@ -6,6 +6,7 @@ mod due;
 pub mod event;
 pub mod feature;
 pub mod merge;
+mod nominal;
 pub mod operation;
 pub mod payload;
 pub mod preview;
@@ -19,6 +20,7 @@ pub mod units;
 pub use due::{Due, Late, scale_ns};
 pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
 pub use feature::{Feature, Need};
+pub use nominal::NominalClock;
 pub use operation::{
     Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType, Section,
 };

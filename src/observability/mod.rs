@@ -11,6 +11,7 @@ pub mod exit;
 pub mod failures;
 pub mod live;
 pub mod metrics;
+mod notes;
 pub mod oplog;
 pub mod priority;
 pub mod progress;

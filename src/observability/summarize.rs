@@ -7,6 +7,7 @@ use super::distribution::Distribution;
 use super::exit::{exit_code, exit_reasons};
 use super::failures::{FailedOperation, Failures, StatusKey};
 use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats};
+use super::notes;
 use super::summary::{
     Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
     OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
@@ -16,7 +17,6 @@ use super::thresholds::Outcome;
 use super::trust::{self, Evidence};
 use crate::ir::OperationType;
 use crate::ir::event::Unissued;
-use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
 impl Summary {
     pub fn new(facts: RunFacts, measurements: &Measurements) -> Summary {
@@ -54,10 +54,11 @@ impl Summary {
         let workloads: Vec<WorkloadSummary> = (0..layout.header.workloads.len())
             .map(|index| workload(measurements, &recorded, index, duration))
             .collect();
-        notes.extend(workloads.iter().filter_map(dropped));
-        notes.extend(unissued.as_ref().and_then(waiting));
+        notes.extend(workloads.iter().filter_map(notes::dropped));
+        notes.extend(notes::superseded(measurements.unissued.superseded));
+        notes.extend(unissued.as_ref().and_then(notes::waiting));
         let breaks = breaks(measurements, &merged, &recorded);
-        notes.extend(breaks.as_ref().and_then(ignored));
+        notes.extend(breaks.as_ref().and_then(notes::ignored));
 
         Summary {
             schema: SCHEMA,
@@ -194,17 +195,6 @@ fn breaks(measurements: &Measurements, merged: &Cell, recorded: &[usize]) -> Opt
     Some(BreakSummary { elsewhere: (elsewhere > 0).then_some(elsewhere), ..summary })
 }
 
-fn ignored(breaks: &BreakSummary) -> Option<String> {
-    let breaks = breaks.timed_out;
-    (breaks > 0).then(|| {
-        format!(
-            "{breaks} {} ignored, as on_break asks, until the server's own time-out of {} s: it then takes back what it granted, and whoever wanted the file waited for that",
-            if breaks == 1 { "break was" } else { "breaks were" },
-            SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
-        )
-    })
-}
-
 fn totals(cell: &Cell, duration: Duration) -> Totals {
     let mut totals = Totals { duration_s: seconds(duration), ..Totals::default() };
     for (operation, stats) in cell.operations() {
@@ -262,34 +252,13 @@ fn iterations(stats: Option<&IterationStats>) -> Iterations {
 
 /// Nothing where nothing was due and unissued.
 fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
+    let unissued = Unissued { superseded: 0, ..unissued };
     (unissued != Unissued::default()).then(|| UnissuedSummary {
         by_backlog: unissued.by_backlog,
         backlog_us: micros(unissued.backlog_ns),
         by_limit: unissued.by_limit,
         by_generation: unissued.by_generation,
         by_other: unissued.by_driver,
-    })
-}
-
-/// Of each workload by itself: the iterations of another never arrived in it.
-fn dropped(workload: &WorkloadSummary) -> Option<String> {
-    let Iterations { count, dropped, cut, .. } = workload.iterations;
-    (dropped > 0).then(|| {
-        format!(
-            "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            count + cut + dropped,
-            workload.name,
-        )
-    })
-}
-
-fn waiting(unissued: &UnissuedSummary) -> Option<String> {
-    (unissued.by_backlog > 0).then(|| {
-        format!(
-            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {:.3} s; they are in no percentile",
-            unissued.by_backlog,
-            unissued.backlog_us / 1e6
-        )
     })
 }
 

@@ -296,3 +296,13 @@ fn what_is_superseded_is_neither_backlog_nor_unissued() {
     engine.cut(ZERO_NS + 100);
     assert_eq!(unissued(&mut engine), Unissued::default());
 }
+
+#[test]
+fn what_is_superseded_of_a_stream_that_has_an_end_is_counted() {
+    for (phases_last, told) in [(false, 2), (true, 0)] {
+        let operations = [closed(0, 0, 0), closed(1, 1, 0), closed(2, 2, 0)];
+        let mut engine = measuring(EngineConfig { phases_last, ..config() }, &operations, true);
+        carry_out(&mut engine, 0, 20, 60);
+        assert_eq!(unissued(&mut engine), Unissued::superseded(told));
+    }
+}

@@ -13,6 +13,7 @@ use super::deadlines::Deadlines;
 use super::permits::Permits;
 use super::timeline::Stage;
 use crate::backend::Execution;
+use crate::ir::event::Unissued;
 use crate::ir::{Event, Operation, Section};
 
 /// The engine of one shard.
@@ -368,8 +369,11 @@ impl Engine {
         if self.stage == Stage::Measure {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
             let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
-            let dropped = client.leave_out(phases, self.origin_ns, until_ns);
+            let (dropped, superseded) = client.leave_out(phases, self.origin_ns, until_ns);
             self.events.extend(dropped.into_iter().map(Event::Iteration));
+            if superseded > 0 && !self.config.phases_last {
+                self.events.push(Event::Unissued(Unissued::superseded(superseded)));
+            }
         }
     }
 

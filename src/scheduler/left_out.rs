@@ -9,14 +9,14 @@ use crate::ir::{Due, Late, Operation};
 impl ClientQueue {
     /// Leaves out, of what is next, what is not to be issued, and what remains
     /// of an iteration that was left out before. Those that arrived before
-    /// `until_ns` and were dropped; who is superseded is not told of.
+    /// `until_ns` and were dropped, and how many iterations were superseded.
     pub fn leave_out(
         &mut self,
         phases: &[PhaseSpan],
         origin_ns: u64,
         until_ns: u64,
-    ) -> Vec<IterationEvent> {
-        let mut dropped = Vec::new();
+    ) -> (Vec<IterationEvent>, u64) {
+        let (mut dropped, mut superseded) = (Vec::new(), 0);
         while self.state == ClientState::Idle
             && let Some(next) = self.pending.front()
         {
@@ -35,6 +35,7 @@ impl ClientQueue {
             {
                 self.leaving_out = Some(next.iteration);
                 self.superseded = Some(next.iteration);
+                superseded += 1;
                 // Think time before it would be that of the arrival after it.
                 (self.over_ns, self.rested) = (until_ns, true);
             } else {
@@ -42,7 +43,7 @@ impl ClientQueue {
                 break;
             }
         }
-        dropped
+        (dropped, superseded)
     }
 
     /// Leaves out, at a cut, the iterations that arrived before it and found

@@ -9,7 +9,7 @@ use super::queued::Queued;
 use super::random::Random;
 use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
-use crate::ir::{Due, Expect, Late, Operation, OperationKind, Section};
+use crate::ir::{Due, Expect, Late, NominalClock, Operation, OperationKind, Section};
 
 /// Rounds without an operation after which a script is taken to be stuck.
 pub(super) const MAX_IDLE_ROUNDS: u32 = 100_000;
@@ -106,9 +106,8 @@ pub(super) struct Client {
     pub started: bool,
     bounds: Bounds,
     pub(super) next_seq: Option<u32>,
-    /// As if every operation took no time; without the think time that is
-    /// still waiting for its operation.
-    pub(super) nominal_ns: u64,
+    /// Without the think time that is still waiting for its operation.
+    pub(super) clock: NominalClock,
     think_ns: u64,
     at_ns: Option<u64>,
     last_at_ns: u64,
@@ -156,7 +155,7 @@ impl Client {
             started: false,
             bounds,
             next_seq: Some(0),
-            nominal_ns: 0,
+            clock: NominalClock::default(),
             think_ns: 0,
             at_ns: None,
             last_at_ns: 0,
@@ -185,7 +184,7 @@ impl Client {
         self.made.clear();
         queued.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;
-        self.nominal_ns = 0;
+        self.clock = NominalClock::default();
         self.think_ns = 0;
         self.at_ns = None;
         self.begun = None;
@@ -237,7 +236,7 @@ impl Client {
         if self.bounds.iterations.is_some_and(|most| self.boundaries >= most) {
             return Ok(None);
         }
-        let free_ns = self.at_ns.unwrap_or(self.nominal_ns) + self.think_ns;
+        let free_ns = self.at_ns.unwrap_or(self.clock.now_ns()) + self.think_ns;
         let Some(pace) = pace else { return Ok(Some(free_ns)) };
         while let Some(Span { from_ns, until_ns, begins }) = pace.span(self.span) {
             match begins {
@@ -255,7 +254,7 @@ impl Client {
                     if let Some(at_ns) = self.next_arrival.take_if(|at_ns| *at_ns < until_ns) {
                         let trailing_ns = self.think_ns;
                         self.begun = Some(Begun::Arrived { at_ns, late, trailing_ns });
-                        return Ok(Some(at_ns.max(free_ns)));
+                        return Ok(Some(at_ns.max(self.clock.free_ns(trailing_ns))));
                     }
                 }
             }
@@ -303,7 +302,7 @@ impl Client {
     }
 
     fn within_104_days(&self) -> Result<(), String> {
-        if self.nominal_ns.max(self.at_ns.unwrap_or(0)) + self.think_ns > LARGEST_EXACT {
+        if self.clock.now_ns().max(self.at_ns.unwrap_or(0)) + self.think_ns > LARGEST_EXACT {
             return Err("the client's clock is beyond 2^53 ns (104 days)".into());
         }
         Ok(())
@@ -317,29 +316,25 @@ impl Client {
         queued: &Queued,
     ) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
-        let before = self.nominal_ns;
+        let before = self.clock.now_ns();
         let due = match (self.at_ns.take(), self.begun.take()) {
             (Some(at_ns), _) => {
                 self.last_at_ns = at_ns + think_ns;
-                self.nominal_ns = self.nominal_ns.max(self.last_at_ns);
                 Due::At(self.last_at_ns)
             }
             (None, Some(Begun::Arrived { at_ns, late, trailing_ns })) => {
-                let at_ns = at_ns + (think_ns - trailing_ns);
-                self.nominal_ns = at_ns.max(self.nominal_ns + think_ns);
-                Due::Arrival { at_ns, think_ns, late }
+                Due::Arrival { at_ns: at_ns + (think_ns - trailing_ns), think_ns, late }
             }
             (None, Some(Begun::During { from_ns, until_ns })) => {
-                self.nominal_ns = from_ns.max(self.nominal_ns + think_ns);
                 Due::During { after_ns: think_ns, from_ns, until_ns }
             }
-            (None, None) => {
-                self.nominal_ns += think_ns;
-                Due::After(think_ns)
-            }
+            (None, None) => Due::After(think_ns),
         };
+        self.clock.pass(due, self.iteration);
+        let left_out = self.clock.leaves_out(self.iteration);
+        self.span_over |= left_out && matches!(due, Due::During { .. });
         self.within_104_days()?;
-        self.count(self.nominal_ns > before)?;
+        self.count(left_out || self.clock.now_ns() > before)?;
         let seq = self
             .next_seq
             .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;

@@ -91,7 +91,7 @@ impl Limits {
     /// Where a batch of one of so many clients ends. As much may still be queued
     /// when the next is asked for.
     fn batch_bytes(&self, clients: u32) -> usize {
-        self.memory_of_queued() / 2 / clients.max(1) as usize
+        (self.memory_of_queued() / 2 / clients.max(1) as usize).max(1)
     }
 }
 

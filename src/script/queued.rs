@@ -58,10 +58,7 @@ impl Queued {
     }
 
     fn exceeded(&self) -> String {
-        let limit = match self.most_bytes.get() {
-            bytes if bytes < 1 << 20 => format!("{} KiB", bytes >> 10),
-            bytes => format!("{} MiB", bytes >> 20),
-        };
+        let limit = shown_limit(self.most_bytes.get());
         let each = match self.parts.get() {
             1 => String::new(),
             parts => format!(" on each of {parts} generator threads"),
@@ -69,5 +66,25 @@ impl Queued {
         format!(
             "the operations that wait to be issued take more than {limit}{each}; fewer clients, shorter paths or fewer operations inside one callback need less, and an eighth of --script-memory is theirs"
         )
+    }
+}
+
+/// A part of the script's memory, as its errors write it.
+pub(super) fn shown_limit(bytes: usize) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_shown_in_a_unit_it_has_some_of() {
+        let shown = [10, 65_536, 1_572_864, 1 << 30].map(shown_limit);
+        assert_eq!(shown, ["10 bytes", "64 KiB", "1 MiB", "1024 MiB"]);
     }
 }

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::error::{ScriptError, located, readable};
 use super::hooks::running::Hooking;
 use super::open_loop::OpenLoop;
-use super::queued::Queued;
+use super::queued::{Queued, shown_limit};
 use super::random::Random;
 use super::{Limits, sandbox};
 use crate::ir::Share;
@@ -179,13 +179,11 @@ impl Host {
     }
 
     fn memory_exceeded(&self) -> String {
-        let limit = format!(
-            "the script needs more memory than its limit of {} MiB",
-            self.memory_bytes() >> 20
-        );
+        let limit = shown_limit(self.memory_bytes());
+        let limit = format!("the script needs more memory than its limit of {limit}");
         let all_of_it = self.memory_bytes.get() == self.limits.memory_bytes;
         match self.memory_parts.get() {
-            1 if all_of_it => limit,
+            1 if all_of_it => format!("{limit} (of --script-memory)"),
             1 => format!("{limit} (--script-memory, less what operations and hooks get of it)"),
             parts => format!(
                 "{limit} on each of {parts} generator threads (--script-memory, less what operations and hooks get of it, is the sum over them, --generators their number)"

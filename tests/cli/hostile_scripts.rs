@@ -54,7 +54,7 @@ fn endless_recursion_is_an_error_with_its_line() {
 fn a_script_that_eats_memory_is_ended_at_its_limit() {
     let eats = "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end";
     let flags = "--script-memory 32MiB --script-time 30s";
-    let limit = "s.lua: the script needs more memory than its limit of 32 MiB";
+    let limit = "s.lua: the script needs more memory than its limit of 32 MiB (of --script-memory)";
     assert_eq!(top_level(eats, flags), limit);
     let problem = in_iteration(eats, &format!("{flags} --generators 1"));
     let rest = "s.lua: the script needs more memory than its limit of 24 MiB (--script-memory, less what operations and hooks get of it)";

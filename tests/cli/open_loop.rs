@@ -165,3 +165,18 @@ bench.workload { name = "w", pace = bench.open_loop { rate = { busy = 100, still
         summary["phases"].as_array().unwrap().iter().map(|phase| &phase["duration_s"]).collect();
     assert_eq!(lengths, [0.2, 0.3]);
 }
+
+#[test]
+fn what_a_stream_with_an_end_had_for_a_closed_loop_that_was_over_is_told() {
+    let place = Place::with_script(
+        "bench.phases { { name = 'closed', duration = '300ms' }, { name = 'open', duration = '300ms' } }
+        bench.workload { name = 'w', pace = {
+            closed = bench.closed_loop {}, open = bench.open_loop { rate = 20 } },
+            iteration = function(c) c:stat('') end }",
+    );
+    let flags = "--target sim?latency=40ms --iterations 30";
+    let summary = place.run(&format!("s.lua {flags}")).end().exits(0).summary();
+    let left_out = 30 - number(&summary["iterations"]["count"]);
+    let notes = summary["notes"].to_string();
+    assert!(left_out > 0 && notes.contains(&format!("begin: {left_out};")), "{summary}");
+}

@@ -103,6 +103,43 @@ fn a_closed_loop_among_phases_has_their_time_and_arrivals_begin_after_it() {
 }
 
 #[test]
+fn what_is_dropped_while_a_client_thinks_does_not_use_up_the_time_of_a_later_phase() {
+    let written = script(&format!(
+        "{PHASES}bench.workload {{ name = 'w', pace = {{
+            calm = bench.open_loop {{ rate = 10, late = 'drop' }}, rest = bench.closed_loop {{}},
+            busy = bench.open_loop {{ rate = 1 }} }},
+            iteration = function(c) c:stat('f') c:think('400ms') c:stat('f') end }}"
+    ))
+    .with(|options| {
+        options.iterations = None;
+        options.nominal_bound_ns = Some(4_000_000_000);
+    });
+    let operations = written.operations();
+    let begun = |of: fn(&Due) -> bool| operations.iter().filter(|o| of(&o.due)).count();
+    let dropping = |due: &Due| matches!(due, Due::Arrival { late: Late::Drop, .. });
+    assert_eq!(begun(dropping), 10, "the arrivals of a second");
+    assert_eq!(begun(|due| matches!(due, Due::During { .. })), 2, "from 1.2 s on, to 2 s");
+    let queueing = |due: &Due| matches!(due, Due::Arrival { late: Late::Queue, .. });
+    assert_eq!(begun(queueing), 2, "at 2 and 3 s");
+}
+
+#[test]
+fn an_iteration_that_thinks_past_the_end_of_its_closed_loop_is_the_last_made_for_it() {
+    let written = mixed("c:think('5s') c:stat('f')")
+        .with(|options| options.nominal_bound_ns = Some(4_000_000_000));
+    let operations = written.operations();
+    let of_one = operations.iter().filter(|o| o.client_idx == 0).map(|o| o.due);
+    let think_ns = 5_000_000_000;
+    assert_eq!(
+        of_one.collect::<Vec<_>>(),
+        [
+            Due::During { after_ns: think_ns, from_ns: 0, until_ns: 2_000_000_000 },
+            Due::Arrival { at_ns: 7_000_000_000, think_ns, late: Late::Drop },
+        ]
+    );
+}
+
+#[test]
 fn what_follows_a_closed_loop_does_not_depend_on_how_far_it_came() {
     let after = |pulls: usize| {
         let mut script = mixed("c:stat('f' .. rng:int(1, 1e9))").load().unwrap();

@@ -217,3 +217,16 @@ fn breaks_are_answered_as_is_said_of_the_workload_else_of_all_wherever_it_is_sai
     assert_eq!(Feature::needed_by(&operations[2]), [], "on_break asks nothing of the server");
     assert_eq!(Feature::needed_by(&operations[1]), [Feature::Caching]);
 }
+
+#[test]
+fn a_batch_has_an_operation_however_little_of_the_memory_is_a_clients() {
+    let mut script = script(
+        "bench.workload { name = 'w', clients = 1000000, iteration = function(c) c:stat('f') end }",
+    )
+    .with(|options| options.limits.memory_bytes = 8 << 20)
+    .load()
+    .unwrap();
+    let mut made = Vec::new();
+    assert_eq!(script.pull(7, Section::Iteration, 64, &mut made), Ok(Progress::More));
+    assert_eq!(made.len(), 1);
+}

@@ -1,0 +1,126 @@
+//! A client's clock as if every operation took no time.
+
+use super::due::{Due, Late};
+
+/// Goes from operation to operation of one section as the scheduler would if
+/// each ended when it was issued, and leaves out whole iterations as it does:
+/// those that would be dropped, and those of a closed loop whose time is over.
+#[derive(Clone, Copy, Debug)]
+pub struct NominalClock {
+    now_ns: u64,
+    leaving_out: Option<u32>,
+    /// The end of the last closed loop an iteration began too late for.
+    over_ns: u64,
+    /// No think time precedes the next arrival: it passed with one that was
+    /// left out, or there is no operation it would follow.
+    rested: bool,
+}
+
+impl Default for NominalClock {
+    fn default() -> NominalClock {
+        NominalClock { now_ns: 0, leaving_out: None, over_ns: 0, rested: true }
+    }
+}
+
+impl NominalClock {
+    /// Nanoseconds from time zero (in setup and teardown: from the section's start).
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// When the client is free for an arrival that `think_ns` lie before.
+    pub fn free_ns(&self, think_ns: u64) -> u64 {
+        self.now_ns.saturating_add(if self.rested { 0 } else { think_ns })
+    }
+
+    /// Goes on to the next operation, which is one of `iteration`.
+    pub fn pass(&mut self, due: Due, iteration: u32) {
+        if self.leaves_out(iteration) {
+            return;
+        }
+        let (at_ns, left_out) = match due {
+            Due::At(at_ns) => (self.now_ns.max(at_ns), false),
+            Due::After(after_ns) => (self.now_ns.saturating_add(after_ns), false),
+            Due::Arrival { at_ns, think_ns, late } => {
+                let free_ns = self.free_ns(think_ns);
+                (free_ns.max(at_ns), late == Late::Drop && at_ns < free_ns)
+            }
+            Due::During { after_ns, from_ns, until_ns } => {
+                let at_ns = self.now_ns.saturating_add(after_ns).max(from_ns);
+                match until_ns <= self.over_ns || at_ns >= until_ns {
+                    false => (at_ns, false),
+                    true => {
+                        self.over_ns = until_ns;
+                        (self.now_ns, true)
+                    }
+                }
+            }
+        };
+        self.now_ns = at_ns;
+        self.rested = left_out;
+        self.leaving_out = left_out.then_some(iteration);
+    }
+
+    /// Whether nothing is issued of the iteration the last operation was of.
+    pub fn leaves_out(&self, iteration: u32) -> bool {
+        self.leaving_out == Some(iteration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The time at each operation, and whether it is left out.
+    fn passed(operations: &[(Due, u32)]) -> Vec<(u64, bool)> {
+        let mut clock = NominalClock::default();
+        let pass = |&(due, iteration): &(Due, u32)| {
+            clock.pass(due, iteration);
+            (clock.now_ns(), clock.leaves_out(iteration))
+        };
+        operations.iter().map(pass).collect()
+    }
+
+    fn arrival(at_ns: u64, think_ns: u64, late: Late) -> Due {
+        Due::Arrival { at_ns, think_ns, late }
+    }
+
+    #[test]
+    fn what_arrives_while_the_client_thinks_takes_no_time_where_it_is_dropped() {
+        let of = |late| {
+            passed(&[
+                (arrival(0, 0, late), 0),
+                (Due::After(100), 0),
+                (arrival(50, 0, late), 1),
+                (Due::After(100), 1),
+                (arrival(90, 5, late), 2),
+                (arrival(120, 5, late), 3),
+            ])
+        };
+        let dropped = [(0, false), (100, false), (100, true), (100, true), (100, true)];
+        assert_eq!(of(Late::Drop), [&dropped[..], &[(120, false)]].concat());
+        let queued = [0, 100, 100, 200, 205, 210].map(|ns| (ns, false));
+        assert_eq!(of(Late::Queue), queued);
+    }
+
+    #[test]
+    fn think_time_before_what_is_dropped_passes_once() {
+        let drops = |at_ns, think_ns, iteration| (arrival(at_ns, think_ns, Late::Drop), iteration);
+        let passed =
+            passed(&[drops(0, 0, 0), drops(10, 30, 1), drops(20, 30, 2), drops(40, 30, 3)]);
+        assert_eq!(passed, [(0, false), (30, true), (30, true), (40, false)]);
+    }
+
+    #[test]
+    fn a_closed_loop_is_over_once_an_iteration_of_it_is_too_late() {
+        let during = |after_ns| Due::During { after_ns, from_ns: 20, until_ns: 50 };
+        let passed = passed(&[
+            (during(0), 0),
+            (during(30), 1),
+            (Due::After(100), 1),
+            (during(0), 2),
+            (arrival(50, 40, Late::Drop), 3),
+        ]);
+        assert_eq!(passed, [(20, false), (20, true), (20, true), (20, true), (50, false)]);
+    }
+}

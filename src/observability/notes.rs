@@ -1,0 +1,47 @@
+//! What a summary notes besides its figures: what was not issued, and why.
+
+use super::breaks::BreakSummary;
+use super::summary::{Iterations, UnissuedSummary, WorkloadSummary};
+use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
+
+/// Of each workload by itself: the iterations of another never arrived in it.
+pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
+    let Iterations { count, dropped, cut, .. } = workload.iterations;
+    (dropped > 0).then(|| {
+        format!(
+            "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
+            count + cut + dropped,
+            workload.name,
+        )
+    })
+}
+
+pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
+    (unissued.by_backlog > 0).then(|| {
+        format!(
+            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {:.3} s; they are in no percentile",
+            unissued.by_backlog,
+            unissued.backlog_us / 1e6
+        )
+    })
+}
+
+/// Of a stream with an end, iterations whose closed loop was over before them.
+pub fn superseded(iterations: u64) -> Option<String> {
+    (iterations > 0).then(|| {
+        format!(
+            "iterations that were left out because the phase of their closed loop was over before they could begin: {iterations}; they count among --iterations, and are in no other figure",
+        )
+    })
+}
+
+pub fn ignored(breaks: &BreakSummary) -> Option<String> {
+    let breaks = breaks.timed_out;
+    (breaks > 0).then(|| {
+        format!(
+            "{breaks} {} ignored, as on_break asks, until the server's own time-out of {} s: it then takes back what it granted, and whoever wanted the file waited for that",
+            if breaks == 1 { "break was" } else { "breaks were" },
+            SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
+        )
+    })
+}
