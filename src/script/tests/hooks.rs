@@ -242,7 +242,7 @@ fn a_hook_that_takes_all_its_time_or_memory_is_ended_and_the_others_go_on() {
             "no end in sight after 150ms",
         ),
         (
-            "bench.state.t = {} while true do table.insert(bench.state.t, ('x'):rep(1000) .. #bench.state.t) end",
+            "bench.state.t = {} while true do table.insert(bench.state.t, ('x'):rep(100000) .. #bench.state.t) end",
             "memory",
         ),
         ("local s = 'x' while true do s = s .. s end", "memory"),
