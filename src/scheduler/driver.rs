@@ -27,6 +27,10 @@ use crate::ir::{CompletionStatus, Event, EventSink, Section};
 /// Turns of the loop after which the runtime gets its share even though there is work.
 const TURNS_BETWEEN_YIELDS: u32 = 64;
 
+/// Reports heard at a time before what they came to is passed on: where all
+/// clients begin at once, their events would take more than the clients do.
+const HEARD_BETWEEN_PUBLISHING: usize = 256;
+
 /// How long the connections of a shard may take to end in good order.
 const DISCONNECT_BOUND_NS: u64 = 1_000_000_000;
 
@@ -145,9 +149,14 @@ impl<'sink> Driver<'sink> {
 
     /// Does everything that can be done now.
     fn turn(&mut self) -> Result<(), DriverError> {
+        let mut heard = 0_usize;
         loop {
             let Some((slot, report)) = self.reports.borrow_mut().pop_front() else { break };
             self.hear(slot, report)?;
+            heard += 1;
+            if heard.is_multiple_of(HEARD_BETWEEN_PUBLISHING) {
+                self.publish();
+            }
         }
         let now_ns = self.shard.clock.now_ns();
         if self.give_up_ns.is_some_and(|give_up_ns| now_ns >= give_up_ns) {
