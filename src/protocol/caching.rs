@@ -7,6 +7,7 @@ use std::ops::{BitAnd, BitOr, Sub};
 use serde::{Deserialize, Serialize};
 
 use super::create::OplockLevel;
+use super::create_contexts::Durable;
 use super::path::SharePath;
 
 /// LeaseState, MS-SMB2 2.2.13.2.8: reads, writes and handles a client may cache.
@@ -45,6 +46,9 @@ pub struct Granted {
     /// [`OplockLevel::Lease`] where there is a lease.
     pub oplock: OplockLevel,
     pub lease: Option<GrantedLease>,
+    /// The handle outlives its connection, and for how long if the server says
+    /// (MS-SMB2 2.2.14.2.3 and 2.2.14.2.12).
+    pub durable: Option<Durable>,
 }
 
 /// SMB2_CREATE_RESPONSE_LEASE and _V2, MS-SMB2 2.2.14.2.10 and 2.2.14.2.11.

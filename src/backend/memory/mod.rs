@@ -44,6 +44,16 @@ pub enum Target {
     Directory,
 }
 
+/// What an open would find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// See [`NodeInfo::id`].
+    pub id: u64,
+    pub is_directory: bool,
+    /// See [`BasicInformation::attributes`].
+    pub attributes: u32,
+}
+
 /// Times and attributes as FileBasicInformation has them (MS-FSCC 2.4.7).
 /// Times are FILETIMEs, 100 ns since 1601, of the machine's clock: no
 /// operation's outcome depends on them.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::content::{Content, Space};
 use super::names::{folded, matches};
-use super::{BasicInformation, CreateAction, Limits, NodeInfo, OpenNode, Target};
+use super::{BasicInformation, CreateAction, Found, Limits, NodeInfo, OpenNode, Target};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
@@ -138,13 +138,15 @@ impl MemoryTree {
         path: &SharePath,
         target: Target,
         disposition: CreateDisposition,
-    ) -> Result<Option<NodeInfo>, NtStatus> {
+    ) -> Result<Option<Found>, NtStatus> {
         let names = self.names();
         let (_, found) = names.find(path, target, disposition)?;
-        let Some(node) = found.and_then(|id| names.nodes.get(&id)) else { return Ok(None) };
-        let (object, name) = (node.object.clone(), node.name.clone());
-        drop(names);
-        Ok(Some(object.info(name)))
+        let object = found.and_then(|id| names.nodes.get(&id)).map(|node| &node.object);
+        Ok(object.map(|object| Found {
+            id: object.id,
+            is_directory: object.content.is_none(),
+            attributes: object.basic().attributes,
+        }))
     }
 
     /// Deletes a file or an empty directory: opens it, marks it, closes it.

@@ -204,7 +204,6 @@ impl Link {
         &self,
         mut attempt: impl FnMut() -> Result<Step<T>, NtStatus>,
     ) -> Result<T, OpError> {
-        let mut cancelled = self.cancelled.subscribe();
         let mut waited = false;
         let ended = loop {
             let mut wait = match attempt() {
@@ -214,6 +213,7 @@ impl Link {
             };
             waited = true;
             let until_ns = wait.until_ns;
+            let mut cancelled = self.cancelled.subscribe();
             tokio::select! {
                 biased;
                 error = self.lost() => return Err(error),

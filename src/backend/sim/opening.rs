@@ -7,7 +7,7 @@ use super::link::Link;
 use super::opens::access::{self, DELETE, READ_ATTRIBUTES, SHARE_ALL, SYNCHRONIZE, Sharing};
 use super::opens::{Disturbance, Notice, OpenTable, Step, Wanted, WantedCaching, Who};
 use super::server::Server;
-use crate::backend::memory::{NodeInfo, OpenNode, Target};
+use crate::backend::memory::{Found, OpenNode, Target};
 use crate::ir::OpenMode;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -116,9 +116,9 @@ impl<'a> CreateRequest<'a> {
     }
 
     /// The rights it gets on what it finds.
-    fn granted_access(&self, found: Option<&NodeInfo>) -> Result<u32, NtStatus> {
+    fn granted_access(&self, found: Option<Found>) -> Result<u32, NtStatus> {
         let access = access::granted(self.access)?;
-        let read_only = found.is_some_and(|node| node.basic.attributes & ATTRIBUTE_READONLY != 0);
+        let read_only = found.is_some_and(|node| node.attributes & ATTRIBUTE_READONLY != 0);
         // MS-FSA 2.1.5.1.2.1: nobody writes to a read-only file.
         if read_only && access & (access::WRITE_DATA | access::APPEND_DATA) != 0 {
             return Err(NtStatus::ACCESS_DENIED);
@@ -210,17 +210,16 @@ impl Server {
         let CreateRequest { path, target, disposition, .. } = *request;
         let mut opens = self.opens.lock();
         let found = self.tree.find(path, target, disposition)?;
-        let access = request.granted_access(found.as_ref())?;
+        let access = request.granted_access(found)?;
         let overwrites = found.is_some() && request.overwrites();
         let implied = if overwrites { access::WRITE_DATA } else { 0 };
-        let is_directory = |node: &NodeInfo| node.is_directory;
         let mut wanted = Wanted {
             number: self.next_number(),
             connection: link.number,
             client: link.client_idx,
             sharing: Sharing { access: access | implied, share: request.share },
             overwrites,
-            directory: found.as_ref().map_or(target == Target::Directory, is_directory),
+            directory: found.map_or(target == Target::Directory, |node| node.is_directory),
             caching: request.caching,
         };
         let mut notices = Vec::new();
@@ -240,7 +239,8 @@ impl Server {
         let (oplock, lease) = opens.add(file, &wanted, self.locks.is_locked(file));
         let number = wanted.number;
         let file_id = FileId { persistent: number, volatile: number };
-        let granted = Granted { file_id, disk_file_id: Some(file), action, oplock, lease };
+        let disk_file_id = Some(file);
+        let granted = Granted { file_id, disk_file_id, action, oplock, lease, durable: None };
         let opened = Opened {
             node,
             access,

@@ -50,8 +50,8 @@ pub struct OpenTable {
 #[derive(Default)]
 struct Entry {
     opens: FileOpens,
-    /// Told when a break was answered or an open closed.
-    changed: watch::Sender<()>,
+    /// Told when a break was answered or an open closed, if anybody waits.
+    changed: Option<watch::Sender<()>>,
 }
 
 /// Whether an operation is done or has to be tried again.
@@ -171,7 +171,7 @@ impl OpenTable {
                 opens.acknowledge_lease(client, key, state, now_ns, notices)
             }
         };
-        entry.changed.send_replace(());
+        entry.tell();
         answered
     }
 
@@ -180,7 +180,7 @@ impl OpenTable {
         if let Some(lease) = entry.opens.remove(number) {
             self.leases.remove(&lease);
         }
-        entry.changed.send_replace(());
+        entry.tell();
         if entry.opens.is_empty() {
             self.files.remove(&file);
         }
@@ -198,11 +198,18 @@ impl OpenTable {
 }
 
 impl Entry {
-    fn step(&self, verdict: Verdict) -> Step<()> {
+    fn tell(&self) {
+        if let Some(changed) = &self.changed {
+            changed.send_replace(());
+        }
+    }
+
+    fn step(&mut self, verdict: Verdict) -> Step<()> {
         match verdict {
             Verdict::Proceed => Step::Done(()),
             Verdict::Wait { until_ns } => {
-                Step::Wait(Wait { changed: self.changed.subscribe(), until_ns })
+                let changed = self.changed.get_or_insert_default().subscribe();
+                Step::Wait(Wait { changed, until_ns })
             }
         }
     }
