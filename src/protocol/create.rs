@@ -76,9 +76,6 @@ pub enum ParameterValue<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     Honoured,
-    /// A key (oplocks, leases, durable handles, raw contexts) that needs
-    /// fidelity mode 2. It is kept, and no backend honours it yet.
-    NeedsMode2,
     /// No key of `extensions.smb`; `nearest` is the one most like it.
     Unknown {
         nearest: &'static str,
@@ -109,8 +106,6 @@ pub enum CreateError {
     Wants { key: &'static str, wanted: &'static str },
 }
 
-const MODE_2_KEYS: [&str; 4] = ["requested_oplock", "lease", "durable", "create_contexts"];
-
 impl CreateParameters {
     /// Sets the field an `extensions.smb` key names. Keys, and names in values,
     /// are taken in any case; prefixes such as `FILE_SHARE_` may be left out.
@@ -138,8 +133,7 @@ impl CreateParameters {
             "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
             unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
         }
-        let mode_2 = MODE_2_KEYS.contains(&known);
-        Ok(if mode_2 { Set::NeedsMode2 } else { Set::Honoured })
+        Ok(Set::Honoured)
     }
 
     /// Whether an oplock, a lease, a durable handle or raw contexts are asked for.
@@ -307,8 +301,9 @@ fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
 }
 
 fn nearest_key(unknown: &str) -> &'static str {
-    let honoured = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
-    let keys = honoured.iter().map(|field| field.key).chain(MODE_2_KEYS);
+    let fields = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
+    let mode_2 = ["requested_oplock", "lease", "durable", "create_contexts"];
+    let keys = fields.iter().map(|field| field.key).chain(mode_2);
     let unknown = shortened(unknown);
     keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
 }
@@ -392,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_mode_2_is_kept_and_told_from_an_unknown_one() {
+    fn keys_of_mode_2_are_told_from_unknown_ones() {
         let mut parameters = CreateParameters::default();
         assert!(!parameters.is_mode_2());
         for (key, value) in [
@@ -401,7 +396,7 @@ mod tests {
             ("durable", json!(true)),
             ("create_contexts", json!([{ "name": "MxAc" }])),
         ] {
-            assert_eq!(parameters.set(key, (&value).into()), Ok(Set::NeedsMode2), "{key}");
+            assert_eq!(parameters.set(key, (&value).into()), Ok(Set::Honoured), "{key}");
         }
         assert_eq!(parameters.requested_oplock, Some(OplockLevel::Batch));
         assert_eq!(parameters.lease.unwrap().state, 7);

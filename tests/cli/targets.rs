@@ -134,3 +134,17 @@ fn targets_that_do_not_exist_are_refused_with_those_that_do() {
         );
     }
 }
+
+#[test]
+fn a_lease_and_an_oplock_are_asked_for_where_the_client_stack_can() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', iteration = function(c)
+            c:close(c:open('a', 'rw', { lease = 'RWH' }))
+            c:close(c:open('b', 'rw', { requested_oplock = 'batch', durable = true }))
+        end }",
+    );
+    let summary = place.run("s.lua --target embedded --iterations 2").end().exits(0).summary();
+    assert_eq!(number(&summary["totals"]["operations"]), 8);
+    assert_eq!(number(&summary["totals"]["degraded"]), 0);
+    assert_eq!(number(&summary["target"]["mode"]), 2);
+}

@@ -19,7 +19,7 @@ async fn it_speaks_smb_3_1_1_and_says_what_it_is() {
     assert_eq!(server.signing.as_deref(), Some("AES-128-CMAC"));
     assert_eq!(server.server.as_deref(), Some("embedded, in memory"));
     assert!(!backend.capabilities().has(Feature::BlockingLocks));
-    assert_eq!(backend.capabilities().mode(), 1);
+    assert_eq!(backend.capabilities().mode(), 2);
     connection.disconnect().await;
 }
 

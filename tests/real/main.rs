@@ -1,5 +1,7 @@
 //! The backends against real servers: Samba, and the embedded one.
 
+mod breaks;
+mod caching;
 mod connecting;
 mod embedded;
 mod losses;

@@ -12,8 +12,8 @@ use smbench::backend::{
     BackendContext, Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
 use smbench::ir::{OpenMode, OperationKind};
-use smbench::protocol::create::CreateDisposition;
-use smbench::protocol::{NtStatus, SharePath};
+use smbench::protocol::create::{CreateDisposition, OplockLevel};
+use smbench::protocol::{CreateParameters, Lease, LeaseState, NtStatus, SharePath};
 use smbench_test_support::{Samba, Settings};
 
 struct WallClock(Instant);
@@ -84,6 +84,28 @@ pub async fn open(
     disposition: CreateDisposition,
 ) -> Result<Box<dyn SMBFileHandle>, OpError> {
     connection.open_simple(&path(name), OpenMode::ReadWrite, disposition).await
+}
+
+/// Opens for reading and writing, and creates what is not there.
+pub async fn open_asking(
+    connection: &dyn SMBConnectionInner,
+    name: &str,
+    parameters: &CreateParameters,
+) -> Box<dyn SMBFileHandle> {
+    let (path, disposition) = (path(name), CreateDisposition::OpenIf);
+    let opened =
+        connection.open_extended(&path, OpenMode::ReadWrite, disposition, parameters).await;
+    opened.unwrap()
+}
+
+pub fn oplock(level: OplockLevel) -> CreateParameters {
+    CreateParameters { requested_oplock: Some(level), ..CreateParameters::default() }
+}
+
+/// A lease of version 2 with a key that follows from client and path.
+pub fn lease(state: LeaseState) -> CreateParameters {
+    let lease = Lease { state: state.bits(), key: None, parent_key: None, version: 2 };
+    CreateParameters { lease: Some(lease), ..CreateParameters::default() }
 }
 
 /// A new file, open for reading and writing.

@@ -43,9 +43,7 @@ impl Samba {
     /// None, said loudly, where Samba is not installed; on CI (`CI=true`) a failure.
     pub fn start(settings: Settings) -> Option<Samba> {
         let Some(programs) = programs() else {
-            let missing = "Samba is not installed (apt-get install samba)";
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-            eprintln!("SKIPPED: {missing}");
+            missing("Samba is not installed (apt-get install samba)");
             return None;
         };
         let folder = tempfile::Builder::new().prefix("smbench-samba-").tempdir();
@@ -81,6 +79,41 @@ impl Samba {
     /// What the share holds, on this machine's disk.
     pub fn share(&self) -> PathBuf {
         self.folder.path().join("share")
+    }
+
+    /// Samba's own client, to run `commands` on the share as the same user.
+    /// None, said loudly, where it is not installed; on CI a failure.
+    pub fn smbclient(&self, commands: &str) -> Option<Command> {
+        let mut client = self.other_client("smbclient", "smbclient")?;
+        client.args(["-c", commands]);
+        Some(client)
+    }
+
+    /// Samba's test suite, to run the test named on the share as the same user.
+    /// None as with [`smbclient`](Samba::smbclient).
+    pub fn smbtorture(&self, test: &str) -> Option<Command> {
+        let mut client = self.other_client("smbtorture", "samba-testsuite")?;
+        client.arg(test);
+        Some(client)
+    }
+
+    fn other_client(&self, name: &str, package: &str) -> Option<Command> {
+        let Some(program) = program(name) else {
+            missing(&format!("{name} is not installed (apt-get install {package})"));
+            return None;
+        };
+        let login = format!("username = {}\npassword = {}\n", self.user, Samba::PASSWORD);
+        fs::write(self.path("login"), login).expect("a file to log in with");
+        let mut client = Command::new(program);
+        client
+            .args(["//127.0.0.1/share", "-p", &self.port.to_string(), "-A"])
+            .arg(self.path("login"))
+            .arg("-s")
+            .arg(self.path("smb.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Some(client)
     }
 
     /// SIGKILL to smbd and every process it forked.
@@ -214,6 +247,11 @@ impl Drop for Samba {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn missing(what: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}");
+    eprintln!("SKIPPED: {what}");
 }
 
 fn programs() -> Option<Programs> {

@@ -16,12 +16,14 @@ use ::smb2::types::flags::FileAccessMask;
 use ::smb2::types::{Command, FileId, MessageId, OplockLevel};
 use async_trait::async_trait;
 
+use super::breaks::{Acknowledger, acknowledge_all};
+use super::contexts;
 use super::handle::Smb2Handle;
 use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
-use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
+use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::protocol::{CreateParameters, NtStatus, SharePath, lease_key};
 
 // DesiredAccess, MS-SMB2 2.2.13.1: what the kernel of Windows asks for with
 // GENERIC_READ and GENERIC_WRITE.
@@ -53,6 +55,7 @@ pub(super) struct Smb2Connection {
     pub(super) link: Arc<Link>,
     /// The target's folder, put before every path.
     pub(super) folder: SharePath,
+    pub(super) client_idx: u32,
 }
 
 #[async_trait]
@@ -85,8 +88,15 @@ impl SMBConnectionInner for Smb2Connection {
             request.share_access = ShareAccess(share_mode);
         }
         request.file_attributes = parameters.file_attributes.unwrap_or(FILE_ATTRIBUTE_NORMAL);
-        let file_id = self.link.create(&request).await?;
-        Ok(Box::new(Smb2Handle { link: self.link.clone(), file_id }))
+        if parameters.is_mode_2() {
+            contexts::ask(&mut request, parameters, || lease_key(self.client_idx, path))?;
+            // A server never waits for an answer because nobody listens.
+            if let Some(breaks) = self.watch_breaks() {
+                tokio::spawn(acknowledge_all(breaks));
+            }
+        }
+        let (file_id, granted) = self.link.create(&request).await?;
+        Ok(Box::new(Smb2Handle { link: self.link.clone(), file_id, granted }))
     }
 
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
@@ -115,7 +125,8 @@ impl SMBConnectionInner for Smb2Connection {
         let connection = &self.link.connection;
         let mut sent = false;
         for request in connection.outstanding_requests() {
-            if request.command == Command::Echo {
+            // What keeps the connection alive, and what another client waits for.
+            if matches!(request.command, Command::Echo | Command::OplockBreak) {
                 continue;
             }
             let id = MessageId(request.message_id);
@@ -123,6 +134,10 @@ impl SMBConnectionInner for Smb2Connection {
             sent |= cancel.await.is_ok();
         }
         sent
+    }
+
+    fn breaks(&mut self) -> Option<BreakStream> {
+        self.watch_breaks()
     }
 
     async fn disconnect(self: Box<Self>) {
@@ -133,6 +148,16 @@ impl SMBConnectionInner for Smb2Connection {
 }
 
 impl Smb2Connection {
+    /// None where somebody takes the breaks already.
+    fn watch_breaks(&self) -> Option<BreakStream> {
+        if self.link.wire.watches_breaks() {
+            return None;
+        }
+        let acknowledger = Acknowledger(Arc::downgrade(&self.link));
+        let (sender, stream) = break_channel(Arc::new(acknowledger));
+        self.link.wire.watch_breaks(sender).then_some(stream)
+    }
+
     /// The target's folder itself, as the login checks it.
     pub(super) async fn open_folder(&self) -> Result<(), OpError> {
         let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;

@@ -19,7 +19,8 @@ use futures_util::stream::FuturesOrdered;
 
 use super::link::Link;
 use crate::backend::{OpError, SMBFileHandle};
-use crate::protocol::NtStatus;
+use crate::protocol::create::OplockLevel;
+use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
 /// How many requests of one long read or write are on the way at a time.
 const PIPELINE: usize = 4;
@@ -29,10 +30,20 @@ const FILE_END_OF_FILE_INFORMATION: u8 = 20;
 pub(super) struct Smb2Handle {
     pub(super) link: Arc<Link>,
     pub(super) file_id: FileId,
+    pub(super) granted: Granted,
 }
 
 #[async_trait]
 impl SMBFileHandle for Smb2Handle {
+    fn granted(&self) -> Option<Granted> {
+        Some(self.granted)
+    }
+
+    async fn acknowledge_oplock_break(&self, new_level: OplockLevel) -> Result<(), OpError> {
+        let file_id = self.granted.file_id;
+        self.link.acknowledge(Acknowledgement::Oplock { file_id, level: new_level }).await
+    }
+
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {
         let payload = self.link.payload(length, self.link.max_read);
         if u64::from(payload) == length {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use ::smb2::client::connection::{CompoundOp, Connection, Frame};
 use ::smb2::msg::close::CloseRequest;
-use ::smb2::msg::create::{CreateRequest, CreateResponse};
-use ::smb2::pack::{Pack, ReadCursor, Unpack};
+use ::smb2::msg::create::CreateRequest;
+use ::smb2::pack::Pack;
 use ::smb2::types::{Command, CreditCharge, FileId, TreeId};
 
+use super::granted::Opened;
 use super::transport::Wire;
 use crate::backend::OpError;
-use crate::protocol::NtStatus;
+use crate::protocol::{Granted, NtStatus};
 
 /// In a related compound: the file the first request opened (MS-SMB2 3.2.4.1.4).
 pub(super) const COMPOUND_FILE: FileId = FileId::SENTINEL;
@@ -52,14 +53,28 @@ impl Link {
 
     /// How much of `length` one request may carry now: as much as the server
     /// allows and its credits pay for. Waiting for more credits would be in
-    /// vain, because only answers bring them.
+    /// vain, because only answers bring them. One is left for the
+    /// acknowledgement of a break.
     pub(super) fn payload(&self, length: u64, max: u32) -> u32 {
-        let paid_for = u32::from(self.connection.credits()).max(1).saturating_mul(BYTES_PER_CREDIT);
+        let credits = u32::from(self.connection.credits()).saturating_sub(1).max(1);
+        let paid_for = credits.saturating_mul(BYTES_PER_CREDIT);
         u32::try_from(length).unwrap_or(u32::MAX).min(max).min(paid_for)
     }
 
-    pub(super) async fn create(&self, request: &CreateRequest) -> Result<FileId, OpError> {
-        opened(&self.request(Command::Create, request).await?)
+    pub(super) async fn create(
+        &self,
+        request: &CreateRequest,
+    ) -> Result<(FileId, Granted), OpError> {
+        let body = self.request(Command::Create, request).await?;
+        let opened = Opened::parse(&body)?;
+        match opened.granted() {
+            Ok(granted) => Ok((opened.file_id, granted)),
+            Err(error) => {
+                // It is open at the server, and nobody else will close it.
+                let _ = self.close(opened.file_id).await;
+                Err(error)
+            }
+        }
     }
 
     pub(super) async fn close(&self, file_id: FileId) -> Result<(), OpError> {
@@ -78,7 +93,7 @@ impl Link {
         requests.extend(middle.map(|(command, body)| self.part(command, body)));
         requests.push(self.part(Command::Close, &close));
         let mut answers = self.compound(&requests).await?.into_iter();
-        let file = opened(&answers.next().unwrap_or_else(unanswered)?)?;
+        let file = file_id(&answers.next().unwrap_or_else(unanswered)?)?;
         let done = match middle {
             Some(_) => answers.next().unwrap_or_else(unanswered).map(drop),
             None => Ok(()),
@@ -100,7 +115,7 @@ impl Link {
     ) -> Result<(FileId, Result<(), OpError>), OpError> {
         let requests = [self.part(Command::Create, create), self.part(second.0, second.1)];
         let mut answers = self.compound(&requests).await?.into_iter();
-        let file = opened(&answers.next().unwrap_or_else(unanswered)?)?;
+        let file = file_id(&answers.next().unwrap_or_else(unanswered)?)?;
         Ok((file, answers.next().unwrap_or_else(unanswered).map(drop)))
     }
 
@@ -176,9 +191,6 @@ fn unanswered() -> Result<Vec<u8>, OpError> {
     Err(OpError::Client("the server left a part of a compound unanswered".to_string()))
 }
 
-fn opened(body: &[u8]) -> Result<FileId, OpError> {
-    match CreateResponse::unpack(&mut ReadCursor::new(body)) {
-        Ok(response) => Ok(response.file_id),
-        Err(error) => Err(OpError::Client(format!("malformed CREATE response: {error}"))),
-    }
+fn file_id(body: &[u8]) -> Result<FileId, OpError> {
+    Opened::parse(body).map(|opened| opened.file_id)
 }

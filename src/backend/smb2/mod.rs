@@ -19,13 +19,17 @@ use super::{
 use crate::protocol::NtStatus;
 
 mod address;
+mod breaks;
 mod connection;
+mod contexts;
+mod granted;
 mod handle;
 mod link;
 mod transport;
 
 pub use address::{AddressError, SmbAddress};
 
+use breaks::Decryption;
 use connection::Smb2Connection;
 use link::{BYTES_PER_CREDIT, Link, described, failure};
 use transport::{MAX_PAYLOAD, Wire};
@@ -151,12 +155,13 @@ impl SMBBackend for Smb2Backend {
                 Feature::Disposition,
                 Feature::CreateOptions,
                 Feature::FileAttributes,
+                Feature::Caching,
             ],
             instant: false,
         }
     }
 
-    async fn connect(&self, _client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+    async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
         let stream = self.reach().await?;
         let (mut connection, wire) = Wire::connection(stream, &self.address.host);
         let patience = self.context.response_timeout;
@@ -169,10 +174,15 @@ impl SMBBackend for Smb2Backend {
         connection.set_compression_requested(false);
 
         let (session, tree) = self.log_in(&mut connection, &wire).await?;
+        let cipher = connection.params().and_then(|params| params.cipher);
+        if let (Some(key), Some(cipher)) = (session.decryption_key.clone(), cipher) {
+            wire.decrypt_breaks(Decryption { session_id: session.session_id.0, key, cipher });
+        }
         self.server.get_or_init(|| describe(&connection, &session));
         let (max_read, max_write) = payload_limits(&connection);
         let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
-        let client = Smb2Connection { link: Arc::new(link), folder: self.address.folder.clone() };
+        let folder = self.address.folder.clone();
+        let client = Smb2Connection { link: Arc::new(link), folder, client_idx };
         if !self.address.folder.is_root() {
             let folder = client.open_folder().await;
             folder.map_err(|error| self.failed(ConnectStage::Folder, error))?;

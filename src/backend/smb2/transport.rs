@@ -2,7 +2,7 @@
 //! its own transport: one vectored write per message and buffered reads.
 
 use std::io::IoSlice;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::smb2::client::connection::Connection;
 use ::smb2::crypto::kdf::PreauthHasher;
@@ -12,6 +12,9 @@ use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::breaks::{Decryption, break_in};
+use crate::backend::BreakSender;
 
 /// The largest payload one READ or WRITE may carry, whatever the server offers.
 pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
@@ -34,6 +37,10 @@ pub(super) struct Wire {
     ended: OnceLock<String>,
     /// NEGOTIATE as it was on the wire: the request and the response.
     negotiate: Mutex<(Vec<u8>, Vec<u8>)>,
+    /// Where the session has keys: a server may encrypt its breaks.
+    decryption: OnceLock<Decryption>,
+    /// Who takes the breaks; nobody once the receiving half is gone.
+    breaks: Mutex<Option<BreakSender>>,
 }
 
 impl Wire {
@@ -64,7 +71,43 @@ impl Wire {
         });
     }
 
-    fn negotiate(&self) -> std::sync::MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+    /// Called once, after the login and before anything is open.
+    pub(super) fn decrypt_breaks(&self, decryption: Decryption) {
+        let _ = self.decryption.set(decryption);
+    }
+
+    /// Breaks go to `sender` from now on; false where they go elsewhere already.
+    pub(super) fn watch_breaks(&self, sender: BreakSender) -> bool {
+        let mut breaks = self.breaks();
+        if breaks.is_some() {
+            return false;
+        }
+        *breaks = Some(sender);
+        true
+    }
+
+    pub(super) fn watches_breaks(&self) -> bool {
+        self.breaks().is_some()
+    }
+
+    fn look_for_break(&self, frame: &[u8]) {
+        match break_in(frame, self.decryption.get()) {
+            None => {}
+            Some(Ok(what)) => match &*self.breaks() {
+                Some(sender) => sender.send(what),
+                None => tracing::debug!(?what, "a break of what nobody asked for"),
+            },
+            Some(Err(reason)) => {
+                tracing::warn!(reason, "a malformed oplock or lease break was ignored");
+            }
+        }
+    }
+
+    fn breaks(&self) -> MutexGuard<'_, Option<BreakSender>> {
+        self.breaks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn negotiate(&self) -> MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
         self.negotiate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,6 +195,77 @@ impl TransportReceive for Receiver {
         if is_negotiate(&frame) {
             self.wire.negotiate().1.clone_from(&frame);
         }
+        self.wire.look_for_break(&frame);
         Ok(frame)
+    }
+}
+
+/// The connection is over, and so are its breaks.
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        *self.wire.breaks() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::backend::{BreakAcknowledger, OpError, break_channel};
+    use crate::protocol::create::OplockLevel;
+    use crate::protocol::{Acknowledgement, Break, FileId, OplockBreak};
+
+    struct Nobody;
+
+    #[async_trait]
+    impl BreakAcknowledger for Nobody {
+        async fn acknowledge(&self, _answer: Acknowledgement) -> std::result::Result<(), OpError> {
+            Ok(())
+        }
+    }
+
+    /// A break of the oplock of file 1.
+    fn oplock_break(level: u8) -> Vec<u8> {
+        let mut frame = b"\xfeSMB\x40\0".to_vec();
+        frame.resize(64, 0);
+        frame[12] = 0x12;
+        frame[24..32].fill(0xFF);
+        frame.extend([24, 0, level, 0, 0, 0, 0, 0, 1]);
+        frame.resize(88, 0);
+        frame
+    }
+
+    #[tokio::test]
+    async fn breaks_are_copied_out_of_the_frames_and_malformed_ones_are_left_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let (read, _write) = stream.into_split();
+        let wire = Arc::new(Wire::default());
+        let receiver =
+            Receiver { socket: tokio::sync::Mutex::new(BufReader::new(read)), wire: wire.clone() };
+        let (sender, mut breaks) = break_channel(Arc::new(Nobody));
+        assert!(wire.watch_breaks(sender.clone()));
+        assert!(!wire.watch_breaks(sender.clone()), "once");
+        drop(sender);
+
+        let frames =
+            [oplock_break(9), oplock_break(1)[..70].to_vec(), oplock_break(1), vec![0; 30]];
+        for frame in &frames {
+            server.write_u32(frame.len() as u32).await.unwrap();
+            server.write_all(frame).await.unwrap();
+        }
+        drop(server);
+        for frame in &frames {
+            assert_eq!(receiver.receive().await.unwrap(), *frame, "crate smb2 gets every frame");
+        }
+        receiver.receive().await.unwrap_err();
+        drop(receiver);
+        let file_id = FileId { persistent: 1, volatile: 0 };
+        let level = OplockLevel::II;
+        assert_eq!(breaks.next().await, Some(Break::Oplock(OplockBreak { file_id, level })));
+        assert_eq!(breaks.next().await, None, "the connection is over");
     }
 }

@@ -357,7 +357,6 @@ fn parameters(
         for (key, value) in value.as_object().ok_or(Problem::ExtensionsForm)? {
             match parameters.set(key, ParameterValue::from(value)).map_err(Problem::Extension)? {
                 Set::Honoured => {}
-                Set::NeedsMode2 => warnings.needs_mode_2(key, op_id),
                 Set::Unknown { nearest } => {
                     warnings.unknown_extension(&format!("extensions.smb.{key}"), nearest, op_id);
                 }

@@ -8,8 +8,6 @@ use super::error::shortened;
 pub enum Warning {
     /// A key under `extensions` that nothing knows. It is kept, not used.
     UnknownExtension { key: String, nearest: String, count: u64, first_op_id: String },
-    /// A key that needs fidelity mode 2, which this version does not have.
-    NeedsMode2 { key: String, count: u64, first_op_id: String },
     /// Handles without a Close; the engine closes them.
     NeverClosed { count: u64 },
     /// `client_count` of a version 1 document.
@@ -33,10 +31,6 @@ impl fmt::Display for Warning {
             Warning::UnknownExtension { key, nearest, count, first_op_id } => write!(
                 f,
                 "{key} is not known and has no effect; nearest is {nearest:?} ({count} operations, first {first_op_id:?})"
-            ),
-            Warning::NeedsMode2 { key, count, first_op_id } => write!(
-                f,
-                "extensions.smb.{key} needs fidelity mode 2, which no backend has yet ({count} operations, first {first_op_id:?})"
             ),
             Warning::NeverClosed { count } => {
                 write!(f, "{count} handles are never closed; they are closed at the end")
@@ -83,20 +77,6 @@ impl Warnings {
             let (nearest, first_op_id) = (nearest.to_string(), shortened(op_id));
             self.add(Warning::UnknownExtension { key: name, nearest, count: 1, first_op_id });
         }
-    }
-
-    pub fn needs_mode_2(&mut self, name: &str, op_id: &str) {
-        let name = name.to_ascii_lowercase();
-        for warning in &mut self.all {
-            if let Warning::NeedsMode2 { key, count, .. } = warning
-                && *key == name
-            {
-                *count += 1;
-                return;
-            }
-        }
-        let first_op_id = shortened(op_id);
-        self.add(Warning::NeedsMode2 { key: name, count: 1, first_op_id });
     }
 
     pub fn into_vec(self) -> Vec<Warning> {

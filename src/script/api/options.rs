@@ -214,7 +214,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
         };
         match set {
             // Every name of CREATE_KEYS is known.
-            Ok(Set::Honoured | Set::NeedsMode2 | Set::Unknown { .. }) => Ok(()),
+            Ok(Set::Honoured | Set::Unknown { .. }) => Ok(()),
             Err(error) => Err(fault(format!("open: {error}"))),
         }
     })?;

@@ -22,7 +22,7 @@ pub(in crate::script) enum Field {
     OpId,
     Client,
     Path,
-    /// What an open was granted. No backend says it yet: always nil.
+    /// What an open was granted. Not in events yet: always nil.
     Granted,
 }
 
