@@ -22,7 +22,7 @@ pub(in crate::script) enum Field {
     OpId,
     Client,
     Path,
-    /// What an open was granted. Not in events yet: always nil.
+    /// What an open was granted. No backend says it yet: always nil.
     Granted,
 }
 
@@ -270,7 +270,8 @@ fn fits(pattern: &str, path: &str) -> bool {
                 star = Some((pattern.clone(), path.clone()));
             }
             Some(wanted) if wanted == '?' || wanted == character => {
-                (pattern.next(), path.next());
+                pattern.next();
+                path.next();
             }
             _ => match &mut star {
                 Some((after, from)) => {
