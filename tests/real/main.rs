@@ -4,6 +4,7 @@ mod breaks;
 mod caching;
 mod connecting;
 mod embedded;
+mod hostile;
 mod losses;
 mod operations;
 mod start;

@@ -28,6 +28,7 @@ const COMMAND: std::ops::Range<usize> = 12..14;
 const NEGOTIATE: &[u8] = &[0, 0];
 /// The lowest byte of Capabilities in a NEGOTIATE request (MS-SMB2 2.2.3).
 const NEGOTIATE_CAPABILITIES: usize = 64 + 8;
+const SMB2_GLOBAL_CAP_DIRECTORY_LEASING: u8 = 0x20;
 const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
 
 /// What both halves know of one socket.
@@ -156,9 +157,11 @@ impl TransportSend for Sender {
             return self.write(message).await.map_err(|error| self.wire.ended(error));
         }
         // Without the capability Samba offers no cipher, so that an encrypted
-        // share refuses the client; crate smb2 never sets it.
+        // share refuses the client; crate smb2 never sets it. Nor the other,
+        // without which a server need not grant leases of folders.
         let mut message = message.to_vec();
-        message[NEGOTIATE_CAPABILITIES] |= SMB2_GLOBAL_CAP_ENCRYPTION;
+        message[NEGOTIATE_CAPABILITIES] |=
+            SMB2_GLOBAL_CAP_ENCRYPTION | SMB2_GLOBAL_CAP_DIRECTORY_LEASING;
         self.wire.negotiate().0.clone_from(&message);
         self.write(&message).await.map_err(|error| self.wire.ended(error))
     }

@@ -1,0 +1,188 @@
+//! A server that lies: Samba behind a proxy that bends its answers and makes
+//! up breaks. A guest's session has no signatures to stop it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use smbench::backend::{OpError, SMBBackend, SMBConnectionInner};
+use smbench::ir::OpenMode;
+use smbench::protocol::create::{CreateDisposition, OplockLevel};
+use smbench::protocol::{Break, CreateParameters, LeaseState};
+use smbench_test_support::{Samba, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::start::{lease, open, open_asking, oplock, path, smb2};
+
+const GUESTS: Settings =
+    Settings { global: "map to guest = bad user", share: "guest ok = yes\nforce user = root" };
+const SOON: Duration = Duration::from_secs(15);
+
+const COMMAND: usize = 12;
+const CREATE: u8 = 5;
+/// Where fields of a CREATE response begin in its message (MS-SMB2 2.2.14).
+const OPLOCK_LEVEL: usize = 64 + 2;
+const CREATE_ACTION: usize = 64 + 4;
+const CONTEXTS_OFFSET: usize = 64 + 80;
+const CONTEXTS_LENGTH: usize = 64 + 84;
+/// The first context: Next.
+const CONTEXT: usize = 64 + 88;
+
+/// What becomes of a message on its way from the server: nothing, one or more.
+type Bend = fn(Vec<u8>) -> Vec<Vec<u8>>;
+
+/// Passes connections on to `server`, and what it says through `bend`.
+async fn proxy(server: SocketAddr, bend: Bend) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(server).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(
+                async move { tokio::io::copy(&mut from_client, &mut to_server).await.is_ok() },
+            );
+            tokio::spawn(async move {
+                while let Ok(length) = from_server.read_u32().await {
+                    let mut message = vec![0; length as usize];
+                    from_server.read_exact(&mut message).await.unwrap();
+                    for bent in bend(message) {
+                        let length = (bent.len() as u32).to_be_bytes();
+                        let frame = [&length[..], &bent].concat();
+                        if to_client.write_all(&frame).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn is_create(message: &[u8]) -> bool {
+    // A success whose answer stands alone.
+    message.len() >= CONTEXT && message[COMMAND] == CREATE && message[8..12] == [0; 4]
+}
+
+fn put(message: &mut [u8], at: usize, value: u32) {
+    message[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+macro_rules! bends {
+    ($($change:expr),+ $(,)?) => {
+        [$({
+            let bend: Bend = |mut message| {
+                if is_create(&message) {
+                    let change: fn(&mut Vec<u8>) = $change;
+                    change(&mut message);
+                }
+                vec![message]
+            };
+            (stringify!($change), bend)
+        }),+]
+    };
+}
+
+async fn connect(address: SocketAddr) -> Box<dyn SMBConnectionInner> {
+    let backend = smb2(&format!("smb://{address}/share"), "");
+    tokio::time::timeout(SOON, backend.connect(0)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_malformed_answer_to_an_open_is_an_error_and_leaves_nothing_open() {
+    let Some(samba) = Samba::start(GUESTS) else { return };
+    let honest = connect(samba.address()).await;
+    for (bent, bend) in bends![
+        |message| put(message, CONTEXTS_OFFSET, u32::MAX),
+        |message| put(message, CONTEXTS_OFFSET, 8),
+        |message| put(message, CONTEXTS_LENGTH, u32::MAX),
+        |message| put(message, CONTEXTS_LENGTH, 9),
+        |message| put(message, CONTEXT, 1),
+        |message| put(message, CONTEXT, 8),
+        |message| put(message, CONTEXT, u32::MAX),
+        // NameOffset and NameLength, Reserved and DataOffset, DataLength.
+        |message| put(message, CONTEXT + 4, u32::MAX),
+        |message| put(message, CONTEXT + 8, u32::MAX),
+        |message| put(message, CONTEXT + 12, u32::MAX),
+        |message| message[OPLOCK_LEVEL] = 5,
+        |message| put(message, CREATE_ACTION, 77),
+        |message| message.truncate(CONTEXT),
+    ] {
+        let liar = connect(proxy(samba.address(), bend).await).await;
+        let asked = lease(LeaseState::RWH);
+        let place = path("file");
+        let opening =
+            liar.open_extended(&place, OpenMode::ReadWrite, CreateDisposition::OpenIf, &asked);
+        let error = tokio::time::timeout(SOON, opening).await.expect(bent).err().expect(bent);
+        let OpError::Client(message) = &error else { panic!("{bent}: {error:?}") };
+        assert!(message.starts_with("malformed CREATE response"), "{bent}: {message}");
+        // Nobody has it open any more.
+        let alone = CreateParameters { share_mode: Some(0), ..CreateParameters::default() };
+        open_asking(&*honest, "file", &alone).await.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_its_fixed_part_is_an_error() {
+    let Some(samba) = Samba::start(GUESTS) else { return };
+    for (bent, bend) in
+        bends![|message| message.truncate(64), |message| message.truncate(64 + 87), |message| {
+            message[64] = 88
+        },]
+    {
+        let liar = connect(proxy(samba.address(), bend).await).await;
+        let opened = open(&*liar, "file", CreateDisposition::OpenIf);
+        let error = tokio::time::timeout(SOON, opened).await.expect(bent).err();
+        assert!(matches!(error, Some(OpError::Client(_))), "{bent}: {error:?}");
+    }
+}
+
+/// A break from nowhere.
+fn made_up(body: &[u8]) -> Vec<u8> {
+    let mut message = b"\xfeSMB\x40\0".to_vec();
+    message.resize(64, 0);
+    message[COMMAND] = 0x12;
+    // SMB2_FLAGS_SERVER_TO_REDIR.
+    message[16] = 1;
+    message[24..32].fill(0xFF);
+    message.extend(body);
+    message
+}
+
+#[tokio::test]
+async fn breaks_of_what_nobody_holds_and_malformed_ones_disturb_nothing() {
+    let Some(samba) = Samba::start(GUESTS) else { return };
+    let address = proxy(samba.address(), |message| {
+        let mut oplock = vec![24, 0, 1, 0, 0, 0, 0, 0];
+        oplock.resize(24, 0x77);
+        let mut lease = vec![44, 0, 1, 0, 1, 0, 0, 0];
+        lease.resize(44, 0x77);
+        let mut strange = oplock.clone();
+        strange[2] = 9;
+        let breaks = [&oplock[..], &lease, &strange, &lease[..20], &[24, 0], &[]];
+        let all = breaks.into_iter().map(made_up);
+        match message[COMMAND] {
+            CREATE => all.chain([message]).collect(),
+            _ => vec![message],
+        }
+    })
+    .await;
+    // Once with somebody who listens, once without.
+    let mut connection = connect(address).await;
+    let mut breaks = connection.breaks().unwrap();
+    let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;
+    assert!(matches!(breaks.next().await, Some(Break::Oplock(_))));
+    assert!(matches!(breaks.next().await, Some(Break::Lease(_))));
+    assert_eq!(file.write(0, bytes::Bytes::from_static(b"fine")).await, Ok(4));
+    file.close().await.unwrap();
+
+    let connection = connect(address).await;
+    for _ in 0..20 {
+        let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;
+        assert_eq!(file.granted_oplock(), Some(OplockLevel::Batch));
+        assert_eq!(file.read(0, 4).await.unwrap(), "fine");
+        tokio::time::timeout(SOON, file.close()).await.unwrap().unwrap();
+    }
+}
