@@ -80,7 +80,7 @@ pub const KINDS: [TargetKind; 7] = [
     TargetKind {
         target: "sim:null",
         backend: "sim:null",
-        mode: 0,
+        mode: 1,
         what: "success at once for everything, to measure smbench itself",
         unavailable: None,
     },

@@ -90,10 +90,12 @@ pub async fn run(
         }
     }
     let mut column = Column::default();
+    let mut gone = false;
     for (number, case) in cases.iter().enumerate() {
         let verdict = match why_not(server, case, own_server) {
             Some(reason) => Verdict::Skipped(reason),
             None if column.interrupted => Verdict::NotRun("interrupted"),
+            None if gone => Verdict::NotRun("the server no longer answers"),
             None if Instant::now() >= deadline => Verdict::NotRun(NO_TIME),
             None => {
                 begun(number, case);
@@ -115,6 +117,7 @@ pub async fn run(
                     (Ok(()), verdict) => verdict,
                     (Err(why), verdict) => {
                         column.left.push(format!("{}: {why}", place.folder));
+                        gone = reach(server, limits.wait).await.is_err();
                         match verdict {
                             Verdict::Pass => Verdict::Fail(format!("cleaning up: {why}")),
                             verdict => verdict,

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use smbench_test_support::{Samba, Settings};
 
-use crate::program::{Ended, Place, names};
+use crate::program::{Ended, Place, Running, names};
 use crate::summary::number;
 
 fn report(ended: &Ended) -> Value {
@@ -19,6 +19,14 @@ fn report(ended: &Ended) -> Value {
     report
 }
 
+/// The probe's own, once a case has one of its own in it.
+fn folder(samba: &Samba) -> Option<String> {
+    let mut names_of_share = names(&samba.share()).into_iter();
+    let folder = names_of_share.find(|name| name.starts_with("smbench-probe-"))?;
+    let cases = std::fs::read_dir(samba.share().join(&folder)).ok()?.count();
+    (cases > 0).then_some(folder)
+}
+
 fn supports(report: &Value, what: &str) -> String {
     let rows = report["supports"].as_array().unwrap();
     let row = rows.iter().find(|row| row["what"] == what).expect(what);
@@ -30,7 +38,7 @@ fn targets_are_listed_with_their_fidelity_and_why_one_cannot_be_used() {
     let place = Place::new();
     let text = place.smbench("targets list").end().exits(0).stdout;
     assert!(text.contains("smb://user@host[:port]/share[/folder]"), "{text}");
-    assert!(text.contains("fidelity mode 1; not in this version"), "{text}");
+    assert!(text.contains("fidelity mode 0; not in this version"), "{text}");
     let json = place.smbench("targets list --json").end().exits(0).stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
     let unavailable = |kind: &&Value| !kind["unavailable"].is_null();
@@ -62,7 +70,7 @@ fn samba_is_probed_in_a_folder_of_its_own_that_is_gone_afterwards() {
     std::fs::create_dir(samba.share().join("team")).unwrap();
     std::fs::write(samba.share().join("team/kept.txt"), "somebody's").unwrap();
     let place = Place::new();
-    let line = format!("targets probe {}/team", samba.url());
+    let line = format!("targets probe {}/team --op-timeout 5s", samba.url());
     let text = place.smbench(&line).samba().end().exits(0).stdout;
     for expected in [
         "  batch oplock              yes\n",
@@ -82,19 +90,49 @@ fn samba_is_probed_in_a_folder_of_its_own_that_is_gone_afterwards() {
 fn an_interrupted_probe_cleans_up_and_tells_what_it_did_not_ask() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::new();
-    let mut running =
-        place.smbench(&format!("targets probe {} --json", samba.url())).samba().start();
-    let folder =
-        || names(&samba.share()).into_iter().find(|name| name.starts_with("smbench-probe-"));
-    running.until("cases in a folder of its own", || {
-        folder().is_some_and(|folder| !names(&samba.share().join(folder)).is_empty())
-    });
+    let running = begun(&samba, &place, "--json");
     running.signal(Signal::INT);
     let report = report(&running.end().exits(130));
     assert_eq!(names(&samba.share()), [""; 0]);
     assert_eq!(report["exit_reasons"][0], "interrupted");
     assert_eq!(report["left_behind"], serde_json::json!([]));
     assert!(number(&report["totals"]["not_run"]) > 0, "{report:#}");
+}
+
+fn begun(samba: &Samba, place: &Place, line: &str) -> Running {
+    let line = format!("targets probe {} {line}", samba.url());
+    let mut running = place.smbench(&line).samba().start();
+    running.until("cases in a folder of its own", || folder(samba).is_some());
+    running
+}
+
+#[test]
+fn a_server_that_falls_silent_ends_the_probe_in_time_and_what_is_left_is_named() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::new();
+    let running = begun(&samba, &place, "--json --op-timeout 1s");
+    samba.pause();
+    let ended = running.end().exits(4);
+    let left = folder(&samba).unwrap();
+    assert!(ended.stderr.contains(&format!("left on the server: {left}")), "{}", ended.stderr);
+    let report = report(&ended);
+    let silent = |case: &&Value| case["detail"] == "the server no longer answers";
+    assert!(report["cases"].as_array().unwrap().iter().any(|case| silent(&case)), "{report:#}");
+}
+
+#[test]
+fn a_second_interrupt_ends_the_probe_at_once_and_names_its_folder() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::new();
+    let running = begun(&samba, &place, "");
+    samba.pause();
+    running.signal(Signal::INT);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.signal(Signal::INT);
+    let ended = running.end().exits(130);
+    let left = folder(&samba).unwrap();
+    let said = format!("the folder {left} is left on the server");
+    assert!(ended.stderr.contains(&said), "{}", ended.stderr);
 }
 
 #[test]

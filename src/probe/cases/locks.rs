@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::backend::OpError;
-use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check, check_eq};
+use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check, check_eq};
 use crate::protocol::NtStatus;
 use bytes::Bytes;
+use tokio::time::timeout;
 
 pub const CASES: &[Case] = &[
     case!(an_exclusive_lock_refuses_any_other, "MS-FSA 2.1.5.8", Locks),
@@ -47,6 +48,8 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
+/// Long enough for any server to see that a range is free.
+const GRANTED: Duration = Duration::from_secs(5);
 /// Long enough that a lock that does not wait would have been answered.
 const A_WHILE: Duration = Duration::from_millis(200);
 
@@ -184,7 +187,9 @@ async fn granted_only_after(
 ) -> Checked {
     let released = AtomicBool::new(false);
     let waiting = async {
-        waiter.lock(0, 10, true, true).await?;
+        let granted = timeout(GRANTED, waiter.lock(0, 10, true, true)).await;
+        granted
+            .map_err(|_| Failure::new(format!("no end within {GRANTED:?}: it still waits")))??;
         check!(released.load(Ordering::SeqCst), "granted while another held it");
         Ok(())
     };
@@ -194,8 +199,8 @@ async fn granted_only_after(
         release.await
     };
     let (granted, done): (Checked, _) = tokio::join!(waiting, releasing);
-    done?;
     granted?;
+    done?;
     Ok(waiter.unlock(0, 10).await?)
 }
 
