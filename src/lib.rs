@@ -3,15 +3,17 @@
 //! A Lua script (or a document) becomes a stream of typed operations ([`ir`]);
 //! the [`scheduler`] issues each when it is due, in order within a client,
 //! through a [`backend`]; every completion is counted by [`observability`].
+//! [`probe`] asks a server, case by case, what it does.
 //!
 //! A module imports only what stands below it:
-//! `cli` > `run` > `script` > `scheduler` > `backend` > `observability` > `ir` > `protocol`.
+//! `cli` > `run` > `script` > `scheduler` > `probe` > `backend` > `observability` > `ir` > `protocol`.
 #![forbid(unsafe_code)]
 
 pub mod backend;
 pub mod cli;
 pub mod ir;
 pub mod observability;
+pub mod probe;
 pub mod protocol;
 pub mod run;
 pub mod scheduler;

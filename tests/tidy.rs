@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top: a module imports only what stands below it.
-const LAYERS: [&str; 9] = [
+const LAYERS: [&str; 10] = [
     "cli",
     "run",
     "script",
     "scheduler",
+    "probe",
     "backend",
     "observability",
     "transform",

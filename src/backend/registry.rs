@@ -40,6 +40,73 @@ pub enum TargetError {
 const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
 const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
 
+/// A kind of target, as `smbench targets list` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct TargetKind {
+    /// What to write.
+    pub target: &'static str,
+    pub backend: &'static str,
+    /// The highest fidelity mode.
+    pub mode: u8,
+    pub what: &'static str,
+    /// Why it cannot be used; None where it can.
+    pub unavailable: Option<&'static str>,
+}
+
+const NOT_YET: Option<&str> = Some("not in this version");
+
+pub const KINDS: [TargetKind; 7] = [
+    TargetKind {
+        target: "embedded",
+        backend: "embedded",
+        mode: 2,
+        what: "an SMB 3.1.1 server in this process, on a real socket; grants leases, no oplocks",
+        unavailable: None,
+    },
+    TargetKind {
+        target: "smb://user@host[:port]/share[/folder]",
+        backend: "smb2",
+        mode: 2,
+        what: "a share of a server, through crate smb2",
+        unavailable: None,
+    },
+    TargetKind {
+        target: "sim[?latency=5ms&...]",
+        backend: "sim",
+        mode: 2,
+        what: "a model of a server without a network: share modes, locks, oplocks, leases, faults",
+        unavailable: None,
+    },
+    TargetKind {
+        target: "sim:null",
+        backend: "sim:null",
+        mode: 1,
+        what: "success at once for everything, to measure smbench itself",
+        unavailable: None,
+    },
+    TargetKind {
+        target: "smb-rs://user@host[:port]/share[/folder]",
+        backend: "smb-rs",
+        mode: 0,
+        what: "a share of a server, through crate smb (smb-rs)",
+        unavailable: NOT_YET,
+    },
+    TargetKind {
+        target: "impacket://user@host[:port]/share[/folder]",
+        backend: "impacket",
+        mode: 1,
+        what: "a share of a server, through Impacket in Python workers",
+        unavailable: NOT_YET,
+    },
+    TargetKind {
+        target: "mount:/path, cifs://user@host/share",
+        backend: "mount",
+        mode: 0,
+        what: "the Linux kernel's own client",
+        unavailable: NOT_YET,
+    },
+];
+
 /// What a backend is opened with beyond its target.
 #[derive(Clone)]
 pub struct BackendSettings {
@@ -159,6 +226,47 @@ mod tests {
             assert_eq!(Target::parse(text).unwrap().to_string(), text);
         }
         assert!(matches!(Target::parse("SMB://nas/data"), Ok(Target::Smb(_))));
+    }
+
+    struct Still;
+
+    impl crate::backend::Clock for Still {
+        fn now_ns(&self) -> u64 {
+            0
+        }
+
+        fn sleep_until(&self, _deadline_ns: u64) -> futures_util::future::BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn every_kind_that_is_listed_is_as_it_says() {
+        for kind in KINDS {
+            let text = match kind.backend {
+                "smb2" => "smb://nas/data",
+                "sim" => "sim",
+                "mount" => "mount:/mnt",
+                _ => kind.target,
+            };
+            let target = Target::parse(text);
+            assert_eq!(target.is_ok(), kind.unavailable.is_none(), "{text}");
+            let settings = BackendSettings {
+                context: BackendContext {
+                    clock: Arc::new(Still),
+                    response_timeout: std::time::Duration::from_secs(1),
+                },
+                connections: 1,
+                password: None,
+                storage: Storage::Memory(Default::default()),
+                seed: 0,
+            };
+            if let Ok(target) = target {
+                let capabilities = target.open(settings).unwrap().capabilities();
+                let told = (capabilities.name, capabilities.mode());
+                assert_eq!(told, (kind.backend, kind.mode), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::run::RunArgs;
+use super::targets::TargetsArgs;
 use super::validate::ValidateArgs;
 use super::value::Input;
 
@@ -28,6 +29,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
+    Targets(TargetsArgs),
 }
 
 impl Command {
@@ -36,15 +38,23 @@ impl Command {
             Command::Run(_) => "run",
             Command::Compile(_) => "compile",
             Command::Validate(_) => "validate",
+            Command::Targets(_) => "targets",
         }
     }
 
-    pub fn stream(&self) -> &StreamArgs {
+    /// None of a command that takes no script or document.
+    pub fn stream(&self) -> Option<&StreamArgs> {
         match self {
-            Command::Run(args) => &args.stream,
-            Command::Compile(args) => &args.stream,
-            Command::Validate(args) => &args.stream,
+            Command::Run(args) => Some(&args.stream),
+            Command::Compile(args) => Some(&args.stream),
+            Command::Validate(args) => Some(&args.stream),
+            Command::Targets(_) => None,
         }
+    }
+
+    /// Whether help was asked for that a script has something to add to.
+    pub fn wants_help(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.help)
     }
 
     /// The help of this command. A script's parameters come after it:
@@ -76,7 +86,7 @@ impl Cli {
         let mut definitions = Cli::command();
         let matches = definitions.try_get_matches_from_mut(args)?;
         let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))?;
-        if let (false, Some((_, matches))) = (cli.command.stream().help, matches.subcommand()) {
+        if let (false, Some((_, matches))) = (cli.command.wants_help(), matches.subcommand()) {
             cli.command.check(&|flag| given(matches, flag)).map_err(|message| {
                 cli.command.definition().error(ErrorKind::ArgumentConflict, message)
             })?;
@@ -93,7 +103,8 @@ fn given(matches: &ArgMatches, flag: &str) -> bool {
 impl Command {
     /// Conflicts between values, which clap's own rules cannot express.
     fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
-        if let Some(Input::Document(path)) = &self.stream().input {
+        if let Some(Input::Document(path)) = self.stream().and_then(|stream| stream.input.as_ref())
+        {
             for (id, flag) in [("params", "-p"), ("clients", "--clients")] {
                 if given(id) {
                     return Err(format!("{flag} is for scripts; {} is a document", path.display()));
@@ -103,7 +114,7 @@ impl Command {
         match self {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
-            Command::Validate(_) => Ok(()),
+            Command::Validate(_) | Command::Targets(_) => Ok(()),
         }
     }
 }
@@ -132,7 +143,8 @@ mod tests {
     #[test]
     fn every_flag_has_a_variable_of_its_name() {
         let definitions = Cli::command();
-        for command in definitions.get_subcommands() {
+        let nested = definitions.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in definitions.get_subcommands().chain(nested) {
             for arg in command.get_arguments().chain(definitions.get_arguments()) {
                 let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long))
                 else {
@@ -167,6 +179,9 @@ mod tests {
             ("smbench run a.jsonl -p users=3", "-p"),
             ("smbench run a.jsonl --clients 3", "--clients"),
             ("smbench run a.lua --target sim --embedded-dir /tmp", "--embedded-dir"),
+            ("smbench targets probe", "TARGET"),
+            ("smbench targets probe sim --op-timeout 5", "--op-timeout"),
+            ("smbench targets probe sim --timeout 0", "--timeout"),
             ("smbench compile a.lua", "--output"),
             ("smbench compile a.lua -o x.txt", "--output"),
             ("smbench compile a.jsonl -o a.jsonl --force", "--output"),
@@ -193,7 +208,7 @@ mod tests {
         assert_eq!(args.stream.input, Some(Input::Script("s.lua".into())));
 
         let cli = parse("smbench run -h").unwrap();
-        assert_eq!(cli.command.stream().input, None);
+        assert_eq!(cli.command.stream().unwrap().input, None);
         let help = cli.command.help().to_string();
         assert!(help.contains("Usage: smbench run"), "{help}");
         assert!(help.contains("--op-timeout"), "{help}");

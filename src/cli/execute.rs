@@ -10,19 +10,20 @@ use super::args::{BoundArgs, LogFormat, Logging, StreamArgs};
 use super::run::OnHookError;
 use super::thresholds::failed;
 use super::{
-    Cli, Command, CompileArgs, CompileTo, Input as Named, RunArgs, Style, ValidateArgs, password,
-    print, render, render_parameters, tell,
+    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, Style,
+    TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
+    render_targets, tell,
 };
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
-use crate::backend::registry::Target;
+use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
 use crate::ir::OperationSource;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::observability::text::printable;
-use crate::run::{self, HookErrors, Input, Output, RunError, RunOptions, Timeouts};
+use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
 use crate::script::{self, ClientsOverride, Limits, ScriptOptions};
 
@@ -33,10 +34,14 @@ const MAX_ERROR_CHARS: usize = 4_000;
 pub fn execute(cli: Cli) -> u8 {
     log(&cli.logging);
     let done = match &cli.command {
-        command if command.stream().help => help(command),
+        command if command.wants_help() => help(command),
         Command::Run(args) => run(args),
         Command::Compile(args) => compile(args),
         Command::Validate(args) => validate(args),
+        Command::Targets(args) => match &args.what {
+            TargetsCommand::List(args) => list_targets(args),
+            TargetsCommand::Probe(args) => probe(args),
+        },
     };
     done.unwrap_or_else(|failed| {
         for line in failed.to_string().lines() {
@@ -68,8 +73,10 @@ fn help(command: &Command) -> Result<u8, RunError> {
     let style = Style::of_stdout();
     let text = command.help();
     let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
-    if let Some(Named::Script(path)) = &command.stream().input {
-        let parameters = script::describe(path, limits(command.stream()))
+    if let Some(stream) = command.stream()
+        && let Some(Named::Script(path)) = &stream.input
+    {
+        let parameters = script::describe(path, limits(stream))
             .map_err(|error| RunError::invalid(error.into()))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         shown.push('\n');
@@ -121,10 +128,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     };
     let finished = run::run(&input, &options)?;
     if args.json {
-        let text = serde_json::to_string_pretty(&finished.summary)
-            .context("the summary is no JSON")
-            .map_err(RunError::internal)?;
-        say(&(text + "\n"))?;
+        say(&json(&finished.summary)?)?;
     } else if !args.quiet {
         say(&render(&finished.summary, Some(&finished.folder), Style::of_stdout()))?;
     }
@@ -203,6 +207,45 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
         }
     }
     Ok(0)
+}
+
+fn list_targets(args: &ListArgs) -> Result<u8, RunError> {
+    let text = match args.json {
+        true => json(&serde_json::json!({ "schema": "smbench.targets/1", "targets": KINDS }))?,
+        false => render_targets(&KINDS, Style::of_stdout()),
+    };
+    say(&text)?;
+    Ok(0)
+}
+
+fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
+    let target =
+        Target::parse(&args.target).map_err(|error| RunError::invalid(anyhow::anyhow!(error)))?;
+    let options = ProbeOptions {
+        password: ask_password(&target, args.password_file.as_deref())?,
+        target,
+        operation_timeout: args.op_timeout,
+        timeout: args.timeout,
+        progress: !args.quiet,
+    };
+    let report = run::probe(&options)?;
+    if args.json {
+        say(&json(&report)?)?;
+    } else if !args.quiet {
+        say(&render_probe(&report, Style::of_stdout()))?;
+    }
+    if args.quiet || args.json {
+        for left in &report.left_behind {
+            let left = printable(left, MAX_ERROR_CHARS);
+            tell(format_args!("error: left on the server: {left}"));
+        }
+    }
+    Ok(report.exit_code)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, RunError> {
+    let text = serde_json::to_string_pretty(value).context("the report is no JSON");
+    Ok(text.map_err(RunError::internal)? + "\n")
 }
 
 fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {

@@ -8,6 +8,7 @@ mod error;
 mod hooks;
 mod input;
 mod interrupt;
+mod probe;
 mod processors;
 mod shards;
 
@@ -23,6 +24,7 @@ pub use compile::{Compiled, Output, compile};
 pub use error::RunError;
 pub use hooks::HookErrors;
 pub use input::{Input, Stream};
+pub use probe::{ProbeOptions, probe};
 
 use hooks::RunHooks;
 

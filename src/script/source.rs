@@ -63,7 +63,7 @@ struct Slot {
 enum State {
     Running(Thread),
     Ended,
-    Failed(SourceError),
+    Failed(Box<SourceError>),
 }
 
 struct Loaded {
@@ -421,14 +421,14 @@ impl OperationSource for Script {
             }
             match &slot.state {
                 State::Ended => return Ok(Progress::End),
-                State::Failed(error) => return Err(error.clone()),
+                State::Failed(error) => return Err(SourceError::clone(error)),
                 State::Running(_) => {}
             }
             if let Err(error) = resume(&self.vm, slot, (iteration, &self.rng), wanted) {
-                slot.state = State::Failed(SourceError {
+                slot.state = State::Failed(Box::new(SourceError {
                     message: error.to_string(),
                     client: Some(self.header.client_name(client)),
-                });
+                }));
             }
         }
     }

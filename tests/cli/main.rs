@@ -17,6 +17,7 @@ mod outcome;
 mod output;
 mod parameters;
 mod passwords;
+mod probe;
 mod program;
 mod reaching;
 mod results;

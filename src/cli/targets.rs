@@ -1,0 +1,72 @@
+//! `smbench targets list` and `smbench targets probe`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Subcommand};
+
+use super::value::positive_duration;
+
+/// See what smbench can reach, and what a server supports
+#[derive(Clone, Debug, Args)]
+pub struct TargetsArgs {
+    #[command(subcommand)]
+    pub what: TargetsCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TargetsCommand {
+    List(ListArgs),
+    Probe(ProbeArgs),
+}
+
+/// List the kinds of targets, with their fidelity and why one cannot be used
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Find out what a server supports, and where it differs from the reference
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+        Works in a new folder of its own (smbench-probe-…) below the target's, touches nothing else, \
+        and removes it at the end.\n\
+        A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
+        Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, or no folder can be made there; \
+        4 something essential failed, or something is left on the server; 130 interrupted.")]
+pub struct ProbeArgs {
+    #[arg(
+        help = "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null",
+        value_name = "TARGET"
+    )]
+    pub target: String,
+
+    /// File that holds the password
+    #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Longest wait for one answer of the server
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "20s",
+        value_parser = positive_duration
+    )]
+    pub op_timeout: Duration,
+
+    /// Longest time for the whole probe, the removal of its folder aside
+    #[arg(
+        long, value_name = "DURATION", env = "SMBENCH_TIMEOUT", default_value = "10m",
+        value_parser = positive_duration
+    )]
+    pub timeout: Duration,
+
+    /// Print the report as JSON on standard output, and nothing else there
+    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+
+    /// No progress and no report, only the exit code; errors are still printed
+    #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+}

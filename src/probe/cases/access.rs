@@ -1,0 +1,133 @@
+//! What an access mask allows (MS-SMB2 2.2.13.1, MS-FSA 2.1.5.1).
+
+use bytes::Bytes;
+
+use crate::ir::OpenMode::{Read, ReadWrite, Write};
+use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
+use crate::protocol::create::CreateDisposition::{Open, OpenIf};
+use crate::protocol::{CreateParameters, NtStatus};
+
+pub const CASES: &[Case] = &[
+    case!(a_read_handle_cannot_write_or_truncate, "MS-SMB2 3.3.5.13"),
+    case!(a_write_handle_cannot_read, "MS-SMB2 3.3.5.12"),
+    case!(a_read_write_handle_does_both, "MS-SMB2 3.3.5.12").essential(),
+    case!(an_open_for_nothing_is_access_denied, "MS-FSA 2.1.5.1", AccessMask),
+    case!(a_handle_of_attributes_neither_reads_nor_writes, "MS-SMB2 3.3.5.12", AccessMask),
+    case!(generic_rights_are_those_of_a_file, "MS-SMB2 2.2.13.1.1", AccessMask),
+    case!(maximum_allowed_reads_and_writes, "MS-SMB2 2.2.13.1.1", AccessMask),
+    case!(a_closed_handle_stands_in_nobodys_way, "MS-SMB2 3.3.5.10"),
+];
+
+const READ_ATTRIBUTES: u32 = 0x80;
+const GENERIC_READ: u32 = 0x8000_0000;
+const GENERIC_WRITE: u32 = 0x4000_0000;
+const GENERIC_ALL: u32 = 0x1000_0000;
+const MAXIMUM_ALLOWED: u32 = 0x0200_0000;
+
+async fn with_access(client: &Client<'_>, access: u32) -> Checked<Handle> {
+    let asked = CreateParameters { access_mask: Some(access), ..CreateParameters::default() };
+    Ok(client.open_extended("f", ReadWrite, Open, &asked).await?)
+}
+
+async fn reads_and_writes(handle: &Handle) -> Checked<(bool, bool)> {
+    let read = answer(handle.read(0, 1).await)?;
+    let written = answer(handle.write(0, Bytes::from_static(b"y")).await)?;
+    for (what, status) in [("reading", read), ("writing", written)] {
+        if status != NtStatus::SUCCESS {
+            check_eq!(status, NtStatus::ACCESS_DENIED, "{what}");
+        }
+    }
+    Ok((read == NtStatus::SUCCESS, written == NtStatus::SUCCESS))
+}
+
+async fn a_read_handle_cannot_write_or_truncate(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    let reader = client.reader("f").await?;
+    let written = reader.write(0, Bytes::from_static(b"lost")).await;
+    check_eq!(answer(written)?, NtStatus::ACCESS_DENIED);
+    check_eq!(answer(reader.truncate(0).await)?, NtStatus::ACCESS_DENIED);
+    reader.close().await?;
+    check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}
+
+async fn a_write_handle_cannot_read(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"secret").await?;
+    let writer = client.open("f", Write, Open).await?;
+    check_eq!(answer(writer.read(0, 6).await)?, NtStatus::ACCESS_DENIED);
+    writer.close().await?;
+    Ok(())
+}
+
+async fn a_read_write_handle_does_both(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    check_eq!(handle.write(0, Bytes::from_static(b"both")).await?, 4);
+    check_eq!(handle.read(0, 4).await?, &b"both"[..]);
+    handle.close().await?;
+    Ok(())
+}
+
+async fn an_open_for_nothing_is_access_denied(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let asked = CreateParameters { access_mask: Some(0), ..CreateParameters::default() };
+    for (name, disposition) in [("f", Open), ("g", OpenIf)] {
+        let opened = client.open_extended(name, Read, disposition, &asked).await;
+        check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "{disposition:?}");
+    }
+    check_eq!(answer(client.stat("g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn a_handle_of_attributes_neither_reads_nor_writes(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let handle = with_access(&client, READ_ATTRIBUTES).await?;
+    check_eq!(reads_and_writes(&handle).await?, (false, false));
+    check_eq!(answer(handle.truncate(0).await)?, NtStatus::ACCESS_DENIED);
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"x");
+    Ok(())
+}
+
+async fn generic_rights_are_those_of_a_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    for (access, expected) in [
+        (GENERIC_READ, (true, false)),
+        (GENERIC_WRITE, (false, true)),
+        (GENERIC_READ | GENERIC_WRITE, (true, true)),
+        (GENERIC_ALL, (true, true)),
+    ] {
+        let handle = with_access(&client, access).await?;
+        check_eq!(reads_and_writes(&handle).await?, expected, "0x{access:08X}");
+        handle.close().await?;
+    }
+    Ok(())
+}
+
+async fn maximum_allowed_reads_and_writes(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let handle = with_access(&client, MAXIMUM_ALLOWED).await?;
+    check_eq!(reads_and_writes(&handle).await?, (true, true));
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"y");
+    Ok(())
+}
+
+async fn a_closed_handle_stands_in_nobodys_way(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    for _ in 0..3 {
+        let handle = client.reader("f").await?;
+        check_eq!(handle.read(0, 1).await?, &b"x"[..]);
+        handle.close().await?;
+        client.rename("f", "g", false).await?;
+        client.rename("g", "f", false).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! Reading, writing, the end of a file.
+
+use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
+use crate::protocol::NtStatus;
+use bytes::Bytes;
+
+pub const CASES: &[Case] = &[
+    case!(eight_mib_go_in_one_operation, "MS-SMB2 3.3.5.12"),
+    case!(a_write_at_the_largest_offset_is_invalid, "MS-FSA 2.1.5.4"),
+    case!(a_read_crosses_from_data_to_a_gap, "MS-FSA 2.1.5.3"),
+    case!(what_was_written_is_read_back, "MS-FSA 2.1.5.3").essential(),
+    case!(a_read_that_meets_the_end_is_short, "MS-FSA 2.1.5.3"),
+    case!(a_read_at_or_past_the_end_is_end_of_file, "MS-FSA 2.1.5.3"),
+    case!(a_read_of_an_empty_file_is_end_of_file, "MS-FSA 2.1.5.3"),
+    case!(a_read_of_no_bytes_succeeds, "MS-FSA 2.1.5.3"),
+    case!(a_write_past_the_end_extends_the_file, "MS-FSA 2.1.5.4"),
+    case!(a_write_in_the_middle_changes_only_that, "MS-FSA 2.1.5.4"),
+    case!(a_gap_before_a_write_reads_as_zeros, "MS-FSA 2.1.5.3"),
+    case!(a_write_of_no_bytes_changes_nothing, "MS-FSA 2.1.5.4"),
+    case!(offsets_above_four_gib_are_kept, "MS-FSA 2.1.5.3")
+        .own_server("a server without sparse files would fill 5 GiB of its disk"),
+    case!(more_than_eight_mib_go_in_one_operation, "MS-FSA 2.1.5.3"),
+    case!(truncating_shorter_cuts_the_end_off, "MS-FSA 2.1.5.15.4"),
+    case!(truncating_longer_adds_zeros, "MS-FSA 2.1.5.15.4"),
+    case!(what_was_cut_off_does_not_come_back, "MS-FSA 2.1.5.15.4"),
+    case!(truncating_to_the_same_size_changes_nothing, "MS-FSA 2.1.5.15.4"),
+    case!(a_flush_succeeds_with_and_without_writes, "MS-FSA 2.1.5.7"),
+    case!(a_flush_needs_write_access, "MS-FSA 2.1.5.7"),
+];
+
+async fn what_was_written_is_read_back(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let data: Bytes = (0..10_000_u32).map(|i| (i % 251) as u8).collect();
+    let handle = client.file("f").await?;
+    check_eq!(handle.write(0, data.clone()).await?, 10_000);
+    check_eq!(handle.read(0, 10_000).await?, data);
+    check_eq!(handle.read(4_321, 1_234).await?, data.slice(4_321..5_555));
+    handle.close().await?;
+    let reader = client.reader("f").await?;
+    check_eq!(reader.read(0, 10_000).await?, data);
+    reader.close().await?;
+    Ok(())
+}
+
+async fn a_read_that_meets_the_end_is_short(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"0123456789").await?;
+    let reader = client.reader("f").await?;
+    check_eq!(reader.read(7, 100).await?, &b"789"[..]);
+    check_eq!(reader.read(9, 1).await?, &b"9"[..]);
+    reader.close().await?;
+    Ok(())
+}
+
+async fn a_read_at_or_past_the_end_is_end_of_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"0123456789").await?;
+    let reader = client.reader("f").await?;
+    for offset in [10, 11, 1 << 40] {
+        check_eq!(answer(reader.read(offset, 1).await)?, NtStatus::END_OF_FILE, "{offset}");
+    }
+    reader.close().await?;
+    Ok(())
+}
+
+async fn a_read_of_an_empty_file_is_end_of_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    handle.close().await?;
+    Ok(())
+}
+
+async fn a_read_of_no_bytes_succeeds(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"abc").await?;
+    let reader = client.reader("f").await?;
+    check_eq!(reader.read(1, 0).await?, Bytes::new());
+    check_eq!(reader.read(1, 1).await?, &b"b"[..]);
+    reader.close().await?;
+    Ok(())
+}
+
+async fn a_write_past_the_end_extends_the_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    handle.write(0, Bytes::from_static(b"abc")).await?;
+    handle.write(3, Bytes::from_static(b"def")).await?;
+    handle.write(5, Bytes::from_static(b"FGH")).await?;
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"abcdeFGH");
+    Ok(())
+}
+
+async fn a_write_in_the_middle_changes_only_that(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"0123456789").await?;
+    let handle = client.file("f").await?;
+    handle.write(4, Bytes::from_static(b"xy")).await?;
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"0123xy6789");
+    Ok(())
+}
+
+async fn a_gap_before_a_write_reads_as_zeros(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    handle.write(0, Bytes::from_static(b"a")).await?;
+    handle.write(20_000, Bytes::from_static(b"b")).await?;
+    let read = handle.read(0, 30_000).await?;
+    handle.close().await?;
+    check_eq!(read.len(), 20_001);
+    check_eq!((read[0], read[20_000]), (b'a', b'b'));
+    check!(read[1..20_000].iter().all(|byte| *byte == 0), "the gap is not zeros");
+    Ok(())
+}
+
+async fn a_write_of_no_bytes_changes_nothing(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"abc").await?;
+    let handle = client.file("f").await?;
+    check_eq!(handle.write(100, Bytes::new()).await?, 0);
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"abc");
+    Ok(())
+}
+
+async fn offsets_above_four_gib_are_kept(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let far = (5 << 30) + 7;
+    let handle = client.file("f").await?;
+    handle.write(far, Bytes::from_static(b"far")).await?;
+    check_eq!(handle.read(far - 2, 100).await?, &b"\0\0far"[..]);
+    check_eq!(answer(handle.read(far + 3, 1).await)?, NtStatus::END_OF_FILE);
+    handle.close().await?;
+    Ok(())
+}
+
+async fn more_than_eight_mib_go_in_one_operation(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let length = (9 << 20) + 123;
+    let data: Bytes = (0..length).map(|i| (i / 4_096 % 253) as u8).collect();
+    let handle = client.file("f").await?;
+    check_eq!(handle.write(11, data.clone()).await?, length);
+    check!(handle.read(11, length).await? == data, "other bytes than were written");
+    handle.close().await?;
+    Ok(())
+}
+
+async fn truncating_shorter_cuts_the_end_off(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"0123456789").await?;
+    let handle = client.file("f").await?;
+    handle.truncate(4).await?;
+    check_eq!(handle.read(0, 100).await?, &b"0123"[..]);
+    handle.truncate(0).await?;
+    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    handle.close().await?;
+    Ok(())
+}
+
+async fn truncating_longer_adds_zeros(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"ab").await?;
+    let handle = client.file("f").await?;
+    handle.truncate(5).await?;
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"ab\0\0\0");
+    Ok(())
+}
+
+async fn what_was_cut_off_does_not_come_back(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"0123456789").await?;
+    let handle = client.file("f").await?;
+    handle.truncate(2).await?;
+    handle.write(6, Bytes::from_static(b"x")).await?;
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"01\0\0\0\0x");
+    Ok(())
+}
+
+async fn truncating_to_the_same_size_changes_nothing(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"same").await?;
+    let handle = client.file("f").await?;
+    handle.truncate(4).await?;
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"same");
+    Ok(())
+}
+
+async fn a_flush_succeeds_with_and_without_writes(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    handle.flush().await?;
+    handle.write(0, Bytes::from_static(b"durable")).await?;
+    handle.flush().await?;
+    handle.close().await?;
+    check_eq!(client.content("f").await?, b"durable");
+    Ok(())
+}
+
+async fn a_flush_needs_write_access(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let reader = client.reader("f").await?;
+    check_eq!(answer(reader.flush().await)?, NtStatus::ACCESS_DENIED);
+    reader.close().await?;
+    Ok(())
+}
+
+async fn eight_mib_go_in_one_operation(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let length = 8 << 20;
+    let data: Bytes = (0..length).map(|i| (i / 4_096 % 251) as u8).collect();
+    let handle = client.file("f").await?;
+    check_eq!(handle.write(0, data.clone()).await?, length);
+    let read = handle.read(0, length).await?;
+    check_eq!(read.len() as u64, length);
+    check!(read == data, "other bytes than were written");
+    check_eq!(answer(handle.read(length, 1).await)?, NtStatus::END_OF_FILE);
+    handle.close().await?;
+    Ok(())
+}
+
+async fn a_write_at_the_largest_offset_is_invalid(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    for offset in [u64::MAX, i64::MAX as u64] {
+        let written = handle.write(offset, Bytes::from_static(b"xy")).await;
+        check_eq!(answer(written)?, NtStatus::INVALID_PARAMETER, "{offset}");
+    }
+    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    handle.close().await?;
+    Ok(())
+}
+
+async fn a_read_crosses_from_data_to_a_gap(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    handle.write(0, Bytes::from_static(b"ab")).await?;
+    handle.truncate(10).await?;
+    check_eq!(handle.read(1, 5).await?, &b"b\0\0\0\0"[..]);
+    check_eq!(handle.read(8, 5).await?, &b"\0\0"[..]);
+    handle.close().await?;
+    Ok(())
+}

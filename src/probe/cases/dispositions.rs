@@ -1,0 +1,174 @@
+//! Every disposition, of what exists and what does not (MS-FSA 2.1.5.1.1,
+//! 2.1.5.1.2): what is answered, and what becomes of the file.
+
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+use crate::protocol::create::CreateDisposition::{
+    self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
+};
+use crate::protocol::{CreateAction, CreateParameters, NtStatus};
+
+pub const CASES: &[Case] = &[
+    case!(supersede_of_a_file_empties_it, "MS-FSA 2.1.5.1.2"),
+    case!(supersede_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
+    case!(open_of_a_file_keeps_it, "MS-FSA 2.1.5.1.2"),
+    case!(open_of_nothing_is_name_not_found, "MS-FSA 2.1.5.1.1"),
+    case!(create_of_a_file_is_a_collision, "MS-FSA 2.1.5.1.2"),
+    case!(create_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1").essential(),
+    case!(open_if_of_a_file_keeps_it, "MS-FSA 2.1.5.1.2"),
+    case!(open_if_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
+    case!(overwrite_of_a_file_empties_it, "MS-FSA 2.1.5.1.2"),
+    case!(overwrite_of_nothing_is_name_not_found, "MS-FSA 2.1.5.1.1"),
+    case!(overwrite_if_of_a_file_empties_it, "MS-FSA 2.1.5.1.2"),
+    case!(overwrite_if_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
+    case!(an_answer_says_what_the_disposition_did, "MS-SMB2 2.2.14", Disposition, Caching),
+    case!(
+        a_folder_is_made_opened_and_refused_by_disposition,
+        "MS-FSA 2.1.5.1",
+        Disposition,
+        CreateOptions
+    ),
+    case!(a_folder_is_never_overwritten, "MS-FSA 2.1.5.1", Disposition, CreateOptions),
+];
+
+/// What becomes of an existing file.
+async fn existing(
+    place: &Place,
+    disposition: CreateDisposition,
+    expected: Result<&[u8], NtStatus>,
+) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"old content").await?;
+    let opened = client.open("f", ReadWrite, disposition).await;
+    let content: &[u8] = match expected {
+        Ok(content) => {
+            opened?.close().await?;
+            content
+        }
+        Err(status) => {
+            check_eq!(answer(opened)?, status);
+            b"old content"
+        }
+    };
+    check_eq!(client.content("f").await?, content);
+    Ok(())
+}
+
+/// Whether a missing file is made.
+async fn missing(place: &Place, disposition: CreateDisposition, expected: NtStatus) -> Checked {
+    let client = place.client().await?;
+    let opened = client.open("f", ReadWrite, disposition).await;
+    if expected == NtStatus::SUCCESS {
+        opened?.close().await?;
+        check_eq!(client.content("f").await?, b"");
+    } else {
+        check_eq!(answer(opened)?, expected);
+        check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    }
+    Ok(())
+}
+
+async fn supersede_of_a_file_empties_it(place: &Place) -> Checked {
+    existing(place, Supersede, Ok(b"")).await
+}
+
+async fn supersede_of_nothing_makes_a_file(place: &Place) -> Checked {
+    missing(place, Supersede, NtStatus::SUCCESS).await
+}
+
+async fn open_of_a_file_keeps_it(place: &Place) -> Checked {
+    existing(place, Open, Ok(b"old content")).await
+}
+
+async fn open_of_nothing_is_name_not_found(place: &Place) -> Checked {
+    missing(place, Open, NtStatus::OBJECT_NAME_NOT_FOUND).await
+}
+
+async fn create_of_a_file_is_a_collision(place: &Place) -> Checked {
+    existing(place, Create, Err(NtStatus::OBJECT_NAME_COLLISION)).await
+}
+
+async fn create_of_nothing_makes_a_file(place: &Place) -> Checked {
+    missing(place, Create, NtStatus::SUCCESS).await
+}
+
+async fn open_if_of_a_file_keeps_it(place: &Place) -> Checked {
+    existing(place, OpenIf, Ok(b"old content")).await
+}
+
+async fn open_if_of_nothing_makes_a_file(place: &Place) -> Checked {
+    missing(place, OpenIf, NtStatus::SUCCESS).await
+}
+
+async fn overwrite_of_a_file_empties_it(place: &Place) -> Checked {
+    existing(place, Overwrite, Ok(b"")).await
+}
+
+async fn overwrite_of_nothing_is_name_not_found(place: &Place) -> Checked {
+    missing(place, Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND).await
+}
+
+async fn overwrite_if_of_a_file_empties_it(place: &Place) -> Checked {
+    existing(place, OverwriteIf, Ok(b"")).await
+}
+
+async fn overwrite_if_of_nothing_makes_a_file(place: &Place) -> Checked {
+    missing(place, OverwriteIf, NtStatus::SUCCESS).await
+}
+
+async fn an_answer_says_what_the_disposition_did(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    for (name, disposition, expected) in [
+        ("f", Open, CreateAction::Opened),
+        ("f", OpenIf, CreateAction::Opened),
+        ("f", Overwrite, CreateAction::Overwritten),
+        ("f", OverwriteIf, CreateAction::Overwritten),
+        ("f", Supersede, CreateAction::Superseded),
+        ("a", Create, CreateAction::Created),
+        ("b", OpenIf, CreateAction::Created),
+        ("c", OverwriteIf, CreateAction::Created),
+        ("d", Supersede, CreateAction::Created),
+    ] {
+        let handle = client.open(name, ReadWrite, disposition).await?;
+        let action = handle.granted().map(|granted| granted.action);
+        check_eq!(action, Some(expected), "{disposition:?} of {name}");
+        handle.close().await?;
+    }
+    Ok(())
+}
+
+/// FILE_DIRECTORY_FILE.
+fn folder() -> CreateParameters {
+    CreateParameters { create_options: Some(1), ..CreateParameters::default() }
+}
+
+async fn a_folder_is_made_opened_and_refused_by_disposition(place: &Place) -> Checked {
+    let client = place.client().await?;
+    for (name, disposition, expected) in [
+        ("d", Open, NtStatus::OBJECT_NAME_NOT_FOUND),
+        ("d", Create, NtStatus::SUCCESS),
+        ("D", Create, NtStatus::OBJECT_NAME_COLLISION),
+        ("d", Open, NtStatus::SUCCESS),
+        ("d", OpenIf, NtStatus::SUCCESS),
+        ("e", OpenIf, NtStatus::SUCCESS),
+    ] {
+        let opened = client.open_extended(name, ReadWrite, disposition, &folder()).await;
+        check_eq!(answer(opened)?, expected, "{disposition:?} of {name}");
+    }
+    client.make("d/f", b"x").await?;
+    client.make("e/f", b"x").await?;
+    Ok(())
+}
+
+async fn a_folder_is_never_overwritten(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.make("d/f", b"kept").await?;
+    for disposition in [Supersede, Overwrite, OverwriteIf] {
+        let opened = client.open_extended("d", ReadWrite, disposition, &folder()).await;
+        check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "{disposition:?}");
+    }
+    check_eq!(client.content("d/f").await?, b"kept");
+    Ok(())
+}

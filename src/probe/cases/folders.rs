@@ -1,0 +1,243 @@
+//! Folders: making, removing, listing; and stat of either kind.
+
+use crate::protocol::NtStatus;
+use futures_util::future::join_all;
+
+use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+
+pub const CASES: &[Case] = &[
+    case!(mkdir_makes_a_folder, "MS-FSA 2.1.5.1.1").essential(),
+    case!(mkdir_of_what_exists_is_a_collision, "MS-FSA 2.1.5.1.1"),
+    case!(mkdir_below_a_missing_folder_is_path_not_found, "MS-FSA 2.1.5.1.1"),
+    case!(rmdir_removes_an_empty_folder, "MS-FSA 2.1.5.15.3").essential(),
+    case!(rmdir_of_a_folder_with_a_file_is_directory_not_empty, "MS-FSA 2.1.5.15.3"),
+    case!(rmdir_of_a_missing_folder_is_name_not_found, "MS-FSA 2.1.5.15.3"),
+    case!(rmdir_of_a_file_is_not_a_directory, "MS-FSA 2.1.5.15.3"),
+    case!(an_empty_folder_is_listed, "MS-FSA 2.1.5.6.3"),
+    case!(a_pattern_that_matches_something_succeeds, "MS-FSA 2.1.5.6.3"),
+    case!(a_pattern_that_matches_nothing_is_no_such_file, "MS-FSA 2.1.5.6.3"),
+    case!(listing_a_missing_folder_is_name_not_found, "MS-FSA 2.1.5.6.3"),
+    case!(listing_a_file_is_not_a_directory, "MS-FSA 2.1.5.6.3"),
+    case!(three_hundred_entries_are_listed, "MS-FSA 2.1.5.6.3"),
+    case!(stat_knows_files_and_folders, "MS-FSA 2.1.5.12"),
+    case!(stat_of_what_is_missing_says_which_part, "MS-FSA 2.1.5.12"),
+    case!(two_thousand_entries_are_listed, "MS-SMB2 3.3.5.18"),
+    case!(a_listing_of_a_nested_folder_shows_no_more_than_its_own, "MS-FSA 2.1.5.6.3"),
+    case!(a_pattern_takes_dots_and_dos_wildcards, "MS-FSA 2.1.4.4"),
+    case!(a_folder_of_folders_is_removed_from_within, "MS-FSA 2.1.5.15.3"),
+];
+
+async fn mkdir_makes_a_folder(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.mkdir("d/e").await?;
+    client.make("d/e/f", b"x").await?;
+    check_eq!(client.content("d/e/f").await?, b"x");
+    check_eq!(answer(client.list("d", "e").await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn mkdir_of_what_exists_is_a_collision(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.make("f", b"x").await?;
+    for name in ["d", "D", "f"] {
+        let made = client.mkdir(name).await;
+        check_eq!(answer(made)?, NtStatus::OBJECT_NAME_COLLISION, "{name}");
+    }
+    Ok(())
+}
+
+async fn mkdir_below_a_missing_folder_is_path_not_found(place: &Place) -> Checked {
+    let client = place.client().await?;
+    check_eq!(answer(client.mkdir("missing/d").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    Ok(())
+}
+
+async fn rmdir_removes_an_empty_folder(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.rmdir("d").await?;
+    check_eq!(answer(client.stat("d").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    client.mkdir("d").await?;
+    Ok(())
+}
+
+async fn rmdir_of_a_folder_with_a_file_is_directory_not_empty(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.make("d/f", b"x").await?;
+    check_eq!(answer(client.rmdir("d").await)?, NtStatus::DIRECTORY_NOT_EMPTY);
+    check_eq!(client.content("d/f").await?, b"x");
+    client.delete("d/f").await?;
+    client.rmdir("d").await?;
+    Ok(())
+}
+
+async fn rmdir_of_a_missing_folder_is_name_not_found(place: &Place) -> Checked {
+    let client = place.client().await?;
+    check_eq!(answer(client.rmdir("missing").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_eq!(answer(client.rmdir("missing/d").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    Ok(())
+}
+
+async fn rmdir_of_a_file_is_not_a_directory(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    check_eq!(answer(client.rmdir("f").await)?, NtStatus::NOT_A_DIRECTORY);
+    check_eq!(client.content("f").await?, b"x");
+    Ok(())
+}
+
+async fn an_empty_folder_is_listed(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    check_eq!(answer(client.list("d", "*").await)?, NtStatus::SUCCESS);
+    check_eq!(answer(client.list("d", "*.txt").await)?, NtStatus::NO_SUCH_FILE);
+    Ok(())
+}
+
+async fn a_pattern_that_matches_something_succeeds(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("alpha.txt", b"x").await?;
+    check_eq!(answer(client.list("", "b*.b?n").await)?, NtStatus::NO_SUCH_FILE);
+    client.make("beta.bin", b"x").await?;
+    for pattern in ["*", "*.txt", "*.TXT", "alpha*", "?eta.bin", "b*.b?n", "alpha.txt", "*a*"] {
+        check_eq!(answer(client.list("", pattern).await)?, NtStatus::SUCCESS, "{pattern}");
+    }
+    Ok(())
+}
+
+async fn a_pattern_that_matches_nothing_is_no_such_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("alpha.txt", b"x").await?;
+    for pattern in ["*.doc", "beta*", "?alpha.txt", "alpha.tx", "*.tx"] {
+        check_eq!(answer(client.list("", pattern).await)?, NtStatus::NO_SUCH_FILE, "{pattern}");
+    }
+    Ok(())
+}
+
+async fn listing_a_missing_folder_is_name_not_found(place: &Place) -> Checked {
+    let client = place.client().await?;
+    check_eq!(answer(client.list("missing", "*").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_eq!(answer(client.list("missing/d", "*").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    Ok(())
+}
+
+async fn listing_a_file_is_not_a_directory(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    check_eq!(answer(client.list("f", "*").await)?, NtStatus::NOT_A_DIRECTORY);
+    Ok(())
+}
+
+async fn three_hundred_entries_are_listed(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let name = |number: usize| format!("entry-{number:03}-{}", "x".repeat(100));
+    for number in 0..300 {
+        client.file(&name(number)).await?.close().await?;
+    }
+    check_eq!(answer(client.list("", "*").await)?, NtStatus::SUCCESS);
+    check_eq!(answer(client.list("", "entry-299-*").await)?, NtStatus::SUCCESS);
+    check_eq!(answer(client.list("", "entry-300-*").await)?, NtStatus::NO_SUCH_FILE);
+    Ok(())
+}
+
+async fn stat_knows_files_and_folders(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.make("d/f", b"x").await?;
+    for name in ["", "d", "d/f"] {
+        check_eq!(answer(client.stat(name).await)?, NtStatus::SUCCESS, "{name:?}");
+    }
+    check_eq!(answer(client.stat("d/g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn stat_of_what_is_missing_says_which_part(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    check_eq!(answer(client.stat("missing").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_eq!(answer(client.stat("missing/x").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_eq!(answer(client.stat("f/x").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    Ok(())
+}
+
+async fn two_thousand_entries_are_listed(place: &Place) -> Checked {
+    const ENTRIES: usize = 2_000;
+    const CLIENTS: usize = 8;
+    let name = |number: usize| format!("entry-{number:04}");
+    let making = (0..CLIENTS).map(async |first| {
+        let client = place.client().await?;
+        for number in (first..ENTRIES).step_by(CLIENTS) {
+            client.file(&name(number)).await?.close().await?;
+        }
+        client.disconnect().await;
+        Ok(())
+    });
+    let made: Vec<Checked> = join_all(making).await;
+    made.into_iter().collect::<Checked>()?;
+    let client = place.client().await?;
+    for (pattern, expected) in [
+        ("*", NtStatus::SUCCESS),
+        ("entry-1999", NtStatus::SUCCESS),
+        ("entry-19*", NtStatus::SUCCESS),
+        ("entry-2*", NtStatus::NO_SUCH_FILE),
+    ] {
+        check_eq!(answer(client.list("", pattern).await)?, expected, "{pattern}");
+    }
+    Ok(())
+}
+
+async fn a_listing_of_a_nested_folder_shows_no_more_than_its_own(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("a").await?;
+    client.mkdir("a/b").await?;
+    client.make("a/f", b"x").await?;
+    client.make("a/b/g", b"x").await?;
+    for (folder, pattern, expected) in [
+        ("a", "f", NtStatus::SUCCESS),
+        ("a", "b", NtStatus::SUCCESS),
+        ("a", "g", NtStatus::NO_SUCH_FILE),
+        ("a/b", "g", NtStatus::SUCCESS),
+        ("a/b", "f", NtStatus::NO_SUCH_FILE),
+        ("", "f", NtStatus::NO_SUCH_FILE),
+    ] {
+        check_eq!(answer(client.list(folder, pattern).await)?, expected, "{pattern} in {folder:?}");
+    }
+    Ok(())
+}
+
+async fn a_pattern_takes_dots_and_dos_wildcards(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("report.old.txt", b"x").await?;
+    client.make("plain", b"x").await?;
+    for (pattern, expected) in [
+        ("report.*.txt", NtStatus::SUCCESS),
+        ("*.old.*", NtStatus::SUCCESS),
+        ("p?ain", NtStatus::SUCCESS),
+        ("plain?", NtStatus::NO_SUCH_FILE),
+        ("p>ain>", NtStatus::SUCCESS),
+        ("<.txt", NtStatus::SUCCESS),
+        ("<.old", NtStatus::NO_SUCH_FILE),
+        ("plain\"*", NtStatus::SUCCESS),
+    ] {
+        check_eq!(answer(client.list("", pattern).await)?, expected, "{pattern}");
+    }
+    Ok(())
+}
+
+async fn a_folder_of_folders_is_removed_from_within(place: &Place) -> Checked {
+    let client = place.client().await?;
+    for path in ["a", "a/b", "a/b/c"] {
+        client.mkdir(path).await?;
+    }
+    for path in ["a", "a/b"] {
+        check_eq!(answer(client.rmdir(path).await)?, NtStatus::DIRECTORY_NOT_EMPTY, "{path}");
+    }
+    for path in ["a/b/c", "a/b", "a"] {
+        client.rmdir(path).await?;
+    }
+    check_eq!(answer(client.stat("a").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}

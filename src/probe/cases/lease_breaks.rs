@@ -1,0 +1,455 @@
+//! How leases are taken back (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.7, 3.3.5.22.2).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::leases::{hold, hold_with, key, lease, leased, opens};
+use super::oplocks::{granted, oplock};
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Case, Checked, Client, Failure, Place, answer, case, check_eq, done};
+use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
+use crate::protocol::create::OplockLevel::{self, Batch, II, None as Nothing};
+use crate::protocol::{Acknowledgement, Break, CreateParameters, LeaseBreak, LeaseState, NtStatus};
+
+pub const CASES: &[Case] = &[
+    case!(another_key_takes_write_caching_from_rwh, "MS-FSA 2.1.4.12", Caching),
+    case!(another_key_takes_write_caching_from_rw, "MS-FSA 2.1.4.12", Caching),
+    case!(another_key_leaves_rh_and_r_alone, "MS-FSA 2.1.4.12", Caching),
+    case!(a_lease_is_not_broken_by_its_own_key, "MS-FSA 2.1.4.12", Caching),
+    case!(the_same_key_of_another_client_is_another_lease, "MS-SMB2 3.3.1.4", Caching),
+    case!(a_break_counts_as_an_epoch, "MS-SMB2 3.3.4.7", Caching),
+    case!(a_lease_of_version_1_is_broken_alike, "MS-SMB2 3.3.4.7", Caching),
+    case!(an_open_during_a_break_says_so, "MS-SMB2 3.3.5.9.11", Caching),
+    case!(an_answer_may_keep_less_than_was_left, "MS-SMB2 3.3.5.22.2", Caching),
+    case!(a_greedy_answer_is_not_accepted_and_may_be_repeated, "MS-SMB2 3.3.5.22.2", Caching),
+    case!(a_close_answers_a_lease_break_as_well, "MS-SMB2 3.3.5.10", Caching),
+    case!(a_lost_connection_answers_a_lease_break_as_well, "MS-SMB2 3.3.7.1", Caching),
+    case!(overwriting_takes_all_of_rwh_and_waits, "MS-FSA 2.1.4.12", Caching),
+    case!(overwriting_takes_r_without_an_answer, "MS-FSA 2.1.4.12", Caching),
+    case!(a_write_takes_r_from_others_without_an_answer, "MS-FSA 2.1.4.12", Caching),
+    case!(a_write_takes_rh_from_others, "MS-FSA 2.1.4.12", Caching),
+    case!(a_truncation_takes_r_from_others, "MS-FSA 2.1.4.12", Caching),
+    case!(a_lock_takes_r_from_others, "MS-FSA 2.1.4.12", Caching, Locks),
+    case!(an_open_of_attributes_breaks_no_lease, "MS-FSA 2.1.4.12", Caching, AccessMask),
+    case!(
+        an_open_of_the_security_descriptor_breaks_no_lease,
+        "MS-FSA 2.1.4.12",
+        Caching,
+        AccessMask
+    ),
+    case!(handle_caching_goes_before_a_share_mode_refuses, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
+    case!(a_lease_holder_that_closes_lets_the_other_in, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
+    case!(
+        without_handle_caching_a_share_mode_refuses_at_once,
+        "MS-FSA 2.1.5.1.2.2",
+        Caching,
+        ShareMode
+    ),
+    case!(a_rename_takes_handle_caching_and_waits, "MS-FSA 2.1.4.12", Caching),
+    case!(a_deletion_takes_handle_caching, "MS-FSA 2.1.4.12", Caching),
+    case!(
+        what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer,
+        "MS-FSA 2.1.4.12",
+        Caching
+    ),
+    case!(an_oplock_beside_a_lease_of_rw_is_level_ii, "MS-FSA 2.1.5.18.2", Caching),
+    case!(an_oplock_beside_a_lease_with_handle_caching_is_none, "MS-FSA 2.1.5.18.2", Caching),
+    case!(a_folders_lease_goes_when_an_entry_changes, "MS-FSA 2.1.4.12", Caching, CreateOptions),
+    case!(
+        a_folders_lease_stays_for_its_own_parent_key,
+        "MS-SMB2 3.3.5.9.11",
+        Caching,
+        CreateOptions
+    ),
+];
+
+/// The break must be of lease 1, from `current` to `new`.
+fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
+    match told {
+        Break::Lease(told) => {
+            check_eq!((told.key, told.current, told.new), (key(1), current, new));
+            Ok(told)
+        }
+        Break::Oplock(told) => Err(Failure::new(format!("got {told:?}, not a lease's break"))),
+    }
+}
+
+async fn answers(client: &Client<'_>, state: LeaseState) -> Checked<NtStatus> {
+    answer(client.answers(Acknowledgement::Lease { key: key(1), state }).await)
+}
+
+/// While `disturbs` waits, the holder hears of the break and keeps what is left.
+async fn breaks<T>(
+    holder: &Client<'_>,
+    (current, new): (LeaseState, LeaseState),
+    disturbs: impl Future<Output = Checked<T>>,
+) -> Checked<T> {
+    let react = async |told| {
+        check_eq!(of_lease(told, (current, new))?.acknowledgement_required, true);
+        check_eq!(answers(holder, new).await?, NtStatus::SUCCESS);
+        Ok(())
+    };
+    let disturbed = holder.broken_by(disturbs, react).await?;
+    holder.is_left_alone().await?;
+    Ok(disturbed)
+}
+
+/// What another key leaves of RWH.
+const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
+
+async fn pair(place: &Place) -> Checked<(Client<'_>, Client<'_>)> {
+    Ok((place.client().await?, place.client().await?))
+}
+
+/// What others get who meet a lease that must give up writes.
+async fn meetings(
+    place: &Place,
+    held: LeaseState,
+    left: LeaseState,
+    expected: [(LeaseState, LeaseState); 4],
+) -> Checked {
+    let (one, two) = pair(place).await?;
+    for (asked, expected) in expected {
+        let handle = hold(&one, 1, held).await?;
+        let got = match held == left {
+            true => opens(&two, 2, asked).await?,
+            false => breaks(&one, (held, left), opens(&two, 2, asked)).await?,
+        };
+        check_eq!(got, expected, "{held} met by {asked}");
+        handle.close().await?;
+    }
+    one.is_left_alone().await
+}
+
+const SHARED: [(LeaseState, LeaseState); 4] = [
+    (LeaseState::R, LeaseState::R),
+    (LeaseState::RH, LeaseState::RH),
+    (LeaseState::RW, LeaseState::R),
+    (LeaseState::RWH, LeaseState::RH),
+];
+
+async fn another_key_takes_write_caching_from_rwh(place: &Place) -> Checked {
+    meetings(place, LeaseState::RWH, LeaseState::RH, SHARED).await
+}
+
+async fn another_key_takes_write_caching_from_rw(place: &Place) -> Checked {
+    meetings(place, LeaseState::RW, LeaseState::R, SHARED).await
+}
+
+async fn another_key_leaves_rh_and_r_alone(place: &Place) -> Checked {
+    meetings(place, LeaseState::RH, LeaseState::RH, SHARED).await?;
+    meetings(place, LeaseState::R, LeaseState::R, SHARED).await
+}
+
+async fn a_lease_is_not_broken_by_its_own_key(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let held = hold(&client, 1, LeaseState::RWH).await?;
+    let asked = lease(1, LeaseState::RWH);
+    let again = client.open_extended("f", ReadWrite, OverwriteIf, &asked).await?;
+    again.write(0, Bytes::from_static(b"x")).await?;
+    held.truncate(100).await?;
+    check_eq!(leased(&again)?.state, LeaseState::RWH);
+    client.is_left_alone().await
+}
+
+async fn the_same_key_of_another_client_is_another_lease(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let opening = opens(&two, 1, LeaseState::RWH);
+    let got = breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await?;
+    check_eq!(got, LeaseState::RH);
+    Ok(())
+}
+
+async fn a_break_counts_as_an_epoch(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let held = hold(&one, 1, LeaseState::RWH).await?;
+    let epoch = leased(&held)?.epoch;
+    let answering = async |told| {
+        let told = of_lease(told, W_GOES)?;
+        check_eq!(told.epoch, epoch.wrapping_add(1));
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+        Ok(())
+    };
+    let opened = one.broken_by(done(two.file("f")), answering).await?;
+    opened.close().await?;
+    Ok(())
+}
+
+async fn a_lease_of_version_1_is_broken_alike(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let mut asked = lease(1, LeaseState::RWH);
+    asked.lease = asked.lease.map(|lease| crate::protocol::Lease { version: 1, ..lease });
+    let _held = hold_with(&one, LeaseState::RWH, &asked).await?;
+    let opening = async { Ok(two.file("f").await?) };
+    breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await.map(drop)
+}
+
+async fn an_open_during_a_break_says_so(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let held = hold(&one, 1, LeaseState::RWH).await?;
+    check_eq!(leased(&held)?.breaking, false);
+    let answering = async |told| {
+        of_lease(told, W_GOES)?;
+        let again = one.file_with("f", &lease(1, LeaseState::RWH)).await?;
+        let during = leased(&again)?;
+        check_eq!((during.breaking, during.state), (true, LeaseState::RWH));
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+        Ok(())
+    };
+    let opened = one.broken_by(done(two.file("f")), answering).await?;
+    opened.close().await?;
+    Ok(())
+}
+
+async fn an_answer_may_keep_less_than_was_left(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let answering = async |told| {
+        of_lease(told, W_GOES)?;
+        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
+        Ok(())
+    };
+    let opened = one.broken_by(done(two.file("f")), answering).await?;
+    opened.write(0, Bytes::from_static(b"x")).await?;
+    // It holds nothing any more that a write would take.
+    one.is_left_alone().await
+}
+
+async fn a_greedy_answer_is_not_accepted_and_may_be_repeated(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let answering = async |told| {
+        of_lease(told, W_GOES)?;
+        check_eq!(answers(&one, LeaseState::RWH).await?, NtStatus::REQUEST_NOT_ACCEPTED);
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+        let late = answers(&one, LeaseState::NONE).await?;
+        check_eq!(late, NtStatus::UNSUCCESSFUL, "the break is over");
+        Ok(())
+    };
+    let opened = one.broken_by(done(two.file("f")), answering).await?;
+    opened.close().await?;
+    Ok(())
+}
+
+async fn a_close_answers_a_lease_break_as_well(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let held = hold(&one, 1, LeaseState::RWH).await?;
+    let closes = async |told| {
+        of_lease(told, W_GOES)?;
+        Ok(held.close().await?)
+    };
+    let got = one.broken_by(opens(&two, 2, LeaseState::RWH), closes).await?;
+    check_eq!(got, LeaseState::RWH, "nobody else has it open");
+    Ok(())
+}
+
+async fn a_lost_connection_answers_a_lease_break_as_well(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let vanishes = async move {
+        of_lease(one.told().await?, W_GOES)?;
+        one.disconnect().await;
+        Ok(())
+    };
+    let ((), got) = tokio::try_join!(vanishes, opens(&two, 2, LeaseState::RWH))?;
+    check_eq!(got, LeaseState::RWH, "nobody else has it open");
+    Ok(())
+}
+
+async fn overwriting_takes_all_of_rwh_and_waits(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let overwriting = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
+    breaks(&one, (LeaseState::RWH, LeaseState::NONE), overwriting).await.map(drop)
+}
+
+/// A break that needs no answer, and nobody waits for.
+async fn takes_r(place: &Place, change: &str) -> Checked {
+    let (one, two) = pair(place).await?;
+    two.make("f", b"0123456789").await?;
+    let _held = hold(&one, 1, LeaseState::R).await?;
+    match change {
+        "overwrite" => two.open("f", ReadWrite, OverwriteIf).await.map(drop)?,
+        "write" => two.file("f").await?.write(0, Bytes::from_static(b"x")).await.map(drop)?,
+        "truncate" => two.file("f").await?.truncate(3).await?,
+        _ => two.file("f").await?.lock(0, 1, true, false).await?,
+    }
+    let told = of_lease(one.told().await?, (LeaseState::R, LeaseState::NONE))?;
+    check_eq!(told.acknowledgement_required, false, "{change}");
+    one.is_left_alone().await
+}
+
+async fn overwriting_takes_r_without_an_answer(place: &Place) -> Checked {
+    takes_r(place, "overwrite").await
+}
+
+async fn a_write_takes_r_from_others_without_an_answer(place: &Place) -> Checked {
+    takes_r(place, "write").await
+}
+
+async fn a_truncation_takes_r_from_others(place: &Place) -> Checked {
+    takes_r(place, "truncate").await
+}
+
+async fn a_lock_takes_r_from_others(place: &Place) -> Checked {
+    takes_r(place, "lock").await
+}
+
+async fn a_write_takes_rh_from_others(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RH).await?;
+    let other = two.file("f").await?;
+    let writing = async { Ok(other.write(0, Bytes::from_static(b"x")).await?) };
+    breaks(&one, (LeaseState::RH, LeaseState::NONE), writing).await.map(drop)
+}
+
+async fn breaks_no_lease(place: &Place, access: u32) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let asked = CreateParameters { access_mask: Some(access), ..CreateParameters::default() };
+    two.open_extended("f", ReadWrite, Open, &asked).await?.close().await?;
+    one.is_left_alone().await
+}
+
+async fn an_open_of_attributes_breaks_no_lease(place: &Place) -> Checked {
+    breaks_no_lease(place, 0x0010_0180).await
+}
+
+async fn an_open_of_the_security_descriptor_breaks_no_lease(place: &Place) -> Checked {
+    breaks_no_lease(place, 0x0002_0000).await
+}
+
+fn alone(state: LeaseState) -> CreateParameters {
+    CreateParameters { share_mode: Some(0), ..lease(1, state) }
+}
+
+async fn handle_caching_goes_before_a_share_mode_refuses(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
+    let opening = async { answer(two.file("f").await) };
+    let refused = breaks(&one, (LeaseState::RH, LeaseState::R), opening).await?;
+    check_eq!(refused, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.file("f").await?.close().await?;
+    Ok(())
+}
+
+async fn a_lease_holder_that_closes_lets_the_other_in(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
+    let closes = async |told| {
+        of_lease(told, (LeaseState::RH, LeaseState::R))?;
+        Ok(held.close().await?)
+    };
+    let opened = one.broken_by(done(two.file("f")), closes).await?;
+    opened.close().await?;
+    Ok(())
+}
+
+async fn without_handle_caching_a_share_mode_refuses_at_once(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold_with(&one, LeaseState::RW, &alone(LeaseState::RW)).await?;
+    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    one.is_left_alone().await
+}
+
+async fn a_rename_takes_handle_caching_and_waits(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _held = hold(&one, 1, LeaseState::RH).await?;
+    let renaming = async { Ok(two.rename("f", "g", false).await?) };
+    breaks(&one, (LeaseState::RH, LeaseState::R), renaming).await?;
+    check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn a_deletion_takes_handle_caching(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let held = hold(&one, 1, LeaseState::RH).await?;
+    let deleting = async { Ok(two.delete("f").await?) };
+    breaks(&one, (LeaseState::RH, LeaseState::R), deleting).await?;
+    held.close().await?;
+    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
+    place: &Place,
+) -> Checked {
+    let (one, two) = pair(place).await?;
+    let three = place.client().await?;
+    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let answering = async {
+        of_lease(one.told().await?, W_GOES)?;
+        // The one that overwrites comes before the answer.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+        of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE))?;
+        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
+        Ok(())
+    };
+    let overwriting = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        done(three.open("f", ReadWrite, OverwriteIf)).await
+    };
+    let opening = done(two.file("f"));
+    let ((), opened, overwritten) = tokio::try_join!(answering, opening, overwriting)?;
+    opened.close().await?;
+    overwritten.close().await?;
+    one.is_left_alone().await
+}
+
+async fn oplock_beside(
+    place: &Place,
+    (held, left): (LeaseState, LeaseState),
+    expected: OplockLevel,
+) -> Checked {
+    let (one, two) = pair(place).await?;
+    super::oplocks::hold(&two, II).await?.close().await?;
+    let _held = hold(&one, 1, held).await?;
+    let opening = async {
+        let handle = two.file_with("f", &oplock(Batch)).await?;
+        Ok(granted(&handle)?.oplock)
+    };
+    check_eq!(breaks(&one, (held, left), opening).await?, expected);
+    Ok(())
+}
+
+async fn an_oplock_beside_a_lease_of_rw_is_level_ii(place: &Place) -> Checked {
+    oplock_beside(place, (LeaseState::RW, LeaseState::R), II).await
+}
+
+async fn an_oplock_beside_a_lease_with_handle_caching_is_none(place: &Place) -> Checked {
+    oplock_beside(place, (LeaseState::RWH, LeaseState::RH), Nothing).await
+}
+
+/// Holds a lease of RH on the folder `d`.
+async fn hold_folder(client: &Client<'_>) -> Checked<crate::probe::Handle> {
+    client.mkdir("d").await?;
+    let asked = CreateParameters { create_options: Some(1), ..lease(1, LeaseState::RH) };
+    let folder = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
+    match leased(&folder)?.state {
+        LeaseState::NONE => Err(Failure::not_granted("no lease on a folder")),
+        _ => Ok(folder),
+    }
+}
+
+async fn a_folders_lease_goes_when_an_entry_changes(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _folder = hold_folder(&one).await?;
+    two.stat("d").await?;
+    one.is_left_alone().await?;
+    two.make("d/f", b"x").await?;
+    of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE)).map(drop)
+}
+
+async fn a_folders_lease_stays_for_its_own_parent_key(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let _folder = hold_folder(&client).await?;
+    let mut asked = lease(2, LeaseState::RWH);
+    asked.lease =
+        asked.lease.map(|lease| crate::protocol::Lease { parent_key: Some(key(1)), ..lease });
+    let _file = client.open_extended("d/f", ReadWrite, OpenIf, &asked).await?;
+    client.is_left_alone().await
+}

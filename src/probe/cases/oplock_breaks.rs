@@ -1,0 +1,324 @@
+//! How oplocks are taken back (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.6, 3.3.5.22.1).
+
+use bytes::Bytes;
+
+use super::oplocks::{granted, hold, oplock};
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{
+    Case, Checked, Client, Handle, Place, SOON, answer, case, check, check_eq, done,
+};
+use crate::protocol::create::CreateDisposition::{Open, OverwriteIf};
+use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
+use crate::protocol::{Break, CreateParameters, NtStatus, OplockBreak};
+
+pub const CASES: &[Case] = &[
+    case!(a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer, "MS-FSA 2.1.4.12", Caching),
+    case!(a_second_open_breaks_an_exclusive_oplock_and_waits, "MS-FSA 2.1.4.12", Caching),
+    case!(what_is_written_before_the_answer_is_what_the_other_reads, "MS-SMB2 3.3.5.22.1", Caching),
+    case!(a_close_answers_a_break_as_well, "MS-SMB2 3.3.5.10", Caching),
+    case!(a_lost_connection_answers_a_break_as_well, "MS-SMB2 3.3.7.1", Caching),
+    case!(an_answer_may_give_up_more_than_it_must, "MS-SMB2 2.2.24.1", Caching),
+    case!(a_greedy_answer_is_refused_and_the_oplock_lost, "MS-SMB2 3.3.5.22.1", Caching),
+    case!(overwriting_breaks_a_batch_oplock_to_none, "MS-FSA 2.1.4.12", Caching),
+    case!(overwriting_takes_level_ii_and_waits_for_nobody, "MS-FSA 2.1.4.12", Caching),
+    case!(a_write_takes_level_ii_from_others, "MS-FSA 2.1.4.12", Caching),
+    case!(a_write_takes_the_writers_own_level_ii, "MS-FSA 2.1.4.12", Caching),
+    case!(a_truncation_takes_level_ii_from_others, "MS-FSA 2.1.4.12", Caching),
+    case!(a_lock_takes_level_ii_from_others, "MS-FSA 2.1.4.12", Caching, Locks),
+    case!(the_writer_keeps_its_own_batch_oplock, "MS-FSA 2.1.4.12", Caching),
+    case!(an_open_of_attributes_breaks_nothing, "MS-FSA 2.1.4.12", Caching, AccessMask),
+    case!(
+        an_open_of_the_security_descriptor_breaks_a_batch_oplock,
+        "MS-FSA 2.1.4.12",
+        Caching,
+        AccessMask
+    ),
+    case!(
+        a_batch_oplock_is_broken_before_a_share_mode_refuses,
+        "MS-FSA 2.1.5.1.2",
+        Caching,
+        ShareMode
+    ),
+    case!(a_batch_holder_that_closes_lets_the_other_in, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
+    case!(
+        an_exclusive_oplock_is_not_broken_by_who_is_refused,
+        "MS-FSA 2.1.5.1.2.2",
+        Caching,
+        ShareMode
+    ),
+    case!(a_rename_by_another_breaks_a_batch_oplock, "MS-FSA 2.1.4.12", Caching),
+    case!(a_deletion_by_another_breaks_a_batch_oplock, "MS-FSA 2.1.4.12", Caching),
+    case!(the_oplock_of_one_file_is_not_broken_for_another, "MS-FSA 2.1.4.12", Caching),
+    case!(a_waiting_open_can_be_cancelled, "MS-SMB2 3.3.5.16", Caching, BlockingLocks),
+];
+
+fn broken(handle: &Handle, level: OplockLevel) -> Checked<Break> {
+    Ok(Break::Oplock(OplockBreak { file_id: granted(handle)?.file_id, level }))
+}
+
+async fn opens(client: &Client<'_>, asked: OplockLevel) -> Checked<OplockLevel> {
+    let handle = client.open_extended("f", ReadWrite, Open, &oplock(asked)).await?;
+    let level = granted(&handle)?.oplock;
+    handle.close().await?;
+    Ok(level)
+}
+
+/// While `disturbs` waits, the holder hears of a break to `level` and keeps it.
+async fn breaks_to<T>(
+    (holder, held): (&Client<'_>, &Handle),
+    level: OplockLevel,
+    disturbs: impl Future<Output = Checked<T>>,
+) -> Checked<T> {
+    let expected = broken(held, level)?;
+    let react = async |told: Break| {
+        check_eq!(told, expected);
+        Ok(holder.answers(told.acknowledgement()).await?)
+    };
+    let disturbed = holder.broken_by(disturbs, react).await?;
+    holder.is_left_alone().await?;
+    Ok(disturbed)
+}
+
+async fn second_open(place: &Place, level: OplockLevel) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, level).await?;
+    check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II);
+    // Level II stands beside any reader.
+    check_eq!(opens(&two, II).await?, II);
+    one.is_left_alone().await
+}
+
+async fn a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer(place: &Place) -> Checked {
+    second_open(place, Batch).await
+}
+
+async fn a_second_open_breaks_an_exclusive_oplock_and_waits(place: &Place) -> Checked {
+    second_open(place, Exclusive).await
+}
+
+async fn what_is_written_before_the_answer_is_what_the_other_reads(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let flushes = async |told: Break| {
+        held.write(0, Bytes::from_static(b"what was cached")).await?;
+        Ok(one.answers(told.acknowledgement()).await?)
+    };
+    let read = one.broken_by(done(two.content("f")), flushes).await?;
+    check_eq!(read, b"what was cached");
+    Ok(())
+}
+
+async fn a_close_answers_a_break_as_well(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let level = one.broken_by(opens(&two, Batch), async |_| Ok(held.close().await?)).await?;
+    check_eq!(level, Batch, "nobody else has it open");
+    Ok(())
+}
+
+async fn a_lost_connection_answers_a_break_as_well(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let _held = hold(&one, Batch).await?;
+    let vanishes = async move {
+        one.told().await?;
+        one.disconnect().await;
+        Ok(())
+    };
+    let ((), level) = tokio::try_join!(vanishes, opens(&two, Batch))?;
+    check_eq!(level, Batch, "nobody else has it open");
+    Ok(())
+}
+
+async fn an_answer_may_give_up_more_than_it_must(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let gives_up = async |_| Ok(held.acknowledge_oplock_break(Nothing).await?);
+    let other = one.broken_by(done(two.file("f")), gives_up).await?;
+    other.write(0, Bytes::from_static(b"x")).await?;
+    // It holds nothing any more that a write would take.
+    one.is_left_alone().await
+}
+
+async fn a_greedy_answer_is_refused_and_the_oplock_lost(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let opening = async {
+        let opened = tokio::time::timeout(SOON, two.file("f")).await;
+        check!(opened.is_ok(), "the break is not over, and the other's open still waits");
+        Ok(opened)
+    };
+    let greedy = async |_| {
+        let answered = held.acknowledge_oplock_break(Batch).await;
+        check_eq!(answer(answered)?, NtStatus::INVALID_OPLOCK_PROTOCOL);
+        Ok(())
+    };
+    if let Ok(other) = one.broken_by(opening, greedy).await? {
+        other?.write(0, Bytes::from_static(b"x")).await?;
+    }
+    one.is_left_alone().await
+}
+
+async fn overwriting_breaks_a_batch_oplock_to_none(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let overwrites = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
+    breaks_to((&one, &held), Nothing, overwrites).await.map(drop)
+}
+
+/// A level II break is over at once, and whoever caused it does not wait.
+async fn takes_level_ii(place: &Place, change: &str) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    two.make("f", b"0123456789").await?;
+    let held = hold(&one, II).await?;
+    match change {
+        "overwrite" => two.open("f", ReadWrite, OverwriteIf).await.map(drop)?,
+        "write" => two.file("f").await?.write(0, Bytes::from_static(b"x")).await.map(drop)?,
+        "truncate" => two.file("f").await?.truncate(3).await?,
+        _ => two.file("f").await?.lock(0, 1, true, false).await?,
+    }
+    check_eq!(one.told().await?, broken(&held, Nothing)?, "{change}");
+    one.is_left_alone().await
+}
+
+async fn overwriting_takes_level_ii_and_waits_for_nobody(place: &Place) -> Checked {
+    takes_level_ii(place, "overwrite").await
+}
+
+async fn a_write_takes_level_ii_from_others(place: &Place) -> Checked {
+    takes_level_ii(place, "write").await
+}
+
+async fn a_truncation_takes_level_ii_from_others(place: &Place) -> Checked {
+    takes_level_ii(place, "truncate").await
+}
+
+async fn a_lock_takes_level_ii_from_others(place: &Place) -> Checked {
+    takes_level_ii(place, "lock").await
+}
+
+async fn a_write_takes_the_writers_own_level_ii(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let held = hold(&client, II).await?;
+    held.write(0, Bytes::from_static(b"x")).await?;
+    check_eq!(client.told().await?, broken(&held, Nothing)?);
+    Ok(())
+}
+
+async fn the_writer_keeps_its_own_batch_oplock(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    held.write(0, Bytes::from_static(b"x")).await?;
+    held.truncate(100).await?;
+    held.flush().await?;
+    one.is_left_alone().await?;
+    breaks_to((&one, &held), II, opens(&two, Nothing)).await.map(drop)
+}
+
+async fn an_open_of_attributes_breaks_nothing(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let _held = hold(&one, Batch).await?;
+    let attributes = CreateParameters { access_mask: Some(0x180), ..CreateParameters::default() };
+    two.open_extended("f", ReadWrite, Open, &attributes).await?.close().await?;
+    two.stat("f").await?;
+    one.is_left_alone().await
+}
+
+async fn an_open_of_the_security_descriptor_breaks_a_batch_oplock(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let access_mask = Some(0x0002_0000);
+    let asked = CreateParameters { access_mask, ..CreateParameters::default() };
+    let opens = async { Ok(two.open_extended("f", ReadWrite, Open, &asked).await?) };
+    breaks_to((&one, &held), II, opens).await.map(drop)
+}
+
+fn alone(level: OplockLevel) -> CreateParameters {
+    CreateParameters { share_mode: Some(0), ..oplock(level) }
+}
+
+async fn a_batch_oplock_is_broken_before_a_share_mode_refuses(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    hold(&one, Batch).await?.close().await?;
+    let held = one.file_with("f", &alone(Batch)).await?;
+    let opens = async { answer(two.file("f").await) };
+    let refused = breaks_to((&one, &held), II, opens).await?;
+    check_eq!(refused, NtStatus::SHARING_VIOLATION);
+    Ok(())
+}
+
+async fn a_batch_holder_that_closes_lets_the_other_in(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    hold(&one, Batch).await?.close().await?;
+    let held = one.file_with("f", &alone(Batch)).await?;
+    let opened = one.broken_by(done(two.file("f")), async |_| Ok(held.close().await?)).await?;
+    opened.close().await?;
+    Ok(())
+}
+
+async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    hold(&one, Exclusive).await?.close().await?;
+    let _held = one.file_with("f", &alone(Exclusive)).await?;
+    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    one.is_left_alone().await
+}
+
+/// An operation by path opens the file first, which takes the oplock to II.
+async fn a_rename_by_another_breaks_a_batch_oplock(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let renames = async { Ok(two.rename("f", "g", false).await?) };
+    breaks_to((&one, &held), II, renames).await?;
+    check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn a_deletion_by_another_breaks_a_batch_oplock(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let deletes = async { Ok(two.delete("f").await?) };
+    breaks_to((&one, &held), II, deletes).await?;
+    held.close().await?;
+    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn the_oplock_of_one_file_is_not_broken_for_another(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let _held = hold(&one, Batch).await?;
+    let other = two.file_with("g", &oplock(Batch)).await?;
+    check_eq!(granted(&other)?.oplock, Batch);
+    other.write(0, Bytes::from_static(b"x")).await?;
+    one.is_left_alone().await
+}
+
+async fn a_waiting_open_can_be_cancelled(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = hold(&one, Batch).await?;
+    let cancels = async |_| {
+        check!(two.connection.cancel().await, "the backend sends no cancel");
+        Ok(())
+    };
+    let opening = async { answer(two.file("f").await) };
+    check_eq!(one.broken_by(opening, cancels).await?, NtStatus::CANCELLED);
+    held.close().await?;
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Renaming files and folders.
+
+use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+use crate::protocol::NtStatus;
+use bytes::Bytes;
+
+pub const CASES: &[Case] = &[
+    case!(a_rename_moves_the_content, "MS-FSA 2.1.5.15.11").essential(),
+    case!(a_rename_into_another_folder_moves_the_file, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_of_a_folder_takes_its_files_along, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_of_a_missing_file_is_name_not_found, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_onto_an_existing_file_is_a_collision, "MS-FSA 2.1.5.15.11"),
+    case!(a_replacing_rename_replaces_an_existing_file, "MS-FSA 2.1.5.15.11"),
+    case!(a_replacing_rename_needs_nothing_to_replace, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_into_a_missing_folder_is_path_not_found, "MS-FSA 2.1.5.15.11"),
+    case!(a_file_never_replaces_a_folder, "MS-FSA 2.1.5.15.11"),
+    case!(a_folder_never_replaces_a_folder, "MS-FSA 2.1.5.15.11"),
+    case!(an_open_file_is_never_replaced, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_may_change_only_the_case, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_onto_itself_succeeds, "MS-FSA 2.1.5.15.11"),
+    case!(an_open_file_is_renamed_and_its_handle_goes_on, "MS-FSA 2.1.5.15.11"),
+    case!(a_folder_does_not_move_into_itself, "MS-FSA 2.1.5.15.11"),
+    case!(a_folder_does_not_move_below_its_own_folder, "MS-FSA 2.1.5.15.11"),
+    case!(a_folder_with_an_open_file_below_stays, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_of_an_open_file_is_seen_by_all_at_once, "MS-FSA 2.1.5.15.11"),
+    case!(a_rename_keeps_locks_and_handles, "MS-FSA 2.1.5.15.11", Locks),
+    case!(a_name_that_was_renamed_away_is_free, "MS-FSA 2.1.5.15.11"),
+    case!(a_folder_does_not_replace_a_file_unasked, "MS-FSA 2.1.5.15.11"),
+];
+
+async fn a_rename_moves_the_content(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("old", b"content").await?;
+    client.rename("old", "new", false).await?;
+    check_eq!(client.content("new").await?, b"content");
+    check_eq!(answer(client.stat("old").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn a_rename_into_another_folder_moves_the_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("a").await?;
+    client.mkdir("b").await?;
+    client.make("a/f", b"content").await?;
+    client.rename("a/f", "b/g", false).await?;
+    check_eq!(client.content("b/g").await?, b"content");
+    client.rmdir("a").await?;
+    Ok(())
+}
+
+async fn a_rename_of_a_folder_takes_its_files_along(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("old").await?;
+    client.mkdir("old/deep").await?;
+    client.make("old/deep/f", b"content").await?;
+    client.rename("old", "new", false).await?;
+    check_eq!(client.content("new/deep/f").await?, b"content");
+    check_eq!(answer(client.stat("old/deep/f").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    client.delete("new/deep/f").await?;
+    client.rmdir("new/deep").await?;
+    Ok(())
+}
+
+async fn a_rename_of_a_missing_file_is_name_not_found(place: &Place) -> Checked {
+    let client = place.client().await?;
+    for replace in [false, true] {
+        let renamed = client.rename("missing", "new", replace).await;
+        check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        let renamed = client.rename("missing/f", "new", replace).await;
+        check_eq!(answer(renamed)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    }
+    Ok(())
+}
+
+async fn a_rename_onto_an_existing_file_is_a_collision(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("source", b"source").await?;
+    client.make("Target", b"target").await?;
+    client.mkdir("folder").await?;
+    for target in ["Target", "tARGET", "folder"] {
+        let renamed = client.rename("source", target, false).await;
+        check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION, "{target}");
+    }
+    check_eq!(client.content("source").await?, b"source");
+    check_eq!(client.content("Target").await?, b"target");
+    Ok(())
+}
+
+async fn a_replacing_rename_replaces_an_existing_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("source", b"source").await?;
+    client.make("target", b"a longer target").await?;
+    client.rename("source", "target", true).await?;
+    check_eq!(client.content("target").await?, b"source");
+    check_eq!(answer(client.stat("source").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn a_replacing_rename_needs_nothing_to_replace(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("source", b"source").await?;
+    client.rename("source", "target", true).await?;
+    check_eq!(client.content("target").await?, b"source");
+    Ok(())
+}
+
+async fn a_rename_into_a_missing_folder_is_path_not_found(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    let renamed = client.rename("f", "missing/f", false).await;
+    check_eq!(answer(renamed)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}
+
+async fn a_file_never_replaces_a_folder(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    client.mkdir("d").await?;
+    check_eq!(answer(client.rename("f", "d", true).await)?, NtStatus::ACCESS_DENIED);
+    check_eq!(client.content("f").await?, b"x");
+    Ok(())
+}
+
+async fn a_folder_never_replaces_a_folder(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.mkdir("e").await?;
+    check_eq!(answer(client.rename("e", "d", true).await)?, NtStatus::ACCESS_DENIED);
+    check_eq!(answer(client.stat("e").await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn an_open_file_is_never_replaced(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("source", b"source").await?;
+    client.make("target", b"target").await?;
+    let held = client.reader("target").await?;
+    let renamed = client.rename("source", "target", true).await;
+    check_eq!(answer(renamed)?, NtStatus::ACCESS_DENIED);
+    held.close().await?;
+    client.rename("source", "target", true).await?;
+    Ok(())
+}
+
+async fn a_rename_may_change_only_the_case(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("name", b"x").await?;
+    client.rename("name", "NAME", false).await?;
+    check_eq!(client.content("Name").await?, b"x");
+    Ok(())
+}
+
+async fn a_rename_onto_itself_succeeds(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    for replace in [false, true] {
+        let renamed = client.rename("f", "f", replace).await;
+        check_eq!(answer(renamed)?, NtStatus::SUCCESS, "replace {replace}");
+    }
+    check_eq!(client.content("f").await?, b"x");
+    Ok(())
+}
+
+async fn an_open_file_is_renamed_and_its_handle_goes_on(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("old").await?;
+    handle.write(0, Bytes::from_static(b"before ")).await?;
+    client.rename("old", "new", false).await?;
+    handle.write(7, Bytes::from_static(b"after")).await?;
+    handle.close().await?;
+    check_eq!(client.content("new").await?, b"before after");
+    Ok(())
+}
+
+async fn a_folder_does_not_move_into_itself(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    check_eq!(answer(client.rename("d", "d/f", false).await)?, NtStatus::ACCESS_DENIED);
+    check_eq!(answer(client.stat("d").await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn a_folder_does_not_move_below_its_own_folder(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.mkdir("d/e").await?;
+    check_eq!(answer(client.rename("d", "d/e/f", false).await)?, NtStatus::ACCESS_DENIED);
+    check_eq!(answer(client.stat("d/e").await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn a_folder_with_an_open_file_below_stays(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    let held = client.file("d/f").await?;
+    check_eq!(answer(client.rename("d", "e", false).await)?, NtStatus::ACCESS_DENIED);
+    held.close().await?;
+    client.rename("d", "e", false).await?;
+    client.delete("e/f").await?;
+    Ok(())
+}
+
+async fn a_rename_of_an_open_file_is_seen_by_all_at_once(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("old", b"content").await?;
+    let held = one.reader("old").await?;
+    two.rename("old", "new", false).await?;
+    check_eq!(answer(one.stat("old").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_eq!(one.content("new").await?, b"content");
+    check_eq!(held.read(0, 100).await?, &b"content"[..]);
+    held.close().await?;
+    Ok(())
+}
+
+async fn a_rename_keeps_locks_and_handles(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = one.file("old").await?;
+    held.lock(0, 10, true, false).await?;
+    two.rename("old", "new", false).await?;
+    let other = two.file("new").await?;
+    let refused = other.lock(0, 10, true, false).await;
+    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    held.unlock(0, 10).await?;
+    other.lock(0, 10, true, false).await?;
+    Ok(())
+}
+
+async fn a_name_that_was_renamed_away_is_free(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("a", b"first").await?;
+    let held = client.reader("a").await?;
+    client.rename("a", "b", false).await?;
+    client.make("a", b"second").await?;
+    check_eq!(client.content("a").await?, b"second");
+    check_eq!(held.read(0, 100).await?, &b"first"[..]);
+    held.close().await?;
+    Ok(())
+}
+
+async fn a_folder_does_not_replace_a_file_unasked(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.make("f", b"kept").await?;
+    let renamed = client.rename("d", "f", false).await;
+    check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION);
+    check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}

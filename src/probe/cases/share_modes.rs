@@ -1,0 +1,233 @@
+//! Share modes (MS-FSA 2.1.5.1.2.2): what an open does not share, another
+//! neither does nor did.
+
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
+use crate::protocol::create::CreateDisposition::{self, Open, OverwriteIf};
+use crate::protocol::{CreateParameters, NtStatus};
+
+pub const CASES: &[Case] = &[
+    case!(who_does_not_share_reading_refuses_readers, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
+    case!(who_does_not_share_writing_refuses_writers, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
+    case!(
+        who_does_not_share_deletion_refuses_deleters,
+        "MS-FSA 2.1.5.1.2.2",
+        ShareMode,
+        AccessMask
+    ),
+    case!(
+        who_reads_is_not_met_by_one_that_does_not_share_it,
+        "MS-FSA 2.1.5.1.2.2",
+        ShareMode,
+        AccessMask
+    ),
+    case!(share_modes_meet_as_the_whole_table_says, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
+    case!(a_share_mode_holds_within_one_connection, "MS-FSA 2.1.5.1.2.2", ShareMode),
+    case!(an_open_of_attributes_meets_no_share_mode, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
+    case!(a_share_mode_goes_with_its_handle, "MS-FSA 2.1.5.5", ShareMode),
+    case!(a_share_mode_goes_with_its_connection, "MS-SMB2 3.3.7.1", ShareMode),
+    case!(what_is_refused_has_overwritten_nothing, "MS-FSA 2.1.5.1.2", ShareMode),
+    case!(a_file_that_is_not_shared_is_not_deleted, "MS-FSA 2.1.5.1.2.2", ShareMode),
+    case!(a_file_that_is_not_shared_is_not_renamed, "MS-FSA 2.1.5.1.2.2", ShareMode),
+    case!(a_folder_has_a_share_mode_too, "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions),
+    case!(a_share_mode_there_is_not_is_invalid, "MS-SMB2 3.3.5.9", ShareMode),
+];
+
+const READ: u32 = 0x0000_0001;
+const WRITE: u32 = 0x0000_0002;
+const READ_ATTRIBUTES: u32 = 0x0000_0080;
+const DELETE: u32 = 0x0001_0000;
+
+fn sharing(share: u32) -> CreateParameters {
+    CreateParameters { share_mode: Some(share), ..CreateParameters::default() }
+}
+
+async fn open_as(
+    client: &Client<'_>,
+    disposition: CreateDisposition,
+    access: u32,
+    share: u32,
+) -> Checked<Result<Handle, NtStatus>> {
+    let access_mask = Some(access | READ_ATTRIBUTES);
+    let asked = CreateParameters { access_mask, ..sharing(share) };
+    let opened = client.open_extended("f", ReadWrite, disposition, &asked).await;
+    Ok(match opened {
+        Ok(handle) => Ok(handle),
+        refused => Err(answer(refused)?),
+    })
+}
+
+/// Of one who has it open sharing all but `bit`, to whom `access` is refused
+/// and the rest not.
+async fn refuses(place: &Place, access: u32, bit: u32) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("f", b"x").await?;
+    let held = open_as(&one, Open, READ, 7 & !bit).await?;
+    check_eq!(held.as_ref().err(), None);
+    for other in [READ, WRITE, DELETE] {
+        let opened = open_as(&two, Open, other, 7).await?;
+        let expected = if other == access { Some(NtStatus::SHARING_VIOLATION) } else { None };
+        check_eq!(opened.as_ref().err().copied(), expected, "access 0x{other:X}");
+        if let Ok(handle) = opened {
+            handle.close().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn who_does_not_share_reading_refuses_readers(place: &Place) -> Checked {
+    refuses(place, READ, 1).await
+}
+
+async fn who_does_not_share_writing_refuses_writers(place: &Place) -> Checked {
+    refuses(place, WRITE, 2).await
+}
+
+async fn who_does_not_share_deletion_refuses_deleters(place: &Place) -> Checked {
+    refuses(place, DELETE, 4).await
+}
+
+async fn who_reads_is_not_met_by_one_that_does_not_share_it(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("f", b"x").await?;
+    for (held, lacking) in [(READ, 1), (WRITE, 2), (DELETE, 4)] {
+        let first = open_as(&one, Open, held, 7).await?;
+        check_eq!(first.as_ref().err(), None);
+        let refused = open_as(&two, Open, READ, 7 & !lacking).await?.err();
+        check_eq!(refused, Some(NtStatus::SHARING_VIOLATION), "held 0x{held:X}");
+        if let Ok(first) = first {
+            first.close().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn share_modes_meet_as_the_whole_table_says(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let allowed = |access: u32, share: u32| {
+        (access & READ == 0 || share & 1 != 0)
+            && (access & WRITE == 0 || share & 2 != 0)
+            && (access & DELETE == 0 || share & 4 != 0)
+    };
+    for held in [READ, WRITE, DELETE, READ | WRITE] {
+        for held_share in 0..8 {
+            let Ok(first) = open_as(&client, Open, held, held_share).await? else {
+                check_eq!(true, false, "nobody else has it open");
+                return Ok(());
+            };
+            for (access, share) in [(READ, 7), (WRITE, 7), (DELETE, 7), (READ, 1), (WRITE, 2)] {
+                let expected = match allowed(access, held_share) && allowed(held, share) {
+                    true => None,
+                    false => Some(NtStatus::SHARING_VIOLATION),
+                };
+                let second = open_as(&client, Open, access, share).await?;
+                let refused = second.as_ref().err().copied();
+                let meeting = format!("0x{held:X}/{held_share} met by 0x{access:X}/{share}");
+                check_eq!(refused, expected, "{meeting}");
+                if let Ok(second) = second {
+                    second.close().await?;
+                }
+            }
+            first.close().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn a_share_mode_holds_within_one_connection(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let _held = client.file_with("f", &sharing(0)).await?;
+    let second = client.file("f").await;
+    check_eq!(answer(second)?, NtStatus::SHARING_VIOLATION);
+    Ok(())
+}
+
+async fn an_open_of_attributes_meets_no_share_mode(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = one.file_with("f", &sharing(0)).await?;
+    let attributes = open_as(&two, Open, READ_ATTRIBUTES, 0).await?;
+    check_eq!(attributes.as_ref().err(), None);
+    check_eq!(answer(two.stat("f").await)?, NtStatus::SUCCESS);
+    check_eq!(answer(two.reader("f").await)?, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.reader("f").await?.close().await?;
+    Ok(())
+}
+
+async fn a_share_mode_goes_with_its_handle(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = one.file_with("f", &sharing(0)).await?;
+    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.file_with("f", &sharing(0)).await?.close().await?;
+    Ok(())
+}
+
+async fn a_share_mode_goes_with_its_connection(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let _held = one.file_with("f", &sharing(0)).await?;
+    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    one.disconnect().await;
+    two.file("f").await?.close().await?;
+    Ok(())
+}
+
+async fn what_is_refused_has_overwritten_nothing(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("f", b"kept").await?;
+    let held = one.file_with("f", &sharing(1)).await?;
+    let refused = two.open("f", ReadWrite, OverwriteIf).await;
+    check_eq!(answer(refused)?, NtStatus::SHARING_VIOLATION);
+    check_eq!(held.read(0, 100).await?, &b"kept"[..]);
+    held.close().await?;
+    Ok(())
+}
+
+async fn a_file_that_is_not_shared_is_not_deleted(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = one.file_with("f", &sharing(3)).await?;
+    check_eq!(answer(two.delete("f").await)?, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.delete("f").await?;
+    Ok(())
+}
+
+async fn a_file_that_is_not_shared_is_not_renamed(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let held = one.file_with("f", &sharing(3)).await?;
+    check_eq!(answer(two.rename("f", "g", false).await)?, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.rename("f", "g", false).await?;
+    Ok(())
+}
+
+async fn a_folder_has_a_share_mode_too(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.mkdir("d").await?;
+    let asked = CreateParameters { create_options: Some(1), ..sharing(3) };
+    let held = one.open_extended("d", ReadWrite, Open, &asked).await?;
+    check_eq!(answer(two.rmdir("d").await)?, NtStatus::SHARING_VIOLATION);
+    two.make("d/f", b"what is in it is not held").await?;
+    two.delete("d/f").await?;
+    held.close().await?;
+    two.rmdir("d").await?;
+    Ok(())
+}
+
+async fn a_share_mode_there_is_not_is_invalid(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let opened = client.open_extended("f", ReadWrite, Open, &sharing(8)).await;
+    check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER);
+    Ok(())
+}

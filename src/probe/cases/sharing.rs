@@ -1,0 +1,105 @@
+//! Two clients, and what is left of one that has gone.
+
+use crate::backend::OpError;
+use crate::probe::{Case, Checked, Client, Place, answer, case, check, check_eq};
+use crate::protocol::NtStatus;
+use bytes::Bytes;
+
+pub const CASES: &[Case] = &[
+    case!(what_one_client_writes_the_other_reads_at_once, "MS-SMB2 3.3.5.9"),
+    case!(what_one_client_cuts_off_is_gone_for_the_other, "MS-SMB2 3.3.5.9"),
+    case!(two_clients_write_different_parts_of_one_file, "MS-SMB2 3.3.5.9"),
+    case!(a_name_made_by_one_client_is_there_for_the_other, "MS-SMB2 3.3.5.9"),
+    case!(operations_of_two_clients_run_at_the_same_time, "MS-SMB2 3.3.5.9"),
+    case!(a_handle_of_a_closed_connection_is_an_error, "MS-SMB2 3.3.7.1"),
+    case!(a_new_connection_of_the_same_client_finds_its_files, "MS-SMB2 3.3.7.1"),
+];
+
+async fn what_one_client_writes_the_other_reads_at_once(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let (writer, reader) = (one.file("f").await?, two.file("f").await?);
+    for round in 0..10_u8 {
+        writer.write(0, vec![round; 100].into()).await?;
+        check_eq!(reader.read(0, 100).await?, vec![round; 100]);
+    }
+    Ok(())
+}
+
+async fn what_one_client_cuts_off_is_gone_for_the_other(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("f", b"0123456789").await?;
+    let (first, second) = (one.file("f").await?, two.file("f").await?);
+    check_eq!(second.read(0, 10).await?.len(), 10);
+    first.truncate(3).await?;
+    check_eq!(second.read(0, 10).await?, &b"012"[..]);
+    check_eq!(answer(second.read(3, 1).await)?, NtStatus::END_OF_FILE);
+    Ok(())
+}
+
+async fn two_clients_write_different_parts_of_one_file(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let (first, second) = (one.file("f").await?, two.file("f").await?);
+    for at in 0..20 {
+        first.write(at * 4, Bytes::from_static(b"aa")).await?;
+        second.write(at * 4 + 2, Bytes::from_static(b"bb")).await?;
+    }
+    check_eq!(first.read(0, 1_000).await?, b"aabb".repeat(20));
+    Ok(())
+}
+
+async fn a_name_made_by_one_client_is_there_for_the_other(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.mkdir("d").await?;
+    two.make("d/f", b"theirs").await?;
+    check_eq!(one.content("d/f").await?, b"theirs");
+    one.rename("d/f", "d/g", false).await?;
+    check_eq!(answer(two.stat("d/f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    two.delete("d/g").await?;
+    check_eq!(answer(one.list("d", "g").await)?, NtStatus::NO_SUCH_FILE);
+    Ok(())
+}
+
+async fn operations_of_two_clients_run_at_the_same_time(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    let busy = async |client: &Client<'_>, name: &str| {
+        let handle = client.file(name).await?;
+        for round in 0..50_u8 {
+            handle.write(u64::from(round), vec![round].into()).await?;
+        }
+        let read = handle.read(0, 100).await?;
+        handle.close().await?;
+        check_eq!(read, (0..50).collect::<Vec<u8>>());
+        Ok(())
+    };
+    let (a, b): (Checked, Checked) = tokio::join!(busy(&one, "a"), busy(&two, "b"));
+    a.and(b)
+}
+
+async fn a_handle_of_a_closed_connection_is_an_error(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    client.disconnect().await;
+    let written = handle.write(0, Bytes::from_static(b"lost")).await;
+    check!(written.is_err(), "written over a connection that is gone");
+    let read = handle.read(0, 1).await;
+    check!(
+        read.is_err() && read != Err(OpError::Status(NtStatus::END_OF_FILE)),
+        "read over a connection that is gone"
+    );
+    check!(handle.close().await.is_err(), "closed over a connection that is gone");
+    Ok(())
+}
+
+async fn a_new_connection_of_the_same_client_finds_its_files(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    client.disconnect().await;
+    let again = place.client().await?;
+    check_eq!(again.content("f").await?, b"kept");
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! One client in a case's folder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use super::case::{Checked, Failure};
+use super::place::Place;
+use crate::backend::{BreakAcknowledger, BreakStream, OpError, SMBConnectionInner, SMBFileHandle};
+use crate::ir::{OpenMode, OperationKind};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{Acknowledgement, Break, CreateParameters, NtStatus, SharePath};
+
+pub type Handle = Box<dyn SMBFileHandle>;
+
+pub struct Client<'a> {
+    pub connection: Box<dyn SMBConnectionInner>,
+    pub client_idx: u32,
+    place: &'a Place,
+    breaks: Option<Breaks>,
+}
+
+struct Breaks {
+    stream: Mutex<BreakStream>,
+    acknowledger: Arc<dyn BreakAcknowledger>,
+}
+
+/// How long what must have happened already is waited for.
+pub const SOON: Duration = Duration::from_secs(2);
+/// How long a break that must not come is waited for.
+const QUIET: Duration = Duration::from_millis(120);
+
+/// The server's answer; success is STATUS_SUCCESS.
+///
+/// # Errors
+/// There was none.
+#[track_caller]
+pub fn answer<T>(result: Result<T, OpError>) -> Checked<NtStatus> {
+    match result {
+        Ok(_) => Ok(NtStatus::SUCCESS),
+        Err(OpError::Status(status)) => Ok(status),
+        Err(error) => Err(Failure::new(format!("no answer from the server: {error}"))),
+    }
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(
+        mut connection: Box<dyn SMBConnectionInner>,
+        client_idx: u32,
+        place: &'a Place,
+    ) -> Client<'a> {
+        let breaks = connection.breaks().map(|stream| Breaks {
+            acknowledger: stream.acknowledger(),
+            stream: Mutex::new(stream),
+        });
+        Client { connection, client_idx, place, breaks }
+    }
+
+    pub async fn disconnect(self) {
+        // Whatever the server says, the connection is over.
+        let _ = tokio::time::timeout(self.place.patience, self.connection.disconnect()).await;
+    }
+
+    /// # Errors
+    /// `name` is none a server can be asked for.
+    pub fn path(&self, name: &str) -> Checked<SharePath> {
+        Ok(SharePath::new(name)?.below(&self.place.folder))
+    }
+
+    /// The path, to be cleaned up after the case.
+    fn made(&self, name: &str) -> Result<SharePath, OpError> {
+        let path = self.named(name)?;
+        if path != self.place.folder {
+            self.place.note(path.clone());
+        }
+        Ok(path)
+    }
+
+    fn named(&self, name: &str) -> Result<SharePath, OpError> {
+        let path = SharePath::new(name).map_err(|error| OpError::Client(error.to_string()))?;
+        Ok(path.below(&self.place.folder))
+    }
+
+    pub async fn open(
+        &self,
+        name: &str,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+    ) -> Result<Handle, OpError> {
+        self.connection.open_simple(&self.made(name)?, mode, disposition).await
+    }
+
+    pub async fn open_extended(
+        &self,
+        name: &str,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+        parameters: &CreateParameters,
+    ) -> Result<Handle, OpError> {
+        self.connection.open_extended(&self.made(name)?, mode, disposition, parameters).await
+    }
+
+    /// Opens for reading and writing what may or may not exist.
+    pub async fn file(&self, name: &str) -> Result<Handle, OpError> {
+        self.open(name, OpenMode::ReadWrite, CreateDisposition::OpenIf).await
+    }
+
+    /// As [`Client::file`], asking for more.
+    pub async fn file_with(
+        &self,
+        name: &str,
+        parameters: &CreateParameters,
+    ) -> Result<Handle, OpError> {
+        self.open_extended(name, OpenMode::ReadWrite, CreateDisposition::OpenIf, parameters).await
+    }
+
+    /// Opens for reading what exists.
+    pub async fn reader(&self, name: &str) -> Result<Handle, OpError> {
+        self.open(name, OpenMode::Read, CreateDisposition::Open).await
+    }
+
+    pub async fn make(&self, name: &str, content: &'static [u8]) -> Result<(), OpError> {
+        let mode = OpenMode::Write;
+        let handle = self.open(name, mode, CreateDisposition::OverwriteIf).await?;
+        handle.write(0, Bytes::from_static(content)).await?;
+        handle.close().await
+    }
+
+    /// All of a small file.
+    pub async fn content(&self, name: &str) -> Result<Vec<u8>, OpError> {
+        let handle = self.reader(name).await?;
+        let content = match handle.read(0, 64 << 10).await {
+            Err(OpError::Status(NtStatus::END_OF_FILE)) => Vec::new(),
+            read => read?.to_vec(),
+        };
+        handle.close().await?;
+        Ok(content)
+    }
+
+    pub async fn mkdir(&self, name: &str) -> Result<(), OpError> {
+        let path = self.made(name)?;
+        self.connection.execute_misc(&OperationKind::Mkdir { path }).await
+    }
+
+    pub async fn rmdir(&self, name: &str) -> Result<(), OpError> {
+        let path = self.named(name)?;
+        self.connection.execute_misc(&OperationKind::Rmdir { path }).await
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<(), OpError> {
+        let path = self.named(name)?;
+        self.connection.execute_misc(&OperationKind::Delete { path }).await
+    }
+
+    pub async fn stat(&self, name: &str) -> Result<(), OpError> {
+        let path = self.named(name)?;
+        self.connection.execute_misc(&OperationKind::Stat { path }).await
+    }
+
+    pub async fn list(&self, name: &str, pattern: &str) -> Result<(), OpError> {
+        let path = self.named(name)?;
+        self.connection.execute_misc(&OperationKind::List { path, pattern: pattern.into() }).await
+    }
+
+    pub async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), OpError> {
+        let (source_path, dest_path) = (self.named(from)?, self.named(to)?);
+        self.place.note_rename(&source_path, &dest_path);
+        let rename = OperationKind::Rename { source_path, dest_path, replace };
+        self.connection.execute_misc(&rename).await
+    }
+
+    /// Removes a file or a folder, if it is there.
+    pub(super) async fn remove(&self, path: &SharePath) -> Checked {
+        let delete = OperationKind::Delete { path: path.clone() };
+        match answer(self.connection.execute_misc(&delete).await)? {
+            NtStatus::FILE_IS_A_DIRECTORY => {
+                let rmdir = OperationKind::Rmdir { path: path.clone() };
+                answer(self.connection.execute_misc(&rmdir).await).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The break that comes next.
+    ///
+    /// # Errors
+    /// None comes.
+    pub async fn told(&self) -> Checked<Break> {
+        self.told_within(self.place.patience).await
+    }
+
+    async fn told_within(&self, limit: Duration) -> Checked<Break> {
+        let mut stream = self.breaks()?.stream.lock().await;
+        match tokio::time::timeout(limit, stream.next()).await {
+            Ok(Some(told)) => Ok(told),
+            Ok(None) => Err(Failure::new("the connection ended before a break came")),
+            Err(_) => Err(Failure::new(format!("no break within {limit:?}"))),
+        }
+    }
+
+    /// What came of `cause`, which makes the server break something: `react`
+    /// is told what, and answers. Whether `cause` waits for that is the server's.
+    pub async fn broken_by<T>(
+        &self,
+        cause: impl Future<Output = Checked<T>>,
+        react: impl AsyncFnOnce(Break) -> Checked,
+    ) -> Checked<T> {
+        tokio::pin!(cause);
+        let (told, done) = tokio::select! {
+            told = self.told() => (told?, None),
+            done = &mut cause => (self.told_within(SOON.min(self.place.patience)).await?, Some(done?)),
+        };
+        match done {
+            Some(done) => react(told).await.map(|()| done),
+            None => Ok(tokio::try_join!(cause, react(told))?.0),
+        }
+    }
+
+    /// Fails if a break comes within a moment.
+    pub async fn is_left_alone(&self) -> Checked {
+        let breaks = self.breaks()?;
+        let mut stream = breaks.stream.lock().await;
+        match tokio::time::timeout(QUIET, stream.next()).await {
+            Ok(Some(told)) => Err(Failure::new(format!("got {told:?}, not to be left alone"))),
+            Ok(None) => Err(Failure::new("the connection ended")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub async fn answers(&self, answer: Acknowledgement) -> Result<(), OpError> {
+        match &self.breaks {
+            Some(breaks) => breaks.acknowledger.acknowledge(answer).await,
+            None => Err(OpError::Client("this backend sees no breaks".into())),
+        }
+    }
+
+    fn breaks(&self) -> Checked<&Breaks> {
+        self.breaks.as_ref().ok_or_else(|| Failure::new("this backend sees no breaks"))
+    }
+}
+
+/// What the server answered, as a case takes it.
+pub async fn done<T>(operation: impl Future<Output = Result<T, OpError>>) -> Checked<T> {
+    Ok(operation.await?)
+}

@@ -1,0 +1,30 @@
+//! What a server does, case by case: the conformance suite the tests run
+//! against every backend, and `smbench targets probe` against a user's server.
+//!
+//! A [`Case`] is one property of a server, from MS-SMB2 or MS-FSA, asked over
+//! the boundary of [`backend`](crate::backend) alone. It works in a [`Place`],
+//! a folder of its own, which is emptied whatever happened. The simulator
+//! passes every case it is asked: it is the suite's executable reference.
+
+mod case;
+mod cases;
+mod client;
+mod deviations;
+mod place;
+mod report;
+#[cfg(test)]
+mod report_tests;
+mod suite;
+mod support;
+
+pub use case::{Care, Case, Checked, Failure};
+pub use cases::all;
+pub use client::{Client, Handle};
+pub use deviations::{DEVIATIONS, Deviation, When, known};
+pub use place::Place;
+pub use report::{CaseReport, Outcome, ProbeReport, SCHEMA, TargetReport, Totals};
+pub use suite::{Column, Limits, Refused, Verdict, run};
+pub use support::{Answer, Support, support};
+
+use case::{case, check, check_eq};
+use client::{SOON, answer, done};

@@ -1,0 +1,160 @@
+//! What a probe tells: `smbench targets probe --json` prints it
+//! (`schema/probe.schema.json`).
+
+use serde::Serialize;
+
+use super::cases::AREAS;
+use super::deviations::known;
+use super::suite::{Column, Verdict};
+use super::support::{Support, support};
+use super::{Case, case::Care};
+use crate::backend::ServerDescription;
+use crate::observability::exit::{ExitReason, exit_code};
+
+pub const SCHEMA: &str = "smbench.probe/1";
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeReport {
+    pub schema: &'static str,
+    /// Of smbench.
+    pub version: &'static str,
+    pub exit_code: u8,
+    pub exit_reasons: Vec<ExitReason>,
+    pub target: TargetReport,
+    /// The folder the probe made and removed.
+    pub folder: String,
+    pub totals: Totals,
+    pub supports: Vec<Support>,
+    pub cases: Vec<CaseReport>,
+    /// What could not be removed from the server, and why.
+    pub left_behind: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetReport {
+    /// Holds no secret.
+    pub url: String,
+    pub backend: &'static str,
+    #[serde(flatten)]
+    pub server: ServerDescription,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    pub cases: usize,
+    pub pass: usize,
+    /// As the reference does not, for a reason that is known.
+    pub deviation: usize,
+    pub fail: usize,
+    pub not_granted: usize,
+    pub skipped: usize,
+    pub not_run: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Pass,
+    Deviation,
+    Fail,
+    NotGranted,
+    Skipped,
+    NotRun,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CaseReport {
+    pub name: &'static str,
+    pub area: &'static str,
+    /// Of MS-SMB2, MS-FSA or MS-FSCC.
+    pub section: &'static str,
+    pub essential: bool,
+    pub outcome: Outcome,
+    /// What the server did instead, or why the case was not asked.
+    pub detail: Option<String>,
+    /// Why, where that is known of a server.
+    pub reason: Option<&'static str>,
+}
+
+impl CaseReport {
+    fn new(case: &Case, verdict: &Verdict) -> CaseReport {
+        let known = match verdict {
+            Verdict::Fail(detail) => known(case.name, detail),
+            _ => None,
+        };
+        let outcome = match verdict {
+            Verdict::Pass => Outcome::Pass,
+            Verdict::Fail(_) if known.is_some() => Outcome::Deviation,
+            Verdict::Fail(_) => Outcome::Fail,
+            Verdict::NotGranted(_) => Outcome::NotGranted,
+            Verdict::Skipped(_) => Outcome::Skipped,
+            Verdict::NotRun(_) => Outcome::NotRun,
+        };
+        let within = |(_, cases): &&(&str, &[Case])| cases.iter().any(|c| c.name == case.name);
+        CaseReport {
+            name: case.name,
+            area: AREAS.iter().find(within).map_or("", |(area, _)| area),
+            section: case.section,
+            essential: case.care == Care::Essential,
+            outcome,
+            detail: verdict.detail().map(str::to_string),
+            reason: known.map(|deviation| deviation.reason),
+        }
+    }
+
+    fn is_essential_and_missing(&self) -> bool {
+        self.essential && !matches!(self.outcome, Outcome::Pass | Outcome::Deviation)
+    }
+}
+
+impl ProbeReport {
+    pub fn new(
+        target: TargetReport,
+        folder: &str,
+        cases: &[&Case],
+        column: &Column,
+    ) -> ProbeReport {
+        let cases: Vec<CaseReport> =
+            cases.iter().zip(&column.verdicts).map(|(case, v)| CaseReport::new(case, v)).collect();
+        let mut totals = Totals { cases: cases.len(), ..Totals::default() };
+        for case in &cases {
+            *match case.outcome {
+                Outcome::Pass => &mut totals.pass,
+                Outcome::Deviation => &mut totals.deviation,
+                Outcome::Fail => &mut totals.fail,
+                Outcome::NotGranted => &mut totals.not_granted,
+                Outcome::Skipped => &mut totals.skipped,
+                Outcome::NotRun => &mut totals.not_run,
+            } += 1;
+        }
+        let mut exit_reasons = Vec::new();
+        if column.interrupted {
+            exit_reasons.push(ExitReason::Interrupted);
+        }
+        if !column.left.is_empty() || cases.iter().any(CaseReport::is_essential_and_missing) {
+            exit_reasons.push(ExitReason::OperationsFailed);
+        }
+        ProbeReport {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            exit_code: exit_code(&exit_reasons),
+            exit_reasons,
+            target,
+            folder: folder.to_string(),
+            totals,
+            supports: support(&cases),
+            cases,
+            left_behind: column.left.clone(),
+        }
+    }
+
+    /// What differs from the reference, essential things first.
+    pub fn differences(&self) -> impl Iterator<Item = &CaseReport> {
+        let differs = |case: &&CaseReport| {
+            matches!(case.outcome, Outcome::Fail | Outcome::Deviation | Outcome::NotRun)
+        };
+        let (essential, rest): (Vec<&CaseReport>, Vec<&CaseReport>) =
+            self.cases.iter().filter(differs).partition(|case| case.is_essential_and_missing());
+        essential.into_iter().chain(rest)
+    }
+}

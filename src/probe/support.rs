@@ -1,0 +1,151 @@
+//! What a server supports, by the cases it passed.
+
+use serde::Serialize;
+
+use super::report::{CaseReport, Outcome};
+
+/// One thing a workload may want of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Support {
+    pub what: &'static str,
+    pub answer: Answer,
+    /// Of the cases that were asked.
+    pub passed: usize,
+    pub asked: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Yes,
+    /// Some of its cases failed.
+    Partly,
+    No,
+    /// No case was asked.
+    Unknown,
+}
+
+enum Shown {
+    Area(&'static str),
+    Cases(&'static [&'static str]),
+}
+use Shown::{Area, Cases};
+
+const WHAT: [(&str, Shown); 26] = [
+    ("create, read, write", Area("data")),
+    ("dispositions", Area("dispositions")),
+    ("access rights", Area("access rights")),
+    ("create options", Area("create options")),
+    ("rename", Area("renaming")),
+    ("delete", Area("deleting")),
+    ("folders and patterns", Area("folders")),
+    (
+        "names in any case",
+        Cases(&[
+            "a_name_is_found_in_any_case",
+            "a_folder_on_the_way_is_found_in_any_case",
+            "letters_beyond_ascii_are_found_in_any_case",
+        ]),
+    ),
+    ("names beyond ASCII", Cases(&["names_beyond_ascii_are_kept"])),
+    (
+        "names of 255 characters",
+        Cases(&[
+            "a_name_of_255_characters_is_taken",
+            "a_name_of_255_characters_beyond_ascii_is_taken",
+        ]),
+    ),
+    (
+        "8 MiB in one operation",
+        Cases(&["eight_mib_go_in_one_operation", "more_than_eight_mib_go_in_one_operation"]),
+    ),
+    ("200 open handles", Cases(&["two_hundred_handles_are_open_on_one_connection"])),
+    ("share modes", Area("share modes")),
+    (
+        "byte-range locks",
+        Cases(&[
+            "an_exclusive_lock_refuses_any_other",
+            "shared_locks_stand_together",
+            "an_exclusive_lock_stops_the_others_reads_and_writes",
+            "closing_releases_the_locks",
+        ]),
+    ),
+    (
+        "locks that wait",
+        Cases(&[
+            "a_waiting_lock_is_granted_on_unlock",
+            "a_cancelled_wait_is_cancelled_and_leaves_no_lock",
+        ]),
+    ),
+    ("oplock level II", Cases(&["level_ii_is_granted"])),
+    ("exclusive oplock", Cases(&["an_exclusive_oplock_is_granted"])),
+    ("batch oplock", Cases(&["a_batch_oplock_is_granted"])),
+    ("oplock breaks", Area("oplock breaks")),
+    ("lease R", Cases(&["a_lease_of_r_is_granted"])),
+    ("lease RH", Cases(&["a_lease_of_rh_is_granted"])),
+    ("lease RWH", Cases(&["a_lease_of_rwh_is_granted"])),
+    ("leases of version 1", Cases(&["a_lease_of_version_1_is_granted"])),
+    ("leases on folders", Cases(&["a_folder_has_a_lease_of_rh_at_most"])),
+    ("lease breaks", Area("lease breaks")),
+    (
+        "durable handles",
+        Cases(&[
+            "a_durable_handle_of_version_1_is_granted_with_a_batch_oplock",
+            "a_durable_handle_of_version_2_is_granted_with_a_batch_oplock",
+            "a_durable_handle_of_version_2_is_granted_with_a_lease_of_rwh",
+        ]),
+    ),
+];
+
+/// What the server supports, in a reader's order.
+pub fn support(cases: &[CaseReport]) -> Vec<Support> {
+    let row = |(what, shown): &(&'static str, Shown)| {
+        let mut support = Support { what, answer: Answer::Unknown, passed: 0, asked: 0 };
+        for case in cases.iter().filter(|case| shown.names(case)) {
+            match case.outcome {
+                Outcome::Skipped | Outcome::NotRun => {}
+                outcome => {
+                    support.asked += 1;
+                    support.passed += usize::from(outcome == Outcome::Pass);
+                }
+            }
+        }
+        support.answer = match (support.passed, support.asked) {
+            (_, 0) => Answer::Unknown,
+            (0, _) => Answer::No,
+            (passed, asked) if passed == asked => Answer::Yes,
+            _ => Answer::Partly,
+        };
+        support
+    };
+    WHAT.iter().map(row).collect()
+}
+
+impl Shown {
+    fn names(&self, case: &CaseReport) -> bool {
+        match self {
+            Area(area) => case.area == *area,
+            Cases(names) => names.contains(&case.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::cases::{AREAS, all};
+
+    #[test]
+    fn everything_that_is_told_rests_on_cases_there_are() {
+        for (what, shown) in &WHAT {
+            match shown {
+                Area(area) => assert!(AREAS.iter().any(|(name, _)| name == area), "{what}: {area}"),
+                Cases(names) => {
+                    for name in *names {
+                        assert!(all().iter().any(|case| case.name == *name), "{what}: {name}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The table case × server, and what in it is a fault.
+
+use std::fmt::Write as _;
+
+use smbench::probe::{Case, Column, Deviation, Verdict, When};
+
+/// One server's column of the table.
+pub struct Server {
+    pub name: &'static str,
+    pub column: Column,
+}
+
+pub struct Judged {
+    /// The table, totals, then a line for each word that is not `pass`.
+    pub table: String,
+    /// What makes the suite fail, a line each.
+    pub faults: Vec<String>,
+}
+
+const WORDS: [&str; 6] = ["pass", "deviates", "not granted", "skipped", "PASS", "FAIL"];
+
+/// The simulator is the reference: it grants what it is asked for.
+pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> Judged {
+    let mut table = String::new();
+    let mut notes = String::new();
+    let mut faults = Vec::new();
+    let mut totals = vec![[0; WORDS.len()]; servers.len()];
+    let width = cases.iter().map(|case| case.name.len()).max().unwrap_or_default();
+    let row = |first: &str, rest: Vec<String>| {
+        let rest: String = rest.iter().map(|cell| format!("  {cell:<11}")).collect();
+        format!("{first:<width$}{rest}").trim_end().to_string() + "\n"
+    };
+    table += &row("case", servers.iter().map(|server| server.name.to_string()).collect());
+    for (number, case) in cases.iter().enumerate() {
+        let mut words = Vec::new();
+        for (server, totals) in servers.iter().zip(&mut totals) {
+            let verdict = &server.column.verdicts[number];
+            let (word, note) = judge_one(case, server.name, verdict, deviations);
+            if let Some(note) = note {
+                let line = format!("{}: {} ({}): {note}", server.name, case.name, case.section);
+                let _ = writeln!(notes, "{line}");
+                if matches!(word, "PASS" | "FAIL") {
+                    faults.push(line);
+                }
+            }
+            totals[WORDS.iter().position(|known| *known == word).unwrap()] += 1;
+            words.push(word.to_string());
+        }
+        table += &row(case.name, words);
+    }
+    for (index, word) in WORDS.iter().enumerate().take(4) {
+        let counts = totals.iter().map(|total| total[index].to_string()).collect();
+        table += &row(&format!("total: {word}"), counts);
+    }
+    for deviation in deviations.iter().filter(|d| !cases.iter().any(|case| case.name == d.case)) {
+        faults.push(format!("the deviation of {} names no case", deviation.case));
+    }
+    for server in servers {
+        let left = server.column.left.iter().map(|left| format!("{}: left: {left}", server.name));
+        faults.extend(left);
+    }
+    Judged { table: table + "\n" + &notes, faults }
+}
+
+fn judge_one(
+    case: &Case,
+    server: &str,
+    verdict: &Verdict,
+    deviations: &[Deviation],
+) -> (&'static str, Option<String>) {
+    let deviation = deviations.iter().find(|d| d.server == server && d.case == case.name);
+    match (verdict, deviation) {
+        (Verdict::Pass, None) => ("pass", None),
+        (Verdict::Pass, Some(known)) if known.when == When::Sometimes => ("pass", None),
+        (Verdict::Pass, Some(_)) => ("PASS", Some("no longer deviates".into())),
+        (Verdict::Fail(what), Some(known)) if what.contains(known.answers) => {
+            ("deviates", Some(format!("{}: {what}", known.reason)))
+        }
+        (Verdict::Fail(what), _) => ("FAIL", Some(what.clone())),
+        (Verdict::NotGranted(what), Some(known)) if what.contains(known.answers) => {
+            ("not granted", Some(format!("{}: {what}", known.reason)))
+        }
+        (Verdict::NotGranted(what), _) => ("not granted", Some(what.clone())),
+        (Verdict::Skipped(why), _) => ("skipped", Some(why.clone())),
+        (Verdict::NotRun(why), _) => ("FAIL", Some((*why).to_string())),
+    }
+}
+
+mod tests {
+    use super::*;
+
+    const CASE: Case = Case {
+        name: "one",
+        section: "",
+        needs: &[],
+        run: |_| Box::pin(async { Ok(()) }),
+        care: smbench::probe::Care::Safe,
+    };
+
+    fn judged(verdict: Verdict, deviation: Option<(&'static str, When)>) -> Judged {
+        let column = Column { verdicts: vec![verdict], ..Column::default() };
+        let deviations = deviation.map(|(answers, when)| Deviation {
+            server: "b",
+            case: "one",
+            answers,
+            when,
+            reason: "for a reason",
+        });
+        let deviations: Vec<Deviation> = deviations.into_iter().collect();
+        judge(&[&CASE], &[Server { name: "b", column }], &deviations)
+    }
+
+    #[test]
+    fn a_failure_is_a_fault_unless_it_is_the_one_listed() {
+        let failed = || Verdict::Fail("got STATUS_A".into());
+        assert_eq!(judged(failed(), None).faults.len(), 1);
+        for when in [When::Always, When::Sometimes] {
+            assert_eq!(judged(failed(), Some(("STATUS_B", when))).faults.len(), 1);
+            let listed = judged(failed(), Some(("STATUS_A", when)));
+            assert!(listed.faults.is_empty());
+            assert!(listed.table.contains("for a reason: got STATUS_A"), "{}", listed.table);
+        }
+    }
+
+    #[test]
+    fn a_listed_deviation_that_passes_is_a_fault_and_so_is_one_of_no_case() {
+        assert!(judged(Verdict::Pass, None).faults.is_empty());
+        assert_eq!(judged(Verdict::Pass, Some(("STATUS_A", When::Always))).faults.len(), 1);
+        assert!(judged(Verdict::Pass, Some(("STATUS_A", When::Sometimes))).faults.is_empty());
+        let (server, when) = ("b", When::Always);
+        let stray = Deviation { server, case: "other", answers: "", when, reason: "" };
+        assert_eq!(judge(&[&CASE], &[], &[stray]).faults.len(), 1);
+    }
+
+    #[test]
+    fn what_was_skipped_or_not_granted_says_why_and_is_no_fault() {
+        for verdict in [Verdict::Skipped("no locks".into()), Verdict::NotGranted("no locks".into())]
+        {
+            let Judged { table, faults } = judged(verdict, None);
+            assert!(table.contains("b: one (): no locks") && faults.is_empty(), "{table}");
+        }
+    }
+}
