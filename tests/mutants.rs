@@ -121,7 +121,7 @@ const MUTANTS: [Mutant; 18] = [
         file: "src/scheduler/lookahead.rs",
         text: "let operation = self.operations.pop_front()?;",
         broken: "let operation = self.operations.pop_back()?;",
-        found: "completed out of order",
+        found: "completed, but",
     },
     Mutant {
         name: "a handle stays open",

@@ -393,6 +393,16 @@ fn version_1_takes_arrivals_that_wait_for_nothing() {
 }
 
 #[test]
+fn version_1_has_no_operation_of_a_client_beyond_those_there_are() {
+    let folder = Folder::new();
+    let header = r#"{"version":2,"workloads":[{"name":"w","clients":1}]}"#;
+    let beyond = r#"{"client":1,"after_ns":0,"type":"Delete","path":"a"}"#;
+    let path = folder.write("x.jsonl", format!("{header}\n{beyond}\n{{\"operations\":1}}\n"));
+    let error = convert(&path, Format::V1, Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("its client is beyond those of the header"), "{error}");
+}
+
+#[test]
 fn a_failing_disk_is_reported() {
     struct Full;
     impl std::io::Write for Full {

@@ -109,10 +109,14 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
             *count += 1;
             *before = at;
         }
-        let name = self.names.get(client).map(String::as_str).unwrap_or_default();
+        let Some(name) = self.names.get(client) else {
+            let (op_id, kind) = (format!("{client}-{seq}"), line.kind.into_owned());
+            let reason = "its client is beyond those of the header";
+            return Err(WriteError::Unfit { op_id, kind, reason });
+        };
         let line = Line {
             op_id: Some(line.op_id.unwrap_or_else(|| format!("{client}-{seq}").into())),
-            client_id: Some(name.into()),
+            client_id: Some(name.as_str().into()),
             timestamp_us: Some(at / 1_000),
             client: None,
             at_ns: None,

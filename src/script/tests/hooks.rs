@@ -35,7 +35,14 @@ pub(super) fn with_hooks(text: &str) -> Written {
 
 /// What hooks make of these events.
 pub(super) fn heard(text: &str, events: impl IntoIterator<Item = CompletionEvent>) -> HookReport {
-    let (hooks, _told) = started(&with_hooks(text));
+    heard_of(&with_hooks(text), events)
+}
+
+pub(super) fn heard_of(
+    written: &Written,
+    events: impl IntoIterator<Item = CompletionEvent>,
+) -> HookReport {
+    let (hooks, _told) = started(written);
     let mut hooks = hooks.expect("hooks");
     if let Some(mut tap) = hooks.tap() {
         events

@@ -39,10 +39,8 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
             .filter(|missing| missing.section == operation.section && !client.left_out(missing));
         if let Some(missing) = missing.min_by_key(|missing| missing.seq) {
             let later = client.completions.iter().any(|c| c.operation.seq == missing.seq);
-            return match later {
-                true => wrong("completed out of order"),
-                false => wrong(&format!("completed, but {} before it never did", missing.seq)),
-            };
+            let ever = if later { "had not yet" } else { "never did" };
+            return wrong(&format!("completed, but {} before it {ever}", missing.seq));
         }
         let same_section = previous.filter(|last| last.operation.section == operation.section);
         let earliest_ns = earliest_ns(operation, same_section, zero_ns);
