@@ -368,7 +368,7 @@ failed in teardown, which does not change the exit code
 
 note: 1 of 4 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
-note: 1 break was ignored, as on_break asks, until the server's own time-out of 35 s: it then takes back what it granted, and whoever wanted the file waited for that
+note: 1 break stayed without an answer that the server took: on_break says to ignore it or to wait too long, or the answer did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
 trust: valid
 exit code 4: operations-failed
 results: results/x

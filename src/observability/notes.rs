@@ -39,8 +39,8 @@ pub fn ignored(breaks: &BreakSummary) -> Option<String> {
     let breaks = breaks.timed_out;
     (breaks > 0).then(|| {
         format!(
-            "{breaks} {} ignored, as on_break asks, until the server's own time-out of {} s: it then takes back what it granted, and whoever wanted the file waited for that",
-            if breaks == 1 { "break was" } else { "breaks were" },
+            "{breaks} {} without an answer that the server took: on_break says to ignore it or to wait too long, or the answer did not get there. A server gives up after {} s of its own and takes back what it granted; whoever wanted the file waits until then",
+            if breaks == 1 { "break stayed" } else { "breaks stayed" },
             SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
         )
     })

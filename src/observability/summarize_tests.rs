@@ -236,5 +236,9 @@ fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice(
     let of_workloads = summary.workloads.iter().map(|it| it.breaks.as_ref().unwrap().count());
     assert_eq!(of_workloads.collect::<Vec<_>>(), [5, 2]);
     assert_eq!(summary.phases[0].breaks.as_ref().unwrap().closed, 1);
-    assert!(summary.notes[0].contains("the server's own time-out of 35 s"), "{:?}", summary.notes);
+    assert!(
+        summary.notes[0].contains("A server gives up after 35 s of its own"),
+        "{:?}",
+        summary.notes
+    );
 }

@@ -104,7 +104,7 @@ pub const DEVIATIONS: &[Deviation] = &[
         "a_handle_of_attributes_neither_reads_nor_writes",
         "got STATUS_NO_MEMORY",
         Always,
-        "Samba refuses, with this status, what needs a file where it opened none but for attributes",
+        "Samba refuses, with this status, what needs a file where it opened none but for attributes; version 4.17 then panics in file_free when the connection ends",
     ),
     samba(
         "deleting_on_close_needs_the_right_to_delete",
