@@ -149,7 +149,7 @@ pub enum BreakEnd {
     Closed,
     /// The connection was lost before the answer.
     ConnectionLost,
-    /// It was ignored, and the server gave up on it.
+    /// The server had taken no answer when it gave up.
     TimedOut,
     /// The run ended before.
     Cut,

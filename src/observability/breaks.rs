@@ -170,7 +170,7 @@ pub struct BreakSummary {
     /// The file was closed before the answer.
     pub closed: u64,
     pub connection_lost: u64,
-    /// Ignored until the server gave up.
+    /// The server had taken no answer when it gave up.
     pub timed_out: u64,
     /// The run ended before.
     pub cut: u64,
