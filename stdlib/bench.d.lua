@@ -53,7 +53,7 @@
 ---@field lease? string|bench.Lease "RWH", or more in a table
 ---@field durable? true|bench.Durable
 ---@field create_contexts? bench.CreateContext[] sent as they are
----@field on_break? bench.BreakPolicy of this handle (default: as bench.on_break says)
+---@field on_break? bench.BreakPolicy of this handle (default: as bench.on_break says); of several opens of one lease, of the last opened that is still open and says it
 
 ---@class (exact) bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)

@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::Notify;
 
 use super::Clock;
-use crate::protocol::SharePath;
+use crate::protocol::{LeaseKey, SharePath};
 
 /// A pending break, as those see it who wait for its end.
 #[derive(Default)]
@@ -110,12 +110,21 @@ pub struct CachedFiles {
     files: Mutex<Files>,
 }
 
-/// A holder among the [`CachedFiles`].
-pub type HolderNumber = u64;
+/// A holder among the [`CachedFiles`], those of a client together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HolderNumber {
+    client_idx: u32,
+    number: u64,
+}
+
+impl HolderNumber {
+    const FIRST: HolderNumber = HolderNumber { client_idx: 0, number: 0 };
+    const LAST: HolderNumber = HolderNumber { client_idx: u32::MAX, number: u64::MAX };
+}
 
 #[derive(Default)]
 struct Files {
-    next: HolderNumber,
+    next: u64,
     holders: HashMap<HolderNumber, CachedFile, FxBuildHasher>,
     /// Each holder by the path of its file, so that a folder's are together.
     by_path: BTreeSet<(Arc<str>, HolderNumber)>,
@@ -126,19 +135,41 @@ struct Files {
 struct CachedFile {
     path: Arc<str>,
     disk_file_id: Option<u64>,
+    /// Of a lease whose open named none.
+    derived_key: Option<LeaseKey>,
     pending: Option<Arc<Block>>,
 }
 
 impl CachedFiles {
-    /// Something of the file at `path` is cached.
-    pub fn add(&self, path: &SharePath, disk_file_id: Option<u64>) -> HolderNumber {
+    /// A client caches something of the file at `path`. `derived_key` is the
+    /// key of a lease whose open named none.
+    pub fn add(
+        &self,
+        client_idx: u32,
+        path: &SharePath,
+        disk_file_id: Option<u64>,
+        derived_key: Option<LeaseKey>,
+    ) -> HolderNumber {
         let path = folded(path);
         let mut files = self.files();
-        let number = files.next;
+        let number = HolderNumber { client_idx, number: files.next };
         files.next += 1;
         files.by_path.insert((path.clone(), number));
-        files.holders.insert(number, CachedFile { path, disk_file_id, pending: None });
+        let file = CachedFile { path, disk_file_id, derived_key, pending: None };
+        files.holders.insert(number, file);
         number
+    }
+
+    /// The key by which the client has a lease of the file that is at `path`
+    /// now, if one was derived for it.
+    pub fn derived_key(&self, client_idx: u32, path: &SharePath) -> Option<LeaseKey> {
+        let path = folded(path);
+        let files = self.files();
+        let first = (path.clone(), HolderNumber { client_idx, ..HolderNumber::FIRST });
+        let last = (path, HolderNumber { client_idx, ..HolderNumber::LAST });
+        // A file that came to the path later stands in the place of one before it.
+        let mut latest = files.by_path.range(first..=last).rev();
+        latest.find_map(|(_, number)| files.holders.get(number)?.derived_key)
     }
 
     /// It is cached no more.
@@ -215,8 +246,9 @@ impl CachedFiles {
         let (from, to) = (folded(from), folded(to));
         let mut files = self.files();
         // '0' follows '/'.
-        let inside = (format!("{from}/").into(), 0)..(format!("{from}0").into(), 0);
-        let itself = (from.clone(), 0)..=(from.clone(), HolderNumber::MAX);
+        let first = HolderNumber::FIRST;
+        let inside = (format!("{from}/").into(), first)..(format!("{from}0").into(), first);
+        let itself = (from.clone(), first)..=(from.clone(), HolderNumber::LAST);
         let moved: Vec<(Arc<str>, HolderNumber)> =
             files.by_path.range(itself).chain(files.by_path.range(inside)).cloned().collect();
         for (old, number) in moved {
@@ -237,7 +269,7 @@ impl CachedFiles {
 impl Files {
     /// A file of the same path and another number is another file.
     fn at(&self, path: &Arc<str>, disk_file_id: Option<u64>) -> Option<Arc<Block>> {
-        let there = (path.clone(), 0)..=(path.clone(), HolderNumber::MAX);
+        let there = (path.clone(), HolderNumber::FIRST)..=(path.clone(), HolderNumber::LAST);
         self.by_path.range(there).find_map(|(_, number)| {
             let file = self.holders.get(number)?;
             let same = disk_file_id.is_none()
@@ -303,7 +335,8 @@ mod tests {
     #[test]
     fn a_break_blocks_its_file_by_path_in_any_case_and_by_the_servers_number() {
         let files = CachedFiles::default();
-        let (a, b) = (files.add(&path("Docs/a"), Some(5)), files.add(&path("docs/b"), None));
+        let a = files.add(0, &path("Docs/a"), Some(5), None);
+        let b = files.add(1, &path("docs/b"), None, None);
         assert!(!files.any_pending() && files.pending_at(&path("docs/a")).is_none());
         files.block(a, Arc::default());
         files.block(b, Arc::default());
@@ -322,8 +355,8 @@ mod tests {
     #[test]
     fn a_file_is_known_by_its_new_name_and_the_name_of_its_folder() {
         let files = CachedFiles::default();
-        let holder = files.add(&path("d/a"), None);
-        let other = files.add(&path("d0/a"), None);
+        let holder = files.add(7, &path("d/a"), None, None);
+        let other = files.add(7, &path("d0/a"), None, None);
         files.renamed(&path("d/a"), &path("d/b"));
         files.block(holder, Arc::default());
         files.renamed(&path("D"), &path("e"));
@@ -334,5 +367,23 @@ mod tests {
         assert!(files.pending_of(&opened_as, None, Some(holder)).is_some());
         files.block(other, Arc::default());
         assert!(blocked("d0/a"), "it only begins alike");
+    }
+
+    #[test]
+    fn a_derived_key_is_found_where_its_file_is_and_by_its_client_alone() {
+        let files = CachedFiles::default();
+        let key = [1; 16];
+        let holder = files.add(7, &path("a"), None, Some(key));
+        files.add(7, &path("a"), None, None);
+        files.add(8, &path("a"), None, Some([2; 16]));
+        assert_eq!(files.derived_key(7, &path("A")), Some(key));
+        assert_eq!(files.derived_key(9, &path("a")), None);
+        files.renamed(&path("a"), &path("b"));
+        assert_eq!(
+            (files.derived_key(7, &path("a")), files.derived_key(7, &path("b"))),
+            (None, Some(key))
+        );
+        files.remove(holder);
+        assert_eq!(files.derived_key(7, &path("b")), None);
     }
 }

@@ -16,7 +16,8 @@ use tokio::io::AsyncReadExt;
 
 use super::blocking::Waiting;
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
-use super::holders::{Breaks, Holder};
+use super::holder::Holder;
+use super::holders::Breaks;
 use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
 use crate::ir::{
     CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload, Section,
@@ -137,7 +138,7 @@ impl ConnectionState {
                 let holder = file.holder();
                 holder.and_then(|holder| holder.block()).or_else(|| {
                     let disk_file_id = file.handle().granted().and_then(|g| g.disk_file_id);
-                    let number = holder.and_then(|holder| holder.number());
+                    let number = holder.and_then(|holder| holder.number);
                     files?.pending_of(path, disk_file_id, number)
                 })
             }
@@ -171,7 +172,14 @@ impl ConnectionState {
             _ => None,
         };
         // Apart, as most operations have none and every client has room for one.
-        let parameters = wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
+        let mut parameters =
+            wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
+        let degraded = parameters.as_deref() != wanted;
+        if let OperationKind::Open { path, .. } = &operation.kind
+            && let Some(lease) = parameters.as_mut().and_then(|asked| asked.lease.as_mut())
+        {
+            lease.key.get_or_insert_with(|| self.breaks.lease_key(path));
+        }
         let closing = self.about_to(operation);
         let clock = &self.breaks.clock;
         let ended = {
@@ -194,7 +202,7 @@ impl ConnectionState {
             }
         };
         let mut execution = self.conclude(operation, ended);
-        execution.degraded = parameters.as_deref() != wanted;
+        execution.degraded = degraded;
         if let Some(holder) = closing {
             self.breaks.closed(&holder);
         }
@@ -305,10 +313,10 @@ impl ConnectionState {
             && granted.can_be_broken()
             && let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref)
         {
-            let on_break = extensions.as_ref().and_then(|parameters| parameters.on_break);
             let to_write = *mode != OpenMode::Read;
             let stream = || inner.breaks();
-            let file = self.breaks.hold(granted, &path, on_break, handle, to_write, stream);
+            let asked = extensions.as_deref();
+            let file = self.breaks.hold(granted, &path, asked, handle, to_write, stream);
             self.handles.insert(*handle_ref, file, path);
         }
         self.breaks.open_ended();

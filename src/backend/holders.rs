@@ -3,8 +3,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::future::pending;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,14 +13,15 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxBuildHasher;
 
-use super::blocking::{Block, CachedFiles, HolderNumber};
+use super::blocking::{Block, CachedFiles};
 use super::breaks::BREAK_QUEUE;
 use super::handle_table::OpenFile;
-use super::{BreakAcknowledger, BreakStream, Clock, OpError, SMBFileHandle};
+use super::holder::{HeldOpen, Holder, HolderKey};
+use super::{BreakStream, Clock, SMBFileHandle};
 use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::{
-    Acknowledgement, Break, BreakAnswer, BreakPolicy, FileId, Granted, HandleState, LeaseKey,
-    Noticed, Outcome, PendingBreak, SharePath,
+    Break, BreakPolicy, CreateParameters, Granted, HandleState, LeaseKey, Noticed, Outcome,
+    PendingBreak, SharePath, lease_key,
 };
 
 /// The breaks of one client. Nothing but a few words until the client is
@@ -54,52 +53,6 @@ struct Caching {
 
 type Answering = LocalBoxFuture<'static, Option<(Rc<Holder>, BreakEnd)>>;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum HolderKey {
-    Oplock(FileId),
-    Lease(LeaseKey),
-}
-
-/// An open with an oplock, or the opens of one lease.
-pub struct Holder {
-    key: HolderKey,
-    /// As it was first opened.
-    path: SharePath,
-    number: Option<HolderNumber>,
-    inner: RefCell<Inner>,
-}
-
-struct Inner {
-    state: HandleState,
-    policy: BreakPolicy,
-    /// With whether it was opened to write.
-    opens: Vec<(Rc<dyn SMBFileHandle>, bool)>,
-    /// Its last open is being closed, which answers for it.
-    closing: bool,
-    /// While a break is pending.
-    block: Option<Arc<Block>>,
-}
-
-impl Holder {
-    /// What operations on its handles wait for.
-    pub fn block(&self) -> Option<Arc<Block>> {
-        self.inner.borrow().block.clone()
-    }
-
-    /// Its place among the run's files.
-    pub fn number(&self) -> Option<HolderNumber> {
-        self.number
-    }
-
-    /// The handle's CLOSE is about to be sent. Unless there are other opens of
-    /// the lease, it is what the server takes for the answer to a break.
-    pub fn close_begins(&self, handle: &Rc<dyn SMBFileHandle>) {
-        let mut inner = self.inner.borrow_mut();
-        inner.opens.retain(|(open, _)| !Rc::ptr_eq(open, handle));
-        inner.closing = inner.opens.is_empty();
-    }
-}
-
 impl Breaks {
     pub fn new(
         client_idx: u32,
@@ -110,6 +63,21 @@ impl Breaks {
         Breaks { client_idx, on_break, files, clock, caching: OnceCell::new() }
     }
 
+    /// The key of a lease whose open names none: one for each file, as long as
+    /// the client has a lease of it, whatever the file is called meanwhile
+    /// (MS-SMB2 3.2.4.3.8). A file that takes the name of a renamed one has its
+    /// own, as a server refuses the key of another file (3.3.5.9.8).
+    pub(super) fn lease_key(&self, path: &SharePath) -> LeaseKey {
+        let numbered = |again| lease_key(self.client_idx, path, again);
+        let (Some(caching), Some(files)) = (self.caching.get(), &self.files) else {
+            return numbered(0);
+        };
+        let taken = caching.holders.borrow();
+        let free = |key: &LeaseKey| !taken.contains_key(&HolderKey::Lease(*key));
+        let held = files.derived_key(self.client_idx, path);
+        held.or_else(|| (0..).map(numbered).find(free)).unwrap_or_default()
+    }
+
     /// Notes what an open was granted that can be broken: from here on breaks of
     /// it are heard, also one that came before the open's answer. A backend that
     /// sees no breaks has nothing to note.
@@ -117,7 +85,7 @@ impl Breaks {
         &self,
         granted: &Granted,
         path: &SharePath,
-        on_break: Option<BreakPolicy>,
+        asked: Option<&CreateParameters>,
         handle: Box<dyn SMBFileHandle>,
         to_write: bool,
         stream: impl FnOnce() -> Option<BreakStream>,
@@ -134,21 +102,20 @@ impl Breaks {
         };
         let holder = caching.holders.borrow().get(&key).cloned();
         let holder = holder.unwrap_or_else(|| {
-            let files = self.files.as_ref();
-            let number = files.map(|files| files.add(path, granted.disk_file_id));
-            let (policy, opens, closing, block) = (self.on_break, Vec::new(), false, None);
-            let inner = RefCell::new(Inner { state, policy, opens, closing, block });
-            let holder = Rc::new(Holder { key, path: path.clone(), number, inner });
+            let named = asked.and_then(|asked| asked.lease).is_none_or(|lease| lease.key.is_some());
+            let derived_key = granted.lease.map(|lease| lease.key).filter(|_| !named);
+            let number = self
+                .files
+                .as_ref()
+                .map(|files| files.add(self.client_idx, path, granted.disk_file_id, derived_key));
+            let holder = Rc::new(Holder::new(key, path.clone(), number, state));
             caching.holders.borrow_mut().insert(key, holder.clone());
             holder
         });
-        let mut inner = holder.inner.borrow_mut();
-        inner.state.regranted(granted);
+        holder.inner.borrow_mut().state.regranted(granted);
         let handle: Rc<dyn SMBFileHandle> = handle.into();
-        inner.opens.push((handle.clone(), to_write));
-        inner.closing = false;
-        inner.policy = on_break.unwrap_or(inner.policy);
-        drop(inner);
+        let on_break = asked.and_then(|asked| asked.on_break);
+        holder.opened(HeldOpen { handle: handle.clone(), to_write, on_break });
         OpenFile::Caching(handle, holder)
     }
 
@@ -286,32 +253,17 @@ impl Breaks {
     /// None where it ended otherwise.
     fn answer(&self, caching: &Caching, holder: Rc<Holder>) -> Option<Answering> {
         let acknowledger = caching.stream.borrow().as_ref()?.acknowledger();
-        let clock = self.clock.clone();
-        let (block, policy, noticed_ns, gives_up_ns) = {
+        let (clock, otherwise) = (self.clock.clone(), self.on_break);
+        let (block, noticed_ns, gives_up_ns) = {
             let inner = holder.inner.borrow();
             let pending = inner.state.pending()?;
-            let gives_up_ns = inner.state.gives_up_ns()?;
-            (inner.block.clone()?, inner.policy, pending.noticed_ns, gives_up_ns)
+            (inner.block.clone()?, pending.noticed_ns, inner.state.gives_up_ns()?)
         };
         let answering = async move {
-            let given_up = clock.sleep_until(gives_up_ns);
-            let answered = async {
-                match policy.answer {
-                    BreakAnswer::Acknowledge => {}
-                    BreakAnswer::Ignore => pending().await,
-                }
-                let answer_ns = noticed_ns.saturating_add(policy.delay_ns);
-                if clock.now_ns() < answer_ns {
-                    clock.sleep_until(answer_ns).await;
-                }
-                if policy.flush {
-                    holder.flush().await;
-                }
-                holder.acknowledge(&*acknowledger, &*clock).await
-            };
             let ended = {
+                let answered = holder.answer(otherwise, noticed_ns, &*acknowledger, &*clock);
                 let given_up = async {
-                    given_up.await;
+                    clock.sleep_until(gives_up_ns).await;
                     BreakEnd::TimedOut
                 };
                 let (answered, given_up) = (pin!(answered), pin!(given_up));
@@ -357,7 +309,7 @@ impl Breaks {
             // Those behind the first had nobody wait for them yet.
             self.tell(holder, over, end.clone(), ended_ns, std::mem::take(&mut blocked));
         }
-        holder.inner.borrow_mut().opens.clear();
+        holder.left();
         if let (Some(files), Some(number)) = (&self.files, holder.number) {
             files.remove(number);
         }
@@ -421,57 +373,5 @@ impl Breaks {
             blocked,
             blocked_ns,
         });
-    }
-}
-
-impl Holder {
-    /// Sends what may be cached to the server, where there may be something.
-    async fn flush(&self) {
-        let handle = {
-            let inner = self.inner.borrow();
-            let writes = inner.state.caches_writes() && !inner.closing;
-            inner.opens.iter().find(|(_, to_write)| writes && *to_write).map(|open| open.0.clone())
-        };
-        let Some(handle) = handle else { return };
-        match AssertUnwindSafe(handle.flush()).catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let path = self.path.as_str();
-                tracing::warn!("{path}: the flush before the answer to a break failed: {error}");
-            }
-            Err(_) => tracing::warn!("{}: flushing panicked", self.path.as_str()),
-        }
-    }
-
-    /// Keeps what the server leaves. An answer that cannot be sent, and one
-    /// nobody needs because a close is on the way, never ends.
-    async fn acknowledge(
-        &self,
-        acknowledger: &dyn BreakAcknowledger,
-        clock: &dyn Clock,
-    ) -> BreakEnd {
-        let answer = {
-            let mut inner = self.inner.borrow_mut();
-            let answer = inner.state.answer().filter(|_| !inner.closing);
-            if answer.is_some() {
-                inner.state.acknowledged(clock.now_ns());
-            }
-            answer
-        };
-        let Some(answer) = answer else { return pending().await };
-        match AssertUnwindSafe(acknowledger.acknowledge(answer)).catch_unwind().await {
-            Ok(Ok(())) => BreakEnd::Acknowledged,
-            Ok(Err(OpError::Status(status))) => BreakEnd::Refused(status),
-            Ok(Err(OpError::ConnectionLost(_))) => BreakEnd::ConnectionLost,
-            Ok(Err(OpError::Client(error))) => self.not_answered(&answer, &error).await,
-            Err(_) => self.not_answered(&answer, "the backend panicked").await,
-        }
-    }
-
-    /// The server will give up on it.
-    async fn not_answered(&self, answer: &Acknowledgement, error: &str) -> BreakEnd {
-        let path = self.path.as_str();
-        tracing::warn!("{path}: a break was not answered with {answer:?}: {error}");
-        pending().await
     }
 }

@@ -22,6 +22,7 @@ pub mod connection;
 mod connection_tests;
 pub mod embedded;
 mod handle_table;
+pub mod holder;
 pub mod holders;
 pub mod memory;
 pub mod open_files;

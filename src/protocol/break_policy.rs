@@ -50,8 +50,10 @@ impl BreakAnswer {
 impl BreakPolicy {
     /// The fields of a policy, in scripts and in documents.
     pub const FIELDS: [&str; 3] = ["policy", "delay", "flush"];
+    /// Why a delay has a bound.
+    const TOO_LATE: &str = "a delay of less than 35 s, for that is how long a server waits for an answer; policy = \"ignore\" gives none";
     /// Why a policy that ignores breaks takes no further field.
-    pub const IGNORES: &str = "neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none";
+    const IGNORES: &str = "neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none";
 
     /// The answer at once, and no flush before it.
     pub fn is_default(&self) -> bool {
@@ -84,8 +86,21 @@ impl BreakPolicy {
             None => false,
             Some(flush) => flush.as_bool().ok_or(wants("flush to be true or false"))?,
         };
+        BreakPolicy::new(answer, delay_ns, flush).map_err(wants)
+    }
+
+    /// # Errors
+    /// What it wants instead, where the fields make no sense together.
+    pub fn new(
+        answer: BreakAnswer,
+        delay_ns: u64,
+        flush: bool,
+    ) -> Result<BreakPolicy, &'static str> {
         if answer == BreakAnswer::Ignore && (delay_ns > 0 || flush) {
-            return Err(wants(BreakPolicy::IGNORES));
+            return Err(BreakPolicy::IGNORES);
+        }
+        if delay_ns >= SERVER_BREAK_TIMEOUT_NS {
+            return Err(BreakPolicy::TOO_LATE);
         }
         Ok(BreakPolicy { answer, delay_ns, flush })
     }
@@ -181,6 +196,10 @@ mod tests {
             (
                 json!({ "policy": "ignore", "delay": "1s" }),
                 "on_break wants neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none",
+            ),
+            (
+                json!({ "delay": "35s" }),
+                "on_break wants a delay of less than 35 s, for that is how long a server waits for an answer; policy = \"ignore\" gives none",
             ),
         ] {
             assert_eq!(parse(&value).unwrap_err(), expected);

@@ -247,10 +247,12 @@ impl fmt::Debug for LeaseState {
 }
 
 /// The lease key of an open that names none: the same for all opens of one
-/// client on one path, in any case of its letters, and no other's.
-pub fn lease_key(client_idx: u32, path: &SharePath) -> LeaseKey {
+/// client on one path, in any case of its letters, and no other's. `again`
+/// counts the files that had the path before and kept their key.
+pub fn lease_key(client_idx: u32, path: &SharePath, again: u32) -> LeaseKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&client_idx.to_le_bytes());
+    hasher.update(&again.to_le_bytes());
     hasher.update(path.as_str().to_lowercase().as_bytes());
     let mut key = LeaseKey::default();
     hasher.finalize_xof().fill(&mut key);
@@ -295,9 +297,10 @@ mod tests {
 
     #[test]
     fn a_lease_key_belongs_to_one_client_and_one_path_in_any_case() {
-        let key = |client, path| lease_key(client, &SharePath::new(path).unwrap());
-        assert_eq!(key(1, "Docs/A.txt"), key(1, "docs/a.TXT"));
-        assert_ne!(key(1, "docs/a.txt"), key(2, "docs/a.txt"));
-        assert_ne!(key(1, "docs/a.txt"), key(1, "docs/b.txt"));
+        let key = |client, path, again| lease_key(client, &SharePath::new(path).unwrap(), again);
+        assert_eq!(key(1, "Docs/A.txt", 0), key(1, "docs/a.TXT", 0));
+        assert_ne!(key(1, "docs/a.txt", 0), key(2, "docs/a.txt", 0));
+        assert_ne!(key(1, "docs/a.txt", 0), key(1, "docs/b.txt", 0));
+        assert_ne!(key(1, "docs/a.txt", 0), key(1, "docs/a.txt", 1));
     }
 }

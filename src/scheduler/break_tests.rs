@@ -120,6 +120,39 @@ fn an_opens_own_policy_goes_before_its_workloads() {
 }
 
 #[test]
+fn of_a_leases_opens_the_last_opened_decides_as_long_as_it_is_open() {
+    let steps = |end| {
+        vec![
+            (0, 0, open("rwh")),
+            (15, 0, open_as("rwh", 1, Some(IGNORE))),
+            (30, 0, lease_to(LeaseState::RH, true)),
+            (50, 0, end),
+        ]
+    };
+    let seen = Play::default().seen(steps(close(1)));
+    assert_eq!(
+        seen[4..],
+        [
+            "30 break",
+            "50 close",
+            "50 acknowledge RH",
+            "51 client 0: break from 30 is Acknowledged, 0 waited 0 ms",
+            "60 client 0: done",
+        ],
+        "who ignored it is gone"
+    );
+    let seen = Play::default().seen(steps(close(0)));
+    assert_eq!(seen[4..7], ["30 break", "50 close", "60 client 0: done"]);
+    let seen = Play { on_break: IGNORE, ..Play::default() }.seen(vec![
+        (0, 0, open("rwh")),
+        (15, 0, open_as("rwh", 1, Some(BreakPolicy::default()))),
+        (30, 0, close(1)),
+        (50, 0, lease_to(LeaseState::RH, true)),
+    ]);
+    assert!(!seen.contains(&"50 acknowledge RH".into()), "what it said is gone with it: {seen:?}");
+}
+
+#[test]
 fn a_flush_goes_before_the_answer_where_writes_were_cached() {
     let flush = BreakPolicy { flush: true, ..BreakPolicy::default() };
     let play = Play { on_break: flush, ..Play::default() };

@@ -8,6 +8,7 @@ mod hook_ends;
 mod hooks;
 mod hostile_scripts;
 mod interrupts;
+mod leases;
 mod lifecycle;
 mod losses;
 mod open_loop;

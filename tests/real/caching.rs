@@ -93,7 +93,7 @@ async fn a_lease_without_a_key_gets_the_clients_own_for_the_path() {
     let backend = samba_backend(&samba);
     let connection = backend.connect(3).await.unwrap();
     let granted = granted(&*connection, "docs.txt", &lease(LeaseState::RH)).await.lease.unwrap();
-    assert_eq!(granted.key, lease_key(3, &path("DOCS.TXT")));
+    assert_eq!(granted.key, lease_key(3, &path("DOCS.TXT"), 0));
     assert_eq!(granted.state, LeaseState::RH);
 }
 

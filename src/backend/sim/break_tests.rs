@@ -29,7 +29,7 @@ fn an_open_says_what_it_was_granted() {
     assert_eq!((second.action, second.oplock), (CreateAction::Opened, OplockLevel::Lease));
     let leased = second.lease.unwrap();
     assert_eq!((leased.state, leased.epoch, leased.breaking), (LeaseState::RWH, 1, false));
-    assert_eq!(leased.key, lease_key(3, &path("F")));
+    assert_eq!(leased.key, lease_key(3, &path("F"), 0));
     assert_eq!(second.disk_file_id, granted.disk_file_id, "it is the same file");
     assert_ne!(second.file_id, granted.file_id, "in another open");
 }

@@ -151,7 +151,7 @@ fn wanted_caching(
     match (parameters.requested_oplock, parameters.lease) {
         (None | Some(OplockLevel::Lease), Some(lease)) => {
             let wanted = WantedCaching::Lease {
-                key: lease.key.unwrap_or_else(|| lease_key(client, path)),
+                key: lease.key.unwrap_or_else(|| lease_key(client, path, 0)),
                 state: LeaseState::from_bits(lease.state),
                 parent_key: lease.parent_key,
                 has_epoch: lease.version == 2,

@@ -91,7 +91,7 @@ impl SMBConnectionInner for Smb2Connection {
         }
         request.file_attributes = parameters.file_attributes.unwrap_or(FILE_ATTRIBUTE_NORMAL);
         if parameters.is_mode_2() {
-            contexts::ask(&mut request, parameters, || lease_key(self.client_idx, path))?;
+            contexts::ask(&mut request, parameters, || lease_key(self.client_idx, path, 0))?;
             // Before it is sent: a break may come before its answer is taken note of.
             if let Some(breaks) = self.watch_breaks() {
                 *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = Some(breaks);

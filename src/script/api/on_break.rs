@@ -88,10 +88,8 @@ fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
         value => computed_ns(&value, &format!("{what}: delay"))?,
     };
     let flush = bool_field(spec, what, "flush", false)?;
-    if answer == BreakAnswer::Ignore && (delay_ns > 0 || flush) {
-        return Err(fault(format!("{what} takes {}", BreakPolicy::IGNORES)));
-    }
-    Ok(BreakPolicy { answer, delay_ns, flush })
+    BreakPolicy::new(answer, delay_ns, flush)
+        .map_err(|wanted| fault(format!("{what} takes {wanted}")))
 }
 
 fn answer(word: &str, what: &str) -> LuaResult<BreakAnswer> {

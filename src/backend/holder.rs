@@ -1,0 +1,182 @@
+//! Who has what a server may take back: an open with an oplock, or all opens of
+//! one lease. What it answers to a break, and when.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use tokio::sync::Notify;
+
+use super::blocking::{Block, HolderNumber};
+use super::{BreakAcknowledger, Clock, OpError, SMBFileHandle};
+use crate::ir::event::BreakEnd;
+use crate::protocol::{
+    Acknowledgement, BreakAnswer, BreakPolicy, FileId, HandleState, LeaseKey, SharePath,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum HolderKey {
+    Oplock(FileId),
+    Lease(LeaseKey),
+}
+
+/// An open with an oplock, or the opens of one lease.
+pub struct Holder {
+    pub(super) key: HolderKey,
+    /// As it was first opened.
+    pub(super) path: SharePath,
+    /// Its place among the run's files.
+    pub(super) number: Option<HolderNumber>,
+    pub(super) inner: RefCell<Inner>,
+    opens_changed: Notify,
+}
+
+pub(super) struct Inner {
+    pub state: HandleState,
+    opens: Vec<HeldOpen>,
+    /// Its last open is being closed, which answers for it.
+    pub closing: bool,
+    /// While a break is pending.
+    pub block: Option<Arc<Block>>,
+}
+
+/// One of the opens of a [`Holder`].
+pub(super) struct HeldOpen {
+    pub handle: Rc<dyn SMBFileHandle>,
+    pub to_write: bool,
+    /// How it wants breaks answered, where it says.
+    pub on_break: Option<BreakPolicy>,
+}
+
+impl Holder {
+    pub(super) fn new(
+        key: HolderKey,
+        path: SharePath,
+        number: Option<HolderNumber>,
+        state: HandleState,
+    ) -> Holder {
+        let inner = Inner { state, opens: Vec::new(), closing: false, block: None };
+        Holder { key, path, number, inner: RefCell::new(inner), opens_changed: Notify::new() }
+    }
+
+    /// What operations on its handles wait for.
+    pub fn block(&self) -> Option<Arc<Block>> {
+        self.inner.borrow().block.clone()
+    }
+
+    pub(super) fn opened(&self, open: HeldOpen) {
+        let mut inner = self.inner.borrow_mut();
+        inner.opens.push(open);
+        inner.closing = false;
+        self.opens_changed.notify_waiters();
+    }
+
+    /// The handle's CLOSE is about to be sent. Unless there are other opens of
+    /// the lease, it is what the server takes for the answer to a break.
+    pub fn close_begins(&self, handle: &Rc<dyn SMBFileHandle>) {
+        let mut inner = self.inner.borrow_mut();
+        inner.opens.retain(|open| !Rc::ptr_eq(&open.handle, handle));
+        inner.closing = inner.opens.is_empty();
+        self.opens_changed.notify_waiters();
+    }
+
+    /// The holder is no more.
+    pub(super) fn left(&self) {
+        self.inner.borrow_mut().opens.clear();
+    }
+
+    /// Answers the break at hand as those want it that are open when the answer
+    /// is due; of several, the one that was opened last. `otherwise` where none
+    /// of them says anything.
+    pub(super) async fn answer(
+        &self,
+        otherwise: BreakPolicy,
+        noticed_ns: u64,
+        acknowledger: &dyn BreakAcknowledger,
+        clock: &dyn Clock,
+    ) -> BreakEnd {
+        loop {
+            let opens_changed = self.opens_changed.notified();
+            let policy = self.policy().unwrap_or(otherwise);
+            let due = due(policy, noticed_ns, clock);
+            match select(pin!(due), pin!(opens_changed)).await {
+                Either::Left(_) if policy.flush => break self.flush().await,
+                Either::Left(_) => break,
+                Either::Right(_) => {}
+            }
+        }
+        self.acknowledge(acknowledger, clock).await
+    }
+
+    fn policy(&self) -> Option<BreakPolicy> {
+        self.inner.borrow().opens.iter().rev().find_map(|open| open.on_break)
+    }
+
+    /// Sends what may be cached to the server, where there may be something.
+    async fn flush(&self) {
+        let handle = {
+            let inner = self.inner.borrow();
+            let writes = inner.state.caches_writes() && !inner.closing;
+            let written = inner.opens.iter().find(|open| writes && open.to_write);
+            written.map(|open| open.handle.clone())
+        };
+        let Some(handle) = handle else { return };
+        match AssertUnwindSafe(handle.flush()).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let path = self.path.as_str();
+                tracing::warn!("{path}: the flush before the answer to a break failed: {error}");
+            }
+            Err(_) => tracing::warn!("{}: flushing panicked", self.path.as_str()),
+        }
+    }
+
+    /// Keeps what the server leaves. An answer that cannot be sent, and one
+    /// nobody needs because a close is on the way, never ends.
+    async fn acknowledge(
+        &self,
+        acknowledger: &dyn BreakAcknowledger,
+        clock: &dyn Clock,
+    ) -> BreakEnd {
+        let answer = {
+            let mut inner = self.inner.borrow_mut();
+            let answer = inner.state.answer().filter(|_| !inner.closing);
+            if answer.is_some() {
+                inner.state.acknowledged(clock.now_ns());
+            }
+            answer
+        };
+        let Some(answer) = answer else { return pending().await };
+        match AssertUnwindSafe(acknowledger.acknowledge(answer)).catch_unwind().await {
+            Ok(Ok(())) => BreakEnd::Acknowledged,
+            Ok(Err(OpError::Status(status))) => BreakEnd::Refused(status),
+            Ok(Err(OpError::ConnectionLost(_))) => BreakEnd::ConnectionLost,
+            Ok(Err(OpError::Client(error))) => self.not_answered(&answer, &error).await,
+            Err(_) => self.not_answered(&answer, "the backend panicked").await,
+        }
+    }
+
+    /// The server will give up on it.
+    async fn not_answered(&self, answer: &Acknowledgement, error: &str) -> BreakEnd {
+        let path = self.path.as_str();
+        tracing::warn!("{path}: a break was not answered with {answer:?}: {error}");
+        pending().await
+    }
+}
+
+/// Ends when an answer is to be given, and never where none is.
+async fn due(policy: BreakPolicy, noticed_ns: u64, clock: &dyn Clock) {
+    match policy.answer {
+        BreakAnswer::Acknowledge => {}
+        BreakAnswer::Ignore => pending().await,
+    }
+    let answer_ns = noticed_ns.saturating_add(policy.delay_ns);
+    if clock.now_ns() < answer_ns {
+        clock.sleep_until(answer_ns).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! The lease keys clients choose by themselves, through the whole program.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use smbench_test_support::{Samba, Settings};
+
+use crate::program::Place;
+
+/// Runs it on Samba and on the simulator: the key of each open that ended well,
+/// with its path.
+fn keys_on_each(script: &str, look: impl Fn(&str, &[(String, String)])) {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    for target in [samba.url(), "sim".to_string()] {
+        let place = Place::with_script(script);
+        let run = place.run(&format!("s.lua --target {target} --iterations 2 --oplog")).samba();
+        run.end().exits(0);
+        let log = place.read("out/ops.jsonl");
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let opens = lines.filter(|line| line["type"] == "open");
+        let text = |value: &Value| value.as_str().unwrap().to_string();
+        let keys = opens.map(|open| (text(&open["path"]), text(&open["granted"]["lease"]["key"])));
+        look(&target, &keys.collect::<Vec<_>>());
+    }
+}
+
+/// As editors save: the old file is renamed away while it is open, and a new
+/// one takes its name.
+#[test]
+fn a_file_keeps_its_key_through_a_rename_and_the_one_in_its_place_has_another() {
+    let script = "bench.workload { name = 'editor', iteration = function(c)
+        local old = c:open('doc', 'rw', { lease = 'RWH' })
+        c:rename('doc', 'doc.bak')
+        local new = c:open('doc', 'rw', { lease = 'RWH' })
+        local bak = c:open('DOC.bak', 'r', { lease = 'RWH' })
+        local again = c:open('Doc', 'r', { lease = 'RWH' })
+        c:close(old) c:close(new) c:close(bak) c:close(again)
+        c:delete('doc.bak')
+        c:delete('doc')
+    end }";
+    keys_on_each(script, |target, keys| {
+        let [(_, old), (_, new), (_, bak), (_, again), rest @ ..] = keys else {
+            panic!("{target}: {keys:?}")
+        };
+        assert_eq!((bak, again), (old, new), "{target}");
+        assert_ne!(old, new, "{target}");
+        // Of the second iteration, when nothing is held any more.
+        let second: BTreeSet<&String> = rest.iter().map(|(_, key)| key).collect();
+        assert_eq!(second, BTreeSet::from([old, new]), "{target}: {keys:?}");
+    });
+}
+
+#[test]
+fn a_folder_that_is_renamed_takes_the_keys_of_its_files_along() {
+    let script = "bench.workload { name = 'mover', iteration = function(c)
+        c:mkdir('a')
+        local one = c:open('a/f', 'rw', { lease = 'RH' })
+        c:close(one)
+        c:rename('a', 'b')
+        c:mkdir('a')
+        local two = c:open('b/f', 'rw', { lease = 'RH' })
+        local three = c:open('a/f', 'rw', { lease = 'RH' })
+        c:close(two) c:close(three)
+        c:delete('a/f') c:delete('b/f') c:rmdir('a') c:rmdir('b')
+    end }";
+    keys_on_each(script, |target, keys| {
+        let [(_, one), (_, two), (_, three), ..] = keys else { panic!("{target}: {keys:?}") };
+        // It was closed before the rename, so there was no lease to go along.
+        assert_eq!((one == three, one == two), (true, false), "{target}: {keys:?}");
+    });
+}
