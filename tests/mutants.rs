@@ -146,7 +146,7 @@ const MUTANTS: [Mutant; 18] = [
     },
     Mutant {
         name: "a break is over and nobody is told",
-        file: "src/backend/holders.rs",
+        file: "src/backend/breaks/holders.rs",
         text: "self.tell(holder, over, end, ended_ns, blocked);",
         broken: "if over.noticed_ns % 7 != 3 {
             self.tell(holder, over, end, ended_ns, blocked);

@@ -14,10 +14,8 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::io::AsyncReadExt;
 
-use super::blocking::Waiting;
+use super::breaks::{Breaks, Holder, Waiting};
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
-use super::holder::Holder;
-use super::holders::Breaks;
 use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
 use crate::ir::{
     CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload, Section,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rustc_hash::FxBuildHasher;
 
 use super::SMBFileHandle;
-use super::holder::Holder;
+use super::breaks::Holder;
 use crate::ir::HandleRef;
 use crate::protocol::SharePath;
 

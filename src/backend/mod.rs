@@ -14,7 +14,6 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Granted, NtStatus, SharePath};
 
-pub mod blocking;
 pub mod breaks;
 pub mod capabilities;
 pub mod connection;
@@ -22,8 +21,6 @@ pub mod connection;
 mod connection_tests;
 pub mod embedded;
 mod handle_table;
-pub mod holder;
-pub mod holders;
 pub mod memory;
 pub mod open_files;
 pub mod registry;
@@ -31,11 +28,9 @@ pub mod sim;
 pub mod smb2;
 
 pub use crate::ir::Feature;
-pub use blocking::CachedFiles;
-pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, break_channel};
+pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, Breaks, CachedFiles, break_channel};
 pub use capabilities::BackendCapabilities;
 pub use connection::{ConnectionState, Execution};
-pub use holders::Breaks;
 
 /// Time as a run sees it: nanoseconds from the run's origin. Real, or virtual
 /// in simulation; a backend that waits, waits on this.

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Semaphore;
 
-use crate::backend::blocking::Waiting;
+use crate::backend::breaks::Waiting;
 use crate::backend::connection::{Execution, panic_message};
 use crate::backend::{
     BackendCapabilities, Breaks, CachedFiles, Clock, ConnectError, ConnectStage, ConnectionState,

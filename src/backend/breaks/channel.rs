@@ -3,25 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::OpError;
-use crate::protocol::{Acknowledgement, Break};
+use super::BreakAcknowledger;
+use crate::protocol::Break;
 
 /// How many breaks of one connection may wait to be taken: more than it has
 /// opens in any sane workload, so what is dropped is counted and was ignored.
 pub const BREAK_QUEUE: usize = 1_024;
-
-/// Answers breaks, whatever else the connection is doing.
-#[async_trait]
-pub trait BreakAcknowledger: Send + Sync {
-    /// Ends when the server has answered (MS-SMB2 3.3.5.22).
-    ///
-    /// # Errors
-    /// The server's refusal, or a lost connection, whose opens are gone.
-    async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError>;
-}
 
 /// The breaks of one connection, in the order they came. It is apart from the
 /// connection, so that a break never waits for the operation in flight.
@@ -74,11 +63,13 @@ impl BreakStream {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use futures_util::FutureExt;
 
+    use super::super::OpError;
     use super::*;
     use crate::protocol::create::OplockLevel;
-    use crate::protocol::{FileId, OplockBreak};
+    use crate::protocol::{Acknowledgement, FileId, OplockBreak};
 
     struct Nobody;
 

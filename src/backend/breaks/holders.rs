@@ -1,5 +1,5 @@
-//! What one client was granted that a server may take back, and how its breaks
-//! are answered: beside the operation in flight, never behind it.
+//! What one client was granted that a server may take back: it hears of breaks
+//! and has them answered beside the operation in flight, never behind it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -14,10 +14,10 @@ use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxBuildHasher;
 
 use super::blocking::{Block, CachedFiles};
-use super::breaks::BREAK_QUEUE;
-use super::handle_table::OpenFile;
+use super::channel::{BREAK_QUEUE, BreakStream};
 use super::holder::{HeldOpen, Holder, HolderKey};
-use super::{BreakStream, Clock, SMBFileHandle};
+use crate::backend::handle_table::OpenFile;
+use crate::backend::{Clock, SMBFileHandle};
 use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::{
     Break, BreakPolicy, CreateParameters, Granted, HandleState, LeaseKey, Noticed, Outcome,
@@ -31,8 +31,8 @@ pub struct Breaks {
     on_break: BreakPolicy,
     /// Where breaks block by file, over all clients (fidelity mode 2); without
     /// it they block by handle.
-    pub(super) files: Option<Arc<CachedFiles>>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(in crate::backend) files: Option<Arc<CachedFiles>>,
+    pub(in crate::backend) clock: Arc<dyn Clock>,
     caching: OnceCell<Box<Caching>>,
 }
 
@@ -67,7 +67,7 @@ impl Breaks {
     /// the client has a lease of it, whatever the file is called meanwhile
     /// (MS-SMB2 3.2.4.3.8). A file that takes the name of a renamed one has its
     /// own, as a server refuses the key of another file (3.3.5.9.8).
-    pub(super) fn lease_key(&self, path: &SharePath) -> LeaseKey {
+    pub(in crate::backend) fn lease_key(&self, path: &SharePath) -> LeaseKey {
         let numbered = |again| lease_key(self.client_idx, path, again);
         let (Some(caching), Some(files)) = (self.caching.get(), &self.files) else {
             return numbered(0);
@@ -81,7 +81,7 @@ impl Breaks {
     /// Notes what an open was granted that can be broken: from here on breaks of
     /// it are heard, also one that came before the open's answer. A backend that
     /// sees no breaks has nothing to note.
-    pub(super) fn hold(
+    pub(in crate::backend) fn hold(
         &self,
         granted: &Granted,
         path: &SharePath,
@@ -125,19 +125,19 @@ impl Breaks {
     }
 
     /// Whether any break of this client is pending.
-    pub(super) fn any_pending(&self) -> bool {
+    pub(in crate::backend) fn any_pending(&self) -> bool {
         self.caching.get().is_some_and(|caching| caching.pending.get() > 0)
     }
 
     /// An open is about to be sent.
-    pub(super) fn open_begins(&self) {
+    pub(in crate::backend) fn open_begins(&self) {
         if let Some(caching) = self.caching.get() {
             caching.opening.set(true);
         }
     }
 
     /// What the open was granted is noted, if anything was.
-    pub(super) fn open_ended(&self) {
+    pub(in crate::backend) fn open_ended(&self) {
         let Some(caching) = self.caching.get() else { return };
         caching.opening.set(false);
         let early = std::mem::take(&mut *caching.early.borrow_mut());
@@ -147,7 +147,7 @@ impl Breaks {
     }
 
     /// The handle's CLOSE has ended, well or badly: it is gone.
-    pub(super) fn closed(&self, holder: &Holder) {
+    pub(in crate::backend) fn closed(&self, holder: &Holder) {
         if holder.inner.borrow().closing {
             if let Some(caching) = self.caching.get() {
                 caching.holders.borrow_mut().remove(&holder.key);

@@ -12,8 +12,9 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 
+use super::BreakAcknowledger;
 use super::blocking::{Block, HolderNumber};
-use super::{BreakAcknowledger, Clock, OpError, SMBFileHandle};
+use crate::backend::{Clock, OpError, SMBFileHandle};
 use crate::ir::event::BreakEnd;
 use crate::protocol::{
     Acknowledgement, BreakAnswer, BreakPolicy, FileId, HandleState, LeaseKey, SharePath,
@@ -31,7 +32,7 @@ pub struct Holder {
     /// As it was first opened.
     pub(super) path: SharePath,
     /// Its place among the run's files.
-    pub(super) number: Option<HolderNumber>,
+    pub(in crate::backend) number: Option<HolderNumber>,
     pub(super) inner: RefCell<Inner>,
     opens_changed: Notify,
 }

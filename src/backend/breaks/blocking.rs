@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxBuildHasher;
 use tokio::sync::Notify;
 
-use super::Clock;
+use super::super::Clock;
 use crate::protocol::{LeaseKey, SharePath};
 
 /// A pending break, as those see it who wait for its end.
