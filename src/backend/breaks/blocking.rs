@@ -174,8 +174,8 @@ impl CachedFiles {
 
     /// It is cached no more.
     pub fn remove(&self, number: HolderNumber) {
-        self.unblock(number);
         let mut files = self.files();
+        self.let_go(&mut files, number);
         if let Some(file) = files.holders.remove(&number) {
             files.by_path.remove(&(file.path, number));
         }
@@ -196,7 +196,10 @@ impl CachedFiles {
 
     /// It is over.
     pub fn unblock(&self, number: HolderNumber) {
-        let mut files = self.files();
+        self.let_go(&mut self.files(), number);
+    }
+
+    fn let_go(&self, files: &mut Files, number: HolderNumber) {
         let Some(file) = files.holders.get_mut(&number) else { return };
         let disk_file_id = file.disk_file_id;
         if file.pending.take().is_some() {

@@ -74,7 +74,7 @@ impl Holder {
         let mut inner = self.inner.borrow_mut();
         inner.opens.push(open);
         inner.closing = false;
-        self.opens_changed.notify_waiters();
+        self.tell_of(&inner);
     }
 
     /// The handle's CLOSE is about to be sent. Unless there are other opens of
@@ -83,7 +83,14 @@ impl Holder {
         let mut inner = self.inner.borrow_mut();
         inner.opens.retain(|open| !Rc::ptr_eq(&open.handle, handle));
         inner.closing = inner.opens.is_empty();
-        self.opens_changed.notify_waiters();
+        self.tell_of(&inner);
+    }
+
+    /// Only an answer that is not given yet waits for it.
+    fn tell_of(&self, inner: &Inner) {
+        if inner.block.is_some() {
+            self.opens_changed.notify_waiters();
+        }
     }
 
     /// The holder is no more.

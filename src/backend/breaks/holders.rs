@@ -318,10 +318,10 @@ impl Breaks {
     /// Lets go those who wait: how many, and how long they did.
     fn unblock(&self, holder: &Holder, ended_ns: u64) -> (u32, u64) {
         let block = holder.inner.borrow_mut().block.take();
+        let Some(block) = block else { return (0, 0) };
         if let (Some(files), Some(number)) = (&self.files, holder.number) {
             files.unblock(number);
         }
-        let Some(block) = block else { return (0, 0) };
         if let Some(caching) = self.caching.get() {
             caching.pending.update(|pending| pending - 1);
         }
