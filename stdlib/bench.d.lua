@@ -42,7 +42,9 @@
 ---@class (exact) bench.OnBreak: bench.BreakPolicy
 ---@field workload? string the workload it is about (default: all that no other call names)
 
----What a backend cannot ask for is refused before the run, unless --degrade.
+---What a backend cannot ask for, or --mode leaves out, is refused before the
+---run, unless --degrade. All but mode and expect is of fidelity mode 1, from
+---requested_oplock on of mode 2.
 ---@class (exact) bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
 ---@field share_mode? string|integer "read|write|delete"

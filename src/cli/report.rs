@@ -76,7 +76,10 @@ fn target(target: &TargetFacts) -> String {
     let fact = |name: &str, value: &Option<String>| {
         value.as_ref().map(|value| format!("{name}{}", printable(value, MAX_NAME_CHARS)))
     };
+    // Mode 0 is what any client does.
+    let mode = (target.mode > 0).then(|| format!("fidelity mode {}", target.mode));
     let facts: Vec<String> = [
+        mode,
         fact("SMB ", &target.dialect),
         fact("signing ", &target.signing),
         fact("encryption ", &target.encryption),
@@ -197,7 +200,11 @@ fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
     let counts = [
         (totals.short_reads, "read", "that got less than asked for"),
         (totals.retries, "attempt", "after a first that failed (--retry)"),
-        (totals.degraded, "operation", "sent without what the backend cannot send (--degrade)"),
+        (
+            totals.degraded,
+            "operation",
+            "sent without what the backend or --mode does not allow (--degrade)",
+        ),
         (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
         (totals.reconnects.unwrap_or(0), "connection", "lost and made again"),
         (cleanup.closed, "handle", "left open by the stream and closed at its end"),

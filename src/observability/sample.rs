@@ -285,7 +285,7 @@ pub fn facts() -> RunFacts {
             signing: Some("AES-GMAC".into()),
             ..TargetFacts::default()
         },
-        settings: Settings { time_scale: 1.0, limit: None, retry: Vec::new() },
+        settings: Settings { time_scale: 1.0, mode: None, limit: None, retry: Vec::new() },
         instant: false,
         server_in_process: false,
         processors: None,

@@ -10,6 +10,7 @@ mod hostile_scripts;
 mod interrupts;
 mod lifecycle;
 mod losses;
+mod modes;
 mod open_loop;
 mod operations;
 mod oplog;
