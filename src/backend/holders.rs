@@ -312,7 +312,10 @@ impl Breaks {
             let ended = {
                 let given_up = async {
                     given_up.await;
-                    BreakEnd::TimedOut
+                    match policy.answer {
+                        BreakAnswer::Ignore => BreakEnd::Ignored,
+                        BreakAnswer::Acknowledge => BreakEnd::TimedOut,
+                    }
                 };
                 let (answered, given_up) = (pin!(answered), pin!(given_up));
                 match select(select(answered, given_up), pin!(block.over())).await {
@@ -333,7 +336,7 @@ impl Breaks {
                 return self.leave(holder, &end);
             }
             BreakEnd::Refused(_) => Outcome::Refused,
-            BreakEnd::TimedOut => Outcome::TimedOut,
+            BreakEnd::Ignored | BreakEnd::TimedOut => Outcome::TimedOut,
             _ => Outcome::Acknowledged,
         };
         let over = holder.inner.borrow_mut().state.end(outcome);

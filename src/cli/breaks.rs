@@ -44,7 +44,8 @@ fn ends(breaks: &BreakSummary) -> String {
         (breaks.refused, "acknowledged and refused"),
         (breaks.closed, "ended by a close"),
         (breaks.connection_lost, "ended by a lost connection"),
-        (breaks.timed_out, "ignored until the server gave up"),
+        (breaks.ignored, "ignored until the server gave up"),
+        (breaks.timed_out, "not answered before the server gave up"),
         (breaks.cut, "cut"),
     ])
 }

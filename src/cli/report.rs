@@ -346,7 +346,7 @@ iterations  2 finished, 1 of them late, 1 dropped, 1 cut; p50 15.0 ms, p99 20.0 
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
 granted     1 batch
 breaks      2 oplock, 2 lease
-            1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 ignored until the server gave up
+            1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 not answered before the server gave up
             acknowledged after p50 2.00 ms, p99 3.00 ms, max 3.00 ms
             3 operations waited for their end, 35.0 s together
 1 break outside of the recorded phases, counted apart
@@ -375,7 +375,7 @@ failed in teardown, which does not change the exit code
 
 note: 1 of 4 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
-note: 1 break stayed without an answer that the server took: on_break says to ignore it or to wait too long, or the answer did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
+note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
 trust: valid
 exit code 4: operations-failed
 results: results/x

@@ -112,6 +112,12 @@ impl Sample {
             Metric::Count(subject) | Metric::Rate(subject) if is(subject) => stats.count(),
             Metric::ErrorsWith(status) => stats.failures.get(*status),
             Metric::Bytes(wanted) | Metric::ByteRate(wanted) if *wanted == operation => stats.bytes,
+            Metric::Granted(what) => {
+                stats.granted.as_ref().map_or(0, |granted| granted.of_caching(what))
+            }
+            Metric::Became(what) => {
+                stats.granted.as_ref().map_or(0, |granted| granted.of_action(what))
+            }
             // Nothing of this type counts, but it was there to be counted among.
             _ => 0,
         };
