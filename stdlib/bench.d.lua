@@ -354,12 +354,14 @@ function bench.open_loop(options) end
 ---`errors.ACCESS_DENIED` (how many failed so; any status, `TIMED_OUT`,
 ---`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `bytes.read.count`,
 ---`bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`; of oplocks and
----leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`,
----how they ended, `breaks.acknowledged`, `.not_asked`, `.refused`, `.closed`,
----`.connection_lost`, `.ignored`, `.timed_out` (an answer was meant and did not
----get there in time), `.cut`; `breaks.blocked`
----(operations that waited for the end of one), and `breaks.waited.X` (from the
----notice to the acknowledgement).
+---leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`; by how that
+---ended `breaks.acknowledged`, `breaks.not_asked` (no answer was wanted),
+---`breaks.refused` (the answer), `breaks.closed`, `breaks.connection_lost`,
+---`breaks.ignored` (as on_break says), `breaks.timed_out` (an answer was meant
+---and was not there in time), `breaks.cut`; `breaks.blocked` (operations that
+---waited for the end of one), `breaks.waited.X` (from the notice to the
+---acknowledgement) and `breaks.lasted.X` (from the notice to the end, of those
+---that wanted an answer).
 ---
 ---Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes
 ---may have a unit (64MiB), rates may end in /s. What has no samples fails.

@@ -21,6 +21,10 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     if let Some(times) = &breaks.waited_us {
         lines.push(format!("            acknowledged after {}", tail(&times.tail)));
     }
+    let unacknowledged = breaks.count() > breaks.acknowledged + breaks.not_asked;
+    if let Some(times) = breaks.lasted_us.as_ref().filter(|_| unacknowledged) {
+        lines.push(format!("            over after {}", tail(&times.tail)));
+    }
     if breaks.blocked_operations > 0 {
         lines.push(format!(
             "            {} waited for their end, {} together",

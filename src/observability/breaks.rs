@@ -110,6 +110,8 @@ pub struct BreakStats {
     refusals: StatusCounts,
     /// From the notice to the acknowledgement, of those that were sent.
     pub waited: Distribution,
+    /// From the notice to the end, of those that wanted an answer.
+    pub lasted: Distribution,
     /// Operations that waited for the end of a break, and how long together.
     pub blocked: u64,
     blocked_ns: u128,
@@ -136,6 +138,9 @@ impl BreakStats {
         }
         if let Some(acknowledged_ns) = event.acknowledged_ns {
             self.waited.record(acknowledged_ns.saturating_sub(event.noticed_ns));
+        }
+        if event.end != BreakEnd::NotAsked {
+            self.lasted.record(event.ended_ns.saturating_sub(event.noticed_ns));
         }
         self.blocked += u64::from(event.blocked);
         self.blocked_ns += u128::from(event.blocked_ns);
@@ -164,6 +169,7 @@ impl BreakStats {
         self.blocked_ns += other.blocked_ns;
         self.refusals.merge(&other.refusals);
         self.waited.merge(&other.waited);
+        self.lasted.merge(&other.lasted);
     }
 
     pub(super) fn summary(&self) -> BreakSummary {
@@ -180,6 +186,7 @@ impl BreakStats {
             cut: self.cut,
             refusals: self.refusals.iter().map(|(key, count)| (key.name(), *count)).collect(),
             waited_us: times(&self.waited),
+            lasted_us: times(&self.lasted),
             blocked_operations: self.blocked,
             blocked_us: micros(u64::try_from(self.blocked_ns).unwrap_or(u64::MAX)),
             elsewhere: None,
@@ -213,6 +220,10 @@ pub struct BreakSummary {
     /// From the notice to the acknowledgement; absent where none was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_us: Option<Times>,
+    /// From the notice to the end, however it ended: so long the server kept
+    /// others from the file. Absent where no break wanted an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasted_us: Option<Times>,
     /// Operations that waited for the end of a break.
     pub blocked_operations: u64,
     /// How long they did, together.

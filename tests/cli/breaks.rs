@@ -213,6 +213,8 @@ fn smbclient_waits_for_a_file_whose_break_is_ignored_as_long_as_samba_does() {
     let mut running = place.run(&line).samba().start();
     running.until("the file is held", || samba.share().join("held").is_dir());
     let Some(mut other) = samba.smbclient("get file -") else { return };
+    // Its own patience ends after 20 s.
+    other.args(["--timeout", "100"]);
     let began = std::time::Instant::now();
     let got = other.output().unwrap();
     let waited = began.elapsed();
@@ -220,6 +222,52 @@ fn smbclient_waits_for_a_file_whose_break_is_ignored_as_long_as_samba_does() {
     assert!(waited.as_secs() >= 30, "{waited:?}");
     assert!(running.is_running(), "smbclient waited for the close");
     says_it_was_ignored(&running.end().exits(0));
+}
+
+#[test]
+fn a_reader_can_tell_how_each_break_ended() {
+    for (end, words, asks, on_break, held, target, code) in [
+        ("acknowledged", "1 acknowledged", "batch", "delay = '50ms'", "1s", "sim", 0),
+        ("closed", "1 ended by a close", "batch", "policy = 'ignore'", "600ms", "sim", 0),
+        ("not_asked", "1 with no answer wanted", "ii", "", "1s", "sim", 0),
+        (
+            "connection_lost",
+            "1 ended by a lost connection",
+            "batch",
+            "delay = '5s'",
+            "1s",
+            "sim?outage=100ms@800ms",
+            4,
+        ),
+        // At the end of the run the engine closes what is open.
+        ("closed", "1 ended by a close", "batch", "delay = '20s'", "30s", "sim", 0),
+    ] {
+        let place = Place::with_script(&format!(
+            "bench.phases {{ {{ name = 'steady', duration = '2s' }} }}
+            bench.setup(function(c) c:close(c:open('file', 'w')) end)
+            bench.workload {{ name = 'holder', iteration = function(c)
+                local h = c:open('file', 'r', {{ requested_oplock = '{asks}', on_break = {{ {on_break} }} }})
+                c:think('{held}')
+                c:close(h)
+            end }}
+            bench.workload {{ name = 'other', iteration = function(c)
+                c:think('300ms')
+                local h = c:open('file', 'rw')
+                if '{asks}' == 'ii' then c:write(h, 0, 10) end
+                c:close(h)
+            end }}"
+        ));
+        let threshold = format!("breaks.{end} == 1");
+        let line = format!("s.lua --target {target} --iterations 1 --drain 500ms");
+        let ended = place.run(&line).arg("--threshold").arg(&threshold).end().exits(code);
+        let summary = ended.summary();
+        let breaks = &summary["breaks"];
+        assert_eq!((number(&breaks[end]), number(&breaks["oplock"])), (1, 1), "{breaks:#}");
+        assert!(ended.stdout.contains(&format!("✓ {threshold}  1\n")), "{}", ended.stdout);
+        assert!(ended.stdout.contains(&format!("\n            {words}\n")), "{}", ended.stdout);
+        let told = ended.stdout.contains("            over after ");
+        assert_eq!(told, !["acknowledged", "not_asked"].contains(&end), "{}", ended.stdout);
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub enum Metric {
     Breaks(BreakCount),
     /// From a break's notice to its acknowledgement.
     BreakWait(Statistic),
+    /// From a break's notice to its end, where it wants an answer.
+    BreakLength(Statistic),
     /// Read or written.
     Bytes(OperationType),
     ByteRate(OperationType),
@@ -232,7 +234,8 @@ impl Metric {
             | Metric::Response(..)
             | Metric::Lateness(_)
             | Metric::Backlog(_)
-            | Metric::BreakWait(_) => Unit::Time,
+            | Metric::BreakWait(_)
+            | Metric::BreakLength(_) => Unit::Time,
             Metric::Count(_)
             | Metric::Failed(_)
             | Metric::IterationsLate
@@ -370,6 +373,7 @@ fn errors(rest: &[&str]) -> Result<Metric, String> {
 
 fn breaks(rest: &[&str]) -> Result<Metric, String> {
     match rest {
+        ["lasted", rest @ ..] => statistic("breaks.lasted", rest).map(Metric::BreakLength),
         ["waited", rest @ ..] => statistic("breaks.waited", rest).map(Metric::BreakWait),
         [word]
             if let Some((_, count)) = BreakCount::NAMES.iter().find(|(name, _)| name == word) =>
@@ -378,7 +382,7 @@ fn breaks(rest: &[&str]) -> Result<Metric, String> {
         }
         _ => {
             let counts = BreakCount::NAMES.iter().map(|(name, _)| *name);
-            Err(wrong("breaks", rest, &counts.chain(["waited"]).collect::<Vec<_>>()))
+            Err(wrong("breaks", rest, &counts.chain(["waited", "lasted"]).collect::<Vec<_>>()))
         }
     }
 }

@@ -63,6 +63,7 @@ fn every_metric_has_its_value_over_the_recorded_phases() {
         ("open.create_action.created == 0", 0.0),
         ("breaks.blocked < 4", 3.0),
         ("breaks.waited.max < 35s", 3_000_000.0),
+        ("breaks.lasted.max < 35s", 4_000_000.0),
         ("bytes.read.count > 0", 4_096_000.0),
         ("bytes.read.rate > 0", 2_048_000.0),
         ("bytes.written.count == 0", 0.0),
