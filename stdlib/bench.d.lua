@@ -42,7 +42,9 @@
 ---@class (exact) bench.OnBreak: bench.BreakPolicy
 ---@field workload? string the workload it is about (default: all that no other call names)
 
----What a backend cannot ask for is refused before the run, unless --degrade.
+---What a backend cannot ask for, or --mode leaves out, is refused before the
+---run, unless --degrade. All but mode and expect is of fidelity mode 1, from
+---requested_oplock on of mode 2.
 ---@class (exact) bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
 ---@field share_mode? string|integer "read|write|delete"
@@ -346,14 +348,20 @@ function bench.open_loop(options) end
 ---`.response.X` with X one of p50 p90 p95 p99 p999 min mean max, `.count`,
 ---`.rate` (a second), `.failed` (how many). Of `iterations`: `.service.X`,
 ---`.response.X`, `.count`, `.rate`, `.late`, `.dropped`, `.cut`. Further
+---`open.granted.X` (opens that were granted X: none ii exclusive batch R RH RW
+---RWH), `open.create_action.X` (opened created overwritten superseded),
 ---`errors.rate` (the share of operations that failed), `errors.count`,
 ---`errors.ACCESS_DENIED` (how many failed so; any status, `TIMED_OUT`,
 ---`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `bytes.read.count`,
 ---`bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`; of oplocks and
----leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`,
----`breaks.acknowledged`, `breaks.refused`, `breaks.timed_out`, `breaks.blocked`
----(operations that waited for the end of one), and `breaks.waited.X` (from the
----notice to the acknowledgement).
+---leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`; by how that
+---ended `breaks.acknowledged`, `breaks.not_asked` (no answer was wanted),
+---`breaks.refused` (the answer), `breaks.closed`, `breaks.connection_lost`,
+---`breaks.ignored` (as on_break says), `breaks.timed_out` (an answer was meant
+---and was not there in time), `breaks.cut`; `breaks.blocked` (operations that
+---waited for the end of one), `breaks.waited.X` (from the notice to the
+---acknowledgement) and `breaks.lasted.X` (from the notice to the end, of those
+---that wanted an answer).
 ---
 ---Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes
 ---may have a unit (64MiB), rates may end in /s. What has no samples fails.
@@ -381,9 +389,11 @@ function bench.thresholds(thresholds) end
 
 ---`granted` is what an open was granted: an oplock ("batch", "exclusive", "ii",
 ---"none") or the state of a lease ("RWH", "RH", "none"); nil of other operations,
----of opens that failed, and where the backend does not know.
+---of opens that failed, and where the backend does not know. So are
+---`create_action`, what became of the file ("opened", "created", "overwritten",
+---"superseded"), and `file_id`, the open's own, as in the operation log.
 ---Times of a skipped or cut operation are nil.
----@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"
+---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"|"create_action"|"file_id"
 
 ---Which completions a hook is called with. Without `phase`: those of recorded
 ---phases. Without `status`: those that were sent.

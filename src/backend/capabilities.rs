@@ -20,6 +20,12 @@ impl BackendCapabilities {
         self.features.contains(&feature)
     }
 
+    /// The same client stack, asked for no more than fidelity mode `mode` has.
+    pub fn up_to_mode(mut self, mode: u8) -> BackendCapabilities {
+        self.features.retain(|feature| feature.mode() <= mode);
+        self
+    }
+
     /// The highest fidelity mode of which every feature is there.
     pub fn mode(&self) -> u8 {
         let mode_1 = [
@@ -49,6 +55,12 @@ mod tests {
         };
         let mode_1 = [AccessMask, ShareMode, Disposition, CreateOptions, FileAttributes];
         assert_eq!((mode(&[]), mode(&mode_1[1..]), mode(&mode_1)), (0, 0, 1));
-        assert_eq!((mode(&[&mode_1[..], &[Caching]].concat()), mode(&[Caching])), (2, 0));
+        let mode_2 = [&mode_1[..], &[Caching]].concat();
+        assert_eq!((mode(&mode_2), mode(&[Caching])), (2, 0));
+        for limit in 0..=2 {
+            let features = mode_2.clone();
+            let all = BackendCapabilities { name: "test", features, instant: false };
+            assert_eq!(all.up_to_mode(limit).mode(), limit);
+        }
     }
 }

@@ -21,6 +21,10 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     if let Some(times) = &breaks.waited_us {
         lines.push(format!("            acknowledged after {}", tail(&times.tail)));
     }
+    let unacknowledged = breaks.count() > breaks.acknowledged + breaks.not_asked;
+    if let Some(times) = breaks.lasted_us.as_ref().filter(|_| unacknowledged) {
+        lines.push(format!("            over after {}", tail(&times.tail)));
+    }
     if breaks.blocked_operations > 0 {
         lines.push(format!(
             "            {} waited for their end, {} together",
@@ -44,7 +48,8 @@ fn ends(breaks: &BreakSummary) -> String {
         (breaks.refused, "acknowledged and refused"),
         (breaks.closed, "ended by a close"),
         (breaks.connection_lost, "ended by a lost connection"),
-        (breaks.timed_out, "ignored until the server gave up"),
+        (breaks.ignored, "ignored until the server gave up"),
+        (breaks.timed_out, "not answered before the server gave up"),
         (breaks.cut, "cut"),
     ])
 }

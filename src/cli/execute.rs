@@ -18,10 +18,10 @@ use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
-use crate::ir::OperationSource;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
+use crate::ir::{Need, OperationSource};
 use crate::observability::text::printable;
 use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
@@ -116,6 +116,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         },
         late_bound: args.late_bound,
         allow_late: args.allow_late,
+        mode: args.mode.highest(),
         degrade: args.degrade,
         thresholds: args.thresholds.clone(),
         hook_errors: match args.hook_errors {
@@ -186,9 +187,10 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 script::check(&options).map_err(|error| RunError::invalid(error.into()))?;
             let script::Compared { header, operations, clients, ways: [one, other] } = compared;
             say(&format!(
-                "{name}: valid script, {} clients, workloads: {}; {operations} operations, the first of {clients} clients, are the same from {one} as from {other}\n",
+                "{name}: valid script, {} clients, workloads: {}; {operations} operations, the first of {clients} clients, are the same from {one} as from {other}{}\n",
                 header.workload_clients(),
                 header.workloads.len(),
+                mode_needed(&header.needs),
             ))?;
         }
         Named::Document(path) => {
@@ -199,14 +201,27 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             }
             let header = document.header();
             say(&format!(
-                "{name}: valid document, {} operations of {} clients, ir_hash {}\n",
+                "{name}: valid document, {} operations of {} clients, ir_hash {}{}\n",
                 document.operations(),
                 header.clients(),
-                header.ir_hash
+                header.ir_hash,
+                mode_needed(&header.needs),
             ))?;
         }
     }
     Ok(0)
+}
+
+/// Nothing of mode 0, which every target has.
+fn mode_needed(needs: &[Need]) -> String {
+    let modes = needs.iter().map(|need| need.feature.mode());
+    let Some(mode) = modes.max().filter(|mode| *mode > 0) else { return String::new() };
+    let whose = needs.iter().filter(|need| need.feature.mode() == mode);
+    let whose: Vec<String> = whose
+        .map(|need| format!("{}, first by {}", need.feature.name(), need.whose))
+        .map(|need| printable(&need, MAX_ERROR_CHARS).to_string())
+        .collect();
+    format!("; needs fidelity mode {mode} ({})", whose.join("; "))
 }
 
 fn list_targets(args: &ListArgs) -> Result<u8, RunError> {

@@ -76,7 +76,10 @@ fn target(target: &TargetFacts) -> String {
     let fact = |name: &str, value: &Option<String>| {
         value.as_ref().map(|value| format!("{name}{}", printable(value, MAX_NAME_CHARS)))
     };
+    // Mode 0 is what any client does.
+    let mode = (target.mode > 0).then(|| format!("fidelity mode {}", target.mode));
     let facts: Vec<String> = [
+        mode,
         fact("SMB ", &target.dialect),
         fact("signing ", &target.signing),
         fact("encryption ", &target.encryption),
@@ -197,7 +200,11 @@ fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
     let counts = [
         (totals.short_reads, "read", "that got less than asked for"),
         (totals.retries, "attempt", "after a first that failed (--retry)"),
-        (totals.degraded, "operation", "sent without what the backend cannot send (--degrade)"),
+        (
+            totals.degraded,
+            "operation",
+            "sent without what the backend or --mode does not allow (--degrade)",
+        ),
         (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
         (totals.reconnects.unwrap_or(0), "connection", "lost and made again"),
         (cleanup.closed, "handle", "left open by the stream and closed at its end"),
@@ -339,8 +346,9 @@ iterations  2 finished, 1 of them late, 1 dropped, 1 cut; p50 15.0 ms, p99 20.0 
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
 granted     1 batch
 breaks      2 oplock, 2 lease
-            1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 ignored until the server gave up
+            1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 not answered before the server gave up
             acknowledged after p50 2.00 ms, p99 3.00 ms, max 3.00 ms
+            over after p50 4.00 ms, p99 4.00 ms, max 4.00 ms
             3 operations waited for their end, 35.0 s together
 1 break outside of the recorded phases, counted apart
 1 read that got less than asked for
@@ -368,7 +376,7 @@ failed in teardown, which does not change the exit code
 
 note: 1 of 4 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
-note: 1 break stayed without an answer that the server took: on_break says to ignore it or to wait too long, or the answer did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
+note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
 trust: valid
 exit code 4: operations-failed
 results: results/x

@@ -21,6 +21,34 @@ pub enum OnHookError {
     Abort,
 }
 
+/// How much of SMB a run may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// What the script or document needs
+    Auto,
+    /// Paths and how they are opened
+    #[value(name = "0")]
+    Simple,
+    /// And access masks, share modes, dispositions, create options, file attributes
+    #[value(name = "1")]
+    Realistic,
+    /// And oplocks, leases, durable handles, raw create contexts
+    #[value(name = "2")]
+    Full,
+}
+
+impl Mode {
+    /// None where the stream decides.
+    pub(super) fn highest(self) -> Option<u8> {
+        match self {
+            Mode::Auto => None,
+            Mode::Simple => Some(0),
+            Mode::Realistic => Some(1),
+            Mode::Full => Some(2),
+        }
+    }
+}
+
 /// Run a script or a document against a server
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -74,7 +102,14 @@ pub struct RunArgs {
     )]
     pub reconnect_timeout: Duration,
 
-    /// Send what the backend can of what it cannot send whole, and count it
+    /// How much of SMB is asked for: no more than fidelity mode 0 (paths), 1 (fields of CREATE) or 2 (oplocks, leases, durable handles)
+    #[arg(
+        long, value_name = "MODE", env = "SMBENCH_MODE", value_enum, default_value_t = Mode::Auto,
+        help_heading = "Target"
+    )]
+    pub mode: Mode,
+
+    /// Leave out of an open what the backend cannot send or --mode does not allow, and count it
     #[arg(long, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
     pub degrade: bool,
 
@@ -222,6 +257,7 @@ mod tests {
                 && !args.quiet
                 && !args.allow_late
                 && !args.degrade
+                && args.mode == Mode::Auto
                 && !args.precise
                 && !args.oplog
         );

@@ -149,7 +149,9 @@ pub enum BreakEnd {
     Closed,
     /// The connection was lost before the answer.
     ConnectionLost,
-    /// The server had taken no answer when it gave up.
+    /// Nobody was to answer (`on_break`), and the server gave up.
+    Ignored,
+    /// The server had taken no answer when it gave up, though one was meant.
     TimedOut,
     /// The run ended before.
     Cut,

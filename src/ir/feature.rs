@@ -87,3 +87,11 @@ pub struct Need {
     /// says it will.
     pub whose: String,
 }
+
+impl Need {
+    /// What one operation needs.
+    pub fn of(operation: &Operation) -> impl Iterator<Item = Need> {
+        let need = |feature| Need { feature, whose: format!("operation {}", operation.op_id()) };
+        Feature::needed_by(operation).into_iter().map(need)
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::due::Due;
-use super::feature::{Feature, Need};
+use super::feature::Need;
 use super::operation::{Operation, Section};
 use super::share::Share;
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
@@ -77,11 +77,8 @@ impl<S: OperationSource> Preview<S> {
         }
         let mut looked_at: Vec<_> = kept.iter().collect();
         looked_at.sort_by_key(|(place, _)| **place);
-        let needed = looked_at.into_iter().flat_map(|(_, kept)| &kept.operations).flat_map(|op| {
-            let need = |feature| Need { feature, whose: format!("operation {}", op.op_id()) };
-            Feature::needed_by(op).into_iter().map(need)
-        });
-        header.add_needs(needed);
+        let operations = looked_at.into_iter().flat_map(|(_, kept)| &kept.operations);
+        header.add_needs(operations.flat_map(Need::of));
         Preview { source, header, kept }
     }
 }
@@ -161,7 +158,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Expect, HandleRef, OperationKind, Workload};
+    use crate::ir::{Expect, Feature, HandleRef, OperationKind, Workload};
 
     /// Each client locks once in setup, then flushes for ever or breaks.
     struct Endless {

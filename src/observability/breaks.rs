@@ -31,6 +31,31 @@ const ACTIONS: [CreateAction; 4] = [
 ];
 
 impl GrantedCounts {
+    /// Names of what opens may cache, as hooks and thresholds have them: none
+    /// is that of an oplock and that of a lease.
+    pub const CACHING: [&str; 8] = ["none", "ii", "exclusive", "batch", "R", "RH", "RW", "RWH"];
+
+    pub fn actions() -> [&'static str; 4] {
+        ACTIONS.map(CreateAction::name)
+    }
+
+    /// Opens that were granted what has this name among [`GrantedCounts::CACHING`].
+    pub fn of_caching(&self, name: &str) -> u64 {
+        let named =
+            |(caching, count): (Caching, u64)| if caching.name() == name { count } else { 0 };
+        self.by_caching().map(named).sum()
+    }
+
+    pub fn of_action(&self, name: &str) -> u64 {
+        self.by_action().get(name).copied().unwrap_or_default()
+    }
+
+    fn by_caching(&self) -> impl Iterator<Item = (Caching, u64)> {
+        let oplocks = OPLOCKS.into_iter().map(Caching::Oplock).zip(self.oplocks);
+        let leases = (0..).map(|bits| Caching::Lease(LeaseState::from_bits(bits)));
+        oplocks.chain(leases.zip(self.leases))
+    }
+
     pub fn add(&mut self, granted: &Granted) {
         self.actions[granted.action as usize] += 1;
         match granted.caching() {
@@ -55,10 +80,12 @@ impl GrantedCounts {
 
     /// By what was granted: `batch`, `lease RWH`, `none`.
     pub(super) fn by_name(&self) -> BTreeMap<String, u64> {
-        let oplocks = OPLOCKS.into_iter().map(|level| Caching::Oplock(level).name().to_string());
-        let leases = (0..).map(|bits| format!("lease {}", LeaseState::from_bits(bits)));
-        let counts = oplocks.zip(self.oplocks).chain(leases.zip(self.leases));
-        counts.filter(|(_, count)| *count > 0).collect()
+        let name = |caching: Caching| match caching {
+            Caching::Oplock(_) => caching.name().to_string(),
+            Caching::Lease(state) => format!("lease {state}"),
+        };
+        let some = self.by_caching().filter(|(_, count)| *count > 0);
+        some.map(|(caching, count)| (name(caching), count)).collect()
     }
 
     pub(super) fn by_action(&self) -> BTreeMap<&'static str, u64> {
@@ -77,11 +104,14 @@ pub struct BreakStats {
     pub refused: u64,
     pub closed: u64,
     pub connection_lost: u64,
+    pub ignored: u64,
     pub timed_out: u64,
     pub cut: u64,
     refusals: StatusCounts,
     /// From the notice to the acknowledgement, of those that were sent.
     pub waited: Distribution,
+    /// From the notice to the end, of those that wanted an answer.
+    pub lasted: Distribution,
     /// Operations that waited for the end of a break, and how long together.
     pub blocked: u64,
     blocked_ns: u128,
@@ -102,11 +132,15 @@ impl BreakStats {
             }
             BreakEnd::Closed => self.closed += 1,
             BreakEnd::ConnectionLost => self.connection_lost += 1,
+            BreakEnd::Ignored => self.ignored += 1,
             BreakEnd::TimedOut => self.timed_out += 1,
             BreakEnd::Cut => self.cut += 1,
         }
         if let Some(acknowledged_ns) = event.acknowledged_ns {
             self.waited.record(acknowledged_ns.saturating_sub(event.noticed_ns));
+        }
+        if event.end != BreakEnd::NotAsked {
+            self.lasted.record(event.ended_ns.saturating_sub(event.noticed_ns));
         }
         self.blocked += u64::from(event.blocked);
         self.blocked_ns += u128::from(event.blocked_ns);
@@ -125,6 +159,7 @@ impl BreakStats {
             (&mut self.refused, other.refused),
             (&mut self.closed, other.closed),
             (&mut self.connection_lost, other.connection_lost),
+            (&mut self.ignored, other.ignored),
             (&mut self.timed_out, other.timed_out),
             (&mut self.cut, other.cut),
             (&mut self.blocked, other.blocked),
@@ -134,6 +169,7 @@ impl BreakStats {
         self.blocked_ns += other.blocked_ns;
         self.refusals.merge(&other.refusals);
         self.waited.merge(&other.waited);
+        self.lasted.merge(&other.lasted);
     }
 
     pub(super) fn summary(&self) -> BreakSummary {
@@ -145,10 +181,12 @@ impl BreakStats {
             refused: self.refused,
             closed: self.closed,
             connection_lost: self.connection_lost,
+            ignored: self.ignored,
             timed_out: self.timed_out,
             cut: self.cut,
             refusals: self.refusals.iter().map(|(key, count)| (key.name(), *count)).collect(),
             waited_us: times(&self.waited),
+            lasted_us: times(&self.lasted),
             blocked_operations: self.blocked,
             blocked_us: micros(u64::try_from(self.blocked_ns).unwrap_or(u64::MAX)),
             elsewhere: None,
@@ -170,7 +208,9 @@ pub struct BreakSummary {
     /// The file was closed before the answer.
     pub closed: u64,
     pub connection_lost: u64,
-    /// The server had taken no answer when it gave up.
+    /// `on_break` says to, and the server gave up.
+    pub ignored: u64,
+    /// The server had taken no answer when it gave up, though one was meant.
     pub timed_out: u64,
     /// The run ended before.
     pub cut: u64,
@@ -180,6 +220,10 @@ pub struct BreakSummary {
     /// From the notice to the acknowledgement; absent where none was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_us: Option<Times>,
+    /// From the notice to the end, however it ended: so long the server kept
+    /// others from the file. Absent where no break wanted an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasted_us: Option<Times>,
     /// Operations that waited for the end of a break.
     pub blocked_operations: u64,
     /// How long they did, together.

@@ -35,13 +35,22 @@ pub fn superseded(iterations: u64) -> Option<String> {
     })
 }
 
-pub fn ignored(breaks: &BreakSummary) -> Option<String> {
-    let breaks = breaks.timed_out;
-    (breaks > 0).then(|| {
+/// Breaks that came to nobody's answer, each kind with its reason.
+pub fn unanswered(breaks: &BreakSummary) -> Vec<String> {
+    let kinds = [
+        (breaks.ignored, "got no answer, as on_break says"),
+        (
+            breaks.timed_out,
+            "got no answer that the server took: on_break waits too long with it, or it did not get there",
+        ),
+    ];
+    let some = kinds.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| {
         format!(
-            "{breaks} {} without an answer that the server took: on_break says to ignore it or to wait too long, or the answer did not get there. A server gives up after {} s of its own and takes back what it granted; whoever wanted the file waits until then",
-            if breaks == 1 { "break stayed" } else { "breaks stayed" },
+            "{count} {} {what}. A server gives up after {} s of its own and takes back what it granted; whoever wanted the file waits until then",
+            if count == 1 { "break" } else { "breaks" },
             SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
         )
     })
+    .collect()
 }

@@ -239,8 +239,11 @@ pub fn measurements() -> Measurements {
             ..iteration(0, outcome)
         }));
     }
-    let late =
-        BreakEvent { acknowledged_ns: Some(1_003 * MS), ..oplock_break(0, BreakEnd::Acknowledged) };
+    let late = BreakEvent {
+        acknowledged_ns: Some(1_003 * MS),
+        ended_ns: 1_004 * MS,
+        ..oplock_break(0, BreakEnd::Acknowledged)
+    };
     let blocks = |blocked, blocked_ns, broken| BreakEvent { blocked, blocked_ns, ..broken };
     for broken in [
         blocks(2, 2 * MS, BreakEvent { acknowledged_ns: Some(1_002 * MS), ..late.clone() }),
@@ -285,7 +288,7 @@ pub fn facts() -> RunFacts {
             signing: Some("AES-GMAC".into()),
             ..TargetFacts::default()
         },
-        settings: Settings { time_scale: 1.0, limit: None, retry: Vec::new() },
+        settings: Settings { time_scale: 1.0, mode: None, limit: None, retry: Vec::new() },
         instant: false,
         server_in_process: false,
         processors: None,

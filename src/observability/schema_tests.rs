@@ -108,7 +108,12 @@ fn full() -> Value {
             server: Some("NAS".into()),
             ..sample::facts().target
         },
-        settings: Settings { time_scale: 0.5, limit: Some(64), retry: vec!["STATUS_RETRY".into()] },
+        settings: Settings {
+            time_scale: 0.5,
+            mode: Some(1),
+            limit: Some(64),
+            retry: vec!["STATUS_RETRY".into()],
+        },
         processors: Some(Processors { cores: 4, used: 1.25, busiest_shard: None, machine: None }),
         metrics: sample::metrics(),
         oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),

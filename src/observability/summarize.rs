@@ -58,7 +58,7 @@ impl Summary {
         notes.extend(notes::superseded(measurements.unissued.superseded));
         notes.extend(unissued.as_ref().and_then(notes::waiting));
         let breaks = breaks(measurements, &merged, &recorded);
-        notes.extend(breaks.as_ref().and_then(notes::ignored));
+        notes.extend(breaks.iter().flat_map(notes::unanswered));
 
         Summary {
             schema: SCHEMA,

@@ -212,14 +212,15 @@ fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice(
         broken(sample::lease_break(1, end));
     }
     let blocked = (2, 70_000_000_000);
-    let ignored = sample::lease_break(2, BreakEnd::TimedOut);
-    broken(BreakEvent { blocked: blocked.0, blocked_ns: blocked.1, ..ignored });
+    let unanswered = sample::lease_break(2, BreakEnd::TimedOut);
+    broken(BreakEvent { blocked: blocked.0, blocked_ns: blocked.1, ..unanswered });
     broken(BreakEvent { phase: Some(0), ..sample::lease_break(1, BreakEnd::Closed) });
     broken(BreakEvent { phase: None, ..sample::lease_break(1, BreakEnd::Closed) });
+    broken(sample::lease_break(2, BreakEnd::Ignored));
     let summary = Summary::new(sample::facts(), &recorder.finish());
 
     let breaks = summary.breaks.as_ref().unwrap();
-    assert_eq!((breaks.oplock, breaks.lease, breaks.elsewhere), (2, 5, Some(2)));
+    assert_eq!((breaks.oplock, breaks.lease, breaks.elsewhere), (2, 6, Some(2)));
     let ends = [
         breaks.acknowledged,
         breaks.refused,
@@ -227,18 +228,20 @@ fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice(
         breaks.closed,
         breaks.connection_lost,
         breaks.cut,
+        breaks.ignored,
         breaks.timed_out,
     ];
-    assert_eq!((ends, ends.iter().sum::<u64>()), ([1; 7], breaks.count()));
+    assert_eq!((ends, ends.iter().sum::<u64>()), ([1; 8], breaks.count()));
     assert_eq!(breaks.refusals, [("STATUS_INVALID_PARAMETER".to_string(), 1)].into());
     assert_eq!(breaks.waited_us.unwrap().tail.max, 1_000.0);
+    // All but the one that wanted no answer.
+    assert_eq!(breaks.lasted_us.unwrap().tail.max, 2_000.0);
     assert_eq!((breaks.blocked_operations, breaks.blocked_us), (2, 70_000_000.0));
     let of_workloads = summary.workloads.iter().map(|it| it.breaks.as_ref().unwrap().count());
-    assert_eq!(of_workloads.collect::<Vec<_>>(), [5, 2]);
+    assert_eq!(of_workloads.collect::<Vec<_>>(), [5, 3]);
     assert_eq!(summary.phases[0].breaks.as_ref().unwrap().closed, 1);
-    assert!(
-        summary.notes[0].contains("A server gives up after 35 s of its own"),
-        "{:?}",
-        summary.notes
-    );
+    let gives_up = "A server gives up after 35 s of its own";
+    assert!(summary.notes[0].contains(gives_up), "{:?}", summary.notes);
+    assert!(summary.notes[0].starts_with("1 break got no answer, as on_break says."));
+    assert!(summary.notes[1].starts_with("1 break got no answer that the server took: "));
 }

@@ -61,7 +61,8 @@ pub struct RunFacts {
 pub struct TargetFacts {
     pub url: String,
     pub backend: String,
-    /// Fidelity mode: 0, 1 or 2.
+    /// Fidelity mode of the run, 0, 1 or 2: what its stream needed, or what it
+    /// was allowed.
     pub mode: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
@@ -73,11 +74,14 @@ pub struct TargetFacts {
     pub server: Option<String>,
 }
 
-/// What the command line made of the stream's schedule.
+/// What the command line made of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
     /// The stream's times were multiplied by this.
     pub time_scale: f64,
+    /// The highest fidelity mode that was allowed, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u8>,
     /// The bound on operations in flight over all clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,

@@ -8,6 +8,7 @@ mod error;
 mod hooks;
 mod input;
 mod interrupt;
+mod mode;
 mod probe;
 mod processors;
 mod shards;
@@ -43,7 +44,6 @@ use crate::observability::results::ResultsFolder;
 use crate::observability::summary::Settings;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
-use crate::scheduler::feed::Allowed;
 use crate::scheduler::{Conductor, CutReason, Precision, RealClock, RetryPolicy, Stage};
 
 /// How long a script runs that says nothing about it.
@@ -88,7 +88,9 @@ pub struct RunOptions {
     pub late_bound: Duration,
     /// A late generator is no reason to exit with 5.
     pub allow_late: bool,
-    /// Go on without what the backend lacks.
+    /// The highest fidelity mode; by default what the stream needs.
+    pub mode: Option<u8>,
+    /// Go on without what the backend lacks or the mode leaves out.
     pub degrade: bool,
     /// Beside those of the stream, such as `read.response.p99 < 20ms`.
     pub thresholds: Vec<String>,
@@ -124,6 +126,7 @@ impl RunOptions {
             },
             late_bound: Duration::from_millis(10),
             allow_late: false,
+            mode: None,
             degrade: false,
             thresholds: Vec::new(),
             hook_errors: HookErrors::Report,
@@ -187,9 +190,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         OpenTargetError::PasswordMissing { .. } => RunError::invalid(error.into()),
         OpenTargetError::Embedded(_) => RunError::new(ExitReason::Unreachable, error.into()),
     })?;
-    let allowed =
-        Allowed { capabilities: Arc::new(backend.capabilities()), degrade: options.degrade };
-    allowed.check(header.needs.iter().cloned()).map_err(|error| RunError::invalid(error.into()))?;
+    let allowed = mode::allowed(backend.capabilities(), options).map_err(RunError::invalid)?;
+    allowed.check(&header.needs).map_err(|error| RunError::invalid(error.into()))?;
     // Before there is anything a signal could leave behind.
     let mut signals = interrupt::Signals::listen()
         .context("signals cannot be listened to")
@@ -217,7 +219,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         checks: &checks,
         hooks: hooks.hooks.as_ref(),
         oplog: oplog.as_ref(),
-        allowed,
+        allowed: allowed.clone(),
         lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
     };
     let conductor = plan.conductor();
@@ -249,6 +251,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         folder: folder.path(),
         started_at,
         backend: &*backend,
+        mode: allowed.mode(),
         conductor: &conductor,
         phases: &phases,
         measurements: &measurements,
@@ -321,6 +324,7 @@ struct FactsFrom<'a> {
     folder: &'a Path,
     started_at: SystemTime,
     backend: &'a dyn SMBBackend,
+    mode: u8,
     conductor: &'a Conductor,
     phases: &'a [Phase],
     measurements: &'a Measurements,
@@ -381,7 +385,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         target: TargetFacts {
             url: from.options.target.to_string(),
             backend: capabilities.name.to_string(),
-            mode: capabilities.mode(),
+            mode: from.mode,
             dialect: server.dialect,
             signing: server.signing,
             encryption: server.encryption,
@@ -416,6 +420,7 @@ fn settings(options: &RunOptions) -> Settings {
     let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
     Settings {
         time_scale: options.time_scale,
+        mode: options.mode,
         limit: options.limit,
         retry: statuses.map(|status| status.to_string()).collect(),
     }

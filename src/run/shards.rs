@@ -17,9 +17,9 @@ use crate::observability::metrics::Layout;
 use crate::observability::oplog::OplogTap;
 use crate::observability::thresholds::watch::WatchedShard;
 use crate::observability::{Measurements, Oplog, Recorder};
+use crate::scheduler::allowed::Allowed;
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
-use crate::scheduler::feed::Allowed;
 use crate::scheduler::{
     Conductor, CutReason, Driver, Permits, PhaseSpan, RealClock, Shard, Timeline,
 };
@@ -74,7 +74,9 @@ impl Plan<'_> {
             retry: self.options.retry.clone(),
             phases_last: !header.bounded,
         });
-        // Only what is asked of mode 2 can be broken.
+        // Nothing is granted in modes 0 and 1 that could be broken. In mode 2 a
+        // break is waited for by file, also where it is only later operations
+        // of the stream that turn out to need that mode.
         let caching = self.allowed.capabilities.has(Feature::Caching);
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),

@@ -103,7 +103,7 @@ fn a_break_that_is_ignored_ends_when_the_server_gives_up() {
     assert_eq!(
         seen[4..],
         [
-            "35020 client 0: break from 20 is TimedOut, 1 waited 34995 ms",
+            "35020 client 0: break from 20 is Ignored, 1 waited 34995 ms",
             "35020 client 0: goes on from 35020",
             "35020 read",
             "35030 client 0: done",

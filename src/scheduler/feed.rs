@@ -9,11 +9,9 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-use crate::backend::BackendCapabilities;
+use super::allowed::Allowed;
 use crate::backend::connection::panic_message;
-use crate::ir::{
-    Feature, Need, Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader,
-};
+use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
 /// A shard's way to its operations. A client has at most one request open, so
 /// nothing here grows beyond the number of clients.
@@ -55,47 +53,6 @@ impl Batch {
             ended: true,
             error: Some(SourceError { message, client: None }),
         }
-    }
-}
-
-/// What the operations of a stream may ask of the backend.
-#[derive(Clone)]
-pub struct Allowed {
-    pub capabilities: Arc<BackendCapabilities>,
-    /// Go on without what the backend lacks, counting it.
-    pub degrade: bool,
-}
-
-impl Allowed {
-    /// # Errors
-    /// What the backend lacks, which operation needs it, and what to do.
-    pub fn check(&self, needs: impl IntoIterator<Item = Need>) -> Result<(), SourceError> {
-        let optional = |feature: Feature| self.degrade && feature.mode() > 0;
-        let lacking = |need: &Need| !self.capabilities.has(need.feature) && !optional(need.feature);
-        let Some(Need { feature, whose }) = needs.into_iter().find(lacking) else {
-            return Ok(());
-        };
-        let message = format!(
-            "{whose} needs {}{}, which the {} backend does not have{}",
-            feature.name(),
-            if feature.mode() > 0 {
-                format!(" (fidelity mode {})", feature.mode())
-            } else {
-                String::new()
-            },
-            self.capabilities.name,
-            if feature.mode() > 0 {
-                "; --degrade goes on without it"
-            } else {
-                "; another --target may have it"
-            },
-        );
-        Err(SourceError { message, client: None })
-    }
-
-    fn check_operation(&self, operation: &Operation) -> Result<(), SourceError> {
-        let need = |feature| Need { feature, whose: format!("operation {}", operation.op_id()) };
-        self.check(Feature::needed_by(operation).into_iter().map(need))
     }
 }
 
@@ -330,6 +287,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::backend::BackendCapabilities;
     use crate::ir::Workload;
 
     struct Panicking(StreamHeader);
@@ -358,7 +316,7 @@ mod tests {
 
     fn allowed() -> Allowed {
         let capabilities = BackendCapabilities { name: "test", features: vec![], instant: false };
-        Allowed { capabilities: Arc::new(capabilities), degrade: false }
+        Allowed::new(capabilities, None, false)
     }
 
     async fn next(feed: &mut ThreadFeed) -> Batch {

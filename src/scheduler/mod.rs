@@ -6,6 +6,7 @@
 //! thread; [`conductor`] keeps the shards in step.
 
 pub mod action;
+pub mod allowed;
 #[cfg(test)]
 mod arrival_tests;
 mod blocked;

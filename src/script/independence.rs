@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{Script, ScriptError, ScriptOptions};
 use crate::ir::document::line::Line;
-use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
+use crate::ir::{
+    Need, Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader,
+};
 
 /// The most operations that are compared of one client, in each section.
 const MOST_OF_A_CLIENT: usize = 1_000;
@@ -44,6 +46,7 @@ impl fmt::Display for Way {
 /// What was compared, and found to be the same.
 #[derive(Clone, Debug)]
 pub struct Compared {
+    /// With the needs of the operations compared.
     pub header: StreamHeader,
     pub operations: usize,
     /// That made any of them.
@@ -80,7 +83,7 @@ pub enum CheckError {
 /// first operation that differs.
 pub fn check(options: &ScriptOptions) -> Result<Compared, CheckError> {
     let mut one = Making::new(options, Way { threads: 1, batch: 64, backwards: false })?;
-    let header = one.parts[0].header().clone();
+    let mut header = one.parts[0].header().clone();
     let clients = compared_clients(&header);
     let mut made = Vec::new();
     for (section, clients) in sections(&header, &clients) {
@@ -88,6 +91,9 @@ pub fn check(options: &ScriptOptions) -> Result<Compared, CheckError> {
         let part = one.make(section, clients.iter().map(most).collect());
         if let Some(error) = part.iter().find_map(|made| made.end.as_ref()?.as_ref().err()) {
             return Err(error.clone().into());
+        }
+        for operation in part.iter().flat_map(|made| &made.operations) {
+            header.add_needs(Need::of(operation));
         }
         made.push((section, part));
     }

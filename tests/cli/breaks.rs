@@ -3,7 +3,7 @@
 use serde_json::Value;
 use smbench_test_support::{Samba, Settings};
 
-use crate::program::Place;
+use crate::program::{Ended, Place};
 use crate::summary::number;
 
 /// One client holds what `asks` says for `held`; the other opens the same file.
@@ -72,6 +72,202 @@ fn a_delay_is_kept_before_the_answer_and_a_flush_is_sent() {
         let waited_us = &summary["breaks"]["waited_us"];
         assert!(waited_us["min"].as_f64().unwrap() >= 150e3, "{target}: {waited_us}");
     });
+}
+
+/// The issue's bound: from the acknowledgement to the end of the other's open.
+const AFTER_ACKNOWLEDGEMENT_NS: u64 = 100_000_000;
+
+const ENCRYPTED: Settings = Settings { global: "smb encrypt = required", share: "" };
+
+fn lines(place: &Place) -> Vec<Value> {
+    place.read("out/ops.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The opens of `other`, each with the break of its file that it caused.
+fn broken_by<'a>(lines: &'a [Value], other: &str) -> Vec<(&'a Value, &'a Value)> {
+    let breaks = lines.iter().filter(|line| line["event"] == "break");
+    let caused = breaks.filter_map(|broken| {
+        let noticed_ns = number(&broken["noticed_ns"]);
+        let open = lines.iter().find(|line| {
+            line["type"] == "open"
+                && line["workload"] == other
+                && line["path"] == broken["path"]
+                && (number(&line["issued_ns"])..number(&line["completed_ns"])).contains(&noticed_ns)
+        });
+        Some((open?, broken))
+    });
+    caused.collect()
+}
+
+#[test]
+fn the_others_open_ends_within_100_ms_of_the_acknowledgement_plain_and_encrypted() {
+    for settings in [Settings::default(), ENCRYPTED] {
+        let Some(samba) = Samba::start(settings) else { return };
+        for asks in [
+            "requested_oplock = 'batch'",
+            "lease = 'RWH'",
+            "lease = { state = 'RWH', version = 1 }",
+        ] {
+            let place = Place::with_script(&format!(
+                "bench.workload {{ name = 'holder', iteration = function(c)
+                    local h = c:open('f' .. c.iteration, 'rw', {{ {asks} }})
+                    c:think('300ms')
+                    c:close(h)
+                end }}
+                bench.workload {{ name = 'other', iteration = function(c)
+                    c:think('150ms')
+                    c:close(c:open('f' .. c.iteration, 'rw'))
+                    c:think('150ms')
+                end }}"
+            ));
+            let line = format!("s.lua --target {} --iterations 5 --oplog", samba.url());
+            let summary = place.run(&line).samba().end().exits(0).summary();
+            assert_eq!(
+                summary["target"].get("encryption").is_some(),
+                !settings.global.is_empty(),
+                "{settings:?}"
+            );
+            let lines = lines(&place);
+            let took_ns = broken_by(&lines, "other").into_iter().map(|(open, broken)| {
+                assert_eq!(broken["end"], "acknowledged", "{broken}");
+                let acknowledged_ns = number(&broken["acknowledged_ns"]);
+                number(&open["completed_ns"]).saturating_sub(acknowledged_ns)
+            });
+            // The least, because another program may have the processor.
+            let least_ns = took_ns.min().unwrap_or_else(|| panic!("{asks}: no break: {lines:#?}"));
+            assert!(least_ns < AFTER_ACKNOWLEDGEMENT_NS, "{settings:?}: {asks}: {least_ns} ns");
+        }
+    }
+}
+
+/// What a report says of a break that was ignored till the server gave up.
+fn says_it_was_ignored(ended: &Ended) {
+    let summary = ended.summary();
+    let breaks = &summary["breaks"];
+    let counts = ["ignored", "acknowledged", "timed_out"].map(|end| number(&breaks[end]));
+    assert_eq!(counts, [1, 0, 0], "{breaks:#}");
+    for said in [
+        "            1 ignored until the server gave up",
+        "note: 1 break got no answer, as on_break says. A server gives up after 35 s of its own",
+    ] {
+        assert!(ended.stdout.contains(said), "{}", ended.stdout);
+    }
+}
+
+/// 35 s: `cargo test --test cli -- --ignored`, as tests/run does beside other checks.
+#[test]
+#[ignore = "waits out Samba's 35 s"]
+fn who_wants_a_file_whose_break_is_ignored_waits_as_long_as_samba_does() {
+    let ignores = |settings| {
+        let Some(samba) = Samba::start(settings) else { return };
+        let place = Place::with_script(
+            "bench.on_break { policy = 'ignore', workload = 'holder' }
+            bench.workload { name = 'holder', iteration = function(c)
+                local h = c:open('file', 'rw', { requested_oplock = 'batch' })
+                c:think('60s')
+                c:close(h)
+            end }
+            bench.workload { name = 'other', iteration = function(c)
+                c:think('500ms')
+                c:close(c:open('file', 'rw'))
+            end }",
+        );
+        let line = format!("s.lua --target {} --iterations 1 --oplog", samba.url());
+        let ended = place.run(&line).samba().end().exits(0);
+        says_it_was_ignored(&ended);
+        let lines = lines(&place);
+        let caused = broken_by(&lines, "other");
+        let [(open, broken)] = caused[..] else { panic!("{lines:#?}") };
+        let waited_ns = number(&open["completed_ns"]) - number(&open["issued_ns"]);
+        assert!(waited_ns > 30_000_000_000, "{settings:?}: {open}");
+        assert_eq!((&broken["end"], broken.get("acknowledged_ns")), (&"ignored".into(), None));
+        let close = lines.iter().find(|line| {
+            line["type"] == "close"
+                && line["workload"] == "holder"
+                && line["section"] == "iteration"
+        });
+        let closed_ns = number(&close.unwrap()["issued_ns"]);
+        assert!(number(&open["completed_ns"]) < closed_ns, "Samba waited for the close: {open}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| ignores(Settings::default()));
+        scope.spawn(|| ignores(ENCRYPTED));
+    });
+}
+
+/// The other client is Samba's own.
+#[test]
+#[ignore = "waits out Samba's 35 s"]
+fn smbclient_waits_for_a_file_whose_break_is_ignored_as_long_as_samba_does() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(
+        "bench.workload { name = 'holder', iteration = function(c)
+            local h = c:open('file', 'rw', { requested_oplock = 'batch', on_break = { policy = 'ignore' } })
+            c:write(h, 0, 10)
+            c:mkdir('held')
+            c:think('60s')
+            c:close(h)
+        end }",
+    );
+    let line = format!("s.lua --target {} --iterations 1", samba.url());
+    let mut running = place.run(&line).samba().start();
+    running.until("the file is held", || samba.share().join("held").is_dir());
+    let Some(mut other) = samba.smbclient("get file -") else { return };
+    // Its own patience ends after 20 s.
+    other.args(["--timeout", "100"]);
+    let began = std::time::Instant::now();
+    let got = other.output().unwrap();
+    let waited = began.elapsed();
+    assert!(got.status.success(), "{got:?}");
+    assert!(waited.as_secs() >= 30, "{waited:?}");
+    assert!(running.is_running(), "smbclient waited for the close");
+    says_it_was_ignored(&running.end().exits(0));
+}
+
+#[test]
+fn a_reader_can_tell_how_each_break_ended() {
+    for (end, words, asks, on_break, held, target, code) in [
+        ("acknowledged", "1 acknowledged", "batch", "delay = '50ms'", "1s", "sim", 0),
+        ("closed", "1 ended by a close", "batch", "policy = 'ignore'", "600ms", "sim", 0),
+        ("not_asked", "1 with no answer wanted", "ii", "", "1s", "sim", 0),
+        (
+            "connection_lost",
+            "1 ended by a lost connection",
+            "batch",
+            "delay = '5s'",
+            "1s",
+            "sim?outage=100ms@800ms",
+            4,
+        ),
+        // At the end of the run the engine closes what is open.
+        ("closed", "1 ended by a close", "batch", "delay = '20s'", "30s", "sim", 0),
+    ] {
+        let place = Place::with_script(&format!(
+            "bench.phases {{ {{ name = 'steady', duration = '2s' }} }}
+            bench.setup(function(c) c:close(c:open('file', 'w')) end)
+            bench.workload {{ name = 'holder', iteration = function(c)
+                local h = c:open('file', 'r', {{ requested_oplock = '{asks}', on_break = {{ {on_break} }} }})
+                c:think('{held}')
+                c:close(h)
+            end }}
+            bench.workload {{ name = 'other', iteration = function(c)
+                c:think('300ms')
+                local h = c:open('file', 'rw')
+                if '{asks}' == 'ii' then c:write(h, 0, 10) end
+                c:close(h)
+            end }}"
+        ));
+        let threshold = format!("breaks.{end} == 1");
+        let line = format!("s.lua --target {target} --iterations 1 --drain 500ms");
+        let ended = place.run(&line).arg("--threshold").arg(&threshold).end().exits(code);
+        let summary = ended.summary();
+        let breaks = &summary["breaks"];
+        assert_eq!((number(&breaks[end]), number(&breaks["oplock"])), (1, 1), "{breaks:#}");
+        assert!(ended.stdout.contains(&format!("✓ {threshold}  1\n")), "{}", ended.stdout);
+        assert!(ended.stdout.contains(&format!("\n            {words}\n")), "{}", ended.stdout);
+        let told = ended.stdout.contains("            over after ");
+        assert_eq!(told, !["acknowledged", "not_asked"].contains(&end), "{}", ended.stdout);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod breaks;
 mod documents;
+mod grants;
 mod hook_ends;
 mod hooks;
 mod hostile_scripts;
@@ -11,6 +12,7 @@ mod interrupts;
 mod leases;
 mod lifecycle;
 mod losses;
+mod modes;
 mod open_loop;
 mod operations;
 mod oplog;

@@ -40,8 +40,16 @@ const OPTIONAL: [&str; 9] = [
 ];
 
 /// How a break ends, one of these.
-const ENDS: [&str; 7] =
-    ["not_asked", "acknowledged", "refused", "closed", "connection_lost", "timed_out", "cut"];
+const ENDS: [&str; 8] = [
+    "not_asked",
+    "acknowledged",
+    "refused",
+    "closed",
+    "connection_lost",
+    "ignored",
+    "timed_out",
+    "cut",
+];
 
 const TOTALS: [&str; 13] = [
     "operations",

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use smbench::ir::event::BreakEnd;
-use smbench::ir::{CompletionStatus, Due, OperationKind, Section};
+use smbench::ir::{CompletionStatus, Due, OperationKind, OperationType, Section};
+use smbench::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 use smbench::protocol::create::OplockLevel;
 use smbench::protocol::{BreakAnswer, BreakPolicy, CreateParameters};
 
@@ -117,10 +118,18 @@ fn a_break_nobody_answers_is_over_after_35_seconds_and_the_run_goes_on() {
     let outcome = play(&scenario);
     let given_up: Vec<_> = events(&outcome).collect();
     assert_eq!(given_up.len(), 1, "{given_up:?}");
-    assert_eq!(given_up[0].end, BreakEnd::TimedOut);
+    assert_eq!(given_up[0].end, BreakEnd::Ignored);
     let succeeded =
         outcome.completions().filter(|c| matches!(c.status, CompletionStatus::Succeeded(_)));
     assert_eq!(succeeded.count(), 12, "both clients got through");
+    // The other client's open is what Samba's would be: as long as the server waits.
+    let opens = outcome.completions().filter(|c| c.operation_type() == OperationType::Open);
+    let longest_ns = opens.map(|open| open.response_ns()).max().unwrap();
+    assert!(longest_ns >= SERVER_BREAK_TIMEOUT_NS, "{longest_ns}");
+    let summary = outcome.summary();
+    let breaks = summary.breaks.as_ref().unwrap();
+    assert_eq!((breaks.ignored, breaks.timed_out, breaks.count()), (1, 0, 1));
+    assert!(summary.notes[0].contains("A server gives up after 35 s"), "{:?}", summary.notes);
 }
 
 #[test]

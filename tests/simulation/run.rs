@@ -19,9 +19,10 @@ use smbench::observability::summary::Settings;
 use smbench::observability::{
     HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
 };
+use smbench::scheduler::allowed::Allowed;
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
-use smbench::scheduler::feed::{Allowed, Batch, Request};
+use smbench::scheduler::feed::{Batch, Request};
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
     Conductor, CutReason, Driver, Feed, LocalFeed, Permits, PhaseSpan, Shard, Timeline,
@@ -77,7 +78,12 @@ impl Outcome {
             id: "simulation".into(),
             started_at: UNIX_EPOCH,
             target: TargetFacts::default(),
-            settings: Settings { time_scale: 1.0, limit: self.limit, retry: Vec::new() },
+            settings: Settings {
+                time_scale: 1.0,
+                mode: None,
+                limit: self.limit,
+                retry: Vec::new(),
+            },
             instant: false,
             server_in_process: false,
             generators: 1,
@@ -235,7 +241,7 @@ impl Scenario {
     }
 
     fn feed(&self, clock: &VirtualClock, capabilities: &Arc<BackendCapabilities>) -> SlowFeed {
-        let allowed = Allowed { capabilities: capabilities.clone(), degrade: false };
+        let allowed = Allowed::new((**capabilities).clone(), None, false);
         SlowFeed {
             made: LocalFeed::new(Box::new(self.stream.clone()), allowed),
             clock: clock.clone(),

@@ -96,6 +96,7 @@ impl Seen {
                     BreakEnd::Refused(_) => "answer refused",
                     BreakEnd::Closed => "break closed",
                     BreakEnd::ConnectionLost => "break lost",
+                    BreakEnd::Ignored => "break ignored",
                     BreakEnd::TimedOut => "break given up",
                     BreakEnd::Cut => "break cut",
                 };

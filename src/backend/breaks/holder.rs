@@ -98,9 +98,9 @@ impl Holder {
         self.inner.borrow_mut().opens.clear();
     }
 
-    /// Answers the break at hand as those want it that are open when the answer
-    /// is due; of several, the one that was opened last. `otherwise` where none
-    /// of them says anything.
+    /// Answers the break at hand by the [`policy`](Self::policy) there is when
+    /// the answer is due, which may not be the one there was at the notice.
+    /// `otherwise` where no open says any.
     pub(super) async fn answer(
         &self,
         otherwise: BreakPolicy,
@@ -121,7 +121,8 @@ impl Holder {
         self.acknowledge(acknowledger, clock).await
     }
 
-    fn policy(&self) -> Option<BreakPolicy> {
+    /// Of the last opened of those that are open and say one.
+    pub(super) fn policy(&self) -> Option<BreakPolicy> {
         self.inner.borrow().opens.iter().rev().find_map(|open| open.on_break)
     }
 

@@ -20,8 +20,8 @@ use crate::backend::handle_table::OpenFile;
 use crate::backend::{Clock, SMBFileHandle};
 use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::{
-    Break, BreakPolicy, CreateParameters, Granted, HandleState, LeaseKey, Noticed, Outcome,
-    PendingBreak, SharePath, lease_key,
+    Break, BreakAnswer, BreakPolicy, CreateParameters, Granted, HandleState, LeaseKey, Noticed,
+    Outcome, PendingBreak, SharePath, lease_key,
 };
 
 /// The breaks of one client. Nothing but a few words until the client is
@@ -264,7 +264,10 @@ impl Breaks {
                 let answered = holder.answer(otherwise, noticed_ns, &*acknowledger, &*clock);
                 let given_up = async {
                     clock.sleep_until(gives_up_ns).await;
-                    BreakEnd::TimedOut
+                    match holder.policy().unwrap_or(otherwise).answer {
+                        BreakAnswer::Ignore => BreakEnd::Ignored,
+                        BreakAnswer::Acknowledge => BreakEnd::TimedOut,
+                    }
                 };
                 let (answered, given_up) = (pin!(answered), pin!(given_up));
                 match select(select(answered, given_up), pin!(block.over())).await {
@@ -285,7 +288,7 @@ impl Breaks {
                 return self.leave(holder, &end);
             }
             BreakEnd::Refused(_) => Outcome::Refused,
-            BreakEnd::TimedOut => Outcome::TimedOut,
+            BreakEnd::Ignored | BreakEnd::TimedOut => Outcome::TimedOut,
             _ => Outcome::Acknowledged,
         };
         let over = holder.inner.borrow_mut().state.end(outcome);

@@ -7,7 +7,7 @@ use super::super::metrics::Layout;
 use super::tap::{Completed, Record};
 use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
 use crate::ir::{CompletionStatus, Failure, Section};
-use crate::protocol::{Break, Caching, Granted, NtStatus};
+use crate::protocol::{Break, Caching, Durable, Granted, NtStatus};
 
 const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -59,7 +59,7 @@ pub(super) struct OperationLine<'a> {
     bytes: u64,
     retries: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    granted: Option<GrantedPart>,
+    granted: Option<Box<GrantedPart>>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +72,16 @@ struct GrantedPart {
     disk_file_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<LeasePart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable: Option<DurablePart>,
+}
+
+#[derive(Serialize)]
+struct DurablePart {
+    version: u8,
+    /// Absent where the server does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -193,7 +203,7 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         completed_ns: record.completed_ns,
         bytes: record.bytes,
         retries: record.retries,
-        granted: record.granted.as_deref().map(granted),
+        granted: record.granted.as_deref().map(granted).map(Box::new),
     }
 }
 
@@ -209,6 +219,10 @@ fn granted(granted: &Granted) -> GrantedPart {
             breaking: lease.breaking,
             parent_key: lease.parent_key.map(|key| hex(&key)),
             epoch: lease.epoch,
+        }),
+        durable: granted.durable.map(|Durable { version, timeout_ms }| DurablePart {
+            version,
+            timeout_ms: (timeout_ms > 0).then_some(timeout_ms),
         }),
     }
 }
@@ -242,6 +256,7 @@ fn broken<'a>(event: &'a BreakEvent, layout: &'a Layout) -> BreakLine<'a> {
             BreakEnd::Refused(_) => "refused",
             BreakEnd::Closed => "closed",
             BreakEnd::ConnectionLost => "connection_lost",
+            BreakEnd::Ignored => "ignored",
             BreakEnd::TimedOut => "timed_out",
             BreakEnd::Cut => "cut",
         },

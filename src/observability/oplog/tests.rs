@@ -9,7 +9,7 @@ use super::super::sample::{self, OK, completion};
 use super::*;
 use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
 use crate::ir::{CompletionEvent, CompletionStatus, Event, Failure, Section};
-use crate::protocol::{Caching, LeaseState, NtStatus};
+use crate::protocol::{Caching, Durable, LeaseState, NtStatus};
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -19,6 +19,9 @@ pub(in crate::observability) fn full() -> Vec<Value> {
     opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
     if let Some(lease) = opened.granted.as_mut().and_then(|granted| granted.lease.as_mut()) {
         lease.parent_key = Some([9; 16]);
+    }
+    if let Some(granted) = &mut opened.granted {
+        granted.durable = Some(Durable { version: 2, timeout_ms: 60_000 });
     }
     let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
     let lost = CompletionStatus::Failed(Failure::ConnectionLost("reset".into()));

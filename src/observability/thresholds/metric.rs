@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::breaks::BreakStats;
+use super::super::breaks::{BreakStats, GrantedCounts};
 use super::super::distribution::Distribution;
 use super::super::failures::StatusKey;
 use super::custom::{self, CustomFigure, CustomKinds};
@@ -30,9 +30,15 @@ pub enum Metric {
     ErrorsWith(StatusKey),
     Lateness(Statistic),
     Backlog(Statistic),
+    /// Opens that were granted this, by [`GrantedCounts::CACHING`].
+    Granted(&'static str),
+    /// Opens that made this of the file, by [`GrantedCounts::actions`].
+    Became(&'static str),
     Breaks(BreakCount),
     /// From a break's notice to its acknowledgement.
     BreakWait(Statistic),
+    /// From a break's notice to its end, where it wants an answer.
+    BreakLength(Statistic),
     /// Read or written.
     Bytes(OperationType),
     ByteRate(OperationType),
@@ -59,20 +65,30 @@ pub enum BreakCount {
     Oplock,
     Lease,
     Acknowledged,
+    NotAsked,
     Refused,
+    Closed,
+    ConnectionLost,
+    Ignored,
     TimedOut,
+    Cut,
     /// No breaks, but operations that waited for the end of one.
     BlockedOperations,
 }
 
 impl BreakCount {
-    const NAMES: [(&str, BreakCount); 7] = [
+    const NAMES: [(&str, BreakCount); 12] = [
         ("count", BreakCount::All),
         ("oplock", BreakCount::Oplock),
         ("lease", BreakCount::Lease),
         ("acknowledged", BreakCount::Acknowledged),
+        ("not_asked", BreakCount::NotAsked),
         ("refused", BreakCount::Refused),
+        ("closed", BreakCount::Closed),
+        ("connection_lost", BreakCount::ConnectionLost),
+        ("ignored", BreakCount::Ignored),
         ("timed_out", BreakCount::TimedOut),
+        ("cut", BreakCount::Cut),
         ("blocked", BreakCount::BlockedOperations),
     ];
 
@@ -82,8 +98,13 @@ impl BreakCount {
             BreakCount::Oplock => breaks.oplock,
             BreakCount::Lease => breaks.lease,
             BreakCount::Acknowledged => breaks.acknowledged,
+            BreakCount::NotAsked => breaks.not_asked,
             BreakCount::Refused => breaks.refused,
+            BreakCount::Closed => breaks.closed,
+            BreakCount::ConnectionLost => breaks.connection_lost,
+            BreakCount::Ignored => breaks.ignored,
             BreakCount::TimedOut => breaks.timed_out,
+            BreakCount::Cut => breaks.cut,
             BreakCount::BlockedOperations => breaks.blocked,
         }
     }
@@ -188,6 +209,11 @@ impl Metric {
         let words: Vec<&str> = text.split('.').collect();
         let (head, rest) = words.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
         if let Some(operation) = operation_type(head) {
+            if operation == OperationType::Open
+                && let Some(granted) = granted(rest)
+            {
+                return granted;
+            }
             return of_subject(Subject::Operation(operation), head, rest);
         }
         match head {
@@ -208,12 +234,15 @@ impl Metric {
             | Metric::Response(..)
             | Metric::Lateness(_)
             | Metric::Backlog(_)
-            | Metric::BreakWait(_) => Unit::Time,
+            | Metric::BreakWait(_)
+            | Metric::BreakLength(_) => Unit::Time,
             Metric::Count(_)
             | Metric::Failed(_)
             | Metric::IterationsLate
             | Metric::IterationsDropped
             | Metric::IterationsCut
+            | Metric::Granted(_)
+            | Metric::Became(_)
             | Metric::Breaks(_)
             | Metric::Errors
             | Metric::ErrorsWith(_) => Unit::Count,
@@ -344,6 +373,7 @@ fn errors(rest: &[&str]) -> Result<Metric, String> {
 
 fn breaks(rest: &[&str]) -> Result<Metric, String> {
     match rest {
+        ["lasted", rest @ ..] => statistic("breaks.lasted", rest).map(Metric::BreakLength),
         ["waited", rest @ ..] => statistic("breaks.waited", rest).map(Metric::BreakWait),
         [word]
             if let Some((_, count)) = BreakCount::NAMES.iter().find(|(name, _)| name == word) =>
@@ -352,8 +382,25 @@ fn breaks(rest: &[&str]) -> Result<Metric, String> {
         }
         _ => {
             let counts = BreakCount::NAMES.iter().map(|(name, _)| *name);
-            Err(wrong("breaks", rest, &counts.chain(["waited"]).collect::<Vec<_>>()))
+            Err(wrong("breaks", rest, &counts.chain(["waited", "lasted"]).collect::<Vec<_>>()))
         }
+    }
+}
+
+/// Of opens alone.
+fn granted(rest: &[&str]) -> Option<Result<Metric, String>> {
+    let one_of = |what: &str, rest: &[&str], known: &[&'static str]| match rest {
+        [word] if let Some(name) = known.iter().find(|name| *name == word) => Ok(*name),
+        _ => Err(wrong(&format!("open.{what}"), rest, known)),
+    };
+    match rest {
+        ["granted", rest @ ..] => {
+            Some(one_of("granted", rest, &GrantedCounts::CACHING).map(Metric::Granted))
+        }
+        ["create_action", rest @ ..] => {
+            Some(one_of("create_action", rest, &GrantedCounts::actions()).map(Metric::Became))
+        }
+        _ => None,
     }
 }
 

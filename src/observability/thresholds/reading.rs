@@ -62,6 +62,9 @@ impl Sample {
             Metric::BreakWait(_) => {
                 cell.breaks.iter().for_each(|breaks| self.add(&breaks.waited));
             }
+            Metric::BreakLength(_) => {
+                cell.breaks.iter().for_each(|breaks| self.add(&breaks.lasted));
+            }
             // Counted among operations, so that there may be none.
             Metric::Breaks(count) => {
                 let sent: u64 = cell.operations().map(|(_, stats)| stats.count()).sum();
@@ -112,6 +115,12 @@ impl Sample {
             Metric::Count(subject) | Metric::Rate(subject) if is(subject) => stats.count(),
             Metric::ErrorsWith(status) => stats.failures.get(*status),
             Metric::Bytes(wanted) | Metric::ByteRate(wanted) if *wanted == operation => stats.bytes,
+            Metric::Granted(what) => {
+                stats.granted.as_ref().map_or(0, |granted| granted.of_caching(what))
+            }
+            Metric::Became(what) => {
+                stats.granted.as_ref().map_or(0, |granted| granted.of_action(what))
+            }
             // Nothing of this type counts, but it was there to be counted among.
             _ => 0,
         };
@@ -154,7 +163,8 @@ impl Threshold {
             | Metric::Response(_, statistic)
             | Metric::Lateness(statistic)
             | Metric::Backlog(statistic)
-            | Metric::BreakWait(statistic) => {
+            | Metric::BreakWait(statistic)
+            | Metric::BreakLength(statistic) => {
                 let (first, rest) = sample.times.split_first()?;
                 let mut merged = first.clone();
                 rest.iter().for_each(|times| merged.merge(times));

@@ -22,12 +22,15 @@ pub(in crate::script) enum Field {
     OpId,
     Client,
     Path,
-    /// What an open was granted, where that is known.
+    /// What an open was granted, what became of the file and the open's id,
+    /// where that is known.
     Granted,
+    CreateAction,
+    FileId,
 }
 
 impl Field {
-    const ALL: [(&'static str, Field); 11] = [
+    const ALL: [(&'static str, Field); 13] = [
         ("kind", Field::Kind),
         ("status", Field::Status),
         ("service_ns", Field::ServiceNs),
@@ -39,6 +42,8 @@ impl Field {
         ("path", Field::Path),
         ("iteration", Field::Iteration),
         ("granted", Field::Granted),
+        ("create_action", Field::CreateAction),
+        ("file_id", Field::FileId),
     ];
     pub const DEFAULT: [Field; 4] =
         [Field::Kind, Field::Status, Field::ServiceNs, Field::ResponseNs];

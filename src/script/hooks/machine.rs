@@ -301,8 +301,16 @@ impl Texts<'_> {
                 Some(path) => self.text(path.as_str())?,
                 None => 0.0,
             },
-            Field::Granted => match record.granted {
-                Some(caching) => self.text(caching.name())?,
+            Field::Granted => match &record.granted {
+                Some(granted) => self.text(granted.caching().name())?,
+                None => 0.0,
+            },
+            Field::CreateAction => match &record.granted {
+                Some(granted) => self.text(granted.action.name())?,
+                None => 0.0,
+            },
+            Field::FileId => match &record.granted {
+                Some(granted) => self.text(&granted.file_id.to_string())?,
                 None => 0.0,
             },
         })
@@ -329,7 +337,9 @@ impl Hook {
                 | Field::OpId
                 | Field::Client
                 | Field::Path
-                | Field::Granted => format!("texts[{read}]"),
+                | Field::Granted
+                | Field::CreateAction
+                | Field::FileId => format!("texts[{read}]"),
                 Field::ServiceNs | Field::ResponseNs | Field::LatenessNs if unsent => {
                     format!("known({read})")
                 }

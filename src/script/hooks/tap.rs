@@ -9,7 +9,7 @@ use super::filter::{Filter, Outcome};
 use crate::ir::OperationType;
 use crate::ir::event::CompletionEvent;
 use crate::observability::metrics::Layout;
-use crate::protocol::{Caching, SharePath};
+use crate::protocol::{Granted, SharePath};
 
 /// Records handed over at a time, at the most.
 pub(super) const BATCH: usize = 256;
@@ -30,7 +30,7 @@ pub(super) struct Record {
     pub response_ns: u64,
     pub lateness_ns: u64,
     pub bytes: u64,
-    pub granted: Option<Caching>,
+    pub granted: Option<Box<Granted>>,
     /// Where a hook asks for it.
     pub path: Option<SharePath>,
     /// The id a document gave.
@@ -108,7 +108,7 @@ impl HookTap {
             response_ns: event.response_ns(),
             lateness_ns: event.lateness_ns(),
             bytes: event.bytes,
-            granted: event.granted.as_ref().map(|granted| granted.caching()),
+            granted: event.granted.clone(),
             path: if self.with_path { path(event).cloned() } else { None },
             id: event.operation.id.clone(),
         });

@@ -147,6 +147,12 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
         ),
         "4096 editors/1 1-7 300 0 team/a.docx nil open"
     );
+    let event =
+        || CompletionEvent { granted: granted(Caching::Oplock(OplockLevel::II)), ..event() };
+    assert_eq!(
+        arguments("{ fields = { 'granted', 'create_action', 'file_id' } },", event()),
+        "ii opened 00000000000000010000000000000002"
+    );
     let caching = "{ fields = { 'granted' } },";
     for (was, expected) in [
         (Caching::Oplock(OplockLevel::None), "none"),

@@ -149,7 +149,9 @@ fn fits(
         }
         BreakEnd::Acknowledged | BreakEnd::Refused(_) => holds(answered, "had no answer"),
         BreakEnd::Closed => holds(closes(), "ended with no close"),
-        BreakEnd::TimedOut => {
+        BreakEnd::Ignored | BreakEnd::TimedOut => {
+            let ignores = policies().any(|policy| !answers(policy));
+            holds(ignores || event.end != BreakEnd::Ignored, "was to be answered")?;
             let given_up = ended_ns - noticed_ns == SERVER_BREAK_TIMEOUT_NS;
             holds(given_up, "was given up before the server did")
         }

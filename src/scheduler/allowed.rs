@@ -1,0 +1,149 @@
+//! What a stream may ask for, held against each of its operations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use crate::backend::BackendCapabilities;
+use crate::ir::{Feature, Need, Operation, SourceError};
+
+/// What the operations of a stream may ask of the backend.
+#[derive(Clone)]
+pub struct Allowed {
+    /// Of the backend, as far as the mode goes.
+    pub capabilities: Arc<BackendCapabilities>,
+    /// The highest fidelity mode, where one was asked for.
+    mode: Option<u8>,
+    /// What the backend has beyond that mode.
+    withheld: Vec<Feature>,
+    /// Go on without what is lacking, counting it.
+    degrade: bool,
+    /// The highest mode of what was asked for and may be had.
+    used: Arc<AtomicU8>,
+}
+
+impl Allowed {
+    /// All that `backend` has or, where there is a `mode`, no more of it than that.
+    pub fn new(backend: BackendCapabilities, mode: Option<u8>, degrade: bool) -> Allowed {
+        let beyond = |feature: &Feature| mode.is_some_and(|mode| feature.mode() > mode);
+        let withheld = backend.features.iter().copied().filter(beyond).collect();
+        let capabilities = Arc::new(backend.up_to_mode(mode.unwrap_or(u8::MAX)));
+        Allowed { capabilities, mode, withheld, degrade, used: Arc::default() }
+    }
+
+    /// The fidelity mode of the run: the one asked for, as far as the backend
+    /// goes; else what the stream has needed so far.
+    pub fn mode(&self) -> u8 {
+        match self.mode {
+            Some(mode) => mode.min(self.capabilities.mode()),
+            None => self.used.load(Relaxed),
+        }
+    }
+
+    /// Whether the feature may be asked for, or left out. Notes what is used.
+    fn permits(&self, feature: Feature) -> bool {
+        let has = self.capabilities.has(feature);
+        // Read first: it is shared by all that make operations.
+        if has && feature.mode() > self.used.load(Relaxed) {
+            self.used.fetch_max(feature.mode(), Relaxed);
+        }
+        has || (self.degrade && feature.mode() > 0)
+    }
+
+    /// # Errors
+    /// What is lacking, which operation needs it, and what to do.
+    pub fn check(&self, needs: &[Need]) -> Result<(), SourceError> {
+        let refused: Vec<&Need> = needs.iter().filter(|need| !self.permits(need.feature)).collect();
+        let Some(Need { feature, whose }) = refused.first() else {
+            return Ok(());
+        };
+        let what = match feature.mode() {
+            0 => feature.name().to_string(),
+            mode => format!("{} (fidelity mode {mode})", feature.name()),
+        };
+        let why = match self.mode {
+            Some(mode) if self.withheld.contains(feature) => {
+                let wanted = refused.iter().map(|need| need.feature.mode()).fold(0, u8::max);
+                format!(
+                    "which --mode {mode} leaves out; use --mode {wanted}, or --degrade to go on without it"
+                )
+            }
+            _ => {
+                let advice = match feature.mode() {
+                    0 => "another --target may have it",
+                    _ => "--degrade goes on without it",
+                };
+                format!("which the {} backend does not have; {advice}", self.capabilities.name)
+            }
+        };
+        Err(SourceError { message: format!("{whose} needs {what}, {why}"), client: None })
+    }
+
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_operation(&self, operation: &Operation) -> Result<(), SourceError> {
+        let needed = Feature::needed_by(operation);
+        if needed.iter().all(|feature| self.permits(*feature)) {
+            return Ok(());
+        }
+        self.check(&Need::of(operation).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(features: &[Feature], mode: Option<u8>, degrade: bool) -> Allowed {
+        let features = features.to_vec();
+        Allowed::new(BackendCapabilities { name: "test", features, instant: false }, mode, degrade)
+    }
+
+    fn check(allowed: &Allowed, features: &[Feature]) -> Result<(), String> {
+        let need = |feature: &Feature| Need { feature: *feature, whose: "operation 0-1".into() };
+        let needs: Vec<Need> = features.iter().map(need).collect();
+        allowed.check(&needs).map_err(|error| error.message)
+    }
+
+    const ALL: [Feature; 7] = [
+        Feature::Locks,
+        Feature::AccessMask,
+        Feature::ShareMode,
+        Feature::Disposition,
+        Feature::CreateOptions,
+        Feature::FileAttributes,
+        Feature::Caching,
+    ];
+
+    #[test]
+    fn what_a_mode_leaves_out_is_told_with_the_mode_that_has_all_of_it() {
+        let none = allowed(&ALL, Some(0), false);
+        assert_eq!(check(&none, &[Feature::Locks]), Ok(()));
+        let message = check(&none, &[Feature::Locks, Feature::ShareMode, Feature::Caching]);
+        let expected = "operation 0-1 needs share_mode (fidelity mode 1), which --mode 0 leaves out; use --mode 2, or --degrade to go on without it";
+        assert_eq!(message.unwrap_err(), expected);
+        // Another mode would not help where the backend has no such thing.
+        let message = check(&allowed(&[], Some(0), false), &[Feature::Caching]).unwrap_err();
+        assert!(
+            message.ends_with("which the test backend does not have; --degrade goes on without it")
+        );
+    }
+
+    #[test]
+    fn the_mode_of_a_run_is_the_one_asked_for_or_what_was_needed_and_could_be_had() {
+        let auto = allowed(&ALL, None, false);
+        for (needs, mode) in [
+            (vec![Feature::Locks], 0),
+            (vec![Feature::Disposition], 1),
+            (vec![Feature::Caching], 2),
+            (vec![Feature::Disposition], 2),
+        ] {
+            check(&auto.clone(), &needs).unwrap();
+            assert_eq!(auto.mode(), mode, "{needs:?}");
+        }
+        let degraded = allowed(&ALL[..6], None, true);
+        check(&degraded, &[Feature::Disposition, Feature::Caching]).unwrap();
+        assert_eq!(degraded.mode(), 1, "what is left out is not used");
+        assert_eq!(allowed(&ALL, Some(1), false).mode(), 1);
+        assert_eq!(allowed(&ALL[..6], Some(2), true).mode(), 1, "no more than there is");
+    }
+}
