@@ -45,6 +45,9 @@ struct Caching {
     /// An open is in flight: a notice nobody knows may be of what it is granted.
     opening: Cell<bool>,
     early: RefCell<VecDeque<(Break, u64)>>,
+    /// Breaks of what has too many pending, which no server that waits for
+    /// answers comes to.
+    dropped: Cell<u64>,
     /// Those whose break is to be answered now.
     begun: RefCell<VecDeque<Rc<Holder>>>,
     answers: RefCell<FuturesUnordered<Answering>>,
@@ -215,9 +218,11 @@ impl Breaks {
         let holder = caching.holders.borrow().get(&key).cloned();
         let Some(holder) = holder else {
             let mut early = caching.early.borrow_mut();
-            // Of what was closed there is nothing to say.
-            if caching.opening.get() && early.len() < BREAK_QUEUE {
-                early.push_back((notice, noticed_ns));
+            match caching.opening.get() {
+                true if early.len() < BREAK_QUEUE => early.push_back((notice, noticed_ns)),
+                true => caching.dropped.update(|dropped| dropped + 1),
+                // Of what was closed there is nothing to say.
+                false => {}
             }
             return;
         };
@@ -230,11 +235,7 @@ impl Breaks {
             }
             Noticed::Pending => self.begin(caching, &holder),
             Noticed::Queued => {}
-            Noticed::Dropped => tracing::warn!(
-                "client {}: the server breaks {} again and again without waiting for an answer",
-                self.client_idx,
-                holder.path.as_str()
-            ),
+            Noticed::Dropped => caching.dropped.update(|dropped| dropped + 1),
         }
     }
 
@@ -334,10 +335,12 @@ impl Breaks {
     fn end_all(&self, end: &BreakEnd) {
         let Some(caching) = self.caching.get() else { return };
         let stream = caching.stream.take();
-        let dropped = stream.map_or(0, |stream| stream.dropped());
+        let dropped = caching.dropped.take() + stream.map_or(0, |stream| stream.dropped());
         if dropped > 0 {
             let client_idx = self.client_idx;
-            tracing::warn!("client {client_idx}: {dropped} breaks came too fast to be answered");
+            tracing::warn!(
+                "client {client_idx}: {dropped} breaks came faster than they could be answered and were dropped"
+            );
         }
         let mut holders: Vec<Rc<Holder>> =
             caching.holders.borrow_mut().drain().map(|(_, holder)| holder).collect();

@@ -2,6 +2,7 @@
 //! its own transport: one vectored write per message and buffered reads.
 
 use std::io::IoSlice;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::smb2::client::connection::Connection;
@@ -42,6 +43,7 @@ pub(super) struct Wire {
     decryption: OnceLock<Decryption>,
     /// Who takes the breaks; nobody once the receiving half is gone.
     breaks: Mutex<Option<BreakSender>>,
+    malformed_breaks: AtomicU64,
 }
 
 impl Wire {
@@ -98,9 +100,14 @@ impl Wire {
                 Some(sender) => sender.send(what),
                 None => tracing::debug!(?what, "a break of what nobody asked for"),
             },
-            Some(Err(reason)) => {
-                tracing::warn!(reason, "a malformed oplock or lease break was ignored");
-            }
+            Some(Err(reason)) => self.ignore_break(reason),
+        }
+    }
+
+    /// Tells of the first: a server may send any number of them.
+    fn ignore_break(&self, reason: &str) {
+        if self.malformed_breaks.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(reason, "a malformed oplock or lease break was ignored");
         }
     }
 
@@ -207,6 +214,10 @@ impl TransportReceive for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         *self.wire.breaks() = None;
+        let malformed = self.wire.malformed_breaks.load(Ordering::Relaxed);
+        if malformed > 1 {
+            tracing::warn!("{malformed} malformed oplock or lease breaks were ignored");
+        }
     }
 }
 
