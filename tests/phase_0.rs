@@ -37,7 +37,11 @@ fn phase_0_has_its_seven_validations() {
 fn server(samba: &Samba) -> Arc<dyn SMBBackend> {
     let clock = RealClock::start(Precision::Sleep);
     let settings = BackendSettings {
-        context: BackendContext { clock, response_timeout: Duration::from_secs(60) },
+        context: BackendContext {
+            clock,
+            response_timeout: Duration::from_secs(60),
+            file_ids: false,
+        },
         connections: 100,
         password: Some(Password::new(Samba::PASSWORD)),
         storage: smbench::backend::embedded::Storage::Memory(Default::default()),

@@ -224,4 +224,8 @@ pub struct BackendContext {
     pub clock: Arc<dyn Clock>,
     /// How long a reply may take before the connection counts as dead.
     pub response_timeout: Duration,
+    /// Every open asks what the server calls the file (MS-SMB2 2.2.13.2.9), for
+    /// breaks to block by file whatever its name was when it was opened. Without
+    /// it, only what may be cached does.
+    pub file_ids: bool,
 }

@@ -255,6 +255,7 @@ mod tests {
                 context: BackendContext {
                     clock: Arc::new(Still),
                     response_timeout: std::time::Duration::from_secs(1),
+                    file_ids: false,
                 },
                 connections: 1,
                 password: None,

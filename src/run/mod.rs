@@ -180,7 +180,11 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
 
     let clock = RealClock::start(options.precision);
     let settings = BackendSettings {
-        context: BackendContext { clock: clock.clone(), response_timeout: RESPONSE_TIMEOUT },
+        context: BackendContext {
+            clock: clock.clone(),
+            response_timeout: RESPONSE_TIMEOUT,
+            file_ids: mode::caches(&header.needs, options),
+        },
         connections: header.clients(),
         password: options.password.clone(),
         storage: options.storage.clone(),

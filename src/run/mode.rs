@@ -4,7 +4,14 @@ use anyhow::bail;
 
 use super::RunOptions;
 use crate::backend::BackendCapabilities;
+use crate::ir::feature::{Feature, Need};
 use crate::scheduler::allowed::Allowed;
+
+/// Whether there will be something that breaks take back.
+pub fn caches(needs: &[Need], options: &RunOptions) -> bool {
+    options.mode.is_none_or(|mode| mode >= Feature::Caching.mode())
+        && needs.iter().any(|need| need.feature == Feature::Caching)
+}
 
 /// What the stream of a run may ask of its backend.
 ///

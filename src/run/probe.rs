@@ -54,7 +54,11 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         .map_err(|error| RunError::invalid(error.into()))?;
     let clock = RealClock::start(Precision::Sleep);
     let settings = BackendSettings {
-        context: BackendContext { clock, response_timeout: options.operation_timeout },
+        context: BackendContext {
+            clock,
+            response_timeout: options.operation_timeout,
+            file_ids: false,
+        },
         connections: CONNECTIONS,
         password: options.password.clone(),
         storage: Storage::Memory(MemoryLimits::default()),

@@ -40,6 +40,7 @@ fn context() -> BackendContext {
     BackendContext {
         clock: Arc::new(WallClock(Instant::now())),
         response_timeout: Duration::from_secs(40),
+        file_ids: false,
     }
 }
 

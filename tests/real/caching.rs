@@ -1,6 +1,7 @@
 //! What servers grant: oplocks, leases, durable handles, and a file's identity.
 
-use smbench::backend::SMBBackend;
+use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
+use smbench::backend::{BackendContext, SMBBackend};
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
 use smbench::protocol::{
     CreateAction, CreateContext, CreateParameters, Durable, Granted, GrantedLease, Lease,
@@ -9,7 +10,8 @@ use smbench::protocol::{
 use smbench_test_support::{Samba, Settings};
 
 use crate::start::{
-    Servers, create, embedded, lease, open, open_asking, oplock, path, rename, samba_backend,
+    Servers, context, create, embedded, lease, open, open_asking, oplock, path, rename,
+    samba_backend,
 };
 
 const KEY: [u8; 16] = [0xAB; 16];
@@ -159,6 +161,22 @@ async fn a_file_keeps_its_identity_through_a_rename_and_no_other_has_it() {
         assert_eq!(after, before);
         assert_ne!(other, before);
     }
+}
+
+/// So that a break of the one blocks the other, by whatever name it was opened.
+#[tokio::test]
+async fn where_files_are_to_be_told_apart_a_plain_open_is_told_the_file_of_a_leased_one() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let address = SmbAddress::parse(samba.url().strip_prefix("smb://").unwrap()).unwrap();
+    let context = BackendContext { file_ids: true, ..context() };
+    let backend = Smb2Backend::new(address, Password::new(Samba::PASSWORD), context);
+    let connection = backend.connect(0).await.unwrap();
+    let plain = create(&*connection, "before").await;
+    connection.execute_misc(&rename("before", "after", false)).await.unwrap();
+    let leased = granted(&*connection, "after", &lease(LeaseState::R)).await;
+    let plain = plain.granted().unwrap();
+    assert!(plain.disk_file_id.is_some());
+    assert_eq!((plain.disk_file_id, plain.oplock), (leased.disk_file_id, OplockLevel::None));
 }
 
 #[tokio::test]

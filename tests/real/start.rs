@@ -33,6 +33,7 @@ pub fn context() -> BackendContext {
     BackendContext {
         clock: Arc::new(WallClock(Instant::now())),
         response_timeout: Duration::from_secs(40),
+        file_ids: false,
     }
 }
 

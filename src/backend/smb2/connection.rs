@@ -56,6 +56,8 @@ pub(super) struct Smb2Connection {
     /// The target's folder, put before every path.
     pub(super) folder: SharePath,
     pub(super) client_idx: u32,
+    /// As [`BackendContext::file_ids`](crate::backend::BackendContext).
+    pub(super) file_ids: bool,
     /// From the first open that may be granted something, until they are taken.
     pub(super) breaks: Mutex<Option<BreakStream>>,
 }
@@ -90,8 +92,9 @@ impl SMBConnectionInner for Smb2Connection {
             request.share_access = ShareAccess(share_mode);
         }
         request.file_attributes = parameters.file_attributes.unwrap_or(FILE_ATTRIBUTE_NORMAL);
+        let key = || lease_key(self.client_idx, path, 0);
+        contexts::ask(&mut request, parameters, key, self.file_ids)?;
         if parameters.is_mode_2() {
-            contexts::ask(&mut request, parameters, || lease_key(self.client_idx, path, 0))?;
             // Before it is sent: a break may come before its answer is taken note of.
             if let Some(breaks) = self.watch_breaks() {
                 *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = Some(breaks);

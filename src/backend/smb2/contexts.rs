@@ -17,7 +17,9 @@ const NAME_DHNQ: &[u8] = b"DHnQ";
 /// the data is aligned to 8 behind it.
 const MAX_NAME_BYTES: usize = u16::MAX as usize - 16 - 7;
 
-/// Adds what fidelity mode 2 asks for. `key` is the lease's where it names none.
+/// Adds what fidelity mode 2 asks for. `key` is the lease's where it names none;
+/// `file_id` asks what the server calls the file, which what may be cached
+/// always does.
 ///
 /// # Errors
 /// A context whose name the wire cannot carry.
@@ -25,6 +27,7 @@ pub(super) fn ask(
     request: &mut CreateRequest,
     wanted: &CreateParameters,
     key: impl FnOnce() -> LeaseKey,
+    file_id: bool,
 ) -> Result<(), OpError> {
     let level = match wanted.requested_oplock {
         Some(level) => level,
@@ -49,7 +52,7 @@ pub(super) fn ask(
         contexts.push(CreateContext { name: context.name.clone(), data: context.data.clone() });
     }
     let cachable = level != OplockLevel::None || wanted.lease.is_some() || wanted.durable.is_some();
-    if cachable && !contexts.iter().any(|context| context.name == NAME_QFID) {
+    if (cachable || file_id) && !contexts.iter().any(|context| context.name == NAME_QFID) {
         // SMB2_CREATE_QUERY_ON_DISK_ID: what the file is called through renames.
         contexts.push(CreateContext::new(NAME_QFID, Vec::new()));
     }
@@ -124,7 +127,7 @@ mod tests {
             name: String::new(),
             create_contexts: Vec::new(),
         };
-        ask(&mut request, wanted, || KEY).unwrap();
+        ask(&mut request, wanted, || KEY, false).unwrap();
         request
     }
 
@@ -247,7 +250,7 @@ mod tests {
         };
         let mut request = asked(&wanted(MAX_NAME_BYTES));
         assert_eq!(request.create_contexts[10..12], u16::to_le_bytes(0xFFF8));
-        let refused = ask(&mut request, &wanted(MAX_NAME_BYTES + 1), || KEY);
+        let refused = ask(&mut request, &wanted(MAX_NAME_BYTES + 1), || KEY, false);
         assert!(matches!(refused, Err(OpError::Client(_))), "{refused:?}");
     }
 }

@@ -182,8 +182,9 @@ impl SMBBackend for Smb2Backend {
         let (max_read, max_write) = payload_limits(&connection);
         let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
         let folder = self.address.folder.clone();
+        let (link, file_ids) = (Arc::new(link), self.context.file_ids);
         let client =
-            Smb2Connection { link: Arc::new(link), folder, client_idx, breaks: Mutex::default() };
+            Smb2Connection { link, folder, client_idx, file_ids, breaks: Mutex::default() };
         if !self.address.folder.is_root() {
             let folder = client.open_folder().await;
             folder.map_err(|error| self.failed(ConnectStage::Folder, error))?;
