@@ -224,6 +224,47 @@ fn smbclient_waits_for_a_file_whose_break_is_ignored_as_long_as_samba_does() {
     says_it_was_ignored(&running.end().exits(0));
 }
 
+/// In mode 2: by file, over all clients, by path as by handle.
+#[test]
+fn while_a_break_is_pending_no_client_sends_what_touches_the_file() {
+    let script = "bench.on_break { delay = '600ms', workload = 'holder' }
+        bench.setup(function(c) c:close(c:open('file', 'w')) c:close(c:open('elsewhere', 'w')) end)
+        bench.workload { name = 'holder', iteration = function(c)
+            local h = c:open('file', 'rw', { requested_oplock = 'batch' })
+            c:think('1s')
+            c:close(h)
+        end }
+        bench.workload { name = 'other', iteration = function(c)
+            c:think('100ms')
+            c:close(c:open('file', 'rw'))
+        end }
+        bench.workload { name = 'bystander', iteration = function(c)
+            c:think('400ms')
+            c:stat('elsewhere')
+            c:stat('FILE')
+        end }";
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    for target in [samba.url(), "sim".to_string()] {
+        let place = Place::with_script(script);
+        let line = format!("s.lua --target {target} --iterations 1 --oplog");
+        let summary = place.run(&line).samba().end().exits(0).summary();
+        let lines = lines(&place);
+        let caused = broken_by(&lines, "other");
+        let [(_, broken)] = caused[..] else { panic!("{target}: {lines:#?}") };
+        let (noticed_ns, ended_ns) = (number(&broken["noticed_ns"]), number(&broken["ended_ns"]));
+        // Eligible only then: the wait is the server's, not the generator's.
+        let [elsewhere_ns, eligible_ns] = ["elsewhere", "FILE"].map(|path| {
+            let stat = lines.iter().find(|line| line["type"] == "stat" && line["path"] == path);
+            number(&stat.unwrap()["eligible_ns"])
+        });
+        assert!((noticed_ns..ended_ns).contains(&elsewhere_ns), "{target}: {broken}");
+        assert!(eligible_ns >= ended_ns, "{target}: {broken}");
+        assert_eq!(number(&broken["blocked"]), 1, "{target}: {broken}");
+        let breaks = &summary["breaks"];
+        assert_eq!(number(&breaks["blocked_operations"]), 1, "{target}: {breaks:#}");
+    }
+}
+
 #[test]
 fn a_reader_can_tell_how_each_break_ended() {
     for (end, words, asks, on_break, held, target, code) in [
