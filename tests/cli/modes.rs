@@ -1,6 +1,7 @@
 //! `--mode`: how much of SMB a run may ask for.
 
 use serde_json::Value;
+use smbench_test_support::{Samba, Settings};
 
 use crate::program::Place;
 use crate::summary::number;
@@ -79,16 +80,18 @@ fn a_stream_that_asks_for_more_than_the_mode_is_refused_with_the_mode_that_has_i
 #[test]
 fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() {
     let place = Place::with_script(EVERY_MODE);
+    let samba = Samba::start(Settings::default());
+    let samba = samba.as_ref().map(Samba::url);
     for (wanted, degraded, granted) in [
         ("0", 2, r#"{"none":3}"#),
         ("1", 1, r#"{"none":3}"#),
         ("2", 0, r#"{"lease RWH":1,"none":2}"#),
         ("auto", 0, r#"{"lease RWH":1,"none":2}"#),
     ] {
-        for target in ["sim", "embedded"] {
-            let out = format!("{target}-{wanted}");
+        for (at, target) in ["sim", "embedded"].into_iter().chain(samba.as_deref()).enumerate() {
+            let out = format!("{at}-{wanted}");
             let line = format!("s.lua --target {target} --iterations 1 --degrade --mode {wanted}");
-            let summary = place.run_to(&out, &line).end().exits(0).summary();
+            let summary = place.run_to(&out, &line).samba().end().exits(0).summary();
             assert_eq!(number(&summary["totals"]["degraded"]), degraded, "{out}");
             assert_eq!(number(&summary["totals"]["operations"]), 6, "{out}");
             assert_eq!(summary["operations"]["open"]["granted"].to_string(), granted, "{out}");
@@ -102,7 +105,8 @@ fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() 
     let told = place.smbench(line).end().exits(0).stdout;
     let counted = "1 operation sent without what the backend or --mode does not allow (--degrade)";
     assert!(told.contains(counted), "{told}");
-    assert!(told.contains("s.lua on sim (fidelity mode 1)"), "{told}");
+    assert!(told.contains("s.lua on sim (fidelity mode 1)\n"), "{told}");
+    assert!(told.contains(", no more than mode 1\n"), "{told}");
 }
 
 #[test]
