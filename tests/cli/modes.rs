@@ -10,7 +10,7 @@ use crate::summary::number;
 const EVERY_MODE: &str = r#"bench.workload { name = "w", iteration = function(c)
     c:close(c:open("a", "rw"))
     c:close(c:open("a", "rw", { share_mode = "read|write" }))
-    c:close(c:open("a", "rw", { lease = "RWH", disposition = "open_if" }))
+    c:close(c:open("a", "rw", { lease = "RWH", durable = true, disposition = "open_if" }))
 end }"#;
 
 fn plain(options: &str) -> String {
@@ -51,7 +51,7 @@ fn a_run_has_the_mode_its_stream_needs_and_not_all_its_target_has() {
 fn a_stream_that_asks_for_more_than_the_mode_is_refused_with_the_mode_that_has_it() {
     let place = Place::with_script(EVERY_MODE);
     place.smbench("compile s.lua -o s.jsonl --iterations 2").end().exits(0);
-    let caching = "requested_oplock, lease, durable or create_contexts";
+    let caching = "lease and durable";
     for name in ["s.lua --iterations 2", "s.jsonl"] {
         for target in ["sim", "embedded"] {
             let refused = |mode: u8| {
@@ -156,7 +156,7 @@ fn a_need_that_shows_late_makes_the_mode_or_breaks_the_run_off() {
     assert_eq!(mode(&summary), 2);
     assert_eq!(number(&summary["operations"]["open"]["granted"]["lease RWH"]), 1);
     let (problem, summary) = place.run_to("off", &format!("{line} --mode 1")).end().broke_off(2);
-    assert!(problem.starts_with("operation 0-1200 needs requested_oplock"), "{problem}");
+    assert!(problem.starts_with("operation 0-1200 needs lease (fidelity mode 2), "), "{problem}");
     assert!(problem.ends_with("use --mode 2, or --degrade to go on without it"), "{problem}");
     assert_eq!(mode(&summary), 1);
     let line = format!("{line} --mode 1 --degrade");
