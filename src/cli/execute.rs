@@ -218,7 +218,7 @@ fn mode_needed(needs: &[Need]) -> String {
     let Some(mode) = modes.max().filter(|mode| *mode > 0) else { return String::new() };
     let whose = needs.iter().filter(|need| need.feature.mode() == mode);
     let whose: Vec<String> = whose
-        .map(|need| format!("{}, first by {}", need.feature.name(), need.whose))
+        .map(|need| format!("{}, first by {}", need.what, need.whose))
         .map(|need| printable(&need, MAX_ERROR_CHARS).to_string())
         .collect();
     format!("; needs fidelity mode {mode} ({})", whose.join("; "))

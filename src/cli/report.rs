@@ -60,6 +60,9 @@ fn heading(summary: &Summary, style: Style) -> String {
 /// Those that change what the figures mean.
 fn settings(settings: &Settings) -> String {
     let mut text = String::new();
+    if let Some(mode) = settings.mode {
+        text += &format!(", no more than mode {mode}");
+    }
     if let Some(limit) = settings.limit {
         text += &format!(", limit {limit}");
     }

@@ -1,9 +1,12 @@
 //! What a stream may ask of a client stack, feature by feature.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::operation::{Operation, OperationKind, OperationType};
 use crate::protocol::CreateParameters;
+use crate::protocol::create::MODE_2_KEYS;
 
 /// Something a stream may need beyond opening, reading and writing files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -83,15 +86,39 @@ fn of_create(parameters: &CreateParameters) -> Vec<Feature> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub feature: Feature,
+    /// What of it is used: `lease`.
+    pub what: Cow<'static, str>,
     /// The first operation that uses it (`operation 0-7`), or the workload that
     /// says it will.
     pub whose: String,
 }
 
 impl Need {
+    /// A need that is stated, by the workload `whose`.
+    pub fn stated(feature: Feature, whose: &str) -> Need {
+        Need { feature, what: feature.name().into(), whose: whose.into() }
+    }
+
+    /// That `operation` needs this of the features it needs.
+    pub fn new(feature: Feature, operation: &Operation) -> Need {
+        let whose = format!("operation {}", operation.op_id());
+        Need { feature, what: what(feature, operation), whose }
+    }
+
     /// What one operation needs.
     pub fn of(operation: &Operation) -> impl Iterator<Item = Need> {
-        let need = |feature| Need { feature, whose: format!("operation {}", operation.op_id()) };
-        Feature::needed_by(operation).into_iter().map(need)
+        Feature::needed_by(operation).into_iter().map(|feature| Need::new(feature, operation))
+    }
+}
+
+/// The feature, as the operation's own options name it.
+fn what(feature: Feature, operation: &Operation) -> Cow<'static, str> {
+    match &operation.kind {
+        OperationKind::Open { extensions: Some(parameters), .. } if feature == Feature::Caching => {
+            let keys = parameters.entries().map(|(key, _)| key);
+            let keys: Vec<&str> = keys.filter(|key| MODE_2_KEYS.contains(key)).collect();
+            keys.join(" and ").into()
+        }
+        _ => feature.name().into(),
     }
 }

@@ -53,12 +53,12 @@ impl Allowed {
     /// What is lacking, which operation needs it, and what to do.
     pub fn check(&self, needs: &[Need]) -> Result<(), SourceError> {
         let refused: Vec<&Need> = needs.iter().filter(|need| !self.permits(need.feature)).collect();
-        let Some(Need { feature, whose }) = refused.first() else {
+        let Some(Need { feature, what, whose }) = refused.first() else {
             return Ok(());
         };
         let what = match feature.mode() {
-            0 => feature.name().to_string(),
-            mode => format!("{} (fidelity mode {mode})", feature.name()),
+            0 => what.to_string(),
+            mode => format!("{what} (fidelity mode {mode})"),
         };
         let why = match self.mode {
             Some(mode) if self.withheld.contains(feature) => {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn check(allowed: &Allowed, features: &[Feature]) -> Result<(), String> {
-        let need = |feature: &Feature| Need { feature: *feature, whose: "operation 0-1".into() };
+        let need = |feature: &Feature| Need::stated(*feature, "operation 0-1");
         let needs: Vec<Need> = features.iter().map(need).collect();
         allowed.check(&needs).map_err(|error| error.message)
     }

@@ -1,6 +1,7 @@
 //! `--mode`: how much of SMB a run may ask for.
 
 use serde_json::Value;
+use smbench_test_support::{Samba, Settings};
 
 use crate::program::Place;
 use crate::summary::number;
@@ -9,7 +10,7 @@ use crate::summary::number;
 const EVERY_MODE: &str = r#"bench.workload { name = "w", iteration = function(c)
     c:close(c:open("a", "rw"))
     c:close(c:open("a", "rw", { share_mode = "read|write" }))
-    c:close(c:open("a", "rw", { lease = "RWH", disposition = "open_if" }))
+    c:close(c:open("a", "rw", { lease = "RWH", durable = true, disposition = "open_if" }))
 end }"#;
 
 fn plain(options: &str) -> String {
@@ -50,7 +51,7 @@ fn a_run_has_the_mode_its_stream_needs_and_not_all_its_target_has() {
 fn a_stream_that_asks_for_more_than_the_mode_is_refused_with_the_mode_that_has_it() {
     let place = Place::with_script(EVERY_MODE);
     place.smbench("compile s.lua -o s.jsonl --iterations 2").end().exits(0);
-    let caching = "requested_oplock, lease, durable or create_contexts";
+    let caching = "lease and durable";
     for name in ["s.lua --iterations 2", "s.jsonl"] {
         for target in ["sim", "embedded"] {
             let refused = |mode: u8| {
@@ -79,16 +80,18 @@ fn a_stream_that_asks_for_more_than_the_mode_is_refused_with_the_mode_that_has_i
 #[test]
 fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() {
     let place = Place::with_script(EVERY_MODE);
+    let samba = Samba::start(Settings::default());
+    let samba = samba.as_ref().map(Samba::url);
     for (wanted, degraded, granted) in [
         ("0", 2, r#"{"none":3}"#),
         ("1", 1, r#"{"none":3}"#),
         ("2", 0, r#"{"lease RWH":1,"none":2}"#),
         ("auto", 0, r#"{"lease RWH":1,"none":2}"#),
     ] {
-        for target in ["sim", "embedded"] {
-            let out = format!("{target}-{wanted}");
+        for (at, target) in ["sim", "embedded"].into_iter().chain(samba.as_deref()).enumerate() {
+            let out = format!("{at}-{wanted}");
             let line = format!("s.lua --target {target} --iterations 1 --degrade --mode {wanted}");
-            let summary = place.run_to(&out, &line).end().exits(0).summary();
+            let summary = place.run_to(&out, &line).samba().end().exits(0).summary();
             assert_eq!(number(&summary["totals"]["degraded"]), degraded, "{out}");
             assert_eq!(number(&summary["totals"]["operations"]), 6, "{out}");
             assert_eq!(summary["operations"]["open"]["granted"].to_string(), granted, "{out}");
@@ -102,7 +105,8 @@ fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() 
     let told = place.smbench(line).end().exits(0).stdout;
     let counted = "1 operation sent without what the backend or --mode does not allow (--degrade)";
     assert!(told.contains(counted), "{told}");
-    assert!(told.contains("s.lua on sim (fidelity mode 1)"), "{told}");
+    assert!(told.contains("s.lua on sim (fidelity mode 1)\n"), "{told}");
+    assert!(told.contains(", no more than mode 1\n"), "{told}");
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn a_need_that_shows_late_makes_the_mode_or_breaks_the_run_off() {
     assert_eq!(mode(&summary), 2);
     assert_eq!(number(&summary["operations"]["open"]["granted"]["lease RWH"]), 1);
     let (problem, summary) = place.run_to("off", &format!("{line} --mode 1")).end().broke_off(2);
-    assert!(problem.starts_with("operation 0-1200 needs requested_oplock"), "{problem}");
+    assert!(problem.starts_with("operation 0-1200 needs lease (fidelity mode 2), "), "{problem}");
     assert!(problem.ends_with("use --mode 2, or --degrade to go on without it"), "{problem}");
     assert_eq!(mode(&summary), 1);
     let line = format!("{line} --mode 1 --degrade");

@@ -13,7 +13,7 @@ end }"#;
 #[test]
 fn a_stream_that_needs_more_than_the_target_has_is_refused_before_the_run() {
     let place = Place::with_script(NEEDS_AN_OPLOCK);
-    let message = "operation 0-1 needs requested_oplock, lease, durable or create_contexts (fidelity mode 2), which the sim:null backend does not have; --degrade goes on without it";
+    let message = "operation 0-1 needs requested_oplock (fidelity mode 2), which the sim:null backend does not have; --degrade goes on without it";
     place.smbench("compile s.lua -o x.jsonl --iterations 3").end().exits(0);
     assert_eq!(place.run("x.jsonl --target sim:null").end().refused(2), message);
     assert_eq!(place.run("s.lua --target sim:null --iterations 3").end().refused(2), message);

@@ -196,10 +196,8 @@ impl Loading {
             None => self.implied_ids = true,
         }
         for feature in Feature::needed_by(&operation) {
-            if self.header.needs.iter().all(|need| need.feature != feature) {
-                self.header
-                    .needs
-                    .push(Need { feature, whose: format!("operation {}", operation.op_id()) });
+            if self.header.needs.iter().all(|known| known.feature != feature) {
+                self.header.needs.push(Need::new(feature, &operation));
             }
         }
         self.spool.push(&operation).map_err(Problem::Spool)?;

@@ -302,7 +302,12 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
             rest,
             &["response", "service", "count", "rate", "late", "dropped", "cut"],
         )),
-        _ => Err(wrong(head, rest, &["response", "service", "count", "rate", "failed"])),
+        _ => {
+            let all =
+                ["response", "service", "count", "rate", "failed", "granted", "create_action"];
+            let open = subject == Subject::Operation(OperationType::Open);
+            Err(wrong(head, rest, if open { &all } else { &all[..5] }))
+        }
     }
 }
 

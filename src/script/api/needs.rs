@@ -52,6 +52,6 @@ pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
             features.push(feature);
         }
     }
-    let need = |feature| Need { feature, whose: what.to_string() };
+    let need = |feature| Need::stated(feature, what);
     Ok(features.into_iter().map(need).collect())
 }
