@@ -29,11 +29,14 @@ impl Summary {
 
         let merged = merged_cells(measurements, recorded.iter().copied(), all_workloads);
         let overall = measurements.recorded_phases();
-        let cut_in = facts.phases.iter().rposition(|lasted| !lasted.is_zero());
-        let cut_recorded = cut_in.is_some_and(|slot| recorded.contains(&slot));
+        // How long before the cut the recorded phases were over.
+        let last = recorded.iter().rfind(|slot| !phase_duration(**slot).is_zero());
+        let after: Option<Duration> = last.map(|last| facts.phases[last + 1..].iter().sum());
+        let late = Duration::from_nanos(measurements.unissued.late_ns);
+        let due_in_recorded = after.is_some_and(|after| late > after);
         let trust = trust::judge(&Evidence {
             recorded: &overall,
-            unissued: if cut_recorded { measurements.unissued } else { Unissued::default() },
+            unissued: if due_in_recorded { measurements.unissued } else { Unissued::default() },
             late_bound_ns: layout.late_bound_ns(),
             instant: facts.instant,
             cut_short: facts.cut_short,

@@ -1,14 +1,18 @@
 //! Summaries of runs made by hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::ExitReason;
+use super::live::Live;
+use super::metrics::Layout;
+use super::recorder::Recorder;
 use super::sample;
 use super::summary::{RunFacts, Summary};
 use super::trust::Verdict;
 use crate::ir::event::IterationOutcome::{Dropped, Finished};
 use crate::ir::event::{BreakEnd, BreakEvent, Unissued};
-use crate::ir::{CompletionEvent, Event, EventSink, OperationType, Section};
+use crate::ir::{CompletionEvent, Event, EventSink, OperationType, Phase, Section};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Caching, CreateAction, LeaseState, NtStatus};
 
@@ -144,6 +148,26 @@ fn what_was_left_unissued_is_judged_where_the_cut_was_in_a_recorded_phase() {
     };
     assert_eq!(verdict([1, 1]), Verdict::GeneratorLimited);
     assert_eq!(verdict([1, 0]), Verdict::Valid, "cut in the warmup, which is not recorded");
+}
+
+#[test]
+fn what_was_left_unissued_of_a_recorded_phase_is_judged_after_a_cooldown_too() {
+    let header = sample::layout().header.clone();
+    let phase =
+        |name: &str, record| Phase { name: name.into(), duration_ns: 1_000_000_000, record };
+    let phases = vec![phase("steady", true), phase("cooldown", false)];
+    let layout = Arc::new(Layout::new(header, phases, Duration::from_millis(10)));
+    let verdict = |late_ms: u64| {
+        let mut recorder = Recorder::new(layout.clone(), Live::new(1).shard(0));
+        let late_ns = late_ms * 1_000_000;
+        let unissued = Unissued { by_driver: 1, late_ns, ..Unissued::default() };
+        recorder.event(Event::Unissued(unissued));
+        let phases = vec![Duration::from_secs(1); 2];
+        let facts = RunFacts { phases, ..sample::facts() };
+        Summary::new(facts, &recorder.finish()).trust.verdict
+    };
+    assert_eq!(verdict(1_000), Verdict::Valid, "it was due in the cooldown");
+    assert_eq!(verdict(1_001), Verdict::GeneratorLimited);
 }
 
 #[test]

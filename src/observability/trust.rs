@@ -76,7 +76,8 @@ pub struct HookEvents {
 pub struct Evidence<'a> {
     /// The recorded phases in one.
     pub recorded: &'a PhaseStats,
-    /// What was due by the cut and not issued, where the cut was in a recorded phase.
+    /// What was due by the cut and not issued, where some of it could have been
+    /// in a recorded phase.
     pub unissued: Unissued,
     pub late_bound_ns: u64,
     /// The backend answers at once, so that lateness is not weighed against

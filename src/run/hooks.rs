@@ -166,6 +166,8 @@ impl RunHooks {
         let Some(hooks) = &self.hooks else { return Ok(()) };
         let told = serde_json::to_value(&*summary)?;
         let give_up = hooks.give_up();
+        // A signal that came when all was delivered ended nothing.
+        give_up.no_more();
         let mut interrupted = false;
         let interrupt = || {
             interrupted = true;
@@ -187,7 +189,9 @@ impl RunHooks {
 mod tests {
     use super::*;
     use crate::backend::registry::Target;
+    use crate::observability::sample;
     use crate::run::{Finished, RunOptions, run};
+    use crate::scheduler::{Precision, RealClock, Timeline};
     use crate::script::ScriptOptions;
 
     #[test]
@@ -209,6 +213,27 @@ mod tests {
             assert_eq!(all(looks), three, "{looks:?}");
         }
         assert_eq!(all(&[(1, true), (1, true)]), three[..4], "cut in the second of them");
+    }
+
+    #[test]
+    fn a_signal_that_came_when_all_was_delivered_does_not_end_on_end_unsaid() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.lua");
+        let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
+            bench.on_end(function() for i = 1, 1e6 do end bench.abort('called to its end') end)";
+        std::fs::write(&path, script).unwrap();
+        let input = Input::Script(ScriptOptions { path, ..ScriptOptions::default() });
+        let header = Arc::new(input.open(1.0, None, 1).unwrap().header);
+        let layout = Arc::new(Layout::new(header, Vec::new(), Duration::from_millis(10)));
+        let mut hooks = RunHooks::start(&input, &layout, HookErrors::Report).unwrap();
+        let mut signals = Signals::listen().unwrap();
+        let clock: Arc<RealClock> = RealClock::start(Precision::Sleep);
+        let conductor = Conductor::new(Timeline::new(1, &[], 0, 0), clock);
+        hooks.finish(&mut signals, &conductor, Duration::from_secs(20));
+        hooks.hooks.as_ref().unwrap().give_up().now();
+        let mut summary = Summary::new(sample::facts(), &sample::measurements());
+        hooks.end(&mut signals, &mut summary).unwrap();
+        assert_eq!(summary.problems, ["bench.abort: called to its end"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How a run ends for its hooks: told of every phase, bounded whatever they
 //! do, and given up by whoever interrupts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde_json::json;
 
 use crate::program::{Ended, Place, Running};
@@ -96,11 +96,20 @@ fn with_endless(place: &Place) -> Running {
     running
 }
 
+/// Each interrupt waits twice as long as the one before: a machine that is slow
+/// to come to what one of them ends is slow to go on from there as well.
 fn interrupted_until_it_ends(running: Running) -> Ended {
     let group = Pid::from_raw(running.id().try_into().unwrap()).unwrap();
     let interrupt = std::thread::spawn(move || {
-        while kill_process_group(group, Signal::INT).is_ok() {
-            std::thread::sleep(Duration::from_millis(100));
+        let mut pause = Duration::from_millis(200);
+        let mut next = Instant::now();
+        while test_kill_process_group(group).is_ok() {
+            if Instant::now() >= next {
+                let _ = kill_process_group(group, Signal::INT);
+                next = Instant::now() + pause;
+                pause *= 2;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     });
     let ended = running.end();

@@ -126,8 +126,13 @@ fn an_interrupt_while_connecting_ends_at_once() {
     let port = listener.local_addr().unwrap().port();
     let place = Place::with_script(SCRIPT);
     let line = format!("s.lua --target smb://127.0.0.1:{port}/share --connect-timeout 10m");
-    let running = place.run(&line).start();
-    let _connection = listener.accept().unwrap();
+    let mut running = place.run(&line).start();
+    listener.set_nonblocking(true).unwrap();
+    let mut connection = None;
+    running.until("a connection", || {
+        connection = listener.accept().ok();
+        connection.is_some()
+    });
     running.signal(Signal::INT);
     running.end().exits(130);
 }

@@ -188,7 +188,7 @@ impl Call {
     pub fn start(mut self) -> Running {
         let mut child = self.command.process_group(0).spawn().unwrap();
         Running {
-            group: Pid::from_child(&child),
+            group: Group(Some(Pid::from_child(&child))),
             stdout: read(child.stdout.take()),
             stderr: read(child.stderr.take()),
             child,
@@ -208,13 +208,24 @@ impl Call {
 /// A call under way. One that is dropped is killed.
 pub struct Running {
     child: Child,
-    group: Pid,
+    group: Group,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     temporary: PathBuf,
     work: PathBuf,
     out: Option<PathBuf>,
     started: Instant,
+}
+
+/// A call's processes, until it is known to be over.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 impl Running {
@@ -227,14 +238,16 @@ impl Running {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process_group(self.group, signal).unwrap();
+        kill_process_group(self.group.0.unwrap(), signal).unwrap();
     }
 
     /// Waits for what the program is about to do. Fails if it ends before.
     pub fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
         while !done() {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "ended before {what}: {ended:?}");
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                self.group.0 = None;
+                panic!("ended before {what}: {ended:?}");
+            }
             assert!(self.started.elapsed() < BOUND, "no {what} within {BOUND:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -246,7 +259,7 @@ impl Running {
                 Some(status) => break status,
                 None if self.started.elapsed() < BOUND => {}
                 None => {
-                    let _ = kill_process_group(self.group, Signal::KILL);
+                    drop(self.group);
                     let _ = self.child.wait();
                     let (out, err) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
                     panic!("not ended within {BOUND:?}\n{out}\n{err}");
@@ -254,7 +267,8 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        assert!(test_kill_process_group(self.group).is_err(), "a process was left behind");
+        let group = self.group.0.take().unwrap();
+        assert!(test_kill_process_group(group).is_err(), "a process was left behind");
         let ended = Ended {
             code: status.code().unwrap_or(-status.signal().unwrap_or_default()),
             stdout: self.stdout.join().unwrap(),

@@ -276,7 +276,7 @@ async fn a_client_may_break_its_own_oplock_and_answers_while_it_waits() {
     let Holder { connection, mut breaks } = Holder::connect(&backend).await;
     let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;
     let answering = async {
-        let what = breaks.next().await.unwrap();
+        let what = soon(breaks.next()).await.unwrap();
         breaks.acknowledger().acknowledge(what.acknowledgement()).await.unwrap();
         what
     };
@@ -320,36 +320,17 @@ async fn breaks_end_with_their_connection() {
 
 /// Samba's own programs as the other client.
 mod others {
-    use std::process::{Child, Command, Output};
+    use tokio::process::{Child, Command};
 
     use super::*;
 
-    /// Ends what it runs when dropped.
-    struct Running(Option<Child>);
-
-    impl Running {
-        fn start(mut command: Command) -> Running {
-            Running(Some(command.spawn().unwrap()))
-        }
-
-        fn is_running(&mut self) -> bool {
-            self.0.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
-        }
-
-        async fn output(mut self) -> Output {
-            let child = self.0.take().unwrap();
-            let ended = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap());
-            soon(ended).await.unwrap()
-        }
+    /// Killed when dropped, so that nobody waits for one that does not end.
+    fn start(command: std::process::Command) -> Child {
+        Command::from(command).kill_on_drop(true).spawn().unwrap()
     }
 
-    impl Drop for Running {
-        fn drop(&mut self) {
-            if let Some(mut child) = self.0.take() {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-        }
+    fn is_running(child: &mut Child) -> bool {
+        child.try_wait().unwrap().is_none()
     }
 
     #[tokio::test]
@@ -361,12 +342,12 @@ mod others {
             for parameters in [oplock(OplockLevel::Batch), lease(LeaseState::RWH)] {
                 let file = holder.open("file", &parameters).await;
                 let Some(client) = samba.smbclient("get file -") else { return };
-                let mut client = Running::start(client);
+                let mut client = start(client);
                 let what = holder.next_break().await;
-                assert!(client.is_running(), "it waits for the acknowledgement");
+                assert!(is_running(&mut client), "it waits for the acknowledgement");
                 file.write(0, Bytes::from_static(b"from the cache")).await.unwrap();
                 holder.acknowledge(what.acknowledgement()).await.unwrap();
-                let output = client.output().await;
+                let output = soon(client.wait_with_output()).await.unwrap();
                 assert!(output.status.success(), "{output:?}");
                 let read = String::from_utf8_lossy(&output.stdout);
                 assert!(read.contains("from the cache"), "{output:?}");
@@ -384,11 +365,11 @@ mod others {
             // The file smb2.read.eof deletes, creates, writes and reads.
             let file = holder.open("smb2_readtest.dat", &parameters).await;
             let Some(torture) = samba.smbtorture("smb2.read.eof") else { return };
-            let mut torture = Running::start(torture);
+            let mut torture = start(torture);
             holder.next_break().await;
-            assert!(torture.is_running(), "it waits for the file");
+            assert!(is_running(&mut torture), "it waits for the file");
             file.close().await.unwrap();
-            let output = torture.output().await;
+            let output = soon(torture.wait_with_output()).await.unwrap();
             assert!(output.status.success(), "{output:?}");
         }
     }

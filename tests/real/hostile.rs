@@ -173,8 +173,10 @@ async fn breaks_of_what_nobody_holds_and_malformed_ones_disturb_nothing() {
     let mut connection = connect(address).await;
     let mut breaks = connection.breaks().unwrap();
     let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;
-    assert!(matches!(breaks.next().await, Some(Break::Oplock(_))));
-    assert!(matches!(breaks.next().await, Some(Break::Lease(_))));
+    let first = tokio::time::timeout(SOON, breaks.next()).await.unwrap();
+    assert!(matches!(first, Some(Break::Oplock(_))), "{first:?}");
+    let second = tokio::time::timeout(SOON, breaks.next()).await.unwrap();
+    assert!(matches!(second, Some(Break::Lease(_))), "{second:?}");
     assert_eq!(file.write(0, bytes::Bytes::from_static(b"fine")).await, Ok(4));
     file.close().await.unwrap();
 

@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::statvfs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-/// How long smbd may take to listen; it takes about 0.1 s.
+/// How long smbd may take to listen, and pdbedit to end; each takes about 0.1 s.
 const START: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
+/// Of each Samba's 4 MiB many. A container has 64 MiB, too few on a large machine.
+const ROOM_IN_MEMORY: u64 = 256 << 20;
 
 /// What a test wants of smb.conf beyond the defaults.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +29,9 @@ pub struct Settings {
 
 /// A running Samba with one share named `share` and one user.
 pub struct Samba {
+    /// Its own files.
     folder: TempDir,
+    share: TempDir,
     programs: Programs,
     user: String,
     port: u16,
@@ -46,10 +52,10 @@ impl Samba {
             missing("Samba is not installed (apt-get install samba)");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("smbench-samba-").tempdir();
-        let folder = folder.expect("a folder for Samba");
+        let share = named().tempdir().expect("a folder to share");
         let user = current_user();
-        let mut samba = Samba { folder, programs, user, port: 0, server: None };
+        let mut samba =
+            Samba { folder: own_folder(), share, programs, user, port: 0, server: None };
         samba.make_folders();
         // Another program may take the port between our look and smbd's.
         for _ in 0..5 {
@@ -78,7 +84,7 @@ impl Samba {
 
     /// What the share holds, on this machine's disk.
     pub fn share(&self) -> PathBuf {
-        self.folder.path().join("share")
+        self.share.path().to_path_buf()
     }
 
     /// Samba's own client, to run `commands` on the share as the same user.
@@ -139,7 +145,9 @@ impl Samba {
     /// Ends what runs and starts it again on the same port and folder.
     pub fn restart(&mut self) {
         self.kill();
-        assert!(self.listen(), "smbd did not start again:\n{}", self.log());
+        // What it forked may hold the port until it is gone.
+        let listens = (0..5).any(|_| self.listen());
+        assert!(listens, "smbd did not start again:\n{}", self.log());
     }
 
     /// What smbd printed.
@@ -152,13 +160,14 @@ impl Samba {
     }
 
     fn make_folders(&self) {
-        for name in ["share", "private", "lock", "state", "cache", "pid", "ncalrpc"] {
+        for name in ["private", "lock", "state", "cache", "pid", "ncalrpc"] {
             fs::create_dir(self.path(name)).expect("a folder of Samba");
         }
     }
 
     fn write_configuration(&self, settings: Settings) {
         let root = self.folder.path().display();
+        let shared = self.share.path().display();
         let Settings { global, share } = settings;
         let configuration = format!(
             "[global]
@@ -185,7 +194,7 @@ impl Samba {
             log level = 1
             {global}
             [share]
-            path = {root}/share
+            path = {shared}
             read only = no
             {share}
             ",
@@ -208,7 +217,19 @@ impl Samba {
         let mut input = pdbedit.stdin.take().expect("a pipe");
         write!(input, "{0}\n{0}\n", Samba::PASSWORD).expect("pdbedit reads the password");
         drop(input);
-        assert!(pdbedit.wait().expect("pdbedit ends").success(), "pdbedit added no user");
+        let started = Instant::now();
+        let ended = loop {
+            match pdbedit.try_wait().expect("pdbedit ends") {
+                Some(ended) => break ended,
+                None if started.elapsed() < START => std::thread::sleep(POLL),
+                None => {
+                    let _ = pdbedit.kill();
+                    let _ = pdbedit.wait();
+                    panic!("pdbedit did not end within {START:?}");
+                }
+            }
+        };
+        assert!(ended.success(), "pdbedit added no user");
     }
 
     /// Whether smbd runs and takes connections.
@@ -236,7 +257,7 @@ impl Samba {
             if TcpStream::connect_timeout(&self.address(), Duration::from_secs(1)).is_ok() {
                 return true;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(POLL);
         }
         self.kill();
         false
@@ -266,6 +287,22 @@ fn program(name: &str) -> Option<PathBuf> {
         .chain(administration.iter().map(PathBuf::from))
         .map(|folder: PathBuf| folder.join(name))
         .find(|file: &PathBuf| Path::is_file(file))
+}
+
+fn named() -> tempfile::Builder<'static, 'static> {
+    let mut named = tempfile::Builder::new();
+    named.prefix("smbench-samba-");
+    named
+}
+
+/// In memory where there is room: smbd synchronizes its databases with the disk
+/// 32 times before it listens, which takes a minute where others write. What is
+/// shared stays on the disk, for its extended attributes.
+fn own_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+    let in_memory = (room >= ROOM_IN_MEMORY).then(|| named().tempdir_in(memory).ok()).flatten();
+    in_memory.unwrap_or_else(|| named().tempdir().expect("a folder for Samba"))
 }
 
 /// Samba's users are the system's.

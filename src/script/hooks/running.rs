@@ -38,7 +38,8 @@ impl GiveUp {
         self.by(Instant::now());
     }
 
-    pub(super) fn no_more(&self) {
+    /// What begins from now on is not given up.
+    pub fn no_more(&self) {
         *self.lock() = None;
     }
 
