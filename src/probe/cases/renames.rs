@@ -1,8 +1,11 @@
 //! Renaming files and folders.
 
-use crate::probe::{Case, Checked, Place, answer, case, check_eq};
-use crate::protocol::NtStatus;
 use bytes::Bytes;
+
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+use crate::protocol::create::CreateDisposition::Open;
+use crate::protocol::{CreateParameters, NtStatus};
 
 pub const CASES: &[Case] = &[
     case!(a_rename_moves_the_content, "MS-FSA 2.1.5.15.11").essential(),
@@ -26,6 +29,14 @@ pub const CASES: &[Case] = &[
     case!(a_rename_keeps_locks_and_handles, "MS-FSA 2.1.5.15.11", Locks),
     case!(a_name_that_was_renamed_away_is_free, "MS-FSA 2.1.5.15.11"),
     case!(a_folder_does_not_replace_a_file_unasked, "MS-FSA 2.1.5.15.11"),
+    case!(what_is_to_be_deleted_is_never_replaced, "MS-FSA 2.1.5.15.11"),
+    case!(
+        a_folder_that_is_not_shared_for_writing_takes_no_file,
+        "MS-FSA 2.1.5.15.11",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
 ];
 
 async fn a_rename_moves_the_content(place: &Place) -> Checked {
@@ -247,5 +258,36 @@ async fn a_folder_does_not_replace_a_file_unasked(place: &Place) -> Checked {
     let renamed = client.rename("d", "f", false).await;
     check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION);
     check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}
+
+async fn what_is_to_be_deleted_is_never_replaced(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("source", b"source").await?;
+    let held = client.file("target").await?;
+    client.delete("target").await?;
+    let renamed = client.rename("source", "target", true).await;
+    check_eq!(answer(renamed)?, NtStatus::DELETE_PENDING);
+    held.close().await?;
+    client.rename("source", "target", true).await?;
+    Ok(())
+}
+
+/// The rename opens the folder to add an entry. Windows up to Server 2022 and
+/// Samba share that open with nobody who may delete the folder, later Windows
+/// does; this much they should agree on.
+async fn a_folder_that_is_not_shared_for_writing_takes_no_file(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.mkdir("d").await?;
+    two.make("f", b"x").await?;
+    let share_mode = Some(1);
+    let (create_options, access_mask) = (Some(1), Some(0x0012_0089));
+    let asked =
+        CreateParameters { create_options, share_mode, access_mask, ..CreateParameters::default() };
+    let held = one.open_extended("d", ReadWrite, Open, &asked).await?;
+    check_eq!(answer(two.rename("f", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.rename("f", "d/f", false).await?;
     Ok(())
 }
