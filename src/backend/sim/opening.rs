@@ -344,7 +344,7 @@ impl Server {
             return Err(NtStatus::CANNOT_DELETE);
         }
         let mut opens = self.opens.lock();
-        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, [opened.file()])
+        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file())
             && patient
         {
             return Ok(wait);
@@ -371,20 +371,27 @@ impl Server {
         if let wait @ Step::Wait(_) = self.enter_folder_of(to, &mut opens, opened)? {
             return Ok(wait);
         }
-        let mut files = opened.node.open_below();
-        files.push(opened.file());
+        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file()) {
+            return Ok(wait);
+        }
+        // One after the other, and none is asked twice (MS-FSA 2.1.4.2).
+        if let Some(below) = opened.node.open_below().first() {
+            return match self.take_handles(&mut opens, opened, *below) {
+                Step::Done(()) => Err(NtStatus::ACCESS_DENIED),
+                wait => Ok(wait),
+            };
+        }
         match self.tree.find(to, Target::Any, CreateDisposition::Open) {
             Ok(Some(target)) if replace && target.id != opened.file() => {
                 if target.is_directory || target.attributes & ATTRIBUTE_READONLY != 0 {
                     return Err(NtStatus::ACCESS_DENIED);
                 }
-                files.push(target.id);
+                if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, target.id) {
+                    return Ok(wait);
+                }
             }
             Err(NtStatus::DELETE_PENDING) if replace => return Err(NtStatus::DELETE_PENDING),
             _ => {}
-        }
-        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, files) {
-            return Ok(wait);
         }
         let before = opened.node.parent();
         opened.node.rename(to, replace)?;
@@ -425,21 +432,10 @@ impl Server {
         step
     }
 
-    fn take_handles(
-        &self,
-        opens: &mut OpenTable,
-        opened: &Opened,
-        files: impl IntoIterator<Item = u64>,
-    ) -> Step<()> {
+    fn take_handles(&self, opens: &mut OpenTable, opened: &Opened, file: u64) -> Step<()> {
         let mut notices = Vec::new();
-        let mut step = Step::Done(());
-        for file in files {
-            let now_ns = self.now_ns();
-            let one = opens.disturb(file, opened.who, Disturbance::Handles, now_ns, &mut notices);
-            if matches!(one, Step::Wait(_)) {
-                step = one;
-            }
-        }
+        let (now_ns, handles) = (self.now_ns(), Disturbance::Handles);
+        let step = opens.disturb(file, opened.who, handles, now_ns, &mut notices);
         self.tell(notices);
         step
     }

@@ -7,10 +7,10 @@ use super::lease_breaks::{answers, breaks, of_lease, pair};
 use super::leases::{hold, hold_with, key, lease, leased, opens};
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Place, answer, case, check_eq, done};
+use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq, done};
 use crate::protocol::create::CreateDisposition::{Open, Overwrite, OverwriteIf};
 use crate::protocol::create::OplockLevel::{Batch, Exclusive, II, None as Nothing};
-use crate::protocol::{Acknowledgement, Break, CreateParameters, LeaseState, NtStatus};
+use crate::protocol::{Acknowledgement, Break, CreateParameters, Lease, LeaseState, NtStatus};
 
 pub const CASES: &[Case] = &[
     case!(an_answer_keeps_nothing_where_nothing_was_left, "MS-SMB2 3.3.5.22.2", Caching),
@@ -20,6 +20,8 @@ pub const CASES: &[Case] = &[
     case!(every_lease_in_the_way_is_broken_once, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
     case!(looking_breaks_no_lease_and_all_else_does, "MS-FSA 2.1.4.12", Caching, AccessMask),
     case!(oplocks_are_granted_beside_leases_as_the_table_says, "MS-FSA 2.1.5.18.2", Caching),
+    case!(a_lease_is_of_one_key_and_not_of_its_client, "MS-FSA 2.1.4.12", Caching),
+    case!(a_lease_keeps_the_version_it_began_with, "MS-SMB2 3.3.5.9.8", Caching),
     case!(a_lock_leaves_the_lockers_own_lease, "MS-FSA 2.1.5.8", Caching, Locks),
     case!(a_lock_of_what_is_not_there_breaks_nothing, "MS-FSA 2.1.5.8", Caching, Locks),
     case!(a_lock_of_what_is_not_there_leaves_room_for_a_lease, "MS-FSA 2.1.5.18", Caching, Locks),
@@ -157,12 +159,13 @@ async fn looking_breaks_no_lease_and_all_else_does(place: &Place) -> Checked {
         } else {
             let answering = async |told| {
                 of_lease(told, (LeaseState::RWH, LeaseState::RH))?;
-                check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+                let answered = answers(&one, LeaseState::RH).await?;
+                check_eq!(answered, NtStatus::SUCCESS, "access 0x{access:X}");
                 Ok(())
             };
             one.broken_by(opening, answering).await?
         };
-        check_eq!(opened.close().await.is_ok(), true, "access 0x{access:X}");
+        opened.close().await?;
         first.close().await?;
     }
     Ok(())
@@ -190,6 +193,37 @@ async fn oplocks_are_granted_beside_leases_as_the_table_says(place: &Place) -> C
         }
     }
     one.is_left_alone().await
+}
+
+async fn a_lease_is_of_one_key_and_not_of_its_client(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let first = hold(&client, 1, LeaseState::RWH).await?;
+    let opening = opens(&client, 2, LeaseState::RWH);
+    let got = breaks(&client, (LeaseState::RWH, LeaseState::RH), opening).await?;
+    check_eq!(got, LeaseState::RH);
+    first.write(0, Bytes::from_static(b"x")).await?;
+    client.is_left_alone().await
+}
+
+/// smbtorture smb2.lease.v2_epoch2 and v2_epoch3.
+async fn a_lease_keeps_the_version_it_began_with(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let of_version = |version, state| {
+        let mut asked = lease(1, state);
+        asked.lease = asked.lease.map(|lease| Lease { version, ..lease });
+        asked
+    };
+    for (version, other) in [(2, 1), (1, 2)] {
+        let first = of_version(version, LeaseState::R);
+        let first = hold_with(&client, LeaseState::R, &first).await?;
+        let upgraded = of_version(other, LeaseState::RWH);
+        let upgraded = hold_with(&client, LeaseState::RWH, &upgraded).await?;
+        let epochs = if version == 2 { (1, 2) } else { (0, 0) };
+        check_eq!((leased(&first)?.epoch, leased(&upgraded)?.epoch), epochs, "version {version}");
+        first.close().await?;
+        upgraded.close().await?;
+    }
+    Ok(())
 }
 
 async fn a_lock_leaves_the_lockers_own_lease(place: &Place) -> Checked {
@@ -261,9 +295,11 @@ async fn a_deletion_on_close_takes_handle_caching_when_it_comes(place: &Place) -
     let asked = CreateParameters { access_mask, create_options, ..CreateParameters::default() };
     let deleting = two.open_extended("f", ReadWrite, Open, &asked).await?;
     one.is_left_alone().await?;
-    deleting.close().await?;
-    of_lease(one.told().await?, RH_TO_R)?;
-    first.close().await?;
+    let closes = async |told| {
+        of_lease(told, RH_TO_R)?;
+        Ok(first.close().await?)
+    };
+    one.broken_by(done(deleting.close()), closes).await?;
     check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
@@ -288,28 +324,44 @@ async fn what_a_rename_replaces_must_be_closed_first(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.lease.rename_dir_openfile.
+/// Holds a lease of RH on a file in `d`.
+async fn hold_below(client: &Client<'_>, name: &str, number: u8) -> Checked<Handle> {
+    let handle = client.file_with(name, &lease(number, LeaseState::RH)).await?;
+    match leased(&handle)?.state {
+        LeaseState::RH => Ok(handle),
+        _ => Err(Failure::not_granted("no lease of RH")),
+    }
+}
+
+/// One after the other, and who answers and does not close is not asked again
+/// (smbtorture smb2.lease.rename_dir_openfile).
 async fn a_rename_of_a_folder_asks_who_caches_handles_below(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     one.mkdir("d").await?;
-    let below = async || {
-        let handle = one.file_with("d/f", &lease(1, LeaseState::RH)).await?;
-        match leased(&handle)?.state {
-            LeaseState::RH => Ok(handle),
-            _ => Err(crate::probe::Failure::not_granted("no lease of RH")),
+    let mut held = vec![hold_below(&one, "d/f", 1).await?, hold_below(&one, "d/g", 2).await?];
+    let asked = async |told| match told {
+        Break::Lease(told) => {
+            check_eq!((told.current, told.new), RH_TO_R);
+            one.is_left_alone().await?;
+            Ok(told)
         }
+        Break::Oplock(told) => Err(Failure::new(format!("got {told:?}, not a lease's break"))),
     };
-    let first = below().await?;
+    let answering = async |told| {
+        let first = asked(told).await?;
+        held.remove(usize::from(first.key == key(2))).close().await?;
+        let second = asked(one.told().await?).await?;
+        check_eq!(second.key == first.key, false, "the other one");
+        one.answers(Break::Lease(second).acknowledgement()).await?;
+        Ok(())
+    };
     let renaming = async { answer(two.rename("d", "e", false).await) };
-    check_eq!(breaks(&one, RH_TO_R, renaming).await?, NtStatus::ACCESS_DENIED);
-    first.close().await?;
-    let again = below().await?;
-    let closes = async |told| {
-        of_lease(told, RH_TO_R)?;
-        Ok(again.close().await?)
-    };
-    one.broken_by(done(two.rename("d", "e", false)), closes).await?;
-    check_eq!(answer(two.stat("e/f").await)?, NtStatus::SUCCESS);
+    check_eq!(one.broken_by(renaming, answering).await?, NtStatus::ACCESS_DENIED);
+    one.is_left_alone().await?;
+    for handle in held {
+        handle.close().await?;
+    }
+    two.rename("d", "e", false).await?;
     Ok(())
 }
 

@@ -22,7 +22,7 @@ mod sharing;
 
 use super::Case;
 
-/// An area, as reports name it, and its cases.
+/// An area, as reports name it, and its cases. A large one is in several parts.
 pub const AREAS: [(&str, &[Case]); 19] = [
     ("opening", opens::CASES),
     ("dispositions", dispositions::CASES),
@@ -38,10 +38,10 @@ pub const AREAS: [(&str, &[Case]); 19] = [
     ("share modes", share_modes::CASES),
     ("oplocks", oplocks::CASES),
     ("oplock breaks", oplock_breaks::CASES),
-    ("oplocks in conflict", oplock_conflicts::CASES),
+    ("oplock breaks", oplock_conflicts::CASES),
     ("leases", leases::CASES),
     ("lease breaks", lease_breaks::CASES),
-    ("leases in conflict", lease_conflicts::CASES),
+    ("lease breaks", lease_conflicts::CASES),
     ("folder leases", folder_leases::CASES),
 ];
 

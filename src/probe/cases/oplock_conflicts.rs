@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
     case!(who_overwrites_in_vain_breaks_a_batch_oplock, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
     case!(what_is_to_be_deleted_is_refused_without_a_break, "MS-FSA 2.1.5.1", Caching),
     case!(a_break_to_none_follows_the_answer_to_one_to_ii, "MS-FSA 2.1.5.19", Caching),
+    case!(an_oplock_is_of_one_open_and_not_of_its_client, "MS-FSA 2.1.4.12", Caching),
     case!(a_lock_takes_the_lockers_own_level_ii, "MS-FSA 2.1.4.12", Caching, Locks),
     case!(a_lock_leaves_the_lockers_own_batch_oplock, "MS-FSA 2.1.4.12", Caching, Locks),
     case!(a_write_of_nothing_breaks_nothing, "MS-FSA 2.1.5.4", Caching),
@@ -78,9 +79,14 @@ async fn looking_breaks_no_oplock_and_all_else_does(place: &Place) -> Checked {
             one.is_left_alone().await?;
             opened
         } else {
-            breaks_to((&one, &held), II, opening).await?
+            let expected = broken(&held, II)?;
+            let answering = async |told: Break| {
+                check_eq!(told, expected, "access 0x{access:X}");
+                Ok(one.answers(told.acknowledgement()).await?)
+            };
+            one.broken_by(opening, answering).await?
         };
-        check_eq!(opened.close().await.is_ok(), true, "access 0x{access:X}");
+        opened.close().await?;
         held.close().await?;
     }
     Ok(())
@@ -164,6 +170,25 @@ async fn a_break_to_none_follows_the_answer_to_one_to_ii(place: &Place) -> Check
     one.is_left_alone().await
 }
 
+async fn an_oplock_is_of_one_open_and_not_of_its_client(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let first = hold(&client, Batch).await?;
+    let opening = async { Ok(client.file_with("f", &oplock(Batch)).await?) };
+    let second = breaks_to((&client, &first), II, opening).await?;
+    check_eq!(granted(&second)?.oplock, II);
+    second.write(0, Bytes::from_static(b"x")).await?;
+    let mut told = [client.told().await?, client.told().await?];
+    let mut expected = [broken(&first, Nothing)?, broken(&second, Nothing)?];
+    for breaks in [&mut told, &mut expected] {
+        breaks.sort_unstable_by_key(|what| match what {
+            Break::Oplock(oplock) => oplock.file_id.volatile,
+            Break::Lease(_) => 0,
+        });
+    }
+    check_eq!(told, expected, "a write takes level II from all opens");
+    client.is_left_alone().await
+}
+
 async fn a_lock_takes_the_lockers_own_level_ii(place: &Place) -> Checked {
     let (one, two) = (place.client().await?, place.client().await?);
     let held = hold(&one, Batch).await?;
@@ -192,7 +217,8 @@ async fn a_write_of_nothing_breaks_nothing(place: &Place) -> Checked {
     let _held = hold(&one, II).await?;
     let writer = two.file("f").await?;
     check_eq!(writer.write(0, Bytes::new()).await?, 0);
-    one.is_left_alone().await
+    check_eq!(one.is_left_alone().await.is_ok(), true, "left alone");
+    Ok(())
 }
 
 async fn a_rename_of_a_folder_takes_a_batch_oplock_below(place: &Place) -> Checked {
