@@ -57,6 +57,15 @@ const UNKNOWN_BITS: &str = "it does not look at bits of ShareAccess there are no
 const STAT_OPENS: &str =
     "Samba 4.17 counts an open of attributes like any other (smbtorture smb2.lease.statopen3)";
 
+const OPEN_FIRST: &str = "it finds the file open before it looks whether it is to be deleted";
+const LOCK_FIRST: &str = "it looks for the lock, and not at the range";
+const AS_ASKED: &str =
+    "it holds against share modes what was asked for, not what the disposition does";
+const NOTHING_BELOW: &str = "Samba 4.17 breaks nothing below a folder it renames (smbtorture smb2.lease.rename_dir_openfile, of a later version)";
+const ANY_LOCK: &str = "it does not look whether the file reaches as far as the lock (smbtorture smb2.lease.lock1 wants the break)";
+const R_TAKEN: &str = "Samba 4.17 grants nothing to read on a file with any lock, and leaves H alone of RH (smbtorture smb2.lease.lock2 and lock3, of a later version)";
+const NONE_LOCKED: &str = "crate smb-server grants no lease on a file with any lock";
+
 pub const DEVIATIONS: &[Deviation] = &[
     samba(
         "a_file_never_replaces_a_folder",
@@ -74,7 +83,7 @@ pub const DEVIATIONS: &[Deviation] = &[
         "a_folder_does_not_move_into_itself",
         "got STATUS_SHARING_VIOLATION",
         Always,
-        "Samba first opens the target's parent, here the folder that is open to be moved",
+        "Samba first opens the target's parent, here the folder that is open to be moved, and shares it with nobody who may delete it (as Windows up to Server 2022: note on MS-FSA 2.1.5.15.12)",
     ),
     samba(
         "a_name_of_255_characters_beyond_ascii_is_taken",
@@ -184,7 +193,7 @@ pub const DEVIATIONS: &[Deviation] = &[
         "a_rename_takes_handle_caching_and_waits",
         "no break within",
         Always,
-        "Samba breaks leases for a rename only where who renames has a lease of its own",
+        "Samba breaks leases for a rename only where the open that renames holds a lease itself (delay_rename_for_lease_break in smb2_setinfo.c), and one by path holds none",
     ),
     samba(
         "a_deletion_takes_handle_caching",
@@ -192,10 +201,146 @@ pub const DEVIATIONS: &[Deviation] = &[
         Always,
         "Samba 4.17 breaks nothing for a deletion (smbtorture smb2.lease.unlink)",
     ),
-    samba(
+    embedded(
         "what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer",
-        "RH, R)",
+        "RH, none)",
         Always,
-        "Samba goes from RH to none in two breaks, over R (smbtorture smb2.lease.breaking3)",
+        "crate smb-server breaks the rest at once, not in steps",
+    ),
+    embedded(
+        "a_rename_takes_handle_caching_and_waits",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server breaks the lease and does not wait for the answer",
+    ),
+    samba(
+        "what_is_hidden_is_overwritten_only_to_be_hidden",
+        "Supersede of",
+        Always,
+        "Samba compares the attributes where it overwrites, not where it supersedes",
+    ),
+    embedded(
+        "what_is_hidden_is_overwritten_only_to_be_hidden",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server compares no attributes",
+    ),
+    embedded(
+        "an_open_for_what_there_is_not_is_access_denied",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server does not look at rights there are not",
+    ),
+    samba(
+        "what_is_to_be_deleted_is_never_replaced",
+        "got STATUS_ACCESS_DENIED",
+        Always,
+        OPEN_FIRST,
+    ),
+    embedded(
+        "what_is_to_be_deleted_is_never_replaced",
+        "got STATUS_ACCESS_DENIED",
+        Always,
+        OPEN_FIRST,
+    ),
+    samba(
+        "a_folder_that_is_not_shared_for_writing_takes_no_file",
+        "got STATUS_SUCCESS",
+        Always,
+        "Samba looks only whether the folder is open to be deleted (smbtorture smb2.rename)",
+    ),
+    embedded(
+        "a_folder_that_is_not_shared_for_writing_takes_no_file",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server does not look how the folder is open",
+    ),
+    samba(
+        "an_unlock_past_the_last_offset_is_invalid",
+        "got STATUS_RANGE_NOT_LOCKED",
+        Always,
+        LOCK_FIRST,
+    ),
+    embedded(
+        "an_unlock_past_the_last_offset_is_invalid",
+        "got STATUS_RANGE_NOT_LOCKED",
+        Always,
+        LOCK_FIRST,
+    ),
+    samba(
+        "to_supersede_is_to_delete_and_to_overwrite_is_to_write",
+        "got none, not (STATUS_SHARING_VIOLATION",
+        Always,
+        AS_ASKED,
+    ),
+    embedded(
+        "to_supersede_is_to_delete_and_to_overwrite_is_to_write",
+        "got none, not (STATUS_SHARING_VIOLATION",
+        Always,
+        AS_ASKED,
+    ),
+    samba(
+        "a_write_of_nothing_breaks_nothing",
+        "got false",
+        Always,
+        "Samba breaks level II before it looks how much is written",
+    ),
+    samba(
+        "a_rename_of_a_folder_takes_a_batch_oplock_below",
+        "no break within",
+        Always,
+        NOTHING_BELOW,
+    ),
+    samba(
+        "a_rename_of_a_folder_asks_who_caches_handles_below",
+        "no break within",
+        Always,
+        NOTHING_BELOW,
+    ),
+    embedded(
+        "a_rename_of_a_folder_asks_who_caches_handles_below",
+        "not to be left alone",
+        Always,
+        "crate smb-server asks all at once",
+    ),
+    samba(
+        "what_a_rename_replaces_must_be_closed_first",
+        "no break within",
+        Always,
+        "Samba 4.17 refuses to replace what is open and asks nobody to close it (smbtorture smb2.lease.v2_rename_target_overwrite, of a later version)",
+    ),
+    samba(
+        "a_deletion_on_close_takes_handle_caching_when_it_comes",
+        "no break within",
+        Always,
+        "Samba 4.17 breaks nothing for a deletion (smbtorture smb2.lease.initial_delete_disconnect, of a later version)",
+    ),
+    embedded(
+        "a_deletion_on_close_takes_handle_caching_when_it_comes",
+        "no break within",
+        Always,
+        "crate smb-server breaks nothing for a deletion on close",
+    ),
+    samba("a_lock_of_what_is_not_there_breaks_nothing", "got Lease(", Always, ANY_LOCK),
+    embedded("a_lock_of_what_is_not_there_breaks_nothing", "got Lease(", Always, ANY_LOCK),
+    samba("a_lock_of_what_is_not_there_leaves_room_for_a_lease", "got H, not RH", Always, R_TAKEN),
+    samba("overwriting_what_is_locked_makes_room_for_a_lease", "got H, not RH", Always, R_TAKEN),
+    embedded(
+        "a_lock_of_what_is_not_there_leaves_room_for_a_lease",
+        "got none, not RH",
+        Always,
+        NONE_LOCKED,
+    ),
+    embedded(
+        "overwriting_what_is_locked_makes_room_for_a_lease",
+        "got none, not RH",
+        Always,
+        NONE_LOCKED,
+    ),
+    samba(
+        "what_is_not_granted_counts_no_epoch",
+        "got (none, 1)",
+        Always,
+        "Samba 4.17 counts a lease it does not grant (smbtorture smb2.lease.lease-epoch, of a later version)",
     ),
 ];

@@ -158,7 +158,7 @@ impl MemoryTree {
         node.delete()
     }
 
-    /// Gives `from` the name `to`, with all that is below it (MS-FSA 2.1.5.15.11).
+    /// Gives `from` the name `to`, with all that is below it (MS-FSA 2.1.5.15.12).
     /// To change only the case of a name is a rename too.
     ///
     /// # Errors

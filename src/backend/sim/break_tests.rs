@@ -159,8 +159,9 @@ fn writing_truncating_and_locking_take_what_others_cache_of_the_content() {
     for change in ["write", "truncate", "lock"] {
         let scene = Scene::new();
         let (mut one, two) = (scene.client(1), scene.client(2));
-        let _reader = one.open(&oplock(OplockLevel::II)).unwrap();
         let changer = two.open(&plain()).unwrap();
+        now(changer.write(0, Bytes::from_static(b"what a lock can be on"))).unwrap();
+        let _reader = one.open(&oplock(OplockLevel::II)).unwrap();
         assert_eq!(one.told(), None);
         match change {
             "write" => assert_eq!(now(changer.write(0, Bytes::from_static(b"x"))), Ok(1)),

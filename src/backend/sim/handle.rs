@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use super::link::Link;
 use super::locks::{Lock, Range};
-use super::opening::Opened;
-use super::opens::Disturbance;
+use super::opening::{Change, Opened};
 use super::opens::access::{APPEND_DATA, READ_DATA, WRITE_DATA};
 use crate::backend::{BreakAcknowledger, OpError, SMBFileHandle};
 use crate::ir::operation::MAX_IO_BYTES;
@@ -38,9 +37,9 @@ impl SimHandle {
     }
 
     /// Others' cached data is no longer good.
-    async fn change_content(&self, opened: &Opened) -> Result<(), OpError> {
+    async fn change(&self, opened: &Opened, change: Change) -> Result<(), OpError> {
         let server = &self.link.server;
-        self.link.until_done(|| Ok(server.disturb(opened, Disturbance::Content))).await
+        self.link.until_done(|| Ok(server.change(opened, change))).await
     }
 }
 
@@ -75,16 +74,21 @@ impl SMBFileHandle for SimHandle {
         let opened = self.request(WRITE_DATA | APPEND_DATA).await?;
         let length = data.len() as u64;
         let range = io_range(offset, length)?;
-        self.change_content(&opened).await?;
+        if length == 0 {
+            // MS-FSA 2.1.5.4: before anybody's caching or lock is looked at.
+            return Ok(0);
+        }
+        self.change(&opened, Change::Write).await?;
         let locks = &self.link.server.locks;
         locks.check_write(opened.node.id(), self.number, range).map_err(OpError::Status)?;
         opened.node.write(offset, &data).map_err(OpError::Status)?;
+        opened.note_written();
         Ok(length)
     }
 
     async fn truncate(&self, size: u64) -> Result<(), OpError> {
         let opened = self.request(WRITE_DATA).await?;
-        self.change_content(&opened).await?;
+        self.change(&opened, Change::Size).await?;
         opened.node.truncate(size).map_err(OpError::Status)
     }
 
@@ -105,7 +109,7 @@ impl SMBFileHandle for SimHandle {
             return Err(OpError::Status(NtStatus::INVALID_PARAMETER));
         }
         let range = Range::new(offset, length).map_err(OpError::Status)?;
-        self.change_content(&opened).await?;
+        self.change(&opened, Change::Lock(offset)).await?;
         let lock = Lock { open: self.number, range, exclusive };
         let (locks, file) = (&self.link.server.locks, opened.node.id());
         if wait {

@@ -93,8 +93,9 @@ impl LockTable {
     /// Gives up a lock on exactly this range; the exclusive one first where there are two.
     ///
     /// # Errors
-    /// STATUS_RANGE_NOT_LOCKED.
+    /// STATUS_RANGE_NOT_LOCKED; as [`Range::new`].
     pub fn unlock(&self, file: u64, open: u64, range: Range) -> Result<(), NtStatus> {
+        let range = Range::new(range.offset, range.length)?;
         let mut files = self.files();
         let locks = files.get_mut(&file).ok_or(NtStatus::RANGE_NOT_LOCKED)?;
         let place = [true, false].into_iter().find_map(|exclusive| {
@@ -117,9 +118,12 @@ impl LockTable {
         Self::forget_if_idle(&mut files, file);
     }
 
-    /// Whether any part of the file is locked by anybody.
-    pub fn is_locked(&self, file: u64) -> bool {
-        self.files().get(&file).is_some_and(|locks| !locks.held.is_empty())
+    /// Whether anybody has a lock that begins before `allocated`: of others no
+    /// byte is there to be cached (MS-FSA 2.1.5.18).
+    pub fn is_locked(&self, file: u64, allocated: u64) -> bool {
+        let files = self.files();
+        let mut held = files.get(&file).into_iter().flat_map(|locks| &locks.held);
+        held.any(|lock| lock.range.offset < allocated)
     }
 
     /// Whether an open may read there: nobody else holds an exclusive lock.
@@ -275,5 +279,7 @@ mod tests {
         let refused = table.lock(FILE, lock(2, 0, u64::MAX, true));
         assert_eq!(refused, Ok(()), "the first u64::MAX bytes end before the last offset");
         assert_eq!(Range::new(u64::MAX, 2), Err(NtStatus::INVALID_LOCK_RANGE));
+        let past = Range { offset: u64::MAX, length: 2 };
+        assert_eq!(table.unlock(FILE, 1, past), Err(NtStatus::INVALID_LOCK_RANGE));
     }
 }

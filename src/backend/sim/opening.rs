@@ -2,9 +2,12 @@
 //! open: one step each, tried again after every wait for a break.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::link::Link;
-use super::opens::access::{self, DELETE, READ_ATTRIBUTES, SHARE_ALL, SYNCHRONIZE, Sharing};
+use super::opens::access::{
+    self, DELETE, READ_ATTRIBUTES, SHARE_ALL, SYNCHRONIZE, Sharing, WRITE_DATA,
+};
 use super::opens::{Disturbance, Notice, OpenTable, Step, Wanted, WantedCaching, Who};
 use super::server::Server;
 use crate::backend::memory::{Found, OpenNode, Target};
@@ -22,6 +25,8 @@ const DELETE_ON_CLOSE: u32 = 0x0000_1000;
 
 // FileAttributes, MS-FSCC 2.6.
 const ATTRIBUTE_READONLY: u32 = 0x0000_0001;
+const ATTRIBUTE_HIDDEN: u32 = 0x0000_0002;
+const ATTRIBUTE_SYSTEM: u32 = 0x0000_0004;
 const ATTRIBUTE_DIRECTORY: u32 = 0x0000_0010;
 const ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
 
@@ -48,6 +53,8 @@ pub struct Opened {
     who: Who,
     parent_key: Option<LeaseKey>,
     delete_on_close: bool,
+    /// Whether anything was written.
+    written: AtomicBool,
     /// After the node: whoever it lets in finds the node closed.
     entry: Entry,
 }
@@ -57,6 +64,17 @@ struct Entry {
     server: Arc<Server>,
     file: u64,
     number: u64,
+    /// The folder it is in, and who changes it, known when it is being closed.
+    folder: Option<(u64, Who)>,
+}
+
+/// What an operation does to the content of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Write,
+    Size,
+    /// From this offset on.
+    Lock(u64),
 }
 
 impl<'a> CreateRequest<'a> {
@@ -118,7 +136,13 @@ impl<'a> CreateRequest<'a> {
     /// The rights it gets on what it finds.
     fn granted_access(&self, found: Option<Found>) -> Result<u32, NtStatus> {
         let access = access::granted(self.access)?;
-        let read_only = found.is_some_and(|node| node.attributes & ATTRIBUTE_READONLY != 0);
+        let attributes = found.map_or(0, |node| node.attributes);
+        let read_only = attributes & ATTRIBUTE_READONLY != 0;
+        // MS-FSA 2.1.5.1.2: who overwrites such a file has to ask for another.
+        let kept = attributes & (ATTRIBUTE_HIDDEN | ATTRIBUTE_SYSTEM);
+        if self.overwrites() && kept & !self.attributes != 0 {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
         // MS-FSA 2.1.5.1.2.1: nobody writes to a read-only file.
         if read_only && access & (access::WRITE_DATA | access::APPEND_DATA) != 0 {
             return Err(NtStatus::ACCESS_DENIED);
@@ -136,8 +160,17 @@ impl<'a> CreateRequest<'a> {
     }
 
     fn overwrites(&self) -> bool {
-        use CreateDisposition::{Overwrite, OverwriteIf, Supersede};
-        matches!(self.disposition, Supersede | Overwrite | OverwriteIf)
+        self.implied_access() != 0
+    }
+
+    /// The right the disposition needs on a file that exists (MS-FSA 2.1.5.1.2).
+    fn implied_access(&self) -> u32 {
+        use CreateDisposition::{Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede};
+        match self.disposition {
+            Create | Open | OpenIf => 0,
+            Overwrite | OverwriteIf => WRITE_DATA,
+            Supersede => DELETE,
+        }
     }
 }
 
@@ -172,6 +205,10 @@ impl Opened {
         self.entry.file
     }
 
+    pub fn note_written(&self) {
+        self.written.store(true, Ordering::Relaxed);
+    }
+
     /// Who disturbs a directory whose entries this open changes: the lease
     /// with its parent key is spared (MS-FSA 2.1.4.12, PARENT_OBJECT).
     fn as_entry(&self) -> Who {
@@ -186,13 +223,26 @@ impl Drop for Opened {
             // Nobody hears of a folder that is not empty; and a close waits for no break.
             let _ = server.delete(self, false);
         }
+        let folder = self.node.parent();
+        if self.written.load(Ordering::Relaxed) {
+            // The folder shows its size and times from now on (MS-FSA 2.1.5.5).
+            server.change_entry(&mut server.opens.lock(), folder, self.as_entry());
+        }
         server.locks.release(self.file(), self.number());
+        self.entry.folder = folder.map(|folder| (folder, self.as_entry()));
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.server.opens.lock().close(self.file, self.number);
+        let mut opens = self.server.opens.lock();
+        let deleted = opens.close(self.file, self.number);
+        if let (Some(deleter), Some((folder, who))) = (deleted, self.folder) {
+            // Who deleted the file and who closed it last must agree on the
+            // folder's lease to be spared (smbtorture smb2.dirlease.unlink).
+            let key = who.key.filter(|key| Some(*key) == deleter);
+            self.server.change_entry(&mut opens, Some(folder), Who { key, ..who });
+        }
     }
 }
 
@@ -212,7 +262,7 @@ impl Server {
         let found = self.tree.find(path, target, disposition)?;
         let access = request.granted_access(found)?;
         let overwrites = found.is_some() && request.overwrites();
-        let implied = if overwrites { access::WRITE_DATA } else { 0 };
+        let implied = if overwrites { request.implied_access() } else { 0 };
         let mut wanted = Wanted {
             number: self.next_number(),
             connection: link.number,
@@ -236,7 +286,8 @@ impl Server {
         }
         wanted.sharing.access = access;
         let file = node.id();
-        let (oplock, lease) = opens.add(file, &wanted, self.locks.is_locked(file));
+        let locked = self.locks.is_locked(file, Server::allocated(&node));
+        let (oplock, lease) = opens.add(file, &wanted, locked);
         let number = wanted.number;
         let file_id = FileId { persistent: number, volatile: number };
         let disk_file_id = Some(file);
@@ -248,22 +299,39 @@ impl Server {
             who: wanted.who(),
             parent_key: request.parent_key,
             delete_on_close: request.delete_on_close,
-            entry: Entry { server: self.clone(), file, number },
+            written: AtomicBool::new(false),
+            entry: Entry { server: self.clone(), file, number, folder: None },
         };
-        if action == CreateAction::Created {
-            self.change_entry(&mut opens, opened.node.parent(), &opened);
+        if action != CreateAction::Opened {
+            self.change_entry(&mut opens, opened.node.parent(), opened.as_entry());
         }
         Ok(Step::Done(opened))
     }
 
-    /// Makes others give up what `disturbance` takes.
-    pub fn disturb(&self, opened: &Opened, disturbance: Disturbance) -> Step<()> {
-        let mut notices = Vec::new();
-        let now_ns = self.now_ns();
+    /// Makes others give up the content they cache.
+    pub fn change(&self, opened: &Opened, change: Change) -> Step<()> {
         let mut opens = self.opens.lock();
-        let step = opens.disturb(opened.file(), opened.who, disturbance, now_ns, &mut notices);
+        match change {
+            Change::Size => {
+                self.change_entry(&mut opens, opened.node.parent(), opened.as_entry());
+            }
+            // MS-FSA 2.1.5.8: nobody caches what is not there.
+            Change::Lock(offset) if offset >= Server::allocated(&opened.node) => {
+                return Step::Done(());
+            }
+            Change::Write | Change::Lock(_) => {}
+        }
+        let mut notices = Vec::new();
+        let (now_ns, content) = (self.now_ns(), Disturbance::Content);
+        let step = opens.disturb(opened.file(), opened.who, content, now_ns, &mut notices);
         self.tell(notices);
         step
+    }
+
+    /// Of a hole the tree allocates nothing, but a file system of MS-FSA does.
+    fn allocated(node: &OpenNode) -> u64 {
+        let info = node.info();
+        info.allocated.max(info.size)
     }
 
     /// Marks for deletion (MS-FSA 2.1.5.15.3), when nobody caches handles to it
@@ -276,21 +344,23 @@ impl Server {
             return Err(NtStatus::CANNOT_DELETE);
         }
         let mut opens = self.opens.lock();
-        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, [opened.file()])
+        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file())
             && patient
         {
             return Ok(wait);
         }
         opened.node.delete()?;
-        self.change_entry(&mut opens, opened.node.parent(), opened);
+        opens.mark_deleted(opened.file(), opened.parent_key);
         Ok(Step::Done(()))
     }
 
-    /// Gives it another name (MS-FSA 2.1.5.15.11), when nobody caches handles
+    /// Gives it another name (MS-FSA 2.1.5.15.12), when nobody caches handles
     /// to it, to what it replaces or to what is below it.
     ///
     /// # Errors
-    /// As [`OpenNode::rename`].
+    /// As [`OpenNode::rename`]; STATUS_SHARING_VIOLATION where the folder it
+    /// goes to is open and not shared for writing; for what it would replace,
+    /// STATUS_DELETE_PENDING, and STATUS_ACCESS_DENIED if that is read-only.
     pub fn rename(
         &self,
         opened: &Opened,
@@ -298,48 +368,84 @@ impl Server {
         replace: bool,
     ) -> Result<Step<()>, NtStatus> {
         let mut opens = self.opens.lock();
-        let mut files = opened.node.open_below();
-        files.push(opened.file());
-        let replaced = self.tree.find(to, Target::Any, CreateDisposition::Open);
-        files.extend(replaced.ok().flatten().filter(|_| replace).map(|node| node.id));
-        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, files) {
+        if let wait @ Step::Wait(_) = self.enter_folder_of(to, &mut opens, opened)? {
             return Ok(wait);
+        }
+        if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file()) {
+            return Ok(wait);
+        }
+        // One after the other, and none is asked twice (MS-FSA 2.1.4.2).
+        if let Some(below) = opened.node.open_below().first() {
+            return match self.take_handles(&mut opens, opened, *below) {
+                Step::Done(()) => Err(NtStatus::ACCESS_DENIED),
+                wait => Ok(wait),
+            };
+        }
+        match self.tree.find(to, Target::Any, CreateDisposition::Open) {
+            Ok(Some(target)) if replace && target.id != opened.file() => {
+                if target.is_directory || target.attributes & ATTRIBUTE_READONLY != 0 {
+                    return Err(NtStatus::ACCESS_DENIED);
+                }
+                if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, target.id) {
+                    return Ok(wait);
+                }
+            }
+            Err(NtStatus::DELETE_PENDING) if replace => return Err(NtStatus::DELETE_PENDING),
+            _ => {}
         }
         let before = opened.node.parent();
         opened.node.rename(to, replace)?;
         let after = opened.node.parent();
-        self.change_entry(&mut opens, before, opened);
+        self.change_entry(&mut opens, before, opened.as_entry());
         if after != before {
-            self.change_entry(&mut opens, after, opened);
+            self.change_entry(&mut opens, after, opened.as_entry());
         }
         Ok(Step::Done(()))
     }
 
-    fn take_handles(
+    /// A rename opens the folder it goes to, to add an entry (MS-FSA 2.1.5.15.12).
+    fn enter_folder_of(
         &self,
+        path: &SharePath,
         opens: &mut OpenTable,
         opened: &Opened,
-        files: impl IntoIterator<Item = u64>,
-    ) -> Step<()> {
+    ) -> Result<Step<()>, NtStatus> {
+        let folder = path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = SharePath::new(folder).unwrap_or_default();
+        let found = self.tree.find(&folder, Target::Directory, CreateDisposition::Open);
+        let Ok(Some(folder)) = found else {
+            // What is wrong with it the rename itself finds.
+            return Ok(Step::Done(()));
+        };
+        let entering = Wanted {
+            number: opened.number(),
+            connection: 0,
+            client: opened.who.client,
+            sharing: Sharing { access: WRITE_DATA | SYNCHRONIZE, share: SHARE_ALL },
+            overwrites: false,
+            directory: true,
+            caching: WantedCaching::Nothing,
+        };
         let mut notices = Vec::new();
-        let mut step = Step::Done(());
-        for file in files {
-            let now_ns = self.now_ns();
-            let one = opens.disturb(file, opened.who, Disturbance::Handles, now_ns, &mut notices);
-            if matches!(one, Step::Wait(_)) {
-                step = one;
-            }
-        }
+        let step = opens.admit(Some(folder.id), &entering, self.now_ns(), &mut notices);
+        self.tell(notices);
+        step
+    }
+
+    fn take_handles(&self, opens: &mut OpenTable, opened: &Opened, file: u64) -> Step<()> {
+        let mut notices = Vec::new();
+        let (now_ns, handles) = (self.now_ns(), Disturbance::Handles);
+        let step = opens.disturb(file, opened.who, handles, now_ns, &mut notices);
         self.tell(notices);
         step
     }
 
     /// Whoever caches the directory's listing must look again; nothing waits for that.
-    fn change_entry(&self, opens: &mut OpenTable, directory: Option<u64>, by: &Opened) {
+    fn change_entry(&self, opens: &mut OpenTable, directory: Option<u64>, by: Who) {
         let Some(directory) = directory else { return };
         let mut notices = Vec::new();
         let now_ns = self.now_ns();
-        let _ = opens.disturb(directory, by.as_entry(), Disturbance::Entries, now_ns, &mut notices);
+        let _ = opens.disturb(directory, by, Disturbance::Entries, now_ns, &mut notices);
         self.tell(notices);
     }
 

@@ -87,7 +87,7 @@ fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
     assert_eq!(status(&client.open(&plain())), Some(NtStatus::ACCESS_DENIED), "it writes");
 }
 
-/// MS-FSA 2.1.5.15.11: OPEN_BREAK_H on what is renamed and what is replaced.
+/// MS-FSA 2.1.5.15.12: first what is renamed, then what is replaced.
 #[test]
 fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
     let scene = Scene::new();
@@ -98,15 +98,31 @@ fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
     let operation = rename("g");
     let mut waiting = pin!(two.connection.execute_misc(&operation));
     assert!(waiting.as_mut().now_or_never().is_none());
-    let (first, second) = (one.told().unwrap(), one.told().unwrap());
-    for told in [first, second] {
+    let loses_handles = |told: Break| {
         let Break::Lease(LeaseBreak { current, new, .. }) = told else { panic!("{told:?}") };
         assert_eq!((current, new), (LeaseState::RH, LeaseState::R));
-    }
+    };
+    // Through the fields alone: the rename borrows nothing of the holder.
+    let first = one.breaks.next().now_or_never().flatten().unwrap();
+    loses_handles(first);
+    assert_eq!(one.breaks.next().now_or_never(), None);
     one.answers(first.acknowledgement()).unwrap();
     assert!(waiting.as_mut().now_or_never().is_none());
+    loses_handles(one.breaks.next().now_or_never().flatten().unwrap());
     now(target.close()).unwrap();
     assert_eq!(waiting.as_mut().now_or_never(), Some(Ok(())));
+}
+
+/// MS-FSA 2.1.5.15.12.
+#[test]
+fn a_rename_replaces_nothing_that_is_read_only() {
+    let scene = Scene::new();
+    let client = scene.client(1);
+    now(client.open(&plain()).unwrap().close()).unwrap();
+    let read_only = CreateParameters { file_attributes: Some(1), ..plain() };
+    let target = now(client.open_with("g", CreateDisposition::Create, &read_only)).unwrap();
+    now(target.close()).unwrap();
+    assert_eq!(status(&client.does(&rename("g"))), Some(NtStatus::ACCESS_DENIED));
 }
 
 /// MS-FSA 2.1.5.15.3. Samba 4.17 breaks nothing for a deletion on close

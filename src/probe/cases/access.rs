@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     case!(a_write_handle_cannot_read, "MS-SMB2 3.3.5.12"),
     case!(a_read_write_handle_does_both, "MS-SMB2 3.3.5.12").essential(),
     case!(an_open_for_nothing_is_access_denied, "MS-FSA 2.1.5.1", AccessMask),
+    case!(an_open_for_what_there_is_not_is_access_denied, "MS-FSA 2.1.5.1", AccessMask),
     case!(a_handle_of_attributes_neither_reads_nor_writes, "MS-SMB2 3.3.5.12", AccessMask)
         .own_server("Samba 4.17 panics over it when the connection ends"),
     case!(generic_rights_are_those_of_a_file, "MS-SMB2 2.2.13.1.1", AccessMask),
@@ -129,6 +130,19 @@ async fn a_closed_handle_stands_in_nobodys_way(place: &Place) -> Checked {
         handle.close().await?;
         client.rename("f", "g", false).await?;
         client.rename("g", "f", false).await?;
+    }
+    Ok(())
+}
+
+async fn an_open_for_what_there_is_not_is_access_denied(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let unknown = (0..32).map(|bit| 1_u32 << bit).filter(|bit| bit & 0x0CE0_FE00 != 0);
+    for bit in unknown {
+        let access_mask = Some(READ_ATTRIBUTES | bit);
+        let asked = CreateParameters { access_mask, ..CreateParameters::default() };
+        let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
+        check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "0x{bit:X}");
     }
     Ok(())
 }

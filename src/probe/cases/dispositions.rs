@@ -28,6 +28,12 @@ pub const CASES: &[Case] = &[
         Disposition,
         CreateOptions
     ),
+    case!(
+        what_is_hidden_is_overwritten_only_to_be_hidden,
+        "MS-FSA 2.1.5.1.2",
+        Disposition,
+        FileAttributes
+    ),
     case!(a_folder_is_never_overwritten, "MS-FSA 2.1.5.1", Disposition, CreateOptions),
 ];
 
@@ -170,5 +176,27 @@ async fn a_folder_is_never_overwritten(place: &Place) -> Checked {
         check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "{disposition:?}");
     }
     check_eq!(client.content("d/f").await?, b"kept");
+    Ok(())
+}
+
+async fn what_is_hidden_is_overwritten_only_to_be_hidden(place: &Place) -> Checked {
+    const HIDDEN: u32 = 2;
+    const SYSTEM: u32 = 4;
+    let client = place.client().await?;
+    let with = |attributes| CreateParameters {
+        file_attributes: Some(attributes),
+        ..CreateParameters::default()
+    };
+    for kept in [HIDDEN, SYSTEM] {
+        client.open_extended("f", ReadWrite, Create, &with(kept)).await?.close().await?;
+        for disposition in [Overwrite, OverwriteIf, Supersede] {
+            let opened = client.open("f", ReadWrite, disposition).await;
+            let context = format!("{disposition:?} of 0x{kept:X}");
+            check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "{context}");
+            let asked = with(HIDDEN | SYSTEM);
+            client.open_extended("f", ReadWrite, disposition, &asked).await?.close().await?;
+        }
+        client.delete("f").await?;
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! How leases are taken back (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.7, 3.3.5.22.2).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,7 +66,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// The break must be of lease 1, from `current` to `new`.
-fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
+pub fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
     match told {
         Break::Lease(told) => {
             check_eq!((told.key, told.current, told.new), (key(1), current, new));
@@ -75,12 +76,12 @@ fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<Le
     }
 }
 
-async fn answers(client: &Client<'_>, state: LeaseState) -> Checked<NtStatus> {
+pub async fn answers(client: &Client<'_>, state: LeaseState) -> Checked<NtStatus> {
     answer(client.answers(Acknowledgement::Lease { key: key(1), state }).await)
 }
 
 /// While `disturbs` waits, the holder hears of the break and keeps what is left.
-async fn breaks<T>(
+pub async fn breaks<T>(
     holder: &Client<'_>,
     (current, new): (LeaseState, LeaseState),
     disturbs: impl Future<Output = Checked<T>>,
@@ -98,7 +99,7 @@ async fn breaks<T>(
 /// What another key leaves of RWH.
 const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
 
-async fn pair(place: &Place) -> Checked<(Client<'_>, Client<'_>)> {
+pub async fn pair(place: &Place) -> Checked<(Client<'_>, Client<'_>)> {
     Ok((place.client().await?, place.client().await?))
 }
 
@@ -358,10 +359,15 @@ async fn without_handle_caching_a_share_mode_refuses_at_once(place: &Place) -> C
 async fn a_rename_takes_handle_caching_and_waits(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     let _held = hold(&one, 1, LeaseState::RH).await?;
-    let renaming = async { Ok(two.rename("f", "g", false).await?) };
-    breaks(&one, (LeaseState::RH, LeaseState::R), renaming).await?;
+    let answering = async |told| {
+        of_lease(told, (LeaseState::RH, LeaseState::R))?;
+        check_eq!(answer(one.stat("g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
+        Ok(())
+    };
+    one.broken_by(done(two.rename("f", "g", false)), answering).await?;
     check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
-    Ok(())
+    one.is_left_alone().await
 }
 
 async fn a_deletion_takes_handle_caching(place: &Place) -> Checked {
@@ -374,29 +380,40 @@ async fn a_deletion_takes_handle_caching(place: &Place) -> Checked {
     Ok(())
 }
 
+/// In steps, and all wait for the last that has to be answered (smbtorture
+/// smb2.lease.v2_breaking3).
 async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
     place: &Place,
 ) -> Checked {
     let (one, two) = pair(place).await?;
     let three = place.client().await?;
-    let _held = hold(&one, 1, LeaseState::RWH).await?;
+    let held = hold(&one, 1, LeaseState::RWH).await?;
+    let epoch = leased(&held)?.epoch.wrapping_add(1);
+    let let_in = AtomicUsize::new(0);
     let answering = async {
-        of_lease(one.told().await?, W_GOES)?;
+        check_eq!(of_lease(one.told().await?, W_GOES)?.epoch, epoch);
         // The one that overwrites comes before the answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
         check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
-        of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE))?;
-        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
-        Ok(())
+        let second = of_lease(one.told().await?, (LeaseState::RH, LeaseState::R))?;
+        check_eq!((second.epoch, second.acknowledgement_required), (epoch, true));
+        one.is_left_alone().await?;
+        check_eq!(let_in.load(Ordering::SeqCst), 0, "before the second answer");
+        check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
+        let third = of_lease(one.told().await?, (LeaseState::R, LeaseState::NONE))?;
+        check_eq!((third.epoch, third.acknowledgement_required), (epoch, false));
+        Checked::Ok(())
+    };
+    let enters = async |client: &Client<'_>, disposition| {
+        let handle = client.open("f", ReadWrite, disposition).await?;
+        let_in.fetch_add(1, Ordering::SeqCst);
+        Checked::Ok(handle.close().await?)
     };
     let overwriting = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        done(three.open("f", ReadWrite, OverwriteIf)).await
+        enters(&three, OverwriteIf).await
     };
-    let opening = done(two.file("f"));
-    let ((), opened, overwritten) = tokio::try_join!(answering, opening, overwriting)?;
-    opened.close().await?;
-    overwritten.close().await?;
+    tokio::try_join!(answering, enters(&two, Open), overwriting)?;
     one.is_left_alone().await
 }
 

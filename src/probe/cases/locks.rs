@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::backend::OpError;
+use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check, check_eq};
 use crate::protocol::NtStatus;
+use crate::protocol::create::CreateDisposition::OverwriteIf;
 use bytes::Bytes;
 use tokio::time::timeout;
 
@@ -38,6 +40,11 @@ pub const CASES: &[Case] = &[
     case!(handles_of_one_connection_conflict_too, "MS-FSA 2.1.5.8", Locks),
     case!(an_exclusive_lock_of_ones_own_refuses_another, "MS-FSA 2.1.5.8", Locks),
     case!(of_two_shared_locks_one_is_left, "MS-FSA 2.1.5.9", Locks),
+    case!(a_lock_of_no_bytes_is_in_the_way_inside_another_alone, "MS-FSA 2.1.4.10", Locks),
+    case!(a_shared_lock_stands_over_ones_own_exclusive_one, "MS-FSA 2.1.4.10", Locks),
+    case!(a_shared_lock_of_ones_own_stops_ones_writes, "MS-FSA 2.1.4.10", Locks),
+    case!(a_lock_stops_neither_a_truncation_nor_an_overwrite, "MS-FSA 2.1.5.15.5", Locks),
+    case!(an_unlock_past_the_last_offset_is_invalid, "MS-FSA 2.1.5.9", Locks),
     case!(a_lock_beyond_the_end_of_file_holds, "MS-FSA 2.1.5.8", Locks),
     case!(a_lock_up_to_the_last_offset_holds, "MS-FSA 2.1.5.8", Locks),
     case!(
@@ -320,4 +327,74 @@ async fn two_waiting_locks_are_granted_one_after_the_other(place: &Place) -> Che
         tokio::join!(waits(&second), waits(&third), releases);
     released?;
     one.and(two)
+}
+
+async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(place: &Place) -> Checked {
+    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+    first.lock(10, 10, true, false).await?;
+    for (offset, free) in [(0, true), (10, true), (11, false), (19, false), (20, true)] {
+        let locked = answer(second.lock(offset, 0, true, false).await)?;
+        let expected = if free { NtStatus::SUCCESS } else { NtStatus::LOCK_NOT_GRANTED };
+        check_eq!(locked, expected, "at {offset}");
+        if free {
+            second.unlock(offset, 0).await?;
+        }
+    }
+    second.lock(50, 0, true, false).await?;
+    for (offset, length, free) in [(50, 10, true), (40, 10, true), (49, 2, false), (50, 0, true)] {
+        let locked = answer(first.lock(offset, length, true, false).await)?;
+        let expected = if free { NtStatus::SUCCESS } else { NtStatus::LOCK_NOT_GRANTED };
+        check_eq!(locked, expected, "{offset}+{length}");
+        if free {
+            first.unlock(offset, length).await?;
+        }
+    }
+    check_eq!(answer(second.unlock(50, 1).await)?, NtStatus::RANGE_NOT_LOCKED);
+    second.unlock(50, 0).await?;
+    Ok(())
+}
+
+async fn a_shared_lock_stands_over_ones_own_exclusive_one(place: &Place) -> Checked {
+    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+    first.lock(0, 10, true, false).await?;
+    first.lock(0, 10, false, false).await?;
+    let refused = second.lock(0, 10, false, false).await;
+    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    first.unlock(0, 10).await?;
+    second.lock(0, 10, false, false).await?;
+    let refused = first.lock(0, 10, true, false).await;
+    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "the shared one is left");
+    first.unlock(0, 10).await?;
+    check_eq!(answer(first.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    Ok(())
+}
+
+async fn a_shared_lock_of_ones_own_stops_ones_writes(place: &Place) -> Checked {
+    let Two { first, one: _one, .. } = Two::on_one_file(place).await?;
+    first.lock(0, 10, false, false).await?;
+    let written = first.write(9, Bytes::from_static(b"ab")).await;
+    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
+    check_eq!(answer(first.read(0, 10).await)?, NtStatus::SUCCESS);
+    first.unlock(0, 10).await?;
+    check_eq!(answer(first.write(9, Bytes::from_static(b"ab")).await)?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn a_lock_stops_neither_a_truncation_nor_an_overwrite(place: &Place) -> Checked {
+    let Two { first, second, two, one: _one } = Two::on_one_file(place).await?;
+    first.lock(0, 100, true, false).await?;
+    second.truncate(50).await?;
+    two.open("f", ReadWrite, OverwriteIf).await?.close().await?;
+    check_eq!(answer(first.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    let refused = second.lock(0, 1, false, false).await;
+    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "the lock is still there");
+    Ok(())
+}
+
+async fn an_unlock_past_the_last_offset_is_invalid(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let handle = client.file("f").await?;
+    let unlocked = handle.unlock(u64::MAX - 1, 10).await;
+    check_eq!(answer(unlocked)?, NtStatus::INVALID_LOCK_RANGE);
+    Ok(())
 }

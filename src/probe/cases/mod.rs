@@ -5,13 +5,16 @@ mod create_options;
 mod data;
 mod deletes;
 mod dispositions;
+mod folder_leases;
 mod folders;
 mod lease_breaks;
+mod lease_conflicts;
 mod leases;
 mod locks;
 mod names;
 mod opens;
 mod oplock_breaks;
+mod oplock_conflicts;
 mod oplocks;
 mod renames;
 mod share_modes;
@@ -19,8 +22,8 @@ mod sharing;
 
 use super::Case;
 
-/// An area, as reports name it, and its cases.
-pub const AREAS: [(&str, &[Case]); 16] = [
+/// An area, as reports name it, and its cases. A large one is in several parts.
+pub const AREAS: [(&str, &[Case]); 19] = [
     ("opening", opens::CASES),
     ("dispositions", dispositions::CASES),
     ("access rights", access::CASES),
@@ -35,8 +38,11 @@ pub const AREAS: [(&str, &[Case]); 16] = [
     ("share modes", share_modes::CASES),
     ("oplocks", oplocks::CASES),
     ("oplock breaks", oplock_breaks::CASES),
+    ("oplock breaks", oplock_conflicts::CASES),
     ("leases", leases::CASES),
     ("lease breaks", lease_breaks::CASES),
+    ("lease breaks", lease_conflicts::CASES),
+    ("folder leases", folder_leases::CASES),
 ];
 
 pub fn all() -> Vec<&'static Case> {

@@ -52,7 +52,7 @@ pub const CASES: &[Case] = &[
     case!(a_waiting_open_can_be_cancelled, "MS-SMB2 3.3.5.16", Caching, BlockingLocks),
 ];
 
-fn broken(handle: &Handle, level: OplockLevel) -> Checked<Break> {
+pub fn broken(handle: &Handle, level: OplockLevel) -> Checked<Break> {
     Ok(Break::Oplock(OplockBreak { file_id: granted(handle)?.file_id, level }))
 }
 
@@ -64,7 +64,7 @@ async fn opens(client: &Client<'_>, asked: OplockLevel) -> Checked<OplockLevel> 
 }
 
 /// While `disturbs` waits, the holder hears of a break to `level` and keeps it.
-async fn breaks_to<T>(
+pub async fn breaks_to<T>(
     (holder, held): (&Client<'_>, &Handle),
     level: OplockLevel,
     disturbs: impl Future<Output = Checked<T>>,

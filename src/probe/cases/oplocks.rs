@@ -1,5 +1,7 @@
 //! What oplocks are granted (MS-FSA 2.1.5.18, MS-SMB2 3.3.5.9).
 
+use bytes::Bytes;
+
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
@@ -127,6 +129,7 @@ async fn on_a_file_with_locks_nobody_caches_reads_alone(place: &Place) -> Checke
     let two = place.client().await?;
     hold(&two, II).await?.close().await?;
     let locking = one.file("f").await?;
+    locking.write(0, Bytes::from_static(b"what is locked")).await?;
     locking.lock(0, 10, true, false).await?;
     let (handle, level) = level_of(&two, II).await?;
     check_eq!(level, Nothing);

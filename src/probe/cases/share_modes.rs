@@ -3,7 +3,7 @@
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
-use crate::protocol::create::CreateDisposition::{self, Open, OverwriteIf};
+use crate::protocol::create::CreateDisposition::{self, Open, Overwrite, OverwriteIf, Supersede};
 use crate::protocol::{CreateParameters, NtStatus};
 
 pub const CASES: &[Case] = &[
@@ -30,6 +30,12 @@ pub const CASES: &[Case] = &[
     case!(a_file_that_is_not_shared_is_not_deleted, "MS-FSA 2.1.5.1.2.2", ShareMode),
     case!(a_file_that_is_not_shared_is_not_renamed, "MS-FSA 2.1.5.1.2.2", ShareMode),
     case!(a_folder_has_a_share_mode_too, "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions),
+    case!(
+        to_supersede_is_to_delete_and_to_overwrite_is_to_write,
+        "MS-FSA 2.1.5.1.2",
+        ShareMode,
+        AccessMask
+    ),
     case!(a_share_mode_there_is_not_is_invalid, "MS-SMB2 3.3.5.9", ShareMode),
 ];
 
@@ -221,6 +227,28 @@ async fn a_folder_has_a_share_mode_too(place: &Place) -> Checked {
     two.delete("d/f").await?;
     held.close().await?;
     two.rmdir("d").await?;
+    Ok(())
+}
+
+async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("f", b"x").await?;
+    for (disposition, lacking) in [(Overwrite, 2), (OverwriteIf, 2), (Supersede, 4)] {
+        for share in [7 & !2, 7 & !4] {
+            let held = open_as(&one, Open, READ, share).await?;
+            let expected = match share & lacking {
+                0 => Some(NtStatus::SHARING_VIOLATION),
+                _ => None,
+            };
+            let opened = open_as(&two, disposition, READ, 7).await?;
+            let refused = opened.as_ref().err().copied();
+            check_eq!(refused, expected, "{disposition:?} met by {share}");
+            for handle in held.into_iter().chain(opened) {
+                handle.close().await?;
+            }
+        }
+    }
     Ok(())
 }
 

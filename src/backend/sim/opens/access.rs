@@ -48,10 +48,14 @@ pub fn of_mode(mode: OpenMode) -> u32 {
     }
 }
 
+/// Rights there are not.
+const UNKNOWN: u32 = 0x0CE0_FE00;
+
 /// The rights an access mask gives where nothing is denied.
 ///
 /// # Errors
-/// STATUS_ACCESS_DENIED where it asks for nothing at all (MS-FSA 2.1.5.1).
+/// STATUS_ACCESS_DENIED where it asks for nothing at all, or for what there is
+/// not (MS-FSA 2.1.5.1).
 pub fn granted(wanted: u32) -> Result<u32, NtStatus> {
     const GENERIC: [(u32, u32); 5] = [
         (GENERIC_READ, FILE_GENERIC_READ),
@@ -63,7 +67,7 @@ pub fn granted(wanted: u32) -> Result<u32, NtStatus> {
     let access = GENERIC.iter().fold(wanted, |access, (generic, specific)| {
         if wanted & generic == 0 { access } else { access & !generic | specific }
     });
-    if access == 0 { Err(NtStatus::ACCESS_DENIED) } else { Ok(access) }
+    if access == 0 || wanted & UNKNOWN != 0 { Err(NtStatus::ACCESS_DENIED) } else { Ok(access) }
 }
 
 impl Sharing {
@@ -108,6 +112,7 @@ mod tests {
         assert_eq!(both, Ok(FILE_GENERIC_READ | FILE_GENERIC_WRITE | DELETE));
         assert_eq!(granted(GENERIC_ALL), granted(MAXIMUM_ALLOWED));
         assert_eq!(granted(0), Err(NtStatus::ACCESS_DENIED));
+        assert_eq!(granted(READ_DATA | 0x0400_0000), Err(NtStatus::ACCESS_DENIED));
     }
 
     /// MS-FSA 2.1.5.1.2.2.

@@ -23,6 +23,8 @@ struct Breaking {
     to: LeaseState,
     /// What may remain after all: less than `to` where more was taken since.
     finally: LeaseState,
+    /// Follows the answer to another break, for which somebody still waits.
+    follows: bool,
     deadline_ns: u64,
 }
 
@@ -55,7 +57,8 @@ impl Cached {
     /// other is asked, and has it until it has acknowledged. Whoever disturbs
     /// must wait for that, with the deadline returned, where it takes write or
     /// handle caching: readers' data is still good, and written data is not
-    /// there yet (MS-FSA 2.1.4.12).
+    /// there yet (MS-FSA 2.1.4.12). While one break follows another, everybody
+    /// in the way waits for the last.
     pub fn take(
         &mut self,
         kind: Kind,
@@ -65,14 +68,25 @@ impl Cached {
         let mut change = None;
         match &mut self.breaking {
             Some(breaking) => breaking.finally = left(kind, breaking.finally, taken),
-            None => change = self.reduce(left(kind, self.state, taken), now_ns),
+            None => {
+                let to = left(kind, self.state, taken);
+                change = self.reduce((to, to), false, now_ns);
+            }
         }
-        let waits = self.state.intersects(taken & (LeaseState::W | LeaseState::H));
+        let waits = match self.breaking {
+            Some(Breaking { follows: true, .. }) => !taken.is_none(),
+            _ => self.state.intersects(taken & (LeaseState::W | LeaseState::H)),
+        };
         let deadline_ns = self.breaking.filter(|_| waits).map(|breaking| breaking.deadline_ns);
         (change, deadline_ns)
     }
 
-    fn reduce(&mut self, to: LeaseState, now_ns: u64) -> Option<Change> {
+    fn reduce(
+        &mut self,
+        (to, finally): (LeaseState, LeaseState),
+        follows: bool,
+        now_ns: u64,
+    ) -> Option<Change> {
         let from = self.state;
         if to == from {
             return None;
@@ -80,14 +94,16 @@ impl Cached {
         let acknowledged = from != LeaseState::R;
         if acknowledged {
             let deadline_ns = now_ns.saturating_add(BREAK_TIMEOUT_NS);
-            self.breaking = Some(Breaking { to, finally: to, deadline_ns });
+            self.breaking = Some(Breaking { to, finally, follows, deadline_ns });
         } else {
             self.state = to;
         }
         Some(Change { from, to, acknowledged })
     }
 
-    /// The client keeps `state`. What had to go meanwhile is taken at once.
+    /// The client keeps `state`. What had to go meanwhile is taken at once, in
+    /// steps: reads are left until nothing else is, as Windows does it
+    /// (smbtorture smb2.lease.breaking3).
     ///
     /// # Errors
     /// As MS-SMB2 3.3.5.22.2: STATUS_UNSUCCESSFUL where nothing is broken,
@@ -102,7 +118,9 @@ impl Cached {
             return Err(NtStatus::REQUEST_NOT_ACCEPTED);
         }
         *self = Cached::new(state);
-        Ok(self.reduce((state & breaking.finally).legal(), now_ns))
+        let finally = (state & breaking.finally).legal();
+        let to = if state == LeaseState::R { finally } else { finally | (state & LeaseState::R) };
+        Ok(self.reduce((to, finally), true, now_ns))
     }
 
     /// All is lost, as after a break that was not acknowledged in time

@@ -80,8 +80,12 @@ pub struct Who {
 pub enum Disturbance {
     /// OPEN: the last writer's data must be there, and what is overwritten read anew.
     Open { sharing: Sharing, overwrites: bool },
-    /// OPEN_BREAK_H, and SET_INFORMATION of a name or a disposition: handles
-    /// kept open for nothing must be closed.
+    /// OPEN_BREAK_H, for an open that a share mode would refuse: handles kept
+    /// open for nothing must be closed. A batch oplock is asked before anything
+    /// is refused, as by any open (2.1.5.1.2).
+    Conflict { overwrites: bool },
+    /// SET_INFORMATION of a name or a disposition: as above, but a batch oplock,
+    /// which only the rename of a folder above it meets, is broken to none.
     Handles,
     /// WRITE, LOCK_CONTROL, SET_INFORMATION of the end of file.
     Content,
@@ -107,8 +111,9 @@ pub enum Verdict {
 }
 
 impl Disturbance {
-    fn takes(self, kind: Kind) -> LeaseState {
+    fn takes(self, kind: Kind, held: LeaseState) -> LeaseState {
         let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
+        let is_batch = kind == Kind::Oplock && held.contains(h);
         match (self, kind) {
             (Disturbance::Open { sharing, .. }, Kind::Oplock) if sharing.spares_oplocks() => {
                 LeaseState::NONE
@@ -117,7 +122,11 @@ impl Disturbance {
                 LeaseState::NONE
             }
             (Disturbance::Open { overwrites: false, .. }, _) => w,
-            (Disturbance::Handles, _) => h,
+            (Disturbance::Conflict { overwrites: false }, Kind::Oplock) if is_batch => w,
+            (Disturbance::Conflict { .. } | Disturbance::Handles, Kind::Oplock) if !is_batch => {
+                LeaseState::NONE
+            }
+            (Disturbance::Conflict { .. } | Disturbance::Handles, Kind::Lease) => h,
             _ => r | w,
         }
     }
@@ -140,14 +149,14 @@ impl FileOpens {
         now_ns: u64,
         notices: &mut Vec<Notice>,
     ) -> Result<Verdict, NtStatus> {
-        let conflict = self.opens.iter().any(|open| open.sharing.conflicts_with(wanted.sharing));
-        if conflict {
-            return match self.disturb(wanted.who(), Disturbance::Handles, now_ns, notices) {
+        let Wanted { sharing, overwrites, .. } = *wanted;
+        if self.opens.iter().any(|open| open.sharing.conflicts_with(sharing)) {
+            let conflict = Disturbance::Conflict { overwrites };
+            return match self.disturb(wanted.who(), conflict, now_ns, notices) {
                 Verdict::Proceed => Err(NtStatus::SHARING_VIOLATION),
                 wait => Ok(wait),
             };
         }
-        let Wanted { sharing, overwrites, .. } = *wanted;
         let opening = Disturbance::Open { sharing, overwrites };
         Ok(self.disturb(wanted.who(), opening, now_ns, notices))
     }
@@ -167,12 +176,15 @@ impl FileOpens {
             until_ns = [until_ns, deadline_ns].into_iter().flatten().min();
         };
         for lease in &mut self.leases {
-            if lease.client == who.client && Some(lease.key) == who.key {
+            // A parent key names a folder's lease whoever holds it (2.1.4.12.2).
+            let is_own = lease.client == who.client || disturbance == Disturbance::Entries;
+            if is_own && Some(lease.key) == who.key {
                 continue;
             }
-            let taken = disturbance.takes(Kind::Lease);
+            let taken = disturbance.takes(Kind::Lease, lease.cached.state);
             let (change, deadline_ns) = lease.cached.take(Kind::Lease, taken, now_ns);
             if let Some(change) = change {
+                lease.count_change();
                 notices.extend(lease.notice(&self.opens, change));
             }
             wait(deadline_ns);
@@ -182,7 +194,7 @@ impl FileOpens {
             if open.number == who.open && cached.state != LeaseState::R {
                 continue;
             }
-            let taken = disturbance.takes(Kind::Oplock);
+            let taken = disturbance.takes(Kind::Oplock, cached.state);
             let (change, deadline_ns) = cached.take(Kind::Oplock, taken, now_ns);
             notices.extend(change.map(|change| open.notice(change)));
             wait(deadline_ns);
@@ -208,7 +220,8 @@ impl FileOpens {
                     Some(lease) => lease.upgraded(state, wanted.caching),
                     None => {
                         let cached = Cached::new(state);
-                        let epoch = has_epoch.then_some(1);
+                        // What is not granted is no change (smbtorture smb2.lease.lease-epoch).
+                        let epoch = has_epoch.then_some(u16::from(!state.is_none()));
                         let client = wanted.client;
                         self.leases.push(Lease { client, key, parent_key, epoch, cached });
                         self.leases.last_mut().map(|lease| lease.granted())
@@ -329,6 +342,8 @@ impl FileOpens {
         self.expire(now_ns);
         let lease = self.leases.iter_mut().find(|l| l.client == client && l.key == key);
         let lease = lease.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        // A break that follows an answer has the epoch of the one that was
+        // answered (smbtorture smb2.lease.v2_breaking3).
         if let Some(change) = lease.cached.acknowledge(state, now_ns)? {
             notices.extend(lease.notice(&self.opens, change));
         }
@@ -409,8 +424,7 @@ impl Open {
 impl Lease {
     /// Of several opens that share it, the first one's connection is told
     /// (MS-SMB2 3.3.4.7).
-    fn notice(&mut self, opens: &[Open], change: Change) -> Option<Notice> {
-        self.count_change();
+    fn notice(&self, opens: &[Open], change: Change) -> Option<Notice> {
         let holds = |open: &&Open| {
             open.client == self.client && matches!(open.holds, Holds::Lease(key) if key == self.key)
         };

@@ -50,6 +50,8 @@ pub struct OpenTable {
 #[derive(Default)]
 struct Entry {
     opens: FileOpens,
+    /// Who marked the file for deletion, by its parent key.
+    deleter: Option<Option<LeaseKey>>,
     /// Told when a break was answered or an open closed, if anybody waits.
     changed: Option<watch::Sender<()>>,
 }
@@ -175,15 +177,23 @@ impl OpenTable {
         answered
     }
 
-    pub fn close(&mut self, file: u64, number: u64) {
-        let Some(entry) = self.files.get_mut(&file) else { return };
+    /// The file goes with its last open; `parent_key` is that of who wants it so.
+    pub fn mark_deleted(&mut self, file: u64, parent_key: Option<LeaseKey>) {
+        self.files.entry(file).or_default().deleter = Some(parent_key);
+    }
+
+    /// Whether the file is deleted with this, its last open: the parent key of
+    /// who wanted it so.
+    pub fn close(&mut self, file: u64, number: u64) -> Option<Option<LeaseKey>> {
+        let entry = self.files.get_mut(&file)?;
         if let Some(lease) = entry.opens.remove(number) {
             self.leases.remove(&lease);
         }
         entry.tell();
-        if entry.opens.is_empty() {
-            self.files.remove(&file);
+        if !entry.opens.is_empty() {
+            return None;
         }
+        self.files.remove(&file)?.deleter
     }
 
     #[cfg(test)]

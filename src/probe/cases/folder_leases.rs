@@ -1,0 +1,213 @@
+//! Leases on folders: what changes in one, and by whom (MS-FSA 2.1.4.12 and
+//! 2.1.4.12.2, PARENT_OBJECT; MS-SMB2 3.3.5.9.11). smbtorture smb2.dirlease.
+
+use bytes::Bytes;
+
+use super::lease_breaks::{answers, breaks, of_lease, pair};
+use super::leases::{key, lease, leased};
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq};
+use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
+use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
+
+pub const CASES: &[Case] = &[
+    case!(a_folder_caches_no_writes, "MS-SMB2 3.3.5.9.11", Caching, CreateOptions),
+    case!(
+        who_is_refused_takes_a_folders_handle_caching,
+        "MS-FSA 2.1.5.1.2",
+        Caching,
+        CreateOptions,
+        ShareMode
+    ),
+    case!(a_write_shows_in_the_folder_when_it_is_closed, "MS-FSA 2.1.5.5", Caching, CreateOptions),
+    case!(a_size_that_is_set_shows_at_once, "MS-FSA 2.1.5.15.5", Caching, CreateOptions),
+    case!(an_overwrite_shows_in_the_folder, "MS-FSA 2.1.4.12", Caching, CreateOptions),
+    case!(a_rename_shows_in_both_folders, "MS-FSA 2.1.5.15.12", Caching, CreateOptions),
+    case!(a_deletion_shows_with_the_last_close, "MS-FSA 2.1.5.5", Caching, CreateOptions),
+    case!(
+        a_deletion_spares_the_lease_of_who_deleted_and_closed,
+        "MS-FSA 2.1.5.5",
+        Caching,
+        CreateOptions,
+        AccessMask
+    ),
+    case!(a_parent_key_spares_whoever_sends_it, "MS-FSA 2.1.4.12.2", Caching, CreateOptions),
+];
+
+const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
+
+async fn open_folder(client: &Client<'_>, name: &str, asked: CreateParameters) -> Checked<Handle> {
+    let asked = CreateParameters { create_options: Some(1), ..asked };
+    // Neither writes nor deletes, so that others may.
+    let asked = CreateParameters { access_mask: Some(0x0012_0089), ..asked };
+    Ok(client.open_extended(name, ReadWrite, Open, &asked).await?)
+}
+
+/// Holds lease 1 of RH on the folder `d`.
+async fn hold(client: &Client<'_>) -> Checked<Handle> {
+    let folder = open_folder(client, "d", lease(1, LeaseState::RH)).await?;
+    match leased(&folder)?.state {
+        LeaseState::RH => Ok(folder),
+        _ => Err(Failure::not_granted("no lease on a folder")),
+    }
+}
+
+async fn made(client: &Client<'_>) -> Checked<Handle> {
+    client.mkdir("d").await?;
+    hold(client).await
+}
+
+/// Opens `d/f` with a lease of a key of its own, and this parent key.
+async fn child(client: &Client<'_>, number: u8, parent: Option<u8>) -> Checked<Handle> {
+    child_with(client, number, parent, CreateParameters::default()).await
+}
+
+async fn child_with(
+    client: &Client<'_>,
+    number: u8,
+    parent: Option<u8>,
+    asked: CreateParameters,
+) -> Checked<Handle> {
+    let (state, parent_key) = (LeaseState::R.bits(), parent.map(key));
+    let wanted = Lease { state, key: Some(key(number)), parent_key, version: 2 };
+    let requested_oplock = lease(number, LeaseState::R).requested_oplock;
+    let asked = CreateParameters { lease: Some(wanted), requested_oplock, ..asked };
+    Ok(client.open_extended("d/f", ReadWrite, OpenIf, &asked).await?)
+}
+
+/// The folder's lease is broken altogether, which nobody waits for.
+async fn goes(client: &Client<'_>) -> Checked {
+    of_lease(client.told().await?, RH_TO_NONE)?;
+    check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS);
+    Ok(())
+}
+
+async fn a_folder_caches_no_writes(place: &Place) -> Checked {
+    let client = place.client().await?;
+    made(&client).await?.close().await?;
+    let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
+    for (asked, expected) in [(r, r), (r | h, r | h), (r | w, r), (r | w | h, r | h)] {
+        let folder = open_folder(&client, "d", lease(1, asked)).await?;
+        check_eq!(leased(&folder)?.state, expected, "asked for {asked}");
+        folder.close().await?;
+    }
+    Ok(())
+}
+
+async fn who_is_refused_takes_a_folders_handle_caching(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let first = made(&one).await?;
+    let alone = || CreateParameters { share_mode: Some(0), ..CreateParameters::default() };
+    let refused = async {
+        let asked = CreateParameters { create_options: Some(1), ..alone() };
+        answer(two.open_extended("d", ReadWrite, Open, &asked).await)
+    };
+    let taken = (LeaseState::RH, LeaseState::R);
+    check_eq!(breaks(&one, taken, refused).await?, NtStatus::SHARING_VIOLATION);
+    let again = hold(&one).await?;
+    again.close().await?;
+    let closes = async |told| {
+        of_lease(told, taken)?;
+        Ok(first.close().await?)
+    };
+    one.broken_by(open_folder(&two, "d", alone()), closes).await.map(drop)
+}
+
+async fn a_write_shows_in_the_folder_when_it_is_closed(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _first = made(&one).await?;
+    let own = child(&one, 2, Some(1)).await?;
+    own.write(0, Bytes::from_static(b"x")).await?;
+    own.close().await?;
+    one.is_left_alone().await?;
+    let other = two.file("d/f").await?;
+    other.write(0, Bytes::from_static(b"y")).await?;
+    one.is_left_alone().await?;
+    other.close().await?;
+    goes(&one).await?;
+    let _again = hold(&one).await?;
+    two.reader("d/f").await?.close().await?;
+    one.is_left_alone().await
+}
+
+async fn a_size_that_is_set_shows_at_once(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _first = made(&one).await?;
+    let own = child(&one, 2, Some(1)).await?;
+    own.truncate(10).await?;
+    own.close().await?;
+    one.is_left_alone().await?;
+    let other = two.file("d/f").await?;
+    other.truncate(20).await?;
+    goes(&one).await?;
+    let _again = hold(&one).await?;
+    other.close().await?;
+    one.is_left_alone().await
+}
+
+async fn an_overwrite_shows_in_the_folder(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    one.mkdir("d").await?;
+    one.make("d/f", b"old").await?;
+    let _first = hold(&one).await?;
+    let _opened = two.open("d/f", ReadWrite, OverwriteIf).await?;
+    goes(&one).await
+}
+
+async fn a_rename_shows_in_both_folders(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let three = place.client().await?;
+    one.mkdir("e").await?;
+    one.mkdir("d").await?;
+    one.make("d/f", b"x").await?;
+    let first = hold(&one).await?;
+    let second = open_folder(&three, "e", lease(1, LeaseState::RH)).await?;
+    two.rename("d/f", "e/f", false).await?;
+    goes(&one).await?;
+    goes(&three).await?;
+    first.close().await?;
+    second.close().await?;
+    Ok(())
+}
+
+async fn a_deletion_shows_with_the_last_close(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    one.mkdir("d").await?;
+    let held = one.file("d/f").await?;
+    let _first = hold(&one).await?;
+    two.delete("d/f").await?;
+    one.is_left_alone().await?;
+    held.close().await?;
+    goes(&one).await
+}
+
+async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let _first = made(&client).await?;
+    let (access_mask, create_options) = (Some(0x0013_0089), Some(0x1040));
+    let deleting =
+        || CreateParameters { access_mask, create_options, ..CreateParameters::default() };
+    child_with(&client, 2, Some(1), deleting()).await?.close().await?;
+    client.is_left_alone().await?;
+    // Another closes it last, and thereby deletes it.
+    let marks = child_with(&client, 2, Some(1), deleting()).await?;
+    let closes = child(&client, 3, Some(9)).await?;
+    marks.close().await?;
+    client.is_left_alone().await?;
+    closes.close().await?;
+    goes(&client).await?;
+    check_eq!(answer(client.stat("d/f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+async fn a_parent_key_spares_whoever_sends_it(place: &Place) -> Checked {
+    let (one, two) = pair(place).await?;
+    let _first = made(&one).await?;
+    let other = child(&two, 2, Some(1)).await?;
+    other.truncate(10).await?;
+    other.close().await?;
+    one.is_left_alone().await?;
+    let wrong = child(&two, 2, Some(3)).await?;
+    wrong.truncate(20).await?;
+    goes(&one).await
+}
