@@ -118,12 +118,11 @@ impl LockTable {
         Self::forget_if_idle(&mut files, file);
     }
 
-    /// Whether anybody has a lock that begins before `allocated`: of others no
-    /// byte is there to be cached (MS-FSA 2.1.5.18).
-    pub fn is_locked(&self, file: u64, allocated: u64) -> bool {
+    /// Where the first lock on the file begins, if there is any.
+    pub fn first_offset(&self, file: u64) -> Option<u64> {
         let files = self.files();
-        let mut held = files.get(&file).into_iter().flat_map(|locks| &locks.held);
-        held.any(|lock| lock.range.offset < allocated)
+        let held = files.get(&file).into_iter().flat_map(|locks| &locks.held);
+        held.map(|lock| lock.range.offset).min()
     }
 
     /// Whether an open may read there: nobody else holds an exclusive lock.

@@ -286,7 +286,9 @@ impl Server {
         }
         wanted.sharing.access = access;
         let file = node.id();
-        let locked = self.locks.is_locked(file, Server::allocated(&node));
+        // Of a lock further on no byte is there to be cached (MS-FSA 2.1.5.18).
+        let first = self.locks.first_offset(file);
+        let locked = first.is_some_and(|offset| offset < Server::allocated(&node));
         let (oplock, lease) = opens.add(file, &wanted, locked);
         let number = wanted.number;
         let file_id = FileId { persistent: number, volatile: number };
