@@ -2,6 +2,7 @@
 //! [`THE_SEVEN`] says where each is.
 
 use std::fs;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use smbench::backend::registry::{BackendSettings, KINDS, Target};
 use smbench::backend::smb2::Password;
 use smbench::backend::{BackendContext, SMBBackend};
-use smbench::probe::{self, Care, Case, Limits, Verdict};
+use smbench::probe::{self, Asked, Care, Case, Limits, Verdict};
 use smbench::protocol::SharePath;
 use smbench::scheduler::{Precision, RealClock};
 use smbench_test_support::{Samba, Settings};
@@ -60,9 +61,9 @@ async fn passes(wanted: impl Fn(&Case) -> bool) {
         Limits { wait: seconds(10), case: seconds(30), cleaning: seconds(10), whole: seconds(120) };
     let (_stop, never) = watch::channel(false);
     let root = SharePath::new("phase-0").unwrap();
-    let asked =
-        probe::run(&server(&samba), &root, (&cases, true), limits, never, &mut |_, _| {}).await;
-    for (case, verdict) in cases.iter().zip(asked.unwrap().verdicts) {
+    let asked = Asked { cases: &cases, own_server: true, at_a_time: NonZeroU16::MIN };
+    let column = probe::run(&server(&samba), &root, asked, limits, never, &|_, _| {}).await;
+    for (case, verdict) in cases.iter().zip(column.unwrap().verdicts) {
         assert_eq!(verdict, Verdict::Pass, "{}", case.name);
     }
 }

@@ -79,8 +79,9 @@ pub struct ServerDescription {
     pub server: Option<String>,
 }
 
-/// One connection's protocol operations. At most one is in progress at a time,
-/// apart from `cancel` and the flush and acknowledgement of a break.
+/// One connection's protocol operations. The engine has at most one in progress
+/// at a time, apart from `cancel` and the flush and acknowledgement of a break;
+/// the cases of [`probe`](crate::probe) have many.
 #[async_trait]
 pub trait SMBConnectionInner: Send + Sync {
     /// Fidelity mode 0: a path, a mode and the disposition it implies. Shares

@@ -182,6 +182,8 @@ mod tests {
             ("smbench targets probe", "TARGET"),
             ("smbench targets probe sim --op-timeout 5", "--op-timeout"),
             ("smbench targets probe sim --timeout 0", "--timeout"),
+            ("smbench targets probe sim --jobs 0", "--jobs"),
+            ("smbench targets probe sim --jobs 65", "--jobs"),
             ("smbench compile a.lua", "--output"),
             ("smbench compile a.lua -o x.txt", "--output"),
             ("smbench compile a.jsonl -o a.jsonl --force", "--output"),

@@ -241,6 +241,7 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         target,
         operation_timeout: args.op_timeout,
         timeout: args.timeout,
+        at_a_time: args.jobs,
         progress: !args.quiet,
     };
     let report = run::probe(&options)?;

@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::backend::registry::TargetKind;
 use crate::observability::text::printable;
-use crate::probe::{Answer, CaseReport, Outcome, ProbeReport};
+use crate::probe::{Answer, CaseReport, Outcome, ProbeReport, Support};
 
 const MAX_DETAIL_CHARS: usize = 400;
+
+/// Of cases that were not run, so many are named for each reason.
+const MAX_NAMED: usize = 10;
 
 /// The report of a probe. What came from the server is escaped.
 pub fn render_probe(report: &ProbeReport, style: Style) -> String {
@@ -24,43 +27,96 @@ pub fn render_probe(report: &ProbeReport, style: Style) -> String {
         let value = value.map_or_else(|| "none".into(), |value| printable(value, MAX_DETAIL_CHARS));
         let _ = writeln!(text, "  {what:<24}  {value}");
     }
+    let totals = &report.totals;
+    if totals.not_run > 0 {
+        let early = format_args!(
+            "\nended early: {} of {} cases were not run, and what follows is of the others",
+            totals.not_run, totals.cases
+        );
+        let _ = writeln!(text, "{}", style.paint(BAD, early));
+    }
     heading(&mut text, "supports", style);
     for row in &report.supports {
-        let answer = match row.answer {
-            Answer::Yes => style.paint(GOOD, "yes"),
-            Answer::No => style.paint(WARNING, "no"),
-            Answer::Partly => {
-                style.paint(WARNING, format_args!("partly: {} of {} cases", row.passed, row.asked))
-            }
-            Answer::Unknown => style.paint(DIM, "not asked"),
-        };
-        let _ = writeln!(text, "  {:<24}  {answer}", row.what);
+        let _ = writeln!(text, "  {:<24}  {}", row.what, support(row, style));
     }
-    let differences: Vec<&CaseReport> = report.differences().collect();
-    section(&mut text, "differs from the reference", &differences, style);
+    section(&mut text, "differs from the reference", &report.differences(), style);
     for (outcome, name) in [(Outcome::NotGranted, "not granted"), (Outcome::Skipped, "not asked")] {
-        let cases: Vec<&CaseReport> =
-            report.cases.iter().filter(|case| case.outcome == outcome).collect();
-        section(&mut text, name, &cases, style);
+        section(&mut text, name, &of(report, outcome), style);
     }
-    let totals = &report.totals;
+    not_run(&mut text, &of(report, Outcome::NotRun), style);
     heading(&mut text, "totals", style);
-    let _ = writeln!(
-        text,
-        "  {} cases: {} as the reference, {} differ ({} of them for a known reason), {} not granted, {} not asked, {} not run",
-        totals.cases,
-        totals.pass,
-        totals.fail + totals.deviation,
-        totals.deviation,
-        totals.not_granted,
-        totals.skipped,
-        totals.not_run
-    );
+    let _ = writeln!(text, "  {} cases in {:.1} s", totals.cases, report.duration_s);
+    let known = match (totals.fail, totals.deviation) {
+        (_, 0) => String::new(),
+        (0, _) => ", each for a known reason".into(),
+        (_, known) => format!(", {known} of them for a known reason"),
+    };
+    for (count, what) in [
+        (totals.pass, "as the reference"),
+        (totals.fail + totals.deviation, &format!("differ{known}")),
+        (totals.not_granted, "not granted, as a server may"),
+        (totals.skipped, "not asked"),
+        (totals.not_run, "not run"),
+    ] {
+        let _ = writeln!(text, "  {count:>5} {what}");
+    }
+    if report.left_behind.is_empty() {
+        let _ = writeln!(text, "  nothing is left on the server");
+    }
     for left in &report.left_behind {
         let left = printable(left, MAX_DETAIL_CHARS);
         let _ = writeln!(text, "{}", style.paint(BAD, format_args!("left on the server: {left}")));
     }
     text
+}
+
+fn support(row: &Support, style: Style) -> String {
+    let Support { passed, asked, not_run, .. } = row;
+    let cases = format!("{passed} of {asked} cases");
+    match (row.answer, *not_run) {
+        (Answer::Yes, _) => style.paint(GOOD, "yes"),
+        (Answer::No, _) => style.paint(WARNING, "no"),
+        (Answer::Partly, 0) => style.paint(WARNING, format_args!("partly: {cases}")),
+        (Answer::Partly, more) => {
+            style.paint(WARNING, format_args!("partly: {cases}, {more} not run"))
+        }
+        (Answer::Unknown, 0) => style.paint(DIM, "not asked"),
+        (Answer::Unknown, more) if *asked == 0 => {
+            style.paint(DIM, format_args!("not known: {more} cases not run"))
+        }
+        (Answer::Unknown, more) => {
+            style.paint(DIM, format_args!("not known: {cases}, {more} not run"))
+        }
+    }
+}
+
+fn of(report: &ProbeReport, outcome: Outcome) -> Vec<&CaseReport> {
+    report.cases.iter().filter(|case| case.outcome == outcome).collect()
+}
+
+/// By their reasons, in the order in which they come.
+fn not_run(text: &mut String, cases: &[&CaseReport], style: Style) {
+    if cases.is_empty() {
+        return;
+    }
+    heading(text, "not run", style);
+    let mut reasons: Vec<&str> = Vec::new();
+    for why in cases.iter().filter_map(|case| case.detail.as_deref()) {
+        if !reasons.contains(&why) {
+            reasons.push(why);
+        }
+    }
+    for why in reasons {
+        let of_it: Vec<_> =
+            cases.iter().filter(|case| case.detail.as_deref() == Some(why)).collect();
+        let _ = writeln!(text, "  {}: {why}", of_it.len());
+        for case in of_it.iter().take(MAX_NAMED) {
+            let _ = writeln!(text, "      {}", case.name);
+        }
+        if let Some(more) = of_it.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+            let _ = writeln!(text, "      and {more} more, which --json names");
+        }
+    }
 }
 
 fn heading(text: &mut String, name: &str, style: Style) {

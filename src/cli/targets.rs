@@ -1,9 +1,10 @@
 //! `smbench targets list` and `smbench targets probe`.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::value::positive_duration;
@@ -35,8 +36,11 @@ pub struct ListArgs {
         Works in a new folder of its own (smbench-probe-…) below the target's, touches nothing else, \
         and removes it at the end.\n\
         A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
-        Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, or no folder can be made there; \
-        4 something essential failed, or something is left on the server; 130 interrupted.")]
+        What is not asked within --timeout, or after Ctrl-C, is told as not run.\n\
+        Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, from the start or from somewhere \
+        in the middle, or no folder can be made there; 4 something essential failed, or something is left on \
+        the server; 130 interrupted, by --timeout too. Where nothing could be asked, --json prints nothing, \
+        and the error is on standard error.")]
 pub struct ProbeArgs {
     #[arg(
         help = "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null",
@@ -47,6 +51,13 @@ pub struct ProbeArgs {
     /// File that holds the password
     #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
+
+    /// Cases asked at a time, each over at most five connections
+    #[arg(
+        short, long, value_name = "N", env = "SMBENCH_JOBS", default_value = "8",
+        value_parser = clap::value_parser!(u16).range(1..=64).try_map(NonZeroU16::try_from)
+    )]
+    pub jobs: NonZeroU16,
 
     /// Longest wait for one answer of the server
     #[arg(

@@ -1,12 +1,13 @@
 //! A case, and how it fails.
 
-use std::fmt::Debug;
 use std::panic::Location;
 
 use futures_util::future::BoxFuture;
 
 use super::place::Place;
+use super::shown::{Shown, both};
 use crate::backend::{ConnectError, Feature, OpError};
+use crate::protocol::NtStatus;
 use crate::protocol::path::PathError;
 
 /// One property every server is held to.
@@ -35,32 +36,52 @@ pub type Checked<T = ()> = Result<T, Failure>;
 /// Why a case did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The server answered otherwise: what it did, and where it was asked.
-    Otherwise(String),
+    /// The server answered otherwise.
+    Otherwise(Difference),
     /// What the case is about was not granted, which a server is free to do.
     NotGranted(String),
 }
 
-/// The most of a value that is told.
-const MAX_SHOWN_CHARS: usize = 160;
+/// What a server did instead of what a case expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What came, and what should have.
+    pub what: String,
+    /// The place in the case's source, for those who look into it.
+    pub at: String,
+}
 
 impl Failure {
     #[track_caller]
-    pub fn new(what: impl AsRef<str>) -> Failure {
+    pub fn new(what: impl Into<String>) -> Failure {
         let place = Location::caller();
         let file = place.file().rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
-        Failure::Otherwise(format!("{} ({file}, line {})", what.as_ref(), place.line()))
+        let at = format!("{file}, line {}", place.line());
+        Failure::Otherwise(Difference { what: what.into(), at })
     }
 
     pub fn not_granted(what: impl Into<String>) -> Failure {
         Failure::NotGranted(what.into())
     }
+
+    /// What happened, without the place.
+    pub(super) fn what(self) -> String {
+        match self {
+            Failure::Otherwise(Difference { what, .. }) | Failure::NotGranted(what) => what,
+        }
+    }
 }
 
+/// The operation was to succeed.
 impl From<OpError> for Failure {
     #[track_caller]
     fn from(error: OpError) -> Failure {
-        Failure::new(format!("got {error}"))
+        match error {
+            OpError::Status(status) => {
+                Failure::new(format!("got {}, not {}", status.shown(), NtStatus::SUCCESS.shown()))
+            }
+            error => Failure::new(error.to_string()),
+        }
     }
 }
 
@@ -80,7 +101,7 @@ impl From<PathError> for Failure {
 
 /// Fails unless the two are equal; `context` says which of several it was.
 #[track_caller]
-pub fn equal<A: PartialEq<B> + Debug, B: Debug>(
+pub fn equal<A: PartialEq<B> + Shown, B: Shown>(
     found: &A,
     expected: &B,
     context: impl FnOnce() -> String,
@@ -90,17 +111,8 @@ pub fn equal<A: PartialEq<B> + Debug, B: Debug>(
     }
     let context = context();
     let context = if context.is_empty() { context } else { format!(": {context}") };
-    let (found, expected) = (shown(found), shown(expected));
+    let (found, expected) = both(found, expected);
     Err(Failure::new(format!("got {found}, not {expected}{context}")))
-}
-
-fn shown(value: &impl Debug) -> String {
-    // As people say it, who do not write Rust.
-    let text = format!("{value:?}").replace("Some(", "(").replace("None", "none");
-    match text.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 /// `case!(function, "MS-FSA 2.1.5.1", features it needs…)`; the function is
@@ -154,7 +166,6 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::NtStatus;
 
     fn compares(found: NtStatus) -> Checked {
         check_eq!(found, NtStatus::ACCESS_DENIED, "as {}", "ann");
@@ -164,16 +175,24 @@ mod tests {
     #[test]
     fn a_failure_says_what_came_what_was_expected_and_where() {
         assert_eq!(compares(NtStatus::ACCESS_DENIED), Ok(()));
-        let Err(Failure::Otherwise(text)) = compares(NtStatus::SUCCESS) else { panic!("passed") };
-        let expected = "got STATUS_SUCCESS (0x00000000), not STATUS_ACCESS_DENIED (0xC0000022): as ann (case, line ";
-        assert!(text.starts_with(expected), "{text}");
-        assert!(shown(&[7; 1_000]).chars().count() <= MAX_SHOWN_CHARS + 1);
+        let Err(Failure::Otherwise(difference)) = compares(NtStatus::SUCCESS) else {
+            panic!("passed")
+        };
+        let expected =
+            "got STATUS_SUCCESS (0x00000000), not STATUS_ACCESS_DENIED (0xC0000022): as ann";
+        assert_eq!(difference.what, expected);
+        assert!(difference.at.starts_with("case, line "), "{}", difference.at);
     }
 
     #[test]
     fn an_error_of_the_boundary_is_a_failure_where_it_was_met() {
-        let failed = || -> Checked { Err(OpError::Status(NtStatus::DELETE_PENDING))? };
-        let Err(Failure::Otherwise(text)) = failed() else { panic!("passed") };
-        assert!(text.starts_with("got STATUS_DELETE_PENDING (case, line "), "{text}");
+        let failed = |error| -> Checked { Err(error)? };
+        let status = failed(OpError::Status(NtStatus::DELETE_PENDING));
+        let Err(Failure::Otherwise(difference)) = status else { panic!("passed") };
+        let expected = "got STATUS_DELETE_PENDING (0xC0000056), not STATUS_SUCCESS (0x00000000)";
+        assert_eq!(difference.what, expected);
+        assert!(difference.at.starts_with("case, line "), "{}", difference.at);
+        let lost = failed(OpError::ConnectionLost("reset by peer".into())).unwrap_err();
+        assert_eq!(lost.what(), "connection lost: reset by peer");
     }
 }

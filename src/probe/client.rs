@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 
 use super::case::{Checked, Failure};
 use super::place::Place;
+use super::shown::Shown;
 use crate::backend::{BreakAcknowledger, BreakStream, OpError, SMBConnectionInner, SMBFileHandle};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
@@ -31,6 +33,10 @@ struct Breaks {
 pub const SOON: Duration = Duration::from_secs(2);
 /// How long a break that must not come is waited for.
 const QUIET: Duration = Duration::from_millis(120);
+
+/// Of operations that do not depend on one another, so many are on their way
+/// over one connection at a time, or as many as the server gives credits for.
+pub(super) const SIDE_BY_SIDE: usize = 64;
 
 /// The server's answer; success is STATUS_SUCCESS.
 ///
@@ -171,18 +177,6 @@ impl<'a> Client<'a> {
         self.connection.execute_misc(&rename).await
     }
 
-    /// Removes a file or a folder, if it is there.
-    pub(super) async fn remove(&self, path: &SharePath) -> Checked {
-        let delete = OperationKind::Delete { path: path.clone() };
-        match answer(self.connection.execute_misc(&delete).await)? {
-            NtStatus::FILE_IS_A_DIRECTORY => {
-                let rmdir = OperationKind::Rmdir { path: path.clone() };
-                answer(self.connection.execute_misc(&rmdir).await).map(drop)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The break that comes next.
     ///
     /// # Errors
@@ -223,7 +217,9 @@ impl<'a> Client<'a> {
         let breaks = self.breaks()?;
         let mut stream = breaks.stream.lock().await;
         match tokio::time::timeout(QUIET, stream.next()).await {
-            Ok(Some(told)) => Err(Failure::new(format!("got {told:?}, not to be left alone"))),
+            Ok(Some(told)) => {
+                Err(Failure::new(format!("got {}, not to be left alone", told.shown())))
+            }
             Ok(None) => Err(Failure::new("the connection ended")),
             Err(_) => Ok(()),
         }
@@ -239,6 +235,15 @@ impl<'a> Client<'a> {
     fn breaks(&self) -> Checked<&Breaks> {
         self.breaks.as_ref().ok_or_else(|| Failure::new("this backend sees no breaks"))
     }
+}
+
+/// What the server answers to each, in order: many on their way at a time,
+/// for those that do not depend on one another.
+///
+/// # Errors
+/// The first failure.
+pub async fn side_by_side<T>(operations: Vec<impl Future<Output = Checked<T>>>) -> Checked<Vec<T>> {
+    stream::iter(operations).buffered(SIDE_BY_SIDE).try_collect().await
 }
 
 /// What the server answered, as a case takes it.

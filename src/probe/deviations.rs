@@ -155,7 +155,7 @@ pub const DEVIATIONS: &[Deviation] = &[
     embedded("a_share_mode_there_is_not_is_invalid", "got STATUS_SUCCESS", Always, UNKNOWN_BITS),
     samba(
         "an_open_of_attributes_leaves_room_for_a_batch_oplock",
-        "got II, not Batch",
+        "got SMB2_OPLOCK_LEVEL_II, not SMB2_OPLOCK_LEVEL_BATCH",
         Always,
         STAT_OPENS,
     ),

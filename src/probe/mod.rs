@@ -10,21 +10,23 @@ mod case;
 mod cases;
 mod client;
 mod deviations;
+mod keeper;
 mod place;
 mod report;
 #[cfg(test)]
 mod report_tests;
+mod shown;
 mod suite;
 mod support;
 
-pub use case::{Care, Case, Checked, Failure};
+pub use case::{Care, Case, Checked, Difference, Failure};
 pub use cases::all;
 pub use client::{Client, Handle};
 pub use deviations::{DEVIATIONS, Deviation, When, known};
 pub use place::Place;
 pub use report::{CaseReport, Outcome, ProbeReport, SCHEMA, TargetReport, Totals};
-pub use suite::{Column, Limits, Refused, Verdict, run};
+pub use suite::{Asked, Column, Limits, Missed, Refused, Step, Verdict, run};
 pub use support::{Answer, Support, support};
 
 use case::{case, check, check_eq};
-use client::{SOON, answer, done};
+use client::{SOON, answer, done, side_by_side};

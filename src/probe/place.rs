@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use super::case::{Checked, Failure};
-use super::client::{Client, answer};
+use super::client::Client;
 use crate::backend::SMBBackend;
-use crate::protocol::{NtStatus, SharePath};
+use crate::protocol::SharePath;
 
 /// A case's folder, and what was made in it.
 pub struct Place {
@@ -21,11 +19,6 @@ pub struct Place {
     made: Mutex<BTreeSet<SharePath>>,
 }
 
-/// Connections that empty a folder of many entries.
-const CLEANERS: usize = 8;
-/// From here on more than one does.
-const MANY: usize = 64;
-
 impl Place {
     pub fn new(server: Arc<dyn SMBBackend>, folder: SharePath, patience: Duration) -> Place {
         Place { server, folder, patience, made: Mutex::default() }
@@ -33,8 +26,7 @@ impl Place {
 
     /// A client of the server that has no other connection.
     pub async fn client(&self) -> Checked<Client<'_>> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        self.connect(NEXT.fetch_add(1, Ordering::Relaxed)).await
+        self.connect(next_client()).await
     }
 
     /// One more connection of client `client_idx`.
@@ -69,54 +61,14 @@ impl Place {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn make(&self) -> Checked {
-        let client = self.client().await?;
-        client.mkdir("").await?;
-        client.disconnect().await;
-        Ok(())
+    /// What is to be removed.
+    pub(super) fn noted(&self) -> Vec<SharePath> {
+        self.made().iter().cloned().collect()
     }
+}
 
-    /// Removes what was noted and the folder, trying until `limit`: a server
-    /// notices that a connection is gone some time after the client does. What
-    /// is left otherwise.
-    pub(super) async fn remove(&self, limit: Duration) -> Result<(), String> {
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            let left = match tokio::time::timeout_at(deadline, self.try_remove()).await {
-                Ok(Ok(NtStatus::SUCCESS | NtStatus::OBJECT_NAME_NOT_FOUND)) => return Ok(()),
-                Ok(Ok(status)) => format!("got {status}"),
-                Ok(Err(Failure::Otherwise(why) | Failure::NotGranted(why))) => why,
-                Err(_) => format!("no end after {limit:?}"),
-            };
-            if tokio::time::Instant::now() >= deadline {
-                return Err(left);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    async fn try_remove(&self) -> Checked<NtStatus> {
-        // Deepest first; those of one depth do not need each other.
-        let mut made: Vec<SharePath> = self.made().iter().cloned().collect();
-        let depth = |path: &SharePath| path.as_str().matches('/').count();
-        made.sort_by_key(|path| std::cmp::Reverse(depth(path)));
-        for level in made.chunk_by(|one, other| depth(one) == depth(other)) {
-            let cleaners = if level.len() < MANY { 1 } else { CLEANERS };
-            let share = level.len().div_ceil(cleaners);
-            let cleaning = level.chunks(share).map(async |paths| {
-                let client = self.client().await?;
-                for path in paths {
-                    client.remove(path).await?;
-                }
-                client.disconnect().await;
-                Ok(())
-            });
-            let cleaned: Vec<Checked> = join_all(cleaning).await;
-            cleaned.into_iter().collect::<Checked>()?;
-        }
-        let client = self.client().await?;
-        let removed = answer(client.rmdir("").await)?;
-        client.disconnect().await;
-        Ok(removed)
-    }
+/// A client of the server that has no other connection.
+pub(super) fn next_client() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::cases::AREAS;
 use super::deviations::known;
-use super::suite::{Column, Verdict};
+use super::suite::{Column, Missed, Verdict};
 use super::support::{Support, support};
 use super::{Case, case::Care};
 use crate::backend::ServerDescription;
@@ -23,6 +23,8 @@ pub struct ProbeReport {
     pub target: TargetReport,
     /// The folder the probe made and removed.
     pub folder: String,
+    /// All of it, from the first connection to the removal of the folder.
+    pub duration_s: f64,
     pub totals: Totals,
     pub supports: Vec<Support>,
     pub cases: Vec<CaseReport>,
@@ -48,6 +50,7 @@ pub struct Totals {
     pub fail: usize,
     pub not_granted: usize,
     pub skipped: usize,
+    /// To be asked, but the probe ended before they had an answer.
     pub not_run: usize,
 }
 
@@ -74,12 +77,14 @@ pub struct CaseReport {
     pub detail: Option<String>,
     /// Why, where that is known of a server.
     pub reason: Option<&'static str>,
+    /// Where in the case's source it differed.
+    pub at: Option<String>,
 }
 
 impl CaseReport {
     fn new(case: &Case, verdict: &Verdict) -> CaseReport {
         let known = match verdict {
-            Verdict::Fail(detail) => known(case.name, detail),
+            Verdict::Fail(difference) => known(case.name, &difference.what),
             _ => None,
         };
         let outcome = match verdict {
@@ -99,11 +104,16 @@ impl CaseReport {
             outcome,
             detail: verdict.detail().map(str::to_string),
             reason: known.map(|deviation| deviation.reason),
+            at: match verdict {
+                Verdict::Fail(difference) => Some(difference.at.clone()),
+                _ => None,
+            },
         }
     }
 
-    fn is_essential_and_missing(&self) -> bool {
-        self.essential && !matches!(self.outcome, Outcome::Pass | Outcome::Deviation)
+    /// Asked, and without it the server is of no use to a workload.
+    fn is_essential_and_failed(&self) -> bool {
+        self.essential && matches!(self.outcome, Outcome::Fail | Outcome::NotGranted)
     }
 }
 
@@ -127,11 +137,19 @@ impl ProbeReport {
                 Outcome::NotRun => &mut totals.not_run,
             } += 1;
         }
+        let missed = |why: &[Missed]| {
+            let among = |v: &Verdict| matches!(v, Verdict::NotRun(missed) if why.contains(missed));
+            column.verdicts.iter().any(among)
+        };
         let mut exit_reasons = Vec::new();
-        if column.interrupted {
+        if missed(&[Missed::ServerGone, Missed::ServerWentMeanwhile]) {
+            exit_reasons.push(ExitReason::Unreachable);
+        }
+        // Out of time is no other end than Ctrl-C: nothing failed, and not all was asked.
+        if column.interrupted || missed(&[Missed::TimeUp]) {
             exit_reasons.push(ExitReason::Interrupted);
         }
-        if !column.left.is_empty() || cases.iter().any(CaseReport::is_essential_and_missing) {
+        if !column.left.is_empty() || cases.iter().any(CaseReport::is_essential_and_failed) {
             exit_reasons.push(ExitReason::OperationsFailed);
         }
         ProbeReport {
@@ -141,6 +159,7 @@ impl ProbeReport {
             exit_reasons,
             target,
             folder: folder.to_string(),
+            duration_s: column.took.as_secs_f64(),
             totals,
             supports: support(&cases),
             cases,
@@ -148,13 +167,13 @@ impl ProbeReport {
         }
     }
 
-    /// What differs from the reference, essential things first.
-    pub fn differences(&self) -> impl Iterator<Item = &CaseReport> {
-        let differs = |case: &&CaseReport| {
-            matches!(case.outcome, Outcome::Fail | Outcome::Deviation | Outcome::NotRun)
-        };
-        let (essential, rest): (Vec<&CaseReport>, Vec<&CaseReport>) =
-            self.cases.iter().filter(differs).partition(|case| case.is_essential_and_missing());
-        essential.into_iter().chain(rest)
+    /// What differs from the reference: essential things first, then what no
+    /// reason is known for.
+    pub fn differences(&self) -> Vec<&CaseReport> {
+        let differs =
+            |case: &&CaseReport| matches!(case.outcome, Outcome::Fail | Outcome::Deviation);
+        let mut differences: Vec<&CaseReport> = self.cases.iter().filter(differs).collect();
+        differences.sort_by_key(|case| (!case.is_essential_and_failed(), case.reason.is_some()));
+        differences
     }
 }

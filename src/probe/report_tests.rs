@@ -17,6 +17,10 @@ fn report(verdict_of: impl Fn(&Case) -> Verdict, column: Column) -> ProbeReport 
     ProbeReport::new(target, "smbench-probe-1", &cases, &Column { verdicts, ..column })
 }
 
+fn failed(what: &str) -> Verdict {
+    Verdict::Fail(Difference { what: what.into(), at: "data, line 7".into() })
+}
+
 /// Every key a value has is known to its schema, and every one it must have is there.
 fn check(schema: &Value, value: &Value, at: &str) {
     if let Some(words) = schema.get("enum") {
@@ -45,10 +49,10 @@ fn reports_have_the_shape_of_the_schema() {
     let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
     let verdicts = [
         Verdict::Pass,
-        Verdict::Fail("got nonsense".into()),
+        failed("got nonsense"),
         Verdict::NotGranted("no oplocks".into()),
         Verdict::Skipped("no locks".into()),
-        Verdict::NotRun("interrupted"),
+        Verdict::NotRun(Missed::Interrupted),
     ];
     for verdict in verdicts {
         let column = Column { left: vec!["x: y".into()], interrupted: true, ..Column::default() };
@@ -59,16 +63,15 @@ fn reports_have_the_shape_of_the_schema() {
 
 #[test]
 fn only_what_is_essential_decides_the_exit_code() {
-    let failed = || Verdict::Fail("got nonsense".into());
     assert_eq!(report(|_| Verdict::Pass, Column::default()).exit_code, 0);
     let unessential = |case: &Case| match case.care {
         Care::Essential => Verdict::Pass,
-        _ => failed(),
+        _ => failed("got nonsense"),
     };
     let differs = report(unessential, Column::default());
     assert_eq!((differs.exit_code, differs.totals.pass > 0), (0, true));
     let essential = |case: &Case| match case.care {
-        Care::Essential => failed(),
+        Care::Essential => failed("got nonsense"),
         _ => Verdict::Pass,
     };
     assert_eq!(report(essential, Column::default()).exit_code, 4);
@@ -81,13 +84,13 @@ fn only_what_is_essential_decides_the_exit_code() {
 #[test]
 fn a_known_deviation_says_why_and_what_it_supports_follows_from_the_cases() {
     let verdict = |case: &Case| match case.name {
-        "a_folder_never_replaces_a_folder" => Verdict::Fail("got STATUS_SUCCESS (0x0)".into()),
+        "a_folder_never_replaces_a_folder" => failed("got STATUS_SUCCESS (0x0)"),
         "a_batch_oplock_is_granted" => Verdict::NotGranted("none".into()),
         "level_ii_is_granted" => Verdict::Skipped("no caching".into()),
         _ => Verdict::Pass,
     };
     let report = report(verdict, Column::default());
-    let names: Vec<_> = report.differences().map(|case| (case.name, case.reason)).collect();
+    let names: Vec<_> = report.differences().iter().map(|case| (case.name, case.reason)).collect();
     let reason = "rename(2) replaces an empty folder, and Samba lets it";
     assert_eq!(names, [("a_folder_never_replaces_a_folder", Some(reason))]);
     let answer = |what| report.supports.iter().find(|row| row.what == what).unwrap().answer;
@@ -95,4 +98,47 @@ fn a_known_deviation_says_why_and_what_it_supports_follows_from_the_cases() {
     assert_eq!(answer("batch oplock"), Answer::No);
     assert_eq!(answer("oplock level II"), Answer::Unknown);
     assert_eq!(answer("exclusive oplock"), Answer::Yes);
+}
+
+#[test]
+fn what_was_not_run_is_no_failure_and_the_exit_code_says_why_it_was_not() {
+    for (missed, interrupted, code, reasons) in [
+        (Missed::Interrupted, true, 130, vec!["interrupted"]),
+        (Missed::TimeUp, false, 130, vec!["interrupted"]),
+        (Missed::ServerGone, false, 3, vec!["unreachable"]),
+        (Missed::ServerWentMeanwhile, false, 3, vec!["unreachable"]),
+    ] {
+        // Essential cases are among them.
+        let column = Column { interrupted, ..Column::default() };
+        let report = report(|_| Verdict::NotRun(missed), column);
+        let named: Vec<&str> = report.exit_reasons.iter().map(|reason| reason.name()).collect();
+        assert_eq!((report.exit_code, named), (code, reasons), "{missed:?}");
+        assert_eq!((report.totals.fail, report.totals.not_run), (0, report.totals.cases));
+        assert!(report.differences().is_empty());
+    }
+}
+
+#[test]
+fn what_was_asked_of_a_part_says_no_more_than_it_can() {
+    let answer = |what: &str, verdict_of: &dyn Fn(&Case) -> Verdict| {
+        let supports = report(verdict_of, Column::default()).supports;
+        let row = supports.into_iter().find(|row| row.what == what).unwrap();
+        (row.answer, row.passed, row.asked, row.not_run)
+    };
+    const FIRST: &str = "an_exclusive_lock_refuses_any_other";
+    let first = |verdict: Verdict| {
+        move |case: &Case| match case.name {
+            FIRST => verdict.clone(),
+            _ => Verdict::NotRun(Missed::TimeUp),
+        }
+    };
+    let locks = "byte-range locks";
+    assert_eq!(answer(locks, &first(Verdict::Pass)), (Answer::Unknown, 1, 1, 3));
+    assert_eq!(answer(locks, &first(failed("got nonsense"))), (Answer::Unknown, 0, 1, 3));
+    let mixed = |case: &Case| match case.name {
+        FIRST => Verdict::Pass,
+        "shared_locks_stand_together" => failed("got nonsense"),
+        _ => Verdict::NotRun(Missed::TimeUp),
+    };
+    assert_eq!(answer(locks, &mixed), (Answer::Partly, 1, 2, 2));
 }

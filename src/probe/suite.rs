@@ -1,14 +1,18 @@
 //! Runs cases against a server and says how it went.
 
-use std::sync::Arc;
+use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::case::{Care, Case, Failure};
-use super::place::Place;
-use crate::backend::{ConnectError, SMBBackend};
+use super::case::{Care, Case, Difference, Failure};
+use super::keeper::{Keeper, Left};
+use super::place::{Place, next_client};
+use crate::backend::{ConnectError, Feature, SMBBackend};
 use crate::protocol::SharePath;
 
 /// Every bound on a wait.
@@ -24,17 +28,45 @@ pub struct Limits {
     pub whole: Duration,
 }
 
-const NO_TIME: &str = "no time was left";
+/// What is asked of a server.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub cases: &'a [&'a Case],
+    /// Those too that are only for a test's own server.
+    pub own_server: bool,
+    /// So many cases run at a time, each in its own folder with its own
+    /// connections, of which none has more than four.
+    pub at_a_time: NonZeroU16,
+}
+
+/// What becomes of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Begun,
+    Ended,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Pass,
-    Fail(String),
+    Fail(Difference),
     /// The server is free not to grant it, and did not.
     NotGranted(String),
     /// The backend lacks something, or the case is not for this server.
     Skipped(String),
-    NotRun(&'static str),
+    NotRun(Missed),
+}
+
+/// Why a case that should have been asked has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Missed {
+    Interrupted,
+    /// [`Limits::whole`] was over, perhaps while the case ran.
+    TimeUp,
+    ServerGone,
+    /// The server was reached no more after the case, which had not passed:
+    /// it may be the cause, as may any that ran beside it.
+    ServerWentMeanwhile,
 }
 
 /// How all cases went, in their order.
@@ -43,8 +75,9 @@ pub struct Column {
     pub verdicts: Vec<Verdict>,
     /// What could not be removed from the server, and why.
     pub left: Vec<String>,
-    /// Asked to end before all had run.
+    /// Asked to end before all was over.
     pub interrupted: bool,
+    pub took: Duration,
 }
 
 /// Why no case was run.
@@ -60,78 +93,189 @@ pub enum Refused {
     Folder { folder: SharePath, why: String },
 }
 
-/// Runs `cases` in the new folder `root`, which is removed at the end. With
-/// `own_server` those too that are only for a test's own. `begun` is told
-/// each case before it runs; `stop` ends it all in good order.
+/// Runs cases in the new folder `root`, which is removed at the end. `tell` is
+/// told when a case begins and when it has ended and its folder is gone;
+/// `stop` ends it all in good order.
 ///
 /// # Errors
 /// [`Refused`]: nothing was changed on the server.
 pub async fn run(
     server: &Arc<dyn SMBBackend>,
     root: &SharePath,
-    (cases, own_server): (&[&Case], bool),
+    asked: Asked<'_>,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
-    begun: &mut (dyn FnMut(usize, &Case) + Send),
+    stop: watch::Receiver<bool>,
+    tell: &dyn Fn(Step, &Case),
 ) -> Result<Column, Refused> {
-    let home = Place::new(server.clone(), root.clone(), limits.wait);
+    let started = Instant::now();
     reach(server, limits.wait).await?;
-    let deadline = Instant::now() + limits.whole;
-    match timeout(limits.case, home.make()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(Failure::Otherwise(why) | Failure::NotGranted(why))) => {
-            return Err(Refused::Folder { folder: root.clone(), why });
-        }
+    let home = Place::new(server.clone(), root.clone(), limits.wait);
+    let keeper = || Keeper::new(server.clone(), next_client(), limits.wait);
+    let mut housekeeper = keeper();
+    let refused = match timeout(limits.case, housekeeper.make(&home)).await {
+        Ok(made) => made.err(),
         Err(_) => {
             // It may have been made all the same.
-            let _ = home.remove(limits.cleaning).await;
-            let why = format!("no answer within {:?}", limits.case);
-            return Err(Refused::Folder { folder: root.clone(), why });
+            let _ = housekeeper.remove(&home, limits.cleaning).await;
+            Some(format!("no answer within {:?}", limits.case))
+        }
+    };
+    if let Some(why) = refused {
+        return Err(Refused::Folder { folder: root.clone(), why });
+    }
+    let suite = Suite {
+        server,
+        root,
+        asked,
+        limits,
+        deadline: started + limits.whole,
+        stop,
+        tell,
+        gone: AtomicBool::new(false),
+        left: Mutex::default(),
+    };
+    let mut verdicts: Vec<(usize, Verdict)> = Vec::with_capacity(asked.cases.len());
+    let mut keepers: Vec<Keeper> = (0..asked.at_a_time.get()).map(|_| keeper()).collect();
+    // Megabytes and thousands of files keep a server busy, and a case that
+    // waits for a break or a lock would take that for its answer.
+    let (waiting, rest): (Vec<_>, Vec<_>) =
+        asked.cases.iter().copied().enumerate().partition(|(_, case)| waits_for_others(case));
+    for cases in [rest, waiting] {
+        let queue = Mutex::new(cases.into_iter());
+        let side_by_side = keepers.iter_mut().map(|keeper| suite.take_turns(&queue, keeper));
+        verdicts.extend(join_all(side_by_side).await.into_iter().flatten());
+    }
+    verdicts.sort_by_key(|(number, _)| *number);
+    join_all(keepers.into_iter().map(Keeper::disconnect)).await;
+
+    let mut left = suite.left.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if suite.gone.into_inner() {
+        // Whatever is left is in there.
+        left = vec![format!("{root}: the server no longer answers")];
+    } else if let Err(Left::Refused(why) | Left::Unreachable(why)) =
+        housekeeper.remove(&home, limits.cleaning).await
+    {
+        left.push(format!("{root}: {why}"));
+    }
+    housekeeper.disconnect().await;
+    Ok(Column {
+        verdicts: verdicts.into_iter().map(|(_, verdict)| verdict).collect(),
+        left,
+        interrupted: *suite.stop.borrow(),
+        took: started.elapsed(),
+    })
+}
+
+/// A suite under way.
+struct Suite<'a> {
+    server: &'a Arc<dyn SMBBackend>,
+    root: &'a SharePath,
+    asked: Asked<'a>,
+    limits: Limits,
+    deadline: Instant,
+    stop: watch::Receiver<bool>,
+    tell: &'a dyn Fn(Step, &Case),
+    gone: AtomicBool,
+    left: Mutex<Vec<String>>,
+}
+
+impl Suite<'_> {
+    /// Asks one case of the queue after another, beside others that do.
+    async fn take_turns(
+        &self,
+        queue: &Mutex<impl Iterator<Item = (usize, &Case)>>,
+        keeper: &mut Keeper,
+    ) -> Vec<(usize, Verdict)> {
+        let mut verdicts = Vec::new();
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((number, case)) = next else { return verdicts };
+            let verdict = match why_not(self.server, case, self.asked.own_server) {
+                Some(reason) => Verdict::Skipped(reason),
+                None => match self.missed() {
+                    Some(missed) => Verdict::NotRun(missed),
+                    None => {
+                        (self.tell)(Step::Begun, case);
+                        let begun = Instant::now();
+                        let verdict = self.ask(number, case, keeper).await;
+                        tracing::debug!(case = case.name, took = ?begun.elapsed(), ?verdict);
+                        verdict
+                    }
+                },
+            };
+            (self.tell)(Step::Ended, case);
+            verdicts.push((number, verdict));
         }
     }
-    let mut column = Column::default();
-    let mut gone = false;
-    for (number, case) in cases.iter().enumerate() {
-        let verdict = match why_not(server, case, own_server) {
-            Some(reason) => Verdict::Skipped(reason),
-            None if column.interrupted => Verdict::NotRun("interrupted"),
-            None if gone => Verdict::NotRun("the server no longer answers"),
-            None if Instant::now() >= deadline => Verdict::NotRun(NO_TIME),
-            None => {
-                begun(number, case);
-                let folder = number.to_string();
-                let folder = SharePath::new(&folder).unwrap_or_default().below(root);
-                let place = Place::new(server.clone(), folder, limits.wait);
-                let until = deadline.min(Instant::now() + limits.case);
-                let running = run_case(&place, case, limits, until);
-                let verdict = tokio::select! {
-                    biased;
-                    verdict = running => verdict,
-                    () = stopped(&mut stop) => {
-                        column.interrupted = true;
-                        Verdict::NotRun("interrupted")
-                    }
-                };
-                // Even after a failure: what it left would disturb the next run.
-                match (place.remove(limits.cleaning).await, verdict) {
-                    (Ok(()), verdict) => verdict,
-                    (Err(why), verdict) => {
-                        column.left.push(format!("{}: {why}", place.folder));
-                        gone = reach(server, limits.wait).await.is_err();
-                        match verdict {
-                            Verdict::Pass => Verdict::Fail(format!("cleaning up: {why}")),
-                            verdict => verdict,
-                        }
-                    }
-                }
+
+    /// Why no more case is begun.
+    fn missed(&self) -> Option<Missed> {
+        if *self.stop.borrow() {
+            Some(Missed::Interrupted)
+        } else if self.gone.load(Ordering::Relaxed) {
+            Some(Missed::ServerGone)
+        } else {
+            (Instant::now() >= self.deadline).then_some(Missed::TimeUp)
+        }
+    }
+
+    async fn ask(&self, number: usize, case: &Case, keeper: &mut Keeper) -> Verdict {
+        let folder = SharePath::new(&number.to_string()).unwrap_or_default().below(self.root);
+        let place = Place::new(self.server.clone(), folder, self.limits.wait);
+        let mut stop = self.stop.clone();
+        let verdict = tokio::select! {
+            biased;
+            verdict = self.run_case(&place, case, keeper) => verdict,
+            () = stopped(&mut stop) => Verdict::NotRun(Missed::Interrupted),
+        };
+        // Even after a failure: what it left would disturb the next run.
+        let (why, gone) = match keeper.remove(&place, self.limits.cleaning).await {
+            Ok(()) => return verdict,
+            Err(Left::Refused(why)) => (why, false),
+            Err(Left::Unreachable(why)) => (why, true),
+        };
+        self.left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(format!("{}: {why}", place.folder));
+        if gone {
+            self.gone.store(true, Ordering::Relaxed);
+        }
+        match verdict {
+            Verdict::Fail(_) | Verdict::NotGranted(_) if gone => {
+                Verdict::NotRun(Missed::ServerWentMeanwhile)
+            }
+            Verdict::Pass if !gone => {
+                let (what, at) = (format!("cleaning up: {why}"), "suite".into());
+                Verdict::Fail(Difference { what, at })
+            }
+            verdict => verdict,
+        }
+    }
+
+    async fn run_case(&self, place: &Place, case: &Case, keeper: &mut Keeper) -> Verdict {
+        let failed = |what| Verdict::Fail(Difference { what, at: "suite".into() });
+        let until = Instant::now() + self.limits.case;
+        let whole = async {
+            match keeper.make(place).await {
+                Ok(()) => Ok((case.run)(place).await),
+                Err(why) => Err(format!("making the case's folder: {why}")),
             }
         };
-        column.verdicts.push(verdict);
+        match timeout_at(until.min(self.deadline), whole).await {
+            Ok(Ok(Ok(()))) => Verdict::Pass,
+            Ok(Ok(Err(Failure::Otherwise(difference)))) => Verdict::Fail(difference),
+            Ok(Ok(Err(Failure::NotGranted(what)))) => Verdict::NotGranted(what),
+            Ok(Err(what)) => failed(what),
+            Err(_) if self.deadline < until => Verdict::NotRun(Missed::TimeUp),
+            Err(_) => failed(format!("no end within {:?}", self.limits.case)),
+        }
     }
-    if let Err(why) = home.remove(limits.cleaning).await {
-        column.left.push(format!("{root}: {why}"));
-    }
-    Ok(column)
+}
+
+/// Whether the case measures by the clock what a server does about another client.
+fn waits_for_others(case: &Case) -> bool {
+    case.needs.iter().any(|need| matches!(need, Feature::Caching | Feature::BlockingLocks))
 }
 
 async fn reach(server: &Arc<dyn SMBBackend>, limit: Duration) -> Result<(), Refused> {
@@ -152,21 +296,6 @@ fn why_not(server: &Arc<dyn SMBBackend>, case: &Case, own_server: bool) -> Optio
     }
 }
 
-async fn run_case(place: &Place, case: &Case, limits: Limits, until: Instant) -> Verdict {
-    let started = Instant::now();
-    let whole = async {
-        place.make().await?;
-        (case.run)(place).await
-    };
-    match timeout_at(until, whole).await {
-        Ok(Ok(())) => Verdict::Pass,
-        Ok(Err(Failure::Otherwise(what))) => Verdict::Fail(what),
-        Ok(Err(Failure::NotGranted(what))) => Verdict::NotGranted(what),
-        Err(_) if Instant::now() < started + limits.case => Verdict::NotRun(NO_TIME),
-        Err(_) => Verdict::Fail(format!("no end within {:?}", limits.case)),
-    }
-}
-
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Nobody is left who could ask for it.
@@ -174,14 +303,25 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
+impl Missed {
+    pub fn name(self) -> &'static str {
+        match self {
+            Missed::Interrupted => "interrupted",
+            Missed::TimeUp => "no time was left",
+            Missed::ServerGone => "the server no longer answers",
+            Missed::ServerWentMeanwhile => "the server stopped answering while it ran",
+        }
+    }
+}
+
 impl Verdict {
     pub fn detail(&self) -> Option<&str> {
         match self {
             Verdict::Pass => None,
-            Verdict::Fail(detail) | Verdict::NotGranted(detail) | Verdict::Skipped(detail) => {
-                Some(detail)
-            }
-            Verdict::NotRun(why) => Some(why),
+            Verdict::Fail(Difference { what: detail, .. })
+            | Verdict::NotGranted(detail)
+            | Verdict::Skipped(detail) => Some(detail),
+            Verdict::NotRun(missed) => Some(missed.name()),
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Support {
     /// Of the cases that were asked.
     pub passed: usize,
     pub asked: usize,
+    /// To be asked, but the probe ended before.
+    pub not_run: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +23,7 @@ pub enum Answer {
     /// Some of its cases failed.
     Partly,
     No,
-    /// No case was asked.
+    /// No case was asked, or some that could still change the answer were not run.
     Unknown,
 }
 
@@ -100,10 +102,12 @@ const WHAT: [(&str, Shown); 26] = [
 /// What the server supports, in a reader's order.
 pub fn support(cases: &[CaseReport]) -> Vec<Support> {
     let row = |(what, shown): &(&'static str, Shown)| {
-        let mut support = Support { what, answer: Answer::Unknown, passed: 0, asked: 0 };
+        let mut support =
+            Support { what, answer: Answer::Unknown, passed: 0, asked: 0, not_run: 0 };
         for case in cases.iter().filter(|case| shown.names(case)) {
             match case.outcome {
-                Outcome::Skipped | Outcome::NotRun => {}
+                Outcome::Skipped => {}
+                Outcome::NotRun => support.not_run += 1,
                 outcome => {
                     support.asked += 1;
                     support.passed += usize::from(outcome == Outcome::Pass);
@@ -112,9 +116,10 @@ pub fn support(cases: &[CaseReport]) -> Vec<Support> {
         }
         support.answer = match (support.passed, support.asked) {
             (_, 0) => Answer::Unknown,
+            (passed, asked) if 0 < passed && passed < asked => Answer::Partly,
+            _ if support.not_run > 0 => Answer::Unknown,
             (0, _) => Answer::No,
-            (passed, asked) if passed == asked => Answer::Yes,
-            _ => Answer::Partly,
+            _ => Answer::Yes,
         };
         support
     };

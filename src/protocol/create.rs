@@ -1,5 +1,7 @@
 //! The fields of an SMB2 CREATE request a workload can set (MS-SMB2 2.2.13).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,7 +47,7 @@ pub enum OplockLevel {
 }
 
 /// CreateDisposition, MS-SMB2 2.2.13.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum CreateDisposition {
     /// Replace an existing file, else create.
@@ -182,6 +184,13 @@ impl CreateParameters {
 
     pub fn is_empty(&self) -> bool {
         *self == CreateParameters::default()
+    }
+}
+
+/// As [`CreateDisposition::name`].
+impl fmt::Debug for CreateDisposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

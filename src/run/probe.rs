@@ -3,8 +3,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::IsTerminal;
+use std::num::NonZeroU16;
 use std::process;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,7 +20,7 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
-use crate::probe::{self, Limits, ProbeReport, TargetReport};
+use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
 use crate::protocol::SharePath;
 use crate::scheduler::{Precision, RealClock};
 
@@ -32,12 +34,19 @@ pub struct ProbeOptions {
     pub operation_timeout: Duration,
     /// The longest wait for all cases together.
     pub timeout: Duration,
+    /// So many cases run at a time.
+    pub at_a_time: NonZeroU16,
     /// Show a progress line where standard error is a terminal.
     pub progress: bool,
 }
 
-/// More than any case has at a time, those that clean up included.
-const CONNECTIONS: u32 = 64;
+/// The most a case has at a time, the one that makes and empties its folder included.
+const CONNECTIONS_OF_A_CASE: u32 = 5;
+/// Beside the cases': the one of the probe's own folder, and what the server
+/// has not noticed the end of.
+const FURTHER_CONNECTIONS: u32 = 24;
+/// timeout(1), for one, sends a signal to the program and to its group: twice.
+const ONE_INTERRUPT: Duration = Duration::from_millis(200);
 /// A case is a conversation of some operations.
 const OPERATIONS_OF_A_CASE: u32 = 3;
 
@@ -50,7 +59,9 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     // Before there is anything a signal could leave behind.
     let mut signals =
         Signals::listen().context("signals cannot be listened to").map_err(RunError::internal)?;
-    open_files::raise_open_file_limit(options.target.open_files(CONNECTIONS))
+    let connections =
+        CONNECTIONS_OF_A_CASE * u32::from(options.at_a_time.get()) + FURTHER_CONNECTIONS;
+    open_files::raise_open_file_limit(options.target.open_files(connections))
         .map_err(|error| RunError::invalid(error.into()))?;
     let clock = RealClock::start(Precision::Sleep);
     let settings = BackendSettings {
@@ -59,7 +70,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
             response_timeout: options.operation_timeout,
             file_ids: false,
         },
-        connections: CONNECTIONS,
+        connections,
         password: options.password.clone(),
         storage: Storage::Memory(MemoryLimits::default()),
         seed: 0,
@@ -82,29 +93,27 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         whole: options.timeout,
     };
     let cases = probe::all();
-    let bar = progress(options.progress, cases.len());
+    let progress = Progress::new(options.progress, cases.len());
     let (stop, stopped) = watch::channel(false);
-    let interrupt = || {
-        if stop.send_replace(true) {
+    let mut first: Option<Instant> = None;
+    let interrupt = || match first {
+        None => {
+            first = Some(Instant::now());
+            stop.send_replace(true);
+            tracing::warn!("ending: what was made on the server is being removed");
+        }
+        Some(first) if first.elapsed() < ONE_INTERRUPT => {}
+        Some(_) => {
             tracing::error!("ended at once: the folder {folder} is left on the server");
             process::exit(ExitReason::Interrupted.code().into());
         }
-        tracing::warn!("ending: what was made on the server is being removed");
     };
     let column = interruptible(&mut signals, interrupt, || {
-        runtime.block_on(probe::run(
-            &server,
-            &root,
-            (&cases, false),
-            limits,
-            stopped,
-            &mut |number, case| {
-                bar.set_position(number as u64);
-                bar.set_message(case.name);
-            },
-        ))
+        let asked = Asked { cases: &cases, own_server: false, at_a_time: options.at_a_time };
+        let tell = |step, case: &Case| progress.tell(step, case.name);
+        runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
-    bar.finish_and_clear();
+    progress.bar.finish_and_clear();
     let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
     let target = TargetReport {
         url: options.target.to_string(),
@@ -114,13 +123,60 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     Ok(ProbeReport::new(target, &folder, &cases, &column))
 }
 
-/// Draws on a terminal only.
-fn progress(enabled: bool, cases: usize) -> ProgressBar {
-    let target = match enabled && std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_msg}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style)
+/// How many cases have ended, and the one that has been running for longest.
+struct Progress {
+    bar: ProgressBar,
+    running: Mutex<Vec<&'static str>>,
+}
+
+impl Progress {
+    /// Draws on a terminal only.
+    fn new(enabled: bool, cases: usize) -> Progress {
+        let target = match enabled && std::io::stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
+        Progress { bar, running: Mutex::default() }
+    }
+
+    fn tell(&self, step: Step, case: &'static str) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Step::Begun => running.push(case),
+            Step::Ended => {
+                running.retain(|other| *other != case);
+                self.bar.inc(1);
+            }
+        }
+        self.bar.set_message(match running.as_slice() {
+            [] => String::new(),
+            [one] => (*one).to_string(),
+            [oldest, others @ ..] => format!("{oldest} and {} more", others.len()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_counts_what_has_ended_and_names_what_has_run_for_longest() {
+        let progress = Progress::new(false, 3);
+        let now = || (progress.bar.position(), progress.bar.message());
+        for (step, case, ended, message) in [
+            (Step::Begun, "a", 0, "a"),
+            (Step::Begun, "b", 0, "a and 1 more"),
+            (Step::Begun, "c", 0, "a and 2 more"),
+            (Step::Ended, "a", 1, "b and 1 more"),
+            (Step::Ended, "c", 2, "b"),
+            (Step::Ended, "b", 3, ""),
+        ] {
+            progress.tell(step, case);
+            assert_eq!(now(), (ended, message.to_string()));
+        }
+    }
 }

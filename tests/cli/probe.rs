@@ -1,5 +1,7 @@
 //! `smbench targets`: what there is to reach, and what a server supports.
 
+use std::process::{Command, Stdio};
+
 use rustix::process::Signal;
 use serde_json::Value;
 use smbench_test_support::{Samba, Settings};
@@ -71,16 +73,23 @@ fn samba_is_probed_in_a_folder_of_its_own_that_is_gone_afterwards() {
     std::fs::write(samba.share().join("team/kept.txt"), "somebody's").unwrap();
     let place = Place::new();
     let line = format!("targets probe {}/team --op-timeout 5s", samba.url());
-    let text = place.smbench(&line).samba().end().exits(0).stdout;
+    let ended = place.smbench(&line).samba().end().exits(0);
+    assert_eq!(ended.stderr, "", "no progress in a pipe");
+    let text = ended.stdout;
     for expected in [
         "  batch oplock              yes\n",
         "  leases on folders         no\n",
         "differs from the reference",
         "      known: rename(2) replaces an empty folder, and Samba lets it\n",
         "  offsets_above_four_gib_are_kept (MS-FSA 2.1.5.3)\n      a server without sparse files",
+        "got none, not 0x736d62656e6368206c65617365202009\n",
+        "got SMB2_OPLOCK_LEVEL_II, not SMB2_OPLOCK_LEVEL_BATCH\n",
+        "      0 not run\n  nothing is left on the server\n",
     ] {
         assert!(text.contains(expected), "{expected:?} in {text}");
     }
+    let early = text.contains("ended early") || text.contains("\nnot run\n");
+    assert!(!early && !text.contains('[') && !text.contains('{'), "{text}");
     assert_eq!(names(&samba.share()), ["team"]);
     assert_eq!(names(&samba.share().join("team")), ["kept.txt"]);
     assert_eq!(std::fs::read(samba.share().join("team/kept.txt")).unwrap(), b"somebody's");
@@ -94,9 +103,30 @@ fn an_interrupted_probe_cleans_up_and_tells_what_it_did_not_ask() {
     running.signal(Signal::INT);
     let report = report(&running.end().exits(130));
     assert_eq!(names(&samba.share()), [""; 0]);
-    assert_eq!(report["exit_reasons"][0], "interrupted");
+    assert_eq!(report["exit_reasons"], serde_json::json!(["interrupted"]));
     assert_eq!(report["left_behind"], serde_json::json!([]));
     assert!(number(&report["totals"]["not_run"]) > 0, "{report:#}");
+    assert_eq!(number(&report["totals"]["fail"]), 0, "{report:#}");
+}
+
+#[test]
+fn what_an_interrupted_probe_did_not_ask_stands_apart_from_what_differs() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::new();
+    let running = begun(&samba, &place, "");
+    running.signal(Signal::TERM);
+    // The same, as timeout(1) sends it.
+    running.signal(Signal::TERM);
+    let text = running.end().exits(130).stdout;
+    assert_eq!(names(&samba.share()), [""; 0]);
+    let (found, not_run) = text.split_once("\nnot run\n").expect(&text);
+    assert!(found.contains("\nended early: "), "{text}");
+    assert!(!found.contains("interrupted"), "{text}");
+    assert!(
+        not_run.contains(": interrupted\n") && not_run.contains("which --json names"),
+        "{text}"
+    );
+    assert!(found.contains("  lease breaks              not known: 30 cases not run\n"), "{text}");
 }
 
 fn begun(samba: &Samba, place: &Place, line: &str) -> Running {
@@ -112,12 +142,36 @@ fn a_server_that_falls_silent_ends_the_probe_in_time_and_what_is_left_is_named()
     let place = Place::new();
     let running = begun(&samba, &place, "--json --op-timeout 1s");
     samba.pause();
-    let ended = running.end().exits(4);
+    let ended = running.end().exits(3);
     let left = folder(&samba).unwrap();
     assert!(ended.stderr.contains(&format!("left on the server: {left}")), "{}", ended.stderr);
     let report = report(&ended);
-    let silent = |case: &&Value| case["detail"] == "the server no longer answers";
-    assert!(report["cases"].as_array().unwrap().iter().any(|case| silent(&case)), "{report:#}");
+    gone(&report);
+}
+
+/// The server went away in the middle, and only that is told.
+fn gone(report: &Value) {
+    assert_eq!(report["exit_reasons"], serde_json::json!(["unreachable", "operations-failed"]));
+    assert_eq!(number(&report["totals"]["fail"]), 0, "{report:#}");
+    let cases = report["cases"].as_array().unwrap();
+    let told = |why: &str| cases.iter().filter(|case| case["detail"] == why).count();
+    // Those that ran meanwhile may be the cause.
+    let meanwhile = told("the server stopped answering while it ran");
+    assert!((1..=8).contains(&meanwhile), "{meanwhile}: {report:#}");
+    assert!(told("the server no longer answers") > 0, "{report:#}");
+    assert_eq!(report["left_behind"].as_array().unwrap().len(), 1, "{report:#}");
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_ends_the_probe_and_what_is_left_is_named() {
+    let Some(mut samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::new();
+    let running = begun(&samba, &place, "--json --op-timeout 1s");
+    samba.kill();
+    let ended = running.end().exits(3);
+    let left = folder(&samba).unwrap();
+    assert!(ended.stderr.contains(&format!("left on the server: {left}")), "{}", ended.stderr);
+    gone(&report(&ended));
 }
 
 #[test]
@@ -140,9 +194,22 @@ fn a_probe_whose_time_is_up_says_what_it_did_not_ask_and_cleans_up() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::new();
     let line = format!("targets probe {} --json --timeout 300ms", samba.url());
-    let report = report(&place.smbench(&line).samba().end().exits(4));
+    let report = report(&place.smbench(&line).samba().end().exits(130));
     assert_eq!(names(&samba.share()), [""; 0]);
-    assert!(number(&report["totals"]["not_run"]) > 0, "{report:#}");
+    assert_eq!(report["exit_reasons"], serde_json::json!(["interrupted"]));
+    assert_eq!(number(&report["totals"]["fail"]), 0, "{report:#}");
+    let cases = report["cases"].as_array().unwrap();
+    let missed = cases.iter().filter(|case| case["detail"] == "no time was left").count();
+    assert_eq!((missed as u64, missed > 0), (number(&report["totals"]["not_run"]), true));
+}
+
+#[test]
+fn a_wrong_password_is_one_error_that_says_what_to_look_at() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::new();
+    let call = place.smbench(&format!("targets probe {}", samba.url()));
+    let message = call.env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
+    assert!(message.contains("check the user's name and SMBENCH_PASSWORD"), "{message}");
 }
 
 #[test]
@@ -165,8 +232,28 @@ fn a_target_that_is_not_there_or_makes_no_sense_is_one_error() {
     let call = place.smbench("targets probe smb://ann@127.0.0.1:9/share");
     let message = call.env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
     assert!(message.starts_with("connecting failed at 127.0.0.1:9"), "{message}");
+    // As of `run`: no report, so nothing where a report would be.
+    let call = place.smbench("targets probe smb://ann@127.0.0.1:9/share --json");
+    let message = call.env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
+    assert!(message.starts_with("connecting failed at 127.0.0.1:9"), "{message}");
     let secret = place.smbench("targets probe smb://ann:hunter2@nas/share").end().refused(2);
     assert!(secret.contains("holds a password"), "{secret}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let place = Place::new();
+    let mut head = Command::new("head")
+        .arg("-1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pipe = head.stdin.take().unwrap();
+    let ended = place.smbench("targets probe sim").stdout(pipe).end().exits(0);
+    assert_eq!(ended.stderr, "");
+    let read = head.wait_with_output().unwrap().stdout;
+    assert_eq!(String::from_utf8(read).unwrap(), "sim\n");
 }
 
 #[test]

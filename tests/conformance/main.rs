@@ -2,9 +2,11 @@
 //! and client stack it runs against. Prints a table of case × server;
 //! `CONFORMANCE_TABLE=1` writes it to `target/conformance.txt` too.
 
+mod panics;
 mod table;
 
 use std::io::Write;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,11 +18,12 @@ use smbench::backend::memory::Limits;
 use smbench::backend::sim::{NullBackend, Settings, SimBackend};
 use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
 use smbench::backend::{BackendContext, Clock, SMBBackend};
-use smbench::probe::{self, Case, Column, DEVIATIONS, Limits as Bounds, Verdict};
+use smbench::probe::{self, Asked, Case, Column, DEVIATIONS, Limits as Bounds, Step, Verdict};
 use smbench::protocol::SharePath;
 use smbench_test_support::Samba;
 use tokio::sync::watch;
 
+use crate::panics::{Panic, PanicWatch};
 use crate::table::{Server, judge};
 
 struct WallClock(Instant);
@@ -67,10 +70,18 @@ const LIMITS: Bounds = Bounds {
     whole: Duration::from_secs(500),
 };
 
-async fn run(server: &Arc<dyn SMBBackend>, cases: &[&Case]) -> Column {
+const AT_A_TIME: NonZeroU16 = NonZeroU16::new(8).unwrap();
+
+async fn run(
+    server: &Arc<dyn SMBBackend>,
+    cases: &[&Case],
+    at_a_time: NonZeroU16,
+    tell: &dyn Fn(Step, &Case),
+) -> Column {
     let root = SharePath::new("conformance").unwrap();
     let (_stop, never) = watch::channel(false);
-    probe::run(server, &root, (cases, true), LIMITS, never, &mut |_, _| {}).await.unwrap()
+    let asked = Asked { cases, own_server: true, at_a_time };
+    probe::run(server, &root, asked, LIMITS, never, tell).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,11 +89,20 @@ async fn every_backend_conforms() {
     let cases = probe::all();
     let samba = Samba::start(smbench_test_support::Settings::default());
     let backends = backends(samba.as_ref());
-    let asked = backends
-        .iter()
-        .map(async |(name, server)| Server { name, column: run(server, &cases).await });
+    let watch = PanicWatch::new(samba.as_ref());
+    let asked = backends.iter().map(async |(name, server)| {
+        let tell = |step, case: &Case| {
+            if *name == "samba" {
+                watch.tell(step, case.name);
+            }
+        };
+        Server { name, column: run(server, &cases, AT_A_TIME, &tell).await }
+    });
     let servers = join_all(asked).await;
     let mut judged = judge(&cases, &servers, DEVIATIONS);
+    let panics = watch.end();
+    judged.table.extend(panics.iter().map(|panic| format!("samba: {panic}\n")));
+    judged.faults.extend(panics.iter().filter(|panic| panic.known.is_none()).map(Panic::to_string));
     // Past the capture of output: the table is for those who read a green run too.
     std::io::stderr().write_all(judged.table.as_bytes()).unwrap();
     if std::env::var_os("CONFORMANCE_TABLE").is_some() {
@@ -106,11 +126,28 @@ async fn every_backend_conforms() {
 async fn a_server_that_agrees_to_everything_passes_no_case() {
     let cases = probe::all();
     let null: Arc<dyn SMBBackend> = Arc::new(NullBackend);
-    let column = run(&null, &cases).await;
+    let column = run(&null, &cases, AT_A_TIME, &|_, _| {}).await;
     let passed = cases.iter().zip(&column.verdicts);
     let passed = passed.filter(|(_, verdict)| matches!(verdict, Verdict::Pass));
     let passed: Vec<&str> = passed.map(|(case, _)| case.name).collect();
     assert_eq!(passed, Vec::<&str>::new());
+}
+
+/// What a case finds does not depend on what runs beside it. Of Samba,
+/// `every_backend_conforms` says so: each of its deviations is listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_case_at_a_time_or_eight_find_the_same() {
+    let cases = probe::all();
+    let asked = backends(None).into_iter().map(async |(name, server)| {
+        let alone = run(&server, &cases, NonZeroU16::MIN, &|_, _| {}).await;
+        let beside = run(&server, &cases, AT_A_TIME, &|_, _| {}).await;
+        (name, alone.verdicts, beside.verdicts)
+    });
+    for (name, alone, beside) in join_all(asked).await {
+        for ((case, alone), beside) in cases.iter().zip(alone).zip(beside) {
+            assert_eq!(alone, beside, "{name}: {}", case.name);
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,10 @@ pub struct Judged {
     pub faults: Vec<String>,
 }
 
-const WORDS: [&str; 6] = ["pass", "deviates", "not granted", "skipped", "PASS", "FAIL"];
+/// Those in capitals are faults.
+const WORDS: [&str; 7] = ["pass", "deviates", "not granted", "skipped", "NOT RUN", "PASS", "FAIL"];
+/// Told in every run, whatever their number.
+const ALWAYS_COUNTED: usize = 4;
 
 /// The simulator is the reference: it grants what it is asked for.
 pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> Judged {
@@ -39,7 +42,7 @@ pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> J
             if let Some(note) = note {
                 let line = format!("{}: {} ({}): {note}", server.name, case.name, case.section);
                 let _ = writeln!(notes, "{line}");
-                if matches!(word, "PASS" | "FAIL") {
+                if matches!(word, "PASS" | "FAIL" | "NOT RUN") {
                     faults.push(line);
                 }
             }
@@ -48,7 +51,10 @@ pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> J
         }
         table += &row(case.name, words);
     }
-    for (index, word) in WORDS.iter().enumerate().take(4) {
+    for (index, word) in WORDS.iter().enumerate() {
+        if index >= ALWAYS_COUNTED && totals.iter().all(|total| total[index] == 0) {
+            continue;
+        }
         let counts = totals.iter().map(|total| total[index].to_string()).collect();
         table += &row(&format!("total: {word}"), counts);
     }
@@ -73,20 +79,22 @@ fn judge_one(
         (Verdict::Pass, None) => ("pass", None),
         (Verdict::Pass, Some(known)) if known.when == When::Sometimes => ("pass", None),
         (Verdict::Pass, Some(_)) => ("PASS", Some("no longer deviates".into())),
-        (Verdict::Fail(what), Some(known)) if what.contains(known.answers) => {
-            ("deviates", Some(format!("{}: {what}", known.reason)))
+        (Verdict::Fail(found), Some(known)) if found.what.contains(known.answers) => {
+            ("deviates", Some(format!("{}: {} ({})", known.reason, found.what, found.at)))
         }
-        (Verdict::Fail(what), _) => ("FAIL", Some(what.clone())),
+        (Verdict::Fail(found), _) => ("FAIL", Some(format!("{} ({})", found.what, found.at))),
         (Verdict::NotGranted(what), Some(known)) if what.contains(known.answers) => {
             ("not granted", Some(format!("{}: {what}", known.reason)))
         }
         (Verdict::NotGranted(what), _) => ("not granted", Some(what.clone())),
         (Verdict::Skipped(why), _) => ("skipped", Some(why.clone())),
-        (Verdict::NotRun(why), _) => ("FAIL", Some((*why).to_string())),
+        (Verdict::NotRun(missed), _) => ("NOT RUN", Some(missed.name().to_string())),
     }
 }
 
 mod tests {
+    use smbench::probe::{Difference, Missed};
+
     use super::*;
 
     const CASE: Case = Case {
@@ -112,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_fault_unless_it_is_the_one_listed() {
-        let failed = || Verdict::Fail("got STATUS_A".into());
+        let difference = || Difference { what: "got STATUS_A".into(), at: "data, line 7".into() };
+        let failed = || Verdict::Fail(difference());
         assert_eq!(judged(failed(), None).faults.len(), 1);
         for when in [When::Always, When::Sometimes] {
             assert_eq!(judged(failed(), Some(("STATUS_B", when))).faults.len(), 1);
@@ -139,5 +148,18 @@ mod tests {
             let Judged { table, faults } = judged(verdict, None);
             assert!(table.contains("b: one (): no locks") && faults.is_empty(), "{table}");
         }
+    }
+
+    #[test]
+    fn what_was_not_run_is_a_fault_of_its_own_and_no_failure() {
+        let Judged { table, faults } = judged(Verdict::NotRun(Missed::TimeUp), None);
+        assert_eq!(faults, ["b: one (): no time was left"]);
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect())
+            .collect();
+        assert!(rows.contains(&vec!["one", "NOT RUN"]), "{table}");
+        assert!(rows.contains(&vec!["total: NOT RUN", "1"]), "{table}");
+        assert!(!table.contains("FAIL"), "{table}");
     }
 }

@@ -155,6 +155,22 @@ impl Samba {
         fs::read_to_string(self.path("smbd.log")).unwrap_or_default()
     }
 
+    /// Each panic of a process of smbd: the line that says why, then its stack.
+    pub fn panics(&self) -> Vec<String> {
+        const PANIC: &str = "PANIC (pid ";
+        const FRAME: &str = " #";
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().map(str::trim_end).collect();
+        let begins = |line: &str| line.trim_start().starts_with(PANIC);
+        let starts = lines.iter().enumerate().filter(|(_, line)| begins(line));
+        let stack = |start: usize| {
+            // The line between says how many frames there are.
+            let frames = lines.iter().skip(start + 2).take_while(|line| line.starts_with(FRAME));
+            std::iter::once(&lines[start]).chain(frames).copied().collect::<Vec<_>>().join("\n")
+        };
+        starts.map(|(start, _)| stack(start)).collect()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,9 +1,7 @@
 //! Folders: making, removing, listing; and stat of either kind.
 
+use crate::probe::{Case, Checked, Client, Place, answer, case, check_eq, side_by_side};
 use crate::protocol::NtStatus;
-use futures_util::future::join_all;
-
-use crate::probe::{Case, Checked, Place, answer, case, check_eq};
 
 pub const CASES: &[Case] = &[
     case!(mkdir_makes_a_folder, "MS-FSA 2.1.5.1.1").essential(),
@@ -131,12 +129,17 @@ async fn listing_a_file_is_not_a_directory(place: &Place) -> Checked {
     Ok(())
 }
 
+/// Makes so many empty files.
+async fn entries(client: &Client<'_>, count: usize, name: impl Fn(usize) -> String) -> Checked {
+    let name = &name;
+    let making =
+        (0..count).map(async move |number| Ok(client.file(&name(number)).await?.close().await?));
+    side_by_side(making.collect()).await.map(drop)
+}
+
 async fn three_hundred_entries_are_listed(place: &Place) -> Checked {
     let client = place.client().await?;
-    let name = |number: usize| format!("entry-{number:03}-{}", "x".repeat(100));
-    for number in 0..300 {
-        client.file(&name(number)).await?.close().await?;
-    }
+    entries(&client, 300, |number| format!("entry-{number:03}-{}", "x".repeat(100))).await?;
     check_eq!(answer(client.list("", "*").await)?, NtStatus::SUCCESS);
     check_eq!(answer(client.list("", "entry-299-*").await)?, NtStatus::SUCCESS);
     check_eq!(answer(client.list("", "entry-300-*").await)?, NtStatus::NO_SUCH_FILE);
@@ -164,20 +167,8 @@ async fn stat_of_what_is_missing_says_which_part(place: &Place) -> Checked {
 }
 
 async fn two_thousand_entries_are_listed(place: &Place) -> Checked {
-    const ENTRIES: usize = 2_000;
-    const CLIENTS: usize = 8;
-    let name = |number: usize| format!("entry-{number:04}");
-    let making = (0..CLIENTS).map(async |first| {
-        let client = place.client().await?;
-        for number in (first..ENTRIES).step_by(CLIENTS) {
-            client.file(&name(number)).await?.close().await?;
-        }
-        client.disconnect().await;
-        Ok(())
-    });
-    let made: Vec<Checked> = join_all(making).await;
-    made.into_iter().collect::<Checked>()?;
     let client = place.client().await?;
+    entries(&client, 2_000, |number| format!("entry-{number:04}")).await?;
     for (pattern, expected) in [
         ("*", NtStatus::SUCCESS),
         ("entry-1999", NtStatus::SUCCESS),

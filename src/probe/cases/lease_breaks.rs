@@ -69,10 +69,11 @@ pub const CASES: &[Case] = &[
 pub fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
     match told {
         Break::Lease(told) => {
-            check_eq!((told.key, told.current, told.new), (key(1), current, new));
+            let (found, expected) = ((told.key, told.current, told.new), (key(1), current, new));
+            check_eq!(found, expected, "a break of which lease, from what to what");
             Ok(told)
         }
-        Break::Oplock(told) => Err(Failure::new(format!("got {told:?}, not a lease's break"))),
+        Break::Oplock(_) => Err(Failure::new("got an oplock's break, not a lease's")),
     }
 }
 

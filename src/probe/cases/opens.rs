@@ -3,7 +3,7 @@
 use crate::backend::OpError;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::ir::{HandleRef, OperationKind};
-use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
+use crate::probe::{Case, Checked, Place, answer, case, check, check_eq, side_by_side};
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateParameters, NtStatus};
 use bytes::Bytes;
@@ -87,18 +87,18 @@ async fn an_extended_open_without_fields_is_a_simple_one(place: &Place) -> Check
 }
 
 async fn two_hundred_handles_are_open_on_one_connection(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let mut handles = Vec::new();
-    for number in 0..200_u8 {
+    let client = &place.client().await?;
+    let opening = (0..200_u8).map(|number| async move {
         let handle = client.file(&format!("f{number}")).await?;
         handle.write(0, vec![number; 10].into()).await?;
-        handles.push(handle);
-    }
-    for (number, handle) in handles.into_iter().enumerate() {
-        check_eq!(handle.read(0, 100).await?, vec![number as u8; 10]);
-        handle.close().await?;
-    }
-    Ok(())
+        Ok((number, handle))
+    });
+    let open = side_by_side(opening.collect()).await?;
+    let closing = open.into_iter().map(|(number, handle)| async move {
+        check_eq!(handle.read(0, 100).await?, vec![number; 10]);
+        Ok(handle.close().await?)
+    });
+    side_by_side(closing.collect()).await.map(drop)
 }
 
 async fn closing_one_handle_leaves_another_on_the_same_file(place: &Place) -> Checked {

@@ -2,7 +2,9 @@
 //! neither does nor did.
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
+use crate::probe::{
+    Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq, side_by_side,
+};
 use crate::protocol::create::CreateDisposition::{self, Open, Overwrite, OverwriteIf, Supersede};
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -54,9 +56,18 @@ async fn open_as(
     access: u32,
     share: u32,
 ) -> Checked<Result<Handle, NtStatus>> {
+    open_file_as((client, "f"), disposition, access, share).await
+}
+
+async fn open_file_as(
+    (client, name): (&Client<'_>, &str),
+    disposition: CreateDisposition,
+    access: u32,
+    share: u32,
+) -> Checked<Result<Handle, NtStatus>> {
     let access_mask = Some(access | READ_ATTRIBUTES);
     let asked = CreateParameters { access_mask, ..sharing(share) };
-    let opened = client.open_extended("f", ReadWrite, disposition, &asked).await;
+    let opened = client.open_extended(name, ReadWrite, disposition, &asked).await;
     Ok(match opened {
         Ok(handle) => Ok(handle),
         refused => Err(answer(refused)?),
@@ -111,36 +122,37 @@ async fn who_reads_is_not_met_by_one_that_does_not_share_it(place: &Place) -> Ch
 }
 
 async fn share_modes_meet_as_the_whole_table_says(place: &Place) -> Checked {
-    let client = place.client().await?;
-    client.make("f", b"x").await?;
+    let client = &place.client().await?;
     let allowed = |access: u32, share: u32| {
         (access & READ == 0 || share & 1 != 0)
             && (access & WRITE == 0 || share & 2 != 0)
             && (access & DELETE == 0 || share & 4 != 0)
     };
-    for held in [READ, WRITE, DELETE, READ | WRITE] {
-        for held_share in 0..8 {
-            let Ok(first) = open_as(&client, Open, held, held_share).await? else {
-                check_eq!(true, false, "nobody else has it open");
-                return Ok(());
+    // Each has a file of its own to be met on.
+    let meets = |(held, held_share): (u32, u32)| async move {
+        let name = &format!("f-{held:x}-{held_share}");
+        client.make(name, b"x").await?;
+        let Ok(first) = open_file_as((client, name), Open, held, held_share).await? else {
+            return Err(Failure::new("refused, though nobody else has it open"));
+        };
+        for (access, share) in [(READ, 7), (WRITE, 7), (DELETE, 7), (READ, 1), (WRITE, 2)] {
+            let expected = match allowed(access, held_share) && allowed(held, share) {
+                true => None,
+                false => Some(NtStatus::SHARING_VIOLATION),
             };
-            for (access, share) in [(READ, 7), (WRITE, 7), (DELETE, 7), (READ, 1), (WRITE, 2)] {
-                let expected = match allowed(access, held_share) && allowed(held, share) {
-                    true => None,
-                    false => Some(NtStatus::SHARING_VIOLATION),
-                };
-                let second = open_as(&client, Open, access, share).await?;
-                let refused = second.as_ref().err().copied();
-                let meeting = format!("0x{held:X}/{held_share} met by 0x{access:X}/{share}");
-                check_eq!(refused, expected, "{meeting}");
-                if let Ok(second) = second {
-                    second.close().await?;
-                }
+            let second = open_file_as((client, name), Open, access, share).await?;
+            let refused = second.as_ref().err().copied();
+            let meeting = format!("0x{held:X}/{held_share} met by 0x{access:X}/{share}");
+            check_eq!(refused, expected, "{meeting}");
+            if let Ok(second) = second {
+                second.close().await?;
             }
-            first.close().await?;
         }
-    }
-    Ok(())
+        Ok(first.close().await?)
+    };
+    let holders = [READ, WRITE, DELETE, READ | WRITE].into_iter();
+    let holders = holders.flat_map(|held| (0..8).map(move |held_share| (held, held_share)));
+    side_by_side(holders.map(meets).collect()).await.map(drop)
 }
 
 async fn a_share_mode_holds_within_one_connection(place: &Place) -> Checked {
