@@ -66,7 +66,8 @@ pub struct Limits {
     /// Over all machines that run it, and the operations they have made.
     pub memory_bytes: usize,
     /// The longest a script may compute without making operations: its top
-    /// level as a whole, and then each batch of operations. By the wall clock.
+    /// level as a whole, and then each batch of operations. What its thread has
+    /// of the processors, as it does not compute while it waits for them.
     pub time_per_resume: Duration,
     /// The size of the script, and of each module.
     pub source_bytes: usize,

@@ -54,6 +54,8 @@ struct Watch {
     ticks: Cell<u32>,
     /// As [`now`] tells the time.
     deadline: Cell<Option<Duration>>,
+    /// As [`computed`] tells it. Where it was not asked, from the deadline on.
+    began: Cell<Option<Duration>>,
     /// Ends the present entry into the machine, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
     /// The last entry into the machine took all of its time or memory.
@@ -65,6 +67,14 @@ struct Watch {
     leave: Cell<bool>,
     /// The thread that may be left: the client's own, not one of the script's.
     thread: Cell<usize>,
+}
+
+impl Watch {
+    /// Looks at what has been computed since `began` when `left` has passed.
+    fn begin(&self, left: Duration, began: Option<Duration>) {
+        self.deadline.set(now().checked_add(left));
+        self.began.set(began);
+    }
 }
 
 /// Of so many steps of the script at one the clock is looked at. Few, because a
@@ -85,6 +95,19 @@ fn now() -> Duration {
     static BEGAN: std::sync::LazyLock<std::time::Instant> =
         std::sync::LazyLock::new(std::time::Instant::now);
     BEGAN.elapsed()
+}
+
+/// What this thread has had of the processors: on a busy machine a script that
+/// waits for them does not compute. A system call, unlike the above.
+#[cfg(target_os = "linux")]
+fn computed() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn computed() -> Duration {
+    now()
 }
 
 impl Host {
@@ -246,12 +269,19 @@ impl Host {
                 return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
             }
             if hooks.has_moved_on() {
-                let deadline = now().checked_add(self.limits.time_per_resume);
-                self.watch.deadline.set(deadline);
+                // To ask what it has computed at every call of a hook would be felt.
+                self.watch.begin(self.limits.time_per_resume, None);
                 return Ok(());
             }
         }
         if now() > deadline {
+            let began = self.watch.began.get().unwrap_or_else(computed);
+            let spent = computed().saturating_sub(began);
+            let left = self.limits.time_per_resume.saturating_sub(spent);
+            if !left.is_zero() {
+                self.watch.begin(left, Some(began));
+                return Ok(());
+            }
             let text = format!(
                 "no end in sight after {:?} of computing; the script seems to loop for ever",
                 self.limits.time_per_resume
@@ -355,7 +385,7 @@ impl Vm {
         watch.dying.set(false);
         watch.leave.set(false);
         watch.thread.set(thread);
-        watch.deadline.set(now().checked_add(self.host.limits.time_per_resume));
+        watch.begin(self.host.limits.time_per_resume, Some(computed()));
         let result = catch_unwind(AssertUnwindSafe(|| body(&self.lua)));
         watch.deadline.set(None);
         if let Err(panic) = &result {

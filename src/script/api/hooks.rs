@@ -98,6 +98,12 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             let panics =
                 move |_: &Lua, ()| owner.callback(|| -> LuaResult<()> { panic!("wanted") });
             state.raw_set("panics", lua.create_function(panics)?)?;
+            // As a machine does that has no processor for the thread.
+            let stands_still = |_: &Lua, ()| -> LuaResult<()> {
+                std::thread::sleep(std::time::Duration::from_millis(250));
+                Ok(())
+            };
+            state.raw_set("stands_still", lua.create_function(stands_still)?)?;
         }
         bench.raw_set("state", state)?;
     }

@@ -156,6 +156,20 @@ fn the_limit_on_time_is_one_of_each_call() {
 }
 
 #[test]
+fn a_hook_that_has_no_processor_does_not_seem_to_loop_for_ever() {
+    let text = "local n = bench.counter('n')
+        bench.on_complete(function()
+            bench.state.stands_still()
+            for i = 1, 1000 do end
+            n:add()
+        end)";
+    let completions = [0, 1].map(|seq| completion(0, seq, read(1), OK));
+    let report = heard(text, completions);
+    assert_eq!(report.outcome.errors, [""; 0]);
+    assert_eq!(metric(&report, "n")["value"], 2);
+}
+
+#[test]
 fn an_endless_loop_in_each_kind_of_hook_is_ended_and_counted() {
     let (hooks, _told) = started(&with_hooks(
         "bench.on_phase(function() while true do end end)
