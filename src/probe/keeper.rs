@@ -65,25 +65,12 @@ impl Keeper {
         // A server that restarts is back soon.
         let mut unreachable_since = None;
         let mut left = None;
-        // Samba answers so too where a file whose client is just going keeps
-        // the folder: only one that is no longer found is gone.
-        let mut removed = false;
         let agrees_to_all = self.server.capabilities().instant;
         loop {
-            let removing = async {
-                match removed {
-                    true => self.rmdir(place).await,
-                    false => self.try_remove(place).await,
-                }
-            };
-            let answered = timeout_at(deadline, removing).await;
-            let removed_before = removed;
-            removed = matches!(answered, Ok(Ok(NtStatus::SUCCESS)));
-            match answered {
-                Ok(Ok(NtStatus::OBJECT_NAME_NOT_FOUND)) => return Ok(()),
-                Ok(Ok(NtStatus::SUCCESS)) if agrees_to_all => return Ok(()),
-                Ok(Ok(NtStatus::SUCCESS)) if !removed_before => continue,
-                Ok(Ok(status)) => left = Some(format!("got {status:?}")),
+            match timeout_at(deadline, self.try_remove(place)).await {
+                Ok(Ok((_, NtStatus::OBJECT_NAME_NOT_FOUND))) => return Ok(()),
+                Ok(Ok(_)) if agrees_to_all => return Ok(()),
+                Ok(Ok((removed, _))) => left = Some(format!("got {removed:?}")),
                 Ok(Err(failure)) => left = Some(failure.what()),
                 // What is on its way over the old one may be what keeps it.
                 Err(_) => self.connection = None,
@@ -112,7 +99,10 @@ impl Keeper {
         }
     }
 
-    async fn try_remove(&mut self, place: &Place) -> Checked<NtStatus> {
+    /// The server's answer to the removal of the folder, and whether it is found
+    /// then. Where a client that is just going holds a file in it, Samba calls
+    /// the removal a success, or the file not found, and keeps the folder.
+    async fn try_remove(&mut self, place: &Place) -> Checked<(NtStatus, NtStatus)> {
         // Deepest first; those of one depth do not need each other.
         let mut made = place.noted();
         let depth = |path: &SharePath| path.as_str().matches('/').count();
@@ -129,11 +119,9 @@ impl Keeper {
                 return Err(lost);
             }
         }
-        self.rmdir(place).await
-    }
-
-    async fn rmdir(&mut self, place: &Place) -> Checked<NtStatus> {
-        self.asks(&OperationKind::Rmdir { path: place.folder.clone() }).await
+        let removed = self.asks(&OperationKind::Rmdir { path: place.folder.clone() }).await?;
+        let found = self.asks(&OperationKind::Stat { path: place.folder.clone() }).await?;
+        Ok((removed, found))
     }
 
     /// The server's answer; without one, the connection is given up.

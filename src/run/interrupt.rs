@@ -2,6 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
 use tokio::runtime::{Builder, Runtime};
@@ -14,7 +15,12 @@ use crate::observability::exit::ExitReason;
 pub struct Signals {
     interrupts: Signal,
     terminations: Signal,
+    last: Option<Instant>,
 }
+
+/// timeout(1), for one, sends a signal to the program and to its group: the
+/// program gets it twice, and nobody pressed twice.
+const ONE_AND_THE_SAME: Duration = Duration::from_millis(50);
 
 impl Signals {
     /// Listens from now on, to be asked on the runtime that comes with it.
@@ -27,14 +33,21 @@ impl Signals {
         let interrupts = signal(SignalKind::interrupt())?;
         let terminations = signal(SignalKind::terminate())?;
         drop(context);
-        Ok((runtime, Signals { interrupts, terminations }))
+        Ok((runtime, Signals { interrupts, terminations, last: None }))
     }
 
     /// Ends with the next signal, none of which is lost in between.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupts.recv() => {}
-            _ = self.terminations.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.interrupts.recv() => {}
+                _ = self.terminations.recv() => {}
+            }
+            let now = Instant::now();
+            if self.last.is_none_or(|last| now.duration_since(last) >= ONE_AND_THE_SAME) {
+                self.last = Some(now);
+                return;
+            }
         }
     }
 }

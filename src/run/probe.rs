@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::num::NonZeroU16;
 use std::process;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -45,8 +45,6 @@ const CONNECTIONS_OF_A_CASE: u32 = 5;
 /// Beside the cases': the one of the probe's own folder, and what the server
 /// has not noticed the end of.
 const FURTHER_CONNECTIONS: u32 = 24;
-/// timeout(1), for one, sends a signal to the program and to its group: twice.
-const ONE_INTERRUPT: Duration = Duration::from_millis(200);
 /// A case is a conversation of some operations.
 const OPERATIONS_OF_A_CASE: u32 = 3;
 
@@ -95,18 +93,12 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     let cases = probe::all();
     let progress = Progress::new(options.progress, cases.len());
     let (stop, stopped) = watch::channel(false);
-    let mut first: Option<Instant> = None;
-    let interrupt = || match first {
-        None => {
-            first = Some(Instant::now());
-            stop.send_replace(true);
-            tracing::warn!("ending: what was made on the server is being removed");
-        }
-        Some(first) if first.elapsed() < ONE_INTERRUPT => {}
-        Some(_) => {
+    let interrupt = || {
+        if stop.send_replace(true) {
             tracing::error!("ended at once: the folder {folder} is left on the server");
             process::exit(ExitReason::Interrupted.code().into());
         }
+        tracing::warn!("ending: what was made on the server is being removed");
     };
     let column = interruptible(&mut signals, interrupt, || {
         let asked = Asked { cases: &cases, own_server: false, at_a_time: options.at_a_time };

@@ -181,8 +181,10 @@ fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
         let lines = lines(&place, out);
         let opens = opens(&lines);
         let granted = opens.iter().map(|open| open["granted"].clone()).collect::<Vec<_>>();
-        assert_eq!(granted[0].get("disk_file_id"), None, "{out}");
-        assert!(granted[1]["disk_file_id"].is_string(), "{out}: {}", granted[1]);
+        // One that every open of such a run asks for is not asked twice.
+        for granted in &granted[..2] {
+            assert!(granted["disk_file_id"].is_string(), "{out}: {granted}");
+        }
         assert_eq!(
             granted[2]["lease"],
             json!({ "key": key, "state": "RWH", "breaking": false, "epoch": 0 }),

@@ -39,6 +39,8 @@ fn one_signal_cuts_the_run_drains_it_and_tears_it_down() {
         let place = Place::with_script(SCRIPT);
         let running = start(&place, &["team/u0/f", "team/u1/f", "team/u2/f"], "--duration 10m");
         running.signal(signal);
+        // As timeout(1) does, to the program and to its group.
+        running.signal(signal);
         let ended = running.end().exits(130);
         let summary = ended.summary();
         assert_eq!(
@@ -72,7 +74,7 @@ fn a_second_signal_stops_at_once_and_the_results_are_written() {
     running.signal(Signal::INT);
     let down = place.path().join("share/down");
     running.until("teardown", || down.exists());
-    running.signal(Signal::INT);
+    running.signal_again(Signal::INT);
     let ended = running.end().exits(130);
     let summary = ended.summary();
     assert_eq!(summary["run"]["interrupted"], true);

@@ -126,7 +126,7 @@ fn what_an_interrupted_probe_did_not_ask_stands_apart_from_what_differs() {
         not_run.contains(": interrupted\n") && not_run.contains("which --json names"),
         "{text}"
     );
-    assert!(found.contains("  lease breaks              not known: 30 cases not run\n"), "{text}");
+    assert!(found.contains("  lease breaks              not known: "), "{text}");
 }
 
 fn begun(samba: &Samba, place: &Place, line: &str) -> Running {
@@ -181,8 +181,7 @@ fn a_second_interrupt_ends_the_probe_at_once_and_names_its_folder() {
     let running = begun(&samba, &place, "");
     samba.pause();
     running.signal(Signal::INT);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    running.signal(Signal::INT);
+    running.signal_again(Signal::INT);
     let ended = running.end().exits(130);
     let left = folder(&samba).unwrap();
     let said = format!("the folder {left} is left on the server");

@@ -241,6 +241,12 @@ impl Running {
         kill_process_group(self.group.0.unwrap(), signal).unwrap();
     }
 
+    /// Once more, and not as what counts as the same.
+    pub fn signal_again(&self, signal: Signal) {
+        std::thread::sleep(Duration::from_millis(200));
+        self.signal(signal);
+    }
+
     /// Waits for what the program is about to do. Fails if it ends before.
     pub fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
         while !done() {

@@ -156,7 +156,7 @@ fn break_policy(random: &mut Random) -> BreakPolicy {
         0 => BreakPolicy { answer: BreakAnswer::Ignore, ..BreakPolicy::default() },
         _ => BreakPolicy {
             answer: BreakAnswer::Acknowledge,
-            delay_ns: random.pick(&[0, 1, 1_500, 50_000_000, 1 << 53]),
+            delay_ns: random.pick(&[0, 1, 1_500, 50_000_000, 34_999_999_999]),
             flush: random.bool(),
         },
     }
