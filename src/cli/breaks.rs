@@ -1,7 +1,6 @@
 //! What was granted and broken, where anything was: a line or two each.
 
-use super::figures::{counted, grouped, time};
-use super::report::tail;
+use super::figures::{counted, grouped, tail, time};
 use crate::ir::OperationType;
 use crate::observability::Summary;
 use crate::observability::breaks::BreakSummary;

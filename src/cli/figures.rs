@@ -1,5 +1,10 @@
 //! Numbers and times as people read them.
 
+use crate::observability::summary::Tail;
+
+/// The most of a text from the script, the server or a file's name.
+pub(super) const MAX_TEXT_CHARS: usize = 400;
+
 /// A time with the unit that suits it.
 pub(super) fn time(micros: f64) -> String {
     match micros {
@@ -8,6 +13,10 @@ pub(super) fn time(micros: f64) -> String {
         us if us < 1e6 => format!("{} ms", decimal(us / 1e3)),
         us => format!("{} s", decimal(us / 1e6)),
     }
+}
+
+pub(super) fn tail(tail: &Tail) -> String {
+    format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
 }
 
 /// The larger the number, the fewer decimals.

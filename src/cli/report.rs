@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::breaks::breaks;
-use super::figures::{counted, grouped, plural, time};
+use super::figures::{MAX_TEXT_CHARS, counted, grouped, plural, tail, time};
 use super::metrics::metrics;
 use super::style::{BAD, BOLD, DIM, Style, WARNING};
 use super::table::{self, Column};
@@ -11,14 +11,13 @@ use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
 use crate::observability::summary::{
-    FailureGroup, OperationRecord, OperationSummary, OplogSummary, Settings, Tail, TargetFacts,
-    Times, Totals,
+    FailureGroup, OperationRecord, OperationSummary, OplogSummary, Settings, TargetFacts, Times,
+    Totals,
 };
 use crate::observability::text::printable;
 
 const MAX_NAME_CHARS: usize = 60;
 const MAX_PATH_CHARS: usize = 100;
-pub(super) const MAX_TEXT_CHARS: usize = 400;
 
 /// First the thresholds, then the table, what failed, and last whether to believe it. Texts from the
 /// script, the server and file names are made safe for a terminal.
@@ -282,10 +281,6 @@ fn record(found: &OperationRecord, status: &str) -> String {
         text += &format!(": {}", printable(message, MAX_TEXT_CHARS));
     }
     text + "\n"
-}
-
-pub(super) fn tail(tail: &Tail) -> String {
-    format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
 }
 
 /// The one unit of a table, so that its rows can be compared.

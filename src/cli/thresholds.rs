@@ -1,7 +1,6 @@
 //! What came of the thresholds: the first thing said of a run.
 
-use super::figures::{grouped, time};
-use super::report::MAX_TEXT_CHARS;
+use super::figures::{MAX_TEXT_CHARS, grouped, time};
 use super::style::{BAD, GOOD, Style};
 use crate::observability::Summary;
 use crate::observability::text::printable;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::report::MAX_TEXT_CHARS;
+use super::figures::MAX_TEXT_CHARS;
 use super::style::{BAD, GOOD, Style, WARNING};
 use crate::observability::text::printable;
 use crate::observability::{Cause, Summary, Verdict};
