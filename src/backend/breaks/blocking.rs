@@ -283,9 +283,8 @@ impl Files {
     }
 }
 
-/// Names of files are the same in any case of their letters (MS-FSA 2.1.5.1).
 fn folded(path: &SharePath) -> Arc<str> {
-    path.as_str().to_lowercase().into()
+    path.folded().into()
 }
 
 #[cfg(test)]
