@@ -249,7 +249,7 @@ impl CachedFiles {
 
     /// A file or folder has another name now, and so has all that is in it. A
     /// file it replaced has none: some servers replace one that is open, which
-    /// MS-FSA 2.1.5.15.11 forbids.
+    /// MS-FSA 2.1.5.15.12 forbids.
     pub fn renamed(&self, from: &SharePath, to: &SharePath) {
         let (from, to) = (folded(from), folded(to));
         if from == to {
