@@ -161,8 +161,9 @@ fn what_was_granted_is_the_same_in_the_log_in_hooks_and_in_the_summary() {
 #[test]
 fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
-    // QFid (MS-SMB2 2.2.13.2.9) asks for the file's number, and RqLs is a
-    // lease of version 1, made by hand: both show in what was granted.
+    // RqLs is a lease of version 1, made by hand: it shows in what was granted.
+    // So does QFid (MS-SMB2 2.2.13.2.9), which a run with leases asks for by
+    // itself, and once where a script does too.
     let key = "000102030405060708090a0b0c0d0e0f";
     let lease = format!("{key}0700000000000000{}", "00".repeat(8));
     let place = Place::with_script(&format!(
@@ -181,8 +182,9 @@ fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
         let lines = lines(&place, out);
         let opens = opens(&lines);
         let granted = opens.iter().map(|open| open["granted"].clone()).collect::<Vec<_>>();
-        assert_eq!(granted[0].get("disk_file_id"), None, "{out}");
-        assert!(granted[1]["disk_file_id"].is_string(), "{out}: {}", granted[1]);
+        for numbered in &granted[..2] {
+            assert!(numbered["disk_file_id"].is_string(), "{out}: {numbered}");
+        }
         assert_eq!(
             granted[2]["lease"],
             json!({ "key": key, "state": "RWH", "breaking": false, "epoch": 0 }),
