@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::io::AsyncReadExt;
 
-use super::breaks::{Breaks, Holder, Waiting, open_keyed};
+use super::breaks::{Breaks, Holder, Waiting, open_keyed, wait_for};
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
 use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
 use crate::ir::{
@@ -119,7 +119,7 @@ impl ConnectionState {
         if files.is_none() && !self.breaks.any_pending() {
             return None;
         }
-        let block = match &operation.kind {
+        let pending = || match &operation.kind {
             OperationKind::Close { .. } => None,
             OperationKind::Open { path, .. } => files?.pending_at(path),
             OperationKind::Rename { source_path, dest_path, .. } => {
@@ -141,7 +141,7 @@ impl ConnectionState {
                 })
             }
         };
-        block?.wait(self.breaks.clock.clone())
+        wait_for(pending, &self.breaks.clock)
     }
 
     /// Executes one operation to its full end. `expired` ends when the

@@ -77,6 +77,20 @@ impl Block {
     }
 }
 
+/// Waits for a break that is `pending`. One that has ended since it was found is
+/// pending no more, but another may be, of the same file.
+pub fn wait_for(
+    pending: impl Fn() -> Option<Arc<Block>>,
+    clock: &Arc<dyn Clock>,
+) -> Option<Waiting> {
+    loop {
+        let waiting = pending()?.wait(clock.clone());
+        if waiting.is_some() {
+            return waiting;
+        }
+    }
+}
+
 /// An operation that waits for the end of a break. Dropped before, it has left.
 pub struct Waiting {
     block: Arc<Block>,
@@ -308,6 +322,8 @@ fn folded(path: &SharePath) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use futures_util::FutureExt;
     use futures_util::future::BoxFuture;
 
@@ -351,6 +367,24 @@ mod tests {
         left.clock = Arc::new(Standing(15));
         drop(left);
         assert_eq!(block.end(100), (1, 5));
+    }
+
+    /// Of three breaks of one file, two end between the look and the wait.
+    #[test]
+    fn the_end_of_one_break_lets_nobody_pass_who_has_to_wait_for_another() {
+        let blocks: Vec<Arc<Block>> = (0..3).map(|_| Arc::default()).collect();
+        let clock: Arc<dyn Clock> = Arc::new(Standing(7));
+        let looks = Cell::new(0);
+        let pending = || {
+            let found = blocks.get(looks.replace(looks.get() + 1))?;
+            if looks.get() < 3 {
+                found.end(5);
+            }
+            Some(found.clone())
+        };
+        assert!(wait_for(pending, &clock).is_some());
+        assert_eq!(blocks[2].end(9).0, 1, "it waited for the last");
+        assert!(wait_for(pending, &clock).is_none(), "none is left");
     }
 
     #[test]

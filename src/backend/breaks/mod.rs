@@ -12,6 +12,7 @@ mod holder;
 mod holders;
 mod keyed;
 
+pub(super) use blocking::wait_for;
 pub use blocking::{CachedFiles, Waiting};
 pub use channel::{BREAK_QUEUE, BreakSender, BreakStream, break_channel};
 pub use holder::Holder;
