@@ -20,7 +20,7 @@
 
 ---@class (exact) bench.Lease
 ---@field state string "R", "RH", "RW", "RWH", or names joined with "|"
----@field key? string 32 hexadecimal digits (default: by client and path)
+---@field key? string 32 hexadecimal digits (default: by client and file, also where the client renames it)
 ---@field parent_key? string
 ---@field version? 1|2 (default 2)
 

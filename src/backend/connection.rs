@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::io::AsyncReadExt;
 
-use super::breaks::{Breaks, Holder, Waiting};
+use super::breaks::{Breaks, Holder, Waiting, open_keyed, wait_for};
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
 use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
 use crate::ir::{
@@ -119,7 +119,7 @@ impl ConnectionState {
         if files.is_none() && !self.breaks.any_pending() {
             return None;
         }
-        let block = match &operation.kind {
+        let pending = || match &operation.kind {
             OperationKind::Close { .. } => None,
             OperationKind::Open { path, .. } => files?.pending_at(path),
             OperationKind::Rename { source_path, dest_path, .. } => {
@@ -141,7 +141,7 @@ impl ConnectionState {
                 })
             }
         };
-        block?.wait(self.breaks.clock.clone())
+        wait_for(pending, &self.breaks.clock)
     }
 
     /// Executes one operation to its full end. `expired` ends when the
@@ -170,19 +170,14 @@ impl ConnectionState {
             _ => None,
         };
         // Apart, as most operations have none and every client has room for one.
-        let mut parameters =
-            wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
+        let parameters = wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
         let degraded = parameters.as_deref() != wanted;
-        if let OperationKind::Open { path, .. } = &operation.kind
-            && let Some(lease) = parameters.as_mut().and_then(|asked| asked.lease.as_mut())
-        {
-            lease.key.get_or_insert_with(|| self.breaks.lease_key(path));
-        }
         let closing = self.about_to(operation);
         let clock = &self.breaks.clock;
         let ended = {
             let parameters = parameters.as_deref().filter(|parameters| !parameters.is_empty());
-            let attempt = attempt(inner, &mut self.handles, operation, payload, parameters);
+            let handles = &mut self.handles;
+            let attempt = attempt(inner, &self.breaks, handles, operation, payload, parameters);
             let attempt = pin!(AssertUnwindSafe(attempt).catch_unwind());
             match select(attempt, pin!(expired)).await {
                 Either::Left((ended, _)) => Ended::by_itself(ended),
@@ -411,6 +406,7 @@ impl Ended {
 /// One attempt at an operation. Its handle, where it has one, is known to be open.
 async fn attempt(
     inner: &dyn SMBConnectionInner,
+    breaks: &Breaks,
     handles: &mut HandleTable,
     operation: &Operation,
     payload: Bytes,
@@ -419,7 +415,10 @@ async fn attempt(
     if let OperationKind::Open { path, mode, disposition, handle_ref, .. } = &operation.kind {
         let handle = match parameters {
             None => inner.open_simple(path, *mode, *disposition).await?,
-            Some(parameters) => inner.open_extended(path, *mode, *disposition, parameters).await?,
+            Some(asked) => {
+                let how = (*mode, *disposition);
+                Box::pin(open_keyed(inner, breaks, path, how, asked)).await?
+            }
         };
         handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
         return Ok(0);

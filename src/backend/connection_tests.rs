@@ -18,7 +18,9 @@ use crate::ir::{
     Pattern, Payload, Section,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
-use crate::protocol::{BreakPolicy, CreateParameters, NtStatus, SharePath};
+use crate::protocol::{
+    BreakPolicy, CreateParameters, Lease, LeaseKey, NtStatus, SharePath, lease_key,
+};
 
 /// What becomes of one request.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,7 @@ struct Server {
     cancelled: tokio::sync::Notify,
     seen: Mutex<Vec<&'static str>>,
     written: Mutex<Vec<Bytes>>,
+    lease_keys: Mutex<Vec<Option<LeaseKey>>>,
 }
 
 impl Server {
@@ -93,8 +96,9 @@ impl SMBConnectionInner for Connection {
         _: &SharePath,
         _: OpenMode,
         _: CreateDisposition,
-        _: &CreateParameters,
+        asked: &CreateParameters,
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        self.0.lease_keys.lock().unwrap().extend(asked.lease.map(|lease| lease.key));
         self.0.answer("open extended").await?;
         Ok(Box::new(Handle(self.0.clone())))
     }
@@ -174,9 +178,13 @@ struct Client {
 
 impl Client {
     fn new(answers: &[Answer]) -> Client {
+        Client::with(&[Feature::Disposition], answers)
+    }
+
+    fn with(features: &[Feature], answers: &[Answer]) -> Client {
         let server = Arc::new(Server::default());
         server.answers.lock().unwrap().extend(answers);
-        let features = vec![Feature::Disposition];
+        let features = features.to_vec();
         let capabilities = BackendCapabilities { name: "fake", features, instant: false };
         let inner = Box::new(Connection(server.clone()));
         let breaks = Rc::new(Breaks::new(0, BreakPolicy::default(), None, Arc::new(Hurried)));
@@ -424,4 +432,26 @@ async fn a_write_to_a_handle_that_is_not_open_is_skipped_whatever_its_blob() {
     let mut client = Client::new(&[Status(NtStatus::ACCESS_DENIED)]);
     client.run(open()).await;
     assert_eq!(client.status(write(4, blob("/no/such/file".as_ref()))).await, skipped(0));
+}
+
+#[tokio::test]
+async fn a_lease_key_that_a_server_refuses_is_made_anew_once_but_not_one_the_stream_names() {
+    let no = Status(NtStatus::INVALID_PARAMETER);
+    let lease = Lease { state: 7, key: None, parent_key: None, version: 2 };
+    let open = |key| {
+        let lease = Some(Lease { key, ..lease });
+        open_with(Some(CreateParameters { lease, ..CreateParameters::default() }))
+    };
+    let own = |again| Some(lease_key(0, &path(), again));
+    let refused = failed(NtStatus::INVALID_PARAMETER);
+    for (key, answers, status, asked) in [
+        (None, &[][..], OK, vec![own(0)]),
+        (None, &[no], OK, vec![own(0), own(1)]),
+        (None, &[no, no], refused.clone(), vec![own(0), own(1)]),
+        (Some([7; 16]), &[no], refused, vec![Some([7; 16])]),
+    ] {
+        let mut client = Client::with(&[Feature::Caching], answers);
+        assert_eq!(client.status(open(key)).await, status);
+        assert_eq!(*client.server.lease_keys.lock().unwrap(), asked);
+    }
 }

@@ -253,7 +253,7 @@ pub fn lease_key(client_idx: u32, path: &SharePath, again: u32) -> LeaseKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&client_idx.to_le_bytes());
     hasher.update(&again.to_le_bytes());
-    hasher.update(path.as_str().to_lowercase().as_bytes());
+    hasher.update(path.folded().as_bytes());
     let mut key = LeaseKey::default();
     hasher.finalize_xof().fill(&mut key);
     key
@@ -299,6 +299,8 @@ mod tests {
     fn a_lease_key_belongs_to_one_client_and_one_path_in_any_case() {
         let key = |client, path, again| lease_key(client, &SharePath::new(path).unwrap(), again);
         assert_eq!(key(1, "Docs/A.txt", 0), key(1, "docs/a.TXT", 0));
+        assert_eq!(key(1, "ΑΣ", 0), key(1, "ας", 0), "a Σ at the end of a word");
+        assert_ne!(key(1, "\u{212A}", 0), key(1, "k", 0), "the sign of the kelvin is no K");
         assert_ne!(key(1, "docs/a.txt", 0), key(2, "docs/a.txt", 0));
         assert_ne!(key(1, "docs/a.txt", 0), key(1, "docs/b.txt", 0));
         assert_ne!(key(1, "docs/a.txt", 0), key(1, "docs/a.txt", 1));

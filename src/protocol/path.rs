@@ -69,6 +69,11 @@ impl SharePath {
         self.0.is_empty()
     }
 
+    /// The form under which all spellings of the path are one.
+    pub fn folded(&self) -> String {
+        self.0.chars().map(upper_case).collect()
+    }
+
     /// This path below `folder`.
     pub fn below(&self, folder: &SharePath) -> SharePath {
         match (folder.is_root(), self.is_root()) {
@@ -76,6 +81,20 @@ impl SharePath {
             (_, true) => folder.clone(),
             _ => SharePath(format!("{}/{}", folder.0, self.0).into()),
         }
+    }
+}
+
+/// Names that differ only in the case of their letters are one name: compared
+/// in upper case, character by character, as an NTFS volume's upcase table does
+/// it. A letter whose upper case is several characters (ß) stays as it is.
+pub fn upper_case(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_uppercase();
+    }
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(single), None) => single,
+        _ => c,
     }
 }
 

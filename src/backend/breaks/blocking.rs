@@ -77,6 +77,20 @@ impl Block {
     }
 }
 
+/// Waits for a break that is `pending`. One that has ended since it was found is
+/// pending no more, but another may be, of the same file.
+pub fn wait_for(
+    pending: impl Fn() -> Option<Arc<Block>>,
+    clock: &Arc<dyn Clock>,
+) -> Option<Waiting> {
+    loop {
+        let waiting = pending()?.wait(clock.clone());
+        if waiting.is_some() {
+            return waiting;
+        }
+    }
+}
+
 /// An operation that waits for the end of a break. Dropped before, it has left.
 pub struct Waiting {
     block: Arc<Block>,
@@ -133,7 +147,8 @@ struct Files {
 }
 
 struct CachedFile {
-    path: Arc<str>,
+    /// None where another file took its name while it was open.
+    path: Option<Arc<str>>,
     disk_file_id: Option<u64>,
     /// Of a lease whose open named none.
     derived_key: Option<LeaseKey>,
@@ -155,7 +170,7 @@ impl CachedFiles {
         let number = HolderNumber { client_idx, number: files.next };
         files.next += 1;
         files.by_path.insert((path.clone(), number));
-        let file = CachedFile { path, disk_file_id, derived_key, pending: None };
+        let file = CachedFile { path: Some(path), disk_file_id, derived_key, pending: None };
         files.holders.insert(number, file);
         number
     }
@@ -176,8 +191,8 @@ impl CachedFiles {
     pub fn remove(&self, number: HolderNumber) {
         let mut files = self.files();
         self.let_go(&mut files, number);
-        if let Some(file) = files.holders.remove(&number) {
-            files.by_path.remove(&(file.path, number));
+        if let Some(path) = files.holders.remove(&number).and_then(|file| file.path) {
+            files.by_path.remove(&(path, number));
         }
     }
 
@@ -239,28 +254,28 @@ impl CachedFiles {
         if let Some(number) = by_file {
             return files.holders.get(number)?.pending.clone();
         }
-        let own = holder.and_then(|number| files.holders.get(&number));
-        let path = own.map_or_else(|| folded(path), |own| own.path.clone());
+        let path = match holder.and_then(|number| files.holders.get(&number)) {
+            Some(own) => own.path.clone()?,
+            None => folded(path),
+        };
         files.at(&path, disk_file_id)
     }
 
-    /// A file or folder has another name now, and so has all that is in it.
+    /// A file or folder has another name now, and so has all that is in it. A
+    /// file it replaced has none: some servers replace one that is open, which
+    /// MS-FSA 2.1.5.15.12 forbids.
     pub fn renamed(&self, from: &SharePath, to: &SharePath) {
         let (from, to) = (folded(from), folded(to));
+        if from == to {
+            return;
+        }
         let mut files = self.files();
-        // '0' follows '/'.
-        let first = HolderNumber::FIRST;
-        let inside = (format!("{from}/").into(), first)..(format!("{from}0").into(), first);
-        let itself = (from.clone(), first)..=(from.clone(), HolderNumber::LAST);
-        let moved: Vec<(Arc<str>, HolderNumber)> =
-            files.by_path.range(itself).chain(files.by_path.range(inside)).cloned().collect();
-        for (old, number) in moved {
-            let new: Arc<str> = format!("{to}{}", &old[from.len()..]).into();
-            files.by_path.remove(&(old, number));
-            files.by_path.insert((new.clone(), number));
-            if let Some(file) = files.holders.get_mut(&number) {
-                file.path = new;
-            }
+        for (path, number) in files.within(&to) {
+            files.name(&path, number, None);
+        }
+        for (path, number) in files.within(&from) {
+            let new = format!("{to}{}", &path[from.len()..]);
+            files.name(&path, number, Some(new.into()));
         }
     }
 
@@ -270,6 +285,24 @@ impl CachedFiles {
 }
 
 impl Files {
+    /// The holders of what is at the path and below it.
+    fn within(&self, path: &Arc<str>) -> Vec<(Arc<str>, HolderNumber)> {
+        // '0' follows '/'.
+        let first = HolderNumber::FIRST;
+        let inside = (format!("{path}/").into(), first)..(format!("{path}0").into(), first);
+        let itself = (path.clone(), first)..=(path.clone(), HolderNumber::LAST);
+        self.by_path.range(itself).chain(self.by_path.range(inside)).cloned().collect()
+    }
+
+    /// The file of the holder is found at `new` from here on, if anywhere.
+    fn name(&mut self, old: &Arc<str>, number: HolderNumber, new: Option<Arc<str>>) {
+        self.by_path.remove(&(old.clone(), number));
+        self.by_path.extend(new.clone().map(|new| (new, number)));
+        if let Some(file) = self.holders.get_mut(&number) {
+            file.path = new;
+        }
+    }
+
     /// A file of the same path and another number is another file.
     fn at(&self, path: &Arc<str>, disk_file_id: Option<u64>) -> Option<Arc<Block>> {
         let there = (path.clone(), HolderNumber::FIRST)..=(path.clone(), HolderNumber::LAST);
@@ -283,13 +316,14 @@ impl Files {
     }
 }
 
-/// Names of files are the same in any case of their letters (MS-FSA 2.1.5.1).
 fn folded(path: &SharePath) -> Arc<str> {
-    path.as_str().to_lowercase().into()
+    path.folded().into()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use futures_util::FutureExt;
     use futures_util::future::BoxFuture;
 
@@ -335,6 +369,24 @@ mod tests {
         assert_eq!(block.end(100), (1, 5));
     }
 
+    /// Of three breaks of one file, two end between the look and the wait.
+    #[test]
+    fn the_end_of_one_break_lets_nobody_pass_who_has_to_wait_for_another() {
+        let blocks: Vec<Arc<Block>> = (0..3).map(|_| Arc::default()).collect();
+        let clock: Arc<dyn Clock> = Arc::new(Standing(7));
+        let looks = Cell::new(0);
+        let pending = || {
+            let found = blocks.get(looks.replace(looks.get() + 1))?;
+            if looks.get() < 3 {
+                found.end(5);
+            }
+            Some(found.clone())
+        };
+        assert!(wait_for(pending, &clock).is_some());
+        assert_eq!(blocks[2].end(9).0, 1, "it waited for the last");
+        assert!(wait_for(pending, &clock).is_none(), "none is left");
+    }
+
     #[test]
     fn a_break_blocks_its_file_by_path_in_any_case_and_by_the_servers_number() {
         let files = CachedFiles::default();
@@ -370,6 +422,30 @@ mod tests {
         assert!(files.pending_of(&opened_as, None, Some(holder)).is_some());
         files.block(other, Arc::default());
         assert!(blocked("d0/a"), "it only begins alike");
+    }
+
+    #[test]
+    fn a_file_that_another_replaced_is_found_by_no_name() {
+        let files = CachedFiles::default();
+        let (old, new) = ([1; 16], [2; 16]);
+        let replaced = files.add(7, &path("a"), Some(5), Some(old));
+        files.add(8, &path("b"), Some(6), Some(new));
+        files.renamed(&path("b"), &path("a"));
+        assert_eq!(files.derived_key(7, &path("a")), None, "a server refuses the key of the old");
+        assert_eq!(files.derived_key(8, &path("a")), Some(new));
+        files.block(replaced, Arc::default());
+        assert!(files.pending_at(&path("a")).is_none());
+        assert!(files.pending_of(&path("a"), Some(5), None).is_some(), "who has it open waits");
+        files.remove(replaced);
+        assert!(!files.any_pending());
+    }
+
+    #[test]
+    fn a_name_in_another_case_is_no_other_name() {
+        let files = CachedFiles::default();
+        files.add(7, &path("a"), None, Some([1; 16]));
+        files.renamed(&path("a"), &path("A"));
+        assert_eq!(files.derived_key(7, &path("a")), Some([1; 16]));
     }
 
     #[test]

@@ -69,15 +69,17 @@ impl Breaks {
     /// The key of a lease whose open names none: one for each file, as long as
     /// the client has a lease of it, whatever the file is called meanwhile
     /// (MS-SMB2 3.2.4.3.8). A file that takes the name of a renamed one has its
-    /// own, as a server refuses the key of another file (3.3.5.9.8).
-    pub(in crate::backend) fn lease_key(&self, path: &SharePath) -> LeaseKey {
+    /// own, as a server refuses the key of another file (3.3.5.9.8): another
+    /// than `refused`.
+    pub(super) fn lease_key(&self, path: &SharePath, refused: Option<LeaseKey>) -> LeaseKey {
         let numbered = |again| lease_key(self.client_idx, path, again);
         let (Some(caching), Some(files)) = (self.caching.get(), &self.files) else {
-            return numbered(0);
+            return numbered(u32::from(refused.is_some()));
         };
+        let held = files.derived_key(self.client_idx, path).filter(|_| refused.is_none());
         let taken = caching.holders.borrow();
-        let free = |key: &LeaseKey| !taken.contains_key(&HolderKey::Lease(*key));
-        let held = files.derived_key(self.client_idx, path);
+        let free =
+            |key: &LeaseKey| refused != Some(*key) && !taken.contains_key(&HolderKey::Lease(*key));
         held.or_else(|| (0..).map(numbered).find(free)).unwrap_or_default()
     }
 

@@ -10,11 +10,14 @@ mod blocking;
 mod channel;
 mod holder;
 mod holders;
+mod keyed;
 
+pub(super) use blocking::wait_for;
 pub use blocking::{CachedFiles, Waiting};
 pub use channel::{BREAK_QUEUE, BreakSender, BreakStream, break_channel};
 pub use holder::Holder;
 pub use holders::Breaks;
+pub(super) use keyed::open_keyed;
 
 /// Answers breaks, whatever else the connection is doing.
 #[async_trait]

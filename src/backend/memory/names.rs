@@ -1,21 +1,10 @@
 //! How names compare and how patterns match them.
 
-/// The form under which a name is found: upper case, character by character,
-/// as an NTFS volume's upcase table does it. A letter whose upper case is
-/// several characters (ß) stays as it is.
-pub fn folded(name: &str) -> String {
-    name.chars().map(upper).collect()
-}
+use crate::protocol::path::upper_case;
 
-fn upper(c: char) -> char {
-    if c.is_ascii() {
-        return c.to_ascii_uppercase();
-    }
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(single), None) => single,
-        _ => c,
-    }
+/// The form under which a name is found.
+pub fn folded(name: &str) -> String {
+    name.chars().map(upper_case).collect()
 }
 
 /// Whether `pattern` matches `name` without case (FsRtlIsNameInExpression,
@@ -23,8 +12,8 @@ fn upper(c: char) -> char {
 /// `>` (`?`, or nothing at a dot or the end) and `"` (a dot, or nothing at the
 /// end). Time is bounded by the product of the lengths, whatever the pattern.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().map(upper).collect();
-    let name: Vec<char> = name.chars().map(upper).collect();
+    let pattern: Vec<char> = pattern.chars().map(upper_case).collect();
+    let name: Vec<char> = name.chars().map(upper_case).collect();
     let last_dot = name.iter().rposition(|c| *c == '.');
     // `reached[p]`: the characters so far can be matched by `pattern[..p]`.
     let mut reached = vec![false; pattern.len() + 1];

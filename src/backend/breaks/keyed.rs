@@ -1,0 +1,38 @@
+//! Opens with a lease whose key nobody named.
+
+use super::Breaks;
+use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
+use crate::ir::OpenMode;
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
+
+/// Opens as asked for, with the key the client has for the file where a lease
+/// names none. A server refuses it where another client renamed the file and
+/// that is not known here yet: what is at the path then gets a key of its own,
+/// in a second request of the same operation.
+///
+/// # Errors
+/// As [`SMBConnectionInner::open_extended`].
+pub async fn open_keyed(
+    inner: &dyn SMBConnectionInner,
+    breaks: &Breaks,
+    path: &SharePath,
+    (mode, disposition): (OpenMode, CreateDisposition),
+    asked: &CreateParameters,
+) -> Result<Box<dyn SMBFileHandle>, OpError> {
+    let Some(lease) = asked.lease.filter(|lease| lease.key.is_none()) else {
+        return inner.open_extended(path, mode, disposition, asked).await;
+    };
+    let mut refused = None;
+    loop {
+        let key = breaks.lease_key(path, refused);
+        let lease = Some(Lease { key: Some(key), ..lease });
+        let keyed = CreateParameters { lease, ..asked.clone() };
+        match inner.open_extended(path, mode, disposition, &keyed).await {
+            Err(OpError::Status(NtStatus::INVALID_PARAMETER)) if refused.is_none() => {
+                refused = Some(key);
+            }
+            ended => return ended,
+        }
+    }
+}
