@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::io::AsyncReadExt;
 
-use super::breaks::{Breaks, Holder, Waiting, open_keyed, wait_for};
+use super::breaks::{Breaks, Holder, Waiting, execute_keyed, open_keyed, wait_for};
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
 use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
 use crate::ir::{
@@ -424,7 +424,7 @@ async fn attempt(
         return Ok(0);
     }
     let Some(handle_ref) = operation.kind.handle_ref() else {
-        return inner.execute_misc(&operation.kind).await.map(|()| 0);
+        return execute_keyed(inner, breaks, &operation.kind).await.map(|()| 0);
     };
     if let OperationKind::Close { .. } = operation.kind {
         return match handles.take(handle_ref) {

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
-use crate::protocol::{CreateParameters, Granted, NtStatus, SharePath};
+use crate::protocol::{CreateParameters, Granted, Lease, NtStatus, SharePath};
 
 pub mod breaks;
 pub mod capabilities;
@@ -105,6 +105,17 @@ pub trait SMBConnectionInner: Send + Sync {
     /// An operation by path: Rename, Delete, Mkdir, Rmdir, Stat or List, however
     /// many requests it takes.
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError>;
+
+    /// A Rename or Delete of a file of which the client has `lease`: its CREATE
+    /// names the key, so that the server takes nothing back from the client
+    /// itself (MS-SMB2 3.2.4.3.8). A backend that knows no leases has none to name.
+    async fn execute_under_lease(
+        &self,
+        operation: &OperationKind,
+        _lease: &Lease,
+    ) -> Result<(), OpError> {
+        self.execute_misc(operation).await
+    }
 
     /// Asks the server to give up what is in flight (SMB2 CANCEL, MS-SMB2 2.2.30).
     /// The operation still ends by itself, with its own status. False where

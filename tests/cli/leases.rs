@@ -69,3 +69,40 @@ fn a_folder_that_is_renamed_takes_the_keys_of_its_files_along() {
         assert_eq!((one == three, one == two), (true, false), "{target}: {keys:?}");
     });
 }
+
+#[test]
+fn what_a_client_renames_and_deletes_by_path_breaks_no_lease_of_its_own() {
+    let Some(samba) = Samba::start(Settings::default()) else { return };
+    let script = "bench.workload { name = 'editor', iteration = function(c)
+        local old = c:open('doc', 'rw', { lease = 'RWH', on_break = { policy = 'ignore' } })
+        c:rename('doc', 'old')
+        local new = c:open('doc', 'rw', { lease = { state = 'RWH', version = 1 } })
+        c:delete('old')
+        c:close(old)
+        c:delete('doc')
+        c:close(new)
+    end }
+    bench.workload { name = 'other', iteration = function(c)
+        local h = c:open('theirs', 'rw', { lease = 'RWH' })
+        c:think('1s')
+        c:close(h)
+    end }
+    bench.workload { name = 'thief', iteration = function(c)
+        c:think('500ms')
+        c:rename('theirs', 'stolen')
+        c:think('1s')
+        c:delete('stolen')
+    end }";
+    for target in [samba.url(), "sim".to_string()] {
+        let place = Place::with_script(script);
+        let run = place.run(&format!("s.lua --target {target} --iterations 1 --oplog")).samba();
+        run.end().exits(0);
+        let log = place.read("out/ops.jsonl");
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let broken: BTreeSet<String> = lines
+            .filter(|line| line["event"] == "break")
+            .map(|line| line["client"].as_str().unwrap().to_string())
+            .collect();
+        assert_eq!(broken, BTreeSet::from(["other/0".to_string()]), "{target}: {log}");
+    }
+}

@@ -19,7 +19,7 @@ use smbench::backend::{
 };
 use smbench::ir::{OpenMode, OperationKind, OperationType};
 use smbench::protocol::create::CreateDisposition;
-use smbench::protocol::{Break, CreateParameters, Granted, SharePath};
+use smbench::protocol::{Break, CreateParameters, Granted, Lease, SharePath};
 use smbench::scheduler::virtual_time::VirtualClock;
 
 use super::workload::Dice;
@@ -246,17 +246,17 @@ impl SMBConnectionInner for WatchedConnection {
     }
 
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
-        let path = match operation {
-            OperationKind::Rename { source_path: path, .. }
-            | OperationKind::Delete { path }
-            | OperationKind::Mkdir { path }
-            | OperationKind::Rmdir { path }
-            | OperationKind::Stat { path }
-            | OperationKind::List { path, .. } => Some(path),
-            _ => None,
-        };
-        let _inside = self.gate.enter(operation.operation_type(), path);
+        let _inside = self.gate.enter(operation.operation_type(), path_of(operation));
         self.inner.execute_misc(operation).await
+    }
+
+    async fn execute_under_lease(
+        &self,
+        operation: &OperationKind,
+        lease: &Lease,
+    ) -> Result<(), OpError> {
+        let _inside = self.gate.enter(operation.operation_type(), path_of(operation));
+        self.inner.execute_under_lease(operation, lease).await
     }
 
     fn breaks(&mut self) -> Option<BreakStream> {
@@ -341,5 +341,17 @@ impl SMBFileHandle for WatchedHandle {
         self.gate.open.fetch_sub(1, Relaxed);
         let _inside = self.enter(OperationType::Close, false);
         self.inner.close().await
+    }
+}
+
+fn path_of(operation: &OperationKind) -> Option<&SharePath> {
+    match operation {
+        OperationKind::Rename { source_path: path, .. }
+        | OperationKind::Delete { path }
+        | OperationKind::Mkdir { path }
+        | OperationKind::Rmdir { path }
+        | OperationKind::Stat { path }
+        | OperationKind::List { path, .. } => Some(path),
+        _ => None,
     }
 }

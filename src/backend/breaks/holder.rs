@@ -13,7 +13,8 @@ use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 
 use super::BreakAcknowledger;
-use super::blocking::{Block, HolderNumber};
+use super::blocking::Block;
+use super::files::HolderNumber;
 use crate::backend::{Clock, OpError, SMBFileHandle};
 use crate::ir::event::BreakEnd;
 use crate::protocol::{

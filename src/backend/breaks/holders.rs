@@ -13,15 +13,16 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxBuildHasher;
 
-use super::blocking::{Block, CachedFiles};
+use super::blocking::Block;
 use super::channel::{BREAK_QUEUE, BreakStream};
+use super::files::{CachedFiles, HeldLease};
 use super::holder::{HeldOpen, Holder, HolderKey};
 use crate::backend::handle_table::OpenFile;
 use crate::backend::{Clock, SMBFileHandle};
 use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::{
-    Break, BreakAnswer, BreakPolicy, CreateParameters, Granted, HandleState, LeaseKey, Noticed,
-    Outcome, PendingBreak, SharePath, lease_key,
+    Break, BreakAnswer, BreakPolicy, CreateParameters, Granted, HandleState, Lease, LeaseKey,
+    Noticed, Outcome, PendingBreak, SharePath, lease_key,
 };
 
 /// The breaks of one client. Nothing but a few words until the client is
@@ -76,11 +77,18 @@ impl Breaks {
         let (Some(caching), Some(files)) = (self.caching.get(), &self.files) else {
             return numbered(u32::from(refused.is_some()));
         };
-        let held = files.derived_key(self.client_idx, path).filter(|_| refused.is_none());
+        let derived = files.lease_at(self.client_idx, path, |held| held.derived);
+        let held = derived.and_then(|lease| lease.key).filter(|_| refused.is_none());
         let taken = caching.holders.borrow();
         let free =
             |key: &LeaseKey| refused != Some(*key) && !taken.contains_key(&HolderKey::Lease(*key));
         held.or_else(|| (0..).map(numbered).find(free)).unwrap_or_default()
+    }
+
+    /// The lease the client has of the file at `path`, as its other opens name it.
+    pub(super) fn lease_of(&self, path: &SharePath) -> Option<Lease> {
+        self.caching.get()?;
+        self.files.as_ref()?.lease_at(self.client_idx, path, |_| true)
     }
 
     /// Notes what an open was granted that can be broken: from here on breaks of
@@ -107,12 +115,14 @@ impl Breaks {
         };
         let holder = caching.holders.borrow().get(&key).cloned();
         let holder = holder.unwrap_or_else(|| {
-            let named = asked.and_then(|asked| asked.lease).is_none_or(|lease| lease.key.is_some());
-            let derived_key = granted.lease.map(|lease| lease.key).filter(|_| !named);
-            let number = self
-                .files
-                .as_ref()
-                .map(|files| files.add(self.client_idx, path, granted.disk_file_id, derived_key));
+            let lease = granted.lease.zip(asked.and_then(|asked| asked.lease));
+            let lease = lease.map(|(granted, asked)| HeldLease {
+                lease: Lease { state: 0, key: Some(granted.key), ..asked },
+                derived: asked.key.is_none(),
+            });
+            let files = self.files.as_ref();
+            let number =
+                files.map(|files| files.add(self.client_idx, path, granted.disk_file_id, lease));
             let holder = Rc::new(Holder::new(key, path.clone(), number, state));
             caching.holders.borrow_mut().insert(key, holder.clone());
             holder

@@ -1,8 +1,8 @@
-//! Opens with a lease whose key nobody named.
+//! Operations that name a lease whose key the stream does not.
 
 use super::Breaks;
 use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
-use crate::ir::OpenMode;
+use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 
@@ -34,5 +34,30 @@ pub async fn open_keyed(
             }
             ended => return ended,
         }
+    }
+}
+
+/// Executes an operation by path. Where it would take from the client's own
+/// lease of the file, it names that: two leases of one client are one to a
+/// server, as its two opens are. It does not where the server finds the lease
+/// to be of another file, for the reason `open_keyed` has.
+///
+/// # Errors
+/// As [`SMBConnectionInner::execute_misc`].
+pub async fn execute_keyed(
+    inner: &dyn SMBConnectionInner,
+    breaks: &Breaks,
+    operation: &OperationKind,
+) -> Result<(), OpError> {
+    let lease = match operation {
+        OperationKind::Rename { source_path: path, .. } | OperationKind::Delete { path } => {
+            breaks.lease_of(path)
+        }
+        _ => None,
+    };
+    let Some(lease) = lease else { return inner.execute_misc(operation).await };
+    match inner.execute_under_lease(operation, &lease).await {
+        Err(OpError::Status(NtStatus::INVALID_PARAMETER)) => inner.execute_misc(operation).await,
+        ended => ended,
     }
 }

@@ -8,16 +8,18 @@ use crate::protocol::Acknowledgement;
 
 mod blocking;
 mod channel;
+mod files;
 mod holder;
 mod holders;
 mod keyed;
 
+pub use blocking::Waiting;
 pub(super) use blocking::wait_for;
-pub use blocking::{CachedFiles, Waiting};
 pub use channel::{BREAK_QUEUE, BreakSender, BreakStream, break_channel};
+pub use files::CachedFiles;
 pub use holder::Holder;
 pub use holders::Breaks;
-pub(super) use keyed::open_keyed;
+pub(super) use keyed::{execute_keyed, open_keyed};
 
 /// Answers breaks, whatever else the connection is doing.
 #[async_trait]

@@ -12,7 +12,7 @@ use crate::backend::memory::{Target, matches};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
-use crate::protocol::{CreateParameters, NtStatus, SharePath};
+use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 
 /// Dropping it breaks the connection, as a vanished client does.
 pub struct SimConnection {
@@ -27,19 +27,24 @@ impl SimConnection {
         SimConnection { link, breaks: Some(stream) }
     }
 
-    async fn carry_out(&self, operation: &OperationKind) -> Result<(), OpError> {
+    async fn carry_out(
+        &self,
+        operation: &OperationKind,
+        lease: Option<&Lease>,
+    ) -> Result<(), OpError> {
+        self.link.request().await?;
         let (link, server) = (&self.link, &self.link.server);
         let existing = |path, target, access| {
             CreateRequest::by_path(path, target, CreateDisposition::Open, access)
         };
         match operation {
             OperationKind::Rename { source_path, dest_path, replace } => {
-                let request = existing(source_path, Target::Any, DELETE);
+                let request = existing(source_path, Target::Any, DELETE).under(lease);
                 let source = link.open_briefly(&request).await?;
                 link.until_done(|| server.rename(&source, dest_path, *replace)).await
             }
             OperationKind::Delete { path } => {
-                self.delete(&existing(path, Target::File, DELETE)).await
+                self.delete(&existing(path, Target::File, DELETE).under(lease)).await
             }
             OperationKind::Rmdir { path } => {
                 self.delete(&existing(path, Target::Directory, DELETE)).await
@@ -109,8 +114,15 @@ impl SMBConnectionInner for SimConnection {
     }
 
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
-        self.link.request().await?;
-        self.carry_out(operation).await
+        self.carry_out(operation, None).await
+    }
+
+    async fn execute_under_lease(
+        &self,
+        operation: &OperationKind,
+        lease: &Lease,
+    ) -> Result<(), OpError> {
+        self.carry_out(operation, Some(lease)).await
     }
 
     async fn cancel(&self) -> bool {

@@ -14,8 +14,8 @@ use crate::backend::memory::{Found, OpenNode, Target};
 use crate::ir::OpenMode;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
-    CreateAction, CreateParameters, FileId, Granted, LeaseKey, LeaseState, NtStatus, SharePath,
-    lease_key,
+    CreateAction, CreateParameters, FileId, Granted, Lease, LeaseKey, LeaseState, NtStatus,
+    SharePath, lease_key,
 };
 
 // CreateOptions, MS-SMB2 2.2.13.
@@ -96,6 +96,17 @@ impl<'a> CreateRequest<'a> {
             caching: WantedCaching::Nothing,
             parent_key: None,
         }
+    }
+
+    /// As the holder of `lease`, asking for nothing more.
+    pub fn under(self, lease: Option<&Lease>) -> CreateRequest<'a> {
+        let Some((lease, key)) = lease.and_then(|lease| Some((lease, lease.key?))) else {
+            return self;
+        };
+        let Lease { parent_key, version, .. } = *lease;
+        let (state, has_epoch) = (LeaseState::NONE, version == 2);
+        let caching = WantedCaching::Lease { key, state, parent_key, has_epoch };
+        CreateRequest { caching, parent_key, ..self }
     }
 
     /// # Errors

@@ -23,7 +23,7 @@ use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
-use crate::protocol::{CreateParameters, NtStatus, SharePath, lease_key};
+use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath, lease_key};
 
 // DesiredAccess, MS-SMB2 2.2.13.1: what the kernel of Windows asks for with
 // GENERIC_READ and GENERIC_WRITE.
@@ -107,10 +107,12 @@ impl SMBConnectionInner for Smb2Connection {
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
         match operation {
             OperationKind::Rename { source_path, dest_path, replace } => {
-                self.rename(source_path, dest_path, *replace).await
+                self.rename(source_path, dest_path, *replace, None).await
             }
-            OperationKind::Delete { path } => self.remove(path, FILE_NON_DIRECTORY_FILE).await,
-            OperationKind::Rmdir { path } => self.remove(path, FILE_DIRECTORY_FILE).await,
+            OperationKind::Delete { path } => {
+                self.remove(path, FILE_NON_DIRECTORY_FILE, None).await
+            }
+            OperationKind::Rmdir { path } => self.remove(path, FILE_DIRECTORY_FILE, None).await,
             OperationKind::Mkdir { path } => {
                 let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
                 let new = WireDisposition::FileCreate;
@@ -123,6 +125,22 @@ impl SMBConnectionInner for Smb2Connection {
                 "{} is an operation on a handle, not by path",
                 other.operation_type().name()
             ))),
+        }
+    }
+
+    async fn execute_under_lease(
+        &self,
+        operation: &OperationKind,
+        lease: &Lease,
+    ) -> Result<(), OpError> {
+        match operation {
+            OperationKind::Rename { source_path, dest_path, replace } => {
+                self.rename(source_path, dest_path, *replace, Some(lease)).await
+            }
+            OperationKind::Delete { path } => {
+                self.remove(path, FILE_NON_DIRECTORY_FILE, Some(lease)).await
+            }
+            other => self.execute_misc(other).await,
         }
     }
 
@@ -203,9 +221,15 @@ impl Smb2Connection {
     }
 
     /// Delete or Rmdir: `kind` makes the server refuse what is of the other kind.
-    async fn remove(&self, path: &SharePath, kind: u32) -> Result<(), OpError> {
+    async fn remove(
+        &self,
+        path: &SharePath,
+        kind: u32,
+        lease: Option<&Lease>,
+    ) -> Result<(), OpError> {
         let access = DELETE | READ_ATTRIBUTES | SYNCHRONIZE;
-        let create = self.create(path, access, WireDisposition::FileOpen, kind);
+        let mut create = self.create(path, access, WireDisposition::FileOpen, kind);
+        contexts::name_lease(&mut create, lease);
         let delete = set_info(FILE_DISPOSITION_INFORMATION, vec![1]);
         self.link.create_and_close(&create, Some((Command::SetInfo, &delete))).await
     }
@@ -215,9 +239,11 @@ impl Smb2Connection {
         source: &SharePath,
         dest: &SharePath,
         replace: bool,
+        lease: Option<&Lease>,
     ) -> Result<(), OpError> {
         let access = DELETE | READ_ATTRIBUTES | SYNCHRONIZE;
-        let create = self.create(source, access, WireDisposition::FileOpen, 0);
+        let mut create = self.create(source, access, WireDisposition::FileOpen, 0);
+        contexts::name_lease(&mut create, lease);
         let rename =
             set_info(FILE_RENAME_INFORMATION, rename_information(&self.name(dest), replace));
         self.link.create_and_close(&create, Some((Command::SetInfo, &rename))).await

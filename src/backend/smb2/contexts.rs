@@ -60,6 +60,14 @@ pub(super) fn ask(
     Ok(())
 }
 
+/// Names the lease a client has, and asks for nothing more.
+pub(super) fn name_lease(request: &mut CreateRequest, held: Option<&Lease>) {
+    if let Some((held, key)) = held.and_then(|held| Some((held, held.key?))) {
+        request.requested_oplock_level = WireLevel::Lease;
+        request.create_contexts = pack_contexts(&[lease(held, key)]);
+    }
+}
+
 pub(super) fn on_the_wire(level: OplockLevel) -> WireLevel {
     match level {
         OplockLevel::None => WireLevel::None,

@@ -1,0 +1,321 @@
+//! The files something of which is cached, over all clients of a run: what
+//! operations wait for by file, and which lease a client has of each.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxBuildHasher;
+
+use super::blocking::Block;
+use crate::protocol::{Lease, SharePath};
+
+/// The files something of which is cached, over all clients of a run, with the
+/// breaks pending on them. Where none is, asking costs one load.
+#[derive(Default)]
+pub struct CachedFiles {
+    pending: AtomicUsize,
+    files: Mutex<Files>,
+}
+
+/// A holder among the [`CachedFiles`], those of a client together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HolderNumber {
+    client_idx: u32,
+    number: u64,
+}
+
+impl HolderNumber {
+    const FIRST: HolderNumber = HolderNumber { client_idx: 0, number: 0 };
+    const LAST: HolderNumber = HolderNumber { client_idx: u32::MAX, number: u64::MAX };
+}
+
+#[derive(Default)]
+struct Files {
+    next: u64,
+    holders: HashMap<HolderNumber, CachedFile, FxBuildHasher>,
+    /// Each holder by the path of its file, so that a folder's are together.
+    by_path: BTreeSet<(Arc<str>, HolderNumber)>,
+    /// The holders with a break pending by the server's number of the file.
+    pending_by_file: HashMap<u64, Vec<HolderNumber>, FxBuildHasher>,
+}
+
+struct CachedFile {
+    /// None where another file took its name while it was open.
+    path: Option<Arc<str>>,
+    disk_file_id: Option<u64>,
+    lease: Option<HeldLease>,
+    pending: Option<Arc<Block>>,
+}
+
+/// A lease as another open of its client names it: of no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLease {
+    pub lease: Lease,
+    /// The open it came with named no key.
+    pub derived: bool,
+}
+
+impl CachedFiles {
+    /// A client caches something of the file at `path`.
+    pub fn add(
+        &self,
+        client_idx: u32,
+        path: &SharePath,
+        disk_file_id: Option<u64>,
+        lease: Option<HeldLease>,
+    ) -> HolderNumber {
+        let path = folded(path);
+        let mut files = self.files();
+        let number = HolderNumber { client_idx, number: files.next };
+        files.next += 1;
+        files.by_path.insert((path.clone(), number));
+        let file = CachedFile { path: Some(path), disk_file_id, lease, pending: None };
+        files.holders.insert(number, file);
+        number
+    }
+
+    /// What the client has of such leases of the file that is at `path` now.
+    pub fn lease_at(
+        &self,
+        client_idx: u32,
+        path: &SharePath,
+        such: impl Fn(&HeldLease) -> bool,
+    ) -> Option<Lease> {
+        let path = folded(path);
+        let files = self.files();
+        let first = (path.clone(), HolderNumber { client_idx, ..HolderNumber::FIRST });
+        let last = (path, HolderNumber { client_idx, ..HolderNumber::LAST });
+        // A file that came to the path later stands in the place of one before it.
+        let latest = files.by_path.range(first..=last).rev();
+        let mut held = latest.filter_map(|(_, number)| files.holders.get(number)?.lease);
+        held.find(such).map(|held| held.lease)
+    }
+
+    /// It is cached no more.
+    pub fn remove(&self, number: HolderNumber) {
+        let mut files = self.files();
+        self.let_go(&mut files, number);
+        if let Some(path) = files.holders.remove(&number).and_then(|file| file.path) {
+            files.by_path.remove(&(path, number));
+        }
+    }
+
+    /// A break of what the holder has begins.
+    pub fn block(&self, number: HolderNumber, block: Arc<Block>) {
+        let mut files = self.files();
+        let Some(file) = files.holders.get_mut(&number) else { return };
+        let (first, disk_file_id) = (file.pending.replace(block).is_none(), file.disk_file_id);
+        if first {
+            self.pending.fetch_add(1, Ordering::Release);
+            if let Some(disk_file_id) = disk_file_id {
+                files.pending_by_file.entry(disk_file_id).or_default().push(number);
+            }
+        }
+    }
+
+    /// It is over.
+    pub fn unblock(&self, number: HolderNumber) {
+        self.let_go(&mut self.files(), number);
+    }
+
+    fn let_go(&self, files: &mut Files, number: HolderNumber) {
+        let Some(file) = files.holders.get_mut(&number) else { return };
+        let disk_file_id = file.disk_file_id;
+        if file.pending.take().is_some() {
+            self.pending.fetch_sub(1, Ordering::Release);
+            if let Some(disk_file_id) = disk_file_id
+                && let Some(numbers) = files.pending_by_file.get_mut(&disk_file_id)
+            {
+                numbers.retain(|pending| *pending != number);
+                if numbers.is_empty() {
+                    files.pending_by_file.remove(&disk_file_id);
+                }
+            }
+        }
+    }
+
+    /// Whether any break is pending.
+    pub fn any_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire) > 0
+    }
+
+    /// The break that an operation on the file at `path` waits for.
+    pub fn pending_at(&self, path: &SharePath) -> Option<Arc<Block>> {
+        self.files().at(&folded(path), None)
+    }
+
+    /// The break that an operation on an open file waits for: by the server's
+    /// number of it, where known, else by its path. `holder` is the handle's
+    /// own, which knows where the file was renamed to.
+    pub fn pending_of(
+        &self,
+        path: &SharePath,
+        disk_file_id: Option<u64>,
+        holder: Option<HolderNumber>,
+    ) -> Option<Arc<Block>> {
+        let files = self.files();
+        let by_file = disk_file_id.and_then(|id| files.pending_by_file.get(&id)?.first());
+        if let Some(number) = by_file {
+            return files.holders.get(number)?.pending.clone();
+        }
+        let path = match holder.and_then(|number| files.holders.get(&number)) {
+            Some(own) => own.path.clone()?,
+            None => folded(path),
+        };
+        files.at(&path, disk_file_id)
+    }
+
+    /// A file or folder has another name now, and so has all that is in it. A
+    /// file it replaced has none: some servers replace one that is open, which
+    /// MS-FSA 2.1.5.15.12 forbids.
+    pub fn renamed(&self, from: &SharePath, to: &SharePath) {
+        let (from, to) = (folded(from), folded(to));
+        if from == to {
+            return;
+        }
+        let mut files = self.files();
+        for (path, number) in files.within(&to) {
+            files.name(&path, number, None);
+        }
+        for (path, number) in files.within(&from) {
+            let new = format!("{to}{}", &path[from.len()..]);
+            files.name(&path, number, Some(new.into()));
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    /// The holders of what is at the path and below it.
+    fn within(&self, path: &Arc<str>) -> Vec<(Arc<str>, HolderNumber)> {
+        // '0' follows '/'.
+        let first = HolderNumber::FIRST;
+        let inside = (format!("{path}/").into(), first)..(format!("{path}0").into(), first);
+        let itself = (path.clone(), first)..=(path.clone(), HolderNumber::LAST);
+        self.by_path.range(itself).chain(self.by_path.range(inside)).cloned().collect()
+    }
+
+    /// The file of the holder is found at `new` from here on, if anywhere.
+    fn name(&mut self, old: &Arc<str>, number: HolderNumber, new: Option<Arc<str>>) {
+        self.by_path.remove(&(old.clone(), number));
+        self.by_path.extend(new.clone().map(|new| (new, number)));
+        if let Some(file) = self.holders.get_mut(&number) {
+            file.path = new;
+        }
+    }
+
+    /// A file of the same path and another number is another file.
+    fn at(&self, path: &Arc<str>, disk_file_id: Option<u64>) -> Option<Arc<Block>> {
+        let there = (path.clone(), HolderNumber::FIRST)..=(path.clone(), HolderNumber::LAST);
+        self.by_path.range(there).find_map(|(_, number)| {
+            let file = self.holders.get(number)?;
+            let same = disk_file_id.is_none()
+                || file.disk_file_id.is_none()
+                || disk_file_id == file.disk_file_id;
+            file.pending.clone().filter(|_| same)
+        })
+    }
+}
+
+fn folded(path: &SharePath) -> Arc<str> {
+    path.folded().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::LeaseKey;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::new(text).unwrap()
+    }
+
+    fn derived(key: LeaseKey) -> Option<HeldLease> {
+        let lease = Lease { state: 0, key: Some(key), parent_key: None, version: 2 };
+        Some(HeldLease { lease, derived: true })
+    }
+
+    fn key(files: &CachedFiles, client_idx: u32, name: &str) -> Option<LeaseKey> {
+        files.lease_at(client_idx, &path(name), |held| held.derived)?.key
+    }
+
+    #[test]
+    fn a_break_blocks_its_file_by_path_in_any_case_and_by_the_servers_number() {
+        let files = CachedFiles::default();
+        let a = files.add(0, &path("Docs/a"), Some(5), None);
+        let b = files.add(1, &path("docs/b"), None, None);
+        assert!(!files.any_pending() && files.pending_at(&path("docs/a")).is_none());
+        files.block(a, Arc::default());
+        files.block(b, Arc::default());
+        assert!(files.any_pending());
+        assert!(files.pending_at(&path("docs/A")).is_some());
+        assert!(files.pending_at(&path("docs/c")).is_none());
+        assert!(files.pending_of(&path("x"), Some(5), None).is_some(), "known by its number");
+        assert!(files.pending_of(&path("docs/a"), Some(6), None).is_none(), "another file");
+        assert!(files.pending_of(&path("docs/b"), Some(6), None).is_some(), "its number unknown");
+        files.unblock(a);
+        assert!(files.pending_of(&path("docs/a"), Some(5), None).is_none());
+        files.remove(b);
+        assert!(!files.any_pending() && files.pending_at(&path("docs/b")).is_none());
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_new_name_and_the_name_of_its_folder() {
+        let files = CachedFiles::default();
+        let holder = files.add(7, &path("d/a"), None, None);
+        let other = files.add(7, &path("d0/a"), None, None);
+        files.renamed(&path("d/a"), &path("d/b"));
+        files.block(holder, Arc::default());
+        files.renamed(&path("D"), &path("e"));
+        let blocked = |name| files.pending_at(&path(name)).is_some();
+        assert_eq!(["d/a", "d/b", "e/a", "e/b"].map(blocked), [false, false, false, true]);
+        let opened_as = path("d/a");
+        assert!(files.pending_of(&opened_as, None, None).is_none());
+        assert!(files.pending_of(&opened_as, None, Some(holder)).is_some());
+        files.block(other, Arc::default());
+        assert!(blocked("d0/a"), "it only begins alike");
+    }
+
+    #[test]
+    fn a_file_that_another_replaced_is_found_by_no_name() {
+        let files = CachedFiles::default();
+        let (old, new) = ([1; 16], [2; 16]);
+        let replaced = files.add(7, &path("a"), Some(5), derived(old));
+        files.add(8, &path("b"), Some(6), derived(new));
+        files.renamed(&path("b"), &path("a"));
+        assert_eq!(key(&files, 7, "a"), None, "a server refuses the key of the old");
+        assert_eq!(key(&files, 8, "a"), Some(new));
+        files.block(replaced, Arc::default());
+        assert!(files.pending_at(&path("a")).is_none());
+        assert!(files.pending_of(&path("a"), Some(5), None).is_some(), "who has it open waits");
+        files.remove(replaced);
+        assert!(!files.any_pending());
+    }
+
+    #[test]
+    fn a_name_in_another_case_is_no_other_name() {
+        let files = CachedFiles::default();
+        files.add(7, &path("a"), None, derived([1; 16]));
+        files.renamed(&path("a"), &path("A"));
+        assert_eq!(key(&files, 7, "a"), Some([1; 16]));
+    }
+
+    #[test]
+    fn a_lease_is_found_where_its_file_is_and_by_its_client_alone() {
+        let files = CachedFiles::default();
+        let one = [1; 16];
+        let holder = files.add(7, &path("a"), None, derived(one));
+        files.add(7, &path("a"), None, None);
+        files.add(8, &path("a"), None, derived([2; 16]));
+        assert_eq!(key(&files, 7, "A"), Some(one));
+        assert_eq!(key(&files, 9, "a"), None);
+        files.renamed(&path("a"), &path("b"));
+        assert_eq!((key(&files, 7, "a"), key(&files, 7, "b")), (None, Some(one)));
+        files.remove(holder);
+        assert_eq!(key(&files, 7, "b"), None);
+    }
+}
