@@ -19,7 +19,7 @@ use smbench::backend::{
 };
 use smbench::ir::{OpenMode, OperationKind, OperationType};
 use smbench::protocol::create::CreateDisposition;
-use smbench::protocol::{Break, CreateParameters, Granted, Lease, SharePath};
+use smbench::protocol::{Break, CreateParameters, Granted, Lease, NtStatus, SharePath};
 use smbench::scheduler::virtual_time::VirtualClock;
 
 use super::workload::Dice;
@@ -36,6 +36,8 @@ pub struct Call {
     pub began_ns: u64,
     /// None: still going on at the end of the run.
     pub ended_ns: Option<u64>,
+    /// It named a lease, and the parameters were not to the server's liking.
+    pub lease_refused: bool,
 }
 
 /// A break as it came to a client.
@@ -175,7 +177,8 @@ impl Gate {
         drop(by_client);
         let mut calls = book.calls.lock().unwrap();
         let (client_idx, began_ns) = (self.client_idx, book.clock.now_ns());
-        calls.push(Call { client_idx, what, file, granted, began_ns, ended_ns: None });
+        let (ended_ns, lease_refused) = (None, false);
+        calls.push(Call { client_idx, what, file, granted, began_ns, ended_ns, lease_refused });
         let inside = Inside { gate: self, call: calls.len() - 1, permit };
         drop(calls);
         book.may_panic();
@@ -185,6 +188,14 @@ impl Gate {
     fn watch(&self, inner: Box<dyn SMBFileHandle>) -> Box<dyn SMBFileHandle> {
         self.open.fetch_add(1, Relaxed);
         Box::new(WatchedHandle { inner, gate: self.clone() })
+    }
+}
+
+impl Inside<'_> {
+    /// Of a request that names a lease.
+    fn ended<T>(&self, ended: &Result<T, OpError>) {
+        let refused = matches!(ended, Err(OpError::Status(NtStatus::INVALID_PARAMETER)));
+        self.gate.book.calls.lock().unwrap()[self.call].lease_refused = refused;
     }
 }
 
@@ -240,9 +251,12 @@ impl SMBConnectionInner for WatchedConnection {
         disposition: CreateDisposition,
         parameters: &CreateParameters,
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        let _inside = self.gate.enter(OperationType::Open, Some(path));
-        let opened = self.inner.open_extended(path, mode, disposition, parameters).await?;
-        Ok(self.gate.watch(opened))
+        let inside = self.gate.enter(OperationType::Open, Some(path));
+        let opened = self.inner.open_extended(path, mode, disposition, parameters).await;
+        if parameters.lease.is_some() {
+            inside.ended(&opened);
+        }
+        Ok(self.gate.watch(opened?))
     }
 
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
@@ -255,8 +269,10 @@ impl SMBConnectionInner for WatchedConnection {
         operation: &OperationKind,
         lease: &Lease,
     ) -> Result<(), OpError> {
-        let _inside = self.gate.enter(operation.operation_type(), path_of(operation));
-        self.inner.execute_under_lease(operation, lease).await
+        let inside = self.gate.enter(operation.operation_type(), path_of(operation));
+        let ended = self.inner.execute_under_lease(operation, lease).await;
+        inside.ended(&ended);
+        ended
     }
 
     fn breaks(&mut self) -> Option<BreakStream> {
