@@ -30,6 +30,7 @@ pub async fn open_keyed(
         let keyed = CreateParameters { lease, ..asked.clone() };
         match inner.open_extended(path, mode, disposition, &keyed).await {
             Err(OpError::Status(NtStatus::INVALID_PARAMETER)) if refused.is_none() => {
+                tracing::debug!(path = path.as_str(), "a lease key was another file's");
                 refused = Some(key);
             }
             ended => return ended,
