@@ -26,8 +26,8 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     }
     if breaks.blocked_operations > 0 {
         lines.push(format!(
-            "            {} waited for their end, {} together",
-            counted(breaks.blocked_operations, "operation"),
+            "            operations waited {} for their end, {} together",
+            counted(breaks.blocked_operations, "time"),
             time(breaks.blocked_us),
         ));
     }

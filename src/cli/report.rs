@@ -347,7 +347,7 @@ breaks      2 oplock, 2 lease
             1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 not answered before the server gave up
             acknowledged after p50 2.00 ms, p99 3.00 ms, max 3.00 ms
             over after p50 4.00 ms, p99 4.00 ms, max 4.00 ms
-            3 operations waited for their end, 35.0 s together
+            operations waited 3 times for their end, 35.0 s together
 1 break outside of the recorded phases, counted apart
 1 read that got less than asked for
 2 attempts after a first that failed (--retry)

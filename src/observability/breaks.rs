@@ -224,7 +224,7 @@ pub struct BreakSummary {
     /// others from the file. Absent where no break wanted an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasted_us: Option<Times>,
-    /// Operations that waited for the end of a break.
+    /// Operations that waited for the end of a break; for two, counted twice.
     pub blocked_operations: u64,
     /// How long they did, together.
     pub blocked_us: f64,

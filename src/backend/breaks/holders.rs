@@ -164,9 +164,6 @@ impl Breaks {
     /// The handle's CLOSE has ended, well or badly: it is gone.
     pub(in crate::backend) fn closed(&self, holder: &Holder) {
         if holder.inner.borrow().closing {
-            if let Some(caching) = self.caching.get() {
-                caching.holders.borrow_mut().remove(&holder.key);
-            }
             self.leave(holder, &BreakEnd::Closed);
         }
     }
@@ -318,6 +315,14 @@ impl Breaks {
 
     /// The holder is no more, and what was pending is over.
     fn leave(&self, holder: &Holder, end: &BreakEnd) {
+        if let Some(caching) = self.caching.get() {
+            let mut holders = caching.holders.borrow_mut();
+            let current = holders.get(&holder.key);
+            // Another may have its key since it left.
+            if current.is_some_and(|current| std::ptr::eq(&**current, holder)) {
+                holders.remove(&holder.key);
+            }
+        }
         let ended_ns = self.clock.now_ns();
         let mut blocked = self.unblock(holder, ended_ns);
         let over = holder.inner.borrow_mut().state.closed();

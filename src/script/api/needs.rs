@@ -17,14 +17,14 @@ const FEATURES: [(&str, Feature); 7] = [
     ("file_attributes", Feature::FileAttributes),
 ];
 
-/// What lies above mode 0.
+/// What lies above mode 0, the highest first: a refusal names the first.
 const BY_MODE: [Feature; 6] = [
+    Feature::Caching,
     Feature::AccessMask,
     Feature::ShareMode,
     Feature::Disposition,
     Feature::CreateOptions,
     Feature::FileAttributes,
-    Feature::Caching,
 ];
 
 pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {

@@ -167,7 +167,7 @@ fn a_workload_says_what_it_will_need() {
         Ok(vec![of_w(Feature::Locks), of_w(Feature::ShareMode)])
     );
     let all = needs("{ mode = 2 }").unwrap();
-    assert_eq!((all.len(), all.last()), (6, Some(&of_w(Feature::Caching))));
+    assert_eq!((all.len(), all.first()), (6, Some(&of_w(Feature::Caching))), "a refusal names it");
     assert_eq!(needs("{ mode = 1, share_mode = true }").unwrap().len(), 5);
     for (wrong, expected) in [
         (
