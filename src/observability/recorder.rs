@@ -113,8 +113,7 @@ impl Recorder {
             // What it waited for a break was the server's, as its service was.
             let server_ns = u128::from(service_ns) + u128::from(event.backlog_ns());
             phase.closed_cycle_ns += server_ns + u128::from(think_ns);
-        }
-        if event.backlog_ns() > 0 {
+        } else if event.backlog_ns() > 0 {
             phase.behind += 1;
             phase.behind_lateness_ns += u128::from(lateness_ns);
             phase.behind_service_ns += u128::from(service_ns);
@@ -304,6 +303,19 @@ mod tests {
         assert_eq!(phase.behind, 1);
         assert_eq!(phase.behind_lateness_ns, u128::from(lateness_ns));
         assert_eq!(phase.behind_service_ns, u128::from(service_ns));
+    }
+
+    #[test]
+    fn what_waited_for_a_break_in_a_closed_loop_is_not_behind() {
+        let mut waited = completion(0, 0, sample::read(1), OK);
+        waited.eligible_ns = waited.due_ns + 5;
+        waited.issued_ns = waited.eligible_ns + 1;
+        let (waited_ns, service_ns) = (waited.backlog_ns(), waited.service_ns());
+        let measurements = recorded([waited]);
+        let phase = measurements.phase(1);
+        assert_eq!((phase.behind, phase.behind_service_ns), (0, 0));
+        assert_eq!(phase.closed_lateness_ns, 1);
+        assert_eq!((waited_ns, phase.closed_cycle_ns), (5, u128::from(5 + service_ns)));
     }
 
     #[test]
