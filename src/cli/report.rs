@@ -15,7 +15,10 @@ use crate::observability::summary::{
     Times, Totals,
 };
 use crate::observability::text::printable;
+use crate::protocol::NtStatus;
 
+/// Behind a success that failed.
+const ONLY_EXPECTED: &str = ", which `expect` does not name (\"SUCCESS\" beside the others would)";
 const MAX_NAME_CHARS: usize = 60;
 const MAX_PATH_CHARS: usize = 100;
 pub(super) const MAX_TEXT_CHARS: usize = 400;
@@ -256,7 +259,9 @@ fn failures(summary: &Summary, style: Style) -> Vec<String> {
 
 fn failure_group(group: &FailureGroup, style: Style) -> String {
     let title = format!("{} × {}", grouped(group.count), printable(&group.status, MAX_NAME_CHARS));
-    let mut text = format!("  {}\n", style.paint(BOLD, title));
+    // Success fails only where `expect` leaves it out.
+    let why = if group.status == NtStatus::SUCCESS.to_string() { ONLY_EXPECTED } else { "" };
+    let mut text = format!("  {}{why}\n", style.paint(BOLD, title));
     text.extend(group.first.iter().map(|found| record(found, &group.status)));
     let more = group.count.saturating_sub(group.first.len() as u64);
     if more > 0 {
