@@ -1,5 +1,6 @@
 //! A summary for people.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::breaks::breaks;
@@ -185,6 +186,7 @@ fn facts(summary: &Summary) -> String {
         lines.push(format!("backlog     {}", tail(backlog)));
     }
     lines.extend(breaks(summary));
+    lines.extend(expected(summary));
     lines.extend(happenings(summary, totals));
     lines.extend(summary.oplog.map(oplog));
     lines.iter().map(|line| format!("{line}\n")).collect()
@@ -199,6 +201,32 @@ fn oplog(lines: OplogSummary) -> String {
             format!("{kept}; {} left out that could not be written in time", grouped(dropped))
         }
     }
+}
+
+/// Answers other than success that `expect` makes right. A read past the end is
+/// told as short. Nothing where there were so many statuses that failures of
+/// several are kept as one.
+fn expected(summary: &Summary) -> Option<String> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (status, count) in summary.operations.values().flat_map(|found| &found.statuses) {
+        *counts.entry(status).or_default() += count;
+    }
+    if summary.failures.iter().any(|group| group.status == "OTHER") {
+        return None;
+    }
+    for group in &summary.failures {
+        counts.entry(&group.status).and_modify(|count| *count = count.saturating_sub(group.count));
+    }
+    let right = [NtStatus::SUCCESS, NtStatus::END_OF_FILE].map(|status| status.to_string());
+    let told = counts
+        .into_iter()
+        .filter(|(status, count)| *count > 0 && !right.iter().any(|right| right == status));
+    let told: Vec<String> = told
+        .map(|(status, count)| {
+            format!("{} × {}", grouped(count), printable(status, MAX_NAME_CHARS))
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("expected    {}", told.join(", ")))
 }
 
 fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
