@@ -8,15 +8,17 @@
 ---A number of bytes, or a text with a unit ("64KiB", "1MB").
 ---@alias bench.Size integer|string
 
----The name of an NT status ("OBJECT_NAME_NOT_FOUND"), several, or "any".
+---The name of an NT status ("OBJECT_NAME_NOT_FOUND"), several, or "any". These
+---alone are right: where success is too, { "SUCCESS", "SHARING_VIOLATION" }.
 ---@alias bench.Expect string|string[]
 
 ---What `c:open` returns. Good until `c:close`, for its client alone. Handles
----from setup are good in iterations; none is in teardown.
+---from setup are good in iterations; none is in teardown. Where its open failed,
+---expected or not, what is to be done with it is skipped and counted.
 ---@class bench.Handle
 
 ---@class (exact) bench.Options
----@field expect? bench.Expect the statuses that count as success
+---@field expect? bench.Expect the statuses that are right (default: success; of a read the end of the file too)
 
 ---@class (exact) bench.Lease
 ---@field state string "R", "RH", "RW", "RWH", or names joined with "|"
@@ -44,15 +46,16 @@
 
 ---What a backend cannot ask for, or --mode leaves out, is refused before the
 ---run, unless --degrade. All but mode and expect is of fidelity mode 1, from
----requested_oplock on of mode 2.
+---requested_oplock on of mode 2. Names are those of MS-SMB2 2.2.13, with or
+---without their prefix; what is left out follows from the mode of the open.
 ---@class (exact) bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
----@field share_mode? string|integer "read|write|delete"
+---@field share_mode? string|integer "read|write|delete", which is the default; "none" keeps all others out
 ---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
----@field create_options? string|integer
----@field file_attributes? string|integer
----@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease"
----@field lease? string|bench.Lease "RWH", or more in a table
+---@field create_options? string|integer (default "FILE_NON_DIRECTORY_FILE")
+---@field file_attributes? string|integer (default "FILE_ATTRIBUTE_NORMAL")
+---@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease" (default "lease" with a lease, else "none"); sent as it is, so that another beside a lease is what the server sees
+---@field lease? string|bench.Lease "RWH", or more in a table: enough to ask for a lease
 ---@field durable? true|bench.Durable
 ---@field create_contexts? bench.CreateContext[] sent as they are
 ---@field on_break? bench.BreakPolicy of this handle (default: as bench.on_break says); of several opens of one lease, of the last opened that is still open and says it

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::{BoundArgs, LogFormat, Logging, StreamArgs};
 use super::run::OnHookError;
 use super::thresholds::failed;
+use super::verdict::exit_reasons;
 use super::{
     Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, Style,
     TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
@@ -138,6 +139,10 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
             tell(format_args!("error: {}", printable(problem, MAX_ERROR_CHARS)));
         }
         failed(&finished.summary).for_each(tell);
+    }
+    let told = !finished.summary.problems.is_empty() || failed(&finished.summary).next().is_some();
+    if args.quiet && !args.json && !told {
+        exit_reasons(&finished.summary).into_iter().for_each(tell);
     }
     Ok(finished.summary.exit_code)
 }

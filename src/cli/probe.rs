@@ -9,6 +9,13 @@ use crate::probe::{Answer, CaseReport, Outcome, ProbeReport, Support};
 
 const MAX_DETAIL_CHARS: usize = 400;
 
+const DIFFERS: &str = concat!(
+    "  answered otherwise than the section named says: a client that counts on it is let down\n",
+    "  \"known\" is why another server answers so, and may be why this one does",
+);
+const NOT_GRANTED: &str = "  no fault: a server is free to refuse it, and clients go without";
+const NOT_ASKED: &str = "  nothing is known: asking could cost the server, or smbench cannot";
+
 /// Of cases that were not run, so many are named for each reason.
 const MAX_NAMED: usize = 10;
 
@@ -22,7 +29,7 @@ pub fn render_probe(report: &ProbeReport, style: Style) -> String {
         ("dialect", server.dialect.as_deref()),
         ("signing", server.signing.as_deref()),
         ("encryption", server.encryption.as_deref()),
-        ("server", server.server.as_deref()),
+        ("server GUID", server.server.as_deref()),
     ] {
         let value = value.map_or_else(|| "none".into(), |value| printable(value, MAX_DETAIL_CHARS));
         let _ = writeln!(text, "  {what:<24}  {value}");
@@ -39,9 +46,12 @@ pub fn render_probe(report: &ProbeReport, style: Style) -> String {
     for row in &report.supports {
         let _ = writeln!(text, "  {:<24}  {}", row.what, support(row, style));
     }
-    section(&mut text, "differs from the reference", &report.differences(), style);
-    for (outcome, name) in [(Outcome::NotGranted, "not granted"), (Outcome::Skipped, "not asked")] {
-        section(&mut text, name, &of(report, outcome), style);
+    section(&mut text, "differs from the reference", DIFFERS, &report.differences(), style);
+    for (outcome, name, means) in [
+        (Outcome::NotGranted, "not granted", NOT_GRANTED),
+        (Outcome::Skipped, "not asked", NOT_ASKED),
+    ] {
+        section(&mut text, name, means, &of(report, outcome), style);
     }
     not_run(&mut text, &of(report, Outcome::NotRun), style);
     heading(&mut text, "totals", style);
@@ -123,11 +133,12 @@ fn heading(text: &mut String, name: &str, style: Style) {
     let _ = writeln!(text, "\n{}", style.paint(BOLD, name));
 }
 
-fn section(text: &mut String, name: &str, cases: &[&CaseReport], style: Style) {
+fn section(text: &mut String, name: &str, means: &str, cases: &[&CaseReport], style: Style) {
     if cases.is_empty() {
         return;
     }
     heading(text, name, style);
+    let _ = writeln!(text, "{}", style.paint(DIM, means));
     for case in cases {
         let essential = if case.essential { style.paint(BAD, " essential") } else { String::new() };
         let section = style.paint(DIM, format_args!("({})", case.section));

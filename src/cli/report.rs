@@ -1,5 +1,6 @@
 //! A summary for people.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::breaks::breaks;
@@ -15,7 +16,10 @@ use crate::observability::summary::{
     Totals,
 };
 use crate::observability::text::printable;
+use crate::protocol::NtStatus;
 
+/// Behind a success that failed.
+const ONLY_EXPECTED: &str = ", which `expect` does not name (\"SUCCESS\" beside the others would)";
 const MAX_NAME_CHARS: usize = 60;
 const MAX_PATH_CHARS: usize = 100;
 
@@ -181,6 +185,7 @@ fn facts(summary: &Summary) -> String {
         lines.push(format!("backlog     {}", tail(backlog)));
     }
     lines.extend(breaks(summary));
+    lines.extend(expected(summary));
     lines.extend(happenings(summary, totals));
     lines.extend(summary.oplog.map(oplog));
     lines.iter().map(|line| format!("{line}\n")).collect()
@@ -195,6 +200,32 @@ fn oplog(lines: OplogSummary) -> String {
             format!("{kept}; {} left out that could not be written in time", grouped(dropped))
         }
     }
+}
+
+/// Answers other than success that `expect` makes right. A read past the end is
+/// told as short. Nothing where there were so many statuses that failures of
+/// several are kept as one.
+fn expected(summary: &Summary) -> Option<String> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (status, count) in summary.operations.values().flat_map(|found| &found.statuses) {
+        *counts.entry(status).or_default() += count;
+    }
+    if summary.failures.iter().any(|group| group.status == "OTHER") {
+        return None;
+    }
+    for group in &summary.failures {
+        counts.entry(&group.status).and_modify(|count| *count = count.saturating_sub(group.count));
+    }
+    let right = [NtStatus::SUCCESS, NtStatus::END_OF_FILE].map(|status| status.to_string());
+    let told = counts
+        .into_iter()
+        .filter(|(status, count)| *count > 0 && !right.iter().any(|right| right == status));
+    let told: Vec<String> = told
+        .map(|(status, count)| {
+            format!("{} × {}", grouped(count), printable(status, MAX_NAME_CHARS))
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("expected    {}", told.join(", ")))
 }
 
 fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
@@ -255,7 +286,9 @@ fn failures(summary: &Summary, style: Style) -> Vec<String> {
 
 fn failure_group(group: &FailureGroup, style: Style) -> String {
     let title = format!("{} × {}", grouped(group.count), printable(&group.status, MAX_NAME_CHARS));
-    let mut text = format!("  {}\n", style.paint(BOLD, title));
+    // Success fails only where `expect` leaves it out.
+    let why = if group.status == NtStatus::SUCCESS.to_string() { ONLY_EXPECTED } else { "" };
+    let mut text = format!("  {}{why}\n", style.paint(BOLD, title));
     text.extend(group.first.iter().map(|found| record(found, &group.status)));
     let more = group.count.saturating_sub(group.first.len() as u64);
     if more > 0 {

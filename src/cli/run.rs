@@ -213,7 +213,7 @@ pub struct RunArgs {
     #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub json: bool,
 
-    /// No progress and no table; errors are still printed
+    /// No progress and no table; errors and the reason of an exit code are still printed
     #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub quiet: bool,
 }

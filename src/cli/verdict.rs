@@ -33,14 +33,20 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     if trust.verdict == Verdict::HooksDropped {
         text += "  give hooks fewer events (a narrower filter) or less to do with each\n";
     }
-    if !summary.exit_reasons.is_empty() {
-        let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
-        text += &format!("exit code {}: {}\n", summary.exit_code, reasons.join(", "));
+    if let Some(why) = exit_reasons(summary) {
+        text += &format!("{why}\n");
     }
     if let Some(results) = results {
         text += &format!("results: {}\n", printable(&results.to_string_lossy(), MAX_TEXT_CHARS));
     }
     text
+}
+
+/// The exit code and why it is that; none where there is nothing to say.
+pub(super) fn exit_reasons(summary: &Summary) -> Option<String> {
+    let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
+    let told = || format!("exit code {}: {}", summary.exit_code, reasons.join(", "));
+    (!reasons.is_empty()).then(told)
 }
 
 /// What makes a late generator fast enough, by what made it late.

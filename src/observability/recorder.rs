@@ -306,16 +306,16 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_a_break_in_a_closed_loop_had_no_busy_client() {
+    fn what_waited_for_a_break_in_a_closed_loop_is_not_behind() {
         let mut waited = completion(0, 0, sample::read(1), OK);
-        waited.operation.due = Due::After(0);
-        waited.due_ns -= 1;
-        let (lateness_ns, service_ns) = (waited.lateness_ns(), waited.service_ns());
+        waited.eligible_ns = waited.due_ns + 5;
+        waited.issued_ns = waited.eligible_ns + 1;
+        let (waited_ns, service_ns) = (waited.backlog_ns(), waited.service_ns());
         let measurements = recorded([waited]);
         let phase = measurements.phase(1);
         assert_eq!((phase.behind, phase.behind_service_ns), (0, 0));
-        assert_eq!(phase.closed_lateness_ns, u128::from(lateness_ns));
-        assert_eq!(phase.closed_cycle_ns, u128::from(service_ns) + 1);
+        assert_eq!(phase.closed_lateness_ns, 1);
+        assert_eq!((waited_ns, phase.closed_cycle_ns), (5, u128::from(5 + service_ns)));
     }
 
     #[test]

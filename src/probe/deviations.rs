@@ -49,7 +49,8 @@ const fn embedded(
 /// Seen with Samba 4.17 on a busy machine in 7 to 9 of 100 runs, never after
 /// an unlock: the CLOSE was answered and a third handle got the range without
 /// waiting, but the waiter was not granted until the next unlock on the file.
-const LOST_WAKE_UP: &str = "Samba may not wake a waiting lock when its holder's handle goes";
+const LOST_WAKE_UP: &str =
+    "a race in Samba: at times it does not wake a waiting lock when its holder's handle goes";
 
 const AS_A_LOCAL_FILE: &str =
     "it answers as a local file system of Windows does, not as MS-SMB2 says of the server";
@@ -281,7 +282,7 @@ pub const DEVIATIONS: &[Deviation] = &[
     ),
     samba(
         "a_write_of_nothing_breaks_nothing",
-        "got false",
+        "not to be left alone",
         Always,
         "Samba breaks level II before it looks how much is written",
     ),

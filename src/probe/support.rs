@@ -76,6 +76,8 @@ const WHAT: [(&str, Shown); 26] = [
         "locks that wait",
         Cases(&[
             "a_waiting_lock_is_granted_on_unlock",
+            "a_waiting_lock_is_granted_when_the_holder_closes",
+            "a_waiting_lock_is_granted_when_the_holder_vanishes",
             "a_cancelled_wait_is_cancelled_and_leaves_no_lock",
         ]),
     ),

@@ -76,6 +76,8 @@ fn what_is_expected_is_no_failure_and_keeps_its_status() {
         assert_eq!(*statuses, json!({ "STATUS_OBJECT_NAME_NOT_FOUND": 3 }), "{operation}");
     }
     assert!(!ended.stdout.contains("failed\n"), "{}", ended.stdout);
+    let told = "\nexpected    9 × STATUS_OBJECT_NAME_NOT_FOUND\n";
+    assert!(ended.stdout.contains(told), "{}", ended.stdout);
 }
 
 #[test]
@@ -85,9 +87,17 @@ fn success_that_was_not_expected_is_a_failure() {
             c:stat("", { expect = "ACCESS_DENIED" })
         end }"#,
     );
-    let summary = place.run("s.lua --target sim --iterations 3").end().exits(4).summary();
+    let ended = place.run_to("a", "s.lua --target sim --iterations 3").end().exits(4);
+    let why = "  3 × STATUS_SUCCESS, which `expect` does not name";
+    assert!(ended.stdout.contains(why), "{}", ended.stdout);
+    let summary = ended.summary();
     assert_eq!(summary["failures"][0]["status"], "STATUS_SUCCESS");
     assert_eq!(number(&summary["totals"]["failed"]), 3);
+    let quiet = place.run_to("b", "s.lua --target sim --iterations 3 --quiet").end().exits(4);
+    assert_eq!(
+        (quiet.stdout.as_str(), quiet.stderr.as_str()),
+        ("", "exit code 4: operations-failed\n")
+    );
 }
 
 #[test]

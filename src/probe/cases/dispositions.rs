@@ -191,7 +191,7 @@ async fn what_is_hidden_is_overwritten_only_to_be_hidden(place: &Place) -> Check
         client.open_extended("f", ReadWrite, Create, &with(kept)).await?.close().await?;
         for disposition in [Overwrite, OverwriteIf, Supersede] {
             let opened = client.open("f", ReadWrite, disposition).await;
-            let context = format!("{disposition:?} of 0x{kept:X}");
+            let context = format!("{disposition:?} of a file with attributes 0x{kept:X}");
             check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "{context}");
             let asked = with(HIDDEN | SYSTEM);
             client.open_extended("f", ReadWrite, disposition, &asked).await?.close().await?;

@@ -255,7 +255,7 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(place: &Place) -
             };
             let opened = open_as(&two, disposition, READ, 7).await?;
             let refused = opened.as_ref().err().copied();
-            check_eq!(refused, expected, "{disposition:?} met by {share}");
+            check_eq!(refused, expected, "{disposition:?} of a file shared with 0x{share:X}");
             for handle in held.into_iter().chain(opened) {
                 handle.close().await?;
             }
