@@ -157,7 +157,6 @@ mod tests {
     }
 
     /// Of three breaks of one file, two end between the look and the wait.
-
     #[test]
     fn the_end_of_one_break_lets_nobody_pass_who_has_to_wait_for_another() {
         let blocks: Vec<Arc<Block>> = (0..3).map(|_| Arc::default()).collect();
