@@ -82,9 +82,9 @@ pub struct CaseReport {
 }
 
 impl CaseReport {
-    fn new(case: &Case, verdict: &Verdict) -> CaseReport {
+    fn new(server: &str, case: &Case, verdict: &Verdict) -> CaseReport {
         let known = match verdict {
-            Verdict::Fail(difference) => known(case.name, &difference.what),
+            Verdict::Fail(difference) => known(server, case.name, &difference.what),
             _ => None,
         };
         let outcome = match verdict {
@@ -124,8 +124,11 @@ impl ProbeReport {
         cases: &[&Case],
         column: &Column,
     ) -> ProbeReport {
-        let cases: Vec<CaseReport> =
-            cases.iter().zip(&column.verdicts).map(|(case, v)| CaseReport::new(case, v)).collect();
+        let cases: Vec<CaseReport> = cases
+            .iter()
+            .zip(&column.verdicts)
+            .map(|(case, verdict)| CaseReport::new(target.backend, case, verdict))
+            .collect();
         let mut totals = Totals { cases: cases.len(), ..Totals::default() };
         for case in &cases {
             *match case.outcome {
