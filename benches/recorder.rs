@@ -88,6 +88,7 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
                 attempted_ns: at + service % 30_000,
                 retries: 0,
                 held_up: HeldUp::default(),
+                blocked_ns: 0,
                 completed_ns: at + service,
                 bytes: 4_096,
                 short_read: false,

@@ -207,6 +207,7 @@ fn floor() -> Rate {
             completed_ns,
             retries: 0,
             held_up: HeldUp::default(),
+            blocked_ns: 0,
             bytes: 65_536,
             short_read: false,
             degraded: false,

@@ -74,6 +74,8 @@ pub struct CompletionEvent {
     /// How often it was tried again before this, its only completion.
     pub retries: u32,
     pub held_up: HeldUp,
+    /// How much of its backlog it waited for the ends of breaks.
+    pub blocked_ns: u64,
     /// Bytes read or written.
     pub bytes: u64,
     /// A read that returned less than it asked for.

@@ -113,7 +113,7 @@ impl Recorder {
             // What it waited for a break was the server's, as its service was.
             let server_ns = u128::from(service_ns) + u128::from(event.backlog_ns());
             phase.closed_cycle_ns += server_ns + u128::from(think_ns);
-        } else if event.backlog_ns() > 0 {
+        } else if event.backlog_ns() > event.blocked_ns {
             phase.behind += 1;
             phase.behind_lateness_ns += u128::from(lateness_ns);
             phase.behind_service_ns += u128::from(service_ns);
@@ -298,7 +298,10 @@ mod tests {
         let mut behind = on_time.clone();
         behind.due_ns -= 1;
         let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());
-        let measurements = recorded([on_time, behind]);
+        // A break kept it from the server, not its client from it.
+        let mut held_up = behind.clone();
+        held_up.blocked_ns = 1;
+        let measurements = recorded([on_time, behind, held_up]);
         let phase = measurements.phase(1);
         assert_eq!(phase.behind, 1);
         assert_eq!(phase.behind_lateness_ns, u128::from(lateness_ns));

@@ -102,6 +102,7 @@ pub fn completion(
         completed_ns: 1_001 * MS,
         retries: 0,
         held_up: HeldUp::default(),
+        blocked_ns: 0,
         bytes: 0,
         short_read: false,
         degraded: false,

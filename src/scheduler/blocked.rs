@@ -60,6 +60,7 @@ impl Engine {
         };
         if in_flight.issued_ns.is_none() && in_flight.eligible_ns < ended_ns {
             // The server's time, not ours.
+            in_flight.blocked_ns += ended_ns - in_flight.eligible_ns;
             in_flight.eligible_ns = ended_ns;
             in_flight.held_up.by_generation_ns = 0;
         }

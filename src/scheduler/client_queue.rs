@@ -78,6 +78,8 @@ pub struct InFlight {
     pub deadline_ns: u64,
     pub retries: u32,
     pub held_up: HeldUp,
+    /// How long it waited for the ends of breaks before it was issued.
+    pub blocked_ns: u64,
     /// When it was first issued, once it has been.
     pub issued_ns: Option<u64>,
     /// The attempt before, which failed.
@@ -134,6 +136,7 @@ impl InFlight {
             completed_ns: last.completed_ns,
             retries: self.retries,
             held_up: self.held_up,
+            blocked_ns: self.blocked_ns,
             bytes: last.execution.bytes,
             short_read: last.execution.short_read,
             degraded: last.execution.degraded,
@@ -226,6 +229,7 @@ impl ClientQueue {
             deadline_ns: u64::MAX,
             retries: 0,
             held_up: HeldUp { by_generation_ns, by_limit_ns: 0 },
+            blocked_ns: 0,
             issued_ns: None,
             failed: None,
         })

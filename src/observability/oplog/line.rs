@@ -58,6 +58,9 @@ pub(super) struct OperationLine<'a> {
     completed_ns: u64,
     bytes: u64,
     retries: u32,
+    /// Absent where no break held it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedPart>>,
 }
@@ -203,6 +206,7 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         completed_ns: record.completed_ns,
         bytes: record.bytes,
         retries: record.retries,
+        blocked_ns: Some(record.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
         granted: record.granted.as_deref().map(granted).map(Box::new),
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Completed {
     pub completed_ns: u64,
     pub bytes: u64,
     pub retries: u32,
+    pub blocked_ns: u64,
     pub granted: Option<Box<Granted>>,
 }
 
@@ -127,6 +128,7 @@ fn completed(event: &CompletionEvent, path: Option<&SharePath>) -> Completed {
         completed_ns: event.completed_ns,
         bytes: event.bytes,
         retries: event.retries,
+        blocked_ns: event.blocked_ns,
         granted: event.granted.clone(),
     }
 }

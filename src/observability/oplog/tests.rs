@@ -16,6 +16,7 @@ const BOUND: Duration = Duration::from_secs(20);
 /// A little of everything, in the order of the tests below.
 pub(in crate::observability) fn full() -> Vec<Value> {
     let mut opened = completion(0, 3, sample::open(1, "a"), OK);
+    opened.blocked_ns = 7;
     opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
     if let Some(lease) = opened.granted.as_mut().and_then(|granted| granted.lease.as_mut()) {
         lease.parent_key = Some([9; 16]);
@@ -60,6 +61,7 @@ fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
     let mut opened = completion(0, 3, sample::open(1, "team/\u{202e}\u{9b}2Ja"), OK);
     opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
     (opened.retries, opened.attempted_ns) = (2, 1_000_500_000);
+    opened.blocked_ns = 7;
     let mut setup = completion(3, 0, sample::delete("a"), OK);
     (setup.operation.section, setup.phase) = (Section::Setup, None);
     setup.operation.id = Some("first".into());
@@ -87,7 +89,7 @@ fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
             "status": "STATUS_SUCCESS", "code": 0, "due_ns": 1_000_000_000u64,
             "eligible_ns": 1_000_000_000u64, "issued_ns": 1_000_000_000u64,
             "attempted_ns": 1_000_500_000u64, "completed_ns": 1_001_000_000u64,
-            "bytes": 0, "retries": 2,
+            "bytes": 0, "retries": 2, "blocked_ns": 7,
             "granted": {
                 "oplock": "lease", "create_action": "opened",
                 "file_id": "00000000000000010000000000000002", "disk_file_id": "ffffffffffffffff",
