@@ -38,7 +38,7 @@
 ---granted. Until that is over, operations on the file wait, and are issued then.
 ---@class (exact) bench.BreakPolicy
 ---@field policy? "acknowledge"|"ignore" "ignore" gives no answer: the server gives up after a time of its own, 35 s (default "acknowledge")
----@field delay? bench.Duration from the notice to the answer (default 0)
+---@field delay? bench.Duration from the notice to the answer: less than 35 s, as a server waits (default 0)
 ---@field flush? boolean a flush goes before the answer where writes could be cached (default false)
 
 ---@class (exact) bench.OnBreak: bench.BreakPolicy

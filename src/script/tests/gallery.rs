@@ -153,6 +153,10 @@ const AT_THE_TOP: &[(&str, &str)] = &[
         "bench.on_break takes neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none",
     ),
     (
+        "bench.on_break { delay = '35s' }",
+        "bench.on_break takes a delay of less than 35 s, for that is how long a server waits for an answer; policy = \"ignore\" gives none",
+    ),
+    (
         "bench.on_break {} bench.on_break { flush = true }",
         "bench.on_break is called twice for all workloads, first at s.lua:1",
     ),
