@@ -133,8 +133,8 @@ const MUTANTS: [Mutant; 18] = [
     Mutant {
         name: "an operation goes ahead of a pending break",
         file: "src/backend/connection.rs",
-        text: "block?.wait(self.breaks.clock.clone())",
-        broken: "block.filter(|_| operation.seq % 8 != 3)?.wait(self.breaks.clock.clone())",
+        text: "wait_for(pending, &self.breaks.clock)",
+        broken: "wait_for(|| pending().filter(|_| operation.seq % 8 != 3), &self.breaks.clock)",
         found: "did not keep back",
     },
     Mutant {
