@@ -80,10 +80,6 @@ const AFTER_ACKNOWLEDGEMENT_NS: u64 = 100_000_000;
 
 const ENCRYPTED: Settings = Settings { global: "smb encrypt = required", share: "" };
 
-fn lines(place: &Place) -> Vec<Value> {
-    place.read("out/ops.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// The opens of `other`, each with the break of its file that it caused.
 fn broken_by<'a>(lines: &'a [Value], other: &str) -> Vec<(&'a Value, &'a Value)> {
     let breaks = lines.iter().filter(|line| line["event"] == "break");
@@ -129,7 +125,7 @@ fn the_others_open_ends_within_100_ms_of_the_acknowledgement_plain_and_encrypted
                 !settings.global.is_empty(),
                 "{settings:?}"
             );
-            let lines = lines(&place);
+            let lines = place.oplog("out");
             // One that came late may have met the holder's close.
             let caused = broken_by(&lines, "other").into_iter();
             let took_ns = caused.filter(|(_, broken)| broken["end"] == "acknowledged").map(
@@ -192,7 +188,7 @@ fn who_wants_a_file_whose_break_nobody_answers_waits_as_long_as_samba_does() {
         let line = format!("s.lua --target {} --iterations 1 --oplog", samba.url());
         let ended = place.run(&line).samba().end().exits(0);
         says_it_was_given_up(&ended, "ignored", IGNORED);
-        let lines = lines(&place);
+        let lines = place.oplog("out");
         let caused = broken_by(&lines, "other");
         let [(open, broken)] = caused[..] else { panic!("{lines:#?}") };
         let waited_ns = number(&open["completed_ns"]) - number(&open["issued_ns"]);
@@ -219,7 +215,7 @@ fn an_answer_that_comes_too_late_is_one_the_server_did_not_take() {
     let place = Place::with_script(&held_for_long("delay = '34s'"));
     let run = place.run("s.lua --target sim?latency=2s --iterations 1 --oplog");
     says_it_was_given_up(&run.end().exits(0), "timed_out", TOO_LATE);
-    let lines = lines(&place);
+    let lines = place.oplog("out");
     let [(_, broken)] = broken_by(&lines, "other")[..] else { panic!("{lines:#?}") };
     let after_ns = number(&broken["acknowledged_ns"]) - number(&broken["noticed_ns"]);
     assert!(after_ns >= 34_000_000_000, "{broken}");
@@ -278,7 +274,7 @@ fn while_a_break_is_pending_no_client_sends_what_touches_the_file() {
         let place = Place::with_script(script);
         let line = format!("s.lua --target {target} --iterations 1 --oplog");
         let summary = place.run(&line).samba().end().exits(0).summary();
-        let lines = lines(&place);
+        let lines = place.oplog("out");
         let caused = broken_by(&lines, "other");
         let [(_, broken)] = caused[..] else { panic!("{target}: {lines:#?}") };
         let (noticed_ns, ended_ns) = (number(&broken["noticed_ns"]), number(&broken["ended_ns"]));

@@ -55,11 +55,6 @@ const THRESHOLDS: [&str; 10] = [
     "breaks.count == 0",
 ];
 
-fn lines(place: &Place, out: &str) -> Vec<Value> {
-    let text = place.read(&format!("{out}/ops.jsonl"));
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn opens(lines: &[Value]) -> Vec<&Value> {
     let measured = |line: &&Value| line["type"] == "open" && line["section"] == "iteration";
     lines.iter().filter(measured).collect()
@@ -93,7 +88,7 @@ fn what_was_granted_is_the_same_in_the_log_in_hooks_and_in_the_summary() {
             call = call.arg("--threshold").arg(threshold);
         }
         let summary = call.end().exits(0).summary();
-        let lines = lines(&place, "out");
+        let lines = place.oplog("out");
         let opens = opens(&lines);
         assert_eq!(opens.len(), 15, "{target}");
         for open in &opens {
@@ -179,7 +174,7 @@ fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
     for (out, name) in [("script", "s.lua --iterations 1"), ("document", "s.jsonl")] {
         let line = format!("{name} --target {} --oplog", samba.url());
         let ended = place.run_to(out, &line).samba().end().exits(4);
-        let lines = lines(&place, out);
+        let lines = place.oplog(out);
         let opens = opens(&lines);
         let granted = opens.iter().map(|open| open["granted"].clone()).collect::<Vec<_>>();
         // One that every open of such a run asks for is not asked twice.
@@ -320,7 +315,7 @@ fn a_script_and_its_documents_are_granted_and_lose_the_same() {
             let out = format!("{out}-{}", target.len());
             let line = format!("{name} --target {target} --oplog");
             place.run_to(&out, &line).samba().end().exits(0);
-            told(&lines(&place, &out))
+            told(&place.oplog(&out))
         };
         let script = run("s.lua --iterations 1", "script");
         let expected = [
@@ -374,7 +369,7 @@ fn a_parent_key_keeps_a_clients_own_changes_from_its_folder_lease() {
         place.smbench("compile s.lua -o s.jsonl --iterations 1").end().exits(0);
         for (out, name) in [("script", "s.lua --iterations 1"), ("document", "s.jsonl")] {
             place.run_to(out, &format!("{name} --target sim --oplog")).end().exits(0);
-            let lines = lines(&place, out);
+            let lines = place.oplog(out);
             let issued_ns = |path: &str| {
                 let line = opens(&lines).into_iter().find(|open| open["path"] == path).unwrap();
                 number(&line["issued_ns"])

@@ -15,9 +15,7 @@ fn keys_on_each(script: &str, look: impl Fn(&str, &[(String, String)])) {
         let place = Place::with_script(script);
         let run = place.run(&format!("s.lua --target {target} --iterations 2 --oplog")).samba();
         run.end().exits(0);
-        let log = place.read("out/ops.jsonl");
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let opens = lines.filter(|line| line["type"] == "open");
+        let opens = place.oplog("out").into_iter().filter(|line| line["type"] == "open");
         let text = |value: &Value| value.as_str().unwrap().to_string();
         let keys = opens.map(|open| (text(&open["path"]), text(&open["granted"]["lease"]["key"])));
         look(&target, &keys.collect::<Vec<_>>());
@@ -97,12 +95,12 @@ fn what_a_client_renames_and_deletes_by_path_breaks_no_lease_of_its_own() {
         let place = Place::with_script(script);
         let run = place.run(&format!("s.lua --target {target} --iterations 1 --oplog")).samba();
         run.end().exits(0);
-        let log = place.read("out/ops.jsonl");
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let broken: BTreeSet<String> = lines
+        let log = place.oplog("out");
+        let broken: BTreeSet<String> = log
+            .iter()
             .filter(|line| line["event"] == "break")
             .map(|line| line["client"].as_str().unwrap().to_string())
             .collect();
-        assert_eq!(broken, BTreeSet::from(["other/0".to_string()]), "{target}: {log}");
+        assert_eq!(broken, BTreeSet::from(["other/0".to_string()]), "{target}: {log:#?}");
     }
 }

@@ -20,16 +20,12 @@ const SCRIPT: &str = "bench.phases { { name = 'warmup', duration = '200ms', reco
         teardown = function(c) c:delete('d/' .. c.id) end,
     }";
 
-fn lines(place: &Place) -> Vec<Value> {
-    place.read("out/ops.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 #[test]
 fn the_log_has_a_line_for_every_operation_of_every_section_with_its_times_in_order() {
     let place = Place::with_script(SCRIPT);
     let ended = place.run("s.lua --target sim --oplog").end().exits(4);
     let summary = ended.summary();
-    let lines = lines(&place);
+    let lines = place.oplog("out");
     assert_eq!(number(&summary["oplog"]["written"]), lines.len() as u64);
     assert_eq!(number(&summary["oplog"]["dropped"]), 0);
     let sent = |section: &str, phase: Option<&str>| {
@@ -78,7 +74,8 @@ fn dropped_iterations_have_lines_of_their_own() {
     );
     let line = "s.lua --target sim?latency=50ms --oplog";
     let ended = place.run(line).end().exits(0);
-    let dropped = lines(&place).iter().filter(|line| line["event"] == "dropped_iteration").count();
+    let dropped =
+        place.oplog("out").iter().filter(|line| line["event"] == "dropped_iteration").count();
     assert!(dropped > 0);
     assert_eq!(number(&ended.summary()["iterations"]["dropped"]), dropped as u64);
 }
@@ -129,7 +126,7 @@ fn a_full_disk_is_told_at_the_end_and_the_results_are_written_all_the_same() {
     assert_eq!(number(&summary["totals"]["operations"]), 20_000);
     let (written, dropped) = (&summary["oplog"]["written"], &summary["oplog"]["dropped"]);
     assert_eq!(number(written) + number(dropped), 20_000);
-    assert_eq!(lines(&place).len() as u64, number(written), "whole lines, and no more");
+    assert_eq!(place.oplog("out").len() as u64, number(written), "whole lines, and no more");
     let problem = summary["problems"][0].as_str().unwrap();
     assert!(problem.starts_with("out/ops.jsonl could not be written to its end: "), "{problem}");
     assert!(ended.stdout.contains(&format!("error: {problem}\n")), "{}", ended.stdout);

@@ -79,6 +79,12 @@ impl Place {
         fs::read_to_string(self.path().join(name)).unwrap()
     }
 
+    /// Each line of the operation log in the folder `out`.
+    pub fn oplog(&self, out: &str) -> Vec<Value> {
+        let log = self.read(&format!("{out}/ops.jsonl"));
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// `smbench` with the arguments of `line`, which stand between blanks.
     pub fn smbench(&self, line: &str) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smbench"));

@@ -30,7 +30,7 @@ pub async fn open_keyed(
         let keyed = CreateParameters { lease, ..asked.clone() };
         match inner.open_extended(path, mode, disposition, &keyed).await {
             Err(OpError::Status(NtStatus::INVALID_PARAMETER)) if refused.is_none() => {
-                tracing::debug!(path = path.as_str(), "a lease key was another file's");
+                tracing::debug!(path = path.as_str(), "opened again with another lease key");
                 refused = Some(key);
             }
             ended => return ended,
@@ -58,7 +58,10 @@ pub async fn execute_keyed(
     };
     let Some(lease) = lease else { return inner.execute_misc(operation).await };
     match inner.execute_under_lease(operation, &lease).await {
-        Err(OpError::Status(NtStatus::INVALID_PARAMETER)) => inner.execute_misc(operation).await,
+        Err(OpError::Status(NtStatus::INVALID_PARAMETER)) => {
+            tracing::debug!(?operation, "asked again without the lease");
+            inner.execute_misc(operation).await
+        }
         ended => ended,
     }
 }
