@@ -1,8 +1,9 @@
 //! Breaks the scheduler on purpose, one way at a time, and asks the simulation
-//! to notice: a proof is worth what it refuses.
+//! to notice each: a check that cannot fail proves nothing.
 //!
-//! Each mutant is built and run in a copy of the package, so this is left to
-//! `tests/run`; by hand: `cargo test --test mutants -- --ignored`.
+//! All mutants are written into one copy of the package, which is built once. The
+//! variable `SMBENCH_MUTANT` chooses the one that acts in a run of the simulation.
+//! `tests/run` includes this test; by hand: `cargo test --test mutants -- --ignored`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,11 @@ use std::time::Instant;
 struct Mutant {
     name: &'static str,
     file: &'static str,
-    /// Occurs in the file exactly once.
+    /// Source text that occurs in the file exactly once.
     text: &'static str,
+    /// Replaces `text`. It must do the same as `text` unless `CHOSEN` is true.
     broken: &'static str,
-    /// What the simulation says of it.
+    /// Part of the message with which the simulation rejects the mutant.
     found: &'static str,
 }
 
@@ -26,36 +28,37 @@ const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last,
 
 const MUTANTS: [Mutant; 18] = [
     Mutant {
+        name: "a completion is lost",
+        file: ENGINE,
+        text: REPORT,
+        broken: "if !(CHOSEN && in_flight.operation.seq % 16 == 7) {
+            self.events.push(Event::Completed(in_flight.complete(last, phase)));
+            }",
+        found: "before it never did",
+    },
+    Mutant {
         name: "an operation completes twice",
         file: ENGINE,
         text: REPORT,
         broken: "let event = Event::Completed(in_flight.complete(last, phase));
-            self.events.push(event.clone());
+            if CHOSEN {
+                self.events.push(event.clone());
+            }
             self.events.push(event);",
         found: "completed twice",
-    },
-    Mutant {
-        name: "a completion is lost",
-        file: ENGINE,
-        text: REPORT,
-        broken: "let event = in_flight.complete(last, phase);
-            if event.operation.seq % 16 != 7 {
-                self.events.push(Event::Completed(event));
-            }",
-        found: "before it never did",
     },
     Mutant {
         name: "an operation is issued early",
         file: ENGINE,
         text: "if at_ns > now_ns {",
-        broken: "if at_ns > now_ns + 50_000 {",
+        broken: "if at_ns > now_ns + if CHOSEN { 50_000 } else { 0 } {",
         found: "was issued early",
     },
     Mutant {
         name: "a permit leaks",
         file: ENGINE,
         text: "if !operation.kind.waits_for_others() {",
-        broken: "if !operation.kind.waits_for_others() && operation.seq != 40 {",
+        broken: "if !operation.kind.waits_for_others() && !(CHOSEN && operation.seq == 40) {",
         found: "a permit leaked",
     },
     Mutant {
@@ -63,7 +66,10 @@ const MUTANTS: [Mutant; 18] = [
         file: CUT,
         text: "client.note_abandoned();
             self.release(&in_flight.operation);",
-        broken: "client.note_abandoned();",
+        broken: "client.note_abandoned();
+            if !CHOSEN {
+                self.release(&in_flight.operation);
+            }",
         found: "a permit leaked",
     },
     Mutant {
@@ -71,84 +77,97 @@ const MUTANTS: [Mutant; 18] = [
         file: ENGINE,
         text: "            client.in_flight_op = Some(in_flight.tried(attempt));",
         broken: "            client.in_flight_op = Some(in_flight.tried(attempt));
-            self.permits.release(self.shard);",
+            if CHOSEN {
+                self.permits.release(self.shard);
+            }",
         found: " in flight, limit",
     },
     Mutant {
         name: "an operation is tried without end",
         file: "src/scheduler/retry.rs",
         text: "retries + 1 < MOST_ATTEMPTS",
-        broken: "retries < 20",
+        broken: "retries + 1 < if CHOSEN { 21 } else { MOST_ATTEMPTS }",
         found: "was tried too often",
     },
     Mutant {
         name: "an operation is tried again before its backoff",
         file: ENGINE,
         text: "completed_ns.saturating_add(backoff_ns)",
-        broken: "completed_ns.saturating_add(backoff_ns / 2)",
+        broken: "completed_ns.saturating_add(if CHOSEN { backoff_ns / 2 } else { backoff_ns })",
         found: "before its backoff",
     },
     Mutant {
         name: "a dropped iteration is not reported",
         file: LEFT_OUT,
         text: "dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));",
-        broken: "let _ = self.dropped(next.iteration, phase, due_ns, eligible_ns);",
+        broken: "let event = self.dropped(next.iteration, phase, due_ns, eligible_ns);
+                if !CHOSEN {
+                    dropped.push(event);
+                }",
         found: "before it never did",
     },
     Mutant {
         name: "an arrival is dropped although its client is free",
         file: LEFT_OUT,
         text: "due_ns < eligible_ns && due_ns < until_ns",
-        broken: "due_ns <= eligible_ns && due_ns < until_ns",
+        broken: "(due_ns < eligible_ns || CHOSEN && due_ns == eligible_ns) && due_ns < until_ns",
         found: "dropped, but the client",
     },
     Mutant {
         name: "an arrival is dropped that was to wait",
         file: LEFT_OUT,
         text: "Due::Arrival { late: Late::Drop, .. }",
-        broken: "Due::Arrival { .. }",
+        broken: "Due::Arrival { late, .. } if CHOSEN || late == Late::Drop",
         found: "dropped where arrivals wait",
     },
     Mutant {
         name: "a closed loop goes on beyond its time",
         file: LEFT_OUT,
         text: "|| eligible_ns >= origin_ns",
-        broken: "|| eligible_ns / 2 >= origin_ns",
+        broken: "|| (if CHOSEN { eligible_ns / 2 } else { eligible_ns }) >= origin_ns",
         found: "began after its time",
     },
     Mutant {
         name: "a client's operations are issued in the wrong order",
         file: "src/scheduler/lookahead.rs",
         text: "let operation = self.operations.pop_front()?;",
-        broken: "let operation = self.operations.pop_back()?;",
+        broken: "let operation = match CHOSEN {
+            true => self.operations.pop_back()?,
+            false => self.operations.pop_front()?,
+        };",
         found: "completed, but",
     },
     Mutant {
         name: "a handle stays open",
         file: "src/backend/handle_table.rs",
         text: "open.chain(self.forgotten.drain(..))",
-        broken: "open.chain(self.forgotten.drain(..).skip(1))",
+        broken: "open.chain(self.forgotten.drain(..).skip(usize::from(CHOSEN)))",
         found: "handles open at a disconnect",
     },
     Mutant {
         name: "an operation goes ahead of a pending break",
         file: "src/backend/connection.rs",
         text: "wait_for(pending, &self.breaks.clock)",
-        broken: "wait_for(|| pending().filter(|_| operation.seq % 8 != 3), &self.breaks.clock)",
+        broken: "wait_for(
+            || pending().filter(|_| !(CHOSEN && operation.seq % 8 == 3)),
+            &self.breaks.clock,
+        )",
         found: "did not keep back",
     },
     Mutant {
         name: "the wait for a break keeps its permit",
         file: "src/scheduler/blocked.rs",
         text: "self.release(&operation);",
-        broken: "let _ = &operation;",
+        broken: "if !CHOSEN {
+            self.release(&operation);
+        }",
         found: "a permit leaked",
     },
     Mutant {
         name: "a break is over and nobody is told",
         file: "src/backend/breaks/holders.rs",
         text: "self.tell(holder, over, end, ended_ns, blocked);",
-        broken: "if over.noticed_ns % 7 != 3 {
+        broken: "if !(CHOSEN && over.noticed_ns % 7 == 3) {
             self.tell(holder, over, end, ended_ns, blocked);
         }",
         found: "a break never ended",
@@ -157,58 +176,88 @@ const MUTANTS: [Mutant; 18] = [
         name: "a failure is counted twice",
         file: "src/observability/recorder.rs",
         text: "stats.failed += 1;",
-        broken: "stats.failed += 2;",
+        broken: "stats.failed += if CHOSEN { 2 } else { 1 };",
         found: "the summary says",
     },
 ];
 
-/// Enough that each mutant meets what it breaks.
+/// Number of seeds: enough that each mutant meets what it breaks.
 const SEEDS: &str = "200";
 
+/// Stands for the condition that this mutant is the chosen one.
+const CHOSEN: &str = "CHOSEN";
+
+/// Added to the library of the copy.
+const CHOICE: &str = r#"
+pub(crate) mod mutant {
+    use std::sync::LazyLock;
+
+    static CHOSEN: LazyLock<Option<usize>> =
+        LazyLock::new(|| std::env::var("SMBENCH_MUTANT").ok().map(|n| n.parse().unwrap()));
+
+    pub(crate) fn is_chosen(number: usize) -> bool {
+        *CHOSEN == Some(number)
+    }
+}
+"#;
+
 #[test]
-#[ignore = "builds the package once for each mutant; tests/run has it"]
+#[ignore = "builds the package once more; tests/run includes it"]
 fn every_mutant_is_found_and_nothing_is_found_without_one() {
     let package = copy_of_the_package();
-    let whole = simulate(&package);
-    assert!(whole.status.success(), "without a mutant: {}", told(&whole));
+    for (number, mutant) in MUTANTS.iter().enumerate() {
+        write_into(&package, number, mutant);
+    }
+    let whole = simulate(&package, None);
+    assert!(whole.status.success(), "without a mutant: {}", printed(&whole));
     let mut missed = Vec::new();
-    for Mutant { name, file, text, broken, found } in &MUTANTS {
-        let path = package.join(file);
-        let source = fs::read_to_string(&path).unwrap();
-        assert_eq!(source.matches(text).count(), 1, "{name}: {file} changed");
-        fs::write(&path, source.replace(text, broken)).unwrap();
+    for (number, Mutant { name, found, .. }) in MUTANTS.iter().enumerate() {
         let began = Instant::now();
-        let told = told(&simulate(&package));
-        fs::write(&path, source).unwrap();
+        let printed = printed(&simulate(&package, Some(number)));
         eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
-        if !(told.contains("test result: FAILED") && told.contains(found)) {
-            let seed = told.lines().find(|line| line.starts_with("seed ")).unwrap_or(&told);
+        if !(printed.contains("test result: FAILED") && printed.contains(found)) {
+            let seed = printed.lines().find(|line| line.starts_with("seed ")).unwrap_or(&printed);
             missed.push(format!("{name}: not found as {found:?}: {seed:.2000}"));
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-fn told(output: &Output) -> String {
+fn write_into(package: &Path, number: usize, mutant: &Mutant) {
+    let Mutant { name, file, text, broken, .. } = mutant;
+    let path = package.join(file);
+    let source = fs::read_to_string(&path).unwrap();
+    assert_eq!(source.matches(text).count(), 1, "{name}: {file} changed");
+    assert!(broken.contains(CHOSEN), "{name} would always act");
+    let broken = broken.replace(CHOSEN, &format!("crate::mutant::is_chosen({number})"));
+    fs::write(&path, source.replace(text, &broken)).unwrap();
+}
+
+fn printed(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// Shares what the build of this test has made of the dependencies.
-fn simulate(package: &Path) -> Output {
+/// Runs the simulation of the copy, which is built at the first call. It shares the
+/// dependencies with the build of this test.
+fn simulate(package: &Path, mutant: Option<usize>) -> Output {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    command
         .args(["test", "--offline", "--test", "simulation", "every_operation"])
         .current_dir(package)
         .env("CARGO_TARGET_DIR", target)
         .env("SMBENCH_SEEDS", SEEDS)
         .env("RUST_BACKTRACE", "0")
         .env_remove("SMBENCH_SEED")
-        .output()
-        .unwrap()
+        .env_remove("SMBENCH_MUTANT");
+    if let Some(number) = mutant {
+        command.env("SMBENCH_MUTANT", number.to_string());
+    }
+    command.output().unwrap()
 }
 
-/// The library and its simulation, without the program.
+/// Copies the library and its simulation, without the program.
 fn copy_of_the_package() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
@@ -223,6 +272,9 @@ fn copy_of_the_package() -> PathBuf {
     let kept: Vec<&str> = manifest.split("\n[").filter(wanted).collect();
     fs::write(package.join("Cargo.toml"), kept.join("\n[")).unwrap();
     fs::remove_file(package.join("src/main.rs")).unwrap();
+    let library = package.join("src/lib.rs");
+    let source = fs::read_to_string(&library).unwrap();
+    fs::write(library, source + CHOICE).unwrap();
     package
 }
 

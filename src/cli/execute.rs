@@ -1,12 +1,11 @@
 //! Carries out what was typed: wires arguments to `run`, prints what came of it.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
 
-use super::args::{BoundArgs, LogFormat, Logging, StreamArgs};
+use super::args::{BoundArgs, StreamArgs};
+use super::log;
 use super::run::OnHookError;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
@@ -33,8 +32,8 @@ const MAX_ERROR_CHARS: usize = 4_000;
 
 /// Carries out a command; the exit code.
 pub fn execute(cli: Cli) -> u8 {
-    log(&cli.logging);
     let done = match &cli.command {
+        _ if let Err(error) = log::start(&cli.logging) => Err(RunError::invalid(error)),
         command if command.wants_help() => help(command),
         Command::Run(args) => run(args),
         Command::Compile(args) => compile(args),
@@ -50,24 +49,6 @@ pub fn execute(cli: Cli) -> u8 {
         }
         failed.exit_code()
     })
-}
-
-fn log(logging: &Logging) {
-    let level = match logging.verbose {
-        0 => "smbench=warn",
-        1 => "smbench=info,warn",
-        _ => "smbench=debug,info",
-    };
-    let filter = EnvFilter::try_from_env("SMBENCH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour);
-    match logging.log_format {
-        LogFormat::Text => lines.without_time().with_target(false).init(),
-        LogFormat::Json => lines.json().init(),
-    }
 }
 
 fn help(command: &Command) -> Result<u8, RunError> {

@@ -6,6 +6,7 @@ mod command;
 mod compile;
 mod execute;
 mod figures;
+mod log;
 mod metrics;
 mod output;
 mod parameters;

@@ -1,5 +1,6 @@
 //! A case, and how it fails.
 
+use std::fmt::Arguments;
 use std::panic::Location;
 
 use futures_util::future::BoxFuture;
@@ -104,15 +105,21 @@ impl From<PathError> for Failure {
 pub fn equal<A: PartialEq<B> + Shown, B: Shown>(
     found: &A,
     expected: &B,
-    context: impl FnOnce() -> String,
+    context: Arguments<'_>,
 ) -> Checked {
     if found == expected {
         return Ok(());
     }
-    let context = context();
-    let context = if context.is_empty() { context } else { format!(": {context}") };
+    Err(unequal(&found.shown(), &expected.shown(), context))
+}
+
+/// Not generic, since some hundred places compare something.
+#[track_caller]
+fn unequal(found: &str, expected: &str, context: Arguments<'_>) -> Failure {
+    let context = context.to_string();
+    let separator = if context.is_empty() { "" } else { ": " };
     let (found, expected) = both(found, expected);
-    Err(Failure::new(format!("got {found}, not {expected}{context}")))
+    Failure::new(format!("got {found}, not {expected}{separator}{context}"))
 }
 
 /// `case!(function, "MS-FSA 2.1.5.1", features it needs…)`; the function is
@@ -131,13 +138,11 @@ macro_rules! case {
 
 /// `check_eq!(found, expected, "of what")`
 macro_rules! check_eq {
-    ($found:expr, $expected:expr $(, $($context:tt)+)?) => {
-        $crate::probe::case::equal(&$found, &$expected, || {
-            #[allow(unused_mut, unused_assignments)]
-            let mut context = String::new();
-            $(context = format!($($context)+);)?
-            context
-        })?
+    ($found:expr, $expected:expr) => {
+        check_eq!($found, $expected, "")
+    };
+    ($found:expr, $expected:expr, $($context:tt)+) => {
+        $crate::probe::case::equal(&$found, &$expected, format_args!($($context)+))?
     };
 }
 

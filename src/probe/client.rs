@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 
@@ -198,10 +199,11 @@ impl<'a> Client<'a> {
     /// is told what, and answers. Whether `cause` waits for that is the server's.
     pub async fn broken_by<T>(
         &self,
-        cause: impl Future<Output = Checked<T>>,
+        cause: impl Future<Output = Checked<T>> + Send,
         react: impl AsyncFnOnce(Break) -> Checked,
     ) -> Checked<T> {
-        tokio::pin!(cause);
+        // Boxed, since each case has a type of its own here, and each costs a build.
+        let mut cause: BoxFuture<'_, Checked<T>> = Box::pin(cause);
         let (told, done) = tokio::select! {
             told = self.told() => (told?, None),
             done = &mut cause => (self.told_within(SOON.min(self.place.patience)).await?, Some(done?)),

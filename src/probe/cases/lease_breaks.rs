@@ -85,7 +85,7 @@ pub async fn answers(client: &Client<'_>, state: LeaseState) -> Checked<NtStatus
 pub async fn breaks<T>(
     holder: &Client<'_>,
     (current, new): (LeaseState, LeaseState),
-    disturbs: impl Future<Output = Checked<T>>,
+    disturbs: impl Future<Output = Checked<T>> + Send,
 ) -> Checked<T> {
     let react = async |told| {
         check_eq!(of_lease(told, (current, new))?.acknowledgement_required, true);

@@ -67,7 +67,7 @@ async fn opens(client: &Client<'_>, asked: OplockLevel) -> Checked<OplockLevel> 
 pub async fn breaks_to<T>(
     (holder, held): (&Client<'_>, &Handle),
     level: OplockLevel,
-    disturbs: impl Future<Output = Checked<T>>,
+    disturbs: impl Future<Output = Checked<T>> + Send,
 ) -> Checked<T> {
     let expected = broken(held, level)?;
     let react = async |told: Break| {
