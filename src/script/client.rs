@@ -22,6 +22,11 @@ const MAX_OPERATIONS_AT_A_TIME: u32 = 100_000;
 /// or teardown, after which it is taken to be endless.
 const MAX_OPERATIONS_IN_A_ROUND: u32 = 1_000_000;
 
+/// A client with a full batch may go on to the end of its iteration while what it has
+/// made takes less than this. Between two iterations it needs no coroutine, which takes
+/// about twice as much.
+const BYTES_TO_END_AN_ITERATION: usize = 1 << 10;
+
 /// Operations beyond a batch, made where a script cannot be interrupted.
 const MAX_UNINTERRUPTED: usize = 65_536;
 
@@ -102,8 +107,8 @@ pub(super) struct Client {
     batch_bytes: usize,
     /// How many operations the present pull asked for.
     pub batch: usize,
-    /// The section's function was called.
-    pub started: bool,
+    /// The batch was full when the next iteration was to start.
+    paused: bool,
     bounds: Bounds,
     pub(super) next_seq: Option<u32>,
     /// Without the think time that is still waiting for its operation.
@@ -152,7 +157,7 @@ impl Client {
             made_bytes: 0,
             batch_bytes: 0,
             batch: 0,
-            started: false,
+            paused: false,
             bounds,
             next_seq: Some(0),
             clock: NominalClock::default(),
@@ -180,7 +185,12 @@ impl Client {
         }
         self.section = section;
         self.random = random;
-        self.started = false;
+        self.paused = false;
+        // Their numbers are free again, so that what follows does not depend on how far
+        // ahead the client was.
+        if let Some(unwanted) = self.made.front() {
+            self.next_seq = Some(unwanted.seq);
+        }
         self.made.clear();
         queued.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;
@@ -308,7 +318,8 @@ impl Client {
         Ok(())
     }
 
-    /// Appends an operation. True when the batch is full.
+    /// Appends an operation. Returns whether the client is to be interrupted, since
+    /// the batch is full.
     pub fn emit(
         &mut self,
         kind: OperationKind,
@@ -354,8 +365,26 @@ impl Client {
         queued.add(bytes)?;
         self.made_bytes += bytes;
         self.made.push_back(operation);
-        let bytes = self.batch_bytes + self.made_bytes;
-        Ok(self.made.len() >= self.batch || queued.fills_batch(bytes))
+        let goes_on = self.section == Section::Iteration
+            && self.made_bytes < BYTES_TO_END_AN_ITERATION
+            && queued.has_room();
+        Ok(self.has_batch(queued) && !goes_on)
+    }
+
+    fn has_batch(&self, queued: &Queued) -> bool {
+        self.made.len() >= self.batch || queued.fills_batch(self.batch_bytes + self.made_bytes)
+    }
+
+    /// Pauses the client before its next iteration if the batch is full, and returns
+    /// whether it did.
+    pub fn pause_if_full(&mut self, queued: &Queued) -> bool {
+        self.paused = self.has_batch(queued);
+        self.paused
+    }
+
+    /// Returns whether the client was paused; it goes on from there.
+    pub fn take_pause(&mut self) -> bool {
+        std::mem::take(&mut self.paused)
     }
 
     /// Another batch is wanted: little is left of the last one.

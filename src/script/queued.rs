@@ -57,6 +57,11 @@ impl Queued {
         bytes >= self.batch_bytes.get()
     }
 
+    /// Whether clients may make more than their batches, to end their iterations.
+    pub fn has_room(&self) -> bool {
+        self.bytes.get() < self.most_bytes.get() / 4 * 3
+    }
+
     fn exceeded(&self) -> String {
         let limit = shown_limit(self.most_bytes.get());
         let each = match self.parts.get() {

@@ -43,6 +43,8 @@ pub struct Script {
     rng: AnyUserData,
     /// Those of its share; behind them, if there is one, the run-wide client.
     clients: Vec<Option<Box<Slot>>>,
+    /// The coroutine that ended last, for the client that needs the next one.
+    spare: Option<Thread>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,16 @@ struct Functions {
     setup: Option<Function>,
     iteration: Option<Function>,
     teardown: Option<Function>,
+}
+
+impl Functions {
+    fn of(&self, section: Section) -> Option<&Function> {
+        match section {
+            Section::Setup => self.setup.as_ref(),
+            Section::Iteration => self.iteration.as_ref(),
+            Section::Teardown => self.teardown.as_ref(),
+        }
+    }
 }
 
 /// A client that has been asked for.
@@ -61,6 +73,9 @@ struct Slot {
 }
 
 enum State {
+    /// Before the section's function is called, or between two iterations.
+    Idle,
+    /// In the middle of the section's function.
     Running(Thread),
     Ended,
     Failed(Box<SourceError>),
@@ -234,7 +249,7 @@ impl Script {
         vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
         vm.share_memory(share.of)?;
         vm.host.queued.share(limits, header.clients(), share.of);
-        Ok(Script { vm, header, share, bounds, functions, iterate, rng, clients })
+        Ok(Script { vm, header, share, bounds, functions, iterate, rng, clients, spare: None })
     }
 
     /// Whose operations it makes.
@@ -277,31 +292,15 @@ impl Script {
             open_loop.arrivals.leave(id);
         }
         drop(open_loops);
-        let functions = &self.functions[workload];
-        let function = match section {
-            Section::Setup => &functions.setup,
-            Section::Iteration => &functions.iteration,
-            Section::Teardown => &functions.teardown,
-        };
-        let Some(function) = function else { return Ok(None) };
+        if self.functions[workload].of(section).is_none() {
+            return Ok(None);
+        }
         let name = match self.header.workloads.get(workload) {
             Some(workload) => Arc::clone(&workload.name),
             None => RUN_CLIENT.into(),
         };
         let random = Random::new(self.header.seed, &name, id, section);
-        let body = if section == Section::Iteration { &self.iterate } else { function };
-        let made = self.vm.enter(0, |lua| {
-            let object = match place {
-                Some(slot) => slot.object.clone(),
-                None => lua.create_any_userdata(ClientObject(index))?,
-            };
-            Ok((object, lua.create_thread(body.clone())?))
-        });
-        let (object, thread) = made.map_err(|error| SourceError {
-            message: error.to_string(),
-            client: Some(self.header.client_name(index)),
-        })?;
-        let state = State::Running(thread);
+        let state = State::Idle;
         match place {
             Some(slot) => {
                 slot.state = state;
@@ -312,6 +311,11 @@ impl Script {
             None => {
                 let identity = Identity { index, workload: name, id };
                 let client = Client::new(identity, paced, self.bounds, section, random);
+                let object = self.vm.enter(0, |lua| lua.create_any_userdata(ClientObject(index)));
+                let object = object.map_err(|error| SourceError {
+                    message: error.to_string(),
+                    client: Some(self.header.client_name(index)),
+                })?;
                 let client = Some(Box::new(client));
                 *place = Some(Box::new(Slot { client, object, state }));
             }
@@ -348,30 +352,65 @@ fn open_loop(
     }))
 }
 
+/// What a client's section runs.
+struct Body<'a> {
+    /// Of the script: the section's function.
+    function: &'a Function,
+    /// Calls an iteration again and again.
+    iterate: Option<&'a Function>,
+    rng: &'a AnyUserData,
+}
+
 /// Runs the client until `most` operations are made, or it ends.
 fn resume(
     vm: &Vm,
     slot: &mut Slot,
-    (iteration, rng): (Option<&Function>, &AnyUserData),
+    spare: &mut Option<Thread>,
+    body: &Body,
     most: usize,
 ) -> Result<(), ScriptError> {
-    let State::Running(thread) = &slot.state else { return Ok(()) };
+    let (thread, goes_on) = match std::mem::replace(&mut slot.state, State::Ended) {
+        State::Running(thread) => (thread, true),
+        State::Idle => (coroutine(vm, spare, body.iterate.unwrap_or(body.function))?, false),
+        state => {
+            slot.state = state;
+            return Ok(());
+        }
+    };
     let Some(mut client) = slot.client.take() else { return Ok(()) };
     client.batch = most;
-    let first = !std::mem::replace(&mut client.started, true);
     *vm.host.client.borrow_mut() = Some(client);
-    let result = vm.enter(thread.state().addr(), |_| match iteration {
+    let result = vm.enter(thread.state().addr(), |_| match body.iterate {
         // Where it goes on it is given nothing: left before a call that takes all
         // results of another, it would hand these on with them.
-        _ if !first => thread.resume::<()>(()),
-        Some(iteration) => thread.resume::<()>((iteration, &slot.object, rng)),
-        None => thread.resume::<()>((&slot.object, rng)),
+        _ if goes_on => thread.resume::<()>(()),
+        Some(_) => thread.resume::<()>((body.function, &slot.object, body.rng)),
+        None => thread.resume::<()>((&slot.object, body.rng)),
     });
     slot.client = vm.host.client.borrow_mut().take();
-    if result.is_ok() && !thread.is_resumable() {
-        slot.state = State::Ended;
-    }
-    result
+    result?;
+    let paused = slot.client.as_mut().is_some_and(|client| client.take_pause());
+    slot.state = match (thread.is_resumable(), paused) {
+        (true, _) => State::Running(thread),
+        (false, paused) => {
+            *spare = Some(thread);
+            if paused { State::Idle } else { State::Ended }
+        }
+    };
+    Ok(())
+}
+
+/// A coroutine that will run `function`.
+fn coroutine(
+    vm: &Vm,
+    spare: &mut Option<Thread>,
+    function: &Function,
+) -> Result<Thread, ScriptError> {
+    let spare = spare.take();
+    vm.enter(0, |lua| match spare {
+        Some(thread) => thread.reset(function.clone()).map(|()| thread),
+        None => lua.create_thread(function.clone()),
+    })
 }
 
 impl OperationSource for Script {
@@ -397,10 +436,11 @@ impl OperationSource for Script {
         if self.enter(client, section)?.is_none() {
             return Ok(Progress::End);
         }
-        let workload = self.header.workload_of(client).map(|(workload, _)| workload);
-        let iteration = workload
-            .filter(|_| section == Section::Iteration)
-            .and_then(|workload| self.functions[workload].iteration.as_ref());
+        let of = self.header.workload_of(client).map(|(workload, _)| workload);
+        let functions = &self.functions[of.unwrap_or(self.header.workloads.len())];
+        let Some(function) = functions.of(section) else { return Ok(Progress::End) };
+        let iterate = (section == Section::Iteration).then_some(&self.iterate);
+        let body = Body { function, iterate, rng: &self.rng };
         let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
         let Some(slot) = slot else { return Ok(Progress::End) };
         let queued = &self.vm.host.queued;
@@ -422,9 +462,9 @@ impl OperationSource for Script {
             match &slot.state {
                 State::Ended => return Ok(Progress::End),
                 State::Failed(error) => return Err(SourceError::clone(error)),
-                State::Running(_) => {}
+                State::Idle | State::Running(_) => {}
             }
-            if let Err(error) = resume(&self.vm, slot, (iteration, &self.rng), wanted) {
+            if let Err(error) = resume(&self.vm, slot, &mut self.spare, &body, wanted) {
                 slot.state = State::Failed(Box::new(SourceError {
                     message: error.to_string(),
                     client: Some(self.header.client_name(client)),
@@ -434,12 +474,19 @@ impl OperationSource for Script {
     }
 }
 
-/// The loop around a client's iterations. In Lua, so that a batch may end
-/// anywhere inside.
+/// The loop around a client's iterations, until one ends with a full batch. In Lua, so
+/// that a batch may end anywhere inside.
 fn iterate(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
     let host = Rc::clone(host);
-    let starts =
-        lua.create_function(move |_, ()| host.callback(|| cross(&host, Client::start_iteration)))?;
+    let starts = lua.create_function(move |_, ()| {
+        host.callback(|| {
+            let queued = &host.queued;
+            let mut client = host.client.borrow_mut();
+            let paused = client.as_mut().is_some_and(|client| client.pause_if_full(queued));
+            drop(client);
+            if paused { Ok(false) } else { cross(&host, Client::start_iteration) }
+        })
+    })?;
     let text = "local starts = ...
         return function(iteration, c, rng)
             while starts() do iteration(c, rng) end

@@ -49,7 +49,7 @@ pub(super) fn heard_of(
             .into_iter()
             .for_each(|event| tap.completed(&event, |event| event.operation.kind.path()));
     }
-    hooks.finish(Duration::from_secs(20))
+    hooks.finish(Duration::from_secs(120))
 }
 
 /// The tags a metric came with, and how often each.
@@ -209,7 +209,7 @@ fn a_hook_that_fails_is_told_once_with_its_line_and_a_count_and_called_again() {
     let mut tap = hooks.tap().unwrap();
     (0..1_000).for_each(|seq| tap.completed(&completion(0, seq, read(1), OK), |_| None));
     drop(tap);
-    let report = hooks.finish(Duration::from_secs(20));
+    let report = hooks.finish(Duration::from_secs(120));
     let mut errors = report.outcome.errors;
     errors.sort();
     assert_eq!(
@@ -435,7 +435,7 @@ fn a_hook_ends_the_run_and_the_first_reason_stands() {
         tap.completed(&completion(0, seq, read(1), status), |_| None);
     }
     drop(tap);
-    let report = hooks.finish(Duration::from_secs(20));
+    let report = hooks.finish(Duration::from_secs(120));
     let reason = "read ended with STATUS_DISK_FULL".to_string();
     assert_eq!(report.outcome.aborted, Some(reason.clone()));
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [HookVerdict::Aborted(reason)]);
@@ -447,7 +447,7 @@ fn on_end_reads_the_summary_and_cannot_change_it() {
         let text = format!("local m = bench.counter('m')\nbench.on_end(function(s) {body} end)");
         let (hooks, _told) = started(&with_hooks(&text));
         let mut hooks = hooks.unwrap();
-        hooks.finish(Duration::from_secs(20));
+        hooks.finish(Duration::from_secs(120));
         hooks.end(serde_json::json!({ "totals": { "operations": 7 }, "phases": [{ "name": "a" }] }))
     };
     let said = end("bench.abort(s.totals.operations .. s.phases[1].name .. #s.phases)");

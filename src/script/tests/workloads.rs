@@ -230,3 +230,30 @@ fn a_batch_has_an_operation_however_little_of_the_memory_is_a_clients() {
     assert_eq!(script.pull(7, Section::Iteration, 64, &mut made), Ok(Progress::More));
     assert_eq!(made.len(), 1);
 }
+
+#[test]
+fn clients_between_iterations_share_one_coroutine() {
+    const CLIENTS: u32 = 2_000;
+    let bytes_of_a_client = |operations: usize| {
+        let written = script(&format!(
+            "bench.workload {{ name = 'w', clients = {CLIENTS}, iteration = function(c)
+                for i = 1, {operations} do c:stat('f') end
+            end }}"
+        ))
+        .with(|options| options.iterations = None);
+        let mut script = Script::load(&written.options).unwrap();
+        let used = |script: &Script| {
+            script.vm.enter(0, |lua| lua.gc_collect().map(|()| lua.used_memory())).unwrap()
+        };
+        let before = used(&script);
+        for client in 0..CLIENTS {
+            let mut batch = Vec::new();
+            script.pull(client, Section::Iteration, 2, &mut batch).unwrap();
+            assert_eq!(batch.len(), 2);
+        }
+        (used(&script) - before) / CLIENTS as usize
+    };
+    let (between, within) = (bytes_of_a_client(4), bytes_of_a_client(40));
+    assert!(between < 256, "{between} bytes a client");
+    assert!(within > 1_000, "{within} bytes a client: it is to be in the midst of its iteration");
+}
