@@ -117,3 +117,30 @@ fn no_module_is_a_catch_all() {
         }
     }
 }
+
+#[test]
+fn tests_run_names_every_file_of_tests() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let run = fs::read_to_string(tests.join("run")).unwrap();
+    for entry in fs::read_dir(&tests).unwrap() {
+        let path = entry.unwrap().path();
+        let is_target = path.extension().is_some_and(|extension| extension == "rs")
+            || path.join("main.rs").is_file();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let named = run
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .windows(2)
+            .any(|pair| pair == ["--test", name]);
+        assert!(named || !is_target, "tests/run never runs tests/{name}");
+    }
+}
+
+#[test]
+fn what_a_stream_holds_and_needs_does_not_depend_on_the_clock() {
+    for (path, text) in tree() {
+        let clock = ["Instant", "SystemTime"].into_iter().find(|clock| text.contains(clock));
+        let in_ir = path.starts_with("ir");
+        assert!(!in_ir || clock.is_none(), "src/{} reads a clock", path.display());
+    }
+}

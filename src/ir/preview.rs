@@ -2,7 +2,6 @@
 //! need, and handed out afterwards as if nobody had looked.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
 
 use super::due::Due;
 use super::feature::Need;
@@ -15,30 +14,17 @@ const DEPTH: usize = 1_000;
 const BATCH: usize = 64;
 /// The memory they may take, over all workloads, but for one batch.
 const MOST_BYTES: usize = 16 << 20;
-/// The time it may take, but for one batch; nothing is shown of it.
-const MOST_TIME: Duration = Duration::from_secs(5);
 /// Arrivals of an open loop that looking at one client may cause, over all.
 const ARRIVALS: usize = 1 << 20;
 
 /// A source whose header knows the needs of the first thousand operations of
-/// each workload: those of its first client, where the source has it.
+/// each workload: those of its first client, where the source has it. How far it looks
+/// depends on numbers and bytes only, so that every host finds the same needs.
 pub struct Preview<S> {
     source: S,
     header: StreamHeader,
     /// What was looked at and not yet handed out.
     kept: HashMap<(u32, Section), Kept>,
-}
-
-/// What looking may still cost.
-struct Room {
-    bytes: usize,
-    deadline: Instant,
-}
-
-impl Room {
-    fn is_left(&self) -> bool {
-        self.bytes > 0 && Instant::now() < self.deadline
-    }
 }
 
 #[derive(Default)]
@@ -55,7 +41,7 @@ impl<S: OperationSource> Preview<S> {
         let workload_clients = header.workload_clients();
         let mut kept = HashMap::new();
         let mut first = 0;
-        let mut room = Room { bytes: MOST_BYTES, deadline: Instant::now() + MOST_TIME };
+        let mut room_bytes = MOST_BYTES;
         for workload in &header.workloads {
             let client = first;
             first += workload.clients;
@@ -64,8 +50,9 @@ impl<S: OperationSource> Preview<S> {
             }
             // For each arrival of one client the others get one, which they keep.
             let arrivals = (ARRIVALS / workload.clients as usize).max(1);
-            let mut look =
-                |section, depth| look(&mut source, client, section, (depth, arrivals), &mut room);
+            let mut look = |section, depth| {
+                look(&mut source, client, section, (depth, arrivals), &mut room_bytes)
+            };
             let setup = look(Section::Setup, DEPTH);
             let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
             kept.insert((client, Section::Setup), setup);
@@ -90,14 +77,14 @@ fn look(
     client: u32,
     section: Section,
     (depth, arrivals): (usize, usize),
-    room: &mut Room,
+    room_bytes: &mut usize,
 ) -> Kept {
     let mut seen: Vec<Operation> = Vec::new();
     let mut end = None;
     let arrived = |seen: &[Operation]| {
         seen.iter().filter(|operation| matches!(operation.due, Due::Arrival { .. })).count()
     };
-    while seen.len() < depth && end.is_none() && arrived(&seen) < arrivals && room.is_left() {
+    while seen.len() < depth && end.is_none() && arrived(&seen) < arrivals && *room_bytes > 0 {
         let max = BATCH.min(arrivals).min(depth - seen.len());
         let before = seen.len();
         end = match source.pull(client, section, max, &mut seen) {
@@ -106,7 +93,7 @@ fn look(
             Err(error) => Some(Err(error)),
         };
         let bytes: usize = seen[before..].iter().map(Operation::memory_bytes).sum();
-        room.bytes = room.bytes.saturating_sub(bytes);
+        *room_bytes = room_bytes.saturating_sub(bytes);
     }
     Kept { operations: seen.into(), end }
 }
