@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM.
+//! The signals that end a run in good order: Ctrl-C, SIGTERM, and SIGHUP of a terminal
+//! that was closed.
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ use crate::observability::exit::ExitReason;
 pub struct Signals {
     interrupts: Signal,
     terminations: Signal,
+    /// None where the program was started to outlive its terminal.
+    hangups: Option<Signal>,
     last: Option<Instant>,
 }
 
@@ -32,8 +35,12 @@ impl Signals {
         let context = runtime.enter();
         let interrupts = signal(SignalKind::interrupt())?;
         let terminations = signal(SignalKind::terminate())?;
+        let hangups = match ignores_hangups() {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
         drop(context);
-        Ok((runtime, Signals { interrupts, terminations, last: None }))
+        Ok((runtime, Signals { interrupts, terminations, hangups, last: None }))
     }
 
     /// Ends with the next signal, none of which is lost in between.
@@ -42,6 +49,7 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupts.recv() => {}
                 _ = self.terminations.recv() => {}
+                () = received(&mut self.hangups) => {}
             }
             let now = Instant::now();
             if self.last.is_none_or(|last| now.duration_since(last) >= ONE_AND_THE_SAME) {
@@ -50,6 +58,24 @@ impl Signals {
             }
         }
     }
+}
+
+/// Ends with the next signal, if there is anything to receive.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns whether SIGHUP is ignored, as nohup(1) has it. Listening would undo that.
+/// Where the system does not say, nobody listens.
+fn ignores_hangups() -> bool {
+    const SIGHUP_BIT: u64 = 1;
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|mask| mask & SIGHUP_BIT != 0)
 }
 
 /// What `work` comes to. A signal meanwhile calls `interrupt`.

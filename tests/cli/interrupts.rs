@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::net::TcpListener;
 
@@ -35,7 +35,7 @@ fn start(place: &Place, files: &[&str], flags: &str) -> Running {
 
 #[test]
 fn one_signal_cuts_the_run_drains_it_and_tears_it_down() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let place = Place::with_script(SCRIPT);
         let running = start(&place, &["team/u0/f", "team/u1/f", "team/u2/f"], "--duration 10m");
         running.signal(signal);
@@ -61,6 +61,19 @@ fn one_signal_cuts_the_run_drains_it_and_tears_it_down() {
         assert!(summary["totals"]["duration_s"].as_f64().unwrap() < 60.0);
         assert!(ended.stdout.contains("exit code 130: interrupted"), "{}", ended.stdout);
     }
+}
+
+#[test]
+fn a_run_that_was_started_to_outlive_its_terminal_does() {
+    let place = Place::with_script(SCRIPT);
+    std::fs::create_dir(place.path().join("share")).unwrap();
+    let line = "s.lua --embedded-dir share --duration 1s";
+    let mut running = place.run(line).ignoring_hangups().start();
+    let file = place.path().join("share/team/u0/f");
+    running.until("first operations", || file.exists());
+    running.signal(Signal::HUP);
+    let summary = running.end().exits(0).summary();
+    assert_eq!(summary["run"]["interrupted"], false);
 }
 
 #[test]

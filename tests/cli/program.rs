@@ -163,6 +163,11 @@ impl Call {
         self.limited(&format!("trap '' XFSZ && ulimit -f {blocks}"))
     }
 
+    /// As nohup(1) starts it.
+    pub fn ignoring_hangups(self) -> Call {
+        self.limited("trap '' HUP")
+    }
+
     fn limited(mut self, limits: &str) -> Call {
         let limits = format!("{limits} && exec \"$0\" \"$@\"");
         let mut shell = Command::new("/bin/sh");
