@@ -32,8 +32,18 @@ const MAX_ERROR_CHARS: usize = 4_000;
 
 /// Carries out a command; the exit code.
 pub fn execute(cli: Cli) -> u8 {
-    let done = match &cli.command {
-        _ if let Err(error) = log::start(&cli.logging) => Err(RunError::invalid(error)),
+    let done =
+        log::start(&cli.logging).map_err(RunError::invalid).and_then(|()| carry_out(&cli.command));
+    done.unwrap_or_else(|failed| {
+        for line in failed.to_string().lines() {
+            tell(format_args!("error: {}", printable(line, MAX_ERROR_CHARS)));
+        }
+        failed.exit_code()
+    })
+}
+
+fn carry_out(command: &Command) -> Result<u8, RunError> {
+    match command {
         command if command.wants_help() => help(command),
         Command::Run(args) => run(args),
         Command::Compile(args) => compile(args),
@@ -42,13 +52,7 @@ pub fn execute(cli: Cli) -> u8 {
             TargetsCommand::List(args) => list_targets(args),
             TargetsCommand::Probe(args) => probe(args),
         },
-    };
-    done.unwrap_or_else(|failed| {
-        for line in failed.to_string().lines() {
-            tell(format_args!("error: {}", printable(line, MAX_ERROR_CHARS)));
-        }
-        failed.exit_code()
-    })
+    }
 }
 
 fn help(command: &Command) -> Result<u8, RunError> {
@@ -103,6 +107,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         thresholds: args.thresholds.clone(),
         hook_errors: match args.hook_errors {
             OnHookError::Report => HookErrors::Report,
+            OnHookError::Ignore => HookErrors::Ignore,
             OnHookError::Abort => HookErrors::Abort,
         },
         oplog: args.oplog,

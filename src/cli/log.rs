@@ -4,7 +4,8 @@ use std::env::{self, VarError};
 use std::io::IsTerminal;
 
 use anyhow::Context;
-use tracing_subscriber::filter::Targets;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
@@ -32,16 +33,59 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
 }
 
 fn levels(verbose: u8) -> anyhow::Result<Targets> {
-    let levels = match env::var(VARIABLE) {
-        Ok(levels) => levels,
-        Err(VarError::NotPresent) => match verbose {
-            0 => "smbench=warn".into(),
-            1 => "smbench=info,warn".into(),
-            _ => "smbench=debug,info".into(),
-        },
+    let given = match env::var(VARIABLE) {
+        Ok(given) => given,
+        Err(VarError::NotPresent) => String::new(),
         Err(VarError::NotUnicode(_)) => anyhow::bail!("{VARIABLE} is not UTF-8"),
     };
-    levels.parse().with_context(|| {
-        format!("{VARIABLE}: write module=level, separated by commas, such as smbench::scheduler=debug,warn")
-    })
+    let default = match verbose {
+        0 => "smbench=warn",
+        1 => "smbench=info,warn",
+        _ => "smbench=debug,info",
+    };
+    parsed(if given.trim().is_empty() { default } else { &given })
+}
+
+/// Parses `module=level` and levels for everything else, separated by commas. (The
+/// crate's own parser takes a word that is no level for a module at the lowest level.)
+fn parsed(text: &str) -> anyhow::Result<Targets> {
+    let mut levels = Targets::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (module, level) = part.split_once('=').unwrap_or(("", part));
+        // No word at all would stand for the level error.
+        let level = Some(level.trim()).filter(|level| !level.is_empty());
+        let level = level.and_then(|level| level.parse::<LevelFilter>().ok());
+        let level = level.with_context(|| {
+            format!(
+                "{VARIABLE}: {part:?} names no level: write error, warn, info, debug, trace or off, for one module as in smbench::scheduler=debug"
+            )
+        })?;
+        levels = match module.trim() {
+            "" => levels.with_default(level),
+            module => levels.with_target(module, level),
+        };
+    }
+    Ok(levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_for_modules_or_for_everything_else() {
+        let levels = parsed("smbench::scheduler = debug, warn,").unwrap();
+        let all: Vec<_> =
+            levels.iter().map(|(module, level)| (module.to_string(), level)).collect();
+        assert_eq!(all, [("smbench::scheduler".to_string(), LevelFilter::DEBUG)]);
+        assert_eq!(levels.default_level(), Some(LevelFilter::WARN));
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_with_what_to_write() {
+        for wrong in ["verbose", "wran", "smbench=loud", "smbench", "debug,smbench="] {
+            let message = parsed(wrong).unwrap_err().to_string();
+            assert!(message.contains("names no level: write error, warn,"), "{message}");
+        }
+    }
 }

@@ -15,9 +15,11 @@ const EMBEDDED: &str = "embedded";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnHookError {
-    /// Tell it at the end, with a count
+    /// Report it at the end, with a count, and exit with 4
     Report,
-    /// End the run, exit with 2
+    /// Report it, and leave the exit code as it is
+    Ignore,
+    /// End the run, and exit with 2
     Abort,
 }
 

@@ -23,6 +23,8 @@ pub enum ExitReason {
     Aborted,
     /// Operations failed that were not expected to, or a client gave up reconnecting.
     OperationsFailed,
+    /// A hook of the script raised an error.
+    HooksFailed,
     /// The generator fell behind, so the figures are not the server's alone.
     GeneratorLimited,
 }
@@ -35,7 +37,7 @@ impl ExitReason {
             ExitReason::Unreachable => 3,
             ExitReason::Interrupted => 130,
             ExitReason::ThresholdsFailed | ExitReason::Aborted => 99,
-            ExitReason::OperationsFailed => 4,
+            ExitReason::OperationsFailed | ExitReason::HooksFailed => 4,
             ExitReason::GeneratorLimited => 5,
         }
     }
@@ -50,6 +52,7 @@ impl ExitReason {
             ExitReason::ThresholdsFailed => "thresholds-failed",
             ExitReason::Aborted => "aborted",
             ExitReason::OperationsFailed => "operations-failed",
+            ExitReason::HooksFailed => "hooks-failed",
             ExitReason::GeneratorLimited => "generator-limited",
         }
     }

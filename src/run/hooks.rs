@@ -19,10 +19,12 @@ use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
 /// What an error in a hook does to the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HookErrors {
-    /// It is told at the end, with a count.
+    /// The report counts it, and the run exits with 4.
     #[default]
     Report,
-    /// It ends the run.
+    /// The report counts it, and the exit code does not depend on it.
+    Ignore,
+    /// It ends the run, which exits with 2.
     Abort,
 }
 
@@ -146,7 +148,11 @@ impl RunHooks {
 
     /// Exit reasons and problems that follow from what hooks had to say.
     pub fn judge(&self, outcome: HookOutcome) -> Vec<(String, Option<ExitReason>)> {
-        let failed = (self.on_error == HookErrors::Abort).then_some(ExitReason::Invalid);
+        let failed = match self.on_error {
+            HookErrors::Report => Some(ExitReason::HooksFailed),
+            HookErrors::Ignore => None,
+            HookErrors::Abort => Some(ExitReason::Invalid),
+        };
         let errors = outcome.errors.into_iter().map(|error| (error, failed));
         let internal =
             outcome.internal.into_iter().map(|fault| (fault, Some(ExitReason::InternalError)));

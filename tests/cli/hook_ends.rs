@@ -74,7 +74,7 @@ fn an_endless_loop_in_any_hook_ends_with_its_line_and_a_count_and_the_run_with_i
             bench.{hook}(function() while true do end end)"
         ));
         let line = "s.lua --target sim:null --late-bound 20s --iterations 4 --script-time 200ms";
-        let (problem, summary) = place.run(line).end().broke_off(0);
+        let (problem, summary) = place.run(line).end().broke_off(4);
         assert_eq!(
             problem,
             "s.lua:2: no end in sight after 200ms of computing; the script seems to loop for ever (once, in a hook, which is not called again)"

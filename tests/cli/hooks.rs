@@ -138,21 +138,27 @@ fn an_abort_in_on_end_changes_the_exit_code() {
 }
 
 #[test]
-fn an_error_in_a_hook_is_told_once_with_a_count_and_the_run_goes_on_unless_told_otherwise() {
+fn an_error_in_a_hook_is_reported_once_with_a_count_and_exits_4_unless_the_flag_says_otherwise() {
     let place = with_hooks(
         "bench.on_complete({ ops = { 'close' } }, function(kind)
             local x = nil
             return x[kind]
         end)",
     );
-    let ended = place.run("s.lua --target sim").end().exits(0);
+    let ended = place.run("s.lua --target sim").end().exits(4);
     let summary = ended.summary();
+    assert_eq!(summary["exit_reasons"], json!(["hooks-failed"]));
     let count = &summary["operations"]["close"]["count"];
     let problem = format!("s.lua:12: attempt to index nil with 'close' ({count} times, in a hook)");
     assert_eq!(summary["problems"], json!([problem]));
     assert_eq!(summary["phases"][1]["duration_s"], 0.4);
     assert_eq!(ended.stdout.matches("s.lua:12").count(), 1, "{}", ended.stdout);
     assert_eq!(ended.stderr.matches("s.lua:12").count(), 0, "{}", ended.stderr);
+
+    let line = "s.lua --target sim --hook-errors ignore";
+    let summary = place.run_to("ignored", line).end().exits(0).summary();
+    assert_eq!(summary["exit_reasons"], json!([]));
+    assert_eq!(summary["problems"].as_array().unwrap().len(), 1);
 
     let line = "s.lua --target sim --duration 50s --hook-errors abort";
     let (problem, summary) = place.run_to("aborted", line).end().broke_off(2);
@@ -199,7 +205,7 @@ fn a_hook_that_never_ends_or_eats_memory_does_not_hold_up_the_run() {
     ] {
         let place = with_hooks(&format!("bench.on_complete(function() {attack} end)"));
         let line = format!("s.lua {ON_TIME} --script-time 200ms --script-memory 32MiB");
-        let summary = place.run(&line).end().exits(0).summary();
+        let summary = place.run(&line).end().exits(4).summary();
         let problems = summary["problems"].as_array().unwrap();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].as_str().unwrap().contains(what), "{problems:?}");
