@@ -20,7 +20,7 @@ use smbench_test_support::{Samba, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Turns of each row. Each measures the bare timerfd and then smbench.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 const RUN: Duration = Duration::from_secs(5);
 
 /// A schedule: client `c` is due at `c * step_ns`, and every `step_ns * clients` again.
@@ -47,7 +47,8 @@ fn main() {
         "{:<36} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9}  {:>5}  load",
         "lateness in µs", "n", "p50", "p90", "p99", "p999", "max", "ratio"
     );
-    show("tokio's sleep every 1000 µs", &quantiles(tokio_sleep(1_000_000)), None);
+    let idle = load();
+    show("tokio's sleep every 1000 µs", &quantiles(tokio_sleep(1_000_000)), None, &idle);
     let folder = tempfile::tempdir().unwrap();
     let samba = Samba::start(Settings::default());
     let mut missed = Vec::new();
@@ -58,6 +59,7 @@ fn main() {
         }
         for (flag, precision) in [("", Precision::Sleep), (" --precise", Precision::Yield)] {
             let name = format!("{}{flag}", work.name);
+            let load = load();
             let rounds: Vec<(Row, Row)> = (0..ROUNDS)
                 .map(|_| {
                     let bare = quantiles(bare_timer_fd(work.step_ns));
@@ -68,10 +70,10 @@ fn main() {
             let (bare, rows): (Vec<Row>, Vec<Row>) = rounds.into_iter().unzip();
             let bare_name = format!("  bare timerfd every {} µs", work.step_ns / 1_000);
             let row = middle(&rows);
-            show(&name, &row, Some(ratio));
-            show(&bare_name, &middle(&bare), None);
+            show(&name, &row, Some(ratio), &load);
+            show(&bare_name, &middle(&bare), None, &load);
             if ratio > P99_GOAL {
-                missed.push(format!("{name}: p99 is {ratio:.2} of a bare timerfd's"));
+                missed.push(format!("{name}: p99 is {ratio:.2} times that of a bare timerfd"));
             }
             let is_precise = precision == Precision::Yield && !work.over_samba;
             if is_precise && row.p50 > PRECISE_P50_GOAL_US {
@@ -94,9 +96,13 @@ struct Row {
     max: f64,
 }
 
-fn show(name: &str, row: &Row, ratio: Option<f64>) {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default();
+/// Returns what else ran on the host of late. Linux only.
+fn load() -> String {
+    let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    average.split(' ').next().unwrap_or_default().to_string()
+}
+
+fn show(name: &str, row: &Row, ratio: Option<f64>, load: &str) {
     let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
     let Row { count, p50, p90, p99, p999, max } = row;
     println!(
@@ -110,7 +116,7 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Each figure's median over the rounds.
+/// Returns each figure's median over the rounds.
 fn middle(rows: &[Row]) -> Row {
     let of = |figure: fn(&Row) -> f64| median(rows.iter().map(figure));
     Row {

@@ -24,7 +24,8 @@ const MAX_OPERATIONS_IN_A_ROUND: u32 = 1_000_000;
 
 /// A client with a full batch may go on to the end of its iteration while what it has
 /// made takes less than this. Between two iterations it needs no coroutine, which takes
-/// about twice as much.
+/// about twice as much. A client whose iteration was longer, or loops over
+/// `c:running()`, does not go on again.
 const BYTES_TO_END_AN_ITERATION: usize = 1 << 10;
 
 /// Operations beyond a batch, made where a script cannot be interrupted.
@@ -109,6 +110,8 @@ pub(super) struct Client {
     pub batch: usize,
     /// The batch was full when the next iteration was to start.
     paused: bool,
+    /// No iteration has been too long to be made at a time.
+    iterations_are_short: bool,
     bounds: Bounds,
     pub(super) next_seq: Option<u32>,
     /// Without the think time that is still waiting for its operation.
@@ -158,6 +161,7 @@ impl Client {
             batch_bytes: 0,
             batch: 0,
             paused: false,
+            iterations_are_short: true,
             bounds,
             next_seq: Some(0),
             clock: NominalClock::default(),
@@ -186,8 +190,7 @@ impl Client {
         self.section = section;
         self.random = random;
         self.paused = false;
-        // Their numbers are free again, so that what follows does not depend on how far
-        // ahead the client was.
+        // Nobody has pulled them, so their numbers are free again.
         if let Some(unwanted) = self.made.front() {
             self.next_seq = Some(unwanted.seq);
         }
@@ -217,6 +220,7 @@ impl Client {
         if std::mem::take(&mut self.fresh) {
             return Ok(!self.ended);
         }
+        self.iterations_are_short = false;
         self.boundary("a loop over c:running()", pace)
     }
 
@@ -365,10 +369,17 @@ impl Client {
         queued.add(bytes)?;
         self.made_bytes += bytes;
         self.made.push_back(operation);
+        if !self.has_batch(queued) {
+            return Ok(false);
+        }
         let goes_on = self.section == Section::Iteration
-            && self.made_bytes < BYTES_TO_END_AN_ITERATION
-            && queued.has_room();
-        Ok(self.has_batch(queued) && !goes_on)
+            && self.iterations_are_short
+            && queued.has_room_for(2 * BYTES_TO_END_AN_ITERATION);
+        if goes_on && self.made_bytes < BYTES_TO_END_AN_ITERATION {
+            return Ok(false);
+        }
+        self.iterations_are_short &= !goes_on;
+        Ok(true)
     }
 
     fn has_batch(&self, queued: &Queued) -> bool {

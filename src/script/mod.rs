@@ -12,6 +12,7 @@ mod api;
 mod arrivals;
 mod blobs;
 mod client;
+mod coroutines;
 mod error;
 mod handles;
 pub mod hooks;

@@ -122,6 +122,15 @@ function xpcall(f, handler, ...)
 end
 
 local raw_resume, raw_close, raw_yield = coroutine.resume, coroutine.close, coroutine.yield
+local raw_running = coroutine.running
+
+-- Clients take turns in one thread, so a thread says nothing about a client.
+function coroutine.running()
+  if in_own_thread() then
+    return nil
+  end
+  return raw_running()
+end
 
 function coroutine.resume(thread, ...)
   return caught(raw_resume(thread, ...))

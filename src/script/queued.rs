@@ -12,8 +12,10 @@ pub(super) struct Queued {
     bytes: Cell<usize>,
     most_bytes: Cell<usize>,
     batch_bytes: Cell<usize>,
-    /// How many machines the script's memory is for.
+    /// Number of VMs that share the script's memory.
     parts: Cell<u32>,
+    /// Number of clients that have not begun to iterate. Each will want a batch.
+    waiting: Cell<usize>,
 }
 
 impl Queued {
@@ -24,6 +26,7 @@ impl Queued {
             most_bytes: Cell::new(0),
             batch_bytes: Cell::new(0),
             parts: Cell::new(1),
+            waiting: Cell::new(0),
         }
     }
 
@@ -32,6 +35,12 @@ impl Queued {
         self.most_bytes.set(limits.memory_of_queued() / parts as usize);
         self.batch_bytes.set(limits.batch_bytes(clients));
         self.parts.set(parts);
+        self.waiting.set(clients.div_ceil(parts) as usize);
+    }
+
+    /// Notes that another client begins to iterate.
+    pub fn begin_iterations(&self) {
+        self.waiting.set(self.waiting.get().saturating_sub(1));
     }
 
     /// Another operation was made.
@@ -57,9 +66,11 @@ impl Queued {
         bytes >= self.batch_bytes.get()
     }
 
-    /// Whether clients may make more than their batches, to end their iterations.
-    pub fn has_room(&self) -> bool {
-        self.bytes.get() < self.most_bytes.get() / 4 * 3
+    /// Returns whether a client may make `bytes` beyond its batch, to end its iteration.
+    /// Every client that has not begun to iterate keeps its share, which is two batches.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        let reserved = self.waiting.get().saturating_mul(2 * self.batch_bytes.get());
+        self.bytes.get().saturating_add(reserved).saturating_add(bytes) <= self.most_bytes.get()
     }
 
     fn exceeded(&self) -> String {

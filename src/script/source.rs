@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
+use mlua::{AnyUserData, Function};
 
 use super::api::{
     ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, break_policies, check_given,
@@ -12,9 +12,10 @@ use super::api::{
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
-use super::error::{PRELUDE, ScriptError};
+use super::coroutines::{Coroutines, Slot, State};
+use super::error::ScriptError;
 use super::hooks::running::{GiveUp, Hooking};
-use super::open_loop::{OpenLoop, cross};
+use super::open_loop::OpenLoop;
 use super::random::Random;
 use super::recipe::recipe;
 use super::require::read_source;
@@ -38,13 +39,10 @@ pub struct Script {
     bounds: Bounds,
     /// By workload; behind them, if there is one, the run-wide client's.
     functions: Vec<Functions>,
-    /// `(iteration, c, rng)`: calls `iteration` again and again.
-    iterate: Function,
     rng: AnyUserData,
     /// Those of its share; behind them, if there is one, the run-wide client.
     clients: Vec<Option<Box<Slot>>>,
-    /// The coroutine that ended last, for the client that needs the next one.
-    spare: Option<Thread>,
+    coroutines: Coroutines,
 }
 
 #[derive(Default)]
@@ -62,23 +60,6 @@ impl Functions {
             Section::Teardown => self.teardown.as_ref(),
         }
     }
-}
-
-/// A client that has been asked for.
-struct Slot {
-    /// Absent only while the machine has it.
-    client: Option<Box<Client>>,
-    object: AnyUserData,
-    state: State,
-}
-
-enum State {
-    /// Before the section's function is called, or between two iterations.
-    Idle,
-    /// In the middle of the section's function.
-    Running(Thread),
-    Ended,
-    Failed(Box<SourceError>),
 }
 
 struct Loaded {
@@ -238,7 +219,7 @@ impl Script {
             })
             .collect();
         functions.push(Functions { setup, iteration: None, teardown });
-        let iterate = vm.enter(0, |lua| iterate(lua, &vm.host))?;
+        let coroutines = vm.enter(0, |lua| Coroutines::new(lua, &vm.host))?;
         *vm.host.open_loops.borrow_mut() = open_loops;
         let places = OwnClients { first: share.part, step: share.of };
         let places = places.count(header.workload_clients()) + usize::from(header.run_client);
@@ -249,7 +230,7 @@ impl Script {
         vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
         vm.share_memory(share.of)?;
         vm.host.queued.share(limits, header.clients(), share.of);
-        Ok(Script { vm, header, share, bounds, functions, iterate, rng, clients, spare: None })
+        Ok(Script { vm, header, share, bounds, functions, rng, clients, coroutines })
     }
 
     /// Whose operations it makes.
@@ -300,6 +281,9 @@ impl Script {
             None => RUN_CLIENT.into(),
         };
         let random = Random::new(self.header.seed, &name, id, section);
+        if section == Section::Iteration {
+            self.vm.host.queued.begin_iterations();
+        }
         let state = State::Idle;
         match place {
             Some(slot) => {
@@ -352,67 +336,6 @@ fn open_loop(
     }))
 }
 
-/// What a client's section runs.
-struct Body<'a> {
-    /// Of the script: the section's function.
-    function: &'a Function,
-    /// Calls an iteration again and again.
-    iterate: Option<&'a Function>,
-    rng: &'a AnyUserData,
-}
-
-/// Runs the client until `most` operations are made, or it ends.
-fn resume(
-    vm: &Vm,
-    slot: &mut Slot,
-    spare: &mut Option<Thread>,
-    body: &Body,
-    most: usize,
-) -> Result<(), ScriptError> {
-    let (thread, goes_on) = match std::mem::replace(&mut slot.state, State::Ended) {
-        State::Running(thread) => (thread, true),
-        State::Idle => (coroutine(vm, spare, body.iterate.unwrap_or(body.function))?, false),
-        state => {
-            slot.state = state;
-            return Ok(());
-        }
-    };
-    let Some(mut client) = slot.client.take() else { return Ok(()) };
-    client.batch = most;
-    *vm.host.client.borrow_mut() = Some(client);
-    let result = vm.enter(thread.state().addr(), |_| match body.iterate {
-        // Where it goes on it is given nothing: left before a call that takes all
-        // results of another, it would hand these on with them.
-        _ if goes_on => thread.resume::<()>(()),
-        Some(_) => thread.resume::<()>((body.function, &slot.object, body.rng)),
-        None => thread.resume::<()>((&slot.object, body.rng)),
-    });
-    slot.client = vm.host.client.borrow_mut().take();
-    result?;
-    let paused = slot.client.as_mut().is_some_and(|client| client.take_pause());
-    slot.state = match (thread.is_resumable(), paused) {
-        (true, _) => State::Running(thread),
-        (false, paused) => {
-            *spare = Some(thread);
-            if paused { State::Idle } else { State::Ended }
-        }
-    };
-    Ok(())
-}
-
-/// A coroutine that will run `function`.
-fn coroutine(
-    vm: &Vm,
-    spare: &mut Option<Thread>,
-    function: &Function,
-) -> Result<Thread, ScriptError> {
-    let spare = spare.take();
-    vm.enter(0, |lua| match spare {
-        Some(thread) => thread.reset(function.clone()).map(|()| thread),
-        None => lua.create_thread(function.clone()),
-    })
-}
-
 impl OperationSource for Script {
     fn header(&self) -> &StreamHeader {
         &self.header
@@ -439,8 +362,6 @@ impl OperationSource for Script {
         let of = self.header.workload_of(client).map(|(workload, _)| workload);
         let functions = &self.functions[of.unwrap_or(self.header.workloads.len())];
         let Some(function) = functions.of(section) else { return Ok(Progress::End) };
-        let iterate = (section == Section::Iteration).then_some(&self.iterate);
-        let body = Body { function, iterate, rng: &self.rng };
         let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
         let Some(slot) = slot else { return Ok(Progress::End) };
         let queued = &self.vm.host.queued;
@@ -464,7 +385,9 @@ impl OperationSource for Script {
                 State::Failed(error) => return Err(SourceError::clone(error)),
                 State::Idle | State::Running(_) => {}
             }
-            if let Err(error) = resume(&self.vm, slot, &mut self.spare, &body, wanted) {
+            if let Err(error) =
+                self.coroutines.resume(&self.vm, slot, (function, &self.rng), wanted)
+            {
                 slot.state = State::Failed(Box::new(SourceError {
                     message: error.to_string(),
                     client: Some(self.header.client_name(client)),
@@ -472,26 +395,6 @@ impl OperationSource for Script {
             }
         }
     }
-}
-
-/// The loop around a client's iterations, until one ends with a full batch. In Lua, so
-/// that a batch may end anywhere inside.
-fn iterate(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
-    let host = Rc::clone(host);
-    let starts = lua.create_function(move |_, ()| {
-        host.callback(|| {
-            let queued = &host.queued;
-            let mut client = host.client.borrow_mut();
-            let paused = client.as_mut().is_some_and(|client| client.pause_if_full(queued));
-            drop(client);
-            if paused { Ok(false) } else { cross(&host, Client::start_iteration) }
-        })
-    })?;
-    let text = "local starts = ...
-        return function(iteration, c, rng)
-            while starts() do iteration(c, rng) end
-        end";
-    lua.load(text).set_name(format!("={PRELUDE}")).call(starts)
 }
 
 fn override_clients(

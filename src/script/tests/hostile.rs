@@ -322,6 +322,12 @@ fn operations_that_wait_to_be_issued_are_bounded_by_the_memory_they_take() {
 }
 
 #[test]
+fn clients_that_go_on_to_end_an_iteration_leave_room_for_the_first_batches_of_all_others() {
+    let (made, refused) = batches(7_000, "for i = 1, 7 do c:stat('a') end");
+    assert_eq!((made.len(), refused), (7_000, None));
+}
+
+#[test]
 fn what_clients_make_where_a_script_cannot_pause_is_bounded_for_all_of_them_together() {
     let body =
         "table.sort({ 1, 2 }, function() for i = 1, 20000 do c:stat('a') end return false end)";

@@ -9,6 +9,7 @@ fn no_text_shows_an_address() {
         ("tostring(rng)", "rng"),
         ("tostring(c:open('a', 'r'))", "handle"),
         ("tostring(coroutine.create(print))", "thread"),
+        ("tostring(coroutine.running())", "nil"),
         ("tostring(buffer.create(1))", "buffer"),
         ("('%* %* %*'):format({}, print, c)", "table function client"),
         ("('%s%s%s%s%*'):format(1, 2, 3, 4, {})", "1234table"),
