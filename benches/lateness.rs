@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Turns of each row. Each measures the bare timerfd and then smbench.
 const ROUNDS: usize = 5;
-const RUN: Duration = Duration::from_secs(5);
+const RUN: Duration = Duration::from_secs(3);
 
 /// A schedule: client `c` is due at `c * step_ns`, and every `step_ns * clients` again.
 struct Work {
