@@ -15,7 +15,8 @@ pub struct Logging {
     #[arg(long, global = true, display_order = 1_001, env = "SMBENCH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
-    /// Log more: -v for what the run does, -vv for debugging
+    /// Log more: -v for what the run does, -vv for debugging; SMBENCH_LOG=module=level chooses
+    /// by module
     #[arg(short, long, global = true, display_order = 1_000, env = "SMBENCH_VERBOSE", action = ArgAction::Count)]
     pub verbose: u8,
 }

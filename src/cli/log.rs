@@ -4,7 +4,6 @@ use std::env::{self, VarError};
 use std::io::IsTerminal;
 
 use anyhow::Context;
-
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;

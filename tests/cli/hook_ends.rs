@@ -101,7 +101,7 @@ fn with_endless(place: &Place) -> Running {
 fn interrupted_until_it_ends(running: Running) -> Ended {
     let group = Pid::from_raw(running.id().try_into().unwrap()).unwrap();
     let interrupt = std::thread::spawn(move || {
-        let mut pause = Duration::from_millis(200);
+        let mut pause = Duration::from_secs(1);
         let mut next = Instant::now();
         while test_kill_process_group(group).is_ok() {
             if Instant::now() >= next {
