@@ -96,7 +96,7 @@ struct Row {
     max: f64,
 }
 
-/// Returns what else ran on the host of late. Linux only.
+/// Returns the host's load average of the last minute. Linux only.
 fn load() -> String {
     let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     average.split(' ').next().unwrap_or_default().to_string()

@@ -386,7 +386,8 @@ function bench.thresholds(thresholds) end
 --
 -- They run in a VM of their own, beside the load: nothing ever waits for them,
 -- and what they are too slow for is counted, told, and makes the verdict
--- `hooks-dropped`.
+-- `hooks-dropped`. A hook that raises an error makes the run exit with 4, unless
+-- `--hook-errors` says otherwise.
 
 ---@alias bench.Operation "open"|"read"|"write"|"close"|"rename"|"delete"|"mkdir"|"rmdir"|"stat"|"list"|"truncate"|"flush"|"lock"|"unlock"
 

@@ -115,10 +115,17 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         progress: !args.quiet,
     };
     let finished = run::run(&input, &options)?;
-    if args.json {
-        say(&json(&finished.summary)?)?;
-    } else if !args.quiet {
-        say(&render(&finished.summary, Some(&finished.folder), Style::of_stdout()))?;
+    let printed = match (args.json, args.quiet) {
+        (true, _) => say(&json(&finished.summary)?),
+        (false, true) => Ok(()),
+        (false, false) => {
+            say(&render(&finished.summary, Some(&finished.folder), Style::of_stdout()))
+        }
+    };
+    match printed {
+        // Nobody can read on a terminal that was closed, and the results are written.
+        Err(error) if finished.summary.run.interrupted => tell(format_args!("error: {error}")),
+        printed => printed?,
     }
     if args.quiet || args.json {
         for problem in &finished.summary.problems {

@@ -42,11 +42,11 @@ fn levels(verbose: u8) -> anyhow::Result<Targets> {
         1 => "smbench=info,warn",
         _ => "smbench=debug,info",
     };
-    parsed(if given.trim().is_empty() { default } else { &given })
+    parsed(if given.trim_matches([' ', ',']).is_empty() { default } else { &given })
 }
 
 /// Parses `module=level` and levels for everything else, separated by commas. (The
-/// crate's own parser takes a word that is no level for a module at the lowest level.)
+/// crate's own parser treats an unknown word as a module and enables TRACE for it.)
 fn parsed(text: &str) -> anyhow::Result<Targets> {
     let mut levels = Targets::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {

@@ -15,7 +15,7 @@ const EMBEDDED: &str = "embedded";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnHookError {
-    /// Report it at the end, with a count, and exit with 4
+    /// Report it with a count, and exit with 4
     Report,
     /// Report it, and leave the exit code as it is
     Ignore,
@@ -58,7 +58,8 @@ impl Mode {
     override_usage = "smbench run [OPTIONS] <SCRIPT|DOCUMENT>",
     after_help = "A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
         Exit codes: 0 good; 1 internal error; 2 bad usage or an invalid script or document; \
-        3 target unreachable or access denied; 4 operations failed; 5 the generator fell behind; \
+        3 target unreachable or access denied; 4 operations failed, or a hook raised an error; \
+        5 the generator fell behind; \
         99 thresholds failed, or ended by bench.abort; 130 interrupted."
 )]
 pub struct RunArgs {

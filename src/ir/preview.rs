@@ -18,8 +18,8 @@ const MOST_BYTES: usize = 16 << 20;
 const ARRIVALS: usize = 1 << 20;
 
 /// A source whose header knows the needs of the first thousand operations of
-/// each workload: those of its first client, where the source has it. How far it looks
-/// depends on numbers and bytes only, so that every host finds the same needs.
+/// each workload: those of its first client, where the source has it. The preview is
+/// bounded by counts and bytes, never by time, so that every host finds the same needs.
 pub struct Preview<S> {
     source: S,
     header: StreamHeader,

@@ -103,7 +103,9 @@ mod tests {
     fn the_first_of_1_2_3_130_99_4_5_decides_whatever_the_order_of_reasons() {
         let mut reasons = vec![
             ExitReason::GeneratorLimited,
+            ExitReason::HooksFailed,
             ExitReason::OperationsFailed,
+            ExitReason::Aborted,
             ExitReason::ThresholdsFailed,
             ExitReason::Interrupted,
             ExitReason::Unreachable,
@@ -118,13 +120,15 @@ mod tests {
             reasons.rotate_right(1);
             reasons.pop();
         }
-        assert_eq!(codes, [1, 2, 3, 130, 99, 4, 5]);
+        assert_eq!(codes, [1, 2, 3, 130, 99, 99, 4, 4, 5]);
         assert_eq!(exit_code(&[]), 0);
     }
 
     #[test]
     fn a_reason_is_serialized_by_its_name() {
-        for reason in [ExitReason::InternalError, ExitReason::OperationsFailed] {
+        for reason in
+            [ExitReason::InternalError, ExitReason::OperationsFailed, ExitReason::HooksFailed]
+        {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
         }
     }

@@ -32,7 +32,7 @@ pub struct Attended<'a> {
     pub ended: &'a mut mpsc::Receiver<()>,
 }
 
-/// Returns when every shard has ended. The first Ctrl-C (or SIGTERM) cuts the
+/// Returns when every shard has ended. The first signal cuts the
 /// run and lets it drain, a second ends it at once; a threshold may cut it too.
 pub fn attend(
     (runtime, signals): &mut (Runtime, Signals),

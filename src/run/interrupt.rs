@@ -43,13 +43,13 @@ impl Signals {
         Ok((runtime, Signals { interrupts, terminations, hangups, last: None }))
     }
 
-    /// Ends with the next signal, none of which is lost in between.
+    /// Waits for the next signal, none of which is lost in between.
     pub async fn next(&mut self) {
         loop {
             tokio::select! {
                 _ = self.interrupts.recv() => {}
                 _ = self.terminations.recv() => {}
-                () = received(&mut self.hangups) => {}
+                () = first(&mut self.hangups) => {}
             }
             let now = Instant::now();
             if self.last.is_none_or(|last| now.duration_since(last) >= ONE_AND_THE_SAME) {
@@ -60,16 +60,19 @@ impl Signals {
     }
 }
 
-/// Ends with the next signal, if there is anything to receive.
-async fn received(signal: &mut Option<Signal>) {
-    match signal {
+/// Waits for the first hangup. Both the system and a shell send one for a terminal that
+/// was closed, so later ones are not a second wish to stop.
+async fn first(hangups: &mut Option<Signal>) {
+    match hangups {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
+    // tokio's handler stays, so that those that follow do nothing.
+    *hangups = None;
 }
 
-/// Returns whether SIGHUP is ignored, as nohup(1) has it. Listening would undo that.
-/// Where the system does not say, nobody listens.
+/// Returns whether SIGHUP is ignored, as nohup(1) has it: listening would undo that.
+/// Returns true too where /proc cannot be read, so that SIGHUP keeps its default action.
 fn ignores_hangups() -> bool {
     const SIGHUP_BIT: u64 = 1;
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };

@@ -65,7 +65,7 @@ impl Stage {
 /// Why a run ended before its stream or its phases did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CutReason {
-    /// Ctrl-C or SIGTERM.
+    /// Ctrl-C, SIGTERM or SIGHUP.
     Interrupted,
     /// A hook of the script ended it.
     Aborted,

@@ -22,8 +22,8 @@ const MAX_OPERATIONS_AT_A_TIME: u32 = 100_000;
 /// or teardown, after which it is taken to be endless.
 const MAX_OPERATIONS_IN_A_ROUND: u32 = 1_000_000;
 
-/// A client with a full batch may go on to the end of its iteration while what it has
-/// made takes less than this. Between two iterations it needs no coroutine, which takes
+/// A client with a full batch may go on to the end of its iteration while the operations
+/// of that iteration take less than this. Between two iterations it needs no coroutine, which takes
 /// about twice as much. A client whose iteration was longer, or loops over
 /// `c:running()`, does not go on again.
 const BYTES_TO_END_AN_ITERATION: usize = 1 << 10;
@@ -112,6 +112,8 @@ pub(super) struct Client {
     paused: bool,
     /// No iteration has been too long to be made at a time.
     iterations_are_short: bool,
+    /// Memory of the operations that the present iteration has made.
+    iteration_bytes: usize,
     bounds: Bounds,
     pub(super) next_seq: Option<u32>,
     /// Without the think time that is still waiting for its operation.
@@ -162,6 +164,7 @@ impl Client {
             batch: 0,
             paused: false,
             iterations_are_short: true,
+            iteration_bytes: 0,
             bounds,
             next_seq: Some(0),
             clock: NominalClock::default(),
@@ -232,6 +235,7 @@ impl Client {
             ));
         }
         self.since_boundary = 0;
+        self.iteration_bytes = 0;
         let begins_ns = if self.ended { None } else { self.begins(pace)? };
         if begins_ns.is_none_or(|ns| self.bounds.nominal_ns.is_some_and(|bound| ns >= bound)) {
             (self.ended, self.begun) = (true, None);
@@ -368,6 +372,7 @@ impl Client {
         let bytes = operation.memory_bytes();
         queued.add(bytes)?;
         self.made_bytes += bytes;
+        self.iteration_bytes += bytes;
         self.made.push_back(operation);
         if !self.has_batch(queued) {
             return Ok(false);
@@ -375,7 +380,7 @@ impl Client {
         let goes_on = self.section == Section::Iteration
             && self.iterations_are_short
             && queued.has_room_for(2 * BYTES_TO_END_AN_ITERATION);
-        if goes_on && self.made_bytes < BYTES_TO_END_AN_ITERATION {
+        if goes_on && self.iteration_bytes < BYTES_TO_END_AN_ITERATION {
             return Ok(false);
         }
         self.iterations_are_short &= !goes_on;

@@ -31,7 +31,7 @@ pub(super) enum State {
 pub(super) struct Coroutines {
     /// `(iteration, c, rng)`: calls `iteration` until one ends with a full batch.
     iterate: Function,
-    /// The one that ended last, for the client that needs the next one.
+    /// The coroutine that ended last. The next client reuses it.
     spare: Option<Thread>,
 }
 
@@ -44,7 +44,7 @@ impl Coroutines {
     /// `function` is the section's.
     ///
     /// # Errors
-    /// Whatever the script raised, or a limit it came to.
+    /// The script raised an error or exceeded a limit.
     pub fn resume(
         &mut self,
         vm: &Vm,

@@ -124,7 +124,7 @@ end
 local raw_resume, raw_close, raw_yield = coroutine.resume, coroutine.close, coroutine.yield
 local raw_running = coroutine.running
 
--- Clients take turns in one thread, so a thread says nothing about a client.
+-- Clients take turns in one thread, so its identity does not identify a client.
 function coroutine.running()
   if in_own_thread() then
     return nil

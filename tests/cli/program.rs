@@ -163,7 +163,7 @@ impl Call {
         self.limited(&format!("trap '' XFSZ && ulimit -f {blocks}"))
     }
 
-    /// As nohup(1) starts it.
+    /// Starts the program with SIGHUP ignored, as nohup(1) does.
     pub fn ignoring_hangups(self) -> Call {
         self.limited("trap '' HUP")
     }

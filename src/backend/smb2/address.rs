@@ -46,7 +46,7 @@ pub enum AddressError {
     #[error("the target's share {0:?} is no name a server can have")]
     ShareName(String),
     #[error(
-        "the target has a \"?\" behind its server, which no name of a share can hold; what is set for a run is set by flags, see smbench run --help"
+        "the target contains \"?\", and a target has no query: set options with flags (see smbench run --help)"
     )]
     Query,
     #[error("the target's folder: {0}")]
@@ -67,6 +67,11 @@ impl SmbAddress {
         if login.is_some_and(|login| login.contains(':')) {
             return Err(AddressError::Password);
         }
+        // What follows may be a password, so nothing is quoted. A server may have no "?" in
+        // any of its names.
+        if decoded(place)?.contains('?') || decoded(path)?.contains('?') {
+            return Err(AddressError::Query);
+        }
         // A password with a slash in it looks like a path.
         if path.contains('@') {
             return Err(AddressError::StrayAt);
@@ -76,7 +81,7 @@ impl SmbAddress {
             Some((domain, user)) => (decoded(domain)?, Some(decoded(user)?)),
             None => (String::new(), None),
         };
-        // No user's name has a colon, encoded or not: what is behind it is a password.
+        // No user's name has a colon, so the text after an encoded one may be a password.
         if domain.contains(':') || user.as_ref().is_some_and(|user| user.contains(':')) {
             return Err(AddressError::Password);
         }
@@ -84,10 +89,6 @@ impl SmbAddress {
         let share = decoded(share)?;
         if share.is_empty() {
             return Err(AddressError::NoShare { host });
-        }
-        // What follows may be a password, so it is not quoted.
-        if share.contains('?') {
-            return Err(AddressError::Query);
         }
         if share.contains(|c: char| c < ' ' || "\\/:*?\"<>|".contains(c)) || share == ".." {
             return Err(AddressError::ShareName(share.chars().take(80).collect()));
@@ -267,6 +268,10 @@ mod tests {
             "nas/data?password=hunter2",
             "nas/data%3Fpassword=hunter2",
             "nas/data?password=hunter2/x",
+            "nas?password=hunter2",
+            "nas?password=hunter2/data",
+            "nas%3Fpassword=hunter2/data",
+            "nas/data/dir?password=hunter2",
         ] {
             let error = parse(bad).unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{bad}: {error}");
