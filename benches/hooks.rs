@@ -35,14 +35,7 @@ const AT_FULL_SPEED: Duration = Duration::from_secs(2);
 const PACED: Duration = Duration::from_secs(4);
 
 /// Throughput with a hook on every operation, as a share of that without.
-///
-/// At full speed the threads that make and issue operations take two processors. With
-/// two of them the hooks' thread takes from these what it computes, a tenth of all and
-/// more where the shard waits for its events meanwhile.
-fn throughput_goal() -> f64 {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if processors > 2 { 0.75 } else { 0.65 }
-}
+const THROUGHPUT_GOAL: f64 = 0.75;
 /// Lateness with a hook is at most this much over that without, or this many times it.
 const LATENESS_GOAL_US: f64 = 25.0;
 const LATENESS_GOAL_TIMES: f64 = 1.25;
@@ -119,13 +112,13 @@ fn full_speed(folder: &Path, clients: u32, missed: &mut Vec<String>) {
     for ((name, _, has_goal), (rates, dropped)) in HOOKS.iter().zip(rates.into_iter().zip(dropped))
     {
         let ratio = median(rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect());
-        let goal = if *has_goal { format!("{:.2}", throughput_goal()) } else { String::new() };
+        let goal = if *has_goal { format!("{THROUGHPUT_GOAL}") } else { String::new() };
         println!(
             "{name:<36} {:>12.0} {ratio:>8.2} {goal:>6} {:>8.1}%",
             median(rates),
             median(dropped) * 100.0
         );
-        if *has_goal && ratio < throughput_goal() {
+        if *has_goal && ratio < THROUGHPUT_GOAL {
             missed.push(format!("{name}, {clients} client(s): {ratio:.2} of the throughput"));
         }
     }
