@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smbench::ir::event::HeldUp;
+use smbench::ir::event::{HeldUp, SocketTimes};
 use smbench::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, OpenMode,
     Operation, OperationKind, Phase, Section, StreamHeader, Workload,
@@ -94,6 +94,11 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
                 short_read: false,
                 degraded: false,
                 granted: None,
+                socket: SocketTimes {
+                    first_write_ns: Some(at + service % 30_000),
+                    pickup_ns: Some(service % 20_000),
+                    clock_stepped: false,
+                },
             }));
         }
     }

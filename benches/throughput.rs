@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use smbench::backend::Clock;
 use smbench::ir::document::LoadOptions;
 use smbench::ir::document::writer::Format;
-use smbench::ir::event::HeldUp;
+use smbench::ir::event::{HeldUp, SocketTimes};
 use smbench::ir::merge::Bounds;
 use smbench::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, Operation,
@@ -212,6 +212,11 @@ fn floor() -> Rate {
             short_read: false,
             degraded: false,
             granted: None,
+            socket: SocketTimes {
+                first_write_ns: Some(issued_ns),
+                pickup_ns: Some(completed_ns - issued_ns),
+                clock_stepped: false,
+            },
         }));
     }
     let working = f64::from(EVENTS) / started.elapsed().as_secs_f64();

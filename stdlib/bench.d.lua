@@ -350,13 +350,16 @@ function bench.open_loop(options) end
 ---Of `all` operations or those of one type (`read`, `open`, …): `.service.X` and
 ---`.response.X` with X one of p50 p90 p95 p99 p999 min mean max, `.count`,
 ---`.rate` (a second), `.failed` (how many). Of `iterations`: `.service.X`,
----`.response.X`, `.count`, `.rate`, `.late`, `.dropped`, `.cut`. Further
+---`.response.X`, `.count`, `.rate`, `.late`, `.dropped`,
+---`.skipped` (nothing of them was sent), `.cut`. Further
 ---`open.granted.X` (opens that were granted X: none ii exclusive batch R RH RW
 ---RWH), `open.create_action.X` (opened created overwritten superseded),
 ---`errors.rate` (the share of operations that failed), `errors.count`,
 ---`errors.ACCESS_DENIED` (how many failed so; any status, `TIMED_OUT`,
----`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `bytes.read.count`,
----`bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`; of oplocks and
+---`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `handoff.X` (from the issue to
+---the first write), `pickup.X` (from the answer's arrival in the kernel to the
+---client), `disconnected.client_seconds` (over all clients),
+---`disconnected.clients`, `disconnected.longest`, `bytes.read.count`, `bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`; of oplocks and
 ---leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`; by how that
 ---ended `breaks.acknowledged`, `breaks.not_asked` (no answer was wanted),
 ---`breaks.refused` (the answer), `breaks.closed`, `breaks.connection_lost`,

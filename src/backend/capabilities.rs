@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::ir::Feature;
+use crate::protocol::CreateParameters;
 
 /// What the client stack can do. What a server does not grant is data, not a
 /// missing capability.
@@ -39,6 +40,23 @@ impl BackendCapabilities {
             true if self.has(Feature::Caching) => 2,
             true => 1,
             false => 0,
+        }
+    }
+
+    /// Returns what the client stack can ask of `wanted`; `--degrade` leaves out the rest.
+    pub(super) fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
+        let caching = self.has(Feature::Caching);
+        CreateParameters {
+            access_mask: wanted.access_mask.filter(|_| self.has(Feature::AccessMask)),
+            share_mode: wanted.share_mode.filter(|_| self.has(Feature::ShareMode)),
+            disposition: wanted.disposition.filter(|_| self.has(Feature::Disposition)),
+            create_options: wanted.create_options.filter(|_| self.has(Feature::CreateOptions)),
+            file_attributes: wanted.file_attributes.filter(|_| self.has(Feature::FileAttributes)),
+            requested_oplock: wanted.requested_oplock.filter(|_| caching),
+            lease: wanted.lease.filter(|_| caching),
+            durable: wanted.durable.filter(|_| caching),
+            on_break: wanted.on_break,
+            create_contexts: if caching { wanted.create_contexts.clone() } else { Vec::new() },
         }
     }
 }

@@ -16,7 +16,8 @@ use tokio::io::AsyncReadExt;
 
 use super::breaks::{Breaks, Holder, Waiting, execute_keyed, open_keyed, wait_for};
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
-use super::{BackendCapabilities, Feature, OpError, SMBConnectionInner};
+use super::{BackendCapabilities, OpError, SMBConnectionInner};
+use crate::ir::event::SocketTimes;
 use crate::ir::{
     CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload, Section,
 };
@@ -48,12 +49,20 @@ pub struct Execution {
     pub degraded: bool,
     /// What an open was granted, where the backend knows.
     pub granted: Option<Box<Granted>>,
+    pub socket: SocketTimes,
 }
 
 impl Execution {
     /// Of an operation that moved no bytes.
     pub fn of(status: CompletionStatus) -> Execution {
-        Execution { status, bytes: 0, short_read: false, degraded: false, granted: None }
+        Execution {
+            status,
+            bytes: 0,
+            short_read: false,
+            degraded: false,
+            granted: None,
+            socket: SocketTimes::default(),
+        }
     }
 
     pub fn failed(failure: Failure) -> Execution {
@@ -174,6 +183,8 @@ impl ConnectionState {
         let degraded = parameters.as_deref() != wanted;
         let closing = self.about_to(operation);
         let clock = &self.breaks.clock;
+        // What was sent since the last operation was not this one.
+        inner.take_socket_times();
         let ended = {
             let parameters = parameters.as_deref().filter(|parameters| !parameters.is_empty());
             let handles = &mut self.handles;
@@ -194,8 +205,9 @@ impl ConnectionState {
                 }
             }
         };
+        let socket = inner.take_socket_times();
         let mut execution = self.conclude(operation, ended);
-        execution.degraded = degraded;
+        (execution.degraded, execution.socket) = (degraded, socket);
         if let Some(holder) = closing {
             self.breaks.closed(&holder);
         }
@@ -475,22 +487,4 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_string())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".into())
-}
-
-impl BackendCapabilities {
-    fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
-        let caching = self.has(Feature::Caching);
-        CreateParameters {
-            access_mask: wanted.access_mask.filter(|_| self.has(Feature::AccessMask)),
-            share_mode: wanted.share_mode.filter(|_| self.has(Feature::ShareMode)),
-            disposition: wanted.disposition.filter(|_| self.has(Feature::Disposition)),
-            create_options: wanted.create_options.filter(|_| self.has(Feature::CreateOptions)),
-            file_attributes: wanted.file_attributes.filter(|_| self.has(Feature::FileAttributes)),
-            requested_oplock: wanted.requested_oplock.filter(|_| caching),
-            lease: wanted.lease.filter(|_| caching),
-            durable: wanted.durable.filter(|_| caching),
-            on_break: wanted.on_break,
-            create_contexts: if caching { wanted.create_contexts.clone() } else { Vec::new() },
-        }
-    }
 }

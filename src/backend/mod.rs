@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::ir::event::SocketTimes;
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Granted, Lease, NtStatus, SharePath};
@@ -121,6 +122,12 @@ pub trait SMBConnectionInner: Send + Sync {
     /// The operation still ends by itself, with its own status. False where
     /// the backend cannot.
     async fn cancel(&self) -> bool;
+
+    /// Returns what the socket saw since the last call, and forgets it. Nothing where
+    /// the backend has no socket of its own.
+    fn take_socket_times(&self) -> SocketTimes {
+        SocketTimes::default()
+    }
 
     /// The breaks of what this connection was granted, and the way to answer
     /// them: once. None where the backend cannot see breaks.

@@ -23,10 +23,11 @@ const ONLY_EXPECTED: &str = ", which `expect` does not name (\"SUCCESS\" beside 
 const MAX_NAME_CHARS: usize = 60;
 const MAX_PATH_CHARS: usize = 100;
 
-/// First the thresholds, then the table, what failed, and last whether to believe it. Texts from the
+/// First what ended the run before its time, then the thresholds, then the table, what failed, and last whether to believe it. Texts from the
 /// script, the server and file names are made safe for a terminal.
 pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String {
-    let mut parts: Vec<String> = thresholds(summary, style).into_iter().collect();
+    let mut parts: Vec<String> = no_client_left(summary, style).into_iter().collect();
+    parts.extend(thresholds(summary, style));
     parts.push(heading(summary, style));
     if summary.operations.is_empty() {
         parts.push("no operation was recorded\n".into());
@@ -38,6 +39,16 @@ pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String
     parts.extend(failures(summary, style));
     parts.push(verdict(summary, results, style));
     parts.join("\n")
+}
+
+fn no_client_left(summary: &Summary, style: Style) -> Option<String> {
+    let failed = summary.failed_clients.as_ref().filter(|failed| failed.all)?;
+    Some(format!(
+        "{} no client was left: {} gave up reconnecting, so that the run ended after {:.1} s of its recorded phases; rates are over that time\n",
+        style.paint(BAD, "error:"),
+        counted(failed.count, "client"),
+        summary.totals.duration_s,
+    ))
 }
 
 fn heading(summary: &Summary, style: Style) -> String {
@@ -157,11 +168,13 @@ fn facts(summary: &Summary) -> String {
     let totals = &summary.totals;
     let mut lines = Vec::new();
     let iterations = &summary.iterations;
-    if iterations.count + iterations.dropped + iterations.cut > 0 {
+    let others = iterations.dropped + iterations.skipped + iterations.cut;
+    if iterations.count + others > 0 {
         let mut line = format!("iterations  {} finished", grouped(iterations.count));
         for (count, what) in [
             (iterations.late, "of them late"),
             (iterations.dropped, "dropped"),
+            (iterations.skipped, "skipped (nothing of them was sent)"),
             (iterations.cut, "cut"),
         ] {
             if count > 0 {
@@ -183,6 +196,20 @@ fn facts(summary: &Summary) -> String {
     }
     if let Some(backlog) = summary.backlog_us.as_ref().filter(|backlog| backlog.max > 0.0) {
         lines.push(format!("backlog     {}", tail(backlog)));
+    }
+    for (name, delay) in [("handoff", &summary.handoff_us), ("pickup", &summary.pickup_us)] {
+        if let Some(delay) = delay {
+            lines.push(format!("{name:<12}{}", tail(delay)));
+        }
+    }
+    let disconnected = summary.disconnected;
+    if disconnected.clients > 0 {
+        lines.push(format!(
+            "disconnected  {} for {:.1} s together, the longest for {:.1} s",
+            counted(disconnected.clients, "client"),
+            disconnected.client_seconds,
+            disconnected.longest_s,
+        ));
     }
     lines.extend(breaks(summary));
     lines.extend(expected(summary));
@@ -271,6 +298,16 @@ fn failures(summary: &Summary, style: Style) -> Vec<String> {
         let title = format!("{} skipped, never sent", counted(skipped.count, "operation"));
         let first: String = skipped.first.iter().map(|found| record(found, "")).collect();
         parts.push(format!("{}\n{first}", style.paint(WARNING, title)));
+    }
+    if let Some(silent) = &summary.silent_clients {
+        let title = format!(
+            "{} sent nothing any more: a handle kept over iterations was lost with its connection, or never opened",
+            counted(silent.count, "client")
+        );
+        let names: Vec<String> =
+            silent.first.iter().map(|name| printable(name, MAX_NAME_CHARS)).collect();
+        let more = if silent.count > names.len() as u64 { ", …" } else { "" };
+        parts.push(format!("{}\n  {}{more}\n", style.paint(BAD, title), names.join(", ")));
     }
     if let Some(clients) = &summary.failed_clients {
         let title = format!("{} gave up reconnecting", counted(clients.count, "client"));
@@ -373,8 +410,11 @@ read       1,001       1  500.5   1.95  5.001  5.001  9.503  9.904  10.000
 close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
 total      1,004       2  502.0   1.95
 
-iterations  2 finished, 1 of them late, 1 dropped, 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
+iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
+handoff     p50 4.00 µs, p99 4.00 µs, max 4.00 µs
+pickup      p50 15.0 µs, p99 15.0 µs, max 15.0 µs
+disconnected  2 clients for 0.8 s together, the longest for 0.6 s
 granted     1 batch
 breaks      2 oplock, 2 lease
             1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 not answered before the server gave up
@@ -402,6 +442,9 @@ failed in teardown, which does not change the exit code
 1 operation skipped, never sent
     1-1005 close team/\u{9b}31m\u{202e}name.docx  by editors/1 at 1.00 s: its handle was not open because of 1-1004
 
+1 client sent nothing any more: a handle kept over iterations was lost with its connection, or never opened
+  editors/0
+
 1 client gave up reconnecting
   readers/0: nobody answers
 
@@ -418,8 +461,10 @@ results: results/x
     #[test]
     fn a_good_run_in_120_columns_is_short() {
         let mut recorder = sample::recorder();
-        let event = sample::completion(0, 0, sample::delete("a"), sample::OK);
-        recorder.event(Event::Completed(event));
+        for seq in 0..100 {
+            let event = sample::completion(0, seq, sample::delete("a"), sample::OK);
+            recorder.event(Event::Completed(event));
+        }
         let summary = Summary::new(sample::facts(), &recorder.finish());
         assert_eq!(
             render(&summary, None, Style { color: false, width: 120 }),
@@ -429,8 +474,8 @@ office.lua on smb://ada@nas/share (SMB 3.1.1, signing AES-GMAC)
 
 response times in ms, failed operations included
 operation  count  failed  ops/s  MiB/s    min   mean    p50    p90    p95    p99    max
-delete         1       0   0.50         1.000  1.000  1.000  1.000  1.000  1.000  1.000
-total          1       0   0.50
+delete       100       0   50.0         1.000  1.000  1.000  1.000  1.000  1.000  1.000
+total        100       0   50.0
 
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
 
@@ -485,6 +530,6 @@ trust: valid
         let nothing = crate::observability::Measurements::new(sample::layout());
         let text = render(&Summary::new(sample::facts(), &nothing), None, PLAIN_80);
         assert!(text.contains("no operation was recorded\n\ntrust"), "{text}");
-        assert!(text.contains("trust: valid\n  no operation was sent"), "{text}");
+        assert!(text.contains("trust: nothing-recorded\n  no operation was sent"), "{text}");
     }
 }

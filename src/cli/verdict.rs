@@ -21,7 +21,8 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     let color = match trust.verdict {
         Verdict::Valid => GOOD,
         Verdict::GeneratorLimited | Verdict::HooksDropped => BAD,
-        Verdict::Interrupted => WARNING,
+        Verdict::NothingRecorded => BAD,
+        Verdict::Interrupted | Verdict::NotJudged => WARNING,
     };
     text += &format!("trust: {}\n", style.paint(color, trust.verdict.name()));
     for reason in &trust.reasons {
@@ -62,7 +63,11 @@ fn advice(cause: Cause, summary: &Summary) -> &'static str {
             "use fewer clients or more think time, a machine with more cores, or a server that is not in this process (--target smb://...)"
         }
         Cause::Cpu => "use fewer clients or more think time, or a machine with more cores",
-        Cause::Machine => "use a machine that has nothing else to do, or fewer clients",
+        Cause::Throttled => "give the container more processor time, or use fewer clients",
+        Cause::Stopped => "let it run without stopping it",
+        Cause::Others | Cause::Machine => {
+            "use a machine that has nothing else to do, or fewer clients"
+        }
     }
 }
 
@@ -74,14 +79,16 @@ mod tests {
 
     const PLAIN: Style = Style { color: false, width: 80 };
 
-    /// Of a single operation that was 20 ms late.
+    /// Of a hundred operations that were 20 ms late.
     fn late(facts: RunFacts) -> Summary {
         let mut recorder = sample::recorder();
-        let mut event = sample::completion(0, 0, sample::delete("a"), sample::OK);
-        event.issued_ns += 20_000_000;
-        event.attempted_ns = event.issued_ns;
-        event.completed_ns = event.issued_ns + 1_000_000;
-        recorder.event(Event::Completed(event));
+        for seq in 0..100 {
+            let mut event = sample::completion(0, seq, sample::delete("a"), sample::OK);
+            event.issued_ns += 20_000_000;
+            event.attempted_ns = event.issued_ns;
+            event.completed_ns = event.issued_ns + 1_000_000;
+            recorder.event(Event::Completed(event));
+        }
         Summary::new(facts, &recorder.finish())
     }
 
@@ -92,7 +99,7 @@ mod tests {
             verdict(&late(facts), None, PLAIN),
             "\
 trust: generator-limited
-  100.0 % of operations (1 of 1) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted
+  100.0 % of operations (100 of 100) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted
   the generator's delays add up to 2000.0 % of service and think time in a closed loop; 10 % is the most that can be trusted
   likely cause: the machine: the delay was neither waiting for --limit nor for the stream
   the run was cut short

@@ -8,6 +8,10 @@ use super::operation::{Operation, OperationType};
 use crate::protocol::{Break, Granted, NtStatus, SharePath};
 
 /// Everything the scheduler reports, in the order it happened within a client.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every event is a completion: boxing it would cost an allocation each"
+)]
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The client's first connection is made.
@@ -37,16 +41,30 @@ pub enum Event {
     /// shard not done; what they had in flight completed as cut.
     GaveUp {
         clients: usize,
-        stage: &'static str,
+        /// What they had in flight was of a phase.
+        measuring: bool,
     },
     /// Measuring ended with operations due that were never issued.
     Unissued(Unissued),
+    /// The shard's driver got to a heartbeat `late_ns` after its time.
+    Heartbeat {
+        /// Index into the run's phases.
+        phase: Option<u16>,
+        late_ns: u64,
+    },
+    /// A client was without a connection in a phase.
+    Disconnected(Disconnection),
     /// The client gave up reconnecting; it issues nothing more.
     ClientFailed {
         client_idx: u32,
+        /// The phases were still being measured.
+        measuring: bool,
         reason: String,
     },
 }
+
+/// The time between two heartbeats of a shard that is not held up.
+pub const HEARTBEAT_PERIOD_NS: u64 = 10_000_000;
 
 /// Takes the events of one shard, in order, on the shard's thread.
 pub trait EventSink {
@@ -64,7 +82,8 @@ pub struct CompletionEvent {
     /// Index into the run's phases; none in setup and teardown.
     pub phase: Option<u16>,
     pub due_ns: u64,
-    /// max(due, the client's previous completion + think).
+    /// The latest of due, the client's previous completion + think, the return of a lost
+    /// connection, and the end of a break that blocked it.
     pub eligible_ns: u64,
     /// When it was first handed to the server.
     pub issued_ns: u64,
@@ -84,6 +103,20 @@ pub struct CompletionEvent {
     pub degraded: bool,
     /// What an open was granted, where the backend knows.
     pub granted: Option<Box<Granted>>,
+    pub socket: SocketTimes,
+}
+
+/// What the socket saw of the last attempt at an operation. Without a socket of its own
+/// a backend sees nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketTimes {
+    /// When the first write began, in nanoseconds from the run's origin.
+    pub first_write_ns: Option<u64>,
+    /// The time from the kernel's receipt of the answer to the moment the client's task
+    /// saw it; over all answers where there were several.
+    pub pickup_ns: Option<u64>,
+    /// The wall clock was set meanwhile, so that there is no pickup.
+    pub clock_stepped: bool,
 }
 
 impl CompletionEvent {
@@ -96,8 +129,9 @@ impl CompletionEvent {
         self.completed_ns.saturating_sub(self.attempted_ns)
     }
 
-    /// completed − due, where due is an arrival or a recorded time; in a
-    /// closed loop due is eligible.
+    /// completed − due, where due is an arrival, a recorded time, or in a closed loop the
+    /// end of the client's previous operation plus think time. It contains all that a user
+    /// would have waited for: queueing, breaks and outages.
     pub fn response_ns(&self) -> u64 {
         self.completed_ns.saturating_sub(self.due_ns)
     }
@@ -110,6 +144,12 @@ impl CompletionEvent {
     /// eligible − due: the server's.
     pub fn backlog_ns(&self) -> u64 {
         self.eligible_ns.saturating_sub(self.due_ns)
+    }
+
+    /// first write − attempted: caused by the generator. None of what was not sent over
+    /// a socket that is watched.
+    pub fn handoff_ns(&self) -> Option<u64> {
+        Some(self.socket.first_write_ns?.saturating_sub(self.attempted_ns))
     }
 
     pub fn operation_type(&self) -> OperationType {
@@ -136,6 +176,19 @@ pub struct BreakEvent {
     pub blocked: u32,
     /// How long they did, together.
     pub blocked_ns: u64,
+}
+
+/// A stretch of a phase in which a client had no connection. Times are nanoseconds from
+/// the run's origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disconnection {
+    pub client_idx: u32,
+    /// Index into the run's phases.
+    pub phase: Option<u16>,
+    /// When the connection was lost; before `from_ns` where that was in an earlier phase.
+    pub lost_ns: u64,
+    pub from_ns: u64,
+    pub to_ns: u64,
 }
 
 /// How a break came to its end.
@@ -279,4 +332,6 @@ pub enum IterationOutcome {
     Cut,
     /// Its arrival found the client busy, and none of it was issued.
     Dropped,
+    /// None of its operations was sent, since the handles they need were not open.
+    Skipped,
 }

@@ -14,12 +14,18 @@ pub enum Cause {
     Generation,
     /// This process had no processor time left.
     Cpu,
-    /// None of these: other processes, the host of a virtual machine, a stall.
+    /// The limit on processor time of a container or another cgroup.
+    Throttled,
+    /// Somebody stopped this process (SIGSTOP) and had it continue.
+    Stopped,
+    /// Other programs, which kept the processors busy.
+    Others,
+    /// None of these: the host of a virtual machine, a stall.
     Machine,
 }
 
 /// What the processors did while the run measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Processors {
     /// That this process may use.
     pub cores: usize,
@@ -28,6 +34,14 @@ pub struct Processors {
     /// The part of the time the busiest of the threads that issue operations
     /// was busy.
     pub busiest_shard: Option<f64>,
+    /// The part of the time the thread of these that waited longest was ready to run and
+    /// had no processor.
+    pub longest_wait: Option<f64>,
+    /// The part of its accounting periods in which the cgroup was throttled, where it has a
+    /// limit on processor time.
+    pub throttled: Option<f64>,
+    /// How often this process was made to continue (SIGCONT).
+    pub continued: u32,
     /// Of the whole machine, where that can be seen.
     pub machine: Option<Machine>,
 }
@@ -44,6 +58,8 @@ pub struct Machine {
 
 /// The part of a core, or of all, from which it counts as used up.
 const NEAR: f64 = 0.85;
+/// The part of the time from which throttling, or waiting for a processor, is worth naming.
+const NOTABLE: f64 = 0.05;
 
 impl Processors {
     fn used_up(&self) -> bool {
@@ -102,6 +118,18 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
         return (Cause::Machine, why.into());
     };
     let used = use_of_cores(&processors, evidence);
+    if let Some(throttled) = processors.throttled.filter(|throttled| *throttled >= NOTABLE) {
+        let why = format!(
+            "the limit on processor time of this process's cgroup (a container's): it was throttled in {:.0} % of its periods, while {used}",
+            100.0 * throttled
+        );
+        return (Cause::Throttled, why);
+    }
+    if processors.continued > 0 {
+        let times = if processors.continued == 1 { "once" } else { "several times" };
+        let why = format!("this process was stopped and continued {times} (SIGSTOP, SIGCONT)");
+        return (Cause::Stopped, why);
+    }
     if processors.used_up() {
         return (Cause::Cpu, format!("the processors: {used}"));
     }
@@ -112,17 +140,25 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
         );
         return (Cause::Cpu, why);
     }
-    let mut why = format!("the machine: {used}");
+    let waited = processors.longest_wait.filter(|waited| *waited >= NOTABLE);
+    let mut why = match waited {
+        Some(waited) => format!(
+            "other programs: a thread that issues operations waited for a processor {:.0} % of the time, while {used}",
+            100.0 * waited
+        ),
+        None => format!("the machine: {used}"),
+    };
+    let cause = if waited.is_some() { Cause::Others } else { Cause::Machine };
     if let Some(Machine { cores, others, stolen }) = processors.machine {
         why += &format!(", other processes {others:.1} of the machine's {cores}");
         if stolen >= 0.05 {
             why += &format!(", and the host of this virtual machine took {stolen:.1}");
         }
-        if processors.used + others + stolen < NEAR * cores as f64 {
+        if waited.is_none() && processors.used + others + stolen < NEAR * cores as f64 {
             why += "; on average that leaves some free, so look for stalls: paging, power saving, a virtual machine that is paused";
         }
     }
-    (Cause::Machine, why)
+    (cause, why)
 }
 
 fn use_of_cores(processors: &Processors, evidence: &Evidence<'_>) -> String {

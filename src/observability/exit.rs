@@ -27,6 +27,8 @@ pub enum ExitReason {
     HooksFailed,
     /// The generator fell behind, so the figures are not the server's alone.
     GeneratorLimited,
+    /// No operation was sent in a recorded phase, so there are no figures.
+    NothingRecorded,
 }
 
 impl ExitReason {
@@ -38,7 +40,7 @@ impl ExitReason {
             ExitReason::Interrupted => 130,
             ExitReason::ThresholdsFailed | ExitReason::Aborted => 99,
             ExitReason::OperationsFailed | ExitReason::HooksFailed => 4,
-            ExitReason::GeneratorLimited => 5,
+            ExitReason::GeneratorLimited | ExitReason::NothingRecorded => 5,
         }
     }
 
@@ -54,6 +56,7 @@ impl ExitReason {
             ExitReason::OperationsFailed => "operations-failed",
             ExitReason::HooksFailed => "hooks-failed",
             ExitReason::GeneratorLimited => "generator-limited",
+            ExitReason::NothingRecorded => "nothing-recorded",
         }
     }
 }
@@ -87,8 +90,14 @@ pub(super) fn exit_reasons(
     {
         reasons.push(ExitReason::OperationsFailed);
     }
+    if measurements.lost_all_clients() {
+        reasons.push(ExitReason::Unreachable);
+    }
     if verdict == Verdict::GeneratorLimited && !facts.allow_late {
         reasons.push(ExitReason::GeneratorLimited);
+    }
+    if verdict == Verdict::NothingRecorded {
+        reasons.push(ExitReason::NothingRecorded);
     }
     reasons.sort();
     reasons.dedup();
@@ -102,6 +111,7 @@ mod tests {
     #[test]
     fn the_first_of_1_2_3_130_99_4_5_decides_whatever_the_order_of_reasons() {
         let mut reasons = vec![
+            ExitReason::NothingRecorded,
             ExitReason::GeneratorLimited,
             ExitReason::HooksFailed,
             ExitReason::OperationsFailed,
@@ -120,7 +130,7 @@ mod tests {
             reasons.rotate_right(1);
             reasons.pop();
         }
-        assert_eq!(codes, [1, 2, 3, 130, 99, 99, 4, 4, 5]);
+        assert_eq!(codes, [1, 2, 3, 130, 99, 99, 4, 4, 5, 5]);
         assert_eq!(exit_code(&[]), 0);
     }
 

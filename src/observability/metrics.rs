@@ -1,11 +1,15 @@
 //! The figures of a run, by phase, workload and operation type.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaks::{BreakStats, GrantedCounts};
+use super::delays::Delays;
+use super::disconnected::Disconnected;
 use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
+use super::thresholds::metric::Delay;
 use crate::ir::event::Unissued;
 use crate::ir::source::{RUN_CLIENT, WHOLE_PHASE};
 use crate::ir::{OperationType, Phase, Section, StreamHeader};
@@ -130,6 +134,8 @@ pub struct IterationStats {
     pub late: u64,
     /// Left out because their arrival found the client busy.
     pub dropped: u64,
+    /// Nothing of them was sent, since the handles they need were not open.
+    pub skipped: u64,
     pub cut: u64,
 }
 
@@ -139,6 +145,7 @@ impl IterationStats {
         self.response.merge(&other.response);
         self.late += other.late;
         self.dropped += other.dropped;
+        self.skipped += other.skipped;
         self.cut += other.cut;
     }
 }
@@ -193,6 +200,15 @@ pub struct PhaseStats {
     pub late_by_generation_ns: u128,
     pub late_by_limit_ns: u128,
     pub backlog: Distribution,
+    /// The parts of service time between `issued` and the first write on the socket, and
+    /// between the kernel's receipt of the answer and the client's task.
+    pub handoff: Delays,
+    pub pickup: Delays,
+    /// Operations without a pickup because the wall clock was set.
+    pub clock_steps: u64,
+    /// Of the threads that issue operations.
+    pub heartbeat: Delays,
+    pub disconnected: Disconnected,
     /// Later than the late bound.
     pub late: u64,
     /// Sums over operations due after their client's previous one, in closed loops.
@@ -209,11 +225,25 @@ pub struct PhaseStats {
 }
 
 impl PhaseStats {
+    pub(super) fn delay(&self, delay: Delay) -> &Distribution {
+        match delay {
+            Delay::Lateness => &self.lateness,
+            Delay::Backlog => &self.backlog,
+            Delay::Handoff => &self.handoff.distribution,
+            Delay::Pickup => &self.pickup.distribution,
+        }
+    }
+
     pub fn merge(&mut self, other: &PhaseStats) {
         self.lateness.merge(&other.lateness);
         self.late_by_generation_ns += other.late_by_generation_ns;
         self.late_by_limit_ns += other.late_by_limit_ns;
         self.backlog.merge(&other.backlog);
+        self.handoff.merge(&other.handoff);
+        self.pickup.merge(&other.pickup);
+        self.clock_steps += other.clock_steps;
+        self.heartbeat.merge(&other.heartbeat);
+        self.disconnected.merge(&other.disconnected);
         self.late += other.late;
         self.closed_lateness_ns += other.closed_lateness_ns;
         self.closed_cycle_ns += other.closed_cycle_ns;
@@ -231,6 +261,8 @@ pub struct ConnectionStats {
     /// By workload.
     pub reconnects: Vec<u64>,
     pub failed_clients: u64,
+    /// Those of them that gave up before the phases had ended.
+    pub failed_measuring: u64,
     /// The first few clients that gave up, with the reason.
     pub first_failed: Vec<(u32, String)>,
     /// Handles the engine closed because the stream left them open.
@@ -238,10 +270,12 @@ pub struct ConnectionStats {
     pub cleanup_failed: u64,
     /// Clients that were not done when the bound on draining passed.
     pub given_up: u64,
+    /// Those of them with an operation of a phase.
+    pub given_up_measuring: u64,
 }
 
 /// Clients kept with their reason.
-const FIRST_CLIENTS: usize = 5;
+pub(super) const FIRST_CLIENTS: usize = 5;
 
 impl ConnectionStats {
     pub fn add_failed_client(&mut self, client_idx: u32, reason: String) {
@@ -256,12 +290,14 @@ impl ConnectionStats {
             *mine += theirs;
         }
         self.failed_clients += other.failed_clients;
+        self.failed_measuring += other.failed_measuring;
         self.first_failed.extend(other.first_failed);
         self.first_failed.sort();
         self.first_failed.truncate(FIRST_CLIENTS);
         self.cleanup_closed += other.cleanup_closed;
         self.cleanup_failed += other.cleanup_failed;
         self.given_up += other.given_up;
+        self.given_up_measuring += other.given_up_measuring;
     }
 }
 
@@ -277,6 +313,8 @@ pub struct Measurements {
     pub breaks_outside_phases: u64,
     /// By the cut, over the whole run.
     pub unissued: Unissued,
+    /// Clients of whose last iteration nothing was sent.
+    pub silent: BTreeSet<u32>,
 }
 
 impl Measurements {
@@ -291,6 +329,7 @@ impl Measurements {
             connections,
             breaks_outside_phases: 0,
             unissued: Unissued::default(),
+            silent: BTreeSet::new(),
             layout,
         }
     }
@@ -306,6 +345,7 @@ impl Measurements {
         self.connections.merge(other.connections);
         self.breaks_outside_phases += other.breaks_outside_phases;
         self.unissued.add(other.unissued);
+        self.silent.extend(other.silent);
     }
 
     /// A cell by slot and workload; see [`Layout::slot`].
@@ -323,6 +363,12 @@ impl Measurements {
 
     pub(super) fn phase_mut(&mut self, slot: usize) -> &mut PhaseStats {
         &mut self.phases[slot]
+    }
+
+    /// Returns whether every client gave up reconnecting while the phases were measured.
+    pub fn lost_all_clients(&self) -> bool {
+        let clients = u64::from(self.layout.header.workload_clients());
+        clients > 0 && self.connections.failed_measuring >= clients
     }
 
     /// The recorded phases in one.

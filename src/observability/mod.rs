@@ -6,6 +6,8 @@
 pub mod breaks;
 pub mod cause;
 pub mod custom_metrics;
+mod delays;
+mod disconnected;
 mod distribution;
 pub mod exit;
 pub mod failures;

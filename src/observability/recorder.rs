@@ -7,7 +7,9 @@ use super::failures::{FailedOperation, StatusKey};
 use super::live::LiveShard;
 use super::metrics::{Layout, Measurements};
 use crate::ir::Late;
-use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
+use crate::ir::event::{
+    BreakEvent, Disconnection, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome,
+};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
 };
@@ -94,6 +96,7 @@ impl Recorder {
         stats.short_reads += u64::from(event.short_read);
         stats.bytes = stats.bytes.saturating_add(event.bytes);
         self.live.add_operation(failed, event.bytes);
+        self.delays(slot, event);
 
         let late_bound_ns = self.measurements.layout.late_bound_ns();
         let phase = self.measurements.phase_mut(slot);
@@ -139,13 +142,49 @@ impl Recorder {
         }
     }
 
+    /// Records what the generator itself added to the operation's service time.
+    fn delays(&mut self, slot: usize, event: &CompletionEvent) {
+        let late_bound_ns = self.measurements.layout.late_bound_ns();
+        let phase = self.measurements.phase_mut(slot);
+        let think_ns = match event.operation.due {
+            Due::After(think_ns) | Due::During { after_ns: think_ns, .. } => think_ns,
+            Due::At(_) | Due::Arrival { .. } => 0,
+        };
+        let cycle_ns = event.service_ns().saturating_add(think_ns);
+        if let Some(handoff_ns) = event.handoff_ns() {
+            phase.handoff.record(handoff_ns, cycle_ns, late_bound_ns);
+        }
+        if let Some(pickup_ns) = event.socket.pickup_ns {
+            phase.pickup.record(pickup_ns, cycle_ns, late_bound_ns);
+        }
+        phase.clock_steps += u64::from(event.socket.clock_stepped);
+    }
+
+    fn disconnected(&mut self, stretch: &Disconnection) {
+        let slot = self.measurements.layout.slot(Section::Iteration, stretch.phase);
+        self.measurements.phase_mut(slot).disconnected.add(stretch);
+    }
+
+    fn heartbeat(&mut self, phase: Option<u16>, late_ns: u64) {
+        if phase.is_none() {
+            return;
+        }
+        let layout = &self.measurements.layout;
+        let (slot, late_bound_ns) =
+            (layout.slot(Section::Iteration, phase), layout.late_bound_ns());
+        let heartbeat = &mut self.measurements.phase_mut(slot).heartbeat;
+        heartbeat.record_heartbeat(late_ns, HEARTBEAT_PERIOD_NS, late_bound_ns);
+    }
+
     fn iteration(&mut self, event: &IterationEvent) {
         let layout = &self.measurements.layout;
         let slot = layout.slot(Section::Iteration, event.phase);
         let workload = layout.workload(event.client_idx);
         let cell = self.measurements.cell_mut(slot, workload);
         let stats = cell.iterations.get_or_insert_default();
+        let skipped = event.outcome == IterationOutcome::Skipped;
         match event.outcome {
+            IterationOutcome::Skipped => stats.skipped += 1,
             IterationOutcome::Finished => {
                 stats.service.record(event.ended_ns.saturating_sub(event.started_ns));
                 stats.response.record(event.ended_ns.saturating_sub(event.due_ns));
@@ -156,6 +195,11 @@ impl Recorder {
                 stats.dropped += 1;
                 self.measurements.phase_mut(slot).behind += 1;
             }
+        }
+        if skipped {
+            self.measurements.silent.insert(event.client_idx);
+        } else if !self.measurements.silent.is_empty() {
+            self.measurements.silent.remove(&event.client_idx);
         }
     }
 
@@ -178,11 +222,14 @@ impl EventSink for Recorder {
             // The progress line counts these through `Live`.
             Event::Connected { .. } | Event::Prepared { .. } => {}
             Event::Break(event) => self.broken(&event),
-            Event::GaveUp { clients, .. } => {
-                self.measurements.connections.given_up += clients as u64;
+            Event::GaveUp { clients, measuring } => {
+                let connections = &mut self.measurements.connections;
+                connections.given_up += clients as u64;
+                connections.given_up_measuring += if measuring { clients as u64 } else { 0 };
             }
             Event::Completed(event) => self.completed(event),
             Event::Unissued(unissued) => self.measurements.unissued.add(unissued),
+            Event::Heartbeat { phase, late_ns } => self.heartbeat(phase, late_ns),
             Event::Iteration(event) => self.iteration(&event),
             Event::Cleanup { closed, failed, .. } => {
                 self.measurements.connections.cleanup_closed += u64::from(closed);
@@ -192,8 +239,11 @@ impl EventSink for Recorder {
                 let workload = self.measurements.layout.workload(client_idx);
                 self.measurements.connections.reconnects[workload] += 1;
             }
-            Event::ClientFailed { client_idx, reason } => {
-                self.measurements.connections.add_failed_client(client_idx, reason);
+            Event::Disconnected(stretch) => self.disconnected(&stretch),
+            Event::ClientFailed { client_idx, measuring, reason } => {
+                let connections = &mut self.measurements.connections;
+                connections.failed_measuring += u64::from(measuring);
+                connections.add_failed_client(client_idx, reason);
             }
         }
     }

@@ -10,7 +10,10 @@ use super::metrics::{Layout, Measurements};
 use super::recorder::Recorder;
 use super::summary::{RunFacts, Settings, TargetFacts};
 use super::trust::HookEvents;
-use crate::ir::event::{BreakEnd, BreakEvent, HeldUp, IterationEvent, IterationOutcome, Unissued};
+use crate::ir::event::{
+    BreakEnd, BreakEvent, Disconnection, HeldUp, IterationEvent, IterationOutcome, SocketTimes,
+    Unissued,
+};
 use crate::ir::source::Module;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
@@ -107,6 +110,7 @@ pub fn completion(
         short_read: false,
         degraded: false,
         granted: None,
+        socket: SocketTimes::default(),
     }
 }
 
@@ -209,6 +213,11 @@ pub fn measurements() -> Measurements {
             bytes: 4_096,
             short_read: i == 1_000,
             retries: u32::from(i == 1_000) * 2,
+            socket: SocketTimes {
+                first_write_ns: Some(event.issued_ns + 4_000),
+                pickup_ns: Some(15_000),
+                clock_stepped: i == 1_000,
+            },
             ..event
         }));
     }
@@ -232,6 +241,7 @@ pub fn measurements() -> Measurements {
         (2 * MS, 1_015 * MS, IterationOutcome::Finished),
         (0, 1_030 * MS, IterationOutcome::Cut),
         (3 * MS, 1_003 * MS, IterationOutcome::Dropped),
+        (0, 1_000 * MS, IterationOutcome::Skipped),
     ] {
         recorder.event(Event::Iteration(IterationEvent {
             eligible_ns: 1_000 * MS + late_ns,
@@ -256,10 +266,17 @@ pub fn measurements() -> Measurements {
         recorder.event(Event::Break(Box::new(broken)));
     }
     recorder.event(Event::Reconnected { client_idx: 0, after: Duration::from_millis(150) });
-    recorder.event(Event::ClientFailed { client_idx: 2, reason: "nobody answers".into() });
+    let reason = "nobody answers".into();
+    recorder.event(Event::ClientFailed { client_idx: 2, measuring: true, reason });
+    for (client_idx, from_ns, to_ns) in [(0, 1_000, 1_150), (2, 1_400, 2_000)] {
+        let (lost_ns, from_ns, to_ns) = (from_ns * MS, from_ns * MS, to_ns * MS);
+        let stretch = Disconnection { client_idx, phase: Some(1), lost_ns, from_ns, to_ns };
+        recorder.event(Event::Disconnected(stretch));
+    }
     recorder.event(Event::Cleanup { client_idx: 1, closed: 2, failed: 1 });
     let unissued = Unissued { by_backlog: 12, backlog_ns: 1_500 * MS, ..Unissued::default() };
     recorder.event(Event::Unissued(unissued));
+    recorder.event(Event::Heartbeat { phase: Some(1), late_ns: 30_000 });
     recorder.finish()
 }
 

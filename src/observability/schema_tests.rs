@@ -114,7 +114,7 @@ fn full() -> Value {
             limit: Some(64),
             retry: vec!["STATUS_RETRY".into()],
         },
-        processors: Some(Processors { cores: 4, used: 1.25, busiest_shard: None, machine: None }),
+        processors: Some(Processors { cores: 4, used: 1.25, ..Processors::default() }),
         metrics: sample::metrics(),
         oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
         ..sample::facts()

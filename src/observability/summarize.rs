@@ -6,12 +6,12 @@ use super::breaks::{BreakStats, BreakSummary};
 use super::distribution::Distribution;
 use super::exit::{exit_code, exit_reasons};
 use super::failures::{FailedOperation, Failures, StatusKey};
-use super::metrics::{Cell, IterationStats, Layout, Measurements, OperationStats};
+use super::metrics::{Cell, FIRST_CLIENTS, IterationStats, Layout, Measurements, OperationStats};
 use super::notes;
 use super::summary::{
     Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
     OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
-    SkippedGroup, Summary, Tail, Times, Totals, UnissuedSummary, WorkloadSummary,
+    SilentClients, SkippedGroup, Summary, Tail, Times, Totals, UnissuedSummary, WorkloadSummary,
 };
 use super::thresholds::Outcome;
 use super::trust::{self, Evidence};
@@ -36,6 +36,7 @@ impl Summary {
         let due_in_recorded = after.is_some_and(|after| late > after);
         let trust = trust::judge(&Evidence {
             recorded: &overall,
+            recorded_for: duration,
             unissued: if due_in_recorded { measurements.unissued } else { Unissued::default() },
             late_bound_ns: layout.late_bound_ns(),
             instant: facts.instant,
@@ -79,6 +80,9 @@ impl Summary {
             }),
             lateness_us: tail(&overall.lateness),
             backlog_us: tail(&overall.backlog),
+            handoff_us: tail(&overall.handoff.distribution),
+            pickup_us: tail(&overall.pickup.distribution),
+            disconnected: overall.disconnected.summary(),
             breaks,
             unissued,
             oplog: facts.oplog,
@@ -90,6 +94,7 @@ impl Summary {
             teardown: section(measurements, layout.setup() + 1, facts.teardown),
             workloads,
             failed_clients: failed_clients(measurements),
+            silent_clients: silent_clients(measurements),
             cleanup: Cleanup {
                 closed: connections.cleanup_closed,
                 failed: connections.cleanup_failed,
@@ -146,6 +151,9 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
         breaks: cell.breaks.as_deref().map(BreakStats::summary),
         lateness_us: tail(&measurements.phase(slot).lateness),
         backlog_us: tail(&measurements.phase(slot).backlog),
+        handoff_us: tail(&measurements.phase(slot).handoff.distribution),
+        pickup_us: tail(&measurements.phase(slot).pickup.distribution),
+        disconnected: measurements.phase(slot).disconnected.summary(),
         failures: failures(&measurements.phase(slot).failures, layout),
     }
 }
@@ -247,6 +255,7 @@ fn iterations(stats: Option<&IterationStats>) -> Iterations {
         count: stats.map_or(0, |stats| stats.service.count()),
         late: stats.map_or(0, |stats| stats.late),
         dropped: stats.map_or(0, |stats| stats.dropped),
+        skipped: stats.map_or(0, |stats| stats.skipped),
         cut: stats.map_or(0, |stats| stats.cut),
         service_us: stats.and_then(|stats| times(&stats.service)),
         response_us: stats.and_then(|stats| times(&stats.response)),
@@ -292,6 +301,15 @@ fn records(operations: &[FailedOperation], layout: &Layout) -> Vec<OperationReco
     operations.iter().map(record).collect()
 }
 
+fn silent_clients(measurements: &Measurements) -> Option<SilentClients> {
+    let silent = &measurements.silent;
+    let name = |client: &u32| measurements.layout.header.client_name(*client);
+    (!silent.is_empty()).then(|| SilentClients {
+        count: silent.len() as u64,
+        first: silent.iter().take(FIRST_CLIENTS).map(name).collect(),
+    })
+}
+
 fn failed_clients(measurements: &Measurements) -> Option<FailedClients> {
     let connections = &measurements.connections;
     let failed = |(client, reason): &(u32, String)| FailedClient {
@@ -300,6 +318,7 @@ fn failed_clients(measurements: &Measurements) -> Option<FailedClients> {
     };
     (connections.failed_clients > 0).then(|| FailedClients {
         count: connections.failed_clients,
+        all: measurements.lost_all_clients(),
         first: connections.first_failed.iter().map(failed).collect(),
     })
 }
@@ -313,7 +332,7 @@ pub(super) fn times(distribution: &Distribution) -> Option<Times> {
 }
 
 /// Nothing of no samples.
-fn tail(distribution: &Distribution) -> Option<Tail> {
+pub(super) fn tail(distribution: &Distribution) -> Option<Tail> {
     let at = |quantile| micros(distribution.quantile_ns(quantile));
     (distribution.count() > 0).then(|| Tail {
         p50: at(0.5),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::breaks::BreakSummary;
 use super::cause::Processors;
 use super::custom_metrics::MetricSummary;
+use super::disconnected::DisconnectedSummary;
 use super::exit::{ExitReason, exit_code};
 use super::thresholds::{Outcome, ThresholdSummary};
 use super::trust::{HookEvents, Trust};
@@ -111,6 +112,15 @@ pub struct Summary {
     pub lateness_us: Option<Tail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
+    /// From `issued` to the first write on the socket, where the backend has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handoff_us: Option<Tail>,
+    /// From the kernel's receipt of the answer to the client's task, where the kernel
+    /// gives timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pickup_us: Option<Tail>,
+    /// Time in which clients had no connection.
+    pub disconnected: DisconnectedSummary,
     /// Where something was granted that a server can take back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
@@ -128,6 +138,9 @@ pub struct Summary {
     pub workloads: Vec<WorkloadSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_clients: Option<FailedClients>,
+    /// Of whose last iteration nothing was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_clients: Option<SilentClients>,
     pub cleanup: Cleanup,
     /// Those the script declared, by name.
     pub metrics: BTreeMap<String, MetricSummary>,
@@ -241,6 +254,8 @@ pub struct Iterations {
     pub late: u64,
     /// Left out because their arrival found their client busy.
     pub dropped: u64,
+    /// Nothing of them was sent, since the handles they need were not open.
+    pub skipped: u64,
     pub cut: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
@@ -316,6 +331,11 @@ pub struct PhaseSummary {
     pub lateness_us: Option<Tail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handoff_us: Option<Tail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pickup_us: Option<Tail>,
+    pub disconnected: DisconnectedSummary,
     pub failures: Vec<FailureGroup>,
 }
 
@@ -342,7 +362,16 @@ pub struct OplogSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedClients {
     pub count: u64,
+    /// None was left, so that the run ended before its time.
+    pub all: bool,
     pub first: Vec<FailedClient>,
+}
+
+/// Clients that send nothing any more, since a handle they keep was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SilentClients {
+    pub count: u64,
+    pub first: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,9 +1,14 @@
 //! Whether a measurement can be trusted.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::cause::{self, Cause, Processors, Shares};
+use super::delays;
 use super::metrics::PhaseStats;
+use super::summarize::tail;
+use super::summary::Tail;
 use crate::ir::event::Unissued;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -17,7 +22,15 @@ pub enum Verdict {
     HooksDropped,
     /// The run was cut short; what it measured stands.
     Interrupted,
+    /// Too little was measured to judge it.
+    NotJudged,
+    /// No operation was sent in a recorded phase.
+    NothingRecorded,
 }
+
+/// What is less than either of these is not judged.
+pub const LEAST_JUDGED_OPERATIONS: u64 = 100;
+pub const LEAST_JUDGED: Duration = Duration::from_secs(1);
 
 impl Verdict {
     pub fn name(self) -> &'static str {
@@ -26,6 +39,8 @@ impl Verdict {
             Verdict::GeneratorLimited => "generator-limited",
             Verdict::HooksDropped => "hooks-dropped",
             Verdict::Interrupted => "interrupted",
+            Verdict::NotJudged => "not-judged",
+            Verdict::NothingRecorded => "nothing-recorded",
         }
     }
 }
@@ -43,6 +58,13 @@ pub struct Trust {
     pub late_bound_us: f64,
     #[serde(flatten)]
     pub hook_events: HookEvents,
+    /// Operations without a pickup, because the wall clock was set while they were in flight.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pickups_discarded: u64,
+    /// How late the threads that issue operations got to their heartbeats, one each 10 ms.
+    /// Judged where the kernel gives no receive timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_us: Option<Tail>,
     /// The sum over operations of their lateness, by what they waited for.
     pub lateness_by_cause_us: LatenessByCause,
     /// Kept busy by this process while it measured, on average.
@@ -50,6 +72,10 @@ pub struct Trust {
     pub cpu_cores_used: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_cores: Option<usize>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -76,6 +102,8 @@ pub struct HookEvents {
 pub struct Evidence<'a> {
     /// The recorded phases in one.
     pub recorded: &'a PhaseStats,
+    /// How long they lasted together.
+    pub recorded_for: Duration,
     /// What was due by the cut and not issued, where some of it could have been
     /// in a recorded phase.
     pub unissued: Unissued,
@@ -95,6 +123,14 @@ pub struct Evidence<'a> {
     pub hook_events: HookEvents,
 }
 
+impl Evidence<'_> {
+    /// Returns the number of operations that the generator did not get round to.
+    fn left_unissued(&self) -> u128 {
+        let Unissued { by_generation, by_limit, by_driver, .. } = self.unissued;
+        u128::from(by_generation) + u128::from(by_limit) + u128::from(by_driver)
+    }
+}
+
 /// Whether the generator was the bottleneck, and then why. A slow server alone
 /// is no reason: what waits for its client's previous operation is not late.
 pub fn judge(evidence: &Evidence<'_>) -> Trust {
@@ -103,16 +139,28 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let own = recorded.lateness.sum_ns().saturating_sub(limit + generation);
     let unissued = evidence.unissued;
 
-    let mut reasons: Vec<String> =
-        [late_operations(evidence), delayed_loops(evidence), delayed_queues(evidence)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let sent = recorded.lateness.count();
+    // What the generator left unissued is no reason to believe it.
+    let due = u128::from(sent) + evidence.left_unissued();
+    let judged = due >= LEAST_JUDGED_OPERATIONS.into() && evidence.recorded_for >= LEAST_JUDGED;
+    let evidence_if_judged = judged.then_some(evidence);
+    let mut reasons: Vec<String> = evidence_if_judged
+        .into_iter()
+        .flat_map(|evidence| {
+            [late_operations(evidence), delayed_loops(evidence), delayed_queues(evidence)]
+        })
+        .flatten()
+        .collect();
     let issued_late = !reasons.is_empty();
-    reasons.extend(left_unissued(evidence));
+    let delayed = evidence_if_judged.map(delays::reasons).unwrap_or_default();
+    let service_delayed = !delayed.is_empty();
+    reasons.extend(delayed);
+    reasons.extend(evidence_if_judged.and_then(left_unissued));
     let cause = (!reasons.is_empty()).then(|| {
         let (cause, sentence) = if issued_late {
             cause::likely(Shares { limit, generation, own }, "the delay", evidence)
+        } else if service_delayed {
+            cause::likely(Shares { limit: 0, generation: 0, own: 1 }, "the delay", evidence)
         } else {
             let shares = Shares {
                 limit: unissued.by_limit.into(),
@@ -126,17 +174,21 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     });
     let dropped = dropped_hook_events(evidence.hook_events);
     let verdict = match (cause, &dropped, evidence.cut_short) {
+        _ if sent == 0 => Verdict::NothingRecorded,
         (Some(_), ..) => Verdict::GeneratorLimited,
         (None, Some(_), _) => Verdict::HooksDropped,
         (None, None, true) => Verdict::Interrupted,
+        (None, None, false) if !judged => Verdict::NotJudged,
         (None, None, false) => Verdict::Valid,
     };
     reasons.extend(dropped);
     if evidence.cut_short {
         reasons.push("the run was cut short".into());
     }
-    if recorded.lateness.count() == 0 {
+    if sent == 0 {
         reasons.push("no operation was sent in a recorded phase".into());
+    } else if !judged {
+        reasons.push(too_little(sent, evidence.recorded_for));
     }
     let micros = |ns: u128| ns as f64 / 1e3;
     Trust {
@@ -146,6 +198,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
         late_operations: recorded.late,
         late_bound_us: evidence.late_bound_ns as f64 / 1e3,
         hook_events: evidence.hook_events,
+        pickups_discarded: recorded.clock_steps,
+        heartbeat_us: tail(&recorded.heartbeat.distribution),
         lateness_by_cause_us: LatenessByCause {
             limit: micros(limit),
             generation: micros(generation),
@@ -154,6 +208,15 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
         cpu_cores_used: evidence.processors.map(|processors| (processors.used * 1e3).round() / 1e3),
         cpu_cores: evidence.processors.map(|processors| processors.cores),
     }
+}
+
+fn too_little(sent: u64, recorded_for: Duration) -> String {
+    let operations = if sent == 1 { "operation" } else { "operations" };
+    format!(
+        "too little was recorded to judge the generator by: {sent} {operations} in {:.1} s, where it takes {LEAST_JUDGED_OPERATIONS} operations and {} s",
+        recorded_for.as_secs_f64(),
+        LEAST_JUDGED.as_secs()
+    )
 }
 
 fn late_operations(evidence: &Evidence<'_>) -> Option<String> {
@@ -207,10 +270,9 @@ fn delayed_queues(evidence: &Evidence<'_>) -> Option<String> {
 
 /// What became eligible within the late bound before the cut was not late yet.
 fn left_unissued(evidence: &Evidence<'_>) -> Option<String> {
-    let Unissued { by_generation, by_limit, by_driver, late_ns, .. } = evidence.unissued;
-    let left = u128::from(by_generation) + u128::from(by_limit) + u128::from(by_driver);
+    let left = evidence.left_unissued();
     let due = left + u128::from(evidence.recorded.lateness.count());
-    (left * 100 > due && late_ns > evidence.late_bound_ns).then(|| {
+    (left * 100 > due && evidence.unissued.late_ns > evidence.late_bound_ns).then(|| {
         format!(
             "at least {:.1} % of the operations that were due by the end ({left} of {due}) were not issued, though their clients were free; 1 % is the most that can be trusted",
             percent(left, due),

@@ -1,6 +1,9 @@
 //! What a run must show to be trusted.
 
+use std::time::Duration;
+
 use super::cause::{Cause, Machine, Processors};
+use super::delays::Delays;
 use super::metrics::PhaseStats;
 use super::trust::*;
 use crate::ir::event::Unissued;
@@ -27,6 +30,7 @@ fn all_late(by_limit: u64, by_generation: u64) -> PhaseStats {
 fn of(recorded: &PhaseStats) -> Evidence<'_> {
     Evidence {
         recorded,
+        recorded_for: Duration::from_secs(10),
         unissued: Unissued::default(),
         late_bound_ns: 10 * MS,
         instant: false,
@@ -46,7 +50,7 @@ fn verdict(phase: &PhaseStats) -> Verdict {
 
 /// Four cores, of which this process used so many.
 fn used(used: f64) -> Processors {
-    Processors { cores: 4, used, busiest_shard: None, machine: None }
+    Processors { cores: 4, used, ..Processors::default() }
 }
 
 /// The cause of a hundred late operations, and the sentence about it.
@@ -72,7 +76,7 @@ fn a_closed_loop_is_trusted_up_to_a_tenth_of_the_service_time() {
     let closed = |closed_lateness_ns| PhaseStats {
         closed_lateness_ns,
         closed_cycle_ns: 1_000,
-        ..phase(10, 0)
+        ..phase(100, 0)
     };
     assert_eq!(verdict(&closed(100)), Verdict::Valid);
     assert_eq!(verdict(&closed(101)), Verdict::GeneratorLimited);
@@ -114,7 +118,7 @@ fn one_percent_left_unissued_is_trusted_and_more_is_not() {
 
 #[test]
 fn what_waited_for_a_slow_server_is_no_fault_of_the_generator() {
-    let mut recorded = phase(10, 0);
+    let mut recorded = phase(100, 0);
     (0..10).for_each(|_| recorded.backlog.record(5_000 * MS));
     let unissued = Unissued { by_backlog: 1_000, backlog_ns: 5_000 * MS, ..Unissued::default() };
     let trust = judge(&Evidence { unissued, ..of(&recorded) });
@@ -265,7 +269,7 @@ fn a_late_generator_weighs_more_than_an_interruption_and_both_are_told() {
 
 #[test]
 fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
-    let recorded = phase(10, 0);
+    let recorded = phase(100, 0);
     let with = |dropped, cut_short| {
         let hook_events = HookEvents { delivered: 9, dropped };
         judge(&Evidence { hook_events, cut_short, ..of(&recorded) })
@@ -285,6 +289,126 @@ fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
 #[test]
 fn a_run_that_sent_nothing_says_so() {
     let trust = judge(&of(&PhaseStats::default()));
-    assert_eq!(trust.verdict, Verdict::Valid);
+    assert_eq!(trust.verdict, Verdict::NothingRecorded);
     assert_eq!(trust.reasons, ["no operation was sent in a recorded phase"]);
+}
+
+#[test]
+fn what_is_too_little_to_judge_is_not_judged() {
+    let judged = |sent, recorded_for| {
+        let recorded = phase(sent, sent);
+        judge(&Evidence { recorded_for, ..of(&recorded) })
+    };
+    let second = Duration::from_secs(1);
+    assert_eq!(judged(100, second).verdict, Verdict::GeneratorLimited);
+    let few = judged(99, second);
+    assert_eq!(few.verdict, Verdict::NotJudged);
+    assert_eq!(
+        few.reasons,
+        [
+            "too little was recorded to judge the generator by: 99 operations in 1.0 s, where it takes 100 operations and 1 s"
+        ]
+    );
+    let short = judged(5_000, second - Duration::from_millis(1));
+    assert_eq!((short.verdict, short.cause), (Verdict::NotJudged, None));
+}
+
+#[test]
+fn an_interruption_and_dropped_events_are_told_of_a_run_that_is_not_judged() {
+    let recorded = phase(5, 0);
+    let cut = judge(&Evidence { cut_short: true, ..of(&recorded) });
+    assert_eq!(cut.verdict, Verdict::Interrupted);
+    let hook_events = HookEvents { delivered: 4, dropped: 1 };
+    let dropped = judge(&Evidence { hook_events, ..of(&recorded) });
+    assert_eq!(dropped.verdict, Verdict::HooksDropped);
+}
+
+/// A thousand operations of 2 ms, each of which was delayed so by the generator.
+fn delayed(delays: impl Fn(u64) -> u64) -> Delays {
+    let mut delayed = Delays::default();
+    (0..1_000).for_each(|index| delayed.record(delays(index), 2 * MS, 10 * MS));
+    delayed
+}
+
+#[test]
+fn one_percent_of_answers_may_wait_and_more_may_not() {
+    let waited = |late| {
+        let pickup = delayed(|index| if index < late { 11 * MS } else { 0 });
+        judge(&of(&PhaseStats { pickup, ..phase(1_000, 0) }))
+    };
+    assert_eq!(waited(10).verdict, Verdict::Valid);
+    let trust = waited(11);
+    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(
+        trust.reasons[0],
+        "1.1 % of answers (11 of 1000) waited more than 10 ms for smbench to pick them up; 1 % is the most that can be trusted"
+    );
+}
+
+#[test]
+fn the_parts_of_delays_above_a_millisecond_may_be_a_tenth_of_the_time() {
+    let waited = |ns| {
+        let pickup = delayed(|_| ns);
+        judge(&of(&PhaseStats { pickup, ..phase(1_000, 0) }))
+    };
+    assert_eq!(waited(MS).verdict, Verdict::Valid, "half of the service time, each below 1 ms");
+    assert_eq!(waited(MS + MS / 5).verdict, Verdict::Valid);
+    let trust = waited(MS + MS / 5 + 1);
+    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(
+        trust.reasons[0],
+        "the waits of answers for smbench to pick them up, as far as they are above 1 ms, add up to 10.0 % of service and think time; 10 % is the most that can be trusted"
+    );
+    let handoff = delayed(|_| MS + MS / 5 + 1);
+    let trust = judge(&of(&PhaseStats { handoff, ..phase(1_000, 0) }));
+    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert!(trust.reasons[0].starts_with("the waits of requests for smbench to send them"));
+}
+
+#[test]
+fn heartbeats_are_judged_only_where_answers_have_no_timestamps() {
+    let mut heartbeat = Delays::default();
+    (0..300).for_each(|_| heartbeat.record_heartbeat(0, 10 * MS, 10 * MS));
+    heartbeat.record_heartbeat(3_000 * MS, 10 * MS, 10 * MS);
+    let blind = PhaseStats { heartbeat: heartbeat.clone(), ..phase(1_000, 0) };
+    let trust = judge(&of(&blind));
+    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(
+        trust.reasons[0],
+        "the threads that issue operations were held up for 49.9 % of the time (parts above 1 ms) and more than 10 ms at 49.8 % of their heartbeats; 10 % and 1 % are the most that can be trusted"
+    );
+    let seeing = PhaseStats { heartbeat, pickup: delayed(|_| 0), ..phase(1_000, 0) };
+    assert_eq!(judge(&of(&seeing)).verdict, Verdict::Valid);
+}
+
+#[test]
+fn a_cause_from_outside_is_named() {
+    let recorded = all_late(0, 0);
+    let of_processors =
+        |processors| cause(&recorded, Evidence { processors: Some(processors), ..of(&recorded) });
+    let throttled = Processors { throttled: Some(0.9), ..used(0.1) };
+    assert_eq!(
+        of_processors(throttled),
+        (
+            Cause::Throttled,
+            "likely cause: the limit on processor time of this process's cgroup (a container's): it was throttled in 90 % of its periods, while this process used 0.1 of 4 cores".into()
+        )
+    );
+    let stopped = Processors { continued: 1, throttled: Some(0.0), ..used(0.1) };
+    assert_eq!(
+        of_processors(stopped),
+        (
+            Cause::Stopped,
+            "likely cause: this process was stopped and continued once (SIGSTOP, SIGCONT)".into()
+        )
+    );
+    let machine = Some(Machine { cores: 4, others: 3.7, stolen: 0.0 });
+    let crowded = Processors { longest_wait: Some(0.6), machine, ..used(0.3) };
+    assert_eq!(
+        of_processors(crowded),
+        (
+            Cause::Others,
+            "likely cause: other programs: a thread that issues operations waited for a processor 60 % of the time, while this process used 0.3 of 4 cores, other processes 3.7 of the machine's 4".into()
+        )
+    );
 }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+use futures_util::FutureExt;
+use rustix::process::Signal;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::checks::Checks;
@@ -46,6 +50,8 @@ pub fn attend(
         let spans = PhaseSpan::chain(phases);
         let mut interrupted = false;
         let mut processors = ProcessorWatch::default();
+        let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
+        let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
         progress.stage(progress::Stage::Connecting { clients });
         loop {
             let now_ns = clock.now_ns();
@@ -57,7 +63,11 @@ pub fn attend(
             let next_phase_ns = show(&current, (&spans, phases), iterating, now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
+                _ = continued.recv() => processors.note_continued(),
                 _ = ended.recv() => {
+                    if continued.recv().now_or_never().is_some() {
+                        processors.note_continued();
+                    }
                     let now_ns = clock.now_ns();
                     let current = orders.borrow().clone();
                     hooks.reached(reached_phase(conductor, &current, &spans, now_ns), phases);

@@ -412,7 +412,9 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             from.conductor.spent_ns(|stage| matches!(stage, Stage::Teardown | Stage::RunTeardown)),
         ),
         interrupted: reason == Some(CutReason::Interrupted),
-        cut_short: reason.is_some() || given_up > 0,
+        cut_short: from.conductor.was_cut_short()
+            || from.measurements.connections.given_up_measuring > 0
+            || from.measurements.lost_all_clients(),
         allow_late: from.options.allow_late,
         exit_reasons,
         problems,

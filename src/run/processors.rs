@@ -2,6 +2,7 @@
 //! clock, of the rest by what Linux shows under `/proc`.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -14,14 +15,31 @@ use crate::observability::cause::Machine;
 pub struct ProcessorWatch {
     began: Option<Look>,
     ended: Option<Look>,
+    continued: u32,
 }
 
 struct Look {
     at_ns: u64,
     process_ns: u64,
-    /// Of each thread that issues operations.
-    shards_ns: Vec<(String, u64)>,
+    shards: Vec<ShardTime>,
+    throttling: Option<Throttling>,
     machine: Option<Ticks>,
+}
+
+/// What the kernel counts of one thread that issues operations.
+struct ShardTime {
+    thread: String,
+    /// On a processor.
+    spent_ns: u64,
+    /// Ready to run, and waiting for a processor.
+    waited_ns: u64,
+}
+
+/// The accounting periods of the limits on processor time that this process is under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Throttling {
+    periods: u64,
+    throttled: u64,
 }
 
 /// The first line of `/proc/stat` (proc(5)), and how many processors it is over.
@@ -43,9 +61,15 @@ impl ProcessorWatch {
         }
     }
 
+    /// Notes that the process was made to continue (SIGCONT).
+    pub fn note_continued(&mut self) {
+        self.continued += u32::from(self.began.is_some());
+    }
+
     /// Nothing where nothing was measured.
     pub fn seen(&self) -> Option<Processors> {
-        Look::between(self.began.as_ref()?, self.ended.as_ref()?)
+        let seen = Look::between(self.began.as_ref()?, self.ended.as_ref()?)?;
+        Some(Processors { continued: self.continued, ..seen })
     }
 }
 
@@ -55,7 +79,8 @@ impl Look {
         Look {
             at_ns,
             process_ns: used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64,
-            shards_ns: shards_ns(),
+            shards: shard_times(),
+            throttling: throttling(),
             machine: fs::read_to_string("/proc/stat").ok().and_then(|stat| Ticks::read(&stat)),
         }
     }
@@ -63,14 +88,24 @@ impl Look {
     fn between(began: &Look, ended: &Look) -> Option<Processors> {
         let passed_ns = ended.at_ns.checked_sub(began.at_ns).filter(|ns| *ns > 0)? as f64;
         let used = ended.process_ns.saturating_sub(began.process_ns) as f64 / passed_ns;
-        let busy = began.shards_ns.iter().filter_map(|(thread, began_ns)| {
-            let (_, ended_ns) = ended.shards_ns.iter().find(|(other, _)| other == thread)?;
-            Some(ended_ns.saturating_sub(*began_ns) as f64 / passed_ns)
+        let most = |of: fn(&ShardTime) -> u64| {
+            let parts = began.shards.iter().filter_map(|first| {
+                let last = ended.shards.iter().find(|last| last.thread == first.thread)?;
+                Some(of(last).saturating_sub(of(first)) as f64 / passed_ns)
+            });
+            parts.reduce(f64::max)
+        };
+        let throttled = began.throttling.zip(ended.throttling).and_then(|(began, ended)| {
+            let periods = ended.periods.checked_sub(began.periods).filter(|count| *count > 0)?;
+            Some(ended.throttled.saturating_sub(began.throttled) as f64 / periods as f64)
         });
         Some(Processors {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             used,
-            busiest_shard: busy.reduce(f64::max),
+            busiest_shard: most(|shard| shard.spent_ns),
+            longest_wait: most(|shard| shard.waited_ns),
+            throttled,
+            continued: 0,
             machine: began
                 .machine
                 .zip(ended.machine)
@@ -79,21 +114,60 @@ impl Look {
     }
 }
 
-/// The time each shard's thread has spent on a processor, by thread: the first
-/// figure of `/proc/<pid>/task/<tid>/schedstat` (sched-stats in the kernel's
-/// documentation).
-fn shards_ns() -> Vec<(String, u64)> {
+/// Reads `/proc/<pid>/task/<tid>/schedstat` of each shard's thread: the time it spent on a
+/// processor, then the time it waited for one (sched-stats in the kernel's documentation).
+fn shard_times() -> Vec<ShardTime> {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let spent = |thread: fs::DirEntry| {
+    let time = |thread: fs::DirEntry| {
         let name = fs::read_to_string(thread.path().join("comm")).ok()?;
         if !name.starts_with(THREAD_NAME) {
             return None;
         }
         let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        let spent_ns = schedstat.split_whitespace().next()?.parse().ok()?;
-        Some((thread.file_name().to_string_lossy().into_owned(), spent_ns))
+        let mut figures = schedstat.split_whitespace().map(|figure| figure.parse().ok());
+        let (spent_ns, waited_ns) = (figures.next()??, figures.next()??);
+        let thread = thread.file_name().to_string_lossy().into_owned();
+        Some(ShardTime { thread, spent_ns, waited_ns })
     };
-    threads.filter_map(|thread| spent(thread.ok()?)).collect()
+    threads.filter_map(|thread| time(thread.ok()?)).collect()
+}
+
+/// Reads `cpu.stat` of the cgroup this process is in and of those above it, in version 2
+/// or 1 (cgroup-v2 and cgroup-v1 in the kernel's documentation). Of several limits the one
+/// that throttled most often counts.
+fn throttling() -> Option<Throttling> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let paths = cgroups.lines().filter_map(cpu_cgroup);
+    let limits = paths.flat_map(|(root, path)| {
+        let of = move |path: &Path| {
+            let stat = format!("{root}/{}/cpu.stat", path.display());
+            Throttling::read(&fs::read_to_string(stat).ok()?)
+        };
+        Path::new(path).ancestors().filter_map(of).collect::<Vec<_>>()
+    });
+    limits.max_by_key(|limit| limit.throttled)
+}
+
+/// Returns where a line of `/proc/self/cgroup` has the processor controller: the root of its
+/// hierarchy, and the cgroup's path in it.
+fn cpu_cgroup(line: &str) -> Option<(&'static str, &str)> {
+    let mut fields = line.splitn(3, ':');
+    let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let path = path.trim_start_matches('/');
+    if number == "0" && controllers.is_empty() {
+        return Some(("/sys/fs/cgroup", path));
+    }
+    controllers.split(',').any(|name| name == "cpu").then_some(("/sys/fs/cgroup/cpu", path))
+}
+
+impl Throttling {
+    fn read(stat: &str) -> Option<Throttling> {
+        let figure = |name: &str| {
+            let line = stat.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse().ok()
+        };
+        Some(Throttling { periods: figure("nr_periods ")?, throttled: figure("nr_throttled ")? })
+    }
 }
 
 impl Ticks {
@@ -148,18 +222,56 @@ mod tests {
     }
 
     #[test]
-    fn cores_used_are_processor_time_over_the_time_that_passed() {
-        let look = |at_ns, process_ns, shards_ns: &[(&str, u64)]| Look {
+    fn times_are_counted_between_the_two_looks() {
+        let look = |at_ns, process_ns, shards: &[(&str, u64, u64)], throttled| Look {
             at_ns,
             process_ns,
-            shards_ns: shards_ns.iter().map(|(thread, ns)| (thread.to_string(), *ns)).collect(),
+            shards: shards
+                .iter()
+                .map(|&(thread, spent_ns, waited_ns)| ShardTime {
+                    thread: thread.to_string(),
+                    spent_ns,
+                    waited_ns,
+                })
+                .collect(),
+            throttling: Some(Throttling { periods: at_ns / 10, throttled }),
             machine: None,
         };
-        let began = look(1_000, 500, &[("7", 100), ("8", 0), ("9", 0)]);
-        let ended = look(2_000, 3_000, &[("8", 200), ("7", 1_000)]);
+        let began = look(1_000, 500, &[("7", 100, 7), ("8", 0, 0), ("9", 0, 0)], 3);
+        let ended = look(2_000, 3_000, &[("8", 200, 300), ("7", 1_000, 107)], 28);
         let seen = Look::between(&began, &ended).unwrap();
         assert_eq!((seen.used, seen.busiest_shard, seen.machine), (2.5, Some(0.9), None));
+        assert_eq!((seen.longest_wait, seen.throttled), (Some(0.3), Some(0.25)));
         assert_eq!(Look::between(&began, &began), None);
+    }
+
+    #[test]
+    fn the_processor_controller_is_found_in_both_versions_of_cgroups() {
+        assert_eq!(cpu_cgroup("0::/user/run.scope"), Some(("/sys/fs/cgroup", "user/run.scope")));
+        assert_eq!(cpu_cgroup("4:cpu,cpuacct:/docker/1"), Some(("/sys/fs/cgroup/cpu", "docker/1")));
+        assert_eq!(cpu_cgroup("2:cpuacct:/"), None);
+        assert_eq!(cpu_cgroup("9:name=systemd:/"), None);
+        assert_eq!(cpu_cgroup("nonsense"), None);
+    }
+
+    #[test]
+    fn throttling_is_read_in_both_versions() {
+        let version_2 = "usage_usec 1\nnr_periods 8\nnr_throttled 5\nthrottled_usec 70\n";
+        let version_1 = "nr_periods 8\nnr_throttled 5\nthrottled_time 70000\n";
+        let expected = Some(Throttling { periods: 8, throttled: 5 });
+        assert_eq!(Throttling::read(version_2), expected);
+        assert_eq!(Throttling::read(version_1), expected);
+        assert_eq!(Throttling::read("usage_usec 1\n"), None);
+    }
+
+    #[test]
+    fn what_made_it_continue_before_it_measured_does_not_count() {
+        let mut watch = ProcessorWatch::default();
+        watch.note_continued();
+        watch.note(true, 10);
+        watch.note_continued();
+        watch.note(false, 20);
+        assert_eq!(watch.seen().unwrap().continued, 1);
     }
 
     #[test]

@@ -22,9 +22,16 @@ pub struct ClientQueue {
     pub section_ended: bool,
     /// It ended because its stream broke off.
     pub broke_off: bool,
-    /// Nothing becomes eligible before this: the previous completion, the
-    /// start of the section, or the end of a reconnect.
+    /// When the client's previous operation ended, or its section began: think time counts
+    /// from here.
+    pub previous_ns: u64,
+    /// Nothing becomes eligible before this: as `previous_ns`, or the return of a lost
+    /// connection.
     pub ready_ns: u64,
+    /// Since when it has no connection, while the shard measures.
+    pub lost_ns: Option<u64>,
+    /// Up to when the time without it is reported.
+    pub disconnected_until_ns: u64,
     /// When the next operation came, where the client had nothing else to do.
     pub arrived_ns: Option<u64>,
     /// Since when it is `Blocked`.
@@ -39,6 +46,8 @@ pub struct ClientQueue {
     /// left out, or there is no operation it would follow.
     pub(super) rested: bool,
     pub(super) iteration: Option<IterationEvent>,
+    /// An operation of it was sent.
+    iteration_sent: bool,
 }
 
 /// What a client is up to. Exactly one of the engine's structures holds a
@@ -141,6 +150,7 @@ impl InFlight {
             short_read: last.execution.short_read,
             degraded: last.execution.degraded,
             granted: last.execution.granted,
+            socket: last.execution.socket,
         }
     }
 }
@@ -155,7 +165,10 @@ impl ClientQueue {
             pulling: false,
             section_ended: false,
             broke_off: false,
+            previous_ns: 0,
             ready_ns: 0,
+            lost_ns: None,
+            disconnected_until_ns: 0,
             arrived_ns: None,
             blocked_ns: 0,
             superseded: None,
@@ -163,15 +176,22 @@ impl ClientQueue {
             leaving_out: None,
             rested: false,
             iteration: None,
+            iteration_sent: false,
         }
     }
 
     /// Begins a section whose time starts at `origin_ns`.
     pub fn begin(&mut self, origin_ns: u64) {
-        self.ready_ns = origin_ns;
+        self.ends_at(origin_ns);
         (self.state, self.broke_off) = (ClientState::Idle, false);
         (self.arrived_ns, self.leaving_out, self.rested) = (None, None, true);
         (self.superseded, self.over_ns) = (None, 0);
+    }
+
+    /// The client is free from `at_ns` on: its previous operation, or what takes its place,
+    /// ends then.
+    pub fn ends_at(&mut self, at_ns: u64) {
+        (self.previous_ns, self.ready_ns) = (at_ns, at_ns);
     }
 
     /// When the next operation is due and eligible, if one is at hand.
@@ -186,18 +206,19 @@ impl ClientQueue {
                 (due_ns, due_ns.max(self.ready_ns))
             }
             Due::After(ns) => {
-                let due_ns = self.ready_ns.saturating_add(ns);
-                (due_ns, due_ns)
+                let due_ns = self.previous_ns.saturating_add(ns);
+                (due_ns, due_ns.max(self.ready_ns))
             }
             Due::During { after_ns, from_ns, .. } => {
                 let from_ns = origin_ns.saturating_add(from_ns);
-                let due_ns = self.ready_ns.saturating_add(after_ns).max(from_ns);
-                (due_ns, due_ns)
+                let due_ns = self.previous_ns.saturating_add(after_ns).max(from_ns);
+                (due_ns, due_ns.max(self.ready_ns))
             }
             Due::Arrival { at_ns, think_ns, .. } => {
                 let due_ns = origin_ns.saturating_add(at_ns);
                 let think_ns = if self.rested { 0 } else { think_ns };
-                (due_ns, due_ns.max(self.ready_ns.saturating_add(think_ns)))
+                let rested_ns = self.previous_ns.saturating_add(think_ns);
+                (due_ns, due_ns.max(rested_ns).max(self.ready_ns))
             }
         }
     }
@@ -246,6 +267,7 @@ impl ClientQueue {
         if in_flight.operation.section != Section::Iteration || self.iteration.is_some() {
             return;
         }
+        self.iteration_sent = false;
         self.iteration = Some(IterationEvent {
             client_idx: self.client_idx,
             iteration: in_flight.operation.iteration,
@@ -266,7 +288,8 @@ impl ClientQueue {
         }
     }
 
-    pub fn note_completion(&mut self, issued_ns: u64, completed_ns: u64) {
+    pub fn note_completion(&mut self, issued_ns: u64, completed_ns: u64, sent: bool) {
+        self.iteration_sent |= sent;
         if let Some(iteration) = &mut self.iteration {
             iteration.started_ns = iteration.started_ns.min(issued_ns);
             iteration.ended_ns = completed_ns;
@@ -284,7 +307,11 @@ impl ClientQueue {
         if over && self.broke_off && self.pending.is_empty() {
             self.note_abandoned();
         }
-        if over { self.iteration.take() } else { None }
+        let mut ended = self.iteration.take_if(|_| over)?;
+        if ended.outcome == IterationOutcome::Finished && !self.iteration_sent {
+            ended.outcome = IterationOutcome::Skipped;
+        }
+        Some(ended)
     }
 
     /// The current iteration will not come to its end.
@@ -348,7 +375,16 @@ impl ClientQueue {
             }
             _ => (timed(0, cut_ns).count(), timed(0, cut_ns).min()),
         };
-        into.by_backlog += behind as u64;
+        let (mut behind, mut since_ns) = (behind as u64, since_ns);
+        // Without a connection, what follows the previous operation is due all the same.
+        let untimed = self.pending.front().filter(|next| next.due.at_ns().is_none());
+        if let Some(next) = untimed.filter(|_| self.state == ClientState::Held)
+            && due(next) < cut_ns
+        {
+            behind += 1;
+            since_ns = since_ns.into_iter().chain([due(next)]).min();
+        }
+        into.by_backlog += behind;
         let behind_ns = since_ns.map_or(0, |since_ns| cut_ns.saturating_sub(since_ns));
         into.backlog_ns = into.backlog_ns.max(behind_ns);
     }

@@ -59,6 +59,12 @@ impl Conductor {
         self.timeline().was_stopped()
     }
 
+    /// Whether the run ended before its phases, or a stream without phases, were measured
+    /// to their end.
+    pub fn was_cut_short(&self) -> bool {
+        self.timeline().was_cut_short()
+    }
+
     /// Why the run ended early, if it did.
     pub fn reason(&self) -> Option<CutReason> {
         self.timeline().reason().cloned()

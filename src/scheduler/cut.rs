@@ -17,6 +17,7 @@ impl Engine {
         }
         self.cut = true;
         self.report_unissued(0..self.clients.len(), now_ns);
+        self.end_disconnections(now_ns);
         self.schedule.clear();
         self.blocked.clear();
         self.permits.withdraw(self.shard);

@@ -20,6 +20,7 @@ use super::clock::{Alarm, DriverClock};
 use super::conductor::Conductor;
 use super::engine::{Engine, EngineConfig};
 use super::feed::{Batch, Feed, Request};
+use super::heartbeat::Heartbeat;
 use super::permits::Permits;
 use super::timeline::{CutReason, Orders, Stage};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
@@ -63,6 +64,8 @@ pub struct Driver<'sink> {
     tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
     reports: Reports,
     alarm: Box<dyn Alarm>,
+    /// While the shard measures in real time.
+    heartbeat: Option<Heartbeat>,
     /// The wake that was rehearsed.
     rehearsed_ns: Option<u64>,
     stage: Stage,
@@ -94,6 +97,7 @@ impl<'sink> Driver<'sink> {
             tasks,
             reports,
             alarm: shard.clock.alarm(),
+            heartbeat: None,
             rehearsed_ns: None,
             stage: Stage::Connect,
             give_up_ns: None,
@@ -136,6 +140,9 @@ impl<'sink> Driver<'sink> {
             self.stage = orders.stage;
             self.arrived = false;
             self.engine.enter(orders.stage, orders.origin_ns);
+            let alarm = self.shard.clock.heartbeat_alarm();
+            let alarm = alarm.filter(|_| orders.stage == Stage::Measure);
+            self.heartbeat = alarm.map(|alarm| Heartbeat::start(alarm, orders.origin_ns));
         }
         self.give_up_ns = orders.give_up_ns;
         if orders.cut {
@@ -159,6 +166,10 @@ impl<'sink> Driver<'sink> {
             }
         }
         let now_ns = self.shard.clock.now_ns();
+        if let Some(late_ns) = self.heartbeat.as_mut().and_then(|beats| beats.beat(now_ns)) {
+            let phase = self.engine.phase_at(now_ns.saturating_sub(late_ns));
+            self.sink.event(Event::Heartbeat { phase, late_ns });
+        }
         if self.give_up_ns.is_some_and(|give_up_ns| now_ns >= give_up_ns) {
             self.give_up(now_ns);
         }
@@ -234,7 +245,8 @@ impl<'sink> Driver<'sink> {
                 self.engine.lose(slot, self.shard.clock.now_ns());
                 // Its last operation may have completed in this same turn.
                 self.publish();
-                self.sink.event(Event::ClientFailed { client_idx, reason });
+                let measuring = self.stage == Stage::Measure && !self.engine.was_cut();
+                self.sink.event(Event::ClientFailed { client_idx, measuring, reason });
             }
             Report::Closed { closed, failed } => {
                 self.engine.closed(slot)?;
@@ -263,7 +275,8 @@ impl<'sink> Driver<'sink> {
         self.give_up_ns = None;
         let clients = self.engine.unfinished();
         if clients > 0 {
-            self.sink.event(Event::GaveUp { clients, stage: self.stage.name() });
+            let measuring = self.stage == Stage::Measure;
+            self.sink.event(Event::GaveUp { clients, measuring });
         }
         self.engine.abandon(now_ns);
         self.drop_tasks();
@@ -288,6 +301,11 @@ impl<'sink> Driver<'sink> {
         let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
         let (tasks, reports) = (&mut self.tasks, &self.reports);
         let (feed, alarm) = (&mut self.shard.feed, &mut self.alarm);
+        let beats = self.heartbeat.is_some();
+        let beat = poll_fn(|cx| match &mut self.heartbeat {
+            Some(heartbeat) => heartbeat.poll(cx),
+            None => Poll::Pending,
+        });
         let due = poll_fn(|cx| {
             let ended = alarm.poll_until(wake_ns.unwrap_or(u64::MAX), cx);
             if ended.is_pending() && alarm.is_near() && self.rehearsed_ns != wake_ns {
@@ -316,6 +334,7 @@ impl<'sink> Driver<'sink> {
             () = self.shard.permits.granted(self.shard.index),
                 if self.shard.permits.is_bounded() => None,
             () = due, if wake_ns.is_some() => None,
+            () = beat, if beats => None,
         };
         if let Some(batch) = batch {
             self.take_batch(batch)?;

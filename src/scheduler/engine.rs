@@ -11,10 +11,10 @@ use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
 pub use super::config::EngineConfig;
 use super::deadlines::Deadlines;
 use super::permits::Permits;
-use super::timeline::Stage;
+use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
 use crate::ir::event::Unissued;
-use crate::ir::{Event, Operation, Section};
+use crate::ir::{CompletionStatus, Event, Operation, Section};
 
 /// The engine of one shard.
 pub struct Engine {
@@ -68,6 +68,8 @@ impl Engine {
 
     /// Begins a stage; `origin_ns` is what its `At` times count from.
     pub fn enter(&mut self, stage: Stage, origin_ns: u64) {
+        // A stream that ended by itself was not cut.
+        self.end_disconnections(origin_ns);
         let filled = self.stage == Stage::Fill && stage == Stage::Measure;
         (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
         for slot in 0..self.clients.len() {
@@ -175,8 +177,11 @@ impl Engine {
             return Ok(());
         }
         let client = &mut self.clients[slot as usize];
-        client.ready_ns = completed_ns;
+        client.ends_at(completed_ns);
         client.state = if connection_lost { ClientState::Held } else { ClientState::Idle };
+        if connection_lost && self.stage == Stage::Measure && !self.cut {
+            client.lost_ns.get_or_insert(completed_ns);
+        }
         self.report(slot, in_flight, attempt);
         self.settle_iteration(slot);
         self.advance(slot);
@@ -191,11 +196,14 @@ impl Engine {
         }
         client.ready_ns = client.ready_ns.max(now_ns);
         client.state = ClientState::Idle;
+        self.report_disconnected(slot, now_ns);
+        self.clients[slot as usize].lost_ns = None;
         self.advance(slot);
     }
 
     /// The connection is not coming back: the client ends here.
     pub fn lose(&mut self, slot: u32, now_ns: u64) {
+        self.report_disconnected(slot, now_ns);
         self.report_unissued(slot as usize..slot as usize + 1, now_ns);
         let client = &mut self.clients[slot as usize];
         let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
@@ -289,6 +297,11 @@ impl Engine {
         self.unfinished == 0 && !(lasts && self.clients.iter().any(there))
     }
 
+    /// Whether the stage was cut, or its phases have ended.
+    pub fn was_cut(&self) -> bool {
+        self.cut
+    }
+
     /// How many clients of the stage are not done.
     pub fn unfinished(&self) -> usize {
         self.unfinished
@@ -301,6 +314,11 @@ impl Engine {
 
     pub fn client_idx(&self, slot: u32) -> u32 {
         self.clients[slot as usize].client_idx
+    }
+
+    /// Returns the phase at `now_ns`, as an index into the run's phases.
+    pub fn phase_at(&self, now_ns: u64) -> Option<u16> {
+        PhaseSpan::at(&self.config.phases, self.stage, self.origin_ns, now_ns)
     }
 
     /// The end of the last phase, while it is still to come.
@@ -414,7 +432,8 @@ impl Engine {
         let issued_ns = in_flight.issued_ns.unwrap_or(last.issued_ns);
         let phases = &self.config.phases;
         let phase = in_flight.phase(phases, self.stage, self.origin_ns, issued_ns);
-        self.clients[slot as usize].note_completion(issued_ns, last.completed_ns);
+        let sent = !matches!(last.execution.status, CompletionStatus::Skipped { .. });
+        self.clients[slot as usize].note_completion(issued_ns, last.completed_ns, sent);
         self.events.push(Event::Completed(in_flight.complete(last, phase)));
     }
 

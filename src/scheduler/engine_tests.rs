@@ -51,13 +51,7 @@ pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
 }
 
 pub fn done() -> Execution {
-    Execution {
-        status: CompletionStatus::Succeeded(NtStatus::SUCCESS),
-        bytes: 0,
-        short_read: false,
-        degraded: false,
-        granted: None,
-    }
+    Execution::of(CompletionStatus::Succeeded(NtStatus::SUCCESS))
 }
 
 /// Asks until there is nothing to do; pulls are left unanswered.

@@ -28,7 +28,8 @@ impl ClientQueue {
                 let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
                 dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));
                 self.leaving_out = Some(next.iteration);
-                (self.ready_ns, self.rested) = (eligible_ns, true);
+                self.ends_at(eligible_ns);
+                self.rested = true;
             } else if let Due::During { until_ns, .. } = next.due
                 && (until_ns <= self.over_ns || eligible_ns >= origin_ns.saturating_add(until_ns))
                 && self.begins(next)

@@ -23,11 +23,13 @@ pub mod conductor;
 pub mod config;
 mod cut;
 pub mod deadlines;
+mod disconnected;
 pub mod driver;
 pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod feed;
+mod heartbeat;
 mod left_out;
 pub mod lookahead;
 pub mod permits;

@@ -144,6 +144,8 @@ pub struct Timeline {
     end_ns: Option<u64>,
     reason: Option<CutReason>,
     stopped: bool,
+    /// It ended before the phases were measured to their end.
+    cut_short: bool,
     zero_ns: Option<u64>,
     cut_ns: Option<u64>,
     /// When each stage began.
@@ -161,6 +163,7 @@ impl Timeline {
             end_ns: phases.last().and_then(|last| last.end_ns),
             reason: None,
             stopped: false,
+            cut_short: false,
             zero_ns: None,
             cut_ns: None,
             entered: vec![(Stage::Connect, 0)],
@@ -177,6 +180,10 @@ impl Timeline {
 
     pub fn was_stopped(&self) -> bool {
         self.stopped
+    }
+
+    pub fn was_cut_short(&self) -> bool {
+        self.cut_short
     }
 
     /// When measuring began, if it did.
@@ -248,12 +255,19 @@ impl Timeline {
         self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns))
     }
 
+    fn note_end(&mut self, now_ns: u64) {
+        let measured = self.orders.stage > Stage::Measure
+            || self.planned_end_ns().is_some_and(|end_ns| end_ns <= now_ns);
+        self.cut_short |= !measured;
+    }
+
     /// Ends the run early. The first reason stands. True when the orders changed.
     pub fn cut(&mut self, reason: CutReason, now_ns: u64) -> bool {
         if self.reason.is_some() {
             return false;
         }
         self.reason = Some(reason);
+        self.note_end(now_ns);
         if self.orders.stage >= Stage::Teardown {
             return false;
         }
@@ -269,6 +283,7 @@ impl Timeline {
     /// broken and the others would wait for it for ever.
     pub fn abort(&mut self, reason: CutReason, now_ns: u64) {
         self.reason = Some(reason);
+        self.note_end(now_ns);
         self.cut_ns.get_or_insert(self.end_by(now_ns));
         self.enter(Stage::Finished, now_ns);
     }
@@ -276,6 +291,7 @@ impl Timeline {
     /// Gives up what still runs, at once, and grants teardown no time either.
     pub fn stop(&mut self, now_ns: u64) {
         self.stopped = true;
+        self.note_end(now_ns);
         self.drain_ns = 0;
         self.reason.get_or_insert(CutReason::Interrupted);
         self.cut_ns.get_or_insert(self.end_by(now_ns));

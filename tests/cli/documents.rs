@@ -198,9 +198,9 @@ fn phases_beyond_all_time_are_refused() {
 fn a_document_without_operations_is_a_run_without_figures() {
     let place = Place::new();
     place.write("x.jsonl", v2(&[]));
-    let ended = place.run("x.jsonl --target sim").end().exits(0);
+    let ended = place.run("x.jsonl --target sim").end().exits(5);
     assert!(ended.stdout.contains("no operation was recorded"), "{}", ended.stdout);
-    ended.summary();
+    assert_eq!(ended.summary()["trust"]["verdict"], "nothing-recorded");
 }
 
 #[test]

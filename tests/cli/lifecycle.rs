@@ -54,7 +54,7 @@ fn a_failure_in_setup_skips_to_teardown_and_exits_4() {
     std::fs::create_dir(place.path().join("share")).unwrap();
     let (problem, summary) = place.run("s.lua --embedded-dir share").end().broke_off(4);
     assert_eq!(problem, "an operation of setup failed, so nothing was measured");
-    assert_eq!(summary["exit_reasons"], json!(["operations-failed"]));
+    assert_eq!(summary["exit_reasons"], json!(["operations-failed", "nothing-recorded"]));
     assert_eq!(number(&summary["totals"]["operations"]), 0);
     assert_eq!(summary["setup"]["failures"][0]["status"], "STATUS_OBJECT_NAME_NOT_FOUND");
     assert_eq!(names(&place.path().join("share")), ["last", "team"]);

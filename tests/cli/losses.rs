@@ -63,9 +63,9 @@ fn a_server_that_does_not_come_back_ends_its_clients_and_with_them_the_run() {
     // The phase alone would be longer than the bound on this test.
     let running = start(&samba, &place, "--duration 10m --reconnect-timeout 2s");
     samba.kill();
-    let ended = running.end().exits(4);
+    let ended = running.end().exits(3);
     let summary = ended.summary();
-    assert_eq!(summary["exit_reasons"], json!(["operations-failed"]));
+    assert_eq!(summary["exit_reasons"], json!(["unreachable", "operations-failed"]));
     let clients = &summary["failed_clients"];
     assert!(number(&clients["count"]) >= 4, "{clients}");
     let reason = clients["first"][0]["reason"].as_str().unwrap();
@@ -138,4 +138,48 @@ fn a_server_that_is_gone_at_the_end_does_not_hold_the_run_up() {
         "{}",
         ended.stdout
     );
+}
+
+#[test]
+fn a_run_that_no_client_is_left_of_says_so_first_and_exits_3() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 2, iteration = function(c)
+            c:stat("")
+            c:think("20ms")
+        end }"#,
+    );
+    let line = "s.lua --target sim?outage=1h@1s --duration 1m --reconnect-timeout 1s";
+    let ended = place.run(line).end().exits(3);
+    let first =
+        "error: no client was left: 2 clients gave up reconnecting, so that the run ended after ";
+    assert!(ended.stdout.starts_with(first), "{}", ended.stdout);
+    let summary = ended.summary();
+    assert_eq!(summary["failed_clients"]["all"], true);
+    let totals = &summary["totals"];
+    let (operations, rate) = (totals["operations"].as_f64(), totals["operations_per_s"].as_f64());
+    let duration_s = totals["duration_s"].as_f64().unwrap();
+    assert!(duration_s < 50.0, "the time until the last client gave up: {duration_s}");
+    let over_that = operations.unwrap() / duration_s;
+    assert!((rate.unwrap() - over_that).abs() < 0.01 * over_that, "{totals}");
+}
+
+#[test]
+fn a_client_that_lost_a_handle_it_keeps_is_named_and_its_iterations_are_skipped() {
+    let place = Place::with_script(
+        r#"local handles = {}
+        bench.workload { name = "keeper", clients = 1,
+            setup = function(c) handles[c.id] = c:open("log", "rw") c:write(handles[c.id], 0, 4096) end,
+            iteration = function(c) c:read(handles[c.id], 0, 4096) c:think("10ms") end }
+        bench.thresholds { "iterations.skipped == 0" }"#,
+    );
+    let line = "s.lua --target sim?outage=300ms@1s --duration 3s";
+    let ended = place.run(line).end().exits(99);
+    let summary = ended.summary();
+    let iterations = &summary["iterations"];
+    let read = &summary["operations"]["read"];
+    assert!(number(&iterations["skipped"]) > 0, "{iterations}");
+    assert_eq!(number(&iterations["skipped"]), number(&read["skipped"]));
+    assert_eq!(number(&iterations["count"]), number(&read["count"]), "those that were sent");
+    assert_eq!(summary["silent_clients"], json!({ "count": 1, "first": ["keeper/0"] }));
+    assert!(ended.stdout.contains("1 client sent nothing any more"), "{}", ended.stdout);
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::program::Place;
 
 /// Keys every summary has, in the order of the design.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "schema",
     "run",
     "exit_code",
@@ -18,6 +18,7 @@ const KEYS: [&str; 19] = [
     "operations",
     "iterations",
     "failures",
+    "disconnected",
     "trust",
     "phases",
     "workloads",
@@ -27,13 +28,17 @@ const KEYS: [&str; 19] = [
     "lateness_us",
     "backlog_us",
 ];
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 12] = [
     "skipped",
     "setup",
     "teardown",
     "failed_clients",
+    "silent_clients",
     "lateness_us",
     "backlog_us",
+    // Of a backend with a socket of its own.
+    "handoff_us",
+    "pickup_us",
     "unissued",
     "breaks",
     "oplog",
@@ -129,7 +134,7 @@ pub fn check(summary: &Value) {
             .map(|workload| number(&workload["iterations"][key]))
             .sum()
     };
-    for key in ["count", "late", "dropped", "cut"] {
+    for key in ["count", "late", "dropped", "skipped", "cut"] {
         assert_eq!(iterations(key), number(&summary["iterations"][key]), "{key} over workloads");
     }
     check_trust(&summary["trust"]);

@@ -116,7 +116,10 @@ fn no_threshold_excuses_a_failure_in_setup() {
     ));
     let (problem, summary) = call(&place, "--iterations 5").end().broke_off(99);
     assert_eq!(problem, "an operation of setup failed, so nothing was measured");
-    assert_eq!(summary["exit_reasons"], json!(["thresholds-failed", "operations-failed"]));
+    assert_eq!(
+        summary["exit_reasons"],
+        json!(["thresholds-failed", "operations-failed", "nothing-recorded"])
+    );
     assert_eq!(summary["thresholds"][0]["reason"], "no samples");
 }
 

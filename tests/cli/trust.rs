@@ -115,23 +115,23 @@ fn a_slow_server_is_no_late_generator_in_a_closed_loop() {
         r#"bench.workload { name = "w", clients = 2, iteration = function(c)
             local h = c:open("a", "rw")
             c:lock(h, 0, 1, { wait = true })
-            c:think("200ms")
+            c:think("20ms")
             c:unlock(h, 0, 1)
             c:close(h)
         end }"#,
     );
-    let line = "s.lua --target sim --iterations 3 --late-bound 1s";
+    let line = "s.lua --target sim --iterations 30 --late-bound 1s";
     let summary = place.judged(line, "out").end().exits(0).summary();
     assert_eq!(summary["trust"]["verdict"], "valid");
     assert_eq!(summary["trust"]["reasons"], json!([]));
-    assert_eq!(number(&summary["iterations"]["count"]), 6);
+    assert_eq!(number(&summary["iterations"]["count"]), 60);
 }
 
 #[test]
 fn a_slow_server_is_no_late_generator_where_times_are_recorded_and_its_backlog_is_told() {
     let place = Place::new();
     place.write("d.json", everything_at_once(1, 40_000));
-    let line = "d.json --target sim --duration 300ms --late-bound 1s";
+    let line = "d.json --target sim --duration 1s --late-bound 1s";
     let ended = place.judged(line, "out").end().exits(0);
     let summary = ended.summary();
     assert_eq!(summary["trust"]["verdict"], "valid");
@@ -170,4 +170,44 @@ fn retries_are_counted_and_the_settings_they_came_from_are_kept() {
     {
         assert!(ended.stdout.contains(text), "{text:?} not in {}", ended.stdout);
     }
+}
+
+#[test]
+fn a_run_that_ends_in_the_warm_up_has_recorded_nothing_and_exits_5() {
+    let place = Place::with_script(
+        r#"bench.phases { { name = "warm-up", duration = "1m", record = false }, { name = "steady", duration = "1s" } }
+        bench.workload { name = "w", clients = 1, iteration = function(c) c:stat("") end }"#,
+    );
+    let ended = place.judged("s.lua --target sim --iterations 2", "out").end().exits(5);
+    let summary = ended.summary();
+    assert_eq!(summary["trust"]["verdict"], "nothing-recorded");
+    assert_eq!(summary["exit_reasons"], json!(["nothing-recorded"]));
+    assert_eq!(number(&summary["phases"][0]["totals"]["operations"]), 2);
+}
+
+#[test]
+fn a_functional_run_of_a_few_operations_is_not_judged_and_exits_0() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 1, iteration = function(c) c:stat("") end }"#,
+    );
+    // Every operation counts as late.
+    let line = "s.lua --target sim --iterations 12 --late-bound 1ns";
+    let ended = place.judged(line, "out").end().exits(0);
+    let trust = &ended.summary()["trust"];
+    assert_eq!(trust["verdict"], "not-judged");
+    assert!(reason(&ended.summary(), "too little was recorded").contains("12 operations in 0."));
+}
+
+#[test]
+fn a_phase_that_was_measured_whole_is_not_cut_short_by_a_teardown_without_end() {
+    let place = Place::with_script(
+        r#"bench.workload { name = "w", clients = 1,
+            iteration = function(c) c:stat("") end,
+            teardown = function(c) c:think("1h") c:stat("") end }"#,
+    );
+    let line = "s.lua --target sim --duration 1s --drain 100ms";
+    let summary = place.run(line).end().exits(4).summary();
+    let reasons = summary["trust"]["reasons"].to_string();
+    assert!(!reasons.contains("cut short"), "{reasons}");
+    assert_ne!(summary["trust"]["verdict"], "interrupted");
 }

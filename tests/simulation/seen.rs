@@ -86,6 +86,7 @@ impl Seen {
             Event::Iteration(iteration) => match iteration.outcome {
                 IterationOutcome::Finished => self.count("finished iteration", 1),
                 IterationOutcome::Cut => self.count("cut iteration", 1),
+                IterationOutcome::Skipped => self.count("skipped iteration", 1),
                 IterationOutcome::Dropped => self.count("dropped iteration", 1),
             },
             Event::Break(event) => {
@@ -113,6 +114,9 @@ impl Seen {
                 self.count("reconnect after an outage", u64::from(!scenario.outages.is_empty()));
             }
             Event::GaveUp { .. } => self.count("drain that ran out", 1),
+            // Virtual time has none.
+            Event::Heartbeat { .. } => {}
+            Event::Disconnected(_) => self.count("stretch without a connection", 1),
             Event::ClientFailed { .. } => self.count("failed client", 1),
             Event::Connected { .. } | Event::Prepared { .. } => {}
         }

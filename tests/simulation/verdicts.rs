@@ -88,7 +88,7 @@ fn a_server_that_never_answers_again_is_no_late_generator() {
 #[test]
 fn a_starved_generator_is_named() {
     for of in LOOPS {
-        let scenario = Scenario { generation_ns: 20 * MS, lookahead: 2, ..second(of) };
+        let scenario = Scenario { generation_ns: 8 * MS, lookahead: 2, ..second(of) };
         let starved = (Verdict::GeneratorLimited, Some(Cause::Generation));
         assert_eq!(verdict(of, &scenario), starved, "{of:?}");
     }

@@ -21,6 +21,7 @@ use super::contexts;
 use super::handle::Smb2Handle;
 use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
+use crate::ir::event::SocketTimes;
 use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath, lease_key};
@@ -157,6 +158,10 @@ impl SMBConnectionInner for Smb2Connection {
             sent |= cancel.await.is_ok();
         }
         sent
+    }
+
+    fn take_socket_times(&self) -> SocketTimes {
+        self.link.wire.take_times()
     }
 
     fn breaks(&mut self) -> Option<BreakStream> {

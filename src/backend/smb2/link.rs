@@ -133,6 +133,7 @@ impl Link {
     }
 
     fn answer(&self, answer: ::smb2::Result<Frame>) -> Result<Vec<u8>, OpError> {
+        self.wire.answer_seen();
         let frame = answer.map_err(|error| self.failed(error))?;
         match NtStatus(frame.header.status.0) {
             status if status.is_success() => Ok(frame.body),

@@ -25,6 +25,8 @@ mod contexts;
 mod granted;
 mod handle;
 mod link;
+mod socket_reader;
+mod socket_times;
 mod transport;
 
 pub use address::{AddressError, SmbAddress};
@@ -163,7 +165,8 @@ impl SMBBackend for Smb2Backend {
 
     async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
         let stream = self.reach().await?;
-        let (mut connection, wire) = Wire::connection(stream, &self.address.host);
+        let (mut connection, wire) =
+            Wire::connection(stream, &self.address.host, self.context.clock.clone());
         let patience = self.context.response_timeout;
         connection.set_response_timeout(Some(patience));
         connection.set_send_timeout(Some(patience));

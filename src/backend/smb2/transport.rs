@@ -10,19 +10,20 @@ use ::smb2::crypto::kdf::PreauthHasher;
 use ::smb2::transport::{TransportReceive, TransportSend};
 use ::smb2::{Error, Result};
 use async_trait::async_trait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 
 use super::breaks::{Decryption, break_in};
-use crate::backend::BreakSender;
+use super::socket_reader::{Arrival, SocketReader};
+use super::socket_times::SocketWatch;
+use crate::backend::{BreakSender, Clock};
+use crate::ir::event::SocketTimes;
 
 /// The largest payload one READ or WRITE may carry, whatever the server offers.
 pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
 /// A reply is a payload and its headers; what announces more is no SMB server.
 const MAX_FRAME: usize = MAX_PAYLOAD as usize + (64 << 10);
-/// The header and data of a 4 KiB read in one system call, times thousands of connections.
-const READ_BUFFER: usize = 5 << 10;
 
 const SMB2_PROTOCOL_ID: &[u8] = b"\xfeSMB";
 const COMMAND: std::ops::Range<usize> = 12..14;
@@ -33,8 +34,10 @@ const SMB2_GLOBAL_CAP_DIRECTORY_LEASING: u8 = 0x20;
 const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
 
 /// What both halves know of one socket.
-#[derive(Default)]
 pub(super) struct Wire {
+    clock: Arc<dyn Clock>,
+    /// Of the operation in flight.
+    times: SocketWatch,
     /// Why the socket ended; crate smb2 only says that it did.
     ended: OnceLock<String>,
     /// NEGOTIATE as it was on the wire: the request and the response.
@@ -48,15 +51,40 @@ pub(super) struct Wire {
 
 impl Wire {
     /// Starts crate smb2 on a connected socket. Dropping the connection closes it.
-    pub(super) fn connection(stream: TcpStream, server_name: &str) -> (Connection, Arc<Wire>) {
-        let wire = Arc::new(Wire::default());
+    pub(super) fn connection(
+        stream: TcpStream,
+        server_name: &str,
+        clock: Arc<dyn Clock>,
+    ) -> (Connection, Arc<Wire>) {
+        let wire = Arc::new(Wire::new(clock.clone()));
         let (read, write) = stream.into_split();
         let sender = Sender { socket: tokio::sync::Mutex::new(write), wire: wire.clone() };
         let receiver = Receiver {
-            socket: tokio::sync::Mutex::new(BufReader::with_capacity(READ_BUFFER, read)),
+            socket: tokio::sync::Mutex::new(SocketReader::new(read, clock)),
             wire: wire.clone(),
         };
         (Connection::from_transport(Box::new(sender), Box::new(receiver), server_name), wire)
+    }
+
+    fn new(clock: Arc<dyn Clock>) -> Wire {
+        Wire {
+            clock,
+            times: SocketWatch::default(),
+            ended: OnceLock::new(),
+            negotiate: Mutex::default(),
+            decryption: OnceLock::new(),
+            breaks: Mutex::default(),
+            malformed_breaks: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that the client's task sees an answer now.
+    pub(super) fn answer_seen(&self) {
+        self.times.answer_seen(self.clock.now_ns());
+    }
+
+    pub(super) fn take_times(&self) -> SocketTimes {
+        self.times.take()
     }
 
     pub(super) fn end_cause(&self) -> Option<&str> {
@@ -93,15 +121,17 @@ impl Wire {
         self.breaks().is_some()
     }
 
-    fn look_for_break(&self, frame: &[u8]) {
+    /// Passes on the break that a frame is, and returns whether it is one.
+    fn pass_break_on(&self, frame: &[u8]) -> bool {
         match break_in(frame, self.decryption.get()) {
-            None => {}
+            None => return false,
             Some(Ok(what)) => match &*self.breaks() {
                 Some(sender) => sender.send(what),
                 None => tracing::debug!(?what, "a break of what nobody asked for"),
             },
             Some(Err(reason)) => self.ignore_break(reason),
         }
+        true
     }
 
     /// Tells of the first: a server may send any number of them.
@@ -145,6 +175,7 @@ impl Sender {
     async fn write(&self, message: &[u8]) -> std::io::Result<()> {
         let length = u32::try_from(message.len()).map_err(std::io::Error::other)?.to_be_bytes();
         let mut socket = self.socket.lock().await;
+        self.wire.times.write_begins(self.wire.clock.now_ns());
         let mut parts = [IoSlice::new(&length), IoSlice::new(message)];
         let mut rest = &mut parts[..];
         while !rest.is_empty() {
@@ -175,37 +206,33 @@ impl TransportSend for Sender {
 }
 
 struct Receiver {
-    socket: tokio::sync::Mutex<BufReader<OwnedReadHalf>>,
+    socket: tokio::sync::Mutex<SocketReader>,
     wire: Arc<Wire>,
 }
 
 impl Receiver {
-    async fn read(&self) -> std::io::Result<Vec<u8>> {
+    async fn read(&self) -> std::io::Result<(Vec<u8>, Arrival)> {
         let mut socket = self.socket.lock().await;
         // A zero byte, then the length in three.
         let length = socket.read_u32().await? as usize;
         if length > MAX_FRAME {
             return Err(std::io::Error::other("the server's reply is no SMB2 message"));
         }
-        let mut frame = Vec::with_capacity(length);
-        let mut rest = (&mut *socket).take(length as u64);
-        while frame.len() < length {
-            if rest.read_buf(&mut frame).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(frame)
+        let frame = socket.read_bytes(length).await?;
+        Ok((frame, socket.arrival()))
     }
 }
 
 #[async_trait]
 impl TransportReceive for Receiver {
     async fn receive(&self) -> Result<Vec<u8>> {
-        let frame = self.read().await.map_err(|error| self.wire.ended(error))?;
+        let (frame, arrival) = self.read().await.map_err(|error| self.wire.ended(error))?;
         if is_negotiate(&frame) {
             self.wire.negotiate().1.clone_from(&frame);
         }
-        self.wire.look_for_break(&frame);
+        if !self.wire.pass_break_on(&frame) {
+            self.wire.times.frame_read(arrival);
+        }
         Ok(frame)
     }
 }
@@ -224,12 +251,26 @@ impl Drop for Receiver {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use futures_util::future::BoxFuture;
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::backend::{BreakAcknowledger, OpError, break_channel};
     use crate::protocol::create::OplockLevel;
     use crate::protocol::{Acknowledgement, Break, FileId, OplockBreak};
+
+    /// A clock that stands still.
+    struct Still;
+
+    impl Clock for Still {
+        fn now_ns(&self) -> u64 {
+            0
+        }
+
+        fn sleep_until(&self, _: u64) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
 
     struct Nobody;
 
@@ -257,9 +298,10 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         let (read, _write) = stream.into_split();
-        let wire = Arc::new(Wire::default());
-        let receiver =
-            Receiver { socket: tokio::sync::Mutex::new(BufReader::new(read)), wire: wire.clone() };
+        let clock = Arc::new(Still);
+        let wire = Arc::new(Wire::new(clock.clone()));
+        let reader = SocketReader::new(read, clock);
+        let receiver = Receiver { socket: tokio::sync::Mutex::new(reader), wire: wire.clone() };
         let (sender, mut breaks) = break_channel(Arc::new(Nobody));
         assert!(wire.watch_breaks(sender.clone()));
         assert!(!wire.watch_breaks(sender.clone()), "once");

@@ -22,14 +22,15 @@ pub enum Metric {
     Failed(Subject),
     IterationsLate,
     IterationsDropped,
+    IterationsSkipped,
     IterationsCut,
     /// Operations of any type that failed.
     Errors,
     /// Their share of those sent.
     ErrorShare,
     ErrorsWith(StatusKey),
-    Lateness(Statistic),
-    Backlog(Statistic),
+    Delay(Delay, Statistic),
+    Disconnected(DisconnectedFigure),
     /// Opens that were granted this, by [`GrantedCounts::CACHING`].
     Granted(&'static str),
     /// Opens that made this of the file, by [`GrantedCounts::actions`].
@@ -48,6 +49,24 @@ pub enum Metric {
         figure: CustomFigure,
         unit: Unit,
     },
+}
+
+/// A part of an operation's time that is kept by phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    Lateness,
+    Backlog,
+    Handoff,
+    Pickup,
+}
+
+/// Of the time in which clients had no connection, which is kept by phase too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisconnectedFigure {
+    /// The sum over clients, in seconds.
+    ClientSeconds,
+    Clients,
+    Longest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,8 +215,7 @@ impl Unit {
 
 /// Whether thresholds take a name that begins so for a figure of smbench's own.
 pub fn is_reserved(head: &str) -> bool {
-    matches!(head, "all" | "iterations" | "lateness" | "backlog" | "errors" | "bytes" | "breaks")
-        || operation_type(head).is_some()
+    HEADS.contains(&head) || operation_type(head).is_some()
 }
 
 impl Metric {
@@ -219,8 +237,11 @@ impl Metric {
         match head {
             "all" => of_subject(Subject::All, head, rest),
             "iterations" => of_subject(Subject::Iterations, head, rest),
-            "lateness" => statistic(head, rest).map(Metric::Lateness),
-            "backlog" => statistic(head, rest).map(Metric::Backlog),
+            "lateness" => delay(Delay::Lateness, head, rest),
+            "backlog" => delay(Delay::Backlog, head, rest),
+            "handoff" => delay(Delay::Handoff, head, rest),
+            "pickup" => delay(Delay::Pickup, head, rest),
+            "disconnected" => disconnected(rest),
             "errors" => errors(rest),
             "breaks" => breaks(rest),
             "bytes" => bytes(rest),
@@ -232,24 +253,27 @@ impl Metric {
         match self {
             Metric::Service(..)
             | Metric::Response(..)
-            | Metric::Lateness(_)
-            | Metric::Backlog(_)
+            | Metric::Delay(..)
+            | Metric::Disconnected(DisconnectedFigure::Longest)
             | Metric::BreakWait(_)
             | Metric::BreakLength(_) => Unit::Time,
             Metric::Count(_)
             | Metric::Failed(_)
             | Metric::IterationsLate
             | Metric::IterationsDropped
+            | Metric::IterationsSkipped
             | Metric::IterationsCut
             | Metric::Granted(_)
             | Metric::Became(_)
             | Metric::Breaks(_)
+            | Metric::Disconnected(DisconnectedFigure::Clients)
             | Metric::Errors
             | Metric::ErrorsWith(_) => Unit::Count,
             Metric::Rate(_) => Unit::PerSecond,
             Metric::ErrorShare => Unit::Share,
             Metric::Bytes(_) => Unit::Bytes,
             Metric::ByteRate(_) => Unit::BytesPerSecond,
+            Metric::Disconnected(DisconnectedFigure::ClientSeconds) => Unit::Number,
             Metric::Custom { unit, .. } => *unit,
         }
     }
@@ -286,6 +310,7 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
         ["failed"] if !iterations => Ok(Metric::Failed(subject)),
         ["late"] if iterations => Ok(Metric::IterationsLate),
         ["dropped"] if iterations => Ok(Metric::IterationsDropped),
+        ["skipped"] if iterations => Ok(Metric::IterationsSkipped),
         ["cut"] if iterations => Ok(Metric::IterationsCut),
         [word] if Statistic::from_name(word).is_some() => {
             Err(format!("{head}.{word} of what? Write {head}.response.{word}"))
@@ -300,7 +325,7 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
         _ if iterations => Err(wrong(
             head,
             rest,
-            &["response", "service", "count", "rate", "late", "dropped", "cut"],
+            &["response", "service", "count", "rate", "late", "dropped", "skipped", "cut"],
         )),
         _ => {
             let all =
@@ -309,6 +334,20 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
             Err(wrong(head, rest, if open { &all } else { &all[..5] }))
         }
     }
+}
+
+fn disconnected(rest: &[&str]) -> Result<Metric, String> {
+    let figure = match rest {
+        ["client_seconds"] => DisconnectedFigure::ClientSeconds,
+        ["clients"] => DisconnectedFigure::Clients,
+        ["longest"] => DisconnectedFigure::Longest,
+        more => return Err(wrong("disconnected", more, &["client_seconds", "clients", "longest"])),
+    };
+    Ok(Metric::Disconnected(figure))
+}
+
+fn delay(delay: Delay, head: &str, rest: &[&str]) -> Result<Metric, String> {
+    statistic(head, rest).map(|statistic| Metric::Delay(delay, statistic))
 }
 
 fn statistic(head: &str, rest: &[&str]) -> Result<Statistic, String> {
@@ -425,7 +464,18 @@ fn bytes(rest: &[&str]) -> Result<Metric, String> {
 /// More names than this are not listed in a message.
 const MANY: usize = 24;
 
-const HEADS: [&str; 7] = ["all", "iterations", "errors", "bytes", "lateness", "backlog", "breaks"];
+const HEADS: [&str; 10] = [
+    "all",
+    "iterations",
+    "errors",
+    "bytes",
+    "lateness",
+    "backlog",
+    "handoff",
+    "pickup",
+    "breaks",
+    "disconnected",
+];
 
 /// What other tools call a figure, and what it is here.
 const ELSEWHERE: [(&str, &str); 8] = [

@@ -97,7 +97,7 @@ impl Threshold {
         let expression = Expression::parse(text, custom).map_err(problem)?;
         let (by_phase, by_workload) = (stated.phase.is_some(), stated.workload.is_some());
         match &expression.metric {
-            Metric::Lateness(_) | Metric::Backlog(_) if by_workload => {
+            Metric::Delay(..) | Metric::Disconnected(_) if by_workload => {
                 return Err(problem(
                     "it is kept by phase, not by workload; leave out workload".into(),
                 ));

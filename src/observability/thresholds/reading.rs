@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::disconnected::Disconnected;
 use super::super::distribution::Distribution;
-use super::super::metrics::{Cell, Measurements, OperationStats};
+use super::super::metrics::{Cell, Measurements, OperationStats, PhaseStats};
 use super::Threshold;
 use super::custom::CustomFigure;
-use super::metric::{Metric, Subject};
+use super::metric::{DisconnectedFigure, Metric, Subject};
 use crate::ir::OperationType;
 
 /// Answers for metrics that scripts declare: the value in its unit and how many
@@ -23,6 +24,7 @@ pub struct Sample {
     counted: u64,
     among: u64,
     times: Vec<Distribution>,
+    disconnected: Disconnected,
 }
 
 impl Sample {
@@ -32,8 +34,8 @@ impl Sample {
         let mut sample = Sample::default();
         for slot in threshold.slots(layout) {
             match metric {
-                Metric::Lateness(_) => sample.add(&measurements.phase(slot).lateness),
-                Metric::Backlog(_) => sample.add(&measurements.phase(slot).backlog),
+                Metric::Disconnected(_) => sample.add_disconnected(measurements.phase(slot)),
+                Metric::Delay(delay, _) => sample.add(measurements.phase(slot).delay(*delay)),
                 _ => {
                     for workload in threshold.workloads(layout) {
                         sample.count(metric, measurements.cell(slot, workload));
@@ -42,6 +44,12 @@ impl Sample {
             }
         }
         sample
+    }
+
+    fn add_disconnected(&mut self, phase: &PhaseStats) {
+        self.disconnected.merge(&phase.disconnected);
+        // Of a phase in which something was sent, none is a figure.
+        self.among += phase.lateness.count() + phase.disconnected.clients.len() as u64;
     }
 
     fn add(&mut self, times: &Distribution) {
@@ -76,13 +84,15 @@ impl Sample {
             | Metric::Rate(Subject::Iterations)
             | Metric::IterationsLate
             | Metric::IterationsDropped
+            | Metric::IterationsSkipped
             | Metric::IterationsCut => {
                 let Some(stats) = &cell.iterations else { return };
                 let finished = stats.service.count();
-                self.among += finished + stats.dropped + stats.cut;
+                self.among += finished + stats.dropped + stats.skipped + stats.cut;
                 self.counted += match metric {
                     Metric::IterationsLate => stats.late,
                     Metric::IterationsDropped => stats.dropped,
+                    Metric::IterationsSkipped => stats.skipped,
                     Metric::IterationsCut => stats.cut,
                     _ => finished,
                 };
@@ -161,8 +171,7 @@ impl Threshold {
         let value = match metric {
             Metric::Service(_, statistic)
             | Metric::Response(_, statistic)
-            | Metric::Lateness(statistic)
-            | Metric::Backlog(statistic)
+            | Metric::Delay(_, statistic)
             | Metric::BreakWait(statistic)
             | Metric::BreakLength(statistic) => {
                 let (first, rest) = sample.times.split_first()?;
@@ -170,6 +179,11 @@ impl Threshold {
                 rest.iter().for_each(|times| merged.merge(times));
                 statistic.of(&merged)
             }
+            Metric::Disconnected(figure) => match figure {
+                DisconnectedFigure::ClientSeconds => sample.disconnected.client_ns as f64 / 1e9,
+                DisconnectedFigure::Clients => sample.disconnected.clients.len() as f64,
+                DisconnectedFigure::Longest => sample.disconnected.longest_ns as f64,
+            },
             Metric::Rate(_) | Metric::ByteRate(_) => per_second(counted)?,
             Metric::ErrorShare => counted / sample.among as f64,
             _ => counted,

@@ -17,6 +17,12 @@ use crate::backend::Clock;
 /// A clock a driver can run on: it also makes the timer that wakes the driver.
 pub trait DriverClock: Clock {
     fn alarm(&self) -> Box<dyn Alarm>;
+
+    /// Makes the timer of a driver's heartbeats. A clock that stands still while the
+    /// driver works has none: nothing is late on it.
+    fn heartbeat_alarm(&self) -> Option<Box<dyn Alarm>> {
+        None
+    }
 }
 
 /// One timer, set anew at every wait.
@@ -77,6 +83,10 @@ impl Clock for RealClock {
 impl DriverClock for RealClock {
     fn alarm(&self) -> Box<dyn Alarm> {
         Box::new(RealAlarm::new(*self, timer(*self)))
+    }
+
+    fn heartbeat_alarm(&self) -> Option<Box<dyn Alarm>> {
+        Some(self.alarm())
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smbench::ir::CompletionStatus::Failed;
 use smbench::ir::Failure::{ConnectionLost, Panicked, Status, TimedOut};
-use smbench::ir::event::IterationOutcome::{Cut, Dropped, Finished};
+use smbench::ir::event::IterationOutcome::{Cut, Dropped, Finished, Skipped};
 use smbench::ir::event::{IterationEvent, Unissued};
-use smbench::ir::{CompletionEvent, Due, Event, Late, Operation, Section};
+use smbench::ir::{CompletionEvent, CompletionStatus, Due, Event, Late, Operation, Section};
 
 use smbench::scheduler::RetryPolicy;
 use smbench::scheduler::retry::MOST_ATTEMPTS;
@@ -37,7 +37,13 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
             Dropped if !drops => return wrong("dropped where arrivals wait"),
             Dropped if begun.contains_key(number) => return wrong("dropped, and issued"),
             Dropped => dropped_for_a_reason(scenario, outcome, client, &begun, event)?,
-            Finished => {
+            Finished | Skipped => {
+                let none_sent = begun[number]
+                    .iter()
+                    .all(|it| matches!(it.status, CompletionStatus::Skipped { .. }));
+                if none_sent != (event.outcome == Skipped) {
+                    return wrong("is to be skipped where none of it was sent, and only there");
+                }
                 let completed = begun[number].len();
                 if completed != client.iteration(*number).count() {
                     return wrong("finished, but not all of it completed");

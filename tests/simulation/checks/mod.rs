@@ -3,11 +3,12 @@
 
 pub mod breaks;
 mod calls;
+mod disconnections;
 mod iterations;
 mod operations;
 mod totals;
 
-use smbench::ir::event::IterationEvent;
+use smbench::ir::event::{Disconnection, IterationEvent};
 use smbench::ir::{CompletionEvent, Event, Operation, Section};
 
 use super::run::Outcome;
@@ -28,6 +29,7 @@ pub struct Client<'a> {
     pub iterations: Vec<&'a IterationEvent>,
     /// When it was connected again.
     pub resumed_ns: Vec<u64>,
+    pub disconnected: Vec<&'a Disconnection>,
     /// Handles the engine says it closed, or tried to.
     pub cleaned_up: u32,
     /// It gave up reconnecting, or closing.
@@ -56,6 +58,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     for client in &clients {
         operations::held_up_no_longer_than_late(client)?;
         calls::check(outcome, client)?;
+        disconnections::check(outcome, client)?;
         iterations::check(scenario, outcome, client)?;
     }
     let free = outcome.permits_free;
@@ -82,6 +85,7 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
             completions: Vec::new(),
             iterations: Vec::new(),
             resumed_ns: Vec::new(),
+            disconnected: Vec::new(),
             cleaned_up: 0,
             failed: false,
         })
@@ -89,7 +93,8 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
     for logged in &outcome.log {
         let Some(index) = client_of(&logged.event) else { continue };
         let client = clients.get_mut(index as usize).ok_or(format!("who is client {index}?"))?;
-        if client.failed {
+        // The time without a connection goes on.
+        if client.failed && !matches!(logged.event, Event::Disconnected(_)) {
             return Err(format!("client {index}: {:?} after it had failed", logged.event));
         }
         match &logged.event {
@@ -97,11 +102,13 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
             Event::Iteration(iteration) => client.iterations.push(iteration),
             Event::Reconnected { .. } => client.resumed_ns.push(logged.at_ns),
             Event::Cleanup { closed, failed, .. } => client.cleaned_up += closed + failed,
+            Event::Disconnected(stretch) => client.disconnected.push(stretch),
             Event::ClientFailed { .. } => client.failed = true,
             Event::Break(_)
             | Event::Connected { .. }
             | Event::Prepared { .. }
             | Event::GaveUp { .. }
+            | Event::Heartbeat { .. }
             | Event::Unissued(_) => {}
         }
     }
@@ -113,12 +120,13 @@ fn client_of(event: &Event) -> Option<u32> {
         Event::Completed(completion) => Some(completion.operation.client_idx),
         Event::Iteration(iteration) => Some(iteration.client_idx),
         Event::Break(event) => Some(event.client_idx),
+        Event::Disconnected(stretch) => Some(stretch.client_idx),
         Event::Connected { client_idx }
         | Event::Prepared { client_idx }
         | Event::Cleanup { client_idx, .. }
         | Event::Reconnected { client_idx, .. }
         | Event::ClientFailed { client_idx, .. } => Some(*client_idx),
-        Event::GaveUp { .. } | Event::Unissued(_) => None,
+        Event::GaveUp { .. } | Event::Heartbeat { .. } | Event::Unissued(_) => None,
     }
 }
 

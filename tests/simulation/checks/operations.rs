@@ -47,6 +47,14 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         if completion.issued_ns < earliest_ns {
             return wrong(&format!("was issued early, before {earliest_ns}"));
         }
+        // Neither an outage nor a break moves it, so that the response contains them.
+        let origin_is_known = same_section.is_some() || operation.section == Section::Iteration;
+        if matches!(operation.due, Due::After(_))
+            && origin_is_known
+            && completion.due_ns != earliest_ns
+        {
+            return wrong(&format!("is not due at {earliest_ns}"));
+        }
         let times = [
             completion.due_ns,
             completion.eligible_ns,

@@ -147,7 +147,7 @@ fn iterations(
     outcome: &Outcome,
     recorded: impl Fn(usize) -> bool,
 ) -> Result<(), String> {
-    let (mut finished, mut late, mut cut, mut dropped) = (0, 0, 0, 0);
+    let (mut finished, mut late, mut cut, mut dropped, mut skipped) = (0, 0, 0, 0, 0);
     for event in outcome.events() {
         let Event::Iteration(iteration) = event else { continue };
         if !iteration.phase.is_some_and(|phase| recorded(usize::from(phase))) {
@@ -160,10 +160,11 @@ fn iterations(
             }
             IterationOutcome::Cut => cut += 1,
             IterationOutcome::Dropped => dropped += 1,
+            IterationOutcome::Skipped => skipped += 1,
         }
     }
-    let told = (told.count, told.late, told.cut, told.dropped);
-    let counted = (finished, late, cut, dropped);
+    let told = (told.count, told.late, told.cut, told.dropped, told.skipped);
+    let counted = (finished, late, cut, dropped, skipped);
     match told == counted {
         true => Ok(()),
         false => Err(format!("the summary has {told:?} iterations, the events {counted:?}")),

@@ -3,7 +3,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::super::super::failures::StatusKey::{self, Status};
 use super::super::expression::Operator;
-use super::super::metric::{Statistic, Subject};
+use super::super::metric::{Delay, DisconnectedFigure, Statistic, Subject};
 use super::*;
 use crate::protocol::NtStatus;
 
@@ -39,8 +39,17 @@ fn an_expression_is_a_metric_an_operator_and_a_value_in_the_metrics_unit() {
         ),
         ("errors.TIMED_OUT == 0", Metric::ErrorsWith(StatusKey::TimedOut), Equal, 0.0),
         ("errors.0xC0DE0001 == 0", Metric::ErrorsWith(Status(NtStatus(0xC0DE_0001))), Equal, 0.0),
-        ("lateness.p99 < 0", Metric::Lateness(Statistic::P99), Less, 0.0),
-        ("backlog.mean < 1us", Metric::Backlog(Statistic::Mean), Less, 1e3),
+        ("lateness.p99 < 0", Metric::Delay(Delay::Lateness, Statistic::P99), Less, 0.0),
+        ("backlog.mean < 1us", Metric::Delay(Delay::Backlog, Statistic::Mean), Less, 1e3),
+        ("handoff.p50 < 1us", Metric::Delay(Delay::Handoff, Statistic::P50), Less, 1e3),
+        (
+            "disconnected.client_seconds < 1.5",
+            Metric::Disconnected(DisconnectedFigure::ClientSeconds),
+            Less,
+            1.5,
+        ),
+        ("disconnected.longest < 2s", Metric::Disconnected(DisconnectedFigure::Longest), Less, 2e9),
+        ("pickup.max < 1ms", Metric::Delay(Delay::Pickup, Statistic::Max), Less, 1e6),
         ("bytes.read.count > 1GiB", Metric::Bytes(Read), More, 1_073_741_824.0),
         ("bytes.written.rate > 100MiB/s", Metric::ByteRate(Write), More, 104_857_600.0),
     ] {
@@ -142,7 +151,7 @@ fn a_mistake_is_told_with_the_right_word_or_unit() {
         ("app.saves.p99 > 5", "unknown figure of app.saves 'p99': there is count, rate"),
         (
             "zzz.qq < 1",
-            "unknown metric 'zzz.qq': there is all, iterations, errors, bytes, lateness, backlog, breaks, each type of operation (open, read, …) and what the script declares",
+            "unknown metric 'zzz.qq': there is all, iterations, errors, bytes, lateness, backlog, handoff, pickup, breaks, disconnected, each type of operation (open, read, …) and what the script declares",
         ),
         (
             "read.response.p99 < 20",

@@ -233,7 +233,7 @@ fn no_threshold_excuses_setup_or_a_client_that_gave_up() {
     let Event::Completed(event) = denied(1) else { unreachable!() };
     let setup = [sample::in_section(event, Section::Setup), Event::Completed(read(1, 1, 0))];
     assert_eq!(reasons(&allowing, setup), [ExitReason::OperationsFailed]);
-    let gone = Event::ClientFailed { client_idx: 0, reason: "no route".into() };
+    let gone = Event::ClientFailed { client_idx: 0, measuring: true, reason: "no route".into() };
     let gave_up = [gone, Event::Completed(read(1, 1, 0))];
     assert_eq!(reasons(&allowing, gave_up), [ExitReason::OperationsFailed]);
 }

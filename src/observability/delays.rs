@@ -1,0 +1,117 @@
+//! Delays that the generator adds to what it measures as the server's time, and when they
+//! are too many to believe the result.
+
+use std::time::Duration;
+
+use super::distribution::Distribution;
+use super::trust::{Evidence, percent};
+
+/// The part of a delay that is not counted: waking up takes some microseconds on an idle
+/// host, and the scheduler of a busy one some hundred.
+const SHORT_NS: u64 = 1_000_000;
+
+/// One kind of delay over many operations.
+#[derive(Clone, Debug, Default)]
+pub struct Delays {
+    pub distribution: Distribution,
+    /// Delays above `--late-bound`.
+    pub late: u64,
+    /// The sum of the parts above 1 ms.
+    pub long_ns: u128,
+    /// The sum of the times that the delays are parts of.
+    pub within_ns: u128,
+}
+
+impl Delays {
+    pub fn record(&mut self, delay_ns: u64, within_ns: u64, late_bound_ns: u64) {
+        self.distribution.record(delay_ns);
+        self.late += u64::from(delay_ns > late_bound_ns);
+        self.long_ns += u128::from(delay_ns.saturating_sub(SHORT_NS));
+        self.within_ns += u128::from(within_ns);
+    }
+
+    /// Records a heartbeat that came `late_ns` after its time, and with it those that did
+    /// not come meanwhile, so that a long delay weighs as much as many short ones.
+    pub fn record_heartbeat(&mut self, late_ns: u64, period_ns: u64, late_bound_ns: u64) {
+        self.long_ns += u128::from(late_ns.saturating_sub(SHORT_NS));
+        self.within_ns += u128::from(period_ns) + u128::from(late_ns);
+        let mut delay_ns = late_ns;
+        for _ in 0..MOST_MISSED {
+            self.distribution.record(delay_ns);
+            self.late += u64::from(delay_ns > late_bound_ns);
+            match delay_ns.checked_sub(period_ns) {
+                Some(rest_ns) => delay_ns = rest_ns,
+                None => break,
+            }
+        }
+    }
+
+    pub fn merge(&mut self, other: &Delays) {
+        self.distribution.merge(&other.distribution);
+        self.late += other.late;
+        self.long_ns += other.long_ns;
+        self.within_ns += other.within_ns;
+    }
+
+    fn count(&self) -> u64 {
+        self.distribution.count()
+    }
+
+    fn is_often_late(&self) -> bool {
+        u128::from(self.late) * 100 > u128::from(self.count())
+    }
+
+    fn is_long(&self) -> bool {
+        self.long_ns.saturating_mul(10) > self.within_ns
+    }
+
+    fn late_percent(&self) -> f64 {
+        percent(self.late.into(), self.count().into())
+    }
+
+    fn long_percent(&self) -> f64 {
+        percent(self.long_ns, self.within_ns)
+    }
+}
+
+/// A bound on the work that one heartbeat makes: 1,000 s of them.
+const MOST_MISSED: u32 = 100_000;
+
+/// Says which of the delays in `evidence` are too many to believe the result.
+pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
+    let recorded = evidence.recorded;
+    let (pickup, handoff, heartbeat) = (&recorded.pickup, &recorded.handoff, &recorded.heartbeat);
+    let bound_ms = Duration::from_nanos(evidence.late_bound_ns).as_secs_f64() * 1e3;
+    let mut reasons = Vec::new();
+    let judge = |delays: &Delays, what: &str, waited: &str| {
+        let late = delays.is_often_late().then(|| {
+            format!(
+                "{:.1} % of {what} ({} of {}) waited more than {bound_ms} ms for smbench {waited}; 1 % is the most that can be trusted",
+                delays.late_percent(),
+                delays.late,
+                delays.count(),
+            )
+        });
+        let long = (!evidence.instant && delays.is_long()).then(|| {
+            format!(
+                "the waits of {what} for smbench {waited}, as far as they are above 1 ms, add up to {:.1} % of service and think time; 10 % is the most that can be trusted",
+                delays.long_percent(),
+            )
+        });
+        [late, long].into_iter().flatten()
+    };
+    reasons.extend(judge(pickup, "answers", "to pick them up"));
+    reasons.extend(judge(handoff, "requests", "to send them after they were issued"));
+    // Heartbeats stand for the pickup where the kernel gave no timestamps.
+    if pickup.count() * 2 >= recorded.lateness.count() {
+        return reasons;
+    }
+    if heartbeat.is_often_late() || (!evidence.instant && heartbeat.is_long()) {
+        reasons.push(format!(
+            "the threads that issue operations were held up for {:.1} % of the time (parts above 1 ms) and more than {bound_ms} ms at {:.1} % of their heartbeats; 10 % and 1 % are the most that can be trusted",
+            heartbeat.long_percent(),
+            heartbeat.late_percent(),
+        ));
+    }
+    reasons
+}

@@ -1,0 +1,47 @@
+//! Time in which clients had no connection.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::ir::event::Disconnection;
+
+/// Over the clients of one phase.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disconnected {
+    /// The sum over clients.
+    pub client_ns: u128,
+    pub clients: BTreeSet<u32>,
+    pub longest_ns: u64,
+}
+
+/// `disconnected` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DisconnectedSummary {
+    pub client_seconds: f64,
+    pub clients: u64,
+    pub longest_s: f64,
+}
+
+impl Disconnected {
+    pub fn add(&mut self, stretch: &Disconnection) {
+        self.client_ns += u128::from(stretch.to_ns.saturating_sub(stretch.from_ns));
+        self.clients.insert(stretch.client_idx);
+        self.longest_ns = self.longest_ns.max(stretch.to_ns.saturating_sub(stretch.lost_ns));
+    }
+
+    pub fn merge(&mut self, other: &Disconnected) {
+        self.client_ns += other.client_ns;
+        self.clients.extend(&other.clients);
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
+    }
+
+    pub fn summary(&self) -> DisconnectedSummary {
+        let seconds = |ns: u128| (ns as f64 / 1e3).round() / 1e6;
+        DisconnectedSummary {
+            client_seconds: seconds(self.client_ns),
+            clients: self.clients.len() as u64,
+            longest_s: seconds(self.longest_ns.into()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Time in which a client of the measured phases had no connection.
+
+use super::engine::Engine;
+use super::timeline::{PhaseSpan, Stage};
+use crate::ir::Event;
+use crate::ir::event::Disconnection;
+
+impl Engine {
+    /// Reports the time until `now_ns` that the client has been without a connection and
+    /// that was not reported yet, by phase. What follows the last phase does not count.
+    pub(super) fn report_disconnected(&mut self, slot: u32, now_ns: u64) {
+        let client = &mut self.clients[slot as usize];
+        let Some(lost_ns) = client.lost_ns else { return };
+        let mut from_ns = client.disconnected_until_ns.max(lost_ns);
+        let end_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+        let client = &mut self.clients[slot as usize];
+        client.disconnected_until_ns = end_ns.max(from_ns);
+        let (client_idx, origin_ns) = (client.client_idx, self.origin_ns);
+        while from_ns < end_ns {
+            let phases = &self.config.phases;
+            let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, from_ns);
+            let span = phase.and_then(|phase| phases.get(usize::from(phase)));
+            let phase_end_ns = span.and_then(|span| span.end_ns);
+            let phase_end_ns = phase_end_ns.map_or(end_ns, |ns| origin_ns.saturating_add(ns));
+            let to_ns = match phase_end_ns {
+                later if later > from_ns => later.min(end_ns),
+                _ => end_ns,
+            };
+            let disconnection = Disconnection { client_idx, phase, lost_ns, from_ns, to_ns };
+            self.events.push(Event::Disconnected(disconnection));
+            from_ns = to_ns;
+        }
+    }
+
+    /// Reports what is left to report when measuring ends at `now_ns`.
+    pub(super) fn end_disconnections(&mut self, now_ns: u64) {
+        if self.stage != Stage::Measure {
+            return;
+        }
+        for slot in 0..self.clients.len() as u32 {
+            self.report_disconnected(slot, now_ns);
+            self.clients[slot as usize].lost_ns = None;
+        }
+    }
+}

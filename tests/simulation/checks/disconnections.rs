@@ -1,0 +1,54 @@
+//! The time in which a client of the phases had no connection.
+
+use std::collections::BTreeMap;
+
+use smbench::ir::Failure::{ConnectionLost, Panicked, TimedOut};
+use smbench::ir::{CompletionStatus, Section};
+
+use super::Client;
+use crate::run::Outcome;
+
+/// From each loss to the reconnect or the end of measuring, without a gap and once.
+pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
+    let Some((_, end_ns)) = outcome.measured_ns else {
+        return match client.disconnected.is_empty() {
+            true => Ok(()),
+            false => Err("disconnected before time zero".into()),
+        };
+    };
+    let mut left = client.disconnected.clone();
+    // Several operations may fail at one instant; the last of them loses the connection.
+    let mut losses = BTreeMap::new();
+    for completion in &client.completions {
+        let CompletionStatus::Failed(failure) = &completion.status else { continue };
+        let certain = matches!(failure, ConnectionLost(_) | Panicked(_));
+        // An operation that the server could cancel keeps its connection.
+        let measured = completion.operation.section == Section::Iteration;
+        if measured && (certain || *failure == TimedOut) {
+            *losses.entry(completion.completed_ns).or_default() |= certain;
+        }
+    }
+    for (lost_ns, certain) in losses {
+        let (own, others) = left.into_iter().partition::<Vec<_>, _>(|it| it.lost_ns == lost_ns);
+        left = others;
+        let back_ns = client.resumed_ns.iter().copied().find(|resumed_ns| *resumed_ns > lost_ns);
+        let until_ns = back_ns.unwrap_or(u64::MAX).min(end_ns);
+        let mut at_ns = lost_ns;
+        for stretch in &own {
+            if stretch.from_ns != at_ns || stretch.to_ns <= stretch.from_ns {
+                return Err(format!("client {}: a gap before {stretch:?}", client.index));
+            }
+            at_ns = stretch.to_ns;
+        }
+        if (certain || !own.is_empty()) && at_ns < until_ns || at_ns > until_ns.max(lost_ns) {
+            return Err(format!(
+                "client {}: without a connection from {lost_ns} to {until_ns}, told to {at_ns}",
+                client.index
+            ));
+        }
+    }
+    match left.first() {
+        None => Ok(()),
+        Some(stretch) => Err(format!("client {}: it lost nothing: {stretch:?}", client.index)),
+    }
+}
