@@ -139,8 +139,8 @@ fn a_slow_server_is_no_late_generator_where_times_are_recorded_and_its_backlog_i
     let unissued = &summary["unissued"];
     assert!(number(&unissued["by_backlog"]) > 0);
     // Due at time zero, and still not issued at the end.
-    assert_eq!(unissued["backlog_us"], 300_000.0);
-    let note = format!("at least {}, the first of them for 0.300 s", unissued["by_backlog"]);
+    assert_eq!(unissued["backlog_us"], 1_000_000.0);
+    let note = format!("at least {}, the first of them for 1.000 s", unissued["by_backlog"]);
     assert!(summary["notes"][0].as_str().unwrap().contains(&note), "{}", summary["notes"]);
     assert!(ended.stdout.contains(&note), "{}", ended.stdout);
 }
