@@ -1,9 +1,11 @@
 //! The backends against real servers: Samba, and the embedded one.
 
+mod answers;
 mod breaks;
 mod caching;
 mod connecting;
 mod embedded;
+mod exhaustion;
 mod hostile;
 mod losses;
 mod operations;

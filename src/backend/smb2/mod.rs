@@ -19,9 +19,11 @@ use super::{
 use crate::protocol::NtStatus;
 
 mod address;
+mod answer;
 mod breaks;
 mod connection;
 mod contexts;
+mod frame;
 mod granted;
 mod handle;
 mod link;
@@ -87,6 +89,12 @@ impl Smb2Backend {
         let user = address.user.as_deref().unwrap_or_default();
         let session = Session::setup(connection, user, &self.password.0, &address.domain);
         let session = session.await.map_err(at(ConnectStage::Login))?;
+        if let Some(key) = session.decryption_key.clone() {
+            // Dialects before 3.1.1 have this cipher and no other (MS-SMB2 3.2.5.2).
+            let cipher = connection.params().and_then(|params| params.cipher);
+            let cipher = cipher.unwrap_or(Cipher::Aes128Ccm);
+            wire.set_decryption(Decryption { session_id: session.session_id.0, key, cipher });
+        }
         let tree = Tree::connect(connection, &address.share).await;
         let tree = tree.map_err(at(ConnectStage::Share))?;
         // Paths are the share's own, not a DFS namespace's.
@@ -174,10 +182,6 @@ impl SMBBackend for Smb2Backend {
         connection.set_compression_requested(false);
 
         let (session, tree) = self.log_in(&mut connection, &wire).await?;
-        let cipher = connection.params().and_then(|params| params.cipher);
-        if let (Some(key), Some(cipher)) = (session.decryption_key.clone(), cipher) {
-            wire.decrypt_breaks(Decryption { session_id: session.session_id.0, key, cipher });
-        }
         self.server.get_or_init(|| describe(&connection, &session));
         let (max_read, max_write) = payload_limits(&connection);
         let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };

@@ -15,12 +15,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::breaks::{Decryption, break_in};
+use super::frame::{self, Outstanding};
 use crate::backend::BreakSender;
 
 /// The largest payload one READ or WRITE may carry, whatever the server offers.
 pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
-/// A reply is a payload and its headers; what announces more is no SMB server.
-const MAX_FRAME: usize = MAX_PAYLOAD as usize + (64 << 10);
 /// The header and data of a 4 KiB read in one system call, times thousands of connections.
 const READ_BUFFER: usize = 5 << 10;
 
@@ -37,8 +36,10 @@ const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
 pub(super) struct Wire {
     /// Why the socket ended; crate smb2 only says that it did.
     ended: OnceLock<String>,
-    /// NEGOTIATE as it was on the wire: the request and the response.
+    /// The request and the response.
     negotiate: Mutex<(Vec<u8>, Vec<u8>)>,
+    /// Bounds what the server may send.
+    pub(super) outstanding: Outstanding,
     /// Where the session has keys: a server may encrypt its breaks.
     decryption: OnceLock<Decryption>,
     /// Who takes the breaks; nobody once the receiving half is gone.
@@ -74,8 +75,8 @@ impl Wire {
         });
     }
 
-    /// Called once, after the login and before anything is open.
-    pub(super) fn decrypt_breaks(&self, decryption: Decryption) {
+    /// Called once, with the login's success.
+    pub(super) fn set_decryption(&self, decryption: Decryption) {
         let _ = self.decryption.set(decryption);
     }
 
@@ -184,16 +185,14 @@ impl Receiver {
         let mut socket = self.socket.lock().await;
         // A zero byte, then the length in three.
         let length = socket.read_u32().await? as usize;
-        if length > MAX_FRAME {
-            return Err(std::io::Error::other("the server's reply is no SMB2 message"));
-        }
-        let mut frame = Vec::with_capacity(length);
+        let mut frame = self.wire.outstanding.buffer(length)?;
         let mut rest = (&mut *socket).take(length as u64);
         while frame.len() < length {
             if rest.read_buf(&mut frame).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
+        frame::check(&frame, self.wire.decryption.get())?;
         Ok(frame)
     }
 }
@@ -265,8 +264,7 @@ mod tests {
         assert!(!wire.watch_breaks(sender.clone()), "once");
         drop(sender);
 
-        let frames =
-            [oplock_break(9), oplock_break(1)[..70].to_vec(), oplock_break(1), vec![0; 30]];
+        let frames = [oplock_break(9), oplock_break(1)[..70].to_vec(), oplock_break(1)];
         for frame in &frames {
             server.write_u32(frame.len() as u32).await.unwrap();
             server.write_all(frame).await.unwrap();
