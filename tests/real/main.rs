@@ -4,6 +4,7 @@ mod answers;
 mod breaks;
 mod caching;
 mod connecting;
+mod downgrade;
 mod embedded;
 mod exhaustion;
 mod hostile;

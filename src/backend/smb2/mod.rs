@@ -27,6 +27,7 @@ mod frame;
 mod granted;
 mod handle;
 mod link;
+mod negotiate;
 mod transport;
 
 pub use address::{AddressError, SmbAddress};
@@ -85,7 +86,8 @@ impl Smb2Backend {
         let address = &self.address;
         let at = |stage| move |error| self.failed(stage, failure(error, wire));
         connection.negotiate().await.map_err(at(ConnectStage::Negotiate))?;
-        wire.hash_negotiate(connection);
+        let negotiation = wire.take_negotiation();
+        negotiation.hash(connection);
         let user = address.user.as_deref().unwrap_or_default();
         let session = Session::setup(connection, user, &self.password.0, &address.domain);
         let session = session.await.map_err(at(ConnectStage::Login))?;
@@ -111,6 +113,8 @@ impl Smb2Backend {
                 }
             }
         }
+        let confirmed = negotiation.confirm(connection, &session, tree.tree_id, wire).await;
+        confirmed.map_err(|error| self.failed(ConnectStage::Negotiate, error))?;
         Ok((session, tree))
     }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::smb2::client::connection::Connection;
-use ::smb2::crypto::kdf::PreauthHasher;
 use ::smb2::transport::{TransportReceive, TransportSend};
 use ::smb2::{Error, Result};
 use async_trait::async_trait;
@@ -16,6 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::breaks::{Decryption, break_in};
 use super::frame::{self, Outstanding};
+use super::negotiate::Negotiation;
 use crate::backend::BreakSender;
 
 /// The largest payload one READ or WRITE may carry, whatever the server offers.
@@ -36,8 +36,7 @@ const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
 pub(super) struct Wire {
     /// Why the socket ended; crate smb2 only says that it did.
     ended: OnceLock<String>,
-    /// The request and the response.
-    negotiate: Mutex<(Vec<u8>, Vec<u8>)>,
+    negotiate: Mutex<Negotiation>,
     /// Bounds what the server may send.
     pub(super) outstanding: Outstanding,
     /// Where the session has keys: a server may encrypt its breaks.
@@ -64,15 +63,9 @@ impl Wire {
         self.ended.get().map(String::as_str)
     }
 
-    /// Crate smb2 hashed the NEGOTIATE it built, the server the one that was
-    /// sent (MS-SMB2 3.1.4.4.1); the keys follow from the hash.
-    pub(super) fn hash_negotiate(&self, connection: &Connection) {
-        let (request, response) = std::mem::take(&mut *self.negotiate());
-        connection.with_preauth_hasher_mut(|hasher| {
-            *hasher = PreauthHasher::new();
-            hasher.update(&request);
-            hasher.update(&response);
-        });
+    /// Takes what [`Wire`] kept of NEGOTIATE.
+    pub(super) fn take_negotiation(&self) -> Negotiation {
+        std::mem::take(&mut *self.negotiate())
     }
 
     /// Called once, with the login's success.
@@ -116,7 +109,7 @@ impl Wire {
         self.breaks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn negotiate(&self) -> MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+    fn negotiate(&self) -> MutexGuard<'_, Negotiation> {
         self.negotiate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,7 +163,7 @@ impl TransportSend for Sender {
         let mut message = message.to_vec();
         message[NEGOTIATE_CAPABILITIES] |=
             SMB2_GLOBAL_CAP_ENCRYPTION | SMB2_GLOBAL_CAP_DIRECTORY_LEASING;
-        self.wire.negotiate().0.clone_from(&message);
+        self.wire.negotiate().request.clone_from(&message);
         self.write(&message).await.map_err(|error| self.wire.ended(error))
     }
 }
@@ -202,7 +195,7 @@ impl TransportReceive for Receiver {
     async fn receive(&self) -> Result<Vec<u8>> {
         let frame = self.read().await.map_err(|error| self.wire.ended(error))?;
         if is_negotiate(&frame) {
-            self.wire.negotiate().1.clone_from(&frame);
+            self.wire.negotiate().response.clone_from(&frame);
         }
         self.wire.look_for_break(&frame);
         Ok(frame)
