@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 
 use super::{
-    BackendCapabilities, BackendContext, ConnectError, ConnectStage, Endpoint, Feature, OpError,
-    SMBBackend, SMBConnectionInner, ServerDescription,
+    BackendCapabilities, BackendContext, ConnectError, ConnectStage, Endpoint, Feature, LoginGate,
+    OpError, SMBBackend, SMBConnectionInner, ServerDescription,
 };
 use crate::protocol::NtStatus;
 
@@ -59,11 +59,13 @@ pub struct Smb2Backend {
     password: Password,
     context: BackendContext,
     server: OnceLock<ServerDescription>,
+    logins: LoginGate,
 }
 
 impl Smb2Backend {
     pub fn new(address: SmbAddress, password: Password, context: BackendContext) -> Smb2Backend {
-        Smb2Backend { address, password, context, server: OnceLock::new() }
+        let (server, logins) = (OnceLock::new(), LoginGate::default());
+        Smb2Backend { address, password, context, server, logins }
     }
 
     async fn reach(&self) -> Result<TcpStream, ConnectError> {
@@ -88,9 +90,7 @@ impl Smb2Backend {
         connection.negotiate().await.map_err(at(ConnectStage::Negotiate))?;
         let negotiation = wire.take_negotiation();
         negotiation.hash(connection);
-        let user = address.user.as_deref().unwrap_or_default();
-        let session = Session::setup(connection, user, &self.password.0, &address.domain);
-        let session = session.await.map_err(at(ConnectStage::Login))?;
+        let session = self.session(connection, wire).await?;
         if let Some(key) = session.decryption_key.clone() {
             // Dialects before 3.1.1 have this cipher and no other (MS-SMB2 3.2.5.2).
             let cipher = connection.params().and_then(|params| params.cipher);
@@ -118,13 +118,44 @@ impl Smb2Backend {
         Ok((session, tree))
     }
 
+    /// Logs in when it is this client's turn.
+    async fn session(
+        &self,
+        connection: &mut Connection,
+        wire: &Wire,
+    ) -> Result<Session, ConnectError> {
+        let turn = self.logins.enter().await?;
+        let user = self.address.user.as_deref().unwrap_or_default();
+        let session = Session::setup(connection, user, &self.password.0, &self.address.domain);
+        match session.await {
+            Ok(session) => {
+                turn.accepted();
+                Ok(session)
+            }
+            Err(error) => {
+                // Samba may answer a wrong password with a guest's session.
+                let guest = matches!(error, ::smb2::Error::GuestSessionRefused { .. });
+                let mut failed = self.failed(ConnectStage::Login, failure(error, wire));
+                failed.account_refused |= guest;
+                if failed.account_refused {
+                    turn.refused(failed.clone());
+                }
+                Err(failed)
+            }
+        }
+    }
+
     fn failed(&self, stage: ConnectStage, failure: OpError) -> ConnectError {
+        let account_refused = match failure {
+            OpError::Status(status) => stage == ConnectStage::Login && status.refuses_account(),
+            _ => false,
+        };
         let (reason, transient) = match failure {
             OpError::Status(status) => (self.explained(stage, status), is_passing(status)),
             OpError::ConnectionLost(cause) => (cause, true),
             OpError::Client(reason) => (reason, false),
         };
-        self.error(stage, reason, transient)
+        ConnectError { account_refused, ..self.error(stage, reason, transient) }
     }
 
     fn explained(&self, stage: ConnectStage, status: NtStatus) -> String {
@@ -150,7 +181,7 @@ impl Smb2Backend {
 
     fn error(&self, stage: ConnectStage, reason: String, transient: bool) -> ConnectError {
         let Endpoint { server, user } = self.endpoint();
-        ConnectError { server, user, stage, reason, transient }
+        ConnectError { server, user, stage, reason, transient, account_refused: false }
     }
 }
 
