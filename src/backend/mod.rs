@@ -22,6 +22,7 @@ pub mod connection;
 mod connection_tests;
 pub mod embedded;
 mod handle_table;
+mod login_gate;
 pub mod memory;
 pub mod open_files;
 pub mod registry;
@@ -32,6 +33,7 @@ pub use crate::ir::Feature;
 pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, Breaks, CachedFiles, break_channel};
 pub use capabilities::BackendCapabilities;
 pub use connection::{ConnectionState, Execution};
+pub use login_gate::{LoginGate, LoginTurn};
 
 /// Time as a run sees it: nanoseconds from the run's origin. Real, or virtual
 /// in simulation; a backend that waits, waits on this.
@@ -50,6 +52,7 @@ pub trait SMBBackend: Send + Sync {
 
     /// Makes one client's connection, logged in and ready for operations.
     /// Called for each client before the run, and again after a lost connection.
+    /// A backend with accounts has its clients take turns at a [`LoginGate`].
     ///
     /// # Errors
     /// [`ConnectError`]; the caller bounds the wait, so an implementation need not.
@@ -212,6 +215,9 @@ pub struct ConnectError {
     pub reason: String,
     /// Trying again later may help (refused, reset, timed out), unlike a wrong password.
     pub transient: bool,
+    /// The server refused the account itself. No client is to log in again: that
+    /// cannot help, and every attempt may count towards locking the account.
+    pub account_refused: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

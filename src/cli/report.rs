@@ -312,9 +312,11 @@ fn failures(summary: &Summary, style: Style) -> Vec<String> {
     if let Some(clients) = &summary.failed_clients {
         let title = format!("{} gave up reconnecting", counted(clients.count, "client"));
         let mut part = style.paint(BAD, title) + "\n";
-        for failed in &clients.first {
-            let reason = printable(&failed.reason, MAX_TEXT_CHARS);
-            part += &format!("  {}: {reason}\n", printable(&failed.client, MAX_NAME_CHARS));
+        for alike in clients.first.chunk_by(|one, next| one.reason == next.reason) {
+            let names: Vec<_> =
+                alike.iter().map(|failed| printable(&failed.client, MAX_NAME_CHARS)).collect();
+            let reason = printable(&alike[0].reason, MAX_TEXT_CHARS);
+            part += &format!("  {}: {reason}\n", names.join(", "));
         }
         parts.push(part);
     }

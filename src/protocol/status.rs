@@ -67,10 +67,15 @@ statuses! {
     LOCK_NOT_GRANTED = 0xC000_0055,
     DELETE_PENDING = 0xC000_0056,
     PRIVILEGE_NOT_HELD = 0xC000_0061,
+    INVALID_ACCOUNT_NAME = 0xC000_0062,
+    NO_SUCH_USER = 0xC000_0064,
     WRONG_PASSWORD = 0xC000_006A,
+    ILL_FORMED_PASSWORD = 0xC000_006B,
+    PASSWORD_RESTRICTION = 0xC000_006C,
     LOGON_FAILURE = 0xC000_006D,
     ACCOUNT_RESTRICTION = 0xC000_006E,
     INVALID_LOGON_HOURS = 0xC000_006F,
+    INVALID_WORKSTATION = 0xC000_0070,
     PASSWORD_EXPIRED = 0xC000_0071,
     ACCOUNT_DISABLED = 0xC000_0072,
     RANGE_NOT_LOCKED = 0xC000_007E,
@@ -101,7 +106,10 @@ statuses! {
     CANNOT_DELETE = 0xC000_0121,
     FILE_DELETED = 0xC000_0123,
     FILE_CLOSED = 0xC000_0128,
+    LOGON_NOT_GRANTED = 0xC000_0155,
+    LOGON_TYPE_NOT_GRANTED = 0xC000_015B,
     INVALID_DEVICE_STATE = 0xC000_0184,
+    ACCOUNT_EXPIRED = 0xC000_0193,
     INVALID_LOCK_RANGE = 0xC000_01A1,
     USER_SESSION_DELETED = 0xC000_0203,
     INSUFF_SERVER_RESOURCES = 0xC000_0205,
@@ -112,8 +120,12 @@ statuses! {
     RETRY = 0xC000_022D,
     ACCOUNT_LOCKED_OUT = 0xC000_0234,
     CONNECTION_REFUSED = 0xC000_0236,
+    LOGIN_TIME_RESTRICTION = 0xC000_0247,
+    LOGIN_WKSTA_RESTRICTION = 0xC000_0248,
     PATH_NOT_COVERED = 0xC000_0257,
+    SMARTCARD_LOGON_REQUIRED = 0xC000_02FA,
     NETWORK_SESSION_EXPIRED = 0xC000_035C,
+    AUTHENTICATION_FIREWALL_FAILED = 0xC000_0413,
     FILE_NOT_AVAILABLE = 0xC000_0467,
 }
 
@@ -131,6 +143,35 @@ impl NtStatus {
             _ => name,
         };
         BARE.get(bare).or_else(|| BARE.get(bare.to_ascii_uppercase().as_str())).copied()
+    }
+
+    /// Whether a login that is answered with it is refused for what the account is,
+    /// so that trying again does not help, and may lock the account.
+    pub fn refuses_account(self) -> bool {
+        matches!(
+            self,
+            NtStatus::ACCESS_DENIED
+                | NtStatus::INVALID_ACCOUNT_NAME
+                | NtStatus::NO_SUCH_USER
+                | NtStatus::WRONG_PASSWORD
+                | NtStatus::ILL_FORMED_PASSWORD
+                | NtStatus::PASSWORD_RESTRICTION
+                | NtStatus::LOGON_FAILURE
+                | NtStatus::ACCOUNT_RESTRICTION
+                | NtStatus::INVALID_LOGON_HOURS
+                | NtStatus::INVALID_WORKSTATION
+                | NtStatus::PASSWORD_EXPIRED
+                | NtStatus::ACCOUNT_DISABLED
+                | NtStatus::LOGON_NOT_GRANTED
+                | NtStatus::LOGON_TYPE_NOT_GRANTED
+                | NtStatus::ACCOUNT_EXPIRED
+                | NtStatus::PASSWORD_MUST_CHANGE
+                | NtStatus::ACCOUNT_LOCKED_OUT
+                | NtStatus::LOGIN_TIME_RESTRICTION
+                | NtStatus::LOGIN_WKSTA_RESTRICTION
+                | NtStatus::SMARTCARD_LOGON_REQUIRED
+                | NtStatus::AUTHENTICATION_FIREWALL_FAILED
+        )
     }
 
     /// The two severity bits say success or information (MS-ERREF 2.3).
@@ -165,5 +206,15 @@ mod tests {
         assert_eq!(NtStatus::from_name("STATUS_END_OF_FILE"), Some(NtStatus::END_OF_FILE));
         assert_eq!(NtStatus::from_name("STATUS_NONSENSE"), None);
         assert_eq!(NtStatus(0xC0DE_0001).to_string(), "0xC0DE0001");
+    }
+
+    #[test]
+    fn a_server_that_is_short_of_something_does_not_refuse_the_account() {
+        for name in ["LOGON_FAILURE", "ACCOUNT_LOCKED_OUT", "PASSWORD_EXPIRED", "ACCOUNT_EXPIRED"] {
+            assert!(NtStatus::from_name(name).unwrap().refuses_account(), "{name}");
+        }
+        for name in ["INSUFFICIENT_RESOURCES", "REQUEST_NOT_ACCEPTED", "IO_TIMEOUT", "SUCCESS"] {
+            assert!(!NtStatus::from_name(name).unwrap().refuses_account(), "{name}");
+        }
     }
 }

@@ -302,10 +302,12 @@ impl ClientTask {
             }
         };
         let Endpoint { server, user } = settings.backend.endpoint();
-        Err(ConnectError { server, user, stage: ConnectStage::Connect, reason, transient })
+        let (stage, account_refused) = (ConnectStage::Connect, false);
+        Err(ConnectError { server, user, stage, reason, transient, account_refused })
     }
 
-    /// Backs off from 100 ms to 5 s until `--reconnect-timeout` has passed.
+    /// Backs off from 100 ms to 5 s until `--reconnect-timeout` has passed, or the
+    /// server refuses the account.
     async fn reconnect(&self) -> Result<Box<dyn SMBConnectionInner>, String> {
         let clock = &self.settings.clock;
         let lost_ns = clock.now_ns();
@@ -321,6 +323,9 @@ impl ClientTask {
                     let after = Duration::from_nanos(clock.now_ns() - lost_ns);
                     self.report(Report::Resumed { after });
                     return Ok(inner);
+                }
+                Either::Left((Err(error), _)) if error.account_refused => {
+                    return Err(format!("no client logs in any more: {error}"));
                 }
                 Either::Left((Err(error), _)) => last_error = error.to_string(),
                 // The attempt had hardly begun: the one before it says more.

@@ -9,14 +9,14 @@ use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Precision, RealClock};
-use crate::backend::sim::{Settings, SimBackend};
+use crate::backend::sim::{Fault, Request, Settings, SimBackend};
 use crate::backend::{Execution, SMBBackend};
 use crate::ir::{
     Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
     Payload, Section,
 };
-use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
+use crate::protocol::{NtStatus, SharePath};
 
 fn operation(seq: u32, kind: OperationKind) -> Operation {
     let (section, expect) = (Section::Iteration, Expect::Default);
@@ -106,6 +106,32 @@ async fn write_from_a_pipe() -> CompletionStatus {
         panic!("the task ended by itself")
     };
     execution.status
+}
+
+/// The client loses its connection with the first operation, and is refused once.
+fn refused_after_a_loss(clock: Arc<RealClock>) -> ClientSettings {
+    let faults = |request: Request| match request {
+        Request { connect: 0, operation: Some(0), .. } => Some(Fault::ConnectionLost),
+        Request { connect: 1, operation: None, .. } => Some(Fault::Status(NtStatus::LOGON_FAILURE)),
+        _ => None,
+    };
+    let faulty = Settings { faults: Box::new(faults), ..Settings::default() };
+    let backend = Arc::new(SimBackend::new(clock.clone(), faulty));
+    ClientSettings { backend, ..settings(clock) }
+}
+
+#[tokio::test]
+async fn a_client_whose_account_is_refused_does_not_try_again() {
+    let settings = Arc::new(refused_after_a_loss(RealClock::start(Precision::Sleep)));
+    let (mailbox, reports) = (Rc::new(Mailbox::default()), Reports::default());
+    let task = ClientTask::new(0, 0, settings, mailbox.clone(), Rc::clone(&reports));
+    let stat = OperationKind::Stat { path: SharePath::new("a").unwrap() };
+    mailbox.put(Order::Execute(Rc::new(operation(0, stat))));
+    task.run().await;
+    let last = reports.borrow_mut().pop_back();
+    let Some((_, Report::Gone { reason })) = last else { panic!("{last:?}") };
+    assert!(reason.contains("no client logs in any more"), "{reason}");
+    assert!(reason.contains("STATUS_LOGON_FAILURE"), "{reason}");
 }
 
 /// A hundred thousand clients have to fit; breaks cost a few words until one can come.

@@ -8,15 +8,14 @@ use smbench::backend::{OpError, SMBBackend, SMBConnectionInner};
 use smbench::ir::OpenMode;
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
 use smbench::protocol::{Break, CreateParameters, LeaseState};
-use smbench_test_support::{Samba, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use smbench_test_support::{Proxy, Samba, Settings};
 
 use crate::start::{lease, open, open_asking, oplock, path, smb2};
 
-const GUESTS: Settings =
+/// Whose sessions have no keys, so that any answer is believed.
+pub const GUESTS: Settings =
     Settings { global: "map to guest = bad user", share: "guest ok = yes\nforce user = root" };
-const SOON: Duration = Duration::from_secs(15);
+pub const SOON: Duration = Duration::from_secs(15);
 
 const COMMAND: usize = 12;
 const CREATE: u8 = 5;
@@ -31,34 +30,9 @@ const CONTEXT: usize = 64 + 88;
 /// What becomes of a message on its way from the server: nothing, one or more.
 type Bend = fn(Vec<u8>) -> Vec<Vec<u8>>;
 
-/// Passes connections on to `server`, and what it says through `bend`.
-async fn proxy(server: SocketAddr, bend: Bend) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(server).await.unwrap();
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(
-                async move { tokio::io::copy(&mut from_client, &mut to_server).await.is_ok() },
-            );
-            tokio::spawn(async move {
-                while let Ok(length) = from_server.read_u32().await {
-                    let mut message = vec![0; length as usize];
-                    from_server.read_exact(&mut message).await.unwrap();
-                    for bent in bend(message) {
-                        let length = (bent.len() as u32).to_be_bytes();
-                        let frame = [&length[..], &bent].concat();
-                        if to_client.write_all(&frame).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
-        }
-    });
-    address
+/// A proxy that changes what the server says.
+fn proxy(server: SocketAddr, bend: Bend) -> Proxy {
+    Proxy::start(server, |request| vec![request], bend)
 }
 
 fn is_create(message: &[u8]) -> bool {
@@ -85,7 +59,7 @@ macro_rules! bends {
     };
 }
 
-async fn connect(address: SocketAddr) -> Box<dyn SMBConnectionInner> {
+pub async fn connect(address: SocketAddr) -> Box<dyn SMBConnectionInner> {
     let backend = smb2(&format!("smb://{address}/share"), "");
     tokio::time::timeout(SOON, backend.connect(0)).await.unwrap().unwrap()
 }
@@ -110,7 +84,7 @@ async fn a_malformed_answer_to_an_open_is_an_error_and_leaves_nothing_open() {
         |message| put(message, CREATE_ACTION, 77),
         |message| message.truncate(CONTEXT),
     ] {
-        let liar = connect(proxy(samba.address(), bend).await).await;
+        let liar = connect(proxy(samba.address(), bend).address()).await;
         let asked = lease(LeaseState::RWH);
         let place = path("file");
         let opening =
@@ -132,7 +106,7 @@ async fn an_answer_without_its_fixed_part_is_an_error() {
             message[64] = 88
         },]
     {
-        let liar = connect(proxy(samba.address(), bend).await).await;
+        let liar = connect(proxy(samba.address(), bend).address()).await;
         let opened = open(&*liar, "file", CreateDisposition::OpenIf);
         let error = tokio::time::timeout(SOON, opened).await.expect(bent).err();
         assert!(matches!(error, Some(OpError::Client(_))), "{bent}: {error:?}");
@@ -154,7 +128,7 @@ fn made_up(body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn breaks_of_what_nobody_holds_and_malformed_ones_disturb_nothing() {
     let Some(samba) = Samba::start(GUESTS) else { return };
-    let address = proxy(samba.address(), |message| {
+    let liar = proxy(samba.address(), |message| {
         let mut oplock = vec![24, 0, 1, 0, 0, 0, 0, 0];
         oplock.resize(24, 0x77);
         let mut lease = vec![44, 0, 1, 0, 1, 0, 0, 0];
@@ -167,10 +141,9 @@ async fn breaks_of_what_nobody_holds_and_malformed_ones_disturb_nothing() {
             CREATE => all.chain([message]).collect(),
             _ => vec![message],
         }
-    })
-    .await;
+    });
     // Once with somebody who listens, once without.
-    let mut connection = connect(address).await;
+    let mut connection = connect(liar.address()).await;
     let mut breaks = connection.breaks().unwrap();
     let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;
     let first = tokio::time::timeout(SOON, breaks.next()).await.unwrap();
@@ -180,7 +153,7 @@ async fn breaks_of_what_nobody_holds_and_malformed_ones_disturb_nothing() {
     assert_eq!(file.write(0, bytes::Bytes::from_static(b"fine")).await, Ok(4));
     file.close().await.unwrap();
 
-    let connection = connect(address).await;
+    let connection = connect(liar.address()).await;
     for _ in 0..20 {
         let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;
         assert_eq!(file.granted_oplock(), Some(OplockLevel::Batch));

@@ -61,7 +61,7 @@ impl Samba {
         for _ in 0..5 {
             samba.port = free_port();
             samba.write_configuration(settings);
-            samba.add_user();
+            samba.set_password(Samba::PASSWORD);
             if samba.listen() {
                 return Some(samba);
             }
@@ -220,7 +220,9 @@ impl Samba {
         fs::write(self.path("smb.conf"), configuration).expect("smb.conf");
     }
 
-    fn add_user(&self) {
+    /// Changes the user's password; adds the user at the first time. Sessions
+    /// stay as they are.
+    pub fn set_password(&self, password: &str) {
         let mut pdbedit = Command::new(&self.programs.pdbedit)
             .arg("-s")
             .arg(self.path("smb.conf"))
@@ -231,7 +233,7 @@ impl Samba {
             .spawn()
             .expect("pdbedit");
         let mut input = pdbedit.stdin.take().expect("a pipe");
-        write!(input, "{0}\n{0}\n", Samba::PASSWORD).expect("pdbedit reads the password");
+        write!(input, "{password}\n{password}\n").expect("pdbedit reads the password");
         drop(input);
         let started = Instant::now();
         let ended = loop {
@@ -245,7 +247,7 @@ impl Samba {
                 }
             }
         };
-        assert!(ended.success(), "pdbedit added no user");
+        assert!(ended.success(), "pdbedit set no password");
     }
 
     /// Whether smbd runs and takes connections.

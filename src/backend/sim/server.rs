@@ -147,7 +147,10 @@ impl SMBBackend for SimBackend {
         let breaks_ns = server.outage_ns(server.now_ns());
         let link = Arc::new(Link::new(server.clone(), client_idx, connect, breaks_ns));
         link.login().await.map_err(|error| match error {
-            OpError::Status(status) => failed(ConnectStage::Login, format!("{status:?}"), false),
+            OpError::Status(status) => ConnectError {
+                account_refused: status.refuses_account(),
+                ..failed(ConnectStage::Login, format!("{status:?}"), false)
+            },
             OpError::ConnectionLost(reason) | OpError::Client(reason) => {
                 failed(ConnectStage::Connect, reason, true)
             }
@@ -162,7 +165,8 @@ impl SMBBackend for SimBackend {
 }
 
 fn failed(stage: ConnectStage, reason: String, transient: bool) -> ConnectError {
-    ConnectError { server: "sim".into(), user: None, stage, reason, transient }
+    let (server, account_refused) = ("sim".into(), false);
+    ConnectError { server, user: None, stage, reason, transient, account_refused }
 }
 
 impl Server {

@@ -10,6 +10,7 @@ use ::smb2::pack::{Pack, WriteCursor};
 use ::smb2::types::Command;
 use async_trait::async_trait;
 
+use super::answer::malformed;
 use super::granted::{key_at, u16_at, u32_at, u64_at};
 use super::link::Link;
 use crate::backend::{BreakAcknowledger, OpError};
@@ -115,7 +116,15 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
 impl Link {
     /// Does not wait for what else is on the way.
     pub(super) async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError> {
-        self.request(Command::OplockBreak, &Acknowledgment(answer)).await.map(drop)
+        let expected = match answer {
+            Acknowledgement::Oplock { .. } => OPLOCK_NOTIFICATION_BYTES as u16,
+            Acknowledgement::Lease { .. } => LEASE_ACKNOWLEDGMENT_BYTES,
+        };
+        let body = self.request(Command::OplockBreak, &Acknowledgment(answer)).await?;
+        match u16_at(&body, 0) == Some(expected) {
+            true => Ok(()),
+            false => Err(malformed(Command::OplockBreak, "it answers another kind of break")),
+        }
     }
 }
 

@@ -45,10 +45,10 @@ const FILE_ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
 const FILE_RENAME_INFORMATION: u8 = 10;
 const FILE_DISPOSITION_INFORMATION: u8 = 13;
 const FILE_NETWORK_OPEN_INFORMATION: u8 = 34;
-const NETWORK_OPEN_INFORMATION_BYTES: u32 = 56;
+pub(super) const NETWORK_OPEN_INFORMATION_BYTES: u32 = 56;
 
 /// What one QUERY_DIRECTORY may answer: one credit's worth.
-const LISTING_BYTES: u32 = BYTES_PER_CREDIT;
+pub(super) const LISTING_BYTES: u32 = BYTES_PER_CREDIT;
 /// A listing that has not ended after so many answers never will: over 30 million names.
 const MAX_LISTING_ANSWERS: u32 = 65_536;
 

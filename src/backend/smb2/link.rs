@@ -8,6 +8,8 @@ use ::smb2::msg::create::CreateRequest;
 use ::smb2::pack::Pack;
 use ::smb2::types::{Command, CreditCharge, FileId, TreeId};
 
+use super::answer::successful_body;
+use super::connection::LISTING_BYTES;
 use super::granted::Opened;
 use super::transport::Wire;
 use crate::backend::OpError;
@@ -47,8 +49,12 @@ impl Link {
     ) -> Result<Vec<u8>, OpError> {
         let charge = payload.div_ceil(BYTES_PER_CREDIT).max(1);
         let charge = CreditCharge(u16::try_from(charge).unwrap_or(u16::MAX));
+        let bytes = answer_bytes(command, payload);
+        self.wire.outstanding.add(bytes);
         let sent = self.connection.execute_with_credits(command, body, Some(self.tree), charge);
-        self.answer(sent.await)
+        let answer = sent.await;
+        self.wire.outstanding.remove(bytes);
+        self.answer(command, answer)
     }
 
     /// How much of `length` one request may carry now: as much as the server
@@ -127,24 +133,29 @@ impl Link {
         &self,
         requests: &[CompoundOp<'_>],
     ) -> Result<Vec<Result<Vec<u8>, OpError>>, OpError> {
+        let bytes = requests.iter().map(|request| answer_bytes(request.command, 0)).sum();
+        self.wire.outstanding.add(bytes);
         let frames = self.connection.execute_compound(requests).await;
+        self.wire.outstanding.remove(bytes);
         let frames = frames.map_err(|error| self.failed(error))?;
-        Ok(frames.into_iter().map(|frame| self.answer(frame)).collect())
+        let answers = requests.iter().zip(frames);
+        Ok(answers.map(|(request, frame)| self.answer(request.command, frame)).collect())
     }
 
-    fn answer(&self, answer: ::smb2::Result<Frame>) -> Result<Vec<u8>, OpError> {
+    fn answer(&self, command: Command, answer: ::smb2::Result<Frame>) -> Result<Vec<u8>, OpError> {
         self.wire.answer_seen();
         let frame = answer.map_err(|error| self.failed(error))?;
-        match NtStatus(frame.header.status.0) {
-            status if status.is_success() => Ok(frame.body),
+        match successful_body(command, frame) {
             // The session or the tree is gone at the server, and every handle with it.
-            status @ (NtStatus::USER_SESSION_DELETED
-            | NtStatus::NETWORK_SESSION_EXPIRED
-            | NtStatus::NETWORK_NAME_DELETED) => {
+            Err(OpError::Status(
+                status @ (NtStatus::USER_SESSION_DELETED
+                | NtStatus::NETWORK_SESSION_EXPIRED
+                | NtStatus::NETWORK_NAME_DELETED),
+            )) => {
                 self.connection.mark_dead();
                 Err(OpError::ConnectionLost(described(status)))
             }
-            status => Err(OpError::Status(status)),
+            outcome => outcome,
         }
     }
 
@@ -157,6 +168,16 @@ impl Link {
             self.connection.mark_dead();
         }
         failure
+    }
+}
+
+/// The most bytes of payload in the answer to a request, if it carries or asks
+/// for `payload` bytes itself.
+fn answer_bytes(command: Command, payload: u32) -> u64 {
+    match command {
+        Command::Read => payload.into(),
+        Command::QueryDirectory => LISTING_BYTES.into(),
+        _ => 0,
     }
 }
 

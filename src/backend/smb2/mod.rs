@@ -13,18 +13,21 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 
 use super::{
-    BackendCapabilities, BackendContext, ConnectError, ConnectStage, Endpoint, Feature, OpError,
-    SMBBackend, SMBConnectionInner, ServerDescription,
+    BackendCapabilities, BackendContext, ConnectError, ConnectStage, Endpoint, Feature, LoginGate,
+    OpError, SMBBackend, SMBConnectionInner, ServerDescription,
 };
 use crate::protocol::NtStatus;
 
 mod address;
+mod answer;
 mod breaks;
 mod connection;
 mod contexts;
+mod frame;
 mod granted;
 mod handle;
 mod link;
+mod negotiate;
 mod socket_reader;
 mod socket_times;
 mod transport;
@@ -58,11 +61,13 @@ pub struct Smb2Backend {
     password: Password,
     context: BackendContext,
     server: OnceLock<ServerDescription>,
+    logins: LoginGate,
 }
 
 impl Smb2Backend {
     pub fn new(address: SmbAddress, password: Password, context: BackendContext) -> Smb2Backend {
-        Smb2Backend { address, password, context, server: OnceLock::new() }
+        let (server, logins) = (OnceLock::new(), LoginGate::default());
+        Smb2Backend { address, password, context, server, logins }
     }
 
     async fn reach(&self) -> Result<TcpStream, ConnectError> {
@@ -85,10 +90,15 @@ impl Smb2Backend {
         let address = &self.address;
         let at = |stage| move |error| self.failed(stage, failure(error, wire));
         connection.negotiate().await.map_err(at(ConnectStage::Negotiate))?;
-        wire.hash_negotiate(connection);
-        let user = address.user.as_deref().unwrap_or_default();
-        let session = Session::setup(connection, user, &self.password.0, &address.domain);
-        let session = session.await.map_err(at(ConnectStage::Login))?;
+        let negotiation = wire.take_negotiation();
+        negotiation.hash(connection);
+        let session = self.session(connection, wire).await?;
+        if let Some(key) = session.decryption_key.clone() {
+            // Dialects before 3.1.1 have this cipher and no other (MS-SMB2 3.2.5.2).
+            let cipher = connection.params().and_then(|params| params.cipher);
+            let cipher = cipher.unwrap_or(Cipher::Aes128Ccm);
+            wire.set_decryption(Decryption { session_id: session.session_id.0, key, cipher });
+        }
         let tree = Tree::connect(connection, &address.share).await;
         let tree = tree.map_err(at(ConnectStage::Share))?;
         // Paths are the share's own, not a DFS namespace's.
@@ -105,16 +115,49 @@ impl Smb2Backend {
                 }
             }
         }
+        let confirmed = negotiation.confirm(connection, &session, tree.tree_id, wire).await;
+        confirmed.map_err(|error| self.failed(ConnectStage::Negotiate, error))?;
         Ok((session, tree))
     }
 
+    /// Logs in when it is this client's turn.
+    async fn session(
+        &self,
+        connection: &mut Connection,
+        wire: &Wire,
+    ) -> Result<Session, ConnectError> {
+        let turn = self.logins.enter().await?;
+        let user = self.address.user.as_deref().unwrap_or_default();
+        let session = Session::setup(connection, user, &self.password.0, &self.address.domain);
+        match session.await {
+            Ok(session) => {
+                turn.accepted();
+                Ok(session)
+            }
+            Err(error) => {
+                // Samba may answer a wrong password with a guest's session.
+                let guest = matches!(error, ::smb2::Error::GuestSessionRefused { .. });
+                let mut failed = self.failed(ConnectStage::Login, failure(error, wire));
+                failed.account_refused |= guest;
+                if failed.account_refused {
+                    turn.refused(failed.clone());
+                }
+                Err(failed)
+            }
+        }
+    }
+
     fn failed(&self, stage: ConnectStage, failure: OpError) -> ConnectError {
+        let account_refused = match failure {
+            OpError::Status(status) => stage == ConnectStage::Login && status.refuses_account(),
+            _ => false,
+        };
         let (reason, transient) = match failure {
             OpError::Status(status) => (self.explained(stage, status), is_passing(status)),
             OpError::ConnectionLost(cause) => (cause, true),
             OpError::Client(reason) => (reason, false),
         };
-        self.error(stage, reason, transient)
+        ConnectError { account_refused, ..self.error(stage, reason, transient) }
     }
 
     fn explained(&self, stage: ConnectStage, status: NtStatus) -> String {
@@ -140,7 +183,7 @@ impl Smb2Backend {
 
     fn error(&self, stage: ConnectStage, reason: String, transient: bool) -> ConnectError {
         let Endpoint { server, user } = self.endpoint();
-        ConnectError { server, user, stage, reason, transient }
+        ConnectError { server, user, stage, reason, transient, account_refused: false }
     }
 }
 
@@ -177,10 +220,6 @@ impl SMBBackend for Smb2Backend {
         connection.set_compression_requested(false);
 
         let (session, tree) = self.log_in(&mut connection, &wire).await?;
-        let cipher = connection.params().and_then(|params| params.cipher);
-        if let (Some(key), Some(cipher)) = (session.decryption_key.clone(), cipher) {
-            wire.decrypt_breaks(Decryption { session_id: session.session_id.0, key, cipher });
-        }
         self.server.get_or_init(|| describe(&connection, &session));
         let (max_read, max_write) = payload_limits(&connection);
         let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };

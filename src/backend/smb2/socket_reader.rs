@@ -16,8 +16,8 @@ use crate::backend::Clock;
 /// Takes the header and the data of a 4 KiB read in one system call, at a cost in memory
 /// that thousands of connections can bear.
 const BUFFER_BYTES: usize = 5 << 10;
-/// The smallest piece by which a frame that is longer than the buffer grows.
-const LEAST_GROWTH_BYTES: usize = 64 << 10;
+/// The memory that a long frame begins with; it doubles as bytes arrive.
+const FIRST_BYTES: usize = 1 << 20;
 
 /// Reads a socket, and keeps the arrival time of the bytes it read last.
 pub(super) struct SocketReader {
@@ -83,11 +83,10 @@ impl SocketReader {
         let mut bytes = vec![0; length.min(self.unread.len())];
         let mut filled = self.take_buffered(&mut bytes);
         while filled < length {
-            let missing = length - filled;
             if filled == bytes.len() {
-                bytes.resize(filled + missing.min(filled.max(LEAST_GROWTH_BYTES)), 0);
+                bytes.resize(room(filled, length), 0);
             }
-            if missing < BUFFER_BYTES {
+            if length - filled < BUFFER_BYTES {
                 // What follows this frame may come with it.
                 self.fill_buffer().await?;
                 filled += self.take_buffered(&mut bytes[filled..]);
@@ -146,6 +145,11 @@ impl SocketReader {
         self.arrival = stamp_ns.map_or(Arrival::Unknown, |at_ns| self.arrivals.locate(at_ns));
         Ok(received)
     }
+}
+
+/// Returns the memory for a frame of `length` bytes when `filled` of them have come.
+fn room(filled: usize, length: usize) -> usize {
+    length.min(filled.saturating_mul(2).max(FIRST_BYTES))
 }
 
 /// Finds the place of a time of the wall clock on the run's clock.
@@ -355,6 +359,14 @@ mod tests {
         sent.await.unwrap();
         let ended = reader.read_u32().await.unwrap_err();
         assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn memory_is_taken_as_bytes_arrive() {
+        assert_eq!(room(0, 8 << 20), FIRST_BYTES);
+        assert_eq!(room(FIRST_BYTES, 8 << 20), 2 * FIRST_BYTES);
+        assert_eq!(room(5 << 20, 8 << 20), 8 << 20);
+        assert_eq!(room(0, 100), 100);
     }
 
     #[cfg(target_os = "linux")]

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::smb2::client::connection::Connection;
-use ::smb2::crypto::kdf::PreauthHasher;
 use ::smb2::transport::{TransportReceive, TransportSend};
 use ::smb2::{Error, Result};
 use async_trait::async_trait;
@@ -15,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::breaks::{Decryption, break_in};
+use super::frame::{self, Outstanding};
+use super::negotiate::Negotiation;
 use super::socket_reader::{Arrival, SocketReader};
 use super::socket_times::SocketWatch;
 use crate::backend::{BreakSender, Clock};
@@ -22,8 +23,6 @@ use crate::ir::event::SocketTimes;
 
 /// The largest payload one READ or WRITE may carry, whatever the server offers.
 pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
-/// A reply is a payload and its headers; what announces more is no SMB server.
-const MAX_FRAME: usize = MAX_PAYLOAD as usize + (64 << 10);
 
 const SMB2_PROTOCOL_ID: &[u8] = b"\xfeSMB";
 const COMMAND: std::ops::Range<usize> = 12..14;
@@ -40,8 +39,9 @@ pub(super) struct Wire {
     times: SocketWatch,
     /// Why the socket ended; crate smb2 only says that it did.
     ended: OnceLock<String>,
-    /// NEGOTIATE as it was on the wire: the request and the response.
-    negotiate: Mutex<(Vec<u8>, Vec<u8>)>,
+    negotiate: Mutex<Negotiation>,
+    /// Bounds what the server may send.
+    pub(super) outstanding: Outstanding,
     /// Where the session has keys: a server may encrypt its breaks.
     decryption: OnceLock<Decryption>,
     /// Who takes the breaks; nobody once the receiving half is gone.
@@ -72,6 +72,7 @@ impl Wire {
             times: SocketWatch::default(),
             ended: OnceLock::new(),
             negotiate: Mutex::default(),
+            outstanding: Outstanding::default(),
             decryption: OnceLock::new(),
             breaks: Mutex::default(),
             malformed_breaks: AtomicU64::new(0),
@@ -91,19 +92,13 @@ impl Wire {
         self.ended.get().map(String::as_str)
     }
 
-    /// Crate smb2 hashed the NEGOTIATE it built, the server the one that was
-    /// sent (MS-SMB2 3.1.4.4.1); the keys follow from the hash.
-    pub(super) fn hash_negotiate(&self, connection: &Connection) {
-        let (request, response) = std::mem::take(&mut *self.negotiate());
-        connection.with_preauth_hasher_mut(|hasher| {
-            *hasher = PreauthHasher::new();
-            hasher.update(&request);
-            hasher.update(&response);
-        });
+    /// Takes what [`Wire`] kept of NEGOTIATE.
+    pub(super) fn take_negotiation(&self) -> Negotiation {
+        std::mem::take(&mut *self.negotiate())
     }
 
-    /// Called once, after the login and before anything is open.
-    pub(super) fn decrypt_breaks(&self, decryption: Decryption) {
+    /// Called once, with the login's success.
+    pub(super) fn set_decryption(&self, decryption: Decryption) {
         let _ = self.decryption.set(decryption);
     }
 
@@ -145,7 +140,7 @@ impl Wire {
         self.breaks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn negotiate(&self) -> MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+    fn negotiate(&self) -> MutexGuard<'_, Negotiation> {
         self.negotiate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,7 +195,7 @@ impl TransportSend for Sender {
         let mut message = message.to_vec();
         message[NEGOTIATE_CAPABILITIES] |=
             SMB2_GLOBAL_CAP_ENCRYPTION | SMB2_GLOBAL_CAP_DIRECTORY_LEASING;
-        self.wire.negotiate().0.clone_from(&message);
+        self.wire.negotiate().request.clone_from(&message);
         self.write(&message).await.map_err(|error| self.wire.ended(error))
     }
 }
@@ -215,10 +210,9 @@ impl Receiver {
         let mut socket = self.socket.lock().await;
         // A zero byte, then the length in three.
         let length = socket.read_u32().await? as usize;
-        if length > MAX_FRAME {
-            return Err(std::io::Error::other("the server's reply is no SMB2 message"));
-        }
+        self.wire.outstanding.allow(length)?;
         let frame = socket.read_bytes(length).await?;
+        frame::check(&frame, self.wire.decryption.get())?;
         Ok((frame, socket.arrival()))
     }
 }
@@ -228,7 +222,7 @@ impl TransportReceive for Receiver {
     async fn receive(&self) -> Result<Vec<u8>> {
         let (frame, arrival) = self.read().await.map_err(|error| self.wire.ended(error))?;
         if is_negotiate(&frame) {
-            self.wire.negotiate().1.clone_from(&frame);
+            self.wire.negotiate().response.clone_from(&frame);
         }
         if !self.wire.pass_break_on(&frame) {
             self.wire.times.frame_read(arrival);
@@ -307,8 +301,7 @@ mod tests {
         assert!(!wire.watch_breaks(sender.clone()), "once");
         drop(sender);
 
-        let frames =
-            [oplock_break(9), oplock_break(1)[..70].to_vec(), oplock_break(1), vec![0; 30]];
+        let frames = [oplock_break(9), oplock_break(1)[..70].to_vec(), oplock_break(1)];
         for frame in &frames {
             server.write_u32(frame.len() as u32).await.unwrap();
             server.write_all(frame).await.unwrap();

@@ -1,0 +1,276 @@
+//! What a frame from the server may be: as long as what was asked for, and a few
+//! answers that are not compressed. Anything else ends the connection before
+//! crate smb2 unpacks it, which would take any amount of memory and time.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::smb2::client::Cipher;
+use ::smb2::msg::header::{Header, PROTOCOL_ID};
+use ::smb2::msg::transform::{COMPRESSION_PROTOCOL_ID, TRANSFORM_PROTOCOL_ID, TransformHeader};
+use aes::{Aes128, Aes256};
+use ctr::Ctr32BE;
+use ctr::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
+
+use super::breaks::Decryption;
+use super::granted::{u32_at, u64_at};
+use super::transport::MAX_PAYLOAD;
+
+/// Room for all that is not payload: the headers of a compound and of
+/// encryption, create contexts, security tokens, what an error says about a link.
+const HEADROOM: u64 = 64 << 10;
+const MAX_FRAME: u64 = MAX_PAYLOAD as u64 + HEADROOM;
+/// More messages than any server puts into one frame: a client's compound has
+/// three, and few of its requests are on the way at a time.
+const MAX_MESSAGES: usize = 64;
+
+/// Fields of a message's header (MS-SMB2 2.2.1).
+const FLAGS: usize = 16;
+const NEXT_COMMAND: usize = 20;
+const MESSAGE_ID: usize = 24;
+const SMB2_FLAGS_SERVER_TO_REDIR: u32 = 1;
+/// Of what a server says by itself, as a break (MS-SMB2 3.3.4.6).
+const UNSOLICITED: u64 = u64::MAX;
+/// Nonce in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
+const NONCE: usize = 20;
+
+/// The payload, in bytes, of the answers that a connection waits for. An answer
+/// that nobody waits for any more still counts, as it may come at any time.
+#[derive(Default)]
+pub(super) struct Outstanding(AtomicU64);
+
+impl Outstanding {
+    /// A request that may be answered with so many bytes is about to be sent.
+    pub(super) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The answer to such a request has come.
+    pub(super) fn remove(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Checks the length of a frame that the server announces.
+    ///
+    /// # Errors
+    /// The frame is longer than what is outstanding.
+    pub(super) fn allow(&self, length: usize) -> io::Result<()> {
+        let bound = self.0.load(Ordering::Relaxed).saturating_add(HEADROOM).min(MAX_FRAME);
+        match length as u64 <= bound {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "the server announced a frame of {length} bytes, and at most {bound} can answer what was asked"
+            ))),
+        }
+    }
+}
+
+/// Checks the headers of a frame.
+///
+/// # Errors
+/// Why no server that was asked what this client asks sends such a frame.
+pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result<()> {
+    let mut messages = Messages::open(frame, decryption).ok_or_else(not_smb2)?;
+    let mut at = 0_usize;
+    for _ in 0..MAX_MESSAGES {
+        let header = messages.header(at).ok_or_else(not_smb2)?;
+        if header.starts_with(&COMPRESSION_PROTOCOL_ID) {
+            return Err(io::Error::other(
+                "the server sent a compressed frame, and compression was not negotiated",
+            ));
+        }
+        if !header.starts_with(&PROTOCOL_ID) {
+            return Err(not_smb2());
+        }
+        let is_answer = u32_at(&header, FLAGS).unwrap_or(0) & SMB2_FLAGS_SERVER_TO_REDIR != 0;
+        if !is_answer && u64_at(&header, MESSAGE_ID) != Some(UNSOLICITED) {
+            return Err(io::Error::other("the server sent a request instead of an answer"));
+        }
+        match u32_at(&header, NEXT_COMMAND) {
+            None | Some(0) => return Ok(()),
+            Some(next) => at = at.saturating_add(next as usize),
+        }
+    }
+    Err(io::Error::other(format!("the server sent a frame of more than {MAX_MESSAGES} messages")))
+}
+
+fn not_smb2() -> io::Error {
+    io::Error::other("the server's reply is no SMB2 message")
+}
+
+/// The messages of a frame, of which only the headers are decrypted. What is read
+/// of an encrypted frame is not authenticated; crate smb2 does that, and decrypts
+/// the same bytes.
+struct Messages<'a> {
+    bytes: &'a [u8],
+    key_stream: Option<KeyStream>,
+}
+
+enum KeyStream {
+    Aes128(Ctr32BE<Aes128>),
+    Aes256(Ctr32BE<Aes256>),
+}
+
+impl<'a> Messages<'a> {
+    /// None where the frame is cut off, or encrypted without a session.
+    fn open(frame: &'a [u8], decryption: Option<&Decryption>) -> Option<Messages<'a>> {
+        if !frame.starts_with(&TRANSFORM_PROTOCOL_ID) {
+            return Some(Messages { bytes: frame, key_stream: None });
+        }
+        let (transform, bytes) = frame.split_at_checked(TransformHeader::SIZE)?;
+        let key_stream = KeyStream::new(&transform[NONCE..], decryption?)?;
+        Some(Messages { bytes, key_stream: Some(key_stream) })
+    }
+
+    fn header(&mut self, at: usize) -> Option<[u8; Header::SIZE]> {
+        let mut header: [u8; Header::SIZE] = *self.bytes.get(at..)?.first_chunk()?;
+        match &mut self.key_stream {
+            None => {}
+            Some(KeyStream::Aes128(stream)) => {
+                stream.try_seek(at).ok()?;
+                stream.try_apply_keystream(&mut header).ok()?;
+            }
+            Some(KeyStream::Aes256(stream)) => {
+                stream.try_seek(at).ok()?;
+                stream.try_apply_keystream(&mut header).ok()?;
+            }
+        }
+        Some(header)
+    }
+}
+
+impl KeyStream {
+    /// Both modes encrypt in counter mode, from another first block: GCM as NIST
+    /// SP 800-38D section 7.1 says, CCM as RFC 3610 section 2.3.
+    fn new(nonce: &[u8], decryption: &Decryption) -> Option<KeyStream> {
+        let mut first = [0; 16];
+        match decryption.cipher {
+            Cipher::Aes128Gcm | Cipher::Aes256Gcm => {
+                first[..12].copy_from_slice(nonce.get(..12)?);
+                first[15] = 2;
+            }
+            Cipher::Aes128Ccm | Cipher::Aes256Ccm => {
+                // The length of the counter, less one.
+                first[0] = 3;
+                first[1..12].copy_from_slice(nonce.get(..11)?);
+                first[15] = 1;
+            }
+        }
+        let key = &decryption.key;
+        Some(match decryption.cipher {
+            Cipher::Aes128Gcm | Cipher::Aes128Ccm => {
+                KeyStream::Aes128(Ctr32BE::new_from_slices(key, &first).ok()?)
+            }
+            Cipher::Aes256Gcm | Cipher::Aes256Ccm => {
+                KeyStream::Aes256(Ctr32BE::new_from_slices(key, &first).ok()?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::smb2::crypto::encryption::encrypt_message;
+
+    use super::*;
+
+    fn message(next: u32, payload: usize) -> Vec<u8> {
+        let mut message = b"\xfeSMB\x40\0".to_vec();
+        message.resize(Header::SIZE, 0);
+        message[FLAGS] = 1;
+        message[NEXT_COMMAND..MESSAGE_ID].copy_from_slice(&next.to_le_bytes());
+        message.resize(Header::SIZE + payload, 0);
+        message
+    }
+
+    /// So many messages of 72 bytes.
+    fn compound(count: usize) -> Vec<u8> {
+        let mut frame = message(72, 8).repeat(count - 1);
+        frame.extend(message(0, 8));
+        frame
+    }
+
+    fn sealed(plain: &[u8], decryption: &Decryption) -> Vec<u8> {
+        let nonce = [7; 16];
+        let Decryption { session_id, key, cipher } = decryption;
+        let (mut frame, message) =
+            encrypt_message(plain, key, *cipher, &nonce, *session_id).unwrap();
+        frame.extend(message);
+        frame
+    }
+
+    fn fault(frame: &[u8], decryption: Option<&Decryption>) -> Option<String> {
+        check(frame, decryption).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_a_few_answers_that_are_not_compressed_pass_encrypted_or_not() {
+        let mut request = message(0, 8);
+        request[FLAGS] = 0;
+        let mut unsolicited = request.clone();
+        unsolicited[MESSAGE_ID..MESSAGE_ID + 8].fill(0xFF);
+        // The request is the last of a compound whose parts are no multiple of a cipher's block.
+        let hidden = [message(72, 8), request.clone()].concat();
+        let mut compressed = message(0, 8);
+        compressed[0] = 0xFC;
+        let cases = [
+            (message(0, 8), None),
+            (unsolicited, None),
+            (compound(3), None),
+            (compound(MAX_MESSAGES), None),
+            (compound(MAX_MESSAGES + 1), Some("more than 64 messages")),
+            (message(8, 64).repeat(1_000), Some("no SMB2 message")),
+            (request, Some("a request instead of an answer")),
+            (hidden, Some("a request instead of an answer")),
+            (compressed, Some("a compressed frame")),
+            (message(0, 0)[..63].to_vec(), Some("no SMB2 message")),
+            (message(u32::MAX, 8), Some("no SMB2 message")),
+            (b"HTTP/1.1 400 Bad Request".to_vec(), Some("no SMB2 message")),
+        ];
+        let ciphers = [
+            (Cipher::Aes128Ccm, 16),
+            (Cipher::Aes128Gcm, 16),
+            (Cipher::Aes256Ccm, 32),
+            (Cipher::Aes256Gcm, 32),
+        ];
+        for (plain, expected) in cases {
+            let mut faults = vec![fault(&plain, None)];
+            for (cipher, key_bytes) in ciphers {
+                let decryption = Decryption { session_id: 5, key: vec![9; key_bytes], cipher };
+                faults.push(fault(&sealed(&plain, &decryption), Some(&decryption)));
+            }
+            for found in faults {
+                match (&found, expected) {
+                    (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),
+                    _ => assert_eq!(found.as_deref(), expected),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_encrypted_frame_without_a_session_does_not_pass() {
+        let decryption = Decryption { session_id: 5, key: vec![9; 16], cipher: Cipher::Aes128Gcm };
+        let frame = sealed(&message(0, 8), &decryption);
+        assert!(fault(&frame, None).is_some());
+        for length in 0..frame.len() - 8 {
+            assert!(fault(&frame[..length], Some(&decryption)).is_some(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_what_is_outstanding_at_most() {
+        let outstanding = Outstanding::default();
+        let headroom = HEADROOM as usize;
+        assert!(outstanding.allow(headroom).is_ok());
+        let error = outstanding.allow(headroom + 1).unwrap_err().to_string();
+        assert!(error.contains("65537 bytes, and at most 65536"), "{error}");
+        outstanding.add(4_096);
+        outstanding.add(100);
+        assert!(outstanding.allow(headroom + 4_196).is_ok());
+        outstanding.remove(4_096);
+        assert!(outstanding.allow(headroom + 101).is_err());
+        outstanding.add(1 << 40);
+        assert!(outstanding.allow(MAX_FRAME as usize + 1).is_err());
+    }
+}
