@@ -12,7 +12,7 @@ use super::verdict::exit_reasons;
 use super::{
     Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, Style,
     TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
-    render_targets, tell,
+    render_targets,
 };
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
@@ -22,6 +22,7 @@ use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
+use crate::observability::standard_error::{self, tell};
 use crate::observability::text::printable;
 use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
@@ -114,7 +115,10 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         out: args.out.clone(),
         progress: !args.quiet,
     };
-    let finished = run::run(&input, &options)?;
+    standard_error::never_wait();
+    let finished = run::run(&input, &options);
+    standard_error::settle();
+    let finished = finished?;
     let printed = match (args.json, args.quiet) {
         (true, _) => say(&json(&finished.summary)?),
         (false, true) => Ok(()),
@@ -242,7 +246,10 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         at_a_time: args.jobs,
         progress: !args.quiet,
     };
-    let report = run::probe(&options)?;
+    standard_error::never_wait();
+    let report = run::probe(&options);
+    standard_error::settle();
+    let report = report?;
     if args.json {
         say(&json(&report)?)?;
     } else if !args.quiet {

@@ -41,6 +41,7 @@ use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
+use crate::observability::standard_error;
 use crate::observability::summary::Settings;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
@@ -266,6 +267,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         defects,
     });
     (facts.hook_events, facts.metrics) = (heard.events, heard.metrics);
+    standard_error::flush();
+    facts.notes.extend(standard_error::dropped());
     if let Some(oplog) = oplog {
         let (lines, problem) = oplog.finish(if stopped { OPLOG_AT_ONCE } else { OPLOG_BOUND });
         facts.oplog = Some(lines);

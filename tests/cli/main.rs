@@ -29,3 +29,4 @@ mod summary;
 mod targets;
 mod thresholds;
 mod trust;
+mod unread;
