@@ -7,6 +7,7 @@
 //! The shape of a line is `schema/ops.schema.json`.
 
 mod line;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod tap;
 mod writer;
 
