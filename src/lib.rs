@@ -8,6 +8,8 @@
 //! A module imports only what stands below it:
 //! `cli` > `run` > `script` > `scheduler` > `probe` > `backend` > `observability` > `ir` > `protocol`.
 #![forbid(unsafe_code)]
+// What is written goes through `cli::print` or `observability::standard_error`.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod backend;
 pub mod cli;

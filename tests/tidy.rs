@@ -119,6 +119,18 @@ fn no_module_is_a_catch_all() {
 }
 
 #[test]
+fn one_module_writes_to_standard_error() {
+    for (path, text) in tree() {
+        let own = path.starts_with("observability/standard_error");
+        assert!(
+            own || !text.contains("io::stderr"),
+            "src/{} may wait for a reader",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn tests_run_names_every_file_of_tests() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let run = fs::read_to_string(tests.join("run")).unwrap();

@@ -1,5 +1,7 @@
 //! One connection, over a backend that answers as it is told.
 
+#![expect(clippy::disallowed_methods, reason = "the tests' own threads may wait")]
+
 use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::rc::Rc;

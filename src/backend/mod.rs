@@ -3,6 +3,8 @@
 //! table; a backend implements [`SMBBackend`], [`SMBConnectionInner`] and
 //! [`SMBFileHandle`].
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

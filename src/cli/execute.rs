@@ -12,7 +12,7 @@ use super::verdict::exit_reasons;
 use super::{
     Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, Style,
     TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
-    render_targets, tell,
+    render_targets,
 };
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
@@ -22,6 +22,8 @@ use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
+use crate::observability::exit::ExitReason;
+use crate::observability::standard_error::{self, tell};
 use crate::observability::text::printable;
 use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
@@ -32,8 +34,11 @@ const MAX_ERROR_CHARS: usize = 4_000;
 
 /// Carries out a command; the exit code.
 pub fn execute(cli: Cli) -> u8 {
-    let done =
-        log::start(&cli.logging).map_err(RunError::invalid).and_then(|()| carry_out(&cli.command));
+    let done = log::start(&cli.logging).map_err(RunError::invalid);
+    if let Err(error) = run::survive_file_size_limit() {
+        tracing::debug!("a write beyond ulimit -f will end the program: {error}");
+    }
+    let done = done.and_then(|()| carry_out(&cli.command));
     done.unwrap_or_else(|failed| {
         for line in failed.to_string().lines() {
             tell(format_args!("error: {}", printable(line, MAX_ERROR_CHARS)));
@@ -114,20 +119,18 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         out: args.out.clone(),
         progress: !args.quiet,
     };
-    let finished = run::run(&input, &options)?;
-    let printed = match (args.json, args.quiet) {
+    standard_error::never_wait();
+    let finished = run::run(&input, &options);
+    standard_error::settle();
+    let finished = finished?;
+    let folder = finished.folder.as_deref();
+    // Where the results could not be kept, they are printed even if nobody asked for it.
+    let printed = match (args.json, args.quiet && folder.is_some()) {
         (true, _) => say(&json(&finished.summary)?),
         (false, true) => Ok(()),
-        (false, false) => {
-            say(&render(&finished.summary, Some(&finished.folder), Style::of_stdout()))
-        }
+        (false, false) => say(&render(&finished.summary, folder, Style::of_stdout())),
     };
-    match printed {
-        // Nobody can read on a terminal that was closed, and the results are written.
-        Err(error) if finished.summary.run.interrupted => tell(format_args!("error: {error}")),
-        printed => printed?,
-    }
-    if args.quiet || args.json {
+    if args.quiet || args.json || printed.is_err() {
         for problem in &finished.summary.problems {
             tell(format_args!("error: {}", printable(problem, MAX_ERROR_CHARS)));
         }
@@ -136,6 +139,11 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     let told = !finished.summary.problems.is_empty() || failed(&finished.summary).next().is_some();
     if args.quiet && !args.json && !told {
         exit_reasons(&finished.summary).into_iter().for_each(tell);
+    }
+    match printed {
+        // Nobody can read on a terminal that was closed, and the results are written.
+        Err(error) if finished.summary.run.interrupted => tell(format_args!("error: {error}")),
+        printed => printed?,
     }
     Ok(finished.summary.exit_code)
 }
@@ -242,7 +250,10 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         at_a_time: args.jobs,
         progress: !args.quiet,
     };
-    let report = run::probe(&options)?;
+    standard_error::never_wait();
+    let report = run::probe(&options);
+    standard_error::settle();
+    let report = report?;
     if args.json {
         say(&json(&report)?)?;
     } else if !args.quiet {
@@ -305,5 +316,6 @@ fn limits(stream: &StreamArgs) -> Limits {
 }
 
 fn say(text: &str) -> Result<(), RunError> {
-    print(text).context("standard output").map_err(RunError::internal)
+    let printed = print(text).context("cannot write standard output");
+    printed.map_err(|error| RunError::new(ExitReason::ResultsNotKept, error))
 }

@@ -1,7 +1,6 @@
 //! Logs: what is written to standard error, and at which level.
 
 use std::env::{self, VarError};
-use std::io::IsTerminal;
 
 use anyhow::Context;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -10,6 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::args::{LogFormat, Logging};
+use crate::observability::standard_error::{self, StandardError};
 
 /// Chooses levels by module and takes precedence over `--verbose`.
 const VARIABLE: &str = "SMBENCH_LOG";
@@ -21,8 +21,8 @@ const VARIABLE: &str = "SMBENCH_LOG";
 /// `SMBENCH_LOG` is set to something that names no levels.
 pub fn start(logging: &Logging) -> anyhow::Result<()> {
     let lines = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none());
+        .with_writer(|| StandardError)
+        .with_ansi(standard_error::is_terminal() && env::var_os("NO_COLOR").is_none());
     let lines = match logging.log_format {
         LogFormat::Text => lines.without_time().with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),

@@ -1,6 +1,5 @@
-//! Standard output and standard error.
+//! Standard output.
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 /// Prints `text` as it is. A reader that has gone away (`| head`) is no error.
@@ -9,12 +8,6 @@ use std::io::{self, ErrorKind, Write};
 /// Any other failure to write, such as a full disk behind a redirection.
 pub fn print(text: &str) -> io::Result<()> {
     write(&mut io::stdout().lock(), text)
-}
-
-/// A line on standard error. That nobody can read it (a full disk behind a
-/// redirection) changes neither what is done nor the exit code.
-pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn write(out: &mut dyn Write, text: &str) -> io::Result<()> {

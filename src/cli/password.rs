@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use crate::observability::standard_error;
 use crate::observability::text::printable;
 
 const VARIABLE: &str = "SMBENCH_PASSWORD";
@@ -40,7 +41,7 @@ pub fn password(
     if let Some(password) = without_asking(file, variable)? {
         return Ok(Some(password));
     }
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !(io::stdin().is_terminal() && standard_error::is_terminal()) {
         return Ok(None);
     }
     let prompt = format!("Password of {} at {}: ", printable(user, 60), printable(server, 60));

@@ -15,6 +15,9 @@ pub enum ExitReason {
     InternalError,
     /// Bad usage, or a script or document that is invalid or broke off.
     Invalid,
+    /// Results could not be written: the disk was full, or `--out` was removed. The code
+    /// of bad usage, as for a place that is refused before the run.
+    ResultsNotKept,
     /// The target could not be reached, or denied access.
     Unreachable,
     Interrupted,
@@ -35,7 +38,7 @@ impl ExitReason {
     pub fn code(self) -> u8 {
         match self {
             ExitReason::InternalError => 1,
-            ExitReason::Invalid => 2,
+            ExitReason::Invalid | ExitReason::ResultsNotKept => 2,
             ExitReason::Unreachable => 3,
             ExitReason::Interrupted => 130,
             ExitReason::ThresholdsFailed | ExitReason::Aborted => 99,
@@ -49,6 +52,7 @@ impl ExitReason {
         match self {
             ExitReason::InternalError => "internal-error",
             ExitReason::Invalid => "invalid",
+            ExitReason::ResultsNotKept => "results-not-kept",
             ExitReason::Unreachable => "unreachable",
             ExitReason::Interrupted => "interrupted",
             ExitReason::ThresholdsFailed => "thresholds-failed",
@@ -119,6 +123,7 @@ mod tests {
             ExitReason::ThresholdsFailed,
             ExitReason::Interrupted,
             ExitReason::Unreachable,
+            ExitReason::ResultsNotKept,
             ExitReason::Invalid,
             ExitReason::InternalError,
         ];
@@ -130,7 +135,7 @@ mod tests {
             reasons.rotate_right(1);
             reasons.pop();
         }
-        assert_eq!(codes, [1, 2, 3, 130, 99, 99, 4, 4, 5, 5]);
+        assert_eq!(codes, [1, 2, 2, 3, 130, 99, 99, 4, 4, 5, 5]);
         assert_eq!(exit_code(&[]), 0);
     }
 

@@ -11,18 +11,21 @@ mod disconnected;
 mod distribution;
 pub mod exit;
 pub mod failures;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod live;
 pub mod metrics;
 mod notes;
 pub mod oplog;
 pub mod priority;
 pub mod progress;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod recorder;
 pub mod results;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
 mod schema_tests;
+pub mod standard_error;
 mod summarize;
 #[cfg(test)]
 mod summarize_tests;

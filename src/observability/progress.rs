@@ -1,15 +1,15 @@
 //! The line that moves while a run goes on.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::live::{Live, LiveTotals};
+use super::standard_error;
 use super::text::printable;
 
 /// How far a run is.
@@ -46,7 +46,7 @@ const MAX_NAME_CHARS: usize = 40;
 
 impl Progress {
     pub fn new(enabled: bool, live: Arc<Live>) -> Progress {
-        let drawing = (enabled && std::io::stderr().is_terminal()).then(|| {
+        let drawing = (enabled && standard_error::is_terminal()).then(|| {
             let (sender, receiver) = channel();
             let thread = std::thread::Builder::new().name("progress".into());
             thread.spawn(move || draw(&receiver, &live)).ok().map(|thread| (sender, thread))
@@ -77,7 +77,7 @@ impl Drop for Progress {
 }
 
 fn draw(stages: &Receiver<Stage>, live: &Live) {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(None, standard_error::draw_target());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }

@@ -1,9 +1,12 @@
-//! The folder a run leaves behind.
+//! The directory a run leaves behind.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use tempfile::NamedTempFile;
 
 use super::summary::Summary;
 
@@ -12,18 +15,37 @@ use super::summary::Summary;
 pub enum ResultsError {
     #[error("--out {0}: there is a summary.json already; name another folder, or remove it")]
     Occupied(PathBuf),
+    #[error("--out {0}: another run is writing its results there; name another folder")]
+    InUse(PathBuf),
     #[error("--out {0}: this is not a folder")]
     NotAFolder(PathBuf),
     #[error("cannot make the results folder {path}: {source}; --out names another place")]
     Create { path: PathBuf, source: io::Error },
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {}", unwritten(source))]
     Write { path: PathBuf, source: io::Error },
+    #[error(
+        "cannot write {0}: its folder was removed or moved while the run went on; leave it where it is until the run has ended"
+    )]
+    Moved(PathBuf),
+}
+
+/// Returns what the system said of a file that could not be written, and what to do.
+pub(super) fn unwritten(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space",
+        ErrorKind::AlreadyExists => "; another program wrote it while the run went on",
+        _ => "",
+    };
+    format!("{error}{advice}, or name another folder with --out")
 }
 
 const SUMMARY: &str = "summary.json";
 const MAX_NAME_CHARS: usize = 60;
 /// Runs of one script that may start within one second.
 const MAX_SAME_NAME: u32 = 1_000;
+/// How often a directory is made again that another run, which came to nothing, removed.
+const MAX_TRIES: u32 = 10;
 
 /// Made before the run, so that a run does not end without a place for its
 /// results. One that stays empty is removed again.
@@ -32,13 +54,16 @@ pub struct ResultsFolder {
     path: PathBuf,
     /// Folders that were made for it, innermost first.
     made: Vec<PathBuf>,
+    /// Locked, so that no other run writes here. The system unlocks it however the
+    /// process ends, and the lock leaves no file.
+    directory: File,
 }
 
 impl ResultsFolder {
     /// `out` as asked for, or `results/<time>-<script>` in the working folder.
     ///
     /// # Errors
-    /// [`ResultsError`] when `out` holds the results of another run or is no
+    /// [`ResultsError`] when `out` holds the results of another run, or will, or is no
     /// folder, or when the folder cannot be made.
     pub fn create(
         out: Option<&Path>,
@@ -46,9 +71,8 @@ impl ResultsFolder {
         started_at: SystemTime,
     ) -> Result<ResultsFolder, ResultsError> {
         match out {
-            Some(out) if out.join(SUMMARY).exists() => Err(ResultsError::Occupied(out.into())),
             Some(out) if out.exists() && !out.is_dir() => Err(ResultsError::NotAFolder(out.into())),
-            Some(out) => Self::make(out),
+            Some(out) => Self::claim(out, Vec::new()),
             None => Self::make_new(&Path::new("results").join(default_name(script, started_at))),
         }
     }
@@ -60,9 +84,12 @@ impl ResultsFolder {
     /// Writes `summary.json`: whole, or not at all.
     ///
     /// # Errors
-    /// [`ResultsError::Write`] with the file's path.
+    /// [`ResultsError::Write`] or [`ResultsError::Moved`] with the file's path.
     pub fn write_summary(&self, summary: &Summary) -> Result<PathBuf, ResultsError> {
         let path = self.path.join(SUMMARY);
+        if !self.is_in_place() {
+            return Err(ResultsError::Moved(path));
+        }
         match self.write(&path, summary) {
             Ok(()) => Ok(path),
             Err(source) => Err(ResultsError::Write { path, source }),
@@ -77,38 +104,57 @@ impl ResultsFolder {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.prefix(".summary").tempfile_in(&self.path)?;
-        file.write_all(&text)?;
+        // Not through `file`, whose errors name its temporary path.
+        file.as_file_mut().write_all(&text)?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        persist_new(file, path)
     }
 
-    fn make(path: &Path) -> Result<ResultsFolder, ResultsError> {
-        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-        let made = path.ancestors().take_while(missing).map(Path::to_path_buf).collect();
-        fs::create_dir_all(path).map_err(|source| create_error(path, source))?;
-        Ok(ResultsFolder { path: path.into(), made })
+    fn is_in_place(&self) -> bool {
+        FileIdentity::of(&self.directory).is_ok_and(|identity| identity.is_at(&self.path))
+    }
+
+    /// Locks `path`, once it is there. `made` are folders that were made for it before.
+    fn claim(path: &Path, mut made: Vec<PathBuf>) -> Result<ResultsFolder, ResultsError> {
+        for _ in 0..MAX_TRIES {
+            make(path, &mut made).map_err(|source| create_error(path, source))?;
+            let directory = match File::open(path) {
+                Ok(directory) => directory,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(source) => return Err(create_error(path, source)),
+            };
+            match directory.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(ResultsError::InUse(path.into())),
+                Err(TryLockError::Error(source)) => return Err(create_error(path, source)),
+            }
+            let folder = ResultsFolder { path: path.into(), made, directory };
+            if !folder.is_in_place() {
+                made = folder.keep();
+                continue;
+            }
+            return match path.join(SUMMARY).symlink_metadata() {
+                Ok(_) => Err(ResultsError::Occupied(path.into())),
+                Err(_) => Ok(folder),
+            };
+        }
+        Err(create_error(path, ErrorKind::NotFound.into()))
     }
 
     /// `path`, or `path-2` and so on, whichever is not there.
     fn make_new(path: &Path) -> Result<ResultsFolder, ResultsError> {
-        let parent = Self::make(path.parent().unwrap_or(Path::new(".")))?;
+        let mut made = Vec::new();
         let mut candidate = path.to_path_buf();
         for number in 2..=MAX_SAME_NAME {
-            match fs::create_dir(&candidate) {
-                Ok(()) => {
-                    let made = [vec![candidate.clone()], parent.keep()].concat();
-                    return Ok(ResultsFolder { path: candidate, made });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let mut name = path.as_os_str().to_owned();
-                    name.push(format!("-{number}"));
-                    candidate = name.into();
-                }
-                Err(source) => return Err(create_error(&candidate, source)),
+            make(&candidate, &mut made).map_err(|source| create_error(path, source))?;
+            if made.first() == Some(&candidate) {
+                return Self::claim(&candidate, made);
             }
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!("-{number}"));
+            candidate = name.into();
         }
-        Err(create_error(path, io::ErrorKind::AlreadyExists.into()))
+        Err(create_error(path, ErrorKind::AlreadyExists.into()))
     }
 
     fn keep(mut self) -> Vec<PathBuf> {
@@ -117,13 +163,76 @@ impl ResultsFolder {
 }
 
 impl Drop for ResultsFolder {
+    /// Removes empty folders only, while they are still locked; one that holds something
+    /// stays, with those around it.
     fn drop(&mut self) {
-        // Removes empty folders only; one that holds something stays, with those around it.
-        for folder in &self.made {
-            if fs::remove_dir(folder).is_err() {
-                return;
+        if !self.made.is_empty() && self.is_in_place() {
+            for folder in &self.made {
+                if fs::remove_dir(folder).is_err() {
+                    return;
+                }
             }
         }
+    }
+}
+
+/// Makes `path` and the folders around it where they are missing, and notes which those
+/// are: two runs that start at once must not both take a folder for their own.
+fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    for _ in 0..MAX_TRIES {
+        match fs::create_dir(path) {
+            Ok(()) => {
+                made.insert(0, path.into());
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => make(parent, made)?,
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ErrorKind::NotFound.into())
+}
+
+/// Gives a file that is written its name, which no other file may have.
+///
+/// # Errors
+/// There is a file of this name, or the system says what else is wrong.
+pub fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        // Some file systems can neither link a file nor rename it on this condition.
+        Err(refused)
+            if refused.error.kind() != ErrorKind::AlreadyExists
+                && path.symlink_metadata().is_err() =>
+        {
+            refused.file.persist(path)?;
+            Ok(())
+        }
+        Err(refused) => Err(refused.error),
+    }
+}
+
+/// Tells a file from another that has taken its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub fn of(file: &File) -> io::Result<FileIdentity> {
+        file.metadata().map(|metadata| FileIdentity::from(&metadata))
+    }
+
+    pub fn is_at(self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| FileIdentity::from(&metadata) == self)
+    }
+
+    fn from(metadata: &fs::Metadata) -> FileIdentity {
+        FileIdentity { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
@@ -217,5 +326,68 @@ mod tests {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o400, 0o400);
         }
+    }
+
+    #[test]
+    fn of_runs_that_start_at_the_same_instant_one_gets_the_folder_and_the_rest_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let out = root.path().join(format!("{round}/out"));
+            let start = std::sync::Barrier::new(4);
+            let claimed: Vec<_> = std::thread::scope(|scope| {
+                let claim = || {
+                    start.wait();
+                    ResultsFolder::create(Some(&out), "", started_at())
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let (got, refused): (Vec<_>, Vec<_>) = claimed.into_iter().partition(Result::is_ok);
+            assert_eq!(got.len(), 1);
+            for error in refused {
+                assert!(matches!(error, Err(ResultsError::InUse(_))), "{error:?}");
+            }
+            assert!(out.exists(), "the refused leave the folder to the one that has it");
+        }
+    }
+
+    #[test]
+    fn a_folder_whose_run_came_to_nothing_may_be_claimed_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("a/out");
+        let claim = || loop {
+            match ResultsFolder::create(Some(&out), "", started_at()) {
+                Ok(folder) => return drop(folder),
+                Err(ResultsError::InUse(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..200).for_each(|_| claim()));
+            }
+        });
+    }
+
+    #[test]
+    fn a_summary_goes_neither_over_another_nor_into_a_folder_that_took_the_place_of_its_own() {
+        use super::super::sample;
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let summary = Summary::new(sample::facts(), &sample::measurements());
+        let folder = ResultsFolder::create(Some(&out), "", started_at()).unwrap();
+        fs::write(out.join(SUMMARY), "mine").unwrap();
+        let error = folder.write_summary(&summary).unwrap_err().to_string();
+        assert!(error.contains("another program wrote it while the run went on"), "{error}");
+        assert_eq!(fs::read_to_string(out.join(SUMMARY)).unwrap(), "mine");
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "nothing is left beside it");
+
+        fs::rename(&out, root.path().join("moved")).unwrap();
+        let moved = |error| matches!(error, ResultsError::Moved(_));
+        assert!(moved(folder.write_summary(&summary).unwrap_err()));
+        fs::create_dir(&out).unwrap();
+        assert!(moved(folder.write_summary(&summary).unwrap_err()));
+        drop(folder);
+        assert!(out.exists(), "the folder of another is not removed");
     }
 }

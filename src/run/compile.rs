@@ -12,6 +12,7 @@ use crate::ir::document::convert::convert;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::{self, Bounds};
+use crate::observability::results::persist_new;
 use crate::script::Script;
 
 /// Where a document goes.
@@ -54,12 +55,18 @@ pub fn compile(
                 let error = anyhow::anyhow!("{} exists; --force replaces it", path.display());
                 return Err(RunError::invalid(error));
             }
-            to_file(input, bounds, format, path).map_err(RunError::invalid)
+            to_file(input, bounds, format, path, *force).map_err(RunError::invalid)
         }
     }
 }
 
-fn to_file(input: &Input, bounds: Bounds, format: Format, path: &Path) -> anyhow::Result<Compiled> {
+fn to_file(
+    input: &Input,
+    bounds: Bounds,
+    format: Format,
+    path: &Path,
+    force: bool,
+) -> anyhow::Result<Compiled> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -69,12 +76,18 @@ fn to_file(input: &Input, bounds: Bounds, format: Format, path: &Path) -> anyhow
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
+    let mut file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
-    let mut out = BufWriter::with_capacity(1 << 18, file);
+    // Not through `file`, whose errors name its temporary path.
+    let mut out = BufWriter::with_capacity(1 << 18, file.as_file_mut());
     let compiled = write(input, bounds, format, &mut out)?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?;
-    file.persist(path).with_context(cannot)?;
+    out.flush().with_context(cannot)?;
+    drop(out);
+    match force {
+        true => file.persist(path).map(drop).map_err(Into::into),
+        false => persist_new(file, path),
+    }
+    .with_context(cannot)?;
     Ok(compiled)
 }
 

@@ -271,7 +271,7 @@ mod tests {
             (summary.trust.hook_events.delivered, summary.trust.hook_events.dropped),
             (1, 4)
         );
-        let written = std::fs::read_to_string(out.join("summary.json")).unwrap();
+        let written = std::fs::read_to_string(out.unwrap().join("summary.json")).unwrap();
         let written: serde_json::Value = serde_json::from_str(&written).unwrap();
         assert_eq!(written["totals"]["operations"], 5);
         assert_eq!(written["metrics"]["n"]["value"], 1);

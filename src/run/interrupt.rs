@@ -81,6 +81,19 @@ fn ignores_hangups() -> bool {
     ignored.is_none_or(|mask| mask & SIGHUP_BIT != 0)
 }
 
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail, as on a full
+/// disk, instead of ending the program with SIGXFSZ.
+///
+/// # Errors
+/// The system refuses the signal.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let _context = runtime.enter();
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    // tokio's handler stays when the listener has gone.
+    signal(SignalKind::from_raw(number)).map(drop)
+}
+
 /// What `work` comes to. A signal meanwhile calls `interrupt`.
 pub fn interruptible<T: Send>(
     (runtime, signals): &mut (Runtime, Signals),

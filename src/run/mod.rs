@@ -25,6 +25,7 @@ pub use compile::{Compiled, Output, compile};
 pub use error::RunError;
 pub use hooks::HookErrors;
 pub use input::{Input, Stream};
+pub use interrupt::survive_file_size_limit;
 pub use probe::{ProbeOptions, probe};
 
 use hooks::RunHooks;
@@ -41,6 +42,7 @@ use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
+use crate::observability::standard_error;
 use crate::observability::summary::Settings;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
@@ -151,8 +153,8 @@ pub struct Timeouts {
 #[derive(Debug)]
 pub struct Finished {
     pub summary: Summary,
-    /// The results folder.
-    pub folder: PathBuf,
+    /// The results folder; none where the summary could not be written into it.
+    pub folder: Option<PathBuf>,
 }
 
 /// Runs `input` against the target and writes the results.
@@ -266,12 +268,14 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         defects,
     });
     (facts.hook_events, facts.metrics) = (heard.events, heard.metrics);
+    standard_error::flush();
+    facts.notes.extend(standard_error::dropped());
     if let Some(oplog) = oplog {
         let (lines, problem) = oplog.finish(if stopped { OPLOG_AT_ONCE } else { OPLOG_BOUND });
         facts.oplog = Some(lines);
-        if let Some(problem) = problem {
+        if let Some((problem, reason)) = problem {
             facts.problems.push(problem);
-            facts.exit_reasons.push(ExitReason::InternalError);
+            facts.exit_reasons.push(reason);
         }
     }
     for (problem, reason) in hooks.judge(heard.outcome) {
@@ -279,12 +283,15 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         facts.exit_reasons.extend(reason);
     }
     let mut summary = Summary::new(facts, &measurements);
-    hooks.end(&mut signals, &mut summary).map_err(RunError::internal)?;
-    folder
-        .write_summary(&summary)
-        .context("the run is over, but its results could not be kept")
-        .map_err(RunError::internal)?;
-    Ok(Finished { summary, folder: folder.path().to_path_buf() })
+    if let Err(error) = hooks.end(&mut signals, &mut summary) {
+        summary.add_problem(format!("{error:#}"), Some(ExitReason::InternalError));
+    }
+    // What was measured is shown all the same.
+    let kept = folder.write_summary(&summary);
+    if let Err(error) = &kept {
+        summary.add_problem(error.to_string(), Some(ExitReason::ResultsNotKept));
+    }
+    Ok(Finished { summary, folder: kept.ok().map(|_| folder.path().to_path_buf()) })
 }
 
 /// The phases a run has: the stream's, with `--duration` in place of the recorded ones.

@@ -2,7 +2,6 @@
 //! user's server.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::IsTerminal;
 use std::num::NonZeroU16;
 use std::process;
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +19,7 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
+use crate::observability::standard_error;
 use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
 use crate::protocol::SharePath;
 use crate::scheduler::{Precision, RealClock};
@@ -96,6 +96,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     let interrupt = || {
         if stop.send_replace(true) {
             tracing::error!("ended at once: the folder {folder} is left on the server");
+            standard_error::settle();
             process::exit(ExitReason::Interrupted.code().into());
         }
         tracing::warn!("ending: what was made on the server is being removed");
@@ -106,6 +107,8 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
     progress.bar.finish_and_clear();
+    // Not waited for: a name look-up may still block.
+    runtime.shutdown_background();
     let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
     let target = TargetReport {
         url: options.target.to_string(),
@@ -124,8 +127,8 @@ struct Progress {
 impl Progress {
     /// Draws on a terminal only.
     fn new(enabled: bool, cases: usize) -> Progress {
-        let target = match enabled && std::io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr(),
+        let target = match enabled && standard_error::is_terminal() {
+            true => standard_error::draw_target(),
             false => ProgressDrawTarget::hidden(),
         };
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");

@@ -160,6 +160,7 @@ impl SourceThreads {
     /// # Errors
     /// Whatever `open` failed with, that a thread could not be started, or that
     /// the sources are not of the same stream.
+    #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start<F>(most: u32, open: F) -> Result<(StreamHeader, SourceThreads), OpenError>
     where
         F: Fn(Share) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
@@ -220,6 +221,7 @@ impl SourceThreads {
 
 /// Starts the thread of one part. What was opened, or why it was not, comes
 /// back before anything is served.
+#[expect(clippy::disallowed_methods, reason = "the thread makes operations and issues none")]
 fn start_one<F>(
     open: &Arc<F>,
     share: Share,
@@ -282,6 +284,7 @@ impl Feed for ThreadFeed {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests' own threads may wait")]
 mod tests {
     use std::future::poll_fn;
     use std::time::Duration;

@@ -5,6 +5,8 @@
 //! to do. [`driver`] runs an engine over a [`clock`], one on each shard's
 //! thread; [`conductor`] keeps the shards in step.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod action;
 pub mod allowed;
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl<W: Write> Printer<W> {
 
     fn line(&self, text: &str) {
         // Lost where nobody can read it, which is no fault of the script.
-        let _ = writeln!(self.to.borrow_mut(), "{text}");
+        let _ = self.to.borrow_mut().write_all(format!("{text}\n").as_bytes());
     }
 }
 

@@ -30,3 +30,4 @@ mod summary;
 mod targets;
 mod thresholds;
 mod trust;
+mod unread;

@@ -120,14 +120,20 @@ fn a_full_disk_is_told_at_the_end_and_the_results_are_written_all_the_same() {
     );
     // 20,000 lines are some megabytes, and there is room for 64 KiB.
     let call = place.run("s.lua --target sim:null --iterations 20000 --oplog").with_file_size(128);
-    let ended = call.end().exits(1);
+    let ended = call.end().exits(2);
     let summary = ended.summary();
-    assert_eq!(summary["exit_reasons"][0], "internal-error");
+    assert_eq!(summary["exit_reasons"][0], "results-not-kept");
     assert_eq!(number(&summary["totals"]["operations"]), 20_000);
     let (written, dropped) = (&summary["oplog"]["written"], &summary["oplog"]["dropped"]);
     assert_eq!(number(written) + number(dropped), 20_000);
     assert_eq!(place.oplog("out").len() as u64, number(written), "whole lines, and no more");
+    let log = place.read("out/ops.jsonl");
+    let longest = log.lines().map(|line| line.len() + 1).max().unwrap();
+    assert!(log.len() + longest + 8 > 128 * 512, "all that fit: {} bytes", log.len());
     let problem = summary["problems"][0].as_str().unwrap();
-    assert!(problem.starts_with("out/ops.jsonl could not be written to its end: "), "{problem}");
+    assert_eq!(
+        problem,
+        "out/ops.jsonl could not be written to its end, and ends with the last whole line that fits: File too large (os error 27); raise the limit on the size of files (ulimit -f), or name another folder with --out"
+    );
     assert!(ended.stdout.contains(&format!("error: {problem}\n")), "{}", ended.stdout);
 }

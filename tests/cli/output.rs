@@ -78,8 +78,9 @@ fn a_full_disk_behind_the_output_is_an_error_and_behind_the_errors_none() {
     let place = Place::with_script(SCRIPT);
     let full = || File::options().write(true).open("/dev/full").unwrap();
     let line = "s.lua --target sim --iterations 5";
-    let ended = place.run_to("a", line).stdout(full()).end().exits(1);
-    assert_eq!(ended.stderr, "error: standard output: No space left on device (os error 28)\n");
+    let ended = place.run_to("a", line).stdout(full()).end().exits(2);
+    let error = "error: cannot write standard output: No space left on device (os error 28)\n";
+    assert_eq!(ended.stderr, error);
     place.run_to("b", line).stderr(full()).end().exits(0);
     place.run_to("c", "none.lua").stderr(full()).end().exits(2);
     place.smbench("validate none.json").stderr(full()).end().exits(2);

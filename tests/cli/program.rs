@@ -160,7 +160,7 @@ impl Call {
     /// With room for no more than so many times 512 bytes in a file, as if the
     /// disk were full then.
     pub fn with_file_size(self, blocks: u32) -> Call {
-        self.limited(&format!("trap '' XFSZ && ulimit -f {blocks}"))
+        self.limited(&format!("ulimit -f {blocks}"))
     }
 
     /// Starts the program with SIGHUP ignored, as nohup(1) does.
@@ -168,16 +168,41 @@ impl Call {
         self.limited("trap '' HUP")
     }
 
-    fn limited(mut self, limits: &str) -> Call {
-        let limits = format!("{limits} && exec \"$0\" \"$@\"");
+    /// Calls the shell's `commands` after the program, and exits as the program does.
+    pub fn then(self, commands: &str) -> Call {
+        self.shell(&format!("\"$0\" \"$@\"; code=$?; {commands}; exit $code"))
+    }
+
+    /// With a file system of so many bytes at `folder` in the place, which nobody else sees.
+    /// None where the system allows no such thing.
+    pub fn with_disk(mut self, folder: &str, bytes: u32) -> Option<Call> {
+        let mount = format!("mount -t tmpfs -o size={bytes} none {folder}");
+        let can = |flags: &&str| {
+            let mut command = Command::new("unshare");
+            command.args([flags, "/bin/sh", "-c", &mount]).current_dir(&self.work);
+            command.output().is_ok_and(|output| output.status.success())
+        };
+        // Root may not need a user namespace, and may have none.
+        let Some(flags) = ["-Urm", "-m"].into_iter().find(can) else {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no mount namespaces on CI");
+            eprintln!("!! skipped: unshare(1) can mount no tmpfs here");
+            return None;
+        };
+        self = self.limited(&mount);
+        let mut unshare = Command::new("unshare");
+        unshare.arg(flags).arg(self.command.get_program()).args(self.command.get_args());
+        self.command = like(&self.command, unshare);
+        Some(self)
+    }
+
+    fn limited(self, limits: &str) -> Call {
+        self.shell(&format!("{limits} && exec \"$0\" \"$@\""))
+    }
+
+    fn shell(mut self, commands: &str) -> Call {
         let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(limits).arg(self.command.get_program()).args(self.command.get_args());
-        shell.env_clear().current_dir(self.command.get_current_dir().unwrap());
-        for (name, value) in self.command.get_envs() {
-            shell.env(name, value.unwrap());
-        }
-        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        self.command = shell;
+        shell.arg("-c").arg(commands).arg(self.command.get_program()).args(self.command.get_args());
+        self.command = like(&self.command, shell);
         self
     }
 
@@ -214,6 +239,16 @@ impl Call {
     pub fn end(self) -> Ended {
         self.start().end()
     }
+}
+
+/// `wrapper`, in the environment and the folder of `command`.
+fn like(command: &Command, mut wrapper: Command) -> Command {
+    wrapper.env_clear().current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        wrapper.env(name, value.unwrap());
+    }
+    wrapper.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    wrapper
 }
 
 /// A call under way. One that is dropped is killed.

@@ -65,6 +65,7 @@ impl EmbeddedBackend {
     ///
     /// # Errors
     /// [`EmbeddedError`] when the folder or a port cannot be had.
+    #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start(
         storage: &Storage,
         connections: u32,

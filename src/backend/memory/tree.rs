@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use super::content::{Content, Space};
 use super::names::{folded, matches};
@@ -449,8 +449,9 @@ impl Object {
 }
 
 /// 100 ns since 1601 (MS-DTYP 2.3.3).
+#[expect(clippy::disallowed_types, reason = "the times of a file are those of the calendar")]
 fn filetime_now() -> u64 {
     const UNIX_EPOCH_AS_FILETIME: u64 = 116_444_736_000_000_000;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH_AS_FILETIME + since.as_secs() * 10_000_000 + u64::from(since.subsec_nanos()) / 100
 }

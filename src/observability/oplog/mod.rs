@@ -7,6 +7,7 @@
 //! The shape of a line is `schema/ops.schema.json`.
 
 mod line;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod tap;
 mod writer;
 
@@ -20,8 +21,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
+use super::exit::ExitReason;
 use super::metrics::Layout;
 use super::priority::give_way;
+use super::results::{FileIdentity, unwritten};
 use super::summary::OplogSummary;
 pub use tap::OplogTap;
 use tap::Record;
@@ -47,6 +50,8 @@ pub enum OplogError {
 #[derive(Debug)]
 pub struct Oplog {
     path: PathBuf,
+    /// Of the file that is written.
+    identity: FileIdentity,
     /// Until every tap is made.
     queue: Option<SyncSender<Vec<Record>>>,
     counts: Arc<Counts>,
@@ -78,6 +83,10 @@ impl Oplog {
     }
 
     fn writing(file: File, path: PathBuf, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
+        let identity = match FileIdentity::of(&file) {
+            Ok(identity) => identity,
+            Err(source) => return Err(OplogError::Create { path, source }),
+        };
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (ending, ended) = mpsc::sync_channel(1);
         let counts = Arc::new(Counts::default());
@@ -91,7 +100,7 @@ impl Oplog {
             }
         };
         let thread = thread::Builder::new().name("oplog".into()).spawn(work);
-        let oplog = Oplog { path, queue: Some(queue), counts, ended, finished: false };
+        let oplog = Oplog { path, identity, queue: Some(queue), counts, ended, finished: false };
         match thread {
             Ok(_) => Ok(oplog),
             Err(source) => Err(OplogError::Create { path: oplog.path.clone(), source }),
@@ -105,23 +114,30 @@ impl Oplog {
     }
 
     /// To be called when every tap is gone: waits for what is queued to be
-    /// written, for `bound` at the most. With what went wrong, if anything did.
-    pub fn finish(mut self, bound: Duration) -> (OplogSummary, Option<String>) {
+    /// written, for `bound` at the most. With what went wrong, if anything did, and the
+    /// reason to exit that it is.
+    pub fn finish(mut self, bound: Duration) -> (OplogSummary, Option<(String, ExitReason)>) {
         self.finished = true;
         self.queue = None;
         let path = self.path.display();
+        let not_kept = |problem| Some((problem, ExitReason::ResultsNotKept));
         let problem = match self.ended.recv_timeout(bound) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!(
-                "{path} could not be written to its end: {error}; it ends with the last whole line that was"
+            Ok(Ok(())) if self.identity.is_at(&self.path) => None,
+            Ok(Ok(())) => not_kept(format!(
+                "{path} was removed or moved while the run went on; leave it where it is until the run has ended"
             )),
-            Err(RecvTimeoutError::Timeout) => Some(format!(
-                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped",
+            Ok(Err(error)) => not_kept(format!(
+                "{path} could not be written to its end, and ends with the last whole line that fits: {}",
+                unwritten(&error)
+            )),
+            Err(RecvTimeoutError::Timeout) => not_kept(format!(
+                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped; name a folder on a faster disk with --out",
                 bound.as_secs_f64()
             )),
-            Err(RecvTimeoutError::Disconnected) => {
-                Some(format!("the thread that writes {path} ended before the run"))
-            }
+            Err(RecvTimeoutError::Disconnected) => Some((
+                format!("the thread that writes {path} ended before the run"),
+                ExitReason::InternalError,
+            )),
         };
         let summary = OplogSummary {
             written: self.counts.written.load(Relaxed),
@@ -133,7 +149,7 @@ impl Oplog {
 
 impl Drop for Oplog {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.finished && self.identity.is_at(&self.path) {
             // A run that came to nothing leaves nothing behind.
             let _ = fs::remove_file(&self.path);
         }

@@ -219,7 +219,7 @@ fn a_batch_that_is_not_full_is_handed_over_after_a_while() {
 #[test]
 fn a_full_disk_is_told_and_what_was_lost_is_counted() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let oplog = Oplog::writing(full, "out/ops.jsonl".into(), sample::layout()).unwrap();
+    let oplog = Oplog::writing(full, "/dev/full".into(), sample::layout()).unwrap();
     let mut tap = oplog.tap().unwrap();
     for seq in 0..10_000 {
         tap.event(&Event::Completed(completion(0, seq, sample::read(1), OK)), |_| None);
@@ -227,8 +227,11 @@ fn a_full_disk_is_told_and_what_was_lost_is_counted() {
     drop(tap);
     let (lines, problem) = oplog.finish(BOUND);
     assert_eq!((lines.written, lines.dropped), (0, 10_000));
-    let problem = problem.unwrap();
-    assert!(problem.starts_with("out/ops.jsonl could not be written to its end: "), "{problem}");
+    let (problem, reason) = problem.unwrap();
+    assert_eq!(reason, ExitReason::ResultsNotKept);
+    let (what, why) = problem.split_once(": ").unwrap();
+    assert!(what.starts_with("/dev/full could not be written to its end, "), "{problem}");
+    assert!(why.ends_with("; free some space, or name another folder with --out"), "{problem}");
 }
 
 #[test]
@@ -240,6 +243,13 @@ fn a_log_that_is_given_up_leaves_no_file_and_another_runs_is_not_touched() {
     let error = Oplog::start(folder.path(), sample::layout()).unwrap_err();
     assert!(matches!(error, OplogError::Occupied(_)), "{error}");
     assert_eq!(fs::read_to_string(folder.path().join(OPLOG)).unwrap(), "mine");
+    let moved = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(moved.path(), sample::layout()).unwrap();
+    fs::rename(moved.path().join(OPLOG), moved.path().join("a")).unwrap();
+    fs::write(moved.path().join(OPLOG), "mine").unwrap();
+    let (problem, reason) = oplog.finish(BOUND).1.unwrap();
+    assert_eq!(reason, ExitReason::ResultsNotKept);
+    assert!(problem.contains("ops.jsonl was removed or moved while the run went on"), "{problem}");
     let missing = Oplog::start(&folder.path().join("none"), sample::layout()).unwrap_err();
     assert!(matches!(missing, OplogError::Create { .. }), "{missing}");
 }

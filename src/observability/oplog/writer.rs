@@ -1,7 +1,8 @@
 //! The thread that writes the operation log.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
@@ -25,12 +26,12 @@ pub(super) fn write(
     layout: &Layout,
     counts: &Counts,
 ) -> io::Result<()> {
-    let mut log = Log { file, length: 0, buffer: Vec::new(), lines: 0, counts };
+    let mut log = Log { file, length: 0, buffer: Vec::new(), counts };
     let mut result = Ok(());
     loop {
         match queued.try_recv() {
             Ok(batch) if result.is_ok() => result = log.take(&batch, layout),
-            Ok(batch) => log.drop_lines(batch.len()),
+            Ok(batch) => drop(counts.dropped.fetch_add(batch.len() as u64, Relaxed)),
             Err(TryRecvError::Empty) => {
                 if result.is_ok() {
                     result = log.flush();
@@ -48,8 +49,6 @@ struct Log<'a> {
     /// Of the lines that are written.
     length: u64,
     buffer: Vec<u8>,
-    /// In the buffer.
-    lines: usize,
     counts: &'a Counts,
 }
 
@@ -59,30 +58,50 @@ impl Log<'_> {
             serde_json::to_writer(&mut self.buffer, &line(record, layout))?;
             self.buffer.push(b'\n');
         }
-        self.lines += batch.len();
         if self.buffer.len() >= WRITE_AT { self.flush() } else { Ok(()) }
     }
 
+    /// Writes the buffer. If that fails, keeps every whole line that fits.
     fn flush(&mut self) -> io::Result<()> {
-        let lines = std::mem::take(&mut self.lines);
-        let written = self.file.write_all(&self.buffer);
-        match &written {
-            Ok(()) => {
-                self.length += self.buffer.len() as u64;
-                self.counts.written.fetch_add(lines as u64, Relaxed);
+        let buffer = std::mem::take(&mut self.buffer);
+        let (taken, written) = self.append(&buffer);
+        let mut kept = memchr::memrchr(b'\n', &buffer[..taken]).map_or(0, |end| end + 1);
+        self.length += kept as u64;
+        if written.is_err() {
+            // Some file systems refuse the whole of a large write of which a part fits.
+            for line in buffer[kept..].split_inclusive(|byte| *byte == b'\n') {
+                if self.append(line).1.is_err() {
+                    break;
+                }
+                self.length += line.len() as u64;
+                kept += line.len();
             }
-            Err(_) => {
-                self.drop_lines(lines);
-                // A part of a line is of no use. Where it cannot be taken away
-                // either, it stays.
-                let _ = self.file.set_len(self.length);
-            }
+            // A part of a line is of no use. Where it cannot be taken away either, it stays.
+            let _ = self.file.set_len(self.length);
         }
+        self.counts.written.fetch_add(lines(&buffer[..kept]), Relaxed);
+        self.counts.dropped.fetch_add(lines(&buffer[kept..]), Relaxed);
+        self.buffer = buffer;
         self.buffer.clear();
         written
     }
 
-    fn drop_lines(&self, lines: usize) {
-        self.counts.dropped.fetch_add(lines as u64, Relaxed);
+    /// Writes `bytes` after the lines that are written. Returns how many the system took,
+    /// and why not all.
+    fn append(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.file.write_at(&bytes[taken..], self.length + taken as u64) {
+                Ok(0) => return (taken, Err(ErrorKind::WriteZero.into())),
+                Ok(more) => taken += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (taken, Err(error)),
+            }
+        }
+        (taken, Ok(()))
     }
+}
+
+fn lines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
 }

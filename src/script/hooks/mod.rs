@@ -2,9 +2,11 @@
 //! own. They consume events; nothing ever waits for them.
 
 mod errors;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub(super) mod filter;
 pub(super) mod machine;
 pub(super) mod running;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod tap;
 
 use std::collections::BTreeMap;
