@@ -307,9 +307,9 @@ function bench.setup(section) end
 ---@param section bench.Section
 function bench.teardown(section) end
 
----The parts of a run, one after the other. With --duration one phase of that
----length stands for all recorded ones: it has the pace and the rate of the first
----of them, and its thresholds; one about another of them fails as "no samples".
+---The parts of a run, one after the other. --duration scales the recorded ones so
+---that they last that long together, and the others where that makes them shorter.
+---Rates are kept: in half the time a phase has half as many arrivals.
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 

@@ -86,7 +86,8 @@ pub struct StreamArgs {
 /// Where a stream ends.
 #[derive(Clone, Debug, Default, Args)]
 pub struct BoundArgs {
-    /// Replace the recorded phases by one of this length (compile: of nominal time)
+    /// Scale the recorded phases to last this long together (compile: in nominal time),
+    /// and the unrecorded ones where that makes them shorter
     #[arg(long, env = "SMBENCH_DURATION", value_parser = positive_duration)]
     pub duration: Option<Duration>,
 

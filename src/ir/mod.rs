@@ -9,6 +9,7 @@ pub mod merge;
 mod nominal;
 pub mod operation;
 pub mod payload;
+pub mod phases;
 pub mod preview;
 mod runs;
 pub mod share;

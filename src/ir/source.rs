@@ -21,8 +21,8 @@ pub struct StreamHeader {
     /// The stream has run-wide setup or teardown: one more client, numbered
     /// after all others and named `bench`, has these and no iterations.
     pub run_client: bool,
-    /// Empty: the stream bounds itself, or the run's default duration does. A
-    /// stream that follows its phases has those the run was told here.
+    /// Empty: the stream bounds itself, or the run's duration does. Those of a
+    /// script are scaled to the duration that it was loaded for.
     pub phases: Vec<Phase>,
     /// The stream ends by itself (a document, or a script with an iteration bound).
     pub bounded: bool,
@@ -95,18 +95,8 @@ pub struct Phase {
     pub record: bool,
 }
 
-/// The one phase of a run that has no others, or none that is recorded.
+/// The name of the one phase of a run that declares none.
 pub const WHOLE_PHASE: &str = "run";
-
-/// `declared` with one phase of this length, named `run`, in place of the
-/// recorded ones.
-pub fn phases_lasting(declared: &[Phase], duration_ns: u64) -> Vec<Phase> {
-    let one = Phase { name: WHOLE_PHASE.into(), duration_ns, record: true };
-    let measured = declared.iter().position(|phase| phase.record);
-    let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
-    let unrecorded = after.iter().filter(|phase| !phase.record);
-    before.iter().cloned().chain([one]).chain(unrecorded.cloned()).collect()
-}
 
 /// The name of the client that runs `bench.setup` and `bench.teardown`.
 pub const RUN_CLIENT: &str = "bench";

@@ -4,6 +4,7 @@
 
 mod breaks;
 mod documents;
+mod durations;
 mod grants;
 mod hook_ends;
 mod hooks;

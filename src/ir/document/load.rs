@@ -15,6 +15,7 @@ use super::{v1, v2};
 use crate::ir::blobs::{BlobCache, BlobFolders};
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
+use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::{OperationSource, Progress, SourceError, StreamHeader};
 use crate::ir::spool::{Spool, SpoolWriter};
 
@@ -274,6 +275,17 @@ impl Document {
     /// What is odd, and does not keep the document from being run.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Scales the document's phases, where it has any: see [`phases::scaled`].
+    ///
+    /// # Errors
+    /// As [`phases::scaled`].
+    pub fn scale_phases(&mut self, recorded_ns: u64) -> Result<(), PhaseScalingError> {
+        if !self.header.phases.is_empty() {
+            self.header.phases = phases::scaled(&self.header.phases, recorded_ns)?;
+        }
+        Ok(())
     }
 
     /// Starts every client over, for another reading of the whole stream.
