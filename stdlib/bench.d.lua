@@ -62,7 +62,7 @@
 
 ---@class (exact) bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
----@field blob? string in its place the first bytes of this file, relative to the script's folder
+---@field blob? string in its place the first bytes of this file, relative to the script's folder; a regular file in it, or in a folder of --allow-blobs, with no symbolic link on the way that is absolute or leads out
 
 ---@class (exact) bench.RenameOptions: bench.Options
 ---@field replace? boolean whether an existing file is replaced (default true)

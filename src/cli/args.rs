@@ -54,7 +54,7 @@ pub struct StreamArgs {
     #[arg(long, env = "SMBENCH_STRICT", value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// Let writes take blobs from this folder too; may be repeated (in the variable: one a line)
+    /// Let writes take blobs from this folder too, which their paths name; may be repeated (in the variable: one a line)
     #[arg(
         long,
         value_name = "DIR",

@@ -1,6 +1,7 @@
 //! The typed stream every script and document becomes, and the events a run gives back.
 
 pub mod blobs;
+pub mod directory;
 pub mod document;
 mod due;
 pub mod event;

@@ -2,6 +2,7 @@
 //! given what people get wrong. Every call is bounded and checked for what
 //! must never happen: a panic, Rust in a message, a secret, something left behind.
 
+mod blobs;
 mod breaks;
 mod documents;
 mod durations;

@@ -66,17 +66,19 @@ pub(in crate::script) enum Outcome {
     ConnectionLost,
     ClientError,
     Panicked,
+    PayloadUnreadable,
     Skipped,
     Cut,
 }
 
 impl Outcome {
     /// Those that are no NT status.
-    pub const OTHERS: [Outcome; 6] = [
+    pub const OTHERS: [Outcome; 7] = [
         Outcome::TimedOut,
         Outcome::ConnectionLost,
         Outcome::ClientError,
         Outcome::Panicked,
+        Outcome::PayloadUnreadable,
         Outcome::Skipped,
         Outcome::Cut,
     ];
@@ -93,6 +95,7 @@ impl Outcome {
             CompletionStatus::Failed(Failure::ConnectionLost(_)) => Outcome::ConnectionLost,
             CompletionStatus::Failed(Failure::Client(_)) => Outcome::ClientError,
             CompletionStatus::Failed(Failure::Panicked(_)) => Outcome::Panicked,
+            CompletionStatus::Failed(Failure::Payload(_)) => Outcome::PayloadUnreadable,
             CompletionStatus::Skipped { .. } => Outcome::Skipped,
             CompletionStatus::Cut => Outcome::Cut,
         }
@@ -106,6 +109,7 @@ impl Outcome {
             Outcome::ConnectionLost => "CONNECTION_LOST".into(),
             Outcome::ClientError => "CLIENT_ERROR".into(),
             Outcome::Panicked => "PANICKED".into(),
+            Outcome::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
             Outcome::Skipped => "SKIPPED".into(),
             Outcome::Cut => "CUT".into(),
         }
