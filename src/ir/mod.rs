@@ -18,6 +18,7 @@ pub mod source;
 mod spool;
 pub mod time_scale;
 pub mod units;
+pub mod workloads;
 
 pub use due::{Due, Late, scale_ns};
 pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
@@ -31,3 +32,4 @@ pub use preview::Preview;
 pub use share::Share;
 pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
 pub use time_scale::TimeScale;
+pub use workloads::Workloads;

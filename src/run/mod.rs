@@ -170,14 +170,14 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let header = Arc::new(stream.header.clone());
     let phases = phases_of_run(&header.phases, header.bounded, options.duration)
         .map_err(|error| RunError::invalid(error.into()))?;
-    let shard_count = shard_count(options, header.clients());
+    let shard_count = shard_count(options, header.active_count());
     let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
     let mut hooks =
         RunHooks::start(input, &layout, options.hook_errors).map_err(RunError::invalid)?;
     let thresholds = checks::thresholds(&header, &options.thresholds, &hooks.metric_kinds())
         .map_err(|error| RunError::invalid(error.into()))?;
 
-    open_files::raise_open_file_limit(options.target.open_files(header.clients()))
+    open_files::raise_open_file_limit(options.target.open_files(header.active_count()))
         .map_err(|error| RunError::invalid(error.into()))?;
 
     let clock = RealClock::start(options.precision);
@@ -187,7 +187,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
             response_timeout: RESPONSE_TIMEOUT,
             file_ids: mode::caches(&header.needs, options),
         },
-        connections: header.clients(),
+        connections: header.active_count(),
         password: options.password.clone(),
         storage: options.storage.clone(),
         seed: header.seed,
@@ -226,7 +226,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         hooks: hooks.hooks.as_ref(),
         oplog: oplog.as_ref(),
         allowed: allowed.clone(),
-        lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
+        lookahead: (LOOKAHEAD_TOTAL / header.active_count().max(1) as usize)
+            .clamp(2, LOOKAHEAD_MOST),
     };
     let conductor = plan.conductor();
     let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
@@ -235,8 +236,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         conductor: &conductor,
         clock: &clock,
         phases: &phases,
-        clients: header.clients(),
-        iterating: header.workload_clients(),
+        clients: header.active_count(),
+        iterating: header.active_count().min(header.workload_clients()),
         progress: &progress,
         checks: &mut checks,
         hooks: &mut hooks,

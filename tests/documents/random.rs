@@ -87,7 +87,7 @@ pub fn header(clients: u32, run_client: bool) -> StreamHeader {
     StreamHeader {
         source: "random.lua".into(),
         seed: 3,
-        workloads: vec![workload],
+        workloads: vec![workload].into(),
         run_client,
         bounded: true,
         ..StreamHeader::default()

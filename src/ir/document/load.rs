@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{DocumentError, Place, Problem};
+use super::error::{DocumentError, Place, Problem, shortened};
 use super::intake::LineSink;
 use super::line::Line;
 use super::unique::{DuplicateId, UniqueIds, hash_id};
@@ -219,6 +219,25 @@ impl Loading {
         Ok(())
     }
 
+    /// Keeps those clients apart that have no operation: they take no part in a
+    /// run, and nothing is kept for them in it.
+    fn find_idle_clients(&mut self) {
+        let mut active: Vec<u32> = self.spool.clients_with_operations().collect();
+        let idle = u64::from(self.header.clients()) - active.len() as u64;
+        if idle == 0 {
+            return;
+        }
+        let first = (0..).zip(&active).find(|(at, client)| at != *client);
+        let first = first.map_or(active.len() as u32, |(at, _)| at);
+        let first = shortened(&self.header.client_name(first));
+        self.validator.warnings.add(Warning::Idle { clients: idle, first });
+        // A run without any client would not find out whether there is a server.
+        if active.is_empty() {
+            active.push(0);
+        }
+        self.header.active = Some(active.into());
+    }
+
     fn finish(
         mut self,
         strict: bool,
@@ -231,6 +250,7 @@ impl Loading {
             self.validator.warnings.add(Warning::Edited);
         }
         let spool = |error| whole(Problem::Spool(error));
+        self.find_idle_clients();
         let mut document = Document {
             header: self.header,
             warnings: self.validator.finish().into_vec(),
