@@ -22,8 +22,10 @@ const EVENTS_PER_ITERATION: u32 = 4;
 
 fn main() {
     let workload = |name| Workload::new(name, CLIENTS / 2);
-    let header =
-        StreamHeader { workloads: vec![workload("a"), workload("b")], ..StreamHeader::default() };
+    let header = StreamHeader {
+        workloads: vec![workload("a"), workload("b")].into(),
+        ..StreamHeader::default()
+    };
     let phase = |index| Phase { name: format!("p{index}"), duration_ns: 1, record: true };
     let phases = (0..PHASES).map(phase).collect();
     let layout = Layout::new(Arc::new(header), phases, Duration::from_millis(10));

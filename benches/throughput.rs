@@ -175,7 +175,7 @@ fn ours(input: &Input, duration: Option<Duration>) -> Rate {
 /// when it is issued and when it completes, and is recorded.
 fn floor() -> Rate {
     const EVENTS: u32 = 4_000_000;
-    let workloads = vec![Workload::new("w", 64)];
+    let workloads = vec![Workload::new("w", 64)].into();
     let header = StreamHeader { workloads, ..StreamHeader::default() };
     let phases = vec![Phase { name: "run".into(), duration_ns: u64::MAX, record: true }];
     let layout = Layout::new(Arc::new(header), phases, Duration::from_millis(10));

@@ -62,7 +62,7 @@
 
 ---@class (exact) bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
----@field blob? string in its place the first bytes of this file, relative to the script's folder
+---@field blob? string in its place the first bytes of this file, relative to the script's folder; a regular file in it, or in a folder of --allow-blobs, with no symbolic link on the way that is absolute or leads out
 
 ---@class (exact) bench.RenameOptions: bench.Options
 ---@field replace? boolean whether an existing file is replaced (default true)
@@ -307,9 +307,9 @@ function bench.setup(section) end
 ---@param section bench.Section
 function bench.teardown(section) end
 
----The parts of a run, one after the other. With --duration one phase of that
----length stands for all recorded ones: it has the pace and the rate of the first
----of them, and its thresholds; one about another of them fails as "no samples".
+---The parts of a run, one after the other. --duration scales the recorded ones so
+---that they last that long together, and the others where that makes them shorter.
+---Rates are kept: in half the time a phase has half as many arrivals.
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 

@@ -49,10 +49,14 @@ bench.workload {
 
 /// Runs a script; its summary, and the most memory the process had, in MiB.
 fn run(script: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
+    run_file("w.lua", script, arguments)
+}
+
+fn run_file(name: &str, text: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("w.lua"), script).unwrap();
+    fs::write(folder.path().join(name), text).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_smbench"))
-        .args(["run", "w.lua", "--out", "out", "--allow-late"])
+        .args(["run", name, "--out", "out", "--allow-late"])
         .args(arguments)
         .current_dir(folder.path())
         .stdout(Stdio::null())
@@ -103,6 +107,24 @@ fn a_hundred_thousand_clients_fit_into_450_mb_in_a_closed_loop_and_in_an_open_on
         assert_eq!(totals["failed"], 0, "{loops}: {totals}");
         assert!(peak_mib > 0 && peak_mib << 20 < 450_000_000, "{loops}: {peak_mib} MiB");
     }
+}
+
+#[test]
+fn a_document_that_promises_a_million_clients_costs_what_those_with_operations_do() {
+    let stat = |client| format!(r#"{{"client":{client},"after_ns":0,"type":"Stat","path":""}}"#);
+    let clients = [3, 999_999];
+    let document = format!(
+        "{}\n{}\n{}\n{}\n",
+        r#"{"version":2,"workloads":[{"name":"w","clients":1000000}]}"#,
+        stat(clients[0]),
+        stat(clients[1]),
+        r#"{"operations":2}"#
+    );
+    let (summary, peak_mib) = run_file("w.jsonl", &document, &["--target", "sim"]);
+    let totals = &summary["totals"];
+    assert_eq!((&totals["succeeded"], &totals["failed"]), (&2.into(), &0.into()), "{totals}");
+    assert_eq!(summary["workloads"][0]["clients"], 1_000_000);
+    assert!(peak_mib > 0 && peak_mib < 200, "{peak_mib} MiB");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! The scheduler's view of one client's connection: executes operations, owns
 //! the handle table, and says what became of each.
 
+use std::fmt;
 use std::future::Future;
-use std::io;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,14 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use tokio::io::AsyncReadExt;
 
 use super::breaks::{Breaks, Holder, Waiting, execute_keyed, open_keyed, wait_for};
 use super::handle_table::{HandleEntry, HandleTable, OpenFile};
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
 use crate::ir::event::SocketTimes;
 use crate::ir::{
-    CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload, Section,
+    Blob, CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload,
+    Section,
 };
 use crate::protocol::{CreateParameters, Granted, NtStatus};
 
@@ -110,11 +109,9 @@ impl ConnectionState {
         };
         match payload {
             Payload::Pattern(pattern) => Ok(pattern.bytes(self.seed, path, *offset, *length)),
-            Payload::Blob(blob) => match blob.data.get() {
+            Payload::Blob(blob) => match blob.data() {
                 Some(data) => Ok(data.clone()),
-                None => Box::pin(read_blob(&blob.path, *length)).await.map_err(|error| {
-                    Failure::Client(format!("cannot read blob {}: {error}", blob.path.display()))
-                }),
+                None => Box::pin(read_blob(Arc::clone(blob), *length)).await,
             },
         }
     }
@@ -373,16 +370,16 @@ impl ConnectionState {
     }
 }
 
-/// The first `length` bytes of a blob that was not read ahead.
-async fn read_blob(path: &Path, length: u64) -> io::Result<Bytes> {
-    let mut data = Vec::new();
-    tokio::fs::File::open(path).await?.take(length).read_to_end(&mut data).await?;
-    if (data.len() as u64) < length {
-        let found = data.len();
-        let short = format!("it has {found} bytes, but the write wants {length}");
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, short));
+/// Reads the first `length` bytes of a blob that was not read ahead, on a thread
+/// where that may take its time.
+async fn read_blob(blob: Arc<Blob>, length: u64) -> Result<Bytes, Failure> {
+    let path = Arc::clone(&blob.path);
+    let failed =
+        |why: &dyn fmt::Display| Failure::Payload(format!("blob {} {why}", path.display()));
+    match tokio::task::spawn_blocking(move || blob.read(length)).await {
+        Ok(read) => read.map_err(|error| failed(&error)),
+        Err(error) => Err(failed(&format_args!("cannot be read: {error}"))),
     }
-    Ok(data.into())
 }
 
 enum Ended {

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use super::connection::{ConnectionState, Execution};
 use super::{
     BackendCapabilities, Breaks, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle,
 };
+use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
     Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
     Pattern, Payload, Section,
@@ -408,8 +409,11 @@ async fn create_parameters_the_backend_lacks_are_left_out_and_counted() {
     }
 }
 
+/// A blob that was not read before.
 fn blob(path: &std::path::Path) -> Payload {
-    Payload::Blob(Arc::new(Blob { path: path.into(), data: OnceLock::new() }))
+    let blob = Blob::new(path);
+    blob.bind(&BlobDirectories::open(path.parent().unwrap(), &[]).unwrap());
+    Payload::Blob(Arc::new(blob))
 }
 
 #[tokio::test]
@@ -421,19 +425,33 @@ async fn a_blob_that_was_not_read_before_gives_the_bytes_the_write_wants() {
     client.run(open()).await;
     assert_eq!(client.run(write(4, blob(&file))).await.bytes, 4);
     assert_eq!(client.server.written.lock().unwrap()[0], "0123");
-    let CompletionStatus::Failed(Failure::Client(message)) =
-        client.status(write(11, blob(&file))).await
-    else {
-        panic!("a short blob is a failure")
-    };
-    assert!(message.contains("10 bytes") && message.contains("blob"), "{message}");
+    let checked = blob(&file);
+    for (swap, why) in [
+        ("truncated", "has 2 bytes, but the write wants 4"),
+        ("gone", "cannot be read: No such file or directory (os error 2)"),
+        ("a link", "is outside of"),
+    ] {
+        match swap {
+            "truncated" => std::fs::write(&file, "01").unwrap(),
+            "gone" => std::fs::remove_file(&file).unwrap(),
+            _ => std::os::unix::fs::symlink("/etc/passwd", &file).unwrap(),
+        }
+        let status = client.status(write(4, checked.clone())).await;
+        let CompletionStatus::Failed(failure @ Failure::Payload(message)) = &status else {
+            panic!("{swap}: {status:?}")
+        };
+        assert_eq!(failure.name(), "PAYLOAD_UNREADABLE");
+        let expected = format!("blob {} {why}", file.display());
+        assert!(message.starts_with(&expected), "{message}");
+    }
+    assert_eq!(client.server.written.lock().unwrap().len(), 1, "nothing else was sent");
 }
 
 #[tokio::test]
 async fn a_write_to_a_handle_that_is_not_open_is_skipped_whatever_its_blob() {
     let mut client = Client::new(&[Status(NtStatus::ACCESS_DENIED)]);
     client.run(open()).await;
-    assert_eq!(client.status(write(4, blob("/no/such/file".as_ref()))).await, skipped(0));
+    assert_eq!(client.status(write(4, blob("/no-such-file".as_ref()))).await, skipped(0));
 }
 
 #[tokio::test]

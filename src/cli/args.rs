@@ -54,7 +54,7 @@ pub struct StreamArgs {
     #[arg(long, env = "SMBENCH_STRICT", value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// Let writes take blobs from this folder too; may be repeated (in the variable: one a line)
+    /// Let writes take blobs from this folder too, which their paths name; may be repeated (in the variable: one a line)
     #[arg(
         long,
         value_name = "DIR",
@@ -86,7 +86,8 @@ pub struct StreamArgs {
 /// Where a stream ends.
 #[derive(Clone, Debug, Default, Args)]
 pub struct BoundArgs {
-    /// Replace the recorded phases by one of this length (compile: of nominal time)
+    /// Scale the recorded phases to last this long together (compile: in nominal time),
+    /// and the unrecorded ones where that makes them shorter
     #[arg(long, env = "SMBENCH_DURATION", value_parser = positive_duration)]
     pub duration: Option<Duration>,
 

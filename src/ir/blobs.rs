@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::directory::{Directory, OpenError};
 use super::operation::{Operation, OperationKind};
 use super::payload::{Blob, Payload};
 
@@ -23,68 +24,76 @@ pub enum BlobError {
     Unreadable(io::Error),
     #[error("is not a regular file")]
     NotAFile,
-    #[error("is outside of {}; --allow-blobs with its folder permits it", .0.display())]
+    /// Says nothing of whether there is such a file.
+    #[error(
+        "is outside of {}, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder",
+        .0.display()
+    )]
     Outside(PathBuf),
+    #[error("is not read, as no folder is known that it may come from")]
+    NoDirectory,
     #[error("has {size} bytes, but the write wants {length}")]
     TooShort { size: u64, length: u64 },
 }
 
-/// The folders blobs may come from.
-pub struct BlobFolders {
-    /// Without symbolic links. The first is the workload's own.
-    folders: Vec<PathBuf>,
-    /// What has been looked up, so that a file is looked up once and not for each write.
-    checked: HashMap<String, (Arc<Path>, u64)>,
+/// The directories that blobs may come from. They stay open, and a blob is
+/// opened from one of them, so that nothing outside is ever read: see
+/// [`Directory`].
+#[derive(Debug)]
+pub struct BlobDirectories {
+    /// The workload's own, without symbolic links.
+    workload: PathBuf,
+    /// By absolute path; one may have several.
+    directories: Vec<(PathBuf, Arc<Directory>)>,
 }
 
-const MAX_CHECKED: usize = 1 << 14;
-
-impl BlobFolders {
-    /// `workload` is the folder of the script or document; `more` is what the
-    /// command line allows beyond it.
+impl BlobDirectories {
+    /// Opens the directory of the script or document, and those that the command
+    /// line allows beyond it.
     ///
     /// # Errors
-    /// The folder that does not exist, and the operating system's reason.
-    pub fn new(workload: &Path, more: &[PathBuf]) -> Result<BlobFolders, (PathBuf, io::Error)> {
-        let real = |folder: &Path| {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            folder.canonicalize().map_err(|error| (folder.to_path_buf(), error))
-        };
-        let folders = std::iter::once(workload).chain(more.iter().map(PathBuf::as_path));
-        let folders = folders.map(real).collect::<Result<_, _>>()?;
-        Ok(BlobFolders { folders, checked: HashMap::new() })
-    }
-
-    /// The real path of a blob that may be used and has at least `length`
-    /// bytes. `base` is what a relative path is relative to; without one a
-    /// relative path is an error.
-    ///
-    /// # Errors
-    /// [`BlobError`].
-    pub fn check(
-        &mut self,
-        path: &str,
-        base: Option<&Path>,
-        length: u64,
-    ) -> Result<Arc<Path>, BlobError> {
-        let (real, size) = match self.checked.get(path) {
-            Some((real, size)) => (Arc::clone(real), *size),
-            None => {
-                let (real, size) = self.look_up(Path::new(path), base)?;
-                if self.checked.len() >= MAX_CHECKED {
-                    self.checked.clear();
-                }
-                self.checked.insert(path.to_string(), (Arc::clone(&real), size));
-                (real, size)
-            }
-        };
-        if size < length {
-            return Err(BlobError::TooShort { size, length });
+    /// The directory that cannot be opened, and the operating system's reason.
+    pub fn open(
+        workload: &Path,
+        more: &[PathBuf],
+    ) -> Result<Arc<BlobDirectories>, (PathBuf, io::Error)> {
+        let mut found = BlobDirectories { workload: PathBuf::new(), directories: Vec::new() };
+        for directory in std::iter::once(workload).chain(more.iter().map(PathBuf::as_path)) {
+            found.add(directory).map_err(|error| (directory.to_path_buf(), error))?;
         }
-        Ok(real)
+        found.workload.clone_from(&found.directories[0].0);
+        Ok(Arc::new(found))
     }
 
-    fn look_up(&self, path: &Path, base: Option<&Path>) -> Result<(Arc<Path>, u64), BlobError> {
+    fn add(&mut self, directory: &Path) -> io::Result<()> {
+        let given = std::path::absolute(if directory.as_os_str().is_empty() {
+            ".".as_ref()
+        } else {
+            directory
+        })?;
+        let opened = Arc::new(Directory::open(&given)?);
+        let real = given.canonicalize()?;
+        // A link in one directory may be the name of another that is allowed too.
+        let in_its_parent = match (given.parent(), given.file_name()) {
+            (Some(parent), Some(name)) => parent.canonicalize()?.join(name),
+            _ => real.clone(),
+        };
+        for name in [real, in_its_parent, given] {
+            if !self.directories.iter().any(|(known, _)| *known == name) {
+                self.directories.push((name, Arc::clone(&opened)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the absolute path of a blob. `base` is what a relative path is
+    /// relative to; without one a relative path is an error. The file system is
+    /// not asked.
+    ///
+    /// # Errors
+    /// [`BlobError`] for a path that cannot be in one of the directories.
+    pub fn resolve(&self, path: &str, base: Option<&Path>) -> Result<Arc<Path>, BlobError> {
+        let path = Path::new(path);
         if path.components().any(|component| component == Component::ParentDir) {
             return Err(BlobError::Parent);
         }
@@ -93,29 +102,97 @@ impl BlobFolders {
             (false, Some(base)) => base.join(path),
             (false, None) => return Err(BlobError::Relative),
         };
-        let outside = || BlobError::Outside(self.folders[0].clone());
-        let inside = |path: &Path| self.folders.iter().any(|folder| path.starts_with(folder));
-        // Which files there are elsewhere is nothing a script should learn.
-        let real = joined.canonicalize().map_err(|error| {
-            let within = inside(&joined) || base.is_some_and(|base| joined.starts_with(base));
-            if within { BlobError::Unreadable(error) } else { outside() }
-        })?;
-        if !inside(&real) {
-            return Err(outside());
-        }
-        // Asked before opening: opening a pipe waits for its other end.
-        let metadata = real.metadata().map_err(BlobError::Unreadable)?;
-        if !metadata.is_file() {
+        self.directory_of(&joined)?;
+        Ok(joined.into())
+    }
+
+    /// The innermost directory a path is in, and what follows in the path.
+    fn directory_of<'p>(&self, path: &'p Path) -> Result<(&Directory, &'p Path), BlobError> {
+        let directories = self.directories.iter();
+        directories
+            .filter_map(|(name, directory)| Some((&**directory, path.strip_prefix(name).ok()?)))
+            .min_by_key(|(_, rest)| rest.components().count())
+            .ok_or_else(|| self.outside())
+    }
+
+    fn outside(&self) -> BlobError {
+        BlobError::Outside(self.workload.clone())
+    }
+
+    /// Opens a regular file that has at least `length` bytes. Returns it and its size.
+    fn file(&self, path: &Path, length: u64) -> Result<(File, u64), BlobError> {
+        let (directory, rest) = self.directory_of(path)?;
+        if rest.as_os_str().is_empty() {
             return Err(BlobError::NotAFile);
         }
-        File::open(&real).map_err(BlobError::Unreadable)?;
-        Ok((real.into(), metadata.len()))
+        let (file, size) = directory.regular_file(rest).map_err(|error| match error {
+            OpenError::Outside => self.outside(),
+            OpenError::NotAFile => BlobError::NotAFile,
+            OpenError::Unreadable(error) => BlobError::Unreadable(error),
+        })?;
+        match size < length {
+            true => Err(BlobError::TooShort { size, length }),
+            false => Ok((file, size)),
+        }
+    }
+
+    /// Reads the first `length` bytes of a blob: of one open file, which was
+    /// looked at after it was opened.
+    ///
+    /// # Errors
+    /// [`BlobError`], also where the file is cut short while it is read.
+    pub fn read(&self, path: &Path, length: u64) -> Result<Bytes, BlobError> {
+        let (file, _) = self.file(path, length)?;
+        let mut data = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        file.take(length).read_to_end(&mut data).map_err(BlobError::Unreadable)?;
+        match data.len() as u64 {
+            size if size < length => Err(BlobError::TooShort { size, length }),
+            _ => Ok(data.into()),
+        }
+    }
+}
+
+/// Blobs of a document, each looked at once and not for each write.
+pub struct BlobChecks {
+    directories: Arc<BlobDirectories>,
+    /// What relative paths are relative to; none in version 1.
+    base: Option<PathBuf>,
+    checked: HashMap<String, (Arc<Path>, u64)>,
+}
+
+const MAX_CHECKED: usize = 1 << 14;
+
+impl BlobChecks {
+    pub fn new(directories: Arc<BlobDirectories>, base: Option<PathBuf>) -> BlobChecks {
+        BlobChecks { directories, base, checked: HashMap::new() }
+    }
+
+    /// Returns the absolute path of a blob that may be used and has at least
+    /// `length` bytes.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub fn check(&mut self, path: &str, length: u64) -> Result<Arc<Path>, BlobError> {
+        if let Some((resolved, size)) = self.checked.get(path) {
+            return match *size < length {
+                true => Err(BlobError::TooShort { size: *size, length }),
+                false => Ok(Arc::clone(resolved)),
+            };
+        }
+        let resolved = self.directories.resolve(path, self.base.as_deref())?;
+        let (_, size) = self.directories.file(&resolved, length)?;
+        if self.checked.len() >= MAX_CHECKED {
+            self.checked.clear();
+        }
+        self.checked.insert(path.to_string(), (Arc::clone(&resolved), size));
+        Ok(resolved)
     }
 }
 
 /// Bytes of blobs, shared by the operations that write them. For the thread
 /// that feeds the scheduler: reading a file never counts as server latency.
 pub struct BlobCache {
+    directories: Arc<BlobDirectories>,
     budget: u64,
     held: u64,
     files: HashMap<Arc<Path>, Bytes>,
@@ -123,16 +200,15 @@ pub struct BlobCache {
     order: VecDeque<Arc<Path>>,
 }
 
-impl Default for BlobCache {
-    fn default() -> BlobCache {
-        BlobCache::new(256 << 20)
-    }
-}
-
 impl BlobCache {
+    pub fn new(directories: Arc<BlobDirectories>) -> BlobCache {
+        BlobCache::with_budget(directories, 256 << 20)
+    }
+
     /// At most `budget` bytes are alive through this cache.
-    pub fn new(budget: u64) -> BlobCache {
-        BlobCache { budget, held: 0, files: HashMap::new(), order: VecDeque::new() }
+    pub fn with_budget(directories: Arc<BlobDirectories>, budget: u64) -> BlobCache {
+        let (files, order) = (HashMap::new(), VecDeque::new());
+        BlobCache { directories, budget, held: 0, files, order }
     }
 
     /// Puts the first `length` bytes of its blob into a write. The write is
@@ -140,46 +216,47 @@ impl BlobCache {
     /// issued, or where the file cannot be read: whoever issues it reads the
     /// file then, and reports what is wrong with it.
     pub fn fill(&mut self, operation: &Operation) {
-        let OperationKind::Write { length, payload: Payload::Blob(blob), .. } = &operation.kind
-        else {
-            return;
-        };
-        self.fill_blob(blob, *length);
-    }
-
-    /// As [`fill`](Self::fill), for a write of `length` bytes.
-    pub fn fill_blob(&mut self, blob: &Blob, length: u64) {
-        if blob.data.get().is_some() {
-            return;
-        }
-        let Ok(wanted) = usize::try_from(length) else { return };
-        if let Some(data) = self.bytes(&blob.path, length)
-            && data.len() >= wanted
-        {
-            // Another thread may have been first, with the same bytes.
-            let _ = blob.data.set(data.slice(..wanted));
+        if let OperationKind::Write { length, payload: Payload::Blob(blob), .. } = &operation.kind {
+            blob.bind(&self.directories);
+            if let Ok(Some(data)) = self.bytes(&blob.path, *length) {
+                blob.fill(data);
+            }
         }
     }
 
-    fn bytes(&mut self, path: &Arc<Path>, length: u64) -> Option<Bytes> {
+    /// Returns the blob at `path`, which is [resolved](BlobDirectories::resolve),
+    /// with its first `length` bytes where the budget has room for them.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub fn blob(&mut self, path: Arc<Path>, length: u64) -> Result<Blob, BlobError> {
+        let blob = Blob::new(path);
+        blob.bind(&self.directories);
+        match self.bytes(&blob.path, length)? {
+            Some(data) => blob.fill(data),
+            None => drop(self.directories.file(&blob.path, length)?),
+        }
+        Ok(blob)
+    }
+
+    /// None where the budget is used up.
+    fn bytes(&mut self, path: &Arc<Path>, length: u64) -> Result<Option<Bytes>, BlobError> {
+        let Ok(wanted) = usize::try_from(length) else { return Ok(None) };
         match self.files.get(path) {
-            Some(data) if data.len() as u64 >= length => return Some(data.clone()),
+            Some(data) if data.len() >= wanted => return Ok(Some(data.slice(..wanted))),
             // What is alive twice could not be counted.
-            Some(data) if !data.is_unique() => return None,
+            Some(data) if !data.is_unique() => return Ok(None),
             Some(_) => self.forget(path),
             None => {}
         }
         if !self.make_room(length) {
-            return None;
+            return Ok(None);
         }
-        let mut data = Vec::new();
-        File::open(path).ok()?.take(length).read_to_end(&mut data).ok()?;
-        data.shrink_to_fit();
-        let data = Bytes::from(data);
-        self.held += data.len() as u64;
+        let data = self.directories.read(path, length)?;
+        self.held += length;
         self.files.insert(Arc::clone(path), data.clone());
         self.order.push_back(Arc::clone(path));
-        Some(data)
+        Ok(Some(data))
     }
 
     /// Lets go of the oldest files no operation holds until `wanted` bytes fit.
@@ -205,24 +282,25 @@ impl BlobCache {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
-
     use super::*;
     use crate::ir::{Due, Expect, HandleRef, Section};
 
     fn write(path: &Path, length: u64) -> Operation {
-        let blob = Blob { path: path.into(), data: OnceLock::new() };
-        let payload = Payload::Blob(Arc::new(blob));
+        let payload = Payload::Blob(Arc::new(Blob::new(path)));
         let kind = OperationKind::Write { handle_ref: HandleRef(0), offset: 0, length, payload };
         let (due, section, expect) = (Due::After(0), Section::Iteration, Expect::Default);
         Operation { client_idx: 0, seq: 0, due, section, iteration: 0, expect, id: None, kind }
     }
 
-    fn data(operation: &Operation) -> Option<&Bytes> {
+    fn blob(operation: &Operation) -> &Blob {
         match &operation.kind {
-            OperationKind::Write { payload: Payload::Blob(blob), .. } => blob.data.get(),
-            _ => None,
+            OperationKind::Write { payload: Payload::Blob(blob), .. } => blob,
+            _ => panic!("no blob"),
         }
+    }
+
+    fn data(operation: &Operation) -> Option<&Bytes> {
+        blob(operation).data()
     }
 
     fn file(folder: &tempfile::TempDir, name: &str) -> PathBuf {
@@ -231,11 +309,15 @@ mod tests {
         path
     }
 
+    fn cache(folder: &tempfile::TempDir, budget: u64) -> BlobCache {
+        BlobCache::with_budget(BlobDirectories::open(folder.path(), &[]).unwrap(), budget)
+    }
+
     #[test]
     fn writes_of_one_file_share_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(&folder, "a");
-        let mut cache = BlobCache::default();
+        let mut cache = cache(&folder, 1_000);
         let (long, short) = (write(&path, 100), write(&path, 10));
         cache.fill(&long);
         cache.fill(&short);
@@ -248,12 +330,13 @@ mod tests {
     fn beyond_the_budget_writes_are_left_to_whoever_issues_them() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (file(&folder, "a"), file(&folder, "b"));
-        let mut cache = BlobCache::new(150);
+        let mut cache = cache(&folder, 150);
         let first = write(&a, 100);
         cache.fill(&first);
         let second = write(&b, 100);
         cache.fill(&second);
         assert!(data(&first).is_some() && data(&second).is_none());
+        assert_eq!(blob(&second).read(100).unwrap().as_ref(), "b".repeat(100).as_bytes());
         drop(first);
         cache.fill(&second);
         assert_eq!(data(&second).unwrap().as_ref(), "b".repeat(100).as_bytes());
@@ -264,10 +347,75 @@ mod tests {
     fn a_file_that_is_gone_or_shorter_leaves_the_write_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(&folder, "a");
-        let mut cache = BlobCache::default();
+        let mut cache = cache(&folder, 1_000);
         let (gone, short) = (write(&folder.path().join("gone"), 1), write(&path, 101));
         cache.fill(&gone);
         cache.fill(&short);
         assert!(data(&gone).is_none() && data(&short).is_none());
+        assert_eq!(cache.held, 0);
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_file_that_was_checked_is_checked_when_it_is_read() {
+        let outside = tempfile::tempdir().unwrap();
+        let secret = file(&outside, "secret");
+        let folder = tempfile::tempdir().unwrap();
+        let directories = BlobDirectories::open(folder.path(), &[]).unwrap();
+        let mut checks = BlobChecks::new(Arc::clone(&directories), None);
+        let mut cache = BlobCache::new(directories);
+        let fifo = |path: &Path| {
+            let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+        };
+        type Swap<'s> = &'s dyn Fn(&Path);
+        let swaps: [(&str, Swap<'_>, &str); 4] = [
+            ("a", &|path| std::os::unix::fs::symlink(&secret, path).unwrap(), "is outside of"),
+            ("b", &fifo, "is not a regular file"),
+            (
+                "c",
+                &|path| std::fs::write(path, "short").unwrap(),
+                "has 5 bytes, but the write wants 100",
+            ),
+            ("d", &|_| {}, "cannot be read: No such file"),
+        ];
+        for (name, swap, why) in swaps {
+            let path = file(&folder, name);
+            let checked = checks.check(path.to_str().unwrap(), 100).unwrap();
+            let before = write(&checked, 50);
+            cache.fill(&before);
+            std::fs::remove_file(&path).unwrap();
+            swap(&path);
+            let after = write(&checked, 100);
+            cache.fill(&after);
+            assert!(data(&after).is_none(), "{name}");
+            let error = blob(&after).read(100).unwrap_err().to_string();
+            assert!(error.starts_with(why), "{error}");
+            // What was read before stays what it was.
+            assert_eq!(data(&before).unwrap().as_ref(), name.repeat(50).as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_folder_may_itself_be_allowed() {
+        let outside = tempfile::tempdir().unwrap();
+        file(&outside, "a");
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("data");
+        std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+        let open = |allowed: &[PathBuf]| {
+            let directories = BlobDirectories::open(folder.path(), allowed).unwrap();
+            let path = directories.resolve("data/a", Some(folder.path())).unwrap();
+            directories.read(&path, 3).map_err(|error| error.to_string())
+        };
+        assert_eq!(open(std::slice::from_ref(&link)).unwrap(), "aaa");
+        assert!(open(&[]).unwrap_err().starts_with("is outside of"));
+        assert!(open(&[outside.path().to_path_buf()]).unwrap_err().starts_with("is outside of"));
+    }
+
+    #[test]
+    fn a_blob_without_directories_is_never_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "a");
+        assert!(matches!(Blob::new(path).read(1), Err(BlobError::NoDirectory)));
     }
 }

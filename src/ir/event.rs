@@ -292,6 +292,10 @@ pub enum Failure {
     Client(String),
     #[error("PANICKED: {0}")]
     Panicked(String),
+    /// What a write carries could not be read from its file: the file's fault or
+    /// this host's. Nothing was sent.
+    #[error("PAYLOAD_UNREADABLE: {0}")]
+    Payload(String),
 }
 
 impl Failure {
@@ -303,6 +307,7 @@ impl Failure {
             Failure::ConnectionLost(_) => "CONNECTION_LOST".into(),
             Failure::Client(_) => "CLIENT_ERROR".into(),
             Failure::Panicked(_) => "PANICKED".into(),
+            Failure::Payload(_) => "PAYLOAD_UNREADABLE".into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The typed stream every script and document becomes, and the events a run gives back.
 
 pub mod blobs;
+pub mod directory;
 pub mod document;
 mod due;
 pub mod event;
@@ -9,6 +10,7 @@ pub mod merge;
 mod nominal;
 pub mod operation;
 pub mod payload;
+pub mod phases;
 pub mod preview;
 mod runs;
 pub mod share;
@@ -16,6 +18,7 @@ pub mod source;
 mod spool;
 pub mod time_scale;
 pub mod units;
+pub mod workloads;
 
 pub use due::{Due, Late, scale_ns};
 pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
@@ -29,3 +32,4 @@ pub use preview::Preview;
 pub use share::Share;
 pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
 pub use time_scale::TimeScale;
+pub use workloads::Workloads;

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use super::blobs::{BlobDirectories, BlobError};
 use super::operation::MAX_IO_BYTES;
 use crate::protocol::SharePath;
 
@@ -27,13 +28,51 @@ pub enum Pattern {
     Text,
 }
 
-/// A file whose bytes are written. `path` is absolute and checked by whoever makes one.
+/// A file whose bytes are written.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Blob {
+    /// Absolute.
     pub path: Arc<Path>,
+    /// Where it may come from; without them it cannot be read.
+    #[serde(skip)]
+    directories: OnceLock<Arc<BlobDirectories>>,
     /// Filled off the timed path by the thread that feeds the scheduler.
     #[serde(skip)]
-    pub data: OnceLock<Bytes>,
+    data: OnceLock<Bytes>,
+}
+
+impl Blob {
+    /// A blob that a [`BlobCache`](super::blobs::BlobCache) fills or binds.
+    pub fn new(path: impl Into<Arc<Path>>) -> Blob {
+        Blob { path: path.into(), directories: OnceLock::new(), data: OnceLock::new() }
+    }
+
+    /// Lets the blob be read from these directories.
+    pub fn bind(&self, directories: &Arc<BlobDirectories>) {
+        self.directories.get_or_init(|| Arc::clone(directories));
+    }
+
+    /// Puts in the bytes that are written.
+    pub(super) fn fill(&self, data: Bytes) {
+        self.data.get_or_init(|| data);
+    }
+
+    /// The bytes, where they are at hand.
+    pub fn data(&self) -> Option<&Bytes> {
+        self.data.get()
+    }
+
+    /// Reads the first `length` bytes of the file as it is now.
+    ///
+    /// # Errors
+    /// [`BlobError`] where the file is not one that may be used, cannot be read
+    /// or is too short.
+    pub fn read(&self, length: u64) -> Result<Bytes, BlobError> {
+        match self.directories.get() {
+            Some(directories) => directories.read(&self.path, length),
+            None => Err(BlobError::NoDirectory),
+        }
+    }
 }
 
 impl PartialEq for Blob {

@@ -195,7 +195,7 @@ mod tests {
 
     fn endless(breaks_at: u32) -> Endless {
         let workload = Workload::new("w", 2);
-        let header = StreamHeader { workloads: vec![workload], ..StreamHeader::default() };
+        let header = StreamHeader { workloads: vec![workload].into(), ..StreamHeader::default() };
         Endless { header, next: HashMap::new(), breaks_at }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::feature::Need;
 use super::operation::{Operation, Section};
+use super::workloads::Workloads;
 use crate::protocol::BreakPolicy;
 use crate::protocol::break_policy::in_words;
 
@@ -17,12 +18,15 @@ pub struct StreamHeader {
     pub source: String,
     pub seed: u64,
     /// Clients are numbered through the workloads in this order.
-    pub workloads: Vec<Workload>,
+    pub workloads: Workloads,
+    /// The clients that have operations, in order, where others have none: those
+    /// take no part in a run. None: all of them.
+    pub active: Option<Arc<[u32]>>,
     /// The stream has run-wide setup or teardown: one more client, numbered
     /// after all others and named `bench`, has these and no iterations.
     pub run_client: bool,
-    /// Empty: the stream bounds itself, or the run's default duration does. A
-    /// stream that follows its phases has those the run was told here.
+    /// Empty: the stream bounds itself, or the run's duration does. Those of a
+    /// script are scaled to the duration that it was loaded for.
     pub phases: Vec<Phase>,
     /// The stream ends by itself (a document, or a script with an iteration bound).
     pub bounded: bool,
@@ -95,18 +99,8 @@ pub struct Phase {
     pub record: bool,
 }
 
-/// The one phase of a run that has no others, or none that is recorded.
+/// The name of the one phase of a run that declares none.
 pub const WHOLE_PHASE: &str = "run";
-
-/// `declared` with one phase of this length, named `run`, in place of the
-/// recorded ones.
-pub fn phases_lasting(declared: &[Phase], duration_ns: u64) -> Vec<Phase> {
-    let one = Phase { name: WHOLE_PHASE.into(), duration_ns, record: true };
-    let measured = declared.iter().position(|phase| phase.record);
-    let (before, after) = declared.split_at(measured.unwrap_or(declared.len()));
-    let unrecorded = after.iter().filter(|phase| !phase.record);
-    before.iter().cloned().chain([one]).chain(unrecorded.cloned()).collect()
-}
 
 /// The name of the client that runs `bench.setup` and `bench.teardown`.
 pub const RUN_CLIENT: &str = "bench";
@@ -119,19 +113,23 @@ impl StreamHeader {
 
     /// The clients that iterate.
     pub fn workload_clients(&self) -> u32 {
-        self.workloads.iter().map(|workload| workload.clients).sum()
+        self.workloads.clients()
+    }
+
+    /// The clients that take part in a run: at least one, where there is one.
+    pub fn active_clients(&self) -> impl Iterator<Item = u32> + '_ {
+        let all = if self.active.is_none() { 0..self.clients() } else { 0..0 };
+        all.chain(self.active.iter().flat_map(|active| active.iter().copied()))
+    }
+
+    /// The number of [`StreamHeader::active_clients`].
+    pub fn active_count(&self) -> u32 {
+        self.active.as_ref().map_or_else(|| self.clients(), |active| active.len() as u32)
     }
 
     /// The workload a client belongs to, and its number there; none for the run-wide client.
     pub fn workload_of(&self, client: u32) -> Option<(usize, u32)> {
-        let mut first = 0;
-        for (index, workload) in self.workloads.iter().enumerate() {
-            if client < first + workload.clients {
-                return Some((index, client - first));
-            }
-            first += workload.clients;
-        }
-        None
+        self.workloads.of(client)
     }
 
     /// How the client answers breaks.

@@ -100,6 +100,12 @@ impl SpoolWriter {
         Ok(())
     }
 
+    /// The clients that operations were pushed of, in order.
+    pub fn clients_with_operations(&self) -> impl Iterator<Item = u32> + '_ {
+        let clients = (0..).zip(self.sizes.chunks_exact(chain(1, Section::Setup)));
+        clients.filter(|(_, sizes)| sizes.iter().any(|size| *size > 0)).map(|(client, _)| client)
+    }
+
     /// Writes the arena as one run: groups of a chain, a length and that many bytes.
     fn spill(&mut self) -> io::Result<()> {
         let mut runs = match self.runs.take() {

@@ -17,6 +17,7 @@ pub enum StatusKey {
     ConnectionLost,
     ClientError,
     Panicked,
+    PayloadUnreadable,
     /// A status after the first 64 distinct ones.
     Other,
 }
@@ -29,15 +30,17 @@ impl StatusKey {
             Failure::ConnectionLost(_) => StatusKey::ConnectionLost,
             Failure::Client(_) => StatusKey::ClientError,
             Failure::Panicked(_) => StatusKey::Panicked,
+            Failure::Payload(_) => StatusKey::PayloadUnreadable,
         }
     }
 
     /// Those that are no NT status, by name.
-    const OTHERS: [(&str, StatusKey); 4] = [
+    const OTHERS: [(&str, StatusKey); 5] = [
         ("TIMED_OUT", StatusKey::TimedOut),
         ("CONNECTION_LOST", StatusKey::ConnectionLost),
         ("CLIENT_ERROR", StatusKey::ClientError),
         ("PANICKED", StatusKey::Panicked),
+        ("PAYLOAD_UNREADABLE", StatusKey::PayloadUnreadable),
     ];
 
     /// The names of those that are no NT status.
@@ -67,6 +70,7 @@ impl StatusKey {
             StatusKey::ConnectionLost => "CONNECTION_LOST".into(),
             StatusKey::ClientError => "CLIENT_ERROR".into(),
             StatusKey::Panicked => "PANICKED".into(),
+            StatusKey::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
             StatusKey::Other => "OTHER".into(),
         }
     }
@@ -242,6 +246,7 @@ mod tests {
             Failure::ConnectionLost("reset".into()),
             Failure::Client("nonsense".into()),
             Failure::Panicked("index".into()),
+            Failure::Payload("blob /a is not a regular file".into()),
         ] {
             let key = StatusKey::of(&failure);
             assert_eq!(key.name(), failure.name());

@@ -39,7 +39,7 @@ pub fn layout() -> Arc<Layout> {
     let header = StreamHeader {
         source: "office.lua".into(),
         seed: 7,
-        workloads: vec![workload("editors", 2), workload("readers", 1)],
+        workloads: vec![workload("editors", 2), workload("readers", 1)].into(),
         run_client: true,
         ir_hash: "recipe:1234".into(),
         script_hash: Some("abcd".into()),

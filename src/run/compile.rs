@@ -12,8 +12,9 @@ use crate::ir::document::convert::convert;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::{self, Bounds};
+use crate::ir::phases::total_ns;
 use crate::observability::results::persist_new;
-use crate::script::Script;
+use crate::script::{Script, ScriptOptions};
 
 /// Where a document goes.
 #[derive(Clone, Debug)]
@@ -99,11 +100,12 @@ fn write(
 ) -> anyhow::Result<Compiled> {
     match input {
         Input::Script(options) => {
-            let mut script = Script::load(options)?;
+            let options =
+                ScriptOptions { duration_ns: bounds.duration_ns, ..ScriptOptions::clone(options) };
+            let mut script = Script::load(&options)?;
             let phases = &script.header().phases;
-            if bounds.duration_ns.is_none() && !phases.is_empty() {
-                let lengths = phases.iter().map(|phase| phase.duration_ns);
-                bounds.duration_ns = Some(lengths.fold(0, u64::saturating_add));
+            if !phases.is_empty() {
+                bounds.duration_ns = Some(total_ns(phases));
             }
             let report = merge::compile(&mut script, bounds, format, out)?;
             Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
@@ -117,6 +119,12 @@ fn write(
             let strict = LoadOptions { strict: true, ..options.clone() };
             let mut document = document::load(path, &strict)
                 .context("--operations and --duration keep only what smbench knows")?;
+            if let Some(duration_ns) = bounds.duration_ns {
+                document.scale_phases(duration_ns)?;
+                if !document.header().phases.is_empty() {
+                    bounds.duration_ns = Some(total_ns(&document.header().phases));
+                }
+            }
             let report = merge::compile(&mut document, bounds, format, out)?;
             Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
         }

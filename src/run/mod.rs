@@ -36,7 +36,8 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, SMBBackend, open_files};
 use crate::ir::Phase;
-use crate::ir::source::phases_lasting;
+use crate::ir::phases::{self, PhaseScalingError};
+use crate::ir::source::WHOLE_PHASE;
 use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
@@ -70,7 +71,7 @@ pub struct RunOptions {
     pub password: Option<Password>,
     /// For the embedded server.
     pub storage: Storage,
-    /// Replaces the recorded phases by one.
+    /// How long the recorded phases last together; by default as the stream says.
     pub duration: Option<Duration>,
     /// Operations in flight over all clients.
     pub limit: Option<u32>,
@@ -169,15 +170,16 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         input.open(options.time_scale, options.duration, generators).map_err(RunError::invalid)?;
     let generators = stream.sources.count();
     let header = Arc::new(stream.header.clone());
-    let phases = phases(&header.phases, header.bounded, options.duration);
-    let shard_count = shard_count(options, header.clients());
+    let phases = phases_of_run(&header.phases, header.bounded, options.duration)
+        .map_err(|error| RunError::invalid(error.into()))?;
+    let shard_count = shard_count(options, header.active_count());
     let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
     let mut hooks =
         RunHooks::start(input, &layout, options.hook_errors).map_err(RunError::invalid)?;
     let thresholds = checks::thresholds(&header, &options.thresholds, &hooks.metric_kinds())
         .map_err(|error| RunError::invalid(error.into()))?;
 
-    open_files::raise_open_file_limit(options.target.open_files(header.clients()))
+    open_files::raise_open_file_limit(options.target.open_files(header.active_count()))
         .map_err(|error| RunError::invalid(error.into()))?;
 
     let clock = RealClock::start(options.precision);
@@ -187,7 +189,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
             response_timeout: RESPONSE_TIMEOUT,
             file_ids: mode::caches(&header.needs, options),
         },
-        connections: header.clients(),
+        connections: header.active_count(),
         password: options.password.clone(),
         storage: options.storage.clone(),
         seed: header.seed,
@@ -226,7 +228,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         hooks: hooks.hooks.as_ref(),
         oplog: oplog.as_ref(),
         allowed: allowed.clone(),
-        lookahead: (LOOKAHEAD_TOTAL / header.clients().max(1) as usize).clamp(2, LOOKAHEAD_MOST),
+        lookahead: (LOOKAHEAD_TOTAL / header.active_count().max(1) as usize)
+            .clamp(2, LOOKAHEAD_MOST),
     };
     let conductor = plan.conductor();
     let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
@@ -235,8 +238,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         conductor: &conductor,
         clock: &clock,
         phases: &phases,
-        clients: header.clients(),
-        iterating: header.workload_clients(),
+        clients: header.active_count(),
+        iterating: header.active_count().min(header.workload_clients()),
         progress: &progress,
         checks: &mut checks,
         hooks: &mut hooks,
@@ -294,14 +297,24 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     Ok(Finished { summary, folder: kept.ok().map(|_| folder.path().to_path_buf()) })
 }
 
-/// The phases a run has: the stream's, with `--duration` in place of the recorded ones.
-fn phases(declared: &[Phase], bounded: bool, duration: Option<Duration>) -> Vec<Phase> {
+/// Returns the phases that a run has: the stream's, scaled to `--duration`.
+fn phases_of_run(
+    declared: &[Phase],
+    bounded: bool,
+    duration: Option<Duration>,
+) -> Result<Vec<Phase>, PhaseScalingError> {
+    let default = || (!bounded).then_some(DEFAULT_DURATION);
     match duration {
-        Some(duration) => phases_lasting(declared, nanoseconds(duration)),
-        None if declared.is_empty() && !bounded => {
-            phases_lasting(declared, nanoseconds(DEFAULT_DURATION))
+        Some(duration) if !declared.is_empty() => phases::scaled(declared, nanoseconds(duration)),
+        None if !declared.is_empty() => Ok(declared.to_vec()),
+        _ => {
+            let whole = duration.or_else(default).map(|duration| Phase {
+                name: WHOLE_PHASE.into(),
+                duration_ns: nanoseconds(duration),
+                record: true,
+            });
+            Ok(whole.into_iter().collect())
         }
-        None => declared.to_vec(),
     }
 }
 
@@ -465,25 +478,23 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_replaces_the_recorded_phases_and_leaves_the_warmup() {
-        let declared = [phase("warmup", 5, false), phase("a", 1, true), phase("b", 2, true)];
-        let changed = phases(&declared, false, Some(Duration::from_secs(7)));
-        assert_eq!(changed, [phase("warmup", 5, false), phase("run", 7, true)]);
-    }
-
-    #[test]
-    fn a_duration_takes_the_place_of_the_recorded_phases_before_a_cooldown() {
-        let declared =
-            [phase("warmup", 5, false), phase("a", 1, true), phase("cooldown", 2, false)];
-        let changed = phases(&declared, false, Some(Duration::from_secs(7)));
-        let names: Vec<_> = changed.iter().map(|phase| phase.name.as_str()).collect();
-        assert_eq!(names, ["warmup", "run", "cooldown"]);
+    fn a_duration_scales_the_phases_there_are_and_is_one_where_there_are_none() {
+        let declared = [phase("warmup", 6, false), phase("a", 2, true), phase("b", 4, true)];
+        let lasting = |seconds| Some(Duration::from_secs(seconds));
+        let scaled = phases_of_run(&declared, false, lasting(3)).unwrap();
+        assert_eq!(scaled, [phase("warmup", 3, false), phase("a", 1, true), phase("b", 2, true)]);
+        assert_eq!(phases_of_run(&declared, true, None).unwrap(), declared);
+        for bounded in [false, true] {
+            assert_eq!(phases_of_run(&[], bounded, lasting(3)).unwrap(), [phase("run", 3, true)]);
+            let unrecorded = [phase("warmup", 6, false)];
+            assert!(phases_of_run(&unrecorded, bounded, lasting(3)).is_err());
+        }
     }
 
     #[test]
     fn a_script_without_phases_runs_ten_seconds_and_a_document_to_its_end() {
-        assert_eq!(phases(&[], false, None), [phase("run", 10, true)]);
-        assert_eq!(phases(&[], true, None), []);
+        assert_eq!(phases_of_run(&[], false, None).unwrap(), [phase("run", 10, true)]);
+        assert_eq!(phases_of_run(&[], true, None).unwrap(), []);
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Plan<'_> {
         let (ending, ended) = mpsc::channel::<()>(1);
         let mut threads = Vec::with_capacity(self.shards);
         for (index, feed) in feeds.into_iter().enumerate() {
-            let clients = (index as u32..header.clients()).step_by(self.shards).collect();
+            let clients = header.active_clients().skip(index).step_by(self.shards).collect();
             let (engine, client) = (engine.clone(), client.clone());
             let (permits, conductor) = (permits.clone(), conductor.clone());
             let clock = self.clock.clone();

@@ -257,7 +257,7 @@ impl Play {
         });
         let workload =
             Workload { on_break: self.on_break, ..Workload::new("w", self.clients as u32) };
-        let header = StreamHeader { workloads: vec![workload], ..StreamHeader::default() };
+        let header = StreamHeader { workloads: vec![workload].into(), ..StreamHeader::default() };
         let hour_ns = 3_600_000 * MS;
         let settings = Arc::new(ClientSettings {
             capabilities: Arc::new(server.capabilities()),

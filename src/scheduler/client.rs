@@ -22,7 +22,7 @@ use crate::backend::{
     Endpoint, SMBBackend, SMBConnectionInner,
 };
 use crate::ir::event::BreakEvent;
-use crate::ir::{CompletionStatus, Failure, Operation, StreamHeader};
+use crate::ir::{CompletionStatus, Failure, Operation, OperationKind, Payload, StreamHeader};
 
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
@@ -258,7 +258,7 @@ impl ClientTask {
             match select(pin!(connection.payload(operation)), expired).await {
                 Either::Left((payload, _)) => payload,
                 // Still reading a blob.
-                Either::Right(_) => Err(Failure::TimedOut),
+                Either::Right(_) => Err(not_read_in_time(operation)),
             }
         };
         if let Some(waiting) = connection.blocked(operation) {
@@ -355,6 +355,15 @@ impl ClientTask {
             self.reports.borrow_mut().push_back((self.slot, Report::Break(Box::new(event))));
         }
     }
+}
+
+/// The failure of a write whose blob was still being read when its time was up.
+fn not_read_in_time(operation: &Operation) -> Failure {
+    let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operation.kind else {
+        return Failure::TimedOut;
+    };
+    let path = blob.path.display();
+    Failure::Payload(format!("blob {path} was not read within --op-timeout"))
 }
 
 /// A run that is given up leaves no break without its end.

@@ -313,7 +313,7 @@ mod tests {
 
     /// Two clients of a workload and the run-wide one.
     fn header() -> StreamHeader {
-        let workloads = vec![Workload::new("w", 2)];
+        let workloads = vec![Workload::new("w", 2)].into();
         StreamHeader { workloads, run_client: true, ..StreamHeader::default() }
     }
 
@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn sources_of_different_streams_are_refused_and_so_is_one_that_cannot_be_opened() {
         let open = |share: Share| {
-            let workloads = vec![Workload::new("w", 2 + share.part)];
+            let workloads = vec![Workload::new("w", 2 + share.part)].into();
             let header = StreamHeader { workloads, ..StreamHeader::default() };
             Ok(Box::new(Part(share, header)) as Box<dyn OperationSource>)
         };

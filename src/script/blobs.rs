@@ -1,17 +1,23 @@
 //! Files a script's writes take their bytes from.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::error::ScriptError;
-use crate::ir::blobs::{BlobCache, BlobFolders};
-use crate::ir::{Blob, Payload};
+use crate::ir::Payload;
+use crate::ir::blobs::{BlobCache, BlobDirectories};
+
+/// Names kept, so that the writes of one file share its path.
+const MAX_NAMES: usize = 1 << 14;
 
 pub(super) struct Blobs {
     /// What relative paths are relative to.
     base: PathBuf,
-    folders: BlobFolders,
+    directories: Arc<BlobDirectories>,
     cache: BlobCache,
+    /// The paths of names that the script has used.
+    paths: HashMap<String, Arc<Path>>,
 }
 
 impl Blobs {
@@ -20,10 +26,14 @@ impl Blobs {
     /// # Errors
     /// [`ScriptError::Blobs`] for a folder that cannot be used.
     pub fn new(folder: &Path, allowed: &[PathBuf]) -> Result<Blobs, ScriptError> {
-        let folders = BlobFolders::new(folder, allowed).map_err(|(folder, error)| {
+        let wrong = |folder: &Path, error| {
             ScriptError::Blobs(format!("--allow-blobs {}: {error}", folder.display()))
-        })?;
-        Ok(Blobs { base: folder.to_path_buf(), folders, cache: BlobCache::default() })
+        };
+        let directories = BlobDirectories::open(folder, allowed)
+            .map_err(|(folder, error)| wrong(&folder, error))?;
+        let base = folder.canonicalize().map_err(|error| wrong(folder, error))?;
+        let cache = BlobCache::new(Arc::clone(&directories));
+        Ok(Blobs { base, directories, cache, paths: HashMap::new() })
     }
 
     /// The first `length` bytes of a file, read while the operation is made.
@@ -31,10 +41,19 @@ impl Blobs {
     /// # Errors
     /// Why the file may not or cannot be used.
     pub fn payload(&mut self, path: &str, length: u64) -> Result<Payload, String> {
-        let path = (self.folders.check(path, Some(&self.base), length))
-            .map_err(|error| error.to_string())?;
-        let blob = Blob { path, data: OnceLock::new() };
-        self.cache.fill_blob(&blob, length);
+        let path = match self.paths.get(path) {
+            Some(path) => Arc::clone(path),
+            None => {
+                let resolved = (self.directories.resolve(path, Some(&self.base)))
+                    .map_err(|error| error.to_string())?;
+                if self.paths.len() >= MAX_NAMES {
+                    self.paths.clear();
+                }
+                self.paths.insert(path.to_string(), Arc::clone(&resolved));
+                resolved
+            }
+        };
+        let blob = self.cache.blob(path, length).map_err(|error| error.to_string())?;
         Ok(Payload::Blob(Arc::new(blob)))
     }
 }

@@ -52,7 +52,7 @@ pub struct ScriptOptions {
     pub iterations: Option<u32>,
     /// No iteration starts at or after this nominal time.
     pub nominal_bound_ns: Option<u64>,
-    /// Replaces the recorded phases by one of this length.
+    /// How long the recorded phases last together; by default as they say.
     pub duration_ns: Option<u64>,
     /// Where writes may take blobs from, besides the script's folder.
     pub blob_folders: Vec<PathBuf>,

@@ -4,7 +4,7 @@ use super::ScriptOptions;
 use crate::ir::StreamHeader;
 
 /// Raised whenever the same script would give other operations.
-const IR_VERSION: u32 = 2;
+const IR_VERSION: u32 = 3;
 
 /// `recipe:` and the hash of script, modules, parameters, seed, numbers of
 /// clients, bounds and the version of the operations; and, where arrivals

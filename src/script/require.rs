@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 use std::rc::Rc;
 
 use mlua::{Function, Lua, Result as LuaResult, Value};
@@ -12,6 +12,7 @@ use semver::{Version, VersionReq};
 use super::error::ScriptError;
 use super::values::{fault, text, unknown};
 use super::vm::{Host, load_chunk};
+use crate::ir::directory::{Directory, OpenError, regular_file};
 use crate::ir::source::Module;
 
 /// Name, file for messages, text.
@@ -20,6 +21,9 @@ const EMBEDDED: &[(&str, &str, &str)] =
 
 /// The version of a module in `lib/`: nothing there says one.
 const UNVERSIONED: &str = "unversioned";
+
+/// The same whether or not there is a file where the link leads.
+const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
 
 struct Found {
     chunk: String,
@@ -108,31 +112,23 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
     }
     let file = format!("lib/{}.lua", name.replace('.', "/"));
     let path = folder.join(&file);
-    if path.symlink_metadata().is_err() {
-        return Err(fault(format!("module '{name}' not found: there is no {}", path.display())));
-    }
     let refused = |why: &str| fault(format!("module '{name}': {}: {why}", path.display()));
-    let inside = inside(&folder, &path).map_err(|why| refused(&why))?;
-    let source = read_source(&inside, host.limits.source_bytes).map_err(|error| match error {
-        ScriptError::Unreadable { reason, .. } => refused(&reason),
-        other => fault(other),
+    let opened = Directory::open(&folder)
+        .map_err(OpenError::Unreadable)
+        .and_then(|folder| folder.regular_file(file.as_ref()));
+    let opened = opened.map_err(|error| match error {
+        OpenError::Outside => refused(OUTSIDE),
+        OpenError::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
+            fault(format!("module '{name}' not found: there is no {}", path.display()))
+        }
+        other => refused(&other.to_string()),
     })?;
+    let source = read_text(opened.0, host.limits.source_bytes).map_err(|why| refused(&why))?;
     Ok(Found { chunk: file, source, version: UNVERSIONED.to_string() })
 }
 
 fn shown_name(name: &str) -> String {
     format!("{:?}", name.chars().take(60).collect::<String>())
-}
-
-/// The file a path leads to, if that is below the script's folder.
-fn inside(folder: &Path, path: &Path) -> Result<PathBuf, String> {
-    let folder = folder.canonicalize().map_err(|error| error.to_string())?;
-    let path = path.canonicalize().map_err(|error| error.to_string())?;
-    if path.starts_with(&folder) {
-        return Ok(path);
-    }
-    Err("a symbolic link leads out of the script's folder; modules are read from inside it only"
-        .into())
 }
 
 fn check_version(name: &str, version: &str, wanted: &Value) -> LuaResult<()> {
@@ -159,29 +155,25 @@ fn check_version(name: &str, version: &str, wanted: &Value) -> LuaResult<()> {
     }
 }
 
-/// Reads a script or module: a regular file of text, within the limit.
+/// Reads a script: a regular file of text, within the limit.
 pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptError> {
-    let unreadable = |reason: String| ScriptError::Unreadable { path: path.to_path_buf(), reason };
-    // Asked first, because opening a pipe waits for whoever writes to it.
-    let metadata = path.metadata().map_err(|error| unreadable(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(unreadable("it is not a regular file".into()));
-    }
+    let opened = regular_file(path).map_err(|error| error.to_string());
+    opened
+        .and_then(|(file, _)| read_text(file, limit))
+        .map_err(|reason| ScriptError::Unreadable { path: path.to_path_buf(), reason })
+}
+
+/// Reads the text of a script or module, within the limit.
+fn read_text(file: File, limit: usize) -> Result<String, String> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(error.to_string()))?;
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() > limit {
-        return Err(unreadable(format!(
-            "it has more than {limit} bytes, the most a script may have"
-        )));
+        return Err(format!("it has more than {limit} bytes, the most a script may have"));
     }
     if bytes.first().is_some_and(|byte| *byte < b'\t' || *byte == 0x1b) {
-        return Err(unreadable(
-            "it is compiled bytecode; only the text of a script is taken".into(),
-        ));
+        return Err("it is compiled bytecode; only the text of a script is taken".into());
     }
-    String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8 text".into()))
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
 }
 
 #[cfg(test)]

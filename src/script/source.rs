@@ -22,7 +22,8 @@ use super::require::read_source;
 use super::values::unknown;
 use super::vm::{Host, Vm};
 use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
-use crate::ir::source::{Phase, RUN_CLIENT, WHOLE_PHASE, phases_lasting};
+use crate::ir::phases;
+use crate::ir::source::RUN_CLIENT;
 use crate::ir::{
     Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader, Workload,
 };
@@ -173,10 +174,14 @@ impl Script {
             ..
         } = declared;
         override_clients(&mut workloads, options)?;
-        let declared_phases = phases.unwrap_or_default();
-        let replacement = options.duration_ns.and(Some(WHOLE_PHASE));
-        let thresholds =
-            checked_thresholds(thresholds, &declared_phases, &workloads, &metrics, replacement)?;
+        let phases = match (phases.unwrap_or_default(), options.duration_ns) {
+            (phases, Some(duration_ns)) if !phases.is_empty() => {
+                phases::scaled(&phases, duration_ns)
+                    .map_err(|error| ScriptError::Script(format!("{chunk}: {error}")))?
+            }
+            (phases, _) => phases,
+        };
+        let thresholds = checked_thresholds(thresholds, &phases, &workloads, &metrics)?;
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
@@ -184,10 +189,7 @@ impl Script {
                 .map(|(workload, on_break)| Workload { on_break, ..workload.header() })
                 .collect(),
             run_client: setup.is_some() || teardown.is_some(),
-            phases: match options.duration_ns {
-                Some(duration_ns) => phases_lasting(&declared_phases, duration_ns),
-                None => declared_phases.clone(),
-            },
+            phases,
             bounded: options.iterations.is_some(),
             hooks,
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
@@ -206,7 +208,7 @@ impl Script {
         for workload in &workloads {
             let own = OwnClients { first: share.first_of(first), step: share.of };
             first += workload.clients;
-            open_loops.push(open_loop(workload, own, &header, &declared_phases, options, &rng)?);
+            open_loops.push(open_loop(workload, own, &header, &rng)?);
         }
         let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
         header.ir_hash = recipe(&source, &header, options, followed);
@@ -313,15 +315,13 @@ fn open_loop(
     workload: &DeclaredWorkload,
     own: OwnClients,
     header: &StreamHeader,
-    declared_phases: &[Phase],
-    options: &ScriptOptions,
     rng: &AnyUserData,
 ) -> Result<Option<OpenLoop>, ScriptError> {
     let Pace::Open(pace) = &workload.pace else { return Ok(None) };
     let name = &workload.name;
     let place = |line: &str| format!("{line}: workload '{name}'");
     let schedule = pace
-        .schedule(declared_phases, &header.phases, options.duration_ns.is_some())
+        .schedule(&header.phases)
         .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
     let random = Random::of_arrivals(header.seed, name);
     let Schedule { spans, rates, stretches, functions } = schedule;

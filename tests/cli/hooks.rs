@@ -92,14 +92,14 @@ fn hooks_are_told_of_phases_in_order_and_of_the_end_with_the_summary() {
 }
 
 #[test]
-fn a_phase_that_the_command_line_replaced_stands_for_the_one_in_its_place() {
+fn a_filter_finds_its_phases_in_a_run_of_another_length() {
     let place = with_hooks(
         "local n, warm = bench.counter('n'), bench.counter('warm')
         bench.on_complete({ phase = 'steady' }, function() n:add() end)
         bench.on_complete({ phase = 'warmup', ops = { 'close' } }, function() warm:add() end)",
     );
     let summary = place.run("s.lua --target sim --duration 300ms").end().exits(0).summary();
-    assert_eq!(summary["phases"][1]["name"], "run");
+    assert_eq!(summary["phases"][1]["name"], "steady");
     assert_eq!(metric(&summary, "n"), &summary["totals"]["operations"]);
     assert_eq!(metric(&summary, "warm"), &summary["phases"][0]["operations"]["close"]["count"]);
 }

@@ -135,10 +135,15 @@ fn phases_that_are_not_recorded_are_shown_and_not_in_the_totals() {
     assert_eq!(recorded, [false, true, false]);
     assert_eq!(summary["totals"]["duration_s"], 0.1);
 
-    let replaced = place.run_to("replaced", "s.lua --target sim --duration 50ms").end().exits(0);
-    let summary = replaced.summary();
-    let names: Vec<_> = summary["phases"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
-    assert_eq!(names, ["warmup", "run", "cooldown"]);
+    let scaled = place.run_to("scaled", "s.lua --target sim --duration 50ms").end().exits(0);
+    let summary = scaled.summary();
+    let phases = summary["phases"].as_array().unwrap();
+    let names: Vec<_> =
+        phases.iter().map(|p| (p["name"].as_str().unwrap(), &p["duration_s"])).collect();
+    assert_eq!(
+        names,
+        [("warmup", &0.05.into()), ("steady", &0.05.into()), ("cooldown", &0.05.into())]
+    );
 }
 
 #[test]

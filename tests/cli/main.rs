@@ -3,8 +3,10 @@
 //! must never happen: a panic, Rust in a message, a secret, something left behind.
 
 mod accounts;
+mod blobs;
 mod breaks;
 mod documents;
+mod durations;
 mod grants;
 mod hook_ends;
 mod hooks;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use smbench::ir::OperationSource;
 use smbench::ir::document::{LoadOptions, load};
 
 use crate::{Folder, load_default};
@@ -365,7 +366,7 @@ fn blobs_that_may_not_be_used() {
         format!("{start} \"none\" cannot be read: No such file or directory (os error 2)")
     );
     assert_eq!(say("HERE"), format!("{start} \"HERE\" is not a regular file"));
-    let outside = "is outside of HERE; --allow-blobs with its folder permits it";
+    let outside = "is outside of HERE, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder";
     assert_eq!(say("/etc/passwd"), format!("{start} \"/etc/passwd\" {outside}"));
     assert_eq!(say("HERE/link"), format!("{start} \"link\" {outside}"));
     assert_eq!(say("HERE/five"), format!("{start} \"five\" has 5 bytes, but the write wants 6"));
@@ -413,6 +414,12 @@ fn clients_that_do_not_add_up() {
         ),
         "x.jsonl: has 8589934590 clients; at most 1,000,000 are possible"
     );
+    let many: Vec<String> =
+        (0..1_001).map(|at| format!(r#"{{"name":"w{at}","clients":1}}"#)).collect();
+    assert_eq!(
+        header(&format!(r#""workloads":[{}]"#, many.join(","))),
+        "x.jsonl: has 1001 workloads; at most 1,000 are possible, each with any number of clients"
+    );
     assert_eq!(
         header(r#""workloads":[{"name":"a","clients":2,"client_names":["x"]}]"#),
         r#"x.jsonl: workload "a" has 2 clients but 1 client_names"#
@@ -430,6 +437,7 @@ fn clients_that_do_not_add_up() {
         [
             "metadata says client_count 5, but 2 clients are listed",
             "operation_count is wrong for 1 clients: the first, \"a\", says 0 but has 1",
+            r#"1 clients have no operation and are not connected, the first of them "b""#,
         ]
     );
 }
@@ -485,4 +493,36 @@ fn bytes_that_are_not_utf_8() {
     v1[at] = 0xFF;
     assert_eq!(message(&folder, "x.json", v1), "x.json: operations[0]: is not UTF-8");
     fs::metadata(folder.path()).unwrap();
+}
+
+#[test]
+fn clients_without_an_operation_take_no_part_and_are_told() {
+    let folder = Folder::new();
+    let stat = |client| format!(r#"{{"client":{client},"after_ns":0,"type":"Stat","path":"a"}}"#);
+    let document = |operations: &[String]| {
+        let header = r#"{"version":2,"workloads":[{"name":"w","clients":5}],"run_client":true}"#;
+        let count = operations.len();
+        let lines: String = operations.iter().map(|line| format!("{line}\n")).collect();
+        let text = format!("{header}\n{lines}{{\"operations\":{count}}}\n");
+        load_default(&folder.write("x.jsonl", &text)).unwrap()
+    };
+    let told = |operations: &[String]| {
+        let document = document(operations);
+        let warnings: Vec<String> = document.warnings().iter().map(ToString::to_string).collect();
+        let active: Vec<u32> = document.header().active_clients().collect();
+        assert_eq!(active.len() as u32, document.header().active_count());
+        (active, warnings)
+    };
+    let idle = |count: u32, first: &str| {
+        vec![format!(
+            "{count} clients have no operation and are not connected, the first of them {first:?}"
+        )]
+    };
+    assert_eq!(told(&[stat(0), stat(4), stat(0)]), (vec![0, 4], idle(4, "w/1")));
+    assert_eq!(told(&[stat(3)]), (vec![3], idle(5, "w/0")));
+    assert_eq!(told(&[]), (vec![0], idle(6, "w/0")), "one finds out whether there is a server");
+    let setup =
+        r#"{"section":"setup","client":5,"after_ns":0,"type":"Stat","path":"a"}"#.to_string();
+    let all: Vec<String> = std::iter::once(setup).chain((0..5).map(stat)).collect();
+    assert_eq!(told(&all), ((0..6).collect(), vec![]));
 }

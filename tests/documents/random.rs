@@ -1,7 +1,7 @@
 //! Random streams of every kind of operation.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use smbench::ir::operation::MAX_IO_BYTES;
 use smbench::ir::{
@@ -87,7 +87,7 @@ pub fn header(clients: u32, run_client: bool) -> StreamHeader {
     StreamHeader {
         source: "random.lua".into(),
         seed: 3,
-        workloads: vec![workload],
+        workloads: vec![workload].into(),
         run_client,
         bounded: true,
         ..StreamHeader::default()
@@ -219,7 +219,7 @@ fn kind(
             OperationKind::Write { handle_ref, offset, length, payload: Payload::Pattern(pattern) }
         }
         4 => {
-            let blob = Blob { path: blob.into(), data: OnceLock::new() };
+            let blob = Blob::new(blob);
             let payload = Payload::Blob(Arc::new(blob));
             OperationKind::Write { handle_ref, offset, length: random.below(6), payload }
         }

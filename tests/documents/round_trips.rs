@@ -104,7 +104,7 @@ fn version_2_carries_every_type_and_loads_with_the_hash_of_its_lines() {
     });
     let blob = blob.unwrap();
     assert_eq!(*blob.path, folder.path().join("hello.bin"));
-    assert_eq!(blob.data.get().unwrap().as_ref(), b"hello");
+    assert_eq!(blob.data().unwrap().as_ref(), b"hello");
 }
 
 #[test]

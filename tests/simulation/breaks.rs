@@ -43,7 +43,7 @@ fn sharing(clients: u32, iterations: u32, on_break: BreakPolicy) -> Stream {
         })
         .collect();
     let mut stream = Stream::new(clients, Vec::new(), all);
-    stream.header.workloads[0].on_break = on_break;
+    stream.answer_breaks(|| on_break);
     stream
 }
 
@@ -81,7 +81,7 @@ fn an_operation_that_waits_for_a_break_gives_its_permit_to_another() {
     }
     operations.push(other.finish());
     let mut stream = Stream::new(3, Vec::new(), operations);
-    stream.header.workloads[0].on_break = on_break;
+    stream.answer_breaks(|| on_break);
     // One is for the open that waits at the server, one for all the others.
     let scenario = Scenario { by_file: true, ..Scenario::plain(stream, Some(2), 1) };
     let outcome = play(&scenario);

@@ -19,9 +19,7 @@ fn shared(dice: &mut Dice) -> SharePath {
 }
 
 pub fn ask(dice: &mut Dice, stream: &mut Stream) {
-    for workload in &mut stream.header.workloads {
-        workload.on_break = policy(dice);
-    }
+    stream.answer_breaks(|| policy(dice));
     let mut operations: Vec<Vec<Operation>> = stream.operations.to_vec();
     for operation in operations.iter_mut().flatten() {
         let kind = match &operation.kind {

@@ -7,8 +7,8 @@ use smbench::ir::{
     Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Phase, Progress,
     Section, SourceError, StreamHeader, Workload,
 };
-use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
+use smbench::protocol::{BreakPolicy, SharePath};
 
 /// SplitMix64: one number after another from a seed.
 pub struct Dice(pub u64);
@@ -38,6 +38,13 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Has the clients of each workload answer breaks as `policy` says.
+    pub fn answer_breaks(&mut self, mut policy: impl FnMut() -> BreakPolicy) {
+        let workloads = self.header.workloads.iter().cloned();
+        self.header.workloads =
+            workloads.map(|workload| Workload { on_break: policy(), ..workload }).collect();
+    }
+
     pub fn new(clients: u32, phases: Vec<Phase>, operations: Vec<Vec<Operation>>) -> Stream {
         Stream::of(vec![Workload::new("w", clients)], phases, operations)
     }
@@ -49,7 +56,7 @@ impl Stream {
     ) -> Stream {
         let header = StreamHeader {
             source: "simulation".into(),
-            workloads,
+            workloads: workloads.into(),
             phases,
             bounded: true,
             ..StreamHeader::default()

@@ -18,7 +18,11 @@ impl Office {
         let workloads = vec![Workload::new("editors", clients)];
         let path = |id| SharePath::new(&format!("team/u{id}/report.docx")).unwrap();
         Office {
-            header: StreamHeader { source: "office".into(), workloads, ..StreamHeader::default() },
+            header: StreamHeader {
+                source: "office".into(),
+                workloads: workloads.into(),
+                ..StreamHeader::default()
+            },
             seq: vec![0; clients as usize],
             paths: (0..997).map(path).collect(),
         }

@@ -370,6 +370,7 @@ mod tests {
     }
 
     #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_methods, reason = "the reader is to be held up")]
     #[tokio::test]
     async fn bytes_that_wait_in_the_kernel_are_known_to_have_arrived_before() {
         let clock = TestClock::start();

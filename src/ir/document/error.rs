@@ -126,6 +126,8 @@ pub enum Problem {
     NoClients,
     #[error("has {0} clients; at most 1,000,000 are possible")]
     TooManyClients(u64),
+    #[error("has {0} workloads; at most 1,000 are possible, each with any number of clients")]
+    TooManyWorkloads(usize),
     #[error("has {0} phases; at most 1,000 are possible")]
     TooManyPhases(usize),
     #[error("has phases that last longer than 4,611,686,018,427,387,903 ns (146 years) together")]

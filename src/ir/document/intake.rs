@@ -14,6 +14,8 @@ pub(super) const MAX_PART: u64 = 4 << 20;
 pub(super) const MAX_HEADER: u64 = 64 << 20;
 pub(super) const MAX_CLIENTS: u64 = 1_000_000;
 pub(super) const MAX_PHASES: usize = 1_000;
+/// As many as a script may have: each is a part of every report.
+pub(super) const MAX_WORKLOADS: usize = 1_000;
 
 /// Takes a document in the order it is read: the header, then version 2 lines.
 pub(super) trait LineSink {

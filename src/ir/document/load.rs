@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::error::{DocumentError, Place, Problem};
+use super::error::{DocumentError, Place, Problem, shortened};
 use super::intake::LineSink;
 use super::line::Line;
 use super::unique::{DuplicateId, UniqueIds, hash_id};
@@ -12,9 +13,11 @@ use super::v2::Header;
 use super::validate::Validator;
 use super::warnings::Warning;
 use super::{v1, v2};
-use crate::ir::blobs::{BlobCache, BlobFolders};
+use crate::ir::blobs::{BlobCache, BlobChecks, BlobDirectories};
+use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
+use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::{OperationSource, Progress, SourceError, StreamHeader};
 use crate::ir::spool::{Spool, SpoolWriter};
 
@@ -46,10 +49,10 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentErro
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let blobs = BlobFolders::new(folder, &options.blob_folders)
+    let directories = BlobDirectories::open(folder, &options.blob_folders)
         .map_err(|(folder, error)| at_file(Problem::BlobFolder { folder, error }))?;
-    let folder = folder.canonicalize().ok().filter(|_| version == 2);
-    let mut loader = Loader { blobs: Some((blobs, folder)), state: None };
+    let base = folder.canonicalize().ok().filter(|_| version == 2);
+    let mut loader = Loader { blobs: Some((directories, base)), state: None };
     let mut stated_hash = None;
     let mut head = None;
     if version == 2 {
@@ -72,22 +75,20 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentErro
 /// Opens a document and tells its version from its first bytes, else from its name.
 pub(super) fn open(path: &Path) -> Result<(File, u8), DocumentError> {
     let fail = |problem| DocumentError::new(path, problem);
-    // Asked before opening: opening a pipe waits for its other end.
-    let metadata = path.metadata().map_err(|error| fail(Problem::Unreadable(error)))?;
-    if !metadata.is_file() {
-        return Err(fail(Problem::NotAFile));
-    }
-    if metadata.len() == 0 {
+    let (mut file, size) = regular_file(path).map_err(|error| match error {
+        OpenError::Unreadable(error) => fail(Problem::Unreadable(error)),
+        OpenError::NotAFile | OpenError::Outside => fail(Problem::NotAFile),
+    })?;
+    if size == 0 {
         return Err(fail(Problem::Empty));
     }
-    let begin = || -> io::Result<(File, Vec<u8>)> {
-        let mut file = File::open(path)?;
+    let mut begin = || -> io::Result<Vec<u8>> {
         let mut start = Vec::new();
         file.by_ref().take(256).read_to_end(&mut start)?;
         file.seek(SeekFrom::Start(0))?;
-        Ok((file, start))
+        Ok(start)
     };
-    let (file, start) = begin().map_err(|error| fail(Problem::Unreadable(error)))?;
+    let start = begin().map_err(|error| fail(Problem::Unreadable(error)))?;
     let lines = path.extension().is_some_and(|extension| extension == "jsonl");
     Ok((file, stated_version(&start).unwrap_or(if lines { 2 } else { 1 })))
 }
@@ -127,12 +128,13 @@ fn check_counts(head: &v1::Head, validator: &mut Validator) {
 /// Checks lines and spools what they mean.
 struct Loader {
     /// Until the header is there.
-    blobs: Option<(BlobFolders, Option<PathBuf>)>,
+    blobs: Option<(Arc<BlobDirectories>, Option<PathBuf>)>,
     state: Option<Loading>,
 }
 
 struct Loading {
     header: StreamHeader,
+    blobs: BlobCache,
     validator: Validator,
     spool: SpoolWriter,
     ids: UniqueIds,
@@ -147,10 +149,15 @@ struct Loading {
 
 impl LineSink for Loader {
     fn header(&mut self, header: Header) -> Result<(), Problem> {
-        let Some((blobs, base)) = self.blobs.take() else { return Ok(()) };
+        let Some((directories, base)) = self.blobs.take() else { return Ok(()) };
         let clients = header.clients();
         self.state = Some(Loading {
-            validator: Validator::new(clients, header.run_client, blobs, base),
+            validator: Validator::new(
+                clients,
+                header.run_client,
+                BlobChecks::new(Arc::clone(&directories), base),
+            ),
+            blobs: BlobCache::new(directories),
             spool: SpoolWriter::new(clients),
             header: header.into_stream(),
             ids: UniqueIds::new(),
@@ -212,6 +219,25 @@ impl Loading {
         Ok(())
     }
 
+    /// Keeps those clients apart that have no operation: they take no part in a
+    /// run, and nothing is kept for them in it.
+    fn find_idle_clients(&mut self) {
+        let mut active: Vec<u32> = self.spool.clients_with_operations().collect();
+        let idle = u64::from(self.header.clients()) - active.len() as u64;
+        if idle == 0 {
+            return;
+        }
+        let first = (0..).zip(&active).find(|(at, client)| at != *client);
+        let first = first.map_or(active.len() as u32, |(at, _)| at);
+        let first = shortened(&self.header.client_name(first));
+        self.validator.warnings.add(Warning::Idle { clients: idle, first });
+        // A run without any client would not find out whether there is a server.
+        if active.is_empty() {
+            active.push(0);
+        }
+        self.header.active = Some(active.into());
+    }
+
     fn finish(
         mut self,
         strict: bool,
@@ -224,12 +250,13 @@ impl Loading {
             self.validator.warnings.add(Warning::Edited);
         }
         let spool = |error| whole(Problem::Spool(error));
+        self.find_idle_clients();
         let mut document = Document {
             header: self.header,
             warnings: self.validator.finish().into_vec(),
             operations: self.operations,
             spool: self.spool.finish().map_err(spool)?,
-            blobs: BlobCache::default(),
+            blobs: self.blobs,
         };
         if self.ids_like_implied && self.implied_ids {
             let ids = &mut self.ids;
@@ -274,6 +301,17 @@ impl Document {
     /// What is odd, and does not keep the document from being run.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Scales the document's phases, where it has any: see [`phases::scaled`].
+    ///
+    /// # Errors
+    /// As [`phases::scaled`].
+    pub fn scale_phases(&mut self, recorded_ns: u64) -> Result<(), PhaseScalingError> {
+        if !self.header.phases.is_empty() {
+            self.header.phases = phases::scaled(&self.header.phases, recorded_ns)?;
+        }
+        Ok(())
     }
 
     /// Starts every client over, for another reading of the whole stream.

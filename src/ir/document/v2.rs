@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{DocumentError, Place, Problem};
-use super::intake::{Intake, LineSink, MAX_CLIENTS, MAX_HEADER, MAX_PART, MAX_PHASES};
+use super::intake::{
+    Intake, LineSink, MAX_CLIENTS, MAX_HEADER, MAX_PART, MAX_PHASES, MAX_WORKLOADS,
+};
 use super::line::Line;
 use super::validate::MAX_TIME_NS;
 use super::writer::{DocumentWriter, WriteError, Written};
@@ -58,7 +60,7 @@ impl From<&StreamHeader> for Header {
             version: 2,
             source: stream.source.clone(),
             seed: stream.seed,
-            workloads: stream.workloads.clone(),
+            workloads: stream.workloads.to_vec(),
             run_client: stream.run_client,
             phases: stream.phases.clone(),
             script_hash: stream.script_hash.clone(),
@@ -76,7 +78,8 @@ impl Header {
         StreamHeader {
             source: self.source,
             seed: self.seed,
-            workloads: self.workloads,
+            workloads: self.workloads.into(),
+            active: None,
             run_client: self.run_client,
             phases: self.phases,
             bounded: true,
@@ -114,6 +117,9 @@ impl Header {
         let clients = self.workloads.iter().map(|workload| u64::from(workload.clients)).sum();
         if clients == 0 && !self.run_client {
             return Err(Problem::NoClients);
+        }
+        if self.workloads.len() > MAX_WORKLOADS {
+            return Err(Problem::TooManyWorkloads(self.workloads.len()));
         }
         if clients > MAX_CLIENTS {
             return Err(Problem::TooManyClients(clients));

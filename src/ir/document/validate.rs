@@ -1,8 +1,7 @@
 //! From lines of a document to operations: everything that must hold is checked here.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -10,7 +9,7 @@ use super::error::{Problem, shortened};
 use super::line::{HandleName, Line, default_disposition, status_named, type_name};
 use super::unique::{IdHash, hash_id};
 use super::warnings::{Warning, Warnings};
-use crate::ir::blobs::BlobFolders;
+use crate::ir::blobs::BlobChecks;
 use crate::ir::due::Due;
 use crate::ir::operation::{
     Expect, HandleRef, MAX_IO_BYTES, OpenMode, Operation, OperationKind, OperationType, Section,
@@ -32,9 +31,7 @@ pub(super) struct Validator {
     run_client: Option<u32>,
     /// Only what is open, so that memory is bounded by that.
     handles: HashMap<(u32, IdHash), HandleRef>,
-    blobs: BlobFolders,
-    /// What relative blob paths are relative to; none in version 1.
-    blob_base: Option<PathBuf>,
+    blobs: BlobChecks,
     pub warnings: Warnings,
 }
 
@@ -51,12 +48,7 @@ struct Client {
 }
 
 impl Validator {
-    pub fn new(
-        clients: u32,
-        run_client: bool,
-        blobs: BlobFolders,
-        blob_base: Option<PathBuf>,
-    ) -> Validator {
+    pub fn new(clients: u32, run_client: bool, blobs: BlobChecks) -> Validator {
         let client = Client {
             operations: 0,
             handles: 0,
@@ -70,7 +62,6 @@ impl Validator {
             run_client: (run_client && clients > 0).then(|| clients - 1),
             handles: HashMap::new(),
             blobs,
-            blob_base,
             warnings: Warnings::default(),
         }
     }
@@ -259,9 +250,9 @@ impl Validator {
         let path = line.blob_path.as_deref().unwrap_or_default();
         let path = self
             .blobs
-            .check(path, self.blob_base.as_deref(), length)
+            .check(path, length)
             .map_err(|error| Problem::Blob { path: shortened(path), error })?;
-        Ok(Payload::Blob(Arc::new(Blob { path, data: OnceLock::new() })))
+        Ok(Payload::Blob(Arc::new(Blob::new(path))))
     }
 
     /// How many operations a client has.

@@ -14,14 +14,17 @@ pub enum Warning {
     ClientCount { stated: u64, listed: u64 },
     /// `operation_count` of clients of a version 1 document; the first of them is named.
     OperationCount { clients: u64, first: String, stated: u64, found: u64 },
+    /// Clients that have no operation; the first of them is named.
+    Idle { clients: u64, first: String },
     /// The operations are not those the last line's hash was made of.
     Edited,
 }
 
 impl Warning {
-    /// Handles left open are how captures end, not a mistake in a document.
+    /// Handles left open and clients that do nothing are how captures end, not a
+    /// mistake in a document.
     pub fn is_error_if_strict(&self) -> bool {
-        !matches!(self, Warning::NeverClosed { .. })
+        !matches!(self, Warning::NeverClosed { .. } | Warning::Idle { .. })
     }
 }
 
@@ -41,6 +44,10 @@ impl fmt::Display for Warning {
             Warning::OperationCount { clients, first, stated, found } => write!(
                 f,
                 "operation_count is wrong for {clients} clients: the first, {first:?}, says {stated} but has {found}"
+            ),
+            Warning::Idle { clients, first } => write!(
+                f,
+                "{clients} clients have no operation and are not connected, the first of them {first:?}"
             ),
             Warning::Edited => f.write_str(
                 "was edited after it was written: the operations do not have the ir_hash of the last line",

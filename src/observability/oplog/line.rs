@@ -174,8 +174,10 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         }
         CompletionStatus::Failed(failure) => {
             status = Some(StatusKey::of(failure).name());
-            if let Failure::ConnectionLost(text) | Failure::Client(text) | Failure::Panicked(text) =
-                failure
+            if let Failure::ConnectionLost(text)
+            | Failure::Client(text)
+            | Failure::Panicked(text)
+            | Failure::Payload(text) = failure
             {
                 message = Some(text.chars().take(MAX_MESSAGE_CHARS).collect());
             }

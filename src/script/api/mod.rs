@@ -128,18 +128,13 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Phases by name, and whether they are recorded.
-    pub fn phase_names(&self) -> Vec<(&str, bool)> {
-        let phases = self.phases.iter().flatten();
-        phases.map(|phase| (phase.name.as_str(), phase.record)).collect()
-    }
-
     /// Whether the script has hooks or metrics.
     ///
     /// # Errors
     /// A hook asks for a workload or a phase that is not there.
     pub fn check_hooks(&self) -> Result<bool, ScriptError> {
-        let phases = self.phase_names();
+        let phases = self.phases.iter().flatten();
+        let phases: Vec<&str> = phases.map(|phase| phase.name.as_str()).collect();
         for hook in &self.hooks.completions {
             let workloads = self.workloads.iter().map(|workload| workload.name.as_str());
             hook.filter.check(workloads, &phases).map_err(ScriptError::Script)?;

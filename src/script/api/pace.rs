@@ -279,37 +279,23 @@ impl Rate {
 }
 
 impl OpenPace {
-    /// The arrivals over a run's phases: those the script has, or what they
-    /// became where `replaced`: a recorded one that stands for all the recorded
-    /// ones then is as the first of them.
+    /// Returns what begins iterations over the run's phases, which have the
+    /// names that the script gave them.
     ///
     /// # Errors
-    /// What does not fit the script's phases, in the words of the script.
-    pub fn schedule(
-        &self,
-        declared: &[Phase],
-        effective: &[Phase],
-        replaced: bool,
-    ) -> Result<Schedule, String> {
-        let first_recorded = declared.iter().find(|phase| phase.record);
-        let sources: Vec<(u64, &str)> = effective
-            .iter()
-            .map(|phase| {
-                let source = if replaced && phase.record { first_recorded } else { Some(phase) };
-                (phase.duration_ns, source.map_or("", |source| &source.name))
-            })
-            .collect();
-        let rates = self.rates(declared, &sources)?;
+    /// What does not fit the phases, in the words of the script.
+    pub fn schedule(&self, phases: &[Phase]) -> Result<Schedule, String> {
+        let rates = self.rates(phases)?;
         let mut schedule = Schedule::new(rates);
         match &self.begins {
             ByPhase::Alike(manner, late) => {
                 schedule.begin(0, manner);
                 schedule.go_on(0, Begins::AtArrivals(*late));
             }
-            ByPhase::Apart(phases) => {
+            ByPhase::Apart(begins) => {
                 let (mut start_ns, mut last) = (0, None);
-                for (duration_ns, source) in sources {
-                    match phases.iter().find(|(name, _)| name == source) {
+                for phase in phases {
+                    match begins.iter().find(|(name, _)| *name == phase.name) {
                         Some((_, Some((manner, late)))) => {
                             // Where arrivals go on alike, they do not begin anew.
                             if last != Some(manner) {
@@ -324,7 +310,7 @@ impl OpenPace {
                         }
                         None => {}
                     }
-                    start_ns += duration_ns;
+                    start_ns += phase.duration_ns;
                 }
                 if schedule.stretches.is_empty() {
                     schedule.begin(0, &Manner::Constant);
@@ -334,8 +320,7 @@ impl OpenPace {
         Ok(schedule)
     }
 
-    /// `sources` are length and name of each phase.
-    fn rates(&self, declared: &[Phase], sources: &[(u64, &str)]) -> Result<Rates, String> {
+    fn rates(&self, phases: &[Phase]) -> Result<Rates, String> {
         let never = "so no iteration would ever arrive";
         let rates = match &self.rate {
             Rate::Steady(0.0) => return Err(format!("rate is 0, {never}")),
@@ -347,14 +332,14 @@ impl OpenPace {
             ByPhase::Apart(_) => "pace",
         };
         let of = |name: &str| rates.iter().find(|(known, _)| known == name).map(|(_, rate)| *rate);
-        if declared.is_empty() {
+        if phases.is_empty() {
             return Err(match self.begins {
                 ByPhase::Alike(..) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
                 ByPhase::Apart(_) => "pace goes by phase, and the script has no phases: add bench.phases, or give one pace",
             }
             .into());
         }
-        let names = || declared.iter().map(|phase| phase.name.as_str());
+        let names = || phases.iter().map(|phase| phase.name.as_str());
         if let Some((name, _)) = rates.iter().find(|(name, _)| !names().any(|known| known == name))
         {
             return Err(format!("{what}: {}", unknown("phase", name, names())));
@@ -366,13 +351,13 @@ impl OpenPace {
             };
             return Err(format!("{what} says nothing of phase '{name}'; {pause}"));
         }
-        if declared.first().and_then(|phase| of(&phase.name)?.from).is_none() {
+        if phases.first().and_then(|phase| of(&phase.name)?.from).is_none() {
             return Err(format!(
                 "rate of phase '{}' has no from: only a later phase can begin where the one before ended",
-                declared[0].name
+                phases[0].name
             ));
         }
-        for [before, phase] in declared.array_windows() {
+        for [before, phase] in phases.array_windows() {
             if self.is_closed(&before.name) && of(&phase.name).is_some_and(|it| it.from.is_none()) {
                 return Err(format!(
                     "rate of phase '{}' has no from, and phase '{}' before it is a closed loop, which has no rate to begin with",
@@ -380,14 +365,14 @@ impl OpenPace {
                 ));
             }
         }
-        let mut ramps = Vec::with_capacity(sources.len());
+        let mut ramps = Vec::with_capacity(phases.len());
         let mut last = 0.0;
-        for (duration_ns, source) in sources {
-            let PhaseRate { from, to } = of(source).unwrap_or(PhaseRate { from: None, to: last });
+        for Phase { name, duration_ns, .. } in phases {
+            let PhaseRate { from, to } = of(name).unwrap_or(PhaseRate { from: None, to: last });
             ramps.push(Ramp { duration_ns: *duration_ns, from: from.unwrap_or(last), to });
             last = to;
         }
-        let closed = sources.iter().any(|(_, source)| self.is_closed(source));
+        let closed = phases.iter().any(|phase| self.is_closed(&phase.name));
         if !closed && ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
             return Err(format!("rate is 0 in every phase, {never}"));
         }

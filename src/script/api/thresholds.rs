@@ -116,21 +116,18 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
     })
 }
 
-/// Reads the thresholds of a script whose top level has run, and puts the
-/// phase that stands for all recorded ones, where there is one, in place of the
-/// first of them. One about another that is replaced has nothing to measure.
+/// Checks the thresholds of a script whose top level has run: their expressions
+/// and the names they use.
 pub(in crate::script) fn checked(
-    mut stated: Vec<StatedThreshold>,
+    stated: Vec<StatedThreshold>,
     phases: &[Phase],
     workloads: &[DeclaredWorkload],
     custom: &CustomKinds,
-    replacement: Option<&str>,
 ) -> Result<Vec<StatedThreshold>, ScriptError> {
     let unnamed = phases.is_empty().then_some(WHOLE_PHASE);
     let phase_names = || phases.iter().map(|phase| phase.name.as_str()).chain(unnamed);
     let workload_names = || workloads.iter().map(|workload| workload.name.as_str());
-    let first_recorded = phases.iter().find(|phase| phase.record);
-    for threshold in &mut stated {
+    for threshold in &stated {
         Threshold::new(threshold, custom)
             .map_err(|error| error.to_string())
             .and_then(|read| {
@@ -138,11 +135,6 @@ pub(in crate::script) fn checked(
                 names.map_err(|problem| format!("{}: {problem}", threshold.place))
             })
             .map_err(ScriptError::Script)?;
-        if let (Some(first), Some(replacement)) = (first_recorded, replacement)
-            && threshold.phase.as_ref() == Some(&first.name)
-        {
-            threshold.phase = Some(replacement.into());
-        }
     }
     Ok(stated)
 }

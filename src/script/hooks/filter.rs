@@ -1,6 +1,7 @@
 //! Which completions a hook is called with, and what of them it gets.
 
 use crate::ir::event::CompletionEvent;
+use crate::ir::source::WHOLE_PHASE;
 use crate::ir::{CompletionStatus, Failure, OperationType};
 use crate::observability::metrics::Layout;
 use crate::protocol::{NtStatus, SharePath};
@@ -65,17 +66,19 @@ pub(in crate::script) enum Outcome {
     ConnectionLost,
     ClientError,
     Panicked,
+    PayloadUnreadable,
     Skipped,
     Cut,
 }
 
 impl Outcome {
     /// Those that are no NT status.
-    pub const OTHERS: [Outcome; 6] = [
+    pub const OTHERS: [Outcome; 7] = [
         Outcome::TimedOut,
         Outcome::ConnectionLost,
         Outcome::ClientError,
         Outcome::Panicked,
+        Outcome::PayloadUnreadable,
         Outcome::Skipped,
         Outcome::Cut,
     ];
@@ -92,6 +95,7 @@ impl Outcome {
             CompletionStatus::Failed(Failure::ConnectionLost(_)) => Outcome::ConnectionLost,
             CompletionStatus::Failed(Failure::Client(_)) => Outcome::ClientError,
             CompletionStatus::Failed(Failure::Panicked(_)) => Outcome::Panicked,
+            CompletionStatus::Failed(Failure::Payload(_)) => Outcome::PayloadUnreadable,
             CompletionStatus::Skipped { .. } => Outcome::Skipped,
             CompletionStatus::Cut => Outcome::Cut,
         }
@@ -105,6 +109,7 @@ impl Outcome {
             Outcome::ConnectionLost => "CONNECTION_LOST".into(),
             Outcome::ClientError => "CLIENT_ERROR".into(),
             Outcome::Panicked => "PANICKED".into(),
+            Outcome::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
             Outcome::Skipped => "SKIPPED".into(),
             Outcome::Cut => "CUT".into(),
         }
@@ -152,11 +157,11 @@ pub(super) struct Filter {
 
 impl FilterSpec {
     /// Whether the names in it are there. `phases` are those the script
-    /// declared, and whether they are recorded; empty where it declared none.
+    /// declared; empty where it declared none.
     pub fn check<'a>(
         &self,
         workloads: impl Iterator<Item = &'a str>,
-        phases: &[(&str, bool)],
+        phases: &[&str],
     ) -> Result<(), String> {
         let at = |problem: String| match self.line.as_str() {
             "" => format!("bench.on_complete: {problem}"),
@@ -168,7 +173,8 @@ impl FilterSpec {
                 return Err(at(unknown("workload", name, workloads.iter().copied())));
             }
         }
-        let names = phases.iter().map(|(name, _)| *name).chain(["run", "setup", "teardown"]);
+        let whole = phases.is_empty().then_some(WHOLE_PHASE);
+        let names = phases.iter().copied().chain(whole).chain(["setup", "teardown"]);
         let names: Vec<&str> = names.collect();
         for name in self.phases.iter().flatten() {
             if !names.contains(&name.as_str()) {
@@ -178,13 +184,8 @@ impl FilterSpec {
         Ok(())
     }
 
-    /// `declared` as in [`FilterSpec::check`]: a recorded phase that the
-    /// command line replaced stands for the one in its place.
-    pub(in crate::script::hooks) fn compile(
-        &self,
-        layout: &Layout,
-        declared: &[(&str, bool)],
-    ) -> Filter {
+    /// Puts the numbers of the run in place of names.
+    pub(in crate::script::hooks) fn compile(&self, layout: &Layout) -> Filter {
         let phases = layout.phases();
         let mut slots = vec![false; phases.len() + 2];
         match &self.phases {
@@ -192,16 +193,12 @@ impl FilterSpec {
             Some(names) => {
                 for name in names {
                     let at = phases.iter().position(|phase| phase.name == *name);
-                    let replaced = || {
-                        let was = declared.iter().any(|(known, record)| known == name && *record);
-                        phases.iter().position(|phase| was && phase.record)
-                    };
                     let section = || match name.as_str() {
                         "setup" => Some(layout.setup()),
                         "teardown" => Some(layout.setup() + 1),
                         _ => None,
                     };
-                    if let Some(at) = at.or_else(replaced).or_else(section) {
+                    if let Some(at) = at.or_else(section) {
                         slots[at] = true;
                     }
                 }

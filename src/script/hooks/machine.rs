@@ -68,10 +68,8 @@ impl Machine {
         layout: Arc<Layout>,
         give_up: Arc<GiveUp>,
     ) -> Result<(Machine, Filters), ScriptError> {
-        let phases = declared.phase_names();
-        let filters: Arc<[Filter]> = (declared.hooks.completions.iter())
-            .map(|hook| hook.filter.compile(&layout, &phases))
-            .collect();
+        let filters: Arc<[Filter]> =
+            (declared.hooks.completions.iter()).map(|hook| hook.filter.compile(&layout)).collect();
         let with_path =
             declared.hooks.completions.iter().any(|hook| hook.fields.contains(&Field::Path));
         *hooking.metrics.lock().unwrap_or_else(PoisonError::into_inner) =

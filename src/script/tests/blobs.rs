@@ -43,7 +43,7 @@ fn a_write_carries_the_first_bytes_of_a_file_and_they_are_at_hand() {
     let written = writing("{ blob = 'data/letter.txt' }");
     let [Payload::Blob(blob)] = &payloads(&written)[..] else { panic!("no blob") };
     assert_eq!(&*blob.path, written.path("data/letter.txt").canonicalize().unwrap());
-    assert_eq!(blob.data.get().unwrap().as_ref(), b"Dear ");
+    assert_eq!(blob.data().unwrap().as_ref(), b"Dear ");
 }
 
 #[test]
@@ -72,24 +72,35 @@ fn a_payload_that_is_none_is_told_what_there_is() {
     assert_eq!(refused(&long), "blob \"f\" has 5 bytes, but the write wants 1024");
 }
 
+const OUTSIDE: &str = "is outside of HERE, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder";
+
 #[test]
 fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_links_say() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret"), "a secret").unwrap();
     let there = outside.path().canonicalize().unwrap();
-    let permits = "is outside of HERE; --allow-blobs with its folder permits it";
     let secret = there.join("secret");
     let written = writing(&format!("{{ blob = {secret:?} }}"));
-    assert_eq!(refused(&written), format!("blob {secret:?} {permits}"));
+    assert_eq!(refused(&written), format!("blob {secret:?} {OUTSIDE}"));
+    let allowed = written.with(|options| options.blob_folders.push(there.clone()));
+    assert_eq!(payloads(&allowed).len(), 1);
 
     for (link, to) in [("data/link", &secret), ("data/folder", &there)] {
         let name = if link.ends_with("folder") { "data/folder/secret" } else { link };
         let written = writing(&format!("{{ blob = {name:?} }}"));
         symlink(to, written.path(link)).unwrap();
-        assert_eq!(refused(&written), format!("blob {name:?} {permits}"));
-        let allowed = written.with(|options| options.blob_folders.push(there.clone()));
-        assert_eq!(payloads(&allowed).len(), 1);
+        assert_eq!(refused(&written), format!("blob {name:?} {OUTSIDE}"));
+        if link.ends_with("folder") {
+            let folder = written.path(link);
+            let allowed = written.with(|options| options.blob_folders.push(folder));
+            assert_eq!(payloads(&allowed).len(), 1);
+        }
     }
+
+    let within = writing("{ blob = 'data/link' }");
+    symlink("letter.txt", within.path("data/link")).unwrap();
+    let [Payload::Blob(blob)] = &payloads(&within)[..] else { panic!("no blob") };
+    assert_eq!(blob.data().unwrap().as_ref(), b"Dear ");
 
     let up = writing("{ blob = 'data/../data/letter.txt' }");
     assert_eq!(
@@ -100,9 +111,74 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
 
 #[test]
 fn a_script_does_not_learn_which_files_there_are_elsewhere() {
-    for path in ["/etc/passwd", "/etc/no-such-file", "/etc/ssl", "/proc/self/environ"] {
-        let message = refused(&writing(&format!("{{ blob = {path:?} }}")));
-        assert!(message.contains("is outside of HERE"), "{message}");
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::create_dir(outside.path().join("folder")).unwrap();
+    std::fs::write(outside.path().join("file"), "12345").unwrap();
+    for (link, to) in
+        [("link", "/".into()), ("up", format!("{}/../..", ["..", "/.."].concat().repeat(9)))]
+    {
+        let elsewhere = outside.path().canonicalize().unwrap();
+        let elsewhere = elsewhere.strip_prefix("/").unwrap().display().to_string();
+        for path in ["file", "folder", "none", "none/none", "file/none"] {
+            for name in [format!("{link}/{elsewhere}/{path}"), format!("/{elsewhere}/{path}")] {
+                let text = format!(
+                    "local h = c:open('a', 'w')
+                    local _, why = pcall(function() c:write(h, 0, 5, {{ blob = {name:?} }}) end)
+                    error(why)"
+                );
+                let written = iteration(&text);
+                symlink(&to, written.path(link)).unwrap();
+                let message = written.message();
+                let here = written.folder.path().canonicalize().unwrap().display().to_string();
+                let expected = format!("blob {name:?} {}", OUTSIDE.replace("HERE", &here));
+                assert!(message.ends_with(&expected), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
+    type Swap = fn(&std::path::Path);
+    let swaps: [(Swap, &str); 5] = [
+        (|path| symlink("/etc/passwd", path).unwrap(), OUTSIDE),
+        (|path| symlink("/dev/zero", path).unwrap(), OUTSIDE),
+        (
+            |path| {
+                let made = std::process::Command::new("mkfifo").arg(path).status();
+                assert!(made.unwrap().success());
+            },
+            "is not a regular file",
+        ),
+        (|path| std::fs::create_dir(path).unwrap(), "is not a regular file"),
+        (|path| std::fs::write(path, "123").unwrap(), "has 3 bytes, but the write wants 6"),
+    ];
+    for (swap, why) in swaps {
+        let written = script(
+            "local length = 4
+            bench.workload { name = 'w', iteration = function(c)
+                length = length + 1
+                local h = c:open('a', 'w')
+                c:write(h, 0, length, { blob = 'f' })
+                c:close(h)
+            end }",
+        )
+        .file("f", "0123456789")
+        .with(|options| options.iterations = Some(2));
+        let mut script = written.load().unwrap();
+        let mut operations = Vec::new();
+        // The first iteration.
+        script.pull(0, Section::Iteration, 3, &mut operations).unwrap();
+        std::fs::remove_file(written.path("f")).unwrap();
+        swap(&written.path("f"));
+        let error = script.pull(0, Section::Iteration, 9, &mut operations).unwrap_err();
+        let here = written.folder.path().canonicalize().unwrap().display().to_string();
+        let message = error.message.replace(&here, "HERE");
+        assert_eq!(message, format!("s.lua:5: write: blob \"f\" {why}"));
+        let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operations[1].kind else {
+            panic!("no blob")
+        };
+        assert_eq!(blob.data().unwrap().as_ref(), b"01234");
     }
 }
 

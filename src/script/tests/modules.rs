@@ -110,17 +110,19 @@ fn what_require_refuses() {
 fn symbolic_links_that_leave_the_script_s_folder_are_refused() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("m.lua"), "return { name = 'outside' }").unwrap();
-    let refusal =
-        "a symbolic link leads out of the script's folder; modules are read from inside it only";
+    let refusal = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
     let file = script("require('m')").file("lib/other.lua", "return { name = 'inside' }");
     std::os::unix::fs::symlink(outside.path().join("m.lua"), file.path("lib/m.lua")).unwrap();
     assert_eq!(file.refused(), format!("s.lua:1: module 'm': DIR/lib/m.lua: {refusal}"));
-    let folder = script("require('m')");
-    std::os::unix::fs::symlink(outside.path(), folder.path("lib")).unwrap();
-    assert_eq!(folder.refused(), format!("s.lua:1: module 'm': DIR/lib/m.lua: {refusal}"));
+    for module in ["m", "none"] {
+        let folder = script(&format!("require('{module}')"));
+        std::os::unix::fs::symlink(outside.path(), folder.path("lib")).unwrap();
+        let expected = format!("s.lua:1: module '{module}': DIR/lib/{module}.lua: {refusal}");
+        assert_eq!(folder.refused(), expected, "the same whether or not it is there");
+    }
     let within = script(&USE.replace("acme.office", "m"))
-        .file("lib/other.lua", "return { name = 'inside' }");
-    std::os::unix::fs::symlink(within.path("lib/other.lua"), within.path("lib/m.lua")).unwrap();
+        .file("lib/deep/other.lua", "return { name = 'inside' }");
+    std::os::unix::fs::symlink("deep/other.lua", within.path("lib/m.lua")).unwrap();
     assert_eq!(within.operations()[0].kind.path().unwrap().as_str(), "inside");
 }
 

@@ -120,7 +120,7 @@ fn a_stream_whose_rate_ends_at_zero_ends_by_itself() {
 }
 
 #[test]
-fn a_run_s_own_length_has_the_rate_of_the_first_recorded_phase_it_replaces() {
+fn in_a_run_of_another_length_every_phase_keeps_its_name_and_its_rate() {
     let with = |rate: &str, seconds: Option<u64>| {
         script(&format!(
             "bench.phases {{ {{ name = 'warmup', duration = '1s', record = false }},
@@ -136,13 +136,21 @@ fn a_run_s_own_length_has_the_rate_of_the_first_recorded_phase_it_replaces() {
     };
     let rate = "{ warmup = 2, a = { to = 10 }, b = 50, rest = { to = 0 } }";
     assert_eq!(arrivals(&with(rate, None)).len(), 2 + 6 + 50 + 25);
-    let replaced = with(rate, Some(4));
-    let script = replaced.load().unwrap();
+    let scaled = with(rate, Some(4));
+    let script = scaled.load().unwrap();
     let names: Vec<(&str, u64)> = (script.header().phases.iter())
         .map(|Phase { name, duration_ns, .. }| (name.as_str(), duration_ns / 1_000_000_000))
         .collect();
-    assert_eq!(names, [("warmup", 1), ("run", 4), ("rest", 1)]);
-    assert_eq!(arrivals(&replaced).len(), 2 + 24 + 5);
+    assert_eq!(names, [("warmup", 1), ("a", 2), ("b", 2), ("rest", 1)]);
+    assert_eq!(arrivals(&scaled).len(), 2 + 12 + 100 + 25);
+    let steady = |seconds| {
+        let rate = "{ warmup = 4, a = 10, b = 50, rest = 8 }";
+        let scaled = with(rate, Some(seconds)).with(|options| {
+            options.nominal_bound_ns = Some(2_000_000_000);
+        });
+        arrivals(&scaled).len()
+    };
+    assert_eq!(steady(1), 2 + 5 + 25 + 4, "the unrecorded phases are scaled as well");
     let hash = |seconds| with(rate, seconds).load().unwrap().header().ir_hash.clone();
     assert_ne!(hash(None), hash(Some(4)));
     assert_ne!(hash(Some(3)), hash(Some(4)));

@@ -233,7 +233,7 @@ fn what_does_not_fit_the_phases_is_refused() {
 }
 
 #[test]
-fn a_run_of_another_length_has_the_pace_of_the_first_recorded_phase() {
+fn in_a_run_of_another_length_every_phase_keeps_its_pace() {
     let written = script(
         "bench.phases {
             { name = 'warmup', duration = '1s', record = false },
@@ -242,13 +242,14 @@ fn a_run_of_another_length_has_the_pace_of_the_first_recorded_phase() {
         bench.workload { name = 'w', iteration = function(c) c:stat('f') end, pace = {
             warmup = bench.open_loop { rate = 2 },
             steady = bench.open_loop { rate = 3, arrivals = function() return '500ms' end },
-            peak = bench.open_loop { rate = 100 },
+            peak = bench.open_loop { rate = 4 },
         } }",
     )
     .with(|options| {
         options.iterations = None;
-        options.duration_ns = Some(1_500_000_000);
-        options.nominal_bound_ns = Some(2_500_000_000);
+        options.duration_ns = Some(3_000_000_000);
+        options.nominal_bound_ns = Some(4_000_000_000);
     });
-    assert_eq!(arrivals(&written), [0, 500, 1_500, 2_000]);
+    let peak = [2_500, 2_750, 3_000, 3_250, 3_500, 3_750];
+    assert_eq!(arrivals(&written), [&[0, 500, 1_500, 2_000][..], &peak].concat());
 }

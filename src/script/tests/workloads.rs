@@ -21,7 +21,7 @@ fn the_header_tells_what_the_script_declares() {
     let workload = Workload::new;
     assert_eq!(header.source, "s.lua");
     assert_eq!(header.seed, 42);
-    assert_eq!(header.workloads, [workload("editors", 2), workload("viewers", 1)]);
+    assert_eq!(header.workloads[..], [workload("editors", 2), workload("viewers", 1)]);
     assert!(header.run_client && header.bounded);
     let phase = |name: &str, seconds: u64, record| Phase {
         name: name.into(),

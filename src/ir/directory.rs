@@ -1,0 +1,170 @@
+//! Regular files, opened so that nothing can be put in their place between the
+//! check and the use, and where wanted, so that no path leads out of a directory.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
+
+/// Opening a pipe does not wait for its other end, and a terminal does not
+/// become this process's own.
+const FLAGS: i32 = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits() as i32;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Says nothing of whether there is such a file.
+    #[error("a symbolic link leads out of the directory")]
+    Outside,
+    #[error("it is not a regular file")]
+    NotAFile,
+    #[error("{0}")]
+    Unreadable(io::Error),
+}
+
+/// A directory that stays open. A path from it never leads out of it, whatever
+/// symbolic links say and whoever changes them meanwhile: a link that is
+/// absolute, or goes above the directory, is not followed.
+///
+/// On Linux this is `openat2` with `RESOLVE_BENEATH`. Where a kernel or a
+/// sandbox does not have it, each component is opened by itself without
+/// following links (crate cap-std does both).
+#[derive(Debug)]
+pub struct Directory(Dir);
+
+impl Directory {
+    /// Opens the directory at `path`, following links.
+    ///
+    /// # Errors
+    /// The operating system's reason.
+    pub fn open(path: &Path) -> io::Result<Directory> {
+        Dir::open_ambient_dir(path, ambient_authority()).map(Directory)
+    }
+
+    /// Opens the regular file at `path`, which is relative to the directory, for
+    /// reading. Returns it and its size in bytes.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn regular_file(&self, path: &Path) -> Result<(File, u64), OpenError> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(FLAGS);
+        let opened = self.0.open_with(path, &options).map_err(|error| {
+            // The operating system's own refusal has its number.
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            match denied && error.raw_os_error().is_none() {
+                true => OpenError::Outside,
+                false => OpenError::Unreadable(error),
+            }
+        })?;
+        regular(opened.into_std())
+    }
+}
+
+/// Opens the regular file at `path` for reading, following links. Returns it and
+/// its size in bytes.
+///
+/// # Errors
+/// [`OpenError`], but never [`OpenError::Outside`].
+pub fn regular_file(path: &Path) -> Result<(File, u64), OpenError> {
+    let opened = fs::OpenOptions::new().read(true).custom_flags(FLAGS).open(path);
+    regular(opened.map_err(OpenError::Unreadable)?)
+}
+
+/// Looks at what was opened, not at its path, where something else may be by now.
+fn regular(file: File) -> Result<(File, u64), OpenError> {
+    let metadata = file.metadata().map_err(OpenError::Unreadable)?;
+    match metadata.is_file() {
+        true => Ok((file, metadata.len())),
+        false => Err(OpenError::NotAFile),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn text(opened: Result<(File, u64), OpenError>) -> Result<String, String> {
+        let (mut file, size) = opened.map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text.len() as u64, size);
+        Ok(text)
+    }
+
+    #[test]
+    fn links_are_followed_within_the_directory_and_never_out_of_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (inner, secret) = (place.path().join("inner"), place.path().join("secret"));
+        fs::create_dir_all(inner.join("deep")).unwrap();
+        fs::write(inner.join("file"), "inside").unwrap();
+        fs::write(&secret, "outside").unwrap();
+        let link = |to: &Path, name: &str| symlink(to, inner.join(name)).unwrap();
+        link("../file".as_ref(), "deep/up");
+        link("deep".as_ref(), "folder");
+        link("../secret".as_ref(), "relative");
+        link("../inner/file".as_ref(), "out-and-in");
+        link(&secret, "absolute");
+        link(&inner.join("file"), "absolute-and-in");
+        link("/".as_ref(), "root");
+        link("loop".as_ref(), "loop");
+        let directory = Directory::open(&inner).unwrap();
+        let open = |path: &str| text(directory.regular_file(path.as_ref()));
+        for path in ["file", "deep/up", "folder/up", "./file", "deep/../file"] {
+            assert_eq!(open(path), Ok("inside".into()), "{path}");
+        }
+        let outside = Err("a symbolic link leads out of the directory".to_string());
+        for path in ["relative", "out-and-in", "absolute", "absolute-and-in", "../secret"] {
+            assert_eq!(open(path), outside, "{path}");
+        }
+        for path in ["root/etc/passwd", "root/no/such/file", "root", "root/proc/self/mem"] {
+            assert_eq!(open(path), outside, "{path}");
+        }
+        for (path, error) in [
+            ("none", "No such file"),
+            ("file/none", "Not a directory"),
+            ("loop", "Too many levels"),
+            ("", "No such file"),
+        ] {
+            assert!(open(path).unwrap_err().starts_with(error), "{path}: {:?}", open(path));
+        }
+        assert_eq!(text(regular_file(&inner.join("absolute"))), Ok("outside".into()));
+    }
+
+    #[test]
+    fn only_a_regular_file_is_opened_and_nothing_is_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        let no_file = Err("it is not a regular file".to_string());
+        assert_eq!(text(directory.regular_file("pipe".as_ref())), no_file);
+        assert_eq!(text(directory.regular_file(".".as_ref())), no_file);
+        for path in [pipe.as_path(), place.path(), "/dev/null".as_ref(), "/dev/zero".as_ref()] {
+            assert_eq!(text(regular_file(path)), no_file, "{path:?}");
+        }
+        let devices = Directory::open("/dev".as_ref()).unwrap();
+        assert_eq!(text(devices.regular_file("zero".as_ref())), no_file);
+    }
+
+    #[test]
+    fn a_directory_that_was_moved_away_stays_the_one_that_was_opened() {
+        let place = tempfile::tempdir().unwrap();
+        let (first, other) = (place.path().join("first"), place.path().join("other"));
+        fs::create_dir(&first).unwrap();
+        fs::write(first.join("file"), "inside").unwrap();
+        let directory = Directory::open(&first).unwrap();
+        fs::rename(&first, &other).unwrap();
+        symlink("/etc", &first).unwrap();
+        assert_eq!(text(directory.regular_file("file".as_ref())), Ok("inside".into()));
+        assert!(directory.regular_file("passwd".as_ref()).is_err());
+    }
+}

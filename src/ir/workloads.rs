@@ -1,0 +1,82 @@
+//! The workloads of a stream, and which client belongs to which.
+
+use std::ops::Deref;
+
+use super::source::Workload;
+
+/// Workloads in the order in which their clients are numbered. Finds the
+/// workload of a client in a time that grows with the logarithm of their number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Workloads {
+    list: Vec<Workload>,
+    /// By workload, the number of clients up to its last.
+    ends: Vec<u32>,
+}
+
+impl Workloads {
+    /// The clients of all of them.
+    pub fn clients(&self) -> u32 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The workload a client belongs to, and its number there.
+    pub fn of(&self, client: u32) -> Option<(usize, u32)> {
+        let at = self.ends.partition_point(|end| *end <= client);
+        let workload = self.list.get(at)?;
+        Some((at, client - (self.ends[at] - workload.clients)))
+    }
+}
+
+impl FromIterator<Workload> for Workloads {
+    fn from_iter<I: IntoIterator<Item = Workload>>(workloads: I) -> Workloads {
+        let list: Vec<Workload> = workloads.into_iter().collect();
+        // Scripts and documents are checked for more clients than there can be.
+        let mut end = 0_u32;
+        let ends = list.iter().map(|workload| {
+            end = end.saturating_add(workload.clients);
+            end
+        });
+        Workloads { ends: ends.collect(), list }
+    }
+}
+
+impl From<Vec<Workload>> for Workloads {
+    fn from(workloads: Vec<Workload>) -> Workloads {
+        workloads.into_iter().collect()
+    }
+}
+
+impl Deref for Workloads {
+    type Target = [Workload];
+
+    fn deref(&self) -> &[Workload] {
+        &self.list
+    }
+}
+
+impl<'w> IntoIterator for &'w Workloads {
+    type Item = &'w Workload;
+    type IntoIter = std::slice::Iter<'w, Workload>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_found_by_its_number_through_all_workloads() {
+        let sizes = [2, 0, 1, 3, 0];
+        let workloads: Workloads =
+            sizes.iter().map(|&clients| Workload::new("w", clients)).collect();
+        let found: Vec<_> = (0..8).map(|client| workloads.of(client)).collect();
+        let expected =
+            [Some((0, 0)), Some((0, 1)), Some((2, 0)), Some((3, 0)), Some((3, 1)), Some((3, 2))];
+        assert_eq!(found, [&expected[..], &[None, None]].concat());
+        assert_eq!(workloads.clients(), 6);
+        assert_eq!((Workloads::default().clients(), Workloads::default().of(0)), (0, None));
+    }
+}
