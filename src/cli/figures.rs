@@ -4,6 +4,8 @@ use crate::observability::summary::Tail;
 
 /// The most of a text from the script, the server or a file's name.
 pub(super) const MAX_TEXT_CHARS: usize = 400;
+pub(super) const MAX_NAME_CHARS: usize = 60;
+pub(super) const MAX_PATH_CHARS: usize = 100;
 
 /// A time with the unit that suits it.
 pub(super) fn time(micros: f64) -> String {

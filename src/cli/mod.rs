@@ -5,6 +5,7 @@ mod breaks;
 mod command;
 mod compile;
 mod execute;
+mod failures;
 mod figures;
 mod log;
 mod metrics;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::metric::{Metric, Statistic, Unit, short, wrong};
+use super::metric::{Metric, Statistic, Unit};
+use super::suggestions::{short, wrong};
 use crate::protocol::nearest;
 
 /// The kinds of the metrics a script declares, by name.

@@ -1,7 +1,8 @@
 //! `read.response.p99 < 20ms`: reading it, and what it asks.
 
 use super::custom::CustomKinds;
-use super::metric::{Metric, Unit, short};
+use super::metric::{Metric, Unit};
+use super::suggestions::short;
 use crate::ir::units::{parse_duration_ns, parse_size};
 
 /// A metric, how it is compared, and with what.

@@ -9,6 +9,7 @@ mod custom;
 pub mod expression;
 pub mod metric;
 pub mod reading;
+mod suggestions;
 #[cfg(test)]
 mod tests;
 pub mod watch;
@@ -20,8 +21,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::expression::Expression;
-use self::metric::{Metric, Unit, unknown};
+use self::metric::{Metric, Unit};
 use self::reading::{CustomReader, Sample};
+use self::suggestions::{short, unknown};
 use super::failures::StatusKey;
 use super::metrics::{Layout, Measurements};
 use crate::ir::source::StatedThreshold;
@@ -92,7 +94,7 @@ impl Threshold {
         let text = stated.expression.trim();
         let problem = |problem: String| ThresholdError {
             place: stated.place.clone(),
-            problem: format!("'{}': {problem}", metric::short(text)),
+            problem: format!("'{}': {problem}", short(text)),
         };
         let expression = Expression::parse(text, custom).map_err(problem)?;
         let (by_phase, by_workload) = (stated.phase.is_some(), stated.workload.is_some());
@@ -129,7 +131,7 @@ impl Threshold {
     ) -> Result<(), String> {
         known("phase", self.phase.as_deref(), phases)
             .and_then(|()| known("workload", self.workload.as_deref(), workloads))
-            .map_err(|problem| format!("'{}': {problem}", metric::short(&self.text)))
+            .map_err(|problem| format!("'{}': {problem}", short(&self.text)))
     }
 
     /// With the phase and workload it is about.
