@@ -89,6 +89,16 @@ impl ConnectionState {
         self.inner.is_some()
     }
 
+    /// Drops a connection that ended while nothing was asked of it, and every handle with
+    /// it, and returns whether it had. Operation `next_seq` is the one that was to be sent.
+    pub fn drop_ended(&mut self, next_seq: u32) -> bool {
+        let ended = self.inner.as_ref().is_some_and(|inner| inner.has_ended());
+        if ended {
+            self.lose(next_seq);
+        }
+        ended
+    }
+
     /// Takes over after a lost connection. Handles from before stay missing.
     pub fn reconnected(&mut self, inner: Box<dyn SMBConnectionInner>) {
         self.inner = Some(inner);

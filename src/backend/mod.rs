@@ -128,6 +128,12 @@ pub trait SMBConnectionInner: Send + Sync {
     /// the backend cannot.
     async fn cancel(&self) -> bool;
 
+    /// Returns whether the connection is known to have ended, while nothing was asked of
+    /// it: the server closed it, for example. False where the backend cannot know.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// Returns what the socket saw since the last call, and forgets it. Nothing where
     /// the backend has no socket of its own.
     fn take_socket_times(&self) -> SocketTimes {

@@ -1,4 +1,5 @@
-//! Operations that wait for the end of a break, and the breaks themselves.
+//! Operations that were issued and not sent: they wait for the end of a break, or for a
+//! connection. And the breaks themselves.
 
 use std::cmp::Reverse;
 
@@ -16,6 +17,39 @@ impl Engine {
     /// # Errors
     /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
     pub fn blocked(&mut self, slot: u32, seq: u32, now_ns: u64) -> Result<(), EngineError> {
+        self.take_back(slot, seq)?;
+        self.clients[slot as usize].state = ClientState::BreakPending;
+        if self.cut {
+            self.note_unissued(slot, now_ns);
+            self.clients[slot as usize].state = ClientState::Idle;
+            self.discard(slot);
+            self.settle_iteration(slot);
+            self.advance(slot);
+        }
+        Ok(())
+    }
+
+    /// The operation in flight was not sent: the connection had ended while the client was
+    /// idle. It is issued anew when the connection is back, and another may have its
+    /// permit until then.
+    ///
+    /// # Errors
+    /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
+    pub fn withheld(&mut self, slot: u32, seq: u32, now_ns: u64) -> Result<(), EngineError> {
+        self.take_back(slot, seq)?;
+        self.clients[slot as usize].state = ClientState::Held;
+        if self.cut {
+            self.note_unissued(slot, now_ns);
+            self.discard(slot);
+            self.settle_iteration(slot);
+        } else {
+            self.note_lost(slot, now_ns);
+        }
+        Ok(())
+    }
+
+    /// Has the operation in flight as if it had not been issued.
+    fn take_back(&mut self, slot: u32, seq: u32) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
         let in_flight = match &mut client.in_flight_op {
             Some(in_flight)
@@ -34,16 +68,7 @@ impl Engine {
         }
         let operation = in_flight.operation.clone();
         self.release(&operation);
-        let client = &mut self.clients[slot as usize];
-        client.state = ClientState::BreakPending;
-        client.withdraw_issue();
-        if self.cut {
-            self.note_unissued(slot, now_ns);
-            self.clients[slot as usize].state = ClientState::Idle;
-            self.discard(slot);
-            self.settle_iteration(slot);
-            self.advance(slot);
-        }
+        self.clients[slot as usize].withdraw_issue();
         Ok(())
     }
 
@@ -58,12 +83,7 @@ impl Engine {
         else {
             return;
         };
-        if in_flight.issued_ns.is_none() && in_flight.eligible_ns < ended_ns {
-            // The server's time, not ours.
-            in_flight.blocked_ns += ended_ns - in_flight.eligible_ns;
-            in_flight.eligible_ns = ended_ns;
-            in_flight.held_up.by_generation_ns = 0;
-        }
+        in_flight.hold_until(ended_ns);
         client.state = ClientState::Scheduled;
         self.schedule.push(Reverse((ended_ns, slot)));
     }

@@ -65,6 +65,10 @@ pub enum Report {
         execution: Execution,
         connection_lost: bool,
     },
+    /// The operation was not sent: the connection had ended while the client was idle.
+    Withheld {
+        seq: u32,
+    },
     /// The operation was not sent: it waits for the end of a break.
     Blocked {
         seq: u32,
@@ -212,6 +216,14 @@ impl ClientTask {
             // Another order than to wait: it has left.
             blocked = None;
             match order {
+                Order::Execute(operation) if connection.drop_ended(operation.seq) => {
+                    self.mailbox.expired.set(None);
+                    self.report(Report::Withheld { seq: operation.seq });
+                    match Box::pin(self.reconnect()).await {
+                        Ok(inner) => connection.reconnected(inner),
+                        Err(reason) => return self.report(Report::Gone { reason }),
+                    }
+                }
                 Order::Execute(operation) => {
                     let waiting = Box::pin(self.execute(&mut connection, &operation)).await;
                     if let Some(waiting) = waiting {

@@ -120,6 +120,15 @@ impl InFlight {
         PhaseSpan::at(phases, stage, origin_ns, at_ns)
     }
 
+    /// What kept it from being sent ends at `ended_ns`: the server's time, not ours.
+    pub fn hold_until(&mut self, ended_ns: u64) {
+        if self.issued_ns.is_none() && self.eligible_ns < ended_ns {
+            self.blocked_ns += ended_ns - self.eligible_ns;
+            self.eligible_ns = ended_ns;
+            self.held_up.by_generation_ns = 0;
+        }
+    }
+
     /// How long it waits to be tried again after `failed`, if it is to be.
     pub fn backoff_ns(&self, policy: &RetryPolicy, failed: &Attempt) -> Option<u64> {
         policy.backoff_ns(self.operation.operation_type(), &failed.execution, self.retries)
@@ -337,10 +346,12 @@ impl ClientQueue {
             into.late_ns = into.late_ns.max(cut_ns.saturating_sub(since_ns));
         };
         // It waited for the end of a break and may not have been issued since.
-        let again = self.in_flight_op.as_ref().filter(|op| self.waits() && op.failed.is_none());
+        let withheld = self.state == ClientState::Held;
+        let again = self.in_flight_op.as_ref();
+        let again = again.filter(|op| (self.waits() || withheld) && op.failed.is_none());
         if let Some(again) = again {
             match self.state {
-                ClientState::BreakPending => self.count_blocked(cut_ns, into),
+                ClientState::BreakPending | ClientState::Held => self.count_blocked(cut_ns, into),
                 _ if again.eligible_ns >= cut_ns => self.count_blocked(cut_ns, into),
                 ClientState::Blocked => {
                     late_since(again.eligible_ns, into);
@@ -378,7 +389,7 @@ impl ClientQueue {
         let (mut behind, mut since_ns) = (behind as u64, since_ns);
         // Without a connection, what follows the previous operation is due all the same.
         let untimed = self.pending.front().filter(|next| next.due.at_ns().is_none());
-        if let Some(next) = untimed.filter(|_| self.state == ClientState::Held)
+        if let Some(next) = untimed.filter(|_| withheld && self.in_flight_op.is_none())
             && due(next) < cut_ns
         {
             behind += 1;

@@ -32,7 +32,9 @@ impl Engine {
                 continue;
             }
             client.cut();
-            if client.waits() {
+            if client.state == ClientState::Held {
+                self.discard(slot as u32);
+            } else if client.waits() {
                 client.state = ClientState::Idle;
                 self.discard(slot as u32);
             }

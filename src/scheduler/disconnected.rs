@@ -6,6 +6,13 @@ use crate::ir::Event;
 use crate::ir::event::Disconnection;
 
 impl Engine {
+    /// Notes that the client has had no connection since `lost_ns`.
+    pub(super) fn note_lost(&mut self, slot: u32, lost_ns: u64) {
+        if self.stage == Stage::Measure && !self.cut {
+            self.clients[slot as usize].lost_ns.get_or_insert(lost_ns);
+        }
+    }
+
     /// Reports the time until `now_ns` that the client has been without a connection and
     /// that was not reported yet, by phase. What follows the last phase does not count.
     pub(super) fn report_disconnected(&mut self, slot: u32, now_ns: u64) {

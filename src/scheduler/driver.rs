@@ -232,6 +232,9 @@ impl<'sink> Driver<'sink> {
                     connection_lost,
                 )?;
             }
+            Report::Withheld { seq } => {
+                self.engine.withheld(slot, seq, self.shard.clock.now_ns())?;
+            }
             Report::Blocked { seq } => {
                 self.engine.blocked(slot, seq, self.shard.clock.now_ns())?;
             }

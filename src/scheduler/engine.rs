@@ -179,8 +179,8 @@ impl Engine {
         let client = &mut self.clients[slot as usize];
         client.ends_at(completed_ns);
         client.state = if connection_lost { ClientState::Held } else { ClientState::Idle };
-        if connection_lost && self.stage == Stage::Measure && !self.cut {
-            client.lost_ns.get_or_insert(completed_ns);
+        if connection_lost {
+            self.note_lost(slot, completed_ns);
         }
         self.report(slot, in_flight, attempt);
         self.settle_iteration(slot);
@@ -196,6 +196,11 @@ impl Engine {
         }
         client.ready_ns = client.ready_ns.max(now_ns);
         client.state = ClientState::Idle;
+        if let Some(withheld) = &mut client.in_flight_op {
+            withheld.hold_until(now_ns);
+            client.state = ClientState::Scheduled;
+            self.schedule.push(Reverse((now_ns, slot)));
+        }
         self.report_disconnected(slot, now_ns);
         self.clients[slot as usize].lost_ns = None;
         self.advance(slot);
@@ -212,6 +217,8 @@ impl Engine {
         if counted {
             self.unfinished -= 1;
         }
+        // It was not sent, or it waits to be tried again.
+        self.discard(slot);
         self.settle_iteration(slot);
     }
 

@@ -65,7 +65,7 @@ pub fn issues(engine: &mut Engine, now_ns: u64) -> Vec<(u32, u32)> {
     issued
 }
 
-fn measuring(clients: u32, limit: Option<u32>, operations: &[Operation]) -> Engine {
+pub fn measuring(clients: u32, limit: Option<u32>, operations: &[Operation]) -> Engine {
     let mut engine = engine(clients, limit);
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..clients {

@@ -40,6 +40,8 @@ pub mod retry;
 mod retry_tests;
 pub mod timeline;
 pub mod virtual_time;
+#[cfg(test)]
+mod withheld_tests;
 
 pub use action::{Action, EngineError};
 pub use clock::{Precision, RealClock};

@@ -130,6 +130,10 @@ impl SMBConnectionInner for SimConnection {
         true
     }
 
+    fn has_ended(&self) -> bool {
+        self.link.has_ended()
+    }
+
     fn breaks(&mut self) -> Option<BreakStream> {
         self.breaks.take()
     }

@@ -126,6 +126,11 @@ impl Link {
         ended
     }
 
+    /// Whether it is lost, or the server has gone away since.
+    pub fn has_ended(&self) -> bool {
+        self.lost.borrow().is_some() || self.server.now_ns() >= self.breaks_ns
+    }
+
     pub fn cancel(&self) {
         self.cancelled.send_replace(true);
     }

@@ -160,6 +160,10 @@ impl SMBConnectionInner for Smb2Connection {
         sent
     }
 
+    fn has_ended(&self) -> bool {
+        self.link.wire.end_cause().is_some()
+    }
+
     fn take_socket_times(&self) -> SocketTimes {
         self.link.wire.take_times()
     }

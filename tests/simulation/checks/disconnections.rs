@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use smbench::ir::Failure::{ConnectionLost, Panicked, TimedOut};
+use smbench::ir::event::Disconnection;
 use smbench::ir::{CompletionStatus, Section};
 
 use super::Client;
@@ -47,8 +48,14 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
             ));
         }
     }
-    match left.first() {
-        None => Ok(()),
-        Some(stretch) => Err(format!("client {}: it lost nothing: {stretch:?}", client.index)),
+    // The others were lost while the client was idle, which the next operation finds out.
+    for stretch in &left {
+        let goes_on = |it: &&&Disconnection| it.lost_ns == stretch.lost_ns;
+        let until_ns = left.iter().filter(goes_on).map(|it| it.to_ns).max();
+        let back = client.resumed_ns.iter().copied().find(|at_ns| *at_ns > stretch.lost_ns);
+        if until_ns != Some(back.unwrap_or(u64::MAX).min(end_ns)) {
+            return Err(format!("client {}: it ends wrongly: {stretch:?}", client.index));
+        }
     }
+    Ok(())
 }
