@@ -101,6 +101,7 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
                     pickup_ns: Some(service % 20_000),
                     clock_stepped: false,
                 },
+                reopened: None,
             }));
         }
     }

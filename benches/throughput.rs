@@ -217,6 +217,7 @@ fn floor() -> Rate {
                 pickup_ns: Some(completed_ns - issued_ns),
                 clock_stepped: false,
             },
+            reopened: None,
         }));
     }
     let working = f64::from(EVENTS) / started.elapsed().as_secs_f64();

@@ -36,7 +36,9 @@ bench.workload {
     files[c.id] = c:open(path, "w")
     c:truncate(files[c.id], P.file)
     c:close(files[c.id])
-    files[c.id] = c:open(path, "rw")
+    -- After a lost connection it is opened again; otherwise this client would send
+    -- nothing any more.
+    files[c.id] = c:open(path, "rw", { reopen = true })
   end,
   iteration = function(c, rng)
     local offset = offset_of(rng, c.iteration)

@@ -59,6 +59,7 @@
 ---@field durable? true|bench.Durable
 ---@field create_contexts? bench.CreateContext[] sent as they are
 ---@field on_break? bench.BreakPolicy of this handle (default: as bench.on_break says); of several opens of one lease, of the last opened that is still open and says it
+---@field reopen? boolean after a lost connection, the handle is opened again before the next operation on it: with FILE_OPEN and otherwise as before, at the path that this run's renames left its file. Byte-range locks are lost, and counted; if the open fails, the operation is skipped (default false)
 
 ---@class (exact) bench.WriteOptions: bench.Options
 ---@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)

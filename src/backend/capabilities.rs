@@ -56,6 +56,7 @@ impl BackendCapabilities {
             lease: wanted.lease.filter(|_| caching),
             durable: wanted.durable.filter(|_| caching),
             on_break: wanted.on_break,
+            reopen: wanted.reopen,
             create_contexts: if caching { wanted.create_contexts.clone() } else { Vec::new() },
         }
     }

@@ -13,9 +13,10 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::breaks::{Breaks, Holder, Waiting, execute_keyed, open_keyed, wait_for};
-use super::handle_table::{HandleEntry, HandleTable, OpenFile};
+use super::handle_table::{HandleTable, OpenFile};
+use super::reopening::Reopenings;
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
-use crate::ir::event::SocketTimes;
+use crate::ir::event::{Reopened, SocketTimes};
 use crate::ir::{
     Blob, CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload,
     Section,
@@ -29,9 +30,10 @@ pub const CANCEL_GRACE_NS: u64 = 1_000_000_000;
 pub struct ConnectionState {
     /// None once the connection is lost.
     inner: Option<Box<dyn SMBConnectionInner>>,
-    handles: HandleTable,
+    pub(super) handles: HandleTable,
+    pub(super) reopenings: Reopenings,
     /// Answered by who polls it, beside the operation in flight.
-    breaks: Rc<Breaks>,
+    pub(super) breaks: Rc<Breaks>,
     capabilities: Arc<BackendCapabilities>,
     /// Seed of payload patterns.
     seed: u64,
@@ -49,6 +51,8 @@ pub struct Execution {
     /// What an open was granted, where the backend knows.
     pub granted: Option<Box<Granted>>,
     pub socket: SocketTimes,
+    /// Its handle was opened again before it.
+    pub reopened: Option<Reopened>,
 }
 
 impl Execution {
@@ -61,6 +65,7 @@ impl Execution {
             degraded: false,
             granted: None,
             socket: SocketTimes::default(),
+            reopened: None,
         }
     }
 
@@ -79,6 +84,7 @@ impl ConnectionState {
         ConnectionState {
             inner: Some(inner),
             handles: HandleTable::default(),
+            reopenings: Reopenings::default(),
             breaks,
             capabilities,
             seed,
@@ -90,11 +96,11 @@ impl ConnectionState {
     }
 
     /// Drops a connection that ended while nothing was asked of it, and every handle with
-    /// it, and returns whether it had. Operation `next_seq` is the one that was to be sent.
-    pub fn drop_ended(&mut self, next_seq: u32) -> bool {
+    /// it, and returns whether it had. Operation `last_seq` was the last that it executed.
+    pub fn drop_ended(&mut self, last_seq: u32) -> bool {
         let ended = self.inner.as_ref().is_some_and(|inner| inner.has_ended());
         if ended {
-            self.lose(next_seq);
+            self.lose(last_seq);
         }
         ended
     }
@@ -174,12 +180,16 @@ impl ConnectionState {
         if let OperationKind::Open { handle_ref, .. } = operation.kind {
             self.handles.forget(handle_ref);
         }
+        if operation.operation_type() != OperationType::Open
+            && let Some(handle_ref) = operation.kind.handle_ref()
+            && let Some(cause_seq) = self.handles.missing(handle_ref)
+        {
+            // The stream was checked, so an Open that is not known was cut away.
+            return self.skip(operation, cause_seq.unwrap_or(operation.seq));
+        }
         let Some(inner) = self.inner.as_deref() else {
             return self.unsent(operation, "not connected");
         };
-        if let Some(cause_seq) = self.missing_handle(operation) {
-            return self.skip(operation, cause_seq);
-        }
 
         let wanted = match &operation.kind {
             OperationKind::Open { extensions, .. } => extensions.as_deref(),
@@ -236,21 +246,10 @@ impl ConnectionState {
         None
     }
 
-    fn missing_handle(&self, operation: &Operation) -> Option<u32> {
-        if matches!(operation.kind, OperationKind::Open { .. }) {
-            return None;
-        }
-        match self.handles.get(operation.kind.handle_ref()?) {
-            Some(HandleEntry::Open { .. }) => None,
-            Some(HandleEntry::Missing { cause_seq }) => Some(*cause_seq),
-            // The stream was checked, so its Open was cut away: blame the operation itself.
-            None => Some(operation.seq),
-        }
-    }
-
     fn skip(&mut self, operation: &Operation, cause_seq: u32) -> Execution {
         if let OperationKind::Close { handle_ref } = operation.kind {
             self.handles.take(handle_ref);
+            self.reopenings.forget(handle_ref);
         }
         Execution::of(CompletionStatus::Skipped { cause_seq })
     }
@@ -303,6 +302,9 @@ impl ConnectionState {
                 }
             }
             _ => {}
+        }
+        if execution.status == CompletionStatus::Succeeded(NtStatus::SUCCESS) {
+            self.reopenings.note(&operation.kind);
         }
         if !connection_usable {
             self.lose(operation.seq);

@@ -348,8 +348,9 @@ async fn a_panic_in_the_backend_becomes_one_failed_completion() {
     let panicked = CompletionStatus::Failed(Failure::Panicked("index out of bounds".into()));
     assert_eq!(client.status(open()).await, panicked);
     assert!(!client.state.is_connected(), "what it left behind is not to be trusted");
+    assert_eq!(client.status(READ).await, skipped(0));
     assert_eq!(
-        client.status(READ).await,
+        client.status(open()).await,
         CompletionStatus::Failed(Failure::ConnectionLost("not connected".into()))
     );
 }

@@ -72,8 +72,13 @@ impl HandleTable {
         }
     }
 
-    pub fn get(&self, handle_ref: HandleRef) -> Option<&HandleEntry> {
-        self.entries.get(&handle_ref)
+    /// Returns, of a handle that is not open, the operation that caused that, where known.
+    pub fn missing(&self, handle_ref: HandleRef) -> Option<Option<u32>> {
+        match self.entries.get(&handle_ref) {
+            Some(HandleEntry::Open { .. }) => None,
+            Some(HandleEntry::Missing { cause_seq }) => Some(Some(*cause_seq)),
+            None => Some(None),
+        }
     }
 
     pub fn insert(&mut self, handle_ref: HandleRef, file: OpenFile, path: SharePath) {

@@ -58,12 +58,12 @@ impl LoginGate {
 }
 
 impl LoginTurn<'_> {
-    /// The server let the client in.
+    /// Records that the server let the client in.
     pub fn accepted(self) {
         self.0.state().accepted += 1;
     }
 
-    /// The server refused the account: nobody logs in any more.
+    /// Records that the server refused the account: nobody logs in any more.
     pub fn refused(self, error: ConnectError) {
         self.0.state().refused.get_or_insert(error);
     }

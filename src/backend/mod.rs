@@ -28,6 +28,7 @@ mod login_gate;
 pub mod memory;
 pub mod open_files;
 pub mod registry;
+pub mod reopening;
 pub mod sim;
 pub mod smb2;
 

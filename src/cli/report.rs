@@ -253,6 +253,7 @@ fn expected(summary: &Summary) -> Option<String> {
 
 fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
     let cleanup = summary.cleanup;
+    let reopened = summary.reopened.unwrap_or_default();
     let counts = [
         (totals.short_reads, "read", "that got less than asked for"),
         (totals.retries, "attempt", "after a first that failed (--retry)"),
@@ -263,6 +264,13 @@ fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
         ),
         (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
         (totals.reconnects.unwrap_or(0), "connection", "lost and made again"),
+        (reopened.handles, "handle", "opened again after a lost connection (reopen)"),
+        (
+            reopened.failed,
+            "attempt",
+            "to open a handle again failed, and its operation was skipped",
+        ),
+        (reopened.locks_lost, "byte-range lock", "lost with the connection of a reopened handle"),
         (cleanup.closed, "handle", "left open by the stream and closed at its end"),
         (cleanup.failed, "handle", "left open by the stream that could not be closed"),
     ];
@@ -343,6 +351,8 @@ breaks      2 oplock, 2 lease
 2 attempts after a first that failed (--retry)
 1 operation still in flight when the drain ended (--drain)
 1 connection lost and made again
+1 handle opened again after a lost connection (reopen)
+1 byte-range lock lost with the connection of a reopened handle
 2 handles left open by the stream and closed at its end
 1 handle left open by the stream that could not be closed
 
@@ -365,7 +375,7 @@ failed in teardown, which does not change the exit code
 1 client gave up reconnecting
   readers/0: nobody answers
 
-note: 1 of 4 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
+note: 1 of 5 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
 note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
 trust: valid

@@ -104,6 +104,19 @@ pub struct CompletionEvent {
     /// What an open was granted, where the backend knows.
     pub granted: Option<Box<Granted>>,
     pub socket: SocketTimes,
+    /// Its handle was opened again before it was issued, since the connection had been lost.
+    pub reopened: Option<Reopened>,
+}
+
+/// The open that went before an operation on a handle of a lost connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reopened {
+    /// Part of the operation's backlog.
+    pub took_ns: u64,
+    /// Byte-range locks that the handle had and has no more.
+    pub locks_lost: u32,
+    /// The operation was skipped.
+    pub failed: bool,
 }
 
 /// What the socket saw of the last attempt at an operation. Without a socket of its own

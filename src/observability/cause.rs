@@ -125,11 +125,6 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
         );
         return (Cause::Throttled, why);
     }
-    if processors.continued > 0 {
-        let times = if processors.continued == 1 { "once" } else { "several times" };
-        let why = format!("this process was stopped and continued {times} (SIGSTOP, SIGCONT)");
-        return (Cause::Stopped, why);
-    }
     if processors.used_up() {
         return (Cause::Cpu, format!("the processors: {used}"));
     }
@@ -139,6 +134,11 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
             100.0 * busy
         );
         return (Cause::Cpu, why);
+    }
+    if processors.continued > 0 {
+        let times = if processors.continued == 1 { "once" } else { "several times" };
+        let why = format!("this process was stopped and continued {times} (SIGSTOP, SIGCONT)");
+        return (Cause::Stopped, why);
     }
     let waited = processors.longest_wait.filter(|waited| *waited >= NOTABLE);
     let mut why = match waited {

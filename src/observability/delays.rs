@@ -20,6 +20,8 @@ pub struct Delays {
     pub long_ns: u128,
     /// The sum of the times that the delays are parts of.
     pub within_ns: u128,
+    /// Of heartbeats: the sum of those delays that were above `--late-bound`.
+    pub stood_still_ns: u128,
 }
 
 impl Delays {
@@ -35,6 +37,7 @@ impl Delays {
     pub fn record_heartbeat(&mut self, late_ns: u64, period_ns: u64, late_bound_ns: u64) {
         self.long_ns += u128::from(late_ns.saturating_sub(SHORT_NS));
         self.within_ns += u128::from(period_ns) + u128::from(late_ns);
+        self.stood_still_ns += u128::from(if late_ns > late_bound_ns { late_ns } else { 0 });
         let mut delay_ns = late_ns;
         for _ in 0..MOST_MISSED {
             self.distribution.record(delay_ns);
@@ -51,6 +54,7 @@ impl Delays {
         self.late += other.late;
         self.long_ns += other.long_ns;
         self.within_ns += other.within_ns;
+        self.stood_still_ns += other.stood_still_ns;
     }
 
     fn count(&self) -> u64 {
@@ -102,6 +106,14 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
     };
     reasons.extend(judge(pickup, "answers", "to pick them up"));
     reasons.extend(judge(handoff, "requests", "to send them after they were issued"));
+    // A pause in the midst of a long transfer shows in no pickup: the rest of the data comes
+    // after it.
+    if !evidence.instant && heartbeat.stood_still_ns.saturating_mul(10) > heartbeat.within_ns {
+        reasons.push(format!(
+            "the threads that issue operations stood still for {:.1} % of the time, more than {bound_ms} ms each time; 10 % is the most that can be trusted",
+            percent(heartbeat.stood_still_ns, heartbeat.within_ns),
+        ));
+    }
     // Heartbeats stand for the pickup where the kernel gave no timestamps.
     if pickup.count() * 2 >= recorded.lateness.count() {
         return reasons;

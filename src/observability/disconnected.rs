@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::ir::event::Disconnection;
+use crate::ir::event::{Disconnection, Reopened};
 
-/// Over the clients of one phase.
+/// The time that the clients of one phase had no connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disconnected {
     /// The sum over clients.
@@ -21,6 +21,24 @@ pub struct DisconnectedSummary {
     pub client_seconds: f64,
     pub clients: u64,
     pub longest_s: f64,
+}
+
+/// Handles that were opened again after a lost connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReopenedSummary {
+    pub handles: u64,
+    /// Attempts that failed; the operation was skipped.
+    pub failed: u64,
+    /// Byte-range locks that the handles had and have no more.
+    pub locks_lost: u64,
+}
+
+impl ReopenedSummary {
+    pub fn add(&mut self, reopened: &Reopened) {
+        self.handles += u64::from(!reopened.failed);
+        self.failed += u64::from(reopened.failed);
+        self.locks_lost += u64::from(reopened.locks_lost);
+    }
 }
 
 impl Disconnected {

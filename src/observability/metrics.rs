@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::breaks::{BreakStats, GrantedCounts};
 use super::delays::Delays;
-use super::disconnected::Disconnected;
+use super::disconnected::{Disconnected, ReopenedSummary};
 use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
 use super::thresholds::metric::Delay;
@@ -209,6 +209,7 @@ pub struct PhaseStats {
     /// Of the threads that issue operations.
     pub heartbeat: Delays,
     pub disconnected: Disconnected,
+    pub reopened: ReopenedSummary,
     /// Later than the late bound.
     pub late: u64,
     /// Sums over operations due after their client's previous one, in closed loops.
@@ -244,6 +245,9 @@ impl PhaseStats {
         self.clock_steps += other.clock_steps;
         self.heartbeat.merge(&other.heartbeat);
         self.disconnected.merge(&other.disconnected);
+        self.reopened.handles += other.reopened.handles;
+        self.reopened.failed += other.reopened.failed;
+        self.reopened.locks_lost += other.reopened.locks_lost;
         self.late += other.late;
         self.closed_lateness_ns += other.closed_lateness_ns;
         self.closed_cycle_ns += other.closed_cycle_ns;
@@ -367,7 +371,8 @@ impl Measurements {
 
     /// Returns whether every client gave up reconnecting while the phases were measured.
     pub fn lost_all_clients(&self) -> bool {
-        let clients = u64::from(self.layout.header.workload_clients());
+        let header = &self.layout.header;
+        let clients = u64::from(header.active_count().min(header.workload_clients()));
         clients > 0 && self.connections.failed_measuring >= clients
     }
 

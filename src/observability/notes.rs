@@ -6,11 +6,11 @@ use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
 /// Of each workload by itself: the iterations of another never arrived in it.
 pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
-    let Iterations { count, dropped, cut, .. } = workload.iterations;
+    let Iterations { count, dropped, skipped, cut, .. } = workload.iterations;
     (dropped > 0).then(|| {
         format!(
             "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            count + cut + dropped,
+            count + cut + dropped + skipped,
             workload.name,
         )
     })

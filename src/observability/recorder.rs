@@ -53,6 +53,10 @@ impl Recorder {
         let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
         stats.degraded += u64::from(event.degraded);
         stats.retries += u64::from(event.retries);
+        if let Some(reopened) = &event.reopened {
+            self.measurements.phase_mut(slot).reopened.add(reopened);
+        }
+        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
         if let Some(granted) = &event.granted {
             stats.granted.get_or_insert_default().add(granted);
         }
@@ -182,7 +186,6 @@ impl Recorder {
         let workload = layout.workload(event.client_idx);
         let cell = self.measurements.cell_mut(slot, workload);
         let stats = cell.iterations.get_or_insert_default();
-        let skipped = event.outcome == IterationOutcome::Skipped;
         match event.outcome {
             IterationOutcome::Skipped => stats.skipped += 1,
             IterationOutcome::Finished => {
@@ -196,10 +199,15 @@ impl Recorder {
                 self.measurements.phase_mut(slot).behind += 1;
             }
         }
-        if skipped {
-            self.measurements.silent.insert(event.client_idx);
-        } else if !self.measurements.silent.is_empty() {
-            self.measurements.silent.remove(&event.client_idx);
+        // A cut or dropped iteration says nothing of what the next would have sent.
+        match event.outcome {
+            IterationOutcome::Skipped => {
+                self.measurements.silent.insert(event.client_idx);
+            }
+            IterationOutcome::Finished if !self.measurements.silent.is_empty() => {
+                self.measurements.silent.remove(&event.client_idx);
+            }
+            _ => {}
         }
     }
 

@@ -11,8 +11,8 @@ use super::recorder::Recorder;
 use super::summary::{RunFacts, Settings, TargetFacts};
 use super::trust::HookEvents;
 use crate::ir::event::{
-    BreakEnd, BreakEvent, Disconnection, HeldUp, IterationEvent, IterationOutcome, SocketTimes,
-    Unissued,
+    BreakEnd, BreakEvent, Disconnection, HeldUp, IterationEvent, IterationOutcome, Reopened,
+    SocketTimes, Unissued,
 };
 use crate::ir::source::Module;
 use crate::ir::{
@@ -111,6 +111,7 @@ pub fn completion(
         degraded: false,
         granted: None,
         socket: SocketTimes::default(),
+        reopened: None,
     }
 }
 
@@ -212,6 +213,11 @@ pub fn measurements() -> Measurements {
             completed_ns: event.issued_ns + i * 10_000,
             bytes: 4_096,
             short_read: i == 1_000,
+            reopened: (i == 1_000).then_some(Reopened {
+                took_ns: 5 * MS,
+                locks_lost: 1,
+                failed: false,
+            }),
             retries: u32::from(i == 1_000) * 2,
             socket: SocketTimes {
                 first_write_ns: Some(event.issued_ns + 4_000),

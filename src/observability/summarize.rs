@@ -83,6 +83,8 @@ impl Summary {
             handoff_us: tail(&overall.handoff.distribution),
             pickup_us: tail(&overall.pickup.distribution),
             disconnected: overall.disconnected.summary(),
+            reopened: Some(overall.reopened)
+                .filter(|reopened| reopened.handles + reopened.failed > 0),
             breaks,
             unissued,
             oplog: facts.oplog,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::breaks::BreakSummary;
 use super::cause::Processors;
 use super::custom_metrics::MetricSummary;
-use super::disconnected::DisconnectedSummary;
+use super::disconnected::{DisconnectedSummary, ReopenedSummary};
 use super::exit::{ExitReason, exit_code};
 use super::thresholds::{Outcome, ThresholdSummary};
 use super::trust::{HookEvents, Trust};
@@ -121,6 +121,9 @@ pub struct Summary {
     pub pickup_us: Option<Tail>,
     /// Time in which clients had no connection.
     pub disconnected: DisconnectedSummary,
+    /// Where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<ReopenedSummary>,
     /// Where something was granted that a server can take back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,

@@ -156,7 +156,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let service_delayed = !delayed.is_empty();
     reasons.extend(delayed);
     reasons.extend(evidence_if_judged.and_then(left_unissued));
-    let cause = (!reasons.is_empty()).then(|| {
+    let cause = (!reasons.is_empty() && sent > 0).then(|| {
         let (cause, sentence) = if issued_late {
             cause::likely(Shares { limit, generation, own }, "the delay", evidence)
         } else if service_delayed {

@@ -365,20 +365,42 @@ fn the_parts_of_delays_above_a_millisecond_may_be_a_tenth_of_the_time() {
     assert!(trust.reasons[0].starts_with("the waits of requests for smbench to send them"));
 }
 
-#[test]
-fn heartbeats_are_judged_only_where_answers_have_no_timestamps() {
+/// Heartbeats over 3 s, each late by so much.
+fn heartbeats(late_ns: u64) -> Delays {
     let mut heartbeat = Delays::default();
-    (0..300).for_each(|_| heartbeat.record_heartbeat(0, 10 * MS, 10 * MS));
-    heartbeat.record_heartbeat(3_000 * MS, 10 * MS, 10 * MS);
-    let blind = PhaseStats { heartbeat: heartbeat.clone(), ..phase(1_000, 0) };
+    (0..300).for_each(|_| heartbeat.record_heartbeat(late_ns, 10 * MS, 10 * MS));
+    heartbeat
+}
+
+#[test]
+fn short_delays_of_heartbeats_are_judged_only_where_answers_have_no_timestamps() {
+    let blind = PhaseStats { heartbeat: heartbeats(3 * MS), ..phase(1_000, 0) };
     let trust = judge(&of(&blind));
     assert_eq!(trust.verdict, Verdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
-        "the threads that issue operations were held up for 49.9 % of the time (parts above 1 ms) and more than 10 ms at 49.8 % of their heartbeats; 10 % and 1 % are the most that can be trusted"
+        "the threads that issue operations were held up for 15.4 % of the time (parts above 1 ms) and more than 10 ms at 0.0 % of their heartbeats; 10 % and 1 % are the most that can be trusted"
     );
-    let seeing = PhaseStats { heartbeat, pickup: delayed(|_| 0), ..phase(1_000, 0) };
+    let seeing = PhaseStats { pickup: delayed(|_| 0), ..blind };
     assert_eq!(judge(&of(&seeing)).verdict, Verdict::Valid);
+}
+
+#[test]
+fn threads_that_stood_still_are_judged_whatever_the_answers_say() {
+    let mut heartbeat = heartbeats(0);
+    heartbeat.record_heartbeat(300 * MS, 10 * MS, 10 * MS);
+    let stopped = |heartbeat: &Delays| {
+        let (heartbeat, pickup) = (heartbeat.clone(), delayed(|_| 0));
+        judge(&of(&PhaseStats { heartbeat, pickup, ..phase(1_000, 0) }))
+    };
+    assert_eq!(stopped(&heartbeat).verdict, Verdict::Valid);
+    heartbeat.record_heartbeat(100 * MS, 10 * MS, 10 * MS);
+    let trust = stopped(&heartbeat);
+    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(
+        trust.reasons[0],
+        "the threads that issue operations stood still for 11.7 % of the time, more than 10 ms each time; 10 % is the most that can be trusted"
+    );
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct CreateParameters {
     /// How this open answers breaks, where not as its workload does. It is
     /// nothing of the request's.
     pub on_break: Option<BreakPolicy>,
+    /// The handle is opened again after a lost connection. It is nothing of the request's.
+    pub reopen: bool,
 }
 
 /// RequestedOplockLevel, MS-SMB2 2.2.13.
@@ -70,7 +72,7 @@ pub enum ParameterValue<'a> {
     /// Names joined with `|`, or a number as text (`"0x12019F"`).
     Text(&'a str),
     Number(f64),
-    /// A table, a list, a boolean: only keys of mode 2 take one.
+    /// A table, a list, a boolean: only keys of mode 2, `on_break` and `reopen` take one.
     Structure(&'a Value),
 }
 
@@ -137,6 +139,15 @@ impl CreateParameters {
             "durable" => self.durable = Some(Durable::parse(value)?),
             "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
             "on_break" => self.on_break = Some(BreakPolicy::parse(value)?),
+            "reopen" => {
+                let ParameterValue::Structure(Value::Bool(reopen)) = value else {
+                    return Err(CreateError::Wants {
+                        key: "reopen",
+                        wanted: "to be true or false",
+                    });
+                };
+                self.reopen = *reopen;
+            }
             unknown => return Ok(Set::Unknown { nearest: nearest_key(unknown) }),
         }
         Ok(Set::Honoured)
@@ -170,6 +181,7 @@ impl CreateParameters {
             self.durable.map(|durable| ("durable", durable.written())),
             contexts.filter(|_| !self.create_contexts.is_empty()),
             self.on_break.map(|policy| ("on_break", policy.written())),
+            self.reopen.then(|| ("reopen", true.into())),
         ]
         .into_iter()
         .flatten()
@@ -323,7 +335,8 @@ fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
 
 fn nearest_key(unknown: &str) -> &'static str {
     let fields = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
-    let keys = fields.iter().map(|field| field.key).chain(MODE_2_KEYS).chain(["on_break"]);
+    let keys =
+        fields.iter().map(|field| field.key).chain(MODE_2_KEYS).chain(["on_break", "reopen"]);
     let unknown = shortened(unknown);
     keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
 }
@@ -465,6 +478,7 @@ mod tests {
             durable: Some(Durable { version: 2, timeout_ms: 500 }),
             create_contexts: vec![CreateContext { name: b"ExtA".into(), data: vec![1, 2] }],
             on_break: Some(BreakPolicy { delay_ns: 50_000_000, flush: true, ..Default::default() }),
+            reopen: true,
         };
         let mut again = CreateParameters::default();
         for (key, value) in parameters.entries() {

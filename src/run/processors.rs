@@ -22,7 +22,7 @@ struct Look {
     at_ns: u64,
     process_ns: u64,
     shards: Vec<ShardTime>,
-    throttling: Option<Throttling>,
+    throttling: Vec<Throttling>,
     machine: Option<Ticks>,
 }
 
@@ -35,9 +35,10 @@ struct ShardTime {
     waited_ns: u64,
 }
 
-/// The accounting periods of the limits on processor time that this process is under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The accounting periods of one limit on processor time that this process is under.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Throttling {
+    cgroup: String,
     periods: u64,
     throttled: u64,
 }
@@ -63,7 +64,7 @@ impl ProcessorWatch {
 
     /// Notes that the process was made to continue (SIGCONT).
     pub fn note_continued(&mut self) {
-        self.continued += u32::from(self.began.is_some());
+        self.continued += u32::from(self.began.is_some() && self.ended.is_none());
     }
 
     /// Nothing where nothing was measured.
@@ -95,10 +96,12 @@ impl Look {
             });
             parts.reduce(f64::max)
         };
-        let throttled = began.throttling.zip(ended.throttling).and_then(|(began, ended)| {
-            let periods = ended.periods.checked_sub(began.periods).filter(|count| *count > 0)?;
-            Some(ended.throttled.saturating_sub(began.throttled) as f64 / periods as f64)
+        let throttled = began.throttling.iter().filter_map(|first| {
+            let last = ended.throttling.iter().find(|last| last.cgroup == first.cgroup)?;
+            let periods = last.periods.checked_sub(first.periods).filter(|count| *count > 0)?;
+            Some(last.throttled.saturating_sub(first.throttled) as f64 / periods as f64)
         });
+        let throttled = throttled.reduce(f64::max);
         Some(Processors {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             used,
@@ -133,19 +136,18 @@ fn shard_times() -> Vec<ShardTime> {
 }
 
 /// Reads `cpu.stat` of the cgroup this process is in and of those above it, in version 2
-/// or 1 (cgroup-v2 and cgroup-v1 in the kernel's documentation). Of several limits the one
-/// that throttled most often counts.
-fn throttling() -> Option<Throttling> {
-    let cgroups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let paths = cgroups.lines().filter_map(cpu_cgroup);
-    let limits = paths.flat_map(|(root, path)| {
-        let of = move |path: &Path| {
-            let stat = format!("{root}/{}/cpu.stat", path.display());
-            Throttling::read(&fs::read_to_string(stat).ok()?)
-        };
-        Path::new(path).ancestors().filter_map(of).collect::<Vec<_>>()
-    });
-    limits.max_by_key(|limit| limit.throttled)
+/// or 1 (cgroup-v2 and cgroup-v1 in the kernel's documentation).
+fn throttling() -> Vec<Throttling> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut limits = Vec::new();
+    for (root, path) in cgroups.lines().filter_map(cpu_cgroup) {
+        for path in Path::new(path).ancestors() {
+            let cgroup = format!("{root}/{}", path.display());
+            let stat = fs::read_to_string(format!("{cgroup}/cpu.stat")).unwrap_or_default();
+            limits.extend(Throttling::read(cgroup, &stat));
+        }
+    }
+    limits
 }
 
 /// Returns where a line of `/proc/self/cgroup` has the processor controller: the root of its
@@ -161,12 +163,13 @@ fn cpu_cgroup(line: &str) -> Option<(&'static str, &str)> {
 }
 
 impl Throttling {
-    fn read(stat: &str) -> Option<Throttling> {
+    fn read(cgroup: String, stat: &str) -> Option<Throttling> {
         let figure = |name: &str| {
             let line = stat.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().parse().ok()
         };
-        Some(Throttling { periods: figure("nr_periods ")?, throttled: figure("nr_throttled ")? })
+        let (periods, throttled) = (figure("nr_periods ")?, figure("nr_throttled ")?);
+        Some(Throttling { cgroup, periods, throttled })
     }
 }
 
@@ -234,7 +237,10 @@ mod tests {
                     waited_ns,
                 })
                 .collect(),
-            throttling: Some(Throttling { periods: at_ns / 10, throttled }),
+            throttling: vec![
+                Throttling { cgroup: "above".into(), periods: at_ns, throttled: 900 },
+                Throttling { cgroup: "own".into(), periods: at_ns / 10, throttled },
+            ],
             machine: None,
         };
         let began = look(1_000, 500, &[("7", 100, 7), ("8", 0, 0), ("9", 0, 0)], 3);
@@ -258,10 +264,10 @@ mod tests {
     fn throttling_is_read_in_both_versions() {
         let version_2 = "usage_usec 1\nnr_periods 8\nnr_throttled 5\nthrottled_usec 70\n";
         let version_1 = "nr_periods 8\nnr_throttled 5\nthrottled_time 70000\n";
-        let expected = Some(Throttling { periods: 8, throttled: 5 });
-        assert_eq!(Throttling::read(version_2), expected);
-        assert_eq!(Throttling::read(version_1), expected);
-        assert_eq!(Throttling::read("usage_usec 1\n"), None);
+        let expected = Some(Throttling { cgroup: "own".into(), periods: 8, throttled: 5 });
+        assert_eq!(Throttling::read("own".into(), version_2), expected);
+        assert_eq!(Throttling::read("own".into(), version_1), expected);
+        assert_eq!(Throttling::read("own".into(), "usage_usec 1\n"), None);
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Plan<'_> {
             seed: header.seed,
             files: caching.then(Arc::default),
             header: Arc::new(header.clone()),
+            kept_paths: Arc::default(),
             connect_timeout_ns: nanos(timeouts.connect),
             reconnect_timeout_ns: nanos(timeouts.reconnect),
             op_timeout_ns: nanos(timeouts.operation),

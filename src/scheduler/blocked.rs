@@ -48,7 +48,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Has the operation in flight as if it had not been issued.
+    /// Undoes the issue of the operation in flight, and gives its permit back.
     fn take_back(&mut self, slot: u32, seq: u32) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
         let in_flight = match &mut client.in_flight_op {

@@ -267,6 +267,7 @@ impl Play {
             seed: 0,
             header: Arc::new(header),
             files: self.by_file.then(|| Arc::new(CachedFiles::default())),
+            kept_paths: Arc::default(),
             connect_timeout_ns: hour_ns,
             reconnect_timeout_ns: hour_ns,
             op_timeout_ns: hour_ns,

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::backend::breaks::Waiting;
 use crate::backend::connection::{Execution, panic_message};
+use crate::backend::reopening::KeptPaths;
 use crate::backend::{
     BackendCapabilities, Breaks, CachedFiles, Clock, ConnectError, ConnectStage, ConnectionState,
     Endpoint, SMBBackend, SMBConnectionInner,
@@ -40,6 +41,8 @@ pub struct ClientSettings {
     /// Where breaks block by file, over all clients (fidelity mode 2); without
     /// it they block by handle.
     pub files: Option<Arc<CachedFiles>>,
+    /// Of handles that are opened again after a lost connection.
+    pub kept_paths: Arc<KeptPaths>,
     pub connect_timeout_ns: u64,
     pub reconnect_timeout_ns: u64,
     pub op_timeout_ns: u64,
@@ -197,9 +200,13 @@ impl ClientTask {
             settings.capabilities.clone(),
             self.breaks.clone(),
             settings.seed,
-        );
+        )
+        .with_kept_paths(settings.kept_paths.clone());
         self.report(Report::Connected);
         let mut blocked: Option<Blocked> = None;
+        // The operation that went over the connection last, and the one that was withheld
+        // last: one that finds two connections ended is sent and fails.
+        let (mut last_seq, mut withheld_seq) = (None, None);
         loop {
             // Boxed, as every client has room for the rest, and most of them wait.
             let order = match blocked.as_mut() {
@@ -216,7 +223,11 @@ impl ClientTask {
             // Another order than to wait: it has left.
             blocked = None;
             match order {
-                Order::Execute(operation) if connection.drop_ended(operation.seq) => {
+                Order::Execute(operation)
+                    if withheld_seq != Some(operation.seq)
+                        && connection.drop_ended(last_seq.unwrap_or(operation.seq)) =>
+                {
+                    withheld_seq = Some(operation.seq);
                     self.mailbox.expired.set(None);
                     self.report(Report::Withheld { seq: operation.seq });
                     match Box::pin(self.reconnect()).await {
@@ -225,6 +236,7 @@ impl ClientTask {
                     }
                 }
                 Order::Execute(operation) => {
+                    last_seq = Some(operation.seq);
                     let waiting = Box::pin(self.execute(&mut connection, &operation)).await;
                     if let Some(waiting) = waiting {
                         let seq = operation.seq;
@@ -265,6 +277,14 @@ impl ClientTask {
         operation: &Operation,
     ) -> Option<Waiting> {
         let clock = &self.settings.clock;
+        let mut reopened = None;
+        if let Some(open) = connection.reopening(operation) {
+            if let Some(waiting) = connection.blocked(&open) {
+                self.mailbox.expired.set(None);
+                return Some(waiting);
+            }
+            reopened = Some(connection.reopen(&open, self.mailbox.expired(open.seq)).await);
+        }
         let payload = {
             let expired = pin!(self.mailbox.expired(operation.seq));
             match select(pin!(connection.payload(operation)), expired).await {
@@ -278,13 +298,14 @@ impl ClientTask {
             return Some(waiting);
         }
         let issued_ns = clock.now_ns();
-        let execution = match payload {
+        let mut execution = match payload {
             Ok(payload) => {
                 let expired = self.mailbox.expired(operation.seq);
                 connection.execute(operation, payload, expired).await
             }
             Err(failure) => Execution::failed(failure),
         };
+        execution.reopened = reopened;
         let completed_ns = match execution.status {
             CompletionStatus::Skipped { .. } => issued_ns,
             _ => clock.now_ns(),

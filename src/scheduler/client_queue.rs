@@ -120,7 +120,8 @@ impl InFlight {
         PhaseSpan::at(phases, stage, origin_ns, at_ns)
     }
 
-    /// What kept it from being sent ends at `ended_ns`: the server's time, not ours.
+    /// Moves `eligible_ns` to `ended_ns`, when what kept it from being sent ended: that time
+    /// is the server's.
     pub fn hold_until(&mut self, ended_ns: u64) {
         if self.issued_ns.is_none() && self.eligible_ns < ended_ns {
             self.blocked_ns += ended_ns - self.eligible_ns;
@@ -160,6 +161,7 @@ impl InFlight {
             degraded: last.execution.degraded,
             granted: last.execution.granted,
             socket: last.execution.socket,
+            reopened: last.execution.reopened,
         }
     }
 }
@@ -197,8 +199,7 @@ impl ClientQueue {
         (self.superseded, self.over_ns) = (None, 0);
     }
 
-    /// The client is free from `at_ns` on: its previous operation, or what takes its place,
-    /// ends then.
+    /// Notes that the client's previous operation, or what takes its place, ends at `at_ns`.
     pub fn ends_at(&mut self, at_ns: u64) {
         (self.previous_ns, self.ready_ns) = (at_ns, at_ns);
     }

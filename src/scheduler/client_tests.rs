@@ -47,6 +47,7 @@ fn settings(clock: Arc<RealClock>) -> ClientSettings {
         seed: 0,
         header: Arc::default(),
         files: None,
+        kept_paths: Arc::default(),
         connect_timeout_ns: hour_ns,
         reconnect_timeout_ns: hour_ns,
         op_timeout_ns: hour_ns,

@@ -166,6 +166,9 @@ impl<'sink> Driver<'sink> {
             }
         }
         let now_ns = self.shard.clock.now_ns();
+        if self.engine.was_cut() {
+            self.heartbeat = None;
+        }
         if let Some(late_ns) = self.heartbeat.as_mut().and_then(|beats| beats.beat(now_ns)) {
             let phase = self.engine.phase_at(now_ns.saturating_sub(late_ns));
             self.sink.event(Event::Heartbeat { phase, late_ns });
@@ -278,7 +281,7 @@ impl<'sink> Driver<'sink> {
         self.give_up_ns = None;
         let clients = self.engine.unfinished();
         if clients > 0 {
-            let measuring = self.stage == Stage::Measure;
+            let measuring = self.stage == Stage::Measure && self.engine.has_in_flight();
             self.sink.event(Event::GaveUp { clients, measuring });
         }
         self.engine.abandon(now_ns);

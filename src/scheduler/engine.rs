@@ -156,7 +156,7 @@ impl Engine {
         connection_lost: bool,
     ) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
-        let in_flight = match client.in_flight_op.take() {
+        let mut in_flight = match client.in_flight_op.take() {
             Some(in_flight) if in_flight.operation.seq == seq => in_flight,
             other => {
                 return Err(EngineError::CompletionMismatch {
@@ -167,6 +167,9 @@ impl Engine {
             }
         };
         self.release(&in_flight.operation);
+        if let Some(reopened) = &execution.reopened {
+            in_flight.hold_until(in_flight.eligible_ns.saturating_add(reopened.took_ns));
+        }
         let attempt = Attempt { issued_ns, completed_ns, execution };
         let policy = self.config.retry.as_ref().filter(|_| !self.cut && !connection_lost);
         if let Some(backoff_ns) = policy.and_then(|policy| in_flight.backoff_ns(policy, &attempt)) {
@@ -302,6 +305,11 @@ impl Engine {
                 && self.config.takes_part(client.client_idx, self.stage)
         };
         self.unfinished == 0 && !(lasts && self.clients.iter().any(there))
+    }
+
+    /// Returns whether a client has an operation in flight.
+    pub fn has_in_flight(&self) -> bool {
+        self.clients.iter().any(|client| client.in_flight_op.is_some())
     }
 
     /// Whether the stage was cut, or its phases have ended.

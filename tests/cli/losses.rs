@@ -201,3 +201,81 @@ fn a_connection_that_ended_while_nobody_used_it_is_renewed_before_it_is_used() {
     assert_eq!(summary["teardown"]["failures"], json!([]), "{}", summary["teardown"]);
     assert_eq!(number(&summary["teardown"]["totals"]["succeeded"]), 1);
 }
+
+/// A client that reads by a handle from its setup, and renames its file on the way.
+const KEEPER: &str = r#"
+local handles = {}
+bench.workload { name = "keeper", clients = 2,
+    setup = function(c)
+        local h = c:open("log" .. c.id, "rw", { reopen = true })
+        c:write(h, 0, 4096)
+        c:lock(h, 8192, 1)
+        handles[c.id] = h
+    end,
+    iteration = function(c)
+        if c.iteration == 3 then c:rename("log" .. c.id, "moved" .. c.id) end
+        c:read(handles[c.id], 0, 4096)
+        c:think("20ms")
+    end }
+bench.thresholds { "iterations.skipped == 0" }
+"#;
+
+#[test]
+fn a_kept_handle_is_opened_again_where_a_rename_left_its_file() {
+    let place = Place::with_script(KEEPER);
+    let ended = place.run("s.lua --target sim?outage=1s@1s --duration 4s").end();
+    let summary = ended.summary();
+    assert_eq!(summary["thresholds"][0]["pass"], true, "{ended:#?}");
+    let reopened = json!({ "handles": 2, "failed": 0, "locks_lost": 2 });
+    assert_eq!(summary["reopened"], reopened);
+    assert_eq!(summary.get("silent_clients"), None);
+    let read = &summary["operations"]["read"];
+    assert!(read["response_us"]["max"].as_f64().unwrap() >= 950_000.0, "{read}");
+    assert!(read["service_us"]["max"].as_f64().unwrap() < 950_000.0, "{read}");
+    let lines = "2 handles opened again after a lost connection (reopen)";
+    assert!(ended.stdout.contains(lines), "{}", ended.stdout);
+}
+
+#[test]
+fn a_kept_handle_is_opened_again_at_a_server_that_was_started_again() {
+    let Some(mut samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::with_script(KEEPER);
+    let line = format!("s.lua --target {} --duration 5s", samba.url());
+    let mut running = place.run(&line).samba().start();
+    let moved = samba.share().join("moved1");
+    running.until("the renames", || moved.exists());
+    samba.restart();
+    let summary = running.end().summary();
+    assert_eq!(summary["reopened"], json!({ "handles": 2, "failed": 0, "locks_lost": 2 }));
+    assert_eq!(number(&summary["iterations"]["skipped"]), 0);
+}
+
+#[test]
+fn an_operation_whose_handle_cannot_be_opened_again_is_skipped() {
+    let place = Place::with_script(
+        r#"local handles = {}
+        bench.workload { name = "keeper", clients = 1,
+            setup = function(c)
+                handles[c.id] = c:open("gone", "rw", { reopen = true })
+                c:write(handles[c.id], 0, 4096)
+                c:delete("gone")
+            end,
+            iteration = function(c) c:read(handles[c.id], 0, 4096) c:think("20ms") end }"#,
+    );
+    let summary = place.run("s.lua --target sim?outage=300ms@1s --duration 3s").end().summary();
+    let (reopened, read) = (&summary["reopened"], &summary["operations"]["read"]);
+    assert_eq!(number(&reopened["handles"]), 0);
+    assert_eq!(number(&reopened["failed"]), number(&read["skipped"]));
+    assert!(number(&read["skipped"]) > 0 && number(&read["count"]) > 0, "{read}");
+    assert_eq!(summary["silent_clients"]["first"], json!(["keeper/0"]));
+}
+
+#[test]
+fn the_example_with_kept_handles_goes_on_after_an_outage() {
+    let place = Place::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/parameters.lua");
+    let line = format!("{example} --target sim?outage=300ms@1s --duration 3s");
+    let summary = place.run(&line).end().summary();
+    assert_eq!(number(&summary["iterations"]["skipped"]), 0);
+    assert_eq!(number(&summary["reopened"]["handles"]), 4);
+}

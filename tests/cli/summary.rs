@@ -28,12 +28,13 @@ const KEYS: [&str; 20] = [
     "lateness_us",
     "backlog_us",
 ];
-const OPTIONAL: [&str; 12] = [
+const OPTIONAL: [&str; 13] = [
     "skipped",
     "setup",
     "teardown",
     "failed_clients",
     "silent_clients",
+    "reopened",
     "lateness_us",
     "backlog_us",
     // Of a backend with a socket of its own.

@@ -196,6 +196,7 @@ fn kind(
                     data: vec![random.below(256) as u8; random.below(9) as usize],
                 })
                 .collect(),
+            reopen: random.bool(),
             on_break: random.bool().then(|| break_policy(random)),
         };
         return OperationKind::Open {

@@ -152,6 +152,7 @@ impl Scenario {
             seed: self.seed,
             header: Arc::new(header.clone()),
             files: self.by_file.then(Arc::default),
+            kept_paths: Arc::default(),
             connect_timeout_ns: 1_000_000_000,
             reconnect_timeout_ns: self.reconnect_timeout_ns,
             op_timeout_ns: self.op_timeout_ns,

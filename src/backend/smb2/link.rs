@@ -143,8 +143,11 @@ impl Link {
     }
 
     fn answer(&self, command: Command, answer: ::smb2::Result<Frame>) -> Result<Vec<u8>, OpError> {
-        self.wire.answer_seen();
         let frame = answer.map_err(|error| self.failed(error))?;
+        // A break is acknowledged beside the operation in flight.
+        if command != Command::OplockBreak {
+            self.wire.answer_seen();
+        }
         match successful_body(command, frame) {
             // The session or the tree is gone at the server, and every handle with it.
             Err(OpError::Status(

@@ -96,7 +96,9 @@ impl Negotiation {
                 NtStatus::FILE_CLOSED | NtStatus::NOT_SUPPORTED | NtStatus::INVALID_DEVICE_REQUEST,
             )) => Ok(()),
             // What a server does that was asked something else (MS-SMB2 3.3.5.15.12).
-            Err(OpError::ConnectionLost(cause)) => Err(tampered(&cause)),
+            Err(OpError::ConnectionLost(cause)) => Err(tampered(&format!(
+                "{cause}, which a server that goes away does too: try again"
+            ))),
             Err(OpError::Status(status)) => Err(tampered(&described(status))),
             Err(OpError::Client(reason)) => Err(tampered(&reason)),
         }

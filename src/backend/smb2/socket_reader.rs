@@ -32,7 +32,7 @@ pub(super) struct SocketReader {
 /// When the kernel received some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// In nanoseconds on the run's clock.
+    /// Nanoseconds on the run's clock.
     At(u64),
     /// The kernel gave no timestamp.
     Unknown,
@@ -86,13 +86,15 @@ impl SocketReader {
             if filled == bytes.len() {
                 bytes.resize(room(filled, length), 0);
             }
-            if length - filled < BUFFER_BYTES {
-                // What follows this frame may come with it.
-                self.fill_buffer().await?;
-                filled += self.take_buffered(&mut bytes[filled..]);
+            if self.unread.is_empty() && length - filled >= BUFFER_BYTES {
+                filled += self.receive(Some(&mut bytes[filled..])).await?;
                 continue;
             }
-            filled += self.receive(Some(&mut bytes[filled..])).await?;
+            if self.unread.is_empty() {
+                // What follows this frame may come with it.
+                self.fill_buffer().await?;
+            }
+            filled += self.take_buffered(&mut bytes[filled..]);
         }
         Ok(bytes)
     }
@@ -158,7 +160,7 @@ struct ArrivalClock {
     last: Option<Offset>,
 }
 
-/// By how much the wall clock was ahead of the run's clock at an instant.
+/// The lead of the wall clock over the run's clock at one instant.
 #[derive(Clone, Copy)]
 struct Offset {
     ahead_ns: i128,
@@ -345,16 +347,26 @@ mod tests {
     #[tokio::test]
     async fn bytes_come_as_they_were_sent_however_they_are_cut() {
         let (mut reader, mut server) = connected(TestClock::start()).await;
-        let lengths = [0, 1, 3, BUFFER_BYTES - 4, BUFFER_BYTES, BUFFER_BYTES + 1, 1 << 20];
+        let mut lengths = vec![0, 1, 3, BUFFER_BYTES - 4, BUFFER_BYTES, BUFFER_BYTES + 1, 1 << 20];
+        // A payload that fills the memory taken so far, and the header before it.
+        for payload in [1 << 20, 2 << 20, 4 << 20, 1 << 20, 1 << 20] {
+            lengths.extend([payload + 80, 100]);
+        }
+        let frames = lengths.clone();
         let sent = tokio::spawn(async move {
-            for (index, length) in lengths.into_iter().enumerate() {
-                server.write_u32(length as u32).await.unwrap();
-                server.write_all(&vec![index as u8; length]).await.unwrap();
+            for (index, length) in frames.into_iter().enumerate() {
+                let mut frame = (length as u32).to_be_bytes().to_vec();
+                frame.resize(4 + length, index as u8);
+                // As a network cuts it, so that the reader often has all there is.
+                for piece in frame.chunks(1_448 * (1 + index % 4)) {
+                    server.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
             }
         });
         for (index, length) in lengths.into_iter().enumerate() {
             assert_eq!(reader.read_u32().await.unwrap(), length as u32);
-            assert_eq!(reader.read_bytes(length).await.unwrap(), vec![index as u8; length]);
+            assert!(reader.read_bytes(length).await.unwrap() == vec![index as u8; length]);
         }
         sent.await.unwrap();
         let ended = reader.read_u32().await.unwrap_err();
@@ -399,7 +411,7 @@ mod tests {
         let mut seen = Vec::new();
         for moved_ns in [0, 0, 0, 60_000_000_000, 60_000_000_000] {
             clock.moved_ns.store(moved_ns, Ordering::Relaxed);
-            // As above.
+            // The kernel begins to stamp a moment after the first socket asks for it.
             tokio::time::sleep(Duration::from_millis(5)).await;
             server.write_u32(1).await.unwrap();
             reader.read_u32().await.unwrap();

@@ -52,6 +52,8 @@ impl SocketWatch {
     pub(super) fn take(&self) -> SocketTimes {
         let mut watched = self.lock();
         let times = std::mem::take(&mut watched.times);
+        // An interim answer, or one that came too late, belongs to nothing that follows.
+        watched.unseen_ns = None;
         match times.clock_stepped {
             // What the other answers waited is not the whole.
             true => SocketTimes { pickup_ns: None, ..times },
@@ -90,6 +92,15 @@ mod tests {
         watch.frame_read(Arrival::At(9_000));
         watch.answer_seen(9_010);
         assert_eq!(watch.take().pickup_ns, Some(10));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waited_for_is_none_of_the_next_operation_s() {
+        let watch = SocketWatch::default();
+        watch.frame_read(Arrival::At(200));
+        assert_eq!(watch.take(), SocketTimes::default());
+        watch.answer_seen(9_000);
+        assert_eq!(watch.take(), SocketTimes::default());
     }
 
     #[test]

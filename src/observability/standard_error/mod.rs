@@ -39,8 +39,8 @@ pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Writes `line` even where the queue is full, and waits until it was read or nobody
-/// seems to read. That nobody does changes neither what is done nor the exit code.
+/// Writes `line` even where the queue is full, and waits for a bounded time until it was
+/// written. That nobody does changes neither what is done nor the exit code.
 pub fn tell(line: impl Display) {
     let line = format!("{line}\n");
     match QUEUE.get() {
@@ -68,7 +68,7 @@ pub fn settle() {
     }
 }
 
-/// Returns how many lines were dropped, or None if none was. After a [`flush`] that gave
+/// Returns the number of lines that were dropped, in words, or None if none was. After a [`flush`] that gave
 /// up, these include the lines that are still queued.
 pub fn dropped() -> Option<String> {
     match QUEUE.get().map_or(0, Queue::dropped_lines) {

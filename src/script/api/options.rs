@@ -23,6 +23,7 @@ const CREATE_KEYS: &[&str] = &[
     "durable",
     "create_contexts",
     "on_break",
+    "reopen",
 ];
 
 /// What people call them.

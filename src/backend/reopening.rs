@@ -1,0 +1,294 @@
+//! Handles that are opened again after a lost connection (`reopen = true` in the options of
+//! an open), at the path that this run's renames left their file.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rustc_hash::FxBuildHasher;
+
+use super::connection::ConnectionState;
+use crate::ir::event::Reopened;
+use crate::ir::{
+    CompletionStatus, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType,
+};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{CreateParameters, NtStatus, SharePath};
+
+/// The paths of the files of such handles, over all clients of a run.
+#[derive(Default)]
+pub struct KeptPaths {
+    /// Number of handles; where there is none, a rename costs one load.
+    handles: AtomicUsize,
+    paths: Mutex<Paths>,
+}
+
+#[derive(Default)]
+struct Paths {
+    next: u64,
+    /// None where another file took the path.
+    of: HashMap<u64, Option<SharePath>>,
+    /// In the order of folded paths, so that what is in a directory stands together.
+    by_path: BTreeSet<(String, u64)>,
+}
+
+impl KeptPaths {
+    fn add(&self, path: &SharePath) -> u64 {
+        let mut paths = self.paths();
+        let number = paths.next;
+        paths.next += 1;
+        paths.set(number, Some(path.clone()));
+        self.handles.fetch_add(1, Ordering::Release);
+        number
+    }
+
+    fn path(&self, number: u64) -> Option<SharePath> {
+        self.paths().of.get(&number)?.clone()
+    }
+
+    fn remove(&self, number: u64) {
+        let mut paths = self.paths();
+        paths.set(number, None);
+        paths.of.remove(&number);
+        self.handles.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Notes that a file or directory has another name now, and with it all that is in it.
+    /// A file that it replaced has none any more.
+    pub fn renamed(&self, from: &SharePath, to: &SharePath) {
+        let (old, new) = (from.folded(), to.folded());
+        if self.handles.load(Ordering::Acquire) == 0 || old == new {
+            return;
+        }
+        let mut paths = self.paths();
+        for number in paths.within(&new) {
+            paths.set(number, None);
+        }
+        let depth = from.as_str().split('/').count();
+        for number in paths.within(&old) {
+            let Some(Some(path)) = paths.of.get(&number) else { continue };
+            let below = path.as_str().split('/').skip(depth);
+            let moved: Vec<&str> = to.as_str().split('/').chain(below).collect();
+            let moved = SharePath::new(&moved.join("/")).ok();
+            paths.set(number, moved);
+        }
+    }
+
+    fn paths(&self) -> MutexGuard<'_, Paths> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Paths {
+    fn set(&mut self, number: u64, path: Option<SharePath>) {
+        if let Some(Some(old)) = self.of.get(&number) {
+            self.by_path.remove(&(old.folded(), number));
+        }
+        if let Some(path) = &path {
+            self.by_path.insert((path.folded(), number));
+        }
+        self.of.insert(number, path);
+    }
+
+    /// Returns the numbers of what is at the folded path and below it.
+    fn within(&self, path: &str) -> Vec<u64> {
+        // '0' follows '/'.
+        let itself = (path.to_string(), 0)..=(path.to_string(), u64::MAX);
+        let inside = (format!("{path}/"), 0)..(format!("{path}0"), 0);
+        let found = self.by_path.range(itself).chain(self.by_path.range(inside));
+        found.map(|(_, number)| *number).collect()
+    }
+}
+
+/// What one client needs to open its handles again.
+#[derive(Default)]
+pub(super) struct Reopenings {
+    paths: Arc<KeptPaths>,
+    by_handle: HashMap<HandleRef, Reopening, FxBuildHasher>,
+}
+
+struct Reopening {
+    /// Of its path.
+    number: u64,
+    mode: OpenMode,
+    asked: Arc<CreateParameters>,
+    /// Byte-range locks on it, which go with the connection.
+    locks: u32,
+}
+
+impl Reopenings {
+    pub fn new(paths: Arc<KeptPaths>) -> Reopenings {
+        Reopenings { paths, by_handle: HashMap::default() }
+    }
+
+    /// Notes an operation that succeeded.
+    pub fn note(&mut self, operation: &OperationKind) {
+        match operation {
+            OperationKind::Open { path, mode, handle_ref, extensions, .. } => {
+                self.forget(*handle_ref);
+                if let Some(asked) = extensions.as_ref().filter(|asked| asked.reopen) {
+                    let asked =
+                        CreateParameters { disposition: None, ..CreateParameters::clone(asked) };
+                    let number = self.paths.add(path);
+                    let reopening =
+                        Reopening { number, mode: *mode, asked: Arc::new(asked), locks: 0 };
+                    self.by_handle.insert(*handle_ref, reopening);
+                }
+            }
+            OperationKind::Close { handle_ref } => self.forget(*handle_ref),
+            OperationKind::Lock { handle_ref, .. } => {
+                if let Some(reopening) = self.get_mut(*handle_ref) {
+                    reopening.locks += 1;
+                }
+            }
+            OperationKind::Unlock { handle_ref, .. } => {
+                if let Some(reopening) = self.get_mut(*handle_ref) {
+                    reopening.locks = reopening.locks.saturating_sub(1);
+                }
+            }
+            OperationKind::Rename { source_path, dest_path, .. } => {
+                self.paths.renamed(source_path, dest_path);
+            }
+            _ => {}
+        }
+    }
+
+    /// The handle is closed, or its number stands for another.
+    pub fn forget(&mut self, handle_ref: HandleRef) {
+        if self.by_handle.is_empty() {
+            return;
+        }
+        if let Some(reopening) = self.by_handle.remove(&handle_ref) {
+            self.paths.remove(reopening.number);
+        }
+    }
+
+    fn get(&self, handle_ref: HandleRef) -> Option<&Reopening> {
+        self.by_handle.get(&handle_ref)
+    }
+
+    fn get_mut(&mut self, handle_ref: HandleRef) -> Option<&mut Reopening> {
+        self.by_handle.get_mut(&handle_ref)
+    }
+}
+
+impl Drop for Reopenings {
+    fn drop(&mut self) {
+        for reopening in self.by_handle.values() {
+            self.paths.remove(reopening.number);
+        }
+    }
+}
+
+impl ConnectionState {
+    /// Shares the paths of handles that are opened again with the other clients of the run.
+    pub fn with_kept_paths(mut self, paths: Arc<KeptPaths>) -> ConnectionState {
+        self.reopenings = Reopenings::new(paths);
+        self
+    }
+
+    /// Returns the open that has to go before `operation`, if the connection was lost since
+    /// its handle was opened and the handle is to be opened again. A close needs none.
+    pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
+        let handle_ref = operation.kind.handle_ref()?;
+        let kind = operation.operation_type();
+        if matches!(kind, OperationType::Open | OperationType::Close)
+            || self.handles.open(handle_ref).is_some()
+        {
+            return None;
+        }
+        let reopening = self.reopenings.get(handle_ref)?;
+        let kind = OperationKind::Open {
+            path: self.reopenings.paths.path(reopening.number)?,
+            mode: reopening.mode,
+            disposition: CreateDisposition::Open,
+            handle_ref,
+            extensions: Some(reopening.asked.clone()),
+        };
+        Some(Operation { kind, expect: Expect::Default, id: None, ..operation.clone() })
+    }
+
+    /// Executes what [`ConnectionState::reopening`] returned. Where it fails, the handle
+    /// stays missing for the operation that caused that.
+    pub async fn reopen(
+        &mut self,
+        open: &Operation,
+        expired: impl Future<Output = ()>,
+    ) -> Reopened {
+        let began_ns = self.breaks.clock.now_ns();
+        let handle_ref = open.kind.handle_ref();
+        let before = handle_ref.and_then(|handle_ref| {
+            let locks = self.reopenings.get(handle_ref)?.locks;
+            Some((handle_ref, locks, self.handles.missing(handle_ref)))
+        });
+        let status = Box::pin(self.execute(open, Bytes::new(), expired)).await.status;
+        let failed = status != CompletionStatus::Succeeded(NtStatus::SUCCESS);
+        let mut locks_lost = 0;
+        if let Some((handle_ref, locks, cause_seq)) = before {
+            match (failed, cause_seq) {
+                (true, Some(Some(cause_seq))) => self.handles.miss(handle_ref, cause_seq),
+                (true, _) => {}
+                (false, _) => locks_lost = locks,
+            }
+        }
+        let took_ns = self.breaks.clock.now_ns().saturating_sub(began_ns);
+        Reopened { took_ns, locks_lost, failed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> SharePath {
+        SharePath::new(text).unwrap()
+    }
+
+    fn left(renames: &[(&str, &str)], of: &str) -> Option<String> {
+        let kept = KeptPaths::default();
+        let number = kept.add(&path(of));
+        renames.iter().for_each(|(from, to)| kept.renamed(&path(from), &path(to)));
+        kept.path(number).map(|path| path.as_str().to_string())
+    }
+
+    #[test]
+    fn a_handle_follows_the_renames_of_its_file_and_of_the_directories_it_is_in() {
+        let to = |text: &str| Some(text.to_string());
+        assert_eq!(left(&[("a/b", "c")], "A/B"), to("c"));
+        assert_eq!(left(&[("a", "x/y"), ("X", "z")], "a/b/F.txt"), to("z/y/b/F.txt"));
+        assert_eq!(left(&[("a/b", "c"), ("c", "a/b")], "a/b"), to("a/b"));
+        assert_eq!(left(&[("a/bc", "c"), ("b", "d")], "a/b"), to("a/b"), "another file");
+        assert_eq!(left(&[("a/b", "A/B")], "a/b"), to("a/b"));
+    }
+
+    #[test]
+    fn a_file_that_another_took_the_place_of_has_no_path() {
+        assert_eq!(left(&[("new", "a/b")], "a/b"), None);
+        assert_eq!(left(&[("new", "a")], "a/b"), None, "with its directory");
+        assert_eq!(left(&[("new", "a/b"), ("a/b", "c")], "a/b"), None, "it does not come back");
+    }
+
+    #[test]
+    fn what_is_closed_is_kept_no_longer() {
+        let kept = Arc::new(KeptPaths::default());
+        let asked = CreateParameters { reopen: true, ..CreateParameters::default() };
+        let open = |number: u32| OperationKind::Open {
+            path: path("a"),
+            mode: OpenMode::Read,
+            disposition: CreateDisposition::Create,
+            handle_ref: HandleRef(number),
+            extensions: Some(Arc::new(asked.clone())),
+        };
+        let mut reopenings = Reopenings::new(kept.clone());
+        (0..3).for_each(|number| reopenings.note(&open(number)));
+        reopenings.note(&open(0));
+        reopenings.note(&OperationKind::Close { handle_ref: HandleRef(1) });
+        assert_eq!(kept.handles.load(Ordering::Relaxed), 2);
+        assert_eq!(reopenings.get(HandleRef(0)).unwrap().asked.disposition, None);
+        drop(reopenings);
+        assert_eq!(kept.handles.load(Ordering::Relaxed), 0);
+        assert!(kept.paths().of.is_empty() && kept.paths().by_path.is_empty());
+    }
+}
