@@ -180,6 +180,9 @@ impl ConnectionState {
         if let OperationKind::Open { handle_ref, .. } = operation.kind {
             self.handles.forget(handle_ref);
         }
+        if let Some(cause_seq) = self.reopenings.begins(&operation.kind) {
+            return self.skip(operation, cause_seq);
+        }
         if operation.operation_type() != OperationType::Open
             && let Some(handle_ref) = operation.kind.handle_ref()
             && let Some(cause_seq) = self.handles.missing(handle_ref)
@@ -249,7 +252,6 @@ impl ConnectionState {
     fn skip(&mut self, operation: &Operation, cause_seq: u32) -> Execution {
         if let OperationKind::Close { handle_ref } = operation.kind {
             self.handles.take(handle_ref);
-            self.reopenings.forget(handle_ref);
         }
         Execution::of(CompletionStatus::Skipped { cause_seq })
     }
@@ -303,9 +305,7 @@ impl ConnectionState {
             }
             _ => {}
         }
-        if execution.status == CompletionStatus::Succeeded(NtStatus::SUCCESS) {
-            self.reopenings.note(&operation.kind);
-        }
+        self.reopenings.ended(&operation.kind, &execution.status, &self.handles);
         if !connection_usable {
             self.lose(operation.seq);
         }
@@ -359,6 +359,7 @@ impl ConnectionState {
     /// of those failed. Bounded by the caller.
     pub async fn close_all(&mut self) -> (u32, u32) {
         let (mut closed, mut failed) = (0, 0);
+        self.reopenings.clear();
         for file in self.handles.drain() {
             let holder = file.close_begins();
             match AssertUnwindSafe(file.handle().close()).catch_unwind().await {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
 
 use super::connection::ConnectionState;
+use super::handle_table::HandleTable;
 use crate::ir::event::Reopened;
 use crate::ir::{
     CompletionStatus, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType,
@@ -116,6 +117,10 @@ struct Reopening {
     asked: Arc<CreateParameters>,
     /// Byte-range locks on it, which go with the connection.
     locks: u32,
+    /// Locks that went so, whose unlocks are still to come, and the operation at which
+    /// they did.
+    lost_locks: u32,
+    lost_seq: u32,
 }
 
 impl Reopenings {
@@ -123,21 +128,79 @@ impl Reopenings {
         Reopenings { paths, by_handle: HashMap::default() }
     }
 
-    /// Notes an operation that succeeded.
-    pub fn note(&mut self, operation: &OperationKind) {
+    /// Returns whether an open is not the stream's own, but opens a handle again.
+    fn is_reopening(&self, handle_ref: HandleRef, asked: Option<&Arc<CreateParameters>>) -> bool {
+        let kept = self.by_handle.get(&handle_ref).map(|reopening| &reopening.asked);
+        kept.zip(asked).is_some_and(|(kept, asked)| Arc::ptr_eq(kept, asked))
+    }
+
+    /// Notes that an operation is about to be executed: from here on, a number that is
+    /// closed or opened stands for its old file no more, whatever comes of it. Returns the
+    /// operation at which the lock was lost that an unlock would release: it is skipped.
+    pub fn begins(&mut self, operation: &OperationKind) -> Option<u32> {
+        match operation {
+            OperationKind::Open { handle_ref, extensions, .. }
+                if !self.is_reopening(*handle_ref, extensions.as_ref()) =>
+            {
+                self.forget(*handle_ref);
+            }
+            OperationKind::Close { handle_ref } => self.forget(*handle_ref),
+            OperationKind::Unlock { handle_ref, .. } => {
+                let reopening = self.get_mut(*handle_ref)?;
+                reopening.lost_locks = reopening.lost_locks.checked_sub(1)?;
+                return Some(reopening.lost_seq);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Forgets every handle: all are closed.
+    pub fn clear(&mut self) {
+        for (_, reopening) in self.by_handle.drain() {
+            self.paths.remove(reopening.number);
+        }
+    }
+
+    /// Notes what became of an operation. An open that had its time may have been granted
+    /// all the same.
+    pub fn ended(
+        &mut self,
+        operation: &OperationKind,
+        status: &CompletionStatus,
+        handles: &HandleTable,
+    ) {
+        let done = match operation {
+            OperationKind::Open { handle_ref, .. } => handles.open(*handle_ref).is_some(),
+            _ => *status == CompletionStatus::Succeeded(NtStatus::SUCCESS),
+        };
+        if done {
+            self.note(operation);
+        }
+    }
+
+    fn note(&mut self, operation: &OperationKind) {
         match operation {
             OperationKind::Open { path, mode, handle_ref, extensions, .. } => {
-                self.forget(*handle_ref);
+                if self.is_reopening(*handle_ref, extensions.as_ref()) {
+                    // Its path is kept, as it may have been renamed meanwhile.
+                    return;
+                }
                 if let Some(asked) = extensions.as_ref().filter(|asked| asked.reopen) {
                     let asked =
                         CreateParameters { disposition: None, ..CreateParameters::clone(asked) };
                     let number = self.paths.add(path);
-                    let reopening =
-                        Reopening { number, mode: *mode, asked: Arc::new(asked), locks: 0 };
+                    let reopening = Reopening {
+                        number,
+                        mode: *mode,
+                        asked: Arc::new(asked),
+                        locks: 0,
+                        lost_locks: 0,
+                        lost_seq: 0,
+                    };
                     self.by_handle.insert(*handle_ref, reopening);
                 }
             }
-            OperationKind::Close { handle_ref } => self.forget(*handle_ref),
             OperationKind::Lock { handle_ref, .. } => {
                 if let Some(reopening) = self.get_mut(*handle_ref) {
                     reopening.locks += 1;
@@ -176,9 +239,7 @@ impl Reopenings {
 
 impl Drop for Reopenings {
     fn drop(&mut self) {
-        for reopening in self.by_handle.values() {
-            self.paths.remove(reopening.number);
-        }
+        self.clear();
     }
 }
 
@@ -190,11 +251,12 @@ impl ConnectionState {
     }
 
     /// Returns the open that has to go before `operation`, if the connection was lost since
-    /// its handle was opened and the handle is to be opened again. A close needs none.
+    /// its handle was opened and the handle is to be opened again. A close and an unlock need
+    /// none: what they would end ended with the connection.
     pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
         let handle_ref = operation.kind.handle_ref()?;
         let kind = operation.operation_type();
-        if matches!(kind, OperationType::Open | OperationType::Close)
+        if matches!(kind, OperationType::Open | OperationType::Close | OperationType::Unlock)
             || self.handles.open(handle_ref).is_some()
         {
             return None;
@@ -218,20 +280,17 @@ impl ConnectionState {
         expired: impl Future<Output = ()>,
     ) -> Reopened {
         let began_ns = self.breaks.clock.now_ns();
-        let handle_ref = open.kind.handle_ref();
-        let before = handle_ref.and_then(|handle_ref| {
-            let locks = self.reopenings.get(handle_ref)?.locks;
-            Some((handle_ref, locks, self.handles.missing(handle_ref)))
-        });
-        let status = Box::pin(self.execute(open, Bytes::new(), expired)).await.status;
-        let failed = status != CompletionStatus::Succeeded(NtStatus::SUCCESS);
+        let handle_ref = open.kind.handle_ref().unwrap_or(HandleRef(0));
+        let cause_seq = self.handles.missing(handle_ref).flatten().unwrap_or(open.seq);
+        Box::pin(self.execute(open, Bytes::new(), expired)).await;
+        // An open that had its time may have been granted all the same.
+        let failed = self.handles.open(handle_ref).is_none();
         let mut locks_lost = 0;
-        if let Some((handle_ref, locks, cause_seq)) = before {
-            match (failed, cause_seq) {
-                (true, Some(Some(cause_seq))) => self.handles.miss(handle_ref, cause_seq),
-                (true, _) => {}
-                (false, _) => locks_lost = locks,
-            }
+        if failed {
+            self.handles.miss(handle_ref, cause_seq);
+        } else if let Some(reopening) = self.reopenings.get_mut(handle_ref) {
+            locks_lost = std::mem::take(&mut reopening.locks);
+            (reopening.lost_locks, reopening.lost_seq) = (locks_lost, cause_seq);
         }
         let took_ns = self.breaks.clock.now_ns().saturating_sub(began_ns);
         Reopened { took_ns, locks_lost, failed }
@@ -283,10 +342,25 @@ mod tests {
         };
         let mut reopenings = Reopenings::new(kept.clone());
         (0..3).for_each(|number| reopenings.note(&open(number)));
+        // The number stands for another file, or for none, whatever comes of these.
+        reopenings.begins(&open(0));
+        reopenings.begins(&OperationKind::Close { handle_ref: HandleRef(1) });
+        assert_eq!(kept.handles.load(Ordering::Relaxed), 1);
         reopenings.note(&open(0));
-        reopenings.note(&OperationKind::Close { handle_ref: HandleRef(1) });
         assert_eq!(kept.handles.load(Ordering::Relaxed), 2);
         assert_eq!(reopenings.get(HandleRef(0)).unwrap().asked.disposition, None);
+        let again = OperationKind::Open {
+            path: path("b"),
+            mode: OpenMode::Read,
+            disposition: CreateDisposition::Open,
+            handle_ref: HandleRef(0),
+            extensions: Some(reopenings.get(HandleRef(0)).unwrap().asked.clone()),
+        };
+        let number = reopenings.get(HandleRef(0)).unwrap().number;
+        kept.renamed(&path("a"), &path("c"));
+        reopenings.begins(&again);
+        reopenings.note(&again);
+        assert_eq!(kept.path(number), Some(path("c")), "a rename while it was opened again");
         drop(reopenings);
         assert_eq!(kept.handles.load(Ordering::Relaxed), 0);
         assert!(kept.paths().of.is_empty() && kept.paths().by_path.is_empty());

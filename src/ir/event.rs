@@ -41,7 +41,7 @@ pub enum Event {
     /// shard not done; what they had in flight completed as cut.
     GaveUp {
         clients: usize,
-        /// What they had in flight was of a phase.
+        /// Some of them had an operation of a phase in flight.
         measuring: bool,
     },
     /// Measuring ended with operations due that were never issued.
@@ -93,7 +93,8 @@ pub struct CompletionEvent {
     /// How often it was tried again before this, its only completion.
     pub retries: u32,
     pub held_up: HeldUp,
-    /// How much of its backlog it waited for the ends of breaks.
+    /// The part of its backlog in which it waited for the end of a break, for the return of
+    /// a connection, or for its handle to be opened again.
     pub blocked_ns: u64,
     /// Bytes read or written.
     pub bytes: u64,
@@ -111,7 +112,7 @@ pub struct CompletionEvent {
 /// The open that went before an operation on a handle of a lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reopened {
-    /// Part of the operation's backlog.
+    /// The time it took, which is part of the operation's backlog.
     pub took_ns: u64,
     /// Byte-range locks that the handle had and has no more.
     pub locks_lost: u32,

@@ -134,7 +134,7 @@ pub struct IterationStats {
     pub late: u64,
     /// Left out because their arrival found the client busy.
     pub dropped: u64,
-    /// Nothing of them was sent, since the handles they need were not open.
+    /// Iterations of which nothing was sent, since the handles they need were not open.
     pub skipped: u64,
     pub cut: u64,
 }
@@ -206,7 +206,7 @@ pub struct PhaseStats {
     pub pickup: Delays,
     /// Operations without a pickup because the wall clock was set.
     pub clock_steps: u64,
-    /// Of the threads that issue operations.
+    /// Delays of the heartbeats of the threads that issue operations.
     pub heartbeat: Delays,
     pub disconnected: Disconnected,
     pub reopened: ReopenedSummary,

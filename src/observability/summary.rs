@@ -112,11 +112,11 @@ pub struct Summary {
     pub lateness_us: Option<Tail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
-    /// From `issued` to the first write on the socket, where the backend has one.
+    /// The time from `issued` to the first write on the socket, where the backend has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handoff_us: Option<Tail>,
-    /// From the kernel's receipt of the answer to the client's task, where the kernel
-    /// gives timestamps.
+    /// The time from the kernel's receipt of the answer to the client's task, where the
+    /// kernel gives timestamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pickup_us: Option<Tail>,
     /// Time in which clients had no connection.

@@ -28,7 +28,7 @@ pub enum Verdict {
     NothingRecorded,
 }
 
-/// What is less than either of these is not judged.
+/// A run with less than either of these is not judged.
 pub const LEAST_JUDGED_OPERATIONS: u64 = 100;
 pub const LEAST_JUDGED: Duration = Duration::from_secs(1);
 

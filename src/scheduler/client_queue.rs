@@ -6,7 +6,7 @@ use super::lookahead::Lookahead;
 use super::retry::RetryPolicy;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
-use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Unissued};
+use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
 use crate::ir::{CompletionEvent, Due, Operation, Section};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
@@ -93,6 +93,8 @@ pub struct InFlight {
     pub issued_ns: Option<u64>,
     /// The attempt before, which failed.
     pub failed: Option<Box<Attempt>>,
+    /// Its handle was opened again before an attempt.
+    pub reopened: Option<Reopened>,
 }
 
 /// One attempt at an operation, ended.
@@ -130,6 +132,15 @@ impl InFlight {
         }
     }
 
+    /// Adds the time in which its handle was opened again: the server's.
+    pub fn shift(&mut self, reopened: &Reopened) {
+        if self.issued_ns.is_none() {
+            self.eligible_ns = self.eligible_ns.saturating_add(reopened.took_ns);
+            self.blocked_ns = self.blocked_ns.saturating_add(reopened.took_ns);
+        }
+        self.reopened = Some(*reopened);
+    }
+
     /// How long it waits to be tried again after `failed`, if it is to be.
     pub fn backoff_ns(&self, policy: &RetryPolicy, failed: &Attempt) -> Option<u64> {
         policy.backoff_ns(self.operation.operation_type(), &failed.execution, self.retries)
@@ -161,7 +172,7 @@ impl InFlight {
             degraded: last.execution.degraded,
             granted: last.execution.granted,
             socket: last.execution.socket,
-            reopened: last.execution.reopened,
+            reopened: self.reopened,
         }
     }
 }
@@ -263,6 +274,7 @@ impl ClientQueue {
             blocked_ns: 0,
             issued_ns: None,
             failed: None,
+            reopened: None,
         })
     }
 

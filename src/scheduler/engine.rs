@@ -168,7 +168,7 @@ impl Engine {
         };
         self.release(&in_flight.operation);
         if let Some(reopened) = &execution.reopened {
-            in_flight.hold_until(in_flight.eligible_ns.saturating_add(reopened.took_ns));
+            in_flight.shift(reopened);
         }
         let attempt = Attempt { issued_ns, completed_ns, execution };
         let policy = self.config.retry.as_ref().filter(|_| !self.cut && !connection_lost);

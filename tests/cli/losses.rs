@@ -279,3 +279,49 @@ fn the_example_with_kept_handles_goes_on_after_an_outage() {
     assert_eq!(number(&summary["iterations"]["skipped"]), 0);
     assert_eq!(number(&summary["reopened"]["handles"]), 4);
 }
+
+#[test]
+fn a_number_that_stands_for_another_handle_opens_no_old_one_again() {
+    let place = Place::with_script(
+        r#"local kept = {}
+        bench.workload { name = "keeper", clients = 1,
+            setup = function(c)
+                kept[c.id] = c:open("log", "rw", { reopen = true })
+                c:write(kept[c.id], 0, 4096)
+            end,
+            iteration = function(c) c:read(kept[c.id], 0, 4096) c:think("10ms") end,
+            teardown = function(c)
+                local h = c:open("none/x", "rw", { expect = "any" })
+                c:truncate(h, 0)
+            end }"#,
+    );
+    std::fs::create_dir(place.path().join("share")).unwrap();
+    let summary = place.run("s.lua --embedded-dir share --duration 1s").end().summary();
+    assert_eq!(number(&summary["teardown"]["totals"]["skipped"]), 1, "{}", summary["teardown"]);
+    let log = std::fs::metadata(place.path().join("share/log")).unwrap();
+    assert_eq!(log.len(), 4096, "the file of the closed handle was not touched");
+}
+
+#[test]
+fn an_unlock_of_a_lock_that_went_with_the_connection_is_skipped() {
+    let place = Place::with_script(
+        r#"local kept = {}
+        bench.workload { name = "keeper", clients = 1,
+            setup = function(c)
+                kept[c.id] = c:open("log", "rw", { reopen = true })
+                c:write(kept[c.id], 0, 4096)
+            end,
+            iteration = function(c)
+                local h = kept[c.id]
+                c:lock(h, 0, 1)
+                c:think("200ms")
+                c:read(h, 0, 4096)
+                c:unlock(h, 0, 1)
+            end }"#,
+    );
+    let ended = place.run("s.lua --target sim?outage=150ms@500ms --duration 2s").end().exits(0);
+    let summary = ended.summary();
+    assert_eq!(summary["reopened"], json!({ "handles": 1, "failed": 0, "locks_lost": 1 }));
+    assert_eq!(number(&summary["operations"]["unlock"]["skipped"]), 1);
+    assert_eq!(number(&summary["operations"]["unlock"]["failed"]), 0);
+}

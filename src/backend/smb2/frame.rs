@@ -29,7 +29,8 @@ const FLAGS: usize = 16;
 const NEXT_COMMAND: usize = 20;
 const MESSAGE_ID: usize = 24;
 const SMB2_FLAGS_SERVER_TO_REDIR: u32 = 1;
-/// Of what a server says by itself, as a break (MS-SMB2 3.3.4.6).
+/// The MessageId of what a server sends without a request, such as a break (MS-SMB2
+/// 3.3.4.6).
 const UNSOLICITED: u64 = u64::MAX;
 /// Nonce in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
 const NONCE: usize = 20;
