@@ -71,7 +71,10 @@ impl ResultsFolder {
         started_at: SystemTime,
     ) -> Result<ResultsFolder, ResultsError> {
         match out {
-            Some(out) if out.exists() && !out.is_dir() => Err(ResultsError::NotAFolder(out.into())),
+            // One look: another run may remove the directory between two.
+            Some(out) if out.metadata().is_ok_and(|found| !found.is_dir()) => {
+                Err(ResultsError::NotAFolder(out.into()))
+            }
             Some(out) => Self::claim(out, Vec::new()),
             None => Self::make_new(&Path::new("results").join(default_name(script, started_at))),
         }
