@@ -56,7 +56,6 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// Of an operation that moved no bytes.
     pub fn of(status: CompletionStatus) -> Execution {
         Execution {
             status,
@@ -352,6 +351,7 @@ impl ConnectionState {
     fn lose(&mut self, cause_seq: u32) {
         self.inner = None;
         self.handles.lose(cause_seq);
+        self.reopenings.lost(cause_seq);
         self.breaks.lost();
     }
 

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 use super::ConnectError;
 
-/// Where the clients of one account wait for their turn to log in. A client may
-/// log in while nobody else does, or once a login has succeeded since it came. So
-/// one goes ahead of all others when a run starts, and after a server was away.
+/// A gate through which the clients of one account log in. A client may pass while no
+/// other client is logging in, or once another login has succeeded since the client came.
+/// So one client logs in before all others when a run starts, and after a server was away.
 #[derive(Default)]
 pub struct LoginGate {
     state: Mutex<State>,

@@ -27,6 +27,7 @@ mod handle_table;
 mod login_gate;
 pub mod memory;
 pub mod open_files;
+mod path_order;
 pub mod registry;
 pub mod reopening;
 pub mod sim;

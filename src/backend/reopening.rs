@@ -11,6 +11,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::connection::ConnectionState;
 use super::handle_table::HandleTable;
+use super::path_order::within;
 use crate::ir::event::Reopened;
 use crate::ir::{
     CompletionStatus, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType,
@@ -32,7 +33,7 @@ struct Paths {
     /// None where another file took the path.
     of: HashMap<u64, Option<SharePath>>,
     /// In the order of folded paths, so that what is in a directory stands together.
-    by_path: BTreeSet<(String, u64)>,
+    by_path: BTreeSet<(Arc<str>, u64)>,
 }
 
 impl KeptPaths {
@@ -59,8 +60,11 @@ impl KeptPaths {
     /// Notes that a file or directory has another name now, and with it all that is in it.
     /// A file that it replaced has none any more.
     pub fn renamed(&self, from: &SharePath, to: &SharePath) {
-        let (old, new) = (from.folded(), to.folded());
-        if self.handles.load(Ordering::Acquire) == 0 || old == new {
+        if self.handles.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let (old, new): (Arc<str>, Arc<str>) = (from.folded().into(), to.folded().into());
+        if old == new {
             return;
         }
         let mut paths = self.paths();
@@ -85,25 +89,21 @@ impl KeptPaths {
 impl Paths {
     fn set(&mut self, number: u64, path: Option<SharePath>) {
         if let Some(Some(old)) = self.of.get(&number) {
-            self.by_path.remove(&(old.folded(), number));
+            self.by_path.remove(&(old.folded().into(), number));
         }
         if let Some(path) = &path {
-            self.by_path.insert((path.folded(), number));
+            self.by_path.insert((path.folded().into(), number));
         }
         self.of.insert(number, path);
     }
 
     /// Returns the numbers of what is at the folded path and below it.
-    fn within(&self, path: &str) -> Vec<u64> {
-        // '0' follows '/'.
-        let itself = (path.to_string(), 0)..=(path.to_string(), u64::MAX);
-        let inside = (format!("{path}/"), 0)..(format!("{path}0"), 0);
-        let found = self.by_path.range(itself).chain(self.by_path.range(inside));
-        found.map(|(_, number)| *number).collect()
+    fn within(&self, path: &Arc<str>) -> Vec<u64> {
+        within(&self.by_path, path, 0..=u64::MAX).map(|(_, number)| *number).collect()
     }
 }
 
-/// What one client needs to open its handles again.
+/// The handles of one client that are opened again after a lost connection.
 #[derive(Default)]
 pub(super) struct Reopenings {
     paths: Arc<KeptPaths>,
@@ -111,15 +111,17 @@ pub(super) struct Reopenings {
 }
 
 struct Reopening {
-    /// Of its path.
+    /// The number of its path among the [`KeptPaths`].
     number: u64,
     mode: OpenMode,
     asked: Arc<CreateParameters>,
-    /// Byte-range locks on it, which go with the connection.
-    locks: u32,
-    /// Locks that went so, whose unlocks are still to come, and the operation at which
-    /// they did.
-    lost_locks: u32,
+    /// Byte-range locks that the handle has, by offset and length.
+    locks: Vec<(u64, u64)>,
+    /// Byte-range locks that it lost with a connection and that the stream did not release.
+    lost: Vec<(u64, u64)>,
+    /// Number of lost locks that no [`Reopened`] has counted.
+    uncounted: u32,
+    /// The operation at which the connection was lost.
     lost_seq: u32,
 }
 
@@ -145,14 +147,23 @@ impl Reopenings {
                 self.forget(*handle_ref);
             }
             OperationKind::Close { handle_ref } => self.forget(*handle_ref),
-            OperationKind::Unlock { handle_ref, .. } => {
+            OperationKind::Unlock { handle_ref, offset, length } => {
                 let reopening = self.get_mut(*handle_ref)?;
-                reopening.lost_locks = reopening.lost_locks.checked_sub(1)?;
-                return Some(reopening.lost_seq);
+                return remove(&mut reopening.lost, (*offset, *length))
+                    .then_some(reopening.lost_seq);
             }
             _ => {}
         }
         None
+    }
+
+    /// Notes that operation `cause_seq` lost the connection, and every lock with it.
+    pub fn lost(&mut self, cause_seq: u32) {
+        for reopening in self.by_handle.values_mut() {
+            reopening.uncounted += reopening.locks.len() as u32;
+            reopening.lost.append(&mut reopening.locks);
+            reopening.lost_seq = cause_seq;
+        }
     }
 
     /// Forgets every handle: all are closed.
@@ -194,21 +205,24 @@ impl Reopenings {
                         number,
                         mode: *mode,
                         asked: Arc::new(asked),
-                        locks: 0,
-                        lost_locks: 0,
+                        locks: Vec::new(),
+                        lost: Vec::new(),
+                        uncounted: 0,
                         lost_seq: 0,
                     };
                     self.by_handle.insert(*handle_ref, reopening);
                 }
             }
-            OperationKind::Lock { handle_ref, .. } => {
+            OperationKind::Lock { handle_ref, offset, length, .. } => {
                 if let Some(reopening) = self.get_mut(*handle_ref) {
-                    reopening.locks += 1;
+                    // An unlock to come releases this lock, not the lost one.
+                    remove(&mut reopening.lost, (*offset, *length));
+                    reopening.locks.push((*offset, *length));
                 }
             }
-            OperationKind::Unlock { handle_ref, .. } => {
+            OperationKind::Unlock { handle_ref, offset, length } => {
                 if let Some(reopening) = self.get_mut(*handle_ref) {
-                    reopening.locks = reopening.locks.saturating_sub(1);
+                    remove(&mut reopening.locks, (*offset, *length));
                 }
             }
             OperationKind::Rename { source_path, dest_path, .. } => {
@@ -218,8 +232,8 @@ impl Reopenings {
         }
     }
 
-    /// The handle is closed, or its number stands for another.
-    pub fn forget(&mut self, handle_ref: HandleRef) {
+    /// Forgets a handle that is closed, or whose number stands for another.
+    fn forget(&mut self, handle_ref: HandleRef) {
         if self.by_handle.is_empty() {
             return;
         }
@@ -235,6 +249,12 @@ impl Reopenings {
     fn get_mut(&mut self, handle_ref: HandleRef) -> Option<&mut Reopening> {
         self.by_handle.get_mut(&handle_ref)
     }
+}
+
+/// Removes one lock of this range, and returns whether there was one.
+fn remove(locks: &mut Vec<(u64, u64)>, range: (u64, u64)) -> bool {
+    let found = locks.iter().position(|lock| *lock == range);
+    found.map(|at| locks.swap_remove(at)).is_some()
 }
 
 impl Drop for Reopenings {
@@ -289,8 +309,7 @@ impl ConnectionState {
         if failed {
             self.handles.miss(handle_ref, cause_seq);
         } else if let Some(reopening) = self.reopenings.get_mut(handle_ref) {
-            locks_lost = std::mem::take(&mut reopening.locks);
-            (reopening.lost_locks, reopening.lost_seq) = (locks_lost, cause_seq);
+            locks_lost = std::mem::take(&mut reopening.uncounted);
         }
         let took_ns = self.breaks.clock.now_ns().saturating_sub(began_ns);
         Reopened { took_ns, locks_lost, failed }

@@ -106,8 +106,14 @@ pub(super) fn likely(shares: Shares, what: &str, evidence: &Evidence<'_>) -> (Ca
         }
         (Cause::Generation, why)
     } else {
-        own_delay(evidence)
+        return own_delays(evidence);
     };
+    (cause, format!("likely cause: {why}"))
+}
+
+/// As [`likely`], of a delay that is this program's own.
+pub(super) fn own_delays(evidence: &Evidence<'_>) -> (Cause, String) {
+    let (cause, why) = own_delay(evidence);
     (cause, format!("likely cause: {why}"))
 }
 

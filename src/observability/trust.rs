@@ -61,8 +61,9 @@ pub struct Trust {
     /// Operations without a pickup, because the wall clock was set while they were in flight.
     #[serde(skip_serializing_if = "is_zero")]
     pub pickups_discarded: u64,
-    /// How late the threads that issue operations got to their heartbeats, one each 10 ms.
-    /// Judged where the kernel gives no receive timestamps.
+    /// Delays of the heartbeats of the threads that issue operations, one each 10 ms. Delays
+    /// above the late bound are always judged, shorter ones where the kernel gives no
+    /// receive timestamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_us: Option<Tail>,
     /// The sum over operations of their lateness, by what they waited for.
@@ -143,24 +144,21 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     // What the generator left unissued is no reason to believe it.
     let due = u128::from(sent) + evidence.left_unissued();
     let judged = due >= LEAST_JUDGED_OPERATIONS.into() && evidence.recorded_for >= LEAST_JUDGED;
-    let evidence_if_judged = judged.then_some(evidence);
-    let mut reasons: Vec<String> = evidence_if_judged
-        .into_iter()
-        .flat_map(|evidence| {
-            [late_operations(evidence), delayed_loops(evidence), delayed_queues(evidence)]
-        })
-        .flatten()
-        .collect();
-    let issued_late = !reasons.is_empty();
-    let delayed = evidence_if_judged.map(delays::reasons).unwrap_or_default();
-    let service_delayed = !delayed.is_empty();
-    reasons.extend(delayed);
-    reasons.extend(evidence_if_judged.and_then(left_unissued));
+    let (mut late, mut delayed, mut unissued_for_long) = (Vec::new(), Vec::new(), None);
+    if judged {
+        let found = [late_operations(evidence), delayed_loops(evidence), delayed_queues(evidence)];
+        late.extend(found.into_iter().flatten());
+        delayed = delays::reasons(evidence);
+        unissued_for_long = left_unissued(evidence);
+    }
+    let (issued_late, service_delayed) = (!late.is_empty(), !delayed.is_empty());
+    let mut reasons: Vec<String> = late;
+    reasons.extend(delayed.into_iter().chain(unissued_for_long));
     let cause = (!reasons.is_empty() && sent > 0).then(|| {
         let (cause, sentence) = if issued_late {
             cause::likely(Shares { limit, generation, own }, "the delay", evidence)
         } else if service_delayed {
-            cause::likely(Shares { limit: 0, generation: 0, own: 1 }, "the delay", evidence)
+            cause::own_delays(evidence)
         } else {
             let shares = Shares {
                 limit: unissued.by_limit.into(),

@@ -41,7 +41,7 @@ pub struct ClientSettings {
     /// Where breaks block by file, over all clients (fidelity mode 2); without
     /// it they block by handle.
     pub files: Option<Arc<CachedFiles>>,
-    /// Of handles that are opened again after a lost connection.
+    /// The paths of handles that are opened again after a lost connection.
     pub kept_paths: Arc<KeptPaths>,
     pub connect_timeout_ns: u64,
     pub reconnect_timeout_ns: u64,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxBuildHasher;
 
+use super::super::path_order::within;
 use super::blocking::Block;
 use crate::protocol::{Lease, SharePath};
 
@@ -192,11 +193,7 @@ impl CachedFiles {
 impl Files {
     /// The holders of what is at the path and below it.
     fn within(&self, path: &Arc<str>) -> Vec<(Arc<str>, HolderNumber)> {
-        // '0' follows '/'.
-        let first = HolderNumber::FIRST;
-        let inside = (format!("{path}/").into(), first)..(format!("{path}0").into(), first);
-        let itself = (path.clone(), first)..=(path.clone(), HolderNumber::LAST);
-        self.by_path.range(itself).chain(self.by_path.range(inside)).cloned().collect()
+        within(&self.by_path, path, HolderNumber::FIRST..=HolderNumber::LAST).cloned().collect()
     }
 
     /// The file of the holder is found at `new` from here on, if anywhere.

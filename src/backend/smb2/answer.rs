@@ -1,4 +1,4 @@
-//! What makes an answer a success: it answers the command that was sent, its
+//! Checks of answers. An answer is a success if it answers the command that was sent, its
 //! status is STATUS_SUCCESS, and its body has the layout of that response.
 
 use ::smb2::client::connection::Frame;
@@ -63,7 +63,7 @@ fn layout(command: Command) -> Option<(&'static str, &'static [u16])> {
     })
 }
 
-/// Why `body` is not that of a successful response to `command`.
+/// Returns why `body` is not that of a successful response to `command`, if it is not.
 fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
     let size = u16_at(body, 0).unwrap_or_default();
     if !layout(command).is_some_and(|(_, sizes)| sizes.contains(&size)) {
@@ -92,7 +92,7 @@ fn output_buffer(body: &[u8]) -> Option<&[u8]> {
     body.get(start..start.checked_add(u32_at(body, 4)? as usize)?)
 }
 
-/// Whether there is at least one entry, and each lies within the buffer.
+/// Returns whether there is at least one entry, and each lies within the buffer.
 fn is_listing(mut entries: &[u8]) -> bool {
     loop {
         let (Some(next), Some(name_bytes)) = (u32_at(entries, 0), u32_at(entries, 60)) else {
@@ -158,7 +158,7 @@ mod tests {
         entry
     }
 
-    /// What a well-behaved server answers.
+    /// Returns the body that a well-behaved server sends.
     fn whole(command: Command, size: u16) -> Vec<u8> {
         match command {
             Command::QueryInfo => body(size, &[0; 56]),

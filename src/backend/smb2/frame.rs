@@ -1,6 +1,6 @@
-//! What a frame from the server may be: as long as what was asked for, and a few
-//! answers that are not compressed. Anything else ends the connection before
-//! crate smb2 unpacks it, which would take any amount of memory and time.
+//! Checks of frames from the server. A frame may be as long as the answers that are
+//! outstanding, and holds a few answers that are not compressed. Any other frame ends the
+//! connection before crate smb2 unpacks it, which could take any amount of memory and time.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,18 +35,19 @@ const UNSOLICITED: u64 = u64::MAX;
 /// Nonce in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
 const NONCE: usize = 20;
 
-/// The payload, in bytes, of the answers that a connection waits for. An answer
-/// that nobody waits for any more still counts, as it may come at any time.
+/// The payload, in bytes, of the answers that a connection waits for. The answer to a
+/// request whose future was dropped still counts, as it may come at any time; a request
+/// that ended with an error does not.
 #[derive(Default)]
 pub(super) struct Outstanding(AtomicU64);
 
 impl Outstanding {
-    /// A request that may be answered with so many bytes is about to be sent.
+    /// Adds the bytes of the answer to a request that is about to be sent.
     pub(super) fn add(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The answer to such a request has come.
+    /// Removes the bytes of a request that was answered or has failed.
     pub(super) fn remove(&self, bytes: u64) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -184,7 +185,7 @@ mod tests {
         message
     }
 
-    /// So many messages of 72 bytes.
+    /// Returns a frame of this many messages of 72 bytes.
     fn compound(count: usize) -> Vec<u8> {
         let mut frame = message(72, 8).repeat(count - 1);
         frame.extend(message(0, 8));

@@ -52,7 +52,7 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    /// Has the keys follow from what was on the wire (MS-SMB2 3.1.4.4.1): crate
+    /// Hashes what was on the wire, from which the keys follow (MS-SMB2 3.1.4.4.1): crate
     /// smb2 hashed the request that it built, the server the one that was sent.
     pub(super) fn hash(&self, connection: &Connection) {
         connection.with_preauth_hasher_mut(|hasher| {
@@ -95,7 +95,7 @@ impl Negotiation {
             Err(OpError::Status(
                 NtStatus::FILE_CLOSED | NtStatus::NOT_SUPPORTED | NtStatus::INVALID_DEVICE_REQUEST,
             )) => Ok(()),
-            // What a server does that was asked something else (MS-SMB2 3.3.5.15.12).
+            // A server that was asked something else ends the connection (MS-SMB2 3.3.5.15.12).
             Err(OpError::ConnectionLost(cause)) => Err(tampered(&format!(
                 "{cause}, which a server that goes away does too: try again"
             ))),
@@ -104,7 +104,7 @@ impl Negotiation {
         }
     }
 
-    /// VALIDATE_NEGOTIATE_INFO Request (MS-SMB2 2.2.31.4).
+    /// Returns the body of VALIDATE_NEGOTIATE_INFO Request (MS-SMB2 2.2.31.4).
     fn asked(&self) -> Option<Vec<u8>> {
         let sent = &self.request[..];
         let field = |at: usize, length: usize| sent.get(at..at.checked_add(length)?);
@@ -119,7 +119,7 @@ impl Negotiation {
         Some(parts.concat())
     }
 
-    /// What the server confirms if the response came as it sent it.
+    /// Returns what the server confirms if the response was not changed on the way.
     fn answered(&self) -> Option<Vec<u8>> {
         let field = |at: usize, length: usize| self.response.get(at..at + length);
         let parts = [
