@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -13,10 +14,16 @@ use crate::program::Place;
 const SCRIPT: &str = "bench.workload { name = 'w', clients = 200,
     iteration = function(c) c:stat('', { expect = 'any' }) c:think('1ms') end }";
 
-/// A pipe that holds all it can.
+/// Makes a pipe that holds all it can.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
-    ioctl_fionbio(&writer, true).unwrap();
+    fill(&mut writer);
+    (reader, writer)
+}
+
+/// Writes until a blocking write would wait for a reader.
+fn fill(writer: &mut (impl Write + AsFd)) {
+    ioctl_fionbio(&*writer, true).unwrap();
     loop {
         match writer.write(&[b'-'; 4_096]) {
             Ok(_) => {}
@@ -24,8 +31,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
             Err(error) => panic!("{error}"),
         }
     }
-    ioctl_fionbio(&writer, false).unwrap();
-    (reader, writer)
+    ioctl_fionbio(&*writer, false).unwrap();
 }
 
 #[test]
@@ -98,7 +104,8 @@ fn a_terminal_that_was_stopped_holds_nothing_up() {
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
     let place = Place::with_script(SCRIPT);
     for (out, line) in [("a", "--target sim --duration 1s"), ("b", "--duration 500ms -vv")] {
-        let screen = File::options().read(true).write(true).open(&name).unwrap();
+        let mut screen = File::options().read(true).write(true).open(&name).unwrap();
+        fill(&mut screen);
         let call = place.run_to(out, &format!("s.lua {line}")).env("NO_COLOR", "1");
         call.stderr(screen).end().exits(0).summary();
     }
