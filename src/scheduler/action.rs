@@ -1,30 +1,31 @@
-//! What the engine answers.
+//! The actions that the engine asks for, and its errors.
 
 use std::rc::Rc;
 
 use crate::ir::{Operation, Section};
 
-/// What the engine wants done. Clients are named by their slot in the shard.
+/// An action that the engine asks the driver to carry out. A client is given by its slot in
+/// the shard.
 #[derive(Debug)]
 pub enum Action {
-    /// Send the operation now.
+    /// The operation to send now.
     Issue { slot: u32, operation: Rc<Operation> },
-    /// Fetch up to `max` further operations of the client.
+    /// A request for up to `max` further operations of the client.
     Pull {
         slot: u32,
         client_idx: u32,
         section: Section,
         max: usize,
-        /// The last iteration that began too late for its time.
+        /// The client's last superseded iteration, if its source has to know of it.
         superseded: Option<u32>,
     },
-    /// The operation in flight has taken longer than the operation time-out.
+    /// The time-out of the operation in flight.
     Expire { slot: u32, seq: u32 },
-    /// Close whatever handles the client has open.
+    /// A request to close all handles that the client has open.
     Close { slot: u32 },
 }
 
-/// A completion or a batch that does not belong: a defect, never ignored.
+/// A completion or a batch that does not match the engine's state: a defect, never ignored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     #[error("client {client_idx} completed operation {got}, but {expected:?} was in flight")]

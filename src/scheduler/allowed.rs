@@ -1,4 +1,4 @@
-//! What a stream may ask for, held against each of its operations.
+//! The features that a stream may use, checked for each of its operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -6,23 +6,23 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use crate::backend::BackendCapabilities;
 use crate::ir::{Feature, Need, Operation, SourceError};
 
-/// What the operations of a stream may ask of the backend.
+/// The features that the operations of a stream may ask of the backend.
 #[derive(Clone)]
 pub struct Allowed {
-    /// Of the backend, as far as the mode goes.
+    /// The backend's capabilities, limited to those of the mode.
     pub capabilities: Arc<BackendCapabilities>,
-    /// The highest fidelity mode, where one was asked for.
+    /// The highest fidelity mode, if one was asked for.
     mode: Option<u8>,
-    /// What the backend has beyond that mode.
+    /// The features that the backend has beyond that mode.
     withheld: Vec<Feature>,
-    /// Go on without what is lacking, counting it.
+    /// Whether to go on without the features that are missing, and count that (`--degrade`).
     degrade: bool,
-    /// The highest mode of what was asked for and may be had.
+    /// The highest mode of the features that were asked for and are available.
     used: Arc<AtomicU8>,
 }
 
 impl Allowed {
-    /// All that `backend` has or, where there is a `mode`, no more of it than that.
+    /// Allows everything that `backend` has, limited to the features of `mode` if there is one.
     pub fn new(backend: BackendCapabilities, mode: Option<u8>, degrade: bool) -> Allowed {
         let beyond = |feature: &Feature| mode.is_some_and(|mode| feature.mode() > mode);
         let withheld = backend.features.iter().copied().filter(beyond).collect();
@@ -30,8 +30,8 @@ impl Allowed {
         Allowed { capabilities, mode, withheld, degrade, used: Arc::default() }
     }
 
-    /// The fidelity mode of the run: the one asked for, as far as the backend
-    /// goes; else what the stream has needed so far.
+    /// Returns the fidelity mode of the run: the one asked for, limited to what the backend
+    /// has; else the mode of what the stream has used so far.
     pub fn mode(&self) -> u8 {
         match self.mode {
             Some(mode) => mode.min(self.capabilities.mode()),
@@ -39,18 +39,21 @@ impl Allowed {
         }
     }
 
-    /// Whether the feature may be asked for, or left out. Notes what is used.
+    /// Returns whether the feature may be asked for, or may be omitted. Records the use of the
+    /// feature.
     fn permits(&self, feature: Feature) -> bool {
         let has = self.capabilities.has(feature);
-        // Read first: it is shared by all that make operations.
+        // Reading comes first, because all threads that make operations share the value.
         if has && feature.mode() > self.used.load(Relaxed) {
             self.used.fetch_max(feature.mode(), Relaxed);
         }
         has || (self.degrade && feature.mode() > 0)
     }
 
+    /// Checks that every need is permitted.
+    ///
     /// # Errors
-    /// What is lacking, which operation needs it, and what to do.
+    /// An error that says what is missing, which operation needs it, and what to do.
     pub fn check(&self, needs: &[Need]) -> Result<(), SourceError> {
         let refused: Vec<&Need> = needs.iter().filter(|need| !self.permits(need.feature)).collect();
         let Some(Need { feature, what, whose }) = refused.first() else {
@@ -78,8 +81,10 @@ impl Allowed {
         Err(SourceError { message: format!("{whose} needs {what}, {why}"), client: None })
     }
 
+    /// Checks that everything the operation needs is permitted.
+    ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// The errors of [`check`](Self::check).
     pub fn check_operation(&self, operation: &Operation) -> Result<(), SourceError> {
         let needed = Feature::needed_by(operation);
         if needed.iter().all(|feature| self.permits(*feature)) {
@@ -121,7 +126,7 @@ mod tests {
         let message = check(&none, &[Feature::Locks, Feature::ShareMode, Feature::Caching]);
         let expected = "operation 0-1 needs share_mode (fidelity mode 1), which --mode 0 leaves out; use --mode 2, or --degrade to go on without it";
         assert_eq!(message.unwrap_err(), expected);
-        // Another mode would not help where the backend has no such thing.
+        // Another mode would not help, because the backend lacks the feature.
         let message = check(&allowed(&[], Some(0), false), &[Feature::Caching]).unwrap_err();
         assert!(
             message.ends_with("which the test backend does not have; --degrade goes on without it")

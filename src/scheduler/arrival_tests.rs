@@ -1,5 +1,5 @@
-//! Open loops: what becomes of arrivals that find their client busy; and closed
-//! ones that have their time.
+//! Tests of open loops, where an arrival may find its client busy, and of closed loops that
+//! begin and end at given times.
 
 use super::action::Action;
 use super::engine::{Engine, EngineConfig};
@@ -160,7 +160,8 @@ fn arrivals_that_wait_for_a_busy_client_at_the_cut_are_backlog_since_the_oldest(
     assert_eq!(unissued(&mut engine), backlog);
 }
 
-/// A driver that wakes late hears of a completion after the end before it cuts.
+/// A driver that wakes late may process a completion after the end of the last phase, before
+/// it cuts.
 #[test]
 fn an_arrival_after_the_last_phase_is_not_dropped() {
     let mut engine = dropping(&[
@@ -215,7 +216,7 @@ fn arrivals_of_a_client_that_did_not_get_its_connection_back_are_dropped_or_coun
     assert_eq!(dropped, [(0, Finished), (1, Dropped), (2, Dropped)]);
 }
 
-/// An iteration of a closed loop between 20 and 50 ns.
+/// Returns an iteration of a closed loop that lasts from 20 to 50 ns.
 fn closed(seq: u32, iteration: u32, after_ns: u64) -> Operation {
     stat(0, seq, iteration, Due::During { after_ns, from_ns: 20, until_ns: 50 })
 }

@@ -1,5 +1,5 @@
-//! Operations that were issued and not sent: they wait for the end of a break, or for a
-//! connection. And the breaks themselves.
+//! Operations that were issued and not sent, because they wait for the end of a break or for a
+//! connection; and the breaks themselves.
 
 use std::cmp::Reverse;
 
@@ -11,11 +11,11 @@ use crate::ir::Event;
 use crate::ir::event::{BreakEvent, Unissued};
 
 impl Engine {
-    /// The operation in flight was not sent: it waits for the end of a break,
-    /// and another may have its permit.
+    /// Takes the operation in flight back: it was not sent, because it has to wait for the end
+    /// of a break. Its permit is released.
     ///
     /// # Errors
-    /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
+    /// [`EngineError::CompletionMismatch`] if `seq` is not the operation in flight.
     pub fn blocked(&mut self, slot: u32, seq: u32, now_ns: u64) -> Result<(), EngineError> {
         self.take_back(slot, seq)?;
         self.clients[slot as usize].state = ClientState::BreakPending;
@@ -29,12 +29,12 @@ impl Engine {
         Ok(())
     }
 
-    /// The operation in flight was not sent: the connection had ended while the client was
-    /// idle. It is issued anew when the connection is back, and another may have its
-    /// permit until then.
+    /// Takes the operation in flight back: it was not sent, because the connection had ended
+    /// while the client was idle. Its permit is released. It is issued anew when the
+    /// connection is back.
     ///
     /// # Errors
-    /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
+    /// [`EngineError::CompletionMismatch`] if `seq` is not the operation in flight.
     pub fn withheld(&mut self, slot: u32, seq: u32, now_ns: u64) -> Result<(), EngineError> {
         self.take_back(slot, seq)?;
         self.clients[slot as usize].state = ClientState::Held;
@@ -48,7 +48,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Undoes the issue of the operation in flight, and gives its permit back.
+    /// Undoes the issue of the operation in flight and releases its permit.
     fn take_back(&mut self, slot: u32, seq: u32) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
         let in_flight = match &mut client.in_flight_op {
@@ -72,8 +72,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The break that operation `seq` waited for is over since `ended_ns`: it
-    /// is issued anew, unless the run was cut meanwhile.
+    /// Schedules operation `seq` again, because the break it waited for ended at `ended_ns`.
+    /// Does nothing if the run was cut meanwhile.
     pub fn unblocked(&mut self, slot: u32, seq: u32, ended_ns: u64) {
         let client = &mut self.clients[slot as usize];
         if client.state != ClientState::BreakPending {
@@ -88,7 +88,7 @@ impl Engine {
         self.schedule.push(Reverse((ended_ns, slot)));
     }
 
-    /// A break is over.
+    /// Reports a break that has ended, with the phase in which it was noticed.
     pub fn broken(&mut self, mut event: Box<BreakEvent>) {
         if event.noticed_ns >= self.origin_ns {
             let phases = &self.config.phases;
@@ -97,8 +97,8 @@ impl Engine {
         self.events.push(Event::Break(event));
     }
 
-    /// The cut came between the issue of an operation and the word that it
-    /// waits: as if it had waited already.
+    /// Counts an operation as unissued if the cut came after its issue and before the report
+    /// that it was not sent. It counts as if it had waited at the cut.
     fn note_unissued(&mut self, slot: u32, now_ns: u64) {
         let Stage::Measure = self.stage else { return };
         let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));

@@ -1,4 +1,4 @@
-//! Clients of a server that does as it is told, in virtual time.
+//! A scene for tests of breaks: a scripted server and its clients in virtual time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -30,12 +30,13 @@ use crate::protocol::{
 };
 
 pub const MS: u64 = 1_000_000;
-/// Of a request; an acknowledgement takes a tenth of it.
+/// The latency of a request. An acknowledgement takes a tenth of it.
 const LATENCY_NS: u64 = 10 * MS;
 const KEY: [u8; 16] = [7; 16];
 
-/// Grants by the name of the file: `batch`, `rwh`, anything else nothing. Its
-/// opens are numbered from 1, and so are its files where it numbers them.
+/// A server that grants by the name of the file: a batch oplock for `batch`, a lease for
+/// `rwh`, and nothing for any other name. It numbers its opens from 1. If it numbers files,
+/// all of them have the same number.
 struct Server {
     clock: VirtualClock,
     seen: Seen,
@@ -45,7 +46,7 @@ struct Server {
     breaks: Mutex<Vec<Option<BreakSender>>>,
 }
 
-/// What happened, in order: when, in milliseconds, and what.
+/// The log of what happened, in order, each entry with its time in milliseconds.
 type Seen = Arc<Mutex<Vec<String>>>;
 
 impl Server {
@@ -207,12 +208,12 @@ fn file_id(number: u64) -> FileId {
     FileId { persistent: number, volatile: number }
 }
 
-/// What happens to a client.
+/// A step that happens to a client.
 pub enum Do {
     Order(OperationKind),
     CloseAll,
     Break(Break),
-    /// The server breaks the connection off, and nobody is told but who listens for breaks.
+    /// The silent end of the connection, which is noticed only by whoever listens for breaks.
     Silence,
 }
 
@@ -224,7 +225,7 @@ pub struct Play {
     pub by_file: bool,
     pub numbers_files: bool,
     pub refuses: Option<NtStatus>,
-    /// When the tasks are dropped, as where a run is given up.
+    /// The time at which the tasks are dropped, as in a run that is given up.
     pub ends_ms: u64,
 }
 
@@ -242,8 +243,8 @@ impl Default for Play {
 }
 
 impl Play {
-    /// What happens, in order, when at each of these milliseconds this happens
-    /// to that client. A blocked operation is ordered anew when it may go on.
+    /// Returns the log of a run in which each step happens to its client at its time in
+    /// milliseconds. A blocked operation is ordered again when its break has ended.
     pub fn seen(&self, steps: Vec<(u64, usize, Do)>) -> Vec<String> {
         let clock = VirtualClock::default();
         let seen = Seen::default();
@@ -390,7 +391,7 @@ pub fn close(handle: u32) -> Do {
     Operate(OperationKind::Close { handle_ref: HandleRef(handle) })
 }
 
-/// An operation over which the connection is lost.
+/// Returns an operation during which the connection is lost.
 pub fn lose(handle: u32) -> Do {
     Operate(OperationKind::Truncate { handle_ref: HandleRef(handle), size: 0 })
 }
@@ -399,7 +400,7 @@ pub fn stat(name: &str) -> Do {
     Operate(OperationKind::Stat { path: path(name) })
 }
 
-/// Of the open of that number.
+/// Returns a break to level II of the open with that number.
 pub fn to_ii(number: u64) -> Do {
     Do::Break(Break::Oplock(OplockBreak { file_id: file_id(number), level: OplockLevel::II }))
 }

@@ -1,4 +1,4 @@
-//! Breaks as one client meets them.
+//! Tests of breaks as one client sees them.
 
 use super::break_scene::{
     CloseAll, Operate, Play, Silence, after_ms, close, lease_to, lose, open, open_as, path, read,
@@ -169,7 +169,7 @@ fn a_flush_goes_before_the_answer_where_writes_were_cached() {
 
 #[test]
 fn a_notice_that_overtakes_its_opens_answer_is_kept_for_it() {
-    // The first open makes the client listen; of the second the break is early.
+    // The first open makes the client listen. The break of the second comes before its answer.
     let seen = Play::default().seen(vec![
         (0, 0, open("batch")),
         (20, 0, open_as("batch", 1, None)),
@@ -221,7 +221,7 @@ fn a_lost_connection_ends_its_breaks() {
     let seen = play.seen(vec![(0, 0, open("batch")), (20, 0, lose(0)), (22, 0, to_ii(1))]);
     let ended = "30 client 0: break from 22 is ConnectionLost, 0 waited 0 ms";
     assert_eq!(seen[4..], [ended, "30 client 0: done"]);
-    // Noticed by the stream alone: nothing was in flight.
+    // Only the stream of breaks notices the loss, because nothing is in flight.
     let seen = play.seen(vec![(0, 0, open("batch")), (20, 0, to_ii(1)), (30, 0, Silence)]);
     assert_eq!(seen[3..], ["30 client 0: break from 20 is ConnectionLost, 0 waited 0 ms"]);
 }

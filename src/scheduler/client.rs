@@ -1,5 +1,5 @@
-//! One client's connection as a task: connects, executes what it is handed,
-//! reconnects when the connection is lost.
+//! The task that owns one client's connection: it connects, executes the operations it is
+//! handed, and reconnects when the connection is lost.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,18 +28,18 @@ use crate::ir::{CompletionStatus, Failure, Operation, OperationKind, Payload, St
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
 
-/// What every client task of a run shares.
+/// The settings that all client tasks of a run share.
 pub struct ClientSettings {
     pub backend: Arc<dyn SMBBackend>,
     pub capabilities: Arc<BackendCapabilities>,
     pub clock: Arc<dyn Clock>,
-    /// Bounds the connections being made at a time, over all shards.
+    /// The bound on the connections being made at a time, over all shards.
     pub connecting: Arc<Semaphore>,
     pub seed: u64,
-    /// How the clients of each workload answer breaks.
+    /// The stream's header, which states how the clients of each workload answer breaks.
     pub header: Arc<StreamHeader>,
-    /// Where breaks block by file, over all clients (fidelity mode 2); without
-    /// it they block by handle.
+    /// The files that breaks block, over all clients (fidelity mode 2). Without it, a break
+    /// blocks only the operations on its handles.
     pub files: Option<Arc<CachedFiles>>,
     /// The paths of handles that are opened again after a lost connection.
     pub kept_paths: Arc<KeptPaths>,
@@ -48,7 +48,7 @@ pub struct ClientSettings {
     pub op_timeout_ns: u64,
 }
 
-/// What a client task is told.
+/// An order from the driver to a client task.
 #[derive(Debug)]
 pub enum Order {
     Execute(Rc<Operation>),
@@ -56,7 +56,7 @@ pub enum Order {
     Disconnect,
 }
 
-/// What a client task says.
+/// A report from a client task to the driver.
 #[derive(Debug)]
 pub enum Report {
     Connected,
@@ -68,15 +68,15 @@ pub enum Report {
         execution: Execution,
         connection_lost: bool,
     },
-    /// The operation was not sent: the connection had ended while the client was idle.
+    /// An operation that was not sent, because the connection had ended while the client was idle.
     Withheld {
         seq: u32,
     },
-    /// The operation was not sent: it waits for the end of a break.
+    /// An operation that was not sent, because it has to wait for the end of a break.
     Blocked {
         seq: u32,
     },
-    /// The break it waited for is over since `ended_ns`.
+    /// The end, at `ended_ns`, of the break that the operation waited for.
     Unblocked {
         seq: u32,
         ended_ns: u64,
@@ -97,7 +97,7 @@ pub enum Report {
 /// The reports of all client tasks of a shard: (slot, report).
 pub type Reports = Rc<RefCell<VecDeque<(u32, Report)>>>;
 
-/// Where the driver leaves a client's next order.
+/// The place where the driver leaves a client's next order.
 #[derive(Default)]
 pub struct Mailbox {
     order: Cell<Option<Order>>,
@@ -106,19 +106,19 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// The task takes an order before it is given the next.
+    /// Leaves an order for the task. The task must have taken the order before.
     pub fn put(&self, order: Order) {
         self.order.set(Some(order));
         self.wake();
     }
 
-    /// Operation `seq` has taken too long.
+    /// Informs the task that operation `seq` has timed out.
     pub fn expire(&self, seq: u32) {
         self.expired.set(Some(seq));
         self.wake();
     }
 
-    /// Has the task look, even if there is nothing for it.
+    /// Wakes the task, even if there is nothing for it.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -155,7 +155,8 @@ pub struct ClientTask {
     breaks: Rc<Breaks>,
 }
 
-/// An operation that waits for the end of a break: its number, and when that was.
+/// The wait of an operation for the end of a break. It returns the operation's number and the
+/// time at which the break ended.
 type Blocked = Pin<Box<dyn Future<Output = (u32, u64)>>>;
 
 impl ClientTask {
@@ -172,15 +173,15 @@ impl ClientTask {
         ClientTask { slot, client_idx, settings, mailbox, reports, breaks }
     }
 
-    /// Obeys orders and answers breaks, side by side.
+    /// Executes orders and answers breaks, side by side.
     pub async fn run(self) {
         let mut orders = pin!(self.obey());
         poll_fn(|cx| {
-            // First, so that an order that came with a break finds it pending.
+            // Breaks come first, so that an order that arrived with a break finds it pending.
             self.breaks.poll(cx);
             let ended = orders.as_mut().poll(cx);
             if self.breaks.has_held() {
-                // What the operation was granted may be broken already.
+                // A caching right that the operation was just granted may already be broken.
                 self.breaks.poll(cx);
                 self.tell_breaks();
             }
@@ -204,11 +205,13 @@ impl ClientTask {
         .with_kept_paths(settings.kept_paths.clone());
         self.report(Report::Connected);
         let mut blocked: Option<Blocked> = None;
-        // The operation that went over the connection last, and the one that was withheld
-        // last: one that finds two connections ended is sent and fails.
+        // The last operation that was handed to the connection, and the last that was
+        // withheld. An operation is withheld once: if it finds the next connection ended too,
+        // it is sent and fails.
         let (mut last_seq, mut withheld_seq) = (None, None);
         loop {
-            // Boxed, as every client has room for the rest, and most of them wait.
+            // Large futures in this loop are boxed. Otherwise the task of every client would
+            // reserve space for them, and most clients are idle.
             let order = match blocked.as_mut() {
                 None => self.mailbox.next().await,
                 Some(over) => match select(pin!(self.mailbox.next()), over).await {
@@ -220,7 +223,7 @@ impl ClientTask {
                     }
                 },
             };
-            // Another order than to wait: it has left.
+            // Any new order ends the wait for the break.
             blocked = None;
             match order {
                 Order::Execute(operation)
@@ -258,7 +261,7 @@ impl ClientTask {
                         Either::Right(_) => None,
                     };
                     let Some((closed, failed)) = ended else {
-                        // They go with the connection.
+                        // The handles are lost with the connection, so their breaks end as well.
                         self.breaks.lost();
                         let reason = "closing its handles took longer than --op-timeout".into();
                         return self.report(Report::Gone { reason });
@@ -270,7 +273,8 @@ impl ClientTask {
         }
     }
 
-    /// What it has to wait for, if it was not sent because a break is pending.
+    /// Executes the operation and reports its completion. If the operation was not sent
+    /// because a break is pending, returns what it has to wait for.
     async fn execute(
         &self,
         connection: &mut ConnectionState,
@@ -289,7 +293,7 @@ impl ClientTask {
             let expired = pin!(self.mailbox.expired(operation.seq));
             match select(pin!(connection.payload(operation)), expired).await {
                 Either::Left((payload, _)) => payload,
-                // Still reading a blob.
+                // The blob was still being read when the operation timed out.
                 Either::Right(_) => Err(not_read_in_time(operation)),
             }
         };
@@ -319,7 +323,8 @@ impl ClientTask {
 
     async fn connect(&self) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
         let settings = &self.settings;
-        // Never closed, so never an error; a permit is held for the time of the attempt.
+        // The semaphore is never closed, so this never fails. The permit is held during the
+        // attempt.
         let _turn = settings.connecting.acquire().await;
         let bound_ns = settings.clock.now_ns().saturating_add(settings.connect_timeout_ns);
         let attempt = AssertUnwindSafe(settings.backend.connect(self.client_idx)).catch_unwind();
@@ -339,8 +344,8 @@ impl ClientTask {
         Err(ConnectError { server, user, stage, reason, transient, account_refused })
     }
 
-    /// Backs off from 100 ms to 5 s until `--reconnect-timeout` has passed, or the
-    /// server refuses the account.
+    /// Tries to reconnect, with a backoff from 100 ms to 5 s, until `--reconnect-timeout` has
+    /// passed or the server refuses the account.
     async fn reconnect(&self) -> Result<Box<dyn SMBConnectionInner>, String> {
         let clock = &self.settings.clock;
         let lost_ns = clock.now_ns();
@@ -361,7 +366,7 @@ impl ClientTask {
                     return Err(format!("no client logs in any more: {error}"));
                 }
                 Either::Left((Err(error), _)) => last_error = error.to_string(),
-                // The attempt had hardly begun: the one before it says more.
+                // This attempt had hardly begun, so the error of the one before says more.
                 Either::Right(_) => {}
             }
             if clock.now_ns() >= bound_ns {
@@ -375,7 +380,7 @@ impl ClientTask {
     }
 
     fn report(&self, report: Report) {
-        // What happened before it is told before it.
+        // Breaks that ended before this report are reported before it.
         self.tell_breaks();
         self.reports.borrow_mut().push_back((self.slot, report));
     }
@@ -390,7 +395,7 @@ impl ClientTask {
     }
 }
 
-/// The failure of a write whose blob was still being read when its time was up.
+/// Returns the failure of a write whose blob was still being read when it timed out.
 fn not_read_in_time(operation: &Operation) -> Failure {
     let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operation.kind else {
         return Failure::TimedOut;
@@ -399,7 +404,8 @@ fn not_read_in_time(operation: &Operation) -> Failure {
     Failure::Payload(format!("blob {path} was not read within --op-timeout"))
 }
 
-/// A run that is given up leaves no break without its end.
+/// Ends the pending breaks as cut and reports them, so that a run that is given up leaves no
+/// break without an end.
 impl Drop for ClientTask {
     fn drop(&mut self) {
         self.breaks.cut();

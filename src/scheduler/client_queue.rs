@@ -1,4 +1,4 @@
-//! What the engine knows of one client.
+//! The state that the engine keeps of one client.
 
 use std::rc::Rc;
 
@@ -16,88 +16,89 @@ pub struct ClientQueue {
     pub pending: Lookahead,
     pub in_flight_op: Option<InFlight>,
     pub state: ClientState,
-    /// A batch was asked for and has not come.
+    /// Whether a batch was requested and has not arrived.
     pub pulling: bool,
-    /// The section has no operation beyond those pending.
+    /// Whether the section has no operations beyond the pending ones.
     pub section_ended: bool,
-    /// It ended because its stream broke off.
+    /// Whether the section ends because the stream broke off.
     pub broke_off: bool,
-    /// When the client's previous operation ended, or its section began: think time counts
-    /// from here.
+    /// The time at which the client's previous operation ended, or its section began. Think
+    /// time counts from here.
     pub previous_ns: u64,
-    /// Nothing becomes eligible before this: as `previous_ns`, or the return of a lost
-    /// connection.
+    /// The earliest time at which an operation becomes eligible: `previous_ns`, or the return
+    /// of a lost connection.
     pub ready_ns: u64,
-    /// Since when it has no connection, while the shard measures.
+    /// The time since which the client has had no connection, while the shard measures.
     pub lost_ns: Option<u64>,
-    /// Up to when the time without it is reported.
+    /// The time up to which the lack of a connection has been reported.
     pub disconnected_until_ns: u64,
-    /// When the next operation came, where the client had nothing else to do.
+    /// The time at which the next operation was fetched, if the client was idle until then.
     pub arrived_ns: Option<u64>,
-    /// Since when it is `Blocked`.
+    /// The time since which the client has been `Blocked`.
     pub blocked_ns: u64,
-    /// The last iteration that began too late for its time, for its source to know.
+    /// The last superseded iteration, if the client's source has yet to be informed of it.
     pub superseded: Option<u32>,
-    /// The end, from time zero, of the time it began too late for.
+    /// End of the closed loop that the client missed, in nanoseconds from time zero.
     pub(super) over_ns: u64,
-    /// The iteration of which no operation is to be issued.
+    /// The iteration that is being discarded: none of its operations is issued.
     pub(super) leaving_out: Option<u32>,
-    /// No think time precedes the next arrival: it passed with one that was
-    /// left out, or there is no operation it would follow.
+    /// Whether no think time precedes the next arrival, because it passed with an iteration
+    /// that was discarded, or because there is no operation it would follow.
     pub(super) rested: bool,
     pub(super) iteration: Option<IterationEvent>,
-    /// An operation of it was sent.
+    /// Whether an operation of the iteration was sent.
     iteration_sent: bool,
 }
 
-/// What a client is up to. Exactly one of the engine's structures holds a
-/// client that is `Scheduled` or `Blocked`.
+/// The state of a client. A client that is `Scheduled` or `Blocked` is in exactly one of the
+/// engine's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientState {
-    /// Has nothing to issue now.
+    /// A client that has nothing to issue now.
     Idle,
-    /// In the heap until its next operation is eligible, or is tried again.
+    /// A client in the schedule, until its next operation is eligible or is tried again.
     Scheduled,
-    /// Eligible, waits for a permit.
+    /// A client with an eligible operation that waits for a permit.
     Blocked,
-    /// Waits for the end of a break.
+    /// A client whose operation waits for the end of a break.
     BreakPending,
     InFlight,
-    /// Its connection is being made again.
+    /// A client that waits until its connection is made again.
     Held,
-    /// The engine closes what it left open.
+    /// A client whose handles that were left open are being closed.
     Closing,
-    /// Finished the stage.
+    /// A client that has finished the stage.
     Done,
-    /// Lost its connection for good.
+    /// A client that lost its connection for good.
     Gone,
 }
 
-/// The operation a client has in flight, with its place in time. It stays in
-/// flight while it waits for the end of a break, or to be tried again.
+/// The operation that a client has in flight, with its times. It stays in flight while it
+/// waits for the end of a break, for a connection, or to be tried again.
 #[derive(Debug)]
 pub struct InFlight {
-    /// The client's task has it too, until it completes.
+    /// The operation, shared with the client's task until it completes.
     pub operation: Rc<Operation>,
     pub due_ns: u64,
     pub eligible_ns: u64,
-    /// When it was handed to the client's task.
+    /// The time at which it was last handed to the client's task.
     pub handed_ns: u64,
-    /// When it times out.
+    /// The time at which the current attempt times out.
     pub deadline_ns: u64,
     pub retries: u32,
     pub held_up: HeldUp,
-    /// How long it waited for the ends of breaks before it was issued.
+    /// The time it waited for breaks, for a connection or for its handle to be opened again,
+    /// before it was issued.
     pub blocked_ns: u64,
-    /// When it was first issued, once it has been.
+    /// The time of the first attempt, once that has failed.
     pub issued_ns: Option<u64>,
-    /// The attempt before, which failed.
+    /// The previous attempt, which failed.
     pub failed: Option<Box<Attempt>>,
-    /// Its handle was opened again before an attempt.
+    /// The reopening of its handle before an attempt, if there was one.
     pub reopened: Option<Reopened>,
 }
 
-/// One attempt at an operation, ended.
+/// One finished attempt at an operation.
 #[derive(Debug)]
 pub struct Attempt {
     pub issued_ns: u64,
@@ -106,8 +107,8 @@ pub struct Attempt {
 }
 
 impl InFlight {
-    /// The phase it counts for, by when it was due if it has a time of its own,
-    /// else by when it was issued.
+    /// Returns the phase that the operation counts for: the phase in which it was due if it
+    /// has a time of its own, else the phase in which it was issued.
     pub fn phase(
         &self,
         phases: &[PhaseSpan],
@@ -122,8 +123,8 @@ impl InFlight {
         PhaseSpan::at(phases, stage, origin_ns, at_ns)
     }
 
-    /// Moves `eligible_ns` to `ended_ns`, when what kept it from being sent ended: that time
-    /// is the server's.
+    /// Moves `eligible_ns` to `ended_ns`, the end of what kept the operation from being sent.
+    /// The wait counts as the server's.
     pub fn hold_until(&mut self, ended_ns: u64) {
         if self.issued_ns.is_none() && self.eligible_ns < ended_ns {
             self.blocked_ns += ended_ns - self.eligible_ns;
@@ -132,7 +133,7 @@ impl InFlight {
         }
     }
 
-    /// Adds the time in which its handle was opened again: the server's.
+    /// Adds the time that it took to open the handle again. It counts as the server's.
     pub fn shift(&mut self, reopened: &Reopened) {
         if self.issued_ns.is_none() {
             self.eligible_ns = self.eligible_ns.saturating_add(reopened.took_ns);
@@ -141,19 +142,20 @@ impl InFlight {
         self.reopened = Some(*reopened);
     }
 
-    /// How long it waits to be tried again after `failed`, if it is to be.
+    /// Returns how long to wait before the next attempt, in nanoseconds, if there is to be one
+    /// after `failed`.
     pub fn backoff_ns(&self, policy: &RetryPolicy, failed: &Attempt) -> Option<u64> {
         policy.backoff_ns(self.operation.operation_type(), &failed.execution, self.retries)
     }
 
-    /// It waits to be tried again.
+    /// Records the failed attempt. The operation then waits to be tried again.
     pub fn tried(mut self, failed: Attempt) -> InFlight {
         self.issued_ns.get_or_insert(failed.issued_ns);
         self.failed = Some(Box::new(failed));
         self
     }
 
-    /// Its only completion, after `last`.
+    /// Returns the operation's only completion, after its `last` attempt.
     pub fn complete(self, last: Attempt, phase: Option<u16>) -> CompletionEvent {
         CompletionEvent {
             operation: Rc::unwrap_or_clone(self.operation),
@@ -210,12 +212,12 @@ impl ClientQueue {
         (self.superseded, self.over_ns) = (None, 0);
     }
 
-    /// Notes that the client's previous operation, or what takes its place, ends at `at_ns`.
+    /// Records that the client's previous operation, or what takes its place, ended at `at_ns`.
     pub fn ends_at(&mut self, at_ns: u64) {
         (self.previous_ns, self.ready_ns) = (at_ns, at_ns);
     }
 
-    /// When the next operation is due and eligible, if one is at hand.
+    /// Returns when the next operation is due and when it is eligible, if one is pending.
     pub fn next_times(&self, origin_ns: u64) -> Option<(u64, u64)> {
         Some(self.times(self.pending.front()?.due, origin_ns))
     }
@@ -244,19 +246,19 @@ impl ClientQueue {
         }
     }
 
-    /// It has an operation, or is about to have one, that waits to be issued.
+    /// Returns whether an operation of the client waits to be issued.
     pub fn waits(&self) -> bool {
         use ClientState::{Blocked, BreakPending, Scheduled};
         matches!(self.state, Scheduled | Blocked | BreakPending)
     }
 
-    /// Whether what is issued next may have to wait for another client.
+    /// Returns whether the operation issued next may have to wait for another client.
     pub fn next_waits_for_others(&self) -> bool {
         let again = self.in_flight_op.as_ref().map(|in_flight| &*in_flight.operation);
         again.or(self.pending.front()).is_some_and(|next| next.kind.waits_for_others())
     }
 
-    /// Takes the next operation to issue it at `now_ns`, where one is at hand.
+    /// Takes the next pending operation, if there is one, to issue it at `now_ns`.
     pub fn take_next(&mut self, origin_ns: u64, now_ns: u64) -> Option<InFlight> {
         let (due_ns, eligible_ns) = self.next_times(origin_ns)?;
         let operation = self.pending.pop_front()?;
@@ -278,12 +280,13 @@ impl ClientQueue {
         })
     }
 
-    /// Nothing pending, nothing to come, nothing in flight.
+    /// Returns whether nothing is pending, nothing is to come and nothing is in flight.
     pub fn is_exhausted(&self) -> bool {
         self.section_ended && self.pending.is_empty() && self.in_flight_op.is_none()
     }
 
-    /// An operation was handed out: its iteration begins if it is a new one.
+    /// Records that the operation in flight was handed out. This begins its iteration if that
+    /// is new.
     pub fn note_issue(&mut self, phase: Option<u16>) {
         let Some(in_flight) = &self.in_flight_op else { return };
         if in_flight.operation.section != Section::Iteration || self.iteration.is_some() {
@@ -302,7 +305,7 @@ impl ClientQueue {
         });
     }
 
-    /// The operation was not sent after all: an iteration that it began has not begun.
+    /// Records that the operation was not sent after all. An iteration that it began is withdrawn.
     pub fn withdraw_issue(&mut self) {
         let tried = self.in_flight_op.as_ref().is_some_and(|op| op.issued_ns.is_some());
         if !tried && self.iteration.as_ref().is_some_and(|begun| begun.started_ns == u64::MAX) {
@@ -318,7 +321,7 @@ impl ClientQueue {
         }
     }
 
-    /// The current iteration, once it is known that no operation of it is left.
+    /// Takes the current iteration, once it is certain that none of its operations is left.
     pub fn take_finished_iteration(&mut self) -> Option<IterationEvent> {
         let current = self.iteration.as_ref()?.iteration;
         let over = self.in_flight_op.is_none()
@@ -336,14 +339,14 @@ impl ClientQueue {
         Some(ended)
     }
 
-    /// The current iteration will not come to its end.
+    /// Marks the current iteration as cut: it will not come to its end.
     pub fn note_abandoned(&mut self) {
         if let Some(iteration) = &mut self.iteration {
             iteration.outcome = IterationOutcome::Cut;
         }
     }
 
-    /// Counts what was due before a cut at `cut_ns` and will not be issued.
+    /// Counts the operations that were due before a cut at `cut_ns` and will not be issued.
     pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
         let due = |operation: &Operation| self.times(operation.due, origin_ns).0;
         let timed = |from: usize, before_ns: u64| {
@@ -351,14 +354,15 @@ impl ClientQueue {
             let timed = pending.filter(|operation| operation.due.at_ns().is_some()).map(due);
             timed.filter(move |due_ns| *due_ns < before_ns)
         };
-        // What follows the client's previous operation can be due only where that has ended.
+        // An operation that follows the previous one can be due only once that one has ended.
         let eligible_ns = self.next_times(origin_ns).map_or(u64::MAX, |(_, eligible)| eligible);
         let next = eligible_ns < cut_ns;
         let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
         let late_since = |since_ns: u64, into: &mut Unissued| {
             into.late_ns = into.late_ns.max(cut_ns.saturating_sub(since_ns));
         };
-        // It waited for the end of a break and may not have been issued since.
+        // This operation was handed out before and not sent, because of a break or a lost
+        // connection. It may not have been issued since.
         let withheld = self.state == ClientState::Held;
         let again = self.in_flight_op.as_ref();
         let again = again.filter(|op| (self.waits() || withheld) && op.failed.is_none());
@@ -376,7 +380,7 @@ impl ClientQueue {
                 }
             }
         }
-        // How many were behind a busy client, the first of them since when.
+        // The number of operations behind a busy client, and the due time of the oldest.
         let (behind, since_ns) = match self.state {
             ClientState::Idle if starving => {
                 late_since(self.ready_ns, into);
@@ -400,7 +404,7 @@ impl ClientQueue {
             _ => (timed(0, cut_ns).count(), timed(0, cut_ns).min()),
         };
         let (mut behind, mut since_ns) = (behind as u64, since_ns);
-        // Without a connection, what follows the previous operation is due all the same.
+        // Without a connection, an operation that follows the previous one is due all the same.
         let untimed = self.pending.front().filter(|next| next.due.at_ns().is_none());
         if let Some(next) = untimed.filter(|_| withheld && self.in_flight_op.is_none())
             && due(next) < cut_ns
@@ -413,7 +417,7 @@ impl ClientQueue {
         into.backlog_ns = into.backlog_ns.max(behind_ns);
     }
 
-    /// Counts the operation that waits for the end of a break.
+    /// Counts the operation that waits for the end of a break or for a connection.
     pub fn count_blocked(&self, cut_ns: u64, into: &mut Unissued) {
         let blocked = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
         if let Some(blocked) = blocked.filter(|blocked| blocked.due_ns < cut_ns) {
@@ -422,8 +426,8 @@ impl ClientQueue {
         }
     }
 
-    /// Discards the lookahead; the iteration it belonged to counts as cut
-    /// unless its last operation is known to have been issued.
+    /// Discards the lookahead. The current iteration counts as cut, unless its last operation
+    /// is known to have been issued.
     pub fn cut(&mut self) {
         if let Some(iteration) = &mut self.iteration {
             let whole = match self.pending.front() {

@@ -1,4 +1,4 @@
-//! A client's task by itself.
+//! Tests of a client's task by itself.
 
 #![expect(clippy::disallowed_methods, reason = "the tests' own threads may wait")]
 
@@ -35,7 +35,7 @@ fn operation(seq: u32, kind: OperationKind) -> Operation {
     }
 }
 
-/// Bounds that are never met.
+/// Returns settings with time-outs that never pass.
 fn settings(clock: Arc<RealClock>) -> ClientSettings {
     let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
     let hour_ns = 3_600_000_000_000;
@@ -65,8 +65,8 @@ async fn executed(reports: &Reports) -> Execution {
     }
 }
 
-/// The only thread that reads files waits for something else, which stands for a
-/// file system that has stopped answering.
+/// The only thread that reads files is occupied. This stands for a file system that has
+/// stopped answering.
 #[test]
 fn a_blob_that_cannot_be_read_in_time_is_not_the_server_s_fault() {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -116,7 +116,8 @@ async fn write_of_a_blob() -> CompletionStatus {
     execution.status
 }
 
-/// The client loses its connection with the first operation, and is refused once.
+/// Returns settings with which the client loses its connection during the first operation and
+/// is refused when it reconnects.
 fn refused_after_a_loss(clock: Arc<RealClock>) -> ClientSettings {
     let faults = |request: Request| match request {
         Request { connect: 0, operation: Some(0), .. } => Some(Fault::ConnectionLost),
@@ -142,7 +143,8 @@ async fn a_client_whose_account_is_refused_does_not_try_again() {
     assert!(reason.contains("STATUS_LOGON_FAILURE"), "{reason}");
 }
 
-/// A hundred thousand clients have to fit; breaks cost a few words until one can come.
+/// Memory has to suffice for 100,000 clients, so breaks may cost only a few words until one
+/// can come.
 #[test]
 fn a_clients_task_takes_no_more_than_400_bytes() {
     let clock = RealClock::start(Precision::Sleep);

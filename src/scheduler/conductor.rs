@@ -1,4 +1,4 @@
-//! The timeline, shared by the shards and whoever may end the run.
+//! The timeline, shared by the shards and by everything that may end the run.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::backend::Clock;
 
-/// Hands the timeline's orders to every shard as they change.
+/// The owner of the timeline. It hands the timeline's orders to every shard as they change.
 pub struct Conductor {
     timeline: Mutex<Timeline>,
     orders: watch::Sender<Orders>,
@@ -24,7 +24,7 @@ impl Conductor {
         self.orders.subscribe()
     }
 
-    /// A shard has finished a stage.
+    /// Records that a shard has finished a stage.
     pub fn arrive(&self, stage: Stage) {
         let mut timeline = self.timeline();
         if timeline.arrive(stage, self.clock.now_ns()) {
@@ -40,44 +40,45 @@ impl Conductor {
         }
     }
 
-    /// Ends the run at once; what is in flight completes as cut.
+    /// Ends the run at once. Operations in flight complete as cut.
     pub fn stop(&self) {
         let mut timeline = self.timeline();
         timeline.stop(self.clock.now_ns());
         self.orders.send_replace(timeline.orders().clone());
     }
 
-    /// Ends the run where it stands: a shard is broken.
+    /// Ends the run where it stands, because a shard is broken.
     pub fn abort(&self, reason: CutReason) {
         let mut timeline = self.timeline();
         timeline.abort(reason, self.clock.now_ns());
         self.orders.send_replace(timeline.orders().clone());
     }
 
-    /// Whether what still ran was given up at once, before its bound.
+    /// Returns whether what still ran was given up at once, before its bound.
     pub fn was_stopped(&self) -> bool {
         self.timeline().was_stopped()
     }
 
-    /// Whether the run ended before its phases, or a stream without phases, were measured
-    /// to their end.
+    /// Returns whether the run ended before its phases, or a stream without phases, were
+    /// measured to their end.
     pub fn was_cut_short(&self) -> bool {
         self.timeline().was_cut_short()
     }
 
-    /// Why the run ended early, if it did.
+    /// Returns why the run ended early, if it did.
     pub fn reason(&self) -> Option<CutReason> {
         self.timeline().reason().cloned()
     }
 
-    /// When measuring began and ended, in nanoseconds from the run's origin.
+    /// Returns when measuring began and ended, in nanoseconds from the run's origin. While
+    /// measuring goes on, both are the beginning.
     pub fn measured_ns(&self) -> Option<(u64, u64)> {
         let timeline = self.timeline();
         let zero_ns = timeline.zero_ns()?;
         Some((zero_ns, timeline.cut_ns().unwrap_or(zero_ns).max(zero_ns)))
     }
 
-    /// How long the run spent in the stages chosen by `of`.
+    /// Returns how long the run spent in the finished stages chosen by `of`, in nanoseconds.
     pub fn spent_ns(&self, of: impl Fn(Stage) -> bool) -> u64 {
         self.timeline().spent_ns(of)
     }

@@ -1,4 +1,4 @@
-//! How an engine's work ends before its stream does: the cut, and giving up.
+//! The ways in which an engine's work ends before its stream does: the cut, and giving up.
 
 use super::action::Action;
 use super::client_queue::{Attempt, ClientState};
@@ -9,8 +9,8 @@ use crate::ir::event::Unissued;
 use crate::ir::{CompletionStatus, Event};
 
 impl Engine {
-    /// Discards what is not issued. What is in flight still completes, with the
-    /// attempt that failed where it was to be tried again.
+    /// Discards the operations that are not issued. An operation in flight still completes.
+    /// One that waits to be tried again completes with the attempt that failed.
     pub fn cut(&mut self, now_ns: u64) {
         if self.cut {
             return;
@@ -58,8 +58,8 @@ impl Engine {
         }
     }
 
-    /// Drops the client's operation that waits to be issued: one that was tried
-    /// before completes with that, any other never was.
+    /// Drops the client's operation that waits to be issued. If it was tried before, it
+    /// completes with that attempt; otherwise it was never issued.
     pub(super) fn discard(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
         let Some(mut in_flight) = client.in_flight_op.take() else { return };

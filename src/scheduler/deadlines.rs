@@ -1,11 +1,11 @@
-//! When operations in flight time out.
+//! The times at which operations in flight time out.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// When to look at each client's operation in flight again. A client has at
-/// most one entry, which is not moved when its operation ends: so an entry may
-/// be early, and is then put back for later. Most operations cost nothing here.
+/// The times at which to check the clients' operations in flight. A client has at most one
+/// entry, which is not moved when its operation ends. An entry may therefore be early, and is
+/// then put back with a later time. Most operations cost nothing here.
 #[derive(Debug)]
 pub struct Deadlines {
     entries: BinaryHeap<Reverse<(u64, u32)>>,
@@ -17,7 +17,7 @@ impl Deadlines {
         Deadlines { entries: BinaryHeap::new(), has_entry: vec![false; clients] }
     }
 
-    /// The client has an operation in flight that times out at `deadline_ns`.
+    /// Records that the client has an operation in flight that times out at `deadline_ns`.
     pub fn watch(&mut self, slot: u32, deadline_ns: u64) {
         if !std::mem::replace(&mut self.has_entry[slot as usize], true) {
             self.entries.push(Reverse((deadline_ns, slot)));
@@ -28,8 +28,8 @@ impl Deadlines {
         self.entries.peek().map(|Reverse((at_ns, _))| *at_ns)
     }
 
-    /// A client whose operation has timed out by `now_ns`. `deadline_of` says
-    /// when a client's operation in flight does, if it has one.
+    /// Returns a client whose operation has timed out by `now_ns`. `deadline_of` returns when
+    /// the operation that a client has in flight times out, if it has one.
     pub fn expired(
         &mut self,
         now_ns: u64,

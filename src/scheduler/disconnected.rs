@@ -1,4 +1,4 @@
-//! Time in which a client of the measured phases had no connection.
+//! The time in which clients had no connection during the measured phases.
 
 use super::engine::Engine;
 use super::timeline::{PhaseSpan, Stage};
@@ -6,15 +6,15 @@ use crate::ir::Event;
 use crate::ir::event::Disconnection;
 
 impl Engine {
-    /// Notes that the client has had no connection since `lost_ns`.
+    /// Records that the client has had no connection since `lost_ns`.
     pub(super) fn note_lost(&mut self, slot: u32, lost_ns: u64) {
         if self.stage == Stage::Measure && !self.cut {
             self.clients[slot as usize].lost_ns.get_or_insert(lost_ns);
         }
     }
 
-    /// Reports the time until `now_ns` that the client has been without a connection and
-    /// that was not reported yet, by phase. What follows the last phase does not count.
+    /// Reports, by phase, the time until `now_ns` in which the client had no connection and
+    /// which was not reported yet. Time after the last phase does not count.
     pub(super) fn report_disconnected(&mut self, slot: u32, now_ns: u64) {
         let client = &mut self.clients[slot as usize];
         let Some(lost_ns) = client.lost_ns else { return };
@@ -39,7 +39,8 @@ impl Engine {
         }
     }
 
-    /// Reports what is left to report when measuring ends at `now_ns`.
+    /// Reports the time without a connection that is not reported yet when measuring ends at
+    /// `now_ns`.
     pub(super) fn end_disconnections(&mut self, now_ns: u64) {
         if self.stage != Stage::Measure {
             return;

@@ -1,5 +1,5 @@
-//! Runs one shard's engine over a clock: wakes it, carries out what it asks,
-//! brings it what came of it.
+//! The driver of one shard's engine: it wakes the engine when something is due, carries out
+//! the actions it asks for, and brings it their results.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -25,17 +25,17 @@ use super::permits::Permits;
 use super::timeline::{CutReason, Orders, Stage};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
 
-/// Turns of the loop after which the runtime gets its share even though there is work.
+/// The number of turns of the loop after which the runtime gets its share even if there is work.
 const TURNS_BETWEEN_YIELDS: u32 = 64;
 
-/// Reports heard at a time before what they came to is passed on: where all
-/// clients begin at once, their events would take more than the clients do.
+/// The number of reports processed before their events are passed on. If all clients begin at
+/// once, the events of all their reports would take more memory than the clients do.
 const HEARD_BETWEEN_PUBLISHING: usize = 256;
 
-/// How long the connections of a shard may take to end in good order.
+/// The longest time that the connections of a shard may take to end in good order.
 const DISCONNECT_BOUND_NS: u64 = 1_000_000_000;
 
-/// What a shard is made of.
+/// The parts that make up a shard.
 pub struct Shard {
     pub index: usize,
     /// The numbers of its clients in the stream.
@@ -55,7 +55,7 @@ pub enum DriverError {
     Engine(#[from] EngineError),
 }
 
-/// Runs a [`Shard`] from connecting to disconnecting.
+/// The driver of a [`Shard`], from connecting to disconnecting.
 pub struct Driver<'sink> {
     shard: Shard,
     engine: Engine,
@@ -64,19 +64,20 @@ pub struct Driver<'sink> {
     tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
     reports: Reports,
     alarm: Box<dyn Alarm>,
-    /// While the shard measures in real time.
+    /// The heartbeat, while the shard measures in real time.
     heartbeat: Option<Heartbeat>,
-    /// The wake that was rehearsed.
+    /// The time of the wake that was rehearsed last.
     rehearsed_ns: Option<u64>,
     stage: Stage,
     give_up_ns: Option<u64>,
-    /// Clients still to connect.
+    /// The number of clients that still have to connect.
     connecting: usize,
     arrived: bool,
 }
 
 impl<'sink> Driver<'sink> {
-    /// Must be called where it will run: real timers belong to a runtime.
+    /// Creates the driver. Must be called where it will run, because real timers belong to a
+    /// runtime.
     pub fn new(shard: Shard, sink: &'sink mut dyn EventSink) -> Driver<'sink> {
         let engine =
             Engine::new(shard.engine.clone(), shard.permits.clone(), shard.index, &shard.clients);
@@ -107,10 +108,11 @@ impl<'sink> Driver<'sink> {
         }
     }
 
-    /// Returns when the run is over for every shard and this one has disconnected.
+    /// Runs the shard. Returns when the run has finished for every shard and this one has
+    /// disconnected.
     ///
     /// # Errors
-    /// [`DriverError`], a defect: a completion that does not match what is in flight.
+    /// [`DriverError`] for a defect, such as a completion that does not match what is in flight.
     pub async fn run(mut self) -> Result<(), DriverError> {
         let mut orders = self.shard.conductor.subscribe();
         // Another shard may have ended the run before this one began to listen.
@@ -191,7 +193,7 @@ impl<'sink> Driver<'sink> {
         Ok(())
     }
 
-    /// Passes on what the engine has reported.
+    /// Passes the engine's events on to the sink. Cuts the run if an operation of setup failed.
     fn publish(&mut self) {
         for event in self.engine.drain_events() {
             if setup_failed(&event) {
@@ -249,7 +251,7 @@ impl<'sink> Driver<'sink> {
             }
             Report::Gone { reason } => {
                 self.engine.lose(slot, self.shard.clock.now_ns());
-                // Its last operation may have completed in this same turn.
+                // The client's last operation may have completed in this same turn.
                 self.publish();
                 let measuring = self.stage == Stage::Measure && !self.engine.was_cut();
                 self.sink.event(Event::ClientFailed { client_idx, measuring, reason });
@@ -276,7 +278,7 @@ impl<'sink> Driver<'sink> {
         Ok(())
     }
 
-    /// What still runs at the end of the drain is dropped, with its connection.
+    /// Drops the clients that still run at the end of the drain, with their connections.
     fn give_up(&mut self, now_ns: u64) {
         self.give_up_ns = None;
         let clients = self.engine.unfinished();
@@ -289,7 +291,7 @@ impl<'sink> Driver<'sink> {
         self.connecting = 0;
     }
 
-    /// Drops the clients; what they say of their breaks is all that still counts.
+    /// Drops the client tasks. Of what they still report, only breaks count.
     fn drop_tasks(&mut self) {
         self.tasks.clear();
         let reports = std::mem::take(&mut *self.reports.borrow_mut());
@@ -301,8 +303,8 @@ impl<'sink> Driver<'sink> {
         self.publish();
     }
 
-    /// Until a task has reported, a batch has come, the orders have changed, a
-    /// permit was handed over, or the next operation is due: whichever is first.
+    /// Waits until a task has reported, a batch has arrived, the orders have changed, a permit
+    /// was handed over, or a timer is due, whichever comes first.
     async fn wait(&mut self, orders: &mut watch::Receiver<Orders>) -> Result<(), DriverError> {
         let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
         let (tasks, reports) = (&mut self.tasks, &self.reports);
@@ -316,8 +318,8 @@ impl<'sink> Driver<'sink> {
             let ended = alarm.poll_until(wake_ns.unwrap_or(u64::MAX), cx);
             if ended.is_pending() && alarm.is_near() && self.rehearsed_ns != wake_ns {
                 self.rehearsed_ns = wake_ns;
-                // A turn for nothing: an issue whose memory was not used for a
-                // millisecond takes 5 µs, one that was rehearsed 1.5 µs.
+                // This ends the wait for a turn that only rehearses: an issue whose memory was
+                // not used for a millisecond takes 5 µs, one that was rehearsed 1.5 µs.
                 if let Some(slot) = self.engine.rehearse() {
                     self.mailboxes[slot as usize].wake();
                 }
@@ -352,7 +354,8 @@ impl<'sink> Driver<'sink> {
         for mailbox in &self.mailboxes {
             mailbox.put(Order::Disconnect);
         }
-        // A run that was aborted leaves operations in flight, whose tasks do not listen.
+        // After an abort, operations may still be in flight, and their tasks do not listen for
+        // orders.
         let clock = &self.shard.clock;
         let bound = clock.sleep_until(clock.now_ns().saturating_add(DISCONNECT_BOUND_NS));
         let farewells = async { while self.tasks.next().await.is_some() {} };
@@ -367,7 +370,7 @@ fn setup_failed(event: &Event) -> bool {
             && matches!(completion.status, CompletionStatus::Failed(_)))
 }
 
-/// Lets the runtime turn to its sockets and timers.
+/// Yields, so that the runtime serves its sockets and timers.
 async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

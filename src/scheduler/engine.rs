@@ -1,5 +1,4 @@
-//! The scheduler's decisions, as a pure state machine: no clock, no I/O, no
-//! runtime. It is told the time and what happened, and answers what to do.
+//! The scheduler's decisions as a pure state machine: no clock, no I/O, no runtime.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -16,7 +15,27 @@ use crate::backend::Execution;
 use crate::ir::event::Unissued;
 use crate::ir::{CompletionStatus, Event, Operation, Section};
 
-/// The engine of one shard.
+/// The engine of one shard: it decides when the operations of the shard's clients are issued.
+///
+/// The engine does nothing by itself. Its methods are of three kinds:
+///
+/// - Inputs report what happened: to a stage ([`enter`](Self::enter), [`cut`](Self::cut),
+///   [`abandon`](Self::abandon)), to a batch ([`operations`](Self::operations),
+///   [`break_off`](Self::break_off)), to an operation ([`complete`](Self::complete),
+///   [`blocked`](Self::blocked), [`unblocked`](Self::unblocked),
+///   [`withheld`](Self::withheld)), to a connection ([`resume`](Self::resume),
+///   [`lose`](Self::lose), [`closed`](Self::closed)) or to a break ([`broken`](Self::broken)).
+/// - Outputs: [`poll`](Self::poll) returns the next action,
+///   [`drain_events`](Self::drain_events) returns what to report, and
+///   [`next_wake_ns`](Self::next_wake_ns) the time at which to poll again.
+/// - Queries, such as [`stage_done`](Self::stage_done), change nothing.
+///
+/// After its inputs the caller polls until there is no action, takes the events, and waits for
+/// the next input or wake. All times are nanoseconds from the run's origin, and `now_ns` never
+/// decreases. The caller answers each action: `Pull` with `operations`; `Close` with `closed`;
+/// `Issue` with exactly one of `complete`, `blocked` and `withheld`, unless the run is
+/// abandoned before. For a client that does not get its connection back, it calls `lose`
+/// instead.
 pub struct Engine {
     pub(super) config: Arc<EngineConfig>,
     pub(super) permits: Arc<Permits>,
@@ -25,13 +44,13 @@ pub struct Engine {
     pub(super) stage: Stage,
     pub(super) origin_ns: u64,
     pub(super) cut: bool,
-    /// Clients of the stage that are not done.
+    /// The number of clients of the stage that are not done.
     pub(super) unfinished: usize,
-    /// When each scheduled client's operation is to be issued.
+    /// The time at which each scheduled client's operation is to be issued, with the client's slot.
     pub(super) schedule: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Clients that wait for a permit, in the order they asked.
+    /// The clients that wait for a permit, in the order in which they asked.
     pub(super) blocked: VecDeque<u32>,
-    /// Clients that hold a permit and are to be issued now.
+    /// The clients that hold a permit and are to be issued now.
     pub(super) permitted: VecDeque<u32>,
     pub(super) deadlines: Deadlines,
     pub(super) wanted: VecDeque<Action>,
@@ -40,7 +59,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for `clients`, given by their numbers in the stream.
+    /// Creates an engine for `clients`, given by their numbers in the stream.
     pub fn new(
         config: Arc<EngineConfig>,
         permits: Arc<Permits>,
@@ -66,9 +85,9 @@ impl Engine {
         }
     }
 
-    /// Begins a stage; `origin_ns` is what its `At` times count from.
+    /// Begins a stage. Its `At` times count from `origin_ns`.
     pub fn enter(&mut self, stage: Stage, origin_ns: u64) {
-        // A stream that ended by itself was not cut.
+        // A stream that ended by itself was not cut, so these are not reported yet.
         self.end_disconnections(origin_ns);
         let filled = self.stage == Stage::Fill && stage == Stage::Measure;
         (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
@@ -89,11 +108,11 @@ impl Engine {
         }
     }
 
-    /// A batch arrived: the client's next operations in `section`, and whether
-    /// these are the last. A batch of a section that is over is superseded.
+    /// Takes a batch: the client's next operations in `section`, and whether these are the
+    /// last. A batch of a section that has ended is ignored.
     ///
     /// # Errors
-    /// [`EngineError::OutOfOrder`] when the client's operations do not count up.
+    /// [`EngineError::OutOfOrder`] if the numbers of the client's operations do not increase.
     pub fn operations(
         &mut self,
         slot: u32,
@@ -134,18 +153,18 @@ impl Engine {
         Ok(())
     }
 
-    /// The stream broke off behind the batch to come: the iteration it leaves
-    /// the client in has no end.
+    /// Records that the stream breaks off after the batch to come. The iteration in which it
+    /// leaves the client has no end.
     pub fn break_off(&mut self, slot: u32) {
         self.clients[slot as usize].broke_off = !self.cut;
     }
 
-    /// The attempt at the operation in flight has fully ended, and the operation
-    /// with it unless it is tried again. A client that lost its connection over
-    /// it is held until [`Engine::resume`] or [`Engine::lose`].
+    /// Records that the attempt at the operation in flight has fully ended. The operation ends
+    /// with it, unless it is tried again. A client that lost its connection during the attempt
+    /// is held until [`Engine::resume`] or [`Engine::lose`].
     ///
     /// # Errors
-    /// [`EngineError::CompletionMismatch`] when it is not the one in flight.
+    /// [`EngineError::CompletionMismatch`] if `seq` is not the operation in flight.
     pub fn complete(
         &mut self,
         slot: u32,
@@ -191,7 +210,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The connection is back.
+    /// Records that the client's connection is back.
     pub fn resume(&mut self, slot: u32, now_ns: u64) {
         let client = &mut self.clients[slot as usize];
         if client.state != ClientState::Held {
@@ -209,7 +228,7 @@ impl Engine {
         self.advance(slot);
     }
 
-    /// The connection is not coming back: the client ends here.
+    /// Records that the client's connection is not coming back. The client ends here.
     pub fn lose(&mut self, slot: u32, now_ns: u64) {
         self.report_disconnected(slot, now_ns);
         self.report_unissued(slot as usize..slot as usize + 1, now_ns);
@@ -220,15 +239,15 @@ impl Engine {
         if counted {
             self.unfinished -= 1;
         }
-        // It was not sent, or it waits to be tried again.
+        // This operation was not sent, or it waits to be tried again.
         self.discard(slot);
         self.settle_iteration(slot);
     }
 
-    /// The handles a client had left open are closed.
+    /// Records that the handles that a client had left open are closed.
     ///
     /// # Errors
-    /// [`EngineError::OutOfTurn`] when that was not asked for.
+    /// [`EngineError::OutOfTurn`] if the engine did not ask for that.
     pub fn closed(&mut self, slot: u32) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
         if client.state != ClientState::Closing {
@@ -240,7 +259,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The next thing to do at `now_ns`; asked until there is none.
+    /// Returns the next action at `now_ns`. The caller polls until there is none.
     pub fn poll(&mut self, now_ns: u64) -> Option<Action> {
         if let Some(end_ns) = self.end_ns()
             && now_ns >= end_ns
@@ -278,15 +297,15 @@ impl Engine {
         }
     }
 
-    /// When to poll again at the latest, if nothing happens before.
+    /// Returns when to poll again at the latest, if nothing happens before.
     pub fn next_wake_ns(&self) -> Option<u64> {
         let next_due = self.schedule.peek().map(|Reverse((at_ns, _))| *at_ns);
         let end = self.end_ns().filter(|_| self.unfinished > 0 || self.config.phases_last);
         [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
     }
 
-    /// Goes through what issuing the next operation will read and changes nothing,
-    /// so that it is in the processor's caches by then. The slot of its client.
+    /// Reads what issuing the next operation will read and changes nothing, so that it is in
+    /// the processor's caches by then. Returns the slot of its client.
     pub fn rehearse(&mut self) -> Option<u32> {
         let next = self.schedule.pop()?;
         let slot = next.0.1;
@@ -297,7 +316,8 @@ impl Engine {
         Some(slot)
     }
 
-    /// Every client of the stage is done, and so is its time, where it is to last.
+    /// Returns whether every client of the stage is done and, if the phases are to last, their
+    /// time has passed.
     pub fn stage_done(&self) -> bool {
         let lasts = self.config.phases_last && self.end_ns().is_some();
         let there = |client: &ClientQueue| {
@@ -312,17 +332,17 @@ impl Engine {
         self.clients.iter().any(|client| client.in_flight_op.is_some())
     }
 
-    /// Whether the stage was cut, or its phases have ended.
+    /// Returns whether the stage was cut, or its phases have ended.
     pub fn was_cut(&self) -> bool {
         self.cut
     }
 
-    /// How many clients of the stage are not done.
+    /// Returns the number of clients of the stage that are not done.
     pub fn unfinished(&self) -> usize {
         self.unfinished
     }
 
-    /// What happened since the last call, in order.
+    /// Takes the events since the last call, in order.
     pub fn drain_events(&mut self) -> std::vec::Drain<'_, Event> {
         self.events.drain(..)
     }
@@ -336,7 +356,7 @@ impl Engine {
         PhaseSpan::at(&self.config.phases, self.stage, self.origin_ns, now_ns)
     }
 
-    /// The end of the last phase, while it is still to come.
+    /// Returns the end of the last phase, while it is still to come.
     fn end_ns(&self) -> Option<u64> {
         if self.stage == Stage::Measure && !self.cut { self.planned_end_ns() } else { None }
     }
@@ -366,7 +386,8 @@ impl Engine {
             client.pulling = true;
             if let Some(section) = self.stage.section() {
                 let superseded = client.superseded.take();
-                // Many clients come to the end of such a time at once, and wait.
+                // Many clients come to the end of a closed loop at once and wait, so each gets
+                // a small batch.
                 let most = if superseded.is_some() { lookahead / 8 } else { lookahead };
                 let max = most.saturating_sub(client.pending.len()).max(1);
                 let client_idx = client.client_idx;
@@ -410,8 +431,8 @@ impl Engine {
         }
     }
 
-    /// Issues the client's next operation, or again the one that was blocked or
-    /// is to be tried again, after it `waited_ns` for a permit.
+    /// Issues the client's next operation, or again the one that was not sent or failed, after
+    /// it waited `waited_ns` for a permit.
     fn issue(&mut self, slot: u32, now_ns: u64, waited_ns: u64) -> Action {
         let client = &mut self.clients[slot as usize];
         let again = client.in_flight_op.take();
@@ -442,7 +463,7 @@ impl Engine {
         Action::Issue { slot, operation }
     }
 
-    /// The operation's only completion, after its `last` attempt.
+    /// Reports the operation's only completion, after its `last` attempt.
     pub(super) fn report(&mut self, slot: u32, in_flight: InFlight, last: Attempt) {
         let issued_ns = in_flight.issued_ns.unwrap_or(last.issued_ns);
         let phases = &self.config.phases;
@@ -452,8 +473,8 @@ impl Engine {
         self.events.push(Event::Completed(in_flight.complete(last, phase)));
     }
 
-    /// Gives back the operation's permit. One that may wait for another client
-    /// takes none: it could keep that client from the permit it needs.
+    /// Releases the operation's permit. An operation that may wait for another client takes
+    /// none, because it could keep that client from the permit it needs.
     pub(super) fn release(&self, operation: &Operation) {
         if !operation.kind.waits_for_others() {
             self.permits.release(self.shard);

@@ -1,4 +1,4 @@
-//! The engine alone: told the time, asked what to do.
+//! Tests of the engine alone, without a driver.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::protocol::{NtStatus, SharePath};
 pub const OP_TIMEOUT_NS: u64 = 1_000;
 pub const ZERO_NS: u64 = 10_000;
 
-/// Two phases of 100 ns.
+/// Returns a configuration with two phases of 100 ns.
 pub fn config() -> EngineConfig {
     let phase = |name: &str, record| Phase { name: name.into(), duration_ns: 100, record };
     EngineConfig {
@@ -54,7 +54,7 @@ pub fn done() -> Execution {
     Execution::of(CompletionStatus::Succeeded(NtStatus::SUCCESS))
 }
 
-/// Asks until there is nothing to do; pulls are left unanswered.
+/// Polls until there is nothing to do and returns what was issued. Pulls are left unanswered.
 pub fn issues(engine: &mut Engine, now_ns: u64) -> Vec<(u32, u32)> {
     let mut issued = Vec::new();
     while let Some(action) = engine.poll(now_ns) {
@@ -414,7 +414,7 @@ fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_m
     }
 }
 
-/// All there is to do at a time.
+/// Returns all actions at a time.
 fn drain(engine: &mut Engine, now_ns: u64) -> Vec<Action> {
     std::iter::from_fn(|| engine.poll(now_ns)).collect()
 }

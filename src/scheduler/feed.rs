@@ -1,4 +1,4 @@
-//! Brings operations from a source to the shards, a batch of one client at a time.
+//! Feeds, which bring operations from a source to the shards, a batch of one client at a time.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use super::allowed::Allowed;
 use crate::backend::connection::panic_message;
 use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
-/// A shard's way to its operations. A client has at most one request open, so
+/// The way in which a shard gets its operations. A client has at most one request open, so
 /// nothing here grows beyond the number of clients.
 pub trait Feed {
     fn request(&mut self, request: Request);
@@ -21,14 +21,14 @@ pub trait Feed {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
 }
 
-/// Asks for up to `max` of a client's next operations.
+/// A request for up to `max` of a client's next operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub slot: u32,
     pub client_idx: u32,
     pub section: Section,
     pub max: usize,
-    /// The last iteration that began too late for its time.
+    /// The client's last superseded iteration, if its source has to know of it.
     pub superseded: Option<u32>,
 }
 
@@ -38,9 +38,9 @@ pub struct Batch {
     pub slot: u32,
     pub section: Section,
     pub operations: Vec<Operation>,
-    /// The section has no more for this client.
+    /// Whether the section has no more operations for this client.
     pub ended: bool,
-    /// The stream broke off after `operations`.
+    /// The error with which the stream broke off after `operations`.
     pub error: Option<SourceError>,
 }
 
@@ -76,12 +76,13 @@ fn answer(source: &mut dyn OperationSource, allowed: &Allowed, request: Request)
             true
         }
     };
-    // It becomes the client's queue as it is, and there are many clients.
+    // The vector becomes the client's queue as it is, and there are many clients.
     operations.shrink_to_fit();
     Batch { slot: request.slot, section: request.section, operations, ended, error }
 }
 
-/// A panic in the source is a broken stream: whoever waits for it must hear of it.
+/// Answers a request. A panic in the source breaks the stream, because whoever waits for the
+/// batch must learn of it.
 fn answer_or_panic(
     source: &mut dyn OperationSource,
     allowed: &Allowed,
@@ -92,8 +93,8 @@ fn answer_or_panic(
     })
 }
 
-/// A source on the shard's own thread: what simulation runs on, where virtual
-/// time stands still while the source works.
+/// A source on the shard's own thread. Simulations use it, where virtual time stands still
+/// while the source works.
 pub struct LocalFeed {
     source: Box<dyn OperationSource>,
     allowed: Allowed,
@@ -119,18 +120,18 @@ impl Feed for LocalFeed {
     }
 }
 
-/// Sources on threads of their own, away from the timed path.
+/// A feed from sources that run on threads of their own, away from the timed path.
 pub struct ThreadFeed {
     shard: usize,
     workload_clients: u32,
-    /// To the source of each part.
+    /// The channels to the source of each part.
     requests: Vec<std_mpsc::Sender<(usize, Request)>>,
     batches: mpsc::UnboundedReceiver<Batch>,
     sections: Sections,
 }
 
-/// The section each shard asked for last. What it asked for before, and did not
-/// get, it does not want any more: a cut does not wait for all of it to be made.
+/// The section that each shard asked for last. A shard no longer wants what it asked for
+/// before and did not get, so that a cut does not wait until all of it is made.
 type Sections = Arc<[AtomicU8]>;
 
 /// The sources of one stream, each built on its own thread and with its part of
@@ -151,15 +152,15 @@ type OpenError = Box<dyn std::error::Error + Send + Sync>;
 type Opened = Result<StreamHeader, OpenError>;
 
 impl SourceThreads {
-    /// Builds the first part's source on a new thread, and then those of the
-    /// others, up to `most` of them and no more than there are clients, each on
-    /// a thread where it stays: a script's VM is not `Send`.
+    /// Builds the first part's source on a new thread, and then those of the other parts.
+    /// There are at most `most` parts, and at most as many as clients. Each source stays on
+    /// its thread, because a script's VM is not `Send`.
     ///
-    /// The header is the first source's, with what the others need as well.
+    /// Returns the header of the first source, with the needs of the others added.
     ///
     /// # Errors
-    /// Whatever `open` failed with, that a thread could not be started, or that
-    /// the sources are not of the same stream.
+    /// The error of `open`, the failure to start a thread, or the first difference between the
+    /// sources' headers.
     #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start<F>(most: u32, open: F) -> Result<(StreamHeader, SourceThreads), OpenError>
     where
@@ -191,12 +192,12 @@ impl SourceThreads {
         Ok((header, SourceThreads { workload_clients, parts }))
     }
 
-    /// How many threads make operations.
+    /// Returns the number of threads that make operations.
     pub fn count(&self) -> usize {
         self.parts.len()
     }
 
-    /// One feed for each shard.
+    /// Creates one feed for each shard.
     pub fn serve(self, shards: usize, allowed: Allowed) -> Vec<ThreadFeed> {
         let (batches_tx, batches): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
@@ -207,7 +208,8 @@ impl SourceThreads {
             requests.push(tx);
             let (allowed, batches) = (allowed.clone(), batches_tx.clone());
             let sections = sections.clone();
-            // The thread waits for this and, from then on, answers as long as there is a feed.
+            // The thread waits for this message and, from then on, answers as long as there is
+            // a feed.
             let _ = serve.send(Serve { allowed, requests: rx, batches, sections });
         }
         let workload_clients = self.workload_clients;
@@ -219,8 +221,8 @@ impl SourceThreads {
     }
 }
 
-/// Starts the thread of one part. What was opened, or why it was not, comes
-/// back before anything is served.
+/// Starts the thread of one part. Before it serves anything, it sends the header of its
+/// source, or the error if the source cannot be opened.
 #[expect(clippy::disallowed_methods, reason = "the thread makes operations and issues none")]
 fn start_one<F>(
     open: &Arc<F>,
@@ -260,7 +262,7 @@ where
                 panicked = Some(message.clone());
                 Batch::broken(request, message)
             });
-            // A shard that is gone asks for nothing more; the others may.
+            // Sending fails if the shard is gone. The other shards may still ask.
             let _ = batches[shard].send(batch);
         }
     })?;
@@ -311,7 +313,7 @@ mod tests {
         }
     }
 
-    /// Two clients of a workload and the run-wide one.
+    /// Returns the header of a workload with two clients and the run-wide client.
     fn header() -> StreamHeader {
         let workloads = vec![Workload::new("w", 2)].into();
         StreamHeader { workloads, run_client: true, ..StreamHeader::default() }
@@ -351,7 +353,7 @@ mod tests {
         }
     }
 
-    /// Fails for every client, saying which part was asked.
+    /// A source that fails for every client and reports which part was asked.
     struct Part(Share, StreamHeader);
 
     impl OperationSource for Part {
@@ -383,7 +385,7 @@ mod tests {
         }
     }
 
-    /// Makes nothing until it is told to; tells what it was asked for.
+    /// A source that makes nothing until it is released. It reports what it was asked for.
     struct Slow(StreamHeader, std_mpsc::Receiver<()>, std_mpsc::Sender<(u32, Section)>);
 
     impl OperationSource for Slow {

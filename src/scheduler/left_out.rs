@@ -1,5 +1,5 @@
-//! Iterations that are left out, whole: arrivals that found their client busy,
-//! where such are dropped, and those of a closed loop whose time is over.
+//! Iterations that are discarded whole: arrivals that found their client busy and are dropped,
+//! and iterations of a closed loop that are superseded because its time has passed.
 
 use super::client_queue::{ClientQueue, ClientState};
 use super::timeline::{PhaseSpan, Stage};
@@ -7,9 +7,9 @@ use crate::ir::event::{IterationEvent, IterationOutcome};
 use crate::ir::{Due, Late, Operation};
 
 impl ClientQueue {
-    /// Leaves out, of what is next, what is not to be issued, and what remains
-    /// of an iteration that was left out before. Those that arrived before
-    /// `until_ns` and were dropped, and how many iterations were superseded.
+    /// Skips queued iterations that must not run, and the rest of an iteration that is being
+    /// skipped. Returns the dropped arrivals that were due before `until_ns`, and the number
+    /// of iterations that were superseded.
     pub fn leave_out(
         &mut self,
         phases: &[PhaseSpan],
@@ -37,7 +37,7 @@ impl ClientQueue {
                 self.leaving_out = Some(next.iteration);
                 self.superseded = Some(next.iteration);
                 superseded += 1;
-                // Think time before it would be that of the arrival after it.
+                // Think time before a superseded iteration does not delay the arrival after it.
                 (self.over_ns, self.rested) = (until_ns, true);
             } else {
                 self.leaving_out = None;
@@ -47,8 +47,8 @@ impl ClientQueue {
         (dropped, superseded)
     }
 
-    /// Leaves out, at a cut, the iterations that arrived before it and found
-    /// the client busy: it still is.
+    /// Drops, at a cut, the iterations that arrived before it and found the client busy, which
+    /// it still is. Returns them.
     pub fn drop_unissued_arrivals(
         &mut self,
         phases: &[PhaseSpan],
@@ -96,7 +96,7 @@ impl ClientQueue {
         matches!(next.due, Due::Arrival { late: Late::Drop, .. }) && self.begins(next)
     }
 
-    /// It is the first operation of an iteration that is whole.
+    /// Returns whether `next` belongs to an iteration that has not begun.
     fn begins(&self, next: &Operation) -> bool {
         self.iteration.as_ref().is_none_or(|begun| begun.iteration != next.iteration)
     }

@@ -11,12 +11,12 @@ pub struct Lookahead {
 }
 
 impl Lookahead {
-    /// There are no more than half of `most` operations and `most_bytes`.
+    /// Returns whether at most half of `most` operations and at most `most_bytes` are queued.
     pub fn is_low(&self, most: usize, most_bytes: usize) -> bool {
         self.operations.len() <= most / 2 && self.bytes <= most_bytes
     }
 
-    /// Appends a batch, whose space it takes over where it can.
+    /// Appends a batch. An empty queue takes over the batch's memory.
     pub fn append(&mut self, batch: Vec<Operation>) {
         self.bytes += batch.iter().map(Operation::memory_bytes).sum::<usize>();
         match self.operations.is_empty() {

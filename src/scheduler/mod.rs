@@ -1,9 +1,9 @@
-//! Issues every operation when it is due, in order within its client, and
+//! The scheduler: it issues every operation when it is due, in order within its client, and
 //! reports each exactly once.
 //!
-//! [`engine`] and [`timeline`] are pure: they are told the time and answer what
-//! to do. [`driver`] runs an engine over a [`clock`], one on each shard's
-//! thread; [`conductor`] keeps the shards in step.
+//! [`engine`] and [`timeline`] are pure state machines: the caller passes them the time and
+//! what happened, and they return what to do. [`driver`] runs one engine per shard, on the
+//! shard's thread, over a [`clock`]. [`conductor`] keeps the shards in step.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// First come, first served over all shards: a freed permit is handed to the
-/// client that has waited longest, so no shard can starve another.
+/// The permits, first come, first served over all shards. A freed permit is handed to the
+/// client that has waited longest, so that no shard can starve another.
 pub struct Permits {
-    /// None: bounded by one operation per client alone.
+    /// The limit. Without it, only the rule of one operation per client applies.
     bounded: Option<Mutex<Bounded>>,
-    /// Wakes a shard that was handed a permit.
+    /// The notification of each shard that it was handed a permit.
     wakers: Vec<Notify>,
 }
 
@@ -30,7 +30,7 @@ impl Permits {
         Permits { bounded, wakers: (0..shards).map(|_| Notify::new()).collect() }
     }
 
-    /// Takes a permit, or else queues one client of the shard for the next.
+    /// Takes a permit and returns true, or queues one client of the shard for the next.
     pub fn acquire(&self, shard: usize) -> bool {
         let Some(mut bounded) = self.lock() else { return true };
         if bounded.free > 0 && bounded.waiting.is_empty() {
@@ -41,7 +41,7 @@ impl Permits {
         false
     }
 
-    /// Gives a permit back, to the longest waiting client if there is one.
+    /// Releases a permit and hands it to the client that has waited longest, if any waits.
     pub fn release(&self, shard: usize) {
         let Some(mut bounded) = self.lock() else { return };
         match bounded.waiting.pop_front() {
@@ -56,7 +56,7 @@ impl Permits {
         }
     }
 
-    /// The permits handed to the shard's waiting clients since the last call.
+    /// Takes the number of permits handed to the shard's waiting clients since the last call.
     pub fn take_granted(&self, shard: usize) -> u32 {
         self.lock().map_or(0, |mut bounded| std::mem::take(&mut bounded.granted[shard]))
     }
@@ -68,7 +68,7 @@ impl Permits {
         }
     }
 
-    /// Ends when the shard has been handed a permit.
+    /// Waits until the shard has been handed a permit.
     pub async fn granted(&self, shard: usize) {
         self.wakers[shard].notified().await;
     }

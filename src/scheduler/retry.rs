@@ -1,12 +1,12 @@
-//! When an operation that failed is tried again.
+//! The policy by which an operation that failed is tried again.
 
 use crate::backend::Execution;
 use crate::ir::{CompletionStatus, Failure, OperationType};
 use crate::protocol::NtStatus;
 
-/// Attempts at one operation, the first included.
+/// The most attempts at one operation, the first included.
 pub const MOST_ATTEMPTS: u32 = 3;
-/// The wait before the second attempt; each one after waits twice as long.
+/// The wait before the second attempt. Each later wait is twice as long as the one before.
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 
 /// The statuses after which an operation is tried again, after a wait, as long
@@ -16,8 +16,8 @@ pub struct RetryPolicy {
     pub statuses: Vec<NtStatus>,
 }
 
-/// The statuses with which a server says that it did not begin: it lacked
-/// something that may be there a moment later (MS-ERREF 2.3.1).
+/// The statuses with which a server says that it did not begin, because it lacked something
+/// that may be there a moment later (MS-ERREF 2.3.1).
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
         RetryPolicy {
@@ -34,8 +34,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next attempt, if there is to be one after
-    /// `retries`. A close is tried once: its handle is gone either way.
+    /// Returns how long to wait before the next attempt, in nanoseconds, if there is to be one
+    /// after `retries`. A close is tried once, because its handle is gone either way.
     pub fn backoff_ns(
         &self,
         operation: OperationType,

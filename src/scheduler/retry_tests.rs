@@ -1,4 +1,4 @@
-//! Operations that are tried again: one completion, whatever crosses the wait.
+//! Tests of operations that are tried again: each completes once, whatever happens during the wait.
 
 use super::action::Action;
 use super::engine::{Engine, EngineConfig};
@@ -10,7 +10,7 @@ use crate::ir::{CompletionEvent, CompletionStatus, Due, Event, Failure, Section}
 use crate::protocol::NtStatus;
 
 const BUSY: CompletionStatus = CompletionStatus::Failed(Failure::Status(NtStatus::NETWORK_BUSY));
-/// Before the second attempt; before the third it is twice as long.
+/// The wait before the second attempt. The wait before the third is twice as long.
 const BACKOFF_NS: u64 = 100_000_000;
 
 fn measuring(clients: u32, operations: u32, limit: Option<u32>) -> Engine {

@@ -1,20 +1,19 @@
-//! The life of a run as one pure state machine: stages, phases, the cut.
+//! The life of a run as one pure state machine: stages, phases and the cut.
 
 use crate::ir::{Phase, Section};
 
-/// What the shards are doing, in this order. Every shard ends a stage before
-/// any begins the next.
+/// The stages of a run, in order. Every shard ends a stage before any shard begins the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Connect,
-    /// `bench.setup`, by the run-wide client.
+    /// The run-wide client's `bench.setup`.
     RunSetup,
     /// Every client's `setup`.
     Setup,
-    /// The first operations of every client are fetched, so that time zero
-    /// does not wait for the generator.
+    /// The fetching of every client's first operations, so that time zero does not wait for
+    /// the generator.
     Fill,
-    /// From time zero to the cut or the end of the stream, then the drain.
+    /// The time from zero to the cut or the end of the stream, and then the drain.
     Measure,
     Teardown,
     RunTeardown,
@@ -22,7 +21,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// As progress and reports name it.
+    /// Returns the stage's name in progress and reports.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Connect => "connecting",
@@ -34,7 +33,7 @@ impl Stage {
         }
     }
 
-    /// The section of the stream a stage issues.
+    /// Returns the section of the stream that the stage issues.
     pub fn section(self) -> Option<Section> {
         match self {
             Stage::RunSetup | Stage::Setup => Some(Section::Setup),
@@ -44,7 +43,7 @@ impl Stage {
         }
     }
 
-    /// Whether it is the run-wide client's stage rather than the others'.
+    /// Returns whether the stage is the run-wide client's rather than the others'.
     pub fn is_run_wide(self) -> bool {
         matches!(self, Stage::RunSetup | Stage::RunTeardown)
     }
@@ -62,37 +61,37 @@ impl Stage {
     }
 }
 
-/// Why a run ended before its stream or its phases did.
+/// The reason why a run ended before its stream or its phases did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CutReason {
     /// Ctrl-C, SIGTERM or SIGHUP.
     Interrupted,
-    /// A hook of the script ended it.
+    /// A hook of the script that ended the run.
     Aborted,
-    /// An operation of setup failed that was not expected to.
+    /// An operation of setup that failed unexpectedly.
     SetupFailed,
-    /// A threshold that may end the run failed; the message says which.
+    /// A failed threshold that may end the run; the message says which.
     Threshold(String),
-    /// The stream broke off; the message says where.
+    /// A stream that broke off; the message says where.
     Source(String),
-    /// A connection could not be made before the run.
+    /// A connection that could not be made before the run.
     Connect(String),
     /// A defect of this program.
     Internal(String),
 }
 
-/// A phase on the run's clock, from time zero.
+/// A phase on the run's clock, in nanoseconds from time zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseSpan {
     pub start_ns: u64,
-    /// None: lasts until the stream ends.
+    /// The end of the phase. None if it lasts until the stream ends.
     pub end_ns: Option<u64>,
     pub record: bool,
 }
 
 impl PhaseSpan {
-    /// The phase of an instant while measuring. The last one also takes what
-    /// comes after it.
+    /// Returns the phase of an instant while measuring. The last phase includes everything
+    /// after it.
     pub fn at(phases: &[PhaseSpan], stage: Stage, origin_ns: u64, at_ns: u64) -> Option<u16> {
         if stage != Stage::Measure {
             return None;
@@ -102,7 +101,8 @@ impl PhaseSpan {
         u16::try_from(after.saturating_sub(1)).ok()
     }
 
-    /// Phases one after the other; none at all is a single recorded one without end.
+    /// Returns the spans of consecutive phases. Without phases there is one recorded span
+    /// without end.
     pub fn chain(phases: &[Phase]) -> Vec<PhaseSpan> {
         if phases.is_empty() {
             return vec![PhaseSpan { start_ns: 0, end_ns: None, record: true }];
@@ -120,35 +120,36 @@ impl PhaseSpan {
     }
 }
 
-/// What every shard is to do now.
+/// The orders that every shard follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
     pub stage: Stage,
-    /// The instant `At` times of the stage count from: time zero, in `Measure`.
+    /// The instant from which the stage's `At` times count: time zero, in `Measure`.
     pub origin_ns: u64,
-    /// Discard what is not issued, in `Measure` or in a setup stage.
+    /// Whether to discard what is not issued.
     pub cut: bool,
-    /// When whatever still runs is given up.
+    /// The time at which whatever still runs is given up.
     pub give_up_ns: Option<u64>,
 }
 
-/// Keeps `shards` shards in step. Told what they finish and when.
+/// The timeline of a run, which keeps `shards` shards in step. Callers report what they finish
+/// and when.
 #[derive(Debug)]
 pub struct Timeline {
     orders: Orders,
     shards: usize,
     arrived: usize,
     drain_ns: u64,
-    /// Time zero is this far ahead of the last arrival, so that every shard is ready for it.
+    /// The time from the last arrival to time zero, so that every shard is ready for it.
     lead_ns: u64,
     end_ns: Option<u64>,
     reason: Option<CutReason>,
     stopped: bool,
-    /// It ended before the phases were measured to their end.
+    /// Whether the run ended before its phases were measured to their end.
     cut_short: bool,
     zero_ns: Option<u64>,
     cut_ns: Option<u64>,
-    /// When each stage began.
+    /// The time at which each stage began.
     entered: Vec<(Stage, u64)>,
 }
 
@@ -186,24 +187,24 @@ impl Timeline {
         self.cut_short
     }
 
-    /// When measuring began, if it did.
+    /// Returns when measuring began, if it did.
     pub fn zero_ns(&self) -> Option<u64> {
         self.zero_ns
     }
 
-    /// When measuring ended: at the cut, or when the last shard ran out of operations.
+    /// Returns when measuring ended: at the cut, or when the last shard ran out of operations.
     pub fn cut_ns(&self) -> Option<u64> {
         self.cut_ns
     }
 
-    /// How long the run spent in the stages that are over and chosen by `of`.
+    /// Returns how long the run spent in the finished stages chosen by `of`, in nanoseconds.
     pub fn spent_ns(&self, of: impl Fn(Stage) -> bool) -> u64 {
         let ends = self.entered.iter().skip(1).map(|(_, began_ns)| *began_ns);
         let spans = self.entered.iter().zip(ends);
         spans.filter(|((stage, _), _)| of(*stage)).map(|((_, began), ended)| ended - began).sum()
     }
 
-    /// A shard has finished `stage`. True when the orders changed.
+    /// Records that a shard has finished `stage`. Returns whether the orders changed.
     pub fn arrive(&mut self, stage: Stage, now_ns: u64) -> bool {
         if stage != self.orders.stage || stage == Stage::Finished {
             return false;
@@ -245,12 +246,12 @@ impl Timeline {
         }
     }
 
-    /// When the last phase ends, on the run's clock.
+    /// Returns when the last phase ends, on the run's clock.
     fn planned_end_ns(&self) -> Option<u64> {
         Some(self.zero_ns?.saturating_add(self.end_ns?))
     }
 
-    /// When measuring ends if it does so now at the latest.
+    /// Returns when measuring ends: now, or at the end of the last phase if that came before.
     fn end_by(&self, now_ns: u64) -> u64 {
         self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns))
     }
@@ -261,7 +262,7 @@ impl Timeline {
         self.cut_short |= !measured;
     }
 
-    /// Ends the run early. The first reason stands. True when the orders changed.
+    /// Ends the run early. The first reason stands. Returns whether the orders changed.
     pub fn cut(&mut self, reason: CutReason, now_ns: u64) -> bool {
         if self.reason.is_some() {
             return false;
@@ -271,7 +272,7 @@ impl Timeline {
         if self.orders.stage >= Stage::Teardown {
             return false;
         }
-        // While the last phase drains, measuring has ended and its bound stands.
+        // While the last phase drains, measuring has ended and the drain's bound stands.
         let cut_ns = self.end_by(now_ns);
         self.cut_ns = Some(cut_ns);
         self.orders.cut = true;
@@ -279,8 +280,8 @@ impl Timeline {
         true
     }
 
-    /// Ends the run where it stands, without drain or teardown: a shard is
-    /// broken and the others would wait for it for ever.
+    /// Ends the run where it stands, without drain or teardown, because a shard is broken and
+    /// the others would wait for it for ever.
     pub fn abort(&mut self, reason: CutReason, now_ns: u64) {
         self.reason = Some(reason);
         self.note_end(now_ns);

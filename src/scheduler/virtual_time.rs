@@ -23,7 +23,7 @@ pub struct VirtualClock {
 #[derive(Default)]
 struct Time {
     now_ns: u64,
-    /// Breaks ties between sleepers in the order they came, so that runs repeat.
+    /// The number of the next sleeper. It breaks ties in the order of arrival, so that runs repeat.
     next_id: u64,
     sleepers: BinaryHeap<Reverse<Sleeper>>,
 }
@@ -54,7 +54,7 @@ impl Ord for Sleeper {
     }
 }
 
-/// Nothing can run and nothing waits for a time: the future would hang for ever.
+/// A deadlock: nothing can run and nothing waits for a time, so the future would hang for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stalled at {now_ns} ns: nothing can run and nothing waits for a later time")]
 pub struct Stalled {
@@ -62,7 +62,7 @@ pub struct Stalled {
 }
 
 impl VirtualClock {
-    /// Runs `future` to its end, jumping over the time in which nothing happens.
+    /// Runs `future` to its end, and skips the time in which nothing happens.
     ///
     /// # Errors
     /// [`Stalled`] on a deadlock.

@@ -1,4 +1,4 @@
-//! Operations that are not sent, since their client's connection had ended unnoticed.
+//! Tests of operations that are not sent because their client's connection had ended unnoticed.
 
 use std::sync::Arc;
 

@@ -1,15 +1,15 @@
-//! How much too late a timer rings, and so how far ahead to set it.
+//! The lead of a timer: how far ahead of a deadline it is set, because it rings late.
 
 use super::Precision;
 
-/// A running quantile of a timer's lateness: each ring moves the estimate up where
-/// it was too small and down where it was too large, and it settles where the two
-/// balance, at the quantile up / (up + down) (Robbins and Monro, 1951).
+/// An estimate of a quantile of a timer's lateness. Each ring moves the estimate up if it was
+/// too small, and down if it was too large. It settles where the two balance, at the quantile
+/// up / (up + down) (Robbins and Monro, 1951).
 pub struct Lead {
     ns: u64,
     up_ns: u64,
     down_ns: u64,
-    /// What is yielded away at a wake is never more.
+    /// The largest lead. It bounds the time that is spent yielding after a wake.
     most_ns: u64,
 }
 
@@ -25,7 +25,7 @@ impl Lead {
         self.ns
     }
 
-    /// A timer rang `late_ns` after the time it was set to.
+    /// Adjusts the lead after a timer rang `late_ns` after the time it was set to.
     pub fn observe(&mut self, late_ns: u64) {
         self.ns = if late_ns > self.ns {
             (self.ns + self.up_ns).min(self.most_ns)
@@ -39,7 +39,8 @@ impl Lead {
 mod tests {
     use super::*;
 
-    /// Rings between 0 and `spread_ns` late, evenly, in no regular order.
+    /// Returns the lead after many rings that are 0 to `spread_ns` late, evenly distributed
+    /// and in no regular order.
     fn settled(precision: Precision, spread_ns: u64) -> u64 {
         let mut lead = Lead::new(precision);
         let mut late_ns = 0;

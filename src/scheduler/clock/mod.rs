@@ -14,12 +14,12 @@ use tokio::time::{Duration, Instant, sleep_until};
 use self::lead::Lead;
 use crate::backend::Clock;
 
-/// A clock a driver can run on: it also makes the timer that wakes the driver.
+/// A clock that a driver can run on. It also makes the timer that wakes the driver.
 pub trait DriverClock: Clock {
     fn alarm(&self) -> Box<dyn Alarm>;
 
-    /// Makes the timer of a driver's heartbeats. A clock that stands still while the
-    /// driver works has none: nothing is late on it.
+    /// Makes the timer of a driver's heartbeats. Returns none for a clock that stands still
+    /// while the driver works, because nothing is late on it.
     fn heartbeat_alarm(&self) -> Option<Box<dyn Alarm>> {
         None
     }
@@ -27,29 +27,29 @@ pub trait DriverClock: Clock {
 
 /// One timer, set anew at every wait.
 pub trait Alarm {
-    /// Ready at `deadline_ns` or as soon after as the timer allows, never before.
+    /// Returns ready at `deadline_ns` or as soon after it as the timer allows, never before.
     fn poll_until(&mut self, deadline_ns: u64, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Whether it is awake and yields until the deadline it was last asked for.
+    /// Returns whether the alarm is awake and yields until the deadline it was last polled for.
     fn is_near(&self) -> bool {
         false
     }
 }
 
-/// Shorter than a yield: what is left then is spent looking at the clock.
+/// The last stretch before a deadline, shorter than a yield. It is spent reading the clock.
 const SPIN_NS: u64 = 1_000;
 
-/// How an alarm spends the last stretch before a deadline.
+/// The way in which an alarm spends the last stretch before a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Sleeps as long as it can: nineteen wakes in twenty are some microseconds too soon,
-    /// and yield for these. Costs a tenth of a core at 1,000 wakes a second and a
-    /// third at 10,000.
+    /// Sleeping as long as possible: 19 wakes in 20 are some microseconds early, and the alarm
+    /// yields for these. This costs a tenth of a core at 1,000 wakes a second, and a third at
+    /// 10,000.
     #[default]
     Sleep,
-    /// Is awake before 998 deadlines in 1,000 and yields to the runtime, which serves
-    /// its sockets meanwhile. Costs a core for each shard where less than about
-    /// 100 µs, or what the timer is late on this machine, lies between two deadlines.
+    /// Yielding to the runtime, which serves its sockets meanwhile. The alarm is awake before
+    /// 998 deadlines in 1,000. This costs a core per shard if two deadlines are less than
+    /// about 100 µs apart, or less than the timer's lateness on this host.
     Yield,
 }
 
@@ -99,16 +99,16 @@ fn timer(clock: RealClock) -> Box<dyn Timer> {
     Box::new(TokioTimer { clock, sleep: None })
 }
 
-/// What can wake a task at a time, somewhat late.
+/// A timer that wakes a task at a given time or somewhat later.
 trait Timer {
     fn set(&mut self, at_ns: u64) -> io::Result<()>;
 
-    /// Ready once the time last set has come; then it is to be set anew.
+    /// Returns ready once the time last set has come. The timer must then be set anew.
     fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Sets its timer ahead of the deadline by what the timer is late, and yields to
-/// the runtime where it rang too soon. A yield takes about 0.7 µs.
+/// An alarm that sets its timer ahead of the deadline by the timer's lateness, and yields to
+/// the runtime if the timer rang too early. A yield takes about 0.7 µs.
 struct RealAlarm {
     clock: RealClock,
     timer: Box<dyn Timer>,
@@ -136,7 +136,7 @@ impl Alarm for RealAlarm {
             _ if now_ns >= deadline_ns => return Poll::Ready(()),
             other => {
                 let at_ns = deadline_ns.saturating_sub(self.lead.ns());
-                // Without its timer the driver polls on, which is late for nothing.
+                // If the timer cannot be set, the driver keeps polling, which delays nothing.
                 let rung = at_ns <= now_ns || self.timer.set(at_ns).is_err();
                 other.insert(Set { deadline_ns, at_ns, rung })
             }
@@ -167,7 +167,7 @@ impl Alarm for RealAlarm {
     }
 }
 
-/// tokio's timer wheel: a millisecond coarse (p50 1.0 ms, p99 1.9 ms late).
+/// tokio's timer wheel, with a resolution of one millisecond (p50 1.0 ms, p99 1.9 ms late).
 struct TokioTimer {
     clock: RealClock,
     sleep: Option<BoxFuture<'static, ()>>,

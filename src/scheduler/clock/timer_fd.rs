@@ -12,8 +12,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::{Clock, RealClock, Timer};
 
-/// On an idle core of a virtual machine it rings p50 30 to 50 µs, p99 75 to 100 µs late
-/// (`benches/lateness.rs`): the interrupt takes 20 µs, waking the core the rest.
+/// A timerfd. On an idle core of a virtual machine it rings 30 to 50 µs late at p50 and 75 to
+/// 100 µs at p99 (`benches/lateness.rs`): the interrupt takes 20 µs, waking the core the rest.
 pub struct TimerFd {
     fd: AsyncFd<OwnedFd>,
     /// The run's origin on the kernel's monotonic clock.
@@ -24,12 +24,12 @@ impl TimerFd {
     pub fn new(clock: RealClock) -> io::Result<TimerFd> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // An OwnedFd stays the same descriptor as long as AsyncFd has it, which is all
-        // that `register` asks its caller to promise; this crate has no unsafe code.
+        // The descriptor of an `OwnedFd` stays the same as long as `AsyncFd` has it. That is
+        // all that `register` asks its caller to promise; this crate has no unsafe code.
         #[expect(deprecated)]
         let fd = AsyncFd::new(fd)?;
-        // The two clocks are one, read one after the other: the least of three
-        // differences is the one with the least in between.
+        // Both read the same clock, one after the other. The smallest of three differences is
+        // the one with the least time between the two readings.
         let origin_ns = (0..3)
             .map(|_| {
                 let now_ns = clock.now_ns();
@@ -47,9 +47,10 @@ fn monotonic_ns() -> u64 {
 }
 
 impl Timer for TimerFd {
-    /// Absolute, so that being preempted on the way to the kernel delays nothing.
+    /// Sets the timer to an absolute time, so that being preempted on the way to the kernel
+    /// delays nothing.
     fn set(&mut self, at_ns: u64) -> io::Result<()> {
-        // Zero would disarm it.
+        // Zero would disarm the timer.
         let at_ns = self.origin_ns.saturating_add(at_ns).max(1);
         let it_value = Timespec {
             tv_sec: i64::try_from(at_ns / 1_000_000_000).unwrap_or(i64::MAX),
@@ -67,7 +68,7 @@ impl Timer for TimerFd {
             let mut expirations = [0_u8; 8];
             let read = rustix::io::read(self.fd.get_ref(), &mut expirations);
             ready.clear_ready();
-            // Nothing to read: it rang for a time it was set to before.
+            // There is nothing to read if the timer rang for a time that was set before.
             if !matches!(read, Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)) {
                 return Poll::Ready(read.map(drop).map_err(io::Error::from));
             }
