@@ -1,5 +1,4 @@
-//! A document of one version as a document of another, or of the same, with
-//! nothing lost.
+//! The conversion of a document to another version, or to the same, with nothing lost.
 
 use std::io::{BufReader, Write};
 use std::path::Path;
@@ -13,12 +12,12 @@ use super::writer::{DocumentWriter, Format, Written, document_writer};
 use super::{v1, v2};
 use crate::ir::operation::OperationType;
 
-/// Reads the document at `path` and writes it as `format`. Only its form is
-/// checked; [`load`](super::load) checks the rest.
+/// Reads the document at `path` and writes it as `format`. Checks only its form;
+/// [`load`](super::load) checks the rest.
 ///
 /// # Errors
-/// [`DocumentError`] where the form is wrong, the first operation does not fit
-/// version 1, or `out` cannot be written.
+/// [`DocumentError`] if the form is wrong, an operation does not fit version 1, or `out`
+/// cannot be written.
 pub fn convert(path: &Path, format: Format, out: impl Write) -> Result<Written, DocumentError> {
     let fail = |problem| DocumentError::new(path, problem);
     let (mut file, version) = open(path)?;
@@ -34,10 +33,10 @@ pub fn convert(path: &Path, format: Format, out: impl Write) -> Result<Written, 
 
 struct Copy<'w, W> {
     format: Format,
-    /// Until the header is there.
+    /// The output, until the header has been read.
     out: Option<W>,
     writer: Option<Box<dyn DocumentWriter + 'w>>,
-    /// Of each client, so far.
+    /// The number of operations of each client so far.
     operations: Vec<u32>,
 }
 

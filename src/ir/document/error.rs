@@ -1,4 +1,4 @@
-//! What is wrong with a document, where, and what to do about it.
+//! The errors of documents: what is wrong, where, and what to do about it.
 
 use std::fmt;
 use std::io;
@@ -9,29 +9,29 @@ use crate::ir::blobs::BlobError;
 use crate::protocol::create::CreateError;
 use crate::protocol::path::PathError;
 
-/// A document that cannot be used.
+/// An error that makes a document unusable.
 #[derive(Debug)]
 pub struct DocumentError {
     pub file: PathBuf,
     pub place: Option<Place>,
-    /// Of the operation at `place`, where it has one.
+    /// The id of the operation at `place`, if it has one.
     pub op_id: Option<String>,
     pub problem: Box<Problem>,
 }
 
 impl DocumentError {
-    /// Something wrong with the document as a whole.
+    /// Creates an error of the document as a whole.
     pub(super) fn new(file: &Path, problem: Problem) -> DocumentError {
         DocumentError { file: file.into(), place: None, op_id: None, problem: Box::new(problem) }
     }
 }
 
-/// Where in a document.
+/// A place in a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Of a version 2 document, from 1.
+    /// The number of a line of a version 2 document, from 1.
     Line(u64),
-    /// Index into the `operations` of a version 1 document, from 0.
+    /// The index into the `operations` of a version 1 document, from 0.
     Operation(u64),
 }
 
@@ -42,7 +42,7 @@ impl Place {
         }
     }
 
-    /// The same kind of place, elsewhere.
+    /// Returns a place of the same kind with another number.
     pub(super) fn at(self, number: u64) -> Place {
         match self {
             Place::Line(_) => Place::Line(number),
@@ -233,7 +233,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// A JSON error of a part that has `line` of the document to itself.
+    /// Converts a JSON error in a part that has a line of the document to itself.
     pub(super) fn json(error: &serde_json::Error) -> Problem {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
@@ -244,7 +244,7 @@ impl Problem {
         Problem::Json(format!("{message} (column {})", error.column()))
     }
 
-    /// A JSON error of a document that is one JSON value.
+    /// Converts a JSON error in a document that is one JSON value.
     pub(super) fn json_in_file(error: &serde_json::Error) -> Problem {
         match Problem::json(error) {
             Problem::Json(_) => Problem::Json(error.to_string()),
@@ -253,8 +253,8 @@ impl Problem {
     }
 }
 
-/// Types of operations a document names that do not exist, with how many
-/// operations have them and the id of the first.
+/// The unknown operation types that a document names, each with the number of operations that
+/// have it and the id of the first.
 #[derive(Debug, Default)]
 pub struct UnknownTypes {
     types: Vec<(String, u64, String)>,
@@ -288,7 +288,7 @@ impl fmt::Display for UnknownTypes {
     }
 }
 
-/// Enough of a hostile text to recognise it by.
+/// Returns enough of a hostile string to recognise it by.
 pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),

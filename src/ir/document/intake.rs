@@ -1,4 +1,4 @@
-//! What reading a document has in common, whatever its version.
+//! The part of reading a document that both versions have in common.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ pub(super) const MAX_PART: u64 = 4 << 20;
 pub(super) const MAX_HEADER: u64 = 64 << 20;
 pub(super) const MAX_CLIENTS: u64 = 1_000_000;
 pub(super) const MAX_PHASES: usize = 1_000;
-/// As many as a script may have: each is a part of every report.
+/// The most workloads, as for a script: each is a part of every report.
 pub(super) const MAX_WORKLOADS: usize = 1_000;
 
-/// Takes a document in the order it is read: the header, then version 2 lines.
+/// A receiver of a document in the order in which it is read: the header, then version 2 lines.
 pub(super) trait LineSink {
     fn header(&mut self, header: Header) -> Result<(), Problem>;
     fn line(
@@ -28,8 +28,8 @@ pub(super) trait LineSink {
     ) -> Result<(), Problem>;
 }
 
-/// Passes on what has the right form, and collects types nobody knows, so that
-/// all of them can be named at the end.
+/// A filter before the sink. It passes on what has the right form, and collects unknown types
+/// so that all of them can be named at the end.
 pub(super) struct Intake<'s> {
     pub file: PathBuf,
     version: u8,
@@ -48,8 +48,8 @@ impl<'s> Intake<'s> {
         header.check().and_then(|()| self.sink.header(header)).map_err(|p| self.error(p))
     }
 
-    /// `to_v2` makes a version 2 line of one that has the form of its version.
-    /// A line is large, so it stays where it is from here on.
+    /// Checks a line and passes it on. `to_v2` converts a line that has the form of its
+    /// version to version 2. A line is large, so it is not moved from here on.
     pub fn line(
         &mut self,
         place: Place,
@@ -64,7 +64,8 @@ impl<'s> Intake<'s> {
                 self.unknown.add(&line.kind, &op_id);
                 Ok(())
             }
-            // What follows an unknown type may depend on it.
+            // Operations that follow one of an unknown type may depend on it, so they are not
+            // passed on.
             Ok(Some(_)) if !self.unknown.is_empty() => Ok(()),
             Ok(Some(operation)) => {
                 to_v2(&mut line).and_then(|()| self.sink.line(place, &mut line, operation))

@@ -17,36 +17,37 @@ use crate::ir::payload::{Pattern, Payload};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus};
 
-/// One operation of a document. The order of the fields is the order they are
-/// written in, and so part of what `ir_hash` means.
+/// One operation of a document. The fields are written in this order, which is therefore part
+/// of what `ir_hash` means.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, DeserializeDerive)]
 pub struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op_id: Option<Cow<'a, str>>,
-    /// Version 1.
+    /// The name of the client, in version 1 only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<Cow<'a, str>>,
-    /// Version 1.
+    /// The due time in microseconds, in version 1 only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp_us: Option<u64>,
-    /// Number of the client, through the workloads of the header.
+    /// The number of the client, counted through the workloads of the header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<u32>,
-    /// Absent: iteration.
+    /// The section. Absent: iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub section: Option<Section>,
-    /// Absent: 0.
+    /// The number of the iteration. Absent: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iteration: Option<u32>,
-    /// With `after_ns` too, the arrival of an open loop.
+    /// The due time. Together with `after_ns` it makes the arrival of an open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ns: Option<u64>,
-    /// Of an arrival. Absent: queue.
+    /// The fate of a late arrival. Absent: queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<Late>,
-    /// With `after_ns`, the start of an iteration of a closed loop that has its time.
+    /// The beginning of a closed loop. With `until_ns` and `after_ns`, the line begins an
+    /// iteration of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +58,7 @@ pub struct Line<'a> {
     pub path: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<OpenMode>,
-    /// Absent: what [`default_disposition`] says.
+    /// The disposition. Absent: [`default_disposition`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disposition: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,15 +88,15 @@ pub struct Line<'a> {
     /// Names of statuses, or `any`. Absent: the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Vec<Cow<'a, str>>>,
-    /// Kept as it was read, unknown keys included.
+    /// The extensions as they were read, unknown keys included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Map<String, Value>>,
     #[serde(flatten, skip_serializing)]
     pub unknown: BTreeMap<String, IgnoredAny>,
 }
 
-/// What a document calls a handle: any text or number, unique among the
-/// handles its client has open.
+/// The name of a handle in a document: any string or number, unique among the handles its
+/// client has open.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum HandleName<'a> {
@@ -131,7 +132,8 @@ impl<'de> Deserialize<'de> for HandleName<'_> {
     }
 }
 
-/// Without a disposition in the line: what Lua's modes `r`, `w` and `rw` mean.
+/// Returns the disposition of an open whose line has none: the meaning of Lua's modes `r`, `w`
+/// and `rw`.
 pub fn default_disposition(mode: OpenMode) -> CreateDisposition {
     match mode {
         OpenMode::Read => CreateDisposition::Open,
@@ -140,7 +142,7 @@ pub fn default_disposition(mode: OpenMode) -> CreateDisposition {
     }
 }
 
-/// The `type` of a document's operation.
+/// Returns the `type` that a document gives an operation.
 pub fn type_name(operation: OperationType) -> &'static str {
     match operation {
         OperationType::Open => "Open",
@@ -161,7 +163,7 @@ pub fn type_name(operation: OperationType) -> &'static str {
 }
 
 impl<'a> Line<'a> {
-    /// The version 2 line of an operation.
+    /// Returns the version 2 line of an operation.
     pub fn from_operation(operation: &'a Operation) -> Line<'a> {
         let mut line = Line {
             op_id: operation.id.as_deref().map(Cow::Borrowed),
@@ -236,9 +238,9 @@ impl<'a> Line<'a> {
             (disposition != default_disposition(mode)).then_some(Cow::Borrowed(disposition.name()));
     }
 
-    /// Brings the line to its canonical form: what is said by leaving it out is
-    /// left out, and names are written in one way. Names that mean nothing stay
-    /// as they are. `seq` is the operation's own number within its client.
+    /// Brings the line to its canonical form: values that equal their default are removed, and
+    /// names are written in one way. Unknown names stay as they are. `seq` is the number of
+    /// the operation within its client.
     pub fn make_canonical(&mut self, seq: u32) {
         let client = self.client.unwrap_or_default();
         self.op_id.take_if(|op_id| *op_id == format!("{client}-{seq}"));
@@ -266,7 +268,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A status by name, or as a number such as `0xC0000022`.
+/// Returns the status with a name, or with a number such as `0xC0000022`.
 pub fn status_named(word: &str) -> Option<NtStatus> {
     let number = word.strip_prefix("0x").and_then(|hex| u32::from_str_radix(hex, 16).ok());
     number.map(NtStatus).or_else(|| NtStatus::from_name(word))

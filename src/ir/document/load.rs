@@ -1,4 +1,4 @@
-//! Loading a document: read once, checked whole, spooled per client.
+//! The loading of a document, which is read once, checked completely and spooled per client.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -23,9 +23,10 @@ use crate::ir::spool::{Spool, SpoolWriter};
 
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// Warnings are errors, handles that are never closed apart.
+    /// Whether warnings are errors, except those for handles that are never closed and for
+    /// clients without operations.
     pub strict: bool,
-    /// Folders blobs may come from, beside the document's own.
+    /// Directories that blobs may come from, beside the document's own.
     pub blob_folders: Vec<PathBuf>,
 }
 
@@ -72,7 +73,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentErro
     })
 }
 
-/// Opens a document and tells its version from its first bytes, else from its name.
+/// Opens a document and finds its version in its first bytes, else in its name.
 pub(super) fn open(path: &Path) -> Result<(File, u8), DocumentError> {
     let fail = |problem| DocumentError::new(path, problem);
     let (mut file, size) = regular_file(path).map_err(|error| match error {
@@ -93,7 +94,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u8), DocumentError> {
     Ok((file, stated_version(&start).unwrap_or(if lines { 2 } else { 1 })))
 }
 
-/// The version, where it is the first key.
+/// Returns the version, if it is the first key.
 fn stated_version(start: &[u8]) -> Option<u8> {
     let mut rest = start.trim_ascii_start();
     for token in ["{", "\"version\"", ":"] {
@@ -125,9 +126,9 @@ fn check_counts(head: &v1::Head, validator: &mut Validator) {
     }
 }
 
-/// Checks lines and spools what they mean.
+/// A sink that checks lines and spools their operations.
 struct Loader {
-    /// Until the header is there.
+    /// The directories of blobs and the base of relative paths, until the header has been read.
     blobs: Option<(Arc<BlobDirectories>, Option<PathBuf>)>,
     state: Option<Loading>,
 }
@@ -138,7 +139,7 @@ struct Loading {
     validator: Validator,
     spool: SpoolWriter,
     ids: UniqueIds,
-    /// An id looks like the one another operation has by implication.
+    /// Whether an id has the form of an implied one, so that it may be another operation's.
     ids_like_implied: bool,
     implied_ids: bool,
     hash: blake3::Hasher,
@@ -199,7 +200,7 @@ impl Loading {
                 self.ids_like_implied |= looks_implied(id);
                 self.ids.add(id, place.number()).map_err(Problem::Spool)?;
             }
-            // Told apart from implied ids only where one of them could clash.
+            // Implied ids are compared with the others only if one of those has their form.
             None => self.implied_ids = true,
         }
         for feature in Feature::needed_by(&operation) {
@@ -219,8 +220,8 @@ impl Loading {
         Ok(())
     }
 
-    /// Keeps those clients apart that have no operation: they take no part in a
-    /// run, and nothing is kept for them in it.
+    /// Finds the clients that have no operation. They take no part in a run, which keeps
+    /// nothing for them.
     fn find_idle_clients(&mut self) {
         let mut active: Vec<u32> = self.spool.clients_with_operations().collect();
         let idle = u64::from(self.header.clients()) - active.len() as u64;
@@ -287,7 +288,7 @@ impl Loading {
 /// The place of an id that is only implied.
 const NO_PLACE: u64 = u64::MAX;
 
-/// `<number>-<number>`.
+/// Returns whether an id has the form `<number>-<number>`.
 fn looks_implied(id: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     id.split_once('-').is_some_and(|(client, seq)| digits(client) && digits(seq))
@@ -298,15 +299,15 @@ impl Document {
         self.operations
     }
 
-    /// What is odd, and does not keep the document from being run.
+    /// Returns the oddities that do not keep the document from being run.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Scales the document's phases, where it has any: see [`phases::scaled`].
+    /// Scales the document's phases, if it has any: see [`phases::scaled`].
     ///
     /// # Errors
-    /// As [`phases::scaled`].
+    /// The errors of [`phases::scaled`].
     pub fn scale_phases(&mut self, recorded_ns: u64) -> Result<(), PhaseScalingError> {
         if !self.header.phases.is_empty() {
             self.header.phases = phases::scaled(&self.header.phases, recorded_ns)?;
@@ -319,7 +320,7 @@ impl Document {
         self.spool.rewind();
     }
 
-    /// Looks at every operation, client by client.
+    /// Passes every operation to `look`, client by client.
     fn for_each(&mut self, mut look: impl FnMut(&Operation) -> io::Result<()>) -> io::Result<()> {
         let mut batch = Vec::new();
         for client in 0..self.header.clients() {

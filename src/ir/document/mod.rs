@@ -1,5 +1,5 @@
-//! Documents: a stream in a file. Version 1 is the specification's frozen JSON,
-//! version 2 JSON Lines, one operation a line.
+//! Documents, which are streams in files. Version 1 is the specification's frozen JSON,
+//! version 2 is JSON Lines with one operation a line.
 //!
 //! [`load`] reads a document once, checks it whole and makes it a source;
 //! [`convert`] turns one version into the other without losing what smbench

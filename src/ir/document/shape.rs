@@ -1,4 +1,4 @@
-//! Which fields an operation of a document must have and may have.
+//! The fields that an operation of a document must have, and those it may have.
 
 use super::error::Problem;
 use super::line::Line;
@@ -32,13 +32,13 @@ fields! {
     EXPECT expect, EXTENSIONS extensions,
 }
 
-/// Fields that must be there, and fields that may be.
+/// The fields that must be present and those that may be, one bit each.
 struct Shape {
     required: u32,
     optional: u32,
 }
 
-/// None: version 1 has no such type.
+/// Returns the shape of a type; none if version 1 has no such type.
 fn shape_v1(operation: OperationType) -> Option<Shape> {
     let (required, optional) = match operation {
         Open => (PATH | MODE | HANDLE_REF, EXTENSIONS),
@@ -69,11 +69,12 @@ fn shape_v2(operation: OperationType) -> Shape {
     Shape { required: required | CLIENT, optional: optional | anywhere }
 }
 
-/// The type of the operation; none when this version of the format has no such type.
+/// Checks which fields a line has. Returns the type of its operation; none if this version of
+/// the format has no such type.
 ///
 /// # Errors
 /// [`Problem::MissingField`], [`Problem::UnknownField`], [`Problem::NoTime`],
-/// [`Problem::OneOf`].
+/// [`Problem::LateAlone`], [`Problem::HalfATime`], [`Problem::OneOf`].
 pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType>, Problem> {
     let Some(operation) = line.operation_type() else { return Ok(None) };
     let shape = match version {

@@ -1,4 +1,4 @@
-//! Finding an operation id that is used twice among any number of ids.
+//! The search for an operation id that is used twice, among any number of ids.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,7 +6,7 @@ use std::io;
 
 use crate::ir::runs::{Runs, read_record};
 
-/// 128 bits of BLAKE3 stand for an id, so that two ids are never taken for one.
+/// The hash of an id. It has 128 bits of BLAKE3, so that two ids are never taken for one.
 pub(super) type IdHash = [u8; 16];
 
 pub(super) fn hash_id(id: &str) -> IdHash {
@@ -15,7 +15,7 @@ pub(super) fn hash_id(id: &str) -> IdHash {
     hash
 }
 
-/// Collects ids with the number of their place; sorted runs go to a temporary file.
+/// A collection of ids with the numbers of their places. Sorted runs go to a temporary file.
 pub(super) struct UniqueIds {
     run: Vec<(IdHash, u64)>,
     limit: usize,
@@ -65,7 +65,7 @@ impl UniqueIds {
         Ok(())
     }
 
-    /// The duplicate whose second use comes first.
+    /// Returns the duplicate whose second use comes first.
     pub fn duplicate(mut self) -> io::Result<Option<DuplicateId>> {
         let mut found = Earliest::default();
         if self.spilled.is_none() {
@@ -103,7 +103,7 @@ fn split(record: &[u8; RECORD]) -> (IdHash, u64) {
     (hash, u64::from_le_bytes(place))
 }
 
-/// Looks at ids in order of hash and place.
+/// A search for the earliest duplicate. It takes ids in order of hash and place.
 #[derive(Default)]
 struct Earliest {
     before: Option<(IdHash, u64)>,

@@ -22,15 +22,15 @@ use crate::ir::operation::OpenMode;
 use crate::ir::source::Workload;
 use crate::protocol::create::CreateDisposition;
 
-/// What version 1 has beside its operations.
+/// The parts of a version 1 document beside its operations.
 pub(super) struct Head {
     pub metadata: Map<String, Value>,
-    /// `operation_count`, in the order of the clients.
+    /// The `operation_count` of each client, in the order of the clients.
     pub counts: Vec<u64>,
     pub names: Arc<[Arc<str>]>,
 }
 
-/// What a mode means where no disposition is given.
+/// Returns the disposition of an open that states none.
 pub(super) fn default_disposition(mode: OpenMode) -> CreateDisposition {
     match mode {
         OpenMode::Read => CreateDisposition::Open,
@@ -38,8 +38,8 @@ pub(super) fn default_disposition(mode: OpenMode) -> CreateDisposition {
     }
 }
 
-/// Reads a whole document. In one pass, unless `operations` come before the
-/// keys that say what they mean.
+/// Reads a whole document. One pass is enough, unless `operations` come before the keys that
+/// say what they mean.
 pub(super) fn read<F: Read + Seek>(
     file: &Path,
     input: &mut F,
@@ -90,23 +90,23 @@ struct Pass<'s> {
     clients: Option<ClientList>,
     indices: HashMap<Arc<str>, u32>,
     operations: Operations,
-    /// Only the operations are still wanted.
+    /// Whether only the operations are still wanted.
     second: bool,
     place: Option<Place>,
-    /// What is really wrong when the parser reports an error of ours.
+    /// The real error when the parser reports that it was stopped.
     error: Option<DocumentError>,
 }
 
 struct ClientList {
     names: Arc<[Arc<str>]>,
-    /// `operation_count`.
+    /// The `operation_count` of each client.
     counts: Vec<u64>,
 }
 
 #[derive(PartialEq)]
 enum Operations {
     NotSeen,
-    /// They came before `clients` or another key they need.
+    /// Operations that came before `clients` or another key they need.
     Skipped,
     Read,
 }
@@ -144,7 +144,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Keeps the error for `run` and stops the parser with one of its own.
+    /// Keeps the error for `run` and returns one that stops the parser.
     fn fail<E: serde::de::Error>(&mut self, error: DocumentError) -> E {
         self.error = Some(error);
         E::custom("stopped")
@@ -326,7 +326,7 @@ impl<'de> Visitor<'de> for OperationList<'_, '_> {
     }
 }
 
-/// Makes it the version 2 line that means the same.
+/// Converts a line to the version 2 line that means the same.
 fn to_v2(line: &mut Line<'static>, clients: &HashMap<Arc<str>, u32>) -> Result<(), Problem> {
     let name = line.client_id.take().unwrap_or_default();
     let client = clients.get(name.as_ref());
@@ -342,7 +342,7 @@ fn to_v2(line: &mut Line<'static>, clients: &HashMap<Arc<str>, u32>) -> Result<(
     Ok(())
 }
 
-/// How many bytes may still be read before the next part begins.
+/// The number of bytes that may still be read before the next part begins.
 #[derive(Clone, Default)]
 struct Budget {
     left: Rc<Cell<u64>>,
@@ -357,7 +357,8 @@ impl Budget {
     }
 }
 
-/// Bounds what the parser holds at a time; it has no bound of its own.
+/// A reader that bounds what the parser holds at a time, because the parser has no bound of
+/// its own.
 struct Limited<R> {
     inner: R,
     budget: Budget,

@@ -1,6 +1,6 @@
-//! Document version 2: JSON Lines. A header, then an operation a line, then a
-//! line that says how many operations there are, so that a document that is
-//! cut short is not taken for a whole one.
+//! Document version 2: JSON Lines. A header is followed by one operation a line and a last
+//! line with the number of operations, so that a truncated document is not taken for a whole
+//! one.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, Read, Write};
@@ -19,7 +19,7 @@ use super::validate::MAX_TIME_NS;
 use super::writer::{DocumentWriter, WriteError, Written};
 use crate::ir::source::{Module, Phase, StreamHeader, Workload};
 
-/// The first line.
+/// The first line of a document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -28,7 +28,7 @@ pub struct Header {
     pub source: String,
     #[serde(default)]
     pub seed: u64,
-    /// Clients are numbered through the workloads in this order.
+    /// The workloads, in the order in which their clients are numbered.
     pub workloads: Vec<Workload>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub run_client: bool,
@@ -45,7 +45,7 @@ pub struct Header {
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// The last line.
+/// The last line of a document.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Trailer {
@@ -72,7 +72,7 @@ impl From<&StreamHeader> for Header {
 }
 
 impl Header {
-    /// The header of a stream that is all in this document. Its `ir_hash` is
+    /// Converts the header to that of a stream that is all in this document. Its `ir_hash` is
     /// known when the operations have been read.
     pub(super) fn into_stream(self) -> StreamHeader {
         StreamHeader {
@@ -94,7 +94,7 @@ impl Header {
         }
     }
 
-    /// Names of all clients but the run-wide one, in order.
+    /// Returns the names of all clients but the run-wide one, in order.
     pub(super) fn client_names(&self) -> impl Iterator<Item = String> + '_ {
         self.workloads.iter().flat_map(|workload| {
             (0..workload.clients).map(move |id| {
@@ -107,7 +107,7 @@ impl Header {
         })
     }
 
-    /// All clients, the run-wide one included.
+    /// Returns the number of clients, the run-wide one included.
     pub fn clients(&self) -> u32 {
         let clients: u32 = self.workloads.iter().map(|workload| workload.clients).sum();
         clients + u32::from(self.run_client)
@@ -152,7 +152,7 @@ impl Header {
     }
 }
 
-/// Reads a whole document. The hash of the last line, where it has one.
+/// Reads a whole document. Returns the hash in the last line, if it has one.
 pub(super) fn read(
     file: &Path,
     input: &mut impl BufRead,
@@ -207,7 +207,7 @@ fn is_trailer(text: &str) -> bool {
     inside.is_some_and(|inside| inside.starts_with("\"operations\""))
 }
 
-/// Lines that are not blank.
+/// The lines of a document that are not blank.
 struct Lines<'i, R> {
     input: &'i mut R,
     buffer: Vec<u8>,
@@ -247,12 +247,12 @@ impl<R: BufRead> Lines<'_, R> {
     }
 }
 
-/// Whether the last piece of a file is a JSON value that only lacks its line end.
+/// Returns whether the last piece of a file is a JSON value that only lacks its line end.
 fn whole(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// Writes a document as the operations come.
+/// A writer that writes a document as the operations come.
 pub(super) struct WriterV2<W> {
     out: W,
     buffer: Vec<u8>,
@@ -272,7 +272,7 @@ impl<W: Write> WriterV2<W> {
         Ok(WriterV2 { out, buffer, operations: 0, hash: blake3::Hasher::new() })
     }
 
-    /// Hashed as they are written: the hash is that of the operations' lines.
+    /// Writes the buffer and adds it to the hash, which is that of the operations' lines.
     fn flush(&mut self) -> io::Result<()> {
         self.hash.update(&self.buffer);
         self.out.write_all(&self.buffer)?;

@@ -1,4 +1,5 @@
-//! From lines of a document to operations: everything that must hold is checked here.
+//! The validation of a document: it turns lines into operations, and checks everything that
+//! must hold.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,18 +19,18 @@ use crate::ir::payload::{Blob, Payload};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
-/// Open at the same time, over all clients.
+/// The most handles that are open at the same time, over all clients.
 const MAX_OPEN_HANDLES: usize = 1_500_000;
-/// The largest due time, so that sums of times do not overflow.
+/// The largest due time in nanoseconds, so that sums of times do not overflow.
 pub(in crate::ir) const MAX_TIME_NS: u64 = (1 << 62) - 1;
-/// MS-FSA: a file's size is a signed 64-bit number.
+/// The largest size of a file, which is a signed 64-bit number (MS-FSA).
 const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
-/// Checks the lines of one document in their order.
+/// A validator of the lines of one document, in their order.
 pub(super) struct Validator {
     clients: Vec<Client>,
     run_client: Option<u32>,
-    /// Only what is open, so that memory is bounded by that.
+    /// The handles that are open and no others, so that their number bounds the memory.
     handles: HashMap<(u32, IdHash), HandleRef>,
     blobs: BlobChecks,
     pub warnings: Warnings,
@@ -40,10 +41,10 @@ struct Client {
     operations: u32,
     handles: u32,
     iteration: u32,
-    /// The iteration that has operations already.
+    /// The last iteration that has operations.
     begun: Option<u32>,
     section: Section,
-    /// Time of the section's last `At`.
+    /// The time of the section's last `At`.
     at: u64,
 }
 
@@ -66,7 +67,8 @@ impl Validator {
         }
     }
 
-    /// The operation a version 2 line means. The line is brought to its canonical form.
+    /// Checks a version 2 line and returns its operation. The line is brought to its canonical
+    /// form.
     pub fn operation(
         &mut self,
         line: &mut Line<'_>,
@@ -84,7 +86,8 @@ impl Validator {
         Ok(Operation { client_idx, seq, due, section, iteration, expect, id, kind })
     }
 
-    /// Takes the line's place in its client's order.
+    /// Checks the line's place in its client's order. Returns the operation's number within
+    /// the client.
     fn in_order(&mut self, line: &Line<'_>, client: u32) -> Result<u32, Problem> {
         let last = (self.clients.len() as u32).saturating_sub(1);
         let section = line.section();
@@ -105,7 +108,8 @@ impl Validator {
         if iteration < state.iteration {
             return Err(Problem::IterationBackwards { before: state.iteration, iteration });
         }
-        // An arrival may be dropped, and then its iteration is, whole.
+        // A dropped arrival drops its whole iteration, so only the first operation of one may
+        // be an arrival.
         let arrival = line.at_ns.is_some() && line.after_ns.is_some();
         let begins = section == Section::Iteration && state.begun < Some(iteration);
         if arrival && !begins {
@@ -128,7 +132,8 @@ impl Validator {
                 return Err(Problem::TimeTooLarge(time));
             }
         }
-        // Those of arrivals may lie before: think time delays one and not the next.
+        // An arrival may be earlier than what precedes it, because think time delays one
+        // arrival and not the next.
         if let Some(at) = line.at_ns.filter(|_| !arrival) {
             if at < state.at {
                 return Err(Problem::TimeBackwards { before: state.at, at });
@@ -186,7 +191,7 @@ impl Validator {
                 OperationKind::Truncate { handle_ref: self.handle(line, client)?, size }
             }
             OperationType::Flush => OperationKind::Flush { handle_ref: self.handle(line, client)? },
-            // Any range: what a server says to a strange one may be the point.
+            // Any range is allowed, because what a server says to a strange one may be of interest.
             OperationType::Lock => OperationKind::Lock {
                 handle_ref: self.handle(line, client)?,
                 offset,
@@ -255,7 +260,7 @@ impl Validator {
         Ok(Payload::Blob(Arc::new(Blob::new(path))))
     }
 
-    /// How many operations a client has.
+    /// Returns the number of operations of a client.
     pub fn operations_of(&self, client: usize) -> u64 {
         self.clients.get(client).map_or(0, |client| u64::from(client.operations))
     }
@@ -279,7 +284,7 @@ fn section_name(section: Section) -> &'static str {
 fn handle_key(line: &Line<'_>, client: u32) -> (u32, IdHash) {
     let hash = match &line.handle_ref {
         Some(HandleName::Text(text)) => hash_id(text),
-        // A number is no text: 1 and "1" are two handles.
+        // A number is not a string: 1 and "1" are two handles.
         Some(HandleName::Number(number)) => {
             let mut hash = [0; 16];
             hash[..8].copy_from_slice(&number.to_le_bytes());
@@ -357,7 +362,7 @@ fn parameters(
     Ok(parameters)
 }
 
-/// For messages: the operation's type as documents write it.
+/// Describes an operation for messages: its type as documents write it, and its id.
 pub(in crate::ir) fn described(operation: &Operation) -> String {
     format!("{} {}", type_name(operation.operation_type()), operation.op_id())
 }

@@ -1,4 +1,4 @@
-//! What is odd about a document that can be used all the same.
+//! The oddities of a document that can be used all the same.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use super::error::shortened;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// A key under `extensions` that nothing knows. It is kept, not used.
+    /// A key under `extensions` that is not known. It is kept, not used.
     UnknownExtension { key: String, nearest: String, count: u64, first_op_id: String },
-    /// Handles without a Close; the engine closes them.
+    /// Handles without a Close, which are closed at the end.
     NeverClosed { count: u64 },
-    /// `client_count` of a version 1 document.
+    /// A `client_count` of a version 1 document that is not the number of its clients.
     ClientCount { stated: u64, listed: u64 },
-    /// `operation_count` of clients of a version 1 document; the first of them is named.
+    /// A wrong `operation_count` of clients of a version 1 document; the first of them is named.
     OperationCount { clients: u64, first: String, stated: u64, found: u64 },
     /// Clients that have no operation; the first of them is named.
     Idle { clients: u64, first: String },
-    /// The operations are not those the last line's hash was made of.
+    /// Operations whose hash is not the one in the last line.
     Edited,
 }
 
 impl Warning {
-    /// Handles left open and clients that do nothing are how captures end, not a
-    /// mistake in a document.
+    /// Returns whether `--strict` makes the warning an error. Handles left open and clients
+    /// that do nothing are how captures end, not a mistake in a document.
     pub fn is_error_if_strict(&self) -> bool {
         !matches!(self, Warning::NeverClosed { .. } | Warning::Idle { .. })
     }
@@ -56,13 +56,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Warnings of the same kind are counted, not repeated.
+/// The warnings of one document. Those for the same key are counted, not repeated.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     all: Vec<Warning>,
 }
 
-/// Different keys that are named; a hostile document could have any number.
+/// The number of different keys that are named, because a hostile document could have any number.
 const NAMED: usize = 64;
 
 impl Warnings {

@@ -1,4 +1,4 @@
-//! Writing a document, of either version.
+//! The writers of documents of either version.
 
 use std::io::{self, Write};
 
@@ -13,15 +13,15 @@ pub enum Format {
     V2,
 }
 
-/// Takes operations in the document's order.
+/// A writer that takes operations in the document's order.
 pub trait DocumentWriter {
-    /// `line` is a version 2 line in its canonical form.
+    /// Writes one operation. `line` is a version 2 line in its canonical form.
     ///
     /// # Errors
-    /// [`WriteError::Unfit`] when version 1 cannot say what the line says.
+    /// [`WriteError::Unfit`] if version 1 cannot express the line, or [`WriteError::Io`].
     fn operation(&mut self, line: Line<'_>) -> Result<(), WriteError>;
 
-    /// Completes the document; without this it is not one.
+    /// Completes the document, which is not valid without it.
     ///
     /// # Errors
     /// [`WriteError::Io`].
@@ -31,10 +31,9 @@ pub trait DocumentWriter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     pub operations: u64,
-    /// BLAKE3, in hexadecimal, of the operations in the order they were
-    /// written, each as its canonical version 2 line with the line end. It is
-    /// what loading the document gives, and for a version 2 document what
-    /// `sed '1d;$d' | b3sum` prints.
+    /// The BLAKE3 hash, in hexadecimal, of the operations in the order in which they were
+    /// written, each as its canonical version 2 line with the line end. Loading the document
+    /// gives the same hash, and for a version 2 document `sed '1d;$d' | b3sum` prints it.
     pub ir_hash: String,
 }
 
@@ -48,7 +47,7 @@ pub enum WriteError {
     Unfit { op_id: String, kind: String, reason: &'static str },
 }
 
-/// A writer that writes its header at once, or as soon as it can.
+/// Creates a writer, which writes its header at once or as soon as it can.
 ///
 /// # Errors
 /// [`WriteError::Io`].

@@ -1,4 +1,4 @@
-//! Writing version 1, for streams that fit it.
+//! The writer of version 1, for streams that fit it.
 
 use std::borrow::Cow;
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
@@ -19,17 +19,17 @@ use crate::ir::source::Workload;
 use crate::protocol::BreakPolicy;
 use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
-/// The operations wait in a temporary file, because the counts of the clients
-/// stand before them.
+/// A writer of version 1. The operations wait in a temporary file, because the counts of the
+/// clients stand before them.
 pub(super) struct WriterV1<W> {
     out: W,
     body: BufWriter<SpooledTempFile>,
     names: Vec<String>,
     counts: Vec<u32>,
-    /// Time of each client's operation before.
+    /// The time of each client's previous operation.
     at: Vec<u64>,
     last_ns: u64,
-    /// How each client answers breaks; empty where all do it at once.
+    /// The way in which each client answers breaks. Empty if all answer at once.
     answers: Vec<BreakPolicy>,
     header: Header,
     buffer: Vec<u8>,
@@ -96,7 +96,7 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
             let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
             return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });
         }
-        // The hash is that of the operation as loading this document gives it.
+        // The hash is that of the operation as loading this document yields it.
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
         self.buffer.push(b'\n');
@@ -151,11 +151,13 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
     }
 }
 
-/// Brings a line to what version 1 can say, without changing what it does:
-/// "right after the operation before" becomes that operation's time, and a
-/// disposition that version 1 would not assume goes to the extensions, as does
-/// how the client of an open answers breaks. Numbers of iterations are left
-/// out; version 1 has none.
+/// Changes a line to what version 1 can express, without changing what it does. "Right after
+/// the previous operation" becomes that operation's time. A disposition that version 1 would
+/// not assume goes to the extensions, as does the way in which the client of an open answers
+/// breaks. The number of the iteration is removed, because version 1 has none.
+///
+/// # Errors
+/// The reason why the line does not fit version 1.
 fn fit(line: &mut Line<'_>, before: u64, answer: BreakPolicy) -> Result<(), &'static str> {
     line.iteration = None;
     match line.operation_type().filter(|operation| shape::in_version_1(*operation)) {
@@ -220,7 +222,8 @@ fn fit_disposition(line: &mut Line<'_>) {
     }
 }
 
-/// Nothing is broken of an open that asks for no caching.
+/// Writes how the client answers breaks into an open's extensions. An open that asks for no
+/// caching needs none, because nothing of it can be broken.
 fn fit_answer(line: &mut Line<'_>, answer: BreakPolicy) {
     let smb = line.extensions.as_mut().and_then(|extensions| extensions.get_mut("smb"));
     if let Some(Value::Object(smb)) = smb
