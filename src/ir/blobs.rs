@@ -1,5 +1,5 @@
-//! Files whose bytes a workload writes: which may be used, and having their
-//! bytes at hand before they are due.
+//! The files whose bytes a workload writes: which may be used, and how their bytes are at hand
+//! before the writes are due.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -13,7 +13,7 @@ use super::directory::{Directory, OpenError};
 use super::operation::{Operation, OperationKind};
 use super::payload::{Blob, Payload};
 
-/// Why a blob cannot be used.
+/// The reason why a blob cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     #[error("is relative; a version 1 document needs absolute paths")]
@@ -24,7 +24,8 @@ pub enum BlobError {
     Unreadable(io::Error),
     #[error("is not a regular file")]
     NotAFile,
-    /// Says nothing of whether there is such a file.
+    /// A path outside of the allowed directories. The error does not reveal whether there is
+    /// such a file.
     #[error(
         "is outside of {}, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder",
         .0.display()
@@ -41,9 +42,9 @@ pub enum BlobError {
 /// [`Directory`].
 #[derive(Debug)]
 pub struct BlobDirectories {
-    /// The workload's own, without symbolic links.
+    /// The workload's own directory, without symbolic links.
     workload: PathBuf,
-    /// By absolute path; one may have several.
+    /// The open directories by absolute path. A directory may have several paths.
     directories: Vec<(PathBuf, Arc<Directory>)>,
 }
 
@@ -73,7 +74,8 @@ impl BlobDirectories {
         })?;
         let opened = Arc::new(Directory::open(&given)?);
         let real = given.canonicalize()?;
-        // A link in one directory may be the name of another that is allowed too.
+        // A symbolic link may be the name by which a directory is allowed, so that name counts
+        // as well.
         let in_its_parent = match (given.parent(), given.file_name()) {
             (Some(parent), Some(name)) => parent.canonicalize()?.join(name),
             _ => real.clone(),
@@ -86,9 +88,8 @@ impl BlobDirectories {
         Ok(())
     }
 
-    /// Returns the absolute path of a blob. `base` is what a relative path is
-    /// relative to; without one a relative path is an error. The file system is
-    /// not asked.
+    /// Returns the absolute path of a blob. A relative path is relative to `base`, and is an
+    /// error without it. The file system is not accessed.
     ///
     /// # Errors
     /// [`BlobError`] for a path that cannot be in one of the directories.
@@ -106,7 +107,7 @@ impl BlobDirectories {
         Ok(joined.into())
     }
 
-    /// The innermost directory a path is in, and what follows in the path.
+    /// Returns the innermost directory that contains the path, and the rest of the path.
     fn directory_of<'p>(&self, path: &'p Path) -> Result<(&Directory, &'p Path), BlobError> {
         let directories = self.directories.iter();
         directories
@@ -136,11 +137,11 @@ impl BlobDirectories {
         }
     }
 
-    /// Reads the first `length` bytes of a blob: of one open file, which was
-    /// looked at after it was opened.
+    /// Reads the first `length` bytes of a blob from one open file, which is checked after it
+    /// was opened.
     ///
     /// # Errors
-    /// [`BlobError`], also where the file is cut short while it is read.
+    /// [`BlobError`], also if the file is truncated while it is read.
     pub fn read(&self, path: &Path, length: u64) -> Result<Bytes, BlobError> {
         let (file, _) = self.file(path, length)?;
         let mut data = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
@@ -152,10 +153,10 @@ impl BlobDirectories {
     }
 }
 
-/// Blobs of a document, each looked at once and not for each write.
+/// The checks of a document's blobs. Each blob is checked once and not for each write.
 pub struct BlobChecks {
     directories: Arc<BlobDirectories>,
-    /// What relative paths are relative to; none in version 1.
+    /// The directory that relative paths are relative to; none in version 1.
     base: Option<PathBuf>,
     checked: HashMap<String, (Arc<Path>, u64)>,
 }
@@ -189,14 +190,14 @@ impl BlobChecks {
     }
 }
 
-/// Bytes of blobs, shared by the operations that write them. For the thread
-/// that feeds the scheduler: reading a file never counts as server latency.
+/// The bytes of blobs, shared by the operations that write them. The thread that feeds the
+/// scheduler has the cache, so that reading a file never counts as server latency.
 pub struct BlobCache {
     directories: Arc<BlobDirectories>,
     budget: u64,
     held: u64,
     files: HashMap<Arc<Path>, Bytes>,
-    /// Oldest first.
+    /// The paths of `files`, oldest first.
     order: VecDeque<Arc<Path>>,
 }
 
@@ -205,16 +206,15 @@ impl BlobCache {
         BlobCache::with_budget(directories, 256 << 20)
     }
 
-    /// At most `budget` bytes are alive through this cache.
+    /// Creates a cache that keeps at most `budget` bytes alive.
     pub fn with_budget(directories: Arc<BlobDirectories>, budget: u64) -> BlobCache {
         let (files, order) = (HashMap::new(), VecDeque::new());
         BlobCache { directories, budget, held: 0, files, order }
     }
 
-    /// Puts the first `length` bytes of its blob into a write. The write is
-    /// left as it is where the budget is used up by operations still to be
-    /// issued, or where the file cannot be read: whoever issues it reads the
-    /// file then, and reports what is wrong with it.
+    /// Puts the first `length` bytes of its blob into a write. The write stays as it is if
+    /// operations still to be issued use up the budget, or if the file cannot be read. Whoever
+    /// issues the write then reads the file, and reports what is wrong with it.
     pub fn fill(&mut self, operation: &Operation) {
         if let OperationKind::Write { length, payload: Payload::Blob(blob), .. } = &operation.kind {
             blob.bind(&self.directories);
@@ -224,8 +224,8 @@ impl BlobCache {
         }
     }
 
-    /// Returns the blob at `path`, which is [resolved](BlobDirectories::resolve),
-    /// with its first `length` bytes where the budget has room for them.
+    /// Returns the blob at `path`, which is [resolved](BlobDirectories::resolve), with its
+    /// first `length` bytes if the budget has room for them.
     ///
     /// # Errors
     /// [`BlobError`].
@@ -239,12 +239,12 @@ impl BlobCache {
         Ok(blob)
     }
 
-    /// None where the budget is used up.
+    /// Returns the first `length` bytes of the file at `path`, or none if the budget is used up.
     fn bytes(&mut self, path: &Arc<Path>, length: u64) -> Result<Option<Bytes>, BlobError> {
         let Ok(wanted) = usize::try_from(length) else { return Ok(None) };
         match self.files.get(path) {
             Some(data) if data.len() >= wanted => return Ok(Some(data.slice(..wanted))),
-            // What is alive twice could not be counted.
+            // The old bytes are still in use. Two copies would be alive, and only one counted.
             Some(data) if !data.is_unique() => return Ok(None),
             Some(_) => self.forget(path),
             None => {}
@@ -259,7 +259,8 @@ impl BlobCache {
         Ok(Some(data))
     }
 
-    /// Lets go of the oldest files no operation holds until `wanted` bytes fit.
+    /// Drops the oldest files that no operation holds until `wanted` bytes fit. Returns
+    /// whether they do.
     fn make_room(&mut self, wanted: u64) -> bool {
         for _ in 0..self.order.len() {
             if self.held + wanted <= self.budget {
@@ -274,7 +275,7 @@ impl BlobCache {
         self.held + wanted <= self.budget
     }
 
-    /// An entry of `order` without a file is dropped when its turn comes.
+    /// Drops a file. Its entry of `order` is dropped when its turn comes.
     fn forget(&mut self, path: &Arc<Path>) {
         self.held -= self.files.remove(path).map_or(0, |data| data.len() as u64);
     }
@@ -390,7 +391,7 @@ mod tests {
             assert!(data(&after).is_none(), "{name}");
             let error = blob(&after).read(100).unwrap_err().to_string();
             assert!(error.starts_with(why), "{error}");
-            // What was read before stays what it was.
+            // Bytes that were read before do not change.
             assert_eq!(data(&before).unwrap().as_ref(), name.repeat(50).as_bytes());
         }
     }

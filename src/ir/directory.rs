@@ -1,5 +1,5 @@
-//! Regular files, opened so that nothing can be put in their place between the
-//! check and the use, and where wanted, so that no path leads out of a directory.
+//! Regular files, opened so that nothing can be put in their place between the check and the
+//! use. If wanted, no path leads out of a directory.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,14 +10,15 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 
-/// Opening a pipe does not wait for its other end, and a terminal does not
-/// become this process's own.
+/// Flags with which opening a pipe does not wait for its other end, and a terminal does not
+/// become this process's controlling terminal.
 const FLAGS: i32 = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits() as i32;
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Says nothing of whether there is such a file.
+    /// A path that leads out of the directory. The error does not reveal whether there is such
+    /// a file.
     #[error("a symbolic link leads out of the directory")]
     Outside,
     #[error("it is not a regular file")]
@@ -54,7 +55,7 @@ impl Directory {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(FLAGS);
         let opened = self.0.open_with(path, &options).map_err(|error| {
-            // The operating system's own refusal has its number.
+            // A refusal of the operating system has an error number, one of cap-std has none.
             let denied = error.kind() == io::ErrorKind::PermissionDenied;
             match denied && error.raw_os_error().is_none() {
                 true => OpenError::Outside,
@@ -75,7 +76,8 @@ pub fn regular_file(path: &Path) -> Result<(File, u64), OpenError> {
     regular(opened.map_err(OpenError::Unreadable)?)
 }
 
-/// Looks at what was opened, not at its path, where something else may be by now.
+/// Checks what was opened, not its path, where something else may be by now. Returns the file
+/// and its size in bytes.
 fn regular(file: File) -> Result<(File, u64), OpenError> {
     let metadata = file.metadata().map_err(OpenError::Unreadable)?;
     match metadata.is_file() {

@@ -1,4 +1,4 @@
-//! What a run says happened.
+//! The events that a run reports.
 
 use std::time::Duration;
 
@@ -7,74 +7,75 @@ use serde::Serialize;
 use super::operation::{Operation, OperationType};
 use crate::protocol::{Break, Granted, NtStatus, SharePath};
 
-/// Everything the scheduler reports, in the order it happened within a client.
+/// An event that the scheduler reports. Those of one client are in the order in which they
+/// happened.
 #[expect(
     clippy::large_enum_variant,
     reason = "nearly every event is a completion: boxing it would cost an allocation each"
 )]
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The client's first connection is made.
+    /// A client's first connection.
     Connected {
         client_idx: u32,
     },
-    /// The client's first operations are there, before time zero.
+    /// The end of fetching a client's first operations, before time zero.
     Prepared {
         client_idx: u32,
     },
     Completed(CompletionEvent),
     Iteration(IterationEvent),
-    /// The engine closed handles a cut or finished client had left open.
+    /// The closing of handles that a cut or finished client had left open.
     Cleanup {
         client_idx: u32,
         closed: u32,
         failed: u32,
     },
-    /// A break is over.
+    /// A break that has ended.
     Break(Box<BreakEvent>),
-    /// A lost connection is back.
+    /// The return of a lost connection.
     Reconnected {
         client_idx: u32,
         after: Duration,
     },
-    /// The bound on draining and teardown passed with this many clients of the
-    /// shard not done; what they had in flight completed as cut.
+    /// The end of the bound on draining and teardown, with this many clients of the shard not
+    /// done. What they had in flight completed as cut.
     GaveUp {
         clients: usize,
-        /// Some of them had an operation of a phase in flight.
+        /// Whether some of them had an operation of a phase in flight.
         measuring: bool,
     },
-    /// Measuring ended with operations due that were never issued.
+    /// The operations that were due when measuring ended and were never issued.
     Unissued(Unissued),
-    /// The shard's driver got to a heartbeat `late_ns` after its time.
+    /// A heartbeat that the shard's driver got to `late_ns` after its time.
     Heartbeat {
         /// Index into the run's phases.
         phase: Option<u16>,
         late_ns: u64,
     },
-    /// A client was without a connection in a phase.
+    /// A time in which a client had no connection in a phase.
     Disconnected(Disconnection),
-    /// The client gave up reconnecting; it issues nothing more.
+    /// The end of a client that gave up reconnecting. It issues nothing more.
     ClientFailed {
         client_idx: u32,
-        /// The phases were still being measured.
+        /// Whether the phases were still being measured.
         measuring: bool,
         reason: String,
     },
 }
 
-/// The time between two heartbeats of a shard that is not held up.
+/// The time between two heartbeats of a shard that is not held up, in nanoseconds.
 pub const HEARTBEAT_PERIOD_NS: u64 = 10_000_000;
 
-/// Takes the events of one shard, in order, on the shard's thread.
+/// A receiver of the events of one shard, in order, on the shard's thread.
 pub trait EventSink {
     fn event(&mut self, event: Event);
 }
 
-/// An operation ended: exactly one per operation, after it has fully ended.
+/// The end of an operation. There is exactly one per operation, after it has fully ended.
 ///
-/// All times are nanoseconds from the run's origin (before connecting and
-/// setup). An operation that was never sent has `issued == completed`.
+/// All times are nanoseconds from the run's origin (before connecting and setup). An operation
+/// that was skipped has `issued_ns == completed_ns`.
 #[derive(Clone, Debug)]
 pub struct CompletionEvent {
     pub operation: Operation,
@@ -82,15 +83,16 @@ pub struct CompletionEvent {
     /// Index into the run's phases; none in setup and teardown.
     pub phase: Option<u16>,
     pub due_ns: u64,
-    /// The latest of due, the client's previous completion + think, the return of a lost
+    /// The latest of due, the client's previous completion plus think time, the return of a lost
     /// connection, and the end of a break that blocked it.
     pub eligible_ns: u64,
-    /// When it was first handed to the server.
+    /// The time at which it was first handed to the server.
     pub issued_ns: u64,
-    /// When it was last: later than `issued_ns` where it was tried again.
+    /// The time at which it was last handed to the server: later than `issued_ns` if it was
+    /// tried again.
     pub attempted_ns: u64,
     pub completed_ns: u64,
-    /// How often it was tried again before this, its only completion.
+    /// The number of times it was tried again before this, its only completion.
     pub retries: u32,
     pub held_up: HeldUp,
     /// The part of its backlog in which it waited for the end of a break, for the return of
@@ -98,43 +100,43 @@ pub struct CompletionEvent {
     pub blocked_ns: u64,
     /// Bytes read or written.
     pub bytes: u64,
-    /// A read that returned less than it asked for.
+    /// Whether a read returned less than it asked for.
     pub short_read: bool,
-    /// Extensions that `--degrade` left out.
+    /// Whether `--degrade` removed extensions.
     pub degraded: bool,
-    /// What an open was granted, where the backend knows.
+    /// The server's answer to an open, if the backend knows it.
     pub granted: Option<Box<Granted>>,
     pub socket: SocketTimes,
-    /// Its handle was opened again before it was issued, since the connection had been lost.
+    /// The opening again of its handle before it was issued, if the connection had been lost.
     pub reopened: Option<Reopened>,
 }
 
-/// The open that went before an operation on a handle of a lost connection.
+/// An open that was repeated before an operation on a handle of a lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reopened {
-    /// The time it took, which is part of the operation's backlog.
+    /// The time it took in nanoseconds, which is part of the operation's backlog.
     pub took_ns: u64,
-    /// Byte-range locks that the handle had and has no more.
+    /// The number of byte-range locks that the handle had and lost.
     pub locks_lost: u32,
-    /// The operation was skipped.
+    /// Whether it failed, so that the operation was skipped.
     pub failed: bool,
 }
 
-/// What the socket saw of the last attempt at an operation. Without a socket of its own
-/// a backend sees nothing.
+/// The times that the socket observed for the last attempt at an operation. A backend without
+/// a socket of its own has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketTimes {
-    /// When the first write began, in nanoseconds from the run's origin.
+    /// The time at which the first write began, in nanoseconds from the run's origin.
     pub first_write_ns: Option<u64>,
-    /// The time from the kernel's receipt of the answer to the moment the client's task
-    /// saw it; over all answers where there were several.
+    /// The time from the kernel's receipt of the answer to the moment the client's task saw
+    /// it. If there were several answers, it is the sum over all of them.
     pub pickup_ns: Option<u64>,
-    /// The wall clock was set meanwhile, so that there is no pickup.
+    /// Whether the wall clock was set meanwhile, so that there is no pickup.
     pub clock_stepped: bool,
 }
 
 impl CompletionEvent {
-    /// Service time, of the last attempt: completed − attempted.
+    /// Returns the service time of the last attempt: completed − attempted.
     pub fn latency(&self) -> Duration {
         Duration::from_nanos(self.service_ns())
     }
@@ -143,25 +145,25 @@ impl CompletionEvent {
         self.completed_ns.saturating_sub(self.attempted_ns)
     }
 
-    /// completed − due, where due is an arrival, a recorded time, or in a closed loop the
-    /// end of the client's previous operation plus think time. It contains all that a user
-    /// would have waited for: queueing, breaks and outages.
+    /// Returns completed − due. Due is an arrival, a recorded time or, in a closed loop, the
+    /// end of the client's previous operation plus think time. The result contains all that a
+    /// user would have waited for: queueing, breaks and outages.
     pub fn response_ns(&self) -> u64 {
         self.completed_ns.saturating_sub(self.due_ns)
     }
 
-    /// issued − eligible: the generator's fault.
+    /// Returns issued − eligible, which is caused by the generator.
     pub fn lateness_ns(&self) -> u64 {
         self.issued_ns.saturating_sub(self.eligible_ns)
     }
 
-    /// eligible − due: the server's.
+    /// Returns eligible − due, which is caused by the server.
     pub fn backlog_ns(&self) -> u64 {
         self.eligible_ns.saturating_sub(self.due_ns)
     }
 
-    /// first write − attempted: caused by the generator. None of what was not sent over
-    /// a socket that is watched.
+    /// Returns first write − attempted, which is caused by the generator. None if nothing was
+    /// sent over a socket that is watched.
     pub fn handoff_ns(&self) -> Option<u64> {
         Some(self.socket.first_write_ns?.saturating_sub(self.attempted_ns))
     }
@@ -176,19 +178,19 @@ impl CompletionEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakEvent {
     pub client_idx: u32,
-    /// Of the file as it was opened.
+    /// The path of the file as it was opened.
     pub path: SharePath,
     pub notice: Break,
-    /// Index into the run's phases, by when the notice came.
+    /// Index into the run's phases, by the time of the notice.
     pub phase: Option<u16>,
     pub noticed_ns: u64,
-    /// When the acknowledgement was sent, if one was.
+    /// The time at which the acknowledgement was sent, if one was.
     pub acknowledged_ns: Option<u64>,
     pub ended_ns: u64,
     pub end: BreakEnd,
-    /// Operations, of this client and others, that waited for its end.
+    /// The number of operations, of this client and others, that waited for its end.
     pub blocked: u32,
-    /// How long they did, together.
+    /// The time that they waited, together, in nanoseconds.
     pub blocked_ns: u64,
 }
 
@@ -199,73 +201,75 @@ pub struct Disconnection {
     pub client_idx: u32,
     /// Index into the run's phases.
     pub phase: Option<u16>,
-    /// When the connection was lost; before `from_ns` where that was in an earlier phase.
+    /// The time at which the connection was lost. It is before `from_ns` if that was in an
+    /// earlier phase.
     pub lost_ns: u64,
     pub from_ns: u64,
     pub to_ns: u64,
 }
 
-/// How a break came to its end.
+/// The way in which a break ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BreakEnd {
-    /// The server wants no answer (level II, a lease without W and H).
+    /// A break to which the server wants no answer (level II, a lease without W and H).
     NotAsked,
-    /// The server took the answer.
+    /// An answer that the server took.
     Acknowledged,
-    /// The server refused the answer.
+    /// An answer that the server refused.
     Refused(NtStatus),
-    /// The file was closed before the answer.
+    /// A close of the file before the answer.
     Closed,
-    /// The connection was lost before the answer.
+    /// A loss of the connection before the answer.
     ConnectionLost,
-    /// Nobody was to answer (`on_break`), and the server gave up.
+    /// A break that was not to be answered (`on_break`) until the server gave up.
     Ignored,
-    /// The server had taken no answer when it gave up, though one was meant.
+    /// A break for which the server had taken no answer when it gave up, though one was meant.
     TimedOut,
-    /// The run ended before.
+    /// A break that was pending when the run ended.
     Cut,
 }
 
-/// What an eligible operation waited for before it was issued. What remains of
-/// its lateness is the time this program took to see to it.
+/// The time for which an eligible operation waited before it was issued, by cause. The rest of
+/// its lateness is the time that this program took to get to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldUp {
-    /// The stream had not made it yet.
+    /// The wait for the stream to make the operation.
     pub by_generation_ns: u64,
-    /// The limit on operations in flight.
+    /// The wait for the limit on operations in flight.
     pub by_limit_ns: u64,
 }
 
-/// The operations of a shard that were due by the cut and never issued, as far
-/// as they had been fetched: at least so many. Of a client whose next operation
-/// was not made yet, that one is counted.
+/// The operations of a shard that were due by the cut and never issued. Only those that had
+/// been fetched are counted, so there are at least this many. If a client's next operation was
+/// not made yet, it is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unissued {
-    /// Their client was busy, or disconnected: the server's backlog.
+    /// The number of those whose client was busy or disconnected: the server's backlog.
     pub by_backlog: u64,
-    /// When the oldest of those was due, before the cut.
+    /// The time between the due time of the oldest of these and the cut.
     pub backlog_ns: u64,
-    /// The stream had not made them.
+    /// The number of those that the stream had not made.
     pub by_generation: u64,
-    /// They waited for the limit on operations in flight.
+    /// The number of those that waited for the limit on operations in flight.
     pub by_limit: u64,
-    /// This program had not got round to them.
+    /// The number of those that this program had not got to.
     pub by_driver: u64,
-    /// How long before the cut the first of these three kinds could have been
-    /// issued: what became eligible just before it is no sign of a delay.
+    /// The time from when the first operation of these three kinds could have been issued to
+    /// the cut. An operation that became eligible just before the cut is no sign of a delay.
     pub late_ns: u64,
-    /// Of a stream that has an end, iterations of a closed loop that were never
-    /// due: the time of the closed loop was over before they could begin.
+    /// The number of iterations of a closed loop that were never due, because the loop ended
+    /// before they could begin. They are counted only if the stream has an end.
     pub superseded: u64,
 }
 
 impl Unissued {
-    /// Of a stream without end nothing is missing: it goes on in the next phase.
+    /// Counts superseded iterations. A stream without end is missing none, because it goes on
+    /// in the next phase.
     pub fn superseded(superseded: u64) -> Unissued {
         Unissued { superseded, ..Unissued::default() }
     }
 
-    /// Adds what another shard of the run left.
+    /// Adds the operations that another shard of the run left.
     pub fn add(&mut self, other: Unissued) {
         self.by_backlog += other.by_backlog;
         self.backlog_ns = self.backlog_ns.max(other.backlog_ns);
@@ -282,38 +286,38 @@ pub enum CompletionStatus {
     /// A status the operation expected.
     Succeeded(NtStatus),
     Failed(Failure),
-    /// Never sent: its handle was not open, because operation `cause` of the
-    /// same client failed or the connection was lost there.
+    /// An operation that was never sent, because its handle was not open. Operation
+    /// `cause_seq` of the same client had failed or lost the connection.
     Skipped {
         cause_seq: u32,
     },
-    /// Still in flight when the drain bound ended.
+    /// An operation that was still in flight when the bound on the drain ended.
     Cut,
 }
 
-/// How an operation that was sent failed.
+/// The way in which an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("{0}")]
     Status(NtStatus),
-    /// `--op-timeout` passed.
+    /// A time-out: `--op-timeout` passed.
     #[error("TIMED_OUT")]
     TimedOut,
     #[error("CONNECTION_LOST: {0}")]
     ConnectionLost(String),
-    /// The server's reply made no sense, or the client stack failed without a status.
+    /// A reply of the server that made no sense, or a failure of the client stack without a status.
     #[error("CLIENT_ERROR: {0}")]
     Client(String),
     #[error("PANICKED: {0}")]
     Panicked(String),
-    /// What a write carries could not be read from its file: the file's fault or
-    /// this host's. Nothing was sent.
+    /// A write whose data could not be read from its file, which is the file's fault or this
+    /// host's. Nothing was sent.
     #[error("PAYLOAD_UNREADABLE: {0}")]
     Payload(String),
 }
 
 impl Failure {
-    /// The name the summary counts it under.
+    /// Returns the name under which the summary counts it.
     pub fn name(&self) -> String {
         match self {
             Failure::Status(status) => status.to_string(),
@@ -326,19 +330,20 @@ impl Failure {
     }
 }
 
-/// A whole iteration ended.
+/// The end of a whole iteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IterationEvent {
     pub client_idx: u32,
     pub iteration: u32,
     pub phase: Option<u16>,
     pub due_ns: u64,
-    /// max(due, the client's previous completion + think): later than `due_ns`
-    /// where an arrival found its client busy.
+    /// The eligible time of its first operation, which is later than `due_ns` if the client
+    /// was busy or disconnected. For a dropped iteration, the time up to which its client was
+    /// busy.
     pub eligible_ns: u64,
-    /// First issue.
+    /// The time of the first issue.
     pub started_ns: u64,
-    /// Last completion.
+    /// The time of the last completion.
     pub ended_ns: u64,
     pub outcome: IterationOutcome,
 }
@@ -347,10 +352,10 @@ pub struct IterationEvent {
 #[serde(rename_all = "lowercase")]
 pub enum IterationOutcome {
     Finished,
-    /// The stream was cut before its last operation.
+    /// An iteration whose stream was cut before its last operation.
     Cut,
-    /// Its arrival found the client busy, and none of it was issued.
+    /// An iteration whose arrival found the client busy. None of it was issued.
     Dropped,
-    /// None of its operations was sent, since the handles they need were not open.
+    /// An iteration of which no operation was sent, because the handles they need were not open.
     Skipped,
 }

@@ -1,4 +1,4 @@
-//! What a stream may ask of a client stack, feature by feature.
+//! The features that a stream may ask of a client stack.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// The lowest fidelity mode that has the feature.
+    /// Returns the lowest fidelity mode that has the feature.
     pub fn mode(self) -> u8 {
         match self {
             Feature::Locks | Feature::BlockingLocks => 0,
@@ -51,7 +51,7 @@ impl Feature {
         }
     }
 
-    /// What one operation needs.
+    /// Returns the features that one operation needs.
     pub fn needed_by(operation: &Operation) -> Vec<Feature> {
         match &operation.kind {
             OperationKind::Open { extensions: Some(parameters), .. } => of_create(parameters),
@@ -86,32 +86,31 @@ fn of_create(parameters: &CreateParameters) -> Vec<Feature> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub feature: Feature,
-    /// What of it is used: `lease`.
+    /// The part of the feature that is used, such as `lease`.
     pub what: Cow<'static, str>,
-    /// The first operation that uses it (`operation 0-7`), or the workload that
-    /// says it will.
+    /// The first operation that uses it (`operation 0-7`), or the workload that states the need.
     pub whose: String,
 }
 
 impl Need {
-    /// A need that is stated, by the workload `whose`.
+    /// Creates a need that the workload `whose` states.
     pub fn stated(feature: Feature, whose: &str) -> Need {
         Need { feature, what: feature.name().into(), whose: whose.into() }
     }
 
-    /// That `operation` needs this of the features it needs.
+    /// Creates the need of `operation` for `feature`, which is one of those it needs.
     pub fn new(feature: Feature, operation: &Operation) -> Need {
         let whose = format!("operation {}", operation.op_id());
         Need { feature, what: what(feature, operation), whose }
     }
 
-    /// What one operation needs.
+    /// Returns the needs of one operation.
     pub fn of(operation: &Operation) -> impl Iterator<Item = Need> {
         Feature::needed_by(operation).into_iter().map(|feature| Need::new(feature, operation))
     }
 }
 
-/// The feature, as the operation's own options name it.
+/// Returns the feature's name in the operation's own options.
 fn what(feature: Feature, operation: &Operation) -> Cow<'static, str> {
     match &operation.kind {
         OperationKind::Open { extensions: Some(parameters), .. } if feature == Feature::Caching => {

@@ -1,4 +1,4 @@
-//! Compiling a stream: every client's operations merged into one document.
+//! The compilation of a stream: every client's operations are merged into one document.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,12 +13,12 @@ use super::nominal::NominalClock;
 use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError};
 
-/// Where an iterating stream ends. Setup and teardown are always whole.
+/// The end of a stream that iterates. Setup and teardown are always whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// Operations of iterations, over all clients.
+    /// The most operations of iterations, over all clients.
     pub operations: Option<u64>,
-    /// Nominal time: the iteration part ends before it.
+    /// The nominal time before which the iterations end.
     pub duration_ns: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ pub struct Bounds {
 pub struct CompileReport {
     pub operations: u64,
     pub clients: u32,
-    /// See [`Written::ir_hash`](super::document::writer::Written).
+    /// The hash of the operations: see [`Written::ir_hash`](super::document::writer::Written).
     pub ir_hash: String,
     /// The nominal time of the last operation of the iterations.
     pub nominal_ns: u64,
@@ -56,16 +56,16 @@ pub enum CompileError {
     Write(#[from] WriteError),
 }
 
-/// Operations held ahead, over all clients.
+/// The most operations held ahead, over all clients.
 const LOOKAHEAD: usize = 65_536;
 const MOST_PER_CLIENT: usize = 64;
-/// A clock that stands still for as long as this will not move.
+/// The number of operations after which a clock that stands still will not move any more.
 const STANDSTILL: u64 = 100_000;
 const MAX_SETUP_OPERATIONS: u64 = 10_000_000;
 
-/// Writes the whole stream as a document, in the order section, nominal time,
-/// iteration, client, seq; the run-wide client's setup before all others' and
-/// its teardown after. Memory does not grow with the number of operations.
+/// Writes the whole stream as a document, in the order section, nominal time, iteration,
+/// client, seq. The run-wide client's setup comes before all others' and its teardown after.
+/// Memory does not grow with the number of operations.
 ///
 /// # Errors
 /// [`CompileError`]; `out` then holds a part of a document, to be removed.
@@ -117,28 +117,28 @@ pub fn compile(
     })
 }
 
-/// One section of a range of clients, in order.
+/// The merge of one section of a range of clients, in order.
 struct Merge<'s> {
     source: &'s mut dyn OperationSource,
     section: Section,
     first: u32,
     clients: Vec<Ahead>,
-    /// Nominal time, iteration and client of each client's next operation.
+    /// The nominal time, iteration and client of each client's next operation.
     heads: BinaryHeap<Reverse<(u64, u32, u32)>>,
     batch: usize,
     must_move: bool,
     pulled: Vec<Operation>,
 }
 
-/// What has been pulled of a client.
+/// The operations that were pulled of one client.
 #[derive(Default)]
 struct Ahead {
     queue: VecDeque<Operation>,
     ended: bool,
     clock: NominalClock,
-    /// Time of the last `At`.
+    /// The time of the last `At`.
     at: u64,
-    /// Operations since the nominal clock moved.
+    /// The number of operations since the nominal clock moved.
     standing: u64,
     operations: u64,
 }
@@ -174,13 +174,13 @@ impl<'s> Merge<'s> {
         Ok(operation.map(|operation| (nominal, operation)))
     }
 
-    /// Finds the client's place for its next operation.
+    /// Finds the place of the client's next operation in the order.
     fn advance(&mut self, client: u32) -> Result<(), CompileError> {
         let ahead = &mut self.clients[(client - self.first) as usize];
         if ahead.queue.is_empty() && !ahead.ended {
             let progress = self.source.pull(client, self.section, self.batch, &mut self.pulled)?;
             ahead.ended = progress == Progress::End;
-            // With a million clients the queue's own growth would be most of the memory.
+            // With a million clients, spare capacity of the queues would be most of the memory.
             ahead.queue.reserve_exact(self.pulled.len());
             ahead.queue.extend(self.pulled.drain(..));
         }
@@ -203,7 +203,7 @@ impl<'s> Merge<'s> {
             let operation = described(operation);
             return Err(CompileError::TimeTooLarge { client: name(), operation });
         }
-        // What is left out takes no time, however much of it there is.
+        // Discarded operations take no time, however many there are.
         let moved = nominal > before || ahead.clock.leaves_out(operation.iteration);
         ahead.standing = if moved { 0 } else { ahead.standing + 1 };
         ahead.operations += 1;

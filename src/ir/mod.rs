@@ -1,4 +1,4 @@
-//! The typed stream every script and document becomes, and the events a run gives back.
+//! The typed stream that every script and document becomes, and the events that a run reports.
 
 pub mod blobs;
 pub mod directory;

@@ -1,18 +1,19 @@
-//! A client's clock as if every operation took no time.
+//! A client's clock under the assumption that every operation takes no time.
 
 use super::due::{Due, Late};
 
-/// Goes from operation to operation of one section as the scheduler would if
-/// each ended when it was issued, and leaves out whole iterations as it does:
-/// those that would be dropped, and those of a closed loop whose time is over.
+/// A clock that goes from operation to operation of one section as the scheduler would if each
+/// ended when it was issued. Like the scheduler it discards whole iterations: those that would
+/// be dropped, and those of a closed loop that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct NominalClock {
     now_ns: u64,
     leaving_out: Option<u32>,
-    /// The end of the last closed loop an iteration began too late for.
+    /// The end of the last closed loop for which an iteration began too late, in nanoseconds
+    /// from time zero.
     over_ns: u64,
-    /// No think time precedes the next arrival: it passed with one that was
-    /// left out, or there is no operation it would follow.
+    /// Whether no think time precedes the next arrival, because it passed with an iteration
+    /// that was discarded, or because there is no operation it would follow.
     rested: bool,
 }
 
@@ -23,17 +24,18 @@ impl Default for NominalClock {
 }
 
 impl NominalClock {
-    /// Nanoseconds from time zero (in setup and teardown: from the section's start).
+    /// Returns the time in nanoseconds from time zero (in setup and teardown: from the
+    /// section's start).
     pub fn now_ns(&self) -> u64 {
         self.now_ns
     }
 
-    /// When the client is free for an arrival that `think_ns` lie before.
+    /// Returns when the client is free for an arrival that `think_ns` of think time precede.
     pub fn free_ns(&self, think_ns: u64) -> u64 {
         self.now_ns.saturating_add(if self.rested { 0 } else { think_ns })
     }
 
-    /// Goes on to the next operation, which is one of `iteration`.
+    /// Goes on to the next operation, which belongs to `iteration`.
     pub fn pass(&mut self, due: Due, iteration: u32) {
         if self.leaves_out(iteration) {
             return;
@@ -61,7 +63,7 @@ impl NominalClock {
         self.leaving_out = left_out.then_some(iteration);
     }
 
-    /// Whether nothing is issued of the iteration the last operation was of.
+    /// Returns whether `iteration` is being discarded.
     pub fn leaves_out(&self, iteration: u32) -> bool {
         self.leaving_out == Some(iteration)
     }
@@ -71,7 +73,7 @@ impl NominalClock {
 mod tests {
     use super::*;
 
-    /// The time at each operation, and whether it is left out.
+    /// Returns the time at each operation, and whether it is discarded.
     fn passed(operations: &[(Due, u32)]) -> Vec<(u64, bool)> {
         let mut clock = NominalClock::default();
         let pass = |&(due, iteration): &(Due, u32)| {

@@ -16,11 +16,11 @@ pub const MAX_IO_BYTES: u64 = 64 << 20;
 pub struct Operation {
     /// Index into the clients of the [`StreamHeader`](super::StreamHeader).
     pub client_idx: u32,
-    /// Counts up from 0 within the client, over all its sections.
+    /// The number of the operation within the client, from 0 and over all its sections.
     pub seq: u32,
     pub due: Due,
     pub section: Section,
-    /// Counts up from 0 within the client; 0 in setup and teardown.
+    /// The number of the iteration within the client, from 0; 0 in setup and teardown.
     pub iteration: u32,
     pub expect: Expect,
     /// The id a document gave; see [`Operation::op_id`].
@@ -43,7 +43,7 @@ pub enum Expect {
     /// STATUS_SUCCESS, and STATUS_END_OF_FILE for a read.
     #[default]
     Default,
-    /// Exactly these. A list without STATUS_SUCCESS makes success a failure.
+    /// Exactly these statuses. A list without STATUS_SUCCESS makes success a failure.
     Statuses(Arc<[NtStatus]>),
     /// Any status a server may give.
     Any,
@@ -67,8 +67,8 @@ impl Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HandleRef(pub u32);
 
-/// What an `Open` is for. The default disposition comes from where the stream
-/// came from: `create` of [`OperationKind::Open`] carries it.
+/// The access that an `Open` asks for. Scripts and documents have different default
+/// dispositions for it, so [`OperationKind::Open`] carries the disposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OpenMode {
     Read,
@@ -81,11 +81,11 @@ pub enum OperationKind {
     Open {
         path: SharePath,
         mode: OpenMode,
-        /// What the mode means here: `Open` for r, `OverwriteIf` for Lua's w,
+        /// The disposition. The default is `Open` for r, `OverwriteIf` for Lua's w, and
         /// `OpenIf` for rw and for version 1 documents that write.
         disposition: crate::protocol::create::CreateDisposition,
         handle_ref: HandleRef,
-        /// Present when the stream asks for more than the mode (fidelity mode 1 and up).
+        /// The parameters of a stream that asks for more than the mode (fidelity mode 1 and up).
         extensions: Option<Arc<CreateParameters>>,
     },
     Read {
@@ -119,7 +119,7 @@ pub enum OperationKind {
     Stat {
         path: SharePath,
     },
-    /// `pattern` uses SMB's wildcards (`*`, `?`).
+    /// A listing of a directory. `pattern` uses SMB's wildcards (`*`, `?`).
     List {
         path: SharePath,
         pattern: Arc<str>,
@@ -131,7 +131,8 @@ pub enum OperationKind {
     Flush {
         handle_ref: HandleRef,
     },
-    /// `wait`: block until granted instead of failing with STATUS_LOCK_NOT_GRANTED.
+    /// A byte-range lock. With `wait` it blocks until granted instead of failing with
+    /// STATUS_LOCK_NOT_GRANTED.
     Lock {
         handle_ref: HandleRef,
         offset: u64,
@@ -184,7 +185,7 @@ impl OperationType {
         OperationType::Unlock,
     ];
 
-    /// Lower case, as reports and filters write it.
+    /// Returns the name in lower case, as reports and filters write it.
     pub fn name(self) -> &'static str {
         match self {
             OperationType::Open => "open",
@@ -206,7 +207,7 @@ impl OperationType {
 }
 
 impl Operation {
-    /// The document's id, or `<client>-<seq>`.
+    /// Returns the document's id, or `<client>-<seq>`.
     pub fn op_id(&self) -> String {
         match &self.id {
             Some(id) => id.to_string(),
@@ -218,8 +219,9 @@ impl Operation {
         self.kind.operation_type()
     }
 
-    /// The memory it takes: its own, and what it alone points to. What others
-    /// may point to as well, such as the bytes of a blob, is not in it.
+    /// Returns the memory that the operation takes, in bytes: its own, and what it alone
+    /// points to. It does not include what others may point to as well, such as the bytes of a
+    /// blob.
     pub fn memory_bytes(&self) -> usize {
         let expect = match &self.expect {
             Expect::Statuses(statuses) => shared_bytes(size_of_val(&**statuses)),
@@ -229,13 +231,13 @@ impl Operation {
         size_of::<Operation>() + expect + id + self.kind.heap_bytes()
     }
 
-    /// The specification's view of an absolute due time.
+    /// Returns the absolute due time in microseconds, as the specification has it.
     pub fn timestamp_us(&self) -> Option<u64> {
         self.due.at_ns().map(|ns| ns / 1_000)
     }
 }
 
-/// What an `Arc` of so many bytes takes, with its two counts.
+/// Returns the size of an `Arc` of so many bytes, with its two counts.
 fn shared_bytes(bytes: usize) -> usize {
     bytes + 2 * size_of::<usize>()
 }
@@ -277,7 +279,7 @@ impl OperationKind {
         }
     }
 
-    /// Whether the server may hold it back until another client does something.
+    /// Returns whether the server may hold the operation back until another client does something.
     pub fn waits_for_others(&self) -> bool {
         matches!(self, OperationKind::Lock { wait: true, .. })
     }
@@ -296,7 +298,7 @@ impl OperationKind {
         }
     }
 
-    /// The path the operation names itself; an operation on a handle has none.
+    /// Returns the path that the operation names itself. An operation on a handle has none.
     pub fn path(&self) -> Option<&SharePath> {
         match self {
             OperationKind::Open { path, .. }

@@ -1,4 +1,4 @@
-//! What a write carries. The bytes are at hand before the operation is due.
+//! The data that a write carries. It is at hand before the operation is issued.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -16,13 +16,13 @@ pub enum Payload {
     Blob(Arc<Blob>),
 }
 
-/// Content that follows from pattern, seed, path and position in the file, so
-/// that it can be checked without having been stored.
+/// Content that follows from pattern, seed, path and position in the file, so that it can be
+/// checked without being stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pattern {
     Zero,
-    /// Incompressible within a window of 1 MiB.
+    /// Bytes that are incompressible within a window of 1 MiB.
     Random,
     /// Lines of printable ASCII.
     Text,
@@ -31,33 +31,33 @@ pub enum Pattern {
 /// A file whose bytes are written.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Blob {
-    /// Absolute.
+    /// The absolute path.
     pub path: Arc<Path>,
-    /// Where it may come from; without them it cannot be read.
+    /// The directories that it may come from. Without them it cannot be read.
     #[serde(skip)]
     directories: OnceLock<Arc<BlobDirectories>>,
-    /// Filled off the timed path by the thread that feeds the scheduler.
+    /// The bytes, filled in off the timed path by the thread that feeds the scheduler.
     #[serde(skip)]
     data: OnceLock<Bytes>,
 }
 
 impl Blob {
-    /// A blob that a [`BlobCache`](super::blobs::BlobCache) fills or binds.
+    /// Creates a blob that a [`BlobCache`](super::blobs::BlobCache) fills or binds.
     pub fn new(path: impl Into<Arc<Path>>) -> Blob {
         Blob { path: path.into(), directories: OnceLock::new(), data: OnceLock::new() }
     }
 
-    /// Lets the blob be read from these directories.
+    /// Allows the blob to be read from these directories.
     pub fn bind(&self, directories: &Arc<BlobDirectories>) {
         self.directories.get_or_init(|| Arc::clone(directories));
     }
 
-    /// Puts in the bytes that are written.
+    /// Sets the bytes that are written, unless they are set.
     pub(super) fn fill(&self, data: Bytes) {
         self.data.get_or_init(|| data);
     }
 
-    /// The bytes, where they are at hand.
+    /// Returns the bytes, if they are at hand.
     pub fn data(&self) -> Option<&Bytes> {
         self.data.get()
     }
@@ -65,8 +65,7 @@ impl Blob {
     /// Reads the first `length` bytes of the file as it is now.
     ///
     /// # Errors
-    /// [`BlobError`] where the file is not one that may be used, cannot be read
-    /// or is too short.
+    /// [`BlobError`] if the file is not one that may be used, cannot be read or is too short.
     pub fn read(&self, length: u64) -> Result<Bytes, BlobError> {
         match self.directories.get() {
             Some(directories) => directories.read(&self.path, length),
@@ -84,10 +83,10 @@ impl PartialEq for Blob {
 const TILE: usize = 1 << 20;
 
 impl Pattern {
-    /// The bytes of `[offset, offset + length)` of the file at `path`.
+    /// Returns the bytes of `[offset, offset + length)` of the file at `path`.
     ///
-    /// Content repeats every MiB, at a phase that follows from seed and path;
-    /// so up to a MiB is a slice of one shared tile and nothing is copied.
+    /// The content repeats every MiB, at a phase that follows from seed and path. Up to a MiB
+    /// is therefore a slice of one shared tile, and nothing is copied.
     pub fn bytes(self, seed: u64, path: &SharePath, offset: u64, length: u64) -> Bytes {
         let length = usize::try_from(length.min(MAX_IO_BYTES)).unwrap_or(TILE);
         let tile = self.tile();
@@ -105,12 +104,13 @@ impl Pattern {
         bytes.freeze()
     }
 
-    /// Makes the tile, which takes a while, before the first write is due.
+    /// Makes the tile before the first write is due, because that takes a while.
     pub fn prepare(self) {
         self.tile();
     }
 
-    /// Two periods, so that a slice of up to one may start anywhere in the first.
+    /// Returns two periods of the content, so that a slice of up to one may start anywhere in
+    /// the first.
     fn tile(self) -> &'static Bytes {
         static ZERO: LazyLock<Bytes> = LazyLock::new(|| vec![0; 2 * TILE].into());
         static RANDOM: LazyLock<Bytes> = LazyLock::new(|| doubled(random_bytes(TILE)));
@@ -141,7 +141,7 @@ fn random_bytes(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// FNV-1a over seed and path.
+/// Returns the FNV-1a hash of seed and path.
 fn phase(seed: u64, path: &SharePath) -> u64 {
     seed.to_le_bytes()
         .iter()

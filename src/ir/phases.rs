@@ -1,8 +1,8 @@
-//! Phases of another length.
+//! The scaling of phases to another length.
 
 use super::source::Phase;
 
-/// Why phases cannot be given another length.
+/// The reason why phases cannot be scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhaseScalingError {
     #[error(
@@ -19,12 +19,11 @@ pub enum PhaseScalingError {
 /// exactly `recorded_ns`. Where that makes them shorter, the unrecorded ones are
 /// scaled by the same factor. A phase that took time still takes at least 1 ns.
 ///
-/// Scripts and documents are checked before for phases that add up to more than
-/// a `u64` holds.
+/// Scripts and documents whose phases add up to more than a `u64` holds are refused before.
 ///
 /// # Errors
-/// [`PhaseScalingError`] where no recorded phase takes time, or there are more
-/// of them than nanoseconds.
+/// [`PhaseScalingError`] if no recorded phase takes time, or if there are more of them than
+/// nanoseconds.
 pub fn scaled(phases: &[Phase], recorded_ns: u64) -> Result<Vec<Phase>, PhaseScalingError> {
     let recorded = || phases.iter().filter(|phase| phase.record && phase.duration_ns > 0);
     let total: u128 = recorded().map(|phase| u128::from(phase.duration_ns)).sum();
@@ -37,7 +36,7 @@ pub fn scaled(phases: &[Phase], recorded_ns: u64) -> Result<Vec<Phase>, PhaseSca
     }
     let shorter = u128::from(recorded_ns) < total;
     let scale = |ns: u128| ((ns * u128::from(recorded_ns) + total / 2) / total) as u64;
-    // The ends are scaled and not the lengths, so that rounding does not add up.
+    // The ends are scaled and not the lengths, so that rounding errors do not add up.
     let (mut before, mut end_ns) = (0_u128, 0_u64);
     let length = |phase: &Phase| match (phase.duration_ns, phase.record) {
         (0, _) => 0,

@@ -1,4 +1,4 @@
-//! The first operations of a stream, looked at before the run for what they
+//! The preview of a stream: its first operations are examined before the run for what they
 //! need, and handed out afterwards as if nobody had looked.
 
 use std::collections::{HashMap, VecDeque};
@@ -9,33 +9,34 @@ use super::operation::{Operation, Section};
 use super::share::Share;
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
-/// Operations looked at in each workload.
+/// The number of operations examined in each workload.
 const DEPTH: usize = 1_000;
 const BATCH: usize = 64;
-/// The memory they may take, over all workloads, but for one batch.
+/// The memory in bytes that they may take, over all workloads, but for one batch.
 const MOST_BYTES: usize = 16 << 20;
-/// Arrivals of an open loop that looking at one client may cause, over all.
+/// The arrivals of an open loop that examining one client may cause, over all clients.
 const ARRIVALS: usize = 1 << 20;
 
-/// A source whose header knows the needs of the first thousand operations of
-/// each workload: those of its first client, where the source has it. The preview is
-/// bounded by counts and bytes, never by time, so that every host finds the same needs.
+/// A source whose header knows the needs of the first thousand operations of each workload.
+/// These are the operations of the workload's first client, if the source has that client. The
+/// preview is bounded by counts and bytes, never by time, so that every host finds the same
+/// needs.
 pub struct Preview<S> {
     source: S,
     header: StreamHeader,
-    /// What was looked at and not yet handed out.
+    /// The operations that were examined and not yet handed out.
     kept: HashMap<(u32, Section), Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
     operations: VecDeque<Operation>,
-    /// How the section went on behind them: not looked at, ended, or broken.
+    /// The way in which the section goes on after them: not examined, ended, or broken.
     end: Option<Result<(), SourceError>>,
 }
 
 impl<S: OperationSource> Preview<S> {
-    /// `share` is the source's own.
+    /// Examines the first operations of `source`, whose own share is `share`.
     pub fn new(mut source: S, share: Share) -> Preview<S> {
         let mut header = source.header().clone();
         let workload_clients = header.workload_clients();
@@ -48,7 +49,7 @@ impl<S: OperationSource> Preview<S> {
             if workload.clients == 0 || !share.has(client, workload_clients) {
                 continue;
             }
-            // For each arrival of one client the others get one, which they keep.
+            // Each arrival of one client makes one for every other client, which keeps it.
             let arrivals = (ARRIVALS / workload.clients as usize).max(1);
             let mut look = |section, depth| {
                 look(&mut source, client, section, (depth, arrivals), &mut room_bytes)
@@ -56,7 +57,7 @@ impl<S: OperationSource> Preview<S> {
             let setup = look(Section::Setup, DEPTH);
             let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
             kept.insert((client, Section::Setup), setup);
-            // Asking for iterations abandons what is left of a setup.
+            // Asking for iterations would abandon what is left of a setup.
             if whole {
                 let iterations = look(Section::Iteration, DEPTH - seen);
                 kept.insert((client, Section::Iteration), iterations);
@@ -70,8 +71,8 @@ impl<S: OperationSource> Preview<S> {
     }
 }
 
-/// Looks at `depth` operations, or somewhat more than `arrivals` arrivals, as
-/// long as there is room for them.
+/// Examines `depth` operations, or somewhat more than `arrivals` arrivals, as long as there is
+/// room for them.
 fn look(
     source: &mut dyn OperationSource,
     client: u32,
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
     use crate::ir::{Expect, Feature, HandleRef, OperationKind, Workload};
 
-    /// Each client locks once in setup, then flushes for ever or breaks.
+    /// A source whose clients lock once in setup, then flush for ever or until the stream breaks.
     struct Endless {
         header: StreamHeader,
         next: HashMap<(u32, Section), u32>,

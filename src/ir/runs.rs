@@ -1,5 +1,5 @@
-//! Sorted runs in a temporary file: how a document of any size is put in
-//! order, and its ids compared, in bounded memory.
+//! Sorted runs in a temporary file. They put a document of any size in order, and compare its
+//! ids, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -12,7 +12,7 @@ pub(super) struct Runs {
     ends: Vec<u64>,
 }
 
-/// Memory for reading all runs at once.
+/// The memory in bytes for reading all runs at once.
 const READ_BUFFERS: usize = 16 << 20;
 
 impl Runs {
@@ -42,7 +42,7 @@ pub(super) struct RunFile {
 }
 
 impl RunFile {
-    /// A reader for each run.
+    /// Returns a reader for each run.
     pub fn readers(&self) -> Vec<BufReader<FileRange<'_>>> {
         let capacity = (READ_BUFFERS / self.ends.len().max(1)).clamp(4 << 10, 256 << 10);
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -72,7 +72,7 @@ impl Read for FileRange<'_> {
     }
 }
 
-/// Fills `buffer`, or says that the range had ended before its first byte.
+/// Fills `buffer` and returns true, or returns false if the range had ended before its first byte.
 pub(super) fn read_record(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read(&mut buffer[..1])? {
         0 => Ok(false),

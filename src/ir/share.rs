@@ -1,21 +1,21 @@
-//! Which of several sources makes a client's operations.
+//! The division of a stream's clients among several sources.
 
-/// One of the parts into which the clients of a stream are dealt. A client's
-/// operations are made in one part alone, and are the same however many there are.
+/// One of the parts among which the clients of a stream are divided. A client's operations are
+/// made in one part alone, and are the same for any number of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// From 0.
+    /// The number of the part, from 0.
     pub part: u32,
-    /// How many parts there are.
+    /// The number of parts.
     pub of: u32,
 }
 
 impl Share {
     pub const WHOLE: Share = Share { part: 0, of: 1 };
 
-    /// The part of a client among `of` of them. Client by client, so that every
-    /// workload is dealt evenly; the run-wide client, which comes after those of
-    /// the workloads, belongs to the first.
+    /// Returns the part of a client among `of` parts. Clients are dealt one by one, so that
+    /// every workload is divided evenly. The run-wide client, which comes after those of the
+    /// workloads, belongs to the first part.
     pub fn part_of(client: u32, workload_clients: u32, of: u32) -> u32 {
         if client < workload_clients { client % of } else { 0 }
     }
@@ -24,13 +24,13 @@ impl Share {
         Share::part_of(client, workload_clients, self.of) == self.part
     }
 
-    /// The same part, where there are no more parts than clients to deal.
+    /// Returns the same part, with at most as many parts as there are clients to divide.
     pub fn at_most(self, workload_clients: u32) -> Share {
         Share { of: self.of.clamp(1, workload_clients.max(1)), ..self }
     }
 
-    /// Of clients numbered from `first` on, the number among them of the first
-    /// that is its own; the others follow [`Share::of`] apart.
+    /// Returns the first client of this part among those numbered from `first` on, counted
+    /// from `first`. The part's other clients follow [`Share::of`] apart.
     pub fn first_of(self, first: u32) -> u32 {
         (self.part + self.of - first % self.of) % self.of
     }

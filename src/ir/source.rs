@@ -1,4 +1,4 @@
-//! Where operations come from, asked per client and on demand.
+//! The sources of operations, which are asked per client and on demand.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use super::workloads::Workloads;
 use crate::protocol::BreakPolicy;
 use crate::protocol::break_policy::in_words;
 
-/// What is known of a stream before its first operation.
+/// The properties of a stream that are known before its first operation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamHeader {
     /// The script's or the capture's name.
     pub source: String,
     pub seed: u64,
-    /// Clients are numbered through the workloads in this order.
+    /// The workloads, in the order in which their clients are numbered.
     pub workloads: Workloads,
-    /// The clients that have operations, in order, where others have none: those
-    /// take no part in a run. None: all of them.
+    /// The clients that have operations, in order. The others take no part in a run. None if
+    /// all have operations.
     pub active: Option<Arc<[u32]>>,
-    /// The stream has run-wide setup or teardown: one more client, numbered
-    /// after all others and named `bench`, has these and no iterations.
+    /// Whether the stream has run-wide setup or teardown. One more client, numbered after all
+    /// others and named `bench`, has these and no iterations.
     pub run_client: bool,
-    /// Empty: the stream bounds itself, or the run's duration does. Those of a
+    /// The phases. Empty if the stream or the run's duration is the only bound. Those of a
     /// script are scaled to the duration that it was loaded for.
     pub phases: Vec<Phase>,
-    /// The stream ends by itself (a document, or a script with an iteration bound).
+    /// Whether the stream ends by itself (a document, or a script with an iteration bound).
     pub bounded: bool,
-    /// The script wants to be told what happens, in a VM of its own.
+    /// Whether the script has hooks, which receive the run's events in a VM of their own.
     pub hooks: bool,
     /// The hash of every operation, or `recipe:` and the hash of what makes them.
     pub ir_hash: String,
@@ -38,27 +38,28 @@ pub struct StreamHeader {
     /// The script's parameters as the run sees them.
     pub params: serde_json::Map<String, serde_json::Value>,
     pub modules: Vec<Module>,
-    /// What is known to be asked of the backend before the run.
+    /// The needs that are known before the run, which the backend has to meet.
     pub needs: Vec<Need>,
     pub thresholds: Vec<StatedThreshold>,
-    /// A batch of a client ends once its operations take so much memory, and no
-    /// more are wanted while so much is queued of the client.
+    /// The memory in bytes at which a batch of a client ends. No more operations are asked for
+    /// while so much is queued for the client.
     pub batch_bytes: Option<usize>,
 }
 
-/// A threshold as a script or a command line states it: a text that
-/// `observability::thresholds` understands.
+/// A threshold as a script or a command line states it: a string that
+/// `observability::thresholds` parses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedThreshold {
-    /// Such as `read.response.p99 < 20ms`.
+    /// The expression, such as `read.response.p99 < 20ms`.
     pub expression: String,
-    /// What an error about it begins with, such as `office.lua:14: bench.thresholds`.
+    /// The beginning of an error about it, such as `office.lua:14: bench.thresholds`.
     pub place: String,
-    /// None: the recorded phases together.
+    /// The phase. None: the recorded phases together.
     pub phase: Option<String>,
-    /// None: all of them together.
+    /// The workload. None: all of them together.
     pub workload: Option<String>,
-    /// Ends the run when it fails, but not before its phase has lasted this long.
+    /// The time that its phase must have lasted, in nanoseconds, before a failure ends the
+    /// run. None if a failure does not end it.
     pub abort_after_ns: Option<u64>,
 }
 
@@ -75,16 +76,16 @@ pub struct Module {
 pub struct Workload {
     pub name: Arc<str>,
     pub clients: u32,
-    /// Names from a document; a script's clients are `<workload>/<id>`, from 0.
+    /// The clients' names in a document. Those of a script are `<workload>/<id>`, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_names: Option<Arc<[Arc<str>]>>,
-    /// How its clients answer breaks, where an open does not say otherwise.
+    /// The way in which its clients answer breaks, unless an open states its own.
     #[serde(default, skip_serializing_if = "BreakPolicy::is_default", with = "in_words")]
     pub on_break: BreakPolicy,
 }
 
 impl Workload {
-    /// Of clients named by their numbers.
+    /// Creates a workload whose clients are named by their numbers.
     pub fn new(name: &str, clients: u32) -> Workload {
         let on_break = BreakPolicy::default();
         Workload { name: name.into(), clients, client_names: None, on_break }
@@ -95,7 +96,7 @@ impl Workload {
 pub struct Phase {
     pub name: String,
     pub duration_ns: u64,
-    /// Whether `totals` count it.
+    /// Whether the summary's `totals` count the phase.
     pub record: bool,
 }
 
@@ -106,40 +107,41 @@ pub const WHOLE_PHASE: &str = "run";
 pub const RUN_CLIENT: &str = "bench";
 
 impl StreamHeader {
-    /// All clients, the run-wide one included.
+    /// Returns the number of clients, the run-wide one included.
     pub fn clients(&self) -> u32 {
         self.workload_clients() + u32::from(self.run_client)
     }
 
-    /// The clients that iterate.
+    /// Returns the number of clients that iterate.
     pub fn workload_clients(&self) -> u32 {
         self.workloads.clients()
     }
 
-    /// The clients that take part in a run: at least one, where there is one.
+    /// Returns the clients that take part in a run: at least one, if there is any.
     pub fn active_clients(&self) -> impl Iterator<Item = u32> + '_ {
         let all = if self.active.is_none() { 0..self.clients() } else { 0..0 };
         all.chain(self.active.iter().flat_map(|active| active.iter().copied()))
     }
 
-    /// The number of [`StreamHeader::active_clients`].
+    /// Returns the number of [`StreamHeader::active_clients`].
     pub fn active_count(&self) -> u32 {
         self.active.as_ref().map_or_else(|| self.clients(), |active| active.len() as u32)
     }
 
-    /// The workload a client belongs to, and its number there; none for the run-wide client.
+    /// Returns the workload that a client belongs to, and its number there; none for the
+    /// run-wide client.
     pub fn workload_of(&self, client: u32) -> Option<(usize, u32)> {
         self.workloads.of(client)
     }
 
-    /// How the client answers breaks.
+    /// Returns how the client answers breaks.
     pub fn on_break(&self, client: u32) -> BreakPolicy {
         self.workload_of(client)
             .map_or_else(BreakPolicy::default, |(index, _)| self.workloads[index].on_break)
     }
 
-    /// Adds what is needed beside what was known; of two operations that need
-    /// the same, the one known before is named.
+    /// Adds needs to those that are known. If two operations need the same feature, the one
+    /// that was known before is named.
     pub fn add_needs(&mut self, needs: impl IntoIterator<Item = Need>) {
         for need in needs {
             if !self.needs.iter().any(|known| known.feature == need.feature) {
@@ -149,7 +151,7 @@ impl StreamHeader {
         self.needs.sort_by_key(|need| need.feature);
     }
 
-    /// What another header of the same stream says otherwise, needs aside.
+    /// Returns what differs in another header of the same stream, needs aside.
     pub fn difference(&self, other: &StreamHeader) -> Option<&'static str> {
         let same = [
             ("the script", self.script_hash == other.script_hash),
@@ -180,17 +182,17 @@ impl StreamHeader {
 pub trait OperationSource {
     fn header(&self) -> &StreamHeader;
 
-    /// This iteration of the client began too late for its time (see
-    /// [`Due::During`](super::Due)): so will those that follow it in that time,
-    /// and a source that would make them without end need not.
+    /// Reports that this iteration of the client began too late for its closed loop (see
+    /// [`Due::During`](super::Due)). The iterations that follow it in the same loop will be
+    /// too late as well, and a source that would make them without end need not.
     fn supersede(&mut self, _client: u32, _iteration: u32) {}
 
     /// Appends up to `max` of the client's next operations in `section`.
     /// [`Progress::More`] comes with at least one operation.
     ///
     /// # Errors
-    /// [`SourceError`] when no further operation of this client can be had;
-    /// operations already appended stand.
+    /// [`SourceError`] if this client's operations break off. Those already appended
+    /// are valid.
     fn pull(
         &mut self,
         client: u32,
@@ -203,11 +205,11 @@ pub trait OperationSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     More,
-    /// The section has no further operation for this client.
+    /// The end of the section for this client.
     End,
 }
 
-/// Why a stream broke off. The message says what, where and what to do.
+/// The reason why a stream broke off. The message says what happened, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceError {
     pub message: String,

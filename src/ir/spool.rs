@@ -1,4 +1,4 @@
-//! The operations of a document, in order per client, in bounded memory.
+//! The spool: the operations of a document, in order per client, in bounded memory.
 //!
 //! Operations arrive in the document's order and are sorted by client and
 //! section, first in memory, then in sorted runs that are merged into one
@@ -15,12 +15,12 @@ use super::operation::{Operation, Section};
 use super::runs::{Runs, read_record};
 use super::source::Progress;
 
-/// What is kept in memory before, or instead of, a temporary file.
+/// The most bytes kept in memory before, or instead of, a temporary file.
 const MEMORY: usize = 32 << 20;
-/// Bytes before each operation that say how long it is.
+/// The size in bytes of the length before each operation.
 const PREFIX: usize = 4;
 
-/// Takes operations in any order of clients.
+/// A writer that takes operations in any order of clients.
 pub(super) struct SpoolWriter {
     clients: u32,
     /// Operations, each after its length.
@@ -28,7 +28,7 @@ pub(super) struct SpoolWriter {
     records: Vec<Record>,
     limit: usize,
     runs: Option<Runs>,
-    /// Bytes of each (client, section).
+    /// The number of bytes of each (client, section).
     sizes: Vec<u64>,
 }
 
@@ -39,10 +39,10 @@ struct Record {
     end: u32,
 }
 
-/// Gives operations back, client by client.
+/// A reader that gives operations back, client by client.
 pub(super) struct Spool {
     store: Store,
-    /// Where each (client, section) starts; one more for the end of the last.
+    /// The start of each (client, section), followed by the end of the last.
     starts: Vec<u64>,
     cursors: Vec<Cursor>,
     buffer: Vec<u8>,
@@ -79,7 +79,7 @@ impl SpoolWriter {
         }
     }
 
-    /// Appends to what the operation's client has in its section.
+    /// Appends the operation to its client's section.
     pub fn push(&mut self, operation: &Operation) -> io::Result<()> {
         if self.arena.len() + self.records.len() * size_of::<Record>() >= self.limit {
             self.spill()?;
@@ -100,13 +100,14 @@ impl SpoolWriter {
         Ok(())
     }
 
-    /// The clients that operations were pushed of, in order.
+    /// Returns the clients that have operations, in order.
     pub fn clients_with_operations(&self) -> impl Iterator<Item = u32> + '_ {
         let clients = (0..).zip(self.sizes.chunks_exact(chain(1, Section::Setup)));
         clients.filter(|(_, sizes)| sizes.iter().any(|size| *size > 0)).map(|(client, _)| client)
     }
 
-    /// Writes the arena as one run: groups of a chain, a length and that many bytes.
+    /// Writes the arena as one run of groups. A group is a chain's number, a length and that
+    /// many bytes.
     fn spill(&mut self) -> io::Result<()> {
         let mut runs = match self.runs.take() {
             Some(runs) => runs,
@@ -156,7 +157,7 @@ impl SpoolWriter {
     }
 }
 
-/// One file of all chains in order, each whole.
+/// Merges the runs into one file of all chains in order, each whole.
 fn merged(runs: Option<Runs>) -> io::Result<File> {
     let mut out = BufWriter::with_capacity(1 << 18, tempfile::tempfile()?);
     if let Some(runs) = runs {
@@ -164,8 +165,8 @@ fn merged(runs: Option<Runs>) -> io::Result<File> {
         let mut readers = runs.readers();
         let mut heads = BinaryHeap::with_capacity(readers.len());
         let mut head = [0; 8];
-        // Runs were written one after the other, so of two with the same chain
-        // the earlier run has the earlier operations.
+        // Runs were written one after the other. If two have the same chain, the earlier run
+        // has the earlier operations.
         for (index, reader) in readers.iter_mut().enumerate() {
             if read_record(reader, &mut head)? {
                 heads.push(Reverse((u32_at(&head, 0), index, u32_at(&head, 4))));
@@ -190,8 +191,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Spool {
-    /// Appends up to `max` (at least one) further operations. A later section
-    /// than before abandons what is left; an earlier one has ended.
+    /// Appends up to `max` (at least one) further operations. Asking for a later section than
+    /// before abandons what is left of that one. An earlier section has ended.
     pub fn read(
         &mut self,
         client: u32,
@@ -233,14 +234,14 @@ impl Spool {
     }
 }
 
-/// The first operation's bytes, if all of them are there.
+/// Returns the first operation's bytes, if all of them are there.
 fn record(bytes: &[u8]) -> Option<&[u8]> {
     let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
     bytes.get(PREFIX..PREFIX + length)
 }
 
 impl Store {
-    /// About `wanted` of the bytes from `at`, but at least one whole operation.
+    /// Returns about `wanted` of the bytes from `at`, but at least one whole operation.
     fn bytes<'s>(
         &'s self,
         at: u64,
@@ -275,7 +276,7 @@ mod tests {
 
     const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
 
-    /// Operations of 50 clients, interleaved; some are larger than a read.
+    /// Returns operations of 50 clients, interleaved. Some are larger than a read.
     fn operations() -> Vec<Operation> {
         let mut operations = Vec::new();
         for seq in 0..90 {

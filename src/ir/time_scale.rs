@@ -1,11 +1,11 @@
-//! A stream stretched or compressed in time.
+//! The scaling of a stream in time.
 
 use super::due::scale_ns;
 use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
-/// A source whose every `At` and `After`, and every phase, is `factor` times
-/// as long: 2 is half speed.
+/// A source in which every due time and every phase is `factor` times as long. A factor of 2
+/// is half speed.
 pub struct TimeScale<S> {
     source: S,
     factor: f64,
@@ -13,7 +13,7 @@ pub struct TimeScale<S> {
 }
 
 impl<S: OperationSource> TimeScale<S> {
-    /// `factor` is above 0 and finite.
+    /// Creates the source. `factor` must be above 0 and finite.
     pub fn new(source: S, factor: f64) -> TimeScale<S> {
         let mut header = source.header().clone();
         for phase in &mut header.phases {

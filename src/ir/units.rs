@@ -1,6 +1,6 @@
 //! Durations and sizes as people write them.
 
-/// Why a text is no quantity.
+/// The reason why a string is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     #[error(
@@ -15,10 +15,11 @@ pub enum UnitError {
 
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Nanoseconds. A number without a unit is refused, `0` apart.
+/// Parses a duration and returns nanoseconds. A number without a unit is refused, except `0`.
 ///
 /// # Errors
-/// [`UnitError::Duration`] for anything else, negative or beyond 2^53 ns (104 days).
+/// [`UnitError::Duration`] for a string that is no duration, is negative or is beyond 2^53 ns
+/// (104 days).
 pub fn parse_duration_ns(text: &str) -> Result<u64, UnitError> {
     let factor = |unit: &str| match unit {
         "ns" => Some(1.0),
@@ -35,10 +36,10 @@ pub fn parse_duration_ns(text: &str) -> Result<u64, UnitError> {
     quantity(text, factor).ok_or_else(|| UnitError::Duration(text.chars().take(40).collect()))
 }
 
-/// Bytes.
+/// Parses a size and returns bytes.
 ///
 /// # Errors
-/// [`UnitError::Size`] for a text that is no size, is negative or is beyond 2^53.
+/// [`UnitError::Size`] for a string that is no size, is negative or is beyond 2^53.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let factor = |unit: &str| match unit.to_ascii_lowercase().as_str() {
         "" | "b" => Some(1.0),

@@ -4,22 +4,22 @@ use std::ops::Deref;
 
 use super::source::Workload;
 
-/// Workloads in the order in which their clients are numbered. Finds the
-/// workload of a client in a time that grows with the logarithm of their number.
+/// The workloads in the order in which their clients are numbered. Finding the workload of a
+/// client takes a time that grows with the logarithm of their number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workloads {
     list: Vec<Workload>,
-    /// By workload, the number of clients up to its last.
+    /// The number of clients up to the last of each workload.
     ends: Vec<u32>,
 }
 
 impl Workloads {
-    /// The clients of all of them.
+    /// Returns the number of clients of all workloads.
     pub fn clients(&self) -> u32 {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// The workload a client belongs to, and its number there.
+    /// Returns the workload that a client belongs to, and its number there.
     pub fn of(&self, client: u32) -> Option<(usize, u32)> {
         let at = self.ends.partition_point(|end| *end <= client);
         let workload = self.list.get(at)?;
@@ -30,7 +30,7 @@ impl Workloads {
 impl FromIterator<Workload> for Workloads {
     fn from_iter<I: IntoIterator<Item = Workload>>(workloads: I) -> Workloads {
         let list: Vec<Workload> = workloads.into_iter().collect();
-        // Scripts and documents are checked for more clients than there can be.
+        // Too many clients for a `u32` are refused before, in scripts and in documents.
         let mut end = 0_u32;
         let ends = list.iter().map(|workload| {
             end = end.saturating_add(workload.clients);
