@@ -246,7 +246,10 @@ impl BlobCache {
             Some(data) if data.len() >= wanted => return Ok(Some(data.slice(..wanted))),
             // The old bytes are still in use. Two copies would be alive, and only one counted.
             Some(data) if !data.is_unique() => return Ok(None),
-            Some(_) => self.forget(path),
+            Some(_) => {
+                self.forget(path);
+                self.order.retain(|entry| entry != path);
+            }
             None => {}
         }
         if !self.make_room(length) {
@@ -342,6 +345,20 @@ mod tests {
         cache.fill(&second);
         assert_eq!(data(&second).unwrap().as_ref(), "b".repeat(100).as_bytes());
         assert_eq!(cache.held, 100);
+    }
+
+    #[test]
+    fn a_file_that_is_read_again_for_a_longer_write_is_the_newest_and_listed_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (file(&directory, "a"), file(&directory, "b"));
+        let mut cache = cache(&directory, 150);
+        for (path, length) in [(&a, 50), (&b, 50), (&a, 100)] {
+            cache.fill(&write(path, length));
+        }
+        let listed: Vec<&Path> = cache.order.iter().map(|path| &**path).collect();
+        assert_eq!(listed, [b.as_path(), &a]);
+        cache.fill(&write(&b, 80));
+        assert!(!cache.files.contains_key(a.as_path()), "it is older than b's last read");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::retry::RetryPolicy;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
-use crate::ir::{CompletionEvent, Due, Operation, Section};
+use crate::ir::{CompletionEvent, CompletionStatus, Due, Operation, Section};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
 #[derive(Debug)]
@@ -313,12 +313,15 @@ impl ClientQueue {
         }
     }
 
-    pub fn note_completion(&mut self, issued_ns: u64, completed_ns: u64, sent: bool) {
-        self.iteration_sent |= sent;
-        if let Some(iteration) = &mut self.iteration {
-            iteration.started_ns = iteration.started_ns.min(issued_ns);
-            iteration.ended_ns = completed_ns;
+    pub fn note_completion(&mut self, completion: &CompletionEvent) {
+        self.iteration_sent |= !matches!(completion.status, CompletionStatus::Skipped { .. });
+        let Some(iteration) = &mut self.iteration else { return };
+        if iteration.started_ns == u64::MAX {
+            // It was not known at the issue: a handle may have been opened again first.
+            iteration.eligible_ns = completion.eligible_ns;
         }
+        iteration.started_ns = iteration.started_ns.min(completion.issued_ns);
+        iteration.ended_ns = completion.completed_ns;
     }
 
     /// Takes the current iteration, once it is certain that none of its operations is left.

@@ -13,7 +13,7 @@ use super::permits::Permits;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
 use crate::ir::event::Unissued;
-use crate::ir::{CompletionStatus, Event, Operation, Section};
+use crate::ir::{Event, Operation, Section};
 
 /// The engine of one shard: it decides when the operations of the shard's clients are issued.
 ///
@@ -468,9 +468,9 @@ impl Engine {
         let issued_ns = in_flight.issued_ns.unwrap_or(last.issued_ns);
         let phases = &self.config.phases;
         let phase = in_flight.phase(phases, self.stage, self.origin_ns, issued_ns);
-        let sent = !matches!(last.execution.status, CompletionStatus::Skipped { .. });
-        self.clients[slot as usize].note_completion(issued_ns, last.completed_ns, sent);
-        self.events.push(Event::Completed(in_flight.complete(last, phase)));
+        let completion = in_flight.complete(last, phase);
+        self.clients[slot as usize].note_completion(&completion);
+        self.events.push(Event::Completed(completion));
     }
 
     /// Releases the operation's permit. An operation that may wait for another client takes

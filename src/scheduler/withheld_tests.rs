@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::engine_tests::{ZERO_NS, done, issues, measuring, stat};
 use super::permits::Permits;
-use crate::ir::event::Unissued;
+use crate::backend::Execution;
+use crate::ir::event::{Reopened, Unissued};
 use crate::ir::{Due, Event};
 
 fn two_operations() -> Engine {
@@ -58,4 +59,20 @@ fn a_client_that_never_comes_back_leaves_no_operation_and_no_permit_behind() {
     assert!(engine.stage_done());
     assert!(engine.drain_events().all(|event| !matches!(event, Event::Completed(_))));
     assert!(permits.acquire(0), "its permit is free again");
+}
+
+#[test]
+fn an_iteration_is_eligible_with_its_first_operation_when_a_handle_was_opened_again_for_it() {
+    let mut engine = measuring(1, None, &[stat(0, 0, 0, Due::After(10))]);
+    issues(&mut engine, ZERO_NS + 10);
+    let reopened = Some(Reopened { took_ns: 30, locks_lost: 0, failed: false });
+    let execution = Execution { reopened, ..done() };
+    engine.complete(0, 0, ZERO_NS + 40, ZERO_NS + 45, execution, false).unwrap();
+    let events: Vec<_> = engine.drain_events().collect();
+    let [Event::Completed(completion), Event::Iteration(iteration)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(completion.eligible_ns, ZERO_NS + 40);
+    assert_eq!(iteration.eligible_ns, ZERO_NS + 40);
+    assert_eq!((iteration.due_ns, iteration.started_ns), (ZERO_NS + 10, ZERO_NS + 40));
 }
