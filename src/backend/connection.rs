@@ -49,7 +49,7 @@ pub struct Execution {
     pub short_read: bool,
     /// Whether create parameters were dropped because the backend lacks them.
     pub degraded: bool,
-    /// What the open was granted, if the backend knows.
+    /// The grant of an open, if the backend knows it.
     pub granted: Option<Box<Granted>>,
     pub socket: SocketTimes,
     /// The reopening of the operation's handle, if the handle was opened again before it.
@@ -235,7 +235,8 @@ impl ConnectionState {
         execution
     }
 
-    /// Informs the breaks of what is about to be sent. Returns the holder whose open a close ends.
+    /// Notifies the breaks of the operation that is about to be sent. Returns the holder whose open
+    /// a close ends.
     fn about_to(&self, operation: &Operation) -> Option<Rc<Holder>> {
         if !self.breaks.has_held() {
             return None;

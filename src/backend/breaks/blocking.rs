@@ -20,7 +20,7 @@ struct Tally {
     ended_ns: Option<u64>,
     blocked: u32,
     waiting: u32,
-    /// Sum of the times at which the operations that still wait began to.
+    /// Sum of the times, in nanoseconds, at which the operations that still wait began to.
     since_ns: u128,
     /// Total wait of the operations that stopped waiting before the end of the break.
     left_ns: u64,

@@ -230,7 +230,7 @@ impl Smb2Connection {
         path.below(&self.folder).as_str().replace('/', "\\")
     }
 
-    /// Deletes a file or a directory. With `kind`, the server refuses what is of the other kind.
+    /// Deletes a file or a directory. `kind` is the one to delete: the server refuses the other.
     async fn remove(
         &self,
         path: &SharePath,

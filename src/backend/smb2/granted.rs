@@ -297,7 +297,7 @@ mod tests {
             with(10, &[0xFF, 0xFF]),
             with(10, &[4, 0]),
             with(12, &[0xFF; 4]),
-            // A lease with a length of no version.
+            // A lease whose length belongs to no version.
             with(12, &[31, 0, 0, 0]),
             context(0, b"QFid", &[0; 7]),
             context(0, b"DH2Q", &[0; 3]),
