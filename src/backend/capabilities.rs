@@ -1,18 +1,18 @@
-//! What a client stack can send and see, feature by feature.
+//! The capabilities of a client stack, feature by feature.
 
 use serde::Serialize;
 
 use crate::ir::Feature;
 use crate::protocol::CreateParameters;
 
-/// What the client stack can do. What a server does not grant is data, not a
+/// The features that a client stack supports. What a server does not grant is a result, not a
 /// missing capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackendCapabilities {
     pub name: &'static str,
     pub features: Vec<Feature>,
-    /// Whether issuing an operation only ever costs this process CPU time, so
-    /// that lateness is not weighed against service time (`sim:null`).
+    /// Whether issuing an operation costs this process CPU time and nothing else, so that lateness
+    /// is not compared with service time (`sim:null`).
     pub instant: bool,
 }
 
@@ -21,13 +21,13 @@ impl BackendCapabilities {
         self.features.contains(&feature)
     }
 
-    /// The same client stack, asked for no more than fidelity mode `mode` has.
+    /// Returns the capabilities without the features above fidelity mode `mode`.
     pub fn up_to_mode(mut self, mode: u8) -> BackendCapabilities {
         self.features.retain(|feature| feature.mode() <= mode);
         self
     }
 
-    /// The highest fidelity mode of which every feature is there.
+    /// Returns the highest fidelity mode whose features are all supported.
     pub fn mode(&self) -> u8 {
         let mode_1 = [
             Feature::AccessMask,
@@ -43,7 +43,7 @@ impl BackendCapabilities {
         }
     }
 
-    /// Returns what the client stack can ask of `wanted`; `--degrade` leaves out the rest.
+    /// Returns the part of `wanted` that the client stack supports. `--degrade` drops the rest.
     pub(super) fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
         let caching = self.has(Feature::Caching);
         CreateParameters {

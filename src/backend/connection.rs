@@ -1,5 +1,5 @@
-//! The scheduler's view of one client's connection: executes operations, owns
-//! the handle table, and says what became of each.
+//! One client's connection as the scheduler sees it: it executes operations, owns the handle table,
+//! and reports the result of each operation.
 
 use std::fmt;
 use std::future::Future;
@@ -23,7 +23,7 @@ use crate::ir::{
 };
 use crate::protocol::{CreateParameters, Granted, NtStatus};
 
-/// How long an operation may take to end after SMB2 CANCEL was sent for it.
+/// Time that an operation has to end after SMB2 CANCEL was sent for it, in nanoseconds.
 pub const CANCEL_GRACE_NS: u64 = 1_000_000_000;
 
 /// One client's connection, from login to disconnect or loss.
@@ -32,26 +32,27 @@ pub struct ConnectionState {
     inner: Option<Box<dyn SMBConnectionInner>>,
     pub(super) handles: HandleTable,
     pub(super) reopenings: Reopenings,
-    /// Answered by who polls it, beside the operation in flight.
+    /// The breaks of the client. They are answered while an operation is in flight, by the task
+    /// that polls them.
     pub(super) breaks: Rc<Breaks>,
     capabilities: Arc<BackendCapabilities>,
     /// Seed of payload patterns.
     seed: u64,
 }
 
-/// What became of one operation.
+/// The result of one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     pub status: CompletionStatus,
     /// Bytes read or written.
     pub bytes: u64,
     pub short_read: bool,
-    /// Create parameters were left out because the backend lacks them.
+    /// Whether create parameters were dropped because the backend lacks them.
     pub degraded: bool,
-    /// What an open was granted, where the backend knows.
+    /// The grant of an open, if the backend knows it.
     pub granted: Option<Box<Granted>>,
     pub socket: SocketTimes,
-    /// Its handle was opened again before it.
+    /// The reopening of the operation's handle, if the handle was opened again before it.
     pub reopened: Option<Reopened>,
 }
 
@@ -94,8 +95,8 @@ impl ConnectionState {
         self.inner.is_some()
     }
 
-    /// Drops a connection that ended while nothing was asked of it, and every handle with
-    /// it, and returns whether it had. Operation `last_seq` was the last that it executed.
+    /// Drops the connection with all its handles if it ended while no request was in flight, and
+    /// returns whether it had. Operation `last_seq` was the last that it executed.
     pub fn drop_ended(&mut self, last_seq: u32) -> bool {
         let ended = self.inner.as_ref().is_some_and(|inner| inner.has_ended());
         if ended {
@@ -104,22 +105,22 @@ impl ConnectionState {
         ended
     }
 
-    /// Takes over after a lost connection. Handles from before stay missing.
+    /// Takes over a new connection after a lost one. Handles from before stay missing.
     pub fn reconnected(&mut self, inner: Box<dyn SMBConnectionInner>) {
         self.inner = Some(inner);
     }
 
-    /// The bytes a write carries, made or read before the operation is issued
-    /// so that they never count as the server's time.
+    /// Returns the bytes that a write carries. They are made or read before the operation is
+    /// issued, so that this never counts as the server's time.
     ///
     /// # Errors
-    /// The blob file cannot be read; the operation then fails unsent.
+    /// The blob file cannot be read. The caller then fails the operation without sending it.
     pub async fn payload(&self, operation: &Operation) -> Result<Bytes, Failure> {
         let OperationKind::Write { handle_ref, offset, length, payload } = &operation.kind else {
             return Ok(Bytes::new());
         };
         let Some((_, path)) = self.handles.open(*handle_ref) else {
-            // It will be skipped.
+            // The write will be skipped.
             return Ok(Bytes::new());
         };
         match payload {
@@ -131,10 +132,11 @@ impl ConnectionState {
         }
     }
 
-    /// The pending break the operation has to wait for, if there is one: of what
-    /// its handle holds (`wait_if_blocked_by_handle`), and where breaks block by
-    /// file, of what any client of the run holds of its files
-    /// (`wait_if_blocked_by_file`). A close never waits.
+    /// Returns the pending break that the operation has to wait for, if there is one. An operation
+    /// on a handle waits for a break of what its handle holds (the specification's
+    /// `wait_if_blocked_by_handle`). Where breaks block by file, an operation also waits for a
+    /// break of what any client of the run holds of its files (`wait_if_blocked_by_file`). A close
+    /// never waits.
     pub fn blocked(&self, operation: &Operation) -> Option<Waiting> {
         let files = self.breaks.files.as_deref().filter(|files| files.any_pending());
         if files.is_none() && !self.breaks.any_pending() {
@@ -165,9 +167,9 @@ impl ConnectionState {
         wait_for(pending, &self.breaks.clock)
     }
 
-    /// Executes one operation to its full end. `expired` ends when the
-    /// operation has taken too long: it is then cancelled at the server, and
-    /// where that does not end it within a second the connection is dropped.
+    /// Executes one operation to its full end. When `expired` completes, the operation has taken
+    /// too long and is canceled at the server. If it has not ended a second later, the connection
+    /// is dropped.
     ///
     /// `payload` comes from [`ConnectionState::payload`].
     pub async fn execute(
@@ -186,7 +188,7 @@ impl ConnectionState {
             && let Some(handle_ref) = operation.kind.handle_ref()
             && let Some(cause_seq) = self.handles.missing(handle_ref)
         {
-            // The stream was checked, so an Open that is not known was cut away.
+            // The stream was validated, so the Open of an unknown handle was cut from it.
             return self.skip(operation, cause_seq.unwrap_or(operation.seq));
         }
         let Some(inner) = self.inner.as_deref() else {
@@ -197,12 +199,12 @@ impl ConnectionState {
             OperationKind::Open { extensions, .. } => extensions.as_deref(),
             _ => None,
         };
-        // Apart, as most operations have none and every client has room for one.
+        // Boxed, because most operations have none and every client's task reserves room for one.
         let parameters = wanted.map(|wanted| Box::new(self.capabilities.keep_supported(wanted)));
         let degraded = parameters.as_deref() != wanted;
         let closing = self.about_to(operation);
         let clock = &self.breaks.clock;
-        // What was sent since the last operation was not this one.
+        // Discards the times of anything sent before this operation.
         inner.take_socket_times();
         let ended = {
             let parameters = parameters.as_deref().filter(|parameters| !parameters.is_empty());
@@ -233,7 +235,8 @@ impl ConnectionState {
         execution
     }
 
-    /// Tells the breaks what is about to be sent: the holder a close is of.
+    /// Notifies the breaks of the operation that is about to be sent. Returns the holder whose open
+    /// a close ends.
     fn about_to(&self, operation: &Operation) -> Option<Rc<Holder>> {
         if !self.breaks.has_held() {
             return None;
@@ -311,7 +314,7 @@ impl ConnectionState {
         execution
     }
 
-    /// Notes what an open came to, even one that had its time: what it was granted.
+    /// Records the result of an open, even of one that timed out. Returns what was granted.
     fn opened(&mut self, operation: &Operation) -> Option<Box<Granted>> {
         let OperationKind::Open { handle_ref, mode, extensions, .. } = &operation.kind else {
             return None;
@@ -355,8 +358,8 @@ impl ConnectionState {
         self.breaks.lost();
     }
 
-    /// Closes what a cut or finished stream left open: how many, and how many
-    /// of those failed. Bounded by the caller.
+    /// Closes the handles that a cut or finished stream left open. Returns the number of handles
+    /// closed and the number whose close failed. The caller limits the wait.
     pub async fn close_all(&mut self) -> (u32, u32) {
         let (mut closed, mut failed) = (0, 0);
         self.reopenings.clear();
@@ -373,18 +376,17 @@ impl ConnectionState {
         (closed, failed)
     }
 
-    /// Ends the session in good order. Bounded by the caller.
+    /// Ends the session in an orderly way. The caller limits the wait.
     pub async fn disconnect(mut self) {
         drop(self.handles.drain());
         if let Some(inner) = self.inner.take() {
-            // The client is done either way.
+            // The client has finished, whatever the result.
             let _ = AssertUnwindSafe(inner.disconnect()).catch_unwind().await;
         }
     }
 }
 
-/// Reads the first `length` bytes of a blob that was not read ahead, on a thread
-/// where that may take its time.
+/// Reads the first `length` bytes of a blob that was not read ahead, on a thread that may block.
 async fn read_blob(blob: Arc<Blob>, length: u64) -> Result<Bytes, Failure> {
     let path = Arc::clone(&blob.path);
     let failed =
@@ -400,7 +402,7 @@ enum Ended {
     Badly(OpError),
     Panicked(String),
     TimedOut {
-        /// The server ended the operation after all, so the connection is in a known state.
+        /// Whether the server did end the operation, so that the connection is in a known state.
         usable: bool,
     },
 }
@@ -416,7 +418,8 @@ impl Ended {
         }
     }
 
-    /// It had its time, whatever it answered to the cancel; a lost connection stays one.
+    /// Returns a time-out, whatever the server answered to the cancel, unless the connection was
+    /// lost or the backend panicked.
     fn after_cancel(attempt: Attempt) -> Ended {
         match Ended::by_itself(attempt) {
             lost @ (Ended::Badly(OpError::ConnectionLost(_)) | Ended::Panicked(_)) => lost,
@@ -425,7 +428,7 @@ impl Ended {
     }
 }
 
-/// One attempt at an operation. Its handle, where it has one, is known to be open.
+/// Makes one attempt at an operation. Its handle, if it has one, is known to be open.
 async fn attempt(
     inner: &dyn SMBConnectionInner,
     breaks: &Breaks,
@@ -478,7 +481,7 @@ async fn attempt(
     }
 }
 
-/// Statuses after which no handle of the session works any more.
+/// Returns whether the status means that no handle of the session works any more.
 fn ends_the_session(status: NtStatus) -> bool {
     matches!(
         status,
@@ -490,7 +493,7 @@ fn ends_the_session(status: NtStatus) -> bool {
     )
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! One connection, over a backend that answers as it is told.
+//! Tests of one connection over a backend whose answers the test chooses.
 
 #![expect(clippy::disallowed_methods, reason = "the tests' own threads may wait")]
 
@@ -25,16 +25,16 @@ use crate::protocol::{
     BreakPolicy, CreateParameters, Lease, LeaseKey, NtStatus, SharePath, lease_key,
 };
 
-/// What becomes of one request.
+/// The result of one request.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Yes,
     Status(NtStatus),
     Lost,
     Panic,
-    /// Until it is cancelled.
+    /// No answer until the request is canceled.
     Waits,
-    /// Until it is cancelled, and succeeds all the same.
+    /// No answer until the request is canceled, and then success all the same.
     Crosses,
     Never,
 }
@@ -44,7 +44,7 @@ use Answer::{Crosses, Lost, Never, Panic, Status, Waits, Yes};
 #[derive(Default)]
 struct Server {
     answers: Mutex<VecDeque<Answer>>,
-    /// What `cancel` does, where the client stack has one.
+    /// The result of `cancel`, if the client stack has one.
     cancel: Mutex<Option<Answer>>,
     cancelled: tokio::sync::Notify,
     seen: Mutex<Vec<&'static str>>,
@@ -224,7 +224,7 @@ impl Client {
         self.run(kind).await.status
     }
 
-    /// Runs an operation that is out of time as soon as it has been sent.
+    /// Runs an operation that times out as soon as it has been sent.
     async fn too_long(&mut self, kind: OperationKind) -> CompletionStatus {
         let operation = self.operation(kind);
         self.state.execute(&operation, Bytes::new(), ready(())).await.status
@@ -331,7 +331,7 @@ async fn an_open_that_succeeds_after_its_cancel_is_closed_in_the_end() {
     assert_eq!(client.state.close_all().await, (1, 0));
 }
 
-/// As where the iteration that closes it was dropped.
+/// The iteration that closes the first handle may have been dropped, for example.
 #[tokio::test]
 async fn a_handle_whose_number_is_given_to_another_is_closed_with_the_rest() {
     let mut client = Client::new(&[Yes, Status(NtStatus::ACCESS_DENIED)]);
@@ -410,7 +410,7 @@ async fn create_parameters_the_backend_lacks_are_left_out_and_counted() {
     }
 }
 
-/// A blob that was not read before.
+/// Returns a blob that was not read ahead.
 fn blob(path: &std::path::Path) -> Payload {
     let blob = Blob::new(path);
     blob.bind(&BlobDirectories::open(path.parent().unwrap(), &[]).unwrap());

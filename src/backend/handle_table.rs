@@ -1,4 +1,4 @@
-//! The files one connection has open, by the numbers the stream gives them.
+//! The files that one connection has open, by the handle numbers of the stream.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,11 +10,11 @@ use super::breaks::Holder;
 use crate::ir::HandleRef;
 use crate::protocol::SharePath;
 
-/// What each number of a handle stands for.
+/// The file, if any, that each handle number stands for.
 #[derive(Default)]
 pub(super) struct HandleTable {
     entries: HashMap<HandleRef, HandleEntry, FxBuildHasher>,
-    /// Open, but their number is another handle's: their close was left out.
+    /// Open files whose number now belongs to another handle, because their close was dropped.
     forgotten: Vec<OpenFile>,
 }
 
@@ -23,14 +23,14 @@ pub(super) enum HandleEntry {
         file: OpenFile,
         path: SharePath,
     },
-    /// Its `Open` failed, or the connection was lost at operation `cause_seq`.
+    /// A handle whose `Open` failed, or whose connection was lost, at operation `cause_seq`.
     Missing {
         cause_seq: u32,
     },
 }
 
-/// An open file. One that can be broken is shared with whoever flushes it
-/// before a break of it is answered.
+/// An open file. If it can be broken, it is shared with the code that flushes it before a break is
+/// answered.
 pub(super) enum OpenFile {
     Plain(Box<dyn SMBFileHandle>),
     Caching(Rc<dyn SMBFileHandle>, Rc<Holder>),
@@ -51,7 +51,7 @@ impl OpenFile {
         }
     }
 
-    /// Its CLOSE is about to be sent: the holder that loses it.
+    /// Records that the file's CLOSE is about to be sent. Returns the holder that loses this open.
     pub fn close_begins(&self) -> Option<Rc<Holder>> {
         match self {
             OpenFile::Plain(_) => None,
@@ -64,7 +64,7 @@ impl OpenFile {
 }
 
 impl HandleTable {
-    /// The file, with the path it was opened by.
+    /// Returns the file and the path by which it was opened.
     pub fn open(&self, handle_ref: HandleRef) -> Option<(&OpenFile, &SharePath)> {
         match self.entries.get(&handle_ref)? {
             HandleEntry::Open { file, path } => Some((file, path)),
@@ -72,7 +72,8 @@ impl HandleTable {
         }
     }
 
-    /// Returns, of a handle that is not open, the operation that caused that, where known.
+    /// Returns None if the handle is open. Otherwise returns the operation that caused it to be
+    /// missing, if that is known.
     pub fn missing(&self, handle_ref: HandleRef) -> Option<Option<u32>> {
         match self.entries.get(&handle_ref) {
             Some(HandleEntry::Open { .. }) => None,
@@ -85,11 +86,12 @@ impl HandleTable {
         self.entries.insert(handle_ref, HandleEntry::Open { file, path });
     }
 
-    /// The file of the handle, which is no longer in the table.
+    /// Removes the handle from the table and returns its file and path.
     pub fn take(&mut self, handle_ref: HandleRef) -> Option<(OpenFile, SharePath)> {
         let entry = self.entries.remove(&handle_ref)?;
         if self.entries.is_empty() {
-            // Most clients of many think most of the time, with nothing open.
+            // Of many clients, most are thinking and have nothing open, so the memory is given
+            // back.
             self.entries = HashMap::default();
         }
         match entry {
@@ -98,19 +100,20 @@ impl HandleTable {
         }
     }
 
-    /// Nothing is open by that number, because of operation `cause_seq`.
+    /// Records that no file is open by that number, because of operation `cause_seq`.
     pub fn miss(&mut self, handle_ref: HandleRef, cause_seq: u32) {
         self.entries.insert(handle_ref, HandleEntry::Missing { cause_seq });
     }
 
-    /// Keeps a handle whose number is given to another until it is closed with the rest.
+    /// Keeps the file of a handle whose number is given to another, so that it is closed with the
+    /// rest.
     pub fn forget(&mut self, handle_ref: HandleRef) {
         if let Some((file, _)) = self.take(handle_ref) {
             self.forgotten.push(file);
         }
     }
 
-    /// Everything was lost at operation `cause_seq`.
+    /// Marks every open handle as missing, because operation `cause_seq` lost the connection.
     pub fn lose(&mut self, cause_seq: u32) {
         self.forgotten.clear();
         for entry in self.entries.values_mut() {
@@ -120,7 +123,7 @@ impl HandleTable {
         }
     }
 
-    /// Everything that is open; the table is empty then.
+    /// Empties the table and returns every open file.
     pub fn drain(&mut self) -> impl Iterator<Item = OpenFile> {
         let open = self.entries.drain().filter_map(|(_, entry)| match entry {
             HandleEntry::Open { file, .. } => Some(file),

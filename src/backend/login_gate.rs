@@ -1,5 +1,5 @@
-//! Keeps many clients of one account from locking it: a password that no longer
-//! holds is tried once, not once by each of them.
+//! A gate that keeps many clients of one account from locking it: a password that no longer works
+//! is tried once, not once by each client.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,7 @@ pub struct LoginGate {
 
 #[derive(Default)]
 struct State {
-    /// Why the account was refused. It stays refused for the rest of the run.
+    /// The refusal of the account. It holds for the rest of the run.
     refused: Option<ConnectError>,
     in_progress: u64,
     /// Number of logins that succeeded.
@@ -36,7 +36,7 @@ impl LoginGate {
     pub async fn enter(&self) -> Result<LoginTurn<'_>, ConnectError> {
         let accepted_before = self.state().accepted;
         loop {
-            // Made before the look at the state, so that no change is missed.
+            // Created before the state is read, so that no change is missed.
             let changed = self.changed.notified();
             {
                 let mut state = self.state();
@@ -63,7 +63,7 @@ impl LoginTurn<'_> {
         self.0.state().accepted += 1;
     }
 
-    /// Records that the server refused the account: nobody logs in any more.
+    /// Records that the server refused the account. From then on nobody logs in.
     pub fn refused(self, error: ConnectError) {
         self.0.state().refused.get_or_insert(error);
     }
@@ -118,7 +118,7 @@ mod tests {
         let turns: Vec<_> =
             others.iter_mut().map(|other| other.as_mut().now_or_never().unwrap()).collect();
         assert!(turns.iter().all(Result::is_ok));
-        // Who comes while they are at it waits for one of them to succeed.
+        // A client that comes during these logins waits until one of them succeeds.
         let mut late = entering(&gate);
         let mut turns = turns.into_iter();
         turns.next().unwrap().unwrap().accepted();
@@ -140,7 +140,7 @@ mod tests {
         let gate = LoginGate::default();
         let first = turn(&gate);
         let (mut second, mut third) = (entering(&gate), entering(&gate));
-        // It took too long, and was given up.
+        // The login took too long and was given up.
         drop(first);
         let second = second.as_mut().now_or_never().unwrap().unwrap();
         assert!(third.as_mut().now_or_never().is_none());

@@ -1,7 +1,6 @@
-//! Ways to reach a file server, behind the boundary the specification locks:
-//! the scheduler talks to [`ConnectionState`] alone, which owns the handle
-//! table; a backend implements [`SMBBackend`], [`SMBConnectionInner`] and
-//! [`SMBFileHandle`].
+//! The ways to reach a file server, behind a boundary that the specification fixes. The scheduler
+//! uses [`ConnectionState`] alone, which owns the handle table. A backend implements
+//! [`SMBBackend`], [`SMBConnectionInner`] and [`SMBFileHandle`].
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -39,12 +38,12 @@ pub use capabilities::BackendCapabilities;
 pub use connection::{ConnectionState, Execution};
 pub use login_gate::{LoginGate, LoginTurn};
 
-/// Time as a run sees it: nanoseconds from the run's origin. Real, or virtual
-/// in simulation; a backend that waits, waits on this.
+/// The time of a run, in nanoseconds from the run's origin. It is real, or virtual in simulation. A
+/// backend that waits must wait on this clock.
 pub trait Clock: Send + Sync {
     fn now_ns(&self) -> u64;
 
-    /// Ends at `deadline_ns` or as soon after as the timer allows. Not for
+    /// Completes at `deadline_ns`, or as soon after it as the timer allows. It is not for
     /// issuing operations: the driver has a finer timer for that.
     fn sleep_until(&self, deadline_ns: u64) -> BoxFuture<'static, ()>;
 }
@@ -54,31 +53,31 @@ pub trait Clock: Send + Sync {
 pub trait SMBBackend: Send + Sync {
     fn capabilities(&self) -> BackendCapabilities;
 
-    /// Makes one client's connection, logged in and ready for operations.
-    /// Called for each client before the run, and again after a lost connection.
-    /// A backend with accounts has its clients take turns at a [`LoginGate`].
+    /// Connects one client, logged in and ready for operations. The scheduler calls this for each
+    /// client before the run, and again after a lost connection. A backend with accounts lets its
+    /// clients log in through a [`LoginGate`].
     ///
     /// # Errors
-    /// [`ConnectError`]; the caller bounds the wait, so an implementation need not.
+    /// [`ConnectError`]. The caller limits the wait, so an implementation need not.
     async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError>;
 
-    /// Where connections go, for messages.
+    /// Returns the server and the user of the connections, for messages.
     fn endpoint(&self) -> Endpoint;
 
-    /// What the connections turned out to be; asked after the first connect.
+    /// Returns what was negotiated. The caller asks after the first connect.
     fn server(&self) -> ServerDescription {
         ServerDescription::default()
     }
 }
 
-/// A server and who logs in there; nothing secret.
+/// A server and the user who logs in there, without any secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
     pub server: String,
     pub user: Option<String>,
 }
 
-/// For the report: what was negotiated. Absent where the backend cannot know.
+/// The result of the negotiation, for the report. A field is None if the backend cannot know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ServerDescription {
     pub dialect: Option<String>,
@@ -87,13 +86,13 @@ pub struct ServerDescription {
     pub server: Option<String>,
 }
 
-/// One connection's protocol operations. The engine has at most one in progress
-/// at a time, apart from `cancel` and the flush and acknowledgement of a break;
-/// the cases of [`probe`](crate::probe) have many.
+/// The protocol operations of one connection. The engine has at most one in flight, apart from
+/// `cancel` and from the flush and the acknowledgement for a break. The cases of
+/// [`probe`](crate::probe) have many in flight.
 #[async_trait]
 pub trait SMBConnectionInner: Send + Sync {
-    /// Fidelity mode 0: a path, a mode and the disposition it implies. Shares
-    /// read, write and delete.
+    /// Opens a file in fidelity mode 0: by path, mode and disposition. The open shares read, write
+    /// and delete access.
     async fn open_simple(
         &self,
         path: &SharePath,
@@ -101,7 +100,7 @@ pub trait SMBConnectionInner: Send + Sync {
         disposition: CreateDisposition,
     ) -> Result<Box<dyn SMBFileHandle>, OpError>;
 
-    /// Fidelity mode 1 and up. Fields that are absent are as in `open_simple`.
+    /// Opens a file in fidelity mode 1 or above. Absent parameters are as in `open_simple`.
     async fn open_extended(
         &self,
         path: &SharePath,
@@ -110,13 +109,13 @@ pub trait SMBConnectionInner: Send + Sync {
         parameters: &CreateParameters,
     ) -> Result<Box<dyn SMBFileHandle>, OpError>;
 
-    /// An operation by path: Rename, Delete, Mkdir, Rmdir, Stat or List, however
-    /// many requests it takes.
+    /// Executes an operation by path (Rename, Delete, Mkdir, Rmdir, Stat or List), in as many
+    /// requests as it takes.
     async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError>;
 
-    /// A Rename or Delete of a file of which the client has `lease`: its CREATE
-    /// names the key, so that the server takes nothing back from the client
-    /// itself (MS-SMB2 3.2.4.3.8). A backend that knows no leases has none to name.
+    /// Executes a Rename or Delete of a file of which the client has `lease`. The CREATE names the
+    /// lease key, so that the server does not break the client's own lease (MS-SMB2 3.2.4.3.8). A
+    /// backend without leases has none to name.
     async fn execute_under_lease(
         &self,
         operation: &OperationKind,
@@ -125,60 +124,59 @@ pub trait SMBConnectionInner: Send + Sync {
         self.execute_misc(operation).await
     }
 
-    /// Asks the server to give up what is in flight (SMB2 CANCEL, MS-SMB2 2.2.30).
-    /// The operation still ends by itself, with its own status. False where
-    /// the backend cannot.
+    /// Asks the server to cancel the operations in flight (SMB2 CANCEL, MS-SMB2 2.2.30). Each still
+    /// ends by itself, with its own status. Returns false if the backend cannot cancel.
     async fn cancel(&self) -> bool;
 
-    /// Returns whether the connection is known to have ended, while nothing was asked of
-    /// it: the server closed it, for example. False where the backend cannot know.
+    /// Returns whether the connection is known to have ended while no request was in flight, for
+    /// example because the server closed it. Returns false if the backend cannot know.
     fn has_ended(&self) -> bool {
         false
     }
 
-    /// Returns what the socket saw since the last call, and forgets it. Nothing where
-    /// the backend has no socket of its own.
+    /// Returns what the socket saw since the last call, and resets it. Returns nothing if the
+    /// backend has no socket of its own.
     fn take_socket_times(&self) -> SocketTimes {
         SocketTimes::default()
     }
 
-    /// The breaks of what this connection was granted, and the way to answer
-    /// them: once. None where the backend cannot see breaks.
+    /// Returns the breaks of this connection and the means to answer them, once. Returns None
+    /// later, and if the backend cannot see breaks.
     fn breaks(&mut self) -> Option<BreakStream> {
         None
     }
 
-    /// Ends the session in good order. Bounded by the caller.
+    /// Ends the session in an orderly way. The caller limits the wait.
     async fn disconnect(self: Box<Self>);
 }
 
 /// An open file.
 #[async_trait]
 pub trait SMBFileHandle: Send + Sync {
-    /// What the open was granted. None where the backend does not know.
+    /// Returns what the open was granted, or None if the backend does not know.
     fn granted(&self) -> Option<Granted> {
         None
     }
 
-    /// The oplock the open was granted; breaks since do not change it.
+    /// Returns the oplock that the open was granted. Later breaks do not change it.
     fn granted_oplock(&self) -> Option<OplockLevel> {
         self.granted().map(|granted| granted.oplock)
     }
 
-    /// Answers a break of the open's oplock; of a lease, the connection's
-    /// [`BreakAcknowledger`] does.
+    /// Answers a break of the open's oplock. A break of a lease is answered through the
+    /// connection's [`BreakAcknowledger`].
     ///
     /// # Errors
-    /// As [`BreakAcknowledger::acknowledge`].
+    /// The same as for [`BreakAcknowledger::acknowledge`].
     async fn acknowledge_oplock_break(&self, _new_level: OplockLevel) -> Result<(), OpError> {
         Err(OpError::Client("this backend sees no oplock breaks".into()))
     }
 
-    /// Fewer bytes than asked at the end of the file. At or past it, a server
-    /// answers STATUS_END_OF_FILE, which is an `Err` here as it is on the wire.
+    /// Reads `length` bytes, or fewer at the end of the file. At or past the end, a server answers
+    /// STATUS_END_OF_FILE, which is an `Err` here as it is on the wire.
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError>;
 
-    /// The bytes written: all of `data`, or an error.
+    /// Writes all of `data` and returns its length in bytes.
     async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError>;
 
     /// Sets the end of file.
@@ -196,11 +194,11 @@ pub trait SMBFileHandle: Send + Sync {
 
     async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError>;
 
-    /// Called once, and nothing is asked of the handle after it.
+    /// Closes the file. The caller calls this once and does not use the handle afterwards.
     async fn close(&self) -> Result<(), OpError>;
 }
 
-/// Why an operation did not succeed.
+/// The reason why an operation did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpError {
     /// The server's answer.
@@ -214,7 +212,7 @@ pub enum OpError {
     Client(String),
 }
 
-/// Why a connection could not be made.
+/// The reason why a connection could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{stage} failed at {server}{}: {reason}", user.as_ref().map(|u| format!(" as user {u:?}")).unwrap_or_default())]
 pub struct ConnectError {
@@ -223,10 +221,11 @@ pub struct ConnectError {
     pub stage: ConnectStage,
     /// The NT status by name and number, or the operating system's words.
     pub reason: String,
-    /// Trying again later may help (refused, reset, timed out), unlike a wrong password.
+    /// Whether trying again later may help (refused, reset, timed out), unlike after a wrong
+    /// password.
     pub transient: bool,
-    /// The server refused the account itself. No client is to log in again: that
-    /// cannot help, and every attempt may count towards locking the account.
+    /// Whether the server refused the account itself. No client may then log in again: that cannot
+    /// help, and every attempt may count towards locking the account.
     pub account_refused: bool,
 }
 
@@ -237,7 +236,7 @@ pub enum ConnectStage {
     Login,
     /// TREE_CONNECT to the share.
     Share,
-    /// The folder of the target, below the share's root.
+    /// The directory of the target, below the share's root.
     Folder,
 }
 
@@ -253,14 +252,14 @@ impl std::fmt::Display for ConnectStage {
     }
 }
 
-/// What a backend is built with, the same for all.
+/// The settings with which every backend is built.
 #[derive(Clone)]
 pub struct BackendContext {
     pub clock: Arc<dyn Clock>,
-    /// How long a reply may take before the connection counts as dead.
+    /// Longest time that a reply may take before the connection counts as dead.
     pub response_timeout: Duration,
-    /// Every open asks what the server calls the file (MS-SMB2 2.2.13.2.9), for
-    /// breaks to block by file whatever its name was when it was opened. Without
-    /// it, only what may be cached does.
+    /// Whether every open asks for the server's number of the file (MS-SMB2 2.2.13.2.9). Breaks
+    /// then block by file, whatever the file was called when it was opened. Without it, only opens
+    /// that may be granted caching ask for the number.
     pub file_ids: bool,
 }

@@ -1,9 +1,8 @@
-//! The limit of open files: each connection takes one, two with a server in
-//! this process.
+//! The limit of open files. Each connection takes one, or two if the server is in this process.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Why the limit cannot be had.
+/// The error that the limit of open files cannot be raised to what the run needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this run needs {needed} open files and the limit is {limit}: raise it with `ulimit -n {needed}`{}",
@@ -12,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 pub struct OpenFileLimit {
     pub needed: u64,
     pub limit: u64,
-    /// The soft limit stands at the hard one, which only root may raise.
+    /// Whether the limit is the hard limit, which only root may raise.
     pub limit_is_hard: bool,
 }
 
@@ -22,7 +21,7 @@ pub struct OpenFileLimit {
 /// [`OpenFileLimit`] when the hard limit is below `needed`; names the command that helps.
 pub fn raise_open_file_limit(needed: u64) -> Result<(), OpenFileLimit> {
     let mut limit = getrlimit(Resource::Nofile);
-    // None is no limit.
+    // None means that there is no limit.
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }

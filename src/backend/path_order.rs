@@ -1,4 +1,4 @@
-//! Paths in an order in which a directory and all that is in it stand together.
+//! An order of paths in which a directory and everything in it are next to each other.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

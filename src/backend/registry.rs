@@ -1,4 +1,4 @@
-//! `--target`: which backend a run uses.
+//! The targets that `--target` accepts, and the backend of each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::sim::{Description, DescriptionError, NullBackend, SimBackend};
 use super::smb2::{AddressError, Password, Smb2Backend, SmbAddress};
 use super::{BackendContext, SMBBackend};
 
-/// What `--target` names. Its text holds no secret.
+/// The target that `--target` names. Its printed form holds no secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// A server in this process.
@@ -17,16 +17,16 @@ pub enum Target {
     Smb(SmbAddress),
     /// A model of a server, without network.
     Sim(Description),
-    /// Success at once for everything.
+    /// A backend that answers every operation with success at once.
     SimNull,
 }
 
-/// Why a text names no target. Never quotes what may hold a password.
+/// The error for a string that names no target. It never quotes what may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("unknown target{}: use {KNOWN}", if named.is_empty() { String::new() } else { format!(" {named:?}") })]
     Unknown {
-        /// Empty where it may hold a password.
+        /// The string, or empty if it may hold a password.
         named: String,
     },
     #[error("the target {scheme} is not in this version: use {KNOWN}")]
@@ -40,16 +40,16 @@ pub enum TargetError {
 const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
 const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
 
-/// A kind of target, as `smbench targets list` shows it.
+/// A kind of target, as `smbench targets list` prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TargetKind {
-    /// What to write.
+    /// The form in which the target is written.
     pub target: &'static str,
     pub backend: &'static str,
     /// The highest fidelity mode.
     pub mode: u8,
     pub what: &'static str,
-    /// Why it cannot be used; None where it can.
+    /// The reason why it cannot be used; None if it can.
     pub unavailable: Option<&'static str>,
 }
 
@@ -107,21 +107,21 @@ pub const KINDS: [TargetKind; 7] = [
     },
 ];
 
-/// What a backend is opened with beyond its target.
+/// The settings with which a target is opened.
 #[derive(Clone)]
 pub struct BackendSettings {
     pub context: BackendContext,
-    /// How many connections the run makes at a time.
+    /// Number of connections that the run has at a time.
     pub connections: u32,
-    /// For a target with a user ([`Target::needs_password`]).
+    /// The password, for a target with a user ([`Target::needs_password`]).
     pub password: Option<Password>,
-    /// For the embedded server.
+    /// The storage of the embedded server.
     pub storage: Storage,
-    /// Of the simulator's chance.
+    /// The seed of the simulator's random numbers.
     pub seed: u64,
 }
 
-/// Why a backend could not be opened. The server itself is not asked yet.
+/// The reason why a backend could not be opened. The server itself is not contacted yet.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenTargetError {
     #[error("{target} needs a password: set SMBENCH_PASSWORD")]
@@ -131,8 +131,10 @@ pub enum OpenTargetError {
 }
 
 impl Target {
+    /// Parses the value of `--target`.
+    ///
     /// # Errors
-    /// [`TargetError`], which says what is known and what to write.
+    /// [`TargetError`], which lists the known targets.
     pub fn parse(text: &str) -> Result<Target, TargetError> {
         if let Some((scheme, rest)) = text.split_once("://")
             && scheme.eq_ignore_ascii_case("smb")
@@ -155,12 +157,13 @@ impl Target {
         Err(TargetError::Unknown { named: named.chars().take(60).collect() })
     }
 
-    /// Whether there is a user to log in as.
+    /// Returns whether there is a user to log in as.
     pub fn needs_password(&self) -> bool {
         matches!(self, Target::Smb(address) if address.user.is_some())
     }
 
-    /// How many files this process has open with `connections`, all else included.
+    /// Returns the number of files that this process has open with `connections` connections,
+    /// everything else included.
     pub fn open_files(&self, connections: u32) -> u64 {
         const ALL_ELSE: u64 = 128;
         let per_connection = match self {
@@ -172,7 +175,8 @@ impl Target {
         ALL_ELSE + per_connection * u64::from(connections)
     }
 
-    /// Makes the backend; starts the embedded server. Connects to nothing yet.
+    /// Makes the backend, and starts the embedded server if it is the target. Connects to nothing
+    /// yet.
     ///
     /// # Errors
     /// [`OpenTargetError`].

@@ -19,10 +19,10 @@ use crate::ir::{
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
-/// The paths of the files of such handles, over all clients of a run.
+/// The paths of the files whose handles are to be opened again, over all clients of a run.
 #[derive(Default)]
 pub struct KeptPaths {
-    /// Number of handles; where there is none, a rename costs one load.
+    /// Number of handles. While there are none, a rename costs one atomic load.
     handles: AtomicUsize,
     paths: Mutex<Paths>,
 }
@@ -30,9 +30,10 @@ pub struct KeptPaths {
 #[derive(Default)]
 struct Paths {
     next: u64,
-    /// None where another file took the path.
+    /// The path of each handle, by number. None if another file took the path.
     of: HashMap<u64, Option<SharePath>>,
-    /// In the order of folded paths, so that what is in a directory stands together.
+    /// The numbers in the order of folded paths, which puts the files of a directory next to each
+    /// other.
     by_path: BTreeSet<(Arc<str>, u64)>,
 }
 
@@ -57,8 +58,8 @@ impl KeptPaths {
         self.handles.fetch_sub(1, Ordering::Release);
     }
 
-    /// Notes that a file or directory has another name now, and with it all that is in it.
-    /// A file that it replaced has none any more.
+    /// Records that a file or directory has a new name, and with it everything in it. A file that
+    /// it replaced has no path any more.
     pub fn renamed(&self, from: &SharePath, to: &SharePath) {
         if self.handles.load(Ordering::Acquire) == 0 {
             return;
@@ -130,15 +131,15 @@ impl Reopenings {
         Reopenings { paths, by_handle: HashMap::default() }
     }
 
-    /// Returns whether an open is not the stream's own, but opens a handle again.
+    /// Returns whether an open opens a handle again, rather than being the stream's own.
     fn is_reopening(&self, handle_ref: HandleRef, asked: Option<&Arc<CreateParameters>>) -> bool {
         let kept = self.by_handle.get(&handle_ref).map(|reopening| &reopening.asked);
         kept.zip(asked).is_some_and(|(kept, asked)| Arc::ptr_eq(kept, asked))
     }
 
-    /// Notes that an operation is about to be executed: from here on, a number that is
-    /// closed or opened stands for its old file no more, whatever comes of it. Returns the
-    /// operation at which the lock was lost that an unlock would release: it is skipped.
+    /// Records that an operation is about to be executed. From here on, a number that is closed or
+    /// opened no longer stands for its old file, whatever the result. If an unlock would release a
+    /// lock that was lost, returns the operation that lost it: the unlock is skipped.
     pub fn begins(&mut self, operation: &OperationKind) -> Option<u32> {
         match operation {
             OperationKind::Open { handle_ref, extensions, .. }
@@ -157,7 +158,7 @@ impl Reopenings {
         None
     }
 
-    /// Notes that operation `cause_seq` lost the connection, and every lock with it.
+    /// Records that operation `cause_seq` lost the connection, and every lock with it.
     pub fn lost(&mut self, cause_seq: u32) {
         for reopening in self.by_handle.values_mut() {
             reopening.uncounted += reopening.locks.len() as u32;
@@ -166,15 +167,15 @@ impl Reopenings {
         }
     }
 
-    /// Forgets every handle: all are closed.
+    /// Forgets every handle, because all are closed.
     pub fn clear(&mut self) {
         for (_, reopening) in self.by_handle.drain() {
             self.paths.remove(reopening.number);
         }
     }
 
-    /// Notes what became of an operation. An open that had its time may have been granted
-    /// all the same.
+    /// Records the result of an operation. An open that timed out may have been granted all the
+    /// same.
     pub fn ended(
         &mut self,
         operation: &OperationKind,
@@ -194,7 +195,7 @@ impl Reopenings {
         match operation {
             OperationKind::Open { path, mode, handle_ref, extensions, .. } => {
                 if self.is_reopening(*handle_ref, extensions.as_ref()) {
-                    // Its path is kept, as it may have been renamed meanwhile.
+                    // The path in [`KeptPaths`] stays, as the file may have been renamed meanwhile.
                     return;
                 }
                 if let Some(asked) = extensions.as_ref().filter(|asked| asked.reopen) {
@@ -215,7 +216,7 @@ impl Reopenings {
             }
             OperationKind::Lock { handle_ref, offset, length, .. } => {
                 if let Some(reopening) = self.get_mut(*handle_ref) {
-                    // An unlock to come releases this lock, not the lost one.
+                    // A later unlock releases this lock, not the lost one.
                     remove(&mut reopening.lost, (*offset, *length));
                     reopening.locks.push((*offset, *length));
                 }
@@ -232,7 +233,7 @@ impl Reopenings {
         }
     }
 
-    /// Forgets a handle that is closed, or whose number stands for another.
+    /// Forgets a handle that is closed, or whose number now stands for another.
     fn forget(&mut self, handle_ref: HandleRef) {
         if self.by_handle.is_empty() {
             return;
@@ -264,15 +265,15 @@ impl Drop for Reopenings {
 }
 
 impl ConnectionState {
-    /// Shares the paths of handles that are opened again with the other clients of the run.
+    /// Shares the paths of handles that are to be opened again with the other clients of the run.
     pub fn with_kept_paths(mut self, paths: Arc<KeptPaths>) -> ConnectionState {
         self.reopenings = Reopenings::new(paths);
         self
     }
 
-    /// Returns the open that has to go before `operation`, if the connection was lost since
-    /// its handle was opened and the handle is to be opened again. A close and an unlock need
-    /// none: what they would end ended with the connection.
+    /// Returns the open that must run before `operation`. There is one if the connection was lost
+    /// since the handle was opened, and the handle is to be opened again. A close and an unlock
+    /// need none, because what they would end has ended with the connection.
     pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
         let handle_ref = operation.kind.handle_ref()?;
         let kind = operation.operation_type();
@@ -292,8 +293,8 @@ impl ConnectionState {
         Some(Operation { kind, expect: Expect::Default, id: None, ..operation.clone() })
     }
 
-    /// Executes what [`ConnectionState::reopening`] returned. Where it fails, the handle
-    /// stays missing for the operation that caused that.
+    /// Executes the open that [`ConnectionState::reopening`] returned. If it fails, the handle
+    /// stays missing because of the same operation as before.
     pub async fn reopen(
         &mut self,
         open: &Operation,
@@ -303,7 +304,7 @@ impl ConnectionState {
         let handle_ref = open.kind.handle_ref().unwrap_or(HandleRef(0));
         let cause_seq = self.handles.missing(handle_ref).flatten().unwrap_or(open.seq);
         Box::pin(self.execute(open, Bytes::new(), expired)).await;
-        // An open that had its time may have been granted all the same.
+        // An open that timed out may have been granted all the same.
         let failed = self.handles.open(handle_ref).is_none();
         let mut locks_lost = 0;
         if failed {

@@ -1,4 +1,4 @@
-//! What operations wait for while a break is pending: its end.
+//! The end of a pending break, which blocked operations wait for.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,27 +7,27 @@ use tokio::sync::Notify;
 
 use crate::backend::Clock;
 
-/// A pending break, as those see it who wait for its end.
+/// A pending break as the operations that wait for its end see it.
 #[derive(Default)]
 pub struct Block {
     over: Notify,
     tally: Mutex<Tally>,
 }
 
-/// Who waited, and for how long.
+/// The operations that waited for a break, and their total wait.
 #[derive(Default)]
 struct Tally {
     ended_ns: Option<u64>,
     blocked: u32,
     waiting: u32,
-    /// When those who wait began to, together.
+    /// Sum of the times, in nanoseconds, at which the operations that still wait began to.
     since_ns: u128,
-    /// How long those waited who left before the end.
+    /// Total wait of the operations that stopped waiting before the end of the break.
     left_ns: u64,
 }
 
 impl Block {
-    /// One more operation waits, unless the break is over.
+    /// Counts one more operation that waits. Returns None if the break has already ended.
     pub fn wait(self: Arc<Self>, clock: Arc<dyn Clock>) -> Option<Waiting> {
         let since_ns = clock.now_ns();
         let mut tally = self.tally();
@@ -41,7 +41,8 @@ impl Block {
         Some(Waiting { block: self, clock, since_ns })
     }
 
-    /// The break is over: how many operations waited, and how long together.
+    /// Ends the break. Returns the number of operations that waited and their total wait in
+    /// nanoseconds.
     pub fn end(&self, now_ns: u64) -> (u32, u64) {
         let mut tally = self.tally();
         tally.ended_ns.get_or_insert(now_ns);
@@ -54,10 +55,10 @@ impl Block {
         (blocked, blocked_ns)
     }
 
-    /// When the break was over, once it is.
+    /// Waits for the end of the break and returns its time.
     pub async fn over(&self) -> u64 {
         let mut over = pin!(self.over.notified());
-        // Before the look, so that an end in between is not missed.
+        // Enabled before the state is read, so that an end in between is not missed.
         over.as_mut().enable();
         let ended_ns = self.tally().ended_ns;
         if let Some(ended_ns) = ended_ns {
@@ -72,8 +73,8 @@ impl Block {
     }
 }
 
-/// Waits for a break that is `pending`. One that has ended since it was found is
-/// pending no more, but another may be, of the same file.
+/// Adds an operation to those that wait for the break that `pending` finds. If that break has ended
+/// since, `pending` is called again, because another break of the same file may be pending.
 pub fn wait_for(
     pending: impl Fn() -> Option<Arc<Block>>,
     clock: &Arc<dyn Clock>,
@@ -86,7 +87,7 @@ pub fn wait_for(
     }
 }
 
-/// An operation that waits for the end of a break. Dropped before, it has left.
+/// An operation that waits for the end of a break. Dropping it earlier ends its wait.
 pub struct Waiting {
     block: Arc<Block>,
     clock: Arc<dyn Clock>,
@@ -94,7 +95,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// When the break was over, once it is.
+    /// Waits for the end of the break and returns its time.
     pub async fn over(self) -> u64 {
         self.block.over().await
     }
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(block.end(100), (1, 5));
     }
 
-    /// Of three breaks of one file, two end between the look and the wait.
+    /// Two of three breaks of one file end between the lookup and the wait.
     #[test]
     fn the_end_of_one_break_lets_nobody_pass_who_has_to_wait_for_another() {
         let blocks: Vec<Arc<Block>> = (0..3).map(|_| Arc::default()).collect();

@@ -1,4 +1,4 @@
-//! How a connection's breaks reach whoever answers them.
+//! The channel that carries a connection's breaks to the task that answers them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use super::BreakAcknowledger;
 use crate::protocol::Break;
 
-/// How many breaks of one connection may wait to be taken: more than it has
-/// opens in any sane workload, so what is dropped is counted and was ignored.
+/// Maximum number of breaks of one connection that wait to be taken: more than it has opens in any
+/// sane workload. Further breaks are dropped and counted, because nobody takes them.
 pub const BREAK_QUEUE: usize = 1_024;
 
-/// The breaks of one connection, in the order they came. It is apart from the
+/// The breaks of one connection, in the order in which they came. The stream is separate from the
 /// connection, so that a break never waits for the operation in flight.
 pub struct BreakStream {
     breaks: mpsc::Receiver<Break>,
@@ -27,7 +27,7 @@ pub struct BreakSender {
     dropped: Arc<AtomicU64>,
 }
 
-/// The two ends of a connection's breaks.
+/// Makes both ends of the channel for a connection's breaks.
 pub fn break_channel(acknowledger: Arc<dyn BreakAcknowledger>) -> (BreakSender, BreakStream) {
     let (sender, breaks) = mpsc::channel(BREAK_QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -36,7 +36,7 @@ pub fn break_channel(acknowledger: Arc<dyn BreakAcknowledger>) -> (BreakSender, 
 }
 
 impl BreakSender {
-    /// Never waits: a break that finds the queue full is dropped and counted.
+    /// Sends a break without waiting. If the queue is full, the break is dropped and counted.
     pub fn send(&self, what: Break) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.breaks.try_send(what) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -45,17 +45,18 @@ impl BreakSender {
 }
 
 impl BreakStream {
-    /// None when the connection is over.
+    /// Returns the next break, or None when the connection has ended.
     pub async fn next(&mut self) -> Option<Break> {
         self.breaks.recv().await
     }
 
-    /// Breaks that were lost because nobody took those before them.
+    /// Returns the number of breaks that were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// To answer with, as often as needed and from anywhere.
+    /// Returns the acknowledger for these breaks. It can be used any number of times, from any
+    /// thread.
     pub fn acknowledger(&self) -> Arc<dyn BreakAcknowledger> {
         self.acknowledger.clone()
     }

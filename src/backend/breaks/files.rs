@@ -1,5 +1,5 @@
-//! The files something of which is cached, over all clients of a run: what
-//! operations wait for by file, and which lease a client has of each.
+//! The files of which any client of a run caches something. Operations look up here which break of
+//! a file they must wait for, and a client looks up its lease of a file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +11,16 @@ use super::super::path_order::within;
 use super::blocking::Block;
 use crate::protocol::{Lease, SharePath};
 
-/// The files something of which is cached, over all clients of a run, with the
-/// breaks pending on them. Where none is, asking costs one load.
+/// The files of which any client of a run caches something, with the breaks pending on them. While
+/// no break is pending, a check costs one atomic load.
 #[derive(Default)]
 pub struct CachedFiles {
     pending: AtomicUsize,
     files: Mutex<Files>,
 }
 
-/// A holder among the [`CachedFiles`], those of a client together.
+/// The number of a holder in [`CachedFiles`]. Its order puts the holders of one client next to each
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HolderNumber {
     client_idx: u32,
@@ -35,30 +36,31 @@ impl HolderNumber {
 struct Files {
     next: u64,
     holders: HashMap<HolderNumber, CachedFile, FxBuildHasher>,
-    /// Each holder by the path of its file, so that a folder's are together.
+    /// Each holder by the path of its file. The order puts the files of a directory next to each
+    /// other.
     by_path: BTreeSet<(Arc<str>, HolderNumber)>,
-    /// The holders with a break pending by the server's number of the file.
+    /// The holders with a pending break, by the server's number of the file.
     pending_by_file: HashMap<u64, Vec<HolderNumber>, FxBuildHasher>,
 }
 
 struct CachedFile {
-    /// None where another file took its name while it was open.
+    /// None if another file took the name while this one was open.
     path: Option<Arc<str>>,
     disk_file_id: Option<u64>,
     lease: Option<HeldLease>,
     pending: Option<Arc<Block>>,
 }
 
-/// A lease as another open of its client names it: of no state.
+/// A lease as another open of its client names it: with its key, and asking for no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldLease {
     pub lease: Lease,
-    /// The open it came with named no key.
+    /// Whether the client made the key, because the open that got the lease named none.
     pub derived: bool,
 }
 
 impl CachedFiles {
-    /// A client caches something of the file at `path`.
+    /// Records that a client caches something of the file at `path`.
     pub fn add(
         &self,
         client_idx: u32,
@@ -76,7 +78,7 @@ impl CachedFiles {
         number
     }
 
-    /// What the client has of such leases of the file that is at `path` now.
+    /// Returns the client's newest lease of the file now at `path` that `such` accepts.
     pub fn lease_at(
         &self,
         client_idx: u32,
@@ -87,13 +89,13 @@ impl CachedFiles {
         let files = self.files();
         let first = (path.clone(), HolderNumber { client_idx, ..HolderNumber::FIRST });
         let last = (path, HolderNumber { client_idx, ..HolderNumber::LAST });
-        // A file that came to the path later stands in the place of one before it.
+        // The newest comes first: its file replaced any that was at the path before.
         let latest = files.by_path.range(first..=last).rev();
         let mut held = latest.filter_map(|(_, number)| files.holders.get(number)?.lease);
         held.find(such).map(|held| held.lease)
     }
 
-    /// It is cached no more.
+    /// Removes the holder: its client no longer caches the file.
     pub fn remove(&self, number: HolderNumber) {
         let mut files = self.files();
         self.let_go(&mut files, number);
@@ -102,7 +104,7 @@ impl CachedFiles {
         }
     }
 
-    /// A break of what the holder has begins.
+    /// Records that a break of what the holder has begins.
     pub fn block(&self, number: HolderNumber, block: Arc<Block>) {
         let mut files = self.files();
         let Some(file) = files.holders.get_mut(&number) else { return };
@@ -115,7 +117,7 @@ impl CachedFiles {
         }
     }
 
-    /// It is over.
+    /// Records that the holder's break has ended.
     pub fn unblock(&self, number: HolderNumber) {
         self.let_go(&mut self.files(), number);
     }
@@ -136,19 +138,19 @@ impl CachedFiles {
         }
     }
 
-    /// Whether any break is pending.
+    /// Returns whether any break is pending.
     pub fn any_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire) > 0
     }
 
-    /// The break that an operation on the file at `path` waits for.
+    /// Returns the pending break that an operation on the file at `path` must wait for.
     pub fn pending_at(&self, path: &SharePath) -> Option<Arc<Block>> {
         self.files().at(&folded(path), None)
     }
 
-    /// The break that an operation on an open file waits for: by the server's
-    /// number of it, where known, else by its path. `holder` is the handle's
-    /// own, which knows where the file was renamed to.
+    /// Returns the pending break that an operation on an open file must wait for. The file is
+    /// looked up first by the server's number, if that is known, then by its path. `holder` is the
+    /// handle's own holder, which knows where the file was renamed to.
     pub fn pending_of(
         &self,
         path: &SharePath,
@@ -167,9 +169,9 @@ impl CachedFiles {
         files.at(&path, disk_file_id)
     }
 
-    /// A file or folder has another name now, and so has all that is in it. A
-    /// file it replaced has none: some servers replace one that is open, which
-    /// MS-FSA 2.1.5.15.12 forbids.
+    /// Records that a file or directory has a new name, and with it everything in it. A file that
+    /// it replaced has no name any more: some servers replace a file that is open, which MS-FSA
+    /// 2.1.5.15.12 forbids.
     pub fn renamed(&self, from: &SharePath, to: &SharePath) {
         let (from, to) = (folded(from), folded(to));
         if from == to {
@@ -191,12 +193,12 @@ impl CachedFiles {
 }
 
 impl Files {
-    /// The holders of what is at the path and below it.
+    /// Returns the holders of the file or directory at the path and of everything below it.
     fn within(&self, path: &Arc<str>) -> Vec<(Arc<str>, HolderNumber)> {
         within(&self.by_path, path, HolderNumber::FIRST..=HolderNumber::LAST).cloned().collect()
     }
 
-    /// The file of the holder is found at `new` from here on, if anywhere.
+    /// Moves the holder's file to the path `new`, or to no path.
     fn name(&mut self, old: &Arc<str>, number: HolderNumber, new: Option<Arc<str>>) {
         self.by_path.remove(&(old.clone(), number));
         self.by_path.extend(new.clone().map(|new| (new, number)));
@@ -205,7 +207,8 @@ impl Files {
         }
     }
 
-    /// A file of the same path and another number is another file.
+    /// Returns the pending break of the file at the path. A file with the same path and another
+    /// number is another file.
     fn at(&self, path: &Arc<str>, disk_file_id: Option<u64>) -> Option<Arc<Block>> {
         let there = (path.clone(), HolderNumber::FIRST)..=(path.clone(), HolderNumber::LAST);
         self.by_path.range(there).find_map(|(_, number)| {

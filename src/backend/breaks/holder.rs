@@ -1,5 +1,5 @@
-//! Who has what a server may take back: an open with an oplock, or all opens of
-//! one lease. What it answers to a break, and when.
+//! The holder of a caching right that a server may take back: one open with an oplock, or all opens
+//! of one lease. The holder decides how and when a break is answered.
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -27,12 +27,12 @@ pub(super) enum HolderKey {
     Lease(LeaseKey),
 }
 
-/// An open with an oplock, or the opens of one lease.
+/// A holder of a caching right: one open with an oplock, or all opens of one lease.
 pub struct Holder {
     pub(super) key: HolderKey,
-    /// As it was first opened.
+    /// The path by which the file was first opened.
     pub(super) path: SharePath,
-    /// Its place among the run's files.
+    /// The holder's number among the run's cached files, if breaks block by file.
     pub(in crate::backend) number: Option<HolderNumber>,
     pub(super) inner: RefCell<Inner>,
     opens_changed: Notify,
@@ -41,9 +41,9 @@ pub struct Holder {
 pub(super) struct Inner {
     pub state: HandleState,
     opens: Vec<HeldOpen>,
-    /// Its last open is being closed, which answers for it.
+    /// Whether the last open is being closed. Its CLOSE answers the break.
     pub closing: bool,
-    /// While a break is pending.
+    /// Present while a break is pending.
     pub block: Option<Arc<Block>>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Inner {
 pub(super) struct HeldOpen {
     pub handle: Rc<dyn SMBFileHandle>,
     pub to_write: bool,
-    /// How it wants breaks answered, where it says.
+    /// The open's own policy for breaks, if it has one.
     pub on_break: Option<BreakPolicy>,
 }
 
@@ -66,7 +66,7 @@ impl Holder {
         Holder { key, path, number, inner: RefCell::new(inner), opens_changed: Notify::new() }
     }
 
-    /// What operations on its handles wait for.
+    /// Returns the pending break that operations on the holder's handles must wait for.
     pub fn block(&self) -> Option<Arc<Block>> {
         self.inner.borrow().block.clone()
     }
@@ -78,8 +78,8 @@ impl Holder {
         self.tell_of(&inner);
     }
 
-    /// The handle's CLOSE is about to be sent. Unless there are other opens of
-    /// the lease, it is what the server takes for the answer to a break.
+    /// Records that the handle's CLOSE is about to be sent. If the lease has no other open, the
+    /// server takes the CLOSE as the answer to a break.
     pub fn close_begins(&self, handle: &Rc<dyn SMBFileHandle>) {
         let mut inner = self.inner.borrow_mut();
         inner.opens.retain(|open| !Rc::ptr_eq(&open.handle, handle));
@@ -87,21 +87,21 @@ impl Holder {
         self.tell_of(&inner);
     }
 
-    /// Only an answer that is not given yet waits for it.
+    /// Wakes the answer that is still to be given, if there is one, because the opens have changed.
     fn tell_of(&self, inner: &Inner) {
         if inner.block.is_some() {
             self.opens_changed.notify_waiters();
         }
     }
 
-    /// The holder is no more.
+    /// Drops the handles of a holder that no longer exists.
     pub(super) fn left(&self) {
         self.inner.borrow_mut().opens.clear();
     }
 
-    /// Answers the break at hand by the [`policy`](Self::policy) there is when
-    /// the answer is due, which may not be the one there was at the notice.
-    /// `otherwise` where no open says any.
+    /// Answers the pending break. The [`policy`](Self::policy) is the one that applies when the
+    /// answer is due, which may differ from the one at the notice. `otherwise` applies if no open
+    /// has a policy.
     pub(super) async fn answer(
         &self,
         otherwise: BreakPolicy,
@@ -122,12 +122,12 @@ impl Holder {
         self.acknowledge(acknowledger, clock).await
     }
 
-    /// Of the last opened of those that are open and say one.
+    /// Returns the policy of the newest open that has one.
     pub(super) fn policy(&self) -> Option<BreakPolicy> {
         self.inner.borrow().opens.iter().rev().find_map(|open| open.on_break)
     }
 
-    /// Sends what may be cached to the server, where there may be something.
+    /// Flushes the file if the client may have cached writes of it.
     async fn flush(&self) {
         let handle = {
             let inner = self.inner.borrow();
@@ -146,8 +146,8 @@ impl Holder {
         }
     }
 
-    /// Keeps what the server leaves. An answer that cannot be sent, and one
-    /// nobody needs because a close is on the way, never ends.
+    /// Acknowledges the break and keeps the state that the server leaves. Never completes if the
+    /// answer cannot be sent, or if none is needed because a CLOSE is on the way.
     async fn acknowledge(
         &self,
         acknowledger: &dyn BreakAcknowledger,
@@ -171,7 +171,8 @@ impl Holder {
         }
     }
 
-    /// The server will give up on it.
+    /// Logs that the break was not answered. Never completes, because the server ends the break
+    /// when it gives up waiting.
     async fn not_answered(&self, answer: &Acknowledgement, error: &str) -> BreakEnd {
         let path = self.path.as_str();
         tracing::warn!("{path}: a break was not answered with {answer:?}: {error}");
@@ -179,7 +180,7 @@ impl Holder {
     }
 }
 
-/// Ends when an answer is to be given, and never where none is.
+/// Completes when the answer is due, or never if the policy is to give none.
 async fn due(policy: BreakPolicy, noticed_ns: u64, clock: &dyn Clock) {
     match policy.answer {
         BreakAnswer::Acknowledge => {}

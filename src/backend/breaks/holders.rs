@@ -1,5 +1,5 @@
-//! What one client was granted that a server may take back: it hears of breaks
-//! and has them answered beside the operation in flight, never behind it.
+//! The caching rights of one client that a server may take back. Breaks are received and answered
+//! while an operation is in flight, and never wait for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -25,31 +25,32 @@ use crate::protocol::{
     Noticed, Outcome, PendingBreak, SharePath, lease_key,
 };
 
-/// The breaks of one client. Nothing but a few words until the client is
-/// granted something that can be broken.
+/// The breaks of one client, which take only a few words of memory until the client is granted
+/// something that can be broken.
 pub struct Breaks {
     client_idx: u32,
     on_break: BreakPolicy,
-    /// Where breaks block by file, over all clients (fidelity mode 2); without
-    /// it they block by handle.
+    /// The cached files of all clients, if breaks block by file (fidelity mode 2). None if they
+    /// block by handle.
     pub(in crate::backend) files: Option<Arc<CachedFiles>>,
     pub(in crate::backend) clock: Arc<dyn Clock>,
     caching: OnceCell<Box<Caching>>,
 }
 
-/// What there is once something was granted.
+/// The state that exists once something was granted that can be broken.
 #[derive(Default)]
 struct Caching {
     holders: RefCell<HashMap<HolderKey, Rc<Holder>, FxBuildHasher>>,
     stream: RefCell<Option<BreakStream>>,
     pending: Cell<u32>,
-    /// An open is in flight: a notice nobody knows may be of what it is granted.
+    /// Whether an open is in flight. A notice that fits no holder may then be for what the open is
+    /// granted.
     opening: Cell<bool>,
     early: RefCell<VecDeque<(Break, u64)>>,
-    /// Breaks of what has too many pending, which no server that waits for
-    /// answers comes to.
+    /// Number of breaks that were dropped because too many of the same holder, or of opens in
+    /// flight, were pending. A server that waits for answers never sends so many.
     dropped: Cell<u64>,
-    /// Those whose break is to be answered now.
+    /// Holders with a break that is to be answered now.
     begun: RefCell<VecDeque<Rc<Holder>>>,
     answers: RefCell<FuturesUnordered<Answering>>,
     ended: RefCell<VecDeque<BreakEvent>>,
@@ -67,11 +68,10 @@ impl Breaks {
         Breaks { client_idx, on_break, files, clock, caching: OnceCell::new() }
     }
 
-    /// The key of a lease whose open names none: one for each file, as long as
-    /// the client has a lease of it, whatever the file is called meanwhile
-    /// (MS-SMB2 3.2.4.3.8). A file that takes the name of a renamed one has its
-    /// own, as a server refuses the key of another file (3.3.5.9.8): another
-    /// than `refused`.
+    /// Returns the key of a lease whose open names none. The client keeps one key for each file, as
+    /// long as it has a lease of the file and whatever the file is called meanwhile (MS-SMB2
+    /// 3.2.4.3.8). A file that takes the name of a renamed one gets its own key, because a server
+    /// refuses the key of another file (3.3.5.9.8). The key differs from `refused`.
     pub(super) fn lease_key(&self, path: &SharePath, refused: Option<LeaseKey>) -> LeaseKey {
         let numbered = |again| lease_key(self.client_idx, path, again);
         let (Some(caching), Some(files)) = (self.caching.get(), &self.files) else {
@@ -85,15 +85,15 @@ impl Breaks {
         held.or_else(|| (0..).map(numbered).find(free)).unwrap_or_default()
     }
 
-    /// The lease the client has of the file at `path`, as its other opens name it.
+    /// Returns the client's lease of the file at `path`, as its other opens name it.
     pub(super) fn lease_of(&self, path: &SharePath) -> Option<Lease> {
         self.caching.get()?;
         self.files.as_ref()?.lease_at(self.client_idx, path, |_| true)
     }
 
-    /// Notes what an open was granted that can be broken: from here on breaks of
-    /// it are heard, also one that came before the open's answer. A backend that
-    /// sees no breaks has nothing to note.
+    /// Records what an open was granted that can be broken. From here on its breaks are received,
+    /// even one that came before the open's answer. A backend that sees no breaks has nothing to
+    /// record.
     pub(in crate::backend) fn hold(
         &self,
         granted: &Granted,
@@ -134,24 +134,25 @@ impl Breaks {
         OpenFile::Caching(handle, holder)
     }
 
-    /// Whether the client ever had anything that can be broken.
+    /// Returns whether the client ever had anything that can be broken.
     pub fn has_held(&self) -> bool {
         self.caching.get().is_some()
     }
 
-    /// Whether any break of this client is pending.
+    /// Returns whether any break of this client is pending.
     pub(in crate::backend) fn any_pending(&self) -> bool {
         self.caching.get().is_some_and(|caching| caching.pending.get() > 0)
     }
 
-    /// An open is about to be sent.
+    /// Records that an open is about to be sent.
     pub(in crate::backend) fn open_begins(&self) {
         if let Some(caching) = self.caching.get() {
             caching.opening.set(true);
         }
     }
 
-    /// What the open was granted is noted, if anything was.
+    /// Records that the open has ended, after [`Breaks::hold`] has recorded what it was granted.
+    /// Handles the breaks that came before its answer.
     pub(in crate::backend) fn open_ended(&self) {
         let Some(caching) = self.caching.get() else { return };
         caching.opening.set(false);
@@ -161,31 +162,31 @@ impl Breaks {
         }
     }
 
-    /// The handle's CLOSE has ended, well or badly: it is gone.
+    /// Records that the handle's CLOSE has ended, successfully or not. The handle is gone.
     pub(in crate::backend) fn closed(&self, holder: &Holder) {
         if holder.inner.borrow().closing {
             self.leave(holder, &BreakEnd::Closed);
         }
     }
 
-    /// The connection is lost, and all that was granted over it.
+    /// Ends all breaks, because the connection is lost with everything that was granted over it.
     pub fn lost(&self) {
         self.end_all(&BreakEnd::ConnectionLost);
     }
 
-    /// The client ends here.
+    /// Ends all breaks, because the client has ended.
     pub fn cut(&self) {
         self.end_all(&BreakEnd::Cut);
     }
 
-    /// The breaks that are over since the last call, in the order they ended.
+    /// Returns the breaks that ended since the last call, in the order in which they ended.
     pub fn take_ended(&self) -> VecDeque<BreakEvent> {
         let ended = self.caching.get().map(|caching| caching.ended.take());
         ended.unwrap_or_default()
     }
 
-    /// Hears of breaks and answers them. To be called whenever the client's task
-    /// wakes, before and after its operation: it is never ready.
+    /// Receives breaks and answers them. The client's task calls this whenever it wakes, before and
+    /// after its operation.
     pub fn poll(&self, cx: &mut Context<'_>) {
         let Some(caching) = self.caching.get() else { return };
         loop {
@@ -230,7 +231,7 @@ impl Breaks {
             match caching.opening.get() {
                 true if early.len() < BREAK_QUEUE => early.push_back((notice, noticed_ns)),
                 true => caching.dropped.update(|dropped| dropped + 1),
-                // Of what was closed there is nothing to say.
+                // The break is of a closed open, so there is nothing to record.
                 false => {}
             }
             return;
@@ -248,7 +249,7 @@ impl Breaks {
         }
     }
 
-    /// The break at hand is pending from now on.
+    /// Blocks the holder's operations and queues its break to be answered.
     fn begin(&self, caching: &Caching, holder: &Rc<Holder>) {
         let block = Arc::new(Block::default());
         holder.inner.borrow_mut().block = Some(block.clone());
@@ -259,8 +260,8 @@ impl Breaks {
         caching.begun.borrow_mut().push_back(holder.clone());
     }
 
-    /// Answers the break at hand, or waits until the server gives up on it.
-    /// None where it ended otherwise.
+    /// Returns a future that answers the holder's break, or waits until the server gives up on it.
+    /// The future returns None if the break ended in another way.
     fn answer(&self, caching: &Caching, holder: Rc<Holder>) -> Option<Answering> {
         let acknowledger = caching.stream.borrow().as_ref()?.acknowledger();
         let (clock, otherwise) = (self.clock.clone(), self.on_break);
@@ -290,11 +291,12 @@ impl Breaks {
         Some(answering.boxed_local())
     }
 
-    /// The break at hand is over, and the one after it begins.
+    /// Ends the holder's pending break and begins the next one.
     fn end(&self, holder: &Rc<Holder>, end: BreakEnd) {
         let outcome = match end {
             BreakEnd::ConnectionLost => {
-                // What else it had is gone with it, though the stream may not know yet.
+                // Everything else that the holder had is gone too, though the stream may not show
+                // it yet.
                 return self.leave(holder, &end);
             }
             BreakEnd::Refused(_) => Outcome::Refused,
@@ -313,12 +315,12 @@ impl Breaks {
         }
     }
 
-    /// The holder is no more, and what was pending is over.
+    /// Removes the holder and ends its breaks.
     fn leave(&self, holder: &Holder, end: &BreakEnd) {
         if let Some(caching) = self.caching.get() {
             let mut holders = caching.holders.borrow_mut();
             let current = holders.get(&holder.key);
-            // Another may have its key since it left.
+            // Another holder may have its key by now.
             if current.is_some_and(|current| std::ptr::eq(&**current, holder)) {
                 holders.remove(&holder.key);
             }
@@ -327,7 +329,7 @@ impl Breaks {
         let mut blocked = self.unblock(holder, ended_ns);
         let over = holder.inner.borrow_mut().state.closed();
         for over in over {
-            // Those behind the first had nobody wait for them yet.
+            // Nothing has waited yet for the breaks behind the first.
             self.tell(holder, over, end.clone(), ended_ns, std::mem::take(&mut blocked));
         }
         holder.left();
@@ -336,7 +338,8 @@ impl Breaks {
         }
     }
 
-    /// Lets go those who wait: how many, and how long they did.
+    /// Releases the operations that wait. Returns the number of operations that waited and their
+    /// total wait in nanoseconds.
     fn unblock(&self, holder: &Holder, ended_ns: u64) -> (u32, u64) {
         let block = holder.inner.borrow_mut().block.take();
         let Some(block) = block else { return (0, 0) };
@@ -361,7 +364,7 @@ impl Breaks {
         }
         let mut holders: Vec<Rc<Holder>> =
             caching.holders.borrow_mut().drain().map(|(_, holder)| holder).collect();
-        // In an order that is the same whenever the run is.
+        // Sorted, so that equal runs report their breaks in the same order.
         holders.sort_by_key(|holder| {
             let inner = holder.inner.borrow();
             (inner.state.pending().map(|over| over.noticed_ns), holder.path.clone())

@@ -1,4 +1,4 @@
-//! Operations that name a lease whose key the stream does not.
+//! Operations that name a lease whose key the stream does not name.
 
 use super::Breaks;
 use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
@@ -6,13 +6,13 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 
-/// Opens as asked for, with the key the client has for the file where a lease
-/// names none. A server refuses it where another client renamed the file and
-/// that is not known here yet: what is at the path then gets a key of its own,
-/// in a second request of the same operation.
+/// Opens a file as asked for. If the lease names no key, the request names the client's key for the
+/// file. A server refuses that key if another client has renamed the file and this client does not
+/// know it yet. The file now at the path then gets a key of its own, in a second request of the
+/// same operation.
 ///
 /// # Errors
-/// As [`SMBConnectionInner::open_extended`].
+/// The same as for [`SMBConnectionInner::open_extended`].
 pub async fn open_keyed(
     inner: &dyn SMBConnectionInner,
     breaks: &Breaks,
@@ -38,13 +38,13 @@ pub async fn open_keyed(
     }
 }
 
-/// Executes an operation by path. Where it would take from the client's own
-/// lease of the file, it names that: two leases of one client are one to a
-/// server, as its two opens are. It does not where the server finds the lease
-/// to be of another file, for the reason `open_keyed` has.
+/// Executes an operation by path. If it would break the client's own lease of the file, the request
+/// names that lease, because a server breaks no lease for an operation under its own key. If the
+/// server answers that the lease belongs to another file, for the reason given at [`open_keyed`],
+/// the operation is sent again without the lease.
 ///
 /// # Errors
-/// As [`SMBConnectionInner::execute_misc`].
+/// The same as for [`SMBConnectionInner::execute_misc`].
 pub async fn execute_keyed(
     inner: &dyn SMBConnectionInner,
     breaks: &Breaks,

@@ -1,5 +1,5 @@
-//! A server takes back what it granted: how a client hears of it, what waits
-//! meanwhile, and how it is answered beside the operation in flight.
+//! Oplock and lease breaks: how a client receives them, which operations wait meanwhile, and how
+//! breaks are answered while an operation is in flight.
 
 use async_trait::async_trait;
 
@@ -21,12 +21,12 @@ pub use holder::Holder;
 pub use holders::Breaks;
 pub(super) use keyed::{execute_keyed, open_keyed};
 
-/// Answers breaks, whatever else the connection is doing.
+/// The way to answer breaks, whatever else the connection is doing.
 #[async_trait]
 pub trait BreakAcknowledger: Send + Sync {
-    /// Ends when the server has answered (MS-SMB2 3.3.5.22).
+    /// Answers a break. Completes when the server has replied (MS-SMB2 3.3.5.22).
     ///
     /// # Errors
-    /// The server's refusal, or a lost connection, whose opens are gone.
+    /// The server refused the answer, or the connection was lost and its opens with it.
     async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError>;
 }

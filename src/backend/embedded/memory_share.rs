@@ -23,7 +23,8 @@ impl MemoryShare {
         MemoryShare { tree }
     }
 
-    /// The server leaves it to its storage to refuse writers (MS-FSA 2.1.5.1.2).
+    /// Returns whether the file is read-only. The server leaves it to its storage to refuse writers
+    /// (MS-FSA 2.1.5.1.2).
     fn is_read_only(&self, path: &SharePath) -> bool {
         let found = self.tree.open(path, Target::File, CreateDisposition::Open);
         found.is_ok_and(|(node, _)| is_read_only(&node.info()))
@@ -65,7 +66,7 @@ impl ShareBackend for MemoryShare {
     }
 
     fn capabilities(&self) -> BackendCapabilities {
-        // Writable, names without case.
+        // The defaults: writable, and names are not case-sensitive.
         BackendCapabilities::default()
     }
 
@@ -86,7 +87,7 @@ struct MemoryHandle(OpenNode);
 impl Handle for MemoryHandle {
     async fn read(&self, offset: u64, length: u32) -> SmbResult<Bytes> {
         match self.0.read(offset, length.into()) {
-            // The server makes the end of the file of no bytes.
+            // The server answers STATUS_END_OF_FILE if a read returns no bytes.
             Err(NtStatus::END_OF_FILE) => Ok(Bytes::new()),
             read => read.map_err(server_error),
         }
@@ -144,7 +145,7 @@ fn disposition(intent: OpenIntent) -> CreateDisposition {
         OpenIntent::OpenOrCreate => CreateDisposition::OpenIf,
         OpenIntent::OverwriteOrCreate => CreateDisposition::OverwriteIf,
         OpenIntent::Truncate => CreateDisposition::Overwrite,
-        // Also for what a later smb-server may add: the one that changes nothing.
+        // Also for intents that a later smb-server may add, because this one changes nothing.
         _ => CreateDisposition::Open,
     }
 }
@@ -168,7 +169,7 @@ fn is_read_only(node: &NodeInfo) -> bool {
     node.basic.attributes & FILE_ATTRIBUTE_READONLY != 0
 }
 
-/// smb-server's word for a status; it has none for some.
+/// Returns smb-server's error for a status. Some statuses have none of their own.
 fn server_error(status: NtStatus) -> SmbError {
     match status {
         NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::FILE_DELETED => SmbError::NotFound,

@@ -1,5 +1,5 @@
-//! A server of our own on loopback: crate smb-server in this process, reached
-//! through the `smb2` backend. Real SMB 3.1.1 on a real socket.
+//! A server on the loopback address: crate smb-server in this process, reached through the `smb2`
+//! backend. It speaks real SMB 3.1.1 on a real socket.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -26,21 +26,21 @@ use memory_share::MemoryShare;
 
 const USER: &str = "smbench";
 const SHARE: &str = "share";
-/// A client may think for as long as it likes.
+/// Time after which the server drops an idle client: long, because a client may think for any time.
 const IDLE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Most threads the server takes from the engine.
+/// Maximum number of threads that the server takes from the engine.
 const MAX_THREADS: usize = 4;
 
-/// Where the embedded server keeps files.
+/// The place where the embedded server keeps files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// Gone with the run; STATUS_DISK_FULL beyond the limits.
+    /// Memory, which is lost after the run. Writes beyond the limits fail with STATUS_DISK_FULL.
     Memory(Limits),
-    /// A folder of this machine (`--embedded-dir`).
+    /// A directory of this host (`--embedded-dir`).
     Folder(PathBuf),
 }
 
-/// Why the embedded server did not start.
+/// The reason why the embedded server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     #[error("the embedded server cannot use the folder {}: {source}", folder.display())]
@@ -51,20 +51,20 @@ pub enum EmbeddedError {
     Settings(#[from] smb_server::BuildError),
 }
 
-/// `--target embedded`
+/// The backend of `--target embedded`.
 pub struct EmbeddedBackend {
     client: Smb2Backend,
     storage: &'static str,
-    /// The server lives on it and ends with it.
+    /// The runtime of the server, which ends with it.
     runtime: Option<Runtime>,
 }
 
 impl EmbeddedBackend {
-    /// Starts the server on a free port of 127.0.0.1, with a password that is
-    /// new for this run, for `connections` at a time.
+    /// Starts the server on a free port of 127.0.0.1, with a new password for this run and room for
+    /// `connections` connections at a time.
     ///
     /// # Errors
-    /// [`EmbeddedError`] when the folder or a port cannot be had.
+    /// [`EmbeddedError`] if the directory cannot be used or the server cannot listen.
     #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start(
         storage: &Storage,
@@ -76,7 +76,7 @@ impl EmbeddedBackend {
             .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
             .user(USER, password.as_str())
             .share(share(storage)?.user(USER, Access::ReadWrite))
-            // A lost connection may still count while its client is back already.
+            // A lost connection may still be counted when its client is already back.
             .max_connections((connections as usize).saturating_mul(2).saturating_add(64))
             .idle_timeout(IDLE)
             .share_listing(false)
@@ -120,7 +120,7 @@ impl EmbeddedBackend {
 
 impl Drop for EmbeddedBackend {
     fn drop(&mut self) {
-        // Not waited for: this may be a thread of another runtime.
+        // Does not wait, because this may run on a thread of another runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -166,8 +166,8 @@ fn local_folder(folder: &Path) -> Result<LocalFsBackend, EmbeddedError> {
     Ok(opened.watch_host_changes(false))
 }
 
-/// 128 bits that other users of this machine cannot guess: the standard
-/// library keys its hashers from the system's randomness.
+/// Returns a password of 128 bits that other users of this host cannot guess. The standard library
+/// keys its hashers from the system's random numbers.
 fn new_password() -> String {
     let part = || RandomState::new().hash_one(0);
     format!("{:016x}{:016x}", part(), part())

@@ -13,7 +13,7 @@ const CLUSTER: u64 = 4 << 10;
 /// The largest end of file an SMB server takes: offsets are signed on the wire.
 const MAX_SIZE: u64 = i64::MAX as u64;
 
-/// The bytes all files of a tree may allocate together.
+/// The bytes that all files of a tree may allocate together.
 pub struct Space {
     limit: u64,
     used: AtomicU64,
@@ -48,8 +48,8 @@ impl Space {
 
 pub struct Content {
     size: u64,
-    /// By number. A chunk holds the beginning of its 64 KiB, a power of two of
-    /// clusters; the rest reads as zeros, and so does what lies past the end of file.
+    /// The chunks by number. A chunk holds the beginning of its 64 KiB, in a power of two of
+    /// clusters. The rest reads as zeros, and so does what lies past the end of file.
     chunks: BTreeMap<u64, Vec<u8>>,
     allocated: u64,
     space: Arc<Space>,
@@ -68,7 +68,7 @@ impl Content {
         self.allocated
     }
 
-    /// Up to `length` bytes; fewer at the end of the file.
+    /// Reads up to `length` bytes, fewer at the end of the file.
     ///
     /// # Errors
     /// STATUS_END_OF_FILE at or past the end, unless nothing was asked for.
@@ -166,7 +166,7 @@ impl Drop for Content {
     }
 }
 
-/// What a chunk allocates to hold its first `bytes`.
+/// Returns the number of bytes that a chunk allocates to hold its first `bytes`.
 fn chunk_size(bytes: u64) -> u64 {
     bytes.min(CHUNK).next_power_of_two().max(CLUSTER)
 }

@@ -19,7 +19,7 @@ pub use tree::MemoryTree;
 
 pub use crate::protocol::CreateAction;
 
-/// What a tree may hold before it answers STATUS_DISK_FULL.
+/// The limits beyond which a tree answers STATUS_DISK_FULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes allocated to file data, over all files. Holes cost nothing.
@@ -34,17 +34,17 @@ impl Default for Limits {
     }
 }
 
-/// What an open insists on finding or makes (FILE_DIRECTORY_FILE and
-/// FILE_NON_DIRECTORY_FILE of MS-SMB2 2.2.13).
+/// The kind of node that an open requires or makes (FILE_DIRECTORY_FILE and FILE_NON_DIRECTORY_FILE
+/// of MS-SMB2 2.2.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Either; a file where it has to be made.
+    /// Either kind; a file if it has to be made.
     Any,
     File,
     Directory,
 }
 
-/// What an open would find.
+/// The node that an open would find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// See [`NodeInfo::id`].
@@ -54,25 +54,25 @@ pub struct Found {
     pub attributes: u32,
 }
 
-/// Times and attributes as FileBasicInformation has them (MS-FSCC 2.4.7).
-/// Times are FILETIMEs, 100 ns since 1601, of the machine's clock: no
-/// operation's outcome depends on them.
+/// Times and attributes as in FileBasicInformation (MS-FSCC 2.4.7). Times are FILETIMEs, in units
+/// of 100 ns since 1601, of the host's clock. No operation's result depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BasicInformation {
     pub created: u64,
     pub accessed: u64,
     pub written: u64,
     pub changed: u64,
-    /// MS-FSCC 2.6. FILE_ATTRIBUTE_DIRECTORY is not kept here; stored, not enforced.
+    /// File attributes (MS-FSCC 2.6) without FILE_ATTRIBUTE_DIRECTORY. They are stored, not
+    /// enforced.
     pub attributes: u32,
 }
 
 /// A file or directory as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeInfo {
-    /// Unique within the tree for its life, kept through renames, never 0.
+    /// A number that is unique within the tree for its life, stays through renames, and is never 0.
     pub id: u64,
-    /// As it was created; empty for the root.
+    /// The name in the case in which it was given; empty for the root.
     pub name: String,
     pub is_directory: bool,
     /// The end of file, in bytes.

@@ -1,21 +1,21 @@
-//! How names compare and how patterns match them.
+//! The comparison of names, and the patterns that match them.
 
 use crate::protocol::path::upper_case;
 
-/// The form under which a name is found.
+/// Returns the form under which a name is found.
 pub fn folded(name: &str) -> String {
     name.chars().map(upper_case).collect()
 }
 
-/// Whether `pattern` matches `name` without case (FsRtlIsNameInExpression,
-/// MS-FSA 2.1.4.4): `*`, `?`, and the DOS forms `<` (`*` up to the last dot),
-/// `>` (`?`, or nothing at a dot or the end) and `"` (a dot, or nothing at the
-/// end). Time is bounded by the product of the lengths, whatever the pattern.
+/// Returns whether `pattern` matches `name` without case (FsRtlIsNameInExpression, MS-FSA 2.1.4.4):
+/// `*`, `?`, and the DOS forms `<` (`*` up to the last dot), `>` (`?`, or nothing at a dot or the
+/// end) and `"` (a dot, or nothing at the end). The time is bounded by the product of the lengths,
+/// whatever the pattern.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().map(upper_case).collect();
     let name: Vec<char> = name.chars().map(upper_case).collect();
     let last_dot = name.iter().rposition(|c| *c == '.');
-    // `reached[p]`: the characters so far can be matched by `pattern[..p]`.
+    // `reached[p]` is whether `pattern[..p]` can match the characters so far.
     let mut reached = vec![false; pattern.len() + 1];
     reached[0] = true;
     for (at, c) in name.iter().enumerate() {
@@ -38,7 +38,8 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     reached[pattern.len()]
 }
 
-/// Steps over what may match nothing before `next` (none at the end of the name).
+/// Steps over the parts of the pattern that may match nothing before `next` (None at the end of the
+/// name).
 fn skip_empty_matches(pattern: &[char], reached: &mut [bool], next: Option<char>) {
     for (p, wanted) in pattern.iter().enumerate() {
         let empty = match wanted {

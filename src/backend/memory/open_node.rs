@@ -33,7 +33,7 @@ impl OpenNode {
         self.tree.info(&self.object)
     }
 
-    /// Up to `length` bytes from `offset`; fewer at the end of the file.
+    /// Reads up to `length` bytes from `offset`, fewer at the end of the file.
     ///
     /// # Errors
     /// STATUS_END_OF_FILE at or past the end;
@@ -64,8 +64,8 @@ impl OpenNode {
         self.object.truncate(size)
     }
 
-    /// What of this directory matches `pattern` (`*` for all), ordered by name
-    /// without case. `.` and `..` are not in it.
+    /// Lists the entries of this directory that match `pattern` (`*` for all), ordered by name
+    /// without case. `.` and `..` are not among them.
     ///
     /// # Errors
     /// STATUS_INVALID_PARAMETER on a file.
@@ -78,27 +78,26 @@ impl OpenNode {
         change(&mut self.object.basic());
     }
 
-    /// Gives it another name, as [`MemoryTree::rename`].
+    /// Gives the node another name, as [`MemoryTree::rename`] does.
     ///
     /// # Errors
-    /// As [`MemoryTree::rename`].
+    /// The errors of [`MemoryTree::rename`].
     pub fn rename(&self, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
         self.tree.rename_node(self.object.id, to, replace)
     }
 
-    /// The id of the directory its name is in. None once it is deleted.
+    /// Returns the id of the directory that the node's name is in, or None once it is deleted.
     pub fn parent(&self) -> Option<u64> {
         self.tree.parent(self.object.id)
     }
 
-    /// The ids of what is open below this directory.
+    /// Returns the ids of the open nodes below this directory.
     pub fn open_below(&self) -> Vec<u64> {
         self.tree.open_below(self.object.id)
     }
 
-    /// Marks for deletion: nobody else can open it any more, the opens there
-    /// are keep working, and the name goes with the last close
-    /// (MS-FSA 2.1.5.15.3).
+    /// Marks the node for deletion. Nobody can open it any more, existing opens keep working, and
+    /// the name is removed with the last close (MS-FSA 2.1.5.15.3).
     ///
     /// # Errors
     /// STATUS_DIRECTORY_NOT_EMPTY; STATUS_CANNOT_DELETE for the root.

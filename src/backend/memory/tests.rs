@@ -1,4 +1,4 @@
-//! The tree as a server uses it.
+//! Tests of the tree as a server uses it.
 
 use super::{CreateAction, Limits, MemoryTree, OpenNode, Target};
 use crate::protocol::create::CreateDisposition::{

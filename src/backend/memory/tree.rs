@@ -1,4 +1,4 @@
-//! The tree's names: which there are, what they lead to, who has them open.
+//! The names of the tree: which exist, what they lead to, and who has them open.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,10 +12,10 @@ use crate::protocol::{NtStatus, SharePath};
 
 const ROOT: u64 = 1;
 
-/// The tree. A clone is the same tree.
+/// A file tree. A clone is the same tree.
 ///
-/// All names stand under one lock, held for the few steps of a look-up or a
-/// change; the bytes of each file under a lock of its own.
+/// One lock guards all names, and is held for the few steps of a lookup or a change. The bytes of
+/// each file have a lock of their own.
 #[derive(Clone)]
 pub struct MemoryTree {
     shared: Arc<Shared>,
@@ -36,23 +36,23 @@ struct Node {
     name: String,
     parent: u64,
     opens: u32,
-    /// Goes with its last open; until then the name stays and cannot be opened
-    /// (MS-FSA 2.1.5.5).
+    /// Whether the node is deleted with its last open. Until then the name stays and cannot be
+    /// opened (MS-FSA 2.1.5.5).
     delete_pending: bool,
-    /// By folded name; a file has none.
+    /// The children by folded name; None for a file.
     children: Option<BTreeMap<String, u64>>,
     object: Arc<Object>,
 }
 
-/// What an open keeps hold of, under whatever name.
+/// The object that an open keeps, whatever its name becomes.
 pub(super) struct Object {
     pub id: u64,
     pub basic: Mutex<BasicInformation>,
-    /// A directory has none.
+    /// None for a directory.
     pub content: Option<RwLock<Content>>,
 }
 
-/// Where a path leads: a name in a directory that exists.
+/// The place that a path leads to: a name in a directory that exists.
 struct Place<'a> {
     parent: u64,
     name: &'a str,
@@ -80,7 +80,7 @@ impl MemoryTree {
         }
     }
 
-    /// Bytes that may be allocated, and how many are.
+    /// Returns the number of bytes that may be allocated, and the number that are.
     pub fn space(&self) -> (u64, u64) {
         (self.shared.space.limit(), self.shared.space.used())
     }
@@ -88,8 +88,8 @@ impl MemoryTree {
     /// Opens or makes what `path` names (MS-FSA 2.1.5.1).
     ///
     /// # Errors
-    /// - STATUS_OBJECT_PATH_NOT_FOUND where a folder on the way is missing or a file;
-    ///   STATUS_OBJECT_NAME_NOT_FOUND where only the last name is
+    /// - STATUS_OBJECT_PATH_NOT_FOUND if a directory on the way is missing or is a file;
+    ///   STATUS_OBJECT_NAME_NOT_FOUND if only the last name is missing
     /// - STATUS_OBJECT_NAME_COLLISION for `Create` of what exists
     /// - STATUS_FILE_IS_A_DIRECTORY, STATUS_NOT_A_DIRECTORY against `target`
     /// - STATUS_INVALID_PARAMETER, STATUS_ACCESS_DENIED for overwriting a directory
@@ -129,10 +129,10 @@ impl MemoryTree {
         Ok((OpenNode::new(self.clone(), object), action))
     }
 
-    /// What [`MemoryTree::open`] would open; none where it would make it.
+    /// Returns what [`MemoryTree::open`] would open, or None if it would make it.
     ///
     /// # Errors
-    /// As [`MemoryTree::open`], but for the limits, which are not looked at.
+    /// The errors of [`MemoryTree::open`], except for the limits, which are not checked.
     pub fn find(
         &self,
         path: &SharePath,
@@ -152,17 +152,17 @@ impl MemoryTree {
     /// Deletes a file or an empty directory: opens it, marks it, closes it.
     ///
     /// # Errors
-    /// As [`MemoryTree::open`] and [`OpenNode::delete`].
+    /// The errors of [`MemoryTree::open`] and [`OpenNode::delete`].
     pub fn delete(&self, path: &SharePath, target: Target) -> Result<(), NtStatus> {
         let (node, _) = self.open(path, target, CreateDisposition::Open)?;
         node.delete()
     }
 
-    /// Gives `from` the name `to`, with all that is below it (MS-FSA 2.1.5.15.12).
-    /// To change only the case of a name is a rename too.
+    /// Gives `from` the name `to`, together with everything below it (MS-FSA 2.1.5.15.12). To
+    /// change only the case of a name is a rename too.
     ///
     /// # Errors
-    /// Those of opening `from` and of finding the parent of `to`, and
+    /// The errors of opening `from` and of finding the parent of `to`, and
     /// - STATUS_OBJECT_NAME_COLLISION where `to` exists and `replace` is not set
     /// - STATUS_ACCESS_DENIED to replace a directory or an open file, to move a
     ///   directory into itself or while something below it is open
@@ -184,12 +184,12 @@ impl MemoryTree {
         self.names().rename(id, to, replace)
     }
 
-    /// The directory it is in; the root's is the root.
+    /// Returns the directory that the node is in; the root is in itself.
     pub(super) fn parent(&self, id: u64) -> Option<u64> {
         self.names().nodes.get(&id).map(|node| node.parent)
     }
 
-    /// What is open below a directory.
+    /// Returns the ids of the open nodes below a directory.
     pub(super) fn open_below(&self, id: u64) -> Vec<u64> {
         self.names().open_below(id)
     }
@@ -199,7 +199,7 @@ impl MemoryTree {
         object.info(name.unwrap_or_default())
     }
 
-    /// In the order of the folded names.
+    /// Lists a directory in the order of the folded names.
     pub(super) fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
         let names = self.names();
         let children = names.nodes.get(&id).and_then(|node| node.children.as_ref());
@@ -260,7 +260,7 @@ impl Names {
         Ok(Place { parent, name, key, node })
     }
 
-    /// What an open finds, checked against what it insists on.
+    /// Finds what an open asks for, and checks it against the kind that the open requires.
     fn find<'a>(
         &self,
         path: &'a SharePath,
@@ -299,7 +299,7 @@ impl Names {
         node.and_then(|node| node.children.as_ref()).ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)
     }
 
-    /// The directory to put a name into.
+    /// Returns the directory to put a name into, with its time of change set.
     fn directory(&mut self, id: u64) -> Result<&mut BTreeMap<String, u64>, NtStatus> {
         match self.nodes.get_mut(&id) {
             Some(node) if node.delete_pending => Err(NtStatus::DELETE_PENDING),
@@ -360,7 +360,7 @@ impl Names {
         Ok(())
     }
 
-    /// Whether `id` is `ancestor` or below it.
+    /// Returns whether `id` is `ancestor` or below it.
     fn is_within(&self, mut id: u64, ancestor: u64) -> bool {
         while id != ROOT && id != ancestor {
             id = self.nodes.get(&id).map_or(ROOT, |node| node.parent);
@@ -418,7 +418,7 @@ impl Object {
         self.basic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The content changed just now.
+    /// Sets the times to those of a change just now.
     pub fn touch(&self) {
         let now = filetime_now();
         let mut basic = self.basic();
@@ -426,6 +426,8 @@ impl Object {
         basic.changed = now;
     }
 
+    /// Returns the content of a file.
+    ///
     /// # Errors
     /// STATUS_INVALID_DEVICE_REQUEST for a directory, which has no content.
     pub fn content(&self) -> Result<&RwLock<Content>, NtStatus> {
@@ -448,7 +450,7 @@ impl Object {
     }
 }
 
-/// 100 ns since 1601 (MS-DTYP 2.3.3).
+/// Returns the present time in units of 100 ns since 1601 (MS-DTYP 2.3.3).
 #[expect(clippy::disallowed_types, reason = "the times of a file are those of the calendar")]
 fn filetime_now() -> u64 {
     const UNIX_EPOCH_AS_FILETIME: u64 = 116_444_736_000_000_000;

@@ -1,4 +1,4 @@
-//! Breaks over connections: who hears of them, and when whoever caused them
+//! Tests of breaks over connections: who receives them, and when the operation that caused them
 //! goes on. The model has tests of its own in `opens`.
 
 use std::pin::pin;

@@ -14,7 +14,8 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 
-/// Dropping it breaks the connection, as a vanished client does.
+/// A client's side of a connection. Dropping it breaks the connection, as a client that vanishes
+/// does.
 pub struct SimConnection {
     link: Arc<Link>,
     breaks: Option<BreakStream>,
@@ -77,8 +78,8 @@ impl SimConnection {
     }
 }
 
-/// A pattern that finds nothing is STATUS_NO_SUCH_FILE (MS-SMB2 3.3.5.18);
-/// `.` and `..` are found as well.
+/// Lists a directory. A pattern that matches nothing is STATUS_NO_SUCH_FILE (MS-SMB2 3.3.5.18), but
+/// `.` and `..` count as matches.
 fn list(folder: &Opened, pattern: &str) -> Result<(), NtStatus> {
     let found = !folder.node.list(pattern)?.is_empty();
     if found || matches(pattern, ".") || matches(pattern, "..") {

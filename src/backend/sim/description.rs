@@ -10,18 +10,18 @@ use super::window::Window;
 use crate::ir::units::parse_duration_ns;
 use crate::protocol::{NtStatus, nearest};
 
-/// What follows `sim?`. Shown as it was written.
+/// The part of a target after `sim?`. It is printed as it was written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Description {
     text: String,
     latency: Option<Latency>,
     stalls: Vec<Window>,
     outages: Vec<Window>,
-    /// The share of operations that fail with each.
+    /// The statuses with which operations fail, and the share of operations that fails with each.
     failures: Vec<(NtStatus, f64)>,
 }
 
-/// Why a text describes no simulated server.
+/// The reason why a string describes no simulated server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptionError {
     #[error("sim has no setting {key:?}{}: there are latency, stall, outage and fail", did_you_mean(*.nearest))]
@@ -33,7 +33,7 @@ pub enum DescriptionError {
 const KEYS: [&str; 4] = ["latency", "stall", "outage", "fail"];
 const DISTRIBUTIONS: [&str; 3] = ["uniform", "lognormal", "bimodal"];
 
-/// Every form a value can have.
+/// Returns every form that a value can have.
 fn examples(key: &str) -> &'static str {
     match key {
         "latency" => {
@@ -47,8 +47,8 @@ fn examples(key: &str) -> &'static str {
 }
 
 impl Description {
-    /// Parses what follows `sim?`: `key=value`, joined by `&`. Of stalls,
-    /// outages and failures there may be several.
+    /// Parses what follows `sim?`: `key=value`, joined by `&`. There may be several stalls, outages
+    /// and failures.
     ///
     /// # Errors
     /// [`DescriptionError`], which says what to write instead.
@@ -87,7 +87,7 @@ impl Description {
         Ok(())
     }
 
-    /// The server described, with chance from this seed.
+    /// Returns the settings of the described server, with random numbers from this seed.
     pub fn settings(&self, seed: u64) -> Settings {
         let plain = Settings::default();
         Settings {
@@ -152,7 +152,7 @@ fn latency(value: &str) -> Result<Latency, String> {
     }
 }
 
-/// `LENGTH@START` or `LENGTH/PERIOD`.
+/// Parses `LENGTH@START` or `LENGTH/PERIOD`.
 fn window(value: &str) -> Result<Window, String> {
     let (length, at, window): (_, _, fn(Duration, Duration) -> Window) =
         match (value.split_once('@'), value.split_once('/')) {
@@ -170,7 +170,7 @@ fn window(value: &str) -> Result<Window, String> {
     Ok(window)
 }
 
-/// `STATUS:SHARE`.
+/// Parses `STATUS:SHARE`.
 fn failure(value: &str) -> Result<(NtStatus, f64), String> {
     let Some((name, failing)) = value.split_once(':') else {
         return Err("it names no share".into());
@@ -210,7 +210,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|nearest| format!(" (did you mean {nearest:?}?)")).unwrap_or_default()
 }
 
-/// Enough of a hostile word to recognise it by.
+/// Returns the beginning of a word that may be very long, enough to recognize it.
 fn shortened(word: &str) -> String {
     word.chars().take(60).collect()
 }

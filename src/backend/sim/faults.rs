@@ -1,40 +1,41 @@
-//! What goes wrong on purpose.
+//! Faults that happen on purpose.
 
 use std::time::Duration;
 
 use super::random::{Drawn, Random};
 use crate::protocol::NtStatus;
 
-/// Decides, when a request is sent, what goes wrong with it. A plan that looks
-/// at nothing but the request gives the same faults in every run.
+/// A decision, made when a request is sent, about its fault. A plan that looks at nothing but the
+/// request gives the same faults in every run.
 pub type FaultPlan = Box<dyn Fn(Request) -> Option<Fault> + Send + Sync>;
 
 /// The request a fault is decided for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     pub client_idx: u32,
-    /// Counts the client's connects from 0.
+    /// Number of the connect among those of the client, from 0.
     pub connect: u32,
-    /// Counts the connection's operations from 0; none for the connect itself.
+    /// Number of the operation among those of the connection, from 0. None for the connect itself.
     pub operation: Option<u64>,
 }
 
-/// What becomes of a request.
+/// The fault of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Answered with this and not carried out; a connect fails its login with it.
+    /// The request is answered with this status and not carried out. A connect fails its login with
+    /// it.
     Status(NtStatus),
-    /// Carried out and answered this much later than its latency says. Until
-    /// then it is pending (MS-SMB2 3.3.4.2): a cancel ends it, not carried out.
+    /// The request is carried out and answered this much later than its latency alone requires.
+    /// Until then it is pending (MS-SMB2 3.3.4.2), and a cancel ends it without carrying it out.
     Delay(Duration),
-    /// Never answered, not even when cancelled; ends with the connection.
+    /// The request is never answered, not even when it is canceled. It ends with the connection.
     NoReply,
     /// The connection breaks; a connect is refused.
     ConnectionLost,
 }
 
-/// Each status fails its share (0 to 1) of the operations, setup and teardown
-/// included. Connects are spared: a first one that fails ends the run.
+/// Returns a plan in which each status fails its share (0 to 1) of the operations, those of setup
+/// and teardown included. Connects do not fail, because a first one that fails ends the run.
 pub(super) fn shares(seed: u64, failures: Vec<(NtStatus, f64)>) -> FaultPlan {
     Box::new(move |request| {
         request.operation?;

@@ -14,7 +14,7 @@ use crate::ir::operation::MAX_IO_BYTES;
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
-/// Dropped without `close`, the file stays open until the connection ends.
+/// A client's open file. If it is dropped without `close`, it stays open until the connection ends.
 pub struct SimHandle {
     link: Arc<Link>,
     number: u64,
@@ -26,7 +26,7 @@ impl SimHandle {
         SimHandle { link, number: opened.number(), granted: opened.granted }
     }
 
-    /// Sends a request that needs one of these rights; none is for no right at all.
+    /// Sends a request that needs one of these rights, or no right if `rights` is 0.
     async fn request(&self, rights: u32) -> Result<Arc<Opened>, OpError> {
         self.link.request().await?;
         let opened = self.link.opened(self.number)?;
@@ -36,14 +36,14 @@ impl SimHandle {
         Ok(opened)
     }
 
-    /// Others' cached data is no longer good.
+    /// Makes others give up the content that they cache, and waits until they have.
     async fn change(&self, opened: &Opened, change: Change) -> Result<(), OpError> {
         let server = &self.link.server;
         self.link.until_done(|| Ok(server.change(opened, change))).await
     }
 }
 
-/// The range of a read or write (MS-SMB2 3.3.5.12 and 3.3.5.13).
+/// Returns the range of a read or write (MS-SMB2 3.3.5.12 and 3.3.5.13).
 fn io_range(offset: u64, length: u64) -> Result<Range, OpError> {
     if length > MAX_IO_BYTES || offset.checked_add(length).is_none() {
         return Err(OpError::Status(NtStatus::INVALID_PARAMETER));
@@ -75,7 +75,7 @@ impl SMBFileHandle for SimHandle {
         let length = data.len() as u64;
         let range = io_range(offset, length)?;
         if length == 0 {
-            // MS-FSA 2.1.5.4: before anybody's caching or lock is looked at.
+            // MS-FSA 2.1.5.4: this comes before any check of caching or locks.
             return Ok(0);
         }
         self.change(&opened, Change::Write).await?;
@@ -92,7 +92,7 @@ impl SMBFileHandle for SimHandle {
         opened.node.truncate(size).map_err(OpError::Status)
     }
 
-    /// Needs write access (MS-SMB2 3.3.5.11).
+    /// Checks for write access, and does nothing else (MS-SMB2 3.3.5.11).
     async fn flush(&self) -> Result<(), OpError> {
         self.request(WRITE_DATA | APPEND_DATA).await.map(|_| ())
     }
@@ -114,7 +114,7 @@ impl SMBFileHandle for SimHandle {
         let (locks, file) = (&self.link.server.locks, opened.node.id());
         if wait {
             let granted = locks.lock_when_free(file, lock);
-            // Not held while waiting, so that a lost connection closes it at once.
+            // The open is not held while waiting, so that a lost connection closes it at once.
             drop(opened);
             self.link.granted(granted).await
         } else {

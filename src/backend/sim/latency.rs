@@ -1,34 +1,33 @@
-//! How long requests take.
+//! The latency of requests.
 
 use std::time::Duration;
 
 use super::random::Random;
 
-/// No request takes longer by its latency alone, whatever the distribution.
+/// Longest latency of a request, whatever the distribution.
 pub const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// How the time from a request to its reply is distributed, an hour at the
-/// most. A clock's timer adds its own: nothing in virtual time, on the real
-/// clock about a millisecond.
+/// The distribution of the time from a request to its reply, which is at most an hour. The timer of
+/// the clock adds to it: nothing in virtual time, about a millisecond on the real clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Latency {
     Constant(Duration),
-    /// Every time in between as likely as any other.
+    /// Every time in between is equally likely.
     Uniform {
         low: Duration,
         high: Duration,
     },
-    /// Half of the requests take longer than the median; `sigma` is the
-    /// standard deviation of the logarithm: 0.5 puts p99 at 3.2 medians, 1 at 10.
+    /// A log-normal distribution, whose `sigma` is the standard deviation of the logarithm: 0.5
+    /// puts p99 at 3.2 medians, 1 at 10.
     Lognormal {
         median: Duration,
         sigma: f64,
     },
-    /// Two times and nothing between: a cache that hits or misses.
+    /// One of two times, as of a cache that hits or misses.
     Bimodal {
         fast: Duration,
         slow: Duration,
-        /// From 0 to 1.
+        /// Share of the slow requests, from 0 to 1.
         slow_share: f64,
     },
 }
@@ -50,7 +49,7 @@ impl Latency {
     }
 }
 
-/// Also where the exponential has overflowed.
+/// Returns a duration of at most [`LONGEST`], even if the exponential has overflowed.
 fn capped(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).map_or(LONGEST, |drawn| drawn.min(LONGEST))
 }
@@ -78,7 +77,8 @@ mod tests {
         drawn.iter().filter(|latency| holds(**latency)).count() as f64 / COUNT as f64
     }
 
-    /// Four standard deviations of a share among so many, at the most.
+    /// Returns whether the share is as expected, within at least four standard deviations of a
+    /// share among [`COUNT`].
     fn is_about(share: f64, expected: f64) -> bool {
         (share - expected).abs() < 0.01
     }

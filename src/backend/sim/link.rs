@@ -1,4 +1,4 @@
-//! What client and server share of one connection.
+//! The state of one connection that client and server share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,24 +18,24 @@ use crate::protocol::{Acknowledgement, Break, NtStatus};
 
 pub struct Link {
     pub server: Arc<Server>,
-    /// No other connection or open has it.
+    /// A number that no other connection or open has.
     pub number: u64,
     pub client_idx: u32,
     connect: u32,
-    /// When the next outage begins, on the server's clock; `u64::MAX` for never.
+    /// Time at which the next outage begins, on the server's clock; `u64::MAX` for never.
     pub breaks_ns: u64,
     operations: AtomicU64,
     acknowledgements: AtomicU64,
-    /// Why the connection is over, once it is.
+    /// The reason for the end of the connection, once it has ended.
     lost: watch::Sender<Option<&'static str>>,
     /// Whether the operation in flight was cancelled.
     cancelled: watch::Sender<bool>,
     opens: Mutex<BTreeMap<u64, Arc<Opened>>>,
-    /// None when the connection is over.
+    /// None when the connection has ended.
     breaks: Mutex<Option<BreakSender>>,
 }
 
-/// Why a connection is over that was there when an outage began.
+/// The reason for the end of a connection that was there when an outage began.
 pub const OUTAGE: &str = "the server went away";
 
 impl Link {
@@ -55,7 +55,7 @@ impl Link {
         }
     }
 
-    /// Ends when the next request has reached the server, to take effect at once.
+    /// Completes when the next request has reached the server, where it takes effect at once.
     ///
     /// # Errors
     /// A lost connection, or the fault planned for this request.
@@ -65,7 +65,7 @@ impl Link {
         self.reach(Some(operation)).await
     }
 
-    /// As [`Link::request`], for the connect itself.
+    /// Does what [`Link::request`] does, for the connect itself.
     pub async fn login(&self) -> Result<(), OpError> {
         self.reach(None).await
     }
@@ -126,7 +126,7 @@ impl Link {
         ended
     }
 
-    /// Whether it is lost, or the server has gone away since.
+    /// Returns whether the connection is lost or an outage has begun since.
     pub fn has_ended(&self) -> bool {
         self.lost.borrow().is_some() || self.server.now_ns() >= self.breaks_ns
     }
@@ -135,12 +135,12 @@ impl Link {
         self.cancelled.send_replace(true);
     }
 
-    /// A stall holds an answer back, whatever it is to.
+    /// Waits for the end of a stall, which holds back every answer.
     async fn wait_out_stall(&self) -> Result<(), OpError> {
         self.wait_until(self.server.answers_from_ns(self.server.now_ns())).await
     }
 
-    /// Ends at `at_ns`, with an error as soon as the connection is lost.
+    /// Completes at `at_ns`, or with an error as soon as the connection is lost.
     async fn wait_until(&self, at_ns: u64) -> Result<(), OpError> {
         tokio::select! {
             biased;
@@ -150,7 +150,7 @@ impl Link {
         if self.server.now_ns() < self.breaks_ns { Ok(()) } else { Err(self.lost().await) }
     }
 
-    /// Ends when the connection does, at the latest with the next outage.
+    /// Completes when the connection ends, at the latest with the next outage.
     async fn lost(&self) -> OpError {
         tokio::select! {
             biased;
@@ -162,7 +162,7 @@ impl Link {
         }
     }
 
-    /// Ends when [`Link::lose`] has said why.
+    /// Completes when [`Link::lose`] has given the reason.
     async fn told(&self) -> OpError {
         let mut lost = self.lost.subscribe();
         let reason = match lost.wait_for(Option::is_some).await {
@@ -175,7 +175,7 @@ impl Link {
 
     /// Ends the connection: every open is closed, every operation in flight fails.
     pub fn lose(&self, reason: &'static str) {
-        // Before the opens go: from here on `add` refuses new ones.
+        // Set before the opens are dropped: from here on `open` refuses new ones.
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();
             lost.get_or_insert(reason);
@@ -187,7 +187,7 @@ impl Link {
         self.server.forget(self.number);
     }
 
-    /// Opens for the client, which knows the open by its number.
+    /// Opens a file for the client, which knows the open by its number.
     pub async fn open(&self, request: &CreateRequest<'_>) -> Result<Arc<Opened>, OpError> {
         let opened = Arc::new(self.open_briefly(request).await?);
         let mut opens = self.opens();
@@ -198,13 +198,13 @@ impl Link {
         Ok(opened)
     }
 
-    /// Opens for an operation by path, until it is dropped.
+    /// Opens a file for an operation by path. Dropping it closes it.
     pub async fn open_briefly(&self, request: &CreateRequest<'_>) -> Result<Opened, OpError> {
         self.until_done(|| self.server.create(self, request)).await
     }
 
-    /// Tries until nothing has to be waited for. Meanwhile the request is
-    /// pending: a cancel ends it, not carried out.
+    /// Repeats the attempt until it has nothing to wait for. Meanwhile the request is pending, and
+    /// a cancel ends it without carrying it out.
     pub async fn until_done<T>(
         &self,
         mut attempt: impl FnMut() -> Result<Step<T>, NtStatus>,
@@ -235,7 +235,7 @@ impl Link {
         ended
     }
 
-    /// From here on the client hears of breaks.
+    /// Sends breaks to `breaks` from here on, or to nobody if it is None.
     pub fn send_breaks_to(&self, breaks: Option<BreakSender>) {
         *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = breaks;
     }
@@ -280,8 +280,9 @@ impl Link {
     }
 }
 
-/// An answer takes as long as a request, on numbers of its own: the requests'
-/// faults and latencies do not depend on when a break came.
+/// The acknowledgement of breaks. It takes as long as a request, but draws its latency from random
+/// numbers of its own, so that the requests' faults and latencies do not depend on when a break
+/// came.
 #[async_trait]
 impl BreakAcknowledger for Link {
     async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError> {

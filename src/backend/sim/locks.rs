@@ -1,4 +1,4 @@
-//! Byte-range locks (MS-FSA 2.1.5.8, 2.1.5.9): who holds what, who waits.
+//! Byte-range locks (MS-FSA 2.1.5.8, 2.1.5.9): those that are held and those that wait.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ pub struct LockTable {
 #[derive(Default)]
 struct FileLocks {
     held: Vec<Lock>,
-    /// In the order they came.
+    /// The waiters, in the order in which they came.
     waiting: Vec<Waiter>,
 }
 
@@ -39,8 +39,10 @@ pub struct Range {
 }
 
 impl Range {
+    /// Makes a range, which may have no bytes.
+    ///
     /// # Errors
-    /// STATUS_INVALID_LOCK_RANGE where the last byte is past the largest offset.
+    /// STATUS_INVALID_LOCK_RANGE if the last byte is past the largest offset.
     pub fn new(offset: u64, length: u64) -> Result<Range, NtStatus> {
         match offset.checked_add(length.saturating_sub(1)) {
             Some(_) => Ok(Range { offset, length }),
@@ -48,7 +50,8 @@ impl Range {
         }
     }
 
-    /// A range of no bytes overlaps only where it lies strictly inside the other.
+    /// Returns whether two ranges overlap. A range of no bytes overlaps only if it lies strictly
+    /// inside the other.
     fn overlaps(self, other: Range) -> bool {
         let starts_before_end_of =
             |a: Range, b: Range| u128::from(a.offset) < u128::from(b.offset) + u128::from(b.length);
@@ -57,9 +60,9 @@ impl Range {
 }
 
 impl Lock {
-    /// An exclusive lock overlaps nothing, a shared one no exclusive lock of
-    /// another open. So an open may put a shared lock over its exclusive one,
-    /// and not the other way round.
+    /// Returns whether a held lock refuses this one. An exclusive lock overlaps nothing, and a
+    /// shared one overlaps no exclusive lock of another open. So an open may put a shared lock over
+    /// its exclusive one, but not the other way round.
     fn conflicts_with(&self, held: &Lock) -> bool {
         self.range.overlaps(held.range)
             && (self.exclusive || (held.exclusive && held.open != self.open))
@@ -67,8 +70,10 @@ impl Lock {
 }
 
 impl LockTable {
+    /// Takes the lock at once.
+    ///
     /// # Errors
-    /// STATUS_LOCK_NOT_GRANTED.
+    /// STATUS_LOCK_NOT_GRANTED if another lock is in its way.
     pub fn lock(&self, file: u64, lock: Lock) -> Result<(), NtStatus> {
         let mut files = self.files();
         let locks = files.entry(file).or_default();
@@ -79,8 +84,8 @@ impl LockTable {
         Ok(())
     }
 
-    /// Takes the lock, now or as soon as nothing is in its way: the receiver
-    /// hears when. Dropping the receiver gives the place in the queue up.
+    /// Takes the lock, now or as soon as nothing is in its way. The receiver gets a message then.
+    /// Dropping the receiver gives up the place in the queue.
     pub fn lock_when_free(&self, file: u64, lock: Lock) -> oneshot::Receiver<()> {
         let (granted, receiver) = oneshot::channel();
         let mut files = self.files();
@@ -90,10 +95,10 @@ impl LockTable {
         receiver
     }
 
-    /// Gives up a lock on exactly this range; the exclusive one first where there are two.
+    /// Releases a lock of exactly this range, the exclusive one first if there are two.
     ///
     /// # Errors
-    /// STATUS_RANGE_NOT_LOCKED; as [`Range::new`].
+    /// STATUS_RANGE_NOT_LOCKED, and those of [`Range::new`].
     pub fn unlock(&self, file: u64, open: u64, range: Range) -> Result<(), NtStatus> {
         let range = Range::new(range.offset, range.length)?;
         let mut files = self.files();
@@ -107,7 +112,7 @@ impl LockTable {
         Ok(())
     }
 
-    /// Gives up all an open holds or waits for.
+    /// Releases everything that an open holds or waits for.
     pub fn release(&self, file: u64, open: u64) {
         let mut files = self.files();
         if let Some(locks) = files.get_mut(&file) {
@@ -118,14 +123,14 @@ impl LockTable {
         Self::forget_if_idle(&mut files, file);
     }
 
-    /// Where the first lock on the file begins, if there is any.
+    /// Returns the lowest offset at which a lock on the file begins, if there is any.
     pub fn first_offset(&self, file: u64) -> Option<u64> {
         let files = self.files();
         let held = files.get(&file).into_iter().flat_map(|locks| &locks.held);
         held.map(|lock| lock.range.offset).min()
     }
 
-    /// Whether an open may read there: nobody else holds an exclusive lock.
+    /// Checks that an open may read the range: nobody else holds an exclusive lock on it.
     ///
     /// # Errors
     /// STATUS_FILE_LOCK_CONFLICT.
@@ -133,8 +138,8 @@ impl LockTable {
         self.check(file, range, |held| held.exclusive && held.open != open)
     }
 
-    /// Whether an open may write there: nobody else holds a lock, and the open
-    /// itself no shared one.
+    /// Checks that an open may write the range: nobody else holds a lock on it, and the open itself
+    /// holds no shared one.
     ///
     /// # Errors
     /// STATUS_FILE_LOCK_CONFLICT.

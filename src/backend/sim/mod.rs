@@ -1,7 +1,6 @@
-//! A file server in this process: no network, but the latency, the stalls, the
-//! outages and the faults it is described with, on the given clock. What
-//! happens follows from the description, the seed, the requests, their order
-//! and the clock alone.
+//! A simulated file server in this process, on the given clock. It has no network, but the latency,
+//! the stalls, the outages and the faults of its description. What happens depends only on the
+//! description, the seed, the requests, their order and the clock.
 //!
 //! [`SimBackend`] keeps files in a [`MemoryTree`](super::memory::MemoryTree)
 //! and knows share modes, byte-range locks, oplocks and leases.

@@ -14,8 +14,8 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, SharePath};
 
-/// Answers success at once to everything and keeps nothing, so that what
-/// remains is the cost of the engine. A read gets all the zeros it asked for.
+/// A backend that answers everything with success at once and keeps nothing, so that only the cost
+/// of the engine remains. A read returns as many zeros as it asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NullBackend;
 
@@ -23,7 +23,8 @@ struct NullConnection;
 
 struct NullHandle;
 
-/// Never freed, so that its slices share no reference count between threads.
+/// The zeros that reads return. They are never freed, so that their slices share no reference count
+/// between threads.
 static ZEROS: LazyLock<&'static [u8]> =
     LazyLock::new(|| Box::leak(vec![0; MAX_IO_BYTES as usize].into_boxed_slice()));
 

@@ -1,5 +1,5 @@
-//! Opening files, and what an operation on one means to those who have it
-//! open: one step each, tried again after every wait for a break.
+//! The opening of files, and what an operation on a file takes from others who have it open. Each
+//! is one step, which is tried again after every wait for a break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +55,7 @@ pub struct Opened {
     delete_on_close: bool,
     /// Whether anything was written.
     written: AtomicBool,
-    /// After the node: whoever it lets in finds the node closed.
+    /// Dropped after the node, so that whoever it lets in finds the node closed.
     entry: Entry,
 }
 
@@ -64,21 +64,21 @@ struct Entry {
     server: Arc<Server>,
     file: u64,
     number: u64,
-    /// The folder it is in, and who changes it, known when it is being closed.
+    /// The directory that the file is in, and who changes it. Known when the open is being closed.
     folder: Option<(u64, Who)>,
 }
 
-/// What an operation does to the content of a file.
+/// The effect of an operation on the content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Write,
     Size,
-    /// From this offset on.
+    /// A lock from this offset on.
     Lock(u64),
 }
 
 impl<'a> CreateRequest<'a> {
-    /// One the simulator makes by itself for an operation by path.
+    /// Makes a request of the simulator's own, for an operation by path.
     pub fn by_path(
         path: &'a SharePath,
         target: Target,
@@ -98,7 +98,7 @@ impl<'a> CreateRequest<'a> {
         }
     }
 
-    /// As the holder of `lease`, asking for nothing more.
+    /// Names `lease` as held by the opener, and asks for nothing more.
     pub fn under(self, lease: Option<&Lease>) -> CreateRequest<'a> {
         let Some((lease, key)) = lease.and_then(|lease| Some((lease, lease.key?))) else {
             return self;
@@ -109,9 +109,11 @@ impl<'a> CreateRequest<'a> {
         CreateRequest { caching, parent_key, ..self }
     }
 
+    /// Makes the request of a client's open.
+    ///
     /// # Errors
-    /// STATUS_INVALID_PARAMETER for share modes there are not and for a file
-    /// that shall be a directory and none (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1).
+    /// STATUS_INVALID_PARAMETER for share modes that do not exist, and for a file that must be a
+    /// directory and also must not be one (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1).
     pub fn new(
         client: u32,
         path: &'a SharePath,
@@ -144,12 +146,13 @@ impl<'a> CreateRequest<'a> {
         })
     }
 
-    /// The rights it gets on what it finds.
+    /// Returns the rights that the open gets on what it finds.
     fn granted_access(&self, found: Option<Found>) -> Result<u32, NtStatus> {
         let access = access::granted(self.access)?;
         let attributes = found.map_or(0, |node| node.attributes);
         let read_only = attributes & ATTRIBUTE_READONLY != 0;
-        // MS-FSA 2.1.5.1.2: who overwrites such a file has to ask for another.
+        // MS-FSA 2.1.5.1.2: to overwrite a hidden or system file, an open must ask for that
+        // attribute.
         let kept = attributes & (ATTRIBUTE_HIDDEN | ATTRIBUTE_SYSTEM);
         if self.overwrites() && kept & !self.attributes != 0 {
             return Err(NtStatus::ACCESS_DENIED);
@@ -174,7 +177,7 @@ impl<'a> CreateRequest<'a> {
         self.implied_access() != 0
     }
 
-    /// The right the disposition needs on a file that exists (MS-FSA 2.1.5.1.2).
+    /// Returns the right that the disposition needs on a file that exists (MS-FSA 2.1.5.1.2).
     fn implied_access(&self) -> u32 {
         use CreateDisposition::{Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede};
         match self.disposition {
@@ -185,8 +188,8 @@ impl<'a> CreateRequest<'a> {
     }
 }
 
-/// A lease context counts where a lease is asked for, an oplock level where
-/// none is (MS-SMB2 3.3.5.9.8).
+/// Returns the caching that an open asks for. A lease context counts if the oplock level is that of
+/// a lease or absent. Otherwise the oplock level counts (MS-SMB2 3.3.5.9.8).
 fn wanted_caching(
     client: u32,
     path: &SharePath,
@@ -220,8 +223,8 @@ impl Opened {
         self.written.store(true, Ordering::Relaxed);
     }
 
-    /// Who disturbs a directory whose entries this open changes: the lease
-    /// with its parent key is spared (MS-FSA 2.1.4.12, PARENT_OBJECT).
+    /// Returns who disturbs a directory if this open changes an entry of it. The lease with the
+    /// open's parent key is spared (MS-FSA 2.1.4.12, PARENT_OBJECT).
     fn as_entry(&self) -> Who {
         Who { key: self.parent_key, ..self.who }
     }
@@ -231,12 +234,13 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let server = &self.entry.server;
         if self.delete_on_close {
-            // Nobody hears of a folder that is not empty; and a close waits for no break.
+            // The error for a directory that is not empty is not reported, and a close waits for no
+            // break.
             let _ = server.delete(self, false);
         }
         let folder = self.node.parent();
         if self.written.load(Ordering::Relaxed) {
-            // The folder shows its size and times from now on (MS-FSA 2.1.5.5).
+            // The directory shows the new size and times from now on (MS-FSA 2.1.5.5).
             server.change_entry(&mut server.opens.lock(), folder, self.as_entry());
         }
         server.locks.release(self.file(), self.number());
@@ -249,8 +253,8 @@ impl Drop for Entry {
         let mut opens = self.server.opens.lock();
         let deleted = opens.close(self.file, self.number);
         if let (Some(deleter), Some((folder, who))) = (deleted, self.folder) {
-            // Who deleted the file and who closed it last must agree on the
-            // folder's lease to be spared (smbtorture smb2.dirlease.unlink).
+            // The directory's lease is spared only if the one who deleted the file and the one who
+            // closed it last name the same parent key (smbtorture smb2.dirlease.unlink).
             let key = who.key.filter(|key| Some(*key) == deleter);
             self.server.change_entry(&mut opens, Some(folder), Who { key, ..who });
         }
@@ -258,11 +262,11 @@ impl Drop for Entry {
 }
 
 impl Server {
-    /// MS-FSA 2.1.5.1, in the order of MS-FSA: the name, the rights, the share
-    /// modes, the breaks; then the file is made or overwritten, and the oplock granted.
+    /// Opens a file in the order of MS-FSA 2.1.5.1: the name, the rights, the share modes, the
+    /// breaks. Then the file is made or overwritten, and the oplock is granted.
     ///
     /// # Errors
-    /// What the tree, the rights and the share modes say.
+    /// The errors of the tree, the rights and the share modes.
     pub fn create(
         self: &Arc<Self>,
         link: &Link,
@@ -297,7 +301,7 @@ impl Server {
         }
         wanted.sharing.access = access;
         let file = node.id();
-        // Of a lock further on no byte is there to be cached (MS-FSA 2.1.5.18).
+        // A lock beyond the allocated bytes covers none that could be cached (MS-FSA 2.1.5.18).
         let first = self.locks.first_offset(file);
         let locked = first.is_some_and(|offset| offset < Server::allocated(&node));
         let (oplock, lease) = opens.add(file, &wanted, locked);
@@ -341,17 +345,18 @@ impl Server {
         step
     }
 
-    /// Of a hole the tree allocates nothing, but a file system of MS-FSA does.
+    /// Returns the allocated size. The tree allocates nothing for a hole, but a file system of
+    /// MS-FSA does.
     fn allocated(node: &OpenNode) -> u64 {
         let info = node.info();
         info.allocated.max(info.size)
     }
 
-    /// Marks for deletion (MS-FSA 2.1.5.15.3), when nobody caches handles to it
-    /// any more or, not `patient`, at once.
+    /// Marks the file for deletion (MS-FSA 2.1.5.15.3): once nobody else caches handles to it, or
+    /// at once if not `patient`.
     ///
     /// # Errors
-    /// STATUS_CANNOT_DELETE for a read-only file; as [`OpenNode::delete`].
+    /// STATUS_CANNOT_DELETE for a read-only file, and those of [`OpenNode::delete`].
     pub fn delete(&self, opened: &Opened, patient: bool) -> Result<Step<()>, NtStatus> {
         if opened.node.info().basic.attributes & ATTRIBUTE_READONLY != 0 {
             return Err(NtStatus::CANNOT_DELETE);
@@ -367,13 +372,13 @@ impl Server {
         Ok(Step::Done(()))
     }
 
-    /// Gives it another name (MS-FSA 2.1.5.15.12), when nobody caches handles
-    /// to it, to what it replaces or to what is below it.
+    /// Renames the file (MS-FSA 2.1.5.15.12), once nobody else caches handles to it, to what it
+    /// replaces or to what is below it.
     ///
     /// # Errors
-    /// As [`OpenNode::rename`]; STATUS_SHARING_VIOLATION where the folder it
-    /// goes to is open and not shared for writing; for what it would replace,
-    /// STATUS_DELETE_PENDING, and STATUS_ACCESS_DENIED if that is read-only.
+    /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the directory it moves to is
+    /// open and not shared for writing. For what it would replace, STATUS_DELETE_PENDING, or
+    /// STATUS_ACCESS_DENIED if that is a directory or read-only.
     pub fn rename(
         &self,
         opened: &Opened,
@@ -387,7 +392,7 @@ impl Server {
         if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file()) {
             return Ok(wait);
         }
-        // One after the other, and none is asked twice (MS-FSA 2.1.4.2).
+        // Asked one after the other, and none twice (MS-FSA 2.1.4.2).
         if let Some(below) = opened.node.open_below().first() {
             return match self.take_handles(&mut opens, opened, *below) {
                 Step::Done(()) => Err(NtStatus::ACCESS_DENIED),
@@ -416,7 +421,7 @@ impl Server {
         Ok(Step::Done(()))
     }
 
-    /// A rename opens the folder it goes to, to add an entry (MS-FSA 2.1.5.15.12).
+    /// Opens the directory that a rename moves the file to, to add an entry (MS-FSA 2.1.5.15.12).
     fn enter_folder_of(
         &self,
         path: &SharePath,
@@ -427,7 +432,7 @@ impl Server {
         let folder = SharePath::new(folder).unwrap_or_default();
         let found = self.tree.find(&folder, Target::Directory, CreateDisposition::Open);
         let Ok(Some(folder)) = found else {
-            // What is wrong with it the rename itself finds.
+            // The rename itself finds what is wrong with the directory.
             return Ok(Step::Done(()));
         };
         let entering = Wanted {
@@ -453,7 +458,7 @@ impl Server {
         step
     }
 
-    /// Whoever caches the directory's listing must look again; nothing waits for that.
+    /// Breaks the leases of those who cache the directory's listing, and does not wait for that.
     fn change_entry(&self, opens: &mut OpenTable, directory: Option<u64>, by: Who) {
         let Some(directory) = directory else { return };
         let mut notices = Vec::new();

@@ -1,11 +1,11 @@
-//! Chance that follows from what it is drawn for, whatever was drawn before.
+//! Random numbers that depend on what they are drawn for, and not on what was drawn before.
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::faults::Request;
 
-/// What is drawn for a request; each draws numbers of its own.
+/// The purpose of a draw for a request. Each has random numbers of its own.
 #[derive(Clone, Copy)]
 pub enum Drawn {
     Latency,
@@ -14,7 +14,7 @@ pub enum Drawn {
     Acknowledgement,
 }
 
-/// The numbers of one request.
+/// The random numbers of one request, for one purpose.
 pub struct Random(SplitMix64);
 
 impl Random {
@@ -25,12 +25,12 @@ impl Random {
         Random(parts.iter().fold(mixed(seed), |mut random, part| mixed(random.next_u64() ^ part)))
     }
 
-    /// Uniform in `[0, 1)`, with 53 bits.
+    /// Returns a number that is uniform in `[0, 1)`, with 53 bits.
     pub fn float(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// Normal, of mean 0 and deviation 1 (Box and Muller 1958).
+    /// Returns a normally distributed number, of mean 0 and deviation 1 (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.float()));
         radius * libm::cos(std::f64::consts::TAU * self.float())

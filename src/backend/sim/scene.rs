@@ -19,7 +19,7 @@ use crate::protocol::{
 
 pub type Opened = Result<Box<dyn SMBFileHandle>, OpError>;
 
-/// Time passes when the test says so.
+/// A clock whose time passes when the test says so.
 #[derive(Clone, Default)]
 pub struct HandClock(Arc<Mutex<Time>>);
 
@@ -76,7 +76,7 @@ pub struct Client {
 }
 
 impl Scene {
-    /// Requests take no time.
+    /// Makes a server whose requests take no time.
     pub fn new() -> Scene {
         let clock = HandClock::default();
         let settings =

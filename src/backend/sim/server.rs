@@ -22,16 +22,16 @@ use crate::backend::{
 };
 use crate::protocol::Break;
 
-/// How a simulated server behaves. What chance decides follows from the seed
-/// and, for each request, its client, connect and number alone, so that a run
-/// repeats whatever the order in which requests come.
+/// The behavior of a simulated server. Random decisions depend only on the seed and, for each
+/// request, on its client, connect and number. So a run repeats, whatever the order in which
+/// requests come.
 pub struct Settings {
-    /// From a request to its reply; the request takes effect at its end.
+    /// Time from a request to its reply. The request takes effect at the end of it.
     pub latency: Latency,
-    /// The server answers nothing: what would end within one ends with it.
+    /// Times in which the server answers nothing. What would end within one ends with it.
     pub stalls: Vec<Window>,
-    /// The server is away: at the start every connection breaks, and until the
-    /// end every connect is refused. Files stay.
+    /// Times in which the server is away. At the start every connection breaks, and until the end
+    /// every connect is refused. Files stay.
     pub outages: Vec<Window>,
     pub faults: FaultPlan,
     pub seed: u64,
@@ -57,7 +57,7 @@ pub struct SimBackend {
 pub(super) struct Server {
     pub tree: MemoryTree,
     pub locks: LockTable,
-    /// Locked before the tree's names and the connections.
+    /// The opens, which are locked before the tree's names and the connections.
     pub opens: Opens,
     clock: Arc<dyn Clock>,
     created_ns: u64,
@@ -69,10 +69,10 @@ pub(super) struct Server {
 #[derive(Default)]
 struct Connections {
     stopped: bool,
-    /// When those that are there break: the same outage for all.
+    /// Time at which the present connections break: with the same outage for all.
     breaks_ns: u64,
     by_number: BTreeMap<u64, Arc<Link>>,
-    /// How often each client has connected.
+    /// Number of connects of each client.
     connects: BTreeMap<u32, u32>,
 }
 
@@ -92,7 +92,7 @@ impl SimBackend {
         }
     }
 
-    /// The files, to look at from outside.
+    /// Returns the files, so that they can be looked at from outside.
     pub fn tree(&self) -> &MemoryTree {
         &self.server.tree
     }
@@ -110,7 +110,7 @@ impl SimBackend {
         self.server.connections().stopped = false;
     }
 
-    /// Opens that were not closed, over all connections there are.
+    /// Returns the number of opens that were not closed, over all present connections.
     pub fn open_handles(&self) -> usize {
         self.server.lose_broken();
         self.server.connections().by_number.values().map(|link| link.open_handles()).sum()
@@ -143,7 +143,7 @@ impl SMBBackend for SimBackend {
     async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
         let server = &self.server;
         let connect = server.count_connect(client_idx);
-        // In an outage this is past, and the link is lost from the beginning.
+        // During an outage this time is past, and the link is lost from the beginning.
         let breaks_ns = server.outage_ns(server.now_ns());
         let link = Arc::new(Link::new(server.clone(), client_idx, connect, breaks_ns));
         link.login().await.map_err(|error| match error {
@@ -170,7 +170,7 @@ fn failed(stage: ConnectStage, reason: String, transient: bool) -> ConnectError 
 }
 
 impl Server {
-    /// A number no connection or open had before.
+    /// Returns a number that no connection or open had before.
     pub fn next_number(&self) -> u64 {
         self.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -179,7 +179,7 @@ impl Server {
         self.clock.now_ns()
     }
 
-    /// `u64::MAX` is never.
+    /// Waits until `at_ns`, or for ever if that is `u64::MAX`.
     pub async fn sleep_until(&self, at_ns: u64) {
         if at_ns == u64::MAX {
             std::future::pending().await
@@ -193,14 +193,15 @@ impl Server {
         self.settings.latency.draw(&mut random).as_nanos() as u64
     }
 
-    /// When an answer that is ready at `at_ns` is given, stalls considered.
+    /// Returns the time at which an answer that is ready at `at_ns` is given, which a stall may
+    /// delay.
     pub fn answers_from_ns(&self, at_ns: u64) -> u64 {
         let since_creation_ns = at_ns.saturating_sub(self.created_ns);
         let from_ns = window::first_outside(&self.settings.stalls, since_creation_ns);
         self.created_ns.saturating_add(from_ns)
     }
 
-    /// When the outage at `at_ns`, else the next, begins; `u64::MAX` for never.
+    /// Returns the start of the outage at `at_ns`, or else of the next one; `u64::MAX` means never.
     fn outage_ns(&self, at_ns: u64) -> u64 {
         let since_creation_ns = at_ns.saturating_sub(self.created_ns);
         match window::next(&self.settings.outages, since_creation_ns) {
@@ -209,14 +210,14 @@ impl Server {
         }
     }
 
-    /// Takes a connection in.
+    /// Admits a connection.
     fn admit(&self, link: &Arc<Link>) -> Result<(), ConnectError> {
         self.lose_broken();
         let mut connections = self.connections();
         if connections.stopped {
             return Err(failed(ConnectStage::Connect, "the server is stopped".into(), true));
         }
-        // Real time may have passed since its login; all that are taken in break together.
+        // Real time may have passed since the login. All admitted connections break together.
         if link.breaks_ns <= self.now_ns() {
             return Err(failed(ConnectStage::Connect, OUTAGE.into(), true));
         }
@@ -225,8 +226,8 @@ impl Server {
         Ok(())
     }
 
-    /// A client that asks nothing does not notice an outage: what it left must
-    /// be gone before the next one is served.
+    /// Ends the connections that an outage has broken. A client without requests does not notice an
+    /// outage, so what it left must be removed before the next client is served.
     fn lose_broken(&self) {
         let connections = self.connections();
         if connections.breaks_ns <= self.now_ns() {
@@ -234,12 +235,13 @@ impl Server {
         }
     }
 
-    /// The connection with this number is over.
+    /// Removes a connection that has ended.
     pub fn forget(&self, number: u64) {
         self.connections().by_number.remove(&number);
     }
 
-    /// A connection that is gone took what it held with it, and hears nothing.
+    /// Sends a break over a connection. A connection that has ended holds nothing and gets no
+    /// break.
     pub fn send_break(&self, connection: u64, what: Break) {
         if let Some(link) = self.connections().by_number.get(&connection) {
             link.send_break(what);

@@ -1,4 +1,4 @@
-//! Opens that meet: share modes, deletion, renaming.
+//! Tests of opens that meet: share modes, deletion, renaming.
 
 use std::pin::pin;
 
@@ -31,7 +31,7 @@ fn a_share_mode_refuses_who_does_what_it_does_not_share_and_lets_look() {
     assert_eq!(two.does(&rename("g")), Ok(()));
 }
 
-/// MS-FSA 2.1.5.1.2: what is refused has not overwritten anything.
+/// MS-FSA 2.1.5.1.2: an open that is refused has not overwritten anything.
 #[test]
 fn an_open_that_is_refused_or_waits_leaves_the_content_alone() {
     let scene = Scene::new();
@@ -53,14 +53,15 @@ fn an_open_that_is_refused_or_waits_leaves_the_content_alone() {
     assert_eq!(status(&now(held.read(0, 9))), Some(NtStatus::END_OF_FILE));
 }
 
-/// MS-FSA 2.1.5.5: FILE_DELETE_ON_CLOSE. The others go on, and nobody comes any more.
+/// MS-FSA 2.1.5.5: FILE_DELETE_ON_CLOSE. The other opens keep working, and nobody can open the
+/// file.
 #[test]
 fn delete_on_close_makes_the_file_pending_at_that_close_and_gone_at_the_last() {
     let scene = Scene::new();
     let (one, two) = (scene.client(1), scene.client(2));
     let other = two.open(&plain()).unwrap();
     let deleting = one.open(&delete_on_close()).unwrap();
-    // Until then others come and go.
+    // Until then others can open and close it.
     now(two.open(&plain()).unwrap().close()).unwrap();
     now(deleting.close()).unwrap();
     let pending = Some(NtStatus::DELETE_PENDING);
@@ -87,7 +88,7 @@ fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
     assert_eq!(status(&client.open(&plain())), Some(NtStatus::ACCESS_DENIED), "it writes");
 }
 
-/// MS-FSA 2.1.5.15.12: first what is renamed, then what is replaced.
+/// MS-FSA 2.1.5.15.12: first the handles of the renamed file, then those of the replaced one.
 #[test]
 fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
     let scene = Scene::new();

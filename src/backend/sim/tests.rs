@@ -1,5 +1,5 @@
-//! The simulator without a runtime: on a clock that jumps, what is not blocked
-//! answers at the first poll.
+//! Tests of the simulator without a runtime. On a clock that jumps, what is not blocked answers at
+//! the first poll.
 
 use std::future::Future;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
-/// Time passes only by sleeping.
+/// A clock whose time passes only by sleeping.
 #[derive(Default)]
 struct JumpingClock(AtomicU64);
 

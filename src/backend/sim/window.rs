@@ -1,14 +1,14 @@
-//! When the server stalls or is away.
+//! The times at which the server stalls or is away.
 
 use std::time::Duration;
 
-/// A stretch of time, once or again and again, counted from the backend's
-/// creation. Its first instant belongs to it, its end does not.
+/// A stretch of time, once or repeated, counted from the backend's creation. It includes its first
+/// instant and not its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub start: Duration,
     pub length: Duration,
-    /// From one start to the next.
+    /// Time from one start to the next; None if the window does not repeat.
     pub every: Option<Duration>,
 }
 
@@ -19,7 +19,7 @@ pub struct Occurrence {
     pub end_ns: u64,
 }
 
-/// Windows that follow one another without a gap for so long leave none.
+/// Number of windows in a row without a gap after which no gap is expected.
 const MOST_IN_A_ROW: usize = 10_000;
 
 impl Window {
@@ -27,12 +27,12 @@ impl Window {
         Window { start, length, every: None }
     }
 
-    /// The first one period after the backend's creation.
+    /// Returns a window that repeats, and starts first one period after the backend's creation.
     pub fn every(period: Duration, length: Duration) -> Window {
         Window { start: period, length, every: Some(period) }
     }
 
-    /// The first occurrence that is not over at `at_ns`.
+    /// Returns the first occurrence that has not ended at `at_ns`.
     fn next(&self, at_ns: u64) -> Option<Occurrence> {
         let (start_ns, length_ns) = (nanos(self.start), nanos(self.length));
         let first_end_ns = start_ns.saturating_add(length_ns);
@@ -47,7 +47,7 @@ impl Window {
     }
 }
 
-/// The occurrence that holds `at_ns`, else the first after it.
+/// Returns the occurrence that contains `at_ns`, or else the first after it.
 pub fn next(windows: &[Window], at_ns: u64) -> Option<Occurrence> {
     windows
         .iter()
@@ -55,7 +55,7 @@ pub fn next(windows: &[Window], at_ns: u64) -> Option<Occurrence> {
         .min_by_key(|occurrence| occurrence.start_ns)
 }
 
-/// The first instant from `at_ns` on that is in no window; `u64::MAX` where there is none.
+/// Returns the first instant from `at_ns` on that is in no window, or `u64::MAX` if there is none.
 pub fn first_outside(windows: &[Window], mut at_ns: u64) -> u64 {
     for _ in 0..MOST_IN_A_ROW {
         match next(windows, at_ns) {

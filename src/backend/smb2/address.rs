@@ -1,4 +1,4 @@
-//! `smb://[[DOMAIN;]user@]host[:port]/share[/folder]`.
+//! The address of a share: `smb://[[DOMAIN;]user@]host[:port]/share[/folder]`.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use crate::protocol::path::PathError;
 
 const DEFAULT_PORT: u16 = 445;
 
-/// Where a share is and who asks for it. Holds no secret.
+/// The address of a share and the user who logs in, without any secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmbAddress {
-    /// Empty where the user has none.
+    /// The user's domain, or empty if there is none.
     pub domain: String,
-    /// None logs in as guest.
+    /// The user; None logs in as guest.
     pub user: Option<String>,
-    /// A name or an address, an IPv6 address without its brackets.
+    /// The host's name or address, an IPv6 address without its brackets.
     pub host: String,
     pub port: u16,
     pub share: String,
-    /// Put before every path of the run; the root where the URL names none.
+    /// The directory that is put before every path of the run; the root if the URL names none.
     pub folder: SharePath,
 }
 
-/// Why a text is no address. Never quotes what may hold a password.
+/// The error for a string that is no address. It never quotes what may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
@@ -67,8 +67,8 @@ impl SmbAddress {
         if login.is_some_and(|login| login.contains(':')) {
             return Err(AddressError::Password);
         }
-        // What follows may be a password, so nothing is quoted. A server may have no "?" in
-        // any of its names.
+        // What follows the "?" may be a password, so nothing is quoted. Neither a host nor a share
+        // nor a path may contain a "?".
         if decoded(place)?.contains('?') || decoded(path)?.contains('?') {
             return Err(AddressError::Query);
         }
@@ -81,7 +81,7 @@ impl SmbAddress {
             Some((domain, user)) => (decoded(domain)?, Some(decoded(user)?)),
             None => (String::new(), None),
         };
-        // No user's name has a colon, so the text after an encoded one may be a password.
+        // No user name contains a colon, so what follows an encoded one may be a password.
         if domain.contains(':') || user.as_ref().is_some_and(|user| user.contains(':')) {
             return Err(AddressError::Password);
         }
@@ -95,12 +95,12 @@ impl SmbAddress {
         }
         let folder = SharePath::new(&decoded(folder)?)?;
         let user = user.filter(|user| !user.is_empty());
-        // Nobody logs in, so there is no domain to do it in.
+        // Without a user nobody logs in, so the domain is not needed.
         let domain = if user.is_some() { domain } else { String::new() };
         Ok(SmbAddress { domain, user, host, port, share, folder })
     }
 
-    /// `host:port`, an IPv6 address in brackets.
+    /// Returns `host:port`, with an IPv6 address in brackets.
     pub fn server(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
@@ -149,7 +149,7 @@ fn decoded(text: &str) -> Result<String, AddressError> {
     String::from_utf8(bytes).map_err(|_| AddressError::Percent)
 }
 
-/// `text` with all of it encoded that parsing would take for something else.
+/// Percent-encodes the characters of `text` that the parser would take for something else.
 fn encoded(text: &str, special: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for c in text.chars() {
@@ -164,7 +164,7 @@ fn encoded(text: &str, special: &str) -> String {
     written
 }
 
-/// As a person writes it; the port only where it is not 445.
+/// The address as a person writes it, with the port only if it is not 445.
 impl fmt::Display for SmbAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("smb://")?;

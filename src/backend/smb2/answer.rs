@@ -9,17 +9,16 @@ use super::granted::{u16_at, u32_at};
 use crate::backend::OpError;
 use crate::protocol::NtStatus;
 
-/// The offsets in a response count from its header (MS-SMB2 2.2.1).
+/// Size of the SMB2 header. The offsets in a response count from its start (MS-SMB2 2.2.1).
 const HEADER_BYTES: usize = 64;
-/// FileIdBothDirectoryInformation without a name (MS-FSCC 2.4.22).
+/// Size of a FileIdBothDirectoryInformation without its name (MS-FSCC 2.4.22).
 const DIRECTORY_ENTRY_BYTES: usize = 104;
 
 /// Returns the body of `frame` if it is a successful answer to `command`.
 ///
 /// # Errors
-/// [`OpError::Status`] where the status is another than STATUS_SUCCESS, be it
-/// informational; [`OpError::Client`] where the frame answers another command
-/// or its body is malformed.
+/// [`OpError::Status`] if the status is not STATUS_SUCCESS, even if it is informational.
+/// [`OpError::Client`] if the frame answers another command or its body is malformed.
 pub(super) fn successful_body(command: Command, frame: Frame) -> Result<Vec<u8>, OpError> {
     let other = frame.header.command;
     if other != command {
@@ -40,9 +39,9 @@ pub(super) fn malformed(command: Command, fault: &str) -> OpError {
     OpError::Client(format!("malformed {name} response: {fault}"))
 }
 
-/// The name of a command that this client sends, and the StructureSize its
-/// response may have (MS-SMB2 2.2.10 to 2.2.40). OPLOCK_BREAK has one for an
-/// oplock and one for a lease.
+/// Returns the name of a command that this client sends, and the values that the StructureSize of
+/// its response may have (MS-SMB2 2.2.10 to 2.2.40). OPLOCK_BREAK has one value for an oplock and
+/// one for a lease.
 fn layout(command: Command) -> Option<(&'static str, &'static [u16])> {
     Some(match command {
         Command::Logoff => ("LOGOFF", &[4]),
@@ -63,7 +62,7 @@ fn layout(command: Command) -> Option<(&'static str, &'static [u16])> {
     })
 }
 
-/// Returns why `body` is not that of a successful response to `command`, if it is not.
+/// Returns why `body` is not the body of a successful response to `command`, or None if it is.
 fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
     let size = u16_at(body, 0).unwrap_or_default();
     if !layout(command).is_some_and(|(_, sizes)| sizes.contains(&size)) {
@@ -86,7 +85,7 @@ fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The buffer of a QUERY_INFO or QUERY_DIRECTORY response (MS-SMB2 2.2.38 and 2.2.34).
+/// Returns the buffer of a QUERY_INFO or QUERY_DIRECTORY response (MS-SMB2 2.2.38 and 2.2.34).
 fn output_buffer(body: &[u8]) -> Option<&[u8]> {
     let start = usize::from(u16_at(body, 2)?).checked_sub(HEADER_BYTES)?;
     body.get(start..start.checked_add(u32_at(body, 4)? as usize)?)
@@ -138,7 +137,7 @@ mod tests {
         (Command::OplockBreak, &[24, 36]),
     ];
 
-    /// A response of `size` with a buffer behind its fixed part.
+    /// Returns a response of StructureSize `size` with `buffer` after its fixed part.
     fn body(size: u16, buffer: &[u8]) -> Vec<u8> {
         let mut body = size.to_le_bytes().to_vec();
         body.extend(72_u16.to_le_bytes());
@@ -163,7 +162,7 @@ mod tests {
         match command {
             Command::QueryInfo => body(size, &[0; 56]),
             Command::QueryDirectory => body(size, &entry(0, b"a\0")),
-            // `body` writes an offset and a length for those with a buffer only.
+            // A response this short has no room for the offset and length that `body` writes.
             _ if size < 8 => {
                 let mut body = size.to_le_bytes().to_vec();
                 body.resize(usize::from(size), 0);
@@ -224,7 +223,7 @@ mod tests {
             (chain.clone(), true),
             (Vec::new(), false),
             (entry(0, b"ab")[..105].to_vec(), false),
-            // Into its own middle, and beyond the end.
+            // The next entry begins within the first one, or beyond the end.
             (entry(8, b"ab"), false),
             (entry(u32::MAX >> 8, b"")[..200].to_vec(), false),
             (chain[..chain.len() - 2].to_vec(), false),

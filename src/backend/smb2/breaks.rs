@@ -22,7 +22,7 @@ const HEADER_BYTES: usize = 64;
 const COMMAND: usize = 12;
 const OPLOCK_BREAK: u16 = 0x12;
 const MESSAGE_ID: usize = 24;
-/// Of what the server says by itself (MS-SMB2 3.3.4.6).
+/// The MessageId of what a server sends without a request (MS-SMB2 3.3.4.6).
 const UNSOLICITED: u64 = u64::MAX;
 
 const OPLOCK_NOTIFICATION_BYTES: usize = 24;
@@ -34,19 +34,19 @@ const LEASE_ACKNOWLEDGMENT_BYTES: u16 = 36;
 const ORIGINAL_SIZE: usize = 36;
 const TRANSFORM_SESSION: usize = 44;
 
-/// What opens the frames of a session.
+/// The key and the cipher that decrypt the frames of a session.
 pub(super) struct Decryption {
     pub(super) session_id: u64,
     pub(super) key: Vec<u8>,
     pub(super) cipher: Cipher,
 }
 
-/// The break a frame carries, if it carries one. Samba sends breaks as plain
-/// messages even where all else is encrypted. Of encrypted frames only those as
-/// long as a break are opened, so that no bulk data is decrypted twice.
+/// Returns the break that a frame carries, if it carries one. Samba sends breaks in plain text even
+/// where everything else is encrypted. An encrypted frame is decrypted only if it is as long as a
+/// break, so that bulk data is not decrypted twice.
 ///
 /// # Errors
-/// Why a break makes no sense.
+/// The reason why the break is malformed.
 pub(super) fn break_in(
     frame: &[u8],
     decryption: Option<&Decryption>,
@@ -65,8 +65,8 @@ fn is_break(message: &[u8]) -> bool {
         && message.len() >= HEADER_BYTES
 }
 
-/// A frame that is as long as a break. Crate smb2 opens it again, and ends the
-/// connection where it is forged.
+/// Decrypts a frame if it is as long as a break. Crate smb2 decrypts the frame again, and ends the
+/// connection if the frame is forged.
 fn decrypted(frame: &[u8], decryption: &Decryption) -> Option<Vec<u8>> {
     if !frame.starts_with(&TRANSFORM_PROTOCOL_ID) {
         return None;
@@ -114,7 +114,7 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
 }
 
 impl Link {
-    /// Does not wait for what else is on the way.
+    /// Acknowledges a break, without waiting for other requests in flight.
     pub(super) async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError> {
         let expected = match answer {
             Acknowledgement::Oplock { .. } => OPLOCK_NOTIFICATION_BYTES as u16,
@@ -128,7 +128,8 @@ impl Link {
     }
 }
 
-/// Keeps no connection alive: who waits for breaks is to see it end.
+/// The acknowledger of a connection's breaks. It does not keep the connection alive, so that
+/// whoever waits for breaks sees the connection end.
 pub(super) struct Acknowledger(pub(super) Weak<Link>);
 
 #[async_trait]
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_have_the_layout_of_ms_smb2() {
-        // Its notification and its acknowledgement are the same 24 bytes.
+        // An oplock break's notification and acknowledgement are the same 24 bytes.
         assert_eq!(packed(OPLOCK.acknowledgement()), oplock_body());
         let mut expected = vec![36, 0, 0, 0, 0, 0, 0, 0];
         expected.extend([0xAA; 16]);

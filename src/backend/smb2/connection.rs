@@ -26,8 +26,8 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath, lease_key};
 
-// DesiredAccess, MS-SMB2 2.2.13.1: what the kernel of Windows asks for with
-// GENERIC_READ and GENERIC_WRITE.
+// DesiredAccess, MS-SMB2 2.2.13.1: the rights that the Windows kernel requests for GENERIC_READ and
+// GENERIC_WRITE.
 const FILE_GENERIC_READ: u32 = 0x0012_0089;
 const FILE_GENERIC_WRITE: u32 = 0x0012_0116;
 const FILE_LIST_DIRECTORY: u32 = FileAccessMask::FILE_READ_DATA;
@@ -47,19 +47,19 @@ const FILE_DISPOSITION_INFORMATION: u8 = 13;
 const FILE_NETWORK_OPEN_INFORMATION: u8 = 34;
 pub(super) const NETWORK_OPEN_INFORMATION_BYTES: u32 = 56;
 
-/// What one QUERY_DIRECTORY may answer: one credit's worth.
+/// Largest answer to one QUERY_DIRECTORY in bytes: what one credit pays for.
 pub(super) const LISTING_BYTES: u32 = BYTES_PER_CREDIT;
-/// A listing that has not ended after so many answers never will: over 30 million names.
+/// Number of answers after which a listing counts as endless: over 30 million names.
 const MAX_LISTING_ANSWERS: u32 = 65_536;
 
 pub(super) struct Smb2Connection {
     pub(super) link: Arc<Link>,
-    /// The target's folder, put before every path.
+    /// The target's directory, which is put before every path.
     pub(super) folder: SharePath,
     pub(super) client_idx: u32,
-    /// As [`BackendContext::file_ids`](crate::backend::BackendContext).
+    /// The setting of this name in [`BackendContext`](crate::backend::BackendContext).
     pub(super) file_ids: bool,
-    /// From the first open that may be granted something, until they are taken.
+    /// The breaks, from the first open that may be granted something until the client takes them.
     pub(super) breaks: Mutex<Option<BreakStream>>,
 }
 
@@ -96,7 +96,8 @@ impl SMBConnectionInner for Smb2Connection {
         let key = || lease_key(self.client_idx, path, 0);
         contexts::ask(&mut request, parameters, key, self.file_ids)?;
         if parameters.is_mode_2() {
-            // Before it is sent: a break may come before its answer is taken note of.
+            // Watched before the request is sent, because a break may come before its answer is
+            // handled.
             if let Some(breaks) = self.watch_breaks() {
                 *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = Some(breaks);
             }
@@ -149,7 +150,7 @@ impl SMBConnectionInner for Smb2Connection {
         let connection = &self.link.connection;
         let mut sent = false;
         for request in connection.outstanding_requests() {
-            // What keeps the connection alive, and what another client waits for.
+            // ECHO keeps the connection alive, and another client waits for the answer to a break.
             if matches!(request.command, Command::Echo | Command::OplockBreak) {
                 continue;
             }
@@ -174,14 +175,14 @@ impl SMBConnectionInner for Smb2Connection {
     }
 
     async fn disconnect(self: Box<Self>) {
-        // Whether the server answers changes nothing: the socket closes next.
+        // The socket closes next, whether the server answers or not.
         let _ = self.link.request(Command::TreeDisconnect, &TreeDisconnectRequest).await;
         let _ = self.link.request(Command::Logoff, &LogoffRequest).await;
     }
 }
 
 impl Smb2Connection {
-    /// None where somebody takes the breaks already.
+    /// Starts to watch for breaks. Returns None if they are watched already.
     fn watch_breaks(&self) -> Option<BreakStream> {
         if self.link.wire.watches_breaks() {
             return None;
@@ -191,7 +192,7 @@ impl Smb2Connection {
         self.link.wire.watch_breaks(sender).then_some(stream)
     }
 
-    /// The target's folder itself, as the login checks it.
+    /// Opens and closes the target's directory, to check at login that it is there.
     pub(super) async fn open_folder(&self) -> Result<(), OpError> {
         let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
         let root = SharePath::default();
@@ -199,7 +200,7 @@ impl Smb2Connection {
         self.link.create_and_close(&create, None).await
     }
 
-    /// A CREATE that shares read, write and delete.
+    /// Returns a CREATE request that shares read, write and delete access.
     fn create(
         &self,
         path: &SharePath,
@@ -224,12 +225,12 @@ impl Smb2Connection {
         }
     }
 
-    /// The path from the share's root, as SMB2 writes it.
+    /// Returns the path from the share's root, as SMB2 writes it.
     fn name(&self, path: &SharePath) -> String {
         path.below(&self.folder).as_str().replace('/', "\\")
     }
 
-    /// Delete or Rmdir: `kind` makes the server refuse what is of the other kind.
+    /// Deletes a file or a directory. `kind` is the one to delete: the server refuses the other.
     async fn remove(
         &self,
         path: &SharePath,
@@ -311,7 +312,7 @@ fn on_the_wire(disposition: CreateDisposition) -> WireDisposition {
     }
 }
 
-/// A SET_INFO on the file the compound opened.
+/// Returns a SET_INFO request for the file that the compound opens.
 fn set_info(file_info_class: u8, buffer: Vec<u8>) -> SetInfoRequest {
     SetInfoRequest {
         info_type: InfoType::File,
@@ -322,7 +323,7 @@ fn set_info(file_info_class: u8, buffer: Vec<u8>) -> SetInfoRequest {
     }
 }
 
-/// FileRenameInformation for SMB2, MS-FSCC 2.4.42.2.
+/// Returns FileRenameInformation for SMB2 (MS-FSCC 2.4.42.2).
 fn rename_information(name: &str, replace: bool) -> Vec<u8> {
     let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut buffer = Vec::with_capacity(20 + name.len());
@@ -334,7 +335,7 @@ fn rename_information(name: &str, replace: bool) -> Vec<u8> {
     buffer
 }
 
-/// The first of a listing; the same again continues it.
+/// Returns the first request of a listing. The same request again continues the listing.
 fn query_directory(pattern: &str) -> QueryDirectoryRequest {
     QueryDirectoryRequest {
         file_information_class: FileInformationClass::FileIdBothDirectoryInformation,

@@ -1,4 +1,4 @@
-//! What a CREATE asks for in its oplock level and create contexts (MS-SMB2 2.2.13.2).
+//! The oplock level and the create contexts of a CREATE request (MS-SMB2 2.2.13.2).
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -13,16 +13,16 @@ use crate::protocol::{CreateParameters, Durable, Lease, LeaseKey};
 
 const NAME_RQLS: &[u8] = b"RqLs";
 const NAME_DHNQ: &[u8] = b"DHnQ";
-/// NameOffset and DataOffset are 16 bits; the name begins behind 16 bytes and
-/// the data is aligned to 8 behind it.
+/// Longest name of a create context. NameOffset and DataOffset have 16 bits, the name begins after
+/// 16 bytes, and the data after it is aligned to 8.
 const MAX_NAME_BYTES: usize = u16::MAX as usize - 16 - 7;
 
-/// Adds what fidelity mode 2 asks for. `key` is the lease's where it names none;
-/// `file_id` asks what the server calls the file, which what may be cached
-/// always does.
+/// Adds what fidelity mode 2 asks for. `key` makes the key of a lease that names none. `file_id`
+/// asks for the server's number of the file; an open that may be granted caching always asks for
+/// it.
 ///
 /// # Errors
-/// A context whose name the wire cannot carry.
+/// A context's name is too long for a CREATE.
 pub(super) fn ask(
     request: &mut CreateRequest,
     wanted: &CreateParameters,
@@ -53,14 +53,14 @@ pub(super) fn ask(
     }
     let cachable = level != OplockLevel::None || wanted.lease.is_some() || wanted.durable.is_some();
     if (cachable || file_id) && !contexts.iter().any(|context| context.name == NAME_QFID) {
-        // SMB2_CREATE_QUERY_ON_DISK_ID: what the file is called through renames.
+        // SMB2_CREATE_QUERY_ON_DISK_ID: a number of the file that stays the same through renames.
         contexts.push(CreateContext::new(NAME_QFID, Vec::new()));
     }
     request.create_contexts = pack_contexts(&contexts);
     Ok(())
 }
 
-/// Names the lease a client has, and asks for nothing more.
+/// Names the lease that a client has, and asks for nothing more.
 pub(super) fn name_lease(request: &mut CreateRequest, held: Option<&Lease>) {
     if let Some((held, key)) = held.and_then(|held| Some((held, held.key?))) {
         request.requested_oplock_level = WireLevel::Lease;
@@ -78,7 +78,7 @@ pub(super) fn on_the_wire(level: OplockLevel) -> WireLevel {
     }
 }
 
-/// SMB2_CREATE_REQUEST_LEASE (MS-SMB2 2.2.13.2.8) or _V2 (2.2.13.2.10).
+/// Returns SMB2_CREATE_REQUEST_LEASE (MS-SMB2 2.2.13.2.8) or its _V2 (2.2.13.2.10).
 fn lease(asked: &Lease, key: LeaseKey) -> CreateContext {
     let mut data = Vec::with_capacity(52);
     data.extend(key);
@@ -95,7 +95,7 @@ fn lease(asked: &Lease, key: LeaseKey) -> CreateContext {
     CreateContext::new(NAME_RQLS, data)
 }
 
-/// SMB2_CREATE_DURABLE_HANDLE_REQUEST (MS-SMB2 2.2.13.2.3) or _V2 (2.2.13.2.11).
+/// Returns SMB2_CREATE_DURABLE_HANDLE_REQUEST (MS-SMB2 2.2.13.2.3) or its _V2 (2.2.13.2.11).
 fn durable(asked: Durable, create_guid: [u8; 16]) -> CreateContext {
     if asked.version == 1 {
         return CreateContext::new(NAME_DHNQ, vec![0; 16]);
@@ -108,8 +108,8 @@ fn durable(asked: Durable, create_guid: [u8; 16]) -> CreateContext {
     CreateContext::new(NAME_DH2Q, data)
 }
 
-/// Unlike any other, and nobody's to guess: the standard library keys its
-/// hashers from the system's randomness.
+/// Returns a unique GUID that nobody can guess. The standard library keys its hashers from the
+/// system's random numbers.
 fn new_guid() -> [u8; 16] {
     let part = || u128::from(RandomState::new().hash_one(0_u8));
     (part() << 64 | part()).to_le_bytes()
@@ -139,7 +139,7 @@ mod tests {
         request
     }
 
-    /// Head of a context with a name of four bytes.
+    /// Returns the header of a context with a name of four bytes.
     fn head(next: u32, name: &[u8; 4], data_offset: u16, data_length: u32) -> Vec<u8> {
         let mut head = next.to_le_bytes().to_vec();
         head.extend([16, 0, 4, 0, 0, 0]);
@@ -177,7 +177,7 @@ mod tests {
         expected.extend([0; 8]);
         expected.extend(PARENT);
         expected.extend([0; 4]);
-        // Aligned to 8.
+        // Padding to a multiple of 8 bytes.
         expected.extend([0; 4]);
         expected.extend(disk_id());
         assert_eq!(request.create_contexts, expected);

@@ -16,15 +16,15 @@ use super::breaks::Decryption;
 use super::granted::{u32_at, u64_at};
 use super::transport::MAX_PAYLOAD;
 
-/// Room for all that is not payload: the headers of a compound and of
-/// encryption, create contexts, security tokens, what an error says about a link.
+/// Room in a frame for everything but payload, in bytes: the headers of a compound and of
+/// encryption, create contexts, security tokens, and an error's data about a symbolic link.
 const HEADROOM: u64 = 64 << 10;
 const MAX_FRAME: u64 = MAX_PAYLOAD as u64 + HEADROOM;
-/// More messages than any server puts into one frame: a client's compound has
-/// three, and few of its requests are on the way at a time.
+/// Maximum number of messages in one frame, more than any server sends: a compound of this client
+/// has three, and few requests are in flight at a time.
 const MAX_MESSAGES: usize = 64;
 
-/// Fields of a message's header (MS-SMB2 2.2.1).
+/// Offsets of the fields of a message's header (MS-SMB2 2.2.1).
 const FLAGS: usize = 16;
 const NEXT_COMMAND: usize = 20;
 const MESSAGE_ID: usize = 24;
@@ -32,7 +32,7 @@ const SMB2_FLAGS_SERVER_TO_REDIR: u32 = 1;
 /// The MessageId of what a server sends without a request, such as a break (MS-SMB2
 /// 3.3.4.6).
 const UNSOLICITED: u64 = u64::MAX;
-/// Nonce in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
+/// Offset of Nonce in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
 const NONCE: usize = 20;
 
 /// The payload, in bytes, of the answers that a connection waits for. The answer to a
@@ -70,7 +70,7 @@ impl Outstanding {
 /// Checks the headers of a frame.
 ///
 /// # Errors
-/// Why no server that was asked what this client asks sends such a frame.
+/// The frame is not one that a server sends in answer to this client's requests.
 pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result<()> {
     let mut messages = Messages::open(frame, decryption).ok_or_else(not_smb2)?;
     let mut at = 0_usize;
@@ -100,9 +100,8 @@ fn not_smb2() -> io::Error {
     io::Error::other("the server's reply is no SMB2 message")
 }
 
-/// The messages of a frame, of which only the headers are decrypted. What is read
-/// of an encrypted frame is not authenticated; crate smb2 does that, and decrypts
-/// the same bytes.
+/// The messages of a frame, of which only the headers are decrypted. This does not authenticate an
+/// encrypted frame: crate smb2 does that, and decrypts the same bytes again.
 struct Messages<'a> {
     bytes: &'a [u8],
     key_stream: Option<KeyStream>,
@@ -114,7 +113,7 @@ enum KeyStream {
 }
 
 impl<'a> Messages<'a> {
-    /// None where the frame is cut off, or encrypted without a session.
+    /// Opens a frame. Returns None if it is cut off, or is encrypted although there is no session.
     fn open(frame: &'a [u8], decryption: Option<&Decryption>) -> Option<Messages<'a>> {
         if !frame.starts_with(&TRANSFORM_PROTOCOL_ID) {
             return Some(Messages { bytes: frame, key_stream: None });
@@ -142,8 +141,8 @@ impl<'a> Messages<'a> {
 }
 
 impl KeyStream {
-    /// Both modes encrypt in counter mode, from another first block: GCM as NIST
-    /// SP 800-38D section 7.1 says, CCM as RFC 3610 section 2.3.
+    /// Starts the key stream of a frame. Both modes encrypt in counter mode, but begin at a
+    /// different block: GCM as in NIST SP 800-38D section 7.1, CCM as in RFC 3610 section 2.3.
     fn new(nonce: &[u8], decryption: &Decryption) -> Option<KeyStream> {
         let mut first = [0; 16];
         match decryption.cipher {
@@ -152,7 +151,7 @@ impl KeyStream {
                 first[15] = 2;
             }
             Cipher::Aes128Ccm | Cipher::Aes256Ccm => {
-                // The length of the counter, less one.
+                // The size of the counter in bytes, minus one.
                 first[0] = 3;
                 first[1..12].copy_from_slice(nonce.get(..11)?);
                 first[15] = 1;
@@ -185,7 +184,7 @@ mod tests {
         message
     }
 
-    /// Returns a frame of this many messages of 72 bytes.
+    /// Returns a frame of `count` messages of 72 bytes each.
     fn compound(count: usize) -> Vec<u8> {
         let mut frame = message(72, 8).repeat(count - 1);
         frame.extend(message(0, 8));

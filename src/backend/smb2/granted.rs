@@ -1,4 +1,4 @@
-//! The answer to a CREATE (MS-SMB2 2.2.14): what it opened, and what it grants.
+//! The answer to a CREATE (MS-SMB2 2.2.14): what was opened, and what was granted.
 
 use ::smb2::types::FileId as WireFileId;
 
@@ -8,15 +8,15 @@ use crate::protocol::{CreateAction, Durable, FileId, Granted, GrantedLease, Leas
 
 const HEADER_BYTES: usize = 64;
 const STRUCTURE_SIZE: u16 = 89;
-/// The fixed part, before the create contexts.
+/// Size of the fixed part, before the create contexts.
 const FIXED_BYTES: usize = 88;
-/// SMB2_CREATE_CONTEXT without its name and data.
+/// Size of an SMB2_CREATE_CONTEXT without its name and data.
 const CONTEXT_HEADER_BYTES: usize = 16;
 
 const SMB2_LEASE_FLAG_BREAK_IN_PROGRESS: u32 = 0x02;
 pub(super) const SMB2_LEASE_FLAG_PARENT_LEASE_KEY_SET: u32 = 0x04;
 
-/// An open file, whatever the rest of the answer is worth.
+/// An open file, whether or not the rest of the answer is valid.
 pub(super) struct Opened<'a> {
     pub(super) file_id: WireFileId,
     oplock: u8,
@@ -25,8 +25,10 @@ pub(super) struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
+    /// Reads the file's id, so that the file can be closed if the rest is malformed.
+    ///
     /// # Errors
-    /// An answer from which not even the file's id can be read.
+    /// The answer is so malformed that not even the file's id can be read.
     pub(super) fn parse(body: &'a [u8]) -> Result<Opened<'a>, OpError> {
         if body.len() < FIXED_BYTES || u16_at(body, 0) != Some(STRUCTURE_SIZE) {
             return Err(malformed("its fixed part is not there"));
@@ -45,13 +47,15 @@ impl<'a> Opened<'a> {
             file_id,
             oplock: body[2],
             action: u32_at(body, 4).unwrap_or(u32::MAX),
-            // Beyond the answer: kept as what no context can be.
+            // Contexts that lie outside of the answer become a byte that no context can be.
             contexts: contexts.unwrap_or(&[0]),
         })
     }
 
+    /// Returns what the open was granted.
+    ///
     /// # Errors
-    /// What the answer says makes no sense; the file is open all the same.
+    /// The answer is malformed. The file is open all the same.
     pub(super) fn granted(&self) -> Result<Granted, OpError> {
         let level = |level: &OplockLevel| *level as u8 == self.oplock;
         let oplock = OplockLevel::ALL.into_iter().find(level);
@@ -77,7 +81,7 @@ impl<'a> Opened<'a> {
                 (b"RqLs", data) => granted.lease = Some(lease(data)?),
                 (b"QFid", data) => {
                     let id = u64_at(data, 0).ok_or_else(|| malformed("QFid is cut off"))?;
-                    // A file system without ids says 0.
+                    // A file system without file ids answers 0.
                     granted.disk_file_id = Some(id).filter(|id| *id != 0);
                 }
                 (b"DHnQ", _) => granted.durable = Some(Durable { version: 1, timeout_ms: 0 }),
@@ -92,7 +96,8 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// SMB2_CREATE_RESPONSE_LEASE (32 bytes, MS-SMB2 2.2.14.2.10) or _V2 (52 bytes, 2.2.14.2.11).
+/// Parses SMB2_CREATE_RESPONSE_LEASE (32 bytes, MS-SMB2 2.2.14.2.10) or its _V2 (52 bytes,
+/// 2.2.14.2.11).
 fn lease(data: &[u8]) -> Result<GrantedLease, OpError> {
     let key = |at| key_at(data, at).ok_or_else(|| malformed("its lease is cut off"));
     let number = |at| u32_at(data, at).ok_or_else(|| malformed("its lease is cut off"));
@@ -112,8 +117,8 @@ fn lease(data: &[u8]) -> Result<GrantedLease, OpError> {
     })
 }
 
-/// A chain of SMB2_CREATE_CONTEXT (MS-SMB2 2.2.13.2): what is left of it. Each
-/// step goes forward by a header at least, and keeps nothing.
+/// The rest of a chain of SMB2_CREATE_CONTEXT (MS-SMB2 2.2.13.2). Each step advances by at least
+/// one header and allocates nothing.
 struct Contexts<'a>(&'a [u8]);
 
 impl<'a> Iterator for Contexts<'a> {
@@ -176,7 +181,7 @@ pub(super) fn key_at(bytes: &[u8], at: usize) -> Option<LeaseKey> {
 mod tests {
     use super::*;
 
-    /// An answer to a CREATE with its contexts as they are.
+    /// Returns an answer to a CREATE with the given contexts.
     fn answer(oplock: u8, action: u32, contexts: &[u8]) -> Vec<u8> {
         let mut body = vec![89, 0, oplock, 0];
         body.extend(action.to_le_bytes());
@@ -292,7 +297,7 @@ mod tests {
             with(10, &[0xFF, 0xFF]),
             with(10, &[4, 0]),
             with(12, &[0xFF; 4]),
-            // A lease of no version's length.
+            // A lease whose length belongs to no version.
             with(12, &[31, 0, 0, 0]),
             context(0, b"QFid", &[0; 7]),
             context(0, b"DH2Q", &[0; 3]),

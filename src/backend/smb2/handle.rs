@@ -22,7 +22,7 @@ use crate::backend::{OpError, SMBFileHandle};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
-/// How many requests of one long read or write are on the way at a time.
+/// Number of requests of one long read that are in flight at a time.
 const PIPELINE: usize = 4;
 /// FileEndOfFileInformation, MS-FSCC 2.4.14.
 const FILE_END_OF_FILE_INFORMATION: u8 = 20;
@@ -110,9 +110,9 @@ impl SMBFileHandle for Smb2Handle {
 }
 
 impl Smb2Handle {
-    /// Several requests on the way at once, put together in order. Nothing
-    /// more is asked after a piece that came short; what is on the way is
-    /// waited for, so that the operation has ended when it returns.
+    /// Reads with several requests in flight, and joins their data in order. After a piece that
+    /// came short, nothing more is requested. The requests still in flight are awaited, so that the
+    /// operation has ended when this returns.
     async fn read_in_pieces(&self, offset: u64, length: u64, piece: u32) -> Result<Bytes, OpError> {
         offset.checked_add(length).ok_or_else(beyond_the_largest_file)?;
         let mut on_the_way = FuturesOrdered::new();
@@ -136,7 +136,7 @@ impl Smb2Handle {
                 }
                 Some((_, Err(error))) => {
                     ended = true;
-                    // The end of the file behind some of its bytes is a short read.
+                    // An end of the file after some data is a short read.
                     if data.is_empty() || error != OpError::Status(NtStatus::END_OF_FILE) {
                         outcome = Err(error);
                     }
@@ -186,7 +186,7 @@ fn beyond_the_largest_file() -> OpError {
     OpError::Client("offset and length end beyond the largest file there can be".to_string())
 }
 
-/// The data of a READ response (MS-SMB2 2.2.20) without copying it.
+/// Returns the data of a READ response (MS-SMB2 2.2.20) without copying it.
 fn read_data(body: Vec<u8>, asked: u32) -> Result<Bytes, OpError> {
     const HEADER: usize = 64;
     let malformed = || OpError::Client("malformed READ response".to_string());
@@ -204,7 +204,7 @@ fn read_data(body: Vec<u8>, asked: u32) -> Result<Bytes, OpError> {
     Ok(Bytes::from(body).slice(start..end))
 }
 
-/// A WRITE request (MS-SMB2 2.2.21) that borrows its data; crate smb2's own owns a copy.
+/// A WRITE request (MS-SMB2 2.2.21) that borrows its data. The type in crate smb2 owns a copy.
 struct WriteRequest<'a> {
     file_id: FileId,
     offset: u64,

@@ -1,4 +1,4 @@
-//! One request and its answer on a tree, with errors in this crate's terms.
+//! Requests on a tree and their answers, with errors in this crate's terms.
 
 use std::sync::Arc;
 
@@ -15,9 +15,10 @@ use super::transport::Wire;
 use crate::backend::OpError;
 use crate::protocol::{Granted, NtStatus};
 
-/// In a related compound: the file the first request opened (MS-SMB2 3.2.4.1.4).
+/// The file id that, in a related compound, stands for the file that the first request opened
+/// (MS-SMB2 3.2.4.1.4).
 pub(super) const COMPOUND_FILE: FileId = FileId::SENTINEL;
-/// What one credit pays for (MS-SMB2 3.1.5.2).
+/// Payload that one credit pays for, in bytes (MS-SMB2 3.1.5.2).
 pub(super) const BYTES_PER_CREDIT: u32 = 64 << 10;
 
 /// A tree of a logged-in connection, shared by the connection and its open files.
@@ -25,13 +26,13 @@ pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) tree: TreeId,
     pub(super) wire: Arc<Wire>,
-    /// The most bytes of one READ and one WRITE.
+    /// Maximum payload of one READ (here) and of one WRITE (below), in bytes.
     pub(super) max_read: u32,
     pub(super) max_write: u32,
 }
 
 impl Link {
-    /// The body of a successful answer.
+    /// Sends a request and returns the body of its successful answer.
     pub(super) async fn request(
         &self,
         command: Command,
@@ -40,7 +41,7 @@ impl Link {
         self.request_of_size(command, body, 0).await
     }
 
-    /// As `request`, for a request or an answer that carries `payload` bytes.
+    /// Sends a request as [`Link::request`] does, if it or its answer carries `payload` bytes.
     pub(super) async fn request_of_size(
         &self,
         command: Command,
@@ -57,10 +58,9 @@ impl Link {
         self.answer(command, answer)
     }
 
-    /// How much of `length` one request may carry now: as much as the server
-    /// allows and its credits pay for. Waiting for more credits would be in
-    /// vain, because only answers bring them. One is left for the
-    /// acknowledgement of a break.
+    /// Returns how much of `length` one request may carry now, in bytes: as much as the server
+    /// allows and the available credits pay for. Waiting for more credits would be in vain, because
+    /// only answers bring them. One credit is kept for the acknowledgement of a break.
     pub(super) fn payload(&self, length: u64, max: u32) -> u32 {
         let credits = u32::from(self.connection.credits()).saturating_sub(1).max(1);
         let paid_for = credits.saturating_mul(BYTES_PER_CREDIT);
@@ -76,7 +76,7 @@ impl Link {
         match opened.granted() {
             Ok(granted) => Ok((opened.file_id, granted)),
             Err(error) => {
-                // It is open at the server, and nobody else will close it.
+                // The file is open at the server, and nobody else will close it.
                 let _ = self.close(opened.file_id).await;
                 Err(error)
             }
@@ -87,8 +87,8 @@ impl Link {
         self.request(Command::Close, &CloseRequest { flags: 0, file_id }).await.map(drop)
     }
 
-    /// Opens, does one thing to what was opened, and closes, in one round
-    /// trip. What was opened is closed whatever became of the middle.
+    /// Opens a file, does one thing to it and closes it, in one round trip. The file is closed
+    /// whatever the result of the middle request.
     pub(super) async fn create_and_close(
         &self,
         create: &CreateRequest,
@@ -106,14 +106,15 @@ impl Link {
         };
         let closed = answers.next().unwrap_or_else(unanswered).map(drop);
         if matches!(closed, Err(OpError::Status(_))) {
-            // A server may fail what follows a failure; the file is open then.
+            // A server may fail the CLOSE because the request before it failed. The file is then
+            // still open.
             let _ = self.close(file).await;
         }
         done.and(closed)
     }
 
-    /// Opens, and does one thing to what was opened, in one round trip.
-    /// Whatever became of the second, an open file is the caller's to close.
+    /// Opens a file and does one thing to it, in one round trip. The caller must close the file,
+    /// whatever the result of the second request.
     pub(super) async fn create_and(
         &self,
         create: &CreateRequest,
@@ -144,7 +145,7 @@ impl Link {
 
     fn answer(&self, command: Command, answer: ::smb2::Result<Frame>) -> Result<Vec<u8>, OpError> {
         let frame = answer.map_err(|error| self.failed(error))?;
-        // A break is acknowledged beside the operation in flight.
+        // The answer to the acknowledgement of a break is not that of the operation in flight.
         if command != Command::OplockBreak {
             self.wire.answer_seen();
         }
@@ -162,20 +163,20 @@ impl Link {
         }
     }
 
-    /// An error of crate smb2: mostly that the connection is gone.
+    /// Converts an error of crate smb2. In most cases the connection is gone.
     fn failed(&self, error: ::smb2::Error) -> OpError {
         let failure = failure(error, &self.wire);
         if matches!(failure, OpError::ConnectionLost(_)) {
-            // A reply that did not come in time leaves a socket up, and crate
-            // smb2 would go on with it.
+            // If a reply did not come in time the socket is still up, and crate smb2 would go on
+            // using it.
             self.connection.mark_dead();
         }
         failure
     }
 }
 
-/// The most bytes of payload in the answer to a request, if it carries or asks
-/// for `payload` bytes itself.
+/// Returns the maximum payload of the answer to a request, in bytes. `payload` is what the request
+/// itself carries or asks for.
 fn answer_bytes(command: Command, payload: u32) -> u64 {
     match command {
         Command::Read => payload.into(),
@@ -184,7 +185,7 @@ fn answer_bytes(command: Command, payload: u32) -> u64 {
     }
 }
 
-/// What an error of crate smb2 means, with the cause only the transport saw.
+/// Converts an error of crate smb2, and adds the cause that only the transport knows.
 pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
     use ::smb2::Error;
     match error {
@@ -207,7 +208,7 @@ pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
     }
 }
 
-/// Name and number, where an error has room for words only.
+/// Returns the name and number of a status, for errors that hold a string.
 pub(super) fn described(status: NtStatus) -> String {
     format!("{status:?}")
 }

@@ -1,5 +1,5 @@
-//! The native backend: SMB2 and SMB3 through crate smb2's raw requests, on a
-//! transport of our own.
+//! The native backend: SMB2 and SMB3 through the raw requests of crate smb2, over a transport of
+//! its own.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -39,7 +39,7 @@ use connection::Smb2Connection;
 use link::{BYTES_PER_CREDIT, Link, described, failure};
 use transport::{MAX_PAYLOAD, Wire};
 
-/// A password that no `{:?}` prints.
+/// A password that `{:?}` never prints.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -55,7 +55,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// `--target smb://…`
+/// The backend of `--target smb://…`.
 pub struct Smb2Backend {
     address: SmbAddress,
     password: Password,
@@ -101,7 +101,7 @@ impl Smb2Backend {
         }
         let tree = Tree::connect(connection, &address.share).await;
         let tree = tree.map_err(at(ConnectStage::Share))?;
-        // Paths are the share's own, not a DFS namespace's.
+        // The paths are those of the share itself, not of a DFS namespace.
         connection.deregister_dfs_tree(tree.tree_id);
         if tree.encrypt_data && !connection.should_encrypt() {
             let cipher = connection.params().and_then(|params| params.cipher);
@@ -214,9 +214,9 @@ impl SMBBackend for Smb2Backend {
         connection.set_response_timeout(Some(patience));
         connection.set_send_timeout(Some(patience));
         connection.set_credit_wait_timeout(patience);
-        // A lock may wait for long without anything being wrong.
+        // A lock may wait for a long time although nothing is wrong.
         connection.set_stale_request_warning(None);
-        // Nor does it reconnect by itself: that takes a reviver, which it has not.
+        // The connection does not reconnect by itself, because it has no reviver.
         connection.set_compression_requested(false);
 
         let (session, tree) = self.log_in(&mut connection, &wire).await?;
@@ -243,8 +243,8 @@ impl SMBBackend for Smb2Backend {
     }
 }
 
-/// The most bytes of a READ and a WRITE: without multi-credit requests one
-/// credit's worth (MS-SMB2 3.2.4.1.5).
+/// Returns the maximum payload of one READ and of one WRITE, in bytes. Without multi-credit
+/// requests it is what one credit pays for (MS-SMB2 3.2.4.1.5).
 fn payload_limits(connection: &Connection) -> (u32, u32) {
     let Some(params) = connection.params() else { return (BYTES_PER_CREDIT, BYTES_PER_CREDIT) };
     let most = match params.capabilities.contains(Capabilities::LARGE_MTU) {
@@ -254,7 +254,7 @@ fn payload_limits(connection: &Connection) -> (u32, u32) {
     (params.max_read_size.min(most), params.max_write_size.min(most))
 }
 
-/// Only what was negotiated.
+/// Describes what was negotiated, and nothing that was only offered.
 fn describe(connection: &Connection, session: &Session) -> ServerDescription {
     let params = connection.params();
     let signing = session.should_sign.then_some(match session.signing_algorithm {
@@ -294,7 +294,7 @@ fn is_transient(kind: std::io::ErrorKind) -> bool {
     )
 }
 
-/// The server is short of something, or not up yet.
+/// Returns whether the error may pass: the server is short of a resource, or not up yet.
 fn is_passing(status: NtStatus) -> bool {
     matches!(
         status,

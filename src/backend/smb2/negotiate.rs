@@ -1,8 +1,8 @@
-//! NEGOTIATE as it was on the wire, and its confirmation by the server. Below
-//! dialect 3.1.1, whose keys follow from both messages, anybody between client and
-//! server can change them, for a weaker dialect or without encryption: so the
-//! server is asked, in a signed message, what it was asked and what it answered
-//! (MS-SMB2 3.2.5.5, 3.2.5.14.12).
+//! The NEGOTIATE messages as they were on the wire, and their confirmation by the server. In
+//! dialect 3.1.1, the keys follow from both messages. Below it, anybody between client and server
+//! can change the messages, to get a weaker dialect or no encryption. The client therefore asks the
+//! server, in a signed message, what it was asked and what it answered (MS-SMB2 3.2.5.5,
+//! 3.2.5.14.12).
 
 use ::smb2::Session;
 use ::smb2::client::connection::Connection;
@@ -19,7 +19,7 @@ use crate::protocol::NtStatus;
 
 const HEADER_BYTES: usize = 64;
 
-/// Fields of a NEGOTIATE request (MS-SMB2 2.2.3).
+/// Offsets of the fields of a NEGOTIATE request (MS-SMB2 2.2.3).
 mod request {
     pub const DIALECT_COUNT: usize = 64 + 2;
     pub const SECURITY_MODE: usize = 64 + 4;
@@ -28,7 +28,7 @@ mod request {
     pub const DIALECTS: usize = 64 + 36;
 }
 
-/// Fields of a NEGOTIATE response (MS-SMB2 2.2.4).
+/// Offsets of the fields of a NEGOTIATE response (MS-SMB2 2.2.4).
 mod response {
     pub const SECURITY_MODE: usize = 64 + 2;
     pub const DIALECT: usize = 64 + 4;
@@ -37,9 +37,9 @@ mod response {
 }
 
 const GUID_BYTES: usize = 16;
-/// VALIDATE_NEGOTIATE_INFO Response (MS-SMB2 2.2.32.6).
+/// Size of a VALIDATE_NEGOTIATE_INFO Response (MS-SMB2 2.2.32.6).
 const CONFIRMATION_BYTES: usize = 24;
-/// Fields of an IOCTL response (MS-SMB2 2.2.32).
+/// Offsets of the fields of an IOCTL response (MS-SMB2 2.2.32).
 const CTL_CODE: usize = 4;
 const OUTPUT_OFFSET: usize = 32;
 const OUTPUT_COUNT: usize = 36;
@@ -52,8 +52,9 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    /// Hashes what was on the wire, from which the keys follow (MS-SMB2 3.1.4.4.1): crate
-    /// smb2 hashed the request that it built, the server the one that was sent.
+    /// Hashes the messages as they were on the wire, because the keys follow from them (MS-SMB2
+    /// 3.1.4.4.1). Crate smb2 hashed the request that it built, but the server hashed the one that
+    /// was sent.
     pub(super) fn hash(&self, connection: &Connection) {
         connection.with_preauth_hasher_mut(|hasher| {
             *hasher = PreauthHasher::new();
@@ -62,12 +63,12 @@ impl Negotiation {
         });
     }
 
-    /// Has the server confirm the negotiation, where the dialect asks for that and
-    /// the session has keys to sign with, which a guest's has not.
+    /// Asks the server to confirm the negotiation, if the dialect requires it and the session has
+    /// keys to sign with. A guest's session has none.
     ///
     /// # Errors
-    /// Client and server have seen different messages, or the server's answer
-    /// does not say. None of that passes with time.
+    /// Client and server have seen different messages, or the server's answer does not say. The
+    /// error is not transient.
     pub(super) async fn confirm(
         &self,
         connection: &Connection,
@@ -91,7 +92,7 @@ impl Negotiation {
         let answer = sent.map_err(|error| failure(error, wire));
         match answer.and_then(|frame| successful_body(Command::Ioctl, frame)) {
             Ok(body) => self.compare(&body),
-            // A server from before the request was there; its refusal is signed.
+            // The server is older than this request. Its refusal is signed.
             Err(OpError::Status(
                 NtStatus::FILE_CLOSED | NtStatus::NOT_SUPPORTED | NtStatus::INVALID_DEVICE_REQUEST,
             )) => Ok(()),
@@ -119,7 +120,7 @@ impl Negotiation {
         Some(parts.concat())
     }
 
-    /// Returns what the server confirms if the response was not changed on the way.
+    /// Returns what the server confirms if nobody changed the response on the way.
     fn answered(&self) -> Option<Vec<u8>> {
         let field = |at: usize, length: usize| self.response.get(at..at + length);
         let parts = [
@@ -181,7 +182,7 @@ mod tests {
         Negotiation { request, response }
     }
 
-    /// An IOCTL response with `output` behind its fixed part.
+    /// Returns an IOCTL response with `output` after its fixed part.
     fn ioctl(output: &[u8]) -> Vec<u8> {
         let mut body = vec![49, 0, 0, 0];
         body.extend(FSCTL_VALIDATE_NEGOTIATE_INFO.to_le_bytes());

@@ -1,5 +1,5 @@
-//! The receiving half of a connection's socket: buffered reads that also say when the
-//! kernel received what they return.
+//! The receiving half of a connection's socket: buffered reads that also return when the kernel
+//! received the data.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,13 +13,13 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use crate::backend::Clock;
 
-/// Takes the header and the data of a 4 KiB read in one system call, at a cost in memory
-/// that thousands of connections can bear.
+/// Size of the buffer. It takes the header and the data of a 4 KiB read in one system call, and
+/// thousands of connections can bear its memory.
 const BUFFER_BYTES: usize = 5 << 10;
-/// The memory that a long frame begins with; it doubles as bytes arrive.
+/// Memory that a long frame begins with, in bytes. It doubles as bytes arrive.
 const FIRST_BYTES: usize = 1 << 20;
 
-/// Reads a socket, and keeps the arrival time of the bytes it read last.
+/// A reader of a socket, which keeps the arrival time of the bytes it read last.
 pub(super) struct SocketReader {
     socket: OwnedReadHalf,
     buffer: Box<[u8]>,
@@ -29,14 +29,14 @@ pub(super) struct SocketReader {
     arrival: Arrival,
 }
 
-/// When the kernel received some bytes.
+/// The time at which the kernel received some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// Nanoseconds on the run's clock.
     At(u64),
     /// The kernel gave no timestamp.
     Unknown,
-    /// The wall clock, which the kernel stamps with, was set meanwhile.
+    /// The wall clock, from which the kernel's timestamps come, was set meanwhile.
     ClockStepped,
 }
 
@@ -52,17 +52,17 @@ impl SocketReader {
         }
     }
 
-    /// Returns when the kernel received the bytes that were read last. Where one system
-    /// call returned several frames, that is the arrival of the last of them: never
-    /// earlier than the true time.
+    /// Returns the time at which the kernel received the bytes that were read last. If one system
+    /// call returned several frames, it is the arrival of the last of them, so it is never earlier
+    /// than the true time.
     pub(super) fn arrival(&self) -> Arrival {
         self.arrival
     }
 
-    /// Reads a number of four bytes, the most significant first.
+    /// Reads a big-endian number of four bytes.
     ///
     /// # Errors
-    /// The socket's, and `UnexpectedEof` where the peer has closed the connection.
+    /// An error of the socket, and `UnexpectedEof` if the peer has closed the connection.
     pub(super) async fn read_u32(&mut self) -> io::Result<u32> {
         let mut bytes = [0; 4];
         let mut filled = 0;
@@ -75,10 +75,10 @@ impl SocketReader {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// Reads `length` bytes. Memory is taken as they arrive, not for the promise of them.
+    /// Reads `length` bytes. Memory is allocated as they arrive, not for the announced length.
     ///
     /// # Errors
-    /// As [`SocketReader::read_u32`].
+    /// The same as for [`SocketReader::read_u32`].
     pub(super) async fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length.min(self.unread.len())];
         let mut filled = self.take_buffered(&mut bytes);
@@ -91,7 +91,7 @@ impl SocketReader {
                 continue;
             }
             if self.unread.is_empty() {
-                // What follows this frame may come with it.
+                // The next frame may come in the same system call.
                 self.fill_buffer().await?;
             }
             filled += self.take_buffered(&mut bytes[filled..]);
@@ -127,7 +127,7 @@ impl SocketReader {
                     if received.0 == 0 || received.0 == into.len() {
                         return Ok(received);
                     }
-                    // The socket is empty: saying so spares the system call that would
+                    // The socket is empty. Reporting that here saves the system call that would
                     // find it out.
                     short = Some(received);
                     Err(io::ErrorKind::WouldBlock.into())
@@ -154,7 +154,7 @@ fn room(filled: usize, length: usize) -> usize {
     length.min(filled.saturating_mul(2).max(FIRST_BYTES))
 }
 
-/// Finds the place of a time of the wall clock on the run's clock.
+/// A converter of times of the wall clock to the run's clock.
 struct ArrivalClock {
     clock: Arc<dyn Clock>,
     last: Option<Offset>,
@@ -165,15 +165,18 @@ struct ArrivalClock {
 struct Offset {
     ahead_ns: i128,
     at_ns: u64,
-    /// How far apart the two clocks were read: the thread may have lost its processor.
+    /// Time between the reads of the two clocks. It is long if the thread lost its processor
+    /// meanwhile.
     uncertain_ns: u64,
 }
 
-/// The change of the offset that still counts as none: less than the delays that matter.
+/// Change of the offset that still counts as none, in nanoseconds: less than the delays that
+/// matter.
 const STEADY_NS: u64 = 1_000_000;
-/// A clock that is being corrected gains or loses at most 500 µs a second (adjtimex(2)).
+/// Divisor of the passed time that gives the allowed drift. A clock that is being corrected gains
+/// or loses at most 500 µs a second (adjtimex(2)).
 const SLEW_DIVISOR: u64 = 1_000;
-/// Two reads of the clocks this close together were not interrupted.
+/// Longest time between two reads of the clocks that were not interrupted, in nanoseconds.
 const CLOSE_NS: u64 = 20_000;
 
 impl ArrivalClock {
@@ -216,7 +219,7 @@ impl ArrivalClock {
 }
 
 impl Offset {
-    /// Returns whether the wall clock was left alone since `last`.
+    /// Returns whether nobody has set the wall clock since `last`.
     fn follows(self, last: Offset) -> bool {
         let passed_ns = self.at_ns.saturating_sub(last.at_ns);
         let allowed_ns =
@@ -230,8 +233,8 @@ fn wall_clock_ns() -> i128 {
     i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
-/// Receives with the kernel's timestamps (SO_TIMESTAMPING; timestamping in the kernel's
-/// documentation of networking).
+/// A receiver that asks for the kernel's timestamps (SO_TIMESTAMPING, described under
+/// "timestamping" in the kernel's networking documentation).
 #[cfg(target_os = "linux")]
 struct Receive {
     control: Vec<u8>,
@@ -249,7 +252,7 @@ impl Receive {
         Receive { control: nix::cmsg_space!(Timestamps) }
     }
 
-    /// Returns the number of bytes, and when the last of them came by the wall clock.
+    /// Returns the number of bytes received, and the arrival of the last of them by the wall clock.
     fn receive(
         &mut self,
         stream: &TcpStream,
@@ -277,7 +280,7 @@ impl Receive {
     }
 }
 
-/// Elsewhere there are no timestamps.
+/// A receiver for other systems, which have no timestamps.
 #[cfg(not(target_os = "linux"))]
 struct Receive;
 
@@ -307,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    /// The run's clock, and the change that a test makes to it.
+    /// The run's clock plus the change that a test makes to it.
     struct TestClock {
         started: tokio::time::Instant,
         moved_ns: AtomicU64,
@@ -325,7 +328,8 @@ mod tests {
     impl Clock for TestClock {
         fn now_ns(&self) -> u64 {
             let passed = self.started.elapsed().as_nanos() as u64;
-            // Ten seconds from its origin, as the first frames are not at zero.
+            // The clock's origin was ten seconds ago, because the first frames of a run do not come
+            // at zero.
             10_000_000_000 + passed + self.moved_ns.load(Ordering::Relaxed)
         }
 
@@ -339,7 +343,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         let (read, write) = stream.into_split();
-        // Dropping the half would end the connection.
+        // Dropping the writing half would end the connection.
         std::mem::forget(write);
         (SocketReader::new(read, clock), server)
     }
@@ -357,7 +361,7 @@ mod tests {
             for (index, length) in frames.into_iter().enumerate() {
                 let mut frame = (length as u32).to_be_bytes().to_vec();
                 frame.resize(4 + length, index as u8);
-                // As a network cuts it, so that the reader often has all there is.
+                // Cut as a network does it, so that the reader often has all there is.
                 for piece in frame.chunks(1_448 * (1 + index % 4)) {
                     server.write_all(piece).await.unwrap();
                     tokio::task::yield_now().await;

@@ -5,16 +5,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::socket_reader::Arrival;
 use crate::ir::event::SocketTimes;
 
-/// Collects [`SocketTimes`] until they are taken.
+/// The [`SocketTimes`] since they were last taken.
 #[derive(Debug, Default)]
 pub(super) struct SocketWatch(Mutex<Watched>);
 
 #[derive(Debug, Default)]
 struct Watched {
     times: SocketTimes,
-    /// When the newest frame that nobody has looked at arrived in the kernel.
+    /// Time at which the newest frame that nobody has looked at arrived in the kernel.
     unseen_ns: Option<u64>,
-    /// When an answer was last looked at.
+    /// Time at which an answer was last looked at.
     seen_ns: u64,
 }
 
@@ -37,8 +37,8 @@ impl SocketWatch {
         }
     }
 
-    /// Notes that the client's task sees an answer. Of an operation that takes several
-    /// requests, what each answer waited is added up; time in which two waited counts once.
+    /// Notes that the client's task sees an answer. If an operation takes several requests, the
+    /// waits of their answers are added up, and time in which two waited counts once.
     pub(super) fn answer_seen(&self, now_ns: u64) {
         let mut watched = self.lock();
         if let Some(arrived_ns) = watched.unseen_ns.take() {
@@ -52,10 +52,10 @@ impl SocketWatch {
     pub(super) fn take(&self) -> SocketTimes {
         let mut watched = self.lock();
         let times = std::mem::take(&mut watched.times);
-        // An interim answer, or one that came too late, belongs to nothing that follows.
+        // An interim answer, or one that came too late, does not belong to the next operation.
         watched.unseen_ns = None;
         match times.clock_stepped {
-            // What the other answers waited is not the whole.
+            // The waits of the other answers are not the whole pickup.
             true => SocketTimes { pickup_ns: None, ..times },
             false => times,
         }
@@ -77,7 +77,7 @@ mod tests {
         watch.write_begins(150);
         watch.frame_read(Arrival::At(200));
         watch.answer_seen(230);
-        // It came while the one before waited.
+        // This answer came while the one before it waited.
         watch.frame_read(Arrival::At(220));
         watch.answer_seen(250);
         let times = watch.take();

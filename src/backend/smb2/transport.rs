@@ -21,30 +21,31 @@ use super::socket_times::SocketWatch;
 use crate::backend::{BreakSender, Clock};
 use crate::ir::event::SocketTimes;
 
-/// The largest payload one READ or WRITE may carry, whatever the server offers.
+/// Largest payload that one READ or WRITE may carry, in bytes, whatever the server offers.
 pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
 
 const SMB2_PROTOCOL_ID: &[u8] = b"\xfeSMB";
 const COMMAND: std::ops::Range<usize> = 12..14;
 const NEGOTIATE: &[u8] = &[0, 0];
-/// The lowest byte of Capabilities in a NEGOTIATE request (MS-SMB2 2.2.3).
+/// Offset of the lowest byte of Capabilities in a NEGOTIATE request (MS-SMB2 2.2.3).
 const NEGOTIATE_CAPABILITIES: usize = 64 + 8;
 const SMB2_GLOBAL_CAP_DIRECTORY_LEASING: u8 = 0x20;
 const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
 
-/// What both halves know of one socket.
+/// The state that both halves of one socket share.
 pub(super) struct Wire {
     clock: Arc<dyn Clock>,
-    /// Of the operation in flight.
+    /// The times of the operation in flight.
     times: SocketWatch,
-    /// Why the socket ended; crate smb2 only says that it did.
+    /// The cause of the socket's end. Crate smb2 reports only that it ended.
     ended: OnceLock<String>,
     negotiate: Mutex<Negotiation>,
-    /// Bounds what the server may send.
+    /// The bound on what the server may send.
     pub(super) outstanding: Outstanding,
-    /// Where the session has keys: a server may encrypt its breaks.
+    /// The keys of the session, if it has any: a server may encrypt its breaks.
     decryption: OnceLock<Decryption>,
-    /// Who takes the breaks; nobody once the receiving half is gone.
+    /// The receiver of the breaks. None until a client asks for them, and once the receiving half
+    /// of the socket is gone.
     breaks: Mutex<Option<BreakSender>>,
     malformed_breaks: AtomicU64,
 }
@@ -92,17 +93,17 @@ impl Wire {
         self.ended.get().map(String::as_str)
     }
 
-    /// Takes what [`Wire`] kept of NEGOTIATE.
+    /// Takes the messages of NEGOTIATE.
     pub(super) fn take_negotiation(&self) -> Negotiation {
         std::mem::take(&mut *self.negotiate())
     }
 
-    /// Called once, with the login's success.
+    /// Sets the keys of the session. It is called once, after a successful login.
     pub(super) fn set_decryption(&self, decryption: Decryption) {
         let _ = self.decryption.set(decryption);
     }
 
-    /// Breaks go to `sender` from now on; false where they go elsewhere already.
+    /// Sends breaks to `sender` from now on. Returns false if they already go elsewhere.
     pub(super) fn watch_breaks(&self, sender: BreakSender) -> bool {
         let mut breaks = self.breaks();
         if breaks.is_some() {
@@ -116,7 +117,7 @@ impl Wire {
         self.breaks().is_some()
     }
 
-    /// Passes on the break that a frame is, and returns whether it is one.
+    /// Passes on the break that a frame carries, and returns whether it carries one.
     fn pass_break_on(&self, frame: &[u8]) -> bool {
         match break_in(frame, self.decryption.get()) {
             None => return false,
@@ -129,7 +130,8 @@ impl Wire {
         true
     }
 
-    /// Tells of the first: a server may send any number of them.
+    /// Counts a malformed break. Only the first is logged, because a server may send any number of
+    /// them.
     fn ignore_break(&self, reason: &str) {
         if self.malformed_breaks.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(reason, "a malformed oplock or lease break was ignored");
@@ -149,7 +151,7 @@ impl Wire {
             std::io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
             _ => error.to_string(),
         };
-        // The first cause is the true one; what follows is its echo.
+        // The first cause is the true one. Later errors only follow from it.
         let _ = self.ended.set(cause);
         Error::Io(error)
     }
@@ -189,9 +191,9 @@ impl TransportSend for Sender {
         if !is_negotiate(message) {
             return self.write(message).await.map_err(|error| self.wire.ended(error));
         }
-        // Without the capability Samba offers no cipher, so that an encrypted
-        // share refuses the client; crate smb2 never sets it. Nor the other,
-        // without which a server need not grant leases of folders.
+        // Crate smb2 sets neither capability. Without the first, Samba offers no cipher, so an
+        // encrypted share refuses the client. Without the second, a server need not grant leases of
+        // directories.
         let mut message = message.to_vec();
         message[NEGOTIATE_CAPABILITIES] |=
             SMB2_GLOBAL_CAP_ENCRYPTION | SMB2_GLOBAL_CAP_DIRECTORY_LEASING;
@@ -208,7 +210,7 @@ struct Receiver {
 impl Receiver {
     async fn read(&self) -> std::io::Result<(Vec<u8>, Arrival)> {
         let mut socket = self.socket.lock().await;
-        // A zero byte, then the length in three.
+        // A zero byte, then the length in three bytes.
         let length = socket.read_u32().await? as usize;
         self.wire.outstanding.allow(length)?;
         let frame = socket.read_bytes(length).await?;
@@ -231,7 +233,7 @@ impl TransportReceive for Receiver {
     }
 }
 
-/// The connection is over, and so are its breaks.
+/// Ends the breaks together with the connection.
 impl Drop for Receiver {
     fn drop(&mut self) {
         *self.wire.breaks() = None;
@@ -275,7 +277,7 @@ mod tests {
         }
     }
 
-    /// A break of the oplock of file 1.
+    /// Returns a break of the oplock of file 1.
     fn oplock_break(level: u8) -> Vec<u8> {
         let mut frame = b"\xfeSMB\x40\0".to_vec();
         frame.resize(64, 0);

@@ -19,7 +19,7 @@ const GENERIC_EXECUTE: u32 = 0x2000_0000;
 const GENERIC_WRITE: u32 = 0x4000_0000;
 const GENERIC_READ: u32 = 0x8000_0000;
 
-// What the generic rights stand for on a file (MS-DTYP 2.4.3, winnt.h).
+// The specific rights of each generic right on a file (MS-DTYP 2.4.3, winnt.h).
 const FILE_GENERIC_READ: u32 = 0x0012_0089;
 const FILE_GENERIC_WRITE: u32 = 0x0012_0116;
 const FILE_GENERIC_EXECUTE: u32 = 0x0012_00A0;
@@ -31,15 +31,15 @@ const SHARE_WRITE: u32 = 2;
 const SHARE_DELETE: u32 = 4;
 pub const SHARE_ALL: u32 = SHARE_READ | SHARE_WRITE | SHARE_DELETE;
 
-/// What an open may do and what it lets others do.
+/// The rights of an open, and what it lets others do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sharing {
-    /// Without generic rights.
+    /// The rights, with the specific ones in place of the generic ones.
     pub access: u32,
     pub share: u32,
 }
 
-/// What a mode asks for.
+/// Returns the rights that a mode asks for.
 pub fn of_mode(mode: OpenMode) -> u32 {
     match mode {
         OpenMode::Read => FILE_GENERIC_READ,
@@ -48,14 +48,14 @@ pub fn of_mode(mode: OpenMode) -> u32 {
     }
 }
 
-/// Rights there are not.
+/// Bits that stand for no right.
 const UNKNOWN: u32 = 0x0CE0_FE00;
 
-/// The rights an access mask gives where nothing is denied.
+/// Returns the rights that an access mask gives if nothing is denied.
 ///
 /// # Errors
-/// STATUS_ACCESS_DENIED where it asks for nothing at all, or for what there is
-/// not (MS-FSA 2.1.5.1).
+/// STATUS_ACCESS_DENIED if the mask asks for nothing at all, or for rights that do not exist
+/// (MS-FSA 2.1.5.1).
 pub fn granted(wanted: u32) -> Result<u32, NtStatus> {
     const GENERIC: [(u32, u32); 5] = [
         (GENERIC_READ, FILE_GENERIC_READ),
@@ -71,8 +71,8 @@ pub fn granted(wanted: u32) -> Result<u32, NtStatus> {
 }
 
 impl Sharing {
-    /// Whether the two cannot have the file open together. An open that
-    /// neither reads, writes, executes nor deletes meets no share mode.
+    /// Returns whether the two cannot have the file open together. Share modes do not apply to an
+    /// open that neither reads, writes, executes nor deletes.
     pub fn conflicts_with(self, other: Sharing) -> bool {
         const WHAT: [(u32, u32); 3] = [
             (READ_DATA | EXECUTE, SHARE_READ),
@@ -86,12 +86,12 @@ impl Sharing {
         counts(self) && counts(other) && (hinders(self, other) || hinders(other, self))
     }
 
-    /// Whether an oplock held by another does not mind (MS-FSA 2.1.4.12, OPEN).
+    /// Returns whether an open breaks no oplock of another (MS-FSA 2.1.4.12, OPEN).
     pub fn spares_oplocks(self) -> bool {
         self.access & !(READ_ATTRIBUTES | WRITE_ATTRIBUTES | SYNCHRONIZE) == 0
     }
 
-    /// Whether a lease held by another does not mind (MS-FSA 2.1.4.12, OPEN).
+    /// Returns whether an open breaks no lease of another (MS-FSA 2.1.4.12, OPEN).
     pub fn spares_leases(self) -> bool {
         self.access & !(READ_ATTRIBUTES | WRITE_ATTRIBUTES | SYNCHRONIZE | READ_CONTROL) == 0
     }

@@ -1,43 +1,43 @@
-//! What one holder, an oplock or a lease, may cache, and how it loses it.
+//! The caching right of one holder, an oplock or a lease, and how the holder loses it.
 
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{LeaseState, NtStatus};
 
-/// How long a break waits for its acknowledgement: what Windows and Samba take
-/// (MS-SMB2 3.3.2.1 and 3.3.2.5 with their product notes; Samba's
-/// OPLOCK_BREAK_TIMEOUT). Measured with Samba 4.17: 35.0 s.
+/// Time that a break waits for its acknowledgement, in nanoseconds: that of Windows and Samba
+/// (MS-SMB2 3.3.2.1 and 3.3.2.5 with their product notes; Samba's OPLOCK_BREAK_TIMEOUT). Measured
+/// with Samba 4.17: 35.0 s.
 pub const BREAK_TIMEOUT_NS: u64 = 35_000_000_000;
 
-/// An oplock is kept as the lease it amounts to: level II caches reads,
-/// exclusive writes too, batch handles too (MS-FSA 2.1.1.10).
+/// The caching right of one holder. An oplock is kept as the equivalent lease: level II caches
+/// reads, exclusive also writes, batch also handles (MS-FSA 2.1.1.10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cached {
-    /// Held until a break is acknowledged.
+    /// The state that the holder has until it acknowledges a break.
     pub state: LeaseState,
     breaking: Option<Breaking>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Breaking {
-    /// What the client was told it may keep.
+    /// The state that the break left to the client.
     to: LeaseState,
-    /// What may remain after all: less than `to` where more was taken since.
+    /// The state that may remain in the end: less than `to` if more was taken since.
     finally: LeaseState,
-    /// Follows the answer to another break, for which somebody still waits.
+    /// Whether this break follows the answer to another one, for which somebody still waits.
     follows: bool,
     deadline_ns: u64,
 }
 
-/// A break the client is to be told of.
+/// A break that must be sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub from: LeaseState,
     pub to: LeaseState,
-    /// Without it the change has happened.
+    /// Whether the client must acknowledge it. If not, the change has already happened.
     pub acknowledged: bool,
 }
 
-/// An oplock knows no handle caching without write caching.
+/// The kind of holder. An oplock has no handle caching without write caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Oplock,
@@ -53,12 +53,11 @@ impl Cached {
         self.breaking.is_some()
     }
 
-    /// Takes caching away. A holder of read caching alone just loses it; any
-    /// other is asked, and has it until it has acknowledged. Whoever disturbs
-    /// must wait for that, with the deadline returned, where it takes write or
-    /// handle caching: readers' data is still good, and written data is not
-    /// there yet (MS-FSA 2.1.4.12). While one break follows another, everybody
-    /// in the way waits for the last.
+    /// Takes caching away. A holder that caches only reads loses that at once. Any other is sent a
+    /// break, and keeps what it has until it has acknowledged. An operation that takes write or
+    /// handle caching must wait for that, until the deadline returned: readers' data is still good,
+    /// but written data has not arrived yet (MS-FSA 2.1.4.12). While one break follows another,
+    /// every operation in the way waits for the last.
     pub fn take(
         &mut self,
         kind: Kind,
@@ -101,13 +100,13 @@ impl Cached {
         Some(Change { from, to, acknowledged })
     }
 
-    /// The client keeps `state`. What had to go meanwhile is taken at once, in
-    /// steps: reads are left until nothing else is, as Windows does it
-    /// (smbtorture smb2.lease.breaking3).
+    /// Applies the client's answer that it keeps `state`. What had to go meanwhile is taken at
+    /// once, in steps: reads stay until nothing else is left, as in Windows (smbtorture
+    /// smb2.lease.breaking3).
     ///
     /// # Errors
-    /// As MS-SMB2 3.3.5.22.2: STATUS_UNSUCCESSFUL where nothing is broken,
-    /// STATUS_REQUEST_NOT_ACCEPTED where the client wants more than it may.
+    /// STATUS_UNSUCCESSFUL if no break is pending, STATUS_REQUEST_NOT_ACCEPTED if the client wants
+    /// more than it may have (MS-SMB2 3.3.5.22.2).
     pub fn acknowledge(
         &mut self,
         state: LeaseState,
@@ -123,13 +122,13 @@ impl Cached {
         Ok(self.reduce((to, finally), true, now_ns))
     }
 
-    /// All is lost, as after a break that was not acknowledged in time
-    /// (MS-SMB2 3.3.6.1, 3.3.6.4) or was answered with nonsense (3.3.5.22.1).
+    /// Drops all caching, as after a break that was not acknowledged in time (MS-SMB2 3.3.6.1,
+    /// 3.3.6.4) or whose answer was invalid (3.3.5.22.1).
     pub fn lose(&mut self) {
         *self = Cached::default();
     }
 
-    /// Whether the time to acknowledge has just passed; all is lost then.
+    /// Drops all caching if the time to acknowledge has passed, and returns whether it has.
     pub fn expire(&mut self, now_ns: u64) -> bool {
         let expired = self.breaking.is_some_and(|breaking| breaking.deadline_ns <= now_ns);
         if expired {
@@ -147,7 +146,7 @@ fn left(kind: Kind, state: LeaseState, taken: LeaseState) -> LeaseState {
     }
 }
 
-/// The state an oplock amounts to.
+/// Returns the lease state that is equivalent to an oplock level.
 pub fn state_of(level: OplockLevel) -> LeaseState {
     match level {
         OplockLevel::None | OplockLevel::Lease => LeaseState::NONE,
@@ -157,7 +156,7 @@ pub fn state_of(level: OplockLevel) -> LeaseState {
     }
 }
 
-/// The oplock that amounts to no more than the state.
+/// Returns the highest oplock level that allows no more than the state.
 pub fn level_of(state: LeaseState) -> OplockLevel {
     match state {
         LeaseState::RWH => OplockLevel::Batch,

@@ -1,5 +1,5 @@
-//! The opens of one file: who may have it open together, what each may cache,
-//! and what an operation of one takes from the others.
+//! The opens of one file: which may have it open together, what each may cache, and what an
+//! operation of one takes from the others.
 
 use super::access::Sharing;
 use super::cached::{Cached, Change, Kind, level_of, state_of};
@@ -39,16 +39,16 @@ struct Lease {
     cached: Cached,
 }
 
-/// An open that wants in.
+/// An open that asks to be admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     pub number: u64,
     pub connection: u64,
     /// The ClientGuid: leases of one client with one key are one lease.
     pub client: u32,
-    /// With what its disposition does to the file as well.
+    /// The access and share mode, with what the disposition does to the file.
     pub sharing: Sharing,
-    /// Supersedes or overwrites.
+    /// Whether the open supersedes or overwrites the file.
     pub overwrites: bool,
     pub directory: bool,
     pub caching: WantedCaching,
@@ -62,12 +62,12 @@ pub enum WantedCaching {
         key: LeaseKey,
         state: LeaseState,
         parent_key: Option<LeaseKey>,
-        /// Version 2.
+        /// Whether the lease is of version 2.
         has_epoch: bool,
     },
 }
 
-/// Who disturbs: its own lease is spared, its own oplock but for level II.
+/// The one who disturbs. Its own lease is spared, and its own oplock unless that is of level II.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Who {
     pub open: u64,
@@ -75,17 +75,17 @@ pub struct Who {
     pub key: Option<LeaseKey>,
 }
 
-/// What others' caching must give way to (the Operation of MS-FSA 2.1.4.12).
+/// The kind of operation that others' caching must give way to (Operation in MS-FSA 2.1.4.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
-    /// OPEN: the last writer's data must be there, and what is overwritten read anew.
+    /// OPEN: the last writer's data must have arrived, and what is overwritten must be read anew.
     Open { sharing: Sharing, overwrites: bool },
-    /// OPEN_BREAK_H, for an open that a share mode would refuse: handles kept
-    /// open for nothing must be closed. A batch oplock is asked before anything
-    /// is refused, as by any open (2.1.5.1.2).
+    /// OPEN_BREAK_H, for an open that a share mode would refuse: handles that are kept open only as
+    /// a cache must be closed. A batch oplock is broken before anything is refused, as by any open
+    /// (2.1.5.1.2).
     Conflict { overwrites: bool },
-    /// SET_INFORMATION of a name or a disposition: as above, but a batch oplock,
-    /// which only the rename of a folder above it meets, is broken to none.
+    /// SET_INFORMATION of a name or a disposition: the same, except that a batch oplock is broken
+    /// to none. Only the rename of a directory above the file meets one.
     Handles,
     /// WRITE, LOCK_CONTROL, SET_INFORMATION of the end of file.
     Content,
@@ -100,11 +100,11 @@ pub struct Notice {
     pub what: Break,
 }
 
-/// Whether an operation may go on.
+/// The decision whether an operation may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Proceed,
-    /// Until something changes, or this time: then ask again.
+    /// The operation waits until something changes or until this time, and then asks again.
     Wait {
         until_ns: u64,
     },
@@ -137,9 +137,9 @@ impl FileOpens {
         self.opens.is_empty()
     }
 
-    /// Whether an open may have the file with the others (MS-FSA 2.1.5.1.2.2),
-    /// and what they must give up first (2.1.5.1.2). Handles cached for
-    /// nothing may be in the way: they are asked for before anything is refused.
+    /// Checks whether an open may have the file together with the others (MS-FSA 2.1.5.1.2.2), and
+    /// breaks what they must give up first (2.1.5.1.2). Handles that are open only as a cache may
+    /// be in the way, so they are broken before anything is refused.
     ///
     /// # Errors
     /// STATUS_SHARING_VIOLATION.
@@ -161,8 +161,8 @@ impl FileOpens {
         Ok(self.disturb(wanted.who(), opening, now_ns, notices))
     }
 
-    /// Takes from all others what the disturbance cannot leave them
-    /// (MS-FSA 2.1.4.12), each only once however often it is asked.
+    /// Breaks what the others hold and the disturbance cannot leave them (MS-FSA 2.1.4.12). Each is
+    /// broken only once, however often this is called.
     pub fn disturb(
         &mut self,
         who: Who,
@@ -176,7 +176,7 @@ impl FileOpens {
             until_ns = [until_ns, deadline_ns].into_iter().flatten().min();
         };
         for lease in &mut self.leases {
-            // A parent key names a folder's lease whoever holds it (2.1.4.12.2).
+            // A parent key names the lease of a directory, whichever client holds it (2.1.4.12.2).
             let is_own = lease.client == who.client || disturbance == Disturbance::Entries;
             if is_own && Some(lease.key) == who.key {
                 continue;
@@ -202,10 +202,9 @@ impl FileOpens {
         until_ns.map_or(Verdict::Proceed, |until_ns| Verdict::Wait { until_ns })
     }
 
-    /// Takes an admitted open in and says what it may cache: as much of what
-    /// it wants as the others leave (MS-FSA 2.1.5.18.1 and 2.1.5.18.2; where
-    /// those would grant nothing, the next lower level is tried, as Windows
-    /// and Samba do).
+    /// Adds an admitted open and returns what it may cache: as much of what it wants as the others
+    /// leave (MS-FSA 2.1.5.18.1 and 2.1.5.18.2). Where those would grant nothing, the next lower
+    /// level is tried, as Windows and Samba do.
     pub fn add(&mut self, wanted: &Wanted, locked: bool) -> (OplockLevel, Option<GrantedLease>) {
         let (holds, oplock, lease) = match wanted.caching {
             WantedCaching::Nothing => (Holds::Nothing, OplockLevel::None, None),
@@ -220,7 +219,7 @@ impl FileOpens {
                     Some(lease) => lease.upgraded(state, wanted.caching),
                     None => {
                         let cached = Cached::new(state);
-                        // What is not granted is no change (smbtorture smb2.lease.lease-epoch).
+                        // To grant nothing is no change (smbtorture smb2.lease.lease-epoch).
                         let epoch = has_epoch.then_some(u16::from(!state.is_none()));
                         let client = wanted.client;
                         self.leases.push(Lease { client, key, parent_key, epoch, cached });
@@ -286,12 +285,12 @@ impl FileOpens {
         }
     }
 
-    /// An oplock's answer (MS-SMB2 3.3.5.22.1).
+    /// Applies the answer to a break of an oplock (MS-SMB2 3.3.5.22.1).
     ///
     /// # Errors
-    /// STATUS_FILE_CLOSED for an open there is not; STATUS_INVALID_DEVICE_STATE
-    /// where nothing is broken; STATUS_INVALID_PARAMETER for a lease,
-    /// STATUS_INVALID_OPLOCK_PROTOCOL for more than was left: the oplock is lost then.
+    /// STATUS_FILE_CLOSED for an open that does not exist. STATUS_INVALID_DEVICE_STATE if no break
+    /// is pending. STATUS_INVALID_PARAMETER for the level of a lease, and
+    /// STATUS_INVALID_OPLOCK_PROTOCOL for more than was left: the oplock is lost after these two.
     pub fn acknowledge_oplock(
         &mut self,
         number: u64,
@@ -326,10 +325,10 @@ impl FileOpens {
         answered.map(drop)
     }
 
-    /// A lease's answer (MS-SMB2 3.3.5.22.2).
+    /// Applies the answer to a break of a lease (MS-SMB2 3.3.5.22.2).
     ///
     /// # Errors
-    /// STATUS_OBJECT_NAME_NOT_FOUND for a lease there is not; else as
+    /// STATUS_OBJECT_NAME_NOT_FOUND for a lease that does not exist. Otherwise those of
     /// [`Cached::acknowledge`], and the break stays unanswered.
     pub fn acknowledge_lease(
         &mut self,
@@ -350,8 +349,8 @@ impl FileOpens {
         Ok(())
     }
 
-    /// An open is closed, and its oplock, or with the last open its lease, gone:
-    /// that lease's owner and key.
+    /// Removes an open and its oplock. If it was the last open of its lease, removes the lease as
+    /// well and returns its owner and key.
     pub fn remove(&mut self, number: u64) -> Option<(u32, LeaseKey)> {
         let place = self.opens.iter().position(|open| open.number == number)?;
         let closed = self.opens.remove(place);
@@ -367,7 +366,7 @@ impl FileOpens {
         Some((owner, key))
     }
 
-    /// What an open may cache now.
+    /// Returns what an open may cache now.
     #[cfg(test)]
     pub fn held(&mut self, number: u64, now_ns: u64) -> Option<LeaseState> {
         self.expire(now_ns);
@@ -386,7 +385,7 @@ impl FileOpens {
         self.leases.iter_mut().find(|lease| lease.client == client && lease.key == key)
     }
 
-    /// Breaks nobody answered in time are over.
+    /// Ends the breaks that nobody answered in time.
     fn expire(&mut self, now_ns: u64) {
         for lease in &mut self.leases {
             lease.cached.expire(now_ns);
@@ -422,8 +421,8 @@ impl Open {
 }
 
 impl Lease {
-    /// Of several opens that share it, the first one's connection is told
-    /// (MS-SMB2 3.3.4.7).
+    /// Returns the notice of a break. If several opens share the lease, the first one's connection
+    /// gets it (MS-SMB2 3.3.4.7).
     fn notice(&self, opens: &[Open], change: Change) -> Option<Notice> {
         let holds = |open: &&Open| {
             open.client == self.client && matches!(open.holds, Holds::Lease(key) if key == self.key)
@@ -439,8 +438,8 @@ impl Lease {
         Some(Notice { connection, what })
     }
 
-    /// Another open with the key: the lease grows where all that was wanted
-    /// can be had and contains what it has, and is not broken just now.
+    /// Upgrades the lease for another open with its key. The lease grows if everything that was
+    /// wanted can be granted and includes what the lease has, unless a break is pending.
     fn upgraded(&mut self, grantable: LeaseState, wanted: WantedCaching) -> Option<GrantedLease> {
         let WantedCaching::Lease { state, .. } = wanted else { return None };
         let grows = grantable == state && state.contains(self.cached.state);

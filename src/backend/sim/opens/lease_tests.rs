@@ -1,6 +1,6 @@
 //! Leases (MS-FSA 2.1.4.12, 2.1.5.18; MS-SMB2 3.3.4.7, 3.3.5.9.8, 3.3.5.9.11,
 //! 3.3.5.22.2, 3.3.6.4). The tables are those of smbtorture's smb2.lease, which
-//! Samba 4.17 passes where nothing else is said.
+//! Samba 4.17 passes unless a test says otherwise.
 
 use super::access::{READ_ATTRIBUTES, READ_DATA, Sharing, WRITE_DATA};
 use super::scene::{FILE, Scene, Tried, key, lease, lease_break, owner, state, wanted, who};
@@ -285,9 +285,9 @@ fn an_answer_for_a_lease_there_is_not_is_object_name_not_found() {
     assert_eq!(scene.answer_lease(2, 1, ""), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
 }
 
-/// RWH was broken to RH for one, and is overwritten by another before the
-/// answer: Windows takes the rest in steps, and both wait for the last that has
-/// to be answered (smbtorture smb2.lease.breaking3, v2_breaking3).
+/// A lease RWH is broken to RH for one open, and before the answer a second open overwrites the
+/// file. Windows takes the rest in steps, and both opens wait for the last break that must be
+/// answered (smbtorture smb2.lease.breaking3, v2_breaking3).
 #[test]
 fn what_has_to_go_while_a_break_is_on_its_way_is_broken_after_the_answer_in_steps() {
     let mut scene = Scene::default();

@@ -1,11 +1,10 @@
-//! The opens of all files: share modes, oplocks and leases, as MS-FSA
-//! (2.1.4.12, 2.1.5.1.2, 2.1.5.18, 2.1.5.19) and MS-SMB2 (3.3.4.6, 3.3.4.7,
-//! 3.3.5.9, 3.3.5.22, 3.3.6) describe them. Knows neither clock nor network:
-//! it is told the time, says which breaks to send, and whether whoever caused
-//! them may go on.
+//! The opens of all files: share modes, oplocks and leases, as MS-FSA (2.1.4.12, 2.1.5.1.2,
+//! 2.1.5.18, 2.1.5.19) and MS-SMB2 (3.3.4.6, 3.3.4.7, 3.3.5.9, 3.3.5.22, 3.3.6) describe them. This
+//! model has neither clock nor network. The caller gives it the time, and it returns the breaks to
+//! send and whether the operation that caused them may go on.
 //!
-//! Under [`Opens::lock`] a look at the tree, a check here and the change of
-//! the tree are one step.
+//! While [`Opens::lock`] is held, a lookup in the tree, a check here and the change of the tree are
+//! one step.
 
 pub mod access;
 mod cached;
@@ -39,7 +38,7 @@ pub struct Opens {
     table: Mutex<OpenTable>,
 }
 
-/// By the file's id in the tree.
+/// The opens of each file, by the file's id in the tree.
 #[derive(Default)]
 pub struct OpenTable {
     files: BTreeMap<u64, Entry>,
@@ -50,29 +49,29 @@ pub struct OpenTable {
 #[derive(Default)]
 struct Entry {
     opens: FileOpens,
-    /// Who marked the file for deletion, by its parent key.
+    /// The parent key of whoever marked the file for deletion, if anybody did.
     deleter: Option<Option<LeaseKey>>,
-    /// Told when a break was answered or an open closed, if anybody waits.
+    /// Notified when a break was answered or an open closed, if anybody waits.
     changed: Option<watch::Sender<()>>,
 }
 
-/// Whether an operation is done or has to be tried again.
+/// The result of one attempt at an operation.
 #[derive(Debug)]
 pub enum Step<T> {
     Done(T),
     Wait(Wait),
 }
 
-/// For an answer to a break.
+/// The wait for an answer to a break.
 #[derive(Debug)]
 pub struct Wait {
     changed: watch::Receiver<()>,
-    /// When the break is over without one.
+    /// Time at which the break ends without an answer, in nanoseconds.
     pub until_ns: u64,
 }
 
 impl Wait {
-    /// Ends when the file's opens are not what they were.
+    /// Completes when the opens of the file have changed.
     pub async fn changed(&mut self) {
         // No sender is left when the last open is closed.
         let _ = self.changed.changed().await;
@@ -86,11 +85,11 @@ impl Opens {
 }
 
 impl OpenTable {
-    /// As [`FileOpens::admit`], of a file that exists (`file`) or is to be made.
+    /// Does what [`FileOpens::admit`] does, for a file that exists (`file`) or is still to be made.
     ///
     /// # Errors
-    /// STATUS_SHARING_VIOLATION; STATUS_INVALID_PARAMETER where the client's
-    /// lease key belongs to another file (MS-SMB2 3.3.5.9.8, 3.3.5.9.11).
+    /// STATUS_SHARING_VIOLATION. STATUS_INVALID_PARAMETER if the client's lease key belongs to
+    /// another file (MS-SMB2 3.3.5.9.8, 3.3.5.9.11).
     pub fn admit(
         &mut self,
         file: Option<u64>,
@@ -113,8 +112,8 @@ impl OpenTable {
         }
     }
 
-    /// Takes in what [`OpenTable::admit`] let pass. `locked` says whether there
-    /// are byte-range locks on the file.
+    /// Adds an open that [`OpenTable::admit`] let pass. `locked` is whether there are byte-range
+    /// locks on the file.
     pub fn add(
         &mut self,
         file: u64,
@@ -127,7 +126,7 @@ impl OpenTable {
         self.files.entry(file).or_default().opens.add(wanted, locked)
     }
 
-    /// As [`FileOpens::disturb`].
+    /// Does what [`FileOpens::disturb`] does, for this file.
     pub fn disturb(
         &mut self,
         file: u64,
@@ -145,10 +144,10 @@ impl OpenTable {
         }
     }
 
-    /// A client's answer to a break; `file` is that of an oplock's open.
+    /// Applies a client's answer to a break. `file` is the file of an oplock's open.
     ///
     /// # Errors
-    /// As [`FileOpens::acknowledge_oplock`] and [`FileOpens::acknowledge_lease`].
+    /// The errors of [`FileOpens::acknowledge_oplock`] and [`FileOpens::acknowledge_lease`].
     pub fn acknowledge(
         &mut self,
         client: u32,
@@ -177,13 +176,14 @@ impl OpenTable {
         answered
     }
 
-    /// The file goes with its last open; `parent_key` is that of who wants it so.
+    /// Marks the file to be deleted with its last open. `parent_key` is that of whoever wants it
+    /// deleted.
     pub fn mark_deleted(&mut self, file: u64, parent_key: Option<LeaseKey>) {
         self.files.entry(file).or_default().deleter = Some(parent_key);
     }
 
-    /// Whether the file is deleted with this, its last open: the parent key of
-    /// who wanted it so.
+    /// Removes an open. If it was the last one of a file that is marked for deletion, returns the
+    /// parent key of whoever marked it.
     pub fn close(&mut self, file: u64, number: u64) -> Option<Option<LeaseKey>> {
         let entry = self.files.get_mut(&file)?;
         if let Some(lease) = entry.opens.remove(number) {

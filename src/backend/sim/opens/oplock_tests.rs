@@ -31,7 +31,7 @@ fn the_first_open_gets_any_oplock_it_asks_for() {
     }
 }
 
-/// MS-FSA 2.1.5.18.1: exclusive is for who has the file open alone.
+/// MS-FSA 2.1.5.18.1: only a sole open gets an exclusive oplock.
 #[test]
 fn beside_an_open_without_an_oplock_level_ii_is_the_most() {
     for (level, expected) in [(II, II), (Exclusive, II), (Batch, II), (Nothing, Nothing)] {
@@ -79,7 +79,7 @@ fn overwriting_breaks_to_none_and_waits_for_the_writer_but_not_for_readers() {
     assert_eq!(scene.answer_oplock(1, first, Nothing), Err(NtStatus::INVALID_DEVICE_STATE));
 }
 
-/// MS-FSA 2.1.4.12, OPEN: what asks for no more than attributes.
+/// MS-FSA 2.1.4.12, OPEN: an open that asks for attributes alone.
 #[test]
 fn an_open_of_attributes_breaks_nothing_but_one_of_the_security_descriptor_does() {
     for level in [II, Exclusive, Batch] {
@@ -132,7 +132,7 @@ fn an_exclusive_oplock_is_not_broken_by_who_is_refused() {
     }
 }
 
-/// MS-FSA 2.1.4.12, WRITE and LOCK_CONTROL: whoever does it, its holder too.
+/// MS-FSA 2.1.4.12, WRITE and LOCK_CONTROL: also if the holder itself does it.
 #[test]
 fn a_write_takes_level_ii_from_everybody_and_waits_for_nobody() {
     let mut scene = Scene::default();
@@ -156,7 +156,7 @@ fn the_writer_keeps_its_own_exclusive_oplock() {
     }
 }
 
-/// MS-FSA 2.1.5.18.2: who caches reads would not see a lock.
+/// MS-FSA 2.1.5.18.2: a client that caches reads would not see a lock.
 #[test]
 fn on_a_file_with_locks_only_an_exclusive_oplock_is_granted() {
     let granted = |level| {
@@ -186,7 +186,7 @@ fn an_answer_to_no_break_is_invalid_device_state() {
     assert_eq!(scene.answer_oplock(2, leased, II), Err(NtStatus::INVALID_DEVICE_STATE));
 }
 
-/// MS-SMB2 3.3.5.22.1: the break is over all the same.
+/// MS-SMB2 3.3.5.22.1: the break has ended all the same.
 #[test]
 fn an_answer_that_wants_more_than_was_left_is_refused_and_the_oplock_lost() {
     for (overwrite, answer, expected) in [
@@ -245,7 +245,7 @@ fn after_35_seconds_without_an_answer_the_oplock_is_gone_and_the_answer_comes_to
     assert_eq!(scene.open(2, oplock(II)).oplock(), II);
 }
 
-/// Held, asked for, what the first is broken to, what the second gets.
+/// The state held, the level asked for, the state left to the first, and the level granted.
 type Meeting = (&'static str, OplockLevel, &'static str, OplockLevel);
 
 /// MS-FSA 2.1.5.18.2; the table of smbtorture's smb2.lease.oplock, which Samba 4.17 passes.
@@ -275,7 +275,7 @@ fn an_oplock_beside_a_lease_is_level_ii_and_none_where_handles_are_cached() {
     }
 }
 
-/// The same from the other side: nobody caches handles beside an oplock.
+/// The reverse case: nobody caches handles beside an oplock.
 #[test]
 fn a_lease_beside_an_oplock_caches_reads_alone() {
     for (held, left) in [(II, II), (Exclusive, II), (Batch, II)] {

@@ -1,4 +1,4 @@
-//! Any order of opens, closes, answers, writes and time: what must hold always.
+//! Tests with random orders of opens, closes, answers, writes and time, of what must always hold.
 
 use std::collections::BTreeMap;
 
@@ -26,13 +26,13 @@ impl Chance {
     }
 }
 
-/// What the clients know: from answers to opens and from breaks alone.
+/// The state as the clients know it, from answers to opens and from breaks alone.
 #[derive(Default)]
 struct Seen {
     opens: Vec<Open>,
-    /// Breaks not answered yet, with the client told.
+    /// Breaks that are not answered yet, with the client that received each.
     unanswered: Vec<(u32, Break)>,
-    /// By client and key.
+    /// The state of each lease, by client and key.
     leases: BTreeMap<(u32, u8), LeaseState>,
 }
 
@@ -150,14 +150,14 @@ fn step(scene: &mut Scene, seen: &mut Seen, chance: &mut Chance) {
             }
         }
         _ => {
-            // Less than the time to answer: what times out is looked at in `settle`.
+            // Less than the time to answer. `settle` covers the breaks that time out.
             scene.now_ns += chance.below(BREAK_TIMEOUT_NS / STEPS as u64);
         }
     }
     note_breaks(scene, seen);
 }
 
-/// Nobody has what another's open contradicts.
+/// Checks that nobody caches what another's open contradicts.
 fn check(scene: &mut Scene, seen: &Seen) {
     for (at, open) in seen.opens.iter().enumerate() {
         let held = scene.held(open.number);
@@ -184,7 +184,7 @@ fn check(scene: &mut Scene, seen: &Seen) {
     }
 }
 
-/// Whoever waits gets in, or is refused, however little is answered.
+/// Checks that an open gets in or is refused, however few breaks are answered.
 fn settle(scene: &mut Scene) {
     for _ in 0..4 {
         match scene.try_open(wanted(9, WantedCaching::Nothing)) {

@@ -1,5 +1,5 @@
-//! Clients with opens, for the tests of the model. Each client has one
-//! connection; the time stands still unless it is moved.
+//! Clients with opens, for the tests of the model. Each client has one connection. The time stands
+//! still unless a test moves it.
 
 use super::access::{READ_DATA, SHARE_ALL, Sharing, WRITE_DATA};
 use super::{Disturbance, OpenTable, Step, Wanted, WantedCaching, Who};
@@ -20,7 +20,7 @@ pub struct Scene {
     pub breaks: Vec<(u32, Break)>,
 }
 
-/// What became of an open.
+/// The result of an attempt to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
     Opened { number: u64, oplock: OplockLevel, lease: Option<GrantedLease> },
@@ -54,7 +54,7 @@ impl Tried {
     }
 }
 
-/// `"RWH"`, or nothing.
+/// Returns the state with these letters, such as `"RWH"`.
 pub fn state(letters: &str) -> LeaseState {
     letters.chars().fold(LeaseState::NONE, |state, letter| {
         state
@@ -70,7 +70,7 @@ pub fn key(number: u8) -> LeaseKey {
     [number; 16]
 }
 
-/// Of version 2, without a parent key.
+/// Returns a request for a lease of version 2 without a parent key.
 pub fn lease(number: u8, letters: &str) -> WantedCaching {
     WantedCaching::Lease {
         key: key(number),
@@ -84,7 +84,7 @@ pub fn oplock(level: OplockLevel) -> WantedCaching {
     WantedCaching::Oplock(level)
 }
 
-/// Reads and writes, shares all.
+/// Returns an open that reads and writes, and shares everything.
 pub fn wanted(client: u32, caching: WantedCaching) -> Wanted {
     Wanted {
         number: 0,
@@ -97,7 +97,8 @@ pub fn wanted(client: u32, caching: WantedCaching) -> Wanted {
     }
 }
 
-/// A break of a lease that has to be acknowledged; epoch apart.
+/// Returns a break of a lease, with the client that receives it and epoch 0. Only a lease of reads
+/// alone needs no acknowledgement.
 pub fn lease_break(client: u32, number: u8, from: &str, to: &str) -> (u32, Break) {
     let (current, new) = (state(from), state(to));
     let what = LeaseBreak {
@@ -137,8 +138,8 @@ impl Scene {
         self.try_open(wanted(client, caching)).unwrap()
     }
 
-    /// An open that needs a break to be answered: every break it causes is, as
-    /// the server wants it. Also the breaks.
+    /// Opens a file while every break that this causes is answered as the server wants it. Returns
+    /// the breaks as well.
     pub fn open_answered(
         &mut self,
         client: u32,
@@ -183,7 +184,7 @@ impl Scene {
         self.answer(client, Acknowledgement::Oplock { file_id, level })
     }
 
-    /// Whether whoever disturbs must wait.
+    /// Disturbs the file, and returns whether the operation must wait.
     pub fn disturb(&mut self, who: Who, disturbance: Disturbance) -> bool {
         let mut notices = Vec::new();
         let step = self.table.disturb(FILE, who, disturbance, self.now_ns, &mut notices);
@@ -199,7 +200,8 @@ impl Scene {
         self.table.held(FILE, number, self.now_ns).unwrap()
     }
 
-    /// Those since the last look, with the client told. Epochs are left out.
+    /// Returns the breaks since the last call, with the clients that received them. Epochs are set
+    /// to 0.
     pub fn breaks(&mut self) -> Vec<(u32, Break)> {
         let mut breaks = self.breaks_with_epochs();
         for (_, what) in &mut breaks {
@@ -220,12 +222,12 @@ impl Scene {
     }
 }
 
-/// Somebody who has no lease.
+/// Returns a disturber that has no lease.
 pub fn who(client: u32, open: u64) -> Who {
     Who { open, client, key: None }
 }
 
-/// The owner of a lease.
+/// Returns the owner of a lease, as a disturber.
 pub fn owner(client: u32, open: u64, number: u8) -> Who {
     Who { open, client, key: Some(key(number)) }
 }
