@@ -136,7 +136,7 @@ fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
     assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
 }
 
-/// A hundred operations in each phase.
+/// Records a hundred operations in each phase.
 fn sent_a_hundred(mut recorder: Recorder) -> Recorder {
     for seq in 0..200 {
         let event = sample::completion(0, seq, sample::read(1), sample::OK);
