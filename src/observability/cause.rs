@@ -20,7 +20,8 @@ pub enum Cause {
     Stopped,
     /// Other programs, which kept the processors busy.
     Others,
-    /// None of these: for example the host of this virtual machine, or a stall.
+    /// The host, if no other cause fits: for example a stall, or load on the host of this virtual
+    /// machine.
     Machine,
 }
 

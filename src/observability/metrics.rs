@@ -97,7 +97,7 @@ pub struct OperationStats {
     pub short_reads: u64,
     pub degraded: u64,
     pub bytes: u64,
-    /// What opens were granted, if the backend knows.
+    /// The grants of opens, if the backend reports them.
     pub granted: Option<Box<GrantedCounts>>,
 }
 

@@ -28,7 +28,7 @@ pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
 }
 
 /// Returns the note on the iterations of a finite stream that could not begin because the phase of
-/// their closed loop was over.
+/// their closed loop had ended.
 pub fn superseded(iterations: u64) -> Option<String> {
     (iterations > 0).then(|| {
         format!(

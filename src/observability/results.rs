@@ -107,7 +107,7 @@ impl ResultsFolder {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.prefix(".summary").tempfile_in(&self.path)?;
-        // Not through `file`, whose errors name its temporary path.
+        // The inner file is written, because errors of `file` name its temporary path.
         file.as_file_mut().write_all(&text)?;
         file.as_file().sync_all()?;
         persist_new(file, path)

@@ -52,17 +52,17 @@ pub enum OplockLevel {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum CreateDisposition {
-    /// Replace an existing file, else create.
+    /// Replaces an existing file, or creates one.
     Supersede = 0,
-    /// Open an existing file, else fail.
+    /// Opens an existing file, or fails.
     Open = 1,
-    /// Create, or fail if it exists.
+    /// Creates a file, or fails if it exists.
     Create = 2,
-    /// Open, or create if it does not exist.
+    /// Opens a file, or creates it if it does not exist.
     OpenIf = 3,
-    /// Truncate an existing file, else fail.
+    /// Truncates an existing file, or fails.
     Overwrite = 4,
-    /// Truncate an existing file, else create.
+    /// Truncates an existing file, or creates one.
     OverwriteIf = 5,
 }
 

@@ -1,8 +1,8 @@
 //! The state machine of one holder of caching: one open with an oplock, or all opens of one lease.
 //! The server takes back what it granted in breaks, one after the other, and each break ends once.
 //!
-//! It has no clock and no side effects: the caller reports what happened, and asks whether
-//! operations wait, what to answer and when to give up.
+//! The state machine has no clock and no side effects: the caller reports what happened, and asks
+//! whether operations wait, what to answer and when to give up.
 
 use std::collections::VecDeque;
 

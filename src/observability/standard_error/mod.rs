@@ -33,7 +33,7 @@ pub fn never_wait() {
     }
 }
 
-/// Returns whether somebody may be looking at standard error.
+/// Returns whether standard error is a terminal, where somebody may read it.
 pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }

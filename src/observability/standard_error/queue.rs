@@ -52,7 +52,7 @@ struct Tally {
     queued_bytes: AtomicUsize,
     queued_lines: AtomicU64,
     dropped_lines: AtomicU64,
-    /// The number of texts that were written or could not be.
+    /// The number of texts handled: written, or lost because they could not be.
     handled: AtomicU64,
     /// The value of `handled` when the last flush gave up; [`NEVER`] if it did not.
     gave_up_at: AtomicU64,

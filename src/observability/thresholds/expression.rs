@@ -24,7 +24,8 @@ pub enum Operator {
     Unequal,
 }
 
-/// The longest accepted text. A longer one is no threshold, and no message should quote it.
+/// The most characters of a threshold. A longer string is no threshold, and no message should quote
+/// it.
 const MAX_CHARS: usize = 300;
 
 impl Operator {

@@ -136,7 +136,7 @@ impl Threshold {
             .map_err(|problem| format!("'{}': {problem}", short(&self.text)))
     }
 
-    /// Returns the text of the threshold, with its phase and workload.
+    /// Returns the threshold as it was written, with its phase and workload.
     pub fn described(&self) -> String {
         let phase = self.phase.as_ref().map(|phase| format!("phase {phase}"));
         let workload = self.workload.as_ref().map(|workload| format!("workload {workload}"));
