@@ -111,6 +111,8 @@ impl Scenario {
         self.try_run().unwrap_or_else(|broken| panic!("{broken}"))
     }
 
+    /// Runs the scenario, and returns its outcome.
+    ///
     /// # Errors
     /// A message if the run does not end, or the engine found itself in an impossible state.
     pub fn try_run(&self) -> Result<Outcome, String> {
