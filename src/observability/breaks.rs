@@ -1,4 +1,4 @@
-//! What servers granted and took back: counted, and told.
+//! Counts of what servers granted, and of the breaks by which they took it back.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Break, Caching, CreateAction, Granted, LeaseState};
 
-/// What opens were granted.
+/// Counts of opens, by what the server granted and by create action.
 #[derive(Clone, Debug, Default)]
 pub struct GrantedCounts {
     oplocks: [u64; OPLOCKS.len()],
-    /// By the bits of the state.
+    /// Leases, indexed by the bits of their state.
     leases: [u64; 8],
     actions: [u64; 4],
 }
@@ -31,15 +31,15 @@ const ACTIONS: [CreateAction; 4] = [
 ];
 
 impl GrantedCounts {
-    /// Names of what opens may cache, as hooks and thresholds have them: none
-    /// is that of an oplock and that of a lease.
+    /// The names of the caching that opens may be granted, for hooks and thresholds. `none` stands
+    /// for no oplock as well as for a lease without rights.
     pub const CACHING: [&str; 8] = ["none", "ii", "exclusive", "batch", "R", "RH", "RW", "RWH"];
 
     pub fn actions() -> [&'static str; 4] {
         ACTIONS.map(CreateAction::name)
     }
 
-    /// Opens that were granted what has this name among [`GrantedCounts::CACHING`].
+    /// Returns the number of opens that were granted `name`, one of [`GrantedCounts::CACHING`].
     pub fn of_caching(&self, name: &str) -> u64 {
         let named =
             |(caching, count): (Caching, u64)| if caching.name() == name { count } else { 0 };
@@ -67,7 +67,7 @@ impl GrantedCounts {
         }
     }
 
-    /// Whether there was anything a server can take back.
+    /// Returns whether any open was granted something that the server can take back.
     pub fn has_caching(&self) -> bool {
         self.oplocks[1..].iter().chain(&self.leases[1..]).any(|count| *count > 0)
     }
@@ -78,7 +78,7 @@ impl GrantedCounts {
         mine.zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// By what was granted: `batch`, `lease RWH`, `none`.
+    /// Returns the counts by what was granted: `batch`, `lease RWH`, `none`.
     pub(super) fn by_name(&self) -> BTreeMap<String, u64> {
         let name = |caching: Caching| match caching {
             Caching::Oplock(_) => caching.name().to_string(),
@@ -94,7 +94,7 @@ impl GrantedCounts {
     }
 }
 
-/// Breaks of one workload in one phase, by when their notices came.
+/// The breaks of one workload in one phase, which is the phase in which their notices came.
 #[derive(Clone, Debug, Default)]
 pub struct BreakStats {
     pub oplock: u64,
@@ -108,11 +108,11 @@ pub struct BreakStats {
     pub timed_out: u64,
     pub cut: u64,
     refusals: StatusCounts,
-    /// From the notice to the acknowledgement, of those that were sent.
+    /// Times from the notice to the acknowledgement, where one was sent.
     pub waited: Distribution,
-    /// From the notice to the end, of those that wanted an answer.
+    /// Times from the notice to the end, of the breaks that wanted an answer.
     pub lasted: Distribution,
-    /// Operations that waited for the end of a break, and how long together.
+    /// The number of operations that waited for the end of a break, and their total wait.
     pub blocked: u64,
     blocked_ns: u128,
 }
@@ -200,35 +200,35 @@ impl BreakStats {
 pub struct BreakSummary {
     pub oplock: u64,
     pub lease: u64,
-    /// The server wanted no answer.
+    /// Breaks for which the server wanted no answer.
     pub not_asked: u64,
-    /// The server took the answer.
+    /// Breaks whose answer the server accepted.
     pub acknowledged: u64,
     pub refused: u64,
-    /// The file was closed before the answer.
+    /// Breaks whose file was closed before the answer.
     pub closed: u64,
     pub connection_lost: u64,
-    /// `on_break` says to, and the server gave up.
+    /// Breaks left unanswered because `on_break` says so; the server gave up.
     pub ignored: u64,
-    /// The server had taken no answer when it gave up, though one was meant.
+    /// Breaks that were to be answered, but the server had accepted no answer when it gave up.
     pub timed_out: u64,
-    /// The run ended before.
+    /// Breaks that were pending when the run ended.
     pub cut: u64,
-    /// What the server refused answers with.
+    /// The statuses with which the server refused answers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<String, u64>,
-    /// From the notice to the acknowledgement; absent where none was sent.
+    /// Times from the notice to the acknowledgement; absent where none was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_us: Option<Times>,
-    /// From the notice to the end, however it ended: so long the server kept
-    /// others from the file. Absent where no break wanted an answer.
+    /// Times from the notice to the end, however the break ended: the server kept others from the
+    /// file for that long. Absent where no break wanted an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasted_us: Option<Times>,
-    /// Operations that waited for the end of a break; for two, counted twice.
+    /// Operations that waited for the end of a break. One that waited for two breaks counts twice.
     pub blocked_operations: u64,
-    /// How long they did, together.
+    /// The total time that they waited, in microseconds.
     pub blocked_us: f64,
-    /// Breaks outside of the recorded phases, in none of the figures before.
+    /// Breaks outside of the recorded phases. No other figure here includes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! What most likely made a generator late, with the evidence.
+//! The most likely cause of a late generator, with the evidence.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::trust::{Evidence, percent};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
-    /// `--limit`.
+    /// The limit on operations in flight (`--limit`).
     Limit,
     /// The script or document did not make operations fast enough.
     Generation,
@@ -20,45 +20,46 @@ pub enum Cause {
     Stopped,
     /// Other programs, which kept the processors busy.
     Others,
-    /// None of these: the host of a virtual machine, a stall.
+    /// The host, if no other cause fits: for example a stall, or load on the host of this virtual
+    /// machine.
     Machine,
 }
 
-/// What the processors did while the run measured.
+/// The use of processors while the run measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Processors {
-    /// That this process may use.
+    /// The number of cores that this process may use.
     pub cores: usize,
-    /// How many of them it kept busy, on average.
+    /// The average number of cores that this process kept busy.
     pub used: f64,
-    /// The part of the time the busiest of the threads that issue operations
-    /// was busy.
+    /// The fraction of the time for which the busiest of the threads that issue operations was
+    /// busy.
     pub busiest_shard: Option<f64>,
-    /// The part of the time the thread of these that waited longest was ready to run and
-    /// had no processor.
+    /// The fraction of the time for which a thread that issues operations was ready to run but had
+    /// no processor: the largest over these threads.
     pub longest_wait: Option<f64>,
-    /// The part of its accounting periods in which the cgroup was throttled, where it has a
-    /// limit on processor time.
+    /// The fraction of its accounting periods in which the cgroup was throttled, if it has a limit
+    /// on processor time.
     pub throttled: Option<f64>,
-    /// How often this process was made to continue (SIGCONT).
+    /// The number of times this process was continued (SIGCONT).
     pub continued: u32,
-    /// Of the whole machine, where that can be seen.
+    /// The use of processors on the whole host, where it can be read.
     pub machine: Option<Machine>,
 }
 
-/// How many processors of the machine were busy beside this process, on average.
+/// The processors of the host, and the average number of them that others kept busy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
     pub cores: usize,
-    /// With other processes and the kernel.
+    /// Processors busy with other processes and the kernel.
     pub others: f64,
-    /// With other guests of a virtual machine's host.
+    /// Processors that the host of this virtual machine gave to other guests (steal time).
     pub stolen: f64,
 }
 
-/// The part of a core, or of all, from which it counts as used up.
+/// The fraction of one core, or of all cores, from which they count as used up.
 const NEAR: f64 = 0.85;
-/// The part of the time from which throttling, or waiting for a processor, is worth naming.
+/// The fraction of the time from which throttling, or waiting for a processor, is worth naming.
 const NOTABLE: f64 = 0.05;
 
 impl Processors {
@@ -71,16 +72,16 @@ impl Processors {
     }
 }
 
-/// What held operations up, in nanoseconds or in operations.
+/// The shares of what held operations up, in nanoseconds or in operations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
     pub limit: u128,
     pub generation: u128,
-    /// Neither: this program's own.
+    /// The share of neither: this program's own delay.
     pub own: u128,
 }
 
-/// The cause that accounts for most of `what`, and a sentence about it.
+/// Returns the cause that accounts for most of `what`, and a sentence about it.
 pub(super) fn likely(shares: Shares, what: &str, evidence: &Evidence<'_>) -> (Cause, String) {
     let Shares { limit, generation, own } = shares;
     let share = |part: u128| percent(part, limit + generation + own);
@@ -111,13 +112,13 @@ pub(super) fn likely(shares: Shares, what: &str, evidence: &Evidence<'_>) -> (Ca
     (cause, format!("likely cause: {why}"))
 }
 
-/// As [`likely`], of a delay that is this program's own.
+/// Returns the cause of a delay that is this program's own, and a sentence about it.
 pub(super) fn own_delays(evidence: &Evidence<'_>) -> (Cause, String) {
     let (cause, why) = own_delay(evidence);
     (cause, format!("likely cause: {why}"))
 }
 
-/// Of a delay that was waiting for neither the limit nor the stream.
+/// Returns the cause of a delay that was a wait for neither the limit nor the stream.
 fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
     let Some(processors) = evidence.processors else {
         let why = "the machine: the delay was neither waiting for --limit nor for the stream";

@@ -8,10 +8,10 @@ use super::distribution::Distribution;
 use super::thresholds::metric::{Statistic, Unit};
 use super::thresholds::{CustomFigure, CustomKind, CustomKinds};
 
-/// A script has at most this many; each costs a line in every report.
+/// The most metrics of a script; each costs a line in every report.
 pub const MAX_METRICS: usize = 256;
-/// Combinations of tags kept for one metric, and for all metrics together. What
-/// comes with a further one counts in its metric as a whole alone.
+/// The most combinations of tags kept for one metric, and for all metrics together. An update with
+/// a further combination counts only in its metric as a whole.
 const MAX_SERIES: usize = 100;
 const MAX_SERIES_IN_ALL: usize = 500;
 
@@ -20,9 +20,9 @@ const MAX_SERIES_IN_ALL: usize = 500;
 pub enum MetricKind {
     /// A sum that only grows.
     Counter,
-    /// The last value, the least and the greatest.
+    /// The last, the least and the greatest value.
     Gauge,
-    /// How many of those observed were true.
+    /// The share of observations that were true.
     Rate,
     /// A distribution of whole numbers.
     Histogram,
@@ -32,7 +32,7 @@ impl MetricKind {
     pub const ALL: [MetricKind; 4] =
         [MetricKind::Counter, MetricKind::Gauge, MetricKind::Rate, MetricKind::Histogram];
 
-    /// As scripts and the summary write it.
+    /// Returns the name used in scripts and the summary.
     pub fn name(self) -> &'static str {
         match self {
             MetricKind::Counter => "counter",
@@ -43,7 +43,7 @@ impl MetricKind {
     }
 }
 
-/// Of a histogram's values.
+/// The unit of a histogram's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricUnit {
@@ -59,7 +59,7 @@ pub struct MetricDeclaration {
     pub help: Option<String>,
 }
 
-/// Names and values of the tags of one update, in the order of names.
+/// The tags of one update: their values by name, in the order of names.
 pub type Tags = BTreeMap<String, String>;
 
 /// The metrics of a run, in the order they were declared.
@@ -75,12 +75,13 @@ struct Metric {
     whole: Series,
     tagged: BTreeMap<Tags, Series>,
     updates: u64,
-    /// Updates whose tags were one combination too many.
+    /// Updates whose combination of tags is not kept apart, because there are too many
+    /// combinations.
     beyond: u64,
 }
 
 impl MetricDeclaration {
-    /// What thresholds may ask of it.
+    /// Returns the kind of the metric, as thresholds see it.
     pub fn threshold_kind(&self) -> CustomKind {
         match self.kind {
             MetricKind::Counter => CustomKind::Counter,
@@ -107,8 +108,8 @@ impl CustomMetrics {
         CustomMetrics { metrics: declarations.into_iter().map(metric).collect(), series: 0 }
     }
 
-    /// Updates the metric that was declared at `index`: what is added, set,
-    /// recorded, or observed (true is 1).
+    /// Updates the metric that was declared at `index`. Its kind decides whether `value` is added,
+    /// set, recorded or observed (true is 1).
     pub fn update(&mut self, index: usize, value: f64, tags: Option<Tags>) {
         let Some(metric) = self.metrics.get_mut(index) else { return };
         metric.updates += 1;
@@ -125,14 +126,14 @@ impl CustomMetrics {
         }
     }
 
-    /// What thresholds may ask of each, by name.
+    /// Returns the kinds of all metrics by name, as thresholds see them.
     pub fn threshold_kinds(&self) -> CustomKinds {
         let declarations = self.metrics.iter().map(|metric| &metric.declaration);
         declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
     }
 
-    /// What a threshold asks of a metric, and of how many updates it is. The sum
-    /// of a counter is known before it is first added to.
+    /// Returns the figure of a metric that a threshold asks for, and the number of updates behind
+    /// it. The sum of a counter is known before the first update.
     pub fn figure(&self, name: &str, figure: CustomFigure) -> Option<(f64, u64)> {
         let metric = self.metrics.iter().find(|metric| metric.declaration.name == name)?;
         let value = match (&metric.whole, figure) {
@@ -146,13 +147,13 @@ impl CustomMetrics {
             (Series::Rate { count, .. }, CustomFigure::Count) => *count as f64,
             (Series::Histogram(values), CustomFigure::Count) => values.count() as f64,
             (Series::Histogram(values), CustomFigure::Of(statistic)) => statistic.of(values),
-            // The kinds say what can be asked of each.
+            // Thresholds ask only for figures that `threshold_kinds` allows.
             _ => return None,
         };
         Some((value, metric.updates))
     }
 
-    /// By name, as the summary tells them.
+    /// Returns the metrics by name, for the summary.
     pub fn summary(&self) -> BTreeMap<String, MetricSummary> {
         let of = |metric: &Metric| MetricSummary {
             kind: metric.declaration.kind,
@@ -210,7 +211,7 @@ impl Series {
                 *yes += u64::from(value != 0.0);
                 *count += 1;
             }
-            // Whoever records has checked that it is not negative.
+            // The caller has checked that the value is not negative.
             Series::Histogram(distribution) => distribution.record(value.round() as u64),
         }
     }
@@ -256,10 +257,11 @@ pub struct MetricSummary {
     pub help: Option<String>,
     #[serde(flatten)]
     pub figures: Figures,
-    /// The parts that came with tags, by tags.
+    /// The figures of the updates with tags, by combination of tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tagged: Vec<TaggedSummary>,
-    /// Updates with a combination of tags beyond those that are kept apart.
+    /// Updates whose combination of tags is not kept apart, because there are too many
+    /// combinations.
     #[serde(skip_serializing_if = "is_zero")]
     pub beyond_tags: u64,
 }
@@ -271,7 +273,7 @@ pub struct TaggedSummary {
     pub figures: Figures,
 }
 
-/// What a series comes to. A value that was never given is absent.
+/// The figures of a series. A value that was never given is absent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Figures {
@@ -287,7 +289,7 @@ pub enum Figures {
         max: Option<Number>,
     },
     Rate {
-        /// From 0 to 1.
+        /// The share of true observations, from 0 to 1.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<f64>,
         #[serde(rename = "true")]
@@ -301,7 +303,7 @@ pub enum Figures {
     },
 }
 
-/// Of a distribution; percentiles to three significant digits.
+/// The values of a distribution; percentiles have three significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Values {
     pub min: u64,
@@ -314,7 +316,7 @@ pub struct Values {
     pub max: u64,
 }
 
-/// Written without a fraction where it has none.
+/// A number that is serialized without a fraction where it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Number(pub f64);
 

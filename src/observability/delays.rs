@@ -1,13 +1,13 @@
-//! Delays that the generator adds to what it measures as the server's time, and when they
-//! are too many to believe the result.
+//! Delays that the generator adds to what it measures as the server's time, and the judgment
+//! whether they are too many to trust the result.
 
 use std::time::Duration;
 
 use super::distribution::Distribution;
 use super::trust::{Evidence, percent};
 
-/// The part of a delay that is not counted: waking up takes some microseconds on an idle
-/// host, and the scheduler of a busy one some hundred.
+/// The part of a delay that is not counted: waking up takes some microseconds on an idle host, and
+/// some hundred on a busy one.
 const SHORT_NS: u64 = 1_000_000;
 
 /// One kind of delay over many operations.
@@ -16,11 +16,12 @@ pub struct Delays {
     pub distribution: Distribution,
     /// Delays above `--late-bound`.
     pub late: u64,
-    /// The sum of the parts above 1 ms.
+    /// The sum of the parts of delays above 1 ms.
     pub long_ns: u128,
-    /// The sum of the times that the delays are parts of.
+    /// The sum of the times that contain the delays: service and think time of operations, or the
+    /// periods of heartbeats.
     pub within_ns: u128,
-    /// Of heartbeats: the sum of those delays that were above `--late-bound`.
+    /// The sum of the heartbeat delays that were above `--late-bound`.
     pub stood_still_ns: u128,
 }
 
@@ -32,8 +33,8 @@ impl Delays {
         self.within_ns += u128::from(within_ns);
     }
 
-    /// Records a heartbeat that came `late_ns` after its time, and with it those that did
-    /// not come meanwhile, so that a long delay weighs as much as many short ones.
+    /// Records a heartbeat that came `late_ns` after its time, and with it the heartbeats missed
+    /// meanwhile, so that a long delay weighs as much as many short ones.
     pub fn record_heartbeat(&mut self, late_ns: u64, period_ns: u64, late_bound_ns: u64) {
         self.long_ns += u128::from(late_ns.saturating_sub(SHORT_NS));
         self.within_ns += u128::from(period_ns) + u128::from(late_ns);
@@ -78,10 +79,10 @@ impl Delays {
     }
 }
 
-/// A bound on the work that one heartbeat makes: 1,000 s of them.
+/// The most heartbeats that are recorded for one delay: 1,000 s of them.
 const MOST_MISSED: u32 = 100_000;
 
-/// Says which of the delays in `evidence` are too many to believe the result.
+/// Returns a sentence for each kind of delay that is too frequent or too long to trust the result.
 pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
     let recorded = evidence.recorded;
     let (pickup, handoff, heartbeat) = (&recorded.pickup, &recorded.handoff, &recorded.heartbeat);
@@ -106,15 +107,15 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
     };
     reasons.extend(judge(pickup, "answers", "to pick them up"));
     reasons.extend(judge(handoff, "requests", "to send them after they were issued"));
-    // A pause in the midst of a long transfer shows in no pickup: the rest of the data comes
-    // after it.
+    // A pause during a long transfer shows in no pickup, because the rest of the data comes after
+    // it.
     if !evidence.instant && heartbeat.stood_still_ns.saturating_mul(10) > heartbeat.within_ns {
         reasons.push(format!(
             "the threads that issue operations stood still for {:.1} % of the time, more than {bound_ms} ms each time; 10 % is the most that can be trusted",
             percent(heartbeat.stood_still_ns, heartbeat.within_ns),
         ));
     }
-    // Heartbeats stand for the pickup where the kernel gave no timestamps.
+    // Heartbeats stand in for the pickup where the kernel gave no receive timestamps.
     if pickup.count() * 2 >= recorded.lateness.count() {
         return reasons;
     }

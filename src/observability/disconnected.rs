@@ -6,16 +6,16 @@ use serde::Serialize;
 
 use crate::ir::event::{Disconnection, Reopened};
 
-/// The time that the clients of one phase had no connection.
+/// The time for which the clients had no connection in one phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disconnected {
-    /// The sum over clients.
+    /// The sum over clients, in nanoseconds.
     pub client_ns: u128,
     pub clients: BTreeSet<u32>,
     pub longest_ns: u64,
 }
 
-/// `disconnected` of the summary.
+/// The field `disconnected` of the summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct DisconnectedSummary {
     pub client_seconds: f64,
@@ -29,7 +29,7 @@ pub struct ReopenedSummary {
     pub handles: u64,
     /// Attempts that failed; the operation was skipped.
     pub failed: u64,
-    /// Byte-range locks that the handles had and have no more.
+    /// Byte-range locks that the handles had before and have lost.
     pub locks_lost: u64,
 }
 

@@ -2,11 +2,11 @@
 
 use hdrhistogram::Histogram;
 
-/// Times in nanoseconds: percentiles to three significant digits; count, sum,
-/// least and greatest exactly.
+/// A distribution of times in nanoseconds. Percentiles have three significant digits; count, sum,
+/// minimum and maximum are exact.
 ///
-/// Counters are 32 bits wide, which halves the memory: a single value of the
-/// thousand in its decade saturates after four thousand million samples.
+/// Counters are 32 bits wide, which halves the memory. A counter saturates after four billion
+/// samples whose first three significant digits are the same.
 #[derive(Clone, Debug)]
 pub struct Distribution {
     histogram: Histogram<u32>,
@@ -15,13 +15,14 @@ pub struct Distribution {
     max_ns: u64,
 }
 
-/// Beyond any run (104 days); keeps a nonsensical value from growing the histogram further.
+/// The largest time recorded, beyond any run (104 days). It keeps a nonsensical value from growing
+/// the histogram further.
 const LARGEST_NS: u64 = 1 << 53;
 
 impl Default for Distribution {
     fn default() -> Distribution {
         Distribution {
-            // Starts at 8 KiB and grows with the greatest value: 70 KiB for a second.
+            // Starts at 8 KiB and grows with the greatest value: 84 KiB for one second.
             histogram: Histogram::new(3).expect("three digits are within what the format allows"),
             sum_ns: 0,
             min_ns: u64::MAX,
@@ -66,7 +67,7 @@ impl Distribution {
         self.max_ns
     }
 
-    /// 0 of nothing.
+    /// Returns the mean, or 0 without samples.
     pub fn mean_ns(&self) -> f64 {
         match self.count() {
             0 => 0.0,
@@ -74,8 +75,8 @@ impl Distribution {
         }
     }
 
-    /// The value that the fraction `quantile` (0 to 1) of samples does not
-    /// exceed, to three significant digits; 0 of nothing.
+    /// Returns the value that the fraction `quantile` (0 to 1) of samples does not exceed, to three
+    /// significant digits, or 0 without samples.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
         self.histogram.value_at_quantile(quantile).min(self.max_ns).max(self.min_ns())
     }

@@ -1,4 +1,4 @@
-//! How a run ends: reasons, and the one exit code that follows.
+//! The reasons why a run did not end well, and the exit code that follows from them.
 
 use serde::Serialize;
 
@@ -7,16 +7,17 @@ use super::summary::RunFacts;
 use super::thresholds;
 use super::trust::Verdict;
 
-/// Why a run did not end well, in the order in which reasons decide the exit code.
+/// A reason why a run did not end well. The order of the variants is their precedence for the exit
+/// code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExitReason {
     /// A fault of smbench itself.
     InternalError,
-    /// Bad usage, or a script or document that is invalid or broke off.
+    /// Bad usage, or a script or document that is invalid or failed during the run.
     Invalid,
-    /// Results could not be written: the disk was full, or `--out` was removed. The code
-    /// of bad usage, as for a place that is refused before the run.
+    /// Results could not be written: the disk was full, or `--out` was removed. The exit code is
+    /// that of bad usage, as when `--out` is refused before the run.
     ResultsNotKept,
     /// The target could not be reached, or denied access.
     Unreachable,
@@ -47,7 +48,7 @@ impl ExitReason {
         }
     }
 
-    /// As the summary and the terminal write it.
+    /// Returns the name used in the summary and on the terminal.
     pub fn name(self) -> &'static str {
         match self {
             ExitReason::InternalError => "internal-error",
@@ -65,16 +66,15 @@ impl ExitReason {
     }
 }
 
-/// The code of the first reason that applies; 0 without any.
+/// Returns the code of the first reason that applies, or 0 without any.
 pub fn exit_code(reasons: &[ExitReason]) -> u8 {
     reasons.iter().min().map_or(0, |reason| reason.code())
 }
 
-/// The reasons the run gave and those its figures give, each once. Failures
-/// count in setup and in every phase, unless a passing threshold on `errors`
-/// counts them: it decides then, outside of setup. In teardown they are only
-/// reported. A client that gave up is no operation that failed, and none
-/// excuses it.
+/// Returns the reasons that the run gave and those that follow from its figures, each once.
+/// Failures in setup and in every phase count. Outside of setup, a passing threshold on `errors`
+/// excuses the failures it counts. Failures in teardown are only reported. A client that gave up is
+/// not a failed operation, and no threshold excuses it.
 pub(super) fn exit_reasons(
     facts: &RunFacts,
     measurements: &Measurements,

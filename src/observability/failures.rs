@@ -1,15 +1,15 @@
-//! What failed: how often by status, and the first few operations each.
+//! Failures by status: their number, and the first few operations of each.
 
 use crate::ir::{CompletionEvent, CompletionStatus, Failure};
 use crate::protocol::NtStatus;
 
 /// Operations kept per status.
 const FIRST: usize = 5;
-/// Distinct statuses kept; a server that makes up more shares one entry.
+/// Distinct statuses kept; all further ones share one entry.
 const MAX_STATUSES: usize = 64;
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// How an operation ended, as figures count it.
+/// The outcome of an operation, as figures count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StatusKey {
     Status(NtStatus),
@@ -34,7 +34,7 @@ impl StatusKey {
         }
     }
 
-    /// Those that are no NT status, by name.
+    /// The keys that are not an NT status, by name.
     const OTHERS: [(&str, StatusKey); 5] = [
         ("TIMED_OUT", StatusKey::TimedOut),
         ("CONNECTION_LOST", StatusKey::ConnectionLost),
@@ -43,13 +43,13 @@ impl StatusKey {
         ("PAYLOAD_UNREADABLE", StatusKey::PayloadUnreadable),
     ];
 
-    /// The names of those that are no NT status.
+    /// Returns the names of the keys that are not an NT status.
     pub fn other_names() -> impl Iterator<Item = &'static str> {
         Self::OTHERS.iter().map(|(name, _)| *name)
     }
 
-    /// From a name, of an NT status with or without its prefix, or from a
-    /// status's number (`0xC0000022`). Case does not matter.
+    /// Parses the name of a key, the name of an NT status with or without its prefix, or the number
+    /// of a status (`0xC0000022`). Case does not matter.
     pub fn from_name(name: &str) -> Option<StatusKey> {
         let upper = name.to_ascii_uppercase();
         if let Some((_, key)) = Self::OTHERS.iter().find(|(known, _)| *known == upper) {
@@ -62,7 +62,7 @@ impl StatusKey {
         NtStatus::from_name(&upper).or_else(number).map(StatusKey::Status)
     }
 
-    /// As [`Failure::name`] has it.
+    /// Returns the name, the same as that of [`Failure::name`].
     pub fn name(self) -> String {
         match self {
             StatusKey::Status(status) => status.to_string(),
@@ -76,8 +76,8 @@ impl StatusKey {
     }
 }
 
-/// Something kept per status: few statuses in practice, and bounded for a
-/// server that makes them up.
+/// Values by status. In practice there are few statuses; the bound is for a server that makes them
+/// up.
 #[derive(Clone, Debug, Default)]
 pub struct ByStatus<T>(Vec<(StatusKey, T)>);
 
@@ -121,7 +121,7 @@ impl Failures {
         other.iter().for_each(|(key, found)| self.entry(key).merge(found));
     }
 
-    /// The most frequent first.
+    /// Returns the failures, the most frequent first.
     pub fn by_count(&self) -> Vec<(StatusKey, &Occurrences)> {
         let mut failures: Vec<_> = self.iter().collect();
         failures.sort_by_key(|(key, found)| (std::cmp::Reverse(found.count), *key));
@@ -129,19 +129,19 @@ impl Failures {
     }
 }
 
-/// One operation that failed or was skipped. Texts are as they came: whoever
-/// prints them escapes them.
+/// One operation that failed or was skipped. Its strings are not escaped: the code that prints them
+/// does that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedOperation {
     pub op_id: String,
     pub client_idx: u32,
     pub seq: u32,
     pub operation: &'static str,
-    /// What it touched, where that is known.
+    /// The path of the file it used, where that is known.
     pub path: Option<String>,
-    /// Index of the phase; none in setup and teardown.
+    /// The index of the phase; None in setup and teardown.
     pub phase: Option<u16>,
-    /// When it ended, from the run's origin.
+    /// The time it ended, in nanoseconds from the run's origin.
     pub at_ns: u64,
     pub message: String,
 }
@@ -169,7 +169,7 @@ impl FailedOperation {
     }
 }
 
-/// How many, and the first few in the order they ended.
+/// The number of operations, and the first few in the order in which they ended.
 #[derive(Clone, Debug, Default)]
 pub struct Occurrences {
     pub count: u64,
@@ -177,7 +177,7 @@ pub struct Occurrences {
 }
 
 impl Occurrences {
-    /// `describe` is asked only while there is room.
+    /// Counts an operation. `describe` is called only while there is room for its result.
     pub fn add(&mut self, describe: impl FnOnce() -> FailedOperation) {
         self.count += 1;
         if self.first.len() < FIRST {
@@ -185,7 +185,7 @@ impl Occurrences {
         }
     }
 
-    /// Of both parts' first operations, the first.
+    /// Adds `other`, and keeps the earliest operations of both.
     pub fn merge(&mut self, other: &Occurrences) {
         self.count += other.count;
         self.first.extend_from_slice(&other.first);

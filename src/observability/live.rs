@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// What the progress line shows. Each shard writes counters of its own.
+/// The counters that the progress line shows. Each shard writes its own.
 #[derive(Debug)]
 pub struct Live {
     shards: Vec<Arc<LiveShard>>,
@@ -23,10 +23,10 @@ pub struct LiveShard {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LiveTotals {
-    /// Succeeded and failed, setup and teardown included.
+    /// Operations that succeeded or failed, setup and teardown included.
     pub operations: u64,
     pub failed: u64,
-    /// Read and written.
+    /// Bytes read and written.
     pub bytes: u64,
     pub connected: u32,
     pub prepared: u32,
@@ -41,7 +41,7 @@ impl Live {
         }
     }
 
-    /// The counters of a shard; one of its own where there is no such shard.
+    /// Returns the counters of a shard, or counters that nobody reads if there is no such shard.
     pub fn shard(&self, shard: usize) -> Arc<LiveShard> {
         self.shards.get(shard).cloned().unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Live {
         self.connected.fetch_add(1, Relaxed);
     }
 
-    /// Counts a client whose first operations are there.
+    /// Counts a client whose first operations have been fetched.
     pub fn add_prepared(&self) {
         self.prepared.fetch_add(1, Relaxed);
     }
@@ -69,7 +69,8 @@ impl Live {
 }
 
 impl LiveShard {
-    /// Called by the shard's one recorder, so that loading and storing is enough.
+    /// Counts an operation. Only the shard's one recorder calls this, so a load and a store are
+    /// enough.
     pub(super) fn add_operation(&self, failed: bool, bytes: u64) {
         self.operations.store(self.operations.load(Relaxed) + 1, Relaxed);
         if failed {

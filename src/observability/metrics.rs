@@ -14,19 +14,20 @@ use crate::ir::event::Unissued;
 use crate::ir::source::{RUN_CLIENT, WHOLE_PHASE};
 use crate::ir::{OperationType, Phase, Section, StreamHeader};
 
-/// What figures are kept apart by; the same for all shards of a run.
+/// The dimensions that figures are kept apart by; the same for all shards of a run.
 #[derive(Debug)]
 pub struct Layout {
     pub header: Arc<StreamHeader>,
     phases: Vec<Phase>,
-    /// By client. The run-wide client counts as a workload after the others.
+    /// The index of each client's workload. The run-wide client counts as a workload after the
+    /// others.
     workload_of: Vec<u32>,
     late_bound_ns: u64,
 }
 
 impl Layout {
-    /// `phases` are those the run really has, which a command line may have
-    /// changed; without any, all iterations count as one recorded phase.
+    /// Creates the layout of a run. `phases` are the phases it really has, which the command line
+    /// may have changed. Without any, all iterations count as one recorded phase.
     pub fn new(header: Arc<StreamHeader>, mut phases: Vec<Phase>, late_bound: Duration) -> Layout {
         if phases.is_empty() {
             phases.push(Phase { name: WHOLE_PHASE.into(), duration_ns: 0, record: true });
@@ -47,7 +48,7 @@ impl Layout {
         self.late_bound_ns
     }
 
-    /// Workloads, the run-wide client's last.
+    /// Returns the number of workloads, including that of the run-wide client, which is the last.
     pub(super) fn workloads(&self) -> usize {
         self.header.workloads.len() + 1
     }
@@ -61,7 +62,7 @@ impl Layout {
         self.header.workloads.get(workload).map_or(RUN_CLIENT, |workload| &workload.name)
     }
 
-    /// Where the figures of a section or phase are: phases, then setup, then teardown.
+    /// Returns the index of the figures of a section or phase: phases, then setup, then teardown.
     pub fn slot(&self, section: Section, phase: Option<u16>) -> usize {
         match section {
             Section::Setup => self.setup(),
@@ -79,15 +80,15 @@ impl Layout {
     }
 }
 
-/// What one operation type did in one phase and workload.
+/// The figures of one operation type in one phase and workload.
 #[derive(Clone, Debug, Default)]
 pub struct OperationStats {
-    /// Of operations that were sent: succeeded and failed.
+    /// Service times of operations that were sent: succeeded and failed.
     pub service: Distribution,
     pub response: Distribution,
     pub statuses: StatusCounts,
     pub failed: u64,
-    /// Of those that failed: `statuses` counts what was expected too.
+    /// The statuses of operations that failed; `statuses` also counts those that were expected.
     pub failures: StatusCounts,
     pub skipped: u64,
     pub cut: u64,
@@ -96,12 +97,12 @@ pub struct OperationStats {
     pub short_reads: u64,
     pub degraded: u64,
     pub bytes: u64,
-    /// Of opens, where the backend knows.
+    /// The grants of opens, if the backend reports them.
     pub granted: Option<Box<GrantedCounts>>,
 }
 
 impl OperationStats {
-    /// Sent: succeeded and failed.
+    /// Returns the number of operations that were sent: succeeded and failed.
     pub fn count(&self) -> u64 {
         self.service.count()
     }
@@ -126,13 +127,13 @@ impl OperationStats {
 
 #[derive(Clone, Debug, Default)]
 pub struct IterationStats {
-    /// From the first issue to the last completion, of those that finished.
+    /// Times from the first issue to the last completion, of iterations that finished.
     pub service: Distribution,
-    /// From when they were due.
+    /// Times from when the iterations were due to their last completion.
     pub response: Distribution,
-    /// Finished, but begun after their arrival because the client was busy.
+    /// Iterations that finished, but began after their arrival because the client was busy.
     pub late: u64,
-    /// Left out because their arrival found the client busy.
+    /// Iterations dropped because their arrival found the client busy.
     pub dropped: u64,
     /// Iterations of which nothing was sent, since the handles they need were not open.
     pub skipped: u64,
@@ -150,16 +151,16 @@ impl IterationStats {
     }
 }
 
-/// One workload in one phase. A part that was never used takes no memory.
+/// The figures of one workload in one phase. A part that was never used takes no memory.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
     pub breaks: Option<Box<BreakStats>>,
-    /// Its iterations arrive. What a late operation of one delays, the next
-    /// arrival makes up for, so that it does not dilute the rate.
+    /// Whether iterations arrive at times of their own. The next arrival makes up for the delay of
+    /// a late operation, so that lateness does not lower the rate.
     pub open_loop: bool,
-    /// Arrivals of it that find their client busy are dropped.
+    /// Whether arrivals that find their client busy are dropped.
     pub drops: bool,
 }
 
@@ -190,13 +191,13 @@ impl Cell {
     }
 }
 
-/// What is kept once per phase, over all workloads.
+/// The figures kept once per phase, over all workloads.
 #[derive(Clone, Debug, Default)]
 pub struct PhaseStats {
-    /// Of operations that were sent, like all of these.
+    /// The lateness of operations that were sent. The other times below are of these as well.
     pub lateness: Distribution,
-    /// The parts of the sum of `lateness` that were waiting for the stream and
-    /// for the limit; the rest is this program's own.
+    /// The parts of the sum of `lateness` that were waits for the stream and for the limit. The
+    /// rest is this program's own.
     pub late_by_generation_ns: u128,
     pub late_by_limit_ns: u128,
     pub backlog: Distribution,
@@ -210,14 +211,15 @@ pub struct PhaseStats {
     pub heartbeat: Delays,
     pub disconnected: Disconnected,
     pub reopened: ReopenedSummary,
-    /// Later than the late bound.
+    /// Operations that were later than the late bound.
     pub late: u64,
-    /// Sums over operations due after their client's previous one, in closed loops.
+    /// Sums over the operations of closed loops: their lateness, and their service, backlog and
+    /// think time.
     pub closed_lateness_ns: u128,
     pub closed_cycle_ns: u128,
-    /// Operations with a time of their own whose client was busy then, dropped
-    /// iterations among them, and sums over those that were sent (where they are
-    /// dropped, over the others): what delays one delays all behind it.
+    /// Operations with a due time of their own whose client was busy then, including dropped
+    /// iterations. The sums are over those that were sent; in a workload that drops arrivals, over
+    /// the other operations. A delay of one operation delays all behind it.
     pub behind: u64,
     pub behind_lateness_ns: u128,
     pub behind_service_ns: u128,
@@ -259,26 +261,26 @@ impl PhaseStats {
     }
 }
 
-/// What happened to connections and clients.
+/// The figures of connections and clients.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionStats {
-    /// By workload.
+    /// Reconnects by workload.
     pub reconnects: Vec<u64>,
     pub failed_clients: u64,
-    /// Those of them that gave up before the phases had ended.
+    /// Failed clients that gave up before the phases had ended.
     pub failed_measuring: u64,
     /// The first few clients that gave up, with the reason.
     pub first_failed: Vec<(u32, String)>,
     /// Handles the engine closed because the stream left them open.
     pub cleanup_closed: u64,
     pub cleanup_failed: u64,
-    /// Clients that were not done when the bound on draining passed.
+    /// Clients that were not done when the time limit of the drain passed.
     pub given_up: u64,
-    /// Those of them with an operation of a phase.
+    /// The part of `given_up` on shards that had an operation of a phase in flight.
     pub given_up_measuring: u64,
 }
 
-/// Clients kept with their reason.
+/// The most clients that are kept with their reason.
 pub(super) const FIRST_CLIENTS: usize = 5;
 
 impl ConnectionStats {
@@ -309,15 +311,15 @@ impl ConnectionStats {
 #[derive(Clone, Debug)]
 pub struct Measurements {
     pub layout: Arc<Layout>,
-    /// By slot, then workload.
+    /// Cells by slot, then by workload.
     cells: Vec<Cell>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
     /// Breaks before time zero and after the phases, over all workloads.
     pub breaks_outside_phases: u64,
-    /// By the cut, over the whole run.
+    /// Operations due and not issued by the cut, over the whole run.
     pub unissued: Unissued,
-    /// Clients of whose last iteration nothing was sent.
+    /// Clients whose last iteration sent nothing.
     pub silent: BTreeSet<u32>,
 }
 
@@ -352,7 +354,7 @@ impl Measurements {
         self.silent.extend(other.silent);
     }
 
-    /// A cell by slot and workload; see [`Layout::slot`].
+    /// Returns the cell of a slot and a workload; see [`Layout::slot`].
     pub(super) fn cell(&self, slot: usize, workload: usize) -> &Cell {
         &self.cells[slot * self.layout.workloads() + workload]
     }
@@ -376,14 +378,14 @@ impl Measurements {
         clients > 0 && self.connections.failed_measuring >= clients
     }
 
-    /// The recorded phases in one.
+    /// Returns the recorded phases, merged into one.
     pub fn recorded_phases(&self) -> PhaseStats {
         let mut overall = PhaseStats::default();
         self.recorded().for_each(|slot| overall.merge(self.phase(slot)));
         overall
     }
 
-    /// The slots of the recorded phases.
+    /// Returns the slots of the recorded phases.
     pub(super) fn recorded(&self) -> impl Iterator<Item = usize> + '_ {
         (0..).zip(self.layout.phases()).filter(|(_, phase)| phase.record).map(|(slot, _)| slot)
     }

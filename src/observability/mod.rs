@@ -1,4 +1,4 @@
-//! What is made of a run's events: figures, a verdict on them, a summary.
+//! The evaluation of a run's events: figures, a verdict on them, a summary.
 //!
 //! Each shard of the scheduler has a [`Recorder`] on its own thread; at the end
 //! their [`Measurements`] merge into one and become the [`Summary`].

@@ -1,10 +1,11 @@
-//! What a summary notes besides its figures: what was not issued, and why.
+//! The notes of a summary: what was not issued or not answered, and why.
 
 use super::breaks::BreakSummary;
 use super::summary::{Iterations, UnissuedSummary, WorkloadSummary};
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
-/// Of each workload by itself: the iterations of another never arrived in it.
+/// Returns the note on dropped iterations. It is made for each workload by itself, since only the
+/// iterations of that workload arrive in it.
 pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
     let Iterations { count, dropped, skipped, cut, .. } = workload.iterations;
     (dropped > 0).then(|| {
@@ -26,7 +27,8 @@ pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
     })
 }
 
-/// Of a stream with an end, iterations whose closed loop was over before them.
+/// Returns the note on the iterations of a finite stream that could not begin because the phase of
+/// their closed loop had ended.
 pub fn superseded(iterations: u64) -> Option<String> {
     (iterations > 0).then(|| {
         format!(
@@ -35,7 +37,7 @@ pub fn superseded(iterations: u64) -> Option<String> {
     })
 }
 
-/// Breaks that came to nobody's answer, each kind with its reason.
+/// Returns a note for each kind of break that got no answer, with the reason.
 pub fn unanswered(breaks: &BreakSummary) -> Vec<String> {
     let kinds = [
         (breaks.ignored, "got no answer, as on_break says"),

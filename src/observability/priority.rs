@@ -1,9 +1,9 @@
-//! Threads that only look on.
+//! The priority of threads that are not on the timed path.
 
-/// Where processors are scarce, this thread gets the lesser share: what it
-/// misses for it is counted, while what a shard is late by colours every figure.
+/// Lowers the priority of this thread, so that shards come first where processors are scarce. What
+/// this thread misses is counted, while a late shard distorts every figure.
 pub fn give_way() {
-    // Elsewhere a priority is one of the whole process.
+    // On other systems a priority applies to the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 5) {
         tracing::debug!("a thread that should give way runs at the priority of all: {error}");

@@ -1,4 +1,4 @@
-//! The line that moves while a run goes on.
+//! The progress line of a run.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use super::live::{Live, LiveTotals};
 use super::standard_error;
 use super::text::printable;
 
-/// How far a run is.
+/// The stage that a run has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     Connecting {
         clients: u32,
     },
     Setup,
-    /// Their first operations are being made.
+    /// The first operations of these clients are being fetched.
     Preparing {
         clients: u32,
     },
-    /// `duration`: how long it will take, where the stream does not bound itself.
+    /// A phase; `duration` is its planned length, if the stream has phases.
     Phase {
         name: String,
         duration: Option<Duration>,
@@ -32,15 +32,15 @@ pub enum Stage {
     Teardown,
 }
 
-/// Draws a line on standard error while it lives, where that is a terminal;
-/// elsewhere each stage is logged once. Never waits for anything.
+/// The progress line. It is drawn on standard error until this is dropped; where standard error is
+/// not a terminal, each stage is logged once instead. Setting a stage never blocks.
 #[derive(Debug)]
 pub struct Progress {
     drawing: Option<(Sender<Stage>, JoinHandle<()>)>,
 }
 
 const TICK: Duration = Duration::from_millis(100);
-/// Ticks that a rate is taken over.
+/// The number of ticks over which a rate is computed.
 const WINDOW: usize = 10;
 const MAX_NAME_CHARS: usize = 40;
 
@@ -56,13 +56,13 @@ impl Progress {
 
     pub fn stage(&self, stage: Stage) {
         match &self.drawing {
-            // The thread ends only with this sender.
+            // The thread ends only when this sender is dropped.
             Some((sender, _)) => drop(sender.send(stage)),
             None => tracing::info!("{}", describe(&stage)),
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn finish(self) {}
 }
 
@@ -70,7 +70,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((sender, thread)) = self.drawing.take() {
             drop(sender);
-            // Within a tick; a thread that panicked has nothing left to draw.
+            // The thread ends within a tick. One that panicked has nothing left to draw.
             let _ = thread.join();
         }
     }
@@ -103,7 +103,7 @@ fn draw(stages: &Receiver<Stage>, live: &Live) {
     bar.finish_and_clear();
 }
 
-/// Operations a second over the window.
+/// Returns the operations per second over the window.
 fn rate(window: &VecDeque<(Instant, u64)>) -> f64 {
     let (Some((from, first)), Some((to, last))) = (window.front(), window.back()) else {
         return 0.0;

@@ -1,4 +1,4 @@
-//! Turns one shard's events into figures, on the shard's thread.
+//! The recorder, which turns one shard's events into figures on the shard's thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::ir::{
 };
 use crate::protocol::SharePath;
 
-/// Counts every event once. Finds its figures by index, and allocates only
-/// when something happens for the first time.
+/// The recorder of one shard. It counts every event once, finds figures by index, and allocates
+/// only when something happens for the first time.
 #[derive(Debug)]
 pub struct Recorder {
     measurements: Measurements,
     live: Arc<LiveShard>,
-    /// The paths behind the handles of this shard's clients, so that a failed
-    /// read can say of what.
+    /// The paths of the handles of this shard's clients, so that the record of a failed read can
+    /// name the file.
     paths: HashMap<(u32, HandleRef), SharePath>,
 }
 
@@ -31,7 +31,7 @@ impl Recorder {
         Recorder { measurements: Measurements::new(layout), live, paths: HashMap::new() }
     }
 
-    /// So far.
+    /// Returns the measurements so far.
     pub fn measurements(&self) -> &Measurements {
         &self.measurements
     }
@@ -40,8 +40,8 @@ impl Recorder {
         self.measurements
     }
 
-    /// The path an operation names, or that of its handle, where it is known.
-    /// To be asked before the event is handed over.
+    /// Returns the path that the operation names, or the path of its handle if it is known. Must be
+    /// called before the event is recorded, because a close forgets the path.
     pub fn path<'a>(&'a self, event: &'a CompletionEvent) -> Option<&'a SharePath> {
         path(&self.paths, event)
     }
@@ -105,8 +105,8 @@ impl Recorder {
         let late_bound_ns = self.measurements.layout.late_bound_ns();
         let phase = self.measurements.phase_mut(slot);
         phase.lateness.record(lateness_ns);
-        // The time between two attempts is no lateness, so what they waited for
-        // is counted up to the lateness of the first.
+        // The time between two attempts is not lateness, so what an operation waited for is counted
+        // only up to the lateness of its first attempt.
         let by_generation_ns = event.held_up.by_generation_ns.min(lateness_ns);
         let by_limit_ns = event.held_up.by_limit_ns.min(lateness_ns - by_generation_ns);
         phase.late_by_generation_ns += u128::from(by_generation_ns);
@@ -117,7 +117,7 @@ impl Recorder {
             (event.operation.due, open_loop)
         {
             phase.closed_lateness_ns += u128::from(lateness_ns);
-            // What it waited for a break was the server's, as its service was.
+            // The wait for a break is the server's time, like the service.
             let server_ns = u128::from(service_ns) + u128::from(event.backlog_ns());
             phase.closed_cycle_ns += server_ns + u128::from(think_ns);
         } else if event.backlog_ns() > event.blocked_ns {
@@ -125,14 +125,14 @@ impl Recorder {
             phase.behind_lateness_ns += u128::from(lateness_ns);
             phase.behind_service_ns += u128::from(service_ns);
         } else if drops {
-            // Of what is dropped nothing is sent: what held up the others, a
-            // timer aside, is what kept their clients busy.
+            // Nothing is sent for a dropped arrival. What kept its client busy is what held up the
+            // operations that were sent, except for a late timer.
             phase.behind_lateness_ns += u128::from(by_generation_ns + by_limit_ns);
             phase.behind_service_ns += u128::from(service_ns);
         }
     }
 
-    /// Keeps the path of a handle from its Open, failed ones too, to its Close.
+    /// Keeps the path of a handle from its open, even if that failed, to its close.
     fn follow_handle(&mut self, event: CompletionEvent) {
         let client = event.operation.client_idx;
         match event.operation.kind {
@@ -199,7 +199,7 @@ impl Recorder {
                 self.measurements.phase_mut(slot).behind += 1;
             }
         }
-        // A cut or dropped iteration says nothing of what the next would have sent.
+        // A cut or dropped iteration does not show whether its client would have sent something.
         match event.outcome {
             IterationOutcome::Skipped => {
                 self.measurements.silent.insert(event.client_idx);
@@ -316,7 +316,7 @@ mod tests {
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
         assert_eq!((stats.count(), stats.retries), (1, 2));
         assert_eq!((stats.service.max_ns(), stats.response.max_ns()), (300, 8_300));
-        // Waiting for the limit between attempts delays no first issue.
+        // A wait for the limit between two attempts does not delay the first issue.
         let phase = measurements.phase(1);
         assert_eq!((phase.lateness.max_ns(), phase.late_by_limit_ns), (100, 100));
     }
@@ -356,7 +356,7 @@ mod tests {
         let mut behind = on_time.clone();
         behind.due_ns -= 1;
         let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());
-        // A break kept it from the server, not its client from it.
+        // A break kept this one from the server; its client was not busy.
         let mut held_up = behind.clone();
         held_up.blocked_ns = 1;
         let measurements = recorded([on_time, behind, held_up]);

@@ -1,4 +1,4 @@
-//! The directory a run leaves behind.
+//! The directory that holds the results of a run.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::summary::Summary;
 
-/// Why results cannot be kept.
+/// A reason why results cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
     #[error("--out {0}: there is a summary.json already; name another folder, or remove it")]
@@ -29,7 +29,7 @@ pub enum ResultsError {
     Moved(PathBuf),
 }
 
-/// Returns what the system said of a file that could not be written, and what to do.
+/// Returns the system's error for a file that could not be written, and what to do about it.
 pub(super) fn unwritten(error: &io::Error) -> String {
     let advice = match error.kind() {
         ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
@@ -42,36 +42,36 @@ pub(super) fn unwritten(error: &io::Error) -> String {
 
 const SUMMARY: &str = "summary.json";
 const MAX_NAME_CHARS: usize = 60;
-/// Runs of one script that may start within one second.
+/// The most runs of one script that may start within one second.
 const MAX_SAME_NAME: u32 = 1_000;
-/// How often a directory is made again that another run, which came to nothing, removed.
+/// The most attempts to make a directory that other runs, which left no results, keep removing.
 const MAX_TRIES: u32 = 10;
 
-/// Made before the run, so that a run does not end without a place for its
-/// results. One that stays empty is removed again.
+/// The results directory. It is made before the run, so that a run does not end without a place for
+/// its results, and removed again if it stays empty.
 #[derive(Debug)]
 pub struct ResultsFolder {
     path: PathBuf,
-    /// Folders that were made for it, innermost first.
+    /// The directories that were made for it, innermost first.
     made: Vec<PathBuf>,
-    /// Locked, so that no other run writes here. The system unlocks it however the
-    /// process ends, and the lock leaves no file.
+    /// The open directory, locked so that no other run writes here. The system releases the lock
+    /// however the process ends, and the lock leaves no file.
     directory: File,
 }
 
 impl ResultsFolder {
-    /// `out` as asked for, or `results/<time>-<script>` in the working folder.
+    /// Makes and locks `out`, or `results/<time>-<script>` in the working directory.
     ///
     /// # Errors
-    /// [`ResultsError`] when `out` holds the results of another run, or will, or is no
-    /// folder, or when the folder cannot be made.
+    /// [`ResultsError`] if `out` holds the results of another run, is in use by one or is not a
+    /// directory, or if the directory cannot be made.
     pub fn create(
         out: Option<&Path>,
         script: &str,
         started_at: SystemTime,
     ) -> Result<ResultsFolder, ResultsError> {
         match out {
-            // One look: another run may remove the directory between two.
+            // One look only: another run may remove the directory between two.
             Some(out) if out.metadata().is_ok_and(|found| !found.is_dir()) => {
                 Err(ResultsError::NotAFolder(out.into()))
             }
@@ -84,7 +84,7 @@ impl ResultsFolder {
         &self.path
     }
 
-    /// Writes `summary.json`: whole, or not at all.
+    /// Writes `summary.json` whole, or not at all.
     ///
     /// # Errors
     /// [`ResultsError::Write`] or [`ResultsError::Moved`] with the file's path.
@@ -103,11 +103,11 @@ impl ResultsFolder {
         let mut text = serde_json::to_vec_pretty(summary)?;
         text.push(b'\n');
         let mut builder = tempfile::Builder::new();
-        // Others may read results, as any file; the temporary default is the owner alone.
+        // Others may read results, like any file; a temporary file is readable by its owner alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.prefix(".summary").tempfile_in(&self.path)?;
-        // Not through `file`, whose errors name its temporary path.
+        // The inner file is written, because errors of `file` name its temporary path.
         file.as_file_mut().write_all(&text)?;
         file.as_file().sync_all()?;
         persist_new(file, path)
@@ -117,7 +117,8 @@ impl ResultsFolder {
         FileIdentity::of(&self.directory).is_ok_and(|identity| identity.is_at(&self.path))
     }
 
-    /// Locks `path`, once it is there. `made` are folders that were made for it before.
+    /// Makes `path` if it is missing, and locks it. `made` lists the directories made for it
+    /// before.
     fn claim(path: &Path, mut made: Vec<PathBuf>) -> Result<ResultsFolder, ResultsError> {
         for _ in 0..MAX_TRIES {
             make(path, &mut made).map_err(|source| create_error(path, source))?;
@@ -144,7 +145,7 @@ impl ResultsFolder {
         Err(create_error(path, ErrorKind::NotFound.into()))
     }
 
-    /// `path`, or `path-2` and so on, whichever is not there.
+    /// Makes and locks `path`, or `path-2` and so on, whichever does not exist yet.
     fn make_new(path: &Path) -> Result<ResultsFolder, ResultsError> {
         let mut made = Vec::new();
         let mut candidate = path.to_path_buf();
@@ -166,8 +167,8 @@ impl ResultsFolder {
 }
 
 impl Drop for ResultsFolder {
-    /// Removes empty folders only, while they are still locked; one that holds something
-    /// stays, with those around it.
+    /// Removes the directories made for the results, while they are still locked. One that holds
+    /// something stays, with its parents.
     fn drop(&mut self) {
         if !self.made.is_empty() && self.is_in_place() {
             for folder in &self.made {
@@ -179,8 +180,8 @@ impl Drop for ResultsFolder {
     }
 }
 
-/// Makes `path` and the folders around it where they are missing, and notes which those
-/// are: two runs that start at once must not both take a folder for their own.
+/// Makes `path` and its missing parents, and adds the ones it made to `made`: two runs that start
+/// at once must not both take a directory for their own.
 fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     for _ in 0..MAX_TRIES {
         match fs::create_dir(path) {
@@ -199,10 +200,10 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     Err(ErrorKind::NotFound.into())
 }
 
-/// Gives a file that is written its name, which no other file may have.
+/// Gives a finished temporary file its final name, which no other file may have.
 ///
 /// # Errors
-/// There is a file of this name, or the system says what else is wrong.
+/// [`io::Error`] if a file of this name exists, or if the system reports another failure.
 pub fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
     match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
@@ -218,7 +219,7 @@ pub fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Tells a file from another that has taken its path.
+/// The identity of a file, to distinguish it from another that has taken its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     device: u64,
@@ -243,7 +244,7 @@ fn create_error(path: &Path, source: io::Error) -> ResultsError {
     ResultsError::Create { path: path.into(), source }
 }
 
-/// `20261122T175523Z-first_steps`.
+/// Returns the default name of a results directory, such as `20261122T175523Z-first_steps`.
 fn default_name(script: &str, started_at: SystemTime) -> String {
     let time = humantime::format_rfc3339_seconds(started_at).to_string();
     let stem = Path::new(script).file_stem().unwrap_or_default().to_string_lossy();

@@ -1,4 +1,4 @@
-//! A run made by hand, for the tests of what is made of one.
+//! A run made by hand, for the tests of this module.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::protocol::{
 pub const OK: CompletionStatus = CompletionStatus::Succeeded(NtStatus::SUCCESS);
 const MS: u64 = 1_000_000;
 
-/// Clients 0 and 1 are editors, 2 is a reader, 3 the run-wide client.
+/// Returns a layout in which clients 0 and 1 are editors, 2 is a reader, and 3 the run-wide client.
 pub fn layout() -> Arc<Layout> {
     let workload = Workload::new;
     let phase = |name: &str, seconds: u64, record| Phase {
@@ -77,7 +77,7 @@ pub fn delete(path: &str) -> OperationKind {
     OperationKind::Delete { path: SharePath::new(path).unwrap() }
 }
 
-/// Due and issued at 1 s, completed 1 ms later, in phase 1 (steady).
+/// Returns an operation due and issued at 1 s, completed 1 ms later, in phase 1 (steady).
 pub fn completion(
     client_idx: u32,
     seq: u32,
@@ -115,7 +115,7 @@ pub fn completion(
     }
 }
 
-/// Due and begun at 1 s, over 1 ms later, in phase 1 (steady).
+/// Returns an iteration due and begun at 1 s, ended 1 ms later, in phase 1 (steady).
 pub fn iteration(client_idx: u32, outcome: IterationOutcome) -> IterationEvent {
     IterationEvent {
         client_idx,
@@ -129,7 +129,7 @@ pub fn iteration(client_idx: u32, outcome: IterationOutcome) -> IterationEvent {
     }
 }
 
-/// An oplock of this level, or a lease of this state.
+/// Returns a grant of an oplock of this level, or of a lease of this state.
 pub fn granted(caching: Caching) -> Option<Box<Granted>> {
     let (oplock, lease) = match caching {
         Caching::Oplock(level) => (level, None),
@@ -149,7 +149,8 @@ pub fn granted(caching: Caching) -> Option<Box<Granted>> {
     }))
 }
 
-/// Of a batch oplock, noticed at 1 s and acknowledged 1 ms later, in phase 1 (steady).
+/// Returns the break of a batch oplock, noticed at 1 s and acknowledged 1 ms later, in phase 1
+/// (steady).
 pub fn oplock_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
     BreakEvent {
         client_idx,
@@ -168,7 +169,7 @@ pub fn oplock_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
     }
 }
 
-/// Of a lease RWH, noticed at 1 s and never acknowledged, in phase 1 (steady).
+/// Returns the break of a lease RWH, noticed at 1 s and never acknowledged, in phase 1 (steady).
 pub fn lease_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
     let notice = Break::Lease(LeaseBreak {
         key: [7; 16],
@@ -190,7 +191,7 @@ pub fn failed(status: NtStatus) -> CompletionStatus {
     CompletionStatus::Failed(Failure::Status(status))
 }
 
-/// A little of everything: both workloads, all sections, failures with a
+/// Returns measurements with a little of everything: both workloads, all sections, failures with a
 /// hostile name, a skipped and a cut operation, retries, late and dropped iterations, a backlog, a
 /// reconnect, a client that gave up.
 pub fn measurements() -> Measurements {
@@ -286,7 +287,7 @@ pub fn measurements() -> Measurements {
     recorder.finish()
 }
 
-/// One of each kind, updated once with and once without a tag.
+/// Returns one metric of each kind, updated once with and once without a tag.
 pub fn metrics() -> BTreeMap<String, MetricSummary> {
     let mut metrics = CustomMetrics::new(MetricKind::ALL.map(|kind| MetricDeclaration {
         name: format!("app.{}", kind.name()),

@@ -1,4 +1,4 @@
-//! Summaries and operation logs against their schemas, in `schema/`.
+//! Checks of summaries and operation logs against their schemas in `schema/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use super::thresholds::metric::Unit;
 use super::{Cause, Measurements, Processors, sample};
 use serde_json::{Value, json};
 
-/// The part of JSON Schema that ours uses. A keyword beyond it is an
-/// error here, so that none goes unchecked.
+/// Checks a value against the part of JSON Schema that our schemas use. A keyword beyond it is an
+/// error, so that none goes unchecked.
 fn check(schema: &Value, root: &Value, value: &Value, at: &str, errors: &mut Vec<String>) {
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         let ok = match keyword.as_str() {

@@ -1,4 +1,4 @@
-//! From measurements to the summary.
+//! The conversion of measurements into the summary.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Summary {
 
         let merged = merged_cells(measurements, recorded.iter().copied(), all_workloads);
         let overall = measurements.recorded_phases();
-        // How long before the cut the recorded phases were over.
+        // The time from the end of the recorded phases to the cut.
         let last = recorded.iter().rfind(|slot| !phase_duration(**slot).is_zero());
         let after: Option<Duration> = last.map(|last| facts.phases[last + 1..].iter().sum());
         let late = Duration::from_nanos(measurements.unissued.late_ns);
@@ -160,7 +160,7 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
     }
 }
 
-/// Nothing where nothing happened.
+/// Returns the summary of setup or teardown, or None if nothing happened in it.
 fn section(measurements: &Measurements, slot: usize, duration: Duration) -> Option<SectionSummary> {
     let layout = &measurements.layout;
     let cell = merged_cells(measurements, [slot], 0..layout.workloads());
@@ -193,7 +193,7 @@ fn workload(
     }
 }
 
-/// Nothing where nothing could be broken.
+/// Returns the summary of breaks, or None if none came and nothing granted could be broken.
 fn breaks(measurements: &Measurements, merged: &Cell, recorded: &[usize]) -> Option<BreakSummary> {
     let slots = 0..measurements.layout.phases().len();
     let unrecorded = slots.filter(|slot| !recorded.contains(slot));
@@ -264,7 +264,7 @@ fn iterations(stats: Option<&IterationStats>) -> Iterations {
     }
 }
 
-/// Nothing where nothing was due and unissued.
+/// Returns the operations that were due and not issued, or None if there were none.
 fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
     let unissued = Unissued { superseded: 0, ..unissued };
     (unissued != Unissued::default()).then(|| UnissuedSummary {
@@ -333,7 +333,7 @@ pub(super) fn times(distribution: &Distribution) -> Option<Times> {
     })
 }
 
-/// Nothing of no samples.
+/// Returns the percentiles, or None without samples.
 pub(super) fn tail(distribution: &Distribution) -> Option<Tail> {
     let at = |quantile| micros(distribution.quantile_ns(quantile));
     (distribution.count() > 0).then(|| Tail {

@@ -136,7 +136,7 @@ fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
     assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
 }
 
-/// A hundred operations in each phase.
+/// Records a hundred operations in each phase.
 fn sent_a_hundred(mut recorder: Recorder) -> Recorder {
     for seq in 0..200 {
         let event = sample::completion(0, seq, sample::read(1), sample::OK);
@@ -275,7 +275,7 @@ fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice(
     assert_eq!((ends, ends.iter().sum::<u64>()), ([1; 8], breaks.count()));
     assert_eq!(breaks.refusals, [("STATUS_INVALID_PARAMETER".to_string(), 1)].into());
     assert_eq!(breaks.waited_us.unwrap().tail.max, 1_000.0);
-    // All but the one that wanted no answer.
+    // The distribution contains all breaks but the one that wanted no answer.
     assert_eq!(breaks.lasted_us.unwrap().tail.max, 2_000.0);
     assert_eq!((breaks.blocked_operations, breaks.blocked_us), (2, 70_000_000.0));
     let of_workloads = summary.workloads.iter().map(|it| it.breaks.as_ref().unwrap().count());

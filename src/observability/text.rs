@@ -1,12 +1,12 @@
-//! Foreign text on a terminal.
+//! Escaping of untrusted text for a terminal.
 
 use std::fmt::Write;
 
-/// `text` fit to be printed: at most about `max` characters, and nothing in it
-/// that a terminal obeys or that changes how its surroundings look. Control
-/// characters and invisible or direction-changing ones become `\u{1b}`.
+/// Returns `text` in a form that is safe to print: at most about `max` characters, and nothing that
+/// a terminal obeys or that changes how its surroundings look. Control characters become escapes
+/// such as `\u{1b}`, and so do characters that are invisible or change the direction of text.
 ///
-/// What is too long loses its middle, for the end of a path tells the most.
+/// A string that is too long loses its middle, because the end of a path says the most.
 pub fn printable(text: &str, max: usize) -> String {
     let length = text.chars().count();
     let head = max / 3;
@@ -36,7 +36,7 @@ fn deceptive(c: char) -> bool {
             // Zero-width characters and direction marks, line and paragraph separators.
             | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F
             | 0xFEFF | 0xFFF9..=0xFFFB
-            // Tags.
+            // Tag characters.
             | 0xE0000..=0xE007F)
 }
 

@@ -1,4 +1,4 @@
-//! Whether a measurement can be trusted.
+//! The verdict on whether a measurement can be trusted.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::ir::event::Unissued;
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Valid,
-    /// The generator was late often enough to colour the figures.
+    /// The generator was late often enough to distort the figures.
     GeneratorLimited,
-    /// Hooks did not see every event that was meant for them, so that what they
-    /// made of events is not of all of them.
+    /// Hooks did not see every event that was meant for them, so that their results do not cover
+    /// all of them.
     HooksDropped,
     /// The run was cut short; what it measured stands.
     Interrupted,
@@ -28,7 +28,7 @@ pub enum Verdict {
     NothingRecorded,
 }
 
-/// A run with less than either of these is not judged.
+/// The fewest operations, and the shortest time, of a run that is judged.
 pub const LEAST_JUDGED_OPERATIONS: u64 = 100;
 pub const LEAST_JUDGED: Duration = Duration::from_secs(1);
 
@@ -48,9 +48,9 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trust {
     pub verdict: Verdict,
-    /// For people; what the verdict rests on.
+    /// The grounds of the verdict, as sentences for people.
     pub reasons: Vec<String>,
-    /// Of `generator-limited`.
+    /// The likely cause of the verdict `generator-limited`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// Operations issued later than the late bound.
@@ -61,14 +61,14 @@ pub struct Trust {
     /// Operations without a pickup, because the wall clock was set while they were in flight.
     #[serde(skip_serializing_if = "is_zero")]
     pub pickups_discarded: u64,
-    /// Delays of the heartbeats of the threads that issue operations, one each 10 ms. Delays
-    /// above the late bound are always judged, shorter ones where the kernel gives no
-    /// receive timestamps.
+    /// Delays of the heartbeats of the threads that issue operations, one every 10 ms. Delays above
+    /// the late bound are always judged, shorter ones only where the kernel gives no receive
+    /// timestamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_us: Option<Tail>,
-    /// The sum over operations of their lateness, by what they waited for.
+    /// The total lateness of operations, by what they waited for.
     pub lateness_by_cause_us: LatenessByCause,
-    /// Kept busy by this process while it measured, on average.
+    /// The average number of cores that this process kept busy while it measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_cores_used: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,57 +83,56 @@ fn is_zero(count: &u64) -> bool {
 pub struct LatenessByCause {
     pub limit: f64,
     pub generation: f64,
-    /// Neither: this program and the machine.
+    /// The lateness of neither kind: caused by this program and the host.
     pub other: f64,
 }
 
-/// Completions that matched a hook's filter, and starts and ends of phases:
-/// once for each hook that was to be called.
+/// Events for hooks: completions that matched a hook's filter, and starts and ends of phases. An
+/// event counts once for each hook that was to be called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HookEvents {
     #[serde(rename = "hook_events_delivered")]
     pub delivered: u64,
-    /// The hooks were too slow for them, or had ended.
+    /// Events that were dropped because the hooks were too slow or had ended.
     #[serde(rename = "hook_events_dropped")]
     pub dropped: u64,
 }
 
-/// What a verdict rests on.
+/// The evidence that a verdict rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// The recorded phases in one.
+    /// The recorded phases, merged into one.
     pub recorded: &'a PhaseStats,
-    /// How long they lasted together.
+    /// The total length of the recorded phases.
     pub recorded_for: Duration,
-    /// What was due by the cut and not issued, where some of it could have been
-    /// in a recorded phase.
+    /// Operations that were due by the cut and not issued, if some of them could have been in a
+    /// recorded phase.
     pub unissued: Unissued,
     pub late_bound_ns: u64,
-    /// The backend answers at once, so that lateness is not weighed against
-    /// service time.
+    /// Whether the backend answers at once; lateness is then not weighed against service time.
     pub instant: bool,
     pub cut_short: bool,
-    /// On operations in flight.
+    /// The limit on operations in flight.
     pub limit: Option<u32>,
-    /// The server's use of processors is part of this process's.
+    /// Whether the server runs in this process and its use of processors counts as this process's.
     pub server_in_process: bool,
     pub processors: Option<Processors>,
-    /// Threads that made a script's operations, or read a document's.
+    /// The number of threads that made a script's operations, or read a document's.
     pub generators: usize,
     pub script: bool,
     pub hook_events: HookEvents,
 }
 
 impl Evidence<'_> {
-    /// Returns the number of operations that the generator did not get round to.
+    /// Returns the number of due operations that the generator failed to issue.
     fn left_unissued(&self) -> u128 {
         let Unissued { by_generation, by_limit, by_driver, .. } = self.unissued;
         u128::from(by_generation) + u128::from(by_limit) + u128::from(by_driver)
     }
 }
 
-/// Whether the generator was the bottleneck, and then why. A slow server alone
-/// is no reason: what waits for its client's previous operation is not late.
+/// Judges whether the generator was the bottleneck, and why. A slow server alone is no reason: an
+/// operation that waits for its client's previous one is not late.
 pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let recorded = evidence.recorded;
     let (limit, generation) = (recorded.late_by_limit_ns, recorded.late_by_generation_ns);
@@ -141,7 +140,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let unissued = evidence.unissued;
 
     let sent = recorded.lateness.count();
-    // What the generator left unissued is no reason to believe it.
+    // Operations that the generator left unissued are no reason to trust it, so they count too.
     let due = u128::from(sent) + evidence.left_unissued();
     let judged = due >= LEAST_JUDGED_OPERATIONS.into() && evidence.recorded_for >= LEAST_JUDGED;
     let (mut late, mut delayed, mut unissued_for_long) = (Vec::new(), Vec::new(), None);
@@ -228,7 +227,7 @@ fn late_operations(evidence: &Evidence<'_>) -> Option<String> {
     })
 }
 
-/// A late operation of a closed loop delays all that follow it.
+/// Checks closed loops, in which a late operation delays all that follow it.
 fn delayed_loops(evidence: &Evidence<'_>) -> Option<String> {
     let lateness = evidence.recorded.closed_lateness_ns;
     let cycle = evidence.recorded.closed_cycle_ns;
@@ -251,9 +250,9 @@ fn dropped_hook_events(events: HookEvents) -> Option<String> {
     })
 }
 
-/// A client that is behind goes from one operation to the next as in a closed
-/// loop: what delays each of them a little makes the backlog, which then is not
-/// the server's. A few tell nothing.
+/// Checks clients that are behind. Such a client goes from one operation to the next as in a closed
+/// loop, so a small delay of each operation builds up a backlog that is not the server's. A few
+/// such operations prove nothing.
 fn delayed_queues(evidence: &Evidence<'_>) -> Option<String> {
     let recorded = evidence.recorded;
     let (lateness, service) = (recorded.behind_lateness_ns, recorded.behind_service_ns);
@@ -266,7 +265,8 @@ fn delayed_queues(evidence: &Evidence<'_>) -> Option<String> {
     })
 }
 
-/// What became eligible within the late bound before the cut was not late yet.
+/// Checks operations that were not issued. One that became eligible within the late bound before
+/// the cut was not late yet.
 fn left_unissued(evidence: &Evidence<'_>) -> Option<String> {
     let left = evidence.left_unissued();
     let due = left + u128::from(evidence.recorded.lateness.count());

@@ -1,4 +1,4 @@
-//! What a run must show to be trusted.
+//! Tests of what a run must show to be trusted.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::ir::event::Unissued;
 
 const MS: u64 = 1_000_000;
 
-/// `sent` operations with a lateness of 0, `late` of them beyond the bound.
+/// Returns `sent` operations with a lateness of 0, `late` of them beyond the bound.
 fn phase(sent: u64, late: u64) -> PhaseStats {
     let mut phase = PhaseStats { late, ..PhaseStats::default() };
     (0..sent).for_each(|_| phase.lateness.record(0));
     phase
 }
 
-/// A hundred operations that were all 20 ms late, and what of that was not
-/// this program's own.
+/// Returns a hundred operations that were all 20 ms late, with the milliseconds of it that were
+/// waits for the limit and for the stream.
 fn all_late(by_limit: u64, by_generation: u64) -> PhaseStats {
     let mut phase = PhaseStats { late: 100, ..PhaseStats::default() };
     (0..100).for_each(|_| phase.lateness.record(20 * MS));
@@ -48,12 +48,12 @@ fn verdict(phase: &PhaseStats) -> Verdict {
     judge(&of(phase)).verdict
 }
 
-/// Four cores, of which this process used so many.
+/// Returns the use of four cores, of which this process used `used`.
 fn used(used: f64) -> Processors {
     Processors { cores: 4, used, ..Processors::default() }
 }
 
-/// The cause of a hundred late operations, and the sentence about it.
+/// Returns the cause of a hundred late operations, and the sentence about it.
 fn cause(recorded: &PhaseStats, evidence: Evidence<'_>) -> (Cause, String) {
     let mut trust = judge(&Evidence { recorded, ..evidence });
     assert_eq!((trust.verdict, trust.reasons.len()), (Verdict::GeneratorLimited, 2));
@@ -323,7 +323,7 @@ fn an_interruption_and_dropped_events_are_told_of_a_run_that_is_not_judged() {
     assert_eq!(dropped.verdict, Verdict::HooksDropped);
 }
 
-/// A thousand operations of 2 ms, each of which was delayed so by the generator.
+/// Returns a thousand operations of 2 ms, each delayed by the generator by `delays(index)`.
 fn delayed(delays: impl Fn(u64) -> u64) -> Delays {
     let mut delayed = Delays::default();
     (0..1_000).for_each(|index| delayed.record(delays(index), 2 * MS, 10 * MS));
@@ -365,7 +365,7 @@ fn the_parts_of_delays_above_a_millisecond_may_be_a_tenth_of_the_time() {
     assert!(trust.reasons[0].starts_with("the waits of requests for smbench to send them"));
 }
 
-/// Heartbeats over 3 s, each late by so much.
+/// Returns heartbeats over 3 s, each late by `late_ns`.
 fn heartbeats(late_ns: u64) -> Delays {
     let mut heartbeat = Delays::default();
     (0..300).for_each(|_| heartbeat.record_heartbeat(late_ns, 10 * MS, 10 * MS));

@@ -1,4 +1,4 @@
-//! A case, and how it fails.
+//! The type of a case, and its failures.
 
 use std::fmt::Arguments;
 use std::panic::Location;
@@ -11,44 +11,44 @@ use crate::backend::{ConnectError, Feature, OpError};
 use crate::protocol::NtStatus;
 use crate::protocol::path::PathError;
 
-/// One property every server is held to.
+/// A case: one property that every server must have.
 pub struct Case {
     pub name: &'static str,
-    /// The section of MS-SMB2, MS-FSA or MS-FSCC it follows.
+    /// The section of MS-SMB2, MS-FSA or MS-FSCC that it follows.
     pub section: &'static str,
     pub needs: &'static [Feature],
     pub run: for<'a> fn(&'a Place) -> BoxFuture<'a, Checked>,
     pub care: Care,
 }
 
-/// What a case means to a server that is not a test's own.
+/// The care that a case needs on a server that is not a test's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
-    /// Asked of any server.
+    /// A case for any server.
     Safe,
-    /// Asked of any server; one that fails it is of no use to a workload.
+    /// A case for any server. A server that fails it is of no use to a workload.
     Essential,
-    /// Asked of a test's own server only, for this reason.
+    /// A case for a test's own server only, for this reason.
     OwnServer(&'static str),
 }
 
 pub type Checked<T = ()> = Result<T, Failure>;
 
-/// Why a case did not pass.
+/// The reason why a case did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The server answered otherwise.
+    /// The server answered differently.
     Otherwise(Difference),
-    /// What the case is about was not granted, which a server is free to do.
+    /// The server did not grant what the case is about, which it is free to do.
     NotGranted(String),
 }
 
-/// What a server did instead of what a case expects.
+/// A difference between what a case expects and what a server did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What came, and what should have.
+    /// The actual and the expected answer, in words.
     pub what: String,
-    /// The place in the case's source, for those who look into it.
+    /// The place in the source of the case.
     pub at: String,
 }
 
@@ -65,7 +65,7 @@ impl Failure {
         Failure::NotGranted(what.into())
     }
 
-    /// What happened, without the place.
+    /// Returns what happened, without the place in the source.
     pub(super) fn what(self) -> String {
         match self {
             Failure::Otherwise(Difference { what, .. }) | Failure::NotGranted(what) => what,
@@ -73,7 +73,7 @@ impl Failure {
     }
 }
 
-/// The operation was to succeed.
+/// The failure of an operation that should have succeeded.
 impl From<OpError> for Failure {
     #[track_caller]
     fn from(error: OpError) -> Failure {
@@ -100,7 +100,7 @@ impl From<PathError> for Failure {
     }
 }
 
-/// Fails unless the two are equal; `context` says which of several it was.
+/// Fails unless the two are equal; `context` says which of several comparisons this is.
 #[track_caller]
 pub fn equal<A: PartialEq<B> + Shown, B: Shown>(
     found: &A,
@@ -113,7 +113,8 @@ pub fn equal<A: PartialEq<B> + Shown, B: Shown>(
     Err(unequal(&found.shown(), &expected.shown(), context))
 }
 
-/// Not generic, since some hundred places compare something.
+/// Makes the failure of a comparison. It is not generic, since some hundred places compare
+/// something.
 #[track_caller]
 fn unequal(found: &str, expected: &str, context: Arguments<'_>) -> Failure {
     let context = context.to_string();
@@ -122,8 +123,8 @@ fn unequal(found: &str, expected: &str, context: Arguments<'_>) -> Failure {
     Failure::new(format!("got {found}, not {expected}{separator}{context}"))
 }
 
-/// `case!(function, "MS-FSA 2.1.5.1", features it needs…)`; the function is
-/// `async fn(&Place) -> Checked`.
+/// Makes a case of a function `async fn(&Place) -> Checked`:
+/// `case!(function, "MS-FSA 2.1.5.1", features it needs…)`.
 macro_rules! case {
     ($function:ident, $section:literal $(, $feature:ident)*) => {
         $crate::probe::Case {
@@ -136,7 +137,7 @@ macro_rules! case {
     };
 }
 
-/// `check_eq!(found, expected, "of what")`
+/// Fails the case unless two values are equal: `check_eq!(found, expected, "of what")`.
 macro_rules! check_eq {
     ($found:expr, $expected:expr) => {
         check_eq!($found, $expected, "")
@@ -146,7 +147,7 @@ macro_rules! check_eq {
     };
 }
 
-/// `check!(what must hold, "what does not, else")`
+/// Fails the case unless a condition holds: `check!(condition, "what does not hold")`.
 macro_rules! check {
     ($holds:expr, $($context:tt)+) => {
         if !$holds {

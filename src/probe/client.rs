@@ -1,4 +1,4 @@
-//! One client in a case's folder.
+//! One client that works in the directory of a case.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,19 +30,19 @@ struct Breaks {
     acknowledger: Arc<dyn BreakAcknowledger>,
 }
 
-/// How long what must have happened already is waited for.
+/// The longest wait for something that must have happened already.
 pub const SOON: Duration = Duration::from_secs(2);
-/// How long a break that must not come is waited for.
+/// The time for which a break that must not come is waited for.
 const QUIET: Duration = Duration::from_millis(120);
 
-/// Of operations that do not depend on one another, so many are on their way
-/// over one connection at a time, or as many as the server gives credits for.
+/// The most independent operations in flight over one connection; fewer if the server grants fewer
+/// credits.
 pub(super) const SIDE_BY_SIDE: usize = 64;
 
-/// The server's answer; success is STATUS_SUCCESS.
+/// Returns the server's answer; success is STATUS_SUCCESS.
 ///
 /// # Errors
-/// There was none.
+/// [`Failure`] if there was no answer.
 #[track_caller]
 pub fn answer<T>(result: Result<T, OpError>) -> Checked<NtStatus> {
     match result {
@@ -66,17 +66,19 @@ impl<'a> Client<'a> {
     }
 
     pub async fn disconnect(self) {
-        // Whatever the server says, the connection is over.
+        // The connection ends whatever the server answers.
         let _ = tokio::time::timeout(self.place.patience, self.connection.disconnect()).await;
     }
 
+    /// Returns the path of `name` in the directory of the case.
+    ///
     /// # Errors
-    /// `name` is none a server can be asked for.
+    /// [`Failure`] if `name` is not one that a server can be asked for.
     pub fn path(&self, name: &str) -> Checked<SharePath> {
         Ok(SharePath::new(name)?.below(&self.place.folder))
     }
 
-    /// The path, to be cleaned up after the case.
+    /// Returns the path of `name`, and notes it for removal after the case.
     fn made(&self, name: &str) -> Result<SharePath, OpError> {
         let path = self.named(name)?;
         if path != self.place.folder {
@@ -109,12 +111,12 @@ impl<'a> Client<'a> {
         self.connection.open_extended(&self.made(name)?, mode, disposition, parameters).await
     }
 
-    /// Opens for reading and writing what may or may not exist.
+    /// Opens a file for reading and writing, and creates it if it does not exist.
     pub async fn file(&self, name: &str) -> Result<Handle, OpError> {
         self.open(name, OpenMode::ReadWrite, CreateDisposition::OpenIf).await
     }
 
-    /// As [`Client::file`], asking for more.
+    /// Opens a file like [`Client::file`], with further parameters.
     pub async fn file_with(
         &self,
         name: &str,
@@ -123,7 +125,7 @@ impl<'a> Client<'a> {
         self.open_extended(name, OpenMode::ReadWrite, CreateDisposition::OpenIf, parameters).await
     }
 
-    /// Opens for reading what exists.
+    /// Opens an existing file for reading.
     pub async fn reader(&self, name: &str) -> Result<Handle, OpError> {
         self.open(name, OpenMode::Read, CreateDisposition::Open).await
     }
@@ -135,7 +137,7 @@ impl<'a> Client<'a> {
         handle.close().await
     }
 
-    /// All of a small file.
+    /// Returns the content of a file of at most 64 KiB.
     pub async fn content(&self, name: &str) -> Result<Vec<u8>, OpError> {
         let handle = self.reader(name).await?;
         let content = match handle.read(0, 64 << 10).await {
@@ -178,10 +180,10 @@ impl<'a> Client<'a> {
         self.connection.execute_misc(&rename).await
     }
 
-    /// The break that comes next.
+    /// Waits for the next break, and returns it.
     ///
     /// # Errors
-    /// None comes.
+    /// [`Failure`] if none comes in time.
     pub async fn told(&self) -> Checked<Break> {
         self.told_within(self.place.patience).await
     }
@@ -195,14 +197,15 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What came of `cause`, which makes the server break something: `react`
-    /// is told what, and answers. Whether `cause` waits for that is the server's.
+    /// Runs `cause`, which makes the server break something, and calls `react` with the break to
+    /// answer it. Returns the result of `cause`. Whether `cause` waits for the answer is up to the
+    /// server.
     pub async fn broken_by<T>(
         &self,
         cause: impl Future<Output = Checked<T>> + Send,
         react: impl AsyncFnOnce(Break) -> Checked,
     ) -> Checked<T> {
-        // Boxed, since each case has a type of its own here, and each costs a build.
+        // Boxed, because every case would make a type of its own here, which costs build time.
         let mut cause: BoxFuture<'_, Checked<T>> = Box::pin(cause);
         let (told, done) = tokio::select! {
             told = self.told() => (told?, None),
@@ -214,7 +217,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Fails if a break comes within a moment.
+    /// Fails if a break comes within a short time.
     pub async fn is_left_alone(&self) -> Checked {
         let breaks = self.breaks()?;
         let mut stream = breaks.stream.lock().await;
@@ -239,8 +242,8 @@ impl<'a> Client<'a> {
     }
 }
 
-/// What the server answers to each, in order: many on their way at a time,
-/// for those that do not depend on one another.
+/// Runs independent operations, many of them in flight at a time, and returns their results in
+/// order.
 ///
 /// # Errors
 /// The first failure.
@@ -248,7 +251,7 @@ pub async fn side_by_side<T>(operations: Vec<impl Future<Output = Checked<T>>>) 
     stream::iter(operations).buffered(SIDE_BY_SIDE).try_collect().await
 }
 
-/// What the server answered, as a case takes it.
+/// Awaits an operation, and turns its error into the failure of a case.
 pub async fn done<T>(operation: impl Future<Output = Result<T, OpError>>) -> Checked<T> {
     Ok(operation.await?)
 }

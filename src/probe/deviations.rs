@@ -1,15 +1,15 @@
-//! Where a server answers otherwise for a reason of its own. Exact: in the
-//! tests an entry whose case passes, or fails otherwise, is a failure. Only a
+//! Known deviations: answers of a server that differ for a reason of its own. In the tests the list
+//! is exact: an entry whose case passes, or fails differently, is a failure. Only a case with a
 //! race in the server may pass too.
 
 use When::{Always, Sometimes};
 
-/// A server that answers otherwise for a reason of its own.
+/// A known answer of a server that differs from what a case expects, with the reason.
 #[derive(Debug)]
 pub struct Deviation {
     pub server: &'static str,
     pub case: &'static str,
-    /// What its failure says; another failure of the case is no deviation.
+    /// A part of the failure's message; another failure of the case is no deviation.
     pub answers: &'static str,
     pub when: When,
     pub reason: &'static str,
@@ -18,13 +18,12 @@ pub struct Deviation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Always,
-    /// A race in the server, shown to be there and to be the server's.
+    /// Only at times: the cause is a race, shown to exist and to be the server's.
     Sometimes,
 }
 
-/// What is known of a server that fails a case so, first of all of the one that
-/// is asked. Whose a user's server is cannot be told for certain: one that
-/// answers like another may have its reason.
+/// Returns the known deviation that matches a failure, preferably that of `server`. The vendor of a
+/// user's server is a guess, so an entry written for another vendor may apply.
 pub fn known(server: &str, case: &str, failure: &str) -> Option<&'static Deviation> {
     let fits = |d: &&Deviation| d.case == case && failure.contains(d.answers);
     let own = DEVIATIONS.iter().filter(fits).find(|d| d.server == server);
@@ -49,9 +48,9 @@ const fn embedded(
     Deviation { server: "embedded", case, answers, when, reason }
 }
 
-/// Seen with Samba 4.17 on a busy machine in 7 to 9 of 100 runs, never after
-/// an unlock: the CLOSE was answered and a third handle got the range without
-/// waiting, but the waiter was not granted until the next unlock on the file.
+/// A lost wake-up in Samba 4.17, seen on a busy host in 7 to 9 of 100 runs, but never after an
+/// unlock: the CLOSE was answered and a third handle got the range without waiting, but the waiting
+/// lock was not granted until the next unlock on the file.
 const LOST_WAKE_UP: &str =
     "a race in Samba: at times it does not wake a waiting lock when its holder's handle goes";
 

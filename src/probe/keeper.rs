@@ -1,4 +1,4 @@
-//! Makes the folders of cases and empties them, over one connection for many.
+//! The keeper, which makes and removes the directories of cases over a connection of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,25 +13,26 @@ use crate::backend::{SMBBackend, SMBConnectionInner};
 use crate::ir::OperationKind;
 use crate::protocol::{NtStatus, SharePath};
 
-/// Its connection is not a case's: what a case does to its own ends with it.
+/// The maker and remover of the directories of cases. It uses a connection of its own, because a
+/// case may break its connections.
 pub struct Keeper {
     server: Arc<dyn SMBBackend>,
-    /// How long any one wait on the server may take.
+    /// The longest time that any one wait for the server may take.
     patience: Duration,
     client_idx: u32,
     connection: Option<Box<dyn SMBConnectionInner>>,
 }
 
-/// Why something is left on the server.
+/// The reason why something is left on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
     /// The server's answer, or that it took too long.
     Refused(String),
-    /// No connection could be made to it any more.
+    /// The server could not be connected to any more.
     Unreachable(String),
 }
 
-/// Between two attempts.
+/// The pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(20);
 
 impl Keeper {
@@ -39,16 +40,16 @@ impl Keeper {
         Keeper { server, patience, client_idx, connection: None }
     }
 
-    /// Makes the place's folder.
+    /// Makes the directory of a place.
     ///
     /// # Errors
-    /// What the server did instead.
+    /// A message that says what the server did instead.
     pub async fn make(&mut self, place: &Place) -> Result<(), String> {
         let mkdir = OperationKind::Mkdir { path: place.folder.clone() };
         let connected = self.connection.is_some();
         let mut made = self.asks(&mkdir).await;
         if made.is_err() && connected {
-            // What the case before did may have cost the connection.
+            // The case before may have broken the connection.
             made = self.asks(&mkdir).await;
         }
         match made {
@@ -58,8 +59,8 @@ impl Keeper {
         }
     }
 
-    /// Removes what the place notes and its folder, trying until `limit`: a
-    /// server notices that a connection is gone some time after the client does.
+    /// Removes what the place notes, and its directory. Retries until `limit`, because a server
+    /// notices that a connection is gone some time after the client does.
     pub async fn remove(&mut self, place: &Place, limit: Duration) -> Result<(), Left> {
         let deadline = Instant::now() + limit;
         // A server that restarts is back soon.
@@ -72,7 +73,7 @@ impl Keeper {
                 Ok(Ok(_)) if agrees_to_all => return Ok(()),
                 Ok(Ok((removed, _))) => left = Some(format!("got {removed:?}")),
                 Ok(Err(failure)) => left = Some(failure.what()),
-                // What is on its way over the old one may be what keeps it.
+                // An operation in flight on the old connection may be what blocks the removal.
                 Err(_) => self.connection = None,
             }
             let why = || left.clone().unwrap_or_else(|| format!("no end after {limit:?}"));
@@ -94,23 +95,23 @@ impl Keeper {
 
     pub async fn disconnect(self) {
         if let Some(connection) = self.connection {
-            // Whatever the server says, the connection is over.
+            // The connection ends whatever the server answers.
             let _ = timeout(self.patience, connection.disconnect()).await;
         }
     }
 
-    /// The server's answer to the removal of the folder, and whether it is found
-    /// then. Where a client that is just going holds a file in it, Samba calls
-    /// the removal a success, or the file not found, and keeps the folder.
+    /// Tries once to remove everything. Returns the server's answers to the removal of the
+    /// directory and to a look for it afterwards. Where a client that is just disconnecting holds a
+    /// file in it, Samba reports success, or that the file is not found, and keeps the directory.
     async fn try_remove(&mut self, place: &Place) -> Checked<(NtStatus, NtStatus)> {
-        // Deepest first; those of one depth do not need each other.
+        // The deepest paths come first. Paths of one depth do not depend on each other.
         let mut made = place.noted();
         let depth = |path: &SharePath| path.as_str().matches('/').count();
         made.sort_by_key(|path| std::cmp::Reverse(depth(path)));
         for level in made.chunk_by(|one, other| depth(one) == depth(other)) {
             let connection = self.connected().await?;
-            // One that is not there, or is no longer, may be made yet by what a
-            // case that broke off had on its way: none is forgotten.
+            // An operation that an aborted case left in flight may yet create a path that does not
+            // exist now, so every path is tried each time.
             let removing = level.iter().map(|path| remove_either(connection, path));
             let removed: Checked<Vec<NtStatus>> =
                 stream::iter(removing).buffer_unordered(SIDE_BY_SIDE).try_collect().await;
@@ -124,7 +125,7 @@ impl Keeper {
         Ok((removed, found))
     }
 
-    /// The server's answer; without one, the connection is given up.
+    /// Returns the server's answer. Without one, the connection is dropped.
     async fn asks(&mut self, operation: &OperationKind) -> Checked<NtStatus> {
         let asked = answer(self.connected().await?.execute_misc(operation).await);
         if asked.is_err() {
@@ -146,7 +147,7 @@ impl Keeper {
     }
 }
 
-/// Removes a file or a folder; the server's answer.
+/// Removes a file or a directory, and returns the server's answer.
 async fn remove_either(connection: &dyn SMBConnectionInner, path: &SharePath) -> Checked<NtStatus> {
     let delete = OperationKind::Delete { path: path.clone() };
     match answer(connection.execute_misc(&delete).await)? {

@@ -1,4 +1,4 @@
-//! A case's own folder on the server, emptied whatever happened.
+//! The directory of a case on the server, emptied whatever happens.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,11 +10,11 @@ use super::client::Client;
 use crate::backend::SMBBackend;
 use crate::protocol::SharePath;
 
-/// A case's folder, and what was made in it.
+/// The directory of a case, and the paths that were made in it.
 pub struct Place {
     pub(super) server: Arc<dyn SMBBackend>,
     pub(super) folder: SharePath,
-    /// How long any one wait on the server may take.
+    /// The longest time that any one wait for the server may take.
     pub(super) patience: Duration,
     made: Mutex<BTreeSet<SharePath>>,
 }
@@ -24,12 +24,12 @@ impl Place {
         Place { server, folder, patience, made: Mutex::default() }
     }
 
-    /// A client of the server that has no other connection.
+    /// Connects a client that has no other connection.
     pub async fn client(&self) -> Checked<Client<'_>> {
         self.connect(next_client()).await
     }
 
-    /// One more connection of client `client_idx`.
+    /// Makes one more connection of client `client_idx`.
     pub async fn connect(&self, client_idx: u32) -> Checked<Client<'_>> {
         let connecting = self.server.connect(client_idx);
         let connected = tokio::time::timeout(self.patience, connecting).await;
@@ -39,12 +39,12 @@ impl Place {
         Ok(Client::new(connection, client_idx, self))
     }
 
-    /// To be removed after the case.
+    /// Notes a path that is to be removed after the case.
     pub fn note(&self, path: SharePath) {
         self.made().insert(path);
     }
 
-    /// What is below `source` will be below `dest`: either may be left.
+    /// Notes a rename: each path below `source` may be left there or below `dest`.
     pub fn note_rename(&self, source: &SharePath, dest: &SharePath) {
         let mut made = self.made();
         let moved: Vec<SharePath> = made
@@ -61,13 +61,13 @@ impl Place {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be removed.
+    /// Returns the paths that are to be removed.
     pub(super) fn noted(&self) -> Vec<SharePath> {
         self.made().iter().cloned().collect()
     }
 }
 
-/// A client of the server that has no other connection.
+/// Returns the index of a client that has no other connection.
 pub(super) fn next_client() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)

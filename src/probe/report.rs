@@ -1,5 +1,4 @@
-//! What a probe tells: `smbench targets probe --json` prints it
-//! (`schema/probe.schema.json`).
+//! The report of a probe, which `smbench targets probe --json` prints (`schema/probe.schema.json`).
 
 use serde::Serialize;
 
@@ -16,25 +15,25 @@ pub const SCHEMA: &str = "smbench.probe/1";
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeReport {
     pub schema: &'static str,
-    /// Of smbench.
+    /// The version of smbench.
     pub version: &'static str,
     pub exit_code: u8,
     pub exit_reasons: Vec<ExitReason>,
     pub target: TargetReport,
-    /// The folder the probe made and removed.
+    /// The directory that the probe made and removed.
     pub folder: String,
-    /// All of it, from the first connection to the removal of the folder.
+    /// The duration in seconds, from the first connection to the removal of the directory.
     pub duration_s: f64,
     pub totals: Totals,
     pub supports: Vec<Support>,
     pub cases: Vec<CaseReport>,
-    /// What could not be removed from the server, and why.
+    /// Paths that could not be removed from the server, with the reasons.
     pub left_behind: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetReport {
-    /// Holds no secret.
+    /// The URL, which holds no secret.
     pub url: String,
     pub backend: &'static str,
     #[serde(flatten)]
@@ -45,12 +44,12 @@ pub struct TargetReport {
 pub struct Totals {
     pub cases: usize,
     pub pass: usize,
-    /// As the reference does not, for a reason that is known.
+    /// Cases that failed for a known reason.
     pub deviation: usize,
     pub fail: usize,
     pub not_granted: usize,
     pub skipped: usize,
-    /// To be asked, but the probe ended before they had an answer.
+    /// Cases that were to be run, but the probe ended before they had an answer.
     pub not_run: usize,
 }
 
@@ -69,15 +68,15 @@ pub enum Outcome {
 pub struct CaseReport {
     pub name: &'static str,
     pub area: &'static str,
-    /// Of MS-SMB2, MS-FSA or MS-FSCC.
+    /// The section of MS-SMB2, MS-FSA or MS-FSCC.
     pub section: &'static str,
     pub essential: bool,
     pub outcome: Outcome,
-    /// What the server did instead, or why the case was not asked.
+    /// The server's answer if it differs, or the reason why the case was not run.
     pub detail: Option<String>,
-    /// Why, where that is known of a server.
+    /// The reason for the difference, where it is known.
     pub reason: Option<&'static str>,
-    /// Where in the case's source it differed.
+    /// The place in the source of the case where the answer differed.
     pub at: Option<String>,
 }
 
@@ -111,7 +110,7 @@ impl CaseReport {
         }
     }
 
-    /// Asked, and without it the server is of no use to a workload.
+    /// Returns whether an essential case failed: without it the server is of no use to a workload.
     fn is_essential_and_failed(&self) -> bool {
         self.essential && matches!(self.outcome, Outcome::Fail | Outcome::NotGranted)
     }
@@ -148,7 +147,7 @@ impl ProbeReport {
         if missed(&[Missed::ServerGone, Missed::ServerWentMeanwhile]) {
             exit_reasons.push(ExitReason::Unreachable);
         }
-        // Out of time is no other end than Ctrl-C: nothing failed, and not all was asked.
+        // Running out of time counts like Ctrl-C: nothing failed, and not every case was run.
         if column.interrupted || missed(&[Missed::TimeUp]) {
             exit_reasons.push(ExitReason::Interrupted);
         }
@@ -170,8 +169,8 @@ impl ProbeReport {
         }
     }
 
-    /// What differs from the reference: essential things first, then what no
-    /// reason is known for.
+    /// Returns the cases that differ from the reference: essential ones first, then those without a
+    /// known reason.
     pub fn differences(&self) -> Vec<&CaseReport> {
         let differs =
             |case: &&CaseReport| matches!(case.outcome, Outcome::Fail | Outcome::Deviation);

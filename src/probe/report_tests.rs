@@ -1,4 +1,4 @@
-//! Reports against `schema/probe.schema.json`.
+//! Tests of reports against `schema/probe.schema.json`.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ fn failed(what: &str) -> Verdict {
     Verdict::Fail(Difference { what: what.into(), at: "data, line 7".into() })
 }
 
-/// Every key a value has is known to its schema, and every one it must have is there.
+/// Checks that the schema knows every key of a value, and that every required key is there.
 fn check(schema: &Value, value: &Value, at: &str) {
     if let Some(words) = schema.get("enum") {
         assert!(words.as_array().unwrap().contains(value), "{at}: {value}");

@@ -1,5 +1,5 @@
-//! Values as a failure tells them to those who read no Rust: statuses and
-//! levels by MS-SMB2's names, bytes in hexadecimal.
+//! Formatting of values in failures, for readers who do not know Rust: statuses and levels by their
+//! names in MS-SMB2, bytes in hexadecimal.
 
 use std::fmt::Write;
 
@@ -11,16 +11,16 @@ use crate::protocol::{
     Break, CreateAction, FileId, GrantedLease, LeaseBreak, LeaseState, NtStatus, OplockBreak,
 };
 
-/// The most of a value that is told.
+/// The most characters of a value that are printed.
 const MAX_CHARS: usize = 160;
-/// Of what two values have in common, what is told before they differ.
+/// The number of characters printed before two values differ.
 const LEAD_CHARS: usize = 16;
 const HEXADECIMAL: &str = "0x";
 
 pub trait Shown {
     fn shown(&self) -> String;
 
-    /// Several of them.
+    /// Formats several values.
     fn all_shown(items: &[Self]) -> String
     where
         Self: Sized,
@@ -29,18 +29,18 @@ pub trait Shown {
     }
 }
 
-/// Two values that are not equal: around where they differ, if they are long.
+/// Formats two values that are not equal; of long ones, only the part where they differ.
 pub fn both(found: &str, expected: &str) -> (String, String) {
     let common = found.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count();
     let from = match common.saturating_sub(LEAD_CHARS) {
         from if from + LEAD_CHARS <= MAX_CHARS / 2 => 0,
-        // Whole bytes.
+        // The part starts at a whole byte.
         from => from - from % 2,
     };
     (part(found, from), part(expected, from))
 }
 
-/// The characters of `text` from `from` on, and how much was left out.
+/// Returns the part of `text` from character `from` on, with a note if anything was cut off.
 fn part(text: &str, from: usize) -> String {
     let bytes = text.strip_prefix(HEXADECIMAL).map(|digits| digits.len() / 2);
     let length = text.chars().count();
@@ -94,7 +94,7 @@ impl Shown for u8 {
     }
 }
 
-/// With the number, for whom the name tells nothing.
+/// Prints the name with the number, for readers to whom the name means nothing.
 impl Shown for NtStatus {
     fn shown(&self) -> String {
         format!("{self:?}")

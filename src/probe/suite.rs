@@ -1,4 +1,4 @@
-//! Runs cases against a server and says how it went.
+//! The suite, which runs cases against a server.
 
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,31 +15,31 @@ use super::place::{Place, next_client};
 use crate::backend::{ConnectError, Feature, SMBBackend};
 use crate::protocol::SharePath;
 
-/// Every bound on a wait.
+/// The bounds on all waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// One wait for the server: a connection, a break.
+    /// The bound on one wait for the server: a connection, a break.
     pub wait: Duration,
-    /// One case from beginning to end.
+    /// The bound on one case from beginning to end.
     pub case: Duration,
-    /// Emptying the folder of one case.
+    /// The bound on emptying the directory of one case.
     pub cleaning: Duration,
-    /// All cases together. Emptying what they left comes on top.
+    /// The bound on all cases together. Emptying what they left comes on top.
     pub whole: Duration,
 }
 
-/// What is asked of a server.
+/// The cases that are run, and how.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub cases: &'a [&'a Case],
-    /// Those too that are only for a test's own server.
+    /// Whether cases that are only for a test's own server are run too.
     pub own_server: bool,
-    /// So many cases run at a time, each in its own folder with its own
-    /// connections, of which none has more than four.
+    /// The number of cases that run at a time, each in its own directory and with at most four
+    /// connections of its own.
     pub at_a_time: NonZeroU16,
 }
 
-/// What becomes of a case.
+/// A step in the run of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Begun,
@@ -50,37 +50,37 @@ pub enum Step {
 pub enum Verdict {
     Pass,
     Fail(Difference),
-    /// The server is free not to grant it, and did not.
+    /// The server did not grant what the case is about, which it is free to do.
     NotGranted(String),
     /// The backend lacks something, or the case is not for this server.
     Skipped(String),
     NotRun(Missed),
 }
 
-/// Why a case that should have been asked has no answer.
+/// The reason why a case that should have been run has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Missed {
     Interrupted,
-    /// [`Limits::whole`] was over, perhaps while the case ran.
+    /// [`Limits::whole`] had passed, perhaps while the case ran.
     TimeUp,
     ServerGone,
-    /// The server was reached no more after the case, which had not passed:
-    /// it may be the cause, as may any that ran beside it.
+    /// The server could not be reached after the case, which had not passed. The case may be the
+    /// cause, and so may any that ran beside it.
     ServerWentMeanwhile,
 }
 
-/// How all cases went, in their order.
+/// The results of all cases, in their order.
 #[derive(Debug, Default)]
 pub struct Column {
     pub verdicts: Vec<Verdict>,
-    /// What could not be removed from the server, and why.
+    /// Paths that could not be removed from the server, with the reasons.
     pub left: Vec<String>,
-    /// Asked to end before all was over.
+    /// Whether the run was asked to end before all cases were done.
     pub interrupted: bool,
     pub took: Duration,
 }
 
-/// Why no case was run.
+/// The reason why no case was run.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error(transparent)]
@@ -93,12 +93,11 @@ pub enum Refused {
     Folder { folder: SharePath, why: String },
 }
 
-/// Runs cases in the new folder `root`, which is removed at the end. `tell` is
-/// told when a case begins and when it has ended and its folder is gone;
-/// `stop` ends it all in good order.
+/// Runs cases in the new directory `root`, which is removed at the end. `tell` is called when a
+/// case begins, and when it has ended and its directory is gone. `stop` ends the run in good order.
 ///
 /// # Errors
-/// [`Refused`]: nothing was changed on the server.
+/// [`Refused`] if no case was run; nothing was changed on the server then.
 pub async fn run(
     server: &Arc<dyn SMBBackend>,
     root: &SharePath,
@@ -115,7 +114,7 @@ pub async fn run(
     let refused = match timeout(limits.case, housekeeper.make(&home)).await {
         Ok(made) => made.err(),
         Err(_) => {
-            // It may have been made all the same.
+            // The directory may have been made all the same.
             let _ = housekeeper.remove(&home, limits.cleaning).await;
             Some(format!("no answer within {:?}", limits.case))
         }
@@ -136,8 +135,8 @@ pub async fn run(
     };
     let mut verdicts: Vec<(usize, Verdict)> = Vec::with_capacity(asked.cases.len());
     let mut keepers: Vec<Keeper> = (0..asked.at_a_time.get()).map(|_| keeper()).collect();
-    // Megabytes and thousands of files keep a server busy, and a case that
-    // waits for a break or a lock would take that for its answer.
+    // Cases that wait for a break or a lock run after the rest. Megabytes and thousands of files
+    // keep a server busy, and such a case would take the delay for the server's answer.
     let (waiting, rest): (Vec<_>, Vec<_>) =
         asked.cases.iter().copied().enumerate().partition(|(_, case)| waits_for_others(case));
     for cases in [rest, waiting] {
@@ -150,7 +149,7 @@ pub async fn run(
 
     let mut left = suite.left.into_inner().unwrap_or_else(PoisonError::into_inner);
     if suite.gone.into_inner() {
-        // Whatever is left is in there.
+        // Everything that is left is in this directory.
         left = vec![format!("{root}: the server no longer answers")];
     } else if let Err(Left::Refused(why) | Left::Unreachable(why)) =
         housekeeper.remove(&home, limits.cleaning).await
@@ -166,7 +165,7 @@ pub async fn run(
     })
 }
 
-/// A suite under way.
+/// A suite that is running.
 struct Suite<'a> {
     server: &'a Arc<dyn SMBBackend>,
     root: &'a SharePath,
@@ -180,7 +179,7 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Asks one case of the queue after another, beside others that do.
+    /// Runs one case of the queue after another, while others do the same.
     async fn take_turns(
         &self,
         queue: &Mutex<impl Iterator<Item = (usize, &Case)>>,
@@ -208,7 +207,7 @@ impl Suite<'_> {
         }
     }
 
-    /// Why no more case is begun.
+    /// Returns the reason why no more cases are begun, if there is one.
     fn missed(&self) -> Option<Missed> {
         if *self.stop.borrow() {
             Some(Missed::Interrupted)
@@ -228,7 +227,7 @@ impl Suite<'_> {
             verdict = self.run_case(&place, case, keeper) => verdict,
             () = stopped(&mut stop) => Verdict::NotRun(Missed::Interrupted),
         };
-        // Even after a failure: what it left would disturb the next run.
+        // The directory is emptied even after a failure: what it left would disturb the next run.
         let (why, gone) = match keeper.remove(&place, self.limits.cleaning).await {
             Ok(()) => return verdict,
             Err(Left::Refused(why)) => (why, false),
@@ -273,7 +272,7 @@ impl Suite<'_> {
     }
 }
 
-/// Whether the case measures by the clock what a server does about another client.
+/// Returns whether the case depends on how soon a server acts on another client.
 fn waits_for_others(case: &Case) -> bool {
     case.needs.iter().any(|need| matches!(need, Feature::Caching | Feature::BlockingLocks))
 }
@@ -298,7 +297,7 @@ fn why_not(server: &Arc<dyn SMBBackend>, case: &Case, own_server: bool) -> Optio
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
-        // Nobody is left who could ask for it.
+        // Nobody is left who could ask for a stop.
         std::future::pending().await
     }
 }

@@ -1,18 +1,18 @@
-//! What a server supports, by the cases it passed.
+//! The features that a server supports, judged by the cases it passed.
 
 use serde::Serialize;
 
 use super::report::{CaseReport, Outcome};
 
-/// One thing a workload may want of a server.
+/// A feature that a workload may want of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Support {
     pub what: &'static str,
     pub answer: Answer,
-    /// Of the cases that were asked.
+    /// The number of cases that passed, of those that were run.
     pub passed: usize,
     pub asked: usize,
-    /// To be asked, but the probe ended before.
+    /// The number of cases that were not run because the probe ended before.
     pub not_run: usize,
 }
 
@@ -23,7 +23,7 @@ pub enum Answer {
     /// Some of its cases failed.
     Partly,
     No,
-    /// No case was asked, or some that could still change the answer were not run.
+    /// No case was run, or some that could still change the answer were not run.
     Unknown,
 }
 
@@ -101,7 +101,7 @@ const WHAT: [(&str, Shown); 26] = [
     ),
 ];
 
-/// What the server supports, in a reader's order.
+/// Returns what the server supports, in a reader's order.
 pub fn support(cases: &[CaseReport]) -> Vec<Support> {
     let row = |(what, shown): &(&'static str, Shown)| {
         let mut support =

@@ -1,4 +1,4 @@
-//! How a client answers when a server takes back what it granted.
+//! The policy of a client for answering breaks, by which a server takes back what it granted.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,39 +6,39 @@ use serde_json::{Map, Value};
 use super::create::{CreateError, ParameterValue};
 use super::create_contexts::{nanoseconds, only};
 
-/// What a client does with a break. It stays blocked until the break is over:
-/// acknowledged, closed, lost, or given up by the server.
+/// The reaction of a client to a break. Its operations stay blocked until the break has ended:
+/// acknowledged, closed, lost with the connection, or given up by the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BreakPolicy {
     pub answer: BreakAnswer,
-    /// From the notice to the answer.
+    /// The time from the notice to the answer.
     pub delay_ns: u64,
-    /// A FLUSH goes before the answer where the client could cache writes
-    /// (an exclusive or a batch oplock, a lease with W).
+    /// Whether a FLUSH is sent before the answer if the client could cache writes (an exclusive or
+    /// a batch oplock, a lease with W).
     pub flush: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BreakAnswer {
-    /// Keeps what the server leaves (MS-SMB2 3.2.5.19).
+    /// The client acknowledges the break and keeps what the server leaves (MS-SMB2 3.2.5.19).
     #[default]
     Acknowledge,
-    /// None: the server gives up on it after [`SERVER_BREAK_TIMEOUT_NS`].
+    /// The client does not answer; the server gives up after [`SERVER_BREAK_TIMEOUT_NS`].
     Ignore,
 }
 
-/// How long a server waits for an acknowledgement before it takes back what it
-/// granted all the same: 35 s, MS-SMB2 3.3.2.1 (note 200) and 3.3.2.5.
+/// The time for which a server waits for an acknowledgement before it takes back what it granted
+/// all the same: 35 s, MS-SMB2 3.3.2.1 (note 200) and 3.3.2.5.
 pub const SERVER_BREAK_TIMEOUT_NS: u64 = 35_000_000_000;
 
-/// As scripts and documents call it.
+/// The key in scripts and documents.
 const KEY: &str = "on_break";
 
 impl BreakAnswer {
     pub const ALL: [BreakAnswer; 2] = [BreakAnswer::Acknowledge, BreakAnswer::Ignore];
 
-    /// As scripts and documents write it.
+    /// Returns the name used in scripts and documents.
     pub fn name(self) -> &'static str {
         match self {
             BreakAnswer::Acknowledge => "acknowledge",
@@ -50,17 +50,17 @@ impl BreakAnswer {
 impl BreakPolicy {
     /// The fields of a policy, in scripts and in documents.
     pub const FIELDS: [&str; 3] = ["policy", "delay", "flush"];
-    /// Why a delay has a bound.
+    /// The message for a delay that is too long.
     const TOO_LATE: &str = "a delay of less than 35 s, for that is how long a server waits for an answer; policy = \"ignore\" gives none";
-    /// Why a policy that ignores breaks takes no further field.
+    /// The message for a policy that ignores breaks and has further fields.
     const IGNORES: &str = "neither delay nor flush where the policy is \"ignore\": they belong to an answer, and it gives none";
 
-    /// The answer at once, and no flush before it.
+    /// Returns whether breaks are answered at once, with no flush before the answer.
     pub fn is_default(&self) -> bool {
         *self == BreakPolicy::default()
     }
 
-    /// A table of policy, delay (a text with a unit) and flush.
+    /// Parses a table of policy, delay (a string with a unit) and flush.
     ///
     /// # Errors
     /// [`CreateError`] for anything else.
@@ -89,8 +89,11 @@ impl BreakPolicy {
         BreakPolicy::new(answer, delay_ns, flush).map_err(wants)
     }
 
+    /// Creates a policy.
+    ///
     /// # Errors
-    /// What it wants instead, where the fields make no sense together.
+    /// A message that says what is wanted instead, if the delay is too long or the fields
+    /// contradict one another.
     pub fn new(
         answer: BreakAnswer,
         delay_ns: u64,
@@ -105,7 +108,7 @@ impl BreakPolicy {
         Ok(BreakPolicy { answer, delay_ns, flush })
     }
 
-    /// As [`parse`](Self::parse) reads it back.
+    /// Returns the policy in the form that [`parse`](Self::parse) reads.
     pub fn written(&self) -> Value {
         let mut fields = Map::from_iter([("policy".to_string(), self.answer.name().into())]);
         if self.delay_ns > 0 {
@@ -122,7 +125,7 @@ impl BreakPolicy {
     }
 }
 
-/// A policy in a document's header, in the words of scripts.
+/// The serde format of a policy in a document's header, which is that of scripts.
 pub mod in_words {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
     use serde_json::Value;

@@ -1,5 +1,4 @@
-//! What a server lets a client cache: what an open was granted, how it is
-//! taken back, and how a client answers.
+//! Caching that a server allows its clients: grants to opens, breaks, and acknowledgements.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, Sub};
@@ -34,20 +33,20 @@ pub enum CreateAction {
     Overwritten = 3,
 }
 
-/// What the answer to a CREATE grants (MS-SMB2 2.2.14).
+/// The grants in the response to a CREATE (MS-SMB2 2.2.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// Of this open.
+    /// The id of this open.
     pub file_id: FileId,
-    /// Of the file, the same for all its opens and through renames
-    /// (DiskFileId, MS-SMB2 2.2.14.2.9). None where the server does not say.
+    /// The id of the file, the same for all its opens and across renames (DiskFileId, MS-SMB2
+    /// 2.2.14.2.9). None if the server does not report it.
     pub disk_file_id: Option<u64>,
     pub action: CreateAction,
-    /// [`OplockLevel::Lease`] where there is a lease.
+    /// The oplock level; [`OplockLevel::Lease`] if there is a lease.
     pub oplock: OplockLevel,
     pub lease: Option<GrantedLease>,
-    /// The handle outlives its connection, and for how long if the server says
-    /// (MS-SMB2 2.2.14.2.3 and 2.2.14.2.12).
+    /// The durability of the handle, which then outlives its connection, with its time-out if the
+    /// server reports one (MS-SMB2 2.2.14.2.3 and 2.2.14.2.12).
     pub durable: Option<Durable>,
 }
 
@@ -55,25 +54,25 @@ pub struct Granted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantedLease {
     pub key: LeaseKey,
-    /// None of them where the server gave nothing.
+    /// The state granted; [`LeaseState::NONE`] if the server granted nothing.
     pub state: LeaseState,
     /// SMB2_LEASE_FLAG_BREAK_IN_PROGRESS.
     pub breaking: bool,
     /// SMB2_LEASE_FLAG_PARENT_LEASE_KEY_SET.
     pub parent_key: Option<LeaseKey>,
-    /// Counts the lease's changes; 0 in version 1, which has none.
+    /// The number of changes of the lease; 0 in version 1, which has no epoch.
     pub epoch: u16,
 }
 
-/// What an open may cache.
+/// The caching that an open was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caching {
     Oplock(OplockLevel),
-    /// By a lease, which may be of nothing.
+    /// A lease, whose state may be none.
     Lease(LeaseState),
 }
 
-/// A server takes back what it granted.
+/// A notice by which a server takes back what it granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
     Oplock(OplockBreak),
@@ -85,7 +84,7 @@ pub enum Break {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OplockBreak {
     pub file_id: FileId,
-    /// II or None: the most the client may keep.
+    /// The most that the client may keep: II or None.
     pub level: OplockLevel,
 }
 
@@ -94,9 +93,9 @@ pub struct OplockBreak {
 pub struct LeaseBreak {
     pub key: LeaseKey,
     pub current: LeaseState,
-    /// The most the client may keep.
+    /// The most that the client may keep.
     pub new: LeaseState,
-    /// 0 in version 1, which has none.
+    /// The epoch; 0 in version 1, which has none.
     pub epoch: u16,
     /// SMB2_NOTIFY_BREAK_LEASE_FLAG_ACK_REQUIRED; without it the lease has
     /// the new state already.
@@ -121,7 +120,7 @@ impl Granted {
 }
 
 impl Caching {
-    /// In the words of scripts: `batch`, `RWH`, `none`.
+    /// Returns the name used in scripts: `batch`, `RWH`, `none`.
     pub fn name(self) -> &'static str {
         match self {
             Caching::Oplock(OplockLevel::None) => "none",
@@ -145,7 +144,7 @@ impl CreateAction {
     }
 }
 
-/// Sixteen hexadecimal digits of each part, the persistent first.
+/// Writes sixteen hexadecimal digits of each part, the persistent part first.
 impl fmt::Display for FileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}{:016x}", self.persistent, self.volatile)
@@ -153,7 +152,7 @@ impl fmt::Display for FileId {
 }
 
 impl Break {
-    /// The answer that keeps all the server leaves.
+    /// Returns the answer that keeps everything the server leaves.
     pub fn acknowledgement(&self) -> Acknowledgement {
         match *self {
             Break::Oplock(OplockBreak { file_id, level }) => {
@@ -176,7 +175,7 @@ impl LeaseState {
     pub const RW: LeaseState = LeaseState(5);
     pub const RWH: LeaseState = LeaseState(7);
 
-    /// Bits MS-SMB2 does not know are left out.
+    /// Returns the state of these bits, without those that MS-SMB2 does not define.
     pub fn from_bits(bits: u32) -> LeaseState {
         LeaseState(bits & Self::RWH.0)
     }
@@ -197,12 +196,13 @@ impl LeaseState {
         !(self & other).is_none()
     }
 
-    /// Letters, as in `RWH`; `none` where there is nothing.
+    /// Returns the letters of the state, as in `RWH`, or `none`.
     pub fn name(self) -> &'static str {
         ["none", "R", "H", "RH", "W", "RW", "WH", "RWH"][(self.0 & Self::RWH.0) as usize]
     }
 
-    /// There is no state without read caching but none (MS-FSA 2.1.5.18).
+    /// Returns the state if it is legal, else none: every other state includes read caching (MS-FSA
+    /// 2.1.5.18).
     pub fn legal(self) -> LeaseState {
         if self.contains(Self::R) { self } else { Self::NONE }
     }
@@ -224,7 +224,7 @@ impl BitOr for LeaseState {
     }
 }
 
-/// What is in the one and not in the other.
+/// The rights in the first state that are not in the second.
 impl Sub for LeaseState {
     type Output = LeaseState;
 
@@ -233,7 +233,7 @@ impl Sub for LeaseState {
     }
 }
 
-/// As [`LeaseState::name`].
+/// Writes the name; see [`LeaseState::name`].
 impl fmt::Display for LeaseState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -246,9 +246,9 @@ impl fmt::Debug for LeaseState {
     }
 }
 
-/// The lease key of an open that names none: the same for all opens of one
-/// client on one path, in any case of its letters, and no other's. `again`
-/// counts the files that had the path before and kept their key.
+/// Returns the lease key of an open that names none. All opens of one client on one path share it,
+/// whatever the case of the path's letters, and no other opens do. `again` counts the files that
+/// had the path before and kept their key.
 pub fn lease_key(client_idx: u32, path: &SharePath, again: u32) -> LeaseKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&client_idx.to_le_bytes());

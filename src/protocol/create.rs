@@ -11,8 +11,8 @@ use super::create_names::{
     ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, REQUESTED_OPLOCK, SHARE_MODE,
 };
 
-/// What an `Open` asks for beyond its mode. A field that is `None` takes the
-/// value the mode implies; share mode defaults to read, write and delete.
+/// The parameters of an `Open` beyond its mode. A field that is `None` has the value that the mode
+/// implies; the share mode defaults to read, write and delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateParameters {
     /// DesiredAccess, MS-SMB2 2.2.13.1.
@@ -24,16 +24,16 @@ pub struct CreateParameters {
     pub create_options: Option<u32>,
     /// FileAttributes, MS-FSCC 2.6.
     pub file_attributes: Option<u32>,
-    /// Fidelity mode 2 begins here.
+    /// RequestedOplockLevel. This field and the next three need fidelity mode 2.
     pub requested_oplock: Option<OplockLevel>,
     pub lease: Option<Lease>,
     pub durable: Option<Durable>,
-    /// Sent beside those that the fields above make.
+    /// Create contexts that are sent besides those of the fields above.
     pub create_contexts: Vec<CreateContext>,
-    /// How this open answers breaks, where not as its workload does. It is
-    /// nothing of the request's.
+    /// The policy for breaks of this open, if it differs from that of the workload. It is not part
+    /// of the request.
     pub on_break: Option<BreakPolicy>,
-    /// The handle is opened again after a lost connection. It is nothing of the request's.
+    /// Whether the handle is opened again after a lost connection. It is not part of the request.
     pub reopen: bool,
 }
 
@@ -52,44 +52,44 @@ pub enum OplockLevel {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum CreateDisposition {
-    /// Replace an existing file, else create.
+    /// Replaces an existing file, or creates one.
     Supersede = 0,
-    /// Open an existing file, else fail.
+    /// Opens an existing file, or fails.
     Open = 1,
-    /// Create, or fail if it exists.
+    /// Creates a file, or fails if it exists.
     Create = 2,
-    /// Open, or create if it does not exist.
+    /// Opens a file, or creates it if it does not exist.
     OpenIf = 3,
-    /// Truncate an existing file, else fail.
+    /// Truncates an existing file, or fails.
     Overwrite = 4,
-    /// Truncate an existing file, else create.
+    /// Truncates an existing file, or creates one.
     OverwriteIf = 5,
 }
 
 /// A value of an `extensions.smb` key, from JSON or from a Lua table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ParameterValue<'a> {
-    /// Names joined with `|`, or a number as text (`"0x12019F"`).
+    /// Names joined with `|`, or a number as a string (`"0x12019F"`).
     Text(&'a str),
     Number(f64),
     /// A table, a list, a boolean: only keys of mode 2, `on_break` and `reopen` take one.
     Structure(&'a Value),
 }
 
-/// What became of a key.
+/// The result of setting a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     Honoured,
-    /// No key of `extensions.smb`; `nearest` is the one most like it.
+    /// The key is not one of `extensions.smb`; `nearest` is the one most like it.
     Unknown {
         nearest: &'static str,
     },
 }
 
-/// Why a value cannot be used.
+/// The reason why a value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
-    /// `names` says the nearest of them, or all.
+    /// An unknown name; `names` lists the nearest known one, or all of them.
     #[error("{key}: {word:?} is not a name it takes; {names}")]
     UnknownName { key: &'static str, word: String, names: String },
     #[error("{key}: {number} is not a whole number from 0 to 0xFFFFFFFF")]
@@ -110,15 +110,15 @@ pub enum CreateError {
     Wants { key: &'static str, wanted: &'static str },
 }
 
-/// The keys by which a server is asked to let its client cache.
+/// The keys of fidelity mode 2: they ask for oplocks, leases, durable handles or raw contexts.
 pub const MODE_2_KEYS: [&str; 4] = ["requested_oplock", "lease", "durable", "create_contexts"];
 
 impl CreateParameters {
-    /// Sets the field an `extensions.smb` key names. Keys, and names in values,
-    /// are taken in any case; prefixes such as `FILE_SHARE_` may be left out.
+    /// Sets the field that an `extensions.smb` key names. The case of keys and of names in values
+    /// does not matter; prefixes such as `FILE_SHARE_` are optional.
     ///
     /// # Errors
-    /// [`CreateError`] when the key is honoured and its value makes no sense.
+    /// [`CreateError`] if the key is known and its value is invalid.
     pub fn set(&mut self, key: &str, value: ParameterValue<'_>) -> Result<Set, CreateError> {
         let lower;
         let known = match key.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -153,7 +153,7 @@ impl CreateParameters {
         Ok(Set::Honoured)
     }
 
-    /// Whether an oplock, a lease, a durable handle or raw contexts are asked for.
+    /// Returns whether an oplock, a lease, a durable handle or raw contexts are asked for.
     pub fn is_mode_2(&self) -> bool {
         self.requested_oplock.is_some()
             || self.lease.is_some()
@@ -161,7 +161,7 @@ impl CreateParameters {
             || !self.create_contexts.is_empty()
     }
 
-    /// The keys that are set, with values that [`set`](Self::set) reads back.
+    /// Returns the keys that are set, with values that [`set`](Self::set) reads back.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let written = |field: &Field, value: Option<u32>| {
             value.map(|value| (field.key, Value::String(field.write(value))))
@@ -187,7 +187,7 @@ impl CreateParameters {
         .flatten()
     }
 
-    /// The memory its contexts take, beyond its own.
+    /// Returns the memory that its contexts take, in bytes, beyond its own size.
     pub fn heap_bytes(&self) -> usize {
         let bytes = |context: &CreateContext| context.name.capacity() + context.data.capacity();
         let contexts = self.create_contexts.iter().map(bytes).sum::<usize>();
@@ -199,7 +199,7 @@ impl CreateParameters {
     }
 }
 
-/// As [`CreateDisposition::name`].
+/// Writes the name; see [`CreateDisposition::name`].
 impl fmt::Debug for CreateDisposition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -216,7 +216,7 @@ impl CreateDisposition {
         CreateDisposition::OverwriteIf,
     ];
 
-    /// MS-SMB2's name.
+    /// Returns the name in MS-SMB2.
     pub fn name(self) -> &'static str {
         match self {
             CreateDisposition::Supersede => "FILE_SUPERSEDE",
@@ -228,8 +228,10 @@ impl CreateDisposition {
         }
     }
 
+    /// Parses a name; prefix and case do not matter.
+    ///
     /// # Errors
-    /// [`CreateError`] for a name MS-SMB2 does not have; prefix and case do not matter.
+    /// [`CreateError`] for a name that MS-SMB2 does not define.
     pub fn from_name(name: &str) -> Result<CreateDisposition, CreateError> {
         disposition(ParameterValue::Text(name))
     }
@@ -244,7 +246,7 @@ impl OplockLevel {
         OplockLevel::Lease,
     ];
 
-    /// MS-SMB2's name.
+    /// Returns the name in MS-SMB2.
     pub fn name(self) -> &'static str {
         match self {
             OplockLevel::None => "SMB2_OPLOCK_LEVEL_NONE",
@@ -260,7 +262,7 @@ impl<'a> From<&'a Value> for ParameterValue<'a> {
     fn from(value: &'a Value) -> ParameterValue<'a> {
         match value {
             Value::String(text) => ParameterValue::Text(text),
-            // Beyond 2^53 an f64 rounds, and stays out of range all the same.
+            // An f64 rounds beyond 2^53, but such a number is out of range anyway.
             Value::Number(number) => {
                 number.as_f64().map_or(ParameterValue::Structure(value), ParameterValue::Number)
             }
@@ -291,7 +293,7 @@ fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
         .ok_or(CreateError::NoSuchOplock { key, number })
 }
 
-/// A value of a field whose names exclude one another.
+/// Parses the value of a field whose names exclude one another.
 fn one(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
     if matches!(value, ParameterValue::Text(text) if text.contains('|')) {
         return Err(CreateError::Several { key: field.key });
@@ -341,7 +343,7 @@ fn nearest_key(unknown: &str) -> &'static str {
     keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
 }
 
-/// Enough of a hostile word to recognise it by.
+/// Returns as much of a hostile word as it takes to recognise it.
 fn shortened(word: &str) -> String {
     word.chars().take(40).collect()
 }

@@ -1,5 +1,5 @@
-//! What an open may ask for in create contexts (MS-SMB2 2.2.13.2): a lease, a
-//! durable handle, or contexts as they are.
+//! The create contexts that an open may ask for (MS-SMB2 2.2.13.2): a lease, a durable handle, or
+//! raw contexts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -13,21 +13,21 @@ use super::nearest;
 pub struct Lease {
     /// LeaseState.
     pub state: u32,
-    /// None: it follows from client and path.
+    /// The lease key; None derives it from client and path.
     pub key: Option<[u8; 16]>,
-    /// Of the folder's lease; version 2 alone has one.
+    /// The key of the parent directory's lease, in version 2 only.
     pub parent_key: Option<[u8; 16]>,
-    /// 1 or 2.
+    /// The version of the context: 1 or 2.
     pub version: u8,
 }
 
 /// SMB2_CREATE_DURABLE_HANDLE_REQUEST and _V2, MS-SMB2 2.2.13.2.3 and 2.2.13.2.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Durable {
-    /// 1 or 2.
+    /// The version of the context: 1 or 2.
     pub version: u8,
-    /// How long the server shall keep it; 0 leaves that to the server, as
-    /// version 1 always does.
+    /// The time in milliseconds for which the server is asked to keep the handle; 0 leaves it to
+    /// the server, as version 1 always does.
     pub timeout_ms: u32,
 }
 
@@ -38,13 +38,13 @@ pub struct CreateContext {
     pub data: Vec<u8>,
 }
 
-/// More would not fit a CREATE request of any sense.
+/// The most contexts, and the most bytes of a name or of data, in a sensible CREATE request.
 const MAX_CONTEXTS: usize = 64;
 const MAX_CONTEXT_BYTES: usize = 64 << 10;
 
 impl Lease {
-    /// `"RWH"`, a state by its names or number, or a table of state, key,
-    /// parent_key and version.
+    /// Parses `"RWH"`, a state by its names or number, or a table of state, key, parent_key and
+    /// version.
     pub(super) fn parse(value: ParameterValue<'_>) -> Result<Lease, CreateError> {
         const KEY: &str = "lease";
         let mut lease = Lease { state: 0, key: None, parent_key: None, version: 2 };
@@ -86,7 +86,7 @@ impl Lease {
 }
 
 impl Durable {
-    /// A version, or a table of version and timeout.
+    /// Parses `true`, or a table of version and timeout.
     pub(super) fn parse(value: ParameterValue<'_>) -> Result<Durable, CreateError> {
         const KEY: &str = "durable";
         let wanted = "true, or a table with version (1 or 2) and timeout";
@@ -126,7 +126,7 @@ impl Durable {
 }
 
 impl CreateContext {
-    /// A list of tables of name and data.
+    /// Parses a list of tables of name and data.
     pub(super) fn parse(value: ParameterValue<'_>) -> Result<Vec<CreateContext>, CreateError> {
         const KEY: &str = "create_contexts";
         let wants = |wanted| CreateError::Wants { key: KEY, wanted };
@@ -171,7 +171,7 @@ impl CreateContext {
     }
 }
 
-/// A lease state: `"RWH"`, or by names or number.
+/// Parses a lease state: `"RWH"`, names, or a number.
 fn state(value: ParameterValue<'_>) -> Result<u32, CreateError> {
     match value {
         ParameterValue::Text(text) => match lease_letters(text) {
@@ -188,7 +188,7 @@ fn state(value: ParameterValue<'_>) -> Result<u32, CreateError> {
     }
 }
 
-/// The lease state of letters such as `RWH`.
+/// Returns the lease state of letters such as `RWH`, or None for any other string.
 pub(super) fn lease_letters(text: &str) -> Option<u32> {
     let state = text.trim().chars().try_fold(0, |state, letter| {
         let bit = match letter.to_ascii_uppercase() {
@@ -211,7 +211,7 @@ fn version(key: &'static str, fields: &Map<String, Value>) -> Result<u8, CreateE
     }
 }
 
-/// Refuses fields there are not.
+/// Refuses fields that are not in `known`.
 pub(super) fn only(
     key: &'static str,
     fields: &Map<String, Value>,
@@ -227,14 +227,14 @@ pub(super) fn only(
     }
 }
 
-/// A duration in whole milliseconds.
+/// Parses a duration of whole milliseconds.
 fn milliseconds(value: &Value) -> Option<u32> {
     let ns = nanoseconds(value)?;
     let whole = ns.is_multiple_of(1_000_000).then_some(ns / 1_000_000);
     whole.and_then(|milliseconds| u32::try_from(milliseconds).ok())
 }
 
-/// A duration up to 2^53 ns. A bare number has no unit, 0 apart.
+/// Parses a duration of up to 2^53 ns. A number without a unit is refused, except 0.
 pub(super) fn nanoseconds(value: &Value) -> Option<u64> {
     const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     if value.as_f64() == Some(0.0) {

@@ -2,15 +2,15 @@
 
 use super::nearest;
 
-/// A field of CREATE: its key in `extensions.smb`, the prefixes its names may
-/// go without, and its names. The first name of a value is the one written.
+/// A field of CREATE: its key in `extensions.smb`, the prefixes that its names may omit, and its
+/// names. The first name of a value is the one written.
 pub(super) struct Field {
     pub key: &'static str,
     pub prefixes: &'static [&'static str],
     pub names: &'static [(&'static str, u32)],
 }
 
-/// MS-SMB2 2.2.13.1.1 and 2.2.13.1.2.
+/// DesiredAccess, MS-SMB2 2.2.13.1.1 and 2.2.13.1.2.
 pub(super) const ACCESS_MASK: Field = Field {
     key: "access_mask",
     prefixes: &["FILE_"],
@@ -35,7 +35,7 @@ pub(super) const ACCESS_MASK: Field = Field {
         ("GENERIC_EXECUTE", 0x2000_0000),
         ("GENERIC_WRITE", 0x4000_0000),
         ("GENERIC_READ", 0x8000_0000),
-        // What the same bits are called on a directory.
+        // The names of the same bits on a directory.
         ("FILE_LIST_DIRECTORY", 0x0000_0001),
         ("FILE_ADD_FILE", 0x0000_0002),
         ("FILE_ADD_SUBDIRECTORY", 0x0000_0004),
@@ -120,7 +120,7 @@ pub(super) const LEASE_STATE: Field = Field {
     ],
 };
 
-/// MS-FSCC 2.6.
+/// FileAttributes, MS-FSCC 2.6.
 pub(super) const FILE_ATTRIBUTES: Field = Field {
     key: "file_attributes",
     prefixes: &["FILE_ATTRIBUTE_", "FILE_"],
@@ -148,7 +148,7 @@ pub(super) const FILE_ATTRIBUTES: Field = Field {
 };
 
 impl Field {
-    /// The value of one name, in any case, with or without its prefix.
+    /// Returns the value of a name, in any case, with or without its prefix.
     pub fn value(&self, word: &str) -> Option<u32> {
         let same = |name: &str| {
             name.eq_ignore_ascii_case(word)
@@ -159,18 +159,18 @@ impl Field {
         self.names.iter().find(|(name, _)| same(name)).map(|(_, value)| *value)
     }
 
-    /// The known name that a misspelt one was most likely meant to be, without its prefix.
+    /// Returns the known name that a misspelt one most likely means, without its prefix.
     pub fn nearest(&self, word: &str) -> Option<&'static str> {
         let word = word.to_ascii_uppercase();
         nearest(self.bare(&word), self.bare_names())
     }
 
-    /// The names without their prefixes.
+    /// Returns the names without their prefixes.
     pub fn bare_names(&self) -> impl Iterator<Item = &'static str> {
         self.names.iter().map(|(name, _)| self.bare(name))
     }
 
-    /// Flags by name, joined with `|`; bits without a name as one number.
+    /// Returns the names of the flags, joined with `|`; bits without a name become one number.
     pub fn write(&self, value: u32) -> String {
         if value == 0 {
             return "0".into();

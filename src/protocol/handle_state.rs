@@ -1,8 +1,8 @@
-//! What becomes of what one open was granted, or all opens of one lease: the
-//! server takes it back in breaks, one after the other, and each has one end.
+//! The state machine of one holder of caching: one open with an oplock, or all opens of one lease.
+//! The server takes back what it granted in breaks, one after the other, and each break ends once.
 //!
-//! It holds no clock and does nothing by itself: it is told what happened and
-//! says whether operations wait, what to answer and when to give up.
+//! The state machine has no clock and no side effects: the caller reports what happened, and asks
+//! whether operations wait, what to answer and when to give up.
 
 use std::collections::VecDeque;
 
@@ -10,8 +10,8 @@ use super::break_policy::SERVER_BREAK_TIMEOUT_NS;
 use super::caching::{Acknowledgement, Break, Granted, LeaseState};
 use super::create::OplockLevel;
 
-/// Breaks that may wait for the one before them. A lease loses at most three
-/// things, each once, before it is granted any of them again.
+/// The most breaks pending at a time. A lease loses at most three rights, each once, before it is
+/// granted any of them again.
 pub const MOST_PENDING: usize = 8;
 
 /// One holder of caching: an open with an oplock, or a client's lease of one
@@ -19,60 +19,60 @@ pub const MOST_PENDING: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandleState {
     held: Held,
-    /// Of the lease, as last heard (MS-SMB2 3.2.5.19.2); 0 for what has none.
+    /// The epoch of the lease as last received (MS-SMB2 3.2.5.19.2); 0 if there is none.
     epoch: u16,
-    /// The first is to be answered, the others come after it.
+    /// The pending breaks, in order. Only the first is to be answered now.
     pending: VecDeque<PendingBreak>,
     broken: bool,
     closed: bool,
 }
 
-/// Where a holder is between its grant and its end.
+/// The phase of a holder between its grant and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandlePhase {
-    /// Has what it was granted.
+    /// The holder has what it was granted.
     Open,
     /// The server waits for an answer, and operations wait with it.
     BreakPending,
-    /// Has what a break left.
+    /// The holder has what a break left.
     Broken,
     Closed,
 }
 
-/// A break that is not over.
+/// A break that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingBreak {
     pub notice: Break,
     pub noticed_ns: u64,
-    /// When the answer was sent, once it was.
+    /// The time at which the answer was sent; None before that.
     pub acknowledged_ns: Option<u64>,
 }
 
-/// What a notice means for its holder.
+/// The meaning of a notice for its holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noticed {
-    /// The server wants no answer: the break is over.
+    /// The server wants no answer, so the break has ended.
     NotAsked,
-    /// It is to be answered now.
+    /// The break is to be answered now.
     Pending,
-    /// It is to be answered when the one before it is over.
+    /// The break is to be answered once the one before it has ended.
     Queued,
-    /// The holder is closed, or has too many breaks pending: it was dropped.
+    /// The notice was dropped: the holder is closed, or has too many breaks pending.
     Dropped,
 }
 
-/// How the break at hand came to its end.
+/// The outcome of the current break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged,
     Refused,
-    /// The server gave up on it, and took all of it back (MS-SMB2 3.3.6.1 and 3.3.6.5).
+    /// The server gave up on the answer, and took everything back (MS-SMB2 3.3.6.1 and 3.3.6.5).
     TimedOut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// None, II, Exclusive or Batch.
+    /// An oplock: None, II, Exclusive or Batch.
     Oplock(OplockLevel),
     Lease(LeaseState),
 }
@@ -86,7 +86,7 @@ impl Held {
         }
     }
 
-    /// What is left of it where the server leaves no more than `notice` says.
+    /// Returns what remains when the server leaves at most what `notice` says.
     fn within(self, notice: &Break) -> Held {
         match (self, notice) {
             (Held::Oplock(level), Break::Oplock(to)) => {
@@ -104,7 +104,7 @@ impl Held {
         }
     }
 
-    /// Whether a break of it is acknowledged (MS-SMB2 2.2.24.1 and 2.2.23.2).
+    /// Returns whether a break of it is acknowledged (MS-SMB2 2.2.24.1 and 2.2.23.2).
     fn acknowledges(self, notice: &Break) -> bool {
         match (self, notice) {
             (_, Break::Lease(to)) => to.acknowledgement_required,
@@ -124,15 +124,15 @@ impl Held {
 }
 
 impl Granted {
-    /// Whether there is something the server may take back.
+    /// Returns whether the grant can be broken, now or after a later open of the same lease.
     pub fn can_be_broken(&self) -> bool {
         Held::of(self).is_some()
     }
 }
 
 impl HandleState {
-    /// None where nothing was granted that could be broken. A lease of no state
-    /// may be granted one by a later open, and broken then.
+    /// Creates the state of a new holder. Returns None if nothing was granted that can be broken. A
+    /// lease without rights counts too: a later open may be granted some, which can then be broken.
     pub fn new(granted: &Granted) -> Option<HandleState> {
         Some(HandleState {
             held: Held::of(granted)?,
@@ -152,39 +152,39 @@ impl HandleState {
         }
     }
 
-    /// Whether operations wait.
+    /// Returns whether operations must wait for the end of a break.
     pub fn blocks(&self) -> bool {
         self.phase() == HandlePhase::BreakPending
     }
 
-    /// The break at hand.
+    /// Returns the current break.
     pub fn pending(&self) -> Option<&PendingBreak> {
         self.pending.front()
     }
 
-    /// What to answer to the break at hand, unless that was done.
+    /// Returns the answer to the current break, unless it was sent already.
     pub fn answer(&self) -> Option<Acknowledgement> {
         let pending = self.pending().filter(|pending| pending.acknowledged_ns.is_none())?;
         Some(pending.notice.acknowledgement())
     }
 
-    /// When the server gives up on the break at hand, and operations go on.
+    /// Returns the time at which the server gives up on the current break, and operations continue.
     pub fn gives_up_ns(&self) -> Option<u64> {
         Some(self.pending()?.noticed_ns.saturating_add(SERVER_BREAK_TIMEOUT_NS))
     }
 
-    /// Whether there may be cached writes that an answer to the break at hand
+    /// Returns whether the client may hold cached writes, which an answer to the current break
     /// would give up.
     pub fn caches_writes(&self) -> bool {
         self.held.caches_writes()
     }
 
-    /// The server says that it takes back what `notice` names.
+    /// Records a break notice of the server.
     pub fn notice(&mut self, notice: Break, now_ns: u64) -> Noticed {
         if self.closed {
             return Noticed::Dropped;
         }
-        // What will be left when those before it have been answered.
+        // The caching left once the breaks before this one have been answered.
         let held = self.pending.iter().fold(self.held, |held, before| held.within(&before.notice));
         if !held.acknowledges(&notice) {
             self.note_epoch(&notice);
@@ -200,14 +200,15 @@ impl HandleState {
         if self.pending.len() == 1 { Noticed::Pending } else { Noticed::Queued }
     }
 
-    /// The answer to the break at hand was sent.
+    /// Records that the answer to the current break was sent.
     pub fn acknowledged(&mut self, now_ns: u64) {
         if let Some(pending) = self.pending.front_mut() {
             pending.acknowledged_ns.get_or_insert(now_ns);
         }
     }
 
-    /// The break at hand is over; the next one, if there is one, is at hand.
+    /// Ends the current break and returns it. The next pending break, if any, becomes the current
+    /// one.
     pub fn end(&mut self, outcome: Outcome) -> Option<PendingBreak> {
         let over = self.pending.pop_front()?;
         self.broken = true;
@@ -218,8 +219,8 @@ impl HandleState {
         Some(over)
     }
 
-    /// Another open of the lease was answered, which may have more than before
-    /// (MS-SMB2 3.2.5.7). An answer that a break has overtaken says nothing new.
+    /// Records the grant of another open of the lease, which may be more than before (MS-SMB2
+    /// 3.2.5.7). A grant that a break has overtaken is ignored.
     pub fn regranted(&mut self, granted: &Granted) {
         let Some(lease) = granted.lease else { return };
         let older = (lease.epoch.wrapping_sub(self.epoch) as i16) < 0;
@@ -233,8 +234,8 @@ impl HandleState {
         }
     }
 
-    /// The last open is closed, or lost with its connection. What was pending
-    /// is over with it, in the order it came.
+    /// Records that the last open was closed, or lost with its connection. Returns the breaks that
+    /// were pending, in the order in which they came; they end with the holder.
     pub fn closed(&mut self) -> VecDeque<PendingBreak> {
         self.closed = true;
         self.held = self.held.nothing();
@@ -378,7 +379,7 @@ mod tests {
         Close,
     }
 
-    /// Goes through every sequence of `length` steps, and checks after each.
+    /// Goes through every sequence of `length` steps, and checks the state after each step.
     fn explore(granted: &Granted, steps: &[Step], length: u32) {
         let sequences = (steps.len() as u64).pow(length);
         for sequence in 0..sequences {

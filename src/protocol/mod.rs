@@ -1,5 +1,4 @@
-//! SMB's own vocabulary, free of I/O: statuses, paths, the fields of CREATE,
-//! what is granted and how it is broken.
+//! The vocabulary of SMB, without I/O: statuses, paths, the fields of CREATE, grants and breaks.
 
 pub mod break_policy;
 pub mod caching;

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// A path relative to the root of a share, with `/` between components and
 /// none at either end. The empty path is the root.
 ///
-/// A value of this type is known to be one an SMB server can be asked for, so
-/// that a client stack never sees `..`, a NUL or a name that SMB forbids.
+/// A value of this type is always one that an SMB server can be asked for, so that a client stack
+/// never sees `..`, a NUL or a name that SMB forbids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SharePath(Arc<str>);
 
-/// Why a path cannot be used.
+/// The reason why a path cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     #[error("path {0:?} contains \"..\"; paths stay inside the share")]
@@ -36,9 +36,9 @@ impl SharePath {
     /// components are dropped.
     ///
     /// # Errors
-    /// [`PathError`] when a component is `..`, holds a forbidden character
-    /// (`" * : < > ? |`, NUL and other control characters), is longer than
-    /// 255 UTF-16 units or ends in a dot or a space.
+    /// [`PathError`] if a component is `..`, holds a forbidden character (`" * : < > ? |`, NUL and
+    /// other control characters), is longer than 255 UTF-16 units or ends in a dot or a space, or
+    /// if the path is longer than 32,760 units.
     pub fn new(path: &str) -> Result<SharePath, PathError> {
         let mut units = 0;
         let mut normal = true;
@@ -69,12 +69,12 @@ impl SharePath {
         self.0.is_empty()
     }
 
-    /// The form under which all spellings of the path are one.
+    /// Returns the form that is the same for all spellings of the path.
     pub fn folded(&self) -> String {
         self.0.chars().map(upper_case).collect()
     }
 
-    /// This path below `folder`.
+    /// Returns this path below `folder`.
     pub fn below(&self, folder: &SharePath) -> SharePath {
         match (folder.is_root(), self.is_root()) {
             (true, _) => self.clone(),
@@ -84,9 +84,9 @@ impl SharePath {
     }
 }
 
-/// Names that differ only in the case of their letters are one name: compared
-/// in upper case, character by character, as an NTFS volume's upcase table does
-/// it. A letter whose upper case is several characters (ß) stays as it is.
+/// Returns the upper case of a character. Names that differ only in the case of their letters are
+/// one name: they are compared in upper case, character by character, as with the upcase table of
+/// an NTFS volume. A letter whose upper case is several characters (ß) stays as it is.
 pub fn upper_case(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_uppercase();
@@ -116,7 +116,7 @@ fn check_component(path: &str, component: &str) -> Result<usize, PathError> {
     Ok(length)
 }
 
-/// Enough of a hostile name to recognise it by.
+/// Returns as much of a hostile name as it takes to recognise it.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -15,7 +15,7 @@ macro_rules! statuses {
         impl NtStatus {
             $(pub const $name: NtStatus = NtStatus($value);)*
 
-            /// The name MS-ERREF gives the number, with its `STATUS_` prefix.
+            /// Returns the name of the number in MS-ERREF, with its `STATUS_` prefix.
             pub fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($value => Some(concat!("STATUS_", stringify!($name))),)*
@@ -130,10 +130,12 @@ statuses! {
 }
 
 impl NtStatus {
-    /// The status with this name; the `STATUS_` prefix is optional, case does not matter.
+    /// Returns the status with this name. The `STATUS_` prefix is optional, and case does not
+    /// matter.
     pub fn from_name(name: &str) -> Option<NtStatus> {
         const PREFIX: &str = "STATUS_";
-        // Scripts ask for every operation that expects one: as written, most are found at once.
+        // Scripts look up a status for every operation that expects one. Most names need no
+        // conversion.
         static BARE: LazyLock<FxHashMap<&str, NtStatus>> = LazyLock::new(|| {
             let named = |status: &NtStatus| Some((&status.name()?[PREFIX.len()..], *status));
             NtStatus::KNOWN.iter().filter_map(named).collect()
@@ -145,8 +147,8 @@ impl NtStatus {
         BARE.get(bare).or_else(|| BARE.get(bare.to_ascii_uppercase().as_str())).copied()
     }
 
-    /// Whether a login that is answered with it is refused for what the account is,
-    /// so that trying again does not help, and may lock the account.
+    /// Returns whether a login with this answer was refused because of the account. Another attempt
+    /// then does not help, and may lock the account.
     pub fn refuses_account(self) -> bool {
         matches!(
             self,
@@ -174,13 +176,13 @@ impl NtStatus {
         )
     }
 
-    /// The two severity bits say success or information (MS-ERREF 2.3).
+    /// Returns whether the two severity bits mean success or information (MS-ERREF 2.3).
     pub fn is_success(self) -> bool {
         self.0 < 0x8000_0000
     }
 }
 
-/// The name, or the number in hexadecimal where there is none.
+/// Writes the name, or the number in hexadecimal if there is none.
 impl fmt::Display for NtStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

@@ -1,4 +1,4 @@
-//! Breaks between clients of the simulated server, which grants and takes back.
+//! Breaks between clients of the simulated server.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use super::workload::{Script, Stream, close, open, stat};
 
 const MS: u64 = 1_000_000;
 
-/// Clients that open one file with a batch oplock, read it for a while and close it.
+/// Returns a stream of clients that open one file with a batch oplock, read it for a while and
+/// close it.
 fn sharing(clients: u32, iterations: u32, on_break: BreakPolicy) -> Stream {
     let parameters = CreateParameters {
         requested_oplock: Some(OplockLevel::Batch),
@@ -82,7 +83,7 @@ fn an_operation_that_waits_for_a_break_gives_its_permit_to_another() {
     operations.push(other.finish());
     let mut stream = Stream::new(3, Vec::new(), operations);
     stream.answer_breaks(|| on_break);
-    // One is for the open that waits at the server, one for all the others.
+    // One permit is for the open that waits at the server, one for all other operations.
     let scenario = Scenario { by_file: true, ..Scenario::plain(stream, Some(2), 1) };
     let outcome = play(&scenario);
     let waited = events(&outcome).find(|event| event.blocked > 0).unwrap();
@@ -122,7 +123,7 @@ fn a_break_nobody_answers_is_over_after_35_seconds_and_the_run_goes_on() {
     let succeeded =
         outcome.completions().filter(|c| matches!(c.status, CompletionStatus::Succeeded(_)));
     assert_eq!(succeeded.count(), 12, "both clients got through");
-    // The other client's open is what Samba's would be: as long as the server waits.
+    // As with Samba, the other client's open takes as long as the server waits.
     let opens = outcome.completions().filter(|c| c.operation_type() == OperationType::Open);
     let longest_ns = opens.map(|open| open.response_ns()).max().unwrap();
     assert!(longest_ns >= SERVER_BREAK_TIMEOUT_NS, "{longest_ns}");

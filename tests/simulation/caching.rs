@@ -1,5 +1,5 @@
-//! Has the clients of a made-up stream ask for oplocks and leases on files they
-//! share, and answer breaks in all the ways there are.
+//! Caching in random streams: clients ask for oplocks and leases on files they share, and answer
+//! breaks in every possible way.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::workload::{Dice, Stream};
 
 const MS: u64 = 1_000_000;
 
-/// Files few enough that clients meet, and names they are given in between.
+/// The number of shared files: few enough that clients meet. Renames use the same names.
 const SHARED: u64 = 3;
 
 fn shared(dice: &mut Dice) -> SharePath {
@@ -42,7 +42,7 @@ pub fn ask(dice: &mut Dice, stream: &mut Stream) {
                 let (source_path, dest_path) = (shared(dice), shared(dice));
                 OperationKind::Rename { source_path, dest_path, replace: dice.chance(50) }
             }
-            // What flushes is the answer to a break, and nothing else.
+            // A flush is always part of the answer to a break, so the stream contains none.
             OperationKind::Flush { handle_ref } => {
                 OperationKind::Read { handle_ref: *handle_ref, offset: 0, length: 8 }
             }

@@ -1,4 +1,4 @@
-//! Runs that end in the midst of something.
+//! Runs that end while an operation is in flight.
 
 use smbench::ir::{CompletionStatus, Due, Event, HandleRef, OpenMode, OperationKind, Section};
 use smbench::protocol::SharePath;
@@ -7,8 +7,8 @@ use smbench::protocol::create::CreateDisposition;
 use super::scenario::{Ending, Scenario};
 use super::workload::{Script, Stream};
 
-/// The first client waits for ever for a lock it holds by another handle, the
-/// second for a time that never comes.
+/// Returns a stream in which the first client waits for ever for a lock that it holds by another
+/// handle, and the second for a time that never comes.
 fn stuck() -> Stream {
     let open = |script: &mut Script, handle: u32| {
         let kind = OperationKind::Open {
@@ -35,7 +35,7 @@ fn stuck() -> Stream {
     Stream::new(2, Vec::new(), vec![waits.finish(), idles.finish()])
 }
 
-/// Every wait of the run is far longer than the run.
+/// Returns a scenario in which every wait is far longer than the run.
 fn patient(ending: Ending) -> Scenario {
     let hour_ns = 3_600_000_000_000;
     let mut scenario = Scenario::plain(stuck(), None, 2);

@@ -1,4 +1,4 @@
-//! Streams made up from a seed: closed loops, recorded times, open loops.
+//! Random streams from a seed: closed loops, recorded times, open loops.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use super::workload::{Dice, Script, Stream, close, stat};
 
 const MS: u64 = 1_000_000;
 
-/// When a workload's operations are due.
+/// The times at which a workload's operations are due.
 #[derive(Clone, Copy)]
 enum Pace {
     Closed,
     Recorded,
-    /// About so long between a client's arrivals.
+    /// Arrivals of a client that are about `gap_ns` apart.
     Open {
         gap_ns: u64,
         late: Late,
@@ -39,7 +39,7 @@ pub fn stream(dice: &mut Dice) -> Stream {
             *late = Late::Drop;
         }
         workloads.push(Workload::new(&format!("w{index}"), clients));
-        // Dice of their own, so that every other stream stays what it was.
+        // Separate dice, so that streams without such loops do not change.
         let mut mixing = Dice(dice.0 ^ 0x5EED);
         let mixed = matches!(pace, Pace::Open { .. }) && mixing.chance(40);
         for _ in 0..clients {
@@ -76,7 +76,7 @@ fn phases(dice: &mut Dice) -> Vec<Phase> {
     }
 }
 
-/// Run-wide setup and teardown alone.
+/// Returns operations of run-wide setup and teardown only.
 fn run_client_operations(dice: &mut Dice, client: u32) -> Vec<Operation> {
     let mut script = Script::new(client);
     for _ in 0..dice.roll(3) {
@@ -95,7 +95,7 @@ fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation>
         script.push(Due::After(dice.roll(MS / 2)), stat());
     }
     let mut handles = Handles::default();
-    // The first arrival may be at time zero, and have think time before it.
+    // The first arrival may be at time zero and have think time before it.
     let mut at_ns = if dice.chance(50) { 0 } else { dice.roll(2 * MS) };
     for iteration in 0..dice.roll(30) as u32 {
         script.begin(Section::Iteration, iteration);
@@ -123,8 +123,8 @@ fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation>
     script.finish()
 }
 
-/// Puts some of a client's arrivals into a closed loop, from the first of them
-/// to the next one after them, which may treat late ones otherwise.
+/// Turns some of a client's arrivals into a closed loop, which lasts from the first of them to the
+/// next arrival after them. The arrivals after it may treat late ones differently.
 fn close_for_a_while(dice: &mut Dice, operations: &mut [Operation]) {
     let mut arrivals: Vec<&mut Due> = (operations.iter_mut())
         .map(|operation| &mut operation.due)
@@ -147,8 +147,8 @@ fn close_for_a_while(dice: &mut Dice, operations: &mut [Operation]) {
     }
 }
 
-/// The handles open where nothing failed, numbered as scripts number them: the
-/// number of a closed one is used again.
+/// The handles that are open if nothing fails. They are numbered like in scripts: the number of a
+/// closed handle is used again.
 #[derive(Default)]
 struct Handles {
     open: Vec<HandleRef>,
@@ -169,7 +169,7 @@ impl Handles {
     }
 }
 
-/// An open, some work on that file or another that was left open, and mostly its close.
+/// Returns an open, some operations on that file or another that was left open, and mostly a close.
 fn iteration_kinds(dice: &mut Dice, client: u32, handles: &mut Handles) -> Vec<OperationKind> {
     let path = |text: String| SharePath::new(&text).unwrap();
     let own = |number: u64| path(format!("c{client}/f{number}"));

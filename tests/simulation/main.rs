@@ -1,7 +1,6 @@
-//! The real engine, the real driver, the real `ConnectionState` and the real
-//! recorder in virtual time against the simulator: whatever the workload, the
-//! limit, the latency and the faults, every operation completes exactly once,
-//! in order, and the run ends with figures that add up.
+//! Runs of the real engine, driver, `ConnectionState` and recorder in virtual time against the
+//! simulator. Whatever the workload, the limit, the latency and the faults, every operation
+//! completes exactly once and in order, and the run ends with figures that add up.
 //!
 //! `SMBENCH_SEED=17 cargo test --test simulation` runs one seed,
 //! `SMBENCH_SEEDS=20000 cargo test --release --test simulation` many.
@@ -31,13 +30,13 @@ use std::time::Duration;
 use scenario::Scenario;
 use seen::Seen;
 
-/// Seeds that found a fault of the engine; they run first. A seed means
-/// another scenario as soon as the dice in `scenario.rs` or `generate.rs` fall
-/// otherwise, so each fault also has a plain test, named here.
+/// Seeds that found a fault of the engine; they run first. A seed stands for another scenario as
+/// soon as the dice in `scenario.rs` or `generate.rs` are rolled differently, so each fault also
+/// has a plain test, named here.
 const KEPT: [(u64, &str); 2] = [
-    // A stream that breaks off in the midst of an iteration left it finished.
+    // An iteration in which the stream broke off was reported as finished.
     (278, "an_iteration_in_whose_midst_the_stream_broke_off_is_cut"),
-    // Ctrl-C while the last phase drained moved the end of measuring.
+    // Ctrl-C during the drain of the last phase moved the end of measuring.
     (1_652, "an_interrupt_during_the_drain_lengthens_neither_the_measurement_nor_the_drain"),
 ];
 
@@ -52,11 +51,11 @@ fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-/// A seed that takes so many seconds of real time hangs. They are waited for one
-/// by one: a machine that stood still meanwhile, however long, lost one of them.
+/// The number of seconds of real time after which a seed is taken to hang. They are waited for one
+/// by one, so that a host that stood still for any time loses only one of them.
 const HANGS_S: u32 = 60;
 
-/// What the next seed to end came to. None where none ends.
+/// Returns the result of the next seed that ends, or None if none ends.
 fn next_end<T>(ends: &Receiver<T>) -> Option<T> {
     (0..HANGS_S).find_map(|_| match ends.recv_timeout(Duration::from_secs(1)) {
         Ok(end) => Some(end),
@@ -108,8 +107,8 @@ fn every_operation_completes_exactly_once_in_order_and_the_run_ends() {
         for _ in 0..seeds.len() {
             let (seed, ran) = next_end(&results).unwrap_or_else(|| {
                 let first: Vec<_> = running.iter().take(threads).collect();
-                // What eprintln! says in a test is kept until the test has ended,
-                // and threads that hang cannot be waited for.
+                // The output of `eprintln!` in a test is kept until the test has ended, and threads
+                // that hang cannot be waited for.
                 let text = format!("no seed has ended for {HANGS_S} s; one of {first:?} hangs\n");
                 let _ = std::io::stderr().write_all(text.as_bytes());
                 std::process::abort();

@@ -1,5 +1,5 @@
-//! A server that is away for a time, in a closed loop: what users would have waited is in
-//! the figures.
+//! Outages of the server in a closed loop: the figures contain the time that users would have
+//! waited.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::workload::{Script, Stream, stat};
 
 const MS: u64 = 1_000_000;
 
-/// Two clients that ask every 40 ms, over a warm-up of 1 s and two phases of 4 s.
+/// Returns a scenario of two clients that send an operation every 40 ms, over a warm-up of 1 s and
+/// two phases of 4 s.
 fn every_40_ms(outage: Window) -> Scenario {
     let client = |client: u32| {
         let mut script = Script::new(client);
@@ -65,7 +66,7 @@ fn time_without_a_connection_is_counted_by_phase_up_to_the_end_of_the_last() {
 
     let to_the_end = away(7, 100).disconnected;
     assert!((3.8..4.0).contains(&to_the_end.client_seconds), "{to_the_end:?}");
-    // In the warm-up, which is not recorded, and 0.1 s of the phase after it.
+    // The outage is over before the warm-up ends, and the warm-up is not recorded.
     let early = Window::once(Duration::from_millis(200), Duration::from_millis(300));
     let early = every_40_ms(early).run().summary();
     assert_eq!(early.disconnected.clients, 0, "{:?}", early.disconnected);

@@ -31,7 +31,7 @@ use smbench::scheduler::{
 use super::scenario::{Ending, Scenario};
 use super::watched::{Book, Call, Notice, Panics, Watched};
 
-/// What a run did, as it says itself and as its surroundings saw it.
+/// The outcome of a run, as the run reports it and as the backend saw it.
 pub struct Outcome {
     pub log: Vec<Logged>,
     pub calls: Vec<Call>,
@@ -40,19 +40,19 @@ pub struct Outcome {
     limit: Option<u32>,
     pub most_in_flight: u32,
     pub two_in_flight: bool,
-    /// Handles that were open when their client disconnected in good order.
+    /// Handles that were open when their client disconnected normally.
     pub left_open: u32,
-    /// Opens the server still has when all is over.
+    /// Opens that the server still has at the end.
     pub open_handles: usize,
-    /// Permits that can be had when all is over, counted up to one too many.
+    /// Permits that are free at the end, counted up to one more than the limit.
     pub permits_free: u32,
     pub reason: Option<CutReason>,
-    /// Time zero and the end of measuring.
+    /// Time zero and the end of measuring, in nanoseconds.
     pub measured_ns: Option<(u64, u64)>,
     pub ended_ns: u64,
 }
 
-/// An event, and when it was reported.
+/// An event, and the time at which it was reported.
 #[derive(Clone, Debug)]
 pub struct Logged {
     pub at_ns: u64,
@@ -71,7 +71,7 @@ impl Outcome {
         self.log.iter().map(|logged| &logged.event)
     }
 
-    /// What the run says of itself. Its percentiles are most of the work.
+    /// Returns the summary of the run. Its percentiles take most of the time of a check.
     pub fn summary(&self) -> Summary {
         let phases = self.measurements.layout.phases().iter();
         let facts = RunFacts {
@@ -111,8 +111,10 @@ impl Scenario {
         self.try_run().unwrap_or_else(|broken| panic!("{broken}"))
     }
 
+    /// Runs the scenario, and returns its outcome.
+    ///
     /// # Errors
-    /// The run does not end, or the engine found itself in a state that cannot be.
+    /// A message if the run does not end, or the engine found itself in an impossible state.
     pub fn try_run(&self) -> Result<Outcome, String> {
         let clock = VirtualClock::default();
         let server = Arc::new(SimBackend::new(
@@ -138,7 +140,7 @@ impl Scenario {
             phases,
             run_client: self.stream.run_client(),
             lookahead: self.lookahead,
-            // About two operations, in some of the scenarios with a short lookahead.
+            // Room for about two operations, in some of the scenarios with a short lookahead.
             batch_bytes: if self.lookahead % 2 == 1 { 300 } else { usize::MAX },
             op_timeout_ns: self.op_timeout_ns,
             retry: self.retry.clone(),
@@ -191,7 +193,7 @@ impl Scenario {
             poll_fn(|cx| {
                 book.pass_breaks(cx);
                 let ended = all.as_mut().poll(cx);
-                // A connection may have begun to listen.
+                // A connection may have begun to listen for breaks.
                 book.pass_breaks(cx);
                 ended
             })
@@ -226,7 +228,7 @@ impl Scenario {
         })
     }
 
-    /// What happens to the run from outside.
+    /// Ends the run from outside, if the scenario says so.
     async fn end(&self, clock: &VirtualClock, conductor: &Conductor) {
         let Some((at_ns, ending)) = self.ending else { return };
         clock.sleep_until(at_ns).await;
@@ -258,7 +260,7 @@ fn layout(header: &StreamHeader) -> Arc<Layout> {
     Arc::new(Layout::new(Arc::new(header.clone()), header.phases.clone(), late_bound))
 }
 
-/// Writes events down and passes them to the recorder of the shard.
+/// A sink that logs events and passes them to the recorder of the shard.
 struct Sink {
     shard: usize,
     clock: VirtualClock,
@@ -274,7 +276,7 @@ impl EventSink for Sink {
     }
 }
 
-/// A source that takes its time, one request after the other.
+/// A feed that takes `generation_ns` for each batch, one after the other.
 struct SlowFeed {
     made: LocalFeed,
     clock: VirtualClock,

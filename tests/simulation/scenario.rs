@@ -1,4 +1,4 @@
-//! What a run in virtual time is made of, by hand or by dice.
+//! The parameters of a run in virtual time, chosen by hand or by dice.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::{caching, generate};
 
 const MS: u64 = 1_000_000;
 
-/// How a run is ended from outside.
+/// The ways to end a run from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The first Ctrl-C.
     Cut,
-    /// The first, and this much later the second.
+    /// The first Ctrl-C, and the second after this time.
     Stop { after_ns: u64 },
-    /// A shard broke down.
+    /// The failure of a shard.
     Abort,
 }
 
@@ -32,23 +32,23 @@ pub struct Scenario {
     pub latency: Latency,
     pub stalls: Vec<Window>,
     pub outages: Vec<Window>,
-    /// Chances in a thousand, by operation.
+    /// The probability of a fault per operation, in thousandths.
     pub faults_per_mille: u64,
     pub panics_per_mille: u64,
-    /// How long the generator takes to answer a request for operations.
+    /// The time that the generator takes to answer a request for operations.
     pub generation_ns: u64,
     pub ending: Option<(u64, Ending)>,
     pub op_timeout_ns: u64,
     pub reconnect_timeout_ns: u64,
     pub drain_ns: u64,
     pub seed: u64,
-    /// Clients ask for oplocks and leases.
+    /// Whether clients ask for oplocks and leases.
     pub caching: bool,
-    /// Breaks block by file, not by handle.
+    /// Whether breaks block by file instead of by handle.
     pub by_file: bool,
 }
 
-/// All but the operations, so that a failure can be told without its seed.
+/// Prints everything but the operations, so that a failure can be understood without its seed.
 impl fmt::Debug for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = &self.stream.header;
@@ -79,7 +79,7 @@ impl Scenario {
     pub fn random(seed: u64) -> Scenario {
         let mut dice = Dice(seed);
         let mut stream = generate::stream(&mut dice);
-        // Dice of their own, so that every other scenario stays what it was.
+        // Separate dice, so that scenarios without caching do not change.
         let mut cached = Dice(seed ^ 0xCAC4_E5EE_D000_0000);
         let caching = cached.chance(35);
         if caching {
@@ -113,7 +113,8 @@ impl Scenario {
         }
     }
 
-    /// A server that answers everything after 300 us, and waits far longer than that.
+    /// Returns a scenario whose server answers everything after 300 µs, and whose time-outs are far
+    /// longer than that.
     pub fn plain(stream: Stream, limit: Option<u32>, shards: usize) -> Scenario {
         Scenario {
             stream,
@@ -137,7 +138,7 @@ impl Scenario {
         }
     }
 
-    /// Which requests go wrong follows from the seed and the request alone.
+    /// Returns the plan of faults. The seed and the request alone decide whether a request fails.
     pub fn faults(&self) -> FaultPlan {
         let (seed, per_mille) = (self.seed, self.faults_per_mille);
         Box::new(move |request: Request| {
@@ -146,17 +147,17 @@ impl Scenario {
                 Dice(seed ^ (u64::from(request.client_idx) << 40) ^ connect ^ part)
             };
             let Some(operation) = request.operation else {
-                // The first connect is made without faults: its failure ends the run.
+                // The first connect has no fault, because its failure would end the run.
                 let mut dice = dice(u64::MAX >> 32);
                 let refused = request.connect > 0 && per_mille > 0 && dice.chance(30);
                 let faults = [Fault::NoReply, Fault::ConnectionLost];
                 return refused.then(|| faults[dice.roll(2) as usize]);
             };
-            // The first operation is setup's, and its failure ends the run as well.
+            // The first operation is in setup, and its failure would end the run as well.
             if operation == 0 {
                 return None;
             }
-            // A server that is busy stays so for a while: tried again, it may still be.
+            // A busy server stays busy for a while, so that a retry may fail too.
             let mut spell = dice(operation / 4);
             if spell.roll(1_000) < per_mille {
                 let mut dice = dice(operation);

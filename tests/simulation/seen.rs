@@ -1,4 +1,4 @@
-//! How often things worth testing happened, so that scenarios grown tame are noticed.
+//! Counts of the situations worth testing, to notice when random scenarios no longer reach them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use super::scenario::Scenario;
 #[derive(Default)]
 pub struct Seen(BTreeMap<&'static str, u64>);
 
-/// What happens at least so often in a hundred runs, a third of what it was or less.
+/// The least number of times each situation occurs in a hundred runs: at most a third of the number
+/// when this was written.
 const EXPECTED: [(&str, u64); 29] = [
     ("backlog", 1000),
     ("break acknowledged", 40),
@@ -114,7 +115,7 @@ impl Seen {
                 self.count("reconnect after an outage", u64::from(!scenario.outages.is_empty()));
             }
             Event::GaveUp { .. } => self.count("drain that ran out", 1),
-            // Virtual time has none.
+            // There are no heartbeats in virtual time.
             Event::Heartbeat { .. } => {}
             Event::Disconnected(_) => self.count("stretch without a connection", 1),
             Event::ClientFailed { .. } => self.count("failed client", 1),

@@ -1,5 +1,5 @@
-//! The specification's own tests, in our form and under its names
-//! (architecture v1.2.2: "Scheduler Completion Semantics" and Phase 0, no. 7).
+//! Tests that the specification asks for, under its names (architecture v1.2.2: "Scheduler
+//! Completion Semantics" and Phase 0, no. 7).
 
 use smbench::ir::{CompletionEvent, CompletionStatus, Due, Event, Section};
 use smbench::protocol::NtStatus;
@@ -22,8 +22,8 @@ fn completed(event: &Event) -> Option<&CompletionEvent> {
     }
 }
 
-/// Two clients, whose operations are due in turns, against a server that takes
-/// longer than the time between them.
+/// Runs two clients whose operations are due in turns, against a server that takes longer than the
+/// time between them.
 #[test]
 fn test_scheduler_ordering() {
     let client = |client: u32| {
@@ -63,7 +63,7 @@ fn test_scheduler_ordering() {
     assert_eq!(clients.len(), 2, "no client waits for another");
 }
 
-/// Success, failure, a retry, a time-out, a skipped operation and a panic: one
+/// Checks that success, failure, a retry, a time-out, a skipped operation and a panic have one
 /// completion each, and one call of the server for each attempt.
 #[test]
 fn test_completion_exactly_once() {
@@ -89,7 +89,7 @@ fn test_completion_exactly_once() {
             let completions = completions(&outcome);
             let gone = outcome.events().any(|event| matches!(event, Event::ClientFailed { .. }));
             let once: Vec<u32> = completions.iter().map(|c| c.operation.seq).collect();
-            // A panic while connecting ends the run before it begins.
+            // A panic while connecting ends the run before time zero.
             if outcome.measured_ns.is_some() && !gone {
                 assert_eq!(once, [0, 1, 2, 3, 4], "seed {seed}");
             }

@@ -1,5 +1,5 @@
-//! Which runs can be trusted: a slow server is not a late generator, and a
-//! late generator says why it was. Each in a closed loop and in open ones.
+//! Verdicts on runs in a closed loop and in open ones: a slow server is not a late generator, and a
+//! late generator names its cause.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ enum Loop {
 
 const LOOPS: [Loop; 3] = [Loop::Closed, Loop::Open(Late::Queue), Loop::Open(Late::Drop)];
 
-/// One second of clients that ask for one thing after the other, or every 20 ms.
+/// Returns a scenario of one second, in which clients send one operation after the other, or one
+/// every 20 ms.
 fn second(of: Loop) -> Scenario {
     let client = |client: u32| {
         let mut script = Script::new(client);
@@ -106,8 +107,8 @@ fn a_low_limit_is_named() {
 
 #[test]
 fn a_limit_that_delays_each_by_less_than_the_late_bound_is_no_slow_server() {
-    // Ten clients in seven places: 5 to 8 ms of waiting on 15 ms of service, so
-    // that many do not end in the 20 ms they have.
+    // Ten clients share seven permits: 5 to 8 ms of waiting and 15 ms of service, so that many do
+    // not finish within their 20 ms.
     for of in LOOPS {
         let latency = Latency::Constant(Duration::from_millis(15));
         let scenario = Scenario { latency, limit: Some(7), ..second(of) };

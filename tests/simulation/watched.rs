@@ -1,5 +1,5 @@
-//! The server with a turnstile before it, which writes down who passes and
-//! when. What the engine says of itself is checked against this.
+//! A backend that wraps the simulator and records who calls it and when. What the engine reports is
+//! checked against this record.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -24,23 +24,23 @@ use smbench::scheduler::virtual_time::VirtualClock;
 
 use super::workload::Dice;
 
-/// One attempt at an operation as the server saw it.
+/// One attempt at an operation, as the server saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub client_idx: u32,
     pub what: OperationType,
-    /// What it is on, as the server numbers it, where that is there.
+    /// The server's number of the file, if the file exists.
     pub file: Option<u64>,
-    /// What its handle was granted.
+    /// The grant of its handle.
     pub granted: Option<Granted>,
     pub began_ns: u64,
-    /// None: still going on at the end of the run.
+    /// The time at which it ended; None if it had not at the end of the run.
     pub ended_ns: Option<u64>,
-    /// It named a lease, and the parameters were not to the server's liking.
+    /// Whether it named a lease and the server refused its parameters.
     pub lease_refused: bool,
 }
 
-/// A break as it came to a client.
+/// A break notice, as it came to a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Notice {
     pub client_idx: u32,
@@ -48,7 +48,7 @@ pub struct Notice {
     pub at_ns: u64,
 }
 
-/// The breaks of a connection on their way to its client.
+/// The breaks of a connection, on their way to its client.
 struct Passing {
     client_idx: u32,
     breaks: BreakStream,
@@ -60,26 +60,27 @@ pub struct Watched {
     pub book: Arc<Book>,
 }
 
-/// Which calls of the backend panic.
+/// The plan of panics in calls of the backend.
 #[derive(Default)]
 pub struct Panics {
     pub seed: u64,
     pub per_mille: u64,
 }
 
-/// What the turnstile wrote down.
+/// The record of all calls.
 pub struct Book {
     clock: VirtualClock,
     panics: Panics,
-    /// Whatever flushes is the answer to a break, and passes beside the turnstile.
+    /// Whether clients cache. Every flush is then part of the answer to a break, and is not
+    /// recorded.
     caching: bool,
     passed: AtomicU32,
     /// Operations that hold a permit.
     inside: AtomicU32,
     pub most_inside: AtomicU32,
-    /// Operations that met another of their client inside.
+    /// Operations that began while another of their client was in flight.
     pub doubled: AtomicU32,
-    /// Handles that were open when their client disconnected in good order.
+    /// Handles that were open when their client disconnected normally.
     pub left_open: AtomicU32,
     pub calls: Mutex<Vec<Call>>,
     pub notices: Mutex<Vec<Notice>>,
@@ -105,7 +106,7 @@ impl Book {
         }
     }
 
-    /// Writes down the breaks that have come and passes them on.
+    /// Records the breaks that have come, and passes them on.
     pub fn pass_breaks(&self, cx: &mut Context<'_>) {
         let mut passing = self.passing.lock().unwrap();
         passing.retain_mut(|Passing { client_idx, breaks, sender }| {
@@ -127,13 +128,13 @@ impl Book {
         let number = self.passed.fetch_add(1, Relaxed);
         let mut dice = Dice(self.panics.seed ^ (u64::from(number) << 20));
         if self.panics.per_mille > 0 && dice.roll(1_000) < self.panics.per_mille {
-            // As `panic!`, but without a word on standard error.
+            // Panics without a message on standard error.
             resume_unwind(Box::new("a planned panic"));
         }
     }
 }
 
-/// One client's way through the turnstile.
+/// The wrapper's state for one connection of a client.
 #[derive(Clone)]
 struct Gate {
     book: Arc<Book>,
@@ -150,14 +151,14 @@ struct Inside<'g> {
 }
 
 impl Gate {
-    /// To do something by path.
+    /// Records the start of an operation by path.
     fn enter(&self, what: OperationType, path: Option<&SharePath>) -> Inside<'_> {
         let open = CreateDisposition::Open;
         let found = path.and_then(|path| self.server.tree().find(path, Target::Any, open).ok()?);
         self.pass(what, true, found.map(|found| found.id), None)
     }
 
-    /// A lock that waits and the engine's own closes take no permit.
+    /// Records the start of a call. A lock that waits and the engine's own closes take no permit.
     fn pass(
         &self,
         what: OperationType,
@@ -192,7 +193,7 @@ impl Gate {
 }
 
 impl Inside<'_> {
-    /// Of a request that names a lease.
+    /// Records whether a request that names a lease was refused.
     fn ended<T>(&self, ended: &Result<T, OpError>) {
         let refused = matches!(ended, Err(OpError::Status(NtStatus::INVALID_PARAMETER)));
         self.gate.book.calls.lock().unwrap()[self.call].lease_refused = refused;

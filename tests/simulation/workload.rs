@@ -10,7 +10,7 @@ use smbench::ir::{
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{BreakPolicy, SharePath};
 
-/// SplitMix64: one number after another from a seed.
+/// A random number generator (SplitMix64).
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -27,18 +27,19 @@ impl Dice {
     }
 }
 
-/// All operations of a run, by client, cloned out on demand.
+/// A source with all operations of a run, by client, which are cloned on demand.
 #[derive(Clone)]
 pub struct Stream {
     pub header: StreamHeader,
     pub operations: Arc<Vec<Vec<Operation>>>,
     next: HashMap<(u32, Section), usize>,
-    /// Breaks off before this operation of this client's iterations.
+    /// The client and the number of the operation in its iterations before which the stream breaks
+    /// off.
     pub breaks_at: Option<(u32, usize)>,
 }
 
 impl Stream {
-    /// Has the clients of each workload answer breaks as `policy` says.
+    /// Sets the break policy of the clients of each workload.
     pub fn answer_breaks(&mut self, mut policy: impl FnMut() -> BreakPolicy) {
         let workloads = self.header.workloads.iter().cloned();
         self.header.workloads =
@@ -98,13 +99,13 @@ impl OperationSource for Stream {
     }
 }
 
-/// Builds one client's operations with consecutive numbers.
+/// A builder of one client's operations, which it numbers consecutively.
 pub struct Script {
     client: u32,
     operations: Vec<Operation>,
     section: Section,
     iteration: u32,
-    /// What the operations to come expect.
+    /// The expectation of the operations that are pushed next.
     pub expect: Expect,
 }
 
@@ -141,7 +142,7 @@ impl Script {
     }
 }
 
-/// The share's root, which is always there.
+/// Returns a stat of the share's root, which always exists.
 pub fn stat() -> OperationKind {
     OperationKind::Stat { path: SharePath::new("").unwrap() }
 }

@@ -1,5 +1,5 @@
-//! Real servers for tests: started on a free loopback port, in a folder of
-//! their own, ended with the value that stands for them.
+//! Real servers for tests. Each is started on a free loopback port, in a directory of its own, and
+//! ends when its value is dropped.
 #![forbid(unsafe_code)]
 
 mod proxy;

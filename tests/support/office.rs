@@ -1,4 +1,4 @@
-//! An office-like stream without end, made as fast as it can be.
+//! An endless office-like stream that is made as fast as possible.
 
 use smbench::ir::{
     Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Pattern, Payload,
@@ -81,7 +81,7 @@ impl OperationSource for Office {
     }
 }
 
-/// The most memory this process has had (VmHWM), in KiB.
+/// Returns the peak memory of this process (VmHWM), in KiB.
 pub fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();

@@ -1,4 +1,4 @@
-//! A man in the middle.
+//! A proxy between clients and a server that can change their frames.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Passes frames on between clients and a server, and changes them on the way.
-/// When it is dropped it takes no more connections; those it has go on.
+/// A proxy that passes frames between clients and a server, and changes them on the way. When it is
+/// dropped, it accepts no more connections; existing ones continue.
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<State>,
@@ -20,12 +20,12 @@ struct State {
     sockets: Mutex<Vec<TcpStream>>,
 }
 
-/// What becomes of a frame: it is dropped, or one or more are sent in its place.
+/// A function that replaces a frame by zero or more frames.
 type Change = dyn Fn(Vec<u8>) -> Vec<Vec<u8>> + Send + Sync;
 
 impl Proxy {
-    /// Listens on a free port. `requests` changes what clients send to `server`,
-    /// `answers` what it sends.
+    /// Listens on a free port. `requests` changes what clients send to `server`, `answers` what the
+    /// server sends.
     pub fn start(
         server: SocketAddr,
         requests: impl Fn(Vec<u8>) -> Vec<Vec<u8>> + Send + Sync + 'static,
@@ -42,7 +42,7 @@ impl Proxy {
                 if listening.stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                // A server that is gone is a connection that ends.
+                // If the server is gone, the client's connection ends.
                 let Ok(server) = TcpStream::connect(server) else { continue };
                 let _ = client.set_nodelay(true);
                 let _ = server.set_nodelay(true);
@@ -64,12 +64,12 @@ impl Proxy {
         Proxy { address, state }
     }
 
-    /// Where clients connect to.
+    /// Returns the address that clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends the connections there are, as a network that fails.
+    /// Ends all current connections, as a failing network does.
     pub fn cut(&self) {
         for socket in self.state.sockets().drain(..) {
             let _ = socket.shutdown(Shutdown::Both);

@@ -1,4 +1,4 @@
-//! A private smbd.
+//! A private Samba server (smbd).
 
 use std::fs;
 use std::io::Write;
@@ -12,13 +12,14 @@ use rustix::fs::statvfs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-/// How long smbd may take to listen, and pdbedit to end; each takes about 0.1 s.
+/// The longest time for smbd to start listening, and for pdbedit to end; each takes about 0.1 s.
 const START: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
-/// Of each Samba's 4 MiB many. A container has 64 MiB, too few on a large machine.
+/// The free memory required to place a Samba's files there: 64 times the 4 MiB that one takes. A
+/// container has 64 MiB in /dev/shm, too little on a large host.
 const ROOM_IN_MEMORY: u64 = 256 << 20;
 
-/// What a test wants of smb.conf beyond the defaults.
+/// Additions of a test to the default smb.conf.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// Lines for `[global]`.
@@ -29,7 +30,7 @@ pub struct Settings {
 
 /// A running Samba with one share named `share` and one user.
 pub struct Samba {
-    /// Its own files.
+    /// The directory of Samba's own files.
     folder: TempDir,
     share: TempDir,
     programs: Programs,
@@ -46,7 +47,8 @@ struct Programs {
 impl Samba {
     pub const PASSWORD: &str = "Correct-Horse-7";
 
-    /// None, said loudly, where Samba is not installed; on CI (`CI=true`) a failure.
+    /// Starts a Samba. Prints a message and returns None if Samba is not installed; on CI
+    /// (`CI=true`) that is a failure.
     pub fn start(settings: Settings) -> Option<Samba> {
         let Some(programs) = programs() else {
             missing("Samba is not installed (apt-get install samba)");
@@ -69,7 +71,7 @@ impl Samba {
         panic!("smbd did not start:\n{}", samba.log());
     }
 
-    /// `smb://user@127.0.0.1:port/share`
+    /// Returns the URL of the share: `smb://user@127.0.0.1:port/share`.
     pub fn url(&self) -> String {
         format!("smb://{}@127.0.0.1:{}/share", self.user, self.port)
     }
@@ -82,21 +84,21 @@ impl Samba {
         &self.user
     }
 
-    /// What the share holds, on this machine's disk.
+    /// Returns the local directory that the share exports.
     pub fn share(&self) -> PathBuf {
         self.share.path().to_path_buf()
     }
 
-    /// Samba's own client, to run `commands` on the share as the same user.
-    /// None, said loudly, where it is not installed; on CI a failure.
+    /// Returns a command that runs Samba's own client with `commands` on the share, as the same
+    /// user. Prints a message and returns None if it is not installed; on CI that is a failure.
     pub fn smbclient(&self, commands: &str) -> Option<Command> {
         let mut client = self.other_client("smbclient", "smbclient")?;
         client.args(["-c", commands]);
         Some(client)
     }
 
-    /// Samba's test suite, to run the test named on the share as the same user.
-    /// None as with [`smbclient`](Samba::smbclient).
+    /// Returns a command that runs the named test of Samba's test suite on the share, as the same
+    /// user. Returns None like [`smbclient`](Samba::smbclient).
     pub fn smbtorture(&self, test: &str) -> Option<Command> {
         let mut client = self.other_client("smbtorture", "samba-testsuite")?;
         client.arg(test);
@@ -122,7 +124,7 @@ impl Samba {
         Some(client)
     }
 
-    /// SIGKILL to smbd and every process it forked.
+    /// Kills smbd and every process it forked.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         if let Some(mut server) = self.server.take() {
@@ -130,7 +132,7 @@ impl Samba {
         }
     }
 
-    /// Stops smbd and every process it forked: connections stand, nothing answers.
+    /// Stops smbd and every process it forked: connections stay open, but nothing answers.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
@@ -142,20 +144,20 @@ impl Samba {
         }
     }
 
-    /// Ends what runs and starts it again on the same port and folder.
+    /// Kills smbd and starts it again on the same port and directory.
     pub fn restart(&mut self) {
         self.kill();
-        // What it forked may hold the port until it is gone.
+        // A forked process may hold the port until it is gone.
         let listens = (0..5).any(|_| self.listen());
         assert!(listens, "smbd did not start again:\n{}", self.log());
     }
 
-    /// What smbd printed.
+    /// Returns the output of smbd.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("smbd.log")).unwrap_or_default()
     }
 
-    /// Each panic of a process of smbd: the line that says why, then its stack.
+    /// Returns each panic of a process of smbd: the line with the reason, then its stack.
     pub fn panics(&self) -> Vec<String> {
         const PANIC: &str = "PANIC (pid ";
         const FRAME: &str = " #";
@@ -164,7 +166,7 @@ impl Samba {
         let begins = |line: &str| line.trim_start().starts_with(PANIC);
         let starts = lines.iter().enumerate().filter(|(_, line)| begins(line));
         let stack = |start: usize| {
-            // The line between says how many frames there are.
+            // The line in between gives the number of frames.
             let frames = lines.iter().skip(start + 2).take_while(|line| line.starts_with(FRAME));
             std::iter::once(&lines[start]).chain(frames).copied().collect::<Vec<_>>().join("\n")
         };
@@ -220,8 +222,7 @@ impl Samba {
         fs::write(self.path("smb.conf"), configuration).expect("smb.conf");
     }
 
-    /// Changes the user's password; adds the user at the first time. Sessions
-    /// stay as they are.
+    /// Changes the user's password; the first call adds the user. Existing sessions stay.
     pub fn set_password(&self, password: &str) {
         let mut pdbedit = Command::new(&self.programs.pdbedit)
             .arg("-s")
@@ -250,12 +251,12 @@ impl Samba {
         assert!(ended.success(), "pdbedit set no password");
     }
 
-    /// Whether smbd runs and takes connections.
+    /// Starts smbd, and returns whether it accepts connections.
     fn listen(&mut self) -> bool {
         let log = fs::File::create(self.path("smbd.log")).expect("smbd.log");
         let errors = log.try_clone().expect("smbd.log");
-        // A group of its own, to end what it forks too. With its standard
-        // input a pipe it also ends by itself when the test dies.
+        // A process group of its own makes it possible to kill what smbd forks. With a pipe as
+        // standard input, smbd also ends by itself when the test dies.
         let server = Command::new(&self.programs.smbd)
             .args(["--foreground", "--no-process-group", "--debug-stdout", "-s"])
             .arg(self.path("smb.conf"))
@@ -297,7 +298,7 @@ fn programs() -> Option<Programs> {
     Some(Programs { smbd: program("smbd")?, pdbedit: program("pdbedit")? })
 }
 
-/// On the path, or where distributions keep what is for the administrator.
+/// Finds a program on the path or in the usual directories of administration programs.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let administration = ["/usr/sbin", "/usr/local/sbin", "/usr/local/samba/sbin"];
@@ -313,9 +314,9 @@ fn named() -> tempfile::Builder<'static, 'static> {
     named
 }
 
-/// In memory where there is room: smbd synchronizes its databases with the disk
-/// 32 times before it listens, which takes a minute where others write. What is
-/// shared stays on the disk, for its extended attributes.
+/// Makes the directory of Samba's own files, in memory if there is room: smbd synchronizes its
+/// databases with the disk 32 times before it listens, which takes a minute while others write. The
+/// shared directory stays on the disk, for its extended attributes.
 fn own_folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let room = statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
@@ -323,7 +324,7 @@ fn own_folder() -> TempDir {
     in_memory.unwrap_or_else(|| named().tempdir().expect("a folder for Samba"))
 }
 
-/// Samba's users are the system's.
+/// Returns the current user: Samba's users must be users of the system.
 fn current_user() -> String {
     let id = Command::new("id").arg("-un").output().expect("id");
     String::from_utf8_lossy(&id.stdout).trim().to_string()

@@ -8,9 +8,9 @@ use terminal_size::{Height, Width};
 
 use super::QUEUE;
 
-/// Moves the cursor to the start of the line and erases the line (ECMA-48).
+/// The escape sequence that moves the cursor to the start of the line and erases it (ECMA-48).
 const CLEAR_LINE: &str = "\r\x1b[2K";
-/// Where the terminal does not say.
+/// The size assumed where the terminal reports none.
 const SIZE: (Width, Height) = (Width(80), Height(24));
 
 /// A terminal that puts together one frame at a time.

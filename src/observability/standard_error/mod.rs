@@ -1,9 +1,8 @@
-//! Standard error while a run goes on: no thread that writes waits for whoever reads it.
+//! Standard error during a run: threads that write to it do not wait for its reader.
 //!
-//! After [`never_wait`], text goes through a queue of bounded size to a thread of its own
-//! that writes it. Text that does not fit is dropped and counted, except what [`tell`]
-//! writes. Before, and in commands that never call it, each write is made at once and
-//! waits as usual.
+//! After [`never_wait`], text goes through a bounded queue to one thread that writes it. Text that
+//! does not fit is dropped and counted, except what [`tell`] writes. Before that call, and in
+//! commands that never make it, each write is made at once and blocks as usual.
 
 mod drawing;
 mod queue;
@@ -20,7 +19,7 @@ use indicatif::ProgressDrawTarget;
 use drawing::Drawing;
 use queue::Queue;
 
-/// The process has one standard error, so it has one queue.
+/// The queue of the process, which has only one standard error.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Sends everything that is written to standard error from now on through the queue, the
@@ -34,13 +33,13 @@ pub fn never_wait() {
     }
 }
 
-/// Returns whether somebody may be looking at standard error.
+/// Returns whether standard error is a terminal, where somebody may read it.
 pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Writes `line` even where the queue is full, and waits for a bounded time until it was
-/// written. That nobody does changes neither what is done nor the exit code.
+/// Writes `line` even if the queue is full, and waits for a bounded time until it is written. If
+/// nobody reads it, neither the run nor the exit code changes.
 pub fn tell(line: impl Display) {
     let line = format!("{line}\n");
     match QUEUE.get() {
@@ -52,14 +51,14 @@ pub fn tell(line: impl Display) {
     }
 }
 
-/// Waits until what is queued was written, for a bounded time if nobody reads it.
+/// Waits until everything queued is written, or for a bounded time if nobody reads it.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush();
     }
 }
 
-/// Writes what is queued, and then how much was dropped.
+/// Writes everything queued, and then the number of lines that were dropped.
 pub fn settle() {
     flush();
     if let Some(dropped) = dropped() {
@@ -68,8 +67,8 @@ pub fn settle() {
     }
 }
 
-/// Returns the number of lines that were dropped, in words, or None if none was. After a [`flush`] that gave
-/// up, these include the lines that are still queued.
+/// Returns a sentence with the number of dropped lines, or None if none was dropped. After a
+/// [`flush`] that gave up, the lines still queued count as dropped.
 pub fn dropped() -> Option<String> {
     match QUEUE.get().map_or(0, Queue::dropped_lines) {
         0 => None,
@@ -79,8 +78,8 @@ pub fn dropped() -> Option<String> {
     }
 }
 
-/// Returns where a progress line is drawn. A frame for which a terminal is too slow is
-/// skipped, and the line is removed at the end.
+/// Returns the target that a progress line is drawn on. A frame is skipped if the terminal is too
+/// slow, and the line is removed at the end.
 pub fn draw_target() -> ProgressDrawTarget {
     ProgressDrawTarget::term_like(Box::new(Drawing::default()))
 }
@@ -106,8 +105,8 @@ impl Write for StandardError {
     }
 }
 
-/// Writes the message of a panic, in the standard library's words. It waits, as the
-/// process may be about to abort.
+/// Writes the message of a panic in the standard library's format. It waits, because the process
+/// may be about to abort.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let Some(queue) = QUEUE.get() else { return };
     let thread = thread::current();

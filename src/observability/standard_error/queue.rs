@@ -13,19 +13,19 @@ use std::time::{Duration, Instant};
 
 use super::super::priority::give_way;
 
-/// Room for all that the VMs of a script may print, and more.
+/// The most bytes queued: room for more than all that the VMs of a script may print.
 const MOST_BYTES: usize = 4 << 20;
-/// Beyond that, room for the messages of panics.
+/// Additional room for the messages of panics.
 const PANIC_BYTES: usize = 256 << 10;
-/// The memory of a text beside its bytes.
+/// The memory that a queued text takes besides its bytes.
 const OVERHEAD_BYTES: usize = 64;
-/// Frames of a progress line are skipped when this much is queued.
+/// The number of queued bytes above which frames of a progress line are skipped.
 const FRAME_BYTES: usize = 4 << 10;
 
-/// How long a flush waits while nothing is read, and in all.
+/// The longest that a flush waits while nothing is read, and the longest it waits in all.
 const STALLED: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(10);
-/// The pause before another try to write to what is full and does not block.
+/// The pause before a retry when standard error is non-blocking and full.
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 enum Message {
     Text(Text),
-    /// Everything before it was handled.
+    /// A request to report that everything queued before it was handled.
     Flush(SyncSender<()>),
 }
 
@@ -52,9 +52,9 @@ struct Tally {
     queued_bytes: AtomicUsize,
     queued_lines: AtomicU64,
     dropped_lines: AtomicU64,
-    /// Grows with each text that was written or could not be.
+    /// The number of texts handled: written, or lost because they could not be.
     handled: AtomicU64,
-    /// `handled` when the last flush gave up; [`NEVER`] if it did not.
+    /// The value of `handled` when the last flush gave up; [`NEVER`] if it did not.
     gave_up_at: AtomicU64,
 }
 
@@ -86,14 +86,14 @@ impl Queue {
         self.within(MOST_BYTES + PANIC_BYTES, text);
     }
 
-    /// Queues a frame of a progress line, if little else is queued. It counts as no line.
+    /// Queues a frame of a progress line, if little else is queued. It does not count as a line.
     pub fn offer_frame(&self, frame: &[u8]) {
         if self.tally.queued_bytes.load(Relaxed) <= FRAME_BYTES {
             self.push(Text { bytes: frame.to_vec(), lines: 0 });
         }
     }
 
-    /// Queues lines whether there is room or not. For the few that nothing may drop.
+    /// Queues lines even if there is no room, for the few lines that must not be dropped.
     pub fn insist(&self, text: &[u8]) {
         self.push(Text { bytes: text.to_vec(), lines: lines(text) });
     }
@@ -109,12 +109,12 @@ impl Queue {
     fn push(&self, text: Text) {
         self.tally.queued_bytes.fetch_add(text.bytes.len() + OVERHEAD_BYTES, Relaxed);
         self.tally.queued_lines.fetch_add(text.lines, Relaxed);
-        // The thread ends with this sender only.
+        // The thread ends only when this sender is dropped.
         let _ = self.sender.send(Message::Text(text));
     }
 
-    /// Waits until what was queued before was handled, and returns whether it was. Gives
-    /// up when nothing is read for a second, or after ten. After that, returns at once
+    /// Waits until everything queued so far was handled, and returns whether it was. Gives up after
+    /// one second in which nothing was read, or after ten in all. After that, returns at once
     /// unless something was read meanwhile.
     pub fn flush(&self) -> bool {
         let (done, flushed) = mpsc::sync_channel(1);
@@ -140,8 +140,8 @@ impl Queue {
         true
     }
 
-    /// Number of lines that were dropped or could not be written. After a flush that gave
-    /// up, with those that are still queued.
+    /// Returns the number of lines that were dropped or could not be written. After a flush that
+    /// gave up, it includes the lines that are still queued.
     pub fn dropped_lines(&self) -> u64 {
         let queued = match self.tally.gave_up_at.load(Relaxed) {
             NEVER => 0,
@@ -166,7 +166,7 @@ impl<W: Write> Writer<W> {
         for message in queued {
             match message {
                 Message::Text(text) => self.text(&text),
-                // Whoever asked may have given up.
+                // The caller of `flush` may have given up.
                 Message::Flush(done) => drop(done.try_send(())),
             }
         }
@@ -184,7 +184,7 @@ impl<W: Write> Writer<W> {
         self.tally.handled.fetch_add(1, Relaxed);
     }
 
-    /// As `write_all`, but also where another process made standard error non-blocking.
+    /// Writes all of `text`, even if another process made standard error non-blocking.
     fn whole(&mut self, mut text: &[u8]) -> io::Result<()> {
         while !text.is_empty() {
             match self.out.write(text) {
@@ -234,7 +234,7 @@ mod tests {
         assert!(queue.dropped_lines() > dropped, "those that are queued count");
 
         let read = read_on(reader);
-        // A reader that came back is waited for again.
+        // A flush waits again once the reader has come back.
         while !queue.flush() {}
         assert_eq!(queue.dropped_lines(), dropped);
         drop(queue);

@@ -15,27 +15,28 @@ pub enum CustomKind {
     Gauge,
     /// A share of events.
     Rate,
-    /// Of values in this unit.
+    /// A histogram of values in this unit.
     Histogram(Unit),
 }
 
-/// What can be asked of a custom metric.
+/// A figure of a custom metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CustomFigure {
-    /// The sum of a counter, or how many values a histogram or a rate was given.
+    /// The sum of a counter, or the number of values in a histogram or a rate.
     Count,
-    /// A counter's sum a second.
+    /// The sum of a counter per second.
     PerSecond,
     /// A gauge's last value.
     Value,
-    /// Of a rate.
+    /// The share of true observations in a rate.
     Share,
-    /// Of a histogram, or the least and greatest of a gauge.
+    /// A statistic of a histogram, or the least or greatest value of a gauge.
     Of(Statistic),
 }
 
 impl CustomKind {
-    /// What can be asked of it: the word, its meaning, and the unit of the answer.
+    /// Returns the figures of a metric of this kind: the word, its meaning, and the unit of the
+    /// value.
     fn figures(self) -> Vec<(&'static str, CustomFigure, Unit)> {
         let count = ("count", CustomFigure::Count, Unit::Count);
         let of = |statistic: &(&'static str, Statistic), unit| {
@@ -57,7 +58,8 @@ impl CustomKind {
     }
 }
 
-/// All but the last word is the metric's name. None where none is called so.
+/// Parses a figure of a custom metric. All but the last word is the metric's name. Returns None if
+/// no metric has this name or a similar one.
 pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Option<Metric>, String> {
     let words = |kind: CustomKind| -> Vec<&str> {
         kind.figures().into_iter().map(|(word, ..)| word).collect()

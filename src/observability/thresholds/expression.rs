@@ -1,16 +1,16 @@
-//! `read.response.p99 < 20ms`: reading it, and what it asks.
+//! Threshold expressions such as `read.response.p99 < 20ms`, and their parser.
 
 use super::custom::CustomKinds;
 use super::metric::{Metric, Unit};
 use super::suggestions::short;
 use crate::ir::units::{parse_duration_ns, parse_size};
 
-/// A metric, how it is compared, and with what.
+/// A metric, a comparison, and the value to compare with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
     pub metric: Metric,
     pub operator: Operator,
-    /// In the metric's unit.
+    /// The value to compare with, in the metric's unit.
     pub bound: f64,
 }
 
@@ -24,11 +24,13 @@ pub enum Operator {
     Unequal,
 }
 
-/// Longer is no threshold, and no message should quote it.
+/// The most characters of a threshold. A longer string is no threshold, and no message should quote
+/// it.
 const MAX_CHARS: usize = 300;
 
 impl Operator {
-    /// Those of two characters first, as they begin like others.
+    /// The operators by symbol. Symbols of two characters come first, because they begin like
+    /// others.
     const SYMBOLS: [(&str, Operator); 6] = [
         ("<=", Operator::AtMost),
         (">=", Operator::AtLeast),
@@ -51,11 +53,10 @@ impl Operator {
 }
 
 impl Expression {
-    /// Reads `<metric>.<statistic> <operator> <value>`. Total: there is an
-    /// answer for every text.
+    /// Parses `<metric>.<statistic> <operator> <value>`. Never panics, whatever the string is.
     ///
     /// # Errors
-    /// What is wrong, and how to write it.
+    /// A message that says what is wrong and how to write it.
     pub fn parse(text: &str, custom: &CustomKinds) -> Result<Expression, String> {
         const LIKE: &str =
             "write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'";
@@ -103,9 +104,9 @@ impl Expression {
         self.operator.holds(value, self.bound)
     }
 
-    /// Whether it fails for `value`, and will whatever is measured after it.
-    /// What may shrink again is not waited for: only a count that is still
-    /// too small may be mended.
+    /// Returns whether the expression fails for `value` and will fail whatever is measured later. A
+    /// value that may shrink again is not waited for: only a count that is still too small may pass
+    /// later.
     pub fn is_lost(&self, value: f64) -> bool {
         let mendable = match self.operator {
             _ if !self.metric.grows() => false,
@@ -117,7 +118,7 @@ impl Expression {
     }
 }
 
-/// A value in `unit`; none for a text that is none.
+/// Parses a value in `unit`. Returns None for any other string.
 fn bound(unit: Unit, text: &str) -> Option<f64> {
     match unit {
         Unit::Time => parse_duration_ns(text).ok().map(|ns| ns as f64),
@@ -137,20 +138,20 @@ fn without_per_second(text: &str) -> &str {
     text.strip_suffix("/s").map_or(text, str::trim_end)
 }
 
-/// Digits and at most one point: no sign, no exponent, no infinity.
+/// Parses digits and at most one point: no sign, no exponent, no infinity.
 fn decimal(text: &str) -> Option<f64> {
     let plain = |c: char| c.is_ascii_digit() || c == '.';
     text.parse().ok().filter(|number: &f64| text.chars().all(plain) && number.is_finite())
 }
 
-/// A bare 1 would be everything and most likely means a hundredth of it, so
-/// that from there on only percent are taken.
+/// Parses a share. A bare 1 would mean everything and is most likely meant as one percent, so from
+/// 1 on only percentages are accepted.
 fn share(text: &str) -> Option<f64> {
     let Some(percent) = text.strip_suffix('%') else {
         return decimal(text).filter(|share| *share < 1.0);
     };
     let percent = percent.trim_end();
     decimal(percent)?;
-    // Read as hundredths, not divided: 0.1% is the number that 0.001 is.
+    // Parsed as hundredths instead of divided, so that 0.1% is the same number as 0.001.
     format!("{percent}e-2").parse().ok().filter(|share: &f64| *share <= 1.0)
 }

@@ -1,4 +1,4 @@
-//! What a threshold can be about, and the words for it.
+//! The metrics that a threshold can be about, and the words for them.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub enum Metric {
     Response(Subject, Statistic),
     /// Operations sent, or iterations finished.
     Count(Subject),
-    /// Of those, a second.
+    /// Operations sent, or iterations finished, per second.
     Rate(Subject),
     /// Operations sent that failed.
     Failed(Subject),
@@ -27,24 +27,24 @@ pub enum Metric {
     IterationsCut,
     /// Operations of any type that failed.
     Errors,
-    /// Their share of those sent.
+    /// The share of failed operations among those sent.
     ErrorShare,
     ErrorsWith(StatusKey),
     Delay(Delay, Statistic),
     Disconnected(DisconnectedFigure),
-    /// Opens that were granted this, by [`GrantedCounts::CACHING`].
+    /// Opens that were granted this caching, one of [`GrantedCounts::CACHING`].
     Granted(&'static str),
-    /// Opens that made this of the file, by [`GrantedCounts::actions`].
+    /// Opens with this create action, one of [`GrantedCounts::actions`].
     Became(&'static str),
     Breaks(BreakCount),
-    /// From a break's notice to its acknowledgement.
+    /// The time from a break's notice to its acknowledgement.
     BreakWait(Statistic),
-    /// From a break's notice to its end, where it wants an answer.
+    /// The time from a break's notice to its end, if it wants an answer.
     BreakLength(Statistic),
-    /// Read or written.
+    /// Bytes read or written.
     Bytes(OperationType),
     ByteRate(OperationType),
-    /// One that a script declares.
+    /// A metric that a script declares.
     Custom {
         name: String,
         figure: CustomFigure,
@@ -61,7 +61,7 @@ pub enum Delay {
     Pickup,
 }
 
-/// Of the time in which clients had no connection, which is kept by phase too.
+/// A figure of the time in which clients had no connection, which is kept by phase too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisconnectedFigure {
     /// The sum over clients, in seconds.
@@ -78,7 +78,7 @@ pub enum Subject {
     Iterations,
 }
 
-/// Which breaks are counted.
+/// The breaks that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakCount {
     All,
@@ -92,7 +92,7 @@ pub enum BreakCount {
     Ignored,
     TimedOut,
     Cut,
-    /// No breaks, but operations that waited for the end of one.
+    /// Operations that waited for the end of a break, which are not breaks.
     BlockedOperations,
 }
 
@@ -130,7 +130,7 @@ impl BreakCount {
     }
 }
 
-/// Of a distribution of times.
+/// A statistic of a distribution of times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
     P50,
@@ -143,13 +143,13 @@ pub enum Statistic {
     Max,
 }
 
-/// What the value of a metric is measured in.
+/// The unit of a metric's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Unit {
-    /// Nanoseconds here, microseconds in a summary.
+    /// A time, in nanoseconds here and in microseconds in a summary.
     #[serde(rename = "us")]
     Time,
-    /// From 0 to 1.
+    /// A share from 0 to 1.
     #[serde(rename = "share")]
     Share,
     #[serde(rename = "count")]
@@ -160,7 +160,7 @@ pub enum Unit {
     Bytes,
     #[serde(rename = "bytes_per_s")]
     BytesPerSecond,
-    /// Whatever the script makes of it.
+    /// A number whose meaning the script defines.
     #[serde(rename = "number")]
     Number,
 }
@@ -181,7 +181,7 @@ impl Statistic {
         Self::NAMES.iter().find(|(name, _)| *name == word).map(|(_, statistic)| *statistic)
     }
 
-    /// Nanoseconds.
+    /// Returns the statistic in the unit of the recorded values: nanoseconds for times.
     pub fn of(self, distribution: &Distribution) -> f64 {
         let quantile = |quantile| distribution.quantile_ns(quantile) as f64;
         match self {
@@ -198,7 +198,7 @@ impl Statistic {
 }
 
 impl Unit {
-    /// How a value of it is written, after "is".
+    /// Returns how a value of this unit is written, as the continuation of "is".
     pub(super) fn described(self) -> &'static str {
         match self {
             Unit::Time => "a time: write it with its unit, such as 20ms or 1.5s",
@@ -214,16 +214,16 @@ impl Unit {
     }
 }
 
-/// Whether thresholds take a name that begins so for a figure of smbench's own.
+/// Returns whether a name that begins with `head` is reserved for smbench's own figures.
 pub fn is_reserved(head: &str) -> bool {
     HEADS.contains(&head) || operation_type(head).is_some()
 }
 
 impl Metric {
-    /// Reads the part of a threshold before its operator. Total.
+    /// Parses the part of a threshold before its operator. Never panics, whatever the string is.
     ///
     /// # Errors
-    /// The word that is wrong, and the nearest right one.
+    /// A message with the word that is wrong and the nearest right one.
     pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Metric, String> {
         let words: Vec<&str> = text.split('.').collect();
         let (head, rest) = words.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
@@ -279,7 +279,7 @@ impl Metric {
         }
     }
 
-    /// Whether it can only grow as a run goes on.
+    /// Returns whether the value can only grow during a run.
     pub(super) fn grows(&self) -> bool {
         match self {
             Metric::Custom { figure, .. } => *figure == CustomFigure::Count,
@@ -287,7 +287,7 @@ impl Metric {
         }
     }
 
-    /// Whether it says something of operations that failed.
+    /// Returns whether it is one of the figures of `errors`.
     pub(super) fn is_of_errors(&self) -> bool {
         matches!(self, Metric::Errors | Metric::ErrorShare | Metric::ErrorsWith(_))
     }
@@ -405,7 +405,7 @@ fn breaks(rest: &[&str]) -> Result<Metric, String> {
     }
 }
 
-/// Of opens alone.
+/// Parses the figures that only opens have. Returns None for other words.
 fn granted(rest: &[&str]) -> Option<Result<Metric, String>> {
     let one_of = |what: &str, rest: &[&str], known: &[&'static str]| match rest {
         [word] if let Some(name) = known.iter().find(|name| *name == word) => Ok(*name),

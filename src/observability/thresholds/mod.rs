@@ -1,9 +1,8 @@
-//! Thresholds: what the figures of a run must hold.
+//! Thresholds: conditions that the figures of a run must meet.
 //!
-//! [`expression`] reads `read.response.p99 < 20ms`, [`reading`] takes what a
-//! threshold needs from measurements, at the end of a run or of one shard
-//! while it goes on, and [`watch`] asks shards for that each second, for
-//! thresholds that may end the run.
+//! [`expression`] parses `read.response.p99 < 20ms`. [`reading`] takes what a threshold needs from
+//! measurements, at the end of a run or from one shard during it. [`watch`] asks the shards for
+//! that each second, for thresholds that may end the run.
 
 mod custom;
 pub mod expression;
@@ -28,27 +27,27 @@ use super::failures::StatusKey;
 use super::metrics::{Layout, Measurements};
 use crate::ir::source::StatedThreshold;
 
-/// What a threshold needs before it may end a run.
+/// The fewest samples from which a threshold may end a run.
 const LEAST_SAMPLES: u64 = 100;
 
-/// How long a phase lasts before its thresholds may end the run, where none is named.
+/// The time a phase lasts before its thresholds may end the run, if no other is given.
 pub const DEFAULT_DELAY: Duration = Duration::from_secs(5);
 
 /// A condition on one figure of some phases and workloads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
-    /// As it was written.
+    /// The threshold as it was written.
     pub text: String,
     pub expression: Expression,
-    /// None: the recorded phases together.
+    /// The name of the phase; None means the recorded phases together.
     pub phase: Option<String>,
-    /// None: all of them together.
+    /// The name of the workload; None means all of them together.
     pub workload: Option<String>,
-    /// Ends the run when it fails, once its phases have lasted this long.
+    /// The time its phases have lasted before a failure ends the run; None if it never does.
     pub abort_after: Option<Duration>,
 }
 
-/// Why a threshold cannot be; the message says where it stands.
+/// The reason why a threshold is invalid. The message says where the threshold was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct ThresholdError {
@@ -56,14 +55,14 @@ pub struct ThresholdError {
     problem: String,
 }
 
-/// What came of a threshold.
+/// The outcome of a threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     pub threshold: Threshold,
-    /// In the metric's unit; none where nothing was measured.
+    /// The value in the metric's unit; None if nothing was measured.
     pub value: Option<f64>,
     pub pass: bool,
-    /// What there is to say beside the value.
+    /// An explanation besides the value.
     pub reason: Option<String>,
 }
 
@@ -71,7 +70,7 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ThresholdSummary {
     pub expression: String,
-    /// In `unit`; absent where nothing was measured.
+    /// The value in `unit`; absent if nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     pub unit: Unit,
@@ -85,8 +84,11 @@ pub struct ThresholdSummary {
 }
 
 impl Threshold {
+    /// Parses a threshold.
+    ///
     /// # Errors
-    /// What is wrong with the expression, or with what it is asked of.
+    /// [`ThresholdError`] if the expression is wrong, or if its metric is not kept by phase or
+    /// workload and one is named.
     pub fn new(
         stated: &StatedThreshold,
         custom: &CustomKinds,
@@ -120,10 +122,10 @@ impl Threshold {
         })
     }
 
-    /// Whether its phase and its workload are among these.
+    /// Checks that its phase and its workload are among these.
     ///
     /// # Errors
-    /// Which is not, and the nearest that is.
+    /// A message with the name that is not, and the nearest one that is.
     pub fn check_names<'a>(
         &self,
         phases: impl IntoIterator<Item = &'a str>,
@@ -134,7 +136,7 @@ impl Threshold {
             .map_err(|problem| format!("'{}': {problem}", short(&self.text)))
     }
 
-    /// With the phase and workload it is about.
+    /// Returns the threshold as it was written, with its phase and workload.
     pub fn described(&self) -> String {
         let phase = self.phase.as_ref().map(|phase| format!("phase {phase}"));
         let workload = self.workload.as_ref().map(|workload| format!("workload {workload}"));
@@ -142,8 +144,8 @@ impl Threshold {
         if of.is_empty() { self.text.clone() } else { format!("{} ({})", self.text, of.join(", ")) }
     }
 
-    /// What it says of a run, or of a part of one, that measured `sample` in
-    /// phases that lasted so long.
+    /// Judges a run, or a part of one, that measured `sample`. `phases` are the lengths of its
+    /// phases.
     fn judge(
         &self,
         layout: &Layout,
@@ -164,18 +166,18 @@ impl Threshold {
         Outcome { threshold: self.clone(), value, pass, reason }
     }
 
-    /// Whether it fails now and is to end the run for it.
+    /// Returns whether it fails now and must end the run.
     fn ends_run(&self, value: f64, samples: u64, lasted: Duration) -> bool {
         let waited = self.abort_after.is_some_and(|delay| lasted >= delay);
         waited && samples >= LEAST_SAMPLES && self.expression.is_lost(value)
     }
 
-    /// How long its phases lasted.
+    /// Returns the total length of its phases.
     fn lasted(&self, layout: &Layout, phases: &[Duration]) -> Duration {
         self.slots(layout).filter_map(|slot| phases.get(slot)).sum()
     }
 
-    /// The phases it is about.
+    /// Returns the slots of the phases it is about.
     fn slots(&self, layout: &Layout) -> impl Iterator<Item = usize> {
         let wanted = |(_, phase): &(usize, &crate::ir::Phase)| match &self.phase {
             Some(name) => phase.name == *name,
@@ -184,7 +186,7 @@ impl Threshold {
         (0..).zip(layout.phases()).filter(wanted).map(|(slot, _)| slot)
     }
 
-    /// The workloads it is about, by their place in the layout.
+    /// Returns the indexes in the layout of the workloads it is about.
     fn workloads(&self, layout: &Layout) -> impl Iterator<Item = usize> {
         let wanted = |index: &usize| match &self.workload {
             Some(name) => layout.workload_name(*index) == name,
@@ -193,8 +195,8 @@ impl Threshold {
         (0..layout.workloads()).filter(wanted)
     }
 
-    /// Whether, where it passes, a failure counts as one that was allowed. One
-    /// about the recorded phases speaks for those that are not recorded too.
+    /// Returns whether it counts such a failure, and so allows it when it passes. A threshold on
+    /// the recorded phases also speaks for those that are not recorded.
     fn allows(&self, phase: &str, workload: &str, status: StatusKey) -> bool {
         let metric = &self.expression.metric;
         let counted = match metric {
@@ -218,7 +220,8 @@ fn known<'a>(
     }
 }
 
-/// What came of every threshold at the end of a run whose phases lasted so long.
+/// Returns the outcome of every threshold at the end of a run. `phases` are the lengths of its
+/// phases.
 pub fn outcomes(
     thresholds: &[Threshold],
     measurements: &Measurements,
@@ -232,8 +235,8 @@ pub fn outcomes(
     thresholds.iter().map(judge).collect()
 }
 
-/// Whether an operation failed outside of setup and teardown that no passing
-/// threshold on `errors` counts.
+/// Returns whether an operation failed, outside of setup and teardown, that no passing threshold on
+/// `errors` counts.
 pub(super) fn has_other_failures(outcomes: &[Outcome], measurements: &Measurements) -> bool {
     let layout = &*measurements.layout;
     let allowing: Vec<&Threshold> =

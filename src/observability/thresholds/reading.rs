@@ -1,4 +1,4 @@
-//! What a threshold needs of what was measured, and the value it makes of it.
+//! The measurements that a threshold needs, and the value computed from them.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::custom::CustomFigure;
 use super::metric::{DisconnectedFigure, Metric, Subject};
 use crate::ir::OperationType;
 
-/// Answers for metrics that scripts declare: the value in its unit and how many
-/// samples it is of; for [`CustomFigure::PerSecond`] the count.
+/// A reader of the metrics that scripts declare. It returns the value in its unit and the number of
+/// samples behind it; for [`CustomFigure::PerSecond`] the value is the count.
 pub type CustomReader<'a> = &'a dyn Fn(&str, CustomFigure) -> Option<(f64, u64)>;
 
-/// What one threshold needs, of a whole run or of one shard so far.
+/// The measurements that one threshold needs, from a whole run or from one shard so far.
 ///
-/// Taking it copies distributions and merges none, as a shard that is asked
-/// for it has operations to issue.
+/// Taking a sample copies distributions and merges none, because the shard that is asked for it has
+/// operations to issue.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// What is counted, and what it is counted among.
+    /// The number counted, and the number it is counted among.
     counted: u64,
     among: u64,
     times: Vec<Distribution>,
@@ -48,7 +48,7 @@ impl Sample {
 
     fn add_disconnected(&mut self, phase: &PhaseStats) {
         self.disconnected.merge(&phase.disconnected);
-        // Of a phase in which something was sent, none is a figure.
+        // Zero is a valid figure if something was sent in the phase.
         self.among += phase.lateness.count() + phase.disconnected.clients.len() as u64;
     }
 
@@ -73,7 +73,7 @@ impl Sample {
             Metric::BreakLength(_) => {
                 cell.breaks.iter().for_each(|breaks| self.add(&breaks.lasted));
             }
-            // Counted among operations, so that there may be none.
+            // Breaks are counted among operations, so zero is a valid figure if something was sent.
             Metric::Breaks(count) => {
                 let sent: u64 = cell.operations().map(|(_, stats)| stats.count()).sum();
                 let breaks = cell.breaks.as_deref();
@@ -131,7 +131,7 @@ impl Sample {
             Metric::Became(what) => {
                 stats.granted.as_ref().map_or(0, |granted| granted.of_action(what))
             }
-            // Nothing of this type counts, but it was there to be counted among.
+            // Operations of this type do not count, but are among those considered.
             _ => 0,
         };
         self.counted = self.counted.saturating_add(counted);
@@ -147,8 +147,8 @@ impl Sample {
 }
 
 impl Threshold {
-    /// The value of its metric in phases that lasted so long, and how many
-    /// operations, iterations or values of the script's it is of. None of nothing.
+    /// Returns the value of its metric in phases that lasted `lasted`, and the number of
+    /// operations, iterations or values of the script behind it. Returns None if there are none.
     pub(super) fn read(
         &self,
         sample: &Sample,

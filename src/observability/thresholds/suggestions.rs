@@ -1,13 +1,13 @@
-//! What a message says of a word that names no metric, and which word is meant.
+//! Messages about words that name no metric, with the word that was probably meant.
 
 use super::metric::{HEADS, Statistic};
 use crate::ir::OperationType;
 use crate::protocol::nearest;
 
-/// More names than this are not listed in a message.
+/// The most names that a message lists.
 const MANY: usize = 24;
 
-/// What other tools' statistic is called here.
+/// Returns the name here of a statistic that other tools call `word`.
 pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
     match word {
         "avg" | "average" => Some("mean"),
@@ -16,8 +16,8 @@ pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
     }
 }
 
-/// What to say of other tools' statistics, and of percentiles that are not kept: the
-/// nearest of those that are would be another question.
+/// Returns the message for other tools' statistics, and for percentiles that are not kept. It
+/// suggests no similar percentile, which would answer another question.
 pub(super) fn not_a_statistic(head: &str, word: &str) -> Option<String> {
     if let Some(here) = elsewhere(word) {
         return Some(format!("unknown figure of {head} '{word}': here it is '{here}'"));
@@ -34,7 +34,7 @@ pub(super) fn not_a_statistic(head: &str, word: &str) -> Option<String> {
     Some(format!("unknown figure of {head} '{}': {hint}", short(word)))
 }
 
-/// What other tools call a figure, and what it is here.
+/// The names of figures in other tools, and their names here.
 const ELSEWHERE: [(&str, &str); 8] = [
     ("http_req_duration", "all.response.p95"),
     ("latency", "all.response.p95"),
@@ -61,7 +61,7 @@ pub(super) fn unknown_metric(text: &str, head: &str) -> String {
     }
 }
 
-/// What to say where `rest` does not go on behind `head` as one of `known`.
+/// Returns the message for words after `head` that are not one of `known`.
 pub(super) fn wrong(head: &str, rest: &[&str], known: &[&str]) -> String {
     let all = known.join(", ");
     match rest {
@@ -73,7 +73,7 @@ pub(super) fn wrong(head: &str, rest: &[&str], known: &[&str]) -> String {
     }
 }
 
-/// What to say of a word that is none of `known`.
+/// Returns the message for a word that is none of `known`.
 pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let word = short(word);
     match nearest(&word, known.iter().copied()) {
@@ -83,7 +83,7 @@ pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     }
 }
 
-/// As much of a word as a message quotes.
+/// Returns as much of a word as a message quotes.
 pub(super) fn short(word: &str) -> String {
     word.chars().take(60).collect()
 }

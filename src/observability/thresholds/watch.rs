@@ -1,8 +1,8 @@
-//! Thresholds that may end a run, looked at while it goes on.
+//! The checks, during a run, of thresholds that may end it.
 //!
-//! Whoever watches asks every shard; a shard answers at its next event, by
-//! copying what the thresholds need into a place of its own. So a shard pays
-//! one load of its own flag an event, and asking nothing costs nothing.
+//! The main thread asks every shard. A shard answers at its next event, by copying what the
+//! thresholds need into a slot of its own. So a shard pays one load of its own flag per event, and
+//! nothing more while it is not asked.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::{Outcome, Threshold};
 pub struct Watch {
     thresholds: Arc<[Threshold]>,
     layout: Arc<Layout>,
-    /// With what each said last, by threshold.
+    /// The shards, each with the samples it last reported, by threshold.
     shards: Vec<(Arc<WatchedShard>, Vec<Sample>)>,
 }
 
@@ -32,7 +32,7 @@ pub struct WatchedShard {
 }
 
 impl Watch {
-    /// Watches those of `thresholds` that may end the run. None where none may.
+    /// Watches the `thresholds` that may end the run. Returns None if none may.
     pub fn new(thresholds: &[Threshold], layout: Arc<Layout>, shards: usize) -> Option<Watch> {
         let may_end = |threshold: &&Threshold| threshold.abort_after.is_some();
         let thresholds: Arc<[Threshold]> = thresholds.iter().filter(may_end).cloned().collect();
@@ -52,10 +52,9 @@ impl Watch {
         self.shards.iter().for_each(|(shard, _)| shard.asked.store(true, Relaxed));
     }
 
-    /// What fails by the latest answers and is to end the run for it, where
-    /// the phases had lasted so long when the shards were asked. A shard that
-    /// has not answered, because nothing completed there, stands by what it
-    /// said before.
+    /// Returns the thresholds that fail by the latest answers and must end the run. `phases` are
+    /// the lengths of the phases when the shards were asked. A shard that has not answered, because
+    /// nothing completed there, counts with its previous answer.
     pub fn failing(&mut self, phases: &[Duration], custom: CustomReader<'_>) -> Vec<Outcome> {
         for (shard, latest) in &mut self.shards {
             let answer = shard.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -82,7 +81,7 @@ impl Watch {
 }
 
 impl WatchedShard {
-    /// To be called after each event, on the shard's thread.
+    /// Answers if the shard was asked. Must be called after each event, on the shard's thread.
     pub fn after_event(&self, measurements: &Measurements) {
         if self.asked.load(Relaxed) {
             self.answer(measurements);
@@ -93,7 +92,7 @@ impl WatchedShard {
     fn answer(&self, measurements: &Measurements) {
         self.asked.store(false, Relaxed);
         let answer = self.thresholds.iter().map(|it| Sample::of(it, measurements)).collect();
-        // Held no longer than it takes to put something down or take it away.
+        // The lock is held only while an answer is stored or taken.
         let before = self.answer.lock().unwrap_or_else(PoisonError::into_inner).replace(answer);
         drop(before);
     }

@@ -1,16 +1,16 @@
-//! What went wrong in hooks: each line of the script once, with a count.
+//! The errors of hooks: one entry for each line of the script, with a count.
 
 use crate::script::error::{ScriptError, place_of};
 
-/// Lines kept apart; what fails at further ones is counted together.
+/// The most lines kept apart; errors at further lines are counted together.
 const MOST: usize = 16;
-/// Of a message. The rest is left out.
+/// The most characters kept of a message.
 const MOST_CHARS: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct HookErrors {
     found: Vec<HookError>,
-    /// At further lines.
+    /// The number of errors at further lines.
     others: u64,
     internal: Option<String>,
 }
@@ -19,10 +19,10 @@ pub(super) struct HookErrors {
 struct HookError {
     /// `file:line`, or the message where there is none.
     place: String,
-    /// The first one's.
+    /// The message of the first error at this place.
     message: String,
     count: u64,
-    /// The hook took all its time or memory, and was not called again.
+    /// Whether the hook used up its time or memory, and was not called again.
     ended: bool,
 }
 
@@ -56,7 +56,7 @@ impl HookErrors {
         !self.found.is_empty() || self.internal.is_some()
     }
 
-    /// One message for each line, and the fault of smbench, if there was one.
+    /// Returns one message for each line, and the fault of smbench, if there was one.
     pub fn take(&mut self) -> (Vec<String>, Option<String>) {
         let told = |error: HookError| {
             let HookError { message, count, ended, .. } = error;

@@ -1,4 +1,4 @@
-//! Which completions a hook is called with, and what of them it gets.
+//! The filters that select completions for a hook, and the fields that the hook gets.
 
 use crate::ir::event::CompletionEvent;
 use crate::ir::source::WHOLE_PHASE;
@@ -7,7 +7,7 @@ use crate::observability::metrics::Layout;
 use crate::protocol::{NtStatus, SharePath};
 use crate::script::values::unknown;
 
-/// The most hooks of one kind: what matches is a bit of a [`u32`].
+/// The most hooks of one kind: each has one bit of a [`u32`].
 pub(in crate::script) const MAX_HOOKS: usize = 32;
 
 /// An argument of a hook.
@@ -23,8 +23,7 @@ pub(in crate::script) enum Field {
     OpId,
     Client,
     Path,
-    /// What an open was granted, what became of the file and the open's id,
-    /// where that is known.
+    /// The grant of an open. This field and the next two belong to opens, where they are known.
     Granted,
     CreateAction,
     FileId,
@@ -58,7 +57,7 @@ impl Field {
     }
 }
 
-/// How an operation ended, as hooks see it.
+/// The outcome of an operation, as hooks see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::script) enum Outcome {
     Status(NtStatus),
@@ -72,7 +71,7 @@ pub(in crate::script) enum Outcome {
 }
 
 impl Outcome {
-    /// Those that are no NT status.
+    /// The outcomes that are not an NT status.
     pub const OTHERS: [Outcome; 7] = [
         Outcome::TimedOut,
         Outcome::ConnectionLost,
@@ -101,7 +100,7 @@ impl Outcome {
         }
     }
 
-    /// As the summary counts it.
+    /// Returns the name that the summary uses.
     pub fn name(self) -> String {
         match self {
             Outcome::Status(status) => status.to_string(),
@@ -115,7 +114,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the operation was sent, so that it has times.
+    /// Returns whether the operation was sent, and so has times.
     pub fn was_sent(self) -> bool {
         !matches!(self, Outcome::Skipped | Outcome::Cut)
     }
@@ -123,14 +122,15 @@ impl Outcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::script) enum StatusFilter {
-    /// As the operation expected.
+    /// The outcome was as the operation expected.
     Ok,
     Failed,
     Is(Outcome),
 }
 
-/// A filter as the script wrote it; a part left out lets everything through,
-/// but for phases: without them, those that are recorded.
+/// A filter as the script wrote it. A part that is omitted lets everything through, with two
+/// exceptions: without phases, only recorded phases match, and without statuses, only operations
+/// that were sent.
 #[derive(Debug, Default)]
 pub(in crate::script) struct FilterSpec {
     /// `file:line` of the call.
@@ -142,22 +142,22 @@ pub(in crate::script) struct FilterSpec {
     pub statuses: Option<Vec<StatusFilter>>,
 }
 
-/// A filter in the numbers of the run.
+/// A filter compiled to the indexes of the run.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
-    /// A bit for each type of operation.
+    /// One bit for each type of operation.
     ops: u32,
-    /// By slot of the layout: phases, setup, teardown.
+    /// Whether each slot of the layout matches: phases, setup, teardown.
     slots: Vec<bool>,
-    /// By workload, the run-wide client last.
+    /// Whether each workload matches, the run-wide client last.
     workloads: Option<Vec<bool>>,
     statuses: Option<Vec<StatusFilter>>,
     pub paths: Option<Vec<String>>,
 }
 
 impl FilterSpec {
-    /// Whether the names in it are there. `phases` are those the script
-    /// declared; empty where it declared none.
+    /// Checks that the names in it exist. `phases` are those that the script declared; it is empty
+    /// if the script declared none.
     pub fn check<'a>(
         &self,
         workloads: impl Iterator<Item = &'a str>,
@@ -184,7 +184,7 @@ impl FilterSpec {
         Ok(())
     }
 
-    /// Puts the numbers of the run in place of names.
+    /// Replaces the names by the indexes of the run.
     pub(in crate::script::hooks) fn compile(&self, layout: &Layout) -> Filter {
         let phases = layout.phases();
         let mut slots = vec![false; phases.len() + 2];
@@ -221,7 +221,7 @@ impl FilterSpec {
         }
     }
 
-    /// Whether it lets through what was never sent, and so has no times.
+    /// Returns whether it matches operations that were never sent, and so have no times.
     pub fn takes_unsent(&self) -> bool {
         let unsent = |status: &StatusFilter| matches!(status, StatusFilter::Is(outcome) if !outcome.was_sent());
         self.statuses.iter().flatten().any(unsent)
@@ -229,7 +229,7 @@ impl FilterSpec {
 }
 
 impl Filter {
-    /// `slot` and `workload` are the event's in the layout.
+    /// Returns whether the event matches. `slot` and `workload` are the event's in the layout.
     pub fn matches(
         &self,
         event: &CompletionEvent,
@@ -258,12 +258,12 @@ impl Filter {
     }
 }
 
-/// Whether `*` (any run of characters, `/` too) and `?` (one character) make
-/// the pattern the path. Case counts, as in the script. Linear in the pattern
-/// for each character of the path, whatever the pattern.
+/// Returns whether the pattern matches the path: `*` stands for any run of characters, including
+/// `/`, and `?` for one character. Case matters, as in the script. The time is at most linear in
+/// the pattern for each character of the path.
 fn fits(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.chars(), path.chars());
-    // What follows the last star, and the path from where that is tried at present.
+    // The pattern after the last star, and the position in the path where it is being tried.
     let mut star = None;
     while let Some(character) = path.clone().next() {
         match pattern.clone().next() {

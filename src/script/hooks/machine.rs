@@ -19,10 +19,11 @@ use crate::script::api::{CompletionHook, Declared};
 use crate::script::error::{PRELUDE, ScriptError};
 use crate::script::vm::Vm;
 
-/// A position, then up to so many numbers for each record of a batch.
+/// The size of the position at the start of the buffer. At most `MOST_FIELDS` numbers for each
+/// record of a batch follow it.
 const HEAD_BYTES: usize = 8;
 pub(in crate::script) const MOST_FIELDS: usize = 16;
-/// Records given to a hook at a time take about this long together.
+/// The time that the records given to a hook at a time should take together.
 const STRETCH: Duration = Duration::from_millis(2);
 
 pub(super) struct Machine {
@@ -34,25 +35,25 @@ pub(super) struct Machine {
     phases: Vec<Hooked>,
     ends: Vec<Hooked>,
     records: Buffer,
-    /// Texts that records name by their place: some for good, then the batch's.
+    /// Strings that records refer to by index: the constant ones first, then those of the batch.
     texts: Table,
     constant_texts: Vec<Outcome>,
     pub errors: HookErrors,
-    /// None: the machine is of no use any more.
+    /// Whether the VM can no longer be used.
     broken: bool,
 }
 
 /// A hook on completions.
 struct Hook {
     fields: Vec<Field>,
-    /// `(first, last)`: calls the hook with these records of the buffer.
+    /// The Lua function `(first, last)` that calls the hook with these records of the buffer.
     each: Function,
-    /// How many records it is given at a time.
+    /// The number of records that the hook is given at a time.
     stretch: usize,
     ended: bool,
 }
 
-/// Another hook.
+/// A hook on phases or on the end of the run.
 struct Hooked {
     function: Function,
     ended: bool,
@@ -113,8 +114,8 @@ impl Machine {
         Ok((machine, (filters, with_path)))
     }
 
-    /// Calls the hooks of every record, in order. What they are not called
-    /// with to the end, because they have ended or are given up, counts as dropped.
+    /// Calls the hooks of every record, in order. A call that does not complete, because the hook
+    /// has ended or is given up, counts as dropped.
     pub fn deliver(&mut self, batch: &[Record], counts: &Counts) {
         for at in 0..self.hooks.len() {
             let wanted: Vec<&Record> =
@@ -125,7 +126,7 @@ impl Machine {
         }
     }
 
-    /// How many of the records the hook was called with.
+    /// Calls one hook with the records, and returns the number of records it was called with.
     fn deliver_to(&mut self, hook: usize, records: &[&Record]) -> usize {
         let mut next = 0;
         while next < records.len() {
@@ -187,7 +188,8 @@ impl Machine {
         }
     }
 
-    /// Calls `bench.on_end` with the summary. Whoever gives it up says so.
+    /// Calls the hooks on `bench.on_end` with the summary. If they are given up, the caller reports
+    /// that.
     pub fn end(&mut self, summary: &serde_json::Value) {
         for at in 0..self.ends.len() {
             if self.broken {
@@ -206,7 +208,7 @@ impl Machine {
         }
     }
 
-    /// What a hook called `bench.abort` with since this was last asked.
+    /// Returns the reason of a `bench.abort` since the last call.
     pub fn take_abort(&self) -> Option<String> {
         self.hooking.take_abort()
     }
@@ -219,8 +221,8 @@ impl Machine {
         self.vm.lua.current_thread().state().addr()
     }
 
-    /// An error of the script is counted, and the hook called again; one that
-    /// took all its time or memory is not.
+    /// Counts an error of the script. The hook is called again, unless it used up its time or
+    /// memory.
     fn failed(&mut self, error: &ScriptError, hook: Ended) {
         let internal = matches!(error, ScriptError::Internal(_));
         let ended = internal || self.vm.host.was_exhausted();
@@ -251,7 +253,7 @@ impl Machine {
         })
     }
 
-    /// Behind those that stay.
+    /// Returns the index of the first string of a batch, behind the constant ones.
     fn first_text(&self) -> usize {
         OperationType::ALL.len() + self.constant_texts.len() + 1
     }
@@ -265,7 +267,7 @@ enum Ended {
     End,
 }
 
-/// Turns the fields of a batch into numbers.
+/// The conversion of a batch's fields into numbers.
 struct Texts<'a> {
     machine: &'a Machine,
     next: usize,
@@ -323,8 +325,8 @@ impl Texts<'_> {
 }
 
 impl Hook {
-    /// The loop over a batch is in Lua, made for the hook's fields: crossing
-    /// over for each record would cost more than most hooks do.
+    /// Creates a hook. The loop over a batch is in Lua, generated for the hook's fields, because a
+    /// call from Rust for each record would cost more than most hooks do.
     fn new(lua: &Lua, hook: CompletionHook, made_of: (&Buffer, &Table)) -> LuaResult<Hook> {
         let unsent = hook.filter.takes_unsent();
         let argument = |(at, field): (usize, &Field)| {
@@ -369,7 +371,7 @@ impl Hook {
     }
 }
 
-/// JSON as Lua's tables, which cannot be changed.
+/// Converts JSON into read-only Lua tables.
 fn read_only(lua: &Lua, json: &serde_json::Value) -> LuaResult<Value> {
     use serde_json::Value as Json;
     Ok(match json {

@@ -1,5 +1,5 @@
-//! Hooks: what a script does with what happened, in a VM and on a thread of its
-//! own. They consume events; nothing ever waits for them.
+//! Hooks: functions of a script that consume the events of a run, in a VM and on a thread of their
+//! own. Shards never wait for them.
 
 mod errors;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -28,10 +28,10 @@ use crate::observability::priority::give_way;
 use crate::observability::thresholds::CustomKinds;
 use crate::observability::{CustomMetrics, HookEvents, MetricSummary};
 
-/// How often the thread looks for events. It is not woken: that would cost the
-/// shards a system call.
+/// The interval at which the thread looks for events. The thread is not woken, because that would
+/// cost the shards a system call.
 const LOOK: Duration = Duration::from_millis(5);
-/// What ending a call takes beyond its limit, on a busy machine.
+/// The time that ending a call may take beyond its limit, on a busy host.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A run's hooks.
@@ -39,7 +39,7 @@ pub struct Hooks {
     controls: Sender<Control>,
     filters: Filters,
     layout: Arc<Layout>,
-    /// Until every tap is made.
+    /// The queue that taps send to; None once [`Hooks::finish`] was called.
     queue: Option<mpsc::SyncSender<Vec<Record>>>,
     counts: Arc<Counts>,
     metrics: Arc<Mutex<CustomMetrics>>,
@@ -47,12 +47,12 @@ pub struct Hooks {
     time_per_call: Duration,
 }
 
-/// What ends a run early.
+/// A result of hooks that may end a run early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookVerdict {
     /// `bench.abort`, with its reason.
     Aborted(String),
-    /// A hook failed, and that was to end the run.
+    /// A hook failed. The receiver decides whether that ends the run.
     Failed,
 }
 
@@ -62,7 +62,7 @@ pub enum Edge {
     End,
 }
 
-/// What hooks came to.
+/// The results of all hooks.
 #[derive(Debug, Default)]
 pub struct HookReport {
     pub events: HookEvents,
@@ -70,7 +70,7 @@ pub struct HookReport {
     pub outcome: HookOutcome,
 }
 
-/// What hooks had to say.
+/// The outcome of hooks: their errors and aborts.
 #[derive(Debug, Default)]
 pub struct HookOutcome {
     /// One message for each line that failed, with a count.
@@ -83,14 +83,14 @@ pub struct HookOutcome {
 
 enum Control {
     Phase(String, Edge),
-    /// No more events come.
+    /// All taps are gone, so no more events come.
     Finish(Sender<HookOutcome>),
     End(Box<serde_json::Value>, Sender<HookOutcome>),
 }
 
 impl Hooks {
-    /// Runs the script's top level in a VM of its own, if it declares hooks or
-    /// metrics. `verdict` is told what ends the run, on the hooks' thread.
+    /// Runs the script's top level in a VM of its own, if it declares hooks or metrics. `verdict`
+    /// is called on the hooks' thread with what may end the run.
     ///
     /// # Errors
     /// [`ScriptError`] when the script does not load a second time.
@@ -150,36 +150,36 @@ impl Hooks {
         }))
     }
 
-    /// A shard's end. Where no hook is on completions there is none to have.
+    /// Returns the tap of a shard, or None if there is no hook on completions.
     pub fn tap(&self) -> Option<HookTap> {
         let queue = self.queue.clone().filter(|_| !self.filters.0.is_empty())?;
         Some(HookTap::new(self.filters.clone(), self.layout.clone(), queue, self.counts.clone()))
     }
 
-    /// Tells hooks that a phase starts or ends.
+    /// Notifies hooks that a phase starts or ends.
     pub fn phase(&self, name: &str, edge: Edge) {
-        // The thread outlives this, unless it broke, which its end reports.
+        // The thread outlives this handle, unless it failed, which `finish` reports.
         let _ = self.controls.send(Control::Phase(name.into(), edge));
     }
 
-    /// What thresholds may ask of the script's metrics.
+    /// Returns the kinds of the script's metrics, as thresholds see them.
     pub fn metric_kinds(&self) -> CustomKinds {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).threshold_kinds()
     }
 
-    /// The metrics as they are now.
+    /// Returns the metrics, which hooks keep updating.
     pub fn metrics(&self) -> Arc<Mutex<CustomMetrics>> {
         self.metrics.clone()
     }
 
-    /// Ends what hooks are doing or have left to do. For whoever interrupts
-    /// [`Hooks::finish`] or [`Hooks::end`].
+    /// Returns the switch that ends what hooks are doing or have left to do, for code that
+    /// interrupts [`Hooks::finish`] or [`Hooks::end`].
     pub fn give_up(&self) -> Arc<GiveUp> {
         self.give_up.clone()
     }
 
-    /// To be called when every tap is gone. Delivers what is queued, for
-    /// `bound` at the most; the rest counts as dropped.
+    /// Delivers what is queued, for at most `bound`; the rest counts as dropped. Must be called
+    /// when every tap is gone.
     pub fn finish(&mut self, bound: Duration) -> HookReport {
         self.queue = None;
         self.give_up.by(Instant::now() + bound);
@@ -199,7 +199,7 @@ impl Hooks {
         self.ask(|reply| Control::End(Box::new(summary), reply), bound)
     }
 
-    /// Every wait has a bound.
+    /// Sends a request to the thread, and waits for the reply for a bounded time.
     fn ask(
         &self,
         control: impl FnOnce(Sender<HookOutcome>) -> Control,

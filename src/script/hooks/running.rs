@@ -1,4 +1,4 @@
-//! What the callbacks of a hook VM share with the thread that drives it.
+//! The state that the callbacks of a hook VM share with the thread that drives it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,36 +9,37 @@ use mlua::Buffer;
 use crate::observability::CustomMetrics;
 use crate::observability::custom_metrics::Tags;
 
-/// Present in the host of a hook VM alone.
+/// The state of hooks, which only the host of a hook VM has.
 pub(in crate::script) struct Hooking {
-    /// Read by others while hooks run.
+    /// The metrics, which other threads read while hooks run.
     pub metrics: Arc<Mutex<CustomMetrics>>,
     calling: Cell<Calling>,
     abort: RefCell<Option<String>>,
-    /// Where the record stands that a hook is being called with: its first 8 bytes.
+    /// The buffer of records. Its first 8 bytes are the index of the record that a hook is being
+    /// called with.
     pub records: RefCell<Option<Buffer>>,
     seen: Cell<[u8; 8]>,
     give_up: Arc<GiveUp>,
     cut: Cell<bool>,
 }
 
-/// When hooks are given up, a call that has not returned included.
+/// The time at which hooks are given up, including a call that has not returned.
 #[derive(Debug, Default)]
 pub struct GiveUp(Mutex<Option<Instant>>);
 
 impl GiveUp {
-    /// At this instant, if not before.
+    /// Gives hooks up at this instant, if not before.
     pub(super) fn by(&self, at: Instant) {
         let mut given_up = self.lock();
         *given_up = Some(given_up.map_or(at, |before| before.min(at)));
     }
 
-    /// At once.
+    /// Gives hooks up at once.
     pub fn now(&self) {
         self.by(Instant::now());
     }
 
-    /// What begins from now on is not given up.
+    /// Clears the time, so that calls from now on are not given up.
     pub fn no_more(&self) {
         *self.lock() = None;
     }
@@ -55,11 +56,11 @@ impl GiveUp {
 /// The kind of hook that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Calling {
-    /// None: the top level, or nothing.
+    /// No hook: the top level, or nothing.
     Nothing,
-    /// Of a completion or a phase.
+    /// A hook on completions or phases.
     Hook,
-    /// Of `bench.on_end`.
+    /// A hook on `bench.on_end`.
     End,
 }
 
@@ -76,8 +77,7 @@ impl Hooking {
         }
     }
 
-    /// Runs `body`, which calls a hook, beginning with record `first` where it
-    /// is one of completions.
+    /// Runs `body`, which calls a hook. For a hook on completions, `first` is the first record.
     pub(super) fn call<R>(
         &self,
         calling: Calling,
@@ -96,7 +96,7 @@ impl Hooking {
         result
     }
 
-    /// Whether a hook is running, not the top level.
+    /// Returns whether a hook is running, as opposed to the top level.
     pub fn is_running(&self) -> bool {
         self.calling.get() != Calling::Nothing
     }
@@ -109,7 +109,7 @@ impl Hooking {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).update(index, value, tags);
     }
 
-    /// The first reason stands.
+    /// Records the reason of a `bench.abort`; the first one stands.
     pub fn abort(&self, reason: String) {
         self.abort.borrow_mut().get_or_insert(reason);
     }
@@ -118,20 +118,20 @@ impl Hooking {
         self.abort.borrow_mut().take()
     }
 
-    /// Whether the hook that runs is to be cut off.
+    /// Returns whether the running hook must be cut off.
     pub fn is_given_up(&self) -> bool {
         let given_up = self.is_running() && self.give_up.has_come();
         self.cut.set(given_up);
         given_up
     }
 
-    /// Whether the last call was cut off.
+    /// Returns whether the last call was cut off.
     pub(super) fn was_cut(&self) -> bool {
         self.cut.get()
     }
 
-    /// Whether a hook was called with another record since this was last asked:
-    /// the limit on time is one of each call, not of a batch of them.
+    /// Returns whether a hook was called with another record since this was last asked: the time
+    /// limit applies to each call, not to a batch of calls.
     pub fn has_moved_on(&self) -> bool {
         self.is_running() && self.at().is_some_and(|at| self.seen.replace(at) != at)
     }

@@ -1,5 +1,5 @@
-//! What a shard does for hooks: it looks whether one wants the completion, and
-//! puts a record of it where the hooks' thread finds it. It never waits.
+//! The tap that copies the completions of a shard for hooks. It checks whether a hook wants a
+//! completion, and queues a record of it for the hooks' thread. It never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,9 +11,9 @@ use crate::ir::event::CompletionEvent;
 use crate::observability::metrics::Layout;
 use crate::protocol::{Granted, SharePath};
 
-/// Records handed over at a time, at the most.
+/// The most records in a batch.
 pub(super) const BATCH: usize = 256;
-/// Batches on their way to the hooks.
+/// The most batches queued for the hooks.
 pub(super) const BATCHES_QUEUED: usize = 1_024;
 
 /// A completion as hooks see it.
@@ -31,18 +31,19 @@ pub(super) struct Record {
     pub lateness_ns: u64,
     pub bytes: u64,
     pub granted: Option<Box<Granted>>,
-    /// Where a hook asks for it.
+    /// The path, if a hook asks for it.
     pub path: Option<SharePath>,
-    /// The id a document gave.
+    /// The id that a document gave the operation.
     pub id: Option<Arc<str>>,
 }
 
-/// What the taps of all shards and the hooks' thread count together.
+/// The counters that the taps of all shards share with the hooks' thread.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub delivered: AtomicU64,
     pub dropped: AtomicU64,
-    /// Grows whenever the thread has nothing to do, and would take a batch that is not full.
+    /// The number of times the thread had nothing to do, and would have taken a batch that is not
+    /// full.
     pub idle: AtomicU32,
 }
 
@@ -53,13 +54,13 @@ impl Counts {
     }
 }
 
-/// One shard's end.
+/// The tap of one shard.
 pub struct HookTap {
     filters: Arc<[Filter]>,
     layout: Arc<Layout>,
-    /// Some filter looks at paths.
+    /// Whether a filter looks at paths.
     by_path: bool,
-    /// Some hook gets the path.
+    /// Whether a hook gets the path.
     with_path: bool,
     batch: Vec<Record>,
     queue: SyncSender<Vec<Record>>,
@@ -79,7 +80,8 @@ impl HookTap {
         HookTap { filters, layout, by_path, with_path, batch, queue, counts, idle_seen: 0 }
     }
 
-    /// Takes note of a completion. `path` finds what it touched.
+    /// Queues a record of a completion if a hook wants it. `path` returns the path that the
+    /// operation used.
     pub fn completed<'a>(
         &mut self,
         event: &'a CompletionEvent,

@@ -1,4 +1,4 @@
-//! Breaks: each ends once and as it can, no operation it blocks reaches the
+//! Checks of breaks: each ends once, in a way that is possible; no operation it blocks reaches the
 //! server before its end, and none waits longer than that.
 
 use std::collections::HashSet;
@@ -42,7 +42,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, clients: &[Client]) -> Resu
     untold(outcome, clients)
 }
 
-/// A break of what its client surely had, and of which nothing was told.
+/// Checks that every notice of something that the client certainly held has an event.
 fn untold(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
     use Failure::{ConnectionLost, Panicked, TimedOut};
     let gave_up = outcome.log.iter().find(|logged| matches!(logged.event, Event::GaveUp { .. }));
@@ -83,12 +83,13 @@ pub fn events(outcome: &Outcome) -> impl Iterator<Item = &BreakEvent> {
     })
 }
 
-/// Whether some operation may have waited for a break until then.
+/// Returns whether a break ended at this time, so that an operation may have waited for it until
+/// then.
 pub fn one_ended_at(outcome: &Outcome, at_ns: u64) -> bool {
     events(outcome).any(|event| event.ended_ns == at_ns)
 }
 
-/// The client's opens of what the notice takes back.
+/// Returns the client's opens that hold what the notice takes back.
 fn opens<'a>(
     client: &'a Client,
     notice: &Break,
@@ -175,15 +176,15 @@ fn fits(
     }
 }
 
-/// An operation that the break blocks and that was sent all the same, after it
-/// was noticed and before its end.
+/// Returns a call that the break blocks and that was sent all the same, between the notice and the
+/// end of the break.
 fn went_ahead<'a>(
     scenario: &Scenario,
     outcome: &'a Outcome,
     event: &BreakEvent,
     opens: &[&CompletionEvent],
 ) -> Option<&'a Call> {
-    // A notice that overtook its open's answer begins with that.
+    // A notice that overtook the answer to its open takes effect with that answer.
     let overtook =
         opens.iter().filter(|open| (open.issued_ns..open.completed_ns).contains(&event.noticed_ns));
     let from_ns = overtook.map(|open| open.completed_ns).fold(event.noticed_ns, u64::max);

@@ -1,7 +1,6 @@
-//! What the server saw: each operation at most once per attempt, or twice where
-//! it refused the lease of the first, at the times its completion gives, no
-//! attempt before its backoff, and no other request but the closes that cleaned
-//! up.
+//! Checks of the calls that the server saw. Each attempt of an operation is at most one call, or
+//! two if the server refused the lease of the first. The times are those of the completion, and no
+//! attempt begins before its backoff. The only other calls are the closes that cleaned up.
 
 use smbench::ir::{CompletionStatus, OperationType};
 
@@ -9,7 +8,7 @@ use super::Client;
 use crate::run::Outcome;
 use crate::watched::Call;
 
-/// Before the second attempt; before each one after it is twice as long.
+/// The backoff before the second attempt. It doubles before each later one.
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 
 pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
@@ -37,7 +36,7 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
                 calls.next();
                 cleaned_up += 1;
             }
-            // What is given up as it is handed out never reaches the server.
+            // An operation that is given up as it is handed out never reaches the server.
             if last && completion.status == CompletionStatus::Cut {
                 calls.next_if(|call| call.what == operation.operation_type());
                 continue;
@@ -46,7 +45,7 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
             let Some(&Call { what, began_ns, mut ended_ns, lease_refused, .. }) = call else {
                 return wrong("never reached the server", None);
             };
-            // Under another lease, or none, in a second request at once.
+            // The second request follows at once, with another lease or none.
             if lease_refused {
                 let second = |call: &&Call| call.what == what && Some(call.began_ns) == ended_ns;
                 if let Some(second) = calls.next_if(second) {
@@ -89,7 +88,8 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
 }
 
 impl Client<'_> {
-    /// What it was doing when it failed, or the run was given up, is not told.
+    /// Returns whether the client failed or the run was given up. What the client was doing then is
+    /// not reported.
     pub fn ended_early(&self, outcome: &Outcome) -> bool {
         use smbench::ir::Event::GaveUp;
         self.failed || outcome.events().any(|event| matches!(event, GaveUp { .. }))

@@ -1,4 +1,4 @@
-//! The time in which a client of the phases had no connection.
+//! Checks of the time in which a client had no connection during the phases.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use smbench::ir::{CompletionStatus, Section};
 use super::Client;
 use crate::run::Outcome;
 
-/// From each loss to the reconnect or the end of measuring, without a gap and once.
+/// Checks that each loss is reported once and without a gap, up to the reconnect or the end of
+/// measuring.
 pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
     let Some((_, end_ns)) = outcome.measured_ns else {
         return match client.disconnected.is_empty() {
@@ -48,7 +49,8 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
             ));
         }
     }
-    // The others were lost while the client was idle, which the next operation finds out.
+    // The other connections were lost while the client was idle, which its next operation finds
+    // out.
     for stretch in &left {
         let goes_on = |it: &&&Disconnection| it.lost_ns == stretch.lost_ns;
         let until_ns = left.iter().filter(goes_on).map(|it| it.to_ns).max();

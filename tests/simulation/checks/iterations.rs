@@ -1,6 +1,6 @@
-//! Iterations: each arrival is finished, cut, dropped or unissued, exactly one
-//! of them, and dropped only where its client was really busy. An iteration of a
-//! closed loop begins within its time, or is left out because it could not.
+//! Checks of iterations. Each arrival is exactly one of finished, cut, dropped and unissued, and
+//! dropped only if its client was really busy. An iteration of a closed loop begins within its
+//! time, or is superseded because it could not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,7 +86,7 @@ fn once_each<'a>(client: &Client<'a>) -> Result<BTreeMap<u32, &'a IterationEvent
     Ok(ended)
 }
 
-/// The completions of each iteration that had any.
+/// Returns the completions of each iteration that has any.
 fn begun<'a>(client: &Client<'a>) -> BTreeMap<u32, Vec<&'a CompletionEvent>> {
     let mut begun: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for completion in &client.completions {
@@ -97,8 +97,8 @@ fn begun<'a>(client: &Client<'a>) -> BTreeMap<u32, Vec<&'a CompletionEvent>> {
     begun
 }
 
-/// The iterations of a closed loop that the client passed over could not have
-/// begun before their time was over.
+/// Checks that the superseded iterations of a closed loop could not have begun before their time
+/// had ended.
 fn superseded_for_a_reason(
     outcome: &Outcome,
     client: &Client,
@@ -113,7 +113,7 @@ fn superseded_for_a_reason(
             continue;
         };
         let before = begun.range(..number).next_back();
-        // A dropped arrival between them made the client ready later.
+        // A dropped arrival in between made the client ready later.
         let since = before.map_or(0, |(before, _)| before + 1);
         if client.iterations.iter().any(|it| it.outcome == Dropped && it.iteration >= since) {
             continue;
@@ -135,8 +135,8 @@ fn superseded_for_a_reason(
     Ok(())
 }
 
-/// The client had begun an iteration, and had not ended it, its think time or
-/// its reconnecting, when the dropped one arrived.
+/// Checks that the client was busy when the dropped iteration arrived: with an iteration, its think
+/// time or a reconnect.
 fn dropped_for_a_reason(
     scenario: &Scenario,
     outcome: &Outcome,
@@ -154,15 +154,15 @@ fn dropped_for_a_reason(
         return wrong("dropped, but has no arrival".into());
     };
     let arrival_ns = zero_ns + at_ns;
-    // That think time will cover an arrival is known before it comes, and told
-    // then, but no arrival after the last phase is dropped.
+    // The engine knows and reports in advance that think time will cover an arrival. No arrival
+    // after the last phase is dropped.
     let phases = &scenario.stream.header.phases;
     let end_ns = zero_ns + phases.iter().map(|phase| phase.duration_ns).sum::<u64>();
     if dropped.due_ns != arrival_ns || (!phases.is_empty() && arrival_ns >= end_ns) {
         return wrong(format!("dropped, but arrives at {arrival_ns}"));
     }
     let Some((&before, operations)) = begun.range(..dropped.iteration).next_back() else {
-        // Its first operation may have waited for a break until the cut.
+        // The client's first operation may have waited for a break until the cut.
         return match scenario.caching {
             true => Ok(()),
             false => wrong("dropped, but the client had done nothing".into()),
@@ -194,7 +194,8 @@ fn dropped_for_a_reason(
     } else {
         last.completed_ns
     };
-    // From when it was due: until it began the client was busy with those before.
+    // The busy time counts from when the iteration was due, because until it began the client was
+    // busy with earlier ones.
     let busy = first.due_ns..ready_ns.saturating_add(think_ns);
     if busy.contains(&arrival_ns) {
         Ok(())
@@ -203,8 +204,8 @@ fn dropped_for_a_reason(
     }
 }
 
-/// What was due by the cut and neither issued nor dropped is counted as
-/// unissued: exactly, where the whole stream fits into the lookahead.
+/// Checks that every operation that was due by the cut and neither issued nor dropped is counted as
+/// unissued. The count is exact if the whole stream fits into the lookahead.
 pub fn nothing_unaccounted(
     scenario: &Scenario,
     outcome: &Outcome,
@@ -235,8 +236,8 @@ pub fn nothing_unaccounted(
     };
     let all: u64 = clients.iter().map(overdue).sum();
     let stayed: u64 = clients.iter().filter(|client| !client.failed).map(overdue).sum();
-    // The next operation of a client that waits for the limit, or for the
-    // stream, counts although it has no time of its own.
+    // The next operation of a client that waits for the limit or for the stream counts too,
+    // although it has no time of its own.
     let most = all + clients.len() as u64;
     let whole = scenario.lookahead >= 1_000 && scenario.generation_ns == 0;
     let was_cut = outcome.reason.is_some() || !scenario.stream.header.phases.is_empty();
@@ -250,7 +251,7 @@ pub fn nothing_unaccounted(
 }
 
 impl Client<'_> {
-    /// It has its time, and nothing of it was issued.
+    /// Returns whether the iteration belongs to a closed loop and nothing of it was issued.
     pub fn superseded(&self, iteration: u32) -> bool {
         let first = self.iteration(iteration).next();
         first.is_some_and(|first| matches!(first.due, Due::During { .. }))
@@ -273,12 +274,14 @@ trait HowItEnded {
 }
 
 impl HowItEnded for CompletionEvent {
-    /// It may have: a time-out keeps it where the cancel was answered.
+    /// Returns whether the operation may have lost its connection. A time-out keeps the connection
+    /// if the cancel was answered.
     fn lost_its_connection(&self) -> bool {
         matches!(&self.status, Failed(ConnectionLost(_) | Panicked(_) | TimedOut))
     }
 
-    /// A cut came before the next attempt; it completes with the last.
+    /// Returns whether a cut may have come before the next attempt; the operation then completes
+    /// with the last one.
     fn waited_to_be_tried_again(&self, scenario: &Scenario) -> bool {
         let Failed(Status(status)) = &self.status else { return false };
         let again = |policy: &RetryPolicy| policy.statuses.contains(status);

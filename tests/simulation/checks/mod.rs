@@ -1,5 +1,5 @@
-//! What must hold of every run. Nothing here trusts the engine: what it
-//! reports is held against the stream, the server's own book and each other.
+//! Checks that must hold for every run. They do not trust the engine: what it reports is compared
+//! with the stream, the backend's own record and other reports.
 
 pub mod breaks;
 mod calls;
@@ -14,25 +14,25 @@ use smbench::ir::{CompletionEvent, Event, Operation, Section};
 use super::run::Outcome;
 use super::scenario::{Ending, Scenario};
 
-/// A run is over within this, whatever went wrong in it.
+/// The longest time that a run takes, whatever goes wrong in it.
 const LONGEST_NS: u64 = 600_000_000_000;
-/// One in which each operation may wait for a break nobody answers.
+/// The longest time of a run in which each operation may wait for a break that nobody answers.
 const LONGEST_WITH_BREAKS_NS: u64 = 20_000_000_000_000;
 
-/// What is known of one client.
+/// The reports about one client.
 pub struct Client<'a> {
     pub index: u32,
-    /// Its operations, by `seq`.
+    /// The operations of its stream, by `seq`.
     pub stream: &'a [Operation],
-    /// In the order they were reported.
+    /// Its completions, in the order in which they were reported.
     pub completions: Vec<&'a CompletionEvent>,
     pub iterations: Vec<&'a IterationEvent>,
-    /// When it was connected again.
+    /// The times at which it was connected again.
     pub resumed_ns: Vec<u64>,
     pub disconnected: Vec<&'a Disconnection>,
-    /// Handles the engine says it closed, or tried to.
+    /// The handles that the engine reports it closed, or tried to close.
     pub cleaned_up: u32,
-    /// It gave up reconnecting, or closing.
+    /// Whether it gave up reconnecting or closing.
     pub failed: bool,
 }
 
@@ -69,7 +69,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     }
     breaks::check(scenario, outcome, &clients)?;
     iterations::nothing_unaccounted(scenario, outcome, &clients)?;
-    // Percentiles without optimization cost more than all the rest.
+    // Percentiles take longer than all the rest in a build without optimization.
     if scenario.seed.is_multiple_of(8) {
         totals::check(scenario, outcome)?;
     }
@@ -93,7 +93,7 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
     for logged in &outcome.log {
         let Some(index) = client_of(&logged.event) else { continue };
         let client = clients.get_mut(index as usize).ok_or(format!("who is client {index}?"))?;
-        // The time without a connection goes on.
+        // The time without a connection continues.
         if client.failed && !matches!(logged.event, Event::Disconnected(_)) {
             return Err(format!("client {index}: {:?} after it had failed", logged.event));
         }
@@ -130,8 +130,9 @@ fn client_of(event: &Event) -> Option<u32> {
     }
 }
 
-/// Without a cut every operation completes or is left out; with one, every one
-/// issued does, and teardown runs all the same. A client that failed ends early.
+/// Checks that nothing is missing. Without a cut every operation completes, or its iteration is
+/// dropped or superseded. With a cut every issued operation completes, and teardown runs all the
+/// same. A client that failed ends early.
 fn nothing_missing(
     scenario: &Scenario,
     outcome: &Outcome,
@@ -139,7 +140,7 @@ fn nothing_missing(
 ) -> Result<(), String> {
     let connected = outcome.events().filter(|event| matches!(event, Event::Connected { .. }));
     if connected.count() < clients.len() {
-        // Ended while connecting: there was nothing to set up or take down.
+        // The run ended while connecting, so there was nothing to set up or tear down.
         let issued: usize = clients.iter().map(|client| client.completions.len()).sum();
         return match issued {
             0 => Ok(()),

@@ -1,4 +1,5 @@
-//! Each operation: once, in order, never early, and cut only by a drain that ran out.
+//! Checks of operations: each completes once, in order, never early, and is cut only if the drain
+//! ran out of time.
 
 use smbench::ir::{CompletionEvent, CompletionStatus, Due, Event, Operation, Section};
 use smbench::scheduler::PhaseSpan;
@@ -32,7 +33,8 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
                 return wrong("was issued before the one before it had ended");
             }
         }
-        // A cut takes the rest of a section, an iteration that is left out all of itself.
+        // A cut removes the rest of a section. A dropped or superseded iteration is missing as a
+        // whole.
         let begun = previous.map_or(0, |previous| previous.operation.seq + 1);
         let missing = client.stream[begun as usize..operation.seq as usize].iter();
         let missing = missing
@@ -47,7 +49,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         if completion.issued_ns < earliest_ns {
             return wrong(&format!("was issued early, before {earliest_ns}"));
         }
-        // Neither an outage nor a break moves it, so that the response contains them.
+        // Neither an outage nor a break moves the due time, so the response contains them.
         let origin_is_known = same_section.is_some() || operation.section == Section::Iteration;
         if matches!(operation.due, Due::After(_))
             && origin_is_known
@@ -89,7 +91,7 @@ pub fn held_up_no_longer_than_late(client: &Client) -> Result<(), String> {
     longer.map_or(Ok(()), |longer| Err(format!("held up for longer than it was late: {longer:?}")))
 }
 
-/// Worked out from the stream, not from what the event says of itself.
+/// Returns the earliest time of issue, computed from the stream and not from the event itself.
 fn earliest_ns(
     operation: &Operation,
     previous: Option<&CompletionEvent>,
@@ -105,8 +107,8 @@ fn earliest_ns(
             ready_ns.saturating_add(after_ns).max(origin_ns.saturating_add(from_ns))
         }
         Due::Arrival { at_ns, think_ns, .. } => {
-            // The think time of the first arrival follows nothing; that of one
-            // after a dropped iteration belongs to it.
+            // The think time of the first arrival follows nothing. That of an arrival after a
+            // dropped iteration belongs to the dropped one.
             let follows = previous.is_some_and(|last| last.operation.seq + 1 == operation.seq);
             let think_ns = if follows { think_ns } else { 0 };
             ready_ns.saturating_add(think_ns).max(origin_ns.saturating_add(at_ns))
@@ -126,13 +128,13 @@ fn phase(scenario: &Scenario, completion: &CompletionEvent, zero_ns: Option<u64>
 }
 
 impl Client<'_> {
-    /// It belongs to an iteration that was dropped or superseded.
+    /// Returns whether the operation belongs to an iteration that was dropped or superseded.
     pub fn left_out(&self, operation: &Operation) -> bool {
         self.dropped(operation)
             || operation.section == Section::Iteration && self.superseded(operation.iteration)
     }
 
-    /// It belongs to an iteration that was dropped.
+    /// Returns whether the operation belongs to an iteration that was dropped.
     pub fn dropped(&self, operation: &Operation) -> bool {
         use smbench::ir::event::IterationOutcome::Dropped;
         operation.section == Section::Iteration

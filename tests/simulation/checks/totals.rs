@@ -1,4 +1,4 @@
-//! The summary's figures against counts made from the events here.
+//! Checks of the summary's figures against counts made here from the events.
 
 use std::collections::BTreeMap;
 

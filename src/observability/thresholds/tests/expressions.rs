@@ -235,7 +235,7 @@ fn an_error_says_where_the_threshold_stands_and_which_it_is() {
     }
 }
 
-/// Texts that are nearly thresholds, and some that are not near at all.
+/// Returns a string that is nearly a threshold, or one that is not near at all.
 fn random_text(random: &mut Xoshiro256PlusPlus) -> String {
     const METRICS: [&str; 12] = [
         "read.response.p99",

@@ -1,4 +1,4 @@
-//! Thresholds that are right, wrong and hostile, and what comes of them.
+//! Tests of thresholds that are right, wrong and hostile, and of their outcomes.
 
 mod expressions;
 mod outcomes;

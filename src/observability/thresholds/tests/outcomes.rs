@@ -195,7 +195,7 @@ fn reasons(thresholds: &[Threshold], events: impl IntoIterator<Item = Event>) ->
     Summary::new(facts, &measurements).exit_reasons
 }
 
-/// Of an editor's delete.
+/// Returns the event of an editor's delete that was denied.
 fn denied(phase: u16) -> Event {
     let status = sample::failed(NtStatus::ACCESS_DENIED);
     let event = sample::completion(0, 0, sample::delete("a"), status);
