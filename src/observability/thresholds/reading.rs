@@ -143,6 +143,7 @@ impl Sample {
         self.counted = self.counted.saturating_add(other.counted);
         self.among += other.among;
         self.times.extend_from_slice(&other.times);
+        self.disconnected.merge(&other.disconnected);
     }
 }
 

@@ -2,6 +2,7 @@ use super::super::super::exit::ExitReason;
 use super::super::super::summary::{RunFacts, Summary};
 use super::super::watch::Watch;
 use super::*;
+use crate::ir::event::Disconnection;
 use crate::ir::{CompletionEvent, Event, EventSink, Section};
 use crate::protocol::NtStatus;
 
@@ -184,6 +185,28 @@ fn a_watch_hears_shards_that_were_asked_and_adds_up_what_they_say() {
     assert_eq!(failing[0].threshold, thresholds[1]);
     assert!((failing[0].value.unwrap() - 30e6).abs() < 30e3 && !failing[0].pass);
     assert!(Watch::new(&thresholds[..1], sample::layout(), 2).is_none(), "none may end the run");
+}
+
+#[test]
+fn a_watch_adds_up_the_time_without_a_connection() {
+    let thresholds = [after("disconnected.client_seconds < 3", 0)];
+    let mut watch = Watch::new(&thresholds, sample::layout(), 2).unwrap();
+    watch.ask();
+    for shard in 0..2 {
+        let mut recorder = sample::recorder();
+        let (from_ns, to_ns) = (1_000_000_000, 3_000_000_000);
+        recorder.event(Event::Disconnected(Disconnection {
+            client_idx: shard as u32,
+            phase: Some(1),
+            lost_ns: from_ns,
+            from_ns,
+            to_ns,
+        }));
+        (0..50).for_each(|_| recorder.event(Event::Completed(read(1, 1, 0))));
+        watch.shard(shard).unwrap().after_event(recorder.measurements());
+    }
+    let failing = watch.failing(&[Duration::from_secs(5); 2], &custom);
+    assert_eq!(failing[0].value, Some(4.0));
 }
 
 fn reasons(thresholds: &[Threshold], events: impl IntoIterator<Item = Event>) -> Vec<ExitReason> {
