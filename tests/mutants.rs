@@ -146,7 +146,7 @@ const MUTANTS: [Mutant; 18] = [
     },
     Mutant {
         name: "an operation goes ahead of a pending break",
-        file: "src/backend/connection.rs",
+        file: "src/backend/break_waits.rs",
         text: "wait_for(pending, &self.breaks.clock)",
         broken: "wait_for(
             || pending().filter(|_| !(CHOSEN && operation.seq % 8 == 3)),

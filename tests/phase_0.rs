@@ -1,5 +1,6 @@
 //! The specification's Phase 0: seven validations on the real parts.
-//! [`THE_SEVEN`] says where each is.
+//! [`THE_SEVEN`] says where each is, and which cannot be made yet: that one is
+//! ignored with its reason, and fails where it is asked for.
 
 use std::fs;
 use std::num::NonZeroU16;
@@ -16,22 +17,48 @@ use smbench::scheduler::{Precision, RealClock};
 use smbench_test_support::{Samba, Settings};
 use tokio::sync::watch;
 
-const THE_SEVEN: [(&str, &str, &str); 7] = [
-    ("timing", "tests/timing_precision.rs", "test_timing_precision_realistic"),
-    ("connection", "tests/phase_0.rs", "phase_0_connection"),
-    ("file operations", "tests/phase_0.rs", "phase_0_file_operations"),
-    ("oplocks", "tests/phase_0.rs", "phase_0_oplocks"),
-    ("memory at 100 connections", "tests/phase_0.rs", "phase_0_memory_at_100_connections"),
-    ("Impacket", "tests/phase_0.rs", "phase_0_impacket_worker"),
-    ("ordering", "tests/simulation/specification.rs", "test_scheduler_ordering"),
+struct Validation {
+    what: &'static str,
+    file: &'static str,
+    test: &'static str,
+    /// The backend it is of, as `KINDS` names it, where that is not in every build.
+    backend: Option<&'static str>,
+}
+
+const fn validation(what: &'static str, file: &'static str, test: &'static str) -> Validation {
+    Validation { what, file, test, backend: None }
+}
+
+const THE_SEVEN: [Validation; 7] = [
+    validation("timing", "tests/timing_precision.rs", "test_timing_precision_realistic"),
+    validation("connection", "tests/phase_0.rs", "phase_0_connection"),
+    validation("file operations", "tests/phase_0.rs", "phase_0_file_operations"),
+    validation("oplocks", "tests/phase_0.rs", "phase_0_oplocks"),
+    validation("memory", "tests/phase_0.rs", "phase_0_memory_at_100_connections"),
+    Validation {
+        backend: Some("impacket"),
+        ..validation("Impacket", "tests/phase_0.rs", "phase_0_impacket_worker")
+    },
+    validation("ordering", "tests/simulation/specification.rs", "test_scheduler_ordering"),
 ];
 
+/// What stands in the way of a backend; None where it can be used.
+fn unavailable(backend: &str) -> Option<&'static str> {
+    KINDS.iter().find(|kind| kind.backend == backend).unwrap().unavailable
+}
+
 #[test]
-fn phase_0_has_its_seven_validations() {
-    for (what, file, test) in THE_SEVEN {
+fn phase_0_has_its_seven_validations_and_only_one_without_a_backend_is_pending() {
+    for Validation { what, file, test, backend } in THE_SEVEN {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = fs::read_to_string(path).unwrap();
-        assert!(text.contains(&format!("fn {test}()")), "{what}: {file} has no {test}");
+        let (before, _) = text
+            .split_once(&format!("fn {test}()"))
+            .unwrap_or_else(|| panic!("{what}: {file} has no {test}"));
+        let attributes = before.rsplit("\n\n").next().unwrap();
+        assert!(attributes.contains("test]"), "{what}: {test} is no test");
+        let pending = backend.is_some_and(|backend| unavailable(backend).is_some());
+        assert_eq!(attributes.contains("#[ignore"), pending, "{what}: {test}");
     }
 }
 
@@ -135,8 +162,8 @@ fn phase_0_memory_at_100_connections() {
 }
 
 #[test]
+#[ignore = "pending: the Impacket backend is not in this version, so there is no worker to validate"]
 fn phase_0_impacket_worker() {
-    let impacket = KINDS.iter().find(|kind| kind.backend == "impacket").unwrap();
-    let why = impacket.unavailable.expect("it can be used now: validate its worker here");
-    eprintln!("SKIPPED: the Impacket worker of Phase 0 is {why}");
+    let why = unavailable("impacket");
+    panic!("the worker is not validated: the Impacket backend is {}", why.unwrap_or("there"));
 }

@@ -94,6 +94,91 @@ fn backends_do_not_import_one_another_except_embedded_which_uses_smb2() {
     }
 }
 
+/// Names of the functions in the block that begins with `head` and ends with a brace in
+/// the first column; of those that begin with `visible`.
+fn functions(text: &str, head: &str, visible: &str) -> Vec<String> {
+    let Some((_, block)) = text.split_once(head) else { return Vec::new() };
+    let block = block.split("\n}\n").next().unwrap();
+    let declared = block.lines().filter_map(|line| {
+        let line = line.trim().strip_prefix(visible)?;
+        let (name, _) = line.trim_start_matches("async ").strip_prefix("fn ")?.split_once('(')?;
+        Some(name.to_string())
+    });
+    declared.collect()
+}
+
+/// The text without its tests, which implement backends of their own.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap()
+}
+
+/// What in the text goes past `ConnectionState` to a backend: a file handle, an operation
+/// of a connection (`operations`), or a connection that is kept.
+fn goes_past(text: &str, operations: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in without_tests(text).lines() {
+        let code = line.split("//").next().unwrap();
+        let called =
+            |name: &String| [".", "::"].iter().any(|dot| code.contains(&format!("{dot}{name}(")));
+        let kept = code.contains("dyn SMBConnectionInner")
+            && !code.contains("-> Result<Box<dyn SMBConnectionInner>");
+        if kept || code.contains("SMBFileHandle") || operations.iter().any(called) {
+            found.push(line.trim().to_string());
+        }
+    }
+    found
+}
+
+/// The specification's *Backend Trait Boundaries*: the engine never calls a backend's
+/// traits, apart from making a connection, which it hands to `ConnectionState`.
+#[test]
+fn the_scheduler_and_the_run_use_a_backend_through_connection_state_alone() {
+    let tree = tree();
+    let backend = Path::new("backend");
+    let text = |path: PathBuf| &tree.iter().find(|(known, _)| *known == path).unwrap().1;
+    let traits = text(backend.join("mod.rs"));
+    let of_connections = functions(traits, "pub trait SMBConnectionInner", "");
+    let of_files = functions(traits, "pub trait SMBFileHandle", "");
+    let own: Vec<String> = tree
+        .iter()
+        .filter(|(path, _)| path.starts_with(backend))
+        .flat_map(|(_, text)| functions(text, "\nimpl ConnectionState {", "pub "))
+        .collect();
+    for (names, known) in [
+        (&of_connections, &["open_simple", "open_extended", "execute_misc", "cancel"][..]),
+        (&of_files, &["read", "write", "close", "acknowledge_oplock_break"]),
+        (&own, &["new", "execute", "blocked", "close_all", "disconnect"]),
+    ] {
+        assert!(known.iter().all(|name| names.iter().any(|n| n == name)), "{names:?}");
+    }
+    // A name that much else has too, such as `read`, needs a file handle to be called on.
+    let unique = |name: &&String| name.contains("oplock");
+    let mut operations: Vec<String> = of_files.iter().filter(unique).cloned().collect();
+    operations.extend(of_connections.into_iter().filter(|name| !own.contains(name)));
+    for (path, text) in &tree {
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let beside = path.with_file_name("mod.rs");
+        let declared = tree.iter().find(|(known, _)| *known == beside);
+        let of_tests = format!("#[cfg(test)]\nmod {module};");
+        if !(path.starts_with("scheduler") || path.starts_with("run"))
+            || declared.is_some_and(|(_, text)| text.contains(&of_tests))
+        {
+            continue;
+        }
+        let found = goes_past(text, &operations);
+        assert!(found.is_empty(), "src/{} goes past ConnectionState: {found:?}", path.display());
+    }
+    for line in [
+        "let handle = inner.open_simple(&path, mode, disposition).await?;",
+        "SMBConnectionInner::execute_misc(&*inner, &kind).await",
+        "fn read(file: &dyn SMBFileHandle) {}",
+        "handle.acknowledge_oplock_break(level).await",
+        "inner: Box<dyn SMBConnectionInner>,",
+    ] {
+        assert_eq!(goes_past(line, &operations), [line], "the check is blind");
+    }
+}
+
 #[test]
 fn files_stay_under_five_hundred_lines() {
     for (path, text) in tree() {

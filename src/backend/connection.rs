@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use super::breaks::{Breaks, Holder, Waiting, execute_keyed, open_keyed, wait_for};
+use super::breaks::{Breaks, Holder, execute_keyed, open_keyed};
 use super::handle_table::{HandleTable, OpenFile};
 use super::reopening::Reopenings;
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
@@ -130,41 +130,6 @@ impl ConnectionState {
                 None => Box::pin(read_blob(Arc::clone(blob), *length)).await,
             },
         }
-    }
-
-    /// Returns the pending break that the operation has to wait for, if there is one. An operation
-    /// on a handle waits for a break of what its handle holds (the specification's
-    /// `wait_if_blocked_by_handle`). Where breaks block by file, an operation also waits for a
-    /// break of what any client of the run holds of its files (`wait_if_blocked_by_file`). A close
-    /// never waits.
-    pub fn blocked(&self, operation: &Operation) -> Option<Waiting> {
-        let files = self.breaks.files.as_deref().filter(|files| files.any_pending());
-        if files.is_none() && !self.breaks.any_pending() {
-            return None;
-        }
-        let pending = || match &operation.kind {
-            OperationKind::Close { .. } => None,
-            OperationKind::Open { path, .. } => files?.pending_at(path),
-            OperationKind::Rename { source_path, dest_path, .. } => {
-                let files = files?;
-                files.pending_at(source_path).or_else(|| files.pending_at(dest_path))
-            }
-            OperationKind::Delete { path }
-            | OperationKind::Mkdir { path }
-            | OperationKind::Rmdir { path }
-            | OperationKind::Stat { path }
-            | OperationKind::List { path, .. } => files?.pending_at(path),
-            on_a_handle => {
-                let (file, path) = self.handles.open(on_a_handle.handle_ref()?)?;
-                let holder = file.holder();
-                holder.and_then(|holder| holder.block()).or_else(|| {
-                    let disk_file_id = file.handle().granted().and_then(|g| g.disk_file_id);
-                    let number = holder.and_then(|holder| holder.number);
-                    files?.pending_of(path, disk_file_id, number)
-                })
-            }
-        };
-        wait_for(pending, &self.breaks.clock)
     }
 
     /// Executes one operation to its full end. When `expired` completes, the operation has taken

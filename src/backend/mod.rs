@@ -16,6 +16,7 @@ use crate::ir::{OpenMode, OperationKind};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Granted, Lease, NtStatus, SharePath};
 
+mod break_waits;
 pub mod breaks;
 pub mod capabilities;
 pub mod connection;

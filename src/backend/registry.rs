@@ -46,8 +46,8 @@ pub struct TargetKind {
     /// The form in which the target is written.
     pub target: &'static str,
     pub backend: &'static str,
-    /// The highest fidelity mode.
-    pub mode: u8,
+    /// The fidelity modes of which it has every feature; empty where it cannot be used.
+    pub fidelity_modes: &'static [u8],
     pub what: &'static str,
     /// The reason why it cannot be used; None if it can.
     pub unavailable: Option<&'static str>,
@@ -59,49 +59,49 @@ pub const KINDS: [TargetKind; 7] = [
     TargetKind {
         target: "embedded",
         backend: "embedded",
-        mode: 2,
+        fidelity_modes: &[0, 1, 2],
         what: "an SMB 3.1.1 server in this process, on a real socket; grants leases, no oplocks",
         unavailable: None,
     },
     TargetKind {
         target: "smb://user@host[:port]/share[/folder]",
         backend: "smb2",
-        mode: 2,
+        fidelity_modes: &[0, 1, 2],
         what: "a share of a server, through crate smb2",
         unavailable: None,
     },
     TargetKind {
         target: "sim[?latency=5ms&...]",
         backend: "sim",
-        mode: 2,
+        fidelity_modes: &[0, 1, 2],
         what: "a model of a server without a network: share modes, locks, oplocks, leases, faults",
         unavailable: None,
     },
     TargetKind {
         target: "sim:null",
         backend: "sim:null",
-        mode: 1,
+        fidelity_modes: &[0, 1],
         what: "success at once for everything, to measure smbench itself",
         unavailable: None,
     },
     TargetKind {
         target: "smb-rs://user@host[:port]/share[/folder]",
         backend: "smb-rs",
-        mode: 0,
+        fidelity_modes: &[],
         what: "a share of a server, through crate smb (smb-rs)",
         unavailable: NOT_YET,
     },
     TargetKind {
         target: "impacket://user@host[:port]/share[/folder]",
         backend: "impacket",
-        mode: 1,
+        fidelity_modes: &[],
         what: "a share of a server, through Impacket in Python workers",
         unavailable: NOT_YET,
     },
     TargetKind {
         target: "mount:/path, cifs://user@host/share",
         backend: "mount",
-        mode: 0,
+        fidelity_modes: &[],
         what: "the Linux kernel's own client",
         unavailable: NOT_YET,
     },
@@ -268,8 +268,11 @@ mod tests {
             };
             if let Ok(target) = target {
                 let capabilities = target.open(settings).unwrap().capabilities();
-                let told = (capabilities.name, capabilities.mode());
-                assert_eq!(told, (kind.backend, kind.mode), "{text}");
+                let modes: Vec<u8> = (0..=capabilities.mode()).collect();
+                let told = (capabilities.name, &modes[..]);
+                assert_eq!(told, (kind.backend, kind.fidelity_modes), "{text}");
+            } else {
+                assert_eq!(kind.fidelity_modes, [0; 0], "{text} cannot be used");
             }
         }
     }

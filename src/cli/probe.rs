@@ -159,13 +159,14 @@ pub fn render_targets(kinds: &[TargetKind], style: Style) -> String {
             None => style.paint(GOOD, "available"),
             Some(why) => style.paint(WARNING, why),
         };
-        let _ = writeln!(
-            text,
-            "{}\n  {}\n  fidelity mode {}; {state}",
-            style.paint(BOLD, kind.target),
-            kind.what,
-            kind.mode
-        );
+        let modes: Vec<String> = kind.fidelity_modes.iter().map(u8::to_string).collect();
+        let modes = match &modes[..] {
+            [] => "no fidelity mode".to_string(),
+            [one] => format!("fidelity mode {one}"),
+            several => format!("fidelity modes {}", several.join(", ")),
+        };
+        let target = style.paint(BOLD, kind.target);
+        let _ = writeln!(text, "{target}\n  {}\n  {modes}; {state}", kind.what);
     }
     text
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,8 +18,14 @@ use super::payload::{Blob, Payload};
 pub enum BlobError {
     #[error("is relative; a version 1 document needs absolute paths")]
     Relative,
+    /// Anywhere, also within a name: the specification's rule for `blob_path`.
     #[error("contains \"..\"; write the path without it")]
     Parent,
+    #[error(
+        "is in {}, whose path contains \"..\", which no blob's path may; move the workload to a directory of another name",
+        .0.display()
+    )]
+    ParentInBase(PathBuf),
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
     #[error("is not a regular file")]
@@ -94,12 +100,16 @@ impl BlobDirectories {
     /// # Errors
     /// [`BlobError`] for a path that cannot be in one of the directories.
     pub fn resolve(&self, path: &str, base: Option<&Path>) -> Result<Arc<Path>, BlobError> {
-        let path = Path::new(path);
-        if path.components().any(|component| component == Component::ParentDir) {
+        if path.contains("..") {
             return Err(BlobError::Parent);
         }
+        let path = Path::new(path);
         let joined = match (path.is_absolute(), base) {
             (true, _) => path.to_path_buf(),
+            // A document that is compiled from this holds the whole path.
+            (false, Some(base)) if base.to_string_lossy().contains("..") => {
+                return Err(BlobError::ParentInBase(base.to_path_buf()));
+            }
             (false, Some(base)) => base.join(path),
             (false, None) => return Err(BlobError::Relative),
         };
@@ -428,6 +438,27 @@ mod tests {
         assert_eq!(open(std::slice::from_ref(&link)).unwrap(), "aaa");
         assert!(open(&[]).unwrap_err().starts_with("is outside of"));
         assert!(open(&[outside.path().to_path_buf()]).unwrap_err().starts_with("is outside of"));
+    }
+
+    #[test]
+    fn a_path_that_contains_two_dots_anywhere_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        file(&folder, "a..b");
+        let directories = BlobDirectories::open(folder.path(), &[]).unwrap();
+        let here = folder.path().canonicalize().unwrap();
+        for path in ["../a", "a/../b", "a/..", "a..b", "..a", "a../b", "..."] {
+            let relative = directories.resolve(path, Some(&here));
+            assert!(matches!(relative, Err(BlobError::Parent)), "{path}");
+            let absolute = format!("{}/{path}", here.display());
+            let absolute = directories.resolve(&absolute, None);
+            assert!(matches!(absolute, Err(BlobError::Parent)), "{path}");
+        }
+        let odd = here.join("v1..2");
+        std::fs::create_dir(&odd).unwrap();
+        file(&folder, "v1..2/a");
+        let directories = BlobDirectories::open(&odd, &[]).unwrap();
+        let error = directories.resolve("a", Some(&odd)).unwrap_err();
+        assert!(matches!(&error, BlobError::ParentInBase(base) if *base == odd), "{error}");
     }
 
     #[test]

@@ -435,6 +435,11 @@ impl Engine {
     /// it waited `waited_ns` for a permit.
     fn issue(&mut self, slot: u32, now_ns: u64, waited_ns: u64) -> Action {
         let client = &mut self.clients[slot as usize];
+        debug_assert!(
+            client.state != ClientState::InFlight,
+            "Invariant violation: client busy (client {}, at its dispatch)",
+            client.client_idx
+        );
         let again = client.in_flight_op.take();
         let next = again.is_none();
         let Some(mut in_flight) = again.or_else(|| client.take_next(self.origin_ns, now_ns)) else {

@@ -1,5 +1,6 @@
 //! Tests of the engine alone, without a driver.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::action::{Action, EngineError};
@@ -90,6 +91,17 @@ fn operations_of_a_client_are_issued_in_order_one_at_a_time_and_never_early() {
     engine.complete(0, 1, ZERO_NS + 40, ZERO_NS + 50, done(), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 54), []);
     assert_eq!(issues(&mut engine, ZERO_NS + 55), [(0, 2)]);
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "Invariant violation: client busy")]
+fn to_dispatch_a_client_that_has_an_operation_in_flight_panics_in_a_debug_build() {
+    let operations = [stat(0, 0, 0, Due::After(0)), stat(0, 1, 0, Due::After(0))];
+    let mut engine = measuring(1, None, &operations);
+    assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
+    engine.schedule.push(Reverse((ZERO_NS, 0)));
+    engine.poll(ZERO_NS);
 }
 
 #[test]

@@ -40,11 +40,17 @@ fn targets_are_listed_with_their_fidelity_and_why_one_cannot_be_used() {
     let place = Place::new();
     let text = place.smbench("targets list").end().exits(0).stdout;
     assert!(text.contains("smb://user@host[:port]/share[/folder]"), "{text}");
-    assert!(text.contains("fidelity mode 0; not in this version"), "{text}");
+    assert!(text.contains("fidelity modes 0, 1, 2; available"), "{text}");
+    assert!(text.contains("no fidelity mode; not in this version"), "{text}");
     let json = place.smbench("targets list --json").end().exits(0).stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
     let unavailable = |kind: &&Value| !kind["unavailable"].is_null();
-    assert_eq!(json["targets"].as_array().unwrap().iter().filter(unavailable).count(), 3);
+    let targets = json["targets"].as_array().unwrap();
+    assert_eq!(targets.iter().filter(unavailable).count(), 3);
+    for target in targets {
+        let none = target["fidelity_modes"].as_array().unwrap().is_empty();
+        assert_eq!(none, unavailable(&target), "{target}");
+    }
 }
 
 #[test]

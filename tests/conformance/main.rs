@@ -4,6 +4,7 @@
 
 mod panics;
 mod table;
+mod through_connection_state;
 
 use std::io::Write;
 use std::mem;

@@ -362,6 +362,10 @@ fn blobs_that_may_not_be_used() {
         format!("{start} \"../five\" contains \"..\"; write the path without it")
     );
     assert_eq!(
+        say("HERE/five..six"),
+        format!("{start} \"five..six\" contains \"..\"; write the path without it")
+    );
+    assert_eq!(
         say("HERE/none"),
         format!("{start} \"none\" cannot be read: No such file or directory (os error 2)")
     );

@@ -14,7 +14,7 @@ mod holders;
 mod keyed;
 
 pub use blocking::Waiting;
-pub(super) use blocking::wait_for;
+pub(super) use blocking::{Block, wait_for};
 pub use channel::{BREAK_QUEUE, BreakSender, BreakStream, break_channel};
 pub use files::CachedFiles;
 pub use holder::Holder;

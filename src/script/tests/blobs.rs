@@ -102,11 +102,12 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
     let [Payload::Blob(blob)] = &payloads(&within)[..] else { panic!("no blob") };
     assert_eq!(blob.data().unwrap().as_ref(), b"Dear ");
 
-    let up = writing("{ blob = 'data/../data/letter.txt' }");
-    assert_eq!(
-        refused(&up),
-        "blob \"data/../data/letter.txt\" contains \"..\"; write the path without it"
-    );
+    for path in ["data/../data/letter.txt", "data/letter..txt"] {
+        assert_eq!(
+            refused(&writing(&format!("{{ blob = {path:?} }}"))),
+            format!("blob {path:?} contains \"..\"; write the path without it")
+        );
+    }
 }
 
 #[test]

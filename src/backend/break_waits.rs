@@ -1,0 +1,64 @@
+//! What an operation waits for before it is sent: the end of a pending break.
+
+use std::sync::Arc;
+
+use super::ConnectionState;
+use super::breaks::{Block, CachedFiles, Waiting, wait_for};
+use crate::ir::{HandleRef, Operation, OperationKind};
+
+impl ConnectionState {
+    /// Returns the wait for the pending break that blocks the operation, or None if it
+    /// may be sent: a break of what its handle holds, and where breaks block by file, of
+    /// what any client of the run holds of its files. A close never waits.
+    pub fn blocked(&self, operation: &Operation) -> Option<Waiting> {
+        if self.files_with_a_pending_break().is_none() && !self.breaks.any_pending() {
+            return None;
+        }
+        let kind = &operation.kind;
+        let on_a_handle = match kind {
+            OperationKind::Close { .. } => return None,
+            OperationKind::Open { .. } => None,
+            kind => kind.handle_ref(),
+        };
+        let pending = || {
+            let by_handle = on_a_handle.and_then(|handle| self.wait_if_blocked_by_handle(handle));
+            by_handle.or_else(|| self.wait_if_blocked_by_file(kind))
+        };
+        wait_for(pending, &self.breaks.clock)
+    }
+
+    /// Returns the pending break of what the handle holds, which an operation on the
+    /// handle waits for in every fidelity mode.
+    fn wait_if_blocked_by_handle(&self, handle_ref: HandleRef) -> Option<Arc<Block>> {
+        let (file, _) = self.handles.open(handle_ref)?;
+        file.holder()?.block()
+    }
+
+    /// Returns the pending break of what any client of the run holds of a file that the
+    /// operation touches by path or by handle. None where breaks block by handle alone
+    /// (fidelity modes 0 and 1).
+    fn wait_if_blocked_by_file(&self, kind: &OperationKind) -> Option<Arc<Block>> {
+        let files = self.files_with_a_pending_break()?;
+        match kind {
+            OperationKind::Rename { source_path, dest_path, .. } => {
+                files.pending_at(source_path).or_else(|| files.pending_at(dest_path))
+            }
+            OperationKind::Open { path, .. }
+            | OperationKind::Delete { path }
+            | OperationKind::Mkdir { path }
+            | OperationKind::Rmdir { path }
+            | OperationKind::Stat { path }
+            | OperationKind::List { path, .. } => files.pending_at(path),
+            on_a_handle => {
+                let (file, path) = self.handles.open(on_a_handle.handle_ref()?)?;
+                let disk_file_id = file.handle().granted().and_then(|g| g.disk_file_id);
+                let number = file.holder().and_then(|holder| holder.number);
+                files.pending_of(path, disk_file_id, number)
+            }
+        }
+    }
+
+    fn files_with_a_pending_break(&self) -> Option<&CachedFiles> {
+        self.breaks.files.as_deref().filter(|files| files.any_pending())
+    }
+}

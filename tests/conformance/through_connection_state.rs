@@ -1,0 +1,272 @@
+//! The cases once more, each operation through a `ConnectionState`, which is all that a
+//! run sees of a backend: every case has to come out as it does without.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use smbench::backend::{
+    BackendCapabilities, Breaks, Clock, ConnectError, ConnectionState, Endpoint, Execution,
+    Feature, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
+};
+use smbench::ir::payload::Pattern;
+use smbench::ir::{
+    CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind, Payload,
+    Section,
+};
+use smbench::probe::{self, Case, Step, Verdict};
+use smbench::protocol::create::CreateDisposition;
+use smbench::protocol::{BreakPolicy, CreateParameters, Granted, NtStatus, SharePath};
+use smbench_test_support::Samba;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{AT_A_TIME, backends, run};
+
+/// A backend whose connections are those of another behind a `ConnectionState` each.
+struct Through {
+    backend: Arc<dyn SMBBackend>,
+    clock: Arc<dyn Clock>,
+    /// A `ConnectionState` keeps no bytes, so a case that reads some learns nothing.
+    read: Arc<AtomicBool>,
+}
+
+/// An operation, the bytes that it writes, and who waits for what became of it.
+type Order = (Operation, Bytes, oneshot::Sender<Execution>);
+
+/// A connection, whose state stays on a thread of its own, as in a run.
+struct Connection {
+    orders: Orders,
+    thread: Option<JoinHandle<()>>,
+    next_handle: AtomicU32,
+    read: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+struct Orders(Arc<Mutex<Option<mpsc::UnboundedSender<Order>>>>);
+
+struct Handle {
+    orders: Orders,
+    handle_ref: HandleRef,
+    granted: Option<Granted>,
+    read: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl SMBBackend for Through {
+    fn capabilities(&self) -> BackendCapabilities {
+        self.backend.capabilities()
+    }
+
+    async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+        let (backend, clock) = (self.backend.clone(), self.clock.clone());
+        let capabilities = Arc::new(backend.capabilities());
+        let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
+        let (connected, outcome) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let inner = match backend.connect(client_idx).await {
+                    Ok(inner) => inner,
+                    Err(error) => return drop(connected.send(Err(error))),
+                };
+                let breaks = Rc::new(Breaks::new(client_idx, BreakPolicy::default(), None, clock));
+                let mut state = ConnectionState::new(inner, capabilities, breaks, 0);
+                drop(connected.send(Ok(())));
+                while let Some((operation, payload, mut answer)) = ordered.recv().await {
+                    assert!(state.blocked(&operation).is_none(), "nothing is cached");
+                    let executed = state.execute(&operation, payload, std::future::pending());
+                    let execution = tokio::select! {
+                        execution = executed => execution,
+                        // Nobody waits any more: the case is over.
+                        () = answer.closed() => return,
+                    };
+                    let _ = answer.send(execution);
+                }
+                state.disconnect().await;
+            });
+        });
+        outcome.await.expect("the thread says how it went")?;
+        Ok(Box::new(Connection {
+            orders: Orders(Arc::new(Mutex::new(Some(orders)))),
+            thread: Some(thread),
+            next_handle: AtomicU32::new(0),
+            read: self.read.clone(),
+        }))
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.backend.endpoint()
+    }
+}
+
+impl Orders {
+    async fn execute(&self, kind: OperationKind, payload: Bytes) -> Result<Execution, OpError> {
+        let (section, expect, due) = (Section::Iteration, Expect::Default, Due::After(0));
+        let (client_idx, seq, iteration, id) = (0, 0, 0, None);
+        let operation = Operation { client_idx, seq, due, section, iteration, expect, id, kind };
+        let (answer, execution) = oneshot::channel();
+        if let Some(orders) = self.0.lock().unwrap().as_ref() {
+            // A thread that has ended drops the sender of the answer.
+            let _ = orders.send((operation, payload, answer));
+        } else {
+            drop(answer);
+        }
+        let lost = |_| OpError::ConnectionLost("its thread has ended".into());
+        let execution = execution.await.map_err(lost)?;
+        match &execution.status {
+            CompletionStatus::Succeeded(NtStatus::SUCCESS) => Ok(execution),
+            CompletionStatus::Succeeded(status)
+            | CompletionStatus::Failed(Failure::Status(status)) => Err(OpError::Status(*status)),
+            CompletionStatus::Failed(Failure::ConnectionLost(reason)) => {
+                Err(OpError::ConnectionLost(reason.clone()))
+            }
+            other => Err(OpError::Client(format!("{other:?}"))),
+        }
+    }
+
+    async fn done(&self, kind: OperationKind) -> Result<(), OpError> {
+        self.execute(kind, Bytes::new()).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl SMBConnectionInner for Connection {
+    async fn open_simple(
+        &self,
+        path: &SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
+    }
+
+    async fn open_extended(
+        &self,
+        path: &SharePath,
+        mode: OpenMode,
+        disposition: CreateDisposition,
+        parameters: &CreateParameters,
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        let handle_ref = HandleRef(self.next_handle.fetch_add(1, Ordering::Relaxed));
+        let (path, extensions) = (path.clone(), Some(Arc::new(parameters.clone())));
+        let open = OperationKind::Open { path, mode, disposition, handle_ref, extensions };
+        let execution = self.orders.execute(open, Bytes::new()).await?;
+        Ok(Box::new(Handle {
+            orders: self.orders.clone(),
+            handle_ref,
+            granted: execution.granted.map(|granted| *granted),
+            read: self.read.clone(),
+        }))
+    }
+
+    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
+        self.orders.done(operation.clone()).await
+    }
+
+    async fn cancel(&self) -> bool {
+        false
+    }
+
+    async fn disconnect(self: Box<Self>) {
+        // Dropping it does.
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.orders.0.lock().unwrap().take();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(ended.is_none_or(|ended| ended.is_ok()) || std::thread::panicking());
+    }
+}
+
+#[async_trait]
+impl SMBFileHandle for Handle {
+    fn granted(&self) -> Option<Granted> {
+        self.granted.clone()
+    }
+
+    async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {
+        let handle_ref = self.handle_ref;
+        let read = OperationKind::Read { handle_ref, offset, length };
+        let bytes = self.orders.execute(read, Bytes::new()).await?.bytes;
+        self.read.store(true, Ordering::Relaxed);
+        Ok(Bytes::from(vec![0; bytes as usize]))
+    }
+
+    async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError> {
+        let (handle_ref, length) = (self.handle_ref, data.len() as u64);
+        let payload = Payload::Pattern(Pattern::Zero);
+        let write = OperationKind::Write { handle_ref, offset, length, payload };
+        Ok(self.orders.execute(write, data).await?.bytes)
+    }
+
+    async fn truncate(&self, size: u64) -> Result<(), OpError> {
+        self.orders.done(OperationKind::Truncate { handle_ref: self.handle_ref, size }).await
+    }
+
+    async fn flush(&self) -> Result<(), OpError> {
+        self.orders.done(OperationKind::Flush { handle_ref: self.handle_ref }).await
+    }
+
+    async fn lock(
+        &self,
+        offset: u64,
+        length: u64,
+        exclusive: bool,
+        wait: bool,
+    ) -> Result<(), OpError> {
+        let handle_ref = self.handle_ref;
+        let lock = OperationKind::Lock { handle_ref, offset, length, exclusive, wait };
+        self.orders.done(lock).await
+    }
+
+    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
+        let handle_ref = self.handle_ref;
+        self.orders.done(OperationKind::Unlock { handle_ref, offset, length }).await
+    }
+
+    async fn close(&self) -> Result<(), OpError> {
+        self.orders.done(OperationKind::Close { handle_ref: self.handle_ref }).await
+    }
+}
+
+/// All cases but those that need a second operation while one waits, and those whose
+/// outcome shows only in bytes that were read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_backend_does_it_does_through_a_connection_state() {
+    let waits = |need: &Feature| matches!(need, Feature::Caching | Feature::BlockingLocks);
+    let cases: Vec<&Case> =
+        probe::all().into_iter().filter(|case| !case.needs.iter().any(waits)).collect();
+    let samba = Samba::start(smbench_test_support::Settings::default());
+    let asked = backends(samba.as_ref()).into_iter().map(async |(name, backend)| {
+        let alone = run(&backend, &cases, AT_A_TIME, &|_, _| {}).await;
+        let read = Arc::new(AtomicBool::new(false));
+        let clock = crate::context().clock;
+        let through: Arc<dyn SMBBackend> = Arc::new(Through { backend, clock, read: read.clone() });
+        let read_bytes = Mutex::new(HashMap::new());
+        let tell = |step, case: &Case| {
+            if step == Step::Begun {
+                read.store(false, Ordering::Relaxed);
+            } else {
+                read_bytes.lock().unwrap().insert(case.name, read.load(Ordering::Relaxed));
+            }
+        };
+        let through = run(&through, &cases, std::num::NonZeroU16::MIN, &tell).await;
+        let read_bytes = read_bytes.into_inner().unwrap();
+        let mut compared = 0;
+        for ((case, alone), through) in cases.iter().zip(alone.verdicts).zip(through.verdicts) {
+            if matches!(alone, Verdict::Pass | Verdict::Fail(_)) && !read_bytes[case.name] {
+                assert_eq!(through, alone, "{name}: {}", case.name);
+                compared += 1;
+            }
+        }
+        assert!(compared >= 80, "{name}: only {compared} cases go through a ConnectionState");
+    });
+    join_all(asked).await;
+}
