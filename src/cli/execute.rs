@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::args::{BoundArgs, StreamArgs};
+use super::figures::{counted, grouped, plural};
 use super::log;
 use super::run::OnHookError;
 use super::thresholds::failed;
@@ -27,7 +28,7 @@ use crate::observability::standard_error::{self, tell};
 use crate::observability::text::printable;
 use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
-use crate::script::{self, ClientsOverride, Limits, ScriptOptions};
+use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
 
 /// The most of an error that is printed.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -175,7 +176,8 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
         Err(error) if error.is_broken_pipe() => return Ok(0),
         compiled => compiled?,
     };
-    tell(format_args!("{} operations, ir_hash {}", compiled.operations, compiled.ir_hash));
+    let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
+    tell(format_args!("{operations} operation{}, ir_hash {ir_hash}", plural(operations)));
     Ok(0)
 }
 
@@ -189,13 +191,19 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
                 return Ok(0);
             };
-            let compared =
-                script::check(&options).map_err(|error| RunError::invalid(error.into()))?;
-            let script::Compared { header, operations, clients, ways: [one, other] } = compared;
+            let compared = script::check(&options, Depth::THOROUGH)
+                .map_err(|error| RunError::invalid(error.into()))?;
+            let script::Compared { header, operations, clients, .. } = compared;
+            let all = u64::from(header.workload_clients());
+            let whose = match clients as u64 {
+                clients if clients == all => "all clients".to_string(),
+                clients => format!("{} of the clients", grouped(clients)),
+            };
             say(&format!(
-                "{name}: valid script, {} clients, workloads: {}; {operations} operations, the first of {clients} clients, are the same from {one} as from {other}{}\n",
-                header.workload_clients(),
-                header.workloads.len(),
+                "{name}: valid script, {}, {}; checked the first {} of {whose}, setup and teardown included: they are the same on any number of threads{}\n",
+                counted(header.workloads.len() as u64, "workload"),
+                counted(all, "client"),
+                counted(operations as u64, "operation"),
                 mode_needed(&header.needs),
             ))?;
         }
@@ -207,9 +215,9 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             }
             let header = document.header();
             say(&format!(
-                "{name}: valid document, {} operations of {} clients, ir_hash {}{}\n",
-                document.operations(),
-                header.clients(),
+                "{name}: valid document, {} of {}, ir_hash {}{}\n",
+                counted(document.operations(), "operation"),
+                counted(u64::from(header.clients()), "client"),
                 header.ir_hash,
                 mode_needed(&header.needs),
             ))?;
@@ -309,7 +317,10 @@ fn load_options(stream: &StreamArgs) -> LoadOptions {
 
 fn limits(stream: &StreamArgs) -> Limits {
     Limits {
-        memory_bytes: usize::try_from(stream.script_memory).unwrap_or(usize::MAX),
+        // Allocators count in signed numbers.
+        memory_bytes: usize::try_from(stream.script_memory)
+            .unwrap_or(usize::MAX)
+            .min(isize::MAX as usize),
         time_per_resume: stream.script_time,
         ..Limits::default()
     }

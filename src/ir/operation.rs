@@ -10,6 +10,8 @@ use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
 /// The most bytes one read or write may carry; more is refused when the stream is made.
 pub const MAX_IO_BYTES: u64 = 64 << 20;
+/// The largest size of a file, which is a signed 64-bit number (MS-FSA).
+pub const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
 /// One file operation of one client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,12 +8,13 @@ pub enum UnitError {
     )]
     Duration(String),
     #[error(
-        "{0:?} is not a size: write a number of bytes or a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)"
+        "{0:?} is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes"
     )]
     Size(String),
 }
 
-const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+/// The longest duration: what a Lua number of nanoseconds can say too.
+const LONGEST_NS: u64 = 1 << 53;
 
 /// Parses a duration and returns nanoseconds. A number without a unit is refused, except `0`.
 ///
@@ -22,46 +23,75 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 /// (104 days).
 pub fn parse_duration_ns(text: &str) -> Result<u64, UnitError> {
     let factor = |unit: &str| match unit {
-        "ns" => Some(1.0),
-        "us" | "µs" => Some(1e3),
-        "ms" => Some(1e6),
-        "s" => Some(1e9),
-        "m" | "min" => Some(60e9),
-        "h" => Some(3_600e9),
+        "ns" => Some(1),
+        "us" | "µs" => Some(1_000),
+        "ms" => Some(1_000_000),
+        "s" => Some(1_000_000_000),
+        "m" | "min" => Some(60_000_000_000),
+        "h" => Some(3_600_000_000_000),
         _ => None,
     };
     if text.trim() == "0" {
         return Ok(0);
     }
-    quantity(text, factor).ok_or_else(|| UnitError::Duration(text.chars().take(40).collect()))
+    let quantity = quantity(text, factor).map(|quantity| quantity.rounded);
+    quantity
+        .filter(|ns| *ns <= LONGEST_NS)
+        .ok_or_else(|| UnitError::Duration(text.chars().take(40).collect()))
 }
 
-/// Parses a size and returns bytes.
+/// Parses a size and returns bytes, exact over all 64 bits. A fraction of a unit (`1.3KiB`) is
+/// rounded to whole bytes; a fraction of a byte is refused.
 ///
 /// # Errors
-/// [`UnitError::Size`] for a string that is no size, is negative or is beyond 2^53.
+/// [`UnitError::Size`] for a string that is no size, is negative or is beyond 2^64 - 1.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let factor = |unit: &str| match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(1.0),
-        "kb" => Some(1e3),
-        "k" | "kib" => Some(1024.0),
-        "mb" => Some(1e6),
-        "m" | "mib" => Some(1024.0 * 1024.0),
-        "gb" => Some(1e9),
-        "g" | "gib" => Some(1024.0 * 1024.0 * 1024.0),
-        "tb" => Some(1e12),
-        "t" | "tib" => Some(1024.0 * 1024.0 * 1024.0 * 1024.0),
+        "" | "b" => Some(1),
+        "kb" => Some(1_000),
+        "k" | "kib" => Some(1 << 10),
+        "mb" => Some(1_000_000),
+        "m" | "mib" => Some(1 << 20),
+        "gb" => Some(1_000_000_000),
+        "g" | "gib" => Some(1 << 30),
+        "tb" => Some(1_000_000_000_000),
+        "t" | "tib" => Some(1 << 40),
         _ => None,
     };
-    quantity(text, factor).ok_or_else(|| UnitError::Size(text.chars().take(40).collect()))
+    quantity(text, factor)
+        .filter(|quantity| !quantity.parts_a_unit_of_one)
+        .map(|quantity| quantity.rounded)
+        .ok_or_else(|| UnitError::Size(text.chars().take(40).collect()))
 }
 
-fn quantity(text: &str, factor: impl Fn(&str) -> Option<f64>) -> Option<u64> {
+struct Quantity {
+    rounded: u64,
+    /// It has a fraction, and its unit is the one that quantities are counted in.
+    parts_a_unit_of_one: bool,
+}
+
+/// Digits of a fraction that are looked at: further ones are less than a byte of
+/// the largest unit.
+const FRACTION_DIGITS: usize = 19;
+
+/// Reads a decimal number and its unit, in whole numbers throughout.
+fn quantity(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<Quantity> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().ok()?;
-    let value = (number * factor(text[digits..].trim_start())?).round();
-    (value <= LARGEST_EXACT).then_some(value as u64)
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = factor(unit.trim_start())?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        return None;
+    }
+    let digits = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse().ok() };
+    let whole: u64 = digits(whole)?;
+    let fraction = &fraction[..fraction.len().min(FRACTION_DIGITS)];
+    let parts: u64 = digits(fraction)?;
+    let scale = 10_u128.pow(fraction.len() as u32);
+    let rest = (u128::from(parts) * u128::from(factor) + scale / 2) / scale;
+    let rounded = u64::try_from(u128::from(whole) * u128::from(factor) + rest).ok()?;
+    Some(Quantity { rounded, parts_a_unit_of_one: factor == 1 && parts != 0 })
 }
 
 #[cfg(test)]
@@ -83,7 +113,29 @@ mod tests {
         assert_eq!(parse_size("64KiB"), Ok(65_536));
         assert_eq!(parse_size("4096"), Ok(4_096));
         assert_eq!(parse_size("1.5 MB"), Ok(1_500_000));
+        assert_eq!(parse_size("1.5MiB"), Ok(3 << 19));
+        assert_eq!(parse_size("1TiB"), Ok(1 << 40));
         assert!(parse_size("lots").is_err());
         assert!(parse_size("-4").is_err());
+    }
+
+    #[test]
+    fn sizes_are_exact_over_64_bits_and_never_rounded_to_another_byte() {
+        assert_eq!(parse_size("9007199254740993"), Ok((1 << 53) + 1));
+        assert_eq!(parse_size("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(parse_size("9007199254740993KiB"), Ok(((1 << 53) + 1) << 10));
+        assert_eq!(parse_size("8388608.000000000001TiB"), Ok((1 << 63) + 1));
+        assert_eq!(parse_size("0.3KiB"), Ok(307));
+        for bad in ["18446744073709551616", "16777216TiB", "1.5", "0.5B", ".", "1.2.3KB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_size("4096.0"), Ok(4_096));
+    }
+
+    #[test]
+    fn a_duration_is_exact_or_refused() {
+        assert_eq!(parse_duration_ns("9007199254740991ns"), Ok((1 << 53) - 1));
+        assert_eq!(parse_duration_ns("9007199254740992ns"), Ok(1 << 53));
+        assert!(parse_duration_ns("9007199254740993ns").is_err());
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// none at either end. The empty path is the root.
 ///
 /// A value of this type is always one that an SMB server can be asked for, so that a client stack
-/// never sees `..`, a NUL or a name that SMB forbids.
+/// never sees `..`, a NUL, a name that SMB forbids or the name of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SharePath(Arc<str>);
@@ -18,13 +18,21 @@ pub struct SharePath(Arc<str>);
 pub enum PathError {
     #[error("path {0:?} contains \"..\"; paths stay inside the share")]
     ParentComponent(String),
+    /// A colon separates the name of a file from that of a stream.
+    #[error(
+        "path {0:?} contains ':', which names a stream of a file (file:stream), and smbench does not support named streams yet; write a name without it"
+    )]
+    NamedStream(String),
     #[error("path {path:?} contains {character:?}, which SMB does not allow in a name")]
     ForbiddenCharacter { path: String, character: char },
     #[error("path component {component:?} has {length} UTF-16 units; a name may have 255")]
     ComponentTooLong { component: String, length: usize },
     #[error("path starting {start:?} has {length} UTF-16 units; a path may have 32,760")]
     TooLong { start: String, length: usize },
-    #[error("path component {0:?} ends in a dot or a space, which SMB servers strip or refuse")]
+    /// MS-FSCC allows such names, but programs on Windows cannot use them.
+    #[error(
+        "path component {0:?} ends in a dot or a space: SMB allows that, but Windows programs do not, so smbench does not send it; write the name without it"
+    )]
     TrailingDotOrSpace(String),
 }
 
@@ -36,9 +44,10 @@ impl SharePath {
     /// components are dropped.
     ///
     /// # Errors
-    /// [`PathError`] if a component is `..`, holds a forbidden character (`" * : < > ? |`, NUL and
-    /// other control characters), is longer than 255 UTF-16 units or ends in a dot or a space, or
-    /// if the path is longer than 32,760 units.
+    /// [`PathError`] if a component is `..`, names a stream (`:`), holds a character that MS-FSCC
+    /// 2.1.5.2 does not allow (`" * < > ? |`, NUL and other control characters), is longer than
+    /// 255 UTF-16 units, or ends in a dot or a space, which MS-FSCC allows and smbench does not
+    /// send; or if the path is longer than 32,760 units.
     pub fn new(path: &str) -> Result<SharePath, PathError> {
         let mut units = 0;
         let mut normal = true;
@@ -102,9 +111,12 @@ fn check_component(path: &str, component: &str) -> Result<usize, PathError> {
     if component == ".." {
         return Err(PathError::ParentComponent(shortened(path)));
     }
-    let forbidden = |c: char| matches!(c, '"' | '*' | ':' | '<' | '>' | '?' | '|') || c < ' ';
+    let forbidden = |c: char| matches!(c, '"' | '*' | '<' | '>' | '?' | '|') || c < ' ';
     if let Some(character) = component.chars().find(|c| forbidden(*c)) {
         return Err(PathError::ForbiddenCharacter { path: shortened(path), character });
+    }
+    if component.contains(':') {
+        return Err(PathError::NamedStream(shortened(path)));
     }
     let length = component.encode_utf16().count();
     if length > MAX_COMPONENT_UTF16 {
@@ -152,6 +164,9 @@ mod tests {
     #[test]
     fn names_that_no_server_takes_are_refused_with_the_reason() {
         assert!(matches!(SharePath::new("a/../b"), Err(PathError::ParentComponent(_))));
+        for stream in ["a/b:stream", "b::$DATA", ":", "C:/b"] {
+            assert!(matches!(SharePath::new(stream), Err(PathError::NamedStream(_))), "{stream}");
+        }
         assert!(matches!(
             SharePath::new("a\0b"),
             Err(PathError::ForbiddenCharacter { character: '\0', .. })

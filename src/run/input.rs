@@ -8,7 +8,7 @@ use crate::ir::document::{self, LoadOptions};
 use crate::ir::scale_ns;
 use crate::ir::{OperationSource, Preview, Share, StreamHeader, TimeScale};
 use crate::scheduler::feed::SourceThreads;
-use crate::script::{Script, ScriptOptions};
+use crate::script::{self, CheckError, Depth, Script, ScriptOptions};
 
 /// A script or a document, as the command line names it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,33 @@ pub struct Stream {
 }
 
 impl Input {
+    /// Makes the first operations of a script as `validate` does, setup and teardown
+    /// included, so that what is wrong with them is known before anything is connected
+    /// and whatever the number of threads. A document is checked when it is opened.
+    ///
+    /// # Errors
+    /// See [`script::check`].
+    pub fn check(&self, time_scale: f64, duration: Option<Duration>) -> Result<(), CheckError> {
+        let Input::Script(options) = self.lasting(time_scale, duration) else { return Ok(()) };
+        let quiet = ScriptOptions { quiet: true, ..options.clone() };
+        let checked = script::check(&quiet, Depth::QUICK);
+        // What a script prints is printed by the run. Where there is none, it may say
+        // how the script came to its error.
+        let checked = checked.or_else(|_| script::check(&options, Depth::QUICK));
+        checked.map(|_| ())
+    }
+
+    /// The input for a run that was told to last `duration`.
+    fn lasting(&self, time_scale: f64, duration: Option<Duration>) -> Input {
+        let mut input = self.clone();
+        if let Input::Script(options) = &mut input {
+            // In the script's own time, which is scaled afterwards.
+            options.duration_ns =
+                duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
+        }
+        input
+    }
+
     /// Loads the script, or reads and checks the whole document, with its times
     /// `time_scale` times as long. `duration` is what the run was told: a script
     /// may follow it.
@@ -45,13 +72,8 @@ impl Input {
         duration: Option<Duration>,
         generators: u32,
     ) -> anyhow::Result<Stream> {
-        let mut input = self.clone();
+        let input = self.lasting(time_scale, duration);
         let threads = if matches!(self, Input::Script(_)) { generators } else { 1 };
-        if let Input::Script(options) = &mut input {
-            // In the script's own time, which is scaled afterwards.
-            options.duration_ns =
-                duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
-        }
         let open = move |share| input.load(time_scale, share);
         let (mut header, sources) =
             SourceThreads::start(threads, open).map_err(|error| anyhow::anyhow!(error))?;

@@ -77,6 +77,8 @@ pub struct Finished {
 /// and nothing is left behind.
 pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let started_at = SystemTime::now();
+    let checked = input.check(options.time_scale, options.duration);
+    checked.map_err(|error| RunError::invalid(error.into()))?;
     let generators = options.generators.unwrap_or_else(default_generators);
     let stream =
         input.open(options.time_scale, options.duration, generators).map_err(RunError::invalid)?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -10,22 +11,57 @@ use serde_json::{Map, Value};
 use super::{Script, ScriptError, ScriptOptions};
 use crate::ir::document::line::Line;
 use crate::ir::{
-    Need, Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader,
+    Blob, Need, Operation, OperationKind, OperationSource, Payload, Progress, Section, Share,
+    SourceError, StreamHeader,
 };
 
-/// The most operations that are compared of one client, in each section.
-const MOST_OF_A_CLIENT: usize = 1_000;
-/// Over all clients, in each section.
-const MOST: usize = 200_000;
-/// The memory that the operations of a stream may take, as they are kept.
-const MOST_BYTES: usize = 128 << 20;
-/// The clients compared: the first of each workload.
-const MOST_CLIENTS: u32 = 1_000;
-/// Arrivals of an open loop that are made: for each of one client's, every
-/// other client gets one.
-const MOST_ARRIVALS: usize = 1 << 20;
-/// For each of the two streams.
-const MOST_TIME: Duration = Duration::from_secs(5);
+/// How far a check looks. It is bounded by counts and bytes, so that every host comes
+/// to the same result; the times only end the check of a script that computes too long.
+#[derive(Clone, Copy, Debug)]
+pub struct Depth {
+    /// Operations of one client, in each section.
+    of_a_client: usize,
+    /// Operations over all clients, in each section.
+    operations: usize,
+    /// Memory of the operations of a section, as they are kept.
+    bytes: usize,
+    /// Clients compared: the first of each workload.
+    clients: u32,
+    /// Arrivals of an open loop that are made: for each of one client's, every
+    /// other client gets one.
+    arrivals: usize,
+    /// Longest time for a section of one of the two streams.
+    time: Duration,
+}
+
+impl Depth {
+    /// What `validate` looks at.
+    pub const THOROUGH: Depth = Depth {
+        of_a_client: 1_000,
+        operations: 200_000,
+        bytes: 32 << 20,
+        clients: 1_000,
+        arrivals: 1 << 20,
+        time: Duration::from_secs(2),
+    };
+
+    /// What every run looks at before it connects: a tenth of a second, for a script
+    /// that makes its operations at the usual speed.
+    pub const QUICK: Depth = Depth {
+        of_a_client: 1_000,
+        operations: 20_000,
+        bytes: 4 << 20,
+        clients: 100,
+        arrivals: 1 << 17,
+        time: Duration::from_millis(500),
+    };
+}
+
+/// Clients of each workload whose setup and first iteration are made to their end,
+/// as far as [`Depth::operations`] goes.
+const MADE_WHOLE: u32 = 2;
+/// Operations of a setup or teardown that are made of every other client.
+const OF_A_SETUP: usize = 64;
 
 /// How a stream is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,54 +112,92 @@ pub enum CheckError {
 }
 
 /// Makes the first operations of each client twice, in different ways, and
-/// compares them. Bounded in operations and in time.
+/// compares them: setup, iterations, and the teardown of those clients whose setup was
+/// made whole and whose first iteration has ended, since a script may rely on that.
 ///
 /// # Errors
 /// [`CheckError`]: the script cannot be loaded, its stream breaks off, or the
 /// first operation that differs.
-pub fn check(options: &ScriptOptions) -> Result<Compared, CheckError> {
-    let mut one = Making::new(options, Way { threads: 1, batch: 64, backwards: false })?;
+pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckError> {
+    let mut one = Making::new(options, Way { threads: 1, batch: 64, backwards: false }, depth)?;
     let mut header = one.parts[0].header().clone();
-    let clients = compared_clients(&header);
+    let clients = compared_clients(&header, depth.clients);
+    let mut stopped = BTreeSet::new();
     let mut made = Vec::new();
     for (section, clients) in sections(&header, &clients) {
-        let most = |client: &u32| (*client, most_of(&header, *client, clients.len()));
-        let part = one.make(section, clients.iter().map(most).collect());
+        let goes_on = clients.iter().filter(|client| !stopped.contains(*client));
+        let asked = |client: &u32| Asked::new(&header, depth, section, *client, clients.len());
+        let part = one.make(section, goes_on.map(asked).collect());
         if let Some(error) = part.iter().find_map(|made| made.end.as_ref()?.as_ref().err()) {
             return Err(error.clone().into());
         }
         for operation in part.iter().flat_map(|made| &made.operations) {
             header.add_needs(Need::of(operation));
         }
+        let ended = part.iter().filter(|made| !made.leads_on(section, header.bounded));
+        stopped.extend(ended.map(|made| made.client));
         made.push((section, part));
     }
     let first = one.way;
-    // Before there are others: the limit of memory is for all machines together.
+    // Before there are others: the limit of memory is for all VMs together.
     drop(one);
 
     let threads = Share { part: 0, of: 2 }.at_most(header.workload_clients()).of;
     // The first has printed what there is to read.
     let options = ScriptOptions { quiet: true, ..options.clone() };
-    let mut many = Making::new(&options, Way { threads, batch: 7, backwards: true })?;
+    let again = |threads| {
+        let way = Way { threads, batch: 7, backwards: true };
+        let many = Making::new(&options, way, depth)?;
+        compare(&header, &made, first, many)
+    };
+    let (operations, clients, other) = match again(threads) {
+        // Two VMs have half of the memory each. A run on one thread may have it all.
+        Err(error) if threads > 1 && error.to_string().contains("--script-memory") => again(1)?,
+        compared => compared?,
+    };
+    Ok(Compared { header, operations, clients, ways: [first, other] })
+}
+
+/// Makes again what was made, and returns the number of operations and of workloads'
+/// clients that were the same, and the way they were made in.
+fn compare(
+    header: &StreamHeader,
+    made: &[(Section, Vec<Made>)],
+    first: Way,
+    mut many: Making,
+) -> Result<(usize, usize, Way), CheckError> {
     let ways = [first, many.way];
     let (mut operations, mut compared) = (0, BTreeSet::new());
+    let mut cut = BTreeSet::new();
+    // Clients of which less was made than the first time, for lack of time.
+    let mut stopped = BTreeSet::new();
     for (section, made) in made {
-        // One more where there is none: it must not be there the second time.
-        let ended = |made: &Made| usize::from(made.end.is_some());
-        let asked = |made: &Made| (made.client, made.operations.len() + ended(made));
-        let again = many.make(section, made.iter().map(asked).collect());
-        let differences = made.iter().zip(&again).filter_map(|(one, many)| difference(one, many));
+        let goes_on = || made.iter().filter(|made| !stopped.contains(&made.client));
+        let again = many.make(*section, goes_on().map(Asked::again).collect());
+        let differences = goes_on().zip(&again).filter_map(|(one, many)| {
+            // Where iterations are cut is no part of the stream, and a teardown may
+            // depend on it. It must not fail.
+            let comparable = !cut.contains(&one.client) || matches!(many.end, Some(Err(_)));
+            difference(one, many).filter(|_| comparable)
+        });
         if let Some((_, client, versions)) =
             differences.min_by_key(|(at, client, _)| (*at, *client))
         {
-            return Err(depends(&header, ways, client, versions));
+            return Err(depends(header, ways, client, versions));
         }
+        let fewer = goes_on().zip(&again).filter(|(one, many)| {
+            many.end.is_none()
+                && (one.end.is_some() || many.operations.len() < one.operations.len())
+        });
+        let fewer: Vec<u32> = fewer.map(|(one, _)| one.client).collect();
+        stopped.extend(fewer);
         operations += again.iter().map(|made| made.operations.len()).sum::<usize>();
         let made_any = again.iter().filter(|made| !made.operations.is_empty());
         compared.extend(made_any.map(|made| made.client));
+        cut.extend(made.iter().filter(|made| made.end.is_none()).map(|made| made.client));
     }
     compared.remove(&header.workload_clients());
-    Ok(Compared { header, operations, clients: compared.len(), ways })
+    Ok((operations, compared.len(), many.way))
 }
 
 /// In their order, each with its clients: the run-wide one around all others.
@@ -138,8 +212,8 @@ fn sections(header: &StreamHeader, clients: &[u32]) -> [(Section, Vec<u32>); 5] 
     ]
 }
 
-fn compared_clients(header: &StreamHeader) -> Vec<u32> {
-    let of_each = (MOST_CLIENTS / header.workloads.len().max(1) as u32).max(2);
+fn compared_clients(header: &StreamHeader, most: u32) -> Vec<u32> {
+    let of_each = (most / header.workloads.len().max(1) as u32).max(MADE_WHOLE);
     let mut first = 0;
     let mut clients = Vec::new();
     for workload in &header.workloads {
@@ -149,18 +223,62 @@ fn compared_clients(header: &StreamHeader) -> Vec<u32> {
     clients
 }
 
-fn most_of(header: &StreamHeader, client: u32, clients: usize) -> usize {
-    let workload = header.workload_of(client).map_or(1, |(at, _)| header.workloads[at].clients);
-    MOST_OF_A_CLIENT.min(MOST / clients.max(1)).min(MOST_ARRIVALS / workload.max(1) as usize).max(4)
+/// What is wanted of a client's section.
+struct Asked {
+    client: u32,
+    most: usize,
+    /// Wanted until the setup, the first iteration or the teardown has ended.
+    longest: usize,
+}
+
+impl Asked {
+    fn new(
+        header: &StreamHeader,
+        depth: Depth,
+        section: Section,
+        client: u32,
+        clients: usize,
+    ) -> Asked {
+        let (workload_clients, made_whole) = match header.workload_of(client) {
+            Some((at, id)) => (header.workloads[at].clients, id < MADE_WHOLE),
+            None => (1, true),
+        };
+        let share = depth.of_a_client.min(depth.operations / clients.max(1));
+        let most = match section {
+            Section::Iteration => share.min(depth.arrivals / workload_clients.max(1) as usize),
+            Section::Setup | Section::Teardown => share.max(OF_A_SETUP),
+        };
+        let most = most.max(4);
+        let whole = clients.min(header.workloads.len() * MADE_WHOLE as usize);
+        let longest = if made_whole { most.max(depth.operations / whole.max(1)) } else { most };
+        Asked { client, most, longest }
+    }
+
+    /// The same once more. One more where there is none: it must not be there the
+    /// second time.
+    fn again(made: &Made) -> Asked {
+        let most = made.operations.len() + usize::from(made.end.is_some());
+        Asked { client: made.client, most, longest: most }
+    }
+
+    /// The number of operations that are still wanted: to make the client whole, or
+    /// after that.
+    fn wanted(&self, whole: bool, section: Section, made: &Made) -> usize {
+        let is_whole = section == Section::Iteration && made.has_ended_an_iteration();
+        let most = match whole {
+            true if is_whole || self.longest == self.most => 0,
+            true => self.longest,
+            false => self.most,
+        };
+        most.saturating_sub(made.operations.len())
+    }
 }
 
 /// The machines that make a stream in one way.
 struct Making {
     parts: Vec<Script>,
     way: Way,
-    deadline: Instant,
-    /// For further operations.
-    room_bytes: usize,
+    depth: Depth,
 }
 
 /// What was made of a client's section.
@@ -171,34 +289,55 @@ struct Made {
     end: Option<Result<(), SourceError>>,
 }
 
+impl Made {
+    fn has_ended_an_iteration(&self) -> bool {
+        self.operations.last().is_some_and(|operation| operation.iteration > 0)
+    }
+
+    /// Whether the client's next section may be made. What follows may rely on a whole
+    /// setup and, in a stream that may be cut anywhere, on a whole iteration; in one
+    /// that ends by itself, on all of them.
+    fn leads_on(&self, section: Section, bounded: bool) -> bool {
+        let cut = section == Section::Iteration && !bounded && self.has_ended_an_iteration();
+        cut || matches!(self.end, Some(Ok(())))
+    }
+}
+
 impl Making {
-    fn new(options: &ScriptOptions, way: Way) -> Result<Making, ScriptError> {
+    fn new(options: &ScriptOptions, way: Way, depth: Depth) -> Result<Making, ScriptError> {
         let load = |part| Script::load_share(options, Share { part, of: way.threads });
         let parts = (0..way.threads).map(load).collect::<Result<_, _>>()?;
-        let deadline = Instant::now() + MOST_TIME;
-        Ok(Making { parts, way, deadline, room_bytes: MOST_BYTES })
+        Ok(Making { parts, way, depth })
     }
 
     /// Asks clients in turn, a batch of each, for as many operations as are
-    /// named with them.
-    fn make(&mut self, section: Section, asked: Vec<(u32, usize)>) -> Vec<Made> {
-        let made = |(client, _): &(u32, usize)| Made {
-            client: *client,
-            operations: Vec::new(),
-            end: None,
-        };
+    /// wanted of them: first those that are to be made whole, then all.
+    fn make(&mut self, section: Section, asked: Vec<Asked>) -> Vec<Made> {
+        let made = |asked: &Asked| Made { client: asked.client, operations: Vec::new(), end: None };
         let mut all: Vec<Made> = asked.iter().map(made).collect();
-        let mut waiting: Vec<usize> = (0..all.len()).collect();
+        let deadline = Instant::now() + self.depth.time;
+        let mut room_bytes = self.depth.bytes;
+        let mut order: Vec<usize> = (0..all.len()).collect();
         if self.way.backwards {
-            waiting.reverse();
+            order.reverse();
         }
-        while !waiting.is_empty() {
+        let mut whole = true;
+        let mut waiting = order.clone();
+        loop {
+            if waiting.is_empty() && whole {
+                whole = false;
+                waiting = order.clone();
+                waiting.retain(|at| all[*at].end.is_none());
+            }
+            if waiting.is_empty() {
+                break;
+            }
             waiting.retain(|at| {
-                if Instant::now() >= self.deadline || self.room_bytes == 0 {
+                if Instant::now() >= deadline || room_bytes == 0 {
                     return false;
                 }
-                let (made, most) = (&mut all[*at], asked[*at].1);
-                let wanted = self.way.batch.min(most - made.operations.len());
+                let made = &mut all[*at];
+                let wanted = self.way.batch.min(asked[*at].wanted(whole, section, made));
                 if wanted == 0 {
                     return false;
                 }
@@ -211,13 +350,21 @@ impl Making {
                     Ok(Progress::End) => Some(Ok(())),
                     Err(error) => Some(Err(error)),
                 };
-                let made_now = made.operations[before..].iter();
-                let bytes: usize = made_now.map(Operation::memory_bytes).sum();
-                self.room_bytes = self.room_bytes.saturating_sub(bytes);
+                let made_now = &mut made.operations[before..];
+                made_now.iter_mut().for_each(forget_bytes);
+                let bytes: usize = made_now.iter().map(Operation::memory_bytes).sum();
+                room_bytes = room_bytes.saturating_sub(bytes);
                 made.end.is_none()
             });
         }
         all
+    }
+}
+
+/// Lets go of a file's bytes: two writes are compared by its path.
+fn forget_bytes(operation: &mut Operation) {
+    if let OperationKind::Write { payload: Payload::Blob(blob), .. } = &mut operation.kind {
+        *blob = Arc::new(Blob::new(Arc::clone(&blob.path)));
     }
 }
 

@@ -33,7 +33,7 @@ mod zipf;
 pub use api::ParameterHelp;
 pub use error::ScriptError;
 pub use hooks::{HookTap, Hooks};
-pub use independence::{CheckError, Compared, Way, check};
+pub use independence::{CheckError, Compared, Depth, Way, check};
 pub use source::Script;
 
 /// The most clients a run can have.

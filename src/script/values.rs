@@ -148,9 +148,20 @@ pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
     }
 }
 
-/// Bytes: a whole number, or a text such as `"64KiB"`.
+/// Bytes: a whole number below 2^53, or a string such as `"64KiB"`, which is exact
+/// over 64 bits. From 2^53 on a number may have been rounded before it came here:
+/// Lua reads 9007199254740993 as 2^53.
 pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
+    let inexact = match value {
+        Value::Integer(number) => *number >= LARGEST_EXACT as i64,
+        Value::Number(number) => *number >= LARGEST_EXACT as f64,
+        _ => false,
+    };
     match value {
+        _ if inexact => Err(fault(format!(
+            "{what} is {}: Lua's numbers are rounded from 2^53 on, so write it as a string, such as \"9007199254740993\" or \"16TiB\"",
+            shown(value)
+        ))),
         Value::String(text) => units::parse_size(&text.to_string_lossy())
             .map_err(|error| fault(format!("{what}: {error}"))),
         value => whole(value, what),

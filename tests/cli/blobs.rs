@@ -10,9 +10,12 @@ use serde_json::json;
 use crate::program::{Place, names};
 use crate::summary::number;
 
-/// Puts a file of its own, then a link to `secret`, in the place of `blob`, again
+/// Once the run has a folder, puts a file of its own, then a link to `secret`, in the place of `blob`, again
 /// and again, each time at once.
-fn swap(blob: &Path, secret: &Path, over: &AtomicBool) {
+fn swap(blob: &Path, secret: &Path, run: &Path, over: &AtomicBool) {
+    while !run.exists() && !over.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
     let aside = blob.with_extension("aside");
     while !over.load(Ordering::Relaxed) {
         fs::write(&aside, "x".repeat(1 << 16)).unwrap();
@@ -29,6 +32,8 @@ fn a_file_that_is_swapped_for_a_link_again_and_again_is_written_from_inside_or_n
     // Each write is longer than the one before, so that the file is read again.
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c)
+            -- More than is made before the run begins.
+            for i = 1, 1200 do c:stat('') end
             for i = 1, 400 do
                 local h = c:open('f' .. i, 'w')
                 pcall(function() c:write(h, 0, 4096 + i, { blob = 'blob' }) end)
@@ -40,7 +45,7 @@ fn a_file_that_is_swapped_for_a_link_again_and_again_is_written_from_inside_or_n
     let blob = place.write("blob", "x".repeat(1 << 16));
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| swap(&blob, &secret, &over));
+        scope.spawn(|| swap(&blob, &secret, &place.path().join("out"), &over));
         let ended = place.run("s.lua --iterations 1 --embedded-dir share").end();
         over.store(true, Ordering::Relaxed);
         // A write that was to be read when it is issued may find the link then.

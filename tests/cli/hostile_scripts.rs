@@ -1,17 +1,26 @@
 //! Scripts that do not end, take too much, or break off.
 
-use crate::program::Place;
+use crate::program::{Ended, Place};
 use crate::summary::number;
 
 fn top_level(text: &str, flags: &str) -> String {
     Place::with_script(text).run(&format!("s.lua --target sim {flags}")).end().refused(2)
 }
 
-/// What ends the run, which leaves results.
-fn in_iteration(body: &str, flags: &str) -> String {
+fn run_iteration(body: &str, flags: &str, what: impl FnOnce(Ended) -> String) -> String {
     let start = "bench.workload { name = 'w', clients = 2, iteration = function(c)";
     let place = Place::with_script(&format!("{start}\n{body}\nend }}"));
-    place.run(&format!("s.lua --target sim --duration 20s {flags}")).end().broke_off(2).0
+    what(place.run(&format!("s.lua --target sim --duration 20s {flags}")).end())
+}
+
+/// Why the run is refused, before it begins.
+fn in_iteration(body: &str, flags: &str) -> String {
+    run_iteration(body, flags, |ended| ended.refused(2))
+}
+
+/// What ends the run, which leaves results.
+fn late_in_iteration(body: &str, flags: &str) -> String {
+    run_iteration(body, flags, |ended| ended.broke_off(2).0)
 }
 
 const FOR_EVER: &str =
@@ -56,10 +65,14 @@ fn a_script_that_eats_memory_is_ended_at_its_limit() {
     let flags = "--script-memory 32MiB --script-time 30s";
     let limit = "s.lua: the script needs more memory than its limit of 32 MiB (of --script-memory)";
     assert_eq!(top_level(eats, flags), limit);
-    let problem = in_iteration(eats, &format!("{flags} --generators 1"));
     let rest = "s.lua: the script needs more memory than its limit of 24 MiB (--script-memory, less what operations and hooks get of it)";
-    assert!(problem.starts_with(&format!("{rest} (client w/")), "{problem}");
-    let problem = in_iteration(eats, &format!("{flags} --generators 2"));
+    for generators in ["1", "2"] {
+        let problem = in_iteration(eats, &format!("{flags} --generators {generators}"));
+        assert!(problem.starts_with(&format!("{rest} (client w/")), "{problem}");
+    }
+    let late = format!("c:stat('') if c.iteration == 1200 then {eats} end");
+    let flags = format!("{flags} --generators 2 --iterations 1300");
+    let problem = late_in_iteration(&late, &flags);
     let half = "s.lua: the script needs more memory than its limit of 12 MiB on each of 2 generator threads (--script-memory, less what operations and hooks get of it, is the sum over them, --generators their number)";
     assert!(problem.starts_with(&format!("{half} (client w/")), "{problem}");
 }
@@ -80,7 +93,7 @@ fn a_top_level_that_leaves_more_than_a_threads_part_of_the_memory_is_refused() {
 fn operations_that_take_more_than_their_part_of_the_memory_end_the_run() {
     let long = "while c:running() do c:stat(('x/'):rep(15000)) c:think('1h') end";
     let flags = "--script-memory 32MiB --clients 400 --generators 2";
-    let problem = in_iteration(long, flags);
+    let problem = late_in_iteration(long, flags);
     let half = "s.lua:2: stat: the operations that wait to be issued take more than 2 MiB on each of 2 generator threads; ";
     assert!(problem.starts_with(half), "{problem}");
     assert!(problem.contains("an eighth of --script-memory is theirs"), "{problem}");

@@ -5,6 +5,7 @@
 mod accounts;
 mod blobs;
 mod breaks;
+mod checked_first;
 mod documents;
 mod durations;
 mod grants;

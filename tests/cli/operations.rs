@@ -9,14 +9,9 @@ fn script(iteration: &str) -> Place {
     ))
 }
 
-/// The run breaks off before anything was sent.
+/// The run is refused before anything was sent.
 fn broken(iteration: &str) -> String {
-    let ended = script(iteration).run("s.lua --target sim --duration 20s").end();
-    let ended = ended.exits(2);
-    let errors: Vec<&str> =
-        ended.stdout.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
-    assert_eq!(errors.len(), 1, "{ended:#?}");
-    errors[0].to_string()
+    script(iteration).run("s.lua --target sim --duration 20s").end().refused(2)
 }
 
 #[test]
@@ -50,7 +45,10 @@ fn paths_that_no_server_may_see_are_refused_with_the_line() {
         ("'a/../../b'", r#"path "a/../../b" contains ".."; paths stay inside the share"#),
         ("'a\\0b'", r#"path "a\0b" contains '\0', which SMB does not allow in a name"#),
         ("'what?'", r#"path "what?" contains '?', which SMB does not allow in a name"#),
-        ("'a:b'", r#"path "a:b" contains ':', which SMB does not allow in a name"#),
+        (
+            "'a:b'",
+            r#"path "a:b" contains ':', which names a stream of a file (file:stream), and smbench does not support named streams yet; write a name without it"#,
+        ),
         (
             "('n'):rep(300)",
             r#"path component "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…" has 300 UTF-16 units; a name may have 255"#,

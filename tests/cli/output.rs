@@ -21,13 +21,16 @@ fn json_is_the_summary_and_nothing_else() {
 #[test]
 fn a_run_that_breaks_off_says_why_on_standard_error_where_there_is_no_table() {
     let place = Place::with_script(
-        "bench.workload { name = 'w', iteration = function(c) c:stat('') error('boom') end }",
+        "bench.workload { name = 'w', iteration = function(c)
+            c:stat('')
+            if c.iteration == 1200 then error('boom') end
+        end }",
     );
-    let json = place.run_to("a", "s.lua --target sim --json").end().exits(2);
-    assert_eq!(json.stderr, "error: s.lua:1: boom (client w/0)\n");
+    let json = place.run_to("a", "s.lua --target sim:null --json").end().exits(2);
+    assert_eq!(json.stderr, "error: s.lua:3: boom (client w/0)\n");
     let printed: Value = serde_json::from_str(&json.stdout).unwrap();
-    assert_eq!(printed["problems"][0], "s.lua:1: boom (client w/0)");
-    let quiet = place.run_to("b", "s.lua --target sim --quiet").end().exits(2);
+    assert_eq!(printed["problems"][0], "s.lua:3: boom (client w/0)");
+    let quiet = place.run_to("b", "s.lua --target sim:null --quiet").end().exits(2);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr), ("", json.stderr));
 }
 

@@ -86,10 +86,10 @@ fn a_run_that_fails_exits_as_usual_where_nobody_reads_why() {
 fn what_is_told_at_the_end_comes_after_the_log_and_is_never_dropped() {
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c)
-            if c.iteration == 900 then error('boom') end
+            if c.iteration == 1200 then error('boom') end
             c:stat('')
         end }
-        bench.on_complete(function() print(('x'):rep(1000)) end)",
+        bench.on_complete(function() print(('x'):rep(700)) end)",
     );
     let ended = place.run("s.lua --target sim --quiet").end().exits(2);
     assert!(ended.stderr.starts_with("xxx"));

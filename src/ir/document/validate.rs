@@ -13,7 +13,8 @@ use super::warnings::{Warning, Warnings};
 use crate::ir::blobs::BlobChecks;
 use crate::ir::due::Due;
 use crate::ir::operation::{
-    Expect, HandleRef, MAX_IO_BYTES, OpenMode, Operation, OperationKind, OperationType, Section,
+    Expect, HandleRef, MAX_FILE_BYTES, MAX_IO_BYTES, OpenMode, Operation, OperationKind,
+    OperationType, Section,
 };
 use crate::ir::payload::{Blob, Payload};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
@@ -23,17 +24,21 @@ use crate::protocol::{CreateParameters, NtStatus, SharePath};
 const MAX_OPEN_HANDLES: usize = 1_500_000;
 /// The largest due time in nanoseconds, so that sums of times do not overflow.
 pub(in crate::ir) const MAX_TIME_NS: u64 = (1 << 62) - 1;
-/// The largest size of a file, which is a signed 64-bit number (MS-FSA).
-const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
 /// A validator of the lines of one document, in their order.
 pub(super) struct Validator {
     clients: Vec<Client>,
     run_client: Option<u32>,
     /// The handles that are open and no others, so that their number bounds the memory.
-    handles: HashMap<(u32, IdHash), HandleRef>,
+    handles: HashMap<(u32, IdHash), Handle>,
     blobs: BlobChecks,
     pub warnings: Warnings,
+}
+
+struct Handle {
+    number: HandleRef,
+    /// The statuses that its Open expects are failures, so there is nothing to close.
+    expected_to_fail: bool,
 }
 
 #[derive(Clone)]
@@ -81,6 +86,12 @@ impl Validator {
         let section = line.section();
         let due = due(line);
         let expect = expect(line)?;
+        if operation == OperationType::Open
+            && !expect.allows(NtStatus::SUCCESS, operation)
+            && let Some(handle) = self.handles.get_mut(&handle_key(line, client_idx))
+        {
+            handle.expected_to_fail = true;
+        }
         let id = line.op_id.as_deref().map(Arc::from);
         let iteration = line.iteration.unwrap_or_default();
         Ok(Operation { client_idx, seq, due, section, iteration, expect, id, kind })
@@ -237,14 +248,14 @@ impl Validator {
             handle_ref = HandleRef(state.handles);
             state.handles += 1;
         }
-        self.handles.insert(key, handle_ref);
+        self.handles.insert(key, Handle { number: handle_ref, expected_to_fail: false });
         let extensions = (!extensions.is_empty()).then(|| Arc::new(extensions));
         Ok(OperationKind::Open { path, mode, disposition, handle_ref, extensions })
     }
 
     fn handle(&self, line: &Line<'_>, client: u32) -> Result<HandleRef, Problem> {
         let handle = self.handles.get(&handle_key(line, client));
-        handle.copied().ok_or_else(|| Problem::HandleNotOpen(handle_text(line)))
+        handle.map(|handle| handle.number).ok_or_else(|| Problem::HandleNotOpen(handle_text(line)))
     }
 
     fn payload(&mut self, line: &Line<'_>, length: u64) -> Result<Payload, Problem> {
@@ -266,8 +277,10 @@ impl Validator {
     }
 
     pub fn finish(mut self) -> Warnings {
-        if !self.handles.is_empty() {
-            self.warnings.add(Warning::NeverClosed { count: self.handles.len() as u64 });
+        let open = self.handles.values().filter(|handle| !handle.expected_to_fail);
+        match open.count() as u64 {
+            0 => {}
+            count => self.warnings.add(Warning::NeverClosed { count }),
         }
         self.warnings
     }

@@ -8,7 +8,8 @@ use super::error::shortened;
 pub enum Warning {
     /// A key under `extensions` that is not known. It is kept, not used.
     UnknownExtension { key: String, nearest: String, count: u64, first_op_id: String },
-    /// Handles without a Close, which are closed at the end.
+    /// Handles without a Close, which are closed at the end. Those whose Open is expected to
+    /// fail are not counted.
     NeverClosed { count: u64 },
     /// A `client_count` of a version 1 document that is not the number of its clients.
     ClientCount { stated: u64, listed: u64 },
@@ -33,18 +34,30 @@ impl fmt::Display for Warning {
         match self {
             Warning::UnknownExtension { key, nearest, count, first_op_id } => write!(
                 f,
-                "{key} is not known and has no effect; nearest is {nearest:?} ({count} operations, first {first_op_id:?})"
+                "{key} is not known and has no effect; nearest is {nearest:?} ({}, first {first_op_id:?})",
+                counted(*count, "operation")
             ),
+            Warning::NeverClosed { count: 1 } => {
+                f.write_str("1 handle is never closed; it is closed at the end")
+            }
             Warning::NeverClosed { count } => {
                 write!(f, "{count} handles are never closed; they are closed at the end")
             }
             Warning::ClientCount { stated, listed } => {
-                write!(f, "metadata says client_count {stated}, but {listed} clients are listed")
+                let are = if *listed == 1 { "is" } else { "are" };
+                let listed = counted(*listed, "client");
+                write!(f, "metadata says client_count {stated}, but {listed} {are} listed")
+            }
+            Warning::OperationCount { clients: 1, first, stated, found } => {
+                write!(f, "operation_count is wrong for {first:?}: it says {stated} but has {found}")
             }
             Warning::OperationCount { clients, first, stated, found } => write!(
                 f,
                 "operation_count is wrong for {clients} clients: the first, {first:?}, says {stated} but has {found}"
             ),
+            Warning::Idle { clients: 1, first } => {
+                write!(f, "client {first:?} has no operation and is not connected")
+            }
             Warning::Idle { clients, first } => write!(
                 f,
                 "{clients} clients have no operation and are not connected, the first of them {first:?}"
@@ -54,6 +67,10 @@ impl fmt::Display for Warning {
             ),
         }
     }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The warnings of one document. Those for the same key are counted, not repeated.

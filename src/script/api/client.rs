@@ -14,7 +14,7 @@ use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::no_field;
 use super::options::{common, create, payload};
-use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::operation::{MAX_FILE_BYTES, MAX_IO_BYTES};
 use crate::ir::units::parse_size;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};
 use crate::protocol::SharePath;
@@ -108,6 +108,7 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         where_and_how_much(&length, "read")?;
         let offset = size(&offset, "read: offset")?;
         let length = io_length(&length, "read")?;
+        inside_a_file(offset, length, "read")?;
         let (_, expect) = common(&options, "read", [])?;
         Ok((OperationKind::Read { handle_ref, offset, length }, expect))
     });
@@ -122,12 +123,13 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             return Err(of(
                 "write",
                 format!(
-                    "length is how many bytes, such as 4096 or \"64KiB\", not {}; which bytes say the options payload and blob",
+                    "length is how many bytes, such as 4096 or \"64KiB\", not {}; choose what is written with the option payload or blob",
                     shown(&length)
                 ),
             ));
         }
         let length = io_length(&length, "write")?;
+        inside_a_file(offset, length, "write")?;
         let (bytes, expect) = common(&options, "write", ["payload", "blob"])?;
         let payload = payload(bytes, length, &owner)?;
         if let Payload::Pattern(pattern) = payload {
@@ -144,6 +146,12 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     operation(registry, host, "truncate", |client, (handle, to, options, _)| {
         let handle_ref = handle_of(client, &handle, "truncate")?;
         let to = size(&to, "truncate: size")?;
+        if to > MAX_FILE_BYTES {
+            return Err(of(
+                "truncate",
+                format!("{to} bytes are more than the largest file has (2^63 - 1)"),
+            ));
+        }
         let (_, expect) = common(&options, "truncate", [])?;
         Ok((OperationKind::Truncate { handle_ref, size: to }, expect))
     });
@@ -331,6 +339,19 @@ fn io_length(value: &Value, operation: &str) -> LuaResult<u64> {
         ));
     }
     Ok(length)
+}
+
+/// Refuses what is beyond the largest file. Locks may be anywhere.
+fn inside_a_file(offset: u64, length: u64, operation: &str) -> LuaResult<()> {
+    match offset.checked_add(length) {
+        Some(end) if end <= MAX_FILE_BYTES => Ok(()),
+        _ => Err(of(
+            operation,
+            format!(
+                "offset {offset} plus length {length} is beyond the largest file (2^63 - 1 bytes)"
+            ),
+        )),
+    }
 }
 
 fn wildcards(value: &Value) -> LuaResult<Arc<str>> {

@@ -72,8 +72,9 @@ enum Kind {
 /// A value of one of the kinds.
 #[derive(Clone, PartialEq, PartialOrd)]
 enum Quantity {
-    /// Int, duration and size: exact in a Lua number.
+    /// Int and duration: exact in a Lua number.
     Whole(i64),
+    Size(u64),
     Float(f64),
     Text(String),
     Bool(bool),
@@ -131,6 +132,12 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
         };
         match &value {
             Quantity::Whole(value) => values.raw_set(name.as_str(), *value as f64)?,
+            Quantity::Size(bytes) if *bytes < LARGEST_EXACT => {
+                values.raw_set(name.as_str(), *bytes as f64)?;
+            }
+            // A number would be rounded. With its unit, Lua cannot take the string for
+            // a number in arithmetic and round it after all.
+            Quantity::Size(bytes) => values.raw_set(name.as_str(), format!("{bytes}B"))?,
             Quantity::Float(value) => values.raw_set(name.as_str(), *value)?,
             Quantity::Text(value) => values.raw_set(name.as_str(), value.as_str())?,
             Quantity::Bool(value) => values.raw_set(name.as_str(), *value)?,
@@ -276,9 +283,9 @@ impl Parameter {
             Kind::Duration => units::parse_duration_ns(text)
                 .map(|ns| Quantity::Whole(ns as i64))
                 .map_err(|error| error.to_string())?,
-            Kind::Size => units::parse_size(text)
-                .map(|bytes| Quantity::Whole(bytes as i64))
-                .map_err(|error| error.to_string())?,
+            Kind::Size => {
+                units::parse_size(text).map(Quantity::Size).map_err(|error| error.to_string())?
+            }
         };
         self.check(&value)?;
         Ok(value)
@@ -323,7 +330,7 @@ impl Kind {
                 bool_field(spec, what, field, false).map(Quantity::Bool)
             }
             (Kind::Duration, value) => Ok(Quantity::Whole(duration_ns(value, what)? as i64)),
-            (Kind::Size, value) => Ok(Quantity::Whole(size(value, what)? as i64)),
+            (Kind::Size, value) => size(value, what).map(Quantity::Size),
         }
     }
 }
@@ -332,6 +339,7 @@ impl Quantity {
     fn json(&self) -> Json {
         match self {
             Quantity::Whole(value) => Json::from(*value),
+            Quantity::Size(bytes) => Json::from(*bytes),
             Quantity::Float(value) => Json::from(*value),
             Quantity::Text(value) => Json::from(value.as_str()),
             Quantity::Bool(value) => Json::from(*value),

@@ -63,7 +63,7 @@ fn text(random: &mut Random) -> String {
 }
 
 #[test]
-fn any_text_is_a_quantity_within_2_to_the_53_or_an_error_that_shows_how_to_write_one() {
+fn any_text_is_a_quantity_or_an_error_that_shows_how_to_write_one() {
     let mut random = Random::of_arrivals(1, "quantities");
     let mut taken = [0, 0];
     for _ in 0..100_000 {
@@ -73,7 +73,7 @@ fn any_text_is_a_quantity_within_2_to_the_53_or_an_error_that_shows_how_to_write
             match parsed {
                 Ok(value) => {
                     taken[kind] += 1;
-                    assert!(value <= LARGEST_EXACT, "{text:?} is {value}");
+                    assert!(kind == 1 || value <= LARGEST_EXACT, "{text:?} is {value}");
                     let again =
                         [parse_duration_ns(&format!("{value}ns")), parse_size(&value.to_string())];
                     assert_eq!(again[kind], Ok(value), "{text:?}");
@@ -101,7 +101,7 @@ fn a_whole_number_of_a_unit_is_that_many_times_the_unit() {
         assert_eq!(parse_duration_ns(&format!("{number}{unit}")), Ok(number * factor));
         assert!(parse_duration_ns(&format!("-{number}{unit}")).is_err());
         let (unit, factor) = sizes[at];
-        let number = random.below(LARGEST_EXACT / factor + 1);
+        let number = random.below(u64::MAX / factor);
         assert_eq!(parse_size(&format!("{number} {unit}")), Ok(number * factor));
     }
 }

@@ -52,7 +52,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("local h = c:open('a', 'r') c:close(h) c:read(h, 0, 4096)", "read: handle used after close"),
     (
         "local h = c:open('a', 'w') c:write(h, 0, 'hello')",
-        "write: length is how many bytes, such as 4096 or \"64KiB\", not \"hello\"; which bytes say the options payload and blob",
+        "write: length is how many bytes, such as 4096 or \"64KiB\", not \"hello\"; choose what is written with the option payload or blob",
     ),
     (
         "local h = c:open('a', 'r') c:read(h, 0, 10000 / 3)",

@@ -1,11 +1,11 @@
 //! Scripts whose streams depend on how they are made are found out.
 
 use super::*;
-use crate::script::{CheckError, check};
+use crate::script::{CheckError, Depth, check};
 
 fn depends(text: &str) -> String {
     let written = script(text).with(|options| options.iterations = None);
-    match check(&written.options) {
+    match check(&written.options, Depth::THOROUGH) {
         Err(error @ CheckError::Depends { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     }
@@ -75,11 +75,11 @@ fn what_differs_may_be_a_time_a_length_an_end_or_an_error() {
 #[test]
 fn a_script_that_shares_nothing_passes_whatever_it_consists_of() {
     let written = script(super::determinism::MIXED).with(|options| options.iterations = None);
-    let compared = check(&written.options).unwrap();
+    let compared = check(&written.options, Depth::THOROUGH).unwrap();
     assert_eq!((compared.header.workload_clients(), compared.clients), (10, 10));
     assert!(compared.operations > 5_000, "{}", compared.operations);
     let ends = script("bench.workload { name = 'w', iteration = function(c) c:stat('a') end }");
-    assert_eq!(check(&ends.options).unwrap().operations, 1);
+    assert_eq!(check(&ends.options, Depth::THOROUGH).unwrap().operations, 1);
 }
 
 #[test]
@@ -90,13 +90,13 @@ fn state_kept_by_client_is_nothing_shared() {
             c:stat('f' .. n[c.id])
         end, teardown = function(c) c:delete('f' .. n[c.id]) end }";
     let written = script(kept).with(|options| options.iterations = None);
-    assert_eq!(check(&written.options).unwrap().operations, 5 * 1_001);
+    assert_eq!(check(&written.options, Depth::THOROUGH).unwrap().operations, 5 * 1_001);
 }
 
 #[test]
 fn a_stream_that_breaks_off_is_told_as_such_and_many_clients_are_no_hindrance() {
     let broken = iteration("c:stat('a') error('here')");
-    let message = check(&broken.options).unwrap_err().to_string();
+    let message = check(&broken.options, Depth::THOROUGH).unwrap_err().to_string();
     assert_eq!(message, "s.lua:2: here (client w/0)");
     let many = script(
         "bench.phases { { name = 'on', duration = '1s' } }
@@ -104,6 +104,139 @@ fn a_stream_that_breaks_off_is_told_as_such_and_many_clients_are_no_hindrance() 
             pace = bench.open_loop { rate = 1e6, arrivals = 'poisson' } }",
     )
     .with(|options| options.iterations = None);
-    let compared = check(&many.options).unwrap();
+    let compared = check(&many.options, Depth::THOROUGH).unwrap();
     assert_eq!((compared.clients, compared.operations), (1_000, 6_000));
+}
+
+const BOTH: [Depth; 2] = [Depth::THOROUGH, Depth::QUICK];
+
+fn passes(text: &str, iterations: Option<u32>) {
+    let written = script(text).with(|options| options.iterations = iterations);
+    for depth in BOTH {
+        if let Err(error) = check(&written.options, depth) {
+            panic!("{depth:?}: {error}");
+        }
+    }
+}
+
+fn found(text: &str) -> String {
+    let written = script(text).with(|options| options.iterations = None);
+    let [thorough, quick] =
+        BOTH.map(|depth| check(&written.options, depth).unwrap_err().to_string());
+    assert_eq!(thorough, quick);
+    quick
+}
+
+#[test]
+fn an_error_in_any_teardown_is_found_however_long_the_iterations_before_it_are() {
+    for iteration in ["c:stat('a')", "for i = 1, 3000 do c:stat('a') end"] {
+        let of_clients = format!(
+            "bench.workload {{ name = 'w', clients = 400, iteration = function(c) {iteration} end,
+                teardown = function(c) c:delete(nothing.here) end }}"
+        );
+        assert_eq!(
+            found(&of_clients),
+            "s.lua:2: unknown global 'nothing': a variable of your own begins with local (client w/0)"
+        );
+        let run_wide = format!(
+            "bench.teardown(function(c) error('at the very end') end)
+            bench.workload {{ name = 'w', clients = 400, iteration = function(c) {iteration} end }}"
+        );
+        assert_eq!(found(&run_wide), "s.lua:1: at the very end (client bench)");
+    }
+}
+
+#[test]
+fn a_handle_that_clients_share_is_found() {
+    let message = found(
+        "local h
+        bench.workload { name = 'w', clients = 4,
+            setup = function(c) if c.id == 0 then h = c:open('f', 'rw') end end,
+            iteration = function(c) c:read(h, 0, 1) end }",
+    );
+    assert!(message.contains("this handle belongs to another client"), "{message}");
+}
+
+#[test]
+fn a_teardown_may_rely_on_a_whole_setup_and_a_whole_iteration() {
+    // Long enough that no client's is made whole by a short look.
+    passes(
+        "local files, last = {}, {}
+        bench.workload { name = 'w', clients = 300,
+            setup = function(c)
+                for i = 1, 50 do c:mkdir('d' .. i) end
+                files[c.id] = { 'a', 'b' }
+            end,
+            iteration = function(c, rng)
+                for i = 1, 150 do c:stat(rng:pick(files[c.id])) end
+                last[c.id] = 'x'
+            end,
+            teardown = function(c) c:delete(last[c.id]) end }",
+        None,
+    );
+    passes(
+        "local done = {}
+        bench.workload { name = 'w', clients = 300,
+            iteration = function(c)
+                for i = 1, 2000 do c:stat('a') end
+                done[c.id] = (done[c.id] or 0) + 1
+            end,
+            teardown = function(c) assert(done[c.id] == 20) c:delete('a') end }",
+        Some(20),
+    );
+}
+
+#[test]
+fn a_teardown_may_depend_on_where_iterations_were_cut_and_must_not_fail_anywhere() {
+    passes(
+        "local made = {}
+        bench.workload { name = 'w', clients = 9,
+            iteration = function(c, rng)
+                for i = 1, rng:int(1, 40) do c:stat(('x'):rep(rng:int(1, 200))) end
+                made[c.id] = (made[c.id] or 0) + 1
+            end,
+            teardown = function(c) for i = 1, made[c.id] do c:delete('f' .. i) end end }",
+        None,
+    );
+    let message = found(
+        "local shared
+        bench.workload { name = 'w', clients = 4,
+            setup = function(c) if c.id == 0 then shared = { path = 'p' } end end,
+            iteration = function(c) c:stat('a') end,
+            teardown = function(c) c:delete(shared.path) end }",
+    );
+    assert!(message.contains("an error (s.lua:5: attempt to index nil with 'path'"), "{message}");
+}
+
+#[test]
+fn a_setup_of_any_length_is_waited_for_or_its_iterations_are_not_made() {
+    for operations in [1_500, 40_000] {
+        passes(
+            &format!(
+                "local handles = {{}}
+                bench.workload {{ name = 'w', clients = 50,
+                    setup = function(c)
+                        handles[c.id] = {{}}
+                        for i = 1, {operations} do c:stat('f' .. i) end
+                        handles[c.id][1] = c:open('f', 'r')
+                    end,
+                    iteration = function(c) c:read(handles[c.id][1], 0, 1) end }}"
+            ),
+            None,
+        );
+    }
+}
+
+#[test]
+fn a_script_that_needs_the_memory_of_one_thread_is_compared_on_one() {
+    let text = "local big = table.create(2000000, 1)
+        bench.workload { name = 'w', clients = 4, iteration = function(c) c:stat('a' .. #big) end }";
+    let written = script(text).with(|options| {
+        options.iterations = None;
+        options.limits.memory_bytes = 56 << 20;
+    });
+    for depth in BOTH {
+        let compared = check(&written.options, depth).unwrap();
+        assert_eq!(compared.ways.map(|way| way.threads), [1, 1]);
+    }
 }

@@ -302,3 +302,34 @@ fn a_batch_may_end_where_one_call_is_given_all_results_of_another() {
         assert_eq!(made(batch), made(64), "in batches of {batch}");
     }
 }
+
+#[test]
+fn sizes_as_strings_are_exact_over_64_bits() {
+    let operations = iteration(
+        "local h = c:open('f', 'rw')
+        c:lock(h, '9007199254740993', 1)
+        c:lock(h, '18446744073709551615', '18446744073709551614')
+        c:truncate(h, '9223372036854775807')
+        c:read(h, '9223372036854775806', 1)
+        c:write(h, 9007199254740991, '1.5KiB')",
+    )
+    .operations();
+    let numbers: Vec<(u64, u64)> = operations[1..]
+        .iter()
+        .map(|operation| match operation.kind {
+            OperationKind::Lock { offset, length, .. }
+            | OperationKind::Read { offset, length, .. }
+            | OperationKind::Write { offset, length, .. } => (offset, length),
+            OperationKind::Truncate { size, .. } => (size, 0),
+            ref other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = [
+        ((1 << 53) + 1, 1),
+        (u64::MAX, u64::MAX - 1),
+        (i64::MAX as u64, 0),
+        (i64::MAX as u64 - 1, 1),
+        ((1 << 53) - 1, 1_536),
+    ];
+    assert_eq!(numbers, expected);
+}

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::ir::OperationKind;
 use crate::script::{ParameterHelp, describe};
 
 pub(super) const ALL: &str = r#"
@@ -75,7 +76,7 @@ fn values_from_outside_that_do_not_fit_are_refused() {
         (
             "io",
             "big",
-            "-p io=big: \"big\" is not a size: write a number of bytes or a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)",
+            "-p io=big: \"big\" is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes",
         ),
         ("io", "65MiB", "-p io=65MiB: it is above the maximum, 64MiB"),
     ];
@@ -212,4 +213,31 @@ fn the_texts_of_parameters_are_bounded_as_they_are_kept_beside_the_machine() {
     let choices = "table.create(1e5, 'a')";
     let many = format!("{{ type = 'string', default = 'a', choices = {choices} }}");
     assert_eq!(with(&many), problem);
+}
+
+#[test]
+fn a_size_that_a_number_cannot_hold_reaches_the_script_exactly_or_not_at_all() {
+    let text = "local P = bench.params { at = { type = 'size', default = '9007199254740993' } }
+        bench.workload { name = 'w', iteration = function(c)
+            local h = c:open('f', 'rw')
+            c:lock(h, P.at, 1)
+            CHANGED
+        end }";
+    let locked_at = |written: Written| match written.operations()[1].kind {
+        OperationKind::Lock { offset, .. } => offset,
+        ref other => panic!("{other:?}"),
+    };
+    let plain = || script(&text.replace("CHANGED", ""));
+    assert_eq!(locked_at(plain()), (1 << 53) + 1);
+    assert_eq!(locked_at(plain().param("at", "18446744073709551615")), u64::MAX);
+    assert_eq!(locked_at(plain().param("at", "9007199254740991")), (1 << 53) - 1);
+    let params =
+        plain().param("at", "18446744073709551615").load().unwrap().header().params.clone();
+    assert_eq!(params["at"], u64::MAX);
+    let sum = script(&text.replace("CHANGED", "c:unlock(h, P.at - 1, 1)"));
+    assert_eq!(sum.message(), "s.lua:5: attempt to perform arithmetic (sub) on string and number");
+    let least =
+        "bench.params { at = { type = 'size', default = '16777215TiB', min = '8388608TiB' } }";
+    let refused = script(least).param("at", "8388607TiB").refused();
+    assert_eq!(refused, "-p at=8388607TiB: it is below the minimum, 8388608TiB");
 }

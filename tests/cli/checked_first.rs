@@ -1,0 +1,97 @@
+//! What `validate` finds in a script is found by `run` too, before it connects and
+//! whatever the number of its threads.
+
+use crate::program::Place;
+
+/// Nobody listens here, so that a run which connects exits with 3.
+const NOBODY: &str = "smb://127.0.0.1:1/share";
+
+fn refused_alike(script: &str) -> String {
+    let place = Place::with_script(script);
+    let valid = place.smbench("validate s.lua").end().refused(2);
+    for threads in ["--generators 1 --shards 1", "--generators 3 --shards 2", "--generators 8"] {
+        let line = format!("s.lua --target {NOBODY} {threads}");
+        assert_eq!(place.run(&line).end().refused(2), valid, "{threads}");
+    }
+    valid
+}
+
+#[test]
+fn a_handle_that_clients_share_is_refused_before_a_run_connects() {
+    let message = refused_alike(
+        "local h
+        bench.workload { name = 'w', clients = 8,
+            setup = function(c) if c.id == 0 then h = c:open('f', 'rw') end end,
+            iteration = function(c) c:read(h, 0, 1) end }",
+    );
+    assert_eq!(
+        message,
+        "s.lua:4: read: this handle belongs to another client; a client uses the handles it opened itself (client w/1)"
+    );
+}
+
+#[test]
+fn a_stream_that_depends_on_the_batch_or_the_threads_is_refused_before_a_run_connects() {
+    let message = refused_alike(
+        "local n = 0
+        bench.workload { name = 'w', clients = 8, iteration = function(c)
+            n = n + 1
+            c:stat('f' .. n)
+        end }",
+    );
+    assert!(message.starts_with("s.lua: the stream depends on how it is made: "), "{message}");
+}
+
+#[test]
+fn an_error_in_a_teardown_is_refused_before_a_run_connects() {
+    let of_clients = refused_alike(
+        "bench.workload { name = 'w', clients = 8,
+            iteration = function(c) for i = 1, 3000 do c:stat('a') end end,
+            teardown = function(c) c:delete(5) end }",
+    );
+    assert_eq!(of_clients, "s.lua:3: delete: the path is a text, not 5 (client w/0)");
+    let run_wide = refused_alike(
+        "bench.workload { name = 'w', clients = 8, iteration = function(c) c:stat('a') end }
+        bench.teardown(function(c) c:reed() end)",
+    );
+    assert!(run_wide.starts_with("s.lua:2: unknown method 'reed'"), "{run_wide}");
+    assert!(run_wide.ends_with(" (client bench)"), "{run_wide}");
+}
+
+#[test]
+fn what_a_script_prints_is_printed_once_by_a_run_and_by_one_that_is_refused() {
+    let place = Place::new();
+    let script = |then: &str| {
+        format!(
+            "print('at the top')
+            bench.workload {{ name = 'w', iteration = function(c)
+                if c.iteration == 0 then print('in an iteration') end
+                c:stat('')
+                {then}
+            end }}"
+        )
+    };
+    place.write("good.lua", script(""));
+    place.write("bad.lua", script("error('here')"));
+    let good = place.run("good.lua --target sim --iterations 2").end().exits(0);
+    let bad = place.run_to("bad", "bad.lua --target sim --iterations 2").end().exits(2);
+    for said in [&good.stderr, &bad.stderr] {
+        assert_eq!(said.matches("at the top").count(), 1, "{said}");
+        assert_eq!(said.matches("in an iteration").count(), 1, "{said}");
+    }
+    assert!(bad.stderr.ends_with("error: bad.lua:5: here (client w/0)\n"), "{bad:?}");
+}
+
+#[test]
+fn a_huge_script_is_looked_at_for_a_moment_only() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', clients = 20000, iteration = function(c)
+            for i = 1, 1e6 do
+                c:stat(('d/'):rep(1000) .. i)
+            end
+        end, teardown = function(c) error('not reached, as no iteration is whole') end }",
+    );
+    // Made in full it would take 20,000,000,000 operations of 2 KB.
+    place.smbench("validate s.lua").end().exits(0);
+    place.run("s.lua --target sim:null --duration 100ms --clients 20").end().exits(2);
+}
