@@ -192,12 +192,12 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             let compared =
                 script::check(&options).map_err(|error| RunError::invalid(error.into()))?;
             let script::Compared { header, operations, clients, ways: [one, other] } = compared;
-            say(&format!(
+            say(&Style::of_stdout().prose(format!(
                 "{name}: valid script, {} clients, workloads: {}; {operations} operations, the first of {clients} clients, are the same from {one} as from {other}{}\n",
                 header.workload_clients(),
                 header.workloads.len(),
                 mode_needed(&header.needs),
-            ))?;
+            )))?;
         }
         Named::Document(path) => {
             let document = document::load(path, &load_options(&args.stream))
@@ -206,13 +206,13 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 tell(format_args!("warning: {}", printable(&warning.to_string(), MAX_ERROR_CHARS)));
             }
             let header = document.header();
-            say(&format!(
+            say(&Style::of_stdout().prose(format!(
                 "{name}: valid document, {} operations of {} clients, ir_hash {}{}\n",
                 document.operations(),
                 header.clients(),
                 header.ir_hash,
                 mode_needed(&header.needs),
-            ))?;
+            )))?;
         }
     }
     Ok(0)

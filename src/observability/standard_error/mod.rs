@@ -17,6 +17,7 @@ use std::thread;
 
 use indicatif::ProgressDrawTarget;
 
+use super::columns::wrapped;
 use drawing::Drawing;
 use queue::Queue;
 
@@ -42,13 +43,22 @@ pub fn is_terminal() -> bool {
 /// Writes `line` even where the queue is full, and waits for a bounded time until it was
 /// written. That nobody does changes neither what is done nor the exit code.
 pub fn tell(line: impl Display) {
-    let line = format!("{line}\n");
+    let line = fitted(format!("{line}\n"));
     match QUEUE.get() {
         Some(queue) => {
             queue.insist(line.as_bytes());
             queue.flush();
         }
         None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Breaks text between words where it is for a terminal, which would break it within them.
+/// JSON is left as it is.
+pub fn fitted(text: String) -> String {
+    match drawing::columns() {
+        Some(columns) if !text.starts_with('{') => wrapped(&text, columns),
+        _ => text,
     }
 }
 
