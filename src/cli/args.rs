@@ -12,11 +12,13 @@ use super::value::{ClientCount, Input, parameter, positive_duration, positive_si
 #[derive(Clone, Debug, Args)]
 pub struct Logging {
     /// How logs are written
-    #[arg(long, global = true, display_order = 1_001, env = "SMBENCH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, display_order = 1_001, hide_short_help = true, env = "SMBENCH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
-    /// Log more: -v for what the run does, -vv for debugging; SMBENCH_LOG=module=level chooses
-    /// by module
+    /// Log more; -vv for debugging
+    ///
+    /// -v logs what the run does, -vv what debugging needs. SMBENCH_LOG=module=level chooses
+    /// by module.
     #[arg(short, long, global = true, display_order = 1_000, env = "SMBENCH_VERBOSE", action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -31,10 +33,12 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
     /// A script (.lua) or a document (.json, .jsonl)
-    #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present = "help")]
+    #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP)]
     pub input: Option<Input>,
 
-    /// Set a parameter of the script; may be repeated (in the variable: one a line)
+    /// Set a parameter of the script
+    ///
+    /// May be repeated; the variable takes one a line.
     #[arg(
         short, long = "param", id = "params", value_name = "KEY=VALUE",
         env = "SMBENCH_PARAM", hide_env_values = true,
@@ -42,21 +46,28 @@ pub struct StreamArgs {
     )]
     pub params: Vec<(String, String)>,
 
-    /// Clients of a workload; without a name, of the only one; may be repeated
+    /// Number of clients of a workload
+    ///
+    /// Without a name, of the only workload. May be repeated.
     #[arg(long, value_name = "[WORKLOAD=]N", env = "SMBENCH_CLIENTS", value_delimiter = ',')]
     pub clients: Vec<ClientCount>,
 
-    /// Seed of every random choice [default: 0, or the document's]
+    /// Seed of every random choice
+    ///
+    /// [default: 0, or the document's]
     #[arg(long, value_name = "N", env = "SMBENCH_SEED")]
     pub seed: Option<u64>,
 
     /// Treat unknown keys in extensions as errors
-    #[arg(long, env = "SMBENCH_STRICT", value_parser = BoolishValueParser::new())]
+    #[arg(long, hide_short_help = true, env = "SMBENCH_STRICT", value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// Let writes take blobs from this folder too, which their paths name; may be repeated (in the variable: one a line)
+    /// Let writes take blobs from this directory too
+    ///
+    /// The paths of such blobs name the directory. May be repeated; the variable takes one a line.
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "DIR",
         env = "SMBENCH_ALLOW_BLOBS",
         value_delimiter = '\n',
@@ -64,30 +75,45 @@ pub struct StreamArgs {
     )]
     pub allow_blobs: Vec<PathBuf>,
 
-    /// Memory of the script: of all of its VMs and the operations it has queued, together
+    /// Memory of the script
+    ///
+    /// It bounds all VMs of the script and the operations it has queued, together.
     #[arg(
-        long, value_name = "SIZE", env = "SMBENCH_SCRIPT_MEMORY", default_value = "512MiB",
+        long, hide_short_help = true, value_name = "SIZE", env = "SMBENCH_SCRIPT_MEMORY", default_value = "512MiB",
         value_parser = positive_size, help_heading = "Script limits"
     )]
     pub script_memory: u64,
 
     /// Longest time the script may compute without making an operation
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_SCRIPT_TIME", default_value = "1s",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_SCRIPT_TIME", default_value = "1s",
         value_parser = positive_duration, help_heading = "Script limits"
     )]
     pub script_time: Duration,
 
-    /// Print help; with a script, its parameters too
-    #[arg(short, long, display_order = 1_002, action = ArgAction::SetTrue)]
+    /// Print the flags that matter most
+    ///
+    /// With a script, its parameters too.
+    #[arg(short = 'h', display_order = 1_002, action = ArgAction::SetTrue)]
+    pub short_help: bool,
+
+    /// Print every flag and what it does
+    ///
+    /// With a script, its parameters too.
+    #[arg(long, display_order = 1_003, action = ArgAction::SetTrue)]
     pub help: bool,
 }
+
+/// The flags that need nothing beside them.
+pub(super) const HELP: [&str; 2] = ["short_help", "help"];
 
 /// Where a stream ends.
 #[derive(Clone, Debug, Default, Args)]
 pub struct BoundArgs {
-    /// Scale the recorded phases to last this long together (compile: in nominal time),
-    /// and the unrecorded ones where that makes them shorter
+    /// Scale the recorded phases to last this long
+    ///
+    /// The recorded phases last this long together (compile: in nominal time). The unrecorded
+    /// ones are scaled where that makes them shorter.
     #[arg(long, env = "SMBENCH_DURATION", value_parser = positive_duration)]
     pub duration: Option<Duration>,
 

@@ -16,7 +16,7 @@ use super::value::Input;
 /// A programmable workload engine for SMB file servers.
 #[derive(Debug, Parser)]
 #[command(name = "smbench", version, arg_required_else_help = true)]
-#[command(after_help = "Every flag can be set by the variable named beside it.")]
+#[command(after_help = "`smbench <COMMAND> --help` has every flag and its variable.")]
 pub struct Cli {
     #[command(flatten)]
     pub logging: Logging,
@@ -54,17 +54,20 @@ impl Command {
 
     /// Whether help was asked for that a script has something to add to.
     pub fn wants_help(&self) -> bool {
-        self.stream().is_some_and(|stream| stream.help)
+        self.stream().is_some_and(|stream| stream.help || stream.short_help)
     }
 
-    /// The help of this command. A script's parameters come after it:
-    /// [`render_parameters`](super::render_parameters).
+    /// Returns the help of this command: for `-h` a screen of it. A script's parameters come
+    /// after it: [`render_parameters`](super::render_parameters).
     pub fn help(&self) -> clap::builder::StyledStr {
-        self.definition().render_help()
+        let whole = self.stream().is_none_or(|stream| stream.help);
+        match whole {
+            true => self.definition(Cli::command()).render_long_help(),
+            false => self.definition(in_short(Cli::command())).render_help(),
+        }
     }
 
-    fn definition(&self) -> clap::Command {
-        let mut program = Cli::command();
+    fn definition(&self, mut program: clap::Command) -> clap::Command {
         program.build();
         let command = program.find_subcommand(self.name()).cloned();
         command.unwrap_or(program)
@@ -83,16 +86,30 @@ impl Cli {
     pub fn parse_from_args(
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Cli, clap::Error> {
-        let mut definitions = Cli::command();
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let mut definitions = match args.iter().any(|arg| arg == "-h") {
+            true => in_short(Cli::command()),
+            false => Cli::command(),
+        };
         let matches = definitions.try_get_matches_from_mut(args)?;
         let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))?;
         if let (false, Some((_, matches))) = (cli.command.wants_help(), matches.subcommand()) {
             cli.command.check(&|flag| given(matches, flag)).map_err(|message| {
-                cli.command.definition().error(ErrorKind::ArgumentConflict, message)
+                cli.command.definition(Cli::command()).error(ErrorKind::ArgumentConflict, message)
             })?;
         }
         Ok(cli)
     }
+}
+
+/// Returns the definitions for `-h`, where each flag has a line: without the variable and the
+/// values of a flag.
+fn in_short(command: clap::Command) -> clap::Command {
+    let plain = |arg: clap::Arg| {
+        let takes_value = arg.get_action().takes_values();
+        arg.hide_env(true).hide_possible_values(takes_value)
+    };
+    command.mut_args(plain).mut_subcommands(in_short)
 }
 
 /// Whether a flag was typed; one that a variable sets for all runs conflicts with none.
@@ -206,7 +223,7 @@ mod tests {
         let Command::Run(args) = parse("smbench run s.lua --help").unwrap().command else {
             panic!("not run");
         };
-        assert!(args.stream.help);
+        assert!(args.stream.help && !args.stream.short_help);
         assert_eq!(args.stream.input, Some(Input::Script("s.lua".into())));
 
         let cli = parse("smbench run -h").unwrap();
@@ -214,9 +231,31 @@ mod tests {
         let help = cli.command.help().to_string();
         assert!(help.contains("Usage: smbench run"), "{help}");
         assert!(help.contains("--op-timeout"), "{help}");
+        assert!(!help.contains("SMBENCH_OP_TIMEOUT"), "{help}");
+        let whole = parse("smbench run --help").unwrap().command.help().to_string();
+        assert!(whole.contains("SMBENCH_OP_TIMEOUT") && whole.contains("--shards"), "{whole}");
 
         let help = parse("smbench --help").unwrap_err();
         assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+    }
+
+    /// Columns of a terminal that nobody made wider.
+    const COLUMNS: usize = 80;
+
+    #[test]
+    fn short_help_has_a_line_for_each_flag_and_long_help_every_flag() {
+        for line in ["run", "compile", "validate"] {
+            let command = parse(&format!("smbench {line} -h")).unwrap().command;
+            let definition = command.definition(in_short(Cli::command()));
+            let help = definition.term_width(COLUMNS).render_help().to_string();
+            let wrapped = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
+            assert_eq!(wrapped, None, "{help}");
+            assert!(help.lines().count() <= 50, "{} lines\n{help}", help.lines().count());
+        }
+        let probe = parse("smbench targets probe -h").unwrap_err().to_string();
+        assert!(probe.contains("--jobs <N>") && !probe.contains("SMBENCH_JOBS"), "{probe}");
+        let probe = parse("smbench targets probe --help").unwrap_err().to_string();
+        assert!(probe.contains("SMBENCH_JOBS") && probe.contains("Exit codes"), "{probe}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::args::{BoundArgs, StreamArgs};
+use super::args::{BoundArgs, HELP, StreamArgs};
 
 /// Write the operations of a script or document to a document
 #[derive(Clone, Debug, Args)]
@@ -18,13 +18,15 @@ pub struct CompileArgs {
     #[command(flatten)]
     pub stream: StreamArgs,
 
-    /// Document to write: .jsonl (version 2), .json (version 1), or - for version 2 on standard output
+    /// Document to write (.jsonl, .json, or -)
+    ///
+    /// .jsonl is version 2, .json is version 1, and - is version 2 on standard output.
     #[arg(
         short,
         long,
         value_name = "FILE",
         env = "SMBENCH_OUTPUT",
-        required_unless_present = "help"
+        required_unless_present_any = HELP
     )]
     pub output: Option<CompileTo>,
 

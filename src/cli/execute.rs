@@ -199,13 +199,13 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 clients if clients == all => "all clients".to_string(),
                 clients => format!("{} of the clients", grouped(clients)),
             };
-            say(&format!(
+            say(&Style::of_stdout().prose(format!(
                 "{name}: valid script, {}, {}; checked the first {} of {whose}, setup and teardown included: they are the same on any number of threads{}\n",
                 counted(header.workloads.len() as u64, "workload"),
                 counted(all, "client"),
                 counted(operations as u64, "operation"),
                 mode_needed(&header.needs),
-            ))?;
+            )))?;
         }
         Named::Document(path) => {
             let document = document::load(path, &load_options(&args.stream))
@@ -214,13 +214,13 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 tell(format_args!("warning: {}", printable(&warning.to_string(), MAX_ERROR_CHARS)));
             }
             let header = document.header();
-            say(&format!(
+            say(&Style::of_stdout().prose(format!(
                 "{name}: valid document, {} of {}, ir_hash {}{}\n",
                 counted(document.operations(), "operation"),
                 counted(u64::from(header.clients()), "client"),
                 header.ir_hash,
                 mode_needed(&header.needs),
-            ))?;
+            )))?;
         }
     }
     Ok(0)

@@ -1,5 +1,6 @@
 //! Numbers and times as people read them.
 
+use crate::observability::rounding::{nonzero, rounded, value};
 use crate::observability::summary::Tail;
 
 /// The most of a text from the script, the server or a file's name.
@@ -7,35 +8,61 @@ pub(super) const MAX_TEXT_CHARS: usize = 400;
 pub(super) const MAX_NAME_CHARS: usize = 60;
 pub(super) const MAX_PATH_CHARS: usize = 100;
 
-/// A time with the unit that suits it.
+/// Returns a time with the unit that suits it.
 pub(super) fn time(micros: f64) -> String {
-    match micros {
-        0.0 => "0 µs".into(),
-        us if us < 1e3 => format!("{} µs", decimal(us)),
-        us if us < 1e6 => format!("{} ms", decimal(us / 1e3)),
-        us => format!("{} s", decimal(us / 1e6)),
-    }
+    time_that(micros, |_| true)
+}
+
+/// Returns a time with as many decimals as it takes for the microseconds that are shown to be
+/// some that `keeps` accepts.
+pub(super) fn time_that(micros: f64, keeps: impl Fn(f64) -> bool) -> String {
+    let (number, exponent, unit) = match micros {
+        0.0 => return "0 µs".into(),
+        us if us < 1e3 => (us, 0, "µs"),
+        us if us < 1e6 => (us / 1e3, 3, "ms"),
+        us => (us / 1e6, 6, "s"),
+    };
+    // Read as a decimal, not multiplied, so that 9.9 ms are the 9900 µs of a bound.
+    let shown = |digits: &str| value(&format!("{digits}e{exponent}"));
+    let digits =
+        rounded(number, decimals(number), |digits| shown(digits) != 0.0 && keeps(shown(digits)));
+    format!("{} {unit}", with_commas(&digits))
+}
+
+/// Returns a time with all of its digits.
+pub(super) fn exact_time(micros: f64) -> String {
+    time_that(micros, |shown| shown == micros)
+}
+
+/// Returns seconds, which are zero only if there were none.
+pub(super) fn seconds(seconds: f64) -> String {
+    format!("{} s", nonzero(seconds, 1))
 }
 
 pub(super) fn tail(tail: &Tail) -> String {
     format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
 }
 
-/// The larger the number, the fewer decimals.
-fn decimal(number: f64) -> String {
+/// Returns the decimals that suit a number: the larger it is, the fewer.
+fn decimals(number: f64) -> usize {
     match number {
-        n if n < 10.0 => format!("{n:.2}"),
-        n if n < 1_000.0 => format!("{n:.1}"),
-        n => grouped(n.round() as u64),
+        n if n < 10.0 => 2,
+        n if n < 1_000.0 => 1,
+        _ => 0,
     }
 }
 
 /// `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    with_commas(&number.to_string())
+}
+
+/// Groups the digits before the point.
+fn with_commas(digits: &str) -> String {
+    let whole = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && at < whole && (whole - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -62,5 +89,9 @@ mod tests {
             [0.0, 0.25, 71.4, 1_500.0, 2_500_000.0].map(time),
             ["0 µs", "0.25 µs", "71.4 µs", "1.50 ms", "2.50 s"]
         );
+        assert_eq!([0.001, 1_234e6].map(time), ["0.001 µs", "1,234 s"]);
+        assert_eq!(exact_time(1_234_567.0), "1.234567 s");
+        assert_eq!(time_that(9_900.001, |shown| shown > 9_900.0), "9.900001 ms");
+        assert_eq!([0.0, 0.04, 2.0].map(seconds), ["0.0 s", "0.04 s", "2.0 s"]);
     }
 }

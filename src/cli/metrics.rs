@@ -2,7 +2,9 @@
 
 use super::figures::{counted, grouped, time};
 use super::style::{DIM, Style};
+use crate::observability::columns::{self, left_aligned};
 use crate::observability::custom_metrics::{Figures, MetricUnit, Number};
+use crate::observability::rounding::{nonzero, share as share_of};
 use crate::observability::text::printable;
 use crate::observability::{MetricSummary, Summary};
 
@@ -23,10 +25,10 @@ pub(super) fn metrics(summary: &Summary, style: Style) -> Option<String> {
         }
         lines.extend(beyond(metric).map(|count| ("  others".into(), count)));
     }
-    let width = lines.iter().map(|(name, _)| name.chars().count()).max()?;
+    let width = lines.iter().map(|(name, _)| columns::width(name)).max()?;
     let mut text = style.paint(DIM, "metrics of the script") + "\n";
     for (name, value) in lines {
-        text += &format!("{name:<width$}  {value}\n");
+        text += &format!("{}  {value}\n", left_aligned(&name, width));
     }
     Some(text)
 }
@@ -61,7 +63,7 @@ fn told(figures: &Figures, unit: Option<MetricUnit>) -> String {
         }
         Figures::Gauge { .. } => "never set".into(),
         Figures::Rate { value: Some(share), yes, count } => {
-            format!("{:.2} % ({} of {})", share * 100.0, grouped(*yes), grouped(*count))
+            format!("{} ({} of {})", share_of(*share, 2), grouped(*yes), grouped(*count))
         }
         Figures::Rate { value: None, .. } => "never observed".into(),
         Figures::Histogram { values: Some(values), count } => format!(
@@ -78,7 +80,7 @@ fn told(figures: &Figures, unit: Option<MetricUnit>) -> String {
 fn plain(number: f64) -> String {
     match number {
         whole if whole >= 0.0 && whole.fract() == 0.0 && whole < 1e15 => grouped(whole as u64),
-        number => format!("{number:.3}"),
+        number => nonzero(number, 3),
     }
 }
 
@@ -92,7 +94,7 @@ mod tests {
         let facts = RunFacts { metrics: sample::metrics(), ..sample::facts() };
         let nothing = Measurements::new(sample::layout());
         let mut summary = Summary::new(facts, &nothing);
-        let style = Style { color: false, width: 80 };
+        let style = Style::plain(80);
         summary.metrics.get_mut("app.histogram").unwrap().unit = Some(MetricUnit::Ns);
         summary.metrics.get_mut("app.counter").unwrap().beyond_tags = 3;
         assert_eq!(
@@ -104,7 +106,7 @@ app.counter    1,234,568
   others       3 updates with more combinations of tags than are kept apart
 app.gauge      1,234,567, from 1 to 1,234,567
   share=a      1,234,567, from 1,234,567 to 1,234,567
-app.histogram  p50 0.00 µs, p99 1.23 ms, max 1.23 ms; 2 recorded
+app.histogram  p50 0.001 µs, p99 1.23 ms, max 1.23 ms; 2 recorded
   share=a      p50 1.23 ms, p99 1.23 ms, max 1.23 ms; 1 recorded
 app.rate       100.00 % (2 of 2)
   share=a      100.00 % (1 of 1)

@@ -9,6 +9,7 @@ mod failures;
 mod figures;
 mod log;
 mod metrics;
+mod operation_tables;
 mod output;
 mod parameters;
 mod password;

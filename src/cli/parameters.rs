@@ -1,6 +1,7 @@
 //! A script's parameters in its help.
 
 use super::style::{BOLD, Style};
+use crate::observability::columns::{self, left_aligned};
 use crate::observability::text::printable;
 use crate::script::ParameterHelp;
 
@@ -24,7 +25,7 @@ pub fn render_parameters(script: &str, parameters: &[ParameterHelp], style: Styl
             format!("{name} <{}>", parameter.kind)
         })
         .collect();
-    let head_width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
+    let head_width = heads.iter().map(|head| columns::width(head)).max().unwrap_or(0);
     let margin = INDENT + head_width + GAP;
     let help_width = style.width.saturating_sub(margin).max(LEAST_HELP_WIDTH);
 
@@ -32,7 +33,7 @@ pub fn render_parameters(script: &str, parameters: &[ParameterHelp], style: Styl
     let mut text = style.paint(BOLD, title) + "\n";
     for (head, parameter) in heads.iter().zip(parameters) {
         let lines = wrapped(&describe(parameter), help_width);
-        text += &format!("{:INDENT$}{head:<head_width$}{:GAP$}", "", "");
+        text += &format!("{:INDENT$}{}{:GAP$}", "", left_aligned(head, head_width), "");
         text += &lines.join(&format!("\n{:margin$}", ""));
         text.truncate(text.trim_end().len());
         text.push('\n');
@@ -67,7 +68,7 @@ fn bounds(parameter: &ParameterHelp) -> Option<String> {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let fits = |line: &String| line.chars().count() + 1 + word.chars().count() <= width;
+        let fits = |line: &String| columns::width(line) + 1 + columns::width(word) <= width;
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
             Some(line) if fits(line) => {
@@ -103,7 +104,7 @@ mod tests {
             parameter("think", "duration", None, "mean think time between two documents"),
             ParameterHelp { help: None, ..parameter("io", "size", None, "") },
         ];
-        let text = render_parameters("office.lua", &parameters, Style { color: false, width: 60 });
+        let text = render_parameters("office.lua", &parameters, Style::plain(60));
         assert_eq!(
             text,
             "\
@@ -119,7 +120,7 @@ Parameters of office.lua (-p name=value):
 
     #[test]
     fn a_script_without_parameters_says_so_and_hostile_ones_are_escaped() {
-        let style = Style { color: false, width: 80 };
+        let style = Style::plain(80);
         assert_eq!(render_parameters("a.lua", &[], style), "a.lua has no parameters.\n");
         let evil = parameter("a\x1b[2J", "int", Some("\x07"), "x\u{202e}y\nz");
         let text = render_parameters("\x1b.lua", &[evil], style);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::figures::seconds;
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::backend::registry::TargetKind;
 use crate::observability::text::printable;
@@ -19,8 +20,12 @@ const NOT_ASKED: &str = "  nothing is known: asking could cost the server, or sm
 /// Of cases that were not run, so many are named for each reason.
 const MAX_NAMED: usize = 10;
 
-/// The report of a probe. What came from the server is escaped.
+/// Returns the report of a probe. What came from the server is escaped.
 pub fn render_probe(report: &ProbeReport, style: Style) -> String {
+    style.prose(probe_lines(report, style))
+}
+
+fn probe_lines(report: &ProbeReport, style: Style) -> String {
     let target = &report.target;
     let server = &target.server;
     let mut text = style.paint(BOLD, printable(&target.url, MAX_DETAIL_CHARS)) + "\n";
@@ -55,7 +60,7 @@ pub fn render_probe(report: &ProbeReport, style: Style) -> String {
     }
     not_run(&mut text, &of(report, Outcome::NotRun), style);
     heading(&mut text, "totals", style);
-    let _ = writeln!(text, "  {} cases in {:.1} s", totals.cases, report.duration_s);
+    let _ = writeln!(text, "  {} cases in {}", totals.cases, seconds(report.duration_s));
     let known = match (totals.fail, totals.deviation) {
         (_, 0) => String::new(),
         (0, _) => ", each for a known reason".into(),
@@ -168,5 +173,5 @@ pub fn render_targets(kinds: &[TargetKind], style: Style) -> String {
         let target = style.paint(BOLD, kind.target);
         let _ = writeln!(text, "{target}\n  {}\n  {modes}; {state}", kind.what);
     }
-    text
+    style.prose(text)
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use super::breaks::breaks;
 use super::failures::failures;
-use super::figures::{MAX_NAME_CHARS, MAX_PATH_CHARS, counted, grouped, plural, tail, time};
+use super::figures::{
+    MAX_NAME_CHARS, MAX_PATH_CHARS, counted, exact_time, grouped, seconds, tail, time, time_that,
+};
 use super::metrics::metrics;
+use super::operation_tables::{iterations_of_run, tables};
 use super::style::{BAD, BOLD, DIM, Style};
-use super::table::{self, Column};
 use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
-use crate::observability::summary::{
-    OperationSummary, OplogSummary, Settings, TargetFacts, Times, Totals,
-};
+use crate::observability::summary::{OplogSummary, Settings, TargetFacts, Totals};
 use crate::observability::text::printable;
 use crate::protocol::NtStatus;
 
@@ -22,28 +22,24 @@ use crate::protocol::NtStatus;
 /// table and what failed, and last whether to believe it. Strings from the script, the
 /// server and file names are made safe for a terminal.
 pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String {
-    let mut parts: Vec<String> = no_client_left(summary, style).into_iter().collect();
-    parts.extend(thresholds(summary, style));
-    parts.push(heading(summary, style));
-    if summary.operations.is_empty() {
-        parts.push("no operation was recorded\n".into());
-    } else {
-        parts.push(operations(summary, style));
-    }
-    parts.extend(Some(facts(summary)).filter(|facts| !facts.is_empty()));
-    parts.extend(metrics(summary, style));
-    parts.extend(failures(summary, style));
-    parts.push(verdict(summary, results, style));
+    let prose = |text: String| style.prose(text);
+    let first = no_client_left(summary, style).into_iter().chain(thresholds(summary, style));
+    let mut parts: Vec<String> = first.chain([heading(summary, style)]).map(prose).collect();
+    parts.extend(tables(summary, style));
+    parts.extend(Some(facts(summary)).filter(|facts| !facts.is_empty()).map(prose));
+    parts.extend(metrics(summary, style).map(prose));
+    parts.extend(failures(summary, style).into_iter().map(prose));
+    parts.push(prose(verdict(summary, results, style)));
     parts.join("\n")
 }
 
 fn no_client_left(summary: &Summary, style: Style) -> Option<String> {
     let failed = summary.failed_clients.as_ref().filter(|failed| failed.all)?;
     Some(format!(
-        "{} no client was left: {} gave up reconnecting, so that the run ended after {:.1} s of its recorded phases; rates are over that time\n",
+        "{} no client was left: {} gave up reconnecting, so that the run ended after {} of its recorded phases; rates are over that time\n",
         style.paint(BAD, "error:"),
         counted(failed.count, "client"),
-        summary.totals.duration_s,
+        seconds(summary.totals.duration_s),
     ))
 }
 
@@ -56,10 +52,9 @@ fn heading(summary: &Summary, style: Style) -> String {
         style.paint(
             DIM,
             format!(
-                "{} client{}, {:.1} s recorded, seed {}{}",
-                grouped(clients),
-                plural(clients),
-                summary.totals.duration_s,
+                "{}, {} recorded, seed {}{}",
+                counted(clients, "client"),
+                seconds(summary.totals.duration_s),
                 summary.run.seed,
                 settings(&summary.run.settings)
             )
@@ -104,90 +99,20 @@ fn target(target: &TargetFacts) -> String {
     if facts.is_empty() { url } else { format!("{url} ({})", facts.join(", ")) }
 }
 
-/// The table: one row a type of operation, and their total.
-fn operations(summary: &Summary, style: Style) -> String {
-    let rows: Vec<&OperationSummary> = summary.operations.values().collect();
-    let totals = &summary.totals;
-    let unit = Unit::for_rows(&rows);
-    let per_second = |amount: f64, of: f64| match totals.duration_s > 0.0 {
-        true if of < 10.0 * totals.duration_s => format!("{:.2}", amount / totals.duration_s),
-        true if of < 1e4 * totals.duration_s => format!("{:.1}", amount / totals.duration_s),
-        true => grouped((amount / totals.duration_s).round() as u64),
-        false => "-".into(),
-    };
-    let rate = |count: u64| per_second(count as f64, totals.operations as f64);
-    let all_mib = mib(totals.bytes_read.saturating_add(totals.bytes_written));
-    let mib_rate = |bytes: u64| match bytes {
-        0 => String::new(),
-        bytes => per_second(mib(bytes), all_mib),
-    };
-    let column = |name, droppable, cell: &dyn Fn(&OperationSummary) -> String, total: String| {
-        let cells = rows.iter().map(|row| cell(row)).chain([total]).collect();
-        Column { name, droppable, cells }
-    };
-    let time = |name, droppable, value: fn(&Times) -> f64| {
-        let cell = |row: &OperationSummary| {
-            row.response_us.map_or(String::new(), |times| unit.format(value(&times)))
-        };
-        column(name, droppable, &cell, String::new())
-    };
-    let names = summary.operations.keys().map(|operation| operation.name().to_string());
-    let columns = vec![
-        Column { name: "operation", droppable: 0, cells: names.chain(["total".into()]).collect() },
-        column("count", 0, &|row| grouped(row.count), grouped(totals.operations)),
-        column("failed", 0, &|row| grouped(row.failed), grouped(totals.failed)),
-        column("ops/s", 0, &|row| rate(row.count), rate(totals.operations)),
-        column(
-            "MiB/s",
-            1,
-            &|row| mib_rate(row.bytes),
-            mib_rate(totals.bytes_read.saturating_add(totals.bytes_written)),
-        ),
-        time("min", 5, |times| times.min),
-        time("mean", 3, |times| times.mean),
-        time("p50", 0, |times| times.tail.p50),
-        time("p90", 4, |times| times.tail.p90),
-        time("p95", 2, |times| times.tail.p95),
-        time("p99", 0, |times| times.tail.p99),
-        time("max", 0, |times| times.tail.max),
-    ];
-    let caption = format!("response times in {}, failed operations included", unit.name());
-    style.paint(DIM, caption) + "\n" + &table::render(columns, style)
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
 /// One line each: iterations, lateness, and what happened beside the plan.
 fn facts(summary: &Summary) -> String {
     let totals = &summary.totals;
     let mut lines = Vec::new();
-    let iterations = &summary.iterations;
-    let others = iterations.dropped + iterations.skipped + iterations.cut;
-    if iterations.count + others > 0 {
-        let mut line = format!("iterations  {} finished", grouped(iterations.count));
-        for (count, what) in [
-            (iterations.late, "of them late"),
-            (iterations.dropped, "dropped"),
-            (iterations.skipped, "skipped (nothing of them was sent)"),
-            (iterations.cut, "cut"),
-        ] {
-            if count > 0 {
-                line += &format!(", {} {what}", grouped(count));
-            }
-        }
-        if let Some(times) = &iterations.response_us {
-            line += &format!("; {}", tail(&times.tail));
-        }
-        lines.push(line);
-    }
+    lines.extend(iterations_of_run(summary));
     if let Some(lateness) = &summary.lateness_us {
+        let (late, bound_us) = (summary.trust.late_operations, summary.trust.late_bound_us);
+        let max = time_that(lateness.max, |shown| (shown > bound_us) == (lateness.max > bound_us));
         lines.push(format!(
-            "lateness    {}; {} later than {}",
-            tail(lateness),
-            counted(summary.trust.late_operations, "operation"),
-            time(summary.trust.late_bound_us),
+            "lateness    p50 {}, p99 {}, max {max}; {} later than {}",
+            time(lateness.p50),
+            time(lateness.p99),
+            counted(late, "operation"),
+            exact_time(bound_us),
         ));
     }
     if let Some(backlog) = summary.backlog_us.as_ref().filter(|backlog| backlog.max > 0.0) {
@@ -201,10 +126,10 @@ fn facts(summary: &Summary) -> String {
     let disconnected = summary.disconnected;
     if disconnected.clients > 0 {
         lines.push(format!(
-            "disconnected  {} for {:.1} s together, the longest for {:.1} s",
+            "disconnected  {} for {} together, the longest for {}",
             counted(disconnected.clients, "client"),
-            disconnected.client_seconds,
-            disconnected.longest_s,
+            seconds(disconnected.client_seconds),
+            seconds(disconnected.longest_s),
         ));
     }
     lines.extend(breaks(summary));
@@ -278,43 +203,13 @@ fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
     happened.map(|(count, noun, what)| format!("{} {what}", counted(count, noun))).collect()
 }
 
-/// The one unit of a table, so that its rows can be compared.
-#[derive(Clone, Copy)]
-enum Unit {
-    Micros,
-    Millis,
-}
-
-impl Unit {
-    /// Milliseconds, unless that would leave a median fewer than two digits.
-    fn for_rows(rows: &[&OperationSummary]) -> Unit {
-        let medians = rows.iter().filter_map(|row| Some(row.response_us?.tail.p50));
-        if medians.fold(f64::INFINITY, f64::min) < 10.0 { Unit::Micros } else { Unit::Millis }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Unit::Micros => "µs",
-            Unit::Millis => "ms",
-        }
-    }
-
-    /// The same number of decimals in every cell, so that points align.
-    fn format(self, micros: f64) -> String {
-        match self {
-            Unit::Micros => format!("{micros:.2}"),
-            Unit::Millis => format!("{:.3}", micros / 1e3),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ir::{Event, EventSink, OperationType};
     use crate::observability::sample;
 
-    const PLAIN_80: Style = Style { color: false, width: 80 };
+    const PLAIN_80: Style = Style::plain(80);
 
     fn sample_summary() -> Summary {
         Summary::new(sample::facts(), &sample::measurements())
@@ -328,7 +223,20 @@ mod tests {
             r"office.lua on smb://ada@nas/share (SMB 3.1.1, signing AES-GMAC)
 3 clients, 2.0 s recorded, seed 7
 
-response times in ms, failed operations included
+workload editors, 2 clients: response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
+open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
+read         668       1  334.0   1.30  5.001  4.993  9.511  9.912  10.000
+close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
+total        671       2  335.5   1.30
+iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
+
+workload readers, 1 client: response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s   mean    p50    p90    p95    p99    max
+read         333       0  166.5   0.65  5.000  5.001  8.995  9.503  9.896  9.980
+total        333       0  166.5   0.65
+
+total: response times in ms, failed operations included
 operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
 open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
 read       1,001       1  500.5   1.95  5.001  5.001  9.503  9.904  10.000
@@ -392,12 +300,13 @@ results: results/x
             let event = sample::completion(0, seq, sample::delete("a"), sample::OK);
             recorder.event(Event::Completed(event));
         }
-        let summary = Summary::new(sample::facts(), &recorder.finish());
+        let mut summary = Summary::new(sample::facts(), &recorder.finish());
+        summary.workloads.truncate(1);
         assert_eq!(
-            render(&summary, None, Style { color: false, width: 120 }),
+            render(&summary, None, Style::plain(120)),
             "\
 office.lua on smb://ada@nas/share (SMB 3.1.1, signing AES-GMAC)
-3 clients, 2.0 s recorded, seed 7
+2 clients, 2.0 s recorded, seed 7
 
 response times in ms, failed operations included
 operation  count  failed  ops/s  MiB/s    min   mean    p50    p90    p95    p99    max
@@ -420,7 +329,7 @@ trust: valid
         summary.totals.operations = read.count;
         summary.totals.bytes_read = read.bytes;
         let text = render(&summary, None, PLAIN_80);
-        let table = text.lines().skip(3).take(5);
+        let table = text.lines().skip_while(|line| !line.starts_with("total: ")).take(6);
         assert!(table.clone().all(|line| line.chars().count() <= 80), "{text}");
         assert!(
             table.clone().any(|line| line.contains("123,456,789") && line.ends_with("35000.123"))
@@ -447,7 +356,7 @@ trust: valid
         assert_eq!(foreign, None);
         assert!(text.contains("failed in setup"));
 
-        let colorful = render(&summary, None, Style { color: true, width: 80 });
+        let colorful = render(&summary, None, Style { color: true, ..Style::plain(80) });
         assert!(colorful.contains("\x1b[1m"));
         assert!(!colorful.contains("\x1b[2J"));
     }

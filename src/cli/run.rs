@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
+use super::targets::TARGET_HELP;
 use super::value::{duration, factor, positive_duration, retry};
 use crate::scheduler::RetryPolicy;
 
@@ -56,7 +57,8 @@ impl Mode {
 #[command(
     disable_help_flag = true,
     override_usage = "smbench run [OPTIONS] <SCRIPT|DOCUMENT>",
-    after_help = "A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
+    after_help = "--help has every flag, its variable, and the exit codes.",
+    after_long_help = "A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
         Exit codes: 0 good; 1 internal error; 2 bad usage or an invalid script or document; \
         3 target unreachable or access denied; 4 operations failed, or a hook raised an error; \
         5 the generator fell behind; \
@@ -70,8 +72,8 @@ pub struct RunArgs {
     pub bounds: BoundArgs,
 
     #[arg(
-        help = "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null",
-        long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
+        help = "smb://…, sim or embedded",
+        long_help = TARGET_HELP, long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
         default_value = EMBEDDED, help_heading = "Target"
     )]
     pub target: String,
@@ -80,50 +82,61 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE", help_heading = "Target")]
     pub password_file: Option<PathBuf>,
 
-    /// Folder the embedded server serves [default: memory]
+    /// Directory that the embedded server serves
+    ///
+    /// [default: memory]
     #[arg(long, value_name = "DIR", env = "SMBENCH_EMBEDDED_DIR", help_heading = "Target")]
     pub embedded_dir: Option<PathBuf>,
 
     /// Longest wait for one connection and its login
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_CONNECT_TIMEOUT", default_value = "10s",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_CONNECT_TIMEOUT", default_value = "10s",
         value_parser = positive_duration, help_heading = "Target"
     )]
     pub connect_timeout: Duration,
 
     /// Connections made at a time
     #[arg(
-        long, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = 64,
+        long, hide_short_help = true, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..), help_heading = "Target"
     )]
     pub connect_concurrency: u32,
 
     /// How long a client tries to replace a lost connection
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_RECONNECT_TIMEOUT", default_value = "30s",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_RECONNECT_TIMEOUT", default_value = "30s",
         value_parser = duration, help_heading = "Target"
     )]
     pub reconnect_timeout: Duration,
 
-    /// How much of SMB is asked for: no more than fidelity mode 0 (paths), 1 (fields of CREATE) or 2 (oplocks, leases, durable handles)
+    /// Highest fidelity mode: 0, 1 or 2
+    ///
+    /// How much of SMB is asked for: no more than fidelity mode 0 (paths), 1 (fields of CREATE)
+    /// or 2 (oplocks, leases, durable handles).
     #[arg(
         long, value_name = "MODE", env = "SMBENCH_MODE", value_enum, default_value_t = Mode::Auto,
         help_heading = "Target"
     )]
     pub mode: Mode,
 
-    /// Leave out of an open what the backend cannot send or --mode does not allow, and count it
-    #[arg(long, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
+    /// Drop from an open what cannot be sent
+    ///
+    /// What the backend cannot send, or --mode does not allow, is dropped and counted.
+    #[arg(long, hide_short_help = true, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
     pub degrade: bool,
 
-    /// Operations in flight over all clients, waiting locks aside [default: one per client]
+    /// Most operations in flight over all clients
+    ///
+    /// Locks that wait are not counted. [default: one per client]
     #[arg(
         long, value_name = "N", env = "SMBENCH_LIMIT",
         value_parser = clap::value_parser!(u32).range(1..), help_heading = "Scheduling"
     )]
     pub limit: Option<u32>,
 
-    /// Try an operation again that fails with one of these statuses, three times in all
+    /// Retry operations that the server did not begin
+    ///
+    /// An operation that fails with one of the statuses named is tried three times in all.
     /// [without statuses: those that say the server did not begin]
     #[arg(
         long, value_name = "STATUS,...", env = "SMBENCH_RETRY", num_args = 0..=1, require_equals = true,
@@ -133,55 +146,70 @@ pub struct RunArgs {
 
     /// Stretch the times of the stream and its phases: 2 is half speed
     #[arg(
-        long, value_name = "FACTOR", env = "SMBENCH_TIME_SCALE", default_value_t = 1.0,
+        long, hide_short_help = true, value_name = "FACTOR", env = "SMBENCH_TIME_SCALE", default_value_t = 1.0,
         value_parser = factor, help_heading = "Scheduling"
     )]
     pub time_scale: f64,
 
-    /// Longest wait for one operation, or for one attempt at it
+    /// Longest wait for one operation
+    ///
+    /// With --retry, for one attempt at it.
     #[arg(
         long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "60s",
         value_parser = positive_duration, help_heading = "Scheduling"
     )]
     pub op_timeout: Duration,
 
-    /// How long operations in flight, closes and teardown may take at the end
+    /// Longest wait at the end of the run
+    ///
+    /// It bounds the operations in flight, the closes and the teardown, together.
     #[arg(
         long, value_name = "DURATION", env = "SMBENCH_DRAIN", default_value = "10s",
         value_parser = duration, help_heading = "Scheduling"
     )]
     pub drain: Duration,
 
-    /// Threads that make a script's operations, each with a VM of its own [default: cores minus two, at least one]
+    /// Threads that make a script's operations
+    ///
+    /// Each has a VM of its own. [default: cores minus two, at least one]
     #[arg(
-        long, value_name = "N", env = "SMBENCH_GENERATORS",
+        long, hide_short_help = true, value_name = "N", env = "SMBENCH_GENERATORS",
         value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
     )]
     pub generators: Option<u16>,
 
-    /// Threads that issue operations [default: one a core, half as many with --precise]
+    /// Threads that issue operations
+    ///
+    /// [default: one a core, half as many with --precise]
     #[arg(
-        long, value_name = "N", env = "SMBENCH_SHARDS",
+        long, hide_short_help = true, value_name = "N", env = "SMBENCH_SHARDS",
         value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
     )]
     pub shards: Option<u16>,
 
-    /// Issue to the microsecond by staying awake before each operation; costs CPU, a core for each of --shards at high rates
+    /// Issue to the microsecond; keeps cores awake
+    ///
+    /// The threads stay awake before each operation. At high rates that costs a core for each
+    /// of --shards.
     #[arg(long, env = "SMBENCH_PRECISE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
     pub precise: bool,
 
     /// An operation issued later than this counts as late
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_LATE_BOUND", default_value = "10ms",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_LATE_BOUND", default_value = "10ms",
         value_parser = duration, help_heading = "Scheduling"
     )]
     pub late_bound: Duration,
 
-    /// Exit with 0, not 5, when the generator fell behind
+    /// Exit with 0 when the generator fell behind
+    ///
+    /// Without it the exit code is 5.
     #[arg(long, env = "SMBENCH_ALLOW_LATE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
     pub allow_late: bool,
 
-    /// Exit with 99 where a figure does not hold, as 'read.response.p99 < 20ms'; may be repeated (in the variable: one a line)
+    /// Exit with 99 unless this figure holds
+    ///
+    /// Such as 'read.response.p99 < 20ms'. May be repeated; the variable takes one a line.
     #[arg(
         long = "threshold",
         id = "thresholds",
@@ -194,13 +222,14 @@ pub struct RunArgs {
 
     /// What an error in a hook of the script does to the run
     #[arg(
-        long, value_name = "WHAT", env = "SMBENCH_HOOK_ERRORS", value_enum,
+        long, hide_short_help = true, value_name = "WHAT", env = "SMBENCH_HOOK_ERRORS", value_enum,
         default_value_t = OnHookError::Report, help_heading = "Script limits"
     )]
     pub hook_errors: OnHookError,
 
     #[arg(
-        help = "Folder for the results [default: results/<time>-<script>]",
+        help = "Directory for the results",
+        long_help = "Directory for the results\n\n[default: results/<time>-<script>]",
         long,
         value_name = "DIR",
         env = "SMBENCH_OUT",
@@ -208,15 +237,22 @@ pub struct RunArgs {
     )]
     pub out: Option<PathBuf>,
 
-    /// Keep a line of JSON for each operation and each break in ops.jsonl, beside the results
+    /// Keep a line for each operation in ops.jsonl
+    ///
+    /// A line of JSON for each operation and each break, beside the results.
     #[arg(long, env = "SMBENCH_OPLOG", value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub oplog: bool,
 
-    /// Print the summary as JSON on standard output, and nothing else there
+    /// Print the summary as JSON
+    ///
+    /// On standard output, and nothing else there.
     #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub json: bool,
 
-    /// No progress and no table; errors and the reason of an exit code are still printed
+    /// Print no progress and no table
+    ///
+    /// There is no report, no progress line on a terminal, and elsewhere no line every five
+    /// seconds. Errors and the reason of an exit code are still printed.
     #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub quiet: bool,
 }

@@ -1,6 +1,7 @@
 //! Columns of figures that fit a terminal.
 
 use super::style::{BOLD, Style};
+use crate::observability::columns::{self, left_aligned, right_aligned};
 
 /// A column of a table: right-aligned figures under a name.
 #[derive(Debug)]
@@ -13,8 +14,8 @@ pub(super) struct Column {
 
 impl Column {
     fn width(&self) -> usize {
-        let cells = self.cells.iter().map(|cell| cell.chars().count());
-        cells.chain([self.name.chars().count()]).max().unwrap_or(0)
+        let cells = self.cells.iter().map(String::as_str);
+        cells.chain([self.name]).map(columns::width).max().unwrap_or(0)
     }
 }
 
@@ -45,9 +46,9 @@ fn line<'a>(columns: &'a [Column], cell: impl Fn(&'a Column) -> &'a str) -> Stri
     for (at, column) in columns.iter().enumerate() {
         let width = column.width();
         if at == 0 {
-            line += &format!("{:<width$}", cell(column));
+            line += &left_aligned(cell(column), width);
         } else {
-            line += &format!("{:gap$}{:>width$}", "", cell(column), gap = GAP);
+            line += &format!("{:GAP$}{}", "", right_aligned(cell(column), width));
         }
     }
     line.truncate(line.trim_end().len());
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn figures_are_aligned_and_columns_dropped_until_the_table_fits() {
-        let at = |width| render(columns(), Style { color: false, width });
+        let at = |width| render(columns(), Style::plain(width));
         let wide = "\
 operation  count  p50    p99
 read       1,234  0.5  12.75
@@ -88,5 +89,17 @@ flush          7    0.1
         assert_eq!(at(28), wide);
         assert_eq!(at(27), narrow);
         assert_eq!(at(1).lines().next(), Some("operation  count"));
+    }
+
+    #[test]
+    fn wide_and_combining_characters_take_the_columns_of_a_terminal() {
+        let mut columns = columns();
+        columns[0].cells = vec!["日本語".into(), "e\u{301}te\u{301}".into()];
+        let table = "\
+operation  count  p50    p99
+日本語     1,234  0.5  12.75
+e\u{301}te\u{301}            7         0.1
+";
+        assert_eq!(render(columns, Style::plain(80)), table);
     }
 }

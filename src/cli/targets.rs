@@ -9,6 +9,10 @@ use clap::{Args, Subcommand};
 
 use super::value::positive_duration;
 
+/// Every kind of target, as it is written.
+pub(super) const TARGET_HELP: &str =
+    "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null";
+
 /// See what smbench can reach, and what a server supports
 #[derive(Clone, Debug, Args)]
 pub struct TargetsArgs {
@@ -32,7 +36,9 @@ pub struct ListArgs {
 
 /// Find out what a server supports, and where it differs from the reference
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
+#[command(
+    after_help = "--help has the variables, the exit codes, and what is done on the server.",
+    after_long_help = "\
         Works in a new folder of its own (smbench-probe-…) below the target's, touches nothing else, \
         and removes it at the end.\n\
         A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
@@ -40,10 +46,12 @@ pub struct ListArgs {
         Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, from the start or from somewhere \
         in the middle, or no folder can be made there; 4 something essential failed, or something is left on \
         the server; 130 interrupted, by --timeout too. Where nothing could be asked, --json prints nothing, \
-        and the error is on standard error.")]
+        and the error is on standard error."
+)]
 pub struct ProbeArgs {
     #[arg(
-        help = "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null",
+        help = "smb://…, sim or embedded",
+        long_help = TARGET_HELP,
         value_name = "TARGET"
     )]
     pub target: String,
@@ -52,7 +60,9 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// Cases asked at a time, each over at most five connections
+    /// Cases asked at a time
+    ///
+    /// Each uses at most five connections.
     #[arg(
         short, long, value_name = "N", env = "SMBENCH_JOBS", default_value = "8",
         value_parser = clap::value_parser!(u16).range(1..=64).try_map(NonZeroU16::try_from)
@@ -66,18 +76,25 @@ pub struct ProbeArgs {
     )]
     pub op_timeout: Duration,
 
-    /// Longest time for the whole probe, the removal of its folder aside
+    /// Longest time for the whole probe
+    ///
+    /// The removal of its directory comes on top.
     #[arg(
         long, value_name = "DURATION", env = "SMBENCH_TIMEOUT", default_value = "10m",
         value_parser = positive_duration
     )]
     pub timeout: Duration,
 
-    /// Print the report as JSON on standard output, and nothing else there
+    /// Print the report as JSON
+    ///
+    /// On standard output, and nothing else there.
     #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 
-    /// No progress and no report, only the exit code; errors are still printed
+    /// Print no progress and no report
+    ///
+    /// There is no progress line on a terminal, and elsewhere no line every five seconds. Errors
+    /// are still printed.
     #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 }

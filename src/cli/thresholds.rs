@@ -1,8 +1,10 @@
 //! What came of the thresholds: the first thing said of a run.
 
-use super::figures::{MAX_TEXT_CHARS, grouped, time};
+use super::figures::{MAX_TEXT_CHARS, grouped, time_that};
 use super::style::{BAD, GOOD, Style};
 use crate::observability::Summary;
+use crate::observability::columns::{self, left_aligned};
+use crate::observability::rounding::{rounded, value};
 use crate::observability::text::printable;
 use crate::observability::thresholds::ThresholdSummary;
 use crate::observability::thresholds::metric::Unit;
@@ -10,11 +12,12 @@ use crate::observability::thresholds::metric::Unit;
 /// A line each, in the order in which they were stated. None without any.
 pub(super) fn thresholds(summary: &Summary, style: Style) -> Option<String> {
     let subjects: Vec<String> = summary.thresholds.iter().map(subject).collect();
-    let width = subjects.iter().map(|subject| subject.chars().count()).max()?;
+    let width = subjects.iter().map(|subject| columns::width(subject)).max()?;
     let mut text = String::new();
     for (threshold, subject) in summary.thresholds.iter().zip(&subjects) {
         let (mark, color) = if threshold.pass { ("✓", GOOD) } else { ("✗", BAD) };
-        text += &format!("{} {subject:<width$}  {}\n", style.paint(color, mark), found(threshold));
+        let subject = left_aligned(subject, width);
+        text += &format!("{} {subject}  {}\n", style.paint(color, mark), found(threshold));
     }
     Some(text)
 }
@@ -37,32 +40,53 @@ fn subject(threshold: &ThresholdSummary) -> String {
 }
 
 fn found(threshold: &ThresholdSummary) -> String {
-    let value = threshold.value.map(|value| quantity(value, threshold.unit));
+    let value = threshold.value.map(|value| shown(threshold, value));
     let reason = threshold.reason.as_ref().map(|reason| printable(reason, MAX_TEXT_CHARS));
     let parts: Vec<String> = [value, reason].into_iter().flatten().collect();
     parts.join("; ")
 }
 
-fn quantity(value: f64, unit: Unit) -> String {
+/// Returns the value with as many digits as it takes to compare with the bound as the verdict
+/// says.
+fn shown(threshold: &ThresholdSummary, value: f64) -> String {
+    let Some(comparison) = threshold.comparison else {
+        return quantity(value, threshold.unit, &|_| true);
+    };
+    let holds = comparison.holds(value);
+    quantity(value, threshold.unit, &|shown| comparison.holds(shown) == holds)
+}
+
+/// Returns `value` so that what is shown, in the same unit, is something that `keeps` accepts.
+fn quantity(number: f64, unit: Unit, keeps: &dyn Fn(f64) -> bool) -> String {
+    // Only zero is shown as zero.
+    let keeps = |shown: f64| (shown == 0.0) == (number == 0.0) && keeps(shown);
     match unit {
-        Unit::Time => time(value),
-        // A failure in millions is not 0 %.
-        Unit::Share if value > 0.0 && value < 0.001 => format!("{:.5} %", 100.0 * value),
-        Unit::Share => format!("{:.2} %", 100.0 * value),
-        Unit::Count => grouped(value as u64),
-        Unit::PerSecond => format!("{value:.1}/s"),
-        Unit::Bytes => size(value),
-        Unit::BytesPerSecond => format!("{}/s", size(value)),
-        Unit::Number => value.to_string(),
+        Unit::Time => time_that(number, keeps),
+        Unit::Share => {
+            // Read as hundredths, as the bound is, not divided.
+            let is_all = |share: f64| share == 1.0;
+            rounded(100.0 * number, 2, |text| {
+                let share = value(&format!("{text}e-2"));
+                keeps(share) && is_all(share) == is_all(number)
+            }) + " %"
+        }
+        Unit::Count if number.fract() != 0.0 => number.to_string(),
+        Unit::Count => grouped(number as u64),
+        Unit::PerSecond => rounded(number, 1, |text| keeps(value(text))) + "/s",
+        Unit::Bytes => size(number, keeps),
+        Unit::BytesPerSecond => size(number, keeps) + "/s",
+        Unit::Number => number.to_string(),
     }
 }
 
-fn size(bytes: f64) -> String {
-    match bytes {
-        b if b < 1024.0 => format!("{b:.0} B"),
-        b if b < 1024.0 * 1024.0 => format!("{:.1} KiB", b / 1024.0),
-        b => format!("{:.1} MiB", b / (1024.0 * 1024.0)),
-    }
+fn size(bytes: f64, keeps: impl Fn(f64) -> bool) -> String {
+    let (divisor, decimals, unit) = match bytes {
+        b if b < 1024.0 => (1.0, 0, "B"),
+        b if b < 1024.0 * 1024.0 => (1024.0, 1, "KiB"),
+        _ => (1024.0 * 1024.0, 1, "MiB"),
+    };
+    let digits = rounded(bytes / divisor, decimals, |text| keeps(value(text) * divisor));
+    format!("{digits} {unit}")
 }
 
 #[cfg(test)]
@@ -70,6 +94,8 @@ mod tests {
     use super::super::report::render;
     use super::*;
     use crate::observability::sample;
+    use crate::observability::thresholds::CustomKinds;
+    use crate::observability::thresholds::expression::Expression;
 
     fn threshold(expression: &str, value: Option<f64>, unit: Unit, pass: bool) -> ThresholdSummary {
         ThresholdSummary {
@@ -77,6 +103,9 @@ mod tests {
             value,
             unit,
             pass,
+            comparison: Expression::parse(expression, &CustomKinds::new())
+                .ok()
+                .map(|expression| expression.comparison_in_summary()),
             phase: None,
             workload: None,
             reason: None,
@@ -104,7 +133,7 @@ mod tests {
 
     #[test]
     fn thresholds_come_first_with_a_mark_that_needs_no_colour() {
-        let text = render(&summary(), None, Style { color: false, width: 100 });
+        let text = render(&summary(), None, Style::plain(100));
         let expected = "\
 ✓ read.response.p99 < 20ms                            9.90 ms
 ✗ errors.rate < 0.1%, phase steady, workload editors  0.20 %; ended the run after 6.0 s
@@ -113,7 +142,7 @@ mod tests {
 
 office.lua on";
         assert_eq!(text.get(..expected.len()), Some(expected));
-        let colorful = render(&summary(), None, Style { color: true, width: 100 });
+        let colorful = render(&summary(), None, Style { color: true, ..Style::plain(100) });
         assert!(colorful.starts_with("\x1b[32m✓\x1b[0m read"), "{colorful}");
     }
 
@@ -122,7 +151,7 @@ office.lua on";
         for (value, unit, text) in [
             (1_500.0, Unit::Time, "1.50 ms"),
             (0.0, Unit::Share, "0.00 %"),
-            (0.000_002, Unit::Share, "0.00020 %"),
+            (0.000_002, Unit::Share, "0.0002 %"),
             (0.5, Unit::Share, "50.00 %"),
             (12_345.0, Unit::Count, "12,345"),
             (500.0, Unit::PerSecond, "500.0/s"),
@@ -130,7 +159,30 @@ office.lua on";
             (65_536.0, Unit::BytesPerSecond, "64.0 KiB/s"),
             (-0.5, Unit::Number, "-0.5"),
         ] {
-            assert_eq!(quantity(value, unit), text);
+            assert_eq!(quantity(value, unit, &|_| true), text);
+        }
+    }
+
+    #[test]
+    fn the_value_that_is_shown_compares_with_the_bound_as_the_verdict_says() {
+        for (expression, value, unit, pass, text) in [
+            ("read.rate > 1", 1.04, Unit::PerSecond, true, "1.04/s"),
+            ("read.rate > 1", 1.0, Unit::PerSecond, false, "1.0/s"),
+            ("read.rate != 2", 2.000_1, Unit::PerSecond, true, "2.0001/s"),
+            ("read.response.p99 < 9.9ms", 9_899.6, Unit::Time, true, "9.8996 ms"),
+            ("read.response.p99 < 9.9ms", 9_900.0, Unit::Time, false, "9.90 ms"),
+            ("read.response.p99 <= 5s", 5_000_001.0, Unit::Time, false, "5.000001 s"),
+            ("read.response.p99 < 5s", 5_000_001.0, Unit::Time, false, "5.00 s"),
+            ("errors.rate < 1%", 0.009_999, Unit::Share, true, "0.9999 %"),
+            ("errors.rate < 1%", 0.010_001, Unit::Share, false, "1.00 %"),
+            ("errors.rate < 0.1%", 0.001, Unit::Share, false, "0.10 %"),
+            ("errors.rate < 100%", 0.999_999, Unit::Share, true, "99.9999 %"),
+            ("bytes.read.rate > 1MiB", 1_048_600.0, Unit::BytesPerSecond, true, "1.00002 MiB/s"),
+            ("bytes.read.rate > 1000", 1_000.2, Unit::BytesPerSecond, true, "1000.2 B/s"),
+        ] {
+            let threshold = threshold(expression, Some(value), unit, pass);
+            assert_eq!(threshold.comparison.unwrap().holds(value), pass, "{expression}");
+            assert_eq!(found(&threshold), text, "{expression}");
         }
     }
 

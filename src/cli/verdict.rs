@@ -77,7 +77,7 @@ mod tests {
     use crate::ir::{Event, EventSink};
     use crate::observability::{RunFacts, sample};
 
-    const PLAIN: Style = Style { color: false, width: 80 };
+    const PLAIN: Style = Style::plain(80);
 
     /// Of a hundred operations that were 20 ms late.
     fn late(facts: RunFacts) -> Summary {

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::trust::{Evidence, percent};
+use super::rounding::{nonzero, percent, share};
+use super::trust::Evidence;
 
 /// The likely cause of a verdict `generator-limited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,18 +85,16 @@ pub(super) struct Shares {
 /// Returns the cause that accounts for most of `what`, and a sentence about it.
 pub(super) fn likely(shares: Shares, what: &str, evidence: &Evidence<'_>) -> (Cause, String) {
     let Shares { limit, generation, own } = shares;
-    let share = |part: u128| percent(part, limit + generation + own);
+    let part = |part: u128| percent(part, limit + generation + own, 0);
     let (cause, why) = if limit >= generation && limit >= own {
         let named = evidence.limit.map_or_else(String::new, |limit| format!(" {limit}"));
-        let why = format!(
-            "--limit{named}: {:.0} % of {what} was waiting for a place in it",
-            share(limit)
-        );
+        let why =
+            format!("--limit{named}: {} of {what} was waiting for a place in it", part(limit));
         (Cause::Limit, why)
     } else if generation >= own {
         let mut why = format!(
-            "the stream: {:.0} % of {what} was waiting for operations that were not made yet; {}",
-            share(generation),
+            "the stream: {} of {what} was waiting for operations that were not made yet; {}",
+            part(generation),
             match evidence.generators {
                 _ if !evidence.script => "one thread reads them all from the document".into(),
                 1 => "one thread makes them all (--generators)".into(),
@@ -127,8 +126,8 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
     let used = use_of_cores(&processors, evidence);
     if let Some(throttled) = processors.throttled.filter(|throttled| *throttled >= NOTABLE) {
         let why = format!(
-            "the limit on processor time of this process's cgroup (a container's): it was throttled in {:.0} % of its periods, while {used}",
-            100.0 * throttled
+            "the limit on processor time of this process's cgroup (a container's): it was throttled in {} of its periods, while {used}",
+            share(throttled, 0)
         );
         return (Cause::Throttled, why);
     }
@@ -137,8 +136,8 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
     }
     if let Some(busy) = processors.busiest_shard.filter(|_| processors.shard_used_up()) {
         let why = format!(
-            "the processors: a thread that issues operations was busy {:.0} % of the time, while {used}; --shards sets how many such threads there are",
-            100.0 * busy
+            "the processors: a thread that issues operations was busy {} of the time, while {used}; --shards sets how many such threads there are",
+            share(busy, 0)
         );
         return (Cause::Cpu, why);
     }
@@ -150,14 +149,14 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
     let waited = processors.longest_wait.filter(|waited| *waited >= NOTABLE);
     let mut why = match waited {
         Some(waited) => format!(
-            "other programs: a thread that issues operations waited for a processor {:.0} % of the time, while {used}",
-            100.0 * waited
+            "other programs: a thread that issues operations waited for a processor {} of the time, while {used}",
+            share(waited, 0)
         ),
         None => format!("the machine: {used}"),
     };
     let cause = if waited.is_some() { Cause::Others } else { Cause::Machine };
     if let Some(Machine { cores, others, stolen }) = processors.machine {
-        why += &format!(", other processes {others:.1} of the machine's {cores}");
+        why += &format!(", other processes {} of the machine's {cores}", nonzero(others, 1));
         if stolen >= 0.05 {
             why += &format!(", and the host of this virtual machine took {stolen:.1}");
         }
@@ -170,5 +169,9 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
 
 fn use_of_cores(processors: &Processors, evidence: &Evidence<'_>) -> String {
     let server = if evidence.server_in_process { ", the server included," } else { "" };
-    format!("this process{server} used {:.1} of {} cores", processors.used, processors.cores)
+    format!(
+        "this process{server} used {} of {} cores",
+        nonzero(processors.used, 1),
+        processors.cores
+    )
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::distribution::Distribution;
-use super::trust::{Evidence, percent};
+use super::rounding::percent_above;
+use super::trust::Evidence;
 
 /// The part of a delay that is not counted: waking up takes some microseconds on an idle host, and
 /// some hundred on a busy one.
@@ -70,12 +71,12 @@ impl Delays {
         self.long_ns.saturating_mul(10) > self.within_ns
     }
 
-    fn late_percent(&self) -> f64 {
-        percent(self.late.into(), self.count().into())
+    fn late_above(&self, bound: f64) -> String {
+        percent_above(bound, self.late.into(), self.count().into())
     }
 
-    fn long_percent(&self) -> f64 {
-        percent(self.long_ns, self.within_ns)
+    fn long_above(&self, bound: f64) -> String {
+        percent_above(bound, self.long_ns, self.within_ns)
     }
 }
 
@@ -91,16 +92,16 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
     let judge = |delays: &Delays, what: &str, waited: &str| {
         let late = delays.is_often_late().then(|| {
             format!(
-                "{:.1} % of {what} ({} of {}) waited more than {bound_ms} ms for smbench {waited}; 1 % is the most that can be trusted",
-                delays.late_percent(),
+                "{} of {what} ({} of {}) waited more than {bound_ms} ms for smbench {waited}; 1 % is the most that can be trusted",
+                delays.late_above(1.0),
                 delays.late,
                 delays.count(),
             )
         });
         let long = (!evidence.instant && delays.is_long()).then(|| {
             format!(
-                "the waits of {what} for smbench {waited}, as far as they are above 1 ms, add up to {:.1} % of service and think time; 10 % is the most that can be trusted",
-                delays.long_percent(),
+                "the waits of {what} for smbench {waited}, as far as they are above 1 ms, add up to {} of service and think time; 10 % is the most that can be trusted",
+                delays.long_above(10.0),
             )
         });
         [late, long].into_iter().flatten()
@@ -111,8 +112,8 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
     // it.
     if !evidence.instant && heartbeat.stood_still_ns.saturating_mul(10) > heartbeat.within_ns {
         reasons.push(format!(
-            "the threads that issue operations stood still for {:.1} % of the time, more than {bound_ms} ms each time; 10 % is the most that can be trusted",
-            percent(heartbeat.stood_still_ns, heartbeat.within_ns),
+            "the threads that issue operations stood still for {} of the time, more than {bound_ms} ms each time; 10 % is the most that can be trusted",
+            percent_above(10.0, heartbeat.stood_still_ns, heartbeat.within_ns),
         ));
     }
     // Heartbeats stand in for the pickup where the kernel gave no receive timestamps.
@@ -121,9 +122,9 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<String> {
     }
     if heartbeat.is_often_late() || (!evidence.instant && heartbeat.is_long()) {
         reasons.push(format!(
-            "the threads that issue operations were held up for {:.1} % of the time (parts above 1 ms) and more than {bound_ms} ms at {:.1} % of their heartbeats; 10 % and 1 % are the most that can be trusted",
-            heartbeat.long_percent(),
-            heartbeat.late_percent(),
+            "the threads that issue operations were held up for {} of the time (parts above 1 ms) and more than {bound_ms} ms at {} of their heartbeats; 10 % and 1 % are the most that can be trusted",
+            heartbeat.long_above(10.0),
+            heartbeat.late_above(1.0),
         ));
     }
     reasons

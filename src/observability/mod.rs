@@ -5,6 +5,7 @@
 
 pub mod breaks;
 pub mod cause;
+pub mod columns;
 pub mod custom_metrics;
 mod delays;
 mod disconnected;
@@ -21,6 +22,7 @@ pub mod progress;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod recorder;
 pub mod results;
+pub mod rounding;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]

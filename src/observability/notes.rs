@@ -1,17 +1,18 @@
 //! The notes of a summary: what was not issued or not answered, and why.
 
 use super::breaks::BreakSummary;
-use super::summary::{Iterations, UnissuedSummary, WorkloadSummary};
+use super::rounding::nonzero;
+use super::summary::{UnissuedSummary, WorkloadSummary};
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
 /// Returns the note on dropped iterations. It is made for each workload by itself, since only the
 /// iterations of that workload arrive in it.
 pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
-    let Iterations { count, dropped, skipped, cut, .. } = workload.iterations;
+    let dropped = workload.iterations.dropped;
     (dropped > 0).then(|| {
         format!(
             "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            count + cut + dropped + skipped,
+            workload.iterations.all(),
             workload.name,
         )
     })
@@ -20,9 +21,9 @@ pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
 pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
     (unissued.by_backlog > 0).then(|| {
         format!(
-            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {:.3} s; they are in no percentile",
+            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {} s; they are in no percentile",
             unissued.by_backlog,
-            unissued.backlog_us / 1e6
+            nonzero(unissued.backlog_us / 1e6, 3)
         )
     })
 }

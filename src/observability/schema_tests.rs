@@ -126,6 +126,7 @@ fn full() -> Value {
         value: Some(0.02),
         unit: Unit::Share,
         pass: false,
+        comparison: None,
         phase: Some("steady".into()),
         workload: Some("editors".into()),
         reason: Some("ended the run after 6.0 s".into()),

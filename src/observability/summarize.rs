@@ -150,6 +150,12 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
         duration_s: seconds(duration),
         totals: totals(&cell, duration),
         operations: operations(&cell),
+        iterations: (0..layout.workloads())
+            .filter_map(|workload| {
+                let stats = measurements.cell(slot, workload).iterations.as_deref()?;
+                Some((layout.workload_name(workload).to_string(), iterations(Some(stats))))
+            })
+            .collect(),
         breaks: cell.breaks.as_deref().map(BreakStats::summary),
         lateness_us: tail(&measurements.phase(slot).lateness),
         backlog_us: tail(&measurements.phase(slot).backlog),

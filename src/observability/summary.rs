@@ -249,9 +249,13 @@ pub struct Tail {
     pub max: f64,
 }
 
+/// Iterations, in the phase in which the first operation of each was issued. An iteration
+/// lasts until its last operation is complete, with the think time between its operations, the
+/// retries, and the waits for a break or a lost connection; not with the think time after its
+/// last operation, nor with setup and teardown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Iterations {
-    /// Finished.
+    /// Finished, whether or not its operations failed.
     pub count: u64,
     /// Of those, begun after their arrival because their client was busy.
     pub late: u64,
@@ -260,10 +264,20 @@ pub struct Iterations {
     /// Nothing of them was sent, since the handles they need were not open.
     pub skipped: u64,
     pub cut: u64,
+    /// From the issue of the first operation, of those that finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
+    /// From when the iteration was due, of those that finished: in an open loop its arrival, in
+    /// a closed loop the end of the client's previous operation plus think time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Times>,
+}
+
+impl Iterations {
+    /// Returns the number of iterations, however they ended.
+    pub fn all(&self) -> u64 {
+        self.count + self.dropped + self.skipped + self.cut
+    }
 }
 
 /// Operations that were due when the run was cut and were never issued: at
@@ -328,6 +342,9 @@ pub struct PhaseSummary {
     pub duration_s: f64,
     pub totals: Totals,
     pub operations: Operations,
+    /// By workload, of those that had any in this phase: the times of different workloads are
+    /// not those of one kind of iteration.
+    pub iterations: BTreeMap<String, Iterations>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]

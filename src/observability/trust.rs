@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::cause::{self, Cause, Processors, Shares};
 use super::delays;
 use super::metrics::PhaseStats;
+use super::rounding::{percent, percent_above, rounded, value};
 use super::summarize::tail;
 use super::summary::Tail;
 use crate::ir::event::Unissued;
@@ -209,9 +210,13 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
 
 fn too_little(sent: u64, recorded_for: Duration) -> String {
     let operations = if sent == 1 { "operation" } else { "operations" };
+    let is_short = |seconds: f64| seconds < LEAST_JUDGED.as_secs_f64();
+    let seconds = recorded_for.as_secs_f64();
+    let lasted = rounded(seconds, 1, |text| {
+        is_short(value(text)) == is_short(seconds) && (value(text) == 0.0) == (seconds == 0.0)
+    });
     format!(
-        "too little was recorded to judge the generator by: {sent} {operations} in {:.1} s, where it takes {LEAST_JUDGED_OPERATIONS} operations and {} s",
-        recorded_for.as_secs_f64(),
+        "too little was recorded to judge the generator by: {sent} {operations} in {lasted} s, where it takes {LEAST_JUDGED_OPERATIONS} operations and {} s",
         LEAST_JUDGED.as_secs()
     )
 }
@@ -220,8 +225,8 @@ fn late_operations(evidence: &Evidence<'_>) -> Option<String> {
     let (late, sent) = (evidence.recorded.late, evidence.recorded.lateness.count());
     (u128::from(late) * 100 > u128::from(sent)).then(|| {
         format!(
-            "{:.1} % of operations ({late} of {sent}) were issued more than {} ms late by the generator; 1 % is the most that can be trusted",
-            percent(late.into(), sent.into()),
+            "{} of operations ({late} of {sent}) were issued more than {} ms late by the generator; 1 % is the most that can be trusted",
+            percent_above(1.0, late.into(), sent.into()),
             evidence.late_bound_ns as f64 / 1e6,
         )
     })
@@ -233,8 +238,8 @@ fn delayed_loops(evidence: &Evidence<'_>) -> Option<String> {
     let cycle = evidence.recorded.closed_cycle_ns;
     (!evidence.instant && lateness.saturating_mul(10) > cycle).then(|| {
         format!(
-            "the generator's delays add up to {:.1} % of service and think time in a closed loop; 10 % is the most that can be trusted",
-            percent(lateness, cycle),
+            "the generator's delays add up to {} of service and think time in a closed loop; 10 % is the most that can be trusted",
+            percent_above(10.0, lateness, cycle),
         )
     })
 }
@@ -244,8 +249,8 @@ fn dropped_hook_events(events: HookEvents) -> Option<String> {
     let all = u128::from(delivered) + u128::from(dropped);
     (dropped > 0).then(|| {
         format!(
-            "{dropped} of {all} events for hooks ({:.1} %) were dropped: what hooks and their metrics say is not of all operations, while every other figure is",
-            percent(dropped.into(), all),
+            "{dropped} of {all} events for hooks ({}) were dropped: what hooks and their metrics say is not of all operations, while every other figure is",
+            percent(dropped.into(), all, 1),
         )
     })
 }
@@ -259,8 +264,8 @@ fn delayed_queues(evidence: &Evidence<'_>) -> Option<String> {
     let many = u128::from(recorded.behind) * 100 > u128::from(recorded.lateness.count());
     (!evidence.instant && many && lateness.saturating_mul(10) > service).then(|| {
         format!(
-            "the generator's delays add up to {:.1} % of service time where operations were due while their clients were busy; 10 % is the most that can be trusted",
-            percent(lateness, service),
+            "the generator's delays add up to {} of service time where operations were due while their clients were busy; 10 % is the most that can be trusted",
+            percent_above(10.0, lateness, service),
         )
     })
 }
@@ -272,12 +277,8 @@ fn left_unissued(evidence: &Evidence<'_>) -> Option<String> {
     let due = left + u128::from(evidence.recorded.lateness.count());
     (left * 100 > due && evidence.unissued.late_ns > evidence.late_bound_ns).then(|| {
         format!(
-            "at least {:.1} % of the operations that were due by the end ({left} of {due}) were not issued, though their clients were free; 1 % is the most that can be trusted",
-            percent(left, due),
+            "at least {} of the operations that were due by the end ({left} of {due}) were not issued, though their clients were free; 1 % is the most that can be trusted",
+            percent_above(1.0, left, due),
         )
     })
-}
-
-pub(super) fn percent(part: u128, whole: u128) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
 }

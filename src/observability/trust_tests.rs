@@ -357,7 +357,7 @@ fn the_parts_of_delays_above_a_millisecond_may_be_a_tenth_of_the_time() {
     assert_eq!(trust.verdict, Verdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
-        "the waits of answers for smbench to pick them up, as far as they are above 1 ms, add up to 10.0 % of service and think time; 10 % is the most that can be trusted"
+        "the waits of answers for smbench to pick them up, as far as they are above 1 ms, add up to 10.00005 % of service and think time; 10 % is the most that can be trusted"
     );
     let handoff = delayed(|_| MS + MS / 5 + 1);
     let trust = judge(&of(&PhaseStats { handoff, ..phase(1_000, 0) }));

@@ -10,6 +10,7 @@ use crate::ir::source::StatedThreshold;
 use crate::ir::{Phase, StreamHeader};
 use crate::observability::Measurements;
 use crate::observability::metrics::Layout;
+use crate::observability::rounding::nonzero;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::thresholds::watch::{Watch, WatchedShard};
 use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, ThresholdError, outcomes};
@@ -105,8 +106,8 @@ impl Checks {
             let which: Vec<String> =
                 failing.iter().map(|outcome| outcome.threshold.described()).collect();
             conductor.cut(CutReason::Threshold(format!(
-                "a threshold failed after {:.1} s and ended the run: {}",
-                self.ended.as_secs_f64(),
+                "a threshold failed after {} s and ended the run: {}",
+                nonzero(self.ended.as_secs_f64(), 1),
                 which.join("; ")
             )));
             self.ended_by = failing;
@@ -126,7 +127,8 @@ impl Checks {
         for outcome in &mut outcomes {
             let ended = self.ended_by.iter().find(|ended| ended.threshold == outcome.threshold);
             if let Some(ended) = ended {
-                let when = format!("ended the run after {:.1} s", self.ended.as_secs_f64());
+                let after = nonzero(self.ended.as_secs_f64(), 1);
+                let when = format!("ended the run after {after} s");
                 *outcome = Outcome { reason: Some(when), ..ended.clone() };
             }
         }

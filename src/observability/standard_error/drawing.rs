@@ -38,6 +38,11 @@ fn size() -> (Width, Height) {
     terminal_size::terminal_size_of(io::stderr()).unwrap_or(SIZE)
 }
 
+/// Returns the width of standard error, where it is a terminal that says so.
+pub(super) fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0))
+}
+
 impl TermLike for Drawing {
     fn width(&self) -> u16 {
         size().0.0

@@ -16,6 +16,7 @@ use std::thread;
 
 use indicatif::ProgressDrawTarget;
 
+use super::columns::wrapped;
 use drawing::Drawing;
 use queue::Queue;
 
@@ -41,13 +42,22 @@ pub fn is_terminal() -> bool {
 /// Writes `line` even if the queue is full, and waits for a bounded time until it is written. If
 /// nobody reads it, neither the run nor the exit code changes.
 pub fn tell(line: impl Display) {
-    let line = format!("{line}\n");
+    let line = fitted(format!("{line}\n"));
     match QUEUE.get() {
         Some(queue) => {
             queue.insist(line.as_bytes());
             queue.flush();
         }
         None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Breaks lines between words to the width of the terminal, which would break them within words.
+/// Returns JSON, and any text for what is no terminal, as it is.
+pub fn fitted(text: String) -> String {
+    match drawing::columns() {
+        Some(columns) if !text.starts_with('{') => wrapped(&text, columns),
+        _ => text,
     }
 }
 

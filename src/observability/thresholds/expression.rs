@@ -52,7 +52,27 @@ impl Operator {
     }
 }
 
+/// How a value of a summary is compared, and with what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    operator: Operator,
+    /// In the unit of the summary.
+    bound: f64,
+}
+
+impl Comparison {
+    pub fn holds(self, value: f64) -> bool {
+        self.operator.holds(value, self.bound)
+    }
+}
+
 impl Expression {
+    /// Returns the comparison for values as they are in a summary.
+    pub fn comparison_in_summary(&self) -> Comparison {
+        let bound = self.metric.unit().in_summary(self.bound);
+        Comparison { operator: self.operator, bound }
+    }
+
     /// Parses `<metric>.<statistic> <operator> <value>`. Never panics, whatever the string is.
     ///
     /// # Errors

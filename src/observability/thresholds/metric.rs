@@ -165,6 +165,13 @@ pub enum Unit {
     Number,
 }
 
+impl Unit {
+    /// Returns a value as it is in a summary.
+    pub fn in_summary(self, value: f64) -> f64 {
+        if self == Unit::Time { value / 1e3 } else { value }
+    }
+}
+
 impl Statistic {
     pub const NAMES: [(&str, Statistic); 8] = [
         ("p50", Statistic::P50),

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use self::expression::Expression;
+use self::expression::{Comparison, Expression};
 use self::metric::{Metric, Unit};
 use self::reading::{CustomReader, Sample};
 use self::suggestions::{short, unknown};
@@ -75,6 +75,9 @@ pub struct ThresholdSummary {
     pub value: Option<f64>,
     pub unit: Unit,
     pub pass: bool,
+    /// What the value is compared with, for a report: `expression` says it to readers of JSON.
+    #[serde(skip)]
+    pub comparison: Option<Comparison>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,12 +262,12 @@ pub(super) fn has_other_failures(outcomes: &[Outcome], measurements: &Measuremen
 impl Outcome {
     pub fn summary(&self) -> ThresholdSummary {
         let unit = self.threshold.expression.metric.unit();
-        let in_summary = |value: f64| if unit == Unit::Time { value / 1e3 } else { value };
         ThresholdSummary {
             expression: self.threshold.text.clone(),
-            value: self.value.map(in_summary),
+            value: self.value.map(|value| unit.in_summary(value)),
             unit,
             pass: self.pass,
+            comparison: Some(self.threshold.expression.comparison_in_summary()),
             phase: self.threshold.phase.clone(),
             workload: self.threshold.workload.clone(),
             reason: self.reason.clone(),

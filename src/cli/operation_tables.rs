@@ -1,0 +1,365 @@
+//! The tables of a report: a row for each type of operation, for each workload and phase and
+//! for the whole run.
+
+use super::figures::{MAX_NAME_CHARS, counted, grouped, seconds, tail};
+use super::style::{BOLD, DIM, Style};
+use super::table::{self, Column};
+use crate::observability::Summary;
+use crate::observability::rounding::nonzero;
+use crate::observability::summary::{Iterations, OperationSummary, Operations, Times, Totals};
+use crate::observability::text::printable;
+
+/// Workloads, and phases, that have a table of their own; the summary has all of them.
+const MOST_TABLES: usize = 10;
+
+/// What a table is of.
+struct Scope<'a> {
+    /// `workload editors, 2 clients`; none where the run is one whole.
+    title: Option<String>,
+    totals: &'a Totals,
+    operations: &'a Operations,
+    /// What iterations did, a line each.
+    iterations: Vec<String>,
+}
+
+/// Returns the table of the whole run. Before it, where there are several workloads or
+/// recorded phases, a table for each of them with its iterations, and a line on those that
+/// are left out.
+pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
+    let (workloads, left_out_workloads) = workloads(summary);
+    let (phases, left_out_phases) = phases(summary);
+    let is_one = workloads.is_empty() && phases.is_empty();
+    let whole = Scope {
+        title: (!is_one).then(|| "total".into()),
+        totals: &summary.totals,
+        operations: &summary.operations,
+        // The report has them with the other figures of the whole run.
+        iterations: Vec::new(),
+    };
+    let scopes = || workloads.iter().chain(&phases).chain([&whole]);
+    let unit = Unit::for_rows(scopes().flat_map(|scope| scope.operations.values()));
+    let mut parts: Vec<String> = Vec::new();
+    for (scopes, left_out) in [(&workloads, left_out_workloads), (&phases, left_out_phases)] {
+        parts.extend(scopes.iter().map(|scope| table(scope, unit, style)));
+        parts.extend(left_out.map(|line| style.prose(line)));
+    }
+    parts.push(table(&whole, unit, style));
+    parts
+}
+
+/// Returns whether the figures of the run merge workloads.
+fn has_several_workloads(summary: &Summary) -> bool {
+    summary.workloads.iter().filter(|workload| workload.clients > 0).count() > 1
+}
+
+fn workloads(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
+    if !has_several_workloads(summary) {
+        return (Vec::new(), None);
+    }
+    let mut scopes = Vec::new();
+    let mut left_out = 0;
+    for workload in summary.workloads.iter().filter(|workload| workload.clients > 0) {
+        if scopes.len() == MOST_TABLES {
+            left_out += 1;
+            continue;
+        }
+        let name = printable(&workload.name, MAX_NAME_CHARS);
+        scopes.push(Scope {
+            title: Some(format!("workload {name}, {}", counted(workload.clients.into(), "client"))),
+            totals: &workload.totals,
+            operations: &workload.operations,
+            iterations: iterations(&workload.iterations, true).into_iter().collect(),
+        });
+    }
+    (scopes, beyond(left_out, "workload", "workloads"))
+}
+
+fn phases(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
+    let recorded = || summary.phases.iter().filter(|phase| phase.recorded);
+    if recorded().count() < 2 {
+        return (Vec::new(), None);
+    }
+    let several = has_several_workloads(summary);
+    let scopes = recorded().take(MOST_TABLES).map(|phase| {
+        let mut lines: Vec<String> = Vec::new();
+        for (workload, found) in phase.iterations.iter().take(MOST_TABLES) {
+            let Some(line) = iterations(found, true) else { continue };
+            lines.push(match several {
+                true => format!("{}: {line}", printable(workload, MAX_NAME_CHARS)),
+                false => line,
+            });
+        }
+        let left_out = phase.iterations.len().saturating_sub(MOST_TABLES) as u64;
+        lines.extend(beyond(left_out, "workload", "phases").map(|line| line.trim_end().into()));
+        Scope {
+            title: Some(format!(
+                "phase {}, {}",
+                printable(&phase.name, MAX_NAME_CHARS),
+                seconds(phase.duration_s)
+            )),
+            totals: &phase.totals,
+            operations: &phase.operations,
+            iterations: lines,
+        }
+    });
+    let left_out = recorded().count().saturating_sub(MOST_TABLES) as u64;
+    (scopes.collect(), beyond(left_out, "phase", "phases"))
+}
+
+fn beyond(left_out: u64, noun: &str, key: &str) -> Option<String> {
+    (left_out > 0).then(|| {
+        let more = counted(left_out, &format!("more {noun}"));
+        format!("{more} in summary.json, under `{key}`\n")
+    })
+}
+
+/// Returns the line on the iterations of the whole run. The times of different workloads are
+/// not those of one kind of iteration: each workload's table has its own.
+pub(super) fn iterations_of_run(summary: &Summary) -> Option<String> {
+    let iterating = summary.workloads.iter().filter(|workload| workload.iterations.all() > 0);
+    let are_alike = iterating.count() < 2;
+    iterations(&summary.iterations, are_alike).map(|line| labeled(&[line]).trim_end().to_string())
+}
+
+/// None where there were no iterations.
+fn iterations(iterations: &Iterations, with_times: bool) -> Option<String> {
+    if iterations.all() == 0 {
+        return None;
+    }
+    let mut line = format!("{} finished", grouped(iterations.count));
+    for (count, what) in [
+        (iterations.late, "of them late"),
+        (iterations.dropped, "dropped"),
+        (iterations.skipped, "skipped (nothing of them was sent)"),
+        (iterations.cut, "cut"),
+    ] {
+        if count > 0 {
+            line += &format!(", {} {what}", grouped(count));
+        }
+    }
+    if let Some(times) = iterations.response_us.as_ref().filter(|_| with_times) {
+        line += &format!("; {}", tail(&times.tail));
+    }
+    Some(line)
+}
+
+fn labeled(lines: &[String]) -> String {
+    let labels = std::iter::once("iterations").chain(std::iter::repeat(""));
+    labels.zip(lines).map(|(label, line)| format!("{label:<12}{line}\n")).collect()
+}
+
+/// One row a type of operation, and their total.
+fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
+    if scope.operations.is_empty() {
+        let nothing = "no operation was recorded\n";
+        let text = match &scope.title {
+            Some(title) => format!("{}: {nothing}", style.paint(BOLD, title)),
+            None => nothing.into(),
+        };
+        return style.prose(text + &labeled(&scope.iterations));
+    }
+    let rows: Vec<&OperationSummary> = scope.operations.values().collect();
+    let totals = scope.totals;
+    let per_second = |amount: f64, of: f64| match totals.duration_s > 0.0 {
+        true if of < 10.0 * totals.duration_s => nonzero(amount / totals.duration_s, 2),
+        true if of < 1e4 * totals.duration_s => nonzero(amount / totals.duration_s, 1),
+        true if amount < totals.duration_s => nonzero(amount / totals.duration_s, 0),
+        true => grouped((amount / totals.duration_s).round() as u64),
+        false => "-".into(),
+    };
+    let rate = |count: u64| per_second(count as f64, totals.operations as f64);
+    let all_mib = mib(totals.bytes_read.saturating_add(totals.bytes_written));
+    let mib_rate = |bytes: u64| match bytes {
+        0 => String::new(),
+        bytes => per_second(mib(bytes), all_mib),
+    };
+    let column = |name, droppable, cell: &dyn Fn(&OperationSummary) -> String, total: String| {
+        let cells = rows.iter().map(|row| cell(row)).chain([total]).collect();
+        Column { name, droppable, cells }
+    };
+    let time = |name, droppable, value: fn(&Times) -> f64| {
+        let cell = |row: &OperationSummary| {
+            row.response_us.map_or(String::new(), |times| unit.format(value(&times)))
+        };
+        column(name, droppable, &cell, String::new())
+    };
+    let names = scope.operations.keys().map(|operation| operation.name().to_string());
+    let columns = vec![
+        Column { name: "operation", droppable: 0, cells: names.chain(["total".into()]).collect() },
+        column("count", 0, &|row| grouped(row.count), grouped(totals.operations)),
+        column("failed", 0, &|row| grouped(row.failed), grouped(totals.failed)),
+        column("ops/s", 0, &|row| rate(row.count), rate(totals.operations)),
+        column(
+            "MiB/s",
+            1,
+            &|row| mib_rate(row.bytes),
+            mib_rate(totals.bytes_read.saturating_add(totals.bytes_written)),
+        ),
+        time("min", 5, |times| times.min),
+        time("mean", 3, |times| times.mean),
+        time("p50", 0, |times| times.tail.p50),
+        time("p90", 4, |times| times.tail.p90),
+        time("p95", 2, |times| times.tail.p95),
+        time("p99", 0, |times| times.tail.p99),
+        time("max", 0, |times| times.tail.max),
+    ];
+    let what = format!("response times in {}, failed operations included", unit.name());
+    let caption = match &scope.title {
+        Some(title) => {
+            let (title, what) = (style.paint(BOLD, title), style.paint(DIM, what));
+            format!("{title}: {what}\n")
+        }
+        None => style.paint(DIM, what) + "\n",
+    };
+    let table = table::render(columns, style);
+    style.prose(caption) + &table + &style.prose(labeled(&scope.iterations))
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// The one unit of all tables, so that their rows can be compared.
+#[derive(Clone, Copy)]
+enum Unit {
+    Micros,
+    Millis,
+}
+
+impl Unit {
+    /// Milliseconds, unless that would leave a median fewer than two digits.
+    fn for_rows<'a>(rows: impl Iterator<Item = &'a OperationSummary>) -> Unit {
+        let medians = rows.filter_map(|row| Some(row.response_us?.tail.p50));
+        if medians.fold(f64::INFINITY, f64::min) < 10.0 { Unit::Micros } else { Unit::Millis }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Unit::Micros => "µs",
+            Unit::Millis => "ms",
+        }
+    }
+
+    /// Returns a cell. All have the same number of decimals, so that points align, unless that
+    /// would make nothing of a time.
+    fn format(self, micros: f64) -> String {
+        match self {
+            Unit::Micros => nonzero(micros, 2),
+            Unit::Millis => nonzero(micros / 1e3, 3),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::render;
+    use super::*;
+    use crate::observability::sample;
+
+    const PLAIN: Style = Style::plain(80);
+
+    fn summary() -> Summary {
+        Summary::new(sample::facts(), &sample::measurements())
+    }
+
+    fn named<T: Clone>(one: &T, name: impl Fn(&mut T) -> &mut String, count: usize) -> Vec<T> {
+        let rename = |at| {
+            let mut one = one.clone();
+            *name(&mut one) = format!("n{at}");
+            one
+        };
+        (0..count).map(rename).collect()
+    }
+
+    #[test]
+    fn each_workload_has_a_table_with_its_iterations_and_the_total_merges_no_times() {
+        let text = render(&summary(), None, PLAIN);
+        let tables = text.split_once("\n\n").unwrap().1;
+        let expected = "\
+workload editors, 2 clients: response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
+open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
+read         668       1  334.0   1.30  5.001  4.993  9.511  9.912  10.000
+close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
+total        671       2  335.5   1.30
+iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
+
+workload readers, 1 client: response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s   mean    p50    p90    p95    p99    max
+read         333       0  166.5   0.65  5.000  5.001  8.995  9.503  9.896  9.980
+total        333       0  166.5   0.65
+
+total: response times in ms, failed operations included
+operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
+";
+        assert!(tables.starts_with(expected), "{tables}");
+        let counts = "\n\niterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut";
+        let whole = |summary: &Summary| {
+            let text = render(summary, None, PLAIN);
+            text[text.find(counts).unwrap() + counts.len()..].lines().next().unwrap().to_string()
+        };
+        assert_eq!(whole(&summary()), "; p50 15.0 ms, p99 20.0 ms, max 20.0 ms", "all of editors");
+        let mut summary = summary();
+        summary.workloads[1].iterations = summary.workloads[0].iterations.clone();
+        assert_eq!(whole(&summary), "");
+    }
+
+    #[test]
+    fn each_of_several_recorded_phases_has_a_table_with_the_iterations_of_each_workload() {
+        let mut summary = summary();
+        let steady = summary.phases.iter_mut().find(|phase| phase.recorded).unwrap();
+        let iterations = steady.iterations["editors"].clone();
+        steady.iterations.insert("日本".into(), iterations);
+        let mut peak = steady.clone();
+        (peak.name, peak.operations) = ("peak".into(), Operations::new());
+        peak.iterations.clear();
+        summary.phases.push(peak);
+        let text = render(&summary, None, PLAIN);
+        let phase = text.find("\n\nphase steady, 2.0 s: response times in ms").expect(&text);
+        let lines: Vec<&str> = text[phase..].lines().skip(8).take(4).collect();
+        let found = "2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms";
+        assert_eq!(
+            lines,
+            [
+                &format!("iterations  editors: {found}"),
+                &format!("            日本: {found}"),
+                "",
+                "phase peak, 2.0 s: no operation was recorded"
+            ]
+        );
+        assert!(!text.contains("phase warmup"), "it is not recorded: {text}");
+
+        summary.workloads.truncate(1);
+        let text = render(&summary, None, PLAIN);
+        assert!(!text.contains("workload editors"), "{text}");
+        assert!(text.contains("\n\nphase steady, 2.0 s: "), "{text}");
+    }
+
+    #[test]
+    fn of_many_workloads_and_phases_some_are_printed_and_the_others_are_counted() {
+        let mut summary = summary();
+        summary.workloads = named(&summary.workloads[0], |workload| &mut workload.name, 1_000);
+        let mut phase = summary.phases[1].clone();
+        let iterations = phase.iterations["editors"].clone();
+        phase.iterations = (0..1_000).map(|at| (format!("n{at}"), iterations.clone())).collect();
+        summary.phases = named(&phase, |phase| &mut phase.name, 12);
+        let text = render(&summary, None, PLAIN);
+        assert_eq!(text.lines().filter(|line| line.starts_with("workload ")).count(), 10);
+        assert!(text.contains("\n\n990 more workloads in summary.json, under `workloads`\n\n"));
+        assert_eq!(text.lines().filter(|line| line.starts_with("phase ")).count(), 10);
+        assert!(text.contains("\n\n2 more phases in summary.json, under `phases`\n\n"), "{text}");
+        assert!(
+            text.contains("\n            990 more workloads in summary.json, under `phases`\n")
+        );
+        assert!(text.lines().count() < 400, "{}", text.lines().count());
+    }
+
+    #[test]
+    fn a_figure_that_is_not_zero_is_not_printed_as_zero() {
+        assert_eq!(
+            [0.0, 0.4, 1_500.0].map(|us| Unit::Millis.format(us)),
+            ["0.000", "0.0004", "1.500"]
+        );
+        assert_eq!([0.001, 2.5].map(|us| Unit::Micros.format(us)), ["0.001", "2.50"]);
+    }
+}
