@@ -11,7 +11,7 @@ use super::value::{ClientCount, Input, parameter, positive_duration, positive_si
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
 pub struct Logging {
-    /// How logs are written
+    /// How lines on standard error are written: as text, or each as a JSON object
     #[arg(long, global = true, display_order = 1_001, env = "SMBENCH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 

@@ -10,6 +10,7 @@ use ::smb2::types::{Command, CreditCharge, FileId, TreeId};
 
 use super::answer::successful_body;
 use super::connection::LISTING_BYTES;
+use super::frame::malformed;
 use super::granted::Opened;
 use super::transport::Wire;
 use crate::backend::OpError;
@@ -155,6 +156,8 @@ impl Link {
                 | NtStatus::NETWORK_SESSION_EXPIRED
                 | NtStatus::NETWORK_NAME_DELETED),
             )) => {
+                // The other operations of the connection end with this cause too.
+                self.wire.note_end(described(status));
                 self.connection.mark_dead();
                 Err(OpError::ConnectionLost(described(status)))
             }
@@ -164,8 +167,9 @@ impl Link {
 
     /// An error of crate smb2: mostly that the connection is gone.
     fn failed(&self, error: ::smb2::Error) -> OpError {
-        let failure = failure(error, &self.wire);
-        if matches!(failure, OpError::ConnectionLost(_)) {
+        let failure = failure(error, &self.connection, &self.wire);
+        if let OpError::ConnectionLost(cause) = &failure {
+            self.wire.note_end(cause.clone());
             // A reply that did not come in time leaves a socket up, and crate
             // smb2 would go on with it.
             self.connection.mark_dead();
@@ -185,7 +189,7 @@ fn answer_bytes(command: Command, payload: u32) -> u64 {
 }
 
 /// What an error of crate smb2 means, with the cause only the transport saw.
-pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
+pub(super) fn failure(error: ::smb2::Error, connection: &Connection, wire: &Wire) -> OpError {
     use ::smb2::Error;
     match error {
         Error::Protocol { status, .. } => OpError::Status(NtStatus(status.0)),
@@ -197,7 +201,7 @@ pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
         | Error::SendFailed { .. }
         | Error::HandleInvalidated { .. } => OpError::ConnectionLost(match wire.end_cause() {
             Some(cause) => cause.to_string(),
-            None => error.to_string(),
+            None => refused_frame(connection).unwrap_or_else(|| error.to_string()),
         }),
         Error::Timeout => OpError::ConnectionLost("the server did not reply in time".to_string()),
         Error::SendTimeout { .. }
@@ -205,6 +209,20 @@ pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
         | Error::CreditStarvation { .. } => OpError::ConnectionLost(error.to_string()),
         _ => OpError::Client(error.to_string()),
     }
+}
+
+/// Returns why crate smb2 closed the connection, if it did so because of a frame. It closes
+/// it for what [`frame::check`](super::frame::check) cannot see, and keeps only counts.
+fn refused_frame(connection: &Connection) -> Option<String> {
+    let counts = connection.diagnostics().metrics;
+    let what = if counts.decrypt_failures > 0 {
+        "it does not decrypt with the key of the session"
+    } else if counts.malformed_frames + counts.decompress_failures > 0 {
+        "its messages cannot be told apart"
+    } else {
+        return None;
+    };
+    Some(malformed(what).to_string())
 }
 
 /// Name and number, where an error has room for words only.

@@ -88,7 +88,7 @@ impl Negotiation {
             input_data: self.asked().ok_or_else(|| tampered("NEGOTIATE was cut off"))?,
         };
         let sent = connection.execute(Command::Ioctl, &request, Some(tree)).await;
-        let answer = sent.map_err(|error| failure(error, wire));
+        let answer = sent.map_err(|error| failure(error, connection, wire));
         match answer.and_then(|frame| successful_body(Command::Ioctl, frame)) {
             Ok(body) => self.compare(&body),
             // A server from before the request was there; its refusal is signed.

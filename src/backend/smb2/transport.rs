@@ -37,7 +37,7 @@ pub(super) struct Wire {
     clock: Arc<dyn Clock>,
     /// Of the operation in flight.
     times: SocketWatch,
-    /// Why the socket ended; crate smb2 only says that it did.
+    /// Why the connection ended; crate smb2 only says that it did.
     ended: OnceLock<String>,
     negotiate: Mutex<Negotiation>,
     /// Bounds what the server may send.
@@ -149,9 +149,14 @@ impl Wire {
             std::io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
             _ => error.to_string(),
         };
-        // The first cause is the true one; what follows is its echo.
-        let _ = self.ended.set(cause);
+        self.note_end(cause);
         Error::Io(error)
+    }
+
+    /// Notes why the connection ends. The first cause is the true one; what follows is its
+    /// echo.
+    pub(super) fn note_end(&self, cause: String) {
+        let _ = self.ended.set(cause);
     }
 }
 

@@ -4,12 +4,16 @@
 //! that writes it. Text that does not fit is dropped and counted, except what [`tell`]
 //! writes. Before, and in commands that never call it, each write is made at once and
 //! waits as usual.
+//!
+//! Every line has one form ([`line`]): with [`write_json_lines`] each is a JSON object. A
+//! line goes through [`offer`], or through [`tell`] if nothing may drop it; log events
+//! come through [`StandardError`].
 
 mod drawing;
+pub mod line;
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
@@ -18,6 +22,8 @@ use std::thread;
 use indicatif::ProgressDrawTarget;
 
 use drawing::Drawing;
+pub use line::Kind;
+use line::{is_json, written};
 use queue::Queue;
 
 /// The process has one standard error, so it has one queue.
@@ -39,10 +45,30 @@ pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Writes `line` even where the queue is full, and waits for a bounded time until it was
+/// Makes each line a JSON object from now on, the messages of panics included.
+pub fn write_json_lines() {
+    line::write_json();
+    panic::set_hook(Box::new(tell_panic));
+}
+
+/// Returns whether a line that moves may be drawn: on a terminal, between lines of text.
+pub fn is_drawable() -> bool {
+    is_terminal() && !is_json()
+}
+
+/// Writes a line, or drops and counts it where it is not read in time.
+pub fn offer(kind: Kind, message: &str) {
+    let line = written(kind, message);
+    match QUEUE.get() {
+        Some(queue) => queue.offer(line.as_bytes()),
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Writes a line even where the queue is full, and waits for a bounded time until it was
 /// written. That nobody does changes neither what is done nor the exit code.
-pub fn tell(line: impl Display) {
-    let line = format!("{line}\n");
+pub fn tell(kind: Kind, message: &str) {
+    let line = written(kind, message);
     match QUEUE.get() {
         Some(queue) => {
             queue.insist(line.as_bytes());
@@ -109,14 +135,20 @@ impl Write for StandardError {
 /// Writes the message of a panic, in the standard library's words. It waits, as the
 /// process may be about to abort.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
-    let Some(queue) = QUEUE.get() else { return };
     let thread = thread::current();
-    let mut message = format!("thread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+    let mut message = format!("thread '{}' {panic}", thread.name().unwrap_or("<unnamed>"));
     let backtrace = Backtrace::capture();
     match backtrace.status() {
-        BacktraceStatus::Captured => message += &format!("stack backtrace:\n{backtrace}"),
-        _ => message += "note: run with `RUST_BACKTRACE=1` for a backtrace\n",
+        BacktraceStatus::Captured => message += &format!("\nstack backtrace:\n{backtrace}"),
+        _ if is_json() => {}
+        _ => message += "\nnote: run with `RUST_BACKTRACE=1` for a backtrace",
     }
-    queue.offer_panic(message.as_bytes());
-    queue.flush();
+    let line = written(Kind::Verdict, &message);
+    match QUEUE.get() {
+        Some(queue) => {
+            queue.offer_panic(line.as_bytes());
+            queue.flush();
+        }
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
 }
