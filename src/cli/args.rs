@@ -94,4 +94,8 @@ pub struct BoundArgs {
     /// End after this many iterations of each client
     #[arg(long, value_name = "N", env = "SMBENCH_ITERATIONS", value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: Option<u32>,
+
+    /// End after this many operations of iterations, over all clients
+    #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub operations: Option<u64>,
 }

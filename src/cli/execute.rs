@@ -95,6 +95,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
+        operations: args.bounds.operations,
         limit: args.limit,
         retry: args.retry.clone(),
         time_scale: args.time_scale,
@@ -162,7 +163,7 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
     let bounds = Bounds {
-        operations: args.operations,
+        operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
     };
     let force = args.force;
@@ -180,6 +181,9 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     };
     let written = format!("{} operations, ir_hash {}", compiled.operations, compiled.ir_hash);
     tell(Kind::Note, &written);
+    if let Some(at_bound) = &compiled.at_bound {
+        tell(Kind::Note, at_bound);
+    }
     Ok(0)
 }
 

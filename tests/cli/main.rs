@@ -4,6 +4,7 @@
 
 mod accounts;
 mod blobs;
+mod bounds;
 mod breaks;
 mod documents;
 mod durations;
