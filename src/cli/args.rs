@@ -11,7 +11,7 @@ use super::value::{ClientCount, Input, parameter, positive_duration, positive_si
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
 pub struct Logging {
-    /// How logs are written
+    /// How lines on standard error are written: as text, or each as a JSON object
     #[arg(long, global = true, display_order = 1_001, hide_short_help = true, env = "SMBENCH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
@@ -120,4 +120,8 @@ pub struct BoundArgs {
     /// End after this many iterations of each client
     #[arg(long, value_name = "N", env = "SMBENCH_ITERATIONS", value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: Option<u32>,
+
+    /// End after this many operations of iterations, over all clients
+    #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub operations: Option<u64>,
 }

@@ -10,6 +10,7 @@ use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::run::RunArgs;
 use super::targets::TargetsArgs;
+use super::usage_errors::explained;
 use super::validate::ValidateArgs;
 use super::value::Input;
 
@@ -91,7 +92,8 @@ impl Cli {
             true => in_short(Cli::command()),
             false => Cli::command(),
         };
-        let matches = definitions.try_get_matches_from_mut(args)?;
+        let matches =
+            definitions.try_get_matches_from_mut(&args).map_err(|error| explained(error, &args))?;
         let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))?;
         if let (false, Some((_, matches))) = (cli.command.wants_help(), matches.subcommand()) {
             cli.command.check(&|flag| given(matches, flag)).map_err(|message| {

@@ -36,10 +36,6 @@ pub struct CompileArgs {
 
     #[command(flatten)]
     pub bounds: BoundArgs,
-
-    /// End after this many operations in all
-    #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub operations: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +87,7 @@ mod tests {
         let output = |name: &str| {
             let line = ["smbench", "compile", "a.lua", "--operations", "5", "-o", name];
             match Cli::parse_from_args(line).unwrap().command {
-                Command::Compile(args) => (args.output, args.operations),
+                Command::Compile(args) => (args.output, args.bounds.operations),
                 other => panic!("{other:?}"),
             }
         };

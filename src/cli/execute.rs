@@ -1,5 +1,6 @@
 //! Carries out what was typed: wires arguments to `run`, prints what came of it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -7,6 +8,7 @@ use anyhow::Context;
 use super::args::{BoundArgs, StreamArgs};
 use super::figures::{counted, grouped, plural};
 use super::log;
+use super::nearby_files::advice;
 use super::run::OnHookError;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
@@ -24,7 +26,7 @@ use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
-use crate::observability::standard_error::{self, tell};
+use crate::observability::standard_error::{self, Kind, tell};
 use crate::observability::text::printable;
 use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
 use crate::scheduler::Precision;
@@ -41,9 +43,9 @@ pub fn execute(cli: Cli) -> u8 {
     }
     let done = done.and_then(|()| carry_out(&cli.command));
     done.unwrap_or_else(|failed| {
-        for line in failed.to_string().lines() {
-            tell(format_args!("error: {}", printable(line, MAX_ERROR_CHARS)));
-        }
+        let lines: Vec<String> =
+            failed.to_string().lines().map(|line| printable(line, MAX_ERROR_CHARS)).collect();
+        tell(Kind::Error, &lines.join("\n"));
         failed.exit_code()
     })
 }
@@ -68,6 +70,7 @@ fn help(command: &Command) -> Result<u8, RunError> {
     if let Some(stream) = command.stream()
         && let Some(Named::Script(path)) = &stream.input
     {
+        check_is_there(path)?;
         let parameters = script::describe(path, limits(stream))
             .map_err(|error| RunError::invalid(error.into()))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
@@ -93,6 +96,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
+        operations: args.bounds.operations,
         limit: args.limit,
         retry: args.retry.clone(),
         time_scale: args.time_scale,
@@ -133,17 +137,17 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     };
     if args.quiet || args.json || printed.is_err() {
         for problem in &finished.summary.problems {
-            tell(format_args!("error: {}", printable(problem, MAX_ERROR_CHARS)));
+            tell(Kind::Error, &printable(problem, MAX_ERROR_CHARS));
         }
-        failed(&finished.summary).for_each(tell);
+        failed(&finished.summary).for_each(|failed| tell(Kind::Verdict, &failed));
     }
     let told = !finished.summary.problems.is_empty() || failed(&finished.summary).next().is_some();
     if args.quiet && !args.json && !told {
-        exit_reasons(&finished.summary).into_iter().for_each(tell);
+        exit_reasons(&finished.summary).into_iter().for_each(|why| tell(Kind::Verdict, &why));
     }
     match printed {
         // Nobody can read on a terminal that was closed, and the results are written.
-        Err(error) if finished.summary.run.interrupted => tell(format_args!("error: {error}")),
+        Err(error) if finished.summary.run.interrupted => tell(Kind::Error, &error.to_string()),
         printed => printed?,
     }
     Ok(finished.summary.exit_code)
@@ -160,7 +164,7 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
     let bounds = Bounds {
-        operations: args.operations,
+        operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
     };
     let force = args.force;
@@ -177,7 +181,11 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
         compiled => compiled?,
     };
     let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
-    tell(format_args!("{operations} operation{}, ir_hash {ir_hash}", plural(operations)));
+    let written = format!("{operations} operation{}, ir_hash {ir_hash}", plural(operations));
+    tell(Kind::Note, &written);
+    if let Some(at_bound) = &compiled.at_bound {
+        tell(Kind::Note, at_bound);
+    }
     Ok(0)
 }
 
@@ -208,10 +216,11 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             )))?;
         }
         Named::Document(path) => {
+            check_is_there(path)?;
             let document = document::load(path, &load_options(&args.stream))
                 .map_err(|error| RunError::invalid(error.into()))?;
             for warning in document.warnings() {
-                tell(format_args!("warning: {}", printable(&warning.to_string(), MAX_ERROR_CHARS)));
+                tell(Kind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
             }
             let header = document.header();
             say(&Style::of_stdout().prose(format!(
@@ -270,7 +279,7 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
     if args.quiet || args.json {
         for left in &report.left_behind {
             let left = printable(left, MAX_ERROR_CHARS);
-            tell(format_args!("error: left on the server: {left}"));
+            tell(Kind::Error, &format!("left on the server: {left}"));
         }
     }
     Ok(report.exit_code)
@@ -281,7 +290,22 @@ fn json(value: &impl serde::Serialize) -> Result<String, RunError> {
     Ok(text.map_err(RunError::internal)? + "\n")
 }
 
+/// Names the file that was most likely meant where there is none at `path`.
+fn check_is_there(path: &Path) -> Result<(), RunError> {
+    let Err(error) = path.metadata() else { return Ok(()) };
+    let advice = advice(path);
+    if error.kind() != ErrorKind::NotFound || advice.is_empty() {
+        // Whoever reads it says what is wrong.
+        return Ok(());
+    }
+    let path = path.display();
+    Err(RunError::invalid(anyhow::anyhow!("cannot read {path}: {error}{advice}")))
+}
+
 fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
+    if let Some(named) = &stream.input {
+        check_is_there(named.path())?;
+    }
     match &stream.input {
         Some(Named::Script(path)) => Ok(Input::Script(ScriptOptions {
             path: path.clone(),

@@ -1,34 +1,150 @@
 //! Logs: what is written to standard error, and at which level.
 
 use std::env::{self, VarError};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 use anyhow::Context;
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry};
 
 use super::args::{LogFormat, Logging};
-use crate::observability::standard_error::{self, StandardError};
+use crate::observability::standard_error::line::json_line;
+use crate::observability::standard_error::{self, Kind, StandardError};
 
 /// Chooses levels by module and takes precedence over `--verbose`.
 const VARIABLE: &str = "SMBENCH_LOG";
+const FORMAT_FLAG: &str = "--log-format";
+const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
 
-/// Starts logging for the rest of the process.
+/// Starts logging for the rest of the process, and gives standard error its form.
 ///
 /// # Errors
 ///
 /// `SMBENCH_LOG` is set to something that names no levels.
 pub fn start(logging: &Logging) -> anyhow::Result<()> {
-    let lines = fmt::layer()
+    if logging.log_format == LogFormat::Json {
+        standard_error::write_json_lines();
+    }
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| StandardError)
         .with_ansi(standard_error::is_terminal() && env::var_os("NO_COLOR").is_none());
     let lines = match logging.log_format {
         LogFormat::Text => lines.without_time().with_target(false).boxed(),
-        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Json => lines.event_format(JsonLines).boxed(),
     };
     Registry::default().with(levels(logging.verbose)?).with(lines).init();
     Ok(())
+}
+
+/// Prints what clap says of a command line and exits: an error as a line of JSON where
+/// `--log-format json` can be read from that command line, or from its variable.
+pub fn exit_with(said: &clap::Error, args: &[OsString]) -> ! {
+    if !said.use_stderr() || !asks_for_json(args, env::var_os(FORMAT_VARIABLE).as_deref()) {
+        said.exit();
+    }
+    standard_error::write_json_lines();
+    let text = said.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    standard_error::tell(Kind::Error, text.trim_end());
+    std::process::exit(said.exit_code());
+}
+
+/// Returns whether the log format is JSON, by the last flag that names it, else by the
+/// variable. The command line may be one that clap refuses.
+fn asks_for_json(args: &[OsString], variable: Option<&OsStr>) -> bool {
+    let mut asked = variable.and_then(OsStr::to_str);
+    let mut args = args.iter().skip(1).map_while(|arg| arg.to_str());
+    while let Some(arg) = args.next().filter(|arg| *arg != "--") {
+        if arg == FORMAT_FLAG {
+            asked = args.next();
+        } else if let Some(value) = arg.strip_prefix(FORMAT_FLAG).and_then(|v| v.strip_prefix('='))
+        {
+            asked = Some(value);
+        }
+    }
+    asked.is_some_and(|format| LogFormat::from_str(format, false) == Ok(LogFormat::Json))
+}
+
+/// Writes each log event as one line of JSON.
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut seen = Fields::default();
+        event.record(&mut seen);
+        let metadata = event.metadata();
+        let message = seen.message.as_deref().unwrap_or(metadata.name());
+        let target = seen.target.as_deref().unwrap_or(metadata.target());
+        writer.write_str(&json_line(metadata.level().as_str(), message, Some(target), seen.rest))
+    }
+}
+
+/// The fields of an event. One that came through crate log has its target among them.
+#[derive(Default)]
+struct Fields {
+    message: Option<String>,
+    target: Option<String>,
+    rest: Map<String, Value>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: Value) {
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        match field.name() {
+            "message" => self.message = Some(text(value)),
+            "log.target" => self.target = Some(text(value)),
+            "log.module_path" | "log.file" | "log.line" => {}
+            name => drop(self.rest.insert(name.to_string(), value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value.into());
+    }
 }
 
 fn levels(verbose: u8) -> anyhow::Result<Targets> {
@@ -56,15 +172,27 @@ fn parsed(text: &str) -> anyhow::Result<Targets> {
         let level = level.and_then(|level| level.parse::<LevelFilter>().ok());
         let level = level.with_context(|| {
             format!(
-                "{VARIABLE}: {part:?} names no level: write error, warn, info, debug, trace or off, for one module as in smbench::scheduler=debug"
+                "{VARIABLE}: {part:?} names no level: write error, warn, info, debug, trace or off, for one module as in smbench=debug"
             )
         })?;
         levels = match module.trim() {
+            "" if part.contains('=') => anyhow::bail!(
+                "{VARIABLE}: {part:?} names no module: write smbench=debug, or a level alone for everything else"
+            ),
             "" => levels.with_default(level),
+            module if !is_module(module) => anyhow::bail!(
+                "{VARIABLE}: {module:?} in {part:?} is no module: write its path, as in smbench=debug; commas separate the parts"
+            ),
             module => levels.with_target(module, level),
         };
     }
     Ok(levels)
+}
+
+/// Returns whether `text` is the path of a module: names between `::`.
+fn is_module(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || c == '_';
+    text.split("::").all(|name| !name.is_empty() && name.chars().all(plain))
 }
 
 #[cfg(test)]
@@ -86,5 +214,32 @@ mod tests {
             let message = parsed(wrong).unwrap_err().to_string();
             assert!(message.contains("names no level: write error, warn,"), "{message}");
         }
+    }
+
+    #[test]
+    fn what_is_no_module_is_refused_and_quoted() {
+        for (wrong, quoted) in [
+            ("smbench scheduler=debug", "smbench scheduler"),
+            ("warn;smbench=debug", "warn;smbench"),
+            ("smbench:run=debug", "smbench:run"),
+            ("=debug", "=debug"),
+        ] {
+            let message = parsed(wrong).unwrap_err().to_string();
+            assert!(message.starts_with("SMBENCH_LOG: ") && message.contains(quoted), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_log_format_is_read_from_a_command_line_that_clap_refuses() {
+        let asks = |line: &str, variable: Option<&str>| {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            asks_for_json(&args, variable.map(OsStr::new))
+        };
+        assert!(asks("smbench run --bogus --log-format json", None));
+        assert!(asks("smbench --log-format=json run", None));
+        assert!(asks("smbench run --bogus", Some("json")));
+        assert!(!asks("smbench run --log-format text", Some("json")));
+        assert!(!asks("smbench run -- --log-format json", None));
+        assert!(!asks("smbench run --log-format", None));
     }
 }

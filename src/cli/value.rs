@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::nearby_files::advice;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::protocol::{NtStatus, nearest};
 use crate::scheduler::RetryPolicy;
@@ -37,7 +38,10 @@ impl FromStr for Input {
         match extension.as_str() {
             "lua" | "luau" => Ok(Input::Script(path)),
             "json" | "jsonl" => Ok(Input::Document(path)),
-            _ => Err("expected a script (.lua) or a document (.json, .jsonl)".into()),
+            _ => Err(format!(
+                "expected a script (.lua) or a document (.json, .jsonl){}",
+                advice(&path)
+            )),
         }
     }
 }
@@ -72,7 +76,7 @@ pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_string(), value.to_string()))
         }
-        _ => Err("expected key=value".into()),
+        _ => Err("expected name=value".into()),
     }
 }
 

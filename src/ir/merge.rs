@@ -13,10 +13,12 @@ use super::nominal::NominalClock;
 use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError};
 
-/// The end of a stream that iterates. Setup and teardown are always whole.
+/// The end of a stream that iterates, which is at whichever bound comes first. Setup and teardown
+/// are always whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The most operations of iterations, over all clients.
+    /// The most operations of iterations, over all clients: the first in the order of nominal
+    /// time.
     pub operations: Option<u64>,
     /// The nominal time before which the iterations end.
     pub duration_ns: Option<u64>,
@@ -30,6 +32,8 @@ pub struct CompileReport {
     pub ir_hash: String,
     /// The nominal time of the last operation of the iterations.
     pub nominal_ns: u64,
+    /// The iterations ended at the bound on operations, and more were to come.
+    pub at_bound: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +86,7 @@ pub fn compile(
     let mut writer = document_writer(format, &Header::from(&header), out)?;
     let clients = header.workload_clients();
     let run_client = clients..header.clients();
-    let mut nominal_ns = 0;
+    let (mut nominal_ns, mut at_bound) = (0, false);
     for (section, range) in [
         (Section::Setup, run_client.clone()),
         (Section::Setup, 0..clients),
@@ -107,6 +111,7 @@ pub fn compile(
                 nominal_ns = nominal;
             }
         }
+        at_bound |= written == limit && merge.next()?.is_some_and(|(nominal, _)| nominal < end);
     }
     let written = writer.finish()?;
     Ok(CompileReport {
@@ -114,6 +119,7 @@ pub fn compile(
         clients: header.clients(),
         ir_hash: written.ir_hash,
         nominal_ns,
+        at_bound,
     })
 }
 

@@ -15,7 +15,7 @@ pub mod failures;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod live;
 pub mod metrics;
-mod notes;
+pub mod notes;
 pub mod oplog;
 pub mod priority;
 pub mod progress;

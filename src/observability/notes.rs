@@ -1,9 +1,34 @@
 //! The notes of a summary: what was not issued or not answered, and why.
 
+use std::time::Duration;
+
 use super::breaks::BreakSummary;
 use super::rounding::nonzero;
 use super::summary::{UnissuedSummary, WorkloadSummary};
+use crate::ir::Phase;
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
+
+/// Says that the run ended at its bound on operations, and what remained of its phases.
+/// `took` is how long each phase lasted.
+pub fn at_bound(operations: u64, phases: &[Phase], took: &[Duration]) -> String {
+    let took_ns = |index: usize| took.get(index).map_or(0, Duration::as_nanos);
+    let remained: Vec<String> = phases
+        .iter()
+        .enumerate()
+        .filter_map(|(index, phase)| {
+            let left_ns = u128::from(phase.duration_ns).saturating_sub(took_ns(index));
+            (left_ns > 0).then(|| format!("{:.3} s of {}", left_ns as f64 / 1e9, phase.name))
+        })
+        .collect();
+    let end = format!("the run ended at its bound of {operations} operations (--operations)");
+    match remained.is_empty() {
+        true => end,
+        false => format!(
+            "{end}; what remained of its phases did not take place: {}",
+            remained.join(", ")
+        ),
+    }
+}
 
 /// Returns the note on dropped iterations. It is made for each workload by itself, since only the
 /// iterations of that workload arrive in it.

@@ -1,5 +1,6 @@
 //! The progress line of a run.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -37,6 +38,8 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Progress {
     drawing: Option<(Sender<Stage>, JoinHandle<()>)>,
+    /// The stage that was shown last.
+    last: RefCell<Option<Stage>>,
 }
 
 const TICK: Duration = Duration::from_millis(100);
@@ -46,15 +49,19 @@ const MAX_NAME_CHARS: usize = 40;
 
 impl Progress {
     pub fn new(enabled: bool, live: Arc<Live>) -> Progress {
-        let drawing = (enabled && standard_error::is_terminal()).then(|| {
+        let drawing = (enabled && standard_error::is_drawable()).then(|| {
             let (sender, receiver) = channel();
             let thread = std::thread::Builder::new().name("progress".into());
             thread.spawn(move || draw(&receiver, &live)).ok().map(|thread| (sender, thread))
         });
-        Progress { drawing: drawing.flatten() }
+        Progress { drawing: drawing.flatten(), last: RefCell::new(None) }
     }
 
+    /// Shows what the run is doing now. The same stage again changes nothing.
     pub fn stage(&self, stage: Stage) {
+        if self.last.replace(Some(stage.clone())).as_ref() == Some(&stage) {
+            return;
+        }
         match &self.drawing {
             // The thread ends only when this sender is dropped.
             Some((sender, _)) => drop(sender.send(stage)),

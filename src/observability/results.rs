@@ -19,6 +19,10 @@ pub enum ResultsError {
     InUse(PathBuf),
     #[error("--out {0}: this is not a folder")]
     NotAFolder(PathBuf),
+    #[error(
+        "--out {}: there is no directory {}; create it first, or name another place", path.display(), parent.display()
+    )]
+    NoParent { path: PathBuf, parent: PathBuf },
     #[error("cannot make the results folder {path}: {source}; --out names another place")]
     Create { path: PathBuf, source: io::Error },
     #[error("cannot write {path}: {}", unwritten(source))]
@@ -60,11 +64,12 @@ pub struct ResultsFolder {
 }
 
 impl ResultsFolder {
-    /// Makes and locks `out`, or `results/<time>-<script>` in the working directory.
+    /// Makes and locks `out`, or `results/<time>-<script>` in the working directory. Of `out` only
+    /// the last directory is made: a misspelt path should not become one.
     ///
     /// # Errors
     /// [`ResultsError`] if `out` holds the results of another run, is in use by one or is not a
-    /// directory, or if the directory cannot be made.
+    /// directory, if the directory around it is missing, or if the directory cannot be made.
     pub fn create(
         out: Option<&Path>,
         script: &str,
@@ -75,7 +80,12 @@ impl ResultsFolder {
             Some(out) if out.metadata().is_ok_and(|found| !found.is_dir()) => {
                 Err(ResultsError::NotAFolder(out.into()))
             }
-            Some(out) => Self::claim(out, Vec::new()),
+            Some(out) => match missing_parent(out) {
+                Some(parent) => {
+                    Err(ResultsError::NoParent { path: out.into(), parent: parent.into() })
+                }
+                None => Self::claim(out, Vec::new()),
+            },
             None => Self::make_new(&Path::new("results").join(default_name(script, started_at))),
         }
     }
@@ -178,6 +188,14 @@ impl Drop for ResultsFolder {
             }
         }
     }
+}
+
+/// Returns the outermost of the directories around `path` that is missing.
+fn missing_parent(path: &Path) -> Option<&Path> {
+    let around = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    let is_missing =
+        |parent: &&Path| parent.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    around.take_while(is_missing).last()
 }
 
 /// Makes `path` and its missing parents, and adds the ones it made to `made`: two runs that start
@@ -336,7 +354,7 @@ mod tests {
     fn of_runs_that_start_at_the_same_instant_one_gets_the_folder_and_the_rest_are_refused() {
         let root = tempfile::tempdir().unwrap();
         for round in 0..50 {
-            let out = root.path().join(format!("{round}/out"));
+            let out = root.path().join(format!("{round}"));
             let start = std::sync::Barrier::new(4);
             let claimed: Vec<_> = std::thread::scope(|scope| {
                 let claim = || {
@@ -358,7 +376,7 @@ mod tests {
     #[test]
     fn a_folder_whose_run_came_to_nothing_may_be_claimed_at_once() {
         let root = tempfile::tempdir().unwrap();
-        let out = root.path().join("a/out");
+        let out = root.path().join("out");
         let claim = || loop {
             match ResultsFolder::create(Some(&out), "", started_at()) {
                 Ok(folder) => return drop(folder),

@@ -49,6 +49,7 @@ pub fn attend(
         let custom = hooks.metric_reader();
         let spans = PhaseSpan::chain(phases);
         let mut interrupted = false;
+        let mut shown = 0;
         let mut processors = ProcessorWatch::default();
         let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
         let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
@@ -60,7 +61,8 @@ pub fn attend(
             hooks.reached(reached, phases);
             let measuring = reached.is_some_and(|reached| !reached.is_over);
             processors.note(measuring, now_ns);
-            let next_phase_ns = show(&current, (&spans, phases), iterating, now_ns, progress);
+            show_entered(conductor, current.stage, &mut shown, iterating, progress);
+            let next_phase_ns = show(&current, (&spans, phases), now_ns, progress);
             let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
             tokio::select! {
                 _ = continued.recv() => processors.note_continued(),
@@ -71,6 +73,7 @@ pub fn attend(
                     let now_ns = clock.now_ns();
                     let current = orders.borrow().clone();
                     hooks.reached(reached_phase(conductor, &current, &spans, now_ns), phases);
+                    show_entered(conductor, current.stage, &mut shown, iterating, progress);
                     processors.note(false, now_ns);
                     return Ok(processors.seen());
                 }
@@ -109,24 +112,36 @@ fn reached_phase(
     Some(Reached { phase, is_over: cut || ended })
 }
 
-/// Tells progress what the shards are doing; when that will change by itself.
+/// Shows the stages up to `now` that were entered since the last look: each once, also
+/// one that was over before anybody looked. `shown` counts those of the looks before.
+fn show_entered(
+    conductor: &Conductor,
+    now: Stage,
+    shown: &mut usize,
+    iterating: u32,
+    progress: &Progress,
+) {
+    let entered = conductor.entered();
+    let new = entered.iter().skip(*shown).take_while(|stage| **stage <= now);
+    *shown += new.clone().count();
+    for stage in new {
+        match stage {
+            Stage::RunSetup | Stage::Setup => progress.stage(progress::Stage::Setup),
+            Stage::Fill => progress.stage(progress::Stage::Preparing { clients: iterating }),
+            Stage::Teardown | Stage::RunTeardown => progress.stage(progress::Stage::Teardown),
+            Stage::Connect | Stage::Measure | Stage::Finished => {}
+        }
+    }
+}
+
+/// Tells progress which phase is measured, and returns when that will change by itself.
 fn show(
     orders: &Orders,
     (spans, phases): (&[PhaseSpan], &[Phase]),
-    iterating: u32,
     now_ns: u64,
     progress: &Progress,
 ) -> Option<u64> {
     match orders.stage {
-        Stage::Connect | Stage::Finished => None,
-        Stage::RunSetup | Stage::Setup => {
-            progress.stage(progress::Stage::Setup);
-            None
-        }
-        Stage::Fill => {
-            progress.stage(progress::Stage::Preparing { clients: iterating });
-            None
-        }
         Stage::Measure if orders.cut => {
             progress.stage(progress::Stage::Draining);
             None
@@ -145,9 +160,6 @@ fn show(
             });
             end_ns.map(|end_ns| orders.origin_ns.saturating_add(end_ns))
         }
-        Stage::Teardown | Stage::RunTeardown => {
-            progress.stage(progress::Stage::Teardown);
-            None
-        }
+        _ => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::ir::OperationSource;
 use crate::ir::document::convert::convert;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::{self, Bounds};
+use crate::ir::merge::{self, Bounds, CompileReport};
 use crate::ir::phases::total_ns;
 use crate::observability::results::persist_new;
 use crate::script::{Script, ScriptOptions};
@@ -32,6 +32,22 @@ pub enum Output {
 pub struct Compiled {
     pub operations: u64,
     pub ir_hash: String,
+    /// Where the document ends at its bound on operations, and its stream went on.
+    pub at_bound: Option<String>,
+}
+
+impl Compiled {
+    fn of(report: CompileReport, bounds: Bounds) -> Compiled {
+        let at_bound = bounds.operations.filter(|_| report.at_bound).map(|most| {
+            let nominal_s = report.nominal_ns as f64 / 1e9;
+            let end = format!("the document ends at its bound of {most} operations (--operations), {nominal_s:.3} s of nominal time after its start");
+            match bounds.duration_ns {
+                Some(duration_ns) => format!("{end}; it was to last {:.3} s", duration_ns as f64 / 1e9),
+                None => end,
+            }
+        });
+        Compiled { operations: report.operations, ir_hash: report.ir_hash, at_bound }
+    }
 }
 
 /// Compiles `input`. A file appears whole, or not at all.
@@ -108,11 +124,12 @@ fn write(
                 bounds.duration_ns = Some(total_ns(phases));
             }
             let report = merge::compile(&mut script, bounds, format, out)?;
-            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
+            Ok(Compiled::of(report, bounds))
         }
         Input::Document { path, .. } if bounds == Bounds::default() => {
             let written = convert(path, format, out)?;
-            Ok(Compiled { operations: written.operations, ir_hash: written.ir_hash })
+            let (operations, ir_hash) = (written.operations, written.ir_hash);
+            Ok(Compiled { operations, ir_hash, at_bound: None })
         }
         Input::Document { path, options, .. } => {
             // Only a whole document keeps what smbench itself does not know.
@@ -126,7 +143,7 @@ fn write(
                 }
             }
             let report = merge::compile(&mut document, bounds, format, out)?;
-            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
+            Ok(Compiled::of(report, bounds))
         }
     }
 }

@@ -40,13 +40,14 @@ use crate::ir::source::WHOLE_PHASE;
 use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
+use crate::observability::notes;
 use crate::observability::progress::Progress;
 use crate::observability::results::ResultsFolder;
 use crate::observability::standard_error;
 use crate::observability::summary::Settings;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
-use crate::scheduler::{Conductor, CutReason, Precision, RealClock, Stage};
+use crate::scheduler::{Conductor, CutReason, Permits, Precision, RealClock, Stage};
 
 /// How long a script runs that says nothing about it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -84,7 +85,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         input.open(options.time_scale, options.duration, generators).map_err(RunError::invalid)?;
     let generators = stream.sources.count();
     let header = Arc::new(stream.header.clone());
-    let phases = phases_of_run(&header.phases, header.bounded, options.duration)
+    let ends = header.bounded || options.operations.is_some();
+    let phases = phases_of_run(&header.phases, ends, options.duration)
         .map_err(|error| RunError::invalid(error.into()))?;
     let shard_count = shard_count(options, header.active_count());
     let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
@@ -130,6 +132,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
 
     let live = Arc::new(Live::new(shard_count));
     let mut checks = Checks::new(thresholds, &layout, shard_count);
+    let permits = Permits::new(options.limit, shard_count).with_operations(options.operations);
+    let permits = Arc::new(permits);
     let plan = shards::Plan {
         options,
         backend: backend.clone(),
@@ -142,6 +146,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         hooks: hooks.hooks.as_ref(),
         oplog: oplog.as_ref(),
         allowed: allowed.clone(),
+        permits: permits.clone(),
         lookahead: (LOOKAHEAD_TOTAL / header.active_count().max(1) as usize)
             .clamp(2, LOOKAHEAD_MOST),
     };
@@ -176,6 +181,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         backend: &*backend,
         mode: allowed.mode(),
         conductor: &conductor,
+        permits: &permits,
         phases: &phases,
         measurements: &measurements,
         checks: &checks,
@@ -211,13 +217,14 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     Ok(Finished { summary, folder: kept.ok().map(|_| folder.path().to_path_buf()) })
 }
 
-/// Returns the phases that a run has: the stream's, scaled to `--duration`.
+/// Returns the phases that a run has: the stream's, scaled to `--duration`. One that `ends`
+/// by itself, or by its number of operations, needs none.
 fn phases_of_run(
     declared: &[Phase],
-    bounded: bool,
+    ends: bool,
     duration: Option<Duration>,
 ) -> Result<Vec<Phase>, PhaseScalingError> {
-    let default = || (!bounded).then_some(DEFAULT_DURATION);
+    let default = || (!ends).then_some(DEFAULT_DURATION);
     match duration {
         Some(duration) if !declared.is_empty() => phases::scaled(declared, nanoseconds(duration)),
         None if !declared.is_empty() => Ok(declared.to_vec()),
@@ -264,6 +271,7 @@ struct FactsFrom<'a> {
     backend: &'a dyn SMBBackend,
     mode: u8,
     conductor: &'a Conductor,
+    permits: &'a Permits,
     phases: &'a [Phase],
     measurements: &'a Measurements,
     checks: &'a Checks,
@@ -317,6 +325,8 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         ));
     }
     let phases = phase_durations(from.phases, from.conductor.measured_ns());
+    let bound = from.permits.operations().filter(|bound| bound.is_reached());
+    notes.extend(bound.map(|bound| notes::at_bound(bound.most(), from.phases, &phases)));
     RunFacts {
         id: from.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         started_at: from.started_at,

@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub storage: Storage,
     /// How long the recorded phases last together; by default as the stream says.
     pub duration: Option<Duration>,
+    /// Operations of iterations over all clients, after which the run ends.
+    pub operations: Option<u64>,
     /// Operations in flight over all clients.
     pub limit: Option<u32>,
     /// Which failed operations are tried again; none of them by default.
@@ -61,6 +63,7 @@ impl RunOptions {
             password: None,
             storage: Storage::Memory(MemoryLimits::default()),
             duration: None,
+            operations: None,
             limit: None,
             retry: None,
             time_scale: 1.0,

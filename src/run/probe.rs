@@ -127,7 +127,7 @@ struct Progress {
 impl Progress {
     /// Draws on a terminal only.
     fn new(enabled: bool, cases: usize) -> Progress {
-        let target = match enabled && standard_error::is_terminal() {
+        let target = match enabled && standard_error::is_drawable() {
             true => standard_error::draw_target(),
             false => ProgressDrawTarget::hidden(),
         };

@@ -40,6 +40,7 @@ pub struct Plan<'a> {
     pub hooks: Option<&'a Hooks>,
     pub oplog: Option<&'a Oplog>,
     pub allowed: Allowed,
+    pub permits: Arc<Permits>,
     /// Operations queued for one client.
     pub lookahead: usize,
 }
@@ -91,7 +92,6 @@ impl Plan<'_> {
             reconnect_timeout_ns: nanos(timeouts.reconnect),
             op_timeout_ns: nanos(timeouts.operation),
         });
-        let permits = Arc::new(Permits::new(self.options.limit, self.shards));
         let feeds = stream.sources.serve(self.shards, self.allowed.clone());
         // Never sent on: it closes when the last shard has dropped its end.
         let (ending, ended) = mpsc::channel::<()>(1);
@@ -99,7 +99,7 @@ impl Plan<'_> {
         for (index, feed) in feeds.into_iter().enumerate() {
             let clients = header.active_clients().skip(index).step_by(self.shards).collect();
             let (engine, client) = (engine.clone(), client.clone());
-            let (permits, conductor) = (permits.clone(), conductor.clone());
+            let (permits, conductor) = (self.permits.clone(), conductor.clone());
             let clock = self.clock.clone();
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());

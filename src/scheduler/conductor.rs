@@ -78,6 +78,11 @@ impl Conductor {
         Some((zero_ns, timeline.cut_ns().unwrap_or(zero_ns).max(zero_ns)))
     }
 
+    /// Returns the stages that were entered, in order, the present one last.
+    pub fn entered(&self) -> Vec<Stage> {
+        self.timeline().entered().collect()
+    }
+
     /// Returns how long the run spent in the finished stages chosen by `of`, in nanoseconds.
     pub fn spent_ns(&self, of: impl Fn(Stage) -> bool) -> u64 {
         self.timeline().spent_ns(of)

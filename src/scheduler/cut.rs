@@ -59,13 +59,18 @@ impl Engine {
     }
 
     /// Drops the client's operation that waits to be issued. If it was tried before, it
-    /// completes with that attempt; otherwise it was never issued.
+    /// completes with that attempt; otherwise it was never issued, and another may be instead.
     pub(super) fn discard(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
         let Some(mut in_flight) = client.in_flight_op.take() else { return };
         match in_flight.failed.take() {
             Some(failed) => self.report(slot, in_flight, *failed),
-            None => client.note_abandoned(),
+            None => {
+                client.note_abandoned();
+                if let (Stage::Measure, Some(bound)) = (self.stage, self.permits.operations()) {
+                    bound.give_back();
+                }
+            }
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Engine {
     pub(super) stage: Stage,
     pub(super) origin_ns: u64,
     pub(super) cut: bool,
+    /// Whether the stream ended here because the bound on operations was reached.
+    pub(super) at_bound: bool,
     /// The number of clients of the stage that are not done.
     pub(super) unfinished: usize,
     /// The time at which each scheduled client's operation is to be issued, with the client's slot.
@@ -74,6 +76,7 @@ impl Engine {
             stage: Stage::Connect,
             origin_ns: 0,
             cut: false,
+            at_bound: false,
             unfinished: 0,
             schedule: BinaryHeap::new(),
             blocked: VecDeque::new(),
@@ -91,6 +94,7 @@ impl Engine {
         self.end_disconnections(origin_ns);
         let filled = self.stage == Stage::Fill && stage == Stage::Measure;
         (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
+        self.at_bound = false;
         for slot in 0..self.clients.len() {
             let client = &mut self.clients[slot];
             let takes_part = self.config.takes_part(client.client_idx, stage);
@@ -126,7 +130,7 @@ impl Engine {
             return Ok(());
         }
         client.pulling = false;
-        if self.cut || client.state == ClientState::Gone {
+        if self.cut || self.at_bound || client.state == ClientState::Gone {
             self.advance(slot);
             return Ok(());
         }
@@ -273,6 +277,7 @@ impl Engine {
             }
         }
         loop {
+            self.heed_bound();
             if let Some(action) = self.wanted.pop_front() {
                 return Some(action);
             }
@@ -281,7 +286,12 @@ impl Engine {
             }
             if let Some(slot) = self.permitted.pop_front() {
                 let waited_ns = now_ns.saturating_sub(self.clients[slot as usize].blocked_ns);
-                return Some(self.issue(slot, now_ns, waited_ns));
+                if self.takes_from_bound(slot) {
+                    return Some(self.issue(slot, now_ns, waited_ns));
+                }
+                // The bound was reached meanwhile: this client goes with the others.
+                self.permitted.push_front(slot);
+                continue;
             }
             let &Reverse((at_ns, slot)) = self.schedule.peek()?;
             if at_ns > now_ns {
@@ -289,9 +299,17 @@ impl Engine {
             }
             self.schedule.pop();
             let client = &mut self.clients[slot as usize];
-            if client.next_waits_for_others() || self.permits.acquire(self.shard) {
-                return Some(self.issue(slot, now_ns, 0));
+            let takes_permit = !client.next_waits_for_others();
+            if !takes_permit || self.permits.acquire(self.shard) {
+                if self.takes_from_bound(slot) {
+                    return Some(self.issue(slot, now_ns, 0));
+                }
+                if takes_permit {
+                    self.permits.release(self.shard);
+                }
+                continue;
             }
+            let client = &mut self.clients[slot as usize];
             (client.state, client.blocked_ns) = (ClientState::Blocked, now_ns);
             self.blocked.push_back(slot);
         }
@@ -300,7 +318,8 @@ impl Engine {
     /// Returns when to poll again at the latest, if nothing happens before.
     pub fn next_wake_ns(&self) -> Option<u64> {
         let next_due = self.schedule.peek().map(|Reverse((at_ns, _))| *at_ns);
-        let end = self.end_ns().filter(|_| self.unfinished > 0 || self.config.phases_last);
+        let lasts = self.config.phases_last && !self.at_bound;
+        let end = self.end_ns().filter(|_| self.unfinished > 0 || lasts);
         [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
     }
 
@@ -319,7 +338,7 @@ impl Engine {
     /// Returns whether every client of the stage is done and, if the phases are to last, their
     /// time has passed.
     pub fn stage_done(&self) -> bool {
-        let lasts = self.config.phases_last && self.end_ns().is_some();
+        let lasts = self.config.phases_last && !self.at_bound && self.end_ns().is_some();
         let there = |client: &ClientQueue| {
             client.state != ClientState::Gone
                 && self.config.takes_part(client.client_idx, self.stage)

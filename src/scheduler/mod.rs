@@ -34,6 +34,7 @@ pub mod feed;
 mod heartbeat;
 mod left_out;
 pub mod lookahead;
+pub mod operation_bound;
 pub mod permits;
 pub mod retry;
 #[cfg(test)]

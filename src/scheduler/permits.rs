@@ -1,16 +1,21 @@
-//! The bound on operations in flight, one for all shards.
+//! The bounds on operations over all shards: on those in flight, and on those there are.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::operation_bound::OperationBound;
+
 /// The permits, first come, first served over all shards. A freed permit is handed to the
 /// client that has waited longest, so that no shard can starve another.
 pub struct Permits {
     /// The limit. Without it, only the rule of one operation per client applies.
     bounded: Option<Mutex<Bounded>>,
-    /// The notification of each shard that it was handed a permit.
+    /// The bound on operations. Without it, the stream alone has an end.
+    operations: Option<OperationBound>,
+    /// The notification of each shard that it was handed a permit, or that the last operation was
+    /// taken.
     wakers: Vec<Notify>,
 }
 
@@ -27,7 +32,23 @@ impl Permits {
         let bounded = limit.map(|free| {
             Mutex::new(Bounded { free, waiting: VecDeque::new(), granted: vec![0; shards] })
         });
-        Permits { bounded, wakers: (0..shards).map(|_| Notify::new()).collect() }
+        let wakers = (0..shards).map(|_| Notify::new()).collect();
+        Permits { bounded, operations: None, wakers }
+    }
+
+    /// The same, with at most so many operations of iterations in all.
+    pub fn with_operations(self, most: Option<u64>) -> Permits {
+        Permits { operations: most.map(OperationBound::new), ..self }
+    }
+
+    /// The bound on the number of operations, if there is one.
+    pub fn operations(&self) -> Option<&OperationBound> {
+        self.operations.as_ref()
+    }
+
+    /// Wakes every shard, for each to see that the last operation was taken.
+    pub(super) fn wake_all(&self) {
+        self.wakers.iter().for_each(Notify::notify_one);
     }
 
     /// Takes a permit and returns true, or queues one client of the shard for the next.
@@ -68,13 +89,14 @@ impl Permits {
         }
     }
 
-    /// Waits until the shard has been handed a permit.
+    /// Waits until the shard has been handed a permit, or no operation is left.
     pub async fn granted(&self, shard: usize) {
         self.wakers[shard].notified().await;
     }
 
+    /// Returns whether [`Permits::granted`] may ever end.
     pub fn is_bounded(&self) -> bool {
-        self.bounded.is_some()
+        self.bounded.is_some() || self.operations.is_some()
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Bounded>> {

@@ -197,6 +197,11 @@ impl Timeline {
         self.cut_ns
     }
 
+    /// Returns the stages that were entered, in order, the present one last.
+    pub fn entered(&self) -> impl Iterator<Item = Stage> + '_ {
+        self.entered.iter().map(|(stage, _)| *stage)
+    }
+
     /// Returns how long the run spent in the finished stages chosen by `of`, in nanoseconds.
     pub fn spent_ns(&self, of: impl Fn(Stage) -> bool) -> u64 {
         let ends = self.entered.iter().skip(1).map(|(_, began_ns)| *began_ns);

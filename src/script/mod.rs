@@ -124,13 +124,14 @@ impl FromStr for ClientsOverride {
 }
 
 /// The parameters a script declares, by name, without running more of it than
-/// its top level.
+/// its top level, of whose prints nothing is shown.
 ///
 /// # Errors
 /// [`ScriptError`] when the script cannot be read, or fails before it has
 /// declared its parameters.
 pub fn describe(path: &Path, limits: Limits) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let options = ScriptOptions { path: path.to_path_buf(), limits, ..ScriptOptions::default() };
+    let path = path.to_path_buf();
+    let options = ScriptOptions { path, limits, quiet: true, ..ScriptOptions::default() };
     source::describe(&options)
 }
 

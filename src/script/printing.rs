@@ -1,7 +1,6 @@
 //! What scripts print, to standard error.
 
-use std::cell::{Cell, RefCell};
-use std::io::Write;
+use std::cell::Cell;
 
 /// Of one text.
 const MAX_PRINTED: usize = 4_096;
@@ -10,18 +9,18 @@ const MAX_PRINTED: usize = 4_096;
 /// disk with its log.
 const MAX_PRINTED_IN_ALL: usize = 1 << 20;
 
-/// Where a machine's script prints to. Lines beyond the limit are counted, and
-/// the count is told when the machine ends.
-pub(super) struct Printer<W: Write> {
-    to: RefCell<W>,
+/// Where a machine's script prints to: a function that writes a text and ends its line.
+/// Lines beyond the limit are counted, and the count is told when the machine ends.
+pub(super) struct Printer<F: Fn(&str)> {
+    line: F,
     left: Cell<usize>,
     not_shown: Cell<u64>,
 }
 
-impl<W: Write> Printer<W> {
-    pub fn new(to: W) -> Printer<W> {
+impl<F: Fn(&str)> Printer<F> {
+    pub fn new(line: F) -> Printer<F> {
         let left = Cell::new(MAX_PRINTED_IN_ALL);
-        Printer { to: RefCell::new(to), left, not_shown: Cell::new(0) }
+        Printer { line, left, not_shown: Cell::new(0) }
     }
 
     pub fn print(&self, text: &str) {
@@ -31,26 +30,21 @@ impl<W: Write> Printer<W> {
         }
         let text = printable(text);
         self.left.set(self.left.get().saturating_sub(text.len() + 1));
-        self.line(&text);
+        (self.line)(&text);
         if self.left.get() == 0 {
-            self.line(
+            (self.line)(
                 "print: that was the last of 1 MiB; from here on lines are counted, not shown",
             );
         }
     }
-
-    fn line(&self, text: &str) {
-        // Lost where nobody can read it, which is no fault of the script.
-        let _ = self.to.borrow_mut().write_all(format!("{text}\n").as_bytes());
-    }
 }
 
-impl<W: Write> Drop for Printer<W> {
+impl<F: Fn(&str)> Drop for Printer<F> {
     fn drop(&mut self) {
         match self.not_shown.get() {
             0 => {}
-            1 => self.line("print: 1 more line not shown"),
-            more => self.line(&format!("print: {more} more lines not shown")),
+            1 => (self.line)("print: 1 more line not shown"),
+            more => (self.line)(&format!("print: {more} more lines not shown")),
         }
     }
 }
@@ -78,6 +72,8 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     #[test]
@@ -89,8 +85,8 @@ mod tests {
 
     #[test]
     fn lines_beyond_the_limit_are_counted_and_the_count_comes_last() {
-        let mut written = Vec::new();
-        let printer = Printer::new(&mut written);
+        let written = RefCell::new(String::new());
+        let printer = Printer::new(|text| *written.borrow_mut() += &format!("{text}\n"));
         let line = "x".repeat(1_023);
         for _ in 0..1_024 {
             printer.print(&line);
@@ -98,7 +94,7 @@ mod tests {
         printer.print("one more");
         printer.print("two\nlines");
         drop(printer);
-        let written = String::from_utf8(written).unwrap();
+        let written = written.into_inner();
         let lines: Vec<&str> = written.lines().collect();
         assert!(lines[..1_024].iter().all(|shown| *shown == line));
         assert_eq!(

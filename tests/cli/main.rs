@@ -4,6 +4,7 @@
 
 mod accounts;
 mod blobs;
+mod bounds;
 mod breaks;
 mod checked_first;
 mod documents;
@@ -15,6 +16,7 @@ mod hostile_scripts;
 mod interrupts;
 mod leases;
 mod lifecycle;
+mod log_lines;
 mod losses;
 mod modes;
 mod open_loop;
@@ -34,3 +36,4 @@ mod targets;
 mod thresholds;
 mod trust;
 mod unread;
+mod usage;

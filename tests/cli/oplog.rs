@@ -108,7 +108,7 @@ fn a_log_that_is_there_already_is_refused_before_the_run_and_kept() {
 #[test]
 fn a_failed_connection_leaves_no_log() {
     let place = Place::with_script(SCRIPT);
-    let line = "run s.lua --target smb://127.0.0.1:1/share --oplog --out a/b";
+    let line = "run s.lua --target smb://127.0.0.1:1/share --oplog --out a";
     place.smbench(line).end().refused(3);
     assert_eq!(place.names(), ["s.lua"]);
 }

@@ -23,9 +23,9 @@ fn a_parameter_that_is_wrong_is_one_error_and_nothing_runs() {
     let place = Place::with_script(SCRIPT);
     for (given, message) in [
         ("usres=3", "-p usres: unknown parameter 'usres': did you mean 'users'?"),
-        ("users=many", "-p users=many: it is not a whole number within 2^53"),
-        ("users=1.5", "-p users=1.5: it is not a whole number within 2^53"),
-        ("users=", "-p users=: it is not a whole number within 2^53"),
+        ("users=many", "-p users=many: \"many\" is not a whole number within 2^53"),
+        ("users=1.5", "-p users=1.5: \"1.5\" is not a whole number within 2^53"),
+        ("users=", "-p users=: \"\" is not a whole number within 2^53"),
         ("users=2001", "-p users=2001: it is above the maximum, 2000"),
         ("users=0", "-p users=0: it is below the minimum, 1"),
         ("share=1.01", "-p share=1.01: it is above the maximum, 1"),
@@ -36,7 +36,17 @@ fn a_parameter_that_is_wrong_is_one_error_and_nothing_runs() {
             "-p think=5: \"5\" is not a duration: write a number and a unit, such as \"250ms\", \"1.5s\" or \"2m\" (ns, us, ms, s, m, h)",
         ),
     ] {
-        assert_eq!(place.run(&format!("s.lua --target sim -p {given}")).end().refused(2), message);
+        let told = place.run(&format!("s.lua --target sim -p {given}")).end().refused(2);
+        let described = told.strip_prefix(message).unwrap_or_else(|| panic!("{told}"));
+        let expected = match given.split_once('=').unwrap().0 {
+            "usres" => "",
+            "users" => " Parameter 'users' is an int from 1 to 2000; its default is 4",
+            "share" => " Parameter 'share' is a float from 0 to 1; its default is 0.5",
+            "mix" => " Parameter 'mix' is a string, one of office, cad; its default is office",
+            "io" => " Parameter 'io' is a size of at most 1MiB; its default is 4KiB",
+            _ => " Parameter 'think' is a duration; its default is 1ms",
+        };
+        assert_eq!(described.trim_start_matches('.'), expected, "{told}");
     }
     for given in ["share=much", "keep=perhaps", "io=lots"] {
         let message = place.run(&format!("s.lua --target sim -p {given}")).end().refused(2);

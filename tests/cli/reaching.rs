@@ -57,7 +57,15 @@ fn a_server_that_accepts_and_says_nothing_is_left_in_time() {
 
 #[test]
 fn a_server_that_is_no_smb_server_is_told_apart() {
-    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\0\0\0\x04abcd", b""] {
+    let malformed = "smbench closed the connection because the server sent a malformed frame: ";
+    for (answer, reason) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            format!("{malformed}it announced a frame of 1213486160 bytes, and at most 65536"),
+        ),
+        (b"\0\0\0\x04abcd", format!("{malformed}it is no SMB2 message")),
+        (b"", "the server closed the connection".into()),
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
@@ -72,6 +80,7 @@ fn a_server_that_is_no_smb_server_is_told_apart() {
         let place = Place::with_script(text);
         let message = place.run(&line).env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
         assert!(message.contains(&format!("at 127.0.0.1:{port} as user \"ann\": ")), "{message}");
+        assert!(message.contains(&reason), "{message}");
         server.join().unwrap();
     }
 }

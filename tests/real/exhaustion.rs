@@ -4,6 +4,9 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -105,6 +108,35 @@ async fn a_frame_of_very_many_messages_ends_the_connection() {
     let error = tokio::time::timeout(SOON, backend.connect(0)).await.expect("it ends");
     let error = error.err().expect("no connection").to_string();
     assert!(error.contains("a frame of 8388608 bytes, and at most 65536"), "{error}");
+}
+
+#[tokio::test]
+async fn every_operation_on_a_connection_that_was_closed_for_a_frame_says_so() {
+    let encrypted = Settings { share: "smb encrypt = required", ..Settings::default() };
+    for settings in [Settings::default(), encrypted] {
+        let Some(samba) = Samba::start(settings) else { return };
+        let lies = Arc::new(AtomicBool::new(false));
+        let lying = lies.clone();
+        // The last byte of an answer, or its command where that can be read.
+        let answers = move |mut frame: Vec<u8>| {
+            if lying.load(Relaxed) {
+                let at = if frame.starts_with(b"\xfeSMB") { COMMAND } else { frame.len() - 1 };
+                frame[at] ^= 0x77;
+            }
+            vec![frame]
+        };
+        let hostile = Proxy::start(samba.address(), |frame| vec![frame], answers);
+        let target = format!("smb://{}@{}/share", samba.user(), hostile.address());
+        let connection = smb2(&target, Samba::PASSWORD).connect(0).await.unwrap();
+        let file = create(&*connection, "file").await;
+        lies.store(true, Relaxed);
+        let first = lost(&*file, 1).await;
+        let malformed = "smbench closed the connection because the server sent a malformed frame: ";
+        let what = first.strip_prefix(malformed).unwrap_or_else(|| panic!("{first}"));
+        let known = ["it holds the unknown command 0x", "it does not decrypt with the key"];
+        assert!(known.iter().any(|known| what.starts_with(known)), "{what}");
+        assert_eq!(lost(&*file, 1).await, first, "and so does what comes after");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod checks;
 mod deadlock;
 mod ending;
 mod generate;
+mod operation_bound;
 mod outages;
 mod run;
 mod scenario;

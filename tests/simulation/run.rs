@@ -133,7 +133,8 @@ impl Scenario {
         let capabilities = Arc::new(watched.capabilities());
         let header = &self.stream.header;
         let phases = PhaseSpan::chain(&header.phases);
-        let permits = Arc::new(Permits::new(self.limit, self.shards));
+        let permits = Permits::new(self.limit, self.shards).with_operations(self.operations);
+        let permits = Arc::new(permits);
         let timeline = Timeline::new(self.shards, &phases, self.drain_ns, 1_000);
         let conductor = Arc::new(Conductor::new(timeline, Arc::new(clock.clone())));
         let engine = Arc::new(EngineConfig {

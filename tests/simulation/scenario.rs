@@ -26,6 +26,8 @@ pub enum Ending {
 pub struct Scenario {
     pub stream: Stream,
     pub limit: Option<u32>,
+    /// Operations of iterations, after which the run ends.
+    pub operations: Option<u64>,
     pub shards: usize,
     pub lookahead: usize,
     pub retry: Option<RetryPolicy>,
@@ -94,6 +96,7 @@ impl Scenario {
         Scenario {
             stream,
             limit: [None, Some(1), Some(2), Some(7)][dice.roll(4) as usize],
+            operations: None,
             shards: 1 + dice.roll(4) as usize,
             lookahead: if dice.chance(30) { 10_000 } else { 2 + dice.roll(16) as usize },
             retry: dice.chance(60).then(RetryPolicy::default),
@@ -119,6 +122,7 @@ impl Scenario {
         Scenario {
             stream,
             limit,
+            operations: None,
             shards,
             lookahead: 8,
             retry: None,

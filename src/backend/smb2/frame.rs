@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ::smb2::client::Cipher;
 use ::smb2::msg::header::{Header, PROTOCOL_ID};
 use ::smb2::msg::transform::{COMPRESSION_PROTOCOL_ID, TRANSFORM_PROTOCOL_ID, TransformHeader};
+use ::smb2::types::Command;
 use aes::{Aes128, Aes256};
 use ctr::Ctr32BE;
 use ctr::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
@@ -25,9 +26,13 @@ const MAX_FRAME: u64 = MAX_PAYLOAD as u64 + HEADROOM;
 const MAX_MESSAGES: usize = 64;
 
 /// Offsets of the fields of a message's header (MS-SMB2 2.2.1).
+const STRUCTURE_SIZE: usize = 4;
+const COMMAND: usize = 12;
 const FLAGS: usize = 16;
 const NEXT_COMMAND: usize = 20;
 const MESSAGE_ID: usize = 24;
+/// What StructureSize is.
+const HEADER_SIZE: u16 = Header::SIZE as u16;
 const SMB2_FLAGS_SERVER_TO_REDIR: u32 = 1;
 /// The MessageId of what a server sends without a request, such as a break (MS-SMB2
 /// 3.3.4.6).
@@ -60,44 +65,64 @@ impl Outstanding {
         let bound = self.0.load(Ordering::Relaxed).saturating_add(HEADROOM).min(MAX_FRAME);
         match length as u64 <= bound {
             true => Ok(()),
-            false => Err(io::Error::other(format!(
-                "the server announced a frame of {length} bytes, and at most {bound} can answer what was asked"
+            false => Err(malformed(&format!(
+                "it announced a frame of {length} bytes, and at most {bound} can answer what was asked"
             ))),
         }
     }
 }
 
-/// Checks the headers of a frame.
+/// Returns the error of a connection that this program closes because of a frame. `what`
+/// says what the server did wrong.
+pub(super) fn malformed(what: &str) -> io::Error {
+    io::Error::other(format!(
+        "smbench closed the connection because the server sent a malformed frame: {what}"
+    ))
+}
+
+/// Checks the headers of a frame, so that crate smb2 finds nothing in them to close the
+/// connection for: it would not say why.
 ///
 /// # Errors
 /// The frame is not one that a server sends in answer to this client's requests.
 pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result<()> {
-    let mut messages = Messages::open(frame, decryption).ok_or_else(not_smb2)?;
+    let mut messages = Messages::open(frame, decryption)?;
     let mut at = 0_usize;
     for _ in 0..MAX_MESSAGES {
         let header = messages.header(at).ok_or_else(not_smb2)?;
         if header.starts_with(&COMPRESSION_PROTOCOL_ID) {
-            return Err(io::Error::other(
-                "the server sent a compressed frame, and compression was not negotiated",
-            ));
+            return Err(malformed("it is a compressed frame, and compression was not negotiated"));
         }
-        if !header.starts_with(&PROTOCOL_ID) {
+        if !header.starts_with(&PROTOCOL_ID) || u16_at(&header, STRUCTURE_SIZE) != HEADER_SIZE {
             return Err(not_smb2());
+        }
+        let command = u16_at(&header, COMMAND);
+        if Command::try_from(command).is_err() {
+            return Err(malformed(&format!("it holds the unknown command 0x{command:04X}")));
         }
         let is_answer = u32_at(&header, FLAGS).unwrap_or(0) & SMB2_FLAGS_SERVER_TO_REDIR != 0;
         if !is_answer && u64_at(&header, MESSAGE_ID) != Some(UNSOLICITED) {
-            return Err(io::Error::other("the server sent a request instead of an answer"));
+            return Err(malformed("it holds a request instead of an answer"));
         }
-        match u32_at(&header, NEXT_COMMAND) {
-            None | Some(0) => return Ok(()),
-            Some(next) => at = at.saturating_add(next as usize),
+        match u32_at(&header, NEXT_COMMAND).unwrap_or(0) as usize {
+            0 => return Ok(()),
+            next if !next.is_multiple_of(8) => {
+                return Err(malformed(&format!(
+                    "a message in it begins after {next} bytes, which is no multiple of 8"
+                )));
+            }
+            next => at = at.saturating_add(next),
         }
     }
-    Err(io::Error::other(format!("the server sent a frame of more than {MAX_MESSAGES} messages")))
+    Err(malformed(&format!("it holds more than {MAX_MESSAGES} messages")))
 }
 
 fn not_smb2() -> io::Error {
-    io::Error::other("the server's reply is no SMB2 message")
+    malformed("it is no SMB2 message, or is cut off")
+}
+
+fn u16_at(header: &[u8; Header::SIZE], at: usize) -> u16 {
+    u16::from_le_bytes([header[at], header[at + 1]])
 }
 
 /// The messages of a frame, of which only the headers are decrypted. This does not authenticate an
@@ -113,14 +138,17 @@ enum KeyStream {
 }
 
 impl<'a> Messages<'a> {
-    /// Opens a frame. Returns None if it is cut off, or is encrypted although there is no session.
-    fn open(frame: &'a [u8], decryption: Option<&Decryption>) -> Option<Messages<'a>> {
+    /// Opens a frame. Fails if it is cut off, or is encrypted although there is no session.
+    fn open(frame: &'a [u8], decryption: Option<&Decryption>) -> io::Result<Messages<'a>> {
         if !frame.starts_with(&TRANSFORM_PROTOCOL_ID) {
-            return Some(Messages { bytes: frame, key_stream: None });
+            return Ok(Messages { bytes: frame, key_stream: None });
         }
-        let (transform, bytes) = frame.split_at_checked(TransformHeader::SIZE)?;
-        let key_stream = KeyStream::new(&transform[NONCE..], decryption?)?;
-        Some(Messages { bytes, key_stream: Some(key_stream) })
+        let decryption = decryption
+            .ok_or_else(|| malformed("it is encrypted, and the session has no key for it"))?;
+        let (transform, bytes) =
+            frame.split_at_checked(TransformHeader::SIZE).ok_or_else(not_smb2)?;
+        let key_stream = KeyStream::new(&transform[NONCE..], decryption).ok_or_else(not_smb2)?;
+        Ok(Messages { bytes, key_stream: Some(key_stream) })
     }
 
     fn header(&mut self, at: usize) -> Option<[u8; Header::SIZE]> {
@@ -214,6 +242,11 @@ mod tests {
         let hidden = [message(72, 8), request.clone()].concat();
         let mut compressed = message(0, 8);
         compressed[0] = 0xFC;
+        let mut unknown = message(0, 8);
+        unknown[COMMAND..COMMAND + 2].fill(0x77);
+        let unaligned = [message(76, 12), message(0, 8)].concat();
+        let mut large_header = message(0, 8);
+        large_header[STRUCTURE_SIZE] = 65;
         let cases = [
             (message(0, 8), None),
             (unsolicited, None),
@@ -224,8 +257,11 @@ mod tests {
             (request, Some("a request instead of an answer")),
             (hidden, Some("a request instead of an answer")),
             (compressed, Some("a compressed frame")),
+            (unknown, Some("the unknown command 0x7777")),
+            (unaligned, Some("after 76 bytes")),
+            (large_header, Some("no SMB2 message")),
             (message(0, 0)[..63].to_vec(), Some("no SMB2 message")),
-            (message(u32::MAX, 8), Some("no SMB2 message")),
+            (message(u32::MAX - 7, 8), Some("no SMB2 message")),
             (b"HTTP/1.1 400 Bad Request".to_vec(), Some("no SMB2 message")),
         ];
         let ciphers = [
@@ -242,7 +278,10 @@ mod tests {
             }
             for found in faults {
                 match (&found, expected) {
-                    (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),
+                    (Some(found), Some(expected)) => {
+                        assert!(found.starts_with("smbench closed the connection"), "{found}");
+                        assert!(found.contains(expected), "{found}");
+                    }
                     _ => assert_eq!(found.as_deref(), expected),
                 }
             }

@@ -10,6 +10,7 @@ use ::smb2::types::{Command, CreditCharge, FileId, TreeId};
 
 use super::answer::successful_body;
 use super::connection::LISTING_BYTES;
+use super::frame::malformed;
 use super::granted::Opened;
 use super::transport::Wire;
 use crate::backend::OpError;
@@ -156,6 +157,8 @@ impl Link {
                 | NtStatus::NETWORK_SESSION_EXPIRED
                 | NtStatus::NETWORK_NAME_DELETED),
             )) => {
+                // The other operations of the connection end with this cause too.
+                self.wire.note_end(described(status));
                 self.connection.mark_dead();
                 Err(OpError::ConnectionLost(described(status)))
             }
@@ -165,8 +168,9 @@ impl Link {
 
     /// Converts an error of crate smb2. In most cases the connection is gone.
     fn failed(&self, error: ::smb2::Error) -> OpError {
-        let failure = failure(error, &self.wire);
-        if matches!(failure, OpError::ConnectionLost(_)) {
+        let failure = failure(error, &self.connection, &self.wire);
+        if let OpError::ConnectionLost(cause) = &failure {
+            self.wire.note_end(cause.clone());
             // If a reply did not come in time the socket is still up, and crate smb2 would go on
             // using it.
             self.connection.mark_dead();
@@ -186,7 +190,7 @@ fn answer_bytes(command: Command, payload: u32) -> u64 {
 }
 
 /// Converts an error of crate smb2, and adds the cause that only the transport knows.
-pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
+pub(super) fn failure(error: ::smb2::Error, connection: &Connection, wire: &Wire) -> OpError {
     use ::smb2::Error;
     match error {
         Error::Protocol { status, .. } => OpError::Status(NtStatus(status.0)),
@@ -198,7 +202,7 @@ pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
         | Error::SendFailed { .. }
         | Error::HandleInvalidated { .. } => OpError::ConnectionLost(match wire.end_cause() {
             Some(cause) => cause.to_string(),
-            None => error.to_string(),
+            None => refused_frame(connection).unwrap_or_else(|| error.to_string()),
         }),
         Error::Timeout => OpError::ConnectionLost("the server did not reply in time".to_string()),
         Error::SendTimeout { .. }
@@ -206,6 +210,20 @@ pub(super) fn failure(error: ::smb2::Error, wire: &Wire) -> OpError {
         | Error::CreditStarvation { .. } => OpError::ConnectionLost(error.to_string()),
         _ => OpError::Client(error.to_string()),
     }
+}
+
+/// Returns why crate smb2 closed the connection, if it did so because of a frame. It closes
+/// it for what [`frame::check`](super::frame::check) cannot see, and keeps only counts.
+fn refused_frame(connection: &Connection) -> Option<String> {
+    let counts = connection.diagnostics().metrics;
+    let what = if counts.decrypt_failures > 0 {
+        "it does not decrypt with the key of the session"
+    } else if counts.malformed_frames + counts.decompress_failures > 0 {
+        "its messages cannot be told apart"
+    } else {
+        return None;
+    };
+    Some(malformed(what).to_string())
 }
 
 /// Returns the name and number of a status, for errors that hold a string.

@@ -88,8 +88,10 @@ impl Smb2Backend {
         wire: &Wire,
     ) -> Result<(Session, Tree), ConnectError> {
         let address = &self.address;
-        let at = |stage| move |error| self.failed(stage, failure(error, wire));
-        connection.negotiate().await.map_err(at(ConnectStage::Negotiate))?;
+        if let Err(error) = connection.negotiate().await {
+            let failure = failure(error, connection, wire);
+            return Err(self.failed(ConnectStage::Negotiate, failure));
+        }
         let negotiation = wire.take_negotiation();
         negotiation.hash(connection);
         let session = self.session(connection, wire).await?;
@@ -99,8 +101,13 @@ impl Smb2Backend {
             let cipher = cipher.unwrap_or(Cipher::Aes128Ccm);
             wire.set_decryption(Decryption { session_id: session.session_id.0, key, cipher });
         }
-        let tree = Tree::connect(connection, &address.share).await;
-        let tree = tree.map_err(at(ConnectStage::Share))?;
+        let tree = match Tree::connect(connection, &address.share).await {
+            Ok(tree) => tree,
+            Err(error) => {
+                let failure = failure(error, connection, wire);
+                return Err(self.failed(ConnectStage::Share, failure));
+            }
+        };
         // The paths are those of the share itself, not of a DFS namespace.
         connection.deregister_dfs_tree(tree.tree_id);
         if tree.encrypt_data && !connection.should_encrypt() {
@@ -137,7 +144,8 @@ impl Smb2Backend {
             Err(error) => {
                 // Samba may answer a wrong password with a guest's session.
                 let guest = matches!(error, ::smb2::Error::GuestSessionRefused { .. });
-                let mut failed = self.failed(ConnectStage::Login, failure(error, wire));
+                let failure = failure(error, connection, wire);
+                let mut failed = self.failed(ConnectStage::Login, failure);
                 failed.account_refused |= guest;
                 if failed.account_refused {
                     turn.refused(failed.clone());
@@ -155,7 +163,7 @@ impl Smb2Backend {
         let (reason, transient) = match failure {
             OpError::Status(status) => (self.explained(stage, status), is_passing(status)),
             OpError::ConnectionLost(cause) => (cause, true),
-            OpError::Client(reason) => (reason, false),
+            OpError::Client(reason) => (reason + &self.without_a_user(stage), false),
         };
         ConnectError { account_refused, ..self.error(stage, reason, transient) }
     }
@@ -163,6 +171,11 @@ impl Smb2Backend {
     fn explained(&self, stage: ConnectStage, status: NtStatus) -> String {
         let described = described(status);
         match (stage, status) {
+            (ConnectStage::Login | ConnectStage::Share, _)
+                if self.address.user.is_none() && status != NtStatus::BAD_NETWORK_NAME =>
+            {
+                described + &self.without_a_user(stage)
+            }
             (ConnectStage::Login, NtStatus::LOGON_FAILURE) => {
                 format!("{described}: check the user's name and SMBENCH_PASSWORD")
             }
@@ -179,6 +192,19 @@ impl Smb2Backend {
             (ConnectStage::Folder, _) => format!("{described} for \"{}\"", self.address.folder),
             _ => described,
         }
+    }
+
+    /// What to do where a guest is refused: most often the user was forgotten.
+    fn without_a_user(&self, stage: ConnectStage) -> String {
+        if self.address.user.is_some()
+            || !matches!(stage, ConnectStage::Login | ConnectStage::Share)
+        {
+            return String::new();
+        }
+        let named = SmbAddress { user: Some("USER".to_string()), ..self.address.clone() };
+        format!(
+            ": the target names no user, so smbench asked as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
+        )
     }
 
     fn error(&self, stage: ConnectStage, reason: String, transient: bool) -> ConnectError {

@@ -89,7 +89,7 @@ impl Negotiation {
             input_data: self.asked().ok_or_else(|| tampered("NEGOTIATE was cut off"))?,
         };
         let sent = connection.execute(Command::Ioctl, &request, Some(tree)).await;
-        let answer = sent.map_err(|error| failure(error, wire));
+        let answer = sent.map_err(|error| failure(error, connection, wire));
         match answer.and_then(|frame| successful_body(Command::Ioctl, frame)) {
             Ok(body) => self.compare(&body),
             // The server is older than this request. Its refusal is signed.

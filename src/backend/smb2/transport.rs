@@ -37,7 +37,7 @@ pub(super) struct Wire {
     clock: Arc<dyn Clock>,
     /// The times of the operation in flight.
     times: SocketWatch,
-    /// The cause of the socket's end. Crate smb2 reports only that it ended.
+    /// The cause of the connection's end. Crate smb2 reports only that it ended.
     ended: OnceLock<String>,
     negotiate: Mutex<Negotiation>,
     /// The bound on what the server may send.
@@ -151,9 +151,14 @@ impl Wire {
             std::io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
             _ => error.to_string(),
         };
-        // The first cause is the true one. Later errors only follow from it.
-        let _ = self.ended.set(cause);
+        self.note_end(cause);
         Error::Io(error)
+    }
+
+    /// Notes why the connection ends. The first cause is the true one; what follows is its
+    /// echo.
+    pub(super) fn note_end(&self, cause: String) {
+        let _ = self.ended.set(cause);
     }
 }
 

@@ -3,12 +3,16 @@
 //! After [`never_wait`], text goes through a bounded queue to one thread that writes it. Text that
 //! does not fit is dropped and counted, except what [`tell`] writes. Before that call, and in
 //! commands that never make it, each write is made at once and blocks as usual.
+//!
+//! Every line has one form ([`line`]): with [`write_json_lines`] each is a JSON object. A
+//! line goes through [`offer`], or through [`tell`] if nothing may drop it; log events
+//! come through [`StandardError`].
 
 mod drawing;
+pub mod line;
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
@@ -18,6 +22,8 @@ use indicatif::ProgressDrawTarget;
 
 use super::columns::wrapped;
 use drawing::Drawing;
+pub use line::Kind;
+use line::{is_json, written};
 use queue::Queue;
 
 /// The queue of the process, which has only one standard error.
@@ -39,10 +45,30 @@ pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Writes `line` even if the queue is full, and waits for a bounded time until it is written. If
+/// Makes each line a JSON object from now on, the messages of panics included.
+pub fn write_json_lines() {
+    line::write_json();
+    panic::set_hook(Box::new(tell_panic));
+}
+
+/// Returns whether a line that moves may be drawn: on a terminal, between lines of text.
+pub fn is_drawable() -> bool {
+    is_terminal() && !is_json()
+}
+
+/// Writes a line, or drops and counts it if it is not read in time.
+pub fn offer(kind: Kind, message: &str) {
+    let line = fitted(written(kind, message));
+    match QUEUE.get() {
+        Some(queue) => queue.offer(line.as_bytes()),
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Writes a line even if the queue is full, and waits for a bounded time until it is written. If
 /// nobody reads it, neither the run nor the exit code changes.
-pub fn tell(line: impl Display) {
-    let line = fitted(format!("{line}\n"));
+pub fn tell(kind: Kind, message: &str) {
+    let line = fitted(written(kind, message));
     match QUEUE.get() {
         Some(queue) => {
             queue.insist(line.as_bytes());
@@ -118,14 +144,20 @@ impl Write for StandardError {
 /// Writes the message of a panic in the standard library's format. It waits, because the process
 /// may be about to abort.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
-    let Some(queue) = QUEUE.get() else { return };
     let thread = thread::current();
-    let mut message = format!("thread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+    let mut message = format!("thread '{}' {panic}", thread.name().unwrap_or("<unnamed>"));
     let backtrace = Backtrace::capture();
     match backtrace.status() {
-        BacktraceStatus::Captured => message += &format!("stack backtrace:\n{backtrace}"),
-        _ => message += "note: run with `RUST_BACKTRACE=1` for a backtrace\n",
+        BacktraceStatus::Captured => message += &format!("\nstack backtrace:\n{backtrace}"),
+        _ if is_json() => {}
+        _ => message += "\nnote: run with `RUST_BACKTRACE=1` for a backtrace",
     }
-    queue.offer_panic(message.as_bytes());
-    queue.flush();
+    let line = written(Kind::Verdict, &message);
+    match QUEUE.get() {
+        Some(queue) => {
+            queue.offer_panic(line.as_bytes());
+            queue.flush();
+        }
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
 }

@@ -58,6 +58,9 @@ const MAX_PARAMETERS: usize = 1_000;
 /// Of all texts of `bench.params`: they are kept outside the machine's memory,
 /// and several times.
 const MAX_TEXT_BYTES: usize = 1 << 20;
+/// What an error quotes: characters of a value, and choices.
+const MAX_SHOWN: usize = 60;
+const MAX_CHOICES_NAMED: usize = 24;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -125,8 +128,13 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
         let given = declared.given.iter().rev().find(|(given, _)| given == name);
         let value = match given {
             Some((_, text)) => parameter.read(text).map_err(|problem| {
-                let shown: String = text.chars().take(60).collect();
-                host.fatal(ScriptError::Parameter(format!("-p {name}={shown}: {problem}")))
+                let shown = short(text);
+                // A question ends with a mark of its own.
+                let stop = if problem.ends_with('?') { "" } else { "." };
+                let is = parameter.described();
+                host.fatal(ScriptError::Parameter(format!(
+                    "-p {name}={shown}: {problem}{stop} {is}"
+                )))
             })?,
             None => parameter.default.clone(),
         };
@@ -264,21 +272,44 @@ impl Parameter {
         Ok(parameter)
     }
 
+    /// Returns what may be given: the type, the bounds and the default.
+    fn described(&self) -> String {
+        let ParameterHelp { name, kind, default, min, max, choices, .. } = &self.help;
+        let article = if *kind == "int" { "an" } else { "a" };
+        let bounds = match (min, max) {
+            (Some(min), Some(max)) => format!(" from {} to {}", short(min), short(max)),
+            (Some(min), None) => format!(" of at least {}", short(min)),
+            (None, Some(max)) => format!(" of at most {}", short(max)),
+            (None, None) if choices.is_empty() => String::new(),
+            (None, None) => {
+                let mut named: Vec<String> =
+                    choices.iter().take(MAX_CHOICES_NAMED).map(|choice| short(choice)).collect();
+                if choices.len() > named.len() {
+                    named.push("…".to_string());
+                }
+                format!(", one of {}", named.join(", "))
+            }
+        };
+        let default = short(default);
+        format!("Parameter '{name}' is {article} {kind}{bounds}; its default is {default}")
+    }
+
     fn read(&self, text: &str) -> Result<Quantity, String> {
         let value = match self.kind {
-            Kind::Int => whole_number(text).ok_or("it is not a whole number within 2^53")?,
+            Kind::Int => whole_number(text)
+                .ok_or_else(|| format!("{:?} is not a whole number within 2^53", short(text)))?,
             Kind::Float => text
                 .trim()
                 .parse()
                 .ok()
                 .filter(|number: &f64| number.is_finite())
                 .map(Quantity::Float)
-                .ok_or("it is not a number")?,
+                .ok_or_else(|| format!("{:?} is not a number", short(text)))?,
             Kind::String => Quantity::Text(text.to_string()),
             Kind::Bool => match text.trim() {
                 "true" => Quantity::Bool(true),
                 "false" => Quantity::Bool(false),
-                _ => return Err("it is neither true nor false".into()),
+                _ => return Err(format!("{:?} is neither true nor false", short(text))),
             },
             Kind::Duration => units::parse_duration_ns(text)
                 .map(|ns| Quantity::Whole(ns as i64))
@@ -373,6 +404,14 @@ fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
 
 fn kind_names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
+}
+
+/// The beginning of a text, for an error to quote.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
 }
 
 /// A value as the script wrote it.

@@ -1,0 +1,110 @@
+//! Scripts and documents near a path that names none, for errors to suggest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::observability::text::printable;
+use crate::protocol::nearest;
+
+/// Of a directory, the most entries that are looked at and the most names that are listed.
+const MAX_ENTRIES: usize = 10_000;
+const MAX_LISTED: usize = 5;
+const MAX_NAME_CHARS: usize = 200;
+
+/// Returns whether the extension is that of a script or a document.
+pub(super) fn is_input(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    ["lua", "luau", "json", "jsonl"].contains(&extension.as_str())
+}
+
+/// Returns what to do about a path that is no script or document: which file was most
+/// likely meant, or which there are. Begins with a separator; empty where there is nothing
+/// to say.
+pub(super) fn advice(path: &Path) -> String {
+    if path.is_dir() {
+        let names = inputs_in(path);
+        let listed: Vec<String> =
+            names.iter().take(MAX_LISTED).map(|name| shown(&path.join(name))).collect();
+        return match (listed.is_empty(), names.len() - listed.len()) {
+            (true, _) => ": it is a directory, without a script or document in it".into(),
+            (false, 0) => format!(": it is a directory; in it are {}", listed.join(", ")),
+            (false, more) => {
+                format!(": it is a directory; in it are {} and {more} more", listed.join(", "))
+            }
+        };
+    }
+    if let Some(missing) = missing_parent(path) {
+        return format!(": there is no directory {}", shown(missing));
+    }
+    nearest_input(path).map_or_else(String::new, |near| format!(": did you mean {}?", shown(&near)))
+}
+
+/// Returns the script or document that was most likely meant: one in the same directory
+/// whose extension is another, one of the same name in a directory there, or one of a
+/// similar name.
+fn nearest_input(path: &Path) -> Option<PathBuf> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name()?.to_string_lossy();
+    let names = inputs_in(folder);
+    let stem = |name: &str| Path::new(name).file_stem().map(|s| s.to_string_lossy().to_string());
+    if let Some(same) = names.iter().find(|known| stem(known) == stem(&name)) {
+        return Some(path.with_file_name(same));
+    }
+    let mut below: Vec<PathBuf> = fs::read_dir(folder)
+        .ok()?
+        .take(MAX_ENTRIES)
+        .filter_map(|entry| Some(path.with_file_name(entry.ok()?.file_name()).join(&*name)))
+        .filter(|candidate| candidate.is_file() && is_input(candidate))
+        .collect();
+    below.sort();
+    let near = || nearest(&name, names.iter().map(String::as_str));
+    below.into_iter().next().or_else(|| Some(path.with_file_name(near()?)))
+}
+
+/// Returns the names of the scripts and documents in a directory, sorted.
+fn inputs_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES).flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| is_input(&entry.path()) && entry.path().is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+fn missing_parent(path: &Path) -> Option<&Path> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
+    (!parent.exists()).then_some(parent)
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string(), MAX_NAME_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_was_meant_is_found_by_its_name_or_its_place() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        fs::create_dir(root.join("examples")).unwrap();
+        for name in ["office.lua", "office.txt", "day.jsonl", "examples/first_steps.lua"] {
+            fs::write(root.join(name), "").unwrap();
+        }
+        let near = |name: &str| advice(&root.join(name)).replace(&root.display().to_string(), "");
+        assert_eq!(near("ofice.lua"), ": did you mean /office.lua?");
+        assert_eq!(near("office"), ": did you mean /office.lua?");
+        assert_eq!(near("day.json"), ": did you mean /day.jsonl?");
+        assert_eq!(near("first_steps.lua"), ": did you mean /examples/first_steps.lua?");
+        assert_eq!(near("xyz.lua"), "");
+        assert_eq!(near("exmples/first_steps.lua"), ": there is no directory /exmples");
+        assert_eq!(near("examples"), ": it is a directory; in it are /examples/first_steps.lua");
+        fs::remove_file(root.join("examples/first_steps.lua")).unwrap();
+        assert_eq!(near("examples"), ": it is a directory, without a script or document in it");
+    }
+}
