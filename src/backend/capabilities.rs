@@ -43,6 +43,11 @@ impl BackendCapabilities {
         }
     }
 
+    /// The fidelity modes of which every feature is there: 0 up to [`mode`](Self::mode).
+    pub fn fidelity_modes(&self) -> Vec<u8> {
+        (0..=self.mode()).collect()
+    }
+
     /// Returns what the client stack can ask of `wanted`; `--degrade` leaves out the rest.
     pub(super) fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
         let caching = self.has(Feature::Caching);
