@@ -43,6 +43,11 @@ impl BackendCapabilities {
         }
     }
 
+    /// Returns the fidelity modes that are supported in full: 0 up to [`mode`](Self::mode).
+    pub fn fidelity_modes(&self) -> Vec<u8> {
+        (0..=self.mode()).collect()
+    }
+
     /// Returns the part of `wanted` that the client stack supports. `--degrade` drops the rest.
     pub(super) fn keep_supported(&self, wanted: &CreateParameters) -> CreateParameters {
         let caching = self.has(Feature::Caching);

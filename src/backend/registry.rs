@@ -268,8 +268,7 @@ mod tests {
             };
             if let Ok(target) = target {
                 let capabilities = target.open(settings).unwrap().capabilities();
-                let modes: Vec<u8> = (0..=capabilities.mode()).collect();
-                let told = (capabilities.name, &modes[..]);
+                let told = (capabilities.name, &capabilities.fidelity_modes()[..]);
                 assert_eq!(told, (kind.backend, kind.fidelity_modes), "{text}");
             } else {
                 assert_eq!(kind.fidelity_modes, [0; 0], "{text} cannot be used");

@@ -60,6 +60,9 @@ const UNKNOWN_BITS: &str = "it does not look at bits of ShareAccess there are no
 const STAT_OPENS: &str =
     "Samba 4.17 counts an open of attributes like any other (smbtorture smb2.lease.statopen3)";
 
+const UNKNOWN_OPTIONS: &str = "crate smb-server does not look at options it does not know";
+const FOLDER_NOT_OPENED: &str =
+    "crate smb-server does not look how the folder a rename goes to is open";
 const OPEN_FIRST: &str = "it finds the file open before it looks whether it is to be deleted";
 const LOCK_FIRST: &str = "it looks for the lock, and not at the range";
 const AS_ASKED: &str =
@@ -82,11 +85,11 @@ pub const DEVIATIONS: &[Deviation] = &[
         Always,
         "rename(2) replaces an empty folder, and Samba lets it",
     ),
-    samba(
+    embedded(
         "a_folder_does_not_move_into_itself",
-        "got STATUS_SHARING_VIOLATION",
+        "got STATUS_ACCESS_DENIED",
         Always,
-        "Samba first opens the target's parent, here the folder that is open to be moved, and shares it with nobody who may delete it (as Windows up to Server 2022: note on MS-FSA 2.1.5.15.12)",
+        "crate smb-server does not open the folder a rename goes to, and the storage refuses",
     ),
     samba(
         "a_name_of_255_characters_beyond_ascii_is_taken",
@@ -256,7 +259,79 @@ pub const DEVIATIONS: &[Deviation] = &[
         "a_folder_that_is_not_shared_for_writing_takes_no_file",
         "got STATUS_SUCCESS",
         Always,
-        "crate smb-server does not look how the folder is open",
+        FOLDER_NOT_OPENED,
+    ),
+    embedded(
+        "a_folder_one_may_delete_takes_no_file_by_a_rename",
+        "got STATUS_SUCCESS",
+        Always,
+        FOLDER_NOT_OPENED,
+    ),
+    samba(
+        "a_folder_another_may_delete_takes_no_file_by_a_rename",
+        "got STATUS_SUCCESS",
+        Always,
+        "Samba looks whether the folder is open to be deleted only among the opens of the same connection",
+    ),
+    embedded(
+        "a_folder_another_may_delete_takes_no_file_by_a_rename",
+        "got STATUS_SUCCESS",
+        Always,
+        FOLDER_NOT_OPENED,
+    ),
+    samba(
+        "all_rights_delete_on_close",
+        "got STATUS_INVALID_PARAMETER",
+        Always,
+        "Samba looks for the right to delete before it knows what GENERIC_ALL stands for",
+    ),
+    embedded(
+        "create_options_there_are_not_are_invalid",
+        "got STATUS_SUCCESS",
+        Always,
+        UNKNOWN_OPTIONS,
+    ),
+    samba(
+        "create_options_of_local_opens_are_not_supported",
+        "got STATUS_SUCCESS",
+        Always,
+        "Samba does not look at FILE_CREATE_TREE_CONNECTION (smbtorture smb2.create.gentest)",
+    ),
+    embedded(
+        "create_options_of_local_opens_are_not_supported",
+        "got STATUS_SUCCESS",
+        Always,
+        UNKNOWN_OPTIONS,
+    ),
+    samba(
+        "attributes_of_devices_and_volumes_are_invalid",
+        "got STATUS_SUCCESS",
+        Always,
+        "Samba does not look at attributes there are not (smbtorture smb2.create.gentest)",
+    ),
+    embedded(
+        "attributes_of_devices_and_volumes_are_invalid",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server does not look at attributes",
+    ),
+    embedded(
+        "a_folder_is_never_temporary",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server does not look at attributes",
+    ),
+    embedded(
+        "what_is_audited_is_not_opened_without_the_privilege",
+        "got STATUS_SUCCESS",
+        Always,
+        "crate smb-server knows no privileges",
+    ),
+    samba(
+        "a_file_of_no_snapshot_is_name_not_found",
+        "got STATUS_SUCCESS",
+        Always,
+        "Samba looks for snapshots only where a VFS module has some (smbtorture smb2.create.blob)",
     ),
     samba(
         "an_unlock_past_the_last_offset_is_invalid",

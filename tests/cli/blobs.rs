@@ -51,9 +51,11 @@ fn a_file_that_is_swapped_for_a_link_again_and_again_is_written_from_inside_or_n
         // A write that was to be read when it is issued may find the link then.
         let operations = &ended.summary()["operations"];
         assert_eq!(number(&operations["close"]["count"]), 400);
-        let statuses = operations["write"]["statuses"].as_object().unwrap();
+        // On a busy machine the script may find the link each time, and write nothing.
+        let statuses = operations["write"]["statuses"].as_object();
+        let mut statuses = statuses.into_iter().flat_map(|statuses| statuses.keys());
         let known = ["STATUS_SUCCESS", "PAYLOAD_UNREADABLE"];
-        assert!(statuses.keys().all(|status| known.contains(&status.as_str())), "{statuses:?}");
+        assert!(statuses.all(|status| known.contains(&status.as_str())), "{operations:?}");
     });
     let share = place.path().join("share");
     let written: Vec<Vec<u8>> =

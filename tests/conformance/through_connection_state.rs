@@ -188,7 +188,7 @@ impl Drop for Connection {
 #[async_trait]
 impl SMBFileHandle for Handle {
     fn granted(&self) -> Option<Granted> {
-        self.granted.clone()
+        self.granted
     }
 
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::create_request::CreateRequest;
 use super::handle::SimHandle;
 use super::link::Link;
-use super::opening::{CreateRequest, Opened};
+use super::opening::Opened;
 use super::opens::access::{DELETE, READ_DATA};
 use crate::backend::memory::{Target, matches};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};

@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
+use super::create_request::CreateRequest;
 use super::faults::{Fault, Request};
-use super::opening::{CreateRequest, Opened};
+use super::opening::Opened;
 use super::opens::Step;
 use super::random::Drawn;
 use super::server::Server;

@@ -8,6 +8,7 @@
 //! costs without a server.
 
 mod connection;
+mod create_request;
 mod description;
 mod faults;
 mod handle;

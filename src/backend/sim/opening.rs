@@ -4,45 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::create_request::{ATTRIBUTE_READONLY, CreateRequest};
 use super::link::Link;
-use super::opens::access::{
-    self, DELETE, READ_ATTRIBUTES, SHARE_ALL, SYNCHRONIZE, Sharing, WRITE_DATA,
-};
+use super::opens::access::{SHARE_READ, SHARE_WRITE, SYNCHRONIZE, Sharing, WRITE_DATA};
 use super::opens::{Disturbance, Notice, OpenTable, Step, Wanted, WantedCaching, Who};
 use super::server::Server;
-use crate::backend::memory::{Found, OpenNode, Target};
-use crate::ir::OpenMode;
-use crate::protocol::create::{CreateDisposition, OplockLevel};
-use crate::protocol::{
-    CreateAction, CreateParameters, FileId, Granted, Lease, LeaseKey, LeaseState, NtStatus,
-    SharePath, lease_key,
-};
-
-// CreateOptions, MS-SMB2 2.2.13.
-const DIRECTORY_FILE: u32 = 0x0000_0001;
-const NON_DIRECTORY_FILE: u32 = 0x0000_0040;
-const DELETE_ON_CLOSE: u32 = 0x0000_1000;
-
-// FileAttributes, MS-FSCC 2.6.
-const ATTRIBUTE_READONLY: u32 = 0x0000_0001;
-const ATTRIBUTE_HIDDEN: u32 = 0x0000_0002;
-const ATTRIBUTE_SYSTEM: u32 = 0x0000_0004;
-const ATTRIBUTE_DIRECTORY: u32 = 0x0000_0010;
-const ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
-
-/// A CREATE request, as far as the simulator honours one: other options have
-/// no effect, and other contexts, durable handles among them, are not granted.
-pub struct CreateRequest<'a> {
-    path: &'a SharePath,
-    target: Target,
-    disposition: CreateDisposition,
-    access: u32,
-    share: u32,
-    attributes: u32,
-    delete_on_close: bool,
-    caching: WantedCaching,
-    parent_key: Option<LeaseKey>,
-}
+use crate::backend::memory::{OpenNode, Target};
+use crate::protocol::create::CreateDisposition;
+use crate::protocol::{CreateAction, FileId, Granted, LeaseKey, NtStatus, SharePath};
 
 /// A file a client has open. Dropping it releases its locks and closes it, so
 /// an operation that still holds it leaves none behind.
@@ -75,139 +44,6 @@ pub enum Change {
     Size,
     /// A lock from this offset on.
     Lock(u64),
-}
-
-impl<'a> CreateRequest<'a> {
-    /// Makes a request of the simulator's own, for an operation by path.
-    pub fn by_path(
-        path: &'a SharePath,
-        target: Target,
-        disposition: CreateDisposition,
-        access: u32,
-    ) -> CreateRequest<'a> {
-        CreateRequest {
-            path,
-            target,
-            disposition,
-            access: access | READ_ATTRIBUTES | SYNCHRONIZE,
-            share: SHARE_ALL,
-            attributes: 0,
-            delete_on_close: false,
-            caching: WantedCaching::Nothing,
-            parent_key: None,
-        }
-    }
-
-    /// Names `lease` as held by the opener, and asks for nothing more.
-    pub fn under(self, lease: Option<&Lease>) -> CreateRequest<'a> {
-        let Some((lease, key)) = lease.and_then(|lease| Some((lease, lease.key?))) else {
-            return self;
-        };
-        let Lease { parent_key, version, .. } = *lease;
-        let (state, has_epoch) = (LeaseState::NONE, version == 2);
-        let caching = WantedCaching::Lease { key, state, parent_key, has_epoch };
-        CreateRequest { caching, parent_key, ..self }
-    }
-
-    /// Makes the request of a client's open.
-    ///
-    /// # Errors
-    /// STATUS_INVALID_PARAMETER for share modes that do not exist, and for a file that must be a
-    /// directory and also must not be one (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1).
-    pub fn new(
-        client: u32,
-        path: &'a SharePath,
-        mode: OpenMode,
-        disposition: CreateDisposition,
-        parameters: &CreateParameters,
-    ) -> Result<CreateRequest<'a>, NtStatus> {
-        let options = parameters.create_options.unwrap_or(NON_DIRECTORY_FILE);
-        let target = match (options & DIRECTORY_FILE != 0, options & NON_DIRECTORY_FILE != 0) {
-            (true, true) => return Err(NtStatus::INVALID_PARAMETER),
-            (true, false) => Target::Directory,
-            (false, true) => Target::File,
-            (false, false) => Target::Any,
-        };
-        let share = parameters.share_mode.unwrap_or(SHARE_ALL);
-        if share & !SHARE_ALL != 0 {
-            return Err(NtStatus::INVALID_PARAMETER);
-        }
-        let (caching, parent_key) = wanted_caching(client, path, parameters);
-        Ok(CreateRequest {
-            path,
-            target,
-            disposition: parameters.disposition.unwrap_or(disposition),
-            access: parameters.access_mask.unwrap_or(access::of_mode(mode)),
-            share,
-            attributes: parameters.file_attributes.unwrap_or_default(),
-            delete_on_close: options & DELETE_ON_CLOSE != 0,
-            caching,
-            parent_key,
-        })
-    }
-
-    /// Returns the rights that the open gets on what it finds.
-    fn granted_access(&self, found: Option<Found>) -> Result<u32, NtStatus> {
-        let access = access::granted(self.access)?;
-        let attributes = found.map_or(0, |node| node.attributes);
-        let read_only = attributes & ATTRIBUTE_READONLY != 0;
-        // MS-FSA 2.1.5.1.2: to overwrite a hidden or system file, an open must ask for that
-        // attribute.
-        let kept = attributes & (ATTRIBUTE_HIDDEN | ATTRIBUTE_SYSTEM);
-        if self.overwrites() && kept & !self.attributes != 0 {
-            return Err(NtStatus::ACCESS_DENIED);
-        }
-        // MS-FSA 2.1.5.1.2.1: nobody writes to a read-only file.
-        if read_only && access & (access::WRITE_DATA | access::APPEND_DATA) != 0 {
-            return Err(NtStatus::ACCESS_DENIED);
-        }
-        if self.delete_on_close {
-            // MS-SMB2 3.3.5.9; MS-FSA 2.1.5.1.
-            if access & DELETE == 0 {
-                return Err(NtStatus::ACCESS_DENIED);
-            }
-            if read_only || self.attributes & ATTRIBUTE_READONLY != 0 {
-                return Err(NtStatus::CANNOT_DELETE);
-            }
-        }
-        Ok(access)
-    }
-
-    fn overwrites(&self) -> bool {
-        self.implied_access() != 0
-    }
-
-    /// Returns the right that the disposition needs on a file that exists (MS-FSA 2.1.5.1.2).
-    fn implied_access(&self) -> u32 {
-        use CreateDisposition::{Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede};
-        match self.disposition {
-            Create | Open | OpenIf => 0,
-            Overwrite | OverwriteIf => WRITE_DATA,
-            Supersede => DELETE,
-        }
-    }
-}
-
-/// Returns the caching that an open asks for. A lease context counts if the oplock level is that of
-/// a lease or absent. Otherwise the oplock level counts (MS-SMB2 3.3.5.9.8).
-fn wanted_caching(
-    client: u32,
-    path: &SharePath,
-    parameters: &CreateParameters,
-) -> (WantedCaching, Option<LeaseKey>) {
-    match (parameters.requested_oplock, parameters.lease) {
-        (None | Some(OplockLevel::Lease), Some(lease)) => {
-            let wanted = WantedCaching::Lease {
-                key: lease.key.unwrap_or_else(|| lease_key(client, path, 0)),
-                state: LeaseState::from_bits(lease.state),
-                parent_key: lease.parent_key,
-                has_epoch: lease.version == 2,
-            };
-            (wanted, lease.parent_key)
-        }
-        (None | Some(OplockLevel::None | OplockLevel::Lease), _) => (WantedCaching::Nothing, None),
-        (Some(level), _) => (WantedCaching::Oplock(level), None),
-    }
 }
 
 impl Opened {
@@ -296,8 +132,7 @@ impl Server {
         }
         let (node, action) = self.tree.open(path, target, disposition)?;
         if action != CreateAction::Opened && !wanted.directory {
-            let stored = request.attributes & !(ATTRIBUTE_DIRECTORY | ATTRIBUTE_NORMAL);
-            node.update_basic(|basic| basic.attributes = stored);
+            node.update_basic(|basic| basic.attributes = request.stored_attributes());
         }
         wanted.sharing.access = access;
         let file = node.id();
@@ -377,8 +212,8 @@ impl Server {
     ///
     /// # Errors
     /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the directory it moves to is
-    /// open and not shared for writing. For what it would replace, STATUS_DELETE_PENDING, or
-    /// STATUS_ACCESS_DENIED if that is a directory or read-only.
+    /// open with DELETE access, or open and not shared for writing. For what it would replace,
+    /// STATUS_DELETE_PENDING, or STATUS_ACCESS_DENIED if that is read-only.
     pub fn rename(
         &self,
         opened: &Opened,
@@ -421,7 +256,9 @@ impl Server {
         Ok(Step::Done(()))
     }
 
-    /// Opens the directory that a rename moves the file to, to add an entry (MS-FSA 2.1.5.15.12).
+    /// Opens the directory that a rename moves the file to, to add an entry, and shares it with
+    /// nobody who may delete it (MS-FSA 2.1.5.15.12; smbtorture
+    /// smb2.rename.share_delete_and_delete_access).
     fn enter_folder_of(
         &self,
         path: &SharePath,
@@ -439,7 +276,7 @@ impl Server {
             number: opened.number(),
             connection: 0,
             client: opened.who.client,
-            sharing: Sharing { access: WRITE_DATA | SYNCHRONIZE, share: SHARE_ALL },
+            sharing: Sharing { access: WRITE_DATA | SYNCHRONIZE, share: SHARE_READ | SHARE_WRITE },
             overwrites: false,
             directory: true,
             caching: WantedCaching::Nothing,

@@ -85,6 +85,9 @@ fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
     now(client.open(&read_only).unwrap().close()).unwrap();
     assert_eq!(status(&client.open(&delete_on_close())), Some(NtStatus::CANNOT_DELETE));
     assert_eq!(status(&client.does(&delete())), Some(NtStatus::CANNOT_DELETE));
+    // To be deleted is not yet to be marked so (smbtorture smb2.create.delete).
+    let to_delete = CreateParameters { access_mask: Some(0x0001_0000), ..plain() };
+    assert!(client.open(&to_delete).is_ok());
     assert_eq!(status(&client.open(&plain())), Some(NtStatus::ACCESS_DENIED), "it writes");
 }
 
@@ -168,9 +171,42 @@ fn a_request_that_makes_no_sense_is_invalid() {
     for nonsense in [
         CreateParameters { share_mode: Some(8), ..plain() },
         CreateParameters { create_options: Some(0x41), ..plain() },
+        CreateParameters { create_options: Some(0x0100_0040), ..plain() },
+        CreateParameters { file_attributes: Some(0x40), ..plain() },
     ] {
         assert_eq!(status(&client.open(&nonsense)), Some(NtStatus::INVALID_PARAMETER));
     }
     let nothing = CreateParameters { access_mask: Some(0), ..plain() };
     assert_eq!(status(&client.open(&nothing)), Some(NtStatus::ACCESS_DENIED));
+}
+
+/// MS-FSA 2.1.5.15.12: the rename shares the folder it goes to with nobody who may delete
+/// it, whoever that is and whatever they share.
+#[test]
+fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
+    for (access, share, expected) in [
+        (0x0001_0080, 7, Some(NtStatus::SHARING_VIOLATION)),
+        (0x0001_0080, 0, Some(NtStatus::SHARING_VIOLATION)),
+        (0x0000_0081, 1, Some(NtStatus::SHARING_VIOLATION)),
+        (0x0000_0081, 2, None),
+        (0x0000_0080, 0, None),
+    ] {
+        let scene = Scene::new();
+        let (one, two) = (scene.client(1), scene.client(2));
+        let asked = CreateParameters { create_options: Some(1), ..plain() };
+        now(now(one.open_with("d", CreateDisposition::Create, &asked)).unwrap().close()).unwrap();
+        let (access_mask, share_mode) = (Some(access), Some(share));
+        let asked = CreateParameters { access_mask, share_mode, ..asked };
+        for renaming in [&one, &two] {
+            now(renaming.open(&plain()).unwrap().close()).unwrap();
+            let held = now(one.open_with("d", CreateDisposition::Open, &asked)).unwrap();
+            let renamed = status(&renaming.does(&rename("d/f")));
+            assert_eq!(renamed, expected, "0x{access:X}, shared as {share}");
+            now(held.close()).unwrap();
+            if expected.is_none() {
+                let path = path("d/f");
+                assert_eq!(renaming.does(&OperationKind::Delete { path }), Ok(()));
+            }
+        }
+    }
 }

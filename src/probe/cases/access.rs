@@ -18,6 +18,8 @@ pub const CASES: &[Case] = &[
     case!(generic_rights_are_those_of_a_file, "MS-SMB2 2.2.13.1.1", AccessMask),
     case!(maximum_allowed_reads_and_writes, "MS-SMB2 2.2.13.1.1", AccessMask),
     case!(a_closed_handle_stands_in_nobodys_way, "MS-SMB2 3.3.5.10"),
+    case!(what_is_audited_is_not_opened_without_the_privilege, "MS-FSA 2.1.5.1", AccessMask)
+        .own_server("an account may have the privilege there"),
 ];
 
 const READ_ATTRIBUTES: u32 = 0x80;
@@ -143,6 +145,19 @@ async fn an_open_for_what_there_is_not_is_access_denied(place: &Place) -> Checke
         let asked = CreateParameters { access_mask, ..CreateParameters::default() };
         let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
         check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "0x{bit:X}");
+    }
+    Ok(())
+}
+
+/// ACCESS_SYSTEM_SECURITY (smbtorture smb2.create.gentest, which takes either status).
+async fn what_is_audited_is_not_opened_without_the_privilege(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let access_mask = Some(READ_ATTRIBUTES | 0x0100_0000);
+    let asked = CreateParameters { access_mask, ..CreateParameters::default() };
+    let opened = answer(client.open_extended("f", ReadWrite, Open, &asked).await)?;
+    if opened != NtStatus::ACCESS_DENIED {
+        check_eq!(opened, NtStatus::PRIVILEGE_NOT_HELD);
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 //! 3.3.5.9, MS-FSA 2.1.5.1, 2.1.5.5).
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Place, answer, case, check_eq};
-use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf};
+use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
+use crate::protocol::create::CreateDisposition::{
+    self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
+};
 use crate::protocol::{CreateParameters, NtStatus};
 
 pub const CASES: &[Case] = &[
@@ -41,6 +43,30 @@ pub const CASES: &[Case] = &[
         AccessMask,
         FileAttributes
     ),
+    case!(
+        deleting_on_close_deletes_whatever_the_disposition,
+        "MS-FSA 2.1.5.5",
+        CreateOptions,
+        AccessMask
+    ),
+    case!(
+        what_exists_is_not_created_to_be_deleted_on_close,
+        "MS-FSA 2.1.5.1.2",
+        CreateOptions,
+        AccessMask
+    ),
+    case!(what_may_not_delete_on_close_makes_no_file, "MS-SMB2 3.3.5.9", CreateOptions, AccessMask),
+    case!(all_rights_delete_on_close, "MS-SMB2 3.3.5.9", CreateOptions, AccessMask),
+    case!(create_options_there_are_not_are_invalid, "MS-SMB2 3.3.5.9", CreateOptions, AccessMask),
+    case!(
+        create_options_of_local_opens_are_not_supported,
+        "MS-SMB2 3.3.5.9",
+        CreateOptions,
+        AccessMask
+    ),
+    case!(create_options_that_are_hints_open_a_file, "MS-SMB2 2.2.13", CreateOptions, AccessMask),
+    case!(attributes_of_devices_and_volumes_are_invalid, "MS-FSA 2.1.5.1", FileAttributes),
+    case!(a_folder_is_never_temporary, "MS-FSA 2.1.5.1", CreateOptions, FileAttributes),
 ];
 
 const DIRECTORY_FILE: u32 = 0x0001;
@@ -49,6 +75,8 @@ const DELETE_ON_CLOSE: u32 = 0x1000;
 
 const FILE_GENERIC_READ: u32 = 0x0012_0089;
 const DELETE: u32 = 0x0001_0000;
+const GENERIC_ALL: u32 = 0x1000_0000;
+const MAXIMUM_ALLOWED: u32 = 0x0200_0000;
 
 fn options(options: u32) -> CreateParameters {
     CreateParameters { create_options: Some(options), ..CreateParameters::default() }
@@ -150,5 +178,141 @@ async fn a_read_only_file_does_not_delete_on_close(place: &Place) -> Checked {
     let opened = client.open_extended("f", ReadWrite, Create, &asked).await;
     check_eq!(answer(opened)?, NtStatus::CANNOT_DELETE);
     check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+/// smbtorture smb2.delete-on-close-perms: OVERWRITE_IF, CREATE, CREATE_IF.
+async fn deleting_on_close_deletes_whatever_the_disposition(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let asked = delete_on_close(NON_DIRECTORY_FILE);
+    let gone = async |disposition: CreateDisposition, which: &str| -> Checked {
+        let handle = client.open_extended("f", ReadWrite, disposition, &asked).await?;
+        check_eq!(answer(client.stat("f").await)?, NtStatus::SUCCESS, "{which}, {disposition:?}");
+        handle.close().await?;
+        let stat = answer(client.stat("f").await)?;
+        check_eq!(stat, NtStatus::OBJECT_NAME_NOT_FOUND, "{which}, {disposition:?}");
+        Ok(())
+    };
+    for disposition in [Create, OpenIf, OverwriteIf, Supersede] {
+        gone(disposition, "a file that was made").await?;
+    }
+    for disposition in [Open, OpenIf, Overwrite, OverwriteIf, Supersede] {
+        client.make("f", b"x").await?;
+        gone(disposition, "a file that was there").await?;
+    }
+    Ok(())
+}
+
+/// smbtorture smb2.delete-on-close-perms.CREATE Existing.
+async fn what_exists_is_not_created_to_be_deleted_on_close(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    let asked = delete_on_close(NON_DIRECTORY_FILE);
+    let opened = client.open_extended("f", ReadWrite, Create, &asked).await;
+    check_eq!(answer(opened)?, NtStatus::OBJECT_NAME_COLLISION);
+    check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}
+
+/// Whatever the status, of which `deleting_on_close_needs_the_right_to_delete` is.
+async fn what_may_not_delete_on_close_makes_no_file(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let asked = options(NON_DIRECTORY_FILE | DELETE_ON_CLOSE);
+    let asked = CreateParameters { access_mask: Some(FILE_GENERIC_READ), ..asked };
+    for disposition in [Create, OpenIf, OverwriteIf, Supersede] {
+        let opened = answer(client.open_extended("f", ReadWrite, disposition, &asked).await)?;
+        check!(opened != NtStatus::SUCCESS, "opened to be deleted by {disposition:?}");
+        let stat = answer(client.stat("f").await)?;
+        check_eq!(stat, NtStatus::OBJECT_NAME_NOT_FOUND, "{disposition:?}");
+    }
+    Ok(())
+}
+
+async fn all_rights_delete_on_close(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let asked = options(NON_DIRECTORY_FILE | DELETE_ON_CLOSE);
+    let asked = CreateParameters { access_mask: Some(GENERIC_ALL), ..asked };
+    client.open_extended("f", ReadWrite, Open, &asked).await?.close().await?;
+    check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+/// What the server answers to each of the options by itself.
+async fn answers(place: &Place, bits: &[u32], expected: NtStatus) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    for bit in bits {
+        let asked = CreateParameters { access_mask: Some(MAXIMUM_ALLOWED), ..options(*bit) };
+        let opened = client.open_extended("f", ReadWrite, OpenIf, &asked).await;
+        check_eq!(answer(opened)?, expected, "0x{bit:08X}");
+    }
+    check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}
+
+/// smbtorture smb2.create.gentest.
+async fn create_options_there_are_not_are_invalid(place: &Place) -> Checked {
+    let bits: Vec<u32> = (24..32).map(|bit| 1 << bit).collect();
+    answers(place, &bits, NtStatus::INVALID_PARAMETER).await
+}
+
+/// FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID, FILE_RESERVE_OPFILTER (smbtorture
+/// smb2.create.gentest).
+async fn create_options_of_local_opens_are_not_supported(place: &Place) -> Checked {
+    answers(place, &[0x80, 0x2000, 0x0010_0000], NtStatus::NOT_SUPPORTED).await
+}
+
+/// How a file is cached, on which thread, by whom it is opened: a server may use it or
+/// not (smbtorture smb2.create.gentest).
+async fn create_options_that_are_hints_open_a_file(place: &Place) -> Checked {
+    const HINTS: [u32; 16] = [
+        0x2,
+        0x4,
+        0x8,
+        0x10,
+        0x20,
+        0x100,
+        0x200,
+        0x400,
+        0x800,
+        0x4000,
+        0x8000,
+        0x0001_0000,
+        0x0002_0000,
+        0x0020_0000,
+        0x0040_0000,
+        0x0080_0000,
+    ];
+    answers(place, &HINTS, NtStatus::SUCCESS).await
+}
+
+/// smbtorture smb2.create.gentest. Bits that later versions of MS-FSCC give a meaning are
+/// left out.
+async fn attributes_of_devices_and_volumes_are_invalid(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    for bit in [0x8, 0x40, 0x8000_0000] {
+        let asked = CreateParameters { file_attributes: Some(bit), ..CreateParameters::default() };
+        for (name, disposition) in [("f", Open), ("f", OverwriteIf), ("g", Create)] {
+            let opened = client.open_extended(name, ReadWrite, disposition, &asked).await;
+            let told = answer(opened)?;
+            check_eq!(told, NtStatus::INVALID_PARAMETER, "0x{bit:X}, {disposition:?}");
+        }
+    }
+    check_eq!(client.content("f").await?, b"kept");
+    check_eq!(answer(client.stat("g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+/// smbtorture smb2.create.dosattr_tmp_dir.
+async fn a_folder_is_never_temporary(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let asked = CreateParameters { file_attributes: Some(0x100), ..options(DIRECTORY_FILE) };
+    let made = client.open_extended("d", ReadWrite, Create, &asked).await;
+    check_eq!(answer(made)?, NtStatus::INVALID_PARAMETER);
+    check_eq!(answer(client.stat("d").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    let asked = CreateParameters { file_attributes: Some(0x100), ..options(NON_DIRECTORY_FILE) };
+    client.open_extended("f", ReadWrite, Create, &asked).await?.close().await?;
     Ok(())
 }

@@ -23,6 +23,7 @@ pub const CASES: &[Case] = &[
     case!(a_listing_of_a_nested_folder_shows_no_more_than_its_own, "MS-FSA 2.1.5.6.3"),
     case!(a_pattern_takes_dots_and_dos_wildcards, "MS-FSA 2.1.4.4"),
     case!(a_folder_of_folders_is_removed_from_within, "MS-FSA 2.1.5.15.3"),
+    case!(a_listing_shows_what_was_changed_before_it, "MS-FSA 2.1.5.6.3"),
 ];
 
 async fn mkdir_makes_a_folder(place: &Place) -> Checked {
@@ -230,5 +231,28 @@ async fn a_folder_of_folders_is_removed_from_within(place: &Place) -> Checked {
         client.rmdir(path).await?;
     }
     check_eq!(answer(client.stat("a").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+/// After smbtorture smb2.dir.modify, where the changes come within one listing.
+async fn a_listing_shows_what_was_changed_before_it(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.mkdir("d").await?;
+    let shown = async |name: &str, when: &str, expected: bool| -> Checked {
+        let expected = if expected { NtStatus::SUCCESS } else { NtStatus::NO_SUCH_FILE };
+        check_eq!(answer(one.list("d", name).await)?, expected, "{name} {when}");
+        Ok(())
+    };
+    shown("f", "before it was made", false).await?;
+    two.make("d/f", b"x").await?;
+    shown("f", "when it was made", true).await?;
+    two.rename("d/f", "d/g", false).await?;
+    shown("f", "when it was renamed", false).await?;
+    shown("g", "when it was renamed to", true).await?;
+    two.delete("d/g").await?;
+    shown("g", "when it was deleted", false).await?;
+    two.mkdir("d/g").await?;
+    shown("g", "when it was made again", true).await?;
     Ok(())
 }

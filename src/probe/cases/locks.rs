@@ -53,6 +53,7 @@ pub const CASES: &[Case] = &[
         Locks,
         BlockingLocks
     ),
+    case!(a_lock_keeps_no_file_from_being_overwritten, "MS-FSA 2.1.5.1.2", Locks),
 ];
 
 /// Long enough for any server to see that a range is free.
@@ -396,5 +397,19 @@ async fn an_unlock_past_the_last_offset_is_invalid(place: &Place) -> Checked {
     let handle = client.file("f").await?;
     let unlocked = handle.unlock(u64::MAX - 1, 10).await;
     check_eq!(answer(unlocked)?, NtStatus::INVALID_LOCK_RANGE);
+    Ok(())
+}
+
+/// smbtorture smb2.create.brlocked.
+async fn a_lock_keeps_no_file_from_being_overwritten(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.make("f", b"old content").await?;
+    let held = one.file("f").await?;
+    held.lock(0, 1, true, false).await?;
+    two.open("f", ReadWrite, OverwriteIf).await?.close().await?;
+    held.unlock(0, 1).await?;
+    held.close().await?;
+    check_eq!(two.content("f").await?, b"");
     Ok(())
 }

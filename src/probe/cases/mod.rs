@@ -16,6 +16,7 @@ mod opens;
 mod oplock_breaks;
 mod oplock_conflicts;
 mod oplocks;
+mod rename_targets;
 mod renames;
 mod share_modes;
 mod sharing;
@@ -23,13 +24,14 @@ mod sharing;
 use super::Case;
 
 /// An area, as reports name it, and its cases. A large one is in several parts.
-pub const AREAS: [(&str, &[Case]); 19] = [
+pub const AREAS: [(&str, &[Case]); 20] = [
     ("opening", opens::CASES),
     ("dispositions", dispositions::CASES),
     ("access rights", access::CASES),
     ("create options", create_options::CASES),
     ("data", data::CASES),
     ("renaming", renames::CASES),
+    ("renaming", rename_targets::CASES),
     ("deleting", deletes::CASES),
     ("folders", folders::CASES),
     ("names", names::CASES),

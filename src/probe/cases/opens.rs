@@ -3,9 +3,9 @@
 use crate::backend::OpError;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::ir::{HandleRef, OperationKind};
-use crate::probe::{Case, Checked, Place, answer, case, check, check_eq, side_by_side};
+use crate::probe::{Case, Checked, Client, Place, answer, case, check, check_eq, side_by_side};
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
-use crate::protocol::{CreateParameters, NtStatus};
+use crate::protocol::{CreateAction, CreateContext, CreateParameters, NtStatus};
 use bytes::Bytes;
 
 pub const CASES: &[Case] = &[
@@ -19,6 +19,22 @@ pub const CASES: &[Case] = &[
     case!(two_hundred_handles_are_open_on_one_connection, "MS-FSA 2.1.5.1"),
     case!(closing_one_handle_leaves_another_on_the_same_file, "MS-FSA 2.1.5.1"),
     case!(an_operation_on_a_handle_is_not_one_by_path, "MS-FSA 2.1.5.1"),
+    case!(of_clients_that_create_one_file_at_once_one_does, "MS-FSA 2.1.5.1.2"),
+    case!(
+        of_clients_that_open_one_new_folder_at_once_one_makes_it,
+        "MS-FSA 2.1.5.1.1",
+        CreateOptions,
+        Caching
+    ),
+    case!(a_create_context_nobody_knows_is_ignored, "MS-SMB2 3.3.5.9", Caching),
+    case!(
+        contexts_that_ask_for_a_size_or_for_rights_are_taken,
+        "MS-SMB2 2.2.13.2",
+        CreateOptions,
+        Caching
+    ),
+    case!(a_create_context_without_a_proper_name_is_invalid, "MS-SMB2 3.3.5.9", Caching),
+    case!(a_file_of_no_snapshot_is_name_not_found, "MS-SMB2 2.2.13.2.7", Caching),
 ];
 
 async fn opening_a_missing_file_is_name_not_found(place: &Place) -> Checked {
@@ -117,5 +133,96 @@ async fn an_operation_on_a_handle_is_not_one_by_path(place: &Place) -> Checked {
     let refused = client.connection.execute_misc(&flush).await;
     check!(matches!(refused, Err(OpError::Client(_))), "it was sent");
     check_eq!(answer(client.stat("").await)?, NtStatus::SUCCESS, "the connection goes on");
+    Ok(())
+}
+
+/// smbtorture smb2.create.multi.
+async fn of_clients_that_create_one_file_at_once_one_does(place: &Place) -> Checked {
+    let (one, two, three) = (place.client().await?, place.client().await?, place.client().await?);
+    for round in 0..5 {
+        let name = &format!("f{round}");
+        let create = async |client: &Client<'_>| answer(client.open(name, ReadWrite, Create).await);
+        let (one, two, three) = tokio::join!(create(&one), create(&two), create(&three));
+        let mut told = [one?, two?, three?];
+        told.sort();
+        let collision = NtStatus::OBJECT_NAME_COLLISION;
+        check_eq!(told, [NtStatus::SUCCESS, collision, collision], "{name}");
+    }
+    Ok(())
+}
+
+/// smbtorture smb2.create.mkdir-dup.
+async fn of_clients_that_open_one_new_folder_at_once_one_makes_it(place: &Place) -> Checked {
+    let (one, two) = (place.client().await?, place.client().await?);
+    let asked = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
+    for round in 0..5 {
+        let name = &format!("d{round}");
+        let open = async |client: &Client<'_>| -> Checked<Option<CreateAction>> {
+            let handle = client.open_extended(name, ReadWrite, OpenIf, &asked).await?;
+            let action = handle.granted().map(|granted| granted.action);
+            handle.close().await?;
+            Ok(action)
+        };
+        let (one, two) = tokio::join!(open(&one), open(&two));
+        let told = [one?, two?];
+        let made = told.iter().filter(|action| **action == Some(CreateAction::Created)).count();
+        let found = told.iter().filter(|action| **action == Some(CreateAction::Opened)).count();
+        check!((made, found) == (1, 1), "{made} made {name}, and {found} found it");
+    }
+    Ok(())
+}
+
+fn context(name: &[u8], data: &[u8]) -> CreateParameters {
+    let context = CreateContext { name: name.to_vec(), data: data.to_vec() };
+    CreateParameters { create_contexts: vec![context], ..CreateParameters::default() }
+}
+
+/// smbtorture smb2.create.blob.
+async fn a_create_context_nobody_knows_is_ignored(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"kept").await?;
+    for length in [4, 5, 6, 7, 8, 16, 17, 34] {
+        let asked = context(&b"x".repeat(length), b"");
+        let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
+        check_eq!(answer(opened)?, NtStatus::SUCCESS, "a name of {length} bytes");
+    }
+    check_eq!(client.content("f").await?, b"kept");
+    Ok(())
+}
+
+/// smbtorture smb2.create.blob.
+async fn a_create_context_without_a_proper_name_is_invalid(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    for length in 1..4 {
+        let opened =
+            client.open_extended("f", ReadWrite, Open, &context(&b"x".repeat(length), b"")).await;
+        check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "a name of {length} bytes");
+    }
+    Ok(())
+}
+
+/// smbtorture smb2.create.blob: of a time at which there was no snapshot.
+async fn a_file_of_no_snapshot_is_name_not_found(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.make("f", b"x").await?;
+    let asked = context(b"TWrp", &10_000_u64.to_le_bytes());
+    let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
+    check_eq!(answer(opened)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    Ok(())
+}
+
+/// smbtorture smb2.create.blob and dir-alloc-size: SMB2_CREATE_ALLOCATION_SIZE, which a
+/// folder has no use for, and SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST.
+async fn contexts_that_ask_for_a_size_or_for_rights_are_taken(place: &Place) -> Checked {
+    let client = place.client().await?;
+    let size = (1_u64 << 20).to_le_bytes();
+    for (name, asked) in [("f", context(b"AlSi", &size)), ("g", context(b"MxAc", b""))] {
+        client.open_extended(name, ReadWrite, Create, &asked).await?.close().await?;
+        check_eq!(client.content(name).await?, b"");
+    }
+    let folder = CreateParameters { create_options: Some(1), ..context(b"AlSi", &size) };
+    client.open_extended("d", ReadWrite, Create, &folder).await?.close().await?;
+    check_eq!(answer(client.list("", "d").await)?, NtStatus::SUCCESS);
     Ok(())
 }

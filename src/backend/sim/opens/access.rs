@@ -26,8 +26,8 @@ const FILE_GENERIC_EXECUTE: u32 = 0x0012_00A0;
 const FILE_ALL_ACCESS: u32 = 0x001F_01FF;
 
 // ShareAccess, MS-SMB2 2.2.13.
-const SHARE_READ: u32 = 1;
-const SHARE_WRITE: u32 = 2;
+pub const SHARE_READ: u32 = 1;
+pub const SHARE_WRITE: u32 = 2;
 const SHARE_DELETE: u32 = 4;
 pub const SHARE_ALL: u32 = SHARE_READ | SHARE_WRITE | SHARE_DELETE;
 
@@ -48,6 +48,8 @@ pub fn of_mode(mode: OpenMode) -> u32 {
     }
 }
 
+/// The right to read and write what is audited of a file.
+const ACCESS_SYSTEM_SECURITY: u32 = 0x0100_0000;
 /// Bits that stand for no right.
 const UNKNOWN: u32 = 0x0CE0_FE00;
 
@@ -55,7 +57,7 @@ const UNKNOWN: u32 = 0x0CE0_FE00;
 ///
 /// # Errors
 /// STATUS_ACCESS_DENIED if the mask asks for nothing at all, or for rights that do not exist
-/// (MS-FSA 2.1.5.1).
+/// (MS-FSA 2.1.5.1). STATUS_PRIVILEGE_NOT_HELD for a right that needs a privilege.
 pub fn granted(wanted: u32) -> Result<u32, NtStatus> {
     const GENERIC: [(u32, u32); 5] = [
         (GENERIC_READ, FILE_GENERIC_READ),
@@ -67,7 +69,13 @@ pub fn granted(wanted: u32) -> Result<u32, NtStatus> {
     let access = GENERIC.iter().fold(wanted, |access, (generic, specific)| {
         if wanted & generic == 0 { access } else { access & !generic | specific }
     });
-    if access == 0 || wanted & UNKNOWN != 0 { Err(NtStatus::ACCESS_DENIED) } else { Ok(access) }
+    if access == 0 || wanted & UNKNOWN != 0 {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    match wanted & ACCESS_SYSTEM_SECURITY {
+        0 => Ok(access),
+        _ => Err(NtStatus::PRIVILEGE_NOT_HELD),
+    }
 }
 
 impl Sharing {
@@ -113,6 +121,8 @@ mod tests {
         assert_eq!(granted(GENERIC_ALL), granted(MAXIMUM_ALLOWED));
         assert_eq!(granted(0), Err(NtStatus::ACCESS_DENIED));
         assert_eq!(granted(READ_DATA | 0x0400_0000), Err(NtStatus::ACCESS_DENIED));
+        let audited = granted(READ_DATA | ACCESS_SYSTEM_SECURITY);
+        assert_eq!(audited, Err(NtStatus::PRIVILEGE_NOT_HELD));
     }
 
     /// MS-FSA 2.1.5.1.2.2.

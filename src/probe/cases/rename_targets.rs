@@ -1,0 +1,154 @@
+//! Renaming into a folder that somebody has open. A rename opens the folder it goes to,
+//! to add an entry, and shares that open with readers and writers (MS-FSA 2.1.5.15.12).
+//! The latest Windows shares it with those who may delete the folder too; earlier
+//! versions and smbtorture (smb2.rename) do not.
+
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
+use crate::protocol::create::CreateDisposition::Open;
+use crate::protocol::{CreateParameters, NtStatus};
+
+pub const CASES: &[Case] = &[
+    case!(
+        a_folder_that_is_not_shared_for_writing_takes_no_file,
+        "MS-FSA 2.1.5.15.12",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
+    case!(
+        a_folder_one_may_delete_takes_no_file_by_a_rename,
+        "MS-FSA 2.1.5.15.12",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
+    case!(
+        a_folder_another_may_delete_takes_no_file_by_a_rename,
+        "MS-FSA 2.1.5.15.12",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
+    case!(
+        a_file_leaves_a_folder_that_one_may_delete,
+        "MS-FSA 2.1.5.15.12",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
+    case!(
+        a_folder_open_and_shared_takes_a_file_by_a_rename,
+        "MS-FSA 2.1.5.15.12",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
+    case!(
+        a_folder_open_for_its_attributes_takes_a_file_by_a_rename,
+        "MS-FSA 2.1.5.15.12",
+        ShareMode,
+        CreateOptions,
+        AccessMask
+    ),
+];
+
+const DIRECTORY_FILE: u32 = 1;
+const SHARE_READ: u32 = 1;
+const SHARE_ALL: u32 = 7;
+/// SYNCHRONIZE and FILE_READ_ATTRIBUTES.
+const ATTRIBUTES: u32 = 0x0010_0080;
+/// FILE_GENERIC_READ.
+const READ: u32 = 0x0012_0089;
+/// FILE_GENERIC_READ and FILE_GENERIC_WRITE.
+const READ_AND_WRITE: u32 = 0x0012_019F;
+const DELETE: u32 = 0x0001_0000;
+
+async fn folder(client: &Client<'_>, access: u32, share: u32) -> Checked<Handle> {
+    let asked = CreateParameters {
+        create_options: Some(DIRECTORY_FILE),
+        share_mode: Some(share),
+        access_mask: Some(access),
+        ..CreateParameters::default()
+    };
+    Ok(client.open_extended("d", ReadWrite, Open, &asked).await?)
+}
+
+async fn a_folder_that_is_not_shared_for_writing_takes_no_file(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.mkdir("d").await?;
+    two.make("f", b"x").await?;
+    let held = folder(&one, READ, SHARE_READ).await?;
+    check_eq!(answer(two.rename("f", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
+    held.close().await?;
+    two.rename("f", "d/f", false).await?;
+    Ok(())
+}
+
+/// `holder` has folder d open with the right to delete it, whatever it shares: files are
+/// made in it, and `renaming` moves none into it nor within it.
+async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
+    holder.mkdir("d").await?;
+    renaming.make("f", b"x").await?;
+    for share in [SHARE_ALL, 0] {
+        let held = folder(holder, READ_AND_WRITE | DELETE, share).await?;
+        renaming.make("d/g", b"x").await?;
+        for (from, to) in [("f", "d/f"), ("d/g", "d/h")] {
+            let renamed = answer(renaming.rename(from, to, false).await)?;
+            check_eq!(renamed, NtStatus::SHARING_VIOLATION, "{from} to {to}, shared as {share}");
+        }
+        held.close().await?;
+    }
+    renaming.rename("f", "d/f", false).await?;
+    renaming.rename("d/g", "d/h", false).await?;
+    Ok(())
+}
+
+/// smbtorture smb2.rename.share_delete_and_delete_access and
+/// no_share_delete_but_delete_access.
+async fn a_folder_one_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
+    let client = place.client().await?;
+    takes_no_file(&client, &client).await
+}
+
+async fn a_folder_another_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    takes_no_file(&one, &two).await
+}
+
+/// The folder a file comes from is not opened.
+async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
+    let client = place.client().await?;
+    client.mkdir("d").await?;
+    client.make("d/f", b"content").await?;
+    let held = folder(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
+    client.rename("d/f", "f", false).await?;
+    held.close().await?;
+    check_eq!(client.content("f").await?, b"content");
+    Ok(())
+}
+
+/// smbtorture smb2.rename.share_delete_no_delete_access.
+async fn a_folder_open_and_shared_takes_a_file_by_a_rename(place: &Place) -> Checked {
+    takes_a_file(place, READ_AND_WRITE, SHARE_ALL).await
+}
+
+/// smbtorture smb2.rename.msword.
+async fn a_folder_open_for_its_attributes_takes_a_file_by_a_rename(place: &Place) -> Checked {
+    takes_a_file(place, ATTRIBUTES, 0).await
+}
+
+async fn takes_a_file(place: &Place, access: u32, share: u32) -> Checked {
+    let one = place.client().await?;
+    let two = place.client().await?;
+    one.mkdir("d").await?;
+    two.make("f", b"content").await?;
+    let held = folder(&one, access, share).await?;
+    two.rename("f", "d/f", false).await?;
+    two.rename("d/f", "d/g", false).await?;
+    held.close().await?;
+    check_eq!(one.content("d/g").await?, b"content");
+    Ok(())
+}
