@@ -30,6 +30,8 @@ pub struct CompileReport {
     pub ir_hash: String,
     /// The nominal time of the last operation of the iterations.
     pub nominal_ns: u64,
+    /// See [`Written::left_out`](super::document::writer::Written).
+    pub left_out: Vec<&'static str>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,7 @@ pub enum CompileError {
     )]
     Unbounded,
     #[error(
-        "client {client} made {operations} operations without its nominal clock moving, so --duration never ends it; let it think (c:think, c:at), or bound it with --iterations N"
+        "client {client} made {operations} operations and its nominal clock did not move, so no duration ends them; bound them with --iterations N (per client) or --operations N, or let the client think (c:think, c:at)"
     )]
     ClockStandsStill { client: String, operations: u64 },
     #[error(
@@ -114,6 +116,7 @@ pub fn compile(
         clients: header.clients(),
         ir_hash: written.ir_hash,
         nominal_ns,
+        left_out: written.left_out,
     })
 }
 

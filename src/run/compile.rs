@@ -11,7 +11,7 @@ use crate::ir::OperationSource;
 use crate::ir::document::convert::convert;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::{self, Bounds};
+use crate::ir::merge::{self, Bounds, CompileError};
 use crate::ir::phases::total_ns;
 use crate::observability::results::persist_new;
 use crate::script::{Script, ScriptOptions};
@@ -32,6 +32,8 @@ pub enum Output {
 pub struct Compiled {
     pub operations: u64,
     pub ir_hash: String,
+    /// What the script or document says and the new document does not.
+    pub left_out: Vec<String>,
 }
 
 /// Compiles `input`. A file appears whole, or not at all.
@@ -103,16 +105,21 @@ fn write(
             let options =
                 ScriptOptions { duration_ns: bounds.duration_ns, ..ScriptOptions::clone(options) };
             let mut script = Script::load(&options)?;
+            let given = if bounds.duration_ns.is_some() { "--duration" } else { "bench.phases" };
             let phases = &script.header().phases;
             if !phases.is_empty() {
                 bounds.duration_ns = Some(total_ns(phases));
             }
-            let report = merge::compile(&mut script, bounds, format, out)?;
-            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
+            let report = merge::compile(&mut script, bounds, format, out)
+                .map_err(|error| not_ended(error, given))?;
+            let mut left_out = script.left_out_of_documents().to_vec();
+            left_out.extend(report.left_out.into_iter().map(String::from));
+            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash, left_out })
         }
         Input::Document { path, .. } if bounds == Bounds::default() => {
             let written = convert(path, format, out)?;
-            Ok(Compiled { operations: written.operations, ir_hash: written.ir_hash })
+            let left_out = written.left_out.into_iter().map(String::from).collect();
+            Ok(Compiled { operations: written.operations, ir_hash: written.ir_hash, left_out })
         }
         Input::Document { path, options, .. } => {
             // Only a whole document keeps what smbench itself does not know.
@@ -126,7 +133,21 @@ fn write(
                 }
             }
             let report = merge::compile(&mut document, bounds, format, out)?;
-            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash })
+            let mut left_out: Vec<String> = report.left_out.into_iter().map(String::from).collect();
+            if document.has_metadata() {
+                left_out.push("the metadata of the version 1 document".into());
+            }
+            Ok(Compiled { operations: report.operations, ir_hash: report.ir_hash, left_out })
         }
+    }
+}
+
+/// Says which of the bounds that were given does not end the stream.
+fn not_ended(error: CompileError, given: &str) -> anyhow::Error {
+    match error {
+        CompileError::ClockStandsStill { .. } => {
+            anyhow::anyhow!("{given} does not end this stream: {error}")
+        }
+        error => error.into(),
     }
 }

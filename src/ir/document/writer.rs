@@ -36,6 +36,8 @@ pub struct Written {
     /// what loading the document gives, and for a version 2 document what
     /// `sed '1d;$d' | b3sum` prints.
     pub ir_hash: String,
+    /// What the header and the operations said and this version has no place for.
+    pub left_out: Vec<&'static str>,
 }
 
 #[derive(Debug, thiserror::Error)]
