@@ -180,6 +180,10 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
         Err(error) if error.is_broken_pipe() => return Ok(0),
         compiled => compiled?,
     };
+    for left_out in &compiled.left_out {
+        let left_out = printable(left_out, MAX_ERROR_CHARS);
+        tell(format_args!("warning: the document does not have {left_out}"));
+    }
     let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
     let written = format!("{operations} operation{}, ir_hash {ir_hash}", plural(operations));
     tell(Kind::Note, &written);
@@ -320,11 +324,9 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
                 })
                 .collect(),
             iterations: bounds.iterations,
-            nominal_bound_ns: None,
-            duration_ns: None,
             blob_folders: stream.allow_blobs.clone(),
             limits: limits(stream),
-            quiet: false,
+            ..ScriptOptions::default()
         })),
         Some(Named::Document(path)) => Ok(Input::Document {
             path: path.clone(),

@@ -34,7 +34,7 @@ pub enum BlobError {
     /// such a file.
     #[error(
         "is outside of {}, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder",
-        .0.display()
+        named(.0)
     )]
     Outside(PathBuf),
     #[error("is not read, as no folder is known that it may come from")]
@@ -43,12 +43,20 @@ pub enum BlobError {
     TooShort { size: u64, length: u64 },
 }
 
+/// A directory as the user gave it.
+fn named(directory: &Path) -> String {
+    match directory.to_str() {
+        Some("" | ".") => "the current directory".into(),
+        _ => directory.display().to_string(),
+    }
+}
+
 /// The directories that blobs may come from. They stay open, and a blob is
 /// opened from one of them, so that nothing outside is ever read: see
 /// [`Directory`].
 #[derive(Debug)]
 pub struct BlobDirectories {
-    /// The workload's own directory, without symbolic links.
+    /// The workload's own directory, as the user gave it.
     workload: PathBuf,
     /// The open directories by absolute path. A directory may have several paths.
     directories: Vec<(PathBuf, Arc<Directory>)>,
@@ -68,7 +76,7 @@ impl BlobDirectories {
         for directory in std::iter::once(workload).chain(more.iter().map(PathBuf::as_path)) {
             found.add(directory).map_err(|error| (directory.to_path_buf(), error))?;
         }
-        found.workload.clone_from(&found.directories[0].0);
+        found.workload = workload.to_path_buf();
         Ok(Arc::new(found))
     }
 

@@ -32,8 +32,10 @@ pub struct CompileReport {
     pub ir_hash: String,
     /// The nominal time of the last operation of the iterations.
     pub nominal_ns: u64,
-    /// The iterations ended at the bound on operations, and more were to come.
+    /// Whether the iterations ended at the bound on operations, and more were to come.
     pub at_bound: bool,
+    /// See [`Written::left_out`](super::document::writer::Written).
+    pub left_out: Vec<&'static str>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +45,7 @@ pub enum CompileError {
     )]
     Unbounded,
     #[error(
-        "client {client} made {operations} operations without its nominal clock moving, so --duration never ends it; let it think (c:think, c:at), or bound it with --iterations N"
+        "client {client} made {operations} operations and its nominal clock did not move, so no duration ends them; bound them with --iterations N (per client) or --operations N, or let the client think (c:think, c:at)"
     )]
     ClockStandsStill { client: String, operations: u64 },
     #[error(
@@ -120,6 +122,7 @@ pub fn compile(
         ir_hash: written.ir_hash,
         nominal_ns,
         at_bound,
+        left_out: written.left_out,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::ir::OperationSource;
 use crate::ir::document::convert::convert;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::{self, Bounds, CompileReport};
+use crate::ir::merge::{self, Bounds, CompileError, CompileReport};
 use crate::ir::phases::total_ns;
 use crate::observability::results::persist_new;
 use crate::script::{Script, ScriptOptions};
@@ -32,12 +32,14 @@ pub enum Output {
 pub struct Compiled {
     pub operations: u64,
     pub ir_hash: String,
-    /// Where the document ends at its bound on operations, and its stream went on.
+    /// The end of a document that ends at its bound on operations, although its stream goes on.
     pub at_bound: Option<String>,
+    /// The parts of the script or document that the new document does not carry.
+    pub left_out: Vec<String>,
 }
 
 impl Compiled {
-    fn of(report: CompileReport, bounds: Bounds) -> Compiled {
+    fn of(report: CompileReport, bounds: Bounds, mut left_out: Vec<String>) -> Compiled {
         let at_bound = bounds.operations.filter(|_| report.at_bound).map(|most| {
             let nominal_s = report.nominal_ns as f64 / 1e9;
             let end = format!("the document ends at its bound of {most} operations (--operations), {nominal_s:.3} s of nominal time after its start");
@@ -46,7 +48,8 @@ impl Compiled {
                 None => end,
             }
         });
-        Compiled { operations: report.operations, ir_hash: report.ir_hash, at_bound }
+        left_out.extend(report.left_out.into_iter().map(String::from));
+        Compiled { operations: report.operations, ir_hash: report.ir_hash, at_bound, left_out }
     }
 }
 
@@ -119,17 +122,20 @@ fn write(
             let options =
                 ScriptOptions { duration_ns: bounds.duration_ns, ..ScriptOptions::clone(options) };
             let mut script = Script::load(&options)?;
+            let given = if bounds.duration_ns.is_some() { "--duration" } else { "bench.phases" };
             let phases = &script.header().phases;
             if !phases.is_empty() {
                 bounds.duration_ns = Some(total_ns(phases));
             }
-            let report = merge::compile(&mut script, bounds, format, out)?;
-            Ok(Compiled::of(report, bounds))
+            let report = merge::compile(&mut script, bounds, format, out)
+                .map_err(|error| not_ended(error, given))?;
+            Ok(Compiled::of(report, bounds, script.left_out_of_documents().to_vec()))
         }
         Input::Document { path, .. } if bounds == Bounds::default() => {
             let written = convert(path, format, out)?;
+            let left_out = written.left_out.into_iter().map(String::from).collect();
             let (operations, ir_hash) = (written.operations, written.ir_hash);
-            Ok(Compiled { operations, ir_hash, at_bound: None })
+            Ok(Compiled { operations, ir_hash, at_bound: None, left_out })
         }
         Input::Document { path, options, .. } => {
             // Only a whole document keeps what smbench itself does not know.
@@ -143,7 +149,19 @@ fn write(
                 }
             }
             let report = merge::compile(&mut document, bounds, format, out)?;
-            Ok(Compiled::of(report, bounds))
+            let metadata = document.has_metadata();
+            let left_out = metadata.then(|| "the metadata of the version 1 document".into());
+            Ok(Compiled::of(report, bounds, left_out.into_iter().collect()))
         }
+    }
+}
+
+/// Says which of the bounds that were given does not end the stream.
+fn not_ended(error: CompileError, given: &str) -> anyhow::Error {
+    match error {
+        CompileError::ClockStandsStill { .. } => {
+            anyhow::anyhow!("{given} does not end this stream: {error}")
+        }
+        error => error.into(),
     }
 }

@@ -132,6 +132,11 @@ fn explained(text: &str) -> String {
     if text == "function" {
         return "error() was called with a function instead of a text".to_string();
     }
+    if text.contains("error in error handling") || text.contains("C stack overflow") {
+        return format!(
+            "{text} (calls lie too deep in one another: of require, pcall, sort and other functions that call back there can be 200)"
+        );
+    }
     if text.contains("attempt to modify a readonly table") {
         return format!("{text} (what bench, a library or a module provides cannot be changed)");
     }

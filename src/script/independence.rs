@@ -138,6 +138,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         stopped.extend(ended.map(|made| made.client));
         made.push((section, part));
     }
+    let script = options.shown_path();
     let first = one.way;
     // Before there are others: the limit of memory is for all VMs together.
     drop(one);
@@ -148,7 +149,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
     let again = |threads| {
         let way = Way { threads, batch: 7, backwards: true };
         let many = Making::new(&options, way, depth)?;
-        compare(&header, &made, first, many)
+        compare((&header, &script), &made, first, many)
     };
     let (operations, clients, other) = match again(threads) {
         // Two VMs have half of the memory each. A run on one thread may have it all.
@@ -161,7 +162,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
 /// Makes again what was made, and returns the number of operations and of workloads'
 /// clients that were the same, and the way they were made in.
 fn compare(
-    header: &StreamHeader,
+    (header, script): (&StreamHeader, &str),
     made: &[(Section, Vec<Made>)],
     first: Way,
     mut many: Making,
@@ -183,7 +184,7 @@ fn compare(
         if let Some((_, client, versions)) =
             differences.min_by_key(|(at, client, _)| (*at, *client))
         {
-            return Err(depends(header, ways, client, versions));
+            return Err(depends((header, script), ways, client, versions));
         }
         let fewer = goes_on().zip(&again).filter(|(one, many)| {
             many.end.is_none()
@@ -397,7 +398,7 @@ impl Version<'_> {
 }
 
 fn depends(
-    header: &StreamHeader,
+    (header, script): (&StreamHeader, &str),
     ways: [Way; 2],
     client: u32,
     versions: [Version<'_>; 2],
@@ -417,7 +418,7 @@ fn depends(
         Version::Error(error) => format!("an error ({error})"),
     });
     CheckError::Depends {
-        script: header.source.clone(),
+        script: script.to_string(),
         op_id,
         client: header.client_name(client),
         versions: Box::new([one, many]),

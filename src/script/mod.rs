@@ -11,6 +11,7 @@ use std::time::Duration;
 mod api;
 mod arrivals;
 mod blobs;
+mod chunks;
 mod client;
 mod coroutines;
 mod error;
@@ -18,6 +19,7 @@ mod handles;
 pub mod hooks;
 mod independence;
 mod open_loop;
+mod operation_results;
 mod printing;
 mod queued;
 mod random;
@@ -59,6 +61,20 @@ pub struct ScriptOptions {
     pub limits: Limits,
     /// Nothing that the script prints is shown.
     pub quiet: bool,
+    /// How errors name the script, in the place of its path.
+    #[cfg(test)]
+    pub shown: Option<PathBuf>,
+}
+
+impl ScriptOptions {
+    /// The path of the script as errors write it: as the user gave it.
+    fn shown_path(&self) -> String {
+        #[cfg(test)]
+        if let Some(shown) = &self.shown {
+            return chunks::shown_path(shown);
+        }
+        chunks::shown_path(&self.path)
+    }
 }
 
 /// What a script may use.

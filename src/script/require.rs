@@ -10,6 +10,7 @@ use mlua::{Function, Lua, Result as LuaResult, Value};
 use semver::{Version, VersionReq};
 
 use super::error::ScriptError;
+use super::sandbox::GLOBALS;
 use super::values::{fault, text, unknown};
 use super::vm::{Host, load_chunk};
 use crate::ir::directory::{Directory, OpenError, regular_file};
@@ -25,8 +26,14 @@ const UNVERSIONED: &str = "unversioned";
 /// The same whether or not there is a file where the link leads.
 const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
 
+/// How deep modules may require one another. Lua has room for 200 calls that go
+/// through smbench, and each such module takes some of them.
+const MAX_DEPTH: usize = 48;
+
 struct Found {
     chunk: String,
+    /// As the user would name it.
+    path: String,
     source: String,
     version: String,
 }
@@ -48,10 +55,13 @@ pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
                 let circle = loading.borrow().join(" -> ");
                 return Err(fault(format!("require goes in a circle: {circle} -> {name}")));
             }
+            if loading.borrow().len() == MAX_DEPTH {
+                return Err(fault(too_deep(&loading.borrow(), &name)));
+            }
             let found = find(&host, &name)?;
             check_version(&name, &found.version, &wanted)?;
             loading.borrow_mut().push(name.clone());
-            host.chunks.borrow_mut().push(found.chunk.clone());
+            host.chunks.borrow_mut().add(&found.chunk, &found.path, &found.source);
             let result: LuaResult<Value> = load_chunk(lua, &found.chunk, &found.source);
             loading.borrow_mut().pop();
             let module = result?;
@@ -106,12 +116,14 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
         })?;
         return Ok(Found {
             chunk: (*chunk).to_string(),
+            path: (*chunk).to_string(),
             source: (*source).to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
         });
     }
     let file = format!("lib/{}.lua", name.replace('.', "/"));
     let path = folder.join(&file);
+    let shown = host.chunks.borrow().beside_the_script(&file);
     let refused = |why: &str| fault(format!("module '{name}': {}: {why}", path.display()));
     let opened = Directory::open(&folder)
         .map_err(OpenError::Unreadable)
@@ -119,12 +131,32 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
     let opened = opened.map_err(|error| match error {
         OpenError::Outside => refused(OUTSIDE),
         OpenError::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
-            fault(format!("module '{name}' not found: there is no {}", path.display()))
+            fault(not_found(name, &path))
         }
         other => refused(&other.to_string()),
     })?;
     let source = read_text(opened.0, host.limits.source_bytes).map_err(|why| refused(&why))?;
-    Ok(Found { chunk: file, source, version: UNVERSIONED.to_string() })
+    Ok(Found { chunk: file, path: shown, source, version: UNVERSIONED.to_string() })
+}
+
+fn not_found(name: &str, path: &Path) -> String {
+    match name {
+        "bench" | "smbench" => {
+            "bench is a global and needs no require: write bench.workload { … } as it is".into()
+        }
+        name if GLOBALS.contains(&name) => format!("'{name}' is a global and needs no require"),
+        name => format!("module '{name}' not found: there is no {}", path.display()),
+    }
+}
+
+fn too_deep(loading: &[String], name: &str) -> String {
+    let ends = match loading {
+        [first, second, .., last] => format!("{first} -> {second} -> … -> {last} -> {name}"),
+        all => format!("{} -> {name}", all.join(" -> ")),
+    };
+    format!(
+        "modules require one another more than {MAX_DEPTH} deep, the most there can be: {ends}; require them side by side, or put several into one file"
+    )
 }
 
 fn shown_name(name: &str) -> String {

@@ -12,7 +12,7 @@ use super::{api, error};
 use crate::observability::standard_error::{self, Kind};
 
 /// Everything else of the base library goes.
-const GLOBALS: &[&str] = &[
+pub(super) const GLOBALS: &[&str] = &[
     "_G",
     "_VERSION",
     "assert",
@@ -250,9 +250,7 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
             Value::String(name) => name.to_string_lossy(),
             other => shown(other),
         };
-        Err(fault(format!(
-            "a handle has no '{name}': handles are given to the client's methods, such as c:read(h, 0, 4096) and c:close(h)"
-        )))
+        Err(fault(api::no_member_of_a_handle(&name)))
     };
     handle.raw_set("__index", lua.create_function(method)?)?;
     handle.set_readonly(true);

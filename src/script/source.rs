@@ -44,6 +44,7 @@ pub struct Script {
     /// Those of its share; behind them, if there is one, the run-wide client.
     clients: Vec<Option<Box<Slot>>>,
     coroutines: Coroutines,
+    left_out_of_documents: Vec<String>,
 }
 
 #[derive(Default)]
@@ -66,7 +67,10 @@ impl Functions {
 struct Loaded {
     vm: Vm,
     declared: Declared,
+    /// The name of the script's file.
     chunk: String,
+    /// The script as the user named it.
+    path: String,
     source: String,
 }
 
@@ -93,9 +97,10 @@ fn load(
     };
     let host = Host::new(options.limits, share, declared, blobs, hooks, options.quiet);
     let vm = Vm::new(Rc::clone(&host))?;
-    let result = vm.run(&chunk, &source);
+    let path = options.shown_path();
+    let result = vm.run(&chunk, &path, &source);
     let declared = host.declared.take().unwrap_or_default();
-    Ok((Loaded { vm, declared, chunk, source }, result))
+    Ok((Loaded { vm, declared, chunk, path, source }, result))
 }
 
 /// A machine for the script's hooks, which has a quarter of the memory, and
@@ -110,11 +115,9 @@ pub(super) fn load_for_hooks(
     let hooking = Rc::new(Hooking::new(give_up));
     let (loaded, result) = load(&options, Share::WHOLE, Some(Rc::clone(&hooking)))?;
     result?;
-    let Loaded { vm, declared, chunk, source } = loaded;
+    let Loaded { vm, declared, path, source, .. } = loaded;
     if hash != Some(blake3::hash(source.as_bytes()).to_hex().as_str()) {
-        return Err(ScriptError::Script(format!(
-            "{chunk}: the script changed while it was loaded"
-        )));
+        return Err(ScriptError::Script(format!("{path}: the script changed while it was loaded")));
     }
     Ok(((vm, hooking), declared))
 }
@@ -150,16 +153,28 @@ impl Script {
     /// # Errors
     /// As [`Script::load`].
     pub fn load_share(options: &ScriptOptions, share: Share) -> Result<Script, ScriptError> {
-        let (Loaded { vm, declared, chunk, source }, result) = load(options, share, None)?;
+        let (loaded, result) = load(options, share, None)?;
         result?;
+        let host = Rc::clone(&loaded.vm.host);
+        Script::assemble(loaded, options, share).map_err(|error| host.with_paths(error))
+    }
+
+    /// Makes a source of what the top level has declared.
+    fn assemble(
+        loaded: Loaded,
+        options: &ScriptOptions,
+        share: Share,
+    ) -> Result<Script, ScriptError> {
+        let Loaded { vm, declared, chunk, path, source } = loaded;
         let hooks = declared.check_hooks()?;
+        let left_out_of_documents = left_out_of_documents(&declared);
         let metrics = declared.hooks.metric_kinds();
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
         }
         if declared.workloads.is_empty() {
             return Err(ScriptError::Script(format!(
-                "{chunk}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}"
+                "{path}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}"
             )));
         }
         let Declared {
@@ -177,11 +192,14 @@ impl Script {
         let phases = match (phases.unwrap_or_default(), options.duration_ns) {
             (phases, Some(duration_ns)) if !phases.is_empty() => {
                 phases::scaled(&phases, duration_ns)
-                    .map_err(|error| ScriptError::Script(format!("{chunk}: {error}")))?
+                    .map_err(|error| ScriptError::Script(format!("{path}: {error}")))?
             }
             (phases, _) => phases,
         };
-        let thresholds = checked_thresholds(thresholds, &phases, &workloads, &metrics)?;
+        let mut thresholds = checked_thresholds(thresholds, &phases, &workloads, &metrics)?;
+        for threshold in &mut thresholds {
+            threshold.place = vm.host.chunks.borrow().with_paths(&threshold.place);
+        }
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
@@ -232,7 +250,22 @@ impl Script {
         vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
         vm.share_memory(share.of)?;
         vm.host.queued.share(limits, header.clients(), share.of);
-        Ok(Script { vm, header, share, bounds, functions, rng, clients, coroutines })
+        Ok(Script {
+            vm,
+            header,
+            share,
+            bounds,
+            functions,
+            rng,
+            clients,
+            coroutines,
+            left_out_of_documents,
+        })
+    }
+
+    /// What the script declares and documents have no place for, such as its hooks.
+    pub fn left_out_of_documents(&self) -> &[String] {
+        &self.left_out_of_documents
     }
 
     /// Whose operations it makes.
@@ -308,6 +341,24 @@ impl Script {
         }
         Ok(place.as_deref_mut())
     }
+}
+
+fn left_out_of_documents(declared: &Declared) -> Vec<String> {
+    let mut left_out = Vec::new();
+    match declared.thresholds.len() {
+        0 => {}
+        1 => left_out.push(
+            "its threshold (bench.thresholds): give it to the document's run with --threshold".into(),
+        ),
+        count => left_out.push(format!(
+            "its {count} thresholds (bench.thresholds): give them to the document's run with --threshold"
+        )),
+    }
+    left_out.extend(declared.hooks.described());
+    if declared.workloads.iter().any(|workload| !workload.needs.is_empty()) {
+        left_out.push("what its workloads need beyond their operations (needs)".into());
+    }
+    left_out
 }
 
 /// The arrivals of a workload that has them.

@@ -10,10 +10,12 @@ use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Valu
 
 use super::api::Declared;
 use super::blobs::Blobs;
+use super::chunks::Chunks;
 use super::client::Client;
 use super::error::{ScriptError, located, readable};
 use super::hooks::running::Hooking;
 use super::open_loop::OpenLoop;
+use super::operation_results;
 use super::queued::{Queued, shown_limit};
 use super::random::Random;
 use super::{Limits, sandbox};
@@ -40,8 +42,8 @@ pub(super) struct Host {
     pub drawing: RefCell<Option<Random>>,
     /// Where writes take the bytes of files from.
     pub blobs: RefCell<Blobs>,
-    /// The names under which script and modules were compiled.
-    pub chunks: RefCell<Vec<String>>,
+    /// The script and its modules.
+    pub chunks: RefCell<Chunks>,
     /// In the VM that hooks run in.
     pub hooks: Option<Rc<Hooking>>,
     memory_bytes: Cell<usize>,
@@ -132,7 +134,7 @@ impl Host {
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
             blobs: RefCell::new(blobs),
-            chunks: RefCell::new(Vec::new()),
+            chunks: RefCell::new(Chunks::default()),
             hooks,
             memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
@@ -191,7 +193,7 @@ impl Host {
         }
         match cause {
             LuaError::MemoryError(_) => self.memory_exceeded(),
-            _ => readable(error, &self.chunks.borrow()),
+            _ => readable(error, &self.chunks.borrow().names),
         }
     }
 
@@ -214,19 +216,33 @@ impl Host {
         }
     }
 
-    /// As [`Host::readable`], and at least with the script's name.
+    /// As [`Host::readable`], for whoever runs the script: with paths, or at least the
+    /// script's, and a hint where operations return nothing.
     fn placed(&self, error: &LuaError) -> String {
-        let text = self.readable(error);
+        let mut text = self.readable(error);
         let chunks = self.chunks.borrow();
-        match chunks.first() {
-            Some(script) if !located(&text, &chunks) => format!("{script}: {text}"),
-            _ => text,
+        if self.hooks.is_none() {
+            text += &operation_results::hint(&text, &chunks).unwrap_or_default();
+        }
+        match chunks.script() {
+            Some(script) if !located(&text, &chunks.names) => format!("{script}: {text}"),
+            _ => chunks.with_paths(&text),
+        }
+    }
+
+    /// The error with paths in the place of the names that Lua knows files by.
+    pub fn with_paths(&self, error: ScriptError) -> ScriptError {
+        match error {
+            ScriptError::Script(text) => {
+                ScriptError::Script(self.chunks.borrow().with_paths(&text))
+            }
+            other => other,
         }
     }
 
     /// The problem with `place` before it, unless it has a line of its own.
     pub fn with_place(&self, problem: String, place: &str) -> String {
-        match located(&problem, &self.chunks.borrow()) {
+        match located(&problem, &self.chunks.borrow().names) {
             true => problem,
             false => format!("{place}: {problem}"),
         }
@@ -286,7 +302,7 @@ impl Host {
                 "no end in sight after {:?} of computing; the script seems to loop for ever",
                 self.limits.time_per_resume
             );
-            let place = self.line(lua).or_else(|| self.chunks.borrow().first().cloned());
+            let place = self.line(lua).or_else(|| self.chunks.borrow().names.first().cloned());
             let text = match place {
                 Some(place) => format!("{place}: {text}"),
                 None => text,
@@ -303,7 +319,7 @@ impl Host {
             lua.inspect_stack(level, |frame| {
                 let source = frame.source().short_src?.into_owned();
                 let line = frame.current_line()?;
-                chunks.contains(&source).then(|| format!("{source}:{line}"))
+                chunks.names.contains(&source).then(|| format!("{source}:{line}"))
             })
             .flatten()
         })
@@ -346,8 +362,8 @@ impl Vm {
     }
 
     /// Runs a script's top level.
-    pub fn run(&self, chunk: &str, source: &str) -> Result<(), ScriptError> {
-        self.host.chunks.borrow_mut().push(chunk.to_string());
+    pub fn run(&self, chunk: &str, path: &str, source: &str) -> Result<(), ScriptError> {
+        self.host.chunks.borrow_mut().add(chunk, path, source);
         let main = self.lua.current_thread().state().addr();
         self.enter(main, |lua| load_chunk(lua, chunk, source)).map(|_: Value| ())
     }
@@ -393,7 +409,7 @@ impl Vm {
         }
         if let Some(error) = watch.fatal.take() {
             watch.exhausted.set(true);
-            return Err(error);
+            return Err(self.host.with_paths(error));
         }
         match result {
             Ok(Ok(value)) => Ok(value),

@@ -136,7 +136,7 @@ fn an_endless_compile_says_how_to_bound_it() {
     );
     assert_eq!(
         place.smbench("compile s.lua -o x.jsonl --duration 5s").end().refused(2),
-        "client w/0 made 100000 operations without its nominal clock moving, so --duration never ends it; let it think (c:think, c:at), or bound it with --iterations N"
+        "--duration does not end this stream: client w/0 made 100000 operations and its nominal clock did not move, so no duration ends them; bound them with --iterations N (per client) or --operations N, or let the client think (c:think, c:at)"
     );
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c) while true do c:stat('a') end end }",

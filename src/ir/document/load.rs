@@ -37,6 +37,8 @@ pub struct Document {
     operations: u64,
     spool: Spool,
     blobs: BlobCache,
+    /// It is of version 1, whose metadata nothing but a conversion keeps.
+    has_metadata: bool,
 }
 
 /// Loads a document of either version.
@@ -145,6 +147,7 @@ struct Loading {
     hash: blake3::Hasher,
     buffer: Vec<u8>,
     operations: u64,
+    has_metadata: bool,
     place: Option<Place>,
 }
 
@@ -160,13 +163,14 @@ impl LineSink for Loader {
             ),
             blobs: BlobCache::new(directories),
             spool: SpoolWriter::new(clients),
-            header: header.into_stream(),
             ids: UniqueIds::new(),
             ids_like_implied: false,
             implied_ids: false,
             hash: blake3::Hasher::new(),
             buffer: Vec::new(),
             operations: 0,
+            has_metadata: header.metadata.is_some(),
+            header: header.into_stream(),
             place: None,
         });
         Ok(())
@@ -258,6 +262,7 @@ impl Loading {
             operations: self.operations,
             spool: self.spool.finish().map_err(spool)?,
             blobs: self.blobs,
+            has_metadata: self.has_metadata,
         };
         if self.ids_like_implied && self.implied_ids {
             let ids = &mut self.ids;
@@ -297,6 +302,12 @@ fn looks_implied(id: &str) -> bool {
 impl Document {
     pub fn operations(&self) -> u64 {
         self.operations
+    }
+
+    /// Returns whether it has metadata of version 1, which only a conversion of the whole document
+    /// keeps.
+    pub fn has_metadata(&self) -> bool {
+        self.has_metadata
     }
 
     /// Returns the oddities that do not keep the document from being run.

@@ -299,6 +299,6 @@ impl<W: Write> DocumentWriter for WriterV2<W> {
         serde_json::to_writer(&mut self.out, &trailer).map_err(io::Error::other)?;
         self.out.write_all(b"\n")?;
         self.out.flush()?;
-        Ok(Written { operations: self.operations, ir_hash })
+        Ok(Written { operations: self.operations, ir_hash, left_out: Vec::new() })
     }
 }

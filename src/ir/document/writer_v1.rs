@@ -32,6 +32,8 @@ pub(super) struct WriterV1<W> {
     /// The way in which each client answers breaks. Empty if all answer at once.
     answers: Vec<BreakPolicy>,
     header: Header,
+    /// An operation belongs to another iteration than its client's first.
+    iterates: bool,
     buffer: Vec<u8>,
     operations: u64,
     hash: blake3::Hasher,
@@ -65,10 +67,24 @@ impl<W: Write> WriterV1<W> {
             last_ns: 0,
             answers,
             header,
+            iterates: false,
             buffer: Vec::new(),
             operations: 0,
             hash: blake3::Hasher::new(),
         })
+    }
+
+    fn left_out(&self) -> Vec<&'static str> {
+        let header = &self.header;
+        let parts = [
+            (!header.phases.is_empty(), "phases"),
+            (self.iterates, "the numbers of iterations"),
+            (!header.params.is_empty(), "the parameters of the script"),
+            (!header.modules.is_empty(), "the versions of its modules"),
+            (header.script_hash.is_some(), "the hash of the script"),
+            (header.seed != 0, "the seed"),
+        ];
+        parts.into_iter().filter_map(|(has, what)| has.then_some(what)).collect()
     }
 
     fn metadata(&self) -> Map<String, Value> {
@@ -92,6 +108,7 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
         let seq = self.counts.get(client).copied().unwrap_or_default();
         let before = self.at.get(client).copied().unwrap_or_default();
         let answer = self.answers.get(client).copied().unwrap_or_default();
+        self.iterates |= line.iteration.is_some();
         if let Err(reason) = fit(&mut line, before, answer) {
             let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
             return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });
@@ -133,6 +150,7 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
     }
 
     fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
+        let left_out = self.left_out();
         let metadata = serde_json::to_string(&self.metadata()).map_err(io::Error::other)?;
         write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
         for (index, (name, count)) in self.names.iter().zip(&self.counts).enumerate() {
@@ -147,7 +165,7 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
         self.out.write_all(b"\n]}\n")?;
         self.out.flush()?;
         let ir_hash = self.hash.finalize().to_hex().to_string();
-        Ok(Written { operations: self.operations, ir_hash })
+        Ok(Written { operations: self.operations, ir_hash, left_out })
     }
 }
 

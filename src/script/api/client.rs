@@ -12,8 +12,8 @@ use super::super::client::Client;
 use super::super::open_loop::cross;
 use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
 use super::super::vm::Host;
-use super::no_field;
 use super::options::{common, create, payload};
+use super::{CLIENT_METHODS, no_field};
 use crate::ir::operation::{MAX_FILE_BYTES, MAX_IO_BYTES};
 use crate::ir::units::parse_size;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};
@@ -29,7 +29,8 @@ type Made = LuaResult<(OperationKind, Expect)>;
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<ClientObject>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
-        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name));
+        registry
+            .add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(CLIENT_METHODS)));
         registry.add_meta_field("__type", "client");
         fields(registry, host);
         timing(registry, host);

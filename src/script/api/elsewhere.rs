@@ -50,6 +50,32 @@ const METHODS: &Words = &[
     ("increment", "add"),
 ];
 
+const NO_COPY: &str =
+    "there is no copy: read the one file and write the other, with c:open, c:read and c:write";
+const NO_TREE: &str = "a tree is removed one by one: c:delete each file, then c:rmdir each directory, the innermost first";
+const NO_RESULT: &str = "a script never sees results, so it cannot ask the server for one";
+const PRINT: &str = "here it is print(…)";
+
+/// Of the client, where there is no one method for it.
+const METHODS_WITHOUT_EQUAL: &Words = &[
+    ("copy", NO_COPY),
+    ("cp", NO_COPY),
+    ("copyfile", NO_COPY),
+    ("log", PRINT),
+    ("print", PRINT),
+    ("debug", PRINT),
+    ("info", PRINT),
+    ("rmtree", NO_TREE),
+    ("removedirs", NO_TREE),
+    ("deltree", NO_TREE),
+    ("walk", NO_RESULT),
+    ("glob", NO_RESULT),
+    ("size", NO_RESULT),
+    ("getsize", NO_RESULT),
+    ("seek", "each read and write is given its offset, such as c:read(h, 4096, 1024)"),
+    ("touch", "c:open(path, \"rw\") creates a file, and c:close closes it"),
+];
+
 const FUNCTIONS_OF_BENCH: &Words = &[
     (
         "options",
@@ -102,6 +128,11 @@ fn find(words: &Words, word: &str) -> Option<&'static str> {
 /// What a method or field is called here.
 pub(super) fn method(word: &str) -> Option<&'static str> {
     find(METHODS, word)
+}
+
+/// What to say of a method that has no equal here.
+pub(super) fn advice(word: &str) -> Option<&'static str> {
+    find(METHODS_WITHOUT_EQUAL, word)
 }
 
 /// What to say of a function that `bench` does not have.

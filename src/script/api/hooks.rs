@@ -41,12 +41,35 @@ impl DeclaredHooks {
         declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
     }
 
+    /// Names the hooks and the metrics.
+    pub fn described(&self) -> Vec<String> {
+        let hooks = [
+            ("bench.on_complete", self.completions.len()),
+            ("bench.on_phase", self.phases.len()),
+            ("bench.on_end", self.ends.len()),
+        ];
+        let hooks = hooks.into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name);
+        let metrics = self.metrics.iter().map(|metric| metric.0.name.as_str());
+        let named = [("hooks", hooks.collect::<Vec<_>>()), ("metrics", metrics.collect())];
+        let named = named.into_iter().filter(|(_, names)| !names.is_empty());
+        named.map(|(what, names)| format!("its {what} ({})", shortened_list(&names))).collect()
+    }
+
     /// Whether there is anything a VM of its own would have to do.
     pub fn any(&self) -> bool {
         !(self.completions.is_empty()
             && self.phases.is_empty()
             && self.ends.is_empty()
             && self.metrics.is_empty())
+    }
+}
+
+fn shortened_list(names: &[&str]) -> String {
+    const MOST_NAMED: usize = 8;
+    let named = names.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(MOST_NAMED) {
+        None | Some(0) => named,
+        Some(more) => format!("{named} and {more} more"),
     }
 }
 

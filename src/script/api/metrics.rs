@@ -134,7 +134,7 @@ pub(in crate::script) const METRIC_METHODS: [(&str, MetricKind); 4] = [
 pub(super) fn register_object(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<MetricObject>(|registry| {
         registry.add_meta_method("__tostring", |_, metric, ()| Ok(metric.name.clone()));
-        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name));
+        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name, None));
         registry.add_meta_field("__type", "metric");
         for (method, kind) in METRIC_METHODS {
             let owner = Rc::clone(host);

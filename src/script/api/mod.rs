@@ -10,6 +10,7 @@ use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use crate::ir::Need;
 use crate::ir::source::{Module, Phase, StatedThreshold, Workload};
+use crate::protocol::nearest;
 
 mod choose;
 mod client;
@@ -69,9 +70,19 @@ const CLIENT_FIELDS: &[&str] = &["id", "user", "iteration"];
 pub(super) const RNG_METHODS: &[&str] =
     &["int", "float", "bool", "exp", "normal", "lognormal", "pareto", "zipf", "pick", "shuffle"];
 
-/// What to say of a method or field that an object does not have. Which
-/// object it was is not known here.
+/// Methods of a client that take a handle first.
+const METHODS_WITH_A_HANDLE: &[&str] =
+    &["read", "write", "close", "truncate", "flush", "lock", "unlock"];
+
+/// Says what there is in the place of a method or field that an object does not have.
+/// Which object it was is not known here.
 pub(super) fn unknown_method(what: &str, word: &str) -> String {
+    unknown_member(what, word, None)
+}
+
+/// As [`unknown_method`], of an object that has `members` where it is known: those of a
+/// client or of `rng`.
+fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -> String {
     if RNG_METHODS.contains(&word) {
         return format!(
             "'{word}' belongs to rng, the second argument: function(c, rng) … rng:{word}(…)"
@@ -93,7 +104,45 @@ pub(super) fn unknown_method(what: &str, word: &str) -> String {
     if let Some(here) = elsewhere::method(word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
-    unknown(what, word, CLIENT_METHODS.iter().chain(RNG_METHODS).copied())
+    let objects = [("a client", CLIENT_METHODS), ("rng", RNG_METHODS)];
+    let objects: Vec<(&str, &[&str])> = objects
+        .into_iter()
+        .filter(|(_, has)| members.is_none_or(|members| *has == members))
+        .collect();
+    let listed = |(object, has): &(&str, &[&str])| format!("{object} has {}", has.join(", "));
+    let shown: String = word.chars().take(60).collect();
+    let all = objects.iter().flat_map(|(_, has)| has.iter().copied());
+    if members != Some(RNG_METHODS)
+        && let Some(advice) = elsewhere::advice(word)
+    {
+        return format!("unknown {what} '{shown}': {advice}; {}", listed(&objects[0]));
+    }
+    match nearest(word, all) {
+        Some(near) => {
+            let whose = objects.iter().find(|(_, has)| has.contains(&near));
+            let whose = whose.map(listed).unwrap_or_default();
+            format!("unknown {what} '{shown}': did you mean '{near}'? ({whose})")
+        }
+        None => {
+            let listed: Vec<String> = objects.iter().map(listed).collect();
+            format!("unknown {what} '{shown}': {}", listed.join("; "))
+        }
+    }
+}
+
+/// Says what handles are for, where one is used as an object with members.
+pub(super) fn no_member_of_a_handle(name: &str) -> String {
+    let methods = METHODS_WITH_A_HANDLE.iter().copied();
+    let meant = elsewhere::method(name).or_else(|| nearest(name, methods));
+    let meant = match meant.filter(|meant| METHODS_WITH_A_HANDLE.contains(meant)) {
+        Some("read" | "write") | None => String::new(),
+        Some(meant) => format!("; did you mean c:{meant}(h)?"),
+    };
+    let name: String = name.chars().take(60).collect();
+    format!(
+        "a handle has no '{name}': handles are given to the client's methods {}, such as c:read(h, 0, 4096) and c:close(h){meant}",
+        METHODS_WITH_A_HANDLE.join(", ")
+    )
 }
 
 /// What to say of a method that was called with a point.
@@ -105,7 +154,7 @@ pub(super) fn with_a_colon(method: &str) -> String {
     } else {
         "c"
     };
-    format!("a method goes with a colon: write {object}:{method}(…), not {object}.{method}(…)")
+    format!("methods are called with a colon: write {object}:{method}(…), not {object}.{method}(…)")
 }
 
 /// What the top level says, and what it was given to say it with.
@@ -199,11 +248,12 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     Ok(bench)
 }
 
-/// What reading a field that an object does not have comes to.
-fn no_field(name: &Value) -> LuaResult<()> {
+/// Refuses to read a field that an object does not have. `members` are those of a
+/// client or of `rng`.
+fn no_field(name: &Value, members: Option<&[&str]>) -> LuaResult<()> {
     match name {
         Value::String(name) => {
-            Err(fault(unknown_method("field or method", &name.to_string_lossy())))
+            Err(fault(unknown_member("field or method", &name.to_string_lossy(), members)))
         }
         other => Err(fault(format!("there is no field {}", shown(other)))),
     }
@@ -224,7 +274,7 @@ fn with_a_point(
 ) -> LuaResult<()> {
     match first {
         Some(Value::Table(table)) if table.to_pointer() == bench => Err(fault(format!(
-            "a function of bench goes with a point: write bench.{name}, not bench:{name}"
+            "functions of bench are called with a dot: write bench.{name}(…), not bench:{name}(…)"
         ))),
         _ => Ok(()),
     }

@@ -13,7 +13,7 @@ use super::super::values::{LARGEST_EXACT, fault, name, shown, table};
 use super::super::vm::Host;
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
-use super::{no_field, top_level};
+use super::{RNG_METHODS, no_field, top_level};
 
 /// What a script draws from.
 pub(in crate::script) enum Rng {
@@ -36,7 +36,7 @@ const MAX_SIGMA: f64 = 10.0;
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<Rng>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("rng"));
-        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name));
+        registry.add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(RNG_METHODS)));
         registry.add_meta_field("__type", "rng");
         uniform(registry, host);
         distributions(registry, host);

@@ -27,7 +27,7 @@ struct HookError {
 }
 
 impl HookErrors {
-    pub fn add(&mut self, error: &ScriptError, ended: bool, chunks: &[String]) {
+    pub fn add(&mut self, error: &ScriptError, ended: bool, paths: &[String]) {
         let message = error.to_string();
         if let ScriptError::Internal(_) = error {
             self.internal.get_or_insert(message);
@@ -37,7 +37,7 @@ impl HookErrors {
             Some((at, _)) => format!("{}…", &message[..at]),
             None => message,
         };
-        let place = place_of(&message, chunks).unwrap_or(&message).to_string();
+        let place = place_of(&message, paths).unwrap_or(&message).to_string();
         let known = self.found.iter().position(|known| known.place == place);
         match known {
             Some(at) => {

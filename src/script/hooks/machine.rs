@@ -227,7 +227,7 @@ impl Machine {
         let internal = matches!(error, ScriptError::Internal(_));
         let ended = internal || self.vm.host.was_exhausted();
         self.broken |= internal;
-        self.errors.add(error, ended, &self.vm.host.chunks.borrow());
+        self.errors.add(error, ended, self.vm.host.chunks.borrow().paths());
         if ended {
             match hook {
                 Ended::Completion(at) => self.hooks[at].ended = true,

@@ -239,18 +239,24 @@ fn times() {
 #[test]
 fn misspelt_names_are_told_the_nearest_right_one() {
     let cases = [
-        ("c:reed()", "unknown method 'reed': did you mean 'read'?"),
+        (
+            "c:reed()",
+            "unknown method 'reed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
+        ),
         (
             "local x = c.iterations",
-            "unknown field or method 'iterations': did you mean 'iteration'?",
+            "unknown field or method 'iterations': did you mean 'iteration'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
         ),
-        ("rng:integer(1, 2)", "unknown method 'integer': did you mean 'int'?"),
+        (
+            "rng:integer(1, 2)",
+            "unknown method 'integer': did you mean 'int'? (rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle)",
+        ),
         ("rng:int(5, 1)", "rng:int(5, 1): the first is the larger"),
         ("rng:int(1.5, 2)", "rng:int takes whole numbers within 2^53, not 1.5"),
         ("rng:bool(2)", "rng:bool(2): a probability lies between 0 and 1"),
         ("rng:pick({})", "rng:pick: the list is empty"),
         ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
-        ("c.read(1, 2)", "a method goes with a colon: write c:read(…), not c.read(…)"),
+        ("c.read(1, 2)", "methods are called with a colon: write c:read(…), not c.read(…)"),
         (
             "bench.choose { { 1, print } }",
             "bench.choose belongs at the top of the script, outside of all functions: local mix = bench.choose { … } there, and mix(c, rng) here",

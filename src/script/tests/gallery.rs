@@ -9,9 +9,12 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("c:sleep('1s')", "unknown method 'sleep': here it is 'think'"),
     ("c:remove('a')", "unknown method 'remove': here it is 'delete'"),
     ("rng:randint(1, 6)", "unknown method 'randint': here it is 'int'"),
-    ("c:raed(1)", "unknown method 'raed': did you mean 'read'?"),
-    ("c.open('a', 'r')", "a method goes with a colon: write c:open(…), not c.open(…)"),
-    ("rng.int(1, 6)", "a method goes with a colon: write rng:int(…), not rng.int(…)"),
+    (
+        "c:raed(1)",
+        "unknown method 'raed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
+    ),
+    ("c.open('a', 'r')", "methods are called with a colon: write c:open(…), not c.open(…)"),
+    ("rng.int(1, 6)", "methods are called with a colon: write rng:int(…), not rng.int(…)"),
     ("c:stat(c:user())", "'user' is a field of the client: write c.user, not c:user()"),
     ("rng:float(1, 5)", "rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()"),
     ("rng:int(6)", "rng:int takes the lowest and the highest, such as rng:int(1, 6)"),
@@ -47,7 +50,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "local h = c:open('a', 'r') h:read(0, 4096)",
-        "a handle has no 'read': handles are given to the client's methods, such as c:read(h, 0, 4096) and c:close(h)",
+        "a handle has no 'read': handles are given to the client's methods read, write, close, truncate, flush, lock, unlock, such as c:read(h, 0, 4096) and c:close(h)",
     ),
     ("local h = c:open('a', 'r') c:close(h) c:read(h, 0, 4096)", "read: handle used after close"),
     (
@@ -125,11 +128,120 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
         "local h = c:open('a', 'w') c:write(h, 'hello')",
         "write: a handle, an offset and a length are wanted, such as c:write(h, 0, 4096)",
     ),
+    (
+        "c:copy('a', 'b')",
+        "unknown method 'copy': there is no copy: read the one file and write the other, with c:open, c:read and c:write; a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+    ),
+    (
+        "c:log('a')",
+        "unknown method 'log': here it is print(…); a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+    ),
+    (
+        "c:rmtree('a')",
+        "unknown method 'rmtree': a tree is removed one by one: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+    ),
+    (
+        "c:frobnicate('a')",
+        "unknown method 'frobnicate': a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration; rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle",
+    ),
+    (
+        "rng:nrmal(1, 2)",
+        "unknown method 'nrmal': did you mean 'normal'? (rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle)",
+    ),
+    (
+        "local x = c.pathe",
+        "unknown field or method 'pathe': a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+    ),
+    (
+        "local x = rng.sede",
+        "unknown field or method 'sede': rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle",
+    ),
+    (
+        "local h = c:open('a', 'r') h:truncat(0)",
+        "a handle has no 'truncat': handles are given to the client's methods read, write, close, truncate, flush, lock, unlock, such as c:read(h, 0, 4096) and c:close(h); did you mean c:truncate(h)?",
+    ),
+    (
+        "local h = c:open('a', 'r') local x = h.size",
+        "a handle has no 'size': handles are given to the client's methods read, write, close, truncate, flush, lock, unlock, such as c:read(h, 0, 4096) and c:close(h)",
+    ),
+    // Operations return nothing.
+    (
+        "local n = #c:list('')",
+        "attempt to get length of a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local n = c:list('').n",
+        "attempt to index nil with 'n' (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local n = c:list('')[1]",
+        "attempt to index nil with number (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local n = c:stat('a') + 1",
+        "attempt to perform arithmetic (add) on nil and number (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local n = -c:stat('a')",
+        "attempt to perform arithmetic (unm) on nil (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "if c:stat('a') < 5 then end",
+        "attempt to compare nil < number (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local s = c:stat('a') .. 'x'",
+        "attempt to concatenate nil with string (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local s = 'x'..c:stat('a')",
+        "attempt to concatenate string with nil (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local s = 'x' .. c:stat('a')",
+        "attempt to concatenate string with nil (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "c:stat('a')()",
+        "attempt to call a nil value (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "for name in c:list('a') do end",
+        "attempt to iterate over a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "for _, name in ipairs(c:list('a')) do end",
+        "missing argument #1 to 'ipairs' (table expected) (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "c:stat(c:list('a'))",
+        "stat: the path is a text, not nil (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local names, more = c:list('a'), 1 local x = names[1]",
+        "attempt to index nil with number (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local function names() return c:list('a') end local x = #names()",
+        "attempt to get length of a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local ok = c:stat('a') assert(ok)",
+        "assertion failed! (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    // What has nothing to do with them is not said to.
+    ("local x = nil c:stat(x.name)", "attempt to index nil with 'name'"),
+    ("local x = {} c:stat('a') x.f() c:stat('b')", "attempt to call a nil value"),
     ("c:list('docs/*.docx')", "list: the pattern follows the folder: c:list(\"docs\", \"*.docx\")"),
 ];
 
 /// Whole scripts; what is wrong is on the first line.
 const AT_THE_TOP: &[(&str, &str)] = &[
+    (
+        "local bench = require('bench')",
+        "bench is a global and needs no require: write bench.workload { … } as it is",
+    ),
+    ("local math = require('math')", "'math' is a global and needs no require"),
     (
         "bench.on_break(function(c) end)",
         "bench.on_break takes a table: bench.on_break { policy = \"acknowledge\", delay = \"50ms\" }, not a function; it is no hook: it says what clients do, before the run",
@@ -230,11 +342,11 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench:workload { name = 'w', iteration = print }",
-        "a function of bench goes with a point: write bench.workload, not bench:workload",
+        "functions of bench are called with a dot: write bench.workload(…), not bench:workload(…)",
     ),
     (
         "bench:counter('hits')",
-        "a function of bench goes with a point: write bench.counter, not bench:counter",
+        "functions of bench are called with a dot: write bench.counter(…), not bench:counter(…)",
     ),
     (
         "bench.thresholds { 'read.response.avg < 20ms' } bench.workload { name = 'w', iteration = print }",
@@ -272,7 +384,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "local hits = bench.counter('hits') hits.add(1)",
-        "a method goes with a colon: write metric:add(…), not metric.add(…)",
+        "methods are called with a colon: write metric:add(…), not metric.add(…)",
     ),
     ("local hits = bench.counter('hits') hits:inc()", "unknown method 'inc': here it is 'add'"),
     (

@@ -39,7 +39,8 @@ fn script(text: &str) -> Written {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.lua");
     std::fs::write(&path, text).unwrap();
-    let options = ScriptOptions { path, iterations: Some(1), ..ScriptOptions::default() };
+    let shown = Some("s.lua".into());
+    let options = ScriptOptions { path, shown, iterations: Some(1), ..ScriptOptions::default() };
     Written { folder, options }
 }
 

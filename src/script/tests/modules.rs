@@ -134,3 +134,58 @@ fn a_pipe_in_the_place_of_a_module_is_not_waited_for() {
     assert!(made.unwrap().success());
     assert_eq!(written.refused(), "s.lua:1: module 'm': DIR/lib/m.lua: it is not a regular file");
 }
+
+#[test]
+fn a_chain_of_modules_is_taken_to_its_limit_and_beyond_it_the_limit_is_named() {
+    let chain = |length: usize| {
+        let use_it =
+            "require('m1') bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
+        (1..=length).fold(script(use_it), |written, at| {
+            let text = match at == length {
+                true => "return {}".to_string(),
+                false => format!("return require('m{}')", at + 1),
+            };
+            written.file(&format!("lib/m{at}.lua"), &text)
+        })
+    };
+    assert_eq!(chain(48).load().unwrap().header().modules.len(), 48);
+    assert_eq!(
+        chain(200).refused(),
+        "lib/m48.lua:1: modules require one another more than 48 deep, the most there can be: m1 -> m2 -> … -> m48 -> m49; require them side by side, or put several into one file"
+    );
+}
+
+#[test]
+fn a_module_of_the_name_of_a_global_is_a_module() {
+    let text = "local m = require('math')
+        bench.workload { name = 'w', iteration = function(c) c:stat(m.name) end }";
+    let written = script(text).file("lib/math.lua", "return { name = 'own' }");
+    assert_eq!(written.operations()[0].kind.path().unwrap().as_str(), "own");
+}
+
+#[test]
+fn errors_name_the_path_that_the_user_gave_and_the_stream_does_not_depend_on_it() {
+    let written = script(
+        "local m = require('m')
+        bench.workload { name = 'w', iteration = function(c)
+            local _, why = pcall(function() c:stat(5) end)
+            c:stat((why:gsub(':', '')))
+            m.go(c)
+        end, teardown = function(c) c:stat(nil) end }
+        bench.thresholds { 'errors.count == 0' }",
+    )
+    .file("lib/m.lua", "return { go = function(c) c:stat('a') c:mkdir({}) end }")
+    .with(|options| options.shown = None);
+    let mut script = written.load().unwrap();
+    let path = written.options.path.display().to_string();
+    assert_eq!(script.header().source, "s.lua");
+    assert_eq!(script.header().thresholds[0].place, format!("{path}:7: bench.thresholds"));
+    let mut operations = Vec::new();
+    let error = script.pull(0, Section::Iteration, 9, &mut operations).unwrap_err();
+    let module = path.replace("s.lua", "lib/m.lua");
+    assert_eq!(error.message, format!("{module}:1: mkdir: the path is a text, not a table"));
+    let caught = operations[0].kind.path().unwrap().as_str();
+    assert_eq!(caught, "s.lua3 stat the path is a text, not 5");
+    let error = script.pull(0, Section::Teardown, 9, &mut operations).unwrap_err();
+    assert_eq!(error.message, format!("{path}:6: stat: the path is a text, not nil"));
+}

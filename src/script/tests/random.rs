@@ -240,7 +240,10 @@ fn choices_that_are_none_are_refused() {
         bench.workload { name = 'w', iteration = f }",
     )
     .message();
-    assert_eq!(message, "s.lua:1: unknown method 'reed': did you mean 'read'?");
+    assert_eq!(
+        message,
+        "s.lua:1: unknown method 'reed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration)"
+    );
 }
 
 #[test]

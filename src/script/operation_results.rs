@@ -1,0 +1,155 @@
+//! What is said of an error that comes of using the result of an operation.
+//!
+//! Operations return nothing, and Lua's errors about nothing (`attempt to get length of
+//! a nil value`) do not say why it is there. The values are gone by then, so the file is
+//! looked at: the line of the error uses the result of a call to a method that is named
+//! like an operation, or a variable or function that such a call gave its value. The hint
+//! is a fact about operations, true whatever the line is about.
+
+use super::api::CLIENT_METHODS;
+use super::chunks::Chunks;
+use super::error::place_of;
+
+/// Methods of a client that do return something.
+const WITH_A_RESULT: [&str; 5] = ["open", "running", "id", "user", "iteration"];
+
+/// What is to be added to an error that may be about the result of an operation.
+pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
+    let place = place_of(text, &chunks.names)?;
+    if !is_about_nothing(&text[place.len()..]) {
+        return None;
+    }
+    let (line, source) = chunks.line_at(place)?;
+    let used = used_calls(line).map(|call| call.method).next();
+    let method = used.or_else(|| {
+        let mut results = source.lines().scan(0, |before, line| {
+            let start = *before;
+            *before += line.len() + 1;
+            Some((start, line))
+        });
+        results.find_map(|(start, of_call)| {
+            used_calls(of_call).find_map(|call| {
+                let named = call.variables(of_call, &source[..(start + call.at).min(source.len())]);
+                named.iter().any(|name| has_word(line, name)).then_some(call.method)
+            })
+        })
+    });
+    method.map(|method| {
+        format!(
+            " (operations of a client, such as c:{method}, return nothing; c:open alone returns a handle: a script never sees results)"
+        )
+    })
+}
+
+fn is_about_nothing(problem: &str) -> bool {
+    has_word(problem, "nil")
+        || ["missing argument", "wrong number of arguments", "assertion failed"]
+            .into_iter()
+            .any(|words| problem.contains(words))
+}
+
+fn is_of_a_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    !word.is_empty()
+        && text.match_indices(word).any(|(at, _)| {
+            !text[..at].ends_with(is_of_a_word)
+                && !text[at + word.len()..].starts_with(is_of_a_word)
+        })
+}
+
+/// A call to what may be an operation, whose result is used.
+struct Call {
+    method: &'static str,
+    /// Where the expression begins.
+    at: usize,
+}
+
+fn used_calls(line: &str) -> impl Iterator<Item = Call> {
+    let methods = CLIENT_METHODS.iter().filter(|method| !WITH_A_RESULT.contains(*method));
+    methods.flat_map(move |method| {
+        line.match_indices(*method).filter_map(move |(at, _)| {
+            let after = line[at + method.len()..].trim_start();
+            let object = line[..at].strip_suffix([':', '.'])?;
+            if !after.starts_with(['(', '"', '\'', '{', '[']) || !object.ends_with(is_of_an_object)
+            {
+                return None;
+            }
+            let before = object.trim_end_matches(is_of_an_object);
+            let joined = object[before.len()..].contains("..");
+            (joined || is_used_from_before(before) || is_used_from_behind(after))
+                .then_some(Call { method, at: before.len() })
+        })
+    })
+}
+
+fn is_of_an_object(c: char) -> bool {
+    is_of_a_word(c) || matches!(c, '.' | '[' | ']')
+}
+
+fn is_used_from_before(before: &str) -> bool {
+    let before = before.trim_end();
+    let word = &before[before.trim_end_matches(is_of_a_word).len()..];
+    match word {
+        "" if before.ends_with("..") => true,
+        "" => {
+            before.ends_with(['=', '#', '(', ',', '{', '+', '-', '*', '/', '%', '^', '<', '>', '~'])
+        }
+        word => ["not", "in", "and", "or", "return"].contains(&word),
+    }
+}
+
+/// `after` begins with the arguments of the call.
+fn is_used_from_behind(after: &str) -> bool {
+    let mut depth = 0;
+    let mut quote = None;
+    for (at, c) in after.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '{' | '[') => depth += 1,
+            (None, ')' | '}' | ']') => depth -= 1,
+            (None, _) => {}
+        }
+        if depth == 0 && quote.is_none() {
+            let behind = after[at + c.len_utf8()..].trim_start();
+            let operators = ['.', '[', '(', ':', '+', '-', '*', '/', '%', '^', '<', '>', '=', '~'];
+            return behind.starts_with(operators) && !behind.starts_with("--");
+        }
+    }
+    false
+}
+
+impl Call {
+    /// The names that the result of the call goes by: those left of `=`, or that of the
+    /// function that returns it. `before` is the file up to the call.
+    fn variables(&self, line: &str, before: &str) -> Vec<String> {
+        let of_line = line[..self.at].trim_end();
+        if let Some(left) = of_line.strip_suffix('=') {
+            return assigned(left);
+        }
+        if !of_line.ends_with("return") {
+            return Vec::new();
+        }
+        let Some(at) = before.rfind("function") else { return Vec::new() };
+        let head = &before[at + "function".len()..];
+        let name = head.split('(').next().unwrap_or_default().trim();
+        match name.rsplit(['.', ':']).next() {
+            Some(name) if !name.is_empty() => vec![name.to_string()],
+            _ => before[..at].trim_end().strip_suffix('=').map(assigned).unwrap_or_default(),
+        }
+    }
+}
+
+/// The names before a `=` that ends a line.
+fn assigned(left: &str) -> Vec<String> {
+    let left = left.rsplit(['\n', ';']).next().unwrap_or_default();
+    let names = left.split(',').map(|name| {
+        let name = name.trim_end();
+        name[name.trim_end_matches(is_of_a_word).len()..].to_string()
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
