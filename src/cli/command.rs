@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::run::RunArgs;
+use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::usage_errors::explained;
 use super::validate::ValidateArgs;
@@ -31,6 +32,7 @@ pub enum Command {
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
     Targets(TargetsArgs),
+    Serve(ServeArgs),
 }
 
 impl Command {
@@ -40,6 +42,7 @@ impl Command {
             Command::Compile(_) => "compile",
             Command::Validate(_) => "validate",
             Command::Targets(_) => "targets",
+            Command::Serve(_) => "serve",
         }
     }
 
@@ -49,7 +52,7 @@ impl Command {
             Command::Run(args) => Some(&args.stream),
             Command::Compile(args) => Some(&args.stream),
             Command::Validate(args) => Some(&args.stream),
-            Command::Targets(_) => None,
+            Command::Targets(_) | Command::Serve(_) => None,
         }
     }
 
@@ -133,7 +136,7 @@ impl Command {
         match self {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
-            Command::Validate(_) | Command::Targets(_) => Ok(()),
+            Command::Validate(_) | Command::Targets(_) | Command::Serve(_) => Ok(()),
         }
     }
 }
@@ -203,6 +206,9 @@ mod tests {
             ("smbench targets probe sim --timeout 0", "--timeout"),
             ("smbench targets probe sim --jobs 0", "--jobs"),
             ("smbench targets probe sim --jobs 65", "--jobs"),
+            ("smbench serve --listen 4455", "--listen"),
+            ("smbench serve --listen localhost:x", "--listen"),
+            ("smbench serve --password hunter2", "--password"),
             ("smbench compile a.lua", "--output"),
             ("smbench compile a.lua -o x.txt", "--output"),
             ("smbench compile a.jsonl -o a.jsonl --force", "--output"),

@@ -13,8 +13,8 @@ use super::run::OnHookError;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
 use super::{
-    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, Style,
-    TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
+    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, ServeArgs,
+    Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
     render_targets,
 };
 use crate::backend::embedded::Storage;
@@ -28,7 +28,9 @@ use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
 use crate::observability::standard_error::{self, Kind, tell};
 use crate::observability::text::printable;
-use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
+use crate::run::{
+    self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
+};
 use crate::scheduler::Precision;
 use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
 
@@ -60,6 +62,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
             TargetsCommand::List(args) => list_targets(args),
             TargetsCommand::Probe(args) => probe(args),
         },
+        Command::Serve(args) => serve(args),
     }
 }
 
@@ -287,6 +290,24 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         }
     }
     Ok(report.exit_code)
+}
+
+fn serve(args: &ServeArgs) -> Result<u8, RunError> {
+    let mut options = ServeOptions {
+        listen: args.listen,
+        user: args.user.clone(),
+        password: None,
+        storage: match &args.dir {
+            Some(directory) => Storage::Folder(directory.clone()),
+            None => Storage::Memory(MemoryLimits::default()),
+        },
+        read_only: args.read_only,
+    };
+    options.check()?;
+    let asked = password(args.password_file.as_deref(), options.user(), &args.listen.to_string());
+    options.password = asked.map_err(|error| RunError::invalid(error.into()))?.map(Password::new);
+    run::serve(&options, |url| say(&format!("{url}\n")))?;
+    Ok(0)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, RunError> {

@@ -64,13 +64,16 @@ impl Tip {
 /// nearly so.
 fn parameter_meant(flag: &str, args: &[&str]) -> Option<Tip> {
     let plain = |name: &str| name.replace('-', "_").to_lowercase();
-    let wanted = plain(flag.trim_start_matches('-'));
+    let name_of = |arg: &str| arg.split('=').next().unwrap_or_default().to_string();
+    // Of `-users`, clap names the first letter.
+    let short = |arg: &&str| flag.len() == 2 && arg.starts_with(flag);
+    let typed = args.iter().position(|arg| name_of(arg) == flag || short(arg))?;
+    let wanted = plain(name_of(args[typed]).trim_start_matches('-'));
     let script = script_in(args)?;
     let parameters = script::describe(Path::new(script), Limits::default()).ok()?;
     let names = || parameters.iter().map(|parameter| parameter.name.as_str());
     let same = names().find(|name| plain(name) == wanted);
     let name = same.or_else(|| nearest(&wanted, names()))?;
-    let typed = args.iter().position(|arg| arg.split('=').next() == Some(flag))?;
     let value = match args[typed].split_once('=') {
         Some((_, value)) => Some(value),
         None => {

@@ -12,6 +12,7 @@ mod mode;
 mod options;
 mod probe;
 mod processors;
+mod serve;
 mod shards;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use input::{Input, Stream};
 pub use interrupt::survive_file_size_limit;
 pub use options::{RunOptions, Timeouts};
 pub use probe::{ProbeOptions, probe};
+pub use serve::{ServeOptions, serve};
 
 use hooks::RunHooks;
 

@@ -32,6 +32,7 @@ mod probe;
 mod program;
 mod reaching;
 mod results;
+mod serve;
 mod streams;
 mod summary;
 mod targets;

@@ -31,6 +31,7 @@ fn a_flag_that_is_a_parameter_of_the_script_is_answered_with_how_to_set_it() {
         ("run s.lua --users=5 --quiet", "write -p users=5\n"),
         ("run --users 5 s.lua", "write -p users=5\n"),
         ("run --users s.lua", "write -p users=VALUE\n"),
+        ("run s.lua -users=5", "write -p users=5\n"),
         ("run s.lua --think-time 5ms", "write -p think_time=5ms\n"),
         ("compile s.lua --users 5 -o x.jsonl", "write -p users=5\n"),
         ("validate s.lua --users 5", "write -p users=5\n"),

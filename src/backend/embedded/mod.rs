@@ -2,17 +2,10 @@
 //! backend. It speaks real SMB 3.1.1 on a real socket.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use smb_server::{Access, LocalFsBackend, Share, SmbServer};
-use tokio::runtime::Runtime;
 
-use super::memory::{Limits, MemoryTree};
 use super::smb2::{Password, Smb2Backend, SmbAddress};
 use super::{
     BackendCapabilities, BackendContext, ConnectError, Endpoint, Feature, SMBBackend,
@@ -21,42 +14,19 @@ use super::{
 use crate::protocol::SharePath;
 
 mod memory_share;
+mod server;
 
-use memory_share::MemoryShare;
+pub use server::{EmbeddedError, EmbeddedServer, SHARE, ServerSettings, Storage};
 
-const USER: &str = "smbench";
-const SHARE: &str = "share";
-/// Time after which the server drops an idle client: long, because a client may think for any time.
-const IDLE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Maximum number of threads that the server takes from the engine.
-const MAX_THREADS: usize = 4;
-
-/// The place where the embedded server keeps files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// Memory, which is lost after the run. Writes beyond the limits fail with STATUS_DISK_FULL.
-    Memory(Limits),
-    /// A directory of this host (`--embedded-dir`).
-    Folder(PathBuf),
-}
-
-/// The reason why the embedded server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbeddedError {
-    #[error("the embedded server cannot use the folder {}: {source}", folder.display())]
-    Folder { folder: PathBuf, source: io::Error },
-    #[error("the embedded server did not start: {0}")]
-    Start(#[from] io::Error),
-    #[error("the embedded server did not start: {0}")]
-    Settings(#[from] smb_server::BuildError),
-}
+/// The name of the only user, if none is given.
+pub const USER: &str = "smbench";
 
 /// The backend of `--target embedded`.
 pub struct EmbeddedBackend {
     client: Smb2Backend,
     storage: &'static str,
-    /// The runtime of the server, which ends with it.
-    runtime: Option<Runtime>,
+    /// The server, which ends with this value.
+    _server: EmbeddedServer,
 }
 
 impl EmbeddedBackend {
@@ -65,65 +35,38 @@ impl EmbeddedBackend {
     ///
     /// # Errors
     /// [`EmbeddedError`] if the directory cannot be used or the server cannot listen.
-    #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start(
         storage: &Storage,
         connections: u32,
         context: BackendContext,
     ) -> Result<EmbeddedBackend, EmbeddedError> {
-        let password = new_password();
-        let server = SmbServer::builder()
-            .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-            .user(USER, password.as_str())
-            .share(share(storage)?.user(USER, Access::ReadWrite))
+        let password = Password::new(new_password());
+        let server = EmbeddedServer::start(&ServerSettings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            user: USER.to_string(),
+            password: password.clone(),
+            storage: storage.clone(),
+            read_only: false,
             // A lost connection may still be counted when its client is already back.
-            .max_connections((connections as usize).saturating_mul(2).saturating_add(64))
-            .idle_timeout(IDLE)
-            .share_listing(false)
-            .build()?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads((cores / 2).clamp(1, MAX_THREADS))
-            .thread_name("embedded-server")
-            .enable_all()
-            .build()?;
-        let (bound, address) = mpsc::sync_channel(1);
-        runtime.spawn(async move {
-            let address = server.bind().await;
-            let listens = address.is_ok();
-            if bound.send(address).is_ok()
-                && listens
-                && let Err(error) = server.serve().await
-            {
-                tracing::error!(%error, "the embedded server ended");
-            }
-        });
-        let address = address.recv().map_err(io::Error::other)??;
+            connections: (connections as usize).saturating_mul(2).saturating_add(64),
+            lists_shares: false,
+        })?;
         let address = SmbAddress {
             domain: String::new(),
             user: Some(USER.to_string()),
-            host: address.ip().to_string(),
-            port: address.port(),
+            host: server.address().ip().to_string(),
+            port: server.address().port(),
             share: SHARE.to_string(),
             folder: SharePath::default(),
         };
         Ok(EmbeddedBackend {
-            client: Smb2Backend::new(address, Password::new(password), context),
+            client: Smb2Backend::new(address, password, context),
             storage: match storage {
                 Storage::Memory(_) => "embedded, in memory",
                 Storage::Folder(_) => "embedded, in a folder",
             },
-            runtime: Some(runtime),
+            _server: server,
         })
-    }
-}
-
-impl Drop for EmbeddedBackend {
-    fn drop(&mut self) {
-        // Does not wait, because this may run on a thread of another runtime.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -148,22 +91,6 @@ impl SMBBackend for EmbeddedBackend {
     fn server(&self) -> ServerDescription {
         ServerDescription { server: Some(self.storage.to_string()), ..self.client.server() }
     }
-}
-
-fn share(storage: &Storage) -> Result<Share, EmbeddedError> {
-    match storage {
-        Storage::Memory(limits) => {
-            Ok(Share::new(SHARE, MemoryShare::new(MemoryTree::new(*limits))))
-        }
-        Storage::Folder(folder) => Ok(Share::new(SHARE, local_folder(folder)?)),
-    }
-}
-
-fn local_folder(folder: &Path) -> Result<LocalFsBackend, EmbeddedError> {
-    let opened = LocalFsBackend::new(folder);
-    let opened =
-        opened.map_err(|source| EmbeddedError::Folder { folder: folder.to_path_buf(), source })?;
-    Ok(opened.watch_host_changes(false))
 }
 
 /// Returns a password of 128 bits that other users of this host cannot guess. The standard library

@@ -47,6 +47,15 @@ impl Password {
     pub fn new(password: impl Into<String>) -> Password {
         Password(password.into())
     }
+
+    /// Returns the password itself, for a server to compare with.
+    pub(in crate::backend) fn revealed(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Debug for Password {
