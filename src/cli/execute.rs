@@ -185,7 +185,7 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     };
     for left_out in &compiled.left_out {
         let left_out = printable(left_out, MAX_ERROR_CHARS);
-        tell(format_args!("warning: the document does not have {left_out}"));
+        tell(Kind::Warning, &format!("the document does not have {left_out}"));
     }
     let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
     let written = format!("{operations} operation{}, ir_hash {ir_hash}", plural(operations));
