@@ -1,11 +1,49 @@
-//! The time in which clients had no connection during the measured phases.
+//! The loss and the return of clients' connections, and the time in which they had none during the
+//! measured phases.
 
+use std::cmp::Reverse;
+
+use super::client_queue::ClientState;
 use super::engine::Engine;
 use super::timeline::{PhaseSpan, Stage};
 use crate::ir::Event;
 use crate::ir::event::Disconnection;
 
 impl Engine {
+    /// Records that the client's connection is back.
+    pub fn resume(&mut self, slot: u32, now_ns: u64) {
+        let client = &mut self.clients[slot as usize];
+        if client.state != ClientState::Held {
+            return;
+        }
+        client.ready_ns = client.ready_ns.max(now_ns);
+        client.state = ClientState::Idle;
+        if let Some(withheld) = &mut client.in_flight_op {
+            withheld.hold_until(now_ns);
+            client.state = ClientState::Scheduled;
+            self.schedule.push(Reverse((now_ns, slot)));
+        }
+        self.report_disconnected(slot, now_ns);
+        self.clients[slot as usize].lost_ns = None;
+        self.advance(slot);
+    }
+
+    /// Records that the client's connection is not coming back. The client ends here.
+    pub fn lose(&mut self, slot: u32, now_ns: u64) {
+        self.report_disconnected(slot, now_ns);
+        self.report_unissued(slot as usize..slot as usize + 1, now_ns);
+        let client = &mut self.clients[slot as usize];
+        let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
+        client.cut();
+        client.state = ClientState::Gone;
+        if counted {
+            self.unfinished -= 1;
+        }
+        // This operation was not sent, or it waits to be tried again.
+        self.discard(slot);
+        self.settle_iteration(slot);
+    }
+
     /// Records that the client has had no connection since `lost_ns`.
     pub(super) fn note_lost(&mut self, slot: u32, lost_ns: u64) {
         if self.stage == Stage::Measure && !self.cut {

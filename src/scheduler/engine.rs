@@ -214,40 +214,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Records that the client's connection is back.
-    pub fn resume(&mut self, slot: u32, now_ns: u64) {
-        let client = &mut self.clients[slot as usize];
-        if client.state != ClientState::Held {
-            return;
-        }
-        client.ready_ns = client.ready_ns.max(now_ns);
-        client.state = ClientState::Idle;
-        if let Some(withheld) = &mut client.in_flight_op {
-            withheld.hold_until(now_ns);
-            client.state = ClientState::Scheduled;
-            self.schedule.push(Reverse((now_ns, slot)));
-        }
-        self.report_disconnected(slot, now_ns);
-        self.clients[slot as usize].lost_ns = None;
-        self.advance(slot);
-    }
-
-    /// Records that the client's connection is not coming back. The client ends here.
-    pub fn lose(&mut self, slot: u32, now_ns: u64) {
-        self.report_disconnected(slot, now_ns);
-        self.report_unissued(slot as usize..slot as usize + 1, now_ns);
-        let client = &mut self.clients[slot as usize];
-        let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
-        client.cut();
-        client.state = ClientState::Gone;
-        if counted {
-            self.unfinished -= 1;
-        }
-        // This operation was not sent, or it waits to be tried again.
-        self.discard(slot);
-        self.settle_iteration(slot);
-    }
-
     /// Records that the handles that a client had left open are closed.
     ///
     /// # Errors
