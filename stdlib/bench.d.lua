@@ -5,7 +5,8 @@
 ---A text with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
 ---@alias bench.Duration string|number
 
----A number of bytes, or a text with a unit ("64KiB", "1MB").
+---A number of bytes below 2^53, or a string ("64KiB", "1.5MB", "9007199254740993"),
+---which is exact up to 2^64 - 1. Larger numbers are refused, since Lua rounds them.
 ---@alias bench.Size integer|string
 
 ---The name of an NT status ("OBJECT_NAME_NOT_FOUND"), several, or "any". These
@@ -73,7 +74,8 @@
 ---@field wait? boolean block until granted instead of failing (default false)
 
 ---A client. Its methods append operations to its stream; they return at once
----and never see a result.
+---and never see a result: `open` returns a handle, `running` a boolean, the others
+---nothing.
 ---@class bench.Client
 ---@field id integer its number within the workload, from 0
 ---@field user string whom it stands for, such as "editors-3": its workload and id, unlike any other client's. Which account logs in says the target
@@ -278,7 +280,8 @@ function Rng:shuffle(list) end
 bench = {}
 
 ---What the script can be told from outside, with -p name=value. Durations come
----back in nanoseconds, sizes in bytes.
+---back in nanoseconds, sizes in bytes: from 2^53 on as a string ("9007199254740993B"),
+---which operations take exactly and with which Lua refuses to compute.
 ---@param parameters table<string, bench.Parameter>
 ---@return table<string, any>
 function bench.params(parameters) end

@@ -26,9 +26,9 @@ const UNVERSIONED: &str = "unversioned";
 /// The same whether or not there is a file where the link leads.
 const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
 
-/// How deep modules may require one another. Lua has room for 200 calls that go
-/// through smbench, and each such module takes some of them.
-const MAX_DEPTH: usize = 48;
+/// How deep modules may require one another. Lua has room for 200 calls that go through
+/// native functions, and each of these modules takes one.
+const MAX_DEPTH: usize = 180;
 
 struct Found {
     chunk: String,

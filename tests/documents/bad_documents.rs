@@ -440,8 +440,8 @@ fn clients_that_do_not_add_up() {
         warnings,
         [
             "metadata says client_count 5, but 2 clients are listed",
-            "operation_count is wrong for 1 clients: the first, \"a\", says 0 but has 1",
-            r#"1 clients have no operation and are not connected, the first of them "b""#,
+            "operation_count is wrong for \"a\": it says 0 but has 1",
+            r#"client "b" has no operation and is not connected"#,
         ]
     );
 }

@@ -194,7 +194,7 @@ fn a_compile_that_would_not_end_is_refused_and_the_way_out_is_named() {
     let error = compile(&mut Endless::new(2, 0), bounds, Format::V2, Vec::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "client w/0 made 100000 operations without its nominal clock moving, so --duration never ends it; let it think (c:think, c:at), or bound it with --iterations N"
+        "client w/0 made 100000 operations and its nominal clock did not move, so no duration ends them; bound them with --iterations N (per client) or --operations N, or let the client think (c:think, c:at)"
     );
     let bounds = Bounds { operations: Some(200_000), duration_ns: None };
     assert_eq!(compiled(&mut Endless::new(2, 0), bounds, Format::V2).0.operations, 200_002);

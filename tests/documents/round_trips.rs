@@ -119,8 +119,8 @@ fn version_1_loads_with_its_defaults_and_names_what_has_no_effect() {
     assert_eq!(
         warnings,
         [
-            r#"extensions.netapp is not known and has no effect; nearest is "extensions.smb" (1 operations, first "a-1")"#,
-            r#"extensions.smb.vendor_key is not known and has no effect; nearest is "reopen" (1 operations, first "a-1")"#,
+            r#"extensions.netapp is not known and has no effect; nearest is "extensions.smb" (1 operation, first "a-1")"#,
+            r#"extensions.smb.vendor_key is not known and has no effect; nearest is "reopen" (1 operation, first "a-1")"#,
         ]
     );
     assert_eq!(document.header().source, "day.pcap");

@@ -148,10 +148,20 @@ fn a_chain_of_modules_is_taken_to_its_limit_and_beyond_it_the_limit_is_named() {
             written.file(&format!("lib/m{at}.lua"), &text)
         })
     };
-    assert_eq!(chain(48).load().unwrap().header().modules.len(), 48);
+    assert_eq!(chain(180).load().unwrap().header().modules.len(), 180);
     assert_eq!(
         chain(200).refused(),
-        "lib/m48.lua:1: modules require one another more than 48 deep, the most there can be: m1 -> m2 -> … -> m48 -> m49; require them side by side, or put several into one file"
+        "lib/m180.lua:1: modules require one another more than 180 deep, the most there can be: m1 -> m2 -> … -> m180 -> m181; require them side by side, or put several into one file"
+    );
+}
+
+#[test]
+fn calls_that_lie_too_deep_in_one_another_name_the_limit() {
+    let text =
+        "local function f() local ok, why = pcall(f) if not ok then error(why, 0) end end f()";
+    assert_eq!(
+        script(text).refused(),
+        "s.lua:1: C stack overflow (calls lie too deep in one another: of require, pcall, sort and other functions that call back there can be 200)"
     );
 }
 
