@@ -23,6 +23,7 @@ use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
+use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, tell};
 use crate::observability::text::printable;
 use crate::run::{self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, Timeouts};
@@ -184,6 +185,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
         return Err(RunError::invalid(anyhow::anyhow!("no script or document is named")));
     };
     let name = printable(&named.path().display().to_string(), MAX_ERROR_CHARS);
+    let lines = ProgressLines::of_stage(true, format!("checking {name}"));
     match named {
         Named::Script(_) => {
             let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
@@ -191,6 +193,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             };
             let compared =
                 script::check(&options).map_err(|error| RunError::invalid(error.into()))?;
+            drop(lines);
             let script::Compared { header, operations, clients, ways: [one, other] } = compared;
             say(&Style::of_stdout().prose(format!(
                 "{name}: valid script, {} clients, workloads: {}; {operations} operations, the first of {clients} clients, are the same from {one} as from {other}{}\n",
@@ -202,6 +205,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
         Named::Document(path) => {
             let document = document::load(path, &load_options(&args.stream))
                 .map_err(|error| RunError::invalid(error.into()))?;
+            drop(lines);
             for warning in document.warnings() {
                 tell(format_args!("warning: {}", printable(&warning.to_string(), MAX_ERROR_CHARS)));
             }

@@ -28,7 +28,7 @@ pub use args::{BoundArgs, LogFormat, Logging, StreamArgs};
 pub use command::{Cli, Command};
 pub use compile::{CompileArgs, CompileTo};
 pub use execute::execute;
-pub use output::print;
+pub use output::{exit_with_usage, print};
 pub use parameters::render_parameters;
 pub use password::{PasswordError, password};
 pub use probe::{render_probe, render_targets};

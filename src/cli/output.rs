@@ -1,6 +1,9 @@
-//! Standard output.
+//! Standard output, and the end of a command line that cannot be carried out.
 
 use std::io::{self, ErrorKind, Write};
+use std::process;
+
+use crate::observability::standard_error::tell_of_usage;
 
 /// Prints `text` as it is. A reader that has gone away (`| head`) is no error.
 ///
@@ -8,6 +11,15 @@ use std::io::{self, ErrorKind, Write};
 /// Any other failure to write, such as a full disk behind a redirection.
 pub fn print(text: &str) -> io::Result<()> {
     write(&mut io::stdout().lock(), text)
+}
+
+/// Prints what clap says of a command line, and exits as it says.
+pub fn exit_with_usage(said: &clap::Error) -> ! {
+    if !said.use_stderr() {
+        said.exit();
+    }
+    tell_of_usage(&said.render().ansi().to_string());
+    process::exit(said.exit_code())
 }
 
 fn write(out: &mut dyn Write, text: &str) -> io::Result<()> {

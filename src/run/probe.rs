@@ -19,6 +19,7 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
+use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::standard_error;
 use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
 use crate::protocol::SharePath;
@@ -107,6 +108,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
     progress.bar.finish_and_clear();
+    drop(progress);
     // Not waited for: a name look-up may still block.
     runtime.shutdown_background();
     let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
@@ -122,10 +124,11 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
 struct Progress {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
+    _lines: ProgressLines,
 }
 
 impl Progress {
-    /// Draws on a terminal only.
+    /// Draws on a terminal, and elsewhere writes a line every few seconds.
     fn new(enabled: bool, cases: usize) -> Progress {
         let target = match enabled && standard_error::is_terminal() {
             true => standard_error::draw_target(),
@@ -134,7 +137,15 @@ impl Progress {
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
-        Progress { bar, running: Mutex::default() }
+        let shown = bar.clone();
+        let look = move || {
+            let running = shown.message();
+            let running = if running.is_empty() { running } else { format!(", {running}") };
+            let extent = Some(format!("{} of {cases} cases{running}", shown.position()));
+            Doing { stage: "probing".into(), extent, counts: None }
+        };
+        let lines = ProgressLines::start(enabled, look);
+        Progress { bar, running: Mutex::default(), _lines: lines }
     }
 
     fn tell(&self, step: Step, case: &'static str) {

@@ -53,6 +53,12 @@ pub fn tell(line: impl Display) {
     }
 }
 
+/// Writes what the parser of the command line says of it, in colors where they are wanted.
+pub fn tell_of_usage(text: &str) {
+    // That nobody reads it does not change the exit code.
+    let _ = anstream::AutoStream::auto(io::stderr()).write_all(fitted(text.into()).as_bytes());
+}
+
 /// Breaks text between words where it is for a terminal, which would break it within them.
 /// JSON is left as it is.
 pub fn fitted(text: String) -> String {
