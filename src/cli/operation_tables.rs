@@ -26,6 +26,9 @@ struct Scope<'a> {
 /// recorded phases, a table for each of them with its iterations, and a line on those that
 /// are left out.
 pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
+    if summary.operations.is_empty() {
+        return vec!["no operation was recorded\n".into()];
+    }
     let (workloads, left_out_workloads) = workloads(summary);
     let (phases, left_out_phases) = phases(summary);
     let is_one = workloads.is_empty() && phases.is_empty();
@@ -152,12 +155,10 @@ fn labeled(lines: &[String]) -> String {
 
 /// One row a type of operation, and their total.
 fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
+    let title = scope.title.as_ref().map(|title| style.paint(BOLD, title) + ": ");
+    let title = title.unwrap_or_default();
     if scope.operations.is_empty() {
-        let nothing = "no operation was recorded\n";
-        let text = match &scope.title {
-            Some(title) => format!("{}: {nothing}", style.paint(BOLD, title)),
-            None => nothing.into(),
-        };
+        let text = format!("{title}no operation was recorded\n");
         return style.prose(text + &labeled(&scope.iterations));
     }
     let rows: Vec<&OperationSummary> = scope.operations.values().collect();
@@ -206,13 +207,7 @@ fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
         time("max", 0, |times| times.tail.max),
     ];
     let what = format!("response times in {}, failed operations included", unit.name());
-    let caption = match &scope.title {
-        Some(title) => {
-            let (title, what) = (style.paint(BOLD, title), style.paint(DIM, what));
-            format!("{title}: {what}\n")
-        }
-        None => style.paint(DIM, what) + "\n",
-    };
+    let caption = format!("{title}{}\n", style.paint(DIM, what));
     let table = table::render(columns, style);
     style.prose(caption) + &table + &style.prose(labeled(&scope.iterations))
 }

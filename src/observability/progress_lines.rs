@@ -6,7 +6,6 @@
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::rounding::nonzero;
@@ -39,10 +38,14 @@ pub struct Counts {
     pub failed: u64,
 }
 
+/// How long the end of a command waits for a line that is being written.
+const LAST_LINE: Duration = Duration::from_secs(1);
+
 /// Writes the lines until it is dropped.
 #[derive(Debug)]
 pub struct ProgressLines {
-    thread: Option<(Sender<()>, JoinHandle<()>)>,
+    /// Closing the first ends the thread, which closes the second.
+    thread: Option<(Sender<()>, Receiver<()>)>,
 }
 
 impl ProgressLines {
@@ -52,9 +55,13 @@ impl ProgressLines {
         let start = *START.get_or_init(Instant::now);
         let thread = (enabled && !standard_error::is_terminal()).then(|| {
             let (sender, ended) = channel();
+            let (running, over) = channel();
             let thread = std::thread::Builder::new().name("progress".into());
-            let run = move || write_lines(&ended, start, PERIOD, look, Line::log);
-            thread.spawn(run).ok().map(|thread| (sender, thread))
+            let run = move || {
+                let _running = running;
+                write_lines(&ended, start, PERIOD, look, Line::log);
+            };
+            thread.spawn(run).ok().map(|_| (sender, over))
         });
         ProgressLines { thread: thread.flatten() }
     }
@@ -68,10 +75,10 @@ impl ProgressLines {
 
 impl Drop for ProgressLines {
     fn drop(&mut self) {
-        if let Some((sender, thread)) = self.thread.take() {
+        if let Some((sender, over)) = self.thread.take() {
             drop(sender);
-            // A thread that panicked has nothing left to write.
-            let _ = thread.join();
+            // For a bounded time: without the queue the thread may be waiting for a reader.
+            let _ = over.recv_timeout(LAST_LINE);
         }
     }
 }

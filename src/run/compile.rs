@@ -18,6 +18,7 @@ use crate::ir::merge::{self, Bounds};
 use crate::ir::phases::total_ns;
 use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::results::persist_new;
+use crate::observability::rounding::nonzero;
 use crate::script::{Script, ScriptOptions};
 
 /// Where a document goes.
@@ -73,7 +74,7 @@ fn progress_lines(input: &Input, written: Arc<AtomicU64>) -> ProgressLines {
     let stage = format!("compiling {}", input.name());
     ProgressLines::start(true, move || {
         let mib = written.load(Relaxed) as f64 / f64::from(1 << 20);
-        let extent = Some(format!("({mib:.1} MiB written)"));
+        let extent = Some(format!("({} MiB written)", nonzero(mib, 1)));
         Doing { stage: stage.clone(), extent, counts: None }
     })
 }

@@ -93,6 +93,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     };
     let cases = probe::all();
     let progress = Progress::new(options.progress, cases.len());
+    let lines = progress.lines(options.progress);
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
         if stop.send_replace(true) {
@@ -108,7 +109,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
     progress.bar.finish_and_clear();
-    drop(progress);
+    drop(lines);
     // Not waited for: a name look-up may still block.
     runtime.shutdown_background();
     let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
@@ -124,11 +125,10 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
 struct Progress {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
-    _lines: ProgressLines,
 }
 
 impl Progress {
-    /// Draws on a terminal, and elsewhere writes a line every few seconds.
+    /// Draws on a terminal only.
     fn new(enabled: bool, cases: usize) -> Progress {
         let target = match enabled && standard_error::is_terminal() {
             true => standard_error::draw_target(),
@@ -137,15 +137,19 @@ impl Progress {
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
-        let shown = bar.clone();
-        let look = move || {
-            let running = shown.message();
+        Progress { bar, running: Mutex::default() }
+    }
+
+    /// Starts the lines that say the same where nothing can be drawn.
+    fn lines(&self, enabled: bool) -> ProgressLines {
+        let bar = self.bar.clone();
+        ProgressLines::start(enabled, move || {
+            let cases = bar.length().unwrap_or_default();
+            let running = bar.message();
             let running = if running.is_empty() { running } else { format!(", {running}") };
-            let extent = Some(format!("{} of {cases} cases{running}", shown.position()));
+            let extent = Some(format!("{} of {cases} cases{running}", bar.position()));
             Doing { stage: "probing".into(), extent, counts: None }
-        };
-        let lines = ProgressLines::start(enabled, look);
-        Progress { bar, running: Mutex::default(), _lines: lines }
+        })
     }
 
     fn tell(&self, step: Step, case: &'static str) {
