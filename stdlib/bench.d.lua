@@ -355,7 +355,10 @@ function bench.open_loop(options) end
 ---`.response.X` with X one of p50 p90 p95 p99 p999 min mean max, `.count`,
 ---`.rate` (a second), `.failed` (how many). Of `iterations`: `.service.X`,
 ---`.response.X`, `.count`, `.rate`, `.late`, `.dropped`,
----`.skipped` (nothing of them was sent), `.cut`. Further
+---`.skipped` (nothing of them was sent), `.cut`; the time of an iteration ends
+---with its last operation, and begins when it is due (`response`) or with the
+---issue of its first operation (`service`): think time after the last operation
+---is in neither. Further
 ---`open.granted.X` (opens that were granted X: none ii exclusive batch R RH RW
 ---RWH), `open.create_action.X` (opened created overwritten superseded),
 ---`errors.rate` (the share of operations that failed), `errors.count`,

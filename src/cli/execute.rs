@@ -26,6 +26,7 @@ use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
+use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, Kind, tell};
 use crate::observability::text::printable;
 use crate::run::{
@@ -201,6 +202,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
         return Err(RunError::invalid(anyhow::anyhow!("no script or document is named")));
     };
     let name = printable(&named.path().display().to_string(), MAX_ERROR_CHARS);
+    let lines = ProgressLines::of_stage(true, format!("checking {name}"));
     match named {
         Named::Script(_) => {
             let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
@@ -208,6 +210,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             };
             let compared = script::check(&options, Depth::THOROUGH)
                 .map_err(|error| RunError::invalid(error.into()))?;
+            drop(lines);
             let script::Compared { header, operations, clients, .. } = compared;
             let all = u64::from(header.workload_clients());
             let whose = match clients as u64 {
@@ -226,6 +229,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             check_is_there(path)?;
             let document = document::load(path, &load_options(&args.stream))
                 .map_err(|error| RunError::invalid(error.into()))?;
+            drop(lines);
             for warning in document.warnings() {
                 tell(Kind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
             }

@@ -3,6 +3,7 @@
 use std::env::{self, VarError};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -18,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use super::args::{LogFormat, Logging};
+use crate::observability::progress_lines;
 use crate::observability::standard_error::line::json_line;
 use crate::observability::standard_error::{self, Kind, StandardError};
 
@@ -25,6 +27,44 @@ use crate::observability::standard_error::{self, Kind, StandardError};
 const VARIABLE: &str = "SMBENCH_LOG";
 const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
+
+/// A writer that fits each text to the width of a terminal.
+struct BrokenBetweenWords<W>(W);
+
+impl<W: Write> Write for BrokenBetweenWords<W> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let fitted = standard_error::fitted(String::from_utf8_lossy(text).into());
+        self.0.write_all(fitted.as_bytes()).map(|()| text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The format of text, in which a line of progress is its message alone.
+struct WithoutLevelOfProgress<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for WithoutLevelOfProgress<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if event.metadata().target() != progress_lines::TARGET {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut seen = Fields::default();
+        event.record(&mut seen);
+        writeln!(writer, "{}", seen.message.unwrap_or_default())
+    }
+}
 
 /// Starts logging for the rest of the process, and gives standard error its form.
 ///
@@ -36,10 +76,13 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
         standard_error::write_json_lines();
     }
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| StandardError)
+        .with_writer(|| BrokenBetweenWords(StandardError))
         .with_ansi(standard_error::is_terminal() && env::var_os("NO_COLOR").is_none());
     let lines = match logging.log_format {
-        LogFormat::Text => lines.without_time().with_target(false).boxed(),
+        LogFormat::Text => {
+            let format = tracing_subscriber::fmt::format().without_time().with_target(false);
+            lines.event_format(WithoutLevelOfProgress(format)).boxed()
+        }
         LogFormat::Json => lines.event_format(JsonLines).boxed(),
     };
     Registry::default().with(levels(logging.verbose)?).with(lines).init();
@@ -49,8 +92,12 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
 /// Prints what clap says of a command line and exits: an error as a line of JSON where
 /// `--log-format json` can be read from that command line, or from its variable.
 pub fn exit_with(said: &clap::Error, args: &[OsString]) -> ! {
-    if !said.use_stderr() || !asks_for_json(args, env::var_os(FORMAT_VARIABLE).as_deref()) {
+    if !said.use_stderr() {
         said.exit();
+    }
+    if !asks_for_json(args, env::var_os(FORMAT_VARIABLE).as_deref()) {
+        standard_error::tell_of_usage(&said.render().ansi().to_string());
+        std::process::exit(said.exit_code());
     }
     standard_error::write_json_lines();
     let text = said.render().to_string();
@@ -164,7 +211,8 @@ fn levels(verbose: u8) -> anyhow::Result<Targets> {
 /// Parses `module=level` and levels for everything else, separated by commas. (The
 /// crate's own parser treats an unknown word as a module and enables TRACE for it.)
 fn parsed(text: &str) -> anyhow::Result<Targets> {
-    let mut levels = Targets::new();
+    // They have a flag of their own (--quiet), and a directive may still name them.
+    let mut levels = Targets::new().with_target(progress_lines::TARGET, LevelFilter::INFO);
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (module, level) = part.split_once('=').unwrap_or(("", part));
         // No word at all would stand for the level error.
@@ -197,15 +245,23 @@ fn is_module(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]
     fn levels_are_for_modules_or_for_everything_else() {
         let levels = parsed("smbench::scheduler = debug, warn,").unwrap();
-        let all: Vec<_> =
-            levels.iter().map(|(module, level)| (module.to_string(), level)).collect();
-        assert_eq!(all, [("smbench::scheduler".to_string(), LevelFilter::DEBUG)]);
+        assert!(levels.would_enable("smbench::scheduler", &Level::DEBUG));
+        assert!(!levels.would_enable("smbench::run", &Level::INFO));
         assert_eq!(levels.default_level(), Some(LevelFilter::WARN));
+    }
+
+    #[test]
+    fn progress_is_shown_at_every_level_unless_it_is_named() {
+        let shown = |text: &str| parsed(text).unwrap().would_enable("progress", &Level::INFO);
+        assert!(shown("error") && shown("smbench=off"));
+        assert!(!shown("progress=off,debug"));
     }
 
     #[test]

@@ -26,6 +26,9 @@ struct Scope<'a> {
 /// recorded phases, a table for each of them with its iterations, and a line on those that
 /// are left out.
 pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
+    if summary.operations.is_empty() {
+        return vec!["no operation was recorded\n".into()];
+    }
     let (workloads, left_out_workloads) = workloads(summary);
     let (phases, left_out_phases) = phases(summary);
     let is_one = workloads.is_empty() && phases.is_empty();
@@ -82,10 +85,12 @@ fn phases(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
     let several = has_several_workloads(summary);
     let scopes = recorded().take(MOST_TABLES).map(|phase| {
         let mut lines: Vec<String> = Vec::new();
-        for (workload, found) in phase.iterations.iter().take(MOST_TABLES) {
+        let names = summary.workloads.iter().map(|workload| &workload.name);
+        let found = names.filter_map(|name| Some((name, phase.iterations.get(name)?)));
+        for (name, found) in found.take(MOST_TABLES) {
             let Some(line) = iterations(found, true) else { continue };
             lines.push(match several {
-                true => format!("{}: {line}", printable(workload, MAX_NAME_CHARS)),
+                true => format!("{}: {line}", printable(name, MAX_NAME_CHARS)),
                 false => line,
             });
         }
@@ -150,12 +155,10 @@ fn labeled(lines: &[String]) -> String {
 
 /// One row a type of operation, and their total.
 fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
+    let title = scope.title.as_ref().map(|title| style.paint(BOLD, title) + ": ");
+    let title = title.unwrap_or_default();
     if scope.operations.is_empty() {
-        let nothing = "no operation was recorded\n";
-        let text = match &scope.title {
-            Some(title) => format!("{}: {nothing}", style.paint(BOLD, title)),
-            None => nothing.into(),
-        };
+        let text = format!("{title}no operation was recorded\n");
         return style.prose(text + &labeled(&scope.iterations));
     }
     let rows: Vec<&OperationSummary> = scope.operations.values().collect();
@@ -204,13 +207,7 @@ fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
         time("max", 0, |times| times.tail.max),
     ];
     let what = format!("response times in {}, failed operations included", unit.name());
-    let caption = match &scope.title {
-        Some(title) => {
-            let (title, what) = (style.paint(BOLD, title), style.paint(DIM, what));
-            format!("{title}: {what}\n")
-        }
-        None => style.paint(DIM, what) + "\n",
-    };
+    let caption = format!("{title}{}\n", style.paint(DIM, what));
     let table = table::render(columns, style);
     style.prose(caption) + &table + &style.prose(labeled(&scope.iterations))
 }
@@ -307,9 +304,10 @@ operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
     #[test]
     fn each_of_several_recorded_phases_has_a_table_with_the_iterations_of_each_workload() {
         let mut summary = summary();
-        let steady = summary.phases.iter_mut().find(|phase| phase.recorded).unwrap();
+        let steady = &mut summary.phases[1];
         let iterations = steady.iterations["editors"].clone();
         steady.iterations.insert("日本".into(), iterations);
+        summary.workloads[1].name = "日本".into();
         let mut peak = steady.clone();
         (peak.name, peak.operations) = ("peak".into(), Operations::new());
         peak.iterations.clear();

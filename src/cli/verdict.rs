@@ -75,7 +75,7 @@ fn advice(cause: Cause, summary: &Summary) -> &'static str {
 mod tests {
     use super::*;
     use crate::ir::{Event, EventSink};
-    use crate::observability::{RunFacts, sample};
+    use crate::observability::{HookEvents, RunFacts, sample};
 
     const PLAIN: Style = Style::plain(80);
 
@@ -106,6 +106,29 @@ trust: generator-limited
   use a machine that has nothing else to do, or fewer clients; --allow-late accepts it
 exit code 130: interrupted, generator-limited
 "
+        );
+    }
+
+    #[test]
+    fn a_few_of_a_million_are_not_nothing_and_a_bound_that_is_passed_is_seen_to_be() {
+        let hook_events = HookEvents { delivered: 999_999, dropped: 1 };
+        let text = verdict(&late(RunFacts { hook_events, ..sample::facts() }), None, PLAIN);
+        assert!(text.contains("1 of 1000000 events for hooks (0.0001 %) were"), "{text}");
+
+        let mut recorder = sample::recorder();
+        for seq in 0..10_000 {
+            let mut event = sample::completion(0, seq, sample::delete("a"), sample::OK);
+            event.issued_ns += if seq < 101 { 10_000_400 } else { 0 };
+            event.attempted_ns = event.issued_ns;
+            event.completed_ns = event.issued_ns + 1_000_000;
+            recorder.event(Event::Completed(event));
+        }
+        let summary = Summary::new(sample::facts(), &recorder.finish());
+        let text = super::super::report::render(&summary, None, PLAIN);
+        assert!(text.contains("\n  1.01 % of operations (101 of 10000) were"), "{text}");
+        assert!(
+            text.contains("max 10.0004 ms; 101 operations later than 10.0 ms"),
+            "it is later than the bound: {text}"
         );
     }
 

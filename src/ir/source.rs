@@ -128,6 +128,15 @@ impl StreamHeader {
         self.active.as_ref().map_or_else(|| self.clients(), |active| active.len() as u32)
     }
 
+    /// Returns the number of clients that take part in a run and iterate.
+    pub fn iterating_count(&self) -> u32 {
+        let clients = self.workload_clients();
+        match &self.active {
+            None => clients,
+            Some(active) => active.iter().filter(|client| **client < clients).count() as u32,
+        }
+    }
+
     /// Returns the workload that a client belongs to, and its number there; none for the
     /// run-wide client.
     pub fn workload_of(&self, client: u32) -> Option<(usize, u32)> {

@@ -10,6 +10,9 @@ const INDENT: usize = 2;
 /// to be aligned with what follows the label.
 const LABEL_PART: usize = 2;
 
+/// What stays on the line of the number before it.
+const UNITS: [&str; 9] = ["µs", "ms", "s", "%", "B", "KiB", "MiB", "KiB/s", "MiB/s"];
+
 /// Returns the number of columns of `text`: two for a wide character, none for a combining
 /// one, none for an escape sequence that changes colors.
 pub fn width(text: &str) -> usize {
@@ -67,12 +70,20 @@ fn wrap_line(line: &str, columns: usize, wrapped: &mut String) {
     }
 }
 
-/// Returns the words of a line, each with the spaces before it.
+/// Returns the words of a line, each with the spaces before it. A number and its unit are one.
 fn parts(line: &str) -> impl Iterator<Item = &str> {
     let mut rest = line;
     std::iter::from_fn(move || {
         let start = rest.len() - rest.trim_start_matches(' ').len();
-        let end = rest[start..].find(' ').map_or(rest.len(), |at| start + at);
+        let word_end = |start: usize| rest[start..].find(' ').map_or(rest.len(), |at| start + at);
+        let mut end = word_end(start);
+        if rest[start..end].ends_with(|c: char| c.is_ascii_digit()) && end < rest.len() {
+            let next = end + 1;
+            let unit = rest[next..word_end(next)].trim_end_matches([',', ';', ':', ')']);
+            if UNITS.contains(&unit) {
+                end = word_end(next);
+            }
+        }
         let (part, after) = rest.split_at(end);
         rest = after;
         (!part.is_empty()).then_some(part)
@@ -148,8 +159,8 @@ an_unbreakable_word_that_is_longer_than_a_line and more
             "\
 trust: valid
 lateness    p50 6.62 µs, p99
-            228.2 µs, max 2.70
-            ms
+            228.2 µs, max
+            2.70 ms
   a reason that is longer than
     the line
 an_unbreakable_word_that_is_longer_than_a_line

@@ -19,6 +19,7 @@ pub mod notes;
 pub mod oplog;
 pub mod priority;
 pub mod progress;
+pub mod progress_lines;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod recorder;
 pub mod results;

@@ -1,4 +1,5 @@
-//! The progress line of a run.
+//! The progress of a run on standard error: a line that moves on a terminal, elsewhere a line every
+//! few seconds.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,12 +11,15 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::live::{Live, LiveTotals};
+use super::progress_lines::{Counts, Doing, ProgressLines};
+use super::rounding::nonzero;
 use super::standard_error;
 use super::text::printable;
 
 /// The stage that a run has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The clients that iterate are counted, not the one of run-wide setup.
     Connecting {
         clients: u32,
     },
@@ -33,11 +37,13 @@ pub enum Stage {
     Teardown,
 }
 
-/// The progress line. It is drawn on standard error until this is dropped; where standard error is
-/// not a terminal, each stage is logged once instead. Setting a stage never blocks.
+/// The progress of a run. A line is drawn on standard error until this is dropped; where none can
+/// be drawn, [`ProgressLines`] are written and each stage is logged once. Setting a stage never
+/// blocks.
 #[derive(Debug)]
 pub struct Progress {
     drawing: Option<(Sender<Stage>, JoinHandle<()>)>,
+    lines: Option<(Sender<(Stage, Instant)>, ProgressLines)>,
     /// The stage that was shown last.
     last: RefCell<Option<Stage>>,
 }
@@ -52,15 +58,29 @@ impl Progress {
         let drawing = (enabled && standard_error::is_drawable()).then(|| {
             let (sender, receiver) = channel();
             let thread = std::thread::Builder::new().name("progress".into());
+            let live = live.clone();
             thread.spawn(move || draw(&receiver, &live)).ok().map(|thread| (sender, thread))
         });
-        Progress { drawing: drawing.flatten(), last: RefCell::new(None) }
+        let lines = (enabled && !standard_error::is_drawable()).then(|| {
+            let (sender, stages) = channel();
+            let mut current = (Stage::Setup, Instant::now());
+            let look = move || {
+                current = stages.try_iter().last().unwrap_or_else(|| current.clone());
+                doing(&current.0, current.1.elapsed(), live.totals())
+            };
+            (sender, ProgressLines::start(true, look))
+        });
+        Progress { drawing: drawing.flatten(), lines, last: RefCell::new(None) }
     }
 
     /// Shows what the run is doing now. The same stage again changes nothing.
     pub fn stage(&self, stage: Stage) {
         if self.last.replace(Some(stage.clone())).as_ref() == Some(&stage) {
             return;
+        }
+        if let Some((sender, _)) = &self.lines {
+            // The thread ends only when this value is dropped.
+            let _ = sender.send((stage.clone(), Instant::now()));
         }
         match &self.drawing {
             // The thread ends only when this sender is dropped.
@@ -120,8 +140,6 @@ fn rate(window: &VecDeque<(Instant, u64)>) -> f64 {
 }
 
 fn line(stage: &Stage, elapsed: Duration, totals: LiveTotals, rate: f64) -> String {
-    let clock = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
-    let mut line = describe(stage);
     match stage {
         Stage::Connecting { clients } => {
             return format!("connecting {}/{clients}", totals.connected);
@@ -129,23 +147,56 @@ fn line(stage: &Stage, elapsed: Duration, totals: LiveTotals, rate: f64) -> Stri
         Stage::Preparing { clients } => {
             return format!("preparing {}/{clients}  {}", totals.prepared, clock(elapsed));
         }
-        Stage::Phase { duration: Some(duration), .. } => {
-            line += &format!("  {} of {}", clock(elapsed), clock(*duration));
-        }
-        _ => line += &format!("  {}", clock(elapsed)),
+        _ => {}
     }
-    line += &format!("  {rate:.0} ops/s");
+    let mut line = format!("{}  {}", describe(stage), extent(stage, elapsed));
+    line += &format!("  {} ops/s", nonzero(rate, 0));
     if totals.failed > 0 {
         line += &format!("  {} failed", totals.failed);
     }
     line
 }
 
+fn clock(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// Returns how long a stage has lasted, and of what.
+fn extent(stage: &Stage, elapsed: Duration) -> String {
+    match stage {
+        Stage::Phase { duration: Some(duration), .. } => {
+            format!("{} of {}", clock(elapsed), clock(*duration))
+        }
+        _ => clock(elapsed),
+    }
+}
+
+/// Returns what a line says of a stage that has lasted this long.
+fn doing(stage: &Stage, elapsed: Duration, totals: LiveTotals) -> Doing {
+    let (name, done, clients) = match stage {
+        Stage::Connecting { clients } => ("connecting", totals.connected, *clients),
+        Stage::Preparing { clients } => ("preparing", totals.prepared, *clients),
+        stage => {
+            return Doing {
+                stage: describe(stage),
+                extent: Some(extent(stage, elapsed)),
+                counts: Some(Counts { operations: totals.operations, failed: totals.failed }),
+            };
+        }
+    };
+    let extent = format!("{done} of {}", clients_in_words(clients));
+    Doing { stage: name.into(), extent: Some(extent), counts: None }
+}
+
+fn clients_in_words(clients: u32) -> String {
+    format!("{clients} client{}", if clients == 1 { "" } else { "s" })
+}
+
 fn describe(stage: &Stage) -> String {
     match stage {
-        Stage::Connecting { clients } => format!("connecting {clients} clients"),
+        Stage::Connecting { clients } => format!("connecting {}", clients_in_words(*clients)),
         Stage::Setup => "setup".into(),
-        Stage::Preparing { clients } => format!("preparing {clients} clients"),
+        Stage::Preparing { clients } => format!("preparing {}", clients_in_words(*clients)),
         Stage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
         Stage::Draining => "draining".into(),
         Stage::Teardown => "teardown".into(),
@@ -174,6 +225,28 @@ mod tests {
         assert_eq!(at(&steady, failing), "steady  12.3 s of 30.0 s  4322 ops/s  3 failed");
         let hostile = Stage::Phase { name: "a\x1b]0;b".into(), duration: None };
         assert_eq!(at(&hostile, totals), "a\\u{1b}]0;b  12.3 s  4322 ops/s");
+    }
+
+    #[test]
+    fn in_a_pipe_each_stage_says_how_far_it_is() {
+        let totals = LiveTotals { operations: 9, failed: 2, bytes: 0, connected: 3, prepared: 1 };
+        let elapsed = Duration::from_millis(12_340);
+        let said = |stage: &Stage| {
+            let Doing { stage, extent, counts } = doing(stage, elapsed, totals);
+            (format!("{stage} {}", extent.unwrap()), counts.is_some())
+        };
+        let steady =
+            Stage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };
+        for (stage, text, counts) in [
+            (Stage::Connecting { clients: 8 }, "connecting 3 of 8 clients", false),
+            (Stage::Preparing { clients: 1 }, "preparing 1 of 1 client", false),
+            (Stage::Setup, "setup 12.3 s", true),
+            (steady, "steady 12.3 s of 30.0 s", true),
+            (Stage::Draining, "draining 12.3 s", true),
+            (Stage::Teardown, "teardown 12.3 s", true),
+        ] {
+            assert_eq!(said(&stage), (text.to_string(), counts));
+        }
     }
 
     #[test]

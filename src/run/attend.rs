@@ -26,8 +26,7 @@ pub struct Attended<'a> {
     pub conductor: &'a Conductor,
     pub clock: &'a RealClock,
     pub phases: &'a [Phase],
-    pub clients: u32,
-    /// Those whose operations are made ahead of time zero.
+    /// The number of clients whose operations are made ahead of time zero.
     pub iterating: u32,
     pub progress: &'a Progress,
     pub checks: &'a mut Checks,
@@ -43,7 +42,7 @@ pub fn attend(
     attended: Attended<'_>,
 ) -> anyhow::Result<Option<Processors>> {
     let Attended { conductor, clock, phases, progress, checks, hooks, ended, .. } = attended;
-    let Attended { clients, iterating, .. } = attended;
+    let iterating = attended.iterating;
     runtime.block_on(async {
         let mut orders = conductor.subscribe();
         let custom = hooks.metric_reader();
@@ -53,7 +52,7 @@ pub fn attend(
         let mut processors = ProcessorWatch::default();
         let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
         let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
-        progress.stage(progress::Stage::Connecting { clients });
+        progress.stage(progress::Stage::Connecting { clients: iterating });
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();

@@ -2,6 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context;
 
@@ -13,7 +16,9 @@ use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::{self, Bounds, CompileError, CompileReport};
 use crate::ir::phases::total_ns;
+use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::results::persist_new;
+use crate::observability::rounding::nonzero;
 use crate::script::{Script, ScriptOptions};
 
 /// Where a document goes.
@@ -63,9 +68,12 @@ pub fn compile(
     format: Format,
     output: &Output,
 ) -> Result<Compiled, RunError> {
+    let written = Arc::new(AtomicU64::new(0));
+    let _lines = progress_lines(input, written.clone());
     match output {
         Output::Stdout => {
-            let mut out = BufWriter::with_capacity(1 << 18, io::stdout().lock());
+            let out = Counted { out: io::stdout().lock(), written };
+            let mut out = BufWriter::with_capacity(1 << 18, out);
             let compiled = write(input, bounds, format, &mut out).map_err(RunError::invalid)?;
             out.flush().context("standard output").map_err(RunError::invalid)?;
             Ok(compiled)
@@ -75,8 +83,36 @@ pub fn compile(
                 let error = anyhow::anyhow!("{} exists; --force replaces it", path.display());
                 return Err(RunError::invalid(error));
             }
-            to_file(input, bounds, format, path, *force).map_err(RunError::invalid)
+            to_file(input, bounds, format, (path, *force), written).map_err(RunError::invalid)
         }
+    }
+}
+
+/// Says how much is written, where it takes long.
+fn progress_lines(input: &Input, written: Arc<AtomicU64>) -> ProgressLines {
+    let stage = format!("compiling {}", input.name());
+    ProgressLines::start(true, move || {
+        let mib = written.load(Relaxed) as f64 / f64::from(1 << 20);
+        let extent = Some(format!("({} MiB written)", nonzero(mib, 1)));
+        Doing { stage: stage.clone(), extent, counts: None }
+    })
+}
+
+/// A writer that counts its bytes.
+struct Counted<W> {
+    out: W,
+    written: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.written.fetch_add(count as u64, Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -84,8 +120,8 @@ fn to_file(
     input: &Input,
     bounds: Bounds,
     format: Format,
-    path: &Path,
-    force: bool,
+    (path, force): (&Path, bool),
+    written: Arc<AtomicU64>,
 ) -> anyhow::Result<Compiled> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -99,7 +135,8 @@ fn to_file(
     let mut file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
     // Not through `file`, whose errors name its temporary path.
-    let mut out = BufWriter::with_capacity(1 << 18, file.as_file_mut());
+    let out = Counted { out: file.as_file_mut(), written };
+    let mut out = BufWriter::with_capacity(1 << 18, out);
     let compiled = write(input, bounds, format, &mut out)?;
     out.flush().with_context(cannot)?;
     drop(out);

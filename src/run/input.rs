@@ -7,8 +7,12 @@ use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::scale_ns;
 use crate::ir::{OperationSource, Preview, Share, StreamHeader, TimeScale};
+use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
 use crate::script::{self, CheckError, Depth, Script, ScriptOptions};
+
+/// The most of a path that a line of progress has.
+const MAX_PATH_CHARS: usize = 100;
 
 /// A script or a document, as the command line names it.
 #[derive(Clone, Debug)]
@@ -54,6 +58,15 @@ impl Input {
                 duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
         }
         input
+    }
+
+    /// Returns the path as a line of progress has it.
+    pub fn name(&self) -> String {
+        let path = match self {
+            Input::Script(options) => &options.path,
+            Input::Document { path, .. } => path,
+        };
+        printable(&path.display().to_string(), MAX_PATH_CHARS)
     }
 
     /// Loads the script, or reads and checks the whole document, with its times

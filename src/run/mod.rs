@@ -44,6 +44,7 @@ use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::notes;
 use crate::observability::progress::Progress;
+use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsFolder;
 use crate::observability::standard_error;
 use crate::observability::summary::Settings;
@@ -83,8 +84,10 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let checked = input.check(options.time_scale, options.duration);
     checked.map_err(|error| RunError::invalid(error.into()))?;
     let generators = options.generators.unwrap_or_else(default_generators);
+    let reading = ProgressLines::of_stage(options.progress, format!("reading {}", input.name()));
     let stream =
         input.open(options.time_scale, options.duration, generators).map_err(RunError::invalid)?;
+    drop(reading);
     let generators = stream.sources.count();
     let header = Arc::new(stream.header.clone());
     let ends = header.bounded || options.operations.is_some();
@@ -159,8 +162,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         conductor: &conductor,
         clock: &clock,
         phases: &phases,
-        clients: header.active_count(),
-        iterating: header.active_count().min(header.workload_clients()),
+        iterating: header.iterating_count(),
         progress: &progress,
         checks: &mut checks,
         hooks: &mut hooks,
@@ -169,6 +171,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let processors = attend(&mut signals, attended).map_err(RunError::internal)?;
     let (measurements, defects) = running.join(layout);
     progress.finish();
+    let finishing = ProgressLines::of_stage(options.progress, "finishing hooks and files");
     let stopped = conductor.was_stopped();
     let drain = if stopped { Duration::ZERO } else { options.timeouts.drain };
     let heard = hooks.finish(&mut signals, &conductor, drain);
@@ -207,6 +210,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         facts.problems.push(problem);
         facts.exit_reasons.extend(reason);
     }
+    drop(finishing);
     let mut summary = Summary::new(facts, &measurements);
     if let Err(error) = hooks.end(&mut signals, &mut summary) {
         summary.add_problem(format!("{error:#}"), Some(ExitReason::InternalError));

@@ -19,6 +19,7 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
+use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::standard_error;
 use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
 use crate::protocol::SharePath;
@@ -92,6 +93,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     };
     let cases = probe::all();
     let progress = Progress::new(options.progress, cases.len());
+    let lines = progress.lines(options.progress);
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
         if stop.send_replace(true) {
@@ -107,6 +109,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
     progress.bar.finish_and_clear();
+    drop(lines);
     // Not waited for: a name look-up may still block.
     runtime.shutdown_background();
     let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
@@ -135,6 +138,18 @@ impl Progress {
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
         Progress { bar, running: Mutex::default() }
+    }
+
+    /// Starts the lines that say the same where nothing can be drawn.
+    fn lines(&self, enabled: bool) -> ProgressLines {
+        let bar = self.bar.clone();
+        ProgressLines::start(enabled, move || {
+            let cases = bar.length().unwrap_or_default();
+            let running = bar.message();
+            let running = if running.is_empty() { running } else { format!(", {running}") };
+            let extent = Some(format!("{} of {cases} cases{running}", bar.position()));
+            Doing { stage: "probing".into(), extent, counts: None }
+        })
     }
 
     fn tell(&self, step: Step, case: &'static str) {

@@ -103,6 +103,7 @@ impl Plan<'_> {
             let clock = self.clock.clone();
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());
+            let iterating = self.layout.header.workload_clients();
             let watched = self.checks.shard(index);
             let tap = self.hooks.and_then(Hooks::tap);
             let oplog = self.oplog.and_then(Oplog::tap);
@@ -110,7 +111,7 @@ impl Plan<'_> {
             threads.push(thread.spawn(move || {
                 let _ending = ending;
                 let _finish = FinishOnPanic(&conductor);
-                let mut sink = Sink { recorder, tap, oplog, live, watched };
+                let mut sink = Sink { recorder, tap, oplog, live, iterating, watched };
                 let shard = Shard {
                     index,
                     clients,
@@ -169,6 +170,8 @@ struct Sink {
     /// With `--oplog`.
     oplog: Option<OplogTap>,
     live: Arc<Live>,
+    /// The clients from this number on do not iterate.
+    iterating: u32,
     /// Where a threshold may end the run.
     watched: Option<Arc<WatchedShard>>,
 }
@@ -176,7 +179,10 @@ struct Sink {
 impl EventSink for Sink {
     fn event(&mut self, event: Event) {
         match (&event, &mut self.tap) {
-            (Event::Connected { .. }, _) => self.live.add_connected(),
+            // The client of run-wide setup is none that the stream names.
+            (Event::Connected { client_idx }, _) if *client_idx < self.iterating => {
+                self.live.add_connected();
+            }
             (Event::Prepared { .. }, _) => self.live.add_prepared(),
             (Event::Completed(event), Some(tap)) => {
                 tap.completed(event, |event| self.recorder.path(event));

@@ -321,10 +321,13 @@ impl Running {
         };
         let group = self.group.0.take().unwrap();
         assert!(test_kill_process_group(group).is_err(), "a process was left behind");
+        let written = self.stderr.join().unwrap();
+        let is_progress = |line: &&str| line.starts_with("progress: ");
         let ended = Ended {
             code: status.code().unwrap_or(-status.signal().unwrap_or_default()),
             stdout: self.stdout.join().unwrap(),
-            stderr: self.stderr.join().unwrap(),
+            stderr: written.split_inclusive('\n').filter(|line| !is_progress(line)).collect(),
+            progress: written.lines().filter(is_progress).map(String::from).collect(),
             work: self.work,
             out: self.out,
         };
@@ -349,7 +352,9 @@ pub struct Ended {
     /// Minus the signal, where one ended it.
     pub code: i32,
     pub stdout: String,
+    /// Without the lines of progress, which come where a call takes more than five seconds.
     pub stderr: String,
+    pub progress: Vec<String>,
     work: PathBuf,
     out: Option<PathBuf>,
 }
@@ -359,8 +364,10 @@ impl Ended {
     fn check(&self, temporary: &Path) {
         // A line of JSON names the module that wrote it.
         let stderr = self.stderr.replace("\"target\":\"smbench::", "");
+        let progress = self.progress.concat();
         for word in NEVER {
-            let found = [&self.stdout, &stderr].into_iter().any(|text| text.contains(word));
+            let texts = [&self.stdout, &stderr, &progress];
+            let found = texts.into_iter().any(|text| text.contains(word));
             assert!(!found, "{word:?} in {self:#?}");
         }
         assert_eq!(names(temporary), [""; 0], "temporary files are left");

@@ -138,6 +138,15 @@ pub fn check(summary: &Value) {
     for key in ["count", "late", "dropped", "skipped", "cut"] {
         assert_eq!(iterations(key), number(&summary["iterations"][key]), "{key} over workloads");
     }
+    for workload in list(&summary["workloads"]).iter().filter(|_| !recorded.is_empty()) {
+        for key in ["count", "late", "dropped", "skipped", "cut"] {
+            let name = workload["name"].as_str().unwrap();
+            let of_phases = recorded.iter().filter_map(|phase| phase["iterations"].get(name));
+            let of_phases: u64 = of_phases.map(|iterations| number(&iterations[key])).sum();
+            let whole = number(&workload["iterations"][key]);
+            assert_eq!(of_phases, whole, "{key} of {name} over phases");
+        }
+    }
     check_trust(&summary["trust"]);
     for key in ["oplock", "lease"].iter().chain(&ENDS) {
         let count = |part: &Value| part.get("breaks").map_or(0, |breaks| number(&breaks[key]));

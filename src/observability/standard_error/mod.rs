@@ -78,6 +78,12 @@ pub fn tell(kind: Kind, message: &str) {
     }
 }
 
+/// Writes what the parser of the command line says of it, in colors where they are wanted.
+pub fn tell_of_usage(text: &str) {
+    // That nobody reads it does not change the exit code.
+    let _ = anstream::AutoStream::auto(io::stderr()).write_all(fitted(text.into()).as_bytes());
+}
+
 /// Breaks lines between words to the width of the terminal, which would break them within words.
 /// Returns JSON, and any text for what is no terminal, as it is.
 pub fn fitted(text: String) -> String {

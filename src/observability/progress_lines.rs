@@ -1,0 +1,210 @@
+//! A line every few seconds on what a command does, where no line can be drawn: in a pipe, a
+//! file, a log of CI.
+//!
+//! A line is a log event with the target [`TARGET`], so that it goes through the queue of
+//! [`standard_error`], has the form of `--log-format`, and nothing waits for who reads it.
+
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::rounding::nonzero;
+use super::standard_error;
+
+/// The target of the log events, which `SMBENCH_LOG=progress=off` turns off.
+pub const TARGET: &str = "progress";
+
+/// The first line comes after this time, so that a short command prints none.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// When the first lines of the process were started: their times are from then on.
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// What a line says beside the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doing {
+    /// `steady`, `connecting`.
+    pub stage: String,
+    /// How far that is, such as `12.3 s of 30.0 s`.
+    pub extent: Option<String>,
+    pub counts: Option<Counts>,
+}
+
+/// Totals since the command began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    pub operations: u64,
+    /// Of them, those that failed and were not expected to.
+    pub failed: u64,
+}
+
+/// How long the end of a command waits for a line that is being written.
+const LAST_LINE: Duration = Duration::from_secs(1);
+
+/// Writes the lines until it is dropped.
+#[derive(Debug)]
+pub struct ProgressLines {
+    /// Closing the first ends the thread, which closes the second.
+    thread: Option<(Sender<()>, Receiver<()>)>,
+}
+
+impl ProgressLines {
+    /// Starts the thread that writes the lines, unless a line can be drawn. `look`
+    /// says what is being done at the time of a line.
+    pub fn start(enabled: bool, look: impl FnMut() -> Doing + Send + 'static) -> ProgressLines {
+        let start = *START.get_or_init(Instant::now);
+        let thread = (enabled && !standard_error::is_drawable()).then(|| {
+            let (sender, ended) = channel();
+            let (running, over) = channel();
+            let thread = std::thread::Builder::new().name("progress".into());
+            let run = move || {
+                let _running = running;
+                write_lines(&ended, start, PERIOD, look, Line::log);
+            };
+            thread.spawn(run).ok().map(|_| (sender, over))
+        });
+        ProgressLines { thread: thread.flatten() }
+    }
+
+    /// Starts lines of which only the time changes.
+    pub fn of_stage(enabled: bool, stage: impl Into<String>) -> ProgressLines {
+        let stage = stage.into();
+        Self::start(enabled, move || Doing { stage: stage.clone(), extent: None, counts: None })
+    }
+}
+
+impl Drop for ProgressLines {
+    fn drop(&mut self) {
+        if let Some((sender, over)) = self.thread.take() {
+            drop(sender);
+            // For a bounded time: without the queue the thread may be waiting for a reader.
+            let _ = over.recv_timeout(LAST_LINE);
+        }
+    }
+}
+
+/// Writes a line at each multiple of `period` from `start` on, until `ended` is closed.
+fn write_lines(
+    ended: &Receiver<()>,
+    start: Instant,
+    period: Duration,
+    mut look: impl FnMut() -> Doing,
+    mut write: impl FnMut(&Line),
+) {
+    let mut before = (start.elapsed(), 0);
+    loop {
+        let elapsed = start.elapsed();
+        let passed = elapsed.as_nanos() % period.as_nanos().max(1);
+        let wait = period.saturating_sub(Duration::from_nanos(passed as u64));
+        match ended.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let line = Line::new(start.elapsed(), look(), before);
+        if let Some(counts) = line.doing.counts {
+            before = (line.elapsed, counts.operations);
+        }
+        write(&line);
+    }
+}
+
+#[derive(Debug)]
+struct Line {
+    elapsed: Duration,
+    doing: Doing,
+    /// Operations since the line before, per second.
+    rate: f64,
+}
+
+impl Line {
+    /// `before` is the time of the line before, and its operations.
+    fn new(elapsed: Duration, doing: Doing, before: (Duration, u64)) -> Line {
+        let seconds = elapsed.saturating_sub(before.0).as_secs_f64();
+        let operations = doing.counts.map_or(0, |counts| counts.operations);
+        let operations = operations.saturating_sub(before.1);
+        let rate = if seconds > 0.0 { operations as f64 / seconds } else { 0.0 };
+        Line { elapsed, doing, rate }
+    }
+
+    fn text(&self) -> String {
+        let mut text =
+            format!("progress: {:.1} s, {}", self.elapsed.as_secs_f64(), self.doing.stage);
+        if let Some(extent) = &self.doing.extent {
+            text += &format!(" {extent}");
+        }
+        if let Some(counts) = self.doing.counts {
+            text += &format!(", {} ops/s, {} failed", nonzero(self.rate, 0), counts.failed);
+        }
+        text
+    }
+
+    fn log(&self) {
+        let text = self.text();
+        let elapsed_s = (self.elapsed.as_secs_f64() * 1e3).round() / 1e3;
+        let stage = self.doing.stage.as_str();
+        match self.doing.counts {
+            Some(Counts { operations, failed }) => tracing::info!(
+                target: TARGET,
+                elapsed_s,
+                stage,
+                operations,
+                operations_per_s = (self.rate * 1e3).round() / 1e3,
+                failed,
+                "{text}"
+            ),
+            None => tracing::info!(target: TARGET, elapsed_s, stage, "{text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doing(counts: Option<Counts>) -> Doing {
+        Doing { stage: "steady".into(), extent: Some("7.3 s of 30.0 s".into()), counts }
+    }
+
+    #[test]
+    fn a_line_says_the_time_the_stage_the_rate_since_the_line_before_and_what_failed() {
+        let counts = Counts { operations: 30_000, failed: 3 };
+        let line = Line::new(
+            Duration::from_secs(10),
+            doing(Some(counts)),
+            (Duration::from_secs(5), 10_000),
+        );
+        assert_eq!(line.text(), "progress: 10.0 s, steady 7.3 s of 30.0 s, 4000 ops/s, 3 failed");
+        let slow = Counts { operations: 1, failed: 0 };
+        let line = Line::new(Duration::from_secs(5), doing(Some(slow)), (Duration::ZERO, 0));
+        assert_eq!(line.text(), "progress: 5.0 s, steady 7.3 s of 30.0 s, 0.2 ops/s, 0 failed");
+        let line = Line::new(Duration::from_secs(5), doing(None), (Duration::ZERO, 0));
+        assert_eq!(line.text(), "progress: 5.0 s, steady 7.3 s of 30.0 s");
+    }
+
+    #[test]
+    fn lines_come_again_and_again_until_the_end() {
+        let (sender, ended) = channel();
+        let mut sender = Some(sender);
+        let mut lines = Vec::new();
+        let mut operations = 0;
+        let look = || {
+            operations += 7;
+            doing(Some(Counts { operations, failed: 0 }))
+        };
+        write_lines(&ended, Instant::now(), Duration::from_millis(1), look, |line| {
+            lines.push((line.elapsed, line.doing.counts.unwrap().operations, line.rate));
+            if lines.len() == 3 {
+                drop(sender.take());
+            }
+        });
+        let operations: Vec<u64> = lines.iter().map(|(_, operations, _)| *operations).collect();
+        assert_eq!(operations, [7, 14, 21]);
+        let later = lines.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[1].2 > 0.0);
+        assert!(later, "{lines:?}");
+    }
+
+    #[test]
+    fn with_quiet_no_thread_is_started() {
+        assert!(ProgressLines::of_stage(false, "reading").thread.is_none());
+    }
+}
