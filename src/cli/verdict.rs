@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use super::figures::MAX_TEXT_CHARS;
+use super::figures::{MAX_TEXT_CHARS, counted};
 use super::style::{BAD, GOOD, Style, WARNING};
 use crate::observability::text::printable;
 use crate::observability::{Cause, Summary, Verdict};
+
+/// Notes that are printed: each workload may have one.
+const MOST_NOTES: usize = 20;
 
 /// What went wrong beside operations, what else to know, and whether to
 /// believe the figures.
@@ -14,8 +17,12 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     for problem in &summary.problems {
         text += &format!("{} {}\n", style.paint(BAD, "error:"), printable(problem, MAX_TEXT_CHARS));
     }
-    for note in &summary.notes {
+    for note in summary.notes.iter().take(MOST_NOTES) {
         text += &format!("note: {}\n", printable(note, MAX_TEXT_CHARS));
+    }
+    if let Some(more) = summary.notes.len().checked_sub(MOST_NOTES).filter(|more| *more > 0) {
+        let more = counted(more as u64, "more note");
+        text += &format!("{more} in summary.json, under `notes`\n");
     }
     let trust = &summary.trust;
     let color = match trust.verdict {
@@ -130,6 +137,14 @@ exit code 130: interrupted, generator-limited
             text.contains("max 10.0004 ms; 101 operations later than 10.0 ms"),
             "it is later than the bound: {text}"
         );
+    }
+
+    #[test]
+    fn of_many_notes_some_are_printed_and_the_others_are_counted() {
+        let notes = (0..1_000).map(|at| format!("n{at}")).collect();
+        let text = verdict(&late(RunFacts { notes, ..sample::facts() }), None, PLAIN);
+        assert_eq!(text.lines().filter(|line| line.starts_with("note: ")).count(), 20);
+        assert!(text.contains("note: n19\n980 more notes in summary.json, under `notes`\n"));
     }
 
     #[test]
