@@ -1,7 +1,6 @@
 //! A server of our own on loopback: crate smb-server in this process, reached
 //! through the `smb2` backend. Real SMB 3.1.1 on a real socket.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use async_trait::async_trait;
 use smb_server::{Access, LocalFsBackend, Share, SmbServer};
 use tokio::runtime::Runtime;
 
+use super::entropy::random_bytes;
 use super::memory::{Limits, MemoryTree};
 use super::smb2::{Password, Smb2Backend, SmbAddress};
 use super::{
@@ -71,7 +71,7 @@ impl EmbeddedBackend {
         connections: u32,
         context: BackendContext,
     ) -> Result<EmbeddedBackend, EmbeddedError> {
-        let password = new_password();
+        let password = new_password()?;
         let server = SmbServer::builder()
             .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
             .user(USER, password.as_str())
@@ -166,9 +166,7 @@ fn local_folder(folder: &Path) -> Result<LocalFsBackend, EmbeddedError> {
     Ok(opened.watch_host_changes(false))
 }
 
-/// 128 bits that other users of this machine cannot guess: the standard
-/// library keys its hashers from the system's randomness.
-fn new_password() -> String {
-    let part = || RandomState::new().hash_one(0);
-    format!("{:016x}{:016x}", part(), part())
+/// Returns 128 random bits, which other users of this host cannot guess, as a password.
+fn new_password() -> io::Result<String> {
+    Ok(format!("{:032x}", u128::from_ne_bytes(random_bytes()?)))
 }
