@@ -40,16 +40,20 @@ pub enum TargetError {
 const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
 const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
 
-/// A kind of target, as `smbench targets list` shows it.
+/// A kind of target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TargetKind {
-    /// What to write.
+    /// How a target of this kind is written.
     pub target: &'static str,
+    /// The backend that reaches it.
     pub backend: &'static str,
     /// The highest fidelity mode.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 2])))]
     pub mode: u8,
+    /// What it is.
     pub what: &'static str,
-    /// Why it cannot be used; None where it can.
+    /// Why it cannot be used; null where it can.
     pub unavailable: Option<&'static str>,
 }
 

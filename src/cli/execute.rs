@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::args::{BoundArgs, StreamArgs};
 use super::log;
 use super::run::OnHookError;
+use super::targets::TargetList;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
 use super::{
@@ -232,7 +233,7 @@ fn mode_needed(needs: &[Need]) -> String {
 
 fn list_targets(args: &ListArgs) -> Result<u8, RunError> {
     let text = match args.json {
-        true => json(&serde_json::json!({ "schema": "smbench.targets/1", "targets": KINDS }))?,
+        true => json(&TargetList::default())?,
         false => render_targets(&KINDS, Style::of_stdout()),
     };
     say(&text)?;

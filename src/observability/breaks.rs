@@ -194,9 +194,10 @@ impl BreakStats {
     }
 }
 
-/// Breaks by what was broken (`oplock` and `lease`), and the same breaks by how
-/// they ended.
+/// Breaks by what was broken (`oplock`, `lease`), and the same breaks by how they ended
+/// (`not_asked` to `cut`). A break counts in the phase in which its notice came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BreakSummary {
     pub oplock: u64,
     pub lease: u64,
@@ -204,31 +205,36 @@ pub struct BreakSummary {
     pub not_asked: u64,
     /// The server took the answer.
     pub acknowledged: u64,
+    /// The server refused the answer.
     pub refused: u64,
     /// The file was closed before the answer.
     pub closed: u64,
+    /// The connection was lost before the answer.
     pub connection_lost: u64,
-    /// `on_break` says to, and the server gave up.
+    /// `on_break` says to give no answer, and the server gave up, after 35 s of its own.
     pub ignored: u64,
-    /// The server had taken no answer when it gave up, though one was meant.
+    /// An answer was meant, and the server had taken none when it gave up, after 35 s of its
+    /// own.
     pub timed_out: u64,
-    /// The run ended before.
+    /// The run ended before the break did.
     pub cut: u64,
-    /// What the server refused answers with.
+    /// Number of refused answers by NT status.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<String, u64>,
-    /// From the notice to the acknowledgement; absent where none was sent.
+    /// From the notice to the acknowledgement, in microseconds; absent where none was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_us: Option<Times>,
-    /// From the notice to the end, however it ended: so long the server kept
-    /// others from the file. Absent where no break wanted an answer.
+    /// From the notice to the end, however it came, in microseconds: for this long the server
+    /// kept others from the file. Absent where no break wanted an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasted_us: Option<Times>,
-    /// Operations that waited for the end of a break; for two, counted twice.
+    /// Operations that waited for the end of a break before they were issued. One that waited
+    /// for two counts twice.
     pub blocked_operations: u64,
-    /// How long they did, together.
+    /// Microseconds that they waited, together.
     pub blocked_us: f64,
-    /// Breaks outside of the recorded phases, in none of the figures before.
+    /// Breaks outside of the recorded phases, which no other figure here counts; absent in
+    /// phases and workloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<u64>,
 }

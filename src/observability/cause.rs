@@ -6,9 +6,10 @@ use super::trust::{Evidence, percent};
 
 /// The likely cause of a verdict `generator-limited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
-    /// `--limit`.
+    /// Operations waited for a place in `--limit`.
     Limit,
     /// The script or document did not make operations fast enough.
     Generation,
@@ -20,7 +21,7 @@ pub enum Cause {
     Stopped,
     /// Other programs, which kept the processors busy.
     Others,
-    /// None of these: the host of a virtual machine, a stall.
+    /// None of these: a stall of the host, or of the host of a virtual machine.
     Machine,
 }
 

@@ -16,13 +16,14 @@ const MAX_SERIES: usize = 100;
 const MAX_SERIES_IN_ALL: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MetricKind {
     /// A sum that only grows.
     Counter,
     /// The last value, the least and the greatest.
     Gauge,
-    /// How many of those observed were true.
+    /// The share of observations that were true.
     Rate,
     /// A distribution of whole numbers.
     Histogram,
@@ -45,6 +46,7 @@ impl MetricKind {
 
 /// Of a histogram's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MetricUnit {
     Ns,
@@ -247,54 +249,74 @@ impl Series {
 
 /// A metric in the summary. Values are in its unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MetricSummary {
     #[serde(rename = "type")]
     pub kind: MetricKind,
+    /// Unit of the values; absent where the script named none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<MetricUnit>,
+    /// What the script says of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     #[serde(flatten)]
     pub figures: Figures,
-    /// The parts that came with tags, by tags.
+    /// The parts that came with tags: the same figures for each combination of tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tagged: Vec<TaggedSummary>,
-    /// Updates with a combination of tags beyond those that are kept apart.
+    /// Updates with a combination of tags beyond those that are kept apart. They count in the
+    /// figures of the whole metric only. Absent where there is none.
     #[serde(skip_serializing_if = "is_zero")]
     pub beyond_tags: u64,
 }
 
+/// The figures of one combination of tags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TaggedSummary {
+    /// Values of the tags by their names.
     pub tags: Tags,
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// What a series comes to. A value that was never given is absent.
+/// The figures of one series. A value that was never given is absent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Figures {
+    /// Figures of a counter.
     Counter {
+        /// The sum.
         value: Number,
     },
+    /// Figures of a gauge.
     Gauge {
+        /// The last value.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<Number>,
+        /// The least value.
         #[serde(skip_serializing_if = "Option::is_none")]
         min: Option<Number>,
+        /// The greatest value.
         #[serde(skip_serializing_if = "Option::is_none")]
         max: Option<Number>,
     },
+    /// Figures of a rate.
     Rate {
-        /// From 0 to 1.
+        /// The share of observations that were true, from 0 to 1.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<f64>,
+        /// Number of observations that were true.
         #[serde(rename = "true")]
         yes: u64,
+        /// Number of observations.
         count: u64,
     },
+    /// Figures of a histogram: `min`, `mean` and `max` are exact, percentiles have three
+    /// significant digits.
     Histogram {
+        /// Number of values.
         count: u64,
         #[serde(flatten)]
         values: Option<Values>,
@@ -303,6 +325,7 @@ pub enum Figures {
 
 /// Of a distribution; percentiles to three significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Values {
     pub min: u64,
     pub mean: f64,
@@ -314,8 +337,9 @@ pub struct Values {
     pub max: u64,
 }
 
-/// Written without a fraction where it has none.
+/// A number that is written without a fraction where it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline, with = "f64"))]
 pub struct Number(pub f64);
 
 impl Serialize for Number {

@@ -24,6 +24,8 @@ pub mod results;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
+pub(crate) mod schema;
+#[cfg(test)]
 mod schema_tests;
 pub mod standard_error;
 mod summarize;

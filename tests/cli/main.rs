@@ -7,6 +7,8 @@ mod blobs;
 mod breaks;
 mod documents;
 mod durations;
+mod examples;
+mod formats;
 mod grants;
 mod hook_ends;
 mod hooks;
