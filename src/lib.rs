@@ -11,12 +11,26 @@
 // What is written goes through `cli::print` or `observability::standard_error`.
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
+#[cfg(not(unix))]
+compile_error!(
+    "smbench runs on Unix only; on Windows build and run it in WSL2 (https://learn.microsoft.com/windows/wsl/install)"
+);
+
+#[cfg(unix)]
 pub mod backend;
+#[cfg(unix)]
 pub mod cli;
+#[cfg(unix)]
 pub mod ir;
+#[cfg(unix)]
 pub mod observability;
+#[cfg(unix)]
 pub mod probe;
+#[cfg(unix)]
 pub mod protocol;
+#[cfg(unix)]
 pub mod run;
+#[cfg(unix)]
 pub mod scheduler;
+#[cfg(unix)]
 pub mod script;

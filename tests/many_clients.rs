@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use smbench_test_support::Format;
+
 const BOUND: Duration = Duration::from_secs(180);
 
 const OFFICE: &str = r#"
@@ -78,7 +80,9 @@ fn run_file(name: &str, text: &str, arguments: &[&str]) -> (serde_json::Value, u
     };
     assert!(exit.success(), "{exit}");
     let summary = fs::read(folder.path().join("out/summary.json")).unwrap();
-    (serde_json::from_slice(&summary).unwrap(), peak_kib >> 10)
+    let summary = serde_json::from_slice(&summary).unwrap();
+    Format::Summary.check(&summary);
+    (summary, peak_kib >> 10)
 }
 
 fn high_water_kib(status: &Path) -> u64 {

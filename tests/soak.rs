@@ -6,6 +6,8 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use smbench_test_support::Format;
+
 /// Two thousand clients on the embedded server, each at its two files about
 /// once a second.
 const OFFICE: &str = r#"
@@ -47,6 +49,7 @@ fn a_long_run_of_two_thousand_clients_ends_as_it_began() {
     let resident_kib = watch(child, Duration::from_secs(seconds) + BOUND);
     let summary = fs::read(folder.path().join("out/summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    Format::Summary.check(&summary);
 
     for phase in summary["phases"].as_array().unwrap() {
         let rate = phase["totals"]["operations_per_s"].as_f64().unwrap();

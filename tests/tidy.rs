@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// From the top: a module imports only what stands below it.
 const LAYERS: [&str; 10] = [
@@ -242,4 +243,54 @@ fn the_ir_reads_no_clock() {
             assert!(!text.contains(clock), "src/{} reads a clock", path.display());
         }
     }
+}
+
+#[test]
+fn one_module_makes_numbers_that_nobody_can_guess_and_nothing_stands_in_for_it() {
+    for (path, text) in tree() {
+        let own = path == Path::new("backend/entropy.rs");
+        assert!(own || !text.contains("getrandom"), "src/{} names getrandom", path.display());
+        // Hashers, process ids and the sub-second part of the clock are no random numbers.
+        for stand_in in ["RandomState", "DefaultHasher", "process::id()", "subsec_nanos() as"] {
+            assert!(!text.contains(stand_in), "src/{} uses {stand_in}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_build_for_another_system_than_unix_stops_with_a_hint_at_wsl2_and_nothing_else() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // As if this host were not Unix: what is for Unix never holds, and the rest always.
+    let library = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let library = library.replace("not(unix)", "all()").replace("(unix)", "(any())");
+    fs::write(temporary.join("elsewhere.rs"), library).unwrap();
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "elsewhere.rs"]);
+    let output = rustc.current_dir(temporary).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let errors: Vec<&str> = errors.lines().filter(|line| line.starts_with("error")).collect();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors[0].contains("WSL2"), "{errors:#?}");
+    assert!(errors[1].contains("aborting due to 1 previous error"), "{errors:#?}");
+}
+
+#[test]
+fn what_the_readme_builds_and_installs_is_what_the_lock_file_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("README.md")).unwrap();
+    for command in ["cargo install", "cargo run", "cargo build"] {
+        for (at, _) in text.match_indices(command) {
+            let line = text[at..].lines().next().unwrap();
+            assert!(line.contains("--locked") || line.contains("--frozen"), "README.md: {line}");
+        }
+    }
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let version = manifest.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(text.contains(&format!("Rust {version} or later")), "README.md: not Rust {version}");
+    // It would be refused if the lock file did not fit the manifests.
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--offline", "--depth=1"]).current_dir(root);
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -23,6 +23,7 @@ pub mod connection;
 #[cfg(test)]
 mod connection_tests;
 pub mod embedded;
+pub mod entropy;
 mod handle_table;
 mod login_gate;
 pub mod memory;
@@ -80,10 +81,15 @@ pub struct Endpoint {
 
 /// The result of the negotiation, for the report. A field is None if the backend cannot know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerDescription {
+    /// SMB dialect that was negotiated; null where the backend cannot know.
     pub dialect: Option<String>,
+    /// Signing algorithm that was negotiated; null where there is none.
     pub signing: Option<String>,
+    /// Cipher that was negotiated; null where there is none.
     pub encryption: Option<String>,
+    /// ServerGuid of the answer to NEGOTIATE; null where the backend cannot know.
     pub server: Option<String>,
 }
 

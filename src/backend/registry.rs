@@ -40,16 +40,20 @@ pub enum TargetError {
 const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
 const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
 
-/// A kind of target, as `smbench targets list` prints it.
+/// A kind of target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TargetKind {
-    /// The form in which the target is written.
+    /// How a target of this kind is written.
     pub target: &'static str,
+    /// The backend that reaches it.
     pub backend: &'static str,
     /// The fidelity modes of which it has every feature; empty where it cannot be used.
+    #[cfg_attr(test, schemars(extend("items" = { "enum": [0, 1, 2] })))]
     pub fidelity_modes: &'static [u8],
+    /// What it is.
     pub what: &'static str,
-    /// The reason why it cannot be used; None if it can.
+    /// Why it cannot be used; null where it can.
     pub unavailable: Option<&'static str>,
 }
 

@@ -8,6 +8,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
+use super::completions::CompletionsArgs;
+use super::manual::ManArgs;
 use super::run::RunArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
@@ -33,6 +35,8 @@ pub enum Command {
     Validate(Box<ValidateArgs>),
     Targets(TargetsArgs),
     Serve(ServeArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 impl Command {
@@ -43,6 +47,8 @@ impl Command {
             Command::Validate(_) => "validate",
             Command::Targets(_) => "targets",
             Command::Serve(_) => "serve",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -52,7 +58,9 @@ impl Command {
             Command::Run(args) => Some(&args.stream),
             Command::Compile(args) => Some(&args.stream),
             Command::Validate(args) => Some(&args.stream),
-            Command::Targets(_) | Command::Serve(_) => None,
+            Command::Targets(_) | Command::Serve(_) | Command::Completions(_) | Command::Man(_) => {
+                None
+            }
         }
     }
 
@@ -136,7 +144,11 @@ impl Command {
         match self {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
-            Command::Validate(_) | Command::Targets(_) | Command::Serve(_) => Ok(()),
+            Command::Validate(_)
+            | Command::Targets(_)
+            | Command::Serve(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(()),
         }
     }
 }

@@ -4,18 +4,22 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
+use clap::CommandFactory;
 
 use super::args::{BoundArgs, StreamArgs};
+use super::completions;
 use super::figures::{counted, grouped, plural};
 use super::log;
+use super::manual;
 use super::nearby_files::advice;
 use super::run::OnHookError;
+use super::targets::TargetList;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
 use super::{
-    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, ServeArgs,
-    Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
-    render_targets,
+    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ManArgs, ProbeArgs, RunArgs,
+    ServeArgs, Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters,
+    render_probe, render_targets,
 };
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
@@ -64,6 +68,11 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
             TargetsCommand::Probe(args) => probe(args),
         },
         Command::Serve(args) => serve(args),
+        Command::Completions(args) => {
+            say(&completions::completions(args.shell, Cli::command()))?;
+            Ok(0)
+        }
+        Command::Man(args) => man(args),
     }
 }
 
@@ -260,7 +269,7 @@ fn mode_needed(needs: &[Need]) -> String {
 
 fn list_targets(args: &ListArgs) -> Result<u8, RunError> {
     let text = match args.json {
-        true => json(&serde_json::json!({ "schema": "smbench.targets/1", "targets": KINDS }))?,
+        true => json(&TargetList::default())?,
         false => render_targets(&KINDS, Style::of_stdout()),
     };
     say(&text)?;
@@ -311,6 +320,20 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
     let asked = password(args.password_file.as_deref(), options.user(), &args.listen.to_string());
     options.password = asked.map_err(|error| RunError::invalid(error.into()))?.map(Password::new);
     run::serve(&options, |url| say(&format!("{url}\n")))?;
+    Ok(0)
+}
+
+fn man(args: &ManArgs) -> Result<u8, RunError> {
+    match &args.directory {
+        Some(directory) => manual::write_pages(Cli::command(), directory).with_context(|| {
+            let directory = directory.display();
+            format!("cannot write the manual pages into {directory}; name a directory that can be written")
+        }),
+        None => manual::page(Cli::command())
+            .and_then(|page| print(&page))
+            .context("cannot write standard output"),
+    }
+    .map_err(RunError::invalid)?;
     Ok(0)
 }
 

@@ -7,7 +7,12 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
+use serde::Serialize;
+
 use super::value::positive_duration;
+use crate::backend::registry::{KINDS, TargetKind};
+
+pub const SCHEMA: &str = "smbench.targets/1";
 
 /// Every kind of target, as it is written.
 pub(super) const TARGET_HELP: &str =
@@ -97,4 +102,44 @@ pub struct ProbeArgs {
     /// are still printed.
     #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+}
+
+/// What `smbench targets list --json` prints: the kinds of targets. This lists every key of this
+/// version; a reader should ignore others, which later versions add.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(title = "smbench targets, version 1"))]
+pub struct TargetList {
+    /// Name and version of this format.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
+    pub schema: &'static str,
+    /// Kinds of targets, those first that can be used.
+    pub targets: &'static [TargetKind],
+}
+
+impl Default for TargetList {
+    fn default() -> TargetList {
+        TargetList { schema: SCHEMA, targets: &KINDS }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smbench_test_support::Format;
+
+    use super::*;
+    use crate::observability::schema;
+
+    #[test]
+    fn the_schema_of_targets_is_that_of_the_types_and_refuses_what_is_none() {
+        let schema = schema::checked_in::<TargetList>("targets");
+        let list = serde_json::to_value(TargetList::default()).unwrap();
+        Format::Targets.check(&list);
+        assert_eq!(schema::unused_keys(&schema, std::slice::from_ref(&list)), [""; 0]);
+        for (at, spoiled) in schema::spoiled(&list) {
+            let is_refused = !Format::Targets.errors(&spoiled).is_empty();
+            let may_be_null = at.ends_with("/unavailable");
+            assert_eq!(is_refused, !may_be_null, "{at}: {spoiled}");
+        }
+    }
 }

@@ -32,6 +32,7 @@ pub struct Operation {
 
 /// The part of a client's life an operation belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Section {
     Setup,
@@ -151,6 +152,7 @@ pub enum OperationKind {
 
 /// The kind of an operation without its fields; the key of every per-operation figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OperationType {
     Open,

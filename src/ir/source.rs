@@ -63,11 +63,13 @@ pub struct StatedThreshold {
     pub abort_after_ns: Option<u64>,
 }
 
-/// A module a script required.
+/// A module that the script required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Module {
     pub name: String,
     pub version: String,
+    /// Hash of its text.
     pub hash: String,
 }
 

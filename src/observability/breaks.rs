@@ -194,9 +194,10 @@ impl BreakStats {
     }
 }
 
-/// Breaks by what was broken (`oplock` and `lease`), and the same breaks by how
-/// they ended.
+/// Breaks by what was broken (`oplock`, `lease`), and the same breaks by how they ended
+/// (`not_asked` to `cut`). A break counts in the phase in which its notice came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BreakSummary {
     pub oplock: u64,
     pub lease: u64,
@@ -204,31 +205,36 @@ pub struct BreakSummary {
     pub not_asked: u64,
     /// Breaks whose answer the server accepted.
     pub acknowledged: u64,
+    /// The server refused the answer.
     pub refused: u64,
     /// Breaks whose file was closed before the answer.
     pub closed: u64,
+    /// The connection was lost before the answer.
     pub connection_lost: u64,
-    /// Breaks left unanswered because `on_break` says so; the server gave up.
+    /// `on_break` says to give no answer, and the server gave up, after 35 s of its own.
     pub ignored: u64,
-    /// Breaks that were to be answered, but the server had accepted no answer when it gave up.
+    /// An answer was meant, and the server had taken none when it gave up, after 35 s of its
+    /// own.
     pub timed_out: u64,
-    /// Breaks that were pending when the run ended.
+    /// The run ended before the break did.
     pub cut: u64,
-    /// The statuses with which the server refused answers.
+    /// Number of refused answers by NT status.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<String, u64>,
-    /// Times from the notice to the acknowledgement; absent where none was sent.
+    /// From the notice to the acknowledgement, in microseconds; absent where none was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_us: Option<Times>,
-    /// Times from the notice to the end, however the break ended: the server kept others from the
-    /// file for that long. Absent where no break wanted an answer.
+    /// From the notice to the end, however it came, in microseconds: for this long the server
+    /// kept others from the file. Absent where no break wanted an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasted_us: Option<Times>,
-    /// Operations that waited for the end of a break. One that waited for two breaks counts twice.
+    /// Operations that waited for the end of a break before they were issued. One that waited
+    /// for two counts twice.
     pub blocked_operations: u64,
-    /// The total time that they waited, in microseconds.
+    /// Microseconds that they waited, together.
     pub blocked_us: f64,
-    /// Breaks outside of the recorded phases. No other figure here includes them.
+    /// Breaks outside of the recorded phases, which no other figure here counts; absent in
+    /// phases and workloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<u64>,
 }

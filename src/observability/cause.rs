@@ -7,9 +7,10 @@ use super::trust::Evidence;
 
 /// The likely cause of a verdict `generator-limited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
-    /// The limit on operations in flight (`--limit`).
+    /// Operations waited for a place in `--limit`.
     Limit,
     /// The script or document did not make operations fast enough.
     Generation,
@@ -21,8 +22,7 @@ pub enum Cause {
     Stopped,
     /// Other programs, which kept the processors busy.
     Others,
-    /// The host, if no other cause fits: for example a stall, or load on the host of this virtual
-    /// machine.
+    /// None of these: a stall of the host, or of the host of a virtual machine.
     Machine,
 }
 

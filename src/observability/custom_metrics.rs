@@ -16,6 +16,7 @@ const MAX_SERIES: usize = 100;
 const MAX_SERIES_IN_ALL: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MetricKind {
     /// A sum that only grows.
@@ -45,6 +46,7 @@ impl MetricKind {
 
 /// The unit of a histogram's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MetricUnit {
     Ns,
@@ -248,55 +250,74 @@ impl Series {
 
 /// A metric in the summary. Values are in its unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MetricSummary {
     #[serde(rename = "type")]
     pub kind: MetricKind,
+    /// Unit of the values; absent where the script named none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<MetricUnit>,
+    /// What the script says of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     #[serde(flatten)]
     pub figures: Figures,
-    /// The figures of the updates with tags, by combination of tags.
+    /// The parts that came with tags: the same figures for each combination of tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tagged: Vec<TaggedSummary>,
-    /// Updates whose combination of tags is not kept apart, because there are too many
-    /// combinations.
+    /// Updates with a combination of tags beyond those that are kept apart. They count in the
+    /// figures of the whole metric only. Absent where there is none.
     #[serde(skip_serializing_if = "is_zero")]
     pub beyond_tags: u64,
 }
 
+/// The figures of one combination of tags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TaggedSummary {
+    /// Values of the tags by their names.
     pub tags: Tags,
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// The figures of a series. A value that was never given is absent.
+/// The figures of one series. A value that was never given is absent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Figures {
+    /// Figures of a counter.
     Counter {
+        /// The sum.
         value: Number,
     },
+    /// Figures of a gauge.
     Gauge {
+        /// The last value.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<Number>,
+        /// The least value.
         #[serde(skip_serializing_if = "Option::is_none")]
         min: Option<Number>,
+        /// The greatest value.
         #[serde(skip_serializing_if = "Option::is_none")]
         max: Option<Number>,
     },
+    /// Figures of a rate.
     Rate {
-        /// The share of true observations, from 0 to 1.
+        /// The share of observations that were true, from 0 to 1.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<f64>,
+        /// Number of observations that were true.
         #[serde(rename = "true")]
         yes: u64,
+        /// Number of observations.
         count: u64,
     },
+    /// Figures of a histogram: `min`, `mean` and `max` are exact, percentiles have three
+    /// significant digits.
     Histogram {
+        /// Number of values.
         count: u64,
         #[serde(flatten)]
         values: Option<Values>,
@@ -305,6 +326,7 @@ pub enum Figures {
 
 /// The values of a distribution; percentiles have three significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Values {
     pub min: u64,
     pub mean: f64,
@@ -316,8 +338,9 @@ pub struct Values {
     pub max: u64,
 }
 
-/// A number that is serialized without a fraction where it has none.
+/// A number that is written without a fraction where it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline, with = "f64"))]
 pub struct Number(pub f64);
 
 impl Serialize for Number {

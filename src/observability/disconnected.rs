@@ -15,21 +15,28 @@ pub struct Disconnected {
     pub longest_ns: u64,
 }
 
-/// The field `disconnected` of the summary.
+/// Time in which clients had no connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DisconnectedSummary {
+    /// Seconds, the sum over clients.
     pub client_seconds: f64,
+    /// Number of clients that were without a connection for a time.
     pub clients: u64,
+    /// The longest time that one client had none, in seconds from the loss on.
     pub longest_s: f64,
 }
 
-/// Handles that were opened again after a lost connection.
+/// Handles that were opened again after a lost connection, as their opens asked for
+/// (`reopen`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReopenedSummary {
+    /// Handles that were opened again.
     pub handles: u64,
-    /// Attempts that failed; the operation was skipped.
+    /// Attempts that failed, so that the operation was skipped.
     pub failed: u64,
-    /// Byte-range locks that the handles had before and have lost.
+    /// Byte-range locks that the handles had before and lost with the connection.
     pub locks_lost: u64,
 }
 

@@ -10,18 +10,21 @@ use super::trust::Verdict;
 /// A reason why a run did not end well. The order of the variants is their precedence for the exit
 /// code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ExitReason {
     /// A fault of smbench itself.
     InternalError,
     /// Bad usage, or a script or document that is invalid or failed during the run.
     Invalid,
-    /// Results could not be written: the disk was full, or `--out` was removed. The exit code is
-    /// that of bad usage, as when `--out` is refused before the run.
+    /// Results could not be written: the disk was full, or `--out` was removed. The exit
+    /// code is that of bad usage, as for a place that is refused before the run.
     ResultsNotKept,
     /// The target could not be reached, or denied access.
     Unreachable,
+    /// A signal ended the run.
     Interrupted,
+    /// A threshold does not hold.
     ThresholdsFailed,
     /// A hook ended the run with `bench.abort`.
     Aborted,

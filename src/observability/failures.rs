@@ -1,5 +1,9 @@
 //! Failures by status: their number, and the first few operations of each.
 
+use serde::Serialize;
+
+#[cfg(test)]
+use crate::ir::OperationType;
 use crate::ir::{CompletionEvent, CompletionStatus, Failure};
 use crate::protocol::NtStatus;
 
@@ -192,6 +196,50 @@ impl Occurrences {
         self.first.sort_by_key(|operation| (operation.at_ns, operation.client_idx, operation.seq));
         self.first.truncate(FIRST);
     }
+}
+
+/// Operations that failed with one status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FailureGroup {
+    /// An NT status, or TIMED_OUT, CONNECTION_LOST, CLIENT_ERROR, PANICKED or
+    /// PAYLOAD_UNREADABLE; OTHER stands for all statuses beyond the first 64.
+    pub status: String,
+    /// The NT status as a number; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+    pub count: u64,
+    /// The first few of them.
+    pub first: Vec<OperationRecord>,
+}
+
+/// Operations that were skipped; each `message` names the operation that caused it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SkippedGroup {
+    pub count: u64,
+    /// The first few of them.
+    pub first: Vec<OperationRecord>,
+}
+
+/// One operation that failed or was skipped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OperationRecord {
+    /// The document's id, or the numbers of the client and of the operation (`0-17`).
+    pub op_id: String,
+    pub client: String,
+    #[cfg_attr(test, schemars(with = "OperationType"))]
+    pub operation: &'static str,
+    /// The path it names, or that its handle was opened with; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Absent in setup and teardown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// When it ended, in microseconds from the run's origin (connections made, before setup).
+    pub at_us: u64,
+    pub message: String,
 }
 
 #[cfg(test)]

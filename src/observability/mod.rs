@@ -27,6 +27,8 @@ pub mod rounding;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
+pub(crate) mod schema;
+#[cfg(test)]
 mod schema_tests;
 pub mod standard_error;
 mod summarize;

@@ -64,7 +64,7 @@ impl Summary {
         let breaks = breaks(measurements, &merged, &recorded);
         notes.extend(breaks.iter().flat_map(notes::unanswered));
 
-        Summary {
+        let summary = Summary {
             schema: SCHEMA,
             run: run(&facts, layout),
             exit_code: exit_code(&exit_reasons),
@@ -105,7 +105,11 @@ impl Summary {
             target: facts.target,
             problems: facts.problems,
             notes,
-        }
+        };
+        // So that every summary of a unit test is checked.
+        #[cfg(test)]
+        super::schema::check(&summary);
+        summary
     }
 }
 

@@ -1,5 +1,5 @@
-//! `summary.json`: what a run says of itself. The schema is
-//! `schema/summary.schema.json`; a change that breaks readers changes [`SCHEMA`].
+//! `summary.json`: what a run says of itself. `schema/summary.schema.json` is made of these
+//! types; a change that breaks readers changes [`SCHEMA`].
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::breaks::BreakSummary;
+#[cfg(test)]
+use super::breaks::GrantedCounts;
 use super::cause::Processors;
 use super::custom_metrics::MetricSummary;
 use super::disconnected::{DisconnectedSummary, ReopenedSummary};
 use super::exit::{ExitReason, exit_code};
+pub use super::failures::{FailureGroup, OperationRecord, SkippedGroup};
 use super::thresholds::{Outcome, ThresholdSummary};
 use super::trust::{HookEvents, Trust};
 use crate::ir::OperationType;
@@ -57,33 +60,44 @@ pub struct RunFacts {
     pub notes: Vec<String>,
 }
 
-/// The target, without secrets. What could not be known is absent.
+/// The target, without secrets. What the backend cannot know is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TargetFacts {
+    /// The target as it was named, without a password.
     pub url: String,
+    /// The backend that reached it.
     pub backend: String,
-    /// Fidelity mode of the run, 0, 1 or 2: what its stream needed, or what it
-    /// was allowed.
+    /// Fidelity mode of the run: what its stream needed, or as much of it as `--mode` and
+    /// the backend allowed.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 2])))]
     pub mode: u8,
+    /// SMB dialect that was negotiated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
+    /// Signing algorithm that was negotiated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing: Option<String>,
+    /// Cipher that was negotiated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption: Option<String>,
+    /// ServerGuid of the answer to NEGOTIATE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 }
 
-/// What the command line made of the stream.
+/// What the command line made of the stream's schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Settings {
-    /// The stream's times were multiplied by this.
+    /// Factor by which the stream's times and phases were multiplied.
     pub time_scale: f64,
-    /// The highest fidelity mode that was allowed, where one was asked for.
+    /// The highest fidelity mode that was allowed; absent where that was what the stream
+    /// needed (`--mode auto`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 2])))]
     pub mode: Option<u8>,
-    /// The bound on operations in flight over all clients.
+    /// The bound on operations in flight over all clients; absent where there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Names of the statuses after which an operation was tried again.
@@ -91,43 +105,64 @@ pub struct Settings {
     pub retry: Vec<String>,
 }
 
+/// What a run says of itself (`summary.json`). A name says the unit of its value: `_us`
+/// microseconds, `_s` seconds, `bytes` bytes. This lists every key of this version; a reader
+/// should ignore others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(title = "smbench summary, version 1"))]
 pub struct Summary {
+    /// Name and version of this format.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
     pub schema: &'static str,
     pub run: Run,
+    /// The code that smbench exited with.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 1, 2, 3, 4, 5, 99, 130])))]
     pub exit_code: u8,
+    /// Every reason that applies; the first decides the exit code.
     pub exit_reasons: Vec<ExitReason>,
+    /// Thresholds in the order in which they were stated.
     pub thresholds: Vec<ThresholdSummary>,
+    /// What went wrong beside operations, one message each.
     pub problems: Vec<String>,
+    /// What a reader of the figures should know, such as a drain that ran out of time.
     pub notes: Vec<String>,
     pub target: TargetFacts,
-    /// Recorded phases only, as is everything up to `trust`.
+    /// Totals of the recorded phases together, as is everything that follows up to `breaks`.
     pub totals: Totals,
+    /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     pub iterations: Iterations,
+    /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<SkippedGroup>,
+    /// Lateness, issued - eligible, in microseconds: a delay of the generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness_us: Option<Tail>,
+    /// Backlog, eligible - due, in microseconds: a delay of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
-    /// The time from `issued` to the first write on the socket, where the backend has one.
+    /// Handoff, from issued to the first write on the socket, in microseconds: a delay of the
+    /// generator that is a part of service time. Absent where the backend has no socket of its
+    /// own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handoff_us: Option<Tail>,
-    /// The time from the kernel's receipt of the answer to the client's task, where the
-    /// kernel gives timestamps.
+    /// Pickup, from the kernel's receipt of the answer to the client, in microseconds: a delay
+    /// of the generator that is a part of service time. Absent where the kernel gives no
+    /// timestamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pickup_us: Option<Tail>,
-    /// Time in which clients had no connection.
     pub disconnected: DisconnectedSummary,
-    /// Where there was one.
+    /// Absent where no handle was opened again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reopened: Option<ReopenedSummary>,
-    /// Where something was granted that a server can take back.
+    /// Breaks of the recorded phases; absent where nothing was granted that a server can take
+    /// back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
-    /// Over the whole run, as is what follows.
+    /// The operation log, over the whole run as everything that follows; absent without
+    /// `--oplog`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oplog: Option<OplogSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,17 +170,19 @@ pub struct Summary {
     pub trust: Trust,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setup: Option<SectionSummary>,
+    /// Phases in their order, recorded or not.
     pub phases: Vec<PhaseSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teardown: Option<SectionSummary>,
+    /// Workloads in the order in which they were declared, over the recorded phases.
     pub workloads: Vec<WorkloadSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_clients: Option<FailedClients>,
-    /// Of whose last iteration nothing was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_clients: Option<SilentClients>,
     pub cleanup: Cleanup,
-    /// Those the script declared, by name.
+    /// Metrics that the script declared, by name. Values are in the unit of the metric; a
+    /// value that was never given is absent.
     pub metrics: BTreeMap<String, MetricSummary>,
 }
 
@@ -160,77 +197,107 @@ impl Summary {
     }
 }
 
+/// Which run it was, and what is needed to repeat it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
+    /// Name of the results directory.
     pub id: String,
     /// RFC 3339, UTC.
     pub started_at: String,
+    /// Seed of the random numbers.
     pub seed: u64,
+    /// File name of the script or document.
     pub script: String,
+    /// The script's parameters with their values; sizes in bytes, durations in nanoseconds.
     pub params: serde_json::Map<String, serde_json::Value>,
+    /// Hash of every operation, or `recipe:` and the hash of what makes them.
     pub ir_hash: String,
+    /// Hash of the script's text; absent of a document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_hash: Option<String>,
+    /// Modules that the script required.
     pub modules: Vec<Module>,
     pub settings: Settings,
-    /// Of smbench.
+    /// Version of smbench.
     pub version: &'static str,
+    /// A signal ended the run.
     pub interrupted: bool,
 }
 
+/// Counts over all types of operations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Totals {
-    /// Sent: succeeded and failed.
+    /// Operations that were sent: `succeeded` and `failed`.
     pub operations: u64,
     pub succeeded: u64,
+    /// Operations that failed and were not expected to.
     pub failed: u64,
-    /// Never sent, because their handle was not open.
+    /// Operations that were never sent, because their handle was not open.
     pub skipped: u64,
-    /// Still in flight when the drain bound ended.
+    /// Operations still in flight when the bound on the drain ended.
     pub cut: u64,
+    /// Reads that got less than they asked for.
     pub short_reads: u64,
     /// Attempts after the first, over all operations.
     pub retries: u64,
-    /// Over the whole run; absent where connections are not told apart.
+    /// Connections that were made again, over the whole run; absent in setup, teardown,
+    /// phases and workloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconnects: Option<u64>,
+    /// Operations that `--degrade` sent without something they asked for.
     pub degraded: u64,
     pub bytes_read: u64,
     pub bytes_written: u64,
+    /// Seconds over which the rate is computed.
     pub duration_s: f64,
     pub operations_per_s: f64,
 }
 
+/// Figures by type of operation; a type without operations is absent.
 pub type Operations = BTreeMap<OperationType, OperationSummary>;
 
+/// Figures of one type of operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OperationSummary {
-    /// Sent: succeeded and failed.
+    /// Operations that were sent, succeeded and failed.
     pub count: u64,
+    /// Operations that failed and were not expected to.
     pub failed: u64,
+    /// Operations that were never sent, because their handle was not open.
     pub skipped: u64,
+    /// Operations still in flight when the bound on the drain ended.
     pub cut: u64,
     /// Attempts after the first.
     pub retries: u64,
-    /// Read or written.
+    /// Bytes read or written.
     pub bytes: u64,
-    /// Of opens, what was granted: `batch`, `lease RWH`, `none`.
+    /// Number of opens by what they were granted: an oplock (`none`, `ii`, `exclusive`,
+    /// `batch`) or the state of a lease (`lease RWH`). Absent where the backend does not know.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub granted: BTreeMap<String, u64>,
-    /// Of opens, what became of the file: `opened`, `created`.
+    /// Number of opens by what became of the file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, schemars(extend("propertyNames" = { "enum": GrantedCounts::actions() })))]
     pub create_actions: BTreeMap<&'static str, u64>,
-    /// Of those sent, by NT status, or by how else they failed.
+    /// Number of operations sent, by NT status or by how else they failed.
     pub statuses: BTreeMap<String, u64>,
-    /// Absent when none was sent.
+    /// Service time, completed - issued of the last attempt, in microseconds; absent where no
+    /// operation was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
+    /// Response time, completed - due, all attempts included, in microseconds; absent where no
+    /// operation was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Times>,
 }
 
-/// Microseconds, exact to the nanosecond in `min`, `mean` and `max`.
+/// A distribution in microseconds: `min`, `mean` and `max` exact to the nanosecond,
+/// percentiles to three significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Times {
     pub min: f64,
     pub mean: f64,
@@ -238,8 +305,9 @@ pub struct Times {
     pub tail: Tail,
 }
 
-/// Microseconds; percentiles to three significant digits.
+/// Percentiles in microseconds to three significant digits, and the exact maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tail {
     pub p50: f64,
     pub p90: f64,
@@ -249,26 +317,24 @@ pub struct Tail {
     pub max: f64,
 }
 
-/// Iterations, in the phase in which the first operation of each was issued. An iteration
-/// lasts until its last operation is complete, with the think time between its operations, the
-/// retries, and the waits for a break or a lost connection; not with the think time after its
-/// last operation, nor with setup and teardown.
+/// Iterations by how they ended, and how long those took that finished.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Iterations {
-    /// Finished, whether or not its operations failed.
+    /// Iterations that finished.
     pub count: u64,
-    /// Of those, begun after their arrival because their client was busy.
+    /// Those of `count` that began after their arrival because their client was busy.
     pub late: u64,
-    /// Left out because their arrival found their client busy.
+    /// Iterations that were left out because their arrival found their client busy.
     pub dropped: u64,
-    /// Nothing of them was sent, since the handles they need were not open.
+    /// Iterations of which nothing was sent, since the handles they need were not open.
     pub skipped: u64,
+    /// Iterations that were cut before their last operation.
     pub cut: u64,
-    /// From the issue of the first operation, of those that finished.
+    /// From the first issue to the end, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
-    /// From when the iteration was due, of those that finished: in an open loop its arrival, in
-    /// a closed loop the end of the client's previous operation plus think time.
+    /// From the arrival to the end, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Times>,
 }
@@ -280,129 +346,126 @@ impl Iterations {
     }
 }
 
-/// Operations that were due when the run was cut and were never issued: at
-/// least so many, as a client's stream is fetched a little ahead, not whole.
+/// Operations that were due when the run was cut and were never issued, by what they waited
+/// for. The counts are lower bounds, because a stream is fetched a little ahead and not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnissuedSummary {
-    /// Their client was busy or had no connection: the server's backlog.
+    /// Operations whose client was busy or had no connection: a delay of the server.
     pub by_backlog: u64,
-    /// How long before the cut the first of these was due.
+    /// Microseconds before the cut at which the first of `by_backlog` was due.
     pub backlog_us: f64,
+    /// Operations that waited for a place in `--limit`.
     pub by_limit: u64,
+    /// Operations that the script or document had not made yet.
     pub by_generation: u64,
-    /// This program and the machine.
+    /// Operations that waited for none of these, but for this program and the host.
     pub by_other: u64,
-}
-
-/// Operations that failed with one status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FailureGroup {
-    pub status: String,
-    /// The NT status as a number, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<u32>,
-    pub count: u64,
-    pub first: Vec<OperationRecord>,
-}
-
-/// Operations that were skipped; `message` names the operation that caused it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SkippedGroup {
-    pub count: u64,
-    pub first: Vec<OperationRecord>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OperationRecord {
-    pub op_id: String,
-    pub client: String,
-    pub operation: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
-    /// When it ended, from the run's origin (connections made, before setup).
-    pub at_us: u64,
-    pub message: String,
 }
 
 /// Setup or teardown.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SectionSummary {
+    /// Seconds that it lasted.
     pub duration_s: f64,
     pub totals: Totals,
+    /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     pub failures: Vec<FailureGroup>,
 }
 
+/// One phase.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PhaseSummary {
     pub name: String,
+    /// Whether the totals of the run count this phase.
     pub recorded: bool,
+    /// Seconds that it lasted.
     pub duration_s: f64,
     pub totals: Totals,
+    /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     /// By workload, of those that had any in this phase: the times of different workloads are
     /// not those of one kind of iteration.
     pub iterations: BTreeMap<String, Iterations>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
+    /// Lateness in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness_us: Option<Tail>,
+    /// Backlog in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog_us: Option<Tail>,
+    /// Handoff in microseconds; absent where the backend has no socket of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handoff_us: Option<Tail>,
+    /// Pickup in microseconds; absent where the kernel gives no timestamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pickup_us: Option<Tail>,
     pub disconnected: DisconnectedSummary,
     pub failures: Vec<FailureGroup>,
 }
 
+/// One workload, over the recorded phases.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkloadSummary {
     pub name: String,
+    /// Number of clients.
     pub clients: u32,
     pub iterations: Iterations,
     pub totals: Totals,
+    /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
 }
 
-/// The lines of `ops.jsonl`.
+/// Lines of the operation log (`ops.jsonl`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OplogSummary {
     pub written: u64,
-    /// Left out because the disk was too slow, or full.
+    /// Lines that were left out because the disk was too slow for them, or full.
     pub dropped: u64,
 }
 
 /// Clients that gave up reconnecting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedClients {
     pub count: u64,
-    /// None was left, so that the run ended before its time.
+    /// No client was left, so that the run ended before its time.
     pub all: bool,
+    /// The first few of them.
     pub first: Vec<FailedClient>,
 }
 
-/// Clients that send nothing any more, since a handle they keep was lost.
+/// Clients of whose last iteration nothing was sent, since a handle they keep was lost or
+/// never opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SilentClients {
     pub count: u64,
+    /// Names of the first few of them.
     pub first: Vec<String>,
 }
 
+/// One client that gave up reconnecting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedClient {
     pub client: String,
     pub reason: String,
 }
 
-/// Handles the engine closed because the stream had left them open.
+/// Handles that smbench closed at the end because the stream had left them open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cleanup {
     pub closed: u64,
+    /// Handles that could not be closed.
     pub failed: u64,
 }

@@ -12,14 +12,17 @@ use super::summarize::tail;
 use super::summary::Tail;
 use crate::ir::event::Unissued;
 
+/// The verdict on a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// The figures are the server's.
     Valid,
     /// The generator was late often enough to distort the figures.
     GeneratorLimited,
-    /// Hooks did not see every event that was meant for them, so that their results do not cover
-    /// all of them.
+    /// Hooks did not see every event that was meant for them, so that their own figures are
+    /// incomplete.
     HooksDropped,
     /// The run was cut short; what it measured stands.
     Interrupted,
@@ -46,32 +49,36 @@ impl Verdict {
     }
 }
 
+/// Whether the measurement can be trusted, and the evidence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Trust {
     pub verdict: Verdict,
-    /// The grounds of the verdict, as sentences for people.
+    /// What the verdict rests on, in sentences for people.
     pub reasons: Vec<String>,
-    /// The likely cause of the verdict `generator-limited`.
+    /// The likely cause of `generator-limited`; absent with any other verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// Operations issued later than the late bound.
+    /// Operations whose lateness was above `late_bound_us`.
     pub late_operations: u64,
+    /// `--late-bound` in microseconds.
     pub late_bound_us: f64,
     #[serde(flatten)]
     pub hook_events: HookEvents,
-    /// Operations without a pickup, because the wall clock was set while they were in flight.
+    /// Operations without a pickup, because the wall clock was set while they were in flight;
+    /// absent where there is none.
     #[serde(skip_serializing_if = "is_zero")]
     pub pickups_discarded: u64,
-    /// Delays of the heartbeats of the threads that issue operations, one every 10 ms. Delays above
-    /// the late bound are always judged, shorter ones only where the kernel gives no receive
-    /// timestamps.
+    /// Delays, in microseconds, of the heartbeats of the threads that issue operations, one
+    /// each 10 ms. Delays above `late_bound_us` are always judged, shorter ones where the
+    /// kernel gives no receive timestamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_us: Option<Tail>,
-    /// The total lateness of operations, by what they waited for.
     pub lateness_by_cause_us: LatenessByCause,
-    /// The average number of cores that this process kept busy while it measured.
+    /// Processors that this process kept busy while it measured, on average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_cores_used: Option<f64>,
+    /// Number of processors that this process may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_cores: Option<usize>,
 }
@@ -80,21 +87,28 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// The sum over operations of their lateness, in microseconds, by what they waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LatenessByCause {
+    /// Waiting for a place in `--limit`.
     pub limit: f64,
+    /// Waiting for the script or document to make the operation.
     pub generation: f64,
-    /// The lateness of neither kind: caused by this program and the host.
+    /// Neither: caused by this program and the host.
     pub other: f64,
 }
 
-/// Events for hooks: completions that matched a hook's filter, and starts and ends of phases. An
-/// event counts once for each hook that was to be called.
+/// Calls of hooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HookEvents {
+    /// Calls of hooks: completions that matched a filter, and starts and ends of phases, once
+    /// for each hook.
     #[serde(rename = "hook_events_delivered")]
     pub delivered: u64,
-    /// Events that were dropped because the hooks were too slow or had ended.
+    /// Calls that were due and were not made, or not to their end: the hook was too slow, or
+    /// had ended.
     #[serde(rename = "hook_events_dropped")]
     pub dropped: u64,
 }

@@ -1,4 +1,5 @@
-//! The report of a probe, which `smbench targets probe --json` prints (`schema/probe.schema.json`).
+//! What a probe tells: `smbench targets probe --json` prints it
+//! (`schema/probe.schema.json`, which is made of these types).
 
 use serde::Serialize;
 
@@ -12,71 +13,112 @@ use crate::observability::exit::{ExitReason, exit_code};
 
 pub const SCHEMA: &str = "smbench.probe/1";
 
+/// The reasons that a probe can have not to end well.
+#[cfg(test)]
+const REASONS: [ExitReason; 3] =
+    [ExitReason::Unreachable, ExitReason::Interrupted, ExitReason::OperationsFailed];
+
+/// What `smbench targets probe URL --json` prints: what a server supports, and where it
+/// differs from the reference. This lists every key of this version; a reader should ignore
+/// others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(title = "smbench probe, version 1"))]
 pub struct ProbeReport {
+    /// Name and version of this format.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
     pub schema: &'static str,
-    /// The version of smbench.
+    /// Version of smbench.
     pub version: &'static str,
+    /// The code that smbench exits with.
+    #[cfg_attr(test, schemars(extend("enum" = [0, 3, 4, 130])))]
     pub exit_code: u8,
+    /// Every reason that applies; the first decides the exit code.
+    #[cfg_attr(test, schemars(extend("items" = { "enum": REASONS })))]
     pub exit_reasons: Vec<ExitReason>,
     pub target: TargetReport,
-    /// The directory that the probe made and removed.
+    /// The directory that the probe made and removed; it touched nothing else.
     pub folder: String,
-    /// The duration in seconds, from the first connection to the removal of the directory.
+    /// Seconds from the first connection to the removal of the directory.
     pub duration_s: f64,
     pub totals: Totals,
+    /// What a workload may want of a server, one entry each.
     pub supports: Vec<Support>,
+    /// Every case, in the order of the suite.
     pub cases: Vec<CaseReport>,
     /// Paths that could not be removed from the server, with the reasons.
     pub left_behind: Vec<String>,
 }
 
+/// The server that was asked.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TargetReport {
-    /// The URL, which holds no secret.
+    /// The target as it was named, without a password.
     pub url: String,
+    /// The backend that reached it.
     pub backend: &'static str,
     #[serde(flatten)]
     pub server: ServerDescription,
 }
 
+/// Number of cases, and of these by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Totals {
     pub cases: usize,
+    /// Cases in which the server answered as the reference.
     pub pass: usize,
-    /// Cases that failed for a known reason.
+    /// Cases that differ from the reference for a known reason.
     pub deviation: usize,
+    /// Cases that differ from the reference, and no reason is known.
     pub fail: usize,
+    /// Cases of what a server is free not to grant, and did not.
     pub not_granted: usize,
+    /// Cases that the backend cannot ask, or that are for a test's own server.
     pub skipped: usize,
-    /// Cases that were to be run, but the probe ended before they had an answer.
+    /// Cases that had no answer when the probe ended.
     pub not_run: usize,
 }
 
+/// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// The server answered as the reference.
     Pass,
+    /// The server differs from the reference for a known reason.
     Deviation,
+    /// The server differs from the reference, and no reason is known.
     Fail,
+    /// The server is free not to grant it, and did not.
     NotGranted,
+    /// The backend cannot ask, or the case is for a test's own server.
     Skipped,
+    /// The case had no answer when the probe was interrupted, its time was up or the server
+    /// was gone.
     NotRun,
 }
 
+/// One case: what should hold, and what the server did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CaseReport {
+    /// What should hold, in words.
     pub name: &'static str,
+    /// The group of cases it belongs to.
     pub area: &'static str,
-    /// The section of MS-SMB2, MS-FSA or MS-FSCC.
+    /// The section of MS-SMB2, MS-FSA or MS-FSCC that it follows.
     pub section: &'static str,
+    /// Whether no workload goes without it.
     pub essential: bool,
     pub outcome: Outcome,
-    /// The server's answer if it differs, or the reason why the case was not run.
+    /// What the server did instead, or why the case has no answer; null where it passed.
     pub detail: Option<String>,
-    /// The reason for the difference, where it is known.
+    /// Why the server differs; null where that is not known.
     pub reason: Option<&'static str>,
-    /// The place in the source of the case where the answer differed.
+    /// Where in the case's source it differed; null where it did not.
     pub at: Option<String>,
 }
 

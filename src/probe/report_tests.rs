@@ -1,10 +1,12 @@
 //! Tests of reports against `schema/probe.schema.json`.
 
-use serde_json::Value;
+use serde_json::json;
+use smbench_test_support::Format;
 
 use super::suite::{Column, Verdict};
 use super::*;
 use crate::backend::ServerDescription;
+use crate::observability::schema;
 
 fn report(verdict_of: impl Fn(&Case) -> Verdict, column: Column) -> ProbeReport {
     let cases = all();
@@ -21,32 +23,9 @@ fn failed(what: &str) -> Verdict {
     Verdict::Fail(Difference { what: what.into(), at: "data, line 7".into() })
 }
 
-/// Checks that the schema knows every key of a value, and that every required key is there.
-fn check(schema: &Value, value: &Value, at: &str) {
-    if let Some(words) = schema.get("enum") {
-        assert!(words.as_array().unwrap().contains(value), "{at}: {value}");
-    }
-    if let Some(item) = schema.get("items") {
-        for value in value.as_array().expect(at) {
-            check(item, value, at);
-        }
-    }
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    let object = value.as_object().expect(at);
-    for key in schema["required"].as_array().unwrap() {
-        assert!(object.contains_key(key.as_str().unwrap()), "{at} has no {key}");
-    }
-    for (key, value) in object {
-        let schema =
-            properties.get(key).unwrap_or_else(|| panic!("{at}: {key} is not in the schema"));
-        check(schema, value, &format!("{at}/{key}"));
-    }
-}
-
 #[test]
-fn reports_have_the_shape_of_the_schema() {
-    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/probe.schema.json");
-    let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+fn the_schema_of_reports_is_that_of_the_types_and_holds_for_them() {
+    let schema = schema::checked_in::<ProbeReport>("probe");
     let verdicts = [
         Verdict::Pass,
         failed("got nonsense"),
@@ -57,7 +36,36 @@ fn reports_have_the_shape_of_the_schema() {
     for verdict in verdicts {
         let column = Column { left: vec!["x: y".into()], interrupted: true, ..Column::default() };
         let report = report(|_| verdict.clone(), column);
-        check(&schema, &serde_json::to_value(&report).unwrap(), "report");
+        let report = serde_json::to_value(&report).unwrap();
+        Format::Probe.check(&report);
+        assert_eq!(schema::unused_keys(&schema, &[report]), [""; 0]);
+    }
+}
+
+#[test]
+fn the_schema_of_reports_refuses_an_unknown_key_and_null_where_none_is_written() {
+    let column = Column { left: vec!["x: y".into()], ..Column::default() };
+    let mut report = serde_json::to_value(report(|_| failed("got nonsense"), column)).unwrap();
+    for key in ["cases", "supports"] {
+        report[key].as_array_mut().unwrap().truncate(1);
+    }
+    for (at, spoiled) in schema::spoiled(&report) {
+        let may_be_null = ["detail", "reason", "at", "dialect", "signing", "encryption", "server"]
+            .contains(&at.rsplit('/').next().unwrap());
+        let is_refused = !Format::Probe.errors(&spoiled).is_empty();
+        assert_eq!(is_refused, !may_be_null, "{at}: {spoiled}");
+    }
+    for (at, wrong) in [
+        ("/schema", json!("smbench.probe/2")),
+        ("/exit_code", json!(5)),
+        ("/exit_reasons/0", json!("invalid")),
+        ("/cases/0/outcome", json!("good")),
+        ("/supports/0/answer", json!("maybe")),
+        ("/totals/cases", json!(-1)),
+    ] {
+        let mut spoiled = report.clone();
+        *spoiled.pointer_mut(at).unwrap() = wrong;
+        assert!(!Format::Probe.errors(&spoiled).is_empty(), "{at}");
     }
 }
 

@@ -6,22 +6,29 @@ use super::report::{CaseReport, Outcome};
 
 /// A feature that a workload may want of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Support {
+    /// What it is, in words.
     pub what: &'static str,
     pub answer: Answer,
-    /// The number of cases that passed, of those that were run.
+    /// Number of its cases that were asked and passed.
     pub passed: usize,
+    /// Number of its cases that were asked.
     pub asked: usize,
-    /// The number of cases that were not run because the probe ended before.
+    /// Number of its cases that were to be asked when the probe ended.
     pub not_run: usize,
 }
 
+/// Whether the server supports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
+    /// All of its cases passed.
     Yes,
-    /// Some of its cases failed.
+    /// Some of its cases passed.
     Partly,
+    /// None of its cases passed.
     No,
     /// No case was run, or some that could still change the answer were not run.
     Unknown,

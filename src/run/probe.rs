@@ -1,7 +1,6 @@
 //! `smbench targets probe`: the conformance suite's safe part against a
 //! user's server.
 
-use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU16;
 use std::process;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +13,7 @@ use tokio::sync::watch;
 use super::RunError;
 use super::interrupt::{Signals, interruptible};
 use crate::backend::embedded::Storage;
+use crate::backend::entropy::random_bytes;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
@@ -82,7 +82,9 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("no threads for the probe").map_err(RunError::internal)?;
 
-    let folder = format!("smbench-probe-{:016x}", RandomState::new().hash_one(process::id()));
+    let number = random_bytes().context("the probe's directory has no name");
+    let number = u64::from_ne_bytes(number.map_err(RunError::internal)?);
+    let folder = format!("smbench-probe-{number:016x}");
     let root = SharePath::new(&folder).map_err(|error| RunError::internal(error.into()))?;
     let wait = options.operation_timeout;
     let limits = Limits {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use smbench_test_support::Samba;
 use tempfile::TempDir;
 
-use crate::summary;
+use crate::{formats, summary};
 
 /// No call may take longer, on a busy machine either. The longest wait out a
 /// server's 35 s.
@@ -222,6 +222,7 @@ impl Call {
     }
 
     pub fn start(mut self) -> Running {
+        let before = formats::results(&self.work);
         let mut child = self.command.process_group(0).spawn().unwrap();
         Running {
             group: Group(Some(Pid::from_child(&child))),
@@ -229,6 +230,7 @@ impl Call {
             stderr: read(child.stderr.take()),
             child,
             temporary: self.temporary,
+            before,
             work: self.work,
             out: self.out,
             started: Instant::now(),
@@ -258,6 +260,8 @@ pub struct Running {
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     temporary: PathBuf,
+    /// Results that were there before.
+    before: Vec<PathBuf>,
     work: PathBuf,
     out: Option<PathBuf>,
     started: Instant,
@@ -331,7 +335,7 @@ impl Running {
             work: self.work,
             out: self.out,
         };
-        ended.check(&self.temporary);
+        ended.check(&self.temporary, &self.before);
         ended
     }
 }
@@ -361,7 +365,7 @@ pub struct Ended {
 
 impl Ended {
     /// What holds for every call.
-    fn check(&self, temporary: &Path) {
+    fn check(&self, temporary: &Path, before: &[PathBuf]) {
         // A line of JSON names the module that wrote it.
         let stderr = self.stderr.replace("\"target\":\"smbench::", "");
         let progress = self.progress.concat();
@@ -373,6 +377,10 @@ impl Ended {
         assert_eq!(names(temporary), [""; 0], "temporary files are left");
         let hidden = names(&self.work).into_iter().filter(|name| name.starts_with('.'));
         assert_eq!(hidden.collect::<Vec<_>>(), [""; 0], "half-written files are left");
+        for path in formats::results(&self.work).iter().filter(|path| !before.contains(path)) {
+            formats::check_results(path, self.code < 0);
+        }
+        formats::check_output(&self.stdout);
     }
 
     /// Holds the exit code against what the program said.

@@ -1,49 +1,9 @@
-//! `summary.json`: its shape, and sums that must agree wherever it comes from.
+//! `summary.json`: sums that must agree wherever it comes from. Its shape is that of the
+//! schema, for every call (`formats.rs`).
 
 use serde_json::Value;
 
 use crate::program::Place;
-
-/// Keys every summary has, in the order of the design.
-const KEYS: [&str; 20] = [
-    "schema",
-    "run",
-    "exit_code",
-    "exit_reasons",
-    "thresholds",
-    "problems",
-    "notes",
-    "target",
-    "totals",
-    "operations",
-    "iterations",
-    "failures",
-    "disconnected",
-    "trust",
-    "phases",
-    "workloads",
-    "cleanup",
-    "metrics",
-    // Wherever there was something to count.
-    "lateness_us",
-    "backlog_us",
-];
-const OPTIONAL: [&str; 13] = [
-    "skipped",
-    "setup",
-    "teardown",
-    "failed_clients",
-    "silent_clients",
-    "reopened",
-    "lateness_us",
-    "backlog_us",
-    // Of a backend with a socket of its own.
-    "handoff_us",
-    "pickup_us",
-    "unissued",
-    "breaks",
-    "oplog",
-];
 
 /// How a break ends, one of these.
 const ENDS: [&str; 8] = [
@@ -55,22 +15,6 @@ const ENDS: [&str; 8] = [
     "ignored",
     "timed_out",
     "cut",
-];
-
-const TOTALS: [&str; 13] = [
-    "operations",
-    "succeeded",
-    "failed",
-    "skipped",
-    "cut",
-    "short_reads",
-    "retries",
-    "degraded",
-    "bytes_read",
-    "bytes_written",
-    "duration_s",
-    "operations_per_s",
-    "reconnects",
 ];
 
 /// Totals that are sums over phases and over workloads.
@@ -97,15 +41,6 @@ fn list(value: &Value) -> &Vec<Value> {
 
 /// Holds every sum of a summary against its parts.
 pub fn check(summary: &Value) {
-    let keys: Vec<&str> = summary.as_object().unwrap().keys().map(String::as_str).collect();
-    for key in &keys {
-        assert!(KEYS.contains(key) || OPTIONAL.contains(key), "{key} is not in the design");
-    }
-    for key in KEYS.iter().filter(|key| !OPTIONAL.contains(key)) {
-        assert!(keys.contains(key), "{key} is missing");
-    }
-    assert_eq!(summary["schema"], "smbench.summary/1");
-
     let totals = &summary["totals"];
     check_part(summary);
     let recorded: Vec<&Value> =
@@ -174,9 +109,6 @@ fn check_trust(trust: &Value) {
 /// `totals`, `operations` and `failures` of the whole, a phase, a workload or a section.
 fn check_part(part: &Value) {
     let totals = &part["totals"];
-    for key in totals.as_object().unwrap().keys() {
-        assert!(TOTALS.contains(&key.as_str()), "{key} is not in the design");
-    }
     assert_eq!(
         number(&totals["operations"]),
         number(&totals["succeeded"]) + number(&totals["failed"])
@@ -231,7 +163,7 @@ fn check_times(times: &Value) {
 }
 
 #[test]
-fn the_summary_has_the_shape_of_the_design_and_its_sums_agree() {
+fn the_summary_says_what_ran_and_its_sums_agree() {
     let place = Place::with_script(
         r#"
         local P = bench.params { io = { type = "size", default = "8KiB", help = "I/O size" } }

@@ -27,6 +27,7 @@ use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
     Conductor, CutReason, Driver, Feed, LocalFeed, Permits, PhaseSpan, Shard, Timeline,
 };
+use smbench_test_support::Format;
 
 use super::scenario::{Ending, Scenario};
 use super::watched::{Book, Call, Notice, Panics, Watched};
@@ -102,7 +103,9 @@ impl Outcome {
             oplog: None,
             metrics: Default::default(),
         };
-        Summary::new(facts, &self.measurements)
+        let summary = Summary::new(facts, &self.measurements);
+        Format::Summary.check(&serde_json::to_value(&summary).expect("a summary is JSON"));
+        summary
     }
 }
 

@@ -1,11 +1,12 @@
 //! A server on the loopback address: crate smb-server in this process, reached through the `smb2`
 //! backend. It speaks real SMB 3.1.1 on a real socket.
 
-use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use async_trait::async_trait;
 
+use super::entropy::random_bytes;
 use super::smb2::{Password, Smb2Backend, SmbAddress};
 use super::{
     BackendCapabilities, BackendContext, ConnectError, Endpoint, Feature, SMBBackend,
@@ -40,7 +41,7 @@ impl EmbeddedBackend {
         connections: u32,
         context: BackendContext,
     ) -> Result<EmbeddedBackend, EmbeddedError> {
-        let password = Password::new(new_password());
+        let password = Password::new(new_password()?);
         let server = EmbeddedServer::start(&ServerSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             user: USER.to_string(),
@@ -93,9 +94,7 @@ impl SMBBackend for EmbeddedBackend {
     }
 }
 
-/// Returns a password of 128 bits that other users of this host cannot guess. The standard library
-/// keys its hashers from the system's random numbers.
-fn new_password() -> String {
-    let part = || RandomState::new().hash_one(0);
-    format!("{:016x}{:016x}", part(), part())
+/// Returns 128 random bits, which other users of this host cannot guess, as a password.
+fn new_password() -> io::Result<String> {
+    Ok(format!("{:032x}", u128::from_ne_bytes(random_bytes()?)))
 }

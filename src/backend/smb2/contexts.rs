@@ -1,13 +1,12 @@
 //! The oplock level and the create contexts of a CREATE request (MS-SMB2 2.2.13.2).
 
-use std::hash::{BuildHasher, RandomState};
-
 use ::smb2::msg::create::CreateRequest;
 use ::smb2::msg::create_context::{CreateContext, NAME_DH2Q, NAME_QFID, pack_contexts};
 use ::smb2::types::OplockLevel as WireLevel;
 
 use super::granted::SMB2_LEASE_FLAG_PARENT_LEASE_KEY_SET;
 use crate::backend::OpError;
+use crate::backend::entropy::random_bytes;
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{CreateParameters, Durable, Lease, LeaseKey};
 
@@ -22,7 +21,7 @@ const MAX_NAME_BYTES: usize = u16::MAX as usize - 16 - 7;
 /// it.
 ///
 /// # Errors
-/// A context's name is too long for a CREATE.
+/// A context whose name the wire cannot carry, or no random numbers for a GUID.
 pub(super) fn ask(
     request: &mut CreateRequest,
     wanted: &CreateParameters,
@@ -40,7 +39,9 @@ pub(super) fn ask(
         contexts.push(lease(asked, asked.key.unwrap_or_else(key)));
     }
     if let Some(asked) = wanted.durable {
-        contexts.push(durable(asked, new_guid()));
+        let create_guid = random_bytes();
+        let create_guid = create_guid.map_err(|error| OpError::Client(error.to_string()))?;
+        contexts.push(durable(asked, create_guid));
     }
     for context in &wanted.create_contexts {
         if context.name.len() > MAX_NAME_BYTES {
@@ -106,13 +107,6 @@ fn durable(asked: Durable, create_guid: [u8; 16]) -> CreateContext {
     data.extend([0; 12]);
     data.extend(create_guid);
     CreateContext::new(NAME_DH2Q, data)
-}
-
-/// Returns a unique GUID that nobody can guess. The standard library keys its hashers from the
-/// system's random numbers.
-fn new_guid() -> [u8; 16] {
-    let part = || u128::from(RandomState::new().hash_one(0_u8));
-    (part() << 64 | part()).to_le_bytes()
 }
 
 #[cfg(test)]

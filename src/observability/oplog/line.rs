@@ -1,76 +1,130 @@
-//! The lines of the operation log; `schema/ops.schema.json` describes them.
+//! The lines of the operation log; `schema/ops.schema.json` is made of their types.
 
 use serde::Serialize;
 
+#[cfg(test)]
+use super::super::breaks::GrantedCounts;
 use super::super::failures::StatusKey;
 use super::super::metrics::Layout;
 use super::tap::{Completed, Record};
 use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
-use crate::ir::{CompletionStatus, Failure, Section};
+use crate::ir::{CompletionStatus, Failure, OperationType, Section};
 use crate::protocol::{Break, Caching, Durable, Granted, NtStatus};
 
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// Numbers of 64 bits that are names (of files, of leases) are hexadecimal
-/// text, as many readers of JSON keep 53 bits.
+/// A line of `ops.jsonl` (`--oplog`). Times (`_ns`) are nanoseconds from the run's origin
+/// (connections made, before setup). Lines of one client are in order, those of different
+/// clients need not be. Numbers of 64 bits that are names (of files, of leases) are strings of
+/// hexadecimal digits, as many readers of JSON keep 53 bits. This lists every key of this
+/// version; a reader should ignore others, which later versions add.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(title = "smbench operation log, version 1"))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Line<'a> {
+    /// An operation ended. There is one line for each operation, tried again or not.
     Operation(OperationLine<'a>),
+    /// A break ended.
     Break(BreakLine<'a>),
+    /// An arrival of an open loop found its client busy and was dropped: none of its
+    /// operations was issued.
     DroppedIteration(DroppedLine<'a>),
 }
 
-/// Whose it is and when; `phase` is absent in setup and teardown.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Place<'a> {
     client: String,
     workload: &'a str,
+    /// The phase in which it was issued, noticed or dropped; absent in setup and teardown.
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'a str>,
 }
 
+/// An operation that ended.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct OperationLine<'a> {
+    /// The document's id, or the numbers of the client and of the operation (`0-17`).
     op_id: String,
     #[serde(flatten)]
     place: Place<'a>,
     section: Section,
+    /// Number of the client's iteration, from 0.
     iteration: u32,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: OperationType,
+    /// The path it names, or that its handle was opened with; absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
-    outcome: &'static str,
+    outcome: Outcome,
+    /// An NT status, or TIMED_OUT, CONNECTION_LOST, CLIENT_ERROR, PANICKED or
+    /// PAYLOAD_UNREADABLE; absent where it was skipped or cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
+    /// The NT status as a number; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u32>,
+    /// What is known of a failure without an NT status.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// Of a skipped operation.
+    /// The numbers of the client and of the operation that caused it to be skipped; absent
+    /// where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     because_of: Option<String>,
+    /// When the stream asked for it.
     due_ns: u64,
+    /// When its client was ready for it, and no break held it up.
     eligible_ns: u64,
+    /// When it was first handed to the server.
     issued_ns: u64,
+    /// When it was last handed to the server.
     attempted_ns: u64,
+    /// When it ended.
     completed_ns: u64,
+    /// Bytes read or written.
     bytes: u64,
+    /// Attempts after the first.
     retries: u32,
-    /// Absent where no break held it up.
+    /// The part of eligible - due, in nanoseconds, for which it waited for breaks of its file,
+    /// for the return of a connection, or for its handle to be opened again; absent where it
+    /// did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked_ns: Option<u64>,
+    /// What an open was granted; absent where the backend does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedPart>>,
 }
 
+/// How an operation ended.
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    /// It ended with a status that was expected.
+    Succeeded,
+    /// It ended with a status that was not expected, or with none.
+    Failed,
+    /// It was never sent, because its handle was not open.
+    Skipped,
+    /// It was in flight when the bound on the drain ended.
+    Cut,
+}
+
+/// What an open was granted.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct GrantedPart {
-    /// `lease` where there is one.
+    /// Level of the oplock; `lease` where there is a lease.
+    #[cfg_attr(test, schemars(extend("enum" = names::oplocks())))]
     oplock: &'static str,
+    /// What became of the file.
+    #[cfg_attr(test, schemars(extend("enum" = GrantedCounts::actions())))]
     create_action: &'static str,
+    /// Id of the open: 32 hexadecimal digits, the persistent part first.
     file_id: String,
+    /// Id of the file: 16 hexadecimal digits; absent where the server does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     disk_file_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,66 +133,130 @@ struct GrantedPart {
     durable: Option<DurablePart>,
 }
 
+/// A handle that outlives its connection; absent where the server made none.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct DurablePart {
+    /// Version of durable handles.
+    #[cfg_attr(test, schemars(extend("enum" = [1, 2])))]
     version: u8,
-    /// Absent where the server does not say.
+    /// How long the handle outlives its connection, in milliseconds; absent where the server
+    /// does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     timeout_ms: Option<u32>,
 }
 
+/// A lease; absent where the server granted none.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LeasePart {
+    /// 32 hexadecimal digits.
     key: String,
+    /// What the client may cache: reads (R), writes (W), handles (H).
+    #[cfg_attr(test, schemars(extend("enum" = names::lease_states())))]
     state: &'static str,
+    /// Whether the server is taking it back already.
     breaking: bool,
+    /// Key of the directory's lease: 32 hexadecimal digits; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_key: Option<String>,
+    /// Number of the lease's changes; 0 in version 1, which has none.
     epoch: u16,
 }
 
+/// A break that ended.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct BreakLine<'a> {
     #[serde(flatten)]
     place: Place<'a>,
+    /// Path of the file as it was opened.
     path: &'a str,
     #[serde(flatten)]
     what: Broken,
+    /// When the notice of the break came.
     noticed_ns: u64,
+    /// When the acknowledgement was sent; absent where none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_ns: Option<u64>,
+    /// When the break ended.
     ended_ns: u64,
-    end: &'static str,
+    end: End,
+    /// The NT status with which the server refused the answer; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
+    /// The same as a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u32>,
+    /// Operations, of any client, that waited for the end of the break.
     blocked: u32,
+    /// Nanoseconds that they waited, together.
     blocked_ns: u64,
 }
 
+/// How a break ended.
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+enum End {
+    /// The server wanted no answer.
+    NotAsked,
+    /// The server took the answer.
+    Acknowledged,
+    /// The server refused the answer.
+    Refused,
+    /// The file was closed before the answer.
+    Closed,
+    /// The connection was lost before the answer.
+    ConnectionLost,
+    /// `on_break` says to give no answer, and the server gave up.
+    Ignored,
+    /// An answer was meant, and the server had taken none when it gave up.
+    TimedOut,
+    /// The run ended before the break did.
+    Cut,
+}
+
+/// What the server took back.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "broken", rename_all = "lowercase")]
 enum Broken {
-    /// The notice names the open, not what it holds.
+    /// An oplock.
     Oplock {
+        /// Id of the open, which says what it held: 32 hexadecimal digits.
         file_id: String,
+        /// The most that the client may keep.
+        #[cfg_attr(test, schemars(extend("enum" = names::oplocks())))]
         to: &'static str,
     },
+    /// A lease.
     Lease {
+        /// 32 hexadecimal digits.
         key: String,
+        /// What the client could cache.
+        #[cfg_attr(test, schemars(extend("enum" = names::lease_states())))]
         from: &'static str,
+        /// The most that the client may keep.
+        #[cfg_attr(test, schemars(extend("enum" = names::lease_states())))]
         to: &'static str,
+        /// Number of the lease's changes; 0 in version 1, which has none.
         epoch: u16,
     },
 }
 
+/// An iteration that was dropped.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DroppedLine<'a> {
     #[serde(flatten)]
     place: Place<'a>,
+    /// Number of the client's iteration, from 0.
     iteration: u32,
+    /// When it arrived.
     due_ns: u64,
+    /// When its client was ready for it.
     eligible_ns: u64,
 }
 
@@ -166,11 +284,11 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
     let outcome = match &record.status {
         CompletionStatus::Succeeded(nt) => {
             number(*nt);
-            "succeeded"
+            Outcome::Succeeded
         }
         CompletionStatus::Failed(Failure::Status(nt)) => {
             number(*nt);
-            "failed"
+            Outcome::Failed
         }
         CompletionStatus::Failed(failure) => {
             status = Some(StatusKey::of(failure).name());
@@ -181,20 +299,20 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
             {
                 message = Some(text.chars().take(MAX_MESSAGE_CHARS).collect());
             }
-            "failed"
+            Outcome::Failed
         }
         CompletionStatus::Skipped { cause_seq } => {
             because_of = Some(op_id(*cause_seq));
-            "skipped"
+            Outcome::Skipped
         }
-        CompletionStatus::Cut => "cut",
+        CompletionStatus::Cut => Outcome::Cut,
     };
     OperationLine {
         op_id: record.id.as_ref().map_or_else(|| op_id(record.seq), |id| id.to_string()),
         place: place(layout, record.client_idx, record.phase),
         section: record.section,
         iteration: record.iteration,
-        kind: record.kind.name(),
+        kind: record.kind,
         path: record.path.as_ref().map(|path| path.as_str()),
         outcome,
         status,
@@ -257,14 +375,14 @@ fn broken<'a>(event: &'a BreakEvent, layout: &'a Layout) -> BreakLine<'a> {
         acknowledged_ns: event.acknowledged_ns,
         ended_ns: event.ended_ns,
         end: match event.end {
-            BreakEnd::NotAsked => "not_asked",
-            BreakEnd::Acknowledged => "acknowledged",
-            BreakEnd::Refused(_) => "refused",
-            BreakEnd::Closed => "closed",
-            BreakEnd::ConnectionLost => "connection_lost",
-            BreakEnd::Ignored => "ignored",
-            BreakEnd::TimedOut => "timed_out",
-            BreakEnd::Cut => "cut",
+            BreakEnd::NotAsked => End::NotAsked,
+            BreakEnd::Acknowledged => End::Acknowledged,
+            BreakEnd::Refused(_) => End::Refused,
+            BreakEnd::Closed => End::Closed,
+            BreakEnd::ConnectionLost => End::ConnectionLost,
+            BreakEnd::Ignored => End::Ignored,
+            BreakEnd::TimedOut => End::TimedOut,
+            BreakEnd::Cut => End::Cut,
         },
         status: status.map(|status| status.to_string()),
         code: status.map(|status| status.0),
@@ -284,4 +402,20 @@ fn dropped<'a>(event: &IterationEvent, layout: &'a Layout) -> DroppedLine<'a> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every name that a line can give to what is cached.
+#[cfg(test)]
+mod names {
+    use crate::protocol::create::OplockLevel;
+    use crate::protocol::{Caching, LeaseState};
+
+    pub(super) fn oplocks() -> [&'static str; 5] {
+        use OplockLevel::{Batch, Exclusive, II, Lease, None};
+        [None, II, Exclusive, Batch, Lease].map(|level| Caching::Oplock(level).name())
+    }
+
+    pub(super) fn lease_states() -> Vec<&'static str> {
+        (0..8).map(|bits| LeaseState::from_bits(bits).name()).collect()
+    }
 }

@@ -4,8 +4,10 @@ use std::fs;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use smbench_test_support::Format;
 
 use super::super::sample::{self, OK, completion};
+use super::super::schema;
 use super::*;
 use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
 use crate::ir::{CompletionEvent, CompletionStatus, Event, Failure, Section};
@@ -54,7 +56,48 @@ fn log(events: impl IntoIterator<Item = Event>) -> Vec<Value> {
     let text = fs::read_to_string(folder.path().join(OPLOG)).unwrap();
     let read: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.written, read.len() as u64);
+    read.iter().for_each(|line| Format::OperationLog.check(line));
     read
+}
+
+#[test]
+fn the_schema_of_the_operation_log_is_that_of_the_types_and_has_no_key_that_none_writes() {
+    let schema = schema::checked_in::<line::Line>("ops");
+    assert_eq!(schema::unused_keys(&schema, &full()), [""; 0]);
+}
+
+#[test]
+fn the_schema_of_the_operation_log_refuses_an_unknown_key_and_null_everywhere_in_a_line() {
+    for line in full() {
+        for (at, spoiled) in schema::spoiled(&line) {
+            assert!(!Format::OperationLog.errors(&spoiled).is_empty(), "{at}: {spoiled}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_of_the_operation_log_refuses_names_and_numbers_that_no_line_has() {
+    let lines = full();
+    for (line, at, wrong) in [
+        (0, "/type", json!("reed")),
+        (0, "/section", json!("phase")),
+        (0, "/outcome", json!("good")),
+        (0, "/due_ns", json!(-1)),
+        (0, "/granted/lease/state", json!("HWR")),
+        (0, "/granted/oplock", json!("level_ii")),
+        (0, "/granted/create_action", json!("burnt")),
+        (0, "/granted/durable/version", json!(3)),
+        (0, "/granted/durable/timeout_ms", json!(0)),
+        (4, "/to", json!("RWH")),
+        (4, "/broken", json!("lease")),
+        (5, "/to", json!("batch")),
+        (5, "/end", json!("good")),
+        (6, "/event", json!("iteration")),
+    ] {
+        let mut spoiled = lines[line].clone();
+        *spoiled.pointer_mut(at).unwrap() = wrong;
+        assert!(!Format::OperationLog.errors(&spoiled).is_empty(), "{at}: {spoiled}");
+    }
 }
 
 #[test]

@@ -145,22 +145,27 @@ pub enum Statistic {
 
 /// The unit of a metric's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Unit {
-    /// A time, in nanoseconds here and in microseconds in a summary.
+    /// A time: microseconds in a summary, nanoseconds inside smbench.
     #[serde(rename = "us")]
     Time,
-    /// A share from 0 to 1.
+    /// A share, from 0 to 1.
     #[serde(rename = "share")]
     Share,
+    /// A number of operations, iterations or the like.
     #[serde(rename = "count")]
     Count,
+    /// The same per second.
     #[serde(rename = "per_s")]
     PerSecond,
+    /// Bytes.
     #[serde(rename = "bytes")]
     Bytes,
+    /// Bytes per second.
     #[serde(rename = "bytes_per_s")]
     BytesPerSecond,
-    /// A number whose meaning the script defines.
+    /// The unit that the script chose for its metric.
     #[serde(rename = "number")]
     Number,
 }

@@ -66,22 +66,27 @@ pub struct Outcome {
     pub reason: Option<String>,
 }
 
-/// A threshold in a summary.
+/// What came of one threshold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThresholdSummary {
+    /// The threshold as it was written.
     pub expression: String,
-    /// The value in `unit`; absent if nothing was measured.
+    /// The figure in `unit`; absent where nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     pub unit: Unit,
     pub pass: bool,
-    /// What the value is compared with, for a report: `expression` says it to readers of JSON.
+    /// The comparison of the value, for a report: `expression` says it to readers of JSON.
     #[serde(skip)]
     pub comparison: Option<Comparison>,
+    /// The phase it is about; absent where it is about the recorded phases together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// The workload it is about; absent where it is about all workloads together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<String>,
+    /// What there is to say beside the value: `no samples`, or that it ended the run and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
