@@ -8,6 +8,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
+use super::completions::CompletionsArgs;
+use super::manual::ManArgs;
 use super::run::RunArgs;
 use super::targets::TargetsArgs;
 use super::validate::ValidateArgs;
@@ -30,6 +32,8 @@ pub enum Command {
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
     Targets(TargetsArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 impl Command {
@@ -39,6 +43,8 @@ impl Command {
             Command::Compile(_) => "compile",
             Command::Validate(_) => "validate",
             Command::Targets(_) => "targets",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -48,7 +54,7 @@ impl Command {
             Command::Run(args) => Some(&args.stream),
             Command::Compile(args) => Some(&args.stream),
             Command::Validate(args) => Some(&args.stream),
-            Command::Targets(_) => None,
+            Command::Targets(_) | Command::Completions(_) | Command::Man(_) => None,
         }
     }
 
@@ -114,7 +120,10 @@ impl Command {
         match self {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
-            Command::Validate(_) | Command::Targets(_) => Ok(()),
+            Command::Validate(_)
+            | Command::Targets(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(()),
         }
     }
 }

@@ -3,16 +3,19 @@
 use std::path::Path;
 
 use anyhow::Context;
+use clap::CommandFactory;
 
 use super::args::{BoundArgs, StreamArgs};
+use super::completions;
 use super::log;
+use super::manual;
 use super::run::OnHookError;
 use super::targets::TargetList;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
 use super::{
-    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ProbeArgs, RunArgs, Style,
-    TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
+    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ManArgs, ProbeArgs, RunArgs,
+    Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters, render_probe,
     render_targets,
 };
 use crate::backend::embedded::Storage;
@@ -58,6 +61,11 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
             TargetsCommand::List(args) => list_targets(args),
             TargetsCommand::Probe(args) => probe(args),
         },
+        Command::Completions(args) => {
+            say(&completions::completions(args.shell, Cli::command()))?;
+            Ok(0)
+        }
+        Command::Man(args) => man(args),
     }
 }
 
@@ -267,6 +275,20 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         }
     }
     Ok(report.exit_code)
+}
+
+fn man(args: &ManArgs) -> Result<u8, RunError> {
+    match &args.directory {
+        Some(directory) => manual::write_pages(Cli::command(), directory).with_context(|| {
+            let directory = directory.display();
+            format!("cannot write the manual pages into {directory}; name a directory that can be written")
+        }),
+        None => manual::page(Cli::command())
+            .and_then(|page| print(&page))
+            .context("cannot write standard output"),
+    }
+    .map_err(RunError::invalid)?;
+    Ok(0)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, RunError> {
