@@ -53,7 +53,7 @@ impl Depth {
         bytes: 4 << 20,
         clients: 100,
         arrivals: 1 << 17,
-        time: Duration::from_millis(500),
+        time: Duration::from_secs(1),
     };
 }
 

@@ -13,6 +13,13 @@ use super::error::place_of;
 /// Methods of a client that do return something.
 const WITH_A_RESULT: [&str; 5] = ["open", "running", "id", "user", "iteration"];
 
+/// Lines of a file that are looked at, and the longest of them: a script may be made to
+/// take long.
+const MOST_LINES: usize = 20_000;
+const LONGEST_LINE: usize = 500;
+/// Bytes before a `return` in which its function may begin.
+const MOST_BYTES_OF_A_FUNCTION: usize = 2_000;
+
 /// What is to be added to an error that may be about the result of an operation.
 pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
     let place = place_of(text, &chunks.names)?;
@@ -22,14 +29,10 @@ pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
     let (line, source) = chunks.line_at(place)?;
     let used = used_calls(line).map(|call| call.method).next();
     let method = used.or_else(|| {
-        let mut results = source.lines().scan(0, |before, line| {
-            let start = *before;
-            *before += line.len() + 1;
-            Some((start, line))
-        });
-        results.find_map(|(start, of_call)| {
+        source.lines().take(MOST_LINES).find_map(|of_call| {
+            let start = of_call.as_ptr().addr() - source.as_ptr().addr();
             used_calls(of_call).find_map(|call| {
-                let named = call.variables(of_call, &source[..(start + call.at).min(source.len())]);
+                let named = call.variables(of_call, &source[..start + call.at]);
                 named.iter().any(|name| has_word(line, name)).then_some(call.method)
             })
         })
@@ -68,6 +71,7 @@ struct Call {
 }
 
 fn used_calls(line: &str) -> impl Iterator<Item = Call> {
+    let line = if line.len() > LONGEST_LINE { "" } else { line };
     let methods = CLIENT_METHODS.iter().filter(|method| !WITH_A_RESULT.contains(*method));
     methods.flat_map(move |method| {
         line.match_indices(*method).filter_map(move |(at, _)| {
@@ -128,12 +132,21 @@ impl Call {
     /// function that returns it. `before` is the file up to the call.
     fn variables(&self, line: &str, before: &str) -> Vec<String> {
         let of_line = line[..self.at].trim_end();
-        if let Some(left) = of_line.strip_suffix('=') {
+        if let Some((left, values)) = of_line.rsplit_once('=')
+            && !left.ends_with(['=', '<', '>', '~'])
+            && !values.contains(['(', '{', '['])
+            && (values.is_empty() || values.ends_with(','))
+        {
             return assigned(left);
         }
         if !of_line.ends_with("return") {
             return Vec::new();
         }
+        let mut from = before.len().saturating_sub(MOST_BYTES_OF_A_FUNCTION);
+        while !before.is_char_boundary(from) {
+            from += 1;
+        }
+        let before = &before[from..];
         let Some(at) = before.rfind("function") else { return Vec::new() };
         let head = &before[at + "function".len()..];
         let name = head.split('(').next().unwrap_or_default().trim();
@@ -152,4 +165,53 @@ fn assigned(left: &str) -> Vec<String> {
         name[name.trim_end_matches(is_of_a_word).len()..].to_string()
     });
     names.filter(|name| !name.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint_in(source: &str, error: &str) -> Option<String> {
+        let mut chunks = Chunks::default();
+        chunks.add("s.lua", "s.lua", source);
+        hint(error, &chunks)
+    }
+
+    #[test]
+    fn a_file_of_any_form_is_looked_at_without_harm() {
+        let error = "s.lua:3: attempt to get length of a nil value";
+        let windows = "-- ä\r\nlocal ö, names = 'ä', c:list('')\r\nprint(#names)\r\n";
+        assert!(hint_in(windows, error).unwrap().contains("c:list"));
+        let returned =
+            "-- ä\r\nlocal names = function(c) return c:list('ä') end\r\nprint(#names(c))";
+        assert!(hint_in(returned, error).unwrap().contains("c:list"));
+        for odd in
+            ["", ":list(", "\n\n:list(ä", "\n\n#:list('", "\n\nreturn c:list((((", "\n\n=.stat{"]
+        {
+            hint_in(odd, error);
+        }
+        let long = format!("{}\n\nprint(#names)", "local x = c:list('')".repeat(50_000));
+        assert_eq!(hint_in(&long, error), None);
+        let many = "local x = f(c:list('')) return c:stat('')\n".repeat(20_000);
+        hint_in(&many, error);
+        for place in ["s.lua:0: nil", "s.lua:99999999999999999999: nil", "t.lua:1: nil", "nil"] {
+            assert_eq!(hint_in(windows, place), None);
+        }
+    }
+
+    #[test]
+    fn a_call_whose_result_nobody_uses_is_none_that_is_meant() {
+        for line in [
+            "c:stat(x.name)",
+            "if x then c:stat(x.name) end",
+            "pcall(function() c:stat(x.name) end)",
+            "c:stat('a') -- #names",
+            "c:stat('a') local y = x.name",
+            "local h = c:open(x.name, 'r')",
+            "while c:running() do x.go() end",
+        ] {
+            let error = "s.lua:1: attempt to index nil with 'name'";
+            assert_eq!(hint_in(line, error), None, "{line}");
+        }
+    }
 }

@@ -26,9 +26,9 @@ const UNVERSIONED: &str = "unversioned";
 /// The same whether or not there is a file where the link leads.
 const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
 
-/// How deep modules may require one another. Lua has room for 200 calls that go through
-/// native functions, and each of these modules takes one.
-const MAX_DEPTH: usize = 180;
+/// How deep modules may require one another. Each runs on the stack of the thread above
+/// the one that requires it, and a thread that makes operations has 2 MiB.
+const MAX_DEPTH: usize = 64;
 
 struct Found {
     chunk: String,

@@ -148,10 +148,10 @@ fn a_chain_of_modules_is_taken_to_its_limit_and_beyond_it_the_limit_is_named() {
             written.file(&format!("lib/m{at}.lua"), &text)
         })
     };
-    assert_eq!(chain(180).load().unwrap().header().modules.len(), 180);
+    assert_eq!(chain(64).load().unwrap().header().modules.len(), 64);
     assert_eq!(
         chain(200).refused(),
-        "lib/m180.lua:1: modules require one another more than 180 deep, the most there can be: m1 -> m2 -> … -> m180 -> m181; require them side by side, or put several into one file"
+        "lib/m64.lua:1: modules require one another more than 64 deep, the most there can be: m1 -> m2 -> … -> m64 -> m65; require them side by side, or put several into one file"
     );
 }
 
