@@ -197,7 +197,10 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             };
             let compared = script::check(&options, Depth::THOROUGH)
                 .map_err(|error| RunError::invalid(error.into()))?;
-            let script::Compared { header, operations, clients, .. } = compared;
+            let script::Compared { header, operations, clients, warnings, .. } = compared;
+            for warning in &warnings {
+                tell(format_args!("warning: {}", printable(warning, MAX_ERROR_CHARS)));
+            }
             let all = u64::from(header.workload_clients());
             let whose = match clients as u64 {
                 clients if clients == all => "all clients".to_string(),
