@@ -121,7 +121,11 @@ pub struct BoundArgs {
     #[arg(long, value_name = "N", env = "SMBENCH_ITERATIONS", value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: Option<u32>,
 
-    /// End after this many operations of iterations, over all clients
+    /// End after this many operations over all clients
+    ///
+    /// Only operations of iterations count, each once, whether it succeeded, failed or was
+    /// skipped. In a run the server's speed decides which client makes the last ones;
+    /// compile writes the first ones in the order of nominal time.
     #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = clap::value_parser!(u64).range(1..))]
     pub operations: Option<u64>,
 }

@@ -220,7 +220,10 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             let compared = script::check(&options, Depth::THOROUGH)
                 .map_err(|error| RunError::invalid(error.into()))?;
             drop(lines);
-            let script::Compared { header, operations, clients, .. } = compared;
+            let script::Compared { header, operations, clients, warnings, .. } = compared;
+            for warning in &warnings {
+                tell(Kind::Warning, &printable(warning, MAX_ERROR_CHARS));
+            }
             let all = u64::from(header.workload_clients());
             let whose = match clients as u64 {
                 clients if clients == all => "all clients".to_string(),

@@ -46,7 +46,10 @@ impl Input {
         // What a script prints is printed by the run. Where there is none, it may say
         // how the script came to its error.
         let checked = checked.or_else(|_| script::check(&options, Depth::QUICK));
-        checked.map(|_| ())
+        for warning in checked?.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(())
     }
 
     /// The input for a run that was told to last `duration`.

@@ -88,6 +88,8 @@ pub struct Compared {
     /// That made any of them.
     pub clients: usize,
     pub ways: [Way; 2],
+    /// What is likely not meant, by line.
+    pub warnings: Vec<String>,
 }
 
 /// Why a script cannot be relied on.
@@ -139,6 +141,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         made.push((section, part));
     }
     let script = options.shown_path();
+    let warnings = one.parts[0].warnings();
     let first = one.way;
     // Before there are others: the limit of memory is for all VMs together.
     drop(one);
@@ -156,7 +159,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         Err(error) if threads > 1 && error.to_string().contains("--script-memory") => again(1)?,
         compared => compared?,
     };
-    Ok(Compared { header, operations, clients, ways: [first, other] })
+    Ok(Compared { header, operations, clients, ways: [first, other], warnings })
 }
 
 /// Makes again what was made, and returns the number of operations and of workloads'

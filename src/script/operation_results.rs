@@ -6,6 +6,8 @@
 //! like an operation, or a variable or function that such a call gave its value. The hint
 //! is a fact about operations, true whatever the line is about.
 
+use std::collections::HashMap;
+
 use super::api::CLIENT_METHODS;
 use super::chunks::Chunks;
 use super::error::place_of;
@@ -19,6 +21,8 @@ const MOST_LINES: usize = 20_000;
 const LONGEST_LINE: usize = 500;
 /// Bytes before a `return` in which its function may begin.
 const MOST_BYTES_OF_A_FUNCTION: usize = 2_000;
+/// Tests of results that are named, and objects of a file that are looked for.
+const MOST_TESTED: usize = 16;
 
 /// What is to be added to an error that may be about the result of an operation.
 pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
@@ -42,6 +46,46 @@ pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
             " (operations of a client, such as c:{method}, return nothing; c:open alone returns a handle: a script never sees results)"
         )
     })
+}
+
+/// Where the result of an operation seems to be tested, which raises no error: nothing
+/// counts as false. The object is one that some function of the file takes first.
+pub(super) fn tested(chunks: &Chunks) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, source) in chunks.files() {
+        // What was found out of the first objects: each takes a look at the whole file.
+        let mut clients: HashMap<&str, bool> = HashMap::new();
+        for (at, line) in source.lines().take(MOST_LINES).enumerate() {
+            let code = line.split("--").next().unwrap_or_default();
+            for call in tested_calls(code) {
+                let object = code[call.at..].split([':', '.']).next().unwrap_or_default();
+                if clients.len() < MOST_TESTED {
+                    clients.entry(object).or_insert_with(|| is_a_first_parameter(object, source));
+                }
+                if found.len() < MOST_TESTED && clients.get(object) == Some(&true) {
+                    let (method, line) = (call.method, at + 1);
+                    found.push(format!(
+                        "{path}:{line}: the result of {object}:{method} is tested; where {object} is a client there is none, which counts as false: a script never sees results"
+                    ));
+                }
+            }
+        }
+    }
+    found.dedup();
+    found
+}
+
+fn is_a_first_parameter(object: &str, source: &str) -> bool {
+    !object.is_empty()
+        && object.chars().all(is_of_a_word)
+        && source.match_indices(object).any(|(at, _)| {
+            let after = source[at + object.len()..].trim_start();
+            let Some(before) = source[..at].trim_end().strip_suffix('(') else { return false };
+            let before = before.trim_end();
+            let named = before.trim_end_matches(|c| is_of_a_word(c) || matches!(c, '.' | ':'));
+            after.starts_with([',', ')'])
+                && [before, named].into_iter().any(|text| has_last_word(text, &["function"]))
+        })
 }
 
 fn is_about_nothing(problem: &str) -> bool {
@@ -70,7 +114,24 @@ struct Call {
     at: usize,
 }
 
+/// Calls whose result is used in an expression.
 fn used_calls(line: &str) -> impl Iterator<Item = Call> {
+    calls(line, |before, after| is_used_from_before(before) || is_used_from_behind(after))
+}
+
+/// Calls that begin a condition.
+fn tested_calls(line: &str) -> impl Iterator<Item = Call> {
+    calls(line, |before, _| has_last_word(before, &CONDITIONS))
+}
+
+const CONDITIONS: [&str; 5] = ["if", "elseif", "while", "until", "not"];
+
+fn has_last_word(text: &str, words: &[&str]) -> bool {
+    let text = text.trim_end();
+    words.contains(&&text[text.trim_end_matches(is_of_a_word).len()..])
+}
+
+fn calls(line: &str, is_meant: fn(&str, &str) -> bool) -> impl Iterator<Item = Call> {
     let line = if line.len() > LONGEST_LINE { "" } else { line };
     let methods = CLIENT_METHODS.iter().filter(|method| !WITH_A_RESULT.contains(*method));
     methods.flat_map(move |method| {
@@ -83,8 +144,7 @@ fn used_calls(line: &str) -> impl Iterator<Item = Call> {
             }
             let before = object.trim_end_matches(is_of_an_object);
             let joined = object[before.len()..].contains("..");
-            (joined || is_used_from_before(before) || is_used_from_behind(after))
-                .then_some(Call { method, at: before.len() })
+            (joined || is_meant(before, after)).then_some(Call { method, at: before.len() })
         })
     })
 }
@@ -196,6 +256,36 @@ mod tests {
         hint_in(&many, error);
         for place in ["s.lua:0: nil", "s.lua:99999999999999999999: nil", "t.lua:1: nil", "nil"] {
             assert_eq!(hint_in(windows, place), None);
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_tested_is_named_and_nothing_else_is() {
+        let tested = |line: &str| {
+            let mut chunks = Chunks::default();
+            chunks.add("s.lua", "team/s.lua", &format!("local function f(c, cache)\n{line}\nend"));
+            super::tested(&chunks)
+        };
+        for line in [
+            "if c:stat('a') then c:read(h, 0, 1) end",
+            "if not c:stat('a') then end",
+            "while c:stat('a') do end",
+            "repeat until c:stat('a')",
+            "local x = not c:stat('a')",
+        ] {
+            let said = "team/s.lua:2: the result of c:stat is tested; where c is a client there is none, which counts as false: a script never sees results";
+            assert_eq!(tested(line), [said], "{line}");
+        }
+        for line in [
+            "while c:running() do c:stat('a') end",
+            "if x then c:stat('a') end",
+            "if c.id == 0 then c:stat('a') end",
+            "if cache:read('a') then end",
+            "-- if c:stat('a') then",
+            "local h = c:open('a', 'r') if h then end",
+            "if c:open('a', 'r') then end",
+        ] {
+            assert_eq!(tested(line), [""; 0], "{line}");
         }
     }
 

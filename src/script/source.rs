@@ -16,6 +16,7 @@ use super::coroutines::{Coroutines, Slot, State};
 use super::error::ScriptError;
 use super::hooks::running::{GiveUp, Hooking};
 use super::open_loop::OpenLoop;
+use super::operation_results;
 use super::random::Random;
 use super::recipe::recipe;
 use super::require::read_source;
@@ -266,6 +267,11 @@ impl Script {
     /// What the script declares and documents have no place for, such as its hooks.
     pub fn left_out_of_documents(&self) -> &[String] {
         &self.left_out_of_documents
+    }
+
+    /// What the script and its modules seem to take for something else, by line.
+    pub fn warnings(&self) -> Vec<String> {
+        operation_results::tested(&self.vm.host.chunks.borrow())
     }
 
     /// Whose operations it makes.

@@ -95,3 +95,17 @@ fn a_huge_script_is_looked_at_for_a_moment_only() {
     place.smbench("validate s.lua").end().exits(0);
     place.run("s.lua --target sim:null --duration 100ms --clients 20").end().exits(2);
 }
+
+#[test]
+fn a_result_that_is_tested_is_warned_of_by_line() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', iteration = function(c)
+            if not c:stat('a') then c:mkdir('b') end
+        end }",
+    );
+    let said = "s.lua:2: the result of c:stat is tested; where c is a client there is none, which counts as false: a script never sees results";
+    let valid = place.smbench("validate s.lua").end().exits(0);
+    assert_eq!(valid.stderr, format!("warning: {said}\n"));
+    let run = place.run("s.lua --target sim:null --iterations 1 --degrade").end();
+    assert_eq!(run.stderr.matches(said).count(), 1, "{}", run.stderr);
+}

@@ -246,5 +246,8 @@ fn a_size_that_a_number_cannot_hold_reaches_the_script_exactly_or_not_at_all() {
     let least =
         "bench.params { at = { type = 'size', default = '16777215TiB', min = '8388608TiB' } }";
     let refused = script(least).param("at", "8388607TiB").refused();
-    assert_eq!(refused, "-p at=8388607TiB: it is below the minimum, 8388608TiB");
+    assert!(
+        refused.starts_with("-p at=8388607TiB: it is below the minimum, 8388608TiB."),
+        "{refused}"
+    );
 }
