@@ -4,7 +4,7 @@
 //! does not fit is dropped and counted, except what [`tell`] writes. Before that call, and in
 //! commands that never make it, each write is made at once and blocks as usual.
 //!
-//! Every line has one form ([`line`]): with [`write_json_lines`] each is a JSON object. A
+//! Every line has one form ([`mod@line`]): with [`write_json_lines`] each is a JSON object. A
 //! line goes through [`offer`], or through [`tell`] if nothing may drop it; log events
 //! come through [`StandardError`].
 
