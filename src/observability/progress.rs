@@ -1,4 +1,4 @@
-//! The progress of a run on standard error: a line that moves on a terminal, elsewhere a line every
+//! The progress of a run on standard error: a moving line on a terminal, elsewhere a new line every
 //! few seconds.
 
 use std::cell::RefCell;

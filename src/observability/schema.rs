@@ -12,8 +12,8 @@ use super::Summary;
 
 type Object = Map<String, Value>;
 
-/// Compares `schema/<name>.schema.json` with the schema of `T`, or writes it if the
-/// environment says so, and returns the schema.
+/// Compares `schema/<name>.schema.json` with the schema of `T`, after writing it if `SMBENCH_BLESS`
+/// is set, and returns the schema.
 ///
 /// # Panics
 /// If they differ.

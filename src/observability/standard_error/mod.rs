@@ -51,7 +51,7 @@ pub fn write_json_lines() {
     panic::set_hook(Box::new(tell_panic));
 }
 
-/// Returns whether a line that moves may be drawn: on a terminal, between lines of text.
+/// Returns whether a moving line may be drawn, which needs a terminal and lines of text.
 pub fn is_drawable() -> bool {
     is_terminal() && !is_json()
 }
