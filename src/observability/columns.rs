@@ -6,11 +6,11 @@ use unicode_width::UnicodeWidthStr;
 
 /// A continuation line is indented this much further than its first line.
 const INDENT: usize = 2;
-/// The part of the width that labels at the start of a line may take, for the lines after it
-/// to be aligned with what follows the label.
+/// The divisor of the width for labels: a line is continued below the text after its label if the
+/// label takes at most this part of the width.
 const LABEL_PART: usize = 2;
 
-/// What stays on the line of the number before it.
+/// The units, which stay on the line of the number before them.
 const UNITS: [&str; 9] = ["µs", "ms", "s", "%", "B", "KiB", "MiB", "KiB/s", "MiB/s"];
 
 /// Returns the number of columns of `text`: two for a wide character, none for a combining
@@ -29,10 +29,10 @@ pub fn right_aligned(text: &str, columns: usize) -> String {
     format!("{:missing$}{text}", "", missing = columns.saturating_sub(width(text)))
 }
 
-/// Breaks the lines of `text` between words so that each takes at most `columns`, as far as
-/// its words do. Lines that fit are left as they are. A line that goes on is indented like its
-/// beginning and a little more, or, where a label stands there (`lateness    p50 …`), as far as
-/// what follows the label.
+/// Breaks the lines of `text` between words so that each takes at most `columns`, unless a single
+/// word takes more. Lines that fit are unchanged. A continuation line is indented a little more
+/// than its first line. If that begins with a label (`lateness    p50 …`), the continuation is
+/// aligned with the text after the label.
 pub fn wrapped(text: &str, columns: usize) -> String {
     let mut wrapped = String::with_capacity(text.len() + text.len() / 16);
     for line in text.split_inclusive('\n') {
@@ -53,7 +53,7 @@ pub fn wrapped(text: &str, columns: usize) -> String {
 fn wrap_line(line: &str, columns: usize, wrapped: &mut String) {
     let indent = continuation(line, columns);
     let (mut taken, mut is_first) = (0, true);
-    // The spaces before each word, and the word.
+    // Each part is a word with the spaces before it.
     for part in parts(line) {
         let word = part.trim_start_matches(' ');
         let needed = width(part);
@@ -101,7 +101,7 @@ fn continuation(line: &str, columns: usize) -> usize {
     });
     let hanging = match label {
         Some(label) if label * LABEL_PART <= columns => label,
-        // A line that consists of spaces alone has no label.
+        // There is no label, or it is too wide.
         _ => indent + INDENT,
     };
     hanging.min(columns / LABEL_PART)

@@ -8,8 +8,8 @@ use super::summary::{UnissuedSummary, WorkloadSummary};
 use crate::ir::Phase;
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
-/// Says that the run ended at its bound on operations, and what remained of its phases.
-/// `took` is how long each phase lasted.
+/// Returns the note that the run ended at its bound on operations, with what remained of its
+/// phases. `took` is the time that each phase lasted.
 pub fn at_bound(operations: u64, phases: &[Phase], took: &[Duration]) -> String {
     let took_ns = |index: usize| took.get(index).map_or(0, Duration::as_nanos);
     let remained: Vec<String> = phases

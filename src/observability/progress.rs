@@ -1,4 +1,4 @@
-//! The progress of a run on standard error: a line that moves on a terminal, elsewhere a line every
+//! The progress of a run on standard error: a moving line on a terminal, elsewhere a new line every
 //! few seconds.
 
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ use super::text::printable;
 /// The stage that a run has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The clients that iterate are counted, not the one of run-wide setup.
+    /// Clients connect. `clients` does not count the one of run-wide setup.
     Connecting {
         clients: u32,
     },
@@ -161,7 +161,7 @@ fn clock(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// Returns how long a stage has lasted, and of what.
+/// Returns how long a stage has lasted, and its planned length if it has one.
 fn extent(stage: &Stage, elapsed: Duration) -> String {
     match stage {
         Stage::Phase { duration: Some(duration), .. } => {
@@ -171,7 +171,7 @@ fn extent(stage: &Stage, elapsed: Duration) -> String {
     }
 }
 
-/// Returns what a line says of a stage that has lasted this long.
+/// Returns the content of a line about a stage that has lasted this long.
 fn doing(stage: &Stage, elapsed: Duration, totals: LiveTotals) -> Doing {
     let (name, done, clients) = match stage {
         Stage::Connecting { clients } => ("connecting", totals.connected, *clients),

@@ -1,8 +1,8 @@
-//! A line every few seconds on what a command does, where no line can be drawn: in a pipe, a
-//! file, a log of CI.
+//! Progress lines, one every few seconds, for where no moving line can be drawn: a pipe, a file, a
+//! CI log.
 //!
-//! A line is a log event with the target [`TARGET`], so that it goes through the queue of
-//! [`standard_error`], has the form of `--log-format`, and nothing waits for who reads it.
+//! A line is a log event with the target [`TARGET`]. It therefore goes through the queue of
+//! [`standard_error`], has the form of `--log-format`, and does not wait for its reader.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,18 +14,18 @@ use super::standard_error;
 /// The target of the log events, which `SMBENCH_LOG=progress=off` turns off.
 pub const TARGET: &str = "progress";
 
-/// The first line comes after this time, so that a short command prints none.
+/// The time between two lines, and before the first one, so that a short command prints none.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// When the first lines of the process were started: their times are from then on.
+/// The time at which this process first started progress lines. The times in lines count from it.
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// What a line says beside the time.
+/// The content of a line, except the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doing {
-    /// `steady`, `connecting`.
+    /// The name of the stage, such as `connecting` or that of a phase.
     pub stage: String,
-    /// How far that is, such as `12.3 s of 30.0 s`.
+    /// The progress within the stage, such as `12.3 s of 30.0 s`.
     pub extent: Option<String>,
     pub counts: Option<Counts>,
 }
@@ -34,14 +34,14 @@ pub struct Doing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub operations: u64,
-    /// Of them, those that failed and were not expected to.
+    /// The part of `operations` that failed unexpectedly.
     pub failed: u64,
 }
 
-/// How long the end of a command waits for a line that is being written.
+/// The longest time that the end of a command waits for a line that is being written.
 const LAST_LINE: Duration = Duration::from_secs(1);
 
-/// Writes the lines until it is dropped.
+/// A thread that writes the lines until this is dropped.
 #[derive(Debug)]
 pub struct ProgressLines {
     /// Closing the first ends the thread, which closes the second.
@@ -49,8 +49,8 @@ pub struct ProgressLines {
 }
 
 impl ProgressLines {
-    /// Starts the thread that writes the lines, unless a line can be drawn. `look`
-    /// says what is being done at the time of a line.
+    /// Starts the thread that writes the lines, unless a moving line can be drawn. `look` returns
+    /// the content of a line at the time when it is written.
     pub fn start(enabled: bool, look: impl FnMut() -> Doing + Send + 'static) -> ProgressLines {
         let start = *START.get_or_init(Instant::now);
         let thread = (enabled && !standard_error::is_drawable()).then(|| {
@@ -77,7 +77,7 @@ impl Drop for ProgressLines {
     fn drop(&mut self) {
         if let Some((sender, over)) = self.thread.take() {
             drop(sender);
-            // For a bounded time: without the queue the thread may be waiting for a reader.
+            // The wait is bounded, because without the queue the thread may wait for a reader.
             let _ = over.recv_timeout(LAST_LINE);
         }
     }
@@ -117,7 +117,7 @@ struct Line {
 }
 
 impl Line {
-    /// `before` is the time of the line before, and its operations.
+    /// Makes a line. `before` is the time and the number of operations of the line before it.
     fn new(elapsed: Duration, doing: Doing, before: (Duration, u64)) -> Line {
         let seconds = elapsed.saturating_sub(before.0).as_secs_f64();
         let operations = doing.counts.map_or(0, |counts| counts.operations);

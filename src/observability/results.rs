@@ -64,8 +64,8 @@ pub struct ResultsFolder {
 }
 
 impl ResultsFolder {
-    /// Makes and locks `out`, or `results/<time>-<script>` in the working directory. Of `out` only
-    /// the last directory is made: a misspelt path should not become one.
+    /// Makes and locks `out`, or `results/<time>-<script>` in the working directory. Only the last
+    /// directory of `out` is made, so that a misspelled path is an error.
     ///
     /// # Errors
     /// [`ResultsError`] if `out` holds the results of another run, is in use by one or is not a
@@ -76,7 +76,7 @@ impl ResultsFolder {
         started_at: SystemTime,
     ) -> Result<ResultsFolder, ResultsError> {
         match out {
-            // One look only: another run may remove the directory between two.
+            // It is looked up only once: another run may remove it between two look-ups.
             Some(out) if out.metadata().is_ok_and(|found| !found.is_dir()) => {
                 Err(ResultsError::NotAFolder(out.into()))
             }
@@ -113,7 +113,7 @@ impl ResultsFolder {
         let mut text = serde_json::to_vec_pretty(summary)?;
         text.push(b'\n');
         let mut builder = tempfile::Builder::new();
-        // Others may read results, like any file; a temporary file is readable by its owner alone.
+        // Results are readable by all, but a temporary file by default only by its owner.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.prefix(".summary").tempfile_in(&self.path)?;
@@ -198,8 +198,8 @@ fn missing_parent(path: &Path) -> Option<&Path> {
     around.take_while(is_missing).last()
 }
 
-/// Makes `path` and its missing parents, and adds the ones it made to `made`: two runs that start
-/// at once must not both take a directory for their own.
+/// Makes `path` and its missing parents, and adds to `made` only those that this call created: of
+/// two runs that start at once, only one may take a directory for its own.
 fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     for _ in 0..MAX_TRIES {
         match fs::create_dir(path) {

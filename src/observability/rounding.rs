@@ -1,10 +1,10 @@
-//! Rounded numbers that say nothing that is not so.
+//! Rounding that keeps what a number says true: what is not zero is not printed as zero.
 
-/// A number that takes more decimals than these is printed with an exponent.
+/// The most decimals that are printed. A number that needs more is printed with an exponent.
 const MOST_DECIMALS: usize = 17;
 
-/// Returns `number` with `decimals` decimals, or with as many more as it takes for the text to
-/// be one that `keeps` accepts.
+/// Returns `number` with `decimals` decimals, or with more if `keeps` does not accept the text. An
+/// exponent is used if it accepts none.
 pub fn rounded(number: f64, decimals: usize, keeps: impl Fn(&str) -> bool) -> String {
     let mut texts = (decimals..=MOST_DECIMALS).map(|decimals| format!("{number:.decimals$}"));
     texts.find(|text| keeps(text)).unwrap_or_else(|| format!("{number:e}"))
@@ -21,8 +21,8 @@ pub fn percent(part: u128, whole: u128, decimals: usize) -> String {
     share(percentage(part, whole) / 100.0, decimals)
 }
 
-/// Returns a fraction as a percentage with at least `decimals` decimals. Only nothing is
-/// printed as 0, and only all of it as 100.
+/// Returns a fraction as a percentage with at least `decimals` decimals. Only exactly 0 is printed
+/// as 0 %, and only exactly 1 as 100 %.
 pub fn share(fraction: f64, decimals: usize) -> String {
     rounded(100.0 * fraction, decimals, |text| {
         let shown = value(text);
@@ -30,8 +30,8 @@ pub fn share(fraction: f64, decimals: usize) -> String {
     }) + " %"
 }
 
-/// Returns `part` of `whole` as a percentage that is above `bound` percent, as it is printed,
-/// if it is.
+/// Returns `part` of `whole` as a percentage, with enough decimals that the printed number is above
+/// `bound` percent exactly if the true one is.
 pub fn percent_above(bound: f64, part: u128, whole: u128) -> String {
     let percent = percentage(part, whole);
     let is_above = |percent: f64| percent > bound;

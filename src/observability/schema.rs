@@ -12,8 +12,8 @@ use super::Summary;
 
 type Object = Map<String, Value>;
 
-/// Compares `schema/<name>.schema.json` with the schema of `T`, or writes it if the
-/// environment says so, and returns the schema.
+/// Compares `schema/<name>.schema.json` with the schema of `T`, after writing it if `SMBENCH_BLESS`
+/// is set, and returns the schema.
 ///
 /// # Panics
 /// If they differ.
@@ -32,10 +32,10 @@ pub(crate) fn checked_in<T: JsonSchema>(name: &str) -> Value {
     schema
 }
 
-/// Checks that the schema in `schema/` holds for a summary.
+/// Checks a summary against the schema in `schema/`.
 ///
 /// # Panics
-/// If it does not.
+/// If it does not fit.
 pub(crate) fn check(summary: &Summary) {
     Format::Summary.check(&serde_json::to_value(summary).expect("a summary is JSON"));
 }
@@ -54,7 +54,7 @@ fn schema_of<T: JsonSchema>() -> Value {
     for schema in definitions.values_mut().filter_map(Value::as_object_mut) {
         simplify(schema);
     }
-    // What is part of another object is closed there, so those come first.
+    // A schema that is part of another object is closed there, so such parts come first.
     let composed =
         |name: &str, shared: &BTreeSet<String>| shared.contains(&format!("#/$defs/{name}"));
     let (parts, whole): (Vec<String>, Vec<String>) =
@@ -68,7 +68,7 @@ fn schema_of<T: JsonSchema>() -> Value {
     Value::Object(root)
 }
 
-/// Rewrites what schemars says more generally, or for readers of Rust.
+/// Simplifies what schemars makes too general, or writes for readers of Rust.
 fn simplify(schema: &mut Object) {
     schema.remove("format");
     if let Some(Value::String(text)) = schema.get_mut("description") {
@@ -110,7 +110,7 @@ fn never_null(schema: &mut Object) {
     }
 }
 
-/// Says once what schemars repeats for each key of a map whose keys are an enum.
+/// Writes once what schemars repeats for each key of a map whose keys are an enum.
 fn by_names(schema: &mut Object) {
     let is_map = schema.get("additionalProperties") == Some(&json!(false));
     let Some(Value::Object(properties)) = schema.get("properties") else { return };
@@ -124,8 +124,8 @@ fn by_names(schema: &mut Object) {
     }
 }
 
-/// Refuses keys that a schema does not name, in every object. `part` says that the schema is a
-/// part of an object which is closed as a whole. The references to such parts go to `shared`.
+/// Makes every object refuse keys that its schema does not name. `part` means that the schema is
+/// part of an object that is closed as a whole. Adds the references to such parts to `shared`.
 fn close(schema: &mut Object, part: bool, shared: &mut BTreeSet<String>) {
     const COMPOSE: [&str; 4] = ["$ref", "allOf", "anyOf", "oneOf"];
     let is_object = schema.contains_key("properties");
@@ -141,7 +141,7 @@ fn close(schema: &mut Object, part: bool, shared: &mut BTreeSet<String>) {
     for_each_part(schema, &mut |inner, composed| close(inner, composed && part_of_one, shared));
 }
 
-/// Calls `visit` with every schema that `schema` holds, and whether it is about the same value.
+/// Calls `visit` with every schema within `schema`, and with whether both describe the same value.
 fn for_each_part(schema: &mut Object, visit: &mut dyn FnMut(&mut Object, bool)) {
     for (keyword, rule) in schema {
         match (keyword.as_str(), rule) {
@@ -217,8 +217,8 @@ fn visit(root: &Value, at: &str, value: &Value, used: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns copies of `value`, each with an unknown key in one of its objects or null in place
-/// of one of its parts, and where.
+/// Returns copies of `value`, each with an unknown key in one of its objects or null in place of
+/// one of its parts, together with the pointer to that place.
 pub(crate) fn spoiled(value: &Value) -> Vec<(String, Value)> {
     let mut places = Vec::new();
     pointers(value, String::new(), &mut places);

@@ -1,4 +1,4 @@
-//! Summaries against `schema/summary.schema.json`.
+//! Tests of summaries against `schema/summary.schema.json`.
 
 use serde_json::{Value, json};
 use smbench_test_support::Format;
@@ -10,7 +10,7 @@ use super::thresholds::ThresholdSummary;
 use super::thresholds::metric::Unit;
 use super::{Cause, Measurements, Processors, sample};
 
-/// A summary that has every key.
+/// Returns a summary that has every key.
 fn full() -> Value {
     let facts = RunFacts {
         problems: vec!["office.lua:14: no".into()],
@@ -66,7 +66,7 @@ fn the_schema_holds_for_a_full_summary_and_for_one_of_nothing() {
 #[test]
 fn the_schema_refuses_an_unknown_key_and_null_everywhere_in_a_summary() {
     for (at, summary) in schema::spoiled(&full()) {
-        // Names and values of these are the script's own.
+        // A script chooses the names and values of these.
         let is_free = at.starts_with("/run/params") || at.ends_with("/tags");
         let is_refused = !Format::Summary.errors(&summary).is_empty();
         assert!(is_refused || is_free, "{at}: {:?}", summary.pointer(&at));

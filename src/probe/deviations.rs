@@ -1,6 +1,6 @@
-//! Known deviations: answers of a server that differ for a reason of its own. In the tests the list
-//! is exact: an entry whose case passes, or fails differently, is a failure. Only a case with a
-//! race in the server may pass too.
+//! Known deviations: answers of a server that differ from what a case expects, with the reason. The
+//! tests fail if the case of an entry passes, or fails differently. Only a case with a race in the
+//! server may pass too.
 
 use When::{Always, Sometimes};
 
@@ -18,7 +18,7 @@ pub struct Deviation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Always,
-    /// Only at times: the cause is a race, shown to exist and to be the server's.
+    /// Only at times: the cause is a race that was shown to be in the server.
     Sometimes,
 }
 

@@ -101,8 +101,9 @@ impl Keeper {
     }
 
     /// Tries once to remove everything. Returns the server's answers to the removal of the
-    /// directory and to a look for it afterwards. Where a client that is just disconnecting holds a
-    /// file in it, Samba reports success, or that the file is not found, and keeps the directory.
+    /// directory and to a stat of it afterwards, because Samba's answer to the removal can be
+    /// wrong: while a client that is just disconnecting holds a file in the directory, Samba
+    /// reports success, or that the file is not found, and keeps the directory.
     async fn try_remove(&mut self, place: &Place) -> Checked<(NtStatus, NtStatus)> {
         // The deepest paths come first. Paths of one depth do not depend on each other.
         let mut made = place.noted();

@@ -1,10 +1,10 @@
 //! The conformance suite: cases that the tests run against every backend, and that
 //! `smbench targets probe` runs against a user's server.
 //!
-//! A [`Case`] is one property of a server, from MS-SMB2 or MS-FSA, checked through the boundary of
-//! [`backend`](crate::backend) alone. It works in a [`Place`], a directory of its own, which is
-//! emptied whatever happens. The simulator passes every case that it is asked: it is the suite's
-//! executable reference.
+//! A [`Case`] is one property of a server, from MS-SMB2, MS-FSA or MS-FSCC, checked through the
+//! boundary of [`backend`](crate::backend) alone. It works in a [`Place`], a directory of its own,
+//! which is emptied whatever happens. The simulator fails no case: it is the suite's executable
+//! reference.
 
 mod case;
 mod cases;

@@ -1,5 +1,5 @@
-//! What a probe tells: `smbench targets probe --json` prints it
-//! (`schema/probe.schema.json`, which is made of these types).
+//! The report of a probe, as `smbench targets probe --json` prints it. `schema/probe.schema.json`
+//! is made from these types.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::observability::exit::{ExitReason, exit_code};
 
 pub const SCHEMA: &str = "smbench.probe/1";
 
-/// The reasons that a probe can have not to end well.
+/// The reasons for which a probe can exit with a code other than 0.
 #[cfg(test)]
 const REASONS: [ExitReason; 3] =
     [ExitReason::Unreachable, ExitReason::Interrupted, ExitReason::OperationsFailed];

@@ -32,7 +32,7 @@ pub struct Limits {
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub cases: &'a [&'a Case],
-    /// Whether cases that are only for a test's own server are run too.
+    /// Whether to run cases that are only for a test's own server too.
     pub own_server: bool,
     /// The number of cases that run at a time, each in its own directory and with at most four
     /// connections of its own.
@@ -97,7 +97,7 @@ pub enum Refused {
 /// case begins, and when it has ended and its directory is gone. `stop` ends the run in good order.
 ///
 /// # Errors
-/// [`Refused`] if no case was run; nothing was changed on the server then.
+/// [`Refused`] if no case was run. Nothing remains on the server then, unless it stopped answering.
 pub async fn run(
     server: &Arc<dyn SMBBackend>,
     root: &SharePath,

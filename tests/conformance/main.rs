@@ -1,6 +1,6 @@
-//! One suite for every backend: what a workload may rely on, whatever server
-//! and client stack it runs against. Prints a table of case × server;
-//! `CONFORMANCE_TABLE=1` writes it to `target/conformance.txt` too.
+//! The conformance suite, run against every backend: what a workload may rely on with any server
+//! and client stack. It prints a table of cases and servers, and with `CONFORMANCE_TABLE=1` also
+//! writes it to `target/conformance.txt`.
 
 mod panics;
 mod table;
@@ -49,7 +49,8 @@ fn context() -> BackendContext {
     }
 }
 
-/// Every backend there is on this machine; a server lives as long as `samba`.
+/// Returns every backend that is available on this host. Samba is among them if `samba` is given,
+/// and runs as long as that lives.
 fn backends(samba: Option<&Samba>) -> Vec<(&'static str, Arc<dyn SMBBackend>)> {
     let sim = SimBackend::new(context().clock, Settings::default());
     let memory = Storage::Memory(Limits::default());
@@ -105,7 +106,7 @@ async fn every_backend_conforms() {
     let panics = watch.end();
     judged.table.extend(panics.iter().map(|panic| format!("samba: {panic}\n")));
     judged.faults.extend(panics.iter().filter(|panic| panic.known.is_none()).map(Panic::to_string));
-    // Past the capture of output: the table is for those who read a green run too.
+    // This bypasses the capture of output, because the table is for readers of a passing run too.
     std::io::stderr().write_all(judged.table.as_bytes()).unwrap();
     if std::env::var_os("CONFORMANCE_TABLE").is_some() {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -113,7 +114,7 @@ async fn every_backend_conforms() {
     }
     let reference = cases.iter().zip(&servers[0].column.verdicts);
     let not_granted = reference.filter(|(_, verdict)| matches!(verdict, Verdict::NotGranted(_)));
-    // The simulator keeps no durable handles; all else it models.
+    // The simulator models everything but durable handles.
     judged.faults.extend(
         not_granted
             .filter(|(case, _)| !case.name.contains("durable"))
@@ -122,8 +123,8 @@ async fn every_backend_conforms() {
     assert!(judged.faults.is_empty(), "\n{}", judged.faults.join("\n"));
 }
 
-/// `sim:null` succeeds at everything and reads zeros: a case it passes would
-/// tell nothing about a server.
+/// Runs all cases against `sim:null`, which succeeds at everything and reads zeros. A case that it
+/// passed would prove nothing about a server.
 #[tokio::test]
 async fn a_server_that_agrees_to_everything_passes_no_case() {
     let cases = probe::all();
@@ -135,8 +136,8 @@ async fn a_server_that_agrees_to_everything_passes_no_case() {
     assert_eq!(passed, Vec::<&str>::new());
 }
 
-/// What a case finds does not depend on what runs beside it. Of Samba,
-/// `every_backend_conforms` says so: each of its deviations is listed.
+/// Checks that the verdict of a case does not depend on the cases that run beside it. For Samba,
+/// `every_backend_conforms` checks it, because each of Samba's deviations is listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_case_at_a_time_or_eight_find_the_same() {
     let cases = probe::all();
@@ -147,7 +148,7 @@ async fn one_case_at_a_time_or_eight_find_the_same() {
     });
     for (name, alone, beside) in join_all(asked).await {
         for ((case, alone), beside) in cases.iter().zip(alone).zip(beside) {
-            // Which of several breaks a server sends first is its own matter.
+            // The details may differ, because a server may send several breaks in any order.
             let same = mem::discriminant(&alone) == mem::discriminant(&beside);
             assert!(same, "{name}: {}: {alone:?} alone, {beside:?} beside others", case.name);
         }

@@ -1,5 +1,5 @@
-//! A server that panics over a case never does so in silence, though its
-//! answers may all be right.
+//! A watch for panics of the server. An unknown panic fails the suite even if all answers are
+//! right.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use smbench::probe::Step;
 use smbench_test_support::Samba;
 
-/// A panic there is a reason for: of this case, in this function.
+/// A known panic: the case that causes it, the function it happens in, and the reason.
 struct Known {
     case: &'static str,
     function: &'static str,
@@ -21,10 +21,10 @@ const KNOWN: [Known; 1] = [Known {
     reason: "Samba 4.17 answers for a file it has not opened, and falls over it when the connection ends",
 }];
 
-/// smbd writes its stack after the connection is gone, so a case that has
-/// ended so long ago may still be the cause.
+/// The time for which a case that has ended may still be the cause of a panic: smbd writes its
+/// stack only after the connection is gone.
 const AFTERWARDS: Duration = Duration::from_secs(2);
-/// For the last of them, after all cases.
+/// The time to wait for the last panics after all cases have ended.
 const LAST: Duration = Duration::from_millis(500);
 
 /// One panic, and the cases that may be its cause.
@@ -42,7 +42,7 @@ impl fmt::Display for Panic {
     }
 }
 
-/// Looks into the server's log while cases run.
+/// A watch on the server's log while cases run.
 pub struct PanicWatch<'a> {
     samba: Option<&'a Samba>,
     seen: Mutex<Seen>,
@@ -51,7 +51,7 @@ pub struct PanicWatch<'a> {
 #[derive(Default)]
 struct Seen {
     panics: Vec<Panic>,
-    /// Cases, with the end of those that have ended.
+    /// The cases that run or ended a short time ago, with the time of their end.
     cases: Vec<(String, Option<Instant>)>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> PanicWatch<'a> {
     }
 }
 
-/// `panic` is its first line and its stack.
+/// Attributes a panic, given as its first line and its stack, to a known cause or to `cases`.
 fn judge(panic: &str, cases: Vec<String>) -> Panic {
     let in_function = |known: &&Known| panic.contains(&format!("({}+", known.function));
     let known =

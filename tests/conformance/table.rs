@@ -1,4 +1,4 @@
-//! The table case × server, and what in it is a fault.
+//! The table of cases and servers, and the faults in it.
 
 use std::fmt::Write as _;
 
@@ -11,18 +11,19 @@ pub struct Server {
 }
 
 pub struct Judged {
-    /// The table, totals, then a line for each word that is not `pass`.
+    /// The table, the totals, and a line for each verdict other than `pass`.
     pub table: String,
-    /// What makes the suite fail, a line each.
+    /// The reasons why the suite fails, one line each.
     pub faults: Vec<String>,
 }
 
-/// Those in capitals are faults.
+/// The words for verdicts. Those in capitals are faults.
 const WORDS: [&str; 7] = ["pass", "deviates", "not granted", "skipped", "NOT RUN", "PASS", "FAIL"];
-/// Told in every run, whatever their number.
+/// The number of words, from the first on, whose totals are printed even if they are 0.
 const ALWAYS_COUNTED: usize = 4;
 
-/// The simulator is the reference: it grants what it is asked for.
+/// Makes the table, and collects the faults: unexpected verdicts, deviations that name no case, and
+/// paths that were left on a server.
 pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> Judged {
     let mut table = String::new();
     let mut notes = String::new();

@@ -1,5 +1,5 @@
-//! The cases once more, each operation through a `ConnectionState`, which is all that a
-//! run sees of a backend: every case has to come out as it does without.
+//! The cases once more, with each operation going through a `ConnectionState`, which is all that a
+//! run sees of a backend. Every case must have the same verdict as without it.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,18 +27,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{AT_A_TIME, backends, run};
 
-/// A backend whose connections are those of another behind a `ConnectionState` each.
+/// A backend that puts a `ConnectionState` in front of each connection of another backend.
 struct Through {
     backend: Arc<dyn SMBBackend>,
     clock: Arc<dyn Clock>,
-    /// A `ConnectionState` keeps no bytes, so a case that reads some learns nothing.
+    /// Whether the current case has read. A `ConnectionState` does not keep the bytes, so the
+    /// verdict of such a case means nothing.
     read: Arc<AtomicBool>,
 }
 
-/// An operation, the bytes that it writes, and who waits for what became of it.
+/// An operation, the bytes that it writes, and the sender for its result.
 type Order = (Operation, Bytes, oneshot::Sender<Execution>);
 
-/// A connection, whose state stays on a thread of its own, as in a run.
+/// A connection whose `ConnectionState` stays on one thread, as in a run.
 struct Connection {
     orders: Orders,
     thread: Option<JoinHandle<()>>,
@@ -82,7 +83,7 @@ impl SMBBackend for Through {
                     let executed = state.execute(&operation, payload, std::future::pending());
                     let execution = tokio::select! {
                         execution = executed => execution,
-                        // Nobody waits any more: the case is over.
+                        // The case has ended, so nobody waits for the answer.
                         () = answer.closed() => return,
                     };
                     let _ = answer.send(execution);
@@ -173,7 +174,7 @@ impl SMBConnectionInner for Connection {
     }
 
     async fn disconnect(self: Box<Self>) {
-        // Dropping it does.
+        // Dropping the connection disconnects it.
     }
 }
 
@@ -236,8 +237,8 @@ impl SMBFileHandle for Handle {
     }
 }
 
-/// All cases but those that need a second operation while one waits, and those whose
-/// outcome shows only in bytes that were read.
+/// Compares the verdicts of all cases but two kinds: cases that need a second operation while one
+/// waits, and cases that read bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_backend_does_it_does_through_a_connection_state() {
     let waits = |need: &Feature| matches!(need, Feature::Caching | Feature::BlockingLocks);

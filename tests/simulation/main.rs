@@ -2,8 +2,8 @@
 //! simulator. Whatever the workload, the limit, the latency and the faults, every operation
 //! completes exactly once and in order, and the run ends with figures that add up.
 //!
-//! `SMBENCH_SEED=17 cargo test --test simulation` runs one seed,
-//! `SMBENCH_SEEDS=20000 cargo test --release --test simulation` many.
+//! `SMBENCH_SEED=17 cargo test --test simulation` runs one seed, and
+//! `SMBENCH_SEEDS=20000 cargo test --release --test simulation` runs many.
 
 mod breaks;
 mod caching;

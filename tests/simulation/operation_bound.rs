@@ -13,7 +13,8 @@ use super::workload::{Script, Stream};
 
 const MS: u64 = 1_000_000;
 
-/// Clients that have setup, so many iterations of three operations, and teardown.
+/// Returns a stream of clients with setup, `iterations` iterations of three operations each, and
+/// teardown.
 fn clients(clients: u32, iterations: u32, phases: Vec<Phase>) -> Stream {
     let all = (0..clients)
         .map(|client| {
@@ -53,7 +54,7 @@ fn a_run_has_exactly_its_bound_of_operations_over_all_clients_and_shards() {
                 let what = format!("{operations} operations, limit {limit:?}, {shards} shards");
                 let iterated = completed(&outcome, Section::Iteration).len() as u64;
                 assert_eq!(iterated, operations.min(360), "{what}");
-                // Setup and teardown are whole, and no part of the bound.
+                // Setup and teardown run completely, and do not count towards the bound.
                 assert_eq!(completed(&outcome, Section::Setup).len(), 12, "{what}");
                 assert_eq!(completed(&outcome, Section::Teardown).len(), 12, "{what}");
                 assert_eq!(outcome.reason, None, "{what}: it was not cut");
@@ -119,7 +120,7 @@ fn outages_faults_and_breaks_do_not_change_the_number_of_operations() {
     }
 }
 
-/// Random workloads, with caching, panics, interrupts and clients that are lost for good.
+/// Runs random workloads, with caching, panics, interrupts and clients that are lost for good.
 #[test]
 fn no_run_goes_beyond_its_bound_whatever_happens() {
     let mut reached = 0;

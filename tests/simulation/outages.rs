@@ -66,7 +66,7 @@ fn time_without_a_connection_is_counted_by_phase_up_to_the_end_of_the_last() {
 
     let to_the_end = away(7, 100).disconnected;
     assert!((3.8..4.0).contains(&to_the_end.client_seconds), "{to_the_end:?}");
-    // The outage is over before the warm-up ends, and the warm-up is not recorded.
+    // The outage ends within the warm-up, which is not recorded.
     let early = Window::once(Duration::from_millis(200), Duration::from_millis(300));
     let early = every_40_ms(early).run().summary();
     assert_eq!(early.disconnected.clients, 0, "{:?}", early.disconnected);

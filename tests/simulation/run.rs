@@ -280,7 +280,7 @@ impl EventSink for Sink {
     }
 }
 
-/// A feed that takes `generation_ns` for each batch, one after the other.
+/// A feed that makes one batch after the other, each in `generation_ns`.
 struct SlowFeed {
     made: LocalFeed,
     clock: VirtualClock,

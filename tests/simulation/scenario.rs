@@ -26,7 +26,7 @@ pub enum Ending {
 pub struct Scenario {
     pub stream: Stream,
     pub limit: Option<u32>,
-    /// Operations of iterations, after which the run ends.
+    /// The number of operations of iterations after which the run ends.
     pub operations: Option<u64>,
     pub shards: usize,
     pub lookahead: usize,

@@ -1,6 +1,6 @@
-//! Parts that several test binaries use: real servers, started on a free loopback port in a
-//! directory of their own and ended with the value that stands for them, and the schemas that
-//! what smbench writes is held against.
+//! Parts that several test binaries use: real servers, and the schemas that check what smbench
+//! writes. A server listens on a free loopback port, has its own directory, and ends when its value
+//! is dropped.
 #![forbid(unsafe_code)]
 
 mod proxy;

@@ -20,7 +20,7 @@ impl Format {
     /// Returns every place where `value` departs from the schema, and how.
     pub fn errors(self, value: &Value) -> Vec<String> {
         let validator = self.validator();
-        // Much faster than to look for errors, and nearly always true.
+        // This is much faster than a search for errors, and nearly always true.
         if validator.is_valid(value) {
             return Vec::new();
         }

@@ -1,4 +1,4 @@
-//! The lines of the operation log; `schema/ops.schema.json` is made of their types.
+//! The lines of the operation log. `schema/ops.schema.json` is made from their types.
 
 use serde::Serialize;
 
@@ -404,7 +404,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every name that a line can give to what is cached.
+/// The names of oplock levels and lease states that a line can contain.
 #[cfg(test)]
 mod names {
     use crate::protocol::create::OplockLevel;

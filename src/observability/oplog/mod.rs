@@ -1,10 +1,10 @@
-//! The operation log: a line of JSON for each operation, each break and each
-//! iteration that was dropped. Nothing waits for it.
+//! The operation log: one line of JSON for each operation that ended, each break that ended and
+//! each iteration that was dropped. Nothing waits for the log.
 //!
-//! A shard puts a record of what ended into a batch; batches go over a bounded
-//! queue to a thread that writes them. What does not fit is dropped and
-//! counted. Lines of one client are in order, those of several shards are not.
-//! The shape of a line is `schema/ops.schema.json`.
+//! A shard collects records in a batch, and sends batches over a bounded queue to a thread that
+//! writes them. A batch that does not fit is dropped, and its records are counted. Lines of one
+//! client are in order; lines of different shards need not be. `schema/ops.schema.json` describes a
+//! line.
 
 mod line;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -29,15 +29,15 @@ use super::summary::OplogSummary;
 pub use tap::OplogTap;
 use tap::Record;
 
-/// The log's name in a results folder.
+/// The name of the log in a results directory.
 pub const OPLOG: &str = "ops.jsonl";
 
-/// Records handed over at a time, at the most.
+/// The most records in a batch.
 const BATCH: usize = 256;
-/// Batches on their way to the file.
+/// The most batches in the queue.
 const BATCHES_QUEUED: usize = 512;
 
-/// Why there can be no operation log.
+/// A reason why the operation log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OplogError {
     #[error("--oplog: {0} is there already; name another folder with --out, or remove it")]
@@ -46,13 +46,13 @@ pub enum OplogError {
     Create { path: PathBuf, source: io::Error },
 }
 
-/// A run's operation log. Dropped without [`Oplog::finish`], it leaves no file.
+/// The operation log of a run. If it is dropped without [`Oplog::finish`], its file is removed.
 #[derive(Debug)]
 pub struct Oplog {
     path: PathBuf,
-    /// Of the file that is written.
+    /// The identity of the file that is written.
     identity: FileIdentity,
-    /// Until every tap is made.
+    /// The sender that each tap clones. `finish` drops it, so that the thread ends.
     queue: Option<SyncSender<Vec<Record>>>,
     counts: Arc<Counts>,
     ended: Receiver<io::Result<()>>,
@@ -66,10 +66,10 @@ struct Counts {
 }
 
 impl Oplog {
-    /// Makes the file, and the thread that writes it.
+    /// Creates the file, and starts the thread that writes it.
     ///
     /// # Errors
-    /// [`OplogError`] when there is such a file, or it cannot be made.
+    /// [`OplogError`] if the file exists already, or if it or the thread cannot be created.
     pub fn start(folder: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
         let path = folder.join(OPLOG);
         let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
@@ -95,7 +95,7 @@ impl Oplog {
             move || {
                 give_way();
                 let written = writer::write(file, &queued, &layout, &counts);
-                // Nobody may be waiting any more.
+                // `finish` may have given up.
                 let _ = ending.try_send(written);
             }
         };
@@ -107,15 +107,15 @@ impl Oplog {
         }
     }
 
-    /// A shard's end.
+    /// Returns a tap for one shard.
     pub fn tap(&self) -> Option<OplogTap> {
         let queue = self.queue.clone()?;
         Some(OplogTap::new(queue, self.counts.clone()))
     }
 
-    /// To be called when every tap is gone: waits for what is queued to be
-    /// written, for `bound` at the most. With what went wrong, if anything did, and the
-    /// reason to exit that it is.
+    /// Waits until everything queued is written, for at most `bound`. Every tap must have been
+    /// dropped before. Returns the counts and, if something went wrong, a message and the reason to
+    /// exit.
     pub fn finish(mut self, bound: Duration) -> (OplogSummary, Option<(String, ExitReason)>) {
         self.finished = true;
         self.queue = None;
@@ -150,7 +150,7 @@ impl Oplog {
 impl Drop for Oplog {
     fn drop(&mut self) {
         if !self.finished && self.identity.is_at(&self.path) {
-            // A run that came to nothing leaves nothing behind.
+            // A run that ended before `finish` leaves no file behind.
             let _ = fs::remove_file(&self.path);
         }
     }

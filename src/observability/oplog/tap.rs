@@ -1,4 +1,4 @@
-//! What a shard does for the operation log. It never waits.
+//! The shard's end of the operation log. It never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,11 +9,11 @@ use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
 use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section};
 use crate::protocol::{Granted, SharePath};
 
-/// A batch that is not full is handed over after so long, by the times of its
-/// records, so that the file can be followed.
+/// The time from the first to the latest record of a batch, in nanoseconds, after which it is
+/// handed over although it is not full, so that a reader can follow the file.
 const HAND_OVER_NS: u64 = 100_000_000;
 
-/// What becomes a line.
+/// The content of a line, before it is formatted.
 #[derive(Debug)]
 pub(super) enum Record {
     Operation(Completed),
@@ -21,7 +21,7 @@ pub(super) enum Record {
     Dropped(IterationEvent),
 }
 
-/// A completion, without what the log does not tell.
+/// A completion, reduced to what the log contains.
 #[derive(Debug)]
 pub(super) struct Completed {
     pub id: Option<Arc<str>>,
@@ -44,11 +44,11 @@ pub(super) struct Completed {
     pub granted: Option<Box<Granted>>,
 }
 
-/// One shard's end.
+/// The tap of one shard.
 #[derive(Debug)]
 pub struct OplogTap {
     batch: Vec<Record>,
-    /// When the first record of the batch ended.
+    /// The time at which the first record of the batch ended, in nanoseconds.
     first_ns: u64,
     queue: SyncSender<Vec<Record>>,
     counts: Arc<Counts>,
@@ -59,7 +59,8 @@ impl OplogTap {
         OplogTap { batch: Vec::with_capacity(BATCH), first_ns: 0, queue, counts }
     }
 
-    /// Takes note of what belongs into the log. `path` finds what an operation touched.
+    /// Records the event, if the log has lines for its kind. `path` returns the path that an
+    /// operation touched.
     pub fn event<'a>(
         &mut self,
         event: &'a Event,

@@ -1,4 +1,4 @@
-//! Logs written to files made by hand.
+//! Tests of logs of events made by hand.
 
 use std::fs;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
 use crate::ir::{CompletionEvent, CompletionStatus, Event, Failure, Section};
 use crate::protocol::{Caching, Durable, LeaseState, NtStatus};
 
-/// Only what hangs takes so long, on a busy host too.
+/// A time that only a hang exceeds, even on a busy host.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// A little of everything, in the order of the tests below.
+/// Returns lines of every kind, in the order that the tests below expect.
 pub(in crate::observability) fn full() -> Vec<Value> {
     let mut opened = completion(0, 3, sample::open(1, "a"), OK);
     opened.blocked_ns = 7;

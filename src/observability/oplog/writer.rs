@@ -13,13 +13,13 @@ use super::Counts;
 use super::line::line;
 use super::tap::Record;
 
-/// How often the thread looks for records. It is not woken: that would cost
-/// the shards a system call.
+/// The pause between two looks for records. Shards do not wake the thread, because that would cost
+/// them a system call.
 const LOOK: Duration = Duration::from_millis(5);
 const WRITE_AT: usize = 256 << 10;
 
-/// Writes what comes, until nothing more can. After a failure, everything is
-/// dropped, and the file ends with its last whole line.
+/// Writes the queued records until all senders are gone. After a failure it drops all further
+/// records, and the file ends with its last whole line.
 pub(super) fn write(
     file: File,
     queued: &Receiver<Vec<Record>>,
@@ -46,7 +46,7 @@ pub(super) fn write(
 
 struct Log<'a> {
     file: File,
-    /// Of the lines that are written.
+    /// The length of the lines in the file, in bytes.
     length: u64,
     buffer: Vec<u8>,
     counts: &'a Counts,
@@ -68,7 +68,7 @@ impl Log<'_> {
         let mut kept = memchr::memrchr(b'\n', &buffer[..taken]).map_or(0, |end| end + 1);
         self.length += kept as u64;
         if written.is_err() {
-            // Some file systems refuse the whole of a large write of which a part fits.
+            // Some file systems refuse all of a large write even if a part of it fits.
             for line in buffer[kept..].split_inclusive(|byte| *byte == b'\n') {
                 if self.append(line).1.is_err() {
                     break;
@@ -76,7 +76,7 @@ impl Log<'_> {
                 self.length += line.len() as u64;
                 kept += line.len();
             }
-            // A part of a line is of no use. Where it cannot be taken away either, it stays.
+            // A partial line is of no use. It stays if it cannot be removed either.
             let _ = self.file.set_len(self.length);
         }
         self.counts.written.fetch_add(lines(&buffer[..kept]), Relaxed);
@@ -86,8 +86,8 @@ impl Log<'_> {
         written
     }
 
-    /// Writes `bytes` after the lines that are written. Returns how many the system took,
-    /// and why not all.
+    /// Writes `bytes` after the lines in the file. Returns the number of bytes that the system
+    /// took, and the error if that was not all.
     fn append(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
         let mut taken = 0;
         while taken < bytes.len() {

@@ -38,7 +38,7 @@ fn size() -> (Width, Height) {
     terminal_size::terminal_size_of(io::stderr()).unwrap_or(SIZE)
 }
 
-/// Returns the width of standard error, where it is a terminal that says so.
+/// Returns the width of standard error, if it is a terminal that reports one.
 pub(super) fn columns() -> Option<usize> {
     terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0))
 }

@@ -11,16 +11,16 @@ use serde_json::{Map, Value};
 /// The process has one standard error, so its lines have one form.
 static AS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// What a line is to its reader.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What went wrong. As text, `error:` stands before it.
+    /// A failure. As text, it begins with `error:`.
     Error,
-    /// What may be wrong. As text, `warning:` stands before it.
+    /// A possible problem. As text, it begins with `warning:`.
     Warning,
-    /// Why a command does not exit with 0, in words that say so themselves.
+    /// The reason for an exit code other than 0, in words that need no prefix.
     Verdict,
-    /// Anything else: what a script prints, what was written.
+    /// Any other line, such as the output of a script.
     Note,
 }
 
@@ -33,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// The level, in the words of the log.
+    /// Returns the name of the log level.
     fn level(self) -> &'static str {
         match self {
             Kind::Error | Kind::Verdict => "ERROR",
@@ -52,7 +52,7 @@ pub fn is_json() -> bool {
     AS_JSON.load(Relaxed)
 }
 
-/// Returns a message as it is written, with the end of its last line.
+/// Returns the text of a message in the current form, with a newline at the end.
 pub(super) fn written(kind: Kind, message: &str) -> String {
     if is_json() {
         return json_line(kind.level(), message, None, Map::new());
@@ -76,7 +76,7 @@ pub fn json_line(
 ) -> String {
     let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
     let line = JsonLine { timestamp, level, message, target, fields };
-    // It holds strings and JSON values only, which can always be written.
+    // It contains only strings and JSON values, which can always be serialized.
     serde_json::to_string(&line).unwrap_or_default() + "\n"
 }
 

@@ -51,7 +51,7 @@ pub fn write_json_lines() {
     panic::set_hook(Box::new(tell_panic));
 }
 
-/// Returns whether a line that moves may be drawn: on a terminal, between lines of text.
+/// Returns whether a moving line may be drawn, which needs a terminal and lines of text.
 pub fn is_drawable() -> bool {
     is_terminal() && !is_json()
 }
@@ -78,14 +78,14 @@ pub fn tell(kind: Kind, message: &str) {
     }
 }
 
-/// Writes what the parser of the command line says of it, in colors where they are wanted.
+/// Writes a message of the command line parser, in colors if the terminal shows them.
 pub fn tell_of_usage(text: &str) {
-    // That nobody reads it does not change the exit code.
+    // A failure to write it does not change the exit code.
     let _ = anstream::AutoStream::auto(io::stderr()).write_all(fitted(text.into()).as_bytes());
 }
 
-/// Breaks lines between words to the width of the terminal, which would break them within words.
-/// Returns JSON, and any text for what is no terminal, as it is.
+/// Breaks lines between words to the width of the terminal, which itself would break them within
+/// words. Leaves JSON unchanged, and all text if standard error is not a terminal.
 pub fn fitted(text: String) -> String {
     match drawing::columns() {
         Some(columns) if !text.starts_with('{') => wrapped(&text, columns),

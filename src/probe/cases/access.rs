@@ -1,4 +1,4 @@
-//! What an access mask allows (MS-SMB2 2.2.13.1, MS-FSA 2.1.5.1).
+//! Cases of access masks: what each right allows (MS-SMB2 2.2.13.1, MS-FSA 2.1.5.1).
 
 use bytes::Bytes;
 
@@ -149,7 +149,7 @@ async fn an_open_for_what_there_is_not_is_access_denied(place: &Place) -> Checke
     Ok(())
 }
 
-/// ACCESS_SYSTEM_SECURITY (smbtorture smb2.create.gentest, which takes either status).
+/// Asks for ACCESS_SYSTEM_SECURITY. Accepts either status, like smbtorture smb2.create.gentest.
 async fn what_is_audited_is_not_opened_without_the_privilege(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"x").await?;

@@ -1,5 +1,5 @@
-//! Create options: the kind of a file, and FILE_DELETE_ON_CLOSE (MS-SMB2
-//! 3.3.5.9, MS-FSA 2.1.5.1, 2.1.5.5).
+//! Cases of create options: file or directory, and FILE_DELETE_ON_CLOSE (MS-SMB2 3.3.5.9, MS-FSA
+//! 2.1.5.1, 2.1.5.5).
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
@@ -152,7 +152,7 @@ async fn a_folder_that_deletes_on_close_is_gone_with_its_handle(place: &Place) -
     check_eq!(answer(client.stat("d").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     client.mkdir("full").await?;
     client.make("full/f", b"kept").await?;
-    // Refused at once or kept at the close, but never with what is in it.
+    // The server may refuse the open or keep the directory at the close, but deletes no content.
     if let Ok(handle) = client.open_extended("full", ReadWrite, Open, &asked).await {
         handle.close().await?;
     }
@@ -181,7 +181,7 @@ async fn a_read_only_file_does_not_delete_on_close(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.delete-on-close-perms: OVERWRITE_IF, CREATE, CREATE_IF.
+/// Follows smbtorture smb2.delete-on-close-perms: OVERWRITE_IF, CREATE, CREATE_IF.
 async fn deleting_on_close_deletes_whatever_the_disposition(place: &Place) -> Checked {
     let client = place.client().await?;
     let asked = delete_on_close(NON_DIRECTORY_FILE);
@@ -203,7 +203,7 @@ async fn deleting_on_close_deletes_whatever_the_disposition(place: &Place) -> Ch
     Ok(())
 }
 
-/// smbtorture smb2.delete-on-close-perms.CREATE Existing.
+/// Follows smbtorture smb2.delete-on-close-perms.CREATE Existing.
 async fn what_exists_is_not_created_to_be_deleted_on_close(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"kept").await?;
@@ -214,7 +214,7 @@ async fn what_exists_is_not_created_to_be_deleted_on_close(place: &Place) -> Che
     Ok(())
 }
 
-/// Whatever the status, of which `deleting_on_close_needs_the_right_to_delete` is.
+/// Accepts any failure: `deleting_on_close_needs_the_right_to_delete` checks the status.
 async fn what_may_not_delete_on_close_makes_no_file(place: &Place) -> Checked {
     let client = place.client().await?;
     let asked = options(NON_DIRECTORY_FILE | DELETE_ON_CLOSE);
@@ -238,7 +238,7 @@ async fn all_rights_delete_on_close(place: &Place) -> Checked {
     Ok(())
 }
 
-/// What the server answers to each of the options by itself.
+/// Checks the answer to an open with each of the options alone.
 async fn answers(place: &Place, bits: &[u32], expected: NtStatus) -> Checked {
     let client = place.client().await?;
     client.make("f", b"kept").await?;
@@ -251,20 +251,20 @@ async fn answers(place: &Place, bits: &[u32], expected: NtStatus) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.create.gentest.
+/// Follows smbtorture smb2.create.gentest.
 async fn create_options_there_are_not_are_invalid(place: &Place) -> Checked {
     let bits: Vec<u32> = (24..32).map(|bit| 1 << bit).collect();
     answers(place, &bits, NtStatus::INVALID_PARAMETER).await
 }
 
-/// FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID, FILE_RESERVE_OPFILTER (smbtorture
-/// smb2.create.gentest).
+/// Asks for FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID and FILE_RESERVE_OPFILTER, as
+/// smbtorture smb2.create.gentest does.
 async fn create_options_of_local_opens_are_not_supported(place: &Place) -> Checked {
     answers(place, &[0x80, 0x2000, 0x0010_0000], NtStatus::NOT_SUPPORTED).await
 }
 
-/// How a file is cached, on which thread, by whom it is opened: a server may use it or
-/// not (smbtorture smb2.create.gentest).
+/// Follows smbtorture smb2.create.gentest: a server may use or ignore options that say, for
+/// example, how a file is cached, on which thread, or by whom it is opened.
 async fn create_options_that_are_hints_open_a_file(place: &Place) -> Checked {
     const HINTS: [u32; 16] = [
         0x2,
@@ -287,8 +287,8 @@ async fn create_options_that_are_hints_open_a_file(place: &Place) -> Checked {
     answers(place, &HINTS, NtStatus::SUCCESS).await
 }
 
-/// smbtorture smb2.create.gentest. Bits that later versions of MS-FSCC give a meaning are
-/// left out.
+/// Follows smbtorture smb2.create.gentest, but skips the bits to which later versions of MS-FSCC
+/// give a meaning.
 async fn attributes_of_devices_and_volumes_are_invalid(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"kept").await?;
@@ -305,7 +305,7 @@ async fn attributes_of_devices_and_volumes_are_invalid(place: &Place) -> Checked
     Ok(())
 }
 
-/// smbtorture smb2.create.dosattr_tmp_dir.
+/// Follows smbtorture smb2.create.dosattr_tmp_dir.
 async fn a_folder_is_never_temporary(place: &Place) -> Checked {
     let client = place.client().await?;
     let asked = CreateParameters { file_attributes: Some(0x100), ..options(DIRECTORY_FILE) };

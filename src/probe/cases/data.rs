@@ -1,4 +1,4 @@
-//! Reading, writing, the end of a file.
+//! Cases of reads, writes and the end of a file.
 
 use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
 use crate::protocol::NtStatus;

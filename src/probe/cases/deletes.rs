@@ -1,4 +1,4 @@
-//! Deleting files.
+//! Cases of deleting files.
 
 use bytes::Bytes;
 

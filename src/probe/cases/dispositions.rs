@@ -1,5 +1,5 @@
-//! Every disposition, of what exists and what does not (MS-FSA 2.1.5.1.1,
-//! 2.1.5.1.2): what is answered, and what becomes of the file.
+//! Cases of every disposition, for a file that exists and one that does not (MS-FSA 2.1.5.1.1,
+//! 2.1.5.1.2): the server's answer, and what happens to the file.
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{Case, Checked, Place, answer, case, check_eq};
@@ -37,7 +37,7 @@ pub const CASES: &[Case] = &[
     case!(a_folder_is_never_overwritten, "MS-FSA 2.1.5.1", Disposition, CreateOptions),
 ];
 
-/// What becomes of an existing file.
+/// Checks the answer to an open of an existing file, and the content of the file after it.
 async fn existing(
     place: &Place,
     disposition: CreateDisposition,
@@ -60,7 +60,7 @@ async fn existing(
     Ok(())
 }
 
-/// Whether a missing file is made.
+/// Checks the answer to an open of a missing file, and whether the file exists after it.
 async fn missing(place: &Place, disposition: CreateDisposition, expected: NtStatus) -> Checked {
     let client = place.client().await?;
     let opened = client.open("f", ReadWrite, disposition).await;
@@ -144,7 +144,7 @@ async fn an_answer_says_what_the_disposition_did(place: &Place) -> Checked {
     Ok(())
 }
 
-/// FILE_DIRECTORY_FILE.
+/// Returns parameters that set FILE_DIRECTORY_FILE.
 fn folder() -> CreateParameters {
     CreateParameters { create_options: Some(1), ..CreateParameters::default() }
 }

@@ -1,5 +1,6 @@
-//! Leases on folders: what changes in one, and by whom (MS-FSA 2.1.4.12 and
-//! 2.1.4.12.2, PARENT_OBJECT; MS-SMB2 3.3.5.9.11). smbtorture smb2.dirlease.
+//! Cases of leases on directories: which changes in a directory break its lease, and whose changes
+//! do not (MS-FSA 2.1.4.12 and 2.1.4.12.2, PARENT_OBJECT; MS-SMB2 3.3.5.9.11). They follow
+//! smbtorture smb2.dirlease.
 
 use bytes::Bytes;
 
@@ -38,12 +39,13 @@ const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
 
 async fn open_folder(client: &Client<'_>, name: &str, asked: CreateParameters) -> Checked<Handle> {
     let asked = CreateParameters { create_options: Some(1), ..asked };
-    // Neither writes nor deletes, so that others may.
+    // The open has no right to write or delete, so that it does not stop others from doing so.
     let asked = CreateParameters { access_mask: Some(0x0012_0089), ..asked };
     Ok(client.open_extended(name, ReadWrite, Open, &asked).await?)
 }
 
-/// Holds lease 1 of RH on the folder `d`.
+/// Opens the directory `d` with lease 1 of RH. If another state is granted, the case ends as not
+/// granted.
 async fn hold(client: &Client<'_>) -> Checked<Handle> {
     let folder = open_folder(client, "d", lease(1, LeaseState::RH)).await?;
     match leased(&folder)?.state {
@@ -57,7 +59,7 @@ async fn made(client: &Client<'_>) -> Checked<Handle> {
     hold(client).await
 }
 
-/// Opens `d/f` with a lease of a key of its own, and this parent key.
+/// Opens `d/f` with a lease of R whose key and parent key have these numbers.
 async fn child(client: &Client<'_>, number: u8, parent: Option<u8>) -> Checked<Handle> {
     child_with(client, number, parent, CreateParameters::default()).await
 }
@@ -75,7 +77,8 @@ async fn child_with(
     Ok(client.open_extended("d/f", ReadWrite, OpenIf, &asked).await?)
 }
 
-/// The folder's lease is broken altogether, which nobody waits for.
+/// Checks that the directory's lease is broken to none, and acknowledges the break. The operation
+/// that caused it does not wait for this.
 async fn goes(client: &Client<'_>) -> Checked {
     of_lease(client.told().await?, RH_TO_NONE)?;
     check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS);
@@ -189,7 +192,7 @@ async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(place: &Place) ->
         || CreateParameters { access_mask, create_options, ..CreateParameters::default() };
     child_with(&client, 2, Some(1), deleting()).await?.close().await?;
     client.is_left_alone().await?;
-    // Another closes it last, and thereby deletes it.
+    // An open with another parent key is closed last, which deletes the file.
     let marks = child_with(&client, 2, Some(1), deleting()).await?;
     let closes = child(&client, 3, Some(9)).await?;
     marks.close().await?;

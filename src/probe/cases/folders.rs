@@ -1,4 +1,4 @@
-//! Folders: making, removing, listing; and stat of either kind.
+//! Cases of directories: making, removing and listing them, and stat of files and directories.
 
 use crate::probe::{Case, Checked, Client, Place, answer, case, check_eq, side_by_side};
 use crate::protocol::NtStatus;
@@ -130,7 +130,7 @@ async fn listing_a_file_is_not_a_directory(place: &Place) -> Checked {
     Ok(())
 }
 
-/// Makes so many empty files.
+/// Makes `count` empty files.
 async fn entries(client: &Client<'_>, count: usize, name: impl Fn(usize) -> String) -> Checked {
     let name = &name;
     let making =
@@ -234,7 +234,7 @@ async fn a_folder_of_folders_is_removed_from_within(place: &Place) -> Checked {
     Ok(())
 }
 
-/// After smbtorture smb2.dir.modify, where the changes come within one listing.
+/// Follows smbtorture smb2.dir.modify, which makes the changes within one listing instead.
 async fn a_listing_shows_what_was_changed_before_it(place: &Place) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;

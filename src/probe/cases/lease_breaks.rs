@@ -1,4 +1,4 @@
-//! How leases are taken back (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.7, 3.3.5.22.2).
+//! Cases of lease breaks (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.7, 3.3.5.22.2).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// The break must be of lease 1, from `current` to `new`.
+/// Checks that a break is of lease 1, from `current` to `new`, and returns it.
 pub fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
     match told {
         Break::Lease(told) => {
@@ -81,7 +81,8 @@ pub async fn answers(client: &Client<'_>, state: LeaseState) -> Checked<NtStatus
     answer(client.answers(Acknowledgement::Lease { key: key(1), state }).await)
 }
 
-/// While `disturbs` waits, the holder hears of the break and keeps what is left.
+/// Checks that `disturbs` breaks the holder's lease 1 once, and acknowledges the break, keeping
+/// `new`. Returns the result of `disturbs`.
 pub async fn breaks<T>(
     holder: &Client<'_>,
     (current, new): (LeaseState, LeaseState),
@@ -97,14 +98,15 @@ pub async fn breaks<T>(
     Ok(disturbed)
 }
 
-/// What another key leaves of RWH.
+/// The break of RWH that an open with another lease key causes.
 const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
 
 pub async fn pair(place: &Place) -> Checked<(Client<'_>, Client<'_>)> {
     Ok((place.client().await?, place.client().await?))
 }
 
-/// What others get who meet a lease that must give up writes.
+/// Checks which leases another client gets beside one of `held`, which each open breaks to `left`.
+/// Nothing is broken if the two are equal.
 async fn meetings(
     place: &Place,
     held: LeaseState,
@@ -215,7 +217,7 @@ async fn an_answer_may_keep_less_than_was_left(place: &Place) -> Checked {
     };
     let opened = one.broken_by(done(two.file("f")), answering).await?;
     opened.write(0, Bytes::from_static(b"x")).await?;
-    // It holds nothing any more that a write would take.
+    // The first client caches nothing any more that a write could break.
     one.is_left_alone().await
 }
 
@@ -267,7 +269,7 @@ async fn overwriting_takes_all_of_rwh_and_waits(place: &Place) -> Checked {
     breaks(&one, (LeaseState::RWH, LeaseState::NONE), overwriting).await.map(drop)
 }
 
-/// A break that needs no answer, and nobody waits for.
+/// Checks that `change` breaks a lease of R without waiting, and that the break needs no answer.
 async fn takes_r(place: &Place, change: &str) -> Checked {
     let (one, two) = pair(place).await?;
     two.make("f", b"0123456789").await?;
@@ -381,8 +383,8 @@ async fn a_deletion_takes_handle_caching(place: &Place) -> Checked {
     Ok(())
 }
 
-/// In steps, and all wait for the last that has to be answered (smbtorture
-/// smb2.lease.v2_breaking3).
+/// Follows smbtorture smb2.lease.v2_breaking3: the lease is broken in steps, and all opens wait for
+/// the last break that has to be acknowledged.
 async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
     place: &Place,
 ) -> Checked {
@@ -393,7 +395,7 @@ async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
     let let_in = AtomicUsize::new(0);
     let answering = async {
         check_eq!(of_lease(one.told().await?, W_GOES)?.epoch, epoch);
-        // The one that overwrites comes before the answer.
+        // The open that overwrites reaches the server before this answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
         check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
         let second = of_lease(one.told().await?, (LeaseState::RH, LeaseState::R))?;
@@ -442,7 +444,8 @@ async fn an_oplock_beside_a_lease_with_handle_caching_is_none(place: &Place) -> 
     oplock_beside(place, (LeaseState::RWH, LeaseState::RH), Nothing).await
 }
 
-/// Holds a lease of RH on the folder `d`.
+/// Makes the directory `d` and asks for a lease of RH on it. If the server grants no lease, the
+/// case ends as not granted.
 async fn hold_folder(client: &Client<'_>) -> Checked<crate::probe::Handle> {
     client.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..lease(1, LeaseState::RH) };

@@ -1,5 +1,5 @@
-//! Leases met by share modes, locks, deletions and renames, and answers the
-//! server did not ask for (MS-FSA 2.1.4.12, 2.1.5.1.2, 2.1.5.8; MS-SMB2 3.3.5.22.2).
+//! Cases of leases in conflict with share modes, locks, deletions and renames, and of answers that
+//! the server did not ask for (MS-FSA 2.1.4.12, 2.1.5.1.2, 2.1.5.8; MS-SMB2 3.3.5.22.2).
 
 use bytes::Bytes;
 
@@ -43,7 +43,7 @@ const RWH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::NONE
 const RWH_TO_RW: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RW);
 const RH_TO_R: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::R);
 
-/// What `client` holds of lease 1, and whether it is being broken.
+/// Returns the state of the client's lease 1, and whether it is being broken.
 async fn held(client: &Client<'_>) -> Checked<(LeaseState, bool)> {
     let handle = client.file_with("f", &lease(1, LeaseState::NONE)).await?;
     let now = leased(&handle)?;
@@ -95,7 +95,7 @@ async fn nobody_waits_for_readers_however_often_they_are_overwritten(place: &Pla
     Ok(())
 }
 
-/// Who would not share with the holder, who writes.
+/// Returns parameters that share only reading, which conflicts with the holder's right to write.
 fn readers_only(number: u8) -> CreateParameters {
     CreateParameters { share_mode: Some(1), ..lease(number, LeaseState::RWH) }
 }
@@ -205,7 +205,7 @@ async fn a_lease_is_of_one_key_and_not_of_its_client(place: &Place) -> Checked {
     client.is_left_alone().await
 }
 
-/// smbtorture smb2.lease.v2_epoch2 and v2_epoch3.
+/// Follows smbtorture smb2.lease.v2_epoch2 and v2_epoch3.
 async fn a_lease_keeps_the_version_it_began_with(place: &Place) -> Checked {
     let client = place.client().await?;
     let of_version = |version, state| {
@@ -304,7 +304,7 @@ async fn a_deletion_on_close_takes_handle_caching_when_it_comes(place: &Place) -
     Ok(())
 }
 
-/// smbtorture smb2.lease.v2_rename_target_overwrite.
+/// Follows smbtorture smb2.lease.v2_rename_target_overwrite.
 async fn what_a_rename_replaces_must_be_closed_first(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     two.make("g", b"new").await?;
@@ -324,7 +324,7 @@ async fn what_a_rename_replaces_must_be_closed_first(place: &Place) -> Checked {
     Ok(())
 }
 
-/// Holds a lease of RH on a file in `d`.
+/// Opens the file `name`, which is below `d`, with a lease of RH.
 async fn hold_below(client: &Client<'_>, name: &str, number: u8) -> Checked<Handle> {
     let handle = client.file_with(name, &lease(number, LeaseState::RH)).await?;
     match leased(&handle)?.state {
@@ -333,8 +333,8 @@ async fn hold_below(client: &Client<'_>, name: &str, number: u8) -> Checked<Hand
     }
 }
 
-/// One after the other, and who answers and does not close is not asked again
-/// (smbtorture smb2.lease.rename_dir_openfile).
+/// Follows smbtorture smb2.lease.rename_dir_openfile: the server breaks one lease after the other,
+/// and does not break again a lease whose holder answered without closing.
 async fn a_rename_of_a_folder_asks_who_caches_handles_below(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     one.mkdir("d").await?;
@@ -365,7 +365,7 @@ async fn a_rename_of_a_folder_asks_who_caches_handles_below(place: &Place) -> Ch
     Ok(())
 }
 
-/// smbtorture smb2.lease.v2_rename, but that another client renames.
+/// Follows smbtorture smb2.lease.v2_rename, but another client renames.
 async fn a_renamed_file_keeps_its_lease(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     let first = hold_with(&one, LeaseState::R, &lease(1, LeaseState::R)).await?;

@@ -1,4 +1,4 @@
-//! What leases are granted (MS-FSA 2.1.5.18, MS-SMB2 3.3.5.9.8, 3.3.5.9.11).
+//! Cases of granting leases (MS-FSA 2.1.5.18, MS-SMB2 3.3.5.9.8, 3.3.5.9.11).
 
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
@@ -56,7 +56,7 @@ pub fn lease(number: u8, state: LeaseState) -> CreateParameters {
     CreateParameters { lease: Some(lease), requested_oplock, ..CreateParameters::default() }
 }
 
-/// What the server says of an open's lease; none of it where it gave none.
+/// Returns the lease that an open was granted, with an empty state if the server granted none.
 pub fn leased(handle: &Handle) -> Checked<GrantedLease> {
     let none = GrantedLease {
         key: LeaseKey::default(),
@@ -68,7 +68,7 @@ pub fn leased(handle: &Handle) -> Checked<GrantedLease> {
     Ok(granted(handle)?.lease.unwrap_or(none))
 }
 
-/// Opens `f` with a lease of that state, which is what the case needs.
+/// Opens `f` with a lease of this state. If another is granted, the case ends as not granted.
 pub async fn hold(client: &Client<'_>, number: u8, state: LeaseState) -> Checked<Handle> {
     hold_with(client, state, &lease(number, state)).await
 }
@@ -85,7 +85,7 @@ pub async fn hold_with(
     }
 }
 
-/// Opens `f`; the state it gets.
+/// Opens and closes `f`, and returns the state of the lease that the open was granted.
 pub async fn opens(client: &Client<'_>, number: u8, state: LeaseState) -> Checked<LeaseState> {
     let handle = client.file_with("f", &lease(number, state)).await?;
     let got = leased(&handle)?.state;
@@ -144,7 +144,7 @@ async fn opens_of_one_key_share_its_lease(place: &Place) -> Checked {
     client.is_left_alone().await
 }
 
-/// All that was asked or nothing (smbtorture smb2.lease.upgrade2).
+/// Follows smbtorture smb2.lease.upgrade2: an upgrade grants all that was asked for, or nothing.
 async fn a_lease_is_upgraded_as_the_whole_table_says(place: &Place) -> Checked {
     let client = place.client().await?;
     let states = [LeaseState::NONE, LeaseState::R, LeaseState::RH, LeaseState::RW, LeaseState::RWH];
@@ -304,7 +304,7 @@ async fn a_durable_handle_of_version_2_is_granted_with_a_lease_of_rwh(place: &Pl
         None => Err(Failure::not_granted("no durable handle of version 2")),
         Some(got) => {
             check_eq!(got.version, 2);
-            // Beside a lease a batch oplock would be asked for in vain.
+            // An open that asks for a batch oplock gets no lease.
             check_eq!(granted(&client.file_with("g", &oplock(Batch)).await?)?.lease, None);
             Ok(())
         }

@@ -1,4 +1,4 @@
-//! Byte-range locks between two connections.
+//! Cases of byte-range locks of two connections.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,12 +56,12 @@ pub const CASES: &[Case] = &[
     case!(a_lock_keeps_no_file_from_being_overwritten, "MS-FSA 2.1.5.1.2", Locks),
 ];
 
-/// Long enough for any server to see that a range is free.
+/// The time within which any server notices that a range is free.
 const GRANTED: Duration = Duration::from_secs(5);
-/// Long enough that a lock that does not wait would have been answered.
+/// The time within which a lock that does not wait would be answered.
 const A_WHILE: Duration = Duration::from_millis(200);
 
-/// The same file, open on two connections.
+/// A file that is open on two connections.
 struct Two<'a> {
     one: Client<'a>,
     two: Client<'a>,
@@ -188,7 +188,7 @@ async fn a_waiting_lock_is_granted_at_once_when_free(place: &Place) -> Checked {
     Ok(())
 }
 
-/// The second waits; `release` frees the range a while later.
+/// Checks that a lock by `waiter` waits until `release` frees the range, a while later.
 async fn granted_only_after(
     waiter: &Handle,
     release: impl Future<Output = Result<(), OpError>>,
@@ -400,7 +400,7 @@ async fn an_unlock_past_the_last_offset_is_invalid(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.create.brlocked.
+/// Follows smbtorture smb2.create.brlocked.
 async fn a_lock_keeps_no_file_from_being_overwritten(place: &Place) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;

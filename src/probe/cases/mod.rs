@@ -1,4 +1,4 @@
-//! The cases, by what they are about.
+//! The cases, by area.
 
 mod access;
 mod create_options;
@@ -23,7 +23,7 @@ mod sharing;
 
 use super::Case;
 
-/// An area, as reports name it, and its cases. A large one is in several parts.
+/// The name of each area in reports, and its cases. A large area has several entries.
 pub const AREAS: [(&str, &[Case]); 20] = [
     ("opening", opens::CASES),
     ("dispositions", dispositions::CASES),

@@ -1,4 +1,4 @@
-//! What names a server takes and how it finds them again.
+//! Cases of names: which ones a server accepts, and how it finds them again.
 
 use crate::backend::OpError;
 use crate::ir::OpenMode::ReadWrite;

@@ -1,4 +1,4 @@
-//! Opening: modes, dispositions, what is missing or of the wrong kind.
+//! Cases of opens: modes, dispositions, files that are missing or of the wrong kind.
 
 use crate::backend::OpError;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
@@ -136,7 +136,7 @@ async fn an_operation_on_a_handle_is_not_one_by_path(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.create.multi.
+/// Follows smbtorture smb2.create.multi.
 async fn of_clients_that_create_one_file_at_once_one_does(place: &Place) -> Checked {
     let (one, two, three) = (place.client().await?, place.client().await?, place.client().await?);
     for round in 0..5 {
@@ -151,7 +151,7 @@ async fn of_clients_that_create_one_file_at_once_one_does(place: &Place) -> Chec
     Ok(())
 }
 
-/// smbtorture smb2.create.mkdir-dup.
+/// Follows smbtorture smb2.create.mkdir-dup.
 async fn of_clients_that_open_one_new_folder_at_once_one_makes_it(place: &Place) -> Checked {
     let (one, two) = (place.client().await?, place.client().await?);
     let asked = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
@@ -177,7 +177,7 @@ fn context(name: &[u8], data: &[u8]) -> CreateParameters {
     CreateParameters { create_contexts: vec![context], ..CreateParameters::default() }
 }
 
-/// smbtorture smb2.create.blob.
+/// Follows smbtorture smb2.create.blob.
 async fn a_create_context_nobody_knows_is_ignored(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"kept").await?;
@@ -190,7 +190,7 @@ async fn a_create_context_nobody_knows_is_ignored(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.create.blob.
+/// Follows smbtorture smb2.create.blob.
 async fn a_create_context_without_a_proper_name_is_invalid(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"x").await?;
@@ -202,7 +202,7 @@ async fn a_create_context_without_a_proper_name_is_invalid(place: &Place) -> Che
     Ok(())
 }
 
-/// smbtorture smb2.create.blob: of a time at which there was no snapshot.
+/// Follows smbtorture smb2.create.blob, and asks for a time at which there was no snapshot.
 async fn a_file_of_no_snapshot_is_name_not_found(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"x").await?;
@@ -212,8 +212,8 @@ async fn a_file_of_no_snapshot_is_name_not_found(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.create.blob and dir-alloc-size: SMB2_CREATE_ALLOCATION_SIZE, which a
-/// folder has no use for, and SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST.
+/// Follows smbtorture smb2.create.blob and dir-alloc-size. Sends SMB2_CREATE_ALLOCATION_SIZE, which
+/// has no effect on a directory, and SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST.
 async fn contexts_that_ask_for_a_size_or_for_rights_are_taken(place: &Place) -> Checked {
     let client = place.client().await?;
     let size = (1_u64 << 20).to_le_bytes();

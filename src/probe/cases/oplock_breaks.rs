@@ -1,4 +1,4 @@
-//! How oplocks are taken back (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.6, 3.3.5.22.1).
+//! Cases of oplock breaks (MS-FSA 2.1.4.12; MS-SMB2 3.3.4.6, 3.3.5.22.1).
 
 use bytes::Bytes;
 
@@ -63,7 +63,8 @@ async fn opens(client: &Client<'_>, asked: OplockLevel) -> Checked<OplockLevel> 
     Ok(level)
 }
 
-/// While `disturbs` waits, the holder hears of a break to `level` and keeps it.
+/// Checks that `disturbs` breaks the holder's oplock once, to `level`, and acknowledges the break.
+/// Returns the result of `disturbs`.
 pub async fn breaks_to<T>(
     (holder, held): (&Client<'_>, &Handle),
     level: OplockLevel,
@@ -84,7 +85,7 @@ async fn second_open(place: &Place, level: OplockLevel) -> Checked {
     let two = place.client().await?;
     let held = hold(&one, level).await?;
     check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II);
-    // Level II stands beside any reader.
+    // An open that changes nothing does not break level II.
     check_eq!(opens(&two, II).await?, II);
     one.is_left_alone().await
 }
@@ -140,7 +141,7 @@ async fn an_answer_may_give_up_more_than_it_must(place: &Place) -> Checked {
     let gives_up = async |_| Ok(held.acknowledge_oplock_break(Nothing).await?);
     let other = one.broken_by(done(two.file("f")), gives_up).await?;
     other.write(0, Bytes::from_static(b"x")).await?;
-    // It holds nothing any more that a write would take.
+    // The first client caches nothing any more that a write could break.
     one.is_left_alone().await
 }
 
@@ -172,7 +173,7 @@ async fn overwriting_breaks_a_batch_oplock_to_none(place: &Place) -> Checked {
     breaks_to((&one, &held), Nothing, overwrites).await.map(drop)
 }
 
-/// A level II break is over at once, and whoever caused it does not wait.
+/// Checks that `change` breaks level II to none and does not wait: such a break ends at once.
 async fn takes_level_ii(place: &Place, change: &str) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;
@@ -277,7 +278,7 @@ async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(place: &Place) -> C
     one.is_left_alone().await
 }
 
-/// An operation by path opens the file first, which takes the oplock to II.
+/// Expects a break to level II, because a rename by path opens the file first.
 async fn a_rename_by_another_breaks_a_batch_oplock(place: &Place) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;

@@ -1,5 +1,5 @@
-//! Oplocks met by dispositions, share modes and locks, and what is broken twice
-//! (MS-FSA 2.1.4.12, 2.1.5.1.2, 2.1.5.8; MS-SMB2 3.3.5.22.1).
+//! Cases of oplocks in conflict with dispositions, share modes and locks, and of oplocks that are
+//! broken twice (MS-FSA 2.1.4.12, 2.1.5.1.2, 2.1.5.8; MS-SMB2 3.3.5.22.1).
 
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ async fn what_is_to_be_deleted_is_refused_without_a_break(place: &Place) -> Chec
     one.is_left_alone().await
 }
 
-/// smbtorture smb2.oplock.levelii501.
+/// Follows smbtorture smb2.oplock.levelii501.
 async fn a_break_to_none_follows_the_answer_to_one_to_ii(place: &Place) -> Checked {
     let (one, two) = (place.client().await?, place.client().await?);
     let three = place.client().await?;
@@ -159,7 +159,7 @@ async fn a_break_to_none_follows_the_answer_to_one_to_ii(place: &Place) -> Check
     let answering = async {
         let told = one.told().await?;
         check_eq!(told, broken(&held, II)?);
-        // The one that overwrites comes before the answer.
+        // The open that overwrites reaches the server before this answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
         one.answers(told.acknowledgement()).await?;
         check_eq!(one.told().await?, broken(&held, Nothing)?);

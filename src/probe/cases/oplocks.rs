@@ -1,4 +1,4 @@
-//! What oplocks are granted (MS-FSA 2.1.5.18, MS-SMB2 3.3.5.9).
+//! Cases of granting oplocks (MS-FSA 2.1.5.18, MS-SMB2 3.3.5.9).
 
 use bytes::Bytes;
 
@@ -44,12 +44,12 @@ pub fn oplock(level: OplockLevel) -> CreateParameters {
     CreateParameters { requested_oplock: Some(level), ..CreateParameters::default() }
 }
 
-/// What the server says of an open.
+/// Returns what an open was granted.
 pub fn granted(handle: &Handle) -> Checked<Granted> {
     handle.granted().ok_or_else(|| Failure::new("the backend does not say what was granted"))
 }
 
-/// Opens `f` with an oplock of that level, which is what the case needs.
+/// Opens `f` with an oplock of this level. If another is granted, the case ends as not granted.
 pub async fn hold(client: &Client<'_>, level: OplockLevel) -> Checked<Handle> {
     let handle = client.file_with("f", &oplock(level)).await?;
     match granted(&handle)?.oplock {

@@ -1,7 +1,6 @@
-//! Renaming into a folder that somebody has open. A rename opens the folder it goes to,
-//! to add an entry, and shares that open with readers and writers (MS-FSA 2.1.5.15.12).
-//! The latest Windows shares it with those who may delete the folder too; earlier
-//! versions and smbtorture (smb2.rename) do not.
+//! Cases of renaming into a directory that somebody has open. A rename opens the target directory
+//! to add an entry, and shares that open for reading and writing (MS-FSA 2.1.5.15.12). The latest
+//! Windows shares it for deletion too; earlier versions and smbtorture (smb2.rename) do not.
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
@@ -86,8 +85,8 @@ async fn a_folder_that_is_not_shared_for_writing_takes_no_file(place: &Place) ->
     Ok(())
 }
 
-/// `holder` has folder d open with the right to delete it, whatever it shares: files are
-/// made in it, and `renaming` moves none into it nor within it.
+/// Checks that `renaming` can make files in the directory `d` but can move none into it or within
+/// it, while `holder` has it open with the right to delete it, whatever that open shares.
 async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
     holder.mkdir("d").await?;
     renaming.make("f", b"x").await?;
@@ -105,7 +104,7 @@ async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.rename.share_delete_and_delete_access and
+/// Follows smbtorture smb2.rename.share_delete_and_delete_access and
 /// no_share_delete_but_delete_access.
 async fn a_folder_one_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
     let client = place.client().await?;
@@ -118,7 +117,7 @@ async fn a_folder_another_may_delete_takes_no_file_by_a_rename(place: &Place) ->
     takes_no_file(&one, &two).await
 }
 
-/// The folder a file comes from is not opened.
+/// Expects success, because a rename does not open the directory that the file leaves.
 async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
@@ -130,12 +129,12 @@ async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.rename.share_delete_no_delete_access.
+/// Follows smbtorture smb2.rename.share_delete_no_delete_access.
 async fn a_folder_open_and_shared_takes_a_file_by_a_rename(place: &Place) -> Checked {
     takes_a_file(place, READ_AND_WRITE, SHARE_ALL).await
 }
 
-/// smbtorture smb2.rename.msword.
+/// Follows smbtorture smb2.rename.msword.
 async fn a_folder_open_for_its_attributes_takes_a_file_by_a_rename(place: &Place) -> Checked {
     takes_a_file(place, ATTRIBUTES, 0).await
 }

@@ -1,4 +1,4 @@
-//! Renaming files and folders.
+//! Cases of renaming files and directories.
 
 use bytes::Bytes;
 
@@ -179,7 +179,7 @@ async fn an_open_file_is_renamed_and_its_handle_goes_on(place: &Place) -> Checke
 async fn a_folder_does_not_move_into_itself(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
-    // The folder it goes to is the one that is open, to be moved away.
+    // The target directory is the one to be renamed, which the rename itself has open.
     check_eq!(answer(client.rename("d", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
     check_eq!(answer(client.stat("d").await)?, NtStatus::SUCCESS);
     Ok(())
@@ -266,7 +266,7 @@ async fn what_is_to_be_deleted_is_never_replaced(place: &Place) -> Checked {
     Ok(())
 }
 
-/// smbtorture smb2.rename.rename_dir_bench.
+/// Follows smbtorture smb2.rename.rename_dir_bench.
 async fn folders_are_renamed_again_and_again_side_by_side(place: &Place) -> Checked {
     let client = place.client().await?;
     let renamed_ten_times = async |folder: &str| -> Checked {

@@ -1,5 +1,5 @@
-//! Share modes (MS-FSA 2.1.5.1.2.2): what an open does not share, another
-//! neither does nor did.
+//! Cases of share modes (MS-FSA 2.1.5.1.2.2): an open is refused if an earlier one does not share
+//! the access that it asks for, or if it does not share the access that an earlier one has.
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
@@ -74,8 +74,8 @@ async fn open_file_as(
     })
 }
 
-/// Of one who has it open sharing all but `bit`, to whom `access` is refused
-/// and the rest not.
+/// Checks that an open that shares all but `bit` makes the server refuse `access` to others, and
+/// only that.
 async fn refuses(place: &Place, access: u32, bit: u32) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;
@@ -128,7 +128,7 @@ async fn share_modes_meet_as_the_whole_table_says(place: &Place) -> Checked {
             && (access & WRITE == 0 || share & 2 != 0)
             && (access & DELETE == 0 || share & 4 != 0)
     };
-    // Each has a file of its own to be met on.
+    // Each first open has its own file, so that they do not conflict with one another.
     let meets = |(held, held_share): (u32, u32)| async move {
         let name = &format!("f-{held:x}-{held_share}");
         client.make(name, b"x").await?;

@@ -1,4 +1,4 @@
-//! Two clients, and what is left of one that has gone.
+//! Cases of two clients with the same files, and of what remains after one has disconnected.
 
 use crate::backend::OpError;
 use crate::probe::{Case, Checked, Client, Place, answer, case, check, check_eq};
