@@ -18,7 +18,6 @@ pub struct Live {
 pub struct LiveShard {
     operations: AtomicU64,
     failed: AtomicU64,
-    bytes: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +25,6 @@ pub struct LiveTotals {
     /// Operations that succeeded or failed, setup and teardown included.
     pub operations: u64,
     pub failed: u64,
-    /// Bytes read and written.
-    pub bytes: u64,
     pub connected: u32,
     pub prepared: u32,
 }
@@ -62,7 +59,6 @@ impl Live {
         self.shards.iter().fold(none, |sum, shard| LiveTotals {
             operations: sum.operations + shard.operations.load(Relaxed),
             failed: sum.failed + shard.failed.load(Relaxed),
-            bytes: sum.bytes + shard.bytes.load(Relaxed),
             ..sum
         })
     }
@@ -71,13 +67,10 @@ impl Live {
 impl LiveShard {
     /// Counts an operation. Only the shard's one recorder calls this, so a load and a store are
     /// enough.
-    pub(super) fn add_operation(&self, failed: bool, bytes: u64) {
+    pub(super) fn add_operation(&self, failed: bool) {
         self.operations.store(self.operations.load(Relaxed) + 1, Relaxed);
         if failed {
             self.failed.store(self.failed.load(Relaxed) + 1, Relaxed);
-        }
-        if bytes > 0 {
-            self.bytes.store(self.bytes.load(Relaxed).saturating_add(bytes), Relaxed);
         }
     }
 }
@@ -89,14 +82,14 @@ mod tests {
     #[test]
     fn totals_add_the_shards_up() {
         let live = Live::new(2);
-        live.shard(0).add_operation(false, 100);
-        live.shard(1).add_operation(true, 0);
+        live.shard(0).add_operation(false);
+        live.shard(1).add_operation(true);
         live.add_connected();
         live.add_prepared();
         live.add_prepared();
         assert_eq!(
             live.totals(),
-            LiveTotals { operations: 2, failed: 1, bytes: 100, connected: 1, prepared: 2 }
+            LiveTotals { operations: 2, failed: 1, connected: 1, prepared: 2 }
         );
     }
 }

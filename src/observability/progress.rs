@@ -213,8 +213,7 @@ mod tests {
 
     #[test]
     fn the_line_says_what_matters_in_each_stage() {
-        let totals =
-            LiveTotals { operations: 9, failed: 0, bytes: 0, connected: 512, prepared: 64 };
+        let totals = LiveTotals { operations: 9, failed: 0, connected: 512, prepared: 64 };
         assert_eq!(at(&Stage::Connecting { clients: 5_000 }, totals), "connecting 512/5000");
         assert_eq!(at(&Stage::Preparing { clients: 512 }, totals), "preparing 64/512  12.3 s");
         assert_eq!(at(&Stage::Setup, totals), "setup  12.3 s  4322 ops/s");
@@ -229,7 +228,7 @@ mod tests {
 
     #[test]
     fn in_a_pipe_each_stage_says_how_far_it_is() {
-        let totals = LiveTotals { operations: 9, failed: 2, bytes: 0, connected: 3, prepared: 1 };
+        let totals = LiveTotals { operations: 9, failed: 2, connected: 3, prepared: 1 };
         let elapsed = Duration::from_millis(12_340);
         let said = |stage: &Stage| {
             let Doing { stage, extent, counts } = doing(stage, elapsed, totals);

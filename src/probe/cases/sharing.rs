@@ -98,8 +98,9 @@ async fn a_handle_of_a_closed_connection_is_an_error(place: &Place) -> Checked {
 async fn a_new_connection_of_the_same_client_finds_its_files(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"kept").await?;
+    let client_idx = client.client_idx;
     client.disconnect().await;
-    let again = place.client().await?;
+    let again = place.connect(client_idx).await?;
     check_eq!(again.content("f").await?, b"kept");
     Ok(())
 }
