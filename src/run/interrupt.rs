@@ -16,7 +16,7 @@ use crate::observability::exit::ExitReason;
 pub struct Signals {
     interrupts: Signal,
     terminations: Signal,
-    /// None if the program was started to outlive its terminal.
+    /// The listener for SIGHUP; None if the program was started to outlive its terminal.
     hangups: Option<Signal>,
     last: Option<Instant>,
 }
