@@ -23,7 +23,7 @@ pub(super) fn time_that(micros: f64, keeps: impl Fn(f64) -> bool) -> String {
         us if us < 1e6 => (us / 1e3, 3, "ms"),
         us => (us / 1e6, 6, "s"),
     };
-    // Read as a decimal, not multiplied, so that 9.9 ms are the 9900 µs of a bound.
+    // Parsed as a decimal instead of multiplied, so that 9.9 ms equal the 9900 µs of a bound.
     let shown = |digits: &str| value(&format!("{digits}e{exponent}"));
     let digits =
         rounded(number, decimals(number), |digits| shown(digits) != 0.0 && keeps(shown(digits)));

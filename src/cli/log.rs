@@ -122,7 +122,7 @@ fn asks_for_json(args: &[OsString], variable: Option<&OsStr>) -> bool {
     asked.is_some_and(|format| LogFormat::from_str(format, false) == Ok(LogFormat::Json))
 }
 
-/// Writes each log event as one line of JSON.
+/// The format of log lines as JSON: one object a line.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines

@@ -31,7 +31,7 @@ pub struct Attended<'a> {
     pub progress: &'a Progress,
     pub checks: &'a mut Checks,
     pub hooks: &'a mut RunHooks,
-    /// Closes when every shard has ended.
+    /// The channel that closes when every shard has ended.
     pub ended: &'a mut mpsc::Receiver<()>,
 }
 

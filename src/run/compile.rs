@@ -1,4 +1,4 @@
-//! Writes the operations of a script or document to a document.
+//! `smbench compile`: the conversion of a script or document to a document.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -135,7 +135,7 @@ fn to_file(
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
-    // Not through `file`, whose errors name its temporary path.
+    // Writes bypass `file`, whose errors would name its temporary path.
     let out = Counted { out: file.as_file_mut(), written };
     let mut out = BufWriter::with_capacity(1 << 18, out);
     let compiled = write(input, bounds, format, &mut out)?;

@@ -21,8 +21,9 @@ pub struct Signals {
     last: Option<Instant>,
 }
 
-/// Signals within this time count as one. For example, timeout(1) signals both the program and its
-/// process group, so the program gets the signal twice although nobody pressed Ctrl-C twice.
+/// Longest time between two signals that count as one. For example, timeout(1) signals both the
+/// program and its process group, so the program gets the signal twice although nobody pressed
+/// Ctrl-C twice.
 const ONE_AND_THE_SAME: Duration = Duration::from_millis(50);
 
 impl Signals {

@@ -1,4 +1,4 @@
-//! Runs the embedded server alone, for any SMB client, until a signal ends it.
+//! `smbench serve`: the embedded server alone, for any SMB client, until a signal ends it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
