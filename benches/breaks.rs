@@ -1,13 +1,14 @@
-//! What oplocks and leases cost a client, and how soon it answers a break:
-//! `cargo bench --bench breaks`
+//! The cost of oplocks and leases to a client, and its time to answer a break: `cargo bench --bench
+//! breaks`
 //!
-//! First, opens and closes of files nobody else opens, at full speed on a
-//! simulator that answers at once, with and without an oplock or a lease, in
-//! turns: processor time, by which a busy machine changes little, and which
-//! includes what the simulator's own model of them costs. Linux only.
-//! Then clients in pairs that take each other's file away, on the simulator and
-//! on Samba: from the notice of a break to its acknowledgement, which is all
-//! this program's own, with as many operations in flight as there are clients.
+//! The first part opens and closes files that nobody else opens, at full speed, on a simulator that
+//! answers at once, with and without an oplock or a lease, in turns. It measures processor time, on
+//! which a busy host has little effect. The time includes the cost of the simulator's own model of
+//! oplocks and leases. Linux only.
+//!
+//! In the second part, clients in pairs break each other's lease, on the simulator and on Samba. It
+//! measures the time from the notice of a break to its acknowledgement, all of which is this
+//! program's own, with as many operations in flight as there are clients.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -28,9 +29,9 @@ const ROUNDS: usize = 5;
 const AT_FULL_SPEED: Duration = Duration::from_secs(1);
 const CONTENDED: Duration = Duration::from_secs(4);
 
-/// What an open and its close cost more with something to hold.
+/// Highest additional cost of an open and its close with an oplock or a lease.
 const HOLDING_GOAL_US: f64 = 12.0;
-/// From a notice to its answer, half of them.
+/// Highest median of the time from a notice to its answer.
 const ANSWER_GOAL_US: f64 = 200.0;
 
 const WAYS: [(&str, &str); 3] = [
@@ -65,13 +66,13 @@ fn main() {
     );
 }
 
-/// Whether holding something costs no more than the goal allows.
+/// Returns whether the cost of an oplock and of a lease is within the goal.
 fn alone(folder: &Path, clients: u32) -> bool {
     let mut rounds: Vec<[f64; WAYS.len()]> = Vec::new();
     for round in 0..ROUNDS {
         let mut costs = [0.0; WAYS.len()];
         for turn in 0..WAYS.len() {
-            // Each in turn is the first.
+            // Each way comes first in one of the rounds.
             let which = (turn + round) % WAYS.len();
             let own = format!(
                 "bench.workload {{ name = 'alone', clients = 1, iteration = function(c)
@@ -95,16 +96,16 @@ fn alone(folder: &Path, clients: u32) -> bool {
     })
 }
 
-/// What this process has used so far, to a hundredth of a second.
+/// Returns the processor time of this process so far, to a hundredth of a second.
 fn processor_s() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // utime and stime, counted from behind the name (proc(5)).
+    // The fields utime and stime, counted from after the name (proc(5)).
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     ticks / 100.0
 }
 
-/// Whether breaks are answered as soon as the goal says.
+/// Returns whether the median time to answer a break is within the goal.
 fn in_pairs(folder: &Path, target: &str, name: &str, clients: u32) -> bool {
     let pairs = "bench.workload { name = 'pairs', clients = 2, iteration = function(c, rng)
         local h = c:open(('f%d'):format(c.id // 2), 'rw', { lease = 'RWH' })

@@ -1,8 +1,8 @@
-//! Compiling, loading and reading back a long stream: rates and peak memory.
+//! The rates and the peak memory of compiling, loading and reading back a long stream.
 //!
-//! `cargo bench --bench documents -- [OPERATIONS] [CLIENTS]`, by default
-//! 10,000,000 of 5,000 clients. Each part runs in a process of its own, so
-//! that its peak memory (VmHWM) is its own.
+//! `cargo bench --bench documents -- [OPERATIONS] [CLIENTS]`, by default 10,000,000 operations of
+//! 5,000 clients. Each part runs in a process of its own, so that its peak memory (VmHWM) is its
+//! own.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,8 @@
-//! How fast scripts become operations, on one thread and on several, and what
-//! many clients cost: `cargo bench --bench generation`.
+//! The rate at which scripts make operations, on one thread and on several, and the memory of many
+//! clients: `cargo bench --bench generation`.
 //!
-//! `cargo bench --bench generation -- realistic 1` runs only the scripts whose
-//! name begins so, on that many threads.
+//! `cargo bench --bench generation -- realistic 1` runs only the scripts whose names begin with
+//! `realistic`, on one thread.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::{Barrier, mpsc};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use smbench::ir::{OperationSource, Section, Share};
 use smbench::script::{ClientsOverride, Script, ScriptOptions};
 
-/// As in the program.
+/// The same allocator as in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -70,7 +70,7 @@ fn main() {
         if named.first().is_some_and(|named| !name.starts_with(named.as_str())) {
             continue;
         }
-        // Round by round, so that what else the machine does strikes all alike.
+        // Round by round, so that other load on the host affects all thread counts alike.
         let mut rounds: Vec<Vec<Rate>> = vec![Vec::new(); threads.len()];
         for _ in 0..ROUNDS {
             for (rounds, threads) in rounds.iter_mut().zip(&threads) {
@@ -91,7 +91,7 @@ fn main() {
         memory(100_000, threads[0]);
     }
     if named.is_empty() {
-        // Each in a process of its own: an allocator keeps what it once had.
+        // Each runs in a process of its own, because an allocator keeps memory that was freed.
         for threads in ["1", "2", "4", "16"] {
             let program = std::env::current_exe().expect("the program knows where it is");
             let _ = std::process::Command::new(program).args([MEMORY, threads]).status();
@@ -104,10 +104,10 @@ fn median(mut rounds: Vec<Rate>) -> Rate {
     rounds[rounds.len() / 2]
 }
 
-/// Names the measurement that is no script.
+/// The name of the measurement that is not a script's.
 const MEMORY: &str = "memory";
 
-/// What many clients cost, each asked for its first batch.
+/// Prints the memory of many clients, each of which has made its first batch.
 fn memory(clients: u32, threads: u32) {
     let before = resident_kib();
     let (made, waits) = (Barrier::new(threads as usize + 1), Barrier::new(threads as usize + 1));
@@ -136,15 +136,15 @@ fn memory(clients: u32, threads: u32) {
     });
 }
 
-/// Linux only.
+/// Returns the resident memory of this process, in KiB. Linux only.
 fn resident_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Operations a second: of all threads together by the clock, which on a busy
-/// machine says what it had left for them, and of one by its processor time.
+/// Operations per second: by the clock, for all threads together, which on a busy host depends on
+/// the processor time left for them; and by processor time, for one thread.
 #[derive(Clone, Copy)]
 struct Rate {
     by_clock: f64,
@@ -172,7 +172,7 @@ fn rate(iteration: &str, threads: u32) -> Rate {
     }
 }
 
-/// Seconds this thread has had a processor.
+/// Returns the time that this thread has spent on a processor, in seconds.
 fn processor_time() -> f64 {
     let used = clock_gettime(ClockId::ThreadCPUTime);
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9

@@ -1,20 +1,21 @@
-//! What hooks cost the run they look at: `cargo bench --bench hooks`
+//! The cost of hooks to a run: `cargo bench --bench hooks`
 //!
-//! Everything is measured with and without them in turns, so that both share the
-//! machine's mood, on `sim:null`, through the whole program as the command line
-//! wires it. A run at full speed has more threads that compute than this machine
-//! may have processors; those that make and issue operations then share them with
-//! the hooks' one, which is most of what hooks cost there: of a shard's time 2 %
-//! is the tap (`perf record -e cpu-clock`, 64 clients), of all processors' the
-//! hooks' thread is a tenth. At full speed events are dropped where that thread
-//! gets too little of a processor, and told; at a pace that leaves it one, none is.
+//! Every measurement is made with and without hooks in turns, so that both meet the same load on
+//! the host, on `sim:null`, through the whole program as the command line wires it.
 //!
-//! On four cores of a virtual machine with a load of 13 to 30 from elsewhere, under
-//! `chrt -f 10`, in two whole runs: with an empty hook 0.98 of the throughput of one
-//! client, 0.81 of 64 (4.1 to 4.2 M operations/s without), 0.84 and 0.87 of 5,000;
-//! with a histogram 0.93 to 0.95, 0.77 to 0.78, 0.78 to 0.83; with a filter that lets
-//! one in a hundred through 0.95 to 1.03. Lateness (p50, p99 in µs) at 10,000/s 1.0 to
-//! 1.2, 37 to 46 without and 0.9 to 1.2, 39 to 51 with hooks.
+//! A run at full speed may have more threads that compute than the host has processors. The threads
+//! that make and issue operations then share them with the thread of the hooks, which is most of
+//! the cost there: the tap is 2 % of a shard's time (`perf record -e cpu-clock`, 64 clients), and
+//! the hooks' thread a tenth of the time of all processors. At full speed, events are dropped and
+//! reported if that thread gets too little time on a processor. At a pace that leaves it a
+//! processor, none are dropped.
+//!
+//! The results of two whole runs, on four cores of a virtual machine with a load of 13 to 30 from
+//! elsewhere, under `chrt -f 10`. Throughput as a share of that without hooks: with an empty hook
+//! 0.98 for one client, 0.81 for 64 clients (4.1 to 4.2 M operations/s without), 0.84 and 0.87 for
+//! 5,000; with a histogram 0.93 to 0.95, 0.77 to 0.78, 0.78 to 0.83; with a filter that lets one in
+//! a hundred through 0.95 to 1.03. Lateness at 10,000/s in µs: p50 1.0 to 1.2 and p99 37 to 46
+//! without hooks, p50 0.9 to 1.2 and p99 39 to 51 with hooks.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -34,13 +35,13 @@ const ROUNDS: usize = 5;
 const AT_FULL_SPEED: Duration = Duration::from_secs(2);
 const PACED: Duration = Duration::from_secs(4);
 
-/// Throughput with a hook on every operation, as a share of that without.
+/// Lowest throughput with a hook on every operation, as a share of that without.
 const THROUGHPUT_GOAL: f64 = 0.75;
-/// Lateness with a hook is at most this much over that without, or this many times it.
+/// Highest lateness with a hook: this much above that without, or this many times it.
 const LATENESS_GOAL_US: f64 = 25.0;
 const LATENESS_GOAL_TIMES: f64 = 1.25;
 
-/// A hundred operations, of which one is a close.
+/// An iteration of a hundred operations, one of which is a close.
 const FULL_SPEED: &str = r#"
 bench.workload {
   name = "hooks", clients = 1,
@@ -52,7 +53,7 @@ bench.workload {
 }
 "#;
 
-/// What is done with completions: its name, in Lua, and whether the goal holds.
+/// The hooks that are measured: name, Lua source, and whether the goal applies.
 const HOOKS: [(&str, &str, bool); 4] = [
     ("no hook", "", false),
     ("an empty hook", "bench.on_complete(function(kind, status, service_ns) end)", true),
@@ -65,7 +66,7 @@ const HOOKS: [(&str, &str, bool); 4] = [
     ("one in a hundred", "bench.on_complete({ ops = 'close' }, function() end)", true),
 ];
 
-/// Operations a second in all, and whether every one must reach its hook.
+/// Rates over all clients, in operations per second.
 const PACES: [u64; 3] = [2_000, 10_000, 100_000];
 
 fn main() {
@@ -107,7 +108,7 @@ fn full_speed(folder: &Path, clients: u32, missed: &mut Vec<String>) {
         "goal",
         "dropped"
     );
-    // Each round by itself: what the machine did to one it did to the other.
+    // Ratios are taken within a round, in which the load of the host is the same for all.
     let bare = rates[0].clone();
     for ((name, _, has_goal), (rates, dropped)) in HOOKS.iter().zip(rates.into_iter().zip(dropped))
     {
@@ -186,7 +187,7 @@ fn written(path: PathBuf, text: &str) -> PathBuf {
     path
 }
 
-/// Of the calls hooks should have had.
+/// Returns the share of events for hooks that were dropped.
 fn dropped_share(summary: &Summary) -> f64 {
     let events = summary.trust.hook_events;
     events.dropped as f64 / (events.dropped + events.delivered).max(1) as f64

@@ -1,9 +1,9 @@
-//! How late operations are issued, beside a bare timerfd that sleeps as often, in turns
-//! with it in one run, and beside tokio's timer: `cargo bench --bench lateness`
+//! The lateness of operations, beside a bare timerfd that sleeps as often, in turns with it in one
+//! run, and beside tokio's timer: `cargo bench --bench lateness`
 //!
-//! The goal is a ratio, since a host decides what a sleeping thread can have: p99 at most
-//! twice that of the bare timerfd. The load average before each row shows what else ran;
-//! `chrt -f 10` keeps other processes from preempting the benchmark.
+//! The goal is a ratio, because the host decides how late a sleeping thread wakes: p99 is at most
+//! twice that of the bare timerfd. The load average before each row shows what else ran; `chrt -f
+//! 10` keeps other processes from preempting the benchmark.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -145,7 +145,8 @@ fn quantiles(mut late_ns: Vec<u64>) -> Row {
     }
 }
 
-/// A blocking read of a timerfd: the least any sleeping program can be late here.
+/// Returns the lateness of a blocking read of a timerfd: the least of any program that sleeps on
+/// this host.
 #[cfg(target_os = "linux")]
 fn bare_timer_fd(step_ns: u64) -> Vec<u64> {
     use rustix::time::{
@@ -176,7 +177,8 @@ fn bare_timer_fd(step_ns: u64) -> Vec<u64> {
         .collect()
 }
 
-/// Elsewhere than on Linux the thread's own sleep stands for it.
+/// Returns the lateness of the thread's own sleep, in place of a timerfd, on systems other than
+/// Linux.
 #[cfg(not(target_os = "linux"))]
 fn bare_timer_fd(step_ns: u64) -> Vec<u64> {
     let start = std::time::Instant::now();

@@ -1,5 +1,6 @@
-//! What smbench costs over crate smb2 alone, from the Lua script to the summary:
-//! the same Samba, the same allocator, alternated. `cargo bench --bench smb2_ratio`
+//! The throughput of smbench, from the Lua script to the summary, as a ratio to that of the crate
+//! `smb2` alone, with the same Samba and the same allocator, in turns: `cargo bench --bench
+//! smb2_ratio`
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -85,7 +86,8 @@ fn main() {
     println!("load average afterwards {}", load());
 }
 
-/// Operations a second over all connections, connecting not counted.
+/// Returns the operations per second of crate `smb2` over all connections, without the time to
+/// connect.
 async fn theirs_rate(samba: &Samba, work: Work, connections: usize) -> f64 {
     let start = Arc::new(tokio::sync::Barrier::new(connections));
     let clients: Vec<_> = (0..connections)
@@ -98,7 +100,7 @@ async fn theirs_rate(samba: &Samba, work: Work, connections: usize) -> f64 {
     operations as f64 / RUN.as_secs_f64()
 }
 
-// Crate smb2 with its own transport, in a bare loop.
+// Crate `smb2` with its own transport, in a bare loop.
 
 async fn run_theirs(
     url: String,

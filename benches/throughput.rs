@@ -1,21 +1,19 @@
-//! What the engine can issue at the most, beside what its peers can:
-//! `cargo bench --bench throughput`
+//! The maximum throughput of the engine, beside that of its peers: `cargo bench --bench throughput`
 //!
-//! The work is open, read, read, close on `sim:null`, through the whole program
-//! as the command line wires it. fio and sysbench count events that do nothing,
-//! on as many threads as we have shards.
+//! The work is open, read, read, close on `sim:null`, through the whole program as the command line
+//! wires it. fio and sysbench count events that do nothing, on as many threads as smbench has
+//! shards.
 //!
-//! Where the time goes (`perf record -e cpu-clock`, a shard's thread, document,
-//! 64 clients, about 600 ns an operation): executing in the client's task and
-//! its `ConnectionState` 26 %, waking that task 18 %, the recorder 19 %, the
-//! engine 15 %, reading the clock 13 %, the driver 6 %. With one client no turn
-//! of the driver is shared, and waking is 27 % of 750 ns. Loading and checking a
-//! document, before time zero, takes 850 ns an operation on one thread; making
-//! one in Lua 600 ns, over half of it in Luau, so one script's thread is the
-//! bound from a few clients on.
+//! The time of a shard's thread (`perf record -e cpu-clock`, document, 64 clients, about 600 ns an
+//! operation) is spent on: executing in the client's task and its `ConnectionState` 26 %, waking
+//! that task 18 %, the recorder 19 %, the engine 15 %, reading the clock 13 %, the driver 6 %. With
+//! one client, no turn of the driver is shared, and waking is 27 % of 750 ns. Loading and checking
+//! a document, before time zero, takes 850 ns an operation on one thread. Making an operation in
+//! Lua takes 600 ns, over half of it in Luau, so from a few clients on, a script's single thread
+//! limits the throughput.
 //!
-//! The floor is what no engine that keeps our promises gets around, measured
-//! here beside the rest: two clock reads and the recorder, about a quarter.
+//! The floor is the least time per operation of an engine with the same guarantees, measured beside
+//! the rest: two clock reads and the recorder, about a quarter of the time.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
@@ -45,10 +43,10 @@ use support::{load, median, script};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Rounds; each measures everything once, so that all share the machine's mood.
+/// Number of rounds. Each measures everything once, so that all meet the same load on the host.
 const ROUNDS: usize = 3;
 const RUN: Duration = Duration::from_secs(2);
-/// Of each document: about a second's worth.
+/// Number of operations of each document: about a second's worth.
 const OPERATIONS: u32 = 3_200_000;
 
 const SCRIPT: &str = r#"
@@ -64,14 +62,14 @@ bench.workload {
 "#;
 const OPERATIONS_AN_ITERATION: u32 = 4;
 
-/// Clients, and the operations a second asked of a document and of a script.
+/// Number of clients, with the goals for a document and for a script, in operations per second.
 const GOALS: [(u32, f64, Option<f64>); 3] = [
     (1, 300_000.0, None),
     (64, 1_000_000.0, Some(700_000.0)),
     (5_000, 1_000_000.0, Some(700_000.0)),
 ];
 
-/// One line of the table and what was measured for it.
+/// A line of the table, with its measurements.
 struct Line {
     name: String,
     goal: Option<f64>,
@@ -79,8 +77,8 @@ struct Line {
     rates: Vec<Rate>,
 }
 
-/// Operations a second while the work lasts; and from the call to the last
-/// result, loading included, where that is something else.
+/// Operations per second while the work lasts; and from the call to the last result, loading
+/// included, if that differs.
 #[derive(Clone, Copy)]
 struct Rate {
     working: f64,
@@ -154,7 +152,7 @@ fn print(lines: &[Line]) {
     }
 }
 
-/// The script's operations as a document of about [`OPERATIONS`].
+/// Compiles the script to a document of about [`OPERATIONS`] operations.
 fn compile(path: &Path, folder: &Path, clients: u32) -> Input {
     let mut options = script(path, clients);
     options.iterations = Some(OPERATIONS / OPERATIONS_AN_ITERATION / clients);
@@ -171,8 +169,8 @@ fn ours(input: &Input, duration: Option<Duration>) -> Rate {
     Rate { working: totals.operations_per_s, end_to_end: Some(end_to_end) }
 }
 
-/// What no engine that keeps our promises gets around: an operation is stamped
-/// when it is issued and when it completes, and is recorded.
+/// Measures the floor: the rate of an engine that only stamps each operation when it is issued and
+/// when it completes, and records it.
 fn floor() -> Rate {
     const EVENTS: u32 = 4_000_000;
     let workloads = vec![Workload::new("w", 64)].into();
@@ -225,7 +223,7 @@ fn floor() -> Rate {
     Rate { working, end_to_end: None }
 }
 
-// The peers.
+// The peers: fio and sysbench.
 
 fn installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()

@@ -1,20 +1,18 @@
-//! Opens and closes of one path by many connections, beside Samba's own
-//! `smbtorture smb2.bench.path-contention-shared`: the same Samba, the same
-//! requests, alternated. `cargo bench --bench torture_ratio`
+//! The rate of opens and closes of one path by many connections, beside that of Samba's own
+//! `smbtorture smb2.bench.path-contention-shared`, with the same Samba and the same requests, in
+//! turns: `cargo bench --bench torture_ratio`
 //!
-//! What smbtorture does (Samba 4.17 `source4/torture/smb2/bench.c`, seen in its
-//! system calls): `torture:nprocs` connections of one thread, on each
-//! `torture:qdepth` loops of CREATE and CLOSE of `torture:bench_path` (default:
-//! the root of the share) with FILE_READ_ATTRIBUTES, all sharing, FILE_OPEN and
-//! FILE_OPEN_REPARSE_POINT, no oplock; it counts opens and closes apart. It does
-//! not sign unless it is told to, while a session of crate smb2 always does: so
-//! the same work is `client signing = required`. Beside it stands smbtorture as
-//! it comes.
+//! smbtorture (Samba 4.17 `source4/torture/smb2/bench.c`, observed by its system calls) has
+//! `torture:nprocs` connections in one thread. On each it runs `torture:qdepth` loops of CREATE and
+//! CLOSE of `torture:bench_path` (default: the root of the share) with FILE_READ_ATTRIBUTES, all
+//! share modes, FILE_OPEN and FILE_OPEN_REPARSE_POINT, and no oplock. It counts opens and closes
+//! separately. It does not sign by default, but a session of crate `smb2` always does, so the same
+//! work needs `client signing = required`. A further column shows smbtorture with its defaults.
 //!
-//! A client of ours has one operation in flight and a connection of its own.
-//! Where qdepth is above 1 we use as many connections as smbtorture has requests
-//! in flight; Samba then forks as many more processes to contend, so that line
-//! is not the same work and does not count (compare smbtorture's own 16 x 1).
+//! A client of smbench has one operation in flight and a connection of its own. For a qdepth above
+//! 1, smbench uses as many connections as smbtorture has requests in flight. Samba then forks as
+//! many more processes, which contend, so that line is not the same work and does not count
+//! (compare smbtorture's own 16 x 1).
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -67,7 +65,7 @@ fn main() {
         let mut rounds: Vec<[f64; 3]> = Vec::new();
         for round in 0..ROUNDS {
             let mut rates = [0.0; 3];
-            // Each in turn is the first.
+            // Each program comes first in one of the rounds.
             for which in (0..3).map(|turn| (turn + round) % 3) {
                 rates[which] = match which {
                     0 => theirs(&samba, connections, depth, false),

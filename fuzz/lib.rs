@@ -1,29 +1,29 @@
-//! What the fuzz targets hold every parser to.
+//! Checks that the fuzz targets share.
 
 use std::fmt::Display;
 use std::path::PathBuf;
 
 use smbench::observability::text::printable;
 
-/// 2^53: beyond it a Lua number is not exact.
+/// The largest integer up to which every integer is exact as a Lua number: 2^53.
 pub const LARGEST_EXACT: u64 = 1 << 53;
 
-/// Longer texts are quoted in part.
+/// Maximum length of a message: it quotes only a part of longer strings.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
 
-/// A message a person can read on a terminal that nothing hostile steers.
+/// Checks that a message is not empty, not too long and safe for a terminal, and returns it.
 pub fn readable(message: impl Display) -> String {
     let message = message.to_string();
     assert!(!message.is_empty(), "an error without a word");
     assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes: {message:.300}", message.len());
-    // As the command line shows it: foreign words are quoted raw until there.
+    // The command line escapes lines before it prints them; until then, messages quote raw strings.
     for line in message.lines() {
         assert!(!printable(line, MAX_MESSAGE_BYTES).contains(char::is_control), "{message:?}");
     }
     message
 }
 
-/// A folder of this process in memory, where there is one.
+/// Makes a directory for this process, in memory if the system has such a file system.
 pub fn folder() -> PathBuf {
     let shm = PathBuf::from("/dev/shm");
     let root = if shm.is_dir() { shm } else { std::env::temp_dir() };

@@ -1,4 +1,4 @@
-//! What the benchmarks that run whole streams share.
+//! Functions shared by the benchmarks that run whole streams.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use smbench::run::{Input, RunOptions};
 use smbench::script::{ClientsOverride, ScriptOptions};
 use smbench_test_support::Samba;
 
-/// A script with a number of clients for its only workload.
+/// Returns the options of a script whose only workload has `clients` clients.
 pub fn script(path: &Path, clients: u32) -> ScriptOptions {
     ScriptOptions {
         path: path.to_path_buf(),
@@ -19,8 +19,8 @@ pub fn script(path: &Path, clients: u32) -> ScriptOptions {
     }
 }
 
-/// Runs `input` with the command line's own defaults and keeps no results.
-/// Nothing may have failed.
+/// Runs `input` with the defaults of the command line, and keeps no results. Panics if an operation
+/// failed, was skipped or was cut.
 pub fn run(input: &Input, target: &str, duration: Option<Duration>) -> Summary {
     let folder = tempfile::tempdir().unwrap();
     let options = RunOptions {
@@ -41,7 +41,7 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// What else the machine was doing. Linux only.
+/// Returns the load average, which shows what else the host was doing. Linux only.
 pub fn load() -> String {
     let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     average.split_whitespace().take(3).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! The fields of CREATE, contexts among them: as they are written they are read again.
+//! The fields of CREATE, contexts included: what is written reads back the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

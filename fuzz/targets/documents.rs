@@ -1,5 +1,5 @@
-//! Documents of both versions: what is loaded and saved is loaded as the same
-//! operations, and saved again as the same bytes.
+//! Documents of both versions: a document that was loaded and saved loads as the same operations,
+//! and is saved again as the same bytes.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
             let loaded = self::operations(&path).expect("what was saved can be loaded");
             match format {
                 Format::V2 => assert_eq!(&loaded, operations),
-                // It has due times where version 2 says how long after another.
+                // Version 1 has absolute times where version 2 has times after the previous
+                // operation.
                 Format::V1 => assert_eq!(kinds(&loaded), kinds(operations)),
             }
         }
@@ -45,7 +46,7 @@ fn kinds(operations: &[Operation]) -> Vec<(u32, &OperationKind)> {
     operations.iter().map(|operation| (operation.client_idx, &operation.kind)).collect()
 }
 
-/// All of them, of a document without a mistake.
+/// Returns all operations of a document; None if it is invalid.
 fn operations(path: &Path) -> Option<Vec<Operation>> {
     let mut document = match load(path, &LoadOptions::default()) {
         Ok(document) => document,

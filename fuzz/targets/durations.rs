@@ -1,4 +1,4 @@
-//! Durations: within 2^53 ns, read back as they are printed, larger where the number is.
+//! Durations: at most 2^53 ns, read back as they are printed, and larger for a larger number.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

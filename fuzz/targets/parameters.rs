@@ -1,5 +1,5 @@
-//! Parameters: whatever a script declares and a command line gives, the value
-//! lies within its bounds, and is the same when it is given as it is printed.
+//! Parameters: for any declaration and any value on the command line, the result is within its
+//! bounds, and it is the same if it is given as it is printed.
 #![no_main]
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use smbench_fuzz::{LARGEST_EXACT, folder, readable};
 
 static SCRIPT: LazyLock<PathBuf> = LazyLock::new(|| folder().join("s.lua"));
 
-// A line each: what `-p` gives, the kind, then fields of the declaration.
+// The lines are: the value for `-p`, the kind, and then fields of the declaration.
 fuzz_target!(|text: &str| {
     let mut lines = text.split('\n');
     let given = lines.next().unwrap_or_default();
@@ -48,7 +48,8 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// What the run sees with these given; none where they, or the script, are refused.
+/// Returns the value that a script sees for the `given` ones; None if they, or the script, are
+/// refused.
 fn value(given: &[String]) -> Option<Value> {
     let params = given.iter().map(|text| ("x".to_string(), text.clone())).collect();
     let options = ScriptOptions { path: SCRIPT.clone(), params, ..ScriptOptions::default() };
@@ -66,7 +67,7 @@ fn value(given: &[String]) -> Option<Value> {
     Some(value)
 }
 
-/// As it is given on a command line.
+/// Returns a value in the form in which a command line gives it.
 fn printed(kind: &str, value: &Value) -> String {
     match (kind, value) {
         ("duration", value) => format!("{value}ns"),
@@ -75,7 +76,7 @@ fn printed(kind: &str, value: &Value) -> String {
     }
 }
 
-/// A number or a word of Lua's as it is, all else as a text.
+/// Returns Lua source for a value: a number or boolean as it is, anything else as a string.
 fn lua(value: &str) -> String {
     let plain =
         value.parse::<f64>().is_ok_and(f64::is_finite) || ["true", "false"].contains(&value);
@@ -86,7 +87,7 @@ fn lua(value: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// `--clients`: the command line and the script read it alike.
+/// Checks that the command line and the script parse `--clients` alike.
 fn clients(text: &str) {
     match (text.parse::<ClientCount>(), text.parse::<ClientsOverride>()) {
         (Ok(count), Ok(wanted)) => {

@@ -1,4 +1,4 @@
-//! Sizes: within 2^53, read back as they are printed, larger where the number is.
+//! Sizes: at most 2^53, read back as they are printed, and larger for a larger number.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,4 @@
-//! `--target`: what is shown of a target is the same target, and no message
-//! holds a password.
+//! `--target`: a target that is printed parses as the same target, and no message holds a password.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

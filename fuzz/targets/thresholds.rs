@@ -1,5 +1,5 @@
-//! Thresholds: what one says can be printed and read again, and whether it
-//! holds agrees with whether it is lost.
+//! Thresholds: a printed threshold parses as the same one, and no value for which it holds counts
+//! as lost.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -56,7 +56,8 @@ fn stated(text: &str) -> StatedThreshold {
     }
 }
 
-/// Its metric and operator as they were written, and the bound anew.
+/// Returns the expression with its metric and operator as they were written, and its bound printed
+/// anew.
 fn printed(text: &str, parsed: &Expression) -> String {
     let at = text.rfind(['<', '>', '=', '!']).expect("an operator") + 1;
     let bound = parsed.bound;

@@ -104,7 +104,7 @@ pub struct StreamArgs {
     pub help: bool,
 }
 
-/// The flags that need nothing beside them.
+/// The help flags: with one of them, the arguments that a command requires may be missing.
 pub(super) const HELP: [&str; 2] = ["short_help", "help"];
 
 /// Where a stream ends.

@@ -1,11 +1,11 @@
-//! What was granted and broken, where anything was: a line or two each.
+//! The report's lines on caching rights: what was granted, and how it was broken.
 
 use super::figures::{counted, grouped, tail, time};
 use crate::ir::OperationType;
 use crate::observability::Summary;
 use crate::observability::breaks::BreakSummary;
 
-/// Nothing of a run that was granted nothing.
+/// Returns the lines on grants and breaks; none if the server granted nothing.
 pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     let Some(breaks) = &summary.breaks else { return Vec::new() };
     let opens = summary.operations.get(&OperationType::Open);

@@ -1,4 +1,4 @@
-//! The program's commands, and what is checked of them.
+//! The program's commands, and the checks of their arguments.
 
 use std::ffi::OsString;
 
@@ -52,7 +52,7 @@ impl Command {
         }
     }
 
-    /// None of a command that takes no script or document.
+    /// Returns the flags of a command that takes a script or document; None for the other commands.
     pub fn stream(&self) -> Option<&StreamArgs> {
         match self {
             Command::Run(args) => Some(&args.stream),
@@ -64,13 +64,14 @@ impl Command {
         }
     }
 
-    /// Whether help was asked for that a script has something to add to.
+    /// Returns whether `-h` or `--help` is set on a command that takes a script, whose parameters
+    /// then follow the help.
     pub fn wants_help(&self) -> bool {
         self.stream().is_some_and(|stream| stream.help || stream.short_help)
     }
 
-    /// Returns the help of this command: for `-h` a screen of it. A script's parameters come
-    /// after it: [`render_parameters`](super::render_parameters).
+    /// Returns the help of this command, shortened to a screen for `-h`. The caller adds a script's
+    /// parameters with [`render_parameters`](super::render_parameters).
     pub fn help(&self) -> clap::builder::StyledStr {
         let whole = self.stream().is_none_or(|stream| stream.help);
         match whole {
@@ -89,12 +90,13 @@ impl Command {
 impl Cli {
     /// Parses and checks a command line, the program's name first.
     ///
-    /// `-h` and `--help` of a command are no error but
-    /// [`StreamArgs::help`], because a script has help of its own to add.
+    /// `-h` and `--help` of a command that takes a script are not an error. They set
+    /// [`StreamArgs::short_help`] and [`StreamArgs::help`], because the script's own help is added
+    /// to that of the command.
     ///
     /// # Errors
-    /// What to print and exit with ([`clap::Error::exit`]): usage errors with
-    /// 2, the help and version of the program itself with 0.
+    /// The error holds what to print and the exit code ([`clap::Error::exit`]): 2 for usage errors,
+    /// 0 for any other help and for the version.
     pub fn parse_from_args(
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Cli, clap::Error> {
@@ -115,8 +117,8 @@ impl Cli {
     }
 }
 
-/// Returns the definitions for `-h`, where each flag has a line: without the variable and the
-/// values of a flag.
+/// Returns the definitions for `-h`, in which each flag takes one line: variables and the possible
+/// values of flags are hidden.
 fn in_short(command: clap::Command) -> clap::Command {
     let plain = |arg: clap::Arg| {
         let takes_value = arg.get_action().takes_values();
@@ -125,13 +127,14 @@ fn in_short(command: clap::Command) -> clap::Command {
     command.mut_args(plain).mut_subcommands(in_short)
 }
 
-/// Whether a flag was typed; one that a variable sets for all runs conflicts with none.
+/// Returns whether a flag was typed. A flag that a variable sets for all runs conflicts with no
+/// other.
 fn given(matches: &ArgMatches, flag: &str) -> bool {
     matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
 impl Command {
-    /// Conflicts between values, which clap's own rules cannot express.
+    /// Checks for conflicts between values, which clap's own rules cannot express.
     fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
         if let Some(Input::Document(path)) = self.stream().and_then(|stream| stream.input.as_ref())
         {
@@ -162,7 +165,7 @@ mod tests {
         Cli::parse_from_args(line.split_whitespace())
     }
 
-    /// The first line of the error, which must be one that exits with 2.
+    /// Returns the first line of the error, which must exit with 2.
     fn refused(line: &str) -> String {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");
@@ -259,7 +262,7 @@ mod tests {
         assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
     }
 
-    /// Columns of a terminal that nobody made wider.
+    /// Columns of a terminal of the usual size.
     const COLUMNS: usize = 80;
 
     #[test]

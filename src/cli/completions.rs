@@ -24,7 +24,7 @@ pub(super) fn completions(shell: Shell, program: clap::Command) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// Says of every argument whether files, directories or neither complete it.
+/// Sets, for every argument, whether files, directories or neither complete it.
 fn with_hints(command: clap::Command) -> clap::Command {
     let hinted = command.mut_args(|arg| {
         if !arg.get_action().takes_values() {

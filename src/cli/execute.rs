@@ -1,4 +1,4 @@
-//! Carries out what was typed: wires arguments to `run`, prints what came of it.
+//! The execution of a command: passes the arguments to `run` and prints its results.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -39,10 +39,10 @@ use crate::run::{
 use crate::scheduler::Precision;
 use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
 
-/// The most of an error that is printed.
+/// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
 
-/// Carries out a command; the exit code.
+/// Carries out a command and returns its exit code.
 pub fn execute(cli: Cli) -> u8 {
     let done = log::start(&cli.logging).map_err(RunError::invalid);
     if let Err(error) = run::survive_file_size_limit() {
@@ -142,7 +142,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     standard_error::settle();
     let finished = finished?;
     let folder = finished.folder.as_deref();
-    // Where the results could not be kept, they are printed even if nobody asked for it.
+    // Results that could not be written to files are printed even with --quiet.
     let printed = match (args.json, args.quiet && folder.is_some()) {
         (true, _) => say(&json(&finished.summary)?),
         (false, true) => Ok(()),
@@ -159,7 +159,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         exit_reasons(&finished.summary).into_iter().for_each(|why| tell(Kind::Verdict, &why));
     }
     match printed {
-        // Nobody can read on a terminal that was closed, and the results are written.
+        // The terminal may have been closed: nobody can read there, and the results are in files.
         Err(error) if finished.summary.run.interrupted => tell(Kind::Error, &error.to_string()),
         printed => printed?,
     }
@@ -189,7 +189,7 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
         Some(CompileTo::Json(path)) => (Format::V1, Output::File { path: path.clone(), force }),
     };
     let compiled = match run::compile(&input, bounds, format, &output) {
-        // `| head` has seen enough.
+        // The reader, such as `| head`, has closed the pipe.
         Err(error) if error.is_broken_pipe() => return Ok(0),
         compiled => compiled?,
     };
@@ -258,7 +258,8 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
     Ok(0)
 }
 
-/// Nothing of mode 0, which every target has.
+/// Returns the fidelity mode that the stream needs, and its first users. Empty for mode 0, which
+/// every target has.
 fn mode_needed(needs: &[Need]) -> String {
     let modes = needs.iter().map(|need| need.feature.mode());
     let Some(mode) = modes.max().filter(|mode| *mode > 0) else { return String::new() };
@@ -345,12 +346,13 @@ fn json(value: &impl serde::Serialize) -> Result<String, RunError> {
     Ok(text.map_err(RunError::internal)? + "\n")
 }
 
-/// Names the file that was most likely meant where there is none at `path`.
+/// Returns an error if there is no file at `path` and advice on it: the file that was most likely
+/// meant, or the directory that is missing.
 fn check_is_there(path: &Path) -> Result<(), RunError> {
     let Err(error) = path.metadata() else { return Ok(()) };
     let advice = advice(path);
     if error.kind() != ErrorKind::NotFound || advice.is_empty() {
-        // Whoever reads it says what is wrong.
+        // The code that reads the file reports what is wrong.
         return Ok(());
     }
     let path = path.display();
@@ -394,7 +396,7 @@ fn load_options(stream: &StreamArgs) -> LoadOptions {
 
 fn limits(stream: &StreamArgs) -> Limits {
     Limits {
-        // Allocators count in signed numbers.
+        // The allocator of a VM counts in signed numbers.
         memory_bytes: usize::try_from(stream.script_memory)
             .unwrap_or(usize::MAX)
             .min(isize::MAX as usize),

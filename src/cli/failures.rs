@@ -1,4 +1,4 @@
-//! The part of the report on what failed, was skipped, or gave up.
+//! The part of the report on failed and skipped operations, and on clients that gave up.
 
 use super::figures::{MAX_NAME_CHARS, MAX_PATH_CHARS, MAX_TEXT_CHARS, counted, grouped, time};
 use super::style::{BAD, BOLD, Style, WARNING};
@@ -7,7 +7,7 @@ use crate::observability::summary::{FailureGroup, OperationRecord};
 use crate::observability::text::printable;
 use crate::protocol::NtStatus;
 
-/// Behind a success that failed.
+/// Explanation of a status that means success and yet counts as a failure.
 const ONLY_EXPECTED: &str = ", which `expect` does not name (\"SUCCESS\" beside the others would)";
 
 pub(super) fn failures(summary: &Summary, style: Style) -> Vec<String> {
@@ -61,7 +61,7 @@ pub(super) fn failures(summary: &Summary, style: Style) -> Vec<String> {
 
 fn failure_group(group: &FailureGroup, style: Style) -> String {
     let title = format!("{} × {}", grouped(group.count), printable(&group.status, MAX_NAME_CHARS));
-    // Success fails only where `expect` leaves it out.
+    // Success counts as a failure only if `expect` does not name it.
     let why = if group.status == NtStatus::SUCCESS.to_string() { ONLY_EXPECTED } else { "" };
     let mut text = format!("  {}{why}\n", style.paint(BOLD, title));
     text.extend(group.first.iter().map(|found| record(found, &group.status)));
@@ -72,7 +72,7 @@ fn failure_group(group: &FailureGroup, style: Style) -> String {
     text
 }
 
-/// One operation; its message where it says more than `status`.
+/// Returns the line of one operation, with its message if that says more than `status`.
 fn record(found: &OperationRecord, status: &str) -> String {
     let mut text = format!("    {} {}", printable(&found.op_id, MAX_NAME_CHARS), found.operation);
     if let Some(path) = &found.path {

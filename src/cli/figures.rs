@@ -1,9 +1,10 @@
-//! Numbers and times as people read them.
+//! Numbers and times in a form that is easy to read.
 
 use crate::observability::rounding::{nonzero, rounded, value};
 use crate::observability::summary::Tail;
 
-/// The most of a text from the script, the server or a file's name.
+/// Longest printed part of a string from the script or the server, of a name and of a path, in
+/// characters.
 pub(super) const MAX_TEXT_CHARS: usize = 400;
 pub(super) const MAX_NAME_CHARS: usize = 60;
 pub(super) const MAX_PATH_CHARS: usize = 100;
@@ -13,8 +14,8 @@ pub(super) fn time(micros: f64) -> String {
     time_that(micros, |_| true)
 }
 
-/// Returns a time with as many decimals as it takes for the microseconds that are shown to be
-/// some that `keeps` accepts.
+/// Returns a time with the decimals that suit it, and with more if `keeps` does not accept the time
+/// as shown, in microseconds.
 pub(super) fn time_that(micros: f64, keeps: impl Fn(f64) -> bool) -> String {
     let (number, exponent, unit) = match micros {
         0.0 => return "0 µs".into(),
@@ -22,7 +23,7 @@ pub(super) fn time_that(micros: f64, keeps: impl Fn(f64) -> bool) -> String {
         us if us < 1e6 => (us / 1e3, 3, "ms"),
         us => (us / 1e6, 6, "s"),
     };
-    // Read as a decimal, not multiplied, so that 9.9 ms are the 9900 µs of a bound.
+    // Parsed as a decimal instead of multiplied, so that 9.9 ms equal the 9900 µs of a bound.
     let shown = |digits: &str| value(&format!("{digits}e{exponent}"));
     let digits =
         rounded(number, decimals(number), |digits| shown(digits) != 0.0 && keeps(shown(digits)));
@@ -34,7 +35,7 @@ pub(super) fn exact_time(micros: f64) -> String {
     time_that(micros, |shown| shown == micros)
 }
 
-/// Returns seconds, which are zero only if there were none.
+/// Returns a number of seconds, shown as zero only if it is zero.
 pub(super) fn seconds(seconds: f64) -> String {
     format!("{} s", nonzero(seconds, 1))
 }
@@ -43,7 +44,7 @@ pub(super) fn tail(tail: &Tail) -> String {
     format!("p50 {}, p99 {}, max {}", time(tail.p50), time(tail.p99), time(tail.max))
 }
 
-/// Returns the decimals that suit a number: the larger it is, the fewer.
+/// Returns the number of decimals that suits a number: the larger the number, the fewer.
 fn decimals(number: f64) -> usize {
     match number {
         n if n < 10.0 => 2,
@@ -52,12 +53,12 @@ fn decimals(number: f64) -> usize {
     }
 }
 
-/// `1,234,567`.
+/// Returns a number with its digits in groups of three: `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
     with_commas(&number.to_string())
 }
 
-/// Groups the digits before the point.
+/// Groups the digits before the decimal point.
 fn with_commas(digits: &str) -> String {
     let whole = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let mut text = String::with_capacity(digits.len() * 4 / 3);

@@ -1,4 +1,4 @@
-//! Logs: what is written to standard error, and at which level.
+//! Logs: which events are written to standard error, and in which format.
 
 use std::env::{self, VarError};
 use std::ffi::{OsStr, OsString};
@@ -23,12 +23,12 @@ use crate::observability::progress_lines;
 use crate::observability::standard_error::line::json_line;
 use crate::observability::standard_error::{self, Kind, StandardError};
 
-/// Chooses levels by module and takes precedence over `--verbose`.
+/// The variable that sets levels by module. It takes precedence over `--verbose`.
 const VARIABLE: &str = "SMBENCH_LOG";
 const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
 
-/// A writer that fits each text to the width of a terminal.
+/// A writer that breaks each log line to the width of a terminal.
 struct BrokenBetweenWords<W>(W);
 
 impl<W: Write> Write for BrokenBetweenWords<W> {
@@ -42,7 +42,7 @@ impl<W: Write> Write for BrokenBetweenWords<W> {
     }
 }
 
-/// The format of text, in which a line of progress is its message alone.
+/// The format of log lines as text. A line of progress has no level, only its message.
 struct WithoutLevelOfProgress<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for WithoutLevelOfProgress<F>
@@ -70,7 +70,7 @@ where
 ///
 /// # Errors
 ///
-/// `SMBENCH_LOG` is set to something that names no levels.
+/// `SMBENCH_LOG` holds something that is not a list of levels.
 pub fn start(logging: &Logging) -> anyhow::Result<()> {
     if logging.log_format == LogFormat::Json {
         standard_error::write_json_lines();
@@ -89,8 +89,8 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints what clap says of a command line and exits: an error as a line of JSON where
-/// `--log-format json` can be read from that command line, or from its variable.
+/// Prints clap's answer to a command line and exits. An error is a line of JSON if that command
+/// line, or its variable, asks for `--log-format json`.
 pub fn exit_with(said: &clap::Error, args: &[OsString]) -> ! {
     if !said.use_stderr() {
         said.exit();
@@ -106,8 +106,8 @@ pub fn exit_with(said: &clap::Error, args: &[OsString]) -> ! {
     std::process::exit(said.exit_code());
 }
 
-/// Returns whether the log format is JSON, by the last flag that names it, else by the
-/// variable. The command line may be one that clap refuses.
+/// Returns whether the log format is JSON. The last such flag decides, or the variable if there is
+/// no flag. The command line may be one that clap refuses.
 fn asks_for_json(args: &[OsString], variable: Option<&OsStr>) -> bool {
     let mut asked = variable.and_then(OsStr::to_str);
     let mut args = args.iter().skip(1).map_while(|arg| arg.to_str());
@@ -122,7 +122,7 @@ fn asks_for_json(args: &[OsString], variable: Option<&OsStr>) -> bool {
     asked.is_some_and(|format| LogFormat::from_str(format, false) == Ok(LogFormat::Json))
 }
 
-/// Writes each log event as one line of JSON.
+/// The format of log lines as JSON: one object a line.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -145,7 +145,7 @@ where
     }
 }
 
-/// The fields of an event. One that came through crate log has its target among them.
+/// The fields of an event. An event from the crate `log` has its target among them.
 #[derive(Default)]
 struct Fields {
     message: Option<String>,
@@ -208,14 +208,14 @@ fn levels(verbose: u8) -> anyhow::Result<Targets> {
     parsed(if given.trim_matches([' ', ',']).is_empty() { default } else { &given })
 }
 
-/// Parses `module=level` and levels for everything else, separated by commas. (The
-/// crate's own parser treats an unknown word as a module and enables TRACE for it.)
+/// Parses a list, separated by commas, of `module=level` and of levels for everything else. (The
+/// parser of `tracing_subscriber` takes an unknown word for a module and enables TRACE for it.)
 fn parsed(text: &str) -> anyhow::Result<Targets> {
-    // They have a flag of their own (--quiet), and a directive may still name them.
+    // Lines of progress have a flag of their own (--quiet). A directive may still name them.
     let mut levels = Targets::new().with_target(progress_lines::TARGET, LevelFilter::INFO);
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (module, level) = part.split_once('=').unwrap_or(("", part));
-        // No word at all would stand for the level error.
+        // The parser would take an empty string for the level error.
         let level = Some(level.trim()).filter(|level| !level.is_empty());
         let level = level.and_then(|level| level.parse::<LevelFilter>().ok());
         let level = level.with_context(|| {

@@ -30,7 +30,7 @@ pub(super) fn write_pages(program: clap::Command, directory: &Path) -> io::Resul
     clap_mangen::generate_to(with_pages(program), directory)
 }
 
-/// Drops the command `help`, which needs no page of its own.
+/// Removes the command `help`, which needs no page of its own.
 fn with_pages(program: clap::Command) -> clap::Command {
     program.disable_help_subcommand(true).mut_subcommands(with_pages)
 }

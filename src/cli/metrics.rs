@@ -1,4 +1,4 @@
-//! The metrics a script declared, for people.
+//! The part of the report on the metrics that a script declared.
 
 use super::figures::{counted, grouped, time};
 use super::style::{DIM, Style};
@@ -9,10 +9,11 @@ use crate::observability::text::printable;
 use crate::observability::{MetricSummary, Summary};
 
 const MAX_NAME_CHARS: usize = 64;
-/// Parts by tags that are printed of a metric; the summary has them all.
+/// Maximum number of tag combinations printed for a metric; the summary has all of them.
 const MOST_TAGGED: usize = 10;
 
-/// One line each, and one for each of its parts by tags. None without metrics.
+/// Returns one line for each metric and for each of its tag combinations; None if there are no
+/// metrics.
 pub(super) fn metrics(summary: &Summary, style: Style) -> Option<String> {
     let mut lines = Vec::new();
     for (name, metric) in &summary.metrics {

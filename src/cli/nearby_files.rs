@@ -1,4 +1,4 @@
-//! Scripts and documents near a path that names none, for errors to suggest.
+//! Suggestions, for errors, of scripts and documents near a path that is neither.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::observability::text::printable;
 use crate::protocol::nearest;
 
-/// Of a directory, the most entries that are looked at and the most names that are listed.
+/// Maximum number of entries of a directory that are read, and of names that are listed.
 const MAX_ENTRIES: usize = 10_000;
 const MAX_LISTED: usize = 5;
 const MAX_NAME_CHARS: usize = 200;
@@ -17,9 +17,8 @@ pub(super) fn is_input(path: &Path) -> bool {
     ["lua", "luau", "json", "jsonl"].contains(&extension.as_str())
 }
 
-/// Returns what to do about a path that is no script or document: which file was most
-/// likely meant, or which there are. Begins with a separator; empty where there is nothing
-/// to say.
+/// Returns advice on a path that is not a script or document: the file that was most likely meant,
+/// or the files in the directory. It begins with a separator, and is empty if there is no advice.
 pub(super) fn advice(path: &Path) -> String {
     if path.is_dir() {
         let names = inputs_in(path);
@@ -39,9 +38,8 @@ pub(super) fn advice(path: &Path) -> String {
     nearest_input(path).map_or_else(String::new, |near| format!(": did you mean {}?", shown(&near)))
 }
 
-/// Returns the script or document that was most likely meant: one in the same directory
-/// whose extension is another, one of the same name in a directory there, or one of a
-/// similar name.
+/// Returns the script or document that was most likely meant: one in the same directory with
+/// another extension, one of the same name in a subdirectory, or one with a similar name.
 fn nearest_input(path: &Path) -> Option<PathBuf> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

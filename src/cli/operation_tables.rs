@@ -1,5 +1,5 @@
-//! The tables of a report: a row for each type of operation, for each workload and phase and
-//! for the whole run.
+//! The tables of a report: one for each workload, for each recorded phase and for the whole run. A
+//! table has a row for each type of operation.
 
 use super::figures::{MAX_NAME_CHARS, counted, grouped, seconds, tail};
 use super::style::{BOLD, DIM, Style};
@@ -9,22 +9,23 @@ use crate::observability::rounding::nonzero;
 use crate::observability::summary::{Iterations, OperationSummary, Operations, Times, Totals};
 use crate::observability::text::printable;
 
-/// Workloads, and phases, that have a table of their own; the summary has all of them.
+/// Maximum number of workloads, and of phases, with a table of their own; the summary has all of
+/// them.
 const MOST_TABLES: usize = 10;
 
-/// What a table is of.
+/// The workload, the phase or the whole run that a table covers.
 struct Scope<'a> {
-    /// `workload editors, 2 clients`; none where the run is one whole.
+    /// The title, such as `workload editors, 2 clients`; None if the run has one table only.
     title: Option<String>,
     totals: &'a Totals,
     operations: &'a Operations,
-    /// What iterations did, a line each.
+    /// Lines on the iterations.
     iterations: Vec<String>,
 }
 
-/// Returns the table of the whole run. Before it, where there are several workloads or
-/// recorded phases, a table for each of them with its iterations, and a line on those that
-/// are left out.
+/// Returns the table of the whole run. If there are several workloads or recorded phases, a table
+/// for each of them comes first, with its iterations, and then a line with the number of those that
+/// have no table.
 pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
     if summary.operations.is_empty() {
         return vec!["no operation was recorded\n".into()];
@@ -36,7 +37,7 @@ pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
         title: (!is_one).then(|| "total".into()),
         totals: &summary.totals,
         operations: &summary.operations,
-        // The report has them with the other figures of the whole run.
+        // The report shows them with the other figures of the whole run.
         iterations: Vec::new(),
     };
     let scopes = || workloads.iter().chain(&phases).chain([&whole]);
@@ -50,7 +51,7 @@ pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
     parts
 }
 
-/// Returns whether the figures of the run merge workloads.
+/// Returns whether the figures of the run merge those of several workloads.
 fn has_several_workloads(summary: &Summary) -> bool {
     summary.workloads.iter().filter(|workload| workload.clients > 0).count() > 1
 }
@@ -118,15 +119,16 @@ fn beyond(left_out: u64, noun: &str, key: &str) -> Option<String> {
     })
 }
 
-/// Returns the line on the iterations of the whole run. The times of different workloads are
-/// not those of one kind of iteration: each workload's table has its own.
+/// Returns the line on the iterations of the whole run. It has times only if one workload iterates:
+/// times of different kinds of iterations are not merged, and each workload's table has its own.
 pub(super) fn iterations_of_run(summary: &Summary) -> Option<String> {
     let iterating = summary.workloads.iter().filter(|workload| workload.iterations.all() > 0);
     let are_alike = iterating.count() < 2;
     iterations(&summary.iterations, are_alike).map(|line| labeled(&[line]).trim_end().to_string())
 }
 
-/// None where there were no iterations.
+/// Returns the counts of iterations, and their times if asked for; None if there were no
+/// iterations.
 fn iterations(iterations: &Iterations, with_times: bool) -> Option<String> {
     if iterations.all() == 0 {
         return None;
@@ -153,7 +155,7 @@ fn labeled(lines: &[String]) -> String {
     labels.zip(lines).map(|(label, line)| format!("{label:<12}{line}\n")).collect()
 }
 
-/// One row a type of operation, and their total.
+/// Returns a table with a row for each type of operation and a row for the total.
 fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
     let title = scope.title.as_ref().map(|title| style.paint(BOLD, title) + ": ");
     let title = title.unwrap_or_default();
@@ -216,7 +218,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// The one unit of all tables, so that their rows can be compared.
+/// The unit of times. All tables have the same, so that their rows can be compared.
 #[derive(Clone, Copy)]
 enum Unit {
     Micros,
@@ -224,7 +226,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// Milliseconds, unless that would leave a median fewer than two digits.
+    /// Returns milliseconds, or microseconds if a median would then have fewer than two digits.
     fn for_rows<'a>(rows: impl Iterator<Item = &'a OperationSummary>) -> Unit {
         let medians = rows.filter_map(|row| Some(row.response_us?.tail.p50));
         if medians.fold(f64::INFINITY, f64::min) < 10.0 { Unit::Micros } else { Unit::Millis }
@@ -237,8 +239,8 @@ impl Unit {
         }
     }
 
-    /// Returns a cell. All have the same number of decimals, so that points align, unless that
-    /// would make nothing of a time.
+    /// Returns a cell. All cells have the same number of decimals, so that the decimal points
+    /// align, unless that would round a time to zero.
     fn format(self, micros: f64) -> String {
         match self {
             Unit::Micros => nonzero(micros, 2),

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-/// Prints `text` as it is. A reader that has gone away (`| head`) is no error.
+/// Prints `text` as it is. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
 /// Any other failure to write, such as a full disk behind a redirection.

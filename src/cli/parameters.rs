@@ -1,4 +1,4 @@
-//! A script's parameters in its help.
+//! The section on a script's parameters in its help.
 
 use super::style::{BOLD, Style};
 use crate::observability::columns::{self, left_aligned};
@@ -9,10 +9,10 @@ const MAX_NAME_CHARS: usize = 40;
 const MAX_TEXT_CHARS: usize = 1_000;
 const INDENT: usize = 2;
 const GAP: usize = 2;
-/// Help keeps at least this many columns, however long the names are.
+/// Minimum number of columns for the help of a parameter, however long the names are.
 const LEAST_HELP_WIDTH: usize = 20;
 
-/// The section of a script's help that follows the flags.
+/// Returns the section on a script's parameters, which follows the flags in its help.
 pub fn render_parameters(script: &str, parameters: &[ParameterHelp], style: Style) -> String {
     let script = printable(script, MAX_NAME_CHARS * 2);
     if parameters.is_empty() {
@@ -64,7 +64,7 @@ fn bounds(parameter: &ParameterHelp) -> Option<String> {
     }
 }
 
-/// Lines of whole words; a word that is too long has a line of its own.
+/// Breaks a string into lines between words. A word that is too long has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

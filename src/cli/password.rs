@@ -1,4 +1,4 @@
-//! Where a password comes from. It is never a flag, printed or stored.
+//! The sources of a password, which is never a flag, printed or stored.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,7 +11,7 @@ use crate::observability::text::printable;
 const VARIABLE: &str = "SMBENCH_PASSWORD";
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Why no password could be had. Says nothing of what it holds.
+/// An error of a password's source. It says nothing about the password itself.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     #[error("--password-file {path}: {source}")]
@@ -26,12 +26,11 @@ pub enum PasswordError {
     Prompt(io::Error),
 }
 
-/// The password of `user` at `server`: from `file`, else from
-/// `SMBENCH_PASSWORD`, else asked for where there is someone to ask. None
-/// where there is not.
+/// Returns the password of `user` at `server`: from `file`, else from `SMBENCH_PASSWORD`, else from
+/// a prompt. Returns None if there is no source and no terminal to ask on.
 ///
 /// # Errors
-/// [`PasswordError`] when a source was named and cannot be read.
+/// [`PasswordError`] if a source cannot be read.
 pub fn password(
     file: Option<&Path>,
     user: &str,
@@ -61,7 +60,7 @@ fn without_asking(
     }
 }
 
-/// The file's text without the newline that editors add.
+/// Returns the content of the file without the newline that editors add at the end.
 fn read(path: &Path) -> Result<String, PasswordError> {
     let mut bytes = Vec::new();
     File::open(path)

@@ -1,4 +1,4 @@
-//! What a probe found, and the kinds of targets, as text.
+//! The printed report of a probe, and the printed list of the kinds of targets.
 
 use std::fmt::Write as _;
 
@@ -17,10 +17,10 @@ const DIFFERS: &str = concat!(
 const NOT_GRANTED: &str = "  no fault: a server is free to refuse it, and clients go without";
 const NOT_ASKED: &str = "  nothing is known: asking could cost the server, or smbench cannot";
 
-/// Of cases that were not run, so many are named for each reason.
+/// Maximum number of cases named for each reason why cases were not run.
 const MAX_NAMED: usize = 10;
 
-/// Returns the report of a probe. What came from the server is escaped.
+/// Returns the report of a probe. Strings from the server are escaped.
 pub fn render_probe(report: &ProbeReport, style: Style) -> String {
     style.prose(probe_lines(report, style))
 }
@@ -109,7 +109,7 @@ fn of(report: &ProbeReport, outcome: Outcome) -> Vec<&CaseReport> {
     report.cases.iter().filter(|case| case.outcome == outcome).collect()
 }
 
-/// By their reasons, in the order in which they come.
+/// Appends the cases that were not run, grouped by reason, in the order of the report.
 fn not_run(text: &mut String, cases: &[&CaseReport], style: Style) {
     if cases.is_empty() {
         return;

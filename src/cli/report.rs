@@ -1,4 +1,4 @@
-//! A summary for people.
+//! The report: a summary in a form that is easy to read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,9 +18,9 @@ use crate::observability::summary::{OplogSummary, Settings, TargetFacts, Totals}
 use crate::observability::text::printable;
 use crate::protocol::NtStatus;
 
-/// Renders a summary: first what ended the run before its time, then the thresholds, the
-/// table and what failed, and last whether to believe it. Strings from the script, the
-/// server and file names are made safe for a terminal.
+/// Renders a summary: first what ended the run early, then the thresholds, the tables and the
+/// failures, and last the verdict on trust. Strings from the script, the server and file names are
+/// made safe for a terminal.
 pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String {
     let prose = |text: String| style.prose(text);
     let first = no_client_left(summary, style).into_iter().chain(thresholds(summary, style));
@@ -62,7 +62,7 @@ fn heading(summary: &Summary, style: Style) -> String {
     )
 }
 
-/// Those that change what the figures mean.
+/// Returns the settings that change the meaning of the figures.
 fn settings(settings: &Settings) -> String {
     let mut text = String::new();
     if let Some(mode) = settings.mode {
@@ -84,7 +84,7 @@ fn target(target: &TargetFacts) -> String {
     let fact = |name: &str, value: &Option<String>| {
         value.as_ref().map(|value| format!("{name}{}", printable(value, MAX_NAME_CHARS)))
     };
-    // Mode 0 is what any client does.
+    // Mode 0 is not shown: every client can do it.
     let mode = (target.mode > 0).then(|| format!("fidelity mode {}", target.mode));
     let facts: Vec<String> = [
         mode,
@@ -99,7 +99,7 @@ fn target(target: &TargetFacts) -> String {
     if facts.is_empty() { url } else { format!("{url} ({})", facts.join(", ")) }
 }
 
-/// One line each: iterations, lateness, and what happened beside the plan.
+/// Returns one line each on iterations, lateness and delays, and on events such as reconnects.
 fn facts(summary: &Summary) -> String {
     let totals = &summary.totals;
     let mut lines = Vec::new();
@@ -150,9 +150,9 @@ fn oplog(lines: OplogSummary) -> String {
     }
 }
 
-/// Answers other than success that `expect` makes right. A read past the end is
-/// told as short. Nothing where there were so many statuses that failures of
-/// several are kept as one.
+/// Returns the line on statuses other than success that `expect` allows. Reads past the end of a
+/// file are not among them: they count as short reads. Returns None if there were so many statuses
+/// that failures of several statuses are counted as one.
 fn expected(summary: &Summary) -> Option<String> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for (status, count) in summary.operations.values().flat_map(|found| &found.statuses) {

@@ -11,7 +11,7 @@ use super::targets::TARGET_HELP;
 use super::value::{duration, factor, positive_duration, retry};
 use crate::scheduler::RetryPolicy;
 
-/// The target that needs nothing to be there.
+/// The default target, which needs no server.
 const EMBEDDED: &str = "embedded";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,7 +24,7 @@ pub enum OnHookError {
     Abort,
 }
 
-/// How much of SMB a run may ask for.
+/// The highest fidelity mode of a run: the part of SMB that it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// What the script or document needs
@@ -41,7 +41,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// None where the stream decides.
+    /// Returns the number of the mode; None if the stream decides.
     pub(super) fn highest(self) -> Option<u8> {
         match self {
             Mode::Auto => None,

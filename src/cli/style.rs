@@ -1,4 +1,4 @@
-//! How wide and how colourful a terminal is.
+//! The width and the colors of output.
 
 use std::fmt::Display;
 
@@ -9,15 +9,15 @@ use crate::observability::columns::wrapped;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     pub color: bool,
-    /// The columns that a table may take.
+    /// Maximum width of a table, in columns.
     pub width: usize,
-    /// The columns that lines of prose are broken to fit, on a terminal.
+    /// Width to which lines of prose are broken, in columns; None if the output is not a terminal.
     pub prose: Option<usize>,
 }
 
-/// Where the width is unknown, such as in a pipe.
+/// Width if it is unknown, such as in a pipe, in columns.
 const DEFAULT_WIDTH: usize = 100;
-/// A table is not laid out for less, nor is prose.
+/// Minimum width of the layout of a table, and of prose, in columns.
 const LEAST_WIDTH: usize = 60;
 const LEAST_PROSE_WIDTH: usize = 20;
 
@@ -28,8 +28,8 @@ pub(super) const BAD: Ansi = AnsiColor::Red.on_default().effects(Effects::BOLD);
 pub(super) const WARNING: Ansi = AnsiColor::Yellow.on_default();
 
 impl Style {
-    /// For standard output. `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb` and pipes
-    /// are respected.
+    /// Returns the style for standard output, by its terminal and by `NO_COLOR`, `CLICOLOR_FORCE`
+    /// and `TERM=dumb`.
     pub fn of_stdout() -> Style {
         let stdout = std::io::stdout();
         let color = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
@@ -42,12 +42,12 @@ impl Style {
         }
     }
 
-    /// Returns the style of a pipe, with tables that take at most `width` columns.
+    /// Returns the style of a pipe, with tables of at most `width` columns.
     pub const fn plain(width: usize) -> Style {
         Style { color: false, width, prose: None }
     }
 
-    /// Breaks lines between words where they are for a terminal.
+    /// Breaks lines between words if the output is a terminal.
     pub(super) fn prose(self, text: impl Into<String>) -> String {
         let text = text.into();
         self.prose.map(|columns| wrapped(&text, columns)).unwrap_or(text)

@@ -1,4 +1,4 @@
-//! Columns of figures that fit a terminal.
+//! Tables of figures that fit the width of a terminal.
 
 use super::style::{BOLD, Style};
 use crate::observability::columns::{self, left_aligned, right_aligned};
@@ -7,7 +7,8 @@ use crate::observability::columns::{self, left_aligned, right_aligned};
 #[derive(Debug)]
 pub(super) struct Column {
     pub name: &'static str,
-    /// Columns with a higher number go first when the table is too wide; 0 stays.
+    /// Order in which columns are dropped while the table is too wide: higher numbers first, 0
+    /// never.
     pub droppable: u8,
     pub cells: Vec<String>,
 }
@@ -21,7 +22,8 @@ impl Column {
 
 const GAP: usize = 2;
 
-/// One line a row, the first column left-aligned.
+/// Returns a table of one line for each row, with the first column left-aligned. Drops columns
+/// until the table fits.
 pub(super) fn render(mut columns: Vec<Column>, style: Style) -> String {
     while columns.iter().map(|column| column.width() + GAP).sum::<usize>() > style.width + GAP {
         let widest = columns.iter().enumerate().max_by_key(|(_, column)| column.droppable);

@@ -14,7 +14,7 @@ use crate::backend::registry::{KINDS, TargetKind};
 
 pub const SCHEMA: &str = "smbench.targets/1";
 
-/// Every kind of target, as it is written.
+/// The forms in which a target can be written.
 pub(super) const TARGET_HELP: &str =
     "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null";
 

@@ -1,4 +1,4 @@
-//! What came of the thresholds: the first thing said of a run.
+//! The results of the thresholds, which come first in the report.
 
 use super::figures::{MAX_TEXT_CHARS, grouped, time_that};
 use super::style::{BAD, GOOD, Style};
@@ -9,7 +9,8 @@ use crate::observability::text::printable;
 use crate::observability::thresholds::ThresholdSummary;
 use crate::observability::thresholds::metric::Unit;
 
-/// A line each, in the order in which they were stated. None without any.
+/// Returns a line for each threshold, in the order in which they were stated; None if there are
+/// none.
 pub(super) fn thresholds(summary: &Summary, style: Style) -> Option<String> {
     let subjects: Vec<String> = summary.thresholds.iter().map(subject).collect();
     let width = subjects.iter().map(|subject| columns::width(subject)).max()?;
@@ -22,7 +23,7 @@ pub(super) fn thresholds(summary: &Summary, style: Style) -> Option<String> {
     Some(text)
 }
 
-/// Those that failed, a sentence each.
+/// Returns a sentence for each threshold that failed.
 pub(super) fn failed(summary: &Summary) -> impl Iterator<Item = String> {
     let failed = summary.thresholds.iter().filter(|threshold| !threshold.pass);
     failed
@@ -46,8 +47,7 @@ fn found(threshold: &ThresholdSummary) -> String {
     parts.join("; ")
 }
 
-/// Returns the value with as many digits as it takes to compare with the bound as the verdict
-/// says.
+/// Returns the value with so many digits that it compares with the bound as the verdict says.
 fn shown(threshold: &ThresholdSummary, value: f64) -> String {
     let Some(comparison) = threshold.comparison else {
         return quantity(value, threshold.unit, &|_| true);
@@ -56,14 +56,15 @@ fn shown(threshold: &ThresholdSummary, value: f64) -> String {
     quantity(value, threshold.unit, &|shown| comparison.holds(shown) == holds)
 }
 
-/// Returns `value` so that what is shown, in the same unit, is something that `keeps` accepts.
+/// Returns `number` with so many digits that `keeps` accepts the number as shown, in the same unit.
 fn quantity(number: f64, unit: Unit, keeps: &dyn Fn(f64) -> bool) -> String {
-    // Only zero is shown as zero.
+    // A value that is not zero is not shown as zero.
     let keeps = |shown: f64| (shown == 0.0) == (number == 0.0) && keeps(shown);
     match unit {
         Unit::Time => time_that(number, keeps),
         Unit::Share => {
-            // Read as hundredths, as the bound is, not divided.
+            // Read as hundredths, as the bound is, instead of divided, so that rounding is the
+            // same.
             let is_all = |share: f64| share == 1.0;
             rounded(100.0 * number, 2, |text| {
                 let share = value(&format!("{text}e-2"));

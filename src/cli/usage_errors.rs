@@ -1,5 +1,5 @@
-//! What to do about a command line that clap refuses, where the script it names tells more
-//! than clap can know.
+//! Advice on a command line that clap refuses. The script that it names can say more than clap
+//! knows.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::script::{self, Limits};
 
 const PARAMETER_FLAG: &str = "--param <KEY=VALUE>";
 const MAX_CHARS: usize = 80;
-/// The most parameters of a script that are named.
+/// Maximum number of a script's parameters that an error names.
 const MAX_NAMED: usize = 10;
 
-/// Adds advice to an error about `args`, the program's name first.
+/// Adds advice to an error about `args`, which begin with the program's name.
 pub(super) fn explained(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     let about = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -48,7 +48,7 @@ pub(super) fn explained(mut error: clap::Error, args: &[OsString]) -> clap::Erro
     error
 }
 
-/// What to do, beside what clap suggests itself or in its place.
+/// Advice that is shown beside clap's own suggestions, or in their place.
 struct Tip {
     text: String,
     beside_others: bool,
@@ -60,12 +60,12 @@ impl Tip {
     }
 }
 
-/// Returns how to set the parameter of the script that an unknown flag has the name of, or
-/// nearly so.
+/// Returns how to set a parameter of the script, if an unknown flag has the name of one or a
+/// similar name.
 fn parameter_meant(flag: &str, args: &[&str]) -> Option<Tip> {
     let plain = |name: &str| name.replace('-', "_").to_lowercase();
     let name_of = |arg: &str| arg.split('=').next().unwrap_or_default().to_string();
-    // Of `-users`, clap names the first letter.
+    // For `-users`, clap names only the first letter.
     let short = |arg: &&str| flag.len() == 2 && arg.starts_with(flag);
     let typed = args.iter().position(|arg| name_of(arg) == flag || short(arg))?;
     let wanted = plain(name_of(args[typed]).trim_start_matches('-'));
@@ -107,8 +107,8 @@ fn how_to_set_parameters(args: &[&str]) -> String {
     )
 }
 
-/// Returns what an unknown command was meant to be: `run` before a script, a directory or a
-/// document, or a command of nearly that name.
+/// Returns advice on an unknown command: to write `run` before a script or document, the scripts in
+/// a directory, or a command with a similar name.
 fn command_meant(name: &str, args: &[&str]) -> Tip {
     let path = Path::new(name);
     let behind = args.iter().position(|arg| *arg == name).map_or(&[][..], |at| &args[at + 1..]);

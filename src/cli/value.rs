@@ -9,10 +9,10 @@ use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::protocol::{NtStatus, nearest};
 use crate::scheduler::RetryPolicy;
 
-/// The most clients of a run.
+/// Maximum number of clients of a run.
 const MAX_CLIENTS: u32 = 1_000_000;
 
-/// What a command works on, told by the file's extension.
+/// The input of a command; the file's extension decides which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// `.lua` or `.luau`
@@ -46,7 +46,7 @@ impl FromStr for Input {
     }
 }
 
-/// `--clients N`, or `--clients name=N` where there are several workloads.
+/// The value of `--clients N`, or of `--clients name=N` if there are several workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCount {
     pub workload: Option<String>,
@@ -70,7 +70,7 @@ impl FromStr for ClientCount {
     }
 }
 
-/// `key=value`; the value may hold further `=`.
+/// Parses `key=value`, whose value may hold further `=`.
 pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
@@ -98,7 +98,7 @@ pub(super) fn positive_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Names of statuses; without any, the default ones.
+/// Parses names of statuses; without any, the default ones apply.
 pub(super) fn retry(text: &str) -> Result<RetryPolicy, String> {
     if text.trim().is_empty() {
         return Ok(RetryPolicy::default());
@@ -115,7 +115,7 @@ pub(super) fn retry(text: &str) -> Result<RetryPolicy, String> {
     Ok(RetryPolicy { statuses: text.split(',').map(status).collect::<Result<_, _>>()? })
 }
 
-/// From a thousandth to a thousand.
+/// Parses a factor from 0.001 to 1000.
 pub(super) fn factor(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(factor) if (0.001..=1_000.0).contains(&factor) => Ok(factor),

@@ -1,4 +1,4 @@
-//! The end of the report: the verdict, and what to do about it.
+//! The end of the report: the verdict on trust, and advice.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use super::style::{BAD, GOOD, Style, WARNING};
 use crate::observability::text::printable;
 use crate::observability::{Cause, Summary, Verdict};
 
-/// Notes that are printed: each workload may have one.
+/// Maximum number of notes that are printed, because each workload may have one.
 const MOST_NOTES: usize = 20;
 
-/// What went wrong beside operations, what else to know, and whether to
-/// believe the figures.
+/// Returns the problems that are not failed operations, the notes, the verdict on trust, and the
+/// reasons for the exit code.
 pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -> String {
     let mut text = String::new();
     for problem in &summary.problems {
@@ -50,14 +50,14 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     text
 }
 
-/// The exit code and why it is that; none where there is nothing to say.
+/// Returns the exit code with its reasons; None if there are none.
 pub(super) fn exit_reasons(summary: &Summary) -> Option<String> {
     let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
     let told = || format!("exit code {}: {}", summary.exit_code, reasons.join(", "));
     (!reasons.is_empty()).then(told)
 }
 
-/// What makes a late generator fast enough, by what made it late.
+/// Returns how to make a late generator fast enough, by the cause of its lateness.
 fn advice(cause: Cause, summary: &Summary) -> &'static str {
     let script = summary.run.script_hash.is_some();
     match cause {
@@ -86,7 +86,7 @@ mod tests {
 
     const PLAIN: Style = Style::plain(80);
 
-    /// Of a hundred operations that were 20 ms late.
+    /// Returns the summary of a hundred operations that were 20 ms late.
     fn late(facts: RunFacts) -> Summary {
         let mut recorder = sample::recorder();
         for seq in 0..100 {

@@ -1,5 +1,5 @@
-//! Looks after a run from the main thread: progress, Ctrl-C, its end, and what
-//! the processors do meanwhile.
+//! The main thread's loop while a run is under way: progress, Ctrl-C, thresholds, hooks, the use of
+//! the processors, and the end of the run.
 
 use std::time::Duration;
 
@@ -31,12 +31,13 @@ pub struct Attended<'a> {
     pub progress: &'a Progress,
     pub checks: &'a mut Checks,
     pub hooks: &'a mut RunHooks,
-    /// Closes when every shard has ended.
+    /// The channel that closes when every shard has ended.
     pub ended: &'a mut mpsc::Receiver<()>,
 }
 
-/// Returns when every shard has ended. The first signal cuts the
-/// run and lets it drain, a second ends it at once; a threshold may cut it too.
+/// Follows a run until every shard has ended, and returns the use of the processors. The first
+/// signal cuts the run and lets it drain; a second signal ends it at once. A threshold or a hook
+/// may cut the run too.
 pub fn attend(
     (runtime, signals): &mut (Runtime, Signals),
     attended: Attended<'_>,
@@ -95,8 +96,8 @@ fn interrupt(conductor: &Conductor, interrupted: &mut bool) {
     }
 }
 
-/// The last phase that the run has come to. Measuring is over with it from its
-/// end on, or from the cut, or when there is nothing left to issue.
+/// Returns the last phase that the run has reached, and whether it is over: at its end, after the
+/// cut, or when nothing is left to issue.
 fn reached_phase(
     conductor: &Conductor,
     orders: &Orders,
@@ -111,8 +112,8 @@ fn reached_phase(
     Some(Reached { phase, is_over: cut || ended })
 }
 
-/// Shows the stages up to `now` that were entered since the last look: each once, also
-/// one that was over before anybody looked. `shown` counts those of the looks before.
+/// Shows each stage up to `now` that was entered since the previous call, even if it has ended
+/// meanwhile. `shown` counts the stages that earlier calls have seen.
 fn show_entered(
     conductor: &Conductor,
     now: Stage,
@@ -133,7 +134,8 @@ fn show_entered(
     }
 }
 
-/// Tells progress which phase is measured, and returns when that will change by itself.
+/// Shows the phase that is measured. Returns the time at which that phase ends by itself, in
+/// nanoseconds.
 fn show(
     orders: &Orders,
     (spans, phases): (&[PhaseSpan], &[Phase]),

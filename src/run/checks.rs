@@ -1,5 +1,5 @@
-//! Thresholds: read before a run, those that may end it looked at each second,
-//! and all of them judged at its end.
+//! Thresholds: all are read before a run and judged at its end; those that may end the run are also
+//! checked each second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +17,26 @@ use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, Threshol
 use crate::scheduler::{Conductor, CutReason};
 
 const EVERY_NS: u64 = 1_000_000_000;
-/// What a shard that has something to do takes at the most to say how it stands.
+/// Longest time that a busy shard takes to answer.
 const ANSWER_NS: u64 = 50_000_000;
 
 /// The thresholds of one run.
 pub struct Checks {
     thresholds: Vec<Threshold>,
     watch: Option<Watch>,
-    /// When the shards were asked last, and whether they were heard since.
+    /// The time at which the shards were last asked.
     asked_ns: Option<u64>,
+    /// Whether the answers to that request were evaluated.
     heard: bool,
-    /// What ended the run, and when, from time zero.
+    /// The thresholds that ended the run, and the time they did, from time zero.
     ended_by: Vec<Outcome>,
     ended: Duration,
 }
 
-/// The stream's thresholds and those of the command line.
+/// Returns the stream's thresholds, followed by those of the command line.
 ///
 /// # Errors
-/// What is wrong with one of them, and where it stands.
+/// A threshold is invalid. The error says what is wrong, and where it is stated.
 pub fn thresholds(
     header: &StreamHeader,
     from_command_line: &[String],
@@ -65,14 +66,14 @@ impl Checks {
         }
     }
 
-    /// For the shard to call, where a threshold may end the run.
+    /// Returns the handle with which a shard answers; None if no threshold may end the run.
     pub fn shard(&self, shard: usize) -> Option<Arc<WatchedShard>> {
         self.watch.as_ref()?.shard(shard)
     }
 
-    /// Looks at the thresholds each second from `zero_ns` on, when measuring
-    /// began, and cuts the run when one fails. Never returns; may be dropped
-    /// and called again at any point.
+    /// Checks the thresholds each second from `zero_ns` on, when measuring began, and cuts the run
+    /// when one fails. The future never completes; it may be dropped and created again at any
+    /// point.
     pub async fn follow(
         &mut self,
         zero_ns: Option<u64>,
@@ -115,8 +116,8 @@ impl Checks {
         }
     }
 
-    /// What came of each, given how long each phase lasted. One that ended the
-    /// run has failed, whatever its last operations made of its value.
+    /// Returns the outcome of each threshold, given how long each phase lasted. A threshold that
+    /// ended the run has failed, whatever its value became with the last operations.
     pub fn outcomes(
         &self,
         measurements: &Measurements,

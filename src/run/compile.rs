@@ -1,4 +1,4 @@
-//! Writes the operations of a script or document to a document.
+//! `smbench compile`: the conversion of a script or document to a document.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::observability::results::persist_new;
 use crate::observability::rounding::nonzero;
 use crate::script::{Script, ScriptOptions};
 
-/// Where a document goes.
+/// The destination of a document.
 #[derive(Clone, Debug)]
 pub enum Output {
     Stdout,
@@ -32,7 +32,7 @@ pub enum Output {
     },
 }
 
-/// What was written.
+/// Facts on a document that was written.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     pub operations: u64,
@@ -58,10 +58,11 @@ impl Compiled {
     }
 }
 
-/// Compiles `input`. A file appears whole, or not at all.
+/// Compiles `input` to a document. A file appears whole, or not at all.
 ///
 /// # Errors
-/// [`RunError`] with exit 2 for a stream that is wrong or has no end.
+/// [`RunError`] with exit code 2 for a stream that is invalid or has no end, and for a destination
+/// that cannot be written.
 pub fn compile(
     input: &Input,
     bounds: Bounds,
@@ -88,7 +89,7 @@ pub fn compile(
     }
 }
 
-/// Says how much is written, where it takes long.
+/// Starts lines of progress with the number of bytes written, for documents that take long.
 fn progress_lines(input: &Input, written: Arc<AtomicU64>) -> ProgressLines {
     let stage = format!("compiling {}", input.name());
     ProgressLines::start(true, move || {
@@ -134,7 +135,7 @@ fn to_file(
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
-    // Not through `file`, whose errors name its temporary path.
+    // Writes bypass `file`, whose errors would name its temporary path.
     let out = Counted { out: file.as_file_mut(), written };
     let mut out = BufWriter::with_capacity(1 << 18, out);
     let compiled = write(input, bounds, format, &mut out)?;
@@ -175,7 +176,7 @@ fn write(
             Ok(Compiled { operations, ir_hash, at_bound: None, left_out })
         }
         Input::Document { path, options, .. } => {
-            // Only a whole document keeps what smbench itself does not know.
+            // Only the conversion of a whole document keeps keys that smbench does not know.
             let strict = LoadOptions { strict: true, ..options.clone() };
             let mut document = document::load(path, &strict)
                 .context("--operations and --duration keep only what smbench knows")?;
@@ -193,7 +194,7 @@ fn write(
     }
 }
 
-/// Says which of the bounds that were given does not end the stream.
+/// Adds, to the error of a stream without an end, which of the given bounds does not end it.
 fn not_ended(error: CompileError, given: &str) -> anyhow::Error {
     match error {
         CompileError::ClockStandsStill { .. } => {

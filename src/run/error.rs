@@ -1,8 +1,8 @@
-//! Why a run did not take place.
+//! The error of a run that did not take place.
 
 use crate::observability::exit::{ExitReason, exit_code};
 
-/// Nothing was measured: what stood in the way, and the exit code for it.
+/// The reason why nothing was measured, and the exit code for it.
 #[derive(Debug)]
 pub struct RunError {
     pub reason: ExitReason,
@@ -14,17 +14,17 @@ impl RunError {
         RunError { reason, error }
     }
 
-    /// The script, the document or the command line is at fault.
+    /// Returns an error of the script, the document or the command line.
     pub fn invalid(error: anyhow::Error) -> RunError {
         RunError::new(ExitReason::Invalid, error)
     }
 
-    /// This program is at fault, or the machine it runs on.
+    /// Returns an error of this program, or of the host it runs on.
     pub fn internal(error: anyhow::Error) -> RunError {
         RunError::new(ExitReason::InternalError, error)
     }
 
-    /// Whoever read the output has gone.
+    /// Returns whether the reader of the output has closed the pipe.
     pub fn is_broken_pipe(&self) -> bool {
         self.error.chain().any(|cause| {
             let io = cause.downcast_ref::<std::io::Error>();
@@ -37,7 +37,7 @@ impl RunError {
     }
 }
 
-/// The error and its causes, each once: an error often says its cause itself.
+/// Writes the error and its causes, each once: many errors already contain their cause.
 impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut said = String::new();

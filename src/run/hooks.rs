@@ -1,4 +1,4 @@
-//! A run's hooks, and what they say of the run.
+//! The hooks of a run, and their effect on its end, its exit code and its summary.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::observability::{ExitReason, Summary};
 use crate::scheduler::{Conductor, CutReason};
 use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
 
-/// What an error in a hook does to the run.
+/// The effect of an error in a hook on the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HookErrors {
     /// The report counts it, and the run exits with 4.
@@ -24,11 +24,11 @@ pub enum HookErrors {
     Report,
     /// The report counts it, and the exit code does not depend on it.
     Ignore,
-    /// It ends the run, which exits with 2.
+    /// The error ends the run, which exits with 2.
     Abort,
 }
 
-/// The hooks, and the way their verdict takes to whoever may end the run.
+/// The hooks, and the channel for their verdicts, which may end the run.
 pub struct RunHooks {
     pub hooks: Option<Hooks>,
     verdicts: mpsc::Receiver<HookVerdict>,
@@ -36,15 +36,15 @@ pub struct RunHooks {
     told: Told,
 }
 
-/// How far a run has come through its phases.
+/// The position of a run in its phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     pub phase: usize,
-    /// Measuring is, and so this phase.
+    /// Whether measuring is over, and with it this phase.
     pub is_over: bool,
 }
 
-/// Of how many phases hooks were told the start, and of how many the end.
+/// The number of phases whose start, and whose end, hooks were called for.
 #[derive(Debug, Default)]
 struct Told {
     started: usize,
@@ -52,7 +52,8 @@ struct Told {
 }
 
 impl Told {
-    /// What is to be told now, in order: every phase once, however short.
+    /// Returns the starts and ends of phases that hooks must be called for now, in order. Each
+    /// phase comes up once, however short it was.
     fn catch_up(&mut self, reached: Reached) -> Vec<(usize, Edge)> {
         let mut edges = Vec::new();
         let end = |told: &mut Told, edges: &mut Vec<_>| {
@@ -74,6 +75,8 @@ impl Told {
 }
 
 impl RunHooks {
+    /// Starts the hooks, if `input` is a script that declares any.
+    ///
     /// # Errors
     /// The script does not load a second time, in a VM for its hooks.
     pub fn start(
@@ -81,7 +84,7 @@ impl RunHooks {
         layout: &Arc<Layout>,
         on_error: HookErrors,
     ) -> anyhow::Result<RunHooks> {
-        // At the most one of each.
+        // At most one verdict of each kind is sent.
         let (telling, verdicts) = mpsc::channel(2);
         let hooks = match input {
             Input::Script(options) => Hooks::start(options, layout.clone(), move |verdict| {
@@ -92,12 +95,12 @@ impl RunHooks {
         Ok(RunHooks { hooks, verdicts, on_error, told: Told::default() })
     }
 
-    /// What thresholds may ask of the script's metrics.
+    /// Returns the kinds of the script's metrics, which thresholds may refer to.
     pub fn metric_kinds(&self) -> CustomKinds {
         self.hooks.as_ref().map(Hooks::metric_kinds).unwrap_or_default()
     }
 
-    /// Reads the script's metrics as they are when asked.
+    /// Returns a function that reads the current figures of the script's metrics.
     pub fn metric_reader(&self) -> impl Fn(&str, CustomFigure) -> Option<(f64, u64)> + use<> {
         let metrics = self.hooks.as_ref().map(Hooks::metrics);
         move |name, figure| {
@@ -106,7 +109,7 @@ impl RunHooks {
         }
     }
 
-    /// Ends with a verdict that ends the run; without one, never.
+    /// Waits for a verdict that ends the run. Without one, the future never completes.
     pub async fn ends_the_run(&mut self) {
         while let Some(verdict) = self.verdicts.recv().await {
             match verdict {
@@ -121,7 +124,7 @@ impl RunHooks {
         std::future::pending().await
     }
 
-    /// Tells hooks of the phases the run has come to since it was asked last.
+    /// Calls hooks for the phases that have started or ended since the previous call.
     pub fn reached(&mut self, reached: Option<Reached>, phases: &[Phase]) {
         let (Some(hooks), Some(reached)) = (&self.hooks, reached) else { return };
         for (at, edge) in self.told.catch_up(reached) {
@@ -129,8 +132,7 @@ impl RunHooks {
         }
     }
 
-    /// Delivers what is queued, for `bound` at the most. A signal meanwhile ends
-    /// that at once.
+    /// Delivers queued events, for at most `bound`. A signal ends that at once.
     pub fn finish(
         &mut self,
         signals: &mut (Runtime, Signals),
@@ -146,7 +148,8 @@ impl RunHooks {
         interruptible(signals, interrupt, || hooks.finish(bound))
     }
 
-    /// Exit reasons and problems that follow from what hooks had to say.
+    /// Returns the problems that hooks reported, each with its reason for the exit code, if it has
+    /// one.
     pub fn judge(&self, outcome: HookOutcome) -> Vec<(String, Option<ExitReason>)> {
         let failed = match self.on_error {
             HookErrors::Report => Some(ExitReason::HooksFailed),
@@ -162,8 +165,7 @@ impl RunHooks {
         internal.chain(aborted).chain(errors).collect()
     }
 
-    /// Calls `bench.on_end`, which a signal ends, and adds what comes of it to
-    /// the summary.
+    /// Calls `bench.on_end` and adds its problems to the summary. A signal ends the call.
     pub fn end(
         &self,
         signals: &mut (Runtime, Signals),
@@ -172,7 +174,7 @@ impl RunHooks {
         let Some(hooks) = &self.hooks else { return Ok(()) };
         let told = serde_json::to_value(&*summary)?;
         let give_up = hooks.give_up();
-        // A signal that came when all was delivered ended nothing.
+        // A signal that came after everything was delivered must not prevent this call.
         give_up.no_more();
         let mut interrupted = false;
         let interrupt = || {

@@ -1,4 +1,4 @@
-//! What a run takes its operations from.
+//! The input of a run: a script or a document.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
 use crate::script::{self, CheckError, Depth, Script, ScriptOptions};
 
-/// The most of a path that a line of progress has.
+/// Longest part of a path in a line of progress, in characters.
 const MAX_PATH_CHARS: usize = 100;
 
 /// A script or a document, as the command line names it.
@@ -21,21 +21,21 @@ pub enum Input {
     Document {
         path: PathBuf,
         options: LoadOptions,
-        /// Of payload patterns, in place of the document's own.
+        /// The seed of payload patterns, in place of the document's own.
         seed: Option<u64>,
     },
 }
 
-/// An input that is open: its header is known, its operations wait on threads.
+/// An open input: its header is known, and threads are ready to make its operations.
 pub struct Stream {
     pub header: StreamHeader,
     pub sources: SourceThreads,
 }
 
 impl Input {
-    /// Makes the first operations of a script as `validate` does, setup and teardown
-    /// included, so that what is wrong with them is known before anything is connected
-    /// and whatever the number of threads. A document is checked when it is opened.
+    /// Makes the first operations of a script as `validate` does, setup and teardown included. So
+    /// errors in them are found before a connection is made, and on any number of threads. A
+    /// document is checked when it is opened.
     ///
     /// # Errors
     /// See [`script::check`].
@@ -43,8 +43,8 @@ impl Input {
         let Input::Script(options) = self.lasting(time_scale, duration) else { return Ok(()) };
         let quiet = ScriptOptions { quiet: true, ..options.clone() };
         let checked = script::check(&quiet, Depth::QUICK);
-        // What a script prints is printed by the run. Where there is none, it may say
-        // how the script came to its error.
+        // The run prints what the script prints. If the check fails there is no run, and the
+        // printed lines may show how the script came to its error.
         let checked = checked.or_else(|_| script::check(&options, Depth::QUICK));
         for warning in checked?.warnings {
             tracing::warn!("{warning}");
@@ -52,18 +52,18 @@ impl Input {
         Ok(())
     }
 
-    /// The input for a run that was told to last `duration`.
+    /// Returns the input for a run that is to last `duration`.
     fn lasting(&self, time_scale: f64, duration: Option<Duration>) -> Input {
         let mut input = self.clone();
         if let Input::Script(options) = &mut input {
-            // In the script's own time, which is scaled afterwards.
+            // In the script's own time, which is scaled later.
             options.duration_ns =
                 duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
         }
         input
     }
 
-    /// Returns the path as a line of progress has it.
+    /// Returns the path as lines of progress show it.
     pub fn name(&self) -> String {
         let path = match self {
             Input::Script(options) => &options.path,
@@ -72,16 +72,16 @@ impl Input {
         printable(&path.display().to_string(), MAX_PATH_CHARS)
     }
 
-    /// Loads the script, or reads and checks the whole document, with its times
-    /// `time_scale` times as long. `duration` is what the run was told: a script
-    /// may follow it.
+    /// Loads the script, or reads and checks the whole document. Times of the stream are multiplied
+    /// by `time_scale`. `duration` is the length that was asked for the run; a script may follow
+    /// it.
     ///
-    /// A script's operations are made on up to `generators` threads, on each of
-    /// which its top level runs. A document's are read on one: they lie in one
-    /// file, and reading them is many times faster than making them.
+    /// A script's operations are made on up to `generators` threads, each of which runs the top
+    /// level. A document's operations are read on one thread, because they are in one file, and
+    /// because reading is many times faster than making them.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The input is invalid. The error says what is wrong, and where.
     pub fn open(
         &self,
         time_scale: f64,

@@ -1,5 +1,5 @@
-//! The signals that end a run in good order: Ctrl-C, SIGTERM, and SIGHUP of a terminal
-//! that was closed.
+//! The signals that end a run gracefully: Ctrl-C, SIGTERM, and the SIGHUP of a terminal that was
+//! closed.
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -12,21 +12,22 @@ use tokio::sync::oneshot;
 
 use crate::observability::exit::ExitReason;
 
-/// While there is one, signals no longer end the program by themselves.
+/// A listener for signals. While it exists, they do not end the program by themselves.
 pub struct Signals {
     interrupts: Signal,
     terminations: Signal,
-    /// None where the program was started to outlive its terminal.
+    /// The listener for SIGHUP; None if the program was started to outlive its terminal.
     hangups: Option<Signal>,
     last: Option<Instant>,
 }
 
-/// timeout(1), for one, sends a signal to the program and to its group: the
-/// program gets it twice, and nobody pressed twice.
+/// Longest time between two signals that count as one. For example, timeout(1) signals both the
+/// program and its process group, so the program gets the signal twice although nobody pressed
+/// Ctrl-C twice.
 const ONE_AND_THE_SAME: Duration = Duration::from_millis(50);
 
 impl Signals {
-    /// Listens from now on, to be asked on the runtime that comes with it.
+    /// Starts to listen. The signals must be awaited on the returned runtime.
     ///
     /// # Errors
     /// The system refuses a runtime or the signals.
@@ -43,7 +44,7 @@ impl Signals {
         Ok((runtime, Signals { interrupts, terminations, hangups, last: None }))
     }
 
-    /// Waits for the next signal, none of which is lost in between.
+    /// Waits for the next signal. None is lost between two calls.
     pub async fn next(&mut self) {
         loop {
             tokio::select! {
@@ -60,19 +61,19 @@ impl Signals {
     }
 }
 
-/// Waits for the first hangup. Both the system and a shell send one for a terminal that
-/// was closed, so later ones are not a second wish to stop.
+/// Waits for the first hangup. Both the system and a shell send one when a terminal is closed, so
+/// later ones are not a second request to stop.
 async fn first(hangups: &mut Option<Signal>) {
     match hangups {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
-    // tokio's handler stays, so that those that follow do nothing.
+    // tokio's handler stays installed, so that later hangups do nothing.
     *hangups = None;
 }
 
-/// Returns whether SIGHUP is ignored, as nohup(1) has it: listening would undo that.
-/// Returns true too where /proc cannot be read, so that SIGHUP keeps its default action.
+/// Returns whether SIGHUP is ignored, as under nohup(1): listening would undo that. Returns true if
+/// /proc cannot be read, so that SIGHUP keeps its default action.
 fn ignores_hangups() -> bool {
     const SIGHUP_BIT: u64 = 1;
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
@@ -81,8 +82,8 @@ fn ignores_hangups() -> bool {
     ignored.is_none_or(|mask| mask & SIGHUP_BIT != 0)
 }
 
-/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail, as on a full
-/// disk, instead of ending the program with SIGXFSZ.
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) fail like a write to a full disk,
+/// instead of ending the program with SIGXFSZ.
 ///
 /// # Errors
 /// The system refuses the signal.
@@ -90,11 +91,11 @@ pub fn survive_file_size_limit() -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let _context = runtime.enter();
     let number = rustix::process::Signal::XFSZ.as_raw();
-    // tokio's handler stays when the listener has gone.
+    // tokio's handler stays installed after the listener is dropped.
     signal(SignalKind::from_raw(number)).map(drop)
 }
 
-/// What `work` comes to. A signal meanwhile calls `interrupt`.
+/// Runs `work` on another thread and returns its result. Each signal meanwhile calls `interrupt`.
 pub fn interruptible<T: Send>(
     (runtime, signals): &mut (Runtime, Signals),
     mut interrupt: impl FnMut(),
@@ -118,8 +119,8 @@ pub fn interruptible<T: Send>(
     })
 }
 
-/// A signal removes the unfinished file `path` before it ends the program.
-/// Once the file has been renamed there is nothing to remove.
+/// Starts a thread that, on a signal, removes the unfinished file `path` and ends the program. Once
+/// the file is renamed, there is nothing to remove.
 ///
 /// # Errors
 /// No thread can be started.

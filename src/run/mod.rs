@@ -1,5 +1,5 @@
-//! The composition root: opens the stream and the target, runs the shards to
-//! their end, and makes the summary.
+//! The composition root: opens the stream and the target, runs the shards to their end, and makes
+//! the summary.
 
 mod attend;
 mod checks;
@@ -52,33 +52,32 @@ use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::{Conductor, CutReason, Permits, Precision, RealClock, Stage};
 
-/// How long a script runs that says nothing about it.
+/// Length of a run whose stream has neither phases nor an end.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
-/// Operations queued over all clients, and for one.
+/// Maximum number of operations queued over all clients, and for one client.
 const LOOKAHEAD_TOTAL: usize = 262_144;
 const LOOKAHEAD_MOST: usize = 64;
-/// The most threads that make operations.
+/// Maximum number of threads that make operations, by default.
 const MAX_GENERATORS: u32 = 256;
-/// How long what is queued for the operation log may take to be written, at the
-/// end of a run and where a second signal ended it.
+/// Longest wait for the queue of the operation log to be written: at the end of a run, and after a
+/// second signal has ended the run.
 const OPLOG_BOUND: Duration = Duration::from_secs(30);
 const OPLOG_AT_ONCE: Duration = Duration::from_secs(2);
-/// A reply may take 35 s where another client holds an oplock.
+/// Longest wait for a reply. A reply may take 35 s if another client holds an oplock.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What a run leaves.
+/// The results of a run.
 #[derive(Debug)]
 pub struct Finished {
     pub summary: Summary,
-    /// The results folder; none where the summary could not be written into it.
+    /// The directory of the results; None if the summary could not be written into it.
     pub folder: Option<PathBuf>,
 }
 
 /// Runs `input` against the target and writes the results.
 ///
 /// # Errors
-/// [`RunError`] with the exit code that belongs to it: nothing was measured,
-/// and nothing is left behind.
+/// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind.
 pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let started_at = SystemTime::now();
     let checked = input.check(options.time_scale, options.duration);
@@ -121,7 +120,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     })?;
     let allowed = mode::allowed(backend.capabilities(), options).map_err(RunError::invalid)?;
     allowed.check(&header.needs).map_err(|error| RunError::invalid(error.into()))?;
-    // Before there is anything a signal could leave behind.
+    // Listens before there is anything that a signal could leave behind.
     let mut signals = interrupt::Signals::listen()
         .context("signals cannot be listened to")
         .map_err(RunError::internal)?;
@@ -215,7 +214,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     if let Err(error) = hooks.end(&mut signals, &mut summary) {
         summary.add_problem(format!("{error:#}"), Some(ExitReason::InternalError));
     }
-    // What was measured is shown all the same.
+    // The measurements are shown even if they cannot be written.
     let kept = folder.write_summary(&summary);
     if let Err(error) = &kept {
         summary.add_problem(error.to_string(), Some(ExitReason::ResultsNotKept));
@@ -223,8 +222,8 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     Ok(Finished { summary, folder: kept.ok().map(|_| folder.path().to_path_buf()) })
 }
 
-/// Returns the phases that a run has: the stream's, scaled to `--duration`. One that `ends`
-/// by itself, or by its number of operations, needs none.
+/// Returns the phases of a run: the stream's, scaled to `--duration`. If the stream has none,
+/// returns one phase, or no phase for a run that `ends` by itself or by its number of operations.
 fn phases_of_run(
     declared: &[Phase],
     ends: bool,
@@ -249,8 +248,9 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// One for each core, as each has a core's worth of work at the most. One for two
-/// where they stay awake: what they issue to and from needs cores as well.
+/// Returns the number of shards: by default one for each core, because a shard uses at most one
+/// core. With `--precise`, when shards stay awake, one for two cores: the threads that make
+/// operations and the server need cores as well.
 fn shard_count(options: &RunOptions, clients: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards = options.shards.unwrap_or(match options.precision {
@@ -260,7 +260,8 @@ fn shard_count(options: &RunOptions, clients: u32) -> usize {
     shards.clamp(1, clients.max(1) as usize)
 }
 
-/// Two cores are left to those that issue and to the server.
+/// Returns the number of threads that make operations. Two cores are left for the shards and the
+/// server.
 fn default_generators() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores.saturating_sub(2)).unwrap_or(u32::MAX).clamp(1, MAX_GENERATORS)
@@ -382,7 +383,7 @@ fn settings(options: &RunOptions) -> Settings {
     }
 }
 
-/// How long each phase really lasted, given when measuring began and ended.
+/// Returns the actual length of each phase, given when measuring began and ended.
 fn phase_durations(phases: &[Phase], measured_ns: Option<(u64, u64)>) -> Vec<Duration> {
     let Some((zero_ns, end_ns)) = measured_ns else { return vec![Duration::ZERO; phases.len()] };
     let mut left_ns = end_ns - zero_ns;

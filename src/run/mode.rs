@@ -1,4 +1,4 @@
-//! `--mode`: how much of SMB a run may ask for.
+//! `--mode`: the limit on the parts of SMB that a run may ask for.
 
 use anyhow::bail;
 
@@ -7,16 +7,17 @@ use crate::backend::BackendCapabilities;
 use crate::ir::feature::{Feature, Need};
 use crate::scheduler::allowed::Allowed;
 
-/// Whether there will be something that breaks take back.
+/// Returns whether the run will ask for oplocks or leases, which can be broken, as far as is known
+/// before it starts.
 pub fn caches(needs: &[Need], options: &RunOptions) -> bool {
     options.mode.is_none_or(|mode| mode >= Feature::Caching.mode())
         && needs.iter().any(|need| need.feature == Feature::Caching)
 }
 
-/// What the stream of a run may ask of its backend.
+/// Returns the features that the stream of a run may ask of its backend.
 ///
 /// # Errors
-/// A mode that the backend does not have.
+/// The backend does not have the mode, and `--degrade` is not set.
 pub fn allowed(backend: BackendCapabilities, options: &RunOptions) -> anyhow::Result<Allowed> {
     if let Some(mode) = options.mode
         && mode > backend.mode()

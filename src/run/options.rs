@@ -1,4 +1,4 @@
-//! What a run can be told.
+//! The options of a run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,53 +10,55 @@ use crate::backend::registry::Target;
 use crate::backend::smb2::Password;
 use crate::scheduler::{Precision, RetryPolicy};
 
-/// Everything a run can be told, beside what it runs.
+/// All options of a run, except its input.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     pub target: Target,
-    /// For a target with a user.
+    /// The password, for a target with a user.
     pub password: Option<Password>,
-    /// For the embedded server.
+    /// The storage of the embedded server.
     pub storage: Storage,
-    /// How long the recorded phases last together; by default as the stream says.
+    /// Total length of the recorded phases; by default the stream's own.
     pub duration: Option<Duration>,
-    /// Operations of iterations over all clients, after which the run ends.
+    /// Number of operations of iterations, over all clients, after which the run ends.
     pub operations: Option<u64>,
-    /// Operations in flight over all clients.
+    /// Maximum number of operations in flight over all clients.
     pub limit: Option<u32>,
-    /// Which failed operations are tried again; none of them by default.
+    /// The failures after which an operation is tried again; none by default.
     pub retry: Option<RetryPolicy>,
-    /// Stretches the stream's times and phases: 2 is half speed.
+    /// Factor that stretches the times and phases of the stream: 2 is half speed.
     pub time_scale: f64,
-    /// Threads that make a script's operations; by default what the machine suggests.
+    /// Number of threads that make a script's operations; by default, it depends on the host's
+    /// cores.
     pub generators: Option<u32>,
-    /// Threads that issue operations; by default what the machine and the target suggest.
+    /// Number of threads that issue operations; by default, it depends on the host's cores,
+    /// `precision` and the number of clients.
     pub shards: Option<usize>,
-    /// How shards wait for what is due next.
+    /// The way shards wait for the next operation: asleep or awake.
     pub precision: Precision,
     pub connect_concurrency: usize,
     pub timeouts: Timeouts,
-    /// Operations issued later than this count as late.
+    /// The lateness above which an operation counts as late.
     pub late_bound: Duration,
-    /// A late generator is no reason to exit with 5.
+    /// Whether a late generator is no reason to exit with 5.
     pub allow_late: bool,
     /// The highest fidelity mode; by default what the stream needs.
     pub mode: Option<u8>,
-    /// Go on without what the backend lacks or the mode leaves out.
+    /// Whether to go on without features that the backend or the mode does not have.
     pub degrade: bool,
-    /// Beside those of the stream, such as `read.response.p99 < 20ms`.
+    /// Thresholds, such as `read.response.p99 < 20ms`, in addition to those of the stream.
     pub thresholds: Vec<String>,
     pub hook_errors: HookErrors,
-    /// Keep a line for each operation and each break.
+    /// Whether to write a line for each operation and each break.
     pub oplog: bool,
-    /// Where results go; by default `results/<time>-<script>`.
+    /// Directory for the results; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
-    /// Show a progress line where standard error is a terminal.
+    /// Whether to show progress: a line on a terminal, else a log event every five seconds.
     pub progress: bool,
 }
 
 impl RunOptions {
-    /// What the command line means by saying nothing but the target.
+    /// Returns the options of a command line that names only the target.
     pub fn new(target: Target) -> RunOptions {
         RunOptions {
             target,
@@ -90,12 +92,12 @@ impl RunOptions {
     }
 }
 
-/// Every bound on a wait.
+/// The bounds on waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     pub operation: Duration,
     pub connect: Duration,
     pub reconnect: Duration,
-    /// Draining, closing what is open, and teardown, together.
+    /// Bound on draining, closing open handles and teardown, together.
     pub drain: Duration,
 }

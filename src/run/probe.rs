@@ -1,5 +1,4 @@
-//! `smbench targets probe`: the conformance suite's safe part against a
-//! user's server.
+//! `smbench targets probe`: runs the safe cases of the conformance suite against a user's server.
 
 use std::num::NonZeroU16;
 use std::process;
@@ -25,37 +24,37 @@ use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
 use crate::protocol::SharePath;
 use crate::scheduler::{Precision, RealClock};
 
-/// What a probe can be told.
+/// The options of a probe.
 #[derive(Clone, Debug)]
 pub struct ProbeOptions {
     pub target: Target,
-    /// For a target with a user.
+    /// The password, for a target with a user.
     pub password: Option<Password>,
     /// The longest wait for one answer of the server.
     pub operation_timeout: Duration,
     /// The longest wait for all cases together.
     pub timeout: Duration,
-    /// So many cases run at a time.
+    /// Number of cases that run at a time.
     pub at_a_time: NonZeroU16,
-    /// Show a progress line where standard error is a terminal.
+    /// Whether to show progress: a line on a terminal, else a log event every five seconds.
     pub progress: bool,
 }
 
-/// The most a case has at a time, the one that makes and empties its folder included.
+/// Maximum number of connections of a case, including the one that makes and empties its directory.
 const CONNECTIONS_OF_A_CASE: u32 = 5;
-/// Beside the cases': the one of the probe's own folder, and what the server
-/// has not noticed the end of.
+/// Connections in addition to those of the cases: the one for the probe's own directory, and
+/// connections whose end the server has not yet noticed.
 const FURTHER_CONNECTIONS: u32 = 24;
-/// A case is a conversation of some operations.
+/// Number of operation time-outs that a case may take, because it consists of several operations.
 const OPERATIONS_OF_A_CASE: u32 = 3;
 
-/// Asks the target what it does, in a new folder that is removed again. A
-/// signal ends it in good order, a second one at once.
+/// Finds out what the target supports, in a new directory that is removed at the end. The first
+/// signal ends the probe gracefully, a second one at once.
 ///
 /// # Errors
-/// [`RunError`]: no case was run, and nothing is left on the server.
+/// [`RunError`] if no case was run. Nothing is then left on the server.
 pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
-    // Before there is anything a signal could leave behind.
+    // Listens before there is anything that a signal could leave behind.
     let mut signals =
         Signals::listen().context("signals cannot be listened to").map_err(RunError::internal)?;
     let connections =
@@ -112,7 +111,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     });
     progress.bar.finish_and_clear();
     drop(lines);
-    // Not waited for: a name look-up may still block.
+    // The runtime's threads are not waited for, because a name lookup may still block one.
     runtime.shutdown_background();
     let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
     let target = TargetReport {
@@ -123,14 +122,14 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     Ok(ProbeReport::new(target, &folder, &cases, &column))
 }
 
-/// How many cases have ended, and the one that has been running for longest.
+/// The number of cases that have ended, and the case that has been running for longest.
 struct Progress {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
 }
 
 impl Progress {
-    /// Draws on a terminal only.
+    /// Creates the bar, which is drawn only on a terminal.
     fn new(enabled: bool, cases: usize) -> Progress {
         let target = match enabled && standard_error::is_drawable() {
             true => standard_error::draw_target(),
@@ -142,7 +141,7 @@ impl Progress {
         Progress { bar, running: Mutex::default() }
     }
 
-    /// Starts the lines that say the same where nothing can be drawn.
+    /// Starts the log lines that report the same when there is no terminal to draw on.
     fn lines(&self, enabled: bool) -> ProgressLines {
         let bar = self.bar.clone();
         ProgressLines::start(enabled, move || {

@@ -1,5 +1,5 @@
-//! What the processors did while the run measured: of this process by its CPU
-//! clock, of the rest by what Linux shows under `/proc`.
+//! The use of the processors while the run measured: this process by its CPU clock, the rest of the
+//! host by `/proc` of Linux.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::shards::THREAD_NAME;
 use crate::observability::Processors;
 use crate::observability::cause::Machine;
 
-/// Looks at the processors when measuring begins and when it ends.
+/// A watch that samples the processors when measuring begins and when it ends.
 #[derive(Default)]
 pub struct ProcessorWatch {
     began: Option<Look>,
@@ -26,16 +26,16 @@ struct Look {
     machine: Option<Ticks>,
 }
 
-/// What the kernel counts of one thread that issues operations.
+/// The kernel's counters for one thread that issues operations.
 struct ShardTime {
     thread: String,
-    /// On a processor.
+    /// Time on a processor.
     spent_ns: u64,
-    /// Ready to run, and waiting for a processor.
+    /// Time ready to run and waiting for a processor.
     waited_ns: u64,
 }
 
-/// The accounting periods of one limit on processor time that this process is under.
+/// The accounting periods of a limit on processor time (a cgroup) that applies to this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Throttling {
     cgroup: String,
@@ -43,7 +43,7 @@ struct Throttling {
     throttled: u64,
 }
 
-/// The first line of `/proc/stat` (proc(5)), and how many processors it is over.
+/// The first line of `/proc/stat` (proc(5)), and the number of processors it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ticks {
     cores: usize,
@@ -53,7 +53,8 @@ struct Ticks {
 }
 
 impl ProcessorWatch {
-    /// Told again and again whether the run is measuring.
+    /// Samples the processors when `measuring` becomes true for the first time, and when it then
+    /// becomes false. Must be called at each change.
     pub fn note(&mut self, measuring: bool, now_ns: u64) {
         match (&self.began, &self.ended) {
             (None, _) if measuring => self.began = Some(Look::now(now_ns)),
@@ -62,12 +63,12 @@ impl ProcessorWatch {
         }
     }
 
-    /// Notes that the process was made to continue (SIGCONT).
+    /// Counts a SIGCONT, which continues a stopped process, if it comes while measuring.
     pub fn note_continued(&mut self) {
         self.continued += u32::from(self.began.is_some() && self.ended.is_none());
     }
 
-    /// Nothing where nothing was measured.
+    /// Returns the use of the processors while measuring; None if nothing was measured.
     pub fn seen(&self) -> Option<Processors> {
         let seen = Look::between(self.began.as_ref()?, self.ended.as_ref()?)?;
         Some(Processors { continued: self.continued, ..seen })
@@ -150,8 +151,8 @@ fn throttling() -> Vec<Throttling> {
     limits
 }
 
-/// Returns where a line of `/proc/self/cgroup` has the processor controller: the root of its
-/// hierarchy, and the cgroup's path in it.
+/// Returns the location of the processor controller, if a line of `/proc/self/cgroup` has it: the
+/// root of its hierarchy, and the path of the cgroup in it.
 fn cpu_cgroup(line: &str) -> Option<(&'static str, &str)> {
     let mut fields = line.splitn(3, ':');
     let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -177,7 +178,7 @@ impl Ticks {
     fn read(stat: &str) -> Option<Ticks> {
         let mut lines = stat.lines();
         let total = lines.next()?.strip_prefix("cpu ")?;
-        // user nice system idle iowait irq softirq steal; guest times are in user's.
+        // The fields are user nice system idle iowait irq softirq steal. User includes guest times.
         let figures: Vec<u64> =
             total.split_whitespace().take(8).map_while(|figure| figure.parse().ok()).collect();
         Some(Ticks {
@@ -188,7 +189,8 @@ impl Ticks {
         })
     }
 
-    /// Given how many cores this process kept busy meanwhile.
+    /// Returns the host's use between two samples. `used` is the number of cores that this process
+    /// kept busy meanwhile.
     fn between(began: Ticks, ended: Ticks, used: f64) -> Option<Machine> {
         let all = ended.all.checked_sub(began.all).filter(|ticks| *ticks > 0)? as f64;
         let cores = |from: u64, to: u64| to.saturating_sub(from) as f64 / all * ended.cores as f64;

@@ -1,4 +1,4 @@
-//! Runs the embedded server alone, for any SMB client, until a signal ends it.
+//! `smbench serve`: the embedded server alone, for any SMB client, until a signal ends it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::backend::open_files::raise_open_file_limit;
 use crate::backend::smb2::{Password, SmbAddress};
 use crate::protocol::SharePath;
 
-/// The most connections at a time, where the limit of open files allows it.
+/// Maximum number of connections at a time, if the limit of open files allows it.
 const CONNECTIONS: u64 = 4_096;
-/// Open files beside one for each connection: the program's own, and those that clients
-/// have open in a directory.
+/// Number of open files in addition to one for each connection: the program's own, and those that
+/// clients have open in a directory.
 const OTHER_FILES: u64 = 4_096;
-/// How long connections may take to end after a signal.
+/// Longest wait for connections to end after a signal.
 const ENDING: Duration = Duration::from_secs(5);
 
-/// What a server alone is told.
+/// The options of a server that runs alone.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
     pub listen: SocketAddr,
-    /// By default `smbench`, on a loopback address only.
+    /// The name of the only user; by default `smbench`, on a loopback address only.
     pub user: Option<String>,
     pub password: Option<Password>,
     pub storage: Storage,
@@ -32,15 +32,15 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// The name of the only user.
+    /// Returns the name of the only user.
     pub fn user(&self) -> &str {
         self.user.as_deref().unwrap_or(USER)
     }
 
-    /// Checks what can be checked without a password, so that none is asked for in vain.
+    /// Checks the options that need no password, so that none is asked for in vain.
     ///
     /// # Errors
-    /// What must be named for this address, or a user that no URL can name.
+    /// The address needs a user to be named, or the user's name is not valid in a URL or for NTLM.
     pub fn check(&self) -> Result<(), RunError> {
         if !self.listen.ip().is_loopback() && self.user.is_none() {
             return Err(RunError::invalid(anyhow::anyhow!(
@@ -54,7 +54,7 @@ impl ServeOptions {
         let same = parsed.is_some_and(|parsed| {
             parsed.is_ok_and(|address| address.user.as_deref() == Some(user))
         });
-        // NTLM's word for a client that does not log in.
+        // NTLM uses this name for a client that does not log in.
         let same = same && !user.eq_ignore_ascii_case("anonymous");
         match same {
             true => Ok(()),
@@ -71,7 +71,7 @@ impl ServeOptions {
             domain: String::new(),
             user: Some(self.user().to_string()),
             host: host.unwrap_or_else(|| address.ip().to_string()),
-            // Until it listens, any port stands for the one it will have.
+            // Before the server listens, the port may be 0; any other port serves for the check.
             port: address.port().max(1),
             share: SHARE.to_string(),
             folder: SharePath::default(),
@@ -80,10 +80,11 @@ impl ServeOptions {
     }
 }
 
-/// Serves until a signal comes; `ready` is told the URL once the server listens.
+/// Serves until a signal comes. Calls `ready` with the URL once the server listens.
 ///
 /// # Errors
-/// The directory or the address cannot be had, `ready` failed, or the server could not go on.
+/// The options are invalid, the directory or the address cannot be used, `ready` failed, or the
+/// server ended by itself.
 pub fn serve(
     options: &ServeOptions,
     ready: impl FnOnce(&str) -> Result<(), RunError>,
@@ -131,7 +132,7 @@ pub fn serve(
     })
 }
 
-/// Returns the name by which others may know this machine, where the system says.
+/// Returns the name under which other hosts may know this one, if the system has it.
 fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_string()).filter(|name| !name.is_empty())

@@ -1,4 +1,4 @@
-//! Starts a shard on each of its threads and gathers what they recorded.
+//! The threads of the shards: starts one for each shard, and gathers their measurements.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,7 +25,7 @@ use crate::scheduler::{
 };
 use crate::script::{HookTap, Hooks};
 
-/// How far time zero is ahead of the last shard's arrival, where there are several.
+/// Time from the arrival of the last shard to time zero, if there are several shards.
 const LEAD_NS: u64 = 2_000_000;
 
 pub struct Plan<'a> {
@@ -41,14 +41,14 @@ pub struct Plan<'a> {
     pub oplog: Option<&'a Oplog>,
     pub allowed: Allowed,
     pub permits: Arc<Permits>,
-    /// Operations queued for one client.
+    /// Maximum number of operations queued for one client.
     pub lookahead: usize,
 }
 
-/// How the threads that issue operations are named, before their number.
+/// The beginning of the name of a shard's thread; the shard's number follows.
 pub const THREAD_NAME: &str = "shard-";
 
-/// The shards at work.
+/// The running shards.
 pub struct Running {
     threads: Vec<JoinHandle<Recorder>>,
     ended: mpsc::Receiver<()>,
@@ -75,9 +75,8 @@ impl Plan<'_> {
             retry: self.options.retry.clone(),
             phases_last: !header.bounded,
         });
-        // Nothing is granted in modes 0 and 1 that could be broken. In mode 2 a
-        // break is waited for by file, also where it is only later operations
-        // of the stream that turn out to need that mode.
+        // In modes 0 and 1 nothing is granted that could be broken. In mode 2 operations wait for a
+        // break by file, even if only later operations of the stream turn out to need that mode.
         let caching = self.allowed.capabilities.has(Feature::Caching);
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),
@@ -93,7 +92,7 @@ impl Plan<'_> {
             op_timeout_ns: nanos(timeouts.operation),
         });
         let feeds = stream.sources.serve(self.shards, self.allowed.clone());
-        // Never sent on: it closes when the last shard has dropped its end.
+        // Nothing is sent on this channel: it closes when the last shard has dropped its end.
         let (ending, ended) = mpsc::channel::<()>(1);
         let mut threads = Vec::with_capacity(self.shards);
         for (index, feed) in feeds.into_iter().enumerate() {
@@ -138,18 +137,20 @@ fn drive(shard: Shard, sink: &mut Sink) -> anyhow::Result<()> {
         .build()
         .context("a shard's runtime did not start")?;
     let ended = runtime.block_on(async { Driver::new(shard, sink).run().await });
-    // Not waited for: a name lookup or a file read may still block.
+    // The runtime's threads are not waited for, because a name lookup or a file read may still
+    // block one.
     runtime.shutdown_background();
     Ok(ended?)
 }
 
 impl Running {
-    /// Closes when every shard has ended.
+    /// Returns the channel that closes when every shard has ended.
     pub fn ended(&mut self) -> &mut mpsc::Receiver<()> {
         &mut self.ended
     }
 
-    /// What the shards recorded, and what went wrong with those that recorded nothing.
+    /// Waits for the shards. Returns their merged measurements, and an error message for each shard
+    /// that panicked.
     pub fn join(self, layout: Arc<Layout>) -> (Measurements, Vec<String>) {
         let mut measurements = Measurements::new(layout);
         let mut defects = Vec::new();
@@ -165,21 +166,21 @@ impl Running {
 
 struct Sink {
     recorder: Recorder,
-    /// Where the script has hooks on completions.
+    /// The hooks' tap, if the script has hooks on completions.
     tap: Option<HookTap>,
-    /// With `--oplog`.
+    /// The operation log's tap, with `--oplog`.
     oplog: Option<OplogTap>,
     live: Arc<Live>,
-    /// The clients from this number on do not iterate.
+    /// Number of clients that iterate. Clients from this number on do not.
     iterating: u32,
-    /// Where a threshold may end the run.
+    /// The handle that answers checks, if a threshold may end the run.
     watched: Option<Arc<WatchedShard>>,
 }
 
 impl EventSink for Sink {
     fn event(&mut self, event: Event) {
         match (&event, &mut self.tap) {
-            // The client of run-wide setup is none that the stream names.
+            // The client of run-wide setup is not one of the stream's clients.
             (Event::Connected { client_idx }, _) if *client_idx < self.iterating => {
                 self.live.add_connected();
             }
@@ -199,7 +200,7 @@ impl EventSink for Sink {
     }
 }
 
-/// A shard that panics must not leave the others waiting for it.
+/// A guard that aborts the run when its shard panics, so that the other shards do not wait for it.
 struct FinishOnPanic<'a>(&'a Conductor);
 
 impl Drop for FinishOnPanic<'_> {

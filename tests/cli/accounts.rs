@@ -1,5 +1,5 @@
-//! Accounts that are refused: no run has a server count more than one failed
-//! login, which is what locks accounts.
+//! Accounts that are refused: a server counts at most one failed login for a run, because failed
+//! logins lock accounts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ const STATUS: std::ops::Range<usize> = 8..12;
 const COMMAND: usize = 12;
 const SESSION_SETUP: u8 = 1;
 
-/// A proxy before Samba, and how often Samba refused or let in who logged in.
+/// A proxy before Samba that counts refused and accepted logins.
 struct Watched {
     proxy: Proxy,
     refused: Arc<AtomicUsize>,
@@ -87,7 +87,7 @@ fn a_password_that_changes_during_a_run_is_tried_once_more_and_ends_it() {
     let place = Place::with_script(SCRIPT);
     let line = format!("s.lua --shards 2 --duration 10m --target {}", watched.url(&samba));
     let mut running = place.run(&line).samba().start();
-    // And the one of `bench.setup`.
+    // The client of `bench.setup` has logged in as well.
     running.until("a login of every client", || watched.accepted() == 31);
     let directory = samba.share().join("team");
     running.until("setup", || directory.exists());
@@ -116,7 +116,7 @@ fn after_a_network_that_failed_every_client_logs_in_again() {
     let directory = samba.share().join("team");
     running.until("setup", || directory.exists());
     watched.proxy.cut();
-    // The one of `bench.setup` notices when it is needed again.
+    // The client of `bench.setup` notices the loss only when it is needed again.
     running.until("another login of every client", || watched.accepted() >= 61);
     running.signal(rustix::process::Signal::INT);
     let summary = running.end().summary();

@@ -1,4 +1,4 @@
-//! Files whose bytes a workload writes, while someone changes them.
+//! Blobs, the files whose bytes a workload writes, that someone changes meanwhile.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::program::{Place, names};
 use crate::summary::number;
 
-/// Once the run has a folder, puts a file of its own, then a link to `secret`, in the place of `blob`, again
-/// and again, each time at once.
+/// Replaces `blob` again and again, first by a file of its own and then by a link to `secret`, once
+/// the run has made its directory. Each replacement is atomic.
 fn swap(blob: &Path, secret: &Path, run: &Path, over: &AtomicBool) {
     while !run.exists() && !over.load(Ordering::Relaxed) {
         std::thread::yield_now();
@@ -48,10 +48,10 @@ fn a_file_that_is_swapped_for_a_link_again_and_again_is_written_from_inside_or_n
         scope.spawn(|| swap(&blob, &secret, &place.path().join("out"), &over));
         let ended = place.run("s.lua --iterations 1 --embedded-dir share").end();
         over.store(true, Ordering::Relaxed);
-        // A write that was to be read when it is issued may find the link then.
+        // A payload that is read only when its write is issued may find the link.
         let operations = &ended.summary()["operations"];
         assert_eq!(number(&operations["close"]["count"]), 400);
-        // On a busy machine the script may find the link each time, and write nothing.
+        // On a busy host the script may find the link each time, and write nothing.
         let statuses = operations["write"]["statuses"].as_object();
         let mut statuses = statuses.into_iter().flat_map(|statuses| statuses.keys());
         let known = ["STATUS_SUCCESS", "PAYLOAD_UNREADABLE"];
@@ -73,11 +73,12 @@ fn a_blob_that_is_cut_short_while_the_run_waits_fails_its_write_by_its_name() {
         r#"{"client":0,"after_ns":0,"type":"Open","path":"a","mode":"Write","handle_ref":"h"}"#;
     let write = r#"{"client":0,"after_ns":0,"type":"Write","handle_ref":"h","offset":0,"length":10,"blob_path":"blob"}"#;
     let close = r#"{"client":0,"after_ns":0,"type":"Close","handle_ref":"h"}"#;
-    // More than are fetched ahead.
+    // More operations than are fetched ahead.
     let lines = [&[open, write], &[stat; 300][..], &[write, close]].concat();
     let header = r#"{"version":2,"workloads":[{"name":"w","clients":1}]}"#;
     let document = format!("{header}\n{}\n{{\"operations\":{}}}\n", lines.join("\n"), lines.len());
-    // Bytes that are at hand would be written as they were: the second file has none.
+    // A payload that is already loaded would be written as it was, so the first write has a file of
+    // its own.
     place.write("x.jsonl", document.replacen("\"blob\"", "\"other\"", 1));
     place.write("other", "0123456789");
     fs::create_dir(place.path().join("share")).unwrap();

@@ -1,4 +1,4 @@
-//! `--operations`: where a run and a document end, alone and with the other bounds.
+//! `--operations`: the end of a run and of a document, alone and with the other bounds.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ bench.workload { name = 'w', clients = 7,
     teardown = function(c) c:delete('all/' .. c.id .. '/f', { expect = 'any' }) end }
 ";
 
-/// Operations of all phases, recorded or not.
+/// Returns the number of operations of all phases, recorded or not.
 fn iterated(summary: &Value) -> u64 {
     let phases = summary["phases"].as_array().unwrap().iter();
     phases.map(|phase| number(&phase["totals"]["operations"])).sum()
@@ -43,7 +43,7 @@ fn a_run_ends_after_exactly_so_many_operations_and_says_so() {
         assert_eq!(summary["run"]["interrupted"], false);
         assert_ne!(summary["trust"]["verdict"], "interrupted");
         assert_eq!(summary.get("unissued"), None, "{flags}");
-        // Setup and teardown are whole.
+        // Setup and teardown are complete.
         assert_eq!(number(&summary["setup"]["totals"]["operations"]), 8);
         assert_eq!(number(&summary["teardown"]["totals"]["operations"]), 7);
     }
@@ -104,7 +104,7 @@ fn a_document_holds_the_first_operations_of_all_clients_together_and_so_does_its
     assert_eq!(hash(&first), hash(&compile("--operations 60 --iterations 1000", "b.jsonl")));
     assert_eq!(hash(&first), hash(&compile("--operations 60 --duration 1h", "c.jsonl")));
     assert_ne!(hash(&first), hash(&compile("--operations 61", "d.jsonl")));
-    // A part of what a longer document holds: the first in the order of nominal time.
+    // The bounded document is the first part of a longer one, in the order of nominal time.
     let whole = compile("--iterations 40", "e.jsonl");
     assert_ne!(hash(&first), hash(&whole));
     let iterations = |name: &str| -> Vec<String> {
@@ -113,7 +113,7 @@ fn a_document_holds_the_first_operations_of_all_clients_together_and_so_does_its
     };
     let (part, all) = (iterations("a.jsonl"), iterations("e.jsonl"));
     assert!(!part.is_empty() && all.starts_with(&part), "{part:#?}");
-    // And of a document, by the same rule; its handles are numbered anew.
+    // The same holds for a bounded copy of a document, whose handles are numbered anew.
     place.smbench("compile e.jsonl -o f.jsonl --operations 60").end().exits(0);
     let without_handles = |lines: Vec<String>| -> Vec<Value> {
         let parsed = lines.iter().map(|line| {
@@ -124,11 +124,11 @@ fn a_document_holds_the_first_operations_of_all_clients_together_and_so_does_its
         parsed.collect()
     };
     assert_eq!(without_handles(iterations("f.jsonl")), without_handles(part));
-    // Run, it has just these.
+    // A run of the bounded document has just these operations.
     let summary = place.run("a.jsonl --target sim").end().exits(0).summary();
     assert_eq!(iterated(&summary), 60);
     assert_eq!(summary["run"]["ir_hash"], hash(&first));
-    // A run of the longer document with the bound ends after as many.
+    // A run of the longer document with the bound ends after the same number.
     let bounded =
         place.run_to("g", "e.jsonl --target sim --operations 60").end().exits(0).summary();
     assert_eq!(iterated(&bounded), 60);

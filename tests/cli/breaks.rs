@@ -6,7 +6,8 @@ use smbench_test_support::{Samba, Settings};
 use crate::program::{Ended, Place};
 use crate::summary::number;
 
-/// One client holds what `asks` says for `held`; the other opens the same file.
+/// Returns a script in which one client opens a file as `asks` says and holds it for `held`, while
+/// another opens the same file.
 fn script(asks: &str, on_break: &str, held: &str) -> String {
     format!(
         "bench.setup(function(c) c:close(c:open('shared.doc', 'w')) end)
@@ -29,7 +30,7 @@ fn granted(summary: &Value, what: &str) -> u64 {
     summary["operations"]["open"]["granted"][what].as_u64().unwrap_or(0)
 }
 
-/// Runs it on Samba and on the simulator, whose answers are to be the same.
+/// Runs a script on Samba and on the simulator, which must answer alike.
 fn on_each(script: &str, look: impl Fn(&str, &Value)) {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     for target in [samba.url(), "sim".to_string()] {
@@ -58,7 +59,7 @@ fn an_oplock_or_a_lease_that_is_broken_is_acknowledged_and_the_other_goes_on() {
             assert!(granted(summary, name) >= 1, "{target}: {asks}: {summary:#}");
             assert!(number(&breaks[kind]) >= 1, "{target}: {asks}: {breaks:#}");
             assert!(number(&breaks["acknowledged"]) >= 1, "{target}: {asks}: {breaks:#}");
-            // Else the server would have waited 35 s for it.
+            // Without an acknowledgement, the server would have waited 35 s for it.
             let open_us = summary["operations"]["open"]["service_us"]["max"].as_f64().unwrap();
             assert!(open_us < 30e6, "{target}: {asks}: {open_us}");
         });
@@ -75,12 +76,12 @@ fn a_delay_is_kept_before_the_answer_and_a_flush_is_sent() {
     });
 }
 
-/// The issue's bound: from the acknowledgement to the end of the other's open.
+/// Longest time from the acknowledgement to the end of the other client's open.
 const AFTER_ACKNOWLEDGEMENT_NS: u64 = 100_000_000;
 
 const ENCRYPTED: Settings = Settings { global: "smb encrypt = required", share: "" };
 
-/// The opens of `other`, each with the break of its file that it caused.
+/// Returns the opens of `other` that caused a break, each with its break.
 fn broken_by<'a>(lines: &'a [Value], other: &str) -> Vec<(&'a Value, &'a Value)> {
     let breaks = lines.iter().filter(|line| line["event"] == "break");
     let caused = breaks.filter_map(|broken| {
@@ -126,7 +127,7 @@ fn the_others_open_ends_within_100_ms_of_the_acknowledgement_plain_and_encrypted
                 "{settings:?}"
             );
             let lines = place.oplog("out");
-            // One that came late may have met the holder's close.
+            // An open that came late may have met the holder's close instead.
             let caused = broken_by(&lines, "other").into_iter();
             let took_ns = caused.filter(|(_, broken)| broken["end"] == "acknowledged").map(
                 |(open, broken)| {
@@ -134,14 +135,14 @@ fn the_others_open_ends_within_100_ms_of_the_acknowledgement_plain_and_encrypted
                     number(&open["completed_ns"]).saturating_sub(acknowledged_ns)
                 },
             );
-            // The least, because another program may have the processor.
+            // The minimum is judged, because another program may delay single answers.
             let least_ns = took_ns.min().unwrap_or_else(|| panic!("{asks}: no break: {lines:#?}"));
             assert!(least_ns < AFTER_ACKNOWLEDGEMENT_NS, "{settings:?}: {asks}: {least_ns} ns");
         }
     }
 }
 
-/// What a report says of the one break, which the server gave up.
+/// Checks what a report says about its one break, on which the server gave up.
 fn says_it_was_given_up(ended: &Ended, end: &str, said: [&str; 2]) {
     let summary = ended.summary();
     let breaks = &summary["breaks"];
@@ -178,7 +179,8 @@ fn held_for_long(on_break: &str) -> String {
     )
 }
 
-/// 35 s: `cargo test --test cli -- --ignored`, as tests/run does beside other checks.
+/// Takes 35 s; run it with `cargo test --test cli -- --ignored`, as tests/run does beside other
+/// checks.
 #[test]
 #[ignore = "waits out Samba's 35 s"]
 fn who_wants_a_file_whose_break_nobody_answers_waits_as_long_as_samba_does() {
@@ -208,7 +210,7 @@ fn who_wants_a_file_whose_break_nobody_answers_waits_as_long_as_samba_does() {
     });
 }
 
-/// It is sent a second before the server gives up and takes two.
+/// The answer is sent a second before the server gives up, and takes two seconds to arrive.
 #[test]
 #[ignore = "waits out a server's 35 s"]
 fn an_answer_that_comes_too_late_is_one_the_server_did_not_take() {
@@ -239,7 +241,7 @@ fn smbclient_waits_for_a_file_whose_break_is_ignored_as_long_as_samba_does() {
     let mut running = place.run(&line).samba().start();
     running.until("the file is held", || samba.share().join("held").is_dir());
     let Some(mut other) = samba.smbclient("get file -") else { return };
-    // Its own patience ends after 20 s.
+    // The default time-out of smbclient is 20 s.
     other.args(["--timeout", "100"]);
     let began = std::time::Instant::now();
     let got = other.output().unwrap();
@@ -250,7 +252,8 @@ fn smbclient_waits_for_a_file_whose_break_is_ignored_as_long_as_samba_does() {
     says_it_was_given_up(&running.end().exits(0), "ignored", IGNORED);
 }
 
-/// In mode 2: by file, over all clients, by path as by handle.
+/// Checks that operations in mode 2 wait by file, over all clients, whether they use a path or a
+/// handle.
 #[test]
 fn while_a_break_is_pending_no_client_sends_what_touches_the_file() {
     let script = "bench.on_break { delay = '600ms', workload = 'holder' }
@@ -278,7 +281,8 @@ fn while_a_break_is_pending_no_client_sends_what_touches_the_file() {
         let caused = broken_by(&lines, "other");
         let [(_, broken)] = caused[..] else { panic!("{target}: {lines:#?}") };
         let (noticed_ns, ended_ns) = (number(&broken["noticed_ns"]), number(&broken["ended_ns"]));
-        // Eligible only then: the wait is the server's, not the generator's.
+        // The operation is eligible only after the break, so the wait counts as backlog, not as
+        // lateness.
         let [elsewhere_ns, eligible_ns] = ["elsewhere", "FILE"].map(|path| {
             let stat = lines.iter().find(|line| line["type"] == "stat" && line["path"] == path);
             number(&stat.unwrap()["eligible_ns"])
@@ -306,7 +310,7 @@ fn a_reader_can_tell_how_each_break_ended() {
             "sim?outage=100ms@800ms",
             4,
         ),
-        // At the end of the run the engine closes what is open.
+        // At the end of the run, the engine closes open handles.
         ("closed", "1 ended by a close", "batch", "delay = '20s'", "30s", "sim", 0),
     ] {
         let place = Place::with_script(&format!(

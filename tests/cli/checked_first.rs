@@ -1,9 +1,9 @@
-//! What `validate` finds in a script is found by `run` too, before it connects and
-//! whatever the number of its threads.
+//! Errors in a script, which `run` finds as `validate` does: before it connects, on any number of
+//! threads.
 
 use crate::program::Place;
 
-/// Nobody listens here, so that a run which connects exits with 3.
+/// A target on which nothing listens, so that a run that connects exits with 3.
 const NOBODY: &str = "smb://127.0.0.1:1/share";
 
 fn refused_alike(script: &str) -> String {
@@ -91,7 +91,7 @@ fn a_huge_script_is_looked_at_for_a_moment_only() {
             end
         end, teardown = function(c) error('not reached, as no iteration is whole') end }",
     );
-    // Made in full it would take 20,000,000,000 operations of 2 KB.
+    // The whole stream has 20,000,000,000 operations of 2 KB each.
     place.smbench("validate s.lua").end().exits(0);
     place.run("s.lua --target sim:null --duration 100ms --clients 20").end().exits(2);
 }

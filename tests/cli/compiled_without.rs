@@ -1,4 +1,4 @@
-//! `compile` says what a document does not have of its script.
+//! The warnings of `compile` on what a document does not keep of its script.
 
 use crate::program::Place;
 
@@ -65,7 +65,7 @@ fn what_version_1_has_no_place_for_is_named() {
         "warning: the document does not have the hash of the script",
     ];
     assert_eq!(warnings(&place, "s.lua -o x.json --iterations 2"), expected);
-    // How breaks are answered goes along with the opens.
+    // The document keeps how breaks are answered, with the opens.
     assert!(place.read("x.json").contains("\"on_break\":{\"policy\":\"ignore\"}"));
     warnings(&place, "s.lua -o x.jsonl --iterations 2");
     assert_eq!(warnings(&place, "x.jsonl -o y.json"), expected);

@@ -1,4 +1,4 @@
-//! Documents that are wrong, through `validate`, `run` and `compile` alike.
+//! Invalid documents, which `validate`, `run` and `compile` refuse alike.
 
 use crate::program::Place;
 use crate::summary::number;
@@ -32,7 +32,7 @@ fn write(blob: &str) -> String {
     )
 }
 
-/// What `run` and `validate` say of a document, which is the same.
+/// Returns the error of `run` on a document, which must be that of `validate` too.
 fn refused(place: &Place, name: &str) -> String {
     let run = place.run(&format!("{name} --target sim")).end().refused(2);
     assert_eq!(place.smbench(&format!("validate {name}")).end().refused(2), run);

@@ -16,14 +16,14 @@ bench.workload { name = "w", clients = 2,
     iteration = function(c) c:stat("") end }
 "#;
 
-/// Each phase's name and its length in milliseconds.
+/// Returns the name of each phase and its length in milliseconds.
 fn phases(summary: &Value) -> Vec<(&str, u64)> {
     let phases = summary["phases"].as_array().unwrap().iter();
     let milliseconds = |phase: &Value| (phase["duration_s"].as_f64().unwrap() * 1e3).round() as u64;
     phases.map(|phase| (phase["name"].as_str().unwrap(), milliseconds(phase))).collect()
 }
 
-/// The phases in the header of a document, as [`phases`].
+/// Returns the phases in the header of a document, in the form of [`phases`].
 fn compiled(place: &Place, document: &str) -> Vec<(String, u64)> {
     let text = place.read(document);
     let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
@@ -65,7 +65,7 @@ fn a_document_compiled_for_a_length_is_what_a_run_of_that_length_does() {
         [("warmup".into(), 100), ("low".into(), 200), ("high".into(), 300)]
     );
 
-    // A document's phases are scaled as a script's are; its operations stay when they were.
+    // A document's phases are scaled as a script's are, but its operations keep their times.
     let run = place.run("s.jsonl --target sim:null --duration 250ms");
     let half = [("warmup", 50), ("low", 100), ("high", 150)];
     assert_eq!(phases(&run.end().exits(0).summary()), half);

@@ -1,4 +1,4 @@
-//! What the program writes in any test, against the schemas of its formats.
+//! The output of the program in every test, checked against the schemas of its formats.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::program::Place;
 
 const RESULTS: [&str; 2] = ["summary.json", "ops.jsonl"];
 
-/// Returns the results that are below `folder`.
+/// Returns the files of results in `folder` and below.
 pub fn results(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -24,8 +24,8 @@ pub fn results(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Checks results that a call has written. The last line of the log of one that was killed
-/// may be missing its end.
+/// Checks results that a call has written. If the program was killed, the last line of its log may
+/// be incomplete.
 pub fn check_results(path: &Path, was_killed: bool) {
     let text = fs::read_to_string(path).unwrap();
     if path.ends_with("summary.json") {
@@ -38,7 +38,7 @@ pub fn check_results(path: &Path, was_killed: bool) {
     }
 }
 
-/// Checks a document that was printed, if it is one that has a schema.
+/// Checks printed JSON, if it is in a format that has a schema.
 pub fn check_output(text: &str) {
     let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     match value["schema"].as_str() {

@@ -1,5 +1,5 @@
-//! What a server granted: the same in the operation log, in hooks, in the
-//! summary and in thresholds, and the same of a script and of its documents.
+//! The rights that a server granted: the same in the operation log, in hooks, in the summary and in
+//! thresholds, and the same for a script and for its documents.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use smbench_test_support::{Samba, Settings};
 use crate::program::Place;
 use crate::summary::number;
 
-/// Every create action, every level, every state of both versions.
+/// A script with every create action, every oplock level, and every lease state in both versions.
 const EVERY_GRANT: &str = r#"
 local actions = bench.counter("actions", { tags = { "action" } })
 local caching = bench.counter("caching", { tags = { "what" } })
@@ -41,7 +41,7 @@ bench.workload { name = "w", iteration = function(c)
 end }
 "#;
 
-/// All of them hold.
+/// Thresholds, all of which hold.
 const THRESHOLDS: [&str; 10] = [
     "open.granted.none == 4",
     "open.granted.ii == 1",
@@ -71,7 +71,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_string()
 }
 
-/// What a counter of the script counted, by its one tag.
+/// Returns the values of a counter of the script by its only tag.
 fn tagged(summary: &Value, metric: &str, tag: &str) -> BTreeMap<String, u64> {
     let series = summary["metrics"][metric]["tagged"].as_array().unwrap();
     series.iter().map(|one| (text(&one["tags"][tag]), number(&one["value"]))).collect()
@@ -119,7 +119,7 @@ fn what_was_granted_is_the_same_in_the_log_in_hooks_and_in_the_summary() {
                         (oplock.as_str(), &granted["lease"]["state"]),
                         ("lease", &state.into())
                     );
-                    // Version 1 counts no changes.
+                    // The epoch of a lease of version 1 is always 0.
                     assert_eq!(granted["lease"]["epoch"], u64::from(version == "2"), "{target}");
                 }
             }
@@ -140,7 +140,7 @@ fn what_was_granted_is_the_same_in_the_log_in_hooks_and_in_the_summary() {
         let actions = of_log(|granted| text(&granted["create_action"]));
         assert_eq!(by_summary("create_actions"), actions, "{target}");
 
-        // The hook saw the one that failed, too.
+        // The hook also saw the open that failed.
         let with_failed = |mut counts: BTreeMap<String, u64>| {
             counts.insert("nothing known".into(), 1);
             counts
@@ -156,9 +156,9 @@ fn what_was_granted_is_the_same_in_the_log_in_hooks_and_in_the_summary() {
 #[test]
 fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
-    // RqLs is a lease of version 1, made by hand: it shows in what was granted.
-    // So does QFid (MS-SMB2 2.2.13.2.9), which a run with leases asks for by
-    // itself, and once where a script does too.
+    // RqLs is a lease of version 1, written by hand, and shows in what was granted. QFid (MS-SMB2
+    // 2.2.13.2.9) shows too. A run with leases asks for it by itself, and only once if a script
+    // asks for it as well.
     let key = "000102030405060708090a0b0c0d0e0f";
     let lease = format!("{key}0700000000000000{}", "00".repeat(8));
     let place = Place::with_script(&format!(
@@ -177,7 +177,7 @@ fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
         let lines = place.oplog(out);
         let opens = opens(&lines);
         let granted = opens.iter().map(|open| open["granted"].clone()).collect::<Vec<_>>();
-        // One that every open of such a run asks for is not asked twice.
+        // QFid, which every open of such a run asks for, is not asked for twice.
         for granted in &granted[..2] {
             assert!(granted["disk_file_id"].is_string(), "{out}: {granted}");
         }
@@ -194,8 +194,8 @@ fn raw_create_contexts_reach_the_server_from_scripts_and_documents() {
     }
 }
 
-/// Two clients: one holds what the other breaks. Version 1 has no think time,
-/// so that its document is written by hand below.
+/// A script of two clients, one of which breaks what the other holds. Version 1 has no think time,
+/// so its document is written by hand below.
 const SHARED: &str = r#"
 bench.workload { name = "holder", iteration = function(c)
     local batch = c:open("batch", "rw", { requested_oplock = "batch", on_break = { delay = "50ms", flush = true } })
@@ -275,8 +275,7 @@ fn version_1() -> Value {
     })
 }
 
-/// What was granted by path and client, and what of it was taken back: without
-/// what no two runs have in common.
+/// Returns grants by path and breaks, without the values that differ between runs.
 fn told(lines: &[Value]) -> Vec<String> {
     let mut told: Vec<String> = lines
         .iter()
@@ -328,8 +327,8 @@ fn a_script_and_its_documents_are_granted_and_lose_the_same() {
             assert!(script.iter().any(|line| line == broken), "{target}: {broken}: {script:#?}");
         }
         let child = script.iter().find(|line| line.starts_with("\"child\" granted")).unwrap();
-        // Samba 4.17 knows no leases on folders and tells no parent key; the
-        // simulator makes no handle durable.
+        // Samba 4.17 grants no leases on directories and returns no parent key; the simulator makes
+        // no handle durable.
         let other = if target == "sim" { r#""parent_key":"2222"# } else { r#""timeout_ms":20000"# };
         for part in [r#""state":"RH""#, r#""key":"1111"#, other] {
             assert!(child.contains(part), "{target}: {child}");
@@ -341,8 +340,8 @@ fn a_script_and_its_documents_are_granted_and_lose_the_same() {
     }
 }
 
-/// A folder's lease is not broken by its owner's changes below it that carry
-/// its key as their parent's (MS-SMB2 3.3.4.7).
+/// A directory's lease is not broken by changes that its owner makes below it with the lease's key
+/// as their parent key (MS-SMB2 3.3.4.7).
 #[test]
 fn a_parent_key_keeps_a_clients_own_changes_from_its_folder_lease() {
     let script = |parent: &str| {

@@ -1,5 +1,5 @@
-//! How a run ends for its hooks: told of every phase, bounded whatever they
-//! do, and given up by whoever interrupts.
+//! The end of a run for its hooks: they are called for every phase, they are bounded whatever they
+//! do, and an interrupt gives them up.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::summary::number;
 
 const WORKLOAD: &str = "bench.workload { name = 'w', clients = 2, iteration = function(c) c:stat('') c:think('5ms') end }\n";
 
-/// What was printed, one line each.
+/// Returns the printed lines.
 fn printed(stderr: &str) -> Vec<&str> {
     stderr.lines().collect()
 }
@@ -86,7 +86,7 @@ fn an_endless_loop_in_any_hook_ends_with_its_line_and_a_count_and_the_run_with_i
     }
 }
 
-/// A run whose shards have ended, or are about to, with hooks that never would.
+/// Starts a run whose hooks never end, and waits until its shards are about to end or have ended.
 fn with_endless(place: &Place) -> Running {
     std::fs::create_dir(place.path().join("share")).unwrap();
     let line = "s.lua --embedded-dir share --iterations 40 --drain 10m --script-time 10m";
@@ -96,8 +96,8 @@ fn with_endless(place: &Place) -> Running {
     running
 }
 
-/// Each interrupt waits twice as long as the one before: a machine that is slow
-/// to come to what one of them ends is slow to go on from there as well.
+/// Interrupts a run until it ends. Each wait is twice as long as the one before, because a slow
+/// host takes long both to see an interrupt and to go on after it.
 fn interrupted_until_it_ends(running: Running) -> Ended {
     let group = Pid::from_raw(running.id().try_into().unwrap()).unwrap();
     let interrupt = std::thread::spawn(move || {

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::program::Place;
 use crate::summary::number;
 
-/// A target on which no machine is so busy that the verdict is its lateness.
+/// Flags with which no host is so busy that lateness decides the verdict.
 const ON_TIME: &str = "--target sim:null --late-bound 20s";
 
-/// Four clients that write, in two phases, with hooks.
+/// Makes a place with a script of four clients that write, in two phases, with hooks.
 fn with_hooks(hooks: &str) -> Place {
     Place::with_script(&format!(
         "bench.phases {{ {{ name = 'warmup', duration = '200ms', record = false }}, {{ name = 'steady', duration = '400ms' }} }}
@@ -238,7 +238,7 @@ fn a_script_without_hooks_has_no_thread_for_them() {
 const RUNNING: &str =
     "bench.workload { name = 'w', iteration = function(c) c:stat('') c:think('5ms') end }";
 
-/// The names of a process's threads.
+/// Returns the names of a process's threads.
 fn threads(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     let name = |task: std::io::Result<std::fs::DirEntry>| {

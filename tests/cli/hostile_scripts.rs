@@ -1,4 +1,4 @@
-//! Scripts that do not end, take too much, or break off.
+//! Scripts that do not end, use too much memory, or fail.
 
 use crate::program::{Ended, Place};
 use crate::summary::number;
@@ -13,12 +13,12 @@ fn run_iteration(body: &str, flags: &str, what: impl FnOnce(Ended) -> String) ->
     what(place.run(&format!("s.lua --target sim --duration 20s {flags}")).end())
 }
 
-/// Why the run is refused, before it begins.
+/// Returns the error of a run that is refused before it begins.
 fn in_iteration(body: &str, flags: &str) -> String {
     run_iteration(body, flags, |ended| ended.refused(2))
 }
 
-/// What ends the run, which leaves results.
+/// Returns the problem that ends a run, which leaves results.
 fn late_in_iteration(body: &str, flags: &str) -> String {
     run_iteration(body, flags, |ended| ended.broke_off(2).0)
 }

@@ -1,10 +1,10 @@
-//! `smbench completions` and `smbench man`: what a package installs beside the program.
+//! `smbench completions` and `smbench man`, whose output a package installs with the program.
 
 use std::process::Command;
 
 use crate::program::{Place, names};
 
-/// What bash offers for a command line whose last word is being typed.
+/// Returns the completions that bash offers for the last word of a command line.
 fn bash_offers(place: &Place, words: &[&str]) -> Vec<String> {
     let last = words.len() - 1;
     let typed = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
@@ -30,7 +30,7 @@ fn bash_completes_commands_flags_values_and_files() {
     assert_eq!(offers(&["smbench", "run", "--embed"]), ["--embedded-dir"]);
     assert_eq!(offers(&["smbench", "run", "--mode", "a"]), ["auto"]);
     assert_eq!(offers(&["smbench", "run", "--password-file", "s."]), ["s.lua"]);
-    // What bash itself completes: directories only.
+    // The script leaves directories to bash itself.
     assert_eq!(offers(&["smbench", "run", "--out", "s"]), ["directories"]);
     assert_eq!(offers(&["smbench", "run", "s."]), [""; 0], "left to the completion of files");
     assert!(place.read("completions.bash").contains("-o default"), "which is asked for");

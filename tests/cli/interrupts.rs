@@ -24,7 +24,7 @@ bench.workload { name = "w", clients = 3,
 bench.teardown(function(c) c:rmdir("team") c:mkdir("done") end)
 "#;
 
-/// A run against `share`, once `files` are there.
+/// Starts a run against `share`, and waits until `files` are there.
 fn start(place: &Place, files: &[&str], flags: &str) -> Running {
     std::fs::create_dir(place.path().join("share")).unwrap();
     let mut running = place.run(&format!("s.lua --embedded-dir share {flags}")).start();
@@ -39,7 +39,7 @@ fn one_signal_cuts_the_run_drains_it_and_tears_it_down() {
         let place = Place::with_script(SCRIPT);
         let running = start(&place, &["team/u0/f", "team/u1/f", "team/u2/f"], "--duration 10m");
         running.signal(signal);
-        // As timeout(1) does, to the program and to its group.
+        // timeout(1) signals the program and then its group, so that the signal comes twice.
         running.signal(signal);
         let ended = running.end().exits(130);
         let summary = ended.summary();
@@ -92,7 +92,7 @@ fn a_second_signal_stops_at_once_and_the_results_are_written() {
     let summary = ended.summary();
     assert_eq!(summary["run"]["interrupted"], true);
     assert!(number(&summary["totals"]["succeeded"]) > 0);
-    // The folder is there before its answer is.
+    // The directory exists before the client has the answer.
     let totals = &summary["teardown"]["totals"];
     assert_eq!(number(&totals["succeeded"]) + number(&totals["cut"]), 1);
     assert!(!place.path().join("share/never").exists());

@@ -1,4 +1,4 @@
-//! The lease keys clients choose by themselves, through the whole program.
+//! The lease keys that clients choose by themselves, through the whole program.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use smbench_test_support::{Samba, Settings};
 
 use crate::program::Place;
 
-/// Runs it on Samba and on the simulator: the key of each open that ended well,
-/// with its path.
+/// Runs a script on Samba and on the simulator, and passes the path and the lease key of each open
+/// to `look`.
 fn keys_on_each(script: &str, look: impl Fn(&str, &[(String, String)])) {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     for target in [samba.url(), "sim".to_string()] {
@@ -22,8 +22,8 @@ fn keys_on_each(script: &str, look: impl Fn(&str, &[(String, String)])) {
     }
 }
 
-/// As editors save: the old file is renamed away while it is open, and a new
-/// one takes its name.
+/// An editor saves like this: it renames the old file while it is open, and a new file takes its
+/// name.
 #[test]
 fn a_file_keeps_its_key_through_a_rename_and_the_one_in_its_place_has_another() {
     let script = "bench.workload { name = 'editor', iteration = function(c)
@@ -42,7 +42,7 @@ fn a_file_keeps_its_key_through_a_rename_and_the_one_in_its_place_has_another() 
         };
         assert_eq!((bak, again), (old, new), "{target}");
         assert_ne!(old, new, "{target}");
-        // Of the second iteration, when nothing is held any more.
+        // These are the keys of the second iteration, when nothing is held any more.
         let second: BTreeSet<&String> = rest.iter().map(|(_, key)| key).collect();
         assert_eq!(second, BTreeSet::from([old, new]), "{target}: {keys:?}");
     });
@@ -63,7 +63,7 @@ fn a_folder_that_is_renamed_takes_the_keys_of_its_files_along() {
     end }";
     keys_on_each(script, |target, keys| {
         let [(_, one), (_, two), (_, three), ..] = keys else { panic!("{target}: {keys:?}") };
-        // It was closed before the rename, so there was no lease to go along.
+        // The file was closed before the rename, so there was no lease that could go with it.
         assert_eq!((one == three, one == two), (true, false), "{target}: {keys:?}");
     });
 }

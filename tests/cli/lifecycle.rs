@@ -1,11 +1,11 @@
-//! Setup, phases and teardown, and the order they come in.
+//! Setup, phases and teardown, and their order.
 
 use serde_json::json;
 
 use crate::program::{Place, names};
 use crate::summary::number;
 
-/// Every step fails unless the one before it has been taken by all.
+/// A script whose steps each fail unless all clients have taken the step before.
 const NESTED: &str = r#"
 bench.setup(function(c) c:mkdir("team") c:think("30ms") c:mkdir("team/shared") end)
 bench.workload { name = "w", clients = 6,

@@ -1,4 +1,4 @@
-//! Lines on standard error: how the log is chosen, and that each is JSON where it is asked for.
+//! Lines on standard error: the levels of the log, and the format as JSON.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -18,7 +18,7 @@ bench.workload { name = "w", clients = 8,
     teardown = function(c) c:rmdir("all/" .. c.id) end }
 "#;
 
-/// The level and the message of each line, which are all JSON.
+/// Returns the level and the message of each line. All lines must be JSON.
 fn lines(stderr: &str) -> Vec<(String, String)> {
     let line = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
@@ -54,7 +54,8 @@ fn every_line_on_standard_error_is_json() {
         ("compile s.lua -o x.jsonl --operations 5", 0, "INFO", "operations, ir_hash "),
         ("targets probe smb://127.0.0.1:1/x", 3, "ERROR", "connecting failed"),
     ] {
-        // As a flag and as a variable, which a command line that is refused has too.
+        // The format is set by a flag and by a variable, which also apply to a command line that is
+        // refused.
         let flag = place.smbench(&format!("{line} --log-format json"));
         let variable = place.smbench(line).env("SMBENCH_LOG_FORMAT", "json");
         for (way, call) in [("flag", flag), ("variable", variable)] {
@@ -83,7 +84,7 @@ fn warnings_of_a_run_and_what_a_signal_does_to_it_are_json() {
     assert!(interrupted, "{told:#?}");
 }
 
-/// Set in the process that panics.
+/// The variable that is set in the process that panics.
 const PANICS: &str = "SMBENCH_TEST_PANICS_AS_JSON";
 
 #[test]

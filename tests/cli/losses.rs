@@ -26,7 +26,7 @@ fn start(samba: &Samba, place: &Place, flags: &str) -> Running {
     running
 }
 
-/// What was not sent because its handle was lost, and what failed as it was.
+/// Returns the number of operations that failed because their connection was lost.
 fn lost(summary: &Value) -> u64 {
     let groups = summary["failures"].as_array().unwrap().iter();
     let lost = groups.filter(|group| group["status"] == "CONNECTION_LOST");
@@ -49,7 +49,7 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
     assert_eq!(number(&summary["totals"]["reconnects"]), 5);
     assert!(samba.share().join("team/last").exists());
     assert_eq!(summary["teardown"]["failures"], json!([]));
-    // A client that thought did not lose an operation.
+    // A client that was in think time lost no operation.
     let failed = lost(&summary);
     assert!(failed <= 4, "{failed} operations were in flight");
     assert_eq!(ended.code, if failed > 0 { 4 } else { 0 });
@@ -65,7 +65,7 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
 fn a_server_that_does_not_come_back_ends_its_clients_and_with_them_the_run() {
     let Some(mut samba) = Samba::start(Settings::default()) else { return };
     let place = Place::with_script(SCRIPT);
-    // The phase alone would be longer than the bound on this test.
+    // The phase alone is longer than the bound on this test.
     let running = start(&samba, &place, "--duration 10m --reconnect-timeout 2s");
     samba.kill();
     let ended = running.end().exits(3);
@@ -133,7 +133,8 @@ fn a_server_that_is_gone_at_the_end_does_not_hold_the_run_up() {
     samba.pause();
     let started = std::time::Instant::now();
     let ended = running.end();
-    // Neither the operations' 60 s nor the reconnect's 30 s.
+    // The run waits neither for the operation time-out of 60 s nor for the reconnect time-out of 30
+    // s.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let summary = ended.summary();
     assert_eq!(number(&summary["totals"]["cut"]), 4, "{summary}");
@@ -202,7 +203,7 @@ fn a_connection_that_ended_while_nobody_used_it_is_renewed_before_it_is_used() {
     assert_eq!(number(&summary["teardown"]["totals"]["succeeded"]), 1);
 }
 
-/// A client that reads by a handle from its setup, and renames its file on the way.
+/// A script whose clients read by a handle from their setup, and rename its file meanwhile.
 const KEEPER: &str = r#"
 local handles = {}
 bench.workload { name = "keeper", clients = 2,
@@ -304,7 +305,7 @@ fn a_number_that_stands_for_another_handle_opens_no_old_one_again() {
 
 #[test]
 fn an_unlock_of_a_lock_that_went_with_the_connection_is_skipped_and_no_other() {
-    // The loss is found out by the read, or by the unlock itself.
+    // Either the read or the unlock itself notices the loss.
     for rest in ["c:read(h, 0, 4096) c:unlock(h, 0, 1)", "c:unlock(h, 0, 1) c:read(h, 0, 4096)"] {
         let place = Place::with_script(&format!(
             r#"local kept = {{}}
@@ -323,7 +324,7 @@ fn an_unlock_of_a_lock_that_went_with_the_connection_is_skipped_and_no_other() {
         ));
         let line = "s.lua --target sim?outage=150ms@500ms --duration 2s";
         let summary = place.run(line).end().exits(0).summary();
-        // The one of the iteration, and the one from setup, which nobody unlocks.
+        // Both locks are lost: that of the iteration, and that from setup, which nobody unlocks.
         let reopened = json!({ "handles": 1, "failed": 0, "locks_lost": 2 });
         assert_eq!(summary["reopened"], reopened, "{rest}");
         let unlock = &summary["operations"]["unlock"];

@@ -1,6 +1,6 @@
-//! The program as its users meet it: the real binary, in a folder of its own,
-//! given what people get wrong. Every call is bounded and checked for what
-//! must never happen: a panic, Rust in a message, a secret, something left behind.
+//! Tests of the program as users see it: the real binary runs in a directory of its own, with the
+//! mistakes that people make. Every call is bounded, and is checked for what must never happen: a
+//! panic, Rust terms in a message, a secret, or something left behind.
 
 mod accounts;
 mod blobs;

@@ -1,4 +1,4 @@
-//! `--mode`: how much of SMB a run may ask for.
+//! `--mode`: the limit on the parts of SMB that a run may ask for.
 
 use serde_json::Value;
 use smbench_test_support::{Samba, Settings};
@@ -6,7 +6,7 @@ use smbench_test_support::{Samba, Settings};
 use crate::program::Place;
 use crate::summary::number;
 
-/// Operation 0-1 is the first of mode 1, 0-3 the first of mode 2.
+/// A script whose operation 0-1 is the first of mode 1, and 0-3 the first of mode 2.
 const EVERY_MODE: &str = r#"bench.workload { name = "w", iteration = function(c)
     c:close(c:open("a", "rw"))
     c:close(c:open("a", "rw", { share_mode = "read|write" }))
@@ -143,7 +143,7 @@ fn what_a_workload_says_it_needs_counts_before_it_shows() {
     );
 }
 
-/// What the first thousand operations do not show.
+/// The check before the run makes a thousand operations, and the need shows only later.
 #[test]
 fn a_need_that_shows_late_makes_the_mode_or_breaks_the_run_off() {
     let place = Place::with_script(

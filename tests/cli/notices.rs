@@ -1,4 +1,4 @@
-//! `scripts/third-party-notices`: the licences of what is in the binary.
+//! `scripts/third-party-notices`: the licences of the packages in the binary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ fn notices(manifest: &Path) -> Output {
     script.output().expect("python3 is installed")
 }
 
-/// Name and version of each package with its licence, as the notices list them.
+/// Returns the licence of each package, by its name and version, as the notices list them.
 fn listed(notices: &str) -> BTreeMap<String, String> {
     let packages = notices.lines().take_while(|line| !line.starts_with("==="));
     packages
@@ -26,7 +26,7 @@ fn listed(notices: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Each text, with the names of the packages that come with it.
+/// Returns each licence text, with the names of its packages.
 fn texts(notices: &str) -> Vec<(Vec<&str>, &str)> {
     let between = format!("\n{}\n", "=".repeat(80));
     let under = format!("\n{}\n", "-".repeat(80));
@@ -44,7 +44,7 @@ fn every_package_in_the_binary_is_named_with_its_licence_and_a_text() {
     let output = notices(&Path::new(ROOT).join("Cargo.toml"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let notices = String::from_utf8(output.stdout).unwrap();
-    // Another way to the same list.
+    // cargo tree must give the same list.
     let mut tree = Command::new(env!("CARGO"));
     tree.args(["tree", "--offline", "--locked", "--package=smbench", "--prefix=none"]);
     tree.args(["--edges=normal,no-proc-macro", "--format={p}|{l}"]).current_dir(ROOT);
@@ -79,7 +79,7 @@ fn every_package_in_the_binary_is_named_with_its_licence_and_a_text() {
     }
 }
 
-/// A package that depends on one for each licence, with that licence text.
+/// Makes a package that depends on one package for each licence, with that licence text.
 fn package_with(licences: &[(&str, Option<&str>, Option<&str>)]) -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let write = |name: &str, licence: Option<&str>, dependencies: &str| {

@@ -23,8 +23,8 @@ fn counts(summary: &Value, what: &str) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// Holds what was sent in each phase against what was due in it. What was due
-/// and is missing, because the machine had no time for it, the run has to tell.
+/// Checks the number of operations sent in each phase against those due. The run must report the
+/// operations that are missing because the host had no time for them.
 fn assert_sent(summary: &Value, due: &[(&str, u64)]) {
     let sent = counts(summary, "count");
     let mut missing = 0;
@@ -51,7 +51,7 @@ fn every_phase_has_as_many_iterations_as_its_rate_says() {
     assert_sent(&summary, &[("up", 40), ("steady", 120), ("still", 0)]);
     assert_eq!(number(&summary["iterations"]["count"]), counts(&summary, "count")[1].1);
 
-    // In a run of another length the rates are the same; --time-scale halves them.
+    // In a run of another length, the rates are the same; `--time-scale 2` halves them.
     let run = place.run_to("longer", "s.lua --target sim --duration 500ms --time-scale 2");
     let summary = run.end().exits(0).summary();
     assert_sent(&summary, &[("up", 34), ("steady", 100), ("still", 0)]);
@@ -68,13 +68,13 @@ fn a_closed_loop_among_phases_runs_as_fast_as_it_is_answered_and_ends_with_its_p
     let run = place.run("s.lua --target sim?latency=5ms");
     let summary = run.end().exits(0).summary();
     let [up, steady, still] = &counts(&summary, "count")[..] else { panic!() };
-    // 20 arrivals of two operations, of which the second counts where it was issued, on a
-    // busy host after the phase; in the last phase what the closed loop had begun comes
-    // to its end as well, and what arrived last may be cut.
+    // There are 20 arrivals of two operations. The second operation counts in the phase in which it
+    // is issued, which on a busy host is the next one. In the last phase, iterations that the
+    // closed loop had begun also end, and the last arrivals may be cut.
     assert!((20..=40).contains(&up.1), "{up:?}");
     assert!((8..=48).contains(&still.1), "{still:?}");
-    // No answer takes less than 5 ms, so that 4 clients get 240 of them in 300 ms, and
-    // each may have begun one iteration before.
+    // An answer takes at least 5 ms, so 4 clients get at most 240 in 300 ms, and each may have
+    // begun one iteration before.
     assert!((8..=244).contains(&steady.1), "{steady:?}");
     let compiled = place.smbench("compile s.lua --iterations 40 -o s.jsonl").end().exits(0);
     drop(compiled);
@@ -84,7 +84,7 @@ fn a_closed_loop_among_phases_runs_as_fast_as_it_is_answered_and_ends_with_its_p
 
 #[test]
 fn an_arrival_whose_client_is_busy_waits_or_is_dropped_as_its_script_says() {
-    // Every iteration takes 25 ms at least, and one arrives every 10 ms.
+    // Every iteration takes at least 25 ms, and one arrives every 10 ms.
     let script = |late: &str| {
         format!(
             "bench.workload {{ name = 'w', pace = bench.open_loop {{ rate = 100, late = '{late}' }},
@@ -95,7 +95,7 @@ fn an_arrival_whose_client_is_busy_waits_or_is_dropped_as_its_script_says() {
     let summary = place.run("s.lua --target sim --iterations 60").end().exits(0).summary();
     let stats = |summary: &Value| number(&summary["operations"]["stat"]["count"]);
     let count = number(&summary["iterations"]["count"]);
-    // At best every third is done, and the others find the client busy.
+    // At best every third iteration runs; the others find the client busy.
     assert!((1..=20).contains(&count), "{count}");
     assert_eq!(stats(&summary), 2 * count);
     let iterations = |summary: &Value, what: &str| number(&summary["iterations"][what]);
@@ -147,7 +147,7 @@ fn an_open_loop_without_phases_has_no_end_to_compile_to() {
     assert!(refused.contains("the stream has no end"), "{refused}");
     let said = place.smbench("compile s.lua -o s.jsonl --duration 2s").end().exits(0).stderr;
     assert!(said.starts_with("2000 operations, "), "{said}");
-    // Arrivals that wait for nothing are times from the start.
+    // Arrivals that wait for nothing have times from the start of the run.
     place.smbench("compile s.lua -o s.json --duration 2s").end().exits(0);
     assert!(place.read("s.json").contains(r#""timestamp_us":1999000"#));
 }

@@ -1,4 +1,4 @@
-//! Handles and paths that are used wrongly, in scripts and in documents.
+//! Wrong use of handles and paths, in scripts and in documents.
 
 use crate::program::Place;
 use crate::summary::number;
@@ -9,7 +9,7 @@ fn script(iteration: &str) -> Place {
     ))
 }
 
-/// The run is refused before anything was sent.
+/// Returns the error of a run that is refused before anything is sent.
 fn broken(iteration: &str) -> String {
     script(iteration).run("s.lua --target sim --duration 20s").end().refused(2)
 }

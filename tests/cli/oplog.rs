@@ -118,7 +118,7 @@ fn a_full_disk_is_told_at_the_end_and_the_results_are_written_all_the_same() {
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c) c:stat('', { expect = 'any' }) end }",
     );
-    // 20,000 lines are some megabytes, and there is room for 64 KiB.
+    // 20,000 lines are some megabytes, but the file may only have 64 KiB.
     let call = place.run("s.lua --target sim:null --iterations 20000 --oplog").with_file_size(128);
     let ended = call.end().exits(2);
     let summary = ended.summary();

@@ -1,4 +1,4 @@
-//! What failed is told: by status, with the first operations, and by the exit code.
+//! The report on failures: by status, with the first operations, and in the exit code.
 
 use serde_json::json;
 

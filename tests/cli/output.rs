@@ -1,4 +1,4 @@
-//! What goes where: tables, JSON, pipes, colours.
+//! The outputs of the program: tables, JSON, pipes, colors.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -45,7 +45,7 @@ fn quiet_says_nothing_of_a_good_run() {
 fn a_table_in_a_pipe_has_no_colours_whatever_the_terminal() {
     let place = Place::with_script(SCRIPT);
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "xterm-256color"), ("COLUMNS", "40")] {
-        // That no escape is printed holds for every call.
+        // Every call is checked for escape sequences, so this test does not look for them.
         let call = place.run_to(name, "s.lua --target sim --iterations 5").env(name, value);
         let ended = call.end().exits(0);
         assert!(ended.stdout.starts_with("s.lua on sim"), "{}", ended.stdout);

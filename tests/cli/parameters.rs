@@ -1,4 +1,4 @@
-//! Parameters, and what else the command line says of a script.
+//! Parameters, and other values that the command line sets for a script.
 
 use crate::program::Place;
 use crate::summary::number;

@@ -1,4 +1,4 @@
-//! Passwords come in by variable, file or prompt, and never come out.
+//! Passwords: they come from a variable, a file or a prompt, and are never printed.
 
 use smbench_test_support::{Samba, Settings};
 
@@ -15,7 +15,7 @@ fn a_password_is_taken_from_the_variable_or_a_file_and_never_told() {
     place.write("secret", format!("{}\n", Samba::PASSWORD));
     place.write("wrong", "hunter2\n");
     let line = format!("s.lua --iterations 3 --target {} -vv", samba.url());
-    // What holds for every call is that no password is printed, in logs neither.
+    // Every call is checked for passwords in its output, logs included.
     let variable = place.run_to("variable", &line).samba().end().exits(0);
     assert_eq!(number(&variable.summary()["totals"]["succeeded"]), 6);
     assert_eq!(variable.summary()["target"]["url"], samba.url());
@@ -69,7 +69,7 @@ fn a_password_in_the_target_is_refused_and_not_repeated() {
     for target in ["smb://ann:hunter2/x@nas/s", "SMB://ann:hunter2@nas", "ann:hunter2@nas/share"] {
         place.run(&format!("s.lua --target {target}")).end().refused(2);
     }
-    // Help shows what variables hold, but not these.
+    // Help shows the values of variables, but not of these.
     let help = place.smbench("run s.lua --help");
     let help = help.env("SMBENCH_TARGET", target).env("SMBENCH_PASSWORD", "hunter2");
     help.env("SMBENCH_PARAM", "token=hunter2").end().exits(0);

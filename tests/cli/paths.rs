@@ -1,4 +1,4 @@
-//! Errors name files by the paths that the user gave.
+//! Paths in errors, which are those that the user gave.
 
 use std::fs;
 

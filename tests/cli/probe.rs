@@ -1,4 +1,4 @@
-//! `smbench targets`: what there is to reach, and what a server supports.
+//! `smbench targets`: the kinds of targets, and the features that a server supports.
 
 use std::process::{Command, Stdio};
 
@@ -21,7 +21,7 @@ fn report(ended: &Ended) -> Value {
     report
 }
 
-/// The probe's own, once a case has one of its own in it.
+/// Returns the name of the probe's directory, once a case has a directory of its own in it.
 fn folder(samba: &Samba) -> Option<String> {
     let mut names_of_share = names(&samba.share()).into_iter();
     let folder = names_of_share.find(|name| name.starts_with("smbench-probe-"))?;
@@ -121,7 +121,7 @@ fn what_an_interrupted_probe_did_not_ask_stands_apart_from_what_differs() {
     let place = Place::new();
     let running = begun(&samba, &place, "");
     running.signal(Signal::TERM);
-    // The same, as timeout(1) sends it.
+    // timeout(1) sends the signal twice.
     running.signal(Signal::TERM);
     let text = running.end().exits(130).stdout;
     assert_eq!(names(&samba.share()), [""; 0]);
@@ -155,13 +155,13 @@ fn a_server_that_falls_silent_ends_the_probe_in_time_and_what_is_left_is_named()
     gone(&report);
 }
 
-/// The server went away in the middle, and only that is told.
+/// Checks the report of a probe whose server went away in the middle: it has no other failure.
 fn gone(report: &Value) {
     assert_eq!(report["exit_reasons"], serde_json::json!(["unreachable", "operations-failed"]));
     assert_eq!(number(&report["totals"]["fail"]), 0, "{report:#}");
     let cases = report["cases"].as_array().unwrap();
     let told = |why: &str| cases.iter().filter(|case| case["detail"] == why).count();
-    // Those that ran meanwhile may be the cause.
+    // The cases that ran at that time have a detail of their own, because they may be the cause.
     let meanwhile = told("the server stopped answering while it ran");
     assert!((1..=8).contains(&meanwhile), "{meanwhile}: {report:#}");
     assert!(told("the server no longer answers") > 0, "{report:#}");
@@ -237,7 +237,7 @@ fn a_target_that_is_not_there_or_makes_no_sense_is_one_error() {
     let call = place.smbench("targets probe smb://ann@127.0.0.1:9/share");
     let message = call.env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
     assert!(message.starts_with("connecting failed at 127.0.0.1:9"), "{message}");
-    // As of `run`: no report, so nothing where a report would be.
+    // As with `run`, there is no report, so nothing is printed in its place.
     let call = place.smbench("targets probe smb://ann@127.0.0.1:9/share --json");
     let message = call.env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
     assert!(message.starts_with("connecting failed at 127.0.0.1:9"), "{message}");

@@ -1,4 +1,4 @@
-//! Calls of the program.
+//! Calls of the program, and the checks of every call.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,11 +16,10 @@ use tempfile::TempDir;
 
 use crate::{formats, summary};
 
-/// No call may take longer, on a busy machine either. The longest wait out a
-/// server's 35 s.
+/// Longest time of a call, on a busy host too. The longest calls wait for the 35 s of a server.
 pub const BOUND: Duration = Duration::from_secs(120);
 
-/// What no message may hold: panics, the language it is written in, secrets.
+/// Strings that no message may hold: signs of a panic or of Rust, and secrets.
 const NEVER: [&str; 20] = [
     "panicked",
     "RUST_BACKTRACE",
@@ -44,7 +43,7 @@ const NEVER: [&str; 20] = [
     Samba::PASSWORD,
 ];
 
-/// A folder to call the program in, gone with the value.
+/// A directory to call the program in. It is removed with the value.
 pub struct Place {
     folder: TempDir,
 }
@@ -57,14 +56,14 @@ impl Place {
         Place { folder }
     }
 
-    /// A place that holds the script `s.lua`.
+    /// Makes a place that holds the script `s.lua`.
     pub fn with_script(text: &str) -> Place {
         let place = Place::new();
         place.write("s.lua", text);
         place
     }
 
-    /// The folder the program is called in.
+    /// Returns the directory in which the program is called.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("work")
     }
@@ -79,13 +78,13 @@ impl Place {
         fs::read_to_string(self.path().join(name)).unwrap()
     }
 
-    /// Each line of the operation log in the folder `out`.
+    /// Returns the lines of the operation log in the directory `out`.
     pub fn oplog(&self, out: &str) -> Vec<Value> {
         let log = self.read(&format!("{out}/ops.jsonl"));
         log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// `smbench` with the arguments of `line`, which stand between blanks.
+    /// Makes a call of `smbench` with the arguments of `line`, which blanks separate.
     pub fn smbench(&self, line: &str) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smbench"));
         command
@@ -99,8 +98,8 @@ impl Place {
         Call { command, temporary: self.folder.path().join("tmp"), work: self.path(), out: None }
     }
 
-    /// `smbench run` with results in `out`. Whether this machine is fast
-    /// enough for the run is not asked.
+    /// Makes a call of `smbench run` with results in `out`, which accepts that the host is too slow
+    /// for the run.
     pub fn run(&self, line: &str) -> Call {
         self.run_to("out", line)
     }
@@ -109,14 +108,14 @@ impl Place {
         self.judged(&format!("{line} --allow-late"), out)
     }
 
-    /// `smbench run` that exits with 5 where the generator was late.
+    /// Makes a call of `smbench run` that exits with 5 if the generator was late.
     pub fn judged(&self, line: &str, out: &str) -> Call {
         let mut call = self.smbench(&format!("run {line} --out {out}"));
         call.out = Some(self.path().join(out));
         call
     }
 
-    /// Names of everything in the folder, in order.
+    /// Returns the names of everything in the directory, sorted.
     pub fn names(&self) -> Vec<String> {
         names(&self.path())
     }
@@ -152,13 +151,12 @@ impl Call {
         self.env("SMBENCH_PASSWORD", Samba::PASSWORD)
     }
 
-    /// With no more than `files` open files, which nothing can raise.
+    /// Limits the program to `files` open files; it cannot raise this limit.
     pub fn with_open_files(self, files: u32) -> Call {
         self.limited(&format!("ulimit -n {files}"))
     }
 
-    /// With room for no more than so many times 512 bytes in a file, as if the
-    /// disk were full then.
+    /// Limits each file to `blocks` times 512 bytes. A write beyond that fails as on a full disk.
     pub fn with_file_size(self, blocks: u32) -> Call {
         self.limited(&format!("ulimit -f {blocks}"))
     }
@@ -173,8 +171,8 @@ impl Call {
         self.shell(&format!("\"$0\" \"$@\"; code=$?; {commands}; exit $code"))
     }
 
-    /// With a file system of so many bytes at `folder` in the place, which nobody else sees.
-    /// None where the system allows no such thing.
+    /// Mounts a file system of `bytes` bytes at `folder` in the place, which no other process sees.
+    /// Returns None if the system does not allow it.
     pub fn with_disk(mut self, folder: &str, bytes: u32) -> Option<Call> {
         let mount = format!("mount -t tmpfs -o size={bytes} none {folder}");
         let can = |flags: &&str| {
@@ -182,7 +180,7 @@ impl Call {
             command.args([flags, "/bin/sh", "-c", &mount]).current_dir(&self.work);
             command.output().is_ok_and(|output| output.status.success())
         };
-        // Root may not need a user namespace, and may have none.
+        // Root needs no user namespace, and the system may allow none.
         let Some(flags) = ["-Urm", "-m"].into_iter().find(can) else {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no mount namespaces on CI");
             eprintln!("!! skipped: unshare(1) can mount no tmpfs here");
@@ -237,13 +235,13 @@ impl Call {
         }
     }
 
-    /// Starts it, and waits for its end.
+    /// Starts the program and waits for its end.
     pub fn end(self) -> Ended {
         self.start().end()
     }
 }
 
-/// `wrapper`, in the environment and the folder of `command`.
+/// Returns `wrapper` with the environment and the directory of `command`.
 fn like(command: &Command, mut wrapper: Command) -> Command {
     wrapper.env_clear().current_dir(command.get_current_dir().unwrap());
     for (name, value) in command.get_envs() {
@@ -253,21 +251,21 @@ fn like(command: &Command, mut wrapper: Command) -> Command {
     wrapper
 }
 
-/// A call under way. One that is dropped is killed.
+/// A running call. Dropping it kills the program.
 pub struct Running {
     child: Child,
     group: Group,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     temporary: PathBuf,
-    /// Results that were there before.
+    /// Results that existed before the call.
     before: Vec<PathBuf>,
     work: PathBuf,
     out: Option<PathBuf>,
     started: Instant,
 }
 
-/// A call's processes, until it is known to be over.
+/// The process group of a call, until the call is known to have ended.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
@@ -291,13 +289,14 @@ impl Running {
         kill_process_group(self.group.0.unwrap(), signal).unwrap();
     }
 
-    /// Once more, and not as what counts as the same.
+    /// Sends a signal once more, after a pause, so that the program does not take it for the same
+    /// one.
     pub fn signal_again(&self, signal: Signal) {
         std::thread::sleep(Duration::from_millis(200));
         self.signal(signal);
     }
 
-    /// Waits for what the program is about to do. Fails if it ends before.
+    /// Waits until `done` returns true. Panics if the program ends before.
     pub fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
         while !done() {
             if let Some(ended) = self.child.try_wait().unwrap() {
@@ -350,13 +349,13 @@ fn read(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     })
 }
 
-/// A call that is over.
+/// A call that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Minus the signal, where one ended it.
+    /// The exit code, or the negative number of the signal that ended the program.
     pub code: i32,
     pub stdout: String,
-    /// Without the lines of progress, which come where a call takes more than five seconds.
+    /// Standard error without lines of progress, which a call prints after more than five seconds.
     pub stderr: String,
     pub progress: Vec<String>,
     work: PathBuf,
@@ -364,9 +363,9 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// What holds for every call.
+    /// Checks what must hold for every call.
     fn check(&self, temporary: &Path, before: &[PathBuf]) {
-        // A line of JSON names the module that wrote it.
+        // JSON lines name the module that wrote them.
         let stderr = self.stderr.replace("\"target\":\"smbench::", "");
         let progress = self.progress.concat();
         for word in NEVER {
@@ -383,14 +382,14 @@ impl Ended {
         formats::check_output(&self.stdout);
     }
 
-    /// Holds the exit code against what the program said.
+    /// Checks the exit code and returns the call.
     pub fn exits(self, code: i32) -> Ended {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
 
-    /// It was refused before anything was done: the exit code, nothing on
-    /// standard output, one error, no results. The message of the error.
+    /// Checks that the call was refused before anything was done: with this exit code, nothing on
+    /// standard output, one error, and no results. Returns the error message.
     pub fn refused(self, code: i32) -> String {
         let ended = self.exits(code);
         assert_eq!(ended.stdout, "");
@@ -405,7 +404,8 @@ impl Ended {
         }
     }
 
-    /// The run took place but broke off: the exit code, results, and one problem.
+    /// Checks that the run took place but ended early: with this exit code, results and one
+    /// problem. Returns the problem and the summary.
     pub fn broke_off(self, code: i32) -> (String, Value) {
         let ended = self.exits(code);
         let summary = ended.summary();
@@ -416,7 +416,7 @@ impl Ended {
         (problem, summary)
     }
 
-    /// What the run wrote, which must be sound in itself.
+    /// Returns the summary that the run wrote, after checking that it is consistent.
     pub fn summary(&self) -> Value {
         let out = self.out.as_ref().expect("a run");
         let oplog = out.join("ops.jsonl").exists();

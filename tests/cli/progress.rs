@@ -1,4 +1,4 @@
-//! What a command says of itself while it goes on, where standard error is no terminal.
+//! Lines of progress, which a command prints if standard error is not a terminal.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ bench.workload { name = "w", clients = 2, iteration = function(c)
 end }
 "#;
 
-/// A line of progress with its figures replaced, and whether some were above zero.
+/// Returns a line of progress with each figure replaced by `#`.
 fn shape(line: &str) -> String {
     let mut shape = String::new();
     for c in line.chars() {
@@ -90,7 +90,7 @@ fn connecting_and_probing_say_how_far_they_are() {
 fn compiling_says_how_much_is_written() {
     let place =
         Place::with_script("bench.workload { name = 'w', iteration = function(c) c:stat('') end }");
-    // It goes on until it is interrupted.
+    // The command goes on until it is interrupted.
     let mut running = place
         .smbench("compile s.lua -o - --operations 18000000000")
         .stdout(std::process::Stdio::null())

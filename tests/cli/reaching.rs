@@ -1,4 +1,5 @@
-//! Servers that cannot be reached or do not let us in: exit 3, named, in bounded time.
+//! Servers that cannot be reached or refuse the login: exit code 3 and the server's name, in
+//! bounded time.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ fn a_port_where_nothing_listens_is_named() {
         listener.local_addr().unwrap().port()
     };
     let place = place();
-    // More shards than are needed, and several times: the first that fails ends all.
+    // There are more shards than are needed, and several runs: the first shard that fails ends the
+    // run.
     for shards in [1, 2, 4, 16] {
         for _ in 0..3 {
             let line = format!("s.lua --shards {shards} --target smb://ann@127.0.0.1:{port}/share");
@@ -45,7 +47,7 @@ fn a_server_that_accepts_and_says_nothing_is_left_in_time() {
     let line = format!("s.lua --target smb://ann@127.0.0.1:{port}/share --connect-timeout 1s");
     let started = Instant::now();
     let message = place().run(&line).env("SMBENCH_PASSWORD", "hunter2").end().refused(3);
-    // Far from the 10 s it waits by default.
+    // This is far below the default of 10 s.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     assert_eq!(
         message,

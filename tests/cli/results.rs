@@ -1,4 +1,4 @@
-//! The results folder.
+//! The directory of the results.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ fn results_that_cannot_be_kept_are_told_before_the_run() {
     );
     let message = refused("/proc/x");
     assert!(message.starts_with(cannot) && message.ends_with(advice), "{message}");
-    // A working folder nobody can write to, root neither.
+    // Nobody can write to this working directory, not even root.
     let script = place.path().join("s.lua");
     let call = place.smbench("run --target sim").arg(script).within("/proc").end();
     let message = call.refused(2);
@@ -95,7 +95,8 @@ fn a_failed_connection_removes_the_folder_it_made_and_no_others() {
     assert_eq!(names(&place.path().join("mine")), [""; 0]);
 }
 
-/// A run of some seconds into `out`, once the file `share/d` shows that it measures.
+/// Starts a run of some seconds into `out`, and waits until the directory `share/d` shows that it
+/// measures.
 fn under_way(place: &Place, flags: &str) -> Running {
     fs::create_dir(place.path().join("share")).unwrap();
     let line = format!("run s.lua --embedded-dir share --allow-late --out out {flags}");
@@ -122,7 +123,7 @@ fn of_two_runs_into_one_folder_the_second_does_nothing_and_the_first_is_whole() 
             place.smbench(&line).end().refused(2),
             "--out out: another run is writing its results there; name another folder"
         );
-        // Fails where the second did something to its server.
+        // This fails if the second run did something on its server.
         fs::remove_dir(place.path().join("other")).unwrap();
     }
     first.signal(Signal::INT);
@@ -157,8 +158,8 @@ fn a_run_that_was_killed_leaves_its_folder_to_the_next() {
     place.run("s.lua --target sim --iterations 1").end().exits(0).summary();
 }
 
-/// The error of a run whose results could not be kept, once as a table, once as JSON, and
-/// once where no table was asked for. `call` starts a run with its arguments.
+/// Checks that a run whose results cannot be written prints them as a table, as JSON, and also if
+/// no table was asked for. `call` starts a run with more flags. Returns the error.
 fn printed_all_the_same(call: impl Fn(&str) -> Ended) -> String {
     let table = call("").exits(2);
     let problem = table.stdout.lines().find(|line| line.starts_with("error: ")).unwrap();
@@ -220,7 +221,7 @@ fn results_are_printed_where_the_disk_is_full() {
         error,
         "error: cannot write disk/out/summary.json: No space left on device (os error 28); free some space, or name another folder with --out"
     );
-    // What is on the disk is gone with it, so the program is called to look.
+    // The mount disappears with the program, so the files are listed by the same shell.
     let kept = "ls -A disk/out; wc -l <disk/out/ops.jsonl; tail -c 1 disk/out/ops.jsonl | wc -l";
     let call = place.smbench(&line("--json --oplog")).then(kept).with_disk("disk", 65_536);
     let ended = call.unwrap().end().exits(2);

@@ -1,4 +1,4 @@
-//! `smbench serve`: the embedded server alone, met by smbclient and by smbench itself.
+//! `smbench serve`: the embedded server alone, used by smbclient and by smbench itself.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ bench.workload { name = 'w', clients = 3, iteration = function(c)
     c:close(h)
 end }";
 
-/// A server under way, and the URL it printed.
+/// A running server, and the URL that it printed.
 struct Serving {
     running: Running,
     url: String,
@@ -53,7 +53,7 @@ impl Serving {
         self.running.end()
     }
 
-    /// What smbclient says of some of its commands. None where it is not installed.
+    /// Runs commands of smbclient and returns its output; None if it is not installed.
     fn smbclient(&self, place: &Place, user: &str, password: &str, commands: &str) -> Option<Said> {
         let mut command = Command::new("smbclient");
         command
@@ -155,7 +155,7 @@ fn what_cannot_be_served_is_one_error() {
                 "--listen {address}: other machines can reach this address, so the user must be named: add --user NAME"
             )
         );
-        // And a password, which is never made up.
+        // A password is needed too: it is never made up.
         let call = place.smbench(&format!("serve --listen {address} --user ada"));
         let message = call.end().refused(2);
         assert!(
@@ -196,7 +196,7 @@ fn a_password_may_come_from_a_file_and_is_in_no_log() {
     let serving = Serving::started(&place, call);
     let line = format!("s.lua --iterations 1 --target {} --password-file secret", serving.url);
     place.run(&line).end().exits(0);
-    // What holds for every call is that no password is printed.
+    // Every call is checked for passwords in its output.
     let ended = serving.end(Signal::INT).exits(0);
     assert!(ended.stderr.lines().all(|line| line.starts_with('{')), "{}", ended.stderr);
     assert!(ended.stderr.contains("\"message\":\"ending: "), "{}", ended.stderr);

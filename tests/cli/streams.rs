@@ -1,4 +1,4 @@
-//! `compile`, and what comes of running what it wrote.
+//! `compile`, and runs of the documents that it wrote.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +46,8 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert_eq!(place.names(), ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl", "s.lua"]);
 }
 
-/// What was sent in each part of the run: counts, bytes and statuses by operation.
+/// Returns the counts and bytes of each operation in the phases, and the statuses of each operation
+/// in setup and teardown.
 fn sent(summary: &Value) -> Value {
     let phases = summary["phases"].as_array().unwrap().iter();
     let mut measured = serde_json::Map::new();
@@ -120,7 +121,7 @@ fn an_existing_document_is_replaced_only_when_told_and_never_by_half() {
     assert_eq!(place.names(), ["bad.lua", "s.lua", "x.jsonl"]);
 }
 
-/// A version 1 document of every type, with keys nobody knows.
+/// Writes a version 1 document with every type of operation, and with unknown keys.
 fn every_operation(place: &Place) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fs::copy(fixtures.join("hello.bin"), place.path().join("hello.bin")).unwrap();

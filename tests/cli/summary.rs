@@ -1,11 +1,11 @@
-//! `summary.json`: sums that must agree wherever it comes from. Its shape is that of the
-//! schema, for every call (`formats.rs`).
+//! `summary.json`: sums that must agree in every summary. The schema checks its shape in every call
+//! (`formats.rs`).
 
 use serde_json::Value;
 
 use crate::program::Place;
 
-/// How a break ends, one of these.
+/// The ends of breaks, of which each break has one.
 const ENDS: [&str; 8] = [
     "not_asked",
     "acknowledged",
@@ -39,7 +39,7 @@ fn list(value: &Value) -> &Vec<Value> {
     value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
 }
 
-/// Holds every sum of a summary against its parts.
+/// Checks every sum of a summary against its parts.
 pub fn check(summary: &Value) {
     let totals = &summary["totals"];
     check_part(summary);
@@ -51,7 +51,7 @@ pub fn check(summary: &Value) {
         };
         let workloads: Vec<&Value> = list(&summary["workloads"]).iter().collect();
         assert_eq!(sum(&workloads), number(&totals[key]), "{key} over workloads");
-        // A stream without phases is one whole.
+        // A stream without phases has no recorded phases to sum over.
         if !recorded.is_empty() {
             assert_eq!(sum(&recorded), number(&totals[key]), "{key} over recorded phases");
         }
@@ -92,7 +92,7 @@ pub fn check(summary: &Value) {
     assert_eq!(skipped, number(&totals["skipped"]));
 }
 
-/// A late generator has a cause, and nothing else has.
+/// Checks that a late generator, and only that, has a cause.
 fn check_trust(trust: &Value) {
     let limited = trust["verdict"] == "generator-limited";
     assert_eq!(trust.get("cause").is_some(), limited, "{trust}");
@@ -106,7 +106,7 @@ fn check_trust(trust: &Value) {
     }
 }
 
-/// `totals`, `operations` and `failures` of the whole, a phase, a workload or a section.
+/// Checks `totals`, `operations` and `failures` of the whole, a phase, a workload or a section.
 fn check_part(part: &Value) {
     let totals = &part["totals"];
     assert_eq!(
@@ -156,7 +156,8 @@ fn check_part(part: &Value) {
 fn check_times(times: &Value) {
     let order = ["min", "p50", "p90", "p95", "p99", "p999", "max"];
     let values = order.map(|name| times[name].as_f64().unwrap_or_else(|| panic!("no {name}")));
-    // Percentiles have three digits, so that one may stand a little beside the exact ends.
+    // Percentiles have three digits, so they may lie slightly outside the exact minimum and
+    // maximum.
     assert!(values.windows(2).all(|pair| pair[0] <= pair[1] * 1.002), "{times}");
     let mean = times["mean"].as_f64().unwrap();
     assert!(values[0] <= mean + 0.001 && mean <= values[6] + 0.001, "{times}");
@@ -204,7 +205,7 @@ fn the_summary_says_what_ran_and_its_sums_agree() {
     let operations = &summary["operations"];
     let reads = number(&operations["read"]["count"]);
     assert!(reads > 0);
-    // Each reads the one byte that is there.
+    // Each read gets the one byte that exists.
     assert_eq!(number(&summary["totals"]["short_reads"]), reads);
     assert_eq!(number(&summary["totals"]["bytes_read"]), reads);
     let writes = number(&operations["write"]["count"]);

@@ -1,4 +1,4 @@
-//! What a stream needs against what a target can do.
+//! The features that a stream needs, checked against those of a target.
 
 use serde_json::json;
 
@@ -78,7 +78,7 @@ fn a_simulator_that_is_described_is_slow_and_fails_as_described() {
     let statuses = json!({ "STATUS_DISK_FULL": failed, "STATUS_SUCCESS": 400 - failed });
     assert_eq!(summary["operations"]["stat"]["statuses"], statuses);
     assert!(summary["operations"]["stat"]["service_us"]["min"].as_f64().unwrap() >= 2_000.0);
-    // The seed decides which, so it is as many again.
+    // The seed decides which operations fail, so the same number fails again.
     let again = place.run_to("again", &line).end().exits(4).summary();
     assert_eq!(number(&again["totals"]["failed"]), failed);
 }

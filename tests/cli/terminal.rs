@@ -1,4 +1,4 @@
-//! What is shown on a terminal: lines that fit it and break between words.
+//! Output on a terminal: lines fit its width and break between words.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +12,7 @@ use crate::program::Place;
 
 const COLUMNS: usize = 60;
 
-/// What a call shows on a terminal of [`COLUMNS`], without colors and progress lines.
+/// Returns the output of a call on a terminal of [`COLUMNS`], without colors and progress lines.
 fn shown(place: &Place, line: &str, code: i32) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -26,7 +26,7 @@ fn shown(place: &Place, line: &str, code: i32) -> String {
     let running = call.start();
     let reading = thread::spawn(move || {
         let (mut terminal, mut shown) = (File::from(terminal), Vec::new());
-        // It ends with an error when the last process has closed the terminal.
+        // Reading ends with an error when the last process has closed the terminal.
         let _ = terminal.read_to_end(&mut shown);
         String::from_utf8(shown).unwrap().replace("\r\n", "\n")
     });

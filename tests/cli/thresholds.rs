@@ -1,10 +1,10 @@
-//! Thresholds decide the exit code, are told first, and may end a run.
+//! Thresholds: they decide the exit code, come first in the report, and may end a run.
 
 use serde_json::{Value, json};
 
 use crate::program::{Call, Place};
 
-/// Ten iterations of a client that stats the share and deletes what is not there.
+/// A script whose client stats the share and deletes what does not exist.
 const SCRIPT: &str = r#"
 bench.workload { name = "w", iteration = function(c)
     c:stat("")
@@ -140,7 +140,8 @@ fn one_that_may_end_the_run_does_so_in_good_order() {
             { "stat.count > 1000000000", abort = true, delay = 0 },
         }"#,
     );
-    // Think and bound leave a busy host room: a late generator has a verdict of its own.
+    // The think time and the late bound leave a busy host room, because a late generator has a
+    // verdict of its own.
     let (problem, summary) = call(&place, "--shards 2 --late-bound 10s").end().broke_off(99);
     let which = " and ended the run: stat.response.p50 < 1ns (phase steady, workload w)";
     assert!(

@@ -1,4 +1,4 @@
-//! Whether the figures can be trusted is judged and told, with the cause.
+//! The verdict on trust in the figures, and the likely cause if they cannot be trusted.
 
 use serde_json::{Value, json};
 
@@ -11,13 +11,13 @@ fn reason(summary: &Value, beginning: &str) -> String {
     found.unwrap_or_else(|| panic!("no {beginning:?} in {reasons:?}")).to_string()
 }
 
-/// Many clients that all want to do something all the time.
+/// A script of many clients that issue operations without a pause.
 const BUSY: &str = r#"bench.workload { name = "w", clients = 50, iteration = function(c)
     c:stat("")
 end }"#;
 
-/// A document of recorded times, all of them 0: each client opens and closes
-/// its file, again and again.
+/// Returns a document with recorded times, all of them 0, in which each client opens and closes its
+/// file again and again.
 fn everything_at_once(clients: usize, operations: usize) -> String {
     let listed: Vec<Value> = (0..clients)
         .map(|client| json!({ "client_id": format!("c{client}"), "operation_count": operations }))
@@ -110,7 +110,7 @@ fn a_script_that_computes_too_much_exits_5_and_the_generation_is_named() {
 
 #[test]
 fn a_slow_server_is_no_late_generator_in_a_closed_loop() {
-    // Each waits at the server for the lock of the other.
+    // Each client waits at the server for the lock of the other.
     let place = Place::with_script(
         r#"bench.workload { name = "w", clients = 2, iteration = function(c)
             local h = c:open("a", "rw")
@@ -138,7 +138,7 @@ fn a_slow_server_is_no_late_generator_where_times_are_recorded_and_its_backlog_i
     assert!(summary["backlog_us"]["max"].as_f64().unwrap() > 0.0);
     let unissued = &summary["unissued"];
     assert!(number(&unissued["by_backlog"]) > 0);
-    // Due at time zero, and still not issued at the end.
+    // The first operation is due at time zero and not issued until the end.
     assert_eq!(unissued["backlog_us"], 1_000_000.0);
     let note = format!("at least {}, the first of them for 1.000 s", unissued["by_backlog"]);
     assert!(summary["notes"][0].as_str().unwrap().contains(&note), "{}", summary["notes"]);
@@ -158,11 +158,11 @@ fn retries_are_counted_and_the_settings_they_came_from_are_kept() {
     let settings = &summary["run"]["settings"];
     let retry = json!(["STATUS_OBJECT_NAME_NOT_FOUND"]);
     assert_eq!(*settings, json!({ "time_scale": 0.5, "retry": retry }));
-    // Three attempts each, and one completion.
+    // Each operation has three attempts and one completion.
     let totals = &summary["totals"];
     assert_eq!((number(&totals["failed"]), number(&totals["retries"])), (3, 6));
     assert_eq!(number(&summary["operations"]["stat"]["retries"]), 6);
-    // The second and third attempt wait 100 and 200 ms, which no service time includes.
+    // The second and third attempt wait 100 and 200 ms, which service times do not include.
     let stat = &summary["operations"]["stat"];
     assert!(stat["response_us"]["min"].as_f64().unwrap() >= 300_000.0, "{stat}");
     for text in

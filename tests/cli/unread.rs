@@ -1,4 +1,4 @@
-//! Standard error that nobody reads: a pipe, or a terminal that was stopped.
+//! Standard error that nobody reads: a full pipe, or a stopped terminal.
 
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
@@ -14,7 +14,7 @@ use crate::program::Place;
 const SCRIPT: &str = "bench.workload { name = 'w', clients = 200,
     iteration = function(c) c:stat('', { expect = 'any' }) c:think('1ms') end }";
 
-/// Makes a pipe that holds all it can.
+/// Makes a full pipe.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     fill(&mut writer);
@@ -122,7 +122,7 @@ fn the_progress_line_on_a_terminal_is_drawn_and_removed() {
     let running = place.run("s.lua --target sim --duration 1s").stderr(screen).start();
     let reading = thread::spawn(move || {
         let (mut terminal, mut shown) = (File::from(terminal), Vec::new());
-        // It ends with an error when the last process has closed the terminal.
+        // Reading ends with an error when the last process has closed the terminal.
         let _ = terminal.read_to_end(&mut shown);
         String::from_utf8(shown).unwrap()
     });
@@ -132,7 +132,7 @@ fn the_progress_line_on_a_terminal_is_drawn_and_removed() {
     assert!(shown.ends_with("\r\x1b[2K"), "{shown:?}");
 }
 
-/// Set in the process that panics.
+/// The variable that is set in the process that panics.
 const PANICS: &str = "SMBENCH_TEST_PANICS";
 
 #[test]

@@ -1,4 +1,4 @@
-//! Command lines that newcomers get wrong: each error says what to write instead.
+//! Mistakes of newcomers on the command line: each error says what to write instead.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ local P = bench.params {
 bench.workload { name = "w", clients = P.users, iteration = function(c) c:stat("") end }
 "#;
 
-/// What the program says of a command line that it refuses.
+/// Returns the error of the program on a command line that it refuses.
 fn refused(place: &Place, line: &str) -> String {
     let ended = place.smbench(line).end().exits(2);
     assert_eq!(ended.stdout, "", "{line}");
@@ -41,7 +41,7 @@ fn a_flag_that_is_a_parameter_of_the_script_is_answered_with_how_to_set_it() {
         assert!(said.contains(tip), "{line}: {said}");
         assert!(line.contains("usres") || !said.contains("--shards"), "{line}: {said}");
     }
-    // A flag that is like another, and like no parameter.
+    // A flag that is similar to another flag, but not to a parameter.
     assert!(refused(&place, "run s.lua --shrads 5").contains("'--shards'"));
     assert!(refused(&place, "run none.lua --users 5").contains("unexpected argument '--users'"));
 }
