@@ -22,7 +22,7 @@ bench.phases {
 }
 
 -- Data that all clients share is drawn once, at the top. Half of the files are
--- smaller than the median, and one in six is more than e times as large.
+-- smaller than the median, and one in six is more than e times the median.
 local common = bench.rng("sizes")
 local sizes = {}
 for number = 1, P.files do

@@ -38,7 +38,7 @@
 ---@field name string a string such as "MxAc", or 0x and hexadecimal digits for a binary name
 ---@field data? string hexadecimal digits
 
----How a client answers when the server breaks an oplock or a lease that it
+---The answer of a client when the server breaks an oplock or a lease that it
 ---granted. Operations on the file wait until the break is finished.
 ---@class (exact) bench.BreakPolicy
 ---@field policy? "acknowledge"|"ignore" "ignore" sends no answer, and the server gives up after its own time limit of 35 s (default "acknowledge")

@@ -108,7 +108,7 @@ impl Piece {
     }
 }
 
-/// How arrivals are spaced at the given rate.
+/// The spacing of arrivals at the given rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spacing {
     /// One arrival whenever the integral of the rate reaches the next whole number, the first at

@@ -56,7 +56,7 @@ pub(super) trait Paced {
     fn random_after(&self, span: usize) -> Random;
 }
 
-/// How the present iteration began, until it has an operation.
+/// The beginning of the present iteration, kept until it has an operation.
 #[derive(Clone, Copy)]
 enum Begun {
     Arrived {

@@ -1,5 +1,5 @@
-//! How a running client crosses a boundary: at once in a closed loop, with its next arrival in an
-//! open one, and from one to the other if the pace differs by phase.
+//! The boundaries of a running client. It crosses a boundary at once in a closed loop, and with its
+//! next arrival in an open one. If the pace differs by phase, it changes from one to the other.
 
 use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
@@ -10,7 +10,7 @@ use super::values::{duration_ns, fault};
 use super::vm::Host;
 use crate::ir::Late;
 
-/// A span of time, and what begins an iteration in it.
+/// A span of time, and the event that begins an iteration in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub from_ns: u64,
@@ -25,7 +25,7 @@ pub(super) enum Begins {
     AtArrivals(Late),
 }
 
-/// What begins the iterations of one workload, while its streams are made.
+/// The arrivals and spans of one workload with an open loop, while its streams are made.
 pub(super) struct OpenLoop {
     /// The spans in order from time zero. The last one never ends.
     pub spans: Vec<Span>,

@@ -37,7 +37,7 @@ pub(in crate::script) struct OpenPace {
     pub line: String,
 }
 
-/// What begins an iteration: the same in all phases, or by phase.
+/// The event that begins an iteration: the same in all phases, or by phase.
 #[derive(Clone)]
 enum ByPhase {
     Alike(Manner, Late),
@@ -45,7 +45,7 @@ enum ByPhase {
     Apart(Vec<(String, Option<(Manner, Late)>)>),
 }
 
-/// How arrivals are spaced at the given rate.
+/// The spacing of arrivals at the given rate.
 
 #[derive(Clone, PartialEq)]
 enum Manner {
