@@ -1,10 +1,10 @@
--- Expectations: saying which answers are right.
+-- Expectations: which results of an operation are right.
 --
 --   smbench run examples/expectations.lua --iterations 100
 --
--- An operation counts as failed when the server answers with another status
--- than the expected one. Without `expect` that is success (and the end of the
--- file, for a read). Name a status, several, or "any".
+-- An operation counts as failed if the server answers with a status that is not
+-- expected. Without `expect`, the expected status is success (for a read also
+-- the end of the file). Name one status, a list of them, or "any".
 
 bench.workload {
   name = "careful",
@@ -15,10 +15,11 @@ bench.workload {
   iteration = function(c)
     local path = ("box%d/file"):format(c.id)
 
-    -- The file is not there yet, and a server that says otherwise is wrong.
+    -- The file does not exist yet, and a server that says otherwise is wrong.
     c:stat(path, { expect = "OBJECT_NAME_NOT_FOUND" })
 
-    -- "rw" opens the file, or creates it. A folder cannot take its name then.
+    -- "rw" opens the file, or creates it. A directory cannot take its name
+    -- then.
     local h = c:open(path, "rw")
     c:mkdir(path, { expect = "OBJECT_NAME_COLLISION" })
 
@@ -28,13 +29,13 @@ bench.workload {
     c:unlock(h, 0, 100)
     c:unlock(h, 100, 100)
 
-    -- Reading behind the end is no failure; the report counts short reads.
+    -- Reading beyond the end is no failure. The report counts short reads.
     c:write(h, 0, 1000)
     c:read(h, 500, 1000)
     c:read(h, 5000, 10)
     c:close(h)
 
-    -- Of two answers either may be right.
+    -- Either of two statuses may be right.
     c:delete(path, { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND" } })
     c:think("10ms")
   end,

@@ -1,29 +1,30 @@
 -- First steps: a small office, for five seconds.
 --
 --   smbench run examples/first_steps.lua
---   smbench run examples/first_steps.lua --help          what can be set
+--   smbench run examples/first_steps.lua --help          lists the parameters
 --   smbench run examples/first_steps.lua -p users=20 -p think=5ms
 --
 -- A script describes what each client does. smbench runs it, sends the
 -- operations over SMB at the right time, and measures the answers.
 
--- What can be set from outside. P.users is a number, P.think nanoseconds.
+-- Parameters that can be set from outside. P.users is a number, P.think a time
+-- in nanoseconds.
 local P = bench.params {
   users = { type = "int", default = 8, min = 1, max = 1000, help = "people in the office" },
   think = { type = "duration", default = "20ms", help = "mean time a person thinks between steps" },
   size = { type = "size", default = "128KiB", min = 1, max = "16MiB", help = "size of a document" },
 }
 
--- std.office knows what people do to documents: browse, view, edit.
+-- std.office has functions for typical work with documents: browse, view, edit.
 local office = require("std.office")
 
--- The first half second is for warming up and does not count.
+-- The first half second is the warm-up and does not count.
 bench.phases {
   { name = "warmup", duration = "500ms", record = false },
   { name = "steady", duration = "4500ms" },
 }
 
--- Once per run, before everything and after everything.
+-- Called once per run, before and after everything else.
 bench.setup(function(c)
   c:mkdir("office")
 end)
@@ -32,7 +33,7 @@ bench.teardown(function(c)
   c:rmdir("office")
 end)
 
--- Each person has a folder of their own.
+-- Each person has a directory of their own.
 local function desk(c)
   return { folder = "office/desk" .. c.id, documents = 5, size = P.size, think = P.think }
 end
@@ -41,13 +42,13 @@ bench.workload {
   name = "people",
   clients = P.users,
 
-  -- Once per client.
+  -- Called once per client.
   setup = function(c, rng)
     office.prepare(c, rng, desk(c))
   end,
 
-  -- Again and again, until the phases are over. rng gives each client its own
-  -- random numbers, the same on every run.
+  -- Called repeatedly, until the phases are over. rng gives each client its own
+  -- random numbers, which are the same on every run.
   iteration = function(c, rng)
     office.browse(c, rng, desk(c))
     if rng:bool(0.3) then
@@ -58,7 +59,7 @@ bench.workload {
     c:think(rng:exp(P.think))
   end,
 
-  -- Once per client, even when the run was interrupted.
+  -- Called once per client, even if the run was interrupted.
   teardown = function(c, rng)
     office.clean(c, rng, desk(c))
   end,

@@ -1,4 +1,4 @@
--- Metrics of your own, made of what the server did.
+-- Custom metrics, computed from the results of operations.
 --
 --   smbench run examples/hooks.lua
 --   smbench run examples/hooks.lua --target smb://ada@nas/team -p slow=50ms
@@ -17,7 +17,8 @@ bench.setup(function(c)
   c:mkdir("saves")
 end)
 
--- An editor that saves as editors do: a new file, then a rename over the old.
+-- An editor that saves as editors do: it writes a new file, then renames it
+-- over the old one.
 bench.workload {
   name = "editors",
   clients = P.users,
@@ -40,7 +41,7 @@ bench.teardown(function(c)
 end)
 
 -- Hooks run beside the load, in a VM of their own. They see the operations of
--- recorded phases, and can make metrics of them.
+-- recorded phases and can update metrics.
 local saves = bench.histogram("editors.save", { unit = "ns", help = "a save, as the user waits for it" })
 local written = bench.counter("editors.written", { help = "bytes, by what became of them" })
 local slow = bench.rate("editors.slow", { help = "saves slower than a user likes" })

@@ -1,20 +1,22 @@
--- Leases: what a server lets a client cache, and takes back for another.
+-- Leases: rights to cache that a server grants to one client and breaks for
+-- another.
 --
 --   smbench run examples/leases.lua
---   smbench run examples/leases.lua --oplog        every grant and break, a line each
---   smbench run examples/leases.lua --mode 1       refused: leases are of mode 2
---   smbench run examples/leases.lua --mode 1 --degrade   goes without; the thresholds fail
+--   smbench run examples/leases.lua --oplog        logs every grant and break, one per line
+--   smbench run examples/leases.lua --mode 1       is refused: leases need mode 2
+--   smbench run examples/leases.lua --mode 1 --degrade   runs without leases; the thresholds fail
 --
 -- An editor opens a document with a lease to cache reads, writes and the
--- handle. When a reader opens it, the server takes the right to cache writes
--- back: a break. The editor flushes and acknowledges, and only then the
--- reader's open ends. For oplocks write { requested_oplock = "batch" }; the
--- embedded server grants none.
+-- handle. When a reader opens it, the server breaks the right to cache writes.
+-- The editor flushes and acknowledges, and only then does the reader's open
+-- end. For oplocks write { requested_oplock = "batch" }; the embedded server
+-- grants none.
 
 bench.phases { { name = "steady", duration = "3s" } }
 
--- How editors answer a break. With policy = "ignore" they never do, and a
--- server waits 35 s before it gives up. A single open may say otherwise:
+-- How editors answer a break. With policy = "ignore" they send no answer, and a
+-- server waits 35 s before it gives up. A single open can have a policy of its
+-- own:
 -- c:open(path, "rw", { lease = "RWH", on_break = { delay = "100ms" } })
 bench.on_break { workload = "editors", policy = "acknowledge", delay = "20ms", flush = true }
 
@@ -52,8 +54,8 @@ bench.workload {
   end,
 }
 
--- What was granted, as hooks see it: "RWH", "RH", "R" or "none" of a lease,
--- "batch", "exclusive", "ii" or "none" of an oplock.
+-- The grant, as hooks see it: "RWH", "RH", "R" or "none" for a lease, "batch",
+-- "exclusive", "ii" or "none" for an oplock.
 local granted = bench.counter("leases.granted", { tags = { "what" } })
 bench.on_complete({
   ops = "open",
@@ -68,7 +70,8 @@ bench.thresholds {
   "open.granted.RWH > 0",
   "breaks.acknowledged > 0",
   "breaks.ignored == 0",
-  -- From the server's notice to the end of the break: so long a reader waits.
+  -- The time from the server's notice to the end of the break. A reader waits
+  -- for as long.
   "breaks.lasted.p50 < 5s",
 }
 

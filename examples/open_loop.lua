@@ -3,9 +3,9 @@
 --   smbench run examples/open_loop.lua
 --   smbench run examples/open_loop.lua -p peak=800
 --
--- In a closed loop a slow server is asked less often, and looks better than it
--- is. Here iterations arrive as people do: response times count from the
--- arrival, waiting included.
+-- In a closed loop a slow server gets fewer requests, and looks better than it
+-- is. Here iterations arrive independently, as requests of real users do.
+-- Response times count from the arrival and include waiting.
 
 local P = bench.params {
   peak = { type = "float", default = 200, min = 1, max = 1e6, help = "lookups a second at noon" },
@@ -33,12 +33,12 @@ end)
 
 bench.workload {
   name = "lookups",
-  -- Enough clients that one is free when the next lookup arrives: each does
-  -- every sixteenth.
+  -- Enough clients that one is free when the next lookup arrives. Each client
+  -- gets every sixteenth lookup.
   clients = 16,
   pace = bench.open_loop {
-    -- Iterations a second of the whole workload, phase by phase. A ramp
-    -- without `from` begins at the rate the phase before ended with.
+    -- Iterations per second of the whole workload, phase by phase. A ramp
+    -- without `from` begins at the rate with which the phase before ended.
     rate = {
       warmup = 50,
       morning = { to = P.peak },
@@ -46,10 +46,11 @@ bench.workload {
       ["break"] = 0,
       evening = { from = P.peak, to = 20 },
     },
-    -- By chance, as people come: a Poisson process of that rate. "constant"
-    -- spaces them evenly.
+    -- "poisson" spaces arrivals randomly (a Poisson process of that rate), as
+    -- real users arrive. "constant" spaces them evenly.
     arrivals = "poisson",
-    -- Who finds the client busy waits, and its response time says so.
+    -- An arrival whose client is busy waits, and its response time includes the
+    -- wait.
     late = "queue",
   },
   iteration = function(c, rng)
@@ -64,7 +65,7 @@ bench.workload {
   clients = 2,
   pace = bench.open_loop {
     rate = 20,
-    -- One that is late is worth nothing: it is left out, and counted.
+    -- A late heartbeat is useless, so it is dropped and counted.
     late = "drop",
   },
   iteration = function(c)

@@ -3,8 +3,8 @@
 --   smbench run examples/parameters.lua --help
 --   smbench run examples/parameters.lua -p io=4KiB -p pattern=random -p writes=0.5
 --
--- Each type checks what it is given: a misspelt name, a text where a number
--- belongs or a value out of bounds is an error before anything is sent.
+-- Each value is checked against its type. A misspelt name, a string in place of
+-- a number or a value out of bounds is an error before anything is sent.
 
 local P = bench.params {
   io = { type = "size", default = "64KiB", min = 1, max = "8MiB", help = "bytes of one operation" },
@@ -25,7 +25,7 @@ local function offset_of(rng, round)
   return (round % blocks) * P.io
 end
 
--- A handle may be kept from setup for all iterations of its client.
+-- A client may keep a handle from setup for all its iterations.
 local files = {}
 
 bench.workload {
@@ -36,8 +36,8 @@ bench.workload {
     files[c.id] = c:open(path, "w")
     c:truncate(files[c.id], P.file)
     c:close(files[c.id])
-    -- After a lost connection it is opened again; otherwise this client would send
-    -- nothing any more.
+    -- `reopen` opens the file again after a lost connection. Without it this
+    -- client would send nothing more.
     files[c.id] = c:open(path, "rw", { reopen = true })
   end,
   iteration = function(c, rng)

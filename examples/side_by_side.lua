@@ -1,9 +1,10 @@
--- Several workloads side by side, in phases, and times that are given.
+-- Several workloads side by side, in phases, and operations at given times.
 --
 --   smbench run examples/side_by_side.lua
 --   smbench run examples/side_by_side.lua --clients writers=4 --clients readers=32
 --
--- Each workload has its own clients. The report tells them and the phases apart.
+-- Each workload has its own clients. The report shows each workload and each
+-- phase separately.
 
 bench.phases {
   { name = "warmup", duration = "1s", record = false },
@@ -28,8 +29,8 @@ bench.workload {
   clients = 8,
   iteration = function(c, rng)
     local h = c:open("shared/book", "r")
-    -- c:running() is for loops that keep something open: each round counts as
-    -- an iteration, and it ends where the stream does.
+    -- c:running() is for loops that keep something open. Each round counts as
+    -- an iteration, and the loop ends where the stream does.
     while c:running() do
       c:read(h, rng:int(0, 15) * 65536, 65536)
       c:think(rng:exp(5e6)) -- numbers are nanoseconds: 5 ms on average
@@ -43,7 +44,8 @@ bench.workload {
   clients = 2,
   iteration = function(c)
     local path = ("shared/note-%d"):format(c.id)
-    -- Once every 100 ms from the start of the run, however long each takes.
+    -- Once every 100 ms from the start of the run, however long each iteration
+    -- takes.
     c:at(c.iteration * 100e6)
     local h = c:open(path, "w")
     c:write(h, 0, 4096)

@@ -1,12 +1,12 @@
--- Skewed: popular files, sizes with a long tail, a mix of what people do.
+-- Skewed: popular files, sizes with a long tail, a mix of activities.
 --
 --   smbench run examples/skewed.lua
 --   smbench run examples/skewed.lua -p skew=0 -p files=200
 --
 -- Real file servers are not used evenly. A few files get most of the requests,
 -- most files are small and a few are large, and people pause now and then. rng
--- has the distributions for that; the numbers are the same on every run and on
--- every machine, and others with another --seed.
+-- has the distributions for that. Its numbers are the same on every run and on
+-- every host, and differ with another --seed.
 
 local P = bench.params {
   users = { type = "int", default = 8, min = 1, max = 1000, help = "people at work" },
@@ -21,8 +21,8 @@ bench.phases {
   { name = "steady", duration = "2s" },
 }
 
--- What all clients have in common is drawn once, at the top. Half of the files
--- are smaller than the median, and one in six more than e times as large.
+-- Data that all clients share is drawn once, at the top. Half of the files are
+-- smaller than the median, and one in six is more than e times the median.
 local common = bench.rng("sizes")
 local sizes = {}
 for number = 1, P.files do
@@ -62,7 +62,7 @@ local function look(c, rng)
   c:stat(name(rng:zipf(P.files, P.skew)))
 end
 
--- c.user is a name of each client's own, good for a folder.
+-- c.user is a name that only this client has, suitable for a directory.
 local function note(c, rng)
   local h = c:open(("library/%s.txt"):format(c.user), "w")
   for _, line in ipairs(rng:shuffle({ 10, 20, 30 })) do
@@ -71,7 +71,7 @@ local function note(c, rng)
   c:close(h)
 end
 
--- One of these by weight, then a pause, now and then a long one.
+-- One of these steps by weight, then a pause, which is sometimes long.
 local step = bench.choose { { 60, read }, { 30, look }, { 10, note } }
 local pause = bench.choose {
   { 95, function(c, rng) c:think(rng:exp(P.think)) end },

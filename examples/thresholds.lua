@@ -1,10 +1,11 @@
--- Thresholds: what a run must hold, and its exit code 99 where it does not.
+-- Thresholds: conditions that a run must meet. If one fails, the exit code is
+-- 99.
 --
 --   smbench run examples/thresholds.lua
 --   smbench run examples/thresholds.lua --threshold 'read.response.p999 < 50ms'
 --
--- A threshold is a metric, how it compares, and a value in the metric's unit.
--- The report begins with them. In a pipeline the exit code is enough.
+-- A threshold is a metric, an operator, and a value in the metric's unit. The
+-- report begins with the thresholds. In a pipeline the exit code is enough.
 
 bench.phases {
   { name = "warmup", duration = "500ms", record = false },
@@ -12,18 +13,19 @@ bench.phases {
 }
 
 bench.thresholds {
-  -- Of every operation sent in the recorded phases, from when it was due.
+  -- All operations sent in the recorded phases, measured from when each was
+  -- due.
   "all.response.p99 < 5s",
-  -- The share of operations that failed. A passing threshold on errors decides
-  -- instead of exit code 4: here one in a hundred may fail.
+  -- The share of operations that failed. Failures that a passing threshold on
+  -- errors counts do not cause exit code 4: here one in a hundred may fail.
   "errors.rate < 1%",
   "errors.SHARING_VIOLATION == 0",
-  -- Throughput: operations, iterations or bytes a second.
+  -- Throughput: operations, iterations or bytes per second.
   "read.rate > 1",
   "bytes.read.rate > 4KiB/s",
-  -- Of one phase and one workload. `abort` ends the run as soon as it fails,
-  -- once there are 100 operations and the phase has lasted for `delay`
-  -- (5 s unless it is said).
+  -- A threshold on one phase and one workload. `abort` ends the run as soon as
+  -- the threshold fails, once there are 100 operations and the phase has lasted
+  -- for `delay` (default 5 s).
   { "read.response.p50 < 5s", phase = "steady", workload = "readers", abort = true, delay = "1s" },
 }
 

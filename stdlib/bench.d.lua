@@ -2,69 +2,73 @@
 -- The whole API of smbench scripts, for editors that read LuaCATS annotations.
 -- Put this file where the editor finds it; scripts do not require it.
 
----A text with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
+---A string with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
 ---@alias bench.Duration string|number
 
 ---A number of bytes below 2^53, or a string ("64KiB", "1.5MB", "9007199254740993"),
----which is exact up to 2^64 - 1. Larger numbers are refused, since Lua rounds them.
+---which is exact up to 2^64 - 1. Larger numbers are refused, because Lua rounds them.
 ---@alias bench.Size integer|string
 
----The name of an NT status ("OBJECT_NAME_NOT_FOUND"), several, or "any". These
----alone are right: where success is too, { "SUCCESS", "SHARING_VIOLATION" }.
+---The expected result of an operation: the name of an NT status
+---("OBJECT_NAME_NOT_FOUND"), a list of names, or "any". Statuses that are not
+---listed are failures. To allow success as well, list it:
+---{ "SUCCESS", "SHARING_VIOLATION" }.
 ---@alias bench.Expect string|string[]
 
----What `c:open` returns. Good until `c:close`, for its client alone. Handles
----from setup are good in iterations; none is in teardown. Where its open failed,
----expected or not, what is to be done with it is skipped and counted.
+---The handle that `c:open` returns. It is valid until `c:close`, and only for its
+---client. Handles from setup are valid in iterations, but teardown starts without
+---handles. If the open failed, expected or not, operations on the handle are
+---skipped and counted.
 ---@class bench.Handle
 
 ---@class (exact) bench.Options
----@field expect? bench.Expect the statuses that are right (default: success; of a read the end of the file too)
+---@field expect? bench.Expect the expected statuses (default: success; for a read also the end of the file)
 
 ---@class (exact) bench.Lease
 ---@field state string "R", "RH", "RW", "RWH", or names joined with "|"
----@field key? string 32 hexadecimal digits (default: by client and file, also where the client renames it)
+---@field key? string 32 hexadecimal digits (default: a key for each client and file, kept when the client renames the file)
 ---@field parent_key? string
 ---@field version? 1|2 (default 2)
 
 ---@class (exact) bench.Durable
 ---@field version? 1|2 (default 2)
----@field timeout? string "60s" (default: as long as the server likes)
+---@field timeout? string such as "60s" (default: chosen by the server)
 
 ---@class (exact) bench.CreateContext
----@field name string "MxAc"; hexadecimal digits behind 0x for a name of bytes
+---@field name string a string such as "MxAc", or 0x and hexadecimal digits for a binary name
 ---@field data? string hexadecimal digits
 
----What a client does when the server takes back an oplock or a lease it
----granted. Until that is over, operations on the file wait, and are issued then.
+---The answer of a client when the server breaks an oplock or a lease that it
+---granted. Operations on the file wait until the break is finished.
 ---@class (exact) bench.BreakPolicy
----@field policy? "acknowledge"|"ignore" "ignore" gives no answer: the server gives up after a time of its own, 35 s (default "acknowledge")
----@field delay? bench.Duration from the notice to the answer: less than 35 s, as a server waits (default 0)
----@field flush? boolean a flush goes before the answer where writes could be cached (default false)
+---@field policy? "acknowledge"|"ignore" "ignore" sends no answer, and the server gives up after its own time limit of 35 s (default "acknowledge")
+---@field delay? bench.Duration time from the notice of the break to the answer: less than 35 s, the time limit of servers (default 0)
+---@field flush? boolean send a flush before the answer if writes could be cached (default false)
 
 ---@class (exact) bench.OnBreak: bench.BreakPolicy
----@field workload? string the workload it is about (default: all that no other call names)
+---@field workload? string the workload that the policy applies to (default: all workloads without a policy of their own)
 
----What a backend cannot ask for, or --mode leaves out, is refused before the
----run, unless --degrade. All but mode and expect is of fidelity mode 1, from
----requested_oplock on of mode 2. Names are those of MS-SMB2 2.2.13, with or
----without their prefix; what is left out follows from the mode of the open.
+---An option that the backend does not support, or --mode excludes, is refused
+---before the run, unless --degrade is given. The options from access_mask to
+---file_attributes need fidelity mode 1; requested_oplock, lease, durable and
+---create_contexts need mode 2. Names are those of MS-SMB2 2.2.13, with or without
+---their prefix. The defaults follow from the argument `mode`.
 ---@class (exact) bench.OpenOptions: bench.Options
 ---@field access_mask? string|integer DesiredAccess: names joined with "|", or a number
----@field share_mode? string|integer "read|write|delete", which is the default; "none" keeps all others out
+---@field share_mode? string|integer "read|write|delete", which is the default; "none" shares the file with nobody
 ---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
 ---@field create_options? string|integer (default "FILE_NON_DIRECTORY_FILE")
 ---@field file_attributes? string|integer (default "FILE_ATTRIBUTE_NORMAL")
----@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease" (default "lease" with a lease, else "none"); sent as it is, so that another beside a lease is what the server sees
----@field lease? string|bench.Lease "RWH", or more in a table: enough to ask for a lease
+---@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease" (default "lease" with a lease, else "none"); sent as given, even if a lease is asked for with another level
+---@field lease? string|bench.Lease "RWH", or a table for more fields; either one asks for a lease
 ---@field durable? true|bench.Durable
----@field create_contexts? bench.CreateContext[] sent as they are
----@field on_break? bench.BreakPolicy of this handle (default: as bench.on_break says); of several opens of one lease, of the last opened that is still open and says it
----@field reopen? boolean after a lost connection, the handle is opened again before the next operation on it: with FILE_OPEN and otherwise as before, at the path that this run's renames left its file. Byte-range locks are lost, and counted; if the open fails, the operation is skipped (default false)
+---@field create_contexts? bench.CreateContext[] sent as given
+---@field on_break? bench.BreakPolicy the policy of this handle (default: that of bench.on_break). Several opens of one lease follow the last one that is still open and has a policy
+---@field reopen? boolean open the handle again after a lost connection, before the next operation on it: with FILE_OPEN and otherwise as before, at the path to which this run has renamed the file. Byte-range locks are lost, and counted; if the open fails, the operation is skipped (default false)
 
 ---@class (exact) bench.WriteOptions: bench.Options
----@field payload? "zero"|"random"|"text" what is written (default "random": cannot be compressed)
----@field blob? string in its place the first bytes of this file, relative to the script's folder; a regular file in it, or in a folder of --allow-blobs, with no symbolic link on the way that is absolute or leads out
+---@field payload? "zero"|"random"|"text" the content that is written (default "random", which cannot be compressed)
+---@field blob? string write the first bytes of this file instead. The path is relative to the script's directory. The file must be a regular file in that directory or in a directory of --allow-blobs, and no symbolic link on the way may be absolute or lead out
 
 ---@class (exact) bench.RenameOptions: bench.Options
 ---@field replace? boolean whether an existing file is replaced (default true)
@@ -73,16 +77,16 @@
 ---@field exclusive? boolean (default true)
 ---@field wait? boolean block until granted instead of failing (default false)
 
----A client. Its methods append operations to its stream; they return at once
----and never see a result: `open` returns a handle, `running` a boolean, the others
----nothing.
+---A client. Its methods append operations to its stream, return at once and never
+---see a result: `open` returns a handle, `running` a boolean, the others nothing.
 ---@class bench.Client
 ---@field id integer its number within the workload, from 0
----@field user string whom it stands for, such as "editors-3": its workload and id, unlike any other client's. Which account logs in says the target
+---@field user string a name for the user it stands for, such as "editors-3": its workload and id, unique among all clients. The target decides which account logs in
 ---@field iteration integer the number of the iteration, from 0
 local Client = {}
 
----Opens a file: "r" an existing one, "w" emptied or created, "rw" opened or created.
+---Opens a file: "r" opens an existing file, "w" empties or creates it, "rw" opens
+---or creates it.
 ---@param path string
 ---@param mode "r"|"w"|"rw"
 ---@param options? bench.OpenOptions
@@ -95,7 +99,7 @@ function Client:open(path, mode, options) end
 ---@param options? bench.Options
 function Client:read(handle, offset, length, options) end
 
----Writes bytes that follow from the seed, the path and the offset, or a file's.
+---Writes bytes derived from the seed, the path and the offset, or those of a file.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size at most 64 MiB
@@ -115,7 +119,7 @@ function Client:rename(from, to, options) end
 ---@param options? bench.Options
 function Client:delete(path, options) end
 
----In setup, a folder that exists is no failure.
+---Creates a directory. In setup, a directory that exists is no failure.
 ---@param path string
 ---@param options? bench.Options
 function Client:mkdir(path, options) end
@@ -154,33 +158,34 @@ function Client:lock(handle, offset, length, options) end
 ---@param options? bench.Options
 function Client:unlock(handle, offset, length, options) end
 
----The next operation comes that much later. Thinking adds up.
+---Delays the next operation by this time. The times of several calls add up.
 ---@param time bench.Duration
 function Client:think(time) end
 
----The next operation is due at this time after the start; in iterations of
----closed loops only.
+---Makes the next operation due at this time after the start. Allowed only in
+---iterations of closed loops.
 ---@param time bench.Duration
 function Client:at(time) end
 
----For loops inside an iteration: each call starts another, numbered one, in an
----open loop with the next arrival. False where the stream ends by itself.
+---Starts another iteration within a loop inside the iteration function. Each call
+---counts as one iteration; in an open loop it begins at the next arrival. Returns
+---false when the stream ends by itself.
 ---@return boolean
 function Client:running() end
 
----Random numbers of the running client, the same on every run and machine.
----What is drawn is a number with a fraction unless it says otherwise;
----math.floor makes offsets and lengths of it.
+---The random numbers of the running client, the same on every run and host. They
+---have fractions unless a method returns whole numbers; math.floor makes offsets
+---and lengths of them.
 ---@class bench.Rng
 local Rng = {}
 
----A whole number from low to high, both included.
+---Returns a whole number from low to high, both included.
 ---@param low integer
 ---@param high integer
 ---@return integer
 function Rng:int(low, high) end
 
----From 0 to below 1.
+---Returns a number from 0 to below 1.
 ---@return number
 function Rng:float() end
 
@@ -188,51 +193,54 @@ function Rng:float() end
 ---@return boolean
 function Rng:bool(probability) end
 
----Exponentially distributed with this mean.
+---Draws from an exponential distribution with this mean.
 ---@param mean number
 ---@return number
 function Rng:exp(mean) end
 
----Normally distributed. Two of three lie within one standard deviation of the
----mean; below 0 is possible: math.max(0, …) where that makes no sense.
+---Draws from a normal distribution. Two of three values lie within one standard
+---deviation of the mean. Values below 0 are possible: use math.max(0, …) if they
+---make no sense.
 ---@param mean number
 ---@param deviation number the standard deviation
 ---@return number
 function Rng:normal(mean, deviation) end
 
----Lognormally distributed, as sizes of files and think times often are: half lie
----below the median (not the mean, and not the mean of the logarithm, which is
----math.log(median)), and two of three within a factor math.exp(sigma) of it.
----The mean is median * math.exp(sigma^2 / 2).
+---Draws from a lognormal distribution, as sizes of files and think times often
+---have. Half of the values lie below the median (not the mean, and not the mean
+---of the logarithm, which is math.log(median)), and two of three within a factor
+---math.exp(sigma) of it. The mean is median * math.exp(sigma^2 / 2).
 ---@param median number
 ---@param sigma number the standard deviation of the (natural) logarithm, 0 to 10
 ---@return number
 function Rng:lognormal(median, sigma) end
 
----Pareto's distribution: at least scale, and above x with the probability
----(scale / x)^shape. The smaller the shape, the heavier the tail: up to 1 there
----is no mean, up to 2 no variance.
+---Draws from Pareto's distribution: at least scale, and above x with the
+---probability (scale / x)^shape. The smaller the shape, the heavier the tail: with
+---a shape up to 1 there is no mean, up to 2 no variance.
 ---@param scale number the smallest value
 ---@param shape number at least 0.1
 ---@return number
 function Rng:pareto(scale, shape) end
 
----A whole number from 1 to n; k comes in proportion to 1 / k^s. With s = 1 the
----first comes twice as often as the second, with 0 all come alike.
+---Returns a whole number from 1 to n. The probability of k is proportional to
+---1 / k^s: with s = 1, 1 comes twice as often as 2; with s = 0, all are equally
+---likely.
 ---@param n integer
----@param s number 0 to 100; 0.8 to 1.2 for what people look at most
+---@param s number 0 to 100; the popularity of files is often about 0.8 to 1.2
 ---@return integer
 function Rng:zipf(n, s) end
 
----One of the list, each as likely, or each by its weight. Weights are looked
----through at each pick: for functions bench.choose is faster.
+---Returns one value of the list, each equally likely, or by weight. All weights
+---are read at each call, so bench.choose is faster for functions.
 ---@generic T
 ---@param list T[]
----@param weights? number[] one for each of the list
+---@param weights? number[] one for each value of the list
 ---@return T
 function Rng:pick(list, weights) end
 
----A new list with the same values in random order. The list itself stays as it is.
+---Returns a new list with the same values in random order. The list itself is not
+---changed.
 ---@generic T
 ---@param list T[]
 ---@return T[]
@@ -245,15 +253,15 @@ function Rng:shuffle(list) end
 ---@field default any
 ---@field min? any
 ---@field max? any
----@field choices? string[] what a string may be
+---@field choices? string[] the strings that are allowed
 ---@field help? string
 
 ---@class bench.Pace
 
----What a workload will ask of the backend. What its first 1,000 operations ask
----for need not be said.
+---The features of the backend that a workload uses. Those that its first 1,000
+---operations use need not be listed.
 ---@class (exact) bench.Needs
----@field mode? 0|1|2 paths; fields of CREATE; oplocks, leases, durable handles
+---@field mode? 0|1|2 0: paths; 1: fields of CREATE; 2: oplocks, leases, durable handles
 ---@field locks? boolean
 ---@field blocking_locks? boolean
 ---@field access_mask? boolean
@@ -266,9 +274,9 @@ function Rng:shuffle(list) end
 ---@field name string
 ---@field clients? integer 1 to 1,000,000 (default 1)
 ---@field setup? bench.Section once per client
----@field iteration bench.Section again and again
+---@field iteration bench.Section called repeatedly
 ---@field teardown? bench.Section once per client
----@field pace? bench.Pace|table<string, bench.Pace> one, or one for each phase by its name
+---@field pace? bench.Pace|table<string, bench.Pace> one pace, or one for each phase by its name
 ---@field needs? bench.Needs
 
 ---@class (exact) bench.Phase
@@ -279,9 +287,10 @@ function Rng:shuffle(list) end
 ---@class bench
 bench = {}
 
----What the script can be told from outside, with -p name=value. Durations come
----back in nanoseconds, sizes in bytes: from 2^53 on as a string ("9007199254740993B"),
----which operations take exactly and with which Lua refuses to compute.
+---Declares parameters, which are set from outside with -p name=value, and returns
+---their values. Durations are in nanoseconds, sizes in bytes. From 2^53 on a size
+---is a string ("9007199254740993B"): operations take it exactly, and Lua refuses
+---to compute with it.
 ---@param parameters table<string, bench.Parameter>
 ---@return table<string, any>
 function bench.params(parameters) end
@@ -289,159 +298,183 @@ function bench.params(parameters) end
 ---@param workload bench.Workload
 function bench.workload(workload) end
 
----A function that calls one of these by weight, with the client's random
+---Returns a function that calls one of these by weight, with the client's random
 ---numbers: `iteration = bench.choose { { 70, browse }, { 30, edit } }`. It passes
----its arguments on, and returns what the function does.
+---its arguments on, and returns the results of the function it calls.
 ---@param choices { [1]: number, [2]: fun(c: bench.Client, rng: bench.Rng, ...): any }[]
 ---@return fun(c: bench.Client, rng: bench.Rng, ...): any
 function bench.choose(choices) end
 
----Random numbers for what clients have in common, such as a table of file sizes:
----the same in every machine that runs the script. The same name gives the same
----numbers again. At the top of the script only.
+---Returns random numbers for data that all clients share, such as a table of file
+---sizes. They are the same in every VM that runs the script, and the same name
+---gives the same numbers again. Allowed only at the top of the script.
 ---@param name string
 ---@return bench.Rng
 function bench.rng(name) end
 
----Once per run, before every client's setup.
+---Runs a function once per run, before every client's setup.
 ---@param section bench.Section
 function bench.setup(section) end
 
----Once per run, after every client's teardown.
+---Runs a function once per run, after every client's teardown.
 ---@param section bench.Section
 function bench.teardown(section) end
 
----The parts of a run, one after the other. --duration scales the recorded ones so
----that they last that long together, and the others where that makes them shorter.
----Rates are kept: in half the time a phase has half as many arrivals.
+---Sets the phases of a run, one after the other. --duration scales the recorded
+---phases so that they last that long together, and the others if that makes them
+---shorter. Rates are kept: in half the time a phase has half as many arrivals.
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 
----How clients answer when the server takes back an oplock or a lease: of one
----workload, or of all. Without it, they acknowledge at once.
+---Sets how clients answer when the server breaks an oplock or a lease, for one
+---workload or for all. Without it, they acknowledge at once.
 ---@param policy bench.OnBreak
 function bench.on_break(policy) end
 
----The pace of a workload in which an operation waits for the one before. In some
----phases alone, its iterations begin within these, and may end after them.
+---Returns a pace in which an operation waits for the one before. If it applies to
+---some phases only, iterations begin within these phases and may end after them.
 ---@param options? {}
 ---@return bench.Pace
 function bench.closed_loop(options) end
 
----Iterations a second: a number, or a ramp over the phase. Without `from` it
----begins where the phase before ended.
+---A rate in iterations per second: a number, or a ramp over the phase. Without
+---`from`, the ramp begins at the rate with which the phase before ended.
 ---@alias bench.PhaseRate number|{ from?: number, to: number }
 
----Says the time from the arrival at `now` (nanoseconds; 0 before the first) to
----the next, where the rate is `rate` then (0 where a ramp begins with it).
+---A function that returns the time from the arrival at `now` (in nanoseconds;
+---before the first arrival the time at which they start) to the next one. `rate`
+---is the rate at `now`, which is 0 at the start of a ramp from 0.
 ---@alias bench.Gap fun(rng: bench.Rng, now: number, rate: number): bench.Duration
 
 ---@class (exact) bench.OpenLoop
----@field rate number|table<string, bench.PhaseRate> iterations a second of all clients together; or by phase, 0 for a pause. Where pace goes by phase, a bench.PhaseRate
----@field arrivals? "constant"|"poisson"|bench.Gap how they follow one another (default "constant")
----@field late? "queue"|"drop" an arrival whose client is busy waits, or its iteration is left out (default "queue")
+---@field rate number|table<string, bench.PhaseRate> iterations per second of all clients together, or a table of rates by phase, with 0 for a pause. If the pace is set by phase: a bench.PhaseRate
+---@field arrivals? "constant"|"poisson"|bench.Gap the spacing of arrivals (default "constant")
+---@field late? "queue"|"drop" whether an arrival whose client is busy waits or is dropped (default "queue")
 
----The pace of a workload whose iterations arrive at a rate, however long each
----takes: arrival n begins one of client n modulo `clients`. After the last
----phase the rate stays.
+---Returns a pace in which iterations arrive at a rate, however long each takes.
+---Arrival n begins an iteration of client n modulo `clients`. After the last phase
+---the rate stays.
 ---@param options bench.OpenLoop
 ---@return bench.Pace
 function bench.open_loop(options) end
 
----A condition on one figure of the run, such as "read.response.p99 < 20ms":
+---A condition on one metric of the run, such as "read.response.p99 < 20ms":
 ---`<metric> <operator> <value>`, with the operators < <= > >= == !=.
 ---
----Of `all` operations or those of one type (`read`, `open`, …): `.service.X` and
----`.response.X` with X one of p50 p90 p95 p99 p999 min mean max, `.count`,
----`.rate` (a second), `.failed` (how many). Of `iterations`: `.service.X`,
----`.response.X`, `.count`, `.rate`, `.late`, `.dropped`,
----`.skipped` (nothing of them was sent), `.cut`; the time of an iteration ends
----with its last operation, and begins when it is due (`response`) or with the
----issue of its first operation (`service`): think time after the last operation
----is in neither. Further
----`open.granted.X` (opens that were granted X: none ii exclusive batch R RH RW
----RWH), `open.create_action.X` (opened created overwritten superseded),
----`errors.rate` (the share of operations that failed), `errors.count`,
----`errors.ACCESS_DENIED` (how many failed so; any status, `TIMED_OUT`,
----`CONNECTION_LOST`), `lateness.X`, `backlog.X`, `handoff.X` (from the issue to
----the first write), `pickup.X` (from the answer's arrival in the kernel to the
----client), `disconnected.client_seconds` (over all clients),
----`disconnected.clients`, `disconnected.longest`, `bytes.read.count`, `bytes.read.rate`, `bytes.written.count`, `bytes.written.rate`; of oplocks and
----leases taken back `breaks.count`, `breaks.oplock`, `breaks.lease`; by how that
----ended `breaks.acknowledged`, `breaks.not_asked` (no answer was wanted),
----`breaks.refused` (the answer), `breaks.closed`, `breaks.connection_lost`,
----`breaks.ignored` (as on_break says), `breaks.timed_out` (an answer was meant
----and was not there in time), `breaks.cut`; `breaks.blocked` (operations that
----waited for the end of one), `breaks.waited.X` (from the notice to the
----acknowledgement) and `breaks.lasted.X` (from the notice to the end, of those
----that wanted an answer).
+---X is one of p50 p90 p95 p99 p999 min mean max, unless other words are listed.
 ---
----Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes
----may have a unit (64MiB), rates may end in /s. What has no samples fails.
+---Metrics of `all` operations, or of those of one type (`read`, `open`, …):
+---* `.service.X` and `.response.X`
+---* `.count`, `.rate` (per second) and `.failed` (number of failures)
+---
+---Metrics of `iterations`. The time of an iteration ends with its last operation,
+---so think time after that is not included:
+---* `.service.X`: from the issue of its first operation
+---* `.response.X`: from the time the iteration is due
+---* `.count`, `.rate`, `.late`, `.dropped`, `.cut`, and `.skipped` (no operation of
+---  it was sent)
+---
+---Metrics of opens:
+---* `open.granted.X`: opens that were granted X (none ii exclusive batch R RH RW RWH)
+---* `open.create_action.X` (opened created overwritten superseded)
+---
+---Errors:
+---* `errors.rate` (the share of operations that failed) and `errors.count`
+---* `errors.ACCESS_DENIED`: failures with this status. Any status can be named, and
+---  `TIMED_OUT` and `CONNECTION_LOST`
+---
+---Delays, connections and bytes:
+---* `lateness.X`, `backlog.X`
+---* `handoff.X`: from the issue to the first write
+---* `pickup.X`: from the arrival of the answer in the kernel to the client
+---* `disconnected.client_seconds` (over all clients), `disconnected.clients`,
+---  `disconnected.longest`
+---* `bytes.read.count`, `bytes.read.rate`, `bytes.written.count`,
+---  `bytes.written.rate`
+---
+---Breaks of oplocks and leases:
+---* `breaks.count`, `breaks.oplock`, `breaks.lease`
+---* by their end: `breaks.acknowledged`, `breaks.not_asked` (the server wanted no
+---  answer), `breaks.refused` (the server refused the answer), `breaks.closed`,
+---  `breaks.connection_lost`, `breaks.ignored` (by the policy of on_break),
+---  `breaks.timed_out` (the server gave up
+---  before it took the intended answer), `breaks.cut`
+---* `breaks.blocked`: operations that waited for the end of a break
+---* `breaks.waited.X`: from the notice to the acknowledgement
+---* `breaks.lasted.X`: from the notice to the end, of breaks that wanted an answer
+---
+---Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes may
+---have a unit (64MiB), rates may end in /s. A threshold fails if its metric has no
+---samples.
 ---@alias bench.Expression string
 
 ---@class (exact) bench.Threshold
 ---@field [1] bench.Expression
----@field phase? string the phase it is about (default: the recorded ones together)
----@field workload? string the workload it is about (default: all together)
----@field abort? boolean ends the run when it fails: looked at each second, from 100 samples on; a count that may still grow is left to the end (default false)
----@field delay? bench.Duration how long its phase lasts before abort may end the run (default "5s")
+---@field phase? string the phase it applies to (default: all recorded phases together)
+---@field workload? string the workload it applies to (default: all together)
+---@field abort? boolean whether a failure ends the run. It is checked every second, from 100 samples on; a count that may still grow is checked at the end only (default false)
+---@field delay? bench.Duration time in its phase before abort may end the run (default "5s")
 
----What the run must hold; it exits with 99 where it does not. A passing
----threshold on `errors` decides, for the failures it counts, instead of exit
----code 4 (not for setup).
+---Sets the thresholds of the run. If one fails, the exit code is 99. Failures that
+---a passing threshold on `errors` counts do not cause exit code 4; failures in
+---setup still do.
 ---@param thresholds (bench.Expression|bench.Threshold)[]
 function bench.thresholds(thresholds) end
 -- Hooks ------------------------------------------------------------------------
 --
--- They run in a VM of their own, beside the load: nothing ever waits for them,
--- and what they are too slow for is counted, told, and makes the verdict
--- `hooks-dropped`. A hook that raises an error makes the run exit with 4, unless
--- `--hook-errors` says otherwise.
+-- Hooks run in a VM of their own, beside the load, and nothing ever waits for
+-- them. Events for which they are too slow are dropped, counted and reported, and
+-- lead to the verdict `hooks-dropped`. A hook that raises an error makes the run
+-- exit with 4, unless `--hook-errors` is set otherwise.
 
 ---@alias bench.Operation "open"|"read"|"write"|"close"|"rename"|"delete"|"mkdir"|"rmdir"|"stat"|"list"|"truncate"|"flush"|"lock"|"unlock"
 
----`granted` is what an open was granted: an oplock ("batch", "exclusive", "ii",
----"none") or the state of a lease ("RWH", "RH", "none"); nil of other operations,
----of opens that failed, and where the backend does not know. So are
----`create_action`, what became of the file ("opened", "created", "overwritten",
----"superseded"), and `file_id`, the open's own, as in the operation log.
----Times of a skipped or cut operation are nil.
+---An argument of a hook. Three of them belong to opens:
+---* `granted`: the granted oplock ("batch", "exclusive", "ii", "none") or state of
+---  the lease ("RWH", "RH", "none")
+---* `create_action`: "opened", "created", "overwritten" or "superseded"
+---* `file_id`: the id of the open, as in the operation log
+---
+---They are nil for other operations, for opens that failed, and if the backend
+---does not know. Times of a skipped or cut operation are nil.
 ---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"|"create_action"|"file_id"
 
----Which completions a hook is called with. Without `phase`: those of recorded
----phases. Without `status`: those that were sent.
+---The completions that a hook is called with. Without `phase`: those of recorded
+---phases. Without `status`: those of operations that were sent.
 ---@class (exact) bench.Filter
 ---@field ops? bench.Operation|bench.Operation[]
 ---@field workload? string|string[]
 ---@field phase? string|string[] also "setup" and "teardown"
----@field path? string|string[] with * (any run of characters, / too) and ?; of a handle, the path it was opened with
+---@field path? string|string[] with * (any characters, including /) and ?; for a handle, the path it was opened with
 ---@field status? string|string[] "ok" (as expected), "failed", "skipped", "cut", or a name ("SHARING_VIOLATION")
 ---@field fields? bench.Field[] the arguments, in this order (default: kind, status, service_ns, response_ns)
 
----After an operation has ended. In order within a client, not across clients.
+---Calls a hook after an operation has ended: in order within a client, but not
+---across clients.
 ---@param filter bench.Filter
 ---@param hook fun(...: any)
 ---@overload fun(hook: fun(kind: bench.Operation, status: string, service_ns: integer, response_ns: integer))
 function bench.on_complete(filter, hook) end
 
----When a phase starts and ends. Completions of a phase may follow its end.
+---Calls a hook when a phase starts and ends. Completions of a phase may follow its
+---end.
 ---@param hook fun(name: string, edge: "start"|"end")
 function bench.on_phase(hook) end
 
----After the run, with what summary.json will say. It cannot be changed.
+---Calls a hook after the run, with the content of summary.json, which it cannot
+---change.
 ---@param hook fun(summary: table)
 function bench.on_end(hook) end
 
----Ends the run in good order, with exit code 99. In hooks only.
+---Ends the run early and in order, with exit code 99. Allowed only in hooks.
 ---@param reason? string
 function bench.abort(reason) end
 
----Statuses as hooks get them: `bench.status.SHARING_VIOLATION`, `bench.status.TIMED_OUT`.
+---The statuses as hooks get them: `bench.status.SHARING_VIOLATION`, `bench.status.TIMED_OUT`.
 ---@type table<string, string>
 bench.status = {}
 
----What hooks keep from call to call. In hooks only.
+---A table in which hooks keep values from call to call. Exists only in hooks.
 ---@type table
 bench.state = {}
 
@@ -452,7 +485,7 @@ bench.state = {}
 ---@alias bench.Tags table<string, string|number|boolean>
 
 ---@class (exact) bench.MetricOptions
----@field tags? string[] the names tags may have (default: any)
+---@field tags? string[] the names that tags may have (default: any)
 ---@field help? string
 
 ---@class (exact) bench.HistogramOptions: bench.MetricOptions
@@ -478,7 +511,7 @@ function Rate:observe(yes, tags) end
 
 ---@class bench.Histogram
 local Histogram = {}
----@param value number from 0; rounded to a whole number
+---@param value number at least 0; rounded to a whole number
 ---@param tags? bench.Tags
 function Histogram:record(value, tags) end
 
@@ -492,7 +525,7 @@ function bench.counter(name, options) end
 ---@return bench.Gauge
 function bench.gauge(name, options) end
 
----How many of those observed were true.
+---Declares a rate: the share of observations that were true.
 ---@param name string
 ---@param options? bench.MetricOptions
 ---@return bench.Rate

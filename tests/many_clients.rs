@@ -1,4 +1,4 @@
-//! The whole program at its size: thousands of clients, millions of operations.
+//! Tests of the whole program at full size: thousands of clients, millions of operations.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ bench.workload {
 }
 "#;
 
-/// Runs a script; its summary, and the most memory the process had, in MiB.
+/// Runs a script. Returns its summary and the peak memory of the process in MiB.
 fn run(script: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
     run_file("w.lua", script, arguments)
 }

@@ -1,5 +1,5 @@
-//! Memory stays bounded whatever the length of a stream. Ten million
-//! operations are measured by `cargo bench --bench documents`.
+//! Tests that memory stays bounded whatever the length of a stream. `cargo bench --bench documents`
+//! measures ten million operations.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,11 +16,10 @@ mod office;
 
 const CLIENTS: u32 = 1_000;
 const OPERATIONS: u64 = 1_000_000;
-/// Held as a whole, the operations would need twice as much.
+/// Maximum of the peak memory. All operations together would need twice as much.
 const PEAK_KIB: u64 = 96 << 10;
 
-/// Runs `part` in a process of its own, because the peak is the process's, and
-/// is checked there.
+/// Runs `part` in a process of its own and checks the peak memory, which is that of the process.
 fn in_a_process(test: &str, part: fn(&Path)) {
     if let Ok(folder) = std::env::var("SMBENCH_MEMORY_TEST") {
         part(Path::new(&folder));

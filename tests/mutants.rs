@@ -1,9 +1,9 @@
-//! Breaks the scheduler on purpose, one way at a time, and asks the simulation
-//! to notice each: a check that cannot fail proves nothing.
+//! Breaks the scheduler on purpose, one way at a time, and checks that the simulation notices each:
+//! a check that cannot fail proves nothing.
 //!
-//! All mutants are written into one copy of the package, which is built once. The
-//! variable `SMBENCH_MUTANT` chooses the one that acts in a run of the simulation.
-//! `tests/run` includes this test; by hand: `cargo test --test mutants -- --ignored`.
+//! All mutants are written into one copy of the package, which is built once. The variable
+//! `SMBENCH_MUTANT` chooses the active mutant in a run of the simulation. `tests/run` includes this
+//! test; to run it by hand: `cargo test --test mutants -- --ignored`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ struct Mutant {
     file: &'static str,
     /// Source text that occurs in the file exactly once.
     text: &'static str,
-    /// Replaces `text`. It must do the same as `text` unless `CHOSEN` is true.
+    /// The replacement of `text`. It must do the same as `text` unless `CHOSEN` is true.
     broken: &'static str,
     /// Part of the message with which the simulation rejects the mutant.
     found: &'static str,
@@ -181,13 +181,13 @@ const MUTANTS: [Mutant; 18] = [
     },
 ];
 
-/// Number of seeds: enough that each mutant meets what it breaks.
+/// Number of seeds, which is large enough that the effect of each mutant occurs.
 const SEEDS: &str = "200";
 
-/// Stands for the condition that this mutant is the chosen one.
+/// A placeholder for the condition that this mutant is the chosen one.
 const CHOSEN: &str = "CHOSEN";
 
-/// Added to the library of the copy.
+/// Code that is added to the library of the copy.
 const CHOICE: &str = r#"
 pub(crate) mod mutant {
     use std::sync::LazyLock;

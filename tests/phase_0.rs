@@ -1,6 +1,6 @@
-//! The specification's Phase 0: seven validations on the real parts.
-//! [`THE_SEVEN`] says where each is, and which cannot be made yet: that one is
-//! ignored with its reason, and fails where it is asked for.
+//! The specification's Phase 0: seven validations on the real parts. [`THE_SEVEN`] lists where each
+//! is, and which one cannot be made yet. That one is ignored, with its reason, and fails if it is
+//! run explicitly.
 
 use std::fs;
 use std::num::NonZeroU16;
@@ -21,7 +21,7 @@ struct Validation {
     what: &'static str,
     file: &'static str,
     test: &'static str,
-    /// The backend it is of, as `KINDS` names it, where that is not in every build.
+    /// The backend that the validation needs, by its name in `KINDS`, if not every build has it.
     backend: Option<&'static str>,
 }
 
@@ -42,7 +42,7 @@ const THE_SEVEN: [Validation; 7] = [
     validation("ordering", "tests/simulation/specification.rs", "test_scheduler_ordering"),
 ];
 
-/// What stands in the way of a backend; None where it can be used.
+/// Returns the reason why a backend is unavailable, or `None` if it can be used.
 fn unavailable(backend: &str) -> Option<&'static str> {
     KINDS.iter().find(|kind| kind.backend == backend).unwrap().unavailable
 }
@@ -78,7 +78,7 @@ fn server(samba: &Samba) -> Arc<dyn SMBBackend> {
     Target::parse(&samba.url()).unwrap().open(settings).unwrap()
 }
 
-/// Asks Samba the cases `wanted` picks, every one of which it must pass.
+/// Runs the cases that `wanted` selects against Samba, and checks that every one passes.
 async fn passes(wanted: impl Fn(&Case) -> bool) {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let cases: Vec<&Case> = probe::all().into_iter().filter(|case| wanted(case)).collect();
@@ -111,7 +111,8 @@ async fn phase_0_file_operations() {
     passes(|case| case.care == Care::Essential).await;
 }
 
-/// Called critical: what is granted, seen, broken and answered.
+/// Validates oplocks, which the specification calls critical: grants, breaks and the answers to
+/// them.
 #[tokio::test]
 async fn phase_0_oplocks() {
     const CASES: [&str; 7] = [
@@ -134,7 +135,7 @@ fn resident_kib() -> u64 {
 
 #[test]
 fn phase_0_memory_at_100_connections() {
-    // In a process of its own, where nothing else grows.
+    // The measurement runs in a process of its own, where nothing else grows.
     const ALONE: &str = "PHASE_0_MEMORY";
     if std::env::var_os(ALONE).is_none() {
         let test = ["phase_0_memory_at_100_connections", "--exact", "--nocapture"];
@@ -146,7 +147,7 @@ fn phase_0_memory_at_100_connections() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let server = server(&samba);
-        // What only the first needs is not each one's.
+        // Memory that only the first connection needs does not count for each.
         let mut connections = vec![server.connect(0).await.unwrap()];
         let before = resident_kib();
         for client in 1..=100 {

@@ -1,4 +1,4 @@
-//! The simulated server by itself, in virtual time: every time is exact.
+//! Tests of the simulated server alone, in virtual time: every time is exact.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Each request takes a millisecond unless `settings` say otherwise.
+/// Returns settings with which each request takes a millisecond. Tests override them.
 fn settings() -> Settings {
     Settings { latency: Latency::Constant(ms(1)), ..Settings::default() }
 }
@@ -58,7 +58,7 @@ async fn refused(server: &SimBackend) -> ConnectError {
     server.connect(0).await.err().expect("no connection")
 }
 
-/// When each of so many requests, one after another, was answered, in milliseconds.
+/// Returns the times, in milliseconds, at which `count` successive requests were answered.
 async fn answered_ms(
     clock: &VirtualClock,
     connection: &dyn SMBConnectionInner,
@@ -78,7 +78,7 @@ fn a_stall_holds_back_what_would_end_in_it_and_nothing_else() {
     let stalls = vec![Window::once(ms(4), ms(3)), Window::once(ms(9), ms(1))];
     run(Settings { stalls, ..settings() }, async |clock, server| {
         let connection = connect(&server).await;
-        // Ready at 4: not before 7. Ready at 9: not before 10.
+        // The request that would end at 4 ends at 7, and the one at 9 ends at 10.
         assert_eq!(answered_ms(&clock, &*connection, 6).await, [2, 3, 7, 8, 10, 11]);
     });
 }
@@ -95,7 +95,7 @@ fn all_requests_that_a_stall_holds_back_end_together() {
             clock.now_ns()
         });
         let ended = join_all(ended).await;
-        // Ready from 11 to 18.
+        // Without the stall, requests would end between 11 and 18.
         assert!(ended.iter().all(|ended| (15 * MS..18 * MS).contains(ended)));
         let at_its_close = ended.iter().filter(|ended| **ended == 15 * MS).count();
         assert!((230..340).contains(&at_its_close), "{at_its_close} of 500, four in seven");
@@ -152,7 +152,7 @@ fn an_outage_breaks_every_connection_refuses_until_its_end_and_then_serves() {
         let (file, left_open) = (open(&*busy).await.unwrap(), open(&*idle).await.unwrap());
         file.write(0, Bytes::from_static(b"kept")).await.unwrap();
         left_open.lock(0, 1, true, false).await.unwrap();
-        // A wait that only the outage ends.
+        // Only the outage ends this wait.
         assert!(is_lost(&file.lock(0, 1, true, true).await));
         assert_eq!(clock.now_ns(), 100 * MS);
         assert!(is_lost(&file.read(0, 1).await));
@@ -194,7 +194,7 @@ fn an_outage_ends_what_is_in_flight_and_what_takes_effect_at_its_first_instant()
     let latency = Latency::Constant(ms(4));
     run(Settings { outages, latency, ..settings() }, async |clock, server| {
         let one = connect(&server).await;
-        // Ready at 8 and at 12.
+        // The first open would end at 8, the second at 12.
         open(&*one).await.unwrap();
         assert!(is_lost(&open(&*one).await.map(|_| ())));
         assert_eq!(clock.now_ns(), 10 * MS);
@@ -236,7 +236,7 @@ fn a_reply_that_never_comes_and_a_stall_without_end_are_ended_by_an_outage() {
 
 #[test]
 fn a_delayed_reply_comes_later_by_its_delay_and_takes_effect_then() {
-    // The first operation opens, the second writes.
+    // The first operation is an open, the second a write.
     run(fault(1, Fault::Delay(ms(20))), async |clock, server| {
         let one = connect(&server).await;
         let other = server.connect(1).await.unwrap();
@@ -313,7 +313,7 @@ fn a_cancel_does_not_stop_a_request_that_is_being_carried_out() {
                 assert!(connection.cancel().await);
             };
             let (truncated, ()) = join(file.truncate(9), cancelling).await;
-            // The cancel of a delayed one counts once its latency is over.
+            // A cancel of the delayed request takes effect once its latency is over.
             assert_eq!(truncated.is_err(), delayed);
             assert_eq!(clock.now_ns() - begun_ns, MS);
         });
@@ -339,8 +339,8 @@ fn a_delayed_reply_is_lost_with_its_connection() {
     });
 }
 
-/// What each client's requests came to, and how long they took: clients run
-/// side by side, each held up by its own pauses between requests.
+/// Returns the outcome and the time of each client's requests. Clients run side by side, each with
+/// its own pauses between requests.
 fn observed(description: &str, seed: u64, pause_ns: fn(u32) -> u64) -> Vec<Vec<(u64, String)>> {
     let settings = Description::parse(description).unwrap().settings(seed);
     run(settings, async |clock, server| {
@@ -395,7 +395,7 @@ fn described_failures_come_in_their_shares_and_spare_connects() {
                 }
             }
         }
-        // Of 10,000; four standard deviations are 173 and 87.
+        // The counts are of 10,000 requests. Four standard deviations are 173 and 87.
         assert!((2_327..2_673).contains(&full), "{full}");
         assert!((413..587).contains(&denied), "{denied}");
     });

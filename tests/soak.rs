@@ -1,6 +1,6 @@
-//! A long run stays as it began: memory is flat, nothing fails, and what
-//! lateness does is shown. `SMBENCH_SOAK_SECONDS=600 cargo test --release --test
-//! soak -- --nocapture` is the long form.
+//! Tests that a long run ends as it began: memory does not grow, nothing fails, and lateness is
+//! printed. The long form is `SMBENCH_SOAK_SECONDS=600 cargo test --release --test soak --
+//! --nocapture`.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use smbench_test_support::Format;
 
-/// Two thousand clients on the embedded server, each at its two files about
-/// once a second.
+/// A script of two thousand clients on the embedded server. Each uses one of its two files about
+/// once per second.
 const OFFICE: &str = r#"
 bench.workload {
   name = "office", clients = 2000,
@@ -24,11 +24,11 @@ bench.workload {
 }
 "#;
 
-/// What the program, the server in it included, may grow by within the second
-/// half of the run. (The first use of a phase takes room for its figures.)
+/// Maximum growth of the program, including its server, within the second half of the run. (The
+/// first use of a phase allocates room for its figures.)
 const GROWTH_KIB: u64 = 16 << 10;
 
-/// What connecting, setup and teardown may take beside the run itself.
+/// Maximum time of connecting, setup and teardown together, in addition to the run.
 const BOUND: Duration = Duration::from_secs(120);
 
 #[test]
@@ -68,7 +68,8 @@ fn a_long_run_of_two_thousand_clients_ends_as_it_began() {
     assert!(after < before + GROWTH_KIB, "{before} KiB at 65 % of the run, {after} KiB at its end");
 }
 
-/// Resident memory of the process, four times a second until it ends well.
+/// Returns the resident memory of the process in KiB, four times per second until it exits
+/// successfully.
 fn watch(mut child: Child, bound: Duration) -> Vec<u64> {
     let statm = format!("/proc/{}/statm", child.id());
     let started = Instant::now();
@@ -76,7 +77,7 @@ fn watch(mut child: Child, bound: Duration) -> Vec<u64> {
     loop {
         let pages = fs::read_to_string(&statm).unwrap_or_default();
         let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-        // What has ended, and is not yet waited for, has no memory.
+        // A process that has exited and was not yet waited for has no memory.
         resident_kib.extend(pages.filter(|pages| *pages > 0).map(|pages| pages * 4));
         if let Some(exit) = child.try_wait().unwrap() {
             assert!(exit.success(), "{exit}");

@@ -1,10 +1,10 @@
-//! The layers hold, files stay small, and no name is a catch-all.
+//! Tests that the layers hold, files stay small, and no name is a catch-all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// From the top: a module imports only what stands below it.
+/// Layers from the top. A module imports only what is below it.
 const LAYERS: [&str; 10] = [
     "cli",
     "run",
@@ -95,8 +95,8 @@ fn backends_do_not_import_one_another_except_embedded_which_uses_smb2() {
     }
 }
 
-/// Names of the functions in the block that begins with `head` and ends with a brace in
-/// the first column; of those that begin with `visible`.
+/// Returns the names of the functions that begin with `visible`, in the block that begins with
+/// `head` and ends with a brace in the first column.
 fn functions(text: &str, head: &str, visible: &str) -> Vec<String> {
     let Some((_, block)) = text.split_once(head) else { return Vec::new() };
     let block = block.split("\n}\n").next().unwrap();
@@ -108,13 +108,13 @@ fn functions(text: &str, head: &str, visible: &str) -> Vec<String> {
     declared.collect()
 }
 
-/// The text without its tests, which implement backends of their own.
+/// Returns the source without its tests, which implement backends of their own.
 fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests {").next().unwrap()
 }
 
-/// What in the text goes past `ConnectionState` to a backend: a file handle, an operation
-/// of a connection (`operations`), or a connection that is kept.
+/// Returns the places where the source bypasses `ConnectionState`: it uses a file handle, an
+/// operation of a connection (one of `operations`), or a connection that is kept.
 fn goes_past(text: &str, operations: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for line in without_tests(text).lines() {
@@ -130,7 +130,7 @@ fn goes_past(text: &str, operations: &[String]) -> Vec<String> {
     found
 }
 
-/// The specification's *Backend Trait Boundaries*: the engine never calls a backend's
+/// Checks the specification's *Backend Trait Boundaries*: the engine never calls a backend's
 /// traits, apart from making a connection, which it hands to `ConnectionState`.
 #[test]
 fn the_scheduler_and_the_run_use_a_backend_through_connection_state_alone() {
@@ -152,7 +152,8 @@ fn the_scheduler_and_the_run_use_a_backend_through_connection_state_alone() {
     ] {
         assert!(known.iter().all(|name| names.iter().any(|n| n == name)), "{names:?}");
     }
-    // A name that much else has too, such as `read`, needs a file handle to be called on.
+    // Many other types have names such as `read`. These need a file handle to be called on, so they
+    // are not searched for.
     let unique = |name: &&String| name.contains("oplock");
     let mut operations: Vec<String> = of_files.iter().filter(unique).cloned().collect();
     operations.extend(of_connections.into_iter().filter(|name| !own.contains(name)));
@@ -261,7 +262,8 @@ fn one_module_makes_numbers_that_nobody_can_guess_and_nothing_stands_in_for_it()
 fn a_build_for_another_system_than_unix_stops_with_a_hint_at_wsl2_and_nothing_else() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // As if this host were not Unix: what is for Unix never holds, and the rest always.
+    // Compiles the library as if this host were not Unix: `unix` never holds, and `not(unix)`
+    // always.
     let library = fs::read_to_string(root.join("src/lib.rs")).unwrap();
     let library = library.replace("not(unix)", "all()").replace("(unix)", "(any())");
     fs::write(temporary.join("elsewhere.rs"), library).unwrap();
@@ -288,7 +290,7 @@ fn what_the_readme_builds_and_installs_is_what_the_lock_file_names() {
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let version = manifest.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
     assert!(text.contains(&format!("Rust {version} or later")), "README.md: not Rust {version}");
-    // It would be refused if the lock file did not fit the manifests.
+    // This command fails if the lock file does not fit the manifests.
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--locked", "--offline", "--depth=1"]).current_dir(root);
     let output = cargo.output().unwrap();

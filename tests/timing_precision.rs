@@ -1,4 +1,4 @@
-//! The specification's bounds on timing, on the alarm that wakes a driver.
+//! Tests of the specification's bounds on timing, on the alarm that wakes a driver.
 
 use std::future::poll_fn;
 
@@ -7,7 +7,7 @@ use smbench::backend::{Clock, open_files};
 use smbench::scheduler::clock::DriverClock;
 use smbench::scheduler::{Precision, RealClock};
 
-/// 1,000 alarms, a millisecond apart; how late each rang, sorted.
+/// Sets 1,000 alarms, a millisecond apart, and returns their lateness in microseconds, sorted.
 async fn lateness_us(precision: Precision) -> Vec<u64> {
     let clock = RealClock::start(precision);
     let mut lateness_us = join_all((0..1_000).map(|timer| {

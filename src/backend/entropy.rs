@@ -1,13 +1,13 @@
-//! Random numbers that nobody can guess.
+//! Random numbers that cannot be guessed.
 
 use std::io;
 
-/// Returns random bytes from the operating system, for what must not be guessed or must be
-/// unlike that of any other process: passwords, GUIDs, names of directories on a server.
-/// Streams never use them, since the same seed must make the same stream.
+/// Returns random bytes from the operating system. They are for values that must not be guessed, or
+/// that must differ from those of every other process: passwords, GUIDs, names of directories on a
+/// server. Streams never use them, because the same seed must make the same stream.
 ///
 /// # Errors
-/// When the operating system gives none.
+/// The error of the operating system, if it provides no random bytes.
 pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     match getrandom::fill(&mut bytes) {

@@ -7,27 +7,28 @@ use super::client_queue::ClientState;
 use super::engine::Engine;
 use super::timeline::Stage;
 
-/// The number of operations of iterations that a run issues, over all clients. Setup,
-/// teardown and the closes of handles that the stream left open are not among them. An
-/// operation counts once however often it is tried, and not at all where it never began.
+/// The maximum number of operations of iterations that a run issues, over all clients. Setup,
+/// teardown and the closes of handles that the stream left open do not count. An operation counts
+/// once even if it is retried, and not at all if it never began.
 #[derive(Debug)]
 pub struct OperationBound {
     most: u64,
-    /// [`REACHED`] once there was none left.
+    /// Number of operations that are left, or [`REACHED`] once there was none left.
     left: AtomicU64,
 }
 
-/// The bound is reached for good: what is given back afterwards lets nobody go on.
+/// The value for a bound that was reached. It is final: an operation given back afterwards lets no
+/// client go on.
 const REACHED: u64 = u64::MAX;
 
 impl OperationBound {
-    /// At least one operation.
+    /// Creates a bound of at least one operation.
     pub fn new(most: u64) -> OperationBound {
         let most = most.clamp(1, REACHED - 1);
         OperationBound { most, left: AtomicU64::new(most) }
     }
 
-    /// The bound itself.
+    /// Returns the bound itself.
     pub fn most(&self) -> u64 {
         self.most
     }
@@ -55,9 +56,9 @@ impl OperationBound {
 }
 
 impl Engine {
-    /// Ends the stream of every client here once the bound is reached. Operations that were
-    /// issued before go on to their completions, and the stage ends as where a stream ends
-    /// by itself.
+    /// Ends the stream of every client of this engine once the bound is reached. Operations that
+    /// were issued before run to completion, and the stage ends as it does when a stream ends by
+    /// itself.
     pub(super) fn heed_bound(&mut self) {
         let reached = self.permits.operations().is_some_and(OperationBound::is_reached);
         if !reached || self.at_bound || self.cut || self.stage != Stage::Measure {
@@ -96,8 +97,8 @@ impl Engine {
         }
     }
 
-    /// Takes the client's next operation from the bound. One that was taken before, and
-    /// waits to be issued again, needs no other.
+    /// Takes the client's next operation from the bound. An operation that was taken before and
+    /// waits to be issued again is not taken twice.
     pub(super) fn takes_from_bound(&self, slot: u32) -> bool {
         let taken = self.clients[slot as usize].in_flight_op.is_some();
         match self.permits.operations() {
@@ -124,7 +125,7 @@ mod tests {
     use crate::ir::event::IterationOutcome;
     use crate::ir::{Due, Event, Section};
 
-    /// Two clients with three operations in each of two iterations.
+    /// Returns an engine with two clients, each with three operations in each of two iterations.
     fn bounded(most: u64, limit: Option<u32>) -> Engine {
         let permits = Permits::new(limit, 1).with_operations(Some(most));
         let mut engine = Engine::new(Arc::new(config()), Arc::new(permits), 0, &[0, 1]);

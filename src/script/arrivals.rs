@@ -1,9 +1,9 @@
-//! The arrivals of an open loop: when its iterations are due, and whose each is.
+//! The arrivals of an open loop: when its iterations are due, and the client of each.
 //!
-//! One sequence for all clients of a workload, made forward as it is asked for:
-//! arrival n is client n modulo the number of clients', and waits for it. So
-//! what a client gets does not depend on who is asked when. Where clients are
-//! dealt out, each machine makes the whole sequence and keeps what is its own.
+//! All clients of a workload share one sequence, which is made forward as it is asked for. Arrival
+//! n belongs to client n modulo the number of clients and waits for it. So the arrivals of a client
+//! do not depend on which client is asked when. If clients are divided among VMs, each VM makes the
+//! whole sequence and keeps the arrivals of its own clients.
 
 use std::collections::VecDeque;
 
@@ -11,17 +11,17 @@ use super::MAX_CLIENTS;
 use super::random::Random;
 use super::values::LARGEST_EXACT;
 
-/// Arrivals of a workload that may wait for their clients: 128 MiB of them,
-/// over all machines.
+/// Maximum number of arrivals of a workload that may wait for their clients: 128 MiB of them, over
+/// all VMs.
 const MAX_WAITING: usize = 16 << 20;
 
-/// Gaps of zero in a row: every client there can be may arrive at once.
+/// Maximum number of successive gaps of zero: all possible clients may arrive at once.
 const MAX_ZERO_GAPS: u32 = MAX_CLIENTS;
 
-/// A client's queue keeps room for this many once it is empty.
+/// Number of arrivals for which an empty client queue keeps its allocation.
 const KEPT: usize = 64;
 
-/// A rate over time, in iterations a second: linear from piece to piece.
+/// A rate over time in iterations per second, linear in each piece.
 #[derive(Clone, Debug)]
 pub(super) struct Rates(Vec<Piece>);
 
@@ -35,7 +35,7 @@ struct Piece {
     before: f64,
 }
 
-/// The rate of one stretch of time.
+/// The rate during one stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ramp {
     pub duration_ns: u64,
@@ -44,7 +44,7 @@ pub(super) struct Ramp {
 }
 
 impl Rates {
-    /// Ramp after ramp from time zero, and one rate ever after.
+    /// Creates rates from successive ramps that start at time zero, and a constant rate after them.
     pub fn new(ramps: &[Ramp], afterwards: f64) -> Rates {
         let mut pieces = Vec::with_capacity(ramps.len() + 1);
         let (mut start_ns, mut before) = (0.0, 0.0);
@@ -54,7 +54,7 @@ impl Rates {
             before += (from + to) / 2.0 * (length_ns / 1e9);
             start_ns += length_ns;
         }
-        // As far as the clock of a client goes.
+        // The last piece ends where the clock of a client does.
         let length_ns = LARGEST_EXACT as f64 - start_ns;
         pieces.push(Piece { start_ns, length_ns, from: afterwards, to: afterwards, before });
         Rates(pieces)
@@ -64,7 +64,7 @@ impl Rates {
         self.0.partition_point(|piece| piece.start_ns <= ns).saturating_sub(1)
     }
 
-    /// Iterations a second at this time.
+    /// Returns the rate at this time, in iterations per second.
     fn at(&self, ns: u64) -> f64 {
         let ns = ns as f64;
         let piece = &self.0[self.piece_at(ns)];
@@ -74,7 +74,7 @@ impl Rates {
         piece.from + (piece.to - piece.from) * ((ns - piece.start_ns) / piece.length_ns)
     }
 
-    /// This time, or the end of the pause it falls into. None: that never ends.
+    /// Returns this time, or the end of the pause it falls into. `None` if that pause never ends.
     fn outside_pauses(&self, ns: u64) -> Option<u64> {
         let first = self.piece_at(ns as f64);
         let open = first + self.0[first..].iter().position(|piece| !piece.is_pause())?;
@@ -88,79 +88,77 @@ impl Piece {
         self.from == 0.0 && self.to == 0.0
     }
 
-    /// When the integral of the rate reaches `count`, if it does before the
-    /// piece ends; at a border, in the piece that goes on from it.
+    /// Returns the time at which the integral of the rate reaches `count`, if that is before the
+    /// piece ends. A time at the border belongs to the next piece.
     fn time_of(&self, count: f64) -> Option<u64> {
         if self.is_pause() {
             return None;
         }
         let wanted = (count - self.before).max(0.0);
-        // from·t + slope/2·t² = wanted, solved without subtracting numbers that
-        // may be close.
+        // Solves from·t + slope/2·t² = wanted without subtracting numbers that may be close.
         let slope = (self.to - self.from) / (self.length_ns / 1e9);
         let discriminant = self.from * self.from + 2.0 * slope * wanted;
         let ns = match wanted > 0.0 {
             true => (2.0 * wanted * 1e9 / (self.from + discriminant.sqrt())).round(),
             false => 0.0,
         };
-        // A root of a negative number, which no number is below: beyond the end.
+        // Beyond the end of a falling ramp the discriminant is negative and `ns` is NaN, for which
+        // the comparison is false.
         (ns < self.length_ns).then_some((self.start_ns + ns) as u64)
     }
 }
 
-/// How arrivals lie in the rate.
+/// The spacing of arrivals at the given rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spacing {
-    /// One whenever the integral of the rate reaches the next whole number,
-    /// the first at time zero.
+    /// One arrival whenever the integral of the rate reaches the next whole number, the first at
+    /// time zero.
     Constant,
-    /// A Poisson process of that rate: a process of rate one, whose gaps are
-    /// exponential, with its time changed by the inverse of the rate's integral
-    /// (Çinlar, Introduction to Stochastic Processes, 1975, chapter 4.7).
+    /// A Poisson process of that rate: a process of rate one, whose gaps are exponential, with its
+    /// time changed by the inverse of the rate's integral (Çinlar, Introduction to Stochastic
+    /// Processes, 1975, chapter 4.7).
     Poisson,
-    /// The script says each gap, in the function of this number.
+    /// Gaps that the script's function with this number returns.
     Function(usize),
 }
 
-/// From when on arrivals lie so.
+/// A stretch of time that begins at `start_ns`, and the spacing of its arrivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub start_ns: u64,
     pub spacing: Spacing,
 }
 
-/// Says the gap after an arrival, in nanoseconds. It is given the number of the
-/// function, the sequence's random numbers, the time of the arrival (the start
-/// of the stretch before its first) and the rate then.
+/// A function that returns the gap after an arrival, in nanoseconds. Its arguments are the number
+/// of the script's function, the sequence's random numbers, the time of the arrival (before the
+/// first arrival of a stretch: the start of the stretch) and the rate at that time.
 pub(super) type Gap<'f> = dyn FnMut(usize, &mut Random, u64, f64) -> Result<u64, String> + 'f;
 
 pub(super) struct Arrivals {
     rates: Rates,
-    /// Each begins anew, as if its start were time zero. At least one.
+    /// The stretches, at least one. Each starts afresh, as if its start were time zero.
     stretches: Vec<Stretch>,
     stretch: usize,
     random: Random,
-    /// The piece of the rate the sequence is in.
+    /// Index of the piece of the rate that the sequence has reached.
     piece: usize,
-    /// The integral of the rate at the next arrival, or at the last of a
-    /// Poisson process.
+    /// The integral of the rate at the next arrival, or in a Poisson process at the last one.
     count: f64,
     last_ns: u64,
     zero_gaps: u32,
-    /// Why there is no further arrival; without a message, the rate is 0 for good.
+    /// The end of the sequence: an error message, or `Ok` if the rate stays 0 from here on.
     over: Option<Result<(), String>>,
     clients: u32,
     own: OwnClients,
-    /// Whose the next arrival is.
+    /// The client that the next arrival belongs to.
     turn: u32,
-    /// By own client; none for one that takes no more.
+    /// The queue of each of its own clients; `None` for a client that takes no more arrivals.
     queues: Vec<Option<VecDeque<u64>>>,
     waiting: usize,
     most_waiting: usize,
 }
 
-/// Which of a workload's clients a machine makes: `first`, and every one that
-/// is a multiple of `step` after it.
+/// The clients of a workload that a VM makes: `first`, and every `step`-th after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnClients {
     pub first: u32,
@@ -172,7 +170,7 @@ impl OwnClients {
         clients.saturating_sub(self.first).div_ceil(self.step) as usize
     }
 
-    /// The place of a client among its own.
+    /// Returns the position of a client among these clients.
     fn place(self, client: u32) -> Option<usize> {
         let after = client.checked_sub(self.first)?;
         after.is_multiple_of(self.step).then_some((after / self.step) as usize)
@@ -180,7 +178,7 @@ impl OwnClients {
 }
 
 impl Arrivals {
-    /// `stretches` start where ramps do, the first of them at 0.
+    /// Creates the sequence. `stretches` start where ramps do, the first of them at 0.
     pub fn new(
         rates: Rates,
         stretches: Vec<Stretch>,
@@ -207,12 +205,12 @@ impl Arrivals {
         }
     }
 
-    /// The client's next arrival, in nanoseconds from time zero. None when it
-    /// has no further one.
+    /// Returns the client's next arrival, in nanoseconds from time zero, or `None` if it has no
+    /// more.
     ///
     /// # Errors
-    /// What `gap` says, at this arrival and all after it; or that too many
-    /// arrivals wait.
+    /// The error of `gap`, for this arrival and all after it, or a message that too many arrivals
+    /// wait.
     pub fn next_of(&mut self, client: u32, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
         loop {
             let Some(queue) = self.queue_of(client) else { return Ok(None) };
@@ -236,7 +234,7 @@ impl Arrivals {
         }
     }
 
-    /// The client takes no further arrival: those that are its own are passed over.
+    /// Removes a client, which takes no more arrivals: later arrivals of this client are skipped.
     pub fn leave(&mut self, client: u32) {
         let place = self.own.place(client).and_then(|place| self.queues.get_mut(place));
         let queue = place.and_then(Option::take);
@@ -247,7 +245,7 @@ impl Arrivals {
         self.queues.get_mut(self.own.place(client)?)?.as_mut()
     }
 
-    /// Makes one arrival and gives it to whom it belongs.
+    /// Makes one arrival and gives it to the client it belongs to.
     fn deal(&mut self, gap: &mut Gap<'_>) {
         match self.next(gap) {
             Ok(Some(arrival)) => {
@@ -278,7 +276,7 @@ impl Arrivals {
         }
     }
 
-    /// The next arrival as if the present stretch never ended.
+    /// Returns the next arrival as if the present stretch never ended.
     fn next_of_stretch(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
         let count =
             match self.stretches.get(self.stretch).map_or(Spacing::Constant, |it| it.spacing) {

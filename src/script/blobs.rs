@@ -1,4 +1,4 @@
-//! Files a script's writes take their bytes from.
+//! Files from which a script's writes take their bytes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use super::error::ScriptError;
 use crate::ir::Payload;
 use crate::ir::blobs::{BlobCache, BlobDirectories};
 
-/// Names kept, so that the writes of one file share its path.
+/// Number of names kept, so that the writes of one file share its path.
 const MAX_NAMES: usize = 1 << 14;
 
 pub(super) struct Blobs {
-    /// What relative paths are relative to.
+    /// The directory that relative paths start from.
     base: PathBuf,
     directories: Arc<BlobDirectories>,
     cache: BlobCache,
@@ -21,10 +21,10 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// Out of the script's folder, and of what the command line allows beside it.
+    /// Opens the script's directory and the directories that the command line allows besides it.
     ///
     /// # Errors
-    /// [`ScriptError::Blobs`] for a folder that cannot be used.
+    /// [`ScriptError::Blobs`] for a directory that cannot be used.
     pub fn new(folder: &Path, allowed: &[PathBuf]) -> Result<Blobs, ScriptError> {
         let wrong = |folder: &Path, error| {
             ScriptError::Blobs(format!("--allow-blobs {}: {error}", folder.display()))
@@ -36,10 +36,10 @@ impl Blobs {
         Ok(Blobs { base, directories, cache, paths: HashMap::new() })
     }
 
-    /// The first `length` bytes of a file, read while the operation is made.
+    /// Returns the first `length` bytes of a file as a payload.
     ///
     /// # Errors
-    /// Why the file may not or cannot be used.
+    /// The reason why the file may not or cannot be used.
     pub fn payload(&mut self, path: &str, length: u64) -> Result<Payload, String> {
         let path = match self.paths.get(path) {
             Some(path) => Arc::clone(path),

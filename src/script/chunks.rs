@@ -1,12 +1,12 @@
-//! The script and its modules: as Lua names them, and as the user does.
+//! The names of the script and its modules, for Lua and for the user.
 //!
-//! Lua knows a file by a name that does not depend on where the script lies, since
-//! a script can read its errors and must make the same stream from every directory.
-//! An error that leaves the VM names the path that the user gave.
+//! Lua knows a file by a name that does not depend on the script's directory, because a script can
+//! read its errors and must make the same stream from every directory. An error that leaves the VM
+//! names the path that the user gave.
 
 use std::path::Path;
 
-/// Bytes at the beginning of an error in which names are replaced.
+/// Number of bytes at the beginning of an error in which names are replaced.
 const MOST_BYTES: usize = 16 << 10;
 
 /// All files of one VM, the script first.
@@ -26,19 +26,19 @@ impl Chunks {
         self.sources.push(source.to_string());
     }
 
-    /// The path of the script.
+    /// Returns the path of the script.
     pub fn script(&self) -> Option<&str> {
         self.paths.first().map(String::as_str)
     }
 
-    /// The path of a file in the script's directory.
+    /// Returns the path of a file in the script's directory.
     pub fn beside_the_script(&self, file: &str) -> String {
         let script = self.script().unwrap_or_default();
         let directory = &script[..script.rfind('/').map_or(0, |at| at + 1)];
         format!("{directory}{file}")
     }
 
-    /// The path and the text of each file.
+    /// Returns the path and the source text of each file.
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         self.paths.iter().map(String::as_str).zip(self.sources.iter().map(String::as_str))
     }
@@ -47,7 +47,7 @@ impl Chunks {
         &self.paths
     }
 
-    /// The line that `place`, a name with a number, stands for, and its whole file.
+    /// Returns the line that `place`, a name with a line number, refers to, and the whole source.
     pub fn line_at(&self, place: &str) -> Option<(&str, &str)> {
         let (name, number) = place.rsplit_once(':')?;
         let at = self.names.iter().position(|known| known == name)?;
@@ -56,7 +56,8 @@ impl Chunks {
         Some((source.lines().nth(number.checked_sub(1)?)?, source))
     }
 
-    /// `text` with the paths of the files where it has `name:line` or begins with `name: `.
+    /// Returns `text` with paths in place of names, where it has `name:line` or begins with `name:
+    /// `.
     pub fn with_paths(&self, text: &str) -> String {
         let files = || self.names.iter().zip(&self.paths).filter(|(name, path)| name != path);
         if files().next().is_none() {
@@ -95,7 +96,7 @@ impl Chunks {
     }
 }
 
-/// A path as errors write it.
+/// Returns a path as errors write it.
 pub(super) fn shown_path(path: &Path) -> String {
     path.to_string_lossy().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -11,27 +11,27 @@ use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::{Due, Expect, Late, NominalClock, Operation, OperationKind, Section};
 
-/// Rounds without an operation after which a script is taken to be stuck.
+/// Number of rounds without an operation after which a script counts as stuck.
 pub(super) const MAX_IDLE_ROUNDS: u32 = 100_000;
 
-/// Operations that a client with a nominal bound may make while its nominal
-/// clock stands still.
+/// Maximum number of operations that a client with a nominal bound may make while its nominal clock
+/// stands still.
 const MAX_OPERATIONS_AT_A_TIME: u32 = 100_000;
 
-/// Operations between two boundaries of a bounded stream, or in all of a setup
-/// or teardown, after which it is taken to be endless.
+/// Number of operations between two boundaries of a bounded stream, or in a whole setup or
+/// teardown, after which it counts as endless.
 const MAX_OPERATIONS_IN_A_ROUND: u32 = 1_000_000;
 
-/// A client with a full batch may go on to the end of its iteration while the operations
-/// of that iteration take less than this. Between two iterations it needs no coroutine, which takes
-/// about twice as much. A client whose iteration was longer, or loops over
-/// `c:running()`, does not go on again.
+/// Memory in bytes of the operations of an iteration, below which a client with a full batch may go
+/// on to the end of that iteration. Between two iterations it needs no coroutine, which takes about
+/// twice as much. A client whose iteration was longer, or that loops over `c:running()`, does not
+/// go on again.
 const BYTES_TO_END_AN_ITERATION: usize = 1 << 10;
 
-/// Operations beyond a batch, made where a script cannot be interrupted.
+/// Maximum number of operations beyond a batch, made where a script cannot be interrupted.
 const MAX_UNINTERRUPTED: usize = 65_536;
 
-/// Where a stream ends by itself.
+/// The bounds at which a stream ends by itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {
     pub iterations: Option<u32>,
@@ -44,26 +44,26 @@ impl Bounds {
     }
 }
 
-/// What begins a client's iterations, where that is not the end of the one before.
+/// The pace of a client whose iterations do not begin at the end of the one before.
 pub(super) trait Paced {
-    /// By number, in order of time; none after the last.
+    /// Returns the span with this number, in order of time; `None` after the last.
     fn span(&self, number: usize) -> Option<Span>;
 
-    /// The client's next arrival, in nanoseconds from time zero, if there is one.
+    /// Returns the client's next arrival, in nanoseconds from time zero, if there is one.
     fn next_arrival(&mut self) -> Result<Option<u64>, String>;
 
-    /// The client's random numbers from the end of a span on.
+    /// Returns the client's random numbers from the end of a span on.
     fn random_after(&self, span: usize) -> Random;
 }
 
-/// How the present iteration began, until it has an operation.
+/// The beginning of the present iteration, kept until it has an operation.
 #[derive(Clone, Copy)]
 enum Begun {
     Arrived {
         at_ns: u64,
         late: Late,
-        /// What of the think time was before it, when the client was busy with
-        /// the iteration before.
+        /// The part of the think time that came before the arrival, when the client was busy with
+        /// the previous iteration.
         trailing_ns: u64,
     },
     During {
@@ -72,19 +72,19 @@ enum Begun {
     },
 }
 
-/// Which client it is.
+/// The identity of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    /// Over all clients of the stream.
+    /// The client's index over all clients of the stream.
     pub index: u32,
     pub workload: Arc<str>,
-    /// Within the workload.
+    /// The client's number within the workload.
     pub id: u32,
 }
 
 impl Identity {
-    /// A name for whom the client stands for, unlike that of every other client
-    /// of the run, and good as the name of a file.
+    /// Returns a name for the user that the client stands for. It differs from that of every other
+    /// client of the run and can be used as a file name.
     pub fn user(&self) -> String {
         match &*self.workload {
             RUN_CLIENT => RUN_CLIENT.to_string(),
@@ -95,28 +95,29 @@ impl Identity {
 
 pub(super) struct Client {
     pub identity: Identity,
-    /// The workload whose arrivals its iterations begin at.
+    /// The workload at whose arrivals the client's iterations begin.
     pub open_loop: Option<usize>,
     pub section: Section,
     pub iteration: u32,
     pub handles: Handles,
     pub random: Random,
-    /// Made and not yet pulled.
+    /// Operations that were made and not yet pulled.
     pub(super) made: VecDeque<Operation>,
-    /// What they take, and what the present batch does, or the last one did.
+    /// Bytes of the operations in `made`.
     made_bytes: usize,
+    /// Bytes of the present batch, or of the last one.
     batch_bytes: usize,
-    /// How many operations the present pull asked for.
+    /// Number of operations that the present pull asked for.
     pub batch: usize,
-    /// The batch was full when the next iteration was to start.
+    /// Whether the batch was full when the next iteration was to start.
     paused: bool,
-    /// No iteration has been too long to be made at a time.
+    /// Whether no iteration so far was too long to be finished beyond a full batch.
     iterations_are_short: bool,
-    /// Memory of the operations that the present iteration has made.
+    /// Memory in bytes of the operations that the present iteration has made.
     iteration_bytes: usize,
     bounds: Bounds,
     pub(super) next_seq: Option<u32>,
-    /// Without the think time that is still waiting for its operation.
+    /// The nominal clock, without the think time that still waits for its operation.
     pub(super) clock: NominalClock,
     think_ns: u64,
     at_ns: Option<u64>,
@@ -124,14 +125,15 @@ pub(super) struct Client {
     begun: Option<Begun>,
     /// The arrival of an iteration of a later span.
     next_arrival: Option<u64>,
-    /// Its number, and that of the first iteration in it.
+    /// The number of the present span.
     span: usize,
+    /// The first iteration of the present span.
     span_begins: u32,
-    /// The run has come to the end of the span.
+    /// Whether the run has come to the end of the span.
     span_over: bool,
     boundaries: u32,
-    /// Nothing has happened since the iteration started, so that the first
-    /// `running()` of a loop is the same boundary as the start.
+    /// Whether nothing has happened since the iteration started, so that the first `running()` of a
+    /// loop is the same boundary as the start.
     fresh: bool,
     ended: bool,
     idle_rounds: u32,
@@ -185,7 +187,7 @@ impl Client {
         }
     }
 
-    /// Starts a section, dropping what is left of the one before.
+    /// Starts a section and drops what is left of the one before.
     pub fn enter(&mut self, section: Section, random: Random, queued: &Queued) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
@@ -193,7 +195,7 @@ impl Client {
         self.section = section;
         self.random = random;
         self.paused = false;
-        // Nobody has pulled them, so their numbers are free again.
+        // Nobody has pulled these operations, so their numbers are free again.
         if let Some(unwanted) = self.made.front() {
             self.next_seq = Some(unwanted.seq);
         }
@@ -208,14 +210,14 @@ impl Client {
         self.since_clock_moved = 0;
     }
 
-    /// Whether another iteration starts.
+    /// Returns whether another iteration starts.
     pub fn start_iteration(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
         let goes_on = self.boundary("an iteration", pace)?;
         self.fresh = true;
         Ok(goes_on)
     }
 
-    /// `c:running()`.
+    /// Handles `c:running()`.
     pub fn running(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
         if self.section != Section::Iteration {
             return Err("running belongs into an iteration; setup and teardown run once".into());
@@ -249,7 +251,7 @@ impl Client {
         Ok(true)
     }
 
-    /// The nominal time of the next iteration, if there is another.
+    /// Returns the nominal time of the next iteration, if there is one.
     fn begins(&mut self, pace: Option<&mut dyn Paced>) -> Result<Option<u64>, String> {
         if self.bounds.iterations.is_some_and(|most| self.boundaries >= most) {
             return Ok(None);
@@ -262,8 +264,8 @@ impl Client {
                     self.begun = Some(Begun::During { from_ns, until_ns });
                     return Ok(Some(free_ns.max(from_ns)));
                 }
-                // How many iterations it had shows only in the run, so that what
-                // follows cannot depend on what they drew.
+                // Only the run determines the number of iterations in this span, so what follows
+                // must not depend on the random numbers they drew.
                 Begins::InClosedLoop => self.random = pace.random_after(self.span),
                 Begins::AtArrivals(late) => {
                     if self.next_arrival.is_none() {
@@ -282,19 +284,20 @@ impl Client {
         Ok(None)
     }
 
-    /// This iteration began too late for its span; so would all that follow in it.
+    /// Ends the span if `iteration`, which began too late, belongs to it. All later iterations of
+    /// the span would be too late as well.
     pub fn supersede(&mut self, iteration: u32) {
         self.span_over |= self.section == Section::Iteration && iteration >= self.span_begins;
     }
 
-    /// `c:think(duration)`: the next operation is due that much later.
+    /// Handles `c:think(duration)`: delays the next operation by that time.
     pub fn think(&mut self, ns: u64) -> Result<(), String> {
         self.fresh = false;
         self.think_ns += ns;
         self.within_104_days()
     }
 
-    /// `c:at(time)`: the next operation is due then, counted from time zero.
+    /// Handles `c:at(time)`: sets the time at which the next operation is due, from time zero.
     pub fn at(&mut self, ns: u64) -> Result<(), String> {
         if self.section != Section::Iteration {
             return Err(
@@ -326,8 +329,8 @@ impl Client {
         Ok(())
     }
 
-    /// Appends an operation. Returns whether the client is to be interrupted, since
-    /// the batch is full.
+    /// Appends an operation. Returns whether the client is to be interrupted because the batch is
+    /// full.
     pub fn emit(
         &mut self,
         kind: OperationKind,
@@ -398,29 +401,29 @@ impl Client {
         self.paused
     }
 
-    /// Returns whether the client was paused; it goes on from there.
+    /// Returns whether the client was paused, and clears the pause: the client goes on from there.
     pub fn take_pause(&mut self) -> bool {
         std::mem::take(&mut self.paused)
     }
 
-    /// Another batch is wanted: little is left of the last one.
+    /// Starts another batch, when little is left of the last one.
     pub fn start_batch(&mut self, queued: &Queued) {
         queued.remove(std::mem::take(&mut self.batch_bytes));
     }
 
-    /// The present batch has room for no other operation, however small.
+    /// Returns whether the present batch has no room for another operation, however small.
     pub fn batch_is_full(&self, queued: &Queued) -> bool {
         queued.fills_batch(self.batch_bytes)
     }
 
-    /// Whether all that was made was taken.
+    /// Returns whether all operations made have been taken.
     pub fn is_drained(&self) -> bool {
         self.made.is_empty()
     }
 
-    /// Moves operations made to `into` until the batch is full, up to `max`; how
-    /// many. The space goes with them where it can: there are many clients, most
-    /// of them idle.
+    /// Moves operations made to `into` until the batch is full, at most `max`, and returns their
+    /// number. Their allocation is moved along if possible, because most of the many clients are
+    /// idle.
     pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>, queued: &Queued) -> usize {
         let mut bytes = self.batch_bytes;
         let fits = |operation: &&Operation| {

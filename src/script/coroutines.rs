@@ -1,5 +1,5 @@
-//! The coroutines in which the sections of clients run. A client has one only in the
-//! middle of a section's function: one takes about 2 KiB, and there are many clients.
+//! The coroutines in which the sections of clients run. A client has one only in the middle of a
+//! section's function: one takes about 2 KiB, and there are many clients.
 
 use std::rc::Rc;
 
@@ -13,23 +13,23 @@ use crate::ir::{Section, SourceError};
 
 /// A client that has been asked for operations.
 pub(super) struct Slot {
-    /// None only while the VM has it.
+    /// The client. It is `None` only while the VM has it.
     pub client: Option<Box<Client>>,
     pub object: AnyUserData,
     pub state: State,
 }
 
 pub(super) enum State {
-    /// Before the section's function is called, or between two iterations.
+    /// The client is before the call of the section's function, or between two iterations.
     Idle,
-    /// In the middle of the section's function.
+    /// The client is in the middle of the section's function.
     Running(Thread),
     Ended,
     Failed(Box<SourceError>),
 }
 
 pub(super) struct Coroutines {
-    /// `(iteration, c, rng)`: calls `iteration` until one ends with a full batch.
+    /// The function `(iteration, c, rng)`. It calls `iteration` until one ends with a full batch.
     iterate: Function,
     /// The coroutine that ended last. The next client reuses it.
     spare: Option<Thread>,
@@ -69,8 +69,8 @@ impl Coroutines {
         client.batch = most;
         *vm.host.client.borrow_mut() = Some(client);
         let result = vm.enter(thread.state().addr(), |_| match iterates {
-            // Where it goes on it is given nothing: left before a call that takes all
-            // results of another, it would hand these on with them.
+            // A coroutine that goes on gets no values: if it was paused before a call that takes
+            // all results of another, it would pass them on with these.
             _ if goes_on => thread.resume::<()>(()),
             true => thread.resume::<()>((function, &slot.object, rng)),
             false => thread.resume::<()>((&slot.object, rng)),
@@ -89,7 +89,7 @@ impl Coroutines {
     }
 }
 
-/// Returns a coroutine that has yet to call `function`.
+/// Returns a coroutine that has not yet called `function`.
 fn coroutine(vm: &Vm, spare: Option<Thread>, function: &Function) -> Result<Thread, ScriptError> {
     vm.enter(0, |lua| match spare {
         Some(thread) => thread.reset(function.clone()).map(|()| thread),

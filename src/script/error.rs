@@ -1,11 +1,11 @@
-//! What a script's author reads when something is wrong: the script's line and
-//! the fact, with nothing of the machinery that found it.
+//! Error messages for a script's author: the script's line and the fact, without the internals of
+//! the program that found it.
 
 use std::path::PathBuf;
 
 use mlua::Error as LuaError;
 
-/// Why a script cannot be loaded. The message says what, where and what to do.
+/// The reason why a script cannot be loaded. The message states what failed, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     #[error("cannot read {}: {reason}", path.display())]
@@ -19,7 +19,7 @@ pub enum ScriptError {
     /// A number of clients given from outside that does not fit.
     #[error("{0}")]
     Clients(String),
-    /// A folder for blobs, given from outside, that cannot be used.
+    /// A directory for blobs, given from outside, that cannot be used.
     #[error("{0}")]
     Blobs(String),
     /// A fault of smbench, not of the script.
@@ -30,13 +30,13 @@ pub enum ScriptError {
 /// The prelude's chunk: a line in it means nothing to the script's author.
 pub(super) const PRELUDE: &str = "[smbench]";
 
-/// The message of an error as the author of the script should read it.
+/// Returns the message of an error as the author of the script should read it.
 ///
 /// `chunks` are the names under which the script and its modules were compiled.
 pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
     let text = described(error, chunks);
     let mut told = text.as_str();
-    // Every coroutine.wrap an error comes out of puts its line before it.
+    // Every coroutine.wrap that an error passes through puts its line before the message.
     while let Some(place) = place_of(told, chunks)
         && let Some(rest) = told[place.len()..].strip_prefix(": ")
         && place_of(rest, chunks) == Some(place)
@@ -74,7 +74,7 @@ fn described(error: &LuaError, chunks: &[String]) -> String {
     }
 }
 
-/// An error in an error in a callback: the first of them is the cause.
+/// Returns the first of nested errors of callbacks, which is the cause.
 fn innermost<'e>(cause: &'e LuaError, traceback: &'e str) -> (&'e LuaError, &'e str) {
     match cause {
         LuaError::CallbackError { cause, traceback } => innermost(cause, traceback),
@@ -99,7 +99,7 @@ fn bare(error: &LuaError) -> String {
     }
 }
 
-/// An error that goes through `coroutine.wrap` gets its line once more there.
+/// Removes repeated lines: `coroutine.wrap` adds the line to an error that passes through it.
 fn without_repeat<'t>(text: &'t str, chunks: &[String]) -> &'t str {
     let place = place_of(text, chunks).unwrap_or_default();
     let inner = text[place.len()..].strip_prefix(": ");
@@ -116,7 +116,7 @@ fn split_traceback(text: &str) -> (&str, &str) {
     }
 }
 
-/// Lua's own words where they are not enough.
+/// Rewrites Lua's own messages that do not explain enough.
 fn explained(text: &str) -> String {
     const UNKNOWN_METHOD: &str = "attempt to call an unknown method '";
     if let Some(at) = text.find(UNKNOWN_METHOD) {
@@ -158,12 +158,12 @@ fn without_prelude(text: &str) -> &str {
     text
 }
 
-/// Whether a message starts with a line of the script or of a module.
+/// Returns whether a message starts with a line of the script or of a module.
 pub(super) fn located(text: &str, chunks: &[String]) -> bool {
     place_of(text, chunks).is_some()
 }
 
-/// The `file:line` a message starts with.
+/// Returns the `file:line` that a message starts with.
 pub(super) fn place_of<'t>(text: &'t str, chunks: &[String]) -> Option<&'t str> {
     chunks.iter().find_map(|chunk| line_of(text, chunk))
 }
@@ -174,8 +174,8 @@ fn line_of<'t>(text: &'t str, chunk: &str) -> Option<&'t str> {
     (digits > 0).then(|| &text[..chunk.len() + 1 + digits])
 }
 
-/// The innermost line of the script in a traceback, and the script's own line
-/// as well when the innermost is in an embedded module.
+/// Returns the innermost line of the script in a traceback. If that line is in an embedded module,
+/// the script's own line is added.
 fn place(traceback: &str, chunks: &[String]) -> Option<String> {
     let mut lines = traceback.lines().filter_map(|line| {
         let line = line.trim_start();

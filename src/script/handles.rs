@@ -1,4 +1,4 @@
-//! The handles a client has open while its stream is made.
+//! The handles that a client has open while its stream is made.
 
 use std::ffi::c_void;
 
@@ -6,15 +6,15 @@ use mlua::LightUserData;
 
 use crate::ir::HandleRef;
 
-/// The most handles a client may have open at a time.
+/// Maximum number of handles that a client may have open at a time.
 pub(super) const MAX_OPEN: usize = 1 << SLOT_BITS;
 
 const SLOT_BITS: u32 = 16;
 const GENERATION_BITS: u32 = 27;
 const CLIENT_BITS: u32 = 20;
 
-/// What `open` returns to the script: one light value that says which client's
-/// which handle it is, and tells a handle from the one that had its number before.
+/// The value that `open` returns to the script: one light userdata that identifies the client and
+/// its handle. The generation distinguishes a handle from an earlier one with the same number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Token {
     teardown: bool,
@@ -23,7 +23,7 @@ struct Token {
     slot: u32,
 }
 
-/// Why a value cannot be used as a handle.
+/// The reason why a value cannot be used as a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HandleError {
     #[error("this handle belongs to another client; a client uses the handles it opened itself")]
@@ -57,8 +57,8 @@ impl Handles {
         Handles { client, teardown: false, slots: Vec::new(), free: Vec::new() }
     }
 
-    /// Teardown starts with no handle open, and numbers them afresh: where the
-    /// iterations were cut must not show in it.
+    /// Starts teardown with no handle open and numbers handles afresh: the teardown must not depend
+    /// on where the iterations were cut.
     pub fn enter_teardown(&mut self) {
         *self = Handles { teardown: true, ..Handles::new(self.client) };
     }

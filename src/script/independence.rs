@@ -1,5 +1,5 @@
-//! Whether a script's stream depends on how it is made: on the size of batches,
-//! on which client is asked first, or on how many machines make it.
+//! A check whether a script's stream depends on how it is made: on the size of batches, on which
+//! client is asked first, or on the number of VMs that make it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,27 +15,27 @@ use crate::ir::{
     SourceError, StreamHeader,
 };
 
-/// How far a check looks. It is bounded by counts and bytes, so that every host comes
-/// to the same result; the times only end the check of a script that computes too long.
+/// The depth of a check. It is bounded by counts and bytes, so that every host comes to the same
+/// result. The time limits only end the check of a script that computes too long.
 #[derive(Clone, Copy, Debug)]
 pub struct Depth {
-    /// Operations of one client, in each section.
+    /// Maximum number of operations of one client, in each section.
     of_a_client: usize,
-    /// Operations over all clients, in each section.
+    /// Maximum number of operations over all clients, in each section.
     operations: usize,
-    /// Memory of the operations of a section, as they are kept.
+    /// Maximum memory in bytes of the operations of a section.
     bytes: usize,
-    /// Clients compared: the first of each workload.
+    /// Maximum number of clients compared: the first of each workload.
     clients: u32,
-    /// Arrivals of an open loop that are made: for each of one client's, every
-    /// other client gets one.
+    /// Maximum number of arrivals that are made of an open loop. For each arrival of one client,
+    /// every other client gets one.
     arrivals: usize,
-    /// Longest time for a section of one of the two streams.
+    /// Maximum time for a section of one of the two streams.
     time: Duration,
 }
 
 impl Depth {
-    /// What `validate` looks at.
+    /// The depth of the check by `validate`.
     pub const THOROUGH: Depth = Depth {
         of_a_client: 1_000,
         operations: 200_000,
@@ -45,8 +45,8 @@ impl Depth {
         time: Duration::from_secs(2),
     };
 
-    /// What every run looks at before it connects: a tenth of a second, for a script
-    /// that makes its operations at the usual speed.
+    /// The depth of the check by every run before it connects. It takes a tenth of a second for a
+    /// script that makes its operations at the usual speed.
     pub const QUICK: Depth = Depth {
         of_a_client: 1_000,
         operations: 20_000,
@@ -57,18 +57,18 @@ impl Depth {
     };
 }
 
-/// Clients of each workload whose setup and first iteration are made to their end,
-/// as far as [`Depth::operations`] goes.
+/// Number of clients of each workload whose setup and first iteration are made to their end, as far
+/// as [`Depth::operations`] allows.
 const MADE_WHOLE: u32 = 2;
-/// Operations of a setup or teardown that are made of every other client.
+/// Number of operations of a setup or teardown that are made for every other client.
 const OF_A_SETUP: usize = 64;
 
-/// How a stream is made.
+/// The way in which a stream is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     pub threads: u32,
     pub batch: usize,
-    /// The last client is asked first.
+    /// Whether the last client is asked first.
     backwards: bool,
 }
 
@@ -79,20 +79,20 @@ impl fmt::Display for Way {
     }
 }
 
-/// What was compared, and found to be the same.
+/// The result of a check that found no difference: what was compared.
 #[derive(Clone, Debug)]
 pub struct Compared {
-    /// With the needs of the operations compared.
+    /// The header of the stream, with the features that the compared operations need.
     pub header: StreamHeader,
     pub operations: usize,
-    /// That made any of them.
+    /// Number of clients that made any of them.
     pub clients: usize,
     pub ways: [Way; 2],
-    /// What is likely not meant, by line.
+    /// Warnings about code that is likely not meant, by line.
     pub warnings: Vec<String>,
 }
 
-/// Why a script cannot be relied on.
+/// The reason why a script cannot be relied on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CheckError {
     #[error("{0}")]
@@ -107,19 +107,19 @@ pub enum CheckError {
         script: String,
         op_id: String,
         client: String,
-        /// The operation in short, of each way.
+        /// A short form of the operation in each way.
         versions: Box<[String; 2]>,
         ways: [Way; 2],
     },
 }
 
-/// Makes the first operations of each client twice, in different ways, and
-/// compares them: setup, iterations, and the teardown of those clients whose setup was
-/// made whole and whose first iteration has ended, since a script may rely on that.
+/// Makes the first operations of each client twice, in different ways, and compares them: setup,
+/// iterations, and teardown. The teardown is made only for clients whose setup was made whole and
+/// whose first iteration has ended, because a script may rely on both.
 ///
 /// # Errors
-/// [`CheckError`]: the script cannot be loaded, its stream breaks off, or the
-/// first operation that differs.
+/// [`CheckError`] if the script cannot be loaded, if its stream breaks off, or for the first
+/// operation that differs.
 pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckError> {
     let mut one = Making::new(options, Way { threads: 1, batch: 64, backwards: false }, depth)?;
     let mut header = one.parts[0].header().clone();
@@ -143,11 +143,11 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
     let script = options.shown_path();
     let warnings = one.parts[0].warnings();
     let first = one.way;
-    // Before there are others: the limit of memory is for all VMs together.
+    // The first VM is dropped before the others are made: the memory limit is for all VMs together.
     drop(one);
 
     let threads = Share { part: 0, of: 2 }.at_most(header.workload_clients()).of;
-    // The first has printed what there is to read.
+    // The first VM has already shown the output of the script.
     let options = ScriptOptions { quiet: true, ..options.clone() };
     let again = |threads| {
         let way = Way { threads, batch: 7, backwards: true };
@@ -155,15 +155,15 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         compare((&header, &script), &made, first, many)
     };
     let (operations, clients, other) = match again(threads) {
-        // Two VMs have half of the memory each. A run on one thread may have it all.
+        // Two VMs have half of the memory each. A run on one thread may have all of it.
         Err(error) if threads > 1 && error.to_string().contains("--script-memory") => again(1)?,
         compared => compared?,
     };
     Ok(Compared { header, operations, clients, ways: [first, other], warnings })
 }
 
-/// Makes again what was made, and returns the number of operations and of workloads'
-/// clients that were the same, and the way they were made in.
+/// Makes the same operations again. Returns the number of operations and of workload clients that
+/// were the same, and the way in which they were made.
 fn compare(
     (header, script): (&StreamHeader, &str),
     made: &[(Section, Vec<Made>)],
@@ -173,14 +173,14 @@ fn compare(
     let ways = [first, many.way];
     let (mut operations, mut compared) = (0, BTreeSet::new());
     let mut cut = BTreeSet::new();
-    // Clients of which less was made than the first time, for lack of time.
+    // Clients for which fewer operations were made than the first time, because time ran out.
     let mut stopped = BTreeSet::new();
     for (section, made) in made {
         let goes_on = || made.iter().filter(|made| !stopped.contains(&made.client));
         let again = many.make(*section, goes_on().map(Asked::again).collect());
         let differences = goes_on().zip(&again).filter_map(|(one, many)| {
-            // Where iterations are cut is no part of the stream, and a teardown may
-            // depend on it. It must not fail.
+            // The stream does not determine where iterations are cut, and a teardown may depend on
+            // it. It must still not fail.
             let comparable = !cut.contains(&one.client) || matches!(many.end, Some(Err(_)));
             difference(one, many).filter(|_| comparable)
         });
@@ -204,7 +204,8 @@ fn compare(
     Ok((operations, compared.len(), many.way))
 }
 
-/// In their order, each with its clients: the run-wide one around all others.
+/// Returns the sections in their order, each with its clients. The run-wide client comes first in
+/// setup and last in teardown.
 fn sections(header: &StreamHeader, clients: &[u32]) -> [(Section, Vec<u32>); 5] {
     let run_client = if header.run_client { vec![header.workload_clients()] } else { Vec::new() };
     [
@@ -227,11 +228,11 @@ fn compared_clients(header: &StreamHeader, most: u32) -> Vec<u32> {
     clients
 }
 
-/// What is wanted of a client's section.
+/// The number of operations to make for a client's section.
 struct Asked {
     client: u32,
     most: usize,
-    /// Wanted until the setup, the first iteration or the teardown has ended.
+    /// Maximum number of operations until the setup, the first iteration or the teardown has ended.
     longest: usize,
 }
 
@@ -258,15 +259,15 @@ impl Asked {
         Asked { client, most, longest }
     }
 
-    /// The same once more. One more where there is none: it must not be there the
-    /// second time.
+    /// Asks for the same operations once more. If the section ended, it asks for one more, which
+    /// must not be there the second time either.
     fn again(made: &Made) -> Asked {
         let most = made.operations.len() + usize::from(made.end.is_some());
         Asked { client: made.client, most, longest: most }
     }
 
-    /// The number of operations that are still wanted: to make the client whole, or
-    /// after that.
+    /// Returns the number of operations that are still to be made: to the end of the section or
+    /// first iteration if `whole`, otherwise up to `most`.
     fn wanted(&self, whole: bool, section: Section, made: &Made) -> usize {
         let is_whole = section == Section::Iteration && made.has_ended_an_iteration();
         let most = match whole {
@@ -278,18 +279,18 @@ impl Asked {
     }
 }
 
-/// The machines that make a stream in one way.
+/// The VMs that make a stream in one way.
 struct Making {
     parts: Vec<Script>,
     way: Way,
     depth: Depth,
 }
 
-/// What was made of a client's section.
+/// The operations that were made for a client's section.
 struct Made {
     client: u32,
     operations: Vec<Operation>,
-    /// How it ended, if it did before the operations asked for.
+    /// The end of the section, if it came before the number of operations asked for.
     end: Option<Result<(), SourceError>>,
 }
 
@@ -298,9 +299,9 @@ impl Made {
         self.operations.last().is_some_and(|operation| operation.iteration > 0)
     }
 
-    /// Whether the client's next section may be made. What follows may rely on a whole
-    /// setup and, in a stream that may be cut anywhere, on a whole iteration; in one
-    /// that ends by itself, on all of them.
+    /// Returns whether the client's next section may be made. It may rely on a whole setup. In a
+    /// stream that may be cut anywhere it may rely on one whole iteration, and in a stream that
+    /// ends by itself on all of them.
     fn leads_on(&self, section: Section, bounded: bool) -> bool {
         let cut = section == Section::Iteration && !bounded && self.has_ended_an_iteration();
         cut || matches!(self.end, Some(Ok(())))
@@ -314,8 +315,8 @@ impl Making {
         Ok(Making { parts, way, depth })
     }
 
-    /// Asks clients in turn, a batch of each, for as many operations as are
-    /// wanted of them: first those that are to be made whole, then all.
+    /// Asks clients in turn, one batch each, until the operations asked for are made: first for the
+    /// clients whose sections are made whole, then for all.
     fn make(&mut self, section: Section, asked: Vec<Asked>) -> Vec<Made> {
         let made = |asked: &Asked| Made { client: asked.client, operations: Vec::new(), end: None };
         let mut all: Vec<Made> = asked.iter().map(made).collect();
@@ -365,15 +366,15 @@ impl Making {
     }
 }
 
-/// Lets go of a file's bytes: two writes are compared by its path.
+/// Drops the bytes of a file, because two writes are compared by its path.
 fn forget_bytes(operation: &mut Operation) {
     if let OperationKind::Write { payload: Payload::Blob(blob), .. } = &mut operation.kind {
         *blob = Arc::new(Blob::new(Arc::clone(&blob.path)));
     }
 }
 
-/// Where the two differ, if they do: in which operation of the section, of
-/// which client, and what is there instead of what.
+/// Returns the first difference between the two, if there is one: the index of the operation in the
+/// section, the client, and both versions.
 fn difference<'a>(one: &'a Made, many: &'a Made) -> Option<(usize, u32, [Version<'a>; 2])> {
     let both = one.operations.iter().zip(&many.operations);
     let at = both.take_while(|(one, many)| one == many).count();
@@ -389,7 +390,7 @@ enum Version<'a> {
 }
 
 impl Version<'_> {
-    /// None where it was not asked for, or not made for lack of time.
+    /// Returns `None` if the operation was not asked for, or not made because time ran out.
     fn of(made: &Made, at: usize) -> Option<Version<'_>> {
         match (made.operations.get(at), &made.end) {
             (Some(operation), _) => Some(Version::Operation(operation)),
@@ -429,10 +430,10 @@ fn depends(
     }
 }
 
-/// The most of one value that is shown.
+/// Maximum number of characters of one value that are shown.
 const MAX_SHOWN: usize = 80;
 
-/// As a version 2 document writes it.
+/// Returns the fields as a version 2 document writes them.
 fn fields(operation: &Operation) -> Map<String, Value> {
     match serde_json::to_value(Line::from_operation(operation)) {
         Ok(Value::Object(fields)) => fields,
@@ -440,7 +441,7 @@ fn fields(operation: &Operation) -> Map<String, Value> {
     }
 }
 
-/// The type, the path, and what is not the same in the other version.
+/// Returns the type, the path, and the fields that differ from the other version.
 fn in_short(fields: &Map<String, Value>, other: &Map<String, Value>) -> String {
     let mut shown = fields["type"].as_str().unwrap_or_default().to_lowercase();
     for (name, value) in fields {

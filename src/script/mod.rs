@@ -1,8 +1,8 @@
-//! Scripts: Lua (Luau) that says which operations each client makes, run in a
-//! sandbox and asked per client, as far as operations are needed.
+//! Scripts: Lua (Luau) that describes the operations of each client. A script runs in a sandbox and
+//! is asked for the operations of one client at a time, as far as they are needed.
 //!
-//! A script never sees a result. The same script, modules, parameters and seed
-//! give the same operations, whatever the size of the batches they are asked in.
+//! A script never sees a result. The same script, modules, parameters and seed give the same
+//! operations, whatever the size of the batches they are asked in.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -38,36 +38,36 @@ pub use hooks::{HookTap, Hooks};
 pub use independence::{CheckError, Compared, Depth, Way, check};
 pub use source::Script;
 
-/// The most clients a run can have.
+/// Maximum number of clients in a run.
 pub const MAX_CLIENTS: u32 = 1_000_000;
 
-/// A script, and what it is run with.
+/// A script and the options it is run with.
 #[derive(Clone, Debug, Default)]
 pub struct ScriptOptions {
     pub path: PathBuf,
-    /// Name and value; of two for one name the later counts.
+    /// Parameters as name and value. If a name is given twice, the later value counts.
     pub params: Vec<(String, String)>,
-    /// 0 where none is given.
+    /// The seed of the random numbers. The default is 0.
     pub seed: Option<u64>,
     pub clients: Vec<ClientsOverride>,
-    /// The most iterations of each client.
+    /// Maximum number of iterations of each client.
     pub iterations: Option<u32>,
-    /// No iteration starts at or after this nominal time.
+    /// Nominal time, in nanoseconds, at or after which no iteration starts.
     pub nominal_bound_ns: Option<u64>,
-    /// How long the recorded phases last together; by default as they say.
+    /// Total length of the recorded phases, in nanoseconds. The default is what the phases declare.
     pub duration_ns: Option<u64>,
-    /// Where writes may take blobs from, besides the script's folder.
+    /// Directories from which writes may read blobs, besides the directory of the script.
     pub blob_folders: Vec<PathBuf>,
     pub limits: Limits,
-    /// Nothing that the script prints is shown.
+    /// Whether to suppress what the script prints.
     pub quiet: bool,
-    /// How errors name the script, in the place of its path.
+    /// The name of the script in errors, in place of its path.
     #[cfg(test)]
     pub shown: Option<PathBuf>,
 }
 
 impl ScriptOptions {
-    /// The path of the script as errors write it: as the user gave it.
+    /// Returns the path of the script as errors write it: as the user gave it.
     fn shown_path(&self) -> String {
         #[cfg(test)]
         if let Some(shown) = &self.shown {
@@ -77,27 +77,28 @@ impl ScriptOptions {
     }
 }
 
-/// What a script may use.
+/// The resources that a script may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Over all machines that run it, and the operations they have made.
+    /// Memory in bytes of all VMs that run the script and of the operations they have made.
     pub memory_bytes: usize,
-    /// The longest a script may compute without making operations: its top
-    /// level as a whole, and then each batch of operations. What its thread has
-    /// of the processors, as it does not compute while it waits for them.
+    /// Maximum time that a script may compute without making operations: for its top level as a
+    /// whole, and then for each batch of operations. It is CPU time, because a thread that waits
+    /// for a processor does not compute.
     pub time_per_resume: Duration,
-    /// The size of the script, and of each module.
+    /// Maximum size, in bytes, of the script and of each module.
     pub source_bytes: usize,
 }
 
 impl Limits {
-    /// Of the memory, what the machine gets that hooks run in, where there is one.
+    /// Returns the part of the memory, in bytes, for the VM that runs hooks, if there is one.
     fn memory_of_hooks(&self) -> usize {
         self.memory_bytes / 4
     }
 
-    /// Of the memory, what operations get: half of it while they are queued, and
-    /// half for the one of each client that is in flight or next to be.
+    /// Returns the part of the memory, in bytes, for operations. Half of it is for queued
+    /// operations; the other half is for the one operation of each client that is in flight or
+    /// next.
     fn memory_of_operations(&self) -> usize {
         self.memory_bytes / 4
     }
@@ -106,17 +107,17 @@ impl Limits {
         self.memory_of_operations() / 2
     }
 
-    /// Where a batch of one of so many clients ends. As much may still be queued
-    /// when the next is asked for.
+    /// Returns the size, in bytes, at which a batch of one of `clients` clients ends. Operations of
+    /// the same size may still be queued when the next batch is asked for.
     fn batch_bytes(&self, clients: u32) -> usize {
         (self.memory_of_queued() / 2 / clients.max(1) as usize).max(1)
     }
 }
 
-/// A number of clients given from outside.
+/// A number of clients given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientsOverride {
-    /// None: the only workload there is.
+    /// The name of the workload, or `None` for the only workload there is.
     pub workload: Option<String>,
     pub clients: u32,
 }
@@ -124,7 +125,7 @@ pub struct ClientsOverride {
 impl FromStr for ClientsOverride {
     type Err = ScriptError;
 
-    /// `name=N`, or a bare `N`.
+    /// Parses `name=N`, or a bare `N`.
     fn from_str(text: &str) -> Result<ClientsOverride, ScriptError> {
         let (workload, number) = match text.rsplit_once('=') {
             Some((name, number)) => (Some(name.to_string()), number),
@@ -139,12 +140,11 @@ impl FromStr for ClientsOverride {
     }
 }
 
-/// The parameters a script declares, by name, without running more of it than
-/// its top level, of whose prints nothing is shown.
+/// Returns the parameters that a script declares, by name. Only the top level of the script runs,
+/// and nothing it prints is shown.
 ///
 /// # Errors
-/// [`ScriptError`] when the script cannot be read, or fails before it has
-/// declared its parameters.
+/// [`ScriptError`] if the script cannot be read, or fails before it has declared its parameters.
 pub fn describe(path: &Path, limits: Limits) -> Result<Vec<ParameterHelp>, ScriptError> {
     let path = path.to_path_buf();
     let options = ScriptOptions { path, limits, quiet: true, ..ScriptOptions::default() };

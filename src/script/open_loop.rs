@@ -1,6 +1,5 @@
-//! How a running client gets over a boundary: at once in a closed loop, with
-//! its next arrival in an open one, and from the one to the other where the
-//! pace differs by phase.
+//! The boundaries of a running client. It crosses a boundary at once in a closed loop, and with its
+//! next arrival in an open one. If the pace differs by phase, it changes from one to the other.
 
 use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
@@ -11,7 +10,7 @@ use super::values::{duration_ns, fault};
 use super::vm::Host;
 use crate::ir::Late;
 
-/// A part of the time, and what begins an iteration there.
+/// A span of time, and the event that begins an iteration in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub from_ns: u64,
@@ -21,24 +20,23 @@ pub(super) struct Span {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begins {
-    /// The end of the one before.
+    /// The end of the previous iteration.
     InClosedLoop,
     AtArrivals(Late),
 }
 
-/// What begins the iterations of one workload, while its streams are made.
+/// The arrivals and spans of one workload with an open loop, while its streams are made.
 pub(super) struct OpenLoop {
-    /// One after the other from time zero; the last goes on for ever.
+    /// The spans in order from time zero. The last one never ends.
     pub spans: Vec<Span>,
-    /// Where in the script it is, and the workload's name.
+    /// The place of the open loop in the script, and the workload's name.
     pub place: String,
     pub seed: u64,
     pub workload: String,
     pub arrivals: Arrivals,
-    /// The script's own functions for the gaps, and what stands for each of
-    /// them in errors.
+    /// The script's own functions for the gaps, each with the name that errors use for it.
     pub functions: Vec<(Function, String)>,
-    /// The `rng` they are given.
+    /// The `rng` that is passed to these functions.
     pub rng: AnyUserData,
 }
 
@@ -83,12 +81,12 @@ impl Paced for OfClient<'_> {
     }
 }
 
-/// Takes the running client over a boundary; whether another iteration begins.
+/// Takes the running client over a boundary. Returns whether another iteration begins.
 pub(super) fn cross(
     host: &Host,
     boundary: fn(&mut Client, Option<&mut dyn Paced>) -> Result<bool, String>,
 ) -> LuaResult<bool> {
-    // Away meanwhile, so that the function for the gaps cannot act for it.
+    // The client is taken out meanwhile, so that the function for the gaps cannot act for it.
     let Some(mut client) = host.client.borrow_mut().take() else { return Ok(false) };
     let mut open_loops = host.open_loops.borrow_mut();
     let open_loop = client.open_loop.and_then(|workload| open_loops.get_mut(workload)?.as_mut());

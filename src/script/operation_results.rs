@@ -1,10 +1,10 @@
-//! What is said of an error that comes of using the result of an operation.
+//! Hints and warnings about scripts that use the result of an operation.
 //!
-//! Operations return nothing, and Lua's errors about nothing (`attempt to get length of
-//! a nil value`) do not say why it is there. The values are gone by then, so the file is
-//! looked at: the line of the error uses the result of a call to a method that is named
-//! like an operation, or a variable or function that such a call gave its value. The hint
-//! is a fact about operations, true whatever the line is about.
+//! Operations return nothing, and Lua's errors about nil (`attempt to get length of a nil value`)
+//! do not explain why the value is nil. The values are gone by then, so the hint is derived from
+//! the source: the line of the error uses the result of a call to a method named like an operation,
+//! or uses a variable or function whose value came from such a call. The hint states a fact about
+//! operations, so it is true whatever the line means.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,17 @@ use super::error::place_of;
 /// Methods of a client that do return something.
 const WITH_A_RESULT: [&str; 5] = ["open", "running", "id", "user", "iteration"];
 
-/// Lines of a file that are looked at, and the longest of them: a script may be made to
-/// take long.
+/// Maximum number of lines of a file that are searched. The bounds here keep a malicious script
+/// from making the search slow.
 const MOST_LINES: usize = 20_000;
+/// Maximum length in bytes of a line that is searched.
 const LONGEST_LINE: usize = 500;
-/// Bytes before a `return` in which its function may begin.
+/// Number of bytes before a `return` in which the beginning of its function is searched.
 const MOST_BYTES_OF_A_FUNCTION: usize = 2_000;
-/// Tests of results that are named, and objects of a file that are looked for.
+/// Maximum number of warnings about tested results, and of objects of a file that are examined.
 const MOST_TESTED: usize = 16;
 
-/// What is to be added to an error that may be about the result of an operation.
+/// Returns a hint to add to an error that may be about the result of an operation.
 pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
     let place = place_of(text, &chunks.names)?;
     if !is_about_nothing(&text[place.len()..]) {
@@ -48,12 +49,13 @@ pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
     })
 }
 
-/// Where the result of an operation seems to be tested, which raises no error: nothing
-/// counts as false. The object is one that some function of the file takes first.
+/// Returns warnings for lines that seem to test the result of an operation. Such a test raises no
+/// error, because nil counts as false. The object must be the first parameter of some function of
+/// the file.
 pub(super) fn tested(chunks: &Chunks) -> Vec<String> {
     let mut found = Vec::new();
     for (path, source) in chunks.files() {
-        // What was found out of the first objects: each takes a look at the whole file.
+        // The verdicts on the first objects. Each verdict takes a search of the whole file.
         let mut clients: HashMap<&str, bool> = HashMap::new();
         for (at, line) in source.lines().take(MOST_LINES).enumerate() {
             let code = line.split("--").next().unwrap_or_default();
@@ -110,16 +112,16 @@ fn has_word(text: &str, word: &str) -> bool {
 /// A call to what may be an operation, whose result is used.
 struct Call {
     method: &'static str,
-    /// Where the expression begins.
+    /// Position in the line at which the expression begins, in bytes.
     at: usize,
 }
 
-/// Calls whose result is used in an expression.
+/// Returns calls whose result is used in an expression.
 fn used_calls(line: &str) -> impl Iterator<Item = Call> {
     calls(line, |before, after| is_used_from_before(before) || is_used_from_behind(after))
 }
 
-/// Calls that begin a condition.
+/// Returns calls that begin a condition.
 fn tested_calls(line: &str) -> impl Iterator<Item = Call> {
     calls(line, |before, _| has_last_word(before, &CONDITIONS))
 }
@@ -165,7 +167,8 @@ fn is_used_from_before(before: &str) -> bool {
     }
 }
 
-/// `after` begins with the arguments of the call.
+/// Returns whether the text after the call uses its result. `after` begins with the arguments of
+/// the call.
 fn is_used_from_behind(after: &str) -> bool {
     let mut depth = 0;
     let mut quote = None;
@@ -188,7 +191,7 @@ fn is_used_from_behind(after: &str) -> bool {
 }
 
 impl Call {
-    /// The names that the result of the call goes by: those left of `=`, or that of the
+    /// Returns the names that hold the result of the call: those left of `=`, or the name of the
     /// function that returns it. `before` is the file up to the call.
     fn variables(&self, line: &str, before: &str) -> Vec<String> {
         let of_line = line[..self.at].trim_end();
@@ -217,7 +220,7 @@ impl Call {
     }
 }
 
-/// The names before a `=` that ends a line.
+/// Returns the names before a `=` that ends a line.
 fn assigned(left: &str) -> Vec<String> {
     let left = left.rsplit(['\n', ';']).next().unwrap_or_default();
     let names = left.split(',').map(|name| {

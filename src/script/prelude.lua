@@ -1,11 +1,11 @@
--- Runs once in each machine, before the sandbox closes.
+-- Runs once in each VM, before the sandbox closes.
 local tools = ...
 local readable, in_own_thread, emit = tools.readable, tools.in_own_thread, tools.print
 
 local type, select, error = type, select, error
 local find, concat, pack, unpack = string.find, table.concat, table.pack, table.unpack
 
--- Texts without addresses -----------------------------------------------------
+-- Strings without addresses ---------------------------------------------------
 
 local raw_tostring = tostring
 
@@ -33,7 +33,7 @@ local raw_format = string.format
 
 function string.format(text, ...)
   local a, b, c, d = ...
-  -- No loop: this is called for nearly every path.
+  -- There is no loop here, because this is called for nearly every path.
   if type(a) == "table" or type(b) == "table" or type(c) == "table" or type(d) == "table" or select("#", ...) > 4 then
     return raw_format(text, without_tables(...))
   end
@@ -48,16 +48,16 @@ function print(...)
   emit(concat(values, "\t", 1, values.n))
 end
 
--- Searching and sorting that takes no more time than it must ---------------------
+-- Searching and sorting in bounded time -------------------------------------------
 --
--- Luau's own cannot be interrupted, so that they would take minutes of a script
--- that means harm.
+-- Luau's own functions cannot be interrupted, so a malicious script could make them run for
+-- minutes.
 
 local raw_find, raw_split, raw_sort = string.find, string.split, table.sort
 local find_plain = tools.find_plain
 local sub, rawlen, tonumber = string.sub, rawlen, tonumber
 
--- Looking for a long text is length times length.
+-- The time of a search for a long string is the product of both lengths.
 local LONG_PATTERN = 64
 
 function string.find(text, pattern, init, plain)
@@ -99,7 +99,7 @@ function table.sort(list, less)
   return raw_sort(list, less)
 end
 
--- Errors as texts, wherever a script can catch one --------------------------------
+-- Errors as strings, wherever a script can catch one ------------------------------
 
 local raw_pcall, raw_xpcall = pcall, xpcall
 

@@ -1,16 +1,16 @@
-//! What scripts print, to standard error.
+//! Output of scripts to standard error.
 
 use std::cell::Cell;
 
-/// Of one text.
+/// Maximum size of one printed string, in bytes.
 const MAX_PRINTED: usize = 4_096;
 
-/// Of all texts of a machine, in bytes: a print in an iteration would fill a
-/// disk with its log.
+/// Maximum size of all strings that a VM prints, in bytes. Otherwise a print in an iteration would
+/// fill a disk with its log.
 const MAX_PRINTED_IN_ALL: usize = 1 << 20;
 
-/// Where a machine's script prints to: a function that writes a text and ends its line.
-/// Lines beyond the limit are counted, and the count is told when the machine ends.
+/// The output of a VM's script: a function that writes a string and ends its line. Lines beyond the
+/// limit are counted, and the count is printed when the VM ends.
 pub(super) struct Printer<F: Fn(&str)> {
     line: F,
     left: Cell<usize>,
@@ -49,7 +49,7 @@ impl<F: Fn(&str)> Drop for Printer<F> {
     }
 }
 
-/// A text that cannot play tricks on a terminal.
+/// Returns a string that is safe to print on a terminal.
 fn printable(text: &str) -> String {
     let mut printed = String::with_capacity(text.len().min(MAX_PRINTED));
     for character in text.chars() {

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use super::Limits;
 
-/// Over the clients of one machine: what each has made and was not asked for,
-/// and its last batch. The client is asked for the next when little is left of
-/// that, so that nothing has to be told when an operation is issued.
+/// The memory of queued operations over the clients of one VM: those that each client has made and
+/// was not asked for, and its last batch. A client is asked for the next batch when little is left
+/// of the last, so the VM need not be notified when an operation is issued.
 #[derive(Debug)]
 pub(super) struct Queued {
     bytes: Cell<usize>,
@@ -19,7 +19,7 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    /// Room for nothing: no client runs before the top level has ended.
+    /// Creates a count without room: no client runs before the top level has ended.
     pub fn new() -> Queued {
         Queued {
             bytes: Cell::new(0),
@@ -30,7 +30,7 @@ impl Queued {
         }
     }
 
-    /// Makes room for this part of the operations of all `clients`.
+    /// Makes room for this VM's part of the operations of all `clients`.
     pub fn share(&self, limits: &Limits, clients: u32, parts: u32) {
         self.most_bytes.set(limits.memory_of_queued() / parts as usize);
         self.batch_bytes.set(limits.batch_bytes(clients));
@@ -38,15 +38,15 @@ impl Queued {
         self.waiting.set(clients.div_ceil(parts) as usize);
     }
 
-    /// Notes that another client begins to iterate.
+    /// Records that another client begins to iterate.
     pub fn begin_iterations(&self) {
         self.waiting.set(self.waiting.get().saturating_sub(1));
     }
 
-    /// Another operation was made.
+    /// Adds the memory of an operation that was made.
     ///
     /// # Errors
-    /// It is one too many.
+    /// A message if the operation exceeds the limit.
     pub fn add(&self, bytes: usize) -> Result<(), String> {
         let all = self.bytes.get() + bytes;
         if all > self.most_bytes.get() {
@@ -56,18 +56,18 @@ impl Queued {
         Ok(())
     }
 
-    /// They were issued, or never will be.
+    /// Removes operations that were issued or never will be.
     pub fn remove(&self, bytes: usize) {
         self.bytes.set(self.bytes.get().saturating_sub(bytes));
     }
 
-    /// Operations of so many bytes are a batch, however few they are.
+    /// Returns whether operations of `bytes` bytes are a full batch, however few they are.
     pub fn fills_batch(&self, bytes: usize) -> bool {
         bytes >= self.batch_bytes.get()
     }
 
-    /// Returns whether a client may make `bytes` beyond its batch, to end its iteration.
-    /// Every client that has not begun to iterate keeps its share, which is two batches.
+    /// Returns whether a client may make `bytes` beyond its batch, to end its iteration. Every
+    /// client that has not begun to iterate keeps its share, which is two batches.
     pub fn has_room_for(&self, bytes: usize) -> bool {
         let reserved = self.waiting.get().saturating_mul(2 * self.batch_bytes.get());
         self.bytes.get().saturating_add(reserved).saturating_add(bytes) <= self.most_bytes.get()
@@ -85,7 +85,7 @@ impl Queued {
     }
 }
 
-/// A part of the script's memory, as its errors write it.
+/// Returns a part of the script's memory as errors write it.
 pub(super) fn shown_limit(bytes: usize) -> String {
     match bytes {
         0..1024 => format!("{bytes} bytes"),

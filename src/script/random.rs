@@ -1,5 +1,5 @@
-//! Random numbers of a client, or of a workload's arrivals: the same on every
-//! machine, whatever the order in which clients are asked.
+//! Random numbers of a client, or of a workload's arrivals: the same on every host, whatever the
+//! order in which clients are asked.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -14,7 +14,7 @@ impl Random {
         Random::of_client(b"smbench rng 1", seed, workload, client, &[section as u8])
     }
 
-    /// Of a client from the end of this span of time on.
+    /// Returns the random numbers of a client from the end of this span of time on.
     pub fn after_span(seed: u64, workload: &str, client: u32, span: usize) -> Random {
         let span = (span as u64).to_le_bytes();
         Random::of_client(b"smbench after span 1", seed, workload, client, &span)
@@ -31,7 +31,7 @@ impl Random {
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
-    /// Of a workload's arrivals.
+    /// Returns the random numbers of a workload's arrivals.
     pub fn of_arrivals(seed: u64, workload: &str) -> Random {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"smbench arrivals 1");
@@ -40,7 +40,7 @@ impl Random {
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
-    /// Of `bench.rng(name)`.
+    /// Returns the random numbers of `bench.rng(name)`.
     pub fn named(seed: u64, name: &str) -> Random {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"smbench named 1");
@@ -49,7 +49,7 @@ impl Random {
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
-    /// Uniform in `[low, high]`. The caller has checked that `low <= high`.
+    /// Draws uniformly from `[low, high]`. The caller has checked that `low <= high`.
     pub fn int(&mut self, low: i64, high: i64) -> i64 {
         let span = high.wrapping_sub(low) as u64;
         if span == u64::MAX {
@@ -58,8 +58,8 @@ impl Random {
         low.wrapping_add(self.below(span + 1) as i64)
     }
 
-    /// Uniform in `[0, n)`, without bias (Lemire 2019, "Fast random integer
-    /// generation in an interval").
+    /// Draws uniformly from `[0, n)`, without bias (Lemire 2019, "Fast random integer generation in
+    /// an interval").
     pub fn below(&mut self, n: u64) -> u64 {
         let mut product = u128::from(self.0.next_u64()) * u128::from(n);
         if (product as u64) < n {
@@ -71,29 +71,29 @@ impl Random {
         (product >> 64) as u64
     }
 
-    /// Uniform in `[0, 1)`, with 53 bits.
+    /// Draws uniformly from `[0, 1)`, with 53 bits.
     pub fn float(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// Exponentially distributed with this mean.
+    /// Draws from an exponential distribution with this mean.
     pub fn exp(&mut self, mean: f64) -> f64 {
         -mean * libm::log(1.0 - self.float())
     }
 
-    /// Normally distributed (G. Box and M. Muller, "A note on the generation
-    /// of random normal deviates", 1958).
+    /// Draws from a normal distribution (G. Box and M. Muller, "A note on the generation of random
+    /// normal deviates", 1958).
     pub fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
         let radius = (-2.0 * libm::log(1.0 - self.float())).sqrt();
         mean + deviation * radius * libm::cos(std::f64::consts::TAU * self.float())
     }
 
-    /// Its logarithm is normally distributed, with the standard deviation `sigma`.
+    /// Draws a value whose logarithm is normally distributed with the standard deviation `sigma`.
     pub fn lognormal(&mut self, median: f64, sigma: f64) -> f64 {
         median * libm::exp(self.normal(0.0, sigma))
     }
 
-    /// Pareto's distribution (type I): at least `scale`, and above `x` with the
+    /// Draws from Pareto's distribution (type I): at least `scale`, and above `x` with the
     /// probability (scale/x)^shape.
     pub fn pareto(&mut self, scale: f64, shape: f64) -> f64 {
         scale * libm::pow(1.0 - self.float(), -1.0 / shape)

@@ -1,14 +1,14 @@
-//! The name of an unbounded stream: the hash of everything it follows from.
+//! The name of an unbounded stream: a hash of everything that determines it.
 
 use super::ScriptOptions;
 use crate::ir::StreamHeader;
 
-/// Raised whenever the same script would give other operations.
+/// The version of the operations. It is raised whenever the same script would give others.
 const IR_VERSION: u32 = 3;
 
-/// `recipe:` and the hash of script, modules, parameters, seed, numbers of
-/// clients, bounds and the version of the operations; and, where arrivals
-/// follow it, of the length the run was given.
+/// Returns `recipe:` and the hash of script, modules, parameters, seed, numbers of clients, bounds
+/// and the version of the operations. The length given to the run is part of the hash if arrivals
+/// depend on it.
 pub(super) fn recipe(
     script: &str,
     header: &StreamHeader,
@@ -16,7 +16,7 @@ pub(super) fn recipe(
     duration_ns: Option<u64>,
 ) -> String {
     let mut hasher = blake3::Hasher::new();
-    // Each part with its length, so that no two lists of parts are the same bytes.
+    // Each part is hashed with its length, so that no two lists of parts are the same bytes.
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);

@@ -1,4 +1,4 @@
-//! `require`: modules from the script's folder `lib/`, then the embedded `std.*`.
+//! `require`: modules from the script's directory `lib/`, then the embedded `std.*`.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -16,29 +16,30 @@ use super::vm::{Host, load_chunk};
 use crate::ir::directory::{Directory, OpenError, regular_file};
 use crate::ir::source::Module;
 
-/// Name, file for messages, text.
+/// The embedded modules: name, file name in messages, source text.
 const EMBEDDED: &[(&str, &str, &str)] =
     &[("std.office", "std/office.lua", include_str!("../../stdlib/office.lua"))];
 
-/// The version of a module in `lib/`: nothing there says one.
+/// The version of a module in `lib/`, where nothing states a version.
 const UNVERSIONED: &str = "unversioned";
 
-/// The same whether or not there is a file where the link leads.
+/// The message for a link out of the script's directory. It is the same whether or not the target
+/// of the link exists.
 const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
 
-/// How deep modules may require one another. Each runs on the stack of the thread above
-/// the one that requires it, and a thread that makes operations has 2 MiB.
+/// Maximum depth to which modules may require one another. Each module runs on the stack of the
+/// thread that requires it, and a thread that makes operations has a stack of 2 MiB.
 const MAX_DEPTH: usize = 64;
 
 struct Found {
     chunk: String,
-    /// As the user would name it.
+    /// The path as the user would name it.
     path: String,
     source: String,
     version: String,
 }
 
-/// Makes the function. Modules are loaded once, at the top level only.
+/// Creates the function `require`. Modules are loaded once, at the top level only.
 pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
     let host = Rc::clone(host);
     let loaded = lua.create_table()?;
@@ -187,7 +188,7 @@ fn check_version(name: &str, version: &str, wanted: &Value) -> LuaResult<()> {
     }
 }
 
-/// Reads a script: a regular file of text, within the limit.
+/// Reads a script, which must be a regular text file within the size limit.
 pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptError> {
     let opened = regular_file(path).map_err(|error| error.to_string());
     opened
@@ -195,7 +196,7 @@ pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptErr
         .map_err(|reason| ScriptError::Unreadable { path: path.to_path_buf(), reason })
 }
 
-/// Reads the text of a script or module, within the limit.
+/// Reads the text of a script or module within the size limit.
 fn read_text(file: File, limit: usize) -> Result<String, String> {
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;

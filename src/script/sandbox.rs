@@ -1,5 +1,5 @@
-//! What a script can reach: a list of harmless functions, all of them the same
-//! on every machine, and none of them changeable.
+//! The functions that a script can reach: a list of harmless ones, which behave the same on every
+//! host and cannot be changed.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::vm::Host;
 use super::{api, error};
 use crate::observability::standard_error::{self, Kind};
 
-/// Everything else of the base library goes.
+/// Globals that are kept. Everything else of the base library is removed.
 pub(super) const GLOBALS: &[&str] = &[
     "_G",
     "_VERSION",
@@ -46,13 +46,13 @@ pub(super) const GLOBALS: &[&str] = &[
     "xpcall",
 ];
 
-/// Functions of `math` that are kept as Luau has them: exact on every machine.
+/// Functions of `math` that are kept as Luau has them, because they are exact on every host.
 const EXACT_MATH: &[&str] = &[
     "abs", "ceil", "clamp", "deg", "floor", "fmod", "frexp", "huge", "ldexp", "lerp", "map", "max",
     "min", "modf", "pi", "rad", "round", "sign", "sqrt",
 ];
 
-/// Functions of `math` that differ between C libraries; ours come from `libm`.
+/// Functions of `math` that differ between C libraries. They are replaced by those of `libm`.
 pub(super) const PORTABLE_MATH: [&str; 14] = [
     "acos", "asin", "atan", "atan2", "cos", "cosh", "exp", "log", "log10", "pow", "sin", "sinh",
     "tan", "tanh",
@@ -74,7 +74,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("newproxy", "it is not part of the sandbox"),
 ];
 
-/// Fits the machine's globals out and closes them.
+/// Sets up the VM's globals and closes them.
 pub(super) fn close(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     let globals = lua.globals();
     portable_math(lua, &globals.get("math")?)?;
@@ -230,8 +230,8 @@ fn number(value: &Value, function: &str) -> LuaResult<f64> {
     }
 }
 
-/// An address in a text would make streams differ from run to run. Tables are
-/// dealt with in the prelude.
+/// Replaces how functions and other values are printed, because an address in a string would make
+/// streams differ from run to run. The prelude does the same for tables.
 fn without_addresses(lua: &Lua) -> LuaResult<()> {
     let named = |name: &'static str| -> LuaResult<Table> {
         let metatable = lua.create_table()?;
@@ -259,8 +259,8 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
     Ok(())
 }
 
-/// The functions that must be written in Lua, because a coroutine can pause
-/// inside them or because they are called too often for a crossing.
+/// Runs the prelude: functions that must be written in Lua, because a coroutine can pause inside
+/// them or because they are called too often for calls into Rust.
 fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     let tools = lua.create_table()?;
     let teller = Rc::clone(host);
@@ -292,8 +292,7 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
 }
 
-/// The first and last byte of a text in another, from a place on, as string.find
-/// tells them.
+/// Returns the first and last byte of a string in another, from a position on, as string.find does.
 fn find_plain((text, wanted, init): (LuaString, LuaString, f64)) -> Option<(usize, usize)> {
     let text = text.as_bytes();
     let from = match init {

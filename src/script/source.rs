@@ -29,20 +29,20 @@ use crate::ir::{
     Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader, Workload,
 };
 
-/// A script whose top level has run. It makes the operations of whichever
-/// client it is asked for, on the thread that asks.
+/// A script whose top level has run. It makes the operations of whichever client it is asked for,
+/// on the calling thread.
 ///
-/// Handles a client has open when its iterations end count as closed in its
-/// teardown, whether the stream was cut or not.
+/// Handles that a client has open when its iterations end count as closed in its teardown, whether
+/// the stream was cut or not.
 pub struct Script {
     pub(super) vm: Vm,
     header: StreamHeader,
     share: Share,
     bounds: Bounds,
-    /// By workload; behind them, if there is one, the run-wide client's.
+    /// The functions of each workload; after them those of the run-wide client, if there is one.
     functions: Vec<Functions>,
     rng: AnyUserData,
-    /// Those of its share; behind them, if there is one, the run-wide client.
+    /// The clients of its share; after them the run-wide client, if there is one.
     clients: Vec<Option<Box<Slot>>>,
     coroutines: Coroutines,
     left_out_of_documents: Vec<String>,
@@ -75,8 +75,7 @@ struct Loaded {
     source: String,
 }
 
-/// Runs the top level, for hooks where `hooks` is given. What it has declared
-/// comes back even when it fails.
+/// Runs the top level, for hooks if `hooks` is given. Returns its declarations even if it fails.
 fn load(
     options: &ScriptOptions,
     share: Share,
@@ -104,8 +103,8 @@ fn load(
     Ok((Loaded { vm, declared, chunk, path, source }, result))
 }
 
-/// A machine for the script's hooks, which has a quarter of the memory, and
-/// what the script declares. `hash` is that of the source its operations come from.
+/// Loads the VM for the script's hooks, which has a quarter of the memory, and returns it with the
+/// declarations of the script. `hash` is the hash of the source that its operations come from.
 pub(super) fn load_for_hooks(
     options: &ScriptOptions,
     hash: Option<&str>,
@@ -123,7 +122,7 @@ pub(super) fn load_for_hooks(
     Ok(((vm, hooking), declared))
 }
 
-/// The file's name as errors write it, short enough for Lua to keep it whole.
+/// Returns the file's name as errors write it, short enough for Lua to keep it whole.
 fn chunk_name(path: &std::path::Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     name.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect()
@@ -141,18 +140,18 @@ impl Script {
     /// Reads a script and runs its top level.
     ///
     /// # Errors
-    /// [`ScriptError`] when the script cannot be read, is wrong, takes more
-    /// than its limits, or does not fit the parameters and clients given.
+    /// [`ScriptError`] if the script cannot be read, is wrong, exceeds its limits, or does not fit
+    /// the parameters and clients given.
     pub fn load(options: &ScriptOptions) -> Result<Script, ScriptError> {
         Script::load_share(options, Share::WHOLE)
     }
 
-    /// As [`Script::load`], to make the operations of a share of the clients
-    /// within its part of the memory. There are no more shares than clients:
-    /// see [`Script::share`].
+    /// Loads a script as [`Script::load`] does, to make the operations of one share of the clients
+    /// within its part of the memory. There are at most as many shares as clients: see
+    /// [`Script::share`].
     ///
     /// # Errors
-    /// As [`Script::load`].
+    /// The errors of [`Script::load`].
     pub fn load_share(options: &ScriptOptions, share: Share) -> Result<Script, ScriptError> {
         let (loaded, result) = load(options, share, None)?;
         result?;
@@ -160,7 +159,7 @@ impl Script {
         Script::assemble(loaded, options, share).map_err(|error| host.with_paths(error))
     }
 
-    /// Makes a source of what the top level has declared.
+    /// Makes a source from the declarations of the top level.
     fn assemble(
         loaded: Loaded,
         options: &ScriptOptions,
@@ -264,22 +263,23 @@ impl Script {
         })
     }
 
-    /// What the script declares and documents have no place for, such as its hooks.
+    /// Returns the declarations of the script that documents cannot hold, such as its hooks.
     pub fn left_out_of_documents(&self) -> &[String] {
         &self.left_out_of_documents
     }
 
-    /// What the script and its modules seem to take for something else, by line.
+    /// Returns warnings, by line, about code of the script and its modules that likely does not do
+    /// what its author expects.
     pub fn warnings(&self) -> Vec<String> {
         operation_results::tested(&self.vm.host.chunks.borrow())
     }
 
-    /// Whose operations it makes.
+    /// Returns the share of the clients whose operations it makes.
     pub fn share(&self) -> Share {
         self.share
     }
 
-    /// Where a client of its own is kept.
+    /// Returns the index in `clients` of a client of its own share.
     fn place(&self, client: u32) -> Option<usize> {
         let workload_clients = self.header.workload_clients();
         if client >= self.header.clients() || !self.share.has(client, workload_clients) {
@@ -291,7 +291,8 @@ impl Script {
         }
     }
 
-    /// Makes `section` the client's present one. None where it has no such section.
+    /// Moves the client to `section`. Returns `None` if the client has no such section or is past
+    /// it.
     fn enter(&mut self, index: u32, section: Section) -> Result<Option<&mut Slot>, SourceError> {
         let Some(place) = self.place(index) else { return Ok(None) };
         let place = &mut self.clients[place];
@@ -367,7 +368,7 @@ fn left_out_of_documents(declared: &Declared) -> Vec<String> {
     left_out
 }
 
-/// The arrivals of a workload that has them.
+/// Returns the arrivals of a workload that has them.
 fn open_loop(
     workload: &DeclaredWorkload,
     own: OwnClients,

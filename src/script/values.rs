@@ -1,19 +1,19 @@
-//! From Lua's values to ours, with errors in the words of the script.
+//! Conversion of Lua's values to Rust's, with errors in the words of the script.
 
 use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
 
 use crate::ir::units;
 use crate::protocol::nearest;
 
-/// The largest whole number a Lua number holds exactly.
+/// The largest whole number that a Lua number holds exactly.
 pub(super) const LARGEST_EXACT: u64 = 1 << 53;
 
-/// An error the script's author reads; its line is added on the way out.
+/// Returns an error for the script's author. Its line is added on the way out.
 pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
     LuaError::runtime(message)
 }
 
-/// A value as it may be quoted in an error: short, and without addresses.
+/// Returns a value as it may be quoted in an error: short, and without addresses.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Nil => "nil".into(),
@@ -33,7 +33,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// `unknown option 'exepct': did you mean 'expect'?`
+/// Returns a message such as `unknown option 'exepct': did you mean 'expect'?`.
 pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let word: String = word.chars().take(60).collect();
     let known: Vec<&str> = known.collect();
@@ -47,7 +47,7 @@ pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'
 
 /// Refuses keys that are not in `known`.
 ///
-/// `kind` says what a key is called here: "field", "option".
+/// `kind` is the word for a key in the message: "field", "option".
 pub(super) fn check_keys(table: &Table, what: &str, kind: &str, known: &[&str]) -> LuaResult<()> {
     for pair in table.pairs::<Value, Value>() {
         let (key, _) = pair?;
@@ -74,7 +74,7 @@ pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
     }
 }
 
-/// A field that is a text, or absent.
+/// Returns a field that is a string or absent.
 pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Option<String>> {
     match table.raw_get::<Value>(field)? {
         Value::Nil => Ok(None),
@@ -86,7 +86,7 @@ pub(super) fn bool_field(table: &Table, what: &str, field: &str, default: bool) 
     bool_or(&table.raw_get(field)?, what, field, default)
 }
 
-/// What `field` is, where its value is at hand.
+/// Returns `value`, the value of `field`, as a boolean.
 pub(super) fn bool_or(value: &Value, what: &str, field: &str, default: bool) -> LuaResult<bool> {
     match value {
         Value::Nil => Ok(default),
@@ -105,8 +105,8 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
     }
 }
 
-/// A name that reports and command lines can carry: 1 to 64 printable
-/// characters, none of them `/` or `=`.
+/// Returns a name that reports and command lines can carry: 1 to 64 printable characters without
+/// `/`, `=` and quotes.
 pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
     let name = text(value, what)?;
     let plain = |c: char| !c.is_control() && !matches!(c, '/' | '=' | '"' | '\'');
@@ -120,7 +120,7 @@ pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
     )))
 }
 
-/// A whole number from 0 to 2^53, or why it is none.
+/// Returns a whole number from 0 to 2^53, or an error that explains why the value is none.
 pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
     match value {
         Value::Integer(number) if *number >= 0 && *number as u64 <= LARGEST_EXACT => {
@@ -133,7 +133,7 @@ pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
             Err(fault(format!("{what} is {number}; it cannot be negative")))
         }
         Value::Number(number) if number.is_finite() && *number <= LARGEST_EXACT as f64 => {
-            // Zero may be negative, and then it is no integer to the binding.
+            // The binding does not return negative zero as an integer.
             if *number == 0.0 {
                 return Ok(0);
             }
@@ -148,9 +148,9 @@ pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
     }
 }
 
-/// Bytes: a whole number below 2^53, or a string such as `"64KiB"`, which is exact
-/// over 64 bits. From 2^53 on a number may have been rounded before it came here:
-/// Lua reads 9007199254740993 as 2^53.
+/// Returns a number of bytes: a whole number below 2^53, or a string such as `"64KiB"`, which is
+/// exact over 64 bits. From 2^53 on a number may already have been rounded: Lua reads
+/// 9007199254740993 as 2^53.
 pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
     let inexact = match value {
         Value::Integer(number) => *number >= LARGEST_EXACT as i64,
@@ -168,16 +168,16 @@ pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
     }
 }
 
-/// Nanoseconds: a text such as `"50ms"`, or a number of nanoseconds.
+/// Returns nanoseconds, from a string such as `"50ms"` or a number of nanoseconds.
 ///
-/// A number below 1000 that looks typed (at most three decimals) was most
-/// likely meant to be seconds, and is refused; one that was computed, such as
-/// a draw from a distribution, has more decimals and is rounded.
+/// A number below 1000 with at most three decimals looks typed and most likely means seconds, so it
+/// is refused. A computed number, such as a draw from a distribution, has more decimals and is
+/// rounded.
 pub(super) fn duration_ns(value: &Value, what: &str) -> LuaResult<u64> {
     nanoseconds(value, what).map_err(fault)
 }
 
-/// As [`duration_ns`], where it is often computed.
+/// Returns nanoseconds as [`duration_ns`] does, for a value that scripts often compute.
 pub(super) fn computed_ns(value: &Value, what: &str) -> LuaResult<u64> {
     nanoseconds(value, what).map_err(|problem| match value {
         Value::Integer(1..1_000) => fault(format!(
@@ -205,7 +205,7 @@ fn nanoseconds(value: &Value, what: &str) -> Result<u64, String> {
     duration_from(number).map_err(|problem| format!("{what}: {problem}"))
 }
 
-/// See [`duration_ns`].
+/// Returns nanoseconds by the rules of [`duration_ns`].
 pub(super) fn duration_from(number: f64) -> Result<u64, String> {
     if number == 0.0 {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! One Luau machine: its limits, and the one way into it.
+//! One Luau VM: its limits, and the only way to enter it.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,71 +21,72 @@ use super::random::Random;
 use super::{Limits, sandbox};
 use crate::ir::Share;
 
-/// What the machine's callbacks share with the code that drives it. Lua values
-/// in it do not keep the machine alive: the binding's references are weak.
+/// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
+/// keep the VM alive, because the binding's references are weak.
 pub(super) struct Host {
     pub limits: Limits,
-    /// How many machines the memory is for.
+    /// Number of VMs that share the memory.
     memory_parts: Cell<u32>,
-    /// The top level runs in every machine of a script; one of them tells what it prints.
+    /// Whether output of the top level is shown. The top level runs in every VM of a script, and
+    /// only one of them prints.
     prints_top_level: bool,
     quiet: bool,
-    /// What the top level has declared so far; none once it has ended.
+    /// Declarations that the top level has made so far. `None` once it has ended.
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
     pub client: RefCell<Option<Box<Client>>>,
-    /// What clients have made.
+    /// Memory of the operations that clients have made.
     pub queued: Queued,
-    /// By workload, where it is an open loop.
+    /// The open loop of each workload that has one, by workload.
     pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
-    /// What `rng` draws from while an arrival is made, when no client runs.
+    /// Random numbers for `rng` while an arrival is made, when no client runs.
     pub drawing: RefCell<Option<Random>>,
-    /// Where writes take the bytes of files from.
+    /// The files from which writes take their bytes.
     pub blobs: RefCell<Blobs>,
     /// The script and its modules.
     pub chunks: RefCell<Chunks>,
-    /// In the VM that hooks run in.
+    /// The state of hooks, in the VM that runs them.
     pub hooks: Option<Rc<Hooking>>,
     memory_bytes: Cell<usize>,
     watch: Watch,
 }
 
-/// Looked at whenever the script loops, calls or returns.
+/// Limits that are checked whenever the script loops, calls or returns.
 #[derive(Default)]
 struct Watch {
     ticks: Cell<u32>,
-    /// As [`now`] tells the time.
+    /// Time of the next check of the computing time, on the clock of [`now`].
     deadline: Cell<Option<Duration>>,
-    /// As [`computed`] tells it. Where it was not asked, from the deadline on.
+    /// The value of [`computed`] at the start. If it was not read then, it is read at the deadline.
     began: Cell<Option<Duration>>,
-    /// Ends the present entry into the machine, whatever the script catches.
+    /// An error that ends the present entry into the VM, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
-    /// The last entry into the machine took all of its time or memory.
+    /// Whether the last entry into the VM ended with a fatal error (its time is up, for example) or
+    /// ran out of memory.
     exhausted: Cell<bool>,
     dying: Cell<bool>,
-    /// A callback panicked: what it left behind cannot be relied on.
+    /// The error of a callback that panicked. The state it left behind cannot be relied on.
     poisoned: RefCell<Option<ScriptError>>,
-    /// The batch is full: leave at the next point where that is possible.
+    /// Whether the batch is full, so that the script is to be paused as soon as that is possible.
     leave: Cell<bool>,
-    /// The thread that may be left: the client's own, not one of the script's.
+    /// Address of the thread that may be paused: the client's own, not a coroutine of the script.
     thread: Cell<usize>,
 }
 
 impl Watch {
-    /// Looks at what has been computed since `began` when `left` has passed.
+    /// Sets the next check to `left` from now. It compares the computing time since `began`.
     fn begin(&self, left: Duration, began: Option<Duration>) {
         self.deadline.set(now().checked_add(left));
         self.began.set(began);
     }
 }
 
-/// Of so many steps of the script at one the clock is looked at. Few, because a
-/// step can be a library's function that goes through a text of the size of all
-/// the memory: between two looks there are some of these at the most.
+/// Number of interpreter interrupts between two checks of the clock. It is small because one step
+/// can be a library function that scans a string as large as all of the memory.
 const LOOK_EVERY: u32 = 8;
 
-/// Since some time in the past, to a few milliseconds. Asked so often that the
-/// exact clock would be felt.
+/// Returns a monotonic time that is exact to a few milliseconds. It is read so often that the exact
+/// clock would slow scripts down.
 #[cfg(target_os = "linux")]
 fn now() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
@@ -99,8 +100,8 @@ fn now() -> Duration {
     BEGAN.elapsed()
 }
 
-/// What this thread has had of the processors: on a busy machine a script that
-/// waits for them does not compute. A system call, unlike the above.
+/// Returns the CPU time of this thread. On a busy host, a script that waits for a processor does
+/// not compute. This is a system call, unlike [`now`].
 #[cfg(target_os = "linux")]
 fn computed() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -113,7 +114,8 @@ fn computed() -> Duration {
 }
 
 impl Host {
-    /// The first machine runs its top level before there are others.
+    /// Creates the state for one VM. The first VM runs its top level before the others exist, so it
+    /// starts with all of the memory.
     pub fn new(
         limits: Limits,
         share: Share,
@@ -141,7 +143,7 @@ impl Host {
         })
     }
 
-    /// Whether what the script prints now is for its author to read.
+    /// Returns whether the script's output is currently shown to its author.
     pub fn prints(&self) -> bool {
         let in_top_level = self.declared.try_borrow().map_or(true, |declared| declared.is_some());
         match &self.hooks {
@@ -156,13 +158,13 @@ impl Host {
         self.watch.leave.set(true);
     }
 
-    /// Has the deadline looked at next time, as a callback takes as long as
-    /// many steps of the script.
+    /// Makes the next interrupt check the clock, because a callback may take as long as many steps
+    /// of the script.
     pub fn look_at_the_clock(&self) {
         self.watch.ticks.set(u32::MAX);
     }
 
-    /// Ends the script with this error. It cannot be caught.
+    /// Ends the script with this error, which the script cannot catch.
     pub fn fatal(&self, error: ScriptError) -> LuaError {
         let message = error.to_string();
         self.watch.dying.set(true);
@@ -197,8 +199,8 @@ impl Host {
         }
     }
 
-    /// Fixed, and not what other machines happen to leave: whether a script
-    /// fits must not depend on when its machines run.
+    /// Returns the memory limit of this VM in bytes. The limit is fixed and not what the other VMs
+    /// leave free: whether a script fits must not depend on when its VMs run.
     fn memory_bytes(&self) -> usize {
         self.memory_bytes.get() / self.memory_parts.get() as usize
     }
@@ -216,8 +218,9 @@ impl Host {
         }
     }
 
-    /// As [`Host::readable`], for whoever runs the script: with paths, or at least the
-    /// script's, and a hint where operations return nothing.
+    /// Returns the message of an error as [`Host::readable`] does, for the user who runs the
+    /// script: with paths, or at least the path of the script, and a hint if the script used the
+    /// result of an operation.
     fn placed(&self, error: &LuaError) -> String {
         let mut text = self.readable(error);
         let chunks = self.chunks.borrow();
@@ -230,7 +233,7 @@ impl Host {
         }
     }
 
-    /// The error with paths in the place of the names that Lua knows files by.
+    /// Returns the error with paths in place of the names by which Lua knows the files.
     pub fn with_paths(&self, error: ScriptError) -> ScriptError {
         match error {
             ScriptError::Script(text) => {
@@ -240,7 +243,7 @@ impl Host {
         }
     }
 
-    /// The problem with `place` before it, unless it has a line of its own.
+    /// Returns the problem, with `place` before it unless it already starts with a line of its own.
     pub fn with_place(&self, problem: String, place: &str) -> String {
         match located(&problem, &self.chunks.borrow().names) {
             true => problem,
@@ -248,13 +251,13 @@ impl Host {
         }
     }
 
-    /// Whether the last entry into the machine ended because it took all of its
-    /// time or memory.
+    /// Returns whether the last entry into the VM ended with a fatal error, such as the time limit,
+    /// or ran out of memory.
     pub fn was_exhausted(&self) -> bool {
         self.watch.exhausted.get()
     }
 
-    /// Whether `lua` runs a client's own thread, not a coroutine of the script's.
+    /// Returns whether `lua` runs a client's own thread and not a coroutine of the script.
     pub fn in_own_thread(&self, lua: &Lua) -> bool {
         lua.current_thread().state().addr() == self.watch.thread.get()
     }
@@ -269,15 +272,15 @@ impl Host {
         if ticks.is_multiple_of(LOOK_EVERY) {
             self.look(lua)?;
         }
-        // Where the script cannot be left (in a callback of table.sort, say)
-        // this is ignored, and asked again at the next look.
+        // Luau cannot yield everywhere, for example not in a callback of table.sort. The request is
+        // then ignored there and repeated at the next interrupt.
         if watch.leave.get() && self.in_own_thread(lua) {
             return Ok(VmState::Yield);
         }
         Ok(VmState::Continue)
     }
 
-    /// Ends a script that has had its time.
+    /// Ends a script that has used up its time.
     fn look(&self, lua: &Lua) -> LuaResult<()> {
         let Some(deadline) = self.watch.deadline.get() else { return Ok(()) };
         if let Some(hooks) = &self.hooks {
@@ -285,7 +288,7 @@ impl Host {
                 return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
             }
             if hooks.has_moved_on() {
-                // To ask what it has computed at every call of a hook would be felt.
+                // Reading the CPU time at every call of a hook would be too slow.
                 self.watch.begin(self.limits.time_per_resume, None);
                 return Ok(());
             }
@@ -312,7 +315,7 @@ impl Host {
         Ok(())
     }
 
-    /// The script's line that is running.
+    /// Returns the line of the script that is running.
     pub fn line(&self, lua: &Lua) -> Option<String> {
         let chunks = self.chunks.borrow();
         (0..20).find_map(|level| {
@@ -332,7 +335,7 @@ pub(super) struct Vm {
 }
 
 impl Vm {
-    /// A machine in which nothing but the sandbox and smbench's tables can be reached.
+    /// Creates a VM in which only the sandbox and smbench's tables can be reached.
     pub fn new(host: Rc<Host>) -> Result<Vm, ScriptError> {
         let internal = |error: LuaError| ScriptError::Internal(error.to_string());
         let libraries = StdLib::TABLE
@@ -351,27 +354,27 @@ impl Vm {
         Ok(Vm { lua, host })
     }
 
-    /// Leaves the machine so much memory from now on.
+    /// Sets the memory limit of the VM from now on, in bytes.
     ///
     /// # Errors
-    /// [`ScriptError::Internal`] where the allocator does not know limits.
+    /// [`ScriptError::Internal`] if the allocator does not support limits.
     pub fn limit_memory(&self, bytes: usize) -> Result<(), ScriptError> {
         self.host.memory_bytes.set(bytes);
         let set = self.lua.set_memory_limit(bytes);
         set.map(drop).map_err(|error| ScriptError::Internal(error.to_string()))
     }
 
-    /// Runs a script's top level.
+    /// Runs the top level of a script.
     pub fn run(&self, chunk: &str, path: &str, source: &str) -> Result<(), ScriptError> {
         self.host.chunks.borrow_mut().add(chunk, path, source);
         let main = self.lua.current_thread().state().addr();
         self.enter(main, |lua| load_chunk(lua, chunk, source)).map(|_: Value| ())
     }
 
-    /// Makes do with one of so many parts of the memory.
+    /// Reduces the memory limit to one of `parts` equal parts.
     ///
     /// # Errors
-    /// The top level has left more than that.
+    /// [`ScriptError`] if the top level has left more than that in use.
     pub fn share_memory(&self, parts: u32) -> Result<(), ScriptError> {
         self.host.memory_parts.set(parts);
         let limit = self.host.memory_bytes();
@@ -385,8 +388,8 @@ impl Vm {
         })
     }
 
-    /// The one way into the machine: bounded in time, and no panic comes out.
-    /// `thread` is the address of the coroutine that a full batch may leave.
+    /// Enters the VM, with a limit on time. No panic gets out. All code enters the VM here.
+    /// `thread` is the address of the coroutine that may be paused when a batch is full.
     pub fn enter<R>(
         &self,
         thread: usize,
@@ -417,13 +420,13 @@ impl Vm {
                 watch.exhausted.set(matches!(error, LuaError::MemoryError(_)));
                 Err(ScriptError::Script(self.host.placed(&error)))
             }
-            // The panic above was fatal.
+            // `poison` has made the panic fatal, so the error was returned above.
             Err(_) => Err(ScriptError::Internal("a callback panicked".into())),
         }
     }
 }
 
-/// Compiles and runs a chunk. Text only: bytecode could do anything.
+/// Compiles and runs a chunk. Only source text is accepted, because bytecode could do anything.
 pub(super) fn load_chunk<R: mlua::FromLuaMulti>(
     lua: &Lua,
     chunk: &str,
@@ -436,7 +439,8 @@ fn compiler() -> Compiler {
     Compiler::new()
         .set_optimization_level(2)
         .set_debug_level(1)
-        // The compiler would call the C library's, past the ones put in their place.
+        // Otherwise the compiler would call the functions of the C library directly and bypass
+        // their replacements.
         .set_disabled_builtins(sandbox::PORTABLE_MATH.map(|name| format!("math.{name}")))
 }
 
@@ -449,7 +453,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 impl Default for Limits {
-    /// 512 MiB, 2 s, 1 MiB.
+    /// Returns 512 MiB of memory, 2 s of computing and 1 MiB of source.
     fn default() -> Limits {
         Limits {
             memory_bytes: 512 << 20,

@@ -1,16 +1,17 @@
-//! One of several, each by its weight.
+//! A random choice of one of several values by weight.
 
 use super::random::Random;
 
-/// The sums of the weights up to each.
+/// The cumulative sums of the weights.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Weights(Vec<f64>);
 
 impl Weights {
-    /// Takes other weights, in the space of those before.
+    /// Replaces the weights and reuses the allocation.
     ///
     /// # Errors
-    /// The first that is negative or no number, or that all are 0.
+    /// A message about the first weight that is negative or not a number, or that all weights are
+    /// 0.
     pub fn set(
         &mut self,
         weights: impl Iterator<Item = Result<f64, String>>,
@@ -31,11 +32,11 @@ impl Weights {
         Ok(())
     }
 
-    /// The position of one of them, from 0.
+    /// Returns the position of one value drawn by weight, from 0.
     pub fn draw(&self, random: &mut Random) -> usize {
         let last = self.0.last().copied().unwrap_or_default();
         let below = random.float() * last;
-        // The product of the least numbers may be rounded up to the last sum.
+        // The product may be rounded up to the last sum if the weights are tiny.
         self.0.partition_point(|sum| *sum <= below && *sum < last)
     }
 }

@@ -2,13 +2,13 @@
 
 use super::random::Random;
 
-/// The largest n: what lies half above it is still exact.
+/// The largest n. Up to here, n + 1/2 is still exact.
 pub(super) const MAX_ZIPF_N: u64 = 1 << 52;
 
-/// k with a probability in proportion to 1/k^s, in constant time and without a
-/// table: rejection-inversion (W. Hörmann and G. Derflinger, "Rejection-inversion
-/// to generate variates from monotone discrete distributions", ACM TOMACS 6(3),
-/// 1996). Fewer than one draw in ten is rejected.
+/// A distribution in which the probability of k is proportional to 1/k^s. Drawing takes constant
+/// time and no table: rejection-inversion (W. Hörmann and G. Derflinger, "Rejection-inversion to
+/// generate variates from monotone discrete distributions", ACM TOMACS 6(3), 1996). Fewer than one
+/// draw in ten is rejected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Zipf {
     n: u64,
@@ -17,13 +17,13 @@ pub(super) struct Zipf {
     low: f64,
     /// The integral up to n + 1/2.
     high: f64,
-    /// Draws this close below a whole number are taken without a further look.
+    /// The distance below a whole number within which a draw is accepted without a further check.
     squeeze: f64,
 }
 
 impl Zipf {
-    /// The caller has checked that `1 <= n <= MAX_ZIPF_N` and that `s` is not
-    /// negative.
+    /// Creates the distribution. The caller has checked that `1 <= n <= MAX_ZIPF_N` and that `s` is
+    /// not negative.
     pub fn new(n: u64, s: f64) -> Zipf {
         Zipf {
             n,
@@ -52,25 +52,25 @@ impl Zipf {
     }
 }
 
-/// 1/x^s.
+/// Returns 1/x^s.
 fn hat(x: f64, s: f64) -> f64 {
     libm::exp(-s * libm::log(x))
 }
 
-/// The integral of [`hat`] from 1 to x: (x^(1-s) - 1)/(1-s), also where s is 1.
+/// Returns the integral of [`hat`] from 1 to x: (x^(1-s) - 1)/(1-s), also if s is 1.
 fn integral(x: f64, s: f64) -> f64 {
     let log_x = libm::log(x);
     expm1_over((1.0 - s) * log_x) * log_x
 }
 
-/// Where [`integral`] is `area`.
+/// Returns the x for which [`integral`] is `area`.
 fn inverse(area: f64, s: f64) -> f64 {
-    // Rounding may lead below the pole.
+    // Rounding may lead below the pole at -1.
     let t = (area * (1.0 - s)).max(-1.0);
     libm::exp(log1p_over(t) * area)
 }
 
-/// log(1+x)/x.
+/// Returns log(1+x)/x.
 fn log1p_over(x: f64) -> f64 {
     match x.abs() > 1e-8 {
         true => libm::log1p(x) / x,
@@ -78,7 +78,7 @@ fn log1p_over(x: f64) -> f64 {
     }
 }
 
-/// (exp(x)-1)/x.
+/// Returns (exp(x)-1)/x.
 fn expm1_over(x: f64) -> f64 {
     match x.abs() > 1e-8 {
         true => libm::expm1(x) / x,

@@ -1,4 +1,4 @@
-//! Every way a document can be wrong, with the whole message.
+//! Tests of every way in which a document can be wrong, with the whole message.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use smbench::ir::document::{LoadOptions, load};
 
 use crate::{Folder, load_default};
 
-/// What loading says, with the folder of the test taken out.
+/// Returns the error of loading a document, without the directory of the test.
 fn message(folder: &Folder, name: &str, content: impl AsRef<[u8]>) -> String {
     let path = folder.write(name, content);
     let error = load_default(&path).err().expect("the document was taken").to_string();
     error.replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// A version 1 document of the clients `a` and `b`.
+/// Returns a version 1 document of the clients `a` and `b`.
 fn v1(operations: &str) -> String {
     v1_with(
         r#"[{"client_id":"a","operation_count":0},{"client_id":"b","operation_count":0}]"#,
@@ -28,7 +28,7 @@ fn v1_with(clients: &str, operations: &str) -> String {
     )
 }
 
-/// A version 2 document of two clients.
+/// Returns a version 2 document of two clients.
 fn v2(lines: &[&str]) -> String {
     let header = r#"{"version":2,"workloads":[{"name":"w","clients":2}]}"#;
     format!("{header}\n{}\n{{\"operations\":{}}}\n", lines.join("\n"), lines.len())

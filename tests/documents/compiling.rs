@@ -38,8 +38,8 @@ fn what_is_compiled_loads_as_the_same_operations_with_the_same_hash() {
     }
 }
 
-/// Without the run-wide client's iterations, its handles may be gone: what is
-/// on a handle goes too, and numbers close up.
+/// Removes operations on handles of the run-wide client and renumbers the rest. Without the
+/// iterations of that client, its handles may not exist.
 fn renumbered(operations: Vec<Operation>) -> Vec<Operation> {
     let last = operations.iter().map(|op| op.client_idx).max().unwrap();
     let keep = |op: &Operation| op.client_idx != last || op.kind.handle_ref().is_none();
@@ -122,7 +122,7 @@ fn the_order_is_section_nominal_time_iteration_client_seq_around_which_runs_the_
     assert_eq!((report.operations, report.clients, report.nominal_ns), (10, 3, 15));
 }
 
-/// Iterations without end: an operation every `step_ns`.
+/// A source of endless iterations: one operation every `step_ns`.
 struct Endless {
     header: StreamHeader,
     step_ns: u64,
@@ -324,8 +324,8 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
     );
 }
 
-/// Two clients of an open loop; think time delays one arrival past the next, and
-/// between two arrivals one client is in a closed loop.
+/// Returns the operations of two clients of an open loop. Think time delays one arrival past the
+/// next, and between two arrivals one client is in a closed loop.
 fn arriving() -> Vec<Operation> {
     let arrival = |at_ns, think_ns| Due::Arrival { at_ns, think_ns, late: Late::Queue };
     let dropped = Due::Arrival { at_ns: 31_000, think_ns: 0, late: Late::Drop };

@@ -8,7 +8,7 @@ use smbench::ir::document::writer::Format;
 use crate::random::Random;
 use crate::{Folder, fixture, load_default};
 
-/// Ten megabytes of `[`.
+/// Returns ten megabytes of `[`.
 fn nesting() -> String {
     "[".repeat(10 << 20)
 }
@@ -34,7 +34,7 @@ fn ten_megabytes_of_nesting_are_refused_wherever_they_are() {
         let error = v1(&format!("{head}{start}"), &nesting);
         assert!(error.contains("recursion limit exceeded"), "{start}: {error}");
     }
-    // Operations before what they need are skipped first, which takes no stack.
+    // Operations that come before the parts they need are skipped first, which takes no stack.
     assert_eq!(
         v1(r#"{"operations":["#, &nesting),
         "x.json: is larger than 4 MiB, the most one part of a document may have"

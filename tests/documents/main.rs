@@ -1,4 +1,4 @@
-//! Documents through the library's public interface.
+//! Tests of documents through the library's public interface.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ mod hostile;
 mod random;
 mod round_trips;
 
-/// A folder of its own for one test.
+/// A temporary directory of one test.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -39,7 +39,7 @@ fn load_default(path: &Path) -> Result<Document, DocumentError> {
     load(path, &LoadOptions::default())
 }
 
-/// Everything a source has, client by client, in batches of `batch`.
+/// Returns all operations of a source, client by client, in batches of `batch`.
 fn all_operations(source: &mut dyn OperationSource, batch: usize) -> Vec<Operation> {
     let mut all = Vec::new();
     for client in 0..source.header().clients() {

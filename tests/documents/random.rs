@@ -13,7 +13,7 @@ use smbench::protocol::{
     BreakAnswer, BreakPolicy, CreateContext, CreateParameters, Durable, Lease, NtStatus, SharePath,
 };
 
-/// A small generator of its own, so that a seed means the same for ever.
+/// A small random number generator for these tests, so that a seed always means the same.
 pub struct Random(u64);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
         Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    /// From 0, below `bound`.
+    /// Returns a number from 0 to below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -38,15 +38,15 @@ impl Random {
     }
 }
 
-/// A stream made in advance.
+/// A stream whose operations are made in advance.
 pub struct Made {
     header: StreamHeader,
-    /// Per client, in reverse, so that the next is the last.
+    /// The operations of each client in reverse order, so that the next is the last.
     operations: Vec<Vec<Operation>>,
 }
 
 impl Made {
-    /// `operations` are in the order of each client.
+    /// Creates a stream. `operations` are in the order of each client.
     pub fn new(header: StreamHeader, operations: Vec<Operation>) -> Made {
         let mut clients = vec![Vec::new(); header.clients() as usize];
         for operation in operations.into_iter().rev() {
@@ -94,7 +94,7 @@ pub fn header(clients: u32, run_client: bool) -> StreamHeader {
     }
 }
 
-/// `count` operations for each client; handles are numbered as they are opened.
+/// Returns `count` operations for each client. Handles are numbered as they are opened.
 pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation> {
     let mut random = Random::new(seed);
     let mut operations = Vec::new();

@@ -63,7 +63,7 @@ fn version_2_is_saved_byte_for_byte() {
     drop(folder);
 }
 
-/// The version 2 fixture with its hash, which is that of its operations' lines.
+/// Writes the version 2 fixture with its hash, which is the hash of the lines of its operations.
 fn version_2() -> (Folder, std::path::PathBuf) {
     let folder = Folder::new();
     folder.write("hello.bin", "hello");
@@ -207,7 +207,7 @@ fn how_breaks_are_answered_goes_through_both_versions() {
     convert(&path, Format::V2, &mut saved).unwrap();
     assert_eq!(String::from_utf8(saved).unwrap().lines().next(), text.lines().next());
 
-    // Version 1 has no workloads: what they say goes to the opens it is about.
+    // Version 1 has no workloads, so their policy is written to each open that it applies to.
     let mut v1 = Vec::new();
     convert(&path, Format::V1, &mut v1).unwrap();
     let mut v1 = load_default(&folder.write("x.json", v1)).unwrap();

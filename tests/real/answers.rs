@@ -1,5 +1,5 @@
-//! Answers that are none: to another command, without the flag of a response,
-//! with another's body, or with a status that says neither success nor failure.
+//! Tests with invalid answers: to another command, without the flag of a response, with the body of
+//! another command, or with a status that is neither success nor failure.
 
 use std::net::SocketAddr;
 
@@ -32,7 +32,7 @@ const QUERY_INFO: u8 = 16;
 const SET_INFO: u8 = 17;
 const OPLOCK_BREAK: u8 = 18;
 
-/// Changes one message of a frame, of which it is the beginning.
+/// A function that changes one message. Its argument is the rest of the frame from that message on.
 type Lie = fn(&mut [u8]);
 
 const LIES: [(&str, Lie); 5] = [
@@ -43,11 +43,12 @@ const LIES: [(&str, Lie); 5] = [
     }),
     ("a request", |message| message[FLAGS] &= !1),
     ("the body of nothing", |message| message[BODY] = 0),
-    // STATUS_OBJECT_NAME_EXISTS, of severity information.
+    // STATUS_OBJECT_NAME_EXISTS, which has the severity informational.
     ("an informational status", |message| message[11] = 0x40),
 ];
 
-/// A proxy that tells `lie` in each success of `command`, and nothing else.
+/// Starts a proxy that applies `lie` to each successful answer to `command`, and changes nothing
+/// else.
 fn liar(server: SocketAddr, command: u8, lie: Lie) -> Proxy {
     let pass = |frame| vec![frame];
     Proxy::start(server, pass, move |mut frame| {
@@ -68,7 +69,7 @@ fn liar(server: SocketAddr, command: u8, lie: Lie) -> Proxy {
     })
 }
 
-/// An operation that needs a success of `command`.
+/// Performs an operation that needs a successful answer to `command`.
 async fn perform(connection: &dyn SMBConnectionInner, command: u8) -> Result<(), OpError> {
     if command == CREATE {
         return open(connection, "file", CreateDisposition::OpenIf).await.map(drop);

@@ -1,4 +1,4 @@
-//! Servers take back what they granted, and our answers reach them.
+//! Tests of breaks by real servers, and of the answers to them.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,15 @@ use crate::start::{
     embedded, lease, open, open_asking, oplock, path, rename, samba_backend, status,
 };
 
-/// What a break may take on a busy machine; a server that waits for an answer
-/// waits 35 s.
+/// Time that a break may take on a busy host. A server that waits for an answer waits 35 s.
 const SOON: Duration = Duration::from_secs(15);
-/// The issue's own bound on the other client's open after the acknowledgement.
+/// Maximum time of the other client's open after the acknowledgement.
 const AFTER_ACKNOWLEDGEMENT: Duration = Duration::from_millis(100);
 
 const ENCRYPTED_SHARE: Settings = Settings { global: "", share: "smb encrypt = required" };
 const ENCRYPTED_SESSION: Settings = Settings { global: "smb encrypt = required", share: "" };
 
-/// Who is granted something, and listens.
+/// A client that is granted caching, and its breaks.
 struct Holder {
     connection: Box<dyn SMBConnectionInner>,
     breaks: BreakStream,
@@ -66,7 +65,7 @@ fn lease_of(version: u8, state: LeaseState) -> CreateParameters {
     CreateParameters { lease: Some(lease), ..CreateParameters::default() }
 }
 
-/// The other client's open of what is there.
+/// Opens an existing file as the other client.
 async fn other_open(
     other: &dyn SMBConnectionInner,
     name: &str,
@@ -74,8 +73,8 @@ async fn other_open(
     open(other, name, CreateDisposition::Open).await
 }
 
-/// Grants to one client, breaks by the open of another, and acknowledges: the
-/// break, and how long the other's open took from then.
+/// Opens a file as the holder, breaks its caching by the open of another client, and acknowledges
+/// the break. Returns the break and the time of the other open after the acknowledgement.
 async fn broken_by_an_open(
     holder: &mut Holder,
     other: &dyn SMBConnectionInner,
@@ -101,7 +100,7 @@ async fn broken_by_an_open(
     (what, took)
 }
 
-/// The least of a few, because another program may have the processor.
+/// Returns the shortest of several times, because another program may use the processor.
 async fn at_best(
     holder: &mut Holder,
     other: &dyn SMBConnectionInner,
@@ -214,8 +213,7 @@ async fn a_write_breaks_level_ii_and_read_leases_and_waits_for_nobody() {
     assert!(holder.breaks.next().now_or_never().is_none(), "one break each");
 }
 
-/// What a handle lease is for: a file the client no longer needs stands in
-/// nobody's way.
+/// Tests the purpose of a handle lease: a file that the client no longer needs blocks nobody.
 #[tokio::test]
 async fn an_open_that_shares_nothing_takes_the_handle_lease_and_waits_for_the_close() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
@@ -253,7 +251,7 @@ async fn a_break_is_seen_and_answered_while_an_operation_waits() {
     let backend = samba_backend(&samba);
     let mut holder = Holder::connect(&backend).await;
     let other = backend.connect(1).await.unwrap();
-    // A lock that waits for the other client's.
+    // This lock waits for that of the other client.
     let theirs = open(&*other, "locked", CreateDisposition::Create).await.unwrap();
     theirs.lock(0, 1, true, false).await.unwrap();
     let ours = open(&*holder.connection, "locked", CreateDisposition::Open).await.unwrap();
@@ -268,7 +266,7 @@ async fn a_break_is_seen_and_answered_while_an_operation_waits() {
     soon(waiting).await.unwrap();
 }
 
-/// A rename by path opens the file a second time, and so breaks one's own oplock.
+/// Tests that a rename by path, which opens the file a second time, breaks the client's own oplock.
 #[tokio::test]
 async fn a_client_may_break_its_own_oplock_and_answers_while_it_waits() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
@@ -318,13 +316,14 @@ async fn breaks_end_with_their_connection() {
     assert!(matches!(late, Err(OpError::ConnectionLost(_))), "{late:?}");
 }
 
-/// Samba's own programs as the other client.
+/// Tests with Samba's own programs as the other client.
 mod others {
     use tokio::process::{Child, Command};
 
     use super::*;
 
-    /// Killed when dropped, so that nobody waits for one that does not end.
+    /// Starts a program that is killed when dropped, so that nobody waits for one that does not
+    /// end.
     fn start(command: std::process::Command) -> Child {
         Command::from(command).kill_on_drop(true).spawn().unwrap()
     }
@@ -362,7 +361,7 @@ mod others {
         let backend = samba_backend(&samba);
         let mut holder = Holder::connect(&backend).await;
         for parameters in [oplock(OplockLevel::Batch), lease(LeaseState::RWH)] {
-            // The file smb2.read.eof deletes, creates, writes and reads.
+            // This is the file that smb2.read.eof deletes, creates, writes and reads.
             let file = holder.open("smb2_readtest.dat", &parameters).await;
             let Some(torture) = samba.smbtorture("smb2.read.eof") else { return };
             let mut torture = start(torture);
@@ -375,7 +374,8 @@ mod others {
     }
 }
 
-/// 35 s: `cargo test --test real -- --ignored`, as tests/run does beside other checks.
+/// Takes 35 s. Run it with `cargo test --test real -- --ignored`; tests/run runs it beside other
+/// checks.
 #[tokio::test]
 #[ignore = "waits out Samba's 35 s"]
 async fn a_break_nobody_answers_lets_the_other_client_wait_as_long_as_samba_does() {
@@ -387,7 +387,7 @@ async fn a_break_nobody_answers_lets_the_other_client_wait_as_long_as_samba_does
         let file = holder.open(name, &parameters).await;
         let other = backend.connect(1).await.unwrap();
         let began = Instant::now();
-        // Far beyond the 35 s: a slow disk under Samba's databases adds to them.
+        // The bound is far beyond 35 s, because a slow disk under Samba's databases adds to them.
         let opened = tokio::time::timeout(8 * SOON, other_open(&*other, name)).await;
         let waited = began.elapsed();
         opened.expect("Samba gives up waiting").unwrap().close().await.unwrap();

@@ -1,4 +1,4 @@
-//! What servers grant: oplocks, leases, durable handles, and a file's identity.
+//! Tests of what servers grant: oplocks, leases, durable handles, and the identity of a file.
 
 use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
 use smbench::backend::{BackendContext, SMBBackend};
@@ -65,7 +65,7 @@ async fn samba_grants_every_oplock_that_is_asked_for() {
         let granted = granted(&*connection, "file", &oplock(level)).await;
         assert_eq!((granted.oplock, granted.lease), (level, None));
     }
-    // The second open of a file shares what there is.
+    // The second open of a file gets only an oplock that can be shared.
     let first = open_asking(&*connection, "file", &oplock(OplockLevel::II)).await;
     let second = granted(&*connection, "file", &oplock(OplockLevel::Batch)).await;
     assert_eq!(second.oplock, OplockLevel::II);
@@ -106,7 +106,7 @@ async fn a_lease_grows_when_the_file_is_opened_again_with_its_key() {
         assert_eq!(first.granted().unwrap().lease.unwrap().state, LeaseState::R);
         let grown = granted(&*connection, "file", &keyed(LeaseState::RWH, 2)).await.lease.unwrap();
         assert_eq!((grown.key, grown.state, grown.epoch), (KEY, LeaseState::RWH, 2));
-        // Asking for less takes nothing away (MS-SMB2 3.3.5.9.11).
+        // A request for a smaller state takes nothing away (MS-SMB2 3.3.5.9.11).
         let less = granted(&*connection, "file", &keyed(LeaseState::R, 2)).await.lease.unwrap();
         assert_eq!((less.state, less.epoch), (LeaseState::RWH, 2));
         first.close().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_parent_key_comes_back_with_the_lease_where_folders_have_leases() {
     let connection = backend.connect(0).await.unwrap();
     let lease = granted(&*connection, "file", &parameters).await.lease.unwrap();
     assert_eq!((lease.key, lease.parent_key), (KEY, Some(PARENT)));
-    // Samba 4.17 has no leases of folders and does not say the key again.
+    // Samba 4.17 has no leases of directories and does not repeat the parent key.
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let connection = samba_backend(&samba).connect(0).await.unwrap();
     let lease = granted(&*connection, "file", &parameters).await.lease.unwrap();
@@ -143,7 +143,7 @@ async fn a_durable_handle_is_granted_to_who_holds_a_batch_oplock_or_a_handle_lea
     let leased =
         granted(&*connection, "file", &with(durable(2, 0), keyed(LeaseState::RH, 2))).await;
     assert!(leased.durable.is_some_and(|durable| durable.timeout_ms > 0), "the server's own");
-    // Without either it is not granted, which is no error.
+    // Without an oplock or a lease, a durable handle is not granted. That is no error.
     let bare =
         granted(&*connection, "file", &with(durable(2, 0), CreateParameters::default())).await;
     assert_eq!((bare.durable, bare.oplock), (None, OplockLevel::None));
@@ -163,7 +163,8 @@ async fn a_file_keeps_its_identity_through_a_rename_and_no_other_has_it() {
     }
 }
 
-/// So that a break of the one blocks the other, by whatever name it was opened.
+/// Tests that all opens of a file get its id, so that a break of one blocks the others, by whatever
+/// name they were opened.
 #[tokio::test]
 async fn where_files_are_to_be_told_apart_a_plain_open_is_told_the_file_of_a_leased_one() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
@@ -184,7 +185,7 @@ async fn raw_contexts_are_answered_as_the_server_sees_fit() {
     for connection in Servers::start().connections().await {
         let context =
             |name: &[u8], data: &[u8]| CreateContext { name: name.into(), data: data.into() };
-        // A lease by hand, beside a context the server cannot know.
+        // A lease context built by hand, beside a context that the server cannot know.
         let mut asked = KEY.to_vec();
         asked.extend([7, 0, 0, 0]);
         asked.resize(32, 0);

@@ -1,4 +1,4 @@
-//! Connections that cannot be made say which server, user and stage, and why.
+//! Tests that a failed connection is reported with the server, user, stage and reason.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn a_silent_server_is_left_when_the_caller_gives_up() {
     let backend = smb2(&format!("smb://ann@127.0.0.1:{port}/share"), "x");
     let bound = Duration::from_millis(200);
     assert!(tokio::time::timeout(bound, backend.connect(0)).await.is_err());
-    // NEGOTIATE, then the end of the stream: nothing holds the socket any more.
+    // The client sends NEGOTIATE, and then the stream ends: nothing holds the socket any more.
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut sent = Vec::new();
     let ends = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut sent);
@@ -156,7 +156,7 @@ async fn without_a_user_the_login_is_a_guests() {
     let connection = backend.connect(0).await.unwrap();
     connection.execute_misc(&mkdir("by a guest")).await.unwrap();
     assert_eq!(backend.server().signing, None);
-    // Who gives a name does not become somebody else unnoticed.
+    // A user who gives a name is not silently logged in as somebody else.
     let url = format!("smb://nobody-here@{}/share", samba.address());
     let error = refusal(&smb2(&url, "x")).await;
     assert_eq!(error.stage, ConnectStage::Login);

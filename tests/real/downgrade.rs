@@ -1,5 +1,5 @@
-//! A man in the middle who has client and server talk in an older dialect, or
-//! without what one of them can do.
+//! Tests with a man in the middle who makes client and server use an older dialect, or hides a
+//! capability of one of them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -20,8 +20,8 @@ const FILE_CLOSED: u32 = 0xC000_0128;
 const NOT_SUPPORTED: u32 = 0xC000_00BB;
 const INVALID_DEVICE_REQUEST: u32 = 0xC000_0010;
 
-/// Older dialects Samba can be limited to, and their names. With 2.0.2 as its
-/// newest it does not know the request for a confirmation.
+/// Older dialects to which Samba can be limited, and their names. With 2.0.2 as its newest dialect,
+/// Samba does not know the request for a confirmation.
 const OLDER: [(&str, &str); 3] = [
     ("server max protocol = SMB2_10", "2.1"),
     ("server max protocol = SMB3_00", "3.0"),
@@ -36,7 +36,7 @@ fn is(command: u8, frame: &[u8]) -> bool {
     frame.starts_with(b"\xfeSMB") && frame[COMMAND] == command
 }
 
-/// Leaves the first `count` of the dialects a client offers, which are in order.
+/// Limits the dialects that a client offers, which are in ascending order, to the first `count`.
 fn only(count: u8) -> impl Fn(Vec<u8>) -> Vec<Vec<u8>> {
     const DIALECT_COUNT: usize = 64 + 2;
     move |mut frame| {
@@ -47,7 +47,7 @@ fn only(count: u8) -> impl Fn(Vec<u8>) -> Vec<Vec<u8>> {
     }
 }
 
-/// Tries to log in as `user` through `proxy`, and expects to be told of the change.
+/// Logs in as `user` through `proxy`, and checks that the change is reported.
 async fn assert_refused(proxy: &Proxy, user: &str, password: &str) {
     let backend = smb2(&format!("smb://{user}@{}/share", proxy.address()), password);
     let error = backend.connect(0).await.err().expect("the change is noticed");
@@ -57,8 +57,8 @@ async fn assert_refused(proxy: &Proxy, user: &str, password: &str) {
     assert!(text.contains("may have been changed on the way"), "{text}");
 }
 
-/// A proxy that changes nothing, and the statuses with which the server answered
-/// the request for a confirmation.
+/// Starts a proxy that changes nothing. It records the statuses with which the server answered the
+/// request for a confirmation.
 fn watched(server: SocketAddr) -> (Proxy, Arc<Mutex<Vec<[u8; 4]>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let watching = seen.clone();
@@ -151,7 +151,7 @@ async fn the_embedded_server_ends_a_connection_whose_negotiation_was_changed() {
 async fn a_response_that_was_changed_is_noticed() {
     for (setting, _) in OLDER {
         let Some(samba) = Samba::start(Settings { global: setting, share: "" }) else { return };
-        // ServerGuid, and a bit of Capabilities that no key depends on.
+        // The changes are in ServerGuid and in a bit of Capabilities that no key depends on.
         for (at, bit) in [(64 + 8, 0x10), (64 + 24, 0x01)] {
             let proxy = Proxy::start(samba.address(), pass, move |mut frame| {
                 if is(NEGOTIATE, &frame) {
@@ -181,7 +181,7 @@ async fn a_refusal_that_the_server_did_not_sign_is_not_believed() {
     }
 }
 
-/// A guest's session has no keys, so that nothing could be confirmed.
+/// Tests that a guest is let in without a confirmation: its session has no keys to confirm with.
 #[tokio::test]
 async fn a_guest_is_let_in_without() {
     let guests = Settings {

@@ -1,4 +1,4 @@
-//! The embedded server.
+//! Tests of the embedded server.
 
 use bytes::Bytes;
 use smbench::backend::embedded::{EmbeddedBackend, EmbeddedError, Storage};

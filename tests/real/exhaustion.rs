@@ -1,5 +1,5 @@
-//! Servers that answer with more than they were asked for, to take the memory or
-//! the time of the client.
+//! Tests with servers that answer with more than was asked for, to use up the memory or the time of
+//! the client.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ const READ: u8 = 8;
 
 const MIB: u64 = 1 << 20;
 
-/// A proxy that puts another frame in the place of each success of `command`.
+/// Starts a proxy that replaces each successful answer to `command` by another frame.
 fn proxy(server: SocketAddr, command: u8, lie: fn(Vec<u8>) -> Vec<u8>) -> Proxy {
     let pass = |frame| vec![frame];
     Proxy::start(server, pass, move |frame| {
@@ -33,14 +33,14 @@ fn proxy(server: SocketAddr, command: u8, lie: fn(Vec<u8>) -> Vec<u8>) -> Proxy 
     })
 }
 
-/// So many bytes of zeros, as LZ4 (a literal, then copies of it), in a message of
-/// SMB2 COMPRESSION_TRANSFORM_HEADER (MS-SMB2 2.2.42.1).
+/// Returns `size` bytes of zeros, compressed with LZ4 (a literal, then copies of it), in a message
+/// with an SMB2 COMPRESSION_TRANSFORM_HEADER (MS-SMB2 2.2.42.1).
 fn compressed(size: u32) -> Vec<u8> {
     let mut frame = b"\xfcSMB".to_vec();
     frame.extend(size.to_le_bytes());
     // LZ4, not chained, from offset 0.
     frame.extend([3, 0, 0, 0, 0, 0, 0, 0]);
-    // One literal; a match at distance 1, whose length goes on in bytes of 255.
+    // One literal, and a match at distance 1 whose length is continued in bytes of 255.
     frame.extend([0x1F, 0, 1, 0]);
     let copied = size as usize - 1 - 19 - 5;
     frame.extend(vec![255; copied / 255]);
@@ -50,7 +50,7 @@ fn compressed(size: u32) -> Vec<u8> {
     frame
 }
 
-/// The message as often as it fits into 8 MiB, with nothing behind its header.
+/// Repeats the header of the message, with nothing behind it, as often as it fits into 8 MiB.
 fn repeated(mut message: Vec<u8>) -> Vec<u8> {
     message.truncate(64);
     message[NEXT_COMMAND].copy_from_slice(&64_u32.to_le_bytes());
@@ -80,7 +80,7 @@ async fn a_compressed_frame_ends_the_connection() {
 #[tokio::test]
 async fn a_frame_is_no_longer_than_what_was_asked_for() {
     let Some(samba) = Samba::start(GUESTS) else { return };
-    // Enough of zeros behind an answer that is sound in itself.
+    // Zeros follow an answer that is itself valid.
     let hostile = proxy(samba.address(), READ, |mut frame| {
         frame.resize(8 << 20, 0);
         frame
@@ -99,7 +99,7 @@ async fn a_frame_of_very_many_messages_ends_the_connection() {
     let connection = connect(hostile.address()).await;
     let file = create(&*connection, "file").await;
     file.write(0, Bytes::from(vec![1; 8 << 20])).await.unwrap();
-    // Only where as much was asked for is the frame read at all.
+    // The frame is read only if that much was asked for.
     let cause = lost(&*file, 8 * MIB).await;
     assert!(cause.contains("more than 64 messages"), "{cause}");
 
@@ -117,7 +117,7 @@ async fn every_operation_on_a_connection_that_was_closed_for_a_frame_says_so() {
         let Some(samba) = Samba::start(settings) else { return };
         let lies = Arc::new(AtomicBool::new(false));
         let lying = lies.clone();
-        // The last byte of an answer, or its command where that can be read.
+        // Changes the last byte of an answer, or its command if that is not encrypted.
         let answers = move |mut frame: Vec<u8>| {
             if lying.load(Relaxed) {
                 let at = if frame.starts_with(b"\xfeSMB") { COMMAND } else { frame.len() - 1 };
@@ -147,7 +147,7 @@ async fn an_answer_that_comes_after_its_request_was_given_up_does_no_harm() {
     file.write(0, Bytes::from(vec![7; 4 << 20])).await.unwrap();
     for _ in 0..20 {
         let mut reading = pin!(file.read(0, MIB));
-        // Polled twice, so that the request is on the way.
+        // The read is polled twice, so that the request is on the way.
         for _ in 0..2 {
             let _ = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_ready())).await;
             tokio::task::yield_now().await;

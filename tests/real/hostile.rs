@@ -1,5 +1,5 @@
-//! A server that lies: Samba behind a proxy that bends its answers and makes
-//! up breaks. A guest's session has no signatures to stop it.
+//! Tests with a server that lies: Samba behind a proxy that changes its answers and makes up
+//! breaks. A guest's session has no signatures to prevent that.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,31 +12,31 @@ use smbench_test_support::{Proxy, Samba, Settings};
 
 use crate::start::{lease, open, open_asking, oplock, path, smb2};
 
-/// Whose sessions have no keys, so that any answer is believed.
+/// Settings that admit guests, whose sessions have no keys, so that any answer is believed.
 pub const GUESTS: Settings =
     Settings { global: "map to guest = bad user", share: "guest ok = yes\nforce user = root" };
 pub const SOON: Duration = Duration::from_secs(15);
 
 const COMMAND: usize = 12;
 const CREATE: u8 = 5;
-/// Where fields of a CREATE response begin in its message (MS-SMB2 2.2.14).
+/// Offsets of fields of a CREATE response in its message (MS-SMB2 2.2.14).
 const OPLOCK_LEVEL: usize = 64 + 2;
 const CREATE_ACTION: usize = 64 + 4;
 const CONTEXTS_OFFSET: usize = 64 + 80;
 const CONTEXTS_LENGTH: usize = 64 + 84;
-/// The first context: Next.
+/// Offset of the first context, which begins with the field Next.
 const CONTEXT: usize = 64 + 88;
 
-/// What becomes of a message on its way from the server: nothing, one or more.
+/// A function that returns the messages to pass on in place of one from the server.
 type Bend = fn(Vec<u8>) -> Vec<Vec<u8>>;
 
-/// A proxy that changes what the server says.
+/// Starts a proxy that changes the messages of the server.
 fn proxy(server: SocketAddr, bend: Bend) -> Proxy {
     Proxy::start(server, |request| vec![request], bend)
 }
 
 fn is_create(message: &[u8]) -> bool {
-    // A success whose answer stands alone.
+    // Matches a successful answer that is not compounded.
     message.len() >= CONTEXT && message[COMMAND] == CREATE && message[8..12] == [0; 4]
 }
 
@@ -76,7 +76,7 @@ async fn a_malformed_answer_to_an_open_is_an_error_and_leaves_nothing_open() {
         |message| put(message, CONTEXT, 1),
         |message| put(message, CONTEXT, 8),
         |message| put(message, CONTEXT, u32::MAX),
-        // NameOffset and NameLength, Reserved and DataOffset, DataLength.
+        // The fields NameOffset and NameLength, Reserved and DataOffset, DataLength.
         |message| put(message, CONTEXT + 4, u32::MAX),
         |message| put(message, CONTEXT + 8, u32::MAX),
         |message| put(message, CONTEXT + 12, u32::MAX),
@@ -92,7 +92,7 @@ async fn a_malformed_answer_to_an_open_is_an_error_and_leaves_nothing_open() {
         let error = tokio::time::timeout(SOON, opening).await.expect(bent).err().expect(bent);
         let OpError::Client(message) = &error else { panic!("{bent}: {error:?}") };
         assert!(message.starts_with("malformed CREATE response"), "{bent}: {message}");
-        // Nobody has it open any more.
+        // The file is not open any more.
         let alone = CreateParameters { share_mode: Some(0), ..CreateParameters::default() };
         open_asking(&*honest, "file", &alone).await.close().await.unwrap();
     }
@@ -113,7 +113,7 @@ async fn an_answer_without_its_fixed_part_is_an_error() {
     }
 }
 
-/// A break from nowhere.
+/// Returns a break notification with this body, which the server did not send.
 fn made_up(body: &[u8]) -> Vec<u8> {
     let mut message = b"\xfeSMB\x40\0".to_vec();
     message.resize(64, 0);
@@ -142,7 +142,7 @@ async fn breaks_of_what_nobody_holds_and_malformed_ones_disturb_nothing() {
             _ => vec![message],
         }
     });
-    // Once with somebody who listens, once without.
+    // The test runs once with a task that listens for breaks, and once without.
     let mut connection = connect(liar.address()).await;
     let mut breaks = connection.breaks().unwrap();
     let file = open_asking(&*connection, "file", &oplock(OplockLevel::Batch)).await;

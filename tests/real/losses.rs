@@ -1,4 +1,4 @@
-//! Connections that end, and operations that are given up.
+//! Tests of connections that end, and of operations that are given up.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use smbench_test_support::{Samba, Settings};
 
 use crate::start::{create, open, samba_backend, stat, status};
 
-/// Longer than any of this takes, shorter than the response timeout.
+/// A time longer than any of these steps takes, and shorter than the response timeout.
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn cancel_ends_a_waiting_lock_with_its_own_status() {
     assert!(waiter.cancel().await);
     let outcome = tokio::time::timeout(SOON, waiting).await.expect("the lock ends");
     assert_eq!(outcome, status(NtStatus::CANCELLED));
-    // The connection and the handle are as good as before.
+    // The connection and the handle work as before.
     held.unlock(0, 1).await.unwrap();
     assert_eq!(file.lock(0, 1, true, true).await, Ok(()));
     file.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! The backends against real servers: Samba, and the embedded one.
+//! Tests of the backends against real servers: Samba, and the embedded one.
 
 mod answers;
 mod breaks;

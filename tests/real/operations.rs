@@ -1,4 +1,4 @@
-//! Every operation, on Samba and on the embedded server.
+//! Tests of every operation, on Samba and on the embedded server.
 
 use bytes::Bytes;
 use smbench::ir::{OpenMode, Pattern};
@@ -29,7 +29,7 @@ async fn eight_mebibytes_go_through_in_one_operation() {
         let file = create(&*connection, "big").await;
         assert_eq!(file.write(5, data.clone()).await, Ok(8 << 20));
         assert_eq!(file.read(5, 8 << 20).await.unwrap(), data);
-        // More than there is: all there is.
+        // A read beyond the end returns all that there is.
         assert_eq!(file.read(5, 20 << 20).await.unwrap(), data);
         assert_eq!(file.read(9 << 20, 20 << 20).await, status(NtStatus::END_OF_FILE));
         file.close().await.unwrap();
@@ -114,7 +114,7 @@ async fn extensions_reach_the_server() {
         assert_eq!(again, status(NtStatus::SHARING_VIOLATION), "share_mode");
         shared_by_none.close().await.unwrap();
 
-        // FILE_READ_DATA alone.
+        // The mask is FILE_READ_DATA alone.
         let reader =
             extended("e", CreateParameters { access_mask: Some(1), ..none.clone() }).await.unwrap();
         let written = reader.write(0, Bytes::from_static(b"x")).await;
@@ -126,12 +126,12 @@ async fn extensions_reach_the_server() {
             extended("e", CreateParameters { disposition, ..none.clone() }).await.map(drop);
         assert_eq!(created, status(NtStatus::OBJECT_NAME_COLLISION), "disposition");
 
-        // FILE_DIRECTORY_FILE.
+        // The option is FILE_DIRECTORY_FILE.
         let directory = CreateParameters { create_options: Some(1), ..none.clone() };
         extended("folder", directory).await.unwrap().close().await.unwrap();
         assert_eq!(connection.execute_misc(&rmdir("folder")).await, Ok(()), "create_options");
 
-        // FILE_ATTRIBUTE_READONLY: the next open for writing is refused.
+        // The attribute is FILE_ATTRIBUTE_READONLY: the next open for writing is refused.
         let readonly = CreateParameters { file_attributes: Some(1), ..none.clone() };
         extended("ro", readonly).await.unwrap().close().await.unwrap();
         let opened = extended("ro", none).await.map(drop);
@@ -158,7 +158,8 @@ async fn mkdir_rmdir_and_delete_keep_to_their_kind() {
     }
 }
 
-/// What a failed middle step left open would keep the folder from going.
+/// Tests that a failed step in the middle closes its handle. A handle that stays open would prevent
+/// the removal of the directory.
 #[tokio::test]
 async fn a_failure_in_the_middle_leaves_no_handle_behind() {
     let servers = Servers::start();
@@ -173,7 +174,7 @@ async fn a_failure_in_the_middle_leaves_no_handle_behind() {
             assert_eq!(collision, status(NtStatus::OBJECT_NAME_COLLISION));
             assert_eq!(misc(list("h", "nothing*")).await, status(NtStatus::NO_SUCH_FILE));
         }
-        // Opens alone, so a handle left behind is a sharing violation.
+        // This open shares with nobody, so a handle left open causes a sharing violation.
         let alone = CreateParameters {
             share_mode: Some(0),
             create_options: Some(0),

@@ -50,7 +50,7 @@ pub fn embedded() -> EmbeddedBackend {
     EmbeddedBackend::start(&Storage::Memory(Limits::default()), 8, context()).unwrap()
 }
 
-/// A connection to each server there is; the servers live as long as the value.
+/// A connection to each available server. The servers live as long as this value.
 pub struct Servers {
     _samba: Option<Samba>,
     backends: Vec<Box<dyn SMBBackend>>,
@@ -87,7 +87,7 @@ pub async fn open(
     connection.open_simple(&path(name), OpenMode::ReadWrite, disposition).await
 }
 
-/// Opens for reading and writing, and creates what is not there.
+/// Opens a file for reading and writing, and creates it if it does not exist.
 pub async fn open_asking(
     connection: &dyn SMBConnectionInner,
     name: &str,
@@ -103,13 +103,13 @@ pub fn oplock(level: OplockLevel) -> CreateParameters {
     CreateParameters { requested_oplock: Some(level), ..CreateParameters::default() }
 }
 
-/// A lease of version 2 with a key that follows from client and path.
+/// Returns a lease of version 2 whose key is derived from client and path.
 pub fn lease(state: LeaseState) -> CreateParameters {
     let lease = Lease { state: state.bits(), key: None, parent_key: None, version: 2 };
     CreateParameters { lease: Some(lease), ..CreateParameters::default() }
 }
 
-/// A new file, open for reading and writing.
+/// Creates a file and opens it for reading and writing.
 pub async fn create(connection: &dyn SMBConnectionInner, name: &str) -> Box<dyn SMBFileHandle> {
     open(connection, name, CreateDisposition::Create).await.unwrap()
 }

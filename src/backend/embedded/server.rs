@@ -1,4 +1,4 @@
-//! The server of the embedded backend: crate smb-server on a runtime of its own.
+//! The server of the embedded backend: the crate smb-server on a runtime of its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,21 +16,22 @@ use crate::backend::smb2::Password;
 
 /// The name of the only share.
 pub const SHARE: &str = "share";
-/// A client may think for as long as it likes.
+/// Time after which an idle connection is closed. It is long, because a client may think for any
+/// time.
 const IDLE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Most threads the server takes from the engine.
+/// Maximum number of threads that the server takes from the engine.
 const MAX_THREADS: usize = 4;
 
-/// Where the embedded server keeps files.
+/// The place where the embedded server keeps files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// Gone with the run; STATUS_DISK_FULL beyond the limits.
+    /// Memory, which is gone after the run. The server answers STATUS_DISK_FULL beyond the limits.
     Memory(Limits),
-    /// A folder of this machine (`--embedded-dir`).
+    /// A directory of this host (`--embedded-dir`).
     Folder(PathBuf),
 }
 
-/// Why the embedded server did not start.
+/// The reason why the embedded server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     #[error("the embedded server cannot use the folder {}: {source}", folder.display())]
@@ -43,29 +44,29 @@ pub enum EmbeddedError {
     Settings(#[from] smb_server::BuildError),
 }
 
-/// What a server is started with.
+/// The settings that a server is started with.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// Port 0 takes a free one.
+    /// The address to listen on. Port 0 takes a free port.
     pub listen: SocketAddr,
-    /// The only user, and its password.
+    /// The name of the only user, whose password is the next field.
     pub user: String,
     pub password: Password,
     pub storage: Storage,
     pub read_only: bool,
-    /// The most connections at a time.
+    /// Maximum number of simultaneous connections.
     pub connections: usize,
-    /// Clients may ask which shares there are.
+    /// Whether clients may list the shares.
     pub lists_shares: bool,
 }
 
-/// A server that listens. It ends with the value.
+/// A server that listens. It ends when this value is dropped.
 pub struct EmbeddedServer {
     address: SocketAddr,
     shutdown: ShutdownHandle,
-    /// Says how the server ended.
+    /// The result with which the server ends.
     ended: oneshot::Receiver<io::Result<()>>,
-    /// The server lives on it and ends with it.
+    /// The runtime that the server runs on. The server ends with it.
     runtime: Option<Runtime>,
 }
 
@@ -73,8 +74,8 @@ impl EmbeddedServer {
     /// Starts a server, and returns once it listens.
     ///
     /// # Errors
-    /// [`EmbeddedError`] when the folder or the address cannot be had, or the user's name
-    /// is none.
+    /// [`EmbeddedError`] if the directory or the address cannot be used, or the user's name is not
+    /// valid.
     #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start(settings: &ServerSettings) -> Result<EmbeddedServer, EmbeddedError> {
         let ServerSettings { listen, user, password, .. } = settings;
@@ -106,7 +107,7 @@ impl EmbeddedServer {
             if let Err(error) = &served {
                 tracing::error!(%error, "the embedded server ended");
             }
-            // Nobody may wait for it.
+            // The send fails if nobody waits for the result, and that is fine.
             let _ = end.send(served);
         });
         let address = address
@@ -116,12 +117,12 @@ impl EmbeddedServer {
         Ok(EmbeddedServer { address, shutdown, ended, runtime: Some(runtime) })
     }
 
-    /// The address it listens on, with the port it was given.
+    /// Returns the address that the server listens on, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes no more connections, and ends each as soon as its current request is answered.
+    /// Stops accepting connections, and ends each one as soon as its current request is answered.
     pub fn shut_down(&self) {
         self.shutdown.shutdown();
     }
@@ -129,7 +130,7 @@ impl EmbeddedServer {
     /// Waits until the server has ended.
     ///
     /// # Errors
-    /// Why it could not go on.
+    /// The error that ended the server.
     pub async fn ended(&mut self) -> io::Result<()> {
         (&mut self.ended).await.unwrap_or_else(|_| Err(io::Error::other("it broke off")))
     }
@@ -137,7 +138,7 @@ impl EmbeddedServer {
 
 impl Drop for EmbeddedServer {
     fn drop(&mut self) {
-        // Not waited for: this may be a thread of another runtime.
+        // Dropping does not wait for the runtime, because this may be a thread of another runtime.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

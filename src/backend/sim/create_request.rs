@@ -49,7 +49,7 @@ pub struct CreateRequest<'a> {
 }
 
 impl<'a> CreateRequest<'a> {
-    /// Makes a request of the simulator's own, for an operation by path.
+    /// Returns a request that the simulator itself makes, for an operation by path.
     pub fn by_path(
         path: &'a SharePath,
         target: Target,
@@ -69,7 +69,7 @@ impl<'a> CreateRequest<'a> {
         }
     }
 
-    /// Names `lease` as held by the opener, and asks for nothing more.
+    /// Names `lease` as the lease of the opener, and asks for no caching.
     pub fn under(self, lease: Option<&Lease>) -> CreateRequest<'a> {
         let Some((lease, key)) = lease.and_then(|lease| Some((lease, lease.key?))) else {
             return self;
@@ -80,6 +80,8 @@ impl<'a> CreateRequest<'a> {
         CreateRequest { caching, parent_key, ..self }
     }
 
+    /// Checks the parameters of an open and makes a request from them.
+    ///
     /// # Errors
     /// - STATUS_INVALID_PARAMETER for share modes, options and attributes that do not exist, for a
     ///   file that must be a directory and also must not be one, for a temporary directory
@@ -199,7 +201,8 @@ fn wanted_caching(
     }
 }
 
-/// Checks the create contexts. A context whose name the server does not know is ignored (MS-SMB2 3.3.5.9).
+/// Checks the create contexts. A context whose name the server does not know is ignored (MS-SMB2
+/// 3.3.5.9).
 fn check_contexts(contexts: &[CreateContext]) -> Result<(), NtStatus> {
     if contexts.iter().any(|context| context.name.len() < SHORTEST_CONTEXT_NAME) {
         return Err(NtStatus::INVALID_PARAMETER);

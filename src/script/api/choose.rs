@@ -15,7 +15,7 @@ const WHAT: &str = "bench.choose";
 const MAX_CHOICES: usize = 10_000;
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
-    // In Lua, so that a batch may end inside the function that is chosen.
+    // The choice is made in Lua, so that a batch may end inside the chosen function.
     let text = "return function(position, functions)
             return function(c, rng, ...) return functions[position()](c, rng, ...) end
         end";

@@ -1,7 +1,7 @@
 //! The object `c`: each method appends one operation to the client's stream.
 //!
-//! Arguments are positional and arrive as plain values: making an operation
-//! must stay far cheaper than carrying it out.
+//! Arguments are positional and arrive as plain values, because making an operation must stay far
+//! cheaper than carrying it out.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};
 use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
 
-/// Which client it is: its index over all clients of the stream.
+/// The Lua object of a client: its index over all clients of the stream.
 pub(in crate::script) struct ClientObject(pub u32);
 
 type Arguments = (Value, Value, Value, Value);
@@ -41,7 +41,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     })
 }
 
-/// The client whose stream is being made, if `object` stands for it.
+/// Calls `body` with the client whose stream is being made, if `object` stands for it.
 fn active<R>(
     host: &Host,
     object: &ClientObject,
@@ -299,7 +299,7 @@ fn below_root(value: &Value, operation: &str) -> LuaResult<SharePath> {
     Ok(path)
 }
 
-/// The mode, and what it means in a script.
+/// Returns the access mode for `r`, `w` or `rw`, and the disposition it implies.
 fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
     if let Value::String(mode) = value {
         match &*mode.as_bytes() {
@@ -342,7 +342,7 @@ fn io_length(value: &Value, operation: &str) -> LuaResult<u64> {
     Ok(length)
 }
 
-/// Refuses what is beyond the largest file. Locks may be anywhere.
+/// Refuses a range beyond the largest file. Locks may be anywhere.
 fn inside_a_file(offset: u64, length: u64, operation: &str) -> LuaResult<()> {
     match offset.checked_add(length) {
         Some(end) if end <= MAX_FILE_BYTES => Ok(()),

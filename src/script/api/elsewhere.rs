@@ -1,9 +1,8 @@
-//! What other tools (k6, sysbench, vdbench, Python) call things, and what they
-//! are called here.
+//! Names from other tools (k6, sysbench, vdbench, Python), and their equivalents here.
 
 type Words = [(&'static str, &'static str)];
 
-/// Of the client, of `rng` and of metrics.
+/// Methods of clients, of `rng` and of metrics.
 const METHODS: &Words = &[
     ("sleep", "think"),
     ("usleep", "think"),
@@ -56,7 +55,7 @@ const NO_TREE: &str = "a tree is removed one by one: c:delete each file, then c:
 const NO_RESULT: &str = "a script never sees results, so it cannot ask the server for one";
 const PRINT: &str = "here it is print(…)";
 
-/// Of the client, where there is no one method for it.
+/// Methods of a client that have no single equivalent.
 const METHODS_WITHOUT_EQUAL: &Words = &[
     ("copy", NO_COPY),
     ("cp", NO_COPY),
@@ -117,7 +116,7 @@ const GLOBALS: &Words = &[
     ("randomSeed", "the seed is --seed"),
 ];
 
-/// Functions that other tools look for by name.
+/// Functions that other tools call by name.
 const ENTRY_POINTS: [&str; 7] =
     ["default", "event", "iteration", "setup", "teardown", "thread_init", "thread_done"];
 
@@ -125,27 +124,27 @@ fn find(words: &Words, word: &str) -> Option<&'static str> {
     words.iter().find(|(elsewhere, _)| *elsewhere == word).map(|(_, here)| *here)
 }
 
-/// What a method or field is called here.
+/// Returns the name of the equivalent method or field.
 pub(super) fn method(word: &str) -> Option<&'static str> {
     find(METHODS, word)
 }
 
-/// What to say of a method that has no equal here.
+/// Returns advice about a method that has no equivalent here.
 pub(super) fn advice(word: &str) -> Option<&'static str> {
     find(METHODS_WITHOUT_EQUAL, word)
 }
 
-/// What to say of a function that `bench` does not have.
+/// Returns advice about a function that `bench` does not have.
 pub(super) fn function_of_bench(word: &str) -> Option<&'static str> {
     find(FUNCTIONS_OF_BENCH, word)
 }
 
-/// What to say of a global that there is not.
+/// Returns advice about a global that does not exist.
 pub(in crate::script) fn global(word: &str) -> Option<&'static str> {
     find(GLOBALS, word)
 }
 
-/// What to say where a global function is written that another tool would call.
+/// Returns advice about a global function that another tool would call by its name.
 pub(in crate::script) fn entry_point(word: &str) -> Option<&'static str> {
     ENTRY_POINTS.contains(&word).then_some(
         "what clients run are fields: bench.workload { …, iteration = function(c, rng) … end }",

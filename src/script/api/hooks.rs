@@ -1,5 +1,5 @@
-//! `bench.on_complete`, `bench.on_phase`, `bench.on_end`, `bench.abort`,
-//! `bench.status`, `bench.state`: what a script makes of what happened.
+//! `bench.on_complete`, `bench.on_phase`, `bench.on_end`, `bench.abort`, `bench.status`,
+//! `bench.state`: how a script reacts to results.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::protocol::NtStatus;
 const WHAT: &str = "bench.on_complete";
 const MAX_REASON_CHARS: usize = 500;
 
-/// What `bench.on_complete` was told.
+/// A hook declared with `bench.on_complete`.
 pub(in crate::script) struct CompletionHook {
     pub filter: FilterSpec,
     /// The arguments of the function, in this order.
@@ -25,7 +25,7 @@ pub(in crate::script) struct CompletionHook {
     pub function: Function,
 }
 
-/// Everything a script declares about its hooks.
+/// All hooks and metrics that a script declares.
 #[derive(Default)]
 pub(in crate::script) struct DeclaredHooks {
     pub completions: Vec<CompletionHook>,
@@ -35,13 +35,13 @@ pub(in crate::script) struct DeclaredHooks {
 }
 
 impl DeclaredHooks {
-    /// What thresholds may ask of the metrics.
+    /// Returns the kinds of the metrics, which thresholds are checked against.
     pub fn metric_kinds(&self) -> CustomKinds {
         let declarations = self.metrics.iter().map(|metric| &metric.0);
         declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
     }
 
-    /// Names the hooks and the metrics.
+    /// Returns the names of the hooks and the metrics.
     pub fn described(&self) -> Vec<String> {
         let hooks = [
             ("bench.on_complete", self.completions.len()),
@@ -55,7 +55,7 @@ impl DeclaredHooks {
         named.map(|(what, names)| format!("its {what} ({})", shortened_list(&names))).collect()
     }
 
-    /// Whether there is anything a VM of its own would have to do.
+    /// Returns whether the script needs a VM for hooks.
     pub fn any(&self) -> bool {
         !(self.completions.is_empty()
             && self.phases.is_empty()
@@ -121,7 +121,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             let panics =
                 move |_: &Lua, ()| owner.callback(|| -> LuaResult<()> { panic!("wanted") });
             state.raw_set("panics", lua.create_function(panics)?)?;
-            // As a machine does that has no processor for the thread.
+            // Simulates a busy host, on which the thread gets no processor.
             let stands_still = |_: &Lua, ()| -> LuaResult<()> {
                 std::thread::sleep(std::time::Duration::from_millis(250));
                 Ok(())
@@ -186,7 +186,7 @@ fn on_complete(
     keep(&mut declared.hooks.completions, hook, WHAT)
 }
 
-// Every event is held against the filter, in the timed path.
+// Every event is matched against the filter, in the timed path.
 const MOST_IN_A_LIST: usize = 128;
 const MOST_OF_A_PATTERN: usize = 512;
 
@@ -199,7 +199,7 @@ fn function(value: &Value, takes: &str) -> LuaResult<Function> {
     }
 }
 
-/// A field that is a text or a list of texts, each turned into what it names.
+/// Returns a field that is a string or a list of strings, each converted with `of`.
 fn chosen<T>(
     filter: &Table,
     field: &str,
@@ -244,7 +244,7 @@ fn status(word: &str) -> Result<StatusFilter, String> {
     })
 }
 
-/// `bench.status.NAME`, without the prefix `STATUS_`: what a hook gets.
+/// Creates `bench.status`: each name without its prefix `STATUS_`, and the value that a hook gets.
 fn statuses(lua: &Lua) -> LuaResult<Table> {
     let statuses = lua.create_table()?;
     let mut names = Vec::new();

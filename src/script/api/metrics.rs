@@ -17,12 +17,12 @@ use crate::observability::thresholds::metric::is_reserved;
 const MAX_TAGS: usize = 8;
 const MAX_HELP_CHARS: usize = 200;
 
-/// What a script holds of a metric; its figures are outside of the VM.
+/// The Lua object of a metric. Its values are kept outside of the VM.
 pub(in crate::script) struct MetricObject {
     kind: MetricKind,
     index: usize,
     name: String,
-    /// The tags an update may carry, where they were declared.
+    /// The tags that an update may carry, if they were declared.
     tags: Option<Vec<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! The tables and objects a script sees; one file for each.
+//! The tables and objects that a script sees, one file for each.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -63,7 +63,7 @@ pub(super) const CLIENT_METHODS: &[&str] = &[
     "iteration",
 ];
 
-/// Those that are fields.
+/// Members of a client that are fields.
 const CLIENT_FIELDS: &[&str] = &["id", "user", "iteration"];
 
 /// Every method of `rng`.
@@ -74,14 +74,14 @@ pub(super) const RNG_METHODS: &[&str] =
 const METHODS_WITH_A_HANDLE: &[&str] =
     &["read", "write", "close", "truncate", "flush", "lock", "unlock"];
 
-/// Says what there is in the place of a method or field that an object does not have.
-/// Which object it was is not known here.
+/// Returns an error about a method or field that an object does not have, and suggests another. The
+/// caller does not know which object it was.
 pub(super) fn unknown_method(what: &str, word: &str) -> String {
     unknown_member(what, word, None)
 }
 
-/// As [`unknown_method`], of an object that has `members` where it is known: those of a
-/// client or of `rng`.
+/// Returns an error as [`unknown_method`] does. `members` are the members of a client or of `rng`,
+/// if the object is known.
 fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -> String {
     if RNG_METHODS.contains(&word) {
         return format!(
@@ -130,7 +130,8 @@ fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -> String {
     }
 }
 
-/// Says what handles are for, where one is used as an object with members.
+/// Returns an error that explains how handles are used, after one was used as an object with
+/// members.
 pub(super) fn no_member_of_a_handle(name: &str) -> String {
     let methods = METHODS_WITH_A_HANDLE.iter().copied();
     let meant = elsewhere::method(name).or_else(|| nearest(name, methods));
@@ -145,7 +146,7 @@ pub(super) fn no_member_of_a_handle(name: &str) -> String {
     )
 }
 
-/// What to say of a method that was called with a point.
+/// Returns an error about a method that was called with a dot.
 pub(super) fn with_a_colon(method: &str) -> String {
     let object = if RNG_METHODS.contains(&method) {
         "rng"
@@ -157,12 +158,12 @@ pub(super) fn with_a_colon(method: &str) -> String {
     format!("methods are called with a colon: write {object}:{method}(…), not {object}.{method}(…)")
 }
 
-/// What the top level says, and what it was given to say it with.
+/// The declarations of the top level, and the values it was given for them.
 #[derive(Default)]
 pub(super) struct Declared {
-    /// The script's folder.
+    /// The directory of the script.
     pub folder: PathBuf,
-    /// Parameters from outside, in order.
+    /// Parameters given from outside, in order.
     pub given: Vec<(String, String)>,
     pub seed: u64,
     pub params: Option<Parameters>,
@@ -177,10 +178,10 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Whether the script has hooks or metrics.
+    /// Checks the filters of hooks, and returns whether the script has hooks or metrics.
     ///
     /// # Errors
-    /// A hook asks for a workload or a phase that is not there.
+    /// [`ScriptError`] if a hook names a workload or a phase that does not exist.
     pub fn check_hooks(&self) -> Result<bool, ScriptError> {
         let phases = self.phases.iter().flatten();
         let phases: Vec<&str> = phases.map(|phase| phase.name.as_str()).collect();
@@ -194,7 +195,7 @@ impl Declared {
 
 pub(super) struct DeclaredWorkload {
     pub name: String,
-    /// Where it is declared.
+    /// The `file:line` of the declaration.
     pub line: Option<String>,
     pub clients: u32,
     pub setup: Option<Function>,
@@ -205,13 +206,13 @@ pub(super) struct DeclaredWorkload {
 }
 
 impl DeclaredWorkload {
-    /// As the stream's header tells it.
+    /// Returns the workload as the stream's header describes it.
     pub fn header(&self) -> Workload {
         Workload::new(&self.name, self.clients)
     }
 }
 
-/// The table `bench`.
+/// Creates the table `bench`.
 pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     let bench = lua.create_table()?;
     params::register(lua, &bench, host)?;
@@ -248,8 +249,8 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     Ok(bench)
 }
 
-/// Refuses to read a field that an object does not have. `members` are those of a
-/// client or of `rng`.
+/// Refuses to read a field that an object does not have. `members` are those of a client or of
+/// `rng`.
 fn no_field(name: &Value, members: Option<&[&str]>) -> LuaResult<()> {
     match name {
         Value::String(name) => {
@@ -259,14 +260,14 @@ fn no_field(name: &Value, members: Option<&[&str]>) -> LuaResult<()> {
     }
 }
 
-/// The types of `c` and `rng`.
+/// Registers the types of `c`, metrics and `rng`.
 pub(super) fn register_objects(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     client::register(lua, host)?;
     metrics::register_object(lua, host)?;
     rng::register(lua, host)
 }
 
-/// Refuses `bench:name()`, of which the first argument is `bench` itself.
+/// Refuses `bench:name()`, whose first argument is `bench` itself.
 fn with_a_point(
     bench: *const std::ffi::c_void,
     name: &str,
@@ -280,7 +281,7 @@ fn with_a_point(
     }
 }
 
-/// Registers a function of `bench`, which speaks to the top level only.
+/// Registers a function of `bench`, which can be called at the top level only.
 fn top_level<R, F>(
     lua: &Lua,
     bench: &Table,

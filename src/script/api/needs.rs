@@ -1,12 +1,11 @@
-//! `needs` of a workload: what it will ask of a backend, where its first
-//! operations do not show it.
+//! `needs` of a workload: the backend features that it uses beyond those of its first operations.
 
 use mlua::{Result as LuaResult, Value};
 
 use super::super::values::{bool_field, check_keys, fault, shown, table};
 use crate::ir::{Feature, Need};
 
-/// As a script names them, besides `mode`.
+/// Features and their names in a script, besides `mode`.
 const FEATURES: [(&str, Feature); 7] = [
     ("locks", Feature::Locks),
     ("blocking_locks", Feature::BlockingLocks),
@@ -17,7 +16,7 @@ const FEATURES: [(&str, Feature); 7] = [
     ("file_attributes", Feature::FileAttributes),
 ];
 
-/// What lies above mode 0, the highest first: a refusal names the first.
+/// Features above mode 0, the highest mode first, because a refusal names the first.
 const BY_MODE: [Feature; 6] = [
     Feature::Caching,
     Feature::AccessMask,

@@ -1,5 +1,5 @@
-//! `bench.on_break`, and the option `on_break` of `c:open`: how clients answer
-//! when a server takes back what it granted.
+//! `bench.on_break`, and the option `on_break` of `c:open`: how clients answer the breaks of
+//! oplocks and leases.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const WHAT: &str = "bench.on_break";
 
-/// What people call them.
+/// Other words for these options.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("answer", "here it is 'policy'"),
     ("mode", "here it is 'policy'"),
@@ -27,10 +27,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What `bench.on_break` said.
+/// A policy declared with `bench.on_break`.
 pub(in crate::script) struct DeclaredPolicy {
     policy: BreakPolicy,
-    /// None: every workload that is not named by another.
+    /// The name of the workload, or `None` for every workload without a policy of its own.
     workload: Option<String>,
     line: Option<String>,
 }
@@ -61,7 +61,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })
 }
 
-/// The option of `c:open`.
+/// Reads the option `on_break` of `c:open`.
 pub(super) fn of_open(value: &Value) -> LuaResult<BreakPolicy> {
     match value {
         Value::Table(spec) => read(spec, "open: on_break", &BreakPolicy::FIELDS),
@@ -103,10 +103,10 @@ fn answer(word: &str, what: &str) -> LuaResult<BreakAnswer> {
     })
 }
 
-/// How each workload answers: as is said of it, else as of all.
+/// Returns the policy of each workload: its own, or else the one for all workloads.
 ///
 /// # Errors
-/// There is no such workload.
+/// [`ScriptError`] if a policy names a workload that does not exist.
 pub(in crate::script) fn policies(
     declared: &[DeclaredPolicy],
     workloads: &[DeclaredWorkload],

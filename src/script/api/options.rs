@@ -1,4 +1,4 @@
-//! The table that may end an operation's arguments.
+//! The table of options that may end an operation's arguments.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
 
-/// `c:open` takes these besides `expect`.
+/// Options of `c:open` besides `expect`.
 const CREATE_KEYS: &[&str] = &[
     "access_mask",
     "share_mode",
@@ -26,7 +26,7 @@ const CREATE_KEYS: &[&str] = &[
     "reopen",
 ];
 
-/// What people call them.
+/// Other words for these options.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("oplock", "requested_oplock"),
     ("access", "access_mask"),
@@ -40,20 +40,20 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("break_policy", "on_break"),
 ];
 
-/// Each operation that waits to be issued holds its own.
+/// Maximum number of expected statuses. Each operation that waits to be issued holds its own.
 const MAX_EXPECTED: usize = 64;
 
-/// How deep an option's tables may lie in one another.
+/// Maximum depth of nested tables in an option.
 const MAX_DEPTH: usize = 4;
-/// The most such a table may hold, in entries and bytes of text together: one
-/// that is in another many times counts each time.
+/// Maximum size of such a table, in entries plus bytes of strings. A table that is contained many
+/// times counts each time.
 const MAX_HELD: usize = 256 << 10;
 
-/// The options of an operation: `expect`, which every operation has, and what
-/// is given for `extra`, nil where nothing is.
+/// Returns the values of the options `extra`, with nil for those not given, and the option
+/// `expect`, which every operation has.
 ///
-/// Many operations have options, so they are gone through once, and texts for
-/// an error are made when there is one.
+/// Many operations have options, so they are iterated once, and strings for an error are made only
+/// when there is one.
 pub(super) fn common<const N: usize>(
     value: &Value,
     operation: &str,
@@ -79,7 +79,7 @@ pub(super) fn common<const N: usize>(
     Ok((given, expected))
 }
 
-/// Each option by name.
+/// Calls `take` with each option by name.
 fn each(
     value: &Value,
     operation: &str,
@@ -159,7 +159,7 @@ fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
     Err(fault(format!("{what}: {problem}{hint}")))
 }
 
-/// What a write of `length` bytes carries.
+/// Returns the payload of a write of `length` bytes.
 pub(super) fn payload([pattern, blob]: [Value; 2], length: u64, host: &Host) -> LuaResult<Payload> {
     match (pattern, blob) {
         (Value::Nil, Value::Nil) => Ok(Payload::Pattern(Pattern::Random)),
@@ -190,7 +190,8 @@ fn pattern_of(word: &Value) -> LuaResult<Pattern> {
     }
 }
 
-/// What `c:open`'s options ask for beyond the mode, and what it expects.
+/// Returns the CREATE parameters that the options of `c:open` set beyond the mode, and the expected
+/// outcome.
 pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expect)> {
     let mut parameters = CreateParameters::default();
     let mut expected = Expect::Default;
@@ -221,7 +222,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             }
         };
         match set {
-            // Every name of CREATE_KEYS is known.
+            // `Unknown` cannot happen: every name of CREATE_KEYS is known.
             Ok(Set::Honoured | Set::Unknown { .. }) => Ok(()),
             Err(error) => Err(fault(format!("open: {error}"))),
         }
@@ -237,7 +238,7 @@ fn no_create_key(name: &str) -> LuaError {
     fault(format!("open: {}", unknown("option", name, known)))
 }
 
-/// A table as documents write it, of which `left` may still be held.
+/// Returns a table as documents write it. `left` is the size that may still be used.
 fn json(value: &Value, depth: usize, left: &mut usize) -> Result<serde_json::Value, String> {
     hold(left, 1)?;
     let Value::Table(table) = value else {

@@ -11,41 +11,41 @@ use super::super::vm::Host;
 use super::top_level;
 use crate::ir::{Late, Phase};
 
-/// Iterations a second; more than one machine makes of nothing.
+/// Maximum rate in iterations per second. One host cannot make more even of empty iterations.
 const MAX_RATE: f64 = 1e7;
 
 const WHAT: &str = "bench.open_loop";
 
-/// What `pace` of a workload can be.
+/// The value of a workload's `pace`.
 #[derive(Clone)]
 pub(in crate::script) enum Pace {
-    /// An operation waits for the one before.
+    /// A closed loop: an operation waits for the one before.
     Closed,
-    /// Iterations arrive, whatever becomes of the ones before.
+    /// An open loop: iterations arrive independently of the end of earlier ones.
     Open(OpenPace),
 }
 
 impl UserData for Pace {}
 
-/// What `bench.open_loop` was told, or several of them for the phases, some of
-/// which may be closed loops.
+/// The options of `bench.open_loop`, or of several loops for the phases. Some of these may be
+/// closed loops.
 #[derive(Clone)]
 pub(in crate::script) struct OpenPace {
     rate: Rate,
     begins: ByPhase,
-    /// `file:line` of the call, or of the function for the gaps.
+    /// The `file:line` of the call, or of the function for the gaps.
     pub line: String,
 }
 
-/// What begins an iteration.
+/// The event that begins an iteration: the same in all phases, or by phase.
 #[derive(Clone)]
 enum ByPhase {
     Alike(Manner, Late),
-    /// By the name of the phase. None: a closed loop.
+    /// A loop for each phase name. `None` is a closed loop.
     Apart(Vec<(String, Option<(Manner, Late)>)>),
 }
 
-/// How arrivals lie in the rate.
+/// The spacing of arrivals at the given rate.
 
 #[derive(Clone, PartialEq)]
 enum Manner {
@@ -54,25 +54,25 @@ enum Manner {
     Function { function: Function, line: String },
 }
 
-/// What the iterations of a workload begin by.
+/// The schedule of a workload: what begins its iterations, and when.
 pub(in crate::script) struct Schedule {
     pub spans: Vec<Span>,
     pub rates: Rates,
     pub stretches: Vec<Stretch>,
-    /// Those of [`Spacing::Function`], and the line of each.
+    /// The functions of [`Spacing::Function`], and the line of each.
     pub functions: Vec<(Function, String)>,
 }
 
 #[derive(Clone)]
 enum Rate {
     Steady(f64),
-    /// By the name of the phase, sorted.
+    /// A rate for each phase name, sorted.
     ByPhase(Vec<(String, PhaseRate)>),
 }
 
 #[derive(Clone, Copy)]
 struct PhaseRate {
-    /// None: what the phase before ended with.
+    /// The rate at the start of the phase, or `None` for the rate at the end of the phase before.
     from: Option<f64>,
     to: f64,
 }
@@ -92,7 +92,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })
 }
 
-/// The field `pace` of a workload.
+/// Reads the field `pace` of a workload.
 pub(super) fn pace(value: &Value, what: &str, line: &str) -> LuaResult<Pace> {
     if value.is_nil() {
         return Ok(Pace::Closed);
@@ -112,7 +112,7 @@ fn one_pace(value: &Value) -> Option<Pace> {
     value.as_userdata()?.borrow::<Pace>().ok().map(|pace| pace.clone())
 }
 
-/// `pace = { morning = bench.open_loop { … }, noon = bench.closed_loop {} }`, at `line`.
+/// Reads `pace = { morning = bench.open_loop { … }, noon = bench.closed_loop {} }`, at `line`.
 fn by_phase_pace(phases: &Table, what: &str, line: &str) -> LuaResult<Pace> {
     let (mut rates, mut begins) = (Vec::new(), Vec::new());
     let mut first_line = None;
@@ -184,7 +184,7 @@ fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
     Ok(OpenPace { rate, begins: ByPhase::Alike(manner, late), line })
 }
 
-/// One of a few words.
+/// Returns the value of one of a few words.
 fn word<T: Copy>(
     value: &Value,
     option: &str,
@@ -264,7 +264,7 @@ fn rate(value: &Value, what: &str) -> LuaResult<f64> {
 }
 
 impl Rate {
-    /// What a phase of its own is told with `rate`.
+    /// Returns this `rate` as the rate of a single phase, if it can be one.
     fn of_one_phase(&self) -> Option<PhaseRate> {
         match self {
             Rate::Steady(rate) => Some(PhaseRate { from: Some(*rate), to: *rate }),
@@ -279,11 +279,11 @@ impl Rate {
 }
 
 impl OpenPace {
-    /// Returns what begins iterations over the run's phases, which have the
-    /// names that the script gave them.
+    /// Returns the schedule of iterations over the run's phases, which have the names that the
+    /// script gave them.
     ///
     /// # Errors
-    /// What does not fit the phases, in the words of the script.
+    /// A message about what does not fit the phases, in the words of the script.
     pub fn schedule(&self, phases: &[Phase]) -> Result<Schedule, String> {
         let rates = self.rates(phases)?;
         let mut schedule = Schedule::new(rates);
@@ -297,7 +297,8 @@ impl OpenPace {
                 for phase in phases {
                     match begins.iter().find(|(name, _)| *name == phase.name) {
                         Some((_, Some((manner, late)))) => {
-                            // Where arrivals go on alike, they do not begin anew.
+                            // The sequence goes on if the next phase has the same spacing, and
+                            // begins afresh if not.
                             if last != Some(manner) {
                                 schedule.begin(start_ns, manner);
                             }
@@ -390,7 +391,7 @@ impl Schedule {
         Schedule { spans: Vec::new(), rates, stretches: Vec::new(), functions: Vec::new() }
     }
 
-    /// From `from_ns` on, iterations begin so.
+    /// Makes iterations begin with `begins` from `from_ns` on.
     fn go_on(&mut self, from_ns: u64, begins: Begins) {
         match self.spans.last_mut() {
             Some(last) if last.begins == begins => return,

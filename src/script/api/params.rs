@@ -1,4 +1,4 @@
-//! `bench.params`: what a script can be told from outside.
+//! `bench.params`: the values that a script takes from outside.
 
 use std::rc::Rc;
 
@@ -20,11 +20,11 @@ pub struct ParameterHelp {
     pub name: String,
     /// `int`, `float`, `string`, `bool`, `duration` or `size`.
     pub kind: &'static str,
-    /// As the script wrote it.
+    /// The default as the script wrote it.
     pub default: String,
     pub min: Option<String>,
     pub max: Option<String>,
-    /// Empty unless the script lists what a string may be.
+    /// The strings that the script allows. Empty if it does not list any.
     pub choices: Vec<String>,
     pub help: Option<String>,
 }
@@ -36,12 +36,12 @@ impl ParameterHelp {
     }
 }
 
-/// What `bench.params` was told.
+/// The parameters declared with `bench.params`.
 #[derive(Default)]
 pub(in crate::script) struct Parameters {
-    /// As the run sees them: durations in nanoseconds, sizes in bytes.
+    /// Values as the run sees them: durations in nanoseconds, sizes in bytes.
     pub values: Map<String, Json>,
-    /// By name.
+    /// Descriptions of the parameters, by name.
     pub help: Vec<ParameterHelp>,
 }
 
@@ -55,11 +55,12 @@ const KINDS: [(&str, Kind); 6] = [
     ("size", Kind::Size),
 ];
 const MAX_PARAMETERS: usize = 1_000;
-/// Of all texts of `bench.params`: they are kept outside the machine's memory,
+/// Maximum size of all strings of `bench.params`, in bytes. They are kept outside the VM's memory,
 /// and several times.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-/// What an error quotes: characters of a value, and choices.
+/// Maximum number of characters of a value that an error quotes.
 const MAX_SHOWN: usize = 60;
+/// Maximum number of choices that an error names.
 const MAX_CHOICES_NAMED: usize = 24;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,7 @@ enum Kind {
 /// A value of one of the kinds.
 #[derive(Clone, PartialEq, PartialOrd)]
 enum Quantity {
-    /// Int and duration: exact in a Lua number.
+    /// An int or a duration, which is exact in a Lua number.
     Whole(i64),
     Size(u64),
     Float(f64),
@@ -129,7 +130,7 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
         let value = match given {
             Some((_, text)) => parameter.read(text).map_err(|problem| {
                 let shown = short(text);
-                // A question ends with a mark of its own.
+                // A question already ends with a question mark.
                 let stop = if problem.ends_with('?') { "" } else { "." };
                 let is = parameter.described();
                 host.fatal(ScriptError::Parameter(format!(
@@ -143,7 +144,7 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
             Quantity::Size(bytes) if *bytes < LARGEST_EXACT => {
                 values.raw_set(name.as_str(), *bytes as f64)?;
             }
-            // A number would be rounded. With its unit, Lua cannot take the string for
+            // A number would be rounded. The string has a unit, so that Lua does not convert it to
             // a number in arithmetic and round it after all.
             Quantity::Size(bytes) => values.raw_set(name.as_str(), format!("{bytes}B"))?,
             Quantity::Float(value) => values.raw_set(name.as_str(), *value)?,
@@ -272,7 +273,7 @@ impl Parameter {
         Ok(parameter)
     }
 
-    /// Returns what may be given: the type, the bounds and the default.
+    /// Returns a description of the values that may be given: the type, the bounds and the default.
     fn described(&self) -> String {
         let ParameterHelp { name, kind, default, min, max, choices, .. } = &self.help;
         let article = if *kind == "int" { "an" } else { "a" };
@@ -341,7 +342,7 @@ impl Parameter {
 }
 
 impl Kind {
-    /// A value the script wrote itself.
+    /// Returns a value that the script wrote itself.
     fn take(self, value: &Value, what: &str, spec: &Table, field: &str) -> LuaResult<Quantity> {
         match (self, value) {
             (Kind::Int, Value::Integer(number)) if number.unsigned_abs() <= LARGEST_EXACT => {
@@ -406,7 +407,7 @@ fn kind_names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
 }
 
-/// The beginning of a text, for an error to quote.
+/// Returns the beginning of a string, for an error to quote.
 fn short(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -414,7 +415,7 @@ fn short(text: &str) -> String {
     }
 }
 
-/// A value as the script wrote it.
+/// Returns a value as the script wrote it.
 fn written(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string_lossy(),

@@ -1,5 +1,5 @@
-//! The object `rng`: the random numbers of the client that is running, or of
-//! the arrivals that are being made; and `bench.rng`, what clients have in common.
+//! The object `rng`: the random numbers of the client that is running, or of the arrivals that are
+//! being made; and `bench.rng`, for values that all clients share.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,22 +15,23 @@ use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
 use super::{RNG_METHODS, no_field, top_level};
 
-/// What a script draws from.
+/// A source of random numbers in a script.
 pub(in crate::script) enum Rng {
-    /// Whatever runs, so that keeping it in a variable cannot mix the streams
-    /// of two clients: one object for the whole machine.
+    /// The random numbers of the running client or arrivals. One object serves the whole VM, so
+    /// that keeping it in a variable cannot mix the streams of two clients.
     Running,
-    /// `bench.rng(name)`.
+    /// The stream of `bench.rng(name)`.
     Named { name: String, random: RefCell<Random> },
 }
 
-/// Lists longer than this would hold the machine up.
+/// Maximum length of a list. A longer one would block the VM for too long.
 const MAX_LIST: usize = 1_000_000;
 
-/// Going through a longer one takes longer than looking at the clock, by far.
+/// Length of a list from which the clock is checked, because iterating it takes far longer than the
+/// check.
 const LONG_LIST: usize = 1_000;
 
-/// Beyond it, a factor of 22,000 either way would be common.
+/// Maximum of sigma. Beyond it, a factor of 22,000 in either direction would be common.
 const MAX_SIGMA: f64 = 10.0;
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
@@ -45,7 +46,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     })
 }
 
-/// `bench.rng(name)`.
+/// Registers `bench.rng(name)`.
 pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "rng", |lua, _, declared, argument| {
         let name = name(&argument, "bench.rng: the stream's name")?;
@@ -75,7 +76,8 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
     });
     let drawer = Rc::clone(host);
     registry.add_method("float", move |_, rng, arguments: Value| {
-        // Elsewhere they are bounds, and without a word the numbers would be others.
+        // In other tools the arguments are bounds. If they were ignored, the numbers would silently
+        // be wrong.
         match arguments {
             Value::Nil => draw(&drawer, rng, |random| Ok(random.float())),
             _ => Err(fault("rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()")),
@@ -129,7 +131,7 @@ fn distributions(registry: &mut Registry, host: &Rc<Host>) {
         })
     });
     let drawer = Rc::clone(host);
-    // What follows from n and s alone takes longer than the draw.
+    // The values derived from n and s take longer to compute than the draw, so they are kept.
     let last = RefCell::new(Zipf::new(1, 1.0));
     registry.add_method("zipf", move |_, rng, (n, s): (Value, Value)| {
         draw(&drawer, rng, |random| {
@@ -181,7 +183,8 @@ fn lists(registry: &mut Registry, host: &Rc<Host>) {
         })
     });
     let drawer = Rc::clone(host);
-    // A new list: one that several clients share must not remember who was asked first.
+    // Shuffling returns a new list: a list that several clients share must not depend on which
+    // client was asked first.
     registry.add_method("shuffle", move |lua, rng, values: Value| {
         draw(&drawer, rng, |random| {
             let (values, length) = list(&drawer, &values, "rng:shuffle")?;
@@ -210,7 +213,7 @@ fn draw<R>(host: &Host, rng: &Rng, body: impl FnOnce(&mut Random) -> LuaResult<R
     })
 }
 
-/// Draws from what runs.
+/// Draws from the random numbers of the running client or arrivals.
 pub(super) fn draw_running<R>(
     host: &Host,
     body: impl FnOnce(&mut Random) -> LuaResult<R>,
@@ -248,7 +251,7 @@ fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64>
     Err(fault(format!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))))
 }
 
-/// A number of bytes, nanoseconds, things.
+/// Returns a number of bytes, nanoseconds, or anything else that is counted.
 fn size(value: &Value, what: &str) -> LuaResult<f64> {
     between(value, what, (0.0, LARGEST_EXACT as f64))
 }

@@ -15,7 +15,7 @@ const WHAT: &str = "bench.thresholds";
 
 const FIELDS: [&str; 4] = ["phase", "workload", "abort", "delay"];
 
-/// More would be a mistake, and each costs a line in every report.
+/// Maximum number of thresholds. More would be a mistake, and each costs a line in every report.
 const MAX_THRESHOLDS: usize = 1_000;
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
@@ -56,7 +56,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })
 }
 
-/// An expression, or a table of one and what it is asked of.
+/// Reads an expression, or a table of an expression and what it applies to.
 fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedThreshold> {
     let what = format!("{WHAT}: entry {position}");
     let whole = |expression| StatedThreshold {

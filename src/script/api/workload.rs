@@ -14,11 +14,11 @@ use super::pace::pace;
 use super::{DeclaredWorkload, top_level};
 use crate::ir::source::{Phase, RUN_CLIENT};
 
-/// More would be a mistake, and each costs a line in every report.
+/// Maximum number of phases. More would be a mistake, and each costs a line in every report.
 const MAX_PHASES: usize = 1_000;
 const MAX_WORKLOADS: usize = 1_000;
 
-/// What other tools' workloads have, and where it is here.
+/// Fields of workloads in other tools, and their equivalents here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("vus", "here it is 'clients'"),
     ("users", "here it is 'clients'"),
@@ -47,7 +47,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What other tools' phases have.
+/// Fields of phases in other tools.
 const ELSEWHERE_IN_A_PHASE: &[(&str, &str)] = &[
     ("length", "here it is 'duration'"),
     ("time", "here it is 'duration'"),
@@ -56,7 +56,7 @@ const ELSEWHERE_IN_A_PHASE: &[(&str, &str)] = &[
     ("warmup", "write record = false"),
 ];
 
-/// Refuses what other tools have, and says where it is here.
+/// Refuses fields of other tools, with their equivalents here.
 fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResult<()> {
     for (elsewhere, here) in words {
         if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
@@ -105,7 +105,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })
 }
 
-/// Whether files named after them are one to a server (MS-FSA 2.1.5.1).
+/// Returns whether files with these names are the same for a server (MS-FSA 2.1.5.1).
 fn same_to_smb(one: &str, other: &str) -> bool {
     one.to_uppercase() == other.to_uppercase()
 }
@@ -165,7 +165,7 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
 }
 
-/// A number of clients, or why it cannot be one.
+/// Returns a number of clients, or an error that explains why it cannot be one.
 pub(in crate::script) fn client_count(clients: u64) -> Result<u32, String> {
     match u32::try_from(clients) {
         Ok(clients) if (1..=MAX_CLIENTS).contains(&clients) => Ok(clients),

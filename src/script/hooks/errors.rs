@@ -2,9 +2,9 @@
 
 use crate::script::error::{ScriptError, place_of};
 
-/// The most lines kept apart; errors at further lines are counted together.
+/// Maximum number of lines kept apart. Errors at further lines are counted together.
 const MOST: usize = 16;
-/// The most characters kept of a message.
+/// Maximum number of characters kept of a message.
 const MOST_CHARS: usize = 1_000;
 
 #[derive(Debug, Default)]

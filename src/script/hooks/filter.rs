@@ -7,7 +7,7 @@ use crate::observability::metrics::Layout;
 use crate::protocol::{NtStatus, SharePath};
 use crate::script::values::unknown;
 
-/// The most hooks of one kind: each has one bit of a [`u32`].
+/// Maximum number of hooks of one kind. Each has one bit of a [`u32`].
 pub(in crate::script) const MAX_HOOKS: usize = 32;
 
 /// An argument of a hook.
@@ -122,7 +122,7 @@ impl Outcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::script) enum StatusFilter {
-    /// The outcome was as the operation expected.
+    /// An outcome that the operation expected.
     Ok,
     Failed,
     Is(Outcome),
@@ -156,8 +156,8 @@ pub(super) struct Filter {
 }
 
 impl FilterSpec {
-    /// Checks that the names in it exist. `phases` are those that the script declared; it is empty
-    /// if the script declared none.
+    /// Checks that the names in the filter exist. `phases` are those that the script declared; it
+    /// is empty if the script declared none.
     pub fn check<'a>(
         &self,
         workloads: impl Iterator<Item = &'a str>,
@@ -221,7 +221,7 @@ impl FilterSpec {
         }
     }
 
-    /// Returns whether it matches operations that were never sent, and so have no times.
+    /// Returns whether the filter matches operations that were never sent, and so have no times.
     pub fn takes_unsent(&self) -> bool {
         let unsent = |status: &StatusFilter| matches!(status, StatusFilter::Is(outcome) if !outcome.was_sent());
         self.statuses.iter().flatten().any(unsent)

@@ -39,7 +39,7 @@ pub struct Hooks {
     controls: Sender<Control>,
     filters: Filters,
     layout: Arc<Layout>,
-    /// The queue that taps send to; None once [`Hooks::finish`] was called.
+    /// The queue that taps send to. `None` once [`Hooks::finish`] was called.
     queue: Option<mpsc::SyncSender<Vec<Record>>>,
     counts: Arc<Counts>,
     metrics: Arc<Mutex<CustomMetrics>>,
@@ -83,7 +83,7 @@ pub struct HookOutcome {
 
 enum Control {
     Phase(String, Edge),
-    /// All taps are gone, so no more events come.
+    /// A request to finish. All taps are gone, so no more events come.
     Finish(Sender<HookOutcome>),
     End(Box<serde_json::Value>, Sender<HookOutcome>),
 }
@@ -93,7 +93,7 @@ impl Hooks {
     /// is called on the hooks' thread with what may end the run.
     ///
     /// # Errors
-    /// [`ScriptError`] when the script does not load a second time.
+    /// [`ScriptError`] if the script does not load a second time.
     pub fn start(
         options: &ScriptOptions,
         layout: Arc<Layout>,

@@ -11,9 +11,9 @@ use crate::ir::event::CompletionEvent;
 use crate::observability::metrics::Layout;
 use crate::protocol::{Granted, SharePath};
 
-/// The most records in a batch.
+/// Maximum number of records in a batch.
 pub(super) const BATCH: usize = 256;
-/// The most batches queued for the hooks.
+/// Maximum number of batches queued for the hooks.
 pub(super) const BATCHES_QUEUED: usize = 1_024;
 
 /// A completion as hooks see it.

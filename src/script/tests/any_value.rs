@@ -1,5 +1,5 @@
-//! Whatever a script or a command line says where a value belongs: it is taken
-//! within its bounds or refused in words.
+//! Tests with arbitrary values in scripts and on the command line: each value is taken within its
+//! bounds or refused with a readable message.
 
 use super::*;
 use crate::ir::units::{parse_duration_ns, parse_size};
@@ -8,7 +8,7 @@ use crate::script::api::{CLIENT_METHODS, RNG_METHODS};
 use crate::script::random::Random;
 use crate::script::values::LARGEST_EXACT;
 
-/// What quantities are made of, and what they are not.
+/// Parts of valid quantities, and parts that are invalid.
 const PIECES: &[&str] = &[
     "0",
     "1",
@@ -142,7 +142,7 @@ fn any_text_for_any_parameter_is_taken_within_its_bounds_or_refused_by_name() {
     assert!(taken > 50, "{taken}");
 }
 
-/// Calls every method with whatever there is in every place.
+/// A script that calls every method with every kind of value in every place.
 const ANYTHING: &str = r#"
 local function fails() error("as the test wants it") end
 local odd = setmetatable({}, { __index = fails, __tostring = fails, __len = fails, __call = fails, __iter = fails })

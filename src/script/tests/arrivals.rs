@@ -1,4 +1,4 @@
-//! The sequence of arrivals alone.
+//! Tests of the sequence of arrivals alone.
 
 use crate::script::arrivals::{Arrivals, OwnClients, Ramp, Rates, Spacing, Stretch};
 use crate::script::random::Random;
@@ -22,7 +22,7 @@ fn no_gap(_: usize, _: &mut Random, _: u64, _: f64) -> Result<u64, String> {
     panic!("only a function is asked for gaps")
 }
 
-/// Those of a single client before `end_ns`.
+/// Returns the arrivals of a single client before `end_ns`.
 fn until(arrivals: &mut Arrivals, end_ns: u64) -> Vec<u64> {
     std::iter::from_fn(|| arrivals.next_of(0, &mut no_gap).unwrap())
         .take_while(|ns| *ns < end_ns)
@@ -51,7 +51,7 @@ fn a_constant_rate_spaces_arrivals_evenly_from_time_zero() {
 
 #[test]
 fn through_ramps_every_phase_has_the_integral_of_its_rate() {
-    // 10 s at 50/s, up to 500/s within 10 s, down to 100/s within 5 s, and on.
+    // The rate is 50/s for 10 s, rises to 500/s within 10 s, falls to 100/s within 5 s, and stays.
     let all = constant(
         &[ramp(10.0, 50.0, 50.0), ramp(10.0, 50.0, 500.0), ramp(5.0, 500.0, 100.0)],
         100.0,
@@ -60,7 +60,7 @@ fn through_ramps_every_phase_has_the_integral_of_its_rate() {
     let counts = [(0, 10), (10, 20), (20, 25), (25, 35)].map(|(from, to)| between(&all, from, to));
     assert_eq!(counts, [500, 2_750, 1_500, 1_000]);
     assert!(all.is_sorted());
-    // Within the ramp, t seconds after its start, 50·t + 22.5·t² have arrived.
+    // Within the ramp, 50·t + 22.5·t² have arrived t seconds after its start.
     for (n, ns) in all[500..3_250].iter().enumerate() {
         let t = (*ns - 10 * SECOND) as f64 / 1e9;
         assert!((50.0 * t + 22.5 * t * t - n as f64).abs() < 1e-5, "arrival {n} at {ns}");
@@ -125,7 +125,7 @@ fn a_poisson_process_follows_ramps_and_pauses() {
     ];
     for (n, expected) in expected.into_iter().enumerate() {
         let count = quarter(n as u64);
-        // The standard deviation of a Poisson number is the root of its mean.
+        // The standard deviation of a Poisson number is the square root of its mean.
         assert!((count - expected).abs() <= 4.0 * expected.sqrt(), "{n}: {count}, not {expected}");
     }
 }
@@ -195,7 +195,7 @@ fn of_the_whole_sequence_a_machine_keeps_what_its_own_clients_get_and_passes_ove
 fn arrivals_of_clients_of_other_machines_do_not_wait() {
     let own = OwnClients { first: 1, step: 4 };
     let mut part = dealt(Rates::new(&[], 1e6), Spacing::Constant, 4, own);
-    // As many as may wait, over all four.
+    // As many arrivals as may wait, over all four clients.
     for n in 0..4 << 20 {
         assert_eq!(part.next_of(1, &mut no_gap), Ok(Some((4 * n + 1) * 1_000)));
     }
@@ -239,7 +239,7 @@ fn gaps_of_zero_without_end_are_refused() {
 #[test]
 fn each_stretch_begins_anew_in_its_own_manner() {
     let stretch = |seconds: u64, spacing| Stretch { start_ns: seconds * SECOND, spacing };
-    // 2.5 arrivals fit into the first second; the rate of the third is 0.
+    // In the first second there is time for 2.5 arrivals. The rate of the third is 0.
     let ramps =
         [ramp(1.0, 2.5, 2.5), ramp(1.0, 2.0, 2.0), ramp(1.0, 0.0, 0.0), ramp(1.0, 4.0, 4.0)];
     let stretches = vec![

@@ -1,4 +1,4 @@
-//! What a write carries.
+//! Tests of the payloads of writes.
 
 use std::os::unix::fs::symlink;
 
@@ -18,7 +18,7 @@ fn writing(options: &str) -> Written {
         .file("data/letter.txt", "Dear all,")
 }
 
-/// The whole message, less its line.
+/// Returns the whole message without its line.
 fn refused(written: &Written) -> String {
     let message = written.message();
     let here = written.folder.path().canonicalize().unwrap().display().to_string();
@@ -168,7 +168,7 @@ fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
         .with(|options| options.iterations = Some(2));
         let mut script = written.load().unwrap();
         let mut operations = Vec::new();
-        // The first iteration.
+        // These are the operations of the first iteration.
         script.pull(0, Section::Iteration, 3, &mut operations).unwrap();
         std::fs::remove_file(written.path("f")).unwrap();
         swap(&written.path("f"));

@@ -1,4 +1,4 @@
-//! A client's clock and boundaries, by themselves.
+//! Tests of a client's clock and boundaries alone.
 
 use super::super::Limits;
 use super::super::client::{Bounds, Client, Identity, Paced};

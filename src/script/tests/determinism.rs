@@ -1,6 +1,6 @@
 use super::*;
 
-/// Everything that could depend on where a batch ends.
+/// A script with everything that could depend on where a batch ends.
 pub(super) const MIXED: &str = r#"
 local office = require("std.office")
 local function inner(c, n) for i = 1, n do c:stat("n" .. i) end end

@@ -1,4 +1,4 @@
-//! Mistakes in scripts, each with the whole message its author reads.
+//! Mistakes in scripts, each with the whole message that its author reads.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn line(body: &str) -> String {
     message.strip_prefix("s.lua:2: ").map(str::to_string).unwrap_or(message)
 }
 
-/// All that differ, so that one run of the test shows them.
+/// Checks all cases and reports every difference, so that one run of the test shows them all.
 fn check(cases: &[(&str, &str)]) {
     let wrong: Vec<String> = cases
         .iter()

@@ -1,4 +1,4 @@
-//! What is shipped: the lessons in `examples/` and the modules in `stdlib/`.
+//! Tests of the scripts in the release: the lessons in `examples/` and the modules in `stdlib/`.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn every_example_makes_operations_in_an_iteration_of_every_client() {
     }
 }
 
-/// Files and folders that exist after these operations, if all go well.
+/// Returns the files and directories that exist after these operations, if all succeed.
 fn left_over(operations: &[Operation]) -> HashSet<String> {
     let mut there = HashSet::new();
     for operation in operations {
@@ -80,7 +80,7 @@ fn every_example_cleans_up_after_itself_wherever_it_is_cut() {
             let mut script = Script::load(&options).unwrap();
             let mut operations = Vec::new();
             let last = script.header().clients() - 1;
-            // By turns the first and the last of those that iterate.
+            // Alternates between the first and the last of the clients that iterate.
             let client = if cut % 2 == 0 { 0 } else { script.header().workload_clients() - 1 };
             let mut pull = |client, section, most, operations: &mut Vec<Operation>| {
                 script.pull(client, section, most, operations).unwrap()

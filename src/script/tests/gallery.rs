@@ -1,11 +1,11 @@
-//! The mistakes newcomers make, each with the whole message they see. Read it
-//! as they would: does the message say what to write instead?
+//! Mistakes that newcomers make, each with the whole message they see. Read each as a newcomer
+//! would: does the message say what to write instead?
 
 use super::*;
 
-/// In an iteration, on the second line of the script.
+/// Bodies of an iteration, on the second line of the script.
 const IN_AN_ITERATION: &[(&str, &str)] = &[
-    // From k6 and Python, where it is called otherwise.
+    // Names from k6 and Python that are different here.
     ("c:sleep('1s')", "unknown method 'sleep': here it is 'think'"),
     ("c:remove('a')", "unknown method 'remove': here it is 'delete'"),
     ("rng:randint(1, 6)", "unknown method 'randint': here it is 'int'"),
@@ -164,7 +164,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
         "local h = c:open('a', 'r') local x = h.size",
         "a handle has no 'size': handles are given to the client's methods read, write, close, truncate, flush, lock, unlock, such as c:read(h, 0, 4096) and c:close(h)",
     ),
-    // Operations return nothing.
+    // Results of operations, which return nothing.
     (
         "local n = #c:list('')",
         "attempt to get length of a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
@@ -229,13 +229,13 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
         "local ok = c:stat('a') assert(ok)",
         "assertion failed! (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
     ),
-    // What has nothing to do with them is not said to.
+    // Errors that have nothing to do with results of operations get no hint.
     ("local x = nil c:stat(x.name)", "attempt to index nil with 'name'"),
     ("local x = {} c:stat('a') x.f() c:stat('b')", "attempt to call a nil value"),
     ("c:list('docs/*.docx')", "list: the pattern follows the folder: c:list(\"docs\", \"*.docx\")"),
 ];
 
-/// Whole scripts; what is wrong is on the first line.
+/// Whole scripts with the mistake on the first line.
 const AT_THE_TOP: &[(&str, &str)] = &[
     (
         "local bench = require('bench')",

@@ -1,5 +1,5 @@
-//! Hooks as a script writes them: what they are called with, what they may do,
-//! and what becomes of those that go wrong.
+//! Tests of hooks as a script writes them: the arguments of their calls, what they may do, and how
+//! failures are handled.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -17,7 +17,7 @@ const WORKLOADS: &str = "bench.phases { { name = 'warmup', duration = '1s', reco
 bench.workload { name = 'editors', clients = 2, iteration = print }
 bench.workload { name = 'readers', iteration = print }\n";
 
-/// The script's hooks under way, with what they want of the run.
+/// Starts the script's hooks. Returns them with the verdicts that they send to the run.
 pub(super) fn started(written: &Written) -> (Option<Hooks>, mpsc::Receiver<HookVerdict>) {
     let script = written.load().unwrap_or_else(|error| panic!("{error}"));
     let header = script.header().clone();
@@ -33,7 +33,7 @@ pub(super) fn with_hooks(text: &str) -> Written {
     script(&format!("{WORKLOADS}{text}")).with(|options| options.limits = quick())
 }
 
-/// What hooks make of these events.
+/// Returns the report of hooks that were called with these events.
 pub(super) fn heard(text: &str, events: impl IntoIterator<Item = CompletionEvent>) -> HookReport {
     heard_of(&with_hooks(text), events)
 }
@@ -52,7 +52,7 @@ pub(super) fn heard_of(
     hooks.finish(Duration::from_secs(120))
 }
 
-/// The tags a metric came with, and how often each.
+/// Returns the tags of a metric, and the count of each.
 fn tagged(report: &HookReport, metric: &str) -> Vec<(String, u64)> {
     let summary = serde_json::to_value(&report.metrics[metric]).unwrap();
     let parts = summary["tagged"].as_array().cloned().unwrap_or_default();
@@ -63,7 +63,7 @@ fn tagged(report: &HookReport, metric: &str) -> Vec<(String, u64)> {
     parts.iter().map(part).collect()
 }
 
-/// A bit of everything: both workloads, three outcomes, every section, two phases.
+/// Returns a mix of events: both workloads, three outcomes, every section, two phases.
 fn events() -> Vec<CompletionEvent> {
     let mut events = vec![
         completion(0, 0, open(1, "team/a.docx"), OK),
@@ -468,7 +468,7 @@ fn an_event_comes_to_a_hook_soon_though_no_batch_is_full() {
     let mut tap = hooks.tap().unwrap();
     let bound = std::time::Instant::now() + Duration::from_secs(20);
     let mut seq = 0;
-    // The tap stays: nothing is handed over for the reason that it ends.
+    // The tap is kept, so nothing is handed over only because the tap ends.
     while told.try_recv().is_err() {
         assert!(std::time::Instant::now() < bound, "no hook was called");
         tap.completed(&completion(0, seq, read(1), OK), |_| None);

@@ -1,11 +1,11 @@
-//! Scripts that mean harm: each ends, within its limits, with an error, and
-//! nothing they catch or hide keeps them alive.
+//! Malicious scripts: each ends within its limits and with an error, and nothing it catches or
+//! hides keeps it alive.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Name, script. Each runs at the top level and in an iteration.
+/// Attacks as name and script. Each runs at the top level and in an iteration.
 pub(super) const ATTACKS: &[(&str, &str)] = &[
     ("loop", "while true do end"),
     ("pcall-loop", "while true do pcall(function() while true do end end) end"),
@@ -133,7 +133,7 @@ pub(super) const ATTACKS: &[(&str, &str)] = &[
     ("yield-outside", "coroutine.yield()"),
 ];
 
-/// Far above the limit, far below "hangs", on a busy machine too.
+/// A time far above the limit and far below a hang, on a busy host too.
 const SOON: Duration = Duration::from_secs(20);
 
 fn check(name: &str, message: &str, started: Instant) {
@@ -147,7 +147,7 @@ fn check(name: &str, message: &str, started: Instant) {
     assert!(about_memory || line, "{name}: {message}");
 }
 
-/// Attacks that come to nothing: they end by themselves.
+/// Attacks that have no effect and end by themselves.
 pub(super) const HARMLESS: &[&str] = &["concat-range"];
 
 #[test]
@@ -214,7 +214,7 @@ fn a_panic_in_a_callback_cannot_be_caught_and_ends_the_machine() {
     )
     .load()
     .unwrap();
-    // There is no callback that panics: one is put where the script finds it.
+    // No callback panics by itself, so one is added where the script finds it.
     let host = std::rc::Rc::clone(&script.vm.host);
     let error = script.vm.enter(0, |lua| {
         let panics = lua.create_function(move |_, ()| {
@@ -285,7 +285,7 @@ fn operations_where_a_script_cannot_pause_are_bounded() {
     );
 }
 
-/// What each client of a script makes in one batch, until one is refused.
+/// Returns the number of operations that each client makes in one batch, until one is refused.
 fn batches(clients: u32, body: &str) -> (Vec<usize>, Option<String>) {
     let text = format!(
         "bench.workload {{ name = 'w', clients = {clients}, iteration = function(c)\n{body}\nend }}"

@@ -1,5 +1,4 @@
-//! What hooks may try: each attempt is a readable error, or a count, and the
-//! others go on.
+//! Malicious hooks: each attempt ends in a readable error or a count, and the other hooks go on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ fn feed(tap: &mut HookTap, completions: u32) {
     (0..completions).for_each(|seq| tap.completed(&completion(0, seq, read(1), OK), |_| None));
 }
 
-/// The one error of a hook that is called once.
+/// Returns the only error of a hook that is called once.
 fn error_of(body: &str) -> String {
     let text = format!("bench.on_complete(function(...)\n{body}\nend)");
     let mut errors = heard(&text, [completion(0, 0, read(1), OK)]).outcome.errors;
@@ -73,7 +72,7 @@ fn nothing_that_belongs_at_the_top_can_be_done_in_a_hook() {
 
 #[test]
 fn combinations_of_tags_beyond_the_bound_are_counted_and_stay_in_the_whole() {
-    // Hooks give way to all else, so that a busy machine may stop them for long.
+    // Hooks have a low priority, so a busy host may stop them for long.
     let patient = with_hooks(
         "local n = bench.counter('app.n')
         local seen = 0
@@ -136,7 +135,7 @@ fn no_metric_takes_what_is_no_number_and_none_loses_the_others_to_it() {
 
 #[test]
 fn the_limit_on_time_is_one_of_each_call() {
-    // Together they take many times the limit.
+    // All calls together take many times the limit.
     let written = with_hooks(
         "local n = bench.counter('n')
         bench.on_complete(function()

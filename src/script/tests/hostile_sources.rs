@@ -1,15 +1,15 @@
-//! Sources that mean harm to whatever reads them: as large and as deep as they
-//! may be, each is taken or refused with its line, soon.
+//! Malicious sources, as large and as deeply nested as allowed: each is soon accepted, or refused
+//! with its line.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// A little less than a source may have.
+/// A size a little below the maximum of a source.
 const SIZE: usize = (1 << 20) - 4_096;
 const SOON: Duration = Duration::from_secs(20);
 
-/// Before, repeated, between, repeated as often, after.
+/// Parts of a source: before, repeated, between, repeated as often, after.
 const REPEATED: &[(&str, &str, &str, &str, &str)] = &[
     ("local x = ", "(", "1", ")", ""),
     ("local x = ", "{", "", "}", ""),

@@ -1,4 +1,4 @@
-//! Scripts whose streams depend on how they are made are found out.
+//! Tests that scripts are refused if their streams depend on how they are made.
 
 use super::*;
 use crate::script::{CheckError, Depth, check};
@@ -11,7 +11,7 @@ fn depends(text: &str) -> String {
     }
 }
 
-/// The operation and its two versions.
+/// Returns the operation and its two versions from the message.
 fn versions(text: &str) -> String {
     let message = depends(text);
     let rest = message.strip_prefix("s.lua: the stream depends on how it is made: operation ");
@@ -159,7 +159,7 @@ fn a_handle_that_clients_share_is_found() {
 
 #[test]
 fn a_teardown_may_rely_on_a_whole_setup_and_a_whole_iteration() {
-    // Long enough that no client's is made whole by a short look.
+    // Setups and iterations are long, so that a check may not make every client's whole.
     passes(
         "local files, last = {}, {}
         bench.workload { name = 'w', clients = 300,

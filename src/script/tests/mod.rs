@@ -1,4 +1,4 @@
-//! Scripts from outside: a text goes in, operations or an error come out.
+//! Tests of scripts from outside: source text goes in, operations or an error come out.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +29,7 @@ mod sandbox;
 mod stubs;
 mod workloads;
 
-/// A script in a folder of its own.
+/// A script in a directory of its own.
 struct Written {
     folder: tempfile::TempDir,
     options: ScriptOptions,
@@ -44,7 +44,7 @@ fn script(text: &str) -> Written {
     Written { folder, options }
 }
 
-/// One client whose only iteration is this.
+/// Returns a script with one client, whose only iteration has this body.
 fn iteration(body: &str) -> Written {
     script(&format!("bench.workload {{ name = \"w\", iteration = function(c, rng)\n{body}\nend }}"))
 }
@@ -74,7 +74,7 @@ impl Written {
         Script::load(&self.options)
     }
 
-    /// The message a script is refused with.
+    /// Returns the message with which the script is refused.
     fn refused(&self) -> String {
         match self.load() {
             Ok(_) => panic!("the script was accepted"),
@@ -88,7 +88,7 @@ impl Written {
         all(&mut self.load().unwrap(), 64).unwrap()
     }
 
-    /// The error that ends the stream.
+    /// Returns the error that ends the stream.
     fn fails(&self) -> SourceError {
         match all(&mut self.load().unwrap(), 64) {
             Ok(operations) => panic!("no error in {} operations", operations.len()),
@@ -103,7 +103,7 @@ impl Written {
 
 const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
 
-/// Every operation, a section of all clients after the other, in batches.
+/// Returns every operation, one section after the other for all clients, in batches.
 fn all(script: &mut Script, batch: usize) -> Result<Vec<Operation>, SourceError> {
     let mut operations = Vec::new();
     for section in SECTIONS {
@@ -122,7 +122,7 @@ fn all(script: &mut Script, batch: usize) -> Result<Vec<Operation>, SourceError>
     Ok(operations)
 }
 
-/// The same from machines that each make a part of the clients.
+/// Returns the same operations from VMs that each make a part of the clients.
 fn all_dealt(written: &Written, of: u32, batch: usize) -> Vec<Operation> {
     let load = |part| Script::load_share(&written.options, Share { part, of }).unwrap();
     let mut parts: Vec<Script> = (0..of).map(load).collect();

@@ -1,4 +1,4 @@
-//! `bench.open_loop`, from the script's text to its operations.
+//! Tests of `bench.open_loop`, from the script's source to its operations.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::ir::{Due, Phase};
 const PHASES: &str =
     "bench.phases { { name = 'calm', duration = '1s' }, { name = 'busy', duration = '2s' } }\n";
 
-/// Three clients that stat once an iteration.
+/// Returns a script with three clients that stat one file per iteration.
 fn paced(pace: &str) -> Written {
     script(&format!(
         "{PHASES}bench.workload {{ name = 'w', clients = 3, pace = bench.open_loop {{ {pace} }},
@@ -17,7 +17,7 @@ fn paced(pace: &str) -> Written {
     ))
 }
 
-/// When the operations of each client are due.
+/// Returns the due times of a client's operations.
 fn due(operations: &[Operation], client: u32) -> Vec<Due> {
     operations.iter().filter(|o| o.client_idx == client).map(|o| o.due).collect()
 }
@@ -26,7 +26,7 @@ fn arrival(at_ns: u64, think_ns: u64) -> Due {
     Due::Arrival { at_ns, think_ns, late: Late::Queue }
 }
 
-/// The times of all arrivals, in the order of time.
+/// Returns the times of all arrivals in ascending order.
 fn arrivals(written: &Written) -> Vec<u64> {
     let mut times: Vec<u64> = written.operations().iter().filter_map(|o| o.due.at_ns()).collect();
     times.sort_unstable();
@@ -175,7 +175,7 @@ fn arrivals_follow_seed_and_workload_and_no_client_s_random_numbers() {
     assert_eq!(base.len(), 150);
     assert_eq!(base, times(poisson().with(|options| options.seed = Some(0))));
     assert_ne!(base, times(poisson().with(|options| options.seed = Some(1))));
-    // The same sequence, however many share it and whatever they draw.
+    // The sequence is the same, however many clients share it and whatever they draw.
     let one = script(
         "bench.workload { name = 'w', pace = bench.open_loop { rate = 100, arrivals = 'poisson' },
             iteration = function(c) c:stat('f') end }",
@@ -285,7 +285,7 @@ fn mistakes_in_the_options_name_the_line_and_the_nearest_word() {
             "bench.open_loop: unknown value of late 'dorp': did you mean 'drop'?",
         ),
         ("rate = 5, late = true", "bench.open_loop: late is \"queue\" or \"drop\", not true"),
-        // What only the whole script can tell.
+        // Problems that only the whole script shows.
         (
             "rate = { calm = 5, bussy = 6, busy = 7 }",
             "workload 'w': rate: unknown phase 'bussy': did you mean 'busy'?",

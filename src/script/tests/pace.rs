@@ -1,4 +1,4 @@
-//! `pace` by phase.
+//! Tests of `pace` by phase.
 
 use super::*;
 use crate::ir::{Due, Late};
@@ -20,7 +20,7 @@ fn paced(pace: &str) -> Written {
     })
 }
 
-/// Milliseconds of all arrivals, in the order of time.
+/// Returns the times of all arrivals in milliseconds, in ascending order.
 fn arrivals(written: &Written) -> Vec<u64> {
     let mut times: Vec<u64> = written
         .operations()
@@ -70,7 +70,7 @@ fn phases_with_the_same_arrivals_are_one_sequence_as_with_rates_by_phase() {
     }
 }
 
-/// A closed loop in the first two seconds, arrivals in the last two.
+/// Returns a script with a closed loop in the first two seconds and arrivals in the last two.
 fn mixed(iteration: &str) -> Written {
     let text = format!(
         "{PHASES}bench.workload {{ name = 'w', clients = 2, pace = {{

@@ -1,9 +1,9 @@
-//! `rng`, `bench.rng` and `bench.choose`.
+//! Tests of `rng`, `bench.rng` and `bench.choose`.
 
 use super::*;
 use crate::ir::document::line::Line;
 
-/// The paths of an iteration's operations.
+/// Returns the paths of an iteration's operations.
 fn paths(written: &Written) -> Vec<String> {
     written.operations().iter().map(|o| o.kind.path().unwrap().to_string()).collect()
 }

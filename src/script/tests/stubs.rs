@@ -1,6 +1,5 @@
-//! The editor stubs say what there is, all of it and nothing else. What there
-//! is tells smbench itself: it lists it where it is asked for a word it does
-//! not have.
+//! Tests that the editor stubs declare everything that exists and nothing else. smbench itself
+//! lists what exists: its error about an unknown word names the known ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +9,7 @@ use crate::script::api::{CLIENT_METHODS, METRIC_METHODS, RNG_METHODS};
 
 type Names = BTreeSet<String>;
 
-/// By class, its fields and methods, inherited ones included; by alias, its words.
+/// The stubs: by class its fields and methods, including inherited ones; by alias its words.
 #[derive(Default)]
 struct Stubs {
     classes: BTreeMap<String, Names>,
@@ -63,7 +62,7 @@ fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Names {
 
 const NO_WORD: &str = "zzzzzzzz";
 
-/// What there is where a script writes a word that is not.
+/// Returns the names that smbench lists in its error about an unknown word.
 fn listed(top_level: &str, iteration: &str) -> Names {
     let written = script(&format!(
         "{top_level} bench.workload {{ name = 'w', iteration = function(c) local h = c:open('a', 'r') {iteration} c:close(h) end }}"
@@ -142,7 +141,7 @@ fn the_editor_stubs_have_every_field_of_leases_and_contexts() {
 fn the_editor_stubs_have_every_function_and_method_and_no_other() {
     let Stubs { classes, .. } = stubs();
     let mut functions = listed(&format!("bench.{NO_WORD}()"), "");
-    // It is there in hooks alone.
+    // `state` exists only in hooks.
     functions.insert("state".into());
     assert_eq!(classes["bench"], functions);
     assert_eq!(classes["bench.Client"], names(CLIENT_METHODS.iter().copied()));
