@@ -5,17 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Layers from the top. A module imports only what is below it.
-const LAYERS: [&str; 9] = [
-    "cli",
-    "run",
-    "script",
-    "scheduler",
-    "probe",
-    "backend",
-    "observability",
-    "ir",
-    "protocol",
-];
+const LAYERS: [&str; 9] =
+    ["cli", "run", "script", "scheduler", "probe", "backend", "observability", "ir", "protocol"];
 const MAX_LINES: usize = 500;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
