@@ -37,6 +37,8 @@ impl FromStr for Input {
         let path = PathBuf::from(text);
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match extension.as_str() {
+            // A URL may hold a password, so it is not quoted.
+            _ if text.contains("://") => Err("expected a script (.lua) or a document (.json, .jsonl); a target is given with --target".into()),
             "lua" | "luau" => Ok(Input::Script(path)),
             "json" | "jsonl" => Ok(Input::Document(path)),
             _ => Err(format!(

@@ -226,3 +226,16 @@ fn a_guest_who_is_refused_is_told_that_the_target_names_no_user() {
     );
     assert!(ended.stderr.contains(&tip), "{}", ended.stderr);
 }
+
+#[test]
+fn a_document_whose_directory_is_missing_is_refused_without_a_temporary_name() {
+    let place = Place::with_script(SCRIPT);
+    let message = place.smbench("compile s.lua -o no/dir/x.jsonl --iterations 1").end().refused(2);
+    assert_eq!(
+        message,
+        "--output no/dir/x.jsonl: there is no directory no; create it first, or name another place"
+    );
+    place.write("file", "");
+    let message = place.smbench("compile s.lua -o file/x.jsonl --iterations 1").end().refused(2);
+    assert_eq!(message, "cannot write file/x.jsonl: Not a directory (os error 20)");
+}
