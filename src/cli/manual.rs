@@ -7,6 +7,8 @@ use clap::Args;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
+use crate::observability::results::missing_parent;
+
 /// Print the manual page, or write those of all commands
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +30,14 @@ pub(super) fn page(program: clap::Command) -> io::Result<String> {
 
 /// Writes the manual pages of `program` and of each of its commands into `directory`.
 pub(super) fn write_pages(program: clap::Command, directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
+    if let Some(parent) = missing_parent(directory) {
+        let parent = parent.display();
+        return Err(io::Error::other(format!("there is no directory {parent}; create it first")));
+    }
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     let mut program = with_pages(program);
     program.build();
     pages(program).into_iter().try_for_each(|command| {

@@ -109,3 +109,18 @@ fn a_result_that_is_tested_is_warned_of_by_line() {
     let run = place.run("s.lua --target sim:null --iterations 1 --degrade").end();
     assert_eq!(run.stderr.matches(said).count(), 1, "{}", run.stderr);
 }
+
+/// `validate` prints what a script prints while its operations are made the first time.
+#[test]
+fn a_check_of_operations_that_take_long_to_make_ends_in_time() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', clients = 1, iteration = function(c)
+            for i = 1, 5e7 do end
+            print('made')
+            c:stat('a')
+        end }",
+    );
+    let ended = place.smbench("validate s.lua --script-time 1m").end().exits(0);
+    let made = ended.stderr.matches("made").count();
+    assert!((1..64).contains(&made), "{made} of a batch of 64");
+}

@@ -94,6 +94,10 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
     let page = place.smbench("man").end().exits(0).stdout;
     assert!(page.contains(".TH smbench 1"), "{page}");
     assert!(page.contains("smbench\\-run(1)"), "{page}");
+    let message = place.smbench("man pages/man1").end().refused(2);
+    assert!(message.ends_with(": there is no directory pages; create it first"), "{message}");
+    assert_eq!(place.names(), [""; 0], "no directory around the last one is made");
+    std::fs::create_dir(place.path().join("pages")).unwrap();
     place.smbench("man pages/man1").end().exits(0);
     let pages = names(&place.path().join("pages/man1"));
     assert_eq!(
