@@ -11,7 +11,9 @@ use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
 /// Returns the note that the run ended at its bound on operations, with what remained of its
 /// phases. `took` is the time that each phase lasted.
-pub fn at_bound(operations: u64, phases: &[Phase], took: &[Duration]) -> String {
+///
+/// `unsent` operations of the bound were never sent: their clients had lost their connections.
+pub fn at_bound(operations: u64, unsent: u64, phases: &[Phase], took: &[Duration]) -> String {
     let took_ns = |index: usize| took.get(index).map_or(0, Duration::as_nanos);
     let remained: Vec<String> = phases
         .iter()
@@ -23,6 +25,12 @@ pub fn at_bound(operations: u64, phases: &[Phase], took: &[Duration]) -> String 
         .collect();
     let bound = counted(operations, "operation");
     let mut end = format!("the run ended at its bound of {bound} (--operations)");
+    if unsent > 0 {
+        end += &format!(
+            ", of which {unsent} {} never sent, because the clients whose turn it was lost their connections",
+            if unsent == 1 { "was" } else { "were" }
+        );
+    }
     let last = (0..phases.len()).rev().find(|index| took_ns(*index) > 0);
     let recorded = |index: usize| phases[index].record && took_ns(index) > 0;
     if let Some(last) = last.filter(|last| !(0..=*last).any(recorded)) {
@@ -107,13 +115,18 @@ mod tests {
             |name: &str, record| Phase { name: name.into(), duration_ns: 1_000_000_000, record };
         let phases = [phase("warmup", false), phase("steady", true)];
         let took = |millis: [u64; 2]| millis.map(Duration::from_millis);
-        let early = at_bound(100, &phases, &took([300, 0]));
+        let early = at_bound(100, 0, &phases, &took([300, 0]));
         let advice = " in the unrecorded phase warmup, so nothing was recorded: give a larger N, or --duration in its place; ";
         assert!(early.contains(advice), "{early}");
-        let later = at_bound(1, &phases, &took([1_000, 400]));
+        let later = at_bound(1, 0, &phases, &took([1_000, 400]));
         assert_eq!(
             later,
             "the run ended at its bound of 1 operation (--operations); what remained of its phases did not take place: 0.600 s of steady"
+        );
+        let short = at_bound(30, 10, &phases, &took([1_000, 1_000]));
+        assert_eq!(
+            short,
+            "the run ended at its bound of 30 operations (--operations), of which 10 were never sent, because the clients whose turn it was lost their connections"
         );
     }
 }

@@ -333,7 +333,9 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
     }
     let phases = phase_durations(from.phases, from.conductor.measured_ns());
     let bound = from.permits.operations().filter(|bound| bound.is_reached());
-    notes.extend(bound.map(|bound| notes::at_bound(bound.most(), from.phases, &phases)));
+    notes.extend(
+        bound.map(|bound| notes::at_bound(bound.most(), bound.unsent(), from.phases, &phases)),
+    );
     RunFacts {
         id: from.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         started_at: from.started_at,
