@@ -365,7 +365,6 @@ mod tests {
             "smb2=debug",
             "smb_server=trace",
             "tokio=off",
-            "mlua=warn",
             "clap_builder=info",
             "smbench::backend::smb2=debug",
             "smbench::protocol=debug",
