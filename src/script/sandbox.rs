@@ -253,6 +253,11 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
         Err(fault(api::no_member_of_a_handle(&name)))
     };
     handle.raw_set("__index", lua.create_function(method)?)?;
+    let set = |_: &Lua, (_, name, _): (Value, Value, Value)| {
+        let advice = "keep what belongs to a handle in a local table, such as local sizes = {} and sizes[h] = …";
+        api::refuse_to_set(&name, "a handle", advice)
+    };
+    handle.raw_set("__newindex", lua.create_function(set)?)?;
     handle.set_readonly(true);
     lua.set_type_metatable::<mlua::LightUserData>(Some(handle));
     lua.set_type_metatable::<mlua::Buffer>(Some(named("buffer")?));
