@@ -58,6 +58,11 @@ pub(super) const PORTABLE_MATH: [&str; 14] = [
     "tan", "tanh",
 ];
 
+/// Functions whose arguments the prelude checks, and which the compiler would otherwise call
+/// directly.
+pub(super) const CHECKED_BUILTINS: [&str; 5] =
+    ["math.ldexp", "string.byte", "string.sub", "table.unpack", "unpack"];
+
 const ABSENT: &[(&str, &str)] = &[
     ("io", "scripts cannot reach files of this machine"),
     ("os", "scripts cannot reach this machine; times come from phases, think and at"),
