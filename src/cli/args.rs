@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::value::{ClientCount, Input, parameter, positive_duration, positive_size};
+use super::value::{ClientCount, Input, parameter, positive_duration, positive_size, whole_number};
 
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
@@ -55,7 +55,7 @@ pub struct StreamArgs {
     /// Seed of every random choice
     ///
     /// [default: 0, or the document's]
-    #[arg(long, value_name = "N", env = "SMBENCH_SEED")]
+    #[arg(long, value_name = "N", env = "SMBENCH_SEED", value_parser = whole_number::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
 
     /// Treat unknown keys in extensions as errors
@@ -118,7 +118,7 @@ pub struct BoundArgs {
     pub duration: Option<Duration>,
 
     /// End after this many iterations of each client
-    #[arg(long, value_name = "N", env = "SMBENCH_ITERATIONS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", env = "SMBENCH_ITERATIONS", value_parser = whole_number::<u32>(1..=u32::MAX.into()))]
     pub iterations: Option<u32>,
 
     /// End after this many operations over all clients
@@ -126,6 +126,6 @@ pub struct BoundArgs {
     /// Only operations of iterations count, each once, whether it succeeded, failed or was
     /// skipped. In a run the server's speed decides which client makes the last ones;
     /// compile writes the first ones in the order of nominal time.
-    #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub operations: Option<u64>,
 }

@@ -140,7 +140,10 @@ impl Command {
         {
             for (id, flag) in [("params", "-p"), ("clients", "--clients")] {
                 if given(id) {
-                    return Err(format!("{flag} is for scripts; {} is a document", path.display()));
+                    return Err(format!(
+                        "{flag} is for scripts, and {} is a document: compile its script anew with {flag}",
+                        path.display()
+                    ));
                 }
             }
         }

@@ -20,9 +20,57 @@ pub struct CompletionsArgs {
 pub(super) fn completions(shell: Shell, program: clap::Command) -> String {
     let mut script = Vec::new();
     let name = program.get_name().to_string();
-    clap_complete::generate(shell, &mut with_hints(program), name, &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    let mut program = with_hints(program);
+    clap_complete::generate(shell, &mut program, name, &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        Shell::Bash => script + &paths_in_bash(&program),
+        _ => script,
+    }
 }
+
+/// Returns what the script for bash lacks. That of clap offers flags for an empty word where a path
+/// is meant, and takes `=` for a word of its own, as bash passes it.
+fn paths_in_bash(program: &clap::Command) -> String {
+    let commands_with = |hint: ValueHint| {
+        let takes_path = |command: &&clap::Command| {
+            command.get_positionals().any(|argument| argument.get_value_hint() == hint)
+        };
+        let names = program.get_subcommands().filter(takes_path).map(clap::Command::get_name);
+        names.collect::<Vec<_>>().join("|")
+    };
+    let (files, directories) =
+        (commands_with(ValueHint::FilePath), commands_with(ValueHint::DirPath));
+    PATHS_IN_BASH.replace("FILES", &files).replace("DIRECTORIES", &directories)
+}
+
+/// A function around that of clap. Where it leaves `COMPREPLY` empty, bash completes files.
+const PATHS_IN_BASH: &str = r#"
+_smbench_with_paths() {
+    local cur="$2" prev="$3" word paths=""
+    [[ "$cur" != "=" ]] || cur=""
+    [[ "$prev" != "=" ]] || prev="${COMP_WORDS[COMP_CWORD-2]}"
+    _smbench "$1" "$cur" "$prev"
+    [[ "$cur" != -* ]] || return 0
+    for word in "${COMPREPLY[@]}"; do
+        [[ "$word" == -* ]] || return 0
+    done
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$word" in
+            -*) ;;
+            FILES) paths=files; break ;;
+            DIRECTORIES) paths=directories; break ;;
+            *) break ;;
+        esac
+    done
+    [[ -z "$paths" ]] || COMPREPLY=()
+    if [[ "$paths" == directories && "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        compopt -o plusdirs
+    fi
+}
+
+complete -F _smbench_with_paths -o bashdefault -o default smbench
+"#;
 
 /// Sets, for every argument, whether files, directories or neither complete it.
 fn with_hints(command: clap::Command) -> clap::Command {

@@ -22,9 +22,37 @@ use super::args::{LogFormat, Logging};
 use crate::observability::progress_lines;
 use crate::observability::standard_error::line::json_line;
 use crate::observability::standard_error::{self, Kind, StandardError};
+use crate::protocol::nearest;
 
 /// The variable that sets levels by module. It takes precedence over `--verbose`.
 const VARIABLE: &str = "SMBENCH_LOG";
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+const CRATE: &str = "smbench";
+/// The modules of this crate.
+const MODULES: [&str; 9] =
+    ["backend", "cli", "ir", "observability", "probe", "protocol", "run", "scheduler", "script"];
+/// The modules below them that log.
+const LOGGING: [&str; 19] = [
+    "backend::breaks::holder",
+    "backend::breaks::holders",
+    "backend::breaks::keyed",
+    "backend::embedded::server",
+    "backend::smb2::socket_reader",
+    "backend::smb2::transport",
+    "cli::execute",
+    "observability::priority",
+    "observability::progress",
+    "observability::progress_lines",
+    "observability::standard_error",
+    "probe::suite",
+    "run::attend",
+    "run::hooks",
+    "run::input",
+    "run::probe",
+    "run::serve",
+    "scheduler::clock",
+    "script::hooks::errors",
+];
 const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
 
@@ -217,6 +245,8 @@ fn parsed(text: &str) -> anyhow::Result<Targets> {
         let (module, level) = part.split_once('=').unwrap_or(("", part));
         // The parser would take an empty string for the level error.
         let level = Some(level.trim()).filter(|level| !level.is_empty());
+        // The parser would take digits for levels.
+        let level = level.filter(|level| LEVELS.contains(&level.to_lowercase().as_str()));
         let level = level.and_then(|level| level.parse::<LevelFilter>().ok());
         let level = level.with_context(|| {
             format!(
@@ -231,10 +261,39 @@ fn parsed(text: &str) -> anyhow::Result<Targets> {
             module if !is_module(module) => anyhow::bail!(
                 "{VARIABLE}: {module:?} in {part:?} is no module: write its path, as in smbench=debug; commas separate the parts"
             ),
-            module => levels.with_target(module, level),
+            module => match module_meant(module) {
+                Some(near) => anyhow::bail!(
+                    "{VARIABLE}: {module:?} in {part:?} is no module that logs: did you mean {near}?"
+                ),
+                None => levels.with_target(module, level),
+            },
         };
     }
     Ok(levels)
+}
+
+/// Returns the module that was most likely meant by one that smbench does not have; None if
+/// the module may exist. Those of other crates, such as `smb2`, are not known here.
+fn module_meant(module: &str) -> Option<String> {
+    let (root, within) = module.split_once("::").unwrap_or((module, ""));
+    if root != CRATE {
+        let roots = [CRATE, progress_lines::TARGET];
+        let near = nearest(root, roots).filter(|near| *near != root)?;
+        let rest = if within.is_empty() { String::new() } else { format!("::{within}") };
+        return Some(format!("{near}{rest}"));
+    }
+    let logs = |known: &str| {
+        known == within || known.strip_prefix(within).is_some_and(|rest| rest.starts_with("::"))
+    };
+    if within.is_empty() || MODULES.contains(&within) || LOGGING.iter().any(|known| logs(known)) {
+        return None;
+    }
+    let near = nearest(within, LOGGING.iter().chain(&MODULES).copied());
+    let around = || MODULES.iter().find(|known| within.starts_with(&format!("{known}::"))).copied();
+    Some(match near.or_else(around) {
+        Some(near) => format!("{CRATE}::{near}"),
+        None => CRATE.into(),
+    })
 }
 
 /// Returns whether `text` is the path of a module: names between `::`.
@@ -245,6 +304,9 @@ fn is_module(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
     use tracing::Level;
 
     use super::*;
@@ -266,7 +328,9 @@ mod tests {
 
     #[test]
     fn a_word_that_is_no_level_is_refused_with_what_to_write() {
-        for wrong in ["verbose", "wran", "smbench=loud", "smbench", "debug,smbench="] {
+        for wrong in
+            ["verbose", "wran", "smbench=loud", "smbench", "debug,smbench=", "5", "smbench=5"]
+        {
             let message = parsed(wrong).unwrap_err().to_string();
             assert!(message.contains("names no level: write error, warn,"), "{message}");
         }
@@ -283,6 +347,60 @@ mod tests {
             let message = parsed(wrong).unwrap_err().to_string();
             assert!(message.starts_with("SMBENCH_LOG: ") && message.contains(quoted), "{message}");
         }
+    }
+
+    #[test]
+    fn a_module_that_smbench_does_not_have_is_refused_with_the_nearest() {
+        for (wrong, near) in [
+            ("smbench::schedular=debug", "smbench::scheduler"),
+            ("smbench::backend::smb2::transprot=debug", "smbench::backend::smb2::transport"),
+            ("smbench::run::xyz=debug", "smbench::run"),
+            ("progres=off", "progress"),
+            ("smbnch::run=debug", "smbench::run"),
+        ] {
+            let message = parsed(wrong).unwrap_err().to_string();
+            assert!(message.ends_with(&format!("did you mean {near}?")), "{message}");
+        }
+        for right in [
+            "smb2=debug",
+            "smb_server=trace",
+            "tokio=off",
+            "mlua=warn",
+            "clap_builder=info",
+            "smbench::backend::smb2=debug",
+            "smbench::protocol=debug",
+        ] {
+            parsed(right).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_modules_that_log_are_listed() {
+        fn below(directory: &Path, files: &mut Vec<PathBuf>) {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { below(&path, files) } else { files.push(path) }
+            }
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        below(&root, &mut files);
+        let macros =
+            ["error", "warn", "info", "debug", "trace"].map(|name| format!("tracing::{name}!"));
+        let mut logging = Vec::new();
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            if !macros.iter().any(|name| text.contains(name)) {
+                continue;
+            }
+            let path = file.strip_prefix(&root).unwrap().with_extension("");
+            let names =
+                path.iter().map(|name| name.to_str().unwrap()).filter(|name| *name != "mod");
+            logging.push(names.collect::<Vec<_>>().join("::"));
+        }
+        logging.retain(|module| !module.ends_with("tests") && module != "main");
+        logging.sort();
+        assert_eq!(logging, LOGGING);
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod style;
 mod table;
 mod targets;
 mod thresholds;
+mod typed_line;
+mod unknown_arguments;
 mod usage_errors;
 mod validate;
 mod value;

@@ -24,10 +24,11 @@ pub(super) fn advice(path: &Path) -> String {
         let names = inputs_in(path);
         let listed: Vec<String> =
             names.iter().take(MAX_LISTED).map(|name| shown(&path.join(name))).collect();
-        return match (listed.is_empty(), names.len() - listed.len()) {
-            (true, _) => ": it is a directory, without a script or document in it".into(),
-            (false, 0) => format!(": it is a directory; in it are {}", listed.join(", ")),
-            (false, more) => {
+        return match (listed.len(), names.len() - listed.len()) {
+            (0, _) => ": it is a directory, without a script or document in it".into(),
+            (1, _) => format!(": it is a directory; in it is {}", listed[0]),
+            (_, 0) => format!(": it is a directory; in it are {}", listed.join(", ")),
+            (_, more) => {
                 format!(": it is a directory; in it are {} and {more} more", listed.join(", "))
             }
         };
@@ -36,6 +37,11 @@ pub(super) fn advice(path: &Path) -> String {
         return format!(": there is no directory {}", shown(missing));
     }
     nearest_input(path).map_or_else(String::new, |near| format!(": did you mean {}?", shown(&near)))
+}
+
+/// Returns the first script or document in a directory.
+pub(super) fn first_input(directory: &Path) -> Option<PathBuf> {
+    inputs_in(directory).first().map(|name| directory.join(name))
 }
 
 /// Returns the script or document that was most likely meant: one in the same directory with
@@ -101,7 +107,7 @@ mod tests {
         assert_eq!(near("first_steps.lua"), ": did you mean /examples/first_steps.lua?");
         assert_eq!(near("xyz.lua"), "");
         assert_eq!(near("exmples/first_steps.lua"), ": there is no directory /exmples");
-        assert_eq!(near("examples"), ": it is a directory; in it are /examples/first_steps.lua");
+        assert_eq!(near("examples"), ": it is a directory; in it is /examples/first_steps.lua");
         fs::remove_file(root.join("examples/first_steps.lua")).unwrap();
         assert_eq!(near("examples"), ": it is a directory, without a script or document in it");
     }

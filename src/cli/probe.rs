@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::seconds;
+use super::figures::{counted, seconds};
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::backend::registry::TargetKind;
 use crate::observability::text::printable;
@@ -60,7 +60,12 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     }
     not_run(&mut text, &of(report, Outcome::NotRun), style);
     heading(&mut text, "totals", style);
-    let _ = writeln!(text, "  {} cases in {}", totals.cases, seconds(report.duration_s));
+    let _ = writeln!(
+        text,
+        "  {} in {}",
+        counted(totals.cases as u64, "case"),
+        seconds(report.duration_s)
+    );
     let known = match (totals.fail, totals.deviation) {
         (_, 0) => String::new(),
         (0, _) => ", each for a known reason".into(),
@@ -97,7 +102,7 @@ fn support(row: &Support, style: Style) -> String {
         }
         (Answer::Unknown, 0) => style.paint(DIM, "not asked"),
         (Answer::Unknown, more) if *asked == 0 => {
-            style.paint(DIM, format_args!("not known: {more} cases not run"))
+            style.paint(DIM, format_args!("not known: {} not run", counted(more as u64, "case")))
         }
         (Answer::Unknown, more) => {
             style.paint(DIM, format_args!("not known: {cases}, {more} not run"))

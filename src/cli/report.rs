@@ -283,7 +283,7 @@ failed in teardown, which does not change the exit code
 1 client gave up reconnecting
   readers/0: nobody answers
 
-note: 1 of 5 iterations of editors were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile
+note: 1 of 5 iterations of editors was dropped, as that workload asks for: it arrived while its client was busy with the one before, nothing of it was issued, and it is in no percentile
 note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
 note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
 trust: valid

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
 use super::targets::TARGET_HELP;
-use super::value::{duration, factor, positive_duration, retry};
+use super::value::{duration, factor, positive_duration, retry, whole_number};
 use crate::scheduler::RetryPolicy;
 
 /// The default target, which needs no server.
@@ -98,7 +98,7 @@ pub struct RunArgs {
     /// Connections made at a time
     #[arg(
         long, hide_short_help = true, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = 64,
-        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Target"
+        value_parser = whole_number::<u32>(1..=u32::MAX.into()), help_heading = "Target"
     )]
     pub connect_concurrency: u32,
 
@@ -130,7 +130,7 @@ pub struct RunArgs {
     /// Locks that wait are not counted. [default: one per client]
     #[arg(
         long, value_name = "N", env = "SMBENCH_LIMIT",
-        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Scheduling"
+        value_parser = whole_number::<u32>(1..=u32::MAX.into()), help_heading = "Scheduling"
     )]
     pub limit: Option<u32>,
 
@@ -174,7 +174,7 @@ pub struct RunArgs {
     /// Each has a VM of its own. [default: cores minus two, at least one]
     #[arg(
         long, hide_short_help = true, value_name = "N", env = "SMBENCH_GENERATORS",
-        value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
+        value_parser = whole_number::<u16>(1..=256), help_heading = "Scheduling"
     )]
     pub generators: Option<u16>,
 
@@ -183,7 +183,7 @@ pub struct RunArgs {
     /// [default: one a core, half as many with --precise]
     #[arg(
         long, hide_short_help = true, value_name = "N", env = "SMBENCH_SHARDS",
-        value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Scheduling"
+        value_parser = whole_number::<u16>(1..=256), help_heading = "Scheduling"
     )]
     pub shards: Option<u16>,
 

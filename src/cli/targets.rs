@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use serde::Serialize;
 
-use super::value::positive_duration;
+use super::value::{positive_duration, whole_number};
 use crate::backend::registry::{KINDS, TargetKind};
 
 pub const SCHEMA: &str = "smbench.targets/1";
@@ -70,7 +70,7 @@ pub struct ProbeArgs {
     /// Each uses at most five connections.
     #[arg(
         short, long, value_name = "N", env = "SMBENCH_JOBS", default_value = "8",
-        value_parser = clap::value_parser!(u16).range(1..=64).try_map(NonZeroU16::try_from)
+        value_parser = whole_number::<u16>(1..=64).try_map(NonZeroU16::try_from)
     )]
     pub jobs: NonZeroU16,
 

@@ -9,12 +9,17 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
-use super::nearby_files::{advice, is_input};
+use super::nearby_files::{advice, first_input, is_input};
+use super::typed_line::{TypedLine, without_password};
+use super::unknown_arguments::argument_meant;
+use crate::backend::registry::Target;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
 use crate::script::{self, Limits};
 
 const PARAMETER_FLAG: &str = "--param <KEY=VALUE>";
+/// The command that asks what a target supports.
+const PROBE: [&str; 2] = ["targets", "probe"];
 const MAX_CHARS: usize = 80;
 /// Maximum number of a script's parameters that an error names.
 const MAX_NAMED: usize = 10;
@@ -26,17 +31,19 @@ pub(super) fn explained(mut error: clap::Error, args: &[OsString]) -> clap::Erro
         _ => None,
     };
     let (arg, subcommand) = (about(ContextKind::InvalidArg), about(ContextKind::InvalidSubcommand));
-    let args: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
+    let line = TypedLine::new(args);
     let tip = match (error.kind(), arg, subcommand) {
-        (ErrorKind::UnknownArgument, Some(flag), _) => parameter_meant(&flag, &args),
+        (ErrorKind::UnknownArgument, Some(argument), _) => argument_meant(&argument, &line),
         (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(flag), _)
             if flag == PARAMETER_FLAG =>
         {
-            Some(Tip::instead(how_to_set_parameters(&args)))
+            Some(Tip::instead(how_to_set_parameters(&line)))
         }
-        (ErrorKind::InvalidSubcommand, _, Some(name)) => Some(command_meant(&name, &args)),
+        (ErrorKind::InvalidSubcommand, _, Some(name)) => Some(command_meant(&name, &line)),
         _ => None,
     };
+    remove_passwords(&mut error);
+    remove_tip_to_pass_as_value(&mut error);
     if let Some(tip) = tip {
         if !tip.beside_others {
             error.remove(ContextKind::SuggestedArg);
@@ -48,46 +55,44 @@ pub(super) fn explained(mut error: clap::Error, args: &[OsString]) -> clap::Erro
     error
 }
 
+/// Removes the passwords of URLs from what the error quotes.
+fn remove_passwords(error: &mut clap::Error) {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
+        if let Some(ContextValue::String(text)) = error.get(kind) {
+            let text = without_password(text);
+            error.insert(kind, ContextValue::String(text));
+        }
+    }
+}
+
+/// Removes clap's advice to write a flag behind `--`. The only word there is the script or
+/// document, or the target, so the advice leads to another error.
+fn remove_tip_to_pass_as_value(error: &mut clap::Error) {
+    if let Some(ContextValue::StyledStrs(tips)) = error.get(ContextKind::Suggested) {
+        let mut tips = tips.clone();
+        tips.retain(|tip| !tip.to_string().starts_with("to pass '"));
+        match tips.is_empty() {
+            true => drop(error.remove(ContextKind::Suggested)),
+            false => drop(error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips))),
+        }
+    }
+}
+
 /// Advice that is shown beside clap's own suggestions, or in their place.
-struct Tip {
-    text: String,
-    beside_others: bool,
+pub(super) struct Tip {
+    pub text: String,
+    pub beside_others: bool,
 }
 
 impl Tip {
-    fn instead(text: String) -> Tip {
+    pub fn instead(text: String) -> Tip {
         Tip { text, beside_others: false }
     }
 }
 
-/// Returns how to set a parameter of the script, if an unknown flag has the name of one or a
-/// similar name.
-fn parameter_meant(flag: &str, args: &[&str]) -> Option<Tip> {
-    let plain = |name: &str| name.replace('-', "_").to_lowercase();
-    let name_of = |arg: &str| arg.split('=').next().unwrap_or_default().to_string();
-    // For `-users`, clap names only the first letter.
-    let short = |arg: &&str| flag.len() == 2 && arg.starts_with(flag);
-    let typed = args.iter().position(|arg| name_of(arg) == flag || short(arg))?;
-    let wanted = plain(name_of(args[typed]).trim_start_matches('-'));
-    let script = script_in(args)?;
-    let parameters = script::describe(Path::new(script), Limits::default()).ok()?;
-    let names = || parameters.iter().map(|parameter| parameter.name.as_str());
-    let same = names().find(|name| plain(name) == wanted);
-    let name = same.or_else(|| nearest(&wanted, names()))?;
-    let value = match args[typed].split_once('=') {
-        Some((_, value)) => Some(value),
-        None => {
-            args.get(typed + 1).copied().filter(|next| !next.starts_with('-') && *next != script)
-        }
-    };
-    let value = value.map_or_else(|| "VALUE".to_string(), |value| printable(value, MAX_CHARS));
-    let script = printable(script, MAX_CHARS);
-    let text = format!("'{name}' is a parameter of {script}: write -p {name}={value}");
-    Some(Tip { text, beside_others: same.is_none() })
-}
-
-fn how_to_set_parameters(args: &[&str]) -> String {
-    let Some(script) = script_in(args) else {
+fn how_to_set_parameters(line: &TypedLine) -> String {
+    let Some(script) = line.script() else {
         return "write -p name=value; 'smbench run SCRIPT --help' lists the parameters of a script"
             .into();
     };
@@ -108,38 +113,82 @@ fn how_to_set_parameters(args: &[&str]) -> String {
 }
 
 /// Returns advice on an unknown command: to write `run` before a script or document, the scripts in
-/// a directory, or a command with a similar name.
-fn command_meant(name: &str, args: &[&str]) -> Tip {
-    let path = Path::new(name);
-    let behind = args.iter().position(|arg| *arg == name).map_or(&[][..], |at| &args[at + 1..]);
-    let line = |words: &[&str]| {
-        let words = ["smbench"].iter().chain(words).chain(behind);
-        let words: Vec<String> = words.map(|word| printable(word, MAX_CHARS)).collect();
-        words.join(" ")
+/// a directory, or the command that was most likely meant.
+fn command_meant(name: &str, line: &TypedLine) -> Tip {
+    let Some(at) = line.words.iter().position(|word| *word == name) else {
+        return Tip::instead(commands(line));
     };
-    if path.is_dir() {
-        return Tip::instead(format!("a script is run, not a directory{}", advice(path)));
+    let text = match line.path.is_empty() {
+        true => file_meant(name, at, line),
+        false => None,
+    };
+    if let Some(text) = text {
+        return Tip::instead(text);
     }
-    let with_extension = format!("{name}.lua");
-    if is_input(path) {
-        return Tip::instead(format!("to run it, write '{}'", line(&["run", name])));
+    let is_target = name.contains("://") || Target::parse(name).is_ok();
+    if is_target {
+        let named = [PROBE[0], PROBE[1], name];
+        let probing = line.with_command(&named, at);
+        return Tip::instead(format!("to see what a target supports, write '{probing}'"));
     }
-    if Path::new(&with_extension).is_file() {
-        return Tip::instead(format!("to run it, write '{}'", line(&["run", &with_extension])));
-    }
-    let program = Cli::command();
-    let commands: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
-    match nearest(name, commands.iter().copied()) {
-        Some(near) => Tip::instead(format!("did you mean '{}'?", line(&[near]))),
-        None => Tip::instead(format!("the commands are {}", commands.join(", "))),
+    match path_meant(name, line) {
+        Some(path) => {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            Tip::instead(format!("did you mean '{}'?", line.with_command(&path, at)))
+        }
+        None => Tip::instead(commands(line)),
     }
 }
 
-/// Returns the script that a command line names.
-fn script_in<'a>(args: &[&'a str]) -> Option<&'a str> {
-    let is_script = |arg: &str| {
-        let extension = Path::new(arg).extension().unwrap_or_default().to_string_lossy();
-        ["lua", "luau"].contains(&extension.to_lowercase().as_str()) && Path::new(arg).is_file()
+/// Returns advice on a script, document or directory in the place of a command.
+fn file_meant(name: &str, at: usize, line: &TypedLine) -> Option<String> {
+    let path = Path::new(name);
+    if path.is_dir() {
+        let advice = advice(path);
+        let advice = advice.trim_start_matches(": ");
+        let Some(first) = first_input(path) else { return Some(advice.into()) };
+        let running = line.with_command(&["run", &first.display().to_string()], at);
+        return Some(format!("{advice}; to run a script in it, write '{running}'"));
+    }
+    let with_extension = format!("{name}.lua");
+    let input = if is_input(path) {
+        name
+    } else if Path::new(&with_extension).is_file() {
+        &with_extension
+    } else {
+        return None;
     };
-    args.iter().copied().find(|arg| is_script(arg))
+    Some(format!("to run it, write '{}'", line.with_command(&["run", input], at)))
+}
+
+/// Returns the path of the command that was most likely meant: one where the error arose, or one of
+/// that name elsewhere.
+fn path_meant(name: &str, line: &TypedLine) -> Option<Vec<String>> {
+    let here: Vec<String> = line.path.iter().map(|word| (*word).to_string()).collect();
+    let mut paths = Vec::new();
+    for command in Cli::command().get_subcommands() {
+        let path = vec![command.get_name().to_string()];
+        let nested = command.get_subcommands().map(|nested| nested.get_name().to_string());
+        paths.extend(nested.map(|nested| [path.clone(), vec![nested]].concat()));
+        paths.push(path);
+    }
+    let last = |path: &Vec<String>| path.last().cloned().unwrap_or_default();
+    let (own, others): (Vec<_>, Vec<_>) =
+        paths.into_iter().partition(|path| path[..path.len() - 1] == here);
+    let exact = others.iter().find(|path| last(path) == name).cloned();
+    exact.or_else(|| {
+        [own, others].into_iter().find_map(|paths| {
+            let names: Vec<String> = paths.iter().map(last).collect();
+            let near = nearest(name, names.iter().map(String::as_str))?.to_string();
+            paths.into_iter().find(|path| last(path) == near)
+        })
+    })
+}
+
+fn commands(line: &TypedLine) -> String {
+    let names: Vec<&str> = line.command.get_subcommands().map(clap::Command::get_name).collect();
+    match line.path.is_empty() {
+        true => format!("the commands are {}", names.join(", ")),
+        false => format!("the commands of '{}' are {}", line.command_name(), names.join(", ")),
+    }
 }

@@ -1,5 +1,6 @@
 //! Values of flags, with errors that say how to write them.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -36,6 +37,8 @@ impl FromStr for Input {
         let path = PathBuf::from(text);
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match extension.as_str() {
+            // A URL may hold a password, so it is not quoted.
+            _ if text.contains("://") => Err("expected a script (.lua) or a document (.json, .jsonl); a target is given with --target".into()),
             "lua" | "luau" => Ok(Input::Script(path)),
             "json" | "jsonl" => Ok(Input::Document(path)),
             _ => Err(format!(
@@ -77,6 +80,22 @@ pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
             Ok((key.trim().to_string(), value.to_string()))
         }
         _ => Err("expected name=value".into()),
+    }
+}
+
+/// Returns the parser of a whole number in `range`.
+pub(super) fn whole_number<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.and_then(|number: u64| T::try_from(number).ok()).ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            match *most < u64::from(u32::MAX) {
+                true => format!("expected a whole number from {least} to {most}"),
+                false => format!("expected a whole number of at least {least}, such as 1000000"),
+            }
+        })
     }
 }
 
@@ -138,6 +157,19 @@ mod tests {
         assert!(retry("STATUS_SUCCESS").is_err() && retry("NONSENSE").is_err());
         let message = retry("STATUS_SHARNG_VIOLATION").unwrap_err();
         assert!(message.ends_with("there is STATUS_SHARING_VIOLATION"), "{message}");
+    }
+
+    #[test]
+    fn a_number_that_is_not_whole_or_not_in_range_is_answered_with_what_is() {
+        let number = whole_number::<u32>(1..=u64::from(u32::MAX));
+        assert_eq!(number("1000000"), Ok(1_000_000));
+        for bad in ["abc", "1e6", "0", "4294967296", "1.5", "", "1_000"] {
+            let message = number(bad).unwrap_err();
+            assert_eq!(message, "expected a whole number of at least 1, such as 1000000", "{bad}");
+        }
+        let message = whole_number::<u16>(1..=256)("257").unwrap_err();
+        assert_eq!(message, "expected a whole number from 1 to 256");
+        assert_eq!(whole_number::<u64>(0..=u64::MAX)("18446744073709551615"), Ok(u64::MAX));
     }
 
     #[test]

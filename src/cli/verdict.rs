@@ -120,7 +120,7 @@ exit code 130: interrupted, generator-limited
     fn a_few_of_a_million_are_not_nothing_and_a_bound_that_is_passed_is_seen_to_be() {
         let hook_events = HookEvents { delivered: 999_999, dropped: 1 };
         let text = verdict(&late(RunFacts { hook_events, ..sample::facts() }), None, PLAIN);
-        assert!(text.contains("1 of 1000000 events for hooks (0.0001 %) were"), "{text}");
+        assert!(text.contains("1 of 1000000 events for hooks (0.0001 %) was"), "{text}");
 
         let mut recorder = sample::recorder();
         for seq in 0..10_000 {

@@ -67,7 +67,9 @@ pub struct StatedThreshold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Module {
+    /// Name under which the script required it.
     pub name: String,
+    /// Version of a module of the standard library, which is that of smbench; `unversioned` for another.
     pub version: String,
     /// Hash of its text.
     pub hash: String,

@@ -86,12 +86,13 @@ fn quantity(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<Quantity
     }
     let digits = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse().ok() };
     let whole: u64 = digits(whole)?;
+    let parts_a_unit_of_one = factor == 1 && fraction.bytes().any(|digit| digit != b'0');
     let fraction = &fraction[..fraction.len().min(FRACTION_DIGITS)];
     let parts: u64 = digits(fraction)?;
     let scale = 10_u128.pow(fraction.len() as u32);
     let rest = (u128::from(parts) * u128::from(factor) + scale / 2) / scale;
     let rounded = u64::try_from(u128::from(whole) * u128::from(factor) + rest).ok()?;
-    Some(Quantity { rounded, parts_a_unit_of_one: factor == 1 && parts != 0 })
+    Some(Quantity { rounded, parts_a_unit_of_one })
 }
 
 #[cfg(test)]
@@ -126,7 +127,15 @@ mod tests {
         assert_eq!(parse_size("9007199254740993KiB"), Ok(((1 << 53) + 1) << 10));
         assert_eq!(parse_size("8388608.000000000001TiB"), Ok((1 << 63) + 1));
         assert_eq!(parse_size("0.3KiB"), Ok(307));
-        for bad in ["18446744073709551616", "16777216TiB", "1.5", "0.5B", ".", "1.2.3KB"] {
+        for bad in [
+            "18446744073709551616",
+            "16777216TiB",
+            "1.5",
+            "1.00000000000000000001",
+            "0.5B",
+            ".",
+            "1.2.3KB",
+        ] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_size("4096.0"), Ok(4_096));

@@ -199,7 +199,9 @@ impl BreakStats {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BreakSummary {
+    /// Breaks of oplocks.
     pub oplock: u64,
+    /// Breaks of leases.
     pub lease: u64,
     /// Breaks for which the server wanted no answer.
     pub not_asked: u64,

@@ -15,6 +15,7 @@ pub const MAX_METRICS: usize = 256;
 const MAX_SERIES: usize = 100;
 const MAX_SERIES_IN_ALL: usize = 500;
 
+/// What a metric keeps of its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -328,13 +329,21 @@ pub enum Figures {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Values {
+    /// Least value, in the unit of the metric.
     pub min: u64,
+    /// Mean, in the unit of the metric.
     pub mean: f64,
+    /// Median, in the unit of the metric.
     pub p50: u64,
+    /// 90th percentile, in the unit of the metric.
     pub p90: u64,
+    /// 95th percentile, in the unit of the metric.
     pub p95: u64,
+    /// 99th percentile, in the unit of the metric.
     pub p99: u64,
+    /// 99.9th percentile, in the unit of the metric.
     pub p999: u64,
+    /// Greatest value, in the unit of the metric.
     pub max: u64,
 }
 

@@ -208,6 +208,7 @@ pub struct FailureGroup {
     /// The NT status as a number; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u32>,
+    /// Number of these operations.
     pub count: u64,
     /// The first few of them.
     pub first: Vec<OperationRecord>,
@@ -217,6 +218,7 @@ pub struct FailureGroup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SkippedGroup {
+    /// Number of these operations.
     pub count: u64,
     /// The first few of them.
     pub first: Vec<OperationRecord>,
@@ -228,6 +230,7 @@ pub struct SkippedGroup {
 pub struct OperationRecord {
     /// The document's id, or the numbers of the client and of the operation (`0-17`).
     pub op_id: String,
+    /// Name of the client.
     pub client: String,
     #[cfg_attr(test, schemars(with = "OperationType"))]
     pub operation: &'static str,
@@ -239,6 +242,7 @@ pub struct OperationRecord {
     pub phase: Option<String>,
     /// When it ended, in microseconds from the run's origin (connections made, before setup).
     pub at_us: u64,
+    /// Why it failed or was skipped, in words.
     pub message: String,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::breaks::BreakSummary;
 use super::rounding::nonzero;
 use super::summary::{UnissuedSummary, WorkloadSummary};
+use super::text::counted;
 use crate::ir::Phase;
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
@@ -20,7 +21,16 @@ pub fn at_bound(operations: u64, phases: &[Phase], took: &[Duration]) -> String 
             (left_ns > 0).then(|| format!("{:.3} s of {}", left_ns as f64 / 1e9, phase.name))
         })
         .collect();
-    let end = format!("the run ended at its bound of {operations} operations (--operations)");
+    let bound = counted(operations, "operation");
+    let mut end = format!("the run ended at its bound of {bound} (--operations)");
+    let last = (0..phases.len()).rev().find(|index| took_ns(*index) > 0);
+    let recorded = |index: usize| phases[index].record && took_ns(index) > 0;
+    if let Some(last) = last.filter(|last| !(0..=*last).any(recorded)) {
+        end += &format!(
+            " in the unrecorded phase {}, so nothing was recorded: give a larger N, or --duration in its place",
+            phases[last].name
+        );
+    }
     match remained.is_empty() {
         true => end,
         false => format!(
@@ -36,9 +46,13 @@ pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
     let dropped = workload.iterations.dropped;
     (dropped > 0).then(|| {
         format!(
-            "{dropped} of {} iterations of {} were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            workload.iterations.all(),
+            "{dropped} of {} of {} {}",
+            counted(workload.iterations.all(), "iteration"),
             workload.name,
+            match dropped {
+                1 => "was dropped, as that workload asks for: it arrived while its client was busy with the one before, nothing of it was issued, and it is in no percentile",
+                _ => "were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
+            },
         )
     })
 }
@@ -75,10 +89,31 @@ pub fn unanswered(breaks: &BreakSummary) -> Vec<String> {
     let some = kinds.into_iter().filter(|(count, _)| *count > 0);
     some.map(|(count, what)| {
         format!(
-            "{count} {} {what}. A server gives up after {} s of its own and takes back what it granted; whoever wanted the file waits until then",
-            if count == 1 { "break" } else { "breaks" },
+            "{} {what}. A server gives up after {} s of its own and takes back what it granted; whoever wanted the file waits until then",
+            counted(count, "break"),
             SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
         )
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_that_came_before_anything_was_recorded_says_what_to_give() {
+        let phase =
+            |name: &str, record| Phase { name: name.into(), duration_ns: 1_000_000_000, record };
+        let phases = [phase("warmup", false), phase("steady", true)];
+        let took = |millis: [u64; 2]| millis.map(Duration::from_millis);
+        let early = at_bound(100, &phases, &took([300, 0]));
+        let advice = " in the unrecorded phase warmup, so nothing was recorded: give a larger N, or --duration in its place; ";
+        assert!(early.contains(advice), "{early}");
+        let later = at_bound(1, &phases, &took([1_000, 400]));
+        assert_eq!(
+            later,
+            "the run ended at its bound of 1 operation (--operations); what remained of its phases did not take place: 0.600 s of steady"
+        );
+    }
 }

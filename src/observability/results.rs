@@ -191,7 +191,7 @@ impl Drop for ResultsFolder {
 }
 
 /// Returns the outermost of the directories around `path` that is missing.
-fn missing_parent(path: &Path) -> Option<&Path> {
+pub fn missing_parent(path: &Path) -> Option<&Path> {
     let around = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
     let is_missing =
         |parent: &&Path| parent.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);

@@ -80,6 +80,7 @@ fn simplify(schema: &mut Object) {
     }
     never_null(schema);
     by_names(schema);
+    describe_tag(schema);
     for_each_part(schema, &mut |part, _| simplify(part));
 }
 
@@ -106,6 +107,18 @@ fn never_null(schema: &mut Object) {
                 [Value::Object(one)] => property.append(one),
                 _ => drop(property.insert("anyOf".into(), options.into())),
             }
+        }
+    }
+}
+
+/// Gives the key that tells one variant from the others the description of that variant, since
+/// serde makes this key and no doc comment can be on it.
+fn describe_tag(schema: &mut Object) {
+    let Some(description) = schema.get("description").cloned() else { return };
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for tag in properties.values_mut().filter_map(Value::as_object_mut) {
+        if tag.contains_key("const") && !tag.contains_key("description") {
+            tag.insert("description".into(), description.clone());
         }
     }
 }
@@ -155,6 +168,19 @@ fn for_each_part(schema: &mut Object, visit: &mut dyn FnMut(&mut Object, bool)) 
             _ => {}
         }
     }
+}
+
+/// Returns the keys of `schema` that neither have a description nor are of a type that has one.
+pub(crate) fn undescribed_keys(schema: &Value) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    describe(schema, "", &mut known);
+    let is_described = |one: &Value| one["description"].as_str().is_some_and(|it| !it.is_empty());
+    let lacks_description = |at: &String| {
+        let key = schema.pointer(at).expect("it was found there");
+        let of_type = key["$ref"].as_str().and_then(|target| schema.pointer(&target[1..]));
+        !is_described(key) && !of_type.is_some_and(is_described)
+    };
+    known.into_iter().filter(lacks_description).collect()
 }
 
 /// Returns the keys that `schema` describes and that none of `values` has.

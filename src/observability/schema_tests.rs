@@ -1,5 +1,8 @@
 //! Tests of summaries against `schema/summary.schema.json`.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 use smbench_test_support::Format;
 
@@ -53,6 +56,17 @@ fn full() -> Value {
 fn the_schema_of_summaries_is_that_of_the_types_and_has_no_key_that_none_writes() {
     let schema = schema::checked_in::<Summary>("summary");
     assert_eq!(schema::unused_keys(&schema, &[full()]), [""; 0]);
+}
+
+#[test]
+fn every_key_of_every_schema_has_a_description() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    let files: Vec<_> = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let schema = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(schema::undescribed_keys(&schema), [""; 0], "{}", file.display());
+    }
 }
 
 #[test]

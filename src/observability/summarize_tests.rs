@@ -132,7 +132,7 @@ fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
     }
     let summary = Summary::new(sample::facts(), &recorder.finish());
     assert_eq!(summary.notes.len(), 1);
-    let note = "1 of 3 iterations of editors were dropped, as that workload asks for: ";
+    let note = "1 of 3 iterations of editors was dropped, as that workload asks for: ";
     assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
 }
 

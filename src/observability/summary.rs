@@ -231,6 +231,7 @@ pub struct Run {
 pub struct Totals {
     /// Operations that were sent: `succeeded` and `failed`.
     pub operations: u64,
+    /// Operations that ended with a status that was expected.
     pub succeeded: u64,
     /// Operations that failed and were not expected to.
     pub failed: u64,
@@ -248,10 +249,13 @@ pub struct Totals {
     pub reconnects: Option<u64>,
     /// Operations that `--degrade` sent without something they asked for.
     pub degraded: u64,
+    /// Bytes that reads got.
     pub bytes_read: u64,
+    /// Bytes that writes wrote.
     pub bytes_written: u64,
     /// Seconds over which the rate is computed.
     pub duration_s: f64,
+    /// Operations that were sent, for each second of `duration_s`.
     pub operations_per_s: f64,
 }
 
@@ -299,7 +303,9 @@ pub struct OperationSummary {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Times {
+    /// Least value, in microseconds.
     pub min: f64,
+    /// Mean, in microseconds.
     pub mean: f64,
     #[serde(flatten)]
     pub tail: Tail,
@@ -309,11 +315,17 @@ pub struct Times {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tail {
+    /// Median, in microseconds.
     pub p50: f64,
+    /// 90th percentile, in microseconds.
     pub p90: f64,
+    /// 95th percentile, in microseconds.
     pub p95: f64,
+    /// 99th percentile, in microseconds.
     pub p99: f64,
+    /// 99.9th percentile, in microseconds.
     pub p999: f64,
+    /// Greatest value, in microseconds.
     pub max: f64,
 }
 
@@ -372,6 +384,7 @@ pub struct SectionSummary {
     pub totals: Totals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
+    /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
 }
 
@@ -379,6 +392,7 @@ pub struct SectionSummary {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PhaseSummary {
+    /// Name of the phase, as the script or document has it.
     pub name: String,
     /// Whether the totals of the run count this phase.
     pub recorded: bool,
@@ -405,6 +419,7 @@ pub struct PhaseSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pickup_us: Option<Tail>,
     pub disconnected: DisconnectedSummary,
+    /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
 }
 
@@ -412,6 +427,7 @@ pub struct PhaseSummary {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkloadSummary {
+    /// Name of the workload, as the script or document has it.
     pub name: String,
     /// Number of clients.
     pub clients: u32,
@@ -427,6 +443,7 @@ pub struct WorkloadSummary {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OplogSummary {
+    /// Lines that the file holds.
     pub written: u64,
     /// Lines that were left out because the disk was too slow for them, or full.
     pub dropped: u64,
@@ -436,6 +453,7 @@ pub struct OplogSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedClients {
+    /// Number of these clients.
     pub count: u64,
     /// No client was left, so that the run ended before its time.
     pub all: bool,
@@ -448,6 +466,7 @@ pub struct FailedClients {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SilentClients {
+    /// Number of these clients.
     pub count: u64,
     /// Names of the first few of them.
     pub first: Vec<String>,
@@ -457,7 +476,9 @@ pub struct SilentClients {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailedClient {
+    /// Name of the client.
     pub client: String,
+    /// Why it gave up, in words.
     pub reason: String,
 }
 
@@ -465,6 +486,7 @@ pub struct FailedClient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cleanup {
+    /// Handles that were closed.
     pub closed: u64,
     /// Handles that could not be closed.
     pub failed: u64,

@@ -29,6 +29,11 @@ pub fn printable(text: &str, max: usize) -> String {
     printable
 }
 
+/// Returns a number and its noun, in the plural unless the number is 1.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn deceptive(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),

@@ -263,8 +263,9 @@ fn dropped_hook_events(events: HookEvents) -> Option<String> {
     let all = u128::from(delivered) + u128::from(dropped);
     (dropped > 0).then(|| {
         format!(
-            "{dropped} of {all} events for hooks ({}) were dropped: what hooks and their metrics say is not of all operations, while every other figure is",
+            "{dropped} of {all} events for hooks ({}) {} dropped: what hooks and their metrics say is not of all operations, while every other figure is",
             percent(dropped.into(), all, 1),
+            if dropped == 1 { "was" } else { "were" },
         )
     })
 }

@@ -279,7 +279,7 @@ fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
     assert_eq!(trust.verdict, Verdict::HooksDropped);
     assert_eq!(
         trust.reasons[0],
-        "1 of 10 events for hooks (10.0 %) were dropped: what hooks and their metrics say is not of all operations, while every other figure is"
+        "1 of 10 events for hooks (10.0 %) was dropped: what hooks and their metrics say is not of all operations, while every other figure is"
     );
     let late = phase(100, 2);
     let late = Evidence { hook_events: trust.hook_events, ..of(&late) };

@@ -70,6 +70,8 @@ const AS_ASKED: &str =
 const NOTHING_BELOW: &str = "Samba 4.17 breaks nothing below a folder it renames (smbtorture smb2.lease.rename_dir_openfile, of a later version)";
 const ANY_LOCK: &str = "it does not look whether the file reaches as far as the lock (smbtorture smb2.lease.lock1 wants the break)";
 const R_TAKEN: &str = "Samba 4.17 grants nothing to read on a file with any lock, and leaves H alone of RH (smbtorture smb2.lease.lock2 and lock3, of a later version)";
+/// The embedded backend leaves these cases out. They are for a probe of `smbench serve`.
+const NO_WAIT: &str = "crate smb-server refuses a lock that would have to wait";
 const NONE_LOCKED: &str = "crate smb-server grants no lease on a file with any lock";
 
 pub const DEVIATIONS: &[Deviation] = &[
@@ -430,6 +432,31 @@ pub const DEVIATIONS: &[Deviation] = &[
         "got (none, 1)",
         Always,
         "Samba 4.17 counts a lease it does not grant (smbtorture smb2.lease.lease-epoch, of a later version)",
+    ),
+    embedded("a_waiting_lock_is_granted_on_unlock", "got STATUS_LOCK_NOT_GRANTED", Always, NO_WAIT),
+    embedded(
+        "a_waiting_lock_is_granted_when_the_holder_closes",
+        "got STATUS_LOCK_NOT_GRANTED",
+        Always,
+        NO_WAIT,
+    ),
+    embedded(
+        "a_waiting_lock_is_granted_when_the_holder_vanishes",
+        "got STATUS_LOCK_NOT_GRANTED",
+        Always,
+        NO_WAIT,
+    ),
+    embedded(
+        "two_waiting_locks_are_granted_one_after_the_other",
+        "got STATUS_LOCK_NOT_GRANTED",
+        Always,
+        NO_WAIT,
+    ),
+    embedded(
+        "a_cancelled_wait_is_cancelled_and_leaves_no_lock",
+        "the lock ended before",
+        Always,
+        NO_WAIT,
     ),
 ];
 

@@ -66,6 +66,7 @@ pub struct TargetReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Totals {
+    /// Number of cases, however they ended.
     pub cases: usize,
     /// Cases in which the server answered as the reference.
     pub pass: usize,

@@ -17,8 +17,9 @@ use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::{self, Bounds, CompileError, CompileReport};
 use crate::ir::phases::total_ns;
 use crate::observability::progress_lines::{Doing, ProgressLines};
-use crate::observability::results::persist_new;
+use crate::observability::results::{missing_parent, persist_new};
 use crate::observability::rounding::nonzero;
+use crate::observability::text::counted;
 use crate::script::{Script, ScriptOptions};
 
 /// The destination of a document.
@@ -47,7 +48,7 @@ impl Compiled {
     fn of(report: CompileReport, bounds: Bounds, mut left_out: Vec<String>) -> Compiled {
         let at_bound = bounds.operations.filter(|_| report.at_bound).map(|most| {
             let nominal_s = report.nominal_ns as f64 / 1e9;
-            let end = format!("the document ends at its bound of {most} operations (--operations), {nominal_s:.3} s of nominal time after its start");
+            let end = format!("the document ends at its bound of {} (--operations), {nominal_s:.3} s of nominal time after its start", counted(most, "operation"));
             match bounds.duration_ns {
                 Some(duration_ns) => format!("{end}; it was to last {:.3} s", duration_ns as f64 / 1e9),
                 None => end,
@@ -128,12 +129,20 @@ fn to_file(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    if let Some(parent) = missing_parent(path) {
+        anyhow::bail!(
+            "--output {}: there is no directory {}; create it first, or name another place",
+            path.display(),
+            parent.display()
+        );
+    }
     let cannot = || format!("cannot write {}", path.display());
     let signals = Signals::listen().with_context(cannot)?;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.prefix(".smbench").tempfile_in(folder).with_context(cannot)?;
+    let made = builder.prefix(".smbench").tempfile_in(folder).map_err(without_temporary_name);
+    let mut file = made.with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
     // Writes bypass `file`, whose errors would name its temporary path.
     let out = Counted { out: file.as_file_mut(), written };
@@ -147,6 +156,13 @@ fn to_file(
     }
     .with_context(cannot)?;
     Ok(compiled)
+}
+
+/// Returns the error of crate tempfile without the name of the temporary file.
+fn without_temporary_name(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let (cause, _) = text.split_once(" at path ").unwrap_or((&text, ""));
+    io::Error::other(cause.to_string())
 }
 
 fn write(

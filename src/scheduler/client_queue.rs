@@ -349,6 +349,12 @@ impl ClientQueue {
         }
     }
 
+    /// Returns whether operations that wait here are due at times of their own, such as arrivals.
+    pub fn has_own_times(&self) -> bool {
+        let withheld = self.in_flight_op.iter().map(|in_flight| &*in_flight.operation);
+        self.pending.iter().chain(withheld).any(|operation| operation.due.at_ns().is_some())
+    }
+
     /// Counts the operations that were due before a cut at `cut_ns` and will not be issued.
     pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
         let due = |operation: &Operation| self.times(operation.due, origin_ns).0;

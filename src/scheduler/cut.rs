@@ -1,7 +1,7 @@
 //! The ways in which an engine's work ends before its stream does: the cut, and giving up.
 
 use super::action::Action;
-use super::client_queue::{Attempt, ClientState};
+use super::client_queue::{Attempt, ClientQueue, ClientState};
 use super::engine::Engine;
 use super::timeline::Stage;
 use crate::backend::Execution;
@@ -16,7 +16,7 @@ impl Engine {
             return;
         }
         self.cut = true;
-        self.report_unissued(0..self.clients.len(), now_ns);
+        self.report_unissued(0..self.clients.len(), now_ns, |_| true);
         self.end_disconnections(now_ns);
         self.schedule.clear();
         self.blocked.clear();
@@ -43,11 +43,17 @@ impl Engine {
         }
     }
 
-    pub(super) fn report_unissued(&mut self, slots: std::ops::Range<usize>, now_ns: u64) {
+    /// Reports what these clients were to issue until `now_ns` and did not, of those `of` chooses.
+    pub(super) fn report_unissued(
+        &mut self,
+        slots: std::ops::Range<usize>,
+        now_ns: u64,
+        of: impl Fn(&ClientQueue) -> bool,
+    ) {
         let Stage::Measure = self.stage else { return };
         let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
         let mut unissued = Unissued::default();
-        for client in &mut self.clients[slots] {
+        for client in self.clients[slots].iter_mut().filter(|client| of(client)) {
             let phases = &self.config.phases;
             let late = client.drop_unissued_arrivals(phases, self.origin_ns, cut_ns);
             self.events.extend(late.into_iter().map(Event::Iteration));

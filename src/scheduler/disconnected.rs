@@ -31,7 +31,7 @@ impl Engine {
     /// Records that the client's connection is not coming back. The client ends here.
     pub fn lose(&mut self, slot: u32, now_ns: u64) {
         self.report_disconnected(slot, now_ns);
-        self.report_unissued(slot as usize..slot as usize + 1, now_ns);
+        self.report_unissued(slot as usize..slot as usize + 1, now_ns, |_| true);
         let client = &mut self.clients[slot as usize];
         let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
         client.cut();

@@ -243,7 +243,7 @@ impl Engine {
             }
         }
         loop {
-            self.heed_bound();
+            self.heed_bound(now_ns);
             if let Some(action) = self.wanted.pop_front() {
                 return Some(action);
             }

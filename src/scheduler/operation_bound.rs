@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::client_queue::ClientState;
+use super::client_queue::{ClientQueue, ClientState};
 use super::engine::Engine;
 use super::timeline::Stage;
 
@@ -15,6 +15,8 @@ pub struct OperationBound {
     most: u64,
     /// Number of operations that are left, or [`REACHED`] once there was none left.
     left: AtomicU64,
+    /// Number of operations that were given back after the bound was reached.
+    unsent: AtomicU64,
 }
 
 /// The value for a bound that was reached. It is final: an operation given back afterwards lets no
@@ -25,7 +27,7 @@ impl OperationBound {
     /// Creates a bound of at least one operation.
     pub fn new(most: u64) -> OperationBound {
         let most = most.clamp(1, REACHED - 1);
-        OperationBound { most, left: AtomicU64::new(most) }
+        OperationBound { most, left: AtomicU64::new(most), unsent: AtomicU64::new(0) }
     }
 
     /// Returns the bound itself.
@@ -46,7 +48,15 @@ impl OperationBound {
     /// Gives back an operation that was taken and never began.
     pub fn give_back(&self) {
         let next = |left| (left != REACHED).then(|| left + 1);
-        let _ = self.left.fetch_update(SeqCst, SeqCst, next);
+        if self.left.fetch_update(SeqCst, SeqCst, next).is_err() {
+            self.unsent.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Returns the number of operations by which a run that reached the bound falls short of it,
+    /// because their clients lost their connections for good before they were sent.
+    pub fn unsent(&self) -> u64 {
+        self.unsent.load(SeqCst)
     }
 
     /// Returns whether all operations were taken.
@@ -58,13 +68,15 @@ impl OperationBound {
 impl Engine {
     /// Ends the stream of every client of this engine once the bound is reached. Operations that
     /// were issued before run to completion, and the stage ends as it does when a stream ends by
-    /// itself.
-    pub(super) fn heed_bound(&mut self) {
+    /// itself. Operations with a time of their own that had passed by then are reported as
+    /// unissued: they show a server or a generator that was behind.
+    pub(super) fn heed_bound(&mut self, now_ns: u64) {
         let reached = self.permits.operations().is_some_and(OperationBound::is_reached);
         if !reached || self.at_bound || self.cut || self.stage != Stage::Measure {
             return;
         }
         self.at_bound = true;
+        self.report_unissued(0..self.clients.len(), now_ns, ClientQueue::has_own_times);
         self.schedule.retain(|next| self.clients[next.0.1 as usize].in_flight_op.is_some());
         for slot in std::mem::take(&mut self.permitted) {
             match self.clients[slot as usize].in_flight_op.is_some() {
@@ -143,8 +155,31 @@ mod tests {
         assert!(bound.take() && !bound.is_reached());
         bound.give_back();
         assert!(bound.take() && bound.take() && bound.is_reached());
+        assert_eq!(bound.unsent(), 0);
         bound.give_back();
         assert!(!bound.take() && bound.is_reached());
+        assert_eq!(bound.unsent(), 1);
+    }
+
+    #[test]
+    fn arrivals_that_were_due_before_the_bound_was_reached_are_reported_as_unissued() {
+        let permits = Permits::new(None, 1).with_operations(Some(1));
+        let mut engine = Engine::new(Arc::new(config()), Arc::new(permits), 0, &[0, 1]);
+        engine.enter(Stage::Measure, ZERO_NS);
+        for slot in 0..2 {
+            let at = |seq| stat(slot, seq, seq, Due::At(10 * u64::from(seq)));
+            engine
+                .operations(slot, Section::Iteration, (0..6).map(at).collect(), true, ZERO_NS)
+                .unwrap();
+        }
+        assert_eq!(issues(&mut engine, ZERO_NS + 25).len(), 1);
+        let unissued = engine.drain_events().find_map(|event| match event {
+            Event::Unissued(unissued) => Some(unissued),
+            _ => None,
+        });
+        let unissued = unissued.expect("five operations were due by then and were not issued");
+        assert_eq!(unissued.by_driver + unissued.by_backlog, 5, "{unissued:?}");
+        assert_eq!(unissued.late_ns, 25);
     }
 
     #[test]

@@ -58,6 +58,8 @@ impl Depth {
     };
 }
 
+/// Maximum number of operations of the first batch of a client's section.
+const FIRST_BATCH: usize = 7;
 /// Number of operations of a setup or teardown that are made for every other client.
 const OF_A_SETUP: usize = 64;
 /// Maximum number of operations of the setups, and of the teardowns, of the clients that are made
@@ -358,7 +360,10 @@ impl Making {
                     return false;
                 }
                 let made = &mut all[*at];
-                let wanted = self.way.batch.min(asked[*at].wanted(whole, section, made));
+                // At most a few, or as many as were made before, because the time is looked at only between
+                // pulls, and a script may compute long for each operation.
+                let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
+                let wanted = batch.min(asked[*at].wanted(whole, section, made));
                 if wanted == 0 {
                     return false;
                 }

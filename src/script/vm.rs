@@ -59,6 +59,8 @@ struct Watch {
     deadline: Cell<Option<Duration>>,
     /// The value of [`computed`] at the start. If it was not read then, it is read at the deadline.
     began: Cell<Option<Duration>>,
+    /// The number of operations that the client had made when the time began.
+    made: Cell<Option<u32>>,
     /// An error that ends the present entry into the VM, whatever the script catches.
     fatal: RefCell<Option<ScriptError>>,
     /// Whether the last entry into the VM ended with a fatal error (its time is up, for example) or
@@ -296,13 +298,18 @@ impl Host {
         if now() > deadline {
             let began = self.watch.began.get().unwrap_or_else(computed);
             let spent = computed().saturating_sub(began);
+            let made = self.operations_made();
+            if made.is_some() && self.watch.made.replace(made) != made {
+                self.watch.begin(self.limits.time_per_resume, Some(computed()));
+                return Ok(());
+            }
             let left = self.limits.time_per_resume.saturating_sub(spent);
             if !left.is_zero() {
                 self.watch.begin(left, Some(began));
                 return Ok(());
             }
             let text = format!(
-                "no end in sight after {:?} of computing; the script seems to loop for ever",
+                "no end in sight after {:?} of computing (--script-time); the script seems to loop for ever",
                 self.limits.time_per_resume
             );
             let place = self.line(lua).or_else(|| self.chunks.borrow().names.first().cloned());
@@ -313,6 +320,12 @@ impl Host {
             return Err(self.fatal(ScriptError::Script(text)));
         }
         Ok(())
+    }
+
+    /// Returns the number of operations that the present client has made, or none if no client runs
+    /// or its state is in use.
+    fn operations_made(&self) -> Option<u32> {
+        self.client.try_borrow().ok()?.as_ref()?.next_seq
     }
 
     /// Returns the line of the script that is running.
@@ -404,6 +417,7 @@ impl Vm {
         watch.dying.set(false);
         watch.leave.set(false);
         watch.thread.set(thread);
+        watch.made.set(self.host.operations_made());
         watch.begin(self.host.limits.time_per_resume, Some(computed()));
         let result = catch_unwind(AssertUnwindSafe(|| body(&self.lua)));
         watch.deadline.set(None);

@@ -37,7 +37,10 @@ fn a_run_ends_after_exactly_so_many_operations_and_says_so() {
         let ended = place.run_to(out, &format!("s.lua {target} {flags}")).end().exits(0);
         let summary = ended.summary();
         assert_eq!(iterated(&summary), operations, "{flags}");
-        let note = format!("the run ended at its bound of {operations} operations (--operations)");
+        let note = format!(
+            "the run ended at its bound of {operations} operation{} (--operations)",
+            if operations == 1 { "" } else { "s" }
+        );
         assert_eq!(summary["notes"][0], note, "{flags}");
         assert!(ended.stdout.contains(&format!("note: {note}\n")), "{}", ended.stdout);
         assert_eq!(summary["run"]["interrupted"], false);
@@ -75,7 +78,7 @@ fn what_remains_of_the_phases_is_told() {
     assert_eq!(summary["trust"]["verdict"], "nothing-recorded");
     let note = summary["notes"][0].as_str().unwrap();
     let remained = note
-        .strip_prefix("the run ended at its bound of 50 operations (--operations); what remained of its phases did not take place: ")
+        .strip_prefix("the run ended at its bound of 50 operations (--operations) in the unrecorded phase warmup, so nothing was recorded: give a larger N, or --duration in its place; what remained of its phases did not take place: ")
         .unwrap_or_else(|| panic!("{note}"));
     assert!(
         remained.contains(" s of warmup, ") && remained.ends_with("3600.000 s of steady"),
@@ -89,6 +92,12 @@ fn what_remains_of_the_phases_is_told() {
         "{said}"
     );
     assert!(said.ends_with("it was to last 4200.000 s\n"), "{said}");
+    let line = "compile s.lua -o y.jsonl --operations 1";
+    let said = place.smbench(line).end().exits(0).stderr;
+    assert!(
+        said.contains("the document ends at its bound of 1 operation (--operations)"),
+        "{said}"
+    );
 }
 
 #[test]

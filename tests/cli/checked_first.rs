@@ -147,3 +147,18 @@ fn validate_says_that_a_teardown_was_not_reached() {
     let reached = " of all clients, setup included; teardown was not reached: they are the same on any number of threads\n";
     assert!(valid.ends_with(reached), "{valid}");
 }
+
+/// `validate` prints what a script prints while its operations are made the first time.
+#[test]
+fn a_check_of_operations_that_take_long_to_make_ends_in_time() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w', clients = 1, iteration = function(c)
+            for i = 1, 5e7 do end
+            print('made')
+            c:stat('a')
+        end }",
+    );
+    let ended = place.smbench("validate s.lua --script-time 1m").end().exits(0);
+    let made = ended.stderr.matches("made").count();
+    assert!((1..64).contains(&made), "{made} of a batch of 64");
+}

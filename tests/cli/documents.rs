@@ -208,8 +208,14 @@ fn flags_that_are_for_scripts_are_refused_with_a_document() {
     let place = Place::new();
     place.write("x.jsonl", v2(&[stat_v2("")]));
     for (flag, message) in [
-        ("-p users=3", "-p is for scripts; x.jsonl is a document"),
-        ("--clients 3", "--clients is for scripts; x.jsonl is a document"),
+        (
+            "-p users=3",
+            "-p is for scripts, and x.jsonl is a document: compile its script anew with -p",
+        ),
+        (
+            "--clients 3",
+            "--clients is for scripts, and x.jsonl is a document: compile its script anew with --clients",
+        ),
         ("--iterations 3", "--iterations is for scripts"),
     ] {
         let ended = place.smbench(&format!("run x.jsonl --target sim {flag}")).end().exits(2);

@@ -24,7 +24,7 @@ fn late_in_iteration(body: &str, flags: &str) -> String {
 }
 
 const FOR_EVER: &str =
-    "no end in sight after 200ms of computing; the script seems to loop for ever";
+    "no end in sight after 200ms of computing (--script-time); the script seems to loop for ever";
 
 #[test]
 fn a_loop_for_ever_is_ended_wherever_it_is() {

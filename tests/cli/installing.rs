@@ -10,8 +10,9 @@ fn bash_offers(place: &Place, words: &[&str]) -> Vec<String> {
     let typed = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let previous = words[last - 1];
     let script = format!(
-        "compopt() {{ [ \"$2\" != plusdirs ] || COMPREPLY+=(directories); }}; source ./completions.bash; COMP_WORDS=({typed}); COMP_CWORD={last}; \
-         _smbench smbench '{}' '{previous}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        "compopt() {{ [ \"$2\" != plusdirs ] || directories=directories; }}; source ./completions.bash; COMP_WORDS=({typed}); COMP_CWORD={last}; \
+         [[ $(complete -p smbench) =~ -F\\ ([^ ]+) ]]; ${{BASH_REMATCH[1]}} smbench '{}' '{previous}'; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\" $directories",
         words[last]
     );
     let output = Command::new("bash").arg("-c").arg(script).current_dir(place.path()).output();
@@ -37,8 +38,40 @@ fn bash_completes_commands_flags_values_and_files() {
     assert_eq!(offers(&["smbench", "run", "s.lua", "-p", "s"]), ["s"], "stays as it was typed");
     assert_eq!(offers(&["smbench", "targets", "pr"]), ["probe"]);
     assert_eq!(offers(&["smbench", "completions", "f"]), ["fish"]);
-    let all = offers(&["smbench", "run", ""]);
+    let all = offers(&["smbench", "run", "-"]);
     assert!(all.iter().all(|word| word.starts_with('-')), "no placeholders: {all:?}");
+    assert!(all.contains(&"--out".to_string()), "{all:?}");
+}
+
+#[test]
+fn bash_completes_an_empty_word_with_paths_where_a_command_takes_one() {
+    let place = Place::with_script("");
+    place.write("completions.bash", place.smbench("completions bash").end().exits(0).stdout);
+    let offers = |words: &[&str]| bash_offers(&place, words);
+    const FILES: [&str; 0] = [];
+    for command in ["run", "compile", "validate"] {
+        assert_eq!(offers(&["smbench", command, ""]), FILES, "left to the completion of files");
+        assert_eq!(offers(&["smbench", command, "s.lua", ""]), FILES);
+        assert_eq!(offers(&["smbench", "-v", command, "--strict", ""]), FILES);
+    }
+    assert_eq!(offers(&["smbench", "man", ""]), ["directories"]);
+    assert_eq!(offers(&["smbench", "man", "s"]), ["directories"]);
+    assert!(offers(&["smbench", "targets", ""]).contains(&"probe".to_string()));
+    assert!(offers(&["smbench", "completions", ""]).contains(&"fish".to_string()));
+    assert!(offers(&["smbench", "serve", ""]).contains(&"--listen".to_string()), "takes no path");
+    assert!(offers(&["smbench", ""]).contains(&"run".to_string()));
+}
+
+#[test]
+fn bash_completes_a_value_after_an_equals_sign_like_one_after_a_space() {
+    let place = Place::with_script("");
+    place.write("completions.bash", place.smbench("completions bash").end().exits(0).stdout);
+    let offers = |words: &[&str]| bash_offers(&place, words);
+    // Bash passes the sign as a word of its own.
+    assert_eq!(offers(&["smbench", "run", "--out", "=", "s"]), ["directories"]);
+    assert_eq!(offers(&["smbench", "run", "--out", "="]), ["directories"]);
+    assert_eq!(offers(&["smbench", "run", "--mode", "=", "a"]), ["auto"]);
+    assert_eq!(offers(&["smbench", "run", "--password-file", "=", "s."]), ["s.lua"]);
 }
 
 #[test]
@@ -61,6 +94,10 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
     let page = place.smbench("man").end().exits(0).stdout;
     assert!(page.contains(".TH smbench 1"), "{page}");
     assert!(page.contains("smbench\\-run(1)"), "{page}");
+    let message = place.smbench("man pages/man1").end().refused(2);
+    assert!(message.ends_with(": there is no directory pages; create it first"), "{message}");
+    assert_eq!(place.names(), [""; 0], "no directory around the last one is made");
+    std::fs::create_dir(place.path().join("pages")).unwrap();
     place.smbench("man pages/man1").end().exits(0);
     let pages = names(&place.path().join("pages/man1"));
     assert_eq!(
@@ -70,6 +107,7 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
             "smbench-completions.1",
             "smbench-man.1",
             "smbench-run.1",
+            "smbench-serve.1",
             "smbench-targets-list.1",
             "smbench-targets-probe.1",
             "smbench-targets.1",

@@ -36,6 +36,7 @@ mod probe;
 mod program;
 mod progress;
 mod reaching;
+mod release;
 mod results;
 mod serve;
 mod streams;

@@ -5,14 +5,90 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn notices(manifest: &Path) -> Output {
+fn script(manifest: &Path) -> Command {
     let mut script = Command::new(Path::new(ROOT).join("scripts/third-party-notices"));
     script.arg("--manifest-path").arg(manifest).env("CARGO", env!("CARGO"));
-    script.output().expect("python3 is installed")
+    script
+}
+
+fn notices(manifest: &Path) -> Output {
+    script(manifest).output().expect("python3 is installed")
+}
+
+/// Packages that the program links, as `cargo metadata` knows them. The script asks `cargo tree`.
+struct Linked {
+    metadata: Value,
+}
+
+impl Linked {
+    fn of_smbench() -> Linked {
+        let rustc = Command::new("rustc").arg("-vV").output().unwrap();
+        let rustc = String::from_utf8(rustc.stdout).unwrap();
+        let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let mut metadata = Command::new(env!("CARGO"));
+        metadata.args(["metadata", "--offline", "--locked", "--format-version=1"]);
+        metadata.args(["--filter-platform", host]).current_dir(ROOT);
+        let metadata = metadata.output().unwrap();
+        assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+        Linked { metadata: serde_json::from_slice(&metadata.stdout).unwrap() }
+    }
+
+    fn package(&self, id: &Value) -> &Value {
+        let packages = self.metadata["packages"].as_array().unwrap();
+        packages.iter().find(|package| package["id"] == *id).unwrap()
+    }
+
+    /// Returns the licence of each package that normal dependencies lead to, by its name and
+    /// version. With `always`, only those count that no feature can turn off.
+    fn packages(&self, always: bool) -> BTreeMap<String, String> {
+        let nodes = self.metadata["resolve"]["nodes"].as_array().unwrap();
+        let mut reached = vec![&self.metadata["resolve"]["root"]];
+        let mut seen = 0;
+        while let Some(&id) = reached.get(seen) {
+            seen += 1;
+            let node = nodes.iter().find(|node| node["id"] == *id).unwrap();
+            for dependency in node["deps"].as_array().unwrap() {
+                let mut kinds = dependency["dep_kinds"].as_array().unwrap().iter();
+                let (from, to) = (self.package(id), self.package(&dependency["pkg"]));
+                let links = |kind: &Value| {
+                    kind["kind"].is_null() && (!always || is_required(from, &to["name"], kind))
+                };
+                let is_new = !reached.contains(&&dependency["pkg"]);
+                if is_new && !is_macro(to) && kinds.any(links) {
+                    reached.push(&dependency["pkg"]);
+                }
+            }
+        }
+        let packages = reached[1..].iter().map(|id| self.package(id));
+        let text = |value: &Value| value.as_str().unwrap().to_string();
+        packages
+            .map(|it| {
+                (format!("{} {}", text(&it["name"]), text(&it["version"])), text(&it["license"]))
+            })
+            .collect()
+    }
+}
+
+/// Returns whether a package is a procedural macro, which only the compiler runs.
+fn is_macro(package: &Value) -> bool {
+    let mut targets = package["targets"].as_array().unwrap().iter();
+    targets.any(|target| target["kind"] == serde_json::json!(["proc-macro"]))
+}
+
+/// Returns whether a manifest requires a package on a platform, whatever the features are.
+fn is_required(package: &Value, name: &Value, kind: &Value) -> bool {
+    let mut dependencies = package["dependencies"].as_array().unwrap().iter();
+    dependencies.any(|one| {
+        one["name"] == *name
+            && one["kind"].is_null()
+            && one["optional"] == false
+            && one["target"] == kind["target"]
+    })
 }
 
 /// Returns the licence of each package, by its name and version, as the notices list them.
@@ -44,30 +120,22 @@ fn every_package_in_the_binary_is_named_with_its_licence_and_a_text() {
     let output = notices(&Path::new(ROOT).join("Cargo.toml"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let notices = String::from_utf8(output.stdout).unwrap();
-    // cargo tree must give the same list.
-    let mut tree = Command::new(env!("CARGO"));
-    tree.args(["tree", "--offline", "--locked", "--package=smbench", "--prefix=none"]);
-    tree.args(["--edges=normal,no-proc-macro", "--format={p}|{l}"]).current_dir(ROOT);
-    let tree = tree.output().unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8(tree.stdout).unwrap();
-    let mut expected: BTreeMap<String, String> = tree
-        .lines()
-        .filter(|line| !line.starts_with("smbench "))
-        .map(|line| {
-            let (package, licence) = line.split_once('|').unwrap();
-            let mut words = package.split(' ');
-            let (name, version) = (words.next().unwrap(), words.next().unwrap());
-            let licence = licence.trim_end_matches(" (*)");
-            (format!("{name} {}", version.trim_start_matches('v')), licence.into())
-        })
-        .collect();
     let listed = listed(&notices);
-    // The C++ sources of Luau, which are compiled by a build script.
-    let luau: Vec<_> = listed.keys().filter(|name| name.starts_with("luau0-src ")).collect();
-    assert_eq!(luau.len(), 1);
-    expected.insert(luau[0].clone(), "MIT".into());
-    assert_eq!(listed, expected);
+    // Only the compiler knows which features a package is built with, so the list is held between
+    // what is linked with none of them and with all that any package asks for.
+    let linked = Linked::of_smbench();
+    let (least, most) = (linked.packages(true), linked.packages(false));
+    assert!(least.len() > 100, "{least:?}");
+    for (package, licence) in &least {
+        assert_eq!(listed.get(package), Some(licence), "{package}");
+    }
+    // The C++ sources of Luau are compiled by a build script.
+    let (luau, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        listed.iter().partition(|(package, _)| package.starts_with("luau0-src "));
+    assert_eq!(luau.into_values().collect::<Vec<_>>(), ["MIT"]);
+    for (package, licence) in others {
+        assert_eq!(most.get(package), Some(licence), "{package} is not linked");
+    }
 
     let texts = texts(&notices);
     let with_text: BTreeSet<&str> = texts.iter().flat_map(|(names, _)| names.clone()).collect();
@@ -151,4 +219,30 @@ fn packages_with_the_same_text_share_it() {
         texts(&notices),
         [(vec!["one 1.0.0", "two 1.0.0"], "the same text"), (vec!["other 1.0.0"], "another text")]
     );
+}
+
+#[test]
+fn the_notices_are_the_same_bytes_whatever_encoding_the_environment_names() {
+    let place = package_with(&[("one", Some("MIT"), Some("© Jürgen"))]);
+    let manifest = place.path().join("whole/Cargo.toml");
+    let plain = notices(&manifest).stdout;
+    assert!(String::from_utf8(plain.clone()).unwrap().contains("© Jürgen"));
+    for encoding in ["ascii", "latin-1", "utf-16"] {
+        let output = script(&manifest).env("PYTHONIOENCODING", encoding).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.stdout, plain, "{encoding}");
+    }
+}
+
+#[test]
+fn a_missing_cargo_or_rustc_is_told_in_one_line() {
+    let manifest = Path::new(ROOT).join("Cargo.toml");
+    for (variable, program) in [("CARGO", "/nowhere/cargo"), ("RUSTC", "/nowhere/rustc")] {
+        let output = script(&manifest).env(variable, program).output().unwrap();
+        assert!(!output.status.success());
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let start =
+            format!("third-party-notices: cannot run {program}: No such file or directory; ");
+        assert!(errors.starts_with(&start) && errors.lines().count() == 1, "{errors}");
+    }
 }

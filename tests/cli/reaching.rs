@@ -65,7 +65,21 @@ fn a_server_that_is_no_smb_server_is_told_apart() {
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
             format!("{malformed}it announced a frame of 1213486160 bytes, and at most 65536"),
         ),
-        (b"\0\0\0\x04abcd", format!("{malformed}it is no SMB2 message")),
+        (
+            b"SSH-2.0-OpenSSH_9.9\r\n",
+            "can answer what was asked; is an SMB server at this port? 445 is usual".into(),
+        ),
+        (
+            b"\0\0\0\x04abcd",
+            format!(
+                "{malformed}it is no SMB2 message, or is cut off; is an SMB server at this port? 445 is usual"
+            ),
+        ),
+        (
+            b"\0\0\0\x08\xffSMBr\0\0\0",
+            "\": the server answers SMB 1 only: enable SMB 2 or 3 on it, which smbench needs"
+                .into(),
+        ),
         (b"", "the server closed the connection".into()),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

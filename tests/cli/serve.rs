@@ -180,6 +180,7 @@ fn what_cannot_be_served_is_one_error() {
         let message = refused(&format!("--listen 127.0.0.1:0 --dir {directory}"));
         let start = format!("the embedded server cannot use the folder {directory}: ");
         assert!(message.starts_with(&start), "{message}");
+        assert_eq!(message.ends_with("; make it first"), directory == "none", "{message}");
     }
     let message = refused("--listen 127.0.0.1:0 --user a:b");
     assert!(message.starts_with("--user \"a:b\" is no name for a user"), "{message}");
@@ -200,4 +201,19 @@ fn a_password_may_come_from_a_file_and_is_in_no_log() {
     let ended = serving.end(Signal::INT).exits(0);
     assert!(ended.stderr.lines().all(|line| line.starts_with('{')), "{}", ended.stderr);
     assert!(ended.stderr.contains("\"message\":\"ending: "), "{}", ended.stderr);
+}
+
+#[test]
+fn a_url_that_is_pasted_into_a_shell_stays_one_word_and_leads_to_the_server() {
+    let place = Place::with_script(SCRIPT);
+    let call = place.smbench("serve --listen 127.0.0.1:0").env("SMBENCH_PASSWORD", PASSWORD);
+    let serving = Serving::started(&place, call.arg("--user").arg("Älice B\\$c;d'e"));
+    assert!(
+        serving.url.starts_with("smb://Älice%20B%5C%24c%3Bd%27e@127.0.0.1:"),
+        "{}",
+        serving.url
+    );
+    let line = format!("s.lua --iterations 1 --target {}", serving.url);
+    place.run(&line).env("SMBENCH_PASSWORD", PASSWORD).end().exits(0);
+    serving.end(Signal::TERM).exits(0);
 }

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use smbench::backend::embedded::{EmbeddedBackend, Storage};
+use smbench::backend::embedded::{EmbeddedBackend, EmbeddedServer, SHARE, ServerSettings, Storage};
 use smbench::backend::memory::Limits;
 use smbench::backend::sim::{NullBackend, Settings, SimBackend};
 use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
-use smbench::backend::{BackendContext, Clock, SMBBackend};
+use smbench::backend::{BackendContext, Clock, Feature, SMBBackend};
 use smbench::probe::{self, Asked, Case, Column, DEVIATIONS, Limits as Bounds, Step, Verdict};
 use smbench::protocol::SharePath;
 use smbench_test_support::Samba;
@@ -121,6 +121,33 @@ async fn every_backend_conforms() {
             .map(|(case, verdict)| format!("sim, the reference: {}: {verdict:?}", case.name)),
     );
     assert!(judged.faults.is_empty(), "\n{}", judged.faults.join("\n"));
+}
+
+/// Runs the cases of locks that wait against the embedded server through the client for any server,
+/// as a probe of `smbench serve` does. The embedded backend leaves them out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_server_served_alone_refuses_locks_that_wait() {
+    let waits = |case: &&Case| case.needs.contains(&Feature::BlockingLocks);
+    let cases: Vec<&Case> = probe::all().into_iter().filter(waits).collect();
+    assert!(!cases.is_empty());
+    let password = Password::new("for a test");
+    let server = EmbeddedServer::start(&ServerSettings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        user: "tester".into(),
+        password: password.clone(),
+        storage: Storage::Memory(Limits::default()),
+        read_only: false,
+        connections: 64,
+        lists_shares: false,
+    });
+    let server = server.unwrap();
+    let address = SmbAddress::parse(&format!("tester@{}/{SHARE}", server.address())).unwrap();
+    let backend: Arc<dyn SMBBackend> = Arc::new(Smb2Backend::new(address, password, context()));
+    let column = run(&backend, &cases, AT_A_TIME, &|_, _| {}).await;
+    let judged = judge(&cases, &[Server { name: "embedded", column }], DEVIATIONS);
+    let stale = |fault: &&String| !fault.ends_with("names no case");
+    assert_eq!(judged.faults.iter().filter(stale).next(), None, "{}", judged.table);
+    assert!(judged.table.contains("deviates"), "{}", judged.table);
 }
 
 /// Runs all cases against `sim:null`, which succeeds at everything and reads zeros. A case that it

@@ -359,7 +359,7 @@ impl Breaks {
         if dropped > 0 {
             let client_idx = self.client_idx;
             tracing::warn!(
-                "client {client_idx}: {dropped} breaks came faster than they could be answered and were dropped"
+                "client {client_idx}: breaks that came faster than they could be answered and were dropped: {dropped}"
             );
         }
         let mut holders: Vec<Rc<Holder>> =

@@ -34,7 +34,7 @@ pub enum Storage {
 /// The reason why the embedded server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    #[error("the embedded server cannot use the folder {}: {source}", folder.display())]
+    #[error("the embedded server cannot use the folder {}: {source}{}", folder.display(), how_to_make(source))]
     Folder { folder: PathBuf, source: io::Error },
     #[error("the embedded server cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
@@ -155,6 +155,11 @@ fn share(settings: &ServerSettings) -> Result<Share, EmbeddedError> {
             Ok(Share::new(SHARE, if settings.read_only { local.read_only() } else { local }))
         }
     }
+}
+
+/// Returns advice for a directory that does not exist.
+fn how_to_make(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::NotFound { "; make it first" } else { "" }
 }
 
 fn local_folder(folder: &Path) -> Result<LocalFsBackend, EmbeddedError> {

@@ -149,11 +149,14 @@ fn decoded(text: &str) -> Result<String, AddressError> {
     String::from_utf8(bytes).map_err(|_| AddressError::Percent)
 }
 
-/// Percent-encodes the characters of `text` that the parser would take for something else.
-fn encoded(text: &str, special: &str) -> String {
+/// Percent-encodes the characters of `text` that the parser or a shell would take for something
+/// else. Those in `plain` stay as they are.
+fn encoded(text: &str, plain: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for c in text.chars() {
-        if c == '%' || c.is_control() || special.contains(c) {
+        let is_word = c.is_alphanumeric() || "-._~+,=".contains(c) || plain.contains(c);
+        let is_separator = c.is_ascii() || c.is_control() || c.is_whitespace();
+        if !is_word && is_separator {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                 written += &format!("%{byte:02X}");
             }
@@ -164,27 +167,27 @@ fn encoded(text: &str, special: &str) -> String {
     written
 }
 
-/// The address as a person writes it, with the port only if it is not 445.
+/// The address as a person writes it in a shell, with the port only if it is not 445.
 impl fmt::Display for SmbAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("smb://")?;
         if !self.domain.is_empty() {
-            write!(f, "{};", encoded(&self.domain, "/@:;"))?;
+            write!(f, "{};", encoded(&self.domain, ""))?;
         }
         if let Some(user) = &self.user {
-            write!(f, "{}@", encoded(user, "/@:;"))?;
+            write!(f, "{}@", encoded(user, ""))?;
         }
         match self.host.contains(':') {
-            true => write!(f, "[{}]", encoded(&self.host, "/@[]"))?,
-            false => f.write_str(&encoded(&self.host, "/@[]"))?,
+            true => write!(f, "[{}]", encoded(&self.host, ":"))?,
+            false => f.write_str(&encoded(&self.host, ""))?,
         }
         if self.port != DEFAULT_PORT {
             write!(f, ":{}", self.port)?;
         }
-        write!(f, "/{}", encoded(&self.share, "@"))?;
+        write!(f, "/{}", encoded(&self.share, ""))?;
         match self.folder.is_root() {
             true => Ok(()),
-            false => write!(f, "/{}", encoded(self.folder.as_str(), "@")),
+            false => write!(f, "/{}", encoded(self.folder.as_str(), "/")),
         }
     }
 }
@@ -205,7 +208,7 @@ mod tests {
         assert_eq!((address.host.as_str(), address.port), ("nas", 4455));
         assert_eq!(address.share, "data");
         assert_eq!(address.folder.as_str(), "team/a b");
-        assert_eq!(address.to_string(), "smb://ACME;ann@nas:4455/data/team/a b");
+        assert_eq!(address.to_string(), "smb://ACME;ann@nas:4455/data/team/a%20b");
     }
 
     #[test]
@@ -216,11 +219,14 @@ mod tests {
             "u@[fe80::1%25eth0]:4455/data",
             "a%0Ab@nas/data",
             "ACME;@nas/data",
+            "Älice B@nas/a $b/c d&'e",
+            "a\\b@nas/data",
         ] {
             let address = parse(rest).unwrap();
             let shown = address.to_string();
             assert_eq!(parse(&shown["smb://".len()..]), Ok(address), "{shown}");
             assert!(!shown.contains(char::is_control));
+            assert!(!shown.contains([' ', '\\', '$', '&', '\'']), "a shell breaks {shown}");
         }
         assert_eq!(parse("u%40x@nas/d%25").unwrap().to_string(), "smb://u%40x@nas/d%25");
     }

@@ -33,6 +33,8 @@ const NEXT_COMMAND: usize = 20;
 const MESSAGE_ID: usize = 24;
 /// What StructureSize is.
 const HEADER_SIZE: u16 = Header::SIZE as u16;
+/// The first bytes of an SMB 1 message (MS-CIFS 2.2.3.1).
+const SMB1_PROTOCOL_ID: &[u8] = b"\xffSMB";
 const SMB2_FLAGS_SERVER_TO_REDIR: u32 = 1;
 /// The MessageId of what a server sends without a request, such as a break (MS-SMB2
 /// 3.3.4.6).
@@ -115,6 +117,17 @@ pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result
         }
     }
     Err(malformed(&format!("it holds more than {MAX_MESSAGES} messages")))
+}
+
+/// Adds what to do to the error about the first answer of a connection, which often comes from
+/// another kind of server. `frame` is empty if it was not read.
+pub(super) fn on_first_answer(error: io::Error, frame: &[u8]) -> io::Error {
+    if frame.starts_with(SMB1_PROTOCOL_ID) {
+        return io::Error::other(
+            "the server answers SMB 1 only: enable SMB 2 or 3 on it, which smbench needs",
+        );
+    }
+    io::Error::other(format!("{error}; is an SMB server at this port? 445 is usual"))
 }
 
 fn not_smb2() -> io::Error {

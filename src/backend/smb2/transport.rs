@@ -217,9 +217,15 @@ impl Receiver {
         let mut socket = self.socket.lock().await;
         // A zero byte, then the length in three bytes.
         let length = socket.read_u32().await? as usize;
-        self.wire.outstanding.allow(length)?;
+        let first = self.wire.negotiate().response.is_empty();
+        let explained = |error, frame: &[u8]| match first {
+            true => frame::on_first_answer(error, frame),
+            false => error,
+        };
+        self.wire.outstanding.allow(length).map_err(|error| explained(error, &[]))?;
         let frame = socket.read_bytes(length).await?;
-        frame::check(&frame, self.wire.decryption.get())?;
+        let checked = frame::check(&frame, self.wire.decryption.get());
+        checked.map_err(|error| explained(error, &frame))?;
         Ok((frame, socket.arrival()))
     }
 }

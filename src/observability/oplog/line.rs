@@ -35,7 +35,9 @@ pub(super) enum Line<'a> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Place<'a> {
+    /// Name of the client.
     client: String,
+    /// Name of its workload.
     workload: &'a str,
     /// The phase in which it was issued, noticed or dropped; absent in setup and teardown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,7 +188,7 @@ pub(super) struct BreakLine<'a> {
     /// The NT status with which the server refused the answer; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
-    /// The same as a number.
+    /// The same status as a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u32>,
     /// Operations, of any client, that waited for the end of the break.

@@ -76,6 +76,7 @@ pub struct ThresholdSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     pub unit: Unit,
+    /// Whether the threshold held.
     pub pass: bool,
     /// The comparison of the value, for a report: `expression` says it to readers of JSON.
     #[serde(skip)]

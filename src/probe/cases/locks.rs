@@ -240,7 +240,7 @@ async fn a_cancelled_wait_is_cancelled_and_leaves_no_lock(place: &Place) -> Chec
     first.lock(0, 10, true, false).await?;
     let cancelling = async {
         tokio::time::sleep(A_WHILE).await;
-        check!(two.connection.cancel().await, "the capability is declared");
+        check!(two.connection.cancel().await, "the lock ended before it could be canceled");
         Ok(())
     };
     let (waited, cancelled): (_, Checked) =

@@ -182,7 +182,7 @@ fn a_script_that_loops_for_ever_is_told_the_line() {
     let message = script("local x = 1\nwhile true do\nend").with(|o| o.limits = quick()).refused();
     assert!(
         message.ends_with(
-            "no end in sight after 150ms of computing; the script seems to loop for ever"
+            "no end in sight after 150ms of computing (--script-time); the script seems to loop for ever"
         ) && (message.starts_with("s.lua:2:") || message.starts_with("s.lua:3:")),
         "{message}"
     );
@@ -350,4 +350,21 @@ fn going_through_long_lists_counts_as_computing() {
         let message = written.with(|options| options.limits = limits).message();
         assert!(message.contains("no end in sight after 2ms of computing"), "{body}: {message}");
     }
+}
+
+#[test]
+fn operations_that_are_slow_to_make_are_no_endless_loop() {
+    let written = script(
+        "bench.workload { name = 'w', iteration = function(c)
+            for n = 1, 15 do
+                local sum = 0
+                for i = 1, 500000 do sum = sum + i end
+                c:stat('a')
+            end
+        end }",
+    );
+    let mut script = written.with(|options| options.limits = quick()).load().unwrap();
+    let mut operations = Vec::new();
+    script.pull(0, Section::Iteration, 15, &mut operations).unwrap();
+    assert_eq!(operations.len(), 15);
 }

@@ -187,7 +187,7 @@ fn an_endless_loop_in_each_kind_of_hook_is_ended_and_counted() {
     errors.sort();
     let expected = |line: u32| {
         format!(
-            "s.lua:{line}: no end in sight after 150ms of computing; the script seems to loop for ever (once, in a hook, which is not called again)"
+            "s.lua:{line}: no end in sight after 150ms of computing (--script-time); the script seems to loop for ever (once, in a hook, which is not called again)"
         )
     };
     assert_eq!(errors, [4, 5, 6].map(expected));

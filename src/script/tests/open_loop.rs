@@ -358,7 +358,7 @@ fn mistakes_in_a_function_for_the_gaps_name_its_line() {
         ("coroutine.yield()", "s.lua:4: coroutine.yield outside a coroutine of the script".into()),
         (
             "while true do end",
-            "s.lua:4: no end in sight after 150ms of computing; the script seems to loop for ever"
+            "s.lua:4: no end in sight after 150ms of computing (--script-time); the script seems to loop for ever"
                 .into(),
         ),
         (
