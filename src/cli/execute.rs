@@ -220,20 +220,18 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             let compared = script::check(&options, Depth::THOROUGH)
                 .map_err(|error| RunError::invalid(error.into()))?;
             drop(lines);
-            let script::Compared { header, operations, clients, warnings, .. } = compared;
-            for warning in &warnings {
-                tell(Kind::Warning, &printable(warning, MAX_ERROR_CHARS));
-            }
+            let script::Compared { header, operations, clients, sections, .. } = compared;
             let all = u64::from(header.workload_clients());
             let whose = match clients as u64 {
                 clients if clients == all => "all clients".to_string(),
                 clients => format!("{} of the clients", grouped(clients)),
             };
             say(&Style::of_stdout().prose(format!(
-                "{name}: valid script, {}, {}; checked the first {} of {whose}, setup and teardown included: they are the same on any number of threads{}\n",
+                "{name}: valid script, {}, {}; checked the first {} of {whose}{}: they are the same on any number of threads{}\n",
                 counted(header.workloads.len() as u64, "workload"),
                 counted(all, "client"),
                 counted(operations as u64, "operation"),
+                script::extent(&sections),
                 mode_needed(&header.needs),
             )))?;
         }

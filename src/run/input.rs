@@ -33,7 +33,7 @@ pub struct Stream {
 }
 
 impl Input {
-    /// Makes the first operations of a script as `validate` does, setup and teardown included. So
+    /// Makes the first operations of a script as `validate` does, of the same clients, so that
     /// errors in them are found before a connection is made, and on any number of threads. A
     /// document is checked when it is opened.
     ///
@@ -46,10 +46,7 @@ impl Input {
         // The run prints what the script prints. If the check fails there is no run, and the
         // printed lines may show how the script came to its error.
         let checked = checked.or_else(|_| script::check(&options, Depth::QUICK));
-        for warning in checked?.warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(())
+        checked.map(drop)
     }
 
     /// Returns the input for a run that is to last `duration`.

@@ -38,11 +38,6 @@ impl Chunks {
         format!("{directory}{file}")
     }
 
-    /// Returns the path and the source text of each file.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.paths.iter().map(String::as_str).zip(self.sources.iter().map(String::as_str))
-    }
-
     pub fn paths(&self) -> &[String] {
         &self.paths
     }

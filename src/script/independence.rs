@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::checked_sections::CheckedSection;
+use super::compared_clients::{MADE_WHOLE, compared_clients, is_made_whole};
 use super::{Script, ScriptError, ScriptOptions};
 use crate::ir::document::line::Line;
 use crate::ir::{
@@ -17,20 +19,20 @@ use crate::ir::{
 
 /// The depth of a check. It is bounded by counts and bytes, so that every host comes to the same
 /// result. The time limits only end the check of a script that computes too long.
+///
+/// Every depth compares the same clients, and makes setups and teardowns up to the same bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Depth {
     /// Maximum number of operations of one client, in each section.
     of_a_client: usize,
     /// Maximum number of operations over all clients, in each section.
     operations: usize,
-    /// Maximum memory in bytes of the operations of a section.
+    /// Maximum memory in bytes of the operations of the iterations.
     bytes: usize,
-    /// Maximum number of clients compared: the first of each workload.
-    clients: u32,
     /// Maximum number of arrivals that are made of an open loop. For each arrival of one client,
     /// every other client gets one.
     arrivals: usize,
-    /// Maximum time for a section of one of the two streams.
+    /// Maximum time for the iterations of one of the two streams.
     time: Duration,
 }
 
@@ -39,31 +41,35 @@ impl Depth {
     pub const THOROUGH: Depth = Depth {
         of_a_client: 1_000,
         operations: 200_000,
-        bytes: 32 << 20,
-        clients: 1_000,
+        bytes: BYTES_MADE_ONCE,
         arrivals: 1 << 20,
-        time: Duration::from_secs(2),
+        time: TIME_MADE_ONCE,
     };
 
-    /// The depth of the check by every run before it connects. It takes a tenth of a second for a
-    /// script that makes its operations at the usual speed.
+    /// The depth of the check by every run before it connects: fewer operations of the iterations,
+    /// so that the check takes a fraction of a second for a script that makes its operations at the
+    /// usual speed.
     pub const QUICK: Depth = Depth {
         of_a_client: 1_000,
-        operations: 20_000,
-        bytes: 4 << 20,
-        clients: 100,
+        operations: 50_000,
+        bytes: 8 << 20,
         arrivals: 1 << 17,
         time: Duration::from_secs(1),
     };
 }
 
-/// Number of clients of each workload whose setup and first iteration are made to their end, as far
-/// as [`Depth::operations`] allows.
-const MADE_WHOLE: u32 = 2;
 /// Maximum number of operations of the first batch of a client's section.
 const FIRST_BATCH: usize = 7;
 /// Number of operations of a setup or teardown that are made for every other client.
 const OF_A_SETUP: usize = 64;
+/// Maximum number of operations of the setups, and of the teardowns, of the clients that are made
+/// whole. A cut setup has no iterations and no teardown, because they may rely on what it leaves in
+/// variables of the script. So the bound is the same at every depth.
+const OPERATIONS_MADE_ONCE: usize = 200_000;
+/// Maximum memory in bytes of the operations of a setup section or a teardown section.
+const BYTES_MADE_ONCE: usize = 32 << 20;
+/// Maximum time for a setup section or a teardown section of one of the two streams.
+const TIME_MADE_ONCE: Duration = Duration::from_secs(2);
 
 /// The way in which a stream is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +96,8 @@ pub struct Compared {
     /// Number of clients that made any of them.
     pub clients: usize,
     pub ways: [Way; 2],
-    /// Warnings about code that is likely not meant, by line.
-    pub warnings: Vec<String>,
+    /// The extent to which setup and teardown were compared.
+    pub sections: Vec<CheckedSection>,
 }
 
 /// The reason why a script cannot be relied on.
@@ -125,7 +131,7 @@ pub enum CheckError {
 pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckError> {
     let mut one = Making::new(options, Way { threads: 1, batch: 64, backwards: false }, depth)?;
     let mut header = one.parts[0].header().clone();
-    let clients = compared_clients(&header, depth.clients);
+    let clients = compared_clients(&header);
     let mut stopped = BTreeSet::new();
     let mut made = Vec::new();
     for (section, clients) in sections(&header, &clients) {
@@ -140,10 +146,17 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         }
         let ended = part.iter().filter(|made| !made.leads_on(section, header.bounded));
         stopped.extend(ended.map(|made| made.client));
-        made.push((section, part));
+        let functions = clients.iter().filter(|client| one.parts[0].has(**client, section));
+        let checked = CheckedSection {
+            section,
+            run_wide: clients.first() == Some(&header.workload_clients()),
+            functions: functions.count(),
+            begun: 0,
+            ended: 0,
+        };
+        made.push((checked, part));
     }
     let script = options.shown_path();
-    let warnings = one.parts[0].warnings();
     let first = one.way;
     // The first VM is dropped before the others are made: the memory limit is for all VMs together.
     drop(one);
@@ -156,30 +169,32 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         let many = Making::new(&options, way, depth)?;
         compare((&header, &script), &made, first, many)
     };
-    let (operations, clients, other) = match again(threads) {
+    let (operations, clients, sections, other) = match again(threads) {
         // Two VMs have half of the memory each. A run on one thread may have all of it.
         Err(error) if threads > 1 && error.to_string().contains("--script-memory") => again(1)?,
         compared => compared?,
     };
-    Ok(Compared { header, operations, clients, ways: [first, other], warnings })
+    Ok(Compared { header, operations, clients, ways: [first, other], sections })
 }
 
 /// Makes the same operations again. Returns the number of operations and of workload clients that
-/// were the same, and the way in which they were made.
+/// were the same, the extent of each section, and the way in which they were made.
 fn compare(
     (header, script): (&StreamHeader, &str),
-    made: &[(Section, Vec<Made>)],
+    made: &[(CheckedSection, Vec<Made>)],
     first: Way,
     mut many: Making,
-) -> Result<(usize, usize, Way), CheckError> {
+) -> Result<(usize, usize, Vec<CheckedSection>, Way), CheckError> {
     let ways = [first, many.way];
     let (mut operations, mut compared) = (0, BTreeSet::new());
+    let mut sections = Vec::new();
     let mut cut = BTreeSet::new();
     // Clients for which fewer operations were made than the first time, because time ran out.
     let mut stopped = BTreeSet::new();
-    for (section, made) in made {
+    for (checked, made) in made {
+        let section = checked.section;
         let goes_on = || made.iter().filter(|made| !stopped.contains(&made.client));
-        let again = many.make(*section, goes_on().map(Asked::again).collect());
+        let again = many.make(section, goes_on().map(Asked::again).collect());
         let differences = goes_on().zip(&again).filter_map(|(one, many)| {
             // The stream does not determine where iterations are cut, and a teardown may depend on
             // it. It must still not fail.
@@ -196,6 +211,10 @@ fn compare(
                 && (one.end.is_some() || many.operations.len() < one.operations.len())
         });
         let fewer: Vec<u32> = fewer.map(|(one, _)| one.client).collect();
+        let begun = again.iter().filter(|made| many.parts[0].has(made.client, section));
+        let ended = begun.clone().filter(|made| made.end.is_some());
+        let (begun, ended) = (begun.count(), ended.count());
+        sections.push(CheckedSection { begun, ended, ..*checked });
         stopped.extend(fewer);
         operations += again.iter().map(|made| made.operations.len()).sum::<usize>();
         let made_any = again.iter().filter(|made| !made.operations.is_empty());
@@ -203,7 +222,7 @@ fn compare(
         cut.extend(made.iter().filter(|made| made.end.is_none()).map(|made| made.client));
     }
     compared.remove(&header.workload_clients());
-    Ok((operations, compared.len(), many.way))
+    Ok((operations, compared.len(), sections, many.way))
 }
 
 /// Returns the sections in their order, each with its clients. The run-wide client comes first in
@@ -217,17 +236,6 @@ fn sections(header: &StreamHeader, clients: &[u32]) -> [(Section, Vec<u32>); 5] 
         (Section::Teardown, clients.to_vec()),
         (Section::Teardown, run_client),
     ]
-}
-
-fn compared_clients(header: &StreamHeader, most: u32) -> Vec<u32> {
-    let of_each = (most / header.workloads.len().max(1) as u32).max(MADE_WHOLE);
-    let mut first = 0;
-    let mut clients = Vec::new();
-    for workload in &header.workloads {
-        clients.extend(first..first + workload.clients.min(of_each));
-        first += workload.clients;
-    }
-    clients
 }
 
 /// The number of operations to make for a client's section.
@@ -247,17 +255,22 @@ impl Asked {
         clients: usize,
     ) -> Asked {
         let (workload_clients, made_whole) = match header.workload_of(client) {
-            Some((at, id)) => (header.workloads[at].clients, id < MADE_WHOLE),
+            Some((at, id)) => {
+                let clients = header.workloads[at].clients;
+                (clients, is_made_whole(id, clients))
+            }
             None => (1, true),
         };
         let share = depth.of_a_client.min(depth.operations / clients.max(1));
-        let most = match section {
-            Section::Iteration => share.min(depth.arrivals / workload_clients.max(1) as usize),
-            Section::Setup | Section::Teardown => share.max(OF_A_SETUP),
+        let (most, all) = match section {
+            Section::Iteration => {
+                (share.min(depth.arrivals / workload_clients.max(1) as usize), depth.operations)
+            }
+            Section::Setup | Section::Teardown => (share.max(OF_A_SETUP), OPERATIONS_MADE_ONCE),
         };
         let most = most.max(4);
         let whole = clients.min(header.workloads.len() * MADE_WHOLE as usize);
-        let longest = if made_whole { most.max(depth.operations / whole.max(1)) } else { most };
+        let longest = if made_whole { most.max(all / whole.max(1)) } else { most };
         Asked { client, most, longest }
     }
 
@@ -322,8 +335,11 @@ impl Making {
     fn make(&mut self, section: Section, asked: Vec<Asked>) -> Vec<Made> {
         let made = |asked: &Asked| Made { client: asked.client, operations: Vec::new(), end: None };
         let mut all: Vec<Made> = asked.iter().map(made).collect();
-        let deadline = Instant::now() + self.depth.time;
-        let mut room_bytes = self.depth.bytes;
+        let (time, mut room_bytes) = match section {
+            Section::Iteration => (self.depth.time, self.depth.bytes),
+            Section::Setup | Section::Teardown => (TIME_MADE_ONCE, BYTES_MADE_ONCE),
+        };
+        let deadline = Instant::now() + time;
         let mut order: Vec<usize> = (0..all.len()).collect();
         if self.way.backwards {
             order.reverse();

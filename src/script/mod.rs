@@ -11,8 +11,10 @@ use std::time::Duration;
 mod api;
 mod arrivals;
 mod blobs;
+mod checked_sections;
 mod chunks;
 mod client;
+mod compared_clients;
 mod coroutines;
 mod error;
 mod handles;
@@ -33,6 +35,7 @@ mod weights;
 mod zipf;
 
 pub use api::ParameterHelp;
+pub use checked_sections::{CheckedSection, extent};
 pub use error::ScriptError;
 pub use hooks::{HookTap, Hooks};
 pub use independence::{CheckError, Compared, Depth, Way, check};

@@ -1,12 +1,10 @@
-//! Hints and warnings about scripts that use the result of an operation.
+//! Hints about scripts that use the result of an operation.
 //!
 //! Operations return nothing, and Lua's errors about nil (`attempt to get length of a nil value`)
 //! do not explain why the value is nil. The values are gone by then, so the hint is derived from
 //! the source: the line of the error uses the result of a call to a method named like an operation,
 //! or uses a variable or function whose value came from such a call. The hint states a fact about
 //! operations, so it is true whatever the line means.
-
-use std::collections::HashMap;
 
 use super::api::CLIENT_METHODS;
 use super::chunks::Chunks;
@@ -22,8 +20,6 @@ const MOST_LINES: usize = 20_000;
 const LONGEST_LINE: usize = 500;
 /// Number of bytes before a `return` in which the beginning of its function is searched.
 const MOST_BYTES_OF_A_FUNCTION: usize = 2_000;
-/// Maximum number of warnings about tested results, and of objects of a file that are examined.
-const MOST_TESTED: usize = 16;
 
 /// Returns a hint to add to an error that may be about the result of an operation.
 pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
@@ -49,52 +45,18 @@ pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
     })
 }
 
-/// Returns warnings for lines that seem to test the result of an operation. Such a test raises no
-/// error, because nil counts as false. The object must be the first parameter of some function of
-/// the file.
-pub(super) fn tested(chunks: &Chunks) -> Vec<String> {
-    let mut found = Vec::new();
-    for (path, source) in chunks.files() {
-        // The verdicts on the first objects. Each verdict takes a search of the whole file.
-        let mut clients: HashMap<&str, bool> = HashMap::new();
-        for (at, line) in source.lines().take(MOST_LINES).enumerate() {
-            let code = line.split("--").next().unwrap_or_default();
-            for call in tested_calls(code) {
-                let object = code[call.at..].split([':', '.']).next().unwrap_or_default();
-                if clients.len() < MOST_TESTED {
-                    clients.entry(object).or_insert_with(|| is_a_first_parameter(object, source));
-                }
-                if found.len() < MOST_TESTED && clients.get(object) == Some(&true) {
-                    let (method, line) = (call.method, at + 1);
-                    found.push(format!(
-                        "{path}:{line}: the result of {object}:{method} is tested; where {object} is a client there is none, which counts as false: a script never sees results"
-                    ));
-                }
-            }
-        }
-    }
-    found.dedup();
-    found
-}
-
-fn is_a_first_parameter(object: &str, source: &str) -> bool {
-    !object.is_empty()
-        && object.chars().all(is_of_a_word)
-        && source.match_indices(object).any(|(at, _)| {
-            let after = source[at + object.len()..].trim_start();
-            let Some(before) = source[..at].trim_end().strip_suffix('(') else { return false };
-            let before = before.trim_end();
-            let named = before.trim_end_matches(|c| is_of_a_word(c) || matches!(c, '.' | ':'));
-            after.starts_with([',', ')'])
-                && [before, named].into_iter().any(|text| has_last_word(text, &["function"]))
-        })
-}
+/// Parts of messages about a value that is not there, besides the word `nil`.
+const ABOUT_NOTHING: [&str; 6] = [
+    "missing argument",
+    "wrong number of arguments",
+    "assertion failed",
+    "error() was called without a message",
+    "an offset and a length are wanted",
+    "takes the lowest and the highest",
+];
 
 fn is_about_nothing(problem: &str) -> bool {
-    has_word(problem, "nil")
-        || ["missing argument", "wrong number of arguments", "assertion failed"]
-            .into_iter()
-            .any(|words| problem.contains(words))
+    has_word(problem, "nil") || ABOUT_NOTHING.into_iter().any(|words| problem.contains(words))
 }
 
 fn is_of_a_word(c: char) -> bool {
@@ -118,22 +80,6 @@ struct Call {
 
 /// Returns calls whose result is used in an expression.
 fn used_calls(line: &str) -> impl Iterator<Item = Call> {
-    calls(line, |before, after| is_used_from_before(before) || is_used_from_behind(after))
-}
-
-/// Returns calls that begin a condition.
-fn tested_calls(line: &str) -> impl Iterator<Item = Call> {
-    calls(line, |before, _| has_last_word(before, &CONDITIONS))
-}
-
-const CONDITIONS: [&str; 5] = ["if", "elseif", "while", "until", "not"];
-
-fn has_last_word(text: &str, words: &[&str]) -> bool {
-    let text = text.trim_end();
-    words.contains(&&text[text.trim_end_matches(is_of_a_word).len()..])
-}
-
-fn calls(line: &str, is_meant: fn(&str, &str) -> bool) -> impl Iterator<Item = Call> {
     let line = if line.len() > LONGEST_LINE { "" } else { line };
     let methods = CLIENT_METHODS.iter().filter(|method| !WITH_A_RESULT.contains(*method));
     methods.flat_map(move |method| {
@@ -146,7 +92,8 @@ fn calls(line: &str, is_meant: fn(&str, &str) -> bool) -> impl Iterator<Item = C
             }
             let before = object.trim_end_matches(is_of_an_object);
             let joined = object[before.len()..].contains("..");
-            (joined || is_meant(before, after)).then_some(Call { method, at: before.len() })
+            let used = joined || is_used_from_before(before) || is_used_from_behind(after);
+            used.then_some(Call { method, at: before.len() })
         })
     })
 }
@@ -259,36 +206,6 @@ mod tests {
         hint_in(&many, error);
         for place in ["s.lua:0: nil", "s.lua:99999999999999999999: nil", "t.lua:1: nil", "nil"] {
             assert_eq!(hint_in(windows, place), None);
-        }
-    }
-
-    #[test]
-    fn a_result_that_is_tested_is_named_and_nothing_else_is() {
-        let tested = |line: &str| {
-            let mut chunks = Chunks::default();
-            chunks.add("s.lua", "team/s.lua", &format!("local function f(c, cache)\n{line}\nend"));
-            super::tested(&chunks)
-        };
-        for line in [
-            "if c:stat('a') then c:read(h, 0, 1) end",
-            "if not c:stat('a') then end",
-            "while c:stat('a') do end",
-            "repeat until c:stat('a')",
-            "local x = not c:stat('a')",
-        ] {
-            let said = "team/s.lua:2: the result of c:stat is tested; where c is a client there is none, which counts as false: a script never sees results";
-            assert_eq!(tested(line), [said], "{line}");
-        }
-        for line in [
-            "while c:running() do c:stat('a') end",
-            "if x then c:stat('a') end",
-            "if c.id == 0 then c:stat('a') end",
-            "if cache:read('a') then end",
-            "-- if c:stat('a') then",
-            "local h = c:open('a', 'r') if h then end",
-            "if c:open('a', 'r') then end",
-        ] {
-            assert_eq!(tested(line), [""; 0], "{line}");
         }
     }
 

@@ -3,7 +3,7 @@ local tools = ...
 local readable, in_own_thread, emit = tools.readable, tools.in_own_thread, tools.print
 
 local type, select, error = type, select, error
-local find, concat, pack, unpack = string.find, table.concat, table.pack, table.unpack
+local find, concat, pack, raw_unpack = string.find, table.concat, table.pack, table.unpack
 
 -- Strings without addresses ---------------------------------------------------
 
@@ -26,7 +26,7 @@ local function without_tables(...)
       values[i] = tostring(values[i])
     end
   end
-  return unpack(values, 1, values.n)
+  return raw_unpack(values, 1, values.n)
 end
 
 local raw_format = string.format
@@ -97,6 +97,60 @@ function table.sort(list, less)
     less = ascending
   end
   return raw_sort(list, less)
+end
+
+-- Numbers beyond 32 bits -----------------------------------------------------------
+--
+-- Luau casts these arguments to 32 bits. Beyond that range the result depends on the processor:
+-- string.rep("x", 2^31) would be an empty string on one host and an error on another.
+
+local function beyond_32_bits(name, position, value)
+  local number = tonumber(value)
+  if number and not (number >= -2147483648 and number <= 2147483647) then
+    return "argument " .. position .. " of " .. name .. " is " .. tostring(value) .. "; it must be a number from -2^31 to 2^31 - 1"
+  end
+  return nil
+end
+
+local function check_arguments(library, name, shown, first, last)
+  local raw = library[name]
+  library[name] = function(...)
+    for position = first, last do
+      local problem = beyond_32_bits(shown, position, (select(position, ...)))
+      if problem then
+        error(problem, 2)
+      end
+    end
+    return raw(...)
+  end
+end
+
+check_arguments(string, "rep", "string.rep", 2, 2)
+check_arguments(string, "sub", "string.sub", 2, 3)
+check_arguments(string, "byte", "string.byte", 2, 3)
+check_arguments(string, "find", "string.find", 3, 3)
+check_arguments(string, "match", "string.match", 3, 3)
+check_arguments(string, "gsub", "string.gsub", 4, 4)
+check_arguments(string, "unpack", "string.unpack", 3, 3)
+check_arguments(table, "concat", "table.concat", 3, 4)
+check_arguments(table, "unpack", "table.unpack", 2, 3)
+check_arguments(table, "remove", "table.remove", 2, 2)
+check_arguments(table, "move", "table.move", 2, 4)
+check_arguments(math, "ldexp", "math.ldexp", 2, 2)
+check_arguments(utf8, "offset", "utf8.offset", 2, 3)
+check_arguments(utf8, "codepoint", "utf8.codepoint", 2, 3)
+check_arguments(utf8, "len", "utf8.len", 2, 3)
+unpack = table.unpack
+
+local raw_insert = table.insert
+
+function table.insert(...)
+  -- With two arguments the second one is the value.
+  local problem = select("#", ...) == 3 and beyond_32_bits("table.insert", 2, (select(2, ...)))
+  if problem then
+    error(problem, 2)
+  end
+  return raw_insert(...)
 end
 
 -- Errors as strings, wherever a script can catch one ------------------------------

@@ -31,6 +31,9 @@ const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is a
 /// thread that requires it, and a thread that makes operations has a stack of 2 MiB.
 const MAX_DEPTH: usize = 64;
 
+/// The UTF-8 form of U+FEFF.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 struct Found {
     chunk: String,
     /// The path as the user would name it.
@@ -196,12 +199,16 @@ pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptErr
         .map_err(|reason| ScriptError::Unreadable { path: path.to_path_buf(), reason })
 }
 
-/// Reads the text of a script or module within the size limit.
+/// Reads the text of a script or module within the size limit, without a byte order mark.
 fn read_text(file: File, limit: usize) -> Result<String, String> {
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() > limit {
         return Err(format!("it has more than {limit} bytes, the most a script may have"));
+    }
+    // Editors on Windows begin a file with this mark. It is not part of the text.
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     if bytes.first().is_some_and(|byte| *byte < b'\t' || *byte == 0x1b) {
         return Err("it is compiled bytecode; only the text of a script is taken".into());
@@ -222,6 +229,8 @@ mod tests {
             read_source(&path, 16).map_err(|error| error.to_string())
         };
         assert_eq!(reason(b"return 1"), Ok("return 1".into()));
+        assert_eq!(reason(b"\xef\xbb\xbfreturn 1"), Ok("return 1".into()));
+        assert!(reason(b"\xef\xbb\xbf\x1bLua").unwrap_err().contains("bytecode"));
         assert!(reason(b"\x06\x03abc").unwrap_err().contains("bytecode"));
         assert!(reason(b"\x1bLua").unwrap_err().contains("bytecode"));
         assert!(reason(b"-- \xff").unwrap_err().contains("UTF-8"));

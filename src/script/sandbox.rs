@@ -58,6 +58,11 @@ pub(super) const PORTABLE_MATH: [&str; 14] = [
     "tan", "tanh",
 ];
 
+/// Functions whose arguments the prelude checks, and which the compiler would otherwise call
+/// directly.
+pub(super) const CHECKED_BUILTINS: [&str; 5] =
+    ["math.ldexp", "string.byte", "string.sub", "table.unpack", "unpack"];
+
 const ABSENT: &[(&str, &str)] = &[
     ("io", "scripts cannot reach files of this machine"),
     ("os", "scripts cannot reach this machine; times come from phases, think and at"),
@@ -253,6 +258,11 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
         Err(fault(api::no_member_of_a_handle(&name)))
     };
     handle.raw_set("__index", lua.create_function(method)?)?;
+    let set = |_: &Lua, (_, name, _): (Value, Value, Value)| {
+        let advice = "keep what belongs to a handle in a local table, such as local sizes = {} and sizes[h] = …";
+        api::refuse_to_set(&name, "a handle", advice)
+    };
+    handle.raw_set("__newindex", lua.create_function(set)?)?;
     handle.set_readonly(true);
     lua.set_type_metatable::<mlua::LightUserData>(Some(handle));
     lua.set_type_metatable::<mlua::Buffer>(Some(named("buffer")?));

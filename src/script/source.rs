@@ -16,7 +16,6 @@ use super::coroutines::{Coroutines, Slot, State};
 use super::error::ScriptError;
 use super::hooks::running::{GiveUp, Hooking};
 use super::open_loop::OpenLoop;
-use super::operation_results;
 use super::random::Random;
 use super::recipe::recipe;
 use super::require::read_source;
@@ -268,10 +267,10 @@ impl Script {
         &self.left_out_of_documents
     }
 
-    /// Returns warnings, by line, about code of the script and its modules that likely does not do
-    /// what its author expects.
-    pub fn warnings(&self) -> Vec<String> {
-        operation_results::tested(&self.vm.host.chunks.borrow())
+    /// Returns whether the script has a function for this section of the client.
+    pub(super) fn has(&self, client: u32, section: Section) -> bool {
+        let workload = self.header.workload_of(client).map(|(workload, _)| workload);
+        self.functions[workload.unwrap_or(self.header.workloads.len())].of(section).is_some()
     }
 
     /// Returns the share of the clients whose operations it makes.

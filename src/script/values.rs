@@ -123,6 +123,9 @@ pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
 /// Returns a whole number from 0 to 2^53, or an error that explains why the value is none.
 pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
     match value {
+        Value::Number(number) if !number.is_finite() => {
+            Err(fault(format!("{what} is {number}; it must be a number (x / 0 is none)")))
+        }
         Value::Integer(number) if *number >= 0 && *number as u64 <= LARGEST_EXACT => {
             Ok(*number as u64)
         }
@@ -132,7 +135,7 @@ pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
         Value::Number(number) if *number < 0.0 => {
             Err(fault(format!("{what} is {number}; it cannot be negative")))
         }
-        Value::Number(number) if number.is_finite() && *number <= LARGEST_EXACT as f64 => {
+        Value::Number(number) if *number <= LARGEST_EXACT as f64 => {
             // The binding does not return negative zero as an integer.
             if *number == 0.0 {
                 return Ok(0);
@@ -154,7 +157,7 @@ pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
 pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
     let inexact = match value {
         Value::Integer(number) => *number >= LARGEST_EXACT as i64,
-        Value::Number(number) => *number >= LARGEST_EXACT as f64,
+        Value::Number(number) => number.is_finite() && *number >= LARGEST_EXACT as f64,
         _ => false,
     };
     match value {

@@ -455,7 +455,12 @@ fn compiler() -> Compiler {
         .set_debug_level(1)
         // Otherwise the compiler would call the functions of the C library directly and bypass
         // their replacements.
-        .set_disabled_builtins(sandbox::PORTABLE_MATH.map(|name| format!("math.{name}")))
+        .set_disabled_builtins(
+            sandbox::PORTABLE_MATH
+                .map(|name| format!("math.{name}"))
+                .into_iter()
+                .chain(sandbox::CHECKED_BUILTINS.map(String::from)),
+        )
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

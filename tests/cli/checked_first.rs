@@ -1,5 +1,6 @@
-//! Errors in a script, which `run` finds as `validate` does: before it connects, on any number of
-//! threads.
+//! Errors in a script that `run` finds as `validate` does: before it connects, on any number of
+//! threads. Both make the first operations of at most 1,000 clients from the whole range; `validate`
+//! makes more of them.
 
 use crate::program::Place;
 
@@ -97,17 +98,54 @@ fn a_huge_script_is_looked_at_for_a_moment_only() {
 }
 
 #[test]
-fn a_result_that_is_tested_is_warned_of_by_line() {
-    let place = Place::with_script(
-        "bench.workload { name = 'w', iteration = function(c)
-            if not c:stat('a') then c:mkdir('b') end
+fn an_error_of_a_client_that_is_not_among_the_first_is_refused_before_a_run_connects() {
+    let counted = refused_alike(
+        "local n = 0
+        bench.workload { name = 'w', clients = 200, iteration = function(c)
+            c:stat('same')
+            if c.id >= 150 then n = n + 1 c:stat('f' .. (n % 7), { expect = 'any' }) end
         end }",
     );
-    let said = "s.lua:2: the result of c:stat is tested; where c is a client there is none, which counts as false: a script never sees results";
-    let valid = place.smbench("validate s.lua").end().exits(0);
-    assert_eq!(valid.stderr, format!("warning: {said}\n"));
-    let run = place.run("s.lua --target sim:null --iterations 1 --degrade").end();
-    assert_eq!(run.stderr.matches(said).count(), 1, "{}", run.stderr);
+    assert!(counted.starts_with("s.lua: the stream depends on how it is made: "), "{counted}");
+    let handle = refused_alike(
+        "local h
+        bench.workload { name = 'w', clients = 200,
+            setup = function(c) if c.id == 100 then h = c:open('f', 'rw') end end,
+            iteration = function(c) if c.id == 150 then c:read(h, 0, 1) end c:stat('f') end }",
+    );
+    assert_eq!(
+        handle,
+        "s.lua:4: read: this handle belongs to another client; a client uses the handles it opened itself (client w/150)"
+    );
+    let teardown = refused_alike(
+        "bench.workload { name = 'w', clients = 1000, iteration = function(c) c:stat('a') end,
+            teardown = function(c) if c.id == 999 then c:bad() end end }",
+    );
+    assert!(teardown.starts_with("s.lua:2: unknown method 'bad'"), "{teardown}");
+    assert!(teardown.ends_with(" (client w/999)"), "{teardown}");
+}
+
+#[test]
+fn an_error_after_a_long_setup_is_refused_before_a_run_connects() {
+    let message = refused_alike(
+        "bench.setup(function(c) for i = 1, 20001 do c:mkdir('d' .. i) end end)
+        bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
+        bench.teardown(function(c) c:oops() end)",
+    );
+    assert!(message.starts_with("s.lua:3: unknown method 'oops'"), "{message}");
+}
+
+#[test]
+fn validate_says_that_a_teardown_was_not_reached() {
+    let place = Place::with_script(
+        "bench.workload { name = 'w',
+            setup = function(c) c:mkdir('d') end,
+            iteration = function(c) while true do c:stat('') end end,
+            teardown = function(c) error('oops') end }",
+    );
+    let valid = place.smbench("validate s.lua").end().exits(0).stdout;
+    let reached = " of all clients, setup included; teardown was not reached: they are the same on any number of threads\n";
+    assert!(valid.ends_with(reached), "{valid}");
 }
 
 /// `validate` prints what a script prints while its operations are made the first time.

@@ -13,7 +13,7 @@ use super::super::open_loop::cross;
 use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
 use super::super::vm::Host;
 use super::options::{common, create, payload};
-use super::{CLIENT_METHODS, no_field};
+use super::{CLIENT_METHODS, KEEP_BY_CLIENT, no_field, refuse_to_set};
 use crate::ir::operation::{MAX_FILE_BYTES, MAX_IO_BYTES};
 use crate::ir::units::parse_size;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};
@@ -31,6 +31,9 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
         registry
             .add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(CLIENT_METHODS)));
+        registry.add_meta_method("__newindex", |_, _, (name, _): (Value, Value)| {
+            refuse_to_set(&name, "a client", KEEP_BY_CLIENT)
+        });
         registry.add_meta_field("__type", "client");
         fields(registry, host);
         timing(registry, host);

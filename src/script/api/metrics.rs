@@ -8,7 +8,7 @@ use super::super::values::{
     LARGEST_EXACT, check_keys, fault, name, shown, table, text, text_field, unknown,
 };
 use super::super::vm::Host;
-use super::{no_field, with_a_point};
+use super::{no_field, refuse_to_set, with_a_point};
 use crate::observability::custom_metrics::{
     MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
 };
@@ -135,6 +135,9 @@ pub(super) fn register_object(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<MetricObject>(|registry| {
         registry.add_meta_method("__tostring", |_, metric, ()| Ok(metric.name.clone()));
         registry.add_meta_method("__index", |_, _, name: Value| no_field(&name, None));
+        registry.add_meta_method("__newindex", |_, _, (name, _): (Value, Value)| {
+            refuse_to_set(&name, "a metric", "keep the value in a local variable")
+        });
         registry.add_meta_field("__type", "metric");
         for (method, kind) in METRIC_METHODS {
             let owner = Rc::clone(host);

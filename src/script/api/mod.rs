@@ -260,6 +260,18 @@ fn no_field(name: &Value, members: Option<&[&str]>) -> LuaResult<()> {
     }
 }
 
+/// Refuses `c.name = value` and the like. `advice` says where the value can be kept.
+pub(super) fn refuse_to_set(name: &Value, object: &str, advice: &str) -> LuaResult<()> {
+    let name = match name {
+        Value::String(name) => format!("'{}'", name.to_string_lossy()),
+        other => shown(other),
+    };
+    Err(fault(format!("{name} cannot be set: {object} has no fields that can be set; {advice}")))
+}
+
+/// Advice for a script that sets a field of an object that all clients share.
+const KEEP_BY_CLIENT: &str = "keep the state of a client in a local table by its id, such as local state = {} and state[c.id] = …";
+
 /// Registers the types of `c`, metrics and `rng`.
 pub(super) fn register_objects(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     client::register(lua, host)?;

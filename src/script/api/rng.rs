@@ -13,7 +13,7 @@ use super::super::values::{LARGEST_EXACT, fault, name, shown, table};
 use super::super::vm::Host;
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
-use super::{RNG_METHODS, no_field, top_level};
+use super::{KEEP_BY_CLIENT, RNG_METHODS, no_field, refuse_to_set, top_level};
 
 /// A source of random numbers in a script.
 pub(in crate::script) enum Rng {
@@ -38,6 +38,9 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<Rng>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("rng"));
         registry.add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(RNG_METHODS)));
+        registry.add_meta_method("__newindex", |_, _, (name, _): (Value, Value)| {
+            refuse_to_set(&name, "rng", KEEP_BY_CLIENT)
+        });
         registry.add_meta_field("__type", "rng");
         uniform(registry, host);
         distributions(registry, host);

@@ -146,7 +146,10 @@ fn arguments() {
             &format!("{open} c:write(h, 0, 65 * 1024 * 1024)"),
             "write: length is 68157440; one write carries at most 64 MiB (67108864)",
         ),
-        (&format!("{open} c:write(h, 0, 0/0)"), "write: length is NaN; the largest is 2^53"),
+        (
+            &format!("{open} c:write(h, 0, 0/0)"),
+            "write: length is NaN; it must be a number (x / 0 is none)",
+        ),
         (
             &format!("{open} c:lock(h, 0, 1, {{ exclusive = 1 }})"),
             "lock: exclusive is true or false, not 1",
@@ -453,4 +456,43 @@ fn a_script_can_catch_an_error_and_reads_the_same_text() {
             "s.lua9 stat the path is a text, not 5",
         ]
     );
+}
+
+#[test]
+fn fields_that_are_set() {
+    const BY_CLIENT: &str = "keep the state of a client in a local table by its id, such as local state = {} and state[c.id] = …";
+    let client = |name: &str| {
+        format!("{name} cannot be set: a client has no fields that can be set; {BY_CLIENT}")
+    };
+    let rng = format!("'seed' cannot be set: rng has no fields that can be set; {BY_CLIENT}");
+    let cases = [
+        ("c.foo = 1", client("'foo'")),
+        ("c.iteration = 5", client("'iteration'")),
+        ("c.stat = function() end", client("'stat'")),
+        ("c[1] = 1", client("1")),
+        ("rng.seed = 1", rng),
+        (
+            "local h = c:open('a', 'rw') h.size = 1",
+            "'size' cannot be set: a handle has no fields that can be set; keep what belongs to a handle in a local table, such as local sizes = {} and sizes[h] = …".to_string(),
+        ),
+    ];
+    check(&cases.each_ref().map(|(body, message)| (*body, message.as_str())));
+}
+
+#[test]
+fn sizes_that_are_no_numbers() {
+    check(&[
+        (
+            "local h = c:open('a', 'rw') c:read(h, 0 / 0, 1)",
+            "read: offset is NaN; it must be a number (x / 0 is none)",
+        ),
+        (
+            "local h = c:open('a', 'rw') c:read(h, 0, 0 / 0)",
+            "read: length is NaN; it must be a number (x / 0 is none)",
+        ),
+        (
+            "local h = c:open('a', 'rw') c:truncate(h, 1 / 0)",
+            "truncate: size is inf; it must be a number (x / 0 is none)",
+        ),
+    ]);
 }

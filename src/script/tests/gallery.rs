@@ -229,6 +229,26 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
         "local ok = c:stat('a') assert(ok)",
         "assertion failed! (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
     ),
+    (
+        "local h = c:open('a', 'rw') c:write(h, 0, c:read(h, 0, 1))",
+        "write: a handle, an offset and a length are wanted, such as c:write(h, 0, 4096) (operations of a client, such as c:read, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local h = c:open('a', 'rw') c:read(h, 0, c:stat('f'))",
+        "read: a handle, an offset and a length are wanted, such as c:read(h, 0, 4096) (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local size = c:stat('f') local h = c:open('a', 'rw') c:read(h, 0, size)",
+        "read: a handle, an offset and a length are wanted, such as c:read(h, 0, 4096) (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "local n = rng:int(1, c:stat('f'))",
+        "rng:int takes the lowest and the highest, such as rng:int(1, 1) (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
+    (
+        "error(c:stat('f'))",
+        "error() was called without a message (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+    ),
     // Errors that have nothing to do with results of operations get no hint.
     ("local x = nil c:stat(x.name)", "attempt to index nil with 'name'"),
     ("local x = {} c:stat('a') x.f() c:stat('b')", "attempt to call a nil value"),

@@ -1,7 +1,7 @@
 //! Tests that scripts are refused if their streams depend on how they are made.
 
 use super::*;
-use crate::script::{CheckError, Depth, check};
+use crate::script::{CheckError, Depth, check, extent};
 
 fn depends(text: &str) -> String {
     let written = script(text).with(|options| options.iterations = None);
@@ -110,13 +110,13 @@ fn a_stream_that_breaks_off_is_told_as_such_and_many_clients_are_no_hindrance() 
 
 const BOTH: [Depth; 2] = [Depth::THOROUGH, Depth::QUICK];
 
-fn passes(text: &str, iterations: Option<u32>) {
+/// Checks the script at both depths. Returns the extent to which each has checked it.
+fn passes(text: &str, iterations: Option<u32>) -> [String; 2] {
     let written = script(text).with(|options| options.iterations = iterations);
-    for depth in BOTH {
-        if let Err(error) = check(&written.options, depth) {
-            panic!("{depth:?}: {error}");
-        }
-    }
+    BOTH.map(|depth| match check(&written.options, depth) {
+        Ok(compared) => extent(&compared.sections),
+        Err(error) => panic!("{depth:?}: {error}"),
+    })
 }
 
 fn found(text: &str) -> String {
@@ -158,22 +158,96 @@ fn a_handle_that_clients_share_is_found() {
 }
 
 #[test]
+fn clients_of_the_whole_range_are_compared() {
+    let shared = "local n = 0
+        bench.workload { name = 'first', iteration = function(c) c:stat('a') end }
+        bench.workload { name = 'w', clients = 5000, iteration = function(c)
+            if c.id >= 4000 then
+                n = n + 1
+                c:stat('f' .. (n % 7))
+            end
+            c:stat('same')
+        end }";
+    let written = script(shared).with(|options| options.iterations = None);
+    for depth in BOTH {
+        let error = check(&written.options, depth).unwrap_err();
+        assert!(matches!(error, CheckError::Depends { .. }), "{error}");
+    }
+    for id in [0, 1, 4_999] {
+        let message = found(&format!(
+            "bench.workload {{ name = 'w', clients = 5000,
+                iteration = function(c) for i = 1, 3000 do c:stat('a') end end,
+                teardown = function(c) if c.id == {id} then c:bad() end end }}"
+        ));
+        assert!(message.starts_with("s.lua:3: unknown method 'bad'"), "{message}");
+        assert!(message.ends_with(&format!("(client w/{id})")), "{message}");
+    }
+}
+
+#[test]
+fn what_follows_a_long_setup_is_made() {
+    let run_wide = found(
+        "bench.setup(function(c) for i = 1, 20001 do c:mkdir('d' .. i) end end)
+        bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
+        bench.teardown(function(c) c:oops() end)",
+    );
+    assert!(run_wide.starts_with("s.lua:3: unknown method 'oops'"), "{run_wide}");
+    for section in ["iteration = ", "iteration = function(c) c:stat('a') end, teardown = "] {
+        let of_a_client = found(&format!(
+            "bench.workload {{ name = 'w', clients = 20,
+                setup = function(c)
+                    if c.id == 0 then for i = 1, 20001 do c:mkdir('d' .. i) end end
+                end,
+                {section} function(c) if c.id == 0 then c:oops() end c:stat('a') end }}"
+        ));
+        assert!(of_a_client.starts_with("s.lua:5: unknown method 'oops'"), "{of_a_client}");
+    }
+}
+
+#[test]
+fn a_section_that_was_not_reached_is_reported() {
+    let extents = passes(
+        "bench.setup(function(c) c:mkdir('d') end)
+        bench.workload { name = 'w', clients = 2,
+            setup = function(c) c:mkdir('e' .. c.id) end,
+            iteration = function(c) while true do c:stat('') end end,
+            teardown = function(c) error('oops') end }",
+        None,
+    );
+    assert_eq!(extents, [", setup included; teardown was not reached"; 2]);
+    let extents = passes(
+        "bench.setup(function(c) for i = 1, 200001 do c:mkdir('d') end end)
+        bench.workload { name = 'w', iteration = function(c) c:stat('') end }
+        bench.teardown(function(c) error('oops') end)",
+        None,
+    );
+    let cut = ", the end of bench.setup was not reached; bench.teardown was not reached";
+    assert_eq!(extents, [cut; 2]);
+}
+
+#[test]
 fn a_teardown_may_rely_on_a_whole_setup_and_a_whole_iteration() {
-    // Setups and iterations are long, so that a check may not make every client's whole.
-    passes(
+    // Setups and iterations are so long that those of two clients are cut at every depth.
+    let extents = passes(
         "local files, last = {}, {}
-        bench.workload { name = 'w', clients = 300,
+        bench.workload { name = 'w', clients = 5,
             setup = function(c)
-                for i = 1, 50 do c:mkdir('d' .. i) end
+                for i = 1, 1200 do c:mkdir('d' .. i) end
                 files[c.id] = { 'a', 'b' }
             end,
             iteration = function(c, rng)
-                for i = 1, 150 do c:stat(rng:pick(files[c.id])) end
+                for i = 1, 1200 do c:stat(rng:pick(files[c.id])) end
                 last[c.id] = 'x'
             end,
             teardown = function(c) c:delete(last[c.id]) end }",
         None,
     );
+    for extent in extents {
+        assert_eq!(
+            extent,
+            ", the end of setup was reached for 3 of 5 clients; the end of teardown was reached for 3 of 5 clients"
+        );
+    }
     passes(
         "local done = {}
         bench.workload { name = 'w', clients = 300,

@@ -199,3 +199,19 @@ fn errors_name_the_path_that_the_user_gave_and_the_stream_does_not_depend_on_it(
     let error = script.pull(0, Section::Teardown, 9, &mut operations).unwrap_err();
     assert_eq!(error.message, format!("{path}:6: stat: the path is a text, not nil"));
 }
+
+#[test]
+fn a_byte_order_mark_before_a_script_or_a_module_changes_nothing() {
+    let text = "local m = require('m')
+        bench.workload { name = 'w', iteration = function(c) c:stat(m.path) end }";
+    let module = "return { path = 'p' }";
+    let plain = script(text).file("lib/m.lua", module);
+    let marked = script(&format!("\u{feff}{text}")).file("lib/m.lua", &format!("\u{feff}{module}"));
+    assert_eq!(plain.operations(), marked.operations());
+    let [plain, marked] = [plain, marked].map(|written| written.load().unwrap().header().clone());
+    assert_eq!(plain.ir_hash, marked.ir_hash);
+    assert_eq!(plain.script_hash, marked.script_hash);
+    assert_eq!(plain.modules, marked.modules);
+    let wrong = script("\u{feff}local a = 1\nerror('here')");
+    assert_eq!(wrong.refused(), "s.lua:2: here");
+}

@@ -129,3 +129,36 @@ fn a_long_list_is_sorted_like_a_short_one() {
         c:mkdir(tostring(ok)) assert(problem:find('attempt to compare'), problem)";
     assert_eq!(iteration(body).operations()[0].kind.path().unwrap().as_str(), "false");
 }
+
+#[test]
+fn numbers_that_the_library_would_cast_to_32_bits() {
+    let calls = [
+        ("('x'):rep(2^31)", "2 of string.rep", "2147483648"),
+        ("string.rep('x', 1e12)", "2 of string.rep", "1000000000000"),
+        ("string.rep('x', '1e12')", "2 of string.rep", "1e12"),
+        ("string.sub('abc', 1, 2^31)", "3 of string.sub", "2147483648"),
+        ("('abc'):sub(2, math.huge)", "3 of string.sub", "inf"),
+        ("string.byte('abc', 0 / 0)", "2 of string.byte", "nan"),
+        ("string.byte('abc', 1, 2^31)", "3 of string.byte", "2147483648"),
+        ("string.find('abc', 'b', -2^32)", "3 of string.find", "-4294967296"),
+        ("string.gsub('abc', 'b', 'c', 2^31)", "4 of string.gsub", "2147483648"),
+        ("table.concat({ 1 }, ',', 1, 2^31)", "4 of table.concat", "2147483648"),
+        ("unpack({ 1 }, 1, 2^31)", "3 of table.unpack", "2147483648"),
+        ("math.ldexp(1, 2^31)", "2 of math.ldexp", "2147483648"),
+        ("table.insert({ 1 }, 2^31, 5)", "2 of table.insert", "2147483648"),
+    ];
+    for (call, argument, value) in calls {
+        assert_eq!(
+            iteration(&format!("local x = {call} c:stat(tostring(x))")).message(),
+            format!(
+                "s.lua:2: argument {argument} is {value}; it must be a number from -2^31 to 2^31 - 1"
+            ),
+            "{call}"
+        );
+    }
+    let fits = "local t = { 2^40 } table.insert(t, 2^41) local a, b = unpack(t, 1, 2)
+        assert(a == 2^40 and b == 2^41 and ('ab'):rep(2) == 'abab' and ('abc'):sub(-2) == 'bc')
+        assert(('abc'):sub(2, 2^31 - 1) == 'bc' and string.gsub('aa', 'a', 2^40, 1) ~= '')
+        c:stat('a')";
+    assert_eq!(iteration(fits).operations().len(), 1);
+}
