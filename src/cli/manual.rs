@@ -14,6 +14,7 @@ use crate::observability::results::missing_parent;
 #[command(after_help = "\
         smbench man | man -l -                    reads the page of the program\n\
         smbench man ~/.cargo/share/man/man1       installs all pages: man smbench, man smbench-run\n\
+        (mkdir -p ~/.cargo/share/man before, if there is none)\n\
         man looks beside the directories of PATH: for ~/.cargo/bin in ~/.cargo/share/man.")]
 pub struct ManArgs {
     /// Directory to write all pages into, one for each command; made if there is none
