@@ -24,15 +24,15 @@ struct Mutant {
 const ENGINE: &str = "src/scheduler/engine.rs";
 const CUT: &str = "src/scheduler/cut.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
-const REPORT: &str = "self.events.push(Event::Completed(in_flight.complete(last, phase)));";
+const REPORT: &str = "self.events.push(Event::Completed(completion));";
 
 const MUTANTS: [Mutant; 18] = [
     Mutant {
         name: "a completion is lost",
         file: ENGINE,
         text: REPORT,
-        broken: "if !(CHOSEN && in_flight.operation.seq % 16 == 7) {
-            self.events.push(Event::Completed(in_flight.complete(last, phase)));
+        broken: "if !(CHOSEN && completion.operation.seq % 16 == 7) {
+                self.events.push(Event::Completed(completion));
             }",
         found: "before it never did",
     },
@@ -40,7 +40,7 @@ const MUTANTS: [Mutant; 18] = [
         name: "an operation completes twice",
         file: ENGINE,
         text: REPORT,
-        broken: "let event = Event::Completed(in_flight.complete(last, phase));
+        broken: "let event = Event::Completed(completion);
             if CHOSEN {
                 self.events.push(event.clone());
             }
