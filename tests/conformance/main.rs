@@ -146,7 +146,7 @@ async fn the_embedded_server_served_alone_refuses_locks_that_wait() {
     let column = run(&backend, &cases, AT_A_TIME, &|_, _| {}).await;
     let judged = judge(&cases, &[Server { name: "embedded", column }], DEVIATIONS);
     let stale = |fault: &&String| !fault.ends_with("names no case");
-    assert_eq!(judged.faults.iter().filter(stale).next(), None, "{}", judged.table);
+    assert_eq!(judged.faults.iter().find(stale), None, "{}", judged.table);
     assert!(judged.table.contains("deviates"), "{}", judged.table);
 }
 
