@@ -126,8 +126,6 @@ local function check_arguments(library, name, shown, first, last)
 end
 
 check_arguments(string, "rep", "string.rep", 2, 2)
-check_arguments(string, "sub", "string.sub", 2, 3)
-check_arguments(string, "byte", "string.byte", 2, 3)
 check_arguments(string, "find", "string.find", 3, 3)
 check_arguments(string, "match", "string.match", 3, 3)
 check_arguments(string, "gsub", "string.gsub", 4, 4)
@@ -141,6 +139,24 @@ check_arguments(utf8, "offset", "utf8.offset", 2, 3)
 check_arguments(utf8, "codepoint", "utf8.codepoint", 2, 3)
 check_arguments(utf8, "len", "utf8.len", 2, 3)
 unpack = table.unpack
+
+-- Scripts call these two in loops, so the usual arguments are checked without a vararg.
+local function check_positions(name, shown)
+  local raw = string[name]
+  local kind = type
+  string[name] = function(text, first, last)
+    local usual = (first == nil or kind(first) == "number" and first >= -2147483648 and first <= 2147483647)
+      and (last == nil or kind(last) == "number" and last >= -2147483648 and last <= 2147483647)
+    local problem = not usual and (beyond_32_bits(shown, 2, first) or beyond_32_bits(shown, 3, last))
+    if problem then
+      error(problem, 2)
+    end
+    return raw(text, first, last)
+  end
+end
+
+check_positions("sub", "string.sub")
+check_positions("byte", "string.byte")
 
 local raw_insert = table.insert
 
