@@ -1,4 +1,4 @@
-//! What an operation waits for before it is sent: the end of a pending break.
+//! The wait of an operation, before it is sent, for the end of a pending break.
 
 use std::sync::Arc;
 

@@ -51,7 +51,7 @@ pub struct TargetKind {
     /// The fidelity modes of which it has every feature; empty where it cannot be used.
     #[cfg_attr(test, schemars(extend("items" = { "enum": [0, 1, 2] })))]
     pub fidelity_modes: &'static [u8],
-    /// What it is.
+    /// The kind of target, in words.
     pub what: &'static str,
     /// Why it cannot be used; null where it can.
     pub unavailable: Option<&'static str>,

@@ -121,7 +121,8 @@ pub struct RunArgs {
 
     /// Drop from an open what cannot be sent
     ///
-    /// What the backend cannot send, or --mode does not allow, is dropped and counted.
+    /// Features that the backend cannot send, or that --mode does not allow, are dropped and
+    /// counted.
     #[arg(long, hide_short_help = true, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
     pub degrade: bool,
 

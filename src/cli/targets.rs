@@ -104,7 +104,7 @@ pub struct ProbeArgs {
     pub quiet: bool,
 }
 
-/// What `smbench targets list --json` prints: the kinds of targets. This lists every key of this
+/// The list that `smbench targets list --json` prints: the kinds of targets. This lists every key of this
 /// version; a reader should ignore others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -15,7 +15,7 @@ pub const MAX_METRICS: usize = 256;
 const MAX_SERIES: usize = 100;
 const MAX_SERIES_IN_ALL: usize = 500;
 
-/// What a metric keeps of its values.
+/// The statistics that a metric keeps of its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -258,7 +258,7 @@ pub struct MetricSummary {
     /// Unit of the values; absent where the script named none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<MetricUnit>,
-    /// What the script says of it.
+    /// The description that the script gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     #[serde(flatten)]

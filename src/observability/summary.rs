@@ -21,7 +21,7 @@ use crate::ir::source::Module;
 
 pub const SCHEMA: &str = "smbench.summary/1";
 
-/// What the run knows beyond what its events say.
+/// Facts about the run that its events do not carry.
 #[derive(Clone, Debug)]
 pub struct RunFacts {
     pub id: String,
@@ -37,9 +37,9 @@ pub struct RunFacts {
     /// Threads that made a script's operations, or read a document's.
     pub generators: usize,
     pub hook_events: HookEvents,
-    /// Where an operation log was asked for.
+    /// The counts of the operation log, if one was asked for.
     pub oplog: Option<OplogSummary>,
-    /// Those the script declared, by name.
+    /// The metrics that the script declared, by name.
     pub metrics: BTreeMap<String, MetricSummary>,
     /// How long each phase really took, in the order of the phases; those
     /// never reached may be missing.
@@ -54,9 +54,9 @@ pub struct RunFacts {
     /// Reasons the events do not show, such as a stream that broke off.
     pub exit_reasons: Vec<ExitReason>,
     pub thresholds: Vec<Outcome>,
-    /// What went wrong beside operations, one message each.
+    /// Messages about problems other than failed operations.
     pub problems: Vec<String>,
-    /// What a reader of the figures should know, such as a drain that ran out of time.
+    /// Notes for readers of the figures, such as a drain that ran out of time.
     pub notes: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ pub struct TargetFacts {
     pub server: Option<String>,
 }
 
-/// What the command line made of the stream's schedule.
+/// Settings of the command line that change the stream's schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Settings {
@@ -105,7 +105,7 @@ pub struct Settings {
     pub retry: Vec<String>,
 }
 
-/// What a run says of itself (`summary.json`). A name says the unit of its value: `_us`
+/// The summary of a run (`summary.json`). A name says the unit of its value: `_us`
 /// microseconds, `_s` seconds, `bytes` bytes. This lists every key of this version; a reader
 /// should ignore others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
@@ -123,9 +123,9 @@ pub struct Summary {
     pub exit_reasons: Vec<ExitReason>,
     /// Thresholds in the order in which they were stated.
     pub thresholds: Vec<ThresholdSummary>,
-    /// What went wrong beside operations, one message each.
+    /// Messages about problems other than failed operations.
     pub problems: Vec<String>,
-    /// What a reader of the figures should know, such as a drain that ran out of time.
+    /// Notes for readers of the figures, such as a drain that ran out of time.
     pub notes: Vec<String>,
     pub target: TargetFacts,
     /// Totals of the recorded phases together, as is everything that follows up to `breaks`.
@@ -207,7 +207,7 @@ pub struct Run {
     pub started_at: String,
     /// Seed of the random numbers.
     pub seed: u64,
-    /// File name of the script or document.
+    /// Name of the script that the stream was made from, or of the document if that names none.
     pub script: String,
     /// The script's parameters with their values; sizes in bytes, durations in nanoseconds.
     pub params: serde_json::Map<String, serde_json::Value>,
@@ -335,7 +335,7 @@ pub struct Tail {
 pub struct Iterations {
     /// Iterations that finished.
     pub count: u64,
-    /// Those of `count` that began after their arrival because their client was busy.
+    /// The part of `count` that began after their arrival because their client was busy.
     pub late: u64,
     /// Iterations that were left out because their arrival found their client busy.
     pub dropped: u64,

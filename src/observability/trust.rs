@@ -54,7 +54,7 @@ impl Verdict {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Trust {
     pub verdict: Verdict,
-    /// What the verdict rests on, in sentences for people.
+    /// The grounds of the verdict, as sentences for people.
     pub reasons: Vec<String>,
     /// The likely cause of `generator-limited`; absent with any other verdict.
     #[serde(skip_serializing_if = "Option::is_none")]

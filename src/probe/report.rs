@@ -18,7 +18,7 @@ pub const SCHEMA: &str = "smbench.probe/1";
 const REASONS: [ExitReason; 3] =
     [ExitReason::Unreachable, ExitReason::Interrupted, ExitReason::OperationsFailed];
 
-/// What `smbench targets probe URL --json` prints: what a server supports, and where it
+/// The report that `smbench targets probe URL --json` prints: what a server supports, and where it
 /// differs from the reference. This lists every key of this version; a reader should ignore
 /// others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
@@ -42,7 +42,7 @@ pub struct ProbeReport {
     /// Seconds from the first connection to the removal of the directory.
     pub duration_s: f64,
     pub totals: Totals,
-    /// What a workload may want of a server, one entry each.
+    /// The features that a workload may want of a server.
     pub supports: Vec<Support>,
     /// Every case, in the order of the suite.
     pub cases: Vec<CaseReport>,
@@ -106,7 +106,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CaseReport {
-    /// What should hold, in words.
+    /// The behavior that is expected, in words.
     pub name: &'static str,
     /// The group of cases it belongs to.
     pub area: &'static str,
@@ -115,11 +115,11 @@ pub struct CaseReport {
     /// Whether no workload goes without it.
     pub essential: bool,
     pub outcome: Outcome,
-    /// What the server did instead, or why the case has no answer; null where it passed.
+    /// The answer of the server, or the reason why the case has none; null where it passed.
     pub detail: Option<String>,
     /// Why the server differs; null where that is not known.
     pub reason: Option<&'static str>,
-    /// Where in the case's source it differed; null where it did not.
+    /// The place in the case's source where the answer differed; null where it did not.
     pub at: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use super::report::{CaseReport, Outcome};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Support {
-    /// What it is, in words.
+    /// The name of the feature, in words.
     pub what: &'static str,
     pub answer: Answer,
     /// Number of its cases that were asked and passed.

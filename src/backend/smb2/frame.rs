@@ -31,7 +31,7 @@ const COMMAND: usize = 12;
 const FLAGS: usize = 16;
 const NEXT_COMMAND: usize = 20;
 const MESSAGE_ID: usize = 24;
-/// What StructureSize is.
+/// The value of StructureSize in every header.
 const HEADER_SIZE: u16 = Header::SIZE as u16;
 /// The first bytes of an SMB 1 message (MS-CIFS 2.2.3.1).
 const SMB1_PROTOCOL_ID: &[u8] = b"\xffSMB";

@@ -203,7 +203,7 @@ impl Smb2Backend {
         }
     }
 
-    /// What to do where a guest is refused: most often the user was forgotten.
+    /// Returns the advice for a guest who is refused. In most cases the user name was forgotten.
     fn without_a_user(&self, stage: ConnectStage) -> String {
         if self.address.user.is_some()
             || !matches!(stage, ConnectStage::Login | ConnectStage::Share)

@@ -35,7 +35,7 @@ pub struct Written {
     /// written, each as its canonical version 2 line with the line end. Loading the document
     /// gives the same hash, and for a version 2 document `sed '1d;$d' | b3sum` prints it.
     pub ir_hash: String,
-    /// What the header and the operations said and this version has no place for.
+    /// The parts of the header and the operations that this version has no place for.
     pub left_out: Vec<&'static str>,
 }
 

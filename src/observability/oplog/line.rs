@@ -68,7 +68,7 @@ pub(super) struct OperationLine<'a> {
     /// The NT status as a number; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u32>,
-    /// What is known of a failure without an NT status.
+    /// The message of a failure without an NT status.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     /// The numbers of the client and of the operation that caused it to be skipped; absent
@@ -94,7 +94,7 @@ pub(super) struct OperationLine<'a> {
     /// did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked_ns: Option<u64>,
-    /// What an open was granted; absent where the backend does not know.
+    /// The caching that an open was granted; absent where the backend does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedPart>>,
 }
@@ -114,14 +114,14 @@ enum Outcome {
     Cut,
 }
 
-/// What an open was granted.
+/// The caching that an open was granted.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct GrantedPart {
     /// Level of the oplock; `lease` where there is a lease.
     #[cfg_attr(test, schemars(extend("enum" = names::oplocks())))]
     oplock: &'static str,
-    /// What became of the file.
+    /// The create action: whether the file was opened, created, overwritten or superseded.
     #[cfg_attr(test, schemars(extend("enum" = GrantedCounts::actions())))]
     create_action: &'static str,
     /// Id of the open: 32 hexadecimal digits, the persistent part first.
@@ -155,7 +155,7 @@ struct DurablePart {
 struct LeasePart {
     /// 32 hexadecimal digits.
     key: String,
-    /// What the client may cache: reads (R), writes (W), handles (H).
+    /// The caching that is granted: reads (R), writes (W), handles (H).
     #[cfg_attr(test, schemars(extend("enum" = names::lease_states())))]
     state: &'static str,
     /// Whether the server is taking it back already.
@@ -220,7 +220,7 @@ enum End {
     Cut,
 }
 
-/// What the server took back.
+/// The oplock or lease that the server broke.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "broken", rename_all = "lowercase")]
@@ -237,7 +237,7 @@ enum Broken {
     Lease {
         /// 32 hexadecimal digits.
         key: String,
-        /// What the client could cache.
+        /// The caching that the client had.
         #[cfg_attr(test, schemars(extend("enum" = names::lease_states())))]
         from: &'static str,
         /// The most that the client may keep.

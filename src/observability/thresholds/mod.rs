@@ -66,7 +66,7 @@ pub struct Outcome {
     pub reason: Option<String>,
 }
 
-/// What came of one threshold.
+/// The outcome of one threshold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThresholdSummary {
@@ -87,7 +87,7 @@ pub struct ThresholdSummary {
     /// The workload it is about; absent where it is about all workloads together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<String>,
-    /// What there is to say beside the value: `no samples`, or that it ended the run and when.
+    /// A remark beside the value: `no samples`, or that it ended the run and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
