@@ -26,7 +26,7 @@ const CUT: &str = "src/scheduler/cut.rs";
 const LEFT_OUT: &str = "src/scheduler/left_out.rs";
 const REPORT: &str = "self.events.push(Event::Completed(completion));";
 
-const MUTANTS: [Mutant; 18] = [
+const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "a completion is lost",
         file: ENGINE,
@@ -119,13 +119,6 @@ const MUTANTS: [Mutant; 18] = [
         text: "Due::Arrival { late: Late::Drop, .. }",
         broken: "Due::Arrival { late, .. } if CHOSEN || late == Late::Drop",
         found: "dropped where arrivals wait",
-    },
-    Mutant {
-        name: "a closed loop goes on beyond its time",
-        file: LEFT_OUT,
-        text: "|| eligible_ns >= origin_ns",
-        broken: "|| (if CHOSEN { eligible_ns / 2 } else { eligible_ns }) >= origin_ns",
-        found: "began after its time",
     },
     Mutant {
         name: "a client's operations are issued in the wrong order",

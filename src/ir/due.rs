@@ -13,11 +13,6 @@ pub enum Due {
     /// from time zero. It is not issued before `think_ns` have passed since the client's
     /// previous completion, if it has one since time zero.
     Arrival { at_ns: u64, think_ns: u64, late: Late },
-    /// The first operation of an iteration of a closed loop that lasts from `from_ns` to
-    /// before `until_ns` from time zero. It is due `after_ns` after the client's previous
-    /// completion, but not before `from_ns`. If it cannot be issued before `until_ns`, its
-    /// iteration is superseded and discarded whole.
-    During { after_ns: u64, from_ns: u64, until_ns: u64 },
 }
 
 /// The fate of an arrival whose client is still busy with the one before.
@@ -36,7 +31,7 @@ impl Due {
     pub fn at_ns(self) -> Option<u64> {
         match self {
             Due::At(at_ns) | Due::Arrival { at_ns, .. } => Some(at_ns),
-            Due::After(_) | Due::During { .. } => None,
+            Due::After(_) => None,
         }
     }
 
@@ -49,11 +44,6 @@ impl Due {
             Due::Arrival { at_ns, think_ns, late } => {
                 Due::Arrival { at_ns: scale(at_ns), think_ns: scale(think_ns), late }
             }
-            Due::During { after_ns, from_ns, until_ns } => Due::During {
-                after_ns: scale(after_ns),
-                from_ns: scale(from_ns),
-                until_ns: scale(until_ns),
-            },
         }
     }
 }

@@ -3,15 +3,12 @@
 use super::due::{Due, Late};
 
 /// A clock that goes from operation to operation of one section as the scheduler would if each
-/// ended when it was issued. Like the scheduler it discards whole iterations: those that would
-/// be dropped, and those of a closed loop that has ended.
+/// ended when it was issued. Like the scheduler it discards the iterations that would be
+/// dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct NominalClock {
     now_ns: u64,
     leaving_out: Option<u32>,
-    /// The end of the last closed loop for which an iteration began too late, in nanoseconds
-    /// from time zero.
-    over_ns: u64,
     /// Whether no think time precedes the next arrival, because it passed with an iteration
     /// that was discarded, or because there is no operation it would follow.
     rested: bool,
@@ -19,7 +16,7 @@ pub struct NominalClock {
 
 impl Default for NominalClock {
     fn default() -> NominalClock {
-        NominalClock { now_ns: 0, leaving_out: None, over_ns: 0, rested: true }
+        NominalClock { now_ns: 0, leaving_out: None, rested: true }
     }
 }
 
@@ -46,16 +43,6 @@ impl NominalClock {
             Due::Arrival { at_ns, think_ns, late } => {
                 let free_ns = self.free_ns(think_ns);
                 (free_ns.max(at_ns), late == Late::Drop && at_ns < free_ns)
-            }
-            Due::During { after_ns, from_ns, until_ns } => {
-                let at_ns = self.now_ns.saturating_add(after_ns).max(from_ns);
-                match until_ns <= self.over_ns || at_ns >= until_ns {
-                    false => (at_ns, false),
-                    true => {
-                        self.over_ns = until_ns;
-                        (self.now_ns, true)
-                    }
-                }
             }
         };
         self.now_ns = at_ns;
@@ -111,18 +98,5 @@ mod tests {
         let passed =
             passed(&[drops(0, 0, 0), drops(10, 30, 1), drops(20, 30, 2), drops(40, 30, 3)]);
         assert_eq!(passed, [(0, false), (30, true), (30, true), (40, false)]);
-    }
-
-    #[test]
-    fn a_closed_loop_is_over_once_an_iteration_of_it_is_too_late() {
-        let during = |after_ns| Due::During { after_ns, from_ns: 20, until_ns: 50 };
-        let passed = passed(&[
-            (during(0), 0),
-            (during(30), 1),
-            (Due::After(100), 1),
-            (during(0), 2),
-            (arrival(50, 40, Late::Drop), 3),
-        ]);
-        assert_eq!(passed, [(20, false), (20, true), (20, true), (20, true), (50, false)]);
     }
 }

@@ -36,10 +36,6 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// The time since which the client has been `Blocked`.
     pub blocked_ns: u64,
-    /// The last superseded iteration, if the client's source has yet to be informed of it.
-    pub superseded: Option<u32>,
-    /// End of the closed loop that the client missed, in nanoseconds from time zero.
-    pub(super) over_ns: u64,
     /// The iteration that is being discarded: none of its operations is issued.
     pub(super) leaving_out: Option<u32>,
     /// Whether no think time precedes the next arrival, because it passed with an iteration
@@ -195,8 +191,6 @@ impl ClientQueue {
             disconnected_until_ns: 0,
             arrived_ns: None,
             blocked_ns: 0,
-            superseded: None,
-            over_ns: 0,
             leaving_out: None,
             rested: false,
             iteration: None,
@@ -209,7 +203,6 @@ impl ClientQueue {
         self.ends_at(origin_ns);
         (self.state, self.broke_off) = (ClientState::Idle, false);
         (self.arrived_ns, self.leaving_out, self.rested) = (None, None, true);
-        (self.superseded, self.over_ns) = (None, 0);
     }
 
     /// Records that the client's previous operation, or what takes its place, ended at `at_ns`.
@@ -230,11 +223,6 @@ impl ClientQueue {
             }
             Due::After(ns) => {
                 let due_ns = self.previous_ns.saturating_add(ns);
-                (due_ns, due_ns.max(self.ready_ns))
-            }
-            Due::During { after_ns, from_ns, .. } => {
-                let from_ns = origin_ns.saturating_add(from_ns);
-                let due_ns = self.previous_ns.saturating_add(after_ns).max(from_ns);
                 (due_ns, due_ns.max(self.ready_ns))
             }
             Due::Arrival { at_ns, think_ns, .. } => {

@@ -12,7 +12,6 @@ use super::deadlines::Deadlines;
 use super::permits::Permits;
 use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
-use crate::ir::event::Unissued;
 use crate::ir::{Event, Operation, Section};
 
 /// The engine of one shard: it decides when the operations of the shard's clients are issued.
@@ -370,13 +369,9 @@ impl Engine {
         if low && !client.section_ended && !client.pulling && client.state != ClientState::Gone {
             client.pulling = true;
             if let Some(section) = self.stage.section() {
-                let superseded = client.superseded.take();
-                // Many clients come to the end of a closed loop at once and wait, so each gets
-                // a small batch.
-                let most = if superseded.is_some() { lookahead / 8 } else { lookahead };
-                let max = most.saturating_sub(client.pending.len()).max(1);
+                let max = lookahead.saturating_sub(client.pending.len()).max(1);
                 let client_idx = client.client_idx;
-                self.wanted.push_back(Action::Pull { slot, client_idx, section, max, superseded });
+                self.wanted.push_back(Action::Pull { slot, client_idx, section, max });
             }
         }
         if client.state != ClientState::Idle {
@@ -408,11 +403,8 @@ impl Engine {
         if self.stage == Stage::Measure {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
             let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
-            let (dropped, superseded) = client.leave_out(phases, self.origin_ns, until_ns);
+            let dropped = client.leave_out(phases, self.origin_ns, until_ns);
             self.events.extend(dropped.into_iter().map(Event::Iteration));
-            if superseded > 0 && !self.config.phases_last {
-                self.events.push(Event::Unissued(Unissued::superseded(superseded)));
-            }
         }
     }
 

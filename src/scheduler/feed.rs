@@ -28,8 +28,6 @@ pub struct Request {
     pub client_idx: u32,
     pub section: Section,
     pub max: usize,
-    /// The client's last superseded iteration, if its source has to know of it.
-    pub superseded: Option<u32>,
 }
 
 /// The answer to one request.
@@ -58,9 +56,6 @@ impl Batch {
 
 fn answer(source: &mut dyn OperationSource, allowed: &Allowed, request: Request) -> Batch {
     let mut operations = Vec::new();
-    if let Some(iteration) = request.superseded {
-        source.supersede(request.client_idx, iteration);
-    }
     let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
     let mut error = None;
     if let Some((at, refused)) = operations.iter().enumerate().find_map(|(at, operation)| {
@@ -331,7 +326,7 @@ mod tests {
     }
 
     fn request(slot: u32) -> Request {
-        Request { slot, client_idx: slot, section: Section::Setup, max: 8, superseded: None }
+        Request { slot, client_idx: slot, section: Section::Setup, max: 8 }
     }
 
     #[tokio::test]

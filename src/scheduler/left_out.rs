@@ -1,5 +1,4 @@
-//! Iterations that are discarded whole: arrivals that found their client busy and are dropped,
-//! and iterations of a closed loop that are superseded because its time has passed.
+//! Iterations that are dropped whole, because they arrived while their client was busy.
 
 use super::client_queue::{ClientQueue, ClientState};
 use super::timeline::{PhaseSpan, Stage};
@@ -8,15 +7,14 @@ use crate::ir::{Due, Late, Operation};
 
 impl ClientQueue {
     /// Skips queued iterations that must not run, and the rest of an iteration that is being
-    /// skipped. Returns the dropped arrivals that were due before `until_ns`, and the number
-    /// of iterations that were superseded.
+    /// skipped. Returns the dropped arrivals that were due before `until_ns`.
     pub fn leave_out(
         &mut self,
         phases: &[PhaseSpan],
         origin_ns: u64,
         until_ns: u64,
-    ) -> (Vec<IterationEvent>, u64) {
-        let (mut dropped, mut superseded) = (Vec::new(), 0);
+    ) -> Vec<IterationEvent> {
+        let mut dropped = Vec::new();
         while self.state == ClientState::Idle
             && let Some(next) = self.pending.front()
         {
@@ -30,21 +28,12 @@ impl ClientQueue {
                 self.leaving_out = Some(next.iteration);
                 self.ends_at(eligible_ns);
                 self.rested = true;
-            } else if let Due::During { until_ns, .. } = next.due
-                && (until_ns <= self.over_ns || eligible_ns >= origin_ns.saturating_add(until_ns))
-                && self.begins(next)
-            {
-                self.leaving_out = Some(next.iteration);
-                self.superseded = Some(next.iteration);
-                superseded += 1;
-                // Think time before a superseded iteration does not delay the arrival after it.
-                (self.over_ns, self.rested) = (until_ns, true);
             } else {
                 self.leaving_out = None;
                 break;
             }
         }
-        (dropped, superseded)
+        dropped
     }
 
     /// Drops, at a cut, the iterations that arrived before it and found the client busy, which

@@ -11,23 +11,13 @@ pub(super) struct Random(Xoshiro256PlusPlus);
 
 impl Random {
     pub fn new(seed: u64, workload: &str, client: u32, section: Section) -> Random {
-        Random::of_client(b"smbench rng 1", seed, workload, client, &[section as u8])
-    }
-
-    /// Returns the random numbers of a client from the end of this span of time on.
-    pub fn after_span(seed: u64, workload: &str, client: u32, span: usize) -> Random {
-        let span = (span as u64).to_le_bytes();
-        Random::of_client(b"smbench after span 1", seed, workload, client, &span)
-    }
-
-    fn of_client(what: &[u8], seed: u64, workload: &str, client: u32, part: &[u8]) -> Random {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(what);
+        hasher.update(b"smbench rng 1");
         hasher.update(&seed.to_le_bytes());
         hasher.update(&(workload.len() as u64).to_le_bytes());
         hasher.update(workload.as_bytes());
         hasher.update(&client.to_le_bytes());
-        hasher.update(part);
+        hasher.update(&[section as u8]);
         Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 

@@ -381,11 +381,9 @@ fn open_loop(
         .schedule(&header.phases)
         .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
     let random = Random::of_arrivals(header.seed, name);
-    let Schedule { spans, rates, stretches, functions } = schedule;
+    let Schedule { lates, rates, stretches, functions } = schedule;
     Ok(Some(OpenLoop {
-        spans,
-        seed: header.seed,
-        workload: name.clone(),
+        lates,
         place: place(&pace.line),
         arrivals: Arrivals::new(rates, stretches, random, workload.clients, own),
         functions: functions.into_iter().map(|(f, line)| (f, place(&line))).collect(),
@@ -396,13 +394,6 @@ fn open_loop(
 impl OperationSource for Script {
     fn header(&self) -> &StreamHeader {
         &self.header
-    }
-
-    fn supersede(&mut self, client: u32, iteration: u32) {
-        let slot = self.place(client).and_then(|place| self.clients[place].as_mut());
-        if let Some(client) = slot.and_then(|slot| slot.client.as_mut()) {
-            client.supersede(iteration);
-        }
     }
 
     fn pull(

@@ -46,12 +46,6 @@ pub struct Line<'a> {
     /// The fate of a late arrival. Absent: queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<Late>,
-    /// The beginning of a closed loop. With `until_ns` and `after_ns`, the line begins an
-    /// iteration of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until_ns: Option<u64>,
     #[serde(rename = "type")]
     pub kind: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,10 +176,6 @@ impl<'a> Line<'a> {
             Due::Arrival { at_ns, think_ns, late } => {
                 (line.at_ns, line.after_ns) = (Some(at_ns), Some(think_ns));
                 line.late = (late != Late::Queue).then_some(late);
-            }
-            Due::During { after_ns, from_ns, until_ns } => {
-                (line.after_ns, line.from_ns) = (Some(after_ns), Some(from_ns));
-                line.until_ns = Some(until_ns);
             }
         }
         line.set_kind(&operation.kind);

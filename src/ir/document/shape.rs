@@ -25,7 +25,7 @@ macro_rules! fields {
 fields! {
     OP_ID op_id, CLIENT_ID client_id, TIMESTAMP_US timestamp_us, CLIENT client,
     SECTION section, ITERATION iteration, AT_NS at_ns, AFTER_NS after_ns, LATE late,
-    FROM_NS from_ns, UNTIL_NS until_ns, PATH path, MODE mode,
+    PATH path, MODE mode,
     DISPOSITION disposition, HANDLE_REF handle_ref, OFFSET offset, LENGTH length,
     PAYLOAD payload, BLOB_PATH blob_path, SOURCE_PATH source_path, DEST_PATH dest_path,
     REPLACE replace, PATTERN pattern, SIZE size, EXCLUSIVE exclusive, WAIT wait,
@@ -64,8 +64,7 @@ fn shape_v2(operation: OperationType) -> Shape {
         Truncate => (HANDLE_REF | SIZE, 0),
         Lock => (HANDLE_REF | OFFSET | LENGTH | EXCLUSIVE | WAIT, 0),
     };
-    let times = AT_NS | AFTER_NS | LATE | FROM_NS | UNTIL_NS;
-    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | times;
+    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | AT_NS | AFTER_NS | LATE;
     Shape { required: required | CLIENT, optional: optional | anywhere }
 }
 
@@ -74,7 +73,7 @@ fn shape_v2(operation: OperationType) -> Shape {
 ///
 /// # Errors
 /// [`Problem::MissingField`], [`Problem::UnknownField`], [`Problem::NoTime`],
-/// [`Problem::LateAlone`], [`Problem::HalfATime`], [`Problem::OneOf`].
+/// [`Problem::LateAlone`], [`Problem::OneOf`].
 pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType>, Problem> {
     let Some(operation) = line.operation_type() else { return Ok(None) };
     let shape = match version {
@@ -100,13 +99,9 @@ pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType
         if present & (AT_NS | AFTER_NS) == 0 {
             return Err(Problem::NoTime { kind });
         }
-        let (arrival, during) = (AT_NS | AFTER_NS, FROM_NS | UNTIL_NS);
+        let arrival = AT_NS | AFTER_NS;
         if present & LATE != 0 && present & arrival != arrival {
             return Err(Problem::LateAlone);
-        }
-        let times = present & (arrival | during);
-        if times & during != 0 && times != AFTER_NS | during {
-            return Err(Problem::HalfATime);
         }
         if operation == Write {
             exactly_one(kind, present, PAYLOAD, BLOB_PATH)?;

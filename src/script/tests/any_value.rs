@@ -195,7 +195,7 @@ fn any_value_in_any_place_of_any_method_makes_an_operation_within_bounds_or_an_e
         for operation in &operations {
             let due = match operation.due {
                 Due::At(ns) | Due::After(ns) => ns,
-                Due::Arrival { .. } | Due::During { .. } => panic!("a closed loop has no arrivals"),
+                Due::Arrival { .. } => panic!("a closed loop has no arrivals"),
             };
             assert!(due <= LARGEST_EXACT, "{operation:?}");
             match &operation.kind {

@@ -1,8 +1,7 @@
 //! Tests of a client's clock and boundaries alone.
 
 use super::super::Limits;
-use super::super::client::{Bounds, Client, Identity, Paced};
-use super::super::open_loop::{Begins, Span};
+use super::super::client::{Arrival, Bounds, Client, Identity};
 use super::super::queued::Queued;
 use super::super::random::Random;
 use crate::ir::{Due, Expect, HandleRef, Late, Operation, OperationKind, Section};
@@ -14,33 +13,6 @@ fn identity() -> Identity {
 fn client(bounds: Bounds) -> Client {
     let random = Random::new(0, "w", 0, Section::Iteration);
     Client::new(identity(), None, bounds, Section::Iteration, random)
-}
-
-struct Spans {
-    spans: Vec<Span>,
-    arrivals: std::vec::IntoIter<u64>,
-}
-
-impl Spans {
-    fn new(spans: &[(u64, u64, Begins)], arrivals: impl IntoIterator<Item = u64>) -> Spans {
-        let span = |&(from_ns, until_ns, begins)| Span { from_ns, until_ns, begins };
-        let arrivals: Vec<u64> = arrivals.into_iter().collect();
-        Spans { spans: spans.iter().map(span).collect(), arrivals: arrivals.into_iter() }
-    }
-}
-
-impl Paced for Spans {
-    fn span(&self, number: usize) -> Option<Span> {
-        self.spans.get(number).copied()
-    }
-
-    fn next_arrival(&mut self) -> Result<Option<u64>, String> {
-        Ok(self.arrivals.next())
-    }
-
-    fn random_after(&self, span: usize) -> Random {
-        Random::after_span(0, "w", 0, span)
-    }
 }
 
 fn arrival(at_ns: u64, think_ns: u64) -> Due {
@@ -104,8 +76,10 @@ fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
     let random = Random::new(0, "w", 0, Section::Iteration);
     let bounds = Bounds { iterations: None, nominal_ns: Some(1_000) };
     let mut c = Client::new(identity(), Some(0), bounds, Section::Iteration, random);
-    let mut arrivals = [100, 100, 300, 700, 999, 1_000].into_iter();
-    let mut next = Spans::new(&[(0, u64::MAX, Begins::AtArrivals(Late::Drop))], arrivals.by_ref());
+    let mut arrivals = [100, 100, 300, 700, 999, 1_000]
+        .map(|at_ns| Arrival { at_ns, late: Late::Drop })
+        .into_iter();
+    let mut next = || Ok(arrivals.next());
     assert_eq!(c.start_iteration(Some(&mut next)), Ok(true));
     assert_eq!(c.running(Some(&mut next)), Ok(true));
     c.think(7).unwrap();
@@ -128,53 +102,6 @@ fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
     assert!(c.at(5_000).unwrap_err().starts_with("at does not go with an open loop"));
     assert_eq!(c.start_iteration(Some(&mut next)), Ok(false), "it arrives at the bound");
     assert_eq!(flush(&mut c).due, Due::After(0));
-}
-
-#[test]
-fn a_closed_loop_between_arrivals_has_its_time_until_it_is_superseded() {
-    let random = Random::new(0, "w", 0, Section::Iteration);
-    let mut c = Client::new(identity(), Some(0), Bounds::default(), Section::Iteration, random);
-    let spans = [
-        (0, 100, Begins::AtArrivals(Late::Drop)),
-        (100, 200, Begins::InClosedLoop),
-        (200, 300, Begins::AtArrivals(Late::Drop)),
-        (300, u64::MAX, Begins::InClosedLoop),
-    ];
-    let mut pace = Spans::new(&spans, [50, 250]);
-    let mut next = |c: &mut Client, think_ns| {
-        c.think(think_ns).unwrap();
-        assert_eq!(c.start_iteration(Some(&mut pace)), Ok(true));
-        flush(c).due
-    };
-    let during = |after_ns| Due::During { after_ns, from_ns: 100, until_ns: 200 };
-    assert_eq!(next(&mut c, 0), arrival(50, 0));
-    assert_eq!(next(&mut c, 3), during(3));
-    assert_eq!(next(&mut c, 0), during(0));
-    c.random.float();
-    c.supersede(0);
-    assert_eq!(next(&mut c, 0), during(0), "of a span before");
-    c.supersede(2);
-    assert_eq!(next(&mut c, 7), arrival(250, 7));
-    assert_eq!(c.random.float(), Random::after_span(0, "w", 0, 1).float());
-    c.supersede(3);
-    let last = Due::During { after_ns: 0, from_ns: 300, until_ns: u64::MAX };
-    assert_eq!(next(&mut c, 0), last);
-    assert_eq!(c.iteration, 5);
-}
-
-#[test]
-fn a_closed_loop_whose_think_time_alone_takes_it_to_its_end_is_over_by_itself() {
-    let random = Random::new(0, "w", 0, Section::Iteration);
-    let mut c = Client::new(identity(), Some(0), Bounds::default(), Section::Iteration, random);
-    let spans = [(0, 100, Begins::InClosedLoop), (100, u64::MAX, Begins::AtArrivals(Late::Drop))];
-    let mut pace = Spans::new(&spans, [100]);
-    let mut made = Vec::new();
-    while c.start_iteration(Some(&mut pace)) == Ok(true) {
-        made.push(flush(&mut c).due);
-        c.think(40).unwrap();
-    }
-    let during = |after_ns| Due::During { after_ns, from_ns: 0, until_ns: 100 };
-    assert_eq!(made, [during(0), during(40), during(40), arrival(100, 40)]);
 }
 
 #[test]
