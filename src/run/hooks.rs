@@ -13,7 +13,7 @@ use crate::ir::source::WHOLE_PHASE;
 use crate::observability::metrics::Layout;
 use crate::observability::thresholds::{CustomFigure, CustomKinds};
 use crate::observability::{ExitReason, Summary};
-use crate::scheduler::{Conductor, CutReason};
+use crate::scheduler::{CutReason, StageCoordinator};
 use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
 
 /// The effect of an error in a hook on the run.
@@ -136,13 +136,13 @@ impl RunHooks {
     pub fn finish(
         &mut self,
         signals: &mut (Runtime, Signals),
-        conductor: &Conductor,
+        coordinator: &StageCoordinator,
         bound: Duration,
     ) -> HookReport {
         let Some(hooks) = &mut self.hooks else { return HookReport::default() };
         let give_up = hooks.give_up();
         let interrupt = || {
-            conductor.cut(CutReason::Interrupted);
+            coordinator.cut(CutReason::Interrupted);
             give_up.now();
         };
         interruptible(signals, interrupt, || hooks.finish(bound))
@@ -236,8 +236,8 @@ mod tests {
         let mut hooks = RunHooks::start(&input, &layout, HookErrors::Report).unwrap();
         let mut signals = Signals::listen().unwrap();
         let clock: Arc<RealClock> = RealClock::start(Precision::Sleep);
-        let conductor = Conductor::new(Timeline::new(1, &[], 0, 0), clock);
-        hooks.finish(&mut signals, &conductor, Duration::from_secs(20));
+        let coordinator = StageCoordinator::new(Timeline::new(1, &[], 0, 0), clock);
+        hooks.finish(&mut signals, &coordinator, Duration::from_secs(20));
         hooks.hooks.as_ref().unwrap().give_up().now();
         let mut summary = Summary::new(sample::facts(), &sample::measurements());
         hooks.end(&mut signals, &mut summary).unwrap();
