@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::backend::registry::Target;
     use crate::observability::sample;
-    use crate::run::{Finished, RunOptions, run};
+    use crate::run::{RunOptions, RunOutcome, run};
     use crate::scheduler::{Precision, RealClock, Timeline};
     use crate::script::ScriptOptions;
 
@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_signal_that_came_when_all_was_delivered_does_not_end_on_end_unsaid() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.lua");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lua");
         let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
             bench.on_end(function() for i = 1, 1e6 do end bench.abort('called to its end') end)";
         std::fs::write(&path, script).unwrap();
@@ -246,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_hook_is_an_internal_error_of_a_run_whose_results_are_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.lua");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lua");
         let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
             local n = bench.counter('n')
             bench.on_complete(function() n:add() pcall(bench.state.panics) end)
@@ -257,12 +257,12 @@ mod tests {
         let options = (
             Input::Script(options),
             RunOptions {
-                out: Some(folder.path().join("out")),
+                out: Some(directory.path().join("out")),
                 allow_late: true,
                 ..RunOptions::new(Target::parse("sim:null").unwrap())
             },
         );
-        let Finished { summary, folder: out } = run(&options.0, &options.1).unwrap();
+        let RunOutcome { summary, directory: out } = run(&options.0, &options.1).unwrap();
         assert_eq!(
             (summary.exit_code, &summary.exit_reasons[..]),
             (1, &[ExitReason::InternalError][..])

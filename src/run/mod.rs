@@ -45,7 +45,7 @@ use crate::observability::metrics::Layout;
 use crate::observability::notes;
 use crate::observability::progress::Progress;
 use crate::observability::progress_lines::ProgressLines;
-use crate::observability::results::ResultsFolder;
+use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
 use crate::observability::summary::Settings;
 use crate::observability::thresholds::reading::CustomReader;
@@ -68,17 +68,17 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The results of a run.
 #[derive(Debug)]
-pub struct Finished {
+pub struct RunOutcome {
     pub summary: Summary,
     /// The directory of the results; None if the summary could not be written into it.
-    pub folder: Option<PathBuf>,
+    pub directory: Option<PathBuf>,
 }
 
 /// Runs `input` against the target and writes the results.
 ///
 /// # Errors
 /// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind.
-pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
+pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let started_at = SystemTime::now();
     let checked = input.check(options.time_scale, options.duration);
     checked.map_err(|error| RunError::invalid(error.into()))?;
@@ -124,12 +124,12 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let mut signals = interrupt::Signals::listen()
         .context("signals cannot be listened to")
         .map_err(RunError::internal)?;
-    let folder =
-        ResultsFolder::create(options.out.as_deref(), &script_name(&header.source), started_at)
+    let directory =
+        ResultsDirectory::create(options.out.as_deref(), &script_name(&header.source), started_at)
             .map_err(|error| RunError::invalid(error.into()))?;
 
     let oplog = match options.oplog {
-        true => Some(Oplog::start(folder.path(), layout.clone())),
+        true => Some(Oplog::start(directory.path(), layout.clone())),
         false => None,
     };
     let oplog = oplog.transpose().map_err(|error| RunError::invalid(error.into()))?;
@@ -180,7 +180,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     }
     let mut facts = facts(FactsFrom {
         options,
-        folder: folder.path(),
+        directory: directory.path(),
         started_at,
         backend: &*backend,
         mode: gate.mode(),
@@ -215,11 +215,11 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         summary.add_problem(format!("{error:#}"), Some(ExitReason::InternalError));
     }
     // The measurements are shown even if they cannot be written.
-    let kept = folder.write_summary(&summary);
+    let kept = directory.write_summary(&summary);
     if let Err(error) = &kept {
         summary.add_problem(error.to_string(), Some(ExitReason::ResultsNotKept));
     }
-    Ok(Finished { summary, folder: kept.ok().map(|_| folder.path().to_path_buf()) })
+    Ok(RunOutcome { summary, directory: kept.ok().map(|_| directory.path().to_path_buf()) })
 }
 
 /// Returns the phases of a run: the stream's, scaled to `--duration`. If the stream has none,
@@ -273,7 +273,7 @@ fn script_name(source: &str) -> String {
 
 struct FactsFrom<'a> {
     options: &'a RunOptions,
-    folder: &'a Path,
+    directory: &'a Path,
     started_at: SystemTime,
     backend: &'a dyn SMBBackend,
     mode: u8,
@@ -337,7 +337,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         bound.map(|bound| notes::at_bound(bound.most(), bound.unsent(), from.phases, &phases)),
     );
     RunFacts {
-        id: from.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        id: from.directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         started_at: from.started_at,
         target: TargetFacts {
             url: from.options.target.to_string(),
