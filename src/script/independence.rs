@@ -13,8 +13,8 @@ use super::compared_clients::{MADE_WHOLE, compared_clients, is_made_whole};
 use super::{Script, ScriptError, ScriptOptions};
 use crate::ir::document::line::Line;
 use crate::ir::{
-    Blob, Need, Operation, OperationKind, OperationSource, Payload, Progress, Section, Share,
-    SourceError, StreamHeader,
+    Blob, HandleOperation, Need, Operation, OperationKind, OperationSource, Payload, Progress,
+    Section, Share, SourceError, StreamHeader,
 };
 
 /// The depth of a check. It is bounded by counts and bytes, so that every host comes to the same
@@ -389,7 +389,9 @@ impl Making {
 
 /// Drops the bytes of a file, because two writes are compared by its path.
 fn forget_bytes(operation: &mut Operation) {
-    if let OperationKind::Write { payload: Payload::Blob(blob), .. } = &mut operation.kind {
+    if let OperationKind::OnHandle(_, HandleOperation::Write { payload: Payload::Blob(blob), .. }) =
+        &mut operation.kind
+    {
         *blob = Arc::new(Blob::new(Arc::clone(&blob.path)));
     }
 }
