@@ -142,14 +142,14 @@ impl ResultsDirectory {
                 Err(TryLockError::WouldBlock) => return Err(ResultsError::InUse(path.into())),
                 Err(TryLockError::Error(source)) => return Err(create_error(path, source)),
             }
-            let directory = ResultsDirectory { path: path.into(), made, directory };
-            if !directory.is_in_place() {
-                made = directory.keep();
+            let claimed = ResultsDirectory { path: path.into(), made, directory };
+            if !claimed.is_in_place() {
+                made = claimed.keep();
                 continue;
             }
             return match path.join(SUMMARY).symlink_metadata() {
                 Ok(_) => Err(ResultsError::Occupied(path.into())),
-                Err(_) => Ok(directory),
+                Err(_) => Ok(claimed),
             };
         }
         Err(create_error(path, ErrorKind::NotFound.into()))

@@ -86,7 +86,7 @@ pub struct TargetFacts {
     pub server: Option<String>,
 }
 
-/// Settings of the command line that change the stream's schedule.
+/// RunSettings of the command line that change the stream's schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunSettings {
@@ -128,7 +128,7 @@ pub struct Summary {
     /// Notes for readers of the figures, such as a drain that ran out of time.
     pub notes: Vec<String>,
     pub target: TargetFacts,
-    /// Totals of the recorded phases together, as is everything that follows up to `breaks`.
+    /// OperationTotals of the recorded phases together, as is everything that follows up to `breaks`.
     pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
