@@ -130,7 +130,10 @@ fn std_office_checks_its_options_and_names_the_script_s_line() {
             "{ folder = 'd', documnets = 5 }",
             "s.lua:3: std.office has no option 'documnets'; its options are folder, documents, size, block, think",
         ),
-        ("{ folder = 'd', size = 'big' }", "s.lua:3: std.office: size must be a whole number, not big"),
+        (
+            "{ folder = 'd', size = 'big' }",
+            "s.lua:3: std.office: size must be a whole number, not big",
+        ),
         (
             "{ folder = 'd', documents = 0 }",
             "s.lua:3: std.office: documents, size and block must be at least 1",
