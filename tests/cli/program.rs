@@ -171,7 +171,8 @@ impl Call {
         self.shell(&format!("\"$0\" \"$@\"; code=$?; {commands}; exit $code"))
     }
 
-    /// Mounts a file system of `bytes` bytes at `directory` in the place, which no other process sees.
+    /// Mounts a file system of `bytes` bytes at `directory` in the place, which no other process
+    /// sees.
     /// Returns None if the system does not allow it.
     pub fn with_disk(mut self, directory: &str, bytes: u32) -> Option<Call> {
         let mount = format!("mount -t tmpfs -o size={bytes} none {directory}");
