@@ -376,7 +376,7 @@ fn blobs_that_may_not_be_used() {
     assert_eq!(say("HERE/five"), format!("{start} \"five\" has 5 bytes, but the write wants 6"));
 
     let path = folder.write("x.json", v1(&write("/etc/passwd")));
-    let allow = |folder: &str| LoadOptions { strict: false, blob_folders: vec![folder.into()] };
+    let allow = |folder: &str| LoadOptions { strict: false, blob_directories: vec![folder.into()] };
     assert!(load(&path, &allow("/etc")).is_ok());
     let error = load(&path, &allow("/none")).err().unwrap().to_string();
     assert!(

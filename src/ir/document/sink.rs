@@ -2,46 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{DocumentError, Place, Problem, UnknownTypes};
-use super::line::Line;
-use super::shape;
-use super::v2::Header;
+use super::error::{DocumentError, Position, Problem, UnknownTypes};
+use super::format::Format;
+use super::header::Header;
+use super::line::DocumentLine;
+use super::line_fields;
 use crate::ir::operation::OperationType;
-
-/// The most bytes one operation, or another single part, may have.
-pub(super) const MAX_PART: u64 = 4 << 20;
-/// The most bytes a header, or version 1's list of clients, may have.
-pub(super) const MAX_HEADER: u64 = 64 << 20;
-pub(super) const MAX_CLIENTS: u64 = 1_000_000;
-pub(super) const MAX_PHASES: usize = 1_000;
-/// The most workloads, as for a script: each is a part of every report.
-pub(super) const MAX_WORKLOADS: usize = 1_000;
 
 /// A receiver of a document in the order in which it is read: the header, then version 2 lines.
 pub(super) trait LineSink {
     fn header(&mut self, header: Header) -> Result<(), Problem>;
     fn line(
         &mut self,
-        place: Place,
-        line: &mut Line<'static>,
+        position: Position,
+        line: &mut DocumentLine<'static>,
         operation: OperationType,
     ) -> Result<(), Problem>;
 }
 
 /// A filter before the sink. It passes on what has the right form, and collects unknown types
 /// so that all of them can be named at the end.
-pub(super) struct Intake<'s> {
+pub(super) struct CheckedSink<'s> {
     pub file: PathBuf,
-    version: u8,
+    format: Format,
     pub sink: &'s mut dyn LineSink,
     unknown: UnknownTypes,
     pub found: u64,
 }
 
-impl<'s> Intake<'s> {
-    pub fn new(file: &Path, version: u8, sink: &'s mut dyn LineSink) -> Intake<'s> {
+impl<'s> CheckedSink<'s> {
+    pub fn new(file: &Path, format: Format, sink: &'s mut dyn LineSink) -> CheckedSink<'s> {
         let unknown = UnknownTypes::default();
-        Intake { file: file.to_path_buf(), version, sink, unknown, found: 0 }
+        CheckedSink { file: file.to_path_buf(), format, sink, unknown, found: 0 }
     }
 
     pub fn header(&mut self, header: Header) -> Result<(), DocumentError> {
@@ -52,15 +44,15 @@ impl<'s> Intake<'s> {
     /// version to version 2. A line is large, so it is not moved from here on.
     pub fn line(
         &mut self,
-        place: Place,
-        mut line: Line<'static>,
-        to_v2: impl FnOnce(&mut Line<'static>) -> Result<(), Problem>,
+        position: Position,
+        mut line: DocumentLine<'static>,
+        to_v2: impl FnOnce(&mut DocumentLine<'static>) -> Result<(), Problem>,
     ) -> Result<(), DocumentError> {
         self.found += 1;
         let op_id = line.op_id.as_deref().map(str::to_string);
-        let passed = match shape::check(&line, self.version) {
+        let passed = match line_fields::check(&line, self.format) {
             Ok(None) => {
-                let op_id = op_id.as_deref().map_or_else(|| place.to_string(), str::to_string);
+                let op_id = op_id.as_deref().map_or_else(|| position.to_string(), str::to_string);
                 self.unknown.add(&line.kind, &op_id);
                 Ok(())
             }
@@ -68,11 +60,15 @@ impl<'s> Intake<'s> {
             // passed on.
             Ok(Some(_)) if !self.unknown.is_empty() => Ok(()),
             Ok(Some(operation)) => {
-                to_v2(&mut line).and_then(|()| self.sink.line(place, &mut line, operation))
+                to_v2(&mut line).and_then(|()| self.sink.line(position, &mut line, operation))
             }
             Err(problem) => Err(problem),
         };
-        passed.map_err(|problem| DocumentError { place: Some(place), op_id, ..self.error(problem) })
+        passed.map_err(|problem| DocumentError {
+            position: Some(position),
+            op_id,
+            ..self.error(problem)
+        })
     }
 
     pub fn finish(self) -> Result<(), DocumentError> {
@@ -86,7 +82,7 @@ impl<'s> Intake<'s> {
         DocumentError::new(&self.file, problem)
     }
 
-    pub fn error_at(&self, place: Place, problem: Problem) -> DocumentError {
-        DocumentError { place: Some(place), ..self.error(problem) }
+    pub fn error_at(&self, position: Position, problem: Problem) -> DocumentError {
+        DocumentError { position: Some(position), ..self.error(problem) }
     }
 }
