@@ -105,7 +105,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
         storage: match &args.embedded_dir {
-            Some(folder) => Storage::Folder(folder.clone()),
+            Some(directory) => Storage::Folder(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
@@ -138,32 +138,32 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         progress: !args.quiet,
     };
     standard_error::never_wait();
-    let finished = run::run(&input, &options);
+    let outcome = run::run(&input, &options);
     standard_error::settle();
-    let finished = finished?;
-    let folder = finished.folder.as_deref();
+    let outcome = outcome?;
+    let directory = outcome.directory.as_deref();
     // Results that could not be written to files are printed even with --quiet.
-    let printed = match (args.json, args.quiet && folder.is_some()) {
-        (true, _) => say(&json(&finished.summary)?),
+    let printed = match (args.json, args.quiet && directory.is_some()) {
+        (true, _) => say(&json(&outcome.summary)?),
         (false, true) => Ok(()),
-        (false, false) => say(&render(&finished.summary, folder, Style::of_stdout())),
+        (false, false) => say(&render(&outcome.summary, directory, Style::of_stdout())),
     };
     if args.quiet || args.json || printed.is_err() {
-        for problem in &finished.summary.problems {
+        for problem in &outcome.summary.problems {
             tell(Kind::Error, &printable(problem, MAX_ERROR_CHARS));
         }
-        failed(&finished.summary).for_each(|failed| tell(Kind::Verdict, &failed));
+        failed(&outcome.summary).for_each(|failed| tell(Kind::Verdict, &failed));
     }
-    let told = !finished.summary.problems.is_empty() || failed(&finished.summary).next().is_some();
+    let told = !outcome.summary.problems.is_empty() || failed(&outcome.summary).next().is_some();
     if args.quiet && !args.json && !told {
-        exit_reasons(&finished.summary).into_iter().for_each(|why| tell(Kind::Verdict, &why));
+        exit_reasons(&outcome.summary).into_iter().for_each(|why| tell(Kind::Verdict, &why));
     }
     match printed {
         // The terminal may have been closed: nobody can read there, and the results are in files.
-        Err(error) if finished.summary.run.interrupted => tell(Kind::Error, &error.to_string()),
+        Err(error) if outcome.summary.run.interrupted => tell(Kind::Error, &error.to_string()),
         printed => printed?,
     }
-    Ok(finished.summary.exit_code)
+    Ok(outcome.summary.exit_code)
 }
 
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {

@@ -50,6 +50,6 @@ pub use metrics::{Layout, Measurements};
 pub use oplog::Oplog;
 pub use progress::{Progress, Stage};
 pub use recorder::Recorder;
-pub use results::ResultsFolder;
+pub use results::ResultsDirectory;
 pub use summary::{RunFacts, Summary, TargetFacts};
 pub use trust::{Evidence, HookEvents, Trust, Verdict};

@@ -14,7 +14,7 @@ use crate::observability::rounding::nonzero;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::thresholds::watch::{Watch, WatchedShard};
 use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, ThresholdError, outcomes};
-use crate::scheduler::{Conductor, CutReason};
+use crate::scheduler::{CutReason, StageCoordinator};
 
 const EVERY_NS: u64 = 1_000_000_000;
 /// Longest time that a busy shard takes to answer.
@@ -77,7 +77,7 @@ impl Checks {
     pub async fn follow(
         &mut self,
         zero_ns: Option<u64>,
-        conductor: &Conductor,
+        coordinator: &StageCoordinator,
         clock: &dyn Clock,
         phases: &[Phase],
         custom: CustomReader<'_>,
@@ -106,7 +106,7 @@ impl Checks {
             self.ended = Duration::from_nanos(now_ns.saturating_sub(zero_ns));
             let which: Vec<String> =
                 failing.iter().map(|outcome| outcome.threshold.described()).collect();
-            conductor.cut(CutReason::Threshold(format!(
+            coordinator.cut(CutReason::Threshold(format!(
                 "a threshold failed after {} s and ended the run: {}",
                 nonzero(self.ended.as_secs_f64(), 1),
                 which.join("; ")

@@ -83,8 +83,8 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
 
     let number = random_bytes().context("the probe's directory has no name");
     let number = u64::from_ne_bytes(number.map_err(RunError::internal)?);
-    let folder = format!("smbench-probe-{number:016x}");
-    let root = SharePath::new(&folder).map_err(|error| RunError::internal(error.into()))?;
+    let directory = format!("smbench-probe-{number:016x}");
+    let root = SharePath::new(&directory).map_err(|error| RunError::internal(error.into()))?;
     let wait = options.operation_timeout;
     let limits = Limits {
         wait,
@@ -98,7 +98,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
         if stop.send_replace(true) {
-            tracing::error!("ended at once: the folder {folder} is left on the server");
+            tracing::error!("ended at once: the directory {directory} is left on the server");
             standard_error::settle();
             process::exit(ExitReason::Interrupted.code().into());
         }
@@ -119,7 +119,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         backend: server.capabilities().name,
         server: server.server(),
     };
-    Ok(ProbeReport::new(target, &folder, &cases, &column))
+    Ok(ProbeReport::new(target, &directory, &cases, &column))
 }
 
 /// The number of cases that have ended, and the case that has been running for longest.

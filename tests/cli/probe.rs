@@ -39,7 +39,7 @@ fn supports(report: &Value, what: &str) -> String {
 fn targets_are_listed_with_their_fidelity_and_why_one_cannot_be_used() {
     let place = Place::new();
     let text = place.smbench("targets list").end().exits(0).stdout;
-    assert!(text.contains("smb://user@host[:port]/share[/folder]"), "{text}");
+    assert!(text.contains("smb://user@host[:port]/share[/directory]"), "{text}");
     assert!(text.contains("fidelity modes 0, 1, 2; available"), "{text}");
     assert!(text.contains("no fidelity mode; not in this version"), "{text}");
     let json = place.smbench("targets list --json").end().exits(0).stdout;
@@ -190,7 +190,7 @@ fn a_second_interrupt_ends_the_probe_at_once_and_names_its_folder() {
     running.signal_again(Signal::INT);
     let ended = running.end().exits(130);
     let left = folder(&samba).unwrap();
-    let said = format!("the folder {left} is left on the server");
+    let said = format!("the directory {left} is left on the server");
     assert!(ended.stderr.contains(&said), "{}", ended.stderr);
 }
 

@@ -1,4 +1,4 @@
-//! The address of a share: `smb://[[DOMAIN;]user@]host[:port]/share[/folder]`.
+//! The address of a share: `smb://[[DOMAIN;]user@]host[:port]/share[/directory]`.
 
 use std::fmt;
 

@@ -40,7 +40,7 @@ const BATCHES_QUEUED: usize = 512;
 /// A reason why the operation log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OplogError {
-    #[error("--oplog: {0} is there already; name another folder with --out, or remove it")]
+    #[error("--oplog: {0} is there already; name another directory with --out, or remove it")]
     Occupied(PathBuf),
     #[error("--oplog: cannot make {path}: {source}; --out names another place")]
     Create { path: PathBuf, source: io::Error },
@@ -70,8 +70,8 @@ impl Oplog {
     ///
     /// # Errors
     /// [`OplogError`] if the file exists already, or if it or the thread cannot be created.
-    pub fn start(folder: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
-        let path = folder.join(OPLOG);
+    pub fn start(directory: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
+        let path = directory.join(OPLOG);
         let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -131,7 +131,7 @@ impl Oplog {
                 unwritten(&error)
             )),
             Err(RecvTimeoutError::Timeout) => not_kept(format!(
-                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped; name a folder on a faster disk with --out",
+                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped; name a directory on a faster disk with --out",
                 bound.as_secs_f64()
             )),
             Err(RecvTimeoutError::Disconnected) => Some((

@@ -46,14 +46,14 @@ pub(in crate::observability) fn full() -> Vec<Value> {
 }
 
 fn log(events: impl IntoIterator<Item = Event>) -> Vec<Value> {
-    let folder = tempfile::tempdir().unwrap();
-    let oplog = Oplog::start(folder.path(), sample::layout()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(directory.path(), sample::layout()).unwrap();
     let mut tap = oplog.tap().unwrap();
     events.into_iter().for_each(|event| tap.event(&event, |event| event.operation.kind.path()));
     drop(tap);
     let (lines, problem) = oplog.finish(BOUND);
     assert_eq!((problem, lines.dropped), (None, 0));
-    let text = fs::read_to_string(folder.path().join(OPLOG)).unwrap();
+    let text = fs::read_to_string(directory.path().join(OPLOG)).unwrap();
     let read: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.written, read.len() as u64);
     read.iter().for_each(|line| Format::OperationLog.check(line));
@@ -206,8 +206,8 @@ fn every_end_of_an_operation_has_its_outcome_and_a_name() {
 
 #[test]
 fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped() {
-    let folder = tempfile::tempdir().unwrap();
-    let oplog = Oplog::start(folder.path(), sample::layout()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(directory.path(), sample::layout()).unwrap();
     let threads: Vec<_> = (0..3u32)
         .map(|client| {
             let mut tap = oplog.tap().unwrap();
@@ -224,7 +224,7 @@ fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped
     assert_eq!((problem, lines.written + lines.dropped), (None, 120_000));
     let mut next = [0; 3];
     let mut read = 0;
-    for line in fs::read_to_string(folder.path().join(OPLOG)).unwrap().lines() {
+    for line in fs::read_to_string(directory.path().join(OPLOG)).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let (client, seq) = line["op_id"].as_str().unwrap().split_once('-').unwrap();
         let (client, seq): (usize, u32) = (client.parse().unwrap(), seq.parse().unwrap());
@@ -274,18 +274,18 @@ fn a_full_disk_is_told_and_what_was_lost_is_counted() {
     assert_eq!(reason, ExitReason::ResultsNotKept);
     let (what, why) = problem.split_once(": ").unwrap();
     assert!(what.starts_with("/dev/full could not be written to its end, "), "{problem}");
-    assert!(why.ends_with("; free some space, or name another folder with --out"), "{problem}");
+    assert!(why.ends_with("; free some space, or name another directory with --out"), "{problem}");
 }
 
 #[test]
 fn a_log_that_is_given_up_leaves_no_file_and_another_runs_is_not_touched() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(Oplog::start(folder.path(), sample::layout()).unwrap());
-    assert!(!folder.path().join(OPLOG).exists());
-    fs::write(folder.path().join(OPLOG), "mine").unwrap();
-    let error = Oplog::start(folder.path(), sample::layout()).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    drop(Oplog::start(directory.path(), sample::layout()).unwrap());
+    assert!(!directory.path().join(OPLOG).exists());
+    fs::write(directory.path().join(OPLOG), "mine").unwrap();
+    let error = Oplog::start(directory.path(), sample::layout()).unwrap_err();
     assert!(matches!(error, OplogError::Occupied(_)), "{error}");
-    assert_eq!(fs::read_to_string(folder.path().join(OPLOG)).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(directory.path().join(OPLOG)).unwrap(), "mine");
     let moved = tempfile::tempdir().unwrap();
     let oplog = Oplog::start(moved.path(), sample::layout()).unwrap();
     fs::rename(moved.path().join(OPLOG), moved.path().join("a")).unwrap();
@@ -293,6 +293,6 @@ fn a_log_that_is_given_up_leaves_no_file_and_another_runs_is_not_touched() {
     let (problem, reason) = oplog.finish(BOUND).1.unwrap();
     assert_eq!(reason, ExitReason::ResultsNotKept);
     assert!(problem.contains("ops.jsonl was removed or moved while the run went on"), "{problem}");
-    let missing = Oplog::start(&folder.path().join("none"), sample::layout()).unwrap_err();
+    let missing = Oplog::start(&directory.path().join("none"), sample::layout()).unwrap_err();
     assert!(matches!(missing, OplogError::Create { .. }), "{missing}");
 }
