@@ -380,7 +380,7 @@ fn blobs_that_may_not_be_used() {
     assert!(load(&path, &allow("/etc")).is_ok());
     let error = load(&path, &allow("/none")).err().unwrap().to_string();
     assert!(
-        error.ends_with(r#"folder "/none" for blobs: No such file or directory (os error 2)"#),
+        error.ends_with(r#"directory "/none" for blobs: No such file or directory (os error 2)"#),
         "{error}"
     );
 }
