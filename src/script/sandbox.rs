@@ -10,7 +10,7 @@ use super::members::{GLOBALS, no_member_of_a_handle};
 use super::printing::Printer;
 use super::values::{fault, name_of, shown, unknown};
 use super::{api, error, require};
-use crate::observability::standard_error::{self, Kind};
+use crate::observability::standard_error::{self, LineKind};
 
 /// Functions of `math` that are kept as Luau has them, because they are exact on every host.
 const EXACT_MATH: &[&str] = &[
@@ -239,7 +239,7 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     )?;
     tools.raw_set("find_plain", lua.create_function(|_, args| Ok(find_plain(args).unzip()))?)?;
     let printer = Rc::clone(host);
-    let output = Printer::new(|text| standard_error::offer(Kind::Note, text));
+    let output = Printer::new(|text| standard_error::offer(LineKind::Note, text));
     tools.raw_set(
         "print",
         lua.create_function(move |_, text: LuaString| {

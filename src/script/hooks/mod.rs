@@ -25,7 +25,7 @@ use super::error::ScriptError;
 use super::options::ScriptOptions;
 use super::source::load_for_hooks;
 use crate::observability::metrics::Layout;
-use crate::observability::priority::give_way;
+use crate::observability::priority::lower_priority;
 use crate::observability::thresholds::CustomKinds;
 use crate::observability::{CustomMetrics, HookEvents, MetricSummary};
 
@@ -112,7 +112,7 @@ impl Hooks {
             let (options, layout) = (options.clone(), layout.clone());
             let (counts, give_up) = (counts.clone(), give_up.clone());
             move || {
-                give_way();
+                lower_priority();
                 let hash = layout.header.script_hash.as_deref();
                 let made = load_for_hooks(&options, hash, give_up.clone())
                     .and_then(|(made, declared)| HookVm::new(made, declared, layout, give_up));
