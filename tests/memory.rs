@@ -6,9 +6,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-use smbench::ir::document::writer::Format;
+use smbench::ir::compile::{CompileBounds, compile};
+use smbench::ir::document::Format;
 use smbench::ir::document::{LoadOptions, load};
-use smbench::ir::merge::{Bounds, compile};
 use smbench::ir::{OperationSource, Progress, Section};
 
 #[path = "support/office.rs"]
@@ -56,7 +56,7 @@ fn a_million_operations_are_compiled_loaded_and_read_in_little_memory() {
         "a_million_operations_are_compiled_loaded_and_read_in_little_memory",
         |directory| {
             let path = directory.join("x.jsonl");
-            let bounds = Bounds { operations: Some(OPERATIONS), duration_ns: None };
+            let bounds = CompileBounds { operations: Some(OPERATIONS), duration_ns: None };
             let file = File::create(&path).unwrap();
             compile(&mut office::Office::new(CLIENTS), bounds, Format::V2, file).unwrap();
             assert_eq!(read_all(&path), OPERATIONS);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::Limits;
+use super::options::ScriptLimits;
 
 /// The memory of queued operations over the clients of one VM: those that each client has made and
 /// was not asked for, and its last batch. A client is asked for the next batch when little is left
@@ -31,7 +31,7 @@ impl Queued {
     }
 
     /// Makes room for this VM's part of the operations of all `clients`.
-    pub fn share(&self, limits: &Limits, clients: u32, parts: u32) {
+    pub fn share(&self, limits: &ScriptLimits, clients: u32, parts: u32) {
         self.most_bytes.set(limits.memory_of_queued() / parts as usize);
         self.batch_bytes.set(limits.batch_bytes(clients));
         self.parts.set(parts);

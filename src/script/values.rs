@@ -33,6 +33,14 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
+/// Returns the name of a field or variable, which scripts may give as a value of any type.
+pub(super) fn name_of(value: &Value) -> String {
+    match value {
+        Value::String(name) => name.to_string_lossy(),
+        other => shown(other),
+    }
+}
+
 /// Returns a message such as `unknown option 'exepct': did you mean 'expect'?`.
 pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let word: String = word.chars().take(60).collect();

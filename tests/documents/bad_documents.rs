@@ -377,11 +377,11 @@ fn blobs_that_may_not_be_used() {
 
     let path = directory.write("x.json", v1(&write("/etc/passwd")));
     let allow =
-        |directory: &str| LoadOptions { strict: false, blob_folders: vec![directory.into()] };
+        |directory: &str| LoadOptions { strict: false, blob_directories: vec![directory.into()] };
     assert!(load(&path, &allow("/etc")).is_ok());
     let error = load(&path, &allow("/none")).err().unwrap().to_string();
     assert!(
-        error.ends_with(r#"folder "/none" for blobs: No such file or directory (os error 2)"#),
+        error.ends_with(r#"directory "/none" for blobs: No such file or directory (os error 2)"#),
         "{error}"
     );
 }

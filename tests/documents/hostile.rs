@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use smbench::ir::document::convert::convert;
-use smbench::ir::document::writer::Format;
+use smbench::ir::document::Format;
+use smbench::ir::document::convert;
 
 use crate::random::Random;
 use crate::{Directory, fixture, load_default};

@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use smbench::ir::document::convert::convert;
+use smbench::ir::document::Format;
+use smbench::ir::document::convert;
 use smbench::ir::document::warnings::Warning;
-use smbench::ir::document::writer::Format;
 use smbench::ir::document::{LoadOptions, load};
 use smbench::ir::{Due, OperationKind, OperationSource, OperationType, Payload, Progress, Section};
 use smbench::protocol::create::CreateDisposition;

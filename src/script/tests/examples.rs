@@ -108,7 +108,7 @@ fn first_steps_takes_five_seconds_and_describes_its_parameters() {
     let seconds: u64 =
         script.unwrap().header().phases.iter().map(|phase| phase.duration_ns).sum::<u64>();
     assert_eq!(seconds, 5_000_000_000);
-    let help = describe(&path, Limits::default()).unwrap();
+    let help = describe(&path, ScriptLimits::default()).unwrap();
     let names: Vec<&str> = help.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["size", "think", "users"]);
 }
