@@ -10,7 +10,7 @@ use super::super::hooks::filter::{
     CompletionOutcome, Field, FilterSpec, MAX_FIELDS, MAX_HOOKS, StatusFilter,
 };
 use super::super::host::Host;
-use super::super::values::{check_keys, fault, shown, table, text, unknown};
+use super::super::values::{check_keys, fail, fault, shown, table, text, unknown};
 use super::registration::{called_with_a_dot, refuse_unknown, top_level, top_level_many};
 use crate::ir::OperationType;
 use crate::protocol::NtStatus;
@@ -70,7 +70,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 
 fn keep<T>(hooks: &mut Vec<T>, hook: T, what: &str) -> LuaResult<()> {
     if hooks.len() == MAX_HOOKS {
-        return Err(fault(format!("{what}: a script has at most {MAX_HOOKS} of these hooks")));
+        return fail!("{what}: a script has at most {MAX_HOOKS} of these hooks");
     }
     hooks.push(hook);
     Ok(())
@@ -112,7 +112,7 @@ fn on_complete(
             Field::named(word).ok_or(unknown("field", word, Field::names()))
         })? {
             if chosen.len() > MAX_FIELDS {
-                return Err(fault(format!("{WHAT}: fields: there can be {MAX_FIELDS}")));
+                return fail!("{WHAT}: fields: there can be {MAX_FIELDS}");
             }
             fields = chosen;
         }
@@ -130,7 +130,7 @@ const TAKES: &str = "bench.on_complete takes a filter, which may be left out, an
 fn function(value: &Value, takes: &str) -> LuaResult<Function> {
     match value {
         Value::Function(function) => Ok(function.clone()),
-        other => Err(fault(format!("{takes}; not {}", shown(other)))),
+        other => fail!("{takes}; not {}", shown(other)),
     }
 }
 
@@ -144,10 +144,10 @@ fn chosen<T>(
     let values: Vec<Value> = match filter.raw_get(field)? {
         Value::Nil => return Ok(None),
         Value::Table(list) if list.raw_len() == 0 => {
-            return Err(fault(format!("{what} is a list such as {{ \"…\" }}; this one is empty")));
+            return fail!("{what} is a list such as {{ \"…\" }}; this one is empty");
         }
         Value::Table(list) if list.raw_len() > MOST_IN_A_LIST => {
-            return Err(fault(format!("{what} has more than {MOST_IN_A_LIST} entries")));
+            return fail!("{what} has more than {MOST_IN_A_LIST} entries");
         }
         Value::Table(list) => list.sequence_values().collect::<LuaResult<_>>()?,
         one => vec![one],

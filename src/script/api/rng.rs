@@ -11,7 +11,7 @@ use mlua::{
 use super::super::host::Host;
 use super::super::members::RNG_METHODS;
 use super::super::random::Random;
-use super::super::values::{LARGEST_EXACT, fault, name, shown, table};
+use super::super::values::{LARGEST_EXACT, fail, fault, name, shown, table};
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set, top_level};
@@ -66,14 +66,14 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
     registry.add_method("int", move |_, rng, (low, high): (Value, Value)| {
         draw(&drawer, rng, |random| {
             if high.is_nil() {
-                return Err(fault(format!(
+                return fail!(
                     "rng:int takes the lowest and the highest, such as rng:int(1, {})",
                     if low.is_integer() { shown(&low) } else { "10".into() }
-                )));
+                );
             }
             let (low, high) = (integer(&low)?, integer(&high)?);
             if low > high {
-                return Err(fault(format!("rng:int({low}, {high}): the first is the larger")));
+                return fail!("rng:int({low}, {high}): the first is the larger");
             }
             Ok(random.int(low, high))
         })
@@ -95,9 +95,7 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
                 value => number(&value, "rng:bool: the probability")?,
             };
             if !(0.0..=1.0).contains(&probability) {
-                return Err(fault(format!(
-                    "rng:bool({probability}): a probability lies between 0 and 1"
-                )));
+                return fail!("rng:bool({probability}): a probability lies between 0 and 1");
             }
             Ok(random.float() < probability)
         })
@@ -142,10 +140,10 @@ fn distributions(registry: &mut Registry, host: &Rc<Host>) {
             let n = match n {
                 Value::Integer(n) if (1..=MAX_ZIPF_N as i64).contains(&n) => n as u64,
                 other => {
-                    return Err(fault(format!(
+                    return fail!(
                         "rng:zipf: n is a whole number from 1 to 2^52, not {}",
                         shown(&other)
-                    )));
+                    );
                 }
             };
             let s = between(&s, "rng:zipf: s", (0.0, 100.0))?;
@@ -172,9 +170,9 @@ fn lists(registry: &mut Registry, host: &Rc<Host>) {
             }
             let (weights, weighed) = list(&drawer, &weights, "rng:pick: the weights")?;
             if weighed != length {
-                return Err(fault(format!(
+                return fail!(
                     "rng:pick: the list has {length} values and {weighed} weights; each value has one"
-                )));
+                );
             }
             let mut sums = sums.borrow_mut();
             let weights = (1..=length).map(|position| -> Result<f64, String> {
@@ -211,9 +209,9 @@ fn draw<R>(host: &Host, rng: &Rng, body: impl FnOnce(&mut Random) -> LuaResult<R
         Rng::Named { random, .. } if host.declared.borrow().is_some() => {
             body(&mut random.borrow_mut())
         }
-        Rng::Named { name, .. } => Err(fault(format!(
+        Rng::Named { name, .. } => fail!(
             "bench.rng({name:?}) draws at the top of the script only: here its numbers would depend on which client is asked first; use the rng that setup, iteration and teardown are given"
-        ))),
+        ),
     })
 }
 
@@ -252,7 +250,7 @@ fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64>
         true => format!("{}2^53", if bound < 0.0 { "-" } else { "" }),
         false => bound.to_string(),
     };
-    Err(fault(format!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))))
+    fail!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))
 }
 
 /// Returns a number of bytes, nanoseconds, or anything else that is counted.
@@ -264,7 +262,7 @@ fn list(host: &Host, value: &Value, what: &str) -> LuaResult<(Table, usize)> {
     let list = table(value, what)?;
     let length = list.raw_len();
     if length > MAX_LIST {
-        return Err(fault(format!("{what}: {length} values; there can be {MAX_LIST}")));
+        return fail!("{what}: {length} values; there can be {MAX_LIST}");
     }
     if length > LONG_LIST {
         host.look_at_the_clock();
@@ -277,7 +275,7 @@ fn integer(value: &Value) -> LuaResult<i64> {
         Value::Integer(number) if number.unsigned_abs() <= LARGEST_EXACT => Ok(*number),
         Value::Number(number) if *number == 0.0 => Ok(0),
         other => {
-            Err(fault(format!("rng:int takes whole numbers within 2^53, not {}", shown(other))))
+            fail!("rng:int takes whole numbers within 2^53, not {}", shown(other))
         }
     }
 }

@@ -8,7 +8,7 @@ use super::super::declared::DeclaredWorkload;
 use super::super::host::Host;
 use super::super::options::client_count;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, shown, table, whole,
 };
 use super::needs::needs;
 use super::pace::pace;
@@ -61,7 +61,7 @@ const ELSEWHERE_IN_A_PHASE: &[(&str, &str)] = &[
 fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResult<()> {
     for (elsewhere, here) in words {
         if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return Err(fault(format!("{what}: unknown field '{elsewhere}': {here}")));
+            return fail!("{what}: unknown field '{elsewhere}': {here}");
         }
     }
     Ok(())
@@ -70,10 +70,10 @@ fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResu
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
-            return Err(fault(format!(
+            return fail!(
                 "bench.workload takes a table: bench.workload {{ name = \"editors\", clients = 10, iteration = function(c, rng) … end }}, not {}",
                 shown(&argument)
-            )));
+            );
         };
         let workload = workload(spec, host.line(lua))?;
         let name = &workload.name;
@@ -89,7 +89,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             }));
         }
         if declared.workloads.len() == MAX_WORKLOADS {
-            return Err(fault(format!("a script has at most {MAX_WORKLOADS} workloads")));
+            return fail!("a script has at most {MAX_WORKLOADS} workloads");
         }
         declared.workloads.push(workload);
         Ok(())
@@ -113,7 +113,7 @@ fn same_to_smb(one: &str, other: &str) -> bool {
 
 fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
     if place.is_some() {
-        return Err(fault(format!("{what} is called twice; a script has one")));
+        return fail!("{what} is called twice; a script has one");
     }
     *place = Some(value);
     Ok(())
@@ -122,7 +122,7 @@ fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
 fn function(value: Value, what: &str) -> LuaResult<Function> {
     match value {
         Value::Function(function) => Ok(function),
-        other => Err(fault(format!("{what} takes a function, not {}", shown(&other)))),
+        other => fail!("{what} takes a function, not {}", shown(&other)),
     }
 }
 
@@ -141,9 +141,9 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
         value => name(&value, "bench.workload: name")?,
     };
     if name == RUN_CLIENT {
-        return Err(fault(format!(
+        return fail!(
             "a workload cannot be named '{RUN_CLIENT}': that is the client of bench.setup and bench.teardown"
-        )));
+        );
     }
     let what = format!("workload '{name}'");
     let clients = match spec.raw_get::<Value>("clients")? {
@@ -170,24 +170,24 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
     const WHAT: &str = "bench.phases";
     let length = list.raw_len();
     if length == 0 {
-        return Err(fault(format!(
+        return fail!(
             "{WHAT} takes a list such as {{ {{ name = \"steady\", duration = \"30s\" }} }}"
-        )));
+        );
     }
     if length > MAX_PHASES {
-        return Err(fault(format!("{WHAT}: {length} phases; there can be {MAX_PHASES}")));
+        return fail!("{WHAT}: {length} phases; there can be {MAX_PHASES}");
     }
     let mut phases: Vec<Phase> = Vec::with_capacity(length);
     for position in 1..=length {
         let spec = table(&list.raw_get(position)?, &format!("{WHAT}: entry {position}"))?;
         let phase = phase(&spec, position)?;
         if phases.iter().any(|other| other.name == phase.name) {
-            return Err(fault(format!("{WHAT}: there are two phases named '{}'", phase.name)));
+            return fail!("{WHAT}: there are two phases named '{}'", phase.name);
         }
         phases.push(phase);
     }
     if phases.iter().map(|phase| phase.duration_ns).sum::<u64>() > LARGEST_EXACT {
-        return Err(fault(format!("{WHAT}: together they last longer than 2^53 ns (104 days)")));
+        return fail!("{WHAT}: together they last longer than 2^53 ns (104 days)");
     }
     Ok(phases)
 }
@@ -196,18 +196,16 @@ fn phase(spec: &Table, position: usize) -> LuaResult<Phase> {
     refuse_elsewhere(spec, "bench.phases", ELSEWHERE_IN_A_PHASE)?;
     check_keys(spec, "bench.phases", "field", &["name", "duration", "record"])?;
     let name = match spec.raw_get::<Value>("name")? {
-        Value::Nil => return Err(fault(format!("bench.phases: phase {position} needs a name"))),
+        Value::Nil => return fail!("bench.phases: phase {position} needs a name"),
         value => name(&value, "bench.phases: name")?,
     };
     let what = format!("phase '{name}'");
     let duration_ns = match spec.raw_get::<Value>("duration")? {
-        Value::Nil => {
-            return Err(fault(format!("{what} needs a duration, such as duration = \"30s\"")));
-        }
+        Value::Nil => return fail!("{what} needs a duration, such as duration = \"30s\""),
         value => duration_ns(&value, &format!("{what}: duration"))?,
     };
     if duration_ns == 0 {
-        return Err(fault(format!("{what}: duration is 0; a phase takes time")));
+        return fail!("{what}: duration is 0; a phase takes time");
     }
     let record = bool_field(spec, &what, "record", true)?;
     Ok(Phase { name, duration_ns, record })
