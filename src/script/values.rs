@@ -87,12 +87,23 @@ pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
     }
 }
 
-/// Returns a field that is a string or absent.
-pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Option<String>> {
+/// Returns a field as `read` converts it, or `None` if it is absent. `read` is given the value and
+/// its name in errors.
+pub(super) fn optional<T>(
+    table: &Table,
+    what: &str,
+    field: &str,
+    read: impl FnOnce(&Value, &str) -> LuaResult<T>,
+) -> LuaResult<Option<T>> {
     match table.raw_get::<Value>(field)? {
         Value::Nil => Ok(None),
-        value => Ok(Some(text(&value, &format!("{what}: {field}"))?)),
+        value => read(&value, &format!("{what}: {field}")).map(Some),
     }
+}
+
+/// Returns a field that is a string or absent.
+pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Option<String>> {
+    optional(table, what, field, text)
 }
 
 pub(super) fn bool_field(table: &Table, what: &str, field: &str, default: bool) -> LuaResult<bool> {

@@ -165,36 +165,30 @@ fn status(word: &str) -> Result<StatusFilter, String> {
         _ => {}
     }
     let upper = word.to_ascii_uppercase();
-    let other = CompletionOutcome::OTHERS.into_iter().find(|outcome| outcome.name() == upper);
-    let status = || NtStatus::from_name(word).map(CompletionOutcome::of_status);
-    let known = || {
-        let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
-        let others = CompletionOutcome::OTHERS.iter().map(|outcome| outcome.name());
-        let bare = statuses.map(|name| name.strip_prefix("STATUS_").unwrap_or(name).to_string());
-        ["ok", "failed"].map(String::from).into_iter().chain(bare).chain(others).collect::<Vec<_>>()
-    };
-    other.or_else(status).map(StatusFilter::Is).ok_or_else(|| {
-        let known = known();
-        unknown("status", &upper, known.iter().map(String::as_str))
+    let other = CompletionOutcome::OTHERS.into_iter().find(|(_, name)| *name == upper);
+    let status = || NtStatus::from_name(word).map(CompletionOutcome::Status);
+    other.map(|(outcome, _)| outcome).or_else(status).map(StatusFilter::Is).ok_or_else(|| {
+        let known = ["ok", "failed"].into_iter().chain(status_names().map(|(bare, _)| bare));
+        unknown("status", &upper, known)
     })
 }
 
-/// Creates `bench.status`: each name without its prefix `STATUS_`, and the value that a hook gets.
+/// Returns the names in `bench.status`, without the prefix `STATUS_`, and the value of each.
+fn status_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
+    let bare = statuses.map(|name| (name.strip_prefix("STATUS_").unwrap_or(name), name));
+    bare.chain(CompletionOutcome::OTHERS.into_iter().map(|(_, name)| (name, name)))
+}
+
+/// Creates `bench.status`.
 fn statuses(lua: &Lua) -> LuaResult<Table> {
     let statuses = lua.create_table()?;
-    let mut names = Vec::new();
-    for name in NtStatus::KNOWN.iter().filter_map(|status| status.name()) {
-        let bare = name.strip_prefix("STATUS_").unwrap_or(name);
+    for (bare, name) in status_names() {
         statuses.raw_set(bare, name)?;
-        names.push(bare.to_string());
     }
-    for outcome in CompletionOutcome::OTHERS {
-        statuses.raw_set(outcome.name(), outcome.name())?;
-        names.push(outcome.name());
-    }
-    let missing =
-        move |name: &str| unknown("name in bench.status", name, names.iter().map(String::as_str));
-    refuse_unknown(lua, &statuses, missing)?;
+    refuse_unknown(lua, &statuses, |name| {
+        unknown("name in bench.status", name, status_names().map(|(bare, _)| bare))
+    })?;
     statuses.set_readonly(true);
     Ok(statuses)
 }

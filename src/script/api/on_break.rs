@@ -8,7 +8,7 @@ use mlua::{Lua, Result as LuaResult, Table, Value};
 use super::super::declared::DeclaredPolicy;
 use super::super::host::Host;
 use super::super::values::{
-    bool_field, check_keys, computed_ns, fail, fault, shown, text, text_field, unknown,
+    bool_field, check_keys, computed_ns, fail, fault, optional, shown, text_field, unknown,
 };
 use super::registration::top_level;
 use crate::protocol::{BreakAnswer, BreakPolicy};
@@ -71,14 +71,9 @@ fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
         }
     }
     check_keys(spec, what, "field", fields)?;
-    let answer = match spec.raw_get::<Value>("policy")? {
-        Value::Nil => BreakAnswer::default(),
-        value => answer(&text(&value, &format!("{what}: policy"))?, what)?,
-    };
-    let delay_ns = match spec.raw_get::<Value>("delay")? {
-        Value::Nil => 0,
-        value => computed_ns(&value, &format!("{what}: delay"))?,
-    };
+    let policy = text_field(spec, what, "policy")?;
+    let answer = policy.map(|word| answer(&word, what)).transpose()?.unwrap_or_default();
+    let delay_ns = optional(spec, what, "delay", computed_ns)?.unwrap_or(0);
     let flush = bool_field(spec, what, "flush", false)?;
     BreakPolicy::new(answer, delay_ns, flush)
         .map_err(|wanted| fault(format!("{what} takes {wanted}")))

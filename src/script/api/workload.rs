@@ -8,7 +8,8 @@ use super::super::declared::DeclaredWorkload;
 use super::super::host::Host;
 use super::super::options::client_count;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, shown, table, whole,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional, shown, table,
+    whole,
 };
 use super::needs::needs;
 use super::pace::pace;
@@ -95,10 +96,10 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
         Ok(())
     })?;
     top_level(lua, bench, host, "setup", |_, _, declared, argument| {
-        once(&mut declared.setup, function(argument, "bench.setup")?, "bench.setup")
+        once(&mut declared.setup, function(&argument, "bench.setup")?, "bench.setup")
     })?;
     top_level(lua, bench, host, "teardown", |_, _, declared, argument| {
-        once(&mut declared.teardown, function(argument, "bench.teardown")?, "bench.teardown")
+        once(&mut declared.teardown, function(&argument, "bench.teardown")?, "bench.teardown")
     })?;
     top_level(lua, bench, host, "phases", |_, _, declared, argument| {
         let phases = phases(&table(&argument, "bench.phases")?)?;
@@ -119,10 +120,10 @@ fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
     Ok(())
 }
 
-fn function(value: Value, what: &str) -> LuaResult<Function> {
+fn function(value: &Value, what: &str) -> LuaResult<Function> {
     match value {
-        Value::Function(function) => Ok(function),
-        other => fail!("{what} takes a function, not {}", shown(&other)),
+        Value::Function(function) => Ok(function.clone()),
+        other => fail!("{what} takes a function, not {}", shown(other)),
     }
 }
 
@@ -134,35 +135,23 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
         "field",
         &["name", "clients", "setup", "iteration", "teardown", "pace", "needs"],
     )?;
-    let name = match spec.raw_get::<Value>("name")? {
-        Value::Nil => {
-            return Err(fault("bench.workload needs a name, such as name = \"editors\""));
-        }
-        value => name(&value, "bench.workload: name")?,
-    };
+    let name = optional(spec, "bench.workload", "name", name)?
+        .ok_or_else(|| fault("bench.workload needs a name, such as name = \"editors\""))?;
     if name == RUN_CLIENT {
         return fail!(
             "a workload cannot be named '{RUN_CLIENT}': that is the client of bench.setup and bench.teardown"
         );
     }
     let what = format!("workload '{name}'");
-    let clients = match spec.raw_get::<Value>("clients")? {
-        Value::Nil => 1,
-        value => whole(&value, &format!("{what}: clients"))?,
-    };
+    let clients = optional(spec, &what, "clients", whole)?.unwrap_or(1);
     let clients = client_count(clients).map_err(|problem| fault(format!("{what}: {problem}")))?;
-    let optional = |field: &str| -> LuaResult<Option<Function>> {
-        match spec.raw_get::<Value>(field)? {
-            Value::Nil => Ok(None),
-            value => function(value, &format!("{what}: {field}")).map(Some),
-        }
-    };
-    let iteration = optional("iteration")?.ok_or_else(|| {
+    let section = |name: &str| optional(spec, &what, name, function);
+    let iteration = section("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what, line.as_deref().unwrap_or_default())?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
-    let (setup, teardown) = (optional("setup")?, optional("teardown")?);
+    let (setup, teardown) = (section("setup")?, section("teardown")?);
     Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
 }
 
@@ -195,15 +184,11 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
 fn phase(spec: &Table, position: usize) -> LuaResult<Phase> {
     refuse_elsewhere(spec, "bench.phases", ELSEWHERE_IN_A_PHASE)?;
     check_keys(spec, "bench.phases", "field", &["name", "duration", "record"])?;
-    let name = match spec.raw_get::<Value>("name")? {
-        Value::Nil => return fail!("bench.phases: phase {position} needs a name"),
-        value => name(&value, "bench.phases: name")?,
-    };
+    let name = optional(spec, "bench.phases", "name", name)?
+        .ok_or_else(|| fault(format!("bench.phases: phase {position} needs a name")))?;
     let what = format!("phase '{name}'");
-    let duration_ns = match spec.raw_get::<Value>("duration")? {
-        Value::Nil => return fail!("{what} needs a duration, such as duration = \"30s\""),
-        value => duration_ns(&value, &format!("{what}: duration"))?,
-    };
+    let duration_ns = optional(spec, &what, "duration", duration_ns)?
+        .ok_or_else(|| fault(format!("{what} needs a duration, such as duration = \"30s\"")))?;
     if duration_ns == 0 {
         return fail!("{what}: duration is 0; a phase takes time");
     }
