@@ -15,12 +15,11 @@ use super::nominal::NominalClock;
 use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError};
 
-/// The end of a stream that iterates, which is at whichever bound comes first. Setup and teardown
-/// are always whole.
+/// The bounds of a stream. The stream ends at the bound that is reached first. Setup and teardown
+/// are always complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompileBounds {
-    /// The most operations of iterations, over all clients: the first in the order of nominal
-    /// time.
+    /// Maximum number of operations of iterations, over all clients, in the order of nominal time.
     pub operations: Option<u64>,
     /// The nominal time before which the iterations end.
     pub duration_ns: Option<u64>,
@@ -34,7 +33,7 @@ pub struct CompileReport {
     pub ir_hash: String,
     /// The nominal time of the last operation of the iterations.
     pub nominal_ns: u64,
-    /// Whether the iterations ended at the bound on operations, and more were to come.
+    /// Whether the iterations ended at the bound on operations, although the stream had more.
     pub at_bound: bool,
     /// See [`Written::left_out`](super::document::Written).
     pub left_out: Vec<&'static str>,
@@ -64,10 +63,10 @@ pub enum CompileError {
     Write(#[from] WriteError),
 }
 
-/// The most operations held ahead, over all clients.
+/// Maximum number of operations that are fetched ahead, over all clients.
 const LOOKAHEAD: usize = 65_536;
 const MOST_PER_CLIENT: usize = 64;
-/// The number of operations after which a clock that stands still will not move any more.
+/// Number of operations without progress of the nominal clock after which it is considered stopped.
 const STANDSTILL: u64 = 100_000;
 const MAX_SETUP_OPERATIONS: u64 = 10_000_000;
 

@@ -190,8 +190,8 @@ fn number(value: &Value, function: &str) -> LuaResult<f64> {
     }
 }
 
-/// Replaces how functions and other values are printed, because an address in a string would make
-/// streams differ from run to run. The prelude does the same for tables.
+/// Replaces the function that formats functions and other values, because an address in a string
+/// would make streams differ from run to run. The prelude does the same for tables.
 fn without_addresses(lua: &Lua) -> LuaResult<()> {
     let named = |name: &'static str| -> LuaResult<Table> {
         let metatable = lua.create_table()?;

@@ -365,8 +365,9 @@ impl StreamMaker {
                     return false;
                 }
                 let made = &mut all[*at];
-                // At most a few, or as many as were made before, because the time is looked at only between
-                // pulls, and a script may compute long for each operation.
+                // Requests only a few operations at once, or as many as were made before, because
+                // the time is checked only between batches, and a script may compute long for each
+                // operation.
                 let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
                 let wanted = batch.min(asked[*at].wanted(whole, section, made));
                 if wanted == 0 {

@@ -12,12 +12,12 @@ use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
 
 use crate::random::{Made, header, stream};
-use crate::{Folder, all_operations, load_default};
+use crate::{Directory, all_operations, load_default};
 
 #[test]
 fn what_is_compiled_loads_as_the_same_operations_with_the_same_hash() {
-    let folder = Folder::new();
-    let blob = folder.write("blob", "12345");
+    let directory = Directory::new();
+    let blob = directory.write("blob", "12345");
     for seed in 0..40 {
         let (clients, count) = (1 + (seed % 7) as u32, 5 + 13 * (seed % 5) as u32);
         let mut operations = stream(seed, clients + 1, count, &blob);
@@ -26,7 +26,7 @@ fn what_is_compiled_loads_as_the_same_operations_with_the_same_hash() {
         let mut source = Made::new(header(clients, true), operations.clone());
         let mut text = Vec::new();
         let report = compile(&mut source, CompileBounds::default(), Format::V2, &mut text).unwrap();
-        let mut document = load_default(&folder.write("x.jsonl", &text)).unwrap();
+        let mut document = load_default(&directory.write("x.jsonl", &text)).unwrap();
         assert_eq!(report.operations, operations.len() as u64);
         assert_eq!(document.header().ir_hash, report.ir_hash, "seed {seed}");
         assert_eq!(all_operations(&mut document, 5), operations, "seed {seed}");
@@ -235,7 +235,7 @@ fn fitting() -> Vec<Operation> {
 
 #[test]
 fn a_stream_that_fits_version_1_is_compiled_to_it() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut source = Made::new(header(1, false), fitting());
     let (report, text) = compiled(&mut source, CompileBounds::default(), Format::V1);
     assert_eq!(
@@ -253,7 +253,7 @@ fn a_stream_that_fits_version_1_is_compiled_to_it() {
 ]}
 "#
     );
-    let document = load_default(&folder.write("x.json", text)).unwrap();
+    let document = load_default(&directory.write("x.json", text)).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     assert_eq!(document.warnings(), []);
 }
@@ -343,7 +343,7 @@ fn arriving() -> Vec<Operation> {
 
 #[test]
 fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut source = Made::new(header(2, false), arriving());
     let (report, text) = compiled(&mut source, CompileBounds::default(), Format::V2);
     let dues: Vec<&str> =
@@ -361,7 +361,7 @@ fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
         ]
     );
     assert_eq!(report.nominal_ns, 31_000);
-    let path = folder.write("x.jsonl", &text);
+    let path = directory.write("x.jsonl", &text);
     let mut document = load_default(&path).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     assert_eq!(all_operations(&mut document, 2), arriving());
@@ -374,7 +374,7 @@ fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
 
 #[test]
 fn version_1_takes_arrivals_that_wait_for_nothing() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let fitting: Vec<Operation> = fitting()
         .into_iter()
         .map(|op| match op.due {
@@ -386,7 +386,7 @@ fn version_1_takes_arrivals_that_wait_for_nothing() {
         .collect();
     let waiting = Made::new(header(1, false), fitting);
     let (report, text) = compiled(&mut { waiting }, CompileBounds::default(), Format::V1);
-    let mut document = load_default(&folder.write("x.json", text)).unwrap();
+    let mut document = load_default(&directory.write("x.json", text)).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     let dues: Vec<Due> = all_operations(&mut document, 9).iter().map(|op| op.due).collect();
     assert_eq!(dues, [0, 5_000, 5_000, 7_000].map(Due::At));
@@ -394,10 +394,10 @@ fn version_1_takes_arrivals_that_wait_for_nothing() {
 
 #[test]
 fn version_1_has_no_operation_of_a_client_beyond_those_there_are() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let header = r#"{"version":2,"workloads":[{"name":"w","clients":1}]}"#;
     let beyond = r#"{"client":1,"after_ns":0,"type":"Delete","path":"a"}"#;
-    let path = folder.write("x.jsonl", format!("{header}\n{beyond}\n{{\"operations\":1}}\n"));
+    let path = directory.write("x.jsonl", format!("{header}\n{beyond}\n{{\"operations\":1}}\n"));
     let error = convert(&path, Format::V1, Vec::new()).unwrap_err().to_string();
     assert!(error.contains("its client is beyond those of the header"), "{error}");
 }

@@ -1,12 +1,12 @@
 //! The limits of documents.
 
-/// The most bytes one operation, or another single part, may have.
+/// Maximum number of bytes of one operation, or of another single part.
 pub(super) const MAX_PART: u64 = 4 << 20;
-/// The most bytes a header, or version 1's list of clients, may have.
+/// Maximum number of bytes of a header, or of version 1's list of clients.
 pub(super) const MAX_HEADER: u64 = 64 << 20;
 pub(super) const MAX_CLIENTS: u64 = 1_000_000;
 pub(super) const MAX_PHASES: usize = 1_000;
-/// The most workloads, as for a script: each is a part of every report.
+/// Maximum number of workloads, as for a script, because each is a part of every report.
 pub(super) const MAX_WORKLOADS: usize = 1_000;
 /// The most handles that are open at the same time, over all clients.
 pub(super) const MAX_OPEN_HANDLES: usize = 1_500_000;

@@ -1,9 +1,8 @@
 //! Documents, which are streams in files. Version 1 is the specification's frozen JSON,
 //! version 2 is JSON Lines with one operation a line.
 //!
-//! [`load`] reads a document once, checks it whole and makes it a source;
-//! [`convert()`] turns one version into the other without losing what smbench
-//! itself does not know; each version has a writer.
+//! [`load`] reads a document once, checks it whole and makes it a source; [`convert()`] turns one
+//! version into the other and keeps keys that smbench does not know; each version has a writer.
 
 mod convert;
 mod document_writer;

@@ -1,4 +1,4 @@
-//! The part of reading a document that both versions have in common.
+//! The part of reading a document that both versions share.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,8 @@ pub(super) trait LineSink {
     ) -> Result<(), Problem>;
 }
 
-/// A filter before the sink. It passes on what has the right form, and collects unknown types
-/// so that all of them can be named at the end.
+/// A filter before the sink. It passes on valid lines, and collects unknown operation types, so
+/// that the error at the end can list all of them.
 pub(super) struct CheckedSink<'s> {
     pub file: PathBuf,
     format: Format,
@@ -40,8 +40,8 @@ impl<'s> CheckedSink<'s> {
         header.check().and_then(|()| self.sink.header(header)).map_err(|p| self.error(p))
     }
 
-    /// Checks a line and passes it on. `to_v2` converts a line that has the form of its
-    /// version to version 2. A line is large, so it is not moved from here on.
+    /// Checks a line and passes it on. `to_v2` converts a valid line of its version to version 2. A
+    /// line is large, so it is passed by reference from here on.
     pub fn line(
         &mut self,
         position: Position,

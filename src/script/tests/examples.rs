@@ -125,15 +125,18 @@ fn std_office_checks_its_options_and_names_the_script_s_line() {
         .message()
     };
     let cases = [
-        ("", "s.lua:3: std.office needs options with a folder, such as { folder = \"team\" }"),
+        ("", "s.lua:3: std.office needs options with a directory, such as { folder = \"team\" }"),
         (
             "{ folder = 'd', documnets = 5 }",
-            "s.lua:3: std.office has no option 'documnets'; there is folder, documents, size, block, think",
+            "s.lua:3: std.office has no option 'documnets'; its options are folder, documents, size, block, think",
         ),
-        ("{ folder = 'd', size = 'big' }", "s.lua:3: std.office: size is a whole number, not big"),
+        (
+            "{ folder = 'd', size = 'big' }",
+            "s.lua:3: std.office: size must be a whole number, not big",
+        ),
         (
             "{ folder = 'd', documents = 0 }",
-            "s.lua:3: std.office: documents, size and block are at least 1",
+            "s.lua:3: std.office: documents, size and block must be at least 1",
         ),
     ];
     for (options, expected) in cases {
