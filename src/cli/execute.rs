@@ -25,19 +25,19 @@ use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
-use crate::ir::document::writer::Format;
+use crate::ir::compile::CompileBounds;
+use crate::ir::document::Format;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
-use crate::observability::standard_error::{self, Kind, tell};
+use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
 use crate::run::{
     self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
+use crate::script::{self, ClientsOverride, Depth, ScriptLimits, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -52,7 +52,7 @@ pub fn execute(cli: Cli) -> u8 {
     done.unwrap_or_else(|failed| {
         let lines: Vec<String> =
             failed.to_string().lines().map(|line| printable(line, MAX_ERROR_CHARS)).collect();
-        tell(Kind::Error, &lines.join("\n"));
+        report(LineKind::Error, &lines.join("\n"));
         failed.exit_code()
     })
 }
@@ -150,17 +150,19 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     };
     if args.quiet || args.json || printed.is_err() {
         for problem in &outcome.summary.problems {
-            tell(Kind::Error, &printable(problem, MAX_ERROR_CHARS));
+            report(LineKind::Error, &printable(problem, MAX_ERROR_CHARS));
         }
-        failed(&outcome.summary).for_each(|failed| tell(Kind::Verdict, &failed));
+        failed(&outcome.summary).for_each(|failed| report(LineKind::Verdict, &failed));
     }
     let told = !outcome.summary.problems.is_empty() || failed(&outcome.summary).next().is_some();
     if args.quiet && !args.json && !told {
-        exit_reasons(&outcome.summary).into_iter().for_each(|why| tell(Kind::Verdict, &why));
+        exit_reasons(&outcome.summary).into_iter().for_each(|why| report(LineKind::Verdict, &why));
     }
     match printed {
         // The terminal may have been closed: nobody can read there, and the results are in files.
-        Err(error) if outcome.summary.run.interrupted => tell(Kind::Error, &error.to_string()),
+        Err(error) if outcome.summary.run.interrupted => {
+            report(LineKind::Error, &error.to_string())
+        }
         printed => printed?,
     }
     Ok(outcome.summary.exit_code)
@@ -176,7 +178,7 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 
 fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
-    let bounds = Bounds {
+    let bounds = CompileBounds {
         operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
     };
@@ -195,13 +197,13 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     };
     for left_out in &compiled.left_out {
         let left_out = printable(left_out, MAX_ERROR_CHARS);
-        tell(Kind::Warning, &format!("the document does not have {left_out}"));
+        report(LineKind::Warning, &format!("the document does not have {left_out}"));
     }
     let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
     let written = format!("{operations} operation{}, ir_hash {ir_hash}", plural(operations));
-    tell(Kind::Note, &written);
+    report(LineKind::Note, &written);
     if let Some(at_bound) = &compiled.at_bound {
-        tell(Kind::Note, at_bound);
+        report(LineKind::Note, at_bound);
     }
     Ok(0)
 }
@@ -241,7 +243,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 .map_err(|error| RunError::invalid(error.into()))?;
             drop(lines);
             for warning in document.warnings() {
-                tell(Kind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
+                report(LineKind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
             }
             let header = document.header();
             say(&Style::of_stdout().prose(format!(
@@ -301,7 +303,7 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
     if args.quiet || args.json {
         for left in &report.left_behind {
             let left = printable(left, MAX_ERROR_CHARS);
-            tell(Kind::Error, &format!("left on the server: {left}"));
+            standard_error::report(LineKind::Error, &format!("left on the server: {left}"));
         }
     }
     Ok(report.exit_code)
@@ -375,7 +377,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
                 })
                 .collect(),
             iterations: bounds.iterations,
-            blob_folders: stream.allow_blobs.clone(),
+            blob_directories: stream.allow_blobs.clone(),
             limits: limits(stream),
             ..ScriptOptions::default()
         })),
@@ -389,17 +391,17 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
 }
 
 fn load_options(stream: &StreamArgs) -> LoadOptions {
-    LoadOptions { strict: stream.strict, blob_folders: stream.allow_blobs.clone() }
+    LoadOptions { strict: stream.strict, blob_directories: stream.allow_blobs.clone() }
 }
 
-fn limits(stream: &StreamArgs) -> Limits {
-    Limits {
+fn limits(stream: &StreamArgs) -> ScriptLimits {
+    ScriptLimits {
         // The allocator of a VM counts in signed numbers.
         memory_bytes: usize::try_from(stream.script_memory)
             .unwrap_or(usize::MAX)
             .min(isize::MAX as usize),
         time_per_resume: stream.script_time,
-        ..Limits::default()
+        ..ScriptLimits::default()
     }
 }
 

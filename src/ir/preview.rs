@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::client_partition::ClientPartition;
 use super::due::Due;
 use super::feature::Need;
 use super::operation::{Operation, Section};
-use super::share::Share;
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
 /// The number of operations examined in each workload.
@@ -36,8 +36,8 @@ struct Kept {
 }
 
 impl<S: OperationSource> Preview<S> {
-    /// Examines the first operations of `source`, whose own share is `share`.
-    pub fn new(mut source: S, share: Share) -> Preview<S> {
+    /// Examines the first operations of `source`, which makes the clients of `partition`.
+    pub fn new(mut source: S, partition: ClientPartition) -> Preview<S> {
         let mut header = source.header().clone();
         let workload_clients = header.workload_clients();
         let mut kept = HashMap::new();
@@ -46,7 +46,7 @@ impl<S: OperationSource> Preview<S> {
         for workload in &header.workloads {
             let client = first;
             first += workload.clients;
-            if workload.clients == 0 || !share.has(client, workload_clients) {
+            if workload.clients == 0 || !partition.has(client, workload_clients) {
                 continue;
             }
             // Each arrival of one client makes one for every other client, which keeps it.
@@ -142,7 +142,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Expect, Feature, HandleRef, OperationKind, Workload};
+    use crate::ir::{Feature, FileControl, HandleRef, Workload};
 
     /// A source whose clients lock once in setup, then flush for ever or until the stream breaks.
     struct Endless {
@@ -167,24 +167,18 @@ mod tests {
             for _ in 0..max {
                 let handle_ref = HandleRef(0);
                 let kind = match (section, *next) {
-                    (Section::Setup, 0) => OperationKind::Lock {
-                        handle_ref,
-                        offset: 0,
-                        length: 1,
-                        exclusive: true,
-                        wait: false,
-                    },
+                    (Section::Setup, 0) => {
+                        FileControl::Lock { offset: 0, length: 1, exclusive: true, wait: false }
+                            .on(handle_ref)
+                    }
                     (Section::Iteration, seq) if seq == self.breaks_at => {
                         return Err(SourceError { message: "broken".into(), client: None });
                     }
-                    (Section::Iteration, _) => OperationKind::Flush { handle_ref },
+                    (Section::Iteration, _) => FileControl::Flush.on(handle_ref),
                     _ => return Ok(Progress::End),
                 };
-                let (due, expect) = (Due::After(0), Expect::Default);
-                let (client_idx, seq, iteration) = (client, *next, 0);
-                let id = None;
+                into.push(Operation { section, ..Operation::new(client, *next, kind) });
                 *next += 1;
-                into.push(Operation { client_idx, seq, due, section, iteration, expect, id, kind });
             }
             Ok(Progress::More)
         }
@@ -210,7 +204,7 @@ mod tests {
     #[test]
     fn looking_changes_nothing_in_what_is_handed_out() {
         let mut plain = endless(u32::MAX);
-        let mut preview = Preview::new(endless(u32::MAX), Share::WHOLE);
+        let mut preview = Preview::new(endless(u32::MAX), ClientPartition::WHOLE);
         for (section, count) in
             [(Section::Setup, 5), (Section::Iteration, 2_500), (Section::Teardown, 5)]
         {
@@ -222,14 +216,14 @@ mod tests {
 
     #[test]
     fn the_header_names_the_first_operation_that_needs_a_feature() {
-        let needs = &Preview::new(endless(u32::MAX), Share::WHOLE).header().needs.clone();
+        let needs = &Preview::new(endless(u32::MAX), ClientPartition::WHOLE).header().needs.clone();
         assert_eq!(needs.len(), 1);
         assert_eq!((needs[0].feature, needs[0].whose.as_str()), (Feature::Locks, "operation 0-0"));
     }
 
     #[test]
     fn a_stream_that_breaks_does_so_when_it_gets_there() {
-        let mut preview = Preview::new(endless(20), Share::WHOLE);
+        let mut preview = Preview::new(endless(20), ClientPartition::WHOLE);
         let mut into = Vec::new();
         while let Ok(Progress::More) = preview.pull(0, Section::Iteration, 7, &mut into) {}
         assert_eq!(into.len(), 20);

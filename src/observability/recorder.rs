@@ -11,7 +11,8 @@ use crate::ir::event::{
     BreakEvent, Disconnection, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome,
 };
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleOperation, HandleRef,
+    OpenOperation, OperationKind, Section,
 };
 use crate::protocol::SharePath;
 
@@ -51,16 +52,16 @@ impl Recorder {
         let slot = layout.slot(event.operation.section, event.phase);
         let workload = layout.workload(event.operation.client_idx);
         let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
-        stats.degraded += u64::from(event.degraded);
+        stats.degraded += u64::from(event.execution.degraded);
         stats.retries += u64::from(event.retries);
-        if let Some(reopened) = &event.reopened {
+        if let Some(reopened) = &event.execution.reopened {
             self.measurements.phase_mut(slot).reopened.add(reopened);
         }
         let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
-        if let Some(granted) = &event.granted {
+        if let Some(granted) = &event.execution.granted {
             stats.granted.get_or_insert_default().add(granted);
         }
-        match &event.status {
+        match &event.execution.status {
             CompletionStatus::Succeeded(status) => {
                 *stats.statuses.entry(StatusKey::Status(*status)) += 1;
                 self.sent(slot, workload, &event, false);
@@ -87,7 +88,7 @@ impl Recorder {
     }
 
     fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
-        let (service_ns, lateness_ns) = (event.service_ns(), event.lateness_ns());
+        let (service_ns, lateness_ns) = (event.times.service_ns(), event.times.lateness_ns());
         let cell = self.measurements.cell_mut(slot, workload);
         if let Due::Arrival { late, .. } = event.operation.due {
             cell.open_loop = true;
@@ -96,9 +97,9 @@ impl Recorder {
         let (open_loop, drops) = (cell.open_loop, cell.drops);
         let stats = cell.operation(event.operation_type());
         stats.service.record(service_ns);
-        stats.response.record(event.response_ns());
-        stats.short_reads += u64::from(event.short_read);
-        stats.bytes = stats.bytes.saturating_add(event.bytes);
+        stats.response.record(event.times.response_ns());
+        stats.short_reads += u64::from(event.execution.short_read);
+        stats.bytes = stats.bytes.saturating_add(event.execution.bytes);
         self.live.add_operation(failed);
         self.delays(slot, event);
 
@@ -111,14 +112,14 @@ impl Recorder {
         let by_limit_ns = event.held_up.by_limit_ns.min(lateness_ns - by_generation_ns);
         phase.late_by_generation_ns += u128::from(by_generation_ns);
         phase.late_by_limit_ns += u128::from(by_limit_ns);
-        phase.backlog.record(event.backlog_ns());
+        phase.backlog.record(event.times.backlog_ns());
         phase.late += u64::from(lateness_ns > late_bound_ns);
         if let (Due::After(think_ns), false) = (event.operation.due, open_loop) {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             // The wait for a break is the server's time, like the service.
-            let server_ns = u128::from(service_ns) + u128::from(event.backlog_ns());
+            let server_ns = u128::from(service_ns) + u128::from(event.times.backlog_ns());
             phase.closed_cycle_ns += server_ns + u128::from(think_ns);
-        } else if event.backlog_ns() > event.blocked_ns {
+        } else if event.times.backlog_ns() > event.times.blocked_ns {
             phase.behind += 1;
             phase.behind_lateness_ns += u128::from(lateness_ns);
             phase.behind_service_ns += u128::from(service_ns);
@@ -134,10 +135,10 @@ impl Recorder {
     fn follow_handle(&mut self, event: CompletionEvent) {
         let client = event.operation.client_idx;
         match event.operation.kind {
-            OperationKind::Open { path, handle_ref, .. } => {
+            OperationKind::Open(OpenOperation { path, handle_ref, .. }) => {
                 self.paths.insert((client, handle_ref), path);
             }
-            OperationKind::Close { handle_ref } => {
+            OperationKind::OnHandle(handle_ref, HandleOperation::Close) => {
                 self.paths.remove(&(client, handle_ref));
             }
             _ => {}
@@ -152,14 +153,14 @@ impl Recorder {
             Due::After(think_ns) => think_ns,
             Due::At(_) | Due::Arrival { .. } => 0,
         };
-        let cycle_ns = event.service_ns().saturating_add(think_ns);
+        let cycle_ns = event.times.service_ns().saturating_add(think_ns);
         if let Some(handoff_ns) = event.handoff_ns() {
             phase.handoff.record(handoff_ns, cycle_ns, late_bound_ns);
         }
-        if let Some(pickup_ns) = event.socket.pickup_ns {
+        if let Some(pickup_ns) = event.execution.socket.pickup_ns {
             phase.pickup.record(pickup_ns, cycle_ns, late_bound_ns);
         }
-        phase.clock_steps += u64::from(event.socket.clock_stepped);
+        phase.clock_steps += u64::from(event.execution.socket.clock_stepped);
     }
 
     fn disconnected(&mut self, stretch: &Disconnection) {
@@ -267,28 +268,29 @@ fn path<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{self, OK, completion};
     use super::super::live::Live;
-    use super::super::sample::{self, OK, completion};
     use super::*;
     use crate::ir::event::HeldUp;
-    use crate::ir::{Failure, OperationType};
+    use crate::ir::{Failure, OperationTimes, OperationType};
     use crate::protocol::NtStatus;
 
     fn recorded(events: impl IntoIterator<Item = CompletionEvent>) -> Measurements {
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         events.into_iter().for_each(|event| recorder.event(Event::Completed(event)));
         recorder.finish()
     }
 
     #[test]
     fn the_four_times_of_an_operation_go_where_they_belong() {
-        let event = CompletionEvent {
+        let mut event = completion(0, 0, fixtures::read(1), OK);
+        event.times = OperationTimes {
             due_ns: 1_000,
             eligible_ns: 1_500,
             issued_ns: 1_600,
             attempted_ns: 1_600,
             completed_ns: 2_000,
-            ..completion(0, 0, sample::read(1), OK)
+            blocked_ns: 0,
         };
         let measurements = recorded([event]);
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
@@ -300,16 +302,17 @@ mod tests {
 
     #[test]
     fn a_retried_operation_is_served_by_its_last_attempt_and_answered_over_all() {
-        let event = CompletionEvent {
+        let times = OperationTimes {
             due_ns: 1_000,
             eligible_ns: 1_000,
             issued_ns: 1_100,
             attempted_ns: 9_000,
             completed_ns: 9_300,
-            retries: 2,
-            held_up: HeldUp { by_generation_ns: 0, by_limit_ns: 4_000 },
-            ..completion(0, 0, sample::read(1), OK)
+            blocked_ns: 0,
         };
+        let held_up = HeldUp { by_generation_ns: 0, by_limit_ns: 4_000 };
+        let event = completion(0, 0, fixtures::read(1), OK);
+        let event = CompletionEvent { times, retries: 2, held_up, ..event };
         let measurements = recorded([event]);
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
         assert_eq!((stats.count(), stats.retries), (1, 2));
@@ -322,12 +325,10 @@ mod tests {
     #[test]
     fn lateness_is_summed_by_what_it_waited_for() {
         let held_up = |lateness_ns, by_generation_ns, by_limit_ns| {
-            let event = completion(0, 0, sample::read(1), OK);
-            CompletionEvent {
-                issued_ns: event.eligible_ns + lateness_ns,
-                held_up: HeldUp { by_generation_ns, by_limit_ns },
-                ..event
-            }
+            let mut event = completion(0, 0, fixtures::read(1), OK);
+            event.times.issued_ns = event.times.eligible_ns + lateness_ns;
+            event.held_up = HeldUp { by_generation_ns, by_limit_ns };
+            event
         };
         let measurements =
             recorded([held_up(10, 0, 0), held_up(100, 70, 20), held_up(1_000, 0, 900)]);
@@ -340,23 +341,23 @@ mod tests {
 
     #[test]
     fn what_follows_an_arrival_is_no_closed_loop() {
-        let mut arrival = completion(0, 0, sample::read(1), OK);
+        let mut arrival = completion(0, 0, fixtures::read(1), OK);
         arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
-        let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
+        let measurements = recorded([arrival, completion(0, 1, fixtures::read(1), OK)]);
         assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
         assert_eq!(measurements.phase(1).lateness.count(), 2);
     }
 
     #[test]
     fn an_arrival_that_found_its_client_busy_is_behind_and_one_on_time_is_not() {
-        let mut on_time = completion(0, 0, sample::read(1), OK);
+        let mut on_time = completion(0, 0, fixtures::read(1), OK);
         on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
         let mut behind = on_time.clone();
-        behind.due_ns -= 1;
-        let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());
+        behind.times.due_ns -= 1;
+        let (lateness_ns, service_ns) = (behind.times.lateness_ns(), behind.times.service_ns());
         // A break kept this one from the server; its client was not busy.
         let mut held_up = behind.clone();
-        held_up.blocked_ns = 1;
+        held_up.times.blocked_ns = 1;
         let measurements = recorded([on_time, behind, held_up]);
         let phase = measurements.phase(1);
         assert_eq!(phase.behind, 1);
@@ -366,10 +367,10 @@ mod tests {
 
     #[test]
     fn what_waited_for_a_break_in_a_closed_loop_is_not_behind() {
-        let mut waited = completion(0, 0, sample::read(1), OK);
-        waited.eligible_ns = waited.due_ns + 5;
-        waited.issued_ns = waited.eligible_ns + 1;
-        let (waited_ns, service_ns) = (waited.backlog_ns(), waited.service_ns());
+        let mut waited = completion(0, 0, fixtures::read(1), OK);
+        waited.times.eligible_ns = waited.times.due_ns + 5;
+        waited.times.issued_ns = waited.times.eligible_ns + 1;
+        let (waited_ns, service_ns) = (waited.times.backlog_ns(), waited.times.service_ns());
         let measurements = recorded([waited]);
         let phase = measurements.phase(1);
         assert_eq!((phase.behind, phase.behind_service_ns), (0, 0));
@@ -379,9 +380,9 @@ mod tests {
 
     #[test]
     fn figures_are_kept_apart_by_phase_workload_and_type() {
-        let mut warm = completion(2, 0, sample::read(1), OK);
+        let mut warm = completion(2, 0, fixtures::read(1), OK);
         warm.phase = Some(0);
-        let steady = completion(0, 1, sample::delete("a"), OK);
+        let steady = completion(0, 1, fixtures::delete("a"), OK);
         let measurements = recorded([warm, steady]);
         let types = |slot, workload| {
             let operations = measurements.cell(slot, workload).operations();
@@ -395,10 +396,10 @@ mod tests {
     #[test]
     fn an_operation_is_late_beyond_the_bound_not_at_it() {
         let late_by = |ns| {
-            let mut event = completion(0, 0, sample::read(1), OK);
-            event.issued_ns = event.eligible_ns + ns;
-            event.attempted_ns = event.issued_ns;
-            event.completed_ns = event.issued_ns;
+            let mut event = completion(0, 0, fixtures::read(1), OK);
+            event.times.issued_ns = event.times.eligible_ns + ns;
+            event.times.attempted_ns = event.times.issued_ns;
+            event.times.completed_ns = event.times.issued_ns;
             recorded([event]).phase(1).late
         };
         assert_eq!((late_by(10_000_000), late_by(10_000_001)), (0, 1));
@@ -408,8 +409,8 @@ mod tests {
     fn what_was_not_sent_has_no_times() {
         let skipped = CompletionStatus::Skipped { cause_seq: 0 };
         let measurements = recorded([
-            completion(0, 1, sample::read(1), skipped),
-            completion(0, 2, sample::read(1), CompletionStatus::Cut),
+            completion(0, 1, fixtures::read(1), skipped),
+            completion(0, 2, fixtures::read(1), CompletionStatus::Cut),
         ]);
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
         assert_eq!((stats.count(), stats.skipped, stats.cut), (0, 1, 1));
@@ -420,11 +421,11 @@ mod tests {
     fn a_failed_read_names_the_path_of_its_handle_until_it_is_closed() {
         let timed_out = || CompletionStatus::Failed(Failure::TimedOut);
         let measurements = recorded([
-            completion(0, 0, sample::open(1, "a/b"), OK),
-            completion(1, 0, sample::open(1, "other"), OK),
-            completion(0, 1, sample::read(1), timed_out()),
-            completion(0, 2, sample::close(1), OK),
-            completion(0, 3, sample::read(1), timed_out()),
+            completion(0, 0, fixtures::open(1, "a/b"), OK),
+            completion(1, 0, fixtures::open(1, "other"), OK),
+            completion(0, 1, fixtures::read(1), timed_out()),
+            completion(0, 2, fixtures::close(1), OK),
+            completion(0, 3, fixtures::read(1), timed_out()),
         ]);
         let failures = measurements.phase(1).failures.by_count();
         let paths: Vec<_> = failures[0].1.first.iter().map(|found| found.path.as_deref()).collect();
@@ -437,12 +438,12 @@ mod tests {
         let events = || {
             (0..300u32).map(|i| {
                 let status = match i % 50 {
-                    0 => sample::failed(NtStatus::DISK_FULL),
+                    0 => fixtures::failed(NtStatus::DISK_FULL),
                     _ => OK,
                 };
-                let mut event = completion(i % 4, i, sample::read(1), status);
-                event.completed_ns += u64::from(i) * 1_000;
-                event.bytes = 10;
+                let mut event = completion(i % 4, i, fixtures::read(1), status);
+                event.times.completed_ns += u64::from(i) * 1_000;
+                event.execution.bytes = 10;
                 event
             })
         };
@@ -450,7 +451,7 @@ mod tests {
         let mut merged = recorded(events().filter(|event| event.operation.client_idx % 2 == 1));
         merged.merge(recorded(events().filter(|event| event.operation.client_idx % 2 == 0)));
         let json = |measurements| {
-            let summary = super::super::Summary::new(sample::facts(), measurements);
+            let summary = super::super::Summary::new(fixtures::facts(), measurements);
             serde_json::to_value(summary).unwrap()
         };
         assert_eq!(json(&whole), json(&merged));
@@ -458,7 +459,7 @@ mod tests {
 
     #[test]
     fn an_event_of_no_known_client_or_phase_is_still_counted() {
-        let mut event = completion(4_000, 0, sample::read(1), OK);
+        let mut event = completion(4_000, 0, fixtures::read(1), OK);
         event.phase = Some(77);
         let measurements = recorded([event]);
         assert_eq!(measurements.cell(1, 2).operations().count(), 1);
@@ -467,11 +468,16 @@ mod tests {
     #[test]
     fn live_counters_follow_what_was_sent() {
         let live = Live::new(1);
-        let mut recorder = Recorder::new(sample::layout(), live.shard(0));
-        recorder.event(Event::Completed(completion(0, 0, sample::read(1), OK)));
-        let denied = sample::failed(NtStatus::ACCESS_DENIED);
-        recorder.event(Event::Completed(completion(0, 1, sample::read(1), denied)));
-        recorder.event(Event::Completed(completion(0, 2, sample::read(1), CompletionStatus::Cut)));
+        let mut recorder = Recorder::new(fixtures::layout(), live.shard(0));
+        recorder.event(Event::Completed(completion(0, 0, fixtures::read(1), OK)));
+        let denied = fixtures::failed(NtStatus::ACCESS_DENIED);
+        recorder.event(Event::Completed(completion(0, 1, fixtures::read(1), denied)));
+        recorder.event(Event::Completed(completion(
+            0,
+            2,
+            fixtures::read(1),
+            CompletionStatus::Cut,
+        )));
         let totals = live.totals();
         assert_eq!((totals.operations, totals.failed), (2, 1));
     }

@@ -17,7 +17,7 @@ use super::processors::ProcessorWatch;
 use crate::backend::Clock;
 use crate::ir::Phase;
 use crate::observability::Processors;
-use crate::observability::progress::{self, Progress};
+use crate::observability::progress::{self, ProgressDisplay};
 use crate::scheduler::timeline::Orders;
 use crate::scheduler::{CutReason, PhaseSpan, RealClock, Stage, StageCoordinator};
 
@@ -28,7 +28,7 @@ pub struct Attended<'a> {
     pub phases: &'a [Phase],
     /// The number of clients whose operations are made ahead of time zero.
     pub iterating: u32,
-    pub progress: &'a Progress,
+    pub progress: &'a ProgressDisplay,
     pub checks: &'a mut Checks,
     pub hooks: &'a mut RunHooks,
     /// The channel that closes when every shard has ended.
@@ -53,7 +53,7 @@ pub fn attend(
         let mut processors = ProcessorWatch::default();
         let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
         let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
-        progress.stage(progress::Stage::Connecting { clients: iterating });
+        progress.stage(progress::ProgressStage::Connecting { clients: iterating });
         loop {
             let now_ns = clock.now_ns();
             let current = orders.borrow().clone();
@@ -119,16 +119,20 @@ fn show_entered(
     now: Stage,
     shown: &mut usize,
     iterating: u32,
-    progress: &Progress,
+    progress: &ProgressDisplay,
 ) {
     let entered = coordinator.entered();
     let new = entered.iter().skip(*shown).take_while(|stage| **stage <= now);
     *shown += new.clone().count();
     for stage in new {
         match stage {
-            Stage::RunSetup | Stage::Setup => progress.stage(progress::Stage::Setup),
-            Stage::Fill => progress.stage(progress::Stage::Preparing { clients: iterating }),
-            Stage::Teardown | Stage::RunTeardown => progress.stage(progress::Stage::Teardown),
+            Stage::RunSetup | Stage::Setup => progress.stage(progress::ProgressStage::Setup),
+            Stage::Fill => {
+                progress.stage(progress::ProgressStage::Preparing { clients: iterating })
+            }
+            Stage::Teardown | Stage::RunTeardown => {
+                progress.stage(progress::ProgressStage::Teardown)
+            }
             Stage::Connect | Stage::Measure | Stage::Finished => {}
         }
     }
@@ -140,11 +144,11 @@ fn show(
     orders: &Orders,
     (spans, phases): (&[PhaseSpan], &[Phase]),
     now_ns: u64,
-    progress: &Progress,
+    progress: &ProgressDisplay,
 ) -> Option<u64> {
     match orders.stage {
         Stage::Measure if orders.cut => {
-            progress.stage(progress::Stage::Draining);
+            progress.stage(progress::ProgressStage::Draining);
             None
         }
         Stage::Measure => {
@@ -152,10 +156,10 @@ fn show(
             let index = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
             let end_ns = spans.get(index)?.end_ns;
             if end_ns.is_some_and(|end_ns| end_ns <= at_ns) {
-                progress.stage(progress::Stage::Draining);
+                progress.stage(progress::ProgressStage::Draining);
                 return None;
             }
-            progress.stage(progress::Stage::Phase {
+            progress.stage(progress::ProgressStage::Phase {
                 name: phases.get(index).map_or_else(|| "run".into(), |phase| phase.name.clone()),
                 duration: phases.get(index).map(|phase| Duration::from_nanos(phase.duration_ns)),
             });

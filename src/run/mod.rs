@@ -43,11 +43,11 @@ use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::notes;
-use crate::observability::progress::Progress;
+use crate::observability::progress::ProgressDisplay;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
-use crate::observability::summary::Settings;
+use crate::observability::summary::RunSettings;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::{CutReason, Permits, Precision, RealClock, Stage, StageCoordinator};
@@ -156,7 +156,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> 
     };
     let coordinator = plan.coordinator();
     let mut running = plan.start(&coordinator, stream).map_err(RunError::internal)?;
-    let progress = Progress::new(options.progress, live);
+    let progress = ProgressDisplay::new(options.progress, live);
     let attended = Attended {
         coordinator: &coordinator,
         clock: &clock,
@@ -376,9 +376,9 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
     }
 }
 
-fn settings(options: &RunOptions) -> Settings {
+fn settings(options: &RunOptions) -> RunSettings {
     let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
-    Settings {
+    RunSettings {
         time_scale: options.time_scale,
         mode: options.mode,
         limit: options.limit,

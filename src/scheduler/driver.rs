@@ -14,9 +14,9 @@ use futures_util::future::select;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-use super::action::{Action, EngineError};
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Alarm, DriverClock};
+use super::engine::{Action, EngineError};
 use super::engine::{Engine, EngineConfig};
 use super::feed::{Batch, BatchRequest, Feed};
 use super::heartbeat::Heartbeat;
@@ -367,7 +367,7 @@ impl<'sink> Driver<'sink> {
 fn setup_failed(event: &Event) -> bool {
     matches!(event, Event::Completed(completion)
         if completion.operation.section == Section::Setup
-            && matches!(completion.status, CompletionStatus::Failed(_)))
+            && matches!(completion.execution.status, CompletionStatus::Failed(_)))
 }
 
 /// Yields, so that the runtime serves its sockets and timers.

@@ -5,9 +5,9 @@ use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
 use super::arrivals::Arrivals;
 use super::client::{Arrival, Client, NextArrival};
+use super::host::Host;
 use super::random::Random;
 use super::values::{duration_ns, fault};
-use super::vm::Host;
 use crate::ir::Late;
 
 /// The arrivals of one workload with an open loop, while its streams are made.

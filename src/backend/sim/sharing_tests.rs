@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::scene::{
     Scene, delete, delete_on_close, lease, now, oplock, path, plain, rename, status,
 };
-use crate::ir::OperationKind;
+use crate::ir::PathOperation;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{Break, CreateAction, CreateParameters, LeaseBreak, LeaseState, NtStatus};
 
@@ -24,7 +24,7 @@ fn a_share_mode_refuses_who_does_what_it_does_not_share_and_lets_look() {
     assert!(two.open(&reading).is_ok());
     let unshared = CreateParameters { share_mode: Some(0), ..reading.clone() };
     assert_eq!(status(&two.open(&unshared)), refused, "it would not share with the writer");
-    assert_eq!(two.does(&OperationKind::Stat { path: path("f") }), Ok(()));
+    assert_eq!(two.does(&PathOperation::Stat { path: path("f") }), Ok(()));
     assert_eq!(status(&two.does(&delete())), refused);
     assert_eq!(status(&two.does(&rename("g"))), refused);
     now(held.close()).unwrap();
@@ -66,11 +66,11 @@ fn delete_on_close_makes_the_file_pending_at_that_close_and_gone_at_the_last() {
     now(deleting.close()).unwrap();
     let pending = Some(NtStatus::DELETE_PENDING);
     assert_eq!(status(&two.open(&plain())), pending);
-    assert_eq!(status(&two.does(&OperationKind::Stat { path: path("f") })), pending);
+    assert_eq!(status(&two.does(&PathOperation::Stat { path: path("f") })), pending);
     assert_eq!(status(&two.does(&rename("g"))), pending);
     now(other.write(0, Bytes::from_static(b"still works"))).unwrap();
     now(other.close()).unwrap();
-    let gone = two.does(&OperationKind::Stat { path: path("f") });
+    let gone = two.does(&PathOperation::Stat { path: path("f") });
     assert_eq!(status(&gone), Some(NtStatus::OBJECT_NAME_NOT_FOUND));
 }
 
@@ -85,7 +85,8 @@ fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
     now(client.open(&read_only).unwrap().close()).unwrap();
     assert_eq!(status(&client.open(&delete_on_close())), Some(NtStatus::CANNOT_DELETE));
     assert_eq!(status(&client.does(&delete())), Some(NtStatus::CANNOT_DELETE));
-    // To be deleted is not yet to be marked so (smbtorture smb2.create.delete).
+    // A file that was opened with FILE_DELETE_ON_CLOSE is not yet marked for deletion (smbtorture
+    // smb2.create.delete).
     let to_delete = CreateParameters { access_mask: Some(0x0001_0000), ..plain() };
     assert!(client.open(&to_delete).is_ok());
     assert_eq!(status(&client.open(&plain())), Some(NtStatus::ACCESS_DENIED), "it writes");
@@ -106,7 +107,7 @@ fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
         let Break::Lease(LeaseBreak { current, new, .. }) = told else { panic!("{told:?}") };
         assert_eq!((current, new), (LeaseState::RH, LeaseState::R));
     };
-    // Through the fields alone: the rename borrows nothing of the holder.
+    // The breaks are read through the field, so that nothing else of `one` is borrowed.
     let first = one.breaks.next().now_or_never().flatten().unwrap();
     loses_handles(first);
     assert_eq!(one.breaks.next().now_or_never(), None);
@@ -180,8 +181,8 @@ fn a_request_that_makes_no_sense_is_invalid() {
     assert_eq!(status(&client.open(&nothing)), Some(NtStatus::ACCESS_DENIED));
 }
 
-/// MS-FSA 2.1.5.15.12: the rename shares the folder it goes to with nobody who may delete
-/// it, whoever that is and whatever they share.
+/// MS-FSA 2.1.5.15.12: a rename into a directory conflicts with every open of it that has DELETE
+/// access, whatever that open shares.
 #[test]
 fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
     for (access, share, expected) in [
@@ -205,7 +206,7 @@ fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
             now(held.close()).unwrap();
             if expected.is_none() {
                 let path = path("d/f");
-                assert_eq!(renaming.does(&OperationKind::Delete { path }), Ok(()));
+                assert_eq!(renaming.does(&PathOperation::Delete { path }), Ok(()));
             }
         }
     }

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
-use super::super::error::ScriptError;
+use super::super::declared::DeclaredPolicy;
+use super::super::host::Host;
 use super::super::values::{
-    bool_field, check_keys, computed_ns, fault, shown, text, text_field, unknown,
+    bool_field, check_keys, computed_ns, fail, fault, optional, shown, text_field, unknown,
 };
-use super::super::vm::Host;
-use super::{DeclaredWorkload, top_level};
+use super::registration::top_level;
 use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const WHAT: &str = "bench.on_break";
@@ -27,14 +27,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// A policy declared with `bench.on_break`.
-pub(in crate::script) struct DeclaredPolicy {
-    policy: BreakPolicy,
-    /// The name of the workload, or `None` for every workload without a policy of its own.
-    workload: Option<String>,
-    line: Option<String>,
-}
-
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
@@ -42,10 +34,10 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
                 Value::Function(_) => "; it is no hook: it says what clients do, before the run",
                 _ => "",
             };
-            return Err(fault(format!(
+            return fail!(
                 "{WHAT} takes a table: {WHAT} {{ policy = \"acknowledge\", delay = \"50ms\" }}, not {}{instead}",
                 shown(&argument)
-            )));
+            );
         };
         let [policy, delay, flush] = BreakPolicy::FIELDS;
         let read = read(spec, WHAT, &[policy, delay, flush, "workload"])?;
@@ -54,7 +46,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             let whose =
                 workload.map_or("all workloads".into(), |name| format!("workload '{name}'"));
             let line = other.line.as_deref().unwrap_or("above");
-            return Err(fault(format!("{WHAT} is called twice for {whose}, first at {line}")));
+            return fail!("{WHAT} is called twice for {whose}, first at {line}");
         }
         declared.on_break.push(DeclaredPolicy { policy: read, workload, line: host.line(lua) });
         Ok(())
@@ -65,28 +57,23 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 pub(super) fn of_open(value: &Value) -> LuaResult<BreakPolicy> {
     match value {
         Value::Table(spec) => read(spec, "open: on_break", &BreakPolicy::FIELDS),
-        other => Err(fault(format!(
+        other => fail!(
             "open: on_break is a table such as {{ policy = \"acknowledge\", delay = \"50ms\" }}, not {}",
             shown(other)
-        ))),
+        ),
     }
 }
 
 fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
     for (elsewhere, here) in ELSEWHERE {
         if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return Err(fault(format!("{what}: unknown field '{elsewhere}': {here}")));
+            return fail!("{what}: unknown field '{elsewhere}': {here}");
         }
     }
     check_keys(spec, what, "field", fields)?;
-    let answer = match spec.raw_get::<Value>("policy")? {
-        Value::Nil => BreakAnswer::default(),
-        value => answer(&text(&value, &format!("{what}: policy"))?, what)?,
-    };
-    let delay_ns = match spec.raw_get::<Value>("delay")? {
-        Value::Nil => 0,
-        value => computed_ns(&value, &format!("{what}: delay"))?,
-    };
+    let policy = text_field(spec, what, "policy")?;
+    let answer = policy.map(|word| answer(&word, what)).transpose()?.unwrap_or_default();
+    let delay_ns = optional(spec, what, "delay", computed_ns)?.unwrap_or(0);
     let flush = bool_field(spec, what, "flush", false)?;
     BreakPolicy::new(answer, delay_ns, flush)
         .map_err(|wanted| fault(format!("{what} takes {wanted}")))
@@ -101,28 +88,4 @@ fn answer(word: &str, what: &str) -> LuaResult<BreakAnswer> {
         };
         fault(format!("{what}: {problem}"))
     })
-}
-
-/// Returns the policy of each workload: its own, or else the one for all workloads.
-///
-/// # Errors
-/// [`ScriptError`] if a policy names a workload that does not exist.
-pub(in crate::script) fn policies(
-    declared: &[DeclaredPolicy],
-    workloads: &[DeclaredWorkload],
-) -> Result<Vec<BreakPolicy>, ScriptError> {
-    let names = || workloads.iter().map(|workload| workload.name.as_str());
-    for DeclaredPolicy { workload, line, .. } in declared {
-        if let Some(name) = workload.as_deref().filter(|name| names().all(|known| known != *name)) {
-            let problem = format!("{WHAT}: {}", unknown("workload", name, names()));
-            let place = line.as_ref().map_or(String::new(), |line| format!("{line}: "));
-            return Err(ScriptError::Script(place + &problem));
-        }
-    }
-    let said = |of: Option<&str>| {
-        let one = declared.iter().find(|one| one.workload.as_deref() == of);
-        one.map(|one| one.policy)
-    };
-    let of_all = said(None).unwrap_or_default();
-    Ok(names().map(|name| said(Some(name)).unwrap_or(of_all)).collect())
 }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
 
 use super::super::arrivals::{Ramp, Rates, Spacing, Stretch};
+use super::super::host::Host;
 use super::super::values::{check_keys, fault, shown, table, unknown};
-use super::super::vm::Host;
-use super::top_level;
+use super::registration::top_level;
 use crate::ir::{Late, Phase};
 
 /// Maximum rate in iterations per second. One host cannot make more even of empty iterations.

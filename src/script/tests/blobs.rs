@@ -3,11 +3,11 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::ir::{OperationKind, Pattern, Payload};
+use crate::ir::{HandleOperation, OperationKind, Pattern, Payload};
 
 fn payloads(written: &Written) -> Vec<Payload> {
     let payload = |operation: Operation| match operation.kind {
-        OperationKind::Write { payload, .. } => Some(payload),
+        OperationKind::OnHandle(_, HandleOperation::Write { payload, .. }) => Some(payload),
         _ => None,
     };
     written.operations().into_iter().filter_map(payload).collect()
@@ -82,7 +82,7 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
     let secret = there.join("secret");
     let written = writing(&format!("{{ blob = {secret:?} }}"));
     assert_eq!(refused(&written), format!("blob {secret:?} {OUTSIDE}"));
-    let allowed = written.with(|options| options.blob_folders.push(there.clone()));
+    let allowed = written.with(|options| options.blob_directories.push(there.clone()));
     assert_eq!(payloads(&allowed).len(), 1);
 
     for (link, to) in [("data/link", &secret), ("data/folder", &there)] {
@@ -92,7 +92,7 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
         assert_eq!(refused(&written), format!("blob {name:?} {OUTSIDE}"));
         if link.ends_with("folder") {
             let folder = written.path(link);
-            let allowed = written.with(|options| options.blob_folders.push(folder));
+            let allowed = written.with(|options| options.blob_directories.push(folder));
             assert_eq!(payloads(&allowed).len(), 1);
         }
     }
@@ -176,7 +176,9 @@ fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
         let here = written.folder.path().canonicalize().unwrap().display().to_string();
         let message = error.message.replace(&here, "HERE");
         assert_eq!(message, format!("s.lua:5: write: blob \"f\" {why}"));
-        let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operations[1].kind else {
+        let OperationKind::OnHandle(_, HandleOperation::Write { payload: Payload::Blob(blob), .. }) =
+            &operations[1].kind
+        else {
             panic!("no blob")
         };
         assert_eq!(blob.data().unwrap().as_ref(), b"01234");
@@ -185,6 +187,6 @@ fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
 
 #[test]
 fn a_folder_for_blobs_that_does_not_exist_is_named() {
-    let written = writing("nil").with(|options| options.blob_folders.push("/no/such".into()));
+    let written = writing("nil").with(|options| options.blob_directories.push("/no/such".into()));
     assert_eq!(written.refused(), "--allow-blobs /no/such: No such file or directory (os error 2)");
 }

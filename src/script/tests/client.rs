@@ -1,10 +1,10 @@
 //! Tests of a client's clock and boundaries alone.
 
-use super::super::Limits;
+use super::super::ScriptLimits;
 use super::super::client::{Arrival, Bounds, Client, Identity};
 use super::super::queued::Queued;
 use super::super::random::Random;
-use crate::ir::{Due, Expect, HandleRef, Late, Operation, OperationKind, Section};
+use crate::ir::{Due, Expect, FileControl, HandleRef, Late, Operation, Section};
 
 fn identity() -> Identity {
     Identity { index: 0, workload: "w".into(), id: 0 }
@@ -21,12 +21,12 @@ fn arrival(at_ns: u64, think_ns: u64) -> Due {
 
 fn queued() -> Queued {
     let queued = Queued::new();
-    queued.share(&Limits::default(), 1, 1);
+    queued.share(&ScriptLimits::default(), 1, 1);
     queued
 }
 
 fn flush(client: &mut Client) -> Operation {
-    let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
+    let kind = FileControl::Flush.on(HandleRef(0));
     client.emit(kind, Expect::Default, &queued()).unwrap();
     client.made.pop_back().unwrap()
 }
@@ -109,7 +109,7 @@ fn the_last_sequence_number_is_used_and_the_one_after_is_an_error() {
     let mut c = client(Bounds::default());
     c.next_seq = Some(u32::MAX);
     assert_eq!(flush(&mut c).seq, u32::MAX);
-    let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
+    let kind = FileControl::Flush.on(HandleRef(0));
     let error = c.emit(kind, Expect::Default, &queued()).unwrap_err();
     assert!(error.contains("4,294,967,296 operations"));
 }

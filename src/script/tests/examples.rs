@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::*;
-use crate::ir::{OperationKind, OperationType};
+use crate::ir::{OpenOperation, OperationKind, OperationType, PathOperation};
 use crate::script::describe;
 
 fn root() -> &'static Path {
@@ -44,24 +44,26 @@ fn left_over(operations: &[Operation]) -> HashSet<String> {
     let mut there = HashSet::new();
     for operation in operations {
         match &operation.kind {
-            OperationKind::Open { path, mode, .. } if *mode != crate::ir::OpenMode::Read => {
+            OperationKind::Open(OpenOperation { path, mode, .. })
+                if *mode != crate::ir::OpenMode::Read =>
+            {
                 there.insert(path.to_string());
             }
-            OperationKind::Mkdir { path }
+            OperationKind::ByPath(PathOperation::Mkdir { path })
                 if operation
                     .expect
                     .allows(crate::protocol::NtStatus::SUCCESS, OperationType::Mkdir) =>
             {
                 there.insert(path.to_string());
             }
-            OperationKind::Rename { source_path, dest_path, .. } => {
+            OperationKind::ByPath(PathOperation::Rename { source_path, dest_path, .. }) => {
                 there.remove(source_path.as_str());
                 there.insert(dest_path.to_string());
             }
-            OperationKind::Delete { path } => {
+            OperationKind::ByPath(PathOperation::Delete { path }) => {
                 there.remove(path.as_str());
             }
-            OperationKind::Rmdir { path } => {
+            OperationKind::ByPath(PathOperation::Rmdir { path }) => {
                 let inside = format!("{path}/");
                 assert!(!there.iter().any(|name| name.starts_with(&inside)), "{path}: {there:?}");
                 there.remove(path.as_str());
@@ -108,7 +110,7 @@ fn first_steps_takes_five_seconds_and_describes_its_parameters() {
     let seconds: u64 =
         script.unwrap().header().phases.iter().map(|phase| phase.duration_ns).sum::<u64>();
     assert_eq!(seconds, 5_000_000_000);
-    let help = describe(&path, Limits::default()).unwrap();
+    let help = describe(&path, ScriptLimits::default()).unwrap();
     let names: Vec<&str> = help.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["size", "think", "users"]);
 }
@@ -125,15 +127,18 @@ fn std_office_checks_its_options_and_names_the_script_s_line() {
         .message()
     };
     let cases = [
-        ("", "s.lua:3: std.office needs options with a folder, such as { folder = \"team\" }"),
+        ("", "s.lua:3: std.office needs options with a directory, such as { folder = \"team\" }"),
         (
             "{ folder = 'd', documnets = 5 }",
-            "s.lua:3: std.office has no option 'documnets'; there is folder, documents, size, block, think",
+            "s.lua:3: std.office has no option 'documnets'; its options are folder, documents, size, block, think",
         ),
-        ("{ folder = 'd', size = 'big' }", "s.lua:3: std.office: size is a whole number, not big"),
+        (
+            "{ folder = 'd', size = 'big' }",
+            "s.lua:3: std.office: size must be a whole number, not big",
+        ),
         (
             "{ folder = 'd', documents = 0 }",
-            "s.lua:3: std.office: documents, size and block are at least 1",
+            "s.lua:3: std.office: documents, size and block must be at least 1",
         ),
     ];
     for (options, expected) in cases {

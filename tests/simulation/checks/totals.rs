@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use smbench::ir::event::IterationOutcome;
 use smbench::ir::{CompletionStatus, Event, OperationType, Section};
-use smbench::observability::summary::{Iterations, Operations, Totals};
+use smbench::observability::summary::{Iterations, OperationTotals, Operations};
 
 use crate::run::Outcome;
 use crate::scenario::Scenario;
@@ -56,9 +56,9 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
         }
         for into in into {
             let counts = into.entry(operation.operation_type()).or_default();
-            counts.bytes += completion.bytes;
+            counts.bytes += completion.execution.bytes;
             counts.retries += u64::from(completion.retries);
-            match completion.status {
+            match completion.execution.status {
                 CompletionStatus::Succeeded(_) => counts.succeeded += 1,
                 CompletionStatus::Failed(_) => counts.failed += 1,
                 CompletionStatus::Skipped { .. } => counts.skipped += 1,
@@ -124,7 +124,7 @@ fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
     }
 }
 
-fn totals(told: &Totals, counted: &ByType) -> Result<(), String> {
+fn totals(told: &OperationTotals, counted: &ByType) -> Result<(), String> {
     let mut all = Counts::default();
     counted.values().for_each(|counts| all.add(counts));
     let told_counts = Counts {
