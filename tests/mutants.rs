@@ -116,8 +116,8 @@ const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "an arrival is dropped that was to wait",
         file: SKIPPED,
-        text: "Due::Arrival { late: Late::Drop, .. }",
-        broken: "Due::Arrival { late, .. } if CHOSEN || late == Late::Drop",
+        text: "next.due.is_dropped_if_late()",
+        broken: "(CHOSEN && matches!(next.due, crate::ir::Due::Arrival { .. }) || next.due.is_dropped_if_late())",
         found: "dropped where arrivals wait",
     },
     Mutant {

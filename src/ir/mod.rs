@@ -22,7 +22,7 @@ pub mod workloads;
 
 pub use blobs::Blob;
 pub use client_partition::ClientPartition;
-pub use due::{Due, Late, scale_ns};
+pub use due::{Due, Late, Readiness, scale_ns};
 pub use event::{
     CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, OperationTimes,
 };
@@ -34,6 +34,6 @@ pub use operation::{
 };
 pub use payload::{Pattern, Payload};
 pub use preview::Preview;
-pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
+pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader};
 pub use time_scale::TimeScale;
-pub use workloads::Workloads;
+pub use workloads::{Workload, Workloads};

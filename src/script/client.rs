@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::handles::Handles;
-use super::queued::Queued;
-use super::random::Random;
+use super::operation_memory::OperationMemory;
+use super::random::RandomNumbers;
 use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::{Due, Expect, Late, NominalClock, Operation, OperationKind, Section};
@@ -45,18 +45,18 @@ impl Bounds {
 
 /// An arrival of an open loop, in nanoseconds from time zero.
 #[derive(Clone, Copy)]
-pub(super) struct Arrival {
+pub(super) struct ScheduledArrival {
     pub at_ns: u64,
     pub late: Late,
 }
 
 /// A function that returns the next arrival of a client in an open loop, if there is one.
-pub(super) type NextArrival<'a> = dyn FnMut() -> Result<Option<Arrival>, String> + 'a;
+pub(super) type NextArrival<'a> = dyn FnMut() -> Result<Option<ScheduledArrival>, String> + 'a;
 
 /// The arrival that began the present iteration, kept until it has an operation.
 #[derive(Clone, Copy)]
 struct Begun {
-    arrival: Arrival,
+    arrival: ScheduledArrival,
     /// The part of the think time that came before the arrival, when the client was busy with the
     /// previous iteration.
     trailing_ns: u64,
@@ -83,14 +83,14 @@ impl Identity {
     }
 }
 
-pub(super) struct Client {
+pub(super) struct ScriptClient {
     pub identity: Identity,
     /// The workload at whose arrivals the client's iterations begin.
     pub open_loop: Option<usize>,
     pub section: Section,
     pub iteration: u32,
     pub handles: Handles,
-    pub random: Random,
+    pub random: RandomNumbers,
     /// Operations that were made and not yet pulled.
     pub(super) made: VecDeque<Operation>,
     /// Bytes of the operations in `made`.
@@ -123,19 +123,19 @@ pub(super) struct Client {
     since_clock_moved: u32,
 }
 
-impl Client {
+impl ScriptClient {
     pub fn new(
         identity: Identity,
         open_loop: Option<usize>,
         bounds: Bounds,
         section: Section,
-        random: Random,
-    ) -> Client {
+        random: RandomNumbers,
+    ) -> ScriptClient {
         let mut handles = Handles::new(identity.index);
         if section == Section::Teardown {
             handles.enter_teardown();
         }
-        Client {
+        ScriptClient {
             identity,
             open_loop,
             section,
@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// Starts a section and drops what is left of the one before.
-    pub fn enter(&mut self, section: Section, random: Random, queued: &Queued) {
+    pub fn enter(&mut self, section: Section, random: RandomNumbers, memory: &OperationMemory) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
         }
@@ -178,7 +178,7 @@ impl Client {
             self.next_seq = Some(unwanted.seq);
         }
         self.made.clear();
-        queued.remove(std::mem::take(&mut self.made_bytes));
+        memory.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;
         self.clock = NominalClock::default();
         self.think_ns = 0;
@@ -299,7 +299,7 @@ impl Client {
         &mut self,
         kind: OperationKind,
         expect: Expect,
-        queued: &Queued,
+        memory: &OperationMemory,
     ) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.clock.now_ns();
@@ -308,15 +308,15 @@ impl Client {
                 self.last_at_ns = at_ns + think_ns;
                 Due::At(self.last_at_ns)
             }
-            (None, Some(Begun { arrival: Arrival { at_ns, late }, trailing_ns })) => {
+            (None, Some(Begun { arrival: ScheduledArrival { at_ns, late }, trailing_ns })) => {
                 Due::Arrival { at_ns: at_ns + (think_ns - trailing_ns), think_ns, late }
             }
             (None, None) => Due::After(think_ns),
         };
         self.clock.pass(due, self.iteration);
-        let left_out = self.clock.leaves_out(self.iteration);
+        let dropped = self.clock.drops(self.iteration);
         self.within_104_days()?;
-        self.count(left_out || self.clock.now_ns() > before)?;
+        self.count(dropped || self.clock.now_ns() > before)?;
         let seq = self
             .next_seq
             .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;
@@ -333,16 +333,16 @@ impl Client {
             kind,
         };
         let bytes = operation.memory_bytes();
-        queued.add(bytes)?;
+        memory.add(bytes)?;
         self.made_bytes += bytes;
         self.iteration_bytes += bytes;
         self.made.push_back(operation);
-        if !self.has_batch(queued) {
+        if !self.has_batch(memory) {
             return Ok(false);
         }
         let goes_on = self.section == Section::Iteration
             && self.iterations_are_short
-            && queued.has_room_for(2 * BYTES_TO_END_AN_ITERATION);
+            && memory.has_room_for(2 * BYTES_TO_END_AN_ITERATION);
         if goes_on && self.iteration_bytes < BYTES_TO_END_AN_ITERATION {
             return Ok(false);
         }
@@ -350,14 +350,14 @@ impl Client {
         Ok(true)
     }
 
-    fn has_batch(&self, queued: &Queued) -> bool {
-        self.made.len() >= self.batch || queued.fills_batch(self.batch_bytes + self.made_bytes)
+    fn has_batch(&self, memory: &OperationMemory) -> bool {
+        self.made.len() >= self.batch || memory.fills_batch(self.batch_bytes + self.made_bytes)
     }
 
     /// Pauses the client before its next iteration if the batch is full, and returns
     /// whether it did.
-    pub fn pause_if_full(&mut self, queued: &Queued) -> bool {
-        self.paused = self.has_batch(queued);
+    pub fn pause_if_full(&mut self, memory: &OperationMemory) -> bool {
+        self.paused = self.has_batch(memory);
         self.paused
     }
 
@@ -367,13 +367,13 @@ impl Client {
     }
 
     /// Starts another batch, when little is left of the last one.
-    pub fn start_batch(&mut self, queued: &Queued) {
-        queued.remove(std::mem::take(&mut self.batch_bytes));
+    pub fn start_batch(&mut self, memory: &OperationMemory) {
+        memory.remove(std::mem::take(&mut self.batch_bytes));
     }
 
     /// Returns whether the present batch has no room for another operation, however small.
-    pub fn batch_is_full(&self, queued: &Queued) -> bool {
-        queued.fills_batch(self.batch_bytes)
+    pub fn batch_is_full(&self, memory: &OperationMemory) -> bool {
+        memory.fills_batch(self.batch_bytes)
     }
 
     /// Returns whether all operations made have been taken.
@@ -384,10 +384,15 @@ impl Client {
     /// Moves operations made to `into` until the batch is full, at most `max`, and returns their
     /// number. Their allocation is moved along if possible, because most of the many clients are
     /// idle.
-    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>, queued: &Queued) -> usize {
+    pub fn take_made(
+        &mut self,
+        max: usize,
+        into: &mut Vec<Operation>,
+        memory: &OperationMemory,
+    ) -> usize {
         let mut bytes = self.batch_bytes;
         let fits = |operation: &&Operation| {
-            let goes_on = !queued.fills_batch(bytes);
+            let goes_on = !memory.fills_batch(bytes);
             bytes += if goes_on { operation.memory_bytes() } else { 0 };
             goes_on
         };

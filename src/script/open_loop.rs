@@ -4,9 +4,9 @@
 use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
 use super::arrivals::Arrivals;
-use super::client::{Arrival, Client, NextArrival};
+use super::client::{NextArrival, ScheduledArrival, ScriptClient};
 use super::host::Host;
-use super::random::Random;
+use super::random::RandomNumbers;
 use super::values::{duration_ns, fault};
 use crate::ir::Late;
 
@@ -25,9 +25,9 @@ pub(super) struct OpenLoop {
 }
 
 impl OpenLoop {
-    fn next_of(&mut self, host: &Host, client: u32) -> Result<Option<Arrival>, String> {
+    fn next_of(&mut self, host: &Host, client: u32) -> Result<Option<ScheduledArrival>, String> {
         let OpenLoop { lates, place, arrivals, functions, rng } = self;
-        let mut gap = |number: usize, random: &mut Random, now_ns: u64, rate: f64| {
+        let mut gap = |number: usize, random: &mut RandomNumbers, now_ns: u64, rate: f64| {
             let Some((function, place)) = functions.get(number) else {
                 return Err("there is no function for the gaps".to_string());
             };
@@ -46,14 +46,14 @@ impl OpenLoop {
             let in_force = lates.iter().rfind(|(from_ns, _)| *from_ns <= at_ns);
             in_force.map_or_else(Late::default, |(_, late)| *late)
         };
-        Ok(at_ns.map(|at_ns| Arrival { at_ns, late: late(at_ns) }))
+        Ok(at_ns.map(|at_ns| ScheduledArrival { at_ns, late: late(at_ns) }))
     }
 }
 
 /// Takes the running client over a boundary. Returns whether another iteration begins.
 pub(super) fn cross(
     host: &Host,
-    boundary: fn(&mut Client, Option<&mut NextArrival<'_>>) -> Result<bool, String>,
+    boundary: fn(&mut ScriptClient, Option<&mut NextArrival<'_>>) -> Result<bool, String>,
 ) -> LuaResult<bool> {
     // The client is taken out meanwhile, so that the function for the gaps cannot act for it.
     let Some(mut client) = host.client.borrow_mut().take() else { return Ok(false) };

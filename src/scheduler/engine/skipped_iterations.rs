@@ -1,8 +1,8 @@
 //! Iterations that are dropped whole, because they arrived while their client was busy.
 
 use super::client_queue::{ClientQueue, ClientState};
+use crate::ir::Operation;
 use crate::ir::event::{IterationEvent, IterationOutcome};
-use crate::ir::{Due, Late, Operation};
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 impl ClientQueue {
@@ -18,18 +18,15 @@ impl ClientQueue {
         while self.state == ClientState::Idle
             && let Some(next) = self.pending.front()
         {
-            let (due_ns, eligible_ns) = self.times(next.due, origin_ns);
+            let (due_ns, eligible_ns) = self.readiness.times(next.due, origin_ns);
             let busy = due_ns < eligible_ns && due_ns < until_ns;
-            if self.leaving_out == Some(next.iteration) {
+            if self.readiness.drops(next.iteration) {
                 self.pending.pop_front();
             } else if self.may_be_dropped(next) && busy {
                 let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
                 dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));
-                self.leaving_out = Some(next.iteration);
-                self.ends_at(eligible_ns);
-                self.rested = true;
+                self.readiness.drop_iteration(next.iteration, eligible_ns);
             } else {
-                self.leaving_out = None;
                 break;
             }
         }
@@ -51,7 +48,7 @@ impl ClientQueue {
         }
         let mut pending = std::mem::take(&mut self.pending);
         pending.retain(|next| {
-            let (due_ns, _) = self.times(next.due, origin_ns);
+            let (due_ns, _) = self.readiness.times(next.due, origin_ns);
             if self.may_be_dropped(next) && due_ns < cut_ns {
                 let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
                 dropped.push(self.dropped(next.iteration, phase, due_ns, cut_ns));
@@ -82,7 +79,7 @@ impl ClientQueue {
     }
 
     fn may_be_dropped(&self, next: &Operation) -> bool {
-        matches!(next.due, Due::Arrival { late: Late::Drop, .. }) && self.begins(next)
+        next.due.is_dropped_if_late() && self.begins(next)
     }
 
     /// Returns whether `next` belongs to an iteration that has not begun.

@@ -201,7 +201,7 @@ impl Engine {
             return Ok(());
         }
         let client = &mut self.clients[slot as usize];
-        client.ends_at(completed_ns);
+        client.readiness.ended(completed_ns);
         client.state = if connection_lost { ClientState::Held } else { ClientState::Idle };
         if connection_lost {
             self.note_lost(slot, completed_ns);

@@ -53,7 +53,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 fn active<R>(
     host: &Host,
     object: &ClientObject,
-    body: impl FnOnce(&mut Client) -> LuaResult<R>,
+    body: impl FnOnce(&mut ScriptClient) -> LuaResult<R>,
 ) -> LuaResult<R> {
     host.callback(|| match host.client.borrow_mut().as_mut() {
         Some(client) if client.identity.index == object.0 => body(client),
@@ -91,7 +91,7 @@ fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     registry.add_method("running", move |_, object, ()| {
         active(&owner, object, |_| Ok(()))?;
-        owner.callback(|| cross(&owner, Client::running))
+        owner.callback(|| cross(&owner, ScriptClient::running))
     });
 }
 
@@ -242,7 +242,7 @@ fn operation<F, K>(
     name: &'static str,
     body: F,
 ) where
-    F: Fn(&mut Client, Arguments) -> LuaResult<(K, Expect)> + 'static,
+    F: Fn(&mut ScriptClient, Arguments) -> LuaResult<(K, Expect)> + 'static,
     K: Into<OperationKind>,
 {
     let host = Rc::clone(host);
@@ -256,12 +256,12 @@ fn operation<F, K>(
 
 fn emit(
     host: &Host,
-    client: &mut Client,
+    client: &mut ScriptClient,
     name: &str,
     kind: OperationKind,
     expect: Expect,
 ) -> LuaResult<()> {
-    if client.emit(kind, expect, &host.queued).map_err(|error| of(name, error))? {
+    if client.emit(kind, expect, &host.operation_memory).map_err(|error| of(name, error))? {
         host.leave_soon();
     }
     Ok(())
@@ -271,7 +271,7 @@ fn of(operation: &str, problem: impl std::fmt::Display) -> mlua::Error {
     fault(format!("{operation}: {problem}"))
 }
 
-fn handle_of(client: &Client, value: &Value, operation: &str) -> LuaResult<HandleRef> {
+fn handle_of(client: &ScriptClient, value: &Value, operation: &str) -> LuaResult<HandleRef> {
     match value {
         Value::LightUserData(handle) => {
             client.handles.find(*handle).map_err(|error| of(operation, error))

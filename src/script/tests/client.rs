@@ -1,33 +1,33 @@
 //! Tests of a client's clock and boundaries alone.
 
 use super::super::ScriptLimits;
-use super::super::client::{Arrival, Bounds, Client, Identity};
-use super::super::queued::Queued;
-use super::super::random::Random;
+use super::super::client::{Bounds, Identity, ScheduledArrival, ScriptClient};
+use super::super::operation_memory::OperationMemory;
+use super::super::random::RandomNumbers;
 use crate::ir::{Due, Expect, FileControl, HandleRef, Late, Operation, Section};
 
 fn identity() -> Identity {
     Identity { index: 0, workload: "w".into(), id: 0 }
 }
 
-fn client(bounds: Bounds) -> Client {
-    let random = Random::new(0, "w", 0, Section::Iteration);
-    Client::new(identity(), None, bounds, Section::Iteration, random)
+fn client(bounds: Bounds) -> ScriptClient {
+    let random = RandomNumbers::new(0, "w", 0, Section::Iteration);
+    ScriptClient::new(identity(), None, bounds, Section::Iteration, random)
 }
 
 fn arrival(at_ns: u64, think_ns: u64) -> Due {
     Due::Arrival { at_ns, think_ns, late: Late::Drop }
 }
 
-fn queued() -> Queued {
-    let queued = Queued::new();
-    queued.share(&ScriptLimits::default(), 1, 1);
-    queued
+fn memory() -> OperationMemory {
+    let memory = OperationMemory::new();
+    memory.share(&ScriptLimits::default(), 1, 1);
+    memory
 }
 
-fn flush(client: &mut Client) -> Operation {
+fn flush(client: &mut ScriptClient) -> Operation {
     let kind = FileControl::Flush.on(HandleRef(0));
-    client.emit(kind, Expect::Default, &queued()).unwrap();
+    client.emit(kind, Expect::Default, &memory()).unwrap();
     client.made.pop_back().unwrap()
 }
 
@@ -73,11 +73,11 @@ fn a_nominal_bound_counts_the_think_time_still_waiting() {
 
 #[test]
 fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
-    let random = Random::new(0, "w", 0, Section::Iteration);
+    let random = RandomNumbers::new(0, "w", 0, Section::Iteration);
     let bounds = Bounds { iterations: None, nominal_ns: Some(1_000) };
-    let mut c = Client::new(identity(), Some(0), bounds, Section::Iteration, random);
+    let mut c = ScriptClient::new(identity(), Some(0), bounds, Section::Iteration, random);
     let mut arrivals = [100, 100, 300, 700, 999, 1_000]
-        .map(|at_ns| Arrival { at_ns, late: Late::Drop })
+        .map(|at_ns| ScheduledArrival { at_ns, late: Late::Drop })
         .into_iter();
     let mut next = || Ok(arrivals.next());
     assert_eq!(c.start_iteration(Some(&mut next)), Ok(true));
@@ -110,6 +110,6 @@ fn the_last_sequence_number_is_used_and_the_one_after_is_an_error() {
     c.next_seq = Some(u32::MAX);
     assert_eq!(flush(&mut c).seq, u32::MAX);
     let kind = FileControl::Flush.on(HandleRef(0));
-    let error = c.emit(kind, Expect::Default, &queued()).unwrap_err();
+    let error = c.emit(kind, Expect::Default, &memory()).unwrap_err();
     assert!(error.contains("4,294,967,296 operations"));
 }
