@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::client::Client;
+use super::client::ScriptClient;
 use super::error::{PRELUDE, ScriptError};
 use super::host::Host;
 use super::open_loop::cross;

@@ -10,7 +10,7 @@ use mlua::{Error as LuaError, Lua, Result as LuaResult, VmState};
 
 use super::blobs::Blobs;
 use super::chunks::Chunks;
-use super::client::Client;
+use super::client::ScriptClient;
 use super::declared::Declared;
 use super::error::{ScriptError, located};
 use super::hooks::hook_state::HookState;

@@ -6,7 +6,7 @@ use super::lookahead::Lookahead;
 use super::retry::RetryPolicy;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Execution, Operation, OperationTimes, Section,
+    CompletionEvent, CompletionStatus, Execution, Operation, OperationTimes, Readiness, Section,
 };
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 

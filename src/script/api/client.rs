@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRegistry, Value};
 
-use super::super::client::Client;
+use super::super::client::ScriptClient;
 use super::super::host::Host;
 use super::super::members::CLIENT_METHODS;
 use super::super::open_loop::cross;
