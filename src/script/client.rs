@@ -73,8 +73,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Returns a name for the user that the client stands for. It differs from that of every other
-    /// client of the run and can be used as a file name.
+    /// Returns the name of the simulated user. It differs from that of every other client of the
+    /// run and can be used as a file name.
     pub fn user(&self) -> String {
         match &*self.workload {
             RUN_CLIENT => RUN_CLIENT.to_string(),
@@ -293,8 +293,7 @@ impl ScriptClient {
         Ok(())
     }
 
-    /// Appends an operation. Returns whether the client is to be interrupted because the batch is
-    /// full.
+    /// Appends an operation. Returns whether the client must be paused because the batch is full.
     pub fn emit(
         &mut self,
         kind: OperationKind,
