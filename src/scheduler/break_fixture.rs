@@ -1,4 +1,4 @@
-//! A scene for tests of breaks: a scripted server and its clients in virtual time.
+//! The fixture of the tests of breaks: a scripted server and its clients in virtual time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,25 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use tokio::sync::Semaphore;
-
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
+use super::fixtures::{client_settings, operation};
 use super::virtual_time::VirtualClock;
 use crate::backend::{
     BackendCapabilities, BreakAcknowledger, BreakSender, BreakStream, CachedFiles, Clock,
     ConnectError, Endpoint, Feature, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
     break_channel,
 };
-use crate::ir::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, Section, StreamHeader, Workload,
-};
+use crate::ir::{HandleRef, OpenMode, Operation, OperationKind, StreamHeader, Workload};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
     Acknowledgement, Break, BreakPolicy, CreateAction, CreateParameters, FileId, Granted,
     GrantedLease, LeaseBreak, LeaseState, NtStatus, OplockBreak, SharePath,
 };
+use async_trait::async_trait;
+use bytes::Bytes;
 
 pub const MS: u64 = 1_000_000;
 /// The latency of a request. An acknowledgement takes a tenth of it.
@@ -259,19 +256,10 @@ impl Play {
         let workload =
             Workload { on_break: self.on_break, ..Workload::new("w", self.clients as u32) };
         let header = StreamHeader { workloads: vec![workload].into(), ..StreamHeader::default() };
-        let hour_ns = 3_600_000 * MS;
         let settings = Arc::new(ClientSettings {
-            capabilities: Arc::new(server.capabilities()),
-            backend: Arc::new(server.clone()),
-            clock: Arc::new(clock.clone()),
-            connecting: Arc::new(Semaphore::new(8)),
-            seed: 0,
             header: Arc::new(header),
             files: self.by_file.then(|| Arc::new(CachedFiles::default())),
-            kept_paths: Arc::default(),
-            connect_timeout_ns: hour_ns,
-            reconnect_timeout_ns: hour_ns,
-            op_timeout_ns: hour_ns,
+            ..client_settings(Arc::new(server.clone()), Arc::new(clock.clone()))
         });
         let reports = Reports::default();
         let mailboxes: Vec<Rc<Mailbox>> = (0..self.clients).map(|_| Rc::default()).collect();
@@ -334,7 +322,7 @@ impl Play {
 
 fn text(report: &Report) -> Option<String> {
     Some(match report {
-        Report::Executed { execution, .. } => match execution.granted {
+        Report::Executed { attempt, .. } => match attempt.execution.granted {
             Some(_) => "opened".into(),
             None => "done".into(),
         },
@@ -349,19 +337,6 @@ fn text(report: &Report) -> Option<String> {
         Report::Connected => return None,
         other => format!("{other:?}"),
     })
-}
-
-fn operation(seq: u32, kind: OperationKind) -> Operation {
-    Operation {
-        client_idx: 0,
-        seq,
-        due: Due::After(0),
-        section: Section::Iteration,
-        iteration: 0,
-        expect: Expect::Default,
-        id: None,
-        kind,
-    }
 }
 
 pub fn path(name: &str) -> SharePath {

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Semaphore;
 
+use super::engine::Attempt;
 use crate::backend::breaks::Waiting;
 use crate::backend::connection::{Execution, panic_message};
 use crate::backend::reopening::KeptPaths;
@@ -63,9 +64,7 @@ pub enum Report {
     ConnectFailed(ConnectError),
     Executed {
         seq: u32,
-        issued_ns: u64,
-        completed_ns: u64,
-        execution: Execution,
+        attempt: Attempt,
         connection_lost: bool,
     },
     /// An operation that was not sent, because the connection had ended while the client was idle.
@@ -317,7 +316,8 @@ impl ClientTask {
         self.mailbox.expired.set(None);
         let connection_lost = !connection.is_connected();
         let seq = operation.seq;
-        self.report(Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost });
+        let attempt = Attempt { issued_ns, completed_ns, execution };
+        self.report(Report::Executed { seq, attempt, connection_lost });
         None
     }
 

@@ -7,58 +7,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::select;
-use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Precision, RealClock};
+use super::fixtures::{client_settings, operation};
+use crate::backend::Execution;
 use crate::backend::sim::{Fault, Request, Settings, SimBackend};
-use crate::backend::{Execution, SMBBackend};
 use crate::ir::blobs::BlobDirectories;
-use crate::ir::{
-    Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
-    Payload, Section,
-};
+use crate::ir::{Blob, CompletionStatus, Failure, HandleRef, OpenMode, OperationKind, Payload};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
-fn operation(seq: u32, kind: OperationKind) -> Operation {
-    let (section, expect) = (Section::Iteration, Expect::Default);
-    Operation {
-        client_idx: 0,
-        seq,
-        due: Due::After(0),
-        section,
-        iteration: 0,
-        expect,
-        id: None,
-        kind,
-    }
-}
-
-/// Returns settings with time-outs that never pass.
+/// Returns settings for a client of a simulated server.
 fn settings(clock: Arc<RealClock>) -> ClientSettings {
-    let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
-    let hour_ns = 3_600_000_000_000;
-    ClientSettings {
-        capabilities: Arc::new(backend.capabilities()),
-        backend,
-        clock,
-        connecting: Arc::new(Semaphore::new(1)),
-        seed: 0,
-        header: Arc::default(),
-        files: None,
-        kept_paths: Arc::default(),
-        connect_timeout_ns: hour_ns,
-        reconnect_timeout_ns: hour_ns,
-        op_timeout_ns: hour_ns,
-    }
+    client_settings(Arc::new(SimBackend::new(clock.clone(), Settings::default())), clock)
 }
 
 async fn executed(reports: &Reports) -> Execution {
     loop {
         let report = reports.borrow_mut().pop_front();
         match report {
-            Some((_, Report::Executed { execution, .. })) => return execution,
+            Some((_, Report::Executed { attempt, .. })) => return attempt.execution,
             Some(_) => {}
             None => tokio::task::yield_now().await,
         }

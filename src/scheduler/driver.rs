@@ -227,15 +227,8 @@ impl<'sink> Driver<'sink> {
             Report::ConnectFailed(error) => {
                 self.shard.coordinator.cut(CutReason::Connect(error.to_string()));
             }
-            Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost } => {
-                self.engine.complete(
-                    slot,
-                    seq,
-                    issued_ns,
-                    completed_ns,
-                    execution,
-                    connection_lost,
-                )?;
+            Report::Executed { seq, attempt, connection_lost } => {
+                self.engine.complete(slot, seq, attempt, connection_lost)?;
             }
             Report::Withheld { seq } => {
                 self.engine.withheld(slot, seq, self.shard.clock.now_ns())?;

@@ -19,6 +19,8 @@ pub mod driver;
 pub mod engine;
 pub mod feature_gate;
 pub mod feed;
+#[cfg(test)]
+mod fixtures;
 mod heartbeat;
 pub mod operation_bound;
 pub mod permits;

@@ -34,8 +34,8 @@ pub struct ClientQueue {
     pub disconnected_until_ns: u64,
     /// The time at which the next operation was fetched, if the client was idle until then.
     pub arrived_ns: Option<u64>,
-    /// The time since which the client has been `Blocked`.
-    pub blocked_ns: u64,
+    /// The time since which the client has been `AwaitingPermit`.
+    pub waiting_since_ns: u64,
     /// The last superseded iteration, if the client's source has yet to be informed of it.
     pub superseded: Option<u32>,
     /// End of the closed loop that the client missed, in nanoseconds from time zero.
@@ -50,8 +50,8 @@ pub struct ClientQueue {
     iteration_sent: bool,
 }
 
-/// The state of a client. A client that is `Scheduled` or `Blocked` is in exactly one of the
-/// engine's queues.
+/// The state of a client. A client that is `Scheduled` or `AwaitingPermit` is in exactly one
+/// of the engine's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientState {
     /// A client that has nothing to issue now.
@@ -59,12 +59,12 @@ pub enum ClientState {
     /// A client in the schedule, until its next operation is eligible or is tried again.
     Scheduled,
     /// A client with an eligible operation that waits for a permit.
-    Blocked,
+    AwaitingPermit,
     /// A client whose operation waits for the end of a break.
-    BreakPending,
+    Blocked,
     InFlight,
     /// A client that waits until its connection is made again.
-    Held,
+    Disconnected,
     /// A client whose handles that were left open are being closed.
     Closing,
     /// A client that has finished the stage.
@@ -194,7 +194,7 @@ impl ClientQueue {
             lost_ns: None,
             disconnected_until_ns: 0,
             arrived_ns: None,
-            blocked_ns: 0,
+            waiting_since_ns: 0,
             superseded: None,
             over_ns: 0,
             leaving_out: None,
@@ -246,10 +246,15 @@ impl ClientQueue {
         }
     }
 
+    /// Returns whether the client's part in the stage has ended, except for closing its handles.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
+    }
+
     /// Returns whether an operation of the client waits to be issued.
     pub fn waits(&self) -> bool {
-        use ClientState::{Blocked, BreakPending, Scheduled};
-        matches!(self.state, Scheduled | Blocked | BreakPending)
+        use ClientState::{AwaitingPermit, Blocked, Scheduled};
+        matches!(self.state, Scheduled | AwaitingPermit | Blocked)
     }
 
     /// Returns whether the operation issued next may have to wait for another client.
@@ -372,14 +377,16 @@ impl ClientQueue {
         };
         // This operation was handed out before and not sent, because of a break or a lost
         // connection. It may not have been issued since.
-        let withheld = self.state == ClientState::Held;
+        let withheld = self.state == ClientState::Disconnected;
         let again = self.in_flight_op.as_ref();
         let again = again.filter(|op| (self.waits() || withheld) && op.failed.is_none());
         if let Some(again) = again {
             match self.state {
-                ClientState::BreakPending | ClientState::Held => self.count_blocked(cut_ns, into),
-                _ if again.eligible_ns >= cut_ns => self.count_blocked(cut_ns, into),
-                ClientState::Blocked => {
+                ClientState::Blocked | ClientState::Disconnected => {
+                    self.count_withheld(cut_ns, into)
+                }
+                _ if again.eligible_ns >= cut_ns => self.count_withheld(cut_ns, into),
+                ClientState::AwaitingPermit => {
                     late_since(again.eligible_ns, into);
                     into.by_limit += 1;
                 }
@@ -396,7 +403,7 @@ impl ClientQueue {
                 into.by_generation += 1;
                 return;
             }
-            ClientState::Blocked if self.in_flight_op.is_none() => {
+            ClientState::AwaitingPermit if self.in_flight_op.is_none() => {
                 late_since(eligible_ns, into);
                 into.by_limit += (timed(0, cut_ns).count() as u64).max(u64::from(next));
                 return;
@@ -407,9 +414,7 @@ impl ClientQueue {
                 into.by_driver += 1 + since.count() as u64;
                 (timed(1, eligible_ns).count(), timed(1, eligible_ns).min())
             }
-            ClientState::Idle | ClientState::Done | ClientState::Gone | ClientState::Closing => {
-                return;
-            }
+            _ if self.has_ended() || self.state == ClientState::Idle => return,
             _ => (timed(0, cut_ns).count(), timed(0, cut_ns).min()),
         };
         let (mut behind, mut since_ns) = (behind as u64, since_ns);
@@ -427,11 +432,11 @@ impl ClientQueue {
     }
 
     /// Counts the operation that waits for the end of a break or for a connection.
-    pub fn count_blocked(&self, cut_ns: u64, into: &mut Unissued) {
-        let blocked = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
-        if let Some(blocked) = blocked.filter(|blocked| blocked.due_ns < cut_ns) {
+    pub fn count_withheld(&self, cut_ns: u64, into: &mut Unissued) {
+        let withheld = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
+        if let Some(withheld) = withheld.filter(|withheld| withheld.due_ns < cut_ns) {
             into.by_backlog += 1;
-            into.backlog_ns = into.backlog_ns.max(cut_ns - blocked.due_ns);
+            into.backlog_ns = into.backlog_ns.max(cut_ns - withheld.due_ns);
         }
     }
 

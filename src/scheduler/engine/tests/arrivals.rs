@@ -3,7 +3,7 @@
 
 use super::super::Action;
 use super::super::{Engine, EngineConfig};
-use super::closed_loop::{ZERO_NS, config, done, engine_of, issues, stat};
+use super::fixtures::{ZERO_NS, attempt, config, done, engine_of, issues, stat};
 use crate::ir::event::IterationOutcome::{Cut, Dropped, Finished};
 use crate::ir::event::{IterationEvent, IterationOutcome, Unissued};
 use crate::ir::{Due, Event, Late, Operation, Section};
@@ -42,7 +42,7 @@ fn carry_out(engine: &mut Engine, seq: u32, issued_ns: u64, completed_ns: u64) {
 
 fn complete(engine: &mut Engine, seq: u32, issued_ns: u64, completed_ns: u64) {
     let (issued_ns, completed_ns) = (ZERO_NS + issued_ns, ZERO_NS + completed_ns);
-    engine.complete(0, seq, issued_ns, completed_ns, done(), false).unwrap();
+    engine.complete(0, seq, attempt(issued_ns, completed_ns, done()), false).unwrap();
 }
 
 fn iterations(engine: &mut Engine) -> Vec<(u32, IterationOutcome)> {
@@ -206,7 +206,7 @@ fn arrivals_of_a_client_that_did_not_get_its_connection_back_are_dropped_or_coun
     ];
     let lost = |mut engine: Engine| {
         assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
-        engine.complete(0, 0, ZERO_NS, ZERO_NS + 5, done(), true).unwrap();
+        engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 5, done()), true).unwrap();
         engine.lose(0, ZERO_NS + 35);
         engine
     };
