@@ -1,4 +1,4 @@
-//! Operations and settings for the tests of the scheduler, each built in one place.
+//! Settings for the tests of client tasks, built in one place.
 
 use std::sync::Arc;
 
@@ -6,21 +6,6 @@ use tokio::sync::Semaphore;
 
 use super::client::ClientSettings;
 use crate::backend::{Clock, SMBBackend};
-use crate::ir::{Due, Expect, Operation, OperationKind, Section};
-
-/// Returns an operation of client 0 that follows the previous one at once.
-pub fn operation(seq: u32, kind: OperationKind) -> Operation {
-    Operation {
-        client_idx: 0,
-        seq,
-        due: Due::After(0),
-        section: Section::Iteration,
-        iteration: 0,
-        expect: Expect::Default,
-        id: None,
-        kind,
-    }
-}
 
 /// Returns settings with time-outs that never pass.
 pub fn client_settings(backend: Arc<dyn SMBBackend>, clock: Arc<dyn Clock>) -> ClientSettings {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::super::{Action, Attempt, Engine, EngineConfig};
-use crate::backend::Execution;
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, Operation, OperationKind, Phase, Section,
+    CompletionEvent, CompletionStatus, Due, Event, Execution, Operation, PathOperation, Phase,
+    Section,
 };
 use crate::protocol::{NtStatus, SharePath};
-use crate::scheduler::fixtures::operation;
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
@@ -39,8 +38,8 @@ pub fn engine_of(config: EngineConfig, clients: u32, limit: Option<u32>) -> Engi
 }
 
 pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
-    let kind = OperationKind::Stat { path: SharePath::new("x").unwrap() };
-    Operation { client_idx, iteration, due, ..operation(seq, kind) }
+    let path = SharePath::new("x").unwrap();
+    Operation { due, iteration, ..Operation::new(client_idx, seq, PathOperation::Stat { path }) }
 }
 
 pub fn done() -> Execution {
