@@ -269,8 +269,8 @@ impl Play {
         }
         let last: RefCell<Vec<Option<Operation>>> = RefCell::new(vec![None; self.clients]);
         let hear = || {
-            let told: VecDeque<(u32, Report)> = std::mem::take(&mut *reports.borrow_mut());
-            for (slot, report) in told {
+            let heard: VecDeque<(u32, Report)> = std::mem::take(&mut *reports.borrow_mut());
+            for (slot, report) in heard {
                 if let Some(text) = text(&report) {
                     note(&seen, &clock, &format!("client {slot}: {text}"));
                 }

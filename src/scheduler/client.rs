@@ -174,7 +174,7 @@ impl ClientTask {
 
     /// Executes orders and answers breaks, side by side.
     pub async fn run(self) {
-        let mut orders = pin!(self.obey());
+        let mut orders = pin!(self.follow_orders());
         poll_fn(|cx| {
             // Breaks come first, so that an order that arrived with a break finds it pending.
             self.breaks.poll(cx);
@@ -182,14 +182,14 @@ impl ClientTask {
             if self.breaks.has_held() {
                 // A caching right that the operation was just granted may already be broken.
                 self.breaks.poll(cx);
-                self.tell_breaks();
+                self.report_breaks();
             }
             ended
         })
         .await;
     }
 
-    async fn obey(&self) {
+    async fn follow_orders(&self) {
         let inner = match Box::pin(self.connect()).await {
             Ok(inner) => inner,
             Err(error) => return self.report(Report::ConnectFailed(error)),
@@ -232,10 +232,6 @@ impl ClientTask {
                     withheld_seq = Some(operation.seq);
                     self.mailbox.expired.set(None);
                     self.report(Report::Withheld { seq: operation.seq });
-                    match Box::pin(self.reconnect()).await {
-                        Ok(inner) => connection.reconnected(inner),
-                        Err(reason) => return self.report(Report::Gone { reason }),
-                    }
                 }
                 Order::Execute(operation) => {
                     last_seq = Some(operation.seq);
@@ -244,12 +240,6 @@ impl ClientTask {
                         let seq = operation.seq;
                         blocked = Some(Box::pin(async move { (seq, waiting.over().await) }));
                         self.report(Report::Blocked { seq });
-                    }
-                    if !connection.is_connected() {
-                        match Box::pin(self.reconnect()).await {
-                            Ok(inner) => connection.reconnected(inner),
-                            Err(reason) => return self.report(Report::Gone { reason }),
-                        }
                     }
                 }
                 Order::CloseAll => {
@@ -268,6 +258,12 @@ impl ClientTask {
                     self.report(Report::Closed { closed, failed });
                 }
                 Order::Disconnect => return Box::pin(connection.disconnect()).await,
+            }
+            if !connection.is_connected() {
+                match Box::pin(self.reconnect()).await {
+                    Ok(inner) => connection.reconnected(inner),
+                    Err(reason) => return self.report(Report::Gone { reason }),
+                }
             }
         }
     }
@@ -381,11 +377,11 @@ impl ClientTask {
 
     fn report(&self, report: Report) {
         // Breaks that ended before this report are reported before it.
-        self.tell_breaks();
+        self.report_breaks();
         self.reports.borrow_mut().push_back((self.slot, report));
     }
 
-    fn tell_breaks(&self) {
+    fn report_breaks(&self) {
         if !self.breaks.has_held() {
             return;
         }
@@ -407,6 +403,6 @@ fn not_read_in_time(operation: &Operation) -> Failure {
 impl Drop for ClientTask {
     fn drop(&mut self) {
         self.breaks.cut();
-        self.tell_breaks();
+        self.report_breaks();
     }
 }

@@ -51,8 +51,8 @@ fn a_blob_that_cannot_be_read_in_time_is_not_the_server_s_fault() {
 }
 
 async fn write_of_a_blob() -> CompletionStatus {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("blob");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob");
     std::fs::write(&path, "12345").unwrap();
 
     let settings = Arc::new(settings(RealClock::start(Precision::Sleep)));
@@ -70,7 +70,7 @@ async fn write_of_a_blob() -> CompletionStatus {
         mailbox.put(Order::Execute(Rc::new(Operation::new(0, 0, open))));
         executed(&reports).await;
         let blob = Blob::new(path);
-        blob.bind(&BlobDirectories::open(folder.path(), &[]).unwrap());
+        blob.bind(&BlobDirectories::open(directory.path(), &[]).unwrap());
         let payload = Payload::Blob(Arc::new(blob));
         let write = HandleOperation::Write { offset: 0, length: 4, payload }.on(handle_ref);
         mailbox.put(Order::Execute(Rc::new(Operation::new(0, 1, write))));

@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// Reports a break that has ended, with the phase in which it was noticed.
-    pub fn broken(&mut self, mut event: Box<BreakEvent>) {
+    pub fn break_ended(&mut self, mut event: Box<BreakEvent>) {
         if event.noticed_ns >= self.origin_ns {
             let phases = &self.config.phases;
             event.phase = PhaseSpan::at(phases, self.stage, self.origin_ns, event.noticed_ns);

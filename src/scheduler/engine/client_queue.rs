@@ -135,7 +135,7 @@ impl InFlight {
     }
 
     /// Adds the time that it took to open the handle again. It counts as the server's.
-    pub fn shift(&mut self, reopened: &Reopened) {
+    pub fn add_reopening(&mut self, reopened: &Reopened) {
         if self.issued_ns.is_none() {
             self.eligible_ns = self.eligible_ns.saturating_add(reopened.took_ns);
             self.blocked_ns = self.blocked_ns.saturating_add(reopened.took_ns);

@@ -11,7 +11,8 @@ use super::config::EngineConfig;
 use super::deadlines::Deadlines;
 use super::permit_queue::PermitQueue;
 use crate::ir::event::Unissued;
-use crate::ir::{Event, Operation, Section};
+use crate::ir::{Event, Operation};
+use crate::scheduler::batch::Batch;
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
@@ -20,11 +21,11 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 /// The engine does nothing by itself. Its methods are of three kinds:
 ///
 /// - Inputs report what happened: to a stage ([`enter`](Self::enter), [`cut`](Self::cut),
-///   [`abandon`](Self::abandon)), to a batch ([`operations`](Self::operations),
-///   [`break_off`](Self::break_off)), to an operation ([`complete`](Self::complete),
-///   [`blocked`](Self::blocked), [`unblocked`](Self::unblocked),
-///   [`withheld`](Self::withheld)), to a connection ([`resume`](Self::resume),
-///   [`lose`](Self::lose), [`closed`](Self::closed)) or to a break ([`broken`](Self::broken)).
+///   [`abandon`](Self::abandon)), to a client's queue ([`operations`](Self::operations)), to an
+///   operation ([`complete`](Self::complete), [`blocked`](Self::blocked),
+///   [`unblocked`](Self::unblocked), [`withheld`](Self::withheld)), to a connection
+///   ([`resume`](Self::resume), [`lose`](Self::lose)), to a client's handles
+///   ([`closed`](Self::closed)) or to a break ([`break_ended`](Self::break_ended)).
 /// - Outputs: [`poll`](Self::poll) returns the next action,
 ///   [`drain_events`](Self::drain_events) returns what to report, and
 ///   [`next_wake_ns`](Self::next_wake_ns) the time at which to poll again.
@@ -104,20 +105,17 @@ impl Engine {
         }
     }
 
-    /// Takes a batch: the client's next operations in `section`, and whether these are the
-    /// last. A batch of a section that has ended is ignored.
+    /// Takes a batch. If the stream broke off, the iteration in which it leaves the client has
+    /// no end. The operations of a section that has ended are ignored.
     ///
     /// # Errors
     /// [`EngineError::OutOfOrder`] if the numbers of the client's operations do not increase.
-    pub fn operations(
-        &mut self,
-        slot: u32,
-        section: Section,
-        batch: Vec<Operation>,
-        ended: bool,
-        now_ns: u64,
-    ) -> Result<(), EngineError> {
+    pub fn operations(&mut self, batch: Batch, now_ns: u64) -> Result<(), EngineError> {
+        let Batch { slot, section, operations, ended, error } = batch;
         let client = &mut self.clients[slot as usize];
+        if error.is_some() {
+            client.broke_off = !self.cut;
+        }
         if self.stage.section() != Some(section) || !client.pulling {
             return Ok(());
         }
@@ -127,7 +125,7 @@ impl Engine {
             return Ok(());
         }
         let last_seq = &mut self.last_seq[slot as usize];
-        for operation in &batch {
+        for operation in &operations {
             if let Some(previous) = *last_seq
                 && operation.seq <= previous
             {
@@ -142,17 +140,11 @@ impl Engine {
         if client.pending.is_empty() && client.state == ClientState::Idle {
             client.arrived_ns = Some(now_ns);
         }
-        client.pending.append(batch);
+        client.pending.append(operations);
         client.section_ended = ended;
         self.settle_iteration(slot);
         self.advance(slot);
         Ok(())
-    }
-
-    /// Records that the stream breaks off after the batch to come. The iteration in which it
-    /// leaves the client has no end.
-    pub fn break_off(&mut self, slot: u32) {
-        self.clients[slot as usize].broke_off = !self.cut;
     }
 
     /// Records that the attempt at the operation in flight has fully ended. The operation ends
@@ -181,7 +173,7 @@ impl Engine {
         };
         self.release(&in_flight.operation);
         if let Some(reopened) = &attempt.execution.reopened {
-            in_flight.shift(reopened);
+            in_flight.add_reopening(reopened);
         }
         let completed_ns = attempt.completed_ns;
         let policy = self.config.retry.as_ref().filter(|_| !self.cut && !connection_lost);

@@ -8,6 +8,7 @@ use crate::ir::{
     Section,
 };
 use crate::protocol::{NtStatus, SharePath};
+use crate::scheduler::batch::Batch;
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
@@ -42,6 +43,11 @@ pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
     Operation { due, iteration, ..Operation::new(client_idx, seq, PathOperation::Stat { path }) }
 }
 
+/// Returns a batch of the client's iterations.
+pub fn batch(slot: u32, operations: Vec<Operation>, ended: bool) -> Batch {
+    Batch { slot, section: Section::Iteration, operations, ended, error: None }
+}
+
 pub fn done() -> Execution {
     Execution::of(CompletionStatus::Succeeded(NtStatus::SUCCESS))
 }
@@ -67,7 +73,7 @@ pub fn measuring(clients: u32, limit: Option<u32>, operations: &[Operation]) -> 
     for slot in 0..clients {
         let own: Vec<_> =
             operations.iter().filter(|operation| operation.client_idx == slot).cloned().collect();
-        engine.operations(slot, Section::Iteration, own, true, ZERO_NS).unwrap();
+        engine.operations(batch(slot, own, true), ZERO_NS).unwrap();
     }
     engine
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::super::action::Action;
 use super::super::state_machine::Engine;
-use super::fixtures::{ZERO_NS, attempt, config, done, issues, stat};
+use super::fixtures::{ZERO_NS, attempt, batch, config, done, issues, stat};
 use crate::ir::event::IterationOutcome;
-use crate::ir::{Due, Event, Section};
+use crate::ir::{Due, Event};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::Stage;
 
@@ -17,7 +17,7 @@ fn bounded(most: u64, limit: Option<u32>) -> Engine {
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..2 {
         let all = (0..6).map(|seq| stat(slot, seq, seq / 3, Due::After(0))).collect();
-        engine.operations(slot, Section::Iteration, all, true, ZERO_NS).unwrap();
+        engine.operations(batch(slot, all, true), ZERO_NS).unwrap();
     }
     engine
 }
@@ -29,9 +29,7 @@ fn arrivals_that_were_due_before_the_bound_was_reached_are_reported_as_unissued(
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..2 {
         let at = |seq| stat(slot, seq, seq, Due::At(10 * u64::from(seq)));
-        engine
-            .operations(slot, Section::Iteration, (0..6).map(at).collect(), true, ZERO_NS)
-            .unwrap();
+        engine.operations(batch(slot, (0..6).map(at).collect(), true), ZERO_NS).unwrap();
     }
     assert_eq!(issues(&mut engine, ZERO_NS + 25).len(), 1);
     let unissued = engine.drain_events().find_map(|event| match event {

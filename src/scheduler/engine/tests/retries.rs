@@ -4,9 +4,9 @@ use super::super::Action;
 use super::super::{Engine, EngineConfig};
 use super::super::{MOST_ATTEMPTS, RetryPolicy};
 use super::fixtures::{
-    OP_TIMEOUT_NS, ZERO_NS, attempt, completions, config, done, engine_of, issues, stat,
+    OP_TIMEOUT_NS, ZERO_NS, attempt, batch, completions, config, done, engine_of, issues, stat,
 };
-use crate::ir::{CompletionStatus, Due, Execution, Failure, Section};
+use crate::ir::{CompletionStatus, Due, Execution, Failure};
 use crate::protocol::NtStatus;
 use crate::scheduler::timeline::Stage;
 
@@ -20,8 +20,8 @@ fn measuring(clients: u32, operations: u32, limit: Option<u32>) -> Engine {
     let mut engine = engine_of(config, clients, limit);
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..clients {
-        let batch = (0..operations).map(|seq| stat(slot, seq, seq, Due::After(0))).collect();
-        engine.operations(slot, Section::Iteration, batch, true, ZERO_NS).unwrap();
+        let all = (0..operations).map(|seq| stat(slot, seq, seq, Due::After(0))).collect();
+        engine.operations(batch(slot, all, true), ZERO_NS).unwrap();
     }
     engine
 }

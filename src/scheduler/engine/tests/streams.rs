@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 
 use super::super::{Action, Engine, EngineConfig, EngineError};
 use super::fixtures::{
-    OP_TIMEOUT_NS, ZERO_NS, attempt, config, done, engine, engine_of, issues, measuring, stat,
+    OP_TIMEOUT_NS, ZERO_NS, attempt, batch, config, done, engine, engine_of, issues, measuring,
+    stat,
 };
 use crate::ir::event::{IterationOutcome, Unissued};
-use crate::ir::{CompletionStatus, Due, Event, Operation, PathOperation, Section};
+use crate::ir::{CompletionStatus, Due, Event, Operation, PathOperation, SourceError};
 use crate::protocol::SharePath;
+use crate::scheduler::batch::Batch;
 use crate::scheduler::timeline::Stage;
 
 #[test]
@@ -87,9 +89,9 @@ fn a_completion_that_does_not_match_what_is_in_flight_is_an_error() {
 fn a_batch_that_goes_backwards_is_an_error() {
     let mut engine = engine(1, None);
     engine.enter(Stage::Measure, ZERO_NS);
-    let batch = vec![stat(0, 3, 0, Due::At(0)), stat(0, 2, 0, Due::At(0))];
+    let backwards = vec![stat(0, 3, 0, Due::At(0)), stat(0, 2, 0, Due::At(0))];
     assert_eq!(
-        engine.operations(0, Section::Iteration, batch, true, ZERO_NS),
+        engine.operations(batch(0, backwards, true), ZERO_NS),
         Err(EngineError::OutOfOrder { client_idx: 0, previous: 3, got: 2 })
     );
 }
@@ -235,13 +237,12 @@ fn a_client_that_lost_its_connection_is_held_until_it_is_back() {
 fn an_iteration_in_whose_midst_the_stream_broke_off_is_cut() {
     let mut engine = engine(1, None);
     engine.enter(Stage::Measure, ZERO_NS);
-    engine
-        .operations(0, Section::Iteration, vec![stat(0, 0, 0, Due::At(0))], false, ZERO_NS)
-        .unwrap();
+    engine.operations(batch(0, vec![stat(0, 0, 0, Due::At(0))], false), ZERO_NS).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
     engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 1, done()), false).unwrap();
-    engine.break_off(0);
-    engine.operations(0, Section::Iteration, Vec::new(), true, ZERO_NS + 2).unwrap();
+    let error = Some(SourceError { message: "broken".into(), client: None });
+    let broken = Batch { error, ..batch(0, Vec::new(), true) };
+    engine.operations(broken, ZERO_NS + 2).unwrap();
     engine.cut(ZERO_NS + 2);
     let last = engine.drain_events().next_back();
     assert!(
@@ -264,7 +265,7 @@ fn what_was_due_by_the_cut_and_not_issued_is_counted_by_what_it_waited_for() {
         engine.enter(Stage::Measure, ZERO_NS);
         for slot in 0..3 {
             let own = due.iter().filter(|operation| operation.client_idx == slot).cloned();
-            engine.operations(slot, Section::Iteration, own.collect(), true, ZERO_NS).unwrap();
+            engine.operations(batch(slot, own.collect(), true), ZERO_NS).unwrap();
         }
         assert_eq!(issues(&mut engine, ZERO_NS + 30), [(0, 0)]);
         assert_eq!(issues(&mut engine, ZERO_NS + 210), [], "the last phase ended at 200");
@@ -315,7 +316,7 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
     let measuring = |phases_last| {
         let mut engine = engine_of(EngineConfig { phases_last, ..config() }, 1, None);
         engine.enter(Stage::Measure, ZERO_NS);
-        engine.operations(0, Section::Iteration, Vec::new(), true, ZERO_NS).unwrap();
+        engine.operations(batch(0, Vec::new(), true), ZERO_NS).unwrap();
         issues(&mut engine, ZERO_NS);
         engine
     };
@@ -351,11 +352,11 @@ fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_m
         };
         actions.iter().filter_map(max).collect::<Vec<_>>()
     };
-    for (batch, asked_at_once) in [(stat(0, 0, 0, Due::At(0)), vec![3]), (large(0), vec![])] {
+    for (first, asked_at_once) in [(stat(0, 0, 0, Due::At(0)), vec![3]), (large(0), vec![])] {
         let mut engine = engine(1, None);
         engine.enter(Stage::Measure, ZERO_NS);
         assert_eq!(pulls(&drain(&mut engine, 0)), [4]);
-        engine.operations(0, Section::Iteration, vec![batch], false, 0).unwrap();
+        engine.operations(batch(0, vec![first], false), 0).unwrap();
         assert_eq!(pulls(&drain(&mut engine, 0)), asked_at_once);
         let asked_before = asked_at_once.len();
         let issued = drain(&mut engine, ZERO_NS);
