@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::lookahead::Lookahead;
-use super::retry::RetryPolicy;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Execution, Operation, OperationTimes, Section,
@@ -11,7 +10,7 @@ use crate::ir::{
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClientQueue {
     pub client_idx: u32,
     pub pending: Lookahead,
@@ -53,7 +52,7 @@ pub struct ClientQueue {
 
 /// The state of a client. A client that is `Scheduled` or `AwaitingPermit` is in exactly one
 /// of the engine's queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientState {
     /// A client that has nothing to issue now.
     Idle,
@@ -68,7 +67,8 @@ pub enum ClientState {
     Disconnected,
     /// A client whose handles that were left open are being closed.
     Closing,
-    /// A client that has finished the stage.
+    /// A client that has finished the stage, or has not begun one.
+    #[default]
     Done,
     /// A client that lost its connection for good.
     Gone,
@@ -143,12 +143,6 @@ impl InFlight {
         self.reopened = Some(*reopened);
     }
 
-    /// Returns how long to wait before the next attempt, in nanoseconds, if there is to be one
-    /// after `failed`.
-    pub fn backoff_ns(&self, policy: &RetryPolicy, failed: &Attempt) -> Option<u64> {
-        policy.backoff_ns(self.operation.operation_type(), &failed.execution, self.retries)
-    }
-
     /// Records the failed attempt. The operation then waits to be tried again.
     pub fn tried(mut self, failed: Attempt) -> InFlight {
         self.issued_ns.get_or_insert(failed.issued_ns);
@@ -178,27 +172,7 @@ impl InFlight {
 
 impl ClientQueue {
     pub fn new(client_idx: u32) -> ClientQueue {
-        ClientQueue {
-            client_idx,
-            pending: Lookahead::default(),
-            in_flight_op: None,
-            state: ClientState::Done,
-            pulling: false,
-            section_ended: false,
-            broke_off: false,
-            previous_ns: 0,
-            ready_ns: 0,
-            lost_ns: None,
-            disconnected_until_ns: 0,
-            arrived_ns: None,
-            waiting_since_ns: 0,
-            superseded: None,
-            over_ns: 0,
-            leaving_out: None,
-            rested: false,
-            iteration: None,
-            iteration_sent: false,
-        }
+        ClientQueue { client_idx, ..ClientQueue::default() }
     }
 
     /// Begins a section whose time starts at `origin_ns`.

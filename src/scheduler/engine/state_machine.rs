@@ -177,7 +177,11 @@ impl Engine {
         }
         let completed_ns = attempt.completed_ns;
         let policy = self.config.retry.as_ref().filter(|_| !self.cut && !connection_lost);
-        if let Some(backoff_ns) = policy.and_then(|policy| in_flight.backoff_ns(policy, &attempt)) {
+        let again = policy.and_then(|policy| {
+            let (operation, retries) = (in_flight.operation.operation_type(), in_flight.retries);
+            policy.backoff_ns(operation, &attempt.execution, retries)
+        });
+        if let Some(backoff_ns) = again {
             self.schedule_at(slot, completed_ns.saturating_add(backoff_ns));
             let client = &mut self.clients[slot as usize];
             client.in_flight_op = Some(in_flight.tried(attempt));
