@@ -119,7 +119,7 @@ impl<'de> Deserialize<'de> for HandleName<'_> {
         impl Visitor<'_> for NameVisitor {
             type Value = HandleName<'static>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a handle_ref (a text or a number from 0)")
+                f.write_str("a handle_ref (a string or a number from 0)")
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
                 Ok(HandleName::Number(number))

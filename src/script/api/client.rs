@@ -54,9 +54,9 @@ fn active<R>(
     host.callback(|| match host.client.borrow_mut().as_mut() {
         Some(client) if client.identity.index == object.0 => body(client),
         Some(_) => Err(fault(
-            "this is another client's object; use the one that setup, iteration or teardown was given",
+            "this is another client's object; use the one that was passed to setup, iteration or teardown",
         )),
-        None => Err(fault("clients act in setup, iteration and teardown only")),
+        None => Err(fault("clients can act in setup, iteration and teardown only")),
     })
 }
 
@@ -128,7 +128,7 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             return Err(of(
                 "write",
                 format!(
-                    "length is how many bytes, such as 4096 or \"64KiB\", not {}; choose what is written with the option payload or blob",
+                    "length is a number of bytes, such as 4096 or \"64KiB\", not {}; choose the data with the option payload or blob",
                     shown(&length)
                 ),
             ));
@@ -215,7 +215,10 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         if let Value::String(name) = &name
             && name.as_bytes().contains(&b'*')
         {
-            return Err(of("list", "the pattern follows the folder: c:list(\"docs\", \"*.docx\")"));
+            return Err(of(
+                "list",
+                "the pattern follows the directory: c:list(\"docs\", \"*.docx\")",
+            ));
         }
         let path = path(&name, "list")?;
         let (pattern, options) = match pattern {
@@ -280,14 +283,14 @@ fn handle_of(client: &Client, value: &Value, operation: &str) -> LuaResult<Handl
 
 fn path(value: &Value, operation: &str) -> LuaResult<SharePath> {
     let Value::String(name) = value else {
-        return Err(of(operation, format!("the path is a text, not {}", shown(value))));
+        return Err(of(operation, format!("the path is a string, not {}", shown(value))));
     };
     let name = name.to_str().map_err(|_| of(operation, "the path is not valid UTF-8"))?;
     if name.starts_with("\\\\") || name.starts_with("//") {
         return Err(of(
             operation,
             format!(
-                "{}: paths begin inside the share; --target says server and share",
+                "{}: paths begin inside the share; --target names the server and the share",
                 shown(value)
             ),
         ));
@@ -323,9 +326,7 @@ fn where_and_how_much(length: &Value, operation: &str) -> LuaResult<()> {
     match length {
         Value::Nil => Err(of(
             operation,
-            format!(
-                "a handle, an offset and a length are wanted, such as c:{operation}(h, 0, 4096)"
-            ),
+            format!("it takes a handle, an offset and a length, such as c:{operation}(h, 0, 4096)"),
         )),
         _ => Ok(()),
     }
