@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use smbench::ir::event::{HeldUp, SocketTimes};
 use smbench::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, OpenMode,
-    Operation, OperationKind, Phase, Section, StreamHeader, Workload,
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, FileControl, HandleOperation,
+    HandleRef, OpenMode, OpenOperation, Operation, OperationKind, Phase, Section, StreamHeader,
+    Workload,
 };
 use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::create::CreateDisposition;
@@ -57,16 +58,16 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
     for iteration in 0..ITERATIONS {
         let client_idx = iteration % CLIENTS;
         let kinds = [
-            OperationKind::Open {
+            OperationKind::Open(OpenOperation {
                 path: path.clone(),
                 mode: OpenMode::ReadWrite,
                 disposition: CreateDisposition::OpenIf,
                 handle_ref,
                 extensions: None,
-            },
-            OperationKind::Read { handle_ref, offset: 0, length: 4_096 },
-            OperationKind::Flush { handle_ref },
-            OperationKind::Close { handle_ref },
+            }),
+            HandleOperation::Read { offset: 0, length: 4_096 }.on(handle_ref),
+            FileControl::Flush.on(handle_ref),
+            HandleOperation::Close.on(handle_ref),
         ];
         for (seq, kind) in (0..).zip(kinds) {
             let at = u64::from(iteration) * 1_000;

@@ -28,8 +28,8 @@ use smbench::ir::document::Format;
 use smbench::ir::document::LoadOptions;
 use smbench::ir::event::{HeldUp, SocketTimes};
 use smbench::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, Operation,
-    OperationKind, Phase, Section, StreamHeader, Workload,
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleOperation, HandleRef,
+    Operation, Phase, Section, StreamHeader, Workload,
 };
 use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::NtStatus;
@@ -194,7 +194,7 @@ fn floor() -> Rate {
                 iteration: 0,
                 expect: Expect::Default,
                 id: None,
-                kind: OperationKind::Read { handle_ref: HandleRef(0), offset: 0, length: 65_536 },
+                kind: HandleOperation::Read { offset: 0, length: 65_536 }.on(HandleRef(0)),
             },
             status: CompletionStatus::Succeeded(NtStatus::SUCCESS),
             phase: Some(0),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::directory::{Directory, OpenError};
-use super::operation::{Operation, OperationKind};
+use super::operation::{HandleOperation, Operation, OperationKind};
 use super::payload::{Blob, Payload};
 
 /// The reason why a blob cannot be used.
@@ -234,7 +234,11 @@ impl BlobCache {
     /// operations still to be issued use up the budget, or if the file cannot be read. Whoever
     /// issues the write then reads the file, and reports what is wrong with it.
     pub fn fill(&mut self, operation: &Operation) {
-        if let OperationKind::Write { length, payload: Payload::Blob(blob), .. } = &operation.kind {
+        if let OperationKind::OnHandle(
+            _,
+            HandleOperation::Write { length, payload: Payload::Blob(blob), .. },
+        ) = &operation.kind
+        {
             blob.bind(&self.directories);
             if let Ok(Some(data)) = self.bytes(&blob.path, *length) {
                 blob.fill(data);
@@ -309,14 +313,17 @@ mod tests {
 
     fn write(path: &Path, length: u64) -> Operation {
         let payload = Payload::Blob(Arc::new(Blob::new(path)));
-        let kind = OperationKind::Write { handle_ref: HandleRef(0), offset: 0, length, payload };
+        let kind = HandleOperation::Write { offset: 0, length, payload }.on(HandleRef(0));
         let (due, section, expect) = (Due::After(0), Section::Iteration, Expect::Default);
         Operation { client_idx: 0, seq: 0, due, section, iteration: 0, expect, id: None, kind }
     }
 
     fn blob(operation: &Operation) -> &Blob {
         match &operation.kind {
-            OperationKind::Write { payload: Payload::Blob(blob), .. } => blob,
+            OperationKind::OnHandle(
+                _,
+                HandleOperation::Write { payload: Payload::Blob(blob), .. },
+            ) => blob,
             _ => panic!("no blob"),
         }
     }

@@ -26,7 +26,8 @@ pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
 pub use feature::{Feature, Need};
 pub use nominal::NominalClock;
 pub use operation::{
-    Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType, Section,
+    Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation,
+    OperationKind, OperationType, PathOperation, Section,
 };
 pub use payload::{Blob, Pattern, Payload};
 pub use preview::Preview;

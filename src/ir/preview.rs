@@ -146,7 +146,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Expect, Feature, HandleRef, OperationKind, Workload};
+    use crate::ir::{Expect, Feature, FileControl, HandleRef, Workload};
 
     /// A source whose clients lock once in setup, then flush for ever or until the stream breaks.
     struct Endless {
@@ -171,17 +171,14 @@ mod tests {
             for _ in 0..max {
                 let handle_ref = HandleRef(0);
                 let kind = match (section, *next) {
-                    (Section::Setup, 0) => OperationKind::Lock {
-                        handle_ref,
-                        offset: 0,
-                        length: 1,
-                        exclusive: true,
-                        wait: false,
-                    },
+                    (Section::Setup, 0) => {
+                        FileControl::Lock { offset: 0, length: 1, exclusive: true, wait: false }
+                            .on(handle_ref)
+                    }
                     (Section::Iteration, seq) if seq == self.breaks_at => {
                         return Err(SourceError { message: "broken".into(), client: None });
                     }
-                    (Section::Iteration, _) => OperationKind::Flush { handle_ref },
+                    (Section::Iteration, _) => FileControl::Flush.on(handle_ref),
                     _ => return Ok(Progress::End),
                 };
                 let (due, expect) = (Due::After(0), Expect::Default);

@@ -271,7 +271,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Due, Expect, OperationKind};
+    use crate::ir::{Due, Expect, OperationKind, PathOperation};
     use crate::protocol::SharePath;
 
     const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
@@ -292,7 +292,7 @@ mod tests {
                     iteration: 0,
                     expect: Expect::Default,
                     id: None,
-                    kind: OperationKind::Delete { path },
+                    kind: OperationKind::ByPath(PathOperation::Delete { path }),
                 });
             }
         }

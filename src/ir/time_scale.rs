@@ -51,7 +51,7 @@ impl<S: OperationSource> OperationSource for TimeScale<S> {
 #[cfg(test)]
 mod tests {
     use super::super::due::{Due, Late};
-    use super::super::operation::{Expect, OperationKind};
+    use super::super::operation::{Expect, OperationKind, PathOperation};
     use super::super::source::Phase;
     use super::*;
     use crate::protocol::SharePath;
@@ -87,7 +87,9 @@ mod tests {
                 iteration: 0,
                 expect: Expect::Default,
                 id: None,
-                kind: OperationKind::Stat { path: SharePath::new("a").unwrap() },
+                kind: OperationKind::ByPath(PathOperation::Stat {
+                    path: SharePath::new("a").unwrap(),
+                }),
             }));
             Ok(Progress::End)
         }

@@ -16,8 +16,9 @@ use crate::ir::event::{
 };
 use crate::ir::source::Module;
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
-    Operation, OperationKind, Phase, Section, StreamHeader, Workload,
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleOperation,
+    HandleRef, OpenMode, OpenOperation, Operation, OperationKind, PathOperation, Phase, Section,
+    StreamHeader, Workload,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -56,25 +57,25 @@ pub fn recorder() -> Recorder {
 }
 
 pub fn open(handle: u32, path: &str) -> OperationKind {
-    OperationKind::Open {
+    OperationKind::Open(OpenOperation {
         path: SharePath::new(path).unwrap(),
         mode: OpenMode::ReadWrite,
         disposition: CreateDisposition::OpenIf,
         handle_ref: HandleRef(handle),
         extensions: None,
-    }
+    })
 }
 
 pub fn read(handle: u32) -> OperationKind {
-    OperationKind::Read { handle_ref: HandleRef(handle), offset: 0, length: 4_096 }
+    HandleOperation::Read { offset: 0, length: 4_096 }.on(HandleRef(handle))
 }
 
 pub fn close(handle: u32) -> OperationKind {
-    OperationKind::Close { handle_ref: HandleRef(handle) }
+    HandleOperation::Close.on(HandleRef(handle))
 }
 
 pub fn delete(path: &str) -> OperationKind {
-    OperationKind::Delete { path: SharePath::new(path).unwrap() }
+    OperationKind::ByPath(PathOperation::Delete { path: SharePath::new(path).unwrap() })
 }
 
 /// Returns an operation due and issued at 1 s, completed 1 ms later, in phase 1 (steady).
@@ -201,7 +202,8 @@ pub fn measurements() -> Measurements {
         seq += 1;
         completion(client, seq, kind, status)
     };
-    let mkdir = OperationKind::Mkdir { path: SharePath::new("team").unwrap() };
+    let mkdir =
+        OperationKind::ByPath(PathOperation::Mkdir { path: SharePath::new("team").unwrap() });
     recorder.event(in_section(next(3, mkdir, OK), Section::Setup));
     let warm = CompletionEvent { phase: Some(0), ..next(0, read(9), OK) };
     recorder.event(Event::Completed(warm));

@@ -11,7 +11,8 @@ use crate::ir::event::{
     BreakEvent, Disconnection, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome,
 };
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleOperation, HandleRef,
+    OpenOperation, OperationKind, Section,
 };
 use crate::protocol::SharePath;
 
@@ -136,10 +137,10 @@ impl Recorder {
     fn follow_handle(&mut self, event: CompletionEvent) {
         let client = event.operation.client_idx;
         match event.operation.kind {
-            OperationKind::Open { path, handle_ref, .. } => {
+            OperationKind::Open(OpenOperation { path, handle_ref, .. }) => {
                 self.paths.insert((client, handle_ref), path);
             }
-            OperationKind::Close { handle_ref } => {
+            OperationKind::OnHandle(handle_ref, HandleOperation::Close) => {
                 self.paths.remove(&(client, handle_ref));
             }
             _ => {}

@@ -23,7 +23,9 @@ use crate::backend::{
     Endpoint, SMBBackend, SMBConnectionInner,
 };
 use crate::ir::event::BreakEvent;
-use crate::ir::{CompletionStatus, Failure, Operation, OperationKind, Payload, StreamHeader};
+use crate::ir::{
+    CompletionStatus, Failure, HandleOperation, Operation, OperationKind, Payload, StreamHeader,
+};
 
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
@@ -397,7 +399,9 @@ impl ClientTask {
 
 /// Returns the failure of a write whose blob was still being read when it timed out.
 fn not_read_in_time(operation: &Operation) -> Failure {
-    let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operation.kind else {
+    let OperationKind::OnHandle(_, HandleOperation::Write { payload: Payload::Blob(blob), .. }) =
+        &operation.kind
+    else {
         return Failure::TimedOut;
     };
     let path = blob.path.display();

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use smbench::ir::event::BreakEnd;
-use smbench::ir::{CompletionStatus, Due, OperationKind, OperationType, Section};
+use smbench::ir::{
+    CompletionStatus, Due, HandleOperation, OpenOperation, OperationKind, OperationType, Section,
+};
 use smbench::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 use smbench::protocol::create::OplockLevel;
 use smbench::protocol::{BreakAnswer, BreakPolicy, CreateParameters};
@@ -29,13 +31,13 @@ fn sharing(clients: u32, iterations: u32, on_break: BreakPolicy) -> Stream {
             for iteration in 0..iterations {
                 script.begin(Section::Iteration, iteration);
                 let mut opened = open("shared", 0);
-                if let OperationKind::Open { extensions, .. } = &mut opened {
+                if let OperationKind::Open(OpenOperation { extensions, .. }) = &mut opened {
                     *extensions = Some(parameters.clone());
                 }
                 script.push(Due::After(0), opened);
                 for _ in 0..4 {
                     let handle_ref = smbench::ir::HandleRef(0);
-                    let read = OperationKind::Read { handle_ref, offset: 0, length: 8 };
+                    let read = HandleOperation::Read { offset: 0, length: 8 }.on(handle_ref);
                     script.push(Due::After(MS / 5), read);
                 }
                 script.push(Due::After(0), close(0));

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use smbench::ir::event::{BreakEnd, BreakEvent};
 use smbench::ir::{
-    CompletionEvent, CompletionStatus, Event, Failure, OperationKind, OperationType,
+    CompletionEvent, CompletionStatus, Event, Failure, OpenOperation, OperationKind, OperationType,
 };
 use smbench::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 use smbench::protocol::{Break, BreakAnswer, BreakPolicy, Granted};
@@ -121,7 +121,7 @@ fn fits(
     let policies = || {
         let workload = scenario.stream.header.on_break(event.client_idx);
         let own = opens.iter().filter_map(|open| match &open.operation.kind {
-            OperationKind::Open { extensions, .. } => extensions.as_ref()?.on_break,
+            OperationKind::Open(OpenOperation { extensions, .. }) => extensions.as_ref()?.on_break,
             _ => None,
         });
         own.chain([workload])

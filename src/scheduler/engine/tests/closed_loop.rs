@@ -7,7 +7,9 @@ use super::super::{Action, EngineError};
 use super::super::{Engine, EngineConfig};
 use crate::backend::Execution;
 use crate::ir::event::{IterationOutcome, Unissued};
-use crate::ir::{CompletionStatus, Due, Event, Expect, Operation, OperationKind, Phase, Section};
+use crate::ir::{
+    CompletionStatus, Due, Event, Expect, Operation, OperationKind, PathOperation, Phase, Section,
+};
 use crate::protocol::{NtStatus, SharePath};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
@@ -47,7 +49,7 @@ pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
         iteration,
         expect: Expect::Default,
         id: None,
-        kind: OperationKind::Stat { path: SharePath::new("x").unwrap() },
+        kind: OperationKind::ByPath(PathOperation::Stat { path: SharePath::new("x").unwrap() }),
     }
 }
 
@@ -404,7 +406,9 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
 #[test]
 fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_memory() {
     let large = |seq| Operation {
-        kind: OperationKind::Stat { path: SharePath::new(&"x/".repeat(500)).unwrap() },
+        kind: OperationKind::ByPath(PathOperation::Stat {
+            path: SharePath::new(&"x/".repeat(500)).unwrap(),
+        }),
         ..stat(0, seq, seq, Due::At(0))
     };
     let pulls = |actions: &[Action]| {
