@@ -16,10 +16,9 @@ use super::breaks::{Breaks, Holder, execute_keyed, open_keyed};
 use super::handle_table::{HandleTable, OpenFile};
 use super::reopening::Reopenings;
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
-use crate::ir::event::{Reopened, SocketTimes};
 use crate::ir::{
-    Blob, CompletionStatus, Failure, HandleOperation, OpenMode, OpenOperation, Operation,
-    OperationKind, OperationType, PathOperation, Payload, Section,
+    Blob, CompletionStatus, Execution, Failure, HandleOperation, OpenMode, OpenOperation,
+    Operation, OperationKind, OperationType, PathOperation, Payload, Section,
 };
 use crate::protocol::{CreateParameters, Granted, NtStatus};
 
@@ -38,40 +37,6 @@ pub struct ConnectionState {
     capabilities: Arc<BackendCapabilities>,
     /// Seed of payload patterns.
     seed: u64,
-}
-
-/// The result of one operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Execution {
-    pub status: CompletionStatus,
-    /// Bytes read or written.
-    pub bytes: u64,
-    pub short_read: bool,
-    /// Whether create parameters were dropped because the backend lacks them.
-    pub degraded: bool,
-    /// The grant of an open, if the backend knows it.
-    pub granted: Option<Box<Granted>>,
-    pub socket: SocketTimes,
-    /// The reopening of the operation's handle, if the handle was opened again before it.
-    pub reopened: Option<Reopened>,
-}
-
-impl Execution {
-    pub fn of(status: CompletionStatus) -> Execution {
-        Execution {
-            status,
-            bytes: 0,
-            short_read: false,
-            degraded: false,
-            granted: None,
-            socket: SocketTimes::default(),
-            reopened: None,
-        }
-    }
-
-    pub fn failed(failure: Failure) -> Execution {
-        Execution::of(CompletionStatus::Failed(failure))
-    }
 }
 
 impl ConnectionState {

@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::connection::{ConnectionState, Execution};
+use super::connection::ConnectionState;
 use super::{
     BackendCapabilities, Breaks, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle,
 };
 use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
-    Blob, CompletionStatus, Due, Expect, Failure, FileControl, HandleOperation, HandleRef,
+    Blob, CompletionStatus, Execution, Expect, Failure, FileControl, HandleOperation, HandleRef,
     OpenMode, OpenOperation, Operation, OperationKind, PathOperation, Pattern, Payload, Section,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
@@ -188,16 +188,7 @@ impl Client {
         let seq = self.seq;
         self.seq += 1;
         let (section, expect) = (self.section, self.expect.clone());
-        Operation {
-            client_idx: 0,
-            seq,
-            due: Due::After(0),
-            section,
-            iteration: 0,
-            expect,
-            id: None,
-            kind,
-        }
+        Operation { section, expect, ..Operation::new(0, seq, kind) }
     }
 
     async fn run(&mut self, kind: OperationKind) -> Execution {

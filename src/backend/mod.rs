@@ -37,7 +37,7 @@ pub mod smb2;
 pub use crate::ir::Feature;
 pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, Breaks, CachedFiles, break_channel};
 pub use capabilities::BackendCapabilities;
-pub use connection::{ConnectionState, Execution};
+pub use connection::ConnectionState;
 pub use login_gate::{LoginGate, LoginTurn};
 
 /// The time of a run, in nanoseconds from the run's origin. It is real, or virtual in simulation. A

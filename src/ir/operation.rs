@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::blobs::Blob;
 use super::due::Due;
 use super::payload::Payload;
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
-/// The most bytes one read or write may carry; more is refused when the stream is made.
-pub const MAX_IO_BYTES: u64 = 64 << 20;
 /// The largest size of a file, which is a signed 64-bit number (MS-FSA).
 pub const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
@@ -270,6 +269,17 @@ impl Operation {
 
     pub fn operation_type(&self) -> OperationType {
         self.kind.operation_type()
+    }
+
+    /// Returns the blob that the operation writes, and the number of bytes that it writes of it.
+    pub fn blob(&self) -> Option<(&Arc<Blob>, u64)> {
+        match &self.kind {
+            OperationKind::OnHandle(
+                _,
+                HandleOperation::Write { length, payload: Payload::Blob(blob), .. },
+            ) => Some((blob, *length)),
+            _ => None,
+        }
     }
 
     /// Returns the memory that the operation takes, in bytes: its own, and what it alone

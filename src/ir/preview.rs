@@ -146,7 +146,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Expect, Feature, FileControl, HandleRef, Workload};
+    use crate::ir::{Feature, FileControl, HandleRef, Workload};
 
     /// A source whose clients lock once in setup, then flush for ever or until the stream breaks.
     struct Endless {
@@ -181,11 +181,8 @@ mod tests {
                     (Section::Iteration, _) => FileControl::Flush.on(handle_ref),
                     _ => return Ok(Progress::End),
                 };
-                let (due, expect) = (Due::After(0), Expect::Default);
-                let (client_idx, seq, iteration) = (client, *next, 0);
-                let id = None;
+                into.push(Operation { section, ..Operation::new(client, *next, kind) });
                 *next += 1;
-                into.push(Operation { client_idx, seq, due, section, iteration, expect, id, kind });
             }
             Ok(Progress::More)
         }

@@ -271,7 +271,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Due, Expect, OperationKind, PathOperation};
+    use crate::ir::{Due, PathOperation};
     use crate::protocol::SharePath;
 
     const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
@@ -285,14 +285,9 @@ mod tests {
                 let depth = if seq % 31 == 0 { 100 } else { 1 };
                 let path = SharePath::new(&vec![name; depth].join("/")).unwrap();
                 operations.push(Operation {
-                    client_idx,
-                    seq,
                     due: Due::After(u64::from(seq)),
                     section: SECTIONS[seq as usize / 30],
-                    iteration: 0,
-                    expect: Expect::Default,
-                    id: None,
-                    kind: OperationKind::ByPath(PathOperation::Delete { path }),
+                    ..Operation::new(client_idx, seq, PathOperation::Delete { path })
                 });
             }
         }

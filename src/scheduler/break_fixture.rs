@@ -21,8 +21,8 @@ use crate::backend::{
     break_channel,
 };
 use crate::ir::{
-    Due, Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation,
-    OperationKind, PathOperation, Section, StreamHeader, Workload,
+    FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
+    PathOperation, StreamHeader, Workload,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -295,7 +295,7 @@ impl Play {
                 clock.sleep_until(at_ms * MS).await;
                 match what {
                     Do::Order(kind) => {
-                        let ordered = operation(seq, kind);
+                        let ordered = Operation::new(0, seq, kind);
                         seq += 1;
                         last.borrow_mut()[client] = Some(ordered.clone());
                         mailboxes[client].put(Order::Execute(Rc::new(ordered)));
@@ -343,19 +343,6 @@ fn text(report: &Report) -> Option<String> {
         Report::Connected => return None,
         other => format!("{other:?}"),
     })
-}
-
-fn operation(seq: u32, kind: OperationKind) -> Operation {
-    Operation {
-        client_idx: 0,
-        seq,
-        due: Due::After(0),
-        section: Section::Iteration,
-        iteration: 0,
-        expect: Expect::Default,
-        id: None,
-        kind,
-    }
 }
 
 pub fn path(name: &str) -> SharePath {

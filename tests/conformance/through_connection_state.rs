@@ -16,8 +16,8 @@ use smbench::backend::{
 };
 use smbench::ir::payload::Pattern;
 use smbench::ir::{
-    CompletionStatus, Due, Expect, Failure, FileControl, HandleOperation, HandleRef, OpenMode,
-    OpenOperation, Operation, OperationKind, PathOperation, Payload, Section,
+    CompletionStatus, Failure, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    Operation, OperationKind, PathOperation, Payload,
 };
 use smbench::probe::{self, Case, Step, Verdict};
 use smbench::protocol::create::CreateDisposition;
@@ -107,9 +107,7 @@ impl SMBBackend for Through {
 
 impl Orders {
     async fn execute(&self, kind: OperationKind, payload: Bytes) -> Result<Execution, OpError> {
-        let (section, expect, due) = (Section::Iteration, Expect::Default, Due::After(0));
-        let (client_idx, seq, iteration, id) = (0, 0, 0, None);
-        let operation = Operation { client_idx, seq, due, section, iteration, expect, id, kind };
+        let operation = Operation::new(0, 0, kind);
         let (answer, execution) = oneshot::channel();
         if let Some(orders) = self.0.lock().unwrap().as_ref() {
             // A thread that has ended drops the sender of the answer.

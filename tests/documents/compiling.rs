@@ -57,17 +57,8 @@ fn renumbered(operations: Vec<Operation>) -> Vec<Operation> {
 }
 
 fn at(client_idx: u32, seq: u32, section: Section, iteration: u32, due: Due) -> Operation {
-    let kind = OperationKind::ByPath(PathOperation::Stat { path: SharePath::new("x").unwrap() });
-    Operation {
-        client_idx,
-        seq,
-        due,
-        section,
-        iteration,
-        expect: Default::default(),
-        id: None,
-        kind,
-    }
+    let stat = PathOperation::Stat { path: SharePath::new("x").unwrap() };
+    Operation { due, section, iteration, ..Operation::new(client_idx, seq, stat) }
 }
 
 fn compiled(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use smbench::ir::operation::MAX_IO_BYTES;
+use smbench::ir::payload::MAX_IO_BYTES;
 use smbench::ir::{
     Blob, Due, Expect, FileControl, HandleOperation, HandleRef, Late, OpenMode, OpenOperation,
     Operation, OperationKind, OperationSource, PathOperation, Pattern, Payload, Progress, Section,
@@ -130,14 +130,12 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
                 _ => Due::After(think_ns),
             };
             operations.push(Operation {
-                client_idx: client,
-                seq,
                 due,
                 section,
                 iteration,
                 expect: expect(&mut random),
                 id: (random.below(3) == 0).then(|| format!("op \"{client}\" ü/{seq}").into()),
-                kind,
+                ..Operation::new(client, seq, kind)
             });
         }
     }

@@ -84,7 +84,7 @@ fn clients_that_wait_for_a_lock_leave_the_limit_to_the_one_that_holds_it() {
     let outcome = Scenario::plain(Stream::new(3, Vec::new(), all), Some(1), 1).run();
     let succeeded = |event: &&Event| {
         matches!(event, Event::Completed(completion)
-            if matches!(completion.status, CompletionStatus::Succeeded(_)))
+            if matches!(completion.execution.status, CompletionStatus::Succeeded(_)))
     };
     assert_eq!(outcome.events().filter(succeeded).count(), 12);
 }

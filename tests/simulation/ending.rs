@@ -62,7 +62,9 @@ fn a_second_interrupt_ends_the_run_at_once_and_cuts_what_is_in_flight() {
     let cut: Vec<_> = outcome
         .events()
         .filter_map(|event| match event {
-            Event::Completed(completion) if completion.status == CompletionStatus::Cut => {
+            Event::Completed(completion)
+                if completion.execution.status == CompletionStatus::Cut =>
+            {
                 Some((completion.operation.client_idx, completion.operation.seq))
             }
             _ => None,

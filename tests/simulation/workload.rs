@@ -125,15 +125,13 @@ impl Script {
     }
 
     pub fn push(&mut self, due: Due, kind: OperationKind) {
+        let seq = self.operations.len() as u32;
         self.operations.push(Operation {
-            client_idx: self.client,
-            seq: self.operations.len() as u32,
             due,
             section: self.section,
             iteration: self.iteration,
             expect: self.expect.clone(),
-            id: None,
-            kind,
+            ..Operation::new(self.client, seq, kind)
         });
     }
 

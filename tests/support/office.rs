@@ -1,7 +1,7 @@
 //! An endless office-like stream that is made as fast as possible.
 
 use smbench::ir::{
-    Due, Expect, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
+    Due, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
     OperationSource, Pattern, Payload, Progress, Section, SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::SharePath;
@@ -66,16 +66,9 @@ impl OperationSource for Office {
                 _ => HandleOperation::Close.on(handle_ref),
             };
             let think = u64::from(client_idx.wrapping_mul(seq) % 1_000_003) * 97;
-            into.push(Operation {
-                client_idx,
-                seq,
-                due: Due::After(if seq.is_multiple_of(4) { think } else { 0 }),
-                section,
-                iteration,
-                expect: Expect::Default,
-                id: None,
-                kind,
-            });
+            let due = Due::After(if seq.is_multiple_of(4) { think } else { 0 });
+            let operation = Operation::new(client_idx, seq, kind);
+            into.push(Operation { due, section, iteration, ..operation });
         }
         Ok(Progress::More)
     }

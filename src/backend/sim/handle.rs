@@ -11,7 +11,7 @@ use super::opening::{Change, Opened};
 use super::opens::access::{APPEND_DATA, READ_DATA, WRITE_DATA};
 use crate::backend::{BreakAcknowledger, OpError, SMBFileHandle};
 use crate::ir::FileControl;
-use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::payload::MAX_IO_BYTES;
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Granted, NtStatus};
 

@@ -9,7 +9,7 @@ use crate::backend::{
     BackendCapabilities, ConnectError, Endpoint, Feature, OpError, SMBBackend, SMBConnectionInner,
     SMBFileHandle, ServerDescription,
 };
-use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::payload::MAX_IO_BYTES;
 use crate::ir::{FileControl, OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, SharePath};

@@ -11,13 +11,13 @@ use super::error::Problem;
 use super::limits::{MAX_OPEN_HANDLES, MAX_TIME_NS};
 use super::line::{DocumentLine, HandleName, default_disposition, status_named};
 use super::warnings::{Warning, Warnings, shortened};
-use crate::ir::blobs::BlobChecks;
+use crate::ir::blobs::{Blob, BlobChecks};
 use crate::ir::due::Due;
 use crate::ir::operation::{
-    Expect, FileControl, HandleOperation, HandleRef, MAX_FILE_BYTES, MAX_IO_BYTES, OpenMode,
-    OpenOperation, Operation, OperationKind, OperationType, PathOperation, Section,
+    Expect, FileControl, HandleOperation, HandleRef, MAX_FILE_BYTES, OpenMode, OpenOperation,
+    Operation, OperationKind, OperationType, PathOperation, Section,
 };
-use crate::ir::payload::{Blob, Payload};
+use crate::ir::payload::{MAX_IO_BYTES, Payload};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 

@@ -18,7 +18,8 @@ use super::super::open_loop::cross;
 use super::super::values::{LARGEST_EXACT, bool_or, computed_ns, fail, fault, shown, size, text};
 use super::options::{common, create, payload};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set};
-use crate::ir::operation::{MAX_FILE_BYTES, MAX_IO_BYTES};
+use crate::ir::operation::MAX_FILE_BYTES;
+use crate::ir::payload::MAX_IO_BYTES;
 use crate::ir::units::parse_size;
 use crate::ir::{
     Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, OperationKind,
@@ -38,8 +39,9 @@ type Arguments = (Value, Value, Value, Value);
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<ClientObject>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
-        registry
-            .add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(CLIENT_METHODS)));
+        registry.add_meta_method("__index", |_, _, name: Value| {
+            no_field(&name, Some(CLIENT_METHODS.as_slice()))
+        });
         registry.add_meta_method("__newindex", |_, _, (name, _): (Value, Value)| {
             refuse_to_set(&name, "a client", KEEP_BY_CLIENT)
         });

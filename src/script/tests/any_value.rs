@@ -186,7 +186,7 @@ fn any_value_in_any_place_of_any_method_makes_an_operation_within_bounds_or_an_e
     let list = |names: &[&str]| format!("{{ \"{}\" }}", names.join("\", \""));
     let text = format!(
         "local CLIENT = {}\nlocal RNG = {}\n{ANYTHING}",
-        list(CLIENT_METHODS),
+        list(&CLIENT_METHODS),
         list(RNG_METHODS)
     );
     for seed in 0..4 {
