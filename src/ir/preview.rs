@@ -57,7 +57,7 @@ impl<S: OperationSource> Preview<S> {
             let setup = look(Section::Setup, DEPTH);
             let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
             kept.insert((client, Section::Setup), setup);
-            // Asking for iterations would abandon what is left of a setup.
+            // A request for iterations would discard the rest of a setup.
             if whole {
                 let iterations = look(Section::Iteration, DEPTH - seen);
                 kept.insert((client, Section::Iteration), iterations);
@@ -116,7 +116,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
         if !self.kept.is_empty() {
-            // A later section abandons what is left of an earlier one.
+            // A later section discards the rest of an earlier one.
             for earlier in [Section::Setup, Section::Iteration] {
                 if earlier < section {
                     self.kept.remove(&(client, earlier));

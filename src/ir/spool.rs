@@ -191,8 +191,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Spool {
-    /// Appends up to `max` (at least one) further operations. Asking for a later section than
-    /// before abandons what is left of that one. An earlier section has ended.
+    /// Appends up to `max` (at least one) further operations. A request for a later section
+    /// discards the rest of the current section. A section that was left has ended.
     pub fn read(
         &mut self,
         client: u32,
