@@ -165,7 +165,7 @@ impl ScriptClient {
         }
     }
 
-    /// Starts a section and drops what is left of the one before.
+    /// Starts a section and drops the rest of the previous section.
     pub fn enter(&mut self, section: Section, random: RandomNumbers, memory: &OperationMemory) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
@@ -201,7 +201,7 @@ impl ScriptClient {
     /// Handles `c:running()`.
     pub fn running(&mut self, next_arrival: Option<&mut NextArrival<'_>>) -> Result<bool, String> {
         if self.section != Section::Iteration {
-            return Err("running belongs into an iteration; setup and teardown run once".into());
+            return Err("c:running() belongs in an iteration; setup and teardown run once".into());
         }
         if std::mem::take(&mut self.fresh) {
             return Ok(!self.ended);
@@ -218,7 +218,7 @@ impl ScriptClient {
         self.idle_rounds = if self.since_boundary == 0 { self.idle_rounds + 1 } else { 0 };
         if self.idle_rounds > MAX_IDLE_ROUNDS {
             return Err(format!(
-                "{what} made no operation in {MAX_IDLE_ROUNDS} rounds, so the run would never get anywhere"
+                "{what} made no operation in {MAX_IDLE_ROUNDS} rounds, so the run would never make progress"
             ));
         }
         self.since_boundary = 0;
@@ -232,7 +232,7 @@ impl ScriptClient {
         self.boundaries = self
             .boundaries
             .checked_add(1)
-            .ok_or("the client has made 4,294,967,295 iterations, the most there can be")?;
+            .ok_or("the client has made 4,294,967,295 iterations, the maximum")?;
         Ok(true)
     }
 
@@ -265,12 +265,12 @@ impl ScriptClient {
     pub fn at(&mut self, ns: u64) -> Result<(), String> {
         if self.section != Section::Iteration {
             return Err(
-                "at belongs into an iteration: time zero comes after setup; use think here".into(),
+                "c:at belongs in an iteration, because time zero comes after setup; use c:think here".into(),
             );
         }
         if self.open_loop.is_some() {
             return Err(
-                "at does not go with an open loop, whose arrivals say when an iteration begins; use think, or bench.closed_loop {}"
+                "c:at cannot be used in an open loop, where arrivals begin the iterations; use c:think, or bench.closed_loop {}"
                     .into(),
             );
         }
@@ -316,9 +316,8 @@ impl ScriptClient {
         let dropped = self.clock.drops(self.iteration);
         self.within_104_days()?;
         self.count(dropped || self.clock.now_ns() > before)?;
-        let seq = self
-            .next_seq
-            .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;
+        let seq =
+            self.next_seq.ok_or("the client has made 4,294,967,296 operations, the maximum")?;
         self.next_seq = seq.checked_add(1);
         self.fresh = false;
         let operation = Operation {

@@ -123,7 +123,7 @@ fn what_does_not_fit_the_phases_is_refused() {
         ),
         (
             format!("{{ calm = {open}, rest = {open} }}"),
-            "pace says nothing of phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
+            "pace does not name phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
         ),
         (
             format!("{{ calm = {open}, rest = {open}, bussy = {open} }}"),
