@@ -71,6 +71,12 @@ pub struct Readiness {
     dropping: Option<u32>,
 }
 
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness::starting_at(0)
+    }
+}
+
 impl Readiness {
     /// Returns the state of a client whose section begins at `origin_ns`.
     pub fn starting_at(origin_ns: u64) -> Readiness {

@@ -4,14 +4,8 @@ use super::due::{Due, Readiness};
 
 /// A clock that goes from operation to operation of one section as the scheduler would if each
 /// ended when it was issued. Like the scheduler it drops whole iterations.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NominalClock(Readiness);
-
-impl Default for NominalClock {
-    fn default() -> NominalClock {
-        NominalClock(Readiness::starting_at(0))
-    }
-}
 
 impl NominalClock {
     /// Returns the time in nanoseconds from time zero (in setup and teardown: from the
