@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::value::{ClientCount, Input, parameter, positive_duration, positive_size, whole_number};
+use super::value::{
+    ClientCount, InputPath, parameter, positive_duration, positive_size, whole_number,
+};
 
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
@@ -34,7 +36,7 @@ pub enum LogFormat {
 pub struct StreamArgs {
     /// A script (.lua) or a document (.json, .jsonl)
     #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP)]
-    pub input: Option<Input>,
+    pub input: Option<InputPath>,
 
     /// Set a parameter of the script
     ///

@@ -12,12 +12,11 @@ use super::figures::{counted, grouped, plural};
 use super::log;
 use super::manual;
 use super::nearby_files::advice;
-use super::run::OnHookError;
 use super::targets::TargetList;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;
 use super::{
-    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ManArgs, ProbeArgs, RunArgs,
+    Cli, Command, CompileArgs, CompileTo, InputPath, ListArgs, ManArgs, ProbeArgs, RunArgs,
     ServeArgs, Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters,
     render_probe, render_targets,
 };
@@ -28,13 +27,14 @@ use crate::backend::smb2::Password;
 use crate::ir::document::writer::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::merge::Bounds;
+use crate::ir::units::nanoseconds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, Kind, tell};
 use crate::observability::text::printable;
 use crate::run::{
-    self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
+    self, Destination, Input, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
@@ -81,11 +81,10 @@ fn help(command: &Command) -> Result<u8, RunError> {
     let text = command.help();
     let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
     if let Some(stream) = command.stream()
-        && let Some(Named::Script(path)) = &stream.input
+        && let Some(InputPath::Script(path)) = &stream.input
     {
         check_is_there(path)?;
-        let parameters = script::describe(path, limits(stream))
-            .map_err(|error| RunError::invalid(error.into()))?;
+        let parameters = script::describe(path, limits(stream)).map_err(RunError::invalid)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         shown.push('\n');
         shown.push_str(&render_parameters(&name, &parameters, style));
@@ -99,8 +98,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     if let (Input::Document { .. }, Some(_)) = (&input, args.bounds.iterations) {
         return Err(RunError::invalid(anyhow::anyhow!("--iterations is for scripts")));
     }
-    let target = Target::parse(&args.target)
-        .map_err(|error| RunError::invalid(anyhow::anyhow!("--target: {error}")))?;
+    let target = Target::parse(&args.target).context("--target").map_err(RunError::invalid)?;
     let options = RunOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
@@ -116,7 +114,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         generators: args.generators.map(u32::from),
         shards: args.shards.map(usize::from),
         precision: if args.precise { Precision::Yield } else { Precision::Sleep },
-        connect_concurrency: args.connect_concurrency as usize,
+        connect_concurrency: args.connect_concurrency,
         timeouts: Timeouts {
             operation: args.op_timeout,
             connect: args.connect_timeout,
@@ -128,11 +126,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         mode: args.mode.highest(),
         degrade: args.degrade,
         thresholds: args.thresholds.clone(),
-        hook_errors: match args.hook_errors {
-            OnHookError::Report => HookErrors::Report,
-            OnHookError::Ignore => HookErrors::Ignore,
-            OnHookError::Abort => HookErrors::Abort,
-        },
+        hook_errors: args.hook_errors,
         oplog: args.oplog,
         out: args.out.clone(),
         progress: !args.quiet,
@@ -169,8 +163,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
     let Target::Smb(address) = target else { return Ok(None) };
     let Some(user) = &address.user else { return Ok(None) };
-    let password =
-        password(file, user, &address.server()).map_err(|error| RunError::invalid(error.into()))?;
+    let password = password(file, user, &address.server()).map_err(RunError::invalid)?;
     Ok(password.map(Password::new))
 }
 
@@ -178,15 +171,17 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
     let bounds = Bounds {
         operations: args.bounds.operations,
-        duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
+        duration_ns: args.bounds.duration.map(nanoseconds),
     };
     let force = args.force;
     let (format, output) = match &args.output {
-        None | Some(CompileTo::Stdout) => (Format::V2, Output::Stdout),
+        None | Some(CompileTo::Stdout) => (Format::V2, Destination::Stdout),
         Some(CompileTo::JsonLines(path)) => {
-            (Format::V2, Output::File { path: path.clone(), force })
+            (Format::V2, Destination::File { path: path.clone(), force })
         }
-        Some(CompileTo::Json(path)) => (Format::V1, Output::File { path: path.clone(), force }),
+        Some(CompileTo::Json(path)) => {
+            (Format::V1, Destination::File { path: path.clone(), force })
+        }
     };
     let compiled = match run::compile(&input, bounds, format, &output) {
         // The reader, such as `| head`, has closed the pipe.
@@ -213,12 +208,11 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
     let name = printable(&named.path().display().to_string(), MAX_ERROR_CHARS);
     let lines = ProgressLines::of_stage(true, format!("checking {name}"));
     match named {
-        Named::Script(_) => {
+        InputPath::Script(_) => {
             let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
                 return Ok(0);
             };
-            let compared = script::check(&options, Depth::THOROUGH)
-                .map_err(|error| RunError::invalid(error.into()))?;
+            let compared = script::check(&options, Depth::THOROUGH).map_err(RunError::invalid)?;
             drop(lines);
             let script::Compared { header, operations, clients, sections, .. } = compared;
             let all = u64::from(header.workload_clients());
@@ -235,10 +229,10 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 mode_needed(&header.needs),
             )))?;
         }
-        Named::Document(path) => {
+        InputPath::Document(path) => {
             check_is_there(path)?;
-            let document = document::load(path, &load_options(&args.stream))
-                .map_err(|error| RunError::invalid(error.into()))?;
+            let document =
+                document::load(path, &load_options(&args.stream)).map_err(RunError::invalid)?;
             drop(lines);
             for warning in document.warnings() {
                 tell(Kind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
@@ -279,8 +273,7 @@ fn list_targets(args: &ListArgs) -> Result<u8, RunError> {
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
-    let target =
-        Target::parse(&args.target).map_err(|error| RunError::invalid(anyhow::anyhow!(error)))?;
+    let target = Target::parse(&args.target).map_err(RunError::invalid)?;
     let options = ProbeOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
@@ -320,7 +313,7 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
     };
     options.check()?;
     let asked = password(args.password_file.as_deref(), options.user(), &args.listen.to_string());
-    options.password = asked.map_err(|error| RunError::invalid(error.into()))?.map(Password::new);
+    options.password = asked.map_err(RunError::invalid)?.map(Password::new);
     run::serve(&options, |url| say(&format!("{url}\n")))?;
     Ok(0)
 }
@@ -362,7 +355,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
         check_is_there(named.path())?;
     }
     match &stream.input {
-        Some(Named::Script(path)) => Ok(Input::Script(ScriptOptions {
+        Some(InputPath::Script(path)) => Ok(Input::Script(ScriptOptions {
             path: path.clone(),
             params: stream.params.clone(),
             seed: stream.seed,
@@ -379,7 +372,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             limits: limits(stream),
             ..ScriptOptions::default()
         })),
-        Some(Named::Document(path)) => Ok(Input::Document {
+        Some(InputPath::Document(path)) => Ok(Input::Document {
             path: path.clone(),
             options: load_options(stream),
             seed: stream.seed,

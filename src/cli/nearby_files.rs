@@ -23,7 +23,7 @@ pub(super) fn advice(path: &Path) -> String {
     if path.is_dir() {
         let names = inputs_in(path);
         let listed: Vec<String> =
-            names.iter().take(MAX_LISTED).map(|name| shown(&path.join(name))).collect();
+            names.iter().take(MAX_LISTED).map(|name| quoted(&path.join(name))).collect();
         return match (listed.len(), names.len() - listed.len()) {
             (0, _) => ": it is a directory, without a script or document in it".into(),
             (1, _) => format!(": it is a directory; in it is {}", listed[0]),
@@ -34,9 +34,10 @@ pub(super) fn advice(path: &Path) -> String {
         };
     }
     if let Some(missing) = missing_parent(path) {
-        return format!(": there is no directory {}", shown(missing));
+        return format!(": there is no directory {}", quoted(missing));
     }
-    nearest_input(path).map_or_else(String::new, |near| format!(": did you mean {}?", shown(&near)))
+    nearest_input(path)
+        .map_or_else(String::new, |near| format!(": did you mean {}?", quoted(&near)))
 }
 
 /// Returns the first script or document in a directory.
@@ -84,7 +85,7 @@ fn missing_parent(path: &Path) -> Option<&Path> {
     (!parent.exists()).then_some(parent)
 }
 
-fn shown(path: &Path) -> String {
+fn quoted(path: &Path) -> String {
     printable(&path.display().to_string(), MAX_NAME_CHARS)
 }
 

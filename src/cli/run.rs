@@ -9,20 +9,9 @@ use clap::{Args, ValueEnum};
 use super::args::{BoundArgs, StreamArgs};
 use super::targets::TARGET_HELP;
 use super::value::{duration, factor, positive_duration, retry, whole_number};
+use crate::backend::registry::Target;
+use crate::run::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 use crate::scheduler::RetryPolicy;
-
-/// The default target, which needs no server.
-const EMBEDDED: &str = "embedded";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OnHookError {
-    /// Report it with a count, and exit with 4
-    Report,
-    /// Report it, and leave the exit code as it is
-    Ignore,
-    /// End the run, and exit with 2
-    Abort,
-}
 
 /// The highest fidelity mode of a run: the part of SMB that it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,7 +63,7 @@ pub struct RunArgs {
     #[arg(
         help = "smb://…, sim or embedded",
         long_help = TARGET_HELP, long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
-        default_value = EMBEDDED, help_heading = "Target"
+        default_value = Target::Embedded.to_string(), help_heading = "Target"
     )]
     pub target: String,
 
@@ -90,21 +79,23 @@ pub struct RunArgs {
 
     /// Longest wait for one connection and its login
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_CONNECT_TIMEOUT", default_value = "10s",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_CONNECT_TIMEOUT",
+        default_value = format!("{:?}", Timeouts::DEFAULT.connect),
         value_parser = positive_duration, help_heading = "Target"
     )]
     pub connect_timeout: Duration,
 
     /// Connections made at a time
     #[arg(
-        long, hide_short_help = true, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = 64,
+        long, hide_short_help = true, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = RunOptions::CONNECT_CONCURRENCY,
         value_parser = whole_number::<u32>(1..=u32::MAX.into()), help_heading = "Target"
     )]
     pub connect_concurrency: u32,
 
     /// How long a client tries to replace a lost connection
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_RECONNECT_TIMEOUT", default_value = "30s",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_RECONNECT_TIMEOUT",
+        default_value = format!("{:?}", Timeouts::DEFAULT.reconnect),
         value_parser = duration, help_heading = "Target"
     )]
     pub reconnect_timeout: Duration,
@@ -147,7 +138,7 @@ pub struct RunArgs {
 
     /// Stretch the times of the stream and its phases: 2 is half speed
     #[arg(
-        long, hide_short_help = true, value_name = "FACTOR", env = "SMBENCH_TIME_SCALE", default_value_t = 1.0,
+        long, hide_short_help = true, value_name = "FACTOR", env = "SMBENCH_TIME_SCALE", default_value_t = RunOptions::TIME_SCALE,
         value_parser = factor, help_heading = "Scheduling"
     )]
     pub time_scale: f64,
@@ -156,7 +147,7 @@ pub struct RunArgs {
     ///
     /// With --retry, for one attempt at it.
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "60s",
+        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = format!("{:?}", Timeouts::DEFAULT.operation),
         value_parser = positive_duration, help_heading = "Scheduling"
     )]
     pub op_timeout: Duration,
@@ -165,7 +156,7 @@ pub struct RunArgs {
     ///
     /// It bounds the operations in flight, the closes and the teardown, together.
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_DRAIN", default_value = "10s",
+        long, value_name = "DURATION", env = "SMBENCH_DRAIN", default_value = format!("{:?}", Timeouts::DEFAULT.drain),
         value_parser = duration, help_heading = "Scheduling"
     )]
     pub drain: Duration,
@@ -175,7 +166,7 @@ pub struct RunArgs {
     /// Each has a VM of its own. [default: cores minus two, at least one]
     #[arg(
         long, hide_short_help = true, value_name = "N", env = "SMBENCH_GENERATORS",
-        value_parser = whole_number::<u16>(1..=256), help_heading = "Scheduling"
+        value_parser = whole_number::<u16>(1..=MAX_THREADS.into()), help_heading = "Scheduling"
     )]
     pub generators: Option<u16>,
 
@@ -184,7 +175,7 @@ pub struct RunArgs {
     /// [default: one a core, half as many with --precise]
     #[arg(
         long, hide_short_help = true, value_name = "N", env = "SMBENCH_SHARDS",
-        value_parser = whole_number::<u16>(1..=256), help_heading = "Scheduling"
+        value_parser = whole_number::<u16>(1..=MAX_THREADS.into()), help_heading = "Scheduling"
     )]
     pub shards: Option<u16>,
 
@@ -197,7 +188,8 @@ pub struct RunArgs {
 
     /// An operation issued later than this counts as late
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_LATE_BOUND", default_value = "10ms",
+        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_LATE_BOUND",
+        default_value = format!("{:?}", RunOptions::LATE_BOUND),
         value_parser = duration, help_heading = "Scheduling"
     )]
     pub late_bound: Duration,
@@ -224,9 +216,9 @@ pub struct RunArgs {
     /// What an error in a hook of the script does to the run
     #[arg(
         long, hide_short_help = true, value_name = "WHAT", env = "SMBENCH_HOOK_ERRORS", value_enum,
-        default_value_t = OnHookError::Report, help_heading = "Script limits"
+        default_value_t = HookErrorPolicy::default(), help_heading = "Script limits"
     )]
-    pub hook_errors: OnHookError,
+    pub hook_errors: HookErrorPolicy,
 
     #[arg(
         help = "Directory for the results",
@@ -260,7 +252,7 @@ pub struct RunArgs {
 
 impl RunArgs {
     pub(super) fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
-        if self.target != EMBEDDED && given("embedded_dir") {
+        if self.target != Target::Embedded.to_string() && given("embedded_dir") {
             return Err(
                 "--embedded-dir is for --target embedded, and another target is named".into()
             );
@@ -271,7 +263,7 @@ impl RunArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cli, ClientCount, Command, Input};
+    use super::super::{Cli, ClientCount, Command, InputPath};
     use super::*;
 
     fn run(line: &str) -> RunArgs {
@@ -284,7 +276,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_design() {
         let args = run("smbench run office.lua");
-        assert_eq!(args.stream.input, Some(Input::Script("office.lua".into())));
+        assert_eq!(args.stream.input, Some(InputPath::Script("office.lua".into())));
         assert_eq!(args.target, "embedded");
         let seconds = [args.op_timeout, args.drain, args.connect_timeout, args.reconnect_timeout]
             .map(|duration| duration.as_secs());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Arg, CommandFactory};
 
-use super::Cli;
+use super::command::Cli;
 use super::nearby_files::is_input;
 use crate::backend::smb2::SmbAddress;
 use crate::observability::text::printable;
@@ -92,7 +92,7 @@ impl<'a> TypedLine<'a> {
         let before = self.words[..at].iter().filter(|word| !self.path.contains(word));
         let behind = self.words.get(at + 1..).unwrap_or_default().iter();
         let words = ["smbench"].iter().chain(before).chain(path).chain(behind);
-        words.map(|word| shown(word)).collect::<Vec<_>>().join(" ")
+        words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the name of the command, as it is typed.
@@ -108,7 +108,7 @@ fn is_script(input: &str) -> bool {
 }
 
 /// Returns a word of the line as errors quote it.
-pub(super) fn shown(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     printable(&without_password(word), MAX_CHARS).to_string()
 }
 

@@ -8,10 +8,10 @@ use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Cli;
+use super::command::Cli;
 use super::nearby_files::{advice, first_input, is_input};
 use super::typed_line::{TypedLine, without_password};
-use super::unknown_arguments::argument_meant;
+use super::unknown_arguments::{Tip, argument_meant};
 use crate::backend::registry::Target;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
@@ -76,18 +76,6 @@ fn remove_tip_to_pass_as_value(error: &mut clap::Error) {
             true => drop(error.remove(ContextKind::Suggested)),
             false => drop(error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips))),
         }
-    }
-}
-
-/// Advice that is shown beside clap's own suggestions, or in their place.
-pub(super) struct Tip {
-    pub text: String,
-    pub beside_others: bool,
-}
-
-impl Tip {
-    pub fn instead(text: String) -> Tip {
-        Tip { text, beside_others: false }
     }
 }
 

@@ -15,32 +15,32 @@ const MAX_CLIENTS: u32 = 1_000_000;
 
 /// The input of a command; the file's extension decides which.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum InputPath {
     /// `.lua` or `.luau`
     Script(PathBuf),
     /// `.json` (version 1) or `.jsonl` (version 2)
     Document(PathBuf),
 }
 
-impl Input {
+impl InputPath {
     pub fn path(&self) -> &Path {
         match self {
-            Input::Script(path) | Input::Document(path) => path,
+            InputPath::Script(path) | InputPath::Document(path) => path,
         }
     }
 }
 
-impl FromStr for Input {
+impl FromStr for InputPath {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Input, String> {
+    fn from_str(text: &str) -> Result<InputPath, String> {
         let path = PathBuf::from(text);
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match extension.as_str() {
             // A URL may hold a password, so it is not quoted.
             _ if text.contains("://") => Err("expected a script (.lua) or a document (.json, .jsonl); a target is given with --target".into()),
-            "lua" | "luau" => Ok(Input::Script(path)),
-            "json" | "jsonl" => Ok(Input::Document(path)),
+            "lua" | "luau" => Ok(InputPath::Script(path)),
+            "json" | "jsonl" => Ok(InputPath::Document(path)),
             _ => Err(format!(
                 "expected a script (.lua) or a document (.json, .jsonl){}",
                 advice(&path)
@@ -182,11 +182,11 @@ mod tests {
 
     #[test]
     fn the_extension_tells_scripts_from_documents() {
-        assert_eq!("a/b.lua".parse(), Ok(Input::Script("a/b.lua".into())));
-        assert_eq!("b.JSON".parse(), Ok(Input::Document("b.JSON".into())));
-        assert_eq!("b.jsonl".parse(), Ok(Input::Document("b.jsonl".into())));
+        assert_eq!("a/b.lua".parse(), Ok(InputPath::Script("a/b.lua".into())));
+        assert_eq!("b.JSON".parse(), Ok(InputPath::Document("b.JSON".into())));
+        assert_eq!("b.jsonl".parse(), Ok(InputPath::Document("b.jsonl".into())));
         for bad in ["b", "b.txt", ".lua", ""] {
-            assert!(bad.parse::<Input>().is_err(), "{bad:?}");
+            assert!(bad.parse::<InputPath>().is_err(), "{bad:?}");
         }
     }
 

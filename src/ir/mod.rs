@@ -6,6 +6,7 @@ pub mod document;
 mod due;
 pub mod event;
 pub mod feature;
+pub mod foreign_words;
 pub mod merge;
 mod nominal;
 pub mod operation;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::scale_ns;
+use crate::ir::units::nanoseconds;
 use crate::ir::{OperationSource, Preview, Share, StreamHeader, TimeScale};
 use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
@@ -70,7 +70,7 @@ impl Input {
     }
 
     /// Loads the script, or reads and checks the whole document. Times of the stream are multiplied
-    /// by `time_scale`. `duration` is the length that was asked for the run; a script may follow
+    /// by `time_scale`. `duration` is the length that the run should have; a script may follow
     /// it.
     ///
     /// A script's operations are made on up to `generators` threads, each of which runs the top
