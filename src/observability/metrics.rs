@@ -154,7 +154,7 @@ impl IterationStats {
 
 /// The figures of one workload in one phase. A part that was never used takes no memory.
 #[derive(Clone, Debug, Default)]
-pub struct Cell {
+pub struct WorkloadStats {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
     pub breaks: Option<Box<BreakStats>>,
@@ -165,7 +165,7 @@ pub struct Cell {
     pub drops: bool,
 }
 
-impl Cell {
+impl WorkloadStats {
     pub fn operation(&mut self, operation: OperationType) -> &mut OperationStats {
         self.operations[operation as usize].get_or_insert_default()
     }
@@ -177,7 +177,7 @@ impl Cell {
             .filter_map(|(operation, stats)| Some((operation, stats.as_deref()?)))
     }
 
-    pub fn merge(&mut self, other: &Cell) {
+    pub fn merge(&mut self, other: &WorkloadStats) {
         for (operation, stats) in other.operations() {
             self.operation(operation).merge(stats);
         }
@@ -313,7 +313,7 @@ impl ConnectionStats {
 pub struct Measurements {
     pub layout: Arc<Layout>,
     /// Cells by slot, then by workload.
-    cells: Vec<Cell>,
+    cells: Vec<WorkloadStats>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
     /// Breaks before time zero and after the phases, over all workloads.
@@ -331,7 +331,7 @@ impl Measurements {
             ..ConnectionStats::default()
         };
         Measurements {
-            cells: vec![Cell::default(); layout.slots() * layout.workloads()],
+            cells: vec![WorkloadStats::default(); layout.slots() * layout.workloads()],
             phases: vec![PhaseStats::default(); layout.slots()],
             connections,
             breaks_outside_phases: 0,
@@ -356,11 +356,11 @@ impl Measurements {
     }
 
     /// Returns the cell of a slot and a workload; see [`Layout::slot`].
-    pub(super) fn cell(&self, slot: usize, workload: usize) -> &Cell {
+    pub(super) fn cell(&self, slot: usize, workload: usize) -> &WorkloadStats {
         &self.cells[slot * self.layout.workloads() + workload]
     }
 
-    pub(super) fn cell_mut(&mut self, slot: usize, workload: usize) -> &mut Cell {
+    pub(super) fn cell_mut(&mut self, slot: usize, workload: usize) -> &mut WorkloadStats {
         &mut self.cells[slot * self.layout.workloads() + workload]
     }
 

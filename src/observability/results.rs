@@ -334,10 +334,10 @@ mod tests {
 
     #[test]
     fn the_summary_is_whole_readable_by_others_and_leaves_nothing_beside_it() {
-        use super::super::sample;
+        use super::super::fixtures;
         let root = tempfile::tempdir().unwrap();
         let directory = ResultsDirectory::create(Some(root.path()), "", started_at()).unwrap();
-        let summary = Summary::new(sample::facts(), &sample::measurements());
+        let summary = Summary::new(fixtures::facts(), &fixtures::measurements());
         let path = directory.write_summary(&summary).unwrap();
         let written: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(written, serde_json::to_value(&summary).unwrap());
@@ -393,10 +393,10 @@ mod tests {
 
     #[test]
     fn a_summary_goes_neither_over_another_nor_into_a_directory_that_took_the_place_of_its_own() {
-        use super::super::sample;
+        use super::super::fixtures;
         let root = tempfile::tempdir().unwrap();
         let out = root.path().join("out");
-        let summary = Summary::new(sample::facts(), &sample::measurements());
+        let summary = Summary::new(fixtures::facts(), &fixtures::measurements());
         let directory = ResultsDirectory::create(Some(&out), "", started_at()).unwrap();
         fs::write(out.join(SUMMARY), "mine").unwrap();
         let error = directory.write_summary(&summary).unwrap_err().to_string();

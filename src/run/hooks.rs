@@ -179,7 +179,7 @@ impl RunHooks {
 mod tests {
     use super::*;
     use crate::backend::registry::Target;
-    use crate::observability::sample;
+    use crate::observability::fixtures;
     use crate::run::{RunOptions, RunOutcome, run};
     use crate::scheduler::{Precision, RealClock, Timeline};
     use crate::script::ScriptOptions;
@@ -221,7 +221,7 @@ mod tests {
         let coordinator = StageCoordinator::new(Timeline::new(1, &[], 0, 0), clock);
         hooks.finish(&mut signals, &coordinator, Duration::from_secs(20));
         hooks.hooks.as_ref().unwrap().give_up().now();
-        let mut summary = Summary::new(sample::facts(), &sample::measurements());
+        let mut summary = Summary::new(fixtures::facts(), &fixtures::measurements());
         hooks.end(&mut signals, &mut summary).unwrap();
         assert_eq!(summary.problems, ["bench.abort: called to its end"]);
     }

@@ -33,7 +33,7 @@ use crate::observability::notes;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
-use crate::observability::summary::Settings;
+use crate::observability::summary::RunSettings;
 use crate::observability::{Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
@@ -436,9 +436,9 @@ impl Run<'_> {
     }
 }
 
-fn settings(options: &RunOptions) -> Settings {
+fn settings(options: &RunOptions) -> RunSettings {
     let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
-    Settings {
+    RunSettings {
         time_scale: options.time_scale,
         mode: options.mode,
         limit: options.limit,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::ir::Phase;
 use crate::ir::source::WHOLE_PHASE;
 use crate::observability::live::Live;
-use crate::observability::progress::{self, Progress};
+use crate::observability::progress::{ProgressDisplay, ProgressStage};
 use crate::scheduler::timeline::Orders;
 use crate::scheduler::{PhaseSpan, Stage, StageCoordinator};
 
 /// The progress of a run, and the stages that it has shown. The progress ends when this is dropped.
 pub struct StageDisplay {
-    progress: Progress,
+    progress: ProgressDisplay,
     /// The number of clients whose operations are made ahead of time zero.
     clients: u32,
     /// The number of stages that were shown.
@@ -22,8 +22,8 @@ pub struct StageDisplay {
 impl StageDisplay {
     /// Starts to show progress: at first, that `clients` connect.
     pub fn start(enabled: bool, live: Arc<Live>, clients: u32) -> StageDisplay {
-        let progress = Progress::new(enabled, live);
-        progress.stage(progress::Stage::Connecting { clients });
+        let progress = ProgressDisplay::new(enabled, live);
+        progress.stage(ProgressStage::Connecting { clients });
         StageDisplay { progress, clients, shown: 0 }
     }
 
@@ -35,9 +35,9 @@ impl StageDisplay {
         self.shown += new.clone().count();
         for stage in new {
             let shown = match stage {
-                Stage::RunSetup | Stage::Setup => progress::Stage::Setup,
-                Stage::Fill => progress::Stage::Preparing { clients: self.clients },
-                Stage::Teardown | Stage::RunTeardown => progress::Stage::Teardown,
+                Stage::RunSetup | Stage::Setup => ProgressStage::Setup,
+                Stage::Fill => ProgressStage::Preparing { clients: self.clients },
+                Stage::Teardown | Stage::RunTeardown => ProgressStage::Teardown,
                 Stage::Connect | Stage::Measure | Stage::Finished => continue,
             };
             self.progress.stage(shown);
@@ -59,10 +59,10 @@ impl StageDisplay {
         let index = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
         let end_ns = spans.get(index)?.end_ns;
         if orders.cut || end_ns.is_some_and(|end_ns| end_ns <= at_ns) {
-            self.progress.stage(progress::Stage::Draining);
+            self.progress.stage(ProgressStage::Draining);
             return None;
         }
-        self.progress.stage(progress::Stage::Phase {
+        self.progress.stage(ProgressStage::Phase {
             name: phases.get(index).map_or_else(|| WHOLE_PHASE.into(), |phase| phase.name.clone()),
             duration: phases.get(index).map(|phase| Duration::from_nanos(phase.duration_ns)),
         });

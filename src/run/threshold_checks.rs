@@ -13,7 +13,9 @@ use crate::observability::metrics::Layout;
 use crate::observability::rounding::nonzero;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::thresholds::watch::{Watch, WatchedShard};
-use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, ThresholdError, outcomes};
+use crate::observability::thresholds::{
+    CustomKinds, Threshold, ThresholdError, ThresholdOutcome, outcomes,
+};
 use crate::scheduler::{CutReason, StageCoordinator};
 
 const EVERY_NS: u64 = 1_000_000_000;
@@ -29,7 +31,7 @@ pub struct ThresholdChecks {
     /// Whether the answers to that request were evaluated.
     heard: bool,
     /// The thresholds that ended the run, and the time they did, from time zero.
-    ended_by: Vec<Outcome>,
+    ended_by: Vec<ThresholdOutcome>,
     ended: Duration,
 }
 
@@ -123,14 +125,14 @@ impl ThresholdChecks {
         measurements: &Measurements,
         phases: &[Duration],
         custom: CustomReader<'_>,
-    ) -> Vec<Outcome> {
+    ) -> Vec<ThresholdOutcome> {
         let mut outcomes = outcomes(&self.thresholds, measurements, phases, custom);
         for outcome in &mut outcomes {
             let ended = self.ended_by.iter().find(|ended| ended.threshold == outcome.threshold);
             if let Some(ended) = ended {
                 let after = nonzero(self.ended.as_secs_f64(), 1);
                 let when = format!("ended the run after {after} s");
-                *outcome = Outcome { reason: Some(when), ..ended.clone() };
+                *outcome = ThresholdOutcome { reason: Some(when), ..ended.clone() };
             }
         }
         outcomes

@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, join, join_all};
 use smbench::backend::sim::{self, SimBackend};
 use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
 use smbench::ir::{CompletionEvent, Event, EventSink, StreamHeader};
-use smbench::observability::summary::Settings;
+use smbench::observability::summary::RunSettings;
 use smbench::observability::{
     HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
 };
@@ -79,7 +79,7 @@ impl Outcome {
             id: "simulation".into(),
             started_at: UNIX_EPOCH,
             target: TargetFacts::default(),
-            settings: Settings {
+            settings: RunSettings {
                 time_scale: 1.0,
                 mode: None,
                 limit: self.limit,
@@ -122,7 +122,7 @@ impl Scenario {
         let clock = VirtualClock::default();
         let server = Arc::new(SimBackend::new(
             Arc::new(clock.clone()),
-            sim::Settings {
+            sim::RunSettings {
                 latency: self.latency,
                 stalls: self.stalls.clone(),
                 outages: self.outages.clone(),

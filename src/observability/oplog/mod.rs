@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use super::exit::ExitReason;
 use super::metrics::Layout;
-use super::priority::give_way;
+use super::priority::lower_priority;
 use super::results::{FileIdentity, unwritten};
 use super::summary::OplogSummary;
+use tap::LogRecord;
 pub use tap::OplogTap;
-use tap::Record;
 
 /// The name of the log in a results directory.
 pub const OPLOG: &str = "ops.jsonl";
@@ -53,14 +53,14 @@ pub struct Oplog {
     /// The identity of the file that is written.
     identity: FileIdentity,
     /// The sender that each tap clones. `finish` drops it, so that the thread ends.
-    queue: Option<SyncSender<Vec<Record>>>,
-    counts: Arc<Counts>,
+    queue: Option<SyncSender<Vec<LogRecord>>>,
+    counts: Arc<LineCounts>,
     ended: Receiver<io::Result<()>>,
     finished: bool,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct LineCounts {
     written: AtomicU64,
     dropped: AtomicU64,
 }
@@ -89,11 +89,11 @@ impl Oplog {
         };
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (ending, ended) = mpsc::sync_channel(1);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(LineCounts::default());
         let work = {
             let counts = counts.clone();
             move || {
-                give_way();
+                lower_priority();
                 let written = writer::write(file, &queued, &layout, &counts);
                 // `finish` may have given up.
                 let _ = ending.try_send(written);
