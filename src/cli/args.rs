@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::value::{
+use super::flag_values::{
     ClientCount, InputPath, parameter, positive_duration, positive_size, whole_number,
 };
 
@@ -40,7 +40,7 @@ pub struct StreamArgs {
 
     /// Set a parameter of the script
     ///
-    /// May be repeated; the variable takes one a line.
+    /// May be repeated; the variable holds one per line.
     #[arg(
         short, long = "param", id = "params", value_name = "KEY=VALUE",
         env = "SMBENCH_PARAM", hide_env_values = true,
@@ -66,7 +66,7 @@ pub struct StreamArgs {
 
     /// Let writes take blobs from this directory too
     ///
-    /// The paths of such blobs name the directory. May be repeated; the variable takes one a line.
+    /// The paths of such blobs name the directory. May be repeated; the variable holds one per line.
     #[arg(
         long,
         hide_short_help = true,

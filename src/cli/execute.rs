@@ -8,10 +8,10 @@ use clap::CommandFactory;
 
 use super::args::{BoundArgs, StreamArgs};
 use super::completions;
-use super::figures::{counted, grouped, plural};
 use super::log;
 use super::manual;
 use super::nearby_files::advice;
+use super::number_format::{counted, grouped, plural};
 use super::targets::TargetList;
 use super::thresholds::failed;
 use super::verdict::exit_reasons;

@@ -45,7 +45,7 @@ const LOGGING: [&str; 19] = [
     "observability::progress_lines",
     "observability::standard_error",
     "probe::suite",
-    "run::attend",
+    "run::lifecycle",
     "run::hooks",
     "run::input",
     "run::probe",

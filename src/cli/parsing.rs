@@ -7,8 +7,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::command::{Cli, Command, in_short};
+use super::flag_values::InputPath;
 use super::usage_errors::explained;
-use super::value::InputPath;
 
 impl Cli {
     /// Parses and checks a command line, the program's name first.

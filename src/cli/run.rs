@@ -7,8 +7,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
+use super::flag_values::{duration, factor, positive_duration, retry, whole_number};
 use super::targets::TARGET_HELP;
-use super::value::{duration, factor, positive_duration, retry, whole_number};
 use crate::backend::registry::Target;
 use crate::run::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 use crate::scheduler::RetryPolicy;
@@ -102,8 +102,8 @@ pub struct RunArgs {
 
     /// Highest fidelity mode: 0, 1 or 2
     ///
-    /// How much of SMB is asked for: no more than fidelity mode 0 (paths), 1 (fields of CREATE)
-    /// or 2 (oplocks, leases, durable handles).
+    /// The run uses features of at most fidelity mode 0 (paths), 1 (fields of CREATE) or 2
+    /// (oplocks, leases, durable handles).
     #[arg(
         long, value_name = "MODE", env = "SMBENCH_MODE", value_enum, default_value_t = Mode::Auto,
         help_heading = "Target"
@@ -117,7 +117,7 @@ pub struct RunArgs {
     #[arg(long, hide_short_help = true, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
     pub degrade: bool,
 
-    /// Most operations in flight over all clients
+    /// Maximum operations in flight over all clients
     ///
     /// Locks that wait are not counted. [default: one per client]
     #[arg(
@@ -128,8 +128,8 @@ pub struct RunArgs {
 
     /// Retry operations that the server did not begin
     ///
-    /// An operation that fails with one of the statuses named is tried three times in all.
-    /// [without statuses: those that say the server did not begin]
+    /// An operation that fails with one of the statuses is attempted at most three times.
+    /// [default statuses: those by which the server says that it did not begin]
     #[arg(
         long, value_name = "STATUS,...", env = "SMBENCH_RETRY", num_args = 0..=1, require_equals = true,
         default_missing_value = "", value_parser = retry, help_heading = "Scheduling"
@@ -172,7 +172,7 @@ pub struct RunArgs {
 
     /// Threads that issue operations
     ///
-    /// [default: one a core, half as many with --precise]
+    /// [default: one per core, half as many with --precise]
     #[arg(
         long, hide_short_help = true, value_name = "N", env = "SMBENCH_SHARDS",
         value_parser = whole_number::<u16>(1..=MAX_THREADS.into()), help_heading = "Scheduling"
@@ -202,7 +202,7 @@ pub struct RunArgs {
 
     /// Exit with 99 unless this figure holds
     ///
-    /// Such as 'read.response.p99 < 20ms'. May be repeated; the variable takes one a line.
+    /// Such as 'read.response.p99 < 20ms'. May be repeated; the variable holds one per line.
     #[arg(
         long = "threshold",
         id = "thresholds",

@@ -12,9 +12,9 @@ use clap::builder::BoolishValueParser;
         Prints the URL of its share on standard output once it listens, and serves until Ctrl-C, SIGTERM or a \
         closed terminal ends it: that is its regular end, so it exits with 0.\n\
         The only user's password comes from SMBENCH_PASSWORD, --password-file or a prompt. An address that other \
-        machines can reach needs --user.\n\
-        Exit codes: 0 ended by a signal; 1 a fault in smbench; 2 bad usage, or a directory or an address that \
-        cannot be had.")]
+        hosts can reach needs --user.\n\
+        Exit codes: 0 ended by a signal; 1 internal error; 2 bad usage, or a directory or an address that \
+        cannot be used.")]
 pub struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(

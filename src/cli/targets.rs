@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use serde::Serialize;
 
-use super::value::{positive_duration, whole_number};
+use super::flag_values::{positive_duration, whole_number};
 use crate::backend::registry::{KINDS, TargetKind};
 
 pub const SCHEMA: &str = "smbench.targets/1";
@@ -18,7 +18,7 @@ pub const SCHEMA: &str = "smbench.targets/1";
 pub(super) const TARGET_HELP: &str =
     "embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null";
 
-/// See what smbench can reach, and what a server supports
+/// List the kinds of targets, or probe what a server supports
 #[derive(Clone, Debug, Args)]
 pub struct TargetsArgs {
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub enum TargetsCommand {
     Probe(ProbeArgs),
 }
 
-/// List the kinds of targets, with their fidelity and why one cannot be used
+/// List the kinds of targets, with their fidelity modes and availability
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
     /// Print JSON
@@ -47,10 +47,9 @@ pub struct ListArgs {
         Works in a new directory of its own (smbench-probe-…) below the target's, touches nothing else, \
         and removes it at the end.\n\
         A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
-        What is not asked within --timeout, or after Ctrl-C, is told as not run.\n\
-        Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, from the start or from somewhere \
-        in the middle, or no directory can be made there; 4 something essential failed, or something is left on \
-        the server; 130 interrupted, by --timeout too. Where nothing could be asked, --json prints nothing, \
+        A case that was not run within --timeout, or before Ctrl-C, is reported as not run.\n\
+        Exit codes: 0 the probe is complete, whatever differs; 2 bad usage; 3 target unreachable, at the start or later, or no directory can be made there; 4 something essential failed, or something is left on \
+        the server; 130 interrupted, by --timeout too. If no case could be run, --json prints nothing, \
         and the error is on standard error."
 )]
 pub struct ProbeArgs {
@@ -65,7 +64,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// Cases asked at a time
+    /// Cases that run at a time
     ///
     /// Each uses at most five connections.
     #[arg(

@@ -165,7 +165,7 @@ impl RunHooks {
         };
         let outcome = interruptible(signals, interrupt, || hooks.end(summary_value));
         if interrupted {
-            let problem = "bench.on_end was interrupted, and may not have been called to its end";
+            let problem = "bench.on_end was interrupted, and may not have finished";
             summary.add_problem(problem.into(), Some(ExitReason::Interrupted));
         }
         for (problem, reason) in self.judge(outcome) {

@@ -103,10 +103,11 @@ fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() 
     }
     let line = "run s.lua --target sim --iterations 1 --degrade --mode 1 --out told --allow-late";
     let told = place.smbench(line).end().exits(0).stdout;
-    let counted = "1 operation sent without what the backend or --mode does not allow (--degrade)";
+    let counted =
+        "1 operation sent without features that the backend or --mode does not allow (--degrade)";
     assert!(told.contains(counted), "{told}");
     assert!(told.contains("s.lua on sim (fidelity mode 1)\n"), "{told}");
-    assert!(told.contains(", no more than mode 1\n"), "{told}");
+    assert!(told.contains(", at most mode 1\n"), "{told}");
 }
 
 #[test]

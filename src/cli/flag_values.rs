@@ -128,7 +128,7 @@ pub(super) fn retry(text: &str) -> Result<RetryPolicy, String> {
         known.ok_or_else(|| {
             let names = NtStatus::KNOWN.iter().filter_map(|status| status.name());
             let near = nearest(name, names).unwrap_or("STATUS_SHARING_VIOLATION");
-            format!("'{name}' is no NT status of a failure; there is {near}")
+            format!("'{name}' is not the NT status of a failure; did you mean {near}?")
         })
     };
     Ok(RetryPolicy { statuses: text.split(',').map(status).collect::<Result<_, _>>()? })
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(named.statuses, [NtStatus::SHARING_VIOLATION, NtStatus::RETRY]);
         assert!(retry("STATUS_SUCCESS").is_err() && retry("NONSENSE").is_err());
         let message = retry("STATUS_SHARNG_VIOLATION").unwrap_err();
-        assert!(message.ends_with("there is STATUS_SHARING_VIOLATION"), "{message}");
+        assert!(message.ends_with("did you mean STATUS_SHARING_VIOLATION?"), "{message}");
     }
 
     #[test]
