@@ -1,6 +1,7 @@
 //! The program's commands and their help.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
@@ -69,8 +70,8 @@ impl Command {
     pub fn help(&self) -> clap::builder::StyledStr {
         let whole = self.stream().is_none_or(|stream| stream.help);
         match whole {
-            true => self.definition(Cli::command()).render_long_help(),
-            false => self.definition(in_short(Cli::command())).render_help(),
+            true => self.definition(definitions()).render_long_help(),
+            false => self.definition(in_short(definitions())).render_help(),
         }
     }
 
@@ -81,10 +82,29 @@ impl Command {
     }
 }
 
+/// Returns the definitions of the program and its commands. Each flag has a variable of its name,
+/// such as `SMBENCH_OP_TIMEOUT` for `--op-timeout`.
+pub(super) fn definitions() -> clap::Command {
+    with_variables(Cli::command())
+}
+
+fn with_variables(command: clap::Command) -> clap::Command {
+    let with_variable = |arg: Arg| {
+        let Some(long) = arg.get_long().filter(|long| *long != "help") else { return arg };
+        let variable = format!("SMBENCH_{}", long.to_uppercase().replace('-', "_"));
+        let arg = arg.env(variable);
+        match arg.get_action() {
+            ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+            _ => arg,
+        }
+    };
+    command.mut_args(with_variable).mut_subcommands(with_variables)
+}
+
 /// Returns the definitions for `-h`, in which each flag takes one line: variables and the possible
 /// values of flags are hidden.
 pub(super) fn in_short(command: clap::Command) -> clap::Command {
-    let plain = |arg: clap::Arg| {
+    let plain = |arg: Arg| {
         let takes_value = arg.get_action().takes_values();
         arg.hide_env(true).hide_possible_values(takes_value)
     };

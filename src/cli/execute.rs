@@ -4,22 +4,28 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
-use clap::CommandFactory;
 
 use super::args::{BoundArgs, StreamArgs};
-use super::completions;
+use super::command::{Cli, Command, definitions};
+use super::compile::{CompileArgs, CompileTo};
+use super::completions::completions;
+use super::flag_values::InputPath;
 use super::log;
-use super::manual;
+use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
 use super::number_format::{counted, grouped, plural};
-use super::targets::TargetList;
+use super::parameters::render_parameters;
+use super::password::password;
+use super::probe::{render_probe, render_targets};
+use super::report::render;
+use super::run::RunArgs;
+use super::serve::ServeArgs;
+use super::standard_output::print;
+use super::style::Style;
+use super::targets::{ListArgs, ProbeArgs, TargetList, TargetsCommand};
 use super::thresholds::failed;
+use super::validate::ValidateArgs;
 use super::verdict::exit_reasons;
-use super::{
-    Cli, Command, CompileArgs, CompileTo, InputPath, ListArgs, ManArgs, ProbeArgs, RunArgs,
-    ServeArgs, Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters,
-    render_probe, render_targets,
-};
 use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
@@ -69,7 +75,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         },
         Command::Serve(args) => serve(args),
         Command::Completions(args) => {
-            say(&completions::completions(args.shell, Cli::command()))?;
+            say(&completions(args.shell, definitions()))?;
             Ok(0)
         }
         Command::Man(args) => man(args),
@@ -322,11 +328,11 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
 
 fn man(args: &ManArgs) -> Result<u8, RunError> {
     match &args.directory {
-        Some(directory) => manual::write_pages(Cli::command(), directory).with_context(|| {
+        Some(directory) => manual::write_pages(definitions(), directory).with_context(|| {
             let directory = directory.display();
             format!("cannot write the manual pages into {directory}; name a directory that can be written")
         }),
-        None => manual::page(Cli::command())
+        None => manual::page(definitions())
             .and_then(|page| print(&page))
             .context("cannot write standard output"),
     }

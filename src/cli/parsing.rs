@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 
-use super::command::{Cli, Command, in_short};
+use super::command::{Cli, Command, definitions, in_short};
 use super::flag_values::InputPath;
 use super::usage_errors::explained;
 
@@ -25,15 +25,15 @@ impl Cli {
     ) -> Result<Cli, clap::Error> {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let mut definitions = match args.iter().any(|arg| arg == "-h") {
-            true => in_short(Cli::command()),
-            false => Cli::command(),
+            true => in_short(definitions()),
+            false => definitions(),
         };
         let matches =
             definitions.try_get_matches_from_mut(&args).map_err(|error| explained(error, &args))?;
         let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))?;
         if let (false, Some((_, matches))) = (cli.command.wants_help(), matches.subcommand()) {
             cli.command.check(&|flag| given(matches, flag)).map_err(|message| {
-                cli.command.definition(Cli::command()).error(ErrorKind::ArgumentConflict, message)
+                cli.command.definition(definitions()).error(ErrorKind::ArgumentConflict, message)
             })?;
         }
         Ok(cli)
@@ -75,7 +75,7 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogFormat;
+    use super::super::args::LogFormat;
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -91,12 +91,12 @@ mod tests {
 
     #[test]
     fn the_definitions_are_sound() {
-        Cli::command().debug_assert();
+        definitions().debug_assert();
     }
 
     #[test]
     fn every_flag_has_a_variable_of_its_name() {
-        let definitions = Cli::command();
+        let definitions = definitions();
         let nested = definitions.get_subcommands().flat_map(clap::Command::get_subcommands);
         for command in definitions.get_subcommands().chain(nested) {
             for arg in command.get_arguments().chain(definitions.get_arguments()) {
@@ -186,7 +186,7 @@ mod tests {
     fn short_help_has_a_line_for_each_flag_and_long_help_every_flag() {
         for line in ["run", "compile", "validate"] {
             let command = parse(&format!("smbench {line} -h")).unwrap().command;
-            let definition = command.definition(in_short(Cli::command()));
+            let definition = command.definition(in_short(definitions()));
             let help = definition.term_width(COLUMNS).render_help().to_string();
             let wrapped = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
             assert_eq!(wrapped, None, "{help}");

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
 
 use serde::Serialize;
@@ -35,7 +35,7 @@ pub enum TargetsCommand {
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
     /// Print JSON
-    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -53,53 +53,43 @@ pub struct ListArgs {
         and the error is on standard error."
 )]
 pub struct ProbeArgs {
-    #[arg(
-        help = "smb://…, sim or embedded",
-        long_help = TARGET_HELP,
-        value_name = "TARGET"
-    )]
+    #[arg(help = "smb://…, sim or embedded", long_help = TARGET_HELP, value_name = "TARGET")]
     pub target: String,
 
     /// File that holds the password
-    #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
     /// Cases that run at a time
     ///
     /// Each uses at most five connections.
     #[arg(
-        short, long, value_name = "N", env = "SMBENCH_JOBS", default_value = "8",
+        short, long, value_name = "N", default_value = "8",
         value_parser = whole_number::<u16>(1..=64).try_map(NonZeroU16::try_from)
     )]
     pub jobs: NonZeroU16,
 
     /// Longest wait for one answer of the server
-    #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "20s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = positive_duration)]
     pub op_timeout: Duration,
 
     /// Longest time for the whole probe
     ///
     /// The removal of its directory comes on top.
-    #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_TIMEOUT", default_value = "10m",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive_duration)]
     pub timeout: Duration,
 
     /// Print the report as JSON
     ///
     /// On standard output, and nothing else there.
-    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 
     /// Print no progress and no report
     ///
     /// There is no progress line on a terminal, and elsewhere no line every five seconds. Errors
     /// are still printed.
-    #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(short, long)]
     pub quiet: bool,
 }
 

@@ -3,16 +3,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Arg, CommandFactory};
+use clap::Arg;
 
-use super::command::Cli;
+use super::command::definitions;
+use super::log::FORMAT_FLAG;
 use super::nearby_files::is_input;
 use crate::backend::smb2::SmbAddress;
 use crate::observability::text::printable;
 
 const MAX_CHARS: usize = 80;
-/// The flag of the program itself that takes a value, so that the next word names no command.
-const LOG_FORMAT: &str = "--log-format";
 
 /// A command line without the program's name.
 pub(super) struct TypedLine<'a> {
@@ -26,9 +25,11 @@ impl<'a> TypedLine<'a> {
     /// Reads a command line that begins with the program's name.
     pub fn new(args: &'a [OsString]) -> TypedLine<'a> {
         let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
-        let (mut command, mut path) = (Cli::command(), Vec::new());
+        // This flag of the program itself takes a value, so the next word names no command.
+        let follows_log_format = |at: usize| at > 0 && words[at - 1] == FORMAT_FLAG;
+        let (mut command, mut path) = (definitions(), Vec::new());
         for (at, word) in words.iter().copied().enumerate() {
-            if word.starts_with('-') || (at > 0 && words[at - 1] == LOG_FORMAT) {
+            if word.starts_with('-') || follows_log_format(at) {
                 continue;
             }
             let Some(named) = command.find_subcommand(word).cloned() else { break };

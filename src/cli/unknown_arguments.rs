@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use clap::Arg;
 use clap::error::ErrorKind;
-use clap::{Arg, CommandFactory};
 
-use super::command::Cli;
+use super::command::definitions;
 use super::typed_line::{TypedLine, quoted};
 use crate::backend::registry::Target;
 use crate::ir::foreign_words::SHORT_FLAGS;
@@ -68,7 +68,7 @@ fn negative_value(at: usize, line: &TypedLine) -> Option<String> {
     // Another required argument is missing here, but clap checks the values first.
     let with_zero = [flag, "0"];
     let zero = ["smbench"].iter().chain(&line.path).chain(&with_zero);
-    let refused = Cli::command().try_get_matches_from(zero).err().map(|error| error.kind());
+    let refused = definitions().try_get_matches_from(zero).err().map(|error| error.kind());
     let takes = match refused {
         Some(ErrorKind::ValueValidation | ErrorKind::InvalidValue) => "a value above 0",
         _ => "0 or a value above it",
@@ -105,7 +105,7 @@ fn with_value(name: &str, flag: &Arg, value: Option<&str>) -> String {
 /// Returns the commands that have a flag that this one has not.
 fn flag_of_another_command(argument: &str, line: &TypedLine) -> Option<String> {
     let long = argument.strip_prefix("--")?;
-    let program = Cli::command();
+    let program = definitions();
     let has =
         |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(long));
     let mut having = Vec::new();

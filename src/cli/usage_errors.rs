@@ -4,11 +4,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::command::Cli;
+use super::command::definitions;
 use super::nearby_files::{advice, first_input, is_input};
 use super::typed_line::{TypedLine, without_password};
 use super::unknown_arguments::{Tip, argument_meant};
@@ -154,7 +153,7 @@ fn file_meant(name: &str, at: usize, line: &TypedLine) -> Option<String> {
 fn path_meant(name: &str, line: &TypedLine) -> Option<Vec<String>> {
     let here: Vec<String> = line.path.iter().map(|word| (*word).to_string()).collect();
     let mut paths = Vec::new();
-    for command in Cli::command().get_subcommands() {
+    for command in definitions().get_subcommands() {
         let path = vec![command.get_name().to_string()];
         let nested = command.get_subcommands().map(|nested| nested.get_name().to_string());
         paths.extend(nested.map(|nested| [path.clone(), vec![nested]].concat()));
