@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::flag_values::{
-    ClientCount, InputPath, parameter, positive_duration, positive_size, whole_number,
+    ClientCount, input, parameter, positive_duration, positive_size, whole_number,
 };
+use super::input_path::InputPath;
 
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
@@ -34,7 +35,7 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
     /// A script (.lua) or a document (.json, .jsonl)
-    #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP)]
+    #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP, value_parser = input)]
     pub input: Option<InputPath>,
 
     /// Set a parameter of the script

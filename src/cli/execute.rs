@@ -9,7 +9,7 @@ use super::args::{BoundArgs, StreamArgs};
 use super::command::{Cli, Command, definitions};
 use super::compile::{CompileArgs, CompileTo};
 use super::completions::completions;
-use super::flag_values::InputPath;
+use super::input_path::InputPath;
 use super::log;
 use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
@@ -210,17 +210,12 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
 }
 
 fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
-    let Some(named) = &args.stream.input else {
-        return Err(RunError::invalid(anyhow::anyhow!("no script or document is named")));
-    };
-    let name = printable(&named.path().display().to_string(), MAX_ERROR_CHARS);
+    let input = input(&args.stream, &BoundArgs::default())?;
+    let name = printable(&input.path().display().to_string(), MAX_ERROR_CHARS);
     let lines = ProgressLines::of_stage(true, format!("checking {name}"));
-    match named {
-        InputPath::Script(_) => {
-            let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
-                return Ok(0);
-            };
-            let compared = script::check(&options, Depth::THOROUGH).map_err(RunError::invalid)?;
+    let verdict = match &input {
+        Input::Script(options) => {
+            let compared = script::check(options, Depth::THOROUGH).map_err(RunError::invalid)?;
             drop(lines);
             let script::Compared { header, operations, clients, sections, .. } = compared;
             let all = u64::from(header.workload_clients());
@@ -228,33 +223,32 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 clients if clients == all => "all clients".to_string(),
                 clients => format!("{} of the clients", grouped(clients)),
             };
-            say(&Style::of_stdout().prose(format!(
+            format!(
                 "{name}: valid script, {}, {}; checked the first {} of {whose}{}: they are the same on any number of threads{}\n",
                 counted(header.workloads.len() as u64, "workload"),
                 counted(all, "client"),
                 counted(operations as u64, "operation"),
                 script::extent(&sections),
                 mode_needed(&header.needs),
-            )))?;
+            )
         }
-        InputPath::Document(path) => {
-            check_is_there(path)?;
-            let document =
-                document::load(path, &load_options(&args.stream)).map_err(RunError::invalid)?;
+        Input::Document { path, options, .. } => {
+            let document = document::load(path, options).map_err(RunError::invalid)?;
             drop(lines);
             for warning in document.warnings() {
                 report(LineKind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
             }
             let header = document.header();
-            say(&Style::of_stdout().prose(format!(
+            format!(
                 "{name}: valid document, {} of {}, ir_hash {}{}\n",
                 counted(document.operations(), "operation"),
                 counted(u64::from(header.clients()), "client"),
                 header.ir_hash,
                 mode_needed(&header.needs),
-            )))?;
+            )
         }
-    }
+    };
+    say(&Style::of_stdout().prose(verdict))?;
     Ok(0)
 }
 
@@ -359,12 +353,13 @@ fn check_is_there(path: &Path) -> Result<(), RunError> {
 }
 
 fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
-    if let Some(named) = &stream.input {
-        check_is_there(named.path())?;
-    }
-    match &stream.input {
-        Some(InputPath::Script(path)) => Ok(Input::Script(ScriptOptions {
-            path: path.clone(),
+    let named = stream.input.as_ref().context("no script or document is named");
+    let named = named.map_err(RunError::invalid)?;
+    check_is_there(named.path())?;
+    let (path, blob_folders) = (named.path().to_path_buf(), stream.allow_blobs.clone());
+    Ok(match named {
+        InputPath::Script(_) => Input::Script(ScriptOptions {
+            path,
             params: stream.params.clone(),
             seed: stream.seed,
             clients: stream
@@ -376,21 +371,15 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
                 })
                 .collect(),
             iterations: bounds.iterations,
-            blob_folders: stream.allow_blobs.clone(),
+            blob_folders,
             limits: limits(stream),
             ..ScriptOptions::default()
-        })),
-        Some(InputPath::Document(path)) => Ok(Input::Document {
-            path: path.clone(),
-            options: load_options(stream),
-            seed: stream.seed,
         }),
-        None => Err(RunError::invalid(anyhow::anyhow!("no script or document is named"))),
-    }
-}
-
-fn load_options(stream: &StreamArgs) -> LoadOptions {
-    LoadOptions { strict: stream.strict, blob_folders: stream.allow_blobs.clone() }
+        InputPath::Document(_) => {
+            let options = LoadOptions { strict: stream.strict, blob_folders };
+            Input::Document { path, options, seed: stream.seed }
+        }
+    })
 }
 
 fn limits(stream: &StreamArgs) -> Limits {

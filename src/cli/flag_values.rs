@@ -1,10 +1,11 @@
 //! Values of flags, with errors that say how to write them.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::input_path::InputPath;
 use super::nearby_files::advice;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::protocol::{NtStatus, nearest};
@@ -13,40 +14,15 @@ use crate::scheduler::RetryPolicy;
 /// Maximum number of clients of a run.
 const MAX_CLIENTS: u32 = 1_000_000;
 
-/// The input of a command; the file's extension decides which.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputPath {
-    /// `.lua` or `.luau`
-    Script(PathBuf),
-    /// `.json` (version 1) or `.jsonl` (version 2)
-    Document(PathBuf),
-}
-
-impl InputPath {
-    pub fn path(&self) -> &Path {
-        match self {
-            InputPath::Script(path) | InputPath::Document(path) => path,
-        }
+/// Parses the path of a script or document.
+pub(super) fn input(text: &str) -> Result<InputPath, String> {
+    const EXPECTED: &str = "expected a script (.lua) or a document (.json, .jsonl)";
+    // A URL may hold a password, so it is not quoted.
+    if text.contains("://") {
+        return Err(format!("{EXPECTED}; a target is given with --target"));
     }
-}
-
-impl FromStr for InputPath {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<InputPath, String> {
-        let path = PathBuf::from(text);
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        match extension.as_str() {
-            // A URL may hold a password, so it is not quoted.
-            _ if text.contains("://") => Err("expected a script (.lua) or a document (.json, .jsonl); a target is given with --target".into()),
-            "lua" | "luau" => Ok(InputPath::Script(path)),
-            "json" | "jsonl" => Ok(InputPath::Document(path)),
-            _ => Err(format!(
-                "expected a script (.lua) or a document (.json, .jsonl){}",
-                advice(&path)
-            )),
-        }
-    }
+    let path = Path::new(text);
+    InputPath::of(path).ok_or_else(|| format!("{EXPECTED}{}", advice(path)))
 }
 
 /// The value of `--clients N`, or of `--clients name=N` if there are several workloads.
@@ -177,16 +153,6 @@ mod tests {
         assert_eq!(factor("2"), Ok(2.0));
         for bad in ["0", "-1", "inf", "NaN", "1e9", "fast"] {
             assert!(factor(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_extension_tells_scripts_from_documents() {
-        assert_eq!("a/b.lua".parse(), Ok(InputPath::Script("a/b.lua".into())));
-        assert_eq!("b.JSON".parse(), Ok(InputPath::Document("b.JSON".into())));
-        assert_eq!("b.jsonl".parse(), Ok(InputPath::Document("b.jsonl".into())));
-        for bad in ["b", "b.txt", ".lua", ""] {
-            assert!(bad.parse::<InputPath>().is_err(), "{bad:?}");
         }
     }
 

@@ -8,6 +8,7 @@ mod completions;
 mod execute;
 mod failures;
 mod flag_values;
+mod input_path;
 mod log;
 mod manual;
 mod metrics;

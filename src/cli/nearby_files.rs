@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::input_path::InputPath;
+use crate::observability::results::missing_parent;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
 
@@ -10,12 +12,6 @@ use crate::protocol::nearest;
 const MAX_ENTRIES: usize = 10_000;
 const MAX_LISTED: usize = 5;
 const MAX_NAME_CHARS: usize = 200;
-
-/// Returns whether the extension is that of a script or a document.
-pub(super) fn is_input(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    ["lua", "luau", "json", "jsonl"].contains(&extension.as_str())
-}
 
 /// Returns advice on a path that is not a script or document: the file that was most likely meant,
 /// or the files in the directory. It begins with a separator, and is empty if there is no advice.
@@ -62,7 +58,7 @@ fn nearest_input(path: &Path) -> Option<PathBuf> {
         .ok()?
         .take(MAX_ENTRIES)
         .filter_map(|entry| Some(path.with_file_name(entry.ok()?.file_name()).join(&*name)))
-        .filter(|candidate| candidate.is_file() && is_input(candidate))
+        .filter(|candidate| candidate.is_file() && InputPath::of(candidate).is_some())
         .collect();
     below.sort();
     let near = || nearest(&name, names.iter().map(String::as_str));
@@ -73,16 +69,11 @@ fn nearest_input(path: &Path) -> Option<PathBuf> {
 fn inputs_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().take(MAX_ENTRIES).flatten();
     let mut names: Vec<String> = entries
-        .filter(|entry| is_input(&entry.path()) && entry.path().is_file())
+        .filter(|entry| InputPath::of(&entry.path()).is_some() && entry.path().is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort();
     names
-}
-
-fn missing_parent(path: &Path) -> Option<&Path> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
-    (!parent.exists()).then_some(parent)
 }
 
 fn quoted(path: &Path) -> String {

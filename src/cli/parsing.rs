@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::command::{Cli, Command, definitions, in_short};
-use super::flag_values::InputPath;
+use super::input_path::InputPath;
 use super::usage_errors::explained;
 
 impl Cli {

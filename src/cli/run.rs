@@ -261,7 +261,8 @@ impl RunArgs {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Cli, Command};
-    use super::super::flag_values::{ClientCount, InputPath};
+    use super::super::flag_values::ClientCount;
+    use super::super::input_path::InputPath;
     use super::*;
 
     fn run(line: &str) -> RunArgs {

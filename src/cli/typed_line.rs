@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Arg;
 
 use super::command::definitions;
+use super::input_path::InputPath;
 use super::log::FORMAT_FLAG;
-use super::nearby_files::is_input;
 use crate::backend::smb2::SmbAddress;
 use crate::observability::text::printable;
 
@@ -60,16 +60,15 @@ impl<'a> TypedLine<'a> {
 
     /// Returns the script or document that the line names.
     pub fn input(&self) -> Option<&'a str> {
-        let is_there = |word: &str| is_input(Path::new(word)) && Path::new(word).is_file();
-        self.words.iter().copied().find(|word| is_there(word))
+        self.words.iter().copied().find(|word| named(word).is_some())
     }
 
     pub fn script(&self) -> Option<&'a str> {
-        self.input().filter(|input| is_script(input))
+        self.input().filter(|input| matches!(named(input), Some(InputPath::Script(_))))
     }
 
     pub fn document(&self) -> Option<&'a str> {
-        self.input().filter(|input| !is_script(input))
+        self.input().filter(|input| matches!(named(input), Some(InputPath::Document(_))))
     }
 
     /// Returns the flag of the command with this long name.
@@ -103,9 +102,9 @@ impl<'a> TypedLine<'a> {
     }
 }
 
-fn is_script(input: &str) -> bool {
-    let extension = Path::new(input).extension().unwrap_or_default().to_string_lossy();
-    ["lua", "luau"].contains(&extension.to_lowercase().as_str())
+/// Returns the script or document that a word names, if there is such a file.
+fn named(word: &str) -> Option<InputPath> {
+    InputPath::of(Path::new(word)).filter(|input| input.path().is_file())
 }
 
 /// Returns a word of the line as errors quote it.

@@ -8,7 +8,8 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::command::definitions;
-use super::nearby_files::{advice, first_input, is_input};
+use super::input_path::InputPath;
+use super::nearby_files::{advice, first_input};
 use super::typed_line::{TypedLine, without_password};
 use super::unknown_arguments::{Tip, argument_meant};
 use crate::backend::registry::Target;
@@ -138,7 +139,7 @@ fn file_meant(name: &str, at: usize, line: &TypedLine) -> Option<String> {
         return Some(format!("{advice}; to run a script in it, write '{running}'"));
     }
     let with_extension = format!("{name}.lua");
-    let input = if is_input(path) {
+    let input = if InputPath::of(path).is_some() {
         name
     } else if Path::new(&with_extension).is_file() {
         &with_extension

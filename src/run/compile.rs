@@ -132,7 +132,7 @@ fn to_file(
     };
     if let Some(parent) = missing_parent(path) {
         anyhow::bail!(
-            "--output {}: there is no directory {}; create it first, or choose another path",
+            "--output {}: there is no directory {}; create it first, or name another path",
             path.display(),
             parent.display()
         );

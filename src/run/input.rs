@@ -1,6 +1,6 @@
 //! The input of a run: a script or a document.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::ir::document::{self, LoadOptions};
@@ -60,13 +60,16 @@ impl Input {
         input
     }
 
-    /// Returns the path as lines of progress show it.
-    pub fn name(&self) -> String {
-        let path = match self {
+    pub fn path(&self) -> &Path {
+        match self {
             Input::Script(options) => &options.path,
             Input::Document { path, .. } => path,
-        };
-        printable(&path.display().to_string(), MAX_PATH_CHARS)
+        }
+    }
+
+    /// Returns the path as lines of progress show it.
+    pub fn name(&self) -> String {
+        printable(&self.path().display().to_string(), MAX_PATH_CHARS)
     }
 
     /// Loads the script, or reads and checks the whole document. Times of the stream are multiplied

@@ -68,6 +68,36 @@ pub struct RunOutcome {
 ///
 /// # Errors
 /// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind.
+///
+/// # Examples
+///
+/// Runs a script against the simulator, which needs no server:
+///
+/// ```
+/// use smbench::backend::registry::Target;
+/// use smbench::run::{Input, RunOptions, run};
+/// use smbench::script::ScriptOptions;
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("mkdir.lua");
+/// std::fs::write(
+///     &path,
+///     "bench.workload {
+///         name = 'w',
+///         clients = 2,
+///         iteration = function(c) c:mkdir('d' .. c.id .. '-' .. c.iteration) end,
+///     }",
+/// )?;
+/// let input = Input::Script(ScriptOptions { path, iterations: Some(3), ..Default::default() });
+/// let options = RunOptions {
+///     out: Some(directory.path().join("results")),
+///     ..RunOptions::new(Target::parse("sim")?)
+/// };
+/// let outcome = run(&input, &options)?;
+/// assert_eq!(outcome.summary.totals.operations, 6);
+/// assert_eq!(outcome.summary.totals.failed, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let (mut run, sources) = Run::open(input, options)?;
     let shards = run.start(sources).map_err(RunError::internal)?;

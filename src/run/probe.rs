@@ -89,7 +89,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         whole: options.timeout,
     };
     let cases = probe::all();
-    let progress = ProgressDisplay::new(options.progress, cases.len());
+    let progress = ProbeProgress::new(options.progress, cases.len());
     let lines = progress.lines(options.progress);
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
@@ -119,14 +119,14 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
 }
 
 /// The number of cases that have ended, and the case that has been running for longest.
-struct ProgressDisplay {
+struct ProbeProgress {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
 }
 
-impl ProgressDisplay {
+impl ProbeProgress {
     /// Creates the bar, which is drawn only on a terminal.
-    fn new(enabled: bool, cases: usize) -> ProgressDisplay {
+    fn new(enabled: bool, cases: usize) -> ProbeProgress {
         let target = match enabled && standard_error::is_drawable() {
             true => standard_error::draw_target(),
             false => ProgressDrawTarget::hidden(),
@@ -134,7 +134,7 @@ impl ProgressDisplay {
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
-        ProgressDisplay { bar, running: Mutex::default() }
+        ProbeProgress { bar, running: Mutex::default() }
     }
 
     /// Starts the log lines that report the same when there is no terminal to draw on.
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn progress_counts_what_has_ended_and_names_what_has_run_for_longest() {
-        let progress = ProgressDisplay::new(false, 3);
+        let progress = ProbeProgress::new(false, 3);
         let now = || (progress.bar.position(), progress.bar.message());
         for (step, case, ended, message) in [
             (Step::Begun, "a", 0, "a"),
