@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::flag_values::{
-    ClientCount, input, parameter, positive_duration, positive_size, whole_number,
-};
+use super::flag_values::{input, parameter, positive_duration, positive_size, whole_number};
 use super::input_path::InputPath;
+use crate::script::{ClientsOverride, ScriptLimits};
 
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
@@ -51,7 +50,7 @@ pub struct StreamArgs {
     ///
     /// Without a name, of the only workload. May be repeated.
     #[arg(long, value_name = "[WORKLOAD=]N", value_delimiter = ',')]
-    pub clients: Vec<ClientCount>,
+    pub clients: Vec<ClientsOverride>,
 
     /// Seed of every random choice
     ///
@@ -79,14 +78,14 @@ pub struct StreamArgs {
     ///
     /// It bounds all VMs of the script and the operations it has queued, together.
     #[arg(
-        long, hide_short_help = true, value_name = "SIZE", default_value = "512MiB",
+        long, hide_short_help = true, value_name = "SIZE", default_value = format!("{}MiB", ScriptLimits::default().memory_bytes >> 20),
         value_parser = positive_size, help_heading = "Script limits"
     )]
     pub script_memory: u64,
 
     /// Longest time the script may compute without making an operation
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", default_value = "1s",
+        long, hide_short_help = true, value_name = "DURATION", default_value = format!("{:?}", ScriptLimits::default().time_per_resume),
         value_parser = positive_duration, help_heading = "Script limits"
     )]
     pub script_time: Duration,

@@ -30,9 +30,9 @@ use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
-use crate::ir::document::writer::Format;
+use crate::ir::compile::CompileBounds;
+use crate::ir::document::Format;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::Bounds;
 use crate::ir::units::nanoseconds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
@@ -43,7 +43,7 @@ use crate::run::{
     self, Destination, Input, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
+use crate::script::{self, Depth, ScriptLimits, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -177,7 +177,7 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 
 fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
-    let bounds = Bounds {
+    let bounds = CompileBounds {
         operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(nanoseconds),
     };
@@ -356,40 +356,33 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
     let named = stream.input.as_ref().context("no script or document is named");
     let named = named.map_err(RunError::invalid)?;
     check_is_there(named.path())?;
-    let (path, blob_folders) = (named.path().to_path_buf(), stream.allow_blobs.clone());
+    let (path, blob_directories) = (named.path().to_path_buf(), stream.allow_blobs.clone());
     Ok(match named {
         InputPath::Script(_) => Input::Script(ScriptOptions {
             path,
             params: stream.params.clone(),
             seed: stream.seed,
-            clients: stream
-                .clients
-                .iter()
-                .map(|count| ClientsOverride {
-                    workload: count.workload.clone(),
-                    clients: count.clients,
-                })
-                .collect(),
+            clients: stream.clients.clone(),
             iterations: bounds.iterations,
-            blob_folders,
+            blob_directories,
             limits: limits(stream),
             ..ScriptOptions::default()
         }),
         InputPath::Document(_) => {
-            let options = LoadOptions { strict: stream.strict, blob_folders };
+            let options = LoadOptions { strict: stream.strict, blob_directories };
             Input::Document { path, options, seed: stream.seed }
         }
     })
 }
 
-fn limits(stream: &StreamArgs) -> Limits {
-    Limits {
+fn limits(stream: &StreamArgs) -> ScriptLimits {
+    ScriptLimits {
         // The allocator of a VM counts in signed numbers.
         memory_bytes: usize::try_from(stream.script_memory)
             .unwrap_or(usize::MAX)
             .min(isize::MAX as usize),
         time_per_resume: stream.script_time,
-        ..Limits::default()
+        ..ScriptLimits::default()
     }
 }
 

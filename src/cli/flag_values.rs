@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::input_path::InputPath;
@@ -10,9 +9,6 @@ use super::nearby_files::advice;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::protocol::{NtStatus, nearest};
 use crate::scheduler::RetryPolicy;
-
-/// Maximum number of clients of a run.
-const MAX_CLIENTS: u32 = 1_000_000;
 
 /// Parses the path of a script or document.
 pub(super) fn input(text: &str) -> Result<InputPath, String> {
@@ -23,30 +19,6 @@ pub(super) fn input(text: &str) -> Result<InputPath, String> {
     }
     let path = Path::new(text);
     InputPath::of(path).ok_or_else(|| format!("{EXPECTED}{}", advice(path)))
-}
-
-/// The value of `--clients N`, or of `--clients name=N` if there are several workloads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCount {
-    pub workload: Option<String>,
-    pub clients: u32,
-}
-
-impl FromStr for ClientCount {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ClientCount, String> {
-        let (workload, number) = match text.rsplit_once('=') {
-            Some((name, number)) => (Some(name.trim().to_string()), number),
-            None => (None, text),
-        };
-        match number.trim().parse() {
-            Ok(clients @ 1..=MAX_CLIENTS) if workload.as_deref() != Some("") => {
-                Ok(ClientCount { workload, clients })
-            }
-            _ => Err("expected N or workload=N, with N from 1 to 1,000,000".into()),
-        }
-    }
 }
 
 /// Parses `key=value`, whose value may hold further `=`.
@@ -153,19 +125,6 @@ mod tests {
         assert_eq!(factor("2"), Ok(2.0));
         for bad in ["0", "-1", "inf", "NaN", "1e9", "fast"] {
             assert!(factor(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn client_counts_are_bare_or_named() {
-        let count = |workload: Option<&str>, clients| {
-            Ok(ClientCount { workload: workload.map(String::from), clients })
-        };
-        assert_eq!("12".parse(), count(None, 12));
-        assert_eq!("editors=1000000".parse(), count(Some("editors"), 1_000_000));
-        assert_eq!("a=b=3".parse(), count(Some("a=b"), 3));
-        for bad in ["0", "1000001", "=3", "a=", "-1", "", "a=1.5"] {
-            assert!(bad.parse::<ClientCount>().is_err(), "{bad:?}");
         }
     }
 

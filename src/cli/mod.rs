@@ -35,5 +35,4 @@ mod verdict;
 
 pub use command::Cli;
 pub use execute::execute;
-pub use flag_values::ClientCount;
 pub use log::exit_with;

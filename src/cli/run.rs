@@ -261,9 +261,9 @@ impl RunArgs {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Cli, Command};
-    use super::super::flag_values::ClientCount;
     use super::super::input_path::InputPath;
     use super::*;
+    use crate::script::ClientsOverride;
 
     fn run(line: &str) -> RunArgs {
         match Cli::parse_from_args(line.split_whitespace()).unwrap().command {
@@ -303,7 +303,7 @@ mod tests {
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(args.stream.params, [pair("users", "10"), pair("io", "4KiB")]);
-        let count = |workload: Option<&str>, clients| ClientCount {
+        let count = |workload: Option<&str>, clients| ClientsOverride {
             workload: workload.map(String::from),
             clients,
         };

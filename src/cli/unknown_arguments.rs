@@ -10,7 +10,7 @@ use super::typed_line::{TypedLine, quoted};
 use crate::backend::registry::Target;
 use crate::ir::foreign_words::SHORT_FLAGS;
 use crate::protocol::nearest;
-use crate::script::{self, Limits};
+use crate::script::{self, ScriptLimits};
 
 /// Advice that is shown beside clap's own suggestions, or in their place.
 pub(super) struct Tip {
@@ -129,7 +129,7 @@ fn flag_of_another_command(argument: &str, line: &TypedLine) -> Option<String> {
 fn parameter_meant(at: usize, line: &TypedLine) -> Option<Tip> {
     let script = line.script()?;
     let wanted = plain(line.words[at].split('=').next()?.trim_start_matches('-'));
-    let parameters = script::describe(Path::new(script), Limits::default()).ok()?;
+    let parameters = script::describe(Path::new(script), ScriptLimits::default()).ok()?;
     let names = || parameters.iter().map(|parameter| parameter.name.as_str());
     let same = names().find(|name| plain(name) == wanted);
     let name = same.or_else(|| nearest(&wanted, names()))?;

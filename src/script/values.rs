@@ -2,18 +2,19 @@
 
 use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
 
+use crate::ir::foreign_words::ForeignWords;
 use crate::ir::units;
 use crate::protocol::nearest;
 
 /// The largest whole number that a Lua number holds exactly.
 pub(super) const LARGEST_EXACT: u64 = 1 << 53;
 
-/// Returns an error for the script's author. Its line is added on the way out.
+/// Returns an error for the script's author. The caller adds the line of the script.
 pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
     LuaError::runtime(message)
 }
 
-/// Returns a value as it may be quoted in an error: short, and without addresses.
+/// Formats a value for an error message: short, and without memory addresses.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Nil => "nil".into(),
@@ -33,6 +34,14 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
+/// Returns the name of a field or variable, which scripts may give as a value of any type.
+pub(super) fn name_of(value: &Value) -> String {
+    match value {
+        Value::String(name) => name.to_string_lossy(),
+        other => shown(other),
+    }
+}
+
 /// Returns a message such as `unknown option 'exepct': did you mean 'expect'?`.
 pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let word: String = word.chars().take(60).collect();
@@ -43,6 +52,20 @@ pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'
         None if known.len() > 24 => format!("unknown {what} '{word}'"),
         None => format!("unknown {what} '{word}': there is {}", known.join(", ")),
     }
+}
+
+/// Refuses fields that other tools have, with their equivalents here.
+pub(super) fn refuse_foreign_fields(
+    table: &Table,
+    what: &str,
+    words: &ForeignWords,
+) -> LuaResult<()> {
+    for (foreign, here) in words.iter() {
+        if !table.raw_get::<Value>(foreign)?.is_nil() {
+            return Err(fault(format!("{what}: unknown field '{foreign}': {here}")));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses keys that are not in `known`.
@@ -105,8 +128,8 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
     }
 }
 
-/// Returns a name that reports and command lines can carry: 1 to 64 printable characters without
-/// `/`, `=` and quotes.
+/// Checks a name that is used in reports and on command lines, and returns it: 1 to 64 printable
+/// characters without `/`, `=` and quotes.
 pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
     let name = text(value, what)?;
     let plain = |c: char| !c.is_control() && !matches!(c, '/' | '=' | '"' | '\'');
