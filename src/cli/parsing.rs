@@ -24,13 +24,13 @@ impl Cli {
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Cli, clap::Error> {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-        let mut definitions = match args.iter().any(|arg| arg == "-h") {
+        let mut program = match args.iter().any(|arg| arg == "-h") {
             true => in_short(definitions()),
             false => definitions(),
         };
         let matches =
-            definitions.try_get_matches_from_mut(&args).map_err(|error| explained(error, &args))?;
-        let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))?;
+            program.try_get_matches_from_mut(&args).map_err(|error| explained(error, &args))?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut program))?;
         if let (false, Some((_, matches))) = (cli.command.wants_help(), matches.subcommand()) {
             cli.command.check(&|flag| given(matches, flag)).map_err(|message| {
                 cli.command.definition(definitions()).error(ErrorKind::ArgumentConflict, message)

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn ns(ns: u64) -> Duration {
-        Duration::from_nanoseconds(ns)
+        Duration::from_nanos(ns)
     }
 
     fn occurrence(start_ns: u64, end_ns: u64) -> Option<Occurrence> {
