@@ -11,8 +11,8 @@ use super::error::Problem;
 use super::limits::MAX_TIME_NS;
 use super::warnings::shortened;
 use crate::ir::phases::MAX_PHASES;
-use crate::ir::source::{Module, Phase, StreamHeader, Workload};
-use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS};
+use crate::ir::source::{Module, Phase, StreamHeader};
+use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS, Workload};
 
 /// The first line of a document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
