@@ -21,7 +21,9 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             let instead = match argument {
-                Value::Function(_) => "; it is no hook: it says what clients do, before the run",
+                Value::Function(_) => {
+                    "; it is not a hook: it sets how clients answer breaks, before the run"
+                }
                 _ => "",
             };
             return fail!(

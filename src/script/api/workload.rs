@@ -115,7 +115,7 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
         );
     }
     if length > MAX_PHASES {
-        return fail!("{WHAT}: {length} phases; there can be {MAX_PHASES}");
+        return fail!("{WHAT}: {length} phases; at most {MAX_PHASES} are possible");
     }
     let mut phases: Vec<Phase> = Vec::with_capacity(length);
     for position in 1..=length {

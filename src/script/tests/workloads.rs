@@ -96,7 +96,7 @@ fn numbers_of_clients_can_be_given_from_outside() {
     );
     assert_eq!(
         with(&["editors=600000", "viewers=600000"]).refused(),
-        "1200000 clients in all; there can be 1000000"
+        "1200000 clients in total; at most 1000000 are possible"
     );
     let one = iteration("c:stat('a')").with(|options| options.clients = vec![clients("9")]);
     assert_eq!(one.load().unwrap().header().clients(), 9);
