@@ -51,6 +51,49 @@ pub trait Clock: Send + Sync {
 }
 
 /// A server to connect to, through one client stack.
+///
+/// # Examples
+///
+/// A backend that counts the connections to another one:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+///
+/// use async_trait::async_trait;
+/// use smbench::backend::sim::NullBackend;
+/// use smbench::backend::{
+///     BackendCapabilities, ConnectError, Endpoint, SMBBackend, SMBConnectionInner,
+/// };
+///
+/// struct Counting<B> {
+///     inner: B,
+///     connections: AtomicU32,
+/// }
+///
+/// #[async_trait]
+/// impl<B: SMBBackend> SMBBackend for Counting<B> {
+///     fn capabilities(&self) -> BackendCapabilities {
+///         self.inner.capabilities()
+///     }
+///
+///     async fn connect(&self, client: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+///         self.connections.fetch_add(1, Relaxed);
+///         self.inner.connect(client).await
+///     }
+///
+///     fn endpoint(&self) -> Endpoint {
+///         self.inner.endpoint()
+///     }
+/// }
+///
+/// let backend = Counting { inner: NullBackend, connections: AtomicU32::new(0) };
+/// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// for client in 0..3 {
+///     runtime.block_on(backend.connect(client))?;
+/// }
+/// assert_eq!(backend.connections.into_inner(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait SMBBackend: Send + Sync {
     fn capabilities(&self) -> BackendCapabilities;

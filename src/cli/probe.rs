@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{counted, seconds};
+use super::number_format::{counted, seconds};
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::backend::registry::TargetKind;
 use crate::observability::text::printable;
@@ -11,11 +11,11 @@ use crate::probe::{Answer, CaseReport, Outcome, ProbeReport, Support};
 const MAX_DETAIL_CHARS: usize = 400;
 
 const DIFFERS: &str = concat!(
-    "  answered otherwise than the section named says: a client that counts on it is let down\n",
-    "  \"known\" is why another server answers so, and may be why this one does",
+    "  the answer is not what the named section says: a client that relies on it may fail\n",
+    "  \"known\" is the reason why another server answers so, and may be the reason here",
 );
-const NOT_GRANTED: &str = "  no fault: a server is free to refuse it, and clients go without";
-const NOT_ASKED: &str = "  nothing is known: asking could cost the server, or smbench cannot";
+const NOT_GRANTED: &str = "  not a fault: a server may refuse it, and clients work without it";
+const NOT_ASKED: &str = "  unknown: the case could harm the server, or smbench cannot run it";
 
 /// Maximum number of cases named for each reason why cases were not run.
 const MAX_NAMED: usize = 10;
@@ -42,7 +42,7 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     let totals = &report.totals;
     if totals.not_run > 0 {
         let early = format_args!(
-            "\nended early: {} of {} cases were not run, and what follows is of the others",
+            "\nended early: {} of {} cases were not run; what follows covers the others",
             totals.not_run, totals.cases
         );
         let _ = writeln!(text, "{}", style.paint(BAD, early));

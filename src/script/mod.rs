@@ -41,7 +41,7 @@ pub use checked_sections::{CheckedSection, extent};
 pub use declared::ParameterHelp;
 pub use error::ScriptError;
 pub use hooks::{HookTap, Hooks};
-pub use options::{ClientsOverride, MAX_CLIENTS, ScriptLimits, ScriptOptions};
+pub use options::{ClientsOverride, ScriptLimits, ScriptOptions};
 pub use shared_state_check::{CheckError, Compared, Depth, check};
 pub use source::Script;
 

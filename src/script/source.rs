@@ -15,7 +15,7 @@ use super::error::ScriptError;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::Host;
 use super::open_loop::OpenLoop;
-use super::options::{MAX_CLIENTS, ScriptOptions};
+use super::options::ScriptOptions;
 use super::random::RandomNumbers;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
@@ -23,6 +23,7 @@ use super::values::unknown;
 use super::vm::Vm;
 use crate::ir::phases;
 use crate::ir::source::RUN_CLIENT;
+use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{
     ClientPartition, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
     Workload,

@@ -50,7 +50,7 @@ fn a_password_that_cannot_be_had_is_one_error() {
     }
     for (file, reason) in [
         ("binary", "is not UTF-8"),
-        ("large", "is larger than 64 KiB; it should hold a password and no more"),
+        ("large", "is larger than 64 KiB; it should hold only a password"),
     ] {
         let message = place.run(&format!("s.lua {target} --password-file {file}")).end().refused(2);
         assert_eq!(message, format!("--password-file {file} {reason}"));

@@ -152,7 +152,7 @@ fn what_cannot_be_served_is_one_error() {
         assert_eq!(
             refused(&format!("--listen {address}")),
             format!(
-                "--listen {address}: other machines can reach this address, so the user must be named: add --user NAME"
+                "--listen {address}: other hosts can reach this address, so the user must be named: add --user NAME"
             )
         );
         // A password is needed too: it is never made up.

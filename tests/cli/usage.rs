@@ -233,7 +233,7 @@ fn a_document_whose_directory_is_missing_is_refused_without_a_temporary_name() {
     let message = place.smbench("compile s.lua -o no/dir/x.jsonl --iterations 1").end().refused(2);
     assert_eq!(
         message,
-        "--output no/dir/x.jsonl: there is no directory no; create it first, or name another place"
+        "--output no/dir/x.jsonl: there is no directory no; create it first, or name another path"
     );
     place.write("file", "");
     let message = place.smbench("compile s.lua -o file/x.jsonl --iterations 1").end().refused(2);

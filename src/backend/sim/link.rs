@@ -15,6 +15,7 @@ use super::opens::Step;
 use super::random::Drawn;
 use super::server::Server;
 use crate::backend::{BreakAcknowledger, BreakSender, OpError};
+use crate::ir::units::nanoseconds;
 use crate::protocol::{Acknowledgement, Break, NtStatus};
 
 pub struct Link {
@@ -93,7 +94,7 @@ impl Link {
 
     async fn pending(&self, ready_ns: u64, delay: Duration) -> Result<(), OpError> {
         self.wait_until(ready_ns).await?;
-        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let delay_ns = nanoseconds(delay);
         let reply_ns = self.server.answers_from_ns(ready_ns.saturating_add(delay_ns));
         let mut cancelled = self.cancelled.subscribe();
         tokio::select! {

@@ -6,10 +6,10 @@ use mlua::{Lua, Result as LuaResult, Table, Value};
 
 use super::host::Host;
 use super::values::unknown;
+use crate::ir::foreign_words::BENCH_FUNCTIONS;
 
 mod choose;
 mod client;
-pub(super) mod elsewhere;
 mod hooks;
 mod metrics;
 mod needs;
@@ -50,7 +50,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
         if name == "state" {
             return "bench.state exists only where hooks run: only a hook can use it".to_string();
         }
-        match elsewhere::function_of_bench(name) {
+        match BENCH_FUNCTIONS.find(name) {
             Some(here) => format!("unknown function of bench '{name}': {here}"),
             None => unknown("function of bench", name, names.iter().map(String::as_str)),
         }
