@@ -408,7 +408,7 @@ fn a_failure_by_description_has_no_effect() {
         let connection = connect(&server).await;
         let full = Err(OpError::Status(NtStatus::DISK_FULL));
         assert_eq!(open(&*connection).await.map(|_| ()), full);
-        let path = SharePath::new("folder").unwrap();
+        let path = SharePath::new("directory").unwrap();
         assert_eq!(connection.execute_misc(&OperationKind::Mkdir { path }).await, full);
         assert_eq!(server.open_handles(), 0);
         let root = SharePath::new("").unwrap();

@@ -244,7 +244,7 @@ pub enum ConnectStage {
     /// TREE_CONNECT to the share.
     Share,
     /// The directory of the target, below the share's root.
-    Folder,
+    Directory,
 }
 
 impl std::fmt::Display for ConnectStage {
@@ -254,7 +254,7 @@ impl std::fmt::Display for ConnectStage {
             ConnectStage::Negotiate => "SMB negotiation",
             ConnectStage::Login => "login",
             ConnectStage::Share => "opening the share",
-            ConnectStage::Folder => "opening the folder",
+            ConnectStage::Directory => "opening the directory",
         })
     }
 }

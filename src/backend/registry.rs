@@ -37,7 +37,7 @@ pub enum TargetError {
     Description(#[from] DescriptionError),
 }
 
-const KNOWN: &str = "embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
+const KNOWN: &str = "embedded, smb://user@host[:port]/share[/directory], sim or sim:null";
 const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
 
 /// A kind of target.
@@ -68,7 +68,7 @@ pub const KINDS: [TargetKind; 7] = [
         unavailable: None,
     },
     TargetKind {
-        target: "smb://user@host[:port]/share[/folder]",
+        target: "smb://user@host[:port]/share[/directory]",
         backend: "smb2",
         fidelity_modes: &[0, 1, 2],
         what: "a share of a server, through crate smb2",
@@ -89,14 +89,14 @@ pub const KINDS: [TargetKind; 7] = [
         unavailable: None,
     },
     TargetKind {
-        target: "smb-rs://user@host[:port]/share[/folder]",
+        target: "smb-rs://user@host[:port]/share[/directory]",
         backend: "smb-rs",
         fidelity_modes: &[],
         what: "a share of a server, through crate smb (smb-rs)",
         unavailable: NOT_YET,
     },
     TargetKind {
-        target: "impacket://user@host[:port]/share[/folder]",
+        target: "impacket://user@host[:port]/share[/directory]",
         backend: "impacket",
         fidelity_modes: &[],
         what: "a share of a server, through Impacket in Python workers",

@@ -105,7 +105,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
         storage: match &args.embedded_dir {
-            Some(folder) => Storage::Folder(folder.clone()),
+            Some(folder) => Storage::Directory(folder.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
@@ -313,7 +313,7 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
         user: args.user.clone(),
         password: None,
         storage: match &args.dir {
-            Some(directory) => Storage::Folder(directory.clone()),
+            Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         read_only: args.read_only,

@@ -16,7 +16,7 @@ pub const SCHEMA: &str = "smbench.targets/1";
 
 /// The forms in which a target can be written.
 pub(super) const TARGET_HELP: &str =
-    "embedded, smb://user@host[:port]/share[/folder], sim[?latency=5ms&...] or sim:null";
+    "embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null";
 
 /// See what smbench can reach, and what a server supports
 #[derive(Clone, Debug, Args)]

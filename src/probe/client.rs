@@ -75,13 +75,13 @@ impl<'a> Client<'a> {
     /// # Errors
     /// [`Failure`] if `name` is not one that a server can be asked for.
     pub fn path(&self, name: &str) -> Checked<SharePath> {
-        Ok(SharePath::new(name)?.below(&self.place.folder))
+        Ok(SharePath::new(name)?.below(&self.place.directory))
     }
 
     /// Returns the path of `name`, and notes it for removal after the case.
     fn made(&self, name: &str) -> Result<SharePath, OpError> {
         let path = self.named(name)?;
-        if path != self.place.folder {
+        if path != self.place.directory {
             self.place.note(path.clone());
         }
         Ok(path)
@@ -89,7 +89,7 @@ impl<'a> Client<'a> {
 
     fn named(&self, name: &str) -> Result<SharePath, OpError> {
         let path = SharePath::new(name).map_err(|error| OpError::Client(error.to_string()))?;
-        Ok(path.below(&self.place.folder))
+        Ok(path.below(&self.place.directory))
     }
 
     pub async fn open(

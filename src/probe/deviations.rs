@@ -62,12 +62,12 @@ const STAT_OPENS: &str =
 
 const UNKNOWN_OPTIONS: &str = "crate smb-server does not look at options it does not know";
 const FOLDER_NOT_OPENED: &str =
-    "crate smb-server does not look how the folder a rename goes to is open";
+    "crate smb-server does not look how the directory a rename goes to is open";
 const OPEN_FIRST: &str = "it finds the file open before it looks whether it is to be deleted";
 const LOCK_FIRST: &str = "it looks for the lock, and not at the range";
 const AS_ASKED: &str =
     "it holds against share modes what was asked for, not what the disposition does";
-const NOTHING_BELOW: &str = "Samba 4.17 breaks nothing below a folder it renames (smbtorture smb2.lease.rename_dir_openfile, of a later version)";
+const NOTHING_BELOW: &str = "Samba 4.17 breaks nothing below a directory it renames (smbtorture smb2.lease.rename_dir_openfile, of a later version)";
 const ANY_LOCK: &str = "it does not look whether the file reaches as far as the lock (smbtorture smb2.lease.lock1 wants the break)";
 const R_TAKEN: &str = "Samba 4.17 grants nothing to read on a file with any lock, and leaves H alone of RH (smbtorture smb2.lease.lock2 and lock3, of a later version)";
 /// The embedded backend leaves these cases out. They are for a probe of `smbench serve`.
@@ -76,22 +76,22 @@ const NONE_LOCKED: &str = "crate smb-server grants no lease on a file with any l
 
 pub const DEVIATIONS: &[Deviation] = &[
     samba(
-        "a_file_never_replaces_a_folder",
+        "a_file_never_replaces_a_directory",
         "got STATUS_OBJECT_NAME_COLLISION",
         Always,
         "Samba leaves the check to rename(2) and calls its EISDIR a collision",
     ),
     samba(
-        "a_folder_never_replaces_a_folder",
+        "a_directory_never_replaces_a_directory",
         "got STATUS_SUCCESS",
         Always,
-        "rename(2) replaces an empty folder, and Samba lets it",
+        "rename(2) replaces an empty directory, and Samba lets it",
     ),
     embedded(
-        "a_folder_does_not_move_into_itself",
+        "a_directory_does_not_move_into_itself",
         "got STATUS_ACCESS_DENIED",
         Always,
-        "crate smb-server does not open the folder a rename goes to, and the storage refuses",
+        "crate smb-server does not open the directory a rename goes to, and the storage refuses",
     ),
     samba(
         "a_name_of_255_characters_beyond_ascii_is_taken",
@@ -148,16 +148,16 @@ pub const DEVIATIONS: &[Deviation] = &[
         "Samba finds the name taken before it looks whether the file is to be deleted",
     ),
     samba(
-        "a_delete_pending_folder_takes_no_more_files",
+        "a_delete_pending_directory_takes_no_more_files",
         "got STATUS_SUCCESS",
         Always,
-        "Samba looks at the folder only with `check parent directory delete on close = yes`",
+        "Samba looks at the directory only with `check parent directory delete on close = yes`",
     ),
     embedded(
-        "a_delete_pending_folder_takes_no_more_files",
+        "a_delete_pending_directory_takes_no_more_files",
         "got STATUS_SUCCESS",
         Always,
-        "crate smb-server does not look whether the folder is to be deleted",
+        "crate smb-server does not look whether the directory is to be deleted",
     ),
     samba("a_share_mode_there_is_not_is_invalid", "got STATUS_SUCCESS", Always, UNKNOWN_BITS),
     embedded("a_share_mode_there_is_not_is_invalid", "got STATUS_SUCCESS", Always, UNKNOWN_BITS),
@@ -195,7 +195,7 @@ pub const DEVIATIONS: &[Deviation] = &[
         "a_lease_says_the_parent_key_it_was_asked_with",
         "got none",
         Always,
-        "Samba 4.17 has no leases on folders, and keeps no parent key",
+        "Samba 4.17 has no leases on directories, and keeps no parent key",
     ),
     samba(
         "a_rename_takes_handle_caching_and_waits",
@@ -252,31 +252,31 @@ pub const DEVIATIONS: &[Deviation] = &[
         OPEN_FIRST,
     ),
     samba(
-        "a_folder_that_is_not_shared_for_writing_takes_no_file",
+        "a_directory_that_is_not_shared_for_writing_takes_no_file",
         "got STATUS_SUCCESS",
         Always,
-        "Samba looks only whether the folder is open to be deleted (smbtorture smb2.rename)",
+        "Samba looks only whether the directory is open to be deleted (smbtorture smb2.rename)",
     ),
     embedded(
-        "a_folder_that_is_not_shared_for_writing_takes_no_file",
+        "a_directory_that_is_not_shared_for_writing_takes_no_file",
         "got STATUS_SUCCESS",
         Always,
         FOLDER_NOT_OPENED,
     ),
     embedded(
-        "a_folder_one_may_delete_takes_no_file_by_a_rename",
+        "a_directory_one_may_delete_takes_no_file_by_a_rename",
         "got STATUS_SUCCESS",
         Always,
         FOLDER_NOT_OPENED,
     ),
     samba(
-        "a_folder_another_may_delete_takes_no_file_by_a_rename",
+        "a_directory_another_may_delete_takes_no_file_by_a_rename",
         "got STATUS_SUCCESS",
         Always,
-        "Samba looks whether the folder is open to be deleted only among the opens of the same connection",
+        "Samba looks whether the directory is open to be deleted only among the opens of the same connection",
     ),
     embedded(
-        "a_folder_another_may_delete_takes_no_file_by_a_rename",
+        "a_directory_another_may_delete_takes_no_file_by_a_rename",
         "got STATUS_SUCCESS",
         Always,
         FOLDER_NOT_OPENED,
@@ -318,7 +318,7 @@ pub const DEVIATIONS: &[Deviation] = &[
         "crate smb-server does not look at attributes",
     ),
     embedded(
-        "a_folder_is_never_temporary",
+        "a_directory_is_never_temporary",
         "got STATUS_SUCCESS",
         Always,
         "crate smb-server does not look at attributes",
@@ -366,19 +366,19 @@ pub const DEVIATIONS: &[Deviation] = &[
         "Samba breaks level II before it looks how much is written",
     ),
     samba(
-        "a_rename_of_a_folder_takes_a_batch_oplock_below",
+        "a_rename_of_a_directory_takes_a_batch_oplock_below",
         "no break within",
         Always,
         NOTHING_BELOW,
     ),
     samba(
-        "a_rename_of_a_folder_asks_who_caches_handles_below",
+        "a_rename_of_a_directory_asks_who_caches_handles_below",
         "no break within",
         Always,
         NOTHING_BELOW,
     ),
     embedded(
-        "a_rename_of_a_folder_asks_who_caches_handles_below",
+        "a_rename_of_a_directory_asks_who_caches_handles_below",
         "not to be left alone",
         Always,
         "crate smb-server asks all at once",
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_server_that_is_asked_goes_before_anothers() {
-        let case = "a_delete_pending_folder_takes_no_more_files";
+        let case = "a_delete_pending_directory_takes_no_more_files";
         let known = |server| known(server, case, "got STATUS_SUCCESS (0x0)").unwrap().server;
         assert_eq!(["embedded", "samba", "smb2"].map(known), ["embedded", "samba", "samba"]);
         assert!(super::known("embedded", case, "got nonsense").is_none());

@@ -45,7 +45,7 @@ impl Keeper {
     /// # Errors
     /// A message that says what the server did instead.
     pub async fn make(&mut self, place: &Place) -> Result<(), String> {
-        let mkdir = OperationKind::Mkdir { path: place.folder.clone() };
+        let mkdir = OperationKind::Mkdir { path: place.directory.clone() };
         let connected = self.connection.is_some();
         let mut made = self.asks(&mkdir).await;
         if made.is_err() && connected {
@@ -121,8 +121,8 @@ impl Keeper {
                 return Err(lost);
             }
         }
-        let removed = self.asks(&OperationKind::Rmdir { path: place.folder.clone() }).await?;
-        let found = self.asks(&OperationKind::Stat { path: place.folder.clone() }).await?;
+        let removed = self.asks(&OperationKind::Rmdir { path: place.directory.clone() }).await?;
+        let found = self.asks(&OperationKind::Stat { path: place.directory.clone() }).await?;
         Ok((removed, found))
     }
 

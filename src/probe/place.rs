@@ -13,15 +13,15 @@ use crate::protocol::SharePath;
 /// The directory of a case, and the paths that were made in it.
 pub struct Place {
     pub(super) server: Arc<dyn SMBBackend>,
-    pub(super) folder: SharePath,
+    pub(super) directory: SharePath,
     /// The longest time that any one wait for the server may take.
     pub(super) patience: Duration,
     made: Mutex<BTreeSet<SharePath>>,
 }
 
 impl Place {
-    pub fn new(server: Arc<dyn SMBBackend>, folder: SharePath, patience: Duration) -> Place {
-        Place { server, folder, patience, made: Mutex::default() }
+    pub fn new(server: Arc<dyn SMBBackend>, directory: SharePath, patience: Duration) -> Place {
+        Place { server, directory, patience, made: Mutex::default() }
     }
 
     /// Connects a client that has no other connection.

@@ -38,7 +38,8 @@ pub struct ProbeReport {
     pub exit_reasons: Vec<ExitReason>,
     pub target: TargetReport,
     /// The directory that the probe made and removed; it touched nothing else.
-    pub folder: String,
+    #[serde(rename = "folder")]
+    pub directory: String,
     /// Seconds from the first connection to the removal of the directory.
     pub duration_s: f64,
     pub totals: Totals,
@@ -162,7 +163,7 @@ impl CaseReport {
 impl ProbeReport {
     pub fn new(
         target: TargetReport,
-        folder: &str,
+        directory: &str,
         cases: &[&Case],
         column: &Column,
     ) -> ProbeReport {
@@ -203,7 +204,7 @@ impl ProbeReport {
             exit_code: exit_code(&exit_reasons),
             exit_reasons,
             target,
-            folder: folder.to_string(),
+            directory: directory.to_string(),
             duration_s: column.took.as_secs_f64(),
             totals,
             supports: support(&cases),

@@ -92,15 +92,15 @@ fn only_what_is_essential_decides_the_exit_code() {
 #[test]
 fn a_known_deviation_says_why_and_what_it_supports_follows_from_the_cases() {
     let verdict = |case: &Case| match case.name {
-        "a_folder_never_replaces_a_folder" => failed("got STATUS_SUCCESS (0x0)"),
+        "a_directory_never_replaces_a_directory" => failed("got STATUS_SUCCESS (0x0)"),
         "a_batch_oplock_is_granted" => Verdict::NotGranted("none".into()),
         "level_ii_is_granted" => Verdict::Skipped("no caching".into()),
         _ => Verdict::Pass,
     };
     let report = report(verdict, Column::default());
     let names: Vec<_> = report.differences().iter().map(|case| (case.name, case.reason)).collect();
-    let reason = "rename(2) replaces an empty folder, and Samba lets it";
-    assert_eq!(names, [("a_folder_never_replaces_a_folder", Some(reason))]);
+    let reason = "rename(2) replaces an empty directory, and Samba lets it";
+    assert_eq!(names, [("a_directory_never_replaces_a_directory", Some(reason))]);
     let answer = |what| report.supports.iter().find(|row| row.what == what).unwrap().answer;
     assert_eq!(answer("rename"), Answer::Partly);
     assert_eq!(answer("batch oplock"), Answer::No);

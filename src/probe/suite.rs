@@ -88,9 +88,9 @@ pub enum Refused {
     #[error("no connection within {0:?}; --op-timeout allows more")]
     Silent(Duration),
     #[error(
-        "the folder {folder} cannot be made on the server ({why}), and a probe works nowhere else: name a folder where this user may write"
+        "the directory {directory} cannot be made on the server ({why}), and a probe works nowhere else: name a directory where this user may write"
     )]
-    Folder { folder: SharePath, why: String },
+    Directory { directory: SharePath, why: String },
 }
 
 /// Runs cases in the new directory `root`, which is removed at the end. `tell` is called when a
@@ -120,7 +120,7 @@ pub async fn run(
         }
     };
     if let Some(why) = refused {
-        return Err(Refused::Folder { folder: root.clone(), why });
+        return Err(Refused::Directory { directory: root.clone(), why });
     }
     let suite = Suite {
         server,
@@ -219,8 +219,8 @@ impl Suite<'_> {
     }
 
     async fn ask(&self, number: usize, case: &Case, keeper: &mut Keeper) -> Verdict {
-        let folder = SharePath::new(&number.to_string()).unwrap_or_default().below(self.root);
-        let place = Place::new(self.server.clone(), folder, self.limits.wait);
+        let directory = SharePath::new(&number.to_string()).unwrap_or_default().below(self.root);
+        let place = Place::new(self.server.clone(), directory, self.limits.wait);
         let mut stop = self.stop.clone();
         let verdict = tokio::select! {
             biased;
@@ -236,7 +236,7 @@ impl Suite<'_> {
         self.left
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(format!("{}: {why}", place.folder));
+            .push(format!("{}: {why}", place.directory));
         if gone {
             self.gone.store(true, Ordering::Relaxed);
         }
@@ -258,7 +258,7 @@ impl Suite<'_> {
         let whole = async {
             match keeper.make(place).await {
                 Ok(()) => Ok((case.run)(place).await),
-                Err(why) => Err(format!("making the case's folder: {why}")),
+                Err(why) => Err(format!("making the case's directory: {why}")),
             }
         };
         match timeout_at(until.min(self.deadline), whole).await {

@@ -47,12 +47,12 @@ const WHAT: [(&str, Shown); 26] = [
     ("create options", Area("create options")),
     ("rename", Area("renaming")),
     ("delete", Area("deleting")),
-    ("folders and patterns", Area("folders")),
+    ("directories and patterns", Area("directories")),
     (
         "names in any case",
         Cases(&[
             "a_name_is_found_in_any_case",
-            "a_folder_on_the_way_is_found_in_any_case",
+            "a_directory_on_the_way_is_found_in_any_case",
             "letters_beyond_ascii_are_found_in_any_case",
         ]),
     ),
@@ -96,7 +96,7 @@ const WHAT: [(&str, Shown); 26] = [
     ("lease RH", Cases(&["a_lease_of_rh_is_granted"])),
     ("lease RWH", Cases(&["a_lease_of_rwh_is_granted"])),
     ("leases of version 1", Cases(&["a_lease_of_version_1_is_granted"])),
-    ("leases on folders", Cases(&["a_folder_has_a_lease_of_rh_at_most"])),
+    ("leases on directories", Cases(&["a_directory_has_a_lease_of_rh_at_most"])),
     ("lease breaks", Area("lease breaks")),
     (
         "durable handles",

@@ -74,7 +74,7 @@ impl ServeOptions {
             // Before the server listens, the port may be 0; any other port serves for the check.
             port: address.port().max(1),
             share: SHARE.to_string(),
-            folder: SharePath::default(),
+            directory: SharePath::default(),
         };
         address.to_string()
     }

@@ -39,7 +39,7 @@ fn supports(report: &Value, what: &str) -> String {
 fn targets_are_listed_with_their_fidelity_and_why_one_cannot_be_used() {
     let place = Place::new();
     let text = place.smbench("targets list").end().exits(0).stdout;
-    assert!(text.contains("smb://user@host[:port]/share[/folder]"), "{text}");
+    assert!(text.contains("smb://user@host[:port]/share[/directory]"), "{text}");
     assert!(text.contains("fidelity modes 0, 1, 2; available"), "{text}");
     assert!(text.contains("no fidelity mode; not in this version"), "{text}");
     let json = place.smbench("targets list --json").end().exits(0).stdout;
@@ -84,9 +84,9 @@ fn samba_is_probed_in_a_folder_of_its_own_that_is_gone_afterwards() {
     let text = ended.stdout;
     for expected in [
         "  batch oplock              yes\n",
-        "  leases on folders         no\n",
+        "  leases on directories     no\n",
         "differs from the reference",
-        "      known: rename(2) replaces an empty folder, and Samba lets it\n",
+        "      known: rename(2) replaces an empty directory, and Samba lets it\n",
         "  offsets_above_four_gib_are_kept (MS-FSA 2.1.5.3)\n      a server without sparse files",
         "got none, not 0x736d62656e6368206c65617365202009\n",
         "got SMB2_OPLOCK_LEVEL_II, not SMB2_OPLOCK_LEVEL_BATCH\n",

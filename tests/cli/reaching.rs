@@ -123,7 +123,7 @@ fn a_wrong_password_a_missing_share_and_a_missing_folder_are_named() {
     );
     let folder = call(&format!("{}/no/where", samba.url())).samba().end().refused(3);
     assert!(folder.contains("STATUS_OBJECT_PATH_NOT_FOUND (0xC000003A)"), "{folder}");
-    assert!(folder.ends_with("has no folder \"no/where\"; create it first"), "{folder}");
+    assert!(folder.ends_with("has no directory \"no/where\"; create it first"), "{folder}");
     assert_eq!(crate::program::names(&samba.share()), [""; 0]);
 }
 

@@ -117,7 +117,7 @@ fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
 #[test]
 fn targets_that_do_not_exist_are_refused_with_those_that_do() {
     let place = Place::with_script(NEEDS_AN_OPLOCK);
-    let known = "use embedded, smb://user@host[:port]/share[/folder], sim or sim:null";
+    let known = "use embedded, smb://user@host[:port]/share[/directory], sim or sim:null";
     for (target, message) in [
         ("nas", format!("--target: unknown target \"nas\": {known}")),
         ("mount:/mnt", format!("--target: the target mount: is not in this version: {known}")),
@@ -132,7 +132,8 @@ fn targets_that_do_not_exist_are_refused_with_those_that_do() {
     for folder in ["nowhere", "file"] {
         let message = place.run(&format!("s.lua --embedded-dir {folder}")).end().refused(3);
         assert!(
-            message.starts_with(&format!("the embedded server cannot use the folder {folder}: "))
+            message
+                .starts_with(&format!("the embedded server cannot use the directory {folder}: "))
         );
     }
 }

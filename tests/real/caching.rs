@@ -114,7 +114,7 @@ async fn a_lease_grows_when_the_file_is_opened_again_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_parent_key_comes_back_with_the_lease_where_folders_have_leases() {
+async fn a_parent_key_comes_back_with_the_lease_where_directories_have_leases() {
     let asked = Lease { state: 7, key: Some(KEY), parent_key: Some(PARENT), version: 2 };
     let parameters = CreateParameters { lease: Some(asked), ..CreateParameters::default() };
     let backend = embedded();

@@ -30,7 +30,7 @@ async fn a_wrong_password_is_named_as_the_server_names_it() {
 }
 
 #[tokio::test]
-async fn a_missing_share_and_a_missing_folder_are_named() {
+async fn a_missing_share_and_a_missing_directory_are_named() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let url = samba.url().replace("/share", "/nothing");
     let error = refusal(&smb2(&url, Samba::PASSWORD)).await;
@@ -39,13 +39,13 @@ async fn a_missing_share_and_a_missing_folder_are_named() {
     assert!(error.reason.contains("\"nothing\""), "{error}");
 
     let error = refusal(&smb2(&format!("{}/no/where", samba.url()), Samba::PASSWORD)).await;
-    assert_eq!((error.stage, error.transient), (ConnectStage::Folder, false));
+    assert_eq!((error.stage, error.transient), (ConnectStage::Directory, false));
     assert!(error.reason.contains("STATUS_OBJECT_PATH_NOT_FOUND"), "{error}");
     assert!(error.reason.contains("no/where"), "{error}");
 }
 
 #[tokio::test]
-async fn the_folder_of_the_target_stands_before_every_path() {
+async fn the_directory_of_the_target_stands_before_every_path() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     std::fs::create_dir_all(samba.share().join("team/a b")).unwrap();
     let backend = smb2(&format!("{}/team/a%20b", samba.url()), Samba::PASSWORD);

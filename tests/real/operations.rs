@@ -128,8 +128,8 @@ async fn extensions_reach_the_server() {
 
         // The option is FILE_DIRECTORY_FILE.
         let directory = CreateParameters { create_options: Some(1), ..none.clone() };
-        extended("folder", directory).await.unwrap().close().await.unwrap();
-        assert_eq!(connection.execute_misc(&rmdir("folder")).await, Ok(()), "create_options");
+        extended("directory", directory).await.unwrap().close().await.unwrap();
+        assert_eq!(connection.execute_misc(&rmdir("directory")).await, Ok(()), "create_options");
 
         // The attribute is FILE_ATTRIBUTE_READONLY: the next open for writing is refused.
         let readonly = CreateParameters { file_attributes: Some(1), ..none.clone() };
@@ -195,7 +195,7 @@ async fn a_failure_in_the_middle_leaves_no_handle_behind() {
 }
 
 #[tokio::test]
-async fn rename_moves_files_and_folders_and_replaces_only_when_told() {
+async fn rename_moves_files_and_directories_and_replaces_only_when_told() {
     let servers = Servers::start();
     for connection in servers.connections().await {
         let misc = async |operation| connection.execute_misc(&operation).await;

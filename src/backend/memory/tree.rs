@@ -249,10 +249,10 @@ impl Names {
         if path.is_root() {
             return Ok(Place { parent: ROOT, name: "", key: String::new(), node: Some(ROOT) });
         }
-        let (folders, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+        let (directories, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
         let mut parent = ROOT;
-        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-            let child = self.children(parent)?.get(&folded(folder));
+        for directory in directories.split('/').filter(|directory| !directory.is_empty()) {
+            let child = self.children(parent)?.get(&folded(directory));
             parent = *child.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
         }
         let key = folded(name);

@@ -176,11 +176,11 @@ fn writing_truncating_and_locking_take_what_others_cache_of_the_content() {
 
 /// MS-FSA 2.1.4.12, PARENT_OBJECT.
 #[test]
-fn whatever_changes_a_folders_entries_breaks_its_lease() {
+fn whatever_changes_a_directories_entries_breaks_its_lease() {
     let scene = Scene::new();
     let (mut one, two) = (scene.client(1), scene.client(2));
-    let folder = OperationKind::Mkdir { path: path("d") };
-    two.does(&folder).unwrap();
+    let directory = OperationKind::Mkdir { path: path("d") };
+    two.does(&directory).unwrap();
     now(two.open_with("d/f", CreateDisposition::Create, &plain())).unwrap();
     let move_out =
         OperationKind::Rename { source_path: path("d/f"), dest_path: path("f"), replace: false };

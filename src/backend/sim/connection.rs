@@ -63,8 +63,8 @@ impl SimConnection {
             }
             OperationKind::List { path, pattern } => {
                 let request = existing(path, Target::Directory, READ_DATA);
-                let folder = link.open_briefly(&request).await?;
-                list(&folder, pattern).map_err(OpError::Status)
+                let directory = link.open_briefly(&request).await?;
+                list(&directory, pattern).map_err(OpError::Status)
             }
             other => {
                 let name = other.operation_type().name();
@@ -81,8 +81,8 @@ impl SimConnection {
 
 /// Lists a directory. A pattern that matches nothing is STATUS_NO_SUCH_FILE (MS-SMB2 3.3.5.18), but
 /// `.` and `..` count as matches.
-fn list(folder: &Opened, pattern: &str) -> Result<(), NtStatus> {
-    let found = !folder.node.list(pattern)?.is_empty();
+fn list(directory: &Opened, pattern: &str) -> Result<(), NtStatus> {
+    let found = !directory.node.list(pattern)?.is_empty();
     if found || matches(pattern, ".") || matches(pattern, "..") {
         Ok(())
     } else {

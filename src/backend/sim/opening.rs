@@ -34,7 +34,7 @@ struct Entry {
     file: u64,
     number: u64,
     /// The directory that the file is in, and who changes it. Known when the open is being closed.
-    folder: Option<(u64, Who)>,
+    directory: Option<(u64, Who)>,
 }
 
 /// The effect of an operation on the content of a file.
@@ -74,13 +74,13 @@ impl Drop for Opened {
             // break.
             let _ = server.delete(self, false);
         }
-        let folder = self.node.parent();
+        let directory = self.node.parent();
         if self.written.load(Ordering::Relaxed) {
             // The directory shows the new size and times from now on (MS-FSA 2.1.5.5).
-            server.change_entry(&mut server.opens.lock(), folder, self.as_entry());
+            server.change_entry(&mut server.opens.lock(), directory, self.as_entry());
         }
         server.locks.release(self.file(), self.number());
-        self.entry.folder = folder.map(|folder| (folder, self.as_entry()));
+        self.entry.directory = directory.map(|directory| (directory, self.as_entry()));
     }
 }
 
@@ -88,11 +88,11 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut opens = self.server.opens.lock();
         let deleted = opens.close(self.file, self.number);
-        if let (Some(deleter), Some((folder, who))) = (deleted, self.folder) {
+        if let (Some(deleter), Some((directory, who))) = (deleted, self.directory) {
             // The directory's lease is spared only if the one who deleted the file and the one who
             // closed it last name the same parent key (smbtorture smb2.dirlease.unlink).
             let key = who.key.filter(|key| Some(*key) == deleter);
-            self.server.change_entry(&mut opens, Some(folder), Who { key, ..who });
+            self.server.change_entry(&mut opens, Some(directory), Who { key, ..who });
         }
     }
 }
@@ -152,7 +152,7 @@ impl Server {
             parent_key: request.parent_key,
             delete_on_close: request.delete_on_close,
             written: AtomicBool::new(false),
-            entry: Entry { server: self.clone(), file, number, folder: None },
+            entry: Entry { server: self.clone(), file, number, directory: None },
         };
         if action != CreateAction::Opened {
             self.change_entry(&mut opens, opened.node.parent(), opened.as_entry());
@@ -221,7 +221,7 @@ impl Server {
         replace: bool,
     ) -> Result<Step<()>, NtStatus> {
         let mut opens = self.opens.lock();
-        if let wait @ Step::Wait(_) = self.enter_folder_of(to, &mut opens, opened)? {
+        if let wait @ Step::Wait(_) = self.enter_directory_of(to, &mut opens, opened)? {
             return Ok(wait);
         }
         if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file()) {
@@ -259,16 +259,16 @@ impl Server {
     /// Opens the directory that a rename moves the file to, to add an entry, and shares it with
     /// nobody who may delete it (MS-FSA 2.1.5.15.12; smbtorture
     /// smb2.rename.share_delete_and_delete_access).
-    fn enter_folder_of(
+    fn enter_directory_of(
         &self,
         path: &SharePath,
         opens: &mut OpenTable,
         opened: &Opened,
     ) -> Result<Step<()>, NtStatus> {
-        let folder = path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
-        let folder = SharePath::new(folder).unwrap_or_default();
-        let found = self.tree.find(&folder, Target::Directory, CreateDisposition::Open);
-        let Ok(Some(folder)) = found else {
+        let directory = path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory);
+        let directory = SharePath::new(directory).unwrap_or_default();
+        let found = self.tree.find(&directory, Target::Directory, CreateDisposition::Open);
+        let Ok(Some(directory)) = found else {
             // The rename itself finds what is wrong with the directory.
             return Ok(Step::Done(()));
         };
@@ -282,7 +282,7 @@ impl Server {
             caching: WantedCaching::Nothing,
         };
         let mut notices = Vec::new();
-        let step = opens.admit(Some(folder.id), &entering, self.now_ns(), &mut notices);
+        let step = opens.admit(Some(directory.id), &entering, self.now_ns(), &mut notices);
         self.tell(notices);
         step
     }

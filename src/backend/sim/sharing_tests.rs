@@ -154,12 +154,12 @@ fn a_deletion_takes_handle_caching_and_waits_for_it_unless_it_is_a_close() {
 
 /// MS-FSA 2.1.5.8.
 #[test]
-fn a_folder_has_no_byte_ranges_to_lock() {
+fn a_directory_has_no_byte_ranges_to_lock() {
     let scene = Scene::new();
     let client = scene.client(1);
     let options = CreateParameters { create_options: Some(1), ..plain() };
-    let folder = now(client.open_with("d", CreateDisposition::Create, &options)).unwrap();
-    let locked = now(folder.lock(0, 1, true, false));
+    let directory = now(client.open_with("d", CreateDisposition::Create, &options)).unwrap();
+    let locked = now(directory.lock(0, 1, true, false));
     assert_eq!(status(&locked), Some(NtStatus::INVALID_PARAMETER));
 }
 
@@ -180,10 +180,10 @@ fn a_request_that_makes_no_sense_is_invalid() {
     assert_eq!(status(&client.open(&nothing)), Some(NtStatus::ACCESS_DENIED));
 }
 
-/// MS-FSA 2.1.5.15.12: the rename shares the folder it goes to with nobody who may delete
+/// MS-FSA 2.1.5.15.12: the rename shares the directory it goes to with nobody who may delete
 /// it, whoever that is and whatever they share.
 #[test]
-fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
+fn a_rename_goes_into_no_directory_that_is_open_to_be_deleted() {
     for (access, share, expected) in [
         (0x0001_0080, 7, Some(NtStatus::SHARING_VIOLATION)),
         (0x0001_0080, 0, Some(NtStatus::SHARING_VIOLATION)),

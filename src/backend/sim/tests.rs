@@ -114,8 +114,8 @@ fn a_listing_that_finds_nothing_is_no_such_file() {
     let server = server(Settings::default());
     let connection = connect(&server);
     file(&*connection);
-    let list = |folder: &str, pattern: &str| {
-        let operation = OperationKind::List { path: path(folder), pattern: pattern.into() };
+    let list = |directory: &str, pattern: &str| {
+        let operation = OperationKind::List { path: path(directory), pattern: pattern.into() };
         now(connection.execute_misc(&operation))
     };
     assert_eq!(list("", "F"), Ok(()));

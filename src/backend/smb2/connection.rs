@@ -55,7 +55,7 @@ const MAX_LISTING_ANSWERS: u32 = 65_536;
 pub(super) struct Smb2Connection {
     pub(super) link: Arc<Link>,
     /// The target's directory, which is put before every path.
-    pub(super) folder: SharePath,
+    pub(super) directory: SharePath,
     pub(super) client_idx: u32,
     /// The setting of this name in [`BackendContext`](crate::backend::BackendContext).
     pub(super) file_ids: bool,
@@ -193,7 +193,7 @@ impl Smb2Connection {
     }
 
     /// Opens and closes the target's directory, to check at login that it is there.
-    pub(super) async fn open_folder(&self) -> Result<(), OpError> {
+    pub(super) async fn open_directory(&self) -> Result<(), OpError> {
         let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
         let root = SharePath::default();
         let create = self.create(&root, access, WireDisposition::FileOpen, FILE_DIRECTORY_FILE);
@@ -227,7 +227,7 @@ impl Smb2Connection {
 
     /// Returns the path from the share's root, as SMB2 writes it.
     fn name(&self, path: &SharePath) -> String {
-        path.below(&self.folder).as_str().replace('/', "\\")
+        path.below(&self.directory).as_str().replace('/', "\\")
     }
 
     /// Deletes a file or a directory. `kind` is the one to delete: the server refuses the other.
@@ -279,8 +279,8 @@ impl Smb2Connection {
         let create = self.create(path, access, WireDisposition::FileOpen, FILE_DIRECTORY_FILE);
         let mut query = query_directory(pattern);
         let first = (Command::QueryDirectory, &query as &dyn ::smb2::pack::Pack);
-        let (folder, mut answer) = self.link.create_and(&create, first).await?;
-        query.file_id = folder;
+        let (directory, mut answer) = self.link.create_and(&create, first).await?;
+        query.file_id = directory;
         let mut answers = 1;
         while answer.is_ok() && answers < MAX_LISTING_ANSWERS {
             answer = self.link.request(Command::QueryDirectory, &query).await.map(drop);
@@ -296,7 +296,7 @@ impl Smb2Connection {
         if matches!(listed, Err(OpError::ConnectionLost(_))) {
             return listed;
         }
-        let closed = self.link.close(folder).await;
+        let closed = self.link.close(directory).await;
         listed.and(closed)
     }
 }

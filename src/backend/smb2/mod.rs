@@ -192,13 +192,15 @@ impl Smb2Backend {
                 format!("{described}: the server has no share {:?}", self.address.share)
             }
             (
-                ConnectStage::Folder,
+                ConnectStage::Directory,
                 NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND,
             ) => format!(
-                "{described}: share {:?} has no folder \"{}\"; create it first",
-                self.address.share, self.address.folder
+                "{described}: share {:?} has no directory \"{}\"; create it first",
+                self.address.share, self.address.directory
             ),
-            (ConnectStage::Folder, _) => format!("{described} for \"{}\"", self.address.folder),
+            (ConnectStage::Directory, _) => {
+                format!("{described} for \"{}\"", self.address.directory)
+            }
             _ => described,
         }
     }
@@ -258,13 +260,13 @@ impl SMBBackend for Smb2Backend {
         self.server.get_or_init(|| describe(&connection, &session));
         let (max_read, max_write) = payload_limits(&connection);
         let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
-        let folder = self.address.folder.clone();
+        let directory = self.address.directory.clone();
         let (link, file_ids) = (Arc::new(link), self.context.file_ids);
         let client =
-            Smb2Connection { link, folder, client_idx, file_ids, breaks: Mutex::default() };
-        if !self.address.folder.is_root() {
-            let folder = client.open_folder().await;
-            folder.map_err(|error| self.failed(ConnectStage::Folder, error))?;
+            Smb2Connection { link, directory, client_idx, file_ids, breaks: Mutex::default() };
+        if !self.address.directory.is_root() {
+            let directory = client.open_directory().await;
+            directory.map_err(|error| self.failed(ConnectStage::Directory, error))?;
         }
         Ok(Box::new(client))
     }

@@ -9,9 +9,9 @@ use crate::protocol::create::CreateDisposition::{
 use crate::protocol::{CreateParameters, NtStatus};
 
 pub const CASES: &[Case] = &[
-    case!(a_file_is_no_folder_and_a_folder_no_file, "MS-FSA 2.1.5.1", CreateOptions),
+    case!(a_file_is_no_directory_and_a_directory_no_file, "MS-FSA 2.1.5.1", CreateOptions),
     case!(without_a_kind_either_is_opened, "MS-FSA 2.1.5.1", CreateOptions, AccessMask),
-    case!(what_shall_be_file_and_folder_is_invalid, "MS-SMB2 3.3.5.9", CreateOptions),
+    case!(what_shall_be_file_and_directory_is_invalid, "MS-SMB2 3.3.5.9", CreateOptions),
     case!(
         a_file_that_deletes_on_close_is_gone_with_its_handle,
         "MS-FSA 2.1.5.5",
@@ -25,7 +25,7 @@ pub const CASES: &[Case] = &[
         AccessMask
     ),
     case!(
-        a_folder_that_deletes_on_close_is_gone_with_its_handle,
+        a_directory_that_deletes_on_close_is_gone_with_its_handle,
         "MS-FSA 2.1.5.5",
         CreateOptions,
         AccessMask
@@ -66,7 +66,7 @@ pub const CASES: &[Case] = &[
     ),
     case!(create_options_that_are_hints_open_a_file, "MS-SMB2 2.2.13", CreateOptions, AccessMask),
     case!(attributes_of_devices_and_volumes_are_invalid, "MS-FSA 2.1.5.1", FileAttributes),
-    case!(a_folder_is_never_temporary, "MS-FSA 2.1.5.1", CreateOptions, FileAttributes),
+    case!(a_directory_is_never_temporary, "MS-FSA 2.1.5.1", CreateOptions, FileAttributes),
 ];
 
 const DIRECTORY_FILE: u32 = 0x0001;
@@ -87,12 +87,12 @@ fn delete_on_close(kind: u32) -> CreateParameters {
     CreateParameters { access_mask, ..options(kind | DELETE_ON_CLOSE) }
 }
 
-async fn a_file_is_no_folder_and_a_folder_no_file(place: &Place) -> Checked {
+async fn a_file_is_no_directory_and_a_directory_no_file(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"x").await?;
     client.mkdir("d").await?;
-    let folder = client.open_extended("f", ReadWrite, Open, &options(DIRECTORY_FILE)).await;
-    check_eq!(answer(folder)?, NtStatus::NOT_A_DIRECTORY);
+    let directory = client.open_extended("f", ReadWrite, Open, &options(DIRECTORY_FILE)).await;
+    check_eq!(answer(directory)?, NtStatus::NOT_A_DIRECTORY);
     let file = client.open_extended("d", ReadWrite, Open, &options(NON_DIRECTORY_FILE)).await;
     check_eq!(answer(file)?, NtStatus::FILE_IS_A_DIRECTORY);
     Ok(())
@@ -111,7 +111,7 @@ async fn without_a_kind_either_is_opened(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn what_shall_be_file_and_folder_is_invalid(place: &Place) -> Checked {
+async fn what_shall_be_file_and_directory_is_invalid(place: &Place) -> Checked {
     let client = place.client().await?;
     let both = options(DIRECTORY_FILE | NON_DIRECTORY_FILE);
     let opened = client.open_extended("f", ReadWrite, OpenIf, &both).await;
@@ -145,7 +145,7 @@ async fn deleting_on_close_makes_others_wait_for_none(place: &Place) -> Checked 
     Ok(())
 }
 
-async fn a_folder_that_deletes_on_close_is_gone_with_its_handle(place: &Place) -> Checked {
+async fn a_directory_that_deletes_on_close_is_gone_with_its_handle(place: &Place) -> Checked {
     let client = place.client().await?;
     let asked = delete_on_close(DIRECTORY_FILE);
     client.open_extended("d", ReadWrite, Create, &asked).await?.close().await?;
@@ -306,7 +306,7 @@ async fn attributes_of_devices_and_volumes_are_invalid(place: &Place) -> Checked
 }
 
 /// Follows smbtorture smb2.create.dosattr_tmp_dir.
-async fn a_folder_is_never_temporary(place: &Place) -> Checked {
+async fn a_directory_is_never_temporary(place: &Place) -> Checked {
     let client = place.client().await?;
     let asked = CreateParameters { file_attributes: Some(0x100), ..options(DIRECTORY_FILE) };
     let made = client.open_extended("d", ReadWrite, Create, &asked).await;

@@ -10,13 +10,13 @@ use crate::protocol::{CreateParameters, NtStatus};
 pub const CASES: &[Case] = &[
     case!(a_deleted_file_is_gone_and_its_name_free, "MS-FSA 2.1.5.15.3").essential(),
     case!(deleting_what_is_missing_says_which_part, "MS-FSA 2.1.5.15.3"),
-    case!(deleting_a_folder_is_file_is_a_directory, "MS-FSA 2.1.5.15.3"),
+    case!(deleting_a_directory_is_file_is_a_directory, "MS-FSA 2.1.5.15.3"),
     case!(a_deleted_file_is_delete_pending_until_its_last_close, "MS-FSA 2.1.5.15.3"),
-    case!(a_folder_is_not_empty_while_a_deleted_file_is_open_in_it, "MS-FSA 2.1.5.15.3"),
+    case!(a_directory_is_not_empty_while_a_deleted_file_is_open_in_it, "MS-FSA 2.1.5.15.3"),
     case!(a_delete_pending_file_is_pending_for_everything, "MS-FSA 2.1.5.1.2"),
     case!(a_delete_pending_file_is_read_and_written_on, "MS-FSA 2.1.5.4"),
     case!(a_deletion_is_done_when_the_last_connection_goes, "MS-SMB2 3.3.7.1"),
-    case!(a_delete_pending_folder_takes_no_more_files, "MS-FSA 2.1.5.1.1", CreateOptions),
+    case!(a_delete_pending_directory_takes_no_more_files, "MS-FSA 2.1.5.1.1", CreateOptions),
     case!(a_file_with_two_handles_stays_until_both_are_closed, "MS-FSA 2.1.5.5"),
 ];
 
@@ -38,7 +38,7 @@ async fn deleting_what_is_missing_says_which_part(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn deleting_a_folder_is_file_is_a_directory(place: &Place) -> Checked {
+async fn deleting_a_directory_is_file_is_a_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     check_eq!(answer(client.delete("d").await)?, NtStatus::FILE_IS_A_DIRECTORY);
@@ -61,7 +61,7 @@ async fn a_deleted_file_is_delete_pending_until_its_last_close(place: &Place) ->
     Ok(())
 }
 
-async fn a_folder_is_not_empty_while_a_deleted_file_is_open_in_it(place: &Place) -> Checked {
+async fn a_directory_is_not_empty_while_a_deleted_file_is_open_in_it(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     let held = client.file("d/f").await?;
@@ -86,7 +86,7 @@ async fn a_delete_pending_file_is_pending_for_everything(place: &Place) -> Check
     check_eq!(answer(client.delete("f").await)?, NtStatus::DELETE_PENDING, "deleted again");
     let renamed = answer(client.rename("f", "h", false).await)?;
     check_eq!(renamed, NtStatus::DELETE_PENDING, "renamed");
-    check_eq!(answer(client.mkdir("f").await)?, NtStatus::DELETE_PENDING, "made a folder");
+    check_eq!(answer(client.mkdir("f").await)?, NtStatus::DELETE_PENDING, "made a directory");
     held.close().await?;
     client.open("f", ReadWrite, Create).await?.close().await?;
     Ok(())
@@ -118,11 +118,11 @@ async fn a_deletion_is_done_when_the_last_connection_goes(place: &Place) -> Chec
     Ok(())
 }
 
-async fn a_delete_pending_folder_takes_no_more_files(place: &Place) -> Checked {
+async fn a_delete_pending_directory_takes_no_more_files(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
-    let folder = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
-    let held = client.open_extended("d", ReadWrite, Open, &folder).await?;
+    let directory = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
+    let held = client.open_extended("d", ReadWrite, Open, &directory).await?;
     client.rmdir("d").await?;
     let made = answer(client.open("d/f", ReadWrite, OpenIf).await)?;
     check_eq!(made, NtStatus::DELETE_PENDING);

@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
     case!(overwrite_if_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
     case!(an_answer_says_what_the_disposition_did, "MS-SMB2 2.2.14", Disposition, Caching),
     case!(
-        a_folder_is_made_opened_and_refused_by_disposition,
+        a_directory_is_made_opened_and_refused_by_disposition,
         "MS-FSA 2.1.5.1",
         Disposition,
         CreateOptions
@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
         Disposition,
         FileAttributes
     ),
-    case!(a_folder_is_never_overwritten, "MS-FSA 2.1.5.1", Disposition, CreateOptions),
+    case!(a_directory_is_never_overwritten, "MS-FSA 2.1.5.1", Disposition, CreateOptions),
 ];
 
 /// Checks the answer to an open of an existing file, and the content of the file after it.
@@ -145,11 +145,11 @@ async fn an_answer_says_what_the_disposition_did(place: &Place) -> Checked {
 }
 
 /// Returns parameters that set FILE_DIRECTORY_FILE.
-fn folder() -> CreateParameters {
+fn directory() -> CreateParameters {
     CreateParameters { create_options: Some(1), ..CreateParameters::default() }
 }
 
-async fn a_folder_is_made_opened_and_refused_by_disposition(place: &Place) -> Checked {
+async fn a_directory_is_made_opened_and_refused_by_disposition(place: &Place) -> Checked {
     let client = place.client().await?;
     for (name, disposition, expected) in [
         ("d", Open, NtStatus::OBJECT_NAME_NOT_FOUND),
@@ -159,7 +159,7 @@ async fn a_folder_is_made_opened_and_refused_by_disposition(place: &Place) -> Ch
         ("d", OpenIf, NtStatus::SUCCESS),
         ("e", OpenIf, NtStatus::SUCCESS),
     ] {
-        let opened = client.open_extended(name, ReadWrite, disposition, &folder()).await;
+        let opened = client.open_extended(name, ReadWrite, disposition, &directory()).await;
         check_eq!(answer(opened)?, expected, "{disposition:?} of {name}");
     }
     client.make("d/f", b"x").await?;
@@ -167,12 +167,12 @@ async fn a_folder_is_made_opened_and_refused_by_disposition(place: &Place) -> Ch
     Ok(())
 }
 
-async fn a_folder_is_never_overwritten(place: &Place) -> Checked {
+async fn a_directory_is_never_overwritten(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.make("d/f", b"kept").await?;
     for disposition in [Supersede, Overwrite, OverwriteIf] {
-        let opened = client.open_extended("d", ReadWrite, disposition, &folder()).await;
+        let opened = client.open_extended("d", ReadWrite, disposition, &directory()).await;
         check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "{disposition:?}");
     }
     check_eq!(client.content("d/f").await?, b"kept");

@@ -56,9 +56,14 @@ pub const CASES: &[Case] = &[
     ),
     case!(an_oplock_beside_a_lease_of_rw_is_level_ii, "MS-FSA 2.1.5.18.2", Caching),
     case!(an_oplock_beside_a_lease_with_handle_caching_is_none, "MS-FSA 2.1.5.18.2", Caching),
-    case!(a_folders_lease_goes_when_an_entry_changes, "MS-FSA 2.1.4.12", Caching, CreateOptions),
     case!(
-        a_folders_lease_stays_for_its_own_parent_key,
+        a_directories_lease_goes_when_an_entry_changes,
+        "MS-FSA 2.1.4.12",
+        Caching,
+        CreateOptions
+    ),
+    case!(
+        a_directories_lease_stays_for_its_own_parent_key,
         "MS-SMB2 3.3.5.9.11",
         Caching,
         CreateOptions
@@ -446,28 +451,28 @@ async fn an_oplock_beside_a_lease_with_handle_caching_is_none(place: &Place) -> 
 
 /// Makes the directory `d` and asks for a lease of RH on it. If the server grants no lease, the
 /// case ends as not granted.
-async fn hold_folder(client: &Client<'_>) -> Checked<crate::probe::Handle> {
+async fn hold_directory(client: &Client<'_>) -> Checked<crate::probe::Handle> {
     client.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..lease(1, LeaseState::RH) };
-    let folder = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    match leased(&folder)?.state {
-        LeaseState::NONE => Err(Failure::not_granted("no lease on a folder")),
-        _ => Ok(folder),
+    let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
+    match leased(&directory)?.state {
+        LeaseState::NONE => Err(Failure::not_granted("no lease on a directory")),
+        _ => Ok(directory),
     }
 }
 
-async fn a_folders_lease_goes_when_an_entry_changes(place: &Place) -> Checked {
+async fn a_directories_lease_goes_when_an_entry_changes(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
-    let _folder = hold_folder(&one).await?;
+    let _directory = hold_directory(&one).await?;
     two.stat("d").await?;
     one.is_left_alone().await?;
     two.make("d/f", b"x").await?;
     of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE)).map(drop)
 }
 
-async fn a_folders_lease_stays_for_its_own_parent_key(place: &Place) -> Checked {
+async fn a_directories_lease_stays_for_its_own_parent_key(place: &Place) -> Checked {
     let client = place.client().await?;
-    let _folder = hold_folder(&client).await?;
+    let _directory = hold_directory(&client).await?;
     let mut asked = lease(2, LeaseState::RWH);
     asked.lease =
         asked.lease.map(|lease| crate::protocol::Lease { parent_key: Some(key(1)), ..lease });

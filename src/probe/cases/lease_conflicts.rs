@@ -35,7 +35,7 @@ pub const CASES: &[Case] = &[
         AccessMask
     ),
     case!(what_a_rename_replaces_must_be_closed_first, "MS-FSA 2.1.5.15.12", Caching),
-    case!(a_rename_of_a_folder_asks_who_caches_handles_below, "MS-FSA 2.1.4.2", Caching),
+    case!(a_rename_of_a_directory_asks_who_caches_handles_below, "MS-FSA 2.1.4.2", Caching),
     case!(a_renamed_file_keeps_its_lease, "MS-FSA 2.1.5.15.12", Caching),
 ];
 
@@ -335,7 +335,7 @@ async fn hold_below(client: &Client<'_>, name: &str, number: u8) -> Checked<Hand
 
 /// Follows smbtorture smb2.lease.rename_dir_openfile: the server breaks one lease after the other,
 /// and does not break again a lease whose holder answered without closing.
-async fn a_rename_of_a_folder_asks_who_caches_handles_below(place: &Place) -> Checked {
+async fn a_rename_of_a_directory_asks_who_caches_handles_below(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     one.mkdir("d").await?;
     let mut held = vec![hold_below(&one, "d/f", 1).await?, hold_below(&one, "d/g", 2).await?];

@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
     ),
     case!(a_lease_goes_with_its_last_handle, "MS-FSA 2.1.5.5", Caching),
     case!(a_lease_says_the_parent_key_it_was_asked_with, "MS-SMB2 2.2.14.2.11", Caching),
-    case!(a_folder_has_a_lease_of_rh_at_most, "MS-SMB2 3.3.5.9.11", Caching, CreateOptions),
+    case!(a_directory_has_a_lease_of_rh_at_most, "MS-SMB2 3.3.5.9.11", Caching, CreateOptions),
     case!(an_answer_to_no_break_is_unsuccessful, "MS-SMB2 3.3.5.22.2", Caching),
     case!(an_answer_for_a_lease_there_is_not_is_name_not_found, "MS-SMB2 3.3.5.22.2", Caching),
     case!(
@@ -263,13 +263,13 @@ async fn a_lease_says_the_parent_key_it_was_asked_with(place: &Place) -> Checked
     Ok(())
 }
 
-async fn a_folder_has_a_lease_of_rh_at_most(place: &Place) -> Checked {
+async fn a_directory_has_a_lease_of_rh_at_most(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..lease(1, LeaseState::RWH) };
-    let folder = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    match leased(&folder)?.state {
-        LeaseState::NONE => Err(Failure::not_granted("no lease on a folder")),
+    let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
+    match leased(&directory)?.state {
+        LeaseState::NONE => Err(Failure::not_granted("no lease on a directory")),
         state => {
             check_eq!(state, LeaseState::RH);
             Ok(())

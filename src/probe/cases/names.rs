@@ -8,13 +8,13 @@ use crate::protocol::create::CreateDisposition::Create;
 
 pub const CASES: &[Case] = &[
     case!(a_name_is_found_in_any_case, "MS-FSCC 2.1.5"),
-    case!(a_folder_on_the_way_is_found_in_any_case, "MS-FSCC 2.1.5"),
+    case!(a_directory_on_the_way_is_found_in_any_case, "MS-FSCC 2.1.5"),
     case!(names_beyond_ascii_are_kept, "MS-FSCC 2.1.5"),
     case!(letters_beyond_ascii_are_found_in_any_case, "MS-FSCC 2.1.5"),
     case!(punctuation_is_kept, "MS-FSCC 2.1.5"),
     case!(a_name_of_255_characters_is_taken, "MS-FSCC 2.1.5"),
     case!(a_name_of_255_characters_beyond_ascii_is_taken, "MS-FSCC 2.1.5"),
-    case!(ten_folders_deep_is_reached, "MS-FSCC 2.1.5"),
+    case!(ten_directories_deep_is_reached, "MS-FSCC 2.1.5"),
     case!(a_forbidden_name_is_refused_before_it_is_sent, "MS-FSCC 2.1.5.2"),
     case!(one_letter_written_in_two_ways_is_two_names, "MS-FSCC 2.1.5.2"),
     case!(a_path_of_two_thousand_characters_is_reached, "MS-FSCC 2.1.5"),
@@ -32,7 +32,7 @@ async fn a_name_is_found_in_any_case(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_on_the_way_is_found_in_any_case(place: &Place) -> Checked {
+async fn a_directory_on_the_way_is_found_in_any_case(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("Team").await?;
     client.make("tEAM/f", b"x").await?;
@@ -93,7 +93,7 @@ async fn a_name_of_255_characters_beyond_ascii_is_taken(place: &Place) -> Checke
     Ok(())
 }
 
-async fn ten_folders_deep_is_reached(place: &Place) -> Checked {
+async fn ten_directories_deep_is_reached(place: &Place) -> Checked {
     let client = place.client().await?;
     let mut path = "d".to_string();
     for _ in 0..10 {

@@ -11,9 +11,9 @@ use bytes::Bytes;
 pub const CASES: &[Case] = &[
     case!(opening_a_missing_file_is_name_not_found, "MS-FSA 2.1.5.1"),
     case!(a_status_keeps_its_number_and_name, "MS-FSA 2.1.5.1"),
-    case!(opening_below_a_missing_folder_is_path_not_found, "MS-FSA 2.1.5.1"),
+    case!(opening_below_a_missing_directory_is_path_not_found, "MS-FSA 2.1.5.1"),
     case!(opening_below_a_file_is_path_not_found, "MS-FSA 2.1.5.1"),
-    case!(opening_a_folder_as_a_file_is_file_is_a_directory, "MS-FSA 2.1.5.1"),
+    case!(opening_a_directory_as_a_file_is_file_is_a_directory, "MS-FSA 2.1.5.1"),
     case!(the_disposition_of_an_extended_open_decides, "MS-FSA 2.1.5.1", Disposition),
     case!(an_extended_open_without_fields_is_a_simple_one, "MS-FSA 2.1.5.1"),
     case!(two_hundred_handles_are_open_on_one_connection, "MS-FSA 2.1.5.1"),
@@ -21,7 +21,7 @@ pub const CASES: &[Case] = &[
     case!(an_operation_on_a_handle_is_not_one_by_path, "MS-FSA 2.1.5.1"),
     case!(of_clients_that_create_one_file_at_once_one_does, "MS-FSA 2.1.5.1.2"),
     case!(
-        of_clients_that_open_one_new_folder_at_once_one_makes_it,
+        of_clients_that_open_one_new_directory_at_once_one_makes_it,
         "MS-FSA 2.1.5.1.1",
         CreateOptions,
         Caching
@@ -54,7 +54,7 @@ async fn a_status_keeps_its_number_and_name(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn opening_below_a_missing_folder_is_path_not_found(place: &Place) -> Checked {
+async fn opening_below_a_missing_directory_is_path_not_found(place: &Place) -> Checked {
     let client = place.client().await?;
     for disposition in [Open, Create, OpenIf, OverwriteIf] {
         let opened = client.open("missing/file", ReadWrite, disposition).await;
@@ -71,7 +71,7 @@ async fn opening_below_a_file_is_path_not_found(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn opening_a_folder_as_a_file_is_file_is_a_directory(place: &Place) -> Checked {
+async fn opening_a_directory_as_a_file_is_file_is_a_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     for (mode, disposition) in [(Read, Open), (ReadWrite, OpenIf)] {
@@ -152,7 +152,7 @@ async fn of_clients_that_create_one_file_at_once_one_does(place: &Place) -> Chec
 }
 
 /// Follows smbtorture smb2.create.mkdir-dup.
-async fn of_clients_that_open_one_new_folder_at_once_one_makes_it(place: &Place) -> Checked {
+async fn of_clients_that_open_one_new_directory_at_once_one_makes_it(place: &Place) -> Checked {
     let (one, two) = (place.client().await?, place.client().await?);
     let asked = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
     for round in 0..5 {
@@ -221,8 +221,8 @@ async fn contexts_that_ask_for_a_size_or_for_rights_are_taken(place: &Place) -> 
         client.open_extended(name, ReadWrite, Create, &asked).await?.close().await?;
         check_eq!(client.content(name).await?, b"");
     }
-    let folder = CreateParameters { create_options: Some(1), ..context(b"AlSi", &size) };
-    client.open_extended("d", ReadWrite, Create, &folder).await?.close().await?;
+    let directory = CreateParameters { create_options: Some(1), ..context(b"AlSi", &size) };
+    client.open_extended("d", ReadWrite, Create, &directory).await?.close().await?;
     check_eq!(answer(client.list("", "d").await)?, NtStatus::SUCCESS);
     Ok(())
 }

@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
     case!(a_lock_takes_the_lockers_own_level_ii, "MS-FSA 2.1.4.12", Caching, Locks),
     case!(a_lock_leaves_the_lockers_own_batch_oplock, "MS-FSA 2.1.4.12", Caching, Locks),
     case!(a_write_of_nothing_breaks_nothing, "MS-FSA 2.1.5.4", Caching),
-    case!(a_rename_of_a_folder_takes_a_batch_oplock_below, "MS-FSA 2.1.4.2", Caching),
+    case!(a_rename_of_a_directory_takes_a_batch_oplock_below, "MS-FSA 2.1.4.2", Caching),
 ];
 
 async fn the_disposition_says_what_is_left_of_an_exclusive_oplock(place: &Place) -> Checked {
@@ -220,7 +220,7 @@ async fn a_write_of_nothing_breaks_nothing(place: &Place) -> Checked {
     one.is_left_alone().await
 }
 
-async fn a_rename_of_a_folder_takes_a_batch_oplock_below(place: &Place) -> Checked {
+async fn a_rename_of_a_directory_takes_a_batch_oplock_below(place: &Place) -> Checked {
     let (one, two) = (place.client().await?, place.client().await?);
     one.mkdir("d").await?;
     hold(&one, Batch).await?.close().await?;

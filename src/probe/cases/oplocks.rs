@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
         AccessMask
     ),
     case!(on_a_file_with_locks_nobody_caches_reads_alone, "MS-FSA 2.1.5.18.2", Caching, Locks),
-    case!(a_folder_has_no_oplock, "MS-SMB2 3.3.5.9", Caching, CreateOptions),
+    case!(a_directory_has_no_oplock, "MS-SMB2 3.3.5.9", Caching, CreateOptions),
     case!(an_oplock_goes_with_its_handle, "MS-FSA 2.1.5.5", Caching),
     case!(an_oplock_goes_with_its_connection, "MS-SMB2 3.3.7.1", Caching),
     case!(a_file_keeps_its_id_and_opens_have_their_own, "MS-SMB2 2.2.14", Caching),
@@ -140,13 +140,13 @@ async fn on_a_file_with_locks_nobody_caches_reads_alone(place: &Place) -> Checke
     Ok(())
 }
 
-async fn a_folder_has_no_oplock(place: &Place) -> Checked {
+async fn a_directory_has_no_oplock(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     hold(&client, Batch).await?;
     let asked = CreateParameters { create_options: Some(1), ..oplock(Batch) };
-    let folder = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    check_eq!(granted(&folder)?.oplock, Nothing);
+    let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
+    check_eq!(granted(&directory)?.oplock, Nothing);
     Ok(())
 }
 

@@ -9,42 +9,42 @@ use crate::protocol::{CreateParameters, NtStatus};
 
 pub const CASES: &[Case] = &[
     case!(
-        a_folder_that_is_not_shared_for_writing_takes_no_file,
+        a_directory_that_is_not_shared_for_writing_takes_no_file,
         "MS-FSA 2.1.5.15.12",
         ShareMode,
         CreateOptions,
         AccessMask
     ),
     case!(
-        a_folder_one_may_delete_takes_no_file_by_a_rename,
+        a_directory_one_may_delete_takes_no_file_by_a_rename,
         "MS-FSA 2.1.5.15.12",
         ShareMode,
         CreateOptions,
         AccessMask
     ),
     case!(
-        a_folder_another_may_delete_takes_no_file_by_a_rename,
+        a_directory_another_may_delete_takes_no_file_by_a_rename,
         "MS-FSA 2.1.5.15.12",
         ShareMode,
         CreateOptions,
         AccessMask
     ),
     case!(
-        a_file_leaves_a_folder_that_one_may_delete,
+        a_file_leaves_a_directory_that_one_may_delete,
         "MS-FSA 2.1.5.15.12",
         ShareMode,
         CreateOptions,
         AccessMask
     ),
     case!(
-        a_folder_open_and_shared_takes_a_file_by_a_rename,
+        a_directory_open_and_shared_takes_a_file_by_a_rename,
         "MS-FSA 2.1.5.15.12",
         ShareMode,
         CreateOptions,
         AccessMask
     ),
     case!(
-        a_folder_open_for_its_attributes_takes_a_file_by_a_rename,
+        a_directory_open_for_its_attributes_takes_a_file_by_a_rename,
         "MS-FSA 2.1.5.15.12",
         ShareMode,
         CreateOptions,
@@ -63,7 +63,7 @@ const READ: u32 = 0x0012_0089;
 const READ_AND_WRITE: u32 = 0x0012_019F;
 const DELETE: u32 = 0x0001_0000;
 
-async fn folder(client: &Client<'_>, access: u32, share: u32) -> Checked<Handle> {
+async fn directory(client: &Client<'_>, access: u32, share: u32) -> Checked<Handle> {
     let asked = CreateParameters {
         create_options: Some(DIRECTORY_FILE),
         share_mode: Some(share),
@@ -73,12 +73,12 @@ async fn folder(client: &Client<'_>, access: u32, share: u32) -> Checked<Handle>
     Ok(client.open_extended("d", ReadWrite, Open, &asked).await?)
 }
 
-async fn a_folder_that_is_not_shared_for_writing_takes_no_file(place: &Place) -> Checked {
+async fn a_directory_that_is_not_shared_for_writing_takes_no_file(place: &Place) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;
     one.mkdir("d").await?;
     two.make("f", b"x").await?;
-    let held = folder(&one, READ, SHARE_READ).await?;
+    let held = directory(&one, READ, SHARE_READ).await?;
     check_eq!(answer(two.rename("f", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.rename("f", "d/f", false).await?;
@@ -91,7 +91,7 @@ async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
     holder.mkdir("d").await?;
     renaming.make("f", b"x").await?;
     for share in [SHARE_ALL, 0] {
-        let held = folder(holder, READ_AND_WRITE | DELETE, share).await?;
+        let held = directory(holder, READ_AND_WRITE | DELETE, share).await?;
         renaming.make("d/g", b"x").await?;
         for (from, to) in [("f", "d/f"), ("d/g", "d/h")] {
             let renamed = answer(renaming.rename(from, to, false).await)?;
@@ -106,23 +106,23 @@ async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
 
 /// Follows smbtorture smb2.rename.share_delete_and_delete_access and
 /// no_share_delete_but_delete_access.
-async fn a_folder_one_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
+async fn a_directory_one_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
     let client = place.client().await?;
     takes_no_file(&client, &client).await
 }
 
-async fn a_folder_another_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
+async fn a_directory_another_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;
     takes_no_file(&one, &two).await
 }
 
 /// Expects success, because a rename does not open the directory that the file leaves.
-async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
+async fn a_file_leaves_a_directory_that_one_may_delete(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.make("d/f", b"content").await?;
-    let held = folder(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
+    let held = directory(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
     client.rename("d/f", "f", false).await?;
     held.close().await?;
     check_eq!(client.content("f").await?, b"content");
@@ -130,12 +130,12 @@ async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
 }
 
 /// Follows smbtorture smb2.rename.share_delete_no_delete_access.
-async fn a_folder_open_and_shared_takes_a_file_by_a_rename(place: &Place) -> Checked {
+async fn a_directory_open_and_shared_takes_a_file_by_a_rename(place: &Place) -> Checked {
     takes_a_file(place, READ_AND_WRITE, SHARE_ALL).await
 }
 
 /// Follows smbtorture smb2.rename.msword.
-async fn a_folder_open_for_its_attributes_takes_a_file_by_a_rename(place: &Place) -> Checked {
+async fn a_directory_open_for_its_attributes_takes_a_file_by_a_rename(place: &Place) -> Checked {
     takes_a_file(place, ATTRIBUTES, 0).await
 }
 
@@ -144,7 +144,7 @@ async fn takes_a_file(place: &Place, access: u32, share: u32) -> Checked {
     let two = place.client().await?;
     one.mkdir("d").await?;
     two.make("f", b"content").await?;
-    let held = folder(&one, access, share).await?;
+    let held = directory(&one, access, share).await?;
     two.rename("f", "d/f", false).await?;
     two.rename("d/f", "d/g", false).await?;
     held.close().await?;

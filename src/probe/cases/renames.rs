@@ -7,28 +7,28 @@ use crate::protocol::NtStatus;
 
 pub const CASES: &[Case] = &[
     case!(a_rename_moves_the_content, "MS-FSA 2.1.5.15.12").essential(),
-    case!(a_rename_into_another_folder_moves_the_file, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_of_a_folder_takes_its_files_along, "MS-FSA 2.1.5.15.12"),
+    case!(a_rename_into_another_directory_moves_the_file, "MS-FSA 2.1.5.15.12"),
+    case!(a_rename_of_a_directory_takes_its_files_along, "MS-FSA 2.1.5.15.12"),
     case!(a_rename_of_a_missing_file_is_name_not_found, "MS-FSA 2.1.5.15.12"),
     case!(a_rename_onto_an_existing_file_is_a_collision, "MS-FSA 2.1.5.15.12"),
     case!(a_replacing_rename_replaces_an_existing_file, "MS-FSA 2.1.5.15.12"),
     case!(a_replacing_rename_needs_nothing_to_replace, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_into_a_missing_folder_is_path_not_found, "MS-FSA 2.1.5.15.12"),
-    case!(a_file_never_replaces_a_folder, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_never_replaces_a_folder, "MS-FSA 2.1.5.15.12"),
+    case!(a_rename_into_a_missing_directory_is_path_not_found, "MS-FSA 2.1.5.15.12"),
+    case!(a_file_never_replaces_a_directory, "MS-FSA 2.1.5.15.12"),
+    case!(a_directory_never_replaces_a_directory, "MS-FSA 2.1.5.15.12"),
     case!(an_open_file_is_never_replaced, "MS-FSA 2.1.5.15.12"),
     case!(a_rename_may_change_only_the_case, "MS-FSA 2.1.5.15.12"),
     case!(a_rename_onto_itself_succeeds, "MS-FSA 2.1.5.15.12"),
     case!(an_open_file_is_renamed_and_its_handle_goes_on, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_does_not_move_into_itself, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_does_not_move_below_its_own_folder, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_with_an_open_file_below_stays, "MS-FSA 2.1.5.15.12"),
+    case!(a_directory_does_not_move_into_itself, "MS-FSA 2.1.5.15.12"),
+    case!(a_directory_does_not_move_below_its_own_directory, "MS-FSA 2.1.5.15.12"),
+    case!(a_directory_with_an_open_file_below_stays, "MS-FSA 2.1.5.15.12"),
     case!(a_rename_of_an_open_file_is_seen_by_all_at_once, "MS-FSA 2.1.5.15.12"),
     case!(a_rename_keeps_locks_and_handles, "MS-FSA 2.1.5.15.12", Locks),
     case!(a_name_that_was_renamed_away_is_free, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_does_not_replace_a_file_unasked, "MS-FSA 2.1.5.15.12"),
+    case!(a_directory_does_not_replace_a_file_unasked, "MS-FSA 2.1.5.15.12"),
     case!(what_is_to_be_deleted_is_never_replaced, "MS-FSA 2.1.5.15.12"),
-    case!(folders_are_renamed_again_and_again_side_by_side, "MS-FSA 2.1.5.15.12"),
+    case!(directories_are_renamed_again_and_again_side_by_side, "MS-FSA 2.1.5.15.12"),
 ];
 
 async fn a_rename_moves_the_content(place: &Place) -> Checked {
@@ -40,7 +40,7 @@ async fn a_rename_moves_the_content(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_rename_into_another_folder_moves_the_file(place: &Place) -> Checked {
+async fn a_rename_into_another_directory_moves_the_file(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("a").await?;
     client.mkdir("b").await?;
@@ -51,7 +51,7 @@ async fn a_rename_into_another_folder_moves_the_file(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_rename_of_a_folder_takes_its_files_along(place: &Place) -> Checked {
+async fn a_rename_of_a_directory_takes_its_files_along(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("old").await?;
     client.mkdir("old/deep").await?;
@@ -79,8 +79,8 @@ async fn a_rename_onto_an_existing_file_is_a_collision(place: &Place) -> Checked
     let client = place.client().await?;
     client.make("source", b"source").await?;
     client.make("Target", b"target").await?;
-    client.mkdir("folder").await?;
-    for target in ["Target", "tARGET", "folder"] {
+    client.mkdir("directory").await?;
+    for target in ["Target", "tARGET", "directory"] {
         let renamed = client.rename("source", target, false).await;
         check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION, "{target}");
     }
@@ -107,7 +107,7 @@ async fn a_replacing_rename_needs_nothing_to_replace(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_rename_into_a_missing_folder_is_path_not_found(place: &Place) -> Checked {
+async fn a_rename_into_a_missing_directory_is_path_not_found(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"kept").await?;
     let renamed = client.rename("f", "missing/f", false).await;
@@ -116,7 +116,7 @@ async fn a_rename_into_a_missing_folder_is_path_not_found(place: &Place) -> Chec
     Ok(())
 }
 
-async fn a_file_never_replaces_a_folder(place: &Place) -> Checked {
+async fn a_file_never_replaces_a_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.make("f", b"x").await?;
     client.mkdir("d").await?;
@@ -125,7 +125,7 @@ async fn a_file_never_replaces_a_folder(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_never_replaces_a_folder(place: &Place) -> Checked {
+async fn a_directory_never_replaces_a_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.mkdir("e").await?;
@@ -176,7 +176,7 @@ async fn an_open_file_is_renamed_and_its_handle_goes_on(place: &Place) -> Checke
     Ok(())
 }
 
-async fn a_folder_does_not_move_into_itself(place: &Place) -> Checked {
+async fn a_directory_does_not_move_into_itself(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     // The target directory is the one to be renamed, which the rename itself has open.
@@ -185,7 +185,7 @@ async fn a_folder_does_not_move_into_itself(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_does_not_move_below_its_own_folder(place: &Place) -> Checked {
+async fn a_directory_does_not_move_below_its_own_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.mkdir("d/e").await?;
@@ -194,7 +194,7 @@ async fn a_folder_does_not_move_below_its_own_folder(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_with_an_open_file_below_stays(place: &Place) -> Checked {
+async fn a_directory_with_an_open_file_below_stays(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     let held = client.file("d/f").await?;
@@ -244,7 +244,7 @@ async fn a_name_that_was_renamed_away_is_free(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_does_not_replace_a_file_unasked(place: &Place) -> Checked {
+async fn a_directory_does_not_replace_a_file_unasked(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.make("f", b"kept").await?;
@@ -267,17 +267,17 @@ async fn what_is_to_be_deleted_is_never_replaced(place: &Place) -> Checked {
 }
 
 /// Follows smbtorture smb2.rename.rename_dir_bench.
-async fn folders_are_renamed_again_and_again_side_by_side(place: &Place) -> Checked {
+async fn directories_are_renamed_again_and_again_side_by_side(place: &Place) -> Checked {
     let client = place.client().await?;
-    let renamed_ten_times = async |folder: &str| -> Checked {
-        client.mkdir(folder).await?;
-        let mut before = folder.to_string();
+    let renamed_ten_times = async |directory: &str| -> Checked {
+        client.mkdir(directory).await?;
+        let mut before = directory.to_string();
         for round in 0..10 {
-            let after = format!("{folder}-{round}");
+            let after = format!("{directory}-{round}");
             client.rename(&before, &after, false).await?;
             before = after;
         }
-        check_eq!(answer(client.stat(folder).await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_eq!(answer(client.stat(directory).await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
         check_eq!(answer(client.list("", &before).await)?, NtStatus::SUCCESS);
         Ok(())
     };

@@ -31,7 +31,7 @@ pub const CASES: &[Case] = &[
     case!(what_is_refused_has_overwritten_nothing, "MS-FSA 2.1.5.1.2", ShareMode),
     case!(a_file_that_is_not_shared_is_not_deleted, "MS-FSA 2.1.5.1.2.2", ShareMode),
     case!(a_file_that_is_not_shared_is_not_renamed, "MS-FSA 2.1.5.1.2.2", ShareMode),
-    case!(a_folder_has_a_share_mode_too, "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions),
+    case!(a_directory_has_a_share_mode_too, "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions),
     case!(
         to_supersede_is_to_delete_and_to_overwrite_is_to_write,
         "MS-FSA 2.1.5.1.2",
@@ -228,7 +228,7 @@ async fn a_file_that_is_not_shared_is_not_renamed(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_has_a_share_mode_too(place: &Place) -> Checked {
+async fn a_directory_has_a_share_mode_too(place: &Place) -> Checked {
     let one = place.client().await?;
     let two = place.client().await?;
     one.mkdir("d").await?;

@@ -4,29 +4,29 @@ use crate::probe::{Case, Checked, Client, Place, answer, case, check_eq, side_by
 use crate::protocol::NtStatus;
 
 pub const CASES: &[Case] = &[
-    case!(mkdir_makes_a_folder, "MS-FSA 2.1.5.1.1").essential(),
+    case!(mkdir_makes_a_directory, "MS-FSA 2.1.5.1.1").essential(),
     case!(mkdir_of_what_exists_is_a_collision, "MS-FSA 2.1.5.1.1"),
-    case!(mkdir_below_a_missing_folder_is_path_not_found, "MS-FSA 2.1.5.1.1"),
-    case!(rmdir_removes_an_empty_folder, "MS-FSA 2.1.5.15.3").essential(),
-    case!(rmdir_of_a_folder_with_a_file_is_directory_not_empty, "MS-FSA 2.1.5.15.3"),
-    case!(rmdir_of_a_missing_folder_is_name_not_found, "MS-FSA 2.1.5.15.3"),
+    case!(mkdir_below_a_missing_directory_is_path_not_found, "MS-FSA 2.1.5.1.1"),
+    case!(rmdir_removes_an_empty_directory, "MS-FSA 2.1.5.15.3").essential(),
+    case!(rmdir_of_a_directory_with_a_file_is_directory_not_empty, "MS-FSA 2.1.5.15.3"),
+    case!(rmdir_of_a_missing_directory_is_name_not_found, "MS-FSA 2.1.5.15.3"),
     case!(rmdir_of_a_file_is_not_a_directory, "MS-FSA 2.1.5.15.3"),
-    case!(an_empty_folder_is_listed, "MS-FSA 2.1.5.6.3"),
+    case!(an_empty_directory_is_listed, "MS-FSA 2.1.5.6.3"),
     case!(a_pattern_that_matches_something_succeeds, "MS-FSA 2.1.5.6.3"),
     case!(a_pattern_that_matches_nothing_is_no_such_file, "MS-FSA 2.1.5.6.3"),
-    case!(listing_a_missing_folder_is_name_not_found, "MS-FSA 2.1.5.6.3"),
+    case!(listing_a_missing_directory_is_name_not_found, "MS-FSA 2.1.5.6.3"),
     case!(listing_a_file_is_not_a_directory, "MS-FSA 2.1.5.6.3"),
     case!(three_hundred_entries_are_listed, "MS-FSA 2.1.5.6.3"),
-    case!(stat_knows_files_and_folders, "MS-FSA 2.1.5.12"),
+    case!(stat_knows_files_and_directories, "MS-FSA 2.1.5.12"),
     case!(stat_of_what_is_missing_says_which_part, "MS-FSA 2.1.5.12"),
     case!(two_thousand_entries_are_listed, "MS-SMB2 3.3.5.18"),
-    case!(a_listing_of_a_nested_folder_shows_no_more_than_its_own, "MS-FSA 2.1.5.6.3"),
+    case!(a_listing_of_a_nested_directory_shows_no_more_than_its_own, "MS-FSA 2.1.5.6.3"),
     case!(a_pattern_takes_dots_and_dos_wildcards, "MS-FSA 2.1.4.4"),
-    case!(a_folder_of_folders_is_removed_from_within, "MS-FSA 2.1.5.15.3"),
+    case!(a_directory_of_directories_is_removed_from_within, "MS-FSA 2.1.5.15.3"),
     case!(a_listing_shows_what_was_changed_before_it, "MS-FSA 2.1.5.6.3"),
 ];
 
-async fn mkdir_makes_a_folder(place: &Place) -> Checked {
+async fn mkdir_makes_a_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.mkdir("d/e").await?;
@@ -47,13 +47,13 @@ async fn mkdir_of_what_exists_is_a_collision(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn mkdir_below_a_missing_folder_is_path_not_found(place: &Place) -> Checked {
+async fn mkdir_below_a_missing_directory_is_path_not_found(place: &Place) -> Checked {
     let client = place.client().await?;
     check_eq!(answer(client.mkdir("missing/d").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
     Ok(())
 }
 
-async fn rmdir_removes_an_empty_folder(place: &Place) -> Checked {
+async fn rmdir_removes_an_empty_directory(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.rmdir("d").await?;
@@ -62,7 +62,7 @@ async fn rmdir_removes_an_empty_folder(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn rmdir_of_a_folder_with_a_file_is_directory_not_empty(place: &Place) -> Checked {
+async fn rmdir_of_a_directory_with_a_file_is_directory_not_empty(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.make("d/f", b"x").await?;
@@ -73,7 +73,7 @@ async fn rmdir_of_a_folder_with_a_file_is_directory_not_empty(place: &Place) -> 
     Ok(())
 }
 
-async fn rmdir_of_a_missing_folder_is_name_not_found(place: &Place) -> Checked {
+async fn rmdir_of_a_missing_directory_is_name_not_found(place: &Place) -> Checked {
     let client = place.client().await?;
     check_eq!(answer(client.rmdir("missing").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(answer(client.rmdir("missing/d").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
@@ -88,7 +88,7 @@ async fn rmdir_of_a_file_is_not_a_directory(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn an_empty_folder_is_listed(place: &Place) -> Checked {
+async fn an_empty_directory_is_listed(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     check_eq!(answer(client.list("d", "*").await)?, NtStatus::SUCCESS);
@@ -116,7 +116,7 @@ async fn a_pattern_that_matches_nothing_is_no_such_file(place: &Place) -> Checke
     Ok(())
 }
 
-async fn listing_a_missing_folder_is_name_not_found(place: &Place) -> Checked {
+async fn listing_a_missing_directory_is_name_not_found(place: &Place) -> Checked {
     let client = place.client().await?;
     check_eq!(answer(client.list("missing", "*").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(answer(client.list("missing/d", "*").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
@@ -147,7 +147,7 @@ async fn three_hundred_entries_are_listed(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn stat_knows_files_and_folders(place: &Place) -> Checked {
+async fn stat_knows_files_and_directories(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("d").await?;
     client.make("d/f", b"x").await?;
@@ -181,13 +181,13 @@ async fn two_thousand_entries_are_listed(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_listing_of_a_nested_folder_shows_no_more_than_its_own(place: &Place) -> Checked {
+async fn a_listing_of_a_nested_directory_shows_no_more_than_its_own(place: &Place) -> Checked {
     let client = place.client().await?;
     client.mkdir("a").await?;
     client.mkdir("a/b").await?;
     client.make("a/f", b"x").await?;
     client.make("a/b/g", b"x").await?;
-    for (folder, pattern, expected) in [
+    for (directory, pattern, expected) in [
         ("a", "f", NtStatus::SUCCESS),
         ("a", "b", NtStatus::SUCCESS),
         ("a", "g", NtStatus::NO_SUCH_FILE),
@@ -195,7 +195,11 @@ async fn a_listing_of_a_nested_folder_shows_no_more_than_its_own(place: &Place) 
         ("a/b", "f", NtStatus::NO_SUCH_FILE),
         ("", "f", NtStatus::NO_SUCH_FILE),
     ] {
-        check_eq!(answer(client.list(folder, pattern).await)?, expected, "{pattern} in {folder:?}");
+        check_eq!(
+            answer(client.list(directory, pattern).await)?,
+            expected,
+            "{pattern} in {directory:?}"
+        );
     }
     Ok(())
 }
@@ -219,7 +223,7 @@ async fn a_pattern_takes_dots_and_dos_wildcards(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_of_folders_is_removed_from_within(place: &Place) -> Checked {
+async fn a_directory_of_directories_is_removed_from_within(place: &Place) -> Checked {
     let client = place.client().await?;
     for path in ["a", "a/b", "a/b/c"] {
         client.mkdir(path).await?;

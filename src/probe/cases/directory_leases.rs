@@ -12,18 +12,23 @@ use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
 
 pub const CASES: &[Case] = &[
-    case!(a_folder_caches_no_writes, "MS-SMB2 3.3.5.9.11", Caching, CreateOptions),
+    case!(a_directory_caches_no_writes, "MS-SMB2 3.3.5.9.11", Caching, CreateOptions),
     case!(
-        who_is_refused_takes_a_folders_handle_caching,
+        who_is_refused_takes_a_directories_handle_caching,
         "MS-FSA 2.1.5.1.2",
         Caching,
         CreateOptions,
         ShareMode
     ),
-    case!(a_write_shows_in_the_folder_when_it_is_closed, "MS-FSA 2.1.5.5", Caching, CreateOptions),
+    case!(
+        a_write_shows_in_the_directory_when_it_is_closed,
+        "MS-FSA 2.1.5.5",
+        Caching,
+        CreateOptions
+    ),
     case!(a_size_that_is_set_shows_at_once, "MS-FSA 2.1.5.15.5", Caching, CreateOptions),
-    case!(an_overwrite_shows_in_the_folder, "MS-FSA 2.1.4.12", Caching, CreateOptions),
-    case!(a_rename_shows_in_both_folders, "MS-FSA 2.1.5.15.12", Caching, CreateOptions),
+    case!(an_overwrite_shows_in_the_directory, "MS-FSA 2.1.4.12", Caching, CreateOptions),
+    case!(a_rename_shows_in_both_directories, "MS-FSA 2.1.5.15.12", Caching, CreateOptions),
     case!(a_deletion_shows_with_the_last_close, "MS-FSA 2.1.5.5", Caching, CreateOptions),
     case!(
         a_deletion_spares_the_lease_of_who_deleted_and_closed,
@@ -37,7 +42,11 @@ pub const CASES: &[Case] = &[
 
 const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
 
-async fn open_folder(client: &Client<'_>, name: &str, asked: CreateParameters) -> Checked<Handle> {
+async fn open_directory(
+    client: &Client<'_>,
+    name: &str,
+    asked: CreateParameters,
+) -> Checked<Handle> {
     let asked = CreateParameters { create_options: Some(1), ..asked };
     // The open has no right to write or delete, so that it does not stop others from doing so.
     let asked = CreateParameters { access_mask: Some(0x0012_0089), ..asked };
@@ -47,10 +56,10 @@ async fn open_folder(client: &Client<'_>, name: &str, asked: CreateParameters) -
 /// Opens the directory `d` with lease 1 of RH. If another state is granted, the case ends as not
 /// granted.
 async fn hold(client: &Client<'_>) -> Checked<Handle> {
-    let folder = open_folder(client, "d", lease(1, LeaseState::RH)).await?;
-    match leased(&folder)?.state {
-        LeaseState::RH => Ok(folder),
-        _ => Err(Failure::not_granted("no lease on a folder")),
+    let directory = open_directory(client, "d", lease(1, LeaseState::RH)).await?;
+    match leased(&directory)?.state {
+        LeaseState::RH => Ok(directory),
+        _ => Err(Failure::not_granted("no lease on a directory")),
     }
 }
 
@@ -85,19 +94,19 @@ async fn goes(client: &Client<'_>) -> Checked {
     Ok(())
 }
 
-async fn a_folder_caches_no_writes(place: &Place) -> Checked {
+async fn a_directory_caches_no_writes(place: &Place) -> Checked {
     let client = place.client().await?;
     made(&client).await?.close().await?;
     let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
     for (asked, expected) in [(r, r), (r | h, r | h), (r | w, r), (r | w | h, r | h)] {
-        let folder = open_folder(&client, "d", lease(1, asked)).await?;
-        check_eq!(leased(&folder)?.state, expected, "asked for {asked}");
-        folder.close().await?;
+        let directory = open_directory(&client, "d", lease(1, asked)).await?;
+        check_eq!(leased(&directory)?.state, expected, "asked for {asked}");
+        directory.close().await?;
     }
     Ok(())
 }
 
-async fn who_is_refused_takes_a_folders_handle_caching(place: &Place) -> Checked {
+async fn who_is_refused_takes_a_directories_handle_caching(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     let first = made(&one).await?;
     let alone = || CreateParameters { share_mode: Some(0), ..CreateParameters::default() };
@@ -113,10 +122,10 @@ async fn who_is_refused_takes_a_folders_handle_caching(place: &Place) -> Checked
         of_lease(told, taken)?;
         Ok(first.close().await?)
     };
-    one.broken_by(open_folder(&two, "d", alone()), closes).await.map(drop)
+    one.broken_by(open_directory(&two, "d", alone()), closes).await.map(drop)
 }
 
-async fn a_write_shows_in_the_folder_when_it_is_closed(place: &Place) -> Checked {
+async fn a_write_shows_in_the_directory_when_it_is_closed(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     let _first = made(&one).await?;
     let own = child(&one, 2, Some(1)).await?;
@@ -148,7 +157,7 @@ async fn a_size_that_is_set_shows_at_once(place: &Place) -> Checked {
     one.is_left_alone().await
 }
 
-async fn an_overwrite_shows_in_the_folder(place: &Place) -> Checked {
+async fn an_overwrite_shows_in_the_directory(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     one.mkdir("d").await?;
     one.make("d/f", b"old").await?;
@@ -157,14 +166,14 @@ async fn an_overwrite_shows_in_the_folder(place: &Place) -> Checked {
     goes(&one).await
 }
 
-async fn a_rename_shows_in_both_folders(place: &Place) -> Checked {
+async fn a_rename_shows_in_both_directories(place: &Place) -> Checked {
     let (one, two) = pair(place).await?;
     let three = place.client().await?;
     one.mkdir("e").await?;
     one.mkdir("d").await?;
     one.make("d/f", b"x").await?;
     let first = hold(&one).await?;
-    let second = open_folder(&three, "e", lease(1, LeaseState::RH)).await?;
+    let second = open_directory(&three, "e", lease(1, LeaseState::RH)).await?;
     two.rename("d/f", "e/f", false).await?;
     goes(&one).await?;
     goes(&three).await?;
