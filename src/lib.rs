@@ -6,8 +6,8 @@
 //! does.
 //!
 //! A module imports only from the layers below it:
-//! `cli` > `run` > `script` > `scheduler` > `probe` > `backend` > `observability` > `ir` >
-//! `protocol`.
+//! `cli` > `run` > `script`, `scheduler` and `probe` side by side > `backend` > `observability` >
+//! `ir` > `protocol`.
 #![forbid(unsafe_code)]
 // All output goes through `cli::print` or `observability::standard_error`.
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]

@@ -1,62 +1,47 @@
-//! Tests that the layers hold, files stay small, and no name is a catch-all.
+//! Tests of the source text: layers, circles of imports, names, comments, and what only one module
+//! may do.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// Layers from the top. A module imports only what is below it.
-const LAYERS: [&str; 9] =
-    ["cli", "run", "script", "scheduler", "probe", "backend", "observability", "ir", "protocol"];
-const MAX_LINES: usize = 500;
+use sources::Source;
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
+mod imports;
+mod sources;
 
-fn tree() -> Vec<(PathBuf, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    sources(&src)
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            (path.strip_prefix(&src).unwrap().to_path_buf(), text)
-        })
-        .collect()
-}
+/// Layers from the top. A module imports only from the layers below its own; those of one layer
+/// stand side by side and do not import one another.
+const LAYERS: [&[&str]; 7] = [
+    &["cli"],
+    &["run"],
+    &["script", "scheduler", "probe"],
+    &["backend"],
+    &["observability"],
+    &["ir"],
+    &["protocol"],
+];
 
-fn layer_of(path: &Path) -> Option<usize> {
-    let first = path.components().next()?.as_os_str().to_str()?;
-    LAYERS.iter().position(|layer| *layer == first.trim_end_matches(".rs"))
+fn first_directory(path: &Path) -> &str {
+    path.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs")
 }
 
 #[test]
-fn a_module_imports_only_what_stands_below_it() {
+fn a_module_imports_only_from_the_layers_below_it() {
     let mut broken = Vec::new();
-    for (path, text) in tree() {
-        let Some(own) = layer_of(&path) else { continue };
+    for Source { path, text } in sources::all() {
+        let own = first_directory(&path);
+        let Some(layer) = LAYERS.iter().position(|layer| layer.contains(&own)) else { continue };
+        let forbidden = LAYERS[..=layer].iter().copied().flatten().filter(|name| **name != own);
+        let forbidden: Vec<_> = forbidden.map(|name| (name, format!("crate::{name}::"))).collect();
         for (number, line) in text.lines().enumerate() {
+            let at = format!("src/{}:{}", path.display(), number + 1);
             if line.trim_start().starts_with("use crate::{") {
-                let at = format!("src/{}:{}", path.display(), number + 1);
                 broken.push(format!("{at}: name the module in the path of each `use`"));
             }
-            for (index, layer) in LAYERS.iter().enumerate().take(own) {
-                if line.contains(&format!("crate::{layer}::")) {
-                    let own = LAYERS[own];
-                    broken.push(format!(
-                        "src/{}:{}: {own} imports {layer} (layer {index})",
-                        path.display(),
-                        number + 1
-                    ));
-                }
+            for (name, _) in forbidden.iter().filter(|(_, prefix)| line.contains(prefix)) {
+                broken.push(format!("{at}: {own} imports {name}"));
             }
         }
     }
@@ -64,9 +49,74 @@ fn a_module_imports_only_what_stands_below_it() {
 }
 
 #[test]
+#[ignore = "not yet true"]
+fn no_files_import_one_another_in_a_circle() {
+    let circles = imports::circles(&sources::production());
+    let circles: Vec<String> = circles.iter().map(|files| files.join(" -> ")).collect();
+    assert!(
+        circles.is_empty(),
+        "merge the files of a circle if they are one concept, else move what both need into a \
+         file of its own:\n{}",
+        circles.join("\n")
+    );
+}
+
+/// Returns the name of the type that a line declares for other files. An associated type belongs
+/// to its `impl` or trait, and a private type to its file.
+fn declared_type(line: &str) -> Option<&str> {
+    let words = line.trim_start().strip_prefix("pub")?;
+    let words = words.trim_start_matches("(crate)").trim_start_matches("(super)").trim_start();
+    let (keyword, rest) = words.split_once(' ')?;
+    let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+    ["struct", "enum", "trait", "type"].contains(&keyword).then_some(&rest[..end])
+}
+
+#[test]
+#[ignore = "not yet true"]
+fn each_short_type_name_has_one_owner() {
+    let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources::production() {
+        for name in source.without_tests().lines().filter_map(declared_type) {
+            let file = source.path.display().to_string();
+            owners.entry(name.to_string()).or_default().push(file);
+        }
+    }
+    assert!(owners.len() > 200, "the check is blind: {} types", owners.len());
+    owners.retain(|_, files| files.len() > 1);
+    assert!(owners.is_empty(), "at least one of each is not named well: {owners:#?}");
+}
+
+/// Returns the first line of each doc comment.
+fn doc_comments(text: &str) -> impl Iterator<Item = &str> {
+    let doc = |line: &&str| line.starts_with("///") || line.starts_with("//!");
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let first = move |at: &usize| doc(&lines[*at]) && (*at == 0 || !doc(&lines[at - 1]));
+    let at: Vec<usize> = (0..text.lines().count()).filter(first).collect();
+    let lines: Vec<&str> = text.lines().collect();
+    at.into_iter().map(move |at| lines[at].trim_start()[3..].trim())
+}
+
+#[test]
+fn doc_comments_begin_with_a_verb_or_a_noun() {
+    let words = ["What", "Of", "Where", "As", "Those", "Whose", "With", "That", "It"];
+    let sources = sources::all();
+    let first_lines: Vec<&str> =
+        sources.iter().flat_map(|source| doc_comments(&source.text)).collect();
+    let fragment = |line: &&&str| words.contains(&line.split(' ').next().unwrap());
+    let fragments: Vec<&&str> = first_lines.iter().filter(fragment).collect();
+    assert!(first_lines.len() > 1_000, "the check is blind: {} comments", first_lines.len());
+    assert!(
+        fragments.len() * 100 < first_lines.len() * 3,
+        "{} of {} doc comments begin with one of {words:?}: {fragments:#?}",
+        fragments.len(),
+        first_lines.len()
+    );
+}
+
+#[test]
 fn mlua_appears_only_in_script() {
-    for (path, text) in tree() {
-        let in_script = layer_of(&path) == LAYERS.iter().position(|layer| *layer == "script");
+    for Source { path, text } in sources::all() {
+        let in_script = path.starts_with("script");
         assert!(in_script || !text.contains("mlua"), "src/{} names mlua", path.display());
     }
 }
@@ -74,7 +124,7 @@ fn mlua_appears_only_in_script() {
 #[test]
 fn backends_do_not_import_one_another_except_embedded_which_uses_smb2() {
     let backends = ["sim", "smb2", "embedded"];
-    for (path, text) in tree() {
+    for Source { path, text } in sources::all() {
         for own in backends {
             if !path.starts_with(format!("backend/{own}")) {
                 continue;
@@ -102,16 +152,11 @@ fn functions(text: &str, head: &str, visible: &str) -> Vec<String> {
     declared.collect()
 }
 
-/// Returns the source without its tests, which implement backends of their own.
-fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap()
-}
-
 /// Returns the places where the source bypasses `ConnectionState`: it uses a file handle, an
 /// operation of a connection (one of `operations`), or a connection that is kept.
 fn goes_past(text: &str, operations: &[String]) -> Vec<String> {
     let mut found = Vec::new();
-    for line in without_tests(text).lines() {
+    for line in text.lines() {
         let code = line.split("//").next().unwrap();
         let called =
             |name: &String| [".", "::"].iter().any(|dot| code.contains(&format!("{dot}{name}(")));
@@ -128,16 +173,14 @@ fn goes_past(text: &str, operations: &[String]) -> Vec<String> {
 /// traits, apart from making a connection, which it hands to `ConnectionState`.
 #[test]
 fn the_scheduler_and_the_run_use_a_backend_through_connection_state_alone() {
-    let tree = tree();
-    let backend = Path::new("backend");
-    let text = |path: PathBuf| &tree.iter().find(|(known, _)| *known == path).unwrap().1;
-    let traits = text(backend.join("mod.rs"));
+    let sources = sources::production();
+    let traits = sources.iter().find(|source| source.path == Path::new("backend/mod.rs")).unwrap();
+    let traits = &traits.text;
     let of_connections = functions(traits, "pub trait SMBConnectionInner", "");
     let of_files = functions(traits, "pub trait SMBFileHandle", "");
-    let own: Vec<String> = tree
-        .iter()
-        .filter(|(path, _)| path.starts_with(backend))
-        .flat_map(|(_, text)| functions(text, "\nimpl ConnectionState {", "pub "))
+    let in_backend = sources.iter().filter(|source| source.path.starts_with("backend"));
+    let own: Vec<String> = in_backend
+        .flat_map(|source| functions(&source.text, "\nimpl ConnectionState {", "pub "))
         .collect();
     for (names, known) in [
         (&of_connections, &["open_simple", "open_extended", "execute_misc", "cancel"][..]),
@@ -151,17 +194,11 @@ fn the_scheduler_and_the_run_use_a_backend_through_connection_state_alone() {
     let unique = |name: &&String| name.contains("oplock");
     let mut operations: Vec<String> = of_files.iter().filter(unique).cloned().collect();
     operations.extend(of_connections.into_iter().filter(|name| !own.contains(name)));
-    for (path, text) in &tree {
-        let module = path.file_stem().unwrap().to_str().unwrap();
-        let beside = path.with_file_name("mod.rs");
-        let declared = tree.iter().find(|(known, _)| *known == beside);
-        let of_tests = format!("#[cfg(test)]\nmod {module};");
-        if !(path.starts_with("scheduler") || path.starts_with("run"))
-            || declared.is_some_and(|(_, text)| text.contains(&of_tests))
-        {
-            continue;
-        }
-        let found = goes_past(text, &operations);
+    let engine =
+        |source: &&Source| source.path.starts_with("scheduler") || source.path.starts_with("run");
+    for source in sources.iter().filter(engine) {
+        let path = &source.path;
+        let found = goes_past(source.without_tests(), &operations);
         assert!(found.is_empty(), "src/{} goes past ConnectionState: {found:?}", path.display());
     }
     for line in [
@@ -176,16 +213,20 @@ fn the_scheduler_and_the_run_use_a_backend_through_connection_state_alone() {
 }
 
 #[test]
-fn files_stay_under_five_hundred_lines() {
-    for (path, text) in tree() {
+fn no_file_has_more_than_nine_hundred_lines() {
+    for Source { path, text } in sources::all() {
         let lines = text.lines().count();
-        assert!(lines <= MAX_LINES, "src/{} has {lines} lines", path.display());
+        assert!(
+            lines <= 900,
+            "src/{} has {lines} lines: it holds more than one concept",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn no_module_is_a_catch_all() {
-    for (path, _) in tree() {
+    for Source { path, .. } in sources::all() {
         let name = path.with_extension("");
         for part in name.components() {
             let part = part.as_os_str().to_str().unwrap();
@@ -201,7 +242,7 @@ fn no_module_is_a_catch_all() {
 
 #[test]
 fn one_module_writes_to_standard_error() {
-    for (path, text) in tree() {
+    for Source { path, text } in sources::all() {
         let own = path.starts_with("observability/standard_error");
         assert!(
             own || !text.contains("io::stderr"),
@@ -231,9 +272,10 @@ fn tests_run_names_every_file_of_tests() {
 
 #[test]
 fn the_ir_reads_no_clock() {
-    let ir: Vec<_> = tree().into_iter().filter(|(path, _)| path.starts_with("ir")).collect();
+    let sources = sources::all();
+    let ir: Vec<_> = sources.iter().filter(|source| source.path.starts_with("ir")).collect();
     assert!(!ir.is_empty());
-    for (path, text) in ir {
+    for Source { path, text } in ir {
         for clock in ["Instant::", "SystemTime::", "time::Instant", "time::SystemTime"] {
             assert!(!text.contains(clock), "src/{} reads a clock", path.display());
         }
@@ -242,7 +284,7 @@ fn the_ir_reads_no_clock() {
 
 #[test]
 fn one_module_makes_numbers_that_nobody_can_guess_and_nothing_stands_in_for_it() {
-    for (path, text) in tree() {
+    for Source { path, text } in sources::all() {
         let own = path == Path::new("backend/entropy.rs");
         assert!(own || !text.contains("getrandom"), "src/{} names getrandom", path.display());
         // Hashers, process ids and the sub-second part of the clock are no random numbers.
