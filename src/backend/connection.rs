@@ -12,14 +12,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use super::breaks::{Breaks, Holder, execute_keyed, open_keyed};
+use super::breaks::{Breaks, Holder, execute_with_lease, open_with_key};
 use super::handle_table::{HandleTable, OpenFile};
-use super::reopening::Reopenings;
+use super::reopening::{KeptPaths, Reopenings};
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
 use crate::ir::event::{Reopened, SocketTimes};
 use crate::ir::{
-    Blob, CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload,
-    Section,
+    Blob, CompletionStatus, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
+    OperationType, Payload, Section,
 };
 use crate::protocol::{CreateParameters, Granted, NtStatus};
 
@@ -323,6 +323,51 @@ impl ConnectionState {
         self.breaks.lost();
     }
 
+    /// Shares the paths of handles that are to be opened again with the other clients of the run.
+    pub fn with_kept_paths(mut self, paths: Arc<KeptPaths>) -> ConnectionState {
+        self.reopenings = Reopenings::new(paths);
+        self
+    }
+
+    /// Returns the open that must run before `operation`. There is one if the connection was lost
+    /// since the handle was opened, and the handle is to be opened again. A close and an unlock
+    /// need none, because what they would end has ended with the connection.
+    pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
+        let handle_ref = operation.kind.handle_ref()?;
+        let kind = operation.operation_type();
+        if matches!(kind, OperationType::Open | OperationType::Close | OperationType::Unlock)
+            || self.handles.open(handle_ref).is_some()
+        {
+            return None;
+        }
+        let kind = self.reopenings.open_again(handle_ref)?;
+        Some(Operation { kind, expect: Expect::Default, id: None, ..operation.clone() })
+    }
+
+    /// Executes the open that [`ConnectionState::reopening`] returned. If it fails, the handle
+    /// stays missing because of the same operation as before.
+    pub async fn reopen(
+        &mut self,
+        open: &Operation,
+        expired: impl Future<Output = ()>,
+    ) -> Reopened {
+        let began_ns = self.breaks.clock.now_ns();
+        let handle_ref = open.kind.handle_ref().unwrap_or(HandleRef(0));
+        let cause_seq = self.handles.missing(handle_ref).flatten().unwrap_or(open.seq);
+        Box::pin(self.execute(open, Bytes::new(), expired)).await;
+        // An open that timed out may have been granted all the same.
+        let failed = self.handles.open(handle_ref).is_none();
+        let locks_lost = match failed {
+            true => {
+                self.handles.miss(handle_ref, cause_seq);
+                0
+            }
+            false => self.reopenings.take_lost_locks(handle_ref),
+        };
+        let took_ns = self.breaks.clock.now_ns().saturating_sub(began_ns);
+        Reopened { took_ns, locks_lost, failed }
+    }
+
     /// Closes the handles that a cut or finished stream left open. Returns the number of handles
     /// closed and the number whose close failed. The caller limits the wait.
     pub async fn close_all(&mut self) -> (u32, u32) {
@@ -407,14 +452,14 @@ async fn attempt(
             None => inner.open_simple(path, *mode, *disposition).await?,
             Some(asked) => {
                 let how = (*mode, *disposition);
-                Box::pin(open_keyed(inner, breaks, path, how, asked)).await?
+                Box::pin(open_with_key(inner, breaks, path, how, asked)).await?
             }
         };
         handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
         return Ok(0);
     }
     let Some(handle_ref) = operation.kind.handle_ref() else {
-        return execute_keyed(inner, breaks, &operation.kind).await.map(|()| 0);
+        return execute_with_lease(inner, breaks, &operation.kind).await.map(|()| 0);
     };
     if let OperationKind::Close { .. } = operation.kind {
         return match handles.take(handle_ref) {

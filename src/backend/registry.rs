@@ -236,9 +236,9 @@ mod tests {
         assert!(matches!(Target::parse("SMB://nas/data"), Ok(Target::Smb(_))));
     }
 
-    struct Still;
+    struct StoppedClock;
 
-    impl crate::backend::Clock for Still {
+    impl crate::backend::Clock for StoppedClock {
         fn now_ns(&self) -> u64 {
             0
         }
@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(target.is_ok(), kind.unavailable.is_none(), "{text}");
             let settings = BackendSettings {
                 context: BackendContext {
-                    clock: Arc::new(Still),
+                    clock: Arc::new(StoppedClock),
                     response_timeout: std::time::Duration::from_secs(1),
                     file_ids: false,
                 },

@@ -22,7 +22,7 @@ use super::{
     render_probe, render_targets,
 };
 use crate::backend::embedded::Storage;
-use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
 use crate::ir::document::writer::Format;

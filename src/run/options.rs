@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::HookErrors;
 use crate::backend::embedded::Storage;
-use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::Target;
 use crate::backend::smb2::Password;
 use crate::scheduler::{Precision, RetryPolicy};

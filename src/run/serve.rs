@@ -141,14 +141,14 @@ fn host_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::memory::Limits;
+    use crate::backend::memory::MemoryLimits;
 
     fn options(listen: &str, user: Option<&str>) -> ServeOptions {
         ServeOptions {
             listen: listen.parse().unwrap(),
             user: user.map(String::from),
             password: None,
-            storage: Storage::Memory(Limits::default()),
+            storage: Storage::Memory(MemoryLimits::default()),
             read_only: false,
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Precision, RealClock};
-use crate::backend::sim::{Fault, Request, Settings, SimBackend};
+use crate::backend::sim::{Fault, RequestId, SimBackend, SimSettings};
 use crate::backend::{Execution, SMBBackend};
 use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
@@ -37,7 +37,7 @@ fn operation(seq: u32, kind: OperationKind) -> Operation {
 
 /// Returns settings with time-outs that never pass.
 fn settings(clock: Arc<RealClock>) -> ClientSettings {
-    let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
+    let backend = Arc::new(SimBackend::new(clock.clone(), SimSettings::default()));
     let hour_ns = 3_600_000_000_000;
     ClientSettings {
         capabilities: Arc::new(backend.capabilities()),
@@ -119,12 +119,14 @@ async fn write_of_a_blob() -> CompletionStatus {
 /// Returns settings with which the client loses its connection during the first operation and
 /// is refused when it reconnects.
 fn refused_after_a_loss(clock: Arc<RealClock>) -> ClientSettings {
-    let faults = |request: Request| match request {
-        Request { connect: 0, operation: Some(0), .. } => Some(Fault::ConnectionLost),
-        Request { connect: 1, operation: None, .. } => Some(Fault::Status(NtStatus::LOGON_FAILURE)),
+    let faults = |request: RequestId| match request {
+        RequestId { connect: 0, operation: Some(0), .. } => Some(Fault::ConnectionLost),
+        RequestId { connect: 1, operation: None, .. } => {
+            Some(Fault::Status(NtStatus::LOGON_FAILURE))
+        }
         _ => None,
     };
-    let faulty = Settings { faults: Box::new(faults), ..Settings::default() };
+    let faulty = SimSettings { faults: Box::new(faults), ..SimSettings::default() };
     let backend = Arc::new(SimBackend::new(clock.clone(), faulty));
     ClientSettings { backend, ..settings(clock) }
 }

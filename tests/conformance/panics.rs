@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use smbench::probe::Step;
+use smbench::probe::CaseProgress;
 use smbench_test_support::Samba;
 
 /// A known panic: the case that causes it, the function it happens in, and the reason.
@@ -60,11 +60,11 @@ impl<'a> PanicWatch<'a> {
         PanicWatch { samba, seen: Mutex::default() }
     }
 
-    pub fn tell(&self, step: Step, case: &str) {
+    pub fn tell(&self, step: CaseProgress, case: &str) {
         let mut seen = self.seen.lock().unwrap();
         match step {
-            Step::Begun => seen.cases.push((case.into(), None)),
-            Step::Ended => {
+            CaseProgress::Begun => seen.cases.push((case.into(), None)),
+            CaseProgress::Ended => {
                 let begun = seen.cases.iter_mut().filter(|(name, _)| name == case);
                 begun.for_each(|(_, ended)| *ended = Some(Instant::now()));
                 self.look(&mut seen);

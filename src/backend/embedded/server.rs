@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::memory_share::MemoryShare;
-use crate::backend::memory::{Limits, MemoryTree};
+use crate::backend::memory::{MemoryLimits, MemoryTree};
 use crate::backend::smb2::Password;
 
 /// The name of the only share.
@@ -26,7 +26,7 @@ const MAX_THREADS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// Memory, which is gone after the run. The server answers STATUS_DISK_FULL beyond the limits.
-    Memory(Limits),
+    Memory(MemoryLimits),
     /// A directory of this host (`--embedded-dir`).
     Directory(PathBuf),
 }

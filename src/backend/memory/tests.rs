@@ -1,13 +1,13 @@
 //! Tests of the tree as a server uses it.
 
-use super::{CreateAction, Limits, MemoryTree, OpenNode, Target};
+use super::{CreateAction, MemoryLimits, MemoryTree, OpenNode, RequestedKind};
 use crate::protocol::create::CreateDisposition::{
     self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
 };
 use crate::protocol::{NtStatus, SharePath};
 
 fn tree() -> MemoryTree {
-    MemoryTree::new(Limits::default())
+    MemoryTree::new(MemoryLimits::default())
 }
 
 fn path(path: &str) -> SharePath {
@@ -15,19 +15,19 @@ fn path(path: &str) -> SharePath {
 }
 
 fn file(tree: &MemoryTree, name: &str) -> OpenNode {
-    tree.open(&path(name), Target::File, OpenIf).unwrap().0
+    tree.open(&path(name), RequestedKind::File, OpenIf).unwrap().0
 }
 
 fn directory(tree: &MemoryTree, name: &str) -> OpenNode {
-    tree.open(&path(name), Target::Directory, OpenIf).unwrap().0
+    tree.open(&path(name), RequestedKind::Directory, OpenIf).unwrap().0
 }
 
 fn open(tree: &MemoryTree, name: &str, how: CreateDisposition) -> Result<CreateAction, NtStatus> {
-    tree.open(&path(name), Target::File, how).map(|(_, action)| action)
+    tree.open(&path(name), RequestedKind::File, how).map(|(_, action)| action)
 }
 
 fn names(tree: &MemoryTree, directory: &str, pattern: &str) -> Vec<String> {
-    let (node, _) = tree.open(&path(directory), Target::Directory, Open).unwrap();
+    let (node, _) = tree.open(&path(directory), RequestedKind::Directory, Open).unwrap();
     node.list(pattern).unwrap().into_iter().map(|info| info.name).collect()
 }
 
@@ -67,14 +67,15 @@ fn an_open_that_demands_a_kind_refuses_the_other() {
     directory(&tree, "directory");
     assert_eq!(open(&tree, "directory", Open), Err(NtStatus::FILE_IS_A_DIRECTORY));
     let demand = |name, disposition| {
-        tree.open(&path(name), Target::Directory, disposition).map(|(_, action)| action)
+        tree.open(&path(name), RequestedKind::Directory, disposition).map(|(_, action)| action)
     };
     assert_eq!(demand("file", Open), Err(NtStatus::NOT_A_DIRECTORY));
     assert_eq!(demand("file", Create), Err(NtStatus::OBJECT_NAME_COLLISION));
     assert_eq!(demand("directory", OverwriteIf), Err(NtStatus::INVALID_PARAMETER));
-    let any = tree.open(&path("directory"), Target::Any, OverwriteIf).map(|(_, action)| action);
+    let any =
+        tree.open(&path("directory"), RequestedKind::Any, OverwriteIf).map(|(_, action)| action);
     assert_eq!(any, Err(NtStatus::ACCESS_DENIED));
-    assert!(tree.open(&path(""), Target::Any, Open).unwrap().0.is_directory());
+    assert!(tree.open(&path(""), RequestedKind::Any, Open).unwrap().0.is_directory());
 }
 
 #[test]
@@ -159,11 +160,11 @@ fn a_directory_goes_only_when_empty_and_the_root_never() {
     let tree = tree();
     directory(&tree, "d");
     file(&tree, "d/f");
-    let rmdir = |name| tree.delete(&path(name), Target::Directory);
+    let rmdir = |name| tree.delete(&path(name), RequestedKind::Directory);
     assert_eq!(rmdir("d"), Err(NtStatus::DIRECTORY_NOT_EMPTY));
     assert_eq!(rmdir("d/f"), Err(NtStatus::NOT_A_DIRECTORY));
-    assert_eq!(tree.delete(&path("d"), Target::File), Err(NtStatus::FILE_IS_A_DIRECTORY));
-    tree.delete(&path("d/f"), Target::File).unwrap();
+    assert_eq!(tree.delete(&path("d"), RequestedKind::File), Err(NtStatus::FILE_IS_A_DIRECTORY));
+    tree.delete(&path("d/f"), RequestedKind::File).unwrap();
     rmdir("d").unwrap();
     assert_eq!(rmdir("d"), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
     assert_eq!(rmdir(""), Err(NtStatus::CANNOT_DELETE));
@@ -174,7 +175,7 @@ fn a_deleted_file_that_is_open_keeps_its_name_until_the_last_close() {
     let tree = tree();
     let (first, second) = (file(&tree, "f"), file(&tree, "f"));
     first.write(0, b"data").unwrap();
-    tree.delete(&path("F"), Target::File).unwrap();
+    tree.delete(&path("F"), RequestedKind::File).unwrap();
     assert_eq!(open(&tree, "f", OpenIf), Err(NtStatus::DELETE_PENDING));
     assert_eq!(tree.rename(&path("f"), &path("g"), true), Err(NtStatus::DELETE_PENDING));
     assert_eq!(names(&tree, "", "*"), ["f"]);
@@ -196,13 +197,13 @@ fn nothing_can_be_made_in_a_directory_that_is_going() {
 
 #[test]
 fn the_limits_are_disk_full_and_what_is_deleted_is_free_again() {
-    let tree = MemoryTree::new(Limits { bytes: 8 << 10, nodes: 2 });
+    let tree = MemoryTree::new(MemoryLimits { bytes: 8 << 10, nodes: 2 });
     let f = file(&tree, "f");
     f.write(0, &[1; 8 << 10]).unwrap();
     file(&tree, "g");
     assert_eq!(open(&tree, "h", OpenIf), Err(NtStatus::DISK_FULL));
     assert_eq!(file(&tree, "g").write(0, b"x"), Err(NtStatus::DISK_FULL));
-    tree.delete(&path("f"), Target::File).unwrap();
+    tree.delete(&path("f"), RequestedKind::File).unwrap();
     assert_eq!(tree.space(), (8 << 10, 8 << 10));
     drop(f);
     assert_eq!(tree.space(), (8 << 10, 0));
@@ -221,7 +222,7 @@ fn many_threads_on_one_tree_leave_it_whole() {
                     file(tree, &from).write(0, &[thread; 100]).unwrap();
                     file(tree, "shared").write(u64::from(thread) * 8, &[thread; 8]).unwrap();
                     tree.rename(&path(&from), &path(&to), false).unwrap();
-                    tree.delete(&path(&to), Target::File).unwrap();
+                    tree.delete(&path(&to), RequestedKind::File).unwrap();
                 }
             });
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faults::shares;
 use super::latency::{LONGEST, Latency};
-use super::server::Settings;
+use super::server::SimSettings;
 use super::window::Window;
 use crate::ir::units::parse_duration_ns;
 use crate::protocol::{NtStatus, nearest};
@@ -88,9 +88,9 @@ impl Description {
     }
 
     /// Returns the settings of the described server, with random numbers from this seed.
-    pub fn settings(&self, seed: u64) -> Settings {
-        let plain = Settings::default();
-        Settings {
+    pub fn settings(&self, seed: u64) -> SimSettings {
+        let plain = SimSettings::default();
+        SimSettings {
             latency: self.latency.unwrap_or(plain.latency),
             stalls: self.stalls.clone(),
             outages: self.outages.clone(),
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_plain_server_is_as_its_settings_are_by_default() {
         let plain = Description::default().settings(3);
-        assert_eq!(plain.latency, Settings::default().latency);
+        assert_eq!(plain.latency, SimSettings::default().latency);
         assert_eq!((plain.stalls, plain.outages, plain.seed), (vec![], vec![], 3));
     }
 

@@ -4,13 +4,10 @@
 use ::smb2::client::connection::Frame;
 use ::smb2::types::Command;
 
-use super::connection::NETWORK_OPEN_INFORMATION_BYTES;
-use super::granted::{u16_at, u32_at};
+use super::wire_format::{HEADER_BYTES, NETWORK_OPEN_INFORMATION_BYTES, u16_at, u32_at};
 use crate::backend::OpError;
 use crate::protocol::NtStatus;
 
-/// Size of the SMB2 header. The offsets in a response count from its start (MS-SMB2 2.2.1).
-const HEADER_BYTES: usize = 64;
 /// Size of a FileIdBothDirectoryInformation without its name (MS-FSCC 2.4.22).
 const DIRECTORY_ENTRY_BYTES: usize = 104;
 

@@ -16,10 +16,11 @@ use ::smb2::types::flags::FileAccessMask;
 use ::smb2::types::{Command, FileId, MessageId, OplockLevel};
 use async_trait::async_trait;
 
-use super::breaks::Acknowledger;
+use super::acknowledger::Acknowledger;
 use super::contexts;
 use super::handle::Smb2Handle;
-use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
+use super::tree_connection::TreeConnection;
+use super::wire_format::{COMPOUND_FILE, LISTING_BYTES, NETWORK_OPEN_INFORMATION_BYTES};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::event::SocketTimes;
 use crate::ir::{OpenMode, OperationKind};
@@ -45,15 +46,12 @@ const FILE_ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
 const FILE_RENAME_INFORMATION: u8 = 10;
 const FILE_DISPOSITION_INFORMATION: u8 = 13;
 const FILE_NETWORK_OPEN_INFORMATION: u8 = 34;
-pub(super) const NETWORK_OPEN_INFORMATION_BYTES: u32 = 56;
 
-/// Largest answer to one QUERY_DIRECTORY in bytes: what one credit pays for.
-pub(super) const LISTING_BYTES: u32 = BYTES_PER_CREDIT;
 /// Number of answers after which a listing counts as endless: over 30 million names.
 const MAX_LISTING_ANSWERS: u32 = 65_536;
 
 pub(super) struct Smb2Connection {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<TreeConnection>,
     /// The target's directory, which is put before every path.
     pub(super) directory: SharePath,
     pub(super) client_idx: u32,

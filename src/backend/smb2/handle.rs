@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
-use super::link::Link;
+use super::tree_connection::TreeConnection;
 use crate::backend::{OpError, SMBFileHandle};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Granted, NtStatus};
@@ -28,7 +28,7 @@ const PIPELINE: usize = 4;
 const FILE_END_OF_FILE_INFORMATION: u8 = 20;
 
 pub(super) struct Smb2Handle {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<TreeConnection>,
     pub(super) file_id: FileId,
     pub(super) granted: Granted,
 }

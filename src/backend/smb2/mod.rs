@@ -18,26 +18,29 @@ use super::{
 };
 use crate::protocol::NtStatus;
 
+mod acknowledger;
 mod address;
 mod answer;
-mod breaks;
+mod break_notification;
 mod connection;
 mod contexts;
+mod create_response;
 mod frame;
-mod granted;
 mod handle;
-mod link;
 mod negotiate;
 mod socket_reader;
 mod socket_times;
 mod transport;
+mod tree_connection;
+mod wire_format;
 
 pub use address::{AddressError, SmbAddress};
 
-use breaks::Decryption;
+use break_notification::Decryption;
 use connection::Smb2Connection;
-use link::{BYTES_PER_CREDIT, Link, described, failure};
-use transport::{MAX_PAYLOAD, Wire};
+use transport::Wire;
+use tree_connection::{TreeConnection, described, failure};
+use wire_format::{BYTES_PER_CREDIT, MAX_PAYLOAD};
 
 /// A password that `{:?}` never prints.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -259,7 +262,7 @@ impl SMBBackend for Smb2Backend {
         let (session, tree) = self.log_in(&mut connection, &wire).await?;
         self.server.get_or_init(|| describe(&connection, &session));
         let (max_read, max_write) = payload_limits(&connection);
-        let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
+        let link = TreeConnection { connection, tree: tree.tree_id, wire, max_read, max_write };
         let directory = self.address.directory.clone();
         let (link, file_ids) = (Arc::new(link), self.context.file_ids);
         let client =

@@ -1,33 +1,34 @@
 //! Cases of directories: making, removing and listing them, and stat of files and directories.
 
-use crate::probe::{Case, Checked, Client, Place, answer, case, check_eq, side_by_side};
+use crate::probe::{
+    CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check_eq, side_by_side,
+};
 use crate::protocol::NtStatus;
 
-pub const CASES: &[Case] = &[
-    case!(mkdir_makes_a_directory, "MS-FSA 2.1.5.1.1").essential(),
-    case!(mkdir_of_what_exists_is_a_collision, "MS-FSA 2.1.5.1.1"),
-    case!(mkdir_below_a_missing_directory_is_path_not_found, "MS-FSA 2.1.5.1.1"),
-    case!(rmdir_removes_an_empty_directory, "MS-FSA 2.1.5.15.3").essential(),
-    case!(rmdir_of_a_directory_with_a_file_is_directory_not_empty, "MS-FSA 2.1.5.15.3"),
-    case!(rmdir_of_a_missing_directory_is_name_not_found, "MS-FSA 2.1.5.15.3"),
-    case!(rmdir_of_a_file_is_not_a_directory, "MS-FSA 2.1.5.15.3"),
-    case!(an_empty_directory_is_listed, "MS-FSA 2.1.5.6.3"),
-    case!(a_pattern_that_matches_something_succeeds, "MS-FSA 2.1.5.6.3"),
-    case!(a_pattern_that_matches_nothing_is_no_such_file, "MS-FSA 2.1.5.6.3"),
-    case!(listing_a_missing_directory_is_name_not_found, "MS-FSA 2.1.5.6.3"),
-    case!(listing_a_file_is_not_a_directory, "MS-FSA 2.1.5.6.3"),
-    case!(three_hundred_entries_are_listed, "MS-FSA 2.1.5.6.3"),
-    case!(stat_knows_files_and_directories, "MS-FSA 2.1.5.12"),
-    case!(stat_of_what_is_missing_says_which_part, "MS-FSA 2.1.5.12"),
-    case!(two_thousand_entries_are_listed, "MS-SMB2 3.3.5.18"),
-    case!(a_listing_of_a_nested_directory_shows_no_more_than_its_own, "MS-FSA 2.1.5.6.3"),
-    case!(a_pattern_takes_dots_and_dos_wildcards, "MS-FSA 2.1.4.4"),
-    case!(a_directory_of_directories_is_removed_from_within, "MS-FSA 2.1.5.15.3"),
-    case!(a_listing_shows_what_was_changed_before_it, "MS-FSA 2.1.5.6.3"),
-];
+cases! {
+    mkdir_makes_a_directory: "MS-FSA 2.1.5.1.1" => essential();
+    mkdir_of_what_exists_is_a_collision: "MS-FSA 2.1.5.1.1";
+    mkdir_below_a_missing_directory_is_path_not_found: "MS-FSA 2.1.5.1.1";
+    rmdir_removes_an_empty_directory: "MS-FSA 2.1.5.15.3" => essential();
+    rmdir_of_a_directory_with_a_file_is_directory_not_empty: "MS-FSA 2.1.5.15.3";
+    rmdir_of_a_missing_directory_is_name_not_found: "MS-FSA 2.1.5.15.3";
+    rmdir_of_a_file_is_not_a_directory: "MS-FSA 2.1.5.15.3";
+    an_empty_directory_is_listed: "MS-FSA 2.1.5.6.3";
+    a_pattern_that_matches_something_succeeds: "MS-FSA 2.1.5.6.3";
+    a_pattern_that_matches_nothing_is_no_such_file: "MS-FSA 2.1.5.6.3";
+    listing_a_missing_directory_is_name_not_found: "MS-FSA 2.1.5.6.3";
+    listing_a_file_is_not_a_directory: "MS-FSA 2.1.5.6.3";
+    three_hundred_entries_are_listed: "MS-FSA 2.1.5.6.3";
+    stat_knows_files_and_directories: "MS-FSA 2.1.5.12";
+    stat_of_what_is_missing_says_which_part: "MS-FSA 2.1.5.12";
+    two_thousand_entries_are_listed: "MS-SMB2 3.3.5.18";
+    a_listing_of_a_nested_directory_shows_no_more_than_its_own: "MS-FSA 2.1.5.6.3";
+    a_pattern_takes_dots_and_dos_wildcards: "MS-FSA 2.1.4.4";
+    a_directory_of_directories_is_removed_from_within: "MS-FSA 2.1.5.15.3";
+    a_listing_shows_what_was_changed_before_it: "MS-FSA 2.1.5.6.3";
+}
 
-async fn mkdir_makes_a_directory(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn mkdir_makes_a_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.mkdir("d/e").await?;
     client.make("d/e/f", b"x").await?;
@@ -36,8 +37,7 @@ async fn mkdir_makes_a_directory(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn mkdir_of_what_exists_is_a_collision(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn mkdir_of_what_exists_is_a_collision(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("f", b"x").await?;
     for name in ["d", "D", "f"] {
@@ -47,14 +47,12 @@ async fn mkdir_of_what_exists_is_a_collision(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn mkdir_below_a_missing_directory_is_path_not_found(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn mkdir_below_a_missing_directory_is_path_not_found(client: ProbeClient<'_>) -> Checked {
     check_eq!(answer(client.mkdir("missing/d").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
     Ok(())
 }
 
-async fn rmdir_removes_an_empty_directory(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn rmdir_removes_an_empty_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.rmdir("d").await?;
     check_eq!(answer(client.stat("d").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
@@ -62,8 +60,9 @@ async fn rmdir_removes_an_empty_directory(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn rmdir_of_a_directory_with_a_file_is_directory_not_empty(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn rmdir_of_a_directory_with_a_file_is_directory_not_empty(
+    client: ProbeClient<'_>,
+) -> Checked {
     client.mkdir("d").await?;
     client.make("d/f", b"x").await?;
     check_eq!(answer(client.rmdir("d").await)?, NtStatus::DIRECTORY_NOT_EMPTY);
@@ -73,31 +72,27 @@ async fn rmdir_of_a_directory_with_a_file_is_directory_not_empty(place: &Place) 
     Ok(())
 }
 
-async fn rmdir_of_a_missing_directory_is_name_not_found(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn rmdir_of_a_missing_directory_is_name_not_found(client: ProbeClient<'_>) -> Checked {
     check_eq!(answer(client.rmdir("missing").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(answer(client.rmdir("missing/d").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
     Ok(())
 }
 
-async fn rmdir_of_a_file_is_not_a_directory(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn rmdir_of_a_file_is_not_a_directory(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     check_eq!(answer(client.rmdir("f").await)?, NtStatus::NOT_A_DIRECTORY);
     check_eq!(client.content("f").await?, b"x");
     Ok(())
 }
 
-async fn an_empty_directory_is_listed(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_empty_directory_is_listed(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     check_eq!(answer(client.list("d", "*").await)?, NtStatus::SUCCESS);
     check_eq!(answer(client.list("d", "*.txt").await)?, NtStatus::NO_SUCH_FILE);
     Ok(())
 }
 
-async fn a_pattern_that_matches_something_succeeds(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_pattern_that_matches_something_succeeds(client: ProbeClient<'_>) -> Checked {
     client.make("alpha.txt", b"x").await?;
     check_eq!(answer(client.list("", "b*.b?n").await)?, NtStatus::NO_SUCH_FILE);
     client.make("beta.bin", b"x").await?;
@@ -107,8 +102,7 @@ async fn a_pattern_that_matches_something_succeeds(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_pattern_that_matches_nothing_is_no_such_file(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_pattern_that_matches_nothing_is_no_such_file(client: ProbeClient<'_>) -> Checked {
     client.make("alpha.txt", b"x").await?;
     for pattern in ["*.doc", "beta*", "?alpha.txt", "alpha.tx", "*.tx"] {
         check_eq!(answer(client.list("", pattern).await)?, NtStatus::NO_SUCH_FILE, "{pattern}");
@@ -116,30 +110,31 @@ async fn a_pattern_that_matches_nothing_is_no_such_file(place: &Place) -> Checke
     Ok(())
 }
 
-async fn listing_a_missing_directory_is_name_not_found(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn listing_a_missing_directory_is_name_not_found(client: ProbeClient<'_>) -> Checked {
     check_eq!(answer(client.list("missing", "*").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(answer(client.list("missing/d", "*").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
     Ok(())
 }
 
-async fn listing_a_file_is_not_a_directory(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn listing_a_file_is_not_a_directory(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     check_eq!(answer(client.list("f", "*").await)?, NtStatus::NOT_A_DIRECTORY);
     Ok(())
 }
 
 /// Makes `count` empty files.
-async fn entries(client: &Client<'_>, count: usize, name: impl Fn(usize) -> String) -> Checked {
+async fn entries(
+    client: &ProbeClient<'_>,
+    count: usize,
+    name: impl Fn(usize) -> String,
+) -> Checked {
     let name = &name;
     let making =
         (0..count).map(async move |number| Ok(client.file(&name(number)).await?.close().await?));
     side_by_side(making.collect()).await.map(drop)
 }
 
-async fn three_hundred_entries_are_listed(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn three_hundred_entries_are_listed(client: ProbeClient<'_>) -> Checked {
     entries(&client, 300, |number| format!("entry-{number:03}-{}", "x".repeat(100))).await?;
     check_eq!(answer(client.list("", "*").await)?, NtStatus::SUCCESS);
     check_eq!(answer(client.list("", "entry-299-*").await)?, NtStatus::SUCCESS);
@@ -147,8 +142,7 @@ async fn three_hundred_entries_are_listed(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn stat_knows_files_and_directories(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn stat_knows_files_and_directories(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("d/f", b"x").await?;
     for name in ["", "d", "d/f"] {
@@ -158,8 +152,7 @@ async fn stat_knows_files_and_directories(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn stat_of_what_is_missing_says_which_part(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn stat_of_what_is_missing_says_which_part(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     check_eq!(answer(client.stat("missing").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(answer(client.stat("missing/x").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
@@ -167,8 +160,7 @@ async fn stat_of_what_is_missing_says_which_part(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn two_thousand_entries_are_listed(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn two_thousand_entries_are_listed(client: ProbeClient<'_>) -> Checked {
     entries(&client, 2_000, |number| format!("entry-{number:04}")).await?;
     for (pattern, expected) in [
         ("*", NtStatus::SUCCESS),
@@ -181,8 +173,10 @@ async fn two_thousand_entries_are_listed(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_listing_of_a_nested_directory_shows_no_more_than_its_own(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_listing_of_a_nested_directory_shows_no_more_than_its_own(
+    directory: &CaseDirectory,
+) -> Checked {
+    let client = directory.client().await?;
     client.mkdir("a").await?;
     client.mkdir("a/b").await?;
     client.make("a/f", b"x").await?;
@@ -204,8 +198,7 @@ async fn a_listing_of_a_nested_directory_shows_no_more_than_its_own(place: &Plac
     Ok(())
 }
 
-async fn a_pattern_takes_dots_and_dos_wildcards(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_pattern_takes_dots_and_dos_wildcards(client: ProbeClient<'_>) -> Checked {
     client.make("report.old.txt", b"x").await?;
     client.make("plain", b"x").await?;
     for (pattern, expected) in [
@@ -223,8 +216,7 @@ async fn a_pattern_takes_dots_and_dos_wildcards(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_directory_of_directories_is_removed_from_within(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_of_directories_is_removed_from_within(client: ProbeClient<'_>) -> Checked {
     for path in ["a", "a/b", "a/b/c"] {
         client.mkdir(path).await?;
     }
@@ -239,9 +231,7 @@ async fn a_directory_of_directories_is_removed_from_within(place: &Place) -> Che
 }
 
 /// Follows smbtorture smb2.dir.modify, which makes the changes within one listing instead.
-async fn a_listing_shows_what_was_changed_before_it(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_listing_shows_what_was_changed_before_it([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     let shown = async |name: &str, when: &str, expected: bool| -> Checked {
         let expected = if expected { NtStatus::SUCCESS } else { NtStatus::NO_SUCH_FILE };
