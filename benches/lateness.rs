@@ -245,7 +245,7 @@ fn ours(work: &Work, samba: Option<&Samba>, precision: Precision, folder: &Path)
     };
     let input = Input::Script(ScriptOptions { path, ..ScriptOptions::default() });
     let finished = smbench::run::run(&input, &options).unwrap();
-    std::fs::remove_dir_all(finished.folder.unwrap()).unwrap();
+    std::fs::remove_dir_all(finished.directory.unwrap()).unwrap();
     let totals = &finished.summary.totals;
     assert_eq!(totals.failed, 0);
     let late = finished.summary.lateness_us.as_ref().unwrap();

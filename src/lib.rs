@@ -6,8 +6,8 @@
 //! does.
 //!
 //! A module imports only from the layers below it:
-//! `cli` > `run` > `script`, `scheduler` and `probe` side by side > `backend` > `observability` >
-//! `ir` > `protocol`.
+//! `cli` > `run` > `script`, `probe`, `scheduler` > `backend`, `observability` > `ir` > `protocol`.
+//! Modules of one layer do not import one another.
 #![forbid(unsafe_code)]
 // All output goes through `cli::print` or `observability::standard_error`.
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]

@@ -31,7 +31,7 @@ use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
-use crate::observability::standard_error::{self, Kind, tell};
+use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
 use crate::run::{
     self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
@@ -52,7 +52,7 @@ pub fn execute(cli: Cli) -> u8 {
     done.unwrap_or_else(|failed| {
         let lines: Vec<String> =
             failed.to_string().lines().map(|line| printable(line, MAX_ERROR_CHARS)).collect();
-        tell(Kind::Error, &lines.join("\n"));
+        report(LineKind::Error, &lines.join("\n"));
         failed.exit_code()
     })
 }
@@ -105,7 +105,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
         storage: match &args.embedded_dir {
-            Some(folder) => Storage::Directory(folder.clone()),
+            Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
@@ -138,32 +138,34 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         progress: !args.quiet,
     };
     standard_error::never_wait();
-    let finished = run::run(&input, &options);
+    let outcome = run::run(&input, &options);
     standard_error::settle();
-    let finished = finished?;
-    let folder = finished.folder.as_deref();
+    let outcome = outcome?;
+    let directory = outcome.directory.as_deref();
     // Results that could not be written to files are printed even with --quiet.
-    let printed = match (args.json, args.quiet && folder.is_some()) {
-        (true, _) => say(&json(&finished.summary)?),
+    let printed = match (args.json, args.quiet && directory.is_some()) {
+        (true, _) => say(&json(&outcome.summary)?),
         (false, true) => Ok(()),
-        (false, false) => say(&render(&finished.summary, folder, Style::of_stdout())),
+        (false, false) => say(&render(&outcome.summary, directory, Style::of_stdout())),
     };
     if args.quiet || args.json || printed.is_err() {
-        for problem in &finished.summary.problems {
-            tell(Kind::Error, &printable(problem, MAX_ERROR_CHARS));
+        for problem in &outcome.summary.problems {
+            report(LineKind::Error, &printable(problem, MAX_ERROR_CHARS));
         }
-        failed(&finished.summary).for_each(|failed| tell(Kind::Verdict, &failed));
+        failed(&outcome.summary).for_each(|failed| report(LineKind::Verdict, &failed));
     }
-    let told = !finished.summary.problems.is_empty() || failed(&finished.summary).next().is_some();
+    let told = !outcome.summary.problems.is_empty() || failed(&outcome.summary).next().is_some();
     if args.quiet && !args.json && !told {
-        exit_reasons(&finished.summary).into_iter().for_each(|why| tell(Kind::Verdict, &why));
+        exit_reasons(&outcome.summary).into_iter().for_each(|why| report(LineKind::Verdict, &why));
     }
     match printed {
         // The terminal may have been closed: nobody can read there, and the results are in files.
-        Err(error) if finished.summary.run.interrupted => tell(Kind::Error, &error.to_string()),
+        Err(error) if outcome.summary.run.interrupted => {
+            report(LineKind::Error, &error.to_string())
+        }
         printed => printed?,
     }
-    Ok(finished.summary.exit_code)
+    Ok(outcome.summary.exit_code)
 }
 
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
@@ -195,13 +197,13 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     };
     for left_out in &compiled.left_out {
         let left_out = printable(left_out, MAX_ERROR_CHARS);
-        tell(Kind::Warning, &format!("the document does not have {left_out}"));
+        report(LineKind::Warning, &format!("the document does not have {left_out}"));
     }
     let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
     let written = format!("{operations} operation{}, ir_hash {ir_hash}", plural(operations));
-    tell(Kind::Note, &written);
+    report(LineKind::Note, &written);
     if let Some(at_bound) = &compiled.at_bound {
-        tell(Kind::Note, at_bound);
+        report(LineKind::Note, at_bound);
     }
     Ok(0)
 }
@@ -241,7 +243,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 .map_err(|error| RunError::invalid(error.into()))?;
             drop(lines);
             for warning in document.warnings() {
-                tell(Kind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
+                report(LineKind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
             }
             let header = document.header();
             say(&Style::of_stdout().prose(format!(
@@ -301,7 +303,7 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
     if args.quiet || args.json {
         for left in &report.left_behind {
             let left = printable(left, MAX_ERROR_CHARS);
-            tell(Kind::Error, &format!("left on the server: {left}"));
+            standard_error::report(LineKind::Error, &format!("left on the server: {left}"));
         }
     }
     Ok(report.exit_code)

@@ -21,7 +21,7 @@ use tracing_subscriber::{Layer, Registry};
 use super::args::{LogFormat, Logging};
 use crate::observability::progress_lines;
 use crate::observability::standard_error::line::json_line;
-use crate::observability::standard_error::{self, Kind, StandardError};
+use crate::observability::standard_error::{self, LineKind, StandardError};
 use crate::protocol::nearest;
 
 /// The variable that sets levels by module. It takes precedence over `--verbose`.
@@ -124,13 +124,13 @@ pub fn exit_with(said: &clap::Error, args: &[OsString]) -> ! {
         said.exit();
     }
     if !asks_for_json(args, env::var_os(FORMAT_VARIABLE).as_deref()) {
-        standard_error::tell_of_usage(&said.render().ansi().to_string());
+        standard_error::report_usage_error(&said.render().ansi().to_string());
         std::process::exit(said.exit_code());
     }
     standard_error::write_json_lines();
     let text = said.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    standard_error::tell(Kind::Error, text.trim_end());
+    standard_error::report(LineKind::Error, text.trim_end());
     std::process::exit(said.exit_code());
 }
 

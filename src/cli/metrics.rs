@@ -88,12 +88,12 @@ fn plain(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observability::{Measurements, RunFacts, sample};
+    use crate::observability::{Measurements, RunFacts, fixtures};
 
     #[test]
     fn metrics_stand_one_a_line_with_their_parts_by_tags() {
-        let facts = RunFacts { metrics: sample::metrics(), ..sample::facts() };
-        let nothing = Measurements::new(sample::layout());
+        let facts = RunFacts { metrics: fixtures::metrics(), ..fixtures::facts() };
+        let nothing = Measurements::new(fixtures::layout());
         let mut summary = Summary::new(facts, &nothing);
         let style = Style::plain(80);
         summary.metrics.get_mut("app.histogram").unwrap().unit = Some(MetricUnit::Ns);

@@ -47,17 +47,17 @@ pub(super) fn first_input(directory: &Path) -> Option<PathBuf> {
 /// Returns the script or document that was most likely meant: one in the same directory with
 /// another extension, one of the same name in a subdirectory, or one with a similar name.
 fn nearest_input(path: &Path) -> Option<PathBuf> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
     let name = path.file_name()?.to_string_lossy();
-    let names = inputs_in(folder);
+    let names = inputs_in(directory);
     let stem = |name: &str| Path::new(name).file_stem().map(|s| s.to_string_lossy().to_string());
     if let Some(same) = names.iter().find(|known| stem(known) == stem(&name)) {
         return Some(path.with_file_name(same));
     }
-    let mut below: Vec<PathBuf> = fs::read_dir(folder)
+    let mut below: Vec<PathBuf> = fs::read_dir(directory)
         .ok()?
         .take(MAX_ENTRIES)
         .filter_map(|entry| Some(path.with_file_name(entry.ok()?.file_name()).join(&*name)))
@@ -69,8 +69,8 @@ fn nearest_input(path: &Path) -> Option<PathBuf> {
 }
 
 /// Returns the names of the scripts and documents in a directory, sorted.
-fn inputs_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES).flatten();
+fn inputs_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().take(MAX_ENTRIES).flatten();
     let mut names: Vec<String> = entries
         .filter(|entry| is_input(&entry.path()) && entry.path().is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())

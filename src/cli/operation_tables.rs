@@ -6,7 +6,9 @@ use super::style::{BOLD, DIM, Style};
 use super::table::{self, Column};
 use crate::observability::Summary;
 use crate::observability::rounding::nonzero;
-use crate::observability::summary::{Iterations, OperationSummary, Operations, Times, Totals};
+use crate::observability::summary::{
+    Iterations, OperationSummary, OperationTotals, Operations, Times,
+};
 use crate::observability::text::printable;
 
 /// Maximum number of workloads, and of phases, with a table of their own; the summary has all of
@@ -17,7 +19,7 @@ const MOST_TABLES: usize = 10;
 struct Scope<'a> {
     /// The title, such as `workload editors, 2 clients`; None if the run has one table only.
     title: Option<String>,
-    totals: &'a Totals,
+    totals: &'a OperationTotals,
     operations: &'a Operations,
     /// Lines on the iterations.
     iterations: Vec<String>,
@@ -253,12 +255,12 @@ impl Unit {
 mod tests {
     use super::super::report::render;
     use super::*;
-    use crate::observability::sample;
+    use crate::observability::fixtures;
 
     const PLAIN: Style = Style::plain(80);
 
     fn summary() -> Summary {
-        Summary::new(sample::facts(), &sample::measurements())
+        Summary::new(fixtures::facts(), &fixtures::measurements())
     }
 
     fn named<T: Clone>(one: &T, name: impl Fn(&mut T) -> &mut String, count: usize) -> Vec<T> {

@@ -14,7 +14,7 @@ use super::style::{BAD, BOLD, DIM, Style};
 use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
-use crate::observability::summary::{OplogSummary, Settings, TargetFacts, Totals};
+use crate::observability::summary::{OperationTotals, OplogSummary, RunSettings, TargetFacts};
 use crate::observability::text::printable;
 use crate::protocol::NtStatus;
 
@@ -63,7 +63,7 @@ fn heading(summary: &Summary, style: Style) -> String {
 }
 
 /// Returns the settings that change the meaning of the figures.
-fn settings(settings: &Settings) -> String {
+fn settings(settings: &RunSettings) -> String {
     let mut text = String::new();
     if let Some(mode) = settings.mode {
         text += &format!(", no more than mode {mode}");
@@ -176,7 +176,7 @@ fn expected(summary: &Summary) -> Option<String> {
     (!told.is_empty()).then(|| format!("expected    {}", told.join(", ")))
 }
 
-fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
+fn happenings(summary: &Summary, totals: &OperationTotals) -> Vec<String> {
     let cleanup = summary.cleanup;
     let reopened = summary.reopened.unwrap_or_default();
     let counts = [
@@ -207,12 +207,12 @@ fn happenings(summary: &Summary, totals: &Totals) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::ir::{Event, EventSink, OperationType};
-    use crate::observability::sample;
+    use crate::observability::fixtures;
 
     const PLAIN_80: Style = Style::plain(80);
 
     fn sample_summary() -> Summary {
-        Summary::new(sample::facts(), &sample::measurements())
+        Summary::new(fixtures::facts(), &fixtures::measurements())
     }
 
     #[test]
@@ -295,12 +295,12 @@ results: results/x
 
     #[test]
     fn a_good_run_in_120_columns_is_short() {
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         for seq in 0..100 {
-            let event = sample::completion(0, seq, sample::delete("a"), sample::OK);
+            let event = fixtures::completion(0, seq, fixtures::delete("a"), fixtures::OK);
             recorder.event(Event::Completed(event));
         }
-        let mut summary = Summary::new(sample::facts(), &recorder.finish());
+        let mut summary = Summary::new(fixtures::facts(), &recorder.finish());
         summary.workloads.truncate(1);
         assert_eq!(
             render(&summary, None, Style::plain(120)),
@@ -363,8 +363,8 @@ trust: valid
 
     #[test]
     fn a_run_that_recorded_nothing_says_so() {
-        let nothing = crate::observability::Measurements::new(sample::layout());
-        let text = render(&Summary::new(sample::facts(), &nothing), None, PLAIN_80);
+        let nothing = crate::observability::Measurements::new(fixtures::layout());
+        let text = render(&Summary::new(fixtures::facts(), &nothing), None, PLAIN_80);
         assert!(text.contains("no operation was recorded\n\ntrust"), "{text}");
         assert!(text.contains("trust: nothing-recorded\n  no operation was sent"), "{text}");
     }

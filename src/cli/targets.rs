@@ -44,12 +44,12 @@ pub struct ListArgs {
 #[command(
     after_help = "--help has the variables, the exit codes, and what is done on the server.",
     after_long_help = "\
-        Works in a new folder of its own (smbench-probe-…) below the target's, touches nothing else, \
+        Works in a new directory of its own (smbench-probe-…) below the target's, touches nothing else, \
         and removes it at the end.\n\
         A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
         What is not asked within --timeout, or after Ctrl-C, is told as not run.\n\
         Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, from the start or from somewhere \
-        in the middle, or no folder can be made there; 4 something essential failed, or something is left on \
+        in the middle, or no directory can be made there; 4 something essential failed, or something is left on \
         the server; 130 interrupted, by --timeout too. Where nothing could be asked, --json prints nothing, \
         and the error is on standard error."
 )]

@@ -94,7 +94,7 @@ fn size(bytes: f64, keeps: impl Fn(f64) -> bool) -> String {
 mod tests {
     use super::super::report::render;
     use super::*;
-    use crate::observability::sample;
+    use crate::observability::fixtures;
     use crate::observability::thresholds::CustomKinds;
     use crate::observability::thresholds::expression::Expression;
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn summary() -> Summary {
-        let mut summary = Summary::new(sample::facts(), &sample::measurements());
+        let mut summary = Summary::new(fixtures::facts(), &fixtures::measurements());
         summary.thresholds = vec![
             threshold("read.response.p99 < 20ms", Some(9_904.0), Unit::Time, true),
             ThresholdSummary {

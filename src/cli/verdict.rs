@@ -5,7 +5,7 @@ use std::path::Path;
 use super::figures::{MAX_TEXT_CHARS, counted};
 use super::style::{BAD, GOOD, Style, WARNING};
 use crate::observability::text::printable;
-use crate::observability::{Cause, Summary, Verdict};
+use crate::observability::{Cause, Summary, TrustVerdict};
 
 /// Maximum number of notes that are printed, because each workload may have one.
 const MOST_NOTES: usize = 20;
@@ -26,10 +26,10 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     }
     let trust = &summary.trust;
     let color = match trust.verdict {
-        Verdict::Valid => GOOD,
-        Verdict::GeneratorLimited | Verdict::HooksDropped => BAD,
-        Verdict::NothingRecorded => BAD,
-        Verdict::Interrupted | Verdict::NotJudged => WARNING,
+        TrustVerdict::Valid => GOOD,
+        TrustVerdict::GeneratorLimited | TrustVerdict::HooksDropped => BAD,
+        TrustVerdict::NothingRecorded => BAD,
+        TrustVerdict::Interrupted | TrustVerdict::NotJudged => WARNING,
     };
     text += &format!("trust: {}\n", style.paint(color, trust.verdict.name()));
     for reason in &trust.reasons {
@@ -38,7 +38,7 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
     if let Some(cause) = trust.cause {
         text += &format!("  {}; --allow-late accepts it\n", advice(cause, summary));
     }
-    if trust.verdict == Verdict::HooksDropped {
+    if trust.verdict == TrustVerdict::HooksDropped {
         text += "  give hooks fewer events (a narrower filter) or less to do with each\n";
     }
     if let Some(why) = exit_reasons(summary) {
@@ -72,7 +72,7 @@ fn advice(cause: Cause, summary: &Summary) -> &'static str {
         Cause::Cpu => "use fewer clients or more think time, or a machine with more cores",
         Cause::Throttled => "give the container more processor time, or use fewer clients",
         Cause::Stopped => "let it run without stopping it",
-        Cause::Others | Cause::Machine => {
+        Cause::Others | Cause::Host => {
             "use a machine that has nothing else to do, or fewer clients"
         }
     }
@@ -82,15 +82,15 @@ fn advice(cause: Cause, summary: &Summary) -> &'static str {
 mod tests {
     use super::*;
     use crate::ir::{Event, EventSink};
-    use crate::observability::{HookEvents, RunFacts, sample};
+    use crate::observability::{HookEvents, RunFacts, fixtures};
 
     const PLAIN: Style = Style::plain(80);
 
     /// Returns the summary of a hundred operations that were 20 ms late.
     fn late(facts: RunFacts) -> Summary {
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         for seq in 0..100 {
-            let mut event = sample::completion(0, seq, sample::delete("a"), sample::OK);
+            let mut event = fixtures::completion(0, seq, fixtures::delete("a"), fixtures::OK);
             event.issued_ns += 20_000_000;
             event.attempted_ns = event.issued_ns;
             event.completed_ns = event.issued_ns + 1_000_000;
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn a_late_generator_is_told_why_and_what_to_do() {
-        let facts = RunFacts { interrupted: true, cut_short: true, ..sample::facts() };
+        let facts = RunFacts { interrupted: true, cut_short: true, ..fixtures::facts() };
         assert_eq!(
             verdict(&late(facts), None, PLAIN),
             "\
 trust: generator-limited
   100.0 % of operations (100 of 100) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted
   the generator's delays add up to 2000.0 % of service and think time in a closed loop; 10 % is the most that can be trusted
-  likely cause: the machine: the delay was neither waiting for --limit nor for the stream
+  likely cause: the host: the delay was waiting for neither --limit nor the stream
   the run was cut short
   use a machine that has nothing else to do, or fewer clients; --allow-late accepts it
 exit code 130: interrupted, generator-limited
@@ -119,18 +119,18 @@ exit code 130: interrupted, generator-limited
     #[test]
     fn a_few_of_a_million_are_not_nothing_and_a_bound_that_is_passed_is_seen_to_be() {
         let hook_events = HookEvents { delivered: 999_999, dropped: 1 };
-        let text = verdict(&late(RunFacts { hook_events, ..sample::facts() }), None, PLAIN);
+        let text = verdict(&late(RunFacts { hook_events, ..fixtures::facts() }), None, PLAIN);
         assert!(text.contains("1 of 1000000 events for hooks (0.0001 %) was"), "{text}");
 
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         for seq in 0..10_000 {
-            let mut event = sample::completion(0, seq, sample::delete("a"), sample::OK);
+            let mut event = fixtures::completion(0, seq, fixtures::delete("a"), fixtures::OK);
             event.issued_ns += if seq < 101 { 10_000_400 } else { 0 };
             event.attempted_ns = event.issued_ns;
             event.completed_ns = event.issued_ns + 1_000_000;
             recorder.event(Event::Completed(event));
         }
-        let summary = Summary::new(sample::facts(), &recorder.finish());
+        let summary = Summary::new(fixtures::facts(), &recorder.finish());
         let text = super::super::report::render(&summary, None, PLAIN);
         assert!(text.contains("\n  1.01 % of operations (101 of 10000) were"), "{text}");
         assert!(
@@ -142,14 +142,14 @@ exit code 130: interrupted, generator-limited
     #[test]
     fn of_many_notes_some_are_printed_and_the_others_are_counted() {
         let notes = (0..1_000).map(|at| format!("n{at}")).collect();
-        let text = verdict(&late(RunFacts { notes, ..sample::facts() }), None, PLAIN);
+        let text = verdict(&late(RunFacts { notes, ..fixtures::facts() }), None, PLAIN);
         assert_eq!(text.lines().filter(|line| line.starts_with("note: ")).count(), 20);
         assert!(text.contains("note: n19\n980 more notes in summary.json, under `notes`\n"));
     }
 
     #[test]
     fn the_advice_follows_from_the_cause() {
-        let mut summary = late(sample::facts());
+        let mut summary = late(fixtures::facts());
         let mut told = |cause, script_hash: Option<&str>, target: &str| {
             summary.trust.cause = Some(cause);
             summary.run.script_hash = script_hash.map(String::from);
@@ -163,6 +163,6 @@ exit code 130: interrupted, generator-limited
         assert!(told(Cause::Generation, None, "sim").contains("--time-scale"));
         assert!(told(Cause::Cpu, None, "smb://nas/share").contains("more cores"));
         assert!(told(Cause::Cpu, None, "embedded").contains("--target smb://"));
-        assert!(told(Cause::Machine, None, "sim").contains("nothing else to do"));
+        assert!(told(Cause::Host, None, "sim").contains("nothing else to do"));
     }
 }

@@ -23,7 +23,8 @@ pub enum Cause {
     /// Other programs, which kept the processors busy.
     Others,
     /// None of these: a stall of the host, or of the host of a virtual machine.
-    Machine,
+    #[serde(rename = "machine")]
+    Host,
 }
 
 /// The use of processors while the run measured.
@@ -45,12 +46,12 @@ pub struct Processors {
     /// The number of times this process was continued (SIGCONT).
     pub continued: u32,
     /// The use of processors on the whole host, where it can be read.
-    pub machine: Option<Machine>,
+    pub host: Option<Host>,
 }
 
 /// The processors of the host, and the average number of them that others kept busy.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Machine {
+pub struct Host {
     pub cores: usize,
     /// Processors busy with other processes and the kernel.
     pub others: f64,
@@ -120,8 +121,8 @@ pub(super) fn own_delays(evidence: &Evidence<'_>) -> (Cause, String) {
 /// Returns the cause of a delay that was a wait for neither the limit nor the stream.
 fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
     let Some(processors) = evidence.processors else {
-        let why = "the machine: the delay was neither waiting for --limit nor for the stream";
-        return (Cause::Machine, why.into());
+        let why = "the host: the delay was waiting for neither --limit nor the stream";
+        return (Cause::Host, why.into());
     };
     let used = use_of_cores(&processors, evidence);
     if let Some(throttled) = processors.throttled.filter(|throttled| *throttled >= NOTABLE) {
@@ -152,13 +153,13 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
             "other programs: a thread that issues operations waited for a processor {} of the time, while {used}",
             share(waited, 0)
         ),
-        None => format!("the machine: {used}"),
+        None => format!("the host: {used}"),
     };
-    let cause = if waited.is_some() { Cause::Others } else { Cause::Machine };
-    if let Some(Machine { cores, others, stolen }) = processors.machine {
-        why += &format!(", other processes {} of the machine's {cores}", nonzero(others, 1));
+    let cause = if waited.is_some() { Cause::Others } else { Cause::Host };
+    if let Some(Host { cores, others, stolen }) = processors.host {
+        why += &format!(", other processes {} of the host's {cores}", nonzero(others, 1));
         if stolen >= 0.05 {
-            why += &format!(", and the host of this virtual machine took {stolen:.1}");
+            why += &format!(", and the hypervisor gave {stolen:.1} to other virtual machines");
         }
         if waited.is_none() && processors.used + others + stolen < NEAR * cores as f64 {
             why += "; on average that leaves some free, so look for stalls: paging, power saving, a virtual machine that is paused";

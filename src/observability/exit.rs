@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::metrics::Measurements;
 use super::summary::RunFacts;
 use super::thresholds;
-use super::trust::Verdict;
+use super::trust::TrustVerdict;
 
 /// A reason why a run did not end well. The order of the variants is their precedence for the exit
 /// code.
@@ -81,7 +81,7 @@ pub fn exit_code(reasons: &[ExitReason]) -> u8 {
 pub(super) fn exit_reasons(
     facts: &RunFacts,
     measurements: &Measurements,
-    verdict: Verdict,
+    verdict: TrustVerdict,
 ) -> Vec<ExitReason> {
     let setup = measurements.phase(measurements.layout.setup());
     let mut reasons = facts.exit_reasons.clone();
@@ -100,10 +100,10 @@ pub(super) fn exit_reasons(
     if measurements.lost_all_clients() {
         reasons.push(ExitReason::Unreachable);
     }
-    if verdict == Verdict::GeneratorLimited && !facts.allow_late {
+    if verdict == TrustVerdict::GeneratorLimited && !facts.allow_late {
         reasons.push(ExitReason::GeneratorLimited);
     }
-    if verdict == Verdict::NothingRecorded {
+    if verdict == TrustVerdict::NothingRecorded {
         reasons.push(ExitReason::NothingRecorded);
     }
     reasons.sort();

@@ -153,7 +153,7 @@ impl IterationStats {
 
 /// The figures of one workload in one phase. A part that was never used takes no memory.
 #[derive(Clone, Debug, Default)]
-pub struct Cell {
+pub struct WorkloadStats {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
     pub breaks: Option<Box<BreakStats>>,
@@ -164,7 +164,7 @@ pub struct Cell {
     pub drops: bool,
 }
 
-impl Cell {
+impl WorkloadStats {
     pub fn operation(&mut self, operation: OperationType) -> &mut OperationStats {
         self.operations[operation as usize].get_or_insert_default()
     }
@@ -176,7 +176,7 @@ impl Cell {
             .filter_map(|(operation, stats)| Some((operation, stats.as_deref()?)))
     }
 
-    pub fn merge(&mut self, other: &Cell) {
+    pub fn merge(&mut self, other: &WorkloadStats) {
         for (operation, stats) in other.operations() {
             self.operation(operation).merge(stats);
         }
@@ -312,7 +312,7 @@ impl ConnectionStats {
 pub struct Measurements {
     pub layout: Arc<Layout>,
     /// Cells by slot, then by workload.
-    cells: Vec<Cell>,
+    cells: Vec<WorkloadStats>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
     /// Breaks before time zero and after the phases, over all workloads.
@@ -330,7 +330,7 @@ impl Measurements {
             ..ConnectionStats::default()
         };
         Measurements {
-            cells: vec![Cell::default(); layout.slots() * layout.workloads()],
+            cells: vec![WorkloadStats::default(); layout.slots() * layout.workloads()],
             phases: vec![PhaseStats::default(); layout.slots()],
             connections,
             breaks_outside_phases: 0,
@@ -355,11 +355,11 @@ impl Measurements {
     }
 
     /// Returns the cell of a slot and a workload; see [`Layout::slot`].
-    pub(super) fn cell(&self, slot: usize, workload: usize) -> &Cell {
+    pub(super) fn cell(&self, slot: usize, workload: usize) -> &WorkloadStats {
         &self.cells[slot * self.layout.workloads() + workload]
     }
 
-    pub(super) fn cell_mut(&mut self, slot: usize, workload: usize) -> &mut Cell {
+    pub(super) fn cell_mut(&mut self, slot: usize, workload: usize) -> &mut WorkloadStats {
         &mut self.cells[slot * self.layout.workloads() + workload]
     }
 

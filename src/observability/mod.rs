@@ -12,6 +12,8 @@ mod disconnected;
 mod distribution;
 pub mod exit;
 pub mod failures;
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod live;
 pub mod metrics;
@@ -24,8 +26,6 @@ pub mod progress_lines;
 mod recorder;
 pub mod results;
 pub mod rounding;
-#[cfg(test)]
-pub(crate) mod sample;
 #[cfg(test)]
 pub(crate) mod schema;
 #[cfg(test)]
@@ -48,8 +48,8 @@ pub use exit::ExitReason;
 pub use live::Live;
 pub use metrics::{Layout, Measurements};
 pub use oplog::Oplog;
-pub use progress::{Progress, Stage};
+pub use progress::{ProgressDisplay, ProgressStage};
 pub use recorder::Recorder;
-pub use results::ResultsFolder;
+pub use results::ResultsDirectory;
 pub use summary::{RunFacts, Summary, TargetFacts};
-pub use trust::{Evidence, HookEvents, Trust, Verdict};
+pub use trust::{Evidence, HookEvents, Trust, TrustVerdict};

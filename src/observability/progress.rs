@@ -18,7 +18,7 @@ use super::text::printable;
 
 /// The stage that a run has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum ProgressStage {
     /// Clients connect. `clients` does not count the one of run-wide setup.
     Connecting {
         clients: u32,
@@ -41,11 +41,11 @@ pub enum Stage {
 /// be drawn, [`ProgressLines`] are written and each stage is logged once. Setting a stage never
 /// blocks.
 #[derive(Debug)]
-pub struct Progress {
-    drawing: Option<(Sender<Stage>, JoinHandle<()>)>,
-    lines: Option<(Sender<(Stage, Instant)>, ProgressLines)>,
+pub struct ProgressDisplay {
+    drawing: Option<(Sender<ProgressStage>, JoinHandle<()>)>,
+    lines: Option<(Sender<(ProgressStage, Instant)>, ProgressLines)>,
     /// The stage that was shown last.
-    last: RefCell<Option<Stage>>,
+    last: RefCell<Option<ProgressStage>>,
 }
 
 const TICK: Duration = Duration::from_millis(100);
@@ -53,8 +53,8 @@ const TICK: Duration = Duration::from_millis(100);
 const WINDOW: usize = 10;
 const MAX_NAME_CHARS: usize = 40;
 
-impl Progress {
-    pub fn new(enabled: bool, live: Arc<Live>) -> Progress {
+impl ProgressDisplay {
+    pub fn new(enabled: bool, live: Arc<Live>) -> ProgressDisplay {
         let drawing = (enabled && standard_error::is_drawable()).then(|| {
             let (sender, receiver) = channel();
             let thread = std::thread::Builder::new().name("progress".into());
@@ -63,18 +63,18 @@ impl Progress {
         });
         let lines = (enabled && !standard_error::is_drawable()).then(|| {
             let (sender, stages) = channel();
-            let mut current = (Stage::Setup, Instant::now());
+            let mut current = (ProgressStage::Setup, Instant::now());
             let look = move || {
                 current = stages.try_iter().last().unwrap_or_else(|| current.clone());
                 doing(&current.0, current.1.elapsed(), live.totals())
             };
             (sender, ProgressLines::start(true, look))
         });
-        Progress { drawing: drawing.flatten(), lines, last: RefCell::new(None) }
+        ProgressDisplay { drawing: drawing.flatten(), lines, last: RefCell::new(None) }
     }
 
     /// Shows what the run is doing now. The same stage again changes nothing.
-    pub fn stage(&self, stage: Stage) {
+    pub fn stage(&self, stage: ProgressStage) {
         if self.last.replace(Some(stage.clone())).as_ref() == Some(&stage) {
             return;
         }
@@ -93,7 +93,7 @@ impl Progress {
     pub fn finish(self) {}
 }
 
-impl Drop for Progress {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         if let Some((sender, thread)) = self.drawing.take() {
             drop(sender);
@@ -103,7 +103,7 @@ impl Drop for Progress {
     }
 }
 
-fn draw(stages: &Receiver<Stage>, live: &Live) {
+fn draw(stages: &Receiver<ProgressStage>, live: &Live) {
     let bar = ProgressBar::with_draw_target(None, standard_error::draw_target());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
@@ -139,12 +139,12 @@ fn rate(window: &VecDeque<(Instant, u64)>) -> f64 {
     if seconds > 0.0 { last.saturating_sub(*first) as f64 / seconds } else { 0.0 }
 }
 
-fn line(stage: &Stage, elapsed: Duration, totals: LiveTotals, rate: f64) -> String {
+fn line(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals, rate: f64) -> String {
     match stage {
-        Stage::Connecting { clients } => {
+        ProgressStage::Connecting { clients } => {
             return format!("connecting {}/{clients}", totals.connected);
         }
-        Stage::Preparing { clients } => {
+        ProgressStage::Preparing { clients } => {
             return format!("preparing {}/{clients}  {}", totals.prepared, clock(elapsed));
         }
         _ => {}
@@ -162,9 +162,9 @@ fn clock(duration: Duration) -> String {
 }
 
 /// Returns how long a stage has lasted, and its planned length if it has one.
-fn extent(stage: &Stage, elapsed: Duration) -> String {
+fn extent(stage: &ProgressStage, elapsed: Duration) -> String {
     match stage {
-        Stage::Phase { duration: Some(duration), .. } => {
+        ProgressStage::Phase { duration: Some(duration), .. } => {
             format!("{} of {}", clock(elapsed), clock(*duration))
         }
         _ => clock(elapsed),
@@ -172,10 +172,10 @@ fn extent(stage: &Stage, elapsed: Duration) -> String {
 }
 
 /// Returns the content of a line about a stage that has lasted this long.
-fn doing(stage: &Stage, elapsed: Duration, totals: LiveTotals) -> Doing {
+fn doing(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals) -> Doing {
     let (name, done, clients) = match stage {
-        Stage::Connecting { clients } => ("connecting", totals.connected, *clients),
-        Stage::Preparing { clients } => ("preparing", totals.prepared, *clients),
+        ProgressStage::Connecting { clients } => ("connecting", totals.connected, *clients),
+        ProgressStage::Preparing { clients } => ("preparing", totals.prepared, *clients),
         stage => {
             return Doing {
                 stage: describe(stage),
@@ -192,14 +192,16 @@ fn clients_in_words(clients: u32) -> String {
     format!("{clients} client{}", if clients == 1 { "" } else { "s" })
 }
 
-fn describe(stage: &Stage) -> String {
+fn describe(stage: &ProgressStage) -> String {
     match stage {
-        Stage::Connecting { clients } => format!("connecting {}", clients_in_words(*clients)),
-        Stage::Setup => "setup".into(),
-        Stage::Preparing { clients } => format!("preparing {}", clients_in_words(*clients)),
-        Stage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
-        Stage::Draining => "draining".into(),
-        Stage::Teardown => "teardown".into(),
+        ProgressStage::Connecting { clients } => {
+            format!("connecting {}", clients_in_words(*clients))
+        }
+        ProgressStage::Setup => "setup".into(),
+        ProgressStage::Preparing { clients } => format!("preparing {}", clients_in_words(*clients)),
+        ProgressStage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
+        ProgressStage::Draining => "draining".into(),
+        ProgressStage::Teardown => "teardown".into(),
     }
 }
 
@@ -207,22 +209,28 @@ fn describe(stage: &Stage) -> String {
 mod tests {
     use super::*;
 
-    fn at(stage: &Stage, totals: LiveTotals) -> String {
+    fn at(stage: &ProgressStage, totals: LiveTotals) -> String {
         line(stage, Duration::from_millis(12_340), totals, 4_321.6)
     }
 
     #[test]
     fn the_line_says_what_matters_in_each_stage() {
         let totals = LiveTotals { operations: 9, failed: 0, connected: 512, prepared: 64 };
-        assert_eq!(at(&Stage::Connecting { clients: 5_000 }, totals), "connecting 512/5000");
-        assert_eq!(at(&Stage::Preparing { clients: 512 }, totals), "preparing 64/512  12.3 s");
-        assert_eq!(at(&Stage::Setup, totals), "setup  12.3 s  4322 ops/s");
+        assert_eq!(
+            at(&ProgressStage::Connecting { clients: 5_000 }, totals),
+            "connecting 512/5000"
+        );
+        assert_eq!(
+            at(&ProgressStage::Preparing { clients: 512 }, totals),
+            "preparing 64/512  12.3 s"
+        );
+        assert_eq!(at(&ProgressStage::Setup, totals), "setup  12.3 s  4322 ops/s");
         let steady =
-            Stage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };
+            ProgressStage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };
         assert_eq!(at(&steady, totals), "steady  12.3 s of 30.0 s  4322 ops/s");
         let failing = LiveTotals { failed: 3, ..totals };
         assert_eq!(at(&steady, failing), "steady  12.3 s of 30.0 s  4322 ops/s  3 failed");
-        let hostile = Stage::Phase { name: "a\x1b]0;b".into(), duration: None };
+        let hostile = ProgressStage::Phase { name: "a\x1b]0;b".into(), duration: None };
         assert_eq!(at(&hostile, totals), "a\\u{1b}]0;b  12.3 s  4322 ops/s");
     }
 
@@ -230,19 +238,19 @@ mod tests {
     fn in_a_pipe_each_stage_says_how_far_it_is() {
         let totals = LiveTotals { operations: 9, failed: 2, connected: 3, prepared: 1 };
         let elapsed = Duration::from_millis(12_340);
-        let said = |stage: &Stage| {
+        let said = |stage: &ProgressStage| {
             let Doing { stage, extent, counts } = doing(stage, elapsed, totals);
             (format!("{stage} {}", extent.unwrap()), counts.is_some())
         };
         let steady =
-            Stage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };
+            ProgressStage::Phase { name: "steady".into(), duration: Some(Duration::from_secs(30)) };
         for (stage, text, counts) in [
-            (Stage::Connecting { clients: 8 }, "connecting 3 of 8 clients", false),
-            (Stage::Preparing { clients: 1 }, "preparing 1 of 1 client", false),
-            (Stage::Setup, "setup 12.3 s", true),
+            (ProgressStage::Connecting { clients: 8 }, "connecting 3 of 8 clients", false),
+            (ProgressStage::Preparing { clients: 1 }, "preparing 1 of 1 client", false),
+            (ProgressStage::Setup, "setup 12.3 s", true),
             (steady, "steady 12.3 s of 30.0 s", true),
-            (Stage::Draining, "draining 12.3 s", true),
-            (Stage::Teardown, "teardown 12.3 s", true),
+            (ProgressStage::Draining, "draining 12.3 s", true),
+            (ProgressStage::Teardown, "teardown 12.3 s", true),
         ] {
             assert_eq!(said(&stage), (text.to_string(), counts));
         }
@@ -259,16 +267,16 @@ mod tests {
 
     #[test]
     fn without_a_terminal_nothing_is_drawn_and_nothing_waits() {
-        let progress = Progress::new(false, Arc::new(Live::new(1)));
+        let progress = ProgressDisplay::new(false, Arc::new(Live::new(1)));
         assert!(progress.drawing.is_none());
-        progress.stage(Stage::Setup);
+        progress.stage(ProgressStage::Setup);
         progress.finish();
     }
 
     #[test]
     fn the_drawing_ends_with_its_sender() {
         let (sender, receiver) = channel();
-        sender.send(Stage::Draining).unwrap();
+        sender.send(ProgressStage::Draining).unwrap();
         drop(sender);
         draw(&receiver, &Live::new(1));
     }

@@ -1,4 +1,4 @@
-//! Progress lines, one every few seconds, for where no moving line can be drawn: a pipe, a file, a
+//! ProgressDisplay lines, one every few seconds, for where no moving line can be drawn: a pipe, a file, a
 //! CI log.
 //!
 //! A line is a log event with the target [`TARGET`]. It therefore goes through the queue of
@@ -30,7 +30,7 @@ pub struct Doing {
     pub counts: Option<Counts>,
 }
 
-/// Totals since the command began.
+/// OperationTotals since the command began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub operations: u64,

@@ -269,15 +269,15 @@ fn path<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{self, OK, completion};
     use super::super::live::Live;
-    use super::super::sample::{self, OK, completion};
     use super::*;
     use crate::ir::event::HeldUp;
     use crate::ir::{Failure, OperationType};
     use crate::protocol::NtStatus;
 
     fn recorded(events: impl IntoIterator<Item = CompletionEvent>) -> Measurements {
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         events.into_iter().for_each(|event| recorder.event(Event::Completed(event)));
         recorder.finish()
     }
@@ -290,7 +290,7 @@ mod tests {
             issued_ns: 1_600,
             attempted_ns: 1_600,
             completed_ns: 2_000,
-            ..completion(0, 0, sample::read(1), OK)
+            ..completion(0, 0, fixtures::read(1), OK)
         };
         let measurements = recorded([event]);
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
@@ -310,7 +310,7 @@ mod tests {
             completed_ns: 9_300,
             retries: 2,
             held_up: HeldUp { by_generation_ns: 0, by_limit_ns: 4_000 },
-            ..completion(0, 0, sample::read(1), OK)
+            ..completion(0, 0, fixtures::read(1), OK)
         };
         let measurements = recorded([event]);
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn lateness_is_summed_by_what_it_waited_for() {
         let held_up = |lateness_ns, by_generation_ns, by_limit_ns| {
-            let event = completion(0, 0, sample::read(1), OK);
+            let event = completion(0, 0, fixtures::read(1), OK);
             CompletionEvent {
                 issued_ns: event.eligible_ns + lateness_ns,
                 held_up: HeldUp { by_generation_ns, by_limit_ns },
@@ -342,16 +342,16 @@ mod tests {
 
     #[test]
     fn what_follows_an_arrival_is_no_closed_loop() {
-        let mut arrival = completion(0, 0, sample::read(1), OK);
+        let mut arrival = completion(0, 0, fixtures::read(1), OK);
         arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
-        let measurements = recorded([arrival, completion(0, 1, sample::read(1), OK)]);
+        let measurements = recorded([arrival, completion(0, 1, fixtures::read(1), OK)]);
         assert_eq!(measurements.phase(1).closed_cycle_ns, 0);
         assert_eq!(measurements.phase(1).lateness.count(), 2);
     }
 
     #[test]
     fn an_arrival_that_found_its_client_busy_is_behind_and_one_on_time_is_not() {
-        let mut on_time = completion(0, 0, sample::read(1), OK);
+        let mut on_time = completion(0, 0, fixtures::read(1), OK);
         on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
         let mut behind = on_time.clone();
         behind.due_ns -= 1;
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn what_waited_for_a_break_in_a_closed_loop_is_not_behind() {
-        let mut waited = completion(0, 0, sample::read(1), OK);
+        let mut waited = completion(0, 0, fixtures::read(1), OK);
         waited.eligible_ns = waited.due_ns + 5;
         waited.issued_ns = waited.eligible_ns + 1;
         let (waited_ns, service_ns) = (waited.backlog_ns(), waited.service_ns());
@@ -381,9 +381,9 @@ mod tests {
 
     #[test]
     fn figures_are_kept_apart_by_phase_workload_and_type() {
-        let mut warm = completion(2, 0, sample::read(1), OK);
+        let mut warm = completion(2, 0, fixtures::read(1), OK);
         warm.phase = Some(0);
-        let steady = completion(0, 1, sample::delete("a"), OK);
+        let steady = completion(0, 1, fixtures::delete("a"), OK);
         let measurements = recorded([warm, steady]);
         let types = |slot, workload| {
             let operations = measurements.cell(slot, workload).operations();
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn an_operation_is_late_beyond_the_bound_not_at_it() {
         let late_by = |ns| {
-            let mut event = completion(0, 0, sample::read(1), OK);
+            let mut event = completion(0, 0, fixtures::read(1), OK);
             event.issued_ns = event.eligible_ns + ns;
             event.attempted_ns = event.issued_ns;
             event.completed_ns = event.issued_ns;
@@ -410,8 +410,8 @@ mod tests {
     fn what_was_not_sent_has_no_times() {
         let skipped = CompletionStatus::Skipped { cause_seq: 0 };
         let measurements = recorded([
-            completion(0, 1, sample::read(1), skipped),
-            completion(0, 2, sample::read(1), CompletionStatus::Cut),
+            completion(0, 1, fixtures::read(1), skipped),
+            completion(0, 2, fixtures::read(1), CompletionStatus::Cut),
         ]);
         let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
         assert_eq!((stats.count(), stats.skipped, stats.cut), (0, 1, 1));
@@ -422,11 +422,11 @@ mod tests {
     fn a_failed_read_names_the_path_of_its_handle_until_it_is_closed() {
         let timed_out = || CompletionStatus::Failed(Failure::TimedOut);
         let measurements = recorded([
-            completion(0, 0, sample::open(1, "a/b"), OK),
-            completion(1, 0, sample::open(1, "other"), OK),
-            completion(0, 1, sample::read(1), timed_out()),
-            completion(0, 2, sample::close(1), OK),
-            completion(0, 3, sample::read(1), timed_out()),
+            completion(0, 0, fixtures::open(1, "a/b"), OK),
+            completion(1, 0, fixtures::open(1, "other"), OK),
+            completion(0, 1, fixtures::read(1), timed_out()),
+            completion(0, 2, fixtures::close(1), OK),
+            completion(0, 3, fixtures::read(1), timed_out()),
         ]);
         let failures = measurements.phase(1).failures.by_count();
         let paths: Vec<_> = failures[0].1.first.iter().map(|found| found.path.as_deref()).collect();
@@ -439,10 +439,10 @@ mod tests {
         let events = || {
             (0..300u32).map(|i| {
                 let status = match i % 50 {
-                    0 => sample::failed(NtStatus::DISK_FULL),
+                    0 => fixtures::failed(NtStatus::DISK_FULL),
                     _ => OK,
                 };
-                let mut event = completion(i % 4, i, sample::read(1), status);
+                let mut event = completion(i % 4, i, fixtures::read(1), status);
                 event.completed_ns += u64::from(i) * 1_000;
                 event.bytes = 10;
                 event
@@ -452,7 +452,7 @@ mod tests {
         let mut merged = recorded(events().filter(|event| event.operation.client_idx % 2 == 1));
         merged.merge(recorded(events().filter(|event| event.operation.client_idx % 2 == 0)));
         let json = |measurements| {
-            let summary = super::super::Summary::new(sample::facts(), measurements);
+            let summary = super::super::Summary::new(fixtures::facts(), measurements);
             serde_json::to_value(summary).unwrap()
         };
         assert_eq!(json(&whole), json(&merged));
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn an_event_of_no_known_client_or_phase_is_still_counted() {
-        let mut event = completion(4_000, 0, sample::read(1), OK);
+        let mut event = completion(4_000, 0, fixtures::read(1), OK);
         event.phase = Some(77);
         let measurements = recorded([event]);
         assert_eq!(measurements.cell(1, 2).operations().count(), 1);
@@ -469,11 +469,16 @@ mod tests {
     #[test]
     fn live_counters_follow_what_was_sent() {
         let live = Live::new(1);
-        let mut recorder = Recorder::new(sample::layout(), live.shard(0));
-        recorder.event(Event::Completed(completion(0, 0, sample::read(1), OK)));
-        let denied = sample::failed(NtStatus::ACCESS_DENIED);
-        recorder.event(Event::Completed(completion(0, 1, sample::read(1), denied)));
-        recorder.event(Event::Completed(completion(0, 2, sample::read(1), CompletionStatus::Cut)));
+        let mut recorder = Recorder::new(fixtures::layout(), live.shard(0));
+        recorder.event(Event::Completed(completion(0, 0, fixtures::read(1), OK)));
+        let denied = fixtures::failed(NtStatus::ACCESS_DENIED);
+        recorder.event(Event::Completed(completion(0, 1, fixtures::read(1), denied)));
+        recorder.event(Event::Completed(completion(
+            0,
+            2,
+            fixtures::read(1),
+            CompletionStatus::Cut,
+        )));
         let totals = live.totals();
         assert_eq!((totals.operations, totals.failed), (2, 1));
     }

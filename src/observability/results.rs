@@ -13,22 +13,22 @@ use super::summary::Summary;
 /// A reason why results cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    #[error("--out {0}: there is a summary.json already; name another folder, or remove it")]
+    #[error("--out {0}: there is a summary.json already; name another directory, or remove it")]
     Occupied(PathBuf),
-    #[error("--out {0}: another run is writing its results there; name another folder")]
+    #[error("--out {0}: another run is writing its results there; name another directory")]
     InUse(PathBuf),
-    #[error("--out {0}: this is not a folder")]
-    NotAFolder(PathBuf),
+    #[error("--out {0}: this is not a directory")]
+    NotADirectory(PathBuf),
     #[error(
         "--out {}: there is no directory {}; create it first, or name another place", path.display(), parent.display()
     )]
     NoParent { path: PathBuf, parent: PathBuf },
-    #[error("cannot make the results folder {path}: {source}; --out names another place")]
+    #[error("cannot make the results directory {path}: {source}; --out names another place")]
     Create { path: PathBuf, source: io::Error },
     #[error("cannot write {path}: {}", unwritten(source))]
     Write { path: PathBuf, source: io::Error },
     #[error(
-        "cannot write {0}: its folder was removed or moved while the run went on; leave it where it is until the run has ended"
+        "cannot write {0}: its directory was removed or moved while the run went on; leave it where it is until the run has ended"
     )]
     Moved(PathBuf),
 }
@@ -41,7 +41,7 @@ pub(super) fn unwritten(error: &io::Error) -> String {
         ErrorKind::AlreadyExists => "; another program wrote it while the run went on",
         _ => "",
     };
-    format!("{error}{advice}, or name another folder with --out")
+    format!("{error}{advice}, or name another directory with --out")
 }
 
 const SUMMARY: &str = "summary.json";
@@ -54,7 +54,7 @@ const MAX_TRIES: u32 = 10;
 /// The results directory. It is made before the run, so that a run does not end without a place for
 /// its results, and removed again if it stays empty.
 #[derive(Debug)]
-pub struct ResultsFolder {
+pub struct ResultsDirectory {
     path: PathBuf,
     /// The directories that were made for it, innermost first.
     made: Vec<PathBuf>,
@@ -63,7 +63,7 @@ pub struct ResultsFolder {
     directory: File,
 }
 
-impl ResultsFolder {
+impl ResultsDirectory {
     /// Makes and locks `out`, or `results/<time>-<script>` in the working directory. Only the last
     /// directory of `out` is made, so that a misspelled path is an error.
     ///
@@ -74,11 +74,11 @@ impl ResultsFolder {
         out: Option<&Path>,
         script: &str,
         started_at: SystemTime,
-    ) -> Result<ResultsFolder, ResultsError> {
+    ) -> Result<ResultsDirectory, ResultsError> {
         match out {
             // It is looked up only once: another run may remove it between two look-ups.
             Some(out) if out.metadata().is_ok_and(|found| !found.is_dir()) => {
-                Err(ResultsError::NotAFolder(out.into()))
+                Err(ResultsError::NotADirectory(out.into()))
             }
             Some(out) => match missing_parent(out) {
                 Some(parent) => {
@@ -129,7 +129,7 @@ impl ResultsFolder {
 
     /// Makes `path` if it is missing, and locks it. `made` lists the directories made for it
     /// before.
-    fn claim(path: &Path, mut made: Vec<PathBuf>) -> Result<ResultsFolder, ResultsError> {
+    fn claim(path: &Path, mut made: Vec<PathBuf>) -> Result<ResultsDirectory, ResultsError> {
         for _ in 0..MAX_TRIES {
             make(path, &mut made).map_err(|source| create_error(path, source))?;
             let directory = match File::open(path) {
@@ -142,21 +142,21 @@ impl ResultsFolder {
                 Err(TryLockError::WouldBlock) => return Err(ResultsError::InUse(path.into())),
                 Err(TryLockError::Error(source)) => return Err(create_error(path, source)),
             }
-            let folder = ResultsFolder { path: path.into(), made, directory };
-            if !folder.is_in_place() {
-                made = folder.keep();
+            let claimed = ResultsDirectory { path: path.into(), made, directory };
+            if !claimed.is_in_place() {
+                made = claimed.keep();
                 continue;
             }
             return match path.join(SUMMARY).symlink_metadata() {
                 Ok(_) => Err(ResultsError::Occupied(path.into())),
-                Err(_) => Ok(folder),
+                Err(_) => Ok(claimed),
             };
         }
         Err(create_error(path, ErrorKind::NotFound.into()))
     }
 
     /// Makes and locks `path`, or `path-2` and so on, whichever does not exist yet.
-    fn make_new(path: &Path) -> Result<ResultsFolder, ResultsError> {
+    fn make_new(path: &Path) -> Result<ResultsDirectory, ResultsError> {
         let mut made = Vec::new();
         let mut candidate = path.to_path_buf();
         for number in 2..=MAX_SAME_NAME {
@@ -176,13 +176,13 @@ impl ResultsFolder {
     }
 }
 
-impl Drop for ResultsFolder {
+impl Drop for ResultsDirectory {
     /// Removes the directories made for the results, while they are still locked. One that holds
     /// something stays, with its parents.
     fn drop(&mut self) {
         if !self.made.is_empty() && self.is_in_place() {
-            for folder in &self.made {
-                if fs::remove_dir(folder).is_err() {
+            for directory in &self.made {
+                if fs::remove_dir(directory).is_err() {
                     return;
                 }
             }
@@ -291,54 +291,54 @@ mod tests {
     }
 
     #[test]
-    fn two_runs_that_start_at_once_get_folders_of_their_own() {
+    fn two_runs_that_start_at_once_get_directories_of_their_own() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("results/now-x");
-        let first = ResultsFolder::make_new(&path).unwrap();
-        let second = ResultsFolder::make_new(&path).unwrap();
+        let first = ResultsDirectory::make_new(&path).unwrap();
+        let second = ResultsDirectory::make_new(&path).unwrap();
         assert_eq!(first.path(), path);
         assert_eq!(second.path(), root.path().join("results/now-x-2"));
     }
 
     #[test]
-    fn a_folder_that_stays_empty_is_removed_with_those_made_for_it() {
+    fn a_directory_that_stays_empty_is_removed_with_those_made_for_it() {
         let root = tempfile::tempdir().unwrap();
-        drop(ResultsFolder::make_new(&root.path().join("results/a")).unwrap());
+        drop(ResultsDirectory::make_new(&root.path().join("results/a")).unwrap());
         assert!(!root.path().join("results").exists());
 
-        let kept = ResultsFolder::make_new(&root.path().join("results/b")).unwrap();
+        let kept = ResultsDirectory::make_new(&root.path().join("results/b")).unwrap();
         fs::write(kept.path().join("x"), "").unwrap();
         drop(kept);
         assert!(root.path().join("results/b/x").exists());
 
         let existing = root.path().join("mine");
         fs::create_dir(&existing).unwrap();
-        drop(ResultsFolder::create(Some(&existing), "", started_at()).unwrap());
-        assert!(existing.exists(), "a folder that was there before stays");
+        drop(ResultsDirectory::create(Some(&existing), "", started_at()).unwrap());
+        assert!(existing.exists(), "a directory that was there before stays");
     }
 
     #[test]
     fn the_results_of_another_run_are_never_overwritten() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join(SUMMARY), "{}").unwrap();
-        let error = ResultsFolder::create(Some(root.path()), "", started_at()).unwrap_err();
+        let error = ResultsDirectory::create(Some(root.path()), "", started_at()).unwrap_err();
         assert!(error.to_string().starts_with("--out "), "{error}");
         assert!(matches!(error, ResultsError::Occupied(_)));
 
         let file = root.path().join(SUMMARY);
-        let error = ResultsFolder::create(Some(&file), "", started_at()).unwrap_err();
-        assert!(matches!(error, ResultsError::NotAFolder(_)));
-        let error = ResultsFolder::create(Some(&file.join("x")), "", started_at()).unwrap_err();
+        let error = ResultsDirectory::create(Some(&file), "", started_at()).unwrap_err();
+        assert!(matches!(error, ResultsError::NotADirectory(_)));
+        let error = ResultsDirectory::create(Some(&file.join("x")), "", started_at()).unwrap_err();
         assert!(matches!(error, ResultsError::Create { .. }), "{error}");
     }
 
     #[test]
     fn the_summary_is_whole_readable_by_others_and_leaves_nothing_beside_it() {
-        use super::super::sample;
+        use super::super::fixtures;
         let root = tempfile::tempdir().unwrap();
-        let folder = ResultsFolder::create(Some(root.path()), "", started_at()).unwrap();
-        let summary = Summary::new(sample::facts(), &sample::measurements());
-        let path = folder.write_summary(&summary).unwrap();
+        let directory = ResultsDirectory::create(Some(root.path()), "", started_at()).unwrap();
+        let summary = Summary::new(fixtures::facts(), &fixtures::measurements());
+        let path = directory.write_summary(&summary).unwrap();
         let written: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(written, serde_json::to_value(&summary).unwrap());
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn of_runs_that_start_at_the_same_instant_one_gets_the_folder_and_the_rest_are_refused() {
+    fn of_runs_that_start_at_the_same_instant_one_gets_the_directory_and_the_rest_are_refused() {
         let root = tempfile::tempdir().unwrap();
         for round in 0..50 {
             let out = root.path().join(format!("{round}"));
@@ -359,7 +359,7 @@ mod tests {
             let claimed: Vec<_> = std::thread::scope(|scope| {
                 let claim = || {
                     start.wait();
-                    ResultsFolder::create(Some(&out), "", started_at())
+                    ResultsDirectory::create(Some(&out), "", started_at())
                 };
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim)).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -369,17 +369,17 @@ mod tests {
             for error in refused {
                 assert!(matches!(error, Err(ResultsError::InUse(_))), "{error:?}");
             }
-            assert!(out.exists(), "the refused leave the folder to the one that has it");
+            assert!(out.exists(), "the refused leave the directory to the one that has it");
         }
     }
 
     #[test]
-    fn a_folder_whose_run_came_to_nothing_may_be_claimed_at_once() {
+    fn a_directory_whose_run_came_to_nothing_may_be_claimed_at_once() {
         let root = tempfile::tempdir().unwrap();
         let out = root.path().join("out");
         let claim = || loop {
-            match ResultsFolder::create(Some(&out), "", started_at()) {
-                Ok(folder) => return drop(folder),
+            match ResultsDirectory::create(Some(&out), "", started_at()) {
+                Ok(directory) => return drop(directory),
                 Err(ResultsError::InUse(_)) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -392,24 +392,24 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_goes_neither_over_another_nor_into_a_folder_that_took_the_place_of_its_own() {
-        use super::super::sample;
+    fn a_summary_goes_neither_over_another_nor_into_a_directory_that_took_the_place_of_its_own() {
+        use super::super::fixtures;
         let root = tempfile::tempdir().unwrap();
         let out = root.path().join("out");
-        let summary = Summary::new(sample::facts(), &sample::measurements());
-        let folder = ResultsFolder::create(Some(&out), "", started_at()).unwrap();
+        let summary = Summary::new(fixtures::facts(), &fixtures::measurements());
+        let directory = ResultsDirectory::create(Some(&out), "", started_at()).unwrap();
         fs::write(out.join(SUMMARY), "mine").unwrap();
-        let error = folder.write_summary(&summary).unwrap_err().to_string();
+        let error = directory.write_summary(&summary).unwrap_err().to_string();
         assert!(error.contains("another program wrote it while the run went on"), "{error}");
         assert_eq!(fs::read_to_string(out.join(SUMMARY)).unwrap(), "mine");
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "nothing is left beside it");
 
         fs::rename(&out, root.path().join("moved")).unwrap();
         let moved = |error| matches!(error, ResultsError::Moved(_));
-        assert!(moved(folder.write_summary(&summary).unwrap_err()));
+        assert!(moved(directory.write_summary(&summary).unwrap_err()));
         fs::create_dir(&out).unwrap();
-        assert!(moved(folder.write_summary(&summary).unwrap_err()));
-        drop(folder);
-        assert!(out.exists(), "the folder of another is not removed");
+        assert!(moved(directory.write_summary(&summary).unwrap_err()));
+        drop(directory);
+        assert!(out.exists(), "the directory of another is not removed");
     }
 }

@@ -11,7 +11,7 @@ use super::schema;
 use super::summary::*;
 use super::thresholds::ThresholdSummary;
 use super::thresholds::metric::Unit;
-use super::{Cause, Measurements, Processors, sample};
+use super::{Cause, Measurements, Processors, fixtures};
 
 /// Returns a summary that has every key.
 fn full() -> Value {
@@ -21,20 +21,20 @@ fn full() -> Value {
         target: TargetFacts {
             encryption: Some("AES-128-GCM".into()),
             server: Some("NAS".into()),
-            ..sample::facts().target
+            ..fixtures::facts().target
         },
-        settings: Settings {
+        settings: RunSettings {
             time_scale: 0.5,
             mode: Some(1),
             limit: Some(64),
             retry: vec!["STATUS_RETRY".into()],
         },
         processors: Some(Processors { cores: 4, used: 1.25, ..Processors::default() }),
-        metrics: sample::metrics(),
+        metrics: fixtures::metrics(),
         oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
-        ..sample::facts()
+        ..fixtures::facts()
     };
-    let mut summary = Summary::new(facts, &sample::measurements());
+    let mut summary = Summary::new(facts, &fixtures::measurements());
     summary.trust.cause = Some(Cause::Generation);
     summary.thresholds.push(ThresholdSummary {
         expression: "errors.rate < 1%".into(),
@@ -72,8 +72,8 @@ fn every_key_of_every_schema_has_a_description() {
 #[test]
 fn the_schema_holds_for_a_full_summary_and_for_one_of_nothing() {
     assert_eq!(Format::Summary.errors(&full()), [""; 0]);
-    let nothing = Measurements::new(sample::layout());
-    let summary = Summary::new(RunFacts { phases: vec![], ..sample::facts() }, &nothing);
+    let nothing = Measurements::new(fixtures::layout());
+    let summary = Summary::new(RunFacts { phases: vec![], ..fixtures::facts() }, &nothing);
     assert_eq!(Format::Summary.errors(&serde_json::to_value(summary).unwrap()), [""; 0]);
 }
 

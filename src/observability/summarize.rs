@@ -6,14 +6,17 @@ use super::breaks::{BreakStats, BreakSummary};
 use super::distribution::Distribution;
 use super::exit::{exit_code, exit_reasons};
 use super::failures::{FailedOperation, Failures, StatusKey};
-use super::metrics::{Cell, FIRST_CLIENTS, IterationStats, Layout, Measurements, OperationStats};
+use super::metrics::{
+    FIRST_CLIENTS, IterationStats, Layout, Measurements, OperationStats, WorkloadStats,
+};
 use super::notes;
 use super::summary::{
     Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
-    OperationSummary, Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary,
-    SilentClients, SkippedGroup, Summary, Tail, Times, Totals, UnissuedSummary, WorkloadSummary,
+    OperationSummary, OperationTotals, Operations, PhaseSummary, Run, RunFacts, SCHEMA,
+    SectionSummary, SilentClients, SkippedGroup, Summary, Tail, Times, UnissuedSummary,
+    WorkloadSummary,
 };
-use super::thresholds::Outcome;
+use super::thresholds::ThresholdOutcome;
 use super::trust::{self, Evidence};
 use crate::ir::OperationType;
 use crate::ir::event::Unissued;
@@ -69,7 +72,7 @@ impl Summary {
             run: run(&facts, layout),
             exit_code: exit_code(&exit_reasons),
             exit_reasons,
-            thresholds: facts.thresholds.iter().map(Outcome::summary).collect(),
+            thresholds: facts.thresholds.iter().map(ThresholdOutcome::summary).collect(),
             totals,
             operations: operations(&merged),
             iterations,
@@ -134,8 +137,8 @@ fn merged_cells(
     measurements: &Measurements,
     slots: impl IntoIterator<Item = usize>,
     workloads: std::ops::Range<usize>,
-) -> Cell {
-    let mut merged = Cell::default();
+) -> WorkloadStats {
+    let mut merged = WorkloadStats::default();
     for slot in slots {
         for workload in workloads.clone() {
             merged.merge(measurements.cell(slot, workload));
@@ -204,7 +207,11 @@ fn workload(
 }
 
 /// Returns the summary of breaks, or None if none came and nothing granted could be broken.
-fn breaks(measurements: &Measurements, merged: &Cell, recorded: &[usize]) -> Option<BreakSummary> {
+fn breaks(
+    measurements: &Measurements,
+    merged: &WorkloadStats,
+    recorded: &[usize],
+) -> Option<BreakSummary> {
     let slots = 0..measurements.layout.phases().len();
     let unrecorded = slots.filter(|slot| !recorded.contains(slot));
     let others = merged_cells(measurements, unrecorded, 0..measurements.layout.workloads());
@@ -218,8 +225,9 @@ fn breaks(measurements: &Measurements, merged: &Cell, recorded: &[usize]) -> Opt
     Some(BreakSummary { elsewhere: (elsewhere > 0).then_some(elsewhere), ..summary })
 }
 
-fn totals(cell: &Cell, duration: Duration) -> Totals {
-    let mut totals = Totals { duration_s: seconds(duration), ..Totals::default() };
+fn totals(cell: &WorkloadStats, duration: Duration) -> OperationTotals {
+    let mut totals =
+        OperationTotals { duration_s: seconds(duration), ..OperationTotals::default() };
     for (operation, stats) in cell.operations() {
         totals.operations += stats.count();
         totals.failed += stats.failed;
@@ -242,7 +250,7 @@ fn totals(cell: &Cell, duration: Duration) -> Totals {
     totals
 }
 
-fn operations(cell: &Cell) -> Operations {
+fn operations(cell: &WorkloadStats) -> Operations {
     cell.operations().map(|(operation, stats)| (operation, of_operation(stats))).collect()
 }
 

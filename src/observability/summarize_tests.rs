@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::ExitReason;
+use super::fixtures;
 use super::live::Live;
 use super::metrics::Layout;
 use super::recorder::Recorder;
-use super::sample;
 use super::summary::{RunFacts, Summary};
-use super::trust::Verdict;
+use super::trust::TrustVerdict;
 use crate::ir::event::IterationOutcome::{Dropped, Finished};
 use crate::ir::event::{BreakEnd, BreakEvent, Unissued};
 use crate::ir::{CompletionEvent, Event, EventSink, OperationType, Phase, Section};
@@ -17,7 +17,7 @@ use crate::protocol::create::OplockLevel;
 use crate::protocol::{Caching, CreateAction, LeaseState, NtStatus};
 
 fn summary() -> Summary {
-    Summary::new(sample::facts(), &sample::measurements())
+    Summary::new(fixtures::facts(), &fixtures::measurements())
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn failures_are_listed_by_status_and_add_up() {
 #[test]
 fn what_fails_in_setup_or_a_phase_exits_4_and_in_teardown_is_only_told() {
     let exit_code = |section: Section, phase| {
-        let mut recorder = sample::recorder();
-        let status = sample::failed(NtStatus::ACCESS_DENIED);
-        let mut event = sample::completion(0, 0, sample::delete("a"), status);
+        let mut recorder = fixtures::recorder();
+        let status = fixtures::failed(NtStatus::ACCESS_DENIED);
+        let mut event = fixtures::completion(0, 0, fixtures::delete("a"), status);
         (event.operation.section, event.phase) = (section, phase);
         recorder.event(Event::Completed(event));
-        let summary = Summary::new(sample::facts(), &recorder.finish());
+        let summary = Summary::new(fixtures::facts(), &recorder.finish());
         (summary.exit_code, summary.totals.failed)
     };
     assert_eq!(exit_code(Section::Setup, None), (4, 0));
@@ -106,16 +106,16 @@ fn what_fails_in_setup_or_a_phase_exits_4_and_in_teardown_is_only_told() {
 #[test]
 fn a_late_generator_exits_5_unless_that_is_allowed() {
     let exit = |allow_late| {
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         for seq in 0..100 {
-            let mut event = sample::completion(0, seq, sample::read(1), sample::OK);
+            let mut event = fixtures::completion(0, seq, fixtures::read(1), fixtures::OK);
             event.issued_ns += 20_000_000;
             event.completed_ns = event.issued_ns + 1;
             recorder.event(Event::Completed(event));
         }
-        let facts = RunFacts { allow_late, ..sample::facts() };
+        let facts = RunFacts { allow_late, ..fixtures::facts() };
         let summary = Summary::new(facts, &recorder.finish());
-        assert_eq!(summary.trust.verdict, Verdict::GeneratorLimited);
+        assert_eq!(summary.trust.verdict, TrustVerdict::GeneratorLimited);
         (summary.exit_code, summary.exit_reasons)
     };
     assert_eq!(exit(false), (5, vec![ExitReason::GeneratorLimited]));
@@ -124,13 +124,13 @@ fn a_late_generator_exits_5_unless_that_is_allowed() {
 
 #[test]
 fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
-    let mut recorder = sample::recorder();
+    let mut recorder = fixtures::recorder();
     for (client_idx, outcome) in
         [(0, Dropped), (0, Finished), (0, Finished), (2, Finished), (2, Finished)]
     {
-        recorder.event(Event::Iteration(sample::iteration(client_idx, outcome)));
+        recorder.event(Event::Iteration(fixtures::iteration(client_idx, outcome)));
     }
-    let summary = Summary::new(sample::facts(), &recorder.finish());
+    let summary = Summary::new(fixtures::facts(), &recorder.finish());
     assert_eq!(summary.notes.len(), 1);
     let note = "1 of 3 iterations of editors was dropped, as that workload asks for: ";
     assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
@@ -139,7 +139,7 @@ fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
 /// Records a hundred operations in each phase.
 fn sent_a_hundred(mut recorder: Recorder) -> Recorder {
     for seq in 0..200 {
-        let event = sample::completion(0, seq, sample::read(1), sample::OK);
+        let event = fixtures::completion(0, seq, fixtures::read(1), fixtures::OK);
         let phase = Some(u16::from(seq >= 100));
         recorder.event(Event::Completed(CompletionEvent { phase, ..event }));
     }
@@ -148,24 +148,24 @@ fn sent_a_hundred(mut recorder: Recorder) -> Recorder {
 
 #[test]
 fn what_was_left_unissued_is_judged_where_the_cut_was_in_a_recorded_phase() {
-    let mut recorder = sent_a_hundred(sample::recorder());
+    let mut recorder = sent_a_hundred(fixtures::recorder());
     let unissued = Unissued { by_limit: 2, late_ns: 11_000_000, ..Unissued::default() };
     recorder.event(Event::Unissued(unissued));
     let measurements = recorder.finish();
     let verdict = |seconds: [u64; 2]| {
         let phases = seconds.map(Duration::from_secs).to_vec();
-        let summary = Summary::new(RunFacts { phases, ..sample::facts() }, &measurements);
+        let summary = Summary::new(RunFacts { phases, ..fixtures::facts() }, &measurements);
         assert_eq!(summary.unissued.unwrap().by_limit, 2);
         summary.trust.verdict
     };
-    assert_eq!(verdict([1, 1]), Verdict::GeneratorLimited);
+    assert_eq!(verdict([1, 1]), TrustVerdict::GeneratorLimited);
     let in_the_warmup = "cut in the warmup, which is not recorded";
-    assert_eq!(verdict([1, 0]), Verdict::NotJudged, "{in_the_warmup}");
+    assert_eq!(verdict([1, 0]), TrustVerdict::NotJudged, "{in_the_warmup}");
 }
 
 #[test]
 fn what_was_left_unissued_of_a_recorded_phase_is_judged_after_a_cooldown_too() {
-    let header = sample::layout().header.clone();
+    let header = fixtures::layout().header.clone();
     let phase =
         |name: &str, record| Phase { name: name.into(), duration_ns: 1_000_000_000, record };
     let phases = vec![phase("steady", true), phase("cooldown", false)];
@@ -176,11 +176,11 @@ fn what_was_left_unissued_of_a_recorded_phase_is_judged_after_a_cooldown_too() {
         let unissued = Unissued { by_driver: 2, late_ns, ..Unissued::default() };
         recorder.event(Event::Unissued(unissued));
         let phases = vec![Duration::from_secs(1); 2];
-        let facts = RunFacts { phases, ..sample::facts() };
+        let facts = RunFacts { phases, ..fixtures::facts() };
         Summary::new(facts, &recorder.finish()).trust.verdict
     };
-    assert_eq!(verdict(1_000), Verdict::Valid, "it was due in the cooldown");
-    assert_eq!(verdict(1_001), Verdict::GeneratorLimited);
+    assert_eq!(verdict(1_000), TrustVerdict::Valid, "it was due in the cooldown");
+    assert_eq!(verdict(1_001), TrustVerdict::GeneratorLimited);
 }
 
 #[test]
@@ -189,26 +189,26 @@ fn every_reason_is_listed_once_and_the_first_decides() {
         interrupted: true,
         cut_short: true,
         exit_reasons: vec![ExitReason::Interrupted, ExitReason::Invalid],
-        ..sample::facts()
+        ..fixtures::facts()
     };
-    let summary = Summary::new(facts, &sample::measurements());
+    let summary = Summary::new(facts, &fixtures::measurements());
     assert_eq!(
         summary.exit_reasons,
         [ExitReason::Invalid, ExitReason::Interrupted, ExitReason::OperationsFailed]
     );
     assert_eq!(summary.exit_code, 2);
-    assert_eq!(summary.trust.verdict, Verdict::Interrupted);
+    assert_eq!(summary.trust.verdict, TrustVerdict::Interrupted);
 }
 
 #[test]
 fn a_client_that_gave_up_is_a_failure_by_itself() {
-    let mut recorder = sample::recorder();
+    let mut recorder = fixtures::recorder();
     recorder.event(Event::ClientFailed {
         client_idx: 1,
         measuring: true,
         reason: "no route".into(),
     });
-    let summary = Summary::new(sample::facts(), &recorder.finish());
+    let summary = Summary::new(fixtures::facts(), &recorder.finish());
     assert_eq!(summary.exit_code, 4);
     let failed = summary.failed_clients.unwrap();
     assert_eq!((failed.count, failed.first[0].client.as_str()), (1, "editors/1"));
@@ -216,11 +216,11 @@ fn a_client_that_gave_up_is_a_failure_by_itself() {
 
 #[test]
 fn opens_are_counted_by_what_they_were_granted_and_by_what_became_of_the_file() {
-    let mut recorder = sample::recorder();
+    let mut recorder = fixtures::recorder();
     let mut open = |client, action, caching, phase| {
-        let mut granted = sample::granted(caching).unwrap();
+        let mut granted = fixtures::granted(caching).unwrap();
         granted.action = action;
-        let event = sample::completion(client, 0, sample::open(1, "a"), sample::OK);
+        let event = fixtures::completion(client, 0, fixtures::open(1, "a"), fixtures::OK);
         let event = CompletionEvent { granted: Some(granted), phase: Some(phase), ..event };
         recorder.event(Event::Completed(event));
     };
@@ -231,7 +231,7 @@ fn opens_are_counted_by_what_they_were_granted_and_by_what_became_of_the_file() 
     open(2, opened, Caching::Lease(LeaseState::RWH), 1);
     open(2, opened, Caching::Lease(LeaseState::NONE), 1);
     open(2, opened, Caching::Lease(LeaseState::RH), 0);
-    let summary = Summary::new(sample::facts(), &recorder.finish());
+    let summary = Summary::new(fixtures::facts(), &recorder.finish());
     let figures = serde_json::to_value(&summary).unwrap();
     let granted = |at: &str| figures.pointer(&format!("{at}/operations/open/granted")).unwrap();
     let counts = serde_json::json!({ "batch": 2, "none": 1, "lease RWH": 1, "lease none": 1 });
@@ -245,20 +245,20 @@ fn opens_are_counted_by_what_they_were_granted_and_by_what_became_of_the_file() 
 
 #[test]
 fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice() {
-    let mut recorder = sample::recorder();
+    let mut recorder = fixtures::recorder();
     let mut broken = |event| recorder.event(Event::Break(Box::new(event)));
-    broken(sample::oplock_break(0, BreakEnd::Acknowledged));
-    broken(sample::oplock_break(2, BreakEnd::Refused(NtStatus::INVALID_PARAMETER)));
+    broken(fixtures::oplock_break(0, BreakEnd::Acknowledged));
+    broken(fixtures::oplock_break(2, BreakEnd::Refused(NtStatus::INVALID_PARAMETER)));
     for end in [BreakEnd::NotAsked, BreakEnd::Closed, BreakEnd::ConnectionLost, BreakEnd::Cut] {
-        broken(sample::lease_break(1, end));
+        broken(fixtures::lease_break(1, end));
     }
     let blocked = (2, 70_000_000_000);
-    let unanswered = sample::lease_break(2, BreakEnd::TimedOut);
+    let unanswered = fixtures::lease_break(2, BreakEnd::TimedOut);
     broken(BreakEvent { blocked: blocked.0, blocked_ns: blocked.1, ..unanswered });
-    broken(BreakEvent { phase: Some(0), ..sample::lease_break(1, BreakEnd::Closed) });
-    broken(BreakEvent { phase: None, ..sample::lease_break(1, BreakEnd::Closed) });
-    broken(sample::lease_break(2, BreakEnd::Ignored));
-    let summary = Summary::new(sample::facts(), &recorder.finish());
+    broken(BreakEvent { phase: Some(0), ..fixtures::lease_break(1, BreakEnd::Closed) });
+    broken(BreakEvent { phase: None, ..fixtures::lease_break(1, BreakEnd::Closed) });
+    broken(fixtures::lease_break(2, BreakEnd::Ignored));
+    let summary = Summary::new(fixtures::facts(), &recorder.finish());
 
     let breaks = summary.breaks.as_ref().unwrap();
     assert_eq!((breaks.oplock, breaks.lease, breaks.elsewhere), (2, 6, Some(2)));

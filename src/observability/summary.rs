@@ -14,7 +14,7 @@ use super::custom_metrics::MetricSummary;
 use super::disconnected::{DisconnectedSummary, ReopenedSummary};
 use super::exit::{ExitReason, exit_code};
 pub use super::failures::{FailureGroup, OperationRecord, SkippedGroup};
-use super::thresholds::{Outcome, ThresholdSummary};
+use super::thresholds::{ThresholdOutcome, ThresholdSummary};
 use super::trust::{HookEvents, Trust};
 use crate::ir::OperationType;
 use crate::ir::source::Module;
@@ -27,7 +27,7 @@ pub struct RunFacts {
     pub id: String,
     pub started_at: SystemTime,
     pub target: TargetFacts,
-    pub settings: Settings,
+    pub settings: RunSettings,
     /// The backend answers at once (`sim:null`).
     pub instant: bool,
     /// The server is a part of this process.
@@ -53,7 +53,7 @@ pub struct RunFacts {
     pub allow_late: bool,
     /// Reasons the events do not show, such as a stream that broke off.
     pub exit_reasons: Vec<ExitReason>,
-    pub thresholds: Vec<Outcome>,
+    pub thresholds: Vec<ThresholdOutcome>,
     /// Messages about problems other than failed operations.
     pub problems: Vec<String>,
     /// Notes for readers of the figures, such as a drain that ran out of time.
@@ -86,10 +86,10 @@ pub struct TargetFacts {
     pub server: Option<String>,
 }
 
-/// Settings of the command line that change the stream's schedule.
+/// RunSettings of the command line that change the stream's schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Settings {
+pub struct RunSettings {
     /// Factor by which the stream's times and phases were multiplied.
     pub time_scale: f64,
     /// The highest fidelity mode that was allowed; absent where that was what the stream
@@ -128,8 +128,8 @@ pub struct Summary {
     /// Notes for readers of the figures, such as a drain that ran out of time.
     pub notes: Vec<String>,
     pub target: TargetFacts,
-    /// Totals of the recorded phases together, as is everything that follows up to `breaks`.
-    pub totals: Totals,
+    /// OperationTotals of the recorded phases together, as is everything that follows up to `breaks`.
+    pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     pub iterations: Iterations,
@@ -218,7 +218,7 @@ pub struct Run {
     pub script_hash: Option<String>,
     /// Modules that the script required.
     pub modules: Vec<Module>,
-    pub settings: Settings,
+    pub settings: RunSettings,
     /// Version of smbench.
     pub version: &'static str,
     /// A signal ended the run.
@@ -228,7 +228,7 @@ pub struct Run {
 /// Counts over all types of operations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Totals {
+pub struct OperationTotals {
     /// Operations that were sent: `succeeded` and `failed`.
     pub operations: u64,
     /// Operations that ended with a status that was expected.
@@ -381,7 +381,7 @@ pub struct UnissuedSummary {
 pub struct SectionSummary {
     /// Seconds that it lasted.
     pub duration_s: f64,
-    pub totals: Totals,
+    pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     /// Operations that failed and were not expected to, by status, the most frequent first.
@@ -398,7 +398,7 @@ pub struct PhaseSummary {
     pub recorded: bool,
     /// Seconds that it lasted.
     pub duration_s: f64,
-    pub totals: Totals,
+    pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     /// By workload, of those that had any in this phase: the times of different workloads are
@@ -432,7 +432,7 @@ pub struct WorkloadSummary {
     /// Number of clients.
     pub clients: u32,
     pub iterations: Iterations,
-    pub totals: Totals,
+    pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     #[serde(skip_serializing_if = "Option::is_none")]

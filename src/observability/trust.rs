@@ -16,7 +16,7 @@ use crate::ir::event::Unissued;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum TrustVerdict {
     /// The figures are the server's.
     Valid,
     /// The generator was late often enough to distort the figures.
@@ -36,15 +36,15 @@ pub enum Verdict {
 pub const LEAST_JUDGED_OPERATIONS: u64 = 100;
 pub const LEAST_JUDGED: Duration = Duration::from_secs(1);
 
-impl Verdict {
+impl TrustVerdict {
     pub fn name(self) -> &'static str {
         match self {
-            Verdict::Valid => "valid",
-            Verdict::GeneratorLimited => "generator-limited",
-            Verdict::HooksDropped => "hooks-dropped",
-            Verdict::Interrupted => "interrupted",
-            Verdict::NotJudged => "not-judged",
-            Verdict::NothingRecorded => "nothing-recorded",
+            TrustVerdict::Valid => "valid",
+            TrustVerdict::GeneratorLimited => "generator-limited",
+            TrustVerdict::HooksDropped => "hooks-dropped",
+            TrustVerdict::Interrupted => "interrupted",
+            TrustVerdict::NotJudged => "not-judged",
+            TrustVerdict::NothingRecorded => "nothing-recorded",
         }
     }
 }
@@ -53,7 +53,7 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Trust {
-    pub verdict: Verdict,
+    pub verdict: TrustVerdict,
     /// The grounds of the verdict, as sentences for people.
     pub reasons: Vec<String>,
     /// The likely cause of `generator-limited`; absent with any other verdict.
@@ -186,12 +186,12 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     });
     let dropped = dropped_hook_events(evidence.hook_events);
     let verdict = match (cause, &dropped, evidence.cut_short) {
-        _ if sent == 0 => Verdict::NothingRecorded,
-        (Some(_), ..) => Verdict::GeneratorLimited,
-        (None, Some(_), _) => Verdict::HooksDropped,
-        (None, None, true) => Verdict::Interrupted,
-        (None, None, false) if !judged => Verdict::NotJudged,
-        (None, None, false) => Verdict::Valid,
+        _ if sent == 0 => TrustVerdict::NothingRecorded,
+        (Some(_), ..) => TrustVerdict::GeneratorLimited,
+        (None, Some(_), _) => TrustVerdict::HooksDropped,
+        (None, None, true) => TrustVerdict::Interrupted,
+        (None, None, false) if !judged => TrustVerdict::NotJudged,
+        (None, None, false) => TrustVerdict::Valid,
     };
     reasons.extend(dropped);
     if evidence.cut_short {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cause::{Cause, Machine, Processors};
+use super::cause::{Cause, Host, Processors};
 use super::delays::Delays;
 use super::metrics::PhaseStats;
 use super::trust::*;
@@ -44,7 +44,7 @@ fn of(recorded: &PhaseStats) -> Evidence<'_> {
     }
 }
 
-fn verdict(phase: &PhaseStats) -> Verdict {
+fn verdict(phase: &PhaseStats) -> TrustVerdict {
     judge(&of(phase)).verdict
 }
 
@@ -56,15 +56,15 @@ fn used(used: f64) -> Processors {
 /// Returns the cause of a hundred late operations, and the sentence about it.
 fn cause(recorded: &PhaseStats, evidence: Evidence<'_>) -> (Cause, String) {
     let mut trust = judge(&Evidence { recorded, ..evidence });
-    assert_eq!((trust.verdict, trust.reasons.len()), (Verdict::GeneratorLimited, 2));
+    assert_eq!((trust.verdict, trust.reasons.len()), (TrustVerdict::GeneratorLimited, 2));
     (trust.cause.unwrap(), trust.reasons.remove(1))
 }
 
 #[test]
 fn one_percent_late_is_trusted_and_more_is_not() {
-    assert_eq!(verdict(&phase(1_000, 10)), Verdict::Valid);
+    assert_eq!(verdict(&phase(1_000, 10)), TrustVerdict::Valid);
     let trust = judge(&of(&phase(1_000, 11)));
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
         "1.1 % of operations (11 of 1000) were issued more than 10 ms late by the generator; 1 % is the most that can be trusted"
@@ -78,10 +78,10 @@ fn a_closed_loop_is_trusted_up_to_a_tenth_of_the_service_time() {
         closed_cycle_ns: 1_000,
         ..phase(100, 0)
     };
-    assert_eq!(verdict(&closed(100)), Verdict::Valid);
-    assert_eq!(verdict(&closed(101)), Verdict::GeneratorLimited);
+    assert_eq!(verdict(&closed(100)), TrustVerdict::Valid);
+    assert_eq!(verdict(&closed(101)), TrustVerdict::GeneratorLimited);
     let instant = judge(&Evidence { instant: true, ..of(&closed(101)) });
-    assert_eq!(instant.verdict, Verdict::Valid);
+    assert_eq!(instant.verdict, TrustVerdict::Valid);
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn clients_that_are_behind_are_trusted_up_to_a_tenth_of_their_service_time() {
         behind_service_ns: 1_000,
         ..phase(1_000, 0)
     };
-    assert_eq!(verdict(&behind(11, 100)), Verdict::Valid);
-    assert_eq!(verdict(&behind(10, 101)), Verdict::Valid, "a few tell nothing");
-    assert_eq!(verdict(&behind(11, 101)), Verdict::GeneratorLimited);
+    assert_eq!(verdict(&behind(11, 100)), TrustVerdict::Valid);
+    assert_eq!(verdict(&behind(10, 101)), TrustVerdict::Valid, "a few tell nothing");
+    assert_eq!(verdict(&behind(11, 101)), TrustVerdict::GeneratorLimited);
     let instant = judge(&Evidence { instant: true, ..of(&behind(11, 101)) });
-    assert_eq!(instant.verdict, Verdict::Valid);
+    assert_eq!(instant.verdict, TrustVerdict::Valid);
 }
 
 #[test]
@@ -106,14 +106,14 @@ fn one_percent_left_unissued_is_trusted_and_more_is_not() {
         let unissued = Unissued { by_driver, late_ns, ..Unissued::default() };
         judge(&Evidence { unissued, ..of(&recorded) })
     };
-    assert_eq!(left(10, 11 * MS).verdict, Verdict::Valid);
+    assert_eq!(left(10, 11 * MS).verdict, TrustVerdict::Valid);
     let trust = left(11, 11 * MS);
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
         "at least 1.1 % of the operations that were due by the end (11 of 1001) were not issued, though their clients were free; 1 % is the most that can be trusted"
     );
-    assert_eq!(left(11, 10 * MS).verdict, Verdict::Valid, "none was late yet");
+    assert_eq!(left(11, 10 * MS).verdict, TrustVerdict::Valid, "none was late yet");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn what_waited_for_a_slow_server_is_no_fault_of_the_generator() {
     (0..10).for_each(|_| recorded.backlog.record(5_000 * MS));
     let unissued = Unissued { by_backlog: 1_000, backlog_ns: 5_000 * MS, ..Unissued::default() };
     let trust = judge(&Evidence { unissued, ..of(&recorded) });
-    assert_eq!((trust.verdict, trust.cause), (Verdict::Valid, None));
+    assert_eq!((trust.verdict, trust.cause), (TrustVerdict::Valid, None));
     assert_eq!(trust.reasons, [""; 0]);
 }
 
@@ -159,7 +159,7 @@ fn a_stream_most_of_the_delay_waited_for_is_the_cause() {
 }
 
 #[test]
-fn near_the_core_count_the_processors_are_the_cause_and_below_the_machine() {
+fn near_the_core_count_the_processors_are_the_cause_and_below_the_host() {
     let recorded = all_late(500, 500);
     let at = |used_cores| {
         let processors = Some(used(used_cores));
@@ -173,7 +173,7 @@ fn near_the_core_count_the_processors_are_the_cause_and_below_the_machine() {
                 .into()
         )
     );
-    assert_eq!(at(3.39).0, Cause::Machine);
+    assert_eq!(at(3.39).0, Cause::Host);
 }
 
 #[test]
@@ -190,31 +190,32 @@ fn a_thread_that_has_no_time_left_is_named_though_other_cores_are_free() {
 }
 
 #[test]
-fn a_machine_that_is_busy_with_other_things_is_the_cause_with_figures() {
+fn a_host_that_is_busy_with_other_things_is_the_cause_with_figures() {
     let recorded = all_late(0, 0);
     let with = |others, stolen| {
-        let machine = Some(Machine { cores: 4, others, stolen });
-        let processors = Some(Processors { machine, busiest_shard: Some(0.5), ..used(0.6) });
+        let host = Some(Host { cores: 4, others, stolen });
+        let processors = Some(Processors { host, busiest_shard: Some(0.5), ..used(0.6) });
         cause(&recorded, Evidence { processors, ..of(&recorded) })
     };
     assert_eq!(
         with(2.9, 0.5),
         (
-            Cause::Machine,
-            "likely cause: the machine: this process used 0.6 of 4 cores, other processes 2.9 of the machine's 4, and the host of this virtual machine took 0.5".into()
+            Cause::Host,
+            "likely cause: the host: this process used 0.6 of 4 cores, other processes 2.9 of the host's 4, and the hypervisor gave 0.5 to other virtual machines".into()
         )
     );
     let (_, idle) = with(0.2, 0.0);
     assert_eq!(
         idle,
-        "likely cause: the machine: this process used 0.6 of 4 cores, other processes 0.2 of the machine's 4; on average that leaves some free, so look for stalls: paging, power saving, a virtual machine that is paused"
+        "likely cause: the host: this process used 0.6 of 4 cores, other processes 0.2 of the host's 4; on average that leaves some free, so look for stalls: paging, power saving, a virtual machine that is paused"
     );
     let unknown = cause(&recorded, of(&recorded));
     assert_eq!(
         unknown,
         (
-            Cause::Machine,
-            "likely cause: the machine: the delay was neither waiting for --limit nor for the stream".into()
+            Cause::Host,
+            "likely cause: the host: the delay was waiting for neither --limit nor the stream"
+                .into()
         )
     );
 }
@@ -246,7 +247,7 @@ fn lateness_is_told_by_cause_in_a_valid_run_too() {
     recorded.lateness.record(9 * MS);
     (recorded.late_by_limit_ns, recorded.late_by_generation_ns) = (2_000_000, 4_000_000);
     let trust = judge(&Evidence { processors: Some(used(0.123_45)), ..of(&recorded) });
-    assert_eq!(trust.verdict, Verdict::Valid);
+    assert_eq!(trust.verdict, TrustVerdict::Valid);
     let parts = LatenessByCause { limit: 2_000.0, generation: 4_000.0, other: 3_000.0 };
     assert_eq!(trust.lateness_by_cause_us, parts);
     assert_eq!((trust.cpu_cores_used, trust.cpu_cores), (Some(0.123), Some(4)));
@@ -255,16 +256,16 @@ fn lateness_is_told_by_cause_in_a_valid_run_too() {
 #[test]
 fn an_instant_backend_is_still_asked_for_its_late_operations() {
     let trust = judge(&Evidence { instant: true, ..of(&phase(100, 2)) });
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
 }
 
 #[test]
 fn a_late_generator_weighs_more_than_an_interruption_and_both_are_told() {
     let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 2)) });
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(trust.reasons.last().unwrap(), "the run was cut short");
     let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 0)) });
-    assert_eq!(trust.verdict, Verdict::Interrupted);
+    assert_eq!(trust.verdict, TrustVerdict::Interrupted);
 }
 
 #[test]
@@ -274,22 +275,22 @@ fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
         let hook_events = HookEvents { delivered: 9, dropped };
         judge(&Evidence { hook_events, cut_short, ..of(&recorded) })
     };
-    assert_eq!(with(0, false).verdict, Verdict::Valid);
+    assert_eq!(with(0, false).verdict, TrustVerdict::Valid);
     let trust = with(1, true);
-    assert_eq!(trust.verdict, Verdict::HooksDropped);
+    assert_eq!(trust.verdict, TrustVerdict::HooksDropped);
     assert_eq!(
         trust.reasons[0],
         "1 of 10 events for hooks (10.0 %) was dropped: what hooks and their metrics say is not of all operations, while every other figure is"
     );
     let late = phase(100, 2);
     let late = Evidence { hook_events: trust.hook_events, ..of(&late) };
-    assert_eq!(judge(&late).verdict, Verdict::GeneratorLimited);
+    assert_eq!(judge(&late).verdict, TrustVerdict::GeneratorLimited);
 }
 
 #[test]
 fn a_run_that_sent_nothing_says_so() {
     let trust = judge(&of(&PhaseStats::default()));
-    assert_eq!(trust.verdict, Verdict::NothingRecorded);
+    assert_eq!(trust.verdict, TrustVerdict::NothingRecorded);
     assert_eq!(trust.reasons, ["no operation was sent in a recorded phase"]);
 }
 
@@ -300,9 +301,9 @@ fn what_is_too_little_to_judge_is_not_judged() {
         judge(&Evidence { recorded_for, ..of(&recorded) })
     };
     let second = Duration::from_secs(1);
-    assert_eq!(judged(100, second).verdict, Verdict::GeneratorLimited);
+    assert_eq!(judged(100, second).verdict, TrustVerdict::GeneratorLimited);
     let few = judged(99, second);
-    assert_eq!(few.verdict, Verdict::NotJudged);
+    assert_eq!(few.verdict, TrustVerdict::NotJudged);
     assert_eq!(
         few.reasons,
         [
@@ -310,17 +311,17 @@ fn what_is_too_little_to_judge_is_not_judged() {
         ]
     );
     let short = judged(5_000, second - Duration::from_millis(1));
-    assert_eq!((short.verdict, short.cause), (Verdict::NotJudged, None));
+    assert_eq!((short.verdict, short.cause), (TrustVerdict::NotJudged, None));
 }
 
 #[test]
 fn an_interruption_and_dropped_events_are_told_of_a_run_that_is_not_judged() {
     let recorded = phase(5, 0);
     let cut = judge(&Evidence { cut_short: true, ..of(&recorded) });
-    assert_eq!(cut.verdict, Verdict::Interrupted);
+    assert_eq!(cut.verdict, TrustVerdict::Interrupted);
     let hook_events = HookEvents { delivered: 4, dropped: 1 };
     let dropped = judge(&Evidence { hook_events, ..of(&recorded) });
-    assert_eq!(dropped.verdict, Verdict::HooksDropped);
+    assert_eq!(dropped.verdict, TrustVerdict::HooksDropped);
 }
 
 /// Returns a thousand operations of 2 ms, each delayed by the generator by `delays(index)`.
@@ -336,9 +337,9 @@ fn one_percent_of_answers_may_wait_and_more_may_not() {
         let pickup = delayed(|index| if index < late { 11 * MS } else { 0 });
         judge(&of(&PhaseStats { pickup, ..phase(1_000, 0) }))
     };
-    assert_eq!(waited(10).verdict, Verdict::Valid);
+    assert_eq!(waited(10).verdict, TrustVerdict::Valid);
     let trust = waited(11);
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
         "1.1 % of answers (11 of 1000) waited more than 10 ms for smbench to pick them up; 1 % is the most that can be trusted"
@@ -351,17 +352,21 @@ fn the_parts_of_delays_above_a_millisecond_may_be_a_tenth_of_the_time() {
         let pickup = delayed(|_| ns);
         judge(&of(&PhaseStats { pickup, ..phase(1_000, 0) }))
     };
-    assert_eq!(waited(MS).verdict, Verdict::Valid, "half of the service time, each below 1 ms");
-    assert_eq!(waited(MS + MS / 5).verdict, Verdict::Valid);
+    assert_eq!(
+        waited(MS).verdict,
+        TrustVerdict::Valid,
+        "half of the service time, each below 1 ms"
+    );
+    assert_eq!(waited(MS + MS / 5).verdict, TrustVerdict::Valid);
     let trust = waited(MS + MS / 5 + 1);
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
         "the waits of answers for smbench to pick them up, as far as they are above 1 ms, add up to 10.00005 % of service and think time; 10 % is the most that can be trusted"
     );
     let handoff = delayed(|_| MS + MS / 5 + 1);
     let trust = judge(&of(&PhaseStats { handoff, ..phase(1_000, 0) }));
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert!(trust.reasons[0].starts_with("the waits of requests for smbench to send them"));
 }
 
@@ -376,13 +381,13 @@ fn heartbeats(late_ns: u64) -> Delays {
 fn short_delays_of_heartbeats_are_judged_only_where_answers_have_no_timestamps() {
     let blind = PhaseStats { heartbeat: heartbeats(3 * MS), ..phase(1_000, 0) };
     let trust = judge(&of(&blind));
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
         "the threads that issue operations were held up for 15.4 % of the time (parts above 1 ms) and more than 10 ms at 0.0 % of their heartbeats; 10 % and 1 % are the most that can be trusted"
     );
     let seeing = PhaseStats { pickup: delayed(|_| 0), ..blind };
-    assert_eq!(judge(&of(&seeing)).verdict, Verdict::Valid);
+    assert_eq!(judge(&of(&seeing)).verdict, TrustVerdict::Valid);
 }
 
 #[test]
@@ -393,10 +398,10 @@ fn threads_that_stood_still_are_judged_whatever_the_answers_say() {
         let (heartbeat, pickup) = (heartbeat.clone(), delayed(|_| 0));
         judge(&of(&PhaseStats { heartbeat, pickup, ..phase(1_000, 0) }))
     };
-    assert_eq!(stopped(&heartbeat).verdict, Verdict::Valid);
+    assert_eq!(stopped(&heartbeat).verdict, TrustVerdict::Valid);
     heartbeat.record_heartbeat(100 * MS, 10 * MS, 10 * MS);
     let trust = stopped(&heartbeat);
-    assert_eq!(trust.verdict, Verdict::GeneratorLimited);
+    assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(
         trust.reasons[0],
         "the threads that issue operations stood still for 11.7 % of the time, more than 10 ms each time; 10 % is the most that can be trusted"
@@ -424,13 +429,13 @@ fn a_cause_from_outside_is_named() {
             "likely cause: this process was stopped and continued once (SIGSTOP, SIGCONT)".into()
         )
     );
-    let machine = Some(Machine { cores: 4, others: 3.7, stolen: 0.0 });
-    let crowded = Processors { longest_wait: Some(0.6), machine, ..used(0.3) };
+    let host = Some(Host { cores: 4, others: 3.7, stolen: 0.0 });
+    let crowded = Processors { longest_wait: Some(0.6), host, ..used(0.3) };
     assert_eq!(
         of_processors(crowded),
         (
             Cause::Others,
-            "likely cause: other programs: a thread that issues operations waited for a processor 60 % of the time, while this process used 0.3 of 4 cores, other processes 3.7 of the machine's 4".into()
+            "likely cause: other programs: a thread that issues operations waited for a processor 60 % of the time, while this process used 0.3 of 4 cores, other processes 3.7 of the host's 4".into()
         )
     );
 }

@@ -21,41 +21,36 @@ pub struct Case {
 }
 
 /// What a case's function gets: the directory of the case, or new clients that work in it.
-pub trait CaseArguments<'a>: Sized + Send {
-    fn prepare(directory: &'a CaseDirectory) -> impl Future<Output = Checked<Self>> + Send;
+pub trait CaseArguments<'a>: Sized {
+    /// The future is boxed, so that its type says nothing about the lifetime of the arguments.
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Self>>;
 }
 
 impl<'a> CaseArguments<'a> for &'a CaseDirectory {
-    async fn prepare(directory: &'a CaseDirectory) -> Checked<Self> {
-        Ok(directory)
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Self>> {
+        Box::pin(async move { Ok(directory) })
     }
 }
 
 impl<'a> CaseArguments<'a> for ProbeClient<'a> {
-    async fn prepare(directory: &'a CaseDirectory) -> Checked<Self> {
-        directory.client().await
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Self>> {
+        Box::pin(directory.client())
     }
 }
 
 impl<'a> CaseArguments<'a> for Clients<'a, 2> {
-    async fn prepare(directory: &'a CaseDirectory) -> Checked<Self> {
-        directory.pair().await
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Self>> {
+        Box::pin(directory.pair())
     }
 }
 
 impl<'a> CaseArguments<'a> for Clients<'a, 3> {
-    async fn prepare(directory: &'a CaseDirectory) -> Checked<Self> {
-        let [one, two] = directory.pair().await?;
-        Ok([one, two, directory.client().await?])
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Self>> {
+        Box::pin(async move {
+            let [one, two] = directory.pair().await?;
+            Ok([one, two, directory.client().await?])
+        })
     }
-}
-
-/// Runs the function of a case with the arguments that it takes.
-pub async fn run_with<'a, A: CaseArguments<'a>, C: Future<Output = Checked> + Send>(
-    directory: &'a CaseDirectory,
-    function: impl FnOnce(A) -> C + Send,
-) -> Checked {
-    function(A::prepare(directory).await?).await
 }
 
 /// Makes the table of a module's cases. A row is `function: "MS-FSA 2.1.5.1", features it needs…;` with
@@ -71,7 +66,9 @@ macro_rules! cases {
                 name: stringify!($function),
                 section: $section,
                 needs: &[$($crate::backend::Feature::$feature),*],
-                run: |directory| Box::pin($crate::probe::case::run_with(directory, $function)),
+                run: |directory| Box::pin(async move {
+                    $function($crate::probe::CaseArguments::prepare(directory).await?).await
+                }),
                 essential: false,
                 only_on_test_servers: None,
             }

@@ -13,8 +13,10 @@ use crate::observability::metrics::Layout;
 use crate::observability::rounding::nonzero;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::thresholds::watch::{Watch, WatchedShard};
-use crate::observability::thresholds::{CustomKinds, Outcome, Threshold, ThresholdError, outcomes};
-use crate::scheduler::{Conductor, CutReason};
+use crate::observability::thresholds::{
+    CustomKinds, Threshold, ThresholdError, ThresholdOutcome, outcomes,
+};
+use crate::scheduler::{CutReason, StageCoordinator};
 
 const EVERY_NS: u64 = 1_000_000_000;
 /// Longest time that a busy shard takes to answer.
@@ -29,7 +31,7 @@ pub struct Checks {
     /// Whether the answers to that request were evaluated.
     heard: bool,
     /// The thresholds that ended the run, and the time they did, from time zero.
-    ended_by: Vec<Outcome>,
+    ended_by: Vec<ThresholdOutcome>,
     ended: Duration,
 }
 
@@ -77,7 +79,7 @@ impl Checks {
     pub async fn follow(
         &mut self,
         zero_ns: Option<u64>,
-        conductor: &Conductor,
+        coordinator: &StageCoordinator,
         clock: &dyn Clock,
         phases: &[Phase],
         custom: CustomReader<'_>,
@@ -106,7 +108,7 @@ impl Checks {
             self.ended = Duration::from_nanos(now_ns.saturating_sub(zero_ns));
             let which: Vec<String> =
                 failing.iter().map(|outcome| outcome.threshold.described()).collect();
-            conductor.cut(CutReason::Threshold(format!(
+            coordinator.cut(CutReason::Threshold(format!(
                 "a threshold failed after {} s and ended the run: {}",
                 nonzero(self.ended.as_secs_f64(), 1),
                 which.join("; ")
@@ -123,14 +125,14 @@ impl Checks {
         measurements: &Measurements,
         phases: &[Duration],
         custom: CustomReader<'_>,
-    ) -> Vec<Outcome> {
+    ) -> Vec<ThresholdOutcome> {
         let mut outcomes = outcomes(&self.thresholds, measurements, phases, custom);
         for outcome in &mut outcomes {
             let ended = self.ended_by.iter().find(|ended| ended.threshold == outcome.threshold);
             if let Some(ended) = ended {
                 let after = nonzero(self.ended.as_secs_f64(), 1);
                 let when = format!("ended the run after {after} s");
-                *outcome = Outcome { reason: Some(when), ..ended.clone() };
+                *outcome = ThresholdOutcome { reason: Some(when), ..ended.clone() };
             }
         }
         outcomes

@@ -125,8 +125,8 @@ fn to_file(
     (path, force): (&Path, bool),
     written: Arc<AtomicU64>,
 ) -> anyhow::Result<Compiled> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
     if let Some(parent) = missing_parent(path) {
@@ -141,7 +141,7 @@ fn to_file(
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let made = builder.prefix(".smbench").tempfile_in(folder).map_err(without_temporary_name);
+    let made = builder.prefix(".smbench").tempfile_in(directory).map_err(without_temporary_name);
     let mut file = made.with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
     // Writes bypass `file`, whose errors would name its temporary path.

@@ -13,7 +13,7 @@ use crate::ir::source::WHOLE_PHASE;
 use crate::observability::metrics::Layout;
 use crate::observability::thresholds::{CustomFigure, CustomKinds};
 use crate::observability::{ExitReason, Summary};
-use crate::scheduler::{Conductor, CutReason};
+use crate::scheduler::{CutReason, StageCoordinator};
 use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
 
 /// The effect of an error in a hook on the run.
@@ -136,13 +136,13 @@ impl RunHooks {
     pub fn finish(
         &mut self,
         signals: &mut (Runtime, Signals),
-        conductor: &Conductor,
+        coordinator: &StageCoordinator,
         bound: Duration,
     ) -> HookReport {
         let Some(hooks) = &mut self.hooks else { return HookReport::default() };
         let give_up = hooks.give_up();
         let interrupt = || {
-            conductor.cut(CutReason::Interrupted);
+            coordinator.cut(CutReason::Interrupted);
             give_up.now();
         };
         interruptible(signals, interrupt, || hooks.finish(bound))
@@ -197,8 +197,8 @@ impl RunHooks {
 mod tests {
     use super::*;
     use crate::backend::registry::Target;
-    use crate::observability::sample;
-    use crate::run::{Finished, RunOptions, run};
+    use crate::observability::fixtures;
+    use crate::run::{RunOptions, RunOutcome, run};
     use crate::scheduler::{Precision, RealClock, Timeline};
     use crate::script::ScriptOptions;
 
@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_signal_that_came_when_all_was_delivered_does_not_end_on_end_unsaid() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.lua");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lua");
         let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
             bench.on_end(function() for i = 1, 1e6 do end bench.abort('called to its end') end)";
         std::fs::write(&path, script).unwrap();
@@ -236,18 +236,18 @@ mod tests {
         let mut hooks = RunHooks::start(&input, &layout, HookErrors::Report).unwrap();
         let mut signals = Signals::listen().unwrap();
         let clock: Arc<RealClock> = RealClock::start(Precision::Sleep);
-        let conductor = Conductor::new(Timeline::new(1, &[], 0, 0), clock);
-        hooks.finish(&mut signals, &conductor, Duration::from_secs(20));
+        let coordinator = StageCoordinator::new(Timeline::new(1, &[], 0, 0), clock);
+        hooks.finish(&mut signals, &coordinator, Duration::from_secs(20));
         hooks.hooks.as_ref().unwrap().give_up().now();
-        let mut summary = Summary::new(sample::facts(), &sample::measurements());
+        let mut summary = Summary::new(fixtures::facts(), &fixtures::measurements());
         hooks.end(&mut signals, &mut summary).unwrap();
         assert_eq!(summary.problems, ["bench.abort: called to its end"]);
     }
 
     #[test]
     fn a_panic_in_a_hook_is_an_internal_error_of_a_run_whose_results_are_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.lua");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lua");
         let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
             local n = bench.counter('n')
             bench.on_complete(function() n:add() pcall(bench.state.panics) end)
@@ -257,12 +257,12 @@ mod tests {
         let options = (
             Input::Script(options),
             RunOptions {
-                out: Some(folder.path().join("out")),
+                out: Some(directory.path().join("out")),
                 allow_late: true,
                 ..RunOptions::new(Target::parse("sim:null").unwrap())
             },
         );
-        let Finished { summary, folder: out } = run(&options.0, &options.1).unwrap();
+        let RunOutcome { summary, directory: out } = run(&options.0, &options.1).unwrap();
         assert_eq!(
             (summary.exit_code, &summary.exit_reasons[..]),
             (1, &[ExitReason::InternalError][..])

@@ -43,14 +43,14 @@ use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
 use crate::observability::metrics::Layout;
 use crate::observability::notes;
-use crate::observability::progress::Progress;
+use crate::observability::progress::ProgressDisplay;
 use crate::observability::progress_lines::ProgressLines;
-use crate::observability::results::ResultsFolder;
+use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
-use crate::observability::summary::Settings;
+use crate::observability::summary::RunSettings;
 use crate::observability::thresholds::reading::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
-use crate::scheduler::{Conductor, CutReason, Permits, Precision, RealClock, Stage};
+use crate::scheduler::{CutReason, Permits, Precision, RealClock, Stage, StageCoordinator};
 
 /// Length of a run whose stream has neither phases nor an end.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -68,17 +68,17 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The results of a run.
 #[derive(Debug)]
-pub struct Finished {
+pub struct RunOutcome {
     pub summary: Summary,
     /// The directory of the results; None if the summary could not be written into it.
-    pub folder: Option<PathBuf>,
+    pub directory: Option<PathBuf>,
 }
 
 /// Runs `input` against the target and writes the results.
 ///
 /// # Errors
 /// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind.
-pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
+pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let started_at = SystemTime::now();
     let checked = input.check(options.time_scale, options.duration);
     checked.map_err(|error| RunError::invalid(error.into()))?;
@@ -118,18 +118,18 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         OpenTargetError::PasswordMissing { .. } => RunError::invalid(error.into()),
         OpenTargetError::Embedded(_) => RunError::new(ExitReason::Unreachable, error.into()),
     })?;
-    let allowed = mode::allowed(backend.capabilities(), options).map_err(RunError::invalid)?;
-    allowed.check(&header.needs).map_err(|error| RunError::invalid(error.into()))?;
+    let gate = mode::feature_gate(backend.capabilities(), options).map_err(RunError::invalid)?;
+    gate.check(&header.needs).map_err(|error| RunError::invalid(error.into()))?;
     // Listens before there is anything that a signal could leave behind.
     let mut signals = interrupt::Signals::listen()
         .context("signals cannot be listened to")
         .map_err(RunError::internal)?;
-    let folder =
-        ResultsFolder::create(options.out.as_deref(), &script_name(&header.source), started_at)
+    let directory =
+        ResultsDirectory::create(options.out.as_deref(), &script_name(&header.source), started_at)
             .map_err(|error| RunError::invalid(error.into()))?;
 
     let oplog = match options.oplog {
-        true => Some(Oplog::start(folder.path(), layout.clone())),
+        true => Some(Oplog::start(directory.path(), layout.clone())),
         false => None,
     };
     let oplog = oplog.transpose().map_err(|error| RunError::invalid(error.into()))?;
@@ -149,16 +149,16 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         checks: &checks,
         hooks: hooks.hooks.as_ref(),
         oplog: oplog.as_ref(),
-        allowed: allowed.clone(),
+        gate: gate.clone(),
         permits: permits.clone(),
         lookahead: (LOOKAHEAD_TOTAL / header.active_count().max(1) as usize)
             .clamp(2, LOOKAHEAD_MOST),
     };
-    let conductor = plan.conductor();
-    let mut running = plan.start(&conductor, stream).map_err(RunError::internal)?;
-    let progress = Progress::new(options.progress, live);
+    let coordinator = plan.coordinator();
+    let mut running = plan.start(&coordinator, stream).map_err(RunError::internal)?;
+    let progress = ProgressDisplay::new(options.progress, live);
     let attended = Attended {
-        conductor: &conductor,
+        coordinator: &coordinator,
         clock: &clock,
         phases: &phases,
         iterating: header.iterating_count(),
@@ -171,20 +171,20 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
     let (measurements, defects) = running.join(layout);
     progress.finish();
     let finishing = ProgressLines::of_stage(options.progress, "finishing hooks and files");
-    let stopped = conductor.was_stopped();
+    let stopped = coordinator.was_stopped();
     let drain = if stopped { Duration::ZERO } else { options.timeouts.drain };
-    let heard = hooks.finish(&mut signals, &conductor, drain);
+    let heard = hooks.finish(&mut signals, &coordinator, drain);
 
-    if let Some(CutReason::Connect(reason)) = conductor.reason() {
+    if let Some(CutReason::Connect(reason)) = coordinator.reason() {
         return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
     }
     let mut facts = facts(FactsFrom {
         options,
-        folder: folder.path(),
+        directory: directory.path(),
         started_at,
         backend: &*backend,
-        mode: allowed.mode(),
-        conductor: &conductor,
+        mode: gate.mode(),
+        coordinator: &coordinator,
         permits: &permits,
         phases: &phases,
         measurements: &measurements,
@@ -215,11 +215,11 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<Finished, RunError> {
         summary.add_problem(format!("{error:#}"), Some(ExitReason::InternalError));
     }
     // The measurements are shown even if they cannot be written.
-    let kept = folder.write_summary(&summary);
+    let kept = directory.write_summary(&summary);
     if let Err(error) = &kept {
         summary.add_problem(error.to_string(), Some(ExitReason::ResultsNotKept));
     }
-    Ok(Finished { summary, folder: kept.ok().map(|_| folder.path().to_path_buf()) })
+    Ok(RunOutcome { summary, directory: kept.ok().map(|_| directory.path().to_path_buf()) })
 }
 
 /// Returns the phases of a run: the stream's, scaled to `--duration`. If the stream has none,
@@ -273,11 +273,11 @@ fn script_name(source: &str) -> String {
 
 struct FactsFrom<'a> {
     options: &'a RunOptions,
-    folder: &'a Path,
+    directory: &'a Path,
     started_at: SystemTime,
     backend: &'a dyn SMBBackend,
     mode: u8,
-    conductor: &'a Conductor,
+    coordinator: &'a StageCoordinator,
     permits: &'a Permits,
     phases: &'a [Phase],
     measurements: &'a Measurements,
@@ -291,7 +291,7 @@ struct FactsFrom<'a> {
 fn facts(from: FactsFrom<'_>) -> RunFacts {
     let capabilities = from.backend.capabilities();
     let server = from.backend.server();
-    let reason = from.conductor.reason();
+    let reason = from.coordinator.reason();
     let mut exit_reasons = Vec::new();
     let mut problems = Vec::new();
     match &reason {
@@ -320,7 +320,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
     let given_up = from.measurements.connections.given_up;
     let clients = if given_up == 1 { "1 client was" } else { &format!("{given_up} clients were") };
     let mut notes = Vec::new();
-    if given_up > 0 && from.conductor.was_stopped() {
+    if given_up > 0 && from.coordinator.was_stopped() {
         notes.push(format!(
             "the run was stopped when {clients} not done: their operations in flight count as cut, and teardown was not finished"
         ));
@@ -331,13 +331,13 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
             from.options.timeouts.drain.as_secs_f64()
         ));
     }
-    let phases = phase_durations(from.phases, from.conductor.measured_ns());
+    let phases = phase_durations(from.phases, from.coordinator.measured_ns());
     let bound = from.permits.operations().filter(|bound| bound.is_reached());
     notes.extend(
         bound.map(|bound| notes::at_bound(bound.most(), bound.unsent(), from.phases, &phases)),
     );
     RunFacts {
-        id: from.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        id: from.directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         started_at: from.started_at,
         target: TargetFacts {
             url: from.options.target.to_string(),
@@ -359,13 +359,14 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         metrics: Default::default(),
         generators: from.generators,
         setup: Duration::from_nanos(
-            from.conductor.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
+            from.coordinator.spent_ns(|stage| matches!(stage, Stage::RunSetup | Stage::Setup)),
         ),
         teardown: Duration::from_nanos(
-            from.conductor.spent_ns(|stage| matches!(stage, Stage::Teardown | Stage::RunTeardown)),
+            from.coordinator
+                .spent_ns(|stage| matches!(stage, Stage::Teardown | Stage::RunTeardown)),
         ),
         interrupted: reason == Some(CutReason::Interrupted),
-        cut_short: from.conductor.was_cut_short()
+        cut_short: from.coordinator.was_cut_short()
             || from.measurements.connections.given_up_measuring > 0
             || from.measurements.lost_all_clients(),
         allow_late: from.options.allow_late,
@@ -375,9 +376,9 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
     }
 }
 
-fn settings(options: &RunOptions) -> Settings {
+fn settings(options: &RunOptions) -> RunSettings {
     let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
-    Settings {
+    RunSettings {
         time_scale: options.time_scale,
         mode: options.mode,
         limit: options.limit,

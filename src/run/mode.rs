@@ -5,7 +5,7 @@ use anyhow::bail;
 use super::RunOptions;
 use crate::backend::BackendCapabilities;
 use crate::ir::feature::{Feature, Need};
-use crate::scheduler::allowed::Allowed;
+use crate::scheduler::feature_gate::FeatureGate;
 
 /// Returns whether the run will ask for oplocks or leases, which can be broken, as far as is known
 /// before it starts.
@@ -18,7 +18,10 @@ pub fn caches(needs: &[Need], options: &RunOptions) -> bool {
 ///
 /// # Errors
 /// The backend does not have the mode, and `--degrade` is not set.
-pub fn allowed(backend: BackendCapabilities, options: &RunOptions) -> anyhow::Result<Allowed> {
+pub fn feature_gate(
+    backend: BackendCapabilities,
+    options: &RunOptions,
+) -> anyhow::Result<FeatureGate> {
     if let Some(mode) = options.mode
         && mode > backend.mode()
         && !options.degrade
@@ -29,5 +32,5 @@ pub fn allowed(backend: BackendCapabilities, options: &RunOptions) -> anyhow::Re
             backend.mode(),
         );
     }
-    Ok(Allowed::new(backend, options.mode, options.degrade))
+    Ok(FeatureGate::new(backend, options.mode, options.degrade))
 }

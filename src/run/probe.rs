@@ -83,8 +83,8 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
 
     let number = random_bytes().context("the probe's directory has no name");
     let number = u64::from_ne_bytes(number.map_err(RunError::internal)?);
-    let folder = format!("smbench-probe-{number:016x}");
-    let root = SharePath::new(&folder).map_err(|error| RunError::internal(error.into()))?;
+    let directory = format!("smbench-probe-{number:016x}");
+    let root = SharePath::new(&directory).map_err(|error| RunError::internal(error.into()))?;
     let wait = options.operation_timeout;
     let limits = SuiteLimits {
         wait,
@@ -93,12 +93,12 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         whole: options.timeout,
     };
     let cases = probe::all();
-    let progress = Progress::new(options.progress, cases.len());
+    let progress = ProgressDisplay::new(options.progress, cases.len());
     let lines = progress.lines(options.progress);
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
         if stop.send_replace(true) {
-            tracing::error!("ended at once: the folder {folder} is left on the server");
+            tracing::error!("ended at once: the directory {directory} is left on the server");
             standard_error::settle();
             process::exit(ExitReason::Interrupted.code().into());
         }
@@ -120,18 +120,18 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         backend: server.capabilities().name,
         server: server.server(),
     };
-    Ok(ProbeReport::new(target, &folder, &cases, &results))
+    Ok(ProbeReport::new(target, &directory, &cases, &results))
 }
 
 /// The number of cases that have ended, and the case that has been running for longest.
-struct Progress {
+struct ProgressDisplay {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
 }
 
-impl Progress {
+impl ProgressDisplay {
     /// Creates the bar, which is drawn only on a terminal.
-    fn new(enabled: bool, cases: usize) -> Progress {
+    fn new(enabled: bool, cases: usize) -> ProgressDisplay {
         let target = match enabled && standard_error::is_drawable() {
             true => standard_error::draw_target(),
             false => ProgressDrawTarget::hidden(),
@@ -139,7 +139,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
-        Progress { bar, running: Mutex::default() }
+        ProgressDisplay { bar, running: Mutex::default() }
     }
 
     /// Starts the log lines that report the same when there is no terminal to draw on.
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn progress_counts_what_has_ended_and_names_what_has_run_for_longest() {
-        let progress = Progress::new(false, 3);
+        let progress = ProgressDisplay::new(false, 3);
         let now = || (progress.bar.position(), progress.bar.message());
         for (step, case, ended, message) in [
             (CaseProgress::Begun, "a", 0, "a"),

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::shards::THREAD_NAME;
 use crate::observability::Processors;
-use crate::observability::cause::Machine;
+use crate::observability::cause::Host;
 
 /// A watch that samples the processors when measuring begins and when it ends.
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Look {
     process_ns: u64,
     shards: Vec<ShardTime>,
     throttling: Vec<Throttling>,
-    machine: Option<Ticks>,
+    host: Option<Ticks>,
 }
 
 /// The kernel's counters for one thread that issues operations.
@@ -83,7 +83,7 @@ impl Look {
             process_ns: used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64,
             shards: shard_times(),
             throttling: throttling(),
-            machine: fs::read_to_string("/proc/stat").ok().and_then(|stat| Ticks::read(&stat)),
+            host: fs::read_to_string("/proc/stat").ok().and_then(|stat| Ticks::read(&stat)),
         }
     }
 
@@ -110,9 +110,9 @@ impl Look {
             longest_wait: most(|shard| shard.waited_ns),
             throttled,
             continued: 0,
-            machine: began
-                .machine
-                .zip(ended.machine)
+            host: began
+                .host
+                .zip(ended.host)
                 .and_then(|(began, ended)| Ticks::between(began, ended, used)),
         })
     }
@@ -191,12 +191,12 @@ impl Ticks {
 
     /// Returns the host's use between two samples. `used` is the number of cores that this process
     /// kept busy meanwhile.
-    fn between(began: Ticks, ended: Ticks, used: f64) -> Option<Machine> {
+    fn between(began: Ticks, ended: Ticks, used: f64) -> Option<Host> {
         let all = ended.all.checked_sub(began.all).filter(|ticks| *ticks > 0)? as f64;
         let cores = |from: u64, to: u64| to.saturating_sub(from) as f64 / all * ended.cores as f64;
         let stolen = cores(began.stolen, ended.stolen);
         let busy = ended.cores as f64 - cores(began.idle, ended.idle) - stolen;
-        Some(Machine { cores: ended.cores, others: (busy - used).max(0.0), stolen })
+        Some(Host { cores: ended.cores, others: (busy - used).max(0.0), stolen })
     }
 }
 
@@ -207,15 +207,15 @@ mod tests {
     const STAT: &str = "cpu  100 0 50 800 20 5 5 20 0 0\ncpu0 50 0 25 400 10 2 3 10 0 0\ncpu1 50 0 25 400 10 3 2 10 0 0\nintr 1\n";
 
     #[test]
-    fn the_rest_of_the_machine_is_what_was_neither_idle_nor_ours_nor_stolen() {
+    fn the_rest_of_the_host_is_what_was_neither_idle_nor_ours_nor_stolen() {
         let began = Ticks::read(STAT).unwrap();
         assert_eq!(began, Ticks { cores: 2, all: 1_000, idle: 820, stolen: 20 });
         // Of 200 ticks on 2 cores: 60 idle, 20 stolen, 120 busy.
         let ended = Ticks { all: 1_200, idle: 880, stolen: 40, ..began };
-        let machine = Ticks::between(began, ended, 0.5).unwrap();
+        let host = Ticks::between(began, ended, 0.5).unwrap();
         let rounded = |cores: f64| (cores * 1e6).round() / 1e6;
-        assert_eq!((machine.cores, rounded(machine.stolen)), (2, 0.2));
-        assert_eq!(rounded(machine.others), 0.7);
+        assert_eq!((host.cores, rounded(host.stolen)), (2, 0.2));
+        assert_eq!(rounded(host.others), 0.7);
         assert_eq!(Ticks::between(began, began, 0.5), None, "no tick has passed");
     }
 
@@ -243,12 +243,12 @@ mod tests {
                 Throttling { cgroup: "above".into(), periods: at_ns, throttled: 900 },
                 Throttling { cgroup: "own".into(), periods: at_ns / 10, throttled },
             ],
-            machine: None,
+            host: None,
         };
         let began = look(1_000, 500, &[("7", 100, 7), ("8", 0, 0), ("9", 0, 0)], 3);
         let ended = look(2_000, 3_000, &[("8", 200, 300), ("7", 1_000, 107)], 28);
         let seen = Look::between(&began, &ended).unwrap();
-        assert_eq!((seen.used, seen.busiest_shard, seen.machine), (2.5, Some(0.9), None));
+        assert_eq!((seen.used, seen.busiest_shard, seen.host), (2.5, Some(0.9), None));
         assert_eq!((seen.longest_wait, seen.throttled), (Some(0.3), Some(0.25)));
         assert_eq!(Look::between(&began, &began), None);
     }

@@ -17,11 +17,11 @@ use crate::observability::metrics::Layout;
 use crate::observability::oplog::OplogTap;
 use crate::observability::thresholds::watch::WatchedShard;
 use crate::observability::{Measurements, Oplog, Recorder};
-use crate::scheduler::allowed::Allowed;
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
+use crate::scheduler::feature_gate::FeatureGate;
 use crate::scheduler::{
-    Conductor, CutReason, Driver, Permits, PhaseSpan, RealClock, Shard, Timeline,
+    CutReason, Driver, Permits, PhaseSpan, RealClock, Shard, StageCoordinator, Timeline,
 };
 use crate::script::{HookTap, Hooks};
 
@@ -39,7 +39,7 @@ pub struct Plan<'a> {
     pub checks: &'a Checks,
     pub hooks: Option<&'a Hooks>,
     pub oplog: Option<&'a Oplog>,
-    pub allowed: Allowed,
+    pub gate: FeatureGate,
     pub permits: Arc<Permits>,
     /// Maximum number of operations queued for one client.
     pub lookahead: usize,
@@ -55,15 +55,19 @@ pub struct Running {
 }
 
 impl Plan<'_> {
-    pub fn conductor(&self) -> Arc<Conductor> {
+    pub fn coordinator(&self) -> Arc<StageCoordinator> {
         let lead_ns = if self.shards > 1 { LEAD_NS } else { 0 };
         let drain_ns = nanos(self.options.timeouts.drain);
         let spans = PhaseSpan::chain(self.phases);
         let timeline = Timeline::new(self.shards, &spans, drain_ns, lead_ns);
-        Arc::new(Conductor::new(timeline, self.clock.clone()))
+        Arc::new(StageCoordinator::new(timeline, self.clock.clone()))
     }
 
-    pub fn start(&self, conductor: &Arc<Conductor>, stream: Stream) -> anyhow::Result<Running> {
+    pub fn start(
+        &self,
+        coordinator: &Arc<StageCoordinator>,
+        stream: Stream,
+    ) -> anyhow::Result<Running> {
         let header = stream.header;
         let timeouts = self.options.timeouts;
         let engine = Arc::new(EngineConfig {
@@ -77,10 +81,10 @@ impl Plan<'_> {
         });
         // In modes 0 and 1 nothing is granted that could be broken. In mode 2 operations wait for a
         // break by file, even if only later operations of the stream turn out to need that mode.
-        let caching = self.allowed.capabilities.has(Feature::Caching);
+        let caching = self.gate.capabilities.has(Feature::Caching);
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),
-            capabilities: self.allowed.capabilities.clone(),
+            capabilities: self.gate.capabilities.clone(),
             clock: self.clock.clone(),
             connecting: Arc::new(Semaphore::new(self.options.connect_concurrency.max(1))),
             seed: header.seed,
@@ -91,14 +95,14 @@ impl Plan<'_> {
             reconnect_timeout_ns: nanos(timeouts.reconnect),
             op_timeout_ns: nanos(timeouts.operation),
         });
-        let feeds = stream.sources.serve(self.shards, self.allowed.clone());
+        let feeds = stream.sources.serve(self.shards, self.gate.clone());
         // Nothing is sent on this channel: it closes when the last shard has dropped its end.
         let (ending, ended) = mpsc::channel::<()>(1);
         let mut threads = Vec::with_capacity(self.shards);
         for (index, feed) in feeds.into_iter().enumerate() {
             let clients = header.active_clients().skip(index).step_by(self.shards).collect();
             let (engine, client) = (engine.clone(), client.clone());
-            let (permits, conductor) = (self.permits.clone(), conductor.clone());
+            let (permits, coordinator) = (self.permits.clone(), coordinator.clone());
             let clock = self.clock.clone();
             let recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
             let (live, ending) = (self.live.clone(), ending.clone());
@@ -109,20 +113,20 @@ impl Plan<'_> {
             let thread = std::thread::Builder::new().name(format!("{THREAD_NAME}{index}"));
             threads.push(thread.spawn(move || {
                 let _ending = ending;
-                let _finish = FinishOnPanic(&conductor);
+                let _finish = FinishOnPanic(&coordinator);
                 let mut sink = Sink { recorder, tap, oplog, live, iterating, watched };
                 let shard = Shard {
                     index,
                     clients,
                     engine,
                     permits,
-                    conductor: conductor.clone(),
+                    coordinator: coordinator.clone(),
                     client,
                     clock,
                     feed: Box::new(feed),
                 };
                 if let Err(defect) = drive(shard, &mut sink) {
-                    conductor.abort(CutReason::Internal(format!("{defect:#}")));
+                    coordinator.abort(CutReason::Internal(format!("{defect:#}")));
                 }
                 sink.recorder
             })?);
@@ -201,7 +205,7 @@ impl EventSink for Sink {
 }
 
 /// A guard that aborts the run when its shard panics, so that the other shards do not wait for it.
-struct FinishOnPanic<'a>(&'a Conductor);
+struct FinishOnPanic<'a>(&'a StageCoordinator);
 
 impl Drop for FinishOnPanic<'_> {
     fn drop(&mut self) {

@@ -14,14 +14,14 @@ use futures_util::future::select;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-use super::action::{Action, EngineError};
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Alarm, DriverClock};
-use super::conductor::Conductor;
+use super::engine::{Action, EngineError};
 use super::engine::{Engine, EngineConfig};
-use super::feed::{Batch, Feed, Request};
+use super::feed::{Batch, BatchRequest, Feed};
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
+use super::stage_coordinator::StageCoordinator;
 use super::timeline::{CutReason, Orders, Stage};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
 
@@ -42,7 +42,7 @@ pub struct Shard {
     pub clients: Vec<u32>,
     pub engine: Arc<EngineConfig>,
     pub permits: Arc<Permits>,
-    pub conductor: Arc<Conductor>,
+    pub coordinator: Arc<StageCoordinator>,
     pub client: Arc<ClientSettings>,
     pub clock: Arc<dyn DriverClock>,
     pub feed: Box<dyn Feed>,
@@ -114,7 +114,7 @@ impl<'sink> Driver<'sink> {
     /// # Errors
     /// [`DriverError`] for a defect, such as a completion that does not match what is in flight.
     pub async fn run(mut self) -> Result<(), DriverError> {
-        let mut orders = self.shard.conductor.subscribe();
+        let mut orders = self.shard.coordinator.subscribe();
         // Another shard may have ended the run before this one began to listen.
         orders.mark_changed();
         let mut turns = 0_u32;
@@ -188,7 +188,7 @@ impl<'sink> Driver<'sink> {
         };
         if done && !self.arrived {
             self.arrived = true;
-            self.shard.conductor.arrive(self.stage);
+            self.shard.coordinator.arrive(self.stage);
         }
         Ok(())
     }
@@ -197,7 +197,7 @@ impl<'sink> Driver<'sink> {
     fn publish(&mut self) {
         for event in self.engine.drain_events() {
             if setup_failed(&event) {
-                self.shard.conductor.cut(CutReason::SetupFailed);
+                self.shard.coordinator.cut(CutReason::SetupFailed);
             }
             self.sink.event(event);
         }
@@ -209,7 +209,7 @@ impl<'sink> Driver<'sink> {
                 self.mailboxes[slot as usize].put(Order::Execute(operation));
             }
             Action::Pull { slot, client_idx, section, max, superseded } => {
-                let request = Request { slot, client_idx, section, max, superseded };
+                let request = BatchRequest { slot, client_idx, section, max, superseded };
                 self.shard.feed.request(request);
             }
             Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),
@@ -225,7 +225,7 @@ impl<'sink> Driver<'sink> {
                 self.sink.event(Event::Connected { client_idx });
             }
             Report::ConnectFailed(error) => {
-                self.shard.conductor.cut(CutReason::Connect(error.to_string()));
+                self.shard.coordinator.cut(CutReason::Connect(error.to_string()));
             }
             Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost } => {
                 self.engine.complete(
@@ -273,7 +273,7 @@ impl<'sink> Driver<'sink> {
         }
         self.engine.operations(slot, section, operations, ended, self.shard.clock.now_ns())?;
         if let Some(error) = error {
-            self.shard.conductor.cut(CutReason::Source(error.to_string()));
+            self.shard.coordinator.cut(CutReason::Source(error.to_string()));
         }
         Ok(())
     }

@@ -9,21 +9,21 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-use super::allowed::Allowed;
+use super::feature_gate::FeatureGate;
 use crate::backend::connection::panic_message;
 use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
 
 /// The way in which a shard gets its operations. A client has at most one request open, so
 /// nothing here grows beyond the number of clients.
 pub trait Feed {
-    fn request(&mut self, request: Request);
+    fn request(&mut self, request: BatchRequest);
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
 }
 
 /// A request for up to `max` of a client's next operations.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct BatchRequest {
     pub slot: u32,
     pub client_idx: u32,
     pub section: Section,
@@ -45,7 +45,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn broken(request: Request, message: String) -> Batch {
+    fn broken(request: BatchRequest, message: String) -> Batch {
         Batch {
             slot: request.slot,
             section: request.section,
@@ -56,16 +56,18 @@ impl Batch {
     }
 }
 
-fn answer(source: &mut dyn OperationSource, allowed: &Allowed, request: Request) -> Batch {
+fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
     let mut operations = Vec::new();
     if let Some(iteration) = request.superseded {
         source.supersede(request.client_idx, iteration);
     }
     let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
     let mut error = None;
-    if let Some((at, refused)) = operations.iter().enumerate().find_map(|(at, operation)| {
-        allowed.check_operation(operation).err().map(|error| (at, error))
-    }) {
+    if let Some((at, refused)) = operations
+        .iter()
+        .enumerate()
+        .find_map(|(at, operation)| gate.check_operation(operation).err().map(|error| (at, error)))
+    {
         operations.truncate(at);
         error = Some(refused);
     }
@@ -85,10 +87,10 @@ fn answer(source: &mut dyn OperationSource, allowed: &Allowed, request: Request)
 /// batch must learn of it.
 fn answer_or_panic(
     source: &mut dyn OperationSource,
-    allowed: &Allowed,
-    request: Request,
+    gate: &FeatureGate,
+    request: BatchRequest,
 ) -> Result<Batch, String> {
-    catch_unwind(AssertUnwindSafe(|| answer(source, allowed, request))).map_err(|panic| {
+    catch_unwind(AssertUnwindSafe(|| answer(source, gate, request))).map_err(|panic| {
         format!("making the operations panicked, a defect of smbench: {}", panic_message(&*panic))
     })
 }
@@ -97,19 +99,19 @@ fn answer_or_panic(
 /// while the source works.
 pub struct LocalFeed {
     source: Box<dyn OperationSource>,
-    allowed: Allowed,
+    gate: FeatureGate,
     answers: VecDeque<Batch>,
 }
 
 impl LocalFeed {
-    pub fn new(source: Box<dyn OperationSource>, allowed: Allowed) -> LocalFeed {
-        LocalFeed { source, allowed, answers: VecDeque::new() }
+    pub fn new(source: Box<dyn OperationSource>, gate: FeatureGate) -> LocalFeed {
+        LocalFeed { source, gate, answers: VecDeque::new() }
     }
 }
 
 impl Feed for LocalFeed {
-    fn request(&mut self, request: Request) {
-        self.answers.push_back(answer(&mut *self.source, &self.allowed, request));
+    fn request(&mut self, request: BatchRequest) {
+        self.answers.push_back(answer(&mut *self.source, &self.gate, request));
     }
 
     fn poll_batch(&mut self, _: &mut Context<'_>) -> Poll<Batch> {
@@ -125,7 +127,7 @@ pub struct ThreadFeed {
     shard: usize,
     workload_clients: u32,
     /// The channels to the source of each part.
-    requests: Vec<std_mpsc::Sender<(usize, Request)>>,
+    requests: Vec<std_mpsc::Sender<(usize, BatchRequest)>>,
     batches: mpsc::UnboundedReceiver<Batch>,
     sections: Sections,
 }
@@ -142,8 +144,8 @@ pub struct SourceThreads {
 }
 
 struct Serve {
-    allowed: Allowed,
-    requests: std_mpsc::Receiver<(usize, Request)>,
+    gate: FeatureGate,
+    requests: std_mpsc::Receiver<(usize, BatchRequest)>,
     batches: Vec<mpsc::UnboundedSender<Batch>>,
     sections: Sections,
 }
@@ -198,7 +200,7 @@ impl SourceThreads {
     }
 
     /// Creates one feed for each shard.
-    pub fn serve(self, shards: usize, allowed: Allowed) -> Vec<ThreadFeed> {
+    pub fn serve(self, shards: usize, gate: FeatureGate) -> Vec<ThreadFeed> {
         let (batches_tx, batches): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
         let sections: Sections = (0..shards).map(|_| AtomicU8::new(0)).collect();
@@ -206,11 +208,11 @@ impl SourceThreads {
         for serve in &self.parts {
             let (tx, rx) = std_mpsc::channel();
             requests.push(tx);
-            let (allowed, batches) = (allowed.clone(), batches_tx.clone());
+            let (gate, batches) = (gate.clone(), batches_tx.clone());
             let sections = sections.clone();
             // The thread waits for this message and, from then on, answers as long as there is
             // a feed.
-            let _ = serve.send(Serve { allowed, requests: rx, batches, sections });
+            let _ = serve.send(Serve { gate, requests: rx, batches, sections });
         }
         let workload_clients = self.workload_clients;
         let feed = |(shard, batches)| {
@@ -248,14 +250,14 @@ where
             return;
         }
         let Ok(serve) = serve_rx.recv() else { return };
-        let Serve { allowed, requests, batches, sections } = serve;
+        let Serve { gate, requests, batches, sections } = serve;
         let mut panicked = None;
         for (shard, request) in requests {
             if sections[shard].load(Relaxed) > request.section as u8 {
                 continue;
             }
             let batch = match &panicked {
-                None => answer_or_panic(&mut *source, &allowed, request),
+                None => answer_or_panic(&mut *source, &gate, request),
                 Some(message) => Err(String::clone(message)),
             };
             let batch = batch.unwrap_or_else(|message| {
@@ -270,7 +272,7 @@ where
 }
 
 impl Feed for ThreadFeed {
-    fn request(&mut self, request: Request) {
+    fn request(&mut self, request: BatchRequest) {
         let parts = self.requests.len() as u32;
         let part = Share::part_of(request.client_idx, self.workload_clients, parts);
         self.sections[self.shard].store(request.section as u8, Relaxed);
@@ -319,9 +321,9 @@ mod tests {
         StreamHeader { workloads, run_client: true, ..StreamHeader::default() }
     }
 
-    fn allowed() -> Allowed {
+    fn gate() -> FeatureGate {
         let capabilities = BackendCapabilities { name: "test", features: vec![], instant: false };
-        Allowed::new(capabilities, None, false)
+        FeatureGate::new(capabilities, None, false)
     }
 
     async fn next(feed: &mut ThreadFeed) -> Batch {
@@ -330,8 +332,8 @@ mod tests {
         answered.expect("a request is answered, whatever happens")
     }
 
-    fn request(slot: u32) -> Request {
-        Request { slot, client_idx: slot, section: Section::Setup, max: 8, superseded: None }
+    fn request(slot: u32) -> BatchRequest {
+        BatchRequest { slot, client_idx: slot, section: Section::Setup, max: 8, superseded: None }
     }
 
     #[tokio::test]
@@ -339,7 +341,7 @@ mod tests {
         for generators in [1, 2] {
             let open = |_| Ok(Box::new(Panicking(header())) as Box<dyn OperationSource>);
             let (_, sources) = SourceThreads::start(generators, open).unwrap();
-            for feed in &mut sources.serve(2, allowed()) {
+            for feed in &mut sources.serve(2, gate()) {
                 let mut answered = Vec::new();
                 for slot in [0, 1, 2, 0, 1] {
                     feed.request(request(slot));
@@ -378,7 +380,7 @@ mod tests {
         let open = |share| Ok(Box::new(Part(share, header())) as Box<dyn OperationSource>);
         let (_, sources) = SourceThreads::start(16, open).unwrap();
         assert_eq!(sources.count(), 2, "no more sources than clients");
-        let mut feeds = sources.serve(1, allowed());
+        let mut feeds = sources.serve(1, gate());
         for (slot, part) in [(0, "part 0 of 16"), (1, "part 1 of 2"), (2, "part 0 of 16")] {
             feeds[0].request(request(slot));
             assert_eq!(next(&mut feeds[0]).await.error.unwrap().message, part);
@@ -416,12 +418,12 @@ mod tests {
             None => Err("opened once".into()),
         };
         let (_, sources) = SourceThreads::start(1, open).unwrap();
-        let mut feed = sources.serve(1, allowed()).remove(0);
+        let mut feed = sources.serve(1, gate()).remove(0);
         feed.request(request(0));
         assert_eq!(asked.recv().unwrap(), (0, Section::Setup));
         feed.request(request(1));
         feed.request(request(2));
-        feed.request(Request { section: Section::Teardown, ..request(2) });
+        feed.request(BatchRequest { section: Section::Teardown, ..request(2) });
         go.send(()).unwrap();
         go.send(()).unwrap();
         assert_eq!(next(&mut feed).await.section, Section::Setup, "was being made");

@@ -9,7 +9,7 @@ use super::printing::Printer;
 use super::values::{fault, shown, unknown};
 use super::vm::Host;
 use super::{api, error};
-use crate::observability::standard_error::{self, Kind};
+use crate::observability::standard_error::{self, LineKind};
 
 /// Globals that are kept. Everything else of the base library is removed.
 pub(super) const GLOBALS: &[&str] = &[
@@ -288,7 +288,7 @@ fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     )?;
     tools.raw_set("find_plain", lua.create_function(|_, args| Ok(find_plain(args).unzip()))?)?;
     let printer = Rc::clone(host);
-    let output = Printer::new(|text| standard_error::offer(Kind::Note, text));
+    let output = Printer::new(|text| standard_error::offer(LineKind::Note, text));
     tools.raw_set(
         "print",
         lua.create_function(move |_, text: LuaString| {

@@ -76,7 +76,7 @@ fn warnings_of_a_run_and_what_a_signal_does_to_it_are_json() {
     let place = Place::with_script(SCRIPT);
     let mut running = place.run("s.lua --target sim --duration 10m --log-format json").start();
     let out = place.path().join("out");
-    running.until("the results folder", || out.exists());
+    running.until("the results directory", || out.exists());
     running.signal(Signal::INT);
     let ended = running.end().exits(130);
     let told = lines(&ended.stderr);

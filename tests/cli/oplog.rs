@@ -100,7 +100,7 @@ fn a_log_that_is_there_already_is_refused_before_the_run_and_kept() {
     let refused = place.smbench("run s.lua --target sim --oplog --out out").end().refused(2);
     assert_eq!(
         refused,
-        "--oplog: out/ops.jsonl is there already; name another folder with --out, or remove it"
+        "--oplog: out/ops.jsonl is there already; name another directory with --out, or remove it"
     );
     assert_eq!(place.read("out/ops.jsonl"), "mine");
 }
@@ -133,7 +133,7 @@ fn a_full_disk_is_told_at_the_end_and_the_results_are_written_all_the_same() {
     let problem = summary["problems"][0].as_str().unwrap();
     assert_eq!(
         problem,
-        "out/ops.jsonl could not be written to its end, and ends with the last whole line that fits: File too large (os error 27); raise the limit on the size of files (ulimit -f), or name another folder with --out"
+        "out/ops.jsonl could not be written to its end, and ends with the last whole line that fits: File too large (os error 27); raise the limit on the size of files (ulimit -f), or name another directory with --out"
     );
     assert!(ended.stdout.contains(&format!("error: {problem}\n")), "{}", ended.stdout);
 }

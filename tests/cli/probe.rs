@@ -190,7 +190,7 @@ fn a_second_interrupt_ends_the_probe_at_once_and_names_its_folder() {
     running.signal_again(Signal::INT);
     let ended = running.end().exits(130);
     let left = folder(&samba).unwrap();
-    let said = format!("the folder {left} is left on the server");
+    let said = format!("the directory {left} is left on the server");
     assert!(ended.stderr.contains(&said), "{}", ended.stderr);
 }
 

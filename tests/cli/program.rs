@@ -394,9 +394,9 @@ impl Ended {
         let ended = self.exits(code);
         assert_eq!(ended.stdout, "");
         if let Some(out) = &ended.out {
-            assert!(!out.exists(), "a results folder is left");
+            assert!(!out.exists(), "a results directory is left");
         }
-        assert!(!ended.work.join("results").exists(), "a results folder is left");
+        assert!(!ended.work.join("results").exists(), "a results directory is left");
         let lines: Vec<&str> = ended.stderr.lines().filter(|line| !is_log(line)).collect();
         match lines[..] {
             [line] => line.strip_prefix("error: ").unwrap_or_else(|| panic!("{line}")).into(),

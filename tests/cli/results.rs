@@ -35,7 +35,7 @@ fn a_folder_that_holds_a_summary_is_not_written_to_again() {
     let ended = place.smbench("run s.lua --target sim --out out").end();
     assert_eq!(
         ended.refused(2),
-        "--out out: there is a summary.json already; name another folder, or remove it"
+        "--out out: there is a summary.json already; name another directory, or remove it"
     );
     assert_eq!(place.read("out/summary.json"), before);
     // Other files do not matter.
@@ -51,8 +51,8 @@ fn results_that_cannot_be_kept_are_told_before_the_run() {
     place.write("file", "");
     let refused =
         |out: &str| place.smbench(&format!("run s.lua --target sim --out {out}")).end().refused(2);
-    assert_eq!(refused("file"), "--out file: this is not a folder");
-    let cannot = "cannot make the results folder";
+    assert_eq!(refused("file"), "--out file: this is not a directory");
+    let cannot = "cannot make the results directory";
     let advice = "--out names another place";
     assert_eq!(
         refused("file/x/y"),
@@ -121,7 +121,7 @@ fn of_two_runs_into_one_folder_the_second_does_nothing_and_the_first_is_whole() 
         let line = format!("run s.lua --embedded-dir other --out out {flags}");
         assert_eq!(
             place.smbench(&line).end().refused(2),
-            "--out out: another run is writing its results there; name another folder"
+            "--out out: another run is writing its results there; name another directory"
         );
         // This fails if the second run did something on its server.
         fs::remove_dir(place.path().join("other")).unwrap();
@@ -191,7 +191,7 @@ fn results_are_printed_where_their_folder_was_removed_or_moved() {
         });
         assert_eq!(
             error,
-            "error: cannot write out/summary.json: its folder was removed or moved while the run went on; leave it where it is until the run has ended"
+            "error: cannot write out/summary.json: its directory was removed or moved while the run went on; leave it where it is until the run has ended"
         );
     }
 }
@@ -219,7 +219,7 @@ fn results_are_printed_where_the_disk_is_full() {
     let error = printed_all_the_same(|flags| full(flags).map(Call::end).unwrap());
     assert_eq!(
         error,
-        "error: cannot write disk/out/summary.json: No space left on device (os error 28); free some space, or name another folder with --out"
+        "error: cannot write disk/out/summary.json: No space left on device (os error 28); free some space, or name another directory with --out"
     );
     // The mount disappears with the program, so the files are listed by the same shell.
     let kept = "ls -A disk/out; wc -l <disk/out/ops.jsonl; tail -c 1 disk/out/ops.jsonl | wc -l";
@@ -245,7 +245,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
     });
     assert_eq!(
         error,
-        "error: cannot write out/summary.json: File too large (os error 27); raise the limit on the size of files (ulimit -f), or name another folder with --out"
+        "error: cannot write out/summary.json: File too large (os error 27); raise the limit on the size of files (ulimit -f), or name another directory with --out"
     );
     let place = place();
     let call = place.smbench("compile s.lua --iterations 500 -o x.jsonl").with_file_size(1);

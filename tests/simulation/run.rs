@@ -15,17 +15,17 @@ use futures_util::future::{BoxFuture, join, join_all};
 use smbench::backend::sim::{self, SimBackend};
 use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
 use smbench::ir::{CompletionEvent, Event, EventSink, StreamHeader};
-use smbench::observability::summary::Settings;
+use smbench::observability::summary::RunSettings;
 use smbench::observability::{
     HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
 };
-use smbench::scheduler::allowed::Allowed;
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
-use smbench::scheduler::feed::{Batch, Request};
+use smbench::scheduler::feature_gate::FeatureGate;
+use smbench::scheduler::feed::{Batch, BatchRequest};
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
-    Conductor, CutReason, Driver, Feed, LocalFeed, Permits, PhaseSpan, Shard, Timeline,
+    CutReason, Driver, Feed, LocalFeed, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
 };
 use smbench_test_support::Format;
 
@@ -79,7 +79,7 @@ impl Outcome {
             id: "simulation".into(),
             started_at: UNIX_EPOCH,
             target: TargetFacts::default(),
-            settings: Settings {
+            settings: RunSettings {
                 time_scale: 1.0,
                 mode: None,
                 limit: self.limit,
@@ -139,7 +139,7 @@ impl Scenario {
         let permits = Permits::new(self.limit, self.shards).with_operations(self.operations);
         let permits = Arc::new(permits);
         let timeline = Timeline::new(self.shards, &phases, self.drain_ns, 1_000);
-        let conductor = Arc::new(Conductor::new(timeline, Arc::new(clock.clone())));
+        let coordinator = Arc::new(StageCoordinator::new(timeline, Arc::new(clock.clone())));
         let engine = Arc::new(EngineConfig {
             phases,
             run_client: self.stream.run_client(),
@@ -182,7 +182,7 @@ impl Scenario {
                     clients: (index as u32..header.clients()).step_by(self.shards).collect(),
                     engine: engine.clone(),
                     permits: permits.clone(),
-                    conductor: conductor.clone(),
+                    coordinator: coordinator.clone(),
                     client: client.clone(),
                     clock: Arc::new(clock.clone()),
                     feed: Box::new(self.feed(&clock, &capabilities)),
@@ -191,7 +191,7 @@ impl Scenario {
             })
             .collect();
         let shards = join_all(drivers.into_iter().map(Driver::run));
-        let all = join(shards, self.end(&clock, &conductor));
+        let all = join(shards, self.end(&clock, &coordinator));
         let all = async {
             let mut all = pin!(all);
             poll_fn(|cx| {
@@ -226,31 +226,31 @@ impl Scenario {
             left_open: book.left_open.load(Relaxed),
             open_handles: server.open_handles(),
             permits_free,
-            reason: conductor.reason(),
-            measured_ns: conductor.measured_ns(),
+            reason: coordinator.reason(),
+            measured_ns: coordinator.measured_ns(),
             ended_ns: clock.now_ns(),
         })
     }
 
     /// Ends the run from outside, if the scenario says so.
-    async fn end(&self, clock: &VirtualClock, conductor: &Conductor) {
+    async fn end(&self, clock: &VirtualClock, coordinator: &StageCoordinator) {
         let Some((at_ns, ending)) = self.ending else { return };
         clock.sleep_until(at_ns).await;
         match ending {
-            Ending::Cut => conductor.cut(CutReason::Interrupted),
+            Ending::Cut => coordinator.cut(CutReason::Interrupted),
             Ending::Stop { after_ns } => {
-                conductor.cut(CutReason::Interrupted);
+                coordinator.cut(CutReason::Interrupted);
                 clock.sleep_until(at_ns + after_ns).await;
-                conductor.stop();
+                coordinator.stop();
             }
-            Ending::Abort => conductor.abort(CutReason::Internal("broken".into())),
+            Ending::Abort => coordinator.abort(CutReason::Internal("broken".into())),
         }
     }
 
     fn feed(&self, clock: &VirtualClock, capabilities: &Arc<BackendCapabilities>) -> SlowFeed {
-        let allowed = Allowed::new((**capabilities).clone(), None, false);
+        let gate = FeatureGate::new((**capabilities).clone(), None, false);
         SlowFeed {
-            made: LocalFeed::new(Box::new(self.stream.clone()), allowed),
+            made: LocalFeed::new(Box::new(self.stream.clone()), gate),
             clock: clock.clone(),
             generation_ns: self.generation_ns,
             busy_until_ns: 0,
@@ -290,7 +290,7 @@ struct SlowFeed {
 }
 
 impl Feed for SlowFeed {
-    fn request(&mut self, request: Request) {
+    fn request(&mut self, request: BatchRequest) {
         self.made.request(request);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use smbench::backend::sim::Latency;
 use smbench::ir::Late;
 use smbench::ir::{Due, Phase, Section, Workload};
-use smbench::observability::Verdict;
+use smbench::observability::TrustVerdict;
 use smbench::observability::cause::Cause;
 
 use super::scenario::Scenario;
@@ -46,7 +46,7 @@ fn second(of: Loop) -> Scenario {
     Scenario { lookahead: 64, op_timeout_ns: 10_000 * MS, ..Scenario::plain(stream, None, 2) }
 }
 
-fn verdict(of: Loop, scenario: &Scenario) -> (Verdict, Option<Cause>) {
+fn verdict(of: Loop, scenario: &Scenario) -> (TrustVerdict, Option<Cause>) {
     let summary = scenario.run().summary();
     let (trust, sent) = (&summary.trust, summary.totals.operations);
     assert!(sent >= u64::from(CLIENTS), "{of:?}: {sent} operations sent");
@@ -63,7 +63,7 @@ fn verdict(of: Loop, scenario: &Scenario) -> (Verdict, Option<Cause>) {
 #[test]
 fn a_server_that_keeps_up_is_measured_by_a_valid_run() {
     for of in LOOPS {
-        assert_eq!(verdict(of, &second(of)), (Verdict::Valid, None), "{of:?}");
+        assert_eq!(verdict(of, &second(of)), (TrustVerdict::Valid, None), "{of:?}");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_slow_server_is_no_late_generator() {
     for of in LOOPS {
         let latency = Latency::Constant(Duration::from_millis(80));
         let scenario = Scenario { latency, ..second(of) };
-        assert_eq!(verdict(of, &scenario), (Verdict::Valid, None), "{of:?}");
+        assert_eq!(verdict(of, &scenario), (TrustVerdict::Valid, None), "{of:?}");
     }
 }
 
@@ -82,7 +82,7 @@ fn a_server_that_never_answers_again_is_no_late_generator() {
         let from = Duration::from_millis(200);
         let stall = smbench::backend::sim::Window::once(from, Duration::from_secs(3_600));
         let scenario = Scenario { stalls: vec![stall], ..second(of) };
-        assert_eq!(verdict(of, &scenario), (Verdict::Valid, None), "{of:?}");
+        assert_eq!(verdict(of, &scenario), (TrustVerdict::Valid, None), "{of:?}");
     }
 }
 
@@ -90,7 +90,7 @@ fn a_server_that_never_answers_again_is_no_late_generator() {
 fn a_starved_generator_is_named() {
     for of in LOOPS {
         let scenario = Scenario { generation_ns: 8 * MS, lookahead: 2, ..second(of) };
-        let starved = (Verdict::GeneratorLimited, Some(Cause::Generation));
+        let starved = (TrustVerdict::GeneratorLimited, Some(Cause::Generation));
         assert_eq!(verdict(of, &scenario), starved, "{of:?}");
     }
 }
@@ -100,7 +100,7 @@ fn a_low_limit_is_named() {
     for of in LOOPS {
         let latency = Latency::Constant(Duration::from_millis(5));
         let scenario = Scenario { latency, limit: Some(1), ..second(of) };
-        let limited = (Verdict::GeneratorLimited, Some(Cause::Limit));
+        let limited = (TrustVerdict::GeneratorLimited, Some(Cause::Limit));
         assert_eq!(verdict(of, &scenario), limited, "{of:?}");
     }
 }
@@ -112,7 +112,7 @@ fn a_limit_that_delays_each_by_less_than_the_late_bound_is_no_slow_server() {
     for of in LOOPS {
         let latency = Latency::Constant(Duration::from_millis(15));
         let scenario = Scenario { latency, limit: Some(7), ..second(of) };
-        let limited = (Verdict::GeneratorLimited, Some(Cause::Limit));
+        let limited = (TrustVerdict::GeneratorLimited, Some(Cause::Limit));
         assert_eq!(verdict(of, &scenario), limited, "{of:?}");
     }
 }

@@ -13,12 +13,11 @@ mod sources;
 
 /// Layers from the top. A module imports only from the layers below its own; those of one layer
 /// stand side by side and do not import one another.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 6] = [
     &["cli"],
     &["run"],
     &["script", "scheduler", "probe"],
-    &["backend"],
-    &["observability"],
+    &["backend", "observability"],
     &["ir"],
     &["protocol"],
 ];

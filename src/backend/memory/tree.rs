@@ -177,7 +177,7 @@ impl MemoryTree {
         names.rename(id, to, replace)
     }
 
-    pub(super) fn rename_node(
+    fn rename_node(
         &self,
         id: u64,
         to: &SharePath,
@@ -187,22 +187,22 @@ impl MemoryTree {
     }
 
     /// Returns the directory that the node is in; the root is in itself.
-    pub(super) fn parent(&self, id: u64) -> Option<u64> {
+    fn parent(&self, id: u64) -> Option<u64> {
         self.names().nodes.get(&id).map(|node| node.parent)
     }
 
     /// Returns the ids of the open nodes below a directory.
-    pub(super) fn open_below(&self, id: u64) -> Vec<u64> {
+    fn open_below(&self, id: u64) -> Vec<u64> {
         self.names().open_below(id)
     }
 
-    pub(super) fn info(&self, object: &Object) -> NodeInfo {
+    fn info(&self, object: &Object) -> NodeInfo {
         let name = self.names().nodes.get(&object.id).map(|node| node.name.clone());
         object.info(name.unwrap_or_default())
     }
 
     /// Lists a directory in the order of the folded names.
-    pub(super) fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
+    fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
         let names = self.names();
         let children = names.nodes.get(&id).and_then(|node| node.children.as_ref());
         let found: Vec<(String, Arc<Object>)> = children
@@ -216,7 +216,7 @@ impl MemoryTree {
         Ok(found.into_iter().map(|(name, object)| object.info(name)).collect())
     }
 
-    pub(super) fn set_delete_pending(&self, id: u64) -> Result<(), NtStatus> {
+    fn set_delete_pending(&self, id: u64) -> Result<(), NtStatus> {
         let mut names = self.names();
         match names.nodes.get_mut(&id) {
             Some(_) if id == ROOT => Err(NtStatus::CANNOT_DELETE),
@@ -231,7 +231,7 @@ impl MemoryTree {
         }
     }
 
-    pub(super) fn close(&self, id: u64) {
+    fn close(&self, id: u64) {
         let mut names = self.names();
         if let Some(node) = names.nodes.get_mut(&id) {
             node.opens -= 1;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::breaks::GrantedCounts;
 use super::super::failures::StatusKey;
 use super::super::metrics::Layout;
-use super::tap::{Completed, Record};
+use super::tap::{Completed, LogRecord};
 use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
 use crate::ir::{CompletionStatus, Failure, OperationType, Section};
 use crate::protocol::{Break, Caching, Durable, Granted, NtStatus};
@@ -22,7 +22,7 @@ const MAX_MESSAGE_CHARS: usize = 300;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(title = "smbench operation log, version 1"))]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Line<'a> {
+pub(super) enum LogLine<'a> {
     /// An operation ended. There is one line for each operation, tried again or not.
     Operation(OperationLine<'a>),
     /// A break ended.
@@ -34,7 +34,7 @@ pub(super) enum Line<'a> {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Place<'a> {
+pub(super) struct LineContext<'a> {
     /// Name of the client.
     client: String,
     /// Name of its workload.
@@ -51,7 +51,7 @@ pub(super) struct OperationLine<'a> {
     /// The document's id, or the numbers of the client and of the operation (`0-17`).
     op_id: String,
     #[serde(flatten)]
-    place: Place<'a>,
+    place: LineContext<'a>,
     section: Section,
     /// Number of the client's iteration, from 0.
     iteration: u32,
@@ -60,7 +60,7 @@ pub(super) struct OperationLine<'a> {
     /// The path it names, or that its handle was opened with; absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
-    outcome: Outcome,
+    outcome: OperationOutcome,
     /// An NT status, or TIMED_OUT, CONNECTION_LOST, CLIENT_ERROR, PANICKED or
     /// PAYLOAD_UNREADABLE; absent where it was skipped or cut.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ pub(super) struct OperationLine<'a> {
 #[derive(Clone, Copy, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+enum OperationOutcome {
     /// It ended with a status that was expected.
     Succeeded,
     /// It ended with a status that was not expected, or with none.
@@ -172,7 +172,7 @@ struct LeasePart {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct BreakLine<'a> {
     #[serde(flatten)]
-    place: Place<'a>,
+    place: LineContext<'a>,
     /// Path of the file as it was opened.
     path: &'a str,
     #[serde(flatten)]
@@ -253,7 +253,7 @@ enum Broken {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DroppedLine<'a> {
     #[serde(flatten)]
-    place: Place<'a>,
+    place: LineContext<'a>,
     /// Number of the client's iteration, from 0.
     iteration: u32,
     /// When it arrived.
@@ -262,17 +262,17 @@ pub(super) struct DroppedLine<'a> {
     eligible_ns: u64,
 }
 
-pub(super) fn line<'a>(record: &'a Record, layout: &'a Layout) -> Line<'a> {
+pub(super) fn line<'a>(record: &'a LogRecord, layout: &'a Layout) -> LogLine<'a> {
     match record {
-        Record::Operation(record) => Line::Operation(operation(record, layout)),
-        Record::Break(event) => Line::Break(broken(event, layout)),
-        Record::Dropped(event) => Line::DroppedIteration(dropped(event, layout)),
+        LogRecord::Operation(record) => LogLine::Operation(operation(record, layout)),
+        LogRecord::Break(event) => LogLine::Break(broken(event, layout)),
+        LogRecord::Dropped(event) => LogLine::DroppedIteration(dropped(event, layout)),
     }
 }
 
-fn place(layout: &Layout, client_idx: u32, phase: Option<u16>) -> Place<'_> {
+fn place(layout: &Layout, client_idx: u32, phase: Option<u16>) -> LineContext<'_> {
     let phase = phase.and_then(|phase| layout.phases().get(usize::from(phase)));
-    Place {
+    LineContext {
         client: layout.header.client_name(client_idx),
         workload: layout.workload_name(layout.workload(client_idx)),
         phase: phase.map(|phase| phase.name.as_str()),
@@ -286,11 +286,11 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
     let outcome = match &record.status {
         CompletionStatus::Succeeded(nt) => {
             number(*nt);
-            Outcome::Succeeded
+            OperationOutcome::Succeeded
         }
         CompletionStatus::Failed(Failure::Status(nt)) => {
             number(*nt);
-            Outcome::Failed
+            OperationOutcome::Failed
         }
         CompletionStatus::Failed(failure) => {
             status = Some(StatusKey::of(failure).name());
@@ -301,13 +301,13 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
             {
                 message = Some(text.chars().take(MAX_MESSAGE_CHARS).collect());
             }
-            Outcome::Failed
+            OperationOutcome::Failed
         }
         CompletionStatus::Skipped { cause_seq } => {
             because_of = Some(op_id(*cause_seq));
-            Outcome::Skipped
+            OperationOutcome::Skipped
         }
-        CompletionStatus::Cut => Outcome::Cut,
+        CompletionStatus::Cut => OperationOutcome::Cut,
     };
     OperationLine {
         op_id: record.id.as_ref().map_or_else(|| op_id(record.seq), |id| id.to_string()),

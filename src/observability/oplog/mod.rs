@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use super::exit::ExitReason;
 use super::metrics::Layout;
-use super::priority::give_way;
+use super::priority::lower_priority;
 use super::results::{FileIdentity, unwritten};
 use super::summary::OplogSummary;
+use tap::LogRecord;
 pub use tap::OplogTap;
-use tap::Record;
 
 /// The name of the log in a results directory.
 pub const OPLOG: &str = "ops.jsonl";
@@ -40,7 +40,7 @@ const BATCHES_QUEUED: usize = 512;
 /// A reason why the operation log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OplogError {
-    #[error("--oplog: {0} is there already; name another folder with --out, or remove it")]
+    #[error("--oplog: {0} is there already; name another directory with --out, or remove it")]
     Occupied(PathBuf),
     #[error("--oplog: cannot make {path}: {source}; --out names another place")]
     Create { path: PathBuf, source: io::Error },
@@ -53,14 +53,14 @@ pub struct Oplog {
     /// The identity of the file that is written.
     identity: FileIdentity,
     /// The sender that each tap clones. `finish` drops it, so that the thread ends.
-    queue: Option<SyncSender<Vec<Record>>>,
-    counts: Arc<Counts>,
+    queue: Option<SyncSender<Vec<LogRecord>>>,
+    counts: Arc<LineCounts>,
     ended: Receiver<io::Result<()>>,
     finished: bool,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct LineCounts {
     written: AtomicU64,
     dropped: AtomicU64,
 }
@@ -70,8 +70,8 @@ impl Oplog {
     ///
     /// # Errors
     /// [`OplogError`] if the file exists already, or if it or the thread cannot be created.
-    pub fn start(folder: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
-        let path = folder.join(OPLOG);
+    pub fn start(directory: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
+        let path = directory.join(OPLOG);
         let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -89,11 +89,11 @@ impl Oplog {
         };
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (ending, ended) = mpsc::sync_channel(1);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(LineCounts::default());
         let work = {
             let counts = counts.clone();
             move || {
-                give_way();
+                lower_priority();
                 let written = writer::write(file, &queued, &layout, &counts);
                 // `finish` may have given up.
                 let _ = ending.try_send(written);
@@ -131,7 +131,7 @@ impl Oplog {
                 unwritten(&error)
             )),
             Err(RecvTimeoutError::Timeout) => not_kept(format!(
-                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped; name a folder on a faster disk with --out",
+                "{path} could not be written within {} s of the end: its last lines are missing, and not counted as dropped; name a directory on a faster disk with --out",
                 bound.as_secs_f64()
             )),
             Err(RecvTimeoutError::Disconnected) => Some((

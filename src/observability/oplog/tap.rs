@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use super::{BATCH, Counts};
+use super::{BATCH, LineCounts};
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
 use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section};
 use crate::protocol::{Granted, SharePath};
@@ -15,7 +15,7 @@ const HAND_OVER_NS: u64 = 100_000_000;
 
 /// The content of a line, before it is formatted.
 #[derive(Debug)]
-pub(super) enum Record {
+pub(super) enum LogRecord {
     Operation(Completed),
     Break(Box<BreakEvent>),
     Dropped(IterationEvent),
@@ -47,15 +47,15 @@ pub(super) struct Completed {
 /// The tap of one shard.
 #[derive(Debug)]
 pub struct OplogTap {
-    batch: Vec<Record>,
+    batch: Vec<LogRecord>,
     /// The time at which the first record of the batch ended, in nanoseconds.
     first_ns: u64,
-    queue: SyncSender<Vec<Record>>,
-    counts: Arc<Counts>,
+    queue: SyncSender<Vec<LogRecord>>,
+    counts: Arc<LineCounts>,
 }
 
 impl OplogTap {
-    pub(super) fn new(queue: SyncSender<Vec<Record>>, counts: Arc<Counts>) -> OplogTap {
+    pub(super) fn new(queue: SyncSender<Vec<LogRecord>>, counts: Arc<LineCounts>) -> OplogTap {
         OplogTap { batch: Vec::with_capacity(BATCH), first_ns: 0, queue, counts }
     }
 
@@ -69,17 +69,17 @@ impl OplogTap {
         match event {
             Event::Completed(event) => {
                 let record = completed(event, path(event));
-                self.add(Record::Operation(record), event.completed_ns);
+                self.add(LogRecord::Operation(record), event.completed_ns);
             }
-            Event::Break(event) => self.add(Record::Break(event.clone()), event.ended_ns),
+            Event::Break(event) => self.add(LogRecord::Break(event.clone()), event.ended_ns),
             Event::Iteration(event) if event.outcome == IterationOutcome::Dropped => {
-                self.add(Record::Dropped(event.clone()), event.ended_ns);
+                self.add(LogRecord::Dropped(event.clone()), event.ended_ns);
             }
             _ => {}
         }
     }
 
-    fn add(&mut self, record: Record, ended_ns: u64) {
+    fn add(&mut self, record: LogRecord, ended_ns: u64) {
         if self.batch.is_empty() {
             self.first_ns = ended_ns;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use smbench_test_support::Format;
 
-use super::super::sample::{self, OK, completion};
+use super::super::fixtures::{self, OK, completion};
 use super::super::schema;
 use super::*;
 use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
@@ -18,9 +18,9 @@ const BOUND: Duration = Duration::from_secs(120);
 
 /// Returns lines of every kind, in the order that the tests below expect.
 pub(in crate::observability) fn full() -> Vec<Value> {
-    let mut opened = completion(0, 3, sample::open(1, "a"), OK);
+    let mut opened = completion(0, 3, fixtures::open(1, "a"), OK);
     opened.blocked_ns = 7;
-    opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
+    opened.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
     if let Some(lease) = opened.granted.as_mut().and_then(|granted| granted.lease.as_mut()) {
         lease.parent_key = Some([9; 16]);
     }
@@ -31,29 +31,29 @@ pub(in crate::observability) fn full() -> Vec<Value> {
     let lost = CompletionStatus::Failed(Failure::ConnectionLost("reset".into()));
     log([
         Event::Completed(opened),
-        Event::Completed(completion(0, 4, sample::delete("a"), lost)),
-        Event::Completed(completion(0, 4, sample::read(1), CompletionStatus::Cut)),
+        Event::Completed(completion(0, 4, fixtures::delete("a"), lost)),
+        Event::Completed(completion(0, 4, fixtures::read(1), CompletionStatus::Cut)),
         Event::Completed(completion(
             0,
             5,
-            sample::read(1),
+            fixtures::read(1),
             CompletionStatus::Skipped { cause_seq: 3 },
         )),
-        Event::Break(Box::new(sample::oplock_break(1, refused))),
-        Event::Break(Box::new(sample::lease_break(1, BreakEnd::NotAsked))),
-        Event::Iteration(sample::iteration(0, IterationOutcome::Dropped)),
+        Event::Break(Box::new(fixtures::oplock_break(1, refused))),
+        Event::Break(Box::new(fixtures::lease_break(1, BreakEnd::NotAsked))),
+        Event::Iteration(fixtures::iteration(0, IterationOutcome::Dropped)),
     ])
 }
 
 fn log(events: impl IntoIterator<Item = Event>) -> Vec<Value> {
-    let folder = tempfile::tempdir().unwrap();
-    let oplog = Oplog::start(folder.path(), sample::layout()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(directory.path(), fixtures::layout()).unwrap();
     let mut tap = oplog.tap().unwrap();
     events.into_iter().for_each(|event| tap.event(&event, |event| event.operation.kind.path()));
     drop(tap);
     let (lines, problem) = oplog.finish(BOUND);
     assert_eq!((problem, lines.dropped), (None, 0));
-    let text = fs::read_to_string(folder.path().join(OPLOG)).unwrap();
+    let text = fs::read_to_string(directory.path().join(OPLOG)).unwrap();
     let read: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.written, read.len() as u64);
     read.iter().for_each(|line| Format::OperationLog.check(line));
@@ -62,7 +62,7 @@ fn log(events: impl IntoIterator<Item = Event>) -> Vec<Value> {
 
 #[test]
 fn the_schema_of_the_operation_log_is_that_of_the_types_and_has_no_key_that_none_writes() {
-    let schema = schema::checked_in::<line::Line>("ops");
+    let schema = schema::checked_in::<line::LogLine>("ops");
     assert_eq!(schema::unused_keys(&schema, &full()), [""; 0]);
 }
 
@@ -102,26 +102,26 @@ fn the_schema_of_the_operation_log_refuses_names_and_numbers_that_no_line_has() 
 
 #[test]
 fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
-    let mut opened = completion(0, 3, sample::open(1, "team/\u{202e}\u{9b}2Ja"), OK);
-    opened.granted = sample::granted(Caching::Lease(LeaseState::RWH));
+    let mut opened = completion(0, 3, fixtures::open(1, "team/\u{202e}\u{9b}2Ja"), OK);
+    opened.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
     (opened.retries, opened.attempted_ns) = (2, 1_000_500_000);
     opened.blocked_ns = 7;
-    let mut setup = completion(3, 0, sample::delete("a"), OK);
+    let mut setup = completion(3, 0, fixtures::delete("a"), OK);
     (setup.operation.section, setup.phase) = (Section::Setup, None);
     setup.operation.id = Some("first".into());
     let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
     let lines = log([
         Event::Completed(opened),
         Event::Completed(setup),
-        Event::Break(Box::new(sample::oplock_break(1, refused))),
+        Event::Break(Box::new(fixtures::oplock_break(1, refused))),
         Event::Break(Box::new(BreakEvent {
             blocked: 2,
             blocked_ns: 35_000_000_000,
             phase: None,
-            ..sample::lease_break(2, BreakEnd::TimedOut)
+            ..fixtures::lease_break(2, BreakEnd::TimedOut)
         })),
-        Event::Iteration(sample::iteration(0, IterationOutcome::Finished)),
-        Event::Iteration(sample::iteration(0, IterationOutcome::Dropped)),
+        Event::Iteration(fixtures::iteration(0, IterationOutcome::Finished)),
+        Event::Iteration(fixtures::iteration(0, IterationOutcome::Dropped)),
         Event::Connected { client_idx: 0 },
     ]);
     assert_eq!(
@@ -177,10 +177,10 @@ fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
 
 #[test]
 fn every_end_of_an_operation_has_its_outcome_and_a_name() {
-    let ended = |status| Event::Completed(completion(0, 1, sample::read(1), status));
+    let ended = |status| Event::Completed(completion(0, 1, fixtures::read(1), status));
     let lost = Failure::ConnectionLost("reset".repeat(1_000));
     let lines = log([
-        ended(sample::failed(NtStatus(0xC0DE_0001))),
+        ended(fixtures::failed(NtStatus(0xC0DE_0001))),
         ended(CompletionStatus::Failed(Failure::TimedOut)),
         ended(CompletionStatus::Failed(lost)),
         ended(CompletionStatus::Skipped { cause_seq: 7 }),
@@ -206,14 +206,14 @@ fn every_end_of_an_operation_has_its_outcome_and_a_name() {
 
 #[test]
 fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped() {
-    let folder = tempfile::tempdir().unwrap();
-    let oplog = Oplog::start(folder.path(), sample::layout()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let oplog = Oplog::start(directory.path(), fixtures::layout()).unwrap();
     let threads: Vec<_> = (0..3u32)
         .map(|client| {
             let mut tap = oplog.tap().unwrap();
             std::thread::spawn(move || {
                 for seq in 0..40_000 {
-                    let event = completion(client, seq, sample::read(1), OK);
+                    let event = completion(client, seq, fixtures::read(1), OK);
                     tap.event(&Event::Completed(event), |_| None);
                 }
             })
@@ -224,7 +224,7 @@ fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped
     assert_eq!((problem, lines.written + lines.dropped), (None, 120_000));
     let mut next = [0; 3];
     let mut read = 0;
-    for line in fs::read_to_string(folder.path().join(OPLOG)).unwrap().lines() {
+    for line in fs::read_to_string(directory.path().join(OPLOG)).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let (client, seq) = line["op_id"].as_str().unwrap().split_once('-').unwrap();
         let (client, seq): (usize, u32) = (client.parse().unwrap(), seq.parse().unwrap());
@@ -238,9 +238,9 @@ fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped
 #[test]
 fn what_the_queue_has_no_room_for_is_dropped_and_counted() {
     let (queue, queued) = mpsc::sync_channel(2);
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(LineCounts::default());
     let mut tap = OplogTap::new(queue, counts.clone());
-    let event = |seq| Event::Completed(completion(0, seq, sample::read(1), OK));
+    let event = |seq| Event::Completed(completion(0, seq, fixtures::read(1), OK));
     (0..4 * BATCH as u32 + 1).for_each(|seq| tap.event(&event(seq), |_| None));
     drop(tap);
     assert_eq!(counts.dropped.load(Relaxed), 2 * BATCH as u64 + 1);
@@ -252,7 +252,7 @@ fn a_batch_that_is_not_full_is_handed_over_after_a_while() {
     let (queue, queued) = mpsc::sync_channel(2);
     let mut tap = OplogTap::new(queue, Arc::default());
     let mut at = |completed_ns| {
-        let event = completion(0, 0, sample::read(1), OK);
+        let event = completion(0, 0, fixtures::read(1), OK);
         tap.event(&Event::Completed(CompletionEvent { completed_ns, ..event }), |_| None);
         queued.try_iter().map(|batch| batch.len()).sum::<usize>()
     };
@@ -262,10 +262,10 @@ fn a_batch_that_is_not_full_is_handed_over_after_a_while() {
 #[test]
 fn a_full_disk_is_told_and_what_was_lost_is_counted() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let oplog = Oplog::writing(full, "/dev/full".into(), sample::layout()).unwrap();
+    let oplog = Oplog::writing(full, "/dev/full".into(), fixtures::layout()).unwrap();
     let mut tap = oplog.tap().unwrap();
     for seq in 0..10_000 {
-        tap.event(&Event::Completed(completion(0, seq, sample::read(1), OK)), |_| None);
+        tap.event(&Event::Completed(completion(0, seq, fixtures::read(1), OK)), |_| None);
     }
     drop(tap);
     let (lines, problem) = oplog.finish(BOUND);
@@ -274,25 +274,25 @@ fn a_full_disk_is_told_and_what_was_lost_is_counted() {
     assert_eq!(reason, ExitReason::ResultsNotKept);
     let (what, why) = problem.split_once(": ").unwrap();
     assert!(what.starts_with("/dev/full could not be written to its end, "), "{problem}");
-    assert!(why.ends_with("; free some space, or name another folder with --out"), "{problem}");
+    assert!(why.ends_with("; free some space, or name another directory with --out"), "{problem}");
 }
 
 #[test]
 fn a_log_that_is_given_up_leaves_no_file_and_another_runs_is_not_touched() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(Oplog::start(folder.path(), sample::layout()).unwrap());
-    assert!(!folder.path().join(OPLOG).exists());
-    fs::write(folder.path().join(OPLOG), "mine").unwrap();
-    let error = Oplog::start(folder.path(), sample::layout()).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    drop(Oplog::start(directory.path(), fixtures::layout()).unwrap());
+    assert!(!directory.path().join(OPLOG).exists());
+    fs::write(directory.path().join(OPLOG), "mine").unwrap();
+    let error = Oplog::start(directory.path(), fixtures::layout()).unwrap_err();
     assert!(matches!(error, OplogError::Occupied(_)), "{error}");
-    assert_eq!(fs::read_to_string(folder.path().join(OPLOG)).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(directory.path().join(OPLOG)).unwrap(), "mine");
     let moved = tempfile::tempdir().unwrap();
-    let oplog = Oplog::start(moved.path(), sample::layout()).unwrap();
+    let oplog = Oplog::start(moved.path(), fixtures::layout()).unwrap();
     fs::rename(moved.path().join(OPLOG), moved.path().join("a")).unwrap();
     fs::write(moved.path().join(OPLOG), "mine").unwrap();
     let (problem, reason) = oplog.finish(BOUND).1.unwrap();
     assert_eq!(reason, ExitReason::ResultsNotKept);
     assert!(problem.contains("ops.jsonl was removed or moved while the run went on"), "{problem}");
-    let missing = Oplog::start(&folder.path().join("none"), sample::layout()).unwrap_err();
+    let missing = Oplog::start(&directory.path().join("none"), fixtures::layout()).unwrap_err();
     assert!(matches!(missing, OplogError::Create { .. }), "{missing}");
 }

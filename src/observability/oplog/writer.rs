@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::super::metrics::Layout;
-use super::Counts;
+use super::LineCounts;
 use super::line::line;
-use super::tap::Record;
+use super::tap::LogRecord;
 
 /// The pause between two looks for records. Shards do not wake the thread, because that would cost
 /// them a system call.
@@ -22,9 +22,9 @@ const WRITE_AT: usize = 256 << 10;
 /// records, and the file ends with its last whole line.
 pub(super) fn write(
     file: File,
-    queued: &Receiver<Vec<Record>>,
+    queued: &Receiver<Vec<LogRecord>>,
     layout: &Layout,
-    counts: &Counts,
+    counts: &LineCounts,
 ) -> io::Result<()> {
     let mut log = Log { file, length: 0, buffer: Vec::new(), counts };
     let mut result = Ok(());
@@ -49,11 +49,11 @@ struct Log<'a> {
     /// The length of the lines in the file, in bytes.
     length: u64,
     buffer: Vec<u8>,
-    counts: &'a Counts,
+    counts: &'a LineCounts,
 }
 
 impl Log<'_> {
-    fn take(&mut self, batch: &[Record], layout: &Layout) -> io::Result<()> {
+    fn take(&mut self, batch: &[LogRecord], layout: &Layout) -> io::Result<()> {
         for record in batch {
             serde_json::to_writer(&mut self.buffer, &line(record, layout))?;
             self.buffer.push(b'\n');

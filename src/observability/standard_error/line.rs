@@ -13,7 +13,7 @@ static AS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LineKind {
     /// A failure. As text, it begins with `error:`.
     Error,
     /// A possible problem. As text, it begins with `warning:`.
@@ -24,21 +24,21 @@ pub enum Kind {
     Note,
 }
 
-impl Kind {
+impl LineKind {
     fn prefix(self) -> &'static str {
         match self {
-            Kind::Error => "error: ",
-            Kind::Warning => "warning: ",
-            Kind::Verdict | Kind::Note => "",
+            LineKind::Error => "error: ",
+            LineKind::Warning => "warning: ",
+            LineKind::Verdict | LineKind::Note => "",
         }
     }
 
     /// Returns the name of the log level.
     fn level(self) -> &'static str {
         match self {
-            Kind::Error | Kind::Verdict => "ERROR",
-            Kind::Warning => "WARN",
-            Kind::Note => "INFO",
+            LineKind::Error | LineKind::Verdict => "ERROR",
+            LineKind::Warning => "WARN",
+            LineKind::Note => "INFO",
         }
     }
 }
@@ -53,7 +53,7 @@ pub fn is_json() -> bool {
 }
 
 /// Returns the text of a message in the current form, with a newline at the end.
-pub(super) fn written(kind: Kind, message: &str) -> String {
+pub(super) fn written(kind: LineKind, message: &str) -> String {
     if is_json() {
         return json_line(kind.level(), message, None, Map::new());
     }
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn each_line_of_an_error_says_that_it_is_one_and_other_text_is_left_as_it_is() {
-        assert_eq!(written(Kind::Error, "a\nb"), "error: a\nerror: b\n");
-        assert_eq!(written(Kind::Warning, "a"), "warning: a\n");
-        assert_eq!(written(Kind::Verdict, "exit code 4: x"), "exit code 4: x\n");
-        assert_eq!(written(Kind::Note, "a\n\nb"), "a\n\nb\n");
+        assert_eq!(written(LineKind::Error, "a\nb"), "error: a\nerror: b\n");
+        assert_eq!(written(LineKind::Warning, "a"), "warning: a\n");
+        assert_eq!(written(LineKind::Verdict, "exit code 4: x"), "exit code 4: x\n");
+        assert_eq!(written(LineKind::Note, "a\n\nb"), "a\n\nb\n");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Standard error during a run: threads that write to it do not wait for its reader.
 //!
 //! After [`never_wait`], text goes through a bounded queue to one thread that writes it. Text that
-//! does not fit is dropped and counted, except what [`tell`] writes. Before that call, and in
+//! does not fit is dropped and counted, except what [`report`] writes. Before that call, and in
 //! commands that never make it, each write is made at once and blocks as usual.
 //!
 //! Every line has one form ([`mod@line`]): with [`write_json_lines`] each is a JSON object. A
-//! line goes through [`offer`], or through [`tell`] if nothing may drop it; log events
+//! line goes through [`offer`], or through [`report`] if nothing may drop it; log events
 //! come through [`StandardError`].
 
 mod drawing;
@@ -22,7 +22,7 @@ use indicatif::ProgressDrawTarget;
 
 use super::columns::wrapped;
 use drawing::Drawing;
-pub use line::Kind;
+pub use line::LineKind;
 use line::{is_json, written};
 use queue::Queue;
 
@@ -36,7 +36,7 @@ pub fn never_wait() {
         && let Ok(queue) = Queue::start(io::stderr())
         && QUEUE.set(queue).is_ok()
     {
-        panic::set_hook(Box::new(tell_panic));
+        panic::set_hook(Box::new(report_panic));
     }
 }
 
@@ -48,7 +48,7 @@ pub fn is_terminal() -> bool {
 /// Makes each line a JSON object from now on, the messages of panics included.
 pub fn write_json_lines() {
     line::write_json();
-    panic::set_hook(Box::new(tell_panic));
+    panic::set_hook(Box::new(report_panic));
 }
 
 /// Returns whether a moving line may be drawn, which needs a terminal and lines of text.
@@ -57,7 +57,7 @@ pub fn is_drawable() -> bool {
 }
 
 /// Writes a line, or drops and counts it if it is not read in time.
-pub fn offer(kind: Kind, message: &str) {
+pub fn offer(kind: LineKind, message: &str) {
     let line = fitted(written(kind, message));
     match QUEUE.get() {
         Some(queue) => queue.offer(line.as_bytes()),
@@ -67,7 +67,7 @@ pub fn offer(kind: Kind, message: &str) {
 
 /// Writes a line even if the queue is full, and waits for a bounded time until it is written. If
 /// nobody reads it, neither the run nor the exit code changes.
-pub fn tell(kind: Kind, message: &str) {
+pub fn report(kind: LineKind, message: &str) {
     let line = fitted(written(kind, message));
     match QUEUE.get() {
         Some(queue) => {
@@ -79,7 +79,7 @@ pub fn tell(kind: Kind, message: &str) {
 }
 
 /// Writes a message of the command line parser, in colors if the terminal shows them.
-pub fn tell_of_usage(text: &str) {
+pub fn report_usage_error(text: &str) {
     // A failure to write it does not change the exit code.
     let _ = anstream::AutoStream::auto(io::stderr()).write_all(fitted(text.into()).as_bytes());
 }
@@ -149,7 +149,7 @@ impl Write for StandardError {
 
 /// Writes the message of a panic in the standard library's format. It waits, because the process
 /// may be about to abort.
-fn tell_panic(panic: &PanicHookInfo<'_>) {
+fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let mut message = format!("thread '{}' {panic}", thread.name().unwrap_or("<unnamed>"));
     let backtrace = Backtrace::capture();
@@ -158,7 +158,7 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
         _ if is_json() => {}
         _ => message += "\nnote: run with `RUST_BACKTRACE=1` for a backtrace",
     }
-    let line = written(Kind::Verdict, &message);
+    let line = written(LineKind::Verdict, &message);
     match QUEUE.get() {
         Some(queue) => {
             queue.offer_panic(line.as_bytes());

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::priority::give_way;
+use super::super::priority::lower_priority;
 
 /// The most bytes queued: room for more than all that the VMs of a script may print.
 const MOST_BYTES: usize = 4 << 20;
@@ -162,7 +162,7 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     fn write(mut self, queued: &Receiver<Message>) {
-        give_way();
+        lower_priority();
         for message in queued {
             match message {
                 Message::Text(text) => self.text(&text),

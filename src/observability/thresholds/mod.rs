@@ -57,7 +57,7 @@ pub struct ThresholdError {
 
 /// The outcome of a threshold.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct ThresholdOutcome {
     pub threshold: Threshold,
     /// The value in the metric's unit; None if nothing was measured.
     pub value: Option<f64>,
@@ -161,7 +161,7 @@ impl Threshold {
         sample: &Sample,
         phases: &[Duration],
         custom: CustomReader<'_>,
-    ) -> Outcome {
+    ) -> ThresholdOutcome {
         let read = self.read(sample, self.lasted(layout, phases), custom);
         let value = read.map(|(value, _)| value);
         let reason = match &self.phase {
@@ -172,7 +172,7 @@ impl Threshold {
             _ => Some("no samples".into()),
         };
         let pass = value.is_some_and(|value| self.expression.holds(value));
-        Outcome { threshold: self.clone(), value, pass, reason }
+        ThresholdOutcome { threshold: self.clone(), value, pass, reason }
     }
 
     /// Returns whether it fails now and must end the run.
@@ -236,7 +236,7 @@ pub fn outcomes(
     measurements: &Measurements,
     phases: &[Duration],
     custom: CustomReader<'_>,
-) -> Vec<Outcome> {
+) -> Vec<ThresholdOutcome> {
     let judge = |threshold: &Threshold| {
         let sample = Sample::of(threshold, measurements);
         threshold.judge(&measurements.layout, &sample, phases, custom)
@@ -246,7 +246,10 @@ pub fn outcomes(
 
 /// Returns whether an operation failed, outside of setup and teardown, that no passing threshold on
 /// `errors` counts.
-pub(super) fn has_other_failures(outcomes: &[Outcome], measurements: &Measurements) -> bool {
+pub(super) fn has_other_failures(
+    outcomes: &[ThresholdOutcome],
+    measurements: &Measurements,
+) -> bool {
     let layout = &*measurements.layout;
     let allowing: Vec<&Threshold> =
         outcomes.iter().filter(|outcome| outcome.pass).map(|outcome| &outcome.threshold).collect();
@@ -265,7 +268,7 @@ pub(super) fn has_other_failures(outcomes: &[Outcome], measurements: &Measuremen
     })
 }
 
-impl Outcome {
+impl ThresholdOutcome {
     pub fn summary(&self) -> ThresholdSummary {
         let unit = self.threshold.expression.metric.unit();
         ThresholdSummary {

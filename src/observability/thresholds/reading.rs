@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::disconnected::Disconnected;
 use super::super::distribution::Distribution;
-use super::super::metrics::{Cell, Measurements, OperationStats, PhaseStats};
+use super::super::metrics::{Measurements, OperationStats, PhaseStats, WorkloadStats};
 use super::Threshold;
 use super::custom::CustomFigure;
 use super::metric::{DisconnectedFigure, Metric, Subject};
@@ -59,7 +59,7 @@ impl Sample {
         }
     }
 
-    fn count(&mut self, metric: &Metric, cell: &Cell) {
+    fn count(&mut self, metric: &Metric, cell: &WorkloadStats) {
         match metric {
             Metric::Service(Subject::Iterations, _) => {
                 cell.iterations.iter().for_each(|stats| self.add(&stats.service));

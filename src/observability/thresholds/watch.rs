@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::super::metrics::{Layout, Measurements};
 use super::reading::{CustomReader, Sample};
-use super::{Outcome, Threshold};
+use super::{Threshold, ThresholdOutcome};
 
 /// The side that asks.
 #[derive(Debug)]
@@ -55,7 +55,11 @@ impl Watch {
     /// Returns the thresholds that fail by the latest answers and must end the run. `phases` are
     /// the lengths of the phases when the shards were asked. A shard that has not answered, because
     /// nothing completed there, counts with its previous answer.
-    pub fn failing(&mut self, phases: &[Duration], custom: CustomReader<'_>) -> Vec<Outcome> {
+    pub fn failing(
+        &mut self,
+        phases: &[Duration],
+        custom: CustomReader<'_>,
+    ) -> Vec<ThresholdOutcome> {
         for (shard, latest) in &mut self.shards {
             let answer = shard.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(answer) = answer {
@@ -69,7 +73,7 @@ impl Watch {
             });
             let lasted = threshold.lasted(&self.layout, phases);
             let (value, samples) = threshold.read(&sample, lasted, custom)?;
-            threshold.ends_run(value, samples, lasted).then(|| Outcome {
+            threshold.ends_run(value, samples, lasted).then(|| ThresholdOutcome {
                 threshold: threshold.clone(),
                 value: Some(value),
                 pass: false,

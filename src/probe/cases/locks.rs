@@ -12,6 +12,7 @@ use crate::probe::{
 use crate::protocol::NtStatus;
 use crate::protocol::create::CreateDisposition::OverwriteIf;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 cases! {
@@ -58,11 +59,13 @@ struct Pair<'a> {
 }
 
 impl<'a> CaseArguments<'a> for Pair<'a> {
-    async fn prepare(directory: &'a CaseDirectory) -> Checked<Pair<'a>> {
-        let [one, two] = directory.pair().await?;
-        one.make("f", &[b'x'; 100]).await?;
-        let (first, second) = (one.file("f").await?, two.file("f").await?);
-        Ok(Pair { one, two, first, second })
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Pair<'a>>> {
+        Box::pin(async move {
+            let [one, two] = directory.pair().await?;
+            one.make("f", &[b'x'; 100]).await?;
+            let (first, second) = (one.file("f").await?, two.file("f").await?);
+            Ok(Pair { one, two, first, second })
+        })
     }
 }
 

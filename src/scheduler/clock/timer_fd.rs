@@ -10,7 +10,9 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-use super::{Clock, RealClock, Timer};
+use super::real_clock::RealClock;
+use super::timer::Timer;
+use crate::backend::Clock;
 
 /// A timerfd. On an idle core of a virtual machine it rings 30 to 50 µs late at p50 and 75 to
 /// 100 µs at p99 (`benches/lateness.rs`): the interrupt takes 20 µs, waking the core the rest.

@@ -24,7 +24,7 @@ use tap::{BATCHES_QUEUED, Counts, Record};
 use super::source::load_for_hooks;
 use super::{ScriptError, ScriptOptions};
 use crate::observability::metrics::Layout;
-use crate::observability::priority::give_way;
+use crate::observability::priority::lower_priority;
 use crate::observability::thresholds::CustomKinds;
 use crate::observability::{CustomMetrics, HookEvents, MetricSummary};
 
@@ -111,7 +111,7 @@ impl Hooks {
             let (options, layout) = (options.clone(), layout.clone());
             let (counts, give_up) = (counts.clone(), give_up.clone());
             move || {
-                give_way();
+                lower_priority();
                 let hash = layout.header.script_hash.as_deref();
                 let made = load_for_hooks(&options, hash, give_up.clone())
                     .and_then(|(made, declared)| Machine::new(made, declared, layout, give_up));

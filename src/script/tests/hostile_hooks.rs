@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hooks::{heard, heard_of, started, with_hooks};
-use crate::observability::sample::{OK, completion, read};
+use crate::observability::fixtures::{OK, completion, read};
 use crate::script::hooks::{Edge, HookReport, HookTap};
 
 fn metric(report: &HookReport, name: &str) -> serde_json::Value {

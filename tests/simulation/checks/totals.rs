@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use smbench::ir::event::IterationOutcome;
 use smbench::ir::{CompletionStatus, Event, OperationType, Section};
-use smbench::observability::summary::{Iterations, Operations, Totals};
+use smbench::observability::summary::{Iterations, OperationTotals, Operations};
 
 use crate::run::Outcome;
 use crate::scenario::Scenario;
@@ -124,7 +124,7 @@ fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
     }
 }
 
-fn totals(told: &Totals, counted: &ByType) -> Result<(), String> {
+fn totals(told: &OperationTotals, counted: &ByType) -> Result<(), String> {
     let mut all = Counts::default();
     counted.values().for_each(|counts| all.add(counts));
     let told_counts = Counts {

@@ -291,7 +291,7 @@ fn random_text(random: &mut Xoshiro256PlusPlus) -> String {
 #[test]
 fn every_text_has_an_answer_and_what_is_accepted_means_the_same_however_it_is_spaced() {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-    let measurements = sample::measurements();
+    let measurements = fixtures::measurements();
     let mut accepted = 0;
     for _ in 0..100_000 {
         let text = random_text(&mut random);

@@ -3,7 +3,7 @@
 mod expressions;
 mod outcomes;
 
-use super::super::{Measurements, sample};
+use super::super::{Measurements, fixtures};
 use super::*;
 
 const PHASES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -44,6 +44,6 @@ fn custom(name: &str, figure: CustomFigure) -> Option<(f64, u64)> {
     }
 }
 
-fn outcome(threshold: Threshold, measurements: &Measurements) -> Outcome {
+fn outcome(threshold: Threshold, measurements: &Measurements) -> ThresholdOutcome {
     outcomes(&[threshold], measurements, &PHASES, &custom).remove(0)
 }

@@ -19,7 +19,7 @@ fn after(expression: &str, seconds: u64) -> Threshold {
 fn every_metric_has_its_value_over_the_recorded_phases() {
     // 2 opens, 1,001 reads and a close in two seconds, of which an open and a
     // read failed; 10 µs to 10 ms in steps of 10 µs.
-    let measurements = sample::measurements();
+    let measurements = fixtures::measurements();
     for (text, value) in [
         ("read.count > 0", 1_001.0),
         ("all.count > 0", 1_004.0),
@@ -85,7 +85,7 @@ fn every_metric_has_its_value_over_the_recorded_phases() {
 
 #[test]
 fn a_threshold_of_a_phase_or_a_workload_is_about_that_alone() {
-    let measurements = sample::measurements();
+    let measurements = fixtures::measurements();
     let value = |text, phase, workload| outcome(of(text, phase, workload), &measurements).value;
     assert_eq!(value("read.count > 0", Some("warmup"), None), Some(1.0));
     assert_eq!(value("read.rate > 0", Some("warmup"), None), Some(1.0));
@@ -99,8 +99,8 @@ fn a_threshold_of_a_phase_or_a_workload_is_about_that_alone() {
 
 #[test]
 fn what_was_not_measured_fails_as_no_samples() {
-    let nothing = Measurements::new(sample::layout());
-    let measurements = sample::measurements();
+    let nothing = Measurements::new(fixtures::layout());
+    let measurements = fixtures::measurements();
     for (text, measurements) in [
         ("read.response.p99 < 1h", &nothing),
         ("read.count == 0", &nothing),
@@ -144,7 +144,7 @@ fn a_count_that_may_still_grow_ends_no_run() {
 }
 
 fn read(ms: u64, phase: u16, client: u32) -> CompletionEvent {
-    let event = sample::completion(client, 0, sample::read(1), sample::OK);
+    let event = fixtures::completion(client, 0, fixtures::read(1), fixtures::OK);
     CompletionEvent { completed_ns: event.issued_ns + ms * 1_000_000, phase: Some(phase), ..event }
 }
 
@@ -155,9 +155,9 @@ fn a_watch_hears_shards_that_were_asked_and_adds_up_what_they_say() {
         after("read.response.p50 < 20ms", 1),
         after("all.failed == 0", 1),
     ];
-    let mut watch = Watch::new(&thresholds, sample::layout(), 2).unwrap();
+    let mut watch = Watch::new(&thresholds, fixtures::layout(), 2).unwrap();
     let shards = [watch.shard(0).unwrap(), watch.shard(1).unwrap()];
-    let mut recorders = [sample::recorder(), sample::recorder()];
+    let mut recorders = [fixtures::recorder(), fixtures::recorder()];
     let phases = |recorded: u64| [Duration::from_secs(1), Duration::from_secs(recorded)];
     let mut record = |shard: usize, count: usize, ms, phase| {
         for _ in 0..count {
@@ -184,16 +184,16 @@ fn a_watch_hears_shards_that_were_asked_and_adds_up_what_they_say() {
     assert_eq!(failing.len(), 1);
     assert_eq!(failing[0].threshold, thresholds[1]);
     assert!((failing[0].value.unwrap() - 30e6).abs() < 30e3 && !failing[0].pass);
-    assert!(Watch::new(&thresholds[..1], sample::layout(), 2).is_none(), "none may end the run");
+    assert!(Watch::new(&thresholds[..1], fixtures::layout(), 2).is_none(), "none may end the run");
 }
 
 #[test]
 fn a_watch_adds_up_the_time_without_a_connection() {
     let thresholds = [after("disconnected.client_seconds < 3", 0)];
-    let mut watch = Watch::new(&thresholds, sample::layout(), 2).unwrap();
+    let mut watch = Watch::new(&thresholds, fixtures::layout(), 2).unwrap();
     watch.ask();
     for shard in 0..2 {
-        let mut recorder = sample::recorder();
+        let mut recorder = fixtures::recorder();
         let (from_ns, to_ns) = (1_000_000_000, 3_000_000_000);
         recorder.event(Event::Disconnected(Disconnection {
             client_idx: shard as u32,
@@ -210,18 +210,18 @@ fn a_watch_adds_up_the_time_without_a_connection() {
 }
 
 fn reasons(thresholds: &[Threshold], events: impl IntoIterator<Item = Event>) -> Vec<ExitReason> {
-    let mut recorder = sample::recorder();
+    let mut recorder = fixtures::recorder();
     events.into_iter().for_each(|event| recorder.event(event));
     let measurements = recorder.finish();
     let thresholds = outcomes(thresholds, &measurements, &PHASES, &custom);
-    let facts = RunFacts { thresholds, ..sample::facts() };
+    let facts = RunFacts { thresholds, ..fixtures::facts() };
     Summary::new(facts, &measurements).exit_reasons
 }
 
 /// Returns the event of an editor's delete that was denied.
 fn denied(phase: u16) -> Event {
-    let status = sample::failed(NtStatus::ACCESS_DENIED);
-    let event = sample::completion(0, 0, sample::delete("a"), status);
+    let status = fixtures::failed(NtStatus::ACCESS_DENIED);
+    let event = fixtures::completion(0, 0, fixtures::delete("a"), status);
     Event::Completed(CompletionEvent { phase: Some(phase), ..event })
 }
 
@@ -254,7 +254,7 @@ fn a_passing_threshold_on_errors_decides_for_the_failures_it_counts() {
 fn no_threshold_excuses_setup_or_a_client_that_gave_up() {
     let allowing = [threshold("errors.rate < 90%")];
     let Event::Completed(event) = denied(1) else { unreachable!() };
-    let setup = [sample::in_section(event, Section::Setup), Event::Completed(read(1, 1, 0))];
+    let setup = [fixtures::in_section(event, Section::Setup), Event::Completed(read(1, 1, 0))];
     assert_eq!(reasons(&allowing, setup), [ExitReason::OperationsFailed]);
     let gone = Event::ClientFailed { client_idx: 0, measuring: true, reason: "no route".into() };
     let gave_up = [gone, Event::Completed(read(1, 1, 0))];

@@ -1,13 +1,13 @@
 //! Tests of open loops, where an arrival may find its client busy, and of closed loops that
 //! begin and end at given times.
 
-use super::action::Action;
-use super::engine::{Engine, EngineConfig};
-use super::engine_tests::{ZERO_NS, config, done, engine_of, issues, stat};
-use super::timeline::Stage;
+use super::super::Action;
+use super::super::{Engine, EngineConfig};
+use super::closed_loop::{ZERO_NS, config, done, engine_of, issues, stat};
 use crate::ir::event::IterationOutcome::{Cut, Dropped, Finished};
 use crate::ir::event::{IterationEvent, IterationOutcome, Unissued};
 use crate::ir::{Due, Event, Late, Operation, Section};
+use crate::scheduler::timeline::Stage;
 
 fn arrives(at_ns: u64) -> Due {
     Due::Arrival { at_ns, think_ns: 0, late: Late::Queue }

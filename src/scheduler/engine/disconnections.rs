@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 
 use super::client_queue::ClientState;
-use super::engine::Engine;
-use super::timeline::{PhaseSpan, Stage};
+use super::state_machine::Engine;
 use crate::ir::Event;
 use crate::ir::event::Disconnection;
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 impl Engine {
     /// Records that the client's connection is back.

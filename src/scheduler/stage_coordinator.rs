@@ -8,16 +8,16 @@ use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::backend::Clock;
 
 /// The owner of the timeline. It hands the timeline's orders to every shard as they change.
-pub struct Conductor {
+pub struct StageCoordinator {
     timeline: Mutex<Timeline>,
     orders: watch::Sender<Orders>,
     clock: Arc<dyn Clock>,
 }
 
-impl Conductor {
-    pub fn new(timeline: Timeline, clock: Arc<dyn Clock>) -> Conductor {
+impl StageCoordinator {
+    pub fn new(timeline: Timeline, clock: Arc<dyn Clock>) -> StageCoordinator {
         let (orders, _) = watch::channel(timeline.orders().clone());
-        Conductor { timeline: Mutex::new(timeline), orders, clock }
+        StageCoordinator { timeline: Mutex::new(timeline), orders, clock }
     }
 
     pub fn subscribe(&self) -> watch::Receiver<Orders> {

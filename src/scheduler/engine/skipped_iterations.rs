@@ -2,9 +2,9 @@
 //! and iterations of a closed loop that are superseded because its time has passed.
 
 use super::client_queue::{ClientQueue, ClientState};
-use super::timeline::{PhaseSpan, Stage};
 use crate::ir::event::{IterationEvent, IterationOutcome};
 use crate::ir::{Due, Late, Operation};
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 impl ClientQueue {
     /// Skips queued iterations that must not run, and the rest of an iteration that is being

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::action::{Action, EngineError};
-use super::engine::{Engine, EngineConfig};
-use super::permits::Permits;
-use super::timeline::{PhaseSpan, Stage};
+use super::super::{Action, EngineError};
+use super::super::{Engine, EngineConfig};
 use crate::backend::Execution;
 use crate::ir::event::{IterationOutcome, Unissued};
 use crate::ir::{CompletionStatus, Due, Event, Expect, Operation, OperationKind, Phase, Section};
 use crate::protocol::{NtStatus, SharePath};
+use crate::scheduler::permits::Permits;
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 pub const OP_TIMEOUT_NS: u64 = 1_000;
 pub const ZERO_NS: u64 = 10_000;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::engine::Engine;
-use super::engine_tests::{ZERO_NS, done, issues, measuring, stat};
-use super::permits::Permits;
+use super::super::Engine;
+use super::closed_loop::{ZERO_NS, done, issues, measuring, stat};
 use crate::backend::Execution;
 use crate::ir::event::{Reopened, Unissued};
 use crate::ir::{Due, Event};
+use crate::scheduler::permits::Permits;
 
 fn two_operations() -> Engine {
     measuring(1, None, &[stat(0, 0, 0, Due::After(10)), stat(0, 1, 1, Due::After(10))])

@@ -1,7 +1,7 @@
 //! The configuration of a run's engines.
 
 use super::retry::RetryPolicy;
-use super::timeline::{PhaseSpan, Stage};
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 /// The settings that all shards share.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 
 use super::action::EngineError;
 use super::client_queue::ClientState;
-use super::engine::Engine;
-use super::timeline::{PhaseSpan, Stage};
+use super::state_machine::Engine;
 use crate::ir::Event;
 use crate::ir::event::{BreakEvent, Unissued};
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 impl Engine {
     /// Takes the operation in flight back: it was not sent, because it has to wait for the end

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::lookahead::Lookahead;
 use super::retry::RetryPolicy;
-use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
 use crate::ir::{CompletionEvent, CompletionStatus, Due, Operation, Section};
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
 #[derive(Debug)]

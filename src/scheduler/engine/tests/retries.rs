@@ -1,20 +1,20 @@
 //! Tests of operations that are tried again: each completes once, whatever happens during the wait.
 
-use super::action::Action;
-use super::engine::{Engine, EngineConfig};
-use super::engine_tests::{OP_TIMEOUT_NS, ZERO_NS, config, done, engine_of, issues, stat};
-use super::retry::{MOST_ATTEMPTS, RetryPolicy};
-use super::timeline::Stage;
+use super::super::Action;
+use super::super::{Engine, EngineConfig};
+use super::super::{MOST_ATTEMPTS, RetryPolicy};
+use super::closed_loop::{OP_TIMEOUT_NS, ZERO_NS, config, done, engine_of, issues, stat};
 use crate::backend::Execution;
 use crate::ir::{CompletionEvent, CompletionStatus, Due, Event, Failure, Section};
 use crate::protocol::NtStatus;
+use crate::scheduler::timeline::Stage;
 
 const BUSY: CompletionStatus = CompletionStatus::Failed(Failure::Status(NtStatus::NETWORK_BUSY));
 /// The wait before the second attempt. The wait before the third is twice as long.
 const BACKOFF_NS: u64 = 100_000_000;
 
 fn measuring(clients: u32, operations: u32, limit: Option<u32>) -> Engine {
-    let phases = super::PhaseSpan::chain(&[]);
+    let phases = crate::scheduler::timeline::PhaseSpan::chain(&[]);
     let config = EngineConfig { phases, retry: Some(RetryPolicy::default()), ..config() };
     let mut engine = engine_of(config, clients, limit);
     engine.enter(Stage::Measure, ZERO_NS);

@@ -8,7 +8,7 @@ use super::custom_metrics::{CustomMetrics, MetricDeclaration, MetricKind, Metric
 use super::live::Live;
 use super::metrics::{Layout, Measurements};
 use super::recorder::Recorder;
-use super::summary::{RunFacts, Settings, TargetFacts};
+use super::summary::{RunFacts, RunSettings, TargetFacts};
 use super::trust::HookEvents;
 use crate::ir::event::{
     BreakEnd, BreakEvent, Disconnection, HeldUp, IterationEvent, IterationOutcome, Reopened,
@@ -313,7 +313,7 @@ pub fn facts() -> RunFacts {
             signing: Some("AES-GMAC".into()),
             ..TargetFacts::default()
         },
-        settings: Settings { time_scale: 1.0, mode: None, limit: None, retry: Vec::new() },
+        settings: RunSettings { time_scale: 1.0, mode: None, limit: None, retry: Vec::new() },
         instant: false,
         server_in_process: false,
         processors: None,

@@ -1,12 +1,14 @@
-//! The ways in which an engine's work ends before its stream does: the cut, and giving up.
+//! The ways in which an engine's work ends before its stream does: the cut, the bound on
+//! operations, and giving up.
 
 use super::action::Action;
 use super::client_queue::{Attempt, ClientQueue, ClientState};
-use super::engine::Engine;
-use super::timeline::Stage;
+use super::state_machine::Engine;
 use crate::backend::Execution;
 use crate::ir::event::Unissued;
 use crate::ir::{CompletionStatus, Event};
+use crate::scheduler::operation_bound::OperationBound;
+use crate::scheduler::timeline::Stage;
 
 impl Engine {
     /// Discards the operations that are not issued. An operation in flight still completes.
@@ -77,6 +79,65 @@ impl Engine {
                     bound.give_back();
                 }
             }
+        }
+    }
+
+    /// Ends the stream of every client of this engine once the bound is reached. Operations that
+    /// were issued before run to completion, and the stage ends as it does when a stream ends by
+    /// itself. Operations with a time of their own that had passed by then are reported as
+    /// unissued: they show a server or a generator that was behind.
+    pub(super) fn heed_bound(&mut self, now_ns: u64) {
+        let reached = self.permits.operations().is_some_and(OperationBound::is_reached);
+        if !reached || self.at_bound || self.cut || self.stage != Stage::Measure {
+            return;
+        }
+        self.at_bound = true;
+        self.report_unissued(0..self.clients.len(), now_ns, ClientQueue::has_own_times);
+        self.schedule.retain(|next| self.clients[next.0.1 as usize].in_flight_op.is_some());
+        for slot in std::mem::take(&mut self.permitted) {
+            match self.clients[slot as usize].in_flight_op.is_some() {
+                true => self.permitted.push_back(slot),
+                false => self.permits.release(self.shard),
+            }
+        }
+        self.permits.withdraw(self.shard);
+        for slot in std::mem::take(&mut self.blocked) {
+            if self.clients[slot as usize].in_flight_op.is_none() {
+                continue;
+            }
+            match self.permits.acquire(self.shard) {
+                true => self.permitted.push_back(slot),
+                false => self.blocked.push_back(slot),
+            }
+        }
+        for slot in 0..self.clients.len() {
+            let client = &mut self.clients[slot];
+            if matches!(client.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
+            {
+                continue;
+            }
+            client.cut();
+            if client.waits() && client.in_flight_op.is_none() {
+                client.state = ClientState::Idle;
+            }
+            self.settle_iteration(slot as u32);
+            self.advance(slot as u32);
+        }
+    }
+
+    /// Takes the client's next operation from the bound. An operation that was taken before and
+    /// waits to be issued again is not taken twice.
+    pub(super) fn takes_from_bound(&self, slot: u32) -> bool {
+        let taken = self.clients[slot as usize].in_flight_op.is_some();
+        match self.permits.operations() {
+            Some(bound) if self.stage == Stage::Measure && !taken => {
+                let took = bound.take();
+                if bound.is_reached() {
+                    self.permits.wake_all();
+                }
+                took
+            }
+            _ => true,
         }
     }
 

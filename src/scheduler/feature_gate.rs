@@ -8,7 +8,7 @@ use crate::ir::{Feature, Need, Operation, SourceError};
 
 /// The features that the operations of a stream may ask of the backend.
 #[derive(Clone)]
-pub struct Allowed {
+pub struct FeatureGate {
     /// The backend's capabilities, limited to those of the mode.
     pub capabilities: Arc<BackendCapabilities>,
     /// The highest fidelity mode, if one was asked for.
@@ -21,13 +21,13 @@ pub struct Allowed {
     used: Arc<AtomicU8>,
 }
 
-impl Allowed {
+impl FeatureGate {
     /// Allows everything that `backend` has, limited to the features of `mode` if there is one.
-    pub fn new(backend: BackendCapabilities, mode: Option<u8>, degrade: bool) -> Allowed {
+    pub fn new(backend: BackendCapabilities, mode: Option<u8>, degrade: bool) -> FeatureGate {
         let beyond = |feature: &Feature| mode.is_some_and(|mode| feature.mode() > mode);
         let withheld = backend.features.iter().copied().filter(beyond).collect();
         let capabilities = Arc::new(backend.up_to_mode(mode.unwrap_or(u8::MAX)));
-        Allowed { capabilities, mode, withheld, degrade, used: Arc::default() }
+        FeatureGate { capabilities, mode, withheld, degrade, used: Arc::default() }
     }
 
     /// Returns the fidelity mode of the run: the one asked for, limited to what the backend
@@ -98,15 +98,19 @@ impl Allowed {
 mod tests {
     use super::*;
 
-    fn allowed(features: &[Feature], mode: Option<u8>, degrade: bool) -> Allowed {
+    fn gate(features: &[Feature], mode: Option<u8>, degrade: bool) -> FeatureGate {
         let features = features.to_vec();
-        Allowed::new(BackendCapabilities { name: "test", features, instant: false }, mode, degrade)
+        FeatureGate::new(
+            BackendCapabilities { name: "test", features, instant: false },
+            mode,
+            degrade,
+        )
     }
 
-    fn check(allowed: &Allowed, features: &[Feature]) -> Result<(), String> {
+    fn check(gate: &FeatureGate, features: &[Feature]) -> Result<(), String> {
         let need = |feature: &Feature| Need::stated(*feature, "operation 0-1");
         let needs: Vec<Need> = features.iter().map(need).collect();
-        allowed.check(&needs).map_err(|error| error.message)
+        gate.check(&needs).map_err(|error| error.message)
     }
 
     const ALL: [Feature; 7] = [
@@ -121,13 +125,13 @@ mod tests {
 
     #[test]
     fn what_a_mode_leaves_out_is_told_with_the_mode_that_has_all_of_it() {
-        let none = allowed(&ALL, Some(0), false);
+        let none = gate(&ALL, Some(0), false);
         assert_eq!(check(&none, &[Feature::Locks]), Ok(()));
         let message = check(&none, &[Feature::Locks, Feature::ShareMode, Feature::Caching]);
         let expected = "operation 0-1 needs share_mode (fidelity mode 1), which --mode 0 leaves out; use --mode 2, or --degrade to go on without it";
         assert_eq!(message.unwrap_err(), expected);
         // Another mode would not help, because the backend lacks the feature.
-        let message = check(&allowed(&[], Some(0), false), &[Feature::Caching]).unwrap_err();
+        let message = check(&gate(&[], Some(0), false), &[Feature::Caching]).unwrap_err();
         assert!(
             message.ends_with("which the test backend does not have; --degrade goes on without it")
         );
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_mode_of_a_run_is_the_one_asked_for_or_what_was_needed_and_could_be_had() {
-        let auto = allowed(&ALL, None, false);
+        let auto = gate(&ALL, None, false);
         for (needs, mode) in [
             (vec![Feature::Locks], 0),
             (vec![Feature::Disposition], 1),
@@ -145,10 +149,10 @@ mod tests {
             check(&auto.clone(), &needs).unwrap();
             assert_eq!(auto.mode(), mode, "{needs:?}");
         }
-        let degraded = allowed(&ALL[..6], None, true);
+        let degraded = gate(&ALL[..6], None, true);
         check(&degraded, &[Feature::Disposition, Feature::Caching]).unwrap();
         assert_eq!(degraded.mode(), 1, "what is left out is not used");
-        assert_eq!(allowed(&ALL, Some(1), false).mode(), 1);
-        assert_eq!(allowed(&ALL[..6], Some(2), true).mode(), 1, "no more than there is");
+        assert_eq!(gate(&ALL, Some(1), false).mode(), 1);
+        assert_eq!(gate(&ALL[..6], Some(2), true).mode(), 1, "no more than there is");
     }
 }

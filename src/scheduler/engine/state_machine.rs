@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::action::{Action, EngineError};
 use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
-pub use super::config::EngineConfig;
+use super::config::EngineConfig;
 use super::deadlines::Deadlines;
-use super::permits::Permits;
-use super::timeline::{PhaseSpan, Stage};
 use crate::backend::Execution;
 use crate::ir::event::Unissued;
 use crate::ir::{Event, Operation, Section};
+use crate::scheduler::permits::Permits;
+use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 /// The engine of one shard: it decides when the operations of the shard's clients are issued.
 ///
