@@ -105,7 +105,9 @@ pub trait SMBConnectionInner: Send + Sync {
         path: &SharePath,
         mode: OpenMode,
         disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError>;
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
+    }
 
     /// Opens a file in fidelity mode 1 or above. Absent parameters are as in `open_simple`.
     async fn open_extended(

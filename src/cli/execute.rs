@@ -169,10 +169,9 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
 }
 
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
-    let Target::Smb(address) = target else { return Ok(None) };
-    let Some(user) = &address.user else { return Ok(None) };
+    let Some((user, server)) = target.login() else { return Ok(None) };
     let password =
-        password(file, user, &address.server()).map_err(|error| RunError::invalid(error.into()))?;
+        password(file, user, &server).map_err(|error| RunError::invalid(error.into()))?;
     Ok(password.map(Password::new))
 }
 

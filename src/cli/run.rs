@@ -7,8 +7,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
-use super::targets::TARGET_HELP;
 use super::value::{duration, factor, positive_duration, retry, whole_number};
+use crate::backend::registry::known_targets;
 use crate::scheduler::RetryPolicy;
 
 /// The default target, which needs no server.
@@ -73,7 +73,7 @@ pub struct RunArgs {
 
     #[arg(
         help = "smb://…, sim or embedded",
-        long_help = TARGET_HELP, long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
+        long_help = known_targets(), long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
         default_value = EMBEDDED, help_heading = "Target"
     )]
     pub target: String,

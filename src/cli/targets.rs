@@ -10,13 +10,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::value::{positive_duration, whole_number};
-use crate::backend::registry::{KINDS, TargetKind};
+use crate::backend::registry::{KINDS, TargetKind, known_targets};
 
 pub const SCHEMA: &str = "smbench.targets/1";
-
-/// The forms in which a target can be written.
-pub(super) const TARGET_HELP: &str =
-    "embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null";
 
 /// See what smbench can reach, and what a server supports
 #[derive(Clone, Debug, Args)]
@@ -56,7 +52,7 @@ pub struct ListArgs {
 pub struct ProbeArgs {
     #[arg(
         help = "smb://…, sim or embedded",
-        long_help = TARGET_HELP,
+        long_help = known_targets(),
         value_name = "TARGET"
     )]
     pub target: String,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::report::{CaseOutcome, CaseReport};
+use super::case_report::{CaseOutcome, CaseReport};
 
 /// A feature that a workload may want of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,6 +8,7 @@
 
 mod case;
 mod case_directory;
+mod case_report;
 mod cases;
 mod client;
 mod deviations;
@@ -22,12 +23,13 @@ mod value_description;
 
 pub use case::{Case, CaseArguments};
 pub use case_directory::CaseDirectory;
+pub use case_report::{CaseOutcome, CaseReport};
 pub use cases::all;
 pub use client::{Clients, Handle, ProbeClient};
 pub use deviations::{DEVIATIONS, Deviation, When, known};
 pub use failure::{CaseFailure, Checked, Difference};
 pub use feature_support::{FeatureSupport, SupportLevel, support};
-pub use report::{CaseOutcome, CaseReport, CaseTotals, ProbeReport, SCHEMA, TargetReport};
+pub use report::{CaseTotals, ProbeReport, SCHEMA, TargetReport};
 pub use suite::{
     CaseProgress, CaseVerdict, NotRunReason, Selection, SuiteError, SuiteLimits, SuiteResults, run,
 };

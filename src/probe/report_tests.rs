@@ -106,7 +106,7 @@ fn a_known_deviation_says_why_and_what_it_supports_follows_from_the_cases() {
     };
     let report = report(verdict, SuiteResults::default());
     let names: Vec<_> = report.differences().iter().map(|case| (case.name, case.reason)).collect();
-    let reason = "rename(2) replaces an empty directory, and Samba lets it";
+    let reason = "rename(2) replaces an empty directory, and Samba does not prevent it";
     assert_eq!(names, [("a_directory_never_replaces_a_directory", Some(reason))]);
     let answer = |what| report.supports.iter().find(|row| row.what == what).unwrap().answer;
     assert_eq!(answer("rename"), SupportLevel::Partly);

@@ -67,16 +67,17 @@ fn part(text: &str, from: usize) -> String {
     part
 }
 
-macro_rules! as_displayed {
-    ($($kind:ty),*) => {
+macro_rules! describe {
+    ($($kind:ty),* => $method:ident) => {
         $(impl Describe for $kind {
             fn described(&self) -> String {
-                self.to_string()
+                self.$method().into()
             }
         })*
     };
 }
-as_displayed!(bool, i32, u16, u32, u64, usize, str, LeaseState, FileId);
+describe!(bool, i32, u16, u32, u64, usize, str, LeaseState, FileId => to_string);
+describe!(OplockLevel, CreateAction => name);
 
 impl Describe for u8 {
     fn described(&self) -> String {
@@ -107,18 +108,6 @@ impl Describe for OpError {
             OpError::Status(status) => status.described(),
             error => error.to_string(),
         }
-    }
-}
-
-impl Describe for OplockLevel {
-    fn described(&self) -> String {
-        self.name().into()
-    }
-}
-
-impl Describe for CreateAction {
-    fn described(&self) -> String {
-        self.name().into()
     }
 }
 

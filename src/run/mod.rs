@@ -34,7 +34,7 @@ pub use serve::{ServeOptions, serve};
 
 use hooks::RunHooks;
 
-use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
+use crate::backend::registry::{BackendSettings, OpenTargetError};
 use crate::backend::{BackendContext, SMBBackend, open_files};
 use crate::ir::Phase;
 use crate::ir::phases::{self, PhaseScalingError};
@@ -350,7 +350,7 @@ fn facts(from: FactsFrom<'_>) -> RunFacts {
         },
         settings: settings(from.options),
         instant: capabilities.instant,
-        server_in_process: !matches!(from.options.target, Target::Smb(_)),
+        server_in_process: from.options.target.is_in_process(),
         processors: from.processors,
         thresholds: from.checks.outcomes(from.measurements, &phases, from.custom),
         phases,

@@ -177,12 +177,7 @@ impl MemoryTree {
         names.rename(id, to, replace)
     }
 
-    fn rename_node(
-        &self,
-        id: u64,
-        to: &SharePath,
-        replace: bool,
-    ) -> Result<(), NtStatus> {
+    fn rename_node(&self, id: u64, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
         self.names().rename(id, to, replace)
     }
 

@@ -47,20 +47,7 @@ impl SimBackend {
 #[async_trait]
 impl SMBBackend for SimBackend {
     fn capabilities(&self) -> BackendCapabilities {
-        BackendCapabilities {
-            name: "sim",
-            features: vec![
-                Feature::Locks,
-                Feature::BlockingLocks,
-                Feature::AccessMask,
-                Feature::ShareMode,
-                Feature::Disposition,
-                Feature::CreateOptions,
-                Feature::FileAttributes,
-                Feature::Caching,
-            ],
-            instant: false,
-        }
+        BackendCapabilities { name: "sim", features: Feature::ALL.into(), instant: false }
     }
 
     fn endpoint(&self) -> Endpoint {

@@ -91,15 +91,6 @@ fn list(directory: &ServerOpen, pattern: &str) -> Result<(), NtStatus> {
 
 #[async_trait]
 impl SMBConnectionInner for SimConnection {
-    async fn open_simple(
-        &self,
-        path: &SharePath,
-        mode: OpenMode,
-        disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
-    }
-
     async fn open_extended(
         &self,
         path: &SharePath,

@@ -16,7 +16,8 @@ use super::latency::Latency;
 use super::locks::LockTable;
 use super::opens::access::{SHARE_READ, SHARE_WRITE, SYNCHRONIZE, Sharing, WRITE_DATA};
 use super::opens::{
-    Attempt, BreakCause, BreakNotice, Initiator, OpenRequest, OpenTable, Opens, RequestedCaching,
+    AttemptResult, BreakCause, BreakNotice, Initiator, OpenRequest, OpenTable, Opens,
+    RequestedCaching,
 };
 use super::random::{Purpose, RequestId, RequestRandom};
 use super::window::{self, Window};
@@ -408,13 +409,13 @@ impl ServerConnection {
     /// a cancel ends it without carrying it out.
     pub async fn until_done<T>(
         &self,
-        mut attempt: impl FnMut() -> Result<Attempt<T>, NtStatus>,
+        mut attempt: impl FnMut() -> Result<AttemptResult<T>, NtStatus>,
     ) -> Result<T, OpError> {
         let mut waited = false;
         let ended = loop {
             let mut wait = match attempt() {
-                Ok(Attempt::Wait(wait)) => wait,
-                Ok(Attempt::Done(done)) => break Ok(done),
+                Ok(AttemptResult::Wait(wait)) => wait,
+                Ok(AttemptResult::Done(done)) => break Ok(done),
                 Err(status) => break Err(OpError::Status(status)),
             };
             waited = true;
@@ -594,7 +595,7 @@ impl Server {
         self: &Arc<Self>,
         link: &ServerConnection,
         request: &CreateRequest<'_>,
-    ) -> Result<Attempt<ServerOpen>, NtStatus> {
+    ) -> Result<AttemptResult<ServerOpen>, NtStatus> {
         let CreateRequest { path, target, disposition, .. } = *request;
         let mut opens = self.opens.lock();
         let found = self.tree.find(path, target, disposition)?;
@@ -614,8 +615,8 @@ impl Server {
         let file = found.map(|node| node.id);
         let admitted = opens.admit(file, &wanted, self.now_ns(), &mut notices);
         self.send_breaks(notices);
-        if let Attempt::Wait(wait) = admitted? {
-            return Ok(Attempt::Wait(wait));
+        if let AttemptResult::Wait(wait) = admitted? {
+            return Ok(AttemptResult::Wait(wait));
         }
         let (node, action) = self.tree.open(path, target, disposition)?;
         if action != CreateAction::Opened && !wanted.directory {
@@ -644,11 +645,11 @@ impl Server {
         if action != CreateAction::Opened {
             self.change_entry(&mut opens, opened.node.parent(), opened.as_entry());
         }
-        Ok(Attempt::Done(opened))
+        Ok(AttemptResult::Done(opened))
     }
 
     /// Makes others give up the content they cache.
-    pub fn change(&self, opened: &ServerOpen, change: ContentChange) -> Attempt<()> {
+    pub fn change(&self, opened: &ServerOpen, change: ContentChange) -> AttemptResult<()> {
         let mut opens = self.opens.lock();
         match change {
             ContentChange::Size => {
@@ -656,7 +657,7 @@ impl Server {
             }
             // MS-FSA 2.1.5.8: nobody caches what is not there.
             ContentChange::Lock(offset) if offset >= Server::allocated(&opened.node) => {
-                return Attempt::Done(());
+                return AttemptResult::Done(());
             }
             ContentChange::Write | ContentChange::Lock(_) => {}
         }
@@ -679,19 +680,23 @@ impl Server {
     ///
     /// # Errors
     /// STATUS_CANNOT_DELETE for a read-only file, and those of [`OpenNode::delete`].
-    pub fn delete(&self, opened: &ServerOpen, patient: bool) -> Result<Attempt<()>, NtStatus> {
+    pub fn delete(
+        &self,
+        opened: &ServerOpen,
+        patient: bool,
+    ) -> Result<AttemptResult<()>, NtStatus> {
         if opened.node.info().basic.attributes & ATTRIBUTE_READONLY != 0 {
             return Err(NtStatus::CANNOT_DELETE);
         }
         let mut opens = self.opens.lock();
-        if let wait @ Attempt::Wait(_) = self.take_handles(&mut opens, opened, opened.file())
+        if let wait @ AttemptResult::Wait(_) = self.take_handles(&mut opens, opened, opened.file())
             && patient
         {
             return Ok(wait);
         }
         opened.node.delete()?;
         opens.mark_deleted(opened.file(), opened.parent_key);
-        Ok(Attempt::Done(()))
+        Ok(AttemptResult::Done(()))
     }
 
     /// Renames the file (MS-FSA 2.1.5.15.12), once nobody else caches handles to it, to what it
@@ -706,18 +711,19 @@ impl Server {
         opened: &ServerOpen,
         to: &SharePath,
         replace: bool,
-    ) -> Result<Attempt<()>, NtStatus> {
+    ) -> Result<AttemptResult<()>, NtStatus> {
         let mut opens = self.opens.lock();
-        if let wait @ Attempt::Wait(_) = self.enter_directory_of(to, &mut opens, opened)? {
+        if let wait @ AttemptResult::Wait(_) = self.enter_directory_of(to, &mut opens, opened)? {
             return Ok(wait);
         }
-        if let wait @ Attempt::Wait(_) = self.take_handles(&mut opens, opened, opened.file()) {
+        if let wait @ AttemptResult::Wait(_) = self.take_handles(&mut opens, opened, opened.file())
+        {
             return Ok(wait);
         }
         // Asked one after the other, and none twice (MS-FSA 2.1.4.2).
         if let Some(below) = opened.node.open_below().first() {
             return match self.take_handles(&mut opens, opened, *below) {
-                Attempt::Done(()) => Err(NtStatus::ACCESS_DENIED),
+                AttemptResult::Done(()) => Err(NtStatus::ACCESS_DENIED),
                 wait => Ok(wait),
             };
         }
@@ -726,7 +732,9 @@ impl Server {
                 if target.is_directory || target.attributes & ATTRIBUTE_READONLY != 0 {
                     return Err(NtStatus::ACCESS_DENIED);
                 }
-                if let wait @ Attempt::Wait(_) = self.take_handles(&mut opens, opened, target.id) {
+                if let wait @ AttemptResult::Wait(_) =
+                    self.take_handles(&mut opens, opened, target.id)
+                {
                     return Ok(wait);
                 }
             }
@@ -740,7 +748,7 @@ impl Server {
         if after != before {
             self.change_entry(&mut opens, after, opened.as_entry());
         }
-        Ok(Attempt::Done(()))
+        Ok(AttemptResult::Done(()))
     }
 
     /// Opens the directory that a rename moves the file to, to add an entry, and shares it with
@@ -751,13 +759,13 @@ impl Server {
         path: &SharePath,
         opens: &mut OpenTable,
         opened: &ServerOpen,
-    ) -> Result<Attempt<()>, NtStatus> {
+    ) -> Result<AttemptResult<()>, NtStatus> {
         let directory = path.as_str().rsplit_once('/').map_or("", |(directory, _)| directory);
         let directory = SharePath::new(directory).unwrap_or_default();
         let found = self.tree.find(&directory, RequestedKind::Directory, CreateDisposition::Open);
         let Ok(Some(directory)) = found else {
             // The rename itself finds what is wrong with the directory.
-            return Ok(Attempt::Done(()));
+            return Ok(AttemptResult::Done(()));
         };
         let entering = OpenRequest {
             number: opened.number(),
@@ -774,7 +782,12 @@ impl Server {
         step
     }
 
-    fn take_handles(&self, opens: &mut OpenTable, opened: &ServerOpen, file: u64) -> Attempt<()> {
+    fn take_handles(
+        &self,
+        opens: &mut OpenTable,
+        opened: &ServerOpen,
+        file: u64,
+    ) -> AttemptResult<()> {
         let mut notices = Vec::new();
         let (now_ns, handles) = (self.now_ns(), BreakCause::Handles);
         let step = opens.break_for(file, opened.who, handles, now_ns, &mut notices);

@@ -72,8 +72,9 @@ impl Pack for Acknowledgment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::break_notification::tests::{LEASE, OPLOCK, oplock_body};
     use super::*;
+    use crate::protocol::create::OplockLevel;
+    use crate::protocol::{FileId, LeaseState};
 
     fn packed(answer: Acknowledgement) -> Vec<u8> {
         let mut cursor = WriteCursor::new();
@@ -83,12 +84,15 @@ mod tests {
 
     #[test]
     fn acknowledgements_have_the_layout_of_ms_smb2() {
-        // An oplock break's notification and acknowledgement are the same 24 bytes.
-        assert_eq!(packed(OPLOCK.acknowledgement()), oplock_body());
+        let file_id = FileId { persistent: 0x0102_0304, volatile: 0x0A0B_0C0D };
+        let mut expected = vec![24, 0, 1, 0, 0, 0, 0, 0];
+        expected.extend([4, 3, 2, 1, 0, 0, 0, 0, 0x0D, 0x0C, 0x0B, 0x0A, 0, 0, 0, 0]);
+        assert_eq!(packed(Acknowledgement::Oplock { file_id, level: OplockLevel::II }), expected);
         let mut expected = vec![36, 0, 0, 0, 0, 0, 0, 0];
         expected.extend([0xAA; 16]);
         expected.extend([3, 0, 0, 0]);
         expected.extend([0; 8]);
-        assert_eq!(packed(LEASE.acknowledgement()), expected);
+        let (key, state) = ([0xAA; 16], LeaseState::RH);
+        assert_eq!(packed(Acknowledgement::Lease { key, state }), expected);
     }
 }

@@ -100,14 +100,14 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use ::smb2::crypto::encryption::encrypt_message;
 
     use super::*;
 
     const FILE: FileId = FileId { persistent: 0x0102_0304, volatile: 0x0A0B_0C0D };
-    pub const OPLOCK: Break = Break::Oplock(OplockBreak { file_id: FILE, level: OplockLevel::II });
-    pub const LEASE: Break = Break::Lease(LeaseBreak {
+    const OPLOCK: Break = Break::Oplock(OplockBreak { file_id: FILE, level: OplockLevel::II });
+    const LEASE: Break = Break::Lease(LeaseBreak {
         key: [0xAA; 16],
         current: LeaseState::RWH,
         new: LeaseState::RH,
@@ -125,7 +125,7 @@ pub(super) mod tests {
         message
     }
 
-    pub fn oplock_body() -> Vec<u8> {
+    fn oplock_body() -> Vec<u8> {
         let mut body = vec![24, 0, 1, 0, 0, 0, 0, 0];
         body.extend([4, 3, 2, 1, 0, 0, 0, 0, 0x0D, 0x0C, 0x0B, 0x0A, 0, 0, 0, 0]);
         body

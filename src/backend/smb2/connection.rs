@@ -63,15 +63,6 @@ pub(super) struct Smb2Connection {
 
 #[async_trait]
 impl SMBConnectionInner for Smb2Connection {
-    async fn open_simple(
-        &self,
-        path: &SharePath,
-        mode: OpenMode,
-        disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
-    }
-
     async fn open_extended(
         &self,
         path: &SharePath,

@@ -230,20 +230,7 @@ impl Smb2Backend {
 #[async_trait]
 impl SMBBackend for Smb2Backend {
     fn capabilities(&self) -> BackendCapabilities {
-        BackendCapabilities {
-            name: "smb2",
-            features: vec![
-                Feature::Locks,
-                Feature::BlockingLocks,
-                Feature::AccessMask,
-                Feature::ShareMode,
-                Feature::Disposition,
-                Feature::CreateOptions,
-                Feature::FileAttributes,
-                Feature::Caching,
-            ],
-            instant: false,
-        }
+        BackendCapabilities { name: "smb2", features: Feature::ALL.into(), instant: false }
     }
 
     async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {

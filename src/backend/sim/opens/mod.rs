@@ -57,7 +57,7 @@ struct Entry {
 
 /// The result of one attempt at an operation.
 #[derive(Debug)]
-pub enum Attempt<T> {
+pub enum AttemptResult<T> {
     Done(T),
     Wait(Wait),
 }
@@ -96,7 +96,7 @@ impl OpenTable {
         wanted: &OpenRequest,
         now_ns: u64,
         notices: &mut Vec<BreakNotice>,
-    ) -> Result<Attempt<()>, NtStatus> {
+    ) -> Result<AttemptResult<()>, NtStatus> {
         if let RequestedCaching::Lease { key, .. } = wanted.caching
             && let Some(leased) = self.leases.get(&(wanted.client, key))
             && Some(*leased) != file
@@ -104,7 +104,7 @@ impl OpenTable {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         match file.and_then(|file| self.files.get_mut(&file)) {
-            None => Ok(Attempt::Done(())),
+            None => Ok(AttemptResult::Done(())),
             Some(entry) => {
                 let verdict = entry.opens.admit(wanted, now_ns, notices)?;
                 Ok(entry.step(verdict))
@@ -134,9 +134,9 @@ impl OpenTable {
         cause: BreakCause,
         now_ns: u64,
         notices: &mut Vec<BreakNotice>,
-    ) -> Attempt<()> {
+    ) -> AttemptResult<()> {
         match self.files.get_mut(&file) {
-            None => Attempt::Done(()),
+            None => AttemptResult::Done(()),
             Some(entry) => {
                 let verdict = entry.opens.break_for(who, cause, now_ns, notices);
                 entry.step(verdict)
@@ -214,12 +214,12 @@ impl Entry {
         }
     }
 
-    fn step(&mut self, verdict: Decision) -> Attempt<()> {
+    fn step(&mut self, verdict: Decision) -> AttemptResult<()> {
         match verdict {
-            Decision::Proceed => Attempt::Done(()),
+            Decision::Proceed => AttemptResult::Done(()),
             Decision::Wait { until_ns } => {
                 let changed = self.changed.get_or_insert_default().subscribe();
-                Attempt::Wait(Wait { changed, until_ns })
+                AttemptResult::Wait(Wait { changed, until_ns })
             }
         }
     }

@@ -2,7 +2,7 @@
 //! still unless a test moves it.
 
 use super::access::{READ_DATA, SHARE_ALL, Sharing, WRITE_DATA};
-use super::{Attempt, BreakCause, Initiator, OpenRequest, OpenTable, RequestedCaching};
+use super::{AttemptResult, BreakCause, Initiator, OpenRequest, OpenTable, RequestedCaching};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{
     Acknowledgement, Break, FileId, GrantedLease, LeaseBreak, LeaseKey, LeaseState, NtStatus,
@@ -127,7 +127,7 @@ impl TestTable {
         let mut notices = Vec::new();
         let step = self.table.admit(Some(file), &wanted, self.now_ns, &mut notices);
         self.note(notices);
-        if let Attempt::Wait(wait) = step? {
+        if let AttemptResult::Wait(wait) = step? {
             return Ok(Tried::Waits { until_ns: wait.until_ns });
         }
         let (oplock, lease) = self.table.add(file, &wanted, self.locked);
@@ -189,7 +189,7 @@ impl TestTable {
         let mut notices = Vec::new();
         let step = self.table.break_for(FILE, who, cause, self.now_ns, &mut notices);
         self.note(notices);
-        matches!(step, Attempt::Wait(_))
+        matches!(step, AttemptResult::Wait(_))
     }
 
     pub fn close(&mut self, number: u64) {
