@@ -9,6 +9,7 @@ pub mod handle_state;
 mod nearest;
 mod parameter_value;
 pub mod path;
+mod shortened;
 pub mod status;
 
 pub use break_policy::{BreakAnswer, BreakPolicy};
@@ -21,4 +22,5 @@ pub use create_contexts::{CreateContext, Durable, Lease};
 pub use handle_state::{BreakOutcome, HandlePhase, HandleState, Noticed, PendingBreak};
 pub use nearest::nearest;
 pub use path::SharePath;
+pub use shortened::shortened;
 pub use status::NtStatus;

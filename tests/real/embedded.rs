@@ -37,7 +37,7 @@ async fn memory_is_bounded_by_disk_full() {
 }
 
 #[tokio::test]
-async fn a_directory_of_this_machine_is_served() {
+async fn a_directory_of_this_host_is_served() {
     let directory = tempfile::tempdir().unwrap();
     let storage = Storage::Directory(directory.path().to_path_buf());
     let backend = EmbeddedBackend::start(&storage, 1, context()).unwrap();
@@ -50,7 +50,7 @@ async fn a_directory_of_this_machine_is_served() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_named() {
+fn a_missing_directory_is_named() {
     let storage = Storage::Directory("/nowhere/at/all".into());
     let error = EmbeddedBackend::start(&storage, 1, context()).err().unwrap();
     assert!(matches!(error, EmbeddedError::Directory { .. }));

@@ -512,7 +512,7 @@ pub struct ServerOpen {
     delete_on_close: bool,
     /// Whether anything was written.
     written: AtomicBool,
-    /// Dropped after the node, so that whoever it lets in finds the node closed.
+    /// Dropped after the node, so that an open that waits for it finds the node closed.
     entry: TableEntry,
 }
 
@@ -521,7 +521,8 @@ struct TableEntry {
     server: Arc<Server>,
     file: u64,
     number: u64,
-    /// The directory that the file is in, and who changes it. Known when the open is being closed.
+    /// The directory of the file, and the client that changes it. Set when the open is being
+    /// closed.
     directory: Option<(u64, Initiator)>,
 }
 
@@ -547,8 +548,8 @@ impl ServerOpen {
         self.written.store(true, Ordering::Relaxed);
     }
 
-    /// Returns who disturbs a directory if this open changes an entry of it. The lease with the
-    /// open's parent key is spared (MS-FSA 2.1.4.12, PARENT_OBJECT).
+    /// Returns the source of a change that this open makes to an entry of its directory. The change
+    /// does not break the lease with the open's parent key (MS-FSA 2.1.4.12, PARENT_OBJECT).
     fn as_entry(&self) -> Initiator {
         Initiator { key: self.parent_key, ..self.who }
     }
@@ -558,8 +559,7 @@ impl Drop for ServerOpen {
     fn drop(&mut self) {
         let server = &self.entry.server;
         if self.delete_on_close {
-            // The error for a directory that is not empty is not reported, and a close waits for no
-            // break.
+            // A close reports no error for a directory that is not empty, and waits for no break.
             let _ = server.delete(self, false);
         }
         let directory = self.node.parent();
@@ -577,8 +577,8 @@ impl Drop for TableEntry {
         let mut opens = self.server.opens.lock();
         let deleted = opens.close(self.file, self.number);
         if let (Some(deleter), Some((directory, who))) = (deleted, self.directory) {
-            // The directory's lease is spared only if the one who deleted the file and the one who
-            // closed it last name the same parent key (smbtorture smb2.dirlease.unlink).
+            // The directory's lease is not broken only if the open that deleted the file and the
+            // open that was closed last have the same parent key (smbtorture smb2.dirlease.unlink).
             let key = who.key.filter(|key| Some(*key) == deleter);
             self.server.change_entry(&mut opens, Some(directory), Initiator { key, ..who });
         }
@@ -624,7 +624,8 @@ impl Server {
         }
         wanted.sharing.access = access;
         let file = node.id();
-        // A lock beyond the allocated bytes covers none that could be cached (MS-FSA 2.1.5.18).
+        // A lock beyond the allocated bytes covers no bytes that a client could cache (MS-FSA
+        // 2.1.5.18).
         let first = self.locks.first_offset(file);
         let locked = first.is_some_and(|offset| offset < Server::allocated(&node));
         let (oplock, lease) = opens.add(file, &wanted, locked);
@@ -648,14 +649,14 @@ impl Server {
         Ok(AttemptResult::Done(opened))
     }
 
-    /// Makes others give up the content they cache.
+    /// Breaks the rights of other clients to cache the content.
     pub fn change(&self, opened: &ServerOpen, change: ContentChange) -> AttemptResult<()> {
         let mut opens = self.opens.lock();
         match change {
             ContentChange::Size => {
                 self.change_entry(&mut opens, opened.node.parent(), opened.as_entry());
             }
-            // MS-FSA 2.1.5.8: nobody caches what is not there.
+            // MS-FSA 2.1.5.8: no client caches bytes beyond the end of the file.
             ContentChange::Lock(offset) if offset >= Server::allocated(&opened.node) => {
                 return AttemptResult::Done(());
             }
@@ -675,8 +676,8 @@ impl Server {
         info.allocated.max(info.size)
     }
 
-    /// Marks the file for deletion (MS-FSA 2.1.5.15.3): once nobody else caches handles to it, or
-    /// at once if not `patient`.
+    /// Marks the file for deletion (MS-FSA 2.1.5.15.3). If `patient`, waits until no other client
+    /// caches a handle to it.
     ///
     /// # Errors
     /// STATUS_CANNOT_DELETE for a read-only file, and those of [`OpenNode::delete`].
@@ -699,13 +700,13 @@ impl Server {
         Ok(AttemptResult::Done(()))
     }
 
-    /// Renames the file (MS-FSA 2.1.5.15.12), once nobody else caches handles to it, to what it
-    /// replaces or to what is below it.
+    /// Renames the file (MS-FSA 2.1.5.15.12) when no other client caches a handle to it, to the
+    /// file that it replaces, or to a file below it.
     ///
     /// # Errors
-    /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the directory it moves to is
-    /// open with DELETE access, or open and not shared for writing. For what it would replace,
-    /// STATUS_DELETE_PENDING, or STATUS_ACCESS_DENIED if that is read-only.
+    /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the target directory is open with DELETE access, or open and not shared for writing.
+    /// STATUS_DELETE_PENDING if the file to be replaced is marked for deletion, or
+    /// STATUS_ACCESS_DENIED if it is read-only.
     pub fn rename(
         &self,
         opened: &ServerOpen,
@@ -720,7 +721,7 @@ impl Server {
         {
             return Ok(wait);
         }
-        // Asked one after the other, and none twice (MS-FSA 2.1.4.2).
+        // The holders are broken one after the other, and each only once (MS-FSA 2.1.4.2).
         if let Some(below) = opened.node.open_below().first() {
             return match self.take_handles(&mut opens, opened, *below) {
                 AttemptResult::Done(()) => Err(NtStatus::ACCESS_DENIED),
@@ -751,8 +752,8 @@ impl Server {
         Ok(AttemptResult::Done(()))
     }
 
-    /// Opens the directory that a rename moves the file to, to add an entry, and shares it with
-    /// nobody who may delete it (MS-FSA 2.1.5.15.12; smbtorture
+    /// Opens the target directory of a rename to add an entry. The open conflicts with every open
+    /// that has DELETE access (MS-FSA 2.1.5.15.12; smbtorture
     /// smb2.rename.share_delete_and_delete_access).
     fn enter_directory_of(
         &self,
@@ -764,7 +765,7 @@ impl Server {
         let directory = SharePath::new(directory).unwrap_or_default();
         let found = self.tree.find(&directory, RequestedKind::Directory, CreateDisposition::Open);
         let Ok(Some(directory)) = found else {
-            // The rename itself finds what is wrong with the directory.
+            // The rename itself reports any other error of the directory.
             return Ok(AttemptResult::Done(()));
         };
         let entering = OpenRequest {

@@ -4,21 +4,22 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::Write;
 
-use super::document::line::Line;
-use super::document::v2::Header;
-use super::document::validate::{MAX_TIME_NS, described};
-use super::document::writer::{Format, WriteError, document_writer};
+use super::document::header::Header;
+use super::document::limits::MAX_TIME_NS;
+use super::document::line::DocumentLine;
+use super::document::validate::described;
+use super::document::writer::document_writer;
+use super::document::{Format, WriteError};
 use super::due::Due;
 use super::nominal::NominalClock;
 use super::operation::{Operation, Section};
 use super::source::{OperationSource, Progress, SourceError};
 
-/// The end of a stream that iterates, which is at whichever bound comes first. Setup and teardown
-/// are always whole.
+/// The bounds of a stream. The stream ends at the bound that is reached first. Setup and teardown
+/// are always complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// The most operations of iterations, over all clients: the first in the order of nominal
-    /// time.
+pub struct CompileBounds {
+    /// Maximum number of operations of iterations, over all clients, in the order of nominal time.
     pub operations: Option<u64>,
     /// The nominal time before which the iterations end.
     pub duration_ns: Option<u64>,
@@ -28,13 +29,13 @@ pub struct Bounds {
 pub struct CompileReport {
     pub operations: u64,
     pub clients: u32,
-    /// The hash of the operations: see [`Written::ir_hash`](super::document::writer::Written).
+    /// The hash of the operations: see [`Written::ir_hash`](super::document::Written).
     pub ir_hash: String,
     /// The nominal time of the last operation of the iterations.
     pub nominal_ns: u64,
-    /// Whether the iterations ended at the bound on operations, and more were to come.
+    /// Whether the iterations ended at the bound on operations, although the stream had more.
     pub at_bound: bool,
-    /// See [`Written::left_out`](super::document::writer::Written).
+    /// See [`Written::left_out`](super::document::Written).
     pub left_out: Vec<&'static str>,
 }
 
@@ -62,10 +63,10 @@ pub enum CompileError {
     Write(#[from] WriteError),
 }
 
-/// The most operations held ahead, over all clients.
+/// Maximum number of operations that are fetched ahead, over all clients.
 const LOOKAHEAD: usize = 65_536;
 const MOST_PER_CLIENT: usize = 64;
-/// The number of operations after which a clock that stands still will not move any more.
+/// Number of operations without progress of the nominal clock after which it is considered stopped.
 const STANDSTILL: u64 = 100_000;
 const MAX_SETUP_OPERATIONS: u64 = 10_000_000;
 
@@ -77,12 +78,12 @@ const MAX_SETUP_OPERATIONS: u64 = 10_000_000;
 /// [`CompileError`]; `out` then holds a part of a document, to be removed.
 pub fn compile(
     source: &mut dyn OperationSource,
-    bounds: Bounds,
+    bounds: CompileBounds,
     format: Format,
     out: impl Write,
 ) -> Result<CompileReport, CompileError> {
     let header = source.header().clone();
-    if !header.bounded && bounds == Bounds::default() {
+    if !header.bounded && bounds == CompileBounds::default() {
         return Err(CompileError::Unbounded);
     }
     let mut writer = document_writer(format, &Header::from(&header), out)?;
@@ -98,7 +99,7 @@ pub fn compile(
     ] {
         let must_move =
             section == Section::Iteration && !header.bounded && bounds.operations.is_none();
-        let mut merge = Merge::new(source, section, range, must_move)?;
+        let mut merge = SectionMerge::new(source, section, range, must_move)?;
         let iterates = section == Section::Iteration;
         let limit = bounds.operations.filter(|_| iterates).unwrap_or(u64::MAX);
         let end = bounds.duration_ns.filter(|_| iterates).unwrap_or(u64::MAX);
@@ -107,7 +108,7 @@ pub fn compile(
             && let Some((nominal, operation)) = merge.next()?
             && nominal < end
         {
-            writer.operation(Line::from_operation(&operation))?;
+            writer.operation(DocumentLine::from_operation(&operation))?;
             written += 1;
             if iterates {
                 nominal_ns = nominal;
@@ -127,11 +128,11 @@ pub fn compile(
 }
 
 /// The merge of one section of a range of clients, in order.
-struct Merge<'s> {
+struct SectionMerge<'s> {
     source: &'s mut dyn OperationSource,
     section: Section,
     first: u32,
-    clients: Vec<Ahead>,
+    clients: Vec<PulledAhead>,
     /// The nominal time, iteration and client of each client's next operation.
     heads: BinaryHeap<Reverse<(u64, u32, u32)>>,
     batch: usize,
@@ -141,7 +142,7 @@ struct Merge<'s> {
 
 /// The operations that were pulled of one client.
 #[derive(Default)]
-struct Ahead {
+struct PulledAhead {
     queue: VecDeque<Operation>,
     ended: bool,
     clock: NominalClock,
@@ -152,19 +153,19 @@ struct Ahead {
     operations: u64,
 }
 
-impl<'s> Merge<'s> {
+impl<'s> SectionMerge<'s> {
     fn new(
         source: &'s mut dyn OperationSource,
         section: Section,
         range: std::ops::Range<u32>,
         must_move: bool,
-    ) -> Result<Merge<'s>, CompileError> {
+    ) -> Result<SectionMerge<'s>, CompileError> {
         let count = range.len();
-        let mut merge = Merge {
+        let mut merge = SectionMerge {
             source,
             section,
             first: range.start,
-            clients: std::iter::repeat_with(Ahead::default).take(count).collect(),
+            clients: std::iter::repeat_with(PulledAhead::default).take(count).collect(),
             heads: BinaryHeap::with_capacity(count),
             batch: (LOOKAHEAD / count.max(1)).clamp(1, MOST_PER_CLIENT),
             must_move,

@@ -10,12 +10,15 @@ use serde_json::{Map, Value};
 
 use super::checked_sections::CheckedSection;
 use super::compared_clients::{MADE_WHOLE, compared_clients, is_made_whole};
-use super::{Script, ScriptError, ScriptOptions};
-use crate::ir::document::line::Line;
+use super::error::ScriptError;
+use super::options::ScriptOptions;
+use super::source::Script;
+use crate::ir::document::line::DocumentLine;
 use crate::ir::{
-    Blob, Need, Operation, OperationKind, OperationSource, Payload, Progress, Section, Share,
-    SourceError, StreamHeader,
+    Blob, ClientPartition, Need, Operation, OperationKind, OperationSource, Payload, Progress,
+    Section, SourceError, StreamHeader,
 };
+use crate::protocol::shortened;
 
 /// The depth of a check. It is bounded by counts and bytes, so that every host comes to the same
 /// result. The time limits only end the check of a script that computes too long.
@@ -161,7 +164,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
     // The first VM is dropped before the others are made: the memory limit is for all VMs together.
     drop(one);
 
-    let threads = Share { part: 0, of: 2 }.at_most(header.workload_clients()).of;
+    let threads = ClientPartition { part: 0, of: 2 }.at_most(header.workload_clients()).of;
     // The first VM has already shown the output of the script.
     let options = ScriptOptions { quiet: true, ..options.clone() };
     let again = |threads| {
@@ -325,7 +328,8 @@ impl Made {
 
 impl Making {
     fn new(options: &ScriptOptions, way: Way, depth: Depth) -> Result<Making, ScriptError> {
-        let load = |part| Script::load_share(options, Share { part, of: way.threads });
+        let load =
+            |part| Script::load_partition(options, ClientPartition { part, of: way.threads });
         let parts = (0..way.threads).map(load).collect::<Result<_, _>>()?;
         Ok(Making { parts, way, depth })
     }
@@ -360,15 +364,17 @@ impl Making {
                     return false;
                 }
                 let made = &mut all[*at];
-                // At most a few, or as many as were made before, because the time is looked at only between
-                // pulls, and a script may compute long for each operation.
+                // Requests only a few operations at once, or as many as were made before, because
+                // the time is checked only between batches, and a script may compute long for each
+                // operation.
                 let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
                 let wanted = batch.min(asked[*at].wanted(whole, section, made));
                 if wanted == 0 {
                     return false;
                 }
                 let workload_clients = self.parts[0].header().workload_clients();
-                let part = Share::part_of(made.client, workload_clients, self.way.threads);
+                let part =
+                    ClientPartition::part_of(made.client, workload_clients, self.way.threads);
                 let script = &mut self.parts[part as usize];
                 let before = made.operations.len();
                 made.end = match script.pull(made.client, section, wanted, &mut made.operations) {
@@ -456,7 +462,7 @@ const MAX_SHOWN: usize = 80;
 
 /// Returns the fields as a version 2 document writes them.
 fn fields(operation: &Operation) -> Map<String, Value> {
-    match serde_json::to_value(Line::from_operation(operation)) {
+    match serde_json::to_value(DocumentLine::from_operation(operation)) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     }
@@ -470,12 +476,7 @@ fn in_short(fields: &Map<String, Value>, other: &Map<String, Value>) -> String {
         if name == "type" || (name != "path" && !differs) {
             continue;
         }
-        let value = value.to_string();
-        let (end, more) = match value.char_indices().nth(MAX_SHOWN) {
-            Some((end, _)) => (end, "…"),
-            None => (value.len(), ""),
-        };
-        shown += &format!(" {name}={}{more}", &value[..end]);
+        shown += &format!(" {name}={}", shortened(&value.to_string(), MAX_SHOWN));
     }
     shown
 }

@@ -14,10 +14,13 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
-use super::error::{DocumentError, Place, Problem, shortened};
-use super::intake::{Intake, LineSink, MAX_CLIENTS, MAX_HEADER, MAX_PART};
-use super::line::Line;
-use super::v2::Header;
+use super::error::{DocumentError, Position, Problem};
+use super::format::Format;
+use super::header::Header;
+use super::limits::{MAX_CLIENTS, MAX_HEADER, MAX_PART};
+use super::line::DocumentLine;
+use super::sink::{CheckedSink, LineSink};
+use super::warnings::shortened;
 use crate::ir::operation::OpenMode;
 use crate::ir::source::Workload;
 use crate::protocol::create::CreateDisposition;
@@ -46,7 +49,7 @@ pub(super) fn read<F: Read + Seek>(
     sink: &mut dyn LineSink,
 ) -> Result<Head, DocumentError> {
     let mut pass = Pass {
-        intake: Intake::new(file, 1, sink),
+        sink: CheckedSink::new(file, Format::V1, sink),
         budget: Budget::default(),
         version: None,
         metadata: None,
@@ -54,17 +57,17 @@ pub(super) fn read<F: Read + Seek>(
         indices: HashMap::new(),
         operations: Operations::NotSeen,
         second: false,
-        place: None,
+        position: None,
         error: None,
     };
     pass.run(input)?;
     if pass.version.is_none() {
-        return Err(pass.intake.error(Problem::MissingKey("version")));
+        return Err(pass.sink.error(Problem::MissingKey("version")));
     }
     if matches!(pass.operations, Operations::Skipped) {
-        pass.require_head().map_err(|problem| pass.intake.error(problem))?;
+        pass.require_head().map_err(|problem| pass.sink.error(problem))?;
         let rewound = input.seek(SeekFrom::Start(0));
-        rewound.map_err(|error| pass.intake.error(Problem::Unreadable(error)))?;
+        rewound.map_err(|error| pass.sink.error(Problem::Unreadable(error)))?;
         pass.second = true;
         pass.run(input)?;
     }
@@ -74,16 +77,16 @@ pub(super) fn read<F: Read + Seek>(
     };
     match (missing, pass.metadata, pass.clients) {
         (None, Some(metadata), Some(ClientList { names, counts })) => {
-            pass.intake.finish()?;
+            pass.sink.finish()?;
             Ok(Head { metadata, counts, names })
         }
-        (problem, ..) => Err(pass.intake.error(problem.unwrap_or(Problem::MissingKey("clients")))),
+        (problem, ..) => Err(pass.sink.error(problem.unwrap_or(Problem::MissingKey("clients")))),
     }
 }
 
 /// One reading of the file.
 struct Pass<'s> {
-    intake: Intake<'s>,
+    sink: CheckedSink<'s>,
     budget: Budget,
     version: Option<()>,
     metadata: Option<Map<String, Value>>,
@@ -92,7 +95,7 @@ struct Pass<'s> {
     operations: Operations,
     /// Whether only the operations are still wanted.
     second: bool,
-    place: Option<Place>,
+    position: Option<Position>,
     /// The real error when the parser reports that it was stopped.
     error: Option<DocumentError>,
 }
@@ -132,7 +135,7 @@ impl Pass<'_> {
             None if error.is_io() => Problem::Unreadable(error.into()),
             None => Problem::json_in_file(&error),
         };
-        Err(DocumentError { place: self.place, ..self.intake.error(problem) })
+        Err(DocumentError { position: self.position, ..self.sink.error(problem) })
     }
 
     fn require_head(&self) -> Result<(), Problem> {
@@ -151,7 +154,7 @@ impl Pass<'_> {
     }
 
     fn refuse<E: serde::de::Error>(&mut self, problem: Problem) -> E {
-        let error = self.intake.error(problem);
+        let error = self.sink.error(problem);
         self.fail(error)
     }
 
@@ -309,25 +312,28 @@ impl<'de> Visitor<'de> for OperationList<'_, '_> {
             }
         }
         let header = pass.header();
-        pass.intake.header(header).map_err(|error| pass.fail(error))?;
-        let mut place = 0;
+        pass.sink.header(header).map_err(|error| pass.fail(error))?;
+        let mut position = 0;
         loop {
-            pass.place = Some(Place::Operation(place));
+            pass.position = Some(Position::Operation(position));
             pass.budget.allow(MAX_PART);
-            let Some(line) = list.next_element::<Line<'static>>()? else { break };
+            let Some(line) = list.next_element::<DocumentLine<'static>>()? else { break };
             let indices = &pass.indices;
-            let taken = pass.intake.line(Place::Operation(place), line, |l| to_v2(l, indices));
+            let taken = pass.sink.line(Position::Operation(position), line, |l| to_v2(l, indices));
             taken.map_err(|error| pass.fail(error))?;
-            place += 1;
+            position += 1;
         }
-        pass.place = None;
+        pass.position = None;
         pass.operations = Operations::Read;
         Ok(())
     }
 }
 
 /// Converts a line to the version 2 line that means the same.
-fn to_v2(line: &mut Line<'static>, clients: &HashMap<Arc<str>, u32>) -> Result<(), Problem> {
+fn to_v2(
+    line: &mut DocumentLine<'static>,
+    clients: &HashMap<Arc<str>, u32>,
+) -> Result<(), Problem> {
     let name = line.client_id.take().unwrap_or_default();
     let client = clients.get(name.as_ref());
     line.client = Some(*client.ok_or_else(|| Problem::UnknownClient(shortened(&name)))?);

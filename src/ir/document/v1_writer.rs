@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tempfile::SpooledTempFile;
 
-use super::line::{self, Line};
-use super::shape;
-use super::v1::default_disposition as default_v1;
-use super::v2::Header;
-use super::writer::{DocumentWriter, WriteError, Written};
+use super::document_writer::{DocumentWriter, Written};
+use super::error::WriteError;
+use super::header::Header;
+use super::line::{self, DocumentLine};
+use super::line_fields;
+use super::v1_reader::default_disposition as default_v1;
 use crate::ir::Late;
 use crate::ir::operation::OperationType;
 use crate::ir::source::Workload;
@@ -21,7 +22,7 @@ use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
 /// A writer of version 1. The operations wait in a temporary file, because the counts of the
 /// clients stand before them.
-pub(super) struct WriterV1<W> {
+pub(super) struct V1Writer<W> {
     out: W,
     body: BufWriter<SpooledTempFile>,
     names: Vec<String>,
@@ -47,8 +48,8 @@ struct ClientEntry<'a> {
 
 const BODY_IN_MEMORY: usize = 32 << 20;
 
-impl<W: Write> WriterV1<W> {
-    pub fn new(header: &Header, out: W) -> Result<WriterV1<W>, WriteError> {
+impl<W: Write> V1Writer<W> {
+    pub fn new(header: &Header, out: W) -> Result<V1Writer<W>, WriteError> {
         let names: Vec<String> = header.client_names().collect();
         let answer =
             |workload: &Workload| std::iter::repeat_n(workload.on_break, workload.clients as usize);
@@ -58,7 +59,7 @@ impl<W: Write> WriterV1<W> {
         }
         let mut header = header.clone();
         header.workloads = Vec::new();
-        Ok(WriterV1 {
+        Ok(V1Writer {
             out,
             body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
             counts: vec![0; names.len()],
@@ -102,8 +103,8 @@ impl<W: Write> WriterV1<W> {
     }
 }
 
-impl<W: Write> DocumentWriter for WriterV1<W> {
-    fn operation(&mut self, mut line: Line<'_>) -> Result<(), WriteError> {
+impl<W: Write> DocumentWriter for V1Writer<W> {
+    fn operation(&mut self, mut line: DocumentLine<'_>) -> Result<(), WriteError> {
         let client = line.client.unwrap_or_default() as usize;
         let seq = self.counts.get(client).copied().unwrap_or_default();
         let before = self.at.get(client).copied().unwrap_or_default();
@@ -131,7 +132,7 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
             let reason = "its client is beyond those of the header";
             return Err(WriteError::Unfit { op_id, kind, reason });
         };
-        let line = Line {
+        let line = DocumentLine {
             op_id: Some(line.op_id.unwrap_or_else(|| format!("{client}-{seq}").into())),
             client_id: Some(name.as_str().into()),
             timestamp_us: Some(at / 1_000),
@@ -176,9 +177,9 @@ impl<W: Write> DocumentWriter for WriterV1<W> {
 ///
 /// # Errors
 /// The reason why the line does not fit version 1.
-fn fit(line: &mut Line<'_>, before: u64, answer: BreakPolicy) -> Result<(), &'static str> {
+fn fit(line: &mut DocumentLine<'_>, before: u64, answer: BreakPolicy) -> Result<(), &'static str> {
     line.iteration = None;
-    match line.operation_type().filter(|operation| shape::in_version_1(*operation)) {
+    match line.operation_type().filter(|operation| line_fields::in_version_1(*operation)) {
         None => return Err("version 1 has no such type"),
         Some(OperationType::Open) => {
             fit_disposition(line);
@@ -221,7 +222,7 @@ fn fit(line: &mut Line<'_>, before: u64, answer: BreakPolicy) -> Result<(), &'st
     }
 }
 
-fn fit_disposition(line: &mut Line<'_>) {
+fn fit_disposition(line: &mut DocumentLine<'_>) {
     let Some(mode) = line.mode else { return };
     let wanted = match line.disposition.as_deref().map(CreateDisposition::from_name) {
         Some(Ok(disposition)) => disposition,
@@ -242,7 +243,7 @@ fn fit_disposition(line: &mut Line<'_>) {
 
 /// Writes how the client answers breaks into an open's extensions. An open that asks for no
 /// caching needs none, because nothing of it can be broken.
-fn fit_answer(line: &mut Line<'_>, answer: BreakPolicy) {
+fn fit_answer(line: &mut DocumentLine<'_>, answer: BreakPolicy) {
     let smb = line.extensions.as_mut().and_then(|extensions| extensions.get_mut("smb"));
     if let Some(Value::Object(smb)) = smb
         && !answer.is_default()

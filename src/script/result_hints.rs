@@ -6,9 +6,9 @@
 //! or uses a variable or function whose value came from such a call. The hint states a fact about
 //! operations, so it is true whatever the line means.
 
-use super::api::CLIENT_METHODS;
 use super::chunks::Chunks;
 use super::error::place_of;
+use super::members::CLIENT_METHODS;
 
 /// Methods of a client that do return something.
 const WITH_A_RESULT: [&str; 5] = ["open", "running", "id", "user", "iteration"];

@@ -1,6 +1,6 @@
 //! The name of an unbounded stream: a hash of everything that determines it.
 
-use super::ScriptOptions;
+use super::options::ScriptOptions;
 use crate::ir::StreamHeader;
 
 /// The version of the operations. It is raised whenever the same script would give others.
@@ -9,7 +9,7 @@ const IR_VERSION: u32 = 3;
 /// Returns `recipe:` and the hash of script, modules, parameters, seed, numbers of clients, bounds
 /// and the version of the operations. The length given to the run is part of the hash if arrivals
 /// depend on it.
-pub(super) fn recipe(
+pub(super) fn stream_hash(
     script: &str,
     header: &StreamHeader,
     options: &ScriptOptions,

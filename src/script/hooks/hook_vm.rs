@@ -7,28 +7,27 @@ use std::time::{Duration, Instant};
 
 use mlua::{Buffer, Function, Lua, Result as LuaResult, Table, Value};
 
-use super::errors::HookErrors;
-use super::filter::{Field, Filter, Outcome};
-use super::running::{Calling, GiveUp, Hooking};
-use super::tap::{BATCH, Counts, Record};
+use super::errors::HookErrorLog;
+use super::filter::{CompletionOutcome, Field, Filter, MAX_FIELDS};
+use super::hook_state::{GiveUp, HookCall, HookState};
+use super::tap::{BATCH, CompletionRecord, HookCounts};
 use crate::ir::OperationType;
 use crate::observability::CustomMetrics;
 use crate::observability::metrics::Layout;
 use crate::protocol::NtStatus;
-use crate::script::api::{CompletionHook, Declared};
+use crate::script::declared::{CompletionHook, Declared};
 use crate::script::error::{PRELUDE, ScriptError};
 use crate::script::vm::Vm;
 
-/// The size of the position at the start of the buffer. At most `MOST_FIELDS` numbers for each
+/// The size of the position at the start of the buffer. At most `MAX_FIELDS` numbers for each
 /// record of a batch follow it.
 const HEAD_BYTES: usize = 8;
-pub(in crate::script) const MOST_FIELDS: usize = 16;
 /// The time that the records given to a hook at a time should take together.
 const STRETCH: Duration = Duration::from_millis(2);
 
-pub(super) struct Machine {
+pub(super) struct HookVm {
     vm: Vm,
-    hooking: Rc<Hooking>,
+    state: Rc<HookState>,
     give_up: Arc<GiveUp>,
     layout: Arc<Layout>,
     hooks: Vec<Hook>,
@@ -37,8 +36,8 @@ pub(super) struct Machine {
     records: Buffer,
     /// Strings that records refer to by index: the constant ones first, then those of the batch.
     texts: Table,
-    constant_texts: Vec<Outcome>,
-    pub errors: HookErrors,
+    constant_texts: Vec<CompletionOutcome>,
+    pub errors: HookErrorLog,
     /// Whether the VM can no longer be used.
     broken: bool,
 }
@@ -62,24 +61,25 @@ struct Hooked {
 /// The filters of a script's hooks on completions, and whether one gets paths.
 pub(super) type Filters = (Arc<[Filter]>, bool);
 
-impl Machine {
+impl HookVm {
     pub fn new(
-        (vm, hooking): (Vm, Rc<Hooking>),
+        (vm, state): (Vm, Rc<HookState>),
         declared: Declared,
         layout: Arc<Layout>,
         give_up: Arc<GiveUp>,
-    ) -> Result<(Machine, Filters), ScriptError> {
+    ) -> Result<(HookVm, Filters), ScriptError> {
         let filters: Arc<[Filter]> =
             (declared.hooks.completions.iter()).map(|hook| hook.filter.compile(&layout)).collect();
         let with_path =
             declared.hooks.completions.iter().any(|hook| hook.fields.contains(&Field::Path));
-        *hooking.metrics.lock().unwrap_or_else(PoisonError::into_inner) =
-            CustomMetrics::new(declared.hooks.metrics.into_iter().map(|metric| metric.0));
-        let statuses = NtStatus::KNOWN.iter().map(|status| Outcome::Status(*status));
-        let constant_texts: Vec<Outcome> = statuses.chain(Outcome::OTHERS).collect();
+        *state.metrics.lock().unwrap_or_else(PoisonError::into_inner) =
+            CustomMetrics::new(declared.hooks.metrics);
+        let statuses = NtStatus::KNOWN.iter().map(|status| CompletionOutcome::Status(*status));
+        let constant_texts: Vec<CompletionOutcome> =
+            statuses.chain(CompletionOutcome::OTHERS).collect();
         let completions = declared.hooks.completions;
         let (records, texts, hooks) = vm.enter(0, |lua| {
-            let size = HEAD_BYTES + BATCH * MOST_FIELDS * 8;
+            let size = HEAD_BYTES + BATCH * MAX_FIELDS * 8;
             let records = lua.create_buffer_with_capacity(size)?;
             let texts = lua.create_table()?;
             for (at, operation) in (1..).zip(OperationType::ALL) {
@@ -93,32 +93,32 @@ impl Machine {
                 .collect::<LuaResult<Vec<_>>>()?;
             Ok((records, texts, hooks))
         })?;
-        *hooking.records.borrow_mut() = Some(records.clone());
+        *state.records.borrow_mut() = Some(records.clone());
         let hooked = |functions: Vec<Function>| {
             functions.into_iter().map(|function| Hooked { function, ended: false }).collect()
         };
-        let machine = Machine {
+        let hook_vm = HookVm {
             phases: hooked(declared.hooks.phases),
             ends: hooked(declared.hooks.ends),
             vm,
-            hooking,
+            state,
             give_up,
             layout,
             hooks,
             records,
             texts,
             constant_texts,
-            errors: HookErrors::default(),
+            errors: HookErrorLog::default(),
             broken: false,
         };
-        Ok((machine, (filters, with_path)))
+        Ok((hook_vm, (filters, with_path)))
     }
 
     /// Calls the hooks of every record, in order. A call that does not complete, because the hook
     /// has ended or is given up, counts as dropped.
-    pub fn deliver(&mut self, batch: &[Record], counts: &Counts) {
+    pub fn deliver(&mut self, batch: &[CompletionRecord], counts: &HookCounts) {
         for at in 0..self.hooks.len() {
-            let wanted: Vec<&Record> =
+            let wanted: Vec<&CompletionRecord> =
                 batch.iter().filter(|record| record.hooks & (1 << at) != 0).collect();
             let called = self.deliver_to(at, &wanted);
             counts.delivered.fetch_add(called as u64, Relaxed);
@@ -127,7 +127,7 @@ impl Machine {
     }
 
     /// Calls one hook with the records, and returns the number of records it was called with.
-    fn deliver_to(&mut self, hook: usize, records: &[&Record]) -> usize {
+    fn deliver_to(&mut self, hook: usize, records: &[&CompletionRecord]) -> usize {
         let mut next = 0;
         while next < records.len() {
             if self.broken || self.hooks[hook].ended || self.give_up.has_come() {
@@ -145,12 +145,12 @@ impl Machine {
                 let each = self.hooks[hook].each.clone();
                 let last = stretch.len() - 1;
                 let entered = || self.vm.enter(self.main(), |_| each.call::<()>((first, last)));
-                let result = self.hooking.call(Calling::Hook, Some(first), entered);
+                let result = self.state.call(HookCall::Hook, Some(first), entered);
                 match result {
                     Ok(()) => first = stretch.len(),
                     Err(error) => {
                         let at = f64::from_le_bytes(self.records.read_bytes(0)) as usize;
-                        if self.hooking.was_cut() {
+                        if self.state.was_cut() {
                             return next + at.max(first);
                         }
                         first = at.max(first) + 1;
@@ -170,14 +170,14 @@ impl Machine {
     }
 
     /// Calls `bench.on_phase`, and counts these calls with the others.
-    pub fn phase(&mut self, name: &str, edge: &str, counts: &Counts) {
+    pub fn phase(&mut self, name: &str, edge: &str, counts: &HookCounts) {
         for at in 0..self.phases.len() {
             let mut missed = self.broken || self.phases[at].ended || self.give_up.has_come();
             if !missed {
                 let function = self.phases[at].function.clone();
                 let entered = || self.vm.enter(self.main(), |_| function.call::<()>((name, edge)));
-                let result = self.hooking.call(Calling::Hook, None, entered);
-                missed = self.hooking.was_cut();
+                let result = self.state.call(HookCall::Hook, None, entered);
+                missed = self.state.was_cut();
                 match result {
                     Err(error) if !missed => self.failed(&error, Ended::Phase(at)),
                     _ => {}
@@ -198,8 +198,8 @@ impl Machine {
             let function = self.ends[at].function.clone();
             let entered =
                 || self.vm.enter(self.main(), |lua| function.call::<()>(read_only(lua, summary)?));
-            let result = self.hooking.call(Calling::End, None, entered);
-            if self.hooking.was_cut() {
+            let result = self.state.call(HookCall::End, None, entered);
+            if self.state.was_cut() {
                 return;
             }
             if let Err(error) = result {
@@ -210,18 +210,18 @@ impl Machine {
 
     /// Returns the reason of a `bench.abort` since the last call.
     pub fn take_abort(&self) -> Option<String> {
-        self.hooking.take_abort()
+        self.state.take_abort()
     }
 
     pub fn metrics(&self) -> Arc<Mutex<CustomMetrics>> {
-        Arc::clone(&self.hooking.metrics)
+        Arc::clone(&self.state.metrics)
     }
 
     fn main(&self) -> usize {
         self.vm.lua.current_thread().state().addr()
     }
 
-    /// Counts an error of the script. The hook is called again, unless it used up its time or
+    /// HookCounts an error of the script. The hook is called again, unless it used up its time or
     /// memory.
     fn failed(&mut self, error: &ScriptError, hook: Ended) {
         let internal = matches!(error, ScriptError::Internal(_));
@@ -237,12 +237,12 @@ impl Machine {
         }
     }
 
-    fn write(&self, hook: usize, records: &[&Record]) -> Result<(), ScriptError> {
+    fn write(&self, hook: usize, records: &[&CompletionRecord]) -> Result<(), ScriptError> {
         let fields = &self.hooks[hook].fields;
         let mut bytes = Vec::with_capacity(HEAD_BYTES + records.len() * fields.len() * 8);
         bytes.extend([0xff; HEAD_BYTES]);
         self.vm.enter(0, |_| {
-            let mut texts = Texts { machine: self, next: self.first_text() };
+            let mut texts = Texts { hook_vm: self, next: self.first_text() };
             for record in records {
                 for field in fields {
                     bytes.extend(texts.number(record, *field)?.to_le_bytes());
@@ -269,17 +269,17 @@ enum Ended {
 
 /// The conversion of a batch's fields into numbers.
 struct Texts<'a> {
-    machine: &'a Machine,
+    hook_vm: &'a HookVm,
     next: usize,
 }
 
 impl Texts<'_> {
-    fn number(&mut self, record: &Record, field: Field) -> LuaResult<f64> {
+    fn number(&mut self, record: &CompletionRecord, field: Field) -> LuaResult<f64> {
         let time = |ns: u64| if record.outcome.was_sent() { ns as f64 } else { f64::NAN };
         Ok(match field {
             Field::Kind => (record.kind as usize + 1) as f64,
             Field::Status => {
-                let constant = &self.machine.constant_texts;
+                let constant = &self.hook_vm.constant_texts;
                 match constant.iter().position(|outcome| *outcome == record.outcome) {
                     Some(at) => (OperationType::ALL.len() + at + 1) as f64,
                     None => self.text(&record.outcome.name())?,
@@ -295,7 +295,7 @@ impl Texts<'_> {
                 None => self.text(&format!("{}-{}", record.client_idx, record.seq))?,
             },
             Field::Client => {
-                self.text(&self.machine.layout.header.client_name(record.client_idx))?
+                self.text(&self.hook_vm.layout.header.client_name(record.client_idx))?
             }
             Field::Path => match &record.path {
                 Some(path) => self.text(path.as_str())?,
@@ -319,7 +319,7 @@ impl Texts<'_> {
     fn text(&mut self, text: &str) -> LuaResult<f64> {
         let at = self.next;
         self.next += 1;
-        self.machine.texts.raw_set(at, text)?;
+        self.hook_vm.texts.raw_set(at, text)?;
         Ok(at as f64)
     }
 }

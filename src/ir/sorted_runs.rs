@@ -6,7 +6,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 
 /// A temporary file without a name that sorted runs are appended to.
-pub(super) struct Runs {
+pub(super) struct SortedRuns {
     file: BufWriter<File>,
     written: u64,
     ends: Vec<u64>,
@@ -15,10 +15,10 @@ pub(super) struct Runs {
 /// The memory in bytes for reading all runs at once.
 const READ_BUFFERS: usize = 16 << 20;
 
-impl Runs {
-    pub fn new() -> io::Result<Runs> {
+impl SortedRuns {
+    pub fn new() -> io::Result<SortedRuns> {
         let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile()?);
-        Ok(Runs { file, written: 0, ends: Vec::new() })
+        Ok(SortedRuns { file, written: 0, ends: Vec::new() })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -30,18 +30,18 @@ impl Runs {
         self.ends.push(self.written);
     }
 
-    pub fn into_file(self) -> io::Result<RunFile> {
+    pub fn into_file(self) -> io::Result<SortedRunsFile> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(RunFile { file, ends: self.ends })
+        Ok(SortedRunsFile { file, ends: self.ends })
     }
 }
 
-pub(super) struct RunFile {
+pub(super) struct SortedRunsFile {
     pub file: File,
     ends: Vec<u64>,
 }
 
-impl RunFile {
+impl SortedRunsFile {
     /// Returns a reader for each run.
     pub fn readers(&self) -> Vec<BufReader<FileRange<'_>>> {
         let capacity = (READ_BUFFERS / self.ends.len().max(1)).clamp(4 << 10, 256 << 10);

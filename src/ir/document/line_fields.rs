@@ -1,7 +1,8 @@
 //! The fields that an operation of a document must have, and those it may have.
 
 use super::error::Problem;
-use super::line::Line;
+use super::format::Format;
+use super::line::DocumentLine;
 use crate::ir::operation::OperationType::{self, *};
 
 macro_rules! fields {
@@ -9,7 +10,7 @@ macro_rules! fields {
         fields!(@bits 0; $($constant,)*);
         const NAMES: &[&str] = &[$(stringify!($field)),*];
 
-        fn present(line: &Line<'_>) -> u32 {
+        fn present(line: &DocumentLine<'_>) -> u32 {
             let mut bits = 0;
             $(if line.$field.is_some() { bits |= $constant; })*
             bits
@@ -75,14 +76,17 @@ fn shape_v2(operation: OperationType) -> Shape {
 /// # Errors
 /// [`Problem::MissingField`], [`Problem::UnknownField`], [`Problem::NoTime`],
 /// [`Problem::LateAlone`], [`Problem::HalfATime`], [`Problem::OneOf`].
-pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType>, Problem> {
+pub(super) fn check(
+    line: &DocumentLine<'_>,
+    format: Format,
+) -> Result<Option<OperationType>, Problem> {
     let Some(operation) = line.operation_type() else { return Ok(None) };
-    let shape = match version {
-        1 => match shape_v1(operation) {
+    let shape = match format {
+        Format::V1 => match shape_v1(operation) {
             Some(shape) => shape,
             None => return Ok(None),
         },
-        _ => shape_v2(operation),
+        Format::V2 => shape_v2(operation),
     };
     let kind = super::line::type_name(operation);
     let present = present(line);
@@ -96,7 +100,7 @@ pub(super) fn check(line: &Line<'_>, version: u8) -> Result<Option<OperationType
         let known = names(allowed).collect::<Vec<_>>().join(", ");
         return Err(Problem::UnknownField { kind, field, known });
     }
-    if version == 2 {
+    if format == Format::V2 {
         if present & (AT_NS | AFTER_NS) == 0 {
             return Err(Problem::NoTime { kind });
         }

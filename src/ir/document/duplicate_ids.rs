@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 
-use crate::ir::runs::{Runs, read_record};
+use crate::ir::sorted_runs::{SortedRuns, read_record};
 
 /// The hash of an id. It has 128 bits of BLAKE3, so that two ids are never taken for one.
 pub(super) type IdHash = [u8; 16];
@@ -16,10 +16,10 @@ pub(super) fn hash_id(id: &str) -> IdHash {
 }
 
 /// A collection of ids with the numbers of their places. Sorted runs go to a temporary file.
-pub(super) struct UniqueIds {
+pub(super) struct DuplicateSearch {
     run: Vec<(IdHash, u64)>,
     limit: usize,
-    spilled: Option<Runs>,
+    spilled: Option<SortedRuns>,
 }
 
 /// An id used twice.
@@ -33,20 +33,20 @@ pub(super) struct DuplicateId {
 const RUN_LENGTH: usize = 1 << 19;
 const RECORD: usize = 24;
 
-impl UniqueIds {
-    pub fn new() -> UniqueIds {
-        UniqueIds::with_limit(RUN_LENGTH)
+impl DuplicateSearch {
+    pub fn new() -> DuplicateSearch {
+        DuplicateSearch::with_limit(RUN_LENGTH)
     }
 
-    fn with_limit(limit: usize) -> UniqueIds {
-        UniqueIds { run: Vec::new(), limit, spilled: None }
+    fn with_limit(limit: usize) -> DuplicateSearch {
+        DuplicateSearch { run: Vec::new(), limit, spilled: None }
     }
 
-    pub fn add(&mut self, id: &str, place: u64) -> io::Result<()> {
+    pub fn add(&mut self, id: &str, position: u64) -> io::Result<()> {
         if self.run.len() >= self.limit {
             self.spill()?;
         }
-        self.run.push((hash_id(id), place));
+        self.run.push((hash_id(id), position));
         Ok(())
     }
 
@@ -54,11 +54,11 @@ impl UniqueIds {
         self.run.sort_unstable();
         let mut runs = match self.spilled.take() {
             Some(runs) => runs,
-            None => Runs::new()?,
+            None => SortedRuns::new()?,
         };
-        for (hash, place) in self.run.drain(..) {
+        for (hash, position) in self.run.drain(..) {
             runs.write(&hash)?;
-            runs.write(&place.to_le_bytes())?;
+            runs.write(&position.to_le_bytes())?;
         }
         runs.end_run();
         self.spilled = Some(runs);
@@ -70,8 +70,8 @@ impl UniqueIds {
         let mut found = Earliest::default();
         if self.spilled.is_none() {
             self.run.sort_unstable();
-            for (hash, place) in self.run {
-                found.next(hash, place);
+            for (hash, position) in self.run {
+                found.next(hash, position);
             }
             return Ok(found.duplicate);
         }
@@ -86,8 +86,8 @@ impl UniqueIds {
                 heads.push(Reverse((split(&record), index)));
             }
         }
-        while let Some(Reverse(((hash, place), index))) = heads.pop() {
-            found.next(hash, place);
+        while let Some(Reverse(((hash, position), index))) = heads.pop() {
+            found.next(hash, position);
             if read_record(&mut readers[index], &mut record)? {
                 heads.push(Reverse((split(&record), index)));
             }
@@ -97,13 +97,13 @@ impl UniqueIds {
 }
 
 fn split(record: &[u8; RECORD]) -> (IdHash, u64) {
-    let (mut hash, mut place) = ([0; 16], [0; 8]);
+    let (mut hash, mut position) = ([0; 16], [0; 8]);
     hash.copy_from_slice(&record[..16]);
-    place.copy_from_slice(&record[16..]);
-    (hash, u64::from_le_bytes(place))
+    position.copy_from_slice(&record[16..]);
+    (hash, u64::from_le_bytes(position))
 }
 
-/// A search for the earliest duplicate. It takes ids in order of hash and place.
+/// A search for the earliest duplicate. It takes ids in order of hash and position.
 #[derive(Default)]
 struct Earliest {
     before: Option<(IdHash, u64)>,
@@ -111,14 +111,14 @@ struct Earliest {
 }
 
 impl Earliest {
-    fn next(&mut self, hash: IdHash, place: u64) {
+    fn next(&mut self, hash: IdHash, position: u64) {
         if let Some((before, first)) = self.before
             && before == hash
-            && self.duplicate.as_ref().is_none_or(|known| place < known.second)
+            && self.duplicate.as_ref().is_none_or(|known| position < known.second)
         {
-            self.duplicate = Some(DuplicateId { hash, first, second: place });
+            self.duplicate = Some(DuplicateId { hash, first, second: position });
         }
-        self.before = Some((hash, place));
+        self.before = Some((hash, position));
     }
 }
 
@@ -127,9 +127,9 @@ mod tests {
     use super::*;
 
     fn duplicate_of(ids: impl Iterator<Item = String>, limit: usize) -> Option<DuplicateId> {
-        let mut unique = UniqueIds::with_limit(limit);
-        for (place, id) in ids.enumerate() {
-            unique.add(&id, place as u64).unwrap();
+        let mut unique = DuplicateSearch::with_limit(limit);
+        for (position, id) in ids.enumerate() {
+            unique.add(&id, position as u64).unwrap();
         }
         unique.duplicate().unwrap()
     }

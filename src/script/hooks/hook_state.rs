@@ -10,10 +10,10 @@ use crate::observability::CustomMetrics;
 use crate::observability::custom_metrics::Tags;
 
 /// The state of hooks, which only the host of a hook VM has.
-pub(in crate::script) struct Hooking {
+pub(in crate::script) struct HookState {
     /// The metrics, which other threads read while hooks run.
     pub metrics: Arc<Mutex<CustomMetrics>>,
-    calling: Cell<Calling>,
+    calling: Cell<HookCall>,
     abort: RefCell<Option<String>>,
     /// The buffer of records. Its first 8 bytes are the index of the record that a hook is being
     /// called with.
@@ -55,7 +55,7 @@ impl GiveUp {
 
 /// The kind of hook that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calling {
+pub(super) enum HookCall {
     /// No hook: the top level, or nothing.
     Nothing,
     /// A hook on completions or phases.
@@ -64,13 +64,13 @@ pub(super) enum Calling {
     End,
 }
 
-impl Hooking {
-    pub fn new(give_up: Arc<GiveUp>) -> Hooking {
-        Hooking {
+impl HookState {
+    pub fn new(give_up: Arc<GiveUp>) -> HookState {
+        HookState {
             give_up,
             cut: Cell::new(false),
             metrics: Arc::default(),
-            calling: Cell::new(Calling::Nothing),
+            calling: Cell::new(HookCall::Nothing),
             abort: RefCell::new(None),
             records: RefCell::new(None),
             seen: Cell::new([0; 8]),
@@ -80,7 +80,7 @@ impl Hooking {
     /// Runs `body`, which calls a hook. For a hook on completions, `first` is the first record.
     pub(super) fn call<R>(
         &self,
-        calling: Calling,
+        calling: HookCall,
         first: Option<usize>,
         body: impl FnOnce() -> R,
     ) -> R {
@@ -92,17 +92,17 @@ impl Hooking {
         self.cut.set(false);
         self.calling.set(calling);
         let result = body();
-        self.calling.set(Calling::Nothing);
+        self.calling.set(HookCall::Nothing);
         result
     }
 
     /// Returns whether a hook is running, as opposed to the top level.
     pub fn is_running(&self) -> bool {
-        self.calling.get() != Calling::Nothing
+        self.calling.get() != HookCall::Nothing
     }
 
     pub fn is_ending(&self) -> bool {
-        self.calling.get() == Calling::End
+        self.calling.get() == HookCall::End
     }
 
     pub fn update(&self, index: usize, value: f64, tags: Option<Tags>) {
