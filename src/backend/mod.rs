@@ -178,7 +178,7 @@ pub trait SMBFileHandle: Send + Sync {
     /// # Errors
     /// The same as for [`BreakAcknowledger::acknowledge`].
     async fn acknowledge_oplock_break(&self, _new_level: OplockLevel) -> Result<(), OpError> {
-        Err(OpError::Client("this backend sees no oplock breaks".into()))
+        Err(OpError::Client("this backend does not receive oplock breaks".into()))
     }
 
     /// Reads `length` bytes, or fewer at the end of the file. At or past the end, a server answers

@@ -53,6 +53,18 @@ impl<'a> CaseArguments<'a> for Clients<'a, 3> {
     }
 }
 
+/// Runs the function of a case with the arguments that it takes.
+pub fn run<'a, A, C>(
+    directory: &'a CaseDirectory,
+    function: impl FnOnce(A) -> C + Send + 'a,
+) -> BoxFuture<'a, Checked>
+where
+    A: CaseArguments<'a> + Send + 'a,
+    C: Future<Output = Checked> + Send + 'a,
+{
+    Box::pin(async move { function(A::prepare(directory).await?).await })
+}
+
 /// Makes the table of a module's cases. A row is `function: "MS-FSA 2.1.5.1", features it needs…;` with
 /// `=> essential()` or `=> only_on_test_servers("why")` before the semicolon. The function takes
 /// [`CaseArguments`] and returns [`Checked`].
@@ -66,9 +78,7 @@ macro_rules! cases {
                 name: stringify!($function),
                 section: $section,
                 needs: &[$($crate::backend::Feature::$feature),*],
-                run: |directory| Box::pin(async move {
-                    $function($crate::probe::CaseArguments::prepare(directory).await?).await
-                }),
+                run: |directory| $crate::probe::case::run(directory, $function),
                 essential: false,
                 only_on_test_servers: None,
             }

@@ -10,7 +10,7 @@ use crate::protocol::SharePath;
 /// The directory of a case, and the paths that were made in it.
 pub struct CaseDirectory {
     pub(super) server: Arc<dyn SMBBackend>,
-    pub(super) directory: SharePath,
+    pub(super) path: SharePath,
     /// The longest time that any one wait for the server may take.
     pub(super) patience: Duration,
     made: Mutex<BTreeSet<SharePath>>,
@@ -22,7 +22,7 @@ impl CaseDirectory {
         directory: SharePath,
         patience: Duration,
     ) -> CaseDirectory {
-        CaseDirectory { server, directory, patience, made: Mutex::default() }
+        CaseDirectory { server, path, patience, made: Mutex::default() }
     }
 
     /// Notes a path that is to be removed after the case.

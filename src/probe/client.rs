@@ -42,19 +42,6 @@ const QUIET: Duration = Duration::from_millis(120);
 /// credits.
 pub(super) const SIDE_BY_SIDE: usize = 64;
 
-/// Returns the server's answer; success is STATUS_SUCCESS.
-///
-/// # Errors
-/// [`CaseFailure`] if there was no answer.
-#[track_caller]
-pub fn answer<T>(result: Result<T, OpError>) -> Checked<NtStatus> {
-    match result {
-        Ok(_) => Ok(NtStatus::SUCCESS),
-        Err(OpError::Status(status)) => Ok(status),
-        Err(error) => Err(CaseFailure::new(format!("no answer from the server: {error}"))),
-    }
-}
-
 /// The clients of a case, which have a connection each.
 pub type Clients<'a, const N: usize> = [ProbeClient<'a>; N];
 
@@ -113,7 +100,7 @@ impl<'a> ProbeClient<'a> {
     /// Returns the path of `name`, and notes it for removal after the case.
     fn made(&self, name: &str) -> Result<SharePath, OpError> {
         let path = self.named(name)?;
-        if path != self.directory.directory {
+        if path != self.directory.path {
             self.directory.note(path.clone());
         }
         Ok(path)
@@ -121,7 +108,7 @@ impl<'a> ProbeClient<'a> {
 
     fn named(&self, name: &str) -> Result<SharePath, OpError> {
         let path = SharePath::new(name).map_err(|error| OpError::Client(error.to_string()))?;
-        Ok(path.below(&self.directory.directory))
+        Ok(path.below(&self.directory.path))
     }
 
     pub async fn open(
@@ -255,7 +242,7 @@ impl<'a> ProbeClient<'a> {
         let mut stream = breaks.stream.lock().await;
         match tokio::time::timeout(QUIET, stream.next()).await {
             Ok(Some(notice)) => {
-                Err(CaseFailure::new(format!("got {}, not to be left alone", notice.described())))
+                Err(CaseFailure::new(format!("got {}, expected no break", notice.described())))
             }
             Ok(None) => Err(CaseFailure::new("the connection ended")),
             Err(_) => Ok(()),
@@ -265,12 +252,12 @@ impl<'a> ProbeClient<'a> {
     pub async fn answers(&self, answer: Acknowledgement) -> Result<(), OpError> {
         match &self.breaks {
             Some(breaks) => breaks.acknowledger.acknowledge(answer).await,
-            None => Err(OpError::Client("this backend sees no breaks".into())),
+            None => Err(OpError::Client("this backend does not receive breaks".into())),
         }
     }
 
     fn breaks(&self) -> Checked<&Breaks> {
-        self.breaks.as_ref().ok_or_else(|| CaseFailure::new("this backend sees no breaks"))
+        self.breaks.as_ref().ok_or_else(|| CaseFailure::new("this backend does not receive breaks"))
     }
 }
 

@@ -57,8 +57,8 @@ deviations! {
     // unlock: the CLOSE was answered and a third handle got the range without waiting, but the waiting
     // lock was not granted until the next unlock on the file.
     samba Sometimes "a race in Samba: sometimes it does not wake a waiting lock when the holder's handle is closed" {
-        a_waiting_lock_is_granted_when_the_holder_closes: "no end within",
-        a_waiting_lock_is_granted_when_the_holder_vanishes: "no end within",
+        a_waiting_lock_is_granted_when_the_holder_closes: "did not end within",
+        a_waiting_lock_is_granted_when_the_holder_vanishes: "did not end within",
     }
     samba Always "Samba opens a file without any right if none is requested" {
         an_open_for_nothing_is_access_denied: "got STATUS_SUCCESS",
@@ -128,7 +128,7 @@ deviations! {
         to_supersede_is_to_delete_and_to_overwrite_is_to_write: "got none, not STATUS_SHARING_VIOLATION",
     }
     samba Always "Samba breaks level II before it checks the length of the write" {
-        a_write_of_nothing_breaks_nothing: "not to be left alone",
+        a_write_of_nothing_breaks_nothing: "expected no break",
     }
     samba Always "Samba 4.17 breaks nothing below a directory that it renames (smbtorture smb2.lease.rename_dir_openfile, of a later version)" {
         a_rename_of_a_directory_takes_a_batch_oplock_below: "no break within",
@@ -206,7 +206,7 @@ deviations! {
         to_supersede_is_to_delete_and_to_overwrite_is_to_write: "got none, not STATUS_SHARING_VIOLATION",
     }
     embedded Always "crate smb-server breaks all of them at the same time" {
-        a_rename_of_a_directory_asks_who_caches_handles_below: "not to be left alone",
+        a_rename_of_a_directory_asks_who_caches_handles_below: "expected no break",
     }
     embedded Always "crate smb-server breaks nothing for a deletion on close" {
         a_deletion_on_close_takes_handle_caching_when_it_comes: "no break within",

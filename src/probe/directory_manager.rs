@@ -7,8 +7,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::case_directory::CaseDirectory;
-use super::client::{SIDE_BY_SIDE, answer, connect};
-use super::failure::Checked;
+use super::client::{SIDE_BY_SIDE, connect};
+use super::failure::{Checked, answer};
 use crate::backend::{SMBBackend, SMBConnectionInner};
 use crate::ir::OperationKind;
 use crate::protocol::{NtStatus, SharePath};
@@ -49,7 +49,7 @@ impl DirectoryManager {
     /// # Errors
     /// A message that says what the server did instead.
     pub async fn make(&mut self, directory: &CaseDirectory) -> Result<(), String> {
-        let mkdir = OperationKind::Mkdir { path: directory.directory.clone() };
+        let mkdir = OperationKind::Mkdir { path: directory.path.clone() };
         let connected = self.connection.is_some();
         let mut made = self.asks(&mkdir).await;
         if made.is_err() && connected {
@@ -125,9 +125,8 @@ impl DirectoryManager {
                 return Err(lost);
             }
         }
-        let removed =
-            self.asks(&OperationKind::Rmdir { path: directory.directory.clone() }).await?;
-        let found = self.asks(&OperationKind::Stat { path: directory.directory.clone() }).await?;
+        let removed = self.asks(&OperationKind::Rmdir { path: directory.path.clone() }).await?;
+        let found = self.asks(&OperationKind::Stat { path: directory.path.clone() }).await?;
         Ok((removed, found))
     }
 

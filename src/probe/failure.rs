@@ -78,6 +78,19 @@ impl From<PathError> for CaseFailure {
     }
 }
 
+/// Returns the server's answer; success is STATUS_SUCCESS.
+///
+/// # Errors
+/// [`CaseFailure`] if there was no answer.
+#[track_caller]
+pub fn answer<T>(result: Result<T, OpError>) -> Checked<NtStatus> {
+    match result {
+        Ok(_) => Ok(NtStatus::SUCCESS),
+        Err(OpError::Status(status)) => Ok(status),
+        Err(error) => Err(CaseFailure::new(format!("no answer from the server: {error}"))),
+    }
+}
+
 /// Fails unless the two are equal; `context` says which of several comparisons this is.
 #[track_caller]
 pub fn equal<A: PartialEq<B> + Describe, B: Describe>(
@@ -104,7 +117,7 @@ fn unequal(found: &str, expected: &str, context: Arguments<'_>) -> CaseFailure {
 /// Fails the case unless two values are equal: `check_eq!(found, expected, "of what")`.
 macro_rules! check_eq {
     ($found:expr, $expected:expr) => {
-        check_eq!($found, $expected, "")
+        $crate::probe::failure::equal(&$found, &$expected, format_args!(""))?
     };
     ($found:expr, $expected:expr, $($context:tt)+) => {
         $crate::probe::failure::equal(&$found, &$expected, format_args!($($context)+))?
@@ -119,7 +132,14 @@ macro_rules! check {
         }
     };
 }
-pub(super) use {check, check_eq};
+/// Fails the case unless the server's answer to an operation is this status:
+/// `check_status!(result, status, "of what")`.
+macro_rules! check_status {
+    ($result:expr, $($expected:tt)+) => {
+        $crate::probe::check_eq!($crate::probe::answer($result)?, $($expected)+)
+    };
+}
+pub(super) use {check, check_eq, check_status};
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,8 @@
 //! `smbench targets probe` runs against a user's server.
 //!
 //! A [`Case`] is one property of a server, from MS-SMB2, MS-FSA or MS-FSCC, checked through the
-//! boundary of [`backend`](crate::backend) alone. It works in a [`CaseDirectory`], a directory of its own,
-//! which is emptied whatever happens. The simulator fails no case: it is the suite's executable
-//! reference.
+//! boundary of [`backend`](crate::backend) alone. It works in a [`CaseDirectory`] of its own, which
+//! is emptied whatever happens. The simulator fails no case: it is the suite's executable reference.
 
 mod case;
 mod case_directory;
@@ -35,5 +34,5 @@ pub use suite::{
 };
 
 use case::cases;
-use client::{SOON, answer, done, side_by_side};
-use failure::{check, check_eq};
+use client::{SOON, done, side_by_side};
+use failure::{answer, check, check_eq, check_status};

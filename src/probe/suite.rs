@@ -90,7 +90,7 @@ pub enum SuiteError {
     #[error("no connection within {0:?}; --op-timeout allows more")]
     Silent(Duration),
     #[error(
-        "the directory {directory} cannot be made on the server ({why}), and a probe works nowhere else: name a directory where this user may write"
+        "the directory {directory} cannot be made on the server ({why}), and a probe works only in a directory of its own: choose a target where this user may write"
     )]
     Directory { directory: SharePath, why: String },
 }
@@ -222,16 +222,16 @@ impl Suite<'_> {
     }
 
     async fn ask(&self, number: usize, case: &Case, manager: &mut DirectoryManager) -> CaseVerdict {
-        let directory = SharePath::new(&number.to_string()).unwrap_or_default().below(self.root);
-        let place = CaseDirectory::new(self.server.clone(), directory, self.limits.wait);
+        let path = SharePath::new(&number.to_string()).unwrap_or_default().below(self.root);
+        let directory = CaseDirectory::new(self.server.clone(), path, self.limits.wait);
         let mut stop = self.stop.clone();
         let verdict = tokio::select! {
             biased;
-            verdict = self.run_case(&place, case, manager) => verdict,
+            verdict = self.run_case(&directory, case, manager) => verdict,
             () = stopped(&mut stop) => CaseVerdict::NotRun(NotRunReason::Interrupted),
         };
         // The directory is emptied even after a failure: what it left would disturb the next run.
-        let (why, gone) = match manager.remove(&place, self.limits.cleaning).await {
+        let (why, gone) = match manager.remove(&directory, self.limits.cleaning).await {
             Ok(()) => return verdict,
             Err(Left::SuiteError(why)) => (why, false),
             Err(Left::Unreachable(why)) => (why, true),
@@ -239,7 +239,7 @@ impl Suite<'_> {
         self.left
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(format!("{}: {why}", place.directory));
+            .push(format!("{}: {why}", directory.path));
         if gone {
             self.gone.store(true, Ordering::Relaxed);
         }
@@ -257,15 +257,15 @@ impl Suite<'_> {
 
     async fn run_case(
         &self,
-        place: &CaseDirectory,
+        directory: &CaseDirectory,
         case: &Case,
         manager: &mut DirectoryManager,
     ) -> CaseVerdict {
         let failed = |what| CaseVerdict::Fail(Difference { what, at: "suite".into() });
         let until = Instant::now() + self.limits.case;
         let whole = async {
-            match manager.make(place).await {
-                Ok(()) => Ok((case.run)(place).await),
+            match manager.make(directory).await {
+                Ok(()) => Ok((case.run)(directory).await),
                 Err(why) => Err(format!("making the case's directory: {why}")),
             }
         };
@@ -275,7 +275,7 @@ impl Suite<'_> {
             Ok(Ok(Err(CaseFailure::NotGranted(what)))) => CaseVerdict::NotGranted(what),
             Ok(Err(what)) => failed(what),
             Err(_) if self.deadline < until => CaseVerdict::NotRun(NotRunReason::TimeUp),
-            Err(_) => failed(format!("no end within {:?}", self.limits.case)),
+            Err(_) => failed(format!("did not end within {:?}", self.limits.case)),
         }
     }
 }

@@ -103,7 +103,7 @@ fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
     for (target, message) in [
         (
             "sim?latancy=5ms",
-            "--target: sim has no setting \"latancy\" (did you mean \"latency\"?): there are latency, stall, outage and fail",
+            "--target: sim has no setting \"latancy\" (did you mean \"latency\"?): the settings are latency, stall, outage and fail",
         ),
         (
             "sim?fail=DISKFULL:0.1",

@@ -26,7 +26,7 @@ pub struct SmbAddress {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
-        "the target holds a password, which would end up in logs and results: leave it out and set SMBENCH_PASSWORD"
+        "the target contains a password, which would appear in logs and results: remove it and set SMBENCH_PASSWORD"
     )]
     Password,
     #[error("the target names no server: write smb://user@host/share")]
@@ -43,7 +43,7 @@ pub enum AddressError {
     StrayAt,
     #[error("the target has a \"%\" that is not followed by two hexadecimal digits of UTF-8")]
     Percent,
-    #[error("the target's share {0:?} is no name a server can have")]
+    #[error("the target's share {0:?} is not a valid name of a share")]
     ShareName(String),
     #[error(
         "the target contains \"?\", and a target has no query: set options with flags (see smbench run --help)"

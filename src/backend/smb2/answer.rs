@@ -63,7 +63,7 @@ fn layout(command: Command) -> Option<(&'static str, &'static [u16])> {
 fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
     let size = u16_at(body, 0).unwrap_or_default();
     if !layout(command).is_some_and(|(_, sizes)| sizes.contains(&size)) {
-        return Some("its StructureSize is another's");
+        return Some("its StructureSize is wrong");
     }
     // An odd size counts the first byte of a buffer that may be empty.
     if body.len() < usize::from(size & !1) {
@@ -73,7 +73,7 @@ fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
         Command::QueryInfo => {
             let length = output_buffer(body).map(<[u8]>::len);
             (length != Some(NETWORK_OPEN_INFORMATION_BYTES as usize))
-                .then_some("it does not hold the information that was asked for")
+                .then_some("it does not contain the requested information")
         }
         Command::QueryDirectory => {
             (!output_buffer(body).is_some_and(is_listing)).then_some("it holds no listing")

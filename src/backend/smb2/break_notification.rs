@@ -79,7 +79,7 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
             let level = match body[2] {
                 0 => OplockLevel::None,
                 1 => OplockLevel::II,
-                _ => return Err("an oplock breaks to none or to II only"),
+                _ => return Err("an oplock can break only to none or to level II"),
             };
             let persistent = u64_at(body, 8).ok_or(cut_off)?;
             let volatile = u64_at(body, 16).ok_or(cut_off)?;
@@ -95,7 +95,7 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
                 acknowledgement_required: flags & SMB2_NOTIFY_BREAK_LEASE_FLAG_ACK_REQUIRED != 0,
             }))
         }
-        _ => Err("it is neither an oplock's nor a lease's"),
+        _ => Err("it is the break of neither an oplock nor a lease"),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn ask(
     for context in &wanted.create_contexts {
         if context.name.len() > MAX_NAME_BYTES {
             return Err(OpError::Client(format!(
-                "a create context's name has {} bytes, and a CREATE carries {MAX_NAME_BYTES}",
+                "a create context's name has {} bytes, and the maximum is {MAX_NAME_BYTES}",
                 context.name.len()
             )));
         }

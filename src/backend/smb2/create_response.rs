@@ -31,7 +31,7 @@ impl<'a> CreateResponse<'a> {
     /// The answer is so malformed that not even the file's id can be read.
     pub(super) fn parse(body: &'a [u8]) -> Result<CreateResponse<'a>, OpError> {
         if body.len() < FIXED_BYTES || u16_at(body, 0) != Some(STRUCTURE_SIZE) {
-            return Err(malformed("its fixed part is not there"));
+            return Err(malformed("its fixed part is missing"));
         }
         let field = |at| u64_at(body, at).ok_or_else(|| malformed("it is cut off"));
         let file_id = WireFileId { persistent: field(64)?, volatile: field(72)? };
@@ -70,9 +70,9 @@ impl<'a> CreateResponse<'a> {
                 1 => CreateAction::Opened,
                 2 => CreateAction::Created,
                 3 => CreateAction::Overwritten,
-                _ => return Err(malformed("no file action has that number")),
+                _ => return Err(malformed("its CreateAction is unknown")),
             },
-            oplock: oplock.ok_or_else(|| malformed("no oplock level has that number"))?,
+            oplock: oplock.ok_or_else(|| malformed("its oplock level is unknown"))?,
             lease: None,
             durable: None,
         };
@@ -133,7 +133,7 @@ impl<'a> Iterator for Contexts<'a> {
         if context.is_none() {
             self.0 = &[];
         }
-        Some(context.ok_or_else(|| malformed("a create context lies outside its place")))
+        Some(context.ok_or_else(|| malformed("a create context lies outside of the response")))
     }
 }
 

@@ -62,7 +62,7 @@ impl Outstanding {
         match length as u64 <= bound {
             true => Ok(()),
             false => Err(malformed(&format!(
-                "it announced a frame of {length} bytes, and at most {bound} can answer what was asked"
+                "it announced a frame of {length} bytes, and at most {bound} can answer the pending requests"
             ))),
         }
     }
@@ -105,7 +105,7 @@ pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result
             0 => return Ok(()),
             next if !next.is_multiple_of(8) => {
                 return Err(malformed(&format!(
-                    "a message in it begins after {next} bytes, which is no multiple of 8"
+                    "a message in it begins after {next} bytes, which is not a multiple of 8"
                 )));
             }
             next => at = at.saturating_add(next),
@@ -126,7 +126,7 @@ pub(super) fn on_first_answer(error: io::Error, frame: &[u8]) -> io::Error {
 }
 
 fn not_smb2() -> io::Error {
-    malformed("it is no SMB2 message, or is cut off")
+    malformed("it is not an SMB2 message, or it is cut off")
 }
 
 /// The messages of a frame, of which only the headers are decrypted. This does not authenticate an
@@ -257,16 +257,16 @@ mod tests {
             (compound(3), None),
             (compound(MAX_MESSAGES), None),
             (compound(MAX_MESSAGES + 1), Some("more than 64 messages")),
-            (message(8, 64).repeat(1_000), Some("no SMB2 message")),
+            (message(8, 64).repeat(1_000), Some("not an SMB2 message")),
             (request, Some("a request instead of an answer")),
             (hidden, Some("a request instead of an answer")),
             (compressed, Some("a compressed frame")),
             (unknown, Some("the unknown command 0x7777")),
             (unaligned, Some("after 76 bytes")),
-            (large_header, Some("no SMB2 message")),
-            (message(0, 0)[..63].to_vec(), Some("no SMB2 message")),
-            (message(u32::MAX - 7, 8), Some("no SMB2 message")),
-            (b"HTTP/1.1 400 Bad Request".to_vec(), Some("no SMB2 message")),
+            (large_header, Some("not an SMB2 message")),
+            (message(0, 0)[..63].to_vec(), Some("not an SMB2 message")),
+            (message(u32::MAX - 7, 8), Some("not an SMB2 message")),
+            (b"HTTP/1.1 400 Bad Request".to_vec(), Some("not an SMB2 message")),
         ];
         let ciphers = [
             (Cipher::Aes128Ccm, 16),

@@ -66,7 +66,7 @@ impl SMBFileHandle for Smb2Handle {
             }
             if count == 0 {
                 return Err(OpError::Client(format!(
-                    "the server wrote 0 of {payload} bytes and called it a success"
+                    "the server wrote 0 of {payload} bytes and reported success"
                 )));
             }
         }
@@ -183,7 +183,7 @@ impl Smb2Handle {
 }
 
 fn beyond_the_largest_file() -> OpError {
-    OpError::Client("offset and length end beyond the largest file there can be".to_string())
+    OpError::Client("offset and length end beyond the maximum size of a file".to_string())
 }
 
 /// Returns the data of a READ response (MS-SMB2 2.2.20) without copying it.

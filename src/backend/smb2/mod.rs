@@ -217,7 +217,7 @@ impl Smb2Backend {
         }
         let named = SmbAddress { user: Some("USER".to_string()), ..self.address.clone() };
         format!(
-            ": the target names no user, so smbench asked as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
+            ": the target names no user, so smbench connected as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
         )
     }
 

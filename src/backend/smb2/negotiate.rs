@@ -143,14 +143,14 @@ impl Negotiation {
         };
         match self.answered().as_deref() == Some(confirmed) {
             true => Ok(()),
-            false => Err(tampered("its response came with another dialect, GUID or capabilities")),
+            false => Err(tampered("the dialect, GUID or capabilities of its response differ")),
         }
     }
 }
 
 fn tampered(found: &str) -> OpError {
     OpError::Client(format!(
-        "the server did not confirm the negotiation ({found}): it may have been changed on the way, to weaken the connection"
+        "the server did not confirm the negotiation ({found}): it may have been changed in transit to weaken the connection"
     ))
 }
 

@@ -125,7 +125,10 @@ impl Wire {
             None => return false,
             Some(Ok(what)) => match &*self.breaks() {
                 Some(sender) => sender.send(what),
-                None => tracing::debug!(?what, "a break of what nobody asked for"),
+                None => tracing::debug!(
+                    ?what,
+                    "a break was ignored, because the client requested no caching"
+                ),
             },
             Some(Err(reason)) => self.ignore_break(reason),
         }

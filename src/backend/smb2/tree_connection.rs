@@ -213,7 +213,7 @@ fn refused_frame(connection: &Connection) -> Option<String> {
     let what = if counts.decrypt_failures > 0 {
         "it does not decrypt with the key of the session"
     } else if counts.malformed_frames + counts.decompress_failures > 0 {
-        "its messages cannot be told apart"
+        "its messages cannot be separated"
     } else {
         return None;
     };
@@ -226,7 +226,7 @@ pub(super) fn described(status: NtStatus) -> String {
 }
 
 fn unanswered() -> Result<Vec<u8>, OpError> {
-    Err(OpError::Client("the server left a part of a compound unanswered".to_string()))
+    Err(OpError::Client("the server did not answer every request of a compound".to_string()))
 }
 
 fn file_id(body: &[u8]) -> Result<FileId, OpError> {

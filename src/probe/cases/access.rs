@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
-use crate::probe::{Checked, Handle, ProbeClient, answer, cases, check_eq};
+use crate::probe::{Checked, Handle, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -45,9 +45,8 @@ async fn reads_and_writes(handle: &Handle) -> Checked<(bool, bool)> {
 async fn a_read_handle_cannot_write_or_truncate(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"kept").await?;
     let reader = client.reader("f").await?;
-    let written = reader.write(0, Bytes::from_static(b"lost")).await;
-    check_eq!(answer(written)?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(reader.truncate(0).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(reader.write(0, Bytes::from_static(b"lost")).await, NtStatus::ACCESS_DENIED);
+    check_status!(reader.truncate(0).await, NtStatus::ACCESS_DENIED);
     reader.close().await?;
     check_eq!(client.content("f").await?, b"kept");
     Ok(())
@@ -56,7 +55,7 @@ async fn a_read_handle_cannot_write_or_truncate(client: ProbeClient<'_>) -> Chec
 async fn a_write_handle_cannot_read(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"secret").await?;
     let writer = client.open("f", Write, Open).await?;
-    check_eq!(answer(writer.read(0, 6).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(writer.read(0, 6).await, NtStatus::ACCESS_DENIED);
     writer.close().await?;
     Ok(())
 }
@@ -74,9 +73,9 @@ async fn an_open_for_nothing_is_access_denied(client: ProbeClient<'_>) -> Checke
     let asked = CreateParameters { access_mask: Some(0), ..CreateParameters::default() };
     for (name, disposition) in [("f", Open), ("g", OpenIf)] {
         let opened = client.open_extended(name, Read, disposition, &asked).await;
-        check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "{disposition:?}");
+        check_status!(opened, NtStatus::ACCESS_DENIED, "{disposition:?}");
     }
-    check_eq!(answer(client.stat("g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
@@ -84,7 +83,7 @@ async fn a_handle_of_attributes_neither_reads_nor_writes(client: ProbeClient<'_>
     client.make("f", b"x").await?;
     let handle = with_access(&client, READ_ATTRIBUTES).await?;
     check_eq!(reads_and_writes(&handle).await?, (false, false));
-    check_eq!(answer(handle.truncate(0).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(handle.truncate(0).await, NtStatus::ACCESS_DENIED);
     handle.close().await?;
     check_eq!(client.content("f").await?, b"x");
     Ok(())
@@ -133,7 +132,7 @@ async fn an_open_for_what_there_is_not_is_access_denied(client: ProbeClient<'_>)
         let access_mask = Some(READ_ATTRIBUTES | bit);
         let asked = CreateParameters { access_mask, ..CreateParameters::default() };
         let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
-        check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "0x{bit:X}");
+        check_status!(opened, NtStatus::ACCESS_DENIED, "0x{bit:X}");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Cases of reads, writes and the end of a file.
 
-use crate::probe::{Checked, ProbeClient, answer, cases, check, check_eq};
+use crate::probe::{Checked, ProbeClient, cases, check, check_eq, check_status};
 use crate::protocol::NtStatus;
 use bytes::Bytes;
 
@@ -53,7 +53,7 @@ async fn a_read_at_or_past_the_end_is_end_of_file(client: ProbeClient<'_>) -> Ch
     client.make("f", b"0123456789").await?;
     let reader = client.reader("f").await?;
     for offset in [10, 11, 1 << 40] {
-        check_eq!(answer(reader.read(offset, 1).await)?, NtStatus::END_OF_FILE, "{offset}");
+        check_status!(reader.read(offset, 1).await, NtStatus::END_OF_FILE, "{offset}");
     }
     reader.close().await?;
     Ok(())
@@ -61,7 +61,7 @@ async fn a_read_at_or_past_the_end_is_end_of_file(client: ProbeClient<'_>) -> Ch
 
 async fn a_read_of_an_empty_file_is_end_of_file(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(0, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn offsets_above_four_gib_are_kept(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.write(far, Bytes::from_static(b"far")).await?;
     check_eq!(handle.read(far - 2, 100).await?, &b"\0\0far"[..]);
-    check_eq!(answer(handle.read(far + 3, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(far + 3, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
@@ -141,7 +141,7 @@ async fn truncating_shorter_cuts_the_end_off(client: ProbeClient<'_>) -> Checked
     handle.truncate(4).await?;
     check_eq!(handle.read(0, 100).await?, &b"0123"[..]);
     handle.truncate(0).await?;
-    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(0, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
@@ -187,7 +187,7 @@ async fn a_flush_succeeds_with_and_without_writes(client: ProbeClient<'_>) -> Ch
 async fn a_flush_needs_write_access(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let reader = client.reader("f").await?;
-    check_eq!(answer(reader.flush().await)?, NtStatus::ACCESS_DENIED);
+    check_status!(reader.flush().await, NtStatus::ACCESS_DENIED);
     reader.close().await?;
     Ok(())
 }
@@ -200,7 +200,7 @@ async fn eight_mib_go_in_one_operation(client: ProbeClient<'_>) -> Checked {
     let read = handle.read(0, length).await?;
     check_eq!(read.len() as u64, length);
     check!(read == data, "other bytes than were written");
-    check_eq!(answer(handle.read(length, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(length, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
@@ -209,9 +209,9 @@ async fn a_write_at_the_largest_offset_is_invalid(client: ProbeClient<'_>) -> Ch
     let handle = client.file("f").await?;
     for offset in [u64::MAX, i64::MAX as u64] {
         let written = handle.write(offset, Bytes::from_static(b"xy")).await;
-        check_eq!(answer(written)?, NtStatus::INVALID_PARAMETER, "{offset}");
+        check_status!(written, NtStatus::INVALID_PARAMETER, "{offset}");
     }
-    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(0, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }

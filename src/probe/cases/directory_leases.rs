@@ -9,6 +9,7 @@ use super::leases::{key, lease, leased};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
+    check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
@@ -188,7 +189,7 @@ async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(client: ProbeClie
     client.expect_no_break().await?;
     closes.close().await?;
     goes(&client).await?;
-    check_eq!(answer(client.stat("d/f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 

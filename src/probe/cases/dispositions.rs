@@ -2,7 +2,7 @@
 //! 2.1.5.1.2): the server's answer, and what happens to the file.
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{CaseDirectory, Checked, ProbeClient, answer, cases, check_eq};
+use crate::probe::{CaseDirectory, Checked, ProbeClient, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{
     self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
 };
@@ -42,7 +42,7 @@ async fn existing(
             content
         }
         Err(status) => {
-            check_eq!(answer(opened)?, status);
+            check_status!(opened, status);
             b"old content"
         }
     };
@@ -62,8 +62,8 @@ async fn missing(
         opened?.close().await?;
         check_eq!(client.content("f").await?, b"");
     } else {
-        check_eq!(answer(opened)?, expected);
-        check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(opened, expected);
+        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     Ok(())
 }
@@ -152,7 +152,7 @@ async fn a_directory_is_made_opened_and_refused_by_disposition(client: ProbeClie
         ("e", OpenIf, NtStatus::SUCCESS),
     ] {
         let opened = client.open_extended(name, ReadWrite, disposition, &directory()).await;
-        check_eq!(answer(opened)?, expected, "{disposition:?} of {name}");
+        check_status!(opened, expected, "{disposition:?} of {name}");
     }
     client.make("d/f", b"x").await?;
     client.make("e/f", b"x").await?;
@@ -164,7 +164,7 @@ async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
     client.make("d/f", b"kept").await?;
     for disposition in [Supersede, Overwrite, OverwriteIf] {
         let opened = client.open_extended("d", ReadWrite, disposition, &directory()).await;
-        check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "{disposition:?}");
+        check_status!(opened, NtStatus::INVALID_PARAMETER, "{disposition:?}");
     }
     check_eq!(client.content("d/f").await?, b"kept");
     Ok(())
@@ -183,7 +183,7 @@ async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirecto
         for disposition in [Overwrite, OverwriteIf, Supersede] {
             let opened = client.open("f", ReadWrite, disposition).await;
             let context = format!("{disposition:?} of a file with attributes 0x{kept:X}");
-            check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "{context}");
+            check_status!(opened, NtStatus::ACCESS_DENIED, "{context}");
             let asked = with(HIDDEN | SYSTEM);
             client.open_extended("f", ReadWrite, disposition, &asked).await?.close().await?;
         }

@@ -9,7 +9,8 @@ use super::leases::{hold, hold_with, key, lease, leased, opens};
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, ProbeClient, answer, cases, check_eq, done,
+    CaseDirectory, CaseFailure, Checked, Clients, ProbeClient, answer, cases, check_eq,
+    check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, II, None as Nothing};
@@ -325,7 +326,7 @@ async fn without_handle_caching_a_share_mode_refuses_at_once(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
     let _held = hold_with(&one, LeaseState::RW, &alone(LeaseState::RW)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
     one.expect_no_break().await
 }
 
@@ -333,12 +334,12 @@ async fn a_rename_takes_handle_caching_and_waits([one, two]: Clients<'_, 2>) -> 
     let _held = hold(&one, 1, LeaseState::RH).await?;
     let answering = async |notice| {
         of_lease(notice, (LeaseState::RH, LeaseState::R))?;
-        check_eq!(answer(one.stat("g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(one.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
         check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
         Ok(())
     };
     one.broken_by(done(two.rename("f", "g", false)), answering).await?;
-    check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
+    check_status!(two.stat("g").await, NtStatus::SUCCESS);
     one.expect_no_break().await
 }
 
@@ -347,7 +348,7 @@ async fn a_deletion_takes_handle_caching([one, two]: Clients<'_, 2>) -> Checked 
     let deleting = async { Ok(two.delete("f").await?) };
     breaks(&one, (LeaseState::RH, LeaseState::R), deleting).await?;
     held.close().await?;
-    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
-    done,
+    check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, Overwrite, OverwriteIf};
 use crate::protocol::create::OplockLevel::{Batch, Exclusive, II, None as Nothing};
@@ -293,7 +293,7 @@ async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
         Ok(first.close().await?)
     };
     one.broken_by(done(deleting.close()), closes).await?;
-    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
@@ -303,7 +303,7 @@ async fn what_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>)
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let renaming = async { answer(two.rename("g", "f", true).await) };
     check_eq!(breaks(&one, RWH_TO_RW, renaming).await?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(two.rename("g", "f", true).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(two.rename("g", "f", true).await, NtStatus::ACCESS_DENIED);
     one.expect_no_break().await?;
     first.close().await?;
     let again = hold(&one, 1, LeaseState::RWH).await?;
@@ -370,9 +370,8 @@ async fn a_renamed_file_keeps_its_lease([one, two]: Clients<'_, 2>) -> Checked {
     check_eq!(leased(&again)?.state, LeaseState::RWH, "the key is of the file, not of its name");
     let epoch = leased(&first)?.epoch;
     check_eq!(leased(&again)?.epoch, epoch.wrapping_add(1));
-    let elsewhere = one.file_with("f", &lease(1, LeaseState::R)).await;
-    check_eq!(answer(elsewhere)?, NtStatus::INVALID_PARAMETER);
+    check_status!(one.file_with("f", &lease(1, LeaseState::R)).await, NtStatus::INVALID_PARAMETER);
     let nothing = Acknowledgement::Lease { key: key(1), state: LeaseState::NONE };
-    check_eq!(answer(one.answers(nothing).await)?, NtStatus::UNSUCCESSFUL);
+    check_status!(one.answers(nothing).await, NtStatus::UNSUCCESSFUL);
     Ok(())
 }

@@ -3,7 +3,8 @@
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq,
+    check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::create::OplockLevel::{self, Batch};
@@ -187,7 +188,7 @@ async fn an_upgrade_counts_as_an_epoch(client: ProbeClient<'_>) -> Checked {
 async fn a_key_belongs_to_one_file(client: ProbeClient<'_>) -> Checked {
     let _held = hold(&client, 1, LeaseState::R).await?;
     let elsewhere = client.file_with("g", &lease(1, LeaseState::R)).await;
-    check_eq!(answer(elsewhere)?, NtStatus::INVALID_PARAMETER);
+    check_status!(elsewhere, NtStatus::INVALID_PARAMETER);
     Ok(())
 }
 
@@ -252,14 +253,14 @@ async fn a_directory_has_a_lease_of_rh_at_most(client: ProbeClient<'_>) -> Check
 async fn an_answer_to_no_break_is_unsuccessful(client: ProbeClient<'_>) -> Checked {
     let _held = hold(&client, 1, LeaseState::RWH).await?;
     let acknowledgement = Acknowledgement::Lease { key: key(1), state: LeaseState::R };
-    check_eq!(answer(client.answers(acknowledgement).await)?, NtStatus::UNSUCCESSFUL);
+    check_status!(client.answers(acknowledgement).await, NtStatus::UNSUCCESSFUL);
     Ok(())
 }
 
 async fn an_answer_for_a_lease_there_is_not_is_name_not_found(client: ProbeClient<'_>) -> Checked {
     let _held = hold(&client, 1, LeaseState::RWH).await?;
     let acknowledgement = Acknowledgement::Lease { key: key(2), state: LeaseState::R };
-    check_eq!(answer(client.answers(acknowledgement).await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.answers(acknowledgement).await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 

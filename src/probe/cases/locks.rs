@@ -7,7 +7,7 @@ use crate::backend::OpError;
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseArguments, CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer,
-    cases, check, check_eq,
+    cases, check, check_eq, check_status,
 };
 use crate::protocol::NtStatus;
 use crate::protocol::create::CreateDisposition::OverwriteIf;
@@ -73,7 +73,7 @@ async fn an_exclusive_lock_refuses_any_other(Pair { first, second, .. }: Pair<'_
     first.lock(10, 10, true, false).await?;
     for (offset, length, exclusive) in [(10, 10, true), (19, 5, true), (0, 11, false)] {
         let refused = second.lock(offset, length, exclusive, false).await;
-        check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "{offset}+{length}");
+        check_status!(refused, NtStatus::LOCK_NOT_GRANTED, "{offset}+{length}");
     }
     Ok(())
 }
@@ -81,8 +81,7 @@ async fn an_exclusive_lock_refuses_any_other(Pair { first, second, .. }: Pair<'_
 async fn shared_locks_stand_together(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, false, false).await?;
     second.lock(5, 10, false, false).await?;
-    let refused = second.lock(0, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     Ok(())
 }
 
@@ -90,14 +89,13 @@ async fn ranges_that_do_not_overlap_do_not_matter(Pair { first, second, .. }: Pa
     first.lock(10, 10, true, false).await?;
     second.lock(0, 10, true, false).await?;
     second.lock(20, 1_000_000, true, false).await?;
-    let refused = first.lock(1_000_019, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(first.lock(1_000_019, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     Ok(())
 }
 
 async fn an_unlocked_range_is_free_again(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.lock(9, 1, true, false).await)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(9, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(0, 10).await?;
     second.lock(0, 10, true, false).await?;
     Ok(())
@@ -105,14 +103,14 @@ async fn an_unlocked_range_is_free_again(Pair { first, second, .. }: Pair<'_>) -
 
 async fn an_unlock_of_what_is_not_locked_is_range_not_locked(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    check_eq!(answer(handle.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(handle.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     handle.lock(0, 10, true, false).await?;
     for (offset, length) in [(0, 9), (1, 9), (0, 11)] {
         let unlocked = handle.unlock(offset, length).await;
-        check_eq!(answer(unlocked)?, NtStatus::RANGE_NOT_LOCKED, "{offset}+{length}");
+        check_status!(unlocked, NtStatus::RANGE_NOT_LOCKED, "{offset}+{length}");
     }
     handle.unlock(0, 10).await?;
-    check_eq!(answer(handle.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(handle.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     Ok(())
 }
 
@@ -120,14 +118,14 @@ async fn an_unlock_of_anothers_lock_is_range_not_locked(
     Pair { first, second, .. }: Pair<'_>,
 ) -> Checked {
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(second.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     first.unlock(0, 10).await?;
     Ok(())
 }
 
 async fn closing_releases_the_locks(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.lock(9, 1, true, false).await)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(9, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.close().await?;
     second.lock(0, 10, true, false).await?;
     Ok(())
@@ -135,8 +133,7 @@ async fn closing_releases_the_locks(Pair { first, second, .. }: Pair<'_>) -> Che
 
 async fn a_range_past_the_last_offset_is_invalid(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    let refused = handle.lock(u64::MAX - 1, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::INVALID_LOCK_RANGE);
+    check_status!(handle.lock(u64::MAX - 1, 10, true, false).await, NtStatus::INVALID_LOCK_RANGE);
     Ok(())
 }
 
@@ -144,13 +141,12 @@ async fn an_exclusive_lock_stops_the_others_reads_and_writes(
     Pair { first, second, .. }: Pair<'_>,
 ) -> Checked {
     first.lock(10, 10, true, false).await?;
-    check_eq!(answer(second.read(0, 11).await)?, NtStatus::FILE_LOCK_CONFLICT);
-    let written = second.write(19, Bytes::from_static(b"ab")).await;
-    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
-    check_eq!(answer(second.read(0, 10).await)?, NtStatus::SUCCESS);
-    check_eq!(answer(second.write(20, Bytes::from_static(b"ab")).await)?, NtStatus::SUCCESS);
-    check_eq!(answer(first.read(10, 10).await)?, NtStatus::SUCCESS);
-    check_eq!(answer(first.write(10, Bytes::from_static(b"mine")).await)?, NtStatus::SUCCESS);
+    check_status!(second.read(0, 11).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(second.write(19, Bytes::from_static(b"ab")).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(second.read(0, 10).await, NtStatus::SUCCESS);
+    check_status!(second.write(20, Bytes::from_static(b"ab")).await, NtStatus::SUCCESS);
+    check_status!(first.read(10, 10).await, NtStatus::SUCCESS);
+    check_status!(first.write(10, Bytes::from_static(b"mine")).await, NtStatus::SUCCESS);
     first.unlock(10, 10).await?;
     check_eq!(second.read(10, 5).await?, &b"minex"[..]);
     Ok(())
@@ -160,9 +156,8 @@ async fn a_shared_lock_stops_the_others_writes_only(
     Pair { first, second, .. }: Pair<'_>,
 ) -> Checked {
     first.lock(0, 10, false, false).await?;
-    check_eq!(answer(second.read(0, 10).await)?, NtStatus::SUCCESS);
-    let written = second.write(9, Bytes::from_static(b"a")).await;
-    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(second.read(0, 10).await, NtStatus::SUCCESS);
+    check_status!(second.write(9, Bytes::from_static(b"a")).await, NtStatus::FILE_LOCK_CONFLICT);
     Ok(())
 }
 
@@ -170,8 +165,7 @@ async fn a_waiting_lock_is_granted_at_once_when_free(
     Pair { first, second, .. }: Pair<'_>,
 ) -> Checked {
     first.lock(0, 10, true, true).await?;
-    let refused = second.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     Ok(())
 }
 
@@ -184,7 +178,7 @@ async fn granted_only_after(
     let waiting = async {
         let granted = timeout(GRANTED, waiter.lock(0, 10, true, true)).await;
         granted.map_err(|_| {
-            CaseFailure::new(format!("no end within {GRANTED:?}: it still waits"))
+            CaseFailure::new(format!("did not end within {GRANTED:?}: it still waits"))
         })??;
         check!(released.load(Ordering::SeqCst), "granted while another held it");
         Ok(())
@@ -236,10 +230,10 @@ async fn a_cancelled_wait_is_cancelled_and_leaves_no_lock(
     let (waited, cancelled): (_, Checked) =
         tokio::join!(second.lock(0, 10, true, true), cancelling);
     cancelled?;
-    check_eq!(answer(waited)?, NtStatus::CANCELLED);
+    check_status!(waited, NtStatus::CANCELLED);
     first.unlock(0, 10).await?;
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.read(50, 1).await)?, NtStatus::SUCCESS, "the connection goes on");
+    check_status!(second.read(50, 1).await, NtStatus::SUCCESS, "the connection goes on");
     Ok(())
 }
 
@@ -247,18 +241,16 @@ async fn handles_of_one_connection_conflict_too(client: ProbeClient<'_>) -> Chec
     client.make("f", &[b'x'; 100]).await?;
     let (first, second) = (client.file("f").await?, client.file("f").await?);
     first.lock(0, 10, true, false).await?;
-    let refused = second.lock(5, 1, false, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
-    check_eq!(answer(second.read(0, 10).await)?, NtStatus::FILE_LOCK_CONFLICT);
-    check_eq!(answer(first.read(0, 10).await)?, NtStatus::SUCCESS);
+    check_status!(second.lock(5, 1, false, false).await, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.read(0, 10).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(first.read(0, 10).await, NtStatus::SUCCESS);
     Ok(())
 }
 
 async fn an_exclusive_lock_of_ones_own_refuses_another(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.lock(0, 10, true, false).await?;
-    let again = handle.lock(5, 10, true, false).await;
-    check_eq!(answer(again)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(handle.lock(5, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     handle.unlock(0, 10).await?;
     handle.lock(5, 10, true, false).await?;
     Ok(())
@@ -268,8 +260,7 @@ async fn of_two_shared_locks_one_is_left(Pair { first, second, .. }: Pair<'_>) -
     first.lock(0, 10, false, false).await?;
     first.lock(0, 10, false, false).await?;
     first.unlock(0, 10).await?;
-    let refused = second.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(0, 10).await?;
     second.lock(0, 10, true, false).await?;
     Ok(())
@@ -277,16 +268,14 @@ async fn of_two_shared_locks_one_is_left(Pair { first, second, .. }: Pair<'_>) -
 
 async fn a_lock_beyond_the_end_of_file_holds(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(1 << 40, 10, true, false).await?;
-    let refused = second.lock(1 << 40, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(1 << 40, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     check_eq!(second.read(0, 200).await?.len(), 100);
     Ok(())
 }
 
 async fn a_lock_up_to_the_last_offset_holds(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(u64::MAX - 9, 10, true, false).await?;
-    let refused = second.lock(u64::MAX, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(u64::MAX, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(u64::MAX - 9, 10).await?;
     second.lock(u64::MAX, 1, true, false).await?;
     Ok(())
@@ -337,7 +326,7 @@ async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(
             first.unlock(offset, length).await?;
         }
     }
-    check_eq!(answer(second.unlock(50, 1).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(second.unlock(50, 1).await, NtStatus::RANGE_NOT_LOCKED);
     second.unlock(50, 0).await?;
     Ok(())
 }
@@ -347,24 +336,22 @@ async fn a_shared_lock_stands_over_ones_own_exclusive_one(
 ) -> Checked {
     first.lock(0, 10, true, false).await?;
     first.lock(0, 10, false, false).await?;
-    let refused = second.lock(0, 10, false, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 10, false, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(0, 10).await?;
     second.lock(0, 10, false, false).await?;
     let refused = first.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "the shared one is left");
+    check_status!(refused, NtStatus::LOCK_NOT_GRANTED, "the shared one is left");
     first.unlock(0, 10).await?;
-    check_eq!(answer(first.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(first.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     Ok(())
 }
 
 async fn a_shared_lock_of_ones_own_stops_ones_writes(Pair { first, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, false, false).await?;
-    let written = first.write(9, Bytes::from_static(b"ab")).await;
-    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
-    check_eq!(answer(first.read(0, 10).await)?, NtStatus::SUCCESS);
+    check_status!(first.write(9, Bytes::from_static(b"ab")).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(first.read(0, 10).await, NtStatus::SUCCESS);
     first.unlock(0, 10).await?;
-    check_eq!(answer(first.write(9, Bytes::from_static(b"ab")).await)?, NtStatus::SUCCESS);
+    check_status!(first.write(9, Bytes::from_static(b"ab")).await, NtStatus::SUCCESS);
     Ok(())
 }
 
@@ -374,16 +361,15 @@ async fn a_lock_stops_neither_a_truncation_nor_an_overwrite(
     first.lock(0, 100, true, false).await?;
     second.truncate(50).await?;
     two.open("f", ReadWrite, OverwriteIf).await?.close().await?;
-    check_eq!(answer(first.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(first.read(0, 1).await, NtStatus::END_OF_FILE);
     let refused = second.lock(0, 1, false, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "the lock is still there");
+    check_status!(refused, NtStatus::LOCK_NOT_GRANTED, "the lock is still there");
     Ok(())
 }
 
 async fn an_unlock_past_the_last_offset_is_invalid(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    let unlocked = handle.unlock(u64::MAX - 1, 10).await;
-    check_eq!(answer(unlocked)?, NtStatus::INVALID_LOCK_RANGE);
+    check_status!(handle.unlock(u64::MAX - 1, 10).await, NtStatus::INVALID_LOCK_RANGE);
     Ok(())
 }
 

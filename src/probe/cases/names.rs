@@ -2,7 +2,7 @@
 
 use crate::backend::OpError;
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Checked, ProbeClient, answer, cases, check, check_eq};
+use crate::probe::{Checked, ProbeClient, cases, check, check_eq, check_status};
 use crate::protocol::NtStatus;
 use crate::protocol::create::CreateDisposition::Create;
 
@@ -24,10 +24,10 @@ cases! {
 async fn a_name_is_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.make("Report.Txt", b"one").await?;
     check_eq!(client.content("REPORT.TXT").await?, b"one");
-    check_eq!(answer(client.stat("report.txt").await)?, NtStatus::SUCCESS);
+    check_status!(client.stat("report.txt").await, NtStatus::SUCCESS);
     let refused = client.open("rePORT.txt", ReadWrite, Create).await;
-    check_eq!(answer(refused)?, NtStatus::OBJECT_NAME_COLLISION);
-    check_eq!(answer(client.list("", "rEpOrT*").await)?, NtStatus::SUCCESS);
+    check_status!(refused, NtStatus::OBJECT_NAME_COLLISION);
+    check_status!(client.list("", "rEpOrT*").await, NtStatus::SUCCESS);
     Ok(())
 }
 
@@ -45,9 +45,9 @@ async fn names_beyond_ascii_are_kept(client: ProbeClient<'_>) -> Checked {
     }
     for name in names {
         check_eq!(client.content(name).await?, b"x", "{name}");
-        check_eq!(answer(client.list("", name).await)?, NtStatus::SUCCESS, "{name}");
+        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}");
         client.delete(name).await?;
-        check_eq!(answer(client.stat(name).await)?, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
+        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
     }
     Ok(())
 }
@@ -62,12 +62,12 @@ async fn punctuation_is_kept(client: ProbeClient<'_>) -> Checked {
     let names = [".hidden", "a b", "a.b.c", "~$lock.docx", "#%&{}!@^+=,;[]'`()", "-", "x~1.tmp"];
     for name in names {
         client.make(name, b"x").await?;
-        check_eq!(answer(client.stat(name).await)?, NtStatus::SUCCESS, "{name}");
+        check_status!(client.stat(name).await, NtStatus::SUCCESS, "{name}");
     }
     for name in names {
         client.delete(name).await?;
     }
-    check_eq!(answer(client.stat(".hidden").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat(".hidden").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
@@ -136,9 +136,9 @@ async fn names_that_differ_in_the_end_only_are_two(client: ProbeClient<'_>) -> C
         client.open(name, ReadWrite, Create).await?.close().await?;
     }
     for name in &names {
-        check_eq!(answer(client.list("", name).await)?, NtStatus::SUCCESS, "{name}");
+        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}");
         client.delete(name).await?;
-        check_eq!(answer(client.stat(name).await)?, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
+        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::backend::OpError;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::ir::{HandleRef, OperationKind};
 use crate::probe::{
-    CaseDirectory, Checked, ProbeClient, answer, cases, check, check_eq, side_by_side,
+    CaseDirectory, Checked, ProbeClient, answer, cases, check, check_eq, check_status, side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateAction, CreateContext, CreateParameters, NtStatus};
@@ -32,7 +32,7 @@ cases! {
 async fn opening_a_missing_file_is_name_not_found(client: ProbeClient<'_>) -> Checked {
     for mode in [Read, Write, ReadWrite] {
         let opened = client.open("missing", mode, Open).await;
-        check_eq!(answer(opened)?, NtStatus::OBJECT_NAME_NOT_FOUND, "{mode:?}");
+        check_status!(opened, NtStatus::OBJECT_NAME_NOT_FOUND, "{mode:?}");
     }
     Ok(())
 }
@@ -47,7 +47,7 @@ async fn a_status_keeps_its_number_and_name(client: ProbeClient<'_>) -> Checked 
 async fn opening_below_a_missing_directory_is_path_not_found(client: ProbeClient<'_>) -> Checked {
     for disposition in [Open, Create, OpenIf, OverwriteIf] {
         let opened = client.open("missing/file", ReadWrite, disposition).await;
-        check_eq!(answer(opened)?, NtStatus::OBJECT_PATH_NOT_FOUND, "{disposition:?}");
+        check_status!(opened, NtStatus::OBJECT_PATH_NOT_FOUND, "{disposition:?}");
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ async fn opening_below_a_missing_directory_is_path_not_found(client: ProbeClient
 async fn opening_below_a_file_is_path_not_found(client: ProbeClient<'_>) -> Checked {
     client.make("file", b"x").await?;
     let opened = client.open("file/below", ReadWrite, OpenIf).await;
-    check_eq!(answer(opened)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_status!(opened, NtStatus::OBJECT_PATH_NOT_FOUND);
     Ok(())
 }
 
@@ -63,7 +63,7 @@ async fn opening_a_directory_as_a_file_is_file_is_a_directory(client: ProbeClien
     client.mkdir("d").await?;
     for (mode, disposition) in [(Read, Open), (ReadWrite, OpenIf)] {
         let opened = client.open("d", mode, disposition).await;
-        check_eq!(answer(opened)?, NtStatus::FILE_IS_A_DIRECTORY, "{mode:?}");
+        check_status!(opened, NtStatus::FILE_IS_A_DIRECTORY, "{mode:?}");
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ async fn the_disposition_of_an_extended_open_decides(client: ProbeClient<'_>) ->
     client.make("f", b"x").await?;
     let create = CreateParameters { disposition: Some(Create), ..CreateParameters::default() };
     let refused = client.open_extended("f", ReadWrite, OpenIf, &create).await;
-    check_eq!(answer(refused)?, NtStatus::OBJECT_NAME_COLLISION);
+    check_status!(refused, NtStatus::OBJECT_NAME_COLLISION);
     let made = client.open_extended("g", ReadWrite, Open, &create).await?;
     made.close().await?;
     Ok(())
@@ -115,7 +115,7 @@ async fn an_operation_on_a_handle_is_not_one_by_path(client: ProbeClient<'_>) ->
     let flush = OperationKind::Flush { handle_ref: HandleRef(1) };
     let refused = client.connection.execute_misc(&flush).await;
     check!(matches!(refused, Err(OpError::Client(_))), "it was sent");
-    check_eq!(answer(client.stat("").await)?, NtStatus::SUCCESS, "the connection goes on");
+    check_status!(client.stat("").await, NtStatus::SUCCESS, "the connection goes on");
     Ok(())
 }
 
@@ -170,7 +170,7 @@ async fn a_create_context_nobody_knows_is_ignored(client: ProbeClient<'_>) -> Ch
     for length in [4, 5, 6, 7, 8, 16, 17, 34] {
         let asked = context(&b"x".repeat(length), b"");
         let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
-        check_eq!(answer(opened)?, NtStatus::SUCCESS, "a name of {length} bytes");
+        check_status!(opened, NtStatus::SUCCESS, "a name of {length} bytes");
     }
     check_eq!(client.content("f").await?, b"kept");
     Ok(())
@@ -182,7 +182,7 @@ async fn a_create_context_without_a_proper_name_is_invalid(client: ProbeClient<'
     for length in 1..4 {
         let opened =
             client.open_extended("f", ReadWrite, Open, &context(&b"x".repeat(length), b"")).await;
-        check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "a name of {length} bytes");
+        check_status!(opened, NtStatus::INVALID_PARAMETER, "a name of {length} bytes");
     }
     Ok(())
 }
@@ -192,7 +192,7 @@ async fn a_file_of_no_snapshot_is_name_not_found(client: ProbeClient<'_>) -> Che
     client.make("f", b"x").await?;
     let asked = context(b"TWrp", &10_000_u64.to_le_bytes());
     let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
-    check_eq!(answer(opened)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(opened, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
@@ -206,6 +206,6 @@ async fn contexts_that_ask_for_a_size_or_for_rights_are_taken(client: ProbeClien
     }
     let directory = CreateParameters { create_options: Some(1), ..context(b"AlSi", &size) };
     client.open_extended("d", ReadWrite, Create, &directory).await?.close().await?;
-    check_eq!(answer(client.list("", "d").await)?, NtStatus::SUCCESS);
+    check_status!(client.list("", "d").await, NtStatus::SUCCESS);
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::oplocks::{granted, hold, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseDirectory, Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq,
-    done,
+    check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
@@ -136,7 +136,7 @@ async fn a_greedy_answer_is_refused_and_the_oplock_lost([one, two]: Clients<'_, 
     };
     let greedy = async |_| {
         let answered = held.acknowledge_oplock_break(Batch).await;
-        check_eq!(answer(answered)?, NtStatus::INVALID_OPLOCK_PROTOCOL);
+        check_status!(answered, NtStatus::INVALID_OPLOCK_PROTOCOL);
         Ok(())
     };
     if let Ok(other) = one.broken_by(opening, greedy).await? {
@@ -245,7 +245,7 @@ async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
 ) -> Checked {
     hold(&one, Exclusive).await?.close().await?;
     let _held = one.file_with("f", &alone(Exclusive)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
     one.expect_no_break().await
 }
 
@@ -254,7 +254,7 @@ async fn a_rename_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -
     let held = hold(&one, Batch).await?;
     let renames = async { Ok(two.rename("f", "g", false).await?) };
     breaks_to((&one, &held), II, renames).await?;
-    check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
+    check_status!(two.stat("g").await, NtStatus::SUCCESS);
     Ok(())
 }
 
@@ -263,7 +263,7 @@ async fn a_deletion_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>)
     let deletes = async { Ok(two.delete("f").await?) };
     breaks_to((&one, &held), II, deletes).await?;
     held.close().await?;
-    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 

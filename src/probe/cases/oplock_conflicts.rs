@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::oplock_breaks::{breaks_to, broken};
 use super::oplocks::{granted, hold, oplock};
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check_eq, done};
+use crate::probe::{
+    CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check_eq, check_status, done,
+};
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf, Supersede};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
 use crate::protocol::{Break, CreateParameters, NtStatus};
@@ -118,7 +120,7 @@ async fn who_is_refused_breaks_a_batch_oplock_once([one, two]: Clients<'_, 2>) -
     let held = one.file_with("f", &alone(Batch)).await?;
     let deleting = async { answer(two.delete("f").await) };
     check_eq!(breaks_to((&one, &held), II, deleting).await?, NtStatus::SHARING_VIOLATION);
-    check_eq!(answer(two.delete("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION);
     one.expect_no_break().await?;
     held.write(0, Bytes::from_static(b"x")).await?;
     check_eq!(one.next_break().await?, broken(&held, Nothing)?, "level II is nobody's who writes");
@@ -140,7 +142,7 @@ async fn what_is_to_be_deleted_is_refused_without_a_break([one, two]: Clients<'_
     let held = hold(&one, Batch).await?;
     let deleting = async { Ok(two.delete("f").await?) };
     breaks_to((&one, &held), II, deleting).await?;
-    check_eq!(answer(two.open("f", ReadWrite, OverwriteIf).await)?, NtStatus::DELETE_PENDING);
+    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::DELETE_PENDING);
     one.expect_no_break().await
 }
 
@@ -192,7 +194,7 @@ async fn a_lock_takes_the_lockers_own_level_ii([one, two]: Clients<'_, 2>) -> Ch
     let _other = breaks_to((&one, &held), II, opening).await?;
     held.lock(0, 4, true, false).await?;
     check_eq!(one.next_break().await?, broken(&held, Nothing)?);
-    check_eq!(answer(held.lock(2, 4, true, false).await)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     one.expect_no_break().await
 }
 
@@ -200,7 +202,7 @@ async fn a_lock_leaves_the_lockers_own_batch_oplock([one, two]: Clients<'_, 2>) 
     let held = hold(&one, Batch).await?;
     held.write(0, Bytes::from_static(b"0123456789")).await?;
     held.lock(0, 4, true, false).await?;
-    check_eq!(answer(held.lock(2, 4, true, false).await)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     one.expect_no_break().await?;
     let opening = async { Ok(two.file("f").await?) };
     breaks_to((&one, &held), II, opening).await.map(drop)
@@ -223,6 +225,6 @@ async fn a_rename_of_a_directory_takes_a_batch_oplock_below([one, two]: Clients<
     let again = one.file_with("d/f", &oplock(Batch)).await?;
     let closes = async |_: Break| Ok(again.close().await?);
     one.broken_by(done(two.rename("d", "e", false)), closes).await?;
-    check_eq!(answer(two.stat("e/f").await)?, NtStatus::SUCCESS);
+    check_status!(two.stat("e/f").await, NtStatus::SUCCESS);
     Ok(())
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq,
+    check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
@@ -168,8 +169,7 @@ async fn a_file_keeps_its_id_and_opens_have_their_own(client: ProbeClient<'_>) -
 
 async fn an_answer_to_no_break_is_invalid_device_state(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, Batch).await?;
-    let answered = held.acknowledge_oplock_break(II).await;
-    check_eq!(answer(answered)?, NtStatus::INVALID_DEVICE_STATE);
+    check_status!(held.acknowledge_oplock_break(II).await, NtStatus::INVALID_DEVICE_STATE);
     Ok(())
 }
 
@@ -178,7 +178,7 @@ async fn an_answer_for_a_closed_handle_is_file_closed(client: ProbeClient<'_>) -
     let file_id = granted(&held)?.file_id;
     held.close().await?;
     let answered = client.answers(Acknowledgement::Oplock { file_id, level: II }).await;
-    check_eq!(answer(answered)?, NtStatus::FILE_CLOSED);
+    check_status!(answered, NtStatus::FILE_CLOSED);
     Ok(())
 }
 

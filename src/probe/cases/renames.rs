@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::probe::{Checked, Clients, ProbeClient, answer, cases, check_eq};
+use crate::probe::{Checked, Clients, ProbeClient, cases, check_eq, check_status};
 use crate::protocol::NtStatus;
 
 cases! {
@@ -35,7 +35,7 @@ async fn a_rename_moves_the_content(client: ProbeClient<'_>) -> Checked {
     client.make("old", b"content").await?;
     client.rename("old", "new", false).await?;
     check_eq!(client.content("new").await?, b"content");
-    check_eq!(answer(client.stat("old").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("old").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
@@ -55,7 +55,7 @@ async fn a_rename_of_a_directory_takes_its_files_along(client: ProbeClient<'_>) 
     client.make("old/deep/f", b"content").await?;
     client.rename("old", "new", false).await?;
     check_eq!(client.content("new/deep/f").await?, b"content");
-    check_eq!(answer(client.stat("old/deep/f").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_status!(client.stat("old/deep/f").await, NtStatus::OBJECT_PATH_NOT_FOUND);
     client.delete("new/deep/f").await?;
     client.rmdir("new/deep").await?;
     Ok(())
@@ -64,9 +64,9 @@ async fn a_rename_of_a_directory_takes_its_files_along(client: ProbeClient<'_>) 
 async fn a_rename_of_a_missing_file_is_name_not_found(client: ProbeClient<'_>) -> Checked {
     for replace in [false, true] {
         let renamed = client.rename("missing", "new", replace).await;
-        check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(renamed, NtStatus::OBJECT_NAME_NOT_FOUND);
         let renamed = client.rename("missing/f", "new", replace).await;
-        check_eq!(answer(renamed)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+        check_status!(renamed, NtStatus::OBJECT_PATH_NOT_FOUND);
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ async fn a_rename_onto_an_existing_file_is_a_collision(client: ProbeClient<'_>) 
     client.mkdir("directory").await?;
     for target in ["Target", "tARGET", "directory"] {
         let renamed = client.rename("source", target, false).await;
-        check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION, "{target}");
+        check_status!(renamed, NtStatus::OBJECT_NAME_COLLISION, "{target}");
     }
     check_eq!(client.content("source").await?, b"source");
     check_eq!(client.content("Target").await?, b"target");
@@ -89,7 +89,7 @@ async fn a_replacing_rename_replaces_an_existing_file(client: ProbeClient<'_>) -
     client.make("target", b"a longer target").await?;
     client.rename("source", "target", true).await?;
     check_eq!(client.content("target").await?, b"source");
-    check_eq!(answer(client.stat("source").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("source").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
@@ -102,8 +102,7 @@ async fn a_replacing_rename_needs_nothing_to_replace(client: ProbeClient<'_>) ->
 
 async fn a_rename_into_a_missing_directory_is_path_not_found(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"kept").await?;
-    let renamed = client.rename("f", "missing/f", false).await;
-    check_eq!(answer(renamed)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_status!(client.rename("f", "missing/f", false).await, NtStatus::OBJECT_PATH_NOT_FOUND);
     check_eq!(client.content("f").await?, b"kept");
     Ok(())
 }
@@ -111,7 +110,7 @@ async fn a_rename_into_a_missing_directory_is_path_not_found(client: ProbeClient
 async fn a_file_never_replaces_a_directory(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     client.mkdir("d").await?;
-    check_eq!(answer(client.rename("f", "d", true).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(client.rename("f", "d", true).await, NtStatus::ACCESS_DENIED);
     check_eq!(client.content("f").await?, b"x");
     Ok(())
 }
@@ -119,8 +118,8 @@ async fn a_file_never_replaces_a_directory(client: ProbeClient<'_>) -> Checked {
 async fn a_directory_never_replaces_a_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.mkdir("e").await?;
-    check_eq!(answer(client.rename("e", "d", true).await)?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(client.stat("e").await)?, NtStatus::SUCCESS);
+    check_status!(client.rename("e", "d", true).await, NtStatus::ACCESS_DENIED);
+    check_status!(client.stat("e").await, NtStatus::SUCCESS);
     Ok(())
 }
 
@@ -128,8 +127,7 @@ async fn an_open_file_is_never_replaced(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     client.make("target", b"target").await?;
     let held = client.reader("target").await?;
-    let renamed = client.rename("source", "target", true).await;
-    check_eq!(answer(renamed)?, NtStatus::ACCESS_DENIED);
+    check_status!(client.rename("source", "target", true).await, NtStatus::ACCESS_DENIED);
     held.close().await?;
     client.rename("source", "target", true).await?;
     Ok(())
@@ -146,7 +144,7 @@ async fn a_rename_onto_itself_succeeds(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     for replace in [false, true] {
         let renamed = client.rename("f", "f", replace).await;
-        check_eq!(answer(renamed)?, NtStatus::SUCCESS, "replace {replace}");
+        check_status!(renamed, NtStatus::SUCCESS, "replace {replace}");
     }
     check_eq!(client.content("f").await?, b"x");
     Ok(())
@@ -165,23 +163,23 @@ async fn an_open_file_is_renamed_and_its_handle_goes_on(client: ProbeClient<'_>)
 async fn a_directory_does_not_move_into_itself(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     // The target directory is the one to be renamed, which the rename itself has open.
-    check_eq!(answer(client.rename("d", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
-    check_eq!(answer(client.stat("d").await)?, NtStatus::SUCCESS);
+    check_status!(client.rename("d", "d/f", false).await, NtStatus::SHARING_VIOLATION);
+    check_status!(client.stat("d").await, NtStatus::SUCCESS);
     Ok(())
 }
 
 async fn a_directory_does_not_move_below_its_own_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.mkdir("d/e").await?;
-    check_eq!(answer(client.rename("d", "d/e/f", false).await)?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(client.stat("d/e").await)?, NtStatus::SUCCESS);
+    check_status!(client.rename("d", "d/e/f", false).await, NtStatus::ACCESS_DENIED);
+    check_status!(client.stat("d/e").await, NtStatus::SUCCESS);
     Ok(())
 }
 
 async fn a_directory_with_an_open_file_below_stays(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     let held = client.file("d/f").await?;
-    check_eq!(answer(client.rename("d", "e", false).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(client.rename("d", "e", false).await, NtStatus::ACCESS_DENIED);
     held.close().await?;
     client.rename("d", "e", false).await?;
     client.delete("e/f").await?;
@@ -192,7 +190,7 @@ async fn a_rename_of_an_open_file_is_seen_by_all_at_once([one, two]: Clients<'_,
     one.make("old", b"content").await?;
     let held = one.reader("old").await?;
     two.rename("old", "new", false).await?;
-    check_eq!(answer(one.stat("old").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(one.stat("old").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(one.content("new").await?, b"content");
     check_eq!(held.read(0, 100).await?, &b"content"[..]);
     held.close().await?;
@@ -204,8 +202,7 @@ async fn a_rename_keeps_locks_and_handles([one, two]: Clients<'_, 2>) -> Checked
     held.lock(0, 10, true, false).await?;
     two.rename("old", "new", false).await?;
     let other = two.file("new").await?;
-    let refused = other.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(other.lock(0, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     held.unlock(0, 10).await?;
     other.lock(0, 10, true, false).await?;
     Ok(())
@@ -225,8 +222,7 @@ async fn a_name_that_was_renamed_away_is_free(client: ProbeClient<'_>) -> Checke
 async fn a_directory_does_not_replace_a_file_unasked(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("f", b"kept").await?;
-    let renamed = client.rename("d", "f", false).await;
-    check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION);
+    check_status!(client.rename("d", "f", false).await, NtStatus::OBJECT_NAME_COLLISION);
     check_eq!(client.content("f").await?, b"kept");
     Ok(())
 }
@@ -235,8 +231,7 @@ async fn what_is_to_be_deleted_is_never_replaced(client: ProbeClient<'_>) -> Che
     client.make("source", b"source").await?;
     let held = client.file("target").await?;
     client.delete("target").await?;
-    let renamed = client.rename("source", "target", true).await;
-    check_eq!(answer(renamed)?, NtStatus::DELETE_PENDING);
+    check_status!(client.rename("source", "target", true).await, NtStatus::DELETE_PENDING);
     held.close().await?;
     client.rename("source", "target", true).await?;
     Ok(())
@@ -252,8 +247,8 @@ async fn directories_are_renamed_again_and_again_side_by_side(client: ProbeClien
             client.rename(&before, &after, false).await?;
             before = after;
         }
-        check_eq!(answer(client.stat(directory).await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
-        check_eq!(answer(client.list("", &before).await)?, NtStatus::SUCCESS);
+        check_status!(client.stat(directory).await, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(client.list("", &before).await, NtStatus::SUCCESS);
         Ok(())
     };
     let renamed = ["a", "b", "c"].map(renamed_ten_times);

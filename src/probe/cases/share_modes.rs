@@ -4,7 +4,7 @@
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
-    side_by_side,
+    check_status, side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{self, Open, Overwrite, OverwriteIf, Supersede};
 use crate::protocol::{CreateParameters, NtStatus};
@@ -140,8 +140,7 @@ async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> 
 
 async fn a_share_mode_holds_within_one_connection(client: ProbeClient<'_>) -> Checked {
     let _held = client.file_with("f", &sharing(0)).await?;
-    let second = client.file("f").await;
-    check_eq!(answer(second)?, NtStatus::SHARING_VIOLATION);
+    check_status!(client.file("f").await, NtStatus::SHARING_VIOLATION);
     Ok(())
 }
 
@@ -149,8 +148,8 @@ async fn an_open_of_attributes_meets_no_share_mode([one, two]: Clients<'_, 2>) -
     let held = one.file_with("f", &sharing(0)).await?;
     let attributes = open_as(&two, Open, READ_ATTRIBUTES, 0).await?;
     check_eq!(attributes.as_ref().err(), None);
-    check_eq!(answer(two.stat("f").await)?, NtStatus::SUCCESS);
-    check_eq!(answer(two.reader("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.stat("f").await, NtStatus::SUCCESS);
+    check_status!(two.reader("f").await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.reader("f").await?.close().await?;
     Ok(())
@@ -158,7 +157,7 @@ async fn an_open_of_attributes_meets_no_share_mode([one, two]: Clients<'_, 2>) -
 
 async fn a_share_mode_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.file_with("f", &sharing(0)).await?.close().await?;
     Ok(())
@@ -166,7 +165,7 @@ async fn a_share_mode_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checke
 
 async fn a_share_mode_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Checked {
     let _held = one.file_with("f", &sharing(0)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
     one.disconnect().await;
     two.file("f").await?.close().await?;
     Ok(())
@@ -175,8 +174,7 @@ async fn a_share_mode_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Ch
 async fn what_is_refused_has_overwritten_nothing([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"kept").await?;
     let held = one.file_with("f", &sharing(1)).await?;
-    let refused = two.open("f", ReadWrite, OverwriteIf).await;
-    check_eq!(answer(refused)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION);
     check_eq!(held.read(0, 100).await?, &b"kept"[..]);
     held.close().await?;
     Ok(())
@@ -184,7 +182,7 @@ async fn what_is_refused_has_overwritten_nothing([one, two]: Clients<'_, 2>) -> 
 
 async fn a_file_that_is_not_shared_is_not_deleted([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_eq!(answer(two.delete("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.delete("f").await?;
     Ok(())
@@ -192,7 +190,7 @@ async fn a_file_that_is_not_shared_is_not_deleted([one, two]: Clients<'_, 2>) ->
 
 async fn a_file_that_is_not_shared_is_not_renamed([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_eq!(answer(two.rename("f", "g", false).await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rename("f", "g", false).await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.rename("f", "g", false).await?;
     Ok(())
@@ -202,7 +200,7 @@ async fn a_directory_has_a_share_mode_too([one, two]: Clients<'_, 2>) -> Checked
     one.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..sharing(3) };
     let held = one.open_extended("d", ReadWrite, Open, &asked).await?;
-    check_eq!(answer(two.rmdir("d").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rmdir("d").await, NtStatus::SHARING_VIOLATION);
     two.make("d/f", b"what is in it is not held").await?;
     two.delete("d/f").await?;
     held.close().await?;
@@ -235,6 +233,6 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
 async fn a_share_mode_there_is_not_is_invalid(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let opened = client.open_extended("f", ReadWrite, Open, &sharing(8)).await;
-    check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER);
+    check_status!(opened, NtStatus::INVALID_PARAMETER);
     Ok(())
 }
