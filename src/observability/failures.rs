@@ -153,7 +153,7 @@ pub struct FailedOperation {
 impl FailedOperation {
     pub fn new(event: &CompletionEvent, path: Option<&str>) -> FailedOperation {
         let operation = &event.operation;
-        let message = match &event.status {
+        let message = match &event.execution.status {
             CompletionStatus::Failed(failure) => failure.to_string(),
             CompletionStatus::Skipped { cause_seq } => {
                 format!("its handle was not open because of {}-{cause_seq}", operation.client_idx)
@@ -167,7 +167,7 @@ impl FailedOperation {
             operation: operation.operation_type().name(),
             path: path.map(str::to_owned),
             phase: event.phase,
-            at_ns: event.completed_ns,
+            at_ns: event.times.completed_ns,
             message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use super::{BATCH, LineCounts};
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
-use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section};
+use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationTimes, OperationType, Section};
 use crate::protocol::{Granted, SharePath};
 
 /// The time from the first to the latest record of a batch, in nanoseconds, after which it is
@@ -33,14 +33,9 @@ pub(super) struct Completed {
     pub path: Option<SharePath>,
     pub status: CompletionStatus,
     pub phase: Option<u16>,
-    pub due_ns: u64,
-    pub eligible_ns: u64,
-    pub issued_ns: u64,
-    pub attempted_ns: u64,
-    pub completed_ns: u64,
+    pub times: OperationTimes,
     pub bytes: u64,
     pub retries: u32,
-    pub blocked_ns: u64,
     pub granted: Option<Box<Granted>>,
 }
 
@@ -69,7 +64,7 @@ impl OplogTap {
         match event {
             Event::Completed(event) => {
                 let record = completed(event, path(event));
-                self.add(LogRecord::Operation(record), event.completed_ns);
+                self.add(LogRecord::Operation(record), event.times.completed_ns);
             }
             Event::Break(event) => self.add(LogRecord::Break(event.clone()), event.ended_ns),
             Event::Iteration(event) if event.outcome == IterationOutcome::Dropped => {
@@ -120,16 +115,11 @@ fn completed(event: &CompletionEvent, path: Option<&SharePath>) -> Completed {
         kind: operation.operation_type(),
         section: operation.section,
         path: path.cloned(),
-        status: event.status.clone(),
+        status: event.execution.status.clone(),
         phase: event.phase,
-        due_ns: event.due_ns,
-        eligible_ns: event.eligible_ns,
-        issued_ns: event.issued_ns,
-        attempted_ns: event.attempted_ns,
-        completed_ns: event.completed_ns,
-        bytes: event.bytes,
+        times: event.times,
+        bytes: event.execution.bytes,
         retries: event.retries,
-        blocked_ns: event.blocked_ns,
-        granted: event.granted.clone(),
+        granted: event.execution.granted.clone(),
     }
 }

@@ -1,10 +1,8 @@
 //! Cases of opens: modes, dispositions, files that are missing or of the wrong kind.
 
-use crate::backend::OpError;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
-use crate::ir::{HandleRef, OperationKind};
 use crate::probe::{
-    CaseDirectory, Checked, ProbeClient, answer, cases, check, check_eq, check_status, side_by_side,
+    CaseDirectory, Checked, ProbeClient, answer, cases, check_eq, check_status, side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateAction, CreateContext, CreateParameters, NtStatus};
@@ -20,7 +18,6 @@ cases! {
     an_extended_open_without_fields_is_a_simple_one: "MS-FSA 2.1.5.1";
     two_hundred_handles_are_open_on_one_connection: "MS-FSA 2.1.5.1";
     closing_one_handle_leaves_another_on_the_same_file: "MS-FSA 2.1.5.1";
-    an_operation_on_a_handle_is_not_one_by_path: "MS-FSA 2.1.5.1";
     of_clients_that_create_one_file_at_once_one_does: "MS-FSA 2.1.5.1.2";
     of_clients_that_open_one_new_directory_at_once_one_makes_it: "MS-FSA 2.1.5.1.1", CreateOptions, Caching;
     a_create_context_nobody_knows_is_ignored: "MS-SMB2 3.3.5.9", Caching;
@@ -108,14 +105,6 @@ async fn closing_one_handle_leaves_another_on_the_same_file(client: ProbeClient<
     first.close().await?;
     check_eq!(second.read(0, 1).await?, &b"x"[..]);
     second.close().await?;
-    Ok(())
-}
-
-async fn an_operation_on_a_handle_is_not_one_by_path(client: ProbeClient<'_>) -> Checked {
-    let flush = OperationKind::Flush { handle_ref: HandleRef(1) };
-    let refused = client.connection.execute_misc(&flush).await;
-    check!(matches!(refused, Err(OpError::Client(_))), "it was sent");
-    check_status!(client.stat("").await, NtStatus::SUCCESS, "the connection goes on");
     Ok(())
 }
 
