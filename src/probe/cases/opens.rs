@@ -2,7 +2,7 @@
 
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::probe::{
-    CaseDirectory, Checked, ProbeClient, answer, cases, check_eq, check_status, side_by_side,
+    CaseDirectory, Checked, ProbeClient, answer, cases, check, check_eq, check_status, side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateAction, CreateContext, CreateParameters, NtStatus};
