@@ -17,11 +17,7 @@ pub struct CaseDirectory {
 }
 
 impl CaseDirectory {
-    pub fn new(
-        server: Arc<dyn SMBBackend>,
-        directory: SharePath,
-        patience: Duration,
-    ) -> CaseDirectory {
+    pub fn new(server: Arc<dyn SMBBackend>, path: SharePath, patience: Duration) -> CaseDirectory {
         CaseDirectory { server, path, patience, made: Mutex::default() }
     }
 
