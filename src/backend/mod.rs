@@ -148,7 +148,9 @@ pub trait SMBConnectionInner: Send + Sync {
         path: &SharePath,
         mode: OpenMode,
         disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError>;
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
+    }
 
     /// Opens a file in fidelity mode 1 or above. Absent parameters are as in `open_simple`.
     async fn open_extended(
@@ -218,7 +220,7 @@ pub trait SMBFileHandle: Send + Sync {
     /// # Errors
     /// The same as for [`BreakAcknowledger::acknowledge`].
     async fn acknowledge_oplock_break(&self, _new_level: OplockLevel) -> Result<(), OpError> {
-        Err(OpError::Client("this backend sees no oplock breaks".into()))
+        Err(OpError::Client("this backend does not receive oplock breaks".into()))
     }
 
     /// Reads `length` bytes, or fewer at the end of the file. At or past the end, a server answers
@@ -299,7 +301,7 @@ pub enum ConnectStage {
     /// TREE_CONNECT to the share.
     Share,
     /// The directory of the target, below the share's root.
-    Folder,
+    Directory,
 }
 
 impl std::fmt::Display for ConnectStage {
@@ -309,7 +311,7 @@ impl std::fmt::Display for ConnectStage {
             ConnectStage::Negotiate => "SMB negotiation",
             ConnectStage::Login => "login",
             ConnectStage::Share => "opening the share",
-            ConnectStage::Folder => "opening the folder",
+            ConnectStage::Directory => "opening the directory",
         })
     }
 }

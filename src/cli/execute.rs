@@ -27,7 +27,7 @@ use super::thresholds::failed;
 use super::validate::ValidateArgs;
 use super::verdict::exit_reasons;
 use crate::backend::embedded::Storage;
-use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
 use crate::ir::compile::CompileBounds;
@@ -109,7 +109,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
         storage: match &args.embedded_dir {
-            Some(directory) => Storage::Folder(directory.clone()),
+            Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
@@ -169,9 +169,8 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
 }
 
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
-    let Target::Smb(address) = target else { return Ok(None) };
-    let Some(user) = &address.user else { return Ok(None) };
-    let password = password(file, user, &address.server()).map_err(RunError::invalid)?;
+    let Some((user, server)) = target.login() else { return Ok(None) };
+    let password = password(file, user, &server).map_err(RunError::invalid)?;
     Ok(password.map(Password::new))
 }
 
@@ -308,7 +307,7 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
         user: args.user.clone(),
         password: None,
         storage: match &args.dir {
-            Some(directory) => Storage::Folder(directory.clone()),
+            Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         read_only: args.read_only,

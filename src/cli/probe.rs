@@ -6,7 +6,7 @@ use super::number_format::{counted, seconds};
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::backend::registry::TargetKind;
 use crate::observability::text::printable;
-use crate::probe::{Answer, CaseReport, Outcome, ProbeReport, Support};
+use crate::probe::{CaseOutcome, CaseReport, FeatureSupport, ProbeReport, SupportLevel};
 
 const MAX_DETAIL_CHARS: usize = 400;
 
@@ -53,12 +53,12 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     }
     section(&mut text, "differs from the reference", DIFFERS, &report.differences(), style);
     for (outcome, name, means) in [
-        (Outcome::NotGranted, "not granted", NOT_GRANTED),
-        (Outcome::Skipped, "not asked", NOT_ASKED),
+        (CaseOutcome::NotGranted, "not granted", NOT_GRANTED),
+        (CaseOutcome::Skipped, "not asked", NOT_ASKED),
     ] {
         section(&mut text, name, means, &of(report, outcome), style);
     }
-    not_run(&mut text, &of(report, Outcome::NotRun), style);
+    not_run(&mut text, &of(report, CaseOutcome::NotRun), style);
     heading(&mut text, "totals", style);
     let _ = writeln!(
         text,
@@ -90,27 +90,27 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     text
 }
 
-fn support(row: &Support, style: Style) -> String {
-    let Support { passed, asked, not_run, .. } = row;
+fn support(row: &FeatureSupport, style: Style) -> String {
+    let FeatureSupport { passed, asked, not_run, .. } = row;
     let cases = format!("{passed} of {asked} cases");
     match (row.answer, *not_run) {
-        (Answer::Yes, _) => style.paint(GOOD, "yes"),
-        (Answer::No, _) => style.paint(WARNING, "no"),
-        (Answer::Partly, 0) => style.paint(WARNING, format_args!("partly: {cases}")),
-        (Answer::Partly, more) => {
+        (SupportLevel::Yes, _) => style.paint(GOOD, "yes"),
+        (SupportLevel::No, _) => style.paint(WARNING, "no"),
+        (SupportLevel::Partly, 0) => style.paint(WARNING, format_args!("partly: {cases}")),
+        (SupportLevel::Partly, more) => {
             style.paint(WARNING, format_args!("partly: {cases}, {more} not run"))
         }
-        (Answer::Unknown, 0) => style.paint(DIM, "not asked"),
-        (Answer::Unknown, more) if *asked == 0 => {
+        (SupportLevel::Unknown, 0) => style.paint(DIM, "not asked"),
+        (SupportLevel::Unknown, more) if *asked == 0 => {
             style.paint(DIM, format_args!("not known: {} not run", counted(more as u64, "case")))
         }
-        (Answer::Unknown, more) => {
+        (SupportLevel::Unknown, more) => {
             style.paint(DIM, format_args!("not known: {cases}, {more} not run"))
         }
     }
 }
 
-fn of(report: &ProbeReport, outcome: Outcome) -> Vec<&CaseReport> {
+fn of(report: &ProbeReport, outcome: CaseOutcome) -> Vec<&CaseReport> {
     report.cases.iter().filter(|case| case.outcome == outcome).collect()
 }
 

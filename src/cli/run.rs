@@ -7,8 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
 use super::flag_values::{duration, factor, positive_duration, retry, whole_number};
-use super::targets::TARGET_HELP;
-use crate::backend::registry::Target;
+use crate::backend::registry::{Target, known_targets};
 use crate::run::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 use crate::scheduler::RetryPolicy;
 
@@ -61,7 +60,7 @@ pub struct RunArgs {
 
     #[arg(
         help = "smb://…, sim or embedded",
-        long_help = TARGET_HELP, long, value_name = "TARGET", hide_env_values = true,
+        long_help = known_targets(), long, value_name = "TARGET", hide_env_values = true,
         default_value = Target::Embedded.to_string(), help_heading = "Target"
     )]
     pub target: String,

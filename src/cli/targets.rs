@@ -10,13 +10,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::flag_values::{positive_duration, whole_number};
-use crate::backend::registry::{KINDS, TargetKind};
+use crate::backend::registry::{KINDS, TargetKind, known_targets};
 
 pub const SCHEMA: &str = "smbench.targets/1";
-
-/// The forms in which a target can be written.
-pub(super) const TARGET_HELP: &str =
-    "embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null";
 
 /// List the kinds of targets, or probe what a server supports
 #[derive(Clone, Debug, Args)]
@@ -53,7 +49,7 @@ pub struct ListArgs {
         and the error is on standard error."
 )]
 pub struct ProbeArgs {
-    #[arg(help = "smb://…, sim or embedded", long_help = TARGET_HELP, value_name = "TARGET")]
+    #[arg(help = "smb://…, sim or embedded", long_help = known_targets(), value_name = "TARGET")]
     pub target: String,
 
     /// File that holds the password

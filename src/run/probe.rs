@@ -13,14 +13,14 @@ use super::error::RunError;
 use super::signals::{Signals, interruptible};
 use crate::backend::embedded::Storage;
 use crate::backend::entropy::random_bytes;
-use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{BackendSettings, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::standard_error;
-use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
+use crate::probe::{self, Case, CaseProgress, ProbeReport, Selection, SuiteLimits, TargetReport};
 use crate::protocol::SharePath;
 use crate::scheduler::{Precision, RealClock};
 
@@ -82,7 +82,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     let directory = format!("smbench-probe-{number:016x}");
     let root = SharePath::new(&directory).map_err(RunError::internal)?;
     let wait = options.operation_timeout;
-    let limits = Limits {
+    let limits = SuiteLimits {
         wait,
         case: wait * OPERATIONS_OF_A_CASE,
         cleaning: wait * OPERATIONS_OF_A_CASE,
@@ -100,8 +100,9 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         }
         tracing::warn!("ending: what was made on the server is being removed");
     };
-    let column = interruptible(&mut signals, interrupt, || {
-        let asked = Asked { cases: &cases, own_server: false, at_a_time: options.at_a_time };
+    let results = interruptible(&mut signals, interrupt, || {
+        let asked =
+            Selection { cases: &cases, on_test_server: false, at_a_time: options.at_a_time };
         let tell = |step, case: &Case| progress.tell(step, case.name);
         runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
@@ -109,13 +110,13 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     drop(lines);
     // The runtime's threads are not waited for, because a name lookup may still block one.
     runtime.shutdown_background();
-    let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error))?;
+    let results = results.map_err(|error| RunError::new(ExitReason::Unreachable, error))?;
     let target = TargetReport {
         url: options.target.to_string(),
         backend: server.capabilities().name,
         server: server.server(),
     };
-    Ok(ProbeReport::new(target, &directory, &cases, &column))
+    Ok(ProbeReport::new(target, &directory, &cases, &results))
 }
 
 /// The number of cases that have ended, and the case that has been running for longest.
@@ -149,11 +150,11 @@ impl ProbeProgress {
         })
     }
 
-    fn tell(&self, step: Step, case: &'static str) {
+    fn tell(&self, step: CaseProgress, case: &'static str) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match step {
-            Step::Begun => running.push(case),
-            Step::Ended => {
+            CaseProgress::Begun => running.push(case),
+            CaseProgress::Ended => {
                 running.retain(|other| *other != case);
                 self.bar.inc(1);
             }
@@ -175,12 +176,12 @@ mod tests {
         let progress = ProbeProgress::new(false, 3);
         let now = || (progress.bar.position(), progress.bar.message());
         for (step, case, ended, message) in [
-            (Step::Begun, "a", 0, "a"),
-            (Step::Begun, "b", 0, "a and 1 more"),
-            (Step::Begun, "c", 0, "a and 2 more"),
-            (Step::Ended, "a", 1, "b and 1 more"),
-            (Step::Ended, "c", 2, "b"),
-            (Step::Ended, "b", 3, ""),
+            (CaseProgress::Begun, "a", 0, "a"),
+            (CaseProgress::Begun, "b", 0, "a and 1 more"),
+            (CaseProgress::Begun, "c", 0, "a and 2 more"),
+            (CaseProgress::Ended, "a", 1, "b and 1 more"),
+            (CaseProgress::Ended, "c", 2, "b"),
+            (CaseProgress::Ended, "b", 3, ""),
         ] {
             progress.tell(step, case);
             assert_eq!(now(), (ended, message.to_string()));

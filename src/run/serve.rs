@@ -74,7 +74,7 @@ impl ServeOptions {
             // Before the server listens, the port may be 0; any other port serves for the check.
             port: address.port().max(1),
             share: SHARE.to_string(),
-            folder: SharePath::default(),
+            directory: SharePath::default(),
         };
         address.to_string()
     }
@@ -140,14 +140,14 @@ fn host_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::memory::Limits;
+    use crate::backend::memory::MemoryLimits;
 
     fn options(listen: &str, user: Option<&str>) -> ServeOptions {
         ServeOptions {
             listen: listen.parse().unwrap(),
             user: user.map(String::from),
             password: None,
-            storage: Storage::Memory(Limits::default()),
+            storage: Storage::Memory(MemoryLimits::default()),
             read_only: false,
         }
     }

@@ -178,7 +178,7 @@ fn what_cannot_be_served_is_one_error() {
     );
     for directory in ["none", "file"] {
         let message = refused(&format!("--listen 127.0.0.1:0 --dir {directory}"));
-        let start = format!("the embedded server cannot use the folder {directory}: ");
+        let start = format!("the embedded server cannot use the directory {directory}: ");
         assert!(message.starts_with(&start), "{message}");
         assert_eq!(message.ends_with("; make it first"), directory == "none", "{message}");
     }

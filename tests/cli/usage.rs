@@ -222,7 +222,7 @@ fn the_error_of_a_refused_guest_says_that_the_target_names_no_user() {
     let ended = call.end().exits(3);
     let named = format!("smb://USER@{}/share", samba.address());
     let tip = format!(
-        "the target names no user, so smbench asked as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
+        "the target names no user, so smbench connected as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
     );
     assert!(ended.stderr.contains(&tip), "{}", ended.stderr);
 }
