@@ -275,7 +275,7 @@ function Rng:shuffle(list) end
 ---@field setup? bench.Section once per client
 ---@field iteration bench.Section called repeatedly
 ---@field teardown? bench.Section once per client
----@field pace? bench.Pace|table<string, bench.Pace> one pace, or one for each phase by its name
+---@field pace? bench.Pace|table<string, bench.Pace> one pace, or an open loop for each phase by its name
 ---@field needs? bench.Needs
 
 ---@class (exact) bench.Phase
@@ -330,8 +330,7 @@ function bench.phases(phases) end
 ---@param policy bench.OnBreak
 function bench.on_break(policy) end
 
----Returns a pace in which an operation waits for the previous one. If it applies to
----some phases only, iterations begin within these phases and may end after them.
+---Returns a pace in which an operation waits for the previous one, in all phases.
 ---@param options? {}
 ---@return bench.Pace
 function bench.closed_loop(options) end

@@ -214,7 +214,7 @@ impl<'s> SectionMerge<'s> {
             return Err(CompileError::TimeTooLarge { client: name(), operation });
         }
         // Discarded operations take no time, however many there are.
-        let moved = nominal > before || ahead.clock.leaves_out(operation.iteration);
+        let moved = nominal > before || ahead.clock.drops(operation.iteration);
         ahead.standing = if moved { 0 } else { ahead.standing + 1 };
         ahead.operations += 1;
         if self.must_move && ahead.standing >= STANDSTILL {

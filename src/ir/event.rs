@@ -301,18 +301,9 @@ pub struct Unissued {
     /// issued to the cut. A short time is no sign of a delay, because operations can become
     /// eligible just before the cut.
     pub late_ns: u64,
-    /// The number of iterations of a closed loop that were never due, because the loop ended
-    /// before they could begin. They are counted only if the stream has an end.
-    pub superseded: u64,
 }
 
 impl Unissued {
-    /// Counts superseded iterations. A stream without end is missing none, because it goes on
-    /// in the next phase.
-    pub fn superseded(superseded: u64) -> Unissued {
-        Unissued { superseded, ..Unissued::default() }
-    }
-
     /// Adds the operations that another shard of the run left.
     pub fn add(&mut self, other: Unissued) {
         self.by_backlog += other.by_backlog;
@@ -321,7 +312,6 @@ impl Unissued {
         self.by_limit += other.by_limit;
         self.by_driver += other.by_driver;
         self.late_ns = self.late_ns.max(other.late_ns);
-        self.superseded += other.superseded;
     }
 }
 

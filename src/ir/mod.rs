@@ -22,7 +22,7 @@ pub mod workloads;
 
 pub use blobs::Blob;
 pub use client_partition::ClientPartition;
-pub use due::{Due, Late, scale_ns};
+pub use due::{Due, Late, Readiness, scale_ns};
 pub use event::{
     CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, OperationTimes,
 };

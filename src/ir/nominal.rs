@@ -1,25 +1,15 @@
 //! A client's clock under the assumption that every operation takes no time.
 
-use super::due::{Due, Late};
+use super::due::{Due, Readiness};
 
 /// A clock that goes from operation to operation of one section as the scheduler would if each
-/// ended when it was issued. Like the scheduler it discards whole iterations: those that would
-/// be dropped, and those of a closed loop that has ended.
+/// ended when it was issued. Like the scheduler it drops whole iterations.
 #[derive(Clone, Copy, Debug)]
-pub struct NominalClock {
-    now_ns: u64,
-    leaving_out: Option<u32>,
-    /// The end of the last closed loop for which an iteration began too late, in nanoseconds
-    /// from time zero.
-    over_ns: u64,
-    /// Whether no think time precedes the next arrival, because it passed with an iteration
-    /// that was discarded, or because there is no operation it would follow.
-    rested: bool,
-}
+pub struct NominalClock(Readiness);
 
 impl Default for NominalClock {
     fn default() -> NominalClock {
-        NominalClock { now_ns: 0, leaving_out: None, over_ns: 0, rested: true }
+        NominalClock(Readiness::starting_at(0))
     }
 }
 
@@ -27,58 +17,45 @@ impl NominalClock {
     /// Returns the time in nanoseconds from time zero (in setup and teardown: from the
     /// section's start).
     pub fn now_ns(&self) -> u64 {
-        self.now_ns
+        self.0.previous_ns()
     }
 
     /// Returns when the client is free for an arrival that `think_ns` of think time precede.
     pub fn free_ns(&self, think_ns: u64) -> u64 {
-        self.now_ns.saturating_add(if self.rested { 0 } else { think_ns })
+        self.0.rested_ns(think_ns)
     }
 
-    /// Goes on to the next operation, which belongs to `iteration`.
+    /// Advances to the next operation, which belongs to `iteration`.
     pub fn pass(&mut self, due: Due, iteration: u32) {
-        if self.leaves_out(iteration) {
+        if self.drops(iteration) {
             return;
         }
-        let (at_ns, left_out) = match due {
-            Due::At(at_ns) => (self.now_ns.max(at_ns), false),
-            Due::After(after_ns) => (self.now_ns.saturating_add(after_ns), false),
-            Due::Arrival { at_ns, think_ns, late } => {
-                let free_ns = self.free_ns(think_ns);
-                (free_ns.max(at_ns), late == Late::Drop && at_ns < free_ns)
-            }
-            Due::During { after_ns, from_ns, until_ns } => {
-                let at_ns = self.now_ns.saturating_add(after_ns).max(from_ns);
-                match until_ns <= self.over_ns || at_ns >= until_ns {
-                    false => (at_ns, false),
-                    true => {
-                        self.over_ns = until_ns;
-                        (self.now_ns, true)
-                    }
-                }
-            }
-        };
-        self.now_ns = at_ns;
-        self.rested = left_out;
-        self.leaving_out = left_out.then_some(iteration);
+        let (due_ns, eligible_ns) = self.0.times(due, 0);
+        if due.is_dropped_if_late() && due_ns < eligible_ns {
+            self.0.drop_iteration(iteration, eligible_ns);
+        } else {
+            self.0.issued();
+            self.0.ended(eligible_ns);
+        }
     }
 
-    /// Returns whether `iteration` is being discarded.
-    pub fn leaves_out(&self, iteration: u32) -> bool {
-        self.leaving_out == Some(iteration)
+    /// Returns whether `iteration` is being dropped.
+    pub fn drops(&self, iteration: u32) -> bool {
+        self.0.drops(iteration)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::due::Late;
     use super::*;
 
-    /// Returns the time at each operation, and whether it is discarded.
+    /// Returns the time at each operation, and whether it is dropped.
     fn passed(operations: &[(Due, u32)]) -> Vec<(u64, bool)> {
         let mut clock = NominalClock::default();
         let pass = |&(due, iteration): &(Due, u32)| {
             clock.pass(due, iteration);
-            (clock.now_ns(), clock.leaves_out(iteration))
+            (clock.now_ns(), clock.drops(iteration))
         };
         operations.iter().map(pass).collect()
     }
@@ -111,18 +88,5 @@ mod tests {
         let passed =
             passed(&[drops(0, 0, 0), drops(10, 30, 1), drops(20, 30, 2), drops(40, 30, 3)]);
         assert_eq!(passed, [(0, false), (30, true), (30, true), (40, false)]);
-    }
-
-    #[test]
-    fn a_closed_loop_is_over_once_an_iteration_of_it_is_too_late() {
-        let during = |after_ns| Due::During { after_ns, from_ns: 20, until_ns: 50 };
-        let passed = passed(&[
-            (during(0), 0),
-            (during(30), 1),
-            (Due::After(100), 1),
-            (during(0), 2),
-            (arrival(50, 40, Late::Drop), 3),
-        ]);
-        assert_eq!(passed, [(20, false), (20, true), (20, true), (20, true), (50, false)]);
     }
 }

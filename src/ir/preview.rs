@@ -104,10 +104,6 @@ impl<S: OperationSource> OperationSource for Preview<S> {
         &self.header
     }
 
-    fn supersede(&mut self, client: u32, iteration: u32) {
-        self.source.supersede(client, iteration);
-    }
-
     fn pull(
         &mut self,
         client: u32,

@@ -173,11 +173,6 @@ impl StreamHeader {
 pub trait OperationSource {
     fn header(&self) -> &StreamHeader;
 
-    /// Reports that this iteration of the client began too late for its closed loop (see
-    /// [`Due::During`](super::Due)). The iterations that follow it in the same loop will be
-    /// too late as well, and a source that would make them without end need not.
-    fn supersede(&mut self, _client: u32, _iteration: u32) {}
-
     /// Appends up to `max` of the client's next operations in `section`.
     /// [`Progress::More`] comes with at least one operation.
     ///

@@ -28,10 +28,6 @@ impl<S: OperationSource> OperationSource for TimeScale<S> {
         &self.header
     }
 
-    fn supersede(&mut self, client: u32, iteration: u32) {
-        self.source.supersede(client, iteration);
-    }
-
     fn pull(
         &mut self,
         client: u32,
@@ -60,10 +56,6 @@ mod tests {
         Due::Arrival { at_ns, think_ns, late: Late::Queue }
     }
 
-    fn during(after_ns: u64, from_ns: u64, until_ns: u64) -> Due {
-        Due::During { after_ns, from_ns, until_ns }
-    }
-
     struct OfEachKind(StreamHeader);
 
     impl OperationSource for OfEachKind {
@@ -78,7 +70,7 @@ mod tests {
             _: usize,
             into: &mut Vec<Operation>,
         ) -> Result<Progress, SourceError> {
-            let dues = [Due::At(10), Due::After(3), arrival(20, 5), during(6, 30, 40)];
+            let dues = [Due::At(10), Due::After(3), arrival(20, 5)];
             into.extend((0..).zip(dues).map(|(seq, due)| {
                 let path = SharePath::new("a").unwrap();
                 let operation = Operation::new(client_idx, seq, PathOperation::Stat { path });
@@ -100,9 +92,9 @@ mod tests {
 
     #[test]
     fn two_is_half_speed_for_every_time_and_phase() {
-        let twice = [Due::At(20), Due::After(6), arrival(40, 10), during(12, 60, 80)];
+        let twice = [Due::At(20), Due::After(6), arrival(40, 10)];
         assert_eq!(dues(2.0), (200, twice.to_vec()));
-        let half = [Due::At(5), Due::After(2), arrival(10, 3), during(3, 15, 20)];
+        let half = [Due::At(5), Due::After(2), arrival(10, 3)];
         assert_eq!(dues(0.5), (50, half.to_vec()));
     }
 

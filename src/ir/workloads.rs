@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::protocol::BreakPolicy;
 use crate::protocol::break_policy::in_words;
 
+/// A named group of clients with the same sections and pace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {

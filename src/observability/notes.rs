@@ -75,16 +75,6 @@ pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
     })
 }
 
-/// Returns the note on the iterations of a finite stream that could not begin because the phase of
-/// their closed loop had ended.
-pub fn superseded(iterations: u64) -> Option<String> {
-    (iterations > 0).then(|| {
-        format!(
-            "iterations that were left out because the phase of their closed loop was over before they could begin: {iterations}; they count among --iterations, and are in no other figure",
-        )
-    })
-}
-
 /// Returns a note for each kind of break that got no answer, with the reason.
 pub fn unanswered(breaks: &BreakSummary) -> Vec<String> {
     let kinds = [

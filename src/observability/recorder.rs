@@ -114,9 +114,7 @@ impl Recorder {
         phase.late_by_limit_ns += u128::from(by_limit_ns);
         phase.backlog.record(event.times.backlog_ns());
         phase.late += u64::from(lateness_ns > late_bound_ns);
-        if let (Due::After(think_ns) | Due::During { after_ns: think_ns, .. }, false) =
-            (event.operation.due, open_loop)
-        {
+        if let (Due::After(think_ns), false) = (event.operation.due, open_loop) {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             // The wait for a break is the server's time, like the service.
             let server_ns = u128::from(service_ns) + u128::from(event.times.backlog_ns());
@@ -152,7 +150,7 @@ impl Recorder {
         let late_bound_ns = self.measurements.layout.late_bound_ns();
         let phase = self.measurements.phase_mut(slot);
         let think_ns = match event.operation.due {
-            Due::After(think_ns) | Due::During { after_ns: think_ns, .. } => think_ns,
+            Due::After(think_ns) => think_ns,
             Due::At(_) | Due::Arrival { .. } => 0,
         };
         let cycle_ns = event.times.service_ns().saturating_add(think_ns);

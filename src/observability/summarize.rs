@@ -62,7 +62,6 @@ impl Summary {
             .map(|index| workload(measurements, &recorded, index, duration))
             .collect();
         notes.extend(workloads.iter().filter_map(notes::dropped));
-        notes.extend(notes::superseded(measurements.unissued.superseded));
         notes.extend(unissued.as_ref().and_then(notes::waiting));
         let breaks = breaks(measurements, &merged, &recorded);
         notes.extend(breaks.iter().flat_map(notes::unanswered));
@@ -284,7 +283,6 @@ fn iterations(stats: Option<&IterationStats>) -> Iterations {
 
 /// Returns the operations that were due and not issued, or None if there were none.
 fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
-    let unissued = Unissued { superseded: 0, ..unissued };
     (unissued != Unissued::default()).then(|| UnissuedSummary {
         by_backlog: unissued.by_backlog,
         backlog_us: micros(unissued.backlog_ns),

@@ -203,8 +203,8 @@ impl<'sink> Driver<'sink> {
             Action::Issue { slot, operation } => {
                 self.mailboxes[slot as usize].put(Order::Execute(operation));
             }
-            Action::Pull { slot, client_idx, section, max, superseded } => {
-                let request = BatchRequest { slot, client_idx, section, max, superseded };
+            Action::Pull { slot, client_idx, section, max } => {
+                let request = BatchRequest { slot, client_idx, section, max };
                 self.shard.feed.request(request);
             }
             Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),

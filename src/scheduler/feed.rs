@@ -31,15 +31,10 @@ pub struct BatchRequest {
     pub client_idx: u32,
     pub section: Section,
     pub max: usize,
-    /// The client's last superseded iteration, if its source has to know of it.
-    pub superseded: Option<u32>,
 }
 
 fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
     let mut operations = Vec::new();
-    if let Some(iteration) = request.superseded {
-        source.supersede(request.client_idx, iteration);
-    }
     let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
     let mut error = None;
     if let Some((at, refused)) = operations
@@ -317,7 +312,7 @@ mod tests {
     }
 
     fn request(slot: u32) -> BatchRequest {
-        BatchRequest { slot, client_idx: slot, section: Section::Setup, max: 8, superseded: None }
+        BatchRequest { slot, client_idx: slot, section: Section::Setup, max: 8 }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::MAX_CLIENTS;
-use super::random::Random;
+use super::random::RandomNumbers;
 use super::values::LARGEST_EXACT;
 
 /// Maximum number of arrivals of a workload that may wait for their clients: 128 MiB of them, over
@@ -132,14 +132,15 @@ pub(super) struct Stretch {
 /// A function that returns the gap after an arrival, in nanoseconds. Its arguments are the number
 /// of the script's function, the sequence's random numbers, the time of the arrival (before the
 /// first arrival of a stretch: the start of the stretch) and the rate at that time.
-pub(super) type Gap<'f> = dyn FnMut(usize, &mut Random, u64, f64) -> Result<u64, String> + 'f;
+pub(super) type Gap<'f> =
+    dyn FnMut(usize, &mut RandomNumbers, u64, f64) -> Result<u64, String> + 'f;
 
 pub(super) struct Arrivals {
     rates: Rates,
     /// The stretches, at least one. Each starts afresh, as if its start were time zero.
     stretches: Vec<Stretch>,
     stretch: usize,
-    random: Random,
+    random: RandomNumbers,
     /// Index of the piece of the rate that the sequence has reached.
     piece: usize,
     /// The integral of the rate at the next arrival, or in a Poisson process at the last one.
@@ -182,7 +183,7 @@ impl Arrivals {
     pub fn new(
         rates: Rates,
         stretches: Vec<Stretch>,
-        random: Random,
+        random: RandomNumbers,
         clients: u32,
         own: OwnClients,
     ) -> Arrivals {

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::handles::Handles;
-use super::open_loop::{Begins, Span};
-use super::queued::Queued;
-use super::random::Random;
+use super::operation_memory::OperationMemory;
+use super::random::RandomNumbers;
 use super::values::LARGEST_EXACT;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::{Due, Expect, Late, NominalClock, Operation, OperationKind, Section};
@@ -44,32 +43,23 @@ impl Bounds {
     }
 }
 
-/// The pace of a client whose iterations do not begin at the end of the one before.
-pub(super) trait Paced {
-    /// Returns the span with this number, in order of time; `None` after the last.
-    fn span(&self, number: usize) -> Option<Span>;
-
-    /// Returns the client's next arrival, in nanoseconds from time zero, if there is one.
-    fn next_arrival(&mut self) -> Result<Option<u64>, String>;
-
-    /// Returns the client's random numbers from the end of a span on.
-    fn random_after(&self, span: usize) -> Random;
+/// An arrival of an open loop, in nanoseconds from time zero.
+#[derive(Clone, Copy)]
+pub(super) struct ScheduledArrival {
+    pub at_ns: u64,
+    pub late: Late,
 }
 
-/// The beginning of the present iteration, kept until it has an operation.
+/// A function that returns the next arrival of a client in an open loop, if there is one.
+pub(super) type NextArrival<'a> = dyn FnMut() -> Result<Option<ScheduledArrival>, String> + 'a;
+
+/// The arrival that began the present iteration, kept until it has an operation.
 #[derive(Clone, Copy)]
-enum Begun {
-    Arrived {
-        at_ns: u64,
-        late: Late,
-        /// The part of the think time that came before the arrival, when the client was busy with
-        /// the previous iteration.
-        trailing_ns: u64,
-    },
-    During {
-        from_ns: u64,
-        until_ns: u64,
-    },
+struct Begun {
+    arrival: ScheduledArrival,
+    /// The part of the think time that came before the arrival, when the client was busy with the
+    /// previous iteration.
+    trailing_ns: u64,
 }
 
 /// The identity of a client.
@@ -93,14 +83,14 @@ impl Identity {
     }
 }
 
-pub(super) struct Client {
+pub(super) struct ScriptClient {
     pub identity: Identity,
     /// The workload at whose arrivals the client's iterations begin.
     pub open_loop: Option<usize>,
     pub section: Section,
     pub iteration: u32,
     pub handles: Handles,
-    pub random: Random,
+    pub random: RandomNumbers,
     /// Operations that were made and not yet pulled.
     pub(super) made: VecDeque<Operation>,
     /// Bytes of the operations in `made`.
@@ -123,14 +113,6 @@ pub(super) struct Client {
     at_ns: Option<u64>,
     last_at_ns: u64,
     begun: Option<Begun>,
-    /// The arrival of an iteration of a later span.
-    next_arrival: Option<u64>,
-    /// The number of the present span.
-    span: usize,
-    /// The first iteration of the present span.
-    span_begins: u32,
-    /// Whether the run has come to the end of the span.
-    span_over: bool,
     boundaries: u32,
     /// Whether nothing has happened since the iteration started, so that the first `running()` of a
     /// loop is the same boundary as the start.
@@ -141,19 +123,19 @@ pub(super) struct Client {
     since_clock_moved: u32,
 }
 
-impl Client {
+impl ScriptClient {
     pub fn new(
         identity: Identity,
         open_loop: Option<usize>,
         bounds: Bounds,
         section: Section,
-        random: Random,
-    ) -> Client {
+        random: RandomNumbers,
+    ) -> ScriptClient {
         let mut handles = Handles::new(identity.index);
         if section == Section::Teardown {
             handles.enter_teardown();
         }
-        Client {
+        ScriptClient {
             identity,
             open_loop,
             section,
@@ -174,10 +156,6 @@ impl Client {
             at_ns: None,
             last_at_ns: 0,
             begun: None,
-            next_arrival: None,
-            span: 0,
-            span_begins: 0,
-            span_over: false,
             boundaries: 0,
             fresh: false,
             ended: false,
@@ -188,7 +166,7 @@ impl Client {
     }
 
     /// Starts a section and drops the rest of the previous section.
-    pub fn enter(&mut self, section: Section, random: Random, queued: &Queued) {
+    pub fn enter(&mut self, section: Section, random: RandomNumbers, memory: &OperationMemory) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
         }
@@ -200,7 +178,7 @@ impl Client {
             self.next_seq = Some(unwanted.seq);
         }
         self.made.clear();
-        queued.remove(std::mem::take(&mut self.made_bytes));
+        memory.remove(std::mem::take(&mut self.made_bytes));
         self.iteration = 0;
         self.clock = NominalClock::default();
         self.think_ns = 0;
@@ -211,14 +189,17 @@ impl Client {
     }
 
     /// Returns whether another iteration starts.
-    pub fn start_iteration(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
-        let goes_on = self.boundary("an iteration", pace)?;
+    pub fn start_iteration(
+        &mut self,
+        next_arrival: Option<&mut NextArrival<'_>>,
+    ) -> Result<bool, String> {
+        let goes_on = self.boundary("an iteration", next_arrival)?;
         self.fresh = true;
         Ok(goes_on)
     }
 
     /// Handles `c:running()`.
-    pub fn running(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
+    pub fn running(&mut self, next_arrival: Option<&mut NextArrival<'_>>) -> Result<bool, String> {
         if self.section != Section::Iteration {
             return Err("c:running() belongs in an iteration; setup and teardown run once".into());
         }
@@ -226,10 +207,14 @@ impl Client {
             return Ok(!self.ended);
         }
         self.iterations_are_short = false;
-        self.boundary("a loop over c:running()", pace)
+        self.boundary("a loop over c:running()", next_arrival)
     }
 
-    fn boundary(&mut self, what: &str, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
+    fn boundary(
+        &mut self,
+        what: &str,
+        next_arrival: Option<&mut NextArrival<'_>>,
+    ) -> Result<bool, String> {
         self.idle_rounds = if self.since_boundary == 0 { self.idle_rounds + 1 } else { 0 };
         if self.idle_rounds > MAX_IDLE_ROUNDS {
             return Err(format!(
@@ -238,7 +223,7 @@ impl Client {
         }
         self.since_boundary = 0;
         self.iteration_bytes = 0;
-        let begins_ns = if self.ended { None } else { self.begins(pace)? };
+        let begins_ns = if self.ended { None } else { self.begins(next_arrival)? };
         if begins_ns.is_none_or(|ns| self.bounds.nominal_ns.is_some_and(|bound| ns >= bound)) {
             (self.ended, self.begun) = (true, None);
             return Ok(false);
@@ -252,42 +237,21 @@ impl Client {
     }
 
     /// Returns the nominal time of the next iteration, if there is one.
-    fn begins(&mut self, pace: Option<&mut dyn Paced>) -> Result<Option<u64>, String> {
+    fn begins(
+        &mut self,
+        next_arrival: Option<&mut NextArrival<'_>>,
+    ) -> Result<Option<u64>, String> {
         if self.bounds.iterations.is_some_and(|most| self.boundaries >= most) {
             return Ok(None);
         }
-        let free_ns = self.at_ns.unwrap_or(self.clock.now_ns()) + self.think_ns;
-        let Some(pace) = pace else { return Ok(Some(free_ns)) };
-        while let Some(Span { from_ns, until_ns, begins }) = pace.span(self.span) {
-            match begins {
-                Begins::InClosedLoop if !self.span_over && free_ns < until_ns => {
-                    self.begun = Some(Begun::During { from_ns, until_ns });
-                    return Ok(Some(free_ns.max(from_ns)));
-                }
-                // Only the run determines the number of iterations in this span, so what follows
-                // must not depend on the random numbers they drew.
-                Begins::InClosedLoop => self.random = pace.random_after(self.span),
-                Begins::AtArrivals(late) => {
-                    if self.next_arrival.is_none() {
-                        self.next_arrival = pace.next_arrival()?;
-                    }
-                    if let Some(at_ns) = self.next_arrival.take_if(|at_ns| *at_ns < until_ns) {
-                        let trailing_ns = self.think_ns;
-                        self.begun = Some(Begun::Arrived { at_ns, late, trailing_ns });
-                        return Ok(Some(at_ns.max(self.clock.free_ns(trailing_ns))));
-                    }
-                }
-            }
-            self.span += 1;
-            (self.span_begins, self.span_over) = (self.boundaries, false);
-        }
-        Ok(None)
-    }
-
-    /// Ends the span if `iteration`, which began too late, belongs to it. All later iterations of
-    /// the span would be too late as well.
-    pub fn supersede(&mut self, iteration: u32) {
-        self.span_over |= self.section == Section::Iteration && iteration >= self.span_begins;
+        let Some(next_arrival) = next_arrival else {
+            let free_ns = self.at_ns.unwrap_or(self.clock.now_ns()) + self.think_ns;
+            return Ok(Some(free_ns));
+        };
+        let Some(arrival) = next_arrival()? else { return Ok(None) };
+        let trailing_ns = self.think_ns;
+        self.begun = Some(Begun { arrival, trailing_ns });
+        Ok(Some(arrival.at_ns.max(self.clock.free_ns(trailing_ns))))
     }
 
     /// Handles `c:think(duration)`: delays the next operation by that time.
@@ -334,7 +298,7 @@ impl Client {
         &mut self,
         kind: OperationKind,
         expect: Expect,
-        queued: &Queued,
+        memory: &OperationMemory,
     ) -> Result<bool, String> {
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.clock.now_ns();
@@ -343,19 +307,15 @@ impl Client {
                 self.last_at_ns = at_ns + think_ns;
                 Due::At(self.last_at_ns)
             }
-            (None, Some(Begun::Arrived { at_ns, late, trailing_ns })) => {
+            (None, Some(Begun { arrival: ScheduledArrival { at_ns, late }, trailing_ns })) => {
                 Due::Arrival { at_ns: at_ns + (think_ns - trailing_ns), think_ns, late }
-            }
-            (None, Some(Begun::During { from_ns, until_ns })) => {
-                Due::During { after_ns: think_ns, from_ns, until_ns }
             }
             (None, None) => Due::After(think_ns),
         };
         self.clock.pass(due, self.iteration);
-        let left_out = self.clock.leaves_out(self.iteration);
-        self.span_over |= left_out && matches!(due, Due::During { .. });
+        let dropped = self.clock.drops(self.iteration);
         self.within_104_days()?;
-        self.count(left_out || self.clock.now_ns() > before)?;
+        self.count(dropped || self.clock.now_ns() > before)?;
         let seq =
             self.next_seq.ok_or("the client has made 4,294,967,296 operations, the maximum")?;
         self.next_seq = seq.checked_add(1);
@@ -371,16 +331,16 @@ impl Client {
             kind,
         };
         let bytes = operation.memory_bytes();
-        queued.add(bytes)?;
+        memory.add(bytes)?;
         self.made_bytes += bytes;
         self.iteration_bytes += bytes;
         self.made.push_back(operation);
-        if !self.has_batch(queued) {
+        if !self.has_batch(memory) {
             return Ok(false);
         }
         let goes_on = self.section == Section::Iteration
             && self.iterations_are_short
-            && queued.has_room_for(2 * BYTES_TO_END_AN_ITERATION);
+            && memory.has_room_for(2 * BYTES_TO_END_AN_ITERATION);
         if goes_on && self.iteration_bytes < BYTES_TO_END_AN_ITERATION {
             return Ok(false);
         }
@@ -388,14 +348,14 @@ impl Client {
         Ok(true)
     }
 
-    fn has_batch(&self, queued: &Queued) -> bool {
-        self.made.len() >= self.batch || queued.fills_batch(self.batch_bytes + self.made_bytes)
+    fn has_batch(&self, memory: &OperationMemory) -> bool {
+        self.made.len() >= self.batch || memory.fills_batch(self.batch_bytes + self.made_bytes)
     }
 
     /// Pauses the client before its next iteration if the batch is full, and returns
     /// whether it did.
-    pub fn pause_if_full(&mut self, queued: &Queued) -> bool {
-        self.paused = self.has_batch(queued);
+    pub fn pause_if_full(&mut self, memory: &OperationMemory) -> bool {
+        self.paused = self.has_batch(memory);
         self.paused
     }
 
@@ -405,13 +365,13 @@ impl Client {
     }
 
     /// Starts another batch, when little is left of the last one.
-    pub fn start_batch(&mut self, queued: &Queued) {
-        queued.remove(std::mem::take(&mut self.batch_bytes));
+    pub fn start_batch(&mut self, memory: &OperationMemory) {
+        memory.remove(std::mem::take(&mut self.batch_bytes));
     }
 
     /// Returns whether the present batch has no room for another operation, however small.
-    pub fn batch_is_full(&self, queued: &Queued) -> bool {
-        queued.fills_batch(self.batch_bytes)
+    pub fn batch_is_full(&self, memory: &OperationMemory) -> bool {
+        memory.fills_batch(self.batch_bytes)
     }
 
     /// Returns whether all operations made have been taken.
@@ -422,10 +382,15 @@ impl Client {
     /// Moves operations made to `into` until the batch is full, at most `max`, and returns their
     /// number. Their allocation is moved along if possible, because most of the many clients are
     /// idle.
-    pub fn take_made(&mut self, max: usize, into: &mut Vec<Operation>, queued: &Queued) -> usize {
+    pub fn take_made(
+        &mut self,
+        max: usize,
+        into: &mut Vec<Operation>,
+        memory: &OperationMemory,
+    ) -> usize {
         let mut bytes = self.batch_bytes;
         let fits = |operation: &&Operation| {
-            let goes_on = !queued.fills_batch(bytes);
+            let goes_on = !memory.fills_batch(bytes);
             bytes += if goes_on { operation.memory_bytes() } else { 0 };
             goes_on
         };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
-use super::client::Client;
+use super::client::ScriptClient;
 use super::error::{PRELUDE, ScriptError};
 use super::host::Host;
 use super::open_loop::cross;
@@ -15,7 +15,7 @@ use crate::ir::{Section, SourceError};
 /// A client that has been asked for operations.
 pub(super) struct Slot {
     /// The client. It is `None` only while the VM has it.
-    pub client: Option<Box<Client>>,
+    pub client: Option<Box<ScriptClient>>,
     pub object: AnyUserData,
     pub state: State,
 }
@@ -105,9 +105,10 @@ fn iterate(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
     let starts = lua.create_function(move |_, ()| {
         host.callback(|| {
             let mut client = host.client.borrow_mut();
-            let paused = client.as_mut().is_some_and(|client| client.pause_if_full(&host.queued));
+            let paused =
+                client.as_mut().is_some_and(|client| client.pause_if_full(&host.operation_memory));
             drop(client);
-            if paused { Ok(false) } else { cross(&host, Client::start_iteration) }
+            if paused { Ok(false) } else { cross(&host, ScriptClient::start_iteration) }
         })
     })?;
     let text = "local starts = ...

@@ -10,15 +10,15 @@ use mlua::{Error as LuaError, Lua, Result as LuaResult, VmState};
 
 use super::blobs::Blobs;
 use super::chunks::Chunks;
-use super::client::Client;
+use super::client::ScriptClient;
 use super::declared::Declared;
 use super::error::{ScriptError, located};
 use super::hooks::hook_state::HookState;
 use super::lua_errors::readable;
 use super::open_loop::OpenLoop;
+use super::operation_memory::{OperationMemory, shown_limit};
 use super::options::ScriptLimits;
-use super::queued::{Queued, shown_limit};
-use super::random::Random;
+use super::random::RandomNumbers;
 use super::result_hints::hint;
 use crate::ir::ClientPartition;
 
@@ -35,13 +35,13 @@ pub(super) struct Host {
     /// Declarations that the top level has made so far. `None` once it has ended.
     pub declared: RefCell<Option<Declared>>,
     /// The client whose stream is being made.
-    pub client: RefCell<Option<Box<Client>>>,
+    pub client: RefCell<Option<Box<ScriptClient>>>,
     /// Memory of the operations that clients have made.
-    pub queued: Queued,
+    pub operation_memory: OperationMemory,
     /// The open loop of each workload that has one, by workload.
     pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
     /// Random numbers for `rng` while an arrival is made, when no client runs.
-    pub drawing: RefCell<Option<Random>>,
+    pub drawing: RefCell<Option<RandomNumbers>>,
     /// The files from which writes take their bytes.
     pub blobs: RefCell<Blobs>,
     /// The script and its modules.
@@ -135,7 +135,7 @@ impl Host {
             quiet,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
-            queued: Queued::new(),
+            operation_memory: OperationMemory::new(),
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
             blobs: RefCell::new(blobs),

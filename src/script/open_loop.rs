@@ -1,38 +1,22 @@
 //! The boundaries of a running client. It crosses a boundary at once in a closed loop, and with its
-//! next arrival in an open one. If the pace differs by phase, it changes from one to the other.
+//! next arrival in an open one.
 
 use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
 use super::arrivals::Arrivals;
-use super::client::{Client, Paced};
+use super::client::{NextArrival, ScheduledArrival, ScriptClient};
 use super::host::Host;
-use super::random::Random;
+use super::random::RandomNumbers;
 use super::values::{duration_ns, fault};
 use crate::ir::Late;
 
-/// A span of time, and the event that begins an iteration in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub from_ns: u64,
-    pub until_ns: u64,
-    pub begins: Begins,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begins {
-    /// The end of the previous iteration.
-    InClosedLoop,
-    AtArrivals(Late),
-}
-
-/// The arrivals and spans of one workload with an open loop, while its streams are made.
+/// The arrivals of one workload with an open loop, while its streams are made.
 pub(super) struct OpenLoop {
-    /// The spans in order from time zero. The last one never ends.
-    pub spans: Vec<Span>,
+    /// The fates of late arrivals, each with the time in nanoseconds from which it holds. The first
+    /// holds from time zero.
+    pub lates: Vec<(u64, Late)>,
     /// The place of the open loop in the script, and the workload's name.
     pub place: String,
-    pub seed: u64,
-    pub workload: String,
     pub arrivals: Arrivals,
     /// The script's own functions for the gaps, each with the name that errors use for it.
     pub functions: Vec<(Function, String)>,
@@ -41,9 +25,9 @@ pub(super) struct OpenLoop {
 }
 
 impl OpenLoop {
-    fn next_of(&mut self, host: &Host, client: u32) -> Result<Option<u64>, String> {
-        let OpenLoop { place, arrivals, functions, rng, .. } = self;
-        let mut gap = |number: usize, random: &mut Random, now_ns: u64, rate: f64| {
+    fn next_of(&mut self, host: &Host, client: u32) -> Result<Option<ScheduledArrival>, String> {
+        let OpenLoop { lates, place, arrivals, functions, rng } = self;
+        let mut gap = |number: usize, random: &mut RandomNumbers, now_ns: u64, rate: f64| {
             let Some((function, place)) = functions.get(number) else {
                 return Err("there is no function for the gaps".to_string());
             };
@@ -56,35 +40,20 @@ impl OpenLoop {
                 .and_then(|gap| duration_ns(&gap, "what arrivals returned"))
                 .map_err(|error| host.with_place(host.readable(&error), place))
         };
-        arrivals.next_of(client, &mut gap).map_err(|problem| host.with_place(problem, place))
-    }
-}
-
-struct OfClient<'a> {
-    open_loop: &'a mut OpenLoop,
-    host: &'a Host,
-    id: u32,
-}
-
-impl Paced for OfClient<'_> {
-    fn span(&self, number: usize) -> Option<Span> {
-        self.open_loop.spans.get(number).copied()
-    }
-
-    fn next_arrival(&mut self) -> Result<Option<u64>, String> {
-        self.open_loop.next_of(self.host, self.id)
-    }
-
-    fn random_after(&self, span: usize) -> Random {
-        let OpenLoop { seed, workload, .. } = &*self.open_loop;
-        Random::after_span(*seed, workload, self.id, span)
+        let next = arrivals.next_of(client, &mut gap);
+        let at_ns = next.map_err(|problem| host.with_place(problem, place))?;
+        let late = |at_ns| {
+            let in_force = lates.iter().rfind(|(from_ns, _)| *from_ns <= at_ns);
+            in_force.map_or_else(Late::default, |(_, late)| *late)
+        };
+        Ok(at_ns.map(|at_ns| ScheduledArrival { at_ns, late: late(at_ns) }))
     }
 }
 
 /// Takes the running client over a boundary. Returns whether another iteration begins.
 pub(super) fn cross(
     host: &Host,
-    boundary: fn(&mut Client, Option<&mut dyn Paced>) -> Result<bool, String>,
+    boundary: fn(&mut ScriptClient, Option<&mut NextArrival<'_>>) -> Result<bool, String>,
 ) -> LuaResult<bool> {
     // The client is taken out meanwhile, so that the function for the gaps cannot act for it.
     let Some(mut client) = host.client.borrow_mut().take() else { return Ok(false) };
@@ -94,7 +63,7 @@ pub(super) fn cross(
         None => boundary(&mut client, None),
         Some(open_loop) => {
             let id = client.identity.id;
-            let crossed = boundary(&mut client, Some(&mut OfClient { open_loop, host, id }));
+            let crossed = boundary(&mut client, Some(&mut || open_loop.next_of(host, id)));
             if crossed == Ok(false) {
                 open_loop.arrivals.leave(id);
             }

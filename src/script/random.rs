@@ -7,46 +7,36 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use crate::ir::Section;
 
 #[derive(Clone)]
-pub(super) struct Random(Xoshiro256PlusPlus);
+pub(super) struct RandomNumbers(Xoshiro256PlusPlus);
 
-impl Random {
-    pub fn new(seed: u64, workload: &str, client: u32, section: Section) -> Random {
-        Random::of_client(b"smbench rng 1", seed, workload, client, &[section as u8])
-    }
-
-    /// Returns the random numbers of a client from the end of this span of time on.
-    pub fn after_span(seed: u64, workload: &str, client: u32, span: usize) -> Random {
-        let span = (span as u64).to_le_bytes();
-        Random::of_client(b"smbench after span 1", seed, workload, client, &span)
-    }
-
-    fn of_client(what: &[u8], seed: u64, workload: &str, client: u32, part: &[u8]) -> Random {
+impl RandomNumbers {
+    pub fn new(seed: u64, workload: &str, client: u32, section: Section) -> RandomNumbers {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(what);
+        hasher.update(b"smbench rng 1");
         hasher.update(&seed.to_le_bytes());
         hasher.update(&(workload.len() as u64).to_le_bytes());
         hasher.update(workload.as_bytes());
         hasher.update(&client.to_le_bytes());
-        hasher.update(part);
-        Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+        hasher.update(&[section as u8]);
+        RandomNumbers(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
     /// Returns the random numbers of a workload's arrivals.
-    pub fn of_arrivals(seed: u64, workload: &str) -> Random {
+    pub fn of_arrivals(seed: u64, workload: &str) -> RandomNumbers {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"smbench arrivals 1");
         hasher.update(&seed.to_le_bytes());
         hasher.update(workload.as_bytes());
-        Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+        RandomNumbers(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
     /// Returns the random numbers of `bench.rng(name)`.
-    pub fn named(seed: u64, name: &str) -> Random {
+    pub fn named(seed: u64, name: &str) -> RandomNumbers {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"smbench named 1");
         hasher.update(&seed.to_le_bytes());
         hasher.update(name.as_bytes());
-        Random(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+        RandomNumbers(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 
     /// Draws uniformly from `[low, high]`. The caller has checked that `low <= high`.
@@ -104,21 +94,21 @@ impl Random {
 mod tests {
     use super::*;
 
-    fn random() -> Random {
-        Random::new(7, "editors", 3, Section::Iteration)
+    fn random() -> RandomNumbers {
+        RandomNumbers::new(7, "editors", 3, Section::Iteration)
     }
 
     #[test]
     fn streams_differ_by_seed_workload_client_and_section() {
-        let first = |mut random: Random| random.0.next_u64();
+        let first = |mut random: RandomNumbers| random.0.next_u64();
         let base = first(random());
         for other in [
-            Random::new(8, "editors", 3, Section::Iteration),
-            Random::new(7, "editor", 3, Section::Iteration),
-            Random::new(7, "editors", 4, Section::Iteration),
-            Random::new(7, "editors", 3, Section::Setup),
-            Random::of_arrivals(7, "editors"),
-            Random::named(7, "editors"),
+            RandomNumbers::new(8, "editors", 3, Section::Iteration),
+            RandomNumbers::new(7, "editor", 3, Section::Iteration),
+            RandomNumbers::new(7, "editors", 4, Section::Iteration),
+            RandomNumbers::new(7, "editors", 3, Section::Setup),
+            RandomNumbers::of_arrivals(7, "editors"),
+            RandomNumbers::named(7, "editors"),
         ] {
             assert_ne!(first(other), base);
         }
@@ -137,7 +127,7 @@ mod tests {
         let _ = random.int(i64::MIN, i64::MAX);
     }
 
-    fn sorted(mut draw: impl FnMut(&mut Random) -> f64) -> Vec<f64> {
+    fn sorted(mut draw: impl FnMut(&mut RandomNumbers) -> f64) -> Vec<f64> {
         let mut random = random();
         let mut drawn: Vec<f64> = (0..100_001).map(|_| draw(&mut random)).collect();
         drawn.sort_by(f64::total_cmp);

@@ -8,7 +8,7 @@ use mlua::{AnyUserData, Function};
 use super::api::{ClientObject, Pace, Rng, Schedule, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
-use super::client::{Bounds, Client, Identity};
+use super::client::{Bounds, Identity, ScriptClient};
 use super::coroutines::{Coroutines, Slot, State};
 use super::declared::{Declared, DeclaredWorkload, ParameterHelp, break_policies};
 use super::error::ScriptError;
@@ -16,7 +16,7 @@ use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::Host;
 use super::open_loop::OpenLoop;
 use super::options::{MAX_CLIENTS, ScriptOptions};
-use super::random::Random;
+use super::random::RandomNumbers;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
 use super::values::unknown;
@@ -251,7 +251,7 @@ impl Script {
         let of_hooks = if header.hooks { limits.memory_of_hooks() } else { 0 };
         vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
         vm.share_memory(partition.of)?;
-        vm.host.queued.share(limits, header.clients(), partition.of);
+        vm.host.operation_memory.share(limits, header.clients(), partition.of);
         Ok(Script {
             vm,
             header,
@@ -324,21 +324,21 @@ impl Script {
             Some(workload) => Arc::clone(&workload.name),
             None => RUN_CLIENT.into(),
         };
-        let random = Random::new(self.header.seed, &name, id, section);
+        let random = RandomNumbers::new(self.header.seed, &name, id, section);
         if section == Section::Iteration {
-            self.vm.host.queued.begin_iterations();
+            self.vm.host.operation_memory.begin_iterations();
         }
         let state = State::Idle;
         match place {
             Some(slot) => {
                 slot.state = state;
                 if let Some(client) = slot.client.as_mut() {
-                    client.enter(section, random, &self.vm.host.queued);
+                    client.enter(section, random, &self.vm.host.operation_memory);
                 }
             }
             None => {
                 let identity = Identity { index, workload: name, id };
-                let client = Client::new(identity, paced, self.bounds, section, random);
+                let client = ScriptClient::new(identity, paced, self.bounds, section, random);
                 let object = self.vm.enter(0, |lua| lua.create_any_userdata(ClientObject(index)));
                 let object = object.map_err(|error| SourceError {
                     message: error.to_string(),
@@ -383,12 +383,10 @@ fn open_loop(
     let schedule = pace
         .schedule(&header.phases)
         .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
-    let random = Random::of_arrivals(header.seed, name);
-    let Schedule { spans, rates, stretches, functions } = schedule;
+    let random = RandomNumbers::of_arrivals(header.seed, name);
+    let Schedule { lates, rates, stretches, functions } = schedule;
     Ok(Some(OpenLoop {
-        spans,
-        seed: header.seed,
-        workload: name.clone(),
+        lates,
         place: place(&pace.line),
         arrivals: Arrivals::new(rates, stretches, random, workload.clients, own),
         functions: functions.into_iter().map(|(f, line)| (f, place(&line))).collect(),
@@ -399,13 +397,6 @@ fn open_loop(
 impl OperationSource for Script {
     fn header(&self) -> &StreamHeader {
         &self.header
-    }
-
-    fn supersede(&mut self, client: u32, iteration: u32) {
-        let slot = self.place(client).and_then(|place| self.clients[place].as_mut());
-        if let Some(client) = slot.and_then(|slot| slot.client.as_mut()) {
-            client.supersede(iteration);
-        }
     }
 
     fn pull(
@@ -424,16 +415,16 @@ impl OperationSource for Script {
         let Some(function) = functions.of(section) else { return Ok(Progress::End) };
         let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
         let Some(slot) = slot else { return Ok(Progress::End) };
-        let queued = &self.vm.host.queued;
+        let memory = &self.vm.host.operation_memory;
         if let Some(client) = slot.client.as_mut() {
-            client.start_batch(queued);
+            client.start_batch(memory);
         }
         let mut wanted = max;
         loop {
             let mut full = false;
             if let Some(client) = slot.client.as_mut() {
-                wanted -= client.take_made(wanted, into, queued);
-                full = client.batch_is_full(queued);
+                wanted -= client.take_made(wanted, into, memory);
+                full = client.batch_is_full(memory);
             }
             if wanted == 0 || full {
                 let drained = slot.client.as_ref().is_none_or(|client| client.is_drained());

@@ -1,6 +1,6 @@
 //! A random choice of one of several values by weight.
 
-use super::random::Random;
+use super::random::RandomNumbers;
 
 /// The cumulative sums of the weights.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ impl Weights {
     }
 
     /// Returns the position of one value drawn by weight, from 0.
-    pub fn draw(&self, random: &mut Random) -> usize {
+    pub fn draw(&self, random: &mut RandomNumbers) -> usize {
         let last = self.0.last().copied().unwrap_or_default();
         let below = random.float() * last;
         // The product may be rounded up to the last sum if the weights are tiny.
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn each_comes_as_often_as_its_weight_says_and_never_without_one() {
         let weights = weights(&[0.0, 70.0, 0.0, 30.0, 0.0]).unwrap();
-        let mut random = Random::new(1, "w", 0, Section::Iteration);
+        let mut random = RandomNumbers::new(1, "w", 0, Section::Iteration);
         let mut counts = [0_u32; 5];
         for _ in 0..100_000 {
             counts[weights.draw(&mut random)] += 1;
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_least_weight_there_is_chooses_too() {
         let weights = weights(&[0.0, 5e-324, 0.0]).unwrap();
-        let mut random = Random::new(1, "w", 0, Section::Iteration);
+        let mut random = RandomNumbers::new(1, "w", 0, Section::Iteration);
         assert!((0..100).all(|_| weights.draw(&mut random) == 1));
     }
 

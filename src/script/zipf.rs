@@ -1,6 +1,6 @@
 //! Zipf's distribution over the whole numbers from 1 to n.
 
-use super::random::Random;
+use super::random::RandomNumbers;
 
 /// The largest n. Up to here, n + 1/2 is still exact.
 pub(super) const MAX_ZIPF_N: u64 = 1 << 52;
@@ -38,7 +38,7 @@ impl Zipf {
         self.n == n && self.s == s
     }
 
-    pub fn draw(&self, random: &mut Random) -> u64 {
+    pub fn draw(&self, random: &mut RandomNumbers) -> u64 {
         loop {
             let u = self.high + random.float() * (self.low - self.high);
             let x = inverse(u, self.s);
@@ -95,7 +95,7 @@ mod tests {
     fn every_number_comes_as_often_as_its_rank_says() {
         const DRAWS: u32 = 200_000;
         for (n, s) in [(1, 1.0), (2, 0.5), (10, 0.0), (10, 0.8), (10, 1.0), (10, 2.5), (10, 20.0)] {
-            let mut random = Random::new(3, "w", 0, Section::Iteration);
+            let mut random = RandomNumbers::new(3, "w", 0, Section::Iteration);
             let zipf = Zipf::new(n, s);
             let mut counts = vec![0_u32; n as usize];
             for _ in 0..DRAWS {
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_largest_n_stays_in_range_and_its_head_is_not_all() {
         for s in [0.0, 0.5, 0.99, 1.0, 1.5, 100.0] {
-            let mut random = Random::new(3, "w", 0, Section::Iteration);
+            let mut random = RandomNumbers::new(3, "w", 0, Section::Iteration);
             let zipf = Zipf::new(MAX_ZIPF_N, s);
             let drawn: Vec<u64> = (0..10_000).map(|_| zipf.draw(&mut random)).collect();
             assert!(drawn.iter().all(|k| (1..=MAX_ZIPF_N).contains(k)), "{s}");

@@ -58,31 +58,6 @@ fn every_phase_has_as_many_iterations_as_its_rate_says() {
 }
 
 #[test]
-fn a_closed_loop_among_phases_runs_as_fast_as_it_is_answered_and_ends_with_its_phases() {
-    let place = Place::with_script(&format!(
-        "{PHASES}bench.workload {{ name = 'w', clients = 4,
-            pace = {{ up = bench.open_loop {{ rate = 100 }}, steady = bench.closed_loop {{}},
-                still = bench.open_loop {{ rate = 200, late = 'drop' }} }},
-            iteration = function(c) c:stat('') c:stat('') end }}"
-    ));
-    let run = place.run("s.lua --target sim?latency=5ms");
-    let summary = run.end().exits(0).summary();
-    let [up, steady, still] = &counts(&summary, "count")[..] else { panic!() };
-    // There are 20 arrivals of two operations. The second operation counts in the phase in which it
-    // is issued, which on a busy host is the next one. In the last phase, iterations that the
-    // closed loop had begun also end, and the last arrivals may be cut.
-    assert!((20..=40).contains(&up.1), "{up:?}");
-    assert!((8..=48).contains(&still.1), "{still:?}");
-    // An answer takes at least 5 ms, so 4 clients get at most 240 in 300 ms, and each may have
-    // begun one iteration before.
-    assert!((8..=244).contains(&steady.1), "{steady:?}");
-    let compiled = place.smbench("compile s.lua --iterations 40 -o s.jsonl").end().exits(0);
-    drop(compiled);
-    place.smbench("validate s.lua").end().exits(0);
-    place.smbench("validate s.jsonl").end().exits(0);
-}
-
-#[test]
 fn an_arrival_whose_client_is_busy_waits_or_is_dropped_as_its_script_says() {
     // Every iteration takes at least 25 ms, and one arrives every 10 ms.
     let script = |late: &str| {
@@ -178,19 +153,4 @@ bench.workload { name = "w", pace = bench.open_loop { rate = { busy = 100, still
     let lengths: Vec<_> =
         summary["phases"].as_array().unwrap().iter().map(|phase| &phase["duration_s"]).collect();
     assert_eq!(lengths, [0.2, 0.3]);
-}
-
-#[test]
-fn what_a_stream_with_an_end_had_for_a_closed_loop_that_was_over_is_told() {
-    let place = Place::with_script(
-        "bench.phases { { name = 'closed', duration = '300ms' }, { name = 'open', duration = '300ms' } }
-        bench.workload { name = 'w', pace = {
-            closed = bench.closed_loop {}, open = bench.open_loop { rate = 20 } },
-            iteration = function(c) c:stat('') end }",
-    );
-    let flags = "--target sim?latency=40ms --iterations 30";
-    let summary = place.run(&format!("s.lua {flags}")).end().exits(0).summary();
-    let left_out = 30 - number(&summary["iterations"]["count"]);
-    let notes = summary["notes"].to_string();
-    assert!(left_out > 0 && notes.contains(&format!("begin: {left_out};")), "{summary}");
 }

@@ -152,7 +152,7 @@ fn missing_and_misspelt_fields_of_operations() {
     );
     assert_eq!(
         bad_v2(&[r#"{"client":0,"after_ns":0,"type":"Stat","path":"a","exepct":["any"]}"#]),
-        r#"x.jsonl:2: Stat takes no field "exepct"; it takes op_id, client, section, iteration, at_ns, after_ns, late, from_ns, until_ns, path, expect"#
+        r#"x.jsonl:2: Stat takes no field "exepct"; it takes op_id, client, section, iteration, at_ns, after_ns, late, path, expect"#
     );
     assert_eq!(
         bad_v2(&[r#"{"client":0,"type":"Stat","path":"a"}"#]),
@@ -163,17 +163,6 @@ fn missing_and_misspelt_fields_of_operations() {
     let alone =
         r#"x.jsonl:2: has "late", which applies to arrivals only: add "at_ns" and "after_ns""#;
     assert_eq!(times(r#""at_ns":0,"late":"drop""#), alone);
-    let half = r#"x.jsonl:2: has "from_ns" or "until_ns": the iteration of a closed loop that has its time begins with both and "after_ns", and no "at_ns""#;
-    assert_eq!(times(r#""after_ns":0,"from_ns":5"#), half);
-    assert_eq!(times(r#""at_ns":0,"after_ns":0,"from_ns":5,"until_ns":6"#), half);
-    assert_eq!(
-        times(r#""after_ns":0,"from_ns":5,"until_ns":5"#),
-        r#"x.jsonl:2: "until_ns" is 5, which is not after "from_ns" (5)"#
-    );
-    assert_eq!(
-        times(r#""section":"setup","after_ns":0,"from_ns":5,"until_ns":6"#),
-        r#"x.jsonl:2: has "until_ns", which begins an iteration of a closed loop; only the first operation of one has it, and this is not"#
-    );
     let arrival = |section: &str| {
         format!(r#"{{"client":0,{section}"at_ns":5,"after_ns":0,"type":"Stat","path":"a"}}"#)
     };

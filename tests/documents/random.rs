@@ -122,11 +122,6 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
                     let late = random.pick(&[Late::Queue, Late::Drop]);
                     Due::Arrival { at_ns: random.below(1_000_000), think_ns, late }
                 }
-                2 if begins => {
-                    let from_ns = random.below(1_000_000);
-                    let until_ns = from_ns + 1 + random.below(1_000_000);
-                    Due::During { after_ns: think_ns, from_ns, until_ns }
-                }
                 _ => Due::After(think_ns),
             };
             operations.push(Operation {

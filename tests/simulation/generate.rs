@@ -39,14 +39,14 @@ pub fn stream(dice: &mut Dice) -> Stream {
             *late = Late::Drop;
         }
         workloads.push(Workload::new(&format!("w{index}"), clients));
-        // Separate dice, so that streams without such loops do not change.
-        let mut mixing = Dice(dice.0 ^ 0x5EED);
-        let mixed = matches!(pace, Pace::Open { .. }) && mixing.chance(40);
+        // Separate dice, so that other streams do not change.
+        let mut changing = Dice(dice.0 ^ 0x5EED);
+        let changes = matches!(pace, Pace::Open { .. }) && changing.chance(40);
         for _ in 0..clients {
             let client = operations.len() as u32;
             let mut made = client_operations(dice, client, pace);
-            if mixed {
-                close_for_a_while(&mut mixing, &mut made);
+            if changes {
+                change_late(&mut changing, &mut made);
             }
             operations.push(made);
         }
@@ -123,28 +123,18 @@ fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation>
     script.finish()
 }
 
-/// Turns some of a client's arrivals into a closed loop, which lasts from the first of them to the
-/// next arrival after them. The arrivals after it may treat late ones differently.
-fn close_for_a_while(dice: &mut Dice, operations: &mut [Operation]) {
-    let mut arrivals: Vec<&mut Due> = (operations.iter_mut())
-        .map(|operation| &mut operation.due)
-        .filter(|due| matches!(due, Due::Arrival { .. }))
+/// Gives the arrivals from some one on the same fate where they are late, as a phase with a pace of
+/// its own does.
+fn change_late(dice: &mut Dice, operations: &mut [Operation]) {
+    let arrivals: Vec<&mut Late> = (operations.iter_mut())
+        .filter_map(|operation| match &mut operation.due {
+            Due::Arrival { late, .. } => Some(late),
+            _ => None,
+        })
         .collect();
     let first = dice.roll(arrivals.len() as u64 + 1) as usize;
-    let after = (first + 1 + dice.roll(12) as usize).min(arrivals.len());
-    let from_ns = arrivals.get(first).and_then(|due| due.at_ns()).unwrap_or_default();
-    let next_ns = arrivals.get(after).and_then(|due| due.at_ns()).unwrap_or(u64::MAX);
-    let until_ns = next_ns.max(from_ns + 1);
-    for due in arrivals.iter_mut().take(after).skip(first) {
-        let after_ns = if dice.chance(60) { 0 } else { dice.roll(2 * MS) };
-        **due = Due::During { after_ns, from_ns, until_ns };
-    }
-    let turned = if dice.chance(50) { Late::Queue } else { Late::Drop };
-    for due in arrivals.iter_mut().skip(after) {
-        if let Due::Arrival { late, .. } = due {
-            *late = turned;
-        }
-    }
+    let changed = if dice.chance(50) { Late::Queue } else { Late::Drop };
+    arrivals.into_iter().skip(first).for_each(|late| *late = changed);
 }
 
 /// The handles that are open if nothing fails. They are numbered like in scripts: the number of a

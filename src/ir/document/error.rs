@@ -156,16 +156,6 @@ pub enum Problem {
     ArrivalInside,
     #[error("has \"late\", which applies to arrivals only: add \"at_ns\" and \"after_ns\"")]
     LateAlone,
-    #[error(
-        "has \"from_ns\" or \"until_ns\": the iteration of a closed loop that has its time begins with both and \"after_ns\", and no \"at_ns\""
-    )]
-    HalfATime,
-    #[error("\"until_ns\" is {until}, which is not after \"from_ns\" ({from})")]
-    NoTimeBetween { from: u64, until: u64 },
-    #[error(
-        "has \"until_ns\", which begins an iteration of a closed loop; only the first operation of one has it, and this is not"
-    )]
-    DuringInside,
     #[error("{kind} needs either {left:?} or {right:?}, and not both")]
     OneOf { kind: &'static str, left: &'static str, right: &'static str },
     #[error("op_id was already used at {first}; every operation needs an id of its own")]

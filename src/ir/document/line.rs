@@ -86,10 +86,6 @@ document_line! {
         AFTER_NS after_ns: u64,
         /// The fate of a late arrival. Absent: queue.
         LATE late: Late,
-        /// The beginning of a closed loop. With `until_ns` and `after_ns`, the line begins an
-        /// iteration of it.
-        FROM_NS from_ns: u64,
-        UNTIL_NS until_ns: u64,
     }
     after_type {
         PATH path: Cow<'a, str>,
@@ -182,10 +178,6 @@ impl<'a> DocumentLine<'a> {
             Due::Arrival { at_ns, think_ns, late } => {
                 (line.at_ns, line.after_ns) = (Some(at_ns), Some(think_ns));
                 line.late = (late != Late::Queue).then_some(late);
-            }
-            Due::During { after_ns, from_ns, until_ns } => {
-                (line.after_ns, line.from_ns) = (Some(after_ns), Some(from_ns));
-                line.until_ns = Some(until_ns);
             }
         }
         line.set_kind(&operation.kind);

@@ -38,8 +38,7 @@ fn fields_v2(operation: OperationType) -> FieldSet {
         Truncate => (HANDLE_REF | SIZE, 0),
         Lock => (HANDLE_REF | OFFSET | LENGTH | EXCLUSIVE | WAIT, 0),
     };
-    let times = AT_NS | AFTER_NS | LATE | FROM_NS | UNTIL_NS;
-    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | times;
+    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | AT_NS | AFTER_NS | LATE;
     FieldSet { required: required | CLIENT, optional: optional | anywhere }
 }
 
@@ -48,7 +47,7 @@ fn fields_v2(operation: OperationType) -> FieldSet {
 ///
 /// # Errors
 /// [`Problem::MissingField`], [`Problem::UnknownField`], [`Problem::NoTime`],
-/// [`Problem::LateAlone`], [`Problem::HalfATime`], [`Problem::OneOf`].
+/// [`Problem::LateAlone`], [`Problem::OneOf`].
 pub(super) fn check(
     line: &DocumentLine<'_>,
     format: Format,
@@ -77,13 +76,9 @@ pub(super) fn check(
         if present & (AT_NS | AFTER_NS) == 0 {
             return Err(Problem::NoTime { kind });
         }
-        let (arrival, during) = (AT_NS | AFTER_NS, FROM_NS | UNTIL_NS);
+        let arrival = AT_NS | AFTER_NS;
         if present & LATE != 0 && present & arrival != arrival {
             return Err(Problem::LateAlone);
-        }
-        let times = present & (arrival | during);
-        if times & during != 0 && times != AFTER_NS | during {
-            return Err(Problem::HalfATime);
         }
         if operation == Write {
             exactly_one(kind, present, PAYLOAD, BLOB_PATH)?;

@@ -191,9 +191,6 @@ fn fit(line: &mut DocumentLine<'_>, before: u64, answer: BreakPolicy) -> Result<
     if line.late.take().is_some_and(|late| late == Late::Drop) {
         return Err("version 1 cannot state that a late arrival is dropped");
     }
-    if line.from_ns.is_some() {
-        return Err("version 1 has no closed loops that begin and end");
-    }
     match (line.at_ns, line.after_ns.take()) {
         (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),
         (Some(at), _) if at < before => Err("it arrives before the previous operation is due"),

@@ -122,19 +122,11 @@ impl Validator {
         if arrival && !begins {
             return Err(Problem::ArrivalInside);
         }
-        if let (Some(from), Some(until)) = (line.from_ns, line.until_ns) {
-            if !begins {
-                return Err(Problem::DuringInside);
-            }
-            if until <= from {
-                return Err(Problem::NoTimeBetween { from, until });
-            }
-        }
         if section == Section::Iteration {
             state.begun = Some(iteration);
         }
         state.iteration = iteration;
-        for time in [line.at_ns, line.after_ns, line.from_ns, line.until_ns].into_iter().flatten() {
+        for time in [line.at_ns, line.after_ns].into_iter().flatten() {
             if time > MAX_TIME_NS {
                 return Err(Problem::TimeTooLarge(time));
             }
@@ -376,14 +368,11 @@ pub(in crate::ir) fn described(operation: &Operation) -> String {
 }
 
 fn due(line: &DocumentLine<'_>) -> Due {
-    match (line.at_ns, line.after_ns, line.from_ns, line.until_ns) {
-        (Some(at_ns), Some(think_ns), ..) => {
+    match (line.at_ns, line.after_ns) {
+        (Some(at_ns), Some(think_ns)) => {
             Due::Arrival { at_ns, think_ns, late: line.late.unwrap_or_default() }
         }
-        (Some(at), None, ..) => Due::At(at),
-        (None, after, Some(from_ns), Some(until_ns)) => {
-            Due::During { after_ns: after.unwrap_or_default(), from_ns, until_ns }
-        }
-        (None, after, ..) => Due::After(after.unwrap_or_default()),
+        (Some(at), None) => Due::At(at),
+        (None, after) => Due::After(after.unwrap_or_default()),
     }
 }

@@ -11,14 +11,7 @@ pub enum Action {
     /// The operation to send now.
     Issue { slot: u32, operation: Rc<Operation> },
     /// A request for up to `max` further operations of the client.
-    Pull {
-        slot: u32,
-        client_idx: u32,
-        section: Section,
-        max: usize,
-        /// The client's last superseded iteration, if its source has to know of it.
-        superseded: Option<u32>,
-    },
+    Pull { slot: u32, client_idx: u32, section: Section, max: usize },
     /// The time-out of the operation in flight.
     Expire { slot: u32, seq: u32 },
     /// A request to close all handles that the client has open.

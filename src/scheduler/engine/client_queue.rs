@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::lookahead::Lookahead;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Execution, Operation, OperationTimes, Section,
+    CompletionEvent, CompletionStatus, Execution, Operation, OperationTimes, Readiness, Section,
 };
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
@@ -22,12 +22,7 @@ pub struct ClientQueue {
     pub section_ended: bool,
     /// Whether the section ends because the stream broke off.
     pub broke_off: bool,
-    /// The time at which the client's previous operation ended, or its section began. Think
-    /// time counts from here.
-    pub previous_ns: u64,
-    /// The earliest time at which an operation becomes eligible: `previous_ns`, or the return
-    /// of a lost connection.
-    pub ready_ns: u64,
+    pub readiness: Readiness,
     /// The time since which the client has had no connection, while the shard measures.
     pub lost_ns: Option<u64>,
     /// The time up to which the lack of a connection has been reported.
@@ -36,15 +31,6 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// The time since which the client has been `AwaitingPermit`.
     pub waiting_since_ns: u64,
-    /// The last superseded iteration, if the client's source has yet to be informed of it.
-    pub superseded: Option<u32>,
-    /// End of the closed loop that the client missed, in nanoseconds from time zero.
-    pub(super) over_ns: u64,
-    /// The iteration that is being discarded: none of its operations is issued.
-    pub(super) leaving_out: Option<u32>,
-    /// Whether no think time precedes the next arrival, because it passed with an iteration
-    /// that was discarded, or because there is no operation it would follow.
-    pub(super) rested: bool,
     pub(super) iteration: Option<IterationEvent>,
     /// Whether an operation of the iteration was sent.
     iteration_sent: bool,
@@ -177,44 +163,13 @@ impl ClientQueue {
 
     /// Begins a section whose time starts at `origin_ns`.
     pub fn begin(&mut self, origin_ns: u64) {
-        self.ends_at(origin_ns);
-        (self.state, self.broke_off) = (ClientState::Idle, false);
-        (self.arrived_ns, self.leaving_out, self.rested) = (None, None, true);
-        (self.superseded, self.over_ns) = (None, 0);
-    }
-
-    /// Records that the client's previous operation, or what takes its place, ended at `at_ns`.
-    pub fn ends_at(&mut self, at_ns: u64) {
-        (self.previous_ns, self.ready_ns) = (at_ns, at_ns);
+        self.readiness = Readiness::starting_at(origin_ns);
+        (self.state, self.broke_off, self.arrived_ns) = (ClientState::Idle, false, None);
     }
 
     /// Returns when the next operation is due and when it is eligible, if one is pending.
     pub fn next_times(&self, origin_ns: u64) -> Option<(u64, u64)> {
-        Some(self.times(self.pending.front()?.due, origin_ns))
-    }
-
-    pub(super) fn times(&self, due: Due, origin_ns: u64) -> (u64, u64) {
-        match due {
-            Due::At(ns) => {
-                let due_ns = origin_ns.saturating_add(ns);
-                (due_ns, due_ns.max(self.ready_ns))
-            }
-            Due::After(ns) => {
-                let due_ns = self.previous_ns.saturating_add(ns);
-                (due_ns, due_ns.max(self.ready_ns))
-            }
-            Due::During { after_ns, from_ns, .. } => {
-                let from_ns = origin_ns.saturating_add(from_ns);
-                let due_ns = self.previous_ns.saturating_add(after_ns).max(from_ns);
-                (due_ns, due_ns.max(self.ready_ns))
-            }
-            Due::Arrival { at_ns, think_ns, .. } => {
-                let due_ns = origin_ns.saturating_add(at_ns);
-                let think_ns = if self.rested { 0 } else { think_ns };
-                let rested_ns = self.previous_ns.saturating_add(think_ns);
-                (due_ns, due_ns.max(rested_ns).max(self.ready_ns))
-            }
-        }
+        Some(self.readiness.times(self.pending.front()?.due, origin_ns))
     }
 
     /// Returns whether the client's part in the stage has ended, except for closing its handles.
@@ -238,7 +193,7 @@ impl ClientQueue {
     pub fn take_next(&mut self, origin_ns: u64, now_ns: u64) -> Option<InFlight> {
         let (due_ns, eligible_ns) = self.next_times(origin_ns)?;
         let operation = self.pending.pop_front()?;
-        self.rested = false;
+        self.readiness.issued();
         let by_generation_ns =
             self.arrived_ns.take().map_or(0, |arrived_ns| arrived_ns.saturating_sub(eligible_ns));
         Some(InFlight {
@@ -334,7 +289,7 @@ impl ClientQueue {
 
     /// Counts the operations that were due before a cut at `cut_ns` and will not be issued.
     pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
-        let due = |operation: &Operation| self.times(operation.due, origin_ns).0;
+        let due = |operation: &Operation| self.readiness.times(operation.due, origin_ns).0;
         let timed = |from: usize, before_ns: u64| {
             let pending = self.pending.iter().skip(from);
             let timed = pending.filter(|operation| operation.due.at_ns().is_some()).map(due);
@@ -343,7 +298,8 @@ impl ClientQueue {
         // An operation that follows the previous one can be due only once that one has ended.
         let eligible_ns = self.next_times(origin_ns).map_or(u64::MAX, |(_, eligible)| eligible);
         let next = eligible_ns < cut_ns;
-        let starving = self.pulling && self.pending.is_empty() && self.ready_ns < cut_ns;
+        let starving =
+            self.pulling && self.pending.is_empty() && self.readiness.ready_ns() < cut_ns;
         let late_since = |since_ns: u64, into: &mut Unissued| {
             into.late_ns = into.late_ns.max(cut_ns.saturating_sub(since_ns));
         };
@@ -371,7 +327,7 @@ impl ClientQueue {
         // The number of operations behind a busy client, and the due time of the oldest.
         let (behind, since_ns) = match self.state {
             ClientState::Idle if starving => {
-                late_since(self.ready_ns, into);
+                late_since(self.readiness.ready_ns(), into);
                 into.by_generation += 1;
                 return;
             }

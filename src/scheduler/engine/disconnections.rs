@@ -27,7 +27,7 @@ impl Engine {
         if client.state != ClientState::Disconnected {
             return;
         }
-        client.ready_ns = client.ready_ns.max(now_ns);
+        client.readiness.reconnected(now_ns);
         client.state = ClientState::Idle;
         if let Some(withheld) = &mut client.in_flight_op {
             withheld.hold_until(now_ns);

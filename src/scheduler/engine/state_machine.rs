@@ -10,7 +10,6 @@ use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
 use super::config::EngineConfig;
 use super::deadlines::Deadlines;
 use super::permit_queue::PermitQueue;
-use crate::ir::event::Unissued;
 use crate::ir::{Event, Operation};
 use crate::scheduler::batch::Batch;
 use crate::scheduler::permits::Permits;
@@ -188,7 +187,7 @@ impl Engine {
             return Ok(());
         }
         let client = &mut self.clients[slot as usize];
-        client.ends_at(completed_ns);
+        client.readiness.ended(completed_ns);
         client.state = if connection_lost { ClientState::Disconnected } else { ClientState::Idle };
         if connection_lost {
             self.note_lost(slot, completed_ns);
@@ -361,13 +360,9 @@ impl Engine {
         if low && !client.section_ended && !client.pulling && client.state != ClientState::Gone {
             client.pulling = true;
             if let Some(section) = self.stage.section() {
-                let superseded = client.superseded.take();
-                // Many clients come to the end of a closed loop at once and wait, so each gets
-                // a small batch.
-                let most = if superseded.is_some() { lookahead / 8 } else { lookahead };
-                let max = most.saturating_sub(client.pending.len()).max(1);
+                let max = lookahead.saturating_sub(client.pending.len()).max(1);
                 let client_idx = client.client_idx;
-                self.wanted.push_back(Action::Pull { slot, client_idx, section, max, superseded });
+                self.wanted.push_back(Action::Pull { slot, client_idx, section, max });
             }
         }
         if client.state != ClientState::Idle {
@@ -398,11 +393,8 @@ impl Engine {
         if self.stage == Stage::Measure {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
             let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
-            let (dropped, superseded) = client.leave_out(phases, self.origin_ns, until_ns);
+            let dropped = client.leave_out(phases, self.origin_ns, until_ns);
             self.events.extend(dropped.into_iter().map(Event::Iteration));
-            if superseded > 0 && !self.config.phases_last {
-                self.events.push(Event::Unissued(Unissued::superseded(superseded)));
-            }
         }
     }
 

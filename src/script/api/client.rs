@@ -11,7 +11,7 @@ use mlua::{
     UserDataRegistry, Value,
 };
 
-use super::super::client::Client;
+use super::super::client::ScriptClient;
 use super::super::host::Host;
 use super::super::members::CLIENT_METHODS;
 use super::super::open_loop::cross;
@@ -59,7 +59,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 fn active<R>(
     host: &Host,
     object: &ClientObject,
-    body: impl FnOnce(&mut Client) -> LuaResult<R>,
+    body: impl FnOnce(&mut ScriptClient) -> LuaResult<R>,
 ) -> LuaResult<R> {
     host.callback(|| match host.client.borrow_mut().as_mut() {
         Some(client) if client.identity.index == object.0 => body(client),
@@ -73,7 +73,7 @@ fn active<R>(
 type Registry = UserDataRegistry<ClientObject>;
 
 /// Registers a field of the client.
-fn field<R>(registry: &mut Registry, host: &Rc<Host>, name: &str, get: fn(&Client) -> R)
+fn field<R>(registry: &mut Registry, host: &Rc<Host>, name: &str, get: fn(&ScriptClient) -> R)
 where
     R: IntoLua + 'static,
 {
@@ -88,7 +88,7 @@ fn method<A, R, F>(registry: &mut Registry, host: &Rc<Host>, name: &str, body: F
 where
     A: FromLuaMulti,
     R: IntoLuaMulti,
-    F: Fn(&Host, &mut Client, A) -> LuaResult<R> + 'static,
+    F: Fn(&Host, &mut ScriptClient, A) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
     registry.add_method(name, move |_, object, arguments: A| {
@@ -100,7 +100,7 @@ where
 fn operation<K, F>(registry: &mut Registry, host: &Rc<Host>, name: &'static str, body: F)
 where
     K: Into<OperationKind>,
-    F: Fn(&Host, &mut Client, Arguments) -> LuaResult<(K, Expect)> + 'static,
+    F: Fn(&Host, &mut ScriptClient, Arguments) -> LuaResult<(K, Expect)> + 'static,
 {
     method(registry, host, name, move |host, client, arguments| {
         let (kind, expect) = body(host, client, arguments)?;
@@ -139,21 +139,22 @@ fn timing(registry: &mut Registry, host: &Rc<Host>) {
     let owner = Rc::clone(host);
     registry.add_method("running", move |_, object, ()| {
         active(&owner, object, |_| Ok(()))?;
-        owner.callback(|| cross(&owner, Client::running))
+        owner.callback(|| cross(&owner, ScriptClient::running))
     });
 }
 
 fn open(registry: &mut Registry, host: &Rc<Host>) {
-    let open = |host: &Host, client: &mut Client, (name, mode, options): (Value, Value, Value)| {
-        let path = path(&name, "open")?;
-        let (mode, disposition) = open_mode(&mode)?;
-        let (extensions, expect) = create(&options)?;
-        let extensions = extensions.map(Arc::new);
-        let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
-        let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
-        emit(host, client, "open", open.into(), expect)?;
-        Ok(Value::LightUserData(handle))
-    };
+    let open =
+        |host: &Host, client: &mut ScriptClient, (name, mode, options): (Value, Value, Value)| {
+            let path = path(&name, "open")?;
+            let (mode, disposition) = open_mode(&mode)?;
+            let (extensions, expect) = create(&options)?;
+            let extensions = extensions.map(Arc::new);
+            let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
+            let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
+            emit(host, client, "open", open.into(), expect)?;
+            Ok(Value::LightUserData(handle))
+        };
     method(registry, host, "open", open);
 }
 
@@ -260,12 +261,12 @@ fn on_paths(registry: &mut Registry, host: &Rc<Host>) {
 
 fn emit(
     host: &Host,
-    client: &mut Client,
+    client: &mut ScriptClient,
     name: &str,
     kind: OperationKind,
     expect: Expect,
 ) -> LuaResult<()> {
-    if client.emit(kind, expect, &host.queued).map_err(|error| of(name, error))? {
+    if client.emit(kind, expect, &host.operation_memory).map_err(|error| of(name, error))? {
         host.leave_soon();
     }
     Ok(())
@@ -275,7 +276,7 @@ fn of(operation: &str, problem: impl std::fmt::Display) -> mlua::Error {
     fault(format!("{operation}: {problem}"))
 }
 
-fn handle_of(client: &Client, value: &Value, operation: &str) -> LuaResult<HandleRef> {
+fn handle_of(client: &ScriptClient, value: &Value, operation: &str) -> LuaResult<HandleRef> {
     match value {
         Value::LightUserData(handle) => {
             client.handles.find(*handle).map_err(|error| of(operation, error))

@@ -6,8 +6,7 @@ use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
 
 use super::super::arrivals::{Ramp, Rates, Spacing, Stretch};
 use super::super::host::Host;
-use super::super::open_loop::{Begins, Span};
-use super::super::values::{LARGEST_EXACT, check_keys, fault, shown, table, unknown};
+use super::super::values::{check_keys, fault, shown, table, unknown};
 use super::registration::top_level;
 use crate::ir::{Late, Phase};
 
@@ -27,26 +26,23 @@ pub(in crate::script) enum Pace {
 
 impl UserData for Pace {}
 
-/// The options of `bench.open_loop`, or of several loops for the phases. Some of these may be
-/// closed loops.
+/// The options of `bench.open_loop`, or of several open loops for the phases.
 #[derive(Clone)]
 pub(in crate::script) struct OpenPace {
     rate: Rate,
-    begins: ByPhase,
+    arrivals: ByPhase,
     /// The `file:line` of the call, or of the function for the gaps.
     pub line: String,
 }
 
-/// The event that begins an iteration: the same in all phases, or by phase.
+/// The spacing of arrivals and the fate of late ones: the same in all phases, or by phase.
 #[derive(Clone)]
 enum ByPhase {
     Alike(Manner, Late),
-    /// A loop for each phase name. `None` is a closed loop.
-    Apart(Vec<(String, Option<(Manner, Late)>)>),
+    Apart(Vec<(String, (Manner, Late))>),
 }
 
 /// The spacing of arrivals at the given rate.
-
 #[derive(Clone, PartialEq)]
 enum Manner {
     Constant,
@@ -54,9 +50,10 @@ enum Manner {
     Function { function: Function, line: String },
 }
 
-/// The schedule of a workload: what begins its iterations, and when.
+/// The schedule of a workload's arrivals.
 pub(in crate::script) struct Schedule {
-    pub spans: Vec<Span>,
+    /// The fates of late arrivals, each with the time in nanoseconds from which it holds.
+    pub lates: Vec<(u64, Late)>,
     pub rates: Rates,
     pub stretches: Vec<Stretch>,
     /// The functions of [`Spacing::Function`], and the line of each.
@@ -93,12 +90,12 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 }
 
 /// Reads the field `pace` of a workload.
-pub(super) fn pace(value: &Value, what: &str, line: &str) -> LuaResult<Pace> {
+pub(super) fn pace(value: &Value, what: &str) -> LuaResult<Pace> {
     if value.is_nil() {
         return Ok(Pace::Closed);
     }
     if let Value::Table(phases) = value {
-        return by_phase_pace(phases, what, line);
+        return by_phase_pace(phases, what);
     }
     one_pace(value).ok_or_else(|| {
         fault(format!(
@@ -112,23 +109,22 @@ fn one_pace(value: &Value) -> Option<Pace> {
     value.as_userdata()?.borrow::<Pace>().ok().map(|pace| pace.clone())
 }
 
-/// Reads `pace = { morning = bench.open_loop { … }, noon = bench.closed_loop {} }`, at `line`.
-fn by_phase_pace(phases: &Table, what: &str, line: &str) -> LuaResult<Pace> {
-    let (mut rates, mut begins) = (Vec::new(), Vec::new());
+/// Reads `pace = { morning = bench.open_loop { … }, noon = bench.open_loop { … } }`.
+fn by_phase_pace(phases: &Table, what: &str) -> LuaResult<Pace> {
+    let (mut rates, mut arrivals, mut closed) = (Vec::new(), Vec::new(), Vec::new());
     let mut first_line = None;
     for pair in phases.pairs::<Value, Value>() {
         let (key, value) = pair?;
         let (Value::String(name), Some(pace)) = (&key, one_pace(&value)) else {
             return Err(fault(format!(
-                "{what}: pace by phase has the name of a phase before each bench.open_loop {{ … }} or bench.closed_loop {{}}, such as steady = bench.open_loop {{ rate = 200 }}, not {} = {}",
+                "{what}: pace by phase has the name of a phase before each bench.open_loop {{ … }}, such as steady = bench.open_loop {{ rate = 200 }}, not {} = {}",
                 shown(&key),
                 shown(&value)
             )));
         };
         let name = name.to_string_lossy();
-        let Pace::Open(OpenPace { rate, begins: manner, line }) = pace else {
-            rates.push((name.clone(), PhaseRate { from: Some(0.0), to: 0.0 }));
-            begins.push((name, None));
+        let Pace::Open(OpenPace { rate, arrivals: of_phase, line }) = pace else {
+            closed.push(name);
             continue;
         };
         first_line.get_or_insert(line);
@@ -137,16 +133,38 @@ fn by_phase_pace(phases: &Table, what: &str, line: &str) -> LuaResult<Pace> {
                 "{what}: pace: the rate of phase '{name}' is a number, or a ramp such as {{ from = 10, to = 200 }}; its phases are named by pace"
             ))
         })?;
-        let ByPhase::Alike(manner, late) = manner else { continue };
+        let ByPhase::Alike(manner, late) = of_phase else { continue };
         rates.push((name.clone(), rate));
-        begins.push((name, Some((manner, late))));
-    }
-    if begins.is_empty() {
-        return Err(fault(format!("{what}: pace is an empty table; name each phase in it")));
+        arrivals.push((name, (manner, late)));
     }
     rates.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let (rate, begins) = (Rate::ByPhase(rates), ByPhase::Apart(begins));
-    Ok(Pace::Open(OpenPace { rate, begins, line: first_line.unwrap_or_else(|| line.to_string()) }))
+    if !closed.is_empty() {
+        closed.sort();
+        return Err(fault(format!("{what}: {}", closed_by_phase(&closed, &rates))));
+    }
+    let Some(line) = first_line else {
+        return Err(fault(format!("{what}: pace is an empty table; name each phase in it")));
+    };
+    let (rate, arrivals) = (Rate::ByPhase(rates), ByPhase::Apart(arrivals));
+    Ok(Pace::Open(OpenPace { rate, arrivals, line }))
+}
+
+/// Returns the error about a pace by phase that has closed loops, with the phases of open loops in
+/// `open`.
+fn closed_by_phase(closed: &[String], open: &[(String, PhaseRate)]) -> String {
+    let Some((first_open, _)) = open.first() else {
+        return "a closed loop is the same in every phase: write pace = bench.closed_loop {}"
+            .into();
+    };
+    let idle = closed.iter().map(|name| format!("[{name:?}] = 0"));
+    let rates = idle.chain(open.iter().map(|(name, _)| format!("[{name:?}] = …")));
+    format!(
+        "pace is a closed loop in phase '{}' and an open loop in phase '{first_open}', and a workload is one or the other for the whole run; write two workloads side by side:
+    bench.workload {{ name = \"closed\", pace = bench.closed_loop {{}}, iteration = … }}
+    bench.workload {{ name = \"open\", pace = bench.open_loop {{ rate = {{ {} }} }}, iteration = … }}",
+        closed[0],
+        rates.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
@@ -181,7 +199,7 @@ fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
         Value::Nil => Late::Queue,
         value => word(&value, "late", &[("queue", Late::Queue), ("drop", Late::Drop)], "")?,
     };
-    Ok(OpenPace { rate, begins: ByPhase::Alike(manner, late), line })
+    Ok(OpenPace { rate, arrivals: ByPhase::Alike(manner, late), line })
 }
 
 /// Returns the value of one of a few words.
@@ -279,7 +297,7 @@ impl Rate {
 }
 
 impl OpenPace {
-    /// Returns the schedule of iterations over the run's phases, which have the names that the
+    /// Returns the schedule of arrivals over the run's phases, which have the names that the
     /// script gave them.
     ///
     /// # Errors
@@ -287,34 +305,25 @@ impl OpenPace {
     pub fn schedule(&self, phases: &[Phase]) -> Result<Schedule, String> {
         let rates = self.rates(phases)?;
         let mut schedule = Schedule::new(rates);
-        match &self.begins {
+        match &self.arrivals {
             ByPhase::Alike(manner, late) => {
                 schedule.begin(0, manner);
-                schedule.go_on(0, Begins::AtArrivals(*late));
+                schedule.lates.push((0, *late));
             }
-            ByPhase::Apart(begins) => {
+            ByPhase::Apart(arrivals) => {
                 let (mut start_ns, mut last) = (0, None);
                 for phase in phases {
-                    match begins.iter().find(|(name, _)| *name == phase.name) {
-                        Some((_, Some((manner, late)))) => {
-                            // The sequence goes on if the next phase has the same spacing, and
-                            // begins afresh if not.
-                            if last != Some(manner) {
-                                schedule.begin(start_ns, manner);
-                            }
-                            last = Some(manner);
-                            schedule.go_on(start_ns, Begins::AtArrivals(*late));
+                    let of_phase = arrivals.iter().find(|(name, _)| *name == phase.name);
+                    if let Some((_, (manner, late))) = of_phase {
+                        // The sequence goes on if the next phase has the same spacing, and begins
+                        // afresh if not.
+                        if last != Some(manner) {
+                            schedule.begin(start_ns, manner);
                         }
-                        Some((_, None)) => {
-                            last = None;
-                            schedule.go_on(start_ns, Begins::InClosedLoop);
-                        }
-                        None => {}
+                        last = Some(manner);
+                        schedule.lates.push((start_ns, *late));
                     }
                     start_ns += phase.duration_ns;
-                }
-                if schedule.stretches.is_empty() {
-                    schedule.begin(0, &Manner::Constant);
                 }
             }
         }
@@ -328,13 +337,13 @@ impl OpenPace {
             Rate::Steady(rate) => return Ok(Rates::new(&[], *rate)),
             Rate::ByPhase(rates) => rates,
         };
-        let what = match self.begins {
+        let what = match self.arrivals {
             ByPhase::Alike(..) => "rate",
             ByPhase::Apart(_) => "pace",
         };
         let of = |name: &str| rates.iter().find(|(known, _)| known == name).map(|(_, rate)| *rate);
         if phases.is_empty() {
-            return Err(match self.begins {
+            return Err(match self.arrivals {
                 ByPhase::Alike(..) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
                 ByPhase::Apart(_) => "pace goes by phase, and the script has no phases: add bench.phases, or give one pace",
             }
@@ -346,7 +355,7 @@ impl OpenPace {
             return Err(format!("{what}: {}", unknown("phase", name, names())));
         }
         if let Some(name) = names().find(|name| of(name).is_none()) {
-            let pause = match self.begins {
+            let pause = match self.arrivals {
                 ByPhase::Alike(..) => "0 makes it a pause",
                 ByPhase::Apart(_) => "bench.open_loop { rate = 0 } makes it a pause",
             };
@@ -358,14 +367,6 @@ impl OpenPace {
                 phases[0].name
             ));
         }
-        for [before, phase] in phases.array_windows() {
-            if self.is_closed(&before.name) && of(&phase.name).is_some_and(|it| it.from.is_none()) {
-                return Err(format!(
-                    "rate of phase '{}' has no from, and phase '{}' before it is a closed loop, which has no rate to begin with",
-                    phase.name, before.name
-                ));
-            }
-        }
         let mut ramps = Vec::with_capacity(phases.len());
         let mut last = 0.0;
         for Phase { name, duration_ns, .. } in phases {
@@ -373,32 +374,16 @@ impl OpenPace {
             ramps.push(Ramp { duration_ns: *duration_ns, from: from.unwrap_or(last), to });
             last = to;
         }
-        let closed = phases.iter().any(|phase| self.is_closed(&phase.name));
-        if !closed && ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
+        if ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
             return Err(format!("rate is 0 in every phase, {never}"));
         }
         Ok(Rates::new(&ramps, last))
-    }
-
-    fn is_closed(&self, phase: &str) -> bool {
-        let ByPhase::Apart(phases) = &self.begins else { return false };
-        phases.iter().any(|(name, begins)| name == phase && begins.is_none())
     }
 }
 
 impl Schedule {
     fn new(rates: Rates) -> Schedule {
-        Schedule { spans: Vec::new(), rates, stretches: Vec::new(), functions: Vec::new() }
-    }
-
-    /// Makes iterations begin with `begins` from `from_ns` on.
-    fn go_on(&mut self, from_ns: u64, begins: Begins) {
-        match self.spans.last_mut() {
-            Some(last) if last.begins == begins => return,
-            Some(last) => last.until_ns = from_ns,
-            None => {}
-        }
-        self.spans.push(Span { from_ns, until_ns: LARGEST_EXACT, begins });
+        Schedule { lates: Vec::new(), rates, stretches: Vec::new(), functions: Vec::new() }
     }
 
     fn begin(&mut self, start_ns: u64, manner: &Manner) {

@@ -11,7 +11,7 @@ use mlua::{
 
 use super::super::host::Host;
 use super::super::members::RNG_METHODS;
-use super::super::random::Random;
+use super::super::random::RandomNumbers;
 use super::super::values::{LARGEST_EXACT, fail, fault, name, shown, table};
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
@@ -23,7 +23,7 @@ pub(in crate::script) enum Rng {
     /// that keeping it in a variable cannot mix the streams of two clients.
     Running,
     /// The stream of `bench.rng(name)`.
-    Named { name: String, random: RefCell<Random> },
+    Named { name: String, random: RefCell<RandomNumbers> },
 }
 
 /// Maximum length of a list. A longer one would block the VM for too long.
@@ -55,7 +55,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "rng", |lua, _, declared, argument| {
         let name = name(&argument, "bench.rng: the stream's name")?;
-        let random = RefCell::new(Random::named(declared.seed, &name));
+        let random = RefCell::new(RandomNumbers::named(declared.seed, &name));
         lua.create_any_userdata(Rng::Named { name, random })
     })
 }
@@ -183,7 +183,7 @@ fn drawing<A, R, F>(registry: &mut Registry, host: &Rc<Host>, name: &str, body: 
 where
     A: FromLuaMulti,
     R: IntoLuaMulti,
-    F: Fn((&Lua, &Host), &mut Random, A) -> LuaResult<R> + 'static,
+    F: Fn((&Lua, &Host), &mut RandomNumbers, A) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
     registry.add_method(name, move |lua, rng, arguments: A| {
@@ -191,7 +191,11 @@ where
     });
 }
 
-fn draw<R>(host: &Host, rng: &Rng, body: impl FnOnce(&mut Random) -> LuaResult<R>) -> LuaResult<R> {
+fn draw<R>(
+    host: &Host,
+    rng: &Rng,
+    body: impl FnOnce(&mut RandomNumbers) -> LuaResult<R>,
+) -> LuaResult<R> {
     host.callback(|| match rng {
         Rng::Running => draw_running(host, body),
         Rng::Named { random, .. } if host.declared.borrow().is_some() => {
@@ -206,7 +210,7 @@ fn draw<R>(host: &Host, rng: &Rng, body: impl FnOnce(&mut Random) -> LuaResult<R
 /// Draws from the random numbers of the running client or arrivals.
 pub(super) fn draw_running<R>(
     host: &Host,
-    body: impl FnOnce(&mut Random) -> LuaResult<R>,
+    body: impl FnOnce(&mut RandomNumbers) -> LuaResult<R>,
 ) -> LuaResult<R> {
     if let Some(random) = host.drawing.borrow_mut().as_mut() {
         return body(random);

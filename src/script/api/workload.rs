@@ -149,7 +149,7 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     let iteration = section("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
-    let pace = pace(&spec.raw_get("pace")?, &what, line.as_deref().unwrap_or_default())?;
+    let pace = pace(&spec.raw_get("pace")?, &what)?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
     let (setup, teardown) = (section("setup")?, section("teardown")?);
     Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })

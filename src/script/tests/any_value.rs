@@ -5,7 +5,7 @@ use super::*;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::ir::{Due, HandleOperation, OperationKind};
 use crate::script::members::{CLIENT_METHODS, RNG_METHODS};
-use crate::script::random::Random;
+use crate::script::random::RandomNumbers;
 use crate::script::values::LARGEST_EXACT;
 
 /// Parts of valid quantities, and parts that are invalid.
@@ -57,14 +57,14 @@ const PIECES: &[&str] = &[
     "99999999999999999999999999",
 ];
 
-fn text(random: &mut Random) -> String {
+fn text(random: &mut RandomNumbers) -> String {
     let pieces = random.int(0, 5);
     (0..pieces).map(|_| PIECES[random.below(PIECES.len() as u64) as usize]).collect()
 }
 
 #[test]
 fn any_text_is_a_quantity_or_an_error_that_shows_how_to_write_one() {
-    let mut random = Random::of_arrivals(1, "quantities");
+    let mut random = RandomNumbers::of_arrivals(1, "quantities");
     let mut taken = [0, 0];
     for _ in 0..100_000 {
         let text = text(&mut random);
@@ -91,7 +91,7 @@ fn any_text_is_a_quantity_or_an_error_that_shows_how_to_write_one() {
 
 #[test]
 fn a_whole_number_of_a_unit_is_that_many_times_the_unit() {
-    let mut random = Random::of_arrivals(2, "quantities");
+    let mut random = RandomNumbers::of_arrivals(2, "quantities");
     let durations = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
     let sizes = [("B", 1), ("KiB", 1 << 10), ("MB", 1_000_000), ("GiB", 1 << 30)];
     for _ in 0..20_000 {
@@ -108,7 +108,7 @@ fn a_whole_number_of_a_unit_is_that_many_times_the_unit() {
 
 #[test]
 fn any_text_for_any_parameter_is_taken_within_its_bounds_or_refused_by_name() {
-    let mut random = Random::of_arrivals(3, "parameters");
+    let mut random = RandomNumbers::of_arrivals(3, "parameters");
     let names = ["users", "ratio", "mix", "deep", "think", "io", "usres", ""];
     let words = ["true", "off", "office", "cad", "100", "0.5", "1s", "64KiB", "-0", "1e-320"];
     let mut taken = 0;
@@ -195,7 +195,7 @@ fn any_value_in_any_place_of_any_method_makes_an_operation_within_bounds_or_an_e
         for operation in &operations {
             let due = match operation.due {
                 Due::At(ns) | Due::After(ns) => ns,
-                Due::Arrival { .. } | Due::During { .. } => panic!("a closed loop has no arrivals"),
+                Due::Arrival { .. } => panic!("a closed loop has no arrivals"),
             };
             assert!(due <= LARGEST_EXACT, "{operation:?}");
             match &operation.kind {

@@ -1,7 +1,7 @@
 //! Tests of the sequence of arrivals alone.
 
 use crate::script::arrivals::{Arrivals, OwnClients, Ramp, Rates, Spacing, Stretch};
-use crate::script::random::Random;
+use crate::script::random::RandomNumbers;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -15,10 +15,10 @@ fn arrivals(rates: Rates, spacing: Spacing, clients: u32) -> Arrivals {
 
 fn dealt(rates: Rates, spacing: Spacing, clients: u32, own: OwnClients) -> Arrivals {
     let stretches = vec![Stretch { start_ns: 0, spacing }];
-    Arrivals::new(rates, stretches, Random::of_arrivals(7, "w"), clients, own)
+    Arrivals::new(rates, stretches, RandomNumbers::of_arrivals(7, "w"), clients, own)
 }
 
-fn no_gap(_: usize, _: &mut Random, _: u64, _: f64) -> Result<u64, String> {
+fn no_gap(_: usize, _: &mut RandomNumbers, _: u64, _: f64) -> Result<u64, String> {
     panic!("only a function is asked for gaps")
 }
 
@@ -207,7 +207,7 @@ fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
     let mut all = arrivals(rates, Spacing::Function(0), 1);
     let mut told = Vec::new();
     let mut gaps = [0, SECOND, SECOND / 2, SECOND, 0, SECOND].into_iter();
-    let mut gap = |_: usize, _: &mut Random, now: u64, rate: f64| {
+    let mut gap = |_: usize, _: &mut RandomNumbers, now: u64, rate: f64| {
         told.push((now, rate));
         gaps.next().ok_or_else(|| "no more".to_string())
     };
@@ -223,7 +223,7 @@ fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
 #[test]
 fn gaps_of_zero_without_end_are_refused() {
     let mut all = arrivals(Rates::new(&[], 1.0), Spacing::Function(0), 1);
-    let mut zero = |_: usize, _: &mut Random, _: u64, _: f64| Ok(0);
+    let mut zero = |_: usize, _: &mut RandomNumbers, _: u64, _: f64| Ok(0);
     let mut made = 0;
     let refused = loop {
         match all.next_of(0, &mut zero) {
@@ -248,7 +248,7 @@ fn each_stretch_begins_anew_in_its_own_manner() {
         stretch(2, Spacing::Poisson),
         stretch(3, Spacing::Constant),
     ];
-    let random = Random::of_arrivals(7, "w");
+    let random = RandomNumbers::of_arrivals(7, "w");
     let mut all = Arrivals::new(
         Rates::new(&ramps, 4.0),
         stretches,
@@ -257,7 +257,7 @@ fn each_stretch_begins_anew_in_its_own_manner() {
         OwnClients { first: 0, step: 1 },
     );
     let mut told = Vec::new();
-    let mut gap = |number: usize, _: &mut Random, now: u64, rate: f64| {
+    let mut gap = |number: usize, _: &mut RandomNumbers, now: u64, rate: f64| {
         told.push((number, now, rate));
         Ok(SECOND / 5 * 2)
     };

@@ -70,43 +70,11 @@ fn phases_with_the_same_arrivals_are_one_sequence_as_with_rates_by_phase() {
     }
 }
 
-/// Returns a script with a closed loop in the first two seconds and arrivals in the last two.
-fn mixed(iteration: &str) -> Written {
-    let text = format!(
-        "{PHASES}bench.workload {{ name = 'w', clients = 2, pace = {{
-            calm = bench.closed_loop {{}}, rest = bench.closed_loop {{}},
-            busy = bench.open_loop {{ rate = 4, late = 'drop' }} }},
-            iteration = function(c, rng) {iteration} end }}"
-    );
-    script(&text).with(|options| options.iterations = None)
-}
-
-#[test]
-fn a_closed_loop_among_phases_has_their_time_and_arrivals_begin_after_it() {
-    let written = mixed("c:stat('f') c:think('700ms')")
-        .with(|options| options.nominal_bound_ns = Some(3_000_000_000));
-    let dues: Vec<Due> =
-        written.operations().iter().filter(|o| o.client_idx == 0).map(|o| o.due).collect();
-    let during = |after_ns| Due::During { after_ns, from_ns: 0, until_ns: 2_000_000_000 };
-    let think_ns = 700_000_000;
-    let arrival = |at_ns| Due::Arrival { at_ns, think_ns, late: Late::Drop };
-    assert_eq!(
-        dues,
-        [
-            during(0),
-            during(think_ns),
-            during(think_ns),
-            arrival(2_000_000_000),
-            arrival(2_500_000_000)
-        ]
-    );
-}
-
 #[test]
 fn what_is_dropped_while_a_client_thinks_does_not_use_up_the_time_of_a_later_phase() {
     let written = script(&format!(
         "{PHASES}bench.workload {{ name = 'w', pace = {{
-            calm = bench.open_loop {{ rate = 10, late = 'drop' }}, rest = bench.closed_loop {{}},
+            calm = bench.open_loop {{ rate = 10, late = 'drop' }}, rest = bench.open_loop {{ rate = 0 }},
             busy = bench.open_loop {{ rate = 1 }} }},
             iteration = function(c) c:stat('f') c:think('400ms') c:stat('f') end }}"
     ))
@@ -118,52 +86,12 @@ fn what_is_dropped_while_a_client_thinks_does_not_use_up_the_time_of_a_later_pha
     let begun = |of: fn(&Due) -> bool| operations.iter().filter(|o| of(&o.due)).count();
     let dropping = |due: &Due| matches!(due, Due::Arrival { late: Late::Drop, .. });
     assert_eq!(begun(dropping), 10, "the arrivals of a second");
-    assert_eq!(begun(|due| matches!(due, Due::During { .. })), 2, "from 1.2 s on, to 2 s");
     let queueing = |due: &Due| matches!(due, Due::Arrival { late: Late::Queue, .. });
     assert_eq!(begun(queueing), 2, "at 2 and 3 s");
 }
 
 #[test]
-fn an_iteration_that_thinks_past_the_end_of_its_closed_loop_is_the_last_made_for_it() {
-    let written = mixed("c:think('5s') c:stat('f')")
-        .with(|options| options.nominal_bound_ns = Some(4_000_000_000));
-    let operations = written.operations();
-    let of_one = operations.iter().filter(|o| o.client_idx == 0).map(|o| o.due);
-    let think_ns = 5_000_000_000;
-    assert_eq!(
-        of_one.collect::<Vec<_>>(),
-        [
-            Due::During { after_ns: think_ns, from_ns: 0, until_ns: 2_000_000_000 },
-            Due::Arrival { at_ns: 7_000_000_000, think_ns, late: Late::Drop },
-        ]
-    );
-}
-
-#[test]
-fn what_follows_a_closed_loop_does_not_depend_on_how_far_it_came() {
-    let after = |pulls: usize| {
-        let mut script = mixed("c:stat('f' .. rng:int(1, 1e9))").load().unwrap();
-        let mut made = Vec::new();
-        for _ in 0..pulls {
-            script.pull(1, Section::Iteration, 3, &mut made).unwrap();
-        }
-        assert!(made.iter().all(|operation| matches!(operation.due, Due::During { .. })));
-        script.supersede(1, made.last().unwrap().iteration);
-        made.clear();
-        script.pull(1, Section::Iteration, 4, &mut made).unwrap();
-        made.retain(|operation| !matches!(operation.due, Due::During { .. }));
-        made.into_iter().map(|operation| (operation.due, operation.kind)).collect::<Vec<_>>()
-    };
-    assert_eq!(after(1)[..3], after(40)[..3]);
-}
-
-#[test]
-fn a_workload_may_be_closed_in_every_phase_and_drop_in_one_what_waits_in_another() {
-    let closed = paced(
-        "{ calm = bench.closed_loop {}, rest = bench.closed_loop {}, busy = bench.closed_loop {} }",
-    );
-    let error = closed.message();
-    assert!(error.contains("--iterations"), "{error}");
+fn a_workload_may_drop_in_one_phase_what_waits_in_another() {
     let written = paced(
         "{ calm = bench.open_loop { rate = 2 }, rest = bench.open_loop { rate = 0 },
             busy = bench.open_loop { rate = 1, late = 'drop' } }",
@@ -184,16 +112,14 @@ fn what_does_not_fit_the_phases_is_refused() {
     let open = "bench.open_loop { rate = 5 }";
     let cases = [
         (
-            "{ calm = bench.closed_loop {}, rest = bench.open_loop { rate = { to = 5 } } }".into(),
-            "pace does not name phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
+            "{ calm = bench.closed_loop {}, rest = bench.closed_loop {} }".into(),
+            "a closed loop is the same in every phase: write pace = bench.closed_loop {}",
         ),
         (
-            format!("{{ calm = bench.closed_loop {{}}, rest = bench.open_loop {{ rate = {{ to = 5 }} }}, busy = {open} }}"),
-            "rate of phase 'rest' has no from, and phase 'calm' before it is a closed loop, which has no rate to begin with",
-        ),
-        (
-            "{ calm = bench.closed_loop {}, rest = bench.closed_loop {}, bussy = bench.closed_loop {} }".into(),
-            "pace: unknown phase 'bussy': did you mean 'busy'?",
+            format!(
+                "{{ calm = bench.open_loop {{ rate = {{ to = 5 }} }}, rest = {open}, busy = {open} }}"
+            ),
+            "rate of phase 'calm' has no from: only a later phase can begin where the one before ended",
         ),
         (
             format!("{{ calm = {open}, rest = {open} }}"),
@@ -205,11 +131,11 @@ fn what_does_not_fit_the_phases_is_refused() {
         ),
         (
             format!("{{ {open} }}"),
-            "pace by phase has the name of a phase before each bench.open_loop { … } or bench.closed_loop {}, such as steady = bench.open_loop { rate = 200 }, not 1 = an object",
+            "pace by phase has the name of a phase before each bench.open_loop { … }, such as steady = bench.open_loop { rate = 200 }, not 1 = an object",
         ),
         (
             "{ calm = 5 }".into(),
-            "pace by phase has the name of a phase before each bench.open_loop { … } or bench.closed_loop {}, such as steady = bench.open_loop { rate = 200 }, not \"calm\" = 5",
+            "pace by phase has the name of a phase before each bench.open_loop { … }, such as steady = bench.open_loop { rate = 200 }, not \"calm\" = 5",
         ),
         ("{}".into(), "pace is an empty table; name each phase in it"),
         (
@@ -230,6 +156,30 @@ fn what_does_not_fit_the_phases_is_refused() {
         without.refused(),
         "s.lua:1: workload 'w': pace goes by phase, and the script has no phases: add bench.phases, or give one pace"
     );
+}
+
+/// Returns the workloads of the sample that an error ends with, which begins on its second line.
+fn sample(message: &str) -> String {
+    let lines = message.lines().skip(1);
+    let sample: Vec<String> =
+        lines.map(|line| line.replace("iteration = …", "iteration = print")).collect();
+    sample.join("\n")
+}
+
+#[test]
+fn a_workload_that_mixes_a_closed_loop_and_open_loops_is_refused_with_two_workloads_as_a_sample() {
+    let open = "bench.open_loop { rate = 5 }";
+    let written =
+        paced(&format!("{{ calm = {open}, rest = bench.closed_loop {{}}, busy = {open} }}"));
+    let message = written.refused();
+    assert_eq!(
+        message,
+        "s.lua:5: workload 'w': pace is a closed loop in phase 'rest' and an open loop in phase 'busy', and a workload is one or the other for the whole run; write two workloads side by side:
+    bench.workload { name = \"closed\", pace = bench.closed_loop {}, iteration = … }
+    bench.workload { name = \"open\", pace = bench.open_loop { rate = { [\"rest\"] = 0, [\"busy\"] = …, [\"calm\"] = … } }, iteration = … }"
+    );
+    let as_shown = script(&format!("{PHASES}{}", sample(&message).replace('…', "5")));
+    assert!(as_shown.load().is_ok(), "{}", as_shown.refused());
 }
 
 #[test]

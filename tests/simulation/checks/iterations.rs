@@ -1,6 +1,5 @@
 //! Checks of iterations. Each arrival is exactly one of finished, cut, dropped and unissued, and
-//! dropped only if its client was really busy. An iteration of a closed loop begins within its
-//! time, or is superseded because it could not.
+//! dropped only if its client was really busy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +25,6 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         let index = client.index;
         return Err(format!("client {index}: iterations {:?} ended as {told:?}", begun.keys()));
     }
-    superseded_for_a_reason(outcome, client, &begun)?;
     for (number, event) in &ended {
         let due = client.iteration(*number).next().map(|first| first.due);
         let drops = matches!(due, Some(Due::Arrival { late: Late::Drop, .. }));
@@ -60,13 +58,6 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         {
             return wrong("has not the times of its operations");
         }
-        if let Due::During { until_ns, .. } = first.operation.due
-            && outcome
-                .measured_ns
-                .is_none_or(|(zero, _)| first.times.due_ns >= zero.saturating_add(until_ns))
-        {
-            return wrong("began after its time");
-        }
         let waited = first.times.eligible_ns != first.times.due_ns;
         let reconnected = client.resumed_ns.contains(&first.times.eligible_ns);
         if drops
@@ -99,44 +90,6 @@ fn begun<'a>(client: &Client<'a>) -> BTreeMap<u32, Vec<&'a CompletionEvent>> {
         }
     }
     begun
-}
-
-/// Checks that the superseded iterations of a closed loop could not have begun before their time
-/// had ended.
-fn superseded_for_a_reason(
-    outcome: &Outcome,
-    client: &Client,
-    begun: &BTreeMap<u32, Vec<&CompletionEvent>>,
-) -> Result<(), String> {
-    let Some((zero_ns, _)) = outcome.measured_ns else { return Ok(()) };
-    let last = begun.keys().next_back().copied().unwrap_or(0);
-    let mut over_ns = 0;
-    for number in (0..last).filter(|number| client.superseded(*number)) {
-        let first = client.iteration(number).next();
-        let Some(Due::During { after_ns, from_ns, until_ns }) = first.map(|first| first.due) else {
-            continue;
-        };
-        let before = begun.range(..number).next_back();
-        // A dropped arrival in between made the client ready later.
-        let since = before.map_or(0, |(before, _)| before + 1);
-        if client.iterations.iter().any(|it| it.outcome == Dropped && it.iteration >= since) {
-            continue;
-        }
-        let ready_ns = match before.and_then(|(_, operations)| operations.last()) {
-            Some(last) if last.lost_its_connection() => continue,
-            Some(last) => last.times.completed_ns,
-            None => zero_ns,
-        };
-        let eligible_ns = (ready_ns + after_ns).max(zero_ns + from_ns);
-        if eligible_ns < zero_ns.saturating_add(until_ns) && until_ns > over_ns {
-            let index = client.index;
-            return Err(format!(
-                "client {index}: iteration {number} was left out, but could begin at {eligible_ns}"
-            ));
-        }
-        over_ns = until_ns;
-    }
-    Ok(())
 }
 
 /// Checks that the client was busy when the dropped iteration arrived: with an iteration, its think
@@ -255,16 +208,6 @@ pub fn nothing_unaccounted(
 }
 
 impl Client<'_> {
-    /// Returns whether the iteration belongs to a closed loop and nothing of it was issued.
-    pub fn superseded(&self, iteration: u32) -> bool {
-        let first = self.iteration(iteration).next();
-        first.is_some_and(|first| matches!(first.due, Due::During { .. }))
-            && !self.completions.iter().any(|completion| {
-                completion.operation.section == Section::Iteration
-                    && completion.operation.iteration == iteration
-            })
-    }
-
     fn iteration(&self, number: u32) -> impl Iterator<Item = &Operation> {
         self.stream.iter().filter(move |operation| {
             operation.section == Section::Iteration && operation.iteration == number

@@ -131,7 +131,7 @@ fn client_of(event: &Event) -> Option<u32> {
 }
 
 /// Checks that nothing is missing. Without a cut every operation completes, or its iteration is
-/// dropped or superseded. With a cut every issued operation completes, and teardown runs all the
+/// dropped. With a cut every issued operation completes, and teardown runs all the
 /// same. A client that failed ends early.
 fn nothing_missing(
     scenario: &Scenario,
@@ -151,11 +151,11 @@ fn nothing_missing(
     let gave_up = outcome.events().any(|event| matches!(event, Event::GaveUp { .. }));
     let stopped = matches!(scenario.ending, Some((_, Ending::Stop { .. } | Ending::Abort)));
     for client in clients.iter().filter(|client| !client.failed && !gave_up) {
-        let dropped = client.stream.iter().filter(|operation| client.left_out(operation)).count();
+        let dropped = client.stream.iter().filter(|operation| client.dropped(operation)).count();
         let (completed, all) = (client.completions.len(), client.stream.len());
         if !cut && completed + dropped != all {
             return Err(format!(
-                "client {}: {completed} of {all} operations completed, {dropped} left out",
+                "client {}: {completed} of {all} operations completed, {dropped} dropped",
                 client.index
             ));
         }

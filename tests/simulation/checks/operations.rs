@@ -33,12 +33,11 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
                 return wrong("was issued before the one before it had ended");
             }
         }
-        // A cut removes the rest of a section. A dropped or superseded iteration is missing as a
-        // whole.
+        // A cut removes the rest of a section. A dropped iteration is missing as a whole.
         let begun = previous.map_or(0, |previous| previous.operation.seq + 1);
         let missing = client.stream[begun as usize..operation.seq as usize].iter();
         let missing = missing
-            .filter(|missing| missing.section == operation.section && !client.left_out(missing));
+            .filter(|missing| missing.section == operation.section && !client.dropped(missing));
         if let Some(missing) = missing.min_by_key(|missing| missing.seq) {
             let later = client.completions.iter().any(|c| c.operation.seq == missing.seq);
             let ever = if later { "had not yet" } else { "never did" };
@@ -103,9 +102,6 @@ fn earliest_ns(
     match operation.due {
         Due::At(at_ns) => ready_ns.max(origin_ns.saturating_add(at_ns)),
         Due::After(ns) => ready_ns.saturating_add(ns),
-        Due::During { after_ns, from_ns, .. } => {
-            ready_ns.saturating_add(after_ns).max(origin_ns.saturating_add(from_ns))
-        }
         Due::Arrival { at_ns, think_ns, .. } => {
             // The think time of the first arrival follows nothing. That of an arrival after a
             // dropped iteration belongs to the dropped one.
@@ -128,12 +124,6 @@ fn phase(scenario: &Scenario, completion: &CompletionEvent, zero_ns: Option<u64>
 }
 
 impl Client<'_> {
-    /// Returns whether the operation belongs to an iteration that was dropped or superseded.
-    pub fn left_out(&self, operation: &Operation) -> bool {
-        self.dropped(operation)
-            || operation.section == Section::Iteration && self.superseded(operation.iteration)
-    }
-
     /// Returns whether the operation belongs to an iteration that was dropped.
     pub fn dropped(&self, operation: &Operation) -> bool {
         use smbench::ir::event::IterationOutcome::Dropped;

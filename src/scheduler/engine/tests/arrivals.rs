@@ -1,7 +1,5 @@
-//! Tests of open loops, where an arrival may find its client busy, and of closed loops that
-//! begin and end at given times.
+//! Tests of open loops, where an arrival may find its client busy.
 
-use super::super::Action;
 use super::super::{Engine, EngineConfig};
 use super::fixtures::{ZERO_NS, attempt, batch, config, done, engine_of, issues, stat};
 use crate::ir::event::IterationOutcome::{Cut, Dropped, Finished};
@@ -213,96 +211,4 @@ fn arrivals_of_a_client_that_did_not_get_its_connection_back_are_dropped_or_coun
     assert_eq!(queued, Unissued { by_backlog: 2, backlog_ns: 25, ..Unissued::default() });
     let dropped = iterations(&mut lost(dropping(&arrivals)));
     assert_eq!(dropped, [(0, Finished), (1, Dropped), (2, Dropped)]);
-}
-
-/// Returns an iteration of a closed loop that lasts from 20 to 50 ns.
-fn closed(seq: u32, iteration: u32, after_ns: u64) -> Operation {
-    stat(0, seq, iteration, Due::During { after_ns, from_ns: 20, until_ns: 50 })
-}
-
-#[test]
-fn a_closed_loop_begins_with_its_time_and_is_superseded_after_it() {
-    let mut engine = measuring(
-        config(),
-        &[
-            stat(0, 0, 0, arrives(0)),
-            closed(1, 1, 0),
-            closed(2, 2, 5),
-            stat(0, 3, 2, Due::After(0)),
-            closed(4, 3, 5),
-            stat(0, 5, 3, Due::After(0)),
-            closed(6, 4, 0),
-            stat(0, 7, 5, arrives(50)),
-        ],
-        true,
-    );
-    carry_out(&mut engine, 0, 0, 3);
-    assert_eq!(issues(&mut engine, ZERO_NS + 19), []);
-    carry_out(&mut engine, 1, 20, 21);
-    assert_eq!(issues(&mut engine, ZERO_NS + 25), []);
-    carry_out(&mut engine, 2, 26, 40);
-    carry_out(&mut engine, 3, 40, 46);
-    carry_out(&mut engine, 7, 50, 51);
-    let finished = [0, 1, 2, 5].map(|iteration| (iteration, Finished));
-    assert_eq!(iterations(&mut engine), finished, "the superseded were never due");
-}
-
-#[test]
-fn an_iteration_begun_in_its_time_is_finished_after_it() {
-    let operations = [closed(0, 0, 0), stat(0, 1, 0, Due::After(0)), stat(0, 2, 1, arrives(50))];
-    let mut engine = measuring(config(), &operations, true);
-    carry_out(&mut engine, 0, 20, 70);
-    carry_out(&mut engine, 1, 70, 80);
-    carry_out(&mut engine, 2, 80, 90);
-}
-
-#[test]
-fn the_source_is_told_of_what_was_superseded_and_what_it_had_made_meanwhile_is_left_out() {
-    let mut engine = measuring(config(), &[closed(0, 0, 0), closed(1, 1, 0)], false);
-    let told = |engine: &mut Engine, now_ns| {
-        let mut pulls = Vec::new();
-        while let Some(action) = engine.poll(ZERO_NS + now_ns) {
-            if let Action::Pull { superseded, .. } = action {
-                pulls.push(superseded);
-            }
-        }
-        pulls
-    };
-    assert_eq!(told(&mut engine, 20), [None, None]);
-    complete(&mut engine, 0, 20, 60);
-    assert_eq!(told(&mut engine, 60), [], "a batch is under way");
-    let made = vec![closed(2, 2, 0), closed(3, 3, 0)];
-    engine.operations(batch(0, made, false), ZERO_NS + 60).unwrap();
-    assert_eq!(told(&mut engine, 60), [Some(3)]);
-    let more = vec![stat(0, 4, 4, arrives(55))];
-    engine.operations(batch(0, more, true), ZERO_NS + 61).unwrap();
-    carry_out(&mut engine, 4, 61, 62);
-}
-
-#[test]
-fn think_time_before_a_superseded_iteration_does_not_delay_the_arrival_after_it() {
-    let thinks = Due::Arrival { at_ns: 52, think_ns: 40, late: Late::Drop };
-    let operations = [closed(0, 0, 0), closed(1, 1, 40), stat(0, 2, 2, thinks)];
-    let mut engine = measuring(config(), &operations, true);
-    carry_out(&mut engine, 0, 20, 30);
-    carry_out(&mut engine, 2, 52, 53);
-    assert_eq!(iterations(&mut engine), [(0, Finished), (2, Finished)]);
-}
-
-#[test]
-fn what_is_superseded_is_neither_backlog_nor_unissued() {
-    let mut engine = measuring(config(), &[closed(0, 0, 0), closed(1, 1, 0)], true);
-    assert_eq!(issues(&mut engine, ZERO_NS + 20), [(0, 0)]);
-    engine.cut(ZERO_NS + 100);
-    assert_eq!(unissued(&mut engine), Unissued::default());
-}
-
-#[test]
-fn what_is_superseded_of_a_stream_that_has_an_end_is_counted() {
-    for (phases_last, told) in [(false, 2), (true, 0)] {
-        let operations = [closed(0, 0, 0), closed(1, 1, 0), closed(2, 2, 0)];
-        let mut engine = measuring(EngineConfig { phases_last, ..config() }, &operations, true);
-        carry_out(&mut engine, 0, 20, 60);
-        assert_eq!(unissued(&mut engine), Unissued::superseded(told));
-    }
 }

@@ -282,7 +282,6 @@ fn what_was_due_by_the_cut_and_not_issued_is_counted_by_what_it_waited_for() {
         by_limit: 1,
         by_driver: 1,
         late_ns: 170,
-        superseded: 0,
     };
     assert_eq!(unissued(3), counted);
     // The fourth client's stream has made nothing since time zero.

@@ -8,7 +8,7 @@ use super::options::ScriptLimits;
 /// made ahead, and its last batch. The scheduler requests a client's next batch when most of the
 /// last batch is issued, so the VM needs no notice of each issue.
 #[derive(Debug)]
-pub(super) struct Queued {
+pub(super) struct OperationMemory {
     bytes: Cell<usize>,
     most_bytes: Cell<usize>,
     batch_bytes: Cell<usize>,
@@ -18,10 +18,10 @@ pub(super) struct Queued {
     waiting: Cell<usize>,
 }
 
-impl Queued {
+impl OperationMemory {
     /// Creates a count without room: no client runs before the top level has ended.
-    pub fn new() -> Queued {
-        Queued {
+    pub fn new() -> OperationMemory {
+        OperationMemory {
             bytes: Cell::new(0),
             most_bytes: Cell::new(0),
             batch_bytes: Cell::new(0),
