@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::DeclaredWorkload;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::options::client_count;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional, shown, table,
@@ -68,7 +68,7 @@ fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResu
     Ok(())
 }
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             return fail!(
