@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 
-use super::host::Host;
+use super::host::ScriptHost;
 use super::members::{GLOBALS, no_member_of_a_handle};
 use super::printing::Printer;
 use super::values::{fail, fault, name_of, shown, unknown};
@@ -47,7 +47,7 @@ const ABSENT: &[(&str, &str)] = &[
 ];
 
 /// Sets up the VM's globals and closes them.
-pub(super) fn close(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn close(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let globals = lua.globals();
     portable_math(lua, &globals.get("math")?)?;
     without_addresses(lua)?;
@@ -223,7 +223,7 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
 
 /// Runs the prelude: functions that must be written in Lua, because a coroutine can pause inside
 /// them or because they are called too often for calls into Rust.
-fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+fn prelude(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let tools = lua.create_table()?;
     let teller = Rc::clone(host);
     tools.raw_set(

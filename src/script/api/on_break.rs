@@ -6,7 +6,7 @@ use std::rc::Rc;
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::DeclaredPolicy;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{
     bool_field, check_keys, computed_ns, fail, fault, optional, refuse_foreign_fields, shown,
     text_field, unknown,
@@ -17,7 +17,7 @@ use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const WHAT: &str = "bench.on_break";
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             let instead = match argument {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mlua::{Error as LuaError, Result as LuaResult, Value};
 
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{fail, fault, shown, text, unknown};
 use super::on_break;
 use crate::ir::foreign_words::OPEN_OPTIONS;
@@ -142,7 +142,11 @@ fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
 }
 
 /// Returns the payload of a write of `length` bytes.
-pub(super) fn payload([pattern, blob]: [Value; 2], length: u64, host: &Host) -> LuaResult<Payload> {
+pub(super) fn payload(
+    [pattern, blob]: [Value; 2],
+    length: u64,
+    host: &ScriptHost,
+) -> LuaResult<Payload> {
     match (pattern, blob) {
         (Value::Nil, Value::Nil) => Ok(Payload::Pattern(Pattern::Random)),
         (Value::Nil, blob) => {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::DeclaredWorkload;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::options::client_count;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional,
@@ -19,7 +19,7 @@ use crate::ir::phases::MAX_PHASES;
 use crate::ir::source::{Phase, RUN_CLIENT};
 use crate::ir::workloads::MAX_WORKLOADS;
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             return fail!(
