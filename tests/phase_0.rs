@@ -11,7 +11,7 @@ use std::time::Duration;
 use smbench::backend::registry::{BackendSettings, KINDS, Target};
 use smbench::backend::smb2::Password;
 use smbench::backend::{BackendContext, SMBBackend};
-use smbench::probe::{self, Asked, Care, Case, Limits, Verdict};
+use smbench::probe::{self, Case, CaseVerdict, Selection, SuiteLimits};
 use smbench::protocol::SharePath;
 use smbench::scheduler::{Precision, RealClock};
 use smbench_test_support::{Samba, Settings};
@@ -96,14 +96,18 @@ async fn pass(cases: Vec<&Case>) {
     assert!(!cases.is_empty());
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let seconds = Duration::from_secs;
-    let limits =
-        Limits { wait: seconds(10), case: seconds(30), cleaning: seconds(10), whole: seconds(120) };
+    let limits = SuiteLimits {
+        wait: seconds(10),
+        case: seconds(30),
+        cleaning: seconds(10),
+        whole: seconds(120),
+    };
     let (_stop, never) = watch::channel(false);
     let root = SharePath::new("phase-0").unwrap();
-    let asked = Asked { cases: &cases, own_server: true, at_a_time: NonZeroU16::MIN };
-    let column = probe::run(&server(&samba), &root, asked, limits, never, &|_, _| {}).await;
-    for (case, verdict) in cases.iter().zip(column.unwrap().verdicts) {
-        assert_eq!(verdict, Verdict::Pass, "{}", case.name);
+    let asked = Selection { cases: &cases, on_test_server: true, at_a_time: NonZeroU16::MIN };
+    let results = probe::run(&server(&samba), &root, asked, limits, never, &|_, _| {}).await;
+    for (case, verdict) in cases.iter().zip(results.unwrap().verdicts) {
+        assert_eq!(verdict, CaseVerdict::Pass, "{}", case.name);
     }
 }
 
@@ -120,7 +124,7 @@ async fn phase_0_connection() {
 
 #[tokio::test]
 async fn phase_0_file_operations() {
-    pass(probe::all().into_iter().filter(|case| case.care == Care::Essential).collect()).await;
+    pass(probe::all().into_iter().filter(|case| case.essential).collect()).await;
 }
 
 /// Validates oplocks, which the specification calls critical: grants, breaks and the answers to

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use smbench::backend::sim::{Description, Fault, Latency, Request, Settings, SimBackend, Window};
+use smbench::backend::sim::{
+    Description, Fault, Latency, RequestId, SimBackend, SimSettings, Window,
+};
 use smbench::backend::{
     Clock, ConnectError, ConnectStage, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
@@ -21,19 +23,19 @@ fn ms(ms: u64) -> Duration {
 }
 
 /// Returns settings with which each request takes a millisecond. Tests override them.
-fn settings() -> Settings {
-    Settings { latency: Latency::Constant(ms(1)), ..Settings::default() }
+fn settings() -> SimSettings {
+    SimSettings { latency: Latency::Constant(ms(1)), ..SimSettings::default() }
 }
 
-fn run<T>(settings: Settings, test: impl AsyncFnOnce(VirtualClock, SimBackend) -> T) -> T {
+fn run<T>(settings: SimSettings, test: impl AsyncFnOnce(VirtualClock, SimBackend) -> T) -> T {
     let clock = VirtualClock::default();
     let server = SimBackend::new(Arc::new(clock.clone()), settings);
     clock.block_on(test(clock.clone(), server)).expect("nothing hangs")
 }
 
-fn fault(operation: u64, fault: Fault) -> Settings {
-    let at = Request { client_idx: 0, connect: 0, operation: Some(operation) };
-    Settings { faults: Box::new(move |request| (request == at).then_some(fault)), ..settings() }
+fn fault(operation: u64, fault: Fault) -> SimSettings {
+    let at = RequestId { client_idx: 0, connect: 0, operation: Some(operation) };
+    SimSettings { faults: Box::new(move |request| (request == at).then_some(fault)), ..settings() }
 }
 
 async fn connect(server: &SimBackend) -> Box<dyn SMBConnectionInner> {
@@ -76,7 +78,7 @@ async fn answered_ms(
 #[test]
 fn a_stall_holds_back_what_would_end_in_it_and_nothing_else() {
     let stalls = vec![Window::once(ms(4), ms(3)), Window::once(ms(9), ms(1))];
-    run(Settings { stalls, ..settings() }, async |clock, server| {
+    run(SimSettings { stalls, ..settings() }, async |clock, server| {
         let connection = connect(&server).await;
         // The request that would end at 4 ends at 7, and the one at 9 ends at 10.
         assert_eq!(answered_ms(&clock, &*connection, 6).await, [2, 3, 7, 8, 10, 11]);
@@ -87,7 +89,7 @@ fn a_stall_holds_back_what_would_end_in_it_and_nothing_else() {
 fn all_requests_that_a_stall_holds_back_end_together() {
     let stalls = vec![Window::once(ms(10), ms(5))];
     let latency = Latency::Uniform { low: ms(2), high: ms(9) };
-    run(Settings { stalls, latency, ..settings() }, async |clock, server| {
+    run(SimSettings { stalls, latency, ..settings() }, async |clock, server| {
         let connections = join_all((0..500).map(|client| server.connect(client))).await;
         clock.sleep_until(9 * MS).await;
         let ended = connections.iter().map(async |connection| {
@@ -110,7 +112,7 @@ fn a_stall_comes_again_and_windows_count_from_the_servers_creation() {
             clock.sleep_until(100 * MS).await;
             let stalls = vec![Window::every(ms(5), ms(2))];
             let server =
-                SimBackend::new(Arc::new(clock.clone()), Settings { stalls, ..settings() });
+                SimBackend::new(Arc::new(clock.clone()), SimSettings { stalls, ..settings() });
             let connection = connect(&server).await;
             let answered = answered_ms(&clock, &*connection, 9).await;
             assert_eq!(answered, [102, 103, 104, 107, 108, 109, 112, 113, 114]);
@@ -121,7 +123,7 @@ fn a_stall_comes_again_and_windows_count_from_the_servers_creation() {
 #[test]
 fn a_stall_holds_back_connects_granted_locks_and_cancelled_ones() {
     let stalls = [0, 20, 30].map(|start| Window::once(ms(start), ms(5))).into();
-    run(Settings { stalls, ..settings() }, async |clock, server| {
+    run(SimSettings { stalls, ..settings() }, async |clock, server| {
         let (one, other) = join(connect(&server), connect(&server)).await;
         assert_eq!(clock.now_ns(), 5 * MS);
         let (holder, waiter) = (open(&*one).await.unwrap(), open(&*other).await.unwrap());
@@ -147,7 +149,7 @@ fn a_stall_holds_back_connects_granted_locks_and_cancelled_ones() {
 #[test]
 fn an_outage_breaks_every_connection_refuses_until_its_end_and_then_serves() {
     let outages = vec![Window::once(ms(100), ms(50))];
-    run(Settings { outages, ..settings() }, async |clock, server| {
+    run(SimSettings { outages, ..settings() }, async |clock, server| {
         let (busy, idle) = (connect(&server).await, connect(&server).await);
         let (file, left_open) = (open(&*busy).await.unwrap(), open(&*idle).await.unwrap());
         file.write(0, Bytes::from_static(b"kept")).await.unwrap();
@@ -178,7 +180,7 @@ fn an_outage_breaks_every_connection_refuses_until_its_end_and_then_serves() {
 #[test]
 fn an_outage_closes_what_idle_clients_have_open() {
     let outages = vec![Window::once(ms(100), ms(50))];
-    run(Settings { outages, ..settings() }, async |clock, server| {
+    run(SimSettings { outages, ..settings() }, async |clock, server| {
         let idle = connect(&server).await;
         let _file = open(&*idle).await.unwrap();
         clock.sleep_until(100 * MS - 1).await;
@@ -192,7 +194,7 @@ fn an_outage_closes_what_idle_clients_have_open() {
 fn an_outage_ends_what_is_in_flight_and_what_takes_effect_at_its_first_instant() {
     let outages = vec![Window::every(ms(10), ms(5))];
     let latency = Latency::Constant(ms(4));
-    run(Settings { outages, latency, ..settings() }, async |clock, server| {
+    run(SimSettings { outages, latency, ..settings() }, async |clock, server| {
         let one = connect(&server).await;
         // The first open would end at 8, the second at 12.
         open(&*one).await.unwrap();
@@ -222,7 +224,7 @@ fn a_reply_that_never_comes_and_a_stall_without_end_are_ended_by_an_outage() {
     let outages = vec![Window::once(ms(50), ms(1))];
     let stalls = vec![Window { start: ms(10), length: ms(5), every: Some(ms(5)) }];
     let silent = fault(0, Fault::NoReply);
-    run(Settings { outages, stalls, ..silent }, async |clock, server| {
+    run(SimSettings { outages, stalls, ..silent }, async |clock, server| {
         let (silent, stalled) = (connect(&server).await, connect(&server).await);
         let begin = async {
             clock.sleep_until(9 * MS).await;
@@ -283,7 +285,7 @@ fn a_stall_holds_back_delayed_replies_and_their_cancels() {
     let stalls = || vec![Window::once(ms(10), ms(20))];
     for (cancelled_at_ms, ended_ms) in [(None, 30), (Some(5), 5), (Some(15), 30)] {
         let delayed = fault(0, Fault::Delay(ms(20)));
-        run(Settings { stalls: stalls(), ..delayed }, async |clock, server| {
+        run(SimSettings { stalls: stalls(), ..delayed }, async |clock, server| {
             let connection = connect(&server).await;
             let cancelling = async {
                 let Some(at_ms) = cancelled_at_ms else { return };
@@ -408,11 +410,11 @@ fn a_failure_by_description_has_no_effect() {
         let connection = connect(&server).await;
         let full = Err(OpError::Status(NtStatus::DISK_FULL));
         assert_eq!(open(&*connection).await.map(|_| ()), full);
-        let path = SharePath::new("folder").unwrap();
+        let path = SharePath::new("directory").unwrap();
         assert_eq!(connection.execute_misc(&PathOperation::Mkdir { path }).await, full);
         assert_eq!(server.open_handles(), 0);
         let root = SharePath::new("").unwrap();
-        let target = smbench::backend::memory::Target::Directory;
+        let target = smbench::backend::memory::RequestedKind::Directory;
         let (root, _) = server.tree().open(&root, target, CreateDisposition::Open).unwrap();
         assert_eq!(root.list("*").unwrap().len(), 0);
     });

@@ -29,18 +29,8 @@ impl BackendCapabilities {
 
     /// Returns the highest fidelity mode whose features are all supported.
     pub fn mode(&self) -> u8 {
-        let mode_1 = [
-            Feature::AccessMask,
-            Feature::ShareMode,
-            Feature::Disposition,
-            Feature::CreateOptions,
-            Feature::FileAttributes,
-        ];
-        match mode_1.iter().all(|feature| self.has(*feature)) {
-            true if self.has(Feature::Caching) => 2,
-            true => 1,
-            false => 0,
-        }
+        let supported = |mode: &u8| Feature::ALL.iter().all(|f| f.mode() != *mode || self.has(*f));
+        (1..=2).take_while(supported).last().unwrap_or(0)
     }
 
     /// Returns the fidelity modes that are supported in full: 0 up to [`mode`](Self::mode).

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use super::breaks::{Breaks, Holder, execute_keyed, open_keyed};
+use super::breaks::{Breaks, Holder, execute_with_lease, open_with_key};
 use super::handle_table::{HandleTable, OpenFile};
-use super::reopening::Reopenings;
+use super::reopening::{KeptPaths, Reopenings};
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
+use crate::ir::event::Reopened;
 use crate::ir::{
-    Blob, CompletionStatus, Execution, Failure, HandleOperation, OpenMode, OpenOperation,
-    Operation, OperationKind, OperationType, PathOperation, Payload, Section,
+    Blob, CompletionStatus, Execution, Expect, Failure, FileControl, HandleOperation, HandleRef,
+    OpenMode, OpenOperation, Operation, OperationKind, OperationType, PathOperation, Payload,
+    Section,
 };
 use crate::protocol::{CreateParameters, Granted, NtStatus};
 
@@ -289,6 +291,52 @@ impl ConnectionState {
         self.breaks.lost();
     }
 
+    /// Shares the paths of handles that are to be opened again with the other clients of the run.
+    pub fn with_kept_paths(mut self, paths: Arc<KeptPaths>) -> ConnectionState {
+        self.reopenings = Reopenings::new(paths);
+        self
+    }
+
+    /// Returns the open that must run before `operation`. There is one if the connection was lost
+    /// since the handle was opened, and the handle is to be opened again. A close and an unlock
+    /// need none, because what they would end has ended with the connection.
+    pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
+        let OperationKind::OnHandle(handle_ref, on_handle) = &operation.kind else { return None };
+        let ends_with_the_connection = matches!(
+            on_handle,
+            HandleOperation::Close | HandleOperation::Control(FileControl::Unlock { .. })
+        );
+        if ends_with_the_connection || self.handles.open(*handle_ref).is_some() {
+            return None;
+        }
+        let kind = self.reopenings.open_again(*handle_ref)?.into();
+        Some(Operation { kind, expect: Expect::Default, id: None, ..operation.clone() })
+    }
+
+    /// Executes the open that [`ConnectionState::reopening`] returned. If it fails, the handle
+    /// stays missing because of the same operation as before.
+    pub async fn reopen(
+        &mut self,
+        open: &Operation,
+        expired: impl Future<Output = ()>,
+    ) -> Reopened {
+        let began_ns = self.breaks.clock.now_ns();
+        let handle_ref = open.kind.handle_ref().unwrap_or(HandleRef(0));
+        let cause_seq = self.handles.missing(handle_ref).flatten().unwrap_or(open.seq);
+        Box::pin(self.execute(open, Bytes::new(), expired)).await;
+        // An open that timed out may have been granted all the same.
+        let failed = self.handles.open(handle_ref).is_none();
+        let locks_lost = match failed {
+            true => {
+                self.handles.miss(handle_ref, cause_seq);
+                0
+            }
+            false => self.reopenings.take_lost_locks(handle_ref),
+        };
+        let took_ns = self.breaks.clock.now_ns().saturating_sub(began_ns);
+        Reopened { took_ns, locks_lost, failed }
+    }
+
     /// Closes the handles that a cut or finished stream left open. Returns the number of handles
     /// closed and the number whose close failed. The caller limits the wait.
     pub async fn close_all(&mut self) -> (u32, u32) {
@@ -374,13 +422,15 @@ async fn attempt(
                 None => inner.open_simple(path, *mode, *disposition).await?,
                 Some(asked) => {
                     let how = (*mode, *disposition);
-                    Box::pin(open_keyed(inner, breaks, path, how, asked)).await?
+                    Box::pin(open_with_key(inner, breaks, path, how, asked)).await?
                 }
             };
             handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
             Ok(0)
         }
-        OperationKind::ByPath(by_path) => execute_keyed(inner, breaks, by_path).await.map(|()| 0),
+        OperationKind::ByPath(by_path) => {
+            execute_with_lease(inner, breaks, by_path).await.map(|()| 0)
+        }
         OperationKind::OnHandle(handle_ref, on_handle) => match on_handle {
             HandleOperation::Close => match handles.take(*handle_ref) {
                 Some((file, _)) => file.handle().close().await.map(|()| 0),

@@ -342,7 +342,7 @@ async fn a_panic_while_closing_is_a_close_that_failed() {
 }
 
 #[tokio::test]
-async fn a_folder_that_exists_is_a_success_in_setup_alone() {
+async fn a_directory_that_exists_is_a_success_in_setup_alone() {
     let collision = NtStatus::OBJECT_NAME_COLLISION;
     let mut client = Client::new(&[Status(collision), Status(collision)]);
     client.section = Section::Setup;
@@ -398,8 +398,8 @@ fn blob(path: &std::path::Path) -> Payload {
 
 #[tokio::test]
 async fn a_blob_that_was_not_read_before_gives_the_bytes_the_write_wants() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("blob");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("blob");
     std::fs::write(&file, "0123456789").unwrap();
     let mut client = Client::new(&[]);
     client.run(open()).await;

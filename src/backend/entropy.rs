@@ -12,9 +12,9 @@ pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Ok(bytes),
-        Err(error) => {
-            Err(io::Error::other(format!("the operating system gives no random numbers: {error}")))
-        }
+        Err(error) => Err(io::Error::other(format!(
+            "the operating system provides no random numbers: {error}"
+        ))),
     }
 }
 

@@ -51,6 +51,49 @@ pub trait Clock: Send + Sync {
 }
 
 /// A server to connect to, through one client stack.
+///
+/// # Examples
+///
+/// A backend that counts the connections to another one:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+///
+/// use async_trait::async_trait;
+/// use smbench::backend::sim::NullBackend;
+/// use smbench::backend::{
+///     BackendCapabilities, ConnectError, Endpoint, SMBBackend, SMBConnectionInner,
+/// };
+///
+/// struct Counting<B> {
+///     inner: B,
+///     connections: AtomicU32,
+/// }
+///
+/// #[async_trait]
+/// impl<B: SMBBackend> SMBBackend for Counting<B> {
+///     fn capabilities(&self) -> BackendCapabilities {
+///         self.inner.capabilities()
+///     }
+///
+///     async fn connect(&self, client: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+///         self.connections.fetch_add(1, Relaxed);
+///         self.inner.connect(client).await
+///     }
+///
+///     fn endpoint(&self) -> Endpoint {
+///         self.inner.endpoint()
+///     }
+/// }
+///
+/// let backend = Counting { inner: NullBackend, connections: AtomicU32::new(0) };
+/// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// for client in 0..3 {
+///     runtime.block_on(backend.connect(client))?;
+/// }
+/// assert_eq!(backend.connections.into_inner(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[async_trait]
 pub trait SMBBackend: Send + Sync {
     fn capabilities(&self) -> BackendCapabilities;
@@ -105,7 +148,9 @@ pub trait SMBConnectionInner: Send + Sync {
         path: &SharePath,
         mode: OpenMode,
         disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError>;
+    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
+        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
+    }
 
     /// Opens a file in fidelity mode 1 or above. Absent parameters are as in `open_simple`.
     async fn open_extended(
@@ -175,7 +220,7 @@ pub trait SMBFileHandle: Send + Sync {
     /// # Errors
     /// The same as for [`BreakAcknowledger::acknowledge`].
     async fn acknowledge_oplock_break(&self, _new_level: OplockLevel) -> Result<(), OpError> {
-        Err(OpError::Client("this backend sees no oplock breaks".into()))
+        Err(OpError::Client("this backend does not receive oplock breaks".into()))
     }
 
     /// Reads `length` bytes, or fewer at the end of the file. At or past the end, a server answers
@@ -256,7 +301,7 @@ pub enum ConnectStage {
     /// TREE_CONNECT to the share.
     Share,
     /// The directory of the target, below the share's root.
-    Folder,
+    Directory,
 }
 
 impl std::fmt::Display for ConnectStage {
@@ -266,7 +311,7 @@ impl std::fmt::Display for ConnectStage {
             ConnectStage::Negotiate => "SMB negotiation",
             ConnectStage::Login => "login",
             ConnectStage::Share => "opening the share",
-            ConnectStage::Folder => "opening the folder",
+            ConnectStage::Directory => "opening the directory",
         })
     }
 }

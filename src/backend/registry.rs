@@ -24,12 +24,12 @@ pub enum Target {
 /// The error for a string that names no target. It never quotes what may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    #[error("unknown target{}: use {KNOWN}", if named.is_empty() { String::new() } else { format!(" {named:?}") })]
+    #[error("unknown target{}: use {}", if named.is_empty() { String::new() } else { format!(" {named:?}") }, known_targets())]
     Unknown {
         /// The string, or empty if it may hold a password.
         named: String,
     },
-    #[error("the target {scheme} is not in this version: use {KNOWN}")]
+    #[error("the target {scheme} is not in this version: use {}", known_targets())]
     NotInThisVersion { scheme: &'static str },
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -37,14 +37,11 @@ pub enum TargetError {
     Description(#[from] DescriptionError),
 }
 
-const KNOWN: &str = "embedded, smb://user@host[:port]/share[/directory], sim or sim:null";
-const LATER: [&str; 4] = ["smb-rs://", "impacket://", "mount:", "cifs://"];
-
 /// A kind of target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TargetKind {
-    /// How a target of this kind is written.
+    /// How a target of this kind is written; two forms are separated by a comma.
     pub target: &'static str,
     /// The backend that reaches it.
     pub backend: &'static str,
@@ -111,13 +108,31 @@ pub const KINDS: [TargetKind; 7] = [
     },
 ];
 
+/// Returns the forms in which a target can be written.
+pub fn known_targets() -> String {
+    let available = KINDS.iter().filter(|kind| kind.unavailable.is_none());
+    let forms: Vec<&str> = available.map(|kind| kind.target).collect();
+    match forms.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// Returns the scheme of `text` if it is one of the unavailable kinds'.
+fn unavailable_scheme(text: &str) -> Option<&'static str> {
+    let (named, _) = text.split_once(':')?;
+    let unavailable = KINDS.iter().filter(|kind| kind.unavailable.is_some());
+    let forms = unavailable.flat_map(|kind| kind.target.split(", "));
+    forms.filter_map(|form| form.split(':').next()).find(|scheme| *scheme == named)
+}
+
 /// The settings with which a target is opened.
 #[derive(Clone)]
 pub struct BackendSettings {
     pub context: BackendContext,
     /// Number of connections that the run has at a time.
     pub connections: u32,
-    /// The password, for a target with a user ([`Target::needs_password`]).
+    /// The password, for a target with a user ([`Target::login`]).
     pub password: Option<Password>,
     /// The storage of the embedded server.
     pub storage: Storage,
@@ -154,16 +169,24 @@ impl Target {
             "sim:null" => return Ok(Target::SimNull),
             _ => {}
         }
-        if let Some(scheme) = LATER.into_iter().find(|scheme| text.starts_with(scheme)) {
+        if let Some(scheme) = unavailable_scheme(text) {
             return Err(TargetError::NotInThisVersion { scheme });
         }
         let named = if text.contains('@') { "" } else { text };
         Err(TargetError::Unknown { named: named.chars().take(60).collect() })
     }
 
-    /// Returns whether there is a user to log in as.
-    pub fn needs_password(&self) -> bool {
-        matches!(self, Target::Smb(address) if address.user.is_some())
+    /// Returns the user to log in as, and the server. None if the target names no user.
+    pub fn login(&self) -> Option<(&str, String)> {
+        match self {
+            Target::Smb(address) => Some((address.user.as_deref()?, address.server())),
+            Target::Embedded | Target::Sim(_) | Target::SimNull => None,
+        }
+    }
+
+    /// Returns whether the server is a part of this process, which it then shares the CPU with.
+    pub fn is_in_process(&self) -> bool {
+        !matches!(self, Target::Smb(_))
     }
 
     /// Returns the number of files that this process has open with `connections` connections,
@@ -191,7 +214,7 @@ impl Target {
             Target::Smb(address) => {
                 let password = match password {
                     Some(password) => password,
-                    None if !self.needs_password() => Password::default(),
+                    None if self.login().is_none() => Password::default(),
                     None => {
                         return Err(OpenTargetError::PasswordMissing { target: self.to_string() });
                     }
@@ -236,9 +259,9 @@ mod tests {
         assert!(matches!(Target::parse("SMB://nas/data"), Ok(Target::Smb(_))));
     }
 
-    struct Still;
+    struct StoppedClock;
 
-    impl crate::backend::Clock for Still {
+    impl crate::backend::Clock for StoppedClock {
         fn now_ns(&self) -> u64 {
             0
         }
@@ -261,7 +284,7 @@ mod tests {
             assert_eq!(target.is_ok(), kind.unavailable.is_none(), "{text}");
             let settings = BackendSettings {
                 context: BackendContext {
-                    clock: Arc::new(Still),
+                    clock: Arc::new(StoppedClock),
                     response_timeout: std::time::Duration::from_secs(1),
                     file_ids: false,
                 },
@@ -310,7 +333,7 @@ mod tests {
 
     #[test]
     fn only_a_user_needs_a_password() {
-        let needs = |text| Target::parse(text).unwrap().needs_password();
+        let needs = |text| Target::parse(text).unwrap().login().is_some();
         assert!(needs("smb://ann@nas/d"));
         assert!(!needs("smb://nas/d") && !needs("embedded") && !needs("sim"));
     }

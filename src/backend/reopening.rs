@@ -2,20 +2,16 @@
 //! an open), at the path that this run's renames left their file.
 
 use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
 
-use super::connection::ConnectionState;
 use super::handle_table::HandleTable;
 use super::path_order::within;
-use crate::ir::event::Reopened;
 use crate::ir::{
-    CompletionStatus, Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
-    Operation, OperationKind, PathOperation,
+    CompletionStatus, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    OperationKind, PathOperation,
 };
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
@@ -244,8 +240,22 @@ impl Reopenings {
         }
     }
 
-    fn get(&self, handle_ref: HandleRef) -> Option<&Reopening> {
-        self.by_handle.get(&handle_ref)
+    /// Returns the open that opens the handle again, at the present path of its file.
+    pub fn open_again(&self, handle_ref: HandleRef) -> Option<OpenOperation> {
+        let reopening = self.by_handle.get(&handle_ref)?;
+        Some(OpenOperation {
+            path: self.paths.path(reopening.number)?,
+            mode: reopening.mode,
+            disposition: CreateDisposition::Open,
+            handle_ref,
+            extensions: Some(reopening.asked.clone()),
+        })
+    }
+
+    /// Returns the number of the handle's lost locks that no [`Reopened`](crate::ir::event::Reopened)
+    /// has counted, and counts them as reported.
+    pub fn take_lost_locks(&mut self, handle_ref: HandleRef) -> u32 {
+        self.get_mut(handle_ref).map_or(0, |reopening| std::mem::take(&mut reopening.uncounted))
     }
 
     fn get_mut(&mut self, handle_ref: HandleRef) -> Option<&mut Reopening> {
@@ -262,61 +272,6 @@ fn remove(locks: &mut Vec<(u64, u64)>, range: (u64, u64)) -> bool {
 impl Drop for Reopenings {
     fn drop(&mut self) {
         self.clear();
-    }
-}
-
-impl ConnectionState {
-    /// Shares the paths of handles that are to be opened again with the other clients of the run.
-    pub fn with_kept_paths(mut self, paths: Arc<KeptPaths>) -> ConnectionState {
-        self.reopenings = Reopenings::new(paths);
-        self
-    }
-
-    /// Returns the open that must run before `operation`. There is one if the connection was lost
-    /// since the handle was opened, and the handle is to be opened again. A close and an unlock
-    /// need none, because what they would end has ended with the connection.
-    pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
-        let OperationKind::OnHandle(handle_ref, on_handle) = &operation.kind else { return None };
-        let ends_with_the_connection = matches!(
-            on_handle,
-            HandleOperation::Close | HandleOperation::Control(FileControl::Unlock { .. })
-        );
-        let handle_ref = *handle_ref;
-        if ends_with_the_connection || self.handles.open(handle_ref).is_some() {
-            return None;
-        }
-        let reopening = self.reopenings.get(handle_ref)?;
-        let kind = OperationKind::Open(OpenOperation {
-            path: self.reopenings.paths.path(reopening.number)?,
-            mode: reopening.mode,
-            disposition: CreateDisposition::Open,
-            handle_ref,
-            extensions: Some(reopening.asked.clone()),
-        });
-        Some(Operation { kind, expect: Expect::Default, id: None, ..operation.clone() })
-    }
-
-    /// Executes the open that [`ConnectionState::reopening`] returned. If it fails, the handle
-    /// stays missing because of the same operation as before.
-    pub async fn reopen(
-        &mut self,
-        open: &Operation,
-        expired: impl Future<Output = ()>,
-    ) -> Reopened {
-        let began_ns = self.breaks.clock.now_ns();
-        let handle_ref = open.kind.handle_ref().unwrap_or(HandleRef(0));
-        let cause_seq = self.handles.missing(handle_ref).flatten().unwrap_or(open.seq);
-        Box::pin(self.execute(open, Bytes::new(), expired)).await;
-        // An open that timed out may have been granted all the same.
-        let failed = self.handles.open(handle_ref).is_none();
-        let mut locks_lost = 0;
-        if failed {
-            self.handles.miss(handle_ref, cause_seq);
-        } else if let Some(reopening) = self.reopenings.get_mut(handle_ref) {
-            locks_lost = std::mem::take(&mut reopening.uncounted);
-        }
-        let took_ns = self.breaks.clock.now_ns().saturating_sub(began_ns);
-        Reopened { took_ns, locks_lost, failed }
     }
 }
 
@@ -373,15 +328,15 @@ mod tests {
         assert_eq!(kept.handles.load(Ordering::Relaxed), 1);
         reopenings.note(&open(0));
         assert_eq!(kept.handles.load(Ordering::Relaxed), 2);
-        assert_eq!(reopenings.get(HandleRef(0)).unwrap().asked.disposition, None);
+        assert_eq!(reopenings.by_handle[&HandleRef(0)].asked.disposition, None);
         let again = OperationKind::Open(OpenOperation {
             path: path("b"),
             mode: OpenMode::Read,
             disposition: CreateDisposition::Open,
             handle_ref: HandleRef(0),
-            extensions: Some(reopenings.get(HandleRef(0)).unwrap().asked.clone()),
+            extensions: Some(reopenings.by_handle[&HandleRef(0)].asked.clone()),
         });
-        let number = reopenings.get(HandleRef(0)).unwrap().number;
+        let number = reopenings.by_handle[&HandleRef(0)].number;
         kept.renamed(&path("a"), &path("c"));
         reopenings.begins(&again);
         reopenings.note(&again);

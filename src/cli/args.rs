@@ -3,23 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::value::{ClientCount, Input, parameter, positive_duration, positive_size, whole_number};
+use super::flag_values::{input, parameter, positive_duration, positive_size, whole_number};
+use super::input_path::InputPath;
+use crate::script::{ClientsOverride, ScriptLimits};
 
 /// Logs go to standard error.
 #[derive(Clone, Debug, Args)]
 pub struct Logging {
     /// How lines on standard error are written: as text, or each as a JSON object
-    #[arg(long, global = true, display_order = 1_001, hide_short_help = true, env = "SMBENCH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, display_order = 1_001, hide_short_help = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
     /// Log more; -vv for debugging
     ///
     /// -v logs what the run does, -vv what debugging needs. SMBENCH_LOG=module=level chooses
     /// by module.
-    #[arg(short, long, global = true, display_order = 1_000, env = "SMBENCH_VERBOSE", action = ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 1_000, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -33,15 +34,14 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
     /// A script (.lua) or a document (.json, .jsonl)
-    #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP)]
-    pub input: Option<Input>,
+    #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP, value_parser = input)]
+    pub input: Option<InputPath>,
 
     /// Set a parameter of the script
     ///
-    /// May be repeated; the variable takes one a line.
+    /// May be repeated; the variable holds one per line.
     #[arg(
-        short, long = "param", id = "params", value_name = "KEY=VALUE",
-        env = "SMBENCH_PARAM", hide_env_values = true,
+        short, long = "param", id = "params", value_name = "KEY=VALUE", hide_env_values = true,
         value_parser = parameter, value_delimiter = '\n'
     )]
     pub params: Vec<(String, String)>,
@@ -49,27 +49,26 @@ pub struct StreamArgs {
     /// Number of clients of a workload
     ///
     /// Without a name, of the only workload. May be repeated.
-    #[arg(long, value_name = "[WORKLOAD=]N", env = "SMBENCH_CLIENTS", value_delimiter = ',')]
-    pub clients: Vec<ClientCount>,
+    #[arg(long, value_name = "[WORKLOAD=]N", value_delimiter = ',')]
+    pub clients: Vec<ClientsOverride>,
 
     /// Seed of every random choice
     ///
     /// [default: 0, or the document's]
-    #[arg(long, value_name = "N", env = "SMBENCH_SEED", value_parser = whole_number::<u64>(0..=u64::MAX))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
 
     /// Treat unknown keys in extensions as errors
-    #[arg(long, hide_short_help = true, env = "SMBENCH_STRICT", value_parser = BoolishValueParser::new())]
+    #[arg(long, hide_short_help = true)]
     pub strict: bool,
 
     /// Let writes take blobs from this directory too
     ///
-    /// The paths of such blobs name the directory. May be repeated; the variable takes one a line.
+    /// The paths of such blobs name the directory. May be repeated; the variable holds one per line.
     #[arg(
         long,
         hide_short_help = true,
         value_name = "DIR",
-        env = "SMBENCH_ALLOW_BLOBS",
         value_delimiter = '\n',
         help_heading = "Script limits"
     )]
@@ -79,14 +78,14 @@ pub struct StreamArgs {
     ///
     /// It bounds all VMs of the script and the operations it has queued, together.
     #[arg(
-        long, hide_short_help = true, value_name = "SIZE", env = "SMBENCH_SCRIPT_MEMORY", default_value = "512MiB",
+        long, hide_short_help = true, value_name = "SIZE", default_value = format!("{}MiB", ScriptLimits::default().memory_bytes >> 20),
         value_parser = positive_size, help_heading = "Script limits"
     )]
     pub script_memory: u64,
 
     /// Longest time the script may compute without making an operation
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_SCRIPT_TIME", default_value = "1s",
+        long, hide_short_help = true, value_name = "DURATION", default_value = format!("{:?}", ScriptLimits::default().time_per_resume),
         value_parser = positive_duration, help_heading = "Script limits"
     )]
     pub script_time: Duration,
@@ -114,11 +113,11 @@ pub struct BoundArgs {
     ///
     /// The recorded phases last this long together (compile: in nominal time). The unrecorded
     /// ones are scaled where that makes them shorter.
-    #[arg(long, env = "SMBENCH_DURATION", value_parser = positive_duration)]
+    #[arg(long, value_parser = positive_duration)]
     pub duration: Option<Duration>,
 
     /// End after this many iterations of each client
-    #[arg(long, value_name = "N", env = "SMBENCH_ITERATIONS", value_parser = whole_number::<u32>(1..=u32::MAX.into()))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=u32::MAX.into()))]
     pub iterations: Option<u32>,
 
     /// End after this many operations over all clients
@@ -126,6 +125,6 @@ pub struct BoundArgs {
     /// Only operations of iterations count, each once, whether it succeeded, failed or was
     /// skipped. In a run the server's speed decides which client makes the last ones;
     /// compile writes the first ones in the order of nominal time.
-    #[arg(long, value_name = "N", env = "SMBENCH_OPERATIONS", value_parser = whole_number::<u64>(1..=u64::MAX))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub operations: Option<u64>,
 }

@@ -1,6 +1,6 @@
 //! The report's lines on caching rights: what was granted, and how it was broken.
 
-use super::figures::{counted, grouped, tail, time};
+use super::number_format::{counted, grouped, tail, time};
 use crate::ir::OperationType;
 use crate::observability::Summary;
 use crate::observability::breaks::BreakSummary;
@@ -22,18 +22,18 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     }
     let unacknowledged = breaks.count() > breaks.acknowledged + breaks.not_asked;
     if let Some(times) = breaks.lasted_us.as_ref().filter(|_| unacknowledged) {
-        lines.push(format!("            over after {}", tail(&times.tail)));
+        lines.push(format!("            finished after {}", tail(&times.tail)));
     }
     if breaks.blocked_operations > 0 {
         lines.push(format!(
-            "            operations waited {} for their end, {} together",
+            "            operations waited {} for them to finish, {} in total",
             counted(breaks.blocked_operations, "time"),
             time(breaks.blocked_us),
         ));
     }
     if let Some(elsewhere) = breaks.elsewhere {
         lines.push(format!(
-            "{} outside of the recorded phases, counted apart",
+            "{} outside the recorded phases, counted separately",
             counted(elsewhere, "break")
         ));
     }
@@ -43,7 +43,7 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
 fn ends(breaks: &BreakSummary) -> String {
     some(&[
         (breaks.acknowledged, "acknowledged"),
-        (breaks.not_asked, "with no answer wanted"),
+        (breaks.not_asked, "that needed no answer"),
         (breaks.refused, "acknowledged and refused"),
         (breaks.closed, "ended by a close"),
         (breaks.connection_lost, "ended by a lost connection"),

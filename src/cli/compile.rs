@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
 use super::args::{BoundArgs, HELP, StreamArgs};
 
@@ -21,17 +20,11 @@ pub struct CompileArgs {
     /// Document to write (.jsonl, .json, or -)
     ///
     /// .jsonl is version 2, .json is version 1, and - is version 2 on standard output.
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "SMBENCH_OUTPUT",
-        required_unless_present_any = HELP
-    )]
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = HELP)]
     pub output: Option<CompileTo>,
 
     /// Overwrite an existing document
-    #[arg(long, env = "SMBENCH_FORCE", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub force: bool,
 
     #[command(flatten)]
@@ -79,7 +72,7 @@ impl CompileArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cli, Command};
+    use super::super::command::{Cli, Command};
     use super::*;
 
     #[test]

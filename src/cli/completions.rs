@@ -93,14 +93,12 @@ fn with_hints(command: clap::Command) -> clap::Command {
 mod tests {
     use std::path::PathBuf;
 
-    use clap::CommandFactory;
-
-    use super::super::Cli;
+    use super::super::command::definitions;
     use super::*;
 
     #[test]
     fn an_argument_that_is_a_path_is_completed_with_one_and_a_parameter_is_not() {
-        let program = with_hints(Cli::command());
+        let program = with_hints(definitions());
         let nested = program.get_subcommands().flat_map(clap::Command::get_subcommands);
         let mut hints = Vec::new();
         for command in program.get_subcommands().chain(nested) {

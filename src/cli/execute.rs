@@ -4,40 +4,46 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
-use clap::CommandFactory;
 
 use super::args::{BoundArgs, StreamArgs};
-use super::completions;
-use super::figures::{counted, grouped, plural};
+use super::command::{Cli, Command, definitions};
+use super::compile::{CompileArgs, CompileTo};
+use super::completions::completions;
+use super::input_path::InputPath;
 use super::log;
-use super::manual;
+use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
-use super::run::OnHookError;
-use super::targets::TargetList;
+use super::number_format::{counted, grouped, plural};
+use super::parameters::render_parameters;
+use super::password::password;
+use super::probe::{render_probe, render_targets};
+use super::report::render;
+use super::run::RunArgs;
+use super::serve::ServeArgs;
+use super::standard_output::print;
+use super::style::Style;
+use super::targets::{ListArgs, ProbeArgs, TargetList, TargetsCommand};
 use super::thresholds::failed;
+use super::validate::ValidateArgs;
 use super::verdict::exit_reasons;
-use super::{
-    Cli, Command, CompileArgs, CompileTo, Input as Named, ListArgs, ManArgs, ProbeArgs, RunArgs,
-    ServeArgs, Style, TargetsCommand, ValidateArgs, password, print, render, render_parameters,
-    render_probe, render_targets,
-};
 use crate::backend::embedded::Storage;
-use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
 use crate::ir::compile::CompileBounds;
 use crate::ir::document::Format;
 use crate::ir::document::{self, LoadOptions};
+use crate::ir::units::nanoseconds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
 use crate::run::{
-    self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
+    self, Destination, Input, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, ClientsOverride, Depth, ScriptLimits, ScriptOptions};
+use crate::script::{self, Depth, ScriptLimits, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -69,7 +75,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         },
         Command::Serve(args) => serve(args),
         Command::Completions(args) => {
-            say(&completions::completions(args.shell, Cli::command()))?;
+            say(&completions(args.shell, definitions()))?;
             Ok(0)
         }
         Command::Man(args) => man(args),
@@ -81,11 +87,10 @@ fn help(command: &Command) -> Result<u8, RunError> {
     let text = command.help();
     let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
     if let Some(stream) = command.stream()
-        && let Some(Named::Script(path)) = &stream.input
+        && let Some(InputPath::Script(path)) = &stream.input
     {
         check_is_there(path)?;
-        let parameters = script::describe(path, limits(stream))
-            .map_err(|error| RunError::invalid(error.into()))?;
+        let parameters = script::describe(path, limits(stream)).map_err(RunError::invalid)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         shown.push('\n');
         shown.push_str(&render_parameters(&name, &parameters, style));
@@ -99,13 +104,12 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     if let (Input::Document { .. }, Some(_)) = (&input, args.bounds.iterations) {
         return Err(RunError::invalid(anyhow::anyhow!("--iterations is for scripts")));
     }
-    let target = Target::parse(&args.target)
-        .map_err(|error| RunError::invalid(anyhow::anyhow!("--target: {error}")))?;
+    let target = Target::parse(&args.target).context("--target").map_err(RunError::invalid)?;
     let options = RunOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
         storage: match &args.embedded_dir {
-            Some(directory) => Storage::Folder(directory.clone()),
+            Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         duration: args.bounds.duration,
@@ -116,7 +120,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         generators: args.generators.map(u32::from),
         shards: args.shards.map(usize::from),
         precision: if args.precise { Precision::Yield } else { Precision::Sleep },
-        connect_concurrency: args.connect_concurrency as usize,
+        connect_concurrency: args.connect_concurrency,
         timeouts: Timeouts {
             operation: args.op_timeout,
             connect: args.connect_timeout,
@@ -128,11 +132,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         mode: args.mode.highest(),
         degrade: args.degrade,
         thresholds: args.thresholds.clone(),
-        hook_errors: match args.hook_errors {
-            OnHookError::Report => HookErrors::Report,
-            OnHookError::Ignore => HookErrors::Ignore,
-            OnHookError::Abort => HookErrors::Abort,
-        },
+        hook_errors: args.hook_errors,
         oplog: args.oplog,
         out: args.out.clone(),
         progress: !args.quiet,
@@ -169,10 +169,8 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
 }
 
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
-    let Target::Smb(address) = target else { return Ok(None) };
-    let Some(user) = &address.user else { return Ok(None) };
-    let password =
-        password(file, user, &address.server()).map_err(|error| RunError::invalid(error.into()))?;
+    let Some((user, server)) = target.login() else { return Ok(None) };
+    let password = password(file, user, &server).map_err(RunError::invalid)?;
     Ok(password.map(Password::new))
 }
 
@@ -180,15 +178,17 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
     let bounds = CompileBounds {
         operations: args.bounds.operations,
-        duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
+        duration_ns: args.bounds.duration.map(nanoseconds),
     };
     let force = args.force;
     let (format, output) = match &args.output {
-        None | Some(CompileTo::Stdout) => (Format::V2, Output::Stdout),
+        None | Some(CompileTo::Stdout) => (Format::V2, Destination::Stdout),
         Some(CompileTo::JsonLines(path)) => {
-            (Format::V2, Output::File { path: path.clone(), force })
+            (Format::V2, Destination::File { path: path.clone(), force })
         }
-        Some(CompileTo::Json(path)) => (Format::V1, Output::File { path: path.clone(), force }),
+        Some(CompileTo::Json(path)) => {
+            (Format::V1, Destination::File { path: path.clone(), force })
+        }
     };
     let compiled = match run::compile(&input, bounds, format, &output) {
         // The reader, such as `| head`, has closed the pipe.
@@ -209,18 +209,12 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
 }
 
 fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
-    let Some(named) = &args.stream.input else {
-        return Err(RunError::invalid(anyhow::anyhow!("no script or document is named")));
-    };
-    let name = printable(&named.path().display().to_string(), MAX_ERROR_CHARS);
+    let input = input(&args.stream, &BoundArgs::default())?;
+    let name = printable(&input.path().display().to_string(), MAX_ERROR_CHARS);
     let lines = ProgressLines::of_stage(true, format!("checking {name}"));
-    match named {
-        Named::Script(_) => {
-            let Input::Script(options) = input(&args.stream, &BoundArgs::default())? else {
-                return Ok(0);
-            };
-            let compared = script::check(&options, Depth::THOROUGH)
-                .map_err(|error| RunError::invalid(error.into()))?;
+    let verdict = match &input {
+        Input::Script(options) => {
+            let compared = script::check(options, Depth::THOROUGH).map_err(RunError::invalid)?;
             drop(lines);
             let script::Compared { header, operations, clients, sections, .. } = compared;
             let all = u64::from(header.workload_clients());
@@ -228,33 +222,32 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
                 clients if clients == all => "all clients".to_string(),
                 clients => format!("{} of the clients", grouped(clients)),
             };
-            say(&Style::of_stdout().prose(format!(
+            format!(
                 "{name}: valid script, {}, {}; checked the first {} of {whose}{}: they are the same on any number of threads{}\n",
                 counted(header.workloads.len() as u64, "workload"),
                 counted(all, "client"),
                 counted(operations as u64, "operation"),
                 script::extent(&sections),
                 mode_needed(&header.needs),
-            )))?;
+            )
         }
-        Named::Document(path) => {
-            check_is_there(path)?;
-            let document = document::load(path, &load_options(&args.stream))
-                .map_err(|error| RunError::invalid(error.into()))?;
+        Input::Document { path, options, .. } => {
+            let document = document::load(path, options).map_err(RunError::invalid)?;
             drop(lines);
             for warning in document.warnings() {
                 report(LineKind::Warning, &printable(&warning.to_string(), MAX_ERROR_CHARS));
             }
             let header = document.header();
-            say(&Style::of_stdout().prose(format!(
+            format!(
                 "{name}: valid document, {} of {}, ir_hash {}{}\n",
                 counted(document.operations(), "operation"),
                 counted(u64::from(header.clients()), "client"),
                 header.ir_hash,
                 mode_needed(&header.needs),
-            )))?;
+            )
         }
-    }
+    };
+    say(&Style::of_stdout().prose(verdict))?;
     Ok(0)
 }
 
@@ -281,8 +274,7 @@ fn list_targets(args: &ListArgs) -> Result<u8, RunError> {
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
-    let target =
-        Target::parse(&args.target).map_err(|error| RunError::invalid(anyhow::anyhow!(error)))?;
+    let target = Target::parse(&args.target).map_err(RunError::invalid)?;
     let options = ProbeOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
@@ -315,25 +307,25 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
         user: args.user.clone(),
         password: None,
         storage: match &args.dir {
-            Some(directory) => Storage::Folder(directory.clone()),
+            Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
         read_only: args.read_only,
     };
     options.check()?;
     let asked = password(args.password_file.as_deref(), options.user(), &args.listen.to_string());
-    options.password = asked.map_err(|error| RunError::invalid(error.into()))?.map(Password::new);
+    options.password = asked.map_err(RunError::invalid)?.map(Password::new);
     run::serve(&options, |url| say(&format!("{url}\n")))?;
     Ok(0)
 }
 
 fn man(args: &ManArgs) -> Result<u8, RunError> {
     match &args.directory {
-        Some(directory) => manual::write_pages(Cli::command(), directory).with_context(|| {
+        Some(directory) => manual::write_pages(definitions(), directory).with_context(|| {
             let directory = directory.display();
             format!("cannot write the manual pages into {directory}; name a directory that can be written")
         }),
-        None => manual::page(Cli::command())
+        None => manual::page(definitions())
             .and_then(|page| print(&page))
             .context("cannot write standard output"),
     }
@@ -360,38 +352,26 @@ fn check_is_there(path: &Path) -> Result<(), RunError> {
 }
 
 fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
-    if let Some(named) = &stream.input {
-        check_is_there(named.path())?;
-    }
-    match &stream.input {
-        Some(Named::Script(path)) => Ok(Input::Script(ScriptOptions {
-            path: path.clone(),
+    let named = stream.input.as_ref().context("no script or document is named");
+    let named = named.map_err(RunError::invalid)?;
+    check_is_there(named.path())?;
+    let (path, blob_directories) = (named.path().to_path_buf(), stream.allow_blobs.clone());
+    Ok(match named {
+        InputPath::Script(_) => Input::Script(ScriptOptions {
+            path,
             params: stream.params.clone(),
             seed: stream.seed,
-            clients: stream
-                .clients
-                .iter()
-                .map(|count| ClientsOverride {
-                    workload: count.workload.clone(),
-                    clients: count.clients,
-                })
-                .collect(),
+            clients: stream.clients.clone(),
             iterations: bounds.iterations,
-            blob_directories: stream.allow_blobs.clone(),
+            blob_directories,
             limits: limits(stream),
             ..ScriptOptions::default()
-        })),
-        Some(Named::Document(path)) => Ok(Input::Document {
-            path: path.clone(),
-            options: load_options(stream),
-            seed: stream.seed,
         }),
-        None => Err(RunError::invalid(anyhow::anyhow!("no script or document is named"))),
-    }
-}
-
-fn load_options(stream: &StreamArgs) -> LoadOptions {
-    LoadOptions { strict: stream.strict, blob_directories: stream.allow_blobs.clone() }
+        InputPath::Document(_) => {
+            let options = LoadOptions { strict: stream.strict, blob_directories };
+            Input::Document { path, options, seed: stream.seed }
+        }
+    })
 }
 
 fn limits(stream: &StreamArgs) -> ScriptLimits {

@@ -1,6 +1,8 @@
 //! The part of the report on failed and skipped operations, and on clients that gave up.
 
-use super::figures::{MAX_NAME_CHARS, MAX_PATH_CHARS, MAX_TEXT_CHARS, counted, grouped, time};
+use super::number_format::{
+    MAX_NAME_CHARS, MAX_PATH_CHARS, MAX_TEXT_CHARS, counted, grouped, time,
+};
 use super::style::{BAD, BOLD, Style, WARNING};
 use crate::observability::Summary;
 use crate::observability::summary::{FailureGroup, OperationRecord};
@@ -8,7 +10,7 @@ use crate::observability::text::printable;
 use crate::protocol::NtStatus;
 
 /// Explanation of a status that means success and yet counts as a failure.
-const ONLY_EXPECTED: &str = ", which `expect` does not name (\"SUCCESS\" beside the others would)";
+const ONLY_EXPECTED: &str = ", which `expect` does not list (add \"SUCCESS\" to allow it)";
 
 pub(super) fn failures(summary: &Summary, style: Style) -> Vec<String> {
     let mut parts = Vec::new();
@@ -37,7 +39,7 @@ pub(super) fn failures(summary: &Summary, style: Style) -> Vec<String> {
     }
     if let Some(silent) = &summary.silent_clients {
         let title = format!(
-            "{} sent nothing any more: a handle kept over iterations was lost with its connection, or never opened",
+            "{} stopped sending operations: a handle kept across iterations was lost with its connection, or was never opened",
             counted(silent.count, "client")
         );
         let names: Vec<String> =

@@ -45,15 +45,15 @@ const LOGGING: [&str; 19] = [
     "observability::progress_lines",
     "observability::standard_error",
     "probe::suite",
-    "run::attend",
     "run::hooks",
     "run::input",
+    "run::lifecycle",
     "run::probe",
     "run::serve",
     "scheduler::clock",
     "script::hooks::errors",
 ];
-const FORMAT_FLAG: &str = "--log-format";
+pub(super) const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
 
 /// A writer that breaks each log line to the width of a terminal.

@@ -100,14 +100,12 @@ fn rendered(command: clap::Command) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
-    use super::super::Cli;
+    use super::super::command::definitions;
     use super::*;
 
     /// Returns every page, as plain text, with its command.
     fn texts() -> Vec<(clap::Command, String)> {
-        let mut program = with_pages(Cli::command());
+        let mut program = with_pages(definitions());
         program.build();
         let text = |command: clap::Command| {
             let page = rendered(command.clone()).unwrap();

@@ -1,6 +1,6 @@
 //! The part of the report on the metrics that a script declared.
 
-use super::figures::{counted, grouped, time};
+use super::number_format::{counted, grouped, time};
 use super::style::{DIM, Style};
 use crate::observability::columns::{self, left_aligned};
 use crate::observability::custom_metrics::{Figures, MetricUnit, Number};
@@ -41,7 +41,8 @@ fn beyond(metric: &MetricSummary) -> Option<String> {
         (parts, 0) => Some(format!("{} in summary.json", counted(parts, "part"))),
         (parts, updates) => {
             let updates = counted(updates, "update");
-            let beyond = format!("{updates} with more combinations of tags than are kept apart");
+            let beyond =
+                format!("{updates} with more combinations of tags than are kept separately");
             Some(match parts {
                 0 => beyond,
                 _ => format!("{} in summary.json; {beyond}", counted(parts, "part")),
@@ -104,7 +105,7 @@ mod tests {
 metrics of the script
 app.counter    1,234,568
   share=a      1,234,567
-  others       3 updates with more combinations of tags than are kept apart
+  others       3 updates with more combinations of tags than are kept separately
 app.gauge      1,234,567, from 1 to 1,234,567
   share=a      1,234,567, from 1,234,567 to 1,234,567
 app.histogram  p50 0.001 µs, p99 1.23 ms, max 1.23 ms; 2 recorded

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::input_path::InputPath;
+use crate::observability::results::missing_parent;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
 
@@ -11,19 +13,13 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_LISTED: usize = 5;
 const MAX_NAME_CHARS: usize = 200;
 
-/// Returns whether the extension is that of a script or a document.
-pub(super) fn is_input(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    ["lua", "luau", "json", "jsonl"].contains(&extension.as_str())
-}
-
 /// Returns advice on a path that is not a script or document: the file that was most likely meant,
 /// or the files in the directory. It begins with a separator, and is empty if there is no advice.
 pub(super) fn advice(path: &Path) -> String {
     if path.is_dir() {
         let names = inputs_in(path);
         let listed: Vec<String> =
-            names.iter().take(MAX_LISTED).map(|name| shown(&path.join(name))).collect();
+            names.iter().take(MAX_LISTED).map(|name| quoted(&path.join(name))).collect();
         return match (listed.len(), names.len() - listed.len()) {
             (0, _) => ": it is a directory, without a script or document in it".into(),
             (1, _) => format!(": it is a directory; in it is {}", listed[0]),
@@ -34,9 +30,10 @@ pub(super) fn advice(path: &Path) -> String {
         };
     }
     if let Some(missing) = missing_parent(path) {
-        return format!(": there is no directory {}", shown(missing));
+        return format!(": there is no directory {}", quoted(missing));
     }
-    nearest_input(path).map_or_else(String::new, |near| format!(": did you mean {}?", shown(&near)))
+    nearest_input(path)
+        .map_or_else(String::new, |near| format!(": did you mean {}?", quoted(&near)))
 }
 
 /// Returns the first script or document in a directory.
@@ -61,7 +58,7 @@ fn nearest_input(path: &Path) -> Option<PathBuf> {
         .ok()?
         .take(MAX_ENTRIES)
         .filter_map(|entry| Some(path.with_file_name(entry.ok()?.file_name()).join(&*name)))
-        .filter(|candidate| candidate.is_file() && is_input(candidate))
+        .filter(|candidate| candidate.is_file() && InputPath::of(candidate).is_some())
         .collect();
     below.sort();
     let near = || nearest(&name, names.iter().map(String::as_str));
@@ -72,19 +69,14 @@ fn nearest_input(path: &Path) -> Option<PathBuf> {
 fn inputs_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().take(MAX_ENTRIES).flatten();
     let mut names: Vec<String> = entries
-        .filter(|entry| is_input(&entry.path()) && entry.path().is_file())
+        .filter(|entry| InputPath::of(&entry.path()).is_some() && entry.path().is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort();
     names
 }
 
-fn missing_parent(path: &Path) -> Option<&Path> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
-    (!parent.exists()).then_some(parent)
-}
-
-fn shown(path: &Path) -> String {
+fn quoted(path: &Path) -> String {
     printable(&path.display().to_string(), MAX_NAME_CHARS)
 }
 

@@ -1,7 +1,7 @@
 //! The tables of a report: one for each workload, for each recorded phase and for the whole run. A
 //! table has a row for each type of operation.
 
-use super::figures::{MAX_NAME_CHARS, counted, grouped, seconds, tail};
+use super::number_format::{MAX_NAME_CHARS, counted, grouped, seconds, tail};
 use super::style::{BOLD, DIM, Style};
 use super::table::{self, Column};
 use crate::observability::Summary;

@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 64 << 10;
 pub enum PasswordError {
     #[error("--password-file {path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    #[error("--password-file {0} is larger than 64 KiB; it should hold a password and no more")]
+    #[error("--password-file {0} is larger than {max} KiB; it should hold only a password", max = MAX_BYTES >> 10)]
     TooLarge(PathBuf),
     #[error("--password-file {0} is not UTF-8")]
     FileEncoding(PathBuf),

@@ -2,20 +2,20 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{counted, seconds};
+use super::number_format::{counted, seconds};
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::backend::registry::TargetKind;
 use crate::observability::text::printable;
-use crate::probe::{Answer, CaseReport, Outcome, ProbeReport, Support};
+use crate::probe::{CaseOutcome, CaseReport, FeatureSupport, ProbeReport, SupportLevel};
 
 const MAX_DETAIL_CHARS: usize = 400;
 
 const DIFFERS: &str = concat!(
-    "  answered otherwise than the section named says: a client that counts on it is let down\n",
-    "  \"known\" is why another server answers so, and may be why this one does",
+    "  the answer is not what the named section says: a client that relies on it may fail\n",
+    "  \"known\" is the reason why another server answers so, and may be the reason here",
 );
-const NOT_GRANTED: &str = "  no fault: a server is free to refuse it, and clients go without";
-const NOT_ASKED: &str = "  nothing is known: asking could cost the server, or smbench cannot";
+const NOT_GRANTED: &str = "  not a fault: a server may refuse it, and clients work without it";
+const NOT_ASKED: &str = "  unknown: the case could harm the server, or smbench cannot run it";
 
 /// Maximum number of cases named for each reason why cases were not run.
 const MAX_NAMED: usize = 10;
@@ -42,7 +42,7 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     let totals = &report.totals;
     if totals.not_run > 0 {
         let early = format_args!(
-            "\nended early: {} of {} cases were not run, and what follows is of the others",
+            "\nended early: {} of {} cases were not run; what follows covers the others",
             totals.not_run, totals.cases
         );
         let _ = writeln!(text, "{}", style.paint(BAD, early));
@@ -53,12 +53,12 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     }
     section(&mut text, "differs from the reference", DIFFERS, &report.differences(), style);
     for (outcome, name, means) in [
-        (Outcome::NotGranted, "not granted", NOT_GRANTED),
-        (Outcome::Skipped, "not asked", NOT_ASKED),
+        (CaseOutcome::NotGranted, "not granted", NOT_GRANTED),
+        (CaseOutcome::Skipped, "not asked", NOT_ASKED),
     ] {
         section(&mut text, name, means, &of(report, outcome), style);
     }
-    not_run(&mut text, &of(report, Outcome::NotRun), style);
+    not_run(&mut text, &of(report, CaseOutcome::NotRun), style);
     heading(&mut text, "totals", style);
     let _ = writeln!(
         text,
@@ -90,27 +90,27 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
     text
 }
 
-fn support(row: &Support, style: Style) -> String {
-    let Support { passed, asked, not_run, .. } = row;
+fn support(row: &FeatureSupport, style: Style) -> String {
+    let FeatureSupport { passed, asked, not_run, .. } = row;
     let cases = format!("{passed} of {asked} cases");
     match (row.answer, *not_run) {
-        (Answer::Yes, _) => style.paint(GOOD, "yes"),
-        (Answer::No, _) => style.paint(WARNING, "no"),
-        (Answer::Partly, 0) => style.paint(WARNING, format_args!("partly: {cases}")),
-        (Answer::Partly, more) => {
+        (SupportLevel::Yes, _) => style.paint(GOOD, "yes"),
+        (SupportLevel::No, _) => style.paint(WARNING, "no"),
+        (SupportLevel::Partly, 0) => style.paint(WARNING, format_args!("partly: {cases}")),
+        (SupportLevel::Partly, more) => {
             style.paint(WARNING, format_args!("partly: {cases}, {more} not run"))
         }
-        (Answer::Unknown, 0) => style.paint(DIM, "not asked"),
-        (Answer::Unknown, more) if *asked == 0 => {
+        (SupportLevel::Unknown, 0) => style.paint(DIM, "not asked"),
+        (SupportLevel::Unknown, more) if *asked == 0 => {
             style.paint(DIM, format_args!("not known: {} not run", counted(more as u64, "case")))
         }
-        (Answer::Unknown, more) => {
+        (SupportLevel::Unknown, more) => {
             style.paint(DIM, format_args!("not known: {cases}, {more} not run"))
         }
     }
 }
 
-fn of(report: &ProbeReport, outcome: Outcome) -> Vec<&CaseReport> {
+fn of(report: &ProbeReport, outcome: CaseOutcome) -> Vec<&CaseReport> {
     report.cases.iter().filter(|case| case.outcome == outcome).collect()
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::breaks::breaks;
 use super::failures::failures;
-use super::figures::{
+use super::metrics::metrics;
+use super::number_format::{
     MAX_NAME_CHARS, MAX_PATH_CHARS, counted, exact_time, grouped, seconds, tail, time, time_that,
 };
-use super::metrics::metrics;
 use super::operation_tables::{iterations_of_run, tables};
 use super::style::{BAD, BOLD, DIM, Style};
 use super::thresholds::thresholds;
@@ -36,7 +36,7 @@ pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String
 fn no_client_left(summary: &Summary, style: Style) -> Option<String> {
     let failed = summary.failed_clients.as_ref().filter(|failed| failed.all)?;
     Some(format!(
-        "{} no client was left: {} gave up reconnecting, so that the run ended after {} of its recorded phases; rates are over that time\n",
+        "{} no client was left: {} gave up reconnecting, so the run ended after {} of its recorded phases; rates cover that time\n",
         style.paint(BAD, "error:"),
         counted(failed.count, "client"),
         seconds(summary.totals.duration_s),
@@ -66,7 +66,7 @@ fn heading(summary: &Summary, style: Style) -> String {
 fn settings(settings: &RunSettings) -> String {
     let mut text = String::new();
     if let Some(mode) = settings.mode {
-        text += &format!(", no more than mode {mode}");
+        text += &format!(", at most mode {mode}");
     }
     if let Some(limit) = settings.limit {
         text += &format!(", limit {limit}");
@@ -126,7 +126,7 @@ fn facts(summary: &Summary) -> String {
     let disconnected = summary.disconnected;
     if disconnected.clients > 0 {
         lines.push(format!(
-            "disconnected  {} for {} together, the longest for {}",
+            "disconnected  {} for {} in total, the longest for {}",
             counted(disconnected.clients, "client"),
             seconds(disconnected.client_seconds),
             seconds(disconnected.longest_s),
@@ -145,7 +145,10 @@ fn oplog(lines: OplogSummary) -> String {
     match dropped {
         0 => kept,
         dropped => {
-            format!("{kept}; {} left out that could not be written in time", grouped(dropped))
+            format!(
+                "{kept}; {} dropped because they could not be written in time",
+                grouped(dropped)
+            )
         }
     }
 }
@@ -180,15 +183,15 @@ fn happenings(summary: &Summary, totals: &OperationTotals) -> Vec<String> {
     let cleanup = summary.cleanup;
     let reopened = summary.reopened.unwrap_or_default();
     let counts = [
-        (totals.short_reads, "read", "that got less than asked for"),
-        (totals.retries, "attempt", "after a first that failed (--retry)"),
+        (totals.short_reads, "read", "that returned fewer bytes than requested"),
+        (totals.retries, "attempt", "repeated after a failure (--retry)"),
         (
             totals.degraded,
             "operation",
-            "sent without what the backend or --mode does not allow (--degrade)",
+            "sent without features that the backend or --mode does not allow (--degrade)",
         ),
         (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
-        (totals.reconnects.unwrap_or(0), "connection", "lost and made again"),
+        (totals.reconnects.unwrap_or(0), "connection", "lost and re-established"),
         (reopened.handles, "handle", "opened again after a lost connection (reopen)"),
         (
             reopened.failed,
@@ -247,18 +250,18 @@ iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them wa
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms
 handoff     p50 4.00 µs, p99 4.00 µs, max 4.00 µs
 pickup      p50 15.0 µs, p99 15.0 µs, max 15.0 µs
-disconnected  2 clients for 0.8 s together, the longest for 0.6 s
+disconnected  2 clients for 0.8 s in total, the longest for 0.6 s
 granted     1 batch
 breaks      2 oplock, 2 lease
-            1 acknowledged, 1 with no answer wanted, 1 acknowledged and refused, 1 not answered before the server gave up
+            1 acknowledged, 1 that needed no answer, 1 acknowledged and refused, 1 not answered before the server gave up
             acknowledged after p50 2.00 ms, p99 3.00 ms, max 3.00 ms
-            over after p50 4.00 ms, p99 4.00 ms, max 4.00 ms
-            operations waited 3 times for their end, 35.0 s together
-1 break outside of the recorded phases, counted apart
-1 read that got less than asked for
-2 attempts after a first that failed (--retry)
+            finished after p50 4.00 ms, p99 4.00 ms, max 4.00 ms
+            operations waited 3 times for them to finish, 35.0 s in total
+1 break outside the recorded phases, counted separately
+1 read that returned fewer bytes than requested
+2 attempts repeated after a failure (--retry)
 1 operation still in flight when the drain ended (--drain)
-1 connection lost and made again
+1 connection lost and re-established
 1 handle opened again after a lost connection (reopen)
 1 byte-range lock lost with the connection of a reopened handle
 2 handles left open by the stream and closed at its end
@@ -277,7 +280,7 @@ failed in teardown, which does not change the exit code
 1 operation skipped, never sent
     1-1005 close team/\u{9b}31m\u{202e}name.docx  by editors/1 at 1.00 s: its handle was not open because of 1-1004
 
-1 client sent nothing any more: a handle kept over iterations was lost with its connection, or never opened
+1 client stopped sending operations: a handle kept across iterations was lost with its connection, or was never opened
   editors/0
 
 1 client gave up reconnecting

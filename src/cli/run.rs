@@ -3,26 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
-use super::targets::TARGET_HELP;
-use super::value::{duration, factor, positive_duration, retry, whole_number};
+use super::flag_values::{duration, factor, positive_duration, retry, whole_number};
+use crate::backend::registry::{Target, known_targets};
+use crate::run::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 use crate::scheduler::RetryPolicy;
-
-/// The default target, which needs no server.
-const EMBEDDED: &str = "embedded";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OnHookError {
-    /// Report it with a count, and exit with 4
-    Report,
-    /// Report it, and leave the exit code as it is
-    Ignore,
-    /// End the run, and exit with 2
-    Abort,
-}
 
 /// The highest fidelity mode of a run: the part of SMB that it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,48 +60,50 @@ pub struct RunArgs {
 
     #[arg(
         help = "smb://…, sim or embedded",
-        long_help = TARGET_HELP, long, value_name = "TARGET", env = "SMBENCH_TARGET", hide_env_values = true,
-        default_value = EMBEDDED, help_heading = "Target"
+        long_help = known_targets(), long, value_name = "TARGET", hide_env_values = true,
+        default_value = Target::Embedded.to_string(), help_heading = "Target"
     )]
     pub target: String,
 
     /// File that holds the password
-    #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE", help_heading = "Target")]
+    #[arg(long, value_name = "FILE", help_heading = "Target")]
     pub password_file: Option<PathBuf>,
 
     /// Directory that the embedded server serves
     ///
     /// [default: memory]
-    #[arg(long, value_name = "DIR", env = "SMBENCH_EMBEDDED_DIR", help_heading = "Target")]
+    #[arg(long, value_name = "DIR", help_heading = "Target")]
     pub embedded_dir: Option<PathBuf>,
 
     /// Longest wait for one connection and its login
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_CONNECT_TIMEOUT", default_value = "10s",
+        long, hide_short_help = true, value_name = "DURATION",
+        default_value = format!("{:?}", Timeouts::DEFAULT.connect),
         value_parser = positive_duration, help_heading = "Target"
     )]
     pub connect_timeout: Duration,
 
     /// Connections made at a time
     #[arg(
-        long, hide_short_help = true, value_name = "N", env = "SMBENCH_CONNECT_CONCURRENCY", default_value_t = 64,
+        long, hide_short_help = true, value_name = "N", default_value_t = RunOptions::CONNECT_CONCURRENCY,
         value_parser = whole_number::<u32>(1..=u32::MAX.into()), help_heading = "Target"
     )]
     pub connect_concurrency: u32,
 
     /// How long a client tries to replace a lost connection
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_RECONNECT_TIMEOUT", default_value = "30s",
+        long, hide_short_help = true, value_name = "DURATION",
+        default_value = format!("{:?}", Timeouts::DEFAULT.reconnect),
         value_parser = duration, help_heading = "Target"
     )]
     pub reconnect_timeout: Duration,
 
     /// Highest fidelity mode: 0, 1 or 2
     ///
-    /// How much of SMB is asked for: no more than fidelity mode 0 (paths), 1 (fields of CREATE)
-    /// or 2 (oplocks, leases, durable handles).
+    /// The run uses features of at most fidelity mode 0 (paths), 1 (fields of CREATE) or 2
+    /// (oplocks, leases, durable handles).
     #[arg(
-        long, value_name = "MODE", env = "SMBENCH_MODE", value_enum, default_value_t = Mode::Auto,
+        long, value_name = "MODE", value_enum, default_value_t = Mode::Auto,
         help_heading = "Target"
     )]
     pub mode: Mode,
@@ -123,31 +112,31 @@ pub struct RunArgs {
     ///
     /// Features that the backend cannot send, or that --mode does not allow, are dropped and
     /// counted.
-    #[arg(long, hide_short_help = true, env = "SMBENCH_DEGRADE", value_parser = BoolishValueParser::new(), help_heading = "Target")]
+    #[arg(long, hide_short_help = true, help_heading = "Target")]
     pub degrade: bool,
 
-    /// Most operations in flight over all clients
+    /// Maximum operations in flight over all clients
     ///
     /// Locks that wait are not counted. [default: one per client]
     #[arg(
-        long, value_name = "N", env = "SMBENCH_LIMIT",
+        long, value_name = "N",
         value_parser = whole_number::<u32>(1..=u32::MAX.into()), help_heading = "Scheduling"
     )]
     pub limit: Option<u32>,
 
     /// Retry operations that the server did not begin
     ///
-    /// An operation that fails with one of the statuses named is tried three times in all.
-    /// [without statuses: those that say the server did not begin]
+    /// An operation that fails with one of the statuses is attempted at most three times.
+    /// [default statuses: those by which the server says that it did not begin]
     #[arg(
-        long, value_name = "STATUS,...", env = "SMBENCH_RETRY", num_args = 0..=1, require_equals = true,
+        long, value_name = "STATUS,...", num_args = 0..=1, require_equals = true,
         default_missing_value = "", value_parser = retry, help_heading = "Scheduling"
     )]
     pub retry: Option<RetryPolicy>,
 
     /// Stretch the times of the stream and its phases: 2 is half speed
     #[arg(
-        long, hide_short_help = true, value_name = "FACTOR", env = "SMBENCH_TIME_SCALE", default_value_t = 1.0,
+        long, hide_short_help = true, value_name = "FACTOR", default_value_t = RunOptions::TIME_SCALE,
         value_parser = factor, help_heading = "Scheduling"
     )]
     pub time_scale: f64,
@@ -156,7 +145,7 @@ pub struct RunArgs {
     ///
     /// With --retry, for one attempt at it.
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "60s",
+        long, value_name = "DURATION", default_value = format!("{:?}", Timeouts::DEFAULT.operation),
         value_parser = positive_duration, help_heading = "Scheduling"
     )]
     pub op_timeout: Duration,
@@ -165,7 +154,7 @@ pub struct RunArgs {
     ///
     /// It bounds the operations in flight, the closes and the teardown, together.
     #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_DRAIN", default_value = "10s",
+        long, value_name = "DURATION", default_value = format!("{:?}", Timeouts::DEFAULT.drain),
         value_parser = duration, help_heading = "Scheduling"
     )]
     pub drain: Duration,
@@ -174,17 +163,17 @@ pub struct RunArgs {
     ///
     /// Each has a VM of its own. [default: cores minus two, at least one]
     #[arg(
-        long, hide_short_help = true, value_name = "N", env = "SMBENCH_GENERATORS",
-        value_parser = whole_number::<u16>(1..=256), help_heading = "Scheduling"
+        long, hide_short_help = true, value_name = "N",
+        value_parser = whole_number::<u16>(1..=MAX_THREADS.into()), help_heading = "Scheduling"
     )]
     pub generators: Option<u16>,
 
     /// Threads that issue operations
     ///
-    /// [default: one a core, half as many with --precise]
+    /// [default: one per core, half as many with --precise]
     #[arg(
-        long, hide_short_help = true, value_name = "N", env = "SMBENCH_SHARDS",
-        value_parser = whole_number::<u16>(1..=256), help_heading = "Scheduling"
+        long, hide_short_help = true, value_name = "N",
+        value_parser = whole_number::<u16>(1..=MAX_THREADS.into()), help_heading = "Scheduling"
     )]
     pub shards: Option<u16>,
 
@@ -192,12 +181,13 @@ pub struct RunArgs {
     ///
     /// The threads stay awake before each operation. At high rates that costs a core for each
     /// of --shards.
-    #[arg(long, env = "SMBENCH_PRECISE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
+    #[arg(long, help_heading = "Scheduling")]
     pub precise: bool,
 
     /// An operation issued later than this counts as late
     #[arg(
-        long, hide_short_help = true, value_name = "DURATION", env = "SMBENCH_LATE_BOUND", default_value = "10ms",
+        long, hide_short_help = true, value_name = "DURATION",
+        default_value = format!("{:?}", RunOptions::LATE_BOUND),
         value_parser = duration, help_heading = "Scheduling"
     )]
     pub late_bound: Duration,
@@ -205,17 +195,16 @@ pub struct RunArgs {
     /// Exit with 0 when the generator fell behind
     ///
     /// Without it the exit code is 5.
-    #[arg(long, env = "SMBENCH_ALLOW_LATE", value_parser = BoolishValueParser::new(), help_heading = "Scheduling")]
+    #[arg(long, help_heading = "Scheduling")]
     pub allow_late: bool,
 
     /// Exit with 99 unless this figure holds
     ///
-    /// Such as 'read.response.p99 < 20ms'. May be repeated; the variable takes one a line.
+    /// Such as 'read.response.p99 < 20ms'. May be repeated; the variable holds one per line.
     #[arg(
         long = "threshold",
         id = "thresholds",
         value_name = "EXPRESSION",
-        env = "SMBENCH_THRESHOLD",
         value_delimiter = '\n',
         help_heading = "Output"
     )]
@@ -223,17 +212,16 @@ pub struct RunArgs {
 
     /// What an error in a hook of the script does to the run
     #[arg(
-        long, hide_short_help = true, value_name = "WHAT", env = "SMBENCH_HOOK_ERRORS", value_enum,
-        default_value_t = OnHookError::Report, help_heading = "Script limits"
+        long, hide_short_help = true, value_name = "WHAT", value_enum,
+        default_value_t = HookErrorPolicy::default(), help_heading = "Script limits"
     )]
-    pub hook_errors: OnHookError,
+    pub hook_errors: HookErrorPolicy,
 
     #[arg(
         help = "Directory for the results",
         long_help = "Directory for the results\n\n[default: results/<time>-<script>]",
         long,
         value_name = "DIR",
-        env = "SMBENCH_OUT",
         help_heading = "Output"
     )]
     pub out: Option<PathBuf>,
@@ -241,26 +229,26 @@ pub struct RunArgs {
     /// Keep a line for each operation in ops.jsonl
     ///
     /// A line of JSON for each operation and each break, beside the results.
-    #[arg(long, env = "SMBENCH_OPLOG", value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub oplog: bool,
 
     /// Print the summary as JSON
     ///
     /// On standard output, and nothing else there.
-    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 
     /// Print no progress and no table
     ///
     /// There is no report, no progress line on a terminal, and elsewhere no line every five
     /// seconds. Errors and the reason of an exit code are still printed.
-    #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
 }
 
 impl RunArgs {
     pub(super) fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
-        if self.target != EMBEDDED && given("embedded_dir") {
+        if self.target != Target::Embedded.to_string() && given("embedded_dir") {
             return Err(
                 "--embedded-dir is for --target embedded, and another target is named".into()
             );
@@ -271,8 +259,10 @@ impl RunArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cli, ClientCount, Command, Input};
+    use super::super::command::{Cli, Command};
+    use super::super::input_path::InputPath;
     use super::*;
+    use crate::script::ClientsOverride;
 
     fn run(line: &str) -> RunArgs {
         match Cli::parse_from_args(line.split_whitespace()).unwrap().command {
@@ -284,7 +274,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_design() {
         let args = run("smbench run office.lua");
-        assert_eq!(args.stream.input, Some(Input::Script("office.lua".into())));
+        assert_eq!(args.stream.input, Some(InputPath::Script("office.lua".into())));
         assert_eq!(args.target, "embedded");
         let seconds = [args.op_timeout, args.drain, args.connect_timeout, args.reconnect_timeout]
             .map(|duration| duration.as_secs());
@@ -312,7 +302,7 @@ mod tests {
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(args.stream.params, [pair("users", "10"), pair("io", "4KiB")]);
-        let count = |workload: Option<&str>, clients| ClientCount {
+        let count = |workload: Option<&str>, clients| ClientsOverride {
             workload: workload.map(String::from),
             clients,
         };

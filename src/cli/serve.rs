@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
 /// Run the embedded server alone, for other SMB clients
 #[derive(Clone, Debug, Args)]
@@ -12,31 +11,31 @@ use clap::builder::BoolishValueParser;
         Prints the URL of its share on standard output once it listens, and serves until Ctrl-C, SIGTERM or a \
         closed terminal ends it: that is its regular end, so it exits with 0.\n\
         The only user's password comes from SMBENCH_PASSWORD, --password-file or a prompt. An address that other \
-        machines can reach needs --user.\n\
-        Exit codes: 0 ended by a signal; 1 a fault in smbench; 2 bad usage, or a directory or an address that \
-        cannot be had.")]
+        hosts can reach needs --user.\n\
+        Exit codes: 0 ended by a signal; 1 internal error; 2 bad usage, or a directory or an address that \
+        cannot be used.")]
 pub struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(
-        long, value_name = "ADDRESS:PORT", env = "SMBENCH_LISTEN", default_value = "127.0.0.1:4455",
+        long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4455",
         value_parser = listen_address
     )]
     pub listen: SocketAddr,
 
     /// Directory to serve [default: memory, gone at the end]
-    #[arg(long, value_name = "DIR", env = "SMBENCH_DIR")]
+    #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 
     /// Name of the only user [default: smbench, on a loopback address]
-    #[arg(long, value_name = "NAME", env = "SMBENCH_USER")]
+    #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
 
     /// File that holds the password
-    #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
     /// Let clients read and not write
-    #[arg(long, env = "SMBENCH_READ_ONLY", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub read_only: bool,
 }
 

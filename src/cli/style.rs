@@ -42,6 +42,7 @@ impl Style {
         }
     }
 
+    #[cfg(test)]
     /// Returns the style of a pipe, with tables of at most `width` columns.
     pub const fn plain(width: usize) -> Style {
         Style { color: false, width, prose: None }

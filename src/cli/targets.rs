@@ -4,21 +4,17 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
 
 use serde::Serialize;
 
-use super::value::{positive_duration, whole_number};
-use crate::backend::registry::{KINDS, TargetKind};
+use super::flag_values::{positive_duration, whole_number};
+use crate::backend::registry::{KINDS, TargetKind, known_targets};
 
 pub const SCHEMA: &str = "smbench.targets/1";
 
-/// The forms in which a target can be written.
-pub(super) const TARGET_HELP: &str =
-    "embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null";
-
-/// See what smbench can reach, and what a server supports
+/// List the kinds of targets, or probe what a server supports
 #[derive(Clone, Debug, Args)]
 pub struct TargetsArgs {
     #[command(subcommand)]
@@ -31,11 +27,11 @@ pub enum TargetsCommand {
     Probe(ProbeArgs),
 }
 
-/// List the kinds of targets, with their fidelity and why one cannot be used
+/// List the kinds of targets, with their fidelity modes and availability
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
     /// Print JSON
-    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -47,60 +43,49 @@ pub struct ListArgs {
         Works in a new directory of its own (smbench-probe-…) below the target's, touches nothing else, \
         and removes it at the end.\n\
         A password comes from SMBENCH_PASSWORD, --password-file or a prompt.\n\
-        What is not asked within --timeout, or after Ctrl-C, is told as not run.\n\
-        Exit codes: 0 whatever differs; 2 bad usage; 3 target unreachable, from the start or from somewhere \
-        in the middle, or no directory can be made there; 4 something essential failed, or something is left on \
-        the server; 130 interrupted, by --timeout too. Where nothing could be asked, --json prints nothing, \
+        A case that was not run within --timeout, or before Ctrl-C, is reported as not run.\n\
+        Exit codes: 0 the probe is complete, whatever differs; 2 bad usage; 3 target unreachable, at the start or later, or no directory can be made there; 4 something essential failed, or something is left on \
+        the server; 130 interrupted, by --timeout too. If no case could be run, --json prints nothing, \
         and the error is on standard error."
 )]
 pub struct ProbeArgs {
-    #[arg(
-        help = "smb://…, sim or embedded",
-        long_help = TARGET_HELP,
-        value_name = "TARGET"
-    )]
+    #[arg(help = "smb://…, sim or embedded", long_help = known_targets(), value_name = "TARGET")]
     pub target: String,
 
     /// File that holds the password
-    #[arg(long, value_name = "FILE", env = "SMBENCH_PASSWORD_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// Cases asked at a time
+    /// Cases that run at a time
     ///
     /// Each uses at most five connections.
     #[arg(
-        short, long, value_name = "N", env = "SMBENCH_JOBS", default_value = "8",
+        short, long, value_name = "N", default_value = "8",
         value_parser = whole_number::<u16>(1..=64).try_map(NonZeroU16::try_from)
     )]
     pub jobs: NonZeroU16,
 
     /// Longest wait for one answer of the server
-    #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_OP_TIMEOUT", default_value = "20s",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = positive_duration)]
     pub op_timeout: Duration,
 
     /// Longest time for the whole probe
     ///
     /// The removal of its directory comes on top.
-    #[arg(
-        long, value_name = "DURATION", env = "SMBENCH_TIMEOUT", default_value = "10m",
-        value_parser = positive_duration
-    )]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive_duration)]
     pub timeout: Duration,
 
     /// Print the report as JSON
     ///
     /// On standard output, and nothing else there.
-    #[arg(long, env = "SMBENCH_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 
     /// Print no progress and no report
     ///
     /// There is no progress line on a terminal, and elsewhere no line every five seconds. Errors
     /// are still printed.
-    #[arg(short, long, env = "SMBENCH_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(short, long)]
     pub quiet: bool,
 }
 

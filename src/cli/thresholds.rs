@@ -1,6 +1,6 @@
 //! The results of the thresholds, which come first in the report.
 
-use super::figures::{MAX_TEXT_CHARS, grouped, time_that};
+use super::number_format::{MAX_TEXT_CHARS, grouped, time_that};
 use super::style::{BAD, GOOD, Style};
 use crate::observability::Summary;
 use crate::observability::columns::{self, left_aligned};

@@ -3,16 +3,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Arg, CommandFactory};
+use clap::Arg;
 
-use super::Cli;
-use super::nearby_files::is_input;
+use super::command::definitions;
+use super::input_path::InputPath;
+use super::log::FORMAT_FLAG;
 use crate::backend::smb2::SmbAddress;
 use crate::observability::text::printable;
 
 const MAX_CHARS: usize = 80;
-/// The flag of the program itself that takes a value, so that the next word names no command.
-const LOG_FORMAT: &str = "--log-format";
 
 /// A command line without the program's name.
 pub(super) struct TypedLine<'a> {
@@ -26,9 +25,11 @@ impl<'a> TypedLine<'a> {
     /// Reads a command line that begins with the program's name.
     pub fn new(args: &'a [OsString]) -> TypedLine<'a> {
         let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
-        let (mut command, mut path) = (Cli::command(), Vec::new());
+        // This flag of the program itself takes a value, so the next word names no command.
+        let follows_log_format = |at: usize| at > 0 && words[at - 1] == FORMAT_FLAG;
+        let (mut command, mut path) = (definitions(), Vec::new());
         for (at, word) in words.iter().copied().enumerate() {
-            if word.starts_with('-') || (at > 0 && words[at - 1] == LOG_FORMAT) {
+            if word.starts_with('-') || follows_log_format(at) {
                 continue;
             }
             let Some(named) = command.find_subcommand(word).cloned() else { break };
@@ -59,16 +60,15 @@ impl<'a> TypedLine<'a> {
 
     /// Returns the script or document that the line names.
     pub fn input(&self) -> Option<&'a str> {
-        let is_there = |word: &str| is_input(Path::new(word)) && Path::new(word).is_file();
-        self.words.iter().copied().find(|word| is_there(word))
+        self.words.iter().copied().find(|word| named(word).is_some())
     }
 
     pub fn script(&self) -> Option<&'a str> {
-        self.input().filter(|input| is_script(input))
+        self.input().filter(|input| matches!(named(input), Some(InputPath::Script(_))))
     }
 
     pub fn document(&self) -> Option<&'a str> {
-        self.input().filter(|input| !is_script(input))
+        self.input().filter(|input| matches!(named(input), Some(InputPath::Document(_))))
     }
 
     /// Returns the flag of the command with this long name.
@@ -92,7 +92,7 @@ impl<'a> TypedLine<'a> {
         let before = self.words[..at].iter().filter(|word| !self.path.contains(word));
         let behind = self.words.get(at + 1..).unwrap_or_default().iter();
         let words = ["smbench"].iter().chain(before).chain(path).chain(behind);
-        words.map(|word| shown(word)).collect::<Vec<_>>().join(" ")
+        words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the name of the command, as it is typed.
@@ -102,13 +102,13 @@ impl<'a> TypedLine<'a> {
     }
 }
 
-fn is_script(input: &str) -> bool {
-    let extension = Path::new(input).extension().unwrap_or_default().to_string_lossy();
-    ["lua", "luau"].contains(&extension.to_lowercase().as_str())
+/// Returns the script or document that a word names, if there is such a file.
+fn named(word: &str) -> Option<InputPath> {
+    InputPath::of(Path::new(word)).filter(|input| input.path().is_file())
 }
 
 /// Returns a word of the line as errors quote it.
-pub(super) fn shown(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     printable(&without_password(word), MAX_CHARS).to_string()
 }
 

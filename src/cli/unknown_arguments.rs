@@ -2,25 +2,27 @@
 
 use std::path::Path;
 
+use clap::Arg;
 use clap::error::ErrorKind;
-use clap::{Arg, CommandFactory};
 
-use super::Cli;
-use super::typed_line::{TypedLine, shown};
-use super::usage_errors::Tip;
+use super::command::definitions;
+use super::typed_line::{TypedLine, quoted};
 use crate::backend::registry::Target;
+use crate::ir::foreign_words::SHORT_FLAGS;
 use crate::protocol::nearest;
 use crate::script::{self, ScriptLimits};
 
-/// Flags that users of other tools write with one letter.
-const LIKELY: [(char, &str); 6] = [
-    ('t', "target"),
-    ('d', "duration"),
-    ('d', "dir"),
-    ('n', "iterations"),
-    ('o', "out"),
-    ('c', "clients"),
-];
+/// Advice that is shown beside clap's own suggestions, or in their place.
+pub(super) struct Tip {
+    pub text: String,
+    pub beside_others: bool,
+}
+
+impl Tip {
+    pub fn instead(text: String) -> Tip {
+        Tip { text, beside_others: false }
+    }
+}
 
 /// Returns what to write in place of an argument that the command does not have.
 pub(super) fn argument_meant(argument: &str, line: &TypedLine) -> Option<Tip> {
@@ -43,7 +45,7 @@ pub(super) fn argument_meant(argument: &str, line: &TypedLine) -> Option<Tip> {
 fn word_meant(word: &str, line: &TypedLine) -> Option<String> {
     let is_target = word.contains("://") || Target::parse(word).is_ok();
     if is_target && line.flag("target").is_some() {
-        return Some(format!("a target is given with --target: write --target {}", shown(word)));
+        return Some(format!("a target is given with --target: write --target {}", quoted(word)));
     }
     let (name, _) = word.split_once('=').filter(|(name, _)| !name.is_empty())?;
     if line.flag("param").is_none() || name.contains(|c: char| !c.is_alphanumeric() && c != '_') {
@@ -51,7 +53,7 @@ fn word_meant(word: &str, line: &TypedLine) -> Option<String> {
     }
     Some(match line.document() {
         Some(document) => of_document(document, word),
-        None => format!("to set a parameter, write -p {}", shown(word)),
+        None => format!("to set a parameter, write -p {}", quoted(word)),
     })
 }
 
@@ -66,12 +68,12 @@ fn negative_value(at: usize, line: &TypedLine) -> Option<String> {
     // Another required argument is missing here, but clap checks the values first.
     let with_zero = [flag, "0"];
     let zero = ["smbench"].iter().chain(&line.path).chain(&with_zero);
-    let refused = Cli::command().try_get_matches_from(zero).err().map(|error| error.kind());
+    let refused = definitions().try_get_matches_from(zero).err().map(|error| error.kind());
     let takes = match refused {
         Some(ErrorKind::ValueValidation | ErrorKind::InvalidValue) => "a value above 0",
         _ => "0 or a value above it",
     };
-    Some(format!("{flag} takes {takes}, and {} is below it", shown(line.words[at])))
+    Some(format!("{flag} takes {takes}, and {} is below it", quoted(line.words[at])))
 }
 
 /// Returns the short flag that is typed with two dashes, as in `--p users=5`.
@@ -84,10 +86,9 @@ fn short_flag(argument: &str, at: usize, line: &TypedLine) -> Option<String> {
 
 /// Returns the flag with a long name that was most likely meant with one letter.
 fn long_flag(argument: &str, at: usize, line: &TypedLine) -> Option<String> {
-    let letter =
-        argument.strip_prefix('-').filter(|name| !name.starts_with('-'))?.chars().next()?;
-    let likely = LIKELY.iter().filter(|(short, _)| *short == letter);
-    let flag = likely.filter_map(|(_, long)| line.flag(long)).next()?;
+    let name = argument.strip_prefix('-').filter(|name| !name.starts_with('-'))?;
+    let letter = name.get(..name.chars().next()?.len_utf8())?;
+    let flag = SHORT_FLAGS.all(letter).find_map(|long| line.flag(long))?;
     let attached = line.words[at].strip_prefix(argument).map(|value| value.trim_start_matches('='));
     let value = attached.filter(|value| !value.is_empty()).or_else(|| line.value(at));
     let long = format!("--{}", flag.get_long()?);
@@ -96,7 +97,7 @@ fn long_flag(argument: &str, at: usize, line: &TypedLine) -> Option<String> {
 
 fn with_value(name: &str, flag: &Arg, value: Option<&str>) -> String {
     match value.filter(|_| flag.get_action().takes_values()) {
-        Some(value) => format!("{name} {}", shown(value)),
+        Some(value) => format!("{name} {}", quoted(value)),
         None => name.into(),
     }
 }
@@ -104,7 +105,7 @@ fn with_value(name: &str, flag: &Arg, value: Option<&str>) -> String {
 /// Returns the commands that have a flag that this one has not.
 fn flag_of_another_command(argument: &str, line: &TypedLine) -> Option<String> {
     let long = argument.strip_prefix("--")?;
-    let program = Cli::command();
+    let program = definitions();
     let has =
         |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(long));
     let mut having = Vec::new();
@@ -132,8 +133,8 @@ fn parameter_meant(at: usize, line: &TypedLine) -> Option<Tip> {
     let names = || parameters.iter().map(|parameter| parameter.name.as_str());
     let same = names().find(|name| plain(name) == wanted);
     let name = same.or_else(|| nearest(&wanted, names()))?;
-    let value = line.value(at).map_or_else(|| "VALUE".to_string(), shown);
-    let text = format!("'{name}' is a parameter of {}: write -p {name}={value}", shown(script));
+    let value = line.value(at).map_or_else(|| "VALUE".to_string(), quoted);
+    let text = format!("'{name}' is a parameter of {}: write -p {name}={value}", quoted(script));
     Some(Tip { text, beside_others: same.is_none() })
 }
 
@@ -153,8 +154,8 @@ fn parameter_of_document(at: usize, line: &TypedLine) -> Option<String> {
 fn of_document(document: &str, parameter: &str) -> String {
     format!(
         "{} is a document, which has no parameters: compile its script anew with -p {}",
-        shown(document),
-        shown(parameter)
+        quoted(document),
+        quoted(parameter)
     )
 }
 

@@ -4,14 +4,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Cli;
-use super::nearby_files::{advice, first_input, is_input};
+use super::command::definitions;
+use super::input_path::InputPath;
+use super::nearby_files::{advice, first_input};
 use super::typed_line::{TypedLine, without_password};
-use super::unknown_arguments::argument_meant;
+use super::unknown_arguments::{Tip, argument_meant};
 use crate::backend::registry::Target;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
@@ -79,18 +79,6 @@ fn remove_tip_to_pass_as_value(error: &mut clap::Error) {
     }
 }
 
-/// Advice that is shown beside clap's own suggestions, or in their place.
-pub(super) struct Tip {
-    pub text: String,
-    pub beside_others: bool,
-}
-
-impl Tip {
-    pub fn instead(text: String) -> Tip {
-        Tip { text, beside_others: false }
-    }
-}
-
 fn how_to_set_parameters(line: &TypedLine) -> String {
     let Some(script) = line.script() else {
         return "write -p name=value; 'smbench run SCRIPT --help' lists the parameters of a script"
@@ -152,7 +140,7 @@ fn file_meant(name: &str, at: usize, line: &TypedLine) -> Option<String> {
         return Some(format!("{advice}; to run a script in it, write '{running}'"));
     }
     let with_extension = format!("{name}.lua");
-    let input = if is_input(path) {
+    let input = if InputPath::of(path).is_some() {
         name
     } else if Path::new(&with_extension).is_file() {
         &with_extension
@@ -167,7 +155,7 @@ fn file_meant(name: &str, at: usize, line: &TypedLine) -> Option<String> {
 fn path_meant(name: &str, line: &TypedLine) -> Option<Vec<String>> {
     let here: Vec<String> = line.path.iter().map(|word| (*word).to_string()).collect();
     let mut paths = Vec::new();
-    for command in Cli::command().get_subcommands() {
+    for command in definitions().get_subcommands() {
         let path = vec![command.get_name().to_string()];
         let nested = command.get_subcommands().map(|nested| nested.get_name().to_string());
         paths.extend(nested.map(|nested| [path.clone(), vec![nested]].concat()));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::figures::{MAX_TEXT_CHARS, counted};
+use super::number_format::{MAX_TEXT_CHARS, counted};
 use super::style::{BAD, GOOD, Style, WARNING};
 use crate::observability::text::printable;
 use crate::observability::{Cause, Summary, TrustVerdict};
@@ -39,7 +39,7 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
         text += &format!("  {}; --allow-late accepts it\n", advice(cause, summary));
     }
     if trust.verdict == TrustVerdict::HooksDropped {
-        text += "  give hooks fewer events (a narrower filter) or less to do with each\n";
+        text += "  give hooks fewer events (a narrower filter) or less work for each\n";
     }
     if let Some(why) = exit_reasons(summary) {
         text += &format!("{why}\n");
@@ -63,18 +63,16 @@ fn advice(cause: Cause, summary: &Summary) -> &'static str {
     match cause {
         Cause::Limit => "raise --limit, or use fewer clients or more think time",
         Cause::Generation if script => {
-            "raise --generators where cores are free, use fewer clients, more think time or an iteration that computes less, or run what `smbench compile` makes of the script"
+            "raise --generators where cores are free, use fewer clients, more think time or an iteration that computes less, or run the document that `smbench compile` makes of the script"
         }
         Cause::Generation => "slow the document down (--time-scale 2 is half speed)",
         Cause::Cpu if summary.target.url == "embedded" => {
-            "use fewer clients or more think time, a machine with more cores, or a server that is not in this process (--target smb://...)"
+            "use fewer clients or more think time, a host with more cores, or a server that is not in this process (--target smb://...)"
         }
-        Cause::Cpu => "use fewer clients or more think time, or a machine with more cores",
+        Cause::Cpu => "use fewer clients or more think time, or a host with more cores",
         Cause::Throttled => "give the container more processor time, or use fewer clients",
         Cause::Stopped => "let it run without stopping it",
-        Cause::Others | Cause::Host => {
-            "use a machine that has nothing else to do, or fewer clients"
-        }
+        Cause::Others | Cause::Host => "use a host that has nothing else to do, or fewer clients",
     }
 }
 
@@ -110,7 +108,7 @@ trust: generator-limited
   the generator's delays add up to 2000.0 % of service and think time in a closed loop; 10 % is the most that can be trusted
   likely cause: the host: the delay was waiting for neither --limit nor the stream
   the run was cut short
-  use a machine that has nothing else to do, or fewer clients; --allow-late accepts it
+  use a host that has nothing else to do, or fewer clients; --allow-late accepts it
 exit code 130: interrupted, generator-limited
 "
         );

@@ -25,6 +25,17 @@ pub enum Feature {
 }
 
 impl Feature {
+    pub const ALL: [Feature; 8] = [
+        Feature::Locks,
+        Feature::BlockingLocks,
+        Feature::AccessMask,
+        Feature::ShareMode,
+        Feature::Disposition,
+        Feature::CreateOptions,
+        Feature::FileAttributes,
+        Feature::Caching,
+    ];
+
     /// Returns the lowest fidelity mode that has the feature.
     pub fn mode(self) -> u8 {
         match self {

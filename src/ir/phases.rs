@@ -2,6 +2,9 @@
 
 use super::source::Phase;
 
+/// Maximum number of phases. More would be a mistake, and each costs a line in every report.
+pub const MAX_PHASES: usize = 1_000;
+
 /// The reason why phases cannot be scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhaseScalingError {

@@ -170,6 +170,60 @@ impl StreamHeader {
 ///
 /// Sections are requested in order. A request for a later section discards the rest of the earlier
 /// one; this is how a stream goes to teardown after the cut.
+///
+/// # Examples
+///
+/// A source with one client, whose operations are a list:
+///
+/// ```
+/// use smbench::ir::{
+///     Operation, OperationSource, PathOperation, Progress, Section, SourceError, StreamHeader,
+///     Workload,
+/// };
+/// use smbench::protocol::SharePath;
+///
+/// struct List {
+///     header: StreamHeader,
+///     operations: std::vec::IntoIter<Operation>,
+/// }
+///
+/// impl OperationSource for List {
+///     fn header(&self) -> &StreamHeader {
+///         &self.header
+///     }
+///
+///     fn pull(
+///         &mut self,
+///         _client: u32,
+///         section: Section,
+///         max: usize,
+///         into: &mut Vec<Operation>,
+///     ) -> Result<Progress, SourceError> {
+///         if section != Section::Iteration {
+///             return Ok(Progress::End);
+///         }
+///         into.extend(self.operations.by_ref().take(max));
+///         Ok(if self.operations.len() > 0 { Progress::More } else { Progress::End })
+///     }
+/// }
+///
+/// let mut operations = Vec::new();
+/// for seq in 0..5 {
+///     let path = SharePath::new(&format!("directory-{seq}"))?;
+///     operations.push(Operation::new(0, seq, PathOperation::Mkdir { path }));
+/// }
+/// let header = StreamHeader {
+///     workloads: [Workload::new("w", 1)].into_iter().collect(),
+///     bounded: true,
+///     ..StreamHeader::default()
+/// };
+/// let mut source = List { header, operations: operations.into_iter() };
+///
+/// let mut pulled = Vec::new();
+/// while source.pull(0, Section::Iteration, 2, &mut pulled)? == Progress::More {}
+/// assert_eq!(pulled.len(), 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait OperationSource {
     fn header(&self) -> &StreamHeader;
 

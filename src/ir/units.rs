@@ -1,5 +1,7 @@
 //! Durations and sizes as people write them.
 
+use std::time::Duration;
+
 /// The reason why a string is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -15,6 +17,11 @@ pub enum UnitError {
 
 /// The longest duration: what a Lua number of nanoseconds can say too.
 const LONGEST_NS: u64 = 1 << 53;
+
+/// Returns a duration in nanoseconds; one that is too long becomes the longest that fits.
+pub fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Parses a duration and returns nanoseconds. A number without a unit is refused, except `0`.
 ///

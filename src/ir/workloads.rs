@@ -30,6 +30,11 @@ impl Workload {
     }
 }
 
+/// Maximum number of clients of a stream.
+pub const MAX_CLIENTS: u32 = 1_000_000;
+/// Maximum number of workloads. More would be a mistake, and each is a part of every report.
+pub const MAX_WORKLOADS: usize = 1_000;
+
 /// The workloads in the order in which their clients are numbered. Finding the workload of a
 /// client takes a time that grows with the logarithm of their number.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -12,6 +12,7 @@ use super::failures::{Failures, Occurrences, StatusCounts};
 use super::thresholds::metric::Delay;
 use crate::ir::event::Unissued;
 use crate::ir::source::{RUN_CLIENT, WHOLE_PHASE};
+use crate::ir::units::nanoseconds;
 use crate::ir::{OperationType, Phase, Section, StreamHeader};
 
 /// The dimensions that figures are kept apart by; the same for all shards of a run.
@@ -36,7 +37,7 @@ impl Layout {
             .zip(&header.workloads)
             .flat_map(|(index, workload)| std::iter::repeat_n(index, workload.clients as usize))
             .collect();
-        let late_bound_ns = u64::try_from(late_bound.as_nanos()).unwrap_or(u64::MAX);
+        let late_bound_ns = nanoseconds(late_bound);
         Layout { header, phases, workload_of, late_bound_ns }
     }
 

@@ -20,7 +20,7 @@ pub enum ResultsError {
     #[error("--out {0}: this is not a directory")]
     NotADirectory(PathBuf),
     #[error(
-        "--out {}: there is no directory {}; create it first, or name another place", path.display(), parent.display()
+        "--out {}: there is no directory {}; create it first, or name another path", path.display(), parent.display()
     )]
     NoParent { path: PathBuf, parent: PathBuf },
     #[error("cannot make the results directory {path}: {source}; --out names another place")]

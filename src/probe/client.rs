@@ -1,6 +1,7 @@
 //! One client that works in the directory of a case.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,20 +9,22 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 
-use super::case::{Checked, Failure};
-use super::place::Place;
-use super::shown::Shown;
-use crate::backend::{BreakAcknowledger, BreakStream, OpError, SMBConnectionInner, SMBFileHandle};
+use super::case_directory::CaseDirectory;
+use super::failure::{CaseFailure, Checked};
+use super::value_description::Describe;
+use crate::backend::{
+    BreakAcknowledger, BreakStream, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
+};
 use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{Acknowledgement, Break, CreateParameters, NtStatus, SharePath};
 
 pub type Handle = Box<dyn SMBFileHandle>;
 
-pub struct Client<'a> {
+pub struct ProbeClient<'a> {
     pub connection: Box<dyn SMBConnectionInner>,
     pub client_idx: u32,
-    place: &'a Place,
+    directory: &'a CaseDirectory,
     breaks: Option<Breaks>,
 }
 
@@ -39,57 +42,73 @@ const QUIET: Duration = Duration::from_millis(120);
 /// credits.
 pub(super) const SIDE_BY_SIDE: usize = 64;
 
-/// Returns the server's answer; success is STATUS_SUCCESS.
-///
-/// # Errors
-/// [`Failure`] if there was no answer.
-#[track_caller]
-pub fn answer<T>(result: Result<T, OpError>) -> Checked<NtStatus> {
-    match result {
-        Ok(_) => Ok(NtStatus::SUCCESS),
-        Err(OpError::Status(status)) => Ok(status),
-        Err(error) => Err(Failure::new(format!("no answer from the server: {error}"))),
+/// The clients of a case, which have a connection each.
+pub type Clients<'a, const N: usize> = [ProbeClient<'a>; N];
+
+impl CaseDirectory {
+    /// Connects a client that has no other connection.
+    pub async fn client(&self) -> Checked<ProbeClient<'_>> {
+        self.connect(next_client()).await
+    }
+
+    /// Connects two clients that have no other connections.
+    pub async fn pair(&self) -> Checked<Clients<'_, 2>> {
+        Ok([self.client().await?, self.client().await?])
+    }
+
+    /// Makes one more connection of client `client_idx`.
+    pub async fn connect(&self, client_idx: u32) -> Checked<ProbeClient<'_>> {
+        let connection = connect(&self.server, client_idx, self.patience).await?;
+        Ok(ProbeClient::new(connection, client_idx, self))
     }
 }
 
-impl<'a> Client<'a> {
+/// Connects a client within `limit`.
+pub(super) async fn connect(
+    server: &Arc<dyn SMBBackend>,
+    client_idx: u32,
+    limit: Duration,
+) -> Checked<Box<dyn SMBConnectionInner>> {
+    let connected = tokio::time::timeout(limit, server.connect(client_idx)).await;
+    Ok(connected.map_err(|_| CaseFailure::new(format!("no connection within {limit:?}")))??)
+}
+
+/// Returns the index of a client that has no other connection.
+pub(super) fn next_client() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<'a> ProbeClient<'a> {
     pub(super) fn new(
         mut connection: Box<dyn SMBConnectionInner>,
         client_idx: u32,
-        place: &'a Place,
-    ) -> Client<'a> {
+        directory: &'a CaseDirectory,
+    ) -> ProbeClient<'a> {
         let breaks = connection.breaks().map(|stream| Breaks {
             acknowledger: stream.acknowledger(),
             stream: Mutex::new(stream),
         });
-        Client { connection, client_idx, place, breaks }
+        ProbeClient { connection, client_idx, directory, breaks }
     }
 
     pub async fn disconnect(self) {
         // The connection ends whatever the server answers.
-        let _ = tokio::time::timeout(self.place.patience, self.connection.disconnect()).await;
-    }
-
-    /// Returns the path of `name` in the directory of the case.
-    ///
-    /// # Errors
-    /// [`Failure`] if `name` is not one that a server can be asked for.
-    pub fn path(&self, name: &str) -> Checked<SharePath> {
-        Ok(SharePath::new(name)?.below(&self.place.folder))
+        let _ = tokio::time::timeout(self.directory.patience, self.connection.disconnect()).await;
     }
 
     /// Returns the path of `name`, and notes it for removal after the case.
     fn made(&self, name: &str) -> Result<SharePath, OpError> {
         let path = self.named(name)?;
-        if path != self.place.folder {
-            self.place.note(path.clone());
+        if path != self.directory.path {
+            self.directory.note(path.clone());
         }
         Ok(path)
     }
 
     fn named(&self, name: &str) -> Result<SharePath, OpError> {
         let path = SharePath::new(name).map_err(|error| OpError::Client(error.to_string()))?;
-        Ok(path.below(&self.place.folder))
+        Ok(path.below(&self.directory.path))
     }
 
     pub async fn open(
@@ -116,7 +135,7 @@ impl<'a> Client<'a> {
         self.open(name, OpenMode::ReadWrite, CreateDisposition::OpenIf).await
     }
 
-    /// Opens a file like [`Client::file`], with further parameters.
+    /// Opens a file like [`ProbeClient::file`], with further parameters.
     pub async fn file_with(
         &self,
         name: &str,
@@ -175,7 +194,7 @@ impl<'a> Client<'a> {
 
     pub async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), OpError> {
         let (source_path, dest_path) = (self.named(from)?, self.named(to)?);
-        self.place.note_rename(&source_path, &dest_path);
+        self.directory.note_rename(&source_path, &dest_path);
         let rename = PathOperation::Rename { source_path, dest_path, replace };
         self.connection.execute_misc(&rename).await
     }
@@ -183,17 +202,17 @@ impl<'a> Client<'a> {
     /// Waits for the next break, and returns it.
     ///
     /// # Errors
-    /// [`Failure`] if none comes in time.
-    pub async fn told(&self) -> Checked<Break> {
-        self.told_within(self.place.patience).await
+    /// [`CaseFailure`] if none comes in time.
+    pub async fn next_break(&self) -> Checked<Break> {
+        self.next_break_within(self.directory.patience).await
     }
 
-    async fn told_within(&self, limit: Duration) -> Checked<Break> {
+    async fn next_break_within(&self, limit: Duration) -> Checked<Break> {
         let mut stream = self.breaks()?.stream.lock().await;
         match tokio::time::timeout(limit, stream.next()).await {
-            Ok(Some(told)) => Ok(told),
-            Ok(None) => Err(Failure::new("the connection ended before a break came")),
-            Err(_) => Err(Failure::new(format!("no break within {limit:?}"))),
+            Ok(Some(notice)) => Ok(notice),
+            Ok(None) => Err(CaseFailure::new("the connection ended before a break came")),
+            Err(_) => Err(CaseFailure::new(format!("no break within {limit:?}"))),
         }
     }
 
@@ -207,25 +226,25 @@ impl<'a> Client<'a> {
     ) -> Checked<T> {
         // Boxed, because every case would make a type of its own here, which costs build time.
         let mut cause: BoxFuture<'_, Checked<T>> = Box::pin(cause);
-        let (told, done) = tokio::select! {
-            told = self.told() => (told?, None),
-            done = &mut cause => (self.told_within(SOON.min(self.place.patience)).await?, Some(done?)),
+        let (notice, done) = tokio::select! {
+            notice = self.next_break() => (notice?, None),
+            done = &mut cause => (self.next_break_within(SOON.min(self.directory.patience)).await?, Some(done?)),
         };
         match done {
-            Some(done) => react(told).await.map(|()| done),
-            None => Ok(tokio::try_join!(cause, react(told))?.0),
+            Some(done) => react(notice).await.map(|()| done),
+            None => Ok(tokio::try_join!(cause, react(notice))?.0),
         }
     }
 
     /// Fails if a break comes within a short time.
-    pub async fn is_left_alone(&self) -> Checked {
+    pub async fn expect_no_break(&self) -> Checked {
         let breaks = self.breaks()?;
         let mut stream = breaks.stream.lock().await;
         match tokio::time::timeout(QUIET, stream.next()).await {
-            Ok(Some(told)) => {
-                Err(Failure::new(format!("got {}, not to be left alone", told.shown())))
+            Ok(Some(notice)) => {
+                Err(CaseFailure::new(format!("got {}, expected no break", notice.described())))
             }
-            Ok(None) => Err(Failure::new("the connection ended")),
+            Ok(None) => Err(CaseFailure::new("the connection ended")),
             Err(_) => Ok(()),
         }
     }
@@ -233,12 +252,12 @@ impl<'a> Client<'a> {
     pub async fn answers(&self, answer: Acknowledgement) -> Result<(), OpError> {
         match &self.breaks {
             Some(breaks) => breaks.acknowledger.acknowledge(answer).await,
-            None => Err(OpError::Client("this backend sees no breaks".into())),
+            None => Err(OpError::Client("this backend does not receive breaks".into())),
         }
     }
 
     fn breaks(&self) -> Checked<&Breaks> {
-        self.breaks.as_ref().ok_or_else(|| Failure::new("this backend sees no breaks"))
+        self.breaks.as_ref().ok_or_else(|| CaseFailure::new("this backend does not receive breaks"))
     }
 }
 

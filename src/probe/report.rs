@@ -3,11 +3,10 @@
 
 use serde::Serialize;
 
-use super::cases::AREAS;
-use super::deviations::known;
-use super::suite::{Column, Missed, Verdict};
-use super::support::{Support, support};
-use super::{Case, case::Care};
+use super::case::Case;
+use super::case_report::{CaseOutcome, CaseReport};
+use super::feature_support::{FeatureSupport, support};
+use super::suite::{CaseVerdict, NotRunReason, SuiteResults};
 use crate::backend::ServerDescription;
 use crate::observability::exit::{ExitReason, exit_code};
 
@@ -38,12 +37,13 @@ pub struct ProbeReport {
     pub exit_reasons: Vec<ExitReason>,
     pub target: TargetReport,
     /// The directory that the probe made and removed; it touched nothing else.
-    pub folder: String,
+    #[serde(rename = "folder")]
+    pub directory: String,
     /// Seconds from the first connection to the removal of the directory.
     pub duration_s: f64,
-    pub totals: Totals,
+    pub totals: CaseTotals,
     /// The features that a workload may want of a server.
-    pub supports: Vec<Support>,
+    pub supports: Vec<FeatureSupport>,
     /// Every case, in the order of the suite.
     pub cases: Vec<CaseReport>,
     /// Paths that could not be removed from the server, with the reasons.
@@ -65,7 +65,7 @@ pub struct TargetReport {
 /// Number of cases, and of these by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Totals {
+pub struct CaseTotals {
     /// Number of cases, however they ended.
     pub cases: usize,
     /// Cases in which the server answered as the reference.
@@ -82,119 +82,43 @@ pub struct Totals {
     pub not_run: usize,
 }
 
-/// How a case ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The server answered as the reference.
-    Pass,
-    /// The server differs from the reference for a known reason.
-    Deviation,
-    /// The server differs from the reference, and no reason is known.
-    Fail,
-    /// The server is free not to grant it, and did not.
-    NotGranted,
-    /// The backend cannot ask, or the case is for a test's own server.
-    Skipped,
-    /// The case had no answer when the probe was interrupted, its time was up or the server
-    /// was gone.
-    NotRun,
-}
-
-/// One case: what should hold, and what the server did.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CaseReport {
-    /// The behavior that is expected, in words.
-    pub name: &'static str,
-    /// The group of cases it belongs to.
-    pub area: &'static str,
-    /// The section of MS-SMB2, MS-FSA or MS-FSCC that it follows.
-    pub section: &'static str,
-    /// Whether no workload goes without it.
-    pub essential: bool,
-    pub outcome: Outcome,
-    /// The answer of the server, or the reason why the case has none; null where it passed.
-    pub detail: Option<String>,
-    /// Why the server differs; null where that is not known.
-    pub reason: Option<&'static str>,
-    /// The place in the case's source where the answer differed; null where it did not.
-    pub at: Option<String>,
-}
-
-impl CaseReport {
-    fn new(server: &str, case: &Case, verdict: &Verdict) -> CaseReport {
-        let known = match verdict {
-            Verdict::Fail(difference) => known(server, case.name, &difference.what),
-            _ => None,
-        };
-        let outcome = match verdict {
-            Verdict::Pass => Outcome::Pass,
-            Verdict::Fail(_) if known.is_some() => Outcome::Deviation,
-            Verdict::Fail(_) => Outcome::Fail,
-            Verdict::NotGranted(_) => Outcome::NotGranted,
-            Verdict::Skipped(_) => Outcome::Skipped,
-            Verdict::NotRun(_) => Outcome::NotRun,
-        };
-        let within = |(_, cases): &&(&str, &[Case])| cases.iter().any(|c| c.name == case.name);
-        CaseReport {
-            name: case.name,
-            area: AREAS.iter().find(within).map_or("", |(area, _)| area),
-            section: case.section,
-            essential: case.care == Care::Essential,
-            outcome,
-            detail: verdict.detail().map(str::to_string),
-            reason: known.map(|deviation| deviation.reason),
-            at: match verdict {
-                Verdict::Fail(difference) => Some(difference.at.clone()),
-                _ => None,
-            },
-        }
-    }
-
-    /// Returns whether an essential case failed: without it the server is of no use to a workload.
-    fn is_essential_and_failed(&self) -> bool {
-        self.essential && matches!(self.outcome, Outcome::Fail | Outcome::NotGranted)
-    }
-}
-
 impl ProbeReport {
     pub fn new(
         target: TargetReport,
-        folder: &str,
+        directory: &str,
         cases: &[&Case],
-        column: &Column,
+        results: &SuiteResults,
     ) -> ProbeReport {
         let cases: Vec<CaseReport> = cases
             .iter()
-            .zip(&column.verdicts)
+            .zip(&results.verdicts)
             .map(|(case, verdict)| CaseReport::new(target.backend, case, verdict))
             .collect();
-        let mut totals = Totals { cases: cases.len(), ..Totals::default() };
+        let mut totals = CaseTotals { cases: cases.len(), ..CaseTotals::default() };
         for case in &cases {
             *match case.outcome {
-                Outcome::Pass => &mut totals.pass,
-                Outcome::Deviation => &mut totals.deviation,
-                Outcome::Fail => &mut totals.fail,
-                Outcome::NotGranted => &mut totals.not_granted,
-                Outcome::Skipped => &mut totals.skipped,
-                Outcome::NotRun => &mut totals.not_run,
+                CaseOutcome::Pass => &mut totals.pass,
+                CaseOutcome::Deviation => &mut totals.deviation,
+                CaseOutcome::Fail => &mut totals.fail,
+                CaseOutcome::NotGranted => &mut totals.not_granted,
+                CaseOutcome::Skipped => &mut totals.skipped,
+                CaseOutcome::NotRun => &mut totals.not_run,
             } += 1;
         }
-        let missed = |why: &[Missed]| {
-            let among = |v: &Verdict| matches!(v, Verdict::NotRun(missed) if why.contains(missed));
-            column.verdicts.iter().any(among)
+        let missed = |why: &[NotRunReason]| {
+            let among =
+                |v: &CaseVerdict| matches!(v, CaseVerdict::NotRun(missed) if why.contains(missed));
+            results.verdicts.iter().any(among)
         };
         let mut exit_reasons = Vec::new();
-        if missed(&[Missed::ServerGone, Missed::ServerWentMeanwhile]) {
+        if missed(&[NotRunReason::ServerGone, NotRunReason::ServerWentMeanwhile]) {
             exit_reasons.push(ExitReason::Unreachable);
         }
         // Running out of time counts like Ctrl-C: nothing failed, and not every case was run.
-        if column.interrupted || missed(&[Missed::TimeUp]) {
+        if results.interrupted || missed(&[NotRunReason::TimeUp]) {
             exit_reasons.push(ExitReason::Interrupted);
         }
-        if !column.left.is_empty() || cases.iter().any(CaseReport::is_essential_and_failed) {
+        if !results.left.is_empty() || cases.iter().any(CaseReport::is_essential_and_failed) {
             exit_reasons.push(ExitReason::OperationsFailed);
         }
         ProbeReport {
@@ -203,12 +127,12 @@ impl ProbeReport {
             exit_code: exit_code(&exit_reasons),
             exit_reasons,
             target,
-            folder: folder.to_string(),
-            duration_s: column.took.as_secs_f64(),
+            directory: directory.to_string(),
+            duration_s: results.took.as_secs_f64(),
             totals,
             supports: support(&cases),
             cases,
-            left_behind: column.left.clone(),
+            left_behind: results.left.clone(),
         }
     }
 
@@ -216,7 +140,7 @@ impl ProbeReport {
     /// known reason.
     pub fn differences(&self) -> Vec<&CaseReport> {
         let differs =
-            |case: &&CaseReport| matches!(case.outcome, Outcome::Fail | Outcome::Deviation);
+            |case: &&CaseReport| matches!(case.outcome, CaseOutcome::Fail | CaseOutcome::Deviation);
         let mut differences: Vec<&CaseReport> = self.cases.iter().filter(differs).collect();
         differences.sort_by_key(|case| (!case.is_essential_and_failed(), case.reason.is_some()));
         differences

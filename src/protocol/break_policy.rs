@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::create::{CreateError, ParameterValue};
-use super::create_contexts::{nanoseconds, only};
+use super::parameter_value::{CreateError, ParameterValue, nanoseconds, only};
 
 /// The reaction of a client to a break. Its operations stay blocked until the break has ended:
 /// acknowledged, closed, lost with the connection, or given up by the server.

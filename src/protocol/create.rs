@@ -10,6 +10,8 @@ use super::create_contexts::{CreateContext, Durable, Lease, lease_letters};
 use super::create_names::{
     ACCESS_MASK, CREATE_OPTIONS, DISPOSITION, FILE_ATTRIBUTES, Field, REQUESTED_OPLOCK, SHARE_MODE,
 };
+pub use super::parameter_value::{CreateError, ParameterValue};
+use super::parameter_value::{flags, one, shortened};
 
 /// The parameters of an `Open` beyond its mode. A field that is `None` has the value that the mode
 /// implies; the share mode defaults to read, write and delete.
@@ -66,16 +68,6 @@ pub enum CreateDisposition {
     OverwriteIf = 5,
 }
 
-/// A value of an `extensions.smb` key, from JSON or from a Lua table.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ParameterValue<'a> {
-    /// Names joined with `|`, or a number as a string (`"0x12019F"`).
-    Text(&'a str),
-    Number(f64),
-    /// A table, a list, a boolean: only keys of mode 2, `on_break` and `reopen` take one.
-    Structure(&'a Value),
-}
-
 /// The result of setting a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
@@ -84,30 +76,6 @@ pub enum Set {
     Unknown {
         nearest: &'static str,
     },
-}
-
-/// The reason why a value cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CreateError {
-    /// An unknown name; `names` lists the nearest known one, or all of them.
-    #[error("{key}: {word:?} is not a name it takes; {names}")]
-    UnknownName { key: &'static str, word: String, names: String },
-    #[error("{key}: {number} is not a whole number from 0 to 0xFFFFFFFF")]
-    OutOfRange { key: &'static str, number: String },
-    #[error("{key}: {number} is not a disposition; they go from 0 (SUPERSEDE) to 5 (OVERWRITE_IF)")]
-    NoSuchDisposition { key: &'static str, number: u32 },
-    #[error(
-        "{key}: {number} is not an oplock level; they are NONE, II, EXCLUSIVE, BATCH and LEASE"
-    )]
-    NoSuchOplock { key: &'static str, number: u32 },
-    #[error("{key}: one name is wanted, not several joined with \"|\"")]
-    Several { key: &'static str },
-    #[error("{key} wants a name, names joined with \"|\", or a number")]
-    WrongType { key: &'static str },
-    #[error("{key} has no {field:?}; nearest is {nearest:?}")]
-    UnknownField { key: &'static str, field: String, nearest: &'static str },
-    #[error("{key} wants {wanted}")]
-    Wants { key: &'static str, wanted: &'static str },
 }
 
 /// The keys of fidelity mode 2: they ask for oplocks, leases, durable handles or raw contexts.
@@ -258,19 +226,6 @@ impl OplockLevel {
     }
 }
 
-impl<'a> From<&'a Value> for ParameterValue<'a> {
-    fn from(value: &'a Value) -> ParameterValue<'a> {
-        match value {
-            Value::String(text) => ParameterValue::Text(text),
-            // An f64 rounds beyond 2^53, but such a number is out of range anyway.
-            Value::Number(number) => {
-                number.as_f64().map_or(ParameterValue::Structure(value), ParameterValue::Number)
-            }
-            _ => ParameterValue::Structure(value),
-        }
-    }
-}
-
 fn disposition(value: ParameterValue<'_>) -> Result<CreateDisposition, CreateError> {
     let key = DISPOSITION.key;
     let number = one(&DISPOSITION, value)?;
@@ -293,59 +248,12 @@ fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
         .ok_or(CreateError::NoSuchOplock { key, number })
 }
 
-/// Parses the value of a field whose names exclude one another.
-fn one(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
-    if matches!(value, ParameterValue::Text(text) if text.contains('|')) {
-        return Err(CreateError::Several { key: field.key });
-    }
-    flags(field, value)
-}
-
-pub(super) fn flags(field: &Field, value: ParameterValue<'_>) -> Result<u32, CreateError> {
-    match value {
-        ParameterValue::Number(number) => {
-            let whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
-            let range = || CreateError::OutOfRange { key: field.key, number: number.to_string() };
-            whole.then_some(number as u32).ok_or_else(range)
-        }
-        ParameterValue::Text(text) => {
-            text.split('|').try_fold(0, |flags, word| Ok(flags | flag(field, word.trim())?))
-        }
-        ParameterValue::Structure(_) => Err(CreateError::WrongType { key: field.key }),
-    }
-}
-
-fn flag(field: &Field, word: &str) -> Result<u32, CreateError> {
-    let number = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        Some(digits) => Some(u32::from_str_radix(digits, 16)),
-        None if word.starts_with(|c: char| c.is_ascii_digit()) => Some(word.parse()),
-        None => None,
-    };
-    if let Some(number) = number {
-        return number
-            .map_err(|_| CreateError::OutOfRange { key: field.key, number: shortened(word) });
-    }
-    field.value(word).ok_or_else(|| {
-        let word = shortened(word);
-        let names = match field.nearest(&word) {
-            Some(nearest) => format!("nearest is {nearest:?}"),
-            None => format!("there is {}", field.bare_names().collect::<Vec<&str>>().join(", ")),
-        };
-        CreateError::UnknownName { key: field.key, word, names }
-    })
-}
-
 fn nearest_key(unknown: &str) -> &'static str {
     let fields = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
     let keys =
         fields.iter().map(|field| field.key).chain(MODE_2_KEYS).chain(["on_break", "reopen"]);
     let unknown = shortened(unknown);
     keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
-}
-
-/// Returns as much of a hostile word as it takes to recognise it.
-fn shortened(word: &str) -> String {
-    word.chars().take(40).collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::create::{CreateError, ParameterValue, flags};
 use super::create_names::LEASE_STATE;
-use super::nearest;
+use super::parameter_value::{CreateError, ParameterValue, flags, nanoseconds, only};
 
 /// SMB2_CREATE_REQUEST_LEASE and _V2, MS-SMB2 2.2.13.2.8 and 2.2.13.2.10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,47 +210,11 @@ fn version(key: &'static str, fields: &Map<String, Value>) -> Result<u8, CreateE
     }
 }
 
-/// Refuses fields that are not in `known`.
-pub(super) fn only(
-    key: &'static str,
-    fields: &Map<String, Value>,
-    known: &'static [&'static str],
-) -> Result<(), CreateError> {
-    match fields.keys().find(|field| !known.contains(&field.as_str())) {
-        None => Ok(()),
-        Some(field) => Err(CreateError::UnknownField {
-            key,
-            field: field.chars().take(40).collect(),
-            nearest: nearest(field, known.iter().copied()).unwrap_or(known[0]),
-        }),
-    }
-}
-
 /// Parses a duration of whole milliseconds.
 fn milliseconds(value: &Value) -> Option<u32> {
     let ns = nanoseconds(value)?;
     let whole = ns.is_multiple_of(1_000_000).then_some(ns / 1_000_000);
     whole.and_then(|milliseconds| u32::try_from(milliseconds).ok())
-}
-
-/// Parses a duration of up to 2^53 ns. A number without a unit is refused, except 0.
-pub(super) fn nanoseconds(value: &Value) -> Option<u64> {
-    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
-    if value.as_f64() == Some(0.0) {
-        return Some(0);
-    }
-    let text = value.as_str()?.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let factor = match text[digits..].trim() {
-        "ns" => 1.0,
-        "us" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" | "min" => 60e9,
-        _ => return None,
-    };
-    let ns = (text[..digits].parse::<f64>().ok()? * factor).round();
-    (ns <= LARGEST_EXACT).then_some(ns as u64)
 }
 
 fn hex(bytes: &[u8]) -> String {

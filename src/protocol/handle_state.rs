@@ -64,7 +64,7 @@ pub enum Noticed {
 
 /// The outcome of the current break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BreakOutcome {
     Acknowledged,
     Refused,
     /// The server gave up on the answer, and took everything back (MS-SMB2 3.3.6.1 and 3.3.6.5).
@@ -210,12 +210,12 @@ impl HandleState {
 
     /// Ends the current break and returns it. The next pending break, if any, becomes the current
     /// one.
-    pub fn end(&mut self, outcome: Outcome) -> Option<PendingBreak> {
+    pub fn end(&mut self, outcome: BreakOutcome) -> Option<PendingBreak> {
         let over = self.pending.pop_front()?;
         self.broken = true;
         self.held = match outcome {
-            Outcome::Acknowledged | Outcome::Refused => self.held.within(&over.notice),
-            Outcome::TimedOut => self.held.nothing(),
+            BreakOutcome::Acknowledged | BreakOutcome::Refused => self.held.within(&over.notice),
+            BreakOutcome::TimedOut => self.held.nothing(),
         };
         Some(over)
     }
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(state.answer(), Some(answer));
         state.acknowledged(7);
         assert_eq!((state.answer(), state.blocks()), (None, true));
-        let over = state.end(Outcome::Acknowledged).unwrap();
+        let over = state.end(BreakOutcome::Acknowledged).unwrap();
         assert_eq!((over.noticed_ns, over.acknowledged_ns), (5, Some(7)));
         assert_eq!((state.phase(), state.caches_writes()), (HandlePhase::Broken, false));
         assert_eq!(state.notice(oplock_break(OplockLevel::None), 9), Noticed::NotAsked);
@@ -332,10 +332,10 @@ mod tests {
         );
         assert_eq!(state.notice(first, 5), Noticed::Pending);
         assert_eq!(state.notice(second, 6), Noticed::Queued);
-        assert_eq!(state.end(Outcome::Acknowledged).unwrap().notice, first);
+        assert_eq!(state.end(BreakOutcome::Acknowledged).unwrap().notice, first);
         assert_eq!(state.answer(), Some(second.acknowledgement()));
         assert_eq!(state.gives_up_ns(), Some(6 + SERVER_BREAK_TIMEOUT_NS));
-        assert_eq!(state.end(Outcome::Acknowledged).unwrap().notice, second);
+        assert_eq!(state.end(BreakOutcome::Acknowledged).unwrap().notice, second);
         assert_eq!(state.phase(), HandlePhase::Broken);
     }
 
@@ -346,7 +346,7 @@ mod tests {
         assert!(state.caches_writes());
         state.notice(lease_break(LeaseState::RWH, LeaseState::RH, 3, true), 5);
         state.regranted(&lease(LeaseState::RWH, 4));
-        state.end(Outcome::Acknowledged);
+        state.end(BreakOutcome::Acknowledged);
         assert!(!state.caches_writes(), "it was pending");
         state.regranted(&lease(LeaseState::RWH, 2));
         assert_eq!((state.phase(), state.caches_writes()), (HandlePhase::Broken, false));
@@ -375,7 +375,7 @@ mod tests {
     enum Step {
         Notice(Break),
         Acknowledge,
-        End(Outcome),
+        End(BreakOutcome),
         Regrant(LeaseState),
         Close,
     }
@@ -452,9 +452,9 @@ mod tests {
 
     const ENDS: [Step; 5] = [
         Step::Acknowledge,
-        Step::End(Outcome::Acknowledged),
-        Step::End(Outcome::Refused),
-        Step::End(Outcome::TimedOut),
+        Step::End(BreakOutcome::Acknowledged),
+        Step::End(BreakOutcome::Refused),
+        Step::End(BreakOutcome::TimedOut),
         Step::Close,
     ];
 

@@ -7,6 +7,7 @@ mod create_contexts;
 mod create_names;
 pub mod handle_state;
 mod nearest;
+mod parameter_value;
 pub mod path;
 mod shortened;
 pub mod status;
@@ -18,7 +19,7 @@ pub use caching::{
 };
 pub use create::CreateParameters;
 pub use create_contexts::{CreateContext, Durable, Lease};
-pub use handle_state::{HandlePhase, HandleState, Noticed, Outcome, PendingBreak};
+pub use handle_state::{BreakOutcome, HandlePhase, HandleState, Noticed, PendingBreak};
 pub use nearest::nearest;
 pub use path::SharePath;
 pub use shortened::shortened;

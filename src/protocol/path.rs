@@ -83,12 +83,12 @@ impl SharePath {
         self.0.chars().map(upper_case).collect()
     }
 
-    /// Returns this path below `folder`.
-    pub fn below(&self, folder: &SharePath) -> SharePath {
-        match (folder.is_root(), self.is_root()) {
+    /// Returns this path below `directory`.
+    pub fn below(&self, directory: &SharePath) -> SharePath {
+        match (directory.is_root(), self.is_root()) {
             (true, _) => self.clone(),
-            (_, true) => folder.clone(),
-            _ => SharePath(format!("{}/{}", folder.0, self.0).into()),
+            (_, true) => directory.clone(),
+            _ => SharePath(format!("{}/{}", directory.0, self.0).into()),
         }
     }
 }
@@ -153,8 +153,8 @@ mod tests {
     fn separators_are_made_one_and_empty_components_dropped() {
         assert_eq!(SharePath::new("a\\b//./c/").unwrap().as_str(), "a/b/c");
         assert!(SharePath::new("/").unwrap().is_root());
-        let folder = SharePath::new("team").unwrap();
-        assert_eq!(SharePath::new("x").unwrap().below(&folder).as_str(), "team/x");
+        let directory = SharePath::new("team").unwrap();
+        assert_eq!(SharePath::new("x").unwrap().below(&directory).as_str(), "team/x");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context;
 
-use super::interrupt::{Signals, remove_when_interrupted};
-use super::{Input, RunError};
+use super::error::RunError;
+use super::input::Input;
+use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::OperationSource;
 use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
 use crate::ir::document::Format;
@@ -24,7 +25,7 @@ use crate::script::{Script, ScriptOptions};
 
 /// The destination of a document.
 #[derive(Clone, Debug)]
-pub enum Output {
+pub enum Destination {
     Stdout,
     File {
         path: PathBuf,
@@ -68,19 +69,19 @@ pub fn compile(
     input: &Input,
     bounds: CompileBounds,
     format: Format,
-    output: &Output,
+    output: &Destination,
 ) -> Result<Compiled, RunError> {
     let written = Arc::new(AtomicU64::new(0));
     let _lines = progress_lines(input, written.clone());
     match output {
-        Output::Stdout => {
+        Destination::Stdout => {
             let out = Counted { out: io::stdout().lock(), written };
             let mut out = BufWriter::with_capacity(1 << 18, out);
             let compiled = write(input, bounds, format, &mut out).map_err(RunError::invalid)?;
             out.flush().context("standard output").map_err(RunError::invalid)?;
             Ok(compiled)
         }
-        Output::File { path, force } => {
+        Destination::File { path, force } => {
             if !force && path.exists() {
                 let error = anyhow::anyhow!("{} exists; --force replaces it", path.display());
                 return Err(RunError::invalid(error));
@@ -131,7 +132,7 @@ fn to_file(
     };
     if let Some(parent) = missing_parent(path) {
         anyhow::bail!(
-            "--output {}: there is no directory {}; create it first, or name another place",
+            "--output {}: there is no directory {}; create it first, or name another path",
             path.display(),
             parent.display()
         );

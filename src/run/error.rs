@@ -1,5 +1,6 @@
 //! The error of a run that did not take place.
 
+use crate::backend::registry::OpenTargetError;
 use crate::observability::exit::{ExitReason, exit_code};
 
 /// The reason why nothing was measured, and the exit code for it.
@@ -10,17 +11,17 @@ pub struct RunError {
 }
 
 impl RunError {
-    pub fn new(reason: ExitReason, error: anyhow::Error) -> RunError {
-        RunError { reason, error }
+    pub fn new(reason: ExitReason, error: impl Into<anyhow::Error>) -> RunError {
+        RunError { reason, error: error.into() }
     }
 
     /// Returns an error of the script, the document or the command line.
-    pub fn invalid(error: anyhow::Error) -> RunError {
+    pub fn invalid(error: impl Into<anyhow::Error>) -> RunError {
         RunError::new(ExitReason::Invalid, error)
     }
 
     /// Returns an error of this program, or of the host it runs on.
-    pub fn internal(error: anyhow::Error) -> RunError {
+    pub fn internal(error: impl Into<anyhow::Error>) -> RunError {
         RunError::new(ExitReason::InternalError, error)
     }
 
@@ -52,3 +53,12 @@ impl std::fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+impl From<OpenTargetError> for RunError {
+    fn from(error: OpenTargetError) -> RunError {
+        match error {
+            OpenTargetError::PasswordMissing { .. } => RunError::invalid(error),
+            OpenTargetError::Embedded(_) => RunError::new(ExitReason::Unreachable, error),
+        }
+    }
+}

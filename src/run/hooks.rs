@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::Input;
-use super::interrupt::{Signals, interruptible};
+use super::input::Input;
+use super::options::HookErrorPolicy;
+use super::phases::PhasePosition;
+use super::signals::{Signals, interruptible};
 use crate::ir::Phase;
 use crate::ir::source::WHOLE_PHASE;
 use crate::observability::metrics::Layout;
@@ -16,58 +18,38 @@ use crate::observability::{ExitReason, Summary};
 use crate::scheduler::{CutReason, StageCoordinator};
 use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
 
-/// The effect of an error in a hook on the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HookErrors {
-    /// The report counts it, and the run exits with 4.
-    #[default]
-    Report,
-    /// The report counts it, and the exit code does not depend on it.
-    Ignore,
-    /// The error ends the run, which exits with 2.
-    Abort,
-}
-
 /// The hooks, and the channel for their verdicts, which may end the run.
 pub struct RunHooks {
     pub hooks: Option<Hooks>,
     verdicts: mpsc::Receiver<HookVerdict>,
-    on_error: HookErrors,
-    told: Told,
-}
-
-/// The position of a run in its phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
-    pub phase: usize,
-    /// Whether measuring is over, and with it this phase.
-    pub is_over: bool,
+    on_error: HookErrorPolicy,
+    phase_calls: PhaseCalls,
 }
 
 /// The number of phases whose start, and whose end, hooks were called for.
 #[derive(Debug, Default)]
-struct Told {
+struct PhaseCalls {
     started: usize,
     ended: usize,
 }
 
-impl Told {
+impl PhaseCalls {
     /// Returns the starts and ends of phases that hooks must be called for now, in order. Each
     /// phase comes up once, however short it was.
-    fn catch_up(&mut self, reached: Reached) -> Vec<(usize, Edge)> {
+    fn catch_up(&mut self, position: PhasePosition) -> Vec<(usize, Edge)> {
         let mut edges = Vec::new();
-        let end = |told: &mut Told, edges: &mut Vec<_>| {
-            if told.ended < told.started {
-                edges.push((told.ended, Edge::End));
-                told.ended += 1;
+        let end = |calls: &mut PhaseCalls, edges: &mut Vec<_>| {
+            if calls.ended < calls.started {
+                edges.push((calls.ended, Edge::End));
+                calls.ended += 1;
             }
         };
-        while self.started <= reached.phase {
+        while self.started <= position.phase {
             end(self, &mut edges);
             edges.push((self.started, Edge::Start));
             self.started += 1;
         }
-        if reached.is_over {
+        if position.is_over {
             end(self, &mut edges);
         }
         edges
@@ -82,17 +64,17 @@ impl RunHooks {
     pub fn start(
         input: &Input,
         layout: &Arc<Layout>,
-        on_error: HookErrors,
+        on_error: HookErrorPolicy,
     ) -> anyhow::Result<RunHooks> {
         // At most one verdict of each kind is sent.
-        let (telling, verdicts) = mpsc::channel(2);
+        let (sender, verdicts) = mpsc::channel(2);
         let hooks = match input {
             Input::Script(options) => Hooks::start(options, layout.clone(), move |verdict| {
-                let _ = telling.try_send(verdict);
+                let _ = sender.try_send(verdict);
             })?,
             Input::Document { .. } => None,
         };
-        Ok(RunHooks { hooks, verdicts, on_error, told: Told::default() })
+        Ok(RunHooks { hooks, verdicts, on_error, phase_calls: PhaseCalls::default() })
     }
 
     /// Returns the kinds of the script's metrics, which thresholds may refer to.
@@ -117,7 +99,7 @@ impl RunHooks {
                     tracing::warn!("bench.abort: {reason}");
                     return;
                 }
-                HookVerdict::Failed if self.on_error == HookErrors::Abort => return,
+                HookVerdict::Failed if self.on_error == HookErrorPolicy::Abort => return,
                 HookVerdict::Failed => {}
             }
         }
@@ -125,9 +107,9 @@ impl RunHooks {
     }
 
     /// Calls hooks for the phases that have started or ended since the previous call.
-    pub fn reached(&mut self, reached: Option<Reached>, phases: &[Phase]) {
-        let (Some(hooks), Some(reached)) = (&self.hooks, reached) else { return };
-        for (at, edge) in self.told.catch_up(reached) {
+    pub fn reached(&mut self, position: Option<PhasePosition>, phases: &[Phase]) {
+        let (Some(hooks), Some(position)) = (&self.hooks, position) else { return };
+        for (at, edge) in self.phase_calls.catch_up(position) {
             hooks.phase(phases.get(at).map_or(WHOLE_PHASE, |phase| &phase.name), edge);
         }
     }
@@ -152,9 +134,9 @@ impl RunHooks {
     /// one.
     pub fn judge(&self, outcome: HookOutcome) -> Vec<(String, Option<ExitReason>)> {
         let failed = match self.on_error {
-            HookErrors::Report => Some(ExitReason::HooksFailed),
-            HookErrors::Ignore => None,
-            HookErrors::Abort => Some(ExitReason::Invalid),
+            HookErrorPolicy::Report => Some(ExitReason::HooksFailed),
+            HookErrorPolicy::Ignore => None,
+            HookErrorPolicy::Abort => Some(ExitReason::Invalid),
         };
         let errors = outcome.errors.into_iter().map(|error| (error, failed));
         let internal =
@@ -172,7 +154,7 @@ impl RunHooks {
         summary: &mut Summary,
     ) -> anyhow::Result<()> {
         let Some(hooks) = &self.hooks else { return Ok(()) };
-        let told = serde_json::to_value(&*summary)?;
+        let summary_value = serde_json::to_value(&*summary)?;
         let give_up = hooks.give_up();
         // A signal that came after everything was delivered must not prevent this call.
         give_up.no_more();
@@ -181,9 +163,9 @@ impl RunHooks {
             interrupted = true;
             give_up.now();
         };
-        let outcome = interruptible(signals, interrupt, || hooks.end(told));
+        let outcome = interruptible(signals, interrupt, || hooks.end(summary_value));
         if interrupted {
-            let problem = "bench.on_end was interrupted, and may not have been called to its end";
+            let problem = "bench.on_end was interrupted, and may not have finished";
             summary.add_problem(problem.into(), Some(ExitReason::Interrupted));
         }
         for (problem, reason) in self.judge(outcome) {
@@ -203,12 +185,12 @@ mod tests {
     use crate::script::ScriptOptions;
 
     #[test]
-    fn every_phase_is_told_once_and_in_order_however_seldom_anyone_looks() {
+    fn each_phase_is_called_once_and_in_order_however_seldom_anyone_looks() {
         let all = |looks: &[(usize, bool)]| -> Vec<(usize, Edge)> {
-            let mut told = Told::default();
+            let mut calls = PhaseCalls::default();
             let reached =
-                looks.iter().map(|(phase, over)| Reached { phase: *phase, is_over: *over });
-            reached.flat_map(|reached| told.catch_up(reached)).collect()
+                looks.iter().map(|(phase, over)| PhasePosition { phase: *phase, is_over: *over });
+            reached.flat_map(|position| calls.catch_up(position)).collect()
         };
         let (start, end) = (Edge::Start, Edge::End);
         let three = [(0, start), (0, end), (1, start), (1, end), (2, start), (2, end)];
@@ -233,7 +215,7 @@ mod tests {
         let input = Input::Script(ScriptOptions { path, ..ScriptOptions::default() });
         let header = Arc::new(input.open(1.0, None, 1).unwrap().header);
         let layout = Arc::new(Layout::new(header, Vec::new(), Duration::from_millis(10)));
-        let mut hooks = RunHooks::start(&input, &layout, HookErrors::Report).unwrap();
+        let mut hooks = RunHooks::start(&input, &layout, HookErrorPolicy::Report).unwrap();
         let mut signals = Signals::listen().unwrap();
         let clock: Arc<RealClock> = RealClock::start(Precision::Sleep);
         let coordinator = StageCoordinator::new(Timeline::new(1, &[], 0, 0), clock);

@@ -1,11 +1,11 @@
 //! The input of a run: a script or a document.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::scale_ns;
+use crate::ir::units::nanoseconds;
 use crate::ir::{ClientPartition, OperationSource, Preview, StreamHeader, TimeScale};
 use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
@@ -60,17 +60,20 @@ impl Input {
         input
     }
 
-    /// Returns the path as lines of progress show it.
-    pub fn name(&self) -> String {
-        let path = match self {
+    pub fn path(&self) -> &Path {
+        match self {
             Input::Script(options) => &options.path,
             Input::Document { path, .. } => path,
-        };
-        printable(&path.display().to_string(), MAX_PATH_CHARS)
+        }
+    }
+
+    /// Returns the path as lines of progress show it.
+    pub fn name(&self) -> String {
+        printable(&self.path().display().to_string(), MAX_PATH_CHARS)
     }
 
     /// Loads the script, or reads and checks the whole document. Times of the stream are multiplied
-    /// by `time_scale`. `duration` is the length that was asked for the run; a script may follow
+    /// by `time_scale`. `duration` is the length that the run should have; a script may follow
     /// it.
     ///
     /// A script's operations are made on up to `generators` threads, each of which runs the top

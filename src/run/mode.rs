@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::RunOptions;
+use super::options::RunOptions;
 use crate::backend::BackendCapabilities;
 use crate::ir::feature::{Feature, Need};
 use crate::scheduler::feature_gate::FeatureGate;
@@ -27,7 +27,7 @@ pub fn feature_gate(
         && !options.degrade
     {
         bail!(
-            "--mode {mode}: the {} backend goes no further than fidelity mode {}; ask for that, or let --degrade go on with what it has",
+            "--mode {mode}: the {} backend supports fidelity modes up to {}; choose such a mode, or continue with what the backend supports with --degrade",
             backend.name,
             backend.mode(),
         );

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::HookErrors;
 use crate::backend::embedded::Storage;
-use crate::backend::memory::Limits as MemoryLimits;
+use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::Target;
 use crate::backend::smb2::Password;
 use crate::scheduler::{Precision, RetryPolicy};
@@ -36,7 +35,8 @@ pub struct RunOptions {
     pub shards: Option<usize>,
     /// The way shards wait for the next operation: asleep or awake.
     pub precision: Precision,
-    pub connect_concurrency: usize,
+    /// Number of connections that are made at a time.
+    pub connect_concurrency: u32,
     pub timeouts: Timeouts,
     /// The lateness above which an operation counts as late.
     pub late_bound: Duration,
@@ -48,7 +48,7 @@ pub struct RunOptions {
     pub degrade: bool,
     /// Thresholds, such as `read.response.p99 < 20ms`, in addition to those of the stream.
     pub thresholds: Vec<String>,
-    pub hook_errors: HookErrors,
+    pub hook_errors: HookErrorPolicy,
     /// Whether to write a line for each operation and each break.
     pub oplog: bool,
     /// Directory for the results; by default `results/<time>-<script>`.
@@ -57,7 +57,30 @@ pub struct RunOptions {
     pub progress: bool,
 }
 
+/// The effect of an error in a hook on the run.
+// The comments of the variants are the help of `--hook-errors`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum HookErrorPolicy {
+    /// Report it with a count, and exit with 4
+    #[default]
+    Report,
+    /// Report it, and leave the exit code as it is
+    Ignore,
+    /// End the run, and exit with 2
+    Abort,
+}
+
+/// Maximum number of shards and of threads that make operations.
+pub const MAX_THREADS: u16 = 256;
+
 impl RunOptions {
+    /// The default factor that stretches times.
+    pub const TIME_SCALE: f64 = 1.0;
+    /// The default number of connections that are made at a time.
+    pub const CONNECT_CONCURRENCY: u32 = 64;
+    /// The default lateness above which an operation counts as late.
+    pub const LATE_BOUND: Duration = Duration::from_millis(10);
+
     /// Returns the options of a command line that names only the target.
     pub fn new(target: Target) -> RunOptions {
         RunOptions {
@@ -68,23 +91,18 @@ impl RunOptions {
             operations: None,
             limit: None,
             retry: None,
-            time_scale: 1.0,
+            time_scale: RunOptions::TIME_SCALE,
             generators: None,
             shards: None,
             precision: Precision::Sleep,
-            connect_concurrency: 64,
-            timeouts: Timeouts {
-                operation: Duration::from_secs(60),
-                connect: Duration::from_secs(10),
-                reconnect: Duration::from_secs(30),
-                drain: Duration::from_secs(10),
-            },
-            late_bound: Duration::from_millis(10),
+            connect_concurrency: RunOptions::CONNECT_CONCURRENCY,
+            timeouts: Timeouts::DEFAULT,
+            late_bound: RunOptions::LATE_BOUND,
             allow_late: false,
             mode: None,
             degrade: false,
             thresholds: Vec::new(),
-            hook_errors: HookErrors::Report,
+            hook_errors: HookErrorPolicy::Report,
             oplog: false,
             out: None,
             progress: false,
@@ -100,4 +118,13 @@ pub struct Timeouts {
     pub reconnect: Duration,
     /// Bound on draining, closing open handles and teardown, together.
     pub drain: Duration,
+}
+
+impl Timeouts {
+    pub const DEFAULT: Timeouts = Timeouts {
+        operation: Duration::from_secs(60),
+        connect: Duration::from_secs(10),
+        reconnect: Duration::from_secs(30),
+        drain: Duration::from_secs(10),
+    };
 }

@@ -9,18 +9,18 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
-use super::RunError;
-use super::interrupt::{Signals, interruptible};
+use super::error::RunError;
+use super::signals::{Signals, interruptible};
 use crate::backend::embedded::Storage;
 use crate::backend::entropy::random_bytes;
-use crate::backend::memory::Limits as MemoryLimits;
-use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
+use crate::backend::memory::MemoryLimits;
+use crate::backend::registry::{BackendSettings, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::standard_error;
-use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
+use crate::probe::{self, Case, CaseProgress, ProbeReport, Selection, SuiteLimits, TargetReport};
 use crate::protocol::SharePath;
 use crate::scheduler::{Precision, RealClock};
 
@@ -55,12 +55,11 @@ const OPERATIONS_OF_A_CASE: u32 = 3;
 /// [`RunError`] if no case was run. Nothing is then left on the server.
 pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     // Listens before there is anything that a signal could leave behind.
-    let mut signals =
-        Signals::listen().context("signals cannot be listened to").map_err(RunError::internal)?;
+    let mut signals = Signals::listen()?;
     let connections =
         CONNECTIONS_OF_A_CASE * u32::from(options.at_a_time.get()) + FURTHER_CONNECTIONS;
     open_files::raise_open_file_limit(options.target.open_files(connections))
-        .map_err(|error| RunError::invalid(error.into()))?;
+        .map_err(RunError::invalid)?;
     let clock = RealClock::start(Precision::Sleep);
     let settings = BackendSettings {
         context: BackendContext {
@@ -73,10 +72,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         storage: Storage::Memory(MemoryLimits::default()),
         seed: 0,
     };
-    let server = options.target.open(settings).map_err(|error| match error {
-        OpenTargetError::PasswordMissing { .. } => RunError::invalid(error.into()),
-        OpenTargetError::Embedded(_) => RunError::new(ExitReason::Unreachable, error.into()),
-    })?;
+    let server = options.target.open(settings)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("no threads for the probe").map_err(RunError::internal)?;
@@ -84,16 +80,16 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     let number = random_bytes().context("the probe's directory has no name");
     let number = u64::from_ne_bytes(number.map_err(RunError::internal)?);
     let directory = format!("smbench-probe-{number:016x}");
-    let root = SharePath::new(&directory).map_err(|error| RunError::internal(error.into()))?;
+    let root = SharePath::new(&directory).map_err(RunError::internal)?;
     let wait = options.operation_timeout;
-    let limits = Limits {
+    let limits = SuiteLimits {
         wait,
         case: wait * OPERATIONS_OF_A_CASE,
         cleaning: wait * OPERATIONS_OF_A_CASE,
         whole: options.timeout,
     };
     let cases = probe::all();
-    let progress = ProgressDisplay::new(options.progress, cases.len());
+    let progress = ProbeProgress::new(options.progress, cases.len());
     let lines = progress.lines(options.progress);
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
@@ -104,8 +100,9 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         }
         tracing::warn!("ending: what was made on the server is being removed");
     };
-    let column = interruptible(&mut signals, interrupt, || {
-        let asked = Asked { cases: &cases, own_server: false, at_a_time: options.at_a_time };
+    let results = interruptible(&mut signals, interrupt, || {
+        let asked =
+            Selection { cases: &cases, on_test_server: false, at_a_time: options.at_a_time };
         let tell = |step, case: &Case| progress.tell(step, case.name);
         runtime.block_on(probe::run(&server, &root, asked, limits, stopped, &tell))
     });
@@ -113,24 +110,24 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
     drop(lines);
     // The runtime's threads are not waited for, because a name lookup may still block one.
     runtime.shutdown_background();
-    let column = column.map_err(|error| RunError::new(ExitReason::Unreachable, error.into()))?;
+    let results = results.map_err(|error| RunError::new(ExitReason::Unreachable, error))?;
     let target = TargetReport {
         url: options.target.to_string(),
         backend: server.capabilities().name,
         server: server.server(),
     };
-    Ok(ProbeReport::new(target, &directory, &cases, &column))
+    Ok(ProbeReport::new(target, &directory, &cases, &results))
 }
 
 /// The number of cases that have ended, and the case that has been running for longest.
-struct ProgressDisplay {
+struct ProbeProgress {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
 }
 
-impl ProgressDisplay {
+impl ProbeProgress {
     /// Creates the bar, which is drawn only on a terminal.
-    fn new(enabled: bool, cases: usize) -> ProgressDisplay {
+    fn new(enabled: bool, cases: usize) -> ProbeProgress {
         let target = match enabled && standard_error::is_drawable() {
             true => standard_error::draw_target(),
             false => ProgressDrawTarget::hidden(),
@@ -138,7 +135,7 @@ impl ProgressDisplay {
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
-        ProgressDisplay { bar, running: Mutex::default() }
+        ProbeProgress { bar, running: Mutex::default() }
     }
 
     /// Starts the log lines that report the same when there is no terminal to draw on.
@@ -153,11 +150,11 @@ impl ProgressDisplay {
         })
     }
 
-    fn tell(&self, step: Step, case: &'static str) {
+    fn tell(&self, step: CaseProgress, case: &'static str) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match step {
-            Step::Begun => running.push(case),
-            Step::Ended => {
+            CaseProgress::Begun => running.push(case),
+            CaseProgress::Ended => {
                 running.retain(|other| *other != case);
                 self.bar.inc(1);
             }
@@ -176,15 +173,15 @@ mod tests {
 
     #[test]
     fn progress_counts_what_has_ended_and_names_what_has_run_for_longest() {
-        let progress = ProgressDisplay::new(false, 3);
+        let progress = ProbeProgress::new(false, 3);
         let now = || (progress.bar.position(), progress.bar.message());
         for (step, case, ended, message) in [
-            (Step::Begun, "a", 0, "a"),
-            (Step::Begun, "b", 0, "a and 1 more"),
-            (Step::Begun, "c", 0, "a and 2 more"),
-            (Step::Ended, "a", 1, "b and 1 more"),
-            (Step::Ended, "c", 2, "b"),
-            (Step::Ended, "b", 3, ""),
+            (CaseProgress::Begun, "a", 0, "a"),
+            (CaseProgress::Begun, "b", 0, "a and 1 more"),
+            (CaseProgress::Begun, "c", 0, "a and 2 more"),
+            (CaseProgress::Ended, "a", 1, "b and 1 more"),
+            (CaseProgress::Ended, "c", 2, "b"),
+            (CaseProgress::Ended, "b", 3, ""),
         ] {
             progress.tell(step, case);
             assert_eq!(now(), (ended, message.to_string()));

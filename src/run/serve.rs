@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::RunError;
-use super::interrupt::Signals;
+use super::error::RunError;
+use super::signals::Signals;
 use crate::backend::embedded::{EmbeddedServer, SHARE, ServerSettings, Storage, USER};
 use crate::backend::open_files::raise_open_file_limit;
 use crate::backend::smb2::{Password, SmbAddress};
@@ -44,7 +44,7 @@ impl ServeOptions {
     pub fn check(&self) -> Result<(), RunError> {
         if !self.listen.ip().is_loopback() && self.user.is_none() {
             return Err(RunError::invalid(anyhow::anyhow!(
-                "--listen {}: other machines can reach this address, so the user must be named: add --user NAME",
+                "--listen {}: other hosts can reach this address, so the user must be named: add --user NAME",
                 self.listen
             )));
         }
@@ -59,7 +59,7 @@ impl ServeOptions {
         match same {
             true => Ok(()),
             false => Err(RunError::invalid(anyhow::anyhow!(
-                "--user {user:?} is no name for a user: write one that is not empty, has no \":\" and is not \"anonymous\""
+                "--user {user:?} is not a valid user name: write one that is not empty, has no \":\" and is not \"anonymous\""
             ))),
         }
     }
@@ -74,7 +74,7 @@ impl ServeOptions {
             // Before the server listens, the port may be 0; any other port serves for the check.
             port: address.port().max(1),
             share: SHARE.to_string(),
-            folder: SharePath::default(),
+            directory: SharePath::default(),
         };
         address.to_string()
     }
@@ -101,8 +101,7 @@ pub fn serve(
         Ok(()) => CONNECTIONS,
         Err(error) => (error.limit / 2).clamp(1, CONNECTIONS),
     };
-    let (runtime, mut signals) =
-        Signals::listen().context("signals cannot be listened to").map_err(RunError::internal)?;
+    let (runtime, mut signals) = Signals::listen()?;
     let mut server = EmbeddedServer::start(&ServerSettings {
         listen: options.listen,
         user: options.user().to_string(),
@@ -112,7 +111,7 @@ pub fn serve(
         connections: usize::try_from(connections).unwrap_or(usize::MAX),
         lists_shares: true,
     })
-    .map_err(|error| RunError::invalid(error.into()))?;
+    .map_err(RunError::invalid)?;
     ready(&options.url(server.address()))?;
     runtime.block_on(async {
         tokio::select! {
@@ -141,14 +140,14 @@ fn host_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::memory::Limits;
+    use crate::backend::memory::MemoryLimits;
 
     fn options(listen: &str, user: Option<&str>) -> ServeOptions {
         ServeOptions {
             listen: listen.parse().unwrap(),
             user: user.map(String::from),
             password: None,
-            storage: Storage::Memory(Limits::default()),
+            storage: Storage::Memory(MemoryLimits::default()),
             read_only: false,
         }
     }

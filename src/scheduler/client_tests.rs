@@ -11,7 +11,7 @@ use futures_util::future::select;
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Precision, RealClock};
 use super::fixtures::client_settings;
-use crate::backend::sim::{Fault, Request, Settings, SimBackend};
+use crate::backend::sim::{Fault, RequestId, SimBackend, SimSettings};
 use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
     Blob, CompletionStatus, Execution, Failure, HandleOperation, HandleRef, OpenMode,
@@ -22,7 +22,7 @@ use crate::protocol::{NtStatus, SharePath};
 
 /// Returns settings for a client of a simulated server.
 fn settings(clock: Arc<RealClock>) -> ClientSettings {
-    client_settings(Arc::new(SimBackend::new(clock.clone(), Settings::default())), clock)
+    client_settings(Arc::new(SimBackend::new(clock.clone(), SimSettings::default())), clock)
 }
 
 async fn executed(reports: &Reports) -> Execution {
@@ -90,12 +90,14 @@ async fn write_of_a_blob() -> CompletionStatus {
 /// Returns settings with which the client loses its connection during the first operation and
 /// is refused when it reconnects.
 fn refused_after_a_loss(clock: Arc<RealClock>) -> ClientSettings {
-    let faults = |request: Request| match request {
-        Request { connect: 0, operation: Some(0), .. } => Some(Fault::ConnectionLost),
-        Request { connect: 1, operation: None, .. } => Some(Fault::Status(NtStatus::LOGON_FAILURE)),
+    let faults = |request: RequestId| match request {
+        RequestId { connect: 0, operation: Some(0), .. } => Some(Fault::ConnectionLost),
+        RequestId { connect: 1, operation: None, .. } => {
+            Some(Fault::Status(NtStatus::LOGON_FAILURE))
+        }
         _ => None,
     };
-    let faulty = Settings { faults: Box::new(faults), ..Settings::default() };
+    let faulty = SimSettings { faults: Box::new(faults), ..SimSettings::default() };
     let backend = Arc::new(SimBackend::new(clock.clone(), faulty));
     ClientSettings { backend, ..settings(clock) }
 }

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
+use super::boundary::cross;
 use super::client::ScriptClient;
 use super::error::{PRELUDE, ScriptError};
-use super::host::Host;
-use super::open_loop::cross;
+use super::host::ScriptHost;
 use super::vm::Vm;
 use crate::ir::{Section, SourceError};
 
@@ -37,7 +37,7 @@ pub(super) struct Coroutines {
 }
 
 impl Coroutines {
-    pub fn new(lua: &Lua, host: &Rc<Host>) -> LuaResult<Coroutines> {
+    pub fn new(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Coroutines> {
         Ok(Coroutines { iterate: iterate(lua, host)?, spare: None })
     }
 
@@ -100,7 +100,7 @@ fn coroutine(vm: &Vm, spare: Option<Thread>, function: &Function) -> Result<Thre
 
 /// Makes the loop around a client's iterations. It is in Lua, so that a batch may end
 /// anywhere inside.
-fn iterate(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
+fn iterate(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> {
     let host = Rc::clone(host);
     let starts = lua.create_function(move |_, ()| {
         host.callback(|| {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use mlua::Function;
 use serde_json::{Map, Value};
 
-use super::api::Pace;
 use super::error::ScriptError;
 use super::hooks::filter::{Field, FilterSpec};
+use super::pace::Pace;
 use super::values::unknown;
 use crate::ir::Need;
 use crate::ir::source::{Module, Phase, StatedThreshold};

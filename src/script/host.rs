@@ -24,7 +24,7 @@ use crate::ir::ClientPartition;
 
 /// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
 /// keep the VM alive, because the binding's references are weak.
-pub(super) struct Host {
+pub(super) struct ScriptHost {
     pub limits: ScriptLimits,
     /// Number of VMs that share the memory.
     memory_parts: Cell<u32>,
@@ -116,7 +116,7 @@ fn computed() -> Duration {
     now()
 }
 
-impl Host {
+impl ScriptHost {
     /// Creates the state for one VM. The first VM runs its top level before the others exist, so it
     /// starts with all of the memory.
     pub fn new(
@@ -126,9 +126,9 @@ impl Host {
         blobs: Blobs,
         hooks: Option<Rc<HookState>>,
         quiet: bool,
-    ) -> Rc<Host> {
+    ) -> Rc<ScriptHost> {
         let first = partition.part == 0;
-        Rc::new(Host {
+        Rc::new(ScriptHost {
             limits,
             memory_parts: Cell::new(if first { 1 } else { partition.of }),
             prints_top_level: first,
@@ -231,7 +231,7 @@ impl Host {
         }
     }
 
-    /// Returns the message of an error as [`Host::readable`] does, for the user who runs the
+    /// Returns the message of an error as [`ScriptHost::readable`] does, for the user who runs the
     /// script: with paths, or at least the path of the script, and a hint if the script used the
     /// result of an operation.
     fn placed(&self, error: &LuaError) -> String {

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::api::elsewhere;
+use crate::ir::foreign_words::{METHODS, METHODS_WITHOUT_EQUIVALENT};
 use crate::ir::{FileControl, HandleOperation, OperationType};
 use crate::observability::custom_metrics::MetricKind;
 use crate::protocol::nearest;
@@ -96,7 +96,7 @@ pub(super) fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -
             "'{word}' belongs to a metric: a counter has add, a gauge set, a rate observe, a histogram record"
         );
     }
-    if let Some(here) = elsewhere::method(word) {
+    if let Some(here) = METHODS.find(word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
     let objects = [("a client", CLIENT_METHODS.as_slice()), ("rng", RNG_METHODS)];
@@ -108,7 +108,7 @@ pub(super) fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -
     let shown: String = word.chars().take(60).collect();
     let all = objects.iter().flat_map(|(_, has)| has.iter().copied());
     if members != Some(RNG_METHODS)
-        && let Some(advice) = elsewhere::advice(word)
+        && let Some(advice) = METHODS_WITHOUT_EQUIVALENT.find(word)
     {
         return format!("unknown {what} '{shown}': {advice}; {}", listed(&objects[0]));
     }
@@ -129,7 +129,7 @@ pub(super) fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -
 /// members.
 pub(super) fn no_member_of_a_handle(name: &str) -> String {
     let methods: Vec<&str> = methods_with_a_handle().collect();
-    let meant = elsewhere::method(name).or_else(|| nearest(name, methods_with_a_handle()));
+    let meant = METHODS.find(name).or_else(|| nearest(name, methods_with_a_handle()));
     let meant = match meant.filter(|meant| methods.contains(meant)) {
         Some("read" | "write") | None => String::new(),
         Some(meant) => format!("; did you mean c:{meant}(h)?"),

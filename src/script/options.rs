@@ -5,10 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::chunks::shown_path;
-use super::error::ScriptError;
-
-/// Maximum number of clients in a run.
-pub const MAX_CLIENTS: u32 = 1_000_000;
+use crate::ir::workloads::MAX_CLIENTS;
 
 /// A script and the options it is run with.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +81,11 @@ impl ScriptLimits {
 }
 
 impl Default for ScriptLimits {
-    /// Returns 512 MiB of memory, 2 s of computing and 1 MiB of source.
+    /// Returns 512 MiB of memory, 1 s of computing and 1 MiB of source.
     fn default() -> ScriptLimits {
         ScriptLimits {
             memory_bytes: 512 << 20,
-            time_per_resume: Duration::from_secs(2),
+            time_per_resume: Duration::from_secs(1),
             source_bytes: 1 << 20,
         }
     }
@@ -103,20 +100,20 @@ pub struct ClientsOverride {
 }
 
 impl FromStr for ClientsOverride {
-    type Err = ScriptError;
+    type Err = String;
 
     /// Parses `name=N`, or a bare `N`.
-    fn from_str(text: &str) -> Result<ClientsOverride, ScriptError> {
+    fn from_str(text: &str) -> Result<ClientsOverride, String> {
         let (workload, number) = match text.rsplit_once('=') {
-            Some((name, number)) => (Some(name.to_string()), number),
+            Some((name, number)) => (Some(name.trim().to_string()), number),
             None => (None, text),
         };
-        let wrong = |problem: String| ScriptError::Clients(format!("--clients {text}: {problem}"));
-        let clients: u64 = number
-            .trim()
-            .parse()
-            .map_err(|_| wrong("write a number, or workload=number".to_string()))?;
-        Ok(ClientsOverride { workload, clients: client_count(clients).map_err(wrong)? })
+        match number.trim().parse() {
+            Ok(clients @ 1..=MAX_CLIENTS) if workload.as_deref() != Some("") => {
+                Ok(ClientsOverride { workload, clients })
+            }
+            _ => Err(format!("expected N or workload=N, with N from 1 to {MAX_CLIENTS}")),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use semver::{Version, VersionReq};
 
 use super::chunks::load_chunk;
 use super::error::ScriptError;
-use super::host::Host;
+use super::host::ScriptHost;
 use super::members::GLOBALS;
 use super::values::{fail, fault, text, unknown};
 use crate::ir::directory::{Directory, OpenError, regular_file};
@@ -44,7 +44,7 @@ struct Found {
 }
 
 /// Creates the function `require`. Modules are loaded once, at the top level only.
-pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
+pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> {
     let host = Rc::clone(host);
     let loaded = lua.create_table()?;
     let loading = RefCell::new(Vec::<String>::new());
@@ -86,14 +86,14 @@ pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
     })
 }
 
-fn recorded(host: &Host, name: &str) -> String {
+fn recorded(host: &ScriptHost, name: &str) -> String {
     let declared = host.declared.borrow();
     let module =
         declared.as_ref().and_then(|declared| declared.modules.iter().find(|m| m.name == name));
     module.map_or_else(String::new, |module| module.version.clone())
 }
 
-fn find(host: &Host, name: &str) -> LuaResult<Found> {
+fn find(host: &ScriptHost, name: &str) -> LuaResult<Found> {
     let directory = match host.declared.borrow().as_ref() {
         Some(declared) => declared.directory.clone(),
         None => {

@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 
-use super::host::Host;
+use super::host::ScriptHost;
 use super::members::{GLOBALS, no_member_of_a_handle};
 use super::printing::Printer;
 use super::values::{fail, fault, name_of, shown, unknown};
 use super::{api, error, require};
+use crate::ir::foreign_words;
 use crate::observability::standard_error::{self, LineKind};
 
 /// Functions of `math` that are kept as Luau has them, because they are exact on every host.
@@ -46,7 +47,7 @@ const ABSENT: &[(&str, &str)] = &[
 ];
 
 /// Sets up the VM's globals and closes them.
-pub(super) fn close(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn close(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let globals = lua.globals();
     portable_math(lua, &globals.get("math")?)?;
     without_addresses(lua)?;
@@ -87,7 +88,7 @@ fn absent(name: &Value) -> LuaResult<Value> {
         "c" | "client" => "the client is the first argument: function(c, rng)",
         "rng" | "random" => "rng is the second argument: function(c, rng)",
         "P" | "params" => "parameters are what bench.params returns: local P = bench.params { … }",
-        word if let Some(here) = api::elsewhere::global(word) => here,
+        word if let Some(here) = foreign_words::GLOBALS.find(word) => here,
         _ => {
             let problem = unknown("global", &name, GLOBALS.iter().copied());
             let own = match problem.contains("did you mean") {
@@ -106,7 +107,7 @@ fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
         Value::Function(_) => format!("local function {name}"),
         _ => format!("local {name} = …"),
     };
-    let hint = match (value, api::elsewhere::entry_point(&name)) {
+    let hint = match (value, foreign_words::ENTRY_POINTS.find(&name)) {
         (Value::Function(_), Some(hint)) => format!("; {hint}"),
         _ => String::new(),
     };
@@ -222,7 +223,7 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
 
 /// Runs the prelude: functions that must be written in Lua, because a coroutine can pause inside
 /// them or because they are called too often for calls into Rust.
-fn prelude(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+fn prelude(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let tools = lua.create_table()?;
     let teller = Rc::clone(host);
     tools.raw_set(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mlua::{AnyUserData, Function};
 
-use super::api::{ClientObject, Pace, Rng, Schedule, check_given, checked_thresholds};
+use super::api::{ClientObject, Rng, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Identity, ScriptClient};
@@ -13,9 +13,10 @@ use super::coroutines::{Coroutines, Slot, State};
 use super::declared::{Declared, DeclaredWorkload, ParameterHelp, break_policies};
 use super::error::ScriptError;
 use super::hooks::hook_state::{GiveUp, HookState};
-use super::host::Host;
+use super::host::ScriptHost;
 use super::open_loop::OpenLoop;
-use super::options::{MAX_CLIENTS, ScriptOptions};
+use super::options::ScriptOptions;
+use super::pace::{Pace, Schedule};
 use super::random::RandomNumbers;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
@@ -23,6 +24,7 @@ use super::values::unknown;
 use super::vm::Vm;
 use crate::ir::phases;
 use crate::ir::source::RUN_CLIENT;
+use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{
     ClientPartition, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
     Workload,
@@ -94,7 +96,7 @@ fn load(
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, partition, declared, blobs, hooks, options.quiet);
+    let host = ScriptHost::new(options.limits, partition, declared, blobs, hooks, options.quiet);
     let vm = Vm::new(Rc::clone(&host))?;
     let path = options.shown_path();
     let result = vm.run(&chunk, &path, &source);

@@ -2,6 +2,7 @@
 
 use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
 
+use crate::ir::foreign_words::ForeignWords;
 use crate::ir::units;
 use crate::protocol::nearest;
 
@@ -59,6 +60,20 @@ pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'
         None if known.len() > 24 => format!("unknown {what} '{word}'"),
         None => format!("unknown {what} '{word}': there is {}", known.join(", ")),
     }
+}
+
+/// Refuses fields that other tools have, with their equivalents here.
+pub(super) fn refuse_foreign_fields(
+    table: &Table,
+    what: &str,
+    words: &ForeignWords,
+) -> LuaResult<()> {
+    for (foreign, here) in words.iter() {
+        if !table.raw_get::<Value>(foreign)?.is_nil() {
+            return Err(fault(format!("{what}: unknown field '{foreign}': {here}")));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses keys that are not in `known`.

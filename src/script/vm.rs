@@ -7,17 +7,17 @@ use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Valu
 
 use super::chunks::load_chunk;
 use super::error::ScriptError;
-use super::host::Host;
+use super::host::ScriptHost;
 use super::sandbox;
 
 pub(super) struct Vm {
     pub lua: Lua,
-    pub host: Rc<Host>,
+    pub host: Rc<ScriptHost>,
 }
 
 impl Vm {
     /// Creates a VM in which only the sandbox and smbench's tables can be reached.
-    pub fn new(host: Rc<Host>) -> Result<Vm, ScriptError> {
+    pub fn new(host: Rc<ScriptHost>) -> Result<Vm, ScriptError> {
         let internal = |error: LuaError| ScriptError::Internal(error.to_string());
         let libraries = StdLib::TABLE
             | StdLib::STRING
@@ -69,10 +69,10 @@ impl Vm {
         })
     }
 
-    /// Enters the VM: see [`Host::enter`].
+    /// Enters the VM: see [`ScriptHost::enter`].
     ///
     /// # Errors
-    /// The errors of [`Host::enter`].
+    /// The errors of [`ScriptHost::enter`].
     pub fn enter<R>(
         &self,
         thread: usize,

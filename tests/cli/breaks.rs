@@ -300,7 +300,7 @@ fn the_report_shows_how_each_break_ended() {
     for (end, words, asks, on_break, held, target, code) in [
         ("acknowledged", "1 acknowledged", "batch", "delay = '50ms'", "1s", "sim", 0),
         ("closed", "1 ended by a close", "batch", "policy = 'ignore'", "600ms", "sim", 0),
-        ("not_asked", "1 with no answer wanted", "ii", "", "1s", "sim", 0),
+        ("not_asked", "1 that needed no answer", "ii", "", "1s", "sim", 0),
         (
             "connection_lost",
             "1 ended by a lost connection",
@@ -336,7 +336,7 @@ fn the_report_shows_how_each_break_ended() {
         assert_eq!((number(&breaks[end]), number(&breaks["oplock"])), (1, 1), "{breaks:#}");
         assert!(ended.stdout.contains(&format!("✓ {threshold}  1\n")), "{}", ended.stdout);
         assert!(ended.stdout.contains(&format!("\n            {words}\n")), "{}", ended.stdout);
-        let reported = ended.stdout.contains("            over after ");
+        let reported = ended.stdout.contains("            finished after ");
         assert_eq!(reported, !["acknowledged", "not_asked"].contains(&end), "{}", ended.stdout);
     }
 }

@@ -154,6 +154,6 @@ fn an_interrupt_ends_an_endless_on_end_and_the_results_are_written() {
     let summary = interrupted_until_it_ends(running).exits(130).summary();
     assert_eq!(number(&summary["totals"]["operations"]), 80);
     let problems = summary["problems"].as_array().unwrap();
-    let expected = "bench.on_end was interrupted, and may not have been called to its end";
+    let expected = "bench.on_end was interrupted, and may not have finished";
     assert_eq!(problems, &[json!(expected)]);
 }

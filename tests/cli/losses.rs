@@ -58,7 +58,7 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
     assert_eq!(summary.get("failed_clients"), None);
     assert_eq!(summary["totals"]["duration_s"], 5.0);
     assert_eq!(ended.stdout.contains("× CONNECTION_LOST"), failed > 0, "{}", ended.stdout);
-    assert!(ended.stdout.contains("5 connections lost and made again"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("5 connections lost and re-established"), "{}", ended.stdout);
 }
 
 #[test]

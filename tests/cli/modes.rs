@@ -103,10 +103,11 @@ fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() 
     }
     let line = "run s.lua --target sim --iterations 1 --degrade --mode 1 --out told --allow-late";
     let reported = place.smbench(line).end().exits(0).stdout;
-    let counted = "1 operation sent without what the backend or --mode does not allow (--degrade)";
+    let counted =
+        "1 operation sent without features that the backend or --mode does not allow (--degrade)";
     assert!(reported.contains(counted), "{reported}");
     assert!(reported.contains("s.lua on sim (fidelity mode 1)\n"), "{reported}");
-    assert!(reported.contains(", no more than mode 1\n"), "{reported}");
+    assert!(reported.contains(", at most mode 1\n"), "{reported}");
 }
 
 #[test]

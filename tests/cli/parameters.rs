@@ -166,7 +166,7 @@ fn a_usage_error_names_the_flag_and_how_to_write_it() {
         ("run s.lua --clients u=3", "--clients u=3: unknown workload 'u': there is w"),
         (
             "run s.lua --target wat:x",
-            "--target: unknown target \"wat:x\": use embedded, smb://user@host[:port]/share[/directory], sim or sim:null",
+            "--target: unknown target \"wat:x\": use embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null",
         ),
     ] {
         assert_eq!(place.smbench(line).end().refused(2), message);

@@ -50,7 +50,7 @@ fn a_password_that_cannot_be_had_is_one_error() {
     }
     for (file, reason) in [
         ("binary", "is not UTF-8"),
-        ("large", "is larger than 64 KiB; it should hold a password and no more"),
+        ("large", "is larger than 64 KiB; it should hold only a password"),
     ] {
         let message = place.run(&format!("s.lua {target} --password-file {file}")).end().refused(2);
         assert_eq!(message, format!("--password-file {file} {reason}"));
@@ -60,7 +60,7 @@ fn a_password_that_cannot_be_had_is_one_error() {
 #[test]
 fn a_password_in_the_target_is_refused_and_not_repeated() {
     let place = Place::with_script(SCRIPT);
-    let advice = "the target holds a password, which would end up in logs and results: leave it out and set SMBENCH_PASSWORD";
+    let advice = "the target contains a password, which would appear in logs and results: remove it and set SMBENCH_PASSWORD";
     let target = "smb://ann:hunter2@nas/share";
     let message = place.run(&format!("s.lua --target {target}")).end().refused(2);
     assert_eq!(message, format!("--target: {advice}"));

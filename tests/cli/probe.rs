@@ -84,9 +84,9 @@ fn samba_is_probed_in_a_directory_of_its_own_that_is_removed_afterwards() {
     let text = ended.stdout;
     for expected in [
         "  batch oplock              yes\n",
-        "  leases on folders         no\n",
+        "  leases on directories     no\n",
         "differs from the reference",
-        "      known: rename(2) replaces an empty folder, and Samba lets it\n",
+        "      known: rename(2) replaces an empty directory, and Samba does not prevent it\n",
         "  offsets_above_four_gib_are_kept (MS-FSA 2.1.5.3)\n      a server without sparse files",
         "got none, not 0x736d62656e6368206c65617365202009\n",
         "got SMB2_OPLOCK_LEVEL_II, not SMB2_OPLOCK_LEVEL_BATCH\n",

@@ -67,12 +67,12 @@ fn a_server_that_does_not_speak_smb_is_reported_as_one() {
         ),
         (
             b"SSH-2.0-OpenSSH_9.9\r\n",
-            "can answer what was asked; is an SMB server at this port? 445 is usual".into(),
+            "can answer the pending requests; is an SMB server at this port? 445 is usual".into(),
         ),
         (
             b"\0\0\0\x04abcd",
             format!(
-                "{malformed}it is no SMB2 message, or is cut off; is an SMB server at this port? 445 is usual"
+                "{malformed}it is not an SMB2 message, or it is cut off; is an SMB server at this port? 445 is usual"
             ),
         ),
         (
@@ -123,7 +123,7 @@ fn a_wrong_password_a_missing_share_and_a_missing_directory_are_named() {
     );
     let directory = call(&format!("{}/no/where", samba.url())).samba().end().refused(3);
     assert!(directory.contains("STATUS_OBJECT_PATH_NOT_FOUND (0xC000003A)"), "{directory}");
-    assert!(directory.ends_with("has no folder \"no/where\"; create it first"), "{directory}");
+    assert!(directory.ends_with("has no directory \"no/where\"; create it first"), "{directory}");
     assert_eq!(crate::program::names(&samba.share()), [""; 0]);
 }
 

@@ -77,7 +77,7 @@ fn of_out_only_the_last_directory_is_made() {
         assert_eq!(
             message.refused(2),
             format!(
-                "--out {out}: there is no directory {missing}; create it first, or name another place"
+                "--out {out}: there is no directory {missing}; create it first, or name another path"
             )
         );
     }

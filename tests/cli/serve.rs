@@ -152,7 +152,7 @@ fn what_cannot_be_served_is_one_error() {
         assert_eq!(
             refused(&format!("--listen {address}")),
             format!(
-                "--listen {address}: other machines can reach this address, so the user must be named: add --user NAME"
+                "--listen {address}: other hosts can reach this address, so the user must be named: add --user NAME"
             )
         );
         // A password is needed too: it is never made up.
@@ -178,7 +178,7 @@ fn what_cannot_be_served_is_one_error() {
     );
     for directory in ["none", "file"] {
         let message = refused(&format!("--listen 127.0.0.1:0 --dir {directory}"));
-        let start = format!("the embedded server cannot use the folder {directory}: ");
+        let start = format!("the embedded server cannot use the directory {directory}: ");
         assert!(message.starts_with(&start), "{message}");
         assert_eq!(message.ends_with("; make it first"), directory == "none", "{message}");
     }

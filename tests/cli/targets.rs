@@ -103,7 +103,7 @@ fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
     for (target, message) in [
         (
             "sim?latancy=5ms",
-            "--target: sim has no setting \"latancy\" (did you mean \"latency\"?): there are latency, stall, outage and fail",
+            "--target: sim has no setting \"latancy\" (did you mean \"latency\"?): the settings are latency, stall, outage and fail",
         ),
         (
             "sim?fail=DISKFULL:0.1",
@@ -117,10 +117,11 @@ fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
 #[test]
 fn targets_that_do_not_exist_are_refused_with_those_that_do() {
     let place = Place::with_script(NEEDS_AN_OPLOCK);
-    let known = "use embedded, smb://user@host[:port]/share[/directory], sim or sim:null";
+    let known =
+        "use embedded, smb://user@host[:port]/share[/directory], sim[?latency=5ms&...] or sim:null";
     for (target, message) in [
         ("nas", format!("--target: unknown target \"nas\": {known}")),
-        ("mount:/mnt", format!("--target: the target mount: is not in this version: {known}")),
+        ("mount:/mnt", format!("--target: the target mount is not in this version: {known}")),
     ] {
         assert_eq!(place.run(&format!("s.lua --target {target}")).end().refused(2), message);
     }
@@ -132,8 +133,9 @@ fn targets_that_do_not_exist_are_refused_with_those_that_do() {
     for directory in ["nowhere", "file"] {
         let message = place.run(&format!("s.lua --embedded-dir {directory}")).end().refused(3);
         assert!(
-            message
-                .starts_with(&format!("the embedded server cannot use the folder {directory}: "))
+            message.starts_with(&format!(
+                "the embedded server cannot use the directory {directory}: "
+            ))
         );
     }
 }

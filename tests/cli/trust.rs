@@ -166,7 +166,7 @@ fn retries_are_counted_and_the_settings_they_came_from_are_kept() {
     let stat = &summary["operations"]["stat"];
     assert!(stat["response_us"]["min"].as_f64().unwrap() >= 300_000.0, "{stat}");
     for text in
-        [", time scale 0.5, with retries\n", "6 attempts after a first that failed (--retry)\n"]
+        [", time scale 0.5, with retries\n", "6 attempts repeated after a failure (--retry)\n"]
     {
         assert!(ended.stdout.contains(text), "{text:?} not in {}", ended.stdout);
     }

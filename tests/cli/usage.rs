@@ -222,7 +222,7 @@ fn the_error_of_a_refused_guest_says_that_the_target_names_no_user() {
     let ended = call.end().exits(3);
     let named = format!("smb://USER@{}/share", samba.address());
     let tip = format!(
-        "the target names no user, so smbench asked as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
+        "the target names no user, so smbench connected as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
     );
     assert!(ended.stderr.contains(&tip), "{}", ended.stderr);
 }
@@ -233,7 +233,7 @@ fn a_document_whose_directory_is_missing_is_refused_without_a_temporary_name() {
     let message = place.smbench("compile s.lua -o no/dir/x.jsonl --iterations 1").end().refused(2);
     assert_eq!(
         message,
-        "--output no/dir/x.jsonl: there is no directory no; create it first, or name another place"
+        "--output no/dir/x.jsonl: there is no directory no; create it first, or name another path"
     );
     place.write("file", "");
     let message = place.smbench("compile s.lua -o file/x.jsonl --iterations 1").end().refused(2);

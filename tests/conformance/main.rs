@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use smbench::backend::embedded::{EmbeddedBackend, EmbeddedServer, SHARE, ServerSettings, Storage};
-use smbench::backend::memory::Limits;
-use smbench::backend::sim::{NullBackend, Settings, SimBackend};
+use smbench::backend::memory::MemoryLimits;
+use smbench::backend::sim::{NullBackend, SimBackend, SimSettings};
 use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
 use smbench::backend::{BackendContext, Clock, Feature, SMBBackend};
-use smbench::probe::{self, Asked, Case, Column, DEVIATIONS, Limits as Bounds, Step, Verdict};
+use smbench::probe::{
+    self, Case, CaseProgress, CaseVerdict, DEVIATIONS, Selection, SuiteLimits, SuiteResults,
+};
 use smbench::protocol::SharePath;
 use smbench_test_support::Samba;
 use tokio::sync::watch;
@@ -52,8 +54,8 @@ fn context() -> BackendContext {
 /// Returns every backend that is available on this host. Samba is among them if `samba` is given,
 /// and runs as long as that lives.
 fn backends(samba: Option<&Samba>) -> Vec<(&'static str, Arc<dyn SMBBackend>)> {
-    let sim = SimBackend::new(context().clock, Settings::default());
-    let memory = Storage::Memory(Limits::default());
+    let sim = SimBackend::new(context().clock, SimSettings::default());
+    let memory = Storage::Memory(MemoryLimits::default());
     let embedded = EmbeddedBackend::start(&memory, 64, context()).unwrap();
     let mut backends: Vec<(&'static str, Arc<dyn SMBBackend>)> =
         vec![("sim", Arc::new(sim)), ("embedded", Arc::new(embedded))];
@@ -66,7 +68,7 @@ fn backends(samba: Option<&Samba>) -> Vec<(&'static str, Arc<dyn SMBBackend>)> {
     backends
 }
 
-const LIMITS: Bounds = Bounds {
+const LIMITS: SuiteLimits = SuiteLimits {
     wait: Duration::from_secs(10),
     case: Duration::from_secs(20),
     cleaning: Duration::from_secs(10),
@@ -79,11 +81,11 @@ async fn run(
     server: &Arc<dyn SMBBackend>,
     cases: &[&Case],
     at_a_time: NonZeroU16,
-    on_step: &dyn Fn(Step, &Case),
-) -> Column {
+    on_step: &dyn Fn(CaseProgress, &Case),
+) -> SuiteResults {
     let root = SharePath::new("conformance").unwrap();
     let (_stop, never) = watch::channel(false);
-    let asked = Asked { cases, own_server: true, at_a_time };
+    let asked = Selection { cases, on_test_server: true, at_a_time };
     probe::run(server, &root, asked, LIMITS, never, on_step).await.unwrap()
 }
 
@@ -99,7 +101,7 @@ async fn every_backend_conforms() {
                 watch.on_step(step, case.name);
             }
         };
-        Server { name, column: run(server, &cases, AT_A_TIME, &on_step).await }
+        Server { name, results: run(server, &cases, AT_A_TIME, &on_step).await }
     });
     let servers = join_all(asked).await;
     let mut judged = judge(&cases, &servers, DEVIATIONS);
@@ -112,8 +114,9 @@ async fn every_backend_conforms() {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         std::fs::write(target.join("conformance.txt"), &judged.table).unwrap();
     }
-    let reference = cases.iter().zip(&servers[0].column.verdicts);
-    let not_granted = reference.filter(|(_, verdict)| matches!(verdict, Verdict::NotGranted(_)));
+    let reference = cases.iter().zip(&servers[0].results.verdicts);
+    let not_granted =
+        reference.filter(|(_, verdict)| matches!(verdict, CaseVerdict::NotGranted(_)));
     // The simulator models everything but durable handles.
     judged.faults.extend(
         not_granted
@@ -135,7 +138,7 @@ async fn the_embedded_server_served_alone_refuses_locks_that_wait() {
         listen: "127.0.0.1:0".parse().unwrap(),
         user: "tester".into(),
         password: password.clone(),
-        storage: Storage::Memory(Limits::default()),
+        storage: Storage::Memory(MemoryLimits::default()),
         read_only: false,
         connections: 64,
         lists_shares: false,
@@ -143,8 +146,8 @@ async fn the_embedded_server_served_alone_refuses_locks_that_wait() {
     let server = server.unwrap();
     let address = SmbAddress::parse(&format!("tester@{}/{SHARE}", server.address())).unwrap();
     let backend: Arc<dyn SMBBackend> = Arc::new(Smb2Backend::new(address, password, context()));
-    let column = run(&backend, &cases, AT_A_TIME, &|_, _| {}).await;
-    let judged = judge(&cases, &[Server { name: "embedded", column }], DEVIATIONS);
+    let results = run(&backend, &cases, AT_A_TIME, &|_, _| {}).await;
+    let judged = judge(&cases, &[Server { name: "embedded", results }], DEVIATIONS);
     let stale = |fault: &&String| !fault.ends_with("names no case");
     assert_eq!(judged.faults.iter().find(stale), None, "{}", judged.table);
     assert!(judged.table.contains("deviates"), "{}", judged.table);
@@ -156,9 +159,9 @@ async fn the_embedded_server_served_alone_refuses_locks_that_wait() {
 async fn a_server_that_agrees_to_everything_passes_no_case() {
     let cases = probe::all();
     let null: Arc<dyn SMBBackend> = Arc::new(NullBackend);
-    let column = run(&null, &cases, AT_A_TIME, &|_, _| {}).await;
-    let passed = cases.iter().zip(&column.verdicts);
-    let passed = passed.filter(|(_, verdict)| matches!(verdict, Verdict::Pass));
+    let results = run(&null, &cases, AT_A_TIME, &|_, _| {}).await;
+    let passed = cases.iter().zip(&results.verdicts);
+    let passed = passed.filter(|(_, verdict)| matches!(verdict, CaseVerdict::Pass));
     let passed: Vec<&str> = passed.map(|(case, _)| case.name).collect();
     assert_eq!(passed, Vec::<&str>::new());
 }

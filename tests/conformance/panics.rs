@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use smbench::probe::Step;
+use smbench::probe::CaseProgress;
 use smbench_test_support::Samba;
 
 /// A known panic: the case that causes it, the function it happens in, and the reason.
@@ -60,11 +60,11 @@ impl<'a> PanicWatch<'a> {
         PanicWatch { samba, seen: Mutex::default() }
     }
 
-    pub fn on_step(&self, step: Step, case: &str) {
+    pub fn on_step(&self, step: CaseProgress, case: &str) {
         let mut seen = self.seen.lock().unwrap();
         match step {
-            Step::Begun => seen.cases.push((case.into(), None)),
-            Step::Ended => {
+            CaseProgress::Begun => seen.cases.push((case.into(), None)),
+            CaseProgress::Ended => {
                 let begun = seen.cases.iter_mut().filter(|(name, _)| name == case);
                 begun.for_each(|(_, ended)| *ended = Some(Instant::now()));
                 self.look(&mut seen);
@@ -111,11 +111,11 @@ mod tests {
     fn a_panic_is_known_only_of_its_case_and_in_its_function() {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let guilty = "a_handle_of_attributes_neither_reads_nor_writes";
-        let known = judge(STACK, names(&["mkdir_makes_a_folder", guilty]));
+        let known = judge(STACK, names(&["mkdir_makes_a_directory", guilty]));
         assert!(known.known.is_some());
         assert_eq!(known.cases, [guilty]);
         for (stack, cases) in [
-            (STACK, names(&["mkdir_makes_a_folder", "stat_knows_files_and_folders"])),
+            (STACK, names(&["mkdir_makes_a_directory", "stat_knows_files_and_directories"])),
             ("PANIC (pid 7): Signal 11\n #4 libtalloc.so.2(talloc_free+0x15)", names(&[guilty])),
         ] {
             let unknown = judge(stack, cases.clone());

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use smbench::probe::{Case, Column, Deviation, Verdict, When};
+use smbench::probe::{Case, CaseVerdict, Deviation, SuiteResults, When};
 
-/// One server's column of the table.
+/// The results of one server, a column of the table.
 pub struct Server {
     pub name: &'static str,
-    pub column: Column,
+    pub results: SuiteResults,
 }
 
 pub struct Judged {
@@ -38,7 +38,7 @@ pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> J
     for (number, case) in cases.iter().enumerate() {
         let mut words = Vec::new();
         for (server, totals) in servers.iter().zip(&mut totals) {
-            let verdict = &server.column.verdicts[number];
+            let verdict = &server.results.verdicts[number];
             let (word, note) = judge_one(case, server.name, verdict, deviations);
             if let Some(note) = note {
                 let line = format!("{}: {} ({}): {note}", server.name, case.name, case.section);
@@ -63,7 +63,7 @@ pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> J
         faults.push(format!("the deviation of {} names no case", deviation.case));
     }
     for server in servers {
-        let left = server.column.left.iter().map(|left| format!("{}: left: {left}", server.name));
+        let left = server.results.left.iter().map(|left| format!("{}: left: {left}", server.name));
         faults.extend(left);
     }
     Judged { table: table + "\n" + &notes, faults }
@@ -72,29 +72,29 @@ pub fn judge(cases: &[&Case], servers: &[Server], deviations: &[Deviation]) -> J
 fn judge_one(
     case: &Case,
     server: &str,
-    verdict: &Verdict,
+    verdict: &CaseVerdict,
     deviations: &[Deviation],
 ) -> (&'static str, Option<String>) {
     let deviation = deviations.iter().find(|d| d.server == server && d.case == case.name);
     match (verdict, deviation) {
-        (Verdict::Pass, None) => ("pass", None),
-        (Verdict::Pass, Some(known)) if known.when == When::Sometimes => ("pass", None),
-        (Verdict::Pass, Some(_)) => ("PASS", Some("no longer deviates".into())),
-        (Verdict::Fail(found), Some(known)) if found.what.contains(known.answers) => {
+        (CaseVerdict::Pass, None) => ("pass", None),
+        (CaseVerdict::Pass, Some(known)) if known.when == When::Sometimes => ("pass", None),
+        (CaseVerdict::Pass, Some(_)) => ("PASS", Some("no longer deviates".into())),
+        (CaseVerdict::Fail(found), Some(known)) if found.what.contains(known.answers) => {
             ("deviates", Some(format!("{}: {} ({})", known.reason, found.what, found.at)))
         }
-        (Verdict::Fail(found), _) => ("FAIL", Some(format!("{} ({})", found.what, found.at))),
-        (Verdict::NotGranted(what), Some(known)) if what.contains(known.answers) => {
+        (CaseVerdict::Fail(found), _) => ("FAIL", Some(format!("{} ({})", found.what, found.at))),
+        (CaseVerdict::NotGranted(what), Some(known)) if what.contains(known.answers) => {
             ("not granted", Some(format!("{}: {what}", known.reason)))
         }
-        (Verdict::NotGranted(what), _) => ("not granted", Some(what.clone())),
-        (Verdict::Skipped(why), _) => ("skipped", Some(why.clone())),
-        (Verdict::NotRun(missed), _) => ("NOT RUN", Some(missed.name().to_string())),
+        (CaseVerdict::NotGranted(what), _) => ("not granted", Some(what.clone())),
+        (CaseVerdict::Skipped(why), _) => ("skipped", Some(why.clone())),
+        (CaseVerdict::NotRun(missed), _) => ("NOT RUN", Some(missed.name().to_string())),
     }
 }
 
 mod tests {
-    use smbench::probe::{Difference, Missed};
+    use smbench::probe::{Difference, NotRunReason};
 
     use super::*;
 
@@ -103,11 +103,12 @@ mod tests {
         section: "",
         needs: &[],
         run: |_| Box::pin(async { Ok(()) }),
-        care: smbench::probe::Care::Safe,
+        essential: false,
+        only_on_test_servers: None,
     };
 
-    fn judged(verdict: Verdict, deviation: Option<(&'static str, When)>) -> Judged {
-        let column = Column { verdicts: vec![verdict], ..Column::default() };
+    fn judged(verdict: CaseVerdict, deviation: Option<(&'static str, When)>) -> Judged {
+        let results = SuiteResults { verdicts: vec![verdict], ..SuiteResults::default() };
         let deviations = deviation.map(|(answers, when)| Deviation {
             server: "b",
             case: "one",
@@ -116,13 +117,13 @@ mod tests {
             reason: "for a reason",
         });
         let deviations: Vec<Deviation> = deviations.into_iter().collect();
-        judge(&[&CASE], &[Server { name: "b", column }], &deviations)
+        judge(&[&CASE], &[Server { name: "b", results }], &deviations)
     }
 
     #[test]
     fn a_failure_is_a_fault_unless_it_is_the_one_listed() {
         let difference = || Difference { what: "got STATUS_A".into(), at: "data, line 7".into() };
-        let failed = || Verdict::Fail(difference());
+        let failed = || CaseVerdict::Fail(difference());
         assert_eq!(judged(failed(), None).faults.len(), 1);
         for when in [When::Always, When::Sometimes] {
             assert_eq!(judged(failed(), Some(("STATUS_B", when))).faults.len(), 1);
@@ -134,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_listed_deviation_that_passes_is_a_fault_and_so_is_one_of_no_case() {
-        assert!(judged(Verdict::Pass, None).faults.is_empty());
-        assert_eq!(judged(Verdict::Pass, Some(("STATUS_A", When::Always))).faults.len(), 1);
-        assert!(judged(Verdict::Pass, Some(("STATUS_A", When::Sometimes))).faults.is_empty());
+        assert!(judged(CaseVerdict::Pass, None).faults.is_empty());
+        assert_eq!(judged(CaseVerdict::Pass, Some(("STATUS_A", When::Always))).faults.len(), 1);
+        assert!(judged(CaseVerdict::Pass, Some(("STATUS_A", When::Sometimes))).faults.is_empty());
         let (server, when) = ("b", When::Always);
         let stray = Deviation { server, case: "other", answers: "", when, reason: "" };
         assert_eq!(judge(&[&CASE], &[], &[stray]).faults.len(), 1);
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn what_was_skipped_or_not_granted_says_why_and_is_no_fault() {
-        for verdict in [Verdict::Skipped("no locks".into()), Verdict::NotGranted("no locks".into())]
+        for verdict in
+            [CaseVerdict::Skipped("no locks".into()), CaseVerdict::NotGranted("no locks".into())]
         {
             let Judged { table, faults } = judged(verdict, None);
             assert!(table.contains("b: one (): no locks") && faults.is_empty(), "{table}");
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_was_not_run_is_a_fault_of_its_own_and_no_failure() {
-        let Judged { table, faults } = judged(Verdict::NotRun(Missed::TimeUp), None);
+        let Judged { table, faults } = judged(CaseVerdict::NotRun(NotRunReason::TimeUp), None);
         assert_eq!(faults, ["b: one (): no time was left"]);
         let rows: Vec<Vec<&str>> = table
             .lines()

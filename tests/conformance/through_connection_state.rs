@@ -11,15 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use smbench::backend::{
-    BackendCapabilities, Breaks, Clock, ConnectError, ConnectionState, Endpoint, Execution,
-    Feature, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
+    BackendCapabilities, Breaks, Clock, ConnectError, ConnectionState, Endpoint, Feature, OpError,
+    SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
 use smbench::ir::payload::Pattern;
 use smbench::ir::{
-    CompletionStatus, Failure, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
-    Operation, OperationKind, PathOperation, Payload,
+    CompletionStatus, Execution, Failure, FileControl, HandleOperation, HandleRef, OpenMode,
+    OpenOperation, Operation, OperationKind, PathOperation, Payload,
 };
-use smbench::probe::{self, Case, Step, Verdict};
+use smbench::probe::{self, Case, CaseProgress, CaseVerdict};
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{BreakPolicy, CreateParameters, Granted, NtStatus, SharePath};
 use smbench_test_support::Samba;
@@ -230,7 +230,7 @@ async fn what_a_backend_does_it_does_through_a_connection_state() {
         let through: Arc<dyn SMBBackend> = Arc::new(Through { backend, clock, read: read.clone() });
         let read_bytes = Mutex::new(HashMap::new());
         let on_step = |step, case: &Case| {
-            if step == Step::Begun {
+            if step == CaseProgress::Begun {
                 read.store(false, Ordering::Relaxed);
             } else {
                 read_bytes.lock().unwrap().insert(case.name, read.load(Ordering::Relaxed));
@@ -240,7 +240,7 @@ async fn what_a_backend_does_it_does_through_a_connection_state() {
         let read_bytes = read_bytes.into_inner().unwrap();
         let mut compared = 0;
         for ((case, alone), through) in cases.iter().zip(alone.verdicts).zip(through.verdicts) {
-            if matches!(alone, Verdict::Pass | Verdict::Fail(_)) && !read_bytes[case.name] {
+            if matches!(alone, CaseVerdict::Pass | CaseVerdict::Fail(_)) && !read_bytes[case.name] {
                 assert_eq!(through, alone, "{name}: {}", case.name);
                 compared += 1;
             }

@@ -39,7 +39,7 @@ async fn a_missing_share_and_a_missing_directory_are_named() {
     assert!(error.reason.contains("\"nothing\""), "{error}");
 
     let error = refusal(&smb2(&format!("{}/no/where", samba.url()), Samba::PASSWORD)).await;
-    assert_eq!((error.stage, error.transient), (ConnectStage::Folder, false));
+    assert_eq!((error.stage, error.transient), (ConnectStage::Directory, false));
     assert!(error.reason.contains("STATUS_OBJECT_PATH_NOT_FOUND"), "{error}");
     assert!(error.reason.contains("no/where"), "{error}");
 }

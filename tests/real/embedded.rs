@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use smbench::backend::embedded::{EmbeddedBackend, EmbeddedError, Storage};
-use smbench::backend::memory::Limits;
+use smbench::backend::memory::MemoryLimits;
 use smbench::backend::open_files::raise_open_file_limit;
 use smbench::backend::registry::Target;
 use smbench::backend::{Feature, SMBBackend};
@@ -25,7 +25,7 @@ async fn it_speaks_smb_3_1_1_and_says_what_it_is() {
 
 #[tokio::test]
 async fn memory_is_bounded_by_disk_full() {
-    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
+    let limits = MemoryLimits { bytes: 1 << 20, ..MemoryLimits::default() };
     let backend = EmbeddedBackend::start(&Storage::Memory(limits), 1, context()).unwrap();
     let connection = backend.connect(0).await.unwrap();
     let file = create(&*connection, "f").await;
@@ -39,7 +39,7 @@ async fn memory_is_bounded_by_disk_full() {
 #[tokio::test]
 async fn a_directory_of_this_host_is_served() {
     let directory = tempfile::tempdir().unwrap();
-    let storage = Storage::Folder(directory.path().to_path_buf());
+    let storage = Storage::Directory(directory.path().to_path_buf());
     let backend = EmbeddedBackend::start(&storage, 1, context()).unwrap();
     let connection = backend.connect(0).await.unwrap();
     connection.execute_misc(&mkdir("d")).await.unwrap();
@@ -51,9 +51,9 @@ async fn a_directory_of_this_host_is_served() {
 
 #[test]
 fn a_missing_directory_is_named() {
-    let storage = Storage::Folder("/nowhere/at/all".into());
+    let storage = Storage::Directory("/nowhere/at/all".into());
     let error = EmbeddedBackend::start(&storage, 1, context()).err().unwrap();
-    assert!(matches!(error, EmbeddedError::Folder { .. }));
+    assert!(matches!(error, EmbeddedError::Directory { .. }));
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
 }
 
@@ -71,7 +71,7 @@ async fn more_connections_than_the_library_allows_by_default_work() {
     const CONNECTIONS: u32 = 1_200;
     raise_open_file_limit(Target::Embedded.open_files(CONNECTIONS)).unwrap();
     let backend =
-        EmbeddedBackend::start(&Storage::Memory(Limits::default()), CONNECTIONS, context());
+        EmbeddedBackend::start(&Storage::Memory(MemoryLimits::default()), CONNECTIONS, context());
     let backend = backend.unwrap();
     let mut connections = Vec::new();
     for client in 0..CONNECTIONS {

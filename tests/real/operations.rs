@@ -128,8 +128,8 @@ async fn extensions_reach_the_server() {
 
         // The option is FILE_DIRECTORY_FILE.
         let directory = CreateParameters { create_options: Some(1), ..none.clone() };
-        extended("folder", directory).await.unwrap().close().await.unwrap();
-        assert_eq!(connection.execute_misc(&rmdir("folder")).await, Ok(()), "create_options");
+        extended("directory", directory).await.unwrap().close().await.unwrap();
+        assert_eq!(connection.execute_misc(&rmdir("directory")).await, Ok(()), "create_options");
 
         // The attribute is FILE_ATTRIBUTE_READONLY: the next open for writing is refused.
         let readonly = CreateParameters { file_attributes: Some(1), ..none.clone() };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use smbench::backend::embedded::{EmbeddedBackend, Storage};
-use smbench::backend::memory::Limits;
+use smbench::backend::memory::MemoryLimits;
 use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
 use smbench::backend::{
     BackendContext, Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
@@ -47,7 +47,7 @@ pub fn samba_backend(samba: &Samba) -> Smb2Backend {
 }
 
 pub fn embedded() -> EmbeddedBackend {
-    EmbeddedBackend::start(&Storage::Memory(Limits::default()), 8, context()).unwrap()
+    EmbeddedBackend::start(&Storage::Memory(MemoryLimits::default()), 8, context()).unwrap()
 }
 
 /// A connection to each available server. The servers live as long as this value.

@@ -123,7 +123,7 @@ impl Scenario {
         let clock = VirtualClock::default();
         let server = Arc::new(SimBackend::new(
             Arc::new(clock.clone()),
-            sim::Settings {
+            sim::SimSettings {
                 latency: self.latency,
                 stalls: self.stalls.clone(),
                 outages: self.outages.clone(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use smbench::backend::sim::{Fault, FaultPlan, Latency, Request, Window};
+use smbench::backend::sim::{Fault, FaultPlan, Latency, RequestId, Window};
 use smbench::protocol::NtStatus;
 use smbench::scheduler::RetryPolicy;
 
@@ -145,7 +145,7 @@ impl Scenario {
     /// Returns the plan of faults. The seed and the request alone decide whether a request fails.
     pub fn faults(&self) -> FaultPlan {
         let (seed, per_mille) = (self.seed, self.faults_per_mille);
-        Box::new(move |request: Request| {
+        Box::new(move |request: RequestId| {
             let dice = |part: u64| {
                 let connect = u64::from(request.connect) << 32;
                 Dice(seed ^ (u64::from(request.client_idx) << 40) ^ connect ^ part)

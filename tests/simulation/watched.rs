@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use smbench::backend::memory::Target;
+use smbench::backend::memory::RequestedKind;
 use smbench::backend::sim::SimBackend;
 use smbench::backend::{
     BackendCapabilities, BreakSender, BreakStream, Clock, ConnectError, Endpoint, OpError,
@@ -154,7 +154,8 @@ impl Gate {
     /// Records the start of an operation by path.
     fn enter(&self, what: OperationType, path: Option<&SharePath>) -> Inside<'_> {
         let open = CreateDisposition::Open;
-        let found = path.and_then(|path| self.server.tree().find(path, Target::Any, open).ok()?);
+        let found =
+            path.and_then(|path| self.server.tree().find(path, RequestedKind::Any, open).ok()?);
         self.pass(what, true, found.map(|found| found.id), None)
     }
 

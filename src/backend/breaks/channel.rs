@@ -72,10 +72,10 @@ mod tests {
     use crate::protocol::create::OplockLevel;
     use crate::protocol::{Acknowledgement, FileId, OplockBreak};
 
-    struct Nobody;
+    struct NoAcknowledger;
 
     #[async_trait]
-    impl BreakAcknowledger for Nobody {
+    impl BreakAcknowledger for NoAcknowledger {
         async fn acknowledge(&self, _answer: Acknowledgement) -> Result<(), OpError> {
             Ok(())
         }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn breaks_nobody_takes_are_kept_up_to_a_bound_and_counted_beyond() {
-        let (sender, mut stream) = break_channel(Arc::new(Nobody));
+        let (sender, mut stream) = break_channel(Arc::new(NoAcknowledger));
         let more = 3;
         for number in 0..BREAK_QUEUE as u64 + more {
             sender.send(numbered(number));

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::BreakAcknowledger;
 use super::blocking::Block;
-use super::files::HolderNumber;
+use super::cached_files::HolderNumber;
 use crate::backend::{Clock, OpError, SMBFileHandle};
 use crate::ir::event::BreakEnd;
 use crate::protocol::{

@@ -14,15 +14,15 @@ use futures_util::{FutureExt, StreamExt};
 use rustc_hash::FxBuildHasher;
 
 use super::blocking::Block;
+use super::cached_files::{CachedFiles, HeldLease};
 use super::channel::{BREAK_QUEUE, BreakStream};
-use super::files::{CachedFiles, HeldLease};
 use super::holder::{HeldOpen, Holder, HolderKey};
 use crate::backend::handle_table::OpenFile;
 use crate::backend::{Clock, SMBFileHandle};
 use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::{
-    Break, BreakAnswer, BreakPolicy, CreateParameters, Granted, HandleState, Lease, LeaseKey,
-    Noticed, Outcome, PendingBreak, SharePath, lease_key,
+    Break, BreakAnswer, BreakOutcome, BreakPolicy, CreateParameters, Granted, HandleState, Lease,
+    LeaseKey, Noticed, PendingBreak, SharePath, lease_key,
 };
 
 /// The breaks of one client, which take only a few words of memory until the client is granted
@@ -299,9 +299,9 @@ impl Breaks {
                 // it yet.
                 return self.leave(holder, &end);
             }
-            BreakEnd::Refused(_) => Outcome::Refused,
-            BreakEnd::Ignored | BreakEnd::TimedOut => Outcome::TimedOut,
-            _ => Outcome::Acknowledged,
+            BreakEnd::Refused(_) => BreakOutcome::Refused,
+            BreakEnd::Ignored | BreakEnd::TimedOut => BreakOutcome::TimedOut,
+            _ => BreakOutcome::Acknowledged,
         };
         let over = holder.inner.borrow_mut().state.end(outcome);
         let Some(over) = over else { return };

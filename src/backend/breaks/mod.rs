@@ -7,19 +7,19 @@ use super::OpError;
 use crate::protocol::Acknowledgement;
 
 mod blocking;
+mod cached_files;
 mod channel;
-mod files;
 mod holder;
 mod holders;
-mod keyed;
+mod lease_keys;
 
 pub use blocking::Waiting;
 pub(super) use blocking::{Block, wait_for};
+pub use cached_files::CachedFiles;
 pub use channel::{BREAK_QUEUE, BreakSender, BreakStream, break_channel};
-pub use files::CachedFiles;
 pub use holder::Holder;
 pub use holders::Breaks;
-pub(super) use keyed::{execute_keyed, open_keyed};
+pub(super) use lease_keys::{execute_with_lease, open_with_key};
 
 /// The way to answer breaks, whatever else the connection is doing.
 #[async_trait]

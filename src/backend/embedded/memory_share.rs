@@ -7,7 +7,7 @@ use smb_server::{
     OpenOptions, ShareBackend, SmbError, SmbPath, SmbResult, VolumeInfo,
 };
 
-use crate::backend::memory::{CreateAction, MemoryTree, NodeInfo, OpenNode, Target};
+use crate::backend::memory::{CreateAction, MemoryTree, NodeInfo, OpenNode, RequestedKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
@@ -26,7 +26,7 @@ impl MemoryShare {
     /// Returns whether the file is read-only. The server leaves it to its storage to refuse writers
     /// (MS-FSA 2.1.5.1.2).
     fn is_read_only(&self, path: &SharePath) -> bool {
-        let found = self.tree.open(path, Target::File, CreateDisposition::Open);
+        let found = self.tree.open(path, RequestedKind::File, CreateDisposition::Open);
         found.is_ok_and(|(node, _)| is_read_only(&node.info()))
     }
 }
@@ -39,9 +39,9 @@ impl ShareBackend for MemoryShare {
         options: OpenOptions,
     ) -> SmbResult<(Box<dyn Handle>, OpenAction)> {
         let target = match (options.directory, options.non_directory) {
-            (true, _) => Target::Directory,
-            (false, true) => Target::File,
-            (false, false) => Target::Any,
+            (true, _) => RequestedKind::Directory,
+            (false, true) => RequestedKind::File,
+            (false, false) => RequestedKind::Any,
         };
         let path = share_path(path)?;
         if options.write && self.is_read_only(&path) {
@@ -58,7 +58,7 @@ impl ShareBackend for MemoryShare {
     }
 
     async fn unlink(&self, path: &SmbPath) -> SmbResult<()> {
-        self.tree.delete(&share_path(path)?, Target::Any).map_err(server_error)
+        self.tree.delete(&share_path(path)?, RequestedKind::Any).map_err(server_error)
     }
 
     async fn rename(&self, from: &SmbPath, to: &SmbPath, replace: bool) -> SmbResult<()> {

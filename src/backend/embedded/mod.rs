@@ -58,13 +58,13 @@ impl EmbeddedBackend {
             host: server.address().ip().to_string(),
             port: server.address().port(),
             share: SHARE.to_string(),
-            folder: SharePath::default(),
+            directory: SharePath::default(),
         };
         Ok(EmbeddedBackend {
             client: Smb2Backend::new(address, password, context),
             storage: match storage {
                 Storage::Memory(_) => "embedded, in memory",
-                Storage::Folder(_) => "embedded, in a folder",
+                Storage::Directory(_) => "embedded, in a directory",
             },
             _server: server,
         })

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::memory_share::MemoryShare;
-use crate::backend::memory::{Limits, MemoryTree};
+use crate::backend::memory::{MemoryLimits, MemoryTree};
 use crate::backend::smb2::Password;
 
 /// The name of the only share.
@@ -26,16 +26,16 @@ const MAX_THREADS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// Memory, which is gone after the run. The server answers STATUS_DISK_FULL beyond the limits.
-    Memory(Limits),
+    Memory(MemoryLimits),
     /// A directory of this host (`--embedded-dir`).
-    Folder(PathBuf),
+    Directory(PathBuf),
 }
 
 /// The reason why the embedded server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    #[error("the embedded server cannot use the folder {}: {source}{}", folder.display(), how_to_make(source))]
-    Folder { folder: PathBuf, source: io::Error },
+    #[error("the embedded server cannot use the directory {}: {source}{}", directory.display(), how_to_make(source))]
+    Directory { directory: PathBuf, source: io::Error },
     #[error("the embedded server cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the embedded server did not start: {0}")]
@@ -150,8 +150,8 @@ fn share(settings: &ServerSettings) -> Result<Share, EmbeddedError> {
         Storage::Memory(limits) => {
             Ok(Share::new(SHARE, MemoryShare::new(MemoryTree::new(*limits))))
         }
-        Storage::Folder(folder) => {
-            let local = local_folder(folder)?;
+        Storage::Directory(directory) => {
+            let local = local_directory(directory)?;
             Ok(Share::new(SHARE, if settings.read_only { local.read_only() } else { local }))
         }
     }
@@ -162,9 +162,11 @@ fn how_to_make(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::NotFound { "; make it first" } else { "" }
 }
 
-fn local_folder(folder: &Path) -> Result<LocalFsBackend, EmbeddedError> {
-    let opened = LocalFsBackend::new(folder);
-    let opened =
-        opened.map_err(|source| EmbeddedError::Folder { folder: folder.to_path_buf(), source })?;
+fn local_directory(directory: &Path) -> Result<LocalFsBackend, EmbeddedError> {
+    let opened = LocalFsBackend::new(directory);
+    let opened = opened.map_err(|source| EmbeddedError::Directory {
+        directory: directory.to_path_buf(),
+        source,
+    })?;
     Ok(opened.watch_host_changes(false))
 }

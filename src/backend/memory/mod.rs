@@ -7,37 +7,35 @@
 
 mod content;
 mod names;
-mod open_node;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
 pub use names::matches;
-pub use open_node::OpenNode;
-pub use tree::MemoryTree;
+pub use tree::{MemoryTree, OpenNode};
 
 pub use crate::protocol::CreateAction;
 
 /// The limits beyond which a tree answers STATUS_DISK_FULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct MemoryLimits {
     /// Bytes allocated to file data, over all files. Holes cost nothing.
     pub bytes: u64,
     /// Files and directories.
     pub nodes: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { bytes: 1 << 30, nodes: 1_000_000 }
+impl Default for MemoryLimits {
+    fn default() -> MemoryLimits {
+        MemoryLimits { bytes: 1 << 30, nodes: 1_000_000 }
     }
 }
 
 /// The kind of node that an open requires or makes (FILE_DIRECTORY_FILE and FILE_NON_DIRECTORY_FILE
 /// of MS-SMB2 2.2.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum RequestedKind {
     /// Either kind; a file if it has to be made.
     Any,
     File,

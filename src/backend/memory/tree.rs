@@ -1,12 +1,14 @@
-//! The names of the tree: which exist, what they lead to, and who has them open.
+//! The tree: the names that exist, what they lead to, and the opens of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::UNIX_EPOCH;
 
+use bytes::Bytes;
+
 use super::content::{Content, Space};
 use super::names::{folded, matches};
-use super::{BasicInformation, CreateAction, Found, Limits, NodeInfo, OpenNode, Target};
+use super::{BasicInformation, CreateAction, Found, MemoryLimits, NodeInfo, RequestedKind};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
@@ -45,11 +47,11 @@ struct Node {
 }
 
 /// The object that an open keeps, whatever its name becomes.
-pub(super) struct Object {
-    pub id: u64,
-    pub basic: Mutex<BasicInformation>,
+struct Object {
+    id: u64,
+    basic: Mutex<BasicInformation>,
     /// None for a directory.
-    pub content: Option<RwLock<Content>>,
+    content: Option<RwLock<Content>>,
 }
 
 /// The place that a path leads to: a name in a directory that exists.
@@ -61,7 +63,7 @@ struct Place<'a> {
 }
 
 impl MemoryTree {
-    pub fn new(limits: Limits) -> MemoryTree {
+    pub fn new(limits: MemoryLimits) -> MemoryTree {
         let root = Node {
             name: String::new(),
             parent: ROOT,
@@ -97,7 +99,7 @@ impl MemoryTree {
     pub fn open(
         &self,
         path: &SharePath,
-        target: Target,
+        target: RequestedKind,
         disposition: CreateDisposition,
     ) -> Result<(OpenNode, CreateAction), NtStatus> {
         use CreateDisposition::{Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede};
@@ -119,14 +121,14 @@ impl MemoryTree {
                 if names.nodes.len() as u64 > self.shared.node_limit {
                     return Err(NtStatus::DISK_FULL);
                 }
-                let content = (target != Target::Directory)
+                let content = (target != RequestedKind::Directory)
                     .then(|| RwLock::new(Content::new(self.shared.space.clone())));
                 (names.add(place, content)?, CreateAction::Created)
             }
         };
         let object = names.open(id);
         drop(names);
-        Ok((OpenNode::new(self.clone(), object), action))
+        Ok((OpenNode { tree: self.clone(), object }, action))
     }
 
     /// Returns what [`MemoryTree::open`] would open, or None if it would make it.
@@ -136,7 +138,7 @@ impl MemoryTree {
     pub fn find(
         &self,
         path: &SharePath,
-        target: Target,
+        target: RequestedKind,
         disposition: CreateDisposition,
     ) -> Result<Option<Found>, NtStatus> {
         let names = self.names();
@@ -153,7 +155,7 @@ impl MemoryTree {
     ///
     /// # Errors
     /// The errors of [`MemoryTree::open`] and [`OpenNode::delete`].
-    pub fn delete(&self, path: &SharePath, target: Target) -> Result<(), NtStatus> {
+    pub fn delete(&self, path: &SharePath, target: RequestedKind) -> Result<(), NtStatus> {
         let (node, _) = self.open(path, target, CreateDisposition::Open)?;
         node.delete()
     }
@@ -175,32 +177,27 @@ impl MemoryTree {
         names.rename(id, to, replace)
     }
 
-    pub(super) fn rename_node(
-        &self,
-        id: u64,
-        to: &SharePath,
-        replace: bool,
-    ) -> Result<(), NtStatus> {
+    fn rename_node(&self, id: u64, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
         self.names().rename(id, to, replace)
     }
 
     /// Returns the directory that the node is in; the root is in itself.
-    pub(super) fn parent(&self, id: u64) -> Option<u64> {
+    fn parent(&self, id: u64) -> Option<u64> {
         self.names().nodes.get(&id).map(|node| node.parent)
     }
 
     /// Returns the ids of the open nodes below a directory.
-    pub(super) fn open_below(&self, id: u64) -> Vec<u64> {
+    fn open_below(&self, id: u64) -> Vec<u64> {
         self.names().open_below(id)
     }
 
-    pub(super) fn info(&self, object: &Object) -> NodeInfo {
+    fn info(&self, object: &Object) -> NodeInfo {
         let name = self.names().nodes.get(&object.id).map(|node| node.name.clone());
         object.info(name.unwrap_or_default())
     }
 
     /// Lists a directory in the order of the folded names.
-    pub(super) fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
+    fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
         let names = self.names();
         let children = names.nodes.get(&id).and_then(|node| node.children.as_ref());
         let found: Vec<(String, Arc<Object>)> = children
@@ -214,7 +211,7 @@ impl MemoryTree {
         Ok(found.into_iter().map(|(name, object)| object.info(name)).collect())
     }
 
-    pub(super) fn set_delete_pending(&self, id: u64) -> Result<(), NtStatus> {
+    fn set_delete_pending(&self, id: u64) -> Result<(), NtStatus> {
         let mut names = self.names();
         match names.nodes.get_mut(&id) {
             Some(_) if id == ROOT => Err(NtStatus::CANNOT_DELETE),
@@ -229,7 +226,7 @@ impl MemoryTree {
         }
     }
 
-    pub(super) fn close(&self, id: u64) {
+    fn close(&self, id: u64) {
         let mut names = self.names();
         if let Some(node) = names.nodes.get_mut(&id) {
             node.opens -= 1;
@@ -249,10 +246,10 @@ impl Names {
         if path.is_root() {
             return Ok(Place { parent: ROOT, name: "", key: String::new(), node: Some(ROOT) });
         }
-        let (folders, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+        let (directories, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
         let mut parent = ROOT;
-        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-            let child = self.children(parent)?.get(&folded(folder));
+        for directory in directories.split('/').filter(|directory| !directory.is_empty()) {
+            let child = self.children(parent)?.get(&folded(directory));
             parent = *child.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
         }
         let key = folded(name);
@@ -264,12 +261,12 @@ impl Names {
     fn find<'a>(
         &self,
         path: &'a SharePath,
-        target: Target,
+        target: RequestedKind,
         disposition: CreateDisposition,
     ) -> Result<(Place<'a>, Option<u64>), NtStatus> {
         use CreateDisposition::{Create, Open, Overwrite, OverwriteIf, Supersede};
         let overwrites = matches!(disposition, Supersede | Overwrite | OverwriteIf);
-        if target == Target::Directory && overwrites {
+        if target == RequestedKind::Directory && overwrites {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         let place = self.resolve(path)?;
@@ -287,8 +284,8 @@ impl Names {
             return Err(NtStatus::OBJECT_NAME_COLLISION);
         }
         match (target, &node.object.content) {
-            (Target::File, None) => Err(NtStatus::FILE_IS_A_DIRECTORY),
-            (Target::Directory, Some(_)) => Err(NtStatus::NOT_A_DIRECTORY),
+            (RequestedKind::File, None) => Err(NtStatus::FILE_IS_A_DIRECTORY),
+            (RequestedKind::Directory, Some(_)) => Err(NtStatus::NOT_A_DIRECTORY),
             (_, None) if overwrites => Err(NtStatus::ACCESS_DENIED),
             _ => Ok((place, Some(id))),
         }
@@ -456,4 +453,104 @@ fn filetime_now() -> u64 {
     const UNIX_EPOCH_AS_FILETIME: u64 = 116_444_736_000_000_000;
     let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH_AS_FILETIME + since.as_secs() * 10_000_000 + u64::from(since.subsec_nanos()) / 100
+}
+
+/// An open of a file or directory. It stays usable through renames; dropping
+/// it closes it, and the last close of what is marked for deletion deletes it.
+pub struct OpenNode {
+    tree: MemoryTree,
+    object: Arc<Object>,
+}
+
+impl OpenNode {
+    /// See [`NodeInfo::id`].
+    pub fn id(&self) -> u64 {
+        self.object.id
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.object.content.is_none()
+    }
+
+    pub fn info(&self) -> NodeInfo {
+        self.tree.info(&self.object)
+    }
+
+    /// Reads up to `length` bytes from `offset`, fewer at the end of the file.
+    ///
+    /// # Errors
+    /// STATUS_END_OF_FILE at or past the end;
+    /// STATUS_INVALID_DEVICE_REQUEST on a directory.
+    pub fn read(&self, offset: u64, length: u64) -> Result<Bytes, NtStatus> {
+        let content = self.object.content()?.read().unwrap_or_else(PoisonError::into_inner);
+        content.read(offset, length)
+    }
+
+    /// Writes all of `data` or nothing, growing the file as needed.
+    ///
+    /// # Errors
+    /// STATUS_DISK_FULL; STATUS_INVALID_PARAMETER past the largest offset;
+    /// STATUS_INVALID_DEVICE_REQUEST on a directory.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<(), NtStatus> {
+        let content = self.object.content()?;
+        content.write().unwrap_or_else(PoisonError::into_inner).write(offset, data)?;
+        self.object.touch();
+        Ok(())
+    }
+
+    /// Sets the end of file.
+    ///
+    /// # Errors
+    /// STATUS_INVALID_PARAMETER past the largest offset;
+    /// STATUS_INVALID_DEVICE_REQUEST on a directory.
+    pub fn truncate(&self, size: u64) -> Result<(), NtStatus> {
+        self.object.truncate(size)
+    }
+
+    /// Lists the entries of this directory that match `pattern` (`*` for all), ordered by name
+    /// without case. `.` and `..` are not among them.
+    ///
+    /// # Errors
+    /// STATUS_INVALID_PARAMETER on a file.
+    pub fn list(&self, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
+        self.tree.list(self.object.id, pattern)
+    }
+
+    /// Changes times and attributes in one step.
+    pub fn update_basic(&self, change: impl FnOnce(&mut BasicInformation)) {
+        change(&mut self.object.basic());
+    }
+
+    /// Gives the node another name, as [`MemoryTree::rename`] does.
+    ///
+    /// # Errors
+    /// The errors of [`MemoryTree::rename`].
+    pub fn rename(&self, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
+        self.tree.rename_node(self.object.id, to, replace)
+    }
+
+    /// Returns the id of the directory that the node's name is in, or None once it is deleted.
+    pub fn parent(&self) -> Option<u64> {
+        self.tree.parent(self.object.id)
+    }
+
+    /// Returns the ids of the open nodes below this directory.
+    pub fn open_below(&self) -> Vec<u64> {
+        self.tree.open_below(self.object.id)
+    }
+
+    /// Marks the node for deletion. Nobody can open it any more, existing opens keep working, and
+    /// the name is removed with the last close (MS-FSA 2.1.5.15.3).
+    ///
+    /// # Errors
+    /// STATUS_DIRECTORY_NOT_EMPTY; STATUS_CANNOT_DELETE for the root.
+    pub fn delete(&self) -> Result<(), NtStatus> {
+        self.tree.set_delete_pending(self.object.id)
+    }
+}
+
+impl Drop for OpenNode {
+    fn drop(&mut self) {
+        self.tree.close(self.object.id);
+    }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::opens::BREAK_TIMEOUT_NS;
-use super::scene::{Scene, lease, now, oplock, path, plain, status};
+use super::test_server::{TestServer, lease, now, oplock, path, plain, status};
 use crate::ir::PathOperation;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -18,8 +18,8 @@ use crate::protocol::{
 /// MS-SMB2 2.2.14.
 #[test]
 fn an_open_says_what_it_was_granted() {
-    let scene = Scene::new();
-    let client = scene.client(3);
+    let test_server = TestServer::new();
+    let client = test_server.client(3);
     let first = client.open(&oplock(OplockLevel::Batch)).unwrap();
     let granted = first.granted().unwrap();
     assert_eq!((granted.action, granted.oplock), (CreateAction::Created, OplockLevel::Batch));
@@ -37,8 +37,8 @@ fn an_open_says_what_it_was_granted() {
 /// MS-FSA 2.1.4.12; MS-SMB2 3.3.5.22.1.
 #[test]
 fn a_waiting_open_goes_on_as_soon_as_the_break_is_acknowledged() {
-    let scene = Scene::new();
-    let (mut holder, other) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (mut holder, other) = (test_server.client(1), test_server.client(2));
     let held = holder.open(&oplock(OplockLevel::Batch)).unwrap();
     let wanted = oplock(OplockLevel::Batch);
     let mut waiting = pin!(other.open_with("f", CreateDisposition::OpenIf, &wanted));
@@ -57,8 +57,8 @@ fn a_waiting_open_goes_on_as_soon_as_the_break_is_acknowledged() {
 /// MS-SMB2 3.3.4.7, 3.3.5.22.2. The stream answers while an operation waits.
 #[test]
 fn a_lease_is_answered_by_its_key_beside_an_operation_in_flight() {
-    let scene = Scene::new();
-    let (mut holder, other) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (mut holder, other) = (test_server.client(1), test_server.client(2));
     let held = holder.open(&lease(LeaseState::RWH)).unwrap();
     let blocker = now(other.open_with("g", CreateDisposition::OpenIf, &plain())).unwrap();
     now(blocker.lock(0, 1, true, false)).unwrap();
@@ -88,8 +88,8 @@ fn a_lease_is_answered_by_its_key_beside_an_operation_in_flight() {
 #[test]
 fn a_close_and_a_lost_connection_answer_a_break_as_well() {
     for vanishes in [false, true] {
-        let scene = Scene::new();
-        let (holder, other) = (scene.client(1), scene.client(2));
+        let test_server = TestServer::new();
+        let (holder, other) = (test_server.client(1), test_server.client(2));
         let held = holder.open(&oplock(OplockLevel::Batch)).unwrap();
         let wanted = oplock(OplockLevel::Batch);
         let mut waiting = pin!(other.open_with("f", CreateDisposition::Open, &wanted));
@@ -108,16 +108,16 @@ fn a_close_and_a_lost_connection_answer_a_break_as_well() {
 #[test]
 fn a_break_nobody_answers_is_over_after_35_seconds() {
     for wanted in [oplock(OplockLevel::Batch), lease(LeaseState::RWH)] {
-        let scene = Scene::new();
-        let (mut holder, other) = (scene.client(1), scene.client(2));
+        let test_server = TestServer::new();
+        let (mut holder, other) = (test_server.client(1), test_server.client(2));
         let _held = holder.open(&wanted).unwrap();
         let nothing = plain();
         let mut waiting = pin!(other.open_with("f", CreateDisposition::Open, &nothing));
         assert!(waiting.as_mut().now_or_never().is_none());
         let told = holder.told().unwrap();
-        scene.clock.pass(BREAK_TIMEOUT_NS - 1);
+        test_server.clock.pass(BREAK_TIMEOUT_NS - 1);
         assert!(waiting.as_mut().now_or_never().is_none());
-        scene.clock.pass(1);
+        test_server.clock.pass(1);
         assert!(waiting.as_mut().now_or_never().unwrap().is_ok());
         let late = holder.answers(told.acknowledgement());
         let expected = match told {
@@ -131,8 +131,8 @@ fn a_break_nobody_answers_is_over_after_35_seconds() {
 /// MS-SMB2 3.3.5.16: a CREATE that waits for a break is pending.
 #[test]
 fn a_cancelled_open_waits_no_longer_and_leaves_nothing_open() {
-    let scene = Scene::new();
-    let (holder, other) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (holder, other) = (test_server.client(1), test_server.client(2));
     let _held = holder.open(&oplock(OplockLevel::Batch)).unwrap();
     let nothing = plain();
     let mut waiting = pin!(other.open_with("f", CreateDisposition::Open, &nothing));
@@ -140,13 +140,13 @@ fn a_cancelled_open_waits_no_longer_and_leaves_nothing_open() {
     assert!(now(other.connection.cancel()));
     let ended = waiting.as_mut().now_or_never().unwrap();
     assert_eq!(status(&ended), Some(NtStatus::CANCELLED));
-    assert_eq!(scene.server.open_handles(), 1);
+    assert_eq!(test_server.server.open_handles(), 1);
 }
 
 #[test]
 fn a_connection_that_ends_ends_its_stream_of_breaks() {
-    let scene = Scene::new();
-    let mut client = scene.client(1);
+    let test_server = TestServer::new();
+    let mut client = test_server.client(1);
     assert!(client.breaks.next().now_or_never().is_none());
     now(client.connection.disconnect());
     assert_eq!(now(client.breaks.next()), None);
@@ -157,8 +157,8 @@ fn a_connection_that_ends_ends_its_stream_of_breaks() {
 #[test]
 fn writing_truncating_and_locking_take_what_others_cache_of_the_content() {
     for change in ["write", "truncate", "lock"] {
-        let scene = Scene::new();
-        let (mut one, two) = (scene.client(1), scene.client(2));
+        let test_server = TestServer::new();
+        let (mut one, two) = (test_server.client(1), test_server.client(2));
         let changer = two.open(&plain()).unwrap();
         now(changer.write(0, Bytes::from_static(b"what a lock can be on"))).unwrap();
         let _reader = one.open(&oplock(OplockLevel::II)).unwrap();
@@ -176,11 +176,11 @@ fn writing_truncating_and_locking_take_what_others_cache_of_the_content() {
 
 /// MS-FSA 2.1.4.12, PARENT_OBJECT.
 #[test]
-fn whatever_changes_a_folders_entries_breaks_its_lease() {
-    let scene = Scene::new();
-    let (mut one, two) = (scene.client(1), scene.client(2));
-    let folder = PathOperation::Mkdir { path: path("d") };
-    two.does(&folder).unwrap();
+fn whatever_changes_the_entries_of_a_directory_breaks_its_lease() {
+    let test_server = TestServer::new();
+    let (mut one, two) = (test_server.client(1), test_server.client(2));
+    let directory = PathOperation::Mkdir { path: path("d") };
+    two.does(&directory).unwrap();
     now(two.open_with("d/f", CreateDisposition::Create, &plain())).unwrap();
     let move_out =
         PathOperation::Rename { source_path: path("d/f"), dest_path: path("f"), replace: false };
@@ -204,8 +204,8 @@ fn whatever_changes_a_folders_entries_breaks_its_lease() {
 /// handles are its to grant.
 #[test]
 fn what_the_simulator_does_not_grant_is_no_error() {
-    let scene = Scene::new();
-    let client = scene.client(1);
+    let test_server = TestServer::new();
+    let client = test_server.client(1);
     let durable = Some(Durable { version: 2, timeout_ms: 0 });
     let context = CreateContext { name: b"MxAc".into(), data: Vec::new() };
     let wanted = CreateParameters { durable, create_contexts: vec![context], ..plain() };

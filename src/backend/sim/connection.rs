@@ -6,10 +6,9 @@ use async_trait::async_trait;
 
 use super::create_request::CreateRequest;
 use super::handle::SimHandle;
-use super::link::Link;
-use super::opening::Opened;
 use super::opens::access::{DELETE, READ_DATA};
-use crate::backend::memory::{Target, matches};
+use super::server::{ServerConnection, ServerOpen};
+use crate::backend::memory::{RequestedKind, matches};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
@@ -18,12 +17,12 @@ use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 /// A client's side of a connection. Dropping it breaks the connection, as a client that vanishes
 /// does.
 pub struct SimConnection {
-    link: Arc<Link>,
+    link: Arc<ServerConnection>,
     breaks: Option<BreakStream>,
 }
 
 impl SimConnection {
-    pub fn new(link: Arc<Link>) -> SimConnection {
+    pub fn new(link: Arc<ServerConnection>) -> SimConnection {
         let (sender, stream) = break_channel(link.clone());
         link.send_breaks_to(Some(sender));
         SimConnection { link, breaks: Some(stream) }
@@ -41,30 +40,30 @@ impl SimConnection {
         };
         match operation {
             PathOperation::Rename { source_path, dest_path, replace } => {
-                let request = existing(source_path, Target::Any, DELETE).under(lease);
+                let request = existing(source_path, RequestedKind::Any, DELETE).under(lease);
                 let source = link.open_briefly(&request).await?;
                 link.until_done(|| server.rename(&source, dest_path, *replace)).await
             }
             PathOperation::Delete { path } => {
-                self.delete(&existing(path, Target::File, DELETE).under(lease)).await
+                self.delete(&existing(path, RequestedKind::File, DELETE).under(lease)).await
             }
             PathOperation::Rmdir { path } => {
-                self.delete(&existing(path, Target::Directory, DELETE)).await
+                self.delete(&existing(path, RequestedKind::Directory, DELETE)).await
             }
             PathOperation::Mkdir { path } => {
-                let (target, new) = (Target::Directory, CreateDisposition::Create);
+                let (target, new) = (RequestedKind::Directory, CreateDisposition::Create);
                 let request = CreateRequest::by_path(path, target, new, READ_DATA);
                 link.open_briefly(&request).await.map(drop)
             }
             PathOperation::Stat { path } => {
-                let opened = link.open_briefly(&existing(path, Target::Any, 0)).await?;
+                let opened = link.open_briefly(&existing(path, RequestedKind::Any, 0)).await?;
                 opened.node.info();
                 Ok(())
             }
             PathOperation::List { path, pattern } => {
-                let request = existing(path, Target::Directory, READ_DATA);
-                let folder = link.open_briefly(&request).await?;
-                list(&folder, pattern).map_err(OpError::Status)
+                let request = existing(path, RequestedKind::Directory, READ_DATA);
+                let directory = link.open_briefly(&request).await?;
+                list(&directory, pattern).map_err(OpError::Status)
             }
         }
     }
@@ -77,8 +76,8 @@ impl SimConnection {
 
 /// Lists a directory. A pattern that matches nothing is STATUS_NO_SUCH_FILE (MS-SMB2 3.3.5.18), but
 /// `.` and `..` count as matches.
-fn list(folder: &Opened, pattern: &str) -> Result<(), NtStatus> {
-    let found = !folder.node.list(pattern)?.is_empty();
+fn list(directory: &ServerOpen, pattern: &str) -> Result<(), NtStatus> {
+    let found = !directory.node.list(pattern)?.is_empty();
     if found || matches(pattern, ".") || matches(pattern, "..") {
         Ok(())
     } else {
@@ -88,15 +87,6 @@ fn list(folder: &Opened, pattern: &str) -> Result<(), NtStatus> {
 
 #[async_trait]
 impl SMBConnectionInner for SimConnection {
-    async fn open_simple(
-        &self,
-        path: &SharePath,
-        mode: OpenMode,
-        disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
-    }
-
     async fn open_extended(
         &self,
         path: &SharePath,

@@ -1,8 +1,8 @@
 //! The request of a CREATE, checked before the file it names is looked up.
 
-use super::opens::WantedCaching;
+use super::opens::RequestedCaching;
 use super::opens::access::{self, DELETE, READ_ATTRIBUTES, SHARE_ALL, SYNCHRONIZE, WRITE_DATA};
-use crate::backend::memory::{Found, Target};
+use crate::backend::memory::{Found, RequestedKind};
 use crate::ir::OpenMode;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -38,13 +38,13 @@ const TIMEWARP: &[u8] = b"TWrp";
 /// contexts, durable handles among them, are not granted.
 pub struct CreateRequest<'a> {
     pub path: &'a SharePath,
-    pub target: Target,
+    pub target: RequestedKind,
     pub disposition: CreateDisposition,
     access: u32,
     pub share: u32,
     attributes: u32,
     pub delete_on_close: bool,
-    pub caching: WantedCaching,
+    pub caching: RequestedCaching,
     pub parent_key: Option<LeaseKey>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> CreateRequest<'a> {
     /// Returns a request that the simulator itself makes, for an operation by path.
     pub fn by_path(
         path: &'a SharePath,
-        target: Target,
+        target: RequestedKind,
         disposition: CreateDisposition,
         access: u32,
     ) -> CreateRequest<'a> {
@@ -64,7 +64,7 @@ impl<'a> CreateRequest<'a> {
             share: SHARE_ALL,
             attributes: 0,
             delete_on_close: false,
-            caching: WantedCaching::Nothing,
+            caching: RequestedCaching::Nothing,
             parent_key: None,
         }
     }
@@ -76,7 +76,7 @@ impl<'a> CreateRequest<'a> {
         };
         let Lease { parent_key, version, .. } = *lease;
         let (state, has_epoch) = (LeaseState::NONE, version == 2);
-        let caching = WantedCaching::Lease { key, state, parent_key, has_epoch };
+        let caching = RequestedCaching::Lease { key, state, parent_key, has_epoch };
         CreateRequest { caching, parent_key, ..self }
     }
 
@@ -110,9 +110,9 @@ impl<'a> CreateRequest<'a> {
         check_contexts(&parameters.create_contexts)?;
         let target = match (options & DIRECTORY_FILE != 0, options & NON_DIRECTORY_FILE != 0) {
             (true, true) => return Err(NtStatus::INVALID_PARAMETER),
-            (true, false) => Target::Directory,
-            (false, true) => Target::File,
-            (false, false) => Target::Any,
+            (true, false) => RequestedKind::Directory,
+            (false, true) => RequestedKind::File,
+            (false, false) => RequestedKind::Any,
         };
         let share = parameters.share_mode.unwrap_or(SHARE_ALL);
         if share & !SHARE_ALL != 0 {
@@ -185,10 +185,10 @@ fn wanted_caching(
     client: u32,
     path: &SharePath,
     parameters: &CreateParameters,
-) -> (WantedCaching, Option<LeaseKey>) {
+) -> (RequestedCaching, Option<LeaseKey>) {
     match (parameters.requested_oplock, parameters.lease) {
         (None | Some(OplockLevel::Lease), Some(lease)) => {
-            let wanted = WantedCaching::Lease {
+            let wanted = RequestedCaching::Lease {
                 key: lease.key.unwrap_or_else(|| lease_key(client, path, 0)),
                 state: LeaseState::from_bits(lease.state),
                 parent_key: lease.parent_key,
@@ -196,8 +196,10 @@ fn wanted_caching(
             };
             (wanted, lease.parent_key)
         }
-        (None | Some(OplockLevel::None | OplockLevel::Lease), _) => (WantedCaching::Nothing, None),
-        (Some(level), _) => (WantedCaching::Oplock(level), None),
+        (None | Some(OplockLevel::None | OplockLevel::Lease), _) => {
+            (RequestedCaching::Nothing, None)
+        }
+        (Some(level), _) => (RequestedCaching::Oplock(level), None),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faults::shares;
 use super::latency::{LONGEST, Latency};
-use super::server::Settings;
+use super::server::SimSettings;
 use super::window::Window;
 use crate::ir::units::parse_duration_ns;
 use crate::protocol::{NtStatus, nearest};
@@ -24,7 +24,7 @@ pub struct Description {
 /// The reason why a string describes no simulated server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptionError {
-    #[error("sim has no setting {key:?}{}: there are latency, stall, outage and fail", did_you_mean(*.nearest))]
+    #[error("sim has no setting {key:?}{}: the settings are latency, stall, outage and fail", did_you_mean(*.nearest))]
     UnknownKey { key: String, nearest: Option<&'static str> },
     #[error("sim: {key}={value}: {reason}; write {}", examples(.key))]
     Value { key: &'static str, value: String, reason: String },
@@ -71,7 +71,7 @@ impl Description {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
-            "latency" if self.latency.is_some() => return Err("there is a latency already".into()),
+            "latency" if self.latency.is_some() => return Err("latency is given twice".into()),
             "latency" => self.latency = Some(latency(value)?),
             "stall" => self.stalls.push(window(value)?),
             "outage" => self.outages.push(window(value)?),
@@ -80,7 +80,9 @@ impl Description {
                 let all: f64 = self.failures.iter().map(|(_, share)| share).sum();
                 // Shares such as ten times 0.1 do not add up to 1 exactly.
                 if all > 1.0 + 1e-9 {
-                    return Err(format!("the shares of all failures add up to {all}, above 1"));
+                    return Err(format!(
+                        "the shares of all failures add up to {all}, which is more than 1"
+                    ));
                 }
             }
         }
@@ -88,9 +90,9 @@ impl Description {
     }
 
     /// Returns the settings of the described server, with random numbers from this seed.
-    pub fn settings(&self, seed: u64) -> Settings {
-        let plain = Settings::default();
-        Settings {
+    pub fn settings(&self, seed: u64) -> SimSettings {
+        let plain = SimSettings::default();
+        SimSettings {
             latency: self.latency.unwrap_or(plain.latency),
             stalls: self.stalls.clone(),
             outages: self.outages.clone(),
@@ -124,7 +126,7 @@ fn latency(value: &str) -> Result<Latency, String> {
         ("uniform", [low, high]) => {
             let (low, high) = (duration(low)?, duration(high)?);
             if low > high {
-                return Err("the lower end is above the upper".into());
+                return Err("the lower bound is above the upper bound".into());
             }
             Ok(Latency::Uniform { low, high })
         }
@@ -137,7 +139,7 @@ fn latency(value: &str) -> Result<Latency, String> {
         ("bimodal", [fast, slow, slow_share]) => {
             let (fast, slow) = (duration(fast)?, duration(slow)?);
             if fast > slow {
-                return Err("the fast time is above the slow".into());
+                return Err("the fast latency is longer than the slow latency".into());
             }
             Ok(Latency::Bimodal { fast, slow, slow_share: share(slow_share)? })
         }
@@ -147,7 +149,7 @@ fn latency(value: &str) -> Result<Latency, String> {
         }
         _ => {
             let nearest = nearest(name, DISTRIBUTIONS);
-            Err(format!("there is no {:?}{}", shortened(name), did_you_mean(nearest)))
+            Err(format!("unknown distribution {:?}{}", shortened(name), did_you_mean(nearest)))
         }
     }
 }
@@ -158,14 +160,14 @@ fn window(value: &str) -> Result<Window, String> {
         match (value.split_once('@'), value.split_once('/')) {
             (Some((length, start)), None) => (length, start, Window::once),
             (None, Some((length, period))) => (length, period, Window::every),
-            _ => return Err("it says how long, but not when".into()),
+            _ => return Err("it has a duration, but no time or period".into()),
         };
     let window = window(duration(at)?, duration(length)?);
     if window.length.is_zero() {
         return Err("its length is 0".into());
     }
     if window.every.is_some_and(|every| every <= window.length) {
-        return Err("it is as long as its period: nothing would be left between".into());
+        return Err("it is not shorter than its period".into());
     }
     Ok(window)
 }
@@ -180,17 +182,17 @@ fn failure(value: &str) -> Result<(NtStatus, f64), String> {
         // Without the prefix, which makes any two names alike.
         let bare = names.map(|name| name.trim_start_matches("STATUS_"));
         let nearest = nearest(name.trim_start_matches("STATUS_"), bare);
-        return Err(format!("there is no status {:?}{}", shortened(name), did_you_mean(nearest)));
+        return Err(format!("unknown status {:?}{}", shortened(name), did_you_mean(nearest)));
     };
     if status.is_success() {
-        return Err(format!("{status} is no failure"));
+        return Err(format!("{status} is not a failure"));
     }
     Ok((status, share(failing)?))
 }
 
 fn share(text: &str) -> Result<f64, String> {
     let share = number(text).filter(|share| *share <= 1.0);
-    share.ok_or_else(|| format!("{:?} is no share: a number from 0 to 1", shortened(text)))
+    share.ok_or_else(|| format!("{:?} is not a number from 0 to 1", shortened(text)))
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn a_plain_server_is_as_its_settings_are_by_default() {
         let plain = Description::default().settings(3);
-        assert_eq!(plain.latency, Settings::default().latency);
+        assert_eq!(plain.latency, SimSettings::default().latency);
         assert_eq!((plain.stalls, plain.outages, plain.seed), (vec![], vec![], 3));
     }
 
@@ -273,11 +275,11 @@ mod tests {
     fn an_unknown_setting_is_answered_with_the_nearest_and_with_all() {
         assert_eq!(
             error("latancy=5ms"),
-            "sim has no setting \"latancy\" (did you mean \"latency\"?): there are latency, stall, outage and fail"
+            "sim has no setting \"latancy\" (did you mean \"latency\"?): the settings are latency, stall, outage and fail"
         );
         assert_eq!(
             error("latency=5ms&colour=red"),
-            "sim has no setting \"colour\": there are latency, stall, outage and fail"
+            "sim has no setting \"colour\": the settings are latency, stall, outage and fail"
         );
         assert!(error("").starts_with("sim has no setting \"\": "));
         assert!(error("latency=5ms&").starts_with("sim has no setting \"\": "));
@@ -287,36 +289,36 @@ mod tests {
     fn a_wrong_value_is_answered_with_the_reason_and_with_what_to_write() {
         assert_eq!(
             error("latency=lognorml(2ms,0.5)"),
-            "sim: latency=lognorml(2ms,0.5): there is no \"lognorml\" (did you mean \"lognormal\"?); \
+            "sim: latency=lognorml(2ms,0.5): unknown distribution \"lognorml\" (did you mean \"lognormal\"?); \
              write latency=5ms, uniform(1ms,5ms), lognormal(2ms,0.5) with median and sigma, \
              or bimodal(1ms,50ms,0.05) with the share of the slow"
         );
         assert_eq!(
             error("fail=SHARING_VIOLATON:0.1"),
-            "sim: fail=SHARING_VIOLATON:0.1: there is no status \"SHARING_VIOLATON\" (did you mean \
+            "sim: fail=SHARING_VIOLATON:0.1: unknown status \"SHARING_VIOLATON\" (did you mean \
              \"SHARING_VIOLATION\"?); write fail=STATUS_SHARING_VIOLATION:0.01 for one operation in a hundred"
         );
         for (text, reason) in [
             ("latency", "\"\" is not a duration"),
             ("latency=5", "\"5\" is not a duration"),
             ("latency=2h", "2h is longer than an hour"),
-            ("latency=5ms&latency=5ms", "there is a latency already"),
+            ("latency=5ms&latency=5ms", "latency is given twice"),
             ("latency=uniform(1ms,5ms", "the \"(\" has no \")\" at the end"),
-            ("latency=uniform(5ms,1ms)", "the lower end is above the upper"),
+            ("latency=uniform(5ms,1ms)", "the lower bound is above the upper bound"),
             ("latency=uniform(1ms)", "uniform takes 2 values, not 1"),
             ("latency=bimodal(1ms,2ms)", "bimodal takes 3 values, not 2"),
-            ("latency=bimodal(3ms,2ms,0.1)", "the fast time is above the slow"),
-            ("latency=bimodal(1ms,2ms,1.1)", "\"1.1\" is no share: a number from 0 to 1"),
+            ("latency=bimodal(3ms,2ms,0.1)", "the fast latency is longer than the slow latency"),
+            ("latency=bimodal(1ms,2ms,1.1)", "\"1.1\" is not a number from 0 to 1"),
             ("latency=lognormal(2ms,NaN)", "sigma is a number from 0 to 10"),
             ("latency=lognormal(2ms,-1)", "sigma is a number from 0 to 10"),
-            ("stall=200ms", "it says how long, but not when"),
+            ("stall=200ms", "it has a duration, but no time or period"),
             ("stall=0/5s", "its length is 0"),
-            ("stall=5s/5s", "it is as long as its period: nothing would be left between"),
+            ("stall=5s/5s", "it is not shorter than its period"),
             ("outage=2s@10", "\"10\" is not a duration"),
             ("fail=DISK_FULL", "it names no share"),
-            ("fail=DISK_FULL:1%", "\"1%\" is no share: a number from 0 to 1"),
+            ("fail=DISK_FULL:1%", "\"1%\" is not a number from 0 to 1"),
             ("fail=SUCCESS:0.1", "STATUS_SUCCESS is no failure"),
-            ("fail=DISK_FULL:0.7&fail=ACCESS_DENIED:0.7", "add up to 1.4, above 1"),
+            ("fail=DISK_FULL:0.7&fail=ACCESS_DENIED:0.7", "add up to 1.4, which is more than 1"),
         ] {
             let error = error(text);
             assert!(error.contains(reason), "{text}: {error}");

@@ -1,23 +1,13 @@
-//! Faults that happen on purpose.
+//! Faults that happen on drawn.
 
 use std::time::Duration;
 
-use super::random::{Drawn, Random};
+use super::random::{Purpose, RequestId, RequestRandom};
 use crate::protocol::NtStatus;
 
 /// A decision, made when a request is sent, about its fault. A plan that looks at nothing but the
 /// request gives the same faults in every run.
-pub type FaultPlan = Box<dyn Fn(Request) -> Option<Fault> + Send + Sync>;
-
-/// The request a fault is decided for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub client_idx: u32,
-    /// Number of the connect among those of the client, from 0.
-    pub connect: u32,
-    /// Number of the operation among those of the connection, from 0. None for the connect itself.
-    pub operation: Option<u64>,
-}
+pub type FaultPlan = Box<dyn Fn(RequestId) -> Option<Fault> + Send + Sync>;
 
 /// The fault of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +29,7 @@ pub enum Fault {
 pub(super) fn shares(seed: u64, failures: Vec<(NtStatus, f64)>) -> FaultPlan {
     Box::new(move |request| {
         request.operation?;
-        let mut left = Random::new(seed, request, Drawn::Fault).float();
+        let mut left = RequestRandom::new(seed, request, Purpose::Fault).float();
         let drawn = failures.iter().find(|(_, share)| {
             left -= share;
             left < 0.0

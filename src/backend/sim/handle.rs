@@ -5,10 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::link::Link;
 use super::locks::{Lock, Range};
-use super::opening::{Change, Opened};
 use super::opens::access::{APPEND_DATA, READ_DATA, WRITE_DATA};
+use super::server::{ContentChange, ServerConnection, ServerOpen};
 use crate::backend::{BreakAcknowledger, OpError, SMBFileHandle};
 use crate::ir::FileControl;
 use crate::ir::payload::MAX_IO_BYTES;
@@ -17,18 +16,18 @@ use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
 /// A client's open file. If it is dropped without `close`, it stays open until the connection ends.
 pub struct SimHandle {
-    link: Arc<Link>,
+    link: Arc<ServerConnection>,
     number: u64,
     granted: Granted,
 }
 
 impl SimHandle {
-    pub fn new(link: Arc<Link>, opened: &Opened) -> SimHandle {
+    pub fn new(link: Arc<ServerConnection>, opened: &ServerOpen) -> SimHandle {
         SimHandle { link, number: opened.number(), granted: opened.granted }
     }
 
     /// Sends a request that needs one of these rights, or no right if `rights` is 0.
-    async fn request(&self, rights: u32) -> Result<Arc<Opened>, OpError> {
+    async fn request(&self, rights: u32) -> Result<Arc<ServerOpen>, OpError> {
         self.link.request().await?;
         let opened = self.link.opened(self.number)?;
         if rights != 0 && opened.access & rights == 0 {
@@ -38,14 +37,14 @@ impl SimHandle {
     }
 
     /// Makes others give up the content that they cache, and waits until they have.
-    async fn change(&self, opened: &Opened, change: Change) -> Result<(), OpError> {
+    async fn change(&self, opened: &ServerOpen, change: ContentChange) -> Result<(), OpError> {
         let server = &self.link.server;
         self.link.until_done(|| Ok(server.change(opened, change))).await
     }
 
     async fn truncate(&self, size: u64) -> Result<(), OpError> {
         let opened = self.request(WRITE_DATA).await?;
-        self.change(&opened, Change::Size).await?;
+        self.change(&opened, ContentChange::Size).await?;
         opened.node.truncate(size).map_err(OpError::Status)
     }
 
@@ -61,7 +60,7 @@ impl SimHandle {
             return Err(OpError::Status(NtStatus::INVALID_PARAMETER));
         }
         let range = Range::new(offset, length).map_err(OpError::Status)?;
-        self.change(&opened, Change::Lock(offset)).await?;
+        self.change(&opened, ContentChange::Lock(offset)).await?;
         let lock = Lock { open: self.number, range, exclusive };
         let (locks, file) = (&self.link.server.locks, opened.node.id());
         if wait {
@@ -110,7 +109,7 @@ impl SMBFileHandle for SimHandle {
             // MS-FSA 2.1.5.4: this comes before any check of caching or locks.
             return Ok(0);
         }
-        self.change(&opened, Change::Write).await?;
+        self.change(&opened, ContentChange::Write).await?;
         let locks = &self.link.server.locks;
         locks.check_write(opened.node.id(), self.number, range).map_err(OpError::Status)?;
         opened.node.write(offset, &data).map_err(OpError::Status)?;

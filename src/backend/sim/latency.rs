@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::random::Random;
+use super::random::RequestRandom;
 
 /// Longest latency of a request, whatever the distribution.
 pub const LONGEST: Duration = Duration::from_secs(3_600);
@@ -33,7 +33,7 @@ pub enum Latency {
 }
 
 impl Latency {
-    pub(super) fn draw(&self, random: &mut Random) -> Duration {
+    pub(super) fn draw(&self, random: &mut RequestRandom) -> Duration {
         let drawn = match *self {
             Latency::Constant(latency) => latency,
             Latency::Uniform { low, high } => {
@@ -56,8 +56,8 @@ fn capped(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::faults::Request;
-    use super::super::random::Drawn;
+    use super::super::random::Purpose;
+    use super::super::random::RequestId;
     use super::*;
 
     const COUNT: usize = 40_000;
@@ -67,9 +67,11 @@ mod tests {
     }
 
     fn drawn(latency: Latency) -> Vec<Duration> {
-        let request = |operation| Request { client_idx: 3, connect: 1, operation };
+        let request = |operation| RequestId { client_idx: 3, connect: 1, operation };
         (0..COUNT as u64)
-            .map(|number| latency.draw(&mut Random::new(7, request(Some(number)), Drawn::Latency)))
+            .map(|number| {
+                latency.draw(&mut RequestRandom::new(7, request(Some(number)), Purpose::Latency))
+            })
             .collect()
     }
 
@@ -133,8 +135,8 @@ mod tests {
     fn a_latency_follows_from_seed_client_connect_and_number_and_from_nothing_else() {
         let latency = Latency::Uniform { low: us(0), high: us(1_000_000) };
         let of = |seed, client_idx, connect, operation| {
-            let request = Request { client_idx, connect, operation };
-            latency.draw(&mut Random::new(seed, request, Drawn::Latency))
+            let request = RequestId { client_idx, connect, operation };
+            latency.draw(&mut RequestRandom::new(seed, request, Purpose::Latency))
         };
         let base = of(7, 3, 1, Some(5));
         assert_eq!(of(7, 3, 1, Some(5)), base);

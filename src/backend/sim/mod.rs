@@ -7,33 +7,34 @@
 //! [`NullBackend`] answers success to everything, to measure what an operation
 //! costs without a server.
 
+mod backend;
 mod connection;
 mod create_request;
 mod description;
 mod faults;
 mod handle;
 mod latency;
-mod link;
 mod locks;
 mod null;
-mod opening;
 mod opens;
 mod random;
 mod server;
 mod window;
 
+pub use backend::SimBackend;
 pub use description::{Description, DescriptionError};
-pub use faults::{Fault, FaultPlan, Request};
+pub use faults::{Fault, FaultPlan};
 pub use latency::Latency;
 pub use null::NullBackend;
-pub use server::{Settings, SimBackend};
+pub use random::RequestId;
+pub use server::SimSettings;
 pub use window::Window;
 
 #[cfg(test)]
 mod break_tests;
 #[cfg(test)]
-mod scene;
-#[cfg(test)]
 mod sharing_tests;
+#[cfg(test)]
+mod test_server;
 #[cfg(test)]
 mod tests;

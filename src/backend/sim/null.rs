@@ -31,16 +31,8 @@ static ZEROS: LazyLock<&'static [u8]> =
 #[async_trait]
 impl SMBBackend for NullBackend {
     fn capabilities(&self) -> BackendCapabilities {
-        let features = vec![
-            Feature::Locks,
-            Feature::BlockingLocks,
-            Feature::AccessMask,
-            Feature::ShareMode,
-            Feature::Disposition,
-            Feature::CreateOptions,
-            Feature::FileAttributes,
-        ];
-        BackendCapabilities { name: "sim:null", features, instant: true }
+        let all = Feature::ALL.into();
+        BackendCapabilities { name: "sim:null", features: all, instant: true }.up_to_mode(1)
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -58,15 +50,6 @@ impl SMBBackend for NullBackend {
 
 #[async_trait]
 impl SMBConnectionInner for NullConnection {
-    async fn open_simple(
-        &self,
-        _path: &SharePath,
-        _mode: OpenMode,
-        _disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        Ok(Box::new(NullHandle))
-    }
-
     async fn open_extended(
         &self,
         _path: &SharePath,

@@ -3,11 +3,19 @@
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use super::faults::Request;
+/// The identity of a request: what its fault and its latency are drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    pub client_idx: u32,
+    /// Number of the connect among those of the client, from 0.
+    pub connect: u32,
+    /// Number of the operation among those of the connection, from 0. None for the connect itself.
+    pub operation: Option<u64>,
+}
 
 /// The purpose of a draw for a request. Each has random numbers of its own.
 #[derive(Clone, Copy)]
-pub enum Drawn {
+pub enum Purpose {
     Latency,
     Fault,
     /// The latency of an answer to a break.
@@ -15,14 +23,16 @@ pub enum Drawn {
 }
 
 /// The random numbers of one request, for one purpose.
-pub struct Random(SplitMix64);
+pub struct RequestRandom(SplitMix64);
 
-impl Random {
-    pub fn new(seed: u64, request: Request, drawn: Drawn) -> Random {
+impl RequestRandom {
+    pub fn new(seed: u64, request: RequestId, purpose: Purpose) -> RequestRandom {
         let operation = request.operation.unwrap_or(u64::MAX);
-        let parts = [request.client_idx.into(), request.connect.into(), operation, drawn as u64];
+        let parts = [request.client_idx.into(), request.connect.into(), operation, purpose as u64];
         let mixed = |state| SplitMix64::seed_from_u64(state);
-        Random(parts.iter().fold(mixed(seed), |mut random, part| mixed(random.next_u64() ^ part)))
+        RequestRandom(
+            parts.iter().fold(mixed(seed), |mut random, part| mixed(random.next_u64() ^ part)),
+        )
     }
 
     /// Returns a number that is uniform in `[0, 1)`, with 53 bits.
@@ -44,9 +54,9 @@ mod tests {
     #[test]
     fn whether_a_request_fails_has_nothing_to_do_with_how_long_it_takes() {
         let both_low = (0..10_000).filter(|number| {
-            let request = Request { client_idx: 0, connect: 0, operation: Some(*number) };
-            let low = |drawn| Random::new(7, request, drawn).float() < 0.5;
-            low(Drawn::Latency) && low(Drawn::Fault)
+            let request = RequestId { client_idx: 0, connect: 0, operation: Some(*number) };
+            let low = |purpose| RequestRandom::new(7, request, purpose).float() < 0.5;
+            low(Purpose::Latency) && low(Purpose::Fault)
         });
         // A quarter; four standard deviations are 173.
         let both_low = both_low.count();

@@ -5,8 +5,8 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::scene::{
-    Scene, delete, delete_on_close, lease, now, oplock, path, plain, rename, status,
+use super::test_server::{
+    TestServer, delete, delete_on_close, lease, now, oplock, path, plain, rename, status,
 };
 use crate::ir::PathOperation;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
@@ -15,8 +15,8 @@ use crate::protocol::{Break, CreateAction, CreateParameters, LeaseBreak, LeaseSt
 /// MS-FSA 2.1.5.1.2.2.
 #[test]
 fn a_share_mode_refuses_who_does_what_it_does_not_share_and_lets_look() {
-    let scene = Scene::new();
-    let (one, two) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (one, two) = (test_server.client(1), test_server.client(2));
     let held = one.open(&CreateParameters { share_mode: Some(1), ..plain() }).unwrap();
     let refused = Some(NtStatus::SHARING_VIOLATION);
     assert_eq!(status(&two.open(&plain())), refused);
@@ -34,8 +34,8 @@ fn a_share_mode_refuses_who_does_what_it_does_not_share_and_lets_look() {
 /// MS-FSA 2.1.5.1.2: an open that is refused has not overwritten anything.
 #[test]
 fn an_open_that_is_refused_or_waits_leaves_the_content_alone() {
-    let scene = Scene::new();
-    let (one, two) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (one, two) = (test_server.client(1), test_server.client(2));
     let unshared = CreateParameters { share_mode: Some(0), ..plain() };
     let held = one.open(&unshared).unwrap();
     now(held.write(0, Bytes::from_static(b"kept"))).unwrap();
@@ -57,8 +57,8 @@ fn an_open_that_is_refused_or_waits_leaves_the_content_alone() {
 /// file.
 #[test]
 fn delete_on_close_makes_the_file_pending_at_that_close_and_gone_at_the_last() {
-    let scene = Scene::new();
-    let (one, two) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (one, two) = (test_server.client(1), test_server.client(2));
     let other = two.open(&plain()).unwrap();
     let deleting = one.open(&delete_on_close()).unwrap();
     // Until then others can open and close it.
@@ -77,8 +77,8 @@ fn delete_on_close_makes_the_file_pending_at_that_close_and_gone_at_the_last() {
 /// MS-FSA 2.1.5.1 and 2.1.5.1.2.1.
 #[test]
 fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
-    let scene = Scene::new();
-    let client = scene.client(1);
+    let test_server = TestServer::new();
+    let client = test_server.client(1);
     let options = CreateParameters { create_options: Some(0x1040), ..plain() };
     assert_eq!(status(&client.open(&options)), Some(NtStatus::ACCESS_DENIED));
     let read_only = CreateParameters { file_attributes: Some(1), ..plain() };
@@ -95,8 +95,8 @@ fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
 /// MS-FSA 2.1.5.15.12: first the handles of the renamed file, then those of the replaced one.
 #[test]
 fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
-    let scene = Scene::new();
-    let (mut one, two) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (mut one, two) = (test_server.client(1), test_server.client(2));
     let _source = one.open(&lease(LeaseState::RH)).unwrap();
     let target = lease(LeaseState::RH);
     let target = now(one.open_with("g", CreateDisposition::Create, &target)).unwrap();
@@ -121,8 +121,8 @@ fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
 /// MS-FSA 2.1.5.15.12.
 #[test]
 fn a_rename_replaces_nothing_that_is_read_only() {
-    let scene = Scene::new();
-    let client = scene.client(1);
+    let test_server = TestServer::new();
+    let client = test_server.client(1);
     now(client.open(&plain()).unwrap().close()).unwrap();
     let read_only = CreateParameters { file_attributes: Some(1), ..plain() };
     let target = now(client.open_with("g", CreateDisposition::Create, &read_only)).unwrap();
@@ -134,14 +134,14 @@ fn a_rename_replaces_nothing_that_is_read_only() {
 /// (smbtorture smb2.lease.unlink fails).
 #[test]
 fn a_deletion_takes_handle_caching_and_waits_for_it_unless_it_is_a_close() {
-    let scene = Scene::new();
-    let (mut one, two) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (mut one, two) = (test_server.client(1), test_server.client(2));
     let _held = one.open(&lease(LeaseState::RH)).unwrap();
     now(two.open(&delete_on_close()).unwrap().close()).unwrap();
     let told = one.told().unwrap();
     assert!(matches!(told, Break::Lease(LeaseBreak { new: LeaseState::R, .. })), "{told:?}");
-    let scene = Scene::new();
-    let (mut one, two) = (scene.client(1), scene.client(2));
+    let test_server = TestServer::new();
+    let (mut one, two) = (test_server.client(1), test_server.client(2));
     let _held = one.open(&lease(LeaseState::RH)).unwrap();
     let operation = delete();
     let mut waiting = pin!(two.connection.execute_misc(&operation));
@@ -155,20 +155,20 @@ fn a_deletion_takes_handle_caching_and_waits_for_it_unless_it_is_a_close() {
 
 /// MS-FSA 2.1.5.8.
 #[test]
-fn a_folder_has_no_byte_ranges_to_lock() {
-    let scene = Scene::new();
-    let client = scene.client(1);
+fn a_directory_has_no_byte_ranges_to_lock() {
+    let test_server = TestServer::new();
+    let client = test_server.client(1);
     let options = CreateParameters { create_options: Some(1), ..plain() };
-    let folder = now(client.open_with("d", CreateDisposition::Create, &options)).unwrap();
-    let locked = now(folder.lock(0, 1, true, false));
+    let directory = now(client.open_with("d", CreateDisposition::Create, &options)).unwrap();
+    let locked = now(directory.lock(0, 1, true, false));
     assert_eq!(status(&locked), Some(NtStatus::INVALID_PARAMETER));
 }
 
 /// MS-SMB2 3.3.5.9; MS-FSA 2.1.5.1.
 #[test]
 fn a_request_that_makes_no_sense_is_invalid() {
-    let scene = Scene::new();
-    let client = scene.client(1);
+    let test_server = TestServer::new();
+    let client = test_server.client(1);
     for nonsense in [
         CreateParameters { share_mode: Some(8), ..plain() },
         CreateParameters { create_options: Some(0x41), ..plain() },
@@ -184,7 +184,7 @@ fn a_request_that_makes_no_sense_is_invalid() {
 /// MS-FSA 2.1.5.15.12: a rename into a directory conflicts with every open of it that has DELETE
 /// access, whatever that open shares.
 #[test]
-fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
+fn a_rename_goes_into_no_directory_that_is_open_to_be_deleted() {
     for (access, share, expected) in [
         (0x0001_0080, 7, Some(NtStatus::SHARING_VIOLATION)),
         (0x0001_0080, 0, Some(NtStatus::SHARING_VIOLATION)),
@@ -192,8 +192,8 @@ fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
         (0x0000_0081, 2, None),
         (0x0000_0080, 0, None),
     ] {
-        let scene = Scene::new();
-        let (one, two) = (scene.client(1), scene.client(2));
+        let test_server = TestServer::new();
+        let (one, two) = (test_server.client(1), test_server.client(2));
         let asked = CreateParameters { create_options: Some(1), ..plain() };
         now(now(one.open_with("d", CreateDisposition::Create, &asked)).unwrap().close()).unwrap();
         let (access_mask, share_mode) = (Some(access), Some(share));

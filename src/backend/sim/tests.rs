@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Fault, Latency, NullBackend, Request, Settings, SimBackend};
+use super::{Fault, Latency, NullBackend, RequestId, SimBackend, SimSettings};
 use crate::backend::{Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle};
 use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
@@ -32,13 +32,13 @@ impl Clock for JumpingClock {
     }
 }
 
-fn server(settings: Settings) -> SimBackend {
+fn server(settings: SimSettings) -> SimBackend {
     SimBackend::new(Arc::new(JumpingClock::default()), settings)
 }
 
-fn with_fault(at: Request, fault: Fault) -> SimBackend {
+fn with_fault(at: RequestId, fault: Fault) -> SimBackend {
     let faults = Box::new(move |request| (request == at).then_some(fault));
-    server(Settings { faults, ..Settings::default() })
+    server(SimSettings { faults, ..SimSettings::default() })
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -77,7 +77,7 @@ fn is_lost<T>(result: &Result<T, OpError>) -> bool {
 fn every_request_takes_the_latency_of_the_given_clock() {
     let clock = Arc::new(JumpingClock::default());
     let latency = Latency::Constant(Duration::from_micros(250));
-    let settings = Settings { latency, ..Settings::default() };
+    let settings = SimSettings { latency, ..SimSettings::default() };
     let server = SimBackend::new(clock.clone(), settings);
     let connection = connect(&server);
     let handle = file(&*connection);
@@ -88,7 +88,7 @@ fn every_request_takes_the_latency_of_the_given_clock() {
 
 #[test]
 fn what_one_connection_writes_another_reads() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let (one, other) = (connect(&server), connect(&server));
     let data = Bytes::from_static(b"hello");
     assert_eq!(now(file(&*one).write(3, data)), Ok(5));
@@ -97,7 +97,7 @@ fn what_one_connection_writes_another_reads() {
 
 #[test]
 fn a_handle_allows_what_it_was_opened_for() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let connection = connect(&server);
     let writer = open(&*connection, "f", OpenMode::Write).unwrap();
     let reader = open(&*connection, "f", OpenMode::Read).unwrap();
@@ -111,11 +111,11 @@ fn a_handle_allows_what_it_was_opened_for() {
 
 #[test]
 fn a_listing_that_finds_nothing_is_no_such_file() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let connection = connect(&server);
     file(&*connection);
-    let list = |folder: &str, pattern: &str| {
-        let operation = PathOperation::List { path: path(folder), pattern: pattern.into() };
+    let list = |directory: &str, pattern: &str| {
+        let operation = PathOperation::List { path: path(directory), pattern: pattern.into() };
         now(connection.execute_misc(&operation))
     };
     assert_eq!(list("", "F"), Ok(()));
@@ -126,7 +126,7 @@ fn a_listing_that_finds_nothing_is_no_such_file() {
 
 #[test]
 fn a_waiting_lock_is_granted_when_the_other_closes() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let (one, other) = (connect(&server), connect(&server));
     let (holder, waiter) = (file(&*one), file(&*other));
     now(holder.lock(0, 10, true, false)).unwrap();
@@ -140,7 +140,7 @@ fn a_waiting_lock_is_granted_when_the_other_closes() {
 
 #[test]
 fn a_cancelled_wait_ends_as_cancelled_and_holds_nothing() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let (one, other) = (connect(&server), connect(&server));
     let (holder, waiter) = (file(&*one), file(&*other));
     now(holder.lock(0, 1, true, false)).unwrap();
@@ -154,7 +154,7 @@ fn a_cancelled_wait_ends_as_cancelled_and_holds_nothing() {
 
 #[test]
 fn a_cancel_between_operations_does_not_reach_the_next_one() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let connection = connect(&server);
     let (holder, waiter) = (file(&*connection), file(&*connection));
     now(holder.lock(0, 1, true, false)).unwrap();
@@ -165,7 +165,7 @@ fn a_cancel_between_operations_does_not_reach_the_next_one() {
 
 #[test]
 fn stopping_the_server_ends_everything_and_starting_it_finds_the_files() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let (one, other) = (connect(&server), connect(&server));
     let (holder, waiter) = (file(&*one), file(&*other));
     now(holder.write(0, Bytes::from_static(b"kept"))).unwrap();
@@ -189,7 +189,7 @@ fn stopping_the_server_ends_everything_and_starting_it_finds_the_files() {
 
 #[test]
 fn a_client_that_vanishes_leaves_no_open_and_no_lock() {
-    let server = server(Settings::default());
+    let server = server(SimSettings::default());
     let (one, other) = (connect(&server), connect(&server));
     let abandoned = file(&*one);
     now(abandoned.lock(0, 1, true, false)).unwrap();
@@ -203,7 +203,7 @@ fn a_client_that_vanishes_leaves_no_open_and_no_lock() {
 
 #[test]
 fn a_planned_status_answers_one_request_which_is_not_carried_out() {
-    let second = Request { client_idx: 0, connect: 0, operation: Some(1) };
+    let second = RequestId { client_idx: 0, connect: 0, operation: Some(1) };
     let server = with_fault(second, Fault::Status(NtStatus::DISK_FULL));
     let connection = connect(&server);
     let handle = file(&*connection);
@@ -215,7 +215,7 @@ fn a_planned_status_answers_one_request_which_is_not_carried_out() {
 
 #[test]
 fn a_reply_that_never_comes_ends_with_the_connection_only() {
-    let first = Request { client_idx: 0, connect: 0, operation: Some(0) };
+    let first = RequestId { client_idx: 0, connect: 0, operation: Some(0) };
     let server = with_fault(first, Fault::NoReply);
     let connection = connect(&server);
     let stat = PathOperation::Stat { path: path("") };
@@ -229,7 +229,7 @@ fn a_reply_that_never_comes_ends_with_the_connection_only() {
 
 #[test]
 fn a_planned_break_loses_one_connection_and_the_next_connect_works() {
-    let at = Request { client_idx: 0, connect: 0, operation: Some(1) };
+    let at = RequestId { client_idx: 0, connect: 0, operation: Some(1) };
     let server = with_fault(at, Fault::ConnectionLost);
     let connection = connect(&server);
     let handle = file(&*connection);
@@ -240,7 +240,7 @@ fn a_planned_break_loses_one_connection_and_the_next_connect_works() {
 
 #[test]
 fn a_planned_connect_fails_as_a_login_or_as_a_refusal() {
-    let at = Request { client_idx: 0, connect: 0, operation: None };
+    let at = RequestId { client_idx: 0, connect: 0, operation: None };
     let login = with_fault(at, Fault::Status(NtStatus::LOGON_FAILURE));
     let error = now(login.connect(0)).err().unwrap();
     assert!(!error.transient && error.reason.contains("STATUS_LOGON_FAILURE"), "{error}");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ir::units::nanoseconds;
+
 /// A stretch of time, once or repeated, counted from the backend's creation. It includes its first
 /// instant and not its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +36,9 @@ impl Window {
 
     /// Returns the first occurrence that has not ended at `at_ns`.
     fn next(&self, at_ns: u64) -> Option<Occurrence> {
-        let (start_ns, length_ns) = (nanos(self.start), nanos(self.length));
+        let (start_ns, length_ns) = (nanoseconds(self.start), nanoseconds(self.length));
         let first_end_ns = start_ns.saturating_add(length_ns);
-        let passed_ns = match (at_ns.checked_sub(first_end_ns), self.every.map(nanos)) {
+        let passed_ns = match (at_ns.checked_sub(first_end_ns), self.every.map(nanoseconds)) {
             _ if length_ns == 0 => return None,
             (None, _) => 0,
             (Some(_), None | Some(0)) => return None,
@@ -64,10 +66,6 @@ pub fn first_outside(windows: &[Window], mut at_ns: u64) -> u64 {
         }
     }
     u64::MAX
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

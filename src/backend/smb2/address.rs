@@ -19,14 +19,14 @@ pub struct SmbAddress {
     pub port: u16,
     pub share: String,
     /// The directory that is put before every path of the run; the root if the URL names none.
-    pub folder: SharePath,
+    pub directory: SharePath,
 }
 
 /// The error for a string that is no address. It never quotes what may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
-        "the target holds a password, which would end up in logs and results: leave it out and set SMBENCH_PASSWORD"
+        "the target contains a password, which would appear in logs and results: remove it and set SMBENCH_PASSWORD"
     )]
     Password,
     #[error("the target names no server: write smb://user@host/share")]
@@ -38,19 +38,19 @@ pub enum AddressError {
     #[error("the target names no share: write smb://user@{host}/share")]
     NoShare { host: String },
     #[error(
-        "the target has an \"@\" behind the server's name: write \"%40\" where one belongs to the share or folder"
+        "the target has an \"@\" behind the server's name: write \"%40\" where one belongs to the share or directory"
     )]
     StrayAt,
     #[error("the target has a \"%\" that is not followed by two hexadecimal digits of UTF-8")]
     Percent,
-    #[error("the target's share {0:?} is no name a server can have")]
+    #[error("the target's share {0:?} is not a valid name of a share")]
     ShareName(String),
     #[error(
         "the target contains \"?\", and a target has no query: set options with flags (see smbench run --help)"
     )]
     Query,
-    #[error("the target's folder: {0}")]
-    Folder(#[from] PathError),
+    #[error("the target's directory: {0}")]
+    Directory(#[from] PathError),
 }
 
 impl SmbAddress {
@@ -85,7 +85,7 @@ impl SmbAddress {
         if domain.contains(':') || user.as_ref().is_some_and(|user| user.contains(':')) {
             return Err(AddressError::Password);
         }
-        let (share, folder) = path.split_once('/').unwrap_or((path, ""));
+        let (share, directory) = path.split_once('/').unwrap_or((path, ""));
         let share = decoded(share)?;
         if share.is_empty() {
             return Err(AddressError::NoShare { host });
@@ -93,11 +93,11 @@ impl SmbAddress {
         if share.contains(|c: char| c < ' ' || "\\/:*?\"<>|".contains(c)) || share == ".." {
             return Err(AddressError::ShareName(share.chars().take(80).collect()));
         }
-        let folder = SharePath::new(&decoded(folder)?)?;
+        let directory = SharePath::new(&decoded(directory)?)?;
         let user = user.filter(|user| !user.is_empty());
         // Without a user nobody logs in, so the domain is not needed.
         let domain = if user.is_some() { domain } else { String::new() };
-        Ok(SmbAddress { domain, user, host, port, share, folder })
+        Ok(SmbAddress { domain, user, host, port, share, directory })
     }
 
     /// Returns `host:port`, with an IPv6 address in brackets.
@@ -185,9 +185,9 @@ impl fmt::Display for SmbAddress {
             write!(f, ":{}", self.port)?;
         }
         write!(f, "/{}", encoded(&self.share, ""))?;
-        match self.folder.is_root() {
+        match self.directory.is_root() {
             true => Ok(()),
-            false => write!(f, "/{}", encoded(self.folder.as_str(), "/")),
+            false => write!(f, "/{}", encoded(self.directory.as_str(), "/")),
         }
     }
 }
@@ -201,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_user_server_share_and_folder() {
+    fn an_address_has_user_server_share_and_directory() {
         let address = parse("ACME;ann@nas:4455/data/team/a%20b").unwrap();
         assert_eq!(address.domain, "ACME");
         assert_eq!(address.user.as_deref(), Some("ann"));
         assert_eq!((address.host.as_str(), address.port), ("nas", 4455));
         assert_eq!(address.share, "data");
-        assert_eq!(address.folder.as_str(), "team/a b");
+        assert_eq!(address.directory.as_str(), "team/a b");
         assert_eq!(address.to_string(), "smb://ACME;ann@nas:4455/data/team/a%20b");
     }
 
@@ -232,10 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn port_user_and_folder_may_be_left_out() {
+    fn port_user_and_directory_may_be_left_out() {
         let address = parse("nas/data/").unwrap();
         assert_eq!((address.user, address.port), (None, 445));
-        assert!(address.folder.is_root());
+        assert!(address.directory.is_root());
         assert_eq!(parse("nas/data").unwrap().to_string(), "smb://nas/data");
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let address = parse("a%40b%3Bc@nas/d%C3%A4ta/x%2Fy").unwrap();
         assert_eq!(address.user.as_deref(), Some("a@b;c"));
         assert_eq!(address.share, "däta");
-        assert_eq!(address.folder.as_str(), "x/y");
+        assert_eq!(address.directory.as_str(), "x/y");
         for bad in ["n%2/d", "n%zz/d", "nas/%ff", "nas/d/%C3"] {
             assert_eq!(parse(bad), Err(AddressError::Percent), "{bad}");
         }
@@ -295,6 +295,6 @@ mod tests {
         assert_eq!(parse("nas:0/d"), Err(AddressError::Port));
         assert_eq!(parse("nas:66000/d"), Err(AddressError::Port));
         assert!(matches!(parse("nas/a%5Cb"), Err(AddressError::ShareName(_))));
-        assert!(matches!(parse("nas/d/../x"), Err(AddressError::Folder(_))));
+        assert!(matches!(parse("nas/d/../x"), Err(AddressError::Directory(_))));
     }
 }

@@ -4,13 +4,10 @@
 use ::smb2::client::connection::Frame;
 use ::smb2::types::Command;
 
-use super::connection::NETWORK_OPEN_INFORMATION_BYTES;
-use super::granted::{u16_at, u32_at};
+use super::wire_format::{HEADER_BYTES, NETWORK_OPEN_INFORMATION_BYTES, u16_at, u32_at};
 use crate::backend::OpError;
 use crate::protocol::NtStatus;
 
-/// Size of the SMB2 header. The offsets in a response count from its start (MS-SMB2 2.2.1).
-const HEADER_BYTES: usize = 64;
 /// Size of a FileIdBothDirectoryInformation without its name (MS-FSCC 2.4.22).
 const DIRECTORY_ENTRY_BYTES: usize = 104;
 
@@ -66,7 +63,7 @@ fn layout(command: Command) -> Option<(&'static str, &'static [u16])> {
 fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
     let size = u16_at(body, 0).unwrap_or_default();
     if !layout(command).is_some_and(|(_, sizes)| sizes.contains(&size)) {
-        return Some("its StructureSize is another's");
+        return Some("its StructureSize is wrong");
     }
     // An odd size counts the first byte of a buffer that may be empty.
     if body.len() < usize::from(size & !1) {
@@ -76,7 +73,7 @@ fn fault(command: Command, body: &[u8]) -> Option<&'static str> {
         Command::QueryInfo => {
             let length = output_buffer(body).map(<[u8]>::len);
             (length != Some(NETWORK_OPEN_INFORMATION_BYTES as usize))
-                .then_some("it does not hold the information that was asked for")
+                .then_some("it does not contain the requested information")
         }
         Command::QueryDirectory => {
             (!output_buffer(body).is_some_and(is_listing)).then_some("it holds no listing")

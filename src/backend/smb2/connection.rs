@@ -16,10 +16,11 @@ use ::smb2::types::flags::FileAccessMask;
 use ::smb2::types::{Command, FileId, MessageId, OplockLevel};
 use async_trait::async_trait;
 
-use super::breaks::Acknowledger;
+use super::acknowledger::Acknowledger;
 use super::contexts;
 use super::handle::Smb2Handle;
-use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
+use super::tree_connection::TreeConnection;
+use super::wire_format::{COMPOUND_FILE, LISTING_BYTES, NETWORK_OPEN_INFORMATION_BYTES};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::event::SocketTimes;
 use crate::ir::{OpenMode, PathOperation};
@@ -45,17 +46,14 @@ const FILE_ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
 const FILE_RENAME_INFORMATION: u8 = 10;
 const FILE_DISPOSITION_INFORMATION: u8 = 13;
 const FILE_NETWORK_OPEN_INFORMATION: u8 = 34;
-pub(super) const NETWORK_OPEN_INFORMATION_BYTES: u32 = 56;
 
-/// Largest answer to one QUERY_DIRECTORY in bytes: what one credit pays for.
-pub(super) const LISTING_BYTES: u32 = BYTES_PER_CREDIT;
 /// Number of answers after which a listing counts as endless: over 30 million names.
 const MAX_LISTING_ANSWERS: u32 = 65_536;
 
 pub(super) struct Smb2Connection {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<TreeConnection>,
     /// The target's directory, which is put before every path.
-    pub(super) folder: SharePath,
+    pub(super) directory: SharePath,
     pub(super) client_idx: u32,
     /// The setting of this name in [`BackendContext`](crate::backend::BackendContext).
     pub(super) file_ids: bool,
@@ -65,15 +63,6 @@ pub(super) struct Smb2Connection {
 
 #[async_trait]
 impl SMBConnectionInner for Smb2Connection {
-    async fn open_simple(
-        &self,
-        path: &SharePath,
-        mode: OpenMode,
-        disposition: CreateDisposition,
-    ) -> Result<Box<dyn SMBFileHandle>, OpError> {
-        self.open_extended(path, mode, disposition, &CreateParameters::default()).await
-    }
-
     async fn open_extended(
         &self,
         path: &SharePath,
@@ -189,7 +178,7 @@ impl Smb2Connection {
     }
 
     /// Opens and closes the target's directory, to check at login that it is there.
-    pub(super) async fn open_folder(&self) -> Result<(), OpError> {
+    pub(super) async fn open_directory(&self) -> Result<(), OpError> {
         let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
         let root = SharePath::default();
         let create = self.create(&root, access, WireDisposition::FileOpen, FILE_DIRECTORY_FILE);
@@ -223,7 +212,7 @@ impl Smb2Connection {
 
     /// Returns the path from the share's root, as SMB2 writes it.
     fn name(&self, path: &SharePath) -> String {
-        path.below(&self.folder).as_str().replace('/', "\\")
+        path.below(&self.directory).as_str().replace('/', "\\")
     }
 
     /// Deletes a file or a directory. `kind` is the one to delete: the server refuses the other.
@@ -275,8 +264,8 @@ impl Smb2Connection {
         let create = self.create(path, access, WireDisposition::FileOpen, FILE_DIRECTORY_FILE);
         let mut query = query_directory(pattern);
         let first = (Command::QueryDirectory, &query as &dyn ::smb2::pack::Pack);
-        let (folder, mut answer) = self.link.create_and(&create, first).await?;
-        query.file_id = folder;
+        let (directory, mut answer) = self.link.create_and(&create, first).await?;
+        query.file_id = directory;
         let mut answers = 1;
         while answer.is_ok() && answers < MAX_LISTING_ANSWERS {
             answer = self.link.request(Command::QueryDirectory, &query).await.map(drop);
@@ -292,7 +281,7 @@ impl Smb2Connection {
         if matches!(listed, Err(OpError::ConnectionLost(_))) {
             return listed;
         }
-        let closed = self.link.close(folder).await;
+        let closed = self.link.close(directory).await;
         listed.and(closed)
     }
 }

@@ -4,7 +4,7 @@ use ::smb2::msg::create::CreateRequest;
 use ::smb2::msg::create_context::{CreateContext, NAME_DH2Q, NAME_QFID, pack_contexts};
 use ::smb2::types::OplockLevel as WireLevel;
 
-use super::granted::SMB2_LEASE_FLAG_PARENT_LEASE_KEY_SET;
+use super::create_response::SMB2_LEASE_FLAG_PARENT_LEASE_KEY_SET;
 use crate::backend::OpError;
 use crate::backend::entropy::random_bytes;
 use crate::protocol::create::OplockLevel;
@@ -46,7 +46,7 @@ pub(super) fn ask(
     for context in &wanted.create_contexts {
         if context.name.len() > MAX_NAME_BYTES {
             return Err(OpError::Client(format!(
-                "a create context's name has {} bytes, and a CREATE carries {MAX_NAME_BYTES}",
+                "a create context's name has {} bytes, and the maximum is {MAX_NAME_BYTES}",
                 context.name.len()
             )));
         }

@@ -13,9 +13,8 @@ use aes::{Aes128, Aes256};
 use ctr::Ctr32BE;
 use ctr::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 
-use super::breaks::Decryption;
-use super::granted::{u32_at, u64_at};
-use super::transport::MAX_PAYLOAD;
+use super::break_notification::Decryption;
+use super::wire_format::{COMMAND, MAX_PAYLOAD, MESSAGE_ID, UNSOLICITED, u16_at, u32_at, u64_at};
 
 /// Room in a frame for everything but payload, in bytes: the headers of a compound and of
 /// encryption, create contexts, security tokens, and an error's data about a symbolic link.
@@ -27,18 +26,13 @@ const MAX_MESSAGES: usize = 64;
 
 /// Offsets of the fields of a message's header (MS-SMB2 2.2.1).
 const STRUCTURE_SIZE: usize = 4;
-const COMMAND: usize = 12;
 const FLAGS: usize = 16;
 const NEXT_COMMAND: usize = 20;
-const MESSAGE_ID: usize = 24;
 /// The value of StructureSize in every header.
 const HEADER_SIZE: u16 = Header::SIZE as u16;
 /// The first bytes of an SMB 1 message (MS-CIFS 2.2.3.1).
 const SMB1_PROTOCOL_ID: &[u8] = b"\xffSMB";
 const SMB2_FLAGS_SERVER_TO_REDIR: u32 = 1;
-/// The MessageId of what a server sends without a request, such as a break (MS-SMB2
-/// 3.3.4.6).
-const UNSOLICITED: u64 = u64::MAX;
 /// Offset of Nonce in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
 const NONCE: usize = 20;
 
@@ -68,7 +62,7 @@ impl Outstanding {
         match length as u64 <= bound {
             true => Ok(()),
             false => Err(malformed(&format!(
-                "it announced a frame of {length} bytes, and at most {bound} can answer what was asked"
+                "it announced a frame of {length} bytes, and at most {bound} can answer the pending requests"
             ))),
         }
     }
@@ -95,10 +89,11 @@ pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result
         if header.starts_with(&COMPRESSION_PROTOCOL_ID) {
             return Err(malformed("it is a compressed frame, and compression was not negotiated"));
         }
-        if !header.starts_with(&PROTOCOL_ID) || u16_at(&header, STRUCTURE_SIZE) != HEADER_SIZE {
+        if !header.starts_with(&PROTOCOL_ID) || u16_at(&header, STRUCTURE_SIZE) != Some(HEADER_SIZE)
+        {
             return Err(not_smb2());
         }
-        let command = u16_at(&header, COMMAND);
+        let command = u16_at(&header, COMMAND).unwrap_or(u16::MAX);
         if Command::try_from(command).is_err() {
             return Err(malformed(&format!("it holds the unknown command 0x{command:04X}")));
         }
@@ -110,7 +105,7 @@ pub(super) fn check(frame: &[u8], decryption: Option<&Decryption>) -> io::Result
             0 => return Ok(()),
             next if !next.is_multiple_of(8) => {
                 return Err(malformed(&format!(
-                    "a message in it begins after {next} bytes, which is no multiple of 8"
+                    "a message in it begins after {next} bytes, which is not a multiple of 8"
                 )));
             }
             next => at = at.saturating_add(next),
@@ -131,11 +126,7 @@ pub(super) fn on_first_answer(error: io::Error, frame: &[u8]) -> io::Error {
 }
 
 fn not_smb2() -> io::Error {
-    malformed("it is no SMB2 message, or is cut off")
-}
-
-fn u16_at(header: &[u8; Header::SIZE], at: usize) -> u16 {
-    u16::from_le_bytes([header[at], header[at + 1]])
+    malformed("it is not an SMB2 message, or it is cut off")
 }
 
 /// The messages of a frame, of which only the headers are decrypted. This does not authenticate an
@@ -266,16 +257,16 @@ mod tests {
             (compound(3), None),
             (compound(MAX_MESSAGES), None),
             (compound(MAX_MESSAGES + 1), Some("more than 64 messages")),
-            (message(8, 64).repeat(1_000), Some("no SMB2 message")),
+            (message(8, 64).repeat(1_000), Some("not an SMB2 message")),
             (request, Some("a request instead of an answer")),
             (hidden, Some("a request instead of an answer")),
             (compressed, Some("a compressed frame")),
             (unknown, Some("the unknown command 0x7777")),
             (unaligned, Some("after 76 bytes")),
-            (large_header, Some("no SMB2 message")),
-            (message(0, 0)[..63].to_vec(), Some("no SMB2 message")),
-            (message(u32::MAX - 7, 8), Some("no SMB2 message")),
-            (b"HTTP/1.1 400 Bad Request".to_vec(), Some("no SMB2 message")),
+            (large_header, Some("not an SMB2 message")),
+            (message(0, 0)[..63].to_vec(), Some("not an SMB2 message")),
+            (message(u32::MAX - 7, 8), Some("not an SMB2 message")),
+            (b"HTTP/1.1 400 Bad Request".to_vec(), Some("not an SMB2 message")),
         ];
         let ciphers = [
             (Cipher::Aes128Ccm, 16),

@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
-use super::link::Link;
+use super::tree_connection::TreeConnection;
 use crate::backend::{OpError, SMBFileHandle};
 use crate::ir::FileControl;
 use crate::protocol::create::OplockLevel;
@@ -29,7 +29,7 @@ const PIPELINE: usize = 4;
 const FILE_END_OF_FILE_INFORMATION: u8 = 20;
 
 pub(super) struct Smb2Handle {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<TreeConnection>,
     pub(super) file_id: FileId,
     pub(super) granted: Granted,
 }
@@ -67,7 +67,7 @@ impl SMBFileHandle for Smb2Handle {
             }
             if count == 0 {
                 return Err(OpError::Client(format!(
-                    "the server wrote 0 of {payload} bytes and called it a success"
+                    "the server wrote 0 of {payload} bytes and reported success"
                 )));
             }
         }
@@ -182,7 +182,7 @@ impl Smb2Handle {
 }
 
 fn beyond_the_largest_file() -> OpError {
-    OpError::Client("offset and length end beyond the largest file there can be".to_string())
+    OpError::Client("offset and length end beyond the maximum size of a file".to_string())
 }
 
 /// Returns the data of a READ response (MS-SMB2 2.2.20) without copying it.

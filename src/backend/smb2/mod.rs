@@ -18,26 +18,29 @@ use super::{
 };
 use crate::protocol::NtStatus;
 
+mod acknowledger;
 mod address;
 mod answer;
-mod breaks;
+mod break_notification;
 mod connection;
 mod contexts;
+mod create_response;
 mod frame;
-mod granted;
 mod handle;
-mod link;
 mod negotiate;
 mod socket_reader;
 mod socket_times;
 mod transport;
+mod tree_connection;
+mod wire_format;
 
 pub use address::{AddressError, SmbAddress};
 
-use breaks::Decryption;
+use break_notification::Decryption;
 use connection::Smb2Connection;
-use link::{BYTES_PER_CREDIT, Link, described, failure};
-use transport::{MAX_PAYLOAD, Wire};
+use transport::Wire;
+use tree_connection::{TreeConnection, described, failure};
+use wire_format::{BYTES_PER_CREDIT, MAX_PAYLOAD};
 
 /// A password that `{:?}` never prints.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -192,13 +195,15 @@ impl Smb2Backend {
                 format!("{described}: the server has no share {:?}", self.address.share)
             }
             (
-                ConnectStage::Folder,
+                ConnectStage::Directory,
                 NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND,
             ) => format!(
-                "{described}: share {:?} has no folder \"{}\"; create it first",
-                self.address.share, self.address.folder
+                "{described}: share {:?} has no directory \"{}\"; create it first",
+                self.address.share, self.address.directory
             ),
-            (ConnectStage::Folder, _) => format!("{described} for \"{}\"", self.address.folder),
+            (ConnectStage::Directory, _) => {
+                format!("{described} for \"{}\"", self.address.directory)
+            }
             _ => described,
         }
     }
@@ -212,7 +217,7 @@ impl Smb2Backend {
         }
         let named = SmbAddress { user: Some("USER".to_string()), ..self.address.clone() };
         format!(
-            ": the target names no user, so smbench asked as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
+            ": the target names no user, so smbench connected as a guest; to log in, write {named} and set SMBENCH_PASSWORD"
         )
     }
 
@@ -225,20 +230,7 @@ impl Smb2Backend {
 #[async_trait]
 impl SMBBackend for Smb2Backend {
     fn capabilities(&self) -> BackendCapabilities {
-        BackendCapabilities {
-            name: "smb2",
-            features: vec![
-                Feature::Locks,
-                Feature::BlockingLocks,
-                Feature::AccessMask,
-                Feature::ShareMode,
-                Feature::Disposition,
-                Feature::CreateOptions,
-                Feature::FileAttributes,
-                Feature::Caching,
-            ],
-            instant: false,
-        }
+        BackendCapabilities { name: "smb2", features: Feature::ALL.into(), instant: false }
     }
 
     async fn connect(&self, client_idx: u32) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
@@ -257,14 +249,14 @@ impl SMBBackend for Smb2Backend {
         let (session, tree) = self.log_in(&mut connection, &wire).await?;
         self.server.get_or_init(|| describe(&connection, &session));
         let (max_read, max_write) = payload_limits(&connection);
-        let link = Link { connection, tree: tree.tree_id, wire, max_read, max_write };
-        let folder = self.address.folder.clone();
+        let link = TreeConnection { connection, tree: tree.tree_id, wire, max_read, max_write };
+        let directory = self.address.directory.clone();
         let (link, file_ids) = (Arc::new(link), self.context.file_ids);
         let client =
-            Smb2Connection { link, folder, client_idx, file_ids, breaks: Mutex::default() };
-        if !self.address.folder.is_root() {
-            let folder = client.open_folder().await;
-            folder.map_err(|error| self.failed(ConnectStage::Folder, error))?;
+            Smb2Connection { link, directory, client_idx, file_ids, breaks: Mutex::default() };
+        if !self.address.directory.is_root() {
+            let directory = client.open_directory().await;
+            directory.map_err(|error| self.failed(ConnectStage::Directory, error))?;
         }
         Ok(Box::new(client))
     }

@@ -11,13 +11,11 @@ use ::smb2::msg::ioctl::{FSCTL_VALIDATE_NEGOTIATE_INFO, IoctlRequest, SMB2_0_IOC
 use ::smb2::types::{Command, Dialect, FileId, TreeId};
 
 use super::answer::{malformed, successful_body};
-use super::granted::{u16_at, u32_at};
-use super::link::{described, failure};
-use super::transport::Wire;
+use super::transport::{Negotiation, Wire};
+use super::tree_connection::{described, failure};
+use super::wire_format::{HEADER_BYTES, u16_at, u32_at};
 use crate::backend::OpError;
 use crate::protocol::NtStatus;
-
-const HEADER_BYTES: usize = 64;
 
 /// Offsets of the fields of a NEGOTIATE request (MS-SMB2 2.2.3).
 mod request {
@@ -43,13 +41,6 @@ const CONFIRMATION_BYTES: usize = 24;
 const CTL_CODE: usize = 4;
 const OUTPUT_OFFSET: usize = 32;
 const OUTPUT_COUNT: usize = 36;
-
-/// Both messages of NEGOTIATE, as they were sent and received.
-#[derive(Default)]
-pub(super) struct Negotiation {
-    pub(super) request: Vec<u8>,
-    pub(super) response: Vec<u8>,
-}
 
 impl Negotiation {
     /// Hashes the messages as they were on the wire, because the keys follow from them (MS-SMB2
@@ -152,14 +143,14 @@ impl Negotiation {
         };
         match self.answered().as_deref() == Some(confirmed) {
             true => Ok(()),
-            false => Err(tampered("its response came with another dialect, GUID or capabilities")),
+            false => Err(tampered("the dialect, GUID or capabilities of its response differ")),
         }
     }
 }
 
 fn tampered(found: &str) -> OpError {
     OpError::Client(format!(
-        "the server did not confirm the negotiation ({found}): it may have been changed on the way, to weaken the connection"
+        "the server did not confirm the negotiation ({found}): it may have been changed in transit to weaken the connection"
     ))
 }
 

@@ -13,24 +13,26 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::breaks::{Decryption, break_in};
+use super::break_notification::{Decryption, break_in};
 use super::frame::{self, Outstanding};
-use super::negotiate::Negotiation;
 use super::socket_reader::{Arrival, SocketReader};
 use super::socket_times::SocketWatch;
+use super::wire_format::{COMMAND, SMB2_PROTOCOL_ID, u16_at};
 use crate::backend::{BreakSender, Clock};
 use crate::ir::event::SocketTimes;
 
-/// Largest payload that one READ or WRITE may carry, in bytes, whatever the server offers.
-pub(super) const MAX_PAYLOAD: u32 = 8 << 20;
-
-const SMB2_PROTOCOL_ID: &[u8] = b"\xfeSMB";
-const COMMAND: std::ops::Range<usize> = 12..14;
-const NEGOTIATE: &[u8] = &[0, 0];
+const NEGOTIATE: u16 = 0;
 /// Offset of the lowest byte of Capabilities in a NEGOTIATE request (MS-SMB2 2.2.3).
 const NEGOTIATE_CAPABILITIES: usize = 64 + 8;
 const SMB2_GLOBAL_CAP_DIRECTORY_LEASING: u8 = 0x20;
 const SMB2_GLOBAL_CAP_ENCRYPTION: u8 = 0x40;
+
+/// Both messages of NEGOTIATE, as they were sent and received.
+#[derive(Default)]
+pub(super) struct Negotiation {
+    pub(super) request: Vec<u8>,
+    pub(super) response: Vec<u8>,
+}
 
 /// The state that both halves of one socket share.
 pub(super) struct Wire {
@@ -123,7 +125,10 @@ impl Wire {
             None => return false,
             Some(Ok(what)) => match &*self.breaks() {
                 Some(sender) => sender.send(what),
-                None => tracing::debug!(?what, "a break of what nobody asked for"),
+                None => tracing::debug!(
+                    ?what,
+                    "a break was ignored, because the client requested no caching"
+                ),
             },
             Some(Err(reason)) => self.ignore_break(reason),
         }
@@ -164,7 +169,7 @@ impl Wire {
 
 fn is_negotiate(message: &[u8]) -> bool {
     message.starts_with(SMB2_PROTOCOL_ID)
-        && message.get(COMMAND) == Some(NEGOTIATE)
+        && u16_at(message, COMMAND) == Some(NEGOTIATE)
         && message.len() > NEGOTIATE_CAPABILITIES
 }
 
@@ -267,9 +272,9 @@ mod tests {
     use crate::protocol::{Acknowledgement, Break, FileId, OplockBreak};
 
     /// A clock that stands still.
-    struct Still;
+    struct StoppedClock;
 
-    impl Clock for Still {
+    impl Clock for StoppedClock {
         fn now_ns(&self) -> u64 {
             0
         }
@@ -279,10 +284,10 @@ mod tests {
         }
     }
 
-    struct Nobody;
+    struct NoAcknowledger;
 
     #[async_trait]
-    impl BreakAcknowledger for Nobody {
+    impl BreakAcknowledger for NoAcknowledger {
         async fn acknowledge(&self, _answer: Acknowledgement) -> std::result::Result<(), OpError> {
             Ok(())
         }
@@ -305,11 +310,11 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         let (read, _write) = stream.into_split();
-        let clock = Arc::new(Still);
+        let clock = Arc::new(StoppedClock);
         let wire = Arc::new(Wire::new(clock.clone()));
         let reader = SocketReader::new(read, clock);
         let receiver = Receiver { socket: tokio::sync::Mutex::new(reader), wire: wire.clone() };
-        let (sender, mut breaks) = break_channel(Arc::new(Nobody));
+        let (sender, mut breaks) = break_channel(Arc::new(NoAcknowledger));
         assert!(wire.watch_breaks(sender.clone()));
         assert!(!wire.watch_breaks(sender.clone()), "once");
         drop(sender);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::warnings::{Warning, shortened};
 use crate::ir::blobs::BlobError;
+use crate::ir::workloads::MAX_CLIENTS;
 use crate::protocol::create::CreateError;
 use crate::protocol::path::PathError;
 
@@ -124,7 +125,7 @@ pub enum Problem {
     AfterTheEnd,
     #[error("has no clients; a document needs at least one")]
     NoClients,
-    #[error("has {0} clients; at most 1,000,000 are possible")]
+    #[error("has {0} clients; at most {max} are possible", max = MAX_CLIENTS)]
     TooManyClients(u64),
     #[error("has {0} workloads; at most 1,000 are possible, each with any number of clients")]
     TooManyWorkloads(usize),

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::Problem;
-use super::limits::{MAX_CLIENTS, MAX_PHASES, MAX_TIME_NS, MAX_WORKLOADS};
+use super::limits::MAX_TIME_NS;
 use super::warnings::shortened;
+use crate::ir::phases::MAX_PHASES;
 use crate::ir::source::{Module, Phase, StreamHeader};
-use crate::ir::workloads::Workload;
+use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS, Workload};
 
 /// The first line of a document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl Header {
         if self.workloads.len() > MAX_WORKLOADS {
             return Err(Problem::TooManyWorkloads(self.workloads.len()));
         }
-        if clients > MAX_CLIENTS {
+        if clients > u64::from(MAX_CLIENTS) {
             return Err(Problem::TooManyClients(clients));
         }
         if self.phases.len() > MAX_PHASES {

@@ -18,12 +18,12 @@ use serde_json::{Map, Value};
 use super::error::{DocumentError, Position, Problem};
 use super::format::Format;
 use super::header::Header;
-use super::limits::{MAX_CLIENTS, MAX_HEADER, MAX_PART};
+use super::limits::{MAX_HEADER, MAX_PART};
 use super::line::DocumentLine;
 use super::sink::{CheckedSink, LineSink};
 use super::warnings::shortened;
 use crate::ir::operation::OpenMode;
-use crate::ir::workloads::Workload;
+use crate::ir::workloads::{MAX_CLIENTS, Workload};
 use crate::protocol::create::CreateDisposition;
 
 /// The parts of a version 1 document beside its operations.
@@ -198,8 +198,8 @@ impl Pass<'_> {
     fn clients<'de, A: SeqAccess<'de>>(&mut self, mut list: A) -> Result<(), A::Error> {
         let (mut names, mut counts) = (Vec::new(), Vec::new());
         while let Some(client) = list.next_element::<ClientEntry<'static>>()? {
-            if names.len() as u64 >= MAX_CLIENTS {
-                return Err(self.refuse(Problem::TooManyClients(MAX_CLIENTS + 1)));
+            if names.len() >= MAX_CLIENTS as usize {
+                return Err(self.refuse(Problem::TooManyClients(u64::from(MAX_CLIENTS) + 1)));
             }
             let name: Arc<str> = client.client_id.into();
             if self.indices.insert(Arc::clone(&name), names.len() as u32).is_some() {

@@ -6,8 +6,9 @@ use super::super::breaks::{BreakStats, GrantedCounts};
 use super::super::distribution::Distribution;
 use super::super::failures::StatusKey;
 use super::custom::{self, CustomFigure, CustomKinds};
-use super::suggestions::{elsewhere, not_a_statistic, short, unknown_metric, wrong};
+use super::suggestions::{not_a_statistic, short, unknown_metric, wrong};
 use crate::ir::OperationType;
+use crate::ir::foreign_words::{STATISTICS, TIMES};
 use crate::protocol::{NtStatus, nearest};
 
 /// A figure of a run.
@@ -328,13 +329,12 @@ fn of_subject(subject: Subject, head: &str, rest: &[&str]) -> Result<Metric, Str
         [word] if Statistic::from_name(word).is_some() => {
             Err(format!("{head}.{word} of what? Write {head}.response.{word}"))
         }
-        [word] if let Some(here) = elsewhere(word) => {
+        [word] if let Some(here) = STATISTICS.find(word) => {
             Err(format!("{head}.{word} of what? Write {head}.response.{here}"))
         }
-        ["latency" | "duration" | "time", ..] => Err(format!(
-            "unknown figure of {head} '{}': here it is 'response', or 'service' from when it is sent",
-            rest[0]
-        )),
+        [word, ..] if let Some(here) = TIMES.find(word) => {
+            Err(format!("unknown figure of {head} '{word}': here it is {here}"))
+        }
         _ if iterations => Err(wrong(
             head,
             rest,

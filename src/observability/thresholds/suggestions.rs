@@ -2,24 +2,16 @@
 
 use super::metric::{HEADS, Statistic};
 use crate::ir::OperationType;
+use crate::ir::foreign_words::{METRICS, STATISTICS};
 use crate::protocol::nearest;
 
 /// The most names that a message lists.
 const MANY: usize = 24;
 
-/// Returns the name here of a statistic that other tools call `word`.
-pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
-    match word {
-        "avg" | "average" => Some("mean"),
-        "med" | "median" => Some("p50"),
-        _ => None,
-    }
-}
-
 /// Returns the message for other tools' statistics, and for percentiles that are not kept. It
 /// suggests no similar percentile, which would answer another question.
 pub(super) fn not_a_statistic(head: &str, word: &str) -> Option<String> {
-    if let Some(here) = elsewhere(word) {
+    if let Some(here) = STATISTICS.find(word) {
         return Some(format!("unknown figure of {head} '{word}': here it is '{here}'"));
     }
     let digits = word.strip_prefix('p')?.trim_matches(['(', ')']);
@@ -34,20 +26,8 @@ pub(super) fn not_a_statistic(head: &str, word: &str) -> Option<String> {
     Some(format!("unknown figure of {head} '{}': {hint}", short(word)))
 }
 
-/// The names of figures in other tools, and their names here.
-const ELSEWHERE: [(&str, &str); 8] = [
-    ("http_req_duration", "all.response.p95"),
-    ("latency", "all.response.p95"),
-    ("duration", "all.response.p95"),
-    ("http_req_failed", "errors.rate"),
-    ("error_rate", "errors.rate"),
-    ("http_reqs", "all.rate"),
-    ("throughput", "all.rate"),
-    ("iops", "all.rate"),
-];
-
 pub(super) fn unknown_metric(text: &str, head: &str) -> String {
-    if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == head) {
+    if let Some(here) = METRICS.find(head) {
         return format!("unknown metric '{head}': write a figure such as '{here}'");
     }
     let heads = OperationType::ALL.map(OperationType::name).into_iter().chain(HEADS);

@@ -1,35 +1,33 @@
 //! Cases of reads, writes and the end of a file.
 
-use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
+use crate::probe::{Checked, ProbeClient, cases, check, check_eq, check_status};
 use crate::protocol::NtStatus;
 use bytes::Bytes;
 
-pub const CASES: &[Case] = &[
-    case!(eight_mib_go_in_one_operation, "MS-SMB2 3.3.5.12"),
-    case!(a_write_at_the_largest_offset_is_invalid, "MS-FSA 2.1.5.4"),
-    case!(a_read_crosses_from_data_to_a_gap, "MS-FSA 2.1.5.3"),
-    case!(what_was_written_is_read_back, "MS-FSA 2.1.5.3").essential(),
-    case!(a_read_that_meets_the_end_is_short, "MS-FSA 2.1.5.3"),
-    case!(a_read_at_or_past_the_end_is_end_of_file, "MS-FSA 2.1.5.3"),
-    case!(a_read_of_an_empty_file_is_end_of_file, "MS-FSA 2.1.5.3"),
-    case!(a_read_of_no_bytes_succeeds, "MS-FSA 2.1.5.3"),
-    case!(a_write_past_the_end_extends_the_file, "MS-FSA 2.1.5.4"),
-    case!(a_write_in_the_middle_changes_only_that, "MS-FSA 2.1.5.4"),
-    case!(a_gap_before_a_write_reads_as_zeros, "MS-FSA 2.1.5.3"),
-    case!(a_write_of_no_bytes_changes_nothing, "MS-FSA 2.1.5.4"),
-    case!(offsets_above_four_gib_are_kept, "MS-FSA 2.1.5.3")
-        .own_server("a server without sparse files would fill 5 GiB of its disk"),
-    case!(more_than_eight_mib_go_in_one_operation, "MS-FSA 2.1.5.3"),
-    case!(truncating_shorter_cuts_the_end_off, "MS-FSA 2.1.5.15.4"),
-    case!(truncating_longer_adds_zeros, "MS-FSA 2.1.5.15.4"),
-    case!(what_was_cut_off_does_not_come_back, "MS-FSA 2.1.5.15.4"),
-    case!(truncating_to_the_same_size_changes_nothing, "MS-FSA 2.1.5.15.4"),
-    case!(a_flush_succeeds_with_and_without_writes, "MS-FSA 2.1.5.7"),
-    case!(a_flush_needs_write_access, "MS-FSA 2.1.5.7"),
-];
+cases! {
+    eight_mib_go_in_one_operation: "MS-SMB2 3.3.5.12";
+    a_write_at_the_largest_offset_is_invalid: "MS-FSA 2.1.5.4";
+    a_read_crosses_from_data_to_a_gap: "MS-FSA 2.1.5.3";
+    what_was_written_is_read_back: "MS-FSA 2.1.5.3" => essential();
+    a_read_that_meets_the_end_is_short: "MS-FSA 2.1.5.3";
+    a_read_at_or_past_the_end_is_end_of_file: "MS-FSA 2.1.5.3";
+    a_read_of_an_empty_file_is_end_of_file: "MS-FSA 2.1.5.3";
+    a_read_of_no_bytes_succeeds: "MS-FSA 2.1.5.3";
+    a_write_past_the_end_extends_the_file: "MS-FSA 2.1.5.4";
+    a_write_in_the_middle_changes_only_that: "MS-FSA 2.1.5.4";
+    a_gap_before_a_write_reads_as_zeros: "MS-FSA 2.1.5.3";
+    a_write_of_no_bytes_changes_nothing: "MS-FSA 2.1.5.4";
+    offsets_above_four_gib_are_kept: "MS-FSA 2.1.5.3" => only_on_test_servers("a server without sparse files would fill 5 GiB of its disk");
+    more_than_eight_mib_go_in_one_operation: "MS-FSA 2.1.5.3";
+    truncating_shorter_cuts_the_end_off: "MS-FSA 2.1.5.15.4";
+    truncating_longer_adds_zeros: "MS-FSA 2.1.5.15.4";
+    what_was_cut_off_does_not_come_back: "MS-FSA 2.1.5.15.4";
+    truncating_to_the_same_size_changes_nothing: "MS-FSA 2.1.5.15.4";
+    a_flush_succeeds_with_and_without_writes: "MS-FSA 2.1.5.7";
+    a_flush_needs_write_access: "MS-FSA 2.1.5.7";
+}
 
-async fn what_was_written_is_read_back(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn what_was_written_is_read_back(client: ProbeClient<'_>) -> Checked {
     let data: Bytes = (0..10_000_u32).map(|i| (i % 251) as u8).collect();
     let handle = client.file("f").await?;
     check_eq!(handle.write(0, data.clone()).await?, 10_000);
@@ -42,8 +40,7 @@ async fn what_was_written_is_read_back(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_read_that_meets_the_end_is_short(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_read_that_meets_the_end_is_short(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"0123456789").await?;
     let reader = client.reader("f").await?;
     check_eq!(reader.read(7, 100).await?, &b"789"[..]);
@@ -52,27 +49,24 @@ async fn a_read_that_meets_the_end_is_short(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_read_at_or_past_the_end_is_end_of_file(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_read_at_or_past_the_end_is_end_of_file(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"0123456789").await?;
     let reader = client.reader("f").await?;
     for offset in [10, 11, 1 << 40] {
-        check_eq!(answer(reader.read(offset, 1).await)?, NtStatus::END_OF_FILE, "{offset}");
+        check_status!(reader.read(offset, 1).await, NtStatus::END_OF_FILE, "{offset}");
     }
     reader.close().await?;
     Ok(())
 }
 
-async fn a_read_of_an_empty_file_is_end_of_file(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_read_of_an_empty_file_is_end_of_file(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(0, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
 
-async fn a_read_of_no_bytes_succeeds(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_read_of_no_bytes_succeeds(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"abc").await?;
     let reader = client.reader("f").await?;
     check_eq!(reader.read(1, 0).await?, Bytes::new());
@@ -81,8 +75,7 @@ async fn a_read_of_no_bytes_succeeds(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_write_past_the_end_extends_the_file(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_write_past_the_end_extends_the_file(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.write(0, Bytes::from_static(b"abc")).await?;
     handle.write(3, Bytes::from_static(b"def")).await?;
@@ -92,8 +85,7 @@ async fn a_write_past_the_end_extends_the_file(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_write_in_the_middle_changes_only_that(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_write_in_the_middle_changes_only_that(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"0123456789").await?;
     let handle = client.file("f").await?;
     handle.write(4, Bytes::from_static(b"xy")).await?;
@@ -102,8 +94,7 @@ async fn a_write_in_the_middle_changes_only_that(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_gap_before_a_write_reads_as_zeros(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_gap_before_a_write_reads_as_zeros(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.write(0, Bytes::from_static(b"a")).await?;
     handle.write(20_000, Bytes::from_static(b"b")).await?;
@@ -115,8 +106,7 @@ async fn a_gap_before_a_write_reads_as_zeros(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_write_of_no_bytes_changes_nothing(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_write_of_no_bytes_changes_nothing(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"abc").await?;
     let handle = client.file("f").await?;
     check_eq!(handle.write(100, Bytes::new()).await?, 0);
@@ -125,19 +115,17 @@ async fn a_write_of_no_bytes_changes_nothing(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn offsets_above_four_gib_are_kept(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn offsets_above_four_gib_are_kept(client: ProbeClient<'_>) -> Checked {
     let far = (5 << 30) + 7;
     let handle = client.file("f").await?;
     handle.write(far, Bytes::from_static(b"far")).await?;
     check_eq!(handle.read(far - 2, 100).await?, &b"\0\0far"[..]);
-    check_eq!(answer(handle.read(far + 3, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(far + 3, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
 
-async fn more_than_eight_mib_go_in_one_operation(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn more_than_eight_mib_go_in_one_operation(client: ProbeClient<'_>) -> Checked {
     let length = (9 << 20) + 123;
     let data: Bytes = (0..length).map(|i| (i / 4_096 % 253) as u8).collect();
     let handle = client.file("f").await?;
@@ -147,20 +135,18 @@ async fn more_than_eight_mib_go_in_one_operation(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn truncating_shorter_cuts_the_end_off(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn truncating_shorter_cuts_the_end_off(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"0123456789").await?;
     let handle = client.file("f").await?;
     handle.truncate(4).await?;
     check_eq!(handle.read(0, 100).await?, &b"0123"[..]);
     handle.truncate(0).await?;
-    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(0, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
 
-async fn truncating_longer_adds_zeros(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn truncating_longer_adds_zeros(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"ab").await?;
     let handle = client.file("f").await?;
     handle.truncate(5).await?;
@@ -169,8 +155,7 @@ async fn truncating_longer_adds_zeros(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn what_was_cut_off_does_not_come_back(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn what_was_cut_off_does_not_come_back(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"0123456789").await?;
     let handle = client.file("f").await?;
     handle.truncate(2).await?;
@@ -180,8 +165,7 @@ async fn what_was_cut_off_does_not_come_back(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn truncating_to_the_same_size_changes_nothing(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn truncating_to_the_same_size_changes_nothing(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"same").await?;
     let handle = client.file("f").await?;
     handle.truncate(4).await?;
@@ -190,8 +174,7 @@ async fn truncating_to_the_same_size_changes_nothing(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_flush_succeeds_with_and_without_writes(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_flush_succeeds_with_and_without_writes(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.flush().await?;
     handle.write(0, Bytes::from_static(b"durable")).await?;
@@ -201,17 +184,15 @@ async fn a_flush_succeeds_with_and_without_writes(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_flush_needs_write_access(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_flush_needs_write_access(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let reader = client.reader("f").await?;
-    check_eq!(answer(reader.flush().await)?, NtStatus::ACCESS_DENIED);
+    check_status!(reader.flush().await, NtStatus::ACCESS_DENIED);
     reader.close().await?;
     Ok(())
 }
 
-async fn eight_mib_go_in_one_operation(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn eight_mib_go_in_one_operation(client: ProbeClient<'_>) -> Checked {
     let length = 8 << 20;
     let data: Bytes = (0..length).map(|i| (i / 4_096 % 251) as u8).collect();
     let handle = client.file("f").await?;
@@ -219,25 +200,23 @@ async fn eight_mib_go_in_one_operation(place: &Place) -> Checked {
     let read = handle.read(0, length).await?;
     check_eq!(read.len() as u64, length);
     check!(read == data, "other bytes than were written");
-    check_eq!(answer(handle.read(length, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(length, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
 
-async fn a_write_at_the_largest_offset_is_invalid(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_write_at_the_largest_offset_is_invalid(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     for offset in [u64::MAX, i64::MAX as u64] {
         let written = handle.write(offset, Bytes::from_static(b"xy")).await;
-        check_eq!(answer(written)?, NtStatus::INVALID_PARAMETER, "{offset}");
+        check_status!(written, NtStatus::INVALID_PARAMETER, "{offset}");
     }
-    check_eq!(answer(handle.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(handle.read(0, 1).await, NtStatus::END_OF_FILE);
     handle.close().await?;
     Ok(())
 }
 
-async fn a_read_crosses_from_data_to_a_gap(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_read_crosses_from_data_to_a_gap(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.write(0, Bytes::from_static(b"ab")).await?;
     handle.truncate(10).await?;

@@ -3,78 +3,78 @@
 use bytes::Bytes;
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+use crate::probe::{
+    CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check_eq, check_status,
+};
 use crate::protocol::create::CreateDisposition::{self, Create, Open, OpenIf};
 use crate::protocol::{CreateParameters, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(a_deleted_file_is_gone_and_its_name_free, "MS-FSA 2.1.5.15.3").essential(),
-    case!(deleting_what_is_missing_says_which_part, "MS-FSA 2.1.5.15.3"),
-    case!(deleting_a_folder_is_file_is_a_directory, "MS-FSA 2.1.5.15.3"),
-    case!(a_deleted_file_is_delete_pending_until_its_last_close, "MS-FSA 2.1.5.15.3"),
-    case!(a_folder_is_not_empty_while_a_deleted_file_is_open_in_it, "MS-FSA 2.1.5.15.3"),
-    case!(a_delete_pending_file_is_pending_for_everything, "MS-FSA 2.1.5.1.2"),
-    case!(a_delete_pending_file_is_read_and_written_on, "MS-FSA 2.1.5.4"),
-    case!(a_deletion_is_done_when_the_last_connection_goes, "MS-SMB2 3.3.7.1"),
-    case!(a_delete_pending_folder_takes_no_more_files, "MS-FSA 2.1.5.1.1", CreateOptions),
-    case!(a_file_with_two_handles_stays_until_both_are_closed, "MS-FSA 2.1.5.5"),
-];
+cases! {
+    a_deleted_file_is_gone_and_its_name_free: "MS-FSA 2.1.5.15.3" => essential();
+    deleting_what_is_missing_says_which_part: "MS-FSA 2.1.5.15.3";
+    deleting_a_directory_is_file_is_a_directory: "MS-FSA 2.1.5.15.3";
+    a_deleted_file_is_delete_pending_until_its_last_close: "MS-FSA 2.1.5.15.3";
+    a_directory_is_not_empty_while_a_deleted_file_is_open_in_it: "MS-FSA 2.1.5.15.3";
+    a_delete_pending_file_is_pending_for_everything: "MS-FSA 2.1.5.1.2";
+    a_delete_pending_file_is_read_and_written_on: "MS-FSA 2.1.5.4";
+    a_deletion_is_done_when_the_last_connection_goes: "MS-SMB2 3.3.7.1";
+    a_delete_pending_directory_takes_no_more_files: "MS-FSA 2.1.5.1.1", CreateOptions;
+    a_file_with_two_handles_stays_until_both_are_closed: "MS-FSA 2.1.5.5";
+}
 
-async fn a_deleted_file_is_gone_and_its_name_free(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_deleted_file_is_gone_and_its_name_free(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"old").await?;
     client.delete("F").await?;
-    check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     let again = client.open("f", ReadWrite, Create).await?;
-    check_eq!(answer(again.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(again.read(0, 1).await, NtStatus::END_OF_FILE);
     again.close().await?;
     Ok(())
 }
 
-async fn deleting_what_is_missing_says_which_part(place: &Place) -> Checked {
-    let client = place.client().await?;
-    check_eq!(answer(client.delete("missing").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
-    check_eq!(answer(client.delete("missing/f").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+async fn deleting_what_is_missing_says_which_part(client: ProbeClient<'_>) -> Checked {
+    check_status!(client.delete("missing").await, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.delete("missing/f").await, NtStatus::OBJECT_PATH_NOT_FOUND);
     Ok(())
 }
 
-async fn deleting_a_folder_is_file_is_a_directory(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn deleting_a_directory_is_file_is_a_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
-    check_eq!(answer(client.delete("d").await)?, NtStatus::FILE_IS_A_DIRECTORY);
-    check_eq!(answer(client.stat("d").await)?, NtStatus::SUCCESS);
+    check_status!(client.delete("d").await, NtStatus::FILE_IS_A_DIRECTORY);
+    check_status!(client.stat("d").await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_deleted_file_is_delete_pending_until_its_last_close(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let other = place.client().await?;
+async fn a_deleted_file_is_delete_pending_until_its_last_close(
+    [client, other]: Clients<'_, 2>,
+) -> Checked {
     client.make("f", b"still here").await?;
     let held = other.reader("f").await?;
     client.delete("f").await?;
-    let opened = client.open("f", ReadWrite, OpenIf).await;
-    check_eq!(answer(opened)?, NtStatus::DELETE_PENDING);
-    check_eq!(answer(client.stat("f").await)?, NtStatus::DELETE_PENDING);
+    check_status!(client.open("f", ReadWrite, OpenIf).await, NtStatus::DELETE_PENDING);
+    check_status!(client.stat("f").await, NtStatus::DELETE_PENDING);
     check_eq!(held.read(0, 100).await?, &b"still here"[..]);
     held.close().await?;
-    check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_folder_is_not_empty_while_a_deleted_file_is_open_in_it(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_is_not_empty_while_a_deleted_file_is_open_in_it(
+    directory: &CaseDirectory,
+) -> Checked {
+    let client = directory.client().await?;
     client.mkdir("d").await?;
     let held = client.file("d/f").await?;
     client.delete("d/f").await?;
-    check_eq!(answer(client.rmdir("d").await)?, NtStatus::DIRECTORY_NOT_EMPTY);
+    check_status!(client.rmdir("d").await, NtStatus::DIRECTORY_NOT_EMPTY);
     held.close().await?;
     client.rmdir("d").await?;
     Ok(())
 }
 
-async fn a_delete_pending_file_is_pending_for_everything(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let other = place.client().await?;
+async fn a_delete_pending_file_is_pending_for_everything(
+    [client, other]: Clients<'_, 2>,
+) -> Checked {
     client.make("f", b"x").await?;
     client.make("g", b"x").await?;
     let held = other.reader("f").await?;
@@ -83,17 +83,16 @@ async fn a_delete_pending_file_is_pending_for_everything(place: &Place) -> Check
         let opened = answer(client.open("f", ReadWrite, disposition).await)?;
         check_eq!(opened, NtStatus::DELETE_PENDING, "{disposition:?}");
     }
-    check_eq!(answer(client.delete("f").await)?, NtStatus::DELETE_PENDING, "deleted again");
+    check_status!(client.delete("f").await, NtStatus::DELETE_PENDING, "deleted again");
     let renamed = answer(client.rename("f", "h", false).await)?;
     check_eq!(renamed, NtStatus::DELETE_PENDING, "renamed");
-    check_eq!(answer(client.mkdir("f").await)?, NtStatus::DELETE_PENDING, "made a folder");
+    check_status!(client.mkdir("f").await, NtStatus::DELETE_PENDING, "made a directory");
     held.close().await?;
     client.open("f", ReadWrite, Create).await?.close().await?;
     Ok(())
 }
 
-async fn a_delete_pending_file_is_read_and_written_on(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_delete_pending_file_is_read_and_written_on(client: ProbeClient<'_>) -> Checked {
     let held = client.file("f").await?;
     client.delete("f").await?;
     check_eq!(held.write(0, Bytes::from_static(b"late")).await?, 4);
@@ -101,43 +100,41 @@ async fn a_delete_pending_file_is_read_and_written_on(place: &Place) -> Checked 
     check_eq!(held.read(0, 100).await?, &b"lat"[..]);
     held.flush().await?;
     held.close().await?;
-    check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_deletion_is_done_when_the_last_connection_goes(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let other = place.client().await?;
+async fn a_deletion_is_done_when_the_last_connection_goes(
+    [client, other]: Clients<'_, 2>,
+) -> Checked {
     client.make("f", b"x").await?;
     let _held = other.reader("f").await?;
     client.delete("f").await?;
-    check_eq!(answer(client.stat("f").await)?, NtStatus::DELETE_PENDING);
+    check_status!(client.stat("f").await, NtStatus::DELETE_PENDING);
     other.disconnect().await;
     client.open("f", ReadWrite, OpenIf).await?.close().await?;
     check_eq!(client.content("f").await?, b"", "another file of that name");
     Ok(())
 }
 
-async fn a_delete_pending_folder_takes_no_more_files(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_delete_pending_directory_takes_no_more_files(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
-    let folder = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
-    let held = client.open_extended("d", ReadWrite, Open, &folder).await?;
+    let directory = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
+    let held = client.open_extended("d", ReadWrite, Open, &directory).await?;
     client.rmdir("d").await?;
     let made = answer(client.open("d/f", ReadWrite, OpenIf).await)?;
     check_eq!(made, NtStatus::DELETE_PENDING);
     held.close().await?;
-    check_eq!(answer(client.stat("d").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_file_with_two_handles_stays_until_both_are_closed(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_file_with_two_handles_stays_until_both_are_closed(client: ProbeClient<'_>) -> Checked {
     let (first, second) = (client.file("f").await?, client.file("f").await?);
     client.delete("f").await?;
     first.close().await?;
-    check_eq!(answer(client.stat("f").await)?, NtStatus::DELETE_PENDING);
+    check_status!(client.stat("f").await, NtStatus::DELETE_PENDING);
     second.close().await?;
-    check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }

@@ -2,48 +2,38 @@
 //! 2.1.5.1.2): the server's answer, and what happens to the file.
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+use crate::probe::{CaseDirectory, Checked, ProbeClient, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{
     self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
 };
 use crate::protocol::{CreateAction, CreateParameters, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(supersede_of_a_file_empties_it, "MS-FSA 2.1.5.1.2"),
-    case!(supersede_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
-    case!(open_of_a_file_keeps_it, "MS-FSA 2.1.5.1.2"),
-    case!(open_of_nothing_is_name_not_found, "MS-FSA 2.1.5.1.1"),
-    case!(create_of_a_file_is_a_collision, "MS-FSA 2.1.5.1.2"),
-    case!(create_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1").essential(),
-    case!(open_if_of_a_file_keeps_it, "MS-FSA 2.1.5.1.2"),
-    case!(open_if_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
-    case!(overwrite_of_a_file_empties_it, "MS-FSA 2.1.5.1.2"),
-    case!(overwrite_of_nothing_is_name_not_found, "MS-FSA 2.1.5.1.1"),
-    case!(overwrite_if_of_a_file_empties_it, "MS-FSA 2.1.5.1.2"),
-    case!(overwrite_if_of_nothing_makes_a_file, "MS-FSA 2.1.5.1.1"),
-    case!(an_answer_says_what_the_disposition_did, "MS-SMB2 2.2.14", Disposition, Caching),
-    case!(
-        a_folder_is_made_opened_and_refused_by_disposition,
-        "MS-FSA 2.1.5.1",
-        Disposition,
-        CreateOptions
-    ),
-    case!(
-        what_is_hidden_is_overwritten_only_to_be_hidden,
-        "MS-FSA 2.1.5.1.2",
-        Disposition,
-        FileAttributes
-    ),
-    case!(a_folder_is_never_overwritten, "MS-FSA 2.1.5.1", Disposition, CreateOptions),
-];
+cases! {
+    supersede_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
+    supersede_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
+    open_of_a_file_keeps_it: "MS-FSA 2.1.5.1.2";
+    open_of_nothing_is_name_not_found: "MS-FSA 2.1.5.1.1";
+    create_of_a_file_is_a_collision: "MS-FSA 2.1.5.1.2";
+    create_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1" => essential();
+    open_if_of_a_file_keeps_it: "MS-FSA 2.1.5.1.2";
+    open_if_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
+    overwrite_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
+    overwrite_of_nothing_is_name_not_found: "MS-FSA 2.1.5.1.1";
+    overwrite_if_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
+    overwrite_if_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
+    an_answer_says_what_the_disposition_did: "MS-SMB2 2.2.14", Disposition, Caching;
+    a_directory_is_made_opened_and_refused_by_disposition: "MS-FSA 2.1.5.1", Disposition, CreateOptions;
+    what_is_hidden_is_overwritten_only_to_be_hidden: "MS-FSA 2.1.5.1.2", Disposition, FileAttributes;
+    a_directory_is_never_overwritten: "MS-FSA 2.1.5.1", Disposition, CreateOptions;
+}
 
 /// Checks the answer to an open of an existing file, and the content of the file after it.
 async fn existing(
-    place: &Place,
+    directory: &CaseDirectory,
     disposition: CreateDisposition,
     expected: Result<&[u8], NtStatus>,
 ) -> Checked {
-    let client = place.client().await?;
+    let client = directory.client().await?;
     client.make("f", b"old content").await?;
     let opened = client.open("f", ReadWrite, disposition).await;
     let content: &[u8] = match expected {
@@ -52,7 +42,7 @@ async fn existing(
             content
         }
         Err(status) => {
-            check_eq!(answer(opened)?, status);
+            check_status!(opened, status);
             b"old content"
         }
     };
@@ -61,69 +51,72 @@ async fn existing(
 }
 
 /// Checks the answer to an open of a missing file, and whether the file exists after it.
-async fn missing(place: &Place, disposition: CreateDisposition, expected: NtStatus) -> Checked {
-    let client = place.client().await?;
+async fn missing(
+    directory: &CaseDirectory,
+    disposition: CreateDisposition,
+    expected: NtStatus,
+) -> Checked {
+    let client = directory.client().await?;
     let opened = client.open("f", ReadWrite, disposition).await;
     if expected == NtStatus::SUCCESS {
         opened?.close().await?;
         check_eq!(client.content("f").await?, b"");
     } else {
-        check_eq!(answer(opened)?, expected);
-        check_eq!(answer(client.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(opened, expected);
+        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     Ok(())
 }
 
-async fn supersede_of_a_file_empties_it(place: &Place) -> Checked {
-    existing(place, Supersede, Ok(b"")).await
+async fn supersede_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
+    existing(directory, Supersede, Ok(b"")).await
 }
 
-async fn supersede_of_nothing_makes_a_file(place: &Place) -> Checked {
-    missing(place, Supersede, NtStatus::SUCCESS).await
+async fn supersede_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
+    missing(directory, Supersede, NtStatus::SUCCESS).await
 }
 
-async fn open_of_a_file_keeps_it(place: &Place) -> Checked {
-    existing(place, Open, Ok(b"old content")).await
+async fn open_of_a_file_keeps_it(directory: &CaseDirectory) -> Checked {
+    existing(directory, Open, Ok(b"old content")).await
 }
 
-async fn open_of_nothing_is_name_not_found(place: &Place) -> Checked {
-    missing(place, Open, NtStatus::OBJECT_NAME_NOT_FOUND).await
+async fn open_of_nothing_is_name_not_found(directory: &CaseDirectory) -> Checked {
+    missing(directory, Open, NtStatus::OBJECT_NAME_NOT_FOUND).await
 }
 
-async fn create_of_a_file_is_a_collision(place: &Place) -> Checked {
-    existing(place, Create, Err(NtStatus::OBJECT_NAME_COLLISION)).await
+async fn create_of_a_file_is_a_collision(directory: &CaseDirectory) -> Checked {
+    existing(directory, Create, Err(NtStatus::OBJECT_NAME_COLLISION)).await
 }
 
-async fn create_of_nothing_makes_a_file(place: &Place) -> Checked {
-    missing(place, Create, NtStatus::SUCCESS).await
+async fn create_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
+    missing(directory, Create, NtStatus::SUCCESS).await
 }
 
-async fn open_if_of_a_file_keeps_it(place: &Place) -> Checked {
-    existing(place, OpenIf, Ok(b"old content")).await
+async fn open_if_of_a_file_keeps_it(directory: &CaseDirectory) -> Checked {
+    existing(directory, OpenIf, Ok(b"old content")).await
 }
 
-async fn open_if_of_nothing_makes_a_file(place: &Place) -> Checked {
-    missing(place, OpenIf, NtStatus::SUCCESS).await
+async fn open_if_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
+    missing(directory, OpenIf, NtStatus::SUCCESS).await
 }
 
-async fn overwrite_of_a_file_empties_it(place: &Place) -> Checked {
-    existing(place, Overwrite, Ok(b"")).await
+async fn overwrite_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
+    existing(directory, Overwrite, Ok(b"")).await
 }
 
-async fn overwrite_of_nothing_is_name_not_found(place: &Place) -> Checked {
-    missing(place, Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND).await
+async fn overwrite_of_nothing_is_name_not_found(directory: &CaseDirectory) -> Checked {
+    missing(directory, Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND).await
 }
 
-async fn overwrite_if_of_a_file_empties_it(place: &Place) -> Checked {
-    existing(place, OverwriteIf, Ok(b"")).await
+async fn overwrite_if_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
+    existing(directory, OverwriteIf, Ok(b"")).await
 }
 
-async fn overwrite_if_of_nothing_makes_a_file(place: &Place) -> Checked {
-    missing(place, OverwriteIf, NtStatus::SUCCESS).await
+async fn overwrite_if_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
+    missing(directory, OverwriteIf, NtStatus::SUCCESS).await
 }
 
-async fn an_answer_says_what_the_disposition_did(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_answer_says_what_the_disposition_did(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     for (name, disposition, expected) in [
         ("f", Open, CreateAction::Opened),
@@ -145,12 +138,11 @@ async fn an_answer_says_what_the_disposition_did(place: &Place) -> Checked {
 }
 
 /// Returns parameters that set FILE_DIRECTORY_FILE.
-fn folder() -> CreateParameters {
+fn directory() -> CreateParameters {
     CreateParameters { create_options: Some(1), ..CreateParameters::default() }
 }
 
-async fn a_folder_is_made_opened_and_refused_by_disposition(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_is_made_opened_and_refused_by_disposition(client: ProbeClient<'_>) -> Checked {
     for (name, disposition, expected) in [
         ("d", Open, NtStatus::OBJECT_NAME_NOT_FOUND),
         ("d", Create, NtStatus::SUCCESS),
@@ -159,30 +151,29 @@ async fn a_folder_is_made_opened_and_refused_by_disposition(place: &Place) -> Ch
         ("d", OpenIf, NtStatus::SUCCESS),
         ("e", OpenIf, NtStatus::SUCCESS),
     ] {
-        let opened = client.open_extended(name, ReadWrite, disposition, &folder()).await;
-        check_eq!(answer(opened)?, expected, "{disposition:?} of {name}");
+        let opened = client.open_extended(name, ReadWrite, disposition, &directory()).await;
+        check_status!(opened, expected, "{disposition:?} of {name}");
     }
     client.make("d/f", b"x").await?;
     client.make("e/f", b"x").await?;
     Ok(())
 }
 
-async fn a_folder_is_never_overwritten(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("d/f", b"kept").await?;
     for disposition in [Supersede, Overwrite, OverwriteIf] {
-        let opened = client.open_extended("d", ReadWrite, disposition, &folder()).await;
-        check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER, "{disposition:?}");
+        let opened = client.open_extended("d", ReadWrite, disposition, &directory()).await;
+        check_status!(opened, NtStatus::INVALID_PARAMETER, "{disposition:?}");
     }
     check_eq!(client.content("d/f").await?, b"kept");
     Ok(())
 }
 
-async fn what_is_hidden_is_overwritten_only_to_be_hidden(place: &Place) -> Checked {
+async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirectory) -> Checked {
     const HIDDEN: u32 = 2;
     const SYSTEM: u32 = 4;
-    let client = place.client().await?;
+    let client = directory.client().await?;
     let with = |attributes| CreateParameters {
         file_attributes: Some(attributes),
         ..CreateParameters::default()
@@ -192,7 +183,7 @@ async fn what_is_hidden_is_overwritten_only_to_be_hidden(place: &Place) -> Check
         for disposition in [Overwrite, OverwriteIf, Supersede] {
             let opened = client.open("f", ReadWrite, disposition).await;
             let context = format!("{disposition:?} of a file with attributes 0x{kept:X}");
-            check_eq!(answer(opened)?, NtStatus::ACCESS_DENIED, "{context}");
+            check_status!(opened, NtStatus::ACCESS_DENIED, "{context}");
             let asked = with(HIDDEN | SYSTEM);
             client.open_extended("f", ReadWrite, disposition, &asked).await?.close().await?;
         }

@@ -8,112 +8,93 @@ use bytes::Bytes;
 use super::leases::{hold, hold_with, key, lease, leased, opens};
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Failure, Place, answer, case, check_eq, done};
+use crate::probe::{
+    CaseDirectory, CaseFailure, Checked, Clients, ProbeClient, answer, cases, check_eq,
+    check_status, done,
+};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, II, None as Nothing};
 use crate::protocol::{Acknowledgement, Break, CreateParameters, LeaseBreak, LeaseState, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(another_key_takes_write_caching_from_rwh, "MS-FSA 2.1.4.12", Caching),
-    case!(another_key_takes_write_caching_from_rw, "MS-FSA 2.1.4.12", Caching),
-    case!(another_key_leaves_rh_and_r_alone, "MS-FSA 2.1.4.12", Caching),
-    case!(a_lease_is_not_broken_by_its_own_key, "MS-FSA 2.1.4.12", Caching),
-    case!(the_same_key_of_another_client_is_another_lease, "MS-SMB2 3.3.1.4", Caching),
-    case!(a_break_counts_as_an_epoch, "MS-SMB2 3.3.4.7", Caching),
-    case!(a_lease_of_version_1_is_broken_alike, "MS-SMB2 3.3.4.7", Caching),
-    case!(an_open_during_a_break_says_so, "MS-SMB2 3.3.5.9.11", Caching),
-    case!(an_answer_may_keep_less_than_was_left, "MS-SMB2 3.3.5.22.2", Caching),
-    case!(a_greedy_answer_is_not_accepted_and_may_be_repeated, "MS-SMB2 3.3.5.22.2", Caching),
-    case!(a_close_answers_a_lease_break_as_well, "MS-SMB2 3.3.5.10", Caching),
-    case!(a_lost_connection_answers_a_lease_break_as_well, "MS-SMB2 3.3.7.1", Caching),
-    case!(overwriting_takes_all_of_rwh_and_waits, "MS-FSA 2.1.4.12", Caching),
-    case!(overwriting_takes_r_without_an_answer, "MS-FSA 2.1.4.12", Caching),
-    case!(a_write_takes_r_from_others_without_an_answer, "MS-FSA 2.1.4.12", Caching),
-    case!(a_write_takes_rh_from_others, "MS-FSA 2.1.4.12", Caching),
-    case!(a_truncation_takes_r_from_others, "MS-FSA 2.1.4.12", Caching),
-    case!(a_lock_takes_r_from_others, "MS-FSA 2.1.4.12", Caching, Locks),
-    case!(an_open_of_attributes_breaks_no_lease, "MS-FSA 2.1.4.12", Caching, AccessMask),
-    case!(
-        an_open_of_the_security_descriptor_breaks_no_lease,
-        "MS-FSA 2.1.4.12",
-        Caching,
-        AccessMask
-    ),
-    case!(handle_caching_goes_before_a_share_mode_refuses, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
-    case!(a_lease_holder_that_closes_lets_the_other_in, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
-    case!(
-        without_handle_caching_a_share_mode_refuses_at_once,
-        "MS-FSA 2.1.5.1.2.2",
-        Caching,
-        ShareMode
-    ),
-    case!(a_rename_takes_handle_caching_and_waits, "MS-FSA 2.1.4.12", Caching),
-    case!(a_deletion_takes_handle_caching, "MS-FSA 2.1.4.12", Caching),
-    case!(
-        what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer,
-        "MS-FSA 2.1.4.12",
-        Caching
-    ),
-    case!(an_oplock_beside_a_lease_of_rw_is_level_ii, "MS-FSA 2.1.5.18.2", Caching),
-    case!(an_oplock_beside_a_lease_with_handle_caching_is_none, "MS-FSA 2.1.5.18.2", Caching),
-    case!(a_folders_lease_goes_when_an_entry_changes, "MS-FSA 2.1.4.12", Caching, CreateOptions),
-    case!(
-        a_folders_lease_stays_for_its_own_parent_key,
-        "MS-SMB2 3.3.5.9.11",
-        Caching,
-        CreateOptions
-    ),
-];
+cases! {
+    another_key_takes_write_caching_from_rwh: "MS-FSA 2.1.4.12", Caching;
+    another_key_takes_write_caching_from_rw: "MS-FSA 2.1.4.12", Caching;
+    another_key_leaves_rh_and_r_alone: "MS-FSA 2.1.4.12", Caching;
+    a_lease_is_not_broken_by_its_own_key: "MS-FSA 2.1.4.12", Caching;
+    the_same_key_of_another_client_is_another_lease: "MS-SMB2 3.3.1.4", Caching;
+    a_break_counts_as_an_epoch: "MS-SMB2 3.3.4.7", Caching;
+    a_lease_of_version_1_is_broken_alike: "MS-SMB2 3.3.4.7", Caching;
+    an_open_during_a_break_says_so: "MS-SMB2 3.3.5.9.11", Caching;
+    an_answer_may_keep_less_than_was_left: "MS-SMB2 3.3.5.22.2", Caching;
+    a_greedy_answer_is_not_accepted_and_may_be_repeated: "MS-SMB2 3.3.5.22.2", Caching;
+    a_close_answers_a_lease_break_as_well: "MS-SMB2 3.3.5.10", Caching;
+    a_lost_connection_answers_a_lease_break_as_well: "MS-SMB2 3.3.7.1", Caching;
+    overwriting_takes_all_of_rwh_and_waits: "MS-FSA 2.1.4.12", Caching;
+    overwriting_takes_r_without_an_answer: "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_r_from_others_without_an_answer: "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_rh_from_others: "MS-FSA 2.1.4.12", Caching;
+    a_truncation_takes_r_from_others: "MS-FSA 2.1.4.12", Caching;
+    a_lock_takes_r_from_others: "MS-FSA 2.1.4.12", Caching, Locks;
+    an_open_of_attributes_breaks_no_lease: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    an_open_of_the_security_descriptor_breaks_no_lease: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    handle_caching_goes_before_a_share_mode_refuses: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    a_lease_holder_that_closes_lets_the_other_in: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    without_handle_caching_a_share_mode_refuses_at_once: "MS-FSA 2.1.5.1.2.2", Caching, ShareMode;
+    a_rename_takes_handle_caching_and_waits: "MS-FSA 2.1.4.12", Caching;
+    a_deletion_takes_handle_caching: "MS-FSA 2.1.4.12", Caching;
+    what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer: "MS-FSA 2.1.4.12", Caching;
+    an_oplock_beside_a_lease_of_rw_is_level_ii: "MS-FSA 2.1.5.18.2", Caching;
+    an_oplock_beside_a_lease_with_handle_caching_is_none: "MS-FSA 2.1.5.18.2", Caching;
+    the_lease_of_a_directory_goes_when_an_entry_changes: "MS-FSA 2.1.4.12", Caching, CreateOptions;
+    the_lease_of_a_directory_stays_for_its_own_parent_key: "MS-SMB2 3.3.5.9.11", Caching, CreateOptions;
+}
 
 /// Checks that a break is of lease 1, from `current` to `new`, and returns it.
-pub fn of_lease(told: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
-    match told {
-        Break::Lease(told) => {
-            let (found, expected) = ((told.key, told.current, told.new), (key(1), current, new));
+pub fn of_lease(notice: Break, (current, new): (LeaseState, LeaseState)) -> Checked<LeaseBreak> {
+    match notice {
+        Break::Lease(notice) => {
+            let (found, expected) =
+                ((notice.key, notice.current, notice.new), (key(1), current, new));
             check_eq!(found, expected, "a break of which lease, from what to what");
-            Ok(told)
+            Ok(notice)
         }
-        Break::Oplock(_) => Err(Failure::new("got an oplock's break, not a lease's")),
+        Break::Oplock(_) => Err(CaseFailure::new("got an oplock's break, not a lease's")),
     }
 }
 
-pub async fn answers(client: &Client<'_>, state: LeaseState) -> Checked<NtStatus> {
+pub async fn answers(client: &ProbeClient<'_>, state: LeaseState) -> Checked<NtStatus> {
     answer(client.answers(Acknowledgement::Lease { key: key(1), state }).await)
 }
 
 /// Checks that `disturbs` breaks the holder's lease 1 once, and acknowledges the break, keeping
 /// `new`. Returns the result of `disturbs`.
 pub async fn breaks<T>(
-    holder: &Client<'_>,
+    holder: &ProbeClient<'_>,
     (current, new): (LeaseState, LeaseState),
     disturbs: impl Future<Output = Checked<T>> + Send,
 ) -> Checked<T> {
-    let react = async |told| {
-        check_eq!(of_lease(told, (current, new))?.acknowledgement_required, true);
+    let react = async |notice| {
+        check_eq!(of_lease(notice, (current, new))?.acknowledgement_required, true);
         check_eq!(answers(holder, new).await?, NtStatus::SUCCESS);
         Ok(())
     };
     let disturbed = holder.broken_by(disturbs, react).await?;
-    holder.is_left_alone().await?;
+    holder.expect_no_break().await?;
     Ok(disturbed)
 }
 
 /// The break of RWH that an open with another lease key causes.
 const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
 
-pub async fn pair(place: &Place) -> Checked<(Client<'_>, Client<'_>)> {
-    Ok((place.client().await?, place.client().await?))
-}
-
 /// Checks which leases another client gets beside one of `held`, which each open breaks to `left`.
 /// Nothing is broken if the two are equal.
 async fn meetings(
-    place: &Place,
+    directory: &CaseDirectory,
     held: LeaseState,
     left: LeaseState,
     expected: [(LeaseState, LeaseState); 4],
 ) -> Checked {
-    let (one, two) = pair(place).await?;
+    let [one, two] = directory.pair().await?;
     for (asked, expected) in expected {
         let handle = hold(&one, 1, held).await?;
         let got = match held == left {
@@ -123,7 +104,7 @@ async fn meetings(
         check_eq!(got, expected, "{held} met by {asked}");
         handle.close().await?;
     }
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
 const SHARED: [(LeaseState, LeaseState); 4] = [
@@ -133,32 +114,30 @@ const SHARED: [(LeaseState, LeaseState); 4] = [
     (LeaseState::RWH, LeaseState::RH),
 ];
 
-async fn another_key_takes_write_caching_from_rwh(place: &Place) -> Checked {
-    meetings(place, LeaseState::RWH, LeaseState::RH, SHARED).await
+async fn another_key_takes_write_caching_from_rwh(directory: &CaseDirectory) -> Checked {
+    meetings(directory, LeaseState::RWH, LeaseState::RH, SHARED).await
 }
 
-async fn another_key_takes_write_caching_from_rw(place: &Place) -> Checked {
-    meetings(place, LeaseState::RW, LeaseState::R, SHARED).await
+async fn another_key_takes_write_caching_from_rw(directory: &CaseDirectory) -> Checked {
+    meetings(directory, LeaseState::RW, LeaseState::R, SHARED).await
 }
 
-async fn another_key_leaves_rh_and_r_alone(place: &Place) -> Checked {
-    meetings(place, LeaseState::RH, LeaseState::RH, SHARED).await?;
-    meetings(place, LeaseState::R, LeaseState::R, SHARED).await
+async fn another_key_leaves_rh_and_r_alone(directory: &CaseDirectory) -> Checked {
+    meetings(directory, LeaseState::RH, LeaseState::RH, SHARED).await?;
+    meetings(directory, LeaseState::R, LeaseState::R, SHARED).await
 }
 
-async fn a_lease_is_not_broken_by_its_own_key(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_lease_is_not_broken_by_its_own_key(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, 1, LeaseState::RWH).await?;
     let asked = lease(1, LeaseState::RWH);
     let again = client.open_extended("f", ReadWrite, OverwriteIf, &asked).await?;
     again.write(0, Bytes::from_static(b"x")).await?;
     held.truncate(100).await?;
     check_eq!(leased(&again)?.state, LeaseState::RWH);
-    client.is_left_alone().await
+    client.expect_no_break().await
 }
 
-async fn the_same_key_of_another_client_is_another_lease(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn the_same_key_of_another_client_is_another_lease([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let opening = opens(&two, 1, LeaseState::RWH);
     let got = breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await?;
@@ -166,13 +145,12 @@ async fn the_same_key_of_another_client_is_another_lease(place: &Place) -> Check
     Ok(())
 }
 
-async fn a_break_counts_as_an_epoch(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_break_counts_as_an_epoch([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RWH).await?;
     let epoch = leased(&held)?.epoch;
-    let answering = async |told| {
-        let told = of_lease(told, W_GOES)?;
-        check_eq!(told.epoch, epoch.wrapping_add(1));
+    let answering = async |notice| {
+        let notice = of_lease(notice, W_GOES)?;
+        check_eq!(notice.epoch, epoch.wrapping_add(1));
         check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
         Ok(())
     };
@@ -181,8 +159,7 @@ async fn a_break_counts_as_an_epoch(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_lease_of_version_1_is_broken_alike(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_lease_of_version_1_is_broken_alike([one, two]: Clients<'_, 2>) -> Checked {
     let mut asked = lease(1, LeaseState::RWH);
     asked.lease = asked.lease.map(|lease| crate::protocol::Lease { version: 1, ..lease });
     let _held = hold_with(&one, LeaseState::RWH, &asked).await?;
@@ -190,12 +167,11 @@ async fn a_lease_of_version_1_is_broken_alike(place: &Place) -> Checked {
     breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await.map(drop)
 }
 
-async fn an_open_during_a_break_says_so(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn an_open_during_a_break_says_so([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RWH).await?;
     check_eq!(leased(&held)?.breaking, false);
-    let answering = async |told| {
-        of_lease(told, W_GOES)?;
+    let answering = async |notice| {
+        of_lease(notice, W_GOES)?;
         let again = one.file_with("f", &lease(1, LeaseState::RWH)).await?;
         let during = leased(&again)?;
         check_eq!((during.breaking, during.state), (true, LeaseState::RWH));
@@ -207,25 +183,25 @@ async fn an_open_during_a_break_says_so(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn an_answer_may_keep_less_than_was_left(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn an_answer_may_keep_less_than_was_left([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
-    let answering = async |told| {
-        of_lease(told, W_GOES)?;
+    let answering = async |notice| {
+        of_lease(notice, W_GOES)?;
         check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
         Ok(())
     };
     let opened = one.broken_by(done(two.file("f")), answering).await?;
     opened.write(0, Bytes::from_static(b"x")).await?;
     // The first client caches nothing any more that a write could break.
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_greedy_answer_is_not_accepted_and_may_be_repeated(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_greedy_answer_is_not_accepted_and_may_be_repeated(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
-    let answering = async |told| {
-        of_lease(told, W_GOES)?;
+    let answering = async |notice| {
+        of_lease(notice, W_GOES)?;
         check_eq!(answers(&one, LeaseState::RWH).await?, NtStatus::REQUEST_NOT_ACCEPTED);
         check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
         let late = answers(&one, LeaseState::NONE).await?;
@@ -237,11 +213,10 @@ async fn a_greedy_answer_is_not_accepted_and_may_be_repeated(place: &Place) -> C
     Ok(())
 }
 
-async fn a_close_answers_a_lease_break_as_well(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_close_answers_a_lease_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RWH).await?;
-    let closes = async |told| {
-        of_lease(told, W_GOES)?;
+    let closes = async |notice| {
+        of_lease(notice, W_GOES)?;
         Ok(held.close().await?)
     };
     let got = one.broken_by(opens(&two, 2, LeaseState::RWH), closes).await?;
@@ -249,11 +224,10 @@ async fn a_close_answers_a_lease_break_as_well(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_lost_connection_answers_a_lease_break_as_well(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_lost_connection_answers_a_lease_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let vanishes = async move {
-        of_lease(one.told().await?, W_GOES)?;
+        of_lease(one.next_break().await?, W_GOES)?;
         one.disconnect().await;
         Ok(())
     };
@@ -262,16 +236,15 @@ async fn a_lost_connection_answers_a_lease_break_as_well(place: &Place) -> Check
     Ok(())
 }
 
-async fn overwriting_takes_all_of_rwh_and_waits(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn overwriting_takes_all_of_rwh_and_waits([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let overwriting = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
     breaks(&one, (LeaseState::RWH, LeaseState::NONE), overwriting).await.map(drop)
 }
 
 /// Checks that `change` breaks a lease of R without waiting, and that the break needs no answer.
-async fn takes_r(place: &Place, change: &str) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn takes_r(directory: &CaseDirectory, change: &str) -> Checked {
+    let [one, two] = directory.pair().await?;
     two.make("f", b"0123456789").await?;
     let _held = hold(&one, 1, LeaseState::R).await?;
     match change {
@@ -280,57 +253,55 @@ async fn takes_r(place: &Place, change: &str) -> Checked {
         "truncate" => two.file("f").await?.truncate(3).await?,
         _ => two.file("f").await?.lock(0, 1, true, false).await?,
     }
-    let told = of_lease(one.told().await?, (LeaseState::R, LeaseState::NONE))?;
-    check_eq!(told.acknowledgement_required, false, "{change}");
-    one.is_left_alone().await
+    let notice = of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
+    check_eq!(notice.acknowledgement_required, false, "{change}");
+    one.expect_no_break().await
 }
 
-async fn overwriting_takes_r_without_an_answer(place: &Place) -> Checked {
-    takes_r(place, "overwrite").await
+async fn overwriting_takes_r_without_an_answer(directory: &CaseDirectory) -> Checked {
+    takes_r(directory, "overwrite").await
 }
 
-async fn a_write_takes_r_from_others_without_an_answer(place: &Place) -> Checked {
-    takes_r(place, "write").await
+async fn a_write_takes_r_from_others_without_an_answer(directory: &CaseDirectory) -> Checked {
+    takes_r(directory, "write").await
 }
 
-async fn a_truncation_takes_r_from_others(place: &Place) -> Checked {
-    takes_r(place, "truncate").await
+async fn a_truncation_takes_r_from_others(directory: &CaseDirectory) -> Checked {
+    takes_r(directory, "truncate").await
 }
 
-async fn a_lock_takes_r_from_others(place: &Place) -> Checked {
-    takes_r(place, "lock").await
+async fn a_lock_takes_r_from_others(directory: &CaseDirectory) -> Checked {
+    takes_r(directory, "lock").await
 }
 
-async fn a_write_takes_rh_from_others(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_write_takes_rh_from_others([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RH).await?;
     let other = two.file("f").await?;
     let writing = async { Ok(other.write(0, Bytes::from_static(b"x")).await?) };
     breaks(&one, (LeaseState::RH, LeaseState::NONE), writing).await.map(drop)
 }
 
-async fn breaks_no_lease(place: &Place, access: u32) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn breaks_no_lease(directory: &CaseDirectory, access: u32) -> Checked {
+    let [one, two] = directory.pair().await?;
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let asked = CreateParameters { access_mask: Some(access), ..CreateParameters::default() };
     two.open_extended("f", ReadWrite, Open, &asked).await?.close().await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn an_open_of_attributes_breaks_no_lease(place: &Place) -> Checked {
-    breaks_no_lease(place, 0x0010_0180).await
+async fn an_open_of_attributes_breaks_no_lease(directory: &CaseDirectory) -> Checked {
+    breaks_no_lease(directory, 0x0010_0180).await
 }
 
-async fn an_open_of_the_security_descriptor_breaks_no_lease(place: &Place) -> Checked {
-    breaks_no_lease(place, 0x0002_0000).await
+async fn an_open_of_the_security_descriptor_breaks_no_lease(directory: &CaseDirectory) -> Checked {
+    breaks_no_lease(directory, 0x0002_0000).await
 }
 
 fn alone(state: LeaseState) -> CreateParameters {
     CreateParameters { share_mode: Some(0), ..lease(1, state) }
 }
 
-async fn handle_caching_goes_before_a_share_mode_refuses(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn handle_caching_goes_before_a_share_mode_refuses([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
     let opening = async { answer(two.file("f").await) };
     let refused = breaks(&one, (LeaseState::RH, LeaseState::R), opening).await?;
@@ -340,11 +311,10 @@ async fn handle_caching_goes_before_a_share_mode_refuses(place: &Place) -> Check
     Ok(())
 }
 
-async fn a_lease_holder_that_closes_lets_the_other_in(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_lease_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
-    let closes = async |told| {
-        of_lease(told, (LeaseState::RH, LeaseState::R))?;
+    let closes = async |notice| {
+        of_lease(notice, (LeaseState::RH, LeaseState::R))?;
         Ok(held.close().await?)
     };
     let opened = one.broken_by(done(two.file("f")), closes).await?;
@@ -352,62 +322,61 @@ async fn a_lease_holder_that_closes_lets_the_other_in(place: &Place) -> Checked 
     Ok(())
 }
 
-async fn without_handle_caching_a_share_mode_refuses_at_once(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn without_handle_caching_a_share_mode_refuses_at_once(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     let _held = hold_with(&one, LeaseState::RW, &alone(LeaseState::RW)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
-    one.is_left_alone().await
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    one.expect_no_break().await
 }
 
-async fn a_rename_takes_handle_caching_and_waits(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_rename_takes_handle_caching_and_waits([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RH).await?;
-    let answering = async |told| {
-        of_lease(told, (LeaseState::RH, LeaseState::R))?;
-        check_eq!(answer(one.stat("g").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    let answering = async |notice| {
+        of_lease(notice, (LeaseState::RH, LeaseState::R))?;
+        check_status!(one.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
         check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
         Ok(())
     };
     one.broken_by(done(two.rename("f", "g", false)), answering).await?;
-    check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
-    one.is_left_alone().await
+    check_status!(two.stat("g").await, NtStatus::SUCCESS);
+    one.expect_no_break().await
 }
 
-async fn a_deletion_takes_handle_caching(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_deletion_takes_handle_caching([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RH).await?;
     let deleting = async { Ok(two.delete("f").await?) };
     breaks(&one, (LeaseState::RH, LeaseState::R), deleting).await?;
     held.close().await?;
-    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
 /// Follows smbtorture smb2.lease.v2_breaking3: the lease is broken in steps, and all opens wait for
 /// the last break that has to be acknowledged.
 async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
-    place: &Place,
+    directory: &CaseDirectory,
 ) -> Checked {
-    let (one, two) = pair(place).await?;
-    let three = place.client().await?;
+    let [one, two] = directory.pair().await?;
+    let three = directory.client().await?;
     let held = hold(&one, 1, LeaseState::RWH).await?;
     let epoch = leased(&held)?.epoch.wrapping_add(1);
     let let_in = AtomicUsize::new(0);
     let answering = async {
-        check_eq!(of_lease(one.told().await?, W_GOES)?.epoch, epoch);
+        check_eq!(of_lease(one.next_break().await?, W_GOES)?.epoch, epoch);
         // The open that overwrites reaches the server before this answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
         check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
-        let second = of_lease(one.told().await?, (LeaseState::RH, LeaseState::R))?;
+        let second = of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::R))?;
         check_eq!((second.epoch, second.acknowledgement_required), (epoch, true));
-        one.is_left_alone().await?;
+        one.expect_no_break().await?;
         check_eq!(let_in.load(Ordering::SeqCst), 0, "before the second answer");
         check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
-        let third = of_lease(one.told().await?, (LeaseState::R, LeaseState::NONE))?;
+        let third = of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
         check_eq!((third.epoch, third.acknowledgement_required), (epoch, false));
         Checked::Ok(())
     };
-    let enters = async |client: &Client<'_>, disposition| {
+    let enters = async |client: &ProbeClient<'_>, disposition| {
         let handle = client.open("f", ReadWrite, disposition).await?;
         let_in.fetch_add(1, Ordering::SeqCst);
         Checked::Ok(handle.close().await?)
@@ -417,15 +386,15 @@ async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
         enters(&three, OverwriteIf).await
     };
     tokio::try_join!(answering, enters(&two, Open), overwriting)?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
 async fn oplock_beside(
-    place: &Place,
+    directory: &CaseDirectory,
     (held, left): (LeaseState, LeaseState),
     expected: OplockLevel,
 ) -> Checked {
-    let (one, two) = pair(place).await?;
+    let [one, two] = directory.pair().await?;
     super::oplocks::hold(&two, II).await?.close().await?;
     let _held = hold(&one, 1, held).await?;
     let opening = async {
@@ -436,41 +405,43 @@ async fn oplock_beside(
     Ok(())
 }
 
-async fn an_oplock_beside_a_lease_of_rw_is_level_ii(place: &Place) -> Checked {
-    oplock_beside(place, (LeaseState::RW, LeaseState::R), II).await
+async fn an_oplock_beside_a_lease_of_rw_is_level_ii(directory: &CaseDirectory) -> Checked {
+    oplock_beside(directory, (LeaseState::RW, LeaseState::R), II).await
 }
 
-async fn an_oplock_beside_a_lease_with_handle_caching_is_none(place: &Place) -> Checked {
-    oplock_beside(place, (LeaseState::RWH, LeaseState::RH), Nothing).await
+async fn an_oplock_beside_a_lease_with_handle_caching_is_none(
+    directory: &CaseDirectory,
+) -> Checked {
+    oplock_beside(directory, (LeaseState::RWH, LeaseState::RH), Nothing).await
 }
 
 /// Makes the directory `d` and asks for a lease of RH on it. If the server grants no lease, the
 /// case ends as not granted.
-async fn hold_folder(client: &Client<'_>) -> Checked<crate::probe::Handle> {
+async fn hold_directory(client: &ProbeClient<'_>) -> Checked<crate::probe::Handle> {
     client.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..lease(1, LeaseState::RH) };
-    let folder = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    match leased(&folder)?.state {
-        LeaseState::NONE => Err(Failure::not_granted("no lease on a folder")),
-        _ => Ok(folder),
+    let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
+    match leased(&directory)?.state {
+        LeaseState::NONE => Err(CaseFailure::not_granted("no lease on a directory")),
+        _ => Ok(directory),
     }
 }
 
-async fn a_folders_lease_goes_when_an_entry_changes(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
-    let _folder = hold_folder(&one).await?;
+async fn the_lease_of_a_directory_goes_when_an_entry_changes(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
+    let _directory = hold_directory(&one).await?;
     two.stat("d").await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     two.make("d/f", b"x").await?;
-    of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE)).map(drop)
+    of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE)).map(drop)
 }
 
-async fn a_folders_lease_stays_for_its_own_parent_key(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let _folder = hold_folder(&client).await?;
+async fn the_lease_of_a_directory_stays_for_its_own_parent_key(client: ProbeClient<'_>) -> Checked {
+    let _directory = hold_directory(&client).await?;
     let mut asked = lease(2, LeaseState::RWH);
     asked.lease =
         asked.lease.map(|lease| crate::protocol::Lease { parent_key: Some(key(1)), ..lease });
     let _file = client.open_extended("d/f", ReadWrite, OpenIf, &asked).await?;
-    client.is_left_alone().await
+    client.expect_no_break().await
 }

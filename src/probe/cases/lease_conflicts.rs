@@ -3,59 +3,55 @@
 
 use bytes::Bytes;
 
-use super::lease_breaks::{answers, breaks, of_lease, pair};
+use super::lease_breaks::{answers, breaks, of_lease};
 use super::leases::{hold, hold_with, key, lease, leased, opens};
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq, done};
+use crate::probe::{
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
+    check_status, done,
+};
 use crate::protocol::create::CreateDisposition::{Open, Overwrite, OverwriteIf};
 use crate::protocol::create::OplockLevel::{Batch, Exclusive, II, None as Nothing};
 use crate::protocol::{Acknowledgement, Break, CreateParameters, Lease, LeaseState, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(an_answer_keeps_nothing_where_nothing_was_left, "MS-SMB2 3.3.5.22.2", Caching),
-    case!(a_break_of_r_wants_no_answer_and_accepts_none, "MS-SMB2 3.3.5.22.2", Caching),
-    case!(nobody_waits_for_readers_however_often_they_are_overwritten, "MS-FSA 2.1.4.12", Caching),
-    case!(who_is_refused_takes_handle_caching_alone, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
-    case!(every_lease_in_the_way_is_broken_once, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
-    case!(looking_breaks_no_lease_and_all_else_does, "MS-FSA 2.1.4.12", Caching, AccessMask),
-    case!(oplocks_are_granted_beside_leases_as_the_table_says, "MS-FSA 2.1.5.18.2", Caching),
-    case!(a_lease_is_of_one_key_and_not_of_its_client, "MS-FSA 2.1.4.12", Caching),
-    case!(a_lease_keeps_the_version_it_began_with, "MS-SMB2 3.3.5.9.8", Caching),
-    case!(a_lock_leaves_the_lockers_own_lease, "MS-FSA 2.1.5.8", Caching, Locks),
-    case!(a_lock_of_what_is_not_there_breaks_nothing, "MS-FSA 2.1.5.8", Caching, Locks),
-    case!(a_lock_of_what_is_not_there_leaves_room_for_a_lease, "MS-FSA 2.1.5.18", Caching, Locks),
-    case!(overwriting_what_is_locked_makes_room_for_a_lease, "MS-FSA 2.1.5.18", Caching, Locks),
-    case!(what_is_not_granted_counts_no_epoch, "MS-SMB2 3.3.5.9.11", Caching, Locks),
-    case!(
-        a_deletion_on_close_takes_handle_caching_when_it_comes,
-        "MS-FSA 2.1.4.12",
-        Caching,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(what_a_rename_replaces_must_be_closed_first, "MS-FSA 2.1.5.15.12", Caching),
-    case!(a_rename_of_a_folder_asks_who_caches_handles_below, "MS-FSA 2.1.4.2", Caching),
-    case!(a_renamed_file_keeps_its_lease, "MS-FSA 2.1.5.15.12", Caching),
-];
+cases! {
+    an_answer_keeps_nothing_where_nothing_was_left: "MS-SMB2 3.3.5.22.2", Caching;
+    a_break_of_r_wants_no_answer_and_accepts_none: "MS-SMB2 3.3.5.22.2", Caching;
+    nobody_waits_for_readers_however_often_they_are_overwritten: "MS-FSA 2.1.4.12", Caching;
+    who_is_refused_takes_handle_caching_alone: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    every_lease_in_the_way_is_broken_once: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    looking_breaks_no_lease_and_all_else_does: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    oplocks_are_granted_beside_leases_as_the_table_says: "MS-FSA 2.1.5.18.2", Caching;
+    a_lease_is_of_one_key_and_not_of_its_client: "MS-FSA 2.1.4.12", Caching;
+    a_lease_keeps_the_version_it_began_with: "MS-SMB2 3.3.5.9.8", Caching;
+    a_lock_leaves_the_lockers_own_lease: "MS-FSA 2.1.5.8", Caching, Locks;
+    a_lock_of_what_is_not_there_breaks_nothing: "MS-FSA 2.1.5.8", Caching, Locks;
+    a_lock_of_what_is_not_there_leaves_room_for_a_lease: "MS-FSA 2.1.5.18", Caching, Locks;
+    overwriting_what_is_locked_makes_room_for_a_lease: "MS-FSA 2.1.5.18", Caching, Locks;
+    what_is_not_granted_counts_no_epoch: "MS-SMB2 3.3.5.9.11", Caching, Locks;
+    a_deletion_on_close_takes_handle_caching_when_it_comes: "MS-FSA 2.1.4.12", Caching, CreateOptions, AccessMask;
+    what_a_rename_replaces_must_be_closed_first: "MS-FSA 2.1.5.15.12", Caching;
+    a_rename_of_a_directory_asks_who_caches_handles_below: "MS-FSA 2.1.4.2", Caching;
+    a_renamed_file_keeps_its_lease: "MS-FSA 2.1.5.15.12", Caching;
+}
 
 const RWH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::NONE);
 const RWH_TO_RW: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RW);
 const RH_TO_R: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::R);
 
 /// Returns the state of the client's lease 1, and whether it is being broken.
-async fn held(client: &Client<'_>) -> Checked<(LeaseState, bool)> {
+async fn held(client: &ProbeClient<'_>) -> Checked<(LeaseState, bool)> {
     let handle = client.file_with("f", &lease(1, LeaseState::NONE)).await?;
     let now = leased(&handle)?;
     handle.close().await?;
     Ok((now.state, now.breaking))
 }
 
-async fn an_answer_keeps_nothing_where_nothing_was_left(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn an_answer_keeps_nothing_where_nothing_was_left([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
-    let answering = async |told| {
-        of_lease(told, RWH_TO_NONE)?;
+    let answering = async |notice| {
+        of_lease(notice, RWH_TO_NONE)?;
         check_eq!(held(&one).await?, (LeaseState::RWH, true));
         let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
         for greedy in [r | w | h, r | w, w | h, r | h, w, h, r] {
@@ -72,23 +68,24 @@ async fn an_answer_keeps_nothing_where_nothing_was_left(place: &Place) -> Checke
     Ok(())
 }
 
-async fn a_break_of_r_wants_no_answer_and_accepts_none(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_break_of_r_wants_no_answer_and_accepts_none([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::R).await?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
-    of_lease(one.told().await?, (LeaseState::R, LeaseState::NONE))?;
+    of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
     check_eq!(held(&one).await?, (LeaseState::NONE, false));
     check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::UNSUCCESSFUL);
     Ok(())
 }
 
-async fn nobody_waits_for_readers_however_often_they_are_overwritten(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn nobody_waits_for_readers_however_often_they_are_overwritten(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     let _held = hold(&one, 1, LeaseState::RH).await?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
-    of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE))?;
+    of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     check_eq!(held(&one).await?, (LeaseState::RH, true), "not answered yet");
     check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
     check_eq!(held(&one).await?, (LeaseState::NONE, false));
@@ -100,27 +97,25 @@ fn readers_only(number: u8) -> CreateParameters {
     CreateParameters { share_mode: Some(1), ..lease(number, LeaseState::RWH) }
 }
 
-async fn who_is_refused_takes_handle_caching_alone(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn who_is_refused_takes_handle_caching_alone([one, two]: Clients<'_, 2>) -> Checked {
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let epoch = leased(&first)?.epoch;
-    let keeps = async |told, change: (LeaseState, LeaseState), counted| {
-        check_eq!(of_lease(told, change)?.epoch, epoch.wrapping_add(counted));
+    let keeps = async |notice, change: (LeaseState, LeaseState), counted| {
+        check_eq!(of_lease(notice, change)?.epoch, epoch.wrapping_add(counted));
         check_eq!(answers(&one, change.1).await?, NtStatus::SUCCESS);
         Ok(())
     };
     let refused = async { answer(two.file_with("f", &readers_only(2)).await) };
-    let refused = one.broken_by(refused, async |told| keeps(told, RWH_TO_RW, 1).await).await?;
+    let refused = one.broken_by(refused, async |notice| keeps(notice, RWH_TO_RW, 1).await).await?;
     check_eq!(refused, NtStatus::SHARING_VIOLATION);
     let opening = opens(&two, 2, LeaseState::RWH);
     let rest = (LeaseState::RW, LeaseState::R);
-    let got = one.broken_by(opening, async |told| keeps(told, rest, 2).await).await?;
+    let got = one.broken_by(opening, async |notice| keeps(notice, rest, 2).await).await?;
     check_eq!(got, LeaseState::RH);
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn every_lease_in_the_way_is_broken_once(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn every_lease_in_the_way_is_broken_once([one, two]: Clients<'_, 2>) -> Checked {
     let first = hold(&one, 1, LeaseState::RH).await?;
     let second = hold(&one, 2, LeaseState::RH).await?;
     let asked = readers_only(3);
@@ -128,25 +123,25 @@ async fn every_lease_in_the_way_is_broken_once(place: &Place) -> Checked {
     let closing = async {
         let mut keys = Vec::new();
         for _ in 0..2 {
-            let Break::Lease(told) = one.told().await? else { continue };
-            check_eq!((told.current, told.new), RH_TO_R);
-            keys.push(told.key);
+            let Break::Lease(notice) = one.next_break().await? else { continue };
+            check_eq!((notice.current, notice.new), RH_TO_R);
+            keys.push(notice.key);
         }
         keys.sort_unstable();
         check_eq!(keys, [key(1), key(2)]);
         first.close().await?;
-        one.is_left_alone().await?;
+        one.expect_no_break().await?;
         Ok(second.close().await?)
     };
     let (opened, ()) = tokio::try_join!(opening, closing)?;
     opened.close().await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn looking_breaks_no_lease_and_all_else_does(place: &Place) -> Checked {
+async fn looking_breaks_no_lease_and_all_else_does(directory: &CaseDirectory) -> Checked {
     const LOOKING: [u32; 4] = [0x80, 0x100, 0x0002_0000, 0x0010_0000];
     const ELSE: [u32; 9] = [0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x0001_0000, 0x0004_0000, 0x0008_0000];
-    let (one, two) = pair(place).await?;
+    let [one, two] = directory.pair().await?;
     for access in LOOKING.into_iter().chain(ELSE) {
         let first = hold(&one, 1, LeaseState::RWH).await?;
         let access_mask = Some(access);
@@ -154,11 +149,11 @@ async fn looking_breaks_no_lease_and_all_else_does(place: &Place) -> Checked {
         let opening = done(two.open_extended("f", ReadWrite, Open, &asked));
         let opened = if LOOKING.contains(&access) {
             let opened = opening.await?;
-            one.is_left_alone().await?;
+            one.expect_no_break().await?;
             opened
         } else {
-            let answering = async |told| {
-                of_lease(told, (LeaseState::RWH, LeaseState::RH))?;
+            let answering = async |notice| {
+                of_lease(notice, (LeaseState::RWH, LeaseState::RH))?;
                 let answered = answers(&one, LeaseState::RH).await?;
                 check_eq!(answered, NtStatus::SUCCESS, "access 0x{access:X}");
                 Ok(())
@@ -171,8 +166,9 @@ async fn looking_breaks_no_lease_and_all_else_does(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn oplocks_are_granted_beside_leases_as_the_table_says(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn oplocks_are_granted_beside_leases_as_the_table_says(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     super::oplocks::hold(&two, II).await?.close().await?;
     let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
     for (first, expected) in [(r, II), (r | h, Nothing), (r | w, II), (r | w | h, Nothing)] {
@@ -192,22 +188,20 @@ async fn oplocks_are_granted_beside_leases_as_the_table_says(place: &Place) -> C
             handle.close().await?;
         }
     }
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_lease_is_of_one_key_and_not_of_its_client(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_lease_is_of_one_key_and_not_of_its_client(client: ProbeClient<'_>) -> Checked {
     let first = hold(&client, 1, LeaseState::RWH).await?;
     let opening = opens(&client, 2, LeaseState::RWH);
     let got = breaks(&client, (LeaseState::RWH, LeaseState::RH), opening).await?;
     check_eq!(got, LeaseState::RH);
     first.write(0, Bytes::from_static(b"x")).await?;
-    client.is_left_alone().await
+    client.expect_no_break().await
 }
 
 /// Follows smbtorture smb2.lease.v2_epoch2 and v2_epoch3.
-async fn a_lease_keeps_the_version_it_began_with(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_lease_keeps_the_version_it_began_with(client: ProbeClient<'_>) -> Checked {
     let of_version = |version, state| {
         let mut asked = lease(1, state);
         asked.lease = asked.lease.map(|lease| Lease { version, ..lease });
@@ -226,30 +220,29 @@ async fn a_lease_keeps_the_version_it_began_with(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_lock_leaves_the_lockers_own_lease(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_lock_leaves_the_lockers_own_lease([one, two]: Clients<'_, 2>) -> Checked {
     two.make("f", b"content").await?;
     let _first = hold(&one, 1, LeaseState::RH).await?;
     let second = hold(&two, 2, LeaseState::RH).await?;
     second.lock(0, 1, true, false).await?;
-    of_lease(one.told().await?, (LeaseState::RH, LeaseState::NONE))?;
+    of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
     check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
     second.lock(1, 1, true, false).await?;
-    two.is_left_alone().await?;
+    two.expect_no_break().await?;
     check_eq!(opens(&two, 2, LeaseState::NONE).await?, LeaseState::RH);
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_lock_of_what_is_not_there_breaks_nothing(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_lock_of_what_is_not_there_breaks_nothing([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::R).await?;
     let locking = two.file("f").await?;
     locking.lock(0, 10, true, false).await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_lock_of_what_is_not_there_leaves_room_for_a_lease(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_lock_of_what_is_not_there_leaves_room_for_a_lease(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     let first = hold(&one, 1, LeaseState::RWH).await?;
     first.lock(0, 1, true, false).await?;
     let opening = opens(&two, 2, LeaseState::RWH);
@@ -258,8 +251,7 @@ async fn a_lock_of_what_is_not_there_leaves_room_for_a_lease(place: &Place) -> C
     Ok(())
 }
 
-async fn overwriting_what_is_locked_makes_room_for_a_lease(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn overwriting_what_is_locked_makes_room_for_a_lease([one, two]: Clients<'_, 2>) -> Checked {
     let first = hold(&one, 1, LeaseState::RWH).await?;
     first.write(0, Bytes::from_static(b"x")).await?;
     first.lock(0, 1, true, false).await?;
@@ -272,8 +264,7 @@ async fn overwriting_what_is_locked_makes_room_for_a_lease(place: &Place) -> Che
     Ok(())
 }
 
-async fn what_is_not_granted_counts_no_epoch(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn what_is_not_granted_counts_no_epoch([one, two]: Clients<'_, 2>) -> Checked {
     hold(&two, 2, LeaseState::R).await?.close().await?;
     let locking = one.file("f").await?;
     locking.write(0, Bytes::from_static(b"x")).await?;
@@ -288,35 +279,36 @@ async fn what_is_not_granted_counts_no_epoch(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_deletion_on_close_takes_handle_caching_when_it_comes(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     let first = hold(&one, 1, LeaseState::RH).await?;
     let (access_mask, create_options) = (Some(0x0013_0089), Some(0x1040));
     let asked = CreateParameters { access_mask, create_options, ..CreateParameters::default() };
     let deleting = two.open_extended("f", ReadWrite, Open, &asked).await?;
-    one.is_left_alone().await?;
-    let closes = async |told| {
-        of_lease(told, RH_TO_R)?;
+    one.expect_no_break().await?;
+    let closes = async |notice| {
+        of_lease(notice, RH_TO_R)?;
         Ok(first.close().await?)
     };
     one.broken_by(done(deleting.close()), closes).await?;
-    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
 /// Follows smbtorture smb2.lease.v2_rename_target_overwrite.
-async fn what_a_rename_replaces_must_be_closed_first(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn what_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>) -> Checked {
     two.make("g", b"new").await?;
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let renaming = async { answer(two.rename("g", "f", true).await) };
     check_eq!(breaks(&one, RWH_TO_RW, renaming).await?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(two.rename("g", "f", true).await)?, NtStatus::ACCESS_DENIED);
-    one.is_left_alone().await?;
+    check_status!(two.rename("g", "f", true).await, NtStatus::ACCESS_DENIED);
+    one.expect_no_break().await?;
     first.close().await?;
     let again = hold(&one, 1, LeaseState::RWH).await?;
-    let closes = async |told| {
-        of_lease(told, RWH_TO_RW)?;
+    let closes = async |notice| {
+        of_lease(notice, RWH_TO_RW)?;
         Ok(again.close().await?)
     };
     one.broken_by(done(two.rename("g", "f", true)), closes).await?;
@@ -325,39 +317,43 @@ async fn what_a_rename_replaces_must_be_closed_first(place: &Place) -> Checked {
 }
 
 /// Opens the file `name`, which is below `d`, with a lease of RH.
-async fn hold_below(client: &Client<'_>, name: &str, number: u8) -> Checked<Handle> {
+async fn hold_below(client: &ProbeClient<'_>, name: &str, number: u8) -> Checked<Handle> {
     let handle = client.file_with(name, &lease(number, LeaseState::RH)).await?;
     match leased(&handle)?.state {
         LeaseState::RH => Ok(handle),
-        _ => Err(Failure::not_granted("no lease of RH")),
+        _ => Err(CaseFailure::not_granted("no lease of RH")),
     }
 }
 
 /// Follows smbtorture smb2.lease.rename_dir_openfile: the server breaks one lease after the other,
 /// and does not break again a lease whose holder answered without closing.
-async fn a_rename_of_a_folder_asks_who_caches_handles_below(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_rename_of_a_directory_asks_who_caches_handles_below(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     one.mkdir("d").await?;
     let mut held = vec![hold_below(&one, "d/f", 1).await?, hold_below(&one, "d/g", 2).await?];
-    let asked = async |told| match told {
-        Break::Lease(told) => {
-            check_eq!((told.current, told.new), RH_TO_R);
-            one.is_left_alone().await?;
-            Ok(told)
+    let asked = async |notice| match notice {
+        Break::Lease(notice) => {
+            check_eq!((notice.current, notice.new), RH_TO_R);
+            one.expect_no_break().await?;
+            Ok(notice)
         }
-        Break::Oplock(told) => Err(Failure::new(format!("got {told:?}, not a lease's break"))),
+        Break::Oplock(notice) => {
+            Err(CaseFailure::new(format!("got {notice:?}, not a lease's break")))
+        }
     };
-    let answering = async |told| {
-        let first = asked(told).await?;
+    let answering = async |notice| {
+        let first = asked(notice).await?;
         held.remove(usize::from(first.key == key(2))).close().await?;
-        let second = asked(one.told().await?).await?;
+        let second = asked(one.next_break().await?).await?;
         check_eq!(second.key == first.key, false, "the other one");
         one.answers(Break::Lease(second).acknowledgement()).await?;
         Ok(())
     };
     let renaming = async { answer(two.rename("d", "e", false).await) };
     check_eq!(one.broken_by(renaming, answering).await?, NtStatus::ACCESS_DENIED);
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     for handle in held {
         handle.close().await?;
     }
@@ -366,18 +362,16 @@ async fn a_rename_of_a_folder_asks_who_caches_handles_below(place: &Place) -> Ch
 }
 
 /// Follows smbtorture smb2.lease.v2_rename, but another client renames.
-async fn a_renamed_file_keeps_its_lease(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_renamed_file_keeps_its_lease([one, two]: Clients<'_, 2>) -> Checked {
     let first = hold_with(&one, LeaseState::R, &lease(1, LeaseState::R)).await?;
     two.rename("f", "g", false).await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     let again = one.file_with("g", &lease(1, LeaseState::RWH)).await?;
     check_eq!(leased(&again)?.state, LeaseState::RWH, "the key is of the file, not of its name");
     let epoch = leased(&first)?.epoch;
     check_eq!(leased(&again)?.epoch, epoch.wrapping_add(1));
-    let elsewhere = one.file_with("f", &lease(1, LeaseState::R)).await;
-    check_eq!(answer(elsewhere)?, NtStatus::INVALID_PARAMETER);
+    check_status!(one.file_with("f", &lease(1, LeaseState::R)).await, NtStatus::INVALID_PARAMETER);
     let nothing = Acknowledgement::Lease { key: key(1), state: LeaseState::NONE };
-    check_eq!(answer(one.answers(nothing).await)?, NtStatus::UNSUCCESSFUL);
+    check_status!(one.answers(nothing).await, NtStatus::UNSUCCESSFUL);
     Ok(())
 }

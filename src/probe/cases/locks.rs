@@ -5,186 +5,167 @@ use std::time::Duration;
 
 use crate::backend::OpError;
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check, check_eq};
+use crate::probe::{
+    CaseArguments, CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer,
+    cases, check, check_eq, check_status,
+};
 use crate::protocol::NtStatus;
 use crate::protocol::create::CreateDisposition::OverwriteIf;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-pub const CASES: &[Case] = &[
-    case!(an_exclusive_lock_refuses_any_other, "MS-FSA 2.1.5.8", Locks),
-    case!(shared_locks_stand_together, "MS-FSA 2.1.5.8", Locks),
-    case!(ranges_that_do_not_overlap_do_not_matter, "MS-FSA 2.1.5.8", Locks),
-    case!(an_unlocked_range_is_free_again, "MS-FSA 2.1.5.9", Locks),
-    case!(an_unlock_of_what_is_not_locked_is_range_not_locked, "MS-FSA 2.1.5.9", Locks),
-    case!(an_unlock_of_anothers_lock_is_range_not_locked, "MS-FSA 2.1.5.9", Locks),
-    case!(closing_releases_the_locks, "MS-FSA 2.1.5.5", Locks),
-    case!(a_range_past_the_last_offset_is_invalid, "MS-FSA 2.1.5.8", Locks),
-    case!(an_exclusive_lock_stops_the_others_reads_and_writes, "MS-FSA 2.1.5.3", Locks),
-    case!(a_shared_lock_stops_the_others_writes_only, "MS-FSA 2.1.5.3", Locks),
-    case!(a_waiting_lock_is_granted_at_once_when_free, "MS-FSA 2.1.5.8", Locks, BlockingLocks),
-    case!(a_waiting_lock_is_granted_on_unlock, "MS-FSA 2.1.5.9", Locks, BlockingLocks),
-    case!(a_waiting_lock_is_granted_when_the_holder_closes, "MS-FSA 2.1.5.5", Locks, BlockingLocks),
-    case!(
-        a_waiting_lock_is_granted_when_the_holder_vanishes,
-        "MS-SMB2 3.3.7.1",
-        Locks,
-        BlockingLocks
-    ),
-    case!(
-        a_cancelled_wait_is_cancelled_and_leaves_no_lock,
-        "MS-SMB2 3.3.5.16",
-        Locks,
-        BlockingLocks
-    ),
-    case!(handles_of_one_connection_conflict_too, "MS-FSA 2.1.5.8", Locks),
-    case!(an_exclusive_lock_of_ones_own_refuses_another, "MS-FSA 2.1.5.8", Locks),
-    case!(of_two_shared_locks_one_is_left, "MS-FSA 2.1.5.9", Locks),
-    case!(a_lock_of_no_bytes_is_in_the_way_inside_another_alone, "MS-FSA 2.1.4.10", Locks),
-    case!(a_shared_lock_stands_over_ones_own_exclusive_one, "MS-FSA 2.1.4.10", Locks),
-    case!(a_shared_lock_of_ones_own_stops_ones_writes, "MS-FSA 2.1.4.10", Locks),
-    case!(a_lock_stops_neither_a_truncation_nor_an_overwrite, "MS-FSA 2.1.5.15.5", Locks),
-    case!(an_unlock_past_the_last_offset_is_invalid, "MS-FSA 2.1.5.9", Locks),
-    case!(a_lock_beyond_the_end_of_file_holds, "MS-FSA 2.1.5.8", Locks),
-    case!(a_lock_up_to_the_last_offset_holds, "MS-FSA 2.1.5.8", Locks),
-    case!(
-        two_waiting_locks_are_granted_one_after_the_other,
-        "MS-FSA 2.1.5.8",
-        Locks,
-        BlockingLocks
-    ),
-    case!(a_lock_keeps_no_file_from_being_overwritten, "MS-FSA 2.1.5.1.2", Locks),
-];
+cases! {
+    an_exclusive_lock_refuses_any_other: "MS-FSA 2.1.5.8", Locks;
+    shared_locks_stand_together: "MS-FSA 2.1.5.8", Locks;
+    ranges_that_do_not_overlap_do_not_matter: "MS-FSA 2.1.5.8", Locks;
+    an_unlocked_range_is_free_again: "MS-FSA 2.1.5.9", Locks;
+    an_unlock_of_what_is_not_locked_is_range_not_locked: "MS-FSA 2.1.5.9", Locks;
+    an_unlock_of_anothers_lock_is_range_not_locked: "MS-FSA 2.1.5.9", Locks;
+    closing_releases_the_locks: "MS-FSA 2.1.5.5", Locks;
+    a_range_past_the_last_offset_is_invalid: "MS-FSA 2.1.5.8", Locks;
+    an_exclusive_lock_stops_the_others_reads_and_writes: "MS-FSA 2.1.5.3", Locks;
+    a_shared_lock_stops_the_others_writes_only: "MS-FSA 2.1.5.3", Locks;
+    a_waiting_lock_is_granted_at_once_when_free: "MS-FSA 2.1.5.8", Locks, BlockingLocks;
+    a_waiting_lock_is_granted_on_unlock: "MS-FSA 2.1.5.9", Locks, BlockingLocks;
+    a_waiting_lock_is_granted_when_the_holder_closes: "MS-FSA 2.1.5.5", Locks, BlockingLocks;
+    a_waiting_lock_is_granted_when_the_holder_vanishes: "MS-SMB2 3.3.7.1", Locks, BlockingLocks;
+    a_cancelled_wait_is_cancelled_and_leaves_no_lock: "MS-SMB2 3.3.5.16", Locks, BlockingLocks;
+    handles_of_one_connection_conflict_too: "MS-FSA 2.1.5.8", Locks;
+    an_exclusive_lock_of_ones_own_refuses_another: "MS-FSA 2.1.5.8", Locks;
+    of_two_shared_locks_one_is_left: "MS-FSA 2.1.5.9", Locks;
+    a_lock_of_no_bytes_is_in_the_way_inside_another_alone: "MS-FSA 2.1.4.10", Locks;
+    a_shared_lock_stands_over_ones_own_exclusive_one: "MS-FSA 2.1.4.10", Locks;
+    a_shared_lock_of_ones_own_stops_ones_writes: "MS-FSA 2.1.4.10", Locks;
+    a_lock_stops_neither_a_truncation_nor_an_overwrite: "MS-FSA 2.1.5.15.5", Locks;
+    an_unlock_past_the_last_offset_is_invalid: "MS-FSA 2.1.5.9", Locks;
+    a_lock_beyond_the_end_of_file_holds: "MS-FSA 2.1.5.8", Locks;
+    a_lock_up_to_the_last_offset_holds: "MS-FSA 2.1.5.8", Locks;
+    two_waiting_locks_are_granted_one_after_the_other: "MS-FSA 2.1.5.8", Locks, BlockingLocks;
+    a_lock_keeps_no_file_from_being_overwritten: "MS-FSA 2.1.5.1.2", Locks;
+}
 
 /// The time within which any server notices that a range is free.
 const GRANTED: Duration = Duration::from_secs(5);
 /// The time within which a lock that does not wait would be answered.
 const A_WHILE: Duration = Duration::from_millis(200);
 
-/// A file that is open on two connections.
-struct Two<'a> {
-    one: Client<'a>,
-    two: Client<'a>,
+/// Two clients that have one file open.
+struct Pair<'a> {
+    one: ProbeClient<'a>,
+    two: ProbeClient<'a>,
     first: Handle,
     second: Handle,
 }
 
-impl<'a> Two<'a> {
-    async fn on_one_file(place: &'a Place) -> Checked<Two<'a>> {
-        let one = place.client().await?;
-        let two = place.client().await?;
-        one.make("f", &[b'x'; 100]).await?;
-        let (first, second) = (one.file("f").await?, two.file("f").await?);
-        Ok(Two { one, two, first, second })
+impl<'a> CaseArguments<'a> for Pair<'a> {
+    fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Pair<'a>>> {
+        Box::pin(async move {
+            let [one, two] = directory.pair().await?;
+            one.make("f", &[b'x'; 100]).await?;
+            let (first, second) = (one.file("f").await?, two.file("f").await?);
+            Ok(Pair { one, two, first, second })
+        })
     }
 }
 
-async fn an_exclusive_lock_refuses_any_other(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn an_exclusive_lock_refuses_any_other(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(10, 10, true, false).await?;
     for (offset, length, exclusive) in [(10, 10, true), (19, 5, true), (0, 11, false)] {
         let refused = second.lock(offset, length, exclusive, false).await;
-        check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "{offset}+{length}");
+        check_status!(refused, NtStatus::LOCK_NOT_GRANTED, "{offset}+{length}");
     }
     Ok(())
 }
 
-async fn shared_locks_stand_together(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn shared_locks_stand_together(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, false, false).await?;
     second.lock(5, 10, false, false).await?;
-    let refused = second.lock(0, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     Ok(())
 }
 
-async fn ranges_that_do_not_overlap_do_not_matter(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn ranges_that_do_not_overlap_do_not_matter(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(10, 10, true, false).await?;
     second.lock(0, 10, true, false).await?;
     second.lock(20, 1_000_000, true, false).await?;
-    let refused = first.lock(1_000_019, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(first.lock(1_000_019, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     Ok(())
 }
 
-async fn an_unlocked_range_is_free_again(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn an_unlocked_range_is_free_again(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.lock(9, 1, true, false).await)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(9, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(0, 10).await?;
     second.lock(0, 10, true, false).await?;
     Ok(())
 }
 
-async fn an_unlock_of_what_is_not_locked_is_range_not_locked(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_unlock_of_what_is_not_locked_is_range_not_locked(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    check_eq!(answer(handle.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(handle.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     handle.lock(0, 10, true, false).await?;
     for (offset, length) in [(0, 9), (1, 9), (0, 11)] {
         let unlocked = handle.unlock(offset, length).await;
-        check_eq!(answer(unlocked)?, NtStatus::RANGE_NOT_LOCKED, "{offset}+{length}");
+        check_status!(unlocked, NtStatus::RANGE_NOT_LOCKED, "{offset}+{length}");
     }
     handle.unlock(0, 10).await?;
-    check_eq!(answer(handle.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(handle.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     Ok(())
 }
 
-async fn an_unlock_of_anothers_lock_is_range_not_locked(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn an_unlock_of_anothers_lock_is_range_not_locked(
+    Pair { first, second, .. }: Pair<'_>,
+) -> Checked {
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(second.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     first.unlock(0, 10).await?;
     Ok(())
 }
 
-async fn closing_releases_the_locks(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn closing_releases_the_locks(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.lock(9, 1, true, false).await)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(9, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.close().await?;
     second.lock(0, 10, true, false).await?;
     Ok(())
 }
 
-async fn a_range_past_the_last_offset_is_invalid(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_range_past_the_last_offset_is_invalid(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    let refused = handle.lock(u64::MAX - 1, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::INVALID_LOCK_RANGE);
+    check_status!(handle.lock(u64::MAX - 1, 10, true, false).await, NtStatus::INVALID_LOCK_RANGE);
     Ok(())
 }
 
-async fn an_exclusive_lock_stops_the_others_reads_and_writes(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn an_exclusive_lock_stops_the_others_reads_and_writes(
+    Pair { first, second, .. }: Pair<'_>,
+) -> Checked {
     first.lock(10, 10, true, false).await?;
-    check_eq!(answer(second.read(0, 11).await)?, NtStatus::FILE_LOCK_CONFLICT);
-    let written = second.write(19, Bytes::from_static(b"ab")).await;
-    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
-    check_eq!(answer(second.read(0, 10).await)?, NtStatus::SUCCESS);
-    check_eq!(answer(second.write(20, Bytes::from_static(b"ab")).await)?, NtStatus::SUCCESS);
-    check_eq!(answer(first.read(10, 10).await)?, NtStatus::SUCCESS);
-    check_eq!(answer(first.write(10, Bytes::from_static(b"mine")).await)?, NtStatus::SUCCESS);
+    check_status!(second.read(0, 11).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(second.write(19, Bytes::from_static(b"ab")).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(second.read(0, 10).await, NtStatus::SUCCESS);
+    check_status!(second.write(20, Bytes::from_static(b"ab")).await, NtStatus::SUCCESS);
+    check_status!(first.read(10, 10).await, NtStatus::SUCCESS);
+    check_status!(first.write(10, Bytes::from_static(b"mine")).await, NtStatus::SUCCESS);
     first.unlock(10, 10).await?;
     check_eq!(second.read(10, 5).await?, &b"minex"[..]);
     Ok(())
 }
 
-async fn a_shared_lock_stops_the_others_writes_only(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_shared_lock_stops_the_others_writes_only(
+    Pair { first, second, .. }: Pair<'_>,
+) -> Checked {
     first.lock(0, 10, false, false).await?;
-    check_eq!(answer(second.read(0, 10).await)?, NtStatus::SUCCESS);
-    let written = second.write(9, Bytes::from_static(b"a")).await;
-    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(second.read(0, 10).await, NtStatus::SUCCESS);
+    check_status!(second.write(9, Bytes::from_static(b"a")).await, NtStatus::FILE_LOCK_CONFLICT);
     Ok(())
 }
 
-async fn a_waiting_lock_is_granted_at_once_when_free(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_waiting_lock_is_granted_at_once_when_free(
+    Pair { first, second, .. }: Pair<'_>,
+) -> Checked {
     first.lock(0, 10, true, true).await?;
-    let refused = second.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     Ok(())
 }
 
@@ -196,8 +177,9 @@ async fn granted_only_after(
     let released = AtomicBool::new(false);
     let waiting = async {
         let granted = timeout(GRANTED, waiter.lock(0, 10, true, true)).await;
-        granted
-            .map_err(|_| Failure::new(format!("no end within {GRANTED:?}: it still waits")))??;
+        granted.map_err(|_| {
+            CaseFailure::new(format!("did not end within {GRANTED:?}: it still waits"))
+        })??;
         check!(released.load(Ordering::SeqCst), "granted while another held it");
         Ok(())
     };
@@ -212,20 +194,21 @@ async fn granted_only_after(
     Ok(waiter.unlock(0, 10).await?)
 }
 
-async fn a_waiting_lock_is_granted_on_unlock(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_waiting_lock_is_granted_on_unlock(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(5, 10, true, false).await?;
     granted_only_after(&second, first.unlock(5, 10)).await
 }
 
-async fn a_waiting_lock_is_granted_when_the_holder_closes(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_waiting_lock_is_granted_when_the_holder_closes(
+    Pair { first, second, .. }: Pair<'_>,
+) -> Checked {
     first.lock(5, 10, true, false).await?;
     granted_only_after(&second, first.close()).await
 }
 
-async fn a_waiting_lock_is_granted_when_the_holder_vanishes(place: &Place) -> Checked {
-    let Two { first, second, one, two: _two } = Two::on_one_file(place).await?;
+async fn a_waiting_lock_is_granted_when_the_holder_vanishes(
+    Pair { first, second, one, .. }: Pair<'_>,
+) -> Checked {
     first.lock(5, 10, true, false).await?;
     granted_only_after(&second, async {
         drop(first);
@@ -235,8 +218,9 @@ async fn a_waiting_lock_is_granted_when_the_holder_vanishes(place: &Place) -> Ch
     .await
 }
 
-async fn a_cancelled_wait_is_cancelled_and_leaves_no_lock(place: &Place) -> Checked {
-    let Two { first, second, two, one: _one } = Two::on_one_file(place).await?;
+async fn a_cancelled_wait_is_cancelled_and_leaves_no_lock(
+    Pair { first, second, two, .. }: Pair<'_>,
+) -> Checked {
     first.lock(0, 10, true, false).await?;
     let cancelling = async {
         tokio::time::sleep(A_WHILE).await;
@@ -246,70 +230,60 @@ async fn a_cancelled_wait_is_cancelled_and_leaves_no_lock(place: &Place) -> Chec
     let (waited, cancelled): (_, Checked) =
         tokio::join!(second.lock(0, 10, true, true), cancelling);
     cancelled?;
-    check_eq!(answer(waited)?, NtStatus::CANCELLED);
+    check_status!(waited, NtStatus::CANCELLED);
     first.unlock(0, 10).await?;
     first.lock(0, 10, true, false).await?;
-    check_eq!(answer(second.read(50, 1).await)?, NtStatus::SUCCESS, "the connection goes on");
+    check_status!(second.read(50, 1).await, NtStatus::SUCCESS, "the connection goes on");
     Ok(())
 }
 
-async fn handles_of_one_connection_conflict_too(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn handles_of_one_connection_conflict_too(client: ProbeClient<'_>) -> Checked {
     client.make("f", &[b'x'; 100]).await?;
     let (first, second) = (client.file("f").await?, client.file("f").await?);
     first.lock(0, 10, true, false).await?;
-    let refused = second.lock(5, 1, false, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
-    check_eq!(answer(second.read(0, 10).await)?, NtStatus::FILE_LOCK_CONFLICT);
-    check_eq!(answer(first.read(0, 10).await)?, NtStatus::SUCCESS);
+    check_status!(second.lock(5, 1, false, false).await, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.read(0, 10).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(first.read(0, 10).await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn an_exclusive_lock_of_ones_own_refuses_another(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_exclusive_lock_of_ones_own_refuses_another(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     handle.lock(0, 10, true, false).await?;
-    let again = handle.lock(5, 10, true, false).await;
-    check_eq!(answer(again)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(handle.lock(5, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     handle.unlock(0, 10).await?;
     handle.lock(5, 10, true, false).await?;
     Ok(())
 }
 
-async fn of_two_shared_locks_one_is_left(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn of_two_shared_locks_one_is_left(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, false, false).await?;
     first.lock(0, 10, false, false).await?;
     first.unlock(0, 10).await?;
-    let refused = second.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(0, 10).await?;
     second.lock(0, 10, true, false).await?;
     Ok(())
 }
 
-async fn a_lock_beyond_the_end_of_file_holds(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_lock_beyond_the_end_of_file_holds(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(1 << 40, 10, true, false).await?;
-    let refused = second.lock(1 << 40, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(1 << 40, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     check_eq!(second.read(0, 200).await?.len(), 100);
     Ok(())
 }
 
-async fn a_lock_up_to_the_last_offset_holds(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_lock_up_to_the_last_offset_holds(Pair { first, second, .. }: Pair<'_>) -> Checked {
     first.lock(u64::MAX - 9, 10, true, false).await?;
-    let refused = second.lock(u64::MAX, 1, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(u64::MAX, 1, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(u64::MAX - 9, 10).await?;
     second.lock(u64::MAX, 1, true, false).await?;
     Ok(())
 }
 
-async fn two_waiting_locks_are_granted_one_after_the_other(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
-    let three = place.client().await?;
+async fn two_waiting_locks_are_granted_one_after_the_other(directory: &CaseDirectory) -> Checked {
+    let Pair { first, second, .. } = &Pair::prepare(directory).await?;
+    let three = directory.client().await?;
     let third = three.file("f").await?;
     first.lock(0, 10, true, false).await?;
     let holders = AtomicUsize::new(0);
@@ -330,8 +304,10 @@ async fn two_waiting_locks_are_granted_one_after_the_other(place: &Place) -> Che
     one.and(two)
 }
 
-async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(
+    directory: &CaseDirectory,
+) -> Checked {
+    let Pair { first, second, .. } = &Pair::prepare(directory).await?;
     first.lock(10, 10, true, false).await?;
     for (offset, free) in [(0, true), (10, true), (11, false), (19, false), (20, true)] {
         let locked = answer(second.lock(offset, 0, true, false).await)?;
@@ -350,60 +326,55 @@ async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(place: &Place) ->
             first.unlock(offset, length).await?;
         }
     }
-    check_eq!(answer(second.unlock(50, 1).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(second.unlock(50, 1).await, NtStatus::RANGE_NOT_LOCKED);
     second.unlock(50, 0).await?;
     Ok(())
 }
 
-async fn a_shared_lock_stands_over_ones_own_exclusive_one(place: &Place) -> Checked {
-    let Two { first, second, one: _one, two: _two } = Two::on_one_file(place).await?;
+async fn a_shared_lock_stands_over_ones_own_exclusive_one(
+    Pair { first, second, .. }: Pair<'_>,
+) -> Checked {
     first.lock(0, 10, true, false).await?;
     first.lock(0, 10, false, false).await?;
-    let refused = second.lock(0, 10, false, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(second.lock(0, 10, false, false).await, NtStatus::LOCK_NOT_GRANTED);
     first.unlock(0, 10).await?;
     second.lock(0, 10, false, false).await?;
     let refused = first.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "the shared one is left");
+    check_status!(refused, NtStatus::LOCK_NOT_GRANTED, "the shared one is left");
     first.unlock(0, 10).await?;
-    check_eq!(answer(first.unlock(0, 10).await)?, NtStatus::RANGE_NOT_LOCKED);
+    check_status!(first.unlock(0, 10).await, NtStatus::RANGE_NOT_LOCKED);
     Ok(())
 }
 
-async fn a_shared_lock_of_ones_own_stops_ones_writes(place: &Place) -> Checked {
-    let Two { first, one: _one, .. } = Two::on_one_file(place).await?;
+async fn a_shared_lock_of_ones_own_stops_ones_writes(Pair { first, .. }: Pair<'_>) -> Checked {
     first.lock(0, 10, false, false).await?;
-    let written = first.write(9, Bytes::from_static(b"ab")).await;
-    check_eq!(answer(written)?, NtStatus::FILE_LOCK_CONFLICT);
-    check_eq!(answer(first.read(0, 10).await)?, NtStatus::SUCCESS);
+    check_status!(first.write(9, Bytes::from_static(b"ab")).await, NtStatus::FILE_LOCK_CONFLICT);
+    check_status!(first.read(0, 10).await, NtStatus::SUCCESS);
     first.unlock(0, 10).await?;
-    check_eq!(answer(first.write(9, Bytes::from_static(b"ab")).await)?, NtStatus::SUCCESS);
+    check_status!(first.write(9, Bytes::from_static(b"ab")).await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_lock_stops_neither_a_truncation_nor_an_overwrite(place: &Place) -> Checked {
-    let Two { first, second, two, one: _one } = Two::on_one_file(place).await?;
+async fn a_lock_stops_neither_a_truncation_nor_an_overwrite(
+    Pair { first, second, two, .. }: Pair<'_>,
+) -> Checked {
     first.lock(0, 100, true, false).await?;
     second.truncate(50).await?;
     two.open("f", ReadWrite, OverwriteIf).await?.close().await?;
-    check_eq!(answer(first.read(0, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(first.read(0, 1).await, NtStatus::END_OF_FILE);
     let refused = second.lock(0, 1, false, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED, "the lock is still there");
+    check_status!(refused, NtStatus::LOCK_NOT_GRANTED, "the lock is still there");
     Ok(())
 }
 
-async fn an_unlock_past_the_last_offset_is_invalid(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_unlock_past_the_last_offset_is_invalid(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    let unlocked = handle.unlock(u64::MAX - 1, 10).await;
-    check_eq!(answer(unlocked)?, NtStatus::INVALID_LOCK_RANGE);
+    check_status!(handle.unlock(u64::MAX - 1, 10).await, NtStatus::INVALID_LOCK_RANGE);
     Ok(())
 }
 
 /// Follows smbtorture smb2.create.brlocked.
-async fn a_lock_keeps_no_file_from_being_overwritten(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_lock_keeps_no_file_from_being_overwritten([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"old content").await?;
     let held = one.file("f").await?;
     held.lock(0, 1, true, false).await?;

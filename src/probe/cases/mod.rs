@@ -4,9 +4,9 @@ mod access;
 mod create_options;
 mod data;
 mod deletes;
+mod directories;
+mod directory_leases;
 mod dispositions;
-mod folder_leases;
-mod folders;
 mod lease_breaks;
 mod lease_conflicts;
 mod leases;
@@ -33,7 +33,7 @@ pub const AREAS: [(&str, &[Case]); 20] = [
     ("renaming", renames::CASES),
     ("renaming", rename_targets::CASES),
     ("deleting", deletes::CASES),
-    ("folders", folders::CASES),
+    ("directories", directories::CASES),
     ("names", names::CASES),
     ("byte-range locks", locks::CASES),
     ("two clients", sharing::CASES),
@@ -44,7 +44,7 @@ pub const AREAS: [(&str, &[Case]); 20] = [
     ("leases", leases::CASES),
     ("lease breaks", lease_breaks::CASES),
     ("lease breaks", lease_conflicts::CASES),
-    ("folder leases", folder_leases::CASES),
+    ("directory leases", directory_leases::CASES),
 ];
 
 pub fn all() -> Vec<&'static Case> {

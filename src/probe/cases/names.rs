@@ -2,82 +2,76 @@
 
 use crate::backend::OpError;
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Place, answer, case, check, check_eq};
+use crate::probe::{Checked, ProbeClient, cases, check, check_eq, check_status};
 use crate::protocol::NtStatus;
 use crate::protocol::create::CreateDisposition::Create;
 
-pub const CASES: &[Case] = &[
-    case!(a_name_is_found_in_any_case, "MS-FSCC 2.1.5"),
-    case!(a_folder_on_the_way_is_found_in_any_case, "MS-FSCC 2.1.5"),
-    case!(names_beyond_ascii_are_kept, "MS-FSCC 2.1.5"),
-    case!(letters_beyond_ascii_are_found_in_any_case, "MS-FSCC 2.1.5"),
-    case!(punctuation_is_kept, "MS-FSCC 2.1.5"),
-    case!(a_name_of_255_characters_is_taken, "MS-FSCC 2.1.5"),
-    case!(a_name_of_255_characters_beyond_ascii_is_taken, "MS-FSCC 2.1.5"),
-    case!(ten_folders_deep_is_reached, "MS-FSCC 2.1.5"),
-    case!(a_forbidden_name_is_refused_before_it_is_sent, "MS-FSCC 2.1.5.2"),
-    case!(one_letter_written_in_two_ways_is_two_names, "MS-FSCC 2.1.5.2"),
-    case!(a_path_of_two_thousand_characters_is_reached, "MS-FSCC 2.1.5"),
-    case!(names_that_differ_in_the_end_only_are_two, "MS-FSCC 2.1.5.2"),
-];
+cases! {
+    a_name_is_found_in_any_case: "MS-FSCC 2.1.5";
+    a_directory_on_the_way_is_found_in_any_case: "MS-FSCC 2.1.5";
+    names_beyond_ascii_are_kept: "MS-FSCC 2.1.5";
+    letters_beyond_ascii_are_found_in_any_case: "MS-FSCC 2.1.5";
+    punctuation_is_kept: "MS-FSCC 2.1.5";
+    a_name_of_255_characters_is_taken: "MS-FSCC 2.1.5";
+    a_name_of_255_characters_beyond_ascii_is_taken: "MS-FSCC 2.1.5";
+    ten_directories_deep_is_reached: "MS-FSCC 2.1.5";
+    a_forbidden_name_is_refused_before_it_is_sent: "MS-FSCC 2.1.5.2";
+    one_letter_written_in_two_ways_is_two_names: "MS-FSCC 2.1.5.2";
+    a_path_of_two_thousand_characters_is_reached: "MS-FSCC 2.1.5";
+    names_that_differ_in_the_end_only_are_two: "MS-FSCC 2.1.5.2";
+}
 
-async fn a_name_is_found_in_any_case(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_name_is_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.make("Report.Txt", b"one").await?;
     check_eq!(client.content("REPORT.TXT").await?, b"one");
-    check_eq!(answer(client.stat("report.txt").await)?, NtStatus::SUCCESS);
+    check_status!(client.stat("report.txt").await, NtStatus::SUCCESS);
     let refused = client.open("rePORT.txt", ReadWrite, Create).await;
-    check_eq!(answer(refused)?, NtStatus::OBJECT_NAME_COLLISION);
-    check_eq!(answer(client.list("", "rEpOrT*").await)?, NtStatus::SUCCESS);
+    check_status!(refused, NtStatus::OBJECT_NAME_COLLISION);
+    check_status!(client.list("", "rEpOrT*").await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_folder_on_the_way_is_found_in_any_case(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_on_the_way_is_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.mkdir("Team").await?;
     client.make("tEAM/f", b"x").await?;
     check_eq!(client.content("TEAM/F").await?, b"x");
     Ok(())
 }
 
-async fn names_beyond_ascii_are_kept(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn names_beyond_ascii_are_kept(client: ProbeClient<'_>) -> Checked {
     let names = ["äöü.txt", "日本語", "Ελληνικά", "emoji-😀", "e\u{301}"];
     for name in names {
         client.make(name, b"x").await?;
     }
     for name in names {
         check_eq!(client.content(name).await?, b"x", "{name}");
-        check_eq!(answer(client.list("", name).await)?, NtStatus::SUCCESS, "{name}");
+        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}");
         client.delete(name).await?;
-        check_eq!(answer(client.stat(name).await)?, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
+        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
     }
     Ok(())
 }
 
-async fn letters_beyond_ascii_are_found_in_any_case(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn letters_beyond_ascii_are_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.make("ÄÖÜ-Ωж", b"x").await?;
     check_eq!(client.content("äöü-ωЖ").await?, b"x");
     Ok(())
 }
 
-async fn punctuation_is_kept(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn punctuation_is_kept(client: ProbeClient<'_>) -> Checked {
     let names = [".hidden", "a b", "a.b.c", "~$lock.docx", "#%&{}!@^+=,;[]'`()", "-", "x~1.tmp"];
     for name in names {
         client.make(name, b"x").await?;
-        check_eq!(answer(client.stat(name).await)?, NtStatus::SUCCESS, "{name}");
+        check_status!(client.stat(name).await, NtStatus::SUCCESS, "{name}");
     }
     for name in names {
         client.delete(name).await?;
     }
-    check_eq!(answer(client.stat(".hidden").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat(".hidden").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_name_of_255_characters_is_taken(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_name_of_255_characters_is_taken(client: ProbeClient<'_>) -> Checked {
     let name = "n".repeat(255);
     client.make(&name, b"long").await?;
     check_eq!(client.content(&name).await?, b"long");
@@ -85,16 +79,14 @@ async fn a_name_of_255_characters_is_taken(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_name_of_255_characters_beyond_ascii_is_taken(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_name_of_255_characters_beyond_ascii_is_taken(client: ProbeClient<'_>) -> Checked {
     let name = "ä".repeat(255);
     client.make(&name, b"long").await?;
     check_eq!(client.content(&name).await?, b"long");
     Ok(())
 }
 
-async fn ten_folders_deep_is_reached(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn ten_directories_deep_is_reached(client: ProbeClient<'_>) -> Checked {
     let mut path = "d".to_string();
     for _ in 0..10 {
         client.mkdir(&path).await?;
@@ -105,8 +97,7 @@ async fn ten_folders_deep_is_reached(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_forbidden_name_is_refused_before_it_is_sent(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_forbidden_name_is_refused_before_it_is_sent(client: ProbeClient<'_>) -> Checked {
     let too_long = "n".repeat(256);
     let forbidden =
         ["a:b", "a*", "a?", "a\"", "a<b", "a>b", "a|b", "a\0b", "a\u{1f}", "../a", "a ", "a."];
@@ -119,8 +110,7 @@ async fn a_forbidden_name_is_refused_before_it_is_sent(place: &Place) -> Checked
     Ok(())
 }
 
-async fn one_letter_written_in_two_ways_is_two_names(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn one_letter_written_in_two_ways_is_two_names(client: ProbeClient<'_>) -> Checked {
     client.make("caf\u{e9}", b"one code point").await?;
     client.make("cafe\u{301}", b"two").await?;
     check_eq!(client.content("caf\u{e9}").await?, b"one code point");
@@ -128,8 +118,7 @@ async fn one_letter_written_in_two_ways_is_two_names(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_path_of_two_thousand_characters_is_reached(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_path_of_two_thousand_characters_is_reached(client: ProbeClient<'_>) -> Checked {
     let mut path = "d".repeat(200);
     for _ in 0..9 {
         client.mkdir(&path).await?;
@@ -140,17 +129,16 @@ async fn a_path_of_two_thousand_characters_is_reached(place: &Place) -> Checked 
     Ok(())
 }
 
-async fn names_that_differ_in_the_end_only_are_two(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn names_that_differ_in_the_end_only_are_two(client: ProbeClient<'_>) -> Checked {
     let long = "n".repeat(250);
     let names = [format!("{long}1"), format!("{long}2"), "a".into(), "a.b".into(), "a.b.c".into()];
     for name in &names {
         client.open(name, ReadWrite, Create).await?.close().await?;
     }
     for name in &names {
-        check_eq!(answer(client.list("", name).await)?, NtStatus::SUCCESS, "{name}");
+        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}");
         client.delete(name).await?;
-        check_eq!(answer(client.stat(name).await)?, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
+        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
     }
     Ok(())
 }

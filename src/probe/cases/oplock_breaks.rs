@@ -5,58 +5,44 @@ use bytes::Bytes;
 use super::oplocks::{granted, hold, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    Case, Checked, Client, Handle, Place, SOON, answer, case, check, check_eq, done,
+    CaseDirectory, Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq,
+    check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
 use crate::protocol::{Break, CreateParameters, NtStatus, OplockBreak};
 
-pub const CASES: &[Case] = &[
-    case!(a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer, "MS-FSA 2.1.4.12", Caching),
-    case!(a_second_open_breaks_an_exclusive_oplock_and_waits, "MS-FSA 2.1.4.12", Caching),
-    case!(what_is_written_before_the_answer_is_what_the_other_reads, "MS-SMB2 3.3.5.22.1", Caching),
-    case!(a_close_answers_a_break_as_well, "MS-SMB2 3.3.5.10", Caching),
-    case!(a_lost_connection_answers_a_break_as_well, "MS-SMB2 3.3.7.1", Caching),
-    case!(an_answer_may_give_up_more_than_it_must, "MS-SMB2 2.2.24.1", Caching),
-    case!(a_greedy_answer_is_refused_and_the_oplock_lost, "MS-SMB2 3.3.5.22.1", Caching),
-    case!(overwriting_breaks_a_batch_oplock_to_none, "MS-FSA 2.1.4.12", Caching),
-    case!(overwriting_takes_level_ii_and_waits_for_nobody, "MS-FSA 2.1.4.12", Caching),
-    case!(a_write_takes_level_ii_from_others, "MS-FSA 2.1.4.12", Caching),
-    case!(a_write_takes_the_writers_own_level_ii, "MS-FSA 2.1.4.12", Caching),
-    case!(a_truncation_takes_level_ii_from_others, "MS-FSA 2.1.4.12", Caching),
-    case!(a_lock_takes_level_ii_from_others, "MS-FSA 2.1.4.12", Caching, Locks),
-    case!(the_writer_keeps_its_own_batch_oplock, "MS-FSA 2.1.4.12", Caching),
-    case!(an_open_of_attributes_breaks_nothing, "MS-FSA 2.1.4.12", Caching, AccessMask),
-    case!(
-        an_open_of_the_security_descriptor_breaks_a_batch_oplock,
-        "MS-FSA 2.1.4.12",
-        Caching,
-        AccessMask
-    ),
-    case!(
-        a_batch_oplock_is_broken_before_a_share_mode_refuses,
-        "MS-FSA 2.1.5.1.2",
-        Caching,
-        ShareMode
-    ),
-    case!(a_batch_holder_that_closes_lets_the_other_in, "MS-FSA 2.1.5.1.2", Caching, ShareMode),
-    case!(
-        an_exclusive_oplock_is_not_broken_by_who_is_refused,
-        "MS-FSA 2.1.5.1.2.2",
-        Caching,
-        ShareMode
-    ),
-    case!(a_rename_by_another_breaks_a_batch_oplock, "MS-FSA 2.1.4.12", Caching),
-    case!(a_deletion_by_another_breaks_a_batch_oplock, "MS-FSA 2.1.4.12", Caching),
-    case!(the_oplock_of_one_file_is_not_broken_for_another, "MS-FSA 2.1.4.12", Caching),
-    case!(a_waiting_open_can_be_cancelled, "MS-SMB2 3.3.5.16", Caching, BlockingLocks),
-];
+cases! {
+    a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer: "MS-FSA 2.1.4.12", Caching;
+    a_second_open_breaks_an_exclusive_oplock_and_waits: "MS-FSA 2.1.4.12", Caching;
+    what_is_written_before_the_answer_is_what_the_other_reads: "MS-SMB2 3.3.5.22.1", Caching;
+    a_close_answers_a_break_as_well: "MS-SMB2 3.3.5.10", Caching;
+    a_lost_connection_answers_a_break_as_well: "MS-SMB2 3.3.7.1", Caching;
+    an_answer_may_give_up_more_than_it_must: "MS-SMB2 2.2.24.1", Caching;
+    a_greedy_answer_is_refused_and_the_oplock_lost: "MS-SMB2 3.3.5.22.1", Caching;
+    overwriting_breaks_a_batch_oplock_to_none: "MS-FSA 2.1.4.12", Caching;
+    overwriting_takes_level_ii_and_waits_for_nobody: "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_the_writers_own_level_ii: "MS-FSA 2.1.4.12", Caching;
+    a_truncation_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching;
+    a_lock_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching, Locks;
+    the_writer_keeps_its_own_batch_oplock: "MS-FSA 2.1.4.12", Caching;
+    an_open_of_attributes_breaks_nothing: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    an_open_of_the_security_descriptor_breaks_a_batch_oplock: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    a_batch_oplock_is_broken_before_a_share_mode_refuses: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    a_batch_holder_that_closes_lets_the_other_in: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    an_exclusive_oplock_is_not_broken_by_who_is_refused: "MS-FSA 2.1.5.1.2.2", Caching, ShareMode;
+    a_rename_by_another_breaks_a_batch_oplock: "MS-FSA 2.1.4.12", Caching;
+    a_deletion_by_another_breaks_a_batch_oplock: "MS-FSA 2.1.4.12", Caching;
+    the_oplock_of_one_file_is_not_broken_for_another: "MS-FSA 2.1.4.12", Caching;
+    a_waiting_open_can_be_cancelled: "MS-SMB2 3.3.5.16", Caching, BlockingLocks;
+}
 
 pub fn broken(handle: &Handle, level: OplockLevel) -> Checked<Break> {
     Ok(Break::Oplock(OplockBreak { file_id: granted(handle)?.file_id, level }))
 }
 
-async fn opens(client: &Client<'_>, asked: OplockLevel) -> Checked<OplockLevel> {
+async fn opens(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<OplockLevel> {
     let handle = client.open_extended("f", ReadWrite, Open, &oplock(asked)).await?;
     let level = granted(&handle)?.oplock;
     handle.close().await?;
@@ -66,66 +52,64 @@ async fn opens(client: &Client<'_>, asked: OplockLevel) -> Checked<OplockLevel> 
 /// Checks that `disturbs` breaks the holder's oplock once, to `level`, and acknowledges the break.
 /// Returns the result of `disturbs`.
 pub async fn breaks_to<T>(
-    (holder, held): (&Client<'_>, &Handle),
+    (holder, held): (&ProbeClient<'_>, &Handle),
     level: OplockLevel,
     disturbs: impl Future<Output = Checked<T>> + Send,
 ) -> Checked<T> {
     let expected = broken(held, level)?;
-    let react = async |told: Break| {
-        check_eq!(told, expected);
-        Ok(holder.answers(told.acknowledgement()).await?)
+    let react = async |notice: Break| {
+        check_eq!(notice, expected);
+        Ok(holder.answers(notice.acknowledgement()).await?)
     };
     let disturbed = holder.broken_by(disturbs, react).await?;
-    holder.is_left_alone().await?;
+    holder.expect_no_break().await?;
     Ok(disturbed)
 }
 
-async fn second_open(place: &Place, level: OplockLevel) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn second_open(directory: &CaseDirectory, level: OplockLevel) -> Checked {
+    let [one, two] = directory.pair().await?;
     let held = hold(&one, level).await?;
     check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II);
     // An open that changes nothing does not break level II.
     check_eq!(opens(&two, II).await?, II);
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer(place: &Place) -> Checked {
-    second_open(place, Batch).await
+async fn a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer(
+    directory: &CaseDirectory,
+) -> Checked {
+    second_open(directory, Batch).await
 }
 
-async fn a_second_open_breaks_an_exclusive_oplock_and_waits(place: &Place) -> Checked {
-    second_open(place, Exclusive).await
+async fn a_second_open_breaks_an_exclusive_oplock_and_waits(directory: &CaseDirectory) -> Checked {
+    second_open(directory, Exclusive).await
 }
 
-async fn what_is_written_before_the_answer_is_what_the_other_reads(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn what_is_written_before_the_answer_is_what_the_other_reads(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     let held = hold(&one, Batch).await?;
-    let flushes = async |told: Break| {
+    let flushes = async |notice: Break| {
         held.write(0, Bytes::from_static(b"what was cached")).await?;
-        Ok(one.answers(told.acknowledgement()).await?)
+        Ok(one.answers(notice.acknowledgement()).await?)
     };
     let read = one.broken_by(done(two.content("f")), flushes).await?;
     check_eq!(read, b"what was cached");
     Ok(())
 }
 
-async fn a_close_answers_a_break_as_well(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_close_answers_a_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let level = one.broken_by(opens(&two, Batch), async |_| Ok(held.close().await?)).await?;
     check_eq!(level, Batch, "nobody else has it open");
     Ok(())
 }
 
-async fn a_lost_connection_answers_a_break_as_well(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_lost_connection_answers_a_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     let vanishes = async move {
-        one.told().await?;
+        one.next_break().await?;
         one.disconnect().await;
         Ok(())
     };
@@ -134,20 +118,16 @@ async fn a_lost_connection_answers_a_break_as_well(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn an_answer_may_give_up_more_than_it_must(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_answer_may_give_up_more_than_it_must([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let gives_up = async |_| Ok(held.acknowledge_oplock_break(Nothing).await?);
     let other = one.broken_by(done(two.file("f")), gives_up).await?;
     other.write(0, Bytes::from_static(b"x")).await?;
     // The first client caches nothing any more that a write could break.
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_greedy_answer_is_refused_and_the_oplock_lost(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_greedy_answer_is_refused_and_the_oplock_lost([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let opening = async {
         let opened = tokio::time::timeout(SOON, two.file("f")).await;
@@ -156,27 +136,24 @@ async fn a_greedy_answer_is_refused_and_the_oplock_lost(place: &Place) -> Checke
     };
     let greedy = async |_| {
         let answered = held.acknowledge_oplock_break(Batch).await;
-        check_eq!(answer(answered)?, NtStatus::INVALID_OPLOCK_PROTOCOL);
+        check_status!(answered, NtStatus::INVALID_OPLOCK_PROTOCOL);
         Ok(())
     };
     if let Ok(other) = one.broken_by(opening, greedy).await? {
         other?.write(0, Bytes::from_static(b"x")).await?;
     }
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn overwriting_breaks_a_batch_oplock_to_none(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn overwriting_breaks_a_batch_oplock_to_none([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let overwrites = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
     breaks_to((&one, &held), Nothing, overwrites).await.map(drop)
 }
 
 /// Checks that `change` breaks level II to none and does not wait: such a break ends at once.
-async fn takes_level_ii(place: &Place, change: &str) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn takes_level_ii(directory: &CaseDirectory, change: &str) -> Checked {
+    let [one, two] = directory.pair().await?;
     two.make("f", b"0123456789").await?;
     let held = hold(&one, II).await?;
     match change {
@@ -185,58 +162,54 @@ async fn takes_level_ii(place: &Place, change: &str) -> Checked {
         "truncate" => two.file("f").await?.truncate(3).await?,
         _ => two.file("f").await?.lock(0, 1, true, false).await?,
     }
-    check_eq!(one.told().await?, broken(&held, Nothing)?, "{change}");
-    one.is_left_alone().await
+    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}");
+    one.expect_no_break().await
 }
 
-async fn overwriting_takes_level_ii_and_waits_for_nobody(place: &Place) -> Checked {
-    takes_level_ii(place, "overwrite").await
+async fn overwriting_takes_level_ii_and_waits_for_nobody(directory: &CaseDirectory) -> Checked {
+    takes_level_ii(directory, "overwrite").await
 }
 
-async fn a_write_takes_level_ii_from_others(place: &Place) -> Checked {
-    takes_level_ii(place, "write").await
+async fn a_write_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
+    takes_level_ii(directory, "write").await
 }
 
-async fn a_truncation_takes_level_ii_from_others(place: &Place) -> Checked {
-    takes_level_ii(place, "truncate").await
+async fn a_truncation_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
+    takes_level_ii(directory, "truncate").await
 }
 
-async fn a_lock_takes_level_ii_from_others(place: &Place) -> Checked {
-    takes_level_ii(place, "lock").await
+async fn a_lock_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
+    takes_level_ii(directory, "lock").await
 }
 
-async fn a_write_takes_the_writers_own_level_ii(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_write_takes_the_writers_own_level_ii(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, II).await?;
     held.write(0, Bytes::from_static(b"x")).await?;
-    check_eq!(client.told().await?, broken(&held, Nothing)?);
+    check_eq!(client.next_break().await?, broken(&held, Nothing)?);
     Ok(())
 }
 
-async fn the_writer_keeps_its_own_batch_oplock(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn the_writer_keeps_its_own_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     held.write(0, Bytes::from_static(b"x")).await?;
     held.truncate(100).await?;
     held.flush().await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     breaks_to((&one, &held), II, opens(&two, Nothing)).await.map(drop)
 }
 
-async fn an_open_of_attributes_breaks_nothing(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_open_of_attributes_breaks_nothing([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     let attributes = CreateParameters { access_mask: Some(0x180), ..CreateParameters::default() };
     two.open_extended("f", ReadWrite, Open, &attributes).await?.close().await?;
     two.stat("f").await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn an_open_of_the_security_descriptor_breaks_a_batch_oplock(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_open_of_the_security_descriptor_breaks_a_batch_oplock(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     let held = hold(&one, Batch).await?;
     let access_mask = Some(0x0002_0000);
     let asked = CreateParameters { access_mask, ..CreateParameters::default() };
@@ -248,9 +221,9 @@ fn alone(level: OplockLevel) -> CreateParameters {
     CreateParameters { share_mode: Some(0), ..oplock(level) }
 }
 
-async fn a_batch_oplock_is_broken_before_a_share_mode_refuses(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_batch_oplock_is_broken_before_a_share_mode_refuses(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     let opens = async { answer(two.file("f").await) };
@@ -259,9 +232,7 @@ async fn a_batch_oplock_is_broken_before_a_share_mode_refuses(place: &Place) -> 
     Ok(())
 }
 
-async fn a_batch_holder_that_closes_lets_the_other_in(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_batch_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>) -> Checked {
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     let opened = one.broken_by(done(two.file("f")), async |_| Ok(held.close().await?)).await?;
@@ -269,50 +240,42 @@ async fn a_batch_holder_that_closes_lets_the_other_in(place: &Place) -> Checked 
     Ok(())
 }
 
-async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     hold(&one, Exclusive).await?.close().await?;
     let _held = one.file_with("f", &alone(Exclusive)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
-    one.is_left_alone().await
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    one.expect_no_break().await
 }
 
 /// Expects a break to level II, because a rename by path opens the file first.
-async fn a_rename_by_another_breaks_a_batch_oplock(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_rename_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let renames = async { Ok(two.rename("f", "g", false).await?) };
     breaks_to((&one, &held), II, renames).await?;
-    check_eq!(answer(two.stat("g").await)?, NtStatus::SUCCESS);
+    check_status!(two.stat("g").await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_deletion_by_another_breaks_a_batch_oplock(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_deletion_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let deletes = async { Ok(two.delete("f").await?) };
     breaks_to((&one, &held), II, deletes).await?;
     held.close().await?;
-    check_eq!(answer(two.stat("f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn the_oplock_of_one_file_is_not_broken_for_another(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn the_oplock_of_one_file_is_not_broken_for_another([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     let other = two.file_with("g", &oplock(Batch)).await?;
     check_eq!(granted(&other)?.oplock, Batch);
     other.write(0, Bytes::from_static(b"x")).await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_waiting_open_can_be_cancelled(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_waiting_open_can_be_cancelled([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let cancels = async |_| {
         check!(two.connection.cancel().await, "the backend sends no cancel");

@@ -3,42 +3,32 @@
 use bytes::Bytes;
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq};
+use crate::probe::{
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq,
+    check_status,
+};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
 use crate::protocol::{Acknowledgement, CreateParameters, Durable, Granted, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(who_asks_for_no_oplock_gets_none, "MS-FSA 2.1.5.18", Caching),
-    case!(level_ii_is_granted, "MS-FSA 2.1.5.18.2", Caching),
-    case!(an_exclusive_oplock_is_granted, "MS-FSA 2.1.5.18.1", Caching),
-    case!(a_batch_oplock_is_granted, "MS-FSA 2.1.5.18.1", Caching),
-    case!(level_ii_is_shared, "MS-FSA 2.1.5.18.2", Caching),
-    case!(beside_another_open_level_ii_is_the_most, "MS-FSA 2.1.5.18.1", Caching),
-    case!(
-        an_open_of_attributes_leaves_room_for_a_batch_oplock,
-        "MS-FSA 2.1.5.18.1",
-        Caching,
-        AccessMask
-    ),
-    case!(on_a_file_with_locks_nobody_caches_reads_alone, "MS-FSA 2.1.5.18.2", Caching, Locks),
-    case!(a_folder_has_no_oplock, "MS-SMB2 3.3.5.9", Caching, CreateOptions),
-    case!(an_oplock_goes_with_its_handle, "MS-FSA 2.1.5.5", Caching),
-    case!(an_oplock_goes_with_its_connection, "MS-SMB2 3.3.7.1", Caching),
-    case!(a_file_keeps_its_id_and_opens_have_their_own, "MS-SMB2 2.2.14", Caching),
-    case!(an_answer_to_no_break_is_invalid_device_state, "MS-SMB2 3.3.5.22.1", Caching),
-    case!(an_answer_for_a_closed_handle_is_file_closed, "MS-SMB2 3.3.5.22.1", Caching),
-    case!(
-        a_durable_handle_of_version_1_is_granted_with_a_batch_oplock,
-        "MS-SMB2 3.3.5.9.6",
-        Caching
-    ),
-    case!(
-        a_durable_handle_of_version_2_is_granted_with_a_batch_oplock,
-        "MS-SMB2 3.3.5.9.10",
-        Caching
-    ),
-];
+cases! {
+    who_asks_for_no_oplock_gets_none: "MS-FSA 2.1.5.18", Caching;
+    level_ii_is_granted: "MS-FSA 2.1.5.18.2", Caching;
+    an_exclusive_oplock_is_granted: "MS-FSA 2.1.5.18.1", Caching;
+    a_batch_oplock_is_granted: "MS-FSA 2.1.5.18.1", Caching;
+    level_ii_is_shared: "MS-FSA 2.1.5.18.2", Caching;
+    beside_another_open_level_ii_is_the_most: "MS-FSA 2.1.5.18.1", Caching;
+    an_open_of_attributes_leaves_room_for_a_batch_oplock: "MS-FSA 2.1.5.18.1", Caching, AccessMask;
+    on_a_file_with_locks_nobody_caches_reads_alone: "MS-FSA 2.1.5.18.2", Caching, Locks;
+    a_directory_has_no_oplock: "MS-SMB2 3.3.5.9", Caching, CreateOptions;
+    an_oplock_goes_with_its_handle: "MS-FSA 2.1.5.5", Caching;
+    an_oplock_goes_with_its_connection: "MS-SMB2 3.3.7.1", Caching;
+    a_file_keeps_its_id_and_opens_have_their_own: "MS-SMB2 2.2.14", Caching;
+    an_answer_to_no_break_is_invalid_device_state: "MS-SMB2 3.3.5.22.1", Caching;
+    an_answer_for_a_closed_handle_is_file_closed: "MS-SMB2 3.3.5.22.1", Caching;
+    a_durable_handle_of_version_1_is_granted_with_a_batch_oplock: "MS-SMB2 3.3.5.9.6", Caching;
+    a_durable_handle_of_version_2_is_granted_with_a_batch_oplock: "MS-SMB2 3.3.5.9.10", Caching;
+}
 
 pub fn oplock(level: OplockLevel) -> CreateParameters {
     CreateParameters { requested_oplock: Some(level), ..CreateParameters::default() }
@@ -46,26 +36,27 @@ pub fn oplock(level: OplockLevel) -> CreateParameters {
 
 /// Returns what an open was granted.
 pub fn granted(handle: &Handle) -> Checked<Granted> {
-    handle.granted().ok_or_else(|| Failure::new("the backend does not say what was granted"))
+    handle.granted().ok_or_else(|| CaseFailure::new("the backend does not say what was granted"))
 }
 
 /// Opens `f` with an oplock of this level. If another is granted, the case ends as not granted.
-pub async fn hold(client: &Client<'_>, level: OplockLevel) -> Checked<Handle> {
+pub async fn hold(client: &ProbeClient<'_>, level: OplockLevel) -> Checked<Handle> {
     let handle = client.file_with("f", &oplock(level)).await?;
     match granted(&handle)?.oplock {
         got if got == level => Ok(handle),
-        got => Err(Failure::not_granted(format!("asked for {}, got {}", level.name(), got.name()))),
+        got => {
+            Err(CaseFailure::not_granted(format!("asked for {}, got {}", level.name(), got.name())))
+        }
     }
 }
 
-async fn level_of(client: &Client<'_>, asked: OplockLevel) -> Checked<(Handle, OplockLevel)> {
+async fn level_of(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<(Handle, OplockLevel)> {
     let handle = client.file_with("f", &oplock(asked)).await?;
     let level = granted(&handle)?.oplock;
     Ok((handle, level))
 }
 
-async fn who_asks_for_no_oplock_gets_none(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn who_asks_for_no_oplock_gets_none(client: ProbeClient<'_>) -> Checked {
     for _ in 0..2 {
         let (handle, level) = level_of(&client, Nothing).await?;
         check_eq!(level, Nothing);
@@ -76,33 +67,31 @@ async fn who_asks_for_no_oplock_gets_none(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn level_ii_is_granted(place: &Place) -> Checked {
-    hold(&place.client().await?, II).await.map(drop)
+async fn level_ii_is_granted(directory: &CaseDirectory) -> Checked {
+    hold(&directory.client().await?, II).await.map(drop)
 }
 
-async fn an_exclusive_oplock_is_granted(place: &Place) -> Checked {
-    hold(&place.client().await?, Exclusive).await.map(drop)
+async fn an_exclusive_oplock_is_granted(directory: &CaseDirectory) -> Checked {
+    hold(&directory.client().await?, Exclusive).await.map(drop)
 }
 
-async fn a_batch_oplock_is_granted(place: &Place) -> Checked {
-    hold(&place.client().await?, Batch).await.map(drop)
+async fn a_batch_oplock_is_granted(directory: &CaseDirectory) -> Checked {
+    hold(&directory.client().await?, Batch).await.map(drop)
 }
 
-async fn level_ii_is_shared(place: &Place) -> Checked {
-    let clients = [place.client().await?, place.client().await?, place.client().await?];
+async fn level_ii_is_shared(directory: &CaseDirectory) -> Checked {
+    let clients = [directory.client().await?, directory.client().await?, directory.client().await?];
     let mut held = Vec::new();
     for client in &clients {
         held.push(hold(client, II).await?);
     }
     for client in &clients {
-        client.is_left_alone().await?;
+        client.expect_no_break().await?;
     }
     Ok(())
 }
 
-async fn beside_another_open_level_ii_is_the_most(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn beside_another_open_level_ii_is_the_most([one, two]: Clients<'_, 2>) -> Checked {
     hold(&one, II).await?.close().await?;
     let _open = one.file("f").await?;
     for (asked, expected) in [(II, II), (Exclusive, II), (Batch, II), (Nothing, Nothing)] {
@@ -110,12 +99,12 @@ async fn beside_another_open_level_ii_is_the_most(place: &Place) -> Checked {
         check_eq!(level, expected, "asked for {}", asked.name());
         handle.close().await?;
     }
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn an_open_of_attributes_leaves_room_for_a_batch_oplock(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_open_of_attributes_leaves_room_for_a_batch_oplock(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     hold(&two, Batch).await?.close().await?;
     let attributes = CreateParameters { access_mask: Some(0x80), ..CreateParameters::default() };
     let _open = one.open_extended("f", ReadWrite, Open, &attributes).await?;
@@ -124,9 +113,7 @@ async fn an_open_of_attributes_leaves_room_for_a_batch_oplock(place: &Place) -> 
     Ok(())
 }
 
-async fn on_a_file_with_locks_nobody_caches_reads_alone(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn on_a_file_with_locks_nobody_caches_reads_alone([one, two]: Clients<'_, 2>) -> Checked {
     hold(&two, II).await?.close().await?;
     let locking = one.file("f").await?;
     locking.write(0, Bytes::from_static(b"what is locked")).await?;
@@ -140,28 +127,23 @@ async fn on_a_file_with_locks_nobody_caches_reads_alone(place: &Place) -> Checke
     Ok(())
 }
 
-async fn a_folder_has_no_oplock(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_has_no_oplock(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     hold(&client, Batch).await?;
     let asked = CreateParameters { create_options: Some(1), ..oplock(Batch) };
-    let folder = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    check_eq!(granted(&folder)?.oplock, Nothing);
+    let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
+    check_eq!(granted(&directory)?.oplock, Nothing);
     Ok(())
 }
 
-async fn an_oplock_goes_with_its_handle(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_oplock_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
     for client in [&one, &two, &one] {
         hold(client, Batch).await?.close().await?;
     }
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn an_oplock_goes_with_its_connection(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_oplock_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     one.disconnect().await;
     let (_held, level) = level_of(&two, Batch).await?;
@@ -169,8 +151,7 @@ async fn an_oplock_goes_with_its_connection(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_file_keeps_its_id_and_opens_have_their_own(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_file_keeps_its_id_and_opens_have_their_own(client: ProbeClient<'_>) -> Checked {
     let open = async |name| client.file_with(name, &oplock(II)).await;
     let (first, second) = (open("f").await?, open("f").await?);
     let (one, two) = (granted(&first)?, granted(&second)?);
@@ -179,40 +160,37 @@ async fn a_file_keeps_its_id_and_opens_have_their_own(place: &Place) -> Checked 
     check_eq!(one.file_id == two.file_id, false, "two opens");
     let ids = [one, two, three].map(|granted| granted.disk_file_id);
     if ids == [None; 3] {
-        return Err(Failure::not_granted("the server gives files no ids (QFid)"));
+        return Err(CaseFailure::not_granted("the server gives files no ids (QFid)"));
     }
     check_eq!(ids, [one.disk_file_id; 3], "one file, renamed");
     check_eq!(other.disk_file_id == one.disk_file_id, false, "another file");
     Ok(())
 }
 
-async fn an_answer_to_no_break_is_invalid_device_state(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_answer_to_no_break_is_invalid_device_state(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, Batch).await?;
-    let answered = held.acknowledge_oplock_break(II).await;
-    check_eq!(answer(answered)?, NtStatus::INVALID_DEVICE_STATE);
+    check_status!(held.acknowledge_oplock_break(II).await, NtStatus::INVALID_DEVICE_STATE);
     Ok(())
 }
 
-async fn an_answer_for_a_closed_handle_is_file_closed(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_answer_for_a_closed_handle_is_file_closed(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, Batch).await?;
     let file_id = granted(&held)?.file_id;
     held.close().await?;
     let answered = client.answers(Acknowledgement::Oplock { file_id, level: II }).await;
-    check_eq!(answer(answered)?, NtStatus::FILE_CLOSED);
+    check_status!(answered, NtStatus::FILE_CLOSED);
     Ok(())
 }
 
-async fn durable(place: &Place, version: u8) -> Checked {
-    let client = place.client().await?;
+async fn durable(directory: &CaseDirectory, version: u8) -> Checked {
+    let client = directory.client().await?;
     let durable = Some(Durable { version, timeout_ms: 0 });
     let asked = CreateParameters { durable, ..oplock(Batch) };
     let handle = client.file_with("f", &asked).await?;
     let got = granted(&handle)?.durable;
     handle.close().await?;
     match got {
-        None => Err(Failure::not_granted(format!("no durable handle of version {version}"))),
+        None => Err(CaseFailure::not_granted(format!("no durable handle of version {version}"))),
         Some(got) => {
             check_eq!(got.version, version);
             Ok(())
@@ -220,10 +198,14 @@ async fn durable(place: &Place, version: u8) -> Checked {
     }
 }
 
-async fn a_durable_handle_of_version_1_is_granted_with_a_batch_oplock(place: &Place) -> Checked {
-    durable(place, 1).await
+async fn a_durable_handle_of_version_1_is_granted_with_a_batch_oplock(
+    directory: &CaseDirectory,
+) -> Checked {
+    durable(directory, 1).await
 }
 
-async fn a_durable_handle_of_version_2_is_granted_with_a_batch_oplock(place: &Place) -> Checked {
-    durable(place, 2).await
+async fn a_durable_handle_of_version_2_is_granted_with_a_batch_oplock(
+    directory: &CaseDirectory,
+) -> Checked {
+    durable(directory, 2).await
 }

@@ -3,54 +3,20 @@
 //! Windows shares it for deletion too; earlier versions and smbtorture (smb2.rename) do not.
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Handle, Place, answer, case, check_eq};
+use crate::probe::{
+    CaseDirectory, Checked, Handle, ProbeClient, answer, cases, check_eq, check_status,
+};
 use crate::protocol::create::CreateDisposition::Open;
 use crate::protocol::{CreateParameters, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(
-        a_folder_that_is_not_shared_for_writing_takes_no_file,
-        "MS-FSA 2.1.5.15.12",
-        ShareMode,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(
-        a_folder_one_may_delete_takes_no_file_by_a_rename,
-        "MS-FSA 2.1.5.15.12",
-        ShareMode,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(
-        a_folder_another_may_delete_takes_no_file_by_a_rename,
-        "MS-FSA 2.1.5.15.12",
-        ShareMode,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(
-        a_file_leaves_a_folder_that_one_may_delete,
-        "MS-FSA 2.1.5.15.12",
-        ShareMode,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(
-        a_folder_open_and_shared_takes_a_file_by_a_rename,
-        "MS-FSA 2.1.5.15.12",
-        ShareMode,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(
-        a_folder_open_for_its_attributes_takes_a_file_by_a_rename,
-        "MS-FSA 2.1.5.15.12",
-        ShareMode,
-        CreateOptions,
-        AccessMask
-    ),
-];
+cases! {
+    a_directory_that_is_not_shared_for_writing_takes_no_file: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    a_directory_one_may_delete_takes_no_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    a_directory_another_may_delete_takes_no_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    a_file_leaves_a_directory_that_one_may_delete: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    a_directory_open_and_shared_takes_a_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    a_directory_open_for_its_attributes_takes_a_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+}
 
 const DIRECTORY_FILE: u32 = 1;
 const SHARE_READ: u32 = 1;
@@ -63,7 +29,7 @@ const READ: u32 = 0x0012_0089;
 const READ_AND_WRITE: u32 = 0x0012_019F;
 const DELETE: u32 = 0x0001_0000;
 
-async fn folder(client: &Client<'_>, access: u32, share: u32) -> Checked<Handle> {
+async fn open_directory(client: &ProbeClient<'_>, access: u32, share: u32) -> Checked<Handle> {
     let asked = CreateParameters {
         create_options: Some(DIRECTORY_FILE),
         share_mode: Some(share),
@@ -73,13 +39,14 @@ async fn folder(client: &Client<'_>, access: u32, share: u32) -> Checked<Handle>
     Ok(client.open_extended("d", ReadWrite, Open, &asked).await?)
 }
 
-async fn a_folder_that_is_not_shared_for_writing_takes_no_file(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_directory_that_is_not_shared_for_writing_takes_no_file(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     one.mkdir("d").await?;
     two.make("f", b"x").await?;
-    let held = folder(&one, READ, SHARE_READ).await?;
-    check_eq!(answer(two.rename("f", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
+    let held = open_directory(&one, READ, SHARE_READ).await?;
+    check_status!(two.rename("f", "d/f", false).await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.rename("f", "d/f", false).await?;
     Ok(())
@@ -87,11 +54,11 @@ async fn a_folder_that_is_not_shared_for_writing_takes_no_file(place: &Place) ->
 
 /// Checks that `renaming` can make files in the directory `d` but can move none into it or within
 /// it, while `holder` has it open with the right to delete it, whatever that open shares.
-async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
+async fn takes_no_file(holder: &ProbeClient<'_>, renaming: &ProbeClient<'_>) -> Checked {
     holder.mkdir("d").await?;
     renaming.make("f", b"x").await?;
     for share in [SHARE_ALL, 0] {
-        let held = folder(holder, READ_AND_WRITE | DELETE, share).await?;
+        let held = open_directory(holder, READ_AND_WRITE | DELETE, share).await?;
         renaming.make("d/g", b"x").await?;
         for (from, to) in [("f", "d/f"), ("d/g", "d/h")] {
             let renamed = answer(renaming.rename(from, to, false).await)?;
@@ -106,23 +73,22 @@ async fn takes_no_file(holder: &Client<'_>, renaming: &Client<'_>) -> Checked {
 
 /// Follows smbtorture smb2.rename.share_delete_and_delete_access and
 /// no_share_delete_but_delete_access.
-async fn a_folder_one_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_one_may_delete_takes_no_file_by_a_rename(client: ProbeClient<'_>) -> Checked {
     takes_no_file(&client, &client).await
 }
 
-async fn a_folder_another_may_delete_takes_no_file_by_a_rename(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_directory_another_may_delete_takes_no_file_by_a_rename(
+    directory: &CaseDirectory,
+) -> Checked {
+    let [one, two] = directory.pair().await?;
     takes_no_file(&one, &two).await
 }
 
 /// Expects success, because a rename does not open the directory that the file leaves.
-async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_file_leaves_a_directory_that_one_may_delete(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("d/f", b"content").await?;
-    let held = folder(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
+    let held = open_directory(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
     client.rename("d/f", "f", false).await?;
     held.close().await?;
     check_eq!(client.content("f").await?, b"content");
@@ -130,21 +96,24 @@ async fn a_file_leaves_a_folder_that_one_may_delete(place: &Place) -> Checked {
 }
 
 /// Follows smbtorture smb2.rename.share_delete_no_delete_access.
-async fn a_folder_open_and_shared_takes_a_file_by_a_rename(place: &Place) -> Checked {
-    takes_a_file(place, READ_AND_WRITE, SHARE_ALL).await
+async fn a_directory_open_and_shared_takes_a_file_by_a_rename(
+    directory: &CaseDirectory,
+) -> Checked {
+    takes_a_file(directory, READ_AND_WRITE, SHARE_ALL).await
 }
 
 /// Follows smbtorture smb2.rename.msword.
-async fn a_folder_open_for_its_attributes_takes_a_file_by_a_rename(place: &Place) -> Checked {
-    takes_a_file(place, ATTRIBUTES, 0).await
+async fn a_directory_open_for_its_attributes_takes_a_file_by_a_rename(
+    directory: &CaseDirectory,
+) -> Checked {
+    takes_a_file(directory, ATTRIBUTES, 0).await
 }
 
-async fn takes_a_file(place: &Place, access: u32, share: u32) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn takes_a_file(directory: &CaseDirectory, access: u32, share: u32) -> Checked {
+    let [one, two] = directory.pair().await?;
     one.mkdir("d").await?;
     two.make("f", b"content").await?;
-    let held = folder(&one, access, share).await?;
+    let held = open_directory(&one, access, share).await?;
     two.rename("f", "d/f", false).await?;
     two.rename("d/f", "d/g", false).await?;
     held.close().await?;

@@ -2,46 +2,44 @@
 
 use bytes::Bytes;
 
-use crate::probe::{Case, Checked, Place, answer, case, check_eq};
+use crate::probe::{Checked, Clients, ProbeClient, cases, check_eq, check_status};
 use crate::protocol::NtStatus;
 
-pub const CASES: &[Case] = &[
-    case!(a_rename_moves_the_content, "MS-FSA 2.1.5.15.12").essential(),
-    case!(a_rename_into_another_folder_moves_the_file, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_of_a_folder_takes_its_files_along, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_of_a_missing_file_is_name_not_found, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_onto_an_existing_file_is_a_collision, "MS-FSA 2.1.5.15.12"),
-    case!(a_replacing_rename_replaces_an_existing_file, "MS-FSA 2.1.5.15.12"),
-    case!(a_replacing_rename_needs_nothing_to_replace, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_into_a_missing_folder_is_path_not_found, "MS-FSA 2.1.5.15.12"),
-    case!(a_file_never_replaces_a_folder, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_never_replaces_a_folder, "MS-FSA 2.1.5.15.12"),
-    case!(an_open_file_is_never_replaced, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_may_change_only_the_case, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_onto_itself_succeeds, "MS-FSA 2.1.5.15.12"),
-    case!(an_open_file_is_renamed_and_its_handle_goes_on, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_does_not_move_into_itself, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_does_not_move_below_its_own_folder, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_with_an_open_file_below_stays, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_of_an_open_file_is_seen_by_all_at_once, "MS-FSA 2.1.5.15.12"),
-    case!(a_rename_keeps_locks_and_handles, "MS-FSA 2.1.5.15.12", Locks),
-    case!(a_name_that_was_renamed_away_is_free, "MS-FSA 2.1.5.15.12"),
-    case!(a_folder_does_not_replace_a_file_unasked, "MS-FSA 2.1.5.15.12"),
-    case!(what_is_to_be_deleted_is_never_replaced, "MS-FSA 2.1.5.15.12"),
-    case!(folders_are_renamed_again_and_again_side_by_side, "MS-FSA 2.1.5.15.12"),
-];
+cases! {
+    a_rename_moves_the_content: "MS-FSA 2.1.5.15.12" => essential();
+    a_rename_into_another_directory_moves_the_file: "MS-FSA 2.1.5.15.12";
+    a_rename_of_a_directory_takes_its_files_along: "MS-FSA 2.1.5.15.12";
+    a_rename_of_a_missing_file_is_name_not_found: "MS-FSA 2.1.5.15.12";
+    a_rename_onto_an_existing_file_is_a_collision: "MS-FSA 2.1.5.15.12";
+    a_replacing_rename_replaces_an_existing_file: "MS-FSA 2.1.5.15.12";
+    a_replacing_rename_needs_nothing_to_replace: "MS-FSA 2.1.5.15.12";
+    a_rename_into_a_missing_directory_is_path_not_found: "MS-FSA 2.1.5.15.12";
+    a_file_never_replaces_a_directory: "MS-FSA 2.1.5.15.12";
+    a_directory_never_replaces_a_directory: "MS-FSA 2.1.5.15.12";
+    an_open_file_is_never_replaced: "MS-FSA 2.1.5.15.12";
+    a_rename_may_change_only_the_case: "MS-FSA 2.1.5.15.12";
+    a_rename_onto_itself_succeeds: "MS-FSA 2.1.5.15.12";
+    an_open_file_is_renamed_and_its_handle_goes_on: "MS-FSA 2.1.5.15.12";
+    a_directory_does_not_move_into_itself: "MS-FSA 2.1.5.15.12";
+    a_directory_does_not_move_below_its_own_directory: "MS-FSA 2.1.5.15.12";
+    a_directory_with_an_open_file_below_stays: "MS-FSA 2.1.5.15.12";
+    a_rename_of_an_open_file_is_seen_by_all_at_once: "MS-FSA 2.1.5.15.12";
+    a_rename_keeps_locks_and_handles: "MS-FSA 2.1.5.15.12", Locks;
+    a_name_that_was_renamed_away_is_free: "MS-FSA 2.1.5.15.12";
+    a_directory_does_not_replace_a_file_unasked: "MS-FSA 2.1.5.15.12";
+    what_is_to_be_deleted_is_never_replaced: "MS-FSA 2.1.5.15.12";
+    directories_are_renamed_again_and_again_side_by_side: "MS-FSA 2.1.5.15.12";
+}
 
-async fn a_rename_moves_the_content(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_moves_the_content(client: ProbeClient<'_>) -> Checked {
     client.make("old", b"content").await?;
     client.rename("old", "new", false).await?;
     check_eq!(client.content("new").await?, b"content");
-    check_eq!(answer(client.stat("old").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("old").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_rename_into_another_folder_moves_the_file(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_into_another_directory_moves_the_file(client: ProbeClient<'_>) -> Checked {
     client.mkdir("a").await?;
     client.mkdir("b").await?;
     client.make("a/f", b"content").await?;
@@ -51,122 +49,108 @@ async fn a_rename_into_another_folder_moves_the_file(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_rename_of_a_folder_takes_its_files_along(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_of_a_directory_takes_its_files_along(client: ProbeClient<'_>) -> Checked {
     client.mkdir("old").await?;
     client.mkdir("old/deep").await?;
     client.make("old/deep/f", b"content").await?;
     client.rename("old", "new", false).await?;
     check_eq!(client.content("new/deep/f").await?, b"content");
-    check_eq!(answer(client.stat("old/deep/f").await)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_status!(client.stat("old/deep/f").await, NtStatus::OBJECT_PATH_NOT_FOUND);
     client.delete("new/deep/f").await?;
     client.rmdir("new/deep").await?;
     Ok(())
 }
 
-async fn a_rename_of_a_missing_file_is_name_not_found(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_of_a_missing_file_is_name_not_found(client: ProbeClient<'_>) -> Checked {
     for replace in [false, true] {
         let renamed = client.rename("missing", "new", replace).await;
-        check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(renamed, NtStatus::OBJECT_NAME_NOT_FOUND);
         let renamed = client.rename("missing/f", "new", replace).await;
-        check_eq!(answer(renamed)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+        check_status!(renamed, NtStatus::OBJECT_PATH_NOT_FOUND);
     }
     Ok(())
 }
 
-async fn a_rename_onto_an_existing_file_is_a_collision(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_onto_an_existing_file_is_a_collision(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     client.make("Target", b"target").await?;
-    client.mkdir("folder").await?;
-    for target in ["Target", "tARGET", "folder"] {
+    client.mkdir("directory").await?;
+    for target in ["Target", "tARGET", "directory"] {
         let renamed = client.rename("source", target, false).await;
-        check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION, "{target}");
+        check_status!(renamed, NtStatus::OBJECT_NAME_COLLISION, "{target}");
     }
     check_eq!(client.content("source").await?, b"source");
     check_eq!(client.content("Target").await?, b"target");
     Ok(())
 }
 
-async fn a_replacing_rename_replaces_an_existing_file(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_replacing_rename_replaces_an_existing_file(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     client.make("target", b"a longer target").await?;
     client.rename("source", "target", true).await?;
     check_eq!(client.content("target").await?, b"source");
-    check_eq!(answer(client.stat("source").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("source").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_replacing_rename_needs_nothing_to_replace(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_replacing_rename_needs_nothing_to_replace(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     client.rename("source", "target", true).await?;
     check_eq!(client.content("target").await?, b"source");
     Ok(())
 }
 
-async fn a_rename_into_a_missing_folder_is_path_not_found(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_into_a_missing_directory_is_path_not_found(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"kept").await?;
-    let renamed = client.rename("f", "missing/f", false).await;
-    check_eq!(answer(renamed)?, NtStatus::OBJECT_PATH_NOT_FOUND);
+    check_status!(client.rename("f", "missing/f", false).await, NtStatus::OBJECT_PATH_NOT_FOUND);
     check_eq!(client.content("f").await?, b"kept");
     Ok(())
 }
 
-async fn a_file_never_replaces_a_folder(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_file_never_replaces_a_directory(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     client.mkdir("d").await?;
-    check_eq!(answer(client.rename("f", "d", true).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(client.rename("f", "d", true).await, NtStatus::ACCESS_DENIED);
     check_eq!(client.content("f").await?, b"x");
     Ok(())
 }
 
-async fn a_folder_never_replaces_a_folder(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_never_replaces_a_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.mkdir("e").await?;
-    check_eq!(answer(client.rename("e", "d", true).await)?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(client.stat("e").await)?, NtStatus::SUCCESS);
+    check_status!(client.rename("e", "d", true).await, NtStatus::ACCESS_DENIED);
+    check_status!(client.stat("e").await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn an_open_file_is_never_replaced(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_open_file_is_never_replaced(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     client.make("target", b"target").await?;
     let held = client.reader("target").await?;
-    let renamed = client.rename("source", "target", true).await;
-    check_eq!(answer(renamed)?, NtStatus::ACCESS_DENIED);
+    check_status!(client.rename("source", "target", true).await, NtStatus::ACCESS_DENIED);
     held.close().await?;
     client.rename("source", "target", true).await?;
     Ok(())
 }
 
-async fn a_rename_may_change_only_the_case(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_may_change_only_the_case(client: ProbeClient<'_>) -> Checked {
     client.make("name", b"x").await?;
     client.rename("name", "NAME", false).await?;
     check_eq!(client.content("Name").await?, b"x");
     Ok(())
 }
 
-async fn a_rename_onto_itself_succeeds(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_rename_onto_itself_succeeds(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     for replace in [false, true] {
         let renamed = client.rename("f", "f", replace).await;
-        check_eq!(answer(renamed)?, NtStatus::SUCCESS, "replace {replace}");
+        check_status!(renamed, NtStatus::SUCCESS, "replace {replace}");
     }
     check_eq!(client.content("f").await?, b"x");
     Ok(())
 }
 
-async fn an_open_file_is_renamed_and_its_handle_goes_on(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn an_open_file_is_renamed_and_its_handle_goes_on(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("old").await?;
     handle.write(0, Bytes::from_static(b"before ")).await?;
     client.rename("old", "new", false).await?;
@@ -176,64 +160,55 @@ async fn an_open_file_is_renamed_and_its_handle_goes_on(place: &Place) -> Checke
     Ok(())
 }
 
-async fn a_folder_does_not_move_into_itself(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_does_not_move_into_itself(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     // The target directory is the one to be renamed, which the rename itself has open.
-    check_eq!(answer(client.rename("d", "d/f", false).await)?, NtStatus::SHARING_VIOLATION);
-    check_eq!(answer(client.stat("d").await)?, NtStatus::SUCCESS);
+    check_status!(client.rename("d", "d/f", false).await, NtStatus::SHARING_VIOLATION);
+    check_status!(client.stat("d").await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_folder_does_not_move_below_its_own_folder(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_does_not_move_below_its_own_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.mkdir("d/e").await?;
-    check_eq!(answer(client.rename("d", "d/e/f", false).await)?, NtStatus::ACCESS_DENIED);
-    check_eq!(answer(client.stat("d/e").await)?, NtStatus::SUCCESS);
+    check_status!(client.rename("d", "d/e/f", false).await, NtStatus::ACCESS_DENIED);
+    check_status!(client.stat("d/e").await, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_folder_with_an_open_file_below_stays(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_with_an_open_file_below_stays(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     let held = client.file("d/f").await?;
-    check_eq!(answer(client.rename("d", "e", false).await)?, NtStatus::ACCESS_DENIED);
+    check_status!(client.rename("d", "e", false).await, NtStatus::ACCESS_DENIED);
     held.close().await?;
     client.rename("d", "e", false).await?;
     client.delete("e/f").await?;
     Ok(())
 }
 
-async fn a_rename_of_an_open_file_is_seen_by_all_at_once(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_rename_of_an_open_file_is_seen_by_all_at_once([one, two]: Clients<'_, 2>) -> Checked {
     one.make("old", b"content").await?;
     let held = one.reader("old").await?;
     two.rename("old", "new", false).await?;
-    check_eq!(answer(one.stat("old").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(one.stat("old").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     check_eq!(one.content("new").await?, b"content");
     check_eq!(held.read(0, 100).await?, &b"content"[..]);
     held.close().await?;
     Ok(())
 }
 
-async fn a_rename_keeps_locks_and_handles(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_rename_keeps_locks_and_handles([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file("old").await?;
     held.lock(0, 10, true, false).await?;
     two.rename("old", "new", false).await?;
     let other = two.file("new").await?;
-    let refused = other.lock(0, 10, true, false).await;
-    check_eq!(answer(refused)?, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(other.lock(0, 10, true, false).await, NtStatus::LOCK_NOT_GRANTED);
     held.unlock(0, 10).await?;
     other.lock(0, 10, true, false).await?;
     Ok(())
 }
 
-async fn a_name_that_was_renamed_away_is_free(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_name_that_was_renamed_away_is_free(client: ProbeClient<'_>) -> Checked {
     client.make("a", b"first").await?;
     let held = client.reader("a").await?;
     client.rename("a", "b", false).await?;
@@ -244,41 +219,36 @@ async fn a_name_that_was_renamed_away_is_free(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_folder_does_not_replace_a_file_unasked(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_does_not_replace_a_file_unasked(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("f", b"kept").await?;
-    let renamed = client.rename("d", "f", false).await;
-    check_eq!(answer(renamed)?, NtStatus::OBJECT_NAME_COLLISION);
+    check_status!(client.rename("d", "f", false).await, NtStatus::OBJECT_NAME_COLLISION);
     check_eq!(client.content("f").await?, b"kept");
     Ok(())
 }
 
-async fn what_is_to_be_deleted_is_never_replaced(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn what_is_to_be_deleted_is_never_replaced(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     let held = client.file("target").await?;
     client.delete("target").await?;
-    let renamed = client.rename("source", "target", true).await;
-    check_eq!(answer(renamed)?, NtStatus::DELETE_PENDING);
+    check_status!(client.rename("source", "target", true).await, NtStatus::DELETE_PENDING);
     held.close().await?;
     client.rename("source", "target", true).await?;
     Ok(())
 }
 
 /// Follows smbtorture smb2.rename.rename_dir_bench.
-async fn folders_are_renamed_again_and_again_side_by_side(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let renamed_ten_times = async |folder: &str| -> Checked {
-        client.mkdir(folder).await?;
-        let mut before = folder.to_string();
+async fn directories_are_renamed_again_and_again_side_by_side(client: ProbeClient<'_>) -> Checked {
+    let renamed_ten_times = async |directory: &str| -> Checked {
+        client.mkdir(directory).await?;
+        let mut before = directory.to_string();
         for round in 0..10 {
-            let after = format!("{folder}-{round}");
+            let after = format!("{directory}-{round}");
             client.rename(&before, &after, false).await?;
             before = after;
         }
-        check_eq!(answer(client.stat(folder).await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
-        check_eq!(answer(client.list("", &before).await)?, NtStatus::SUCCESS);
+        check_status!(client.stat(directory).await, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(client.list("", &before).await, NtStatus::SUCCESS);
         Ok(())
     };
     let renamed = ["a", "b", "c"].map(renamed_ten_times);

@@ -3,43 +3,29 @@
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq, side_by_side,
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
+    check_status, side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{self, Open, Overwrite, OverwriteIf, Supersede};
 use crate::protocol::{CreateParameters, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(who_does_not_share_reading_refuses_readers, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
-    case!(who_does_not_share_writing_refuses_writers, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
-    case!(
-        who_does_not_share_deletion_refuses_deleters,
-        "MS-FSA 2.1.5.1.2.2",
-        ShareMode,
-        AccessMask
-    ),
-    case!(
-        who_reads_is_not_met_by_one_that_does_not_share_it,
-        "MS-FSA 2.1.5.1.2.2",
-        ShareMode,
-        AccessMask
-    ),
-    case!(share_modes_meet_as_the_whole_table_says, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
-    case!(a_share_mode_holds_within_one_connection, "MS-FSA 2.1.5.1.2.2", ShareMode),
-    case!(an_open_of_attributes_meets_no_share_mode, "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask),
-    case!(a_share_mode_goes_with_its_handle, "MS-FSA 2.1.5.5", ShareMode),
-    case!(a_share_mode_goes_with_its_connection, "MS-SMB2 3.3.7.1", ShareMode),
-    case!(what_is_refused_has_overwritten_nothing, "MS-FSA 2.1.5.1.2", ShareMode),
-    case!(a_file_that_is_not_shared_is_not_deleted, "MS-FSA 2.1.5.1.2.2", ShareMode),
-    case!(a_file_that_is_not_shared_is_not_renamed, "MS-FSA 2.1.5.1.2.2", ShareMode),
-    case!(a_folder_has_a_share_mode_too, "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions),
-    case!(
-        to_supersede_is_to_delete_and_to_overwrite_is_to_write,
-        "MS-FSA 2.1.5.1.2",
-        ShareMode,
-        AccessMask
-    ),
-    case!(a_share_mode_there_is_not_is_invalid, "MS-SMB2 3.3.5.9", ShareMode),
-];
+cases! {
+    who_does_not_share_reading_refuses_readers: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_writing_refuses_writers: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_deletion_refuses_deleters: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_reads_is_not_met_by_one_that_does_not_share_it: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    share_modes_meet_as_the_whole_table_says: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    a_share_mode_holds_within_one_connection: "MS-FSA 2.1.5.1.2.2", ShareMode;
+    an_open_of_attributes_meets_no_share_mode: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    a_share_mode_goes_with_its_handle: "MS-FSA 2.1.5.5", ShareMode;
+    a_share_mode_goes_with_its_connection: "MS-SMB2 3.3.7.1", ShareMode;
+    what_is_refused_has_overwritten_nothing: "MS-FSA 2.1.5.1.2", ShareMode;
+    a_file_that_is_not_shared_is_not_deleted: "MS-FSA 2.1.5.1.2.2", ShareMode;
+    a_file_that_is_not_shared_is_not_renamed: "MS-FSA 2.1.5.1.2.2", ShareMode;
+    a_directory_has_a_share_mode_too: "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions;
+    to_supersede_is_to_delete_and_to_overwrite_is_to_write: "MS-FSA 2.1.5.1.2", ShareMode, AccessMask;
+    a_share_mode_there_is_not_is_invalid: "MS-SMB2 3.3.5.9", ShareMode;
+}
 
 const READ: u32 = 0x0000_0001;
 const WRITE: u32 = 0x0000_0002;
@@ -51,7 +37,7 @@ fn sharing(share: u32) -> CreateParameters {
 }
 
 async fn open_as(
-    client: &Client<'_>,
+    client: &ProbeClient<'_>,
     disposition: CreateDisposition,
     access: u32,
     share: u32,
@@ -60,7 +46,7 @@ async fn open_as(
 }
 
 async fn open_file_as(
-    (client, name): (&Client<'_>, &str),
+    (client, name): (&ProbeClient<'_>, &str),
     disposition: CreateDisposition,
     access: u32,
     share: u32,
@@ -76,9 +62,8 @@ async fn open_file_as(
 
 /// Checks that an open that shares all but `bit` makes the server refuse `access` to others, and
 /// only that.
-async fn refuses(place: &Place, access: u32, bit: u32) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn refuses(directory: &CaseDirectory, access: u32, bit: u32) -> Checked {
+    let [one, two] = directory.pair().await?;
     one.make("f", b"x").await?;
     let held = open_as(&one, Open, READ, 7 & !bit).await?;
     check_eq!(held.as_ref().err(), None);
@@ -93,21 +78,19 @@ async fn refuses(place: &Place, access: u32, bit: u32) -> Checked {
     Ok(())
 }
 
-async fn who_does_not_share_reading_refuses_readers(place: &Place) -> Checked {
-    refuses(place, READ, 1).await
+async fn who_does_not_share_reading_refuses_readers(directory: &CaseDirectory) -> Checked {
+    refuses(directory, READ, 1).await
 }
 
-async fn who_does_not_share_writing_refuses_writers(place: &Place) -> Checked {
-    refuses(place, WRITE, 2).await
+async fn who_does_not_share_writing_refuses_writers(directory: &CaseDirectory) -> Checked {
+    refuses(directory, WRITE, 2).await
 }
 
-async fn who_does_not_share_deletion_refuses_deleters(place: &Place) -> Checked {
-    refuses(place, DELETE, 4).await
+async fn who_does_not_share_deletion_refuses_deleters(directory: &CaseDirectory) -> Checked {
+    refuses(directory, DELETE, 4).await
 }
 
-async fn who_reads_is_not_met_by_one_that_does_not_share_it(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"x").await?;
     for (held, lacking) in [(READ, 1), (WRITE, 2), (DELETE, 4)] {
         let first = open_as(&one, Open, held, 7).await?;
@@ -121,8 +104,8 @@ async fn who_reads_is_not_met_by_one_that_does_not_share_it(place: &Place) -> Ch
     Ok(())
 }
 
-async fn share_modes_meet_as_the_whole_table_says(place: &Place) -> Checked {
-    let client = &place.client().await?;
+async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> Checked {
+    let client = &directory.client().await?;
     let allowed = |access: u32, share: u32| {
         (access & READ == 0 || share & 1 != 0)
             && (access & WRITE == 0 || share & 2 != 0)
@@ -133,7 +116,7 @@ async fn share_modes_meet_as_the_whole_table_says(place: &Place) -> Checked {
         let name = &format!("f-{held:x}-{held_share}");
         client.make(name, b"x").await?;
         let Ok(first) = open_file_as((client, name), Open, held, held_share).await? else {
-            return Err(Failure::new("refused, though nobody else has it open"));
+            return Err(CaseFailure::new("refused, though nobody else has it open"));
         };
         for (access, share) in [(READ, 7), (WRITE, 7), (DELETE, 7), (READ, 1), (WRITE, 2)] {
             let expected = match allowed(access, held_share) && allowed(held, share) {
@@ -155,86 +138,69 @@ async fn share_modes_meet_as_the_whole_table_says(place: &Place) -> Checked {
     side_by_side(holders.map(meets).collect()).await.map(drop)
 }
 
-async fn a_share_mode_holds_within_one_connection(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_share_mode_holds_within_one_connection(client: ProbeClient<'_>) -> Checked {
     let _held = client.file_with("f", &sharing(0)).await?;
-    let second = client.file("f").await;
-    check_eq!(answer(second)?, NtStatus::SHARING_VIOLATION);
+    check_status!(client.file("f").await, NtStatus::SHARING_VIOLATION);
     Ok(())
 }
 
-async fn an_open_of_attributes_meets_no_share_mode(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn an_open_of_attributes_meets_no_share_mode([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
     let attributes = open_as(&two, Open, READ_ATTRIBUTES, 0).await?;
     check_eq!(attributes.as_ref().err(), None);
-    check_eq!(answer(two.stat("f").await)?, NtStatus::SUCCESS);
-    check_eq!(answer(two.reader("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.stat("f").await, NtStatus::SUCCESS);
+    check_status!(two.reader("f").await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.reader("f").await?.close().await?;
     Ok(())
 }
 
-async fn a_share_mode_goes_with_its_handle(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_share_mode_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.file_with("f", &sharing(0)).await?.close().await?;
     Ok(())
 }
 
-async fn a_share_mode_goes_with_its_connection(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_share_mode_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Checked {
     let _held = one.file_with("f", &sharing(0)).await?;
-    check_eq!(answer(two.file("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
     one.disconnect().await;
     two.file("f").await?.close().await?;
     Ok(())
 }
 
-async fn what_is_refused_has_overwritten_nothing(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn what_is_refused_has_overwritten_nothing([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"kept").await?;
     let held = one.file_with("f", &sharing(1)).await?;
-    let refused = two.open("f", ReadWrite, OverwriteIf).await;
-    check_eq!(answer(refused)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION);
     check_eq!(held.read(0, 100).await?, &b"kept"[..]);
     held.close().await?;
     Ok(())
 }
 
-async fn a_file_that_is_not_shared_is_not_deleted(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_file_that_is_not_shared_is_not_deleted([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_eq!(answer(two.delete("f").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.delete("f").await?;
     Ok(())
 }
 
-async fn a_file_that_is_not_shared_is_not_renamed(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_file_that_is_not_shared_is_not_renamed([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_eq!(answer(two.rename("f", "g", false).await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rename("f", "g", false).await, NtStatus::SHARING_VIOLATION);
     held.close().await?;
     two.rename("f", "g", false).await?;
     Ok(())
 }
 
-async fn a_folder_has_a_share_mode_too(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_directory_has_a_share_mode_too([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..sharing(3) };
     let held = one.open_extended("d", ReadWrite, Open, &asked).await?;
-    check_eq!(answer(two.rmdir("d").await)?, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rmdir("d").await, NtStatus::SHARING_VIOLATION);
     two.make("d/f", b"what is in it is not held").await?;
     two.delete("d/f").await?;
     held.close().await?;
@@ -242,9 +208,9 @@ async fn a_folder_has_a_share_mode_too(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     one.make("f", b"x").await?;
     for (disposition, lacking) in [(Overwrite, 2), (OverwriteIf, 2), (Supersede, 4)] {
         for share in [7 & !2, 7 & !4] {
@@ -264,10 +230,9 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(place: &Place) -
     Ok(())
 }
 
-async fn a_share_mode_there_is_not_is_invalid(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_share_mode_there_is_not_is_invalid(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let opened = client.open_extended("f", ReadWrite, Open, &sharing(8)).await;
-    check_eq!(answer(opened)?, NtStatus::INVALID_PARAMETER);
+    check_status!(opened, NtStatus::INVALID_PARAMETER);
     Ok(())
 }

@@ -1,23 +1,23 @@
 //! Cases of two clients with the same files, and of what remains after one has disconnected.
 
 use crate::backend::OpError;
-use crate::probe::{Case, Checked, Client, Place, answer, case, check, check_eq};
+use crate::probe::{
+    CaseDirectory, Checked, Clients, ProbeClient, cases, check, check_eq, check_status,
+};
 use crate::protocol::NtStatus;
 use bytes::Bytes;
 
-pub const CASES: &[Case] = &[
-    case!(what_one_client_writes_the_other_reads_at_once, "MS-SMB2 3.3.5.9"),
-    case!(what_one_client_cuts_off_is_gone_for_the_other, "MS-SMB2 3.3.5.9"),
-    case!(two_clients_write_different_parts_of_one_file, "MS-SMB2 3.3.5.9"),
-    case!(a_name_made_by_one_client_is_there_for_the_other, "MS-SMB2 3.3.5.9"),
-    case!(operations_of_two_clients_run_at_the_same_time, "MS-SMB2 3.3.5.9"),
-    case!(a_handle_of_a_closed_connection_is_an_error, "MS-SMB2 3.3.7.1"),
-    case!(a_new_connection_of_the_same_client_finds_its_files, "MS-SMB2 3.3.7.1"),
-];
+cases! {
+    what_one_client_writes_the_other_reads_at_once: "MS-SMB2 3.3.5.9";
+    what_one_client_cuts_off_is_gone_for_the_other: "MS-SMB2 3.3.5.9";
+    two_clients_write_different_parts_of_one_file: "MS-SMB2 3.3.5.9";
+    a_name_made_by_one_client_is_there_for_the_other: "MS-SMB2 3.3.5.9";
+    operations_of_two_clients_run_at_the_same_time: "MS-SMB2 3.3.5.9";
+    a_handle_of_a_closed_connection_is_an_error: "MS-SMB2 3.3.7.1";
+    a_new_connection_of_the_same_client_finds_its_files: "MS-SMB2 3.3.7.1";
+}
 
-async fn what_one_client_writes_the_other_reads_at_once(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn what_one_client_writes_the_other_reads_at_once([one, two]: Clients<'_, 2>) -> Checked {
     let (writer, reader) = (one.file("f").await?, two.file("f").await?);
     for round in 0..10_u8 {
         writer.write(0, vec![round; 100].into()).await?;
@@ -26,21 +26,17 @@ async fn what_one_client_writes_the_other_reads_at_once(place: &Place) -> Checke
     Ok(())
 }
 
-async fn what_one_client_cuts_off_is_gone_for_the_other(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn what_one_client_cuts_off_is_gone_for_the_other([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"0123456789").await?;
     let (first, second) = (one.file("f").await?, two.file("f").await?);
     check_eq!(second.read(0, 10).await?.len(), 10);
     first.truncate(3).await?;
     check_eq!(second.read(0, 10).await?, &b"012"[..]);
-    check_eq!(answer(second.read(3, 1).await)?, NtStatus::END_OF_FILE);
+    check_status!(second.read(3, 1).await, NtStatus::END_OF_FILE);
     Ok(())
 }
 
-async fn two_clients_write_different_parts_of_one_file(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn two_clients_write_different_parts_of_one_file([one, two]: Clients<'_, 2>) -> Checked {
     let (first, second) = (one.file("f").await?, two.file("f").await?);
     for at in 0..20 {
         first.write(at * 4, Bytes::from_static(b"aa")).await?;
@@ -50,23 +46,19 @@ async fn two_clients_write_different_parts_of_one_file(place: &Place) -> Checked
     Ok(())
 }
 
-async fn a_name_made_by_one_client_is_there_for_the_other(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
+async fn a_name_made_by_one_client_is_there_for_the_other([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     two.make("d/f", b"theirs").await?;
     check_eq!(one.content("d/f").await?, b"theirs");
     one.rename("d/f", "d/g", false).await?;
-    check_eq!(answer(two.stat("d/f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(two.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     two.delete("d/g").await?;
-    check_eq!(answer(one.list("d", "g").await)?, NtStatus::NO_SUCH_FILE);
+    check_status!(one.list("d", "g").await, NtStatus::NO_SUCH_FILE);
     Ok(())
 }
 
-async fn operations_of_two_clients_run_at_the_same_time(place: &Place) -> Checked {
-    let one = place.client().await?;
-    let two = place.client().await?;
-    let busy = async |client: &Client<'_>, name: &str| {
+async fn operations_of_two_clients_run_at_the_same_time([one, two]: Clients<'_, 2>) -> Checked {
+    let busy = async |client: &ProbeClient<'_>, name: &str| {
         let handle = client.file(name).await?;
         for round in 0..50_u8 {
             handle.write(u64::from(round), vec![round].into()).await?;
@@ -80,8 +72,7 @@ async fn operations_of_two_clients_run_at_the_same_time(place: &Place) -> Checke
     a.and(b)
 }
 
-async fn a_handle_of_a_closed_connection_is_an_error(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_handle_of_a_closed_connection_is_an_error(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
     client.disconnect().await;
     let written = handle.write(0, Bytes::from_static(b"lost")).await;
@@ -95,12 +86,12 @@ async fn a_handle_of_a_closed_connection_is_an_error(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_new_connection_of_the_same_client_finds_its_files(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_new_connection_of_the_same_client_finds_its_files(directory: &CaseDirectory) -> Checked {
+    let client = directory.client().await?;
     client.make("f", b"kept").await?;
     let client_idx = client.client_idx;
     client.disconnect().await;
-    let again = place.connect(client_idx).await?;
+    let again = directory.connect(client_idx).await?;
     check_eq!(again.content("f").await?, b"kept");
     Ok(())
 }

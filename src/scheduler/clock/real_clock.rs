@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::backend::Clock;
+use crate::ir::units::nanoseconds;
 
 /// The way in which an alarm spends the last stretch before a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl RealClock {
 
 impl Clock for RealClock {
     fn now_ns(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(self.origin.elapsed())
     }
 
     fn sleep_until(&self, deadline_ns: u64) -> BoxFuture<'static, ()> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::error::PRELUDE;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{fail, fault, shown};
 use super::super::weights::Weights;
 use super::registration::top_level;
@@ -14,7 +14,7 @@ use super::rng::draw_running;
 const WHAT: &str = "bench.choose";
 const MAX_CHOICES: usize = 10_000;
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     // The choice is made in Lua, so that a batch may end inside the chosen function.
     let text = "return function(position, functions)
             return function(c, rng, ...) return functions[position()](c, rng, ...) end

@@ -11,10 +11,10 @@ use mlua::{
     UserDataRegistry, Value,
 };
 
+use super::super::boundary::cross;
 use super::super::client::ScriptClient;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::members::CLIENT_METHODS;
-use super::super::open_loop::cross;
 use super::super::values::{LARGEST_EXACT, bool_or, computed_ns, fail, fault, shown, size, text};
 use super::options::{common, create, payload};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set};
@@ -36,7 +36,7 @@ const MAX_EXACT_OFFSET: i64 = LARGEST_EXACT as i64;
 
 type Arguments = (Value, Value, Value, Value);
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     lua.register_userdata_type::<ClientObject>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
         registry.add_meta_method("__index", |_, _, name: Value| {
@@ -57,7 +57,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 
 /// Calls `body` with the client whose stream is being made, if `object` stands for it.
 fn active<R>(
-    host: &Host,
+    host: &ScriptHost,
     object: &ClientObject,
     body: impl FnOnce(&mut ScriptClient) -> LuaResult<R>,
 ) -> LuaResult<R> {
@@ -73,7 +73,7 @@ fn active<R>(
 type Registry = UserDataRegistry<ClientObject>;
 
 /// Registers a field of the client.
-fn field<R>(registry: &mut Registry, host: &Rc<Host>, name: &str, get: fn(&ScriptClient) -> R)
+fn field<R>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &str, get: fn(&ScriptClient) -> R)
 where
     R: IntoLua + 'static,
 {
@@ -84,11 +84,11 @@ where
 }
 
 /// Registers a method of the client.
-fn method<A, R, F>(registry: &mut Registry, host: &Rc<Host>, name: &str, body: F)
+fn method<A, R, F>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &str, body: F)
 where
     A: FromLuaMulti,
     R: IntoLuaMulti,
-    F: Fn(&Host, &mut ScriptClient, A) -> LuaResult<R> + 'static,
+    F: Fn(&ScriptHost, &mut ScriptClient, A) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
     registry.add_method(name, move |_, object, arguments: A| {
@@ -97,10 +97,10 @@ where
 }
 
 /// Registers a method that makes one operation.
-fn operation<K, F>(registry: &mut Registry, host: &Rc<Host>, name: &'static str, body: F)
+fn operation<K, F>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &'static str, body: F)
 where
     K: Into<OperationKind>,
-    F: Fn(&Host, &mut ScriptClient, Arguments) -> LuaResult<(K, Expect)> + 'static,
+    F: Fn(&ScriptHost, &mut ScriptClient, Arguments) -> LuaResult<(K, Expect)> + 'static,
 {
     method(registry, host, name, move |host, client, arguments| {
         let (kind, expect) = body(host, client, arguments)?;
@@ -109,9 +109,9 @@ where
 }
 
 /// Registers a method that makes one operation on the handle that is its first argument.
-fn on_handle<F>(registry: &mut Registry, host: &Rc<Host>, name: &'static str, body: F)
+fn on_handle<F>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &'static str, body: F)
 where
-    F: Fn(&Host, (Value, Value, Value)) -> LuaResult<(HandleOperation, Expect)> + 'static,
+    F: Fn(&ScriptHost, (Value, Value, Value)) -> LuaResult<(HandleOperation, Expect)> + 'static,
 {
     operation(registry, host, name, move |host, client, (handle, first, second, third)| {
         let handle_ref = handle_of(client, &handle, name)?;
@@ -123,13 +123,13 @@ where
     });
 }
 
-fn fields(registry: &mut Registry, host: &Rc<Host>) {
+fn fields(registry: &mut Registry, host: &Rc<ScriptHost>) {
     field(registry, host, "id", |client| client.identity.id);
     field(registry, host, "user", |client| client.identity.user());
     field(registry, host, "iteration", |client| client.iteration);
 }
 
-fn timing(registry: &mut Registry, host: &Rc<Host>) {
+fn timing(registry: &mut Registry, host: &Rc<ScriptHost>) {
     method(registry, host, "think", |_, client, time: Value| {
         client.think(computed_ns(&time, "think")?).map_err(fault)
     });
@@ -143,22 +143,23 @@ fn timing(registry: &mut Registry, host: &Rc<Host>) {
     });
 }
 
-fn open(registry: &mut Registry, host: &Rc<Host>) {
-    let open =
-        |host: &Host, client: &mut ScriptClient, (name, mode, options): (Value, Value, Value)| {
-            let path = path(&name, "open")?;
-            let (mode, disposition) = open_mode(&mode)?;
-            let (extensions, expect) = create(&options)?;
-            let extensions = extensions.map(Arc::new);
-            let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
-            let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
-            emit(host, client, "open", open.into(), expect)?;
-            Ok(Value::LightUserData(handle))
-        };
+fn open(registry: &mut Registry, host: &Rc<ScriptHost>) {
+    let open = |host: &ScriptHost,
+                client: &mut ScriptClient,
+                (name, mode, options): (Value, Value, Value)| {
+        let path = path(&name, "open")?;
+        let (mode, disposition) = open_mode(&mode)?;
+        let (extensions, expect) = create(&options)?;
+        let extensions = extensions.map(Arc::new);
+        let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
+        let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
+        emit(host, client, "open", open.into(), expect)?;
+        Ok(Value::LightUserData(handle))
+    };
     method(registry, host, "open", open);
 }
 
-fn on_handles(registry: &mut Registry, host: &Rc<Host>) {
+fn on_handles(registry: &mut Registry, host: &Rc<ScriptHost>) {
     on_handle(registry, host, "read", |_, (offset, length, options)| {
         let (offset, length) = transfer(&offset, &length, "read")?;
         let (_, expect) = common(&options, "read", [])?;
@@ -214,7 +215,7 @@ fn on_handles(registry: &mut Registry, host: &Rc<Host>) {
     });
 }
 
-fn on_paths(registry: &mut Registry, host: &Rc<Host>) {
+fn on_paths(registry: &mut Registry, host: &Rc<ScriptHost>) {
     operation(registry, host, "rename", |_, _, (from, to, options, _)| {
         let source_path = below_root(&from, "rename")?;
         let dest_path = below_root(&to, "rename")?;
@@ -260,7 +261,7 @@ fn on_paths(registry: &mut Registry, host: &Rc<Host>) {
 }
 
 fn emit(
-    host: &Host,
+    host: &ScriptHost,
     client: &mut ScriptClient,
     name: &str,
     kind: OperationKind,

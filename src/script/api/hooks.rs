@@ -9,7 +9,7 @@ use super::super::declared::{CompletionHook, Declared};
 use super::super::hooks::filter::{
     CompletionOutcome, Field, FilterSpec, MAX_FIELDS, MAX_HOOKS, StatusFilter,
 };
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{check_keys, fail, fault, shown, table, text, unknown};
 use super::registration::{called_with_a_dot, refuse_unknown, top_level, top_level_many};
 use crate::ir::OperationType;
@@ -18,7 +18,7 @@ use crate::protocol::NtStatus;
 const WHAT: &str = "bench.on_complete";
 const MAX_REASON_CHARS: usize = 500;
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let bench_itself = bench.to_pointer();
     top_level_many(lua, bench, host, "on_complete", on_complete)?;
     top_level(lua, bench, host, "on_phase", |_, _, declared, argument| {
@@ -78,7 +78,7 @@ fn keep<T>(hooks: &mut Vec<T>, hook: T, what: &str) -> LuaResult<()> {
 
 fn on_complete(
     lua: &Lua,
-    host: &Host,
+    host: &ScriptHost,
     declared: &mut Declared,
     arguments: &[Value],
 ) -> LuaResult<()> {

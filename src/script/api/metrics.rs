@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, Value};
 
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::members::METRIC_METHODS;
 use super::super::values::{
     LARGEST_EXACT, check_keys, fail, name, shown, table, text, text_field, unknown,
@@ -27,7 +27,7 @@ pub(in crate::script) struct MetricObject {
     tags: Option<Vec<String>>,
 }
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     MetricKind::ALL.into_iter().try_for_each(|kind| {
         top_level_many(lua, bench, host, kind.name(), move |lua, _, declared, arguments| {
             lua.create_any_userdata(declare(&mut declared.hooks.metrics, kind, arguments)?)
@@ -110,7 +110,7 @@ fn tag_names(value: &Value, what: &str) -> LuaResult<Option<Vec<String>>> {
     Ok(Some(names))
 }
 
-pub(super) fn register_object(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register_object(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     lua.register_userdata_type::<MetricObject>(|registry| {
         registry.add_meta_method("__tostring", |_, metric, ()| Ok(metric.name.clone()));
         registry.add_meta_method("__index", |_, _, name: Value| no_field(&name, None));
@@ -129,7 +129,7 @@ pub(super) fn register_object(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 }
 
 fn update(
-    host: &Host,
+    host: &ScriptHost,
     metric: &MetricObject,
     (method, kind): (&str, MetricKind),
     value: &Value,

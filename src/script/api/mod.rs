@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
-use super::host::Host;
+use super::host::ScriptHost;
 use super::values::unknown;
+use crate::ir::foreign_words::BENCH_FUNCTIONS;
 
 mod choose;
 mod client;
-pub(super) mod elsewhere;
 mod hooks;
 mod metrics;
 mod needs;
@@ -23,14 +23,13 @@ mod thresholds;
 mod workload;
 
 pub(super) use client::ClientObject;
-pub(super) use pace::{Pace, Schedule};
 pub(super) use params::check_given;
 pub(super) use registration::{refuse_to_set, refuse_unknown};
 pub(super) use rng::Rng;
 pub(super) use thresholds::checked as checked_thresholds;
 
 /// Creates the table `bench`.
-pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
+pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     let bench = lua.create_table()?;
     params::register(lua, &bench, host)?;
     workload::register(lua, &bench, host)?;
@@ -50,7 +49,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
         if name == "state" {
             return "bench.state exists only where hooks run: only a hook can use it".to_string();
         }
-        match elsewhere::function_of_bench(name) {
+        match BENCH_FUNCTIONS.find(name) {
             Some(here) => format!("unknown function of bench '{name}': {here}"),
             None => unknown("function of bench", name, names.iter().map(String::as_str)),
         }
@@ -60,7 +59,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
 }
 
 /// Registers the types of `c`, metrics and `rng`.
-pub(super) fn register_objects(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register_objects(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     client::register(lua, host)?;
     metrics::register_object(lua, host)?;
     rng::register(lua, host)

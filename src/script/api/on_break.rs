@@ -6,25 +6,18 @@ use std::rc::Rc;
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::DeclaredPolicy;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{
-    bool_field, check_keys, computed_ns, fail, fault, optional, shown, text_field, unknown,
+    bool_field, check_keys, computed_ns, fail, fault, optional, refuse_foreign_fields, shown,
+    text_field, unknown,
 };
 use super::registration::top_level;
+use crate::ir::foreign_words::{BREAK_POLICIES, BREAK_POLICY_FIELDS};
 use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const WHAT: &str = "bench.on_break";
 
-/// Other words for these options.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("answer", "here it is 'policy'"),
-    ("mode", "here it is 'policy'"),
-    ("action", "here it is 'policy'"),
-    ("wait", "here it is 'delay'"),
-    ("timeout", "the server's own timeout (35 s) cannot be set; the client's wait is 'delay'"),
-];
-
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             let instead = match argument {
@@ -64,11 +57,7 @@ pub(super) fn of_open(value: &Value) -> LuaResult<BreakPolicy> {
 }
 
 fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
-    for (elsewhere, here) in ELSEWHERE {
-        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return fail!("{what}: unknown field '{elsewhere}': {here}");
-        }
-    }
+    refuse_foreign_fields(spec, what, &BREAK_POLICY_FIELDS)?;
     check_keys(spec, what, "field", fields)?;
     let policy = text_field(spec, what, "policy")?;
     let answer = policy.map(|word| answer(&word, what)).transpose()?.unwrap_or_default();
@@ -81,9 +70,9 @@ fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
 fn answer(word: &str, what: &str) -> LuaResult<BreakAnswer> {
     let known = BreakAnswer::ALL.into_iter().find(|answer| answer.name() == word);
     known.ok_or_else(|| {
-        let problem = match word {
-            "ack" => "unknown policy 'ack': here it is 'acknowledge'".to_string(),
-            word => unknown("policy", word, BreakAnswer::ALL.into_iter().map(BreakAnswer::name)),
+        let problem = match BREAK_POLICIES.find(word) {
+            Some(here) => format!("unknown policy '{word}': here it is '{here}'"),
+            None => unknown("policy", word, BreakAnswer::ALL.into_iter().map(BreakAnswer::name)),
         };
         fault(format!("{what}: {problem}"))
     })

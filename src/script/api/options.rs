@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use mlua::{Error as LuaError, Result as LuaResult, Value};
 
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{fail, fault, shown, text, unknown};
 use super::on_break;
+use crate::ir::foreign_words::OPEN_OPTIONS;
 use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
@@ -24,20 +25,6 @@ const CREATE_KEYS: &[&str] = &[
     "create_contexts",
     "on_break",
     "reopen",
-];
-
-/// Other words for these options.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("oplock", "requested_oplock"),
-    ("access", "access_mask"),
-    ("desired_access", "access_mask"),
-    ("share", "share_mode"),
-    ("share_access", "share_mode"),
-    ("create_disposition", "disposition"),
-    ("options", "create_options"),
-    ("attributes", "file_attributes"),
-    ("contexts", "create_contexts"),
-    ("break_policy", "on_break"),
 ];
 
 /// Maximum number of expected statuses. Each operation that waits to be issued holds its own.
@@ -155,7 +142,11 @@ fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
 }
 
 /// Returns the payload of a write of `length` bytes.
-pub(super) fn payload([pattern, blob]: [Value; 2], length: u64, host: &Host) -> LuaResult<Payload> {
+pub(super) fn payload(
+    [pattern, blob]: [Value; 2],
+    length: u64,
+    host: &ScriptHost,
+) -> LuaResult<Payload> {
     match (pattern, blob) {
         (Value::Nil, Value::Nil) => Ok(Payload::Pattern(Pattern::Random)),
         (Value::Nil, blob) => {
@@ -226,7 +217,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
 }
 
 fn no_create_key(name: &str) -> LuaError {
-    if let Some((_, here)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+    if let Some(here) = OPEN_OPTIONS.find(name) {
         return fault(format!("open: unknown option '{name}': here it is '{here}'"));
     }
     let known = CREATE_KEYS.iter().chain(&["expect"]).copied();

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, shown, size, table, text,
     text_field, unknown,
@@ -55,7 +55,7 @@ enum Quantity {
     Bool(bool),
 }
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "params", |lua, host, declared, argument| {
         if declared.params.is_some() {
             return Err(fault("bench.params is called twice; put all parameters into one table"));
@@ -64,7 +64,12 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     })
 }
 
-fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> LuaResult<Table> {
+fn params(
+    lua: &Lua,
+    host: &ScriptHost,
+    declared: &mut Declared,
+    specs: &Table,
+) -> LuaResult<Table> {
     let mut names = Vec::new();
     for pair in specs.pairs::<Value, Value>() {
         let (name, spec) = pair?;

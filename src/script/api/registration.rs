@@ -6,7 +6,7 @@ use std::rc::Rc;
 use mlua::{IntoLuaMulti, Lua, Result as LuaResult, Table, Value, Variadic};
 
 use super::super::declared::Declared;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::members::unknown_member;
 use super::super::values::{fail, fault, name_of, shown};
 
@@ -14,13 +14,13 @@ use super::super::values::{fail, fault, name_of, shown};
 pub(super) fn top_level<R, F>(
     lua: &Lua,
     bench: &Table,
-    host: &Rc<Host>,
+    host: &Rc<ScriptHost>,
     name: &'static str,
     body: F,
 ) -> LuaResult<()>
 where
     R: IntoLuaMulti,
-    F: Fn(&Lua, &Host, &mut Declared, Value) -> LuaResult<R> + 'static,
+    F: Fn(&Lua, &ScriptHost, &mut Declared, Value) -> LuaResult<R> + 'static,
 {
     top_level_many(lua, bench, host, name, move |lua, host, declared, arguments| {
         body(lua, host, declared, arguments.first().cloned().unwrap_or(Value::Nil))
@@ -31,13 +31,13 @@ where
 pub(super) fn top_level_many<R, F>(
     lua: &Lua,
     bench: &Table,
-    host: &Rc<Host>,
+    host: &Rc<ScriptHost>,
     name: &'static str,
     body: F,
 ) -> LuaResult<()>
 where
     R: IntoLuaMulti,
-    F: Fn(&Lua, &Host, &mut Declared, &[Value]) -> LuaResult<R> + 'static,
+    F: Fn(&Lua, &ScriptHost, &mut Declared, &[Value]) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
     let bench_itself = bench.to_pointer();

@@ -9,7 +9,7 @@ use mlua::{
     UserDataRegistry, Value,
 };
 
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::members::RNG_METHODS;
 use super::super::random::RandomNumbers;
 use super::super::values::{LARGEST_EXACT, fail, fault, name, shown, table};
@@ -36,7 +36,7 @@ const LONG_LIST: usize = 1_000;
 /// Maximum of sigma. Beyond it, a factor of 22,000 in either direction would be common.
 const MAX_SIGMA: f64 = 10.0;
 
-pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     lua.register_userdata_type::<Rng>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("rng"));
         registry.add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(RNG_METHODS)));
@@ -52,7 +52,7 @@ pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
 }
 
 /// Registers `bench.rng(name)`.
-pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "rng", |lua, _, declared, argument| {
         let name = name(&argument, "bench.rng: the stream's name")?;
         let random = RefCell::new(RandomNumbers::named(declared.seed, &name));
@@ -62,7 +62,7 @@ pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaRe
 
 type Registry = UserDataRegistry<Rng>;
 
-fn uniform(registry: &mut Registry, host: &Rc<Host>) {
+fn uniform(registry: &mut Registry, host: &Rc<ScriptHost>) {
     drawing(registry, host, "int", |_, random, (low, high): (Value, Value)| {
         if high.is_nil() {
             return fail!(
@@ -96,7 +96,7 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
     });
 }
 
-fn distributions(registry: &mut Registry, host: &Rc<Host>) {
+fn distributions(registry: &mut Registry, host: &Rc<ScriptHost>) {
     drawing(registry, host, "exp", |_, random, mean: Value| {
         Ok(random.exp(size(&mean, "rng:exp: the mean")?))
     });
@@ -137,7 +137,7 @@ fn distributions(registry: &mut Registry, host: &Rc<Host>) {
     });
 }
 
-fn lists(registry: &mut Registry, host: &Rc<Host>) {
+fn lists(registry: &mut Registry, host: &Rc<ScriptHost>) {
     let sums = RefCell::new(Weights::default());
     drawing(registry, host, "pick", move |(_, host), random, (values, weights): (Value, Value)| {
         let (values, length) = list(host, &values, "rng:pick")?;
@@ -179,11 +179,11 @@ fn lists(registry: &mut Registry, host: &Rc<Host>) {
 }
 
 /// Registers a method that draws from the random numbers of `rng`.
-fn drawing<A, R, F>(registry: &mut Registry, host: &Rc<Host>, name: &str, body: F)
+fn drawing<A, R, F>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &str, body: F)
 where
     A: FromLuaMulti,
     R: IntoLuaMulti,
-    F: Fn((&Lua, &Host), &mut RandomNumbers, A) -> LuaResult<R> + 'static,
+    F: Fn((&Lua, &ScriptHost), &mut RandomNumbers, A) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
     registry.add_method(name, move |lua, rng, arguments: A| {
@@ -192,7 +192,7 @@ where
 }
 
 fn draw<R>(
-    host: &Host,
+    host: &ScriptHost,
     rng: &Rng,
     body: impl FnOnce(&mut RandomNumbers) -> LuaResult<R>,
 ) -> LuaResult<R> {
@@ -209,7 +209,7 @@ fn draw<R>(
 
 /// Draws from the random numbers of the running client or arrivals.
 pub(super) fn draw_running<R>(
-    host: &Host,
+    host: &ScriptHost,
     body: impl FnOnce(&mut RandomNumbers) -> LuaResult<R>,
 ) -> LuaResult<R> {
     if let Some(random) = host.drawing.borrow_mut().as_mut() {
@@ -250,7 +250,7 @@ fn size(value: &Value, what: &str) -> LuaResult<f64> {
     between(value, what, (0.0, LARGEST_EXACT as f64))
 }
 
-fn list(host: &Host, value: &Value, what: &str) -> LuaResult<(Table, usize)> {
+fn list(host: &ScriptHost, value: &Value, what: &str) -> LuaResult<(Table, usize)> {
     let list = table(value, what)?;
     let length = list.raw_len();
     if length > MAX_LIST {

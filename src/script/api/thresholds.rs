@@ -6,7 +6,7 @@ use mlua::{Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::DeclaredWorkload;
 use super::super::error::ScriptError;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::values::{bool_field, duration_ns, fail, shown, text, text_field, unknown};
 use super::registration::top_level;
 use crate::ir::source::{Phase, StatedThreshold, WHOLE_PHASE};
@@ -19,7 +19,7 @@ const FIELDS: [&str; 4] = ["phase", "workload", "abort", "delay"];
 /// Maximum number of thresholds. More would be a mistake, and each costs a line in every report.
 const MAX_THRESHOLDS: usize = 1_000;
 
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "thresholds", |lua, host, declared, argument| {
         let Value::Table(list) = &argument else {
             return fail!(

@@ -5,70 +5,21 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::DeclaredWorkload;
-use super::super::host::Host;
+use super::super::host::ScriptHost;
 use super::super::options::client_count;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional, shown, table,
-    whole,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional,
+    refuse_foreign_fields, shown, table, whole,
 };
 use super::needs::needs;
 use super::pace::pace;
 use super::registration::top_level;
+use crate::ir::foreign_words::{PHASE_FIELDS, WORKLOAD_FIELDS};
+use crate::ir::phases::MAX_PHASES;
 use crate::ir::source::{Phase, RUN_CLIENT};
+use crate::ir::workloads::MAX_WORKLOADS;
 
-/// Maximum number of phases. More would be a mistake, and each costs a line in every report.
-const MAX_PHASES: usize = 1_000;
-const MAX_WORKLOADS: usize = 1_000;
-
-/// Fields of workloads in other tools, and their equivalents here.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("vus", "here it is 'clients'"),
-    ("users", "here it is 'clients'"),
-    ("threads", "here it is 'clients'"),
-    ("duration", "the length of a run is set by bench.phases and --duration"),
-    ("iterations", "their number is set by --iterations; 'iteration' is the function"),
-    ("rate", "write pace = bench.open_loop { rate = … }"),
-    ("exec", "here it is 'iteration'"),
-    ("run", "here it is 'iteration'"),
-    ("main", "here it is 'iteration'"),
-    ("fn", "here it is 'iteration'"),
-    ("function", "here it is 'iteration'"),
-    ("event", "here it is 'iteration'"),
-    (
-        "stages",
-        "the length of a run is set by bench.phases, and rates by phase by pace = { name = bench.open_loop { … } }",
-    ),
-    ("executor", "write pace = bench.closed_loop {} or bench.open_loop { rate = … }"),
-    ("scenarios", "each is a bench.workload { … } of its own"),
-    ("thresholds", "they stand by themselves: bench.thresholds { \"read.response.p99 < 20ms\" }"),
-    ("think", "write c:think(\"1s\") in the iteration"),
-    ("sleep", "write c:think(\"1s\") in the iteration"),
-    (
-        "weight",
-        "give each workload its clients or rate, or choose within one: bench.choose { { 70, browse }, { 30, edit } }",
-    ),
-];
-
-/// Fields of phases in other tools.
-const ELSEWHERE_IN_A_PHASE: &[(&str, &str)] = &[
-    ("length", "here it is 'duration'"),
-    ("time", "here it is 'duration'"),
-    ("target", "rates by phase are the workload's: pace = { name = bench.open_loop { rate = … } }"),
-    ("rate", "rates by phase are the workload's: pace = { name = bench.open_loop { rate = … } }"),
-    ("warmup", "write record = false"),
-];
-
-/// Refuses fields of other tools, with their equivalents here.
-fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResult<()> {
-    for (elsewhere, here) in words {
-        if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return fail!("{what}: unknown field '{elsewhere}': {here}");
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             return fail!(
@@ -128,7 +79,7 @@ fn function(value: &Value, what: &str) -> LuaResult<Function> {
 }
 
 fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
-    refuse_elsewhere(spec, "bench.workload", ELSEWHERE)?;
+    refuse_foreign_fields(spec, "bench.workload", &WORKLOAD_FIELDS)?;
     check_keys(
         spec,
         "bench.workload",
@@ -182,7 +133,7 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
 }
 
 fn phase(spec: &Table, position: usize) -> LuaResult<Phase> {
-    refuse_elsewhere(spec, "bench.phases", ELSEWHERE_IN_A_PHASE)?;
+    refuse_foreign_fields(spec, "bench.phases", &PHASE_FIELDS)?;
     check_keys(spec, "bench.phases", "field", &["name", "duration", "record"])?;
     let name = optional(spec, "bench.phases", "name", name)?
         .ok_or_else(|| fault(format!("bench.phases: phase {position} needs a name")))?;

@@ -313,7 +313,7 @@ fn the_top_level() {
         ),
         (
             "bench.workload { name = 'w', iterations = print }",
-            "s.lua:1: bench.workload: unknown field 'iterations': their number is set by --iterations; 'iteration' is the function",
+            "s.lua:1: bench.workload: unknown field 'iterations': --iterations sets their number; 'iteration' is the function",
         ),
         (
             "bench.workload { name = 'w', clients = 0, iteration = print }",

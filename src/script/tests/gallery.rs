@@ -112,16 +112,16 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("sleep(1)", "unknown global 'sleep': here it is c:think(\"1s\")"),
     (
         "check(1, {})",
-        "unknown global 'check': what an operation may end with says its option expect, such as c:stat(path, { expect = \"any\" }), and what a run must keep bench.thresholds",
+        "unknown global 'check': the option expect sets how an operation may end, such as c:stat(path, { expect = \"any\" }), and bench.thresholds sets what the run must reach",
     ),
     ("local id = __VU", "unknown global '__VU': here it is c.id"),
     (
         "local size = __ENV.SIZE",
-        "unknown global '__ENV': what is given from outside are parameters: local P = bench.params { … }",
+        "unknown global '__ENV': a script takes parameters: local P = bench.params { … }",
     ),
     (
         "local n = sysbench.opt.threads",
-        "unknown global 'sysbench': parameters are what bench.params returns, operations are methods of the client c",
+        "unknown global 'sysbench': bench.params returns the parameters, and operations are methods of the client c",
     ),
     (
         "c:stat('a', 'any')",
@@ -141,7 +141,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "c:rmtree('a')",
-        "unknown method 'rmtree': a tree is removed one by one: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'rmtree': there is no removal of a whole tree: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
     ),
     (
         "c:frobnicate('a')",
@@ -284,7 +284,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("bench.on_break { flush = 'yes' }", "bench.on_break: flush is true or false, not \"yes\""),
     (
         "bench.on_break { timeout = '35s' }",
-        "bench.on_break: unknown field 'timeout': the server's own timeout (35 s) cannot be set; the client's wait is 'delay'",
+        "bench.on_break: unknown field 'timeout': the server decides how long it waits (35 s); 'delay' sets how long the client waits before it answers",
     ),
     (
         "bench.on_break { policy = 'ignore', delay = '1s' }",
@@ -320,7 +320,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench.workload { name = 'w', duration = '30s', iteration = print }",
-        "bench.workload: unknown field 'duration': the length of a run is set by bench.phases and --duration",
+        "bench.workload: unknown field 'duration': bench.phases and --duration set the duration of a run",
     ),
     (
         "bench.workload { name = 'w', clients = '10', iteration = print }",
@@ -332,7 +332,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "function iteration(c, rng) end",
-        "globals cannot be set or changed: write \"local function iteration\"; what clients run are fields: bench.workload { …, iteration = function(c, rng) … end }",
+        "globals cannot be set or changed: write \"local function iteration\"; clients run the functions of a workload: bench.workload { …, iteration = function(c, rng) … end }",
     ),
     (
         "bench.phases { name = 'steady', duration = '30s' }",
@@ -385,20 +385,20 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("if 1 != 2 then end", "Unexpected '!='; did you mean '~='?"),
     (
         "function default() end",
-        "globals cannot be set or changed: write \"local function default\"; what clients run are fields: bench.workload { …, iteration = function(c, rng) … end }",
+        "globals cannot be set or changed: write \"local function default\"; clients run the functions of a workload: bench.workload { …, iteration = function(c, rng) … end }",
     ),
     (
         "bench.stages { { duration = '30s', target = 10 } }",
-        "unknown function of bench 'stages': here it is bench.phases; rates by phase are the workload's pace",
+        "unknown function of bench 'stages': here it is bench.phases; a workload's pace may have a rate for each phase",
     ),
     ("bench.trend('x')", "unknown function of bench 'trend': here it is bench.histogram"),
     (
         "bench.workload { name = 'w', stages = {}, iteration = print }",
-        "bench.workload: unknown field 'stages': the length of a run is set by bench.phases, and rates by phase by pace = { name = bench.open_loop { … } }",
+        "bench.workload: unknown field 'stages': bench.phases sets the duration of each phase, and pace = { name = bench.open_loop { … } } its rate",
     ),
     (
         "bench.workload { name = 'w', thresholds = {}, iteration = print }",
-        "bench.workload: unknown field 'thresholds': they stand by themselves: bench.thresholds { \"read.response.p99 < 20ms\" }",
+        "bench.workload: unknown field 'thresholds': they are declared beside the workloads: bench.thresholds { \"read.response.p99 < 20ms\" }",
     ),
     (
         "bench.workload { name = 'w', event = print }",
@@ -406,7 +406,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench.phases { { duration = '30s', target = 10 } }",
-        "bench.phases: unknown field 'target': rates by phase are the workload's: pace = { name = bench.open_loop { rate = … } }",
+        "bench.phases: unknown field 'target': the rate of a phase is part of the workload: pace = { name = bench.open_loop { rate = … } }",
     ),
     (
         "local hits = bench.counter('hits') hits.add(1)",

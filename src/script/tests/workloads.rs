@@ -100,11 +100,19 @@ fn numbers_of_clients_can_be_given_from_outside() {
     );
     let one = iteration("c:stat('a')").with(|options| options.clients = vec![clients("9")]);
     assert_eq!(one.load().unwrap().header().clients(), 9);
-    for (text, expected) in [
-        ("w=0", "--clients w=0: 0 clients; 1 to 1000000 are possible"),
-        ("many", "--clients many: write a number, or workload=number"),
-    ] {
-        assert_eq!(text.parse::<ClientsOverride>().unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn numbers_of_clients_are_bare_or_named() {
+    let count = |workload: Option<&str>, clients| {
+        Ok(ClientsOverride { workload: workload.map(String::from), clients })
+    };
+    assert_eq!("12".parse(), count(None, 12));
+    assert_eq!("editors=1000000".parse(), count(Some("editors"), 1_000_000));
+    assert_eq!("a=b=3".parse(), count(Some("a=b"), 3));
+    for bad in ["0", "1000001", "=3", "a=", "-1", "", "a=1.5", "many"] {
+        let expected = "expected N or workload=N, with N from 1 to 1000000";
+        assert_eq!(bad.parse::<ClientsOverride>(), Err(expected.into()), "{bad:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! operation of one takes from the others.
 
 use super::access::Sharing;
-use super::cached::{Cached, Change, Kind, level_of, state_of};
+use super::caching_right::{CachingRight, HolderKind, RightChange, level_of, state_of};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{
     Break, FileId, GrantedLease, LeaseBreak, LeaseKey, LeaseState, NtStatus, OplockBreak,
@@ -25,7 +25,7 @@ struct Open {
 
 enum Holds {
     Nothing,
-    Oplock(Cached),
+    Oplock(CachingRight),
     /// The lease of the open's client with this key.
     Lease(LeaseKey),
 }
@@ -36,12 +36,12 @@ struct Lease {
     parent_key: Option<LeaseKey>,
     /// None in version 1.
     epoch: Option<u16>,
-    cached: Cached,
+    caching_right: CachingRight,
 }
 
 /// An open that asks to be admitted.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct OpenRequest {
     pub number: u64,
     pub connection: u64,
     /// The ClientGuid: leases of one client with one key are one lease.
@@ -51,11 +51,11 @@ pub struct Wanted {
     /// Whether the open supersedes or overwrites the file.
     pub overwrites: bool,
     pub directory: bool,
-    pub caching: WantedCaching,
+    pub caching: RequestedCaching,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WantedCaching {
+pub enum RequestedCaching {
     Nothing,
     Oplock(OplockLevel),
     Lease {
@@ -69,7 +69,7 @@ pub enum WantedCaching {
 
 /// The one who disturbs. Its own lease is spared, and its own oplock unless that is of level II.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Who {
+pub struct Initiator {
     pub open: u64,
     pub client: u32,
     pub key: Option<LeaseKey>,
@@ -77,7 +77,7 @@ pub struct Who {
 
 /// The kind of operation that others' caching must give way to (Operation in MS-FSA 2.1.4.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disturbance {
+pub enum BreakCause {
     /// OPEN: the last writer's data must have arrived, and what is overwritten must be read anew.
     Open { sharing: Sharing, overwrites: bool },
     /// OPEN_BREAK_H, for an open that a share mode would refuse: handles that are kept open only as
@@ -95,14 +95,14 @@ pub enum Disturbance {
 
 /// A break to be sent on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct BreakNotice {
     pub connection: u64,
     pub what: Break,
 }
 
 /// The decision whether an operation may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     Proceed,
     /// The operation waits until something changes or until this time, and then asks again.
     Wait {
@@ -110,23 +110,25 @@ pub enum Verdict {
     },
 }
 
-impl Disturbance {
-    fn takes(self, kind: Kind, held: LeaseState) -> LeaseState {
+impl BreakCause {
+    fn takes(self, kind: HolderKind, held: LeaseState) -> LeaseState {
         let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
-        let is_batch = kind == Kind::Oplock && held.contains(h);
+        let is_batch = kind == HolderKind::Oplock && held.contains(h);
         match (self, kind) {
-            (Disturbance::Open { sharing, .. }, Kind::Oplock) if sharing.spares_oplocks() => {
+            (BreakCause::Open { sharing, .. }, HolderKind::Oplock) if sharing.spares_oplocks() => {
                 LeaseState::NONE
             }
-            (Disturbance::Open { sharing, .. }, Kind::Lease) if sharing.spares_leases() => {
+            (BreakCause::Open { sharing, .. }, HolderKind::Lease) if sharing.spares_leases() => {
                 LeaseState::NONE
             }
-            (Disturbance::Open { overwrites: false, .. }, _) => w,
-            (Disturbance::Conflict { overwrites: false }, Kind::Oplock) if is_batch => w,
-            (Disturbance::Conflict { .. } | Disturbance::Handles, Kind::Oplock) if !is_batch => {
+            (BreakCause::Open { overwrites: false, .. }, _) => w,
+            (BreakCause::Conflict { overwrites: false }, HolderKind::Oplock) if is_batch => w,
+            (BreakCause::Conflict { .. } | BreakCause::Handles, HolderKind::Oplock)
+                if !is_batch =>
+            {
                 LeaseState::NONE
             }
-            (Disturbance::Conflict { .. } | Disturbance::Handles, Kind::Lease) => h,
+            (BreakCause::Conflict { .. } | BreakCause::Handles, HolderKind::Lease) => h,
             _ => r | w,
         }
     }
@@ -145,31 +147,31 @@ impl FileOpens {
     /// STATUS_SHARING_VIOLATION.
     pub fn admit(
         &mut self,
-        wanted: &Wanted,
+        wanted: &OpenRequest,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
-    ) -> Result<Verdict, NtStatus> {
-        let Wanted { sharing, overwrites, .. } = *wanted;
+        notices: &mut Vec<BreakNotice>,
+    ) -> Result<Decision, NtStatus> {
+        let OpenRequest { sharing, overwrites, .. } = *wanted;
         if self.opens.iter().any(|open| open.sharing.conflicts_with(sharing)) {
-            let conflict = Disturbance::Conflict { overwrites };
-            return match self.disturb(wanted.who(), conflict, now_ns, notices) {
-                Verdict::Proceed => Err(NtStatus::SHARING_VIOLATION),
+            let conflict = BreakCause::Conflict { overwrites };
+            return match self.break_for(wanted.who(), conflict, now_ns, notices) {
+                Decision::Proceed => Err(NtStatus::SHARING_VIOLATION),
                 wait => Ok(wait),
             };
         }
-        let opening = Disturbance::Open { sharing, overwrites };
-        Ok(self.disturb(wanted.who(), opening, now_ns, notices))
+        let opening = BreakCause::Open { sharing, overwrites };
+        Ok(self.break_for(wanted.who(), opening, now_ns, notices))
     }
 
-    /// Breaks what the others hold and the disturbance cannot leave them (MS-FSA 2.1.4.12). Each is
+    /// Breaks what the others hold and the cause cannot leave them (MS-FSA 2.1.4.12). Each is
     /// broken only once, however often this is called.
-    pub fn disturb(
+    pub fn break_for(
         &mut self,
-        who: Who,
-        disturbance: Disturbance,
+        who: Initiator,
+        cause: BreakCause,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
-    ) -> Verdict {
+        notices: &mut Vec<BreakNotice>,
+    ) -> Decision {
         self.expire(now_ns);
         let mut until_ns: Option<u64> = None;
         let mut wait = |deadline_ns: Option<u64>| {
@@ -177,12 +179,12 @@ impl FileOpens {
         };
         for lease in &mut self.leases {
             // A parent key names the lease of a directory, whichever client holds it (2.1.4.12.2).
-            let is_own = lease.client == who.client || disturbance == Disturbance::Entries;
+            let is_own = lease.client == who.client || cause == BreakCause::Entries;
             if is_own && Some(lease.key) == who.key {
                 continue;
             }
-            let taken = disturbance.takes(Kind::Lease, lease.cached.state);
-            let (change, deadline_ns) = lease.cached.take(Kind::Lease, taken, now_ns);
+            let taken = cause.takes(HolderKind::Lease, lease.caching_right.state);
+            let (change, deadline_ns) = lease.caching_right.take(HolderKind::Lease, taken, now_ns);
             if let Some(change) = change {
                 lease.count_change();
                 notices.extend(lease.notice(&self.opens, change));
@@ -190,61 +192,66 @@ impl FileOpens {
             wait(deadline_ns);
         }
         for open in &mut self.opens {
-            let Holds::Oplock(cached) = &mut open.holds else { continue };
-            if open.number == who.open && cached.state != LeaseState::R {
+            let Holds::Oplock(caching_right) = &mut open.holds else { continue };
+            if open.number == who.open && caching_right.state != LeaseState::R {
                 continue;
             }
-            let taken = disturbance.takes(Kind::Oplock, cached.state);
-            let (change, deadline_ns) = cached.take(Kind::Oplock, taken, now_ns);
+            let taken = cause.takes(HolderKind::Oplock, caching_right.state);
+            let (change, deadline_ns) = caching_right.take(HolderKind::Oplock, taken, now_ns);
             notices.extend(change.map(|change| open.notice(change)));
             wait(deadline_ns);
         }
-        until_ns.map_or(Verdict::Proceed, |until_ns| Verdict::Wait { until_ns })
+        until_ns.map_or(Decision::Proceed, |until_ns| Decision::Wait { until_ns })
     }
 
     /// Adds an admitted open and returns what it may cache: as much of what it wants as the others
     /// leave (MS-FSA 2.1.5.18.1 and 2.1.5.18.2). Where those would grant nothing, the next lower
     /// level is tried, as Windows and Samba do.
-    pub fn add(&mut self, wanted: &Wanted, locked: bool) -> (OplockLevel, Option<GrantedLease>) {
+    pub fn add(
+        &mut self,
+        wanted: &OpenRequest,
+        locked: bool,
+    ) -> (OplockLevel, Option<GrantedLease>) {
         let (holds, oplock, lease) = match wanted.caching {
-            WantedCaching::Nothing => (Holds::Nothing, OplockLevel::None, None),
-            WantedCaching::Oplock(level) => {
-                let state = self.grantable(wanted, Kind::Oplock, state_of(level), locked);
-                (Holds::Oplock(Cached::new(state)), level_of(state), None)
+            RequestedCaching::Nothing => (Holds::Nothing, OplockLevel::None, None),
+            RequestedCaching::Oplock(level) => {
+                let state = self.grantable(wanted, HolderKind::Oplock, state_of(level), locked);
+                (Holds::Oplock(CachingRight::new(state)), level_of(state), None)
             }
-            WantedCaching::Lease { key, state, parent_key, has_epoch } => {
-                let state = self.grantable(wanted, Kind::Lease, state, locked);
+            RequestedCaching::Lease { key, state, parent_key, has_epoch } => {
+                let state = self.grantable(wanted, HolderKind::Lease, state, locked);
                 let lease = self.lease(wanted.client, key);
                 let lease = match lease {
                     Some(lease) => lease.upgraded(state, wanted.caching),
                     None => {
-                        let cached = Cached::new(state);
+                        let caching_right = CachingRight::new(state);
                         // To grant nothing is no change (smbtorture smb2.lease.lease-epoch).
                         let epoch = has_epoch.then_some(u16::from(!state.is_none()));
                         let client = wanted.client;
-                        self.leases.push(Lease { client, key, parent_key, epoch, cached });
+                        self.leases.push(Lease { client, key, parent_key, epoch, caching_right });
                         self.leases.last_mut().map(|lease| lease.granted())
                     }
                 };
                 (Holds::Lease(key), OplockLevel::Lease, lease)
             }
         };
-        let Wanted { number, connection, client, sharing, .. } = *wanted;
+        let OpenRequest { number, connection, client, sharing, .. } = *wanted;
         self.opens.push(Open { number, connection, client, sharing, holds });
         (oplock, lease)
     }
 
     fn grantable(
         &self,
-        wanted: &Wanted,
-        kind: Kind,
+        wanted: &OpenRequest,
+        kind: HolderKind,
         state: LeaseState,
         locked: bool,
     ) -> LeaseState {
         let mut state = state.legal();
         if wanted.directory {
             // MS-SMB2 3.3.5.9 and 3.3.5.9.11: no oplock, no lease of version 1, no writes.
-            let has_epoch = matches!(wanted.caching, WantedCaching::Lease { has_epoch: true, .. });
+            let has_epoch =
+                matches!(wanted.caching, RequestedCaching::Lease { has_epoch: true, .. });
             return if has_epoch { state - LeaseState::W } else { LeaseState::NONE };
         }
         for open in &self.opens {
@@ -253,34 +260,39 @@ impl FileOpens {
                 Holds::Lease(key) => {
                     let leases = self.leases.iter();
                     let mut leases = leases.filter(|l| l.client == open.client && l.key == *key);
-                    (Kind::Lease, leases.next().map_or(LeaseState::NONE, |l| l.cached.state))
+                    (
+                        HolderKind::Lease,
+                        leases.next().map_or(LeaseState::NONE, |l| l.caching_right.state),
+                    )
                 }
-                Holds::Oplock(cached) => (Kind::Oplock, cached.state),
-                Holds::Nothing => (Kind::Oplock, LeaseState::NONE),
+                Holds::Oplock(caching_right) => (HolderKind::Oplock, caching_right.state),
+                Holds::Nothing => (HolderKind::Oplock, LeaseState::NONE),
             };
             let spares = match kind {
-                Kind::Oplock => open.sharing.spares_oplocks(),
-                Kind::Lease => open.sharing.spares_leases(),
+                HolderKind::Oplock => open.sharing.spares_oplocks(),
+                HolderKind::Lease => open.sharing.spares_leases(),
             };
             if held.is_none() && spares {
                 continue;
             }
             state = state - LeaseState::W;
             let incompatible = match (kind, other) {
-                (Kind::Oplock, Kind::Lease) => held.intersects(LeaseState::W | LeaseState::H),
+                (HolderKind::Oplock, HolderKind::Lease) => {
+                    held.intersects(LeaseState::W | LeaseState::H)
+                }
                 _ => held.intersects(LeaseState::W),
             };
             if incompatible {
                 return LeaseState::NONE;
             }
-            if (kind, other) == (Kind::Lease, Kind::Oplock) && !held.is_none() {
+            if (kind, other) == (HolderKind::Lease, HolderKind::Oplock) && !held.is_none() {
                 state = state - LeaseState::H;
             }
         }
         let exclusive = state.contains(LeaseState::W);
         match kind {
             _ if locked && !exclusive => LeaseState::NONE,
-            Kind::Oplock if !exclusive => state & LeaseState::R,
+            HolderKind::Oplock if !exclusive => state & LeaseState::R,
             _ => state,
         }
     }
@@ -296,15 +308,15 @@ impl FileOpens {
         number: u64,
         level: OplockLevel,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
+        notices: &mut Vec<BreakNotice>,
     ) -> Result<(), NtStatus> {
         self.expire(now_ns);
         let open = self.opens.iter_mut().find(|open| open.number == number);
         let open = open.ok_or(NtStatus::FILE_CLOSED)?;
-        let Holds::Oplock(cached) = &mut open.holds else {
+        let Holds::Oplock(caching_right) = &mut open.holds else {
             return Err(NtStatus::INVALID_DEVICE_STATE);
         };
-        if !cached.is_breaking() {
+        if !caching_right.is_breaking() {
             return Err(NtStatus::INVALID_DEVICE_STATE);
         }
         let nonsense = match level {
@@ -314,13 +326,13 @@ impl FileOpens {
         };
         let answered = match nonsense {
             Some(status) => Err(status),
-            None => cached
+            None => caching_right
                 .acknowledge(state_of(level), now_ns)
                 .map_err(|_| NtStatus::INVALID_OPLOCK_PROTOCOL),
         };
         match answered {
             Ok(change) => notices.extend(change.map(|change| open.notice(change))),
-            Err(_) => cached.lose(),
+            Err(_) => caching_right.lose(),
         }
         answered.map(drop)
     }
@@ -329,21 +341,21 @@ impl FileOpens {
     ///
     /// # Errors
     /// STATUS_OBJECT_NAME_NOT_FOUND for a lease that does not exist. Otherwise those of
-    /// [`Cached::acknowledge`], and the break stays unanswered.
+    /// [`CachingRight::acknowledge`], and the break stays unanswered.
     pub fn acknowledge_lease(
         &mut self,
         client: u32,
         key: LeaseKey,
         state: LeaseState,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
+        notices: &mut Vec<BreakNotice>,
     ) -> Result<(), NtStatus> {
         self.expire(now_ns);
         let lease = self.leases.iter_mut().find(|l| l.client == client && l.key == key);
         let lease = lease.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
         // A break that follows an answer has the epoch of the one that was
         // answered (smbtorture smb2.lease.v2_breaking3).
-        if let Some(change) = lease.cached.acknowledge(state, now_ns)? {
+        if let Some(change) = lease.caching_right.acknowledge(state, now_ns)? {
             notices.extend(lease.notice(&self.opens, change));
         }
         Ok(())
@@ -373,10 +385,12 @@ impl FileOpens {
         let open = self.opens.iter().find(|open| open.number == number)?;
         match &open.holds {
             Holds::Nothing => Some(LeaseState::NONE),
-            Holds::Oplock(cached) => Some(cached.state),
+            Holds::Oplock(caching_right) => Some(caching_right.state),
             Holds::Lease(key) => {
                 let mut leases = self.leases.iter();
-                leases.find(|l| l.client == open.client && l.key == *key).map(|l| l.cached.state)
+                leases
+                    .find(|l| l.client == open.client && l.key == *key)
+                    .map(|l| l.caching_right.state)
             }
         }
     }
@@ -388,42 +402,42 @@ impl FileOpens {
     /// Ends the breaks that nobody answered in time.
     fn expire(&mut self, now_ns: u64) {
         for lease in &mut self.leases {
-            lease.cached.expire(now_ns);
+            lease.caching_right.expire(now_ns);
         }
         for open in &mut self.opens {
-            if let Holds::Oplock(cached) = &mut open.holds {
-                cached.expire(now_ns);
+            if let Holds::Oplock(caching_right) = &mut open.holds {
+                caching_right.expire(now_ns);
             }
         }
     }
 }
 
-impl Wanted {
-    pub fn who(&self) -> Who {
+impl OpenRequest {
+    pub fn who(&self) -> Initiator {
         let key = match self.caching {
-            WantedCaching::Lease { key, .. } => Some(key),
+            RequestedCaching::Lease { key, .. } => Some(key),
             _ => None,
         };
-        Who { open: self.number, client: self.client, key }
+        Initiator { open: self.number, client: self.client, key }
     }
 
     fn is_of(&self, client: u32, key: LeaseKey) -> bool {
-        self.who() == Who { open: self.number, client, key: Some(key) }
+        self.who() == Initiator { open: self.number, client, key: Some(key) }
     }
 }
 
 impl Open {
-    fn notice(&self, change: Change) -> Notice {
+    fn notice(&self, change: RightChange) -> BreakNotice {
         let file_id = FileId { persistent: self.number, volatile: self.number };
         let what = Break::Oplock(OplockBreak { file_id, level: level_of(change.to) });
-        Notice { connection: self.connection, what }
+        BreakNotice { connection: self.connection, what }
     }
 }
 
 impl Lease {
     /// Returns the notice of a break. If several opens share the lease, the first one's connection
     /// gets it (MS-SMB2 3.3.4.7).
-    fn notice(&self, opens: &[Open], change: Change) -> Option<Notice> {
+    fn notice(&self, opens: &[Open], change: RightChange) -> Option<BreakNotice> {
         let holds = |open: &&Open| {
             open.client == self.client && matches!(open.holds, Holds::Lease(key) if key == self.key)
         };
@@ -435,16 +449,20 @@ impl Lease {
             acknowledgement_required: change.acknowledged,
         });
         let connection = opens.iter().find(holds)?.connection;
-        Some(Notice { connection, what })
+        Some(BreakNotice { connection, what })
     }
 
     /// Upgrades the lease for another open with its key. The lease grows if everything that was
     /// wanted can be granted and includes what the lease has, unless a break is pending.
-    fn upgraded(&mut self, grantable: LeaseState, wanted: WantedCaching) -> Option<GrantedLease> {
-        let WantedCaching::Lease { state, .. } = wanted else { return None };
-        let grows = grantable == state && state.contains(self.cached.state);
-        if grows && state != self.cached.state && !self.cached.is_breaking() {
-            self.cached = Cached::new(state);
+    fn upgraded(
+        &mut self,
+        grantable: LeaseState,
+        wanted: RequestedCaching,
+    ) -> Option<GrantedLease> {
+        let RequestedCaching::Lease { state, .. } = wanted else { return None };
+        let grows = grantable == state && state.contains(self.caching_right.state);
+        if grows && state != self.caching_right.state && !self.caching_right.is_breaking() {
+            self.caching_right = CachingRight::new(state);
             self.count_change();
         }
         Some(self.granted())
@@ -457,8 +475,8 @@ impl Lease {
     fn granted(&self) -> GrantedLease {
         GrantedLease {
             key: self.key,
-            state: self.cached.state,
-            breaking: self.cached.is_breaking(),
+            state: self.caching_right.state,
+            breaking: self.caching_right.is_breaking(),
             parent_key: self.parent_key,
             epoch: self.epoch.unwrap_or_default(),
         }

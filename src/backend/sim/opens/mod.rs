@@ -7,7 +7,7 @@
 //! one step.
 
 pub mod access;
-mod cached;
+mod caching_right;
 mod file;
 #[cfg(test)]
 mod lease_tests;
@@ -16,7 +16,7 @@ mod oplock_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
-mod scene;
+mod test_table;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,9 +24,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 #[cfg(test)]
-pub use cached::BREAK_TIMEOUT_NS;
+pub use caching_right::BREAK_TIMEOUT_NS;
 use file::FileOpens;
-pub use file::{Disturbance, Notice, Verdict, Wanted, WantedCaching, Who};
+pub use file::{BreakCause, BreakNotice, Decision, Initiator, OpenRequest, RequestedCaching};
 
 #[cfg(test)]
 use crate::protocol::LeaseState;
@@ -57,7 +57,7 @@ struct Entry {
 
 /// The result of one attempt at an operation.
 #[derive(Debug)]
-pub enum Step<T> {
+pub enum AttemptResult<T> {
     Done(T),
     Wait(Wait),
 }
@@ -93,18 +93,18 @@ impl OpenTable {
     pub fn admit(
         &mut self,
         file: Option<u64>,
-        wanted: &Wanted,
+        wanted: &OpenRequest,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
-    ) -> Result<Step<()>, NtStatus> {
-        if let WantedCaching::Lease { key, .. } = wanted.caching
+        notices: &mut Vec<BreakNotice>,
+    ) -> Result<AttemptResult<()>, NtStatus> {
+        if let RequestedCaching::Lease { key, .. } = wanted.caching
             && let Some(leased) = self.leases.get(&(wanted.client, key))
             && Some(*leased) != file
         {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         match file.and_then(|file| self.files.get_mut(&file)) {
-            None => Ok(Step::Done(())),
+            None => Ok(AttemptResult::Done(())),
             Some(entry) => {
                 let verdict = entry.opens.admit(wanted, now_ns, notices)?;
                 Ok(entry.step(verdict))
@@ -117,28 +117,28 @@ impl OpenTable {
     pub fn add(
         &mut self,
         file: u64,
-        wanted: &Wanted,
+        wanted: &OpenRequest,
         locked: bool,
     ) -> (OplockLevel, Option<GrantedLease>) {
-        if let WantedCaching::Lease { key, .. } = wanted.caching {
+        if let RequestedCaching::Lease { key, .. } = wanted.caching {
             self.leases.insert((wanted.client, key), file);
         }
         self.files.entry(file).or_default().opens.add(wanted, locked)
     }
 
-    /// Does what [`FileOpens::disturb`] does, for this file.
-    pub fn disturb(
+    /// Does what [`FileOpens::break_for`] does, for this file.
+    pub fn break_for(
         &mut self,
         file: u64,
-        who: Who,
-        disturbance: Disturbance,
+        who: Initiator,
+        cause: BreakCause,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
-    ) -> Step<()> {
+        notices: &mut Vec<BreakNotice>,
+    ) -> AttemptResult<()> {
         match self.files.get_mut(&file) {
-            None => Step::Done(()),
+            None => AttemptResult::Done(()),
             Some(entry) => {
-                let verdict = entry.opens.disturb(who, disturbance, now_ns, notices);
+                let verdict = entry.opens.break_for(who, cause, now_ns, notices);
                 entry.step(verdict)
             }
         }
@@ -154,7 +154,7 @@ impl OpenTable {
         answer: Acknowledgement,
         file: Option<u64>,
         now_ns: u64,
-        notices: &mut Vec<Notice>,
+        notices: &mut Vec<BreakNotice>,
     ) -> Result<(), NtStatus> {
         let (file, missing) = match answer {
             Acknowledgement::Oplock { .. } => (file, NtStatus::FILE_CLOSED),
@@ -214,12 +214,12 @@ impl Entry {
         }
     }
 
-    fn step(&mut self, verdict: Verdict) -> Step<()> {
+    fn step(&mut self, verdict: Decision) -> AttemptResult<()> {
         match verdict {
-            Verdict::Proceed => Step::Done(()),
-            Verdict::Wait { until_ns } => {
+            Decision::Proceed => AttemptResult::Done(()),
+            Decision::Wait { until_ns } => {
                 let changed = self.changed.get_or_insert_default().subscribe();
-                Step::Wait(Wait { changed, until_ns })
+                AttemptResult::Wait(Wait { changed, until_ns })
             }
         }
     }

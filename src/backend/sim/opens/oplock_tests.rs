@@ -2,32 +2,32 @@
 //! 2.1.5.18.2; MS-SMB2 3.3.4.6, 3.3.5.22.1, 3.3.6.1).
 
 use super::access::{READ_ATTRIBUTES, READ_DATA, SYNCHRONIZE, Sharing, WRITE_DATA};
-use super::scene::{Scene, Tried, lease, lease_break, oplock, oplock_break, wanted, who};
-use super::{BREAK_TIMEOUT_NS, Disturbance, Wanted, WantedCaching};
+use super::test_table::{TestTable, Tried, lease, lease_break, oplock, oplock_break, wanted, who};
+use super::{BREAK_TIMEOUT_NS, BreakCause, OpenRequest, RequestedCaching};
 use crate::protocol::NtStatus;
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, Lease, None as Nothing};
 
 const READ_CONTROL: u32 = 0x0002_0000;
 
-fn alone(client: u32, caching: WantedCaching) -> Wanted {
+fn alone(client: u32, caching: RequestedCaching) -> OpenRequest {
     let sharing = Sharing { access: READ_DATA | WRITE_DATA, share: 0 };
-    Wanted { sharing, ..wanted(client, caching) }
+    OpenRequest { sharing, ..wanted(client, caching) }
 }
 
-fn with_access(client: u32, access: u32) -> Wanted {
+fn with_access(client: u32, access: u32) -> OpenRequest {
     let sharing = Sharing { access, share: 7 };
-    Wanted { sharing, ..wanted(client, WantedCaching::Nothing) }
+    OpenRequest { sharing, ..wanted(client, RequestedCaching::Nothing) }
 }
 
-fn overwriting(client: u32) -> Wanted {
-    Wanted { overwrites: true, ..wanted(client, WantedCaching::Nothing) }
+fn overwriting(client: u32) -> OpenRequest {
+    OpenRequest { overwrites: true, ..wanted(client, RequestedCaching::Nothing) }
 }
 
 /// MS-FSA 2.1.5.18.1.
 #[test]
 fn the_first_open_gets_any_oplock_it_asks_for() {
     for level in [Nothing, II, Exclusive, Batch] {
-        assert_eq!(Scene::default().open(1, oplock(level)).oplock(), level);
+        assert_eq!(TestTable::default().open(1, oplock(level)).oplock(), level);
     }
 }
 
@@ -35,10 +35,10 @@ fn the_first_open_gets_any_oplock_it_asks_for() {
 #[test]
 fn beside_an_open_without_an_oplock_level_ii_is_the_most() {
     for (level, expected) in [(II, II), (Exclusive, II), (Batch, II), (Nothing, Nothing)] {
-        let mut scene = Scene::default();
-        scene.open(1, WantedCaching::Nothing);
-        assert_eq!(scene.open(2, oplock(level)).oplock(), expected, "{level:?}");
-        assert_eq!(scene.breaks(), []);
+        let mut test_table = TestTable::default();
+        test_table.open(1, RequestedCaching::Nothing);
+        assert_eq!(test_table.open(2, oplock(level)).oplock(), expected, "{level:?}");
+        assert_eq!(test_table.breaks(), []);
     }
 }
 
@@ -46,17 +46,17 @@ fn beside_an_open_without_an_oplock_level_ii_is_the_most() {
 #[test]
 fn a_second_open_waits_until_the_first_has_gone_down_to_level_ii() {
     for level in [Exclusive, Batch] {
-        let mut scene = Scene::default();
-        let first = scene.open(1, oplock(level)).number();
+        let mut test_table = TestTable::default();
+        let first = test_table.open(1, oplock(level)).number();
         let waits = Tried::Waits { until_ns: BREAK_TIMEOUT_NS };
-        assert_eq!(scene.open(2, oplock(Batch)), waits);
-        assert_eq!(scene.breaks(), [oplock_break(1, first, II)]);
-        assert_eq!(scene.open(2, oplock(Batch)), waits, "and the break is not sent again");
-        assert_eq!(scene.breaks(), []);
-        scene.answer_oplock(1, first, II).unwrap();
-        assert_eq!(scene.open(2, oplock(Batch)).oplock(), II);
-        assert_eq!(scene.open(3, oplock(II)).oplock(), II);
-        assert_eq!(scene.breaks(), []);
+        assert_eq!(test_table.open(2, oplock(Batch)), waits);
+        assert_eq!(test_table.breaks(), [oplock_break(1, first, II)]);
+        assert_eq!(test_table.open(2, oplock(Batch)), waits, "and the break is not sent again");
+        assert_eq!(test_table.breaks(), []);
+        test_table.answer_oplock(1, first, II).unwrap();
+        assert_eq!(test_table.open(2, oplock(Batch)).oplock(), II);
+        assert_eq!(test_table.open(3, oplock(II)).oplock(), II);
+        assert_eq!(test_table.breaks(), []);
     }
 }
 
@@ -64,56 +64,59 @@ fn a_second_open_waits_until_the_first_has_gone_down_to_level_ii() {
 #[test]
 fn overwriting_breaks_to_none_and_waits_for_the_writer_but_not_for_readers() {
     for level in [Exclusive, Batch] {
-        let mut scene = Scene::default();
-        let first = scene.open(1, oplock(level)).number();
+        let mut test_table = TestTable::default();
+        let first = test_table.open(1, oplock(level)).number();
         let waits = Tried::Waits { until_ns: BREAK_TIMEOUT_NS };
-        assert_eq!(scene.try_open(overwriting(2)), Ok(waits));
-        assert_eq!(scene.breaks(), [oplock_break(1, first, Nothing)]);
-        scene.answer_oplock(1, first, Nothing).unwrap();
-        scene.try_open(overwriting(2)).unwrap().number();
+        assert_eq!(test_table.try_open(overwriting(2)), Ok(waits));
+        assert_eq!(test_table.breaks(), [oplock_break(1, first, Nothing)]);
+        test_table.answer_oplock(1, first, Nothing).unwrap();
+        test_table.try_open(overwriting(2)).unwrap().number();
     }
-    let mut scene = Scene::default();
-    let first = scene.open(1, oplock(II)).number();
-    scene.try_open(overwriting(2)).unwrap().number();
-    assert_eq!(scene.breaks(), [oplock_break(1, first, Nothing)]);
-    assert_eq!(scene.answer_oplock(1, first, Nothing), Err(NtStatus::INVALID_DEVICE_STATE));
+    let mut test_table = TestTable::default();
+    let first = test_table.open(1, oplock(II)).number();
+    test_table.try_open(overwriting(2)).unwrap().number();
+    assert_eq!(test_table.breaks(), [oplock_break(1, first, Nothing)]);
+    assert_eq!(test_table.answer_oplock(1, first, Nothing), Err(NtStatus::INVALID_DEVICE_STATE));
 }
 
 /// MS-FSA 2.1.4.12, OPEN: an open that asks for attributes alone.
 #[test]
 fn an_open_of_attributes_breaks_nothing_but_one_of_the_security_descriptor_does() {
     for level in [II, Exclusive, Batch] {
-        let mut scene = Scene::default();
-        scene.open(1, oplock(level));
-        scene.try_open(with_access(2, READ_ATTRIBUTES | 0x100 | SYNCHRONIZE)).unwrap().number();
-        assert_eq!(scene.breaks(), []);
+        let mut test_table = TestTable::default();
+        test_table.open(1, oplock(level));
+        test_table
+            .try_open(with_access(2, READ_ATTRIBUTES | 0x100 | SYNCHRONIZE))
+            .unwrap()
+            .number();
+        assert_eq!(test_table.breaks(), []);
     }
-    let mut scene = Scene::default();
-    let first = scene.open(1, oplock(Batch)).number();
-    scene.try_open(with_access(2, READ_CONTROL)).unwrap();
-    assert_eq!(scene.breaks(), [oplock_break(1, first, II)]);
+    let mut test_table = TestTable::default();
+    let first = test_table.open(1, oplock(Batch)).number();
+    test_table.try_open(with_access(2, READ_CONTROL)).unwrap();
+    assert_eq!(test_table.breaks(), [oplock_break(1, first, II)]);
 }
 
 /// MS-FSA 2.1.5.18.1: opens of attributes do not count.
 #[test]
 fn an_open_of_attributes_leaves_room_for_a_batch_oplock() {
-    let mut scene = Scene::default();
-    scene.try_open(with_access(1, READ_ATTRIBUTES)).unwrap();
-    assert_eq!(scene.open(2, oplock(Batch)).oplock(), Batch);
+    let mut test_table = TestTable::default();
+    test_table.try_open(with_access(1, READ_ATTRIBUTES)).unwrap();
+    assert_eq!(test_table.open(2, oplock(Batch)).oplock(), Batch);
 }
 
 /// MS-FSA 2.1.5.1.2: a batch holder may have the file open for nothing.
 #[test]
 fn a_batch_oplock_is_broken_before_a_share_mode_refuses() {
-    let mut scene = Scene::default();
-    let first = scene.try_open(alone(1, oplock(Batch))).unwrap().number();
+    let mut test_table = TestTable::default();
+    let first = test_table.try_open(alone(1, oplock(Batch))).unwrap().number();
     let second = alone(2, oplock(Batch));
-    assert_eq!(scene.try_open(second), Ok(Tried::Waits { until_ns: BREAK_TIMEOUT_NS }));
-    assert_eq!(scene.breaks(), [oplock_break(1, first, II)]);
-    let mut kept = scene;
+    assert_eq!(test_table.try_open(second), Ok(Tried::Waits { until_ns: BREAK_TIMEOUT_NS }));
+    assert_eq!(test_table.breaks(), [oplock_break(1, first, II)]);
+    let mut kept = test_table;
     kept.answer_oplock(1, first, II).unwrap();
     assert_eq!(kept.try_open(second), Err(NtStatus::SHARING_VIOLATION));
-    let mut closed = Scene::default();
+    let mut closed = TestTable::default();
     let first = closed.try_open(alone(1, oplock(Batch))).unwrap().number();
     closed.try_open(second).unwrap();
     closed.close(first);
@@ -124,35 +127,35 @@ fn a_batch_oplock_is_broken_before_a_share_mode_refuses() {
 #[test]
 fn an_exclusive_oplock_is_not_broken_by_who_is_refused() {
     for level in [II, Exclusive] {
-        let mut scene = Scene::default();
-        scene.try_open(alone(1, oplock(level))).unwrap();
-        let refused = scene.try_open(alone(2, oplock(Batch)));
+        let mut test_table = TestTable::default();
+        test_table.try_open(alone(1, oplock(level))).unwrap();
+        let refused = test_table.try_open(alone(2, oplock(Batch)));
         assert_eq!(refused, Err(NtStatus::SHARING_VIOLATION));
-        assert_eq!(scene.breaks(), []);
+        assert_eq!(test_table.breaks(), []);
     }
 }
 
 /// MS-FSA 2.1.4.12, WRITE and LOCK_CONTROL: also if the holder itself does it.
 #[test]
 fn a_write_takes_level_ii_from_everybody_and_waits_for_nobody() {
-    let mut scene = Scene::default();
-    let one = scene.open(1, oplock(II)).number();
-    let two = scene.open(2, oplock(II)).number();
-    assert!(!scene.disturb(who(1, one), Disturbance::Content));
-    assert_eq!(scene.breaks(), [oplock_break(1, one, Nothing), oplock_break(2, two, Nothing)]);
-    assert!(!scene.disturb(who(1, one), Disturbance::Content));
-    assert_eq!(scene.breaks(), []);
+    let mut test_table = TestTable::default();
+    let one = test_table.open(1, oplock(II)).number();
+    let two = test_table.open(2, oplock(II)).number();
+    assert!(!test_table.break_for(who(1, one), BreakCause::Content));
+    assert_eq!(test_table.breaks(), [oplock_break(1, one, Nothing), oplock_break(2, two, Nothing)]);
+    assert!(!test_table.break_for(who(1, one), BreakCause::Content));
+    assert_eq!(test_table.breaks(), []);
 }
 
 /// MS-FSA 2.1.4.12.
 #[test]
 fn the_writer_keeps_its_own_exclusive_oplock() {
     for level in [Exclusive, Batch] {
-        let mut scene = Scene::default();
-        let one = scene.open(1, oplock(level)).number();
-        assert!(!scene.disturb(who(1, one), Disturbance::Content));
-        assert!(!scene.disturb(who(1, one), Disturbance::Handles));
-        assert_eq!(scene.breaks(), []);
+        let mut test_table = TestTable::default();
+        let one = test_table.open(1, oplock(level)).number();
+        assert!(!test_table.break_for(who(1, one), BreakCause::Content));
+        assert!(!test_table.break_for(who(1, one), BreakCause::Handles));
+        assert_eq!(test_table.breaks(), []);
     }
 }
 
@@ -160,8 +163,8 @@ fn the_writer_keeps_its_own_exclusive_oplock() {
 #[test]
 fn on_a_file_with_locks_only_an_exclusive_oplock_is_granted() {
     let granted = |level| {
-        let mut scene = Scene { locked: true, ..Scene::default() };
-        scene.open(1, oplock(level)).oplock()
+        let mut test_table = TestTable { locked: true, ..TestTable::default() };
+        test_table.open(1, oplock(level)).oplock()
     };
     assert_eq!([II, Exclusive, Batch].map(granted), [Nothing, Exclusive, Batch]);
 }
@@ -169,21 +172,21 @@ fn on_a_file_with_locks_only_an_exclusive_oplock_is_granted() {
 /// MS-SMB2 3.3.5.9.
 #[test]
 fn a_directory_has_no_oplock() {
-    let mut scene = Scene::default();
-    let directory = Wanted { directory: true, ..wanted(1, oplock(Batch)) };
-    assert_eq!(scene.try_open(directory).unwrap().oplock(), Nothing);
+    let mut test_table = TestTable::default();
+    let directory = OpenRequest { directory: true, ..wanted(1, oplock(Batch)) };
+    assert_eq!(test_table.try_open(directory).unwrap().oplock(), Nothing);
 }
 
 /// MS-SMB2 3.3.5.22.1. Samba 4.17 answers STATUS_INVALID_OPLOCK_PROTOCOL where
 /// nothing is broken (smbtorture smb2.oplock.levelii500).
 #[test]
 fn an_answer_to_no_break_is_invalid_device_state() {
-    let mut scene = Scene::default();
-    let one = scene.open(1, oplock(Batch)).number();
-    assert_eq!(scene.answer_oplock(1, one, II), Err(NtStatus::INVALID_DEVICE_STATE));
-    assert_eq!(scene.answer_oplock(1, one + 1, II), Err(NtStatus::FILE_CLOSED));
-    let leased = scene.open_answered(2, lease(1, "R")).0.number();
-    assert_eq!(scene.answer_oplock(2, leased, II), Err(NtStatus::INVALID_DEVICE_STATE));
+    let mut test_table = TestTable::default();
+    let one = test_table.open(1, oplock(Batch)).number();
+    assert_eq!(test_table.answer_oplock(1, one, II), Err(NtStatus::INVALID_DEVICE_STATE));
+    assert_eq!(test_table.answer_oplock(1, one + 1, II), Err(NtStatus::FILE_CLOSED));
+    let leased = test_table.open_answered(2, lease(1, "R")).0.number();
+    assert_eq!(test_table.answer_oplock(2, leased, II), Err(NtStatus::INVALID_DEVICE_STATE));
 }
 
 /// MS-SMB2 3.3.5.22.1: the break has ended all the same.
@@ -195,54 +198,54 @@ fn an_answer_that_wants_more_than_was_left_is_refused_and_the_oplock_lost() {
         (false, Lease, NtStatus::INVALID_PARAMETER),
         (true, II, NtStatus::INVALID_OPLOCK_PROTOCOL),
     ] {
-        let mut scene = Scene::default();
-        let one = scene.open(1, oplock(Batch)).number();
-        let two = if overwrite { overwriting(2) } else { wanted(2, WantedCaching::Nothing) };
-        scene.try_open(two).unwrap();
-        assert_eq!(scene.answer_oplock(1, one, answer), Err(expected));
-        assert!(scene.held(one).is_none());
-        scene.try_open(two).unwrap().number();
-        assert_eq!(scene.answer_oplock(1, one, II), Err(NtStatus::INVALID_DEVICE_STATE));
+        let mut test_table = TestTable::default();
+        let one = test_table.open(1, oplock(Batch)).number();
+        let two = if overwrite { overwriting(2) } else { wanted(2, RequestedCaching::Nothing) };
+        test_table.try_open(two).unwrap();
+        assert_eq!(test_table.answer_oplock(1, one, answer), Err(expected));
+        assert!(test_table.held(one).is_none());
+        test_table.try_open(two).unwrap().number();
+        assert_eq!(test_table.answer_oplock(1, one, II), Err(NtStatus::INVALID_DEVICE_STATE));
     }
 }
 
 /// MS-SMB2 2.2.24.1: the client may keep less than it was left.
 #[test]
 fn an_answer_may_give_up_more_than_it_must() {
-    let mut scene = Scene::default();
-    let one = scene.open(1, oplock(Batch)).number();
-    scene.open(2, oplock(Batch));
-    scene.answer_oplock(1, one, Nothing).unwrap();
-    assert!(scene.held(one).is_none());
-    assert_eq!(scene.open(2, oplock(Batch)).oplock(), II);
+    let mut test_table = TestTable::default();
+    let one = test_table.open(1, oplock(Batch)).number();
+    test_table.open(2, oplock(Batch));
+    test_table.answer_oplock(1, one, Nothing).unwrap();
+    assert!(test_table.held(one).is_none());
+    assert_eq!(test_table.open(2, oplock(Batch)).oplock(), II);
 }
 
 /// MS-FSA 2.1.4.12: the second took more while the first break was on its way.
 #[test]
 fn an_oplock_that_must_go_altogether_meanwhile_is_broken_again_after_the_answer() {
-    let mut scene = Scene::default();
-    let one = scene.open(1, oplock(Batch)).number();
-    scene.open(2, WantedCaching::Nothing);
-    scene.try_open(overwriting(3)).unwrap();
-    assert_eq!(scene.breaks(), [oplock_break(1, one, II)]);
-    scene.answer_oplock(1, one, II).unwrap();
-    assert_eq!(scene.breaks(), [oplock_break(1, one, Nothing)]);
-    assert!(scene.held(one).is_none());
+    let mut test_table = TestTable::default();
+    let one = test_table.open(1, oplock(Batch)).number();
+    test_table.open(2, RequestedCaching::Nothing);
+    test_table.try_open(overwriting(3)).unwrap();
+    assert_eq!(test_table.breaks(), [oplock_break(1, one, II)]);
+    test_table.answer_oplock(1, one, II).unwrap();
+    assert_eq!(test_table.breaks(), [oplock_break(1, one, Nothing)]);
+    assert!(test_table.held(one).is_none());
 }
 
 /// MS-SMB2 3.3.6.1.
 #[test]
 fn after_35_seconds_without_an_answer_the_oplock_is_gone_and_the_answer_comes_too_late() {
-    let mut scene = Scene { now_ns: 1_000, ..Scene::default() };
-    let one = scene.open(1, oplock(Batch)).number();
+    let mut test_table = TestTable { now_ns: 1_000, ..TestTable::default() };
+    let one = test_table.open(1, oplock(Batch)).number();
     let until_ns = 1_000 + BREAK_TIMEOUT_NS;
-    assert_eq!(scene.open(2, oplock(II)), Tried::Waits { until_ns });
-    scene.now_ns = until_ns - 1;
-    assert_eq!(scene.open(2, oplock(II)), Tried::Waits { until_ns });
-    scene.now_ns = until_ns;
-    assert_eq!(scene.answer_oplock(1, one, II), Err(NtStatus::INVALID_DEVICE_STATE));
-    assert!(scene.held(one).is_none());
-    assert_eq!(scene.open(2, oplock(II)).oplock(), II);
+    assert_eq!(test_table.open(2, oplock(II)), Tried::Waits { until_ns });
+    test_table.now_ns = until_ns - 1;
+    assert_eq!(test_table.open(2, oplock(II)), Tried::Waits { until_ns });
+    test_table.now_ns = until_ns;
+    assert_eq!(test_table.answer_oplock(1, one, II), Err(NtStatus::INVALID_DEVICE_STATE));
+    assert!(test_table.held(one).is_none());
+    assert_eq!(test_table.open(2, oplock(II)).oplock(), II);
 }
 
 /// The state held, the level asked for, the state left to the first, and the level granted.
@@ -266,9 +269,9 @@ fn an_oplock_beside_a_lease_is_level_ii_and_none_where_handles_are_cached() {
         ("RWH", Batch, "RH", Nothing),
     ];
     for (held, asked, left, granted) in MEETINGS {
-        let mut scene = Scene::default();
-        scene.open(1, lease(1, held));
-        let (second, breaks) = scene.open_answered(2, oplock(asked));
+        let mut test_table = TestTable::default();
+        test_table.open(1, lease(1, held));
+        let (second, breaks) = test_table.open_answered(2, oplock(asked));
         assert_eq!(second.oplock(), granted, "{held} {asked:?}");
         let expected = (held != left).then(|| lease_break(1, 1, held, left));
         assert_eq!(breaks, Vec::from_iter(expected), "{held} {asked:?}");
@@ -280,9 +283,9 @@ fn an_oplock_beside_a_lease_is_level_ii_and_none_where_handles_are_cached() {
 fn a_lease_beside_an_oplock_caches_reads_alone() {
     for (held, left) in [(II, II), (Exclusive, II), (Batch, II)] {
         for asked in ["R", "RH", "RW", "RWH"] {
-            let mut scene = Scene::default();
-            let first = scene.open(1, oplock(held)).number();
-            let (second, breaks) = scene.open_answered(2, lease(1, asked));
+            let mut test_table = TestTable::default();
+            let first = test_table.open(1, oplock(held)).number();
+            let (second, breaks) = test_table.open_answered(2, lease(1, asked));
             assert_eq!(second.lease().to_string(), "R", "{held:?} {asked}");
             let expected = (held != left).then(|| oplock_break(1, first, left));
             assert_eq!(breaks, Vec::from_iter(expected), "{held:?} {asked}");
@@ -292,11 +295,11 @@ fn a_lease_beside_an_oplock_caches_reads_alone() {
 
 #[test]
 fn closing_everything_leaves_nothing() {
-    let mut scene = Scene::default();
-    let one = scene.open(1, oplock(Batch)).number();
-    let two = scene.open_answered(2, lease(1, "RWH")).0.number();
-    scene.close(one);
-    assert!(!scene.table.is_empty());
-    scene.close(two);
-    assert!(scene.table.is_empty());
+    let mut test_table = TestTable::default();
+    let one = test_table.open(1, oplock(Batch)).number();
+    let two = test_table.open_answered(2, lease(1, "RWH")).0.number();
+    test_table.close(one);
+    assert!(!test_table.table.is_empty());
+    test_table.close(two);
+    assert!(test_table.table.is_empty());
 }

@@ -6,8 +6,8 @@ use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::access::{DELETE, READ_ATTRIBUTES, READ_DATA, Sharing, WRITE_DATA};
-use super::scene::{Scene, Tried, owner, wanted, who};
-use super::{BREAK_TIMEOUT_NS, Disturbance, Wanted, WantedCaching, Who};
+use super::test_table::{TestTable, Tried, owner, wanted, who};
+use super::{BREAK_TIMEOUT_NS, BreakCause, Initiator, OpenRequest, RequestedCaching};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Break, LeaseState, NtStatus};
 
@@ -44,7 +44,7 @@ struct Open {
 }
 
 impl Open {
-    fn who(&self) -> Who {
+    fn who(&self) -> Initiator {
         match self.lease {
             Some(key) => owner(self.client, self.number, key),
             None => who(self.client, self.number),
@@ -52,15 +52,15 @@ impl Open {
     }
 }
 
-fn random_open(chance: &mut Chance) -> (Wanted, Option<u8>) {
+fn random_open(chance: &mut Chance) -> (OpenRequest, Option<u8>) {
     let client = chance.below(3) as u32 + 1;
     let number = chance.below(2) as u8 + 1;
     let letters = chance.one_of(&["R", "RH", "RW", "RWH"]);
     let levels = [OplockLevel::II, OplockLevel::Exclusive, OplockLevel::Batch];
     let (caching, key) = match chance.below(5) {
-        0 => (WantedCaching::Nothing, None),
-        1 => (WantedCaching::Oplock(chance.one_of(&levels)), None),
-        _ => (super::scene::lease(number, letters), Some(number)),
+        0 => (RequestedCaching::Nothing, None),
+        1 => (RequestedCaching::Oplock(chance.one_of(&levels)), None),
+        _ => (super::test_table::lease(number, letters), Some(number)),
     };
     let access = chance.one_of(&[
         READ_DATA,
@@ -71,11 +71,11 @@ fn random_open(chance: &mut Chance) -> (Wanted, Option<u8>) {
     ]);
     let sharing = Sharing { access, share: chance.one_of(&[7, 7, 7, 1, 0]) };
     let overwrites = access & WRITE_DATA != 0 && chance.below(4) == 0;
-    (Wanted { sharing, overwrites, ..wanted(client, caching) }, key)
+    (OpenRequest { sharing, overwrites, ..wanted(client, caching) }, key)
 }
 
-fn note_breaks(scene: &mut Scene, seen: &mut Seen) {
-    for (client, what) in scene.breaks() {
+fn note_breaks(test_table: &mut TestTable, seen: &mut Seen) {
+    for (client, what) in test_table.breaks() {
         match what {
             Break::Oplock(_) => seen.unanswered.push((client, what)),
             Break::Lease(lease) => {
@@ -95,12 +95,12 @@ fn note_breaks(scene: &mut Scene, seen: &mut Seen) {
     }
 }
 
-fn step(scene: &mut Scene, seen: &mut Seen, chance: &mut Chance) {
+fn step(test_table: &mut TestTable, seen: &mut Seen, chance: &mut Chance) {
     match chance.below(10) {
         0..4 => {
             let (wanted, lease) = random_open(chance);
-            let before = scene.now_ns;
-            match scene.try_open(wanted) {
+            let before = test_table.now_ns;
+            match test_table.try_open(wanted) {
                 Ok(Tried::Waits { until_ns }) => {
                     assert!(until_ns > before && until_ns <= before + BREAK_TIMEOUT_NS);
                 }
@@ -116,7 +116,7 @@ fn step(scene: &mut Scene, seen: &mut Seen, chance: &mut Chance) {
         }
         4 if !seen.opens.is_empty() => {
             let closed = seen.opens.remove(chance.below(seen.opens.len() as u64) as usize);
-            scene.close(closed.number);
+            test_table.close(closed.number);
             let shared = |open: &Open| (open.client, open.lease) == (closed.client, closed.lease);
             if let Some(key) = closed.lease.filter(|_| !seen.opens.iter().any(shared)) {
                 seen.leases.remove(&(closed.client, key));
@@ -128,8 +128,8 @@ fn step(scene: &mut Scene, seen: &mut Seen, chance: &mut Chance) {
         }
         5 | 6 if !seen.opens.is_empty() => {
             let by = &seen.opens[chance.below(seen.opens.len() as u64) as usize];
-            let disturbance = chance.one_of(&[Disturbance::Content, Disturbance::Handles]);
-            scene.disturb(by.who(), disturbance);
+            let cause = chance.one_of(&[BreakCause::Content, BreakCause::Handles]);
+            test_table.break_for(by.who(), cause);
         }
         7 | 8 if !seen.unanswered.is_empty() => {
             let at = chance.below(seen.unanswered.len() as u64) as usize;
@@ -139,28 +139,28 @@ fn step(scene: &mut Scene, seen: &mut Seen, chance: &mut Chance) {
                 Acknowledgement::Oplock { file_id, level } => {
                     let level = if less { OplockLevel::None } else { level };
                     // A break of level II needs no answer, and an open may be closed.
-                    let _ = scene.answer_oplock(client, file_id.volatile, level);
+                    let _ = test_table.answer_oplock(client, file_id.volatile, level);
                 }
                 Acknowledgement::Lease { key: of, state } => {
                     let state = if less { state & LeaseState::R } else { state };
                     let answer = Acknowledgement::Lease { key: of, state };
-                    assert_eq!(scene.answer(client, answer), Ok(()));
+                    assert_eq!(test_table.answer(client, answer), Ok(()));
                     seen.leases.insert((client, of[0]), state);
                 }
             }
         }
         _ => {
             // Less than the time to answer. `settle` covers the breaks that time out.
-            scene.now_ns += chance.below(BREAK_TIMEOUT_NS / STEPS as u64);
+            test_table.now_ns += chance.below(BREAK_TIMEOUT_NS / STEPS as u64);
         }
     }
-    note_breaks(scene, seen);
+    note_breaks(test_table, seen);
 }
 
 /// Checks that nobody caches what another's open contradicts.
-fn check(scene: &mut Scene, seen: &Seen) {
+fn check(test_table: &mut TestTable, seen: &Seen) {
     for (at, open) in seen.opens.iter().enumerate() {
-        let held = scene.held(open.number);
+        let held = test_table.held(open.number);
         assert_eq!(held, held.legal());
         if let Some(key) = open.lease {
             assert_eq!(held, seen.leases[&(open.client, key)], "client and server agree");
@@ -176,7 +176,7 @@ fn check(scene: &mut Scene, seen: &Seen) {
             if held.contains(LeaseState::W) {
                 assert!(same || spared, "writes are cached beside another's open");
             }
-            let others = scene.held(other.number);
+            let others = test_table.held(other.number);
             if open.lease.is_none() && !held.is_none() && other.lease.is_some() {
                 assert!(!others.contains(LeaseState::H), "handles are cached beside an oplock");
             }
@@ -185,10 +185,10 @@ fn check(scene: &mut Scene, seen: &Seen) {
 }
 
 /// Checks that an open gets in or is refused, however few breaks are answered.
-fn settle(scene: &mut Scene) {
+fn settle(test_table: &mut TestTable) {
     for _ in 0..4 {
-        match scene.try_open(wanted(9, WantedCaching::Nothing)) {
-            Ok(Tried::Waits { until_ns }) => scene.now_ns = until_ns,
+        match test_table.try_open(wanted(9, RequestedCaching::Nothing)) {
+            Ok(Tried::Waits { until_ns }) => test_table.now_ns = until_ns,
             Ok(_) | Err(NtStatus::SHARING_VIOLATION) => return,
             Err(other) => panic!("{other:?}"),
         }
@@ -201,13 +201,13 @@ fn whatever_happens_nobody_caches_what_another_may_change_and_nobody_waits_for_e
     let mut breaks = 0;
     for seed in 0..SEEDS {
         let mut chance = Chance(SplitMix64::seed_from_u64(seed));
-        let (mut scene, mut seen) = (Scene::default(), Seen::default());
+        let (mut test_table, mut seen) = (TestTable::default(), Seen::default());
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..STEPS {
-                step(&mut scene, &mut seen, &mut chance);
-                check(&mut scene, &seen);
+                step(&mut test_table, &mut seen, &mut chance);
+                check(&mut test_table, &seen);
             }
-            settle(&mut scene);
+            settle(&mut test_table);
         }));
         breaks += seen.unanswered.len();
         if let Err(panic) = run {

@@ -9,21 +9,15 @@ use ::smb2::pack::Pack;
 use ::smb2::types::{Command, CreditCharge, FileId, TreeId};
 
 use super::answer::successful_body;
-use super::connection::LISTING_BYTES;
+use super::create_response::CreateResponse;
 use super::frame::malformed;
-use super::granted::Opened;
 use super::transport::Wire;
+use super::wire_format::{BYTES_PER_CREDIT, COMPOUND_FILE, LISTING_BYTES};
 use crate::backend::OpError;
 use crate::protocol::{Granted, NtStatus};
 
-/// The file id that, in a related compound, stands for the file that the first request opened
-/// (MS-SMB2 3.2.4.1.4).
-pub(super) const COMPOUND_FILE: FileId = FileId::SENTINEL;
-/// Payload that one credit pays for, in bytes (MS-SMB2 3.1.5.2).
-pub(super) const BYTES_PER_CREDIT: u32 = 64 << 10;
-
 /// A tree of a logged-in connection, shared by the connection and its open files.
-pub(super) struct Link {
+pub(super) struct TreeConnection {
     pub(super) connection: Connection,
     pub(super) tree: TreeId,
     pub(super) wire: Arc<Wire>,
@@ -32,7 +26,7 @@ pub(super) struct Link {
     pub(super) max_write: u32,
 }
 
-impl Link {
+impl TreeConnection {
     /// Sends a request and returns the body of its successful answer.
     pub(super) async fn request(
         &self,
@@ -42,7 +36,7 @@ impl Link {
         self.request_of_size(command, body, 0).await
     }
 
-    /// Sends a request as [`Link::request`] does. The request or its answer carries `payload`
+    /// Sends a request as [`TreeConnection::request`] does. The request or its answer carries `payload`
     /// bytes.
     pub(super) async fn request_of_size(
         &self,
@@ -74,7 +68,7 @@ impl Link {
         request: &CreateRequest,
     ) -> Result<(FileId, Granted), OpError> {
         let body = self.request(Command::Create, request).await?;
-        let opened = Opened::parse(&body)?;
+        let opened = CreateResponse::parse(&body)?;
         match opened.granted() {
             Ok(granted) => Ok((opened.file_id, granted)),
             Err(error) => {
@@ -219,7 +213,7 @@ fn refused_frame(connection: &Connection) -> Option<String> {
     let what = if counts.decrypt_failures > 0 {
         "it does not decrypt with the key of the session"
     } else if counts.malformed_frames + counts.decompress_failures > 0 {
-        "its messages cannot be told apart"
+        "its messages cannot be separated"
     } else {
         return None;
     };
@@ -232,9 +226,9 @@ pub(super) fn described(status: NtStatus) -> String {
 }
 
 fn unanswered() -> Result<Vec<u8>, OpError> {
-    Err(OpError::Client("the server left a part of a compound unanswered".to_string()))
+    Err(OpError::Client("the server did not answer every request of a compound".to_string()))
 }
 
 fn file_id(body: &[u8]) -> Result<FileId, OpError> {
-    Opened::parse(body).map(|opened| opened.file_id)
+    CreateResponse::parse(body).map(|opened| opened.file_id)
 }

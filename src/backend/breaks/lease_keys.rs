@@ -13,7 +13,7 @@ use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 ///
 /// # Errors
 /// The same as for [`SMBConnectionInner::open_extended`].
-pub async fn open_keyed(
+pub async fn open_with_key(
     inner: &dyn SMBConnectionInner,
     breaks: &Breaks,
     path: &SharePath,
@@ -40,12 +40,12 @@ pub async fn open_keyed(
 
 /// Executes an operation by path. If it would break the client's own lease of the file, the request
 /// names that lease, because a server breaks no lease for an operation under its own key. If the
-/// server answers that the lease belongs to another file, for the reason given at [`open_keyed`],
+/// server answers that the lease belongs to another file, for the reason given at [`open_with_key`],
 /// the operation is sent again without the lease.
 ///
 /// # Errors
 /// The same as for [`SMBConnectionInner::execute_misc`].
-pub async fn execute_keyed(
+pub async fn execute_with_lease(
     inner: &dyn SMBConnectionInner,
     breaks: &Breaks,
     operation: &PathOperation,

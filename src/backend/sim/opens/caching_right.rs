@@ -11,7 +11,7 @@ pub const BREAK_TIMEOUT_NS: u64 = 35_000_000_000;
 /// The caching right of one holder. An oplock is kept as the equivalent lease: level II caches
 /// reads, exclusive also writes, batch also handles (MS-FSA 2.1.1.10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cached {
+pub struct CachingRight {
     /// The state that the holder has until it acknowledges a break.
     pub state: LeaseState,
     breaking: Option<Breaking>,
@@ -30,7 +30,7 @@ struct Breaking {
 
 /// A break that must be sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct RightChange {
     pub from: LeaseState,
     pub to: LeaseState,
     /// Whether the client must acknowledge it. If not, the change has already happened.
@@ -39,14 +39,14 @@ pub struct Change {
 
 /// The kind of holder. An oplock has no handle caching without write caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum HolderKind {
     Oplock,
     Lease,
 }
 
-impl Cached {
-    pub fn new(state: LeaseState) -> Cached {
-        Cached { state, breaking: None }
+impl CachingRight {
+    pub fn new(state: LeaseState) -> CachingRight {
+        CachingRight { state, breaking: None }
     }
 
     pub fn is_breaking(&self) -> bool {
@@ -60,10 +60,10 @@ impl Cached {
     /// every operation in the way waits for the last.
     pub fn take(
         &mut self,
-        kind: Kind,
+        kind: HolderKind,
         taken: LeaseState,
         now_ns: u64,
-    ) -> (Option<Change>, Option<u64>) {
+    ) -> (Option<RightChange>, Option<u64>) {
         let mut change = None;
         match &mut self.breaking {
             Some(breaking) => breaking.finally = left(kind, breaking.finally, taken),
@@ -85,7 +85,7 @@ impl Cached {
         (to, finally): (LeaseState, LeaseState),
         follows: bool,
         now_ns: u64,
-    ) -> Option<Change> {
+    ) -> Option<RightChange> {
         let from = self.state;
         if to == from {
             return None;
@@ -97,7 +97,7 @@ impl Cached {
         } else {
             self.state = to;
         }
-        Some(Change { from, to, acknowledged })
+        Some(RightChange { from, to, acknowledged })
     }
 
     /// Applies the client's answer that it keeps `state`. What had to go meanwhile is taken at
@@ -111,12 +111,12 @@ impl Cached {
         &mut self,
         state: LeaseState,
         now_ns: u64,
-    ) -> Result<Option<Change>, NtStatus> {
+    ) -> Result<Option<RightChange>, NtStatus> {
         let breaking = self.breaking.ok_or(NtStatus::UNSUCCESSFUL)?;
         if !breaking.to.contains(state) {
             return Err(NtStatus::REQUEST_NOT_ACCEPTED);
         }
-        *self = Cached::new(state);
+        *self = CachingRight::new(state);
         let finally = (state & breaking.finally).legal();
         let to = if state == LeaseState::R { finally } else { finally | (state & LeaseState::R) };
         Ok(self.reduce((to, finally), true, now_ns))
@@ -125,7 +125,7 @@ impl Cached {
     /// Drops all caching, as after a break that was not acknowledged in time (MS-SMB2 3.3.6.1,
     /// 3.3.6.4) or whose answer was invalid (3.3.5.22.1).
     pub fn lose(&mut self) {
-        *self = Cached::default();
+        *self = CachingRight::default();
     }
 
     /// Drops all caching if the time to acknowledge has passed, and returns whether it has.
@@ -138,10 +138,10 @@ impl Cached {
     }
 }
 
-fn left(kind: Kind, state: LeaseState, taken: LeaseState) -> LeaseState {
+fn left(kind: HolderKind, state: LeaseState, taken: LeaseState) -> LeaseState {
     let left = (state - taken).legal();
     match kind {
-        Kind::Oplock if left != state => left & LeaseState::R,
+        HolderKind::Oplock if left != state => left & LeaseState::R,
         _ => left,
     }
 }

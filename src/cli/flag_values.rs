@@ -1,76 +1,24 @@
 //! Values of flags, with errors that say how to write them.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 use std::time::Duration;
 
+use super::input_path::InputPath;
 use super::nearby_files::advice;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::protocol::{NtStatus, nearest};
 use crate::scheduler::RetryPolicy;
 
-/// Maximum number of clients of a run.
-const MAX_CLIENTS: u32 = 1_000_000;
-
-/// The input of a command; the file's extension decides which.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// `.lua` or `.luau`
-    Script(PathBuf),
-    /// `.json` (version 1) or `.jsonl` (version 2)
-    Document(PathBuf),
-}
-
-impl Input {
-    pub fn path(&self) -> &Path {
-        match self {
-            Input::Script(path) | Input::Document(path) => path,
-        }
+/// Parses the path of a script or document.
+pub(super) fn input(text: &str) -> Result<InputPath, String> {
+    const EXPECTED: &str = "expected a script (.lua) or a document (.json, .jsonl)";
+    // A URL may hold a password, so it is not quoted.
+    if text.contains("://") {
+        return Err(format!("{EXPECTED}; a target is given with --target"));
     }
-}
-
-impl FromStr for Input {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Input, String> {
-        let path = PathBuf::from(text);
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        match extension.as_str() {
-            // A URL may hold a password, so it is not quoted.
-            _ if text.contains("://") => Err("expected a script (.lua) or a document (.json, .jsonl); a target is given with --target".into()),
-            "lua" | "luau" => Ok(Input::Script(path)),
-            "json" | "jsonl" => Ok(Input::Document(path)),
-            _ => Err(format!(
-                "expected a script (.lua) or a document (.json, .jsonl){}",
-                advice(&path)
-            )),
-        }
-    }
-}
-
-/// The value of `--clients N`, or of `--clients name=N` if there are several workloads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCount {
-    pub workload: Option<String>,
-    pub clients: u32,
-}
-
-impl FromStr for ClientCount {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ClientCount, String> {
-        let (workload, number) = match text.rsplit_once('=') {
-            Some((name, number)) => (Some(name.trim().to_string()), number),
-            None => (None, text),
-        };
-        match number.trim().parse() {
-            Ok(clients @ 1..=MAX_CLIENTS) if workload.as_deref() != Some("") => {
-                Ok(ClientCount { workload, clients })
-            }
-            _ => Err("expected N or workload=N, with N from 1 to 1,000,000".into()),
-        }
-    }
+    let path = Path::new(text);
+    InputPath::of(path).ok_or_else(|| format!("{EXPECTED}{}", advice(path)))
 }
 
 /// Parses `key=value`, whose value may hold further `=`.
@@ -128,7 +76,7 @@ pub(super) fn retry(text: &str) -> Result<RetryPolicy, String> {
         known.ok_or_else(|| {
             let names = NtStatus::KNOWN.iter().filter_map(|status| status.name());
             let near = nearest(name, names).unwrap_or("STATUS_SHARING_VIOLATION");
-            format!("'{name}' is no NT status of a failure; there is {near}")
+            format!("'{name}' is not the NT status of a failure; did you mean {near}?")
         })
     };
     Ok(RetryPolicy { statuses: text.split(',').map(status).collect::<Result<_, _>>()? })
@@ -156,7 +104,7 @@ mod tests {
         assert_eq!(named.statuses, [NtStatus::SHARING_VIOLATION, NtStatus::RETRY]);
         assert!(retry("STATUS_SUCCESS").is_err() && retry("NONSENSE").is_err());
         let message = retry("STATUS_SHARNG_VIOLATION").unwrap_err();
-        assert!(message.ends_with("there is STATUS_SHARING_VIOLATION"), "{message}");
+        assert!(message.ends_with("did you mean STATUS_SHARING_VIOLATION?"), "{message}");
     }
 
     #[test]
@@ -177,29 +125,6 @@ mod tests {
         assert_eq!(factor("2"), Ok(2.0));
         for bad in ["0", "-1", "inf", "NaN", "1e9", "fast"] {
             assert!(factor(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_extension_tells_scripts_from_documents() {
-        assert_eq!("a/b.lua".parse(), Ok(Input::Script("a/b.lua".into())));
-        assert_eq!("b.JSON".parse(), Ok(Input::Document("b.JSON".into())));
-        assert_eq!("b.jsonl".parse(), Ok(Input::Document("b.jsonl".into())));
-        for bad in ["b", "b.txt", ".lua", ""] {
-            assert!(bad.parse::<Input>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn client_counts_are_bare_or_named() {
-        let count = |workload: Option<&str>, clients| {
-            Ok(ClientCount { workload: workload.map(String::from), clients })
-        };
-        assert_eq!("12".parse(), count(None, 12));
-        assert_eq!("editors=1000000".parse(), count(Some("editors"), 1_000_000));
-        assert_eq!("a=b=3".parse(), count(Some("a=b"), 3));
-        for bad in ["0", "1000001", "=3", "a=", "-1", "", "a=1.5"] {
-            assert!(bad.parse::<ClientCount>().is_err(), "{bad:?}");
         }
     }
 

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_by_its_new_name_and_the_name_of_its_folder() {
+    fn a_file_is_known_by_its_new_name_and_the_name_of_its_directory() {
         let files = CachedFiles::default();
         let holder = files.add(7, &path("d/a"), None, None);
         let other = files.add(7, &path("d0/a"), None, None);

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
+use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::error::RunError;
 use crate::observability::exit::ExitReason;
 
 /// A listener for signals. While it exists, they do not end the program by themselves.
@@ -31,7 +33,11 @@ impl Signals {
     ///
     /// # Errors
     /// The system refuses a runtime or the signals.
-    pub fn listen() -> io::Result<(Runtime, Signals)> {
+    pub fn listen() -> Result<(Runtime, Signals), RunError> {
+        Signals::start().context("signals cannot be listened to").map_err(RunError::internal)
+    }
+
+    fn start() -> io::Result<(Runtime, Signals)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let context = runtime.enter();
         let interrupts = signal(SignalKind::interrupt())?;
@@ -128,10 +134,10 @@ pub fn remove_when_interrupted(
     (runtime, mut signals): (Runtime, Signals),
     path: PathBuf,
 ) -> io::Result<()> {
-    let attend = move || {
+    let wait = move || {
         runtime.block_on(signals.next());
         let _ = std::fs::remove_file(path);
         process::exit(ExitReason::Interrupted.code().into());
     };
-    thread::Builder::new().name("signals".into()).spawn(attend).map(drop)
+    thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }

@@ -1,10 +1,10 @@
-//! Thresholds: all are read before a run and judged at its end; those that may end the run are also
-//! checked each second.
+//! The thresholds of a run. All are parsed before the run and judged at its end; those that may end
+//! the run are also checked each second.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::phase_durations;
+use super::phases::durations;
 use crate::backend::Clock;
 use crate::ir::source::StatedThreshold;
 use crate::ir::{Phase, StreamHeader};
@@ -23,7 +23,7 @@ const EVERY_NS: u64 = 1_000_000_000;
 const ANSWER_NS: u64 = 50_000_000;
 
 /// The thresholds of one run.
-pub struct Checks {
+pub struct ThresholdChecks {
     thresholds: Vec<Threshold>,
     watch: Option<Watch>,
     /// The time at which the shards were last asked.
@@ -38,8 +38,8 @@ pub struct Checks {
 /// Returns the stream's thresholds, followed by those of the command line.
 ///
 /// # Errors
-/// A threshold is invalid. The error says what is wrong, and where it is stated.
-pub fn thresholds(
+/// A threshold is invalid. The error says what is wrong, and where the threshold is stated.
+pub fn all(
     header: &StreamHeader,
     from_command_line: &[String],
     custom: &CustomKinds,
@@ -55,10 +55,10 @@ pub fn thresholds(
     stated.iter().map(|stated| Threshold::new(stated, custom)).collect()
 }
 
-impl Checks {
-    pub fn new(thresholds: Vec<Threshold>, layout: &Arc<Layout>, shards: usize) -> Checks {
+impl ThresholdChecks {
+    pub fn new(thresholds: Vec<Threshold>, layout: &Arc<Layout>, shards: usize) -> ThresholdChecks {
         let watch = Watch::new(&thresholds, layout.clone(), shards);
-        Checks {
+        ThresholdChecks {
             thresholds,
             watch,
             asked_ns: None,
@@ -100,7 +100,7 @@ impl Checks {
                 continue;
             }
             self.heard = true;
-            let lasted = phase_durations(phases, Some((zero_ns, last_ns)));
+            let lasted = durations(phases, Some((zero_ns, last_ns)));
             let failing = watch.failing(&lasted, custom);
             if failing.is_empty() {
                 continue;

@@ -4,40 +4,35 @@
 
 use bytes::Bytes;
 
-use super::lease_breaks::{answers, breaks, of_lease, pair};
+use super::lease_breaks::{answers, breaks, of_lease};
 use super::leases::{key, lease, leased};
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{Case, Checked, Client, Failure, Handle, Place, answer, case, check_eq};
+use crate::probe::{
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
+    check_status,
+};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
 
-pub const CASES: &[Case] = &[
-    case!(a_folder_caches_no_writes, "MS-SMB2 3.3.5.9.11", Caching, CreateOptions),
-    case!(
-        who_is_refused_takes_a_folders_handle_caching,
-        "MS-FSA 2.1.5.1.2",
-        Caching,
-        CreateOptions,
-        ShareMode
-    ),
-    case!(a_write_shows_in_the_folder_when_it_is_closed, "MS-FSA 2.1.5.5", Caching, CreateOptions),
-    case!(a_size_that_is_set_shows_at_once, "MS-FSA 2.1.5.15.5", Caching, CreateOptions),
-    case!(an_overwrite_shows_in_the_folder, "MS-FSA 2.1.4.12", Caching, CreateOptions),
-    case!(a_rename_shows_in_both_folders, "MS-FSA 2.1.5.15.12", Caching, CreateOptions),
-    case!(a_deletion_shows_with_the_last_close, "MS-FSA 2.1.5.5", Caching, CreateOptions),
-    case!(
-        a_deletion_spares_the_lease_of_who_deleted_and_closed,
-        "MS-FSA 2.1.5.5",
-        Caching,
-        CreateOptions,
-        AccessMask
-    ),
-    case!(a_parent_key_spares_whoever_sends_it, "MS-FSA 2.1.4.12.2", Caching, CreateOptions),
-];
+cases! {
+    a_directory_caches_no_writes: "MS-SMB2 3.3.5.9.11", Caching, CreateOptions;
+    who_is_refused_takes_the_handle_caching_of_a_directory: "MS-FSA 2.1.5.1.2", Caching, CreateOptions, ShareMode;
+    a_write_shows_in_the_directory_when_it_is_closed: "MS-FSA 2.1.5.5", Caching, CreateOptions;
+    a_size_that_is_set_shows_at_once: "MS-FSA 2.1.5.15.5", Caching, CreateOptions;
+    an_overwrite_shows_in_the_directory: "MS-FSA 2.1.4.12", Caching, CreateOptions;
+    a_rename_shows_in_both_directories: "MS-FSA 2.1.5.15.12", Caching, CreateOptions;
+    a_deletion_shows_with_the_last_close: "MS-FSA 2.1.5.5", Caching, CreateOptions;
+    a_deletion_spares_the_lease_of_who_deleted_and_closed: "MS-FSA 2.1.5.5", Caching, CreateOptions, AccessMask;
+    a_parent_key_spares_whoever_sends_it: "MS-FSA 2.1.4.12.2", Caching, CreateOptions;
+}
 
 const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
 
-async fn open_folder(client: &Client<'_>, name: &str, asked: CreateParameters) -> Checked<Handle> {
+async fn open_directory(
+    client: &ProbeClient<'_>,
+    name: &str,
+    asked: CreateParameters,
+) -> Checked<Handle> {
     let asked = CreateParameters { create_options: Some(1), ..asked };
     // The open has no right to write or delete, so that it does not stop others from doing so.
     let asked = CreateParameters { access_mask: Some(0x0012_0089), ..asked };
@@ -46,26 +41,26 @@ async fn open_folder(client: &Client<'_>, name: &str, asked: CreateParameters) -
 
 /// Opens the directory `d` with lease 1 of RH. If another state is granted, the case ends as not
 /// granted.
-async fn hold(client: &Client<'_>) -> Checked<Handle> {
-    let folder = open_folder(client, "d", lease(1, LeaseState::RH)).await?;
-    match leased(&folder)?.state {
-        LeaseState::RH => Ok(folder),
-        _ => Err(Failure::not_granted("no lease on a folder")),
+async fn hold(client: &ProbeClient<'_>) -> Checked<Handle> {
+    let directory = open_directory(client, "d", lease(1, LeaseState::RH)).await?;
+    match leased(&directory)?.state {
+        LeaseState::RH => Ok(directory),
+        _ => Err(CaseFailure::not_granted("no lease on a directory")),
     }
 }
 
-async fn made(client: &Client<'_>) -> Checked<Handle> {
+async fn made(client: &ProbeClient<'_>) -> Checked<Handle> {
     client.mkdir("d").await?;
     hold(client).await
 }
 
 /// Opens `d/f` with a lease of R whose key and parent key have these numbers.
-async fn child(client: &Client<'_>, number: u8, parent: Option<u8>) -> Checked<Handle> {
+async fn child(client: &ProbeClient<'_>, number: u8, parent: Option<u8>) -> Checked<Handle> {
     child_with(client, number, parent, CreateParameters::default()).await
 }
 
 async fn child_with(
-    client: &Client<'_>,
+    client: &ProbeClient<'_>,
     number: u8,
     parent: Option<u8>,
     asked: CreateParameters,
@@ -79,26 +74,26 @@ async fn child_with(
 
 /// Checks that the directory's lease is broken to none, and acknowledges the break. The operation
 /// that caused it does not wait for this.
-async fn goes(client: &Client<'_>) -> Checked {
-    of_lease(client.told().await?, RH_TO_NONE)?;
+async fn goes(client: &ProbeClient<'_>) -> Checked {
+    of_lease(client.next_break().await?, RH_TO_NONE)?;
     check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS);
     Ok(())
 }
 
-async fn a_folder_caches_no_writes(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_directory_caches_no_writes(client: ProbeClient<'_>) -> Checked {
     made(&client).await?.close().await?;
     let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
     for (asked, expected) in [(r, r), (r | h, r | h), (r | w, r), (r | w | h, r | h)] {
-        let folder = open_folder(&client, "d", lease(1, asked)).await?;
-        check_eq!(leased(&folder)?.state, expected, "asked for {asked}");
-        folder.close().await?;
+        let directory = open_directory(&client, "d", lease(1, asked)).await?;
+        check_eq!(leased(&directory)?.state, expected, "asked for {asked}");
+        directory.close().await?;
     }
     Ok(())
 }
 
-async fn who_is_refused_takes_a_folders_handle_caching(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn who_is_refused_takes_the_handle_caching_of_a_directory(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     let first = made(&one).await?;
     let alone = || CreateParameters { share_mode: Some(0), ..CreateParameters::default() };
     let refused = async {
@@ -109,47 +104,44 @@ async fn who_is_refused_takes_a_folders_handle_caching(place: &Place) -> Checked
     check_eq!(breaks(&one, taken, refused).await?, NtStatus::SHARING_VIOLATION);
     let again = hold(&one).await?;
     again.close().await?;
-    let closes = async |told| {
-        of_lease(told, taken)?;
+    let closes = async |notice| {
+        of_lease(notice, taken)?;
         Ok(first.close().await?)
     };
-    one.broken_by(open_folder(&two, "d", alone()), closes).await.map(drop)
+    one.broken_by(open_directory(&two, "d", alone()), closes).await.map(drop)
 }
 
-async fn a_write_shows_in_the_folder_when_it_is_closed(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_write_shows_in_the_directory_when_it_is_closed([one, two]: Clients<'_, 2>) -> Checked {
     let _first = made(&one).await?;
     let own = child(&one, 2, Some(1)).await?;
     own.write(0, Bytes::from_static(b"x")).await?;
     own.close().await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     let other = two.file("d/f").await?;
     other.write(0, Bytes::from_static(b"y")).await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     other.close().await?;
     goes(&one).await?;
     let _again = hold(&one).await?;
     two.reader("d/f").await?.close().await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn a_size_that_is_set_shows_at_once(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_size_that_is_set_shows_at_once([one, two]: Clients<'_, 2>) -> Checked {
     let _first = made(&one).await?;
     let own = child(&one, 2, Some(1)).await?;
     own.truncate(10).await?;
     own.close().await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     let other = two.file("d/f").await?;
     other.truncate(20).await?;
     goes(&one).await?;
     let _again = hold(&one).await?;
     other.close().await?;
-    one.is_left_alone().await
+    one.expect_no_break().await
 }
 
-async fn an_overwrite_shows_in_the_folder(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn an_overwrite_shows_in_the_directory([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     one.make("d/f", b"old").await?;
     let _first = hold(&one).await?;
@@ -157,14 +149,14 @@ async fn an_overwrite_shows_in_the_folder(place: &Place) -> Checked {
     goes(&one).await
 }
 
-async fn a_rename_shows_in_both_folders(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
-    let three = place.client().await?;
+async fn a_rename_shows_in_both_directories(directory: &CaseDirectory) -> Checked {
+    let [one, two] = directory.pair().await?;
+    let three = directory.client().await?;
     one.mkdir("e").await?;
     one.mkdir("d").await?;
     one.make("d/f", b"x").await?;
     let first = hold(&one).await?;
-    let second = open_folder(&three, "e", lease(1, LeaseState::RH)).await?;
+    let second = open_directory(&three, "e", lease(1, LeaseState::RH)).await?;
     two.rename("d/f", "e/f", false).await?;
     goes(&one).await?;
     goes(&three).await?;
@@ -173,43 +165,40 @@ async fn a_rename_shows_in_both_folders(place: &Place) -> Checked {
     Ok(())
 }
 
-async fn a_deletion_shows_with_the_last_close(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_deletion_shows_with_the_last_close([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     let held = one.file("d/f").await?;
     let _first = hold(&one).await?;
     two.delete("d/f").await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     held.close().await?;
     goes(&one).await
 }
 
-async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(place: &Place) -> Checked {
-    let client = place.client().await?;
+async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(client: ProbeClient<'_>) -> Checked {
     let _first = made(&client).await?;
     let (access_mask, create_options) = (Some(0x0013_0089), Some(0x1040));
     let deleting =
         || CreateParameters { access_mask, create_options, ..CreateParameters::default() };
     child_with(&client, 2, Some(1), deleting()).await?.close().await?;
-    client.is_left_alone().await?;
+    client.expect_no_break().await?;
     // An open with another parent key is closed last, which deletes the file.
     let marks = child_with(&client, 2, Some(1), deleting()).await?;
     let closes = child(&client, 3, Some(9)).await?;
     marks.close().await?;
-    client.is_left_alone().await?;
+    client.expect_no_break().await?;
     closes.close().await?;
     goes(&client).await?;
-    check_eq!(answer(client.stat("d/f").await)?, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
     Ok(())
 }
 
-async fn a_parent_key_spares_whoever_sends_it(place: &Place) -> Checked {
-    let (one, two) = pair(place).await?;
+async fn a_parent_key_spares_whoever_sends_it([one, two]: Clients<'_, 2>) -> Checked {
     let _first = made(&one).await?;
     let other = child(&two, 2, Some(1)).await?;
     other.truncate(10).await?;
     other.close().await?;
-    one.is_left_alone().await?;
+    one.expect_no_break().await?;
     let wrong = child(&two, 2, Some(3)).await?;
     wrong.truncate(20).await?;
     goes(&one).await

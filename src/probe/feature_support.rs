@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use super::report::{CaseReport, Outcome};
+use super::case_report::{CaseOutcome, CaseReport};
 
 /// A feature that a workload may want of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Support {
+pub struct FeatureSupport {
     /// The name of the feature, in words.
     pub what: &'static str,
-    pub answer: Answer,
+    pub answer: SupportLevel,
     /// Number of its cases that were asked and passed.
     pub passed: usize,
     /// Number of its cases that were asked.
@@ -23,7 +23,7 @@ pub struct Support {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum SupportLevel {
     /// All of its cases passed.
     Yes,
     /// Some of its cases passed.
@@ -34,25 +34,25 @@ pub enum Answer {
     Unknown,
 }
 
-enum Shown {
+enum Evidence {
     Area(&'static str),
     Cases(&'static [&'static str]),
 }
-use Shown::{Area, Cases};
+use Evidence::{Area, Cases};
 
-const WHAT: [(&str, Shown); 26] = [
+const WHAT: [(&str, Evidence); 26] = [
     ("create, read, write", Area("data")),
     ("dispositions", Area("dispositions")),
     ("access rights", Area("access rights")),
     ("create options", Area("create options")),
     ("rename", Area("renaming")),
     ("delete", Area("deleting")),
-    ("folders and patterns", Area("folders")),
+    ("directories and patterns", Area("directories")),
     (
         "names in any case",
         Cases(&[
             "a_name_is_found_in_any_case",
-            "a_folder_on_the_way_is_found_in_any_case",
+            "a_directory_on_the_way_is_found_in_any_case",
             "letters_beyond_ascii_are_found_in_any_case",
         ]),
     ),
@@ -96,7 +96,7 @@ const WHAT: [(&str, Shown); 26] = [
     ("lease RH", Cases(&["a_lease_of_rh_is_granted"])),
     ("lease RWH", Cases(&["a_lease_of_rwh_is_granted"])),
     ("leases of version 1", Cases(&["a_lease_of_version_1_is_granted"])),
-    ("leases on folders", Cases(&["a_folder_has_a_lease_of_rh_at_most"])),
+    ("leases on directories", Cases(&["a_directory_has_a_lease_of_rh_at_most"])),
     ("lease breaks", Area("lease breaks")),
     (
         "durable handles",
@@ -109,33 +109,33 @@ const WHAT: [(&str, Shown); 26] = [
 ];
 
 /// Returns what the server supports, in a reader's order.
-pub fn support(cases: &[CaseReport]) -> Vec<Support> {
-    let row = |(what, shown): &(&'static str, Shown)| {
+pub fn support(cases: &[CaseReport]) -> Vec<FeatureSupport> {
+    let row = |(what, shown): &(&'static str, Evidence)| {
         let mut support =
-            Support { what, answer: Answer::Unknown, passed: 0, asked: 0, not_run: 0 };
+            FeatureSupport { what, answer: SupportLevel::Unknown, passed: 0, asked: 0, not_run: 0 };
         for case in cases.iter().filter(|case| shown.names(case)) {
             match case.outcome {
-                Outcome::Skipped => {}
-                Outcome::NotRun => support.not_run += 1,
+                CaseOutcome::Skipped => {}
+                CaseOutcome::NotRun => support.not_run += 1,
                 outcome => {
                     support.asked += 1;
-                    support.passed += usize::from(outcome == Outcome::Pass);
+                    support.passed += usize::from(outcome == CaseOutcome::Pass);
                 }
             }
         }
         support.answer = match (support.passed, support.asked) {
-            (_, 0) => Answer::Unknown,
-            (passed, asked) if 0 < passed && passed < asked => Answer::Partly,
-            _ if support.not_run > 0 => Answer::Unknown,
-            (0, _) => Answer::No,
-            _ => Answer::Yes,
+            (_, 0) => SupportLevel::Unknown,
+            (passed, asked) if 0 < passed && passed < asked => SupportLevel::Partly,
+            _ if support.not_run > 0 => SupportLevel::Unknown,
+            (0, _) => SupportLevel::No,
+            _ => SupportLevel::Yes,
         };
         support
     };
     WHAT.iter().map(row).collect()
 }
 
-impl Shown {
+impl Evidence {
     fn names(&self, case: &CaseReport) -> bool {
         match self {
             Area(area) => case.area == *area,

@@ -2,11 +2,11 @@
 
 use ::smb2::types::FileId as WireFileId;
 
+use super::wire_format::{HEADER_BYTES, key_at, u16_at, u32_at, u64_at};
 use crate::backend::OpError;
 use crate::protocol::create::OplockLevel;
-use crate::protocol::{CreateAction, Durable, FileId, Granted, GrantedLease, LeaseKey, LeaseState};
+use crate::protocol::{CreateAction, Durable, FileId, Granted, GrantedLease, LeaseState};
 
-const HEADER_BYTES: usize = 64;
 const STRUCTURE_SIZE: u16 = 89;
 /// Size of the fixed part, before the create contexts.
 const FIXED_BYTES: usize = 88;
@@ -17,21 +17,21 @@ const SMB2_LEASE_FLAG_BREAK_IN_PROGRESS: u32 = 0x02;
 pub(super) const SMB2_LEASE_FLAG_PARENT_LEASE_KEY_SET: u32 = 0x04;
 
 /// An open file, whether or not the rest of the answer is valid.
-pub(super) struct Opened<'a> {
+pub(super) struct CreateResponse<'a> {
     pub(super) file_id: WireFileId,
     oplock: u8,
     action: u32,
     contexts: &'a [u8],
 }
 
-impl<'a> Opened<'a> {
+impl<'a> CreateResponse<'a> {
     /// Reads the file's id, so that the file can be closed if the rest is malformed.
     ///
     /// # Errors
     /// The answer is so malformed that not even the file's id can be read.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Opened<'a>, OpError> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<CreateResponse<'a>, OpError> {
         if body.len() < FIXED_BYTES || u16_at(body, 0) != Some(STRUCTURE_SIZE) {
-            return Err(malformed("its fixed part is not there"));
+            return Err(malformed("its fixed part is missing"));
         }
         let field = |at| u64_at(body, at).ok_or_else(|| malformed("it is cut off"));
         let file_id = WireFileId { persistent: field(64)?, volatile: field(72)? };
@@ -43,7 +43,7 @@ impl<'a> Opened<'a> {
                 .filter(|start| *start >= FIXED_BYTES)
                 .and_then(|start| body.get(start..start.checked_add(length as usize)?)),
         };
-        Ok(Opened {
+        Ok(CreateResponse {
             file_id,
             oplock: body[2],
             action: u32_at(body, 4).unwrap_or(u32::MAX),
@@ -70,9 +70,9 @@ impl<'a> Opened<'a> {
                 1 => CreateAction::Opened,
                 2 => CreateAction::Created,
                 3 => CreateAction::Overwritten,
-                _ => return Err(malformed("no file action has that number")),
+                _ => return Err(malformed("its CreateAction is unknown")),
             },
-            oplock: oplock.ok_or_else(|| malformed("no oplock level has that number"))?,
+            oplock: oplock.ok_or_else(|| malformed("its oplock level is unknown"))?,
             lease: None,
             durable: None,
         };
@@ -133,7 +133,7 @@ impl<'a> Iterator for Contexts<'a> {
         if context.is_none() {
             self.0 = &[];
         }
-        Some(context.ok_or_else(|| malformed("a create context lies outside its place")))
+        Some(context.ok_or_else(|| malformed("a create context lies outside of the response")))
     }
 }
 
@@ -159,22 +159,6 @@ impl<'a> Contexts<'a> {
 
 fn malformed(what: &str) -> OpError {
     OpError::Client(format!("malformed CREATE response: {what}"))
-}
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-pub(super) fn key_at(bytes: &[u8], at: usize) -> Option<LeaseKey> {
-    bytes.get(at..)?.first_chunk().copied()
 }
 
 #[cfg(test)]
@@ -205,7 +189,7 @@ mod tests {
     }
 
     fn granted(body: &[u8]) -> Result<Granted, OpError> {
-        Opened::parse(body)?.granted()
+        CreateResponse::parse(body)?.granted()
     }
 
     #[test]
@@ -317,7 +301,7 @@ mod tests {
     #[test]
     fn an_answer_with_numbers_nobody_knows_still_names_the_file_to_close() {
         for body in [answer(5, 1, &[]), answer(0, 4, &[]), answer(0, 1, &[0; 15])] {
-            let opened = Opened::parse(&body).unwrap();
+            let opened = CreateResponse::parse(&body).unwrap();
             assert_eq!(opened.file_id, WireFileId { persistent: 7, volatile: 9 });
             assert!(opened.granted().is_err());
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Latency, Settings, SimBackend};
+use super::{Latency, SimBackend, SimSettings};
 use crate::backend::{BreakStream, Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle};
 use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
@@ -17,7 +17,7 @@ use crate::protocol::{
     Acknowledgement, Break, CreateParameters, Lease, LeaseState, NtStatus, SharePath,
 };
 
-pub type Opened = Result<Box<dyn SMBFileHandle>, OpError>;
+pub type OpenResult = Result<Box<dyn SMBFileHandle>, OpError>;
 
 /// A clock whose time passes when the test says so.
 #[derive(Clone, Default)]
@@ -65,40 +65,40 @@ impl HandClock {
     }
 }
 
-pub struct Scene {
+pub struct TestServer {
     pub clock: HandClock,
     pub server: SimBackend,
 }
 
-pub struct Client {
+pub struct TestClient {
     pub connection: Box<dyn SMBConnectionInner>,
     pub breaks: BreakStream,
 }
 
-impl Scene {
+impl TestServer {
     /// Makes a server whose requests take no time.
-    pub fn new() -> Scene {
+    pub fn new() -> TestServer {
         let clock = HandClock::default();
         let settings =
-            Settings { latency: Latency::Constant(Duration::ZERO), ..Default::default() };
-        Scene { server: SimBackend::new(Arc::new(clock.clone()), settings), clock }
+            SimSettings { latency: Latency::Constant(Duration::ZERO), ..Default::default() };
+        TestServer { server: SimBackend::new(Arc::new(clock.clone()), settings), clock }
     }
 
-    pub fn client(&self, client_idx: u32) -> Client {
+    pub fn client(&self, client_idx: u32) -> TestClient {
         let mut connection = now(self.server.connect(client_idx)).unwrap();
         let breaks = connection.breaks().unwrap();
         assert!(connection.breaks().is_none(), "the stream is given once");
-        Client { connection, breaks }
+        TestClient { connection, breaks }
     }
 }
 
-impl Client {
+impl TestClient {
     pub fn open_with<'a>(
         &'a self,
         name: &str,
         disposition: CreateDisposition,
         parameters: &'a CreateParameters,
-    ) -> impl Future<Output = Opened> + 'a {
+    ) -> impl Future<Output = OpenResult> + 'a {
         let path = path(name);
         async move {
             let mode = OpenMode::ReadWrite;
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    pub fn open(&self, parameters: &CreateParameters) -> Opened {
+    pub fn open(&self, parameters: &CreateParameters) -> OpenResult {
         now(self.open_with("f", CreateDisposition::OpenIf, parameters))
     }
 

@@ -1,4 +1,4 @@
-//! The keeper, which makes and removes the directories of cases over a connection of its own.
+//! The manager of case directories, which makes and removes the directories of cases over a connection of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::case::{Checked, Failure};
-use super::client::{SIDE_BY_SIDE, answer};
-use super::place::Place;
+use super::case_directory::CaseDirectory;
+use super::client::{SIDE_BY_SIDE, connect};
+use super::failure::{Checked, answer};
 use crate::backend::{SMBBackend, SMBConnectionInner};
 use crate::ir::PathOperation;
 use crate::protocol::{NtStatus, SharePath};
 
 /// The maker and remover of the directories of cases. It uses a connection of its own, because a
 /// case may break its connections.
-pub struct Keeper {
+pub struct DirectoryManager {
     server: Arc<dyn SMBBackend>,
     /// The longest time that any one wait for the server may take.
     patience: Duration,
@@ -27,7 +27,7 @@ pub struct Keeper {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
     /// The server's answer, or that it took too long.
-    Refused(String),
+    SuiteError(String),
     /// The server could not be connected to any more.
     Unreachable(String),
 }
@@ -35,17 +35,21 @@ pub enum Left {
 /// The pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(20);
 
-impl Keeper {
-    pub fn new(server: Arc<dyn SMBBackend>, client_idx: u32, patience: Duration) -> Keeper {
-        Keeper { server, patience, client_idx, connection: None }
+impl DirectoryManager {
+    pub fn new(
+        server: Arc<dyn SMBBackend>,
+        client_idx: u32,
+        patience: Duration,
+    ) -> DirectoryManager {
+        DirectoryManager { server, patience, client_idx, connection: None }
     }
 
-    /// Makes the directory of a place.
+    /// Makes the directory of a directory.
     ///
     /// # Errors
     /// A message that says what the server did instead.
-    pub async fn make(&mut self, place: &Place) -> Result<(), String> {
-        let mkdir = PathOperation::Mkdir { path: place.folder.clone() };
+    pub async fn make(&mut self, directory: &CaseDirectory) -> Result<(), String> {
+        let mkdir = PathOperation::Mkdir { path: directory.path.clone() };
         let connected = self.connection.is_some();
         let mut made = self.asks(&mkdir).await;
         if made.is_err() && connected {
@@ -61,14 +65,14 @@ impl Keeper {
 
     /// Removes what the place notes, and its directory. Retries until `limit`, because a server
     /// notices that a connection is gone some time after the client does.
-    pub async fn remove(&mut self, place: &Place, limit: Duration) -> Result<(), Left> {
+    pub async fn remove(&mut self, directory: &CaseDirectory, limit: Duration) -> Result<(), Left> {
         let deadline = Instant::now() + limit;
         // A server that restarts is back soon.
         let mut unreachable_since = None;
         let mut left = None;
         let agrees_to_all = self.server.capabilities().instant;
         loop {
-            match timeout_at(deadline, self.try_remove(place)).await {
+            match timeout_at(deadline, self.try_remove(directory)).await {
                 Ok(Ok((_, NtStatus::OBJECT_NAME_NOT_FOUND))) => return Ok(()),
                 Ok(Ok(_)) if agrees_to_all => return Ok(()),
                 Ok(Ok((removed, _))) => left = Some(format!("got {removed:?}")),
@@ -80,7 +84,7 @@ impl Keeper {
             let now = Instant::now();
             if now >= deadline {
                 return Err(match self.connected().await {
-                    Ok(_) => Left::Refused(why()),
+                    Ok(_) => Left::SuiteError(why()),
                     Err(_) => Left::Unreachable(why()),
                 });
             }
@@ -104,9 +108,9 @@ impl Keeper {
     /// directory and to a stat of it afterwards, because Samba's answer to the removal can be
     /// wrong: while a client that is just disconnecting holds a file in the directory, Samba
     /// reports success, or that the file is not found, and keeps the directory.
-    async fn try_remove(&mut self, place: &Place) -> Checked<(NtStatus, NtStatus)> {
+    async fn try_remove(&mut self, directory: &CaseDirectory) -> Checked<(NtStatus, NtStatus)> {
         // The deepest paths come first. Paths of one depth do not depend on each other.
-        let mut made = place.noted();
+        let mut made = directory.noted();
         let depth = |path: &SharePath| path.as_str().matches('/').count();
         made.sort_by_key(|path| std::cmp::Reverse(depth(path)));
         for level in made.chunk_by(|one, other| depth(one) == depth(other)) {
@@ -121,8 +125,8 @@ impl Keeper {
                 return Err(lost);
             }
         }
-        let removed = self.asks(&PathOperation::Rmdir { path: place.folder.clone() }).await?;
-        let found = self.asks(&PathOperation::Stat { path: place.folder.clone() }).await?;
+        let removed = self.asks(&PathOperation::Rmdir { path: directory.path.clone() }).await?;
+        let found = self.asks(&PathOperation::Stat { path: directory.path.clone() }).await?;
         Ok((removed, found))
     }
 
@@ -138,11 +142,7 @@ impl Keeper {
     async fn connected(&mut self) -> Checked<&dyn SMBConnectionInner> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let limit = self.patience;
-                let connected = timeout(limit, self.server.connect(self.client_idx)).await;
-                connected.map_err(|_| Failure::new(format!("no connection within {limit:?}")))??
-            }
+            None => connect(&self.server, self.client_idx, self.patience).await?,
         };
         Ok(&**self.connection.insert(connection))
     }

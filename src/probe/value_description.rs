@@ -17,15 +17,15 @@ const MAX_CHARS: usize = 160;
 const LEAD_CHARS: usize = 16;
 const HEXADECIMAL: &str = "0x";
 
-pub trait Shown {
-    fn shown(&self) -> String;
+pub trait Describe {
+    fn described(&self) -> String;
 
     /// Formats several values.
-    fn all_shown(items: &[Self]) -> String
+    fn all_described(items: &[Self]) -> String
     where
         Self: Sized,
     {
-        items.iter().map(Shown::shown).collect::<Vec<_>>().join(", ")
+        items.iter().map(Describe::described).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -67,23 +67,24 @@ fn part(text: &str, from: usize) -> String {
     part
 }
 
-macro_rules! as_displayed {
-    ($($kind:ty),*) => {
-        $(impl Shown for $kind {
-            fn shown(&self) -> String {
-                self.to_string()
+macro_rules! describe {
+    ($($kind:ty),* => $method:ident) => {
+        $(impl Describe for $kind {
+            fn described(&self) -> String {
+                self.$method().into()
             }
         })*
     };
 }
-as_displayed!(bool, i32, u16, u32, u64, usize, str, LeaseState, FileId);
+describe!(bool, i32, u16, u32, u64, usize, str, LeaseState, FileId => to_string);
+describe!(OplockLevel, CreateAction => name);
 
-impl Shown for u8 {
-    fn shown(&self) -> String {
+impl Describe for u8 {
+    fn described(&self) -> String {
         format!("0x{self:02x}")
     }
 
-    fn all_shown(bytes: &[u8]) -> String {
+    fn all_described(bytes: &[u8]) -> String {
         if bytes.is_empty() {
             return "no bytes".into();
         }
@@ -95,106 +96,94 @@ impl Shown for u8 {
 }
 
 /// Prints the name with the number, for readers to whom the name means nothing.
-impl Shown for NtStatus {
-    fn shown(&self) -> String {
+impl Describe for NtStatus {
+    fn described(&self) -> String {
         format!("{self:?}")
     }
 }
 
-impl Shown for OpError {
-    fn shown(&self) -> String {
+impl Describe for OpError {
+    fn described(&self) -> String {
         match self {
-            OpError::Status(status) => status.shown(),
+            OpError::Status(status) => status.described(),
             error => error.to_string(),
         }
     }
 }
 
-impl Shown for OplockLevel {
-    fn shown(&self) -> String {
-        self.name().into()
-    }
-}
-
-impl Shown for CreateAction {
-    fn shown(&self) -> String {
-        self.name().into()
-    }
-}
-
-impl Shown for GrantedLease {
-    fn shown(&self) -> String {
+impl Describe for GrantedLease {
+    fn described(&self) -> String {
         format!("a lease of {}", self.state)
     }
 }
 
-impl Shown for OplockBreak {
-    fn shown(&self) -> String {
+impl Describe for OplockBreak {
+    fn described(&self) -> String {
         format!("a break of the oplock of {} to {}", self.file_id, self.level.name())
     }
 }
 
-impl Shown for LeaseBreak {
-    fn shown(&self) -> String {
+impl Describe for LeaseBreak {
+    fn described(&self) -> String {
         let LeaseBreak { key, current, new, .. } = self;
-        format!("a break of the lease {} from {current} to {new}", key.shown())
+        format!("a break of the lease {} from {current} to {new}", key.described())
     }
 }
 
-impl Shown for Break {
-    fn shown(&self) -> String {
+impl Describe for Break {
+    fn described(&self) -> String {
         match self {
-            Break::Oplock(told) => told.shown(),
-            Break::Lease(told) => told.shown(),
+            Break::Oplock(notice) => notice.described(),
+            Break::Lease(notice) => notice.described(),
         }
     }
 }
 
-impl<T: Shown> Shown for [T] {
-    fn shown(&self) -> String {
-        T::all_shown(self)
+impl<T: Describe> Describe for [T] {
+    fn described(&self) -> String {
+        T::all_described(self)
     }
 }
 
-impl<T: Shown, const N: usize> Shown for [T; N] {
-    fn shown(&self) -> String {
-        T::all_shown(self)
+impl<T: Describe, const N: usize> Describe for [T; N] {
+    fn described(&self) -> String {
+        T::all_described(self)
     }
 }
 
-impl<T: Shown> Shown for Vec<T> {
-    fn shown(&self) -> String {
-        T::all_shown(self)
+impl<T: Describe> Describe for Vec<T> {
+    fn described(&self) -> String {
+        T::all_described(self)
     }
 }
 
-impl Shown for Bytes {
-    fn shown(&self) -> String {
-        u8::all_shown(self)
+impl Describe for Bytes {
+    fn described(&self) -> String {
+        u8::all_described(self)
     }
 }
 
-impl<T: Shown> Shown for Option<T> {
-    fn shown(&self) -> String {
-        self.as_ref().map_or_else(|| "none".into(), Shown::shown)
+impl<T: Describe> Describe for Option<T> {
+    fn described(&self) -> String {
+        self.as_ref().map_or_else(|| "none".into(), Describe::described)
     }
 }
 
-impl<T: Shown + ?Sized> Shown for &T {
-    fn shown(&self) -> String {
-        (**self).shown()
+impl<T: Describe + ?Sized> Describe for &T {
+    fn described(&self) -> String {
+        (**self).described()
     }
 }
 
-impl<A: Shown, B: Shown> Shown for (A, B) {
-    fn shown(&self) -> String {
-        format!("({}, {})", self.0.shown(), self.1.shown())
+impl<A: Describe, B: Describe> Describe for (A, B) {
+    fn described(&self) -> String {
+        format!("({}, {})", self.0.described(), self.1.described())
     }
 }
 
-impl<A: Shown, B: Shown, C: Shown> Shown for (A, B, C) {
-    fn shown(&self) -> String {
-        format!("({}, {}, {})", self.0.shown(), self.1.shown(), self.2.shown())
+impl<A: Describe, B: Describe, C: Describe> Describe for (A, B, C) {
+    fn described(&self) -> String {
+        format!("({}, {}, {})", self.0.described(), self.1.described(), self.2.described())
     }
 }
 
@@ -215,19 +204,22 @@ mod tests {
         let oplock = OplockBreak { file_id, level: OplockLevel::II };
         let key = "0x0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
         for (shown, expected) in [
-            (b"\x00\xff".shown(), "0x00ff"),
-            (vec![0_u8; 0].shown(), "no bytes"),
-            (Some([0x0A_u8; 16]).shown(), key),
-            (None::<u64>.shown(), "none"),
-            ([Some(1_u64), None].shown(), "1, none"),
-            ((LeaseState::RH, LeaseState::NONE).shown(), "(RH, none)"),
-            (OplockLevel::Batch.shown(), "SMB2_OPLOCK_LEVEL_BATCH"),
-            (NtStatus::ACCESS_DENIED.shown(), "STATUS_ACCESS_DENIED (0xC0000022)"),
+            (b"\x00\xff".described(), "0x00ff"),
+            (vec![0_u8; 0].described(), "no bytes"),
+            (Some([0x0A_u8; 16]).described(), key),
+            (None::<u64>.described(), "none"),
+            ([Some(1_u64), None].described(), "1, none"),
+            ((LeaseState::RH, LeaseState::NONE).described(), "(RH, none)"),
+            (OplockLevel::Batch.described(), "SMB2_OPLOCK_LEVEL_BATCH"),
+            (NtStatus::ACCESS_DENIED.described(), "STATUS_ACCESS_DENIED (0xC0000022)"),
             (
-                Break::Oplock(oplock).shown(),
+                Break::Oplock(oplock).described(),
                 "a break of the oplock of 00000000000000010000000000000002 to SMB2_OPLOCK_LEVEL_II",
             ),
-            (Break::Lease(broken).shown(), &format!("a break of the lease {key} from RWH to RH")),
+            (
+                Break::Lease(broken).described(),
+                &format!("a break of the lease {key} from RWH to RH"),
+            ),
         ] {
             assert_eq!(shown, expected);
         }
@@ -238,11 +230,11 @@ mod tests {
         let found = vec![7_u8; 1_000];
         let mut expected = found.clone();
         expected[900] = 8;
-        let (one, other) = both(&found.shown(), &expected.shown());
+        let (one, other) = both(&found.described(), &expected.described());
         assert!(one.starts_with("…07070707070707070707"), "{one}");
         assert!(other.starts_with("…070707070707070708"), "{other}");
         assert!(other.ends_with(" (1000 bytes, from byte 892 on)"), "{other}");
-        let (one, other) = both(&found.shown(), &vec![8_u8; 3].shown());
+        let (one, other) = both(&found.described(), &vec![8_u8; 3].described());
         assert!(one.starts_with("0x0707") && one.ends_with("07… (1000 bytes)"), "{one}");
         assert_eq!(other, "0x080808");
     }

@@ -2,7 +2,7 @@
 //! still unless a test moves it.
 
 use super::access::{READ_DATA, SHARE_ALL, Sharing, WRITE_DATA};
-use super::{Disturbance, OpenTable, Step, Wanted, WantedCaching, Who};
+use super::{AttemptResult, BreakCause, Initiator, OpenRequest, OpenTable, RequestedCaching};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{
     Acknowledgement, Break, FileId, GrantedLease, LeaseBreak, LeaseKey, LeaseState, NtStatus,
@@ -12,7 +12,7 @@ use crate::protocol::{
 pub const FILE: u64 = 7;
 
 #[derive(Default)]
-pub struct Scene {
+pub struct TestTable {
     pub table: OpenTable,
     pub now_ns: u64,
     pub locked: bool,
@@ -71,8 +71,8 @@ pub fn key(number: u8) -> LeaseKey {
 }
 
 /// Returns a request for a lease of version 2 without a parent key.
-pub fn lease(number: u8, letters: &str) -> WantedCaching {
-    WantedCaching::Lease {
+pub fn lease(number: u8, letters: &str) -> RequestedCaching {
+    RequestedCaching::Lease {
         key: key(number),
         state: state(letters),
         parent_key: None,
@@ -80,13 +80,13 @@ pub fn lease(number: u8, letters: &str) -> WantedCaching {
     }
 }
 
-pub fn oplock(level: OplockLevel) -> WantedCaching {
-    WantedCaching::Oplock(level)
+pub fn oplock(level: OplockLevel) -> RequestedCaching {
+    RequestedCaching::Oplock(level)
 }
 
 /// Returns an open that reads and writes, and shares everything.
-pub fn wanted(client: u32, caching: WantedCaching) -> Wanted {
-    Wanted {
+pub fn wanted(client: u32, caching: RequestedCaching) -> OpenRequest {
+    OpenRequest {
         number: 0,
         connection: client.into(),
         client,
@@ -116,25 +116,25 @@ pub fn oplock_break(client: u32, open: u64, level: OplockLevel) -> (u32, Break) 
     (client, Break::Oplock(OplockBreak { file_id, level }))
 }
 
-impl Scene {
-    pub fn try_open(&mut self, wanted: Wanted) -> Result<Tried, NtStatus> {
+impl TestTable {
+    pub fn try_open(&mut self, wanted: OpenRequest) -> Result<Tried, NtStatus> {
         self.try_open_of(FILE, wanted)
     }
 
-    pub fn try_open_of(&mut self, file: u64, mut wanted: Wanted) -> Result<Tried, NtStatus> {
+    pub fn try_open_of(&mut self, file: u64, mut wanted: OpenRequest) -> Result<Tried, NtStatus> {
         self.last_number += 1;
         wanted.number = self.last_number;
         let mut notices = Vec::new();
         let step = self.table.admit(Some(file), &wanted, self.now_ns, &mut notices);
         self.note(notices);
-        if let Step::Wait(wait) = step? {
+        if let AttemptResult::Wait(wait) = step? {
             return Ok(Tried::Waits { until_ns: wait.until_ns });
         }
         let (oplock, lease) = self.table.add(file, &wanted, self.locked);
         Ok(Tried::Opened { number: wanted.number, oplock, lease })
     }
 
-    pub fn open(&mut self, client: u32, caching: WantedCaching) -> Tried {
+    pub fn open(&mut self, client: u32, caching: RequestedCaching) -> Tried {
         self.try_open(wanted(client, caching)).unwrap()
     }
 
@@ -143,7 +143,7 @@ impl Scene {
     pub fn open_answered(
         &mut self,
         client: u32,
-        caching: WantedCaching,
+        caching: RequestedCaching,
     ) -> (Tried, Vec<(u32, Break)>) {
         let mut all = Vec::new();
         loop {
@@ -185,11 +185,11 @@ impl Scene {
     }
 
     /// Disturbs the file, and returns whether the operation must wait.
-    pub fn disturb(&mut self, who: Who, disturbance: Disturbance) -> bool {
+    pub fn break_for(&mut self, who: Initiator, cause: BreakCause) -> bool {
         let mut notices = Vec::new();
-        let step = self.table.disturb(FILE, who, disturbance, self.now_ns, &mut notices);
+        let step = self.table.break_for(FILE, who, cause, self.now_ns, &mut notices);
         self.note(notices);
-        matches!(step, Step::Wait(_))
+        matches!(step, AttemptResult::Wait(_))
     }
 
     pub fn close(&mut self, number: u64) {
@@ -216,18 +216,18 @@ impl Scene {
         std::mem::take(&mut self.breaks)
     }
 
-    fn note(&mut self, notices: Vec<super::Notice>) {
+    fn note(&mut self, notices: Vec<super::BreakNotice>) {
         let told = notices.into_iter().map(|notice| (notice.connection as u32, notice.what));
         self.breaks.extend(told);
     }
 }
 
 /// Returns a disturber that has no lease.
-pub fn who(client: u32, open: u64) -> Who {
-    Who { open, client, key: None }
+pub fn who(client: u32, open: u64) -> Initiator {
+    Initiator { open, client, key: None }
 }
 
 /// Returns the owner of a lease, as a disturber.
-pub fn owner(client: u32, open: u64, number: u8) -> Who {
-    Who { open, client, key: Some(key(number)) }
+pub fn owner(client: u32, open: u64, number: u8) -> Initiator {
+    Initiator { open, client, key: Some(key(number)) }
 }

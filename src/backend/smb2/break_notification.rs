@@ -1,34 +1,20 @@
-//! Oplock and lease breaks (MS-SMB2 2.2.23) among a connection's frames, and
-//! their acknowledgement (2.2.24).
-
-use std::sync::Weak;
+//! Oplock and lease break notifications (MS-SMB2 2.2.23) among a connection's frames.
 
 use ::smb2::client::Cipher;
 use ::smb2::crypto::encryption::decrypt_message;
 use ::smb2::msg::transform::{TRANSFORM_PROTOCOL_ID, TransformHeader};
-use ::smb2::pack::{Pack, WriteCursor};
-use ::smb2::types::Command;
-use async_trait::async_trait;
 
-use super::answer::malformed;
-use super::granted::{key_at, u16_at, u32_at, u64_at};
-use super::link::Link;
-use crate::backend::{BreakAcknowledger, OpError};
+use super::wire_format::{
+    COMMAND, HEADER_BYTES, MESSAGE_ID, SMB2_PROTOCOL_ID, UNSOLICITED, key_at, u16_at, u32_at,
+    u64_at,
+};
 use crate::protocol::create::OplockLevel;
-use crate::protocol::{Acknowledgement, Break, FileId, LeaseBreak, LeaseState, OplockBreak};
+use crate::protocol::{Break, FileId, LeaseBreak, LeaseState, OplockBreak};
 
-const SMB2_PROTOCOL_ID: &[u8] = b"\xfeSMB";
-const HEADER_BYTES: usize = 64;
-const COMMAND: usize = 12;
 const OPLOCK_BREAK: u16 = 0x12;
-const MESSAGE_ID: usize = 24;
-/// The MessageId of what a server sends without a request (MS-SMB2 3.3.4.6).
-const UNSOLICITED: u64 = u64::MAX;
-
-const OPLOCK_NOTIFICATION_BYTES: usize = 24;
+pub(super) const OPLOCK_NOTIFICATION_BYTES: usize = 24;
 const LEASE_NOTIFICATION_BYTES: usize = 44;
 const SMB2_NOTIFY_BREAK_LEASE_FLAG_ACK_REQUIRED: u32 = 0x01;
-const LEASE_ACKNOWLEDGMENT_BYTES: u16 = 36;
 
 /// OriginalMessageSize and SessionId in SMB2 TRANSFORM_HEADER (MS-SMB2 2.2.41).
 const ORIGINAL_SIZE: usize = 36;
@@ -93,7 +79,7 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
             let level = match body[2] {
                 0 => OplockLevel::None,
                 1 => OplockLevel::II,
-                _ => return Err("an oplock breaks to none or to II only"),
+                _ => return Err("an oplock can break only to none or to level II"),
             };
             let persistent = u64_at(body, 8).ok_or(cut_off)?;
             let volatile = u64_at(body, 16).ok_or(cut_off)?;
@@ -109,62 +95,7 @@ fn parse(body: &[u8]) -> Result<Break, &'static str> {
                 acknowledgement_required: flags & SMB2_NOTIFY_BREAK_LEASE_FLAG_ACK_REQUIRED != 0,
             }))
         }
-        _ => Err("it is neither an oplock's nor a lease's"),
-    }
-}
-
-impl Link {
-    /// Acknowledges a break, without waiting for other requests in flight.
-    pub(super) async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError> {
-        let expected = match answer {
-            Acknowledgement::Oplock { .. } => OPLOCK_NOTIFICATION_BYTES as u16,
-            Acknowledgement::Lease { .. } => LEASE_ACKNOWLEDGMENT_BYTES,
-        };
-        let body = self.request(Command::OplockBreak, &Acknowledgment(answer)).await?;
-        match u16_at(&body, 0) == Some(expected) {
-            true => Ok(()),
-            false => Err(malformed(Command::OplockBreak, "it answers another kind of break")),
-        }
-    }
-}
-
-/// The acknowledger of a connection's breaks. It does not keep the connection alive, so that
-/// whoever waits for breaks sees the connection end.
-pub(super) struct Acknowledger(pub(super) Weak<Link>);
-
-#[async_trait]
-impl BreakAcknowledger for Acknowledger {
-    async fn acknowledge(&self, answer: Acknowledgement) -> Result<(), OpError> {
-        match self.0.upgrade() {
-            Some(link) => link.acknowledge(answer).await,
-            None => Err(OpError::ConnectionLost("the connection is over".to_string())),
-        }
-    }
-}
-
-/// Oplock and Lease Break Acknowledgment, MS-SMB2 2.2.24.1 and 2.2.24.2.
-struct Acknowledgment(Acknowledgement);
-
-impl Pack for Acknowledgment {
-    fn pack(&self, cursor: &mut WriteCursor) {
-        match self.0 {
-            Acknowledgement::Oplock { file_id, level } => {
-                cursor.write_u16_le(OPLOCK_NOTIFICATION_BYTES as u16);
-                cursor.write_u8(level as u8);
-                cursor.write_zeros(5);
-                cursor.write_u64_le(file_id.persistent);
-                cursor.write_u64_le(file_id.volatile);
-            }
-            Acknowledgement::Lease { key, state } => {
-                cursor.write_u16_le(LEASE_ACKNOWLEDGMENT_BYTES);
-                // Reserved and Flags.
-                cursor.write_zeros(6);
-                cursor.write_bytes(&key);
-                cursor.write_u32_le(state.bits());
-                // LeaseDuration.
-                cursor.write_zeros(8);
-            }
-        }
+        _ => Err("it is the break of neither an oplock nor a lease"),
     }
 }
 
@@ -210,12 +141,6 @@ mod tests {
 
     fn notification(body: &[u8]) -> Vec<u8> {
         message(0x12, UNSOLICITED, body)
-    }
-
-    fn packed(answer: Acknowledgement) -> Vec<u8> {
-        let mut cursor = WriteCursor::new();
-        Acknowledgment(answer).pack(&mut cursor);
-        cursor.into_inner()
     }
 
     #[test]
@@ -287,16 +212,5 @@ mod tests {
             body[at] = value;
             assert!(matches!(break_in(&notification(&body), None), Some(Err(_))), "{at} {value}");
         }
-    }
-
-    #[test]
-    fn acknowledgements_have_the_layout_of_ms_smb2() {
-        // An oplock break's notification and acknowledgement are the same 24 bytes.
-        assert_eq!(packed(OPLOCK.acknowledgement()), oplock_body());
-        let mut expected = vec![36, 0, 0, 0, 0, 0, 0, 0];
-        expected.extend([0xAA; 16]);
-        expected.extend([3, 0, 0, 0]);
-        expected.extend([0; 8]);
-        assert_eq!(packed(LEASE.acknowledgement()), expected);
     }
 }

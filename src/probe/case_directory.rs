@@ -1,42 +1,24 @@
 //! The directory of a case on the server, emptied whatever happens.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::case::{Checked, Failure};
-use super::client::Client;
 use crate::backend::SMBBackend;
 use crate::protocol::SharePath;
 
 /// The directory of a case, and the paths that were made in it.
-pub struct Place {
+pub struct CaseDirectory {
     pub(super) server: Arc<dyn SMBBackend>,
-    pub(super) folder: SharePath,
+    pub(super) path: SharePath,
     /// The longest time that any one wait for the server may take.
     pub(super) patience: Duration,
     made: Mutex<BTreeSet<SharePath>>,
 }
 
-impl Place {
-    pub fn new(server: Arc<dyn SMBBackend>, folder: SharePath, patience: Duration) -> Place {
-        Place { server, folder, patience, made: Mutex::default() }
-    }
-
-    /// Connects a client that has no other connection.
-    pub async fn client(&self) -> Checked<Client<'_>> {
-        self.connect(next_client()).await
-    }
-
-    /// Makes one more connection of client `client_idx`.
-    pub async fn connect(&self, client_idx: u32) -> Checked<Client<'_>> {
-        let connecting = self.server.connect(client_idx);
-        let connected = tokio::time::timeout(self.patience, connecting).await;
-        let limit = self.patience;
-        let connection =
-            connected.map_err(|_| Failure::new(format!("no connection within {limit:?}")))??;
-        Ok(Client::new(connection, client_idx, self))
+impl CaseDirectory {
+    pub fn new(server: Arc<dyn SMBBackend>, path: SharePath, patience: Duration) -> CaseDirectory {
+        CaseDirectory { server, path, patience, made: Mutex::default() }
     }
 
     /// Notes a path that is to be removed after the case.
@@ -57,7 +39,7 @@ impl Place {
         made.insert(dest.clone());
     }
 
-    fn made(&self) -> std::sync::MutexGuard<'_, BTreeSet<SharePath>> {
+    fn made(&self) -> MutexGuard<'_, BTreeSet<SharePath>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,10 +47,4 @@ impl Place {
     pub(super) fn noted(&self) -> Vec<SharePath> {
         self.made().iter().cloned().collect()
     }
-}
-
-/// Returns the index of a client that has no other connection.
-pub(super) fn next_client() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -1,0 +1,497 @@
+//! The life of a run: it is opened, started, supervised and concluded.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use rustix::process::Signal;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use super::error::RunError;
+use super::hooks::RunHooks;
+use super::input::Input;
+use super::mode;
+use super::options::{MAX_THREADS, RunOptions};
+use super::phases::{self, PhasePosition};
+use super::processors::ProcessorWatch;
+use super::shards::{ShardSink, Shards};
+use super::signals::Signals;
+use super::stage_display::StageDisplay;
+use super::threshold_checks::{self, ThresholdChecks};
+use crate::backend::registry::{BackendSettings, Target};
+use crate::backend::{BackendContext, Clock, Feature, SMBBackend, open_files};
+use crate::ir::units::nanoseconds;
+use crate::ir::{Phase, StreamHeader};
+use crate::observability::exit::ExitReason;
+use crate::observability::live::Live;
+use crate::observability::metrics::Layout;
+use crate::observability::notes;
+use crate::observability::progress_lines::ProgressLines;
+use crate::observability::results::ResultsDirectory;
+use crate::observability::standard_error;
+use crate::observability::summary::RunSettings;
+use crate::observability::{Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts};
+use crate::scheduler::client::ClientSettings;
+use crate::scheduler::engine::EngineConfig;
+use crate::scheduler::feature_gate::FeatureGate;
+use crate::scheduler::feed::SourceThreads;
+use crate::scheduler::{
+    CutReason, Permits, PhaseSpan, Precision, RealClock, Shard, Stage, StageCoordinator, Timeline,
+};
+use crate::script::Hooks;
+
+/// Maximum number of operations queued over all clients, and for one client.
+const LOOKAHEAD_TOTAL: usize = 262_144;
+const LOOKAHEAD_MOST: usize = 64;
+/// Longest wait for the queue of the operation log to be written: at the end of a run, and after a
+/// second signal has ended the run.
+const OPLOG_BOUND: Duration = Duration::from_secs(30);
+const OPLOG_AT_ONCE: Duration = Duration::from_secs(2);
+/// Longest wait for a reply. A reply may take 35 s if another client holds an oplock.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Time from the arrival of the last shard to time zero, if there are several shards.
+const LEAD_NS: u64 = 2_000_000;
+
+/// The results of a run.
+#[derive(Debug)]
+pub struct RunOutcome {
+    pub summary: Summary,
+    /// The directory of the results; None if the summary could not be written into it.
+    pub directory: Option<PathBuf>,
+}
+
+/// Runs `input` against the target and writes the results.
+///
+/// # Errors
+/// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind.
+///
+/// # Examples
+///
+/// Runs a script against the simulator, which needs no server:
+///
+/// ```
+/// use smbench::backend::registry::Target;
+/// use smbench::run::{Input, RunOptions, run};
+/// use smbench::script::ScriptOptions;
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("mkdir.lua");
+/// std::fs::write(
+///     &path,
+///     "bench.workload {
+///         name = 'w',
+///         clients = 2,
+///         iteration = function(c) c:mkdir('d' .. c.id .. '-' .. c.iteration) end,
+///     }",
+/// )?;
+/// let input = Input::Script(ScriptOptions { path, iterations: Some(3), ..Default::default() });
+/// let options = RunOptions {
+///     out: Some(directory.path().join("results")),
+///     ..RunOptions::new(Target::parse("sim")?)
+/// };
+/// let outcome = run(&input, &options)?;
+/// assert_eq!(outcome.summary.totals.operations, 6);
+/// assert_eq!(outcome.summary.totals.failed, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> {
+    let (mut run, sources) = Run::open(input, options)?;
+    let shards = run.start(sources).map_err(RunError::internal)?;
+    let measurements = run.supervise(shards).map_err(RunError::internal)?;
+    run.conclude(&measurements)
+}
+
+/// A run. Its fields are dropped in their order: the operation log removes its empty file before
+/// the directory that holds the file is removed, and until then signals are listened to.
+struct Run<'a> {
+    options: &'a RunOptions,
+    started_at: SystemTime,
+    oplog: Option<Oplog>,
+    directory: ResultsDirectory,
+    signals: (Runtime, Signals),
+    coordinator: Arc<StageCoordinator>,
+    permits: Arc<Permits>,
+    thresholds: ThresholdChecks,
+    live: Arc<Live>,
+    /// What the stream may request of the backend.
+    gate: FeatureGate,
+    backend: Arc<dyn SMBBackend>,
+    clock: Arc<RealClock>,
+    hooks: RunHooks,
+    processors: ProcessorWatch,
+    layout: Arc<Layout>,
+    header: Arc<StreamHeader>,
+    phases: Vec<Phase>,
+    shards: usize,
+    /// The number of threads that make operations.
+    generators: usize,
+    /// Messages about shards that panicked.
+    defects: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Opens the input and the target, and makes the directory of the results.
+    fn open<'a>(
+        input: &Input,
+        options: &'a RunOptions,
+    ) -> Result<(Run<'a>, SourceThreads), RunError> {
+        let started_at = SystemTime::now();
+        input.check(options.time_scale, options.duration).map_err(RunError::invalid)?;
+        let generators = options.generators.unwrap_or_else(default_generators);
+        let reading =
+            ProgressLines::of_stage(options.progress, format!("reading {}", input.name()));
+        let stream = input
+            .open(options.time_scale, options.duration, generators)
+            .map_err(RunError::invalid)?;
+        drop(reading);
+        let header = Arc::new(stream.header);
+        let ends = header.bounded || options.operations.is_some();
+        let phases =
+            phases::planned(&header.phases, ends, options.duration).map_err(RunError::invalid)?;
+        let shards = shard_count(options, header.active_count());
+        let layout = Arc::new(Layout::new(header.clone(), phases.clone(), options.late_bound));
+        let hooks =
+            RunHooks::start(input, &layout, options.hook_errors).map_err(RunError::invalid)?;
+        let thresholds = threshold_checks::all(&header, &options.thresholds, &hooks.metric_kinds())
+            .map_err(RunError::invalid)?;
+
+        open_files::raise_open_file_limit(options.target.open_files(header.active_count()))
+            .map_err(RunError::invalid)?;
+
+        let clock = RealClock::start(options.precision);
+        let backend = options.target.open(BackendSettings {
+            context: BackendContext {
+                clock: clock.clone(),
+                response_timeout: RESPONSE_TIMEOUT,
+                file_ids: mode::caches(&header.needs, options),
+            },
+            connections: header.active_count(),
+            password: options.password.clone(),
+            storage: options.storage.clone(),
+            seed: header.seed,
+        })?;
+        let gate =
+            mode::feature_gate(backend.capabilities(), options).map_err(RunError::invalid)?;
+        gate.check(&header.needs).map_err(RunError::invalid)?;
+        // Listens before there is anything that a signal could leave behind.
+        let signals = Signals::listen()?;
+        let script = Path::new(&header.source).file_stem();
+        let script = script.map_or_else(|| "run".into(), |stem| stem.to_string_lossy());
+        let directory = ResultsDirectory::create(options.out.as_deref(), &script, started_at)
+            .map_err(RunError::invalid)?;
+        let oplog = options.oplog.then(|| Oplog::start(directory.path(), layout.clone()));
+        let oplog = oplog.transpose().map_err(RunError::invalid)?;
+
+        let permits = Permits::new(options.limit, shards).with_operations(options.operations);
+        let lead_ns = if shards > 1 { LEAD_NS } else { 0 };
+        let drain_ns = nanoseconds(options.timeouts.drain);
+        let timeline = Timeline::new(shards, &PhaseSpan::chain(&phases), drain_ns, lead_ns);
+        let run = Run {
+            options,
+            started_at,
+            oplog,
+            directory,
+            signals,
+            coordinator: Arc::new(StageCoordinator::new(timeline, clock.clone())),
+            permits: Arc::new(permits),
+            thresholds: ThresholdChecks::new(thresholds, &layout, shards),
+            live: Arc::new(Live::new(shards)),
+            gate,
+            backend,
+            clock,
+            hooks,
+            processors: ProcessorWatch::default(),
+            layout,
+            header,
+            phases,
+            shards,
+            generators: stream.sources.count(),
+            defects: Vec::new(),
+        };
+        Ok((run, stream.sources))
+    }
+
+    /// Starts the shards, each on a thread of its own.
+    fn start(&self, sources: SourceThreads) -> anyhow::Result<Shards> {
+        let header = &self.header;
+        let timeouts = self.options.timeouts;
+        let lookahead = LOOKAHEAD_TOTAL / header.active_count().max(1) as usize;
+        let engine = Arc::new(EngineConfig {
+            phases: PhaseSpan::chain(&self.phases),
+            run_client: header.run_client.then(|| header.workload_clients()),
+            lookahead: lookahead.clamp(2, LOOKAHEAD_MOST),
+            batch_bytes: header.batch_bytes.unwrap_or(usize::MAX),
+            op_timeout_ns: nanoseconds(timeouts.operation),
+            retry: self.options.retry.clone(),
+            phases_last: !header.bounded,
+        });
+        // In modes 0 and 1 nothing is granted that could be broken. In mode 2 operations wait for a
+        // break by file, even if only later operations of the stream turn out to need that mode.
+        let caching = self.gate.capabilities.has(Feature::Caching);
+        let client = Arc::new(ClientSettings {
+            backend: self.backend.clone(),
+            capabilities: self.gate.capabilities.clone(),
+            clock: self.clock.clone(),
+            connecting: Arc::new(Semaphore::new(self.options.connect_concurrency.max(1) as usize)),
+            seed: header.seed,
+            files: caching.then(Arc::default),
+            header: header.clone(),
+            kept_paths: Arc::default(),
+            connect_timeout_ns: nanoseconds(timeouts.connect),
+            reconnect_timeout_ns: nanoseconds(timeouts.reconnect),
+            op_timeout_ns: nanoseconds(timeouts.operation),
+        });
+        let mut shards = Shards::new();
+        let feeds = sources.serve(self.shards, self.gate.clone());
+        for (index, feed) in feeds.into_iter().enumerate() {
+            let sink = ShardSink {
+                recorder: Recorder::new(self.layout.clone(), self.live.shard(index)),
+                hooks: self.hooks.hooks.as_ref().and_then(Hooks::tap),
+                oplog: self.oplog.as_ref().and_then(Oplog::tap),
+                live: self.live.clone(),
+                workload_clients: header.workload_clients(),
+                watched: self.thresholds.shard(index),
+            };
+            let clients = header.active_clients().skip(index).step_by(self.shards).collect();
+            let (engine, client) = (engine.clone(), client.clone());
+            let (permits, coordinator) = (self.permits.clone(), self.coordinator.clone());
+            let clock = self.clock.clone();
+            shards.spawn(sink, move || Shard {
+                index,
+                clients,
+                engine,
+                permits,
+                coordinator,
+                client,
+                clock,
+                feed: Box::new(feed),
+            })?;
+        }
+        Ok(shards)
+    }
+
+    /// Follows the run until every shard has ended, and returns the measurements.
+    fn supervise(&mut self, mut shards: Shards) -> anyhow::Result<Measurements> {
+        let clients = self.header.iterating_count();
+        let mut display = StageDisplay::start(self.options.progress, self.live.clone(), clients);
+        self.follow(&mut shards, &mut display)?;
+        let (measurements, defects) = shards.join(self.layout.clone());
+        self.defects = defects;
+        Ok(measurements)
+    }
+
+    /// Waits until every shard has ended. Meanwhile calls hooks for phases, shows progress, checks
+    /// thresholds and watches the processors. The first signal cuts the run and lets it drain; a
+    /// second signal ends it at once. A threshold or a hook may cut the run too.
+    fn follow(&mut self, shards: &mut Shards, display: &mut StageDisplay) -> anyhow::Result<()> {
+        let Run { coordinator, clock, phases, thresholds, hooks, processors, .. } = self;
+        let (runtime, signals) = &mut self.signals;
+        runtime.block_on(async {
+            let mut orders = coordinator.subscribe();
+            let custom = hooks.metric_reader();
+            let spans = PhaseSpan::chain(phases);
+            let (mut interrupted, mut ended) = (false, false);
+            let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
+            let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
+            loop {
+                let now_ns = clock.now_ns();
+                let current = orders.borrow().clone();
+                let position = PhasePosition::now(coordinator, &current, &spans, now_ns);
+                hooks.reached(position, phases);
+                let measuring = !ended && position.is_some_and(|position| !position.is_over);
+                processors.note(measuring, now_ns);
+                display.entered(coordinator, current.stage);
+                if ended {
+                    return Ok(());
+                }
+                let next_phase_ns = display.measured(&current, (&spans, phases), now_ns);
+                let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
+                let zero_ns = measuring.then_some(current.origin_ns);
+                tokio::select! {
+                    _ = continued.recv() => processors.note_continued(),
+                    () = shards.ended() => {
+                        ended = true;
+                        if continued.recv().now_or_never().is_some() {
+                            processors.note_continued();
+                        }
+                    }
+                    changed = orders.changed() => changed?,
+                    () = next_phase, if next_phase_ns.is_some() => {}
+                    () = thresholds.follow(zero_ns, coordinator, &**clock, phases, &custom) => {}
+                    () = hooks.ends_the_run() => coordinator.cut(CutReason::Aborted),
+                    () = signals.next() => {
+                        if std::mem::replace(&mut interrupted, true) {
+                            coordinator.stop();
+                        } else {
+                            tracing::warn!("interrupted: draining and tearing down; a second signal stops the run at once");
+                            coordinator.cut(CutReason::Interrupted);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// Finishes hooks and files, and returns the results.
+    fn conclude(mut self, measurements: &Measurements) -> Result<RunOutcome, RunError> {
+        let finishing = ProgressLines::of_stage(self.options.progress, "finishing hooks and files");
+        let stopped = self.coordinator.was_stopped();
+        let drain = if stopped { Duration::ZERO } else { self.options.timeouts.drain };
+        let hooks = self.hooks.finish(&mut self.signals, &self.coordinator, drain);
+
+        if let Some(CutReason::Connect(reason)) = self.coordinator.reason() {
+            return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
+        }
+        let mut facts = self.facts(measurements);
+        (facts.hook_events, facts.metrics) = (hooks.events, hooks.metrics);
+        standard_error::flush();
+        facts.notes.extend(standard_error::dropped());
+        if let Some(oplog) = self.oplog.take() {
+            let (lines, problem) = oplog.finish(if stopped { OPLOG_AT_ONCE } else { OPLOG_BOUND });
+            facts.oplog = Some(lines);
+            if let Some((problem, reason)) = problem {
+                facts.problems.push(problem);
+                facts.exit_reasons.push(reason);
+            }
+        }
+        for (problem, reason) in self.hooks.judge(hooks.outcome) {
+            facts.problems.push(problem);
+            facts.exit_reasons.extend(reason);
+        }
+        drop(finishing);
+        let mut summary = Summary::new(facts, measurements);
+        if let Err(error) = self.hooks.end(&mut self.signals, &mut summary) {
+            summary.add_problem(format!("{error:#}"), Some(ExitReason::InternalError));
+        }
+        // The measurements are shown even if they cannot be written.
+        let written = self.directory.write_summary(&summary);
+        if let Err(error) = &written {
+            summary.add_problem(error.to_string(), Some(ExitReason::ResultsNotKept));
+        }
+        let directory = written.ok().map(|_| self.directory.path().to_path_buf());
+        Ok(RunOutcome { summary, directory })
+    }
+
+    /// Returns the facts about the run that the measurements do not show.
+    fn facts(&self, measurements: &Measurements) -> RunFacts {
+        let (options, coordinator) = (self.options, &self.coordinator);
+        let mut notes = Vec::new();
+        let mut problems: Vec<(ExitReason, String)> = Vec::new();
+        let reason = coordinator.reason();
+        problems.extend(match &reason {
+            Some(CutReason::Source(message)) => Some((ExitReason::Invalid, message.clone())),
+            Some(CutReason::Threshold(message)) => {
+                Some((ExitReason::ThresholdsFailed, message.clone()))
+            }
+            Some(CutReason::SetupFailed) => {
+                let message = "an operation of setup failed, so nothing was measured".into();
+                Some((ExitReason::OperationsFailed, message))
+            }
+            Some(CutReason::Internal(message)) => {
+                Some((ExitReason::InternalError, message.clone()))
+            }
+            Some(CutReason::Interrupted | CutReason::Aborted | CutReason::Connect(_)) | None => {
+                None
+            }
+        });
+        let defects = self.defects.iter().cloned();
+        problems.extend(defects.map(|defect| (ExitReason::InternalError, defect)));
+        let given_up = measurements.connections.given_up;
+        let clients =
+            if given_up == 1 { "1 client was" } else { &format!("{given_up} clients were") };
+        if given_up > 0 && coordinator.was_stopped() {
+            notes.push(format!(
+                "the run was stopped when {clients} not done: their operations in flight count as cut, and teardown was not finished"
+            ));
+        } else if given_up > 0 {
+            let message = format!(
+                "{clients} not done when --drain ({} s) had passed: operations the server had not answered count as cut and are in no percentile, and teardown was not finished",
+                options.timeouts.drain.as_secs_f64()
+            );
+            problems.push((ExitReason::OperationsFailed, message));
+        }
+        let phases = phases::durations(&self.phases, coordinator.measured_ns());
+        let bound = self.permits.operations().filter(|bound| bound.is_reached());
+        notes.extend(
+            bound.map(|bound| notes::at_bound(bound.most(), bound.unsent(), &self.phases, &phases)),
+        );
+        let custom = self.hooks.metric_reader();
+        let spent = |stages: [Stage; 2]| {
+            Duration::from_nanos(coordinator.spent_ns(|stage| stages.contains(&stage)))
+        };
+        let id = self.directory.path().file_name().unwrap_or_default().to_string_lossy();
+        let (exit_reasons, problems) = problems.into_iter().unzip();
+        RunFacts {
+            id: id.into_owned(),
+            started_at: self.started_at,
+            target: self.target(),
+            settings: settings(options),
+            instant: self.backend.capabilities().instant,
+            server_in_process: !matches!(options.target, Target::Smb(_)),
+            processors: self.processors.seen(),
+            thresholds: self.thresholds.outcomes(measurements, &phases, &custom),
+            phases,
+            hook_events: Default::default(),
+            oplog: None,
+            metrics: Default::default(),
+            generators: self.generators,
+            setup: spent([Stage::RunSetup, Stage::Setup]),
+            teardown: spent([Stage::Teardown, Stage::RunTeardown]),
+            interrupted: reason == Some(CutReason::Interrupted),
+            cut_short: coordinator.was_cut_short()
+                || measurements.connections.given_up_measuring > 0
+                || measurements.lost_all_clients(),
+            allow_late: options.allow_late,
+            exit_reasons,
+            problems,
+            notes,
+        }
+    }
+
+    fn target(&self) -> TargetFacts {
+        let server = self.backend.server();
+        TargetFacts {
+            url: self.options.target.to_string(),
+            backend: self.backend.capabilities().name.to_string(),
+            mode: self.gate.mode(),
+            dialect: server.dialect,
+            signing: server.signing,
+            encryption: server.encryption,
+            server: server.server,
+        }
+    }
+}
+
+fn settings(options: &RunOptions) -> RunSettings {
+    let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
+    RunSettings {
+        time_scale: options.time_scale,
+        mode: options.mode,
+        limit: options.limit,
+        retry: statuses.map(ToString::to_string).collect(),
+    }
+}
+
+/// Returns the number of shards: by default one for each core, because a shard uses at most one
+/// core. With `--precise`, when shards stay awake, one for two cores: the threads that make
+/// operations and the server need cores as well.
+fn shard_count(options: &RunOptions, clients: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = options.shards.unwrap_or(match options.precision {
+        Precision::Sleep => cores,
+        Precision::Yield => cores.div_ceil(2),
+    });
+    shards.clamp(1, clients.max(1) as usize)
+}
+
+/// Returns the number of threads that make operations. Two cores are left for the shards and the
+/// server.
+fn default_generators() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let generators = cores.saturating_sub(2).clamp(1, MAX_THREADS.into());
+    generators as u32
+}
