@@ -157,7 +157,7 @@ fn compile(path: &Path, directory: &Path, clients: u32) -> Input {
     let mut options = script(path, clients);
     options.iterations = Some(OPERATIONS / OPERATIONS_AN_ITERATION / clients);
     let path = directory.join(format!("{clients}.jsonl"));
-    let output = run::Output::File { path: path.clone(), force: false };
+    let output = run::Destination::File { path: path.clone(), force: false };
     run::compile(&Input::Script(options), CompileBounds::default(), Format::V2, &output).unwrap();
     Input::Document { path, options: LoadOptions::default(), seed: None }
 }
