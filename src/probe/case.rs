@@ -73,8 +73,8 @@ macro_rules! cases {
         $function:ident: $section:literal $(, $feature:ident)*
         $(=> $method:ident($($reason:literal)?))?;
     )+) => {
-        pub const CASES: &[$crate::probe::Case] = &[$(
-            $crate::probe::Case {
+        pub const CASES: &[$crate::probe::case::Case] = &[$(
+            $crate::probe::case::Case {
                 name: stringify!($function),
                 section: $section,
                 needs: &[$($crate::backend::Feature::$feature),*],

@@ -117,7 +117,7 @@ fn unequal(found: &str, expected: &str, context: Arguments<'_>) -> CaseFailure {
 /// Fails the case unless two values are equal: `check_eq!(found, expected, "of what")`.
 macro_rules! check_eq {
     ($found:expr, $expected:expr) => {
-        $crate::probe::failure::equal(&$found, &$expected, format_args!(""))?
+        check_eq!($found, $expected, "")
     };
     ($found:expr, $expected:expr, $($context:tt)+) => {
         $crate::probe::failure::equal(&$found, &$expected, format_args!($($context)+))?
@@ -128,15 +128,23 @@ macro_rules! check_eq {
 macro_rules! check {
     ($holds:expr, $($context:tt)+) => {
         if !$holds {
-            return Err($crate::probe::CaseFailure::new(format!($($context)+)));
+            return Err($crate::probe::failure::CaseFailure::new(format!($($context)+)));
         }
     };
 }
+
 /// Fails the case unless the server's answer to an operation is this status:
 /// `check_status!(result, status, "of what")`.
 macro_rules! check_status {
-    ($result:expr, $($expected:tt)+) => {
-        $crate::probe::check_eq!($crate::probe::answer($result)?, $($expected)+)
+    ($result:expr, $expected:expr) => {
+        check_status!($result, $expected, "")
+    };
+    ($result:expr, $expected:expr, $($context:tt)+) => {
+        $crate::probe::failure::equal(
+            &$crate::probe::failure::answer($result)?,
+            &$expected,
+            format_args!($($context)+),
+        )?
     };
 }
 pub(super) use {check, check_eq, check_status};
