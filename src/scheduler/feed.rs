@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-use super::batch::Batch;
+use super::batch::{Batch, BatchRequest};
 use super::feature_gate::FeatureGate;
 use crate::backend::connection::panic_message;
 use crate::ir::{
@@ -22,15 +22,6 @@ pub trait Feed {
     fn request(&mut self, request: BatchRequest);
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
-}
-
-/// A request for up to `max` of a client's next operations.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchRequest {
-    pub slot: u32,
-    pub client_idx: u32,
-    pub section: Section,
-    pub max: usize,
 }
 
 fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
