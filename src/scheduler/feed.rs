@@ -12,9 +12,7 @@ use tokio::sync::mpsc;
 use super::batch::{Batch, BatchRequest};
 use super::feature_gate::FeatureGate;
 use crate::backend::connection::panic_message;
-use crate::ir::{
-    ClientPartition, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
-};
+use crate::ir::{ClientPartition, OperationSource, Progress, SourceError, StreamHeader};
 
 /// The way in which a shard gets its operations. A client has at most one request open, so
 /// nothing here grows beyond the number of clients.
@@ -265,7 +263,7 @@ mod tests {
 
     use super::*;
     use crate::backend::BackendCapabilities;
-    use crate::ir::Workload;
+    use crate::ir::{Operation, Section, Workload};
 
     struct Panicking(StreamHeader);
 
