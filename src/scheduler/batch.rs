@@ -2,6 +2,15 @@
 
 use crate::ir::{Operation, Section, SourceError};
 
+/// A request for up to `max` of a client's next operations.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRequest {
+    pub slot: u32,
+    pub client_idx: u32,
+    pub section: Section,
+    pub max: usize,
+}
+
 /// The answer to one request.
 #[derive(Debug)]
 pub struct Batch {

@@ -19,7 +19,7 @@ use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports}
 use super::clock::{Alarm, DriverClock};
 use super::engine::{Action, EngineError};
 use super::engine::{Engine, EngineConfig};
-use super::feed::{BatchRequest, Feed};
+use super::feed::Feed;
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
 use super::stage_coordinator::StageCoordinator;
@@ -203,10 +203,7 @@ impl<'sink> Driver<'sink> {
             Action::Issue { slot, operation } => {
                 self.mailboxes[slot as usize].put(Order::Execute(operation));
             }
-            Action::Pull { slot, client_idx, section, max } => {
-                let request = BatchRequest { slot, client_idx, section, max };
-                self.shard.feed.request(request);
-            }
+            Action::Pull(request) => self.shard.feed.request(request),
             Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),
             Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),
         }

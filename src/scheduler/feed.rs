@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-use super::batch::Batch;
+use super::batch::{Batch, BatchRequest};
 use super::feature_gate::FeatureGate;
 use crate::backend::connection::panic_message;
-use crate::ir::{ClientPartition, OperationSource, Progress, Section, SourceError, StreamHeader};
+use crate::ir::{ClientPartition, OperationSource, Progress, SourceError, StreamHeader};
 
 /// The way in which a shard gets its operations. A client has at most one request open, so
 /// nothing here grows beyond the number of clients.
@@ -20,15 +20,6 @@ pub trait Feed {
     fn request(&mut self, request: BatchRequest);
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
-}
-
-/// A request for up to `max` of a client's next operations.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchRequest {
-    pub slot: u32,
-    pub client_idx: u32,
-    pub section: Section,
-    pub max: usize,
 }
 
 fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
@@ -272,7 +263,7 @@ mod tests {
 
     use super::*;
     use crate::backend::BackendCapabilities;
-    use crate::ir::{Operation, Workload};
+    use crate::ir::{Operation, Section, Workload};
 
     struct Panicking(StreamHeader);
 

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::ir::{Operation, Section};
+use crate::ir::Operation;
+use crate::scheduler::batch::BatchRequest;
 
 /// An action that the engine asks the driver to carry out. A client is given by its slot in
 /// the shard.
@@ -10,8 +11,8 @@ use crate::ir::{Operation, Section};
 pub enum Action {
     /// The operation to send now.
     Issue { slot: u32, operation: Rc<Operation> },
-    /// A request for up to `max` further operations of the client.
-    Pull { slot: u32, client_idx: u32, section: Section, max: usize },
+    /// A request for further operations of a client.
+    Pull(BatchRequest),
     /// The time-out of the operation in flight.
     Expire { slot: u32, seq: u32 },
     /// A request to close all handles that the client has open.

@@ -30,7 +30,7 @@ impl Engine {
         let keep = |slot: u32| !cut && clients[slot as usize].in_flight_op.is_some();
         self.schedule.retain(|next| keep(next.0.1));
         self.permits.retain(keep);
-        self.wanted.retain(|action| !matches!(action, Action::Pull { .. }));
+        self.wanted.retain(|action| !matches!(action, Action::Pull(_)));
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
             if client.has_ended() {

@@ -8,7 +8,7 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 impl ClientQueue {
     /// Skips queued iterations that must not run, and the rest of an iteration that is being
     /// skipped. Returns the dropped arrivals that were due before `until_ns`.
-    pub fn leave_out(
+    pub fn skip_iterations(
         &mut self,
         phases: &[PhaseSpan],
         origin_ns: u64,

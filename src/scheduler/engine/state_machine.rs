@@ -11,7 +11,7 @@ use super::config::EngineConfig;
 use super::deadlines::Deadlines;
 use super::permit_queue::PermitQueue;
 use crate::ir::{Event, Operation};
-use crate::scheduler::batch::Batch;
+use crate::scheduler::batch::{Batch, BatchRequest};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
@@ -353,7 +353,7 @@ impl Engine {
     /// Moves an idle client on: schedules its next operation, asks for more,
     /// or ends its part in the stage.
     pub(super) fn advance(&mut self, slot: u32) {
-        self.leave_out(slot);
+        self.skip_iterations(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
         let low = client.pending.is_low(lookahead, self.config.batch_bytes);
@@ -362,7 +362,8 @@ impl Engine {
             if let Some(section) = self.stage.section() {
                 let max = lookahead.saturating_sub(client.pending.len()).max(1);
                 let client_idx = client.client_idx;
-                self.wanted.push_back(Action::Pull { slot, client_idx, section, max });
+                let request = BatchRequest { slot, client_idx, section, max };
+                self.wanted.push_back(Action::Pull(request));
             }
         }
         if client.state != ClientState::Idle {
@@ -389,11 +390,11 @@ impl Engine {
         }
     }
 
-    fn leave_out(&mut self, slot: u32) {
+    fn skip_iterations(&mut self, slot: u32) {
         if self.stage == Stage::Measure {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
             let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
-            let dropped = client.leave_out(phases, self.origin_ns, until_ns);
+            let dropped = client.skip_iterations(phases, self.origin_ns, until_ns);
             self.events.extend(dropped.into_iter().map(Event::Iteration));
         }
     }

@@ -346,7 +346,7 @@ fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_m
     };
     let pulls = |actions: &[Action]| {
         let max = |action: &Action| match action {
-            Action::Pull { max, .. } => Some(*max),
+            Action::Pull(request) => Some(request.max),
             _ => None,
         };
         actions.iter().filter_map(max).collect::<Vec<_>>()
