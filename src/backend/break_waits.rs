@@ -7,9 +7,9 @@ use super::breaks::{Block, CachedFiles, Waiting, wait_for};
 use crate::ir::{HandleOperation, HandleRef, Operation, OperationKind};
 
 impl ConnectionState {
-    /// Returns the wait for the pending break that blocks the operation, or None if it
-    /// may be sent: a break of what its handle holds, and where breaks block by file, of
-    /// what any client of the run holds of its files. A close never waits.
+    /// Returns the wait for the pending break that blocks the operation, or None if it may be sent.
+    /// A break of the holder of its handle blocks it; in fidelity mode 2, a break of any client's
+    /// holder of its files does as well. A close never waits.
     pub fn blocked(&self, operation: &Operation) -> Option<Waiting> {
         if self.files_with_a_pending_break().is_none() && !self.breaks.any_pending() {
             return None;
@@ -27,16 +27,15 @@ impl ConnectionState {
         wait_for(pending, &self.breaks.clock)
     }
 
-    /// Returns the pending break of what the handle holds, which an operation on the
-    /// handle waits for in every fidelity mode.
+    /// Returns the pending break of the handle's holder, which blocks operations on the handle in
+    /// every fidelity mode.
     fn wait_if_blocked_by_handle(&self, handle_ref: HandleRef) -> Option<Arc<Block>> {
         let (file, _) = self.handles.open(handle_ref)?;
         file.holder()?.block()
     }
 
-    /// Returns the pending break of what any client of the run holds of a file that the
-    /// operation touches by path or by handle. None where breaks block by handle alone
-    /// (fidelity modes 0 and 1).
+    /// Returns the pending break of any client's holder of a file that the operation touches by
+    /// path or by handle. None if breaks block by handle alone (fidelity modes 0 and 1).
     fn wait_if_blocked_by_file(&self, kind: &OperationKind) -> Option<Arc<Block>> {
         let files = self.files_with_a_pending_break()?;
         match kind {

@@ -291,15 +291,15 @@ impl ConnectionState {
         self.breaks.lost();
     }
 
-    /// Shares the paths of handles that are to be opened again with the other clients of the run.
+    /// Shares the paths of handles that can be reopened with the other clients of the run.
     pub fn with_kept_paths(mut self, paths: Arc<KeptPaths>) -> ConnectionState {
         self.reopenings = Reopenings::new(paths);
         self
     }
 
     /// Returns the open that must run before `operation`. There is one if the connection was lost
-    /// since the handle was opened, and the handle is to be opened again. A close and an unlock
-    /// need none, because what they would end has ended with the connection.
+    /// since the handle was opened, and the handle has the option `reopen`. A close and an unlock
+    /// need none, because the handle and its locks ended with the connection.
     pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
         let OperationKind::OnHandle(handle_ref, on_handle) = &operation.kind else { return None };
         let ends_with_the_connection = matches!(

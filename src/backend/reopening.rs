@@ -16,7 +16,7 @@ use crate::ir::{
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
-/// The paths of the files whose handles are to be opened again, over all clients of a run.
+/// The paths of the files whose handles can be reopened, over all clients of a run.
 #[derive(Default)]
 pub struct KeptPaths {
     /// Number of handles. While there are none, a rename costs one atomic load.
@@ -95,7 +95,7 @@ impl Paths {
         self.of.insert(number, path);
     }
 
-    /// Returns the numbers of what is at the folded path and below it.
+    /// Returns the numbers of the handles at the folded path and below it.
     fn within(&self, path: &Arc<str>) -> Vec<u64> {
         within(&self.by_path, path, 0..=u64::MAX).map(|(_, number)| *number).collect()
     }
@@ -128,14 +128,14 @@ impl Reopenings {
         Reopenings { paths, by_handle: HashMap::default() }
     }
 
-    /// Returns whether an open opens a handle again, rather than being the stream's own.
+    /// Returns whether an open reopens a handle. Otherwise it is an open of the stream.
     fn is_reopening(&self, open: &OpenOperation) -> bool {
         let kept = self.by_handle.get(&open.handle_ref).map(|reopening| &reopening.asked);
         kept.zip(open.extensions.as_ref()).is_some_and(|(kept, asked)| Arc::ptr_eq(kept, asked))
     }
 
     /// Records that an operation is about to be executed. From here on, a number that is closed or
-    /// opened no longer stands for its old file, whatever the result. If an unlock would release a
+    /// opened no longer belongs to its old file, whatever the result. If an unlock would release a
     /// lock that was lost, returns the operation that lost it: the unlock is skipped.
     pub fn begins(&mut self, operation: &OperationKind) -> Option<u32> {
         match operation {
@@ -230,7 +230,7 @@ impl Reopenings {
         }
     }
 
-    /// Forgets a handle that is closed, or whose number now stands for another.
+    /// Forgets a handle that is closed, or whose number now belongs to another handle.
     fn forget(&mut self, handle_ref: HandleRef) {
         if self.by_handle.is_empty() {
             return;
@@ -322,7 +322,8 @@ mod tests {
         };
         let mut reopenings = Reopenings::new(kept.clone());
         (0..3).for_each(|number| reopenings.note(&open(number)));
-        // The number stands for another file, or for none, whatever comes of these.
+        // After these operations the number belongs to another file or to none, whatever their
+        // results.
         reopenings.begins(&open(0));
         reopenings.begins(&HandleOperation::Close.on(HandleRef(1)));
         assert_eq!(kept.handles.load(Ordering::Relaxed), 1);

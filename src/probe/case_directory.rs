@@ -21,12 +21,12 @@ impl CaseDirectory {
         CaseDirectory { server, path, patience, made: Mutex::default() }
     }
 
-    /// Notes a path that is to be removed after the case.
+    /// Records a path, which is removed after the case.
     pub fn note(&self, path: SharePath) {
         self.made().insert(path);
     }
 
-    /// Notes a rename: each path below `source` may be left there or below `dest`.
+    /// Records a rename: afterwards each path below `source` may exist there or below `dest`.
     pub fn note_rename(&self, source: &SharePath, dest: &SharePath) {
         let mut made = self.made();
         let moved: Vec<SharePath> = made
@@ -43,7 +43,7 @@ impl CaseDirectory {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the paths that are to be removed.
+    /// Returns the recorded paths.
     pub(super) fn noted(&self) -> Vec<SharePath> {
         self.made().iter().cloned().collect()
     }

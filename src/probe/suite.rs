@@ -95,8 +95,8 @@ pub enum SuiteError {
     Directory { directory: SharePath, why: String },
 }
 
-/// Runs cases in the new directory `root`, which is removed at the end. `tell` is called when a
-/// case begins, and when it has ended and its directory is gone. `stop` ends the run in good order.
+/// Runs cases in the new directory `root`, which is removed at the end. Calls `tell` when a case
+/// begins, and when it has ended and its directory is removed. `stop` ends the run in order.
 ///
 /// # Errors
 /// [`SuiteError`] if no case was run. Nothing remains on the server then, unless it stopped answering.

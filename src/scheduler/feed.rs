@@ -46,8 +46,8 @@ fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRe
     Batch { slot: request.slot, section: request.section, operations, ended, error }
 }
 
-/// Answers a request. A panic in the source breaks the stream, because whoever waits for the
-/// batch must learn of it.
+/// Answers a request. A panic in the source breaks the stream, so that the shard that waits for the
+/// batch gets an error.
 fn answer_or_panic(
     source: &mut dyn OperationSource,
     gate: &FeatureGate,

@@ -114,9 +114,9 @@ pub struct Orders {
     pub stage: Stage,
     /// The instant from which the stage's `At` times count: time zero, in `Measure`.
     pub origin_ns: u64,
-    /// Whether to discard what is not issued.
+    /// Whether to discard operations that are not issued.
     pub cut: bool,
-    /// The time at which whatever still runs is given up.
+    /// The time at which operations that still run are given up.
     pub give_up_ns: Option<u64>,
 }
 

@@ -104,7 +104,7 @@ impl CachedFiles {
         }
     }
 
-    /// Records that a break of what the holder has begins.
+    /// Records the start of a break of the holder's rights.
     pub fn block(&self, number: HolderNumber, block: Arc<Block>) {
         let mut files = self.files();
         let Some(file) = files.holders.get_mut(&number) else { return };

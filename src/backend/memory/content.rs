@@ -136,7 +136,7 @@ impl Content {
         Ok(())
     }
 
-    /// Sets the end of file; what is new reads as zeros and allocates nothing.
+    /// Sets the end of file; new bytes read as zeros and allocate nothing.
     ///
     /// # Errors
     /// STATUS_INVALID_PARAMETER past the largest offset.

@@ -92,7 +92,7 @@ impl MemoryTree {
     /// # Errors
     /// - STATUS_OBJECT_PATH_NOT_FOUND if a directory on the way is missing or is a file;
     ///   STATUS_OBJECT_NAME_NOT_FOUND if only the last name is missing
-    /// - STATUS_OBJECT_NAME_COLLISION for `Create` of what exists
+    /// - STATUS_OBJECT_NAME_COLLISION if `Create` names an existing file
     /// - STATUS_FILE_IS_A_DIRECTORY, STATUS_NOT_A_DIRECTORY against `target`
     /// - STATUS_INVALID_PARAMETER, STATUS_ACCESS_DENIED for overwriting a directory
     /// - STATUS_DELETE_PENDING; STATUS_DISK_FULL at the limit of nodes
@@ -455,8 +455,8 @@ fn filetime_now() -> u64 {
     UNIX_EPOCH_AS_FILETIME + since.as_secs() * 10_000_000 + u64::from(since.subsec_nanos()) / 100
 }
 
-/// An open of a file or directory. It stays usable through renames; dropping
-/// it closes it, and the last close of what is marked for deletion deletes it.
+/// An open of a file or directory. It stays valid through renames. Dropping it closes it, and the
+/// last close deletes a file that is marked for deletion.
 pub struct OpenNode {
     tree: MemoryTree,
     object: Arc<Object>,

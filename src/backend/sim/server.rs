@@ -704,9 +704,9 @@ impl Server {
     /// file that it replaces, or to a file below it.
     ///
     /// # Errors
-    /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the target directory is open with DELETE access, or open and not shared for writing.
-    /// STATUS_DELETE_PENDING if the file to be replaced is marked for deletion, or
-    /// STATUS_ACCESS_DENIED if it is read-only.
+    /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the target directory is open
+    /// with DELETE access, or open and not shared for writing. STATUS_DELETE_PENDING if the file to
+    /// be replaced is marked for deletion, or STATUS_ACCESS_DENIED if it is read-only.
     pub fn rename(
         &self,
         opened: &ServerOpen,

@@ -30,8 +30,8 @@ impl TreeConnection {
     }
 }
 
-/// The acknowledger of a connection's breaks. It does not keep the connection alive, so that
-/// whoever waits for breaks sees the connection end.
+/// The acknowledger of a connection's breaks. It does not keep the connection alive, so that a wait
+/// for breaks ends with the connection.
 pub(super) struct Acknowledger(pub(super) Weak<TreeConnection>);
 
 #[async_trait]

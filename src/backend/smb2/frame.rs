@@ -56,7 +56,7 @@ impl Outstanding {
     /// Checks the length of a frame that the server announces.
     ///
     /// # Errors
-    /// The frame is longer than what is outstanding.
+    /// The frame is longer than the answers to all outstanding requests.
     pub(super) fn allow(&self, length: usize) -> io::Result<()> {
         let bound = self.0.load(Ordering::Relaxed).saturating_add(HEADROOM).min(MAX_FRAME);
         match length as u64 <= bound {

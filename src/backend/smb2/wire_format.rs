@@ -10,7 +10,8 @@ pub(super) const HEADER_BYTES: usize = 64;
 /// Offsets of Command and MessageId in the header.
 pub(super) const COMMAND: usize = 12;
 pub(super) const MESSAGE_ID: usize = 24;
-/// The MessageId of what a server sends without a request, such as a break (MS-SMB2 3.3.4.6).
+/// The MessageId of a message that a server sends without a request, such as a break (MS-SMB2
+/// 3.3.4.6).
 pub(super) const UNSOLICITED: u64 = u64::MAX;
 /// The file id that, in a related compound, stands for the file that the first request opened
 /// (MS-SMB2 3.2.4.1.4).

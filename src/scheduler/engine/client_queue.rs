@@ -173,7 +173,7 @@ impl ClientQueue {
     }
 
     /// Returns whether the client's part in the stage has ended, except for closing its handles.
-    pub fn has_ended(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         matches!(self.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
     }
 
@@ -342,7 +342,7 @@ impl ClientQueue {
                 into.by_driver += 1 + since.count() as u64;
                 (timed(1, eligible_ns).count(), timed(1, eligible_ns).min())
             }
-            _ if self.has_ended() || self.state == ClientState::Idle => return,
+            _ if self.is_finished() || self.state == ClientState::Idle => return,
             _ => (timed(0, cut_ns).count(), timed(0, cut_ns).min()),
         };
         let (mut behind, mut since_ns) = (behind as u64, since_ns);

@@ -33,7 +33,7 @@ impl Engine {
         self.wanted.retain(|action| !matches!(action, Action::Pull(_)));
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
-            if client.has_ended() {
+            if client.is_finished() {
                 continue;
             }
             client.cut();

@@ -1,7 +1,7 @@
 //! The scheduler's decisions as a pure state machine: no clock, no I/O, no runtime.
 //!
-//! [`Engine`] is the machine and says how it is used. Everything else here is a part of it: the
-//! queue of each client, the ends of its work, and what its operations wait for.
+//! [`Engine`] is the state machine; its documentation says how to use it. The other modules here
+//! are its parts: the queue of each client, the ends of its work, and the waits of its operations.
 
 mod action;
 mod breaks;

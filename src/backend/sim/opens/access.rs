@@ -48,9 +48,9 @@ pub fn of_mode(mode: OpenMode) -> u32 {
     }
 }
 
-/// The right to read and write what is audited of a file.
+/// The right to read and write a file's audit rules.
 const ACCESS_SYSTEM_SECURITY: u32 = 0x0100_0000;
-/// Bits that stand for no right.
+/// Bits without a meaning.
 const UNKNOWN: u32 = 0x0CE0_FE00;
 
 /// Returns the rights that an access mask gives if nothing is denied.

@@ -156,7 +156,7 @@ pub fn state_of(level: OplockLevel) -> LeaseState {
     }
 }
 
-/// Returns the highest oplock level that allows no more than the state.
+/// Returns the highest oplock level whose rights are all in the state.
 pub fn level_of(state: LeaseState) -> OplockLevel {
     match state {
         LeaseState::RWH => OplockLevel::Batch,

@@ -75,10 +75,10 @@ pub struct Initiator {
     pub key: Option<LeaseKey>,
 }
 
-/// The kind of operation that others' caching must give way to (Operation in MS-FSA 2.1.4.12).
+/// The kind of operation that breaks other clients' caching (Operation in MS-FSA 2.1.4.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakCause {
-    /// OPEN: the last writer's data must have arrived, and what is overwritten must be read anew.
+    /// OPEN: cached writes must be sent first, and caches of an overwritten file become invalid.
     Open { sharing: Sharing, overwrites: bool },
     /// OPEN_BREAK_H, for an open that a share mode would refuse: handles that are kept open only as
     /// a cache must be closed. A batch oplock is broken before anything is refused, as by any open
@@ -204,9 +204,9 @@ impl FileOpens {
         until_ns.map_or(Decision::Proceed, |until_ns| Decision::Wait { until_ns })
     }
 
-    /// Adds an admitted open and returns what it may cache: as much of what it wants as the others
-    /// leave (MS-FSA 2.1.5.18.1 and 2.1.5.18.2). Where those would grant nothing, the next lower
-    /// level is tried, as Windows and Samba do.
+    /// Adds an admitted open and returns the rights that it is granted: those of the requested
+    /// rights that other opens allow (MS-FSA 2.1.5.18.1 and 2.1.5.18.2). If that would grant
+    /// nothing, the next lower level is tried, as Windows and Samba do.
     pub fn add(
         &mut self,
         wanted: &OpenRequest,

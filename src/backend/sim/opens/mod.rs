@@ -49,7 +49,7 @@ pub struct OpenTable {
 #[derive(Default)]
 struct Entry {
     opens: FileOpens,
-    /// The parent key of whoever marked the file for deletion, if anybody did.
+    /// The parent key of the open that marked the file for deletion, if one did.
     deleter: Option<Option<LeaseKey>>,
     /// Notified when a break was answered or an open closed, if anybody waits.
     changed: Option<watch::Sender<()>>,
@@ -176,14 +176,14 @@ impl OpenTable {
         answered
     }
 
-    /// Marks the file to be deleted with its last open. `parent_key` is that of whoever wants it
-    /// deleted.
+    /// Marks the file for deletion at its last close. `parent_key` is that of the open that marks
+    /// it.
     pub fn mark_deleted(&mut self, file: u64, parent_key: Option<LeaseKey>) {
         self.files.entry(file).or_default().deleter = Some(parent_key);
     }
 
     /// Removes an open. If it was the last one of a file that is marked for deletion, returns the
-    /// parent key of whoever marked it.
+    /// parent key of the open that marked it.
     pub fn close(&mut self, file: u64, number: u64) -> Option<Option<LeaseKey>> {
         let entry = self.files.get_mut(&file)?;
         if let Some(lease) = entry.opens.remove(number) {
