@@ -115,7 +115,7 @@ fn in_pairs(folder: &Path, target: &str, name: &str, clients: u32) -> bool {
     end }";
     let summary = run(folder, pairs, clients, target, CONTENDED);
     let Some((lease, answers)) =
-        summary.breaks.and_then(|told| Some((told.lease, told.waited_us?)))
+        summary.breaks.and_then(|told| Some((told.counts.lease, told.waited_us?)))
     else {
         println!("{name:<24} {clients:>9} no break was acknowledged");
         return false;

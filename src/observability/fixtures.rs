@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::custom_metrics::{CustomMetrics, MetricDeclaration, MetricKind, MetricSummary};
+use super::layout::Layout;
 use super::live::Live;
-use super::metrics::{Layout, Measurements};
+use super::metrics::Measurements;
 use super::recorder::Recorder;
 use super::summary::{RunFacts, RunSettings, TargetFacts};
 use super::trust::HookEvents;
@@ -164,6 +165,7 @@ pub fn oplock_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
         acknowledged_ns: Some(1_001 * MS),
         ended_ns: 1_002 * MS,
         end,
+        refusal: (end == BreakEnd::Refused).then_some(NtStatus::INVALID_PARAMETER),
         blocked: 0,
         blocked_ns: 0,
     }
@@ -265,7 +267,15 @@ pub fn measurements() -> Measurements {
     let blocks = |blocked, blocked_ns, broken| BreakEvent { blocked, blocked_ns, ..broken };
     for broken in [
         blocks(2, 2 * MS, BreakEvent { acknowledged_ns: Some(1_002 * MS), ..late.clone() }),
-        BreakEvent { end: BreakEnd::Refused(NtStatus::INVALID_PARAMETER), ..late },
+        blocks(
+            0,
+            0,
+            BreakEvent {
+                acknowledged_ns: late.acknowledged_ns,
+                ended_ns: late.ended_ns,
+                ..oplock_break(0, BreakEnd::Refused)
+            },
+        ),
         lease_break(1, BreakEnd::NotAsked),
         blocks(1, 35_000 * MS, lease_break(2, BreakEnd::TimedOut)),
         BreakEvent { phase: None, ..lease_break(2, BreakEnd::Cut) },

@@ -39,16 +39,16 @@ use crate::backend::{BackendContext, SMBBackend, open_files};
 use crate::ir::Phase;
 use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::WHOLE_PHASE;
+use crate::observability::Layout;
 use crate::observability::exit::ExitReason;
 use crate::observability::live::Live;
-use crate::observability::metrics::Layout;
 use crate::observability::notes;
 use crate::observability::progress::ProgressDisplay;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
 use crate::observability::summary::RunSettings;
-use crate::observability::thresholds::reading::CustomReader;
+use crate::observability::thresholds::sample::CustomReader;
 use crate::observability::{Measurements, Oplog, Processors, RunFacts, Summary, TargetFacts};
 use crate::scheduler::{CutReason, Permits, Precision, RealClock, Stage, StageCoordinator};
 

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::shards::THREAD_NAME;
 use crate::observability::Processors;
-use crate::observability::cause::Host;
+use crate::observability::trust::Host;
 
 /// A watch that samples the processors when measuring begins and when it ends.
 #[derive(Default)]

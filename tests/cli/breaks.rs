@@ -151,17 +151,17 @@ fn says_it_was_given_up(ended: &Ended, end: &str, said: [&str; 2]) {
     for said in said {
         assert!(ended.stdout.contains(said), "{}", ended.stdout);
     }
-    let gives_up = "A server gives up after 35 s of its own and takes back what it granted";
+    let gives_up = "After 35 s without an answer a server revokes what it granted";
     assert!(ended.stdout.contains(gives_up), "{}", ended.stdout);
 }
 
 const IGNORED: [&str; 2] = [
     "            1 ignored until the server gave up\n",
-    "note: 1 break got no answer, as on_break says. ",
+    "note: 1 break was not answered, as `on_break` says. ",
 ];
 const TOO_LATE: [&str; 2] = [
     "            1 not answered before the server gave up\n",
-    "note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. ",
+    "note: 1 break was not answered in time: the delay of `on_break` is too long, or the answer did not reach the server. ",
 ];
 
 fn held_for_long(on_break: &str) -> String {
@@ -300,7 +300,7 @@ fn a_reader_can_tell_how_each_break_ended() {
     for (end, words, asks, on_break, held, target, code) in [
         ("acknowledged", "1 acknowledged", "batch", "delay = '50ms'", "1s", "sim", 0),
         ("closed", "1 ended by a close", "batch", "policy = 'ignore'", "600ms", "sim", 0),
-        ("not_asked", "1 with no answer wanted", "ii", "", "1s", "sim", 0),
+        ("not_asked", "1 needing no answer", "ii", "", "1s", "sim", 0),
         (
             "connection_lost",
             "1 ended by a lost connection",
@@ -336,7 +336,7 @@ fn a_reader_can_tell_how_each_break_ended() {
         assert_eq!((number(&breaks[end]), number(&breaks["oplock"])), (1, 1), "{breaks:#}");
         assert!(ended.stdout.contains(&format!("✓ {threshold}  1\n")), "{}", ended.stdout);
         assert!(ended.stdout.contains(&format!("\n            {words}\n")), "{}", ended.stdout);
-        let told = ended.stdout.contains("            over after ");
+        let told = ended.stdout.contains("            ended after ");
         assert_eq!(told, !["acknowledged", "not_asked"].contains(&end), "{}", ended.stdout);
     }
 }

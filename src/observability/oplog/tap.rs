@@ -1,10 +1,10 @@
 //! The shard's end of the operation log. It never waits.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use super::{BATCH, LineCounts};
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
 use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section};
 use crate::protocol::{Granted, SharePath};
@@ -12,6 +12,16 @@ use crate::protocol::{Granted, SharePath};
 /// The time from the first to the latest record of a batch, in nanoseconds, after which it is
 /// handed over although it is not full, so that a reader can follow the file.
 const HAND_OVER_NS: u64 = 100_000_000;
+
+/// The most records in a batch.
+pub(super) const BATCH: usize = 256;
+
+/// The numbers of lines that were written and dropped.
+#[derive(Debug, Default)]
+pub(super) struct LineCounts {
+    pub written: AtomicU64,
+    pub dropped: AtomicU64,
+}
 
 /// The content of a line, before it is formatted.
 #[derive(Debug)]

@@ -27,7 +27,6 @@ pub(in crate::observability) fn full() -> Vec<Value> {
     if let Some(granted) = &mut opened.granted {
         granted.durable = Some(Durable { version: 2, timeout_ms: 60_000 });
     }
-    let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
     let lost = CompletionStatus::Failed(Failure::ConnectionLost("reset".into()));
     log([
         Event::Completed(opened),
@@ -39,7 +38,7 @@ pub(in crate::observability) fn full() -> Vec<Value> {
             fixtures::read(1),
             CompletionStatus::Skipped { cause_seq: 3 },
         )),
-        Event::Break(Box::new(fixtures::oplock_break(1, refused))),
+        Event::Break(Box::new(fixtures::oplock_break(1, BreakEnd::Refused))),
         Event::Break(Box::new(fixtures::lease_break(1, BreakEnd::NotAsked))),
         Event::Iteration(fixtures::iteration(0, IterationOutcome::Dropped)),
     ])
@@ -109,11 +108,10 @@ fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
     let mut setup = completion(3, 0, fixtures::delete("a"), OK);
     (setup.operation.section, setup.phase) = (Section::Setup, None);
     setup.operation.id = Some("first".into());
-    let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
     let lines = log([
         Event::Completed(opened),
         Event::Completed(setup),
-        Event::Break(Box::new(fixtures::oplock_break(1, refused))),
+        Event::Break(Box::new(fixtures::oplock_break(1, BreakEnd::Refused))),
         Event::Break(Box::new(BreakEvent {
             blocked: 2,
             blocked_ns: 35_000_000_000,

@@ -15,7 +15,6 @@ mod queue;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
-use std::sync::OnceLock;
 use std::thread;
 
 use indicatif::ProgressDrawTarget;
@@ -24,10 +23,7 @@ use super::columns::wrapped;
 use drawing::Drawing;
 pub use line::LineKind;
 use line::{is_json, written};
-use queue::Queue;
-
-/// The queue of the process, which has only one standard error.
-static QUEUE: OnceLock<Queue> = OnceLock::new();
+use queue::{QUEUE, Queue};
 
 /// Sends everything that is written to standard error from now on through the queue, the
 /// messages of panics included. Where no thread can be started, nothing changes.

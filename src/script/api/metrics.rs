@@ -12,7 +12,7 @@ use super::{no_field, refuse_to_set, with_a_point};
 use crate::observability::custom_metrics::{
     MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
 };
-use crate::observability::thresholds::metric::is_reserved;
+use crate::observability::thresholds::names::is_reserved;
 
 const MAX_TAGS: usize = 8;
 const MAX_HELP_CHARS: usize = 200;

@@ -13,7 +13,7 @@ use super::running::{Calling, GiveUp, Hooking};
 use super::tap::{BATCH, Counts, Record};
 use crate::ir::OperationType;
 use crate::observability::CustomMetrics;
-use crate::observability::metrics::Layout;
+use crate::observability::Layout;
 use crate::protocol::NtStatus;
 use crate::script::api::{CompletionHook, Declared};
 use crate::script::error::{PRELUDE, ScriptError};

@@ -23,7 +23,7 @@ use tap::{BATCHES_QUEUED, Counts, Record};
 
 use super::source::load_for_hooks;
 use super::{ScriptError, ScriptOptions};
-use crate::observability::metrics::Layout;
+use crate::observability::Layout;
 use crate::observability::priority::lower_priority;
 use crate::observability::thresholds::CustomKinds;
 use crate::observability::{CustomMetrics, HookEvents, MetricSummary};

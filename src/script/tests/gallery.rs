@@ -370,11 +370,11 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench.thresholds { 'read.response.avg < 20ms' } bench.workload { name = 'w', iteration = print }",
-        "bench.thresholds: 'read.response.avg < 20ms': unknown figure of read.response 'avg': here it is 'mean'",
+        "bench.thresholds: 'read.response.avg < 20ms': unknown metric 'read.response.avg': write read.response.mean",
     ),
     (
         "bench.thresholds { 'read.response.p(95)<500' } bench.workload { name = 'w', iteration = print }",
-        "bench.thresholds: 'read.response.p(95)<500': unknown figure of read.response 'p(95)': write read.response.p95",
+        "bench.thresholds: 'read.response.p(95)<500': unknown metric 'read.response.p(95)': write read.response.p95",
     ),
     ("if 1 != 2 then end", "Unexpected '!='; did you mean '~='?"),
     (
