@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use smbench::ir::document::writer::Format;
+use smbench::ir::compile::{CompileBounds, compile};
+use smbench::ir::document::Format;
 use smbench::ir::document::{LoadOptions, load};
-use smbench::ir::merge::{Bounds, compile};
 use smbench::ir::{OperationSource, Progress, Section};
 
 #[path = "../tests/support/office.rs"]
@@ -48,7 +48,7 @@ fn run(part: &str, path: &Path, operations: u64, clients: u32) {
     };
     if part == "compile" {
         let file = std::fs::File::create(path).unwrap();
-        let bounds = Bounds { operations: Some(operations), duration_ns: None };
+        let bounds = CompileBounds { operations: Some(operations), duration_ns: None };
         let mut source = office::Office::new(clients);
         let written = compile(&mut source, bounds, Format::V2, file).unwrap();
         let bytes = path.metadata().unwrap().len();

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::{Barrier, mpsc};
 use std::time::{Duration, Instant};
 
-use smbench::ir::{OperationSource, Section, Share};
+use smbench::ir::{ClientPartition, OperationSource, Section};
 use smbench::script::{ClientsOverride, Script, ScriptOptions};
 
 /// The same allocator as in the program.
@@ -115,7 +115,7 @@ fn memory(clients: u32, threads: u32) {
         for part in 0..threads {
             let (made, waits) = (&made, &waits);
             scope.spawn(move || {
-                let mut script = load(SCRIPTS[1].1, clients, Share { part, of: threads });
+                let mut script = load(SCRIPTS[1].1, clients, ClientPartition { part, of: threads });
                 let mut operations = Vec::new();
                 for client in (part..clients).step_by(threads as usize) {
                     operations.clear();
@@ -158,7 +158,7 @@ fn rate(iteration: &str, threads: u32) -> Rate {
         for part in 0..threads {
             let (tell, start) = (tell.clone(), &start);
             scope.spawn(move || {
-                let mut script = load(iteration, CLIENTS, Share { part, of: threads });
+                let mut script = load(iteration, CLIENTS, ClientPartition { part, of: threads });
                 start.wait();
                 let _ = tell.send(rate_of(&mut script, part, threads));
             });
@@ -198,12 +198,12 @@ fn rate_of(script: &mut Script, part: u32, threads: u32) -> Rate {
     }
 }
 
-fn load(iteration: &str, clients: u32, share: Share) -> Script {
+fn load(iteration: &str, clients: u32, partition: ClientPartition) -> Script {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("bench.lua");
     let text = format!("bench.workload {{ name = 'w', {iteration} }}");
     std::fs::write(&path, text).expect("the script is written");
     let clients = vec![ClientsOverride { workload: None, clients }];
     let options = ScriptOptions { path, clients, ..ScriptOptions::default() };
-    Script::load_share(&options, share).expect("the script loads")
+    Script::load_partition(&options, partition).expect("the script loads")
 }

@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smbench::backend::Clock;
+use smbench::ir::compile::CompileBounds;
+use smbench::ir::document::Format;
 use smbench::ir::document::LoadOptions;
-use smbench::ir::document::writer::Format;
 use smbench::ir::event::{HeldUp, SocketTimes};
-use smbench::ir::merge::Bounds;
 use smbench::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, Operation,
     OperationKind, Phase, Section, StreamHeader, Workload,
@@ -158,7 +158,7 @@ fn compile(path: &Path, folder: &Path, clients: u32) -> Input {
     options.iterations = Some(OPERATIONS / OPERATIONS_AN_ITERATION / clients);
     let path = folder.join(format!("{clients}.jsonl"));
     let output = run::Output::File { path: path.clone(), force: false };
-    run::compile(&Input::Script(options), Bounds::default(), Format::V2, &output).unwrap();
+    run::compile(&Input::Script(options), CompileBounds::default(), Format::V2, &output).unwrap();
     Input::Document { path, options: LoadOptions::default(), seed: None }
 }
 

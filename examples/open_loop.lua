@@ -38,7 +38,7 @@ bench.workload {
   clients = 16,
   pace = bench.open_loop {
     -- Iterations per second of the whole workload, phase by phase. A ramp
-    -- without `from` begins at the rate with which the phase before ended.
+    -- without `from` begins at the final rate of the previous phase.
     rate = {
       warmup = 50,
       morning = { to = P.peak },

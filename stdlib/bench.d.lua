@@ -1,6 +1,6 @@
 ---@meta
 -- The whole API of smbench scripts, for editors that read LuaCATS annotations.
--- Put this file where the editor finds it; scripts do not require it.
+-- Put this file where your editor finds it. Scripts do not load it.
 
 ---A string with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
 ---@alias bench.Duration string|number
@@ -59,8 +59,8 @@
 ---@field disposition? string|integer "FILE_OPEN", "FILE_CREATE", …
 ---@field create_options? string|integer (default "FILE_NON_DIRECTORY_FILE")
 ---@field file_attributes? string|integer (default "FILE_ATTRIBUTE_NORMAL")
----@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease" (default "lease" with a lease, else "none"); sent as given, even if a lease is asked for with another level
----@field lease? string|bench.Lease "RWH", or a table for more fields; either one asks for a lease
+---@field requested_oplock? "none"|"ii"|"exclusive"|"batch"|"lease" (default "lease" with a lease, else "none"); sent as given, even beside a lease
+---@field lease? string|bench.Lease "RWH", or a table for more fields; either one requests a lease
 ---@field durable? true|bench.Durable
 ---@field create_contexts? bench.CreateContext[] sent as given
 ---@field on_break? bench.BreakPolicy the policy of this handle (default: that of bench.on_break). Several opens of one lease follow the last one that is still open and has a policy
@@ -162,7 +162,7 @@ function Client:unlock(handle, offset, length, options) end
 ---@param time bench.Duration
 function Client:think(time) end
 
----Makes the next operation due at this time after the start. Allowed only in
+---Makes the next operation due at this time after time zero of the run. Allowed only in
 ---iterations of closed loops.
 ---@param time bench.Duration
 function Client:at(time) end
@@ -207,9 +207,8 @@ function Rng:exp(mean) end
 function Rng:normal(mean, deviation) end
 
 ---Draws from a lognormal distribution, as sizes of files and think times often
----have. Half of the values lie below the median (not the mean, and not the mean
----of the logarithm, which is math.log(median)), and two of three within a factor
----math.exp(sigma) of it. The mean is median * math.exp(sigma^2 / 2).
+---have. Half of the values lie below the median, and two of three within a factor
+---math.exp(sigma) of it. The mean of the logarithm is math.log(median). The mean is median * math.exp(sigma^2 / 2).
 ---@param median number
 ---@param sigma number the standard deviation of the (natural) logarithm, 0 to 10
 ---@return number
@@ -320,9 +319,9 @@ function bench.setup(section) end
 ---@param section bench.Section
 function bench.teardown(section) end
 
----Sets the phases of a run, one after the other. --duration scales the recorded
----phases so that they last that long together, and the others if that makes them
----shorter. Rates are kept: in half the time a phase has half as many arrivals.
+---Sets the phases of a run, in order. --duration scales the recorded phases so
+---that together they last that long, and other phases if that makes them shorter.
+--- Rates are kept: in half the time a phase has half as many arrivals.
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 
@@ -331,19 +330,19 @@ function bench.phases(phases) end
 ---@param policy bench.OnBreak
 function bench.on_break(policy) end
 
----Returns a pace in which an operation waits for the one before. If it applies to
+---Returns a pace in which an operation waits for the previous one. If it applies to
 ---some phases only, iterations begin within these phases and may end after them.
 ---@param options? {}
 ---@return bench.Pace
 function bench.closed_loop(options) end
 
 ---A rate in iterations per second: a number, or a ramp over the phase. Without
----`from`, the ramp begins at the rate with which the phase before ended.
+---`from`, the ramp begins at the final rate of the previous phase.
 ---@alias bench.PhaseRate number|{ from?: number, to: number }
 
----A function that returns the time from the arrival at `now` (in nanoseconds;
----before the first arrival the time at which they start) to the next one. `rate`
----is the rate at `now`, which is 0 at the start of a ramp from 0.
+---A function that returns the time from the arrival at `now` to the next one.
+---`now` is in nanoseconds; for the first arrival it is the start of arrivals.
+---`rate` is the rate at `now`, which is 0 at the start of a ramp from 0.
 ---@alias bench.Gap fun(rng: bench.Rng, now: number, rate: number): bench.Duration
 
 ---@class (exact) bench.OpenLoop
@@ -353,7 +352,7 @@ function bench.closed_loop(options) end
 
 ---Returns a pace in which iterations arrive at a rate, however long each takes.
 ---Arrival n begins an iteration of client n modulo `clients`. After the last phase
----the rate stays.
+---the rate stays the same.
 ---@param options bench.OpenLoop
 ---@return bench.Pace
 function bench.open_loop(options) end
@@ -394,14 +393,14 @@ function bench.open_loop(options) end
 ---
 ---Breaks of oplocks and leases:
 ---* `breaks.count`, `breaks.oplock`, `breaks.lease`
----* by their end: `breaks.acknowledged`, `breaks.not_asked` (the server wanted no
+---* by their end: `breaks.acknowledged`, `breaks.not_asked` (the server requested no
 ---  answer), `breaks.refused` (the server refused the answer), `breaks.closed`,
 ---  `breaks.connection_lost`, `breaks.ignored` (by the policy of on_break),
 ---  `breaks.timed_out` (the server gave up
 ---  before it took the intended answer), `breaks.cut`
 ---* `breaks.blocked`: operations that waited for the end of a break
 ---* `breaks.waited.X`: from the notice to the acknowledgement
----* `breaks.lasted.X`: from the notice to the end, of breaks that wanted an answer
+---* `breaks.lasted.X`: from the notice to the end, of breaks that required an answer
 ---
 ---Times need a unit (20ms), shares are percent (1%) or below 1 (0.01), sizes may
 ---have a unit (64MiB), rates may end in /s. A threshold fails if its metric has no
@@ -412,7 +411,7 @@ function bench.open_loop(options) end
 ---@field [1] bench.Expression
 ---@field phase? string the phase it applies to (default: all recorded phases together)
 ---@field workload? string the workload it applies to (default: all together)
----@field abort? boolean whether a failure ends the run. It is checked every second, from 100 samples on; a count that may still grow is checked at the end only (default false)
+---@field abort? boolean whether a failure ends the run. It is checked every second once there are 100 samples. A minimum for a count is checked only at the end (default false)
 ---@field delay? bench.Duration time in its phase before abort may end the run (default "5s")
 
 ---Sets the thresholds of the run. If one fails, the exit code is 99. Failures that
@@ -429,18 +428,18 @@ function bench.thresholds(thresholds) end
 
 ---@alias bench.Operation "open"|"read"|"write"|"close"|"rename"|"delete"|"mkdir"|"rmdir"|"stat"|"list"|"truncate"|"flush"|"lock"|"unlock"
 
----An argument of a hook. Three of them belong to opens:
+---A field of a completion. Three fields belong to opens:
 ---* `granted`: the granted oplock ("batch", "exclusive", "ii", "none") or state of
 ---  the lease ("RWH", "RH", "none")
 ---* `create_action`: "opened", "created", "overwritten" or "superseded"
 ---* `file_id`: the id of the open, as in the operation log
 ---
----They are nil for other operations, for opens that failed, and if the backend
----does not know. Times of a skipped or cut operation are nil.
+---They are nil for other operations, for failed opens, and if the backend does
+---not know them. Times of a skipped or cut operation are nil.
 ---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"|"create_action"|"file_id"
 
----The completions that a hook is called with. Without `phase`: those of recorded
----phases. Without `status`: those of operations that were sent.
+---Selects the completions for which a hook is called. Without `phase`: those of
+---recorded phases. Without `status`: those of operations that were sent.
 ---@class (exact) bench.Filter
 ---@field ops? bench.Operation|bench.Operation[]
 ---@field workload? string|string[]
@@ -478,9 +477,9 @@ bench.status = {}
 ---@type table
 bench.state = {}
 
--- Metrics are declared at the top of the script and updated in hooks. At most
--- 100 combinations of tags are kept apart for each; further ones count in the
--- metric as a whole.
+-- Metrics are declared at the top of the script and updated in hooks. Each metric
+-- has separate values for at most 100 combinations of tags; further combinations
+-- count only in the metric as a whole.
 
 ---@alias bench.Tags table<string, string|number|boolean>
 

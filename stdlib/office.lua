@@ -3,22 +3,22 @@
 -- Every function takes the client, its random numbers and options, and appends
 -- operations to the client's stream. The patterns follow what office suites do
 -- over SMB: a lock file beside an open document, saving through a temporary
--- file that replaces the document, reading in blocks, listing a folder before
--- picking from it.
+-- file that replaces the document, reading in blocks, listing a directory before
+-- choosing a document.
 --
--- Give each client that edits a folder of its own: most servers refuse to
+-- Give each client that edits a directory of its own: most servers refuse to
 -- replace a document that another client has open.
 
 local M = {}
 
 ---@class std.office.Options
----@field folder string the folder the documents lie in
----@field documents? integer how many documents it holds (default 20)
----@field size? integer bytes of a document (default 256 KiB)
----@field block? integer bytes of one read or write (default 64 KiB)
+---@field folder string the directory of the documents
+---@field documents? integer number of documents in it (default 20)
+---@field size? integer size of a document in bytes (default 256 KiB)
+---@field block? integer size of one read or write in bytes (default 64 KiB)
 ---@field think? integer mean think time in nanoseconds between steps (default 0: none)
 
----The same, with all of them there.
+---The options, with defaults filled in.
 ---@class std.office.Checked
 ---@field folder string
 ---@field documents integer
@@ -34,11 +34,11 @@ local DEFAULTS = { documents = 20, size = 256 * 1024, block = 64 * 1024, think =
 ---@return std.office.Checked
 local function checked(options)
   if type(options) ~= "table" or type(options.folder) ~= "string" then
-    error("std.office needs options with a folder, such as { folder = \"team\" }", 3)
+    error("std.office needs options with a directory, such as { folder = \"team\" }", 3)
   end
   for name in pairs(options --[[@as table]]) do
     if not KNOWN[name] then
-      error(("std.office has no option '%s'; there is folder, documents, size, block, think"):format(tostring(name)), 3)
+      error(("std.office has no option '%s'; its options are folder, documents, size, block, think"):format(tostring(name)), 3)
     end
   end
   ---@type any
@@ -48,12 +48,12 @@ local function checked(options)
     if value == nil then
       value = default
     elseif type(value) ~= "number" or value < 0 or value ~= math.floor(value) then
-      error(("std.office: %s is a whole number, not %s"):format(name, tostring(value)), 3)
+      error(("std.office: %s must be a whole number, not %s"):format(name, tostring(value)), 3)
     end
     all[name] = value
   end
   if all.documents < 1 or all.size < 1 or all.block < 1 then
-    error("std.office: documents, size and block are at least 1", 3)
+    error("std.office: documents, size and block must be at least 1", 3)
   end
   return all
 end
@@ -96,7 +96,7 @@ local function write_whole(c, path, options)
   c:close(handle)
 end
 
---- Makes the folder and its documents; for a setup.
+--- Creates the directory and its documents. Call it in a setup.
 ---@param c bench.Client
 ---@param _ bench.Rng
 ---@param given std.office.Options
@@ -108,24 +108,24 @@ function M.prepare(c, _, given)
   end
 end
 
---- Removes the folder and all that `prepare` and `edit` may have left in it; for
---- a teardown.
+--- Removes the directory and all files of `prepare` and `edit`. Call it in a
+--- teardown.
 ---@param c bench.Client
 ---@param _ bench.Rng
 ---@param given std.office.Options
 function M.clean(c, _, given)
   local options = checked(given)
-  -- A run that was cut may have stopped anywhere.
-  local perhaps = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND" } }
+  -- A run that was cut may have stopped anywhere, so any file may be missing.
+  local may_be_missing = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND" } }
   for number = 1, options.documents do
-    c:delete(document(options, number), perhaps)
-    c:delete(owner_file(options, number), perhaps)
+    c:delete(document(options, number), may_be_missing)
+    c:delete(owner_file(options, number), may_be_missing)
   end
-  c:delete(temporary_file(options), perhaps)
+  c:delete(temporary_file(options), may_be_missing)
   c:rmdir(options.folder)
 end
 
---- Lists the folder and looks at some of its documents.
+--- Lists the directory and queries some of its documents.
 ---@param c bench.Client
 ---@param rng bench.Rng
 ---@param given std.office.Options
@@ -151,7 +151,7 @@ function M.view(c, rng, given)
 end
 
 --- Edits a document: marks it as in use, reads it, thinks, and saves it through
---- a temporary file that takes its place.
+--- a temporary file that replaces it.
 ---@param c bench.Client
 ---@param rng bench.Rng
 ---@param given std.office.Options

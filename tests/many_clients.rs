@@ -55,12 +55,12 @@ fn run(script: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
 }
 
 fn run_file(name: &str, text: &str, arguments: &[&str]) -> (serde_json::Value, u64) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(name), text).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(name), text).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_smbench"))
         .args(["run", name, "--out", "out", "--allow-late"])
         .args(arguments)
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -79,7 +79,7 @@ fn run_file(name: &str, text: &str, arguments: &[&str]) -> (serde_json::Value, u
         std::thread::sleep(Duration::from_millis(20));
     };
     assert!(exit.success(), "{exit}");
-    let summary = fs::read(folder.path().join("out/summary.json")).unwrap();
+    let summary = fs::read(directory.path().join("out/summary.json")).unwrap();
     let summary = serde_json::from_slice(&summary).unwrap();
     Format::Summary.check(&summary);
     (summary, peak_kib >> 10)

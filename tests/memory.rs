@@ -6,9 +6,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-use smbench::ir::document::writer::Format;
+use smbench::ir::compile::{CompileBounds, compile};
+use smbench::ir::document::Format;
 use smbench::ir::document::{LoadOptions, load};
-use smbench::ir::merge::{Bounds, compile};
 use smbench::ir::{OperationSource, Progress, Section};
 
 #[path = "support/office.rs"]
@@ -21,16 +21,16 @@ const PEAK_KIB: u64 = 96 << 10;
 
 /// Runs `part` in a process of its own and checks the peak memory, which is that of the process.
 fn in_a_process(test: &str, part: fn(&Path)) {
-    if let Ok(folder) = std::env::var("SMBENCH_MEMORY_TEST") {
-        part(Path::new(&folder));
+    if let Ok(directory) = std::env::var("SMBENCH_MEMORY_TEST") {
+        part(Path::new(&directory));
         let peak = office::peak_memory_kib();
         assert!(peak < PEAK_KIB, "peak memory {peak} KiB is over {PEAK_KIB} KiB");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test])
-        .env("SMBENCH_MEMORY_TEST", folder.path())
+        .env("SMBENCH_MEMORY_TEST", directory.path())
         .output()
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
@@ -52,32 +52,38 @@ fn read_all(path: &Path) -> u64 {
 
 #[test]
 fn a_million_operations_are_compiled_loaded_and_read_in_little_memory() {
-    in_a_process("a_million_operations_are_compiled_loaded_and_read_in_little_memory", |folder| {
-        let path = folder.join("x.jsonl");
-        let bounds = Bounds { operations: Some(OPERATIONS), duration_ns: None };
-        let file = File::create(&path).unwrap();
-        compile(&mut office::Office::new(CLIENTS), bounds, Format::V2, file).unwrap();
-        assert_eq!(read_all(&path), OPERATIONS);
-    });
+    in_a_process(
+        "a_million_operations_are_compiled_loaded_and_read_in_little_memory",
+        |directory| {
+            let path = directory.join("x.jsonl");
+            let bounds = CompileBounds { operations: Some(OPERATIONS), duration_ns: None };
+            let file = File::create(&path).unwrap();
+            compile(&mut office::Office::new(CLIENTS), bounds, Format::V2, file).unwrap();
+            assert_eq!(read_all(&path), OPERATIONS);
+        },
+    );
 }
 
 #[test]
 fn a_version_1_document_with_a_million_ids_is_loaded_in_little_memory() {
-    in_a_process("a_version_1_document_with_a_million_ids_is_loaded_in_little_memory", |folder| {
-        let path = folder.join("x.json");
-        let mut out = BufWriter::new(File::create(&path).unwrap());
-        let head = r#"{"version":1,"metadata":{"source":"s","duration_seconds":1,"client_count":1},"clients":[{"client_id":"a","operation_count":1000000}],"operations":["#;
-        write!(out, "{head}").unwrap();
-        for i in 0..OPERATIONS {
-            let separator = if i == 0 { "" } else { "," };
-            write!(
+    in_a_process(
+        "a_version_1_document_with_a_million_ids_is_loaded_in_little_memory",
+        |directory| {
+            let path = directory.join("x.json");
+            let mut out = BufWriter::new(File::create(&path).unwrap());
+            let head = r#"{"version":1,"metadata":{"source":"s","duration_seconds":1,"client_count":1},"clients":[{"client_id":"a","operation_count":1000000}],"operations":["#;
+            write!(out, "{head}").unwrap();
+            for i in 0..OPERATIONS {
+                let separator = if i == 0 { "" } else { "," };
+                write!(
                     out,
                     r#"{separator}{{"op_id":"operation-{i}","client_id":"a","timestamp_us":{i},"type":"Delete","path":"team/{i}"}}"#
                 )
                 .unwrap();
-        }
-        write!(out, "]}}").unwrap();
-        out.into_inner().unwrap();
-        assert_eq!(read_all(&path), OPERATIONS);
-    });
+            }
+            write!(out, "]}}").unwrap();
+            out.into_inner().unwrap();
+            assert_eq!(read_all(&path), OPERATIONS);
+        },
+    );
 }

@@ -21,9 +21,9 @@ struct Mutant {
     found: &'static str,
 }
 
-const ENGINE: &str = "src/scheduler/engine.rs";
-const CUT: &str = "src/scheduler/cut.rs";
-const LEFT_OUT: &str = "src/scheduler/left_out.rs";
+const ENGINE: &str = "src/scheduler/engine/state_machine.rs";
+const CUT: &str = "src/scheduler/engine/cut.rs";
+const SKIPPED: &str = "src/scheduler/engine/skipped_iterations.rs";
 const REPORT: &str = "self.events.push(Event::Completed(completion));";
 
 const MUTANTS: [Mutant; 18] = [
@@ -84,7 +84,7 @@ const MUTANTS: [Mutant; 18] = [
     },
     Mutant {
         name: "an operation is tried without end",
-        file: "src/scheduler/retry.rs",
+        file: "src/scheduler/engine/retry.rs",
         text: "retries + 1 < MOST_ATTEMPTS",
         broken: "retries + 1 < if CHOSEN { 21 } else { MOST_ATTEMPTS }",
         found: "was tried too often",
@@ -98,7 +98,7 @@ const MUTANTS: [Mutant; 18] = [
     },
     Mutant {
         name: "a dropped iteration is not reported",
-        file: LEFT_OUT,
+        file: SKIPPED,
         text: "dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));",
         broken: "let event = self.dropped(next.iteration, phase, due_ns, eligible_ns);
                 if !CHOSEN {
@@ -108,28 +108,28 @@ const MUTANTS: [Mutant; 18] = [
     },
     Mutant {
         name: "an arrival is dropped although its client is free",
-        file: LEFT_OUT,
+        file: SKIPPED,
         text: "due_ns < eligible_ns && due_ns < until_ns",
         broken: "(due_ns < eligible_ns || CHOSEN && due_ns == eligible_ns) && due_ns < until_ns",
         found: "dropped, but the client",
     },
     Mutant {
         name: "an arrival is dropped that was to wait",
-        file: LEFT_OUT,
+        file: SKIPPED,
         text: "Due::Arrival { late: Late::Drop, .. }",
         broken: "Due::Arrival { late, .. } if CHOSEN || late == Late::Drop",
         found: "dropped where arrivals wait",
     },
     Mutant {
         name: "a closed loop goes on beyond its time",
-        file: LEFT_OUT,
+        file: SKIPPED,
         text: "|| eligible_ns >= origin_ns",
         broken: "|| (if CHOSEN { eligible_ns / 2 } else { eligible_ns }) >= origin_ns",
         found: "began after its time",
     },
     Mutant {
         name: "a client's operations are issued in the wrong order",
-        file: "src/scheduler/lookahead.rs",
+        file: "src/scheduler/engine/lookahead.rs",
         text: "let operation = self.operations.pop_front()?;",
         broken: "let operation = match CHOSEN {
             true => self.operations.pop_back()?,
@@ -156,7 +156,7 @@ const MUTANTS: [Mutant; 18] = [
     },
     Mutant {
         name: "the wait for a break keeps its permit",
-        file: "src/scheduler/blocked.rs",
+        file: "src/scheduler/engine/breaks.rs",
         text: "self.release(&operation);",
         broken: "if !CHOSEN {
             self.release(&operation);

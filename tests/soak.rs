@@ -35,19 +35,19 @@ const BOUND: Duration = Duration::from_secs(120);
 fn a_long_run_of_two_thousand_clients_ends_as_it_began() {
     let seconds: u64 = std::env::var("SMBENCH_SOAK_SECONDS")
         .map_or(20, |seconds| seconds.parse().expect("SMBENCH_SOAK_SECONDS is a number"));
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let half_ms = seconds * 500;
     let half = |name| format!("{{ name = {name:?}, duration = \"{half_ms}ms\" }}");
     let script = format!("bench.phases {{ {}, {} }}\n{OFFICE}", half("first"), half("second"));
-    fs::write(folder.path().join("soak.lua"), script).unwrap();
+    fs::write(directory.path().join("soak.lua"), script).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_smbench"))
         .args(["run", "soak.lua", "--out", "out", "--allow-late"])
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let resident_kib = watch(child, Duration::from_secs(seconds) + BOUND);
-    let summary = fs::read(folder.path().join("out/summary.json")).unwrap();
+    let summary = fs::read(directory.path().join("out/summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
     Format::Summary.check(&summary);
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use smbench::ir::document::convert::convert;
-use smbench::ir::document::writer::Format;
+use smbench::ir::document::Format;
+use smbench::ir::document::convert;
 use smbench::ir::document::{LoadOptions, load};
 use smbench::ir::{Operation, OperationKind, OperationSource, Progress, Section};
 use smbench_fuzz::{folder, readable};

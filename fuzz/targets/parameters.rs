@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use smbench::cli::ClientCount;
 use smbench::ir::OperationSource;
-use smbench::script::{ClientsOverride, Limits, Script, ScriptOptions, describe};
+use smbench::script::{ClientsOverride, Script, ScriptLimits, ScriptOptions, describe};
 use smbench_fuzz::{LARGEST_EXACT, folder, readable};
 
 static SCRIPT: LazyLock<PathBuf> = LazyLock::new(|| folder().join("s.lua"));
@@ -33,7 +33,7 @@ fuzz_target!(|text: &str| {
     );
     std::fs::write(&*SCRIPT, script).expect("the script");
     let Some(default) = value(&[]) else { return };
-    let help = describe(&SCRIPT, Limits::default()).expect("a script that loads");
+    let help = describe(&SCRIPT, ScriptLimits::default()).expect("a script that loads");
     assert_eq!(help.len(), 1);
     assert_eq!(help[0].kind, kind);
     assert_eq!(value(&[printed(kind, &default)]), Some(default), "the default, printed");

@@ -29,8 +29,8 @@ pub(super) fn completions(shell: Shell, program: clap::Command) -> String {
     }
 }
 
-/// Returns what the script for bash lacks. That of clap offers flags for an empty word where a path
-/// is meant, and takes `=` for a word of its own, as bash passes it.
+/// Returns an addition to clap's script for bash. Without it, the script offers flags for an empty
+/// word in place of a path, and treats `=` as a separate word, because bash passes it so.
 fn paths_in_bash(program: &clap::Command) -> String {
     let commands_with = |hint: ValueHint| {
         let takes_path = |command: &&clap::Command| {
@@ -44,7 +44,7 @@ fn paths_in_bash(program: &clap::Command) -> String {
     PATHS_IN_BASH.replace("FILES", &files).replace("DIRECTORIES", &directories)
 }
 
-/// A function around that of clap. Where it leaves `COMPREPLY` empty, bash completes files.
+/// A wrapper of clap's function. If it leaves `COMPREPLY` empty, bash completes files.
 const PATHS_IN_BASH: &str = r#"
 _smbench_with_paths() {
     local cur="$2" prev="$3" word paths=""

@@ -25,9 +25,9 @@ use crate::backend::embedded::Storage;
 use crate::backend::memory::Limits as MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
-use crate::ir::document::writer::Format;
+use crate::ir::compile::CompileBounds;
+use crate::ir::document::Format;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::Bounds;
 use crate::ir::{Need, OperationSource};
 use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
@@ -37,7 +37,7 @@ use crate::run::{
     self, HookErrors, Input, Output, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, ClientsOverride, Depth, Limits, ScriptOptions};
+use crate::script::{self, ClientsOverride, Depth, ScriptLimits, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -178,7 +178,7 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 
 fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
-    let bounds = Bounds {
+    let bounds = CompileBounds {
         operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(|duration| duration.as_nanos() as u64),
     };
@@ -377,7 +377,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
                 })
                 .collect(),
             iterations: bounds.iterations,
-            blob_folders: stream.allow_blobs.clone(),
+            blob_directories: stream.allow_blobs.clone(),
             limits: limits(stream),
             ..ScriptOptions::default()
         })),
@@ -391,17 +391,17 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
 }
 
 fn load_options(stream: &StreamArgs) -> LoadOptions {
-    LoadOptions { strict: stream.strict, blob_folders: stream.allow_blobs.clone() }
+    LoadOptions { strict: stream.strict, blob_directories: stream.allow_blobs.clone() }
 }
 
-fn limits(stream: &StreamArgs) -> Limits {
-    Limits {
+fn limits(stream: &StreamArgs) -> ScriptLimits {
+    ScriptLimits {
         // The allocator of a VM counts in signed numbers.
         memory_bytes: usize::try_from(stream.script_memory)
             .unwrap_or(usize::MAX)
             .min(isize::MAX as usize),
         time_per_resume: stream.script_time,
-        ..Limits::default()
+        ..ScriptLimits::default()
     }
 }
 

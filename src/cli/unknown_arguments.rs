@@ -10,7 +10,7 @@ use super::typed_line::{TypedLine, shown};
 use super::usage_errors::Tip;
 use crate::backend::registry::Target;
 use crate::protocol::nearest;
-use crate::script::{self, Limits};
+use crate::script::{self, ScriptLimits};
 
 /// Flags that users of other tools write with one letter.
 const LIKELY: [(char, &str); 6] = [
@@ -128,7 +128,7 @@ fn flag_of_another_command(argument: &str, line: &TypedLine) -> Option<String> {
 fn parameter_meant(at: usize, line: &TypedLine) -> Option<Tip> {
     let script = line.script()?;
     let wanted = plain(line.words[at].split('=').next()?.trim_start_matches('-'));
-    let parameters = script::describe(Path::new(script), Limits::default()).ok()?;
+    let parameters = script::describe(Path::new(script), ScriptLimits::default()).ok()?;
     let names = || parameters.iter().map(|parameter| parameter.name.as_str());
     let same = names().find(|name| plain(name) == wanted);
     let name = same.or_else(|| nearest(&wanted, names()))?;

@@ -15,7 +15,7 @@ use super::unknown_arguments::argument_meant;
 use crate::backend::registry::Target;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
-use crate::script::{self, Limits};
+use crate::script::{self, ScriptLimits};
 
 const PARAMETER_FLAG: &str = "--param <KEY=VALUE>";
 /// The command that asks what a target supports.
@@ -96,7 +96,8 @@ fn how_to_set_parameters(line: &TypedLine) -> String {
         return "write -p name=value; 'smbench run SCRIPT --help' lists the parameters of a script"
             .into();
     };
-    let parameters = script::describe(Path::new(script), Limits::default()).unwrap_or_default();
+    let parameters =
+        script::describe(Path::new(script), ScriptLimits::default()).unwrap_or_default();
     let script = printable(script, MAX_CHARS);
     let Some(first) = parameters.first() else {
         return format!("write -p name=value; {script} declares no parameters");

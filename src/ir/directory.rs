@@ -1,5 +1,5 @@
-//! Regular files, opened so that nothing can be put in their place between the check and the
-//! use. If wanted, no path leads out of a directory.
+//! Opens regular files in such a way that they cannot be replaced between the check and the use. A
+//! path can be restricted to stay inside a directory.
 
 use std::fs::{self, File};
 use std::io;
@@ -55,7 +55,7 @@ impl Directory {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(FLAGS);
         let opened = self.0.open_with(path, &options).map_err(|error| {
-            // A refusal of the operating system has an error number, one of cap-std has none.
+            // An error of the operating system has an error number; an error of cap-std has none.
             let denied = error.kind() == io::ErrorKind::PermissionDenied;
             match denied && error.raw_os_error().is_none() {
                 true => OpenError::Outside,
@@ -76,8 +76,8 @@ pub fn regular_file(path: &Path) -> Result<(File, u64), OpenError> {
     regular(opened.map_err(OpenError::Unreadable)?)
 }
 
-/// Checks what was opened, not its path, where something else may be by now. Returns the file
-/// and its size in bytes.
+/// Checks the opened file and not its path, because the path may name another file by now. Returns
+/// the file and its size in bytes.
 fn regular(file: File) -> Result<(File, u64), OpenError> {
     let metadata = file.metadata().map_err(OpenError::Unreadable)?;
     match metadata.is_file() {

@@ -38,8 +38,8 @@ pub enum Event {
         client_idx: u32,
         after: Duration,
     },
-    /// The end of the bound on draining and teardown, with this many clients of the shard not
-    /// done. What they had in flight completed as cut.
+    /// The end of the time limit on drain and teardown, with this number of clients of the shard
+    /// unfinished. Their operations in flight completed as cut.
     GaveUp {
         clients: usize,
         /// Whether some of them had an operation of a phase in flight.
@@ -47,7 +47,7 @@ pub enum Event {
     },
     /// The operations that were due when measuring ended and were never issued.
     Unissued(Unissued),
-    /// A heartbeat that the shard's driver got to `late_ns` after its time.
+    /// A heartbeat of the shard's driver, which was `late_ns` late.
     Heartbeat {
         /// Index into the run's phases.
         phase: Option<u16>,
@@ -86,17 +86,17 @@ pub struct CompletionEvent {
     /// The latest of due, the client's previous completion plus think time, the return of a lost
     /// connection, and the end of a break that blocked it.
     pub eligible_ns: u64,
-    /// The time at which it was first handed to the server.
+    /// The time at which the operation was first sent to the server.
     pub issued_ns: u64,
-    /// The time at which it was last handed to the server: later than `issued_ns` if it was
-    /// tried again.
+    /// The time at which the operation was last sent to the server: later than `issued_ns` if it
+    /// was retried.
     pub attempted_ns: u64,
     pub completed_ns: u64,
-    /// The number of times it was tried again before this, its only completion.
+    /// The number of retries before this completion.
     pub retries: u32,
     pub held_up: HeldUp,
-    /// The part of its backlog in which it waited for the end of a break, for the return of
-    /// a connection, or for its handle to be opened again.
+    /// The part of the backlog in which the operation waited for the end of a break, for a
+    /// reconnect, or for its handle to be opened again.
     pub blocked_ns: u64,
     /// Bytes read or written.
     pub bytes: u64,
@@ -107,7 +107,8 @@ pub struct CompletionEvent {
     /// The server's answer to an open, if the backend knows it.
     pub granted: Option<Box<Granted>>,
     pub socket: SocketTimes,
-    /// The opening again of its handle before it was issued, if the connection had been lost.
+    /// The reopening of the handle before the operation was issued, if the connection had been
+    /// lost.
     pub reopened: Option<Reopened>,
 }
 
@@ -257,9 +258,9 @@ pub struct HeldUp {
     pub by_limit_ns: u64,
 }
 
-/// The operations of a shard that were due by the cut and never issued. Only those that had
-/// been fetched are counted, so there are at least this many. If a client's next operation was
-/// not made yet, it is counted.
+/// The operations of a shard that were due by the cut and never issued. The counts are lower
+/// bounds, because they contain only fetched operations, and one operation for each client whose
+/// next operation was not made yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unissued {
     /// The number of those whose client was busy or disconnected: the server's backlog.
@@ -270,10 +271,11 @@ pub struct Unissued {
     pub by_generation: u64,
     /// The number of those that waited for the limit on operations in flight.
     pub by_limit: u64,
-    /// The number of those that this program had not got to.
+    /// The number of those that this program had not yet issued.
     pub by_driver: u64,
-    /// The time from when the first operation of these three kinds could have been issued to
-    /// the cut. An operation that became eligible just before the cut is no sign of a delay.
+    /// The time from the moment at which the first operation of these three kinds could have been
+    /// issued to the cut. A short time is no sign of a delay, because operations can become
+    /// eligible just before the cut.
     pub late_ns: u64,
     /// The number of iterations of a closed loop that were never due, because the loop ended
     /// before they could begin. They are counted only if the stream has an end.
@@ -323,13 +325,12 @@ pub enum Failure {
     TimedOut,
     #[error("CONNECTION_LOST: {0}")]
     ConnectionLost(String),
-    /// A reply of the server that made no sense, or a failure of the client stack without a status.
+    /// An invalid reply of the server, or a failure of the client stack without a status.
     #[error("CLIENT_ERROR: {0}")]
     Client(String),
     #[error("PANICKED: {0}")]
     Panicked(String),
-    /// A write whose data could not be read from its file, which is the file's fault or this
-    /// host's. Nothing was sent.
+    /// A write whose payload could not be read from its file on this host. Nothing was sent.
     #[error("PAYLOAD_UNREADABLE: {0}")]
     Payload(String),
 }
@@ -374,6 +375,7 @@ pub enum IterationOutcome {
     Cut,
     /// An iteration whose arrival found the client busy. None of it was issued.
     Dropped,
-    /// An iteration of which no operation was sent, because the handles they need were not open.
+    /// An iteration of which no operation was sent, because the handles that they need were not
+    /// open.
     Skipped,
 }

@@ -93,7 +93,7 @@ pub struct Need {
 }
 
 impl Need {
-    /// Creates a need that the workload `whose` states.
+    /// Creates a need that a workload declares.
     pub fn stated(feature: Feature, whose: &str) -> Need {
         Need { feature, what: feature.name().into(), whose: whose.into() }
     }

@@ -1,25 +1,26 @@
 //! The typed stream that every script and document becomes, and the events that a run reports.
 
 pub mod blobs;
+pub mod client_partition;
+pub mod compile;
 pub mod directory;
 pub mod document;
 mod due;
 pub mod event;
 pub mod feature;
-pub mod merge;
 mod nominal;
 pub mod operation;
 pub mod payload;
 pub mod phases;
 pub mod preview;
-mod runs;
-pub mod share;
+mod sorted_runs;
 pub mod source;
 mod spool;
 pub mod time_scale;
 pub mod units;
 pub mod workloads;
 
+pub use client_partition::ClientPartition;
 pub use due::{Due, Late, scale_ns};
 pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
 pub use feature::{Feature, Need};
@@ -29,7 +30,6 @@ pub use operation::{
 };
 pub use payload::{Blob, Pattern, Payload};
 pub use preview::Preview;
-pub use share::Share;
 pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
 pub use time_scale::TimeScale;
 pub use workloads::Workloads;

@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::client_partition::ClientPartition;
 use super::due::Due;
 use super::feature::Need;
 use super::operation::{Operation, Section};
-use super::share::Share;
 use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
 /// The number of operations examined in each workload.
@@ -36,8 +36,8 @@ struct Kept {
 }
 
 impl<S: OperationSource> Preview<S> {
-    /// Examines the first operations of `source`, whose own share is `share`.
-    pub fn new(mut source: S, share: Share) -> Preview<S> {
+    /// Examines the first operations of `source`, which makes the clients of `partition`.
+    pub fn new(mut source: S, partition: ClientPartition) -> Preview<S> {
         let mut header = source.header().clone();
         let workload_clients = header.workload_clients();
         let mut kept = HashMap::new();
@@ -46,7 +46,7 @@ impl<S: OperationSource> Preview<S> {
         for workload in &header.workloads {
             let client = first;
             first += workload.clients;
-            if workload.clients == 0 || !share.has(client, workload_clients) {
+            if workload.clients == 0 || !partition.has(client, workload_clients) {
                 continue;
             }
             // Each arrival of one client makes one for every other client, which keeps it.
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn looking_changes_nothing_in_what_is_handed_out() {
         let mut plain = endless(u32::MAX);
-        let mut preview = Preview::new(endless(u32::MAX), Share::WHOLE);
+        let mut preview = Preview::new(endless(u32::MAX), ClientPartition::WHOLE);
         for (section, count) in
             [(Section::Setup, 5), (Section::Iteration, 2_500), (Section::Teardown, 5)]
         {
@@ -226,14 +226,14 @@ mod tests {
 
     #[test]
     fn the_header_names_the_first_operation_that_needs_a_feature() {
-        let needs = &Preview::new(endless(u32::MAX), Share::WHOLE).header().needs.clone();
+        let needs = &Preview::new(endless(u32::MAX), ClientPartition::WHOLE).header().needs.clone();
         assert_eq!(needs.len(), 1);
         assert_eq!((needs[0].feature, needs[0].whose.as_str()), (Feature::Locks, "operation 0-0"));
     }
 
     #[test]
     fn a_stream_that_breaks_does_so_when_it_gets_there() {
-        let mut preview = Preview::new(endless(20), Share::WHOLE);
+        let mut preview = Preview::new(endless(20), ClientPartition::WHOLE);
         let mut into = Vec::new();
         while let Ok(Progress::More) = preview.pull(0, Section::Iteration, 7, &mut into) {}
         assert_eq!(into.len(), 20);

@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Read};
 use std::os::unix::fs::FileExt;
 
 use super::operation::{Operation, Section};
-use super::runs::{Runs, read_record};
+use super::sorted_runs::{SortedRuns, read_record};
 use super::source::Progress;
 
 /// The most bytes kept in memory before, or instead of, a temporary file.
@@ -27,7 +27,7 @@ pub(super) struct SpoolWriter {
     arena: Vec<u8>,
     records: Vec<Record>,
     limit: usize,
-    runs: Option<Runs>,
+    runs: Option<SortedRuns>,
     /// The number of bytes of each (client, section).
     sizes: Vec<u64>,
 }
@@ -111,7 +111,7 @@ impl SpoolWriter {
     fn spill(&mut self) -> io::Result<()> {
         let mut runs = match self.runs.take() {
             Some(runs) => runs,
-            None => Runs::new()?,
+            None => SortedRuns::new()?,
         };
         self.records.sort_by_key(|record| record.chain);
         for group in self.records.chunk_by(|a, b| a.chain == b.chain) {
@@ -158,14 +158,14 @@ impl SpoolWriter {
 }
 
 /// Merges the runs into one file of all chains in order, each whole.
-fn merged(runs: Option<Runs>) -> io::Result<File> {
+fn merged(runs: Option<SortedRuns>) -> io::Result<File> {
     let mut out = BufWriter::with_capacity(1 << 18, tempfile::tempfile()?);
     if let Some(runs) = runs {
         let runs = runs.into_file()?;
         let mut readers = runs.readers();
         let mut heads = BinaryHeap::with_capacity(readers.len());
         let mut head = [0; 8];
-        // Runs were written one after the other. If two have the same chain, the earlier run
+        // SortedRuns were written one after the other. If two have the same chain, the earlier run
         // has the earlier operations.
         for (index, reader) in readers.iter_mut().enumerate() {
             if read_record(reader, &mut head)? {

@@ -8,6 +8,7 @@ mod create_names;
 pub mod handle_state;
 mod nearest;
 pub mod path;
+mod shortened;
 pub mod status;
 
 pub use break_policy::{BreakAnswer, BreakPolicy};
@@ -20,4 +21,5 @@ pub use create_contexts::{CreateContext, Durable, Lease};
 pub use handle_state::{HandlePhase, HandleState, Noticed, Outcome, PendingBreak};
 pub use nearest::nearest;
 pub use path::SharePath;
+pub use shortened::shortened;
 pub use status::NtStatus;

@@ -128,12 +128,8 @@ fn check_component(path: &str, component: &str) -> Result<usize, PathError> {
     Ok(length)
 }
 
-/// Returns as much of a hostile name as it takes to recognise it.
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
+    super::shortened(text, 60)
 }
 
 /// The root.

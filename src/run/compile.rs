@@ -11,10 +11,10 @@ use anyhow::Context;
 use super::interrupt::{Signals, remove_when_interrupted};
 use super::{Input, RunError};
 use crate::ir::OperationSource;
-use crate::ir::document::convert::convert;
-use crate::ir::document::writer::Format;
+use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
+use crate::ir::document::Format;
+use crate::ir::document::convert;
 use crate::ir::document::{self, LoadOptions};
-use crate::ir::merge::{self, Bounds, CompileError, CompileReport};
 use crate::ir::phases::total_ns;
 use crate::observability::progress_lines::{Doing, ProgressLines};
 use crate::observability::results::{missing_parent, persist_new};
@@ -45,7 +45,7 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    fn of(report: CompileReport, bounds: Bounds, mut left_out: Vec<String>) -> Compiled {
+    fn of(report: CompileReport, bounds: CompileBounds, mut left_out: Vec<String>) -> Compiled {
         let at_bound = bounds.operations.filter(|_| report.at_bound).map(|most| {
             let nominal_s = report.nominal_ns as f64 / 1e9;
             let end = format!("the document ends at its bound of {} (--operations), {nominal_s:.3} s of nominal time after its start", counted(most, "operation"));
@@ -66,7 +66,7 @@ impl Compiled {
 /// that cannot be written.
 pub fn compile(
     input: &Input,
-    bounds: Bounds,
+    bounds: CompileBounds,
     format: Format,
     output: &Output,
 ) -> Result<Compiled, RunError> {
@@ -120,7 +120,7 @@ impl<W: Write> Write for Counted<W> {
 
 fn to_file(
     input: &Input,
-    bounds: Bounds,
+    bounds: CompileBounds,
     format: Format,
     (path, force): (&Path, bool),
     written: Arc<AtomicU64>,
@@ -167,7 +167,7 @@ fn without_temporary_name(error: io::Error) -> io::Error {
 
 fn write(
     input: &Input,
-    mut bounds: Bounds,
+    mut bounds: CompileBounds,
     format: Format,
     out: impl Write,
 ) -> anyhow::Result<Compiled> {
@@ -181,11 +181,11 @@ fn write(
             if !phases.is_empty() {
                 bounds.duration_ns = Some(total_ns(phases));
             }
-            let report = merge::compile(&mut script, bounds, format, out)
+            let report = compile::compile(&mut script, bounds, format, out)
                 .map_err(|error| not_ended(error, given))?;
             Ok(Compiled::of(report, bounds, script.left_out_of_documents().to_vec()))
         }
-        Input::Document { path, .. } if bounds == Bounds::default() => {
+        Input::Document { path, .. } if bounds == CompileBounds::default() => {
             let written = convert(path, format, out)?;
             let left_out = written.left_out.into_iter().map(String::from).collect();
             let (operations, ir_hash) = (written.operations, written.ir_hash);
@@ -202,7 +202,7 @@ fn write(
                     bounds.duration_ns = Some(total_ns(&document.header().phases));
                 }
             }
-            let report = merge::compile(&mut document, bounds, format, out)?;
+            let report = compile::compile(&mut document, bounds, format, out)?;
             let metadata = document.has_metadata();
             let left_out = metadata.then(|| "the metadata of the version 1 document".into());
             Ok(Compiled::of(report, bounds, left_out.into_iter().collect()))

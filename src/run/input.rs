@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::nanoseconds;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::scale_ns;
-use crate::ir::{OperationSource, Preview, Share, StreamHeader, TimeScale};
+use crate::ir::{ClientPartition, OperationSource, Preview, StreamHeader, TimeScale};
 use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
 use crate::script::{self, CheckError, Depth, Script, ScriptOptions};
@@ -87,7 +87,7 @@ impl Input {
     ) -> anyhow::Result<Stream> {
         let input = self.lasting(time_scale, duration);
         let threads = if matches!(self, Input::Script(_)) { generators } else { 1 };
-        let open = move |share| input.load(time_scale, share);
+        let open = move |partition| input.load(time_scale, partition);
         let (mut header, sources) =
             SourceThreads::start(threads, open).map_err(|error| anyhow::anyhow!(error))?;
         if let Input::Document { path, seed, .. } = self {
@@ -102,13 +102,13 @@ impl Input {
     fn load(
         &self,
         time_scale: f64,
-        share: Share,
+        partition: ClientPartition,
     ) -> Result<Box<dyn OperationSource>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
             Input::Script(options) => {
-                let script = Script::load_share(options, share)?;
-                let share = script.share();
-                Ok(Box::new(TimeScale::new(Preview::new(script, share), time_scale)))
+                let script = Script::load_partition(options, partition)?;
+                let partition = script.partition();
+                Ok(Box::new(TimeScale::new(Preview::new(script, partition), time_scale)))
             }
             Input::Document { path, options, .. } => {
                 let document = document::load(path, options)?;

@@ -1,6 +1,6 @@
 //! Tests of breaks as one client sees them.
 
-use super::break_scene::{
+use super::break_fixture::{
     CloseAll, Operate, Play, Silence, after_ms, close, lease_to, lose, open, open_as, path, read,
     stat, to_ii,
 };

@@ -14,9 +14,9 @@ use futures_util::future::select;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
-use super::action::{Action, EngineError};
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Alarm, DriverClock};
+use super::engine::{Action, EngineError};
 use super::engine::{Engine, EngineConfig};
 use super::feed::{Batch, BatchRequest, Feed};
 use super::heartbeat::Heartbeat;

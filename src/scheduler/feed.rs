@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 
 use super::feature_gate::FeatureGate;
 use crate::backend::connection::panic_message;
-use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader};
+use crate::ir::{
+    ClientPartition, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
+};
 
 /// The way in which a shard gets its operations. A client has at most one request open, so
 /// nothing here grows beyond the number of clients.
@@ -166,18 +168,21 @@ impl SourceThreads {
     #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
     pub fn start<F>(most: u32, open: F) -> Result<(StreamHeader, SourceThreads), OpenError>
     where
-        F: Fn(Share) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
+        F: Fn(ClientPartition) -> Result<Box<dyn OperationSource>, OpenError>
+            + Send
+            + Sync
+            + 'static,
     {
         let open = Arc::new(open);
         let died = || OpenError::from("a source's thread died while it was built");
-        let (first, opened) = start_one(&open, Share { part: 0, of: most })?;
+        let (first, opened) = start_one(&open, ClientPartition { part: 0, of: most })?;
         let mut header = opened.recv().map_err(|_| died())??;
         let workload_clients = header.workload_clients();
-        let of = Share { part: 0, of: most }.at_most(workload_clients).of;
+        let of = ClientPartition { part: 0, of: most }.at_most(workload_clients).of;
         let mut parts = vec![first];
         let mut opening = Vec::new();
         for part in 1..of {
-            let (serve, opened) = start_one(&open, Share { part, of })?;
+            let (serve, opened) = start_one(&open, ClientPartition { part, of })?;
             parts.push(serve);
             opening.push(opened);
         }
@@ -228,17 +233,17 @@ impl SourceThreads {
 #[expect(clippy::disallowed_methods, reason = "the thread makes operations and issues none")]
 fn start_one<F>(
     open: &Arc<F>,
-    share: Share,
+    partition: ClientPartition,
 ) -> Result<(std_mpsc::Sender<Serve>, std_mpsc::Receiver<Opened>), OpenError>
 where
-    F: Fn(Share) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
+    F: Fn(ClientPartition) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
 {
     let open = Arc::clone(open);
     let (opened_tx, opened) = std_mpsc::channel();
     let (serve, serve_rx) = std_mpsc::channel::<Serve>();
-    let thread = std::thread::Builder::new().name(format!("source-{}", share.part));
+    let thread = std::thread::Builder::new().name(format!("source-{}", partition.part));
     thread.spawn(move || {
-        let mut source = match open(share) {
+        let mut source = match open(partition) {
             Ok(source) => source,
             Err(error) => {
                 let _ = opened_tx.send(Err(error));
@@ -274,7 +279,7 @@ where
 impl Feed for ThreadFeed {
     fn request(&mut self, request: BatchRequest) {
         let parts = self.requests.len() as u32;
-        let part = Share::part_of(request.client_idx, self.workload_clients, parts);
+        let part = ClientPartition::part_of(request.client_idx, self.workload_clients, parts);
         self.sections[self.shard].store(request.section as u8, Relaxed);
         let _ = self.requests[part as usize].send((self.shard, request));
     }
@@ -356,7 +361,7 @@ mod tests {
     }
 
     /// A source that fails for every client and reports which part was asked.
-    struct Part(Share, StreamHeader);
+    struct Part(ClientPartition, StreamHeader);
 
     impl OperationSource for Part {
         fn header(&self) -> &StreamHeader {
@@ -370,14 +375,14 @@ mod tests {
             _: usize,
             _: &mut Vec<Operation>,
         ) -> Result<Progress, SourceError> {
-            let Share { part, of } = self.0;
+            let ClientPartition { part, of } = self.0;
             Err(SourceError { message: format!("part {part} of {of}"), client: None })
         }
     }
 
     #[tokio::test]
     async fn a_client_is_asked_of_its_own_source_and_the_run_wide_one_of_the_first() {
-        let open = |share| Ok(Box::new(Part(share, header())) as Box<dyn OperationSource>);
+        let open = |partition| Ok(Box::new(Part(partition, header())) as Box<dyn OperationSource>);
         let (_, sources) = SourceThreads::start(16, open).unwrap();
         assert_eq!(sources.count(), 2, "no more sources than clients");
         let mut feeds = sources.serve(1, gate());
@@ -433,16 +438,16 @@ mod tests {
 
     #[test]
     fn sources_of_different_streams_are_refused_and_so_is_one_that_cannot_be_opened() {
-        let open = |share: Share| {
-            let workloads = vec![Workload::new("w", 2 + share.part)].into();
+        let open = |partition: ClientPartition| {
+            let workloads = vec![Workload::new("w", 2 + partition.part)].into();
             let header = StreamHeader { workloads, ..StreamHeader::default() };
-            Ok(Box::new(Part(share, header)) as Box<dyn OperationSource>)
+            Ok(Box::new(Part(partition, header)) as Box<dyn OperationSource>)
         };
         let message = SourceThreads::start(2, open).map(|_| ()).unwrap_err().to_string();
         assert!(message.starts_with("bench.workload is not the same on every"), "{message}");
         assert!(message.contains("--generators 1"), "{message}");
-        let open = |share: Share| match share.part {
-            0 => Ok(Box::new(Part(share, header())) as Box<dyn OperationSource>),
+        let open = |partition: ClientPartition| match partition.part {
+            0 => Ok(Box::new(Part(partition, header())) as Box<dyn OperationSource>),
             _ => Err("no room".into()),
         };
         assert_eq!(SourceThreads::start(2, open).map(|_| ()).unwrap_err().to_string(), "no room");

@@ -25,13 +25,13 @@ impl Blobs {
     ///
     /// # Errors
     /// [`ScriptError::Blobs`] for a directory that cannot be used.
-    pub fn new(folder: &Path, allowed: &[PathBuf]) -> Result<Blobs, ScriptError> {
-        let wrong = |folder: &Path, error| {
-            ScriptError::Blobs(format!("--allow-blobs {}: {error}", folder.display()))
+    pub fn new(directory: &Path, allowed: &[PathBuf]) -> Result<Blobs, ScriptError> {
+        let wrong = |directory: &Path, error| {
+            ScriptError::Blobs(format!("--allow-blobs {}: {error}", directory.display()))
         };
-        let directories = BlobDirectories::open(folder, allowed)
-            .map_err(|(folder, error)| wrong(&folder, error))?;
-        let base = folder.canonicalize().map_err(|error| wrong(folder, error))?;
+        let directories = BlobDirectories::open(directory, allowed)
+            .map_err(|(directory, error)| wrong(&directory, error))?;
+        let base = directory.canonicalize().map_err(|error| wrong(directory, error))?;
         let cache = BlobCache::new(Arc::clone(&directories));
         Ok(Blobs { base, directories, cache, paths: HashMap::new() })
     }

@@ -1,10 +1,13 @@
-//! The names of the script and its modules, for Lua and for the user.
+//! The files of one VM: the script and its modules, and their names for Lua and for the user.
 //!
 //! Lua knows a file by a name that does not depend on the script's directory, because a script can
 //! read its errors and must make the same stream from every directory. An error that leaves the VM
 //! names the path that the user gave.
 
 use std::path::Path;
+
+use mlua::chunk::ChunkMode;
+use mlua::{FromLuaMulti, Lua, Result as LuaResult};
 
 /// Number of bytes at the beginning of an error in which names are replaced.
 const MOST_BYTES: usize = 16 << 10;
@@ -89,6 +92,11 @@ impl Chunks {
         }
         written + tail
     }
+}
+
+/// Compiles and runs a chunk. Only source text is accepted, because bytecode could do anything.
+pub(super) fn load_chunk<R: FromLuaMulti>(lua: &Lua, chunk: &str, source: &str) -> LuaResult<R> {
+    lua.load(source).set_name(format!("={chunk}")).set_mode(ChunkMode::Text).eval()
 }
 
 /// Returns a path as errors write it.

@@ -7,8 +7,9 @@ use mlua::{AnyUserData, Function, Lua, Result as LuaResult, Thread};
 
 use super::client::Client;
 use super::error::{PRELUDE, ScriptError};
+use super::host::Host;
 use super::open_loop::cross;
-use super::vm::{Host, Vm};
+use super::vm::Vm;
 use crate::ir::{Section, SourceError};
 
 /// A client that has been asked for operations.

@@ -1,9 +1,6 @@
-//! Error messages for a script's author: the script's line and the fact, without the internals of
-//! the program that found it.
+//! The errors of scripts.
 
 use std::path::PathBuf;
-
-use mlua::Error as LuaError;
 
 /// The reason why a script cannot be loaded. The message states what failed, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,134 +27,6 @@ pub enum ScriptError {
 /// The prelude's chunk: a line in it means nothing to the script's author.
 pub(super) const PRELUDE: &str = "[smbench]";
 
-/// Returns the message of an error as the author of the script should read it.
-///
-/// `chunks` are the names under which the script and its modules were compiled.
-pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
-    let text = described(error, chunks);
-    let mut told = text.as_str();
-    // Every coroutine.wrap that an error passes through puts its line before the message.
-    while let Some(place) = place_of(told, chunks)
-        && let Some(rest) = told[place.len()..].strip_prefix(": ")
-        && place_of(rest, chunks) == Some(place)
-    {
-        told = rest;
-    }
-    told.to_string()
-}
-
-fn described(error: &LuaError, chunks: &[String]) -> String {
-    match error {
-        LuaError::CallbackError { traceback, cause } => {
-            let (innermost, traceback) = innermost(cause, traceback);
-            let text = bare(innermost);
-            if located(&text, chunks) {
-                return text;
-            }
-            match place(traceback, chunks) {
-                Some(place) => format!("{place}: {text}"),
-                None => text,
-            }
-        }
-        LuaError::RuntimeError(text) => {
-            let (text, traceback) = split_traceback(text);
-            let text = without_prelude(text);
-            if located(text, chunks) {
-                return explained(without_repeat(text, chunks));
-            }
-            match place(traceback, chunks) {
-                Some(place) => format!("{place}: {}", explained(text)),
-                None => explained(text),
-            }
-        }
-        other => bare(other),
-    }
-}
-
-/// Returns the first of nested errors of callbacks, which is the cause.
-fn innermost<'e>(cause: &'e LuaError, traceback: &'e str) -> (&'e LuaError, &'e str) {
-    match cause {
-        LuaError::CallbackError { cause, traceback } => innermost(cause, traceback),
-        LuaError::WithContext { cause, .. } => innermost(cause, traceback),
-        other => (other, traceback),
-    }
-}
-
-fn bare(error: &LuaError) -> String {
-    match error {
-        LuaError::RuntimeError(text) => explained(without_prelude(split_traceback(text).0)),
-        LuaError::SyntaxError { message, .. } => split_traceback(message).0.to_string(),
-        LuaError::MemoryError(_) => "the script needs more memory than its limit".to_string(),
-        LuaError::StackError => "too many values for one call".to_string(),
-        LuaError::FromLuaConversionError { from, .. } => format!("{from} does not fit here"),
-        LuaError::BadArgument { to, name: Some(name), .. } if name == "self" => {
-            let method = to.as_deref().and_then(|to| to.rsplit(['.', ':']).next());
-            super::api::with_a_colon(method.unwrap_or("read"))
-        }
-        LuaError::BadArgument { cause, .. } => bare(cause),
-        other => other.to_string(),
-    }
-}
-
-/// Removes repeated lines: `coroutine.wrap` adds the line to an error that passes through it.
-fn without_repeat<'t>(text: &'t str, chunks: &[String]) -> &'t str {
-    let place = place_of(text, chunks).unwrap_or_default();
-    let inner = text[place.len()..].strip_prefix(": ");
-    match inner.filter(|inner| place_of(inner, chunks) == Some(place)) {
-        Some(inner) => without_repeat(inner, chunks),
-        None => text,
-    }
-}
-
-fn split_traceback(text: &str) -> (&str, &str) {
-    match text.find("\nstack traceback:") {
-        Some(at) => (&text[..at], &text[at..]),
-        None => (text, ""),
-    }
-}
-
-/// Rewrites Lua's own messages that do not explain enough.
-fn explained(text: &str) -> String {
-    const UNKNOWN_METHOD: &str = "attempt to call an unknown method '";
-    if let Some(at) = text.find(UNKNOWN_METHOD) {
-        let word = text[at + UNKNOWN_METHOD.len()..].trim_end_matches('\'');
-        return format!("{}{}", &text[..at], super::api::unknown_method("method", word));
-    }
-    if let Some((kind, _)) = text.split_once(": 0x").filter(|(_, rest)| is_address(rest)) {
-        return format!("error() was called with a {kind} instead of a text");
-    }
-    if text == "nil" {
-        return "error() was called without a message".to_string();
-    }
-    if text == "function" {
-        return "error() was called with a function instead of a text".to_string();
-    }
-    if text.contains("error in error handling") || text.contains("C stack overflow") {
-        return format!(
-            "{text} (calls lie too deep in one another: of require, pcall, sort and other functions that call back there can be 200)"
-        );
-    }
-    if text.contains("attempt to modify a readonly table") {
-        return format!("{text} (what bench, a library or a module provides cannot be changed)");
-    }
-    text.to_string()
-}
-
-fn is_address(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Drops positions inside the prelude and the binding from the front of a message.
-fn without_prelude(text: &str) -> &str {
-    for source in [PRELUDE, "__mlua_index", "__mlua_newindex"] {
-        if let Some(rest) = text.strip_prefix(source).and_then(|rest| rest.strip_prefix(':')) {
-            let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-            return digits.strip_prefix(": ").unwrap_or(digits);
-        }
-    }
-    text
-}
-
 /// Returns whether a message starts with a line of the script or of a module.
 pub(super) fn located(text: &str, chunks: &[String]) -> bool {
     place_of(text, chunks).is_some()
@@ -168,23 +37,8 @@ pub(super) fn place_of<'t>(text: &'t str, chunks: &[String]) -> Option<&'t str> 
     chunks.iter().find_map(|chunk| line_of(text, chunk))
 }
 
-fn line_of<'t>(text: &'t str, chunk: &str) -> Option<&'t str> {
+pub(super) fn line_of<'t>(text: &'t str, chunk: &str) -> Option<&'t str> {
     let rest = text.strip_prefix(chunk)?.strip_prefix(':')?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     (digits > 0).then(|| &text[..chunk.len() + 1 + digits])
-}
-
-/// Returns the innermost line of the script in a traceback. If that line is in an embedded module,
-/// the script's own line is added.
-fn place(traceback: &str, chunks: &[String]) -> Option<String> {
-    let mut lines = traceback.lines().filter_map(|line| {
-        let line = line.trim_start();
-        chunks.iter().find_map(|chunk| line_of(line, chunk))
-    });
-    let first = lines.next()?;
-    let embedded = |place: &str| place.starts_with("std/");
-    match embedded(first).then(|| lines.find(|place| !embedded(place))).flatten() {
-        Some(caller) => Some(format!("{caller}: in {first}")),
-        None => Some(first.to_string()),
-    }
 }

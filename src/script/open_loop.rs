@@ -5,9 +5,9 @@ use mlua::{AnyUserData, Function, Result as LuaResult, Value};
 
 use super::arrivals::Arrivals;
 use super::client::{Client, Paced};
+use super::host::Host;
 use super::random::Random;
 use super::values::{duration_ns, fault};
-use super::vm::Host;
 use crate::ir::Late;
 
 /// A span of time, and the event that begins an iteration in it.

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use super::Limits;
+use super::options::ScriptLimits;
 
-/// The memory of queued operations over the clients of one VM: those that each client has made and
-/// was not asked for, and its last batch. A client is asked for the next batch when little is left
-/// of the last, so the VM need not be notified when an operation is issued.
+/// The memory of queued operations over the clients of one VM: the operations that each client has
+/// made ahead, and its last batch. The scheduler requests a client's next batch when most of the
+/// last batch is issued, so the VM needs no notice of each issue.
 #[derive(Debug)]
 pub(super) struct Queued {
     bytes: Cell<usize>,
@@ -14,7 +14,7 @@ pub(super) struct Queued {
     batch_bytes: Cell<usize>,
     /// Number of VMs that share the script's memory.
     parts: Cell<u32>,
-    /// Number of clients that have not begun to iterate. Each will want a batch.
+    /// Number of clients that have not begun to iterate. Each will need room for a batch.
     waiting: Cell<usize>,
 }
 
@@ -31,7 +31,7 @@ impl Queued {
     }
 
     /// Makes room for this VM's part of the operations of all `clients`.
-    pub fn share(&self, limits: &Limits, clients: u32, parts: u32) {
+    pub fn share(&self, limits: &ScriptLimits, clients: u32, parts: u32) {
         self.most_bytes.set(limits.memory_of_queued() / parts as usize);
         self.batch_bytes.set(limits.batch_bytes(clients));
         self.parts.set(parts);
@@ -61,7 +61,8 @@ impl Queued {
         self.bytes.set(self.bytes.get().saturating_sub(bytes));
     }
 
-    /// Returns whether operations of `bytes` bytes are a full batch, however few they are.
+    /// Returns whether operations of `bytes` bytes in total are a full batch, whatever their
+    /// number.
     pub fn fills_batch(&self, bytes: usize) -> bool {
         bytes >= self.batch_bytes.get()
     }

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Value};
 use semver::{Version, VersionReq};
 
+use super::chunks::load_chunk;
 use super::error::ScriptError;
-use super::sandbox::GLOBALS;
+use super::host::Host;
+use super::members::GLOBALS;
 use super::values::{fault, text, unknown};
-use super::vm::{Host, load_chunk};
 use crate::ir::directory::{Directory, OpenError, regular_file};
 use crate::ir::source::Module;
 
@@ -95,8 +96,8 @@ fn recorded(host: &Host, name: &str) -> String {
 }
 
 fn find(host: &Host, name: &str) -> LuaResult<Found> {
-    let folder = match host.declared.borrow().as_ref() {
-        Some(declared) => declared.folder.clone(),
+    let directory = match host.declared.borrow().as_ref() {
+        Some(declared) => declared.directory.clone(),
         None => {
             return Err(fault(format!(
                 "require {} belongs at the top of the script, outside of all functions",
@@ -126,12 +127,12 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
         });
     }
     let file = format!("lib/{}.lua", name.replace('.', "/"));
-    let path = folder.join(&file);
+    let path = directory.join(&file);
     let shown = host.chunks.borrow().beside_the_script(&file);
     let refused = |why: &str| fault(format!("module '{name}': {}: {why}", path.display()));
-    let opened = Directory::open(&folder)
+    let opened = Directory::open(&directory)
         .map_err(OpenError::Unreadable)
-        .and_then(|folder| folder.regular_file(file.as_ref()));
+        .and_then(|directory| directory.regular_file(file.as_ref()));
     let opened = opened.map_err(|error| match error {
         OpenError::Outside => refused(OUTSIDE),
         OpenError::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {

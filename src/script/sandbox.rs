@@ -5,46 +5,12 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 
+use super::host::Host;
+use super::members::{GLOBALS, no_member_of_a_handle};
 use super::printing::Printer;
-use super::values::{fault, shown, unknown};
-use super::vm::Host;
-use super::{api, error};
+use super::values::{fault, name_of, shown, unknown};
+use super::{api, error, require};
 use crate::observability::standard_error::{self, LineKind};
-
-/// Globals that are kept. Everything else of the base library is removed.
-pub(super) const GLOBALS: &[&str] = &[
-    "_G",
-    "_VERSION",
-    "assert",
-    "bench",
-    "bit32",
-    "buffer",
-    "coroutine",
-    "error",
-    "getmetatable",
-    "ipairs",
-    "math",
-    "next",
-    "pairs",
-    "pcall",
-    "print",
-    "rawequal",
-    "rawget",
-    "rawlen",
-    "rawset",
-    "require",
-    "select",
-    "setmetatable",
-    "string",
-    "table",
-    "tonumber",
-    "tostring",
-    "type",
-    "typeof",
-    "unpack",
-    "utf8",
-    "xpcall",
-];
 
 /// Functions of `math` that are kept as Luau has them, because they are exact on every host.
 const EXACT_MATH: &[&str] = &[
@@ -85,7 +51,7 @@ pub(super) fn close(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     portable_math(lua, &globals.get("math")?)?;
     without_addresses(lua)?;
     globals.raw_set("bench", api::bench(lua, host)?)?;
-    globals.raw_set("require", super::require::function(lua, host)?)?;
+    globals.raw_set("require", require::function(lua, host)?)?;
     prelude(lua, host)?;
     api::register_objects(lua, host)?;
     keep_only(&globals, GLOBALS)?;
@@ -121,7 +87,7 @@ fn absent(name: &Value) -> LuaResult<Value> {
         "c" | "client" => "the client is the first argument: function(c, rng)",
         "rng" | "random" => "rng is the second argument: function(c, rng)",
         "P" | "params" => "parameters are what bench.params returns: local P = bench.params { … }",
-        word if let Some(here) = api::global_elsewhere(word) => here,
+        word if let Some(here) = api::elsewhere::global(word) => here,
         _ => {
             let problem = unknown("global", &name, GLOBALS.iter().copied());
             let own = match problem.contains("did you mean") {
@@ -135,15 +101,12 @@ fn absent(name: &Value) -> LuaResult<Value> {
 }
 
 fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
-    let name = match name {
-        Value::String(name) => name.to_string_lossy(),
-        other => shown(other),
-    };
+    let name = name_of(name);
     let local = match value {
         Value::Function(_) => format!("local function {name}"),
         _ => format!("local {name} = …"),
     };
-    let hint = match (value, api::entry_point(&name)) {
+    let hint = match (value, api::elsewhere::entry_point(&name)) {
         (Value::Function(_), Some(hint)) => format!("; {hint}"),
         _ => String::new(),
     };
@@ -208,23 +171,15 @@ fn portable_math(lua: &Lua, math: &Table) -> LuaResult<()> {
         })
     };
     math.raw_set("log", lua.create_function(log)?)?;
-    let hint = lua.create_table()?;
-    let absent = |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
-        let name = match name {
-            Value::String(name) => name.to_string_lossy(),
-            other => shown(&other),
-        };
-        if matches!(name.as_str(), "random" | "randomseed") {
-            return Err(fault(
-                "math.random is not available: use rng, the second argument of setup, iteration and teardown, which gives the same numbers on every run",
-            ));
+    api::refuse_unknown(lua, math, |name| {
+        match name {
+        "random" | "randomseed" => "math.random is not available: use rng, the second argument of setup, iteration and teardown, which gives the same numbers on every run".into(),
+        name => {
+            let known = EXACT_MATH.iter().chain(&PORTABLE_MATH).copied();
+            unknown("function of math", name, known)
         }
-        let known = EXACT_MATH.iter().chain(&PORTABLE_MATH).copied();
-        Err(fault(unknown("function of math", &name, known)))
-    };
-    hint.raw_set("__index", lua.create_function(absent)?)?;
-    hint.raw_set("__metatable", false)?;
-    math.set_metatable(Some(hint))
+    }
+    })
 }
 
 fn number(value: &Value, function: &str) -> LuaResult<f64> {
@@ -235,8 +190,8 @@ fn number(value: &Value, function: &str) -> LuaResult<f64> {
     }
 }
 
-/// Replaces how functions and other values are printed, because an address in a string would make
-/// streams differ from run to run. The prelude does the same for tables.
+/// Replaces the function that formats functions and other values, because an address in a string
+/// would make streams differ from run to run. The prelude does the same for tables.
 fn without_addresses(lua: &Lua) -> LuaResult<()> {
     let named = |name: &'static str| -> LuaResult<Table> {
         let metatable = lua.create_table()?;
@@ -251,11 +206,7 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
     let handle = named("handle")?;
     handle.set_readonly(false);
     let method = |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
-        let name = match &name {
-            Value::String(name) => name.to_string_lossy(),
-            other => shown(other),
-        };
-        Err(fault(api::no_member_of_a_handle(&name)))
+        Err(fault(no_member_of_a_handle(&name_of(&name))))
     };
     handle.raw_set("__index", lua.create_function(method)?)?;
     let set = |_: &Lua, (_, name, _): (Value, Value, Value)| {

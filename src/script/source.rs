@@ -5,27 +5,27 @@ use std::sync::Arc;
 
 use mlua::{AnyUserData, Function};
 
-use super::api::{
-    ClientObject, Declared, DeclaredWorkload, Pace, Rng, Schedule, break_policies, check_given,
-    checked_thresholds,
-};
+use super::api::{ClientObject, Pace, Rng, Schedule, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Client, Identity};
 use super::coroutines::{Coroutines, Slot, State};
+use super::declared::{Declared, DeclaredWorkload, ParameterHelp, break_policies};
 use super::error::ScriptError;
-use super::hooks::running::{GiveUp, Hooking};
+use super::hooks::hook_state::{GiveUp, HookState};
+use super::host::Host;
 use super::open_loop::OpenLoop;
+use super::options::{MAX_CLIENTS, ScriptOptions};
 use super::random::Random;
-use super::recipe::recipe;
 use super::require::read_source;
+use super::stream_hash::stream_hash;
 use super::values::unknown;
-use super::vm::{Host, Vm};
-use super::{MAX_CLIENTS, ParameterHelp, ScriptOptions};
+use super::vm::Vm;
 use crate::ir::phases;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::{
-    Operation, OperationSource, Progress, Section, Share, SourceError, StreamHeader, Workload,
+    ClientPartition, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
+    Workload,
 };
 
 /// A script whose top level has run. It makes the operations of whichever client it is asked for,
@@ -36,12 +36,12 @@ use crate::ir::{
 pub struct Script {
     pub(super) vm: Vm,
     header: StreamHeader,
-    share: Share,
+    partition: ClientPartition,
     bounds: Bounds,
     /// The functions of each workload; after them those of the run-wide client, if there is one.
     functions: Vec<Functions>,
     rng: AnyUserData,
-    /// The clients of its share; after them the run-wide client, if there is one.
+    /// The clients of its partition; after them the run-wide client, if there is one.
     clients: Vec<Option<Box<Slot>>>,
     coroutines: Coroutines,
     left_out_of_documents: Vec<String>,
@@ -77,24 +77,24 @@ struct Loaded {
 /// Runs the top level, for hooks if `hooks` is given. Returns its declarations even if it fails.
 fn load(
     options: &ScriptOptions,
-    share: Share,
-    hooks: Option<Rc<Hooking>>,
+    partition: ClientPartition,
+    hooks: Option<Rc<HookState>>,
 ) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_path_buf(),
         _ => ".".into(),
     };
     let chunk = chunk_name(path);
-    let blobs = Blobs::new(&folder, &options.blob_folders)?;
+    let blobs = Blobs::new(&directory, &options.blob_directories)?;
     let declared = Declared {
-        folder,
+        directory,
         given: options.params.clone(),
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = Host::new(options.limits, share, declared, blobs, hooks, options.quiet);
+    let host = Host::new(options.limits, partition, declared, blobs, hooks, options.quiet);
     let vm = Vm::new(Rc::clone(&host))?;
     let path = options.shown_path();
     let result = vm.run(&chunk, &path, &source);
@@ -108,17 +108,17 @@ pub(super) fn load_for_hooks(
     options: &ScriptOptions,
     hash: Option<&str>,
     give_up: Arc<GiveUp>,
-) -> Result<((Vm, Rc<Hooking>), Declared), ScriptError> {
+) -> Result<((Vm, Rc<HookState>), Declared), ScriptError> {
     let mut options = options.clone();
     options.limits.memory_bytes = options.limits.memory_of_hooks();
-    let hooking = Rc::new(Hooking::new(give_up));
-    let (loaded, result) = load(&options, Share::WHOLE, Some(Rc::clone(&hooking)))?;
+    let state = Rc::new(HookState::new(give_up));
+    let (loaded, result) = load(&options, ClientPartition::WHOLE, Some(Rc::clone(&state)))?;
     result?;
     let Loaded { vm, declared, path, source, .. } = loaded;
     if hash != Some(blake3::hash(source.as_bytes()).to_hex().as_str()) {
         return Err(ScriptError::Script(format!("{path}: the script changed while it was loaded")));
     }
-    Ok(((vm, hooking), declared))
+    Ok(((vm, state), declared))
 }
 
 /// Returns the file's name as errors write it, short enough for Lua to keep it whole.
@@ -128,7 +128,7 @@ fn chunk_name(path: &std::path::Path) -> String {
 }
 
 pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let (loaded, result) = load(options, Share::WHOLE, None)?;
+    let (loaded, result) = load(options, ClientPartition::WHOLE, None)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
@@ -142,27 +142,30 @@ impl Script {
     /// [`ScriptError`] if the script cannot be read, is wrong, exceeds its limits, or does not fit
     /// the parameters and clients given.
     pub fn load(options: &ScriptOptions) -> Result<Script, ScriptError> {
-        Script::load_share(options, Share::WHOLE)
+        Script::load_partition(options, ClientPartition::WHOLE)
     }
 
-    /// Loads a script as [`Script::load`] does, to make the operations of one share of the clients
-    /// within its part of the memory. There are at most as many shares as clients: see
-    /// [`Script::share`].
+    /// Loads a script as [`Script::load`] does, to make the operations of one partition of the clients
+    /// within its part of the memory. There are at most as many partitions as clients: see
+    /// [`Script::partition`].
     ///
     /// # Errors
     /// The errors of [`Script::load`].
-    pub fn load_share(options: &ScriptOptions, share: Share) -> Result<Script, ScriptError> {
-        let (loaded, result) = load(options, share, None)?;
+    pub fn load_partition(
+        options: &ScriptOptions,
+        partition: ClientPartition,
+    ) -> Result<Script, ScriptError> {
+        let (loaded, result) = load(options, partition, None)?;
         result?;
         let host = Rc::clone(&loaded.vm.host);
-        Script::assemble(loaded, options, share).map_err(|error| host.with_paths(error))
+        Script::assemble(loaded, options, partition).map_err(|error| host.with_paths(error))
     }
 
     /// Makes a source from the declarations of the top level.
     fn assemble(
         loaded: Loaded,
         options: &ScriptOptions,
-        share: Share,
+        partition: ClientPartition,
     ) -> Result<Script, ScriptError> {
         let Loaded { vm, declared, chunk, path, source } = loaded;
         let hooks = declared.check_hooks()?;
@@ -219,16 +222,16 @@ impl Script {
         let limits = &options.limits;
         header.batch_bytes = Some(limits.batch_bytes(header.clients()));
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
-        let share = share.at_most(header.workload_clients());
+        let partition = partition.at_most(header.workload_clients());
         let mut first = 0;
         let mut open_loops = Vec::with_capacity(workloads.len());
         for workload in &workloads {
-            let own = OwnClients { first: share.first_of(first), step: share.of };
+            let own = OwnClients { first: partition.first_of(first), step: partition.of };
             first += workload.clients;
             open_loops.push(open_loop(workload, own, &header, &rng)?);
         }
         let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
-        header.ir_hash = recipe(&source, &header, options, followed);
+        header.ir_hash = stream_hash(&source, &header, options, followed);
         let mut functions: Vec<Functions> = workloads
             .into_iter()
             .map(|DeclaredWorkload { setup, iteration, teardown, .. }| Functions {
@@ -240,19 +243,19 @@ impl Script {
         functions.push(Functions { setup, iteration: None, teardown });
         let coroutines = vm.enter(0, |lua| Coroutines::new(lua, &vm.host))?;
         *vm.host.open_loops.borrow_mut() = open_loops;
-        let places = OwnClients { first: share.part, step: share.of };
+        let places = OwnClients { first: partition.part, step: partition.of };
         let places = places.count(header.workload_clients()) + usize::from(header.run_client);
         let clients = (0..places).map(|_| None).collect();
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
         let of_hooks = if header.hooks { limits.memory_of_hooks() } else { 0 };
         vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
-        vm.share_memory(share.of)?;
-        vm.host.queued.share(limits, header.clients(), share.of);
+        vm.share_memory(partition.of)?;
+        vm.host.queued.share(limits, header.clients(), partition.of);
         Ok(Script {
             vm,
             header,
-            share,
+            partition,
             bounds,
             functions,
             rng,
@@ -273,19 +276,19 @@ impl Script {
         self.functions[workload.unwrap_or(self.header.workloads.len())].of(section).is_some()
     }
 
-    /// Returns the share of the clients whose operations it makes.
-    pub fn share(&self) -> Share {
-        self.share
+    /// Returns the partition of the clients whose operations it makes.
+    pub fn partition(&self) -> ClientPartition {
+        self.partition
     }
 
-    /// Returns the index in `clients` of a client of its own share.
+    /// Returns the index in `clients` of a client of its own partition.
     fn place(&self, client: u32) -> Option<usize> {
         let workload_clients = self.header.workload_clients();
-        if client >= self.header.clients() || !self.share.has(client, workload_clients) {
+        if client >= self.header.clients() || !self.partition.has(client, workload_clients) {
             return None;
         }
         match client < workload_clients {
-            true => Some((client / self.share.of) as usize),
+            true => Some((client / self.partition.of) as usize),
             false => Some(self.clients.len() - 1),
         }
     }

@@ -8,12 +8,12 @@ use crate::protocol::nearest;
 /// The largest whole number that a Lua number holds exactly.
 pub(super) const LARGEST_EXACT: u64 = 1 << 53;
 
-/// Returns an error for the script's author. Its line is added on the way out.
+/// Returns an error for the script's author. The caller adds the line of the script.
 pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
     LuaError::runtime(message)
 }
 
-/// Returns a value as it may be quoted in an error: short, and without addresses.
+/// Formats a value for an error message: short, and without memory addresses.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Nil => "nil".into(),
@@ -30,6 +30,14 @@ pub(super) fn shown(value: &Value) -> String {
         Value::LightUserData(_) => "a handle".into(),
         Value::UserData(_) => "an object".into(),
         other => format!("a {}", other.type_name()),
+    }
+}
+
+/// Returns the name of a field or variable, which scripts may give as a value of any type.
+pub(super) fn name_of(value: &Value) -> String {
+    match value {
+        Value::String(name) => name.to_string_lossy(),
+        other => shown(other),
     }
 }
 
@@ -105,8 +113,8 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
     }
 }
 
-/// Returns a name that reports and command lines can carry: 1 to 64 printable characters without
-/// `/`, `=` and quotes.
+/// Checks a name that is used in reports and on command lines, and returns it: 1 to 64 printable
+/// characters without `/`, `=` and quotes.
 pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
     let name = text(value, what)?;
     let plain = |c: char| !c.is_control() && !matches!(c, '/' | '=' | '"' | '\'');

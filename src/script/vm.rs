@@ -1,346 +1,14 @@
-//! One Luau VM: its limits, and the only way to enter it.
+//! One Luau VM.
 
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
-use mlua::chunk::{ChunkMode, Compiler};
-use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Value, VmState};
+use mlua::chunk::Compiler;
+use mlua::{Error as LuaError, Lua, LuaOptions, Result as LuaResult, StdLib, Value};
 
-use super::api::Declared;
-use super::blobs::Blobs;
-use super::chunks::Chunks;
-use super::client::Client;
-use super::error::{ScriptError, located, readable};
-use super::hooks::running::Hooking;
-use super::open_loop::OpenLoop;
-use super::operation_results;
-use super::queued::{Queued, shown_limit};
-use super::random::Random;
-use super::{Limits, sandbox};
-use crate::ir::Share;
-
-/// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
-/// keep the VM alive, because the binding's references are weak.
-pub(super) struct Host {
-    pub limits: Limits,
-    /// Number of VMs that share the memory.
-    memory_parts: Cell<u32>,
-    /// Whether output of the top level is shown. The top level runs in every VM of a script, and
-    /// only one of them prints.
-    prints_top_level: bool,
-    quiet: bool,
-    /// Declarations that the top level has made so far. `None` once it has ended.
-    pub declared: RefCell<Option<Declared>>,
-    /// The client whose stream is being made.
-    pub client: RefCell<Option<Box<Client>>>,
-    /// Memory of the operations that clients have made.
-    pub queued: Queued,
-    /// The open loop of each workload that has one, by workload.
-    pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
-    /// Random numbers for `rng` while an arrival is made, when no client runs.
-    pub drawing: RefCell<Option<Random>>,
-    /// The files from which writes take their bytes.
-    pub blobs: RefCell<Blobs>,
-    /// The script and its modules.
-    pub chunks: RefCell<Chunks>,
-    /// The state of hooks, in the VM that runs them.
-    pub hooks: Option<Rc<Hooking>>,
-    memory_bytes: Cell<usize>,
-    watch: Watch,
-}
-
-/// Limits that are checked whenever the script loops, calls or returns.
-#[derive(Default)]
-struct Watch {
-    ticks: Cell<u32>,
-    /// Time of the next check of the computing time, on the clock of [`now`].
-    deadline: Cell<Option<Duration>>,
-    /// The value of [`computed`] at the start. If it was not read then, it is read at the deadline.
-    began: Cell<Option<Duration>>,
-    /// The number of operations that the client had made when the time began.
-    made: Cell<Option<u32>>,
-    /// An error that ends the present entry into the VM, whatever the script catches.
-    fatal: RefCell<Option<ScriptError>>,
-    /// Whether the last entry into the VM ended with a fatal error (its time is up, for example) or
-    /// ran out of memory.
-    exhausted: Cell<bool>,
-    dying: Cell<bool>,
-    /// The error of a callback that panicked. The state it left behind cannot be relied on.
-    poisoned: RefCell<Option<ScriptError>>,
-    /// Whether the batch is full, so that the script is to be paused as soon as that is possible.
-    leave: Cell<bool>,
-    /// Address of the thread that may be paused: the client's own, not a coroutine of the script.
-    thread: Cell<usize>,
-}
-
-impl Watch {
-    /// Sets the next check to `left` from now. It compares the computing time since `began`.
-    fn begin(&self, left: Duration, began: Option<Duration>) {
-        self.deadline.set(now().checked_add(left));
-        self.began.set(began);
-    }
-}
-
-/// Number of interpreter interrupts between two checks of the clock. It is small because one step
-/// can be a library function that scans a string as large as all of the memory.
-const LOOK_EVERY: u32 = 8;
-
-/// Returns a monotonic time that is exact to a few milliseconds. It is read so often that the exact
-/// clock would slow scripts down.
-#[cfg(target_os = "linux")]
-fn now() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn now() -> Duration {
-    static BEGAN: std::sync::LazyLock<std::time::Instant> =
-        std::sync::LazyLock::new(std::time::Instant::now);
-    BEGAN.elapsed()
-}
-
-/// Returns the CPU time of this thread. On a busy host, a script that waits for a processor does
-/// not compute. This is a system call, unlike [`now`].
-#[cfg(target_os = "linux")]
-fn computed() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn computed() -> Duration {
-    now()
-}
-
-impl Host {
-    /// Creates the state for one VM. The first VM runs its top level before the others exist, so it
-    /// starts with all of the memory.
-    pub fn new(
-        limits: Limits,
-        share: Share,
-        declared: Declared,
-        blobs: Blobs,
-        hooks: Option<Rc<Hooking>>,
-        quiet: bool,
-    ) -> Rc<Host> {
-        let first = share.part == 0;
-        Rc::new(Host {
-            limits,
-            memory_parts: Cell::new(if first { 1 } else { share.of }),
-            prints_top_level: first,
-            quiet,
-            declared: RefCell::new(Some(declared)),
-            client: RefCell::new(None),
-            queued: Queued::new(),
-            open_loops: RefCell::new(Vec::new()),
-            drawing: RefCell::new(None),
-            blobs: RefCell::new(blobs),
-            chunks: RefCell::new(Chunks::default()),
-            hooks,
-            memory_bytes: Cell::new(limits.memory_bytes),
-            watch: Watch::default(),
-        })
-    }
-
-    /// Returns whether the script's output is currently shown to its author.
-    pub fn prints(&self) -> bool {
-        let in_top_level = self.declared.try_borrow().map_or(true, |declared| declared.is_some());
-        match &self.hooks {
-            _ if self.quiet => false,
-            Some(hooks) => hooks.is_running(),
-            None => self.prints_top_level || !in_top_level,
-        }
-    }
-
-    /// Asks the script to pause once the batch is full.
-    pub fn leave_soon(&self) {
-        self.watch.leave.set(true);
-    }
-
-    /// Makes the next interrupt check the clock, because a callback may take as long as many steps
-    /// of the script.
-    pub fn look_at_the_clock(&self) {
-        self.watch.ticks.set(u32::MAX);
-    }
-
-    /// Ends the script with this error, which the script cannot catch.
-    pub fn fatal(&self, error: ScriptError) -> LuaError {
-        let message = error.to_string();
-        self.watch.dying.set(true);
-        self.watch.fatal.borrow_mut().get_or_insert(error);
-        LuaError::runtime(message)
-    }
-
-    /// Runs the body of a callback. A panic in it ends the script for good.
-    pub fn callback<R>(&self, body: impl FnOnce() -> LuaResult<R>) -> LuaResult<R> {
-        match catch_unwind(AssertUnwindSafe(body)) {
-            Ok(result) => result,
-            Err(panic) => Err(self.poison(panic_text(panic.as_ref()))),
-        }
-    }
-
-    fn poison(&self, text: String) -> LuaError {
-        let error = ScriptError::Internal(text);
-        *self.watch.poisoned.borrow_mut() = Some(error.clone());
-        self.fatal(error)
-    }
-
-    pub fn readable(&self, error: &LuaError) -> String {
-        let mut cause = error;
-        while let LuaError::CallbackError { cause: inner, .. }
-        | LuaError::WithContext { cause: inner, .. } = cause
-        {
-            cause = inner;
-        }
-        match cause {
-            LuaError::MemoryError(_) => self.memory_exceeded(),
-            _ => readable(error, &self.chunks.borrow().names),
-        }
-    }
-
-    /// Returns the memory limit of this VM in bytes. The limit is fixed and not what the other VMs
-    /// leave free: whether a script fits must not depend on when its VMs run.
-    fn memory_bytes(&self) -> usize {
-        self.memory_bytes.get() / self.memory_parts.get() as usize
-    }
-
-    fn memory_exceeded(&self) -> String {
-        let limit = shown_limit(self.memory_bytes());
-        let limit = format!("the script needs more memory than its limit of {limit}");
-        let all_of_it = self.memory_bytes.get() == self.limits.memory_bytes;
-        match self.memory_parts.get() {
-            1 if all_of_it => format!("{limit} (of --script-memory)"),
-            1 => format!("{limit} (--script-memory, less what operations and hooks get of it)"),
-            parts => format!(
-                "{limit} on each of {parts} generator threads (--script-memory, less what operations and hooks get of it, is the sum over them, --generators their number)"
-            ),
-        }
-    }
-
-    /// Returns the message of an error as [`Host::readable`] does, for the user who runs the
-    /// script: with paths, or at least the path of the script, and a hint if the script used the
-    /// result of an operation.
-    fn placed(&self, error: &LuaError) -> String {
-        let mut text = self.readable(error);
-        let chunks = self.chunks.borrow();
-        if self.hooks.is_none() {
-            text += &operation_results::hint(&text, &chunks).unwrap_or_default();
-        }
-        match chunks.script() {
-            Some(script) if !located(&text, &chunks.names) => format!("{script}: {text}"),
-            _ => chunks.with_paths(&text),
-        }
-    }
-
-    /// Returns the error with paths in place of the names by which Lua knows the files.
-    pub fn with_paths(&self, error: ScriptError) -> ScriptError {
-        match error {
-            ScriptError::Script(text) => {
-                ScriptError::Script(self.chunks.borrow().with_paths(&text))
-            }
-            other => other,
-        }
-    }
-
-    /// Returns the problem, with `place` before it unless it already starts with a line of its own.
-    pub fn with_place(&self, problem: String, place: &str) -> String {
-        match located(&problem, &self.chunks.borrow().names) {
-            true => problem,
-            false => format!("{place}: {problem}"),
-        }
-    }
-
-    /// Returns whether the last entry into the VM ended with a fatal error, such as the time limit,
-    /// or ran out of memory.
-    pub fn was_exhausted(&self) -> bool {
-        self.watch.exhausted.get()
-    }
-
-    /// Returns whether `lua` runs a client's own thread and not a coroutine of the script.
-    pub fn in_own_thread(&self, lua: &Lua) -> bool {
-        lua.current_thread().state().addr() == self.watch.thread.get()
-    }
-
-    fn tick(&self, lua: &Lua) -> LuaResult<VmState> {
-        let watch = &self.watch;
-        let ticks = watch.ticks.get().wrapping_add(1);
-        watch.ticks.set(ticks);
-        if watch.dying.get() {
-            return Err(LuaError::runtime("the script was ended"));
-        }
-        if ticks.is_multiple_of(LOOK_EVERY) {
-            self.look(lua)?;
-        }
-        // Luau cannot yield everywhere, for example not in a callback of table.sort. The request is
-        // then ignored there and repeated at the next interrupt.
-        if watch.leave.get() && self.in_own_thread(lua) {
-            return Ok(VmState::Yield);
-        }
-        Ok(VmState::Continue)
-    }
-
-    /// Ends a script that has used up its time.
-    fn look(&self, lua: &Lua) -> LuaResult<()> {
-        let Some(deadline) = self.watch.deadline.get() else { return Ok(()) };
-        if let Some(hooks) = &self.hooks {
-            if hooks.is_given_up() {
-                return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
-            }
-            if hooks.has_moved_on() {
-                // Reading the CPU time at every call of a hook would be too slow.
-                self.watch.begin(self.limits.time_per_resume, None);
-                return Ok(());
-            }
-        }
-        if now() > deadline {
-            let began = self.watch.began.get().unwrap_or_else(computed);
-            let spent = computed().saturating_sub(began);
-            let made = self.operations_made();
-            if made.is_some() && self.watch.made.replace(made) != made {
-                self.watch.begin(self.limits.time_per_resume, Some(computed()));
-                return Ok(());
-            }
-            let left = self.limits.time_per_resume.saturating_sub(spent);
-            if !left.is_zero() {
-                self.watch.begin(left, Some(began));
-                return Ok(());
-            }
-            let text = format!(
-                "no end in sight after {:?} of computing (--script-time); the script seems to loop for ever",
-                self.limits.time_per_resume
-            );
-            let place = self.line(lua).or_else(|| self.chunks.borrow().names.first().cloned());
-            let text = match place {
-                Some(place) => format!("{place}: {text}"),
-                None => text,
-            };
-            return Err(self.fatal(ScriptError::Script(text)));
-        }
-        Ok(())
-    }
-
-    /// Returns the number of operations that the present client has made, or none if no client runs
-    /// or its state is in use.
-    fn operations_made(&self) -> Option<u32> {
-        self.client.try_borrow().ok()?.as_ref()?.next_seq
-    }
-
-    /// Returns the line of the script that is running.
-    pub fn line(&self, lua: &Lua) -> Option<String> {
-        let chunks = self.chunks.borrow();
-        (0..20).find_map(|level| {
-            lua.inspect_stack(level, |frame| {
-                let source = frame.source().short_src?.into_owned();
-                let line = frame.current_line()?;
-                chunks.names.contains(&source).then(|| format!("{source}:{line}"))
-            })
-            .flatten()
-        })
-    }
-}
+use super::chunks::load_chunk;
+use super::error::ScriptError;
+use super::host::Host;
+use super::sandbox;
 
 pub(super) struct Vm {
     pub lua: Lua,
@@ -372,7 +40,7 @@ impl Vm {
     /// # Errors
     /// [`ScriptError::Internal`] if the allocator does not support limits.
     pub fn limit_memory(&self, bytes: usize) -> Result<(), ScriptError> {
-        self.host.memory_bytes.set(bytes);
+        self.host.set_memory(bytes);
         let set = self.lua.set_memory_limit(bytes);
         set.map(drop).map_err(|error| ScriptError::Internal(error.to_string()))
     }
@@ -389,7 +57,7 @@ impl Vm {
     /// # Errors
     /// [`ScriptError`] if the top level has left more than that in use.
     pub fn share_memory(&self, parts: u32) -> Result<(), ScriptError> {
-        self.host.memory_parts.set(parts);
+        self.host.share_memory(parts);
         let limit = self.host.memory_bytes();
         self.enter(0, |lua| {
             lua.gc_collect()?;
@@ -401,52 +69,17 @@ impl Vm {
         })
     }
 
-    /// Enters the VM, with a limit on time. No panic gets out. All code enters the VM here.
-    /// `thread` is the address of the coroutine that may be paused when a batch is full.
+    /// Enters the VM: see [`Host::enter`].
+    ///
+    /// # Errors
+    /// The errors of [`Host::enter`].
     pub fn enter<R>(
         &self,
         thread: usize,
         body: impl FnOnce(&Lua) -> LuaResult<R>,
     ) -> Result<R, ScriptError> {
-        let watch = &self.host.watch;
-        if let Some(error) = watch.poisoned.borrow().clone() {
-            return Err(error);
-        }
-        watch.fatal.take();
-        watch.exhausted.set(false);
-        watch.dying.set(false);
-        watch.leave.set(false);
-        watch.thread.set(thread);
-        watch.made.set(self.host.operations_made());
-        watch.begin(self.host.limits.time_per_resume, Some(computed()));
-        let result = catch_unwind(AssertUnwindSafe(|| body(&self.lua)));
-        watch.deadline.set(None);
-        if let Err(panic) = &result {
-            self.host.poison(panic_text(panic.as_ref()));
-        }
-        if let Some(error) = watch.fatal.take() {
-            watch.exhausted.set(true);
-            return Err(self.host.with_paths(error));
-        }
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                watch.exhausted.set(matches!(error, LuaError::MemoryError(_)));
-                Err(ScriptError::Script(self.host.placed(&error)))
-            }
-            // `poison` has made the panic fatal, so the error was returned above.
-            Err(_) => Err(ScriptError::Internal("a callback panicked".into())),
-        }
+        self.host.enter(&self.lua, thread, body)
     }
-}
-
-/// Compiles and runs a chunk. Only source text is accepted, because bytecode could do anything.
-pub(super) fn load_chunk<R: mlua::FromLuaMulti>(
-    lua: &Lua,
-    chunk: &str,
-    source: &str,
-) -> LuaResult<R> {
-    lua.load(source).set_name(format!("={chunk}")).set_mode(ChunkMode::Text).eval()
 }
 
 fn compiler() -> Compiler {
@@ -461,23 +94,4 @@ fn compiler() -> Compiler {
                 .into_iter()
                 .chain(sandbox::CHECKED_BUILTINS.map(String::from)),
         )
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_string())
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "a callback panicked".to_string())
-}
-
-impl Default for Limits {
-    /// Returns 512 MiB of memory, 2 s of computing and 1 MiB of source.
-    fn default() -> Limits {
-        Limits {
-            memory_bytes: 512 << 20,
-            time_per_resume: Duration::from_secs(2),
-            source_bytes: 1 << 20,
-        }
-    }
 }

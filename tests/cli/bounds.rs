@@ -69,7 +69,7 @@ fn whichever_bound_comes_first_ends_the_run() {
 }
 
 #[test]
-fn what_remains_of_the_phases_is_told() {
+fn the_rest_of_the_phases_is_reported() {
     let phases = "bench.phases { { name = 'warmup', duration = '10m', record = false }, { name = 'steady', duration = '1h' } }";
     let place = Place::with_script(&format!("{phases}{SCRIPT}"));
     let ended = place.run("s.lua --target sim --operations 50").end().exits(5);

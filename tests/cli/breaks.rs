@@ -40,8 +40,8 @@ fn on_each(script: &str, look: impl Fn(&str, &Value)) {
         let breaks =
             place.read("out/ops.jsonl").lines().filter(|l| l.contains("\"break\"")).count();
         let summary = run.summary();
-        let told = number(&summary["breaks"]["oplock"]) + number(&summary["breaks"]["lease"]);
-        assert_eq!(breaks as u64, told, "{target}");
+        let reported = number(&summary["breaks"]["oplock"]) + number(&summary["breaks"]["lease"]);
+        assert_eq!(breaks as u64, reported, "{target}");
         look(&target, &summary);
     }
 }
@@ -296,7 +296,7 @@ fn while_a_break_is_pending_no_client_sends_what_touches_the_file() {
 }
 
 #[test]
-fn a_reader_can_tell_how_each_break_ended() {
+fn the_report_shows_how_each_break_ended() {
     for (end, words, asks, on_break, held, target, code) in [
         ("acknowledged", "1 acknowledged", "batch", "delay = '50ms'", "1s", "sim", 0),
         ("closed", "1 ended by a close", "batch", "policy = 'ignore'", "600ms", "sim", 0),
@@ -336,8 +336,8 @@ fn a_reader_can_tell_how_each_break_ended() {
         assert_eq!((number(&breaks[end]), number(&breaks["oplock"])), (1, 1), "{breaks:#}");
         assert!(ended.stdout.contains(&format!("✓ {threshold}  1\n")), "{}", ended.stdout);
         assert!(ended.stdout.contains(&format!("\n            {words}\n")), "{}", ended.stdout);
-        let told = ended.stdout.contains("            ended after ");
-        assert_eq!(told, !["acknowledged", "not_asked"].contains(&end), "{}", ended.stdout);
+        let reported = ended.stdout.contains("            ended after ");
+        assert_eq!(reported, !["acknowledged", "not_asked"].contains(&end), "{}", ended.stdout);
     }
 }
 

@@ -36,7 +36,7 @@ fn compiled(place: &Place, document: &str) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn hooks_are_told_of_the_phases_by_their_names_and_may_ask_for_them() {
+fn hooks_get_the_phases_by_name_and_can_filter_by_them() {
     let place = Place::with_script(&format!(
         "{SCRIPT}
         local seen = bench.counter('app.seen')
@@ -44,10 +44,10 @@ fn hooks_are_told_of_the_phases_by_their_names_and_may_ask_for_them() {
         bench.on_phase(function(name, edge) print(name, edge) end)"
     ));
     let ended = place.run("s.lua --target sim --duration 500ms").end().exits(0);
-    let told: Vec<&str> = ended.stderr.lines().collect();
+    let reported: Vec<&str> = ended.stderr.lines().collect();
     let edges =
         ["warmup\tstart", "warmup\tend", "low\tstart", "low\tend", "high\tstart", "high\tend"];
-    assert_eq!(told, edges);
+    assert_eq!(reported, edges);
     let summary = ended.summary();
     assert_eq!(phases(&summary), [("warmup", 100), ("low", 200), ("high", 300)]);
     let high = &summary["phases"][2]["totals"]["operations"];

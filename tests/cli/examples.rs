@@ -8,9 +8,9 @@ use crate::program::Place;
 #[test]
 #[ignore = "runs each example for as long as it is made for"]
 fn every_example_runs_to_a_good_end_on_the_embedded_server() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut ran = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let example = entry.unwrap().path();
         if example.extension().is_none_or(|extension| extension != "lua") {
             continue;

@@ -10,10 +10,10 @@ use crate::program::Place;
 
 const RESULTS: [&str; 2] = ["summary.json", "ops.jsonl"];
 
-/// Returns the files of results in `folder` and below.
-pub fn results(folder: &Path) -> Vec<PathBuf> {
+/// Returns the files of results in `directory` and below.
+pub fn results(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             found.extend(results(&path));

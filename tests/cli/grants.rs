@@ -276,8 +276,8 @@ fn version_1() -> Value {
 }
 
 /// Returns grants by path and breaks, without the values that differ between runs.
-fn told(lines: &[Value]) -> Vec<String> {
-    let mut told: Vec<String> = lines
+fn reported(lines: &[Value]) -> Vec<String> {
+    let mut reported: Vec<String> = lines
         .iter()
         .filter_map(|line| match (line["event"].as_str()?, line.get("granted")) {
             ("break", _) => {
@@ -297,8 +297,8 @@ fn told(lines: &[Value]) -> Vec<String> {
             _ => None,
         })
         .collect();
-    told.sort();
-    told
+    reported.sort();
+    reported
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_script_and_its_documents_are_granted_and_lose_the_same() {
             let out = format!("{out}-{}", target.len());
             let line = format!("{name} --target {target} --oplog");
             place.run_to(&out, &line).samba().end().exits(0);
-            told(&place.oplog(&out))
+            reported(&place.oplog(&out))
         };
         let script = run("s.lua --iterations 1", "script");
         let expected = [
@@ -343,7 +343,7 @@ fn a_script_and_its_documents_are_granted_and_lose_the_same() {
 /// A directory's lease is not broken by changes that its owner makes below it with the lease's key
 /// as their parent key (MS-SMB2 3.3.4.7).
 #[test]
-fn a_parent_key_keeps_a_clients_own_changes_from_its_folder_lease() {
+fn with_a_parent_key_a_clients_own_changes_do_not_break_its_directory_lease() {
     let script = |parent: &str| {
         format!(
             r#"local F = "0f0e0d0c0b0a09080706050403020100"

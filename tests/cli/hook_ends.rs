@@ -17,7 +17,7 @@ fn printed(stderr: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_phase_is_told_once_and_in_order_however_short_and_none_the_run_did_not_reach() {
+fn hooks_get_every_phase_that_the_run_reached_once_and_in_order_however_short() {
     let place = Place::with_script(&format!(
         "{WORKLOAD}
         local phases = {{}}
@@ -30,9 +30,9 @@ fn every_phase_is_told_once_and_in_order_however_short_and_none_the_run_did_not_
     ));
     let ended = place.run("s.lua --target sim:null --iterations 4").end().exits(0);
     let short = (1..=30).map(|i| format!("p{i}"));
-    let told = short.chain(["last".into()]);
+    let reported = short.chain(["last".into()]);
     let mut expected: Vec<String> =
-        told.flat_map(|name| [format!("{name}\tstart"), format!("{name}\tend")]).collect();
+        reported.flat_map(|name| [format!("{name}\tstart"), format!("{name}\tend")]).collect();
     expected.push("end".into());
     assert_eq!(printed(&ended.stderr), expected);
     let trust = &ended.summary()["trust"];
@@ -44,7 +44,7 @@ fn every_phase_is_told_once_and_in_order_however_short_and_none_the_run_did_not_
 }
 
 #[test]
-fn a_run_too_short_for_anyone_to_look_has_told_its_phases_too() {
+fn hooks_get_the_phases_of_a_run_that_is_shorter_than_a_check() {
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c) c:stat('') end }
         bench.phases { { name = 'only', duration = '1h' }, { name = 'never', duration = '1h' } }
@@ -55,7 +55,7 @@ fn a_run_too_short_for_anyone_to_look_has_told_its_phases_too() {
 }
 
 #[test]
-fn a_failed_setup_has_no_phases_to_tell_and_still_an_end() {
+fn after_a_failed_setup_hooks_get_no_phases_but_the_end() {
     let place = Place::with_script(&format!(
         "{WORKLOAD}
         bench.setup(function(c) c:delete('none') end)

@@ -66,7 +66,7 @@ fn a_hook_that_counts_everything_counts_what_totals_count() {
 }
 
 #[test]
-fn hooks_are_told_of_phases_in_order_and_of_the_end_with_the_summary() {
+fn hooks_get_the_phases_in_order_and_the_end_with_the_summary() {
     let place = with_hooks(
         "bench.on_phase(function(name, edge) print('phase', name, edge) end)
         bench.on_end(function(s)
@@ -248,7 +248,7 @@ fn threads(pid: u32) -> Vec<String> {
 }
 
 #[test]
-fn what_is_wrong_with_a_hook_is_told_before_the_run() {
+fn an_error_in_a_hook_is_reported_before_the_run() {
     let place = with_hooks("bench.on_complete({ phase = 'stedy' }, print)");
     let expected = "s.lua:10: bench.on_complete: unknown phase 'stedy': did you mean 'steady'?";
     assert_eq!(place.run("s.lua --target sim").end().refused(2), expected);

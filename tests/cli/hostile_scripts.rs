@@ -152,7 +152,7 @@ fn an_endless_compile_says_how_to_bound_it() {
 }
 
 #[test]
-fn what_is_no_script_is_told_without_running_it() {
+fn a_file_that_is_no_script_is_refused_without_running_it() {
     let place = Place::new();
     std::fs::create_dir(place.path().join("folder.lua")).unwrap();
     place.write("binary.lua", b"\x7fELF\x02\x01\x01\0\0\xff\xfe");
@@ -203,9 +203,10 @@ fn a_script_prints_a_mebibyte_and_the_lines_that_are_not_shown_are_counted() {
     );
     let ended = place.run("s.lua --target sim:null --iterations 3000").end().exits(0);
     assert_eq!(ended.stderr.matches(&"x".repeat(1023)).count(), 1024);
-    let told: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("print: ")).collect();
+    let reported: Vec<&str> =
+        ended.stderr.lines().filter(|line| line.starts_with("print: ")).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "print: that was the last of 1 MiB; from here on lines are counted, not shown",
             "print: 1976 more lines not shown",

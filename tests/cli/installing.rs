@@ -121,7 +121,7 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
 }
 
 #[test]
-fn pages_that_cannot_be_written_are_told_with_what_to_do() {
+fn the_error_for_pages_that_cannot_be_written_says_what_to_do() {
     let place = Place::new();
     place.write("file", "");
     let message = place.smbench("man file/man1").end().refused(2);

@@ -49,7 +49,7 @@ fn a_file_keeps_its_key_through_a_rename_and_the_one_in_its_place_has_another() 
 }
 
 #[test]
-fn a_folder_that_is_renamed_takes_the_keys_of_its_files_along() {
+fn lease_keys_follow_their_files_when_the_directory_is_renamed() {
     let script = "bench.workload { name = 'mover', iteration = function(c)
         c:mkdir('a')
         local one = c:open('a/f', 'rw', { lease = 'RH' })

@@ -79,7 +79,7 @@ fn a_failure_in_the_run_wide_setup_reaches_no_client() {
 }
 
 #[test]
-fn a_failure_in_teardown_is_told_and_does_not_change_the_exit_code() {
+fn a_failure_in_teardown_is_reported_and_does_not_change_the_exit_code() {
     let place = Place::with_script(
         r#"
         bench.workload { name = "w", clients = 2,
@@ -93,8 +93,8 @@ fn a_failure_in_teardown_is_told_and_does_not_change_the_exit_code() {
     assert_eq!(number(&summary["totals"]["failed"]), 0);
     assert_eq!(summary["teardown"]["failures"][0]["count"], 3);
     assert_eq!(number(&summary["teardown"]["totals"]["succeeded"]), 2);
-    let told = "failed in teardown, which does not change the exit code\n  3 × STATUS_OBJECT_NAME_NOT_FOUND\n";
-    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    let reported = "failed in teardown, which does not change the exit code\n  3 × STATUS_OBJECT_NAME_NOT_FOUND\n";
+    assert!(ended.stdout.contains(reported), "{}", ended.stdout);
 }
 
 #[test]

@@ -64,9 +64,9 @@ fn every_line_on_standard_error_is_json() {
                 let _ = std::fs::remove_dir_all(place.path().join(out));
             }
             let ended = call.env("SMBENCH_ALLOW_LATE", "1").end().exits(code);
-            let told = lines(&ended.stderr);
-            let found = told.iter().any(|(l, m)| l == level && m.contains(message));
-            assert!(found, "{line} ({way}): {told:#?}");
+            let reported = lines(&ended.stderr);
+            let found = reported.iter().any(|(l, m)| l == level && m.contains(message));
+            assert!(found, "{line} ({way}): {reported:#?}");
         }
     }
 }
@@ -79,9 +79,9 @@ fn warnings_of_a_run_and_what_a_signal_does_to_it_are_json() {
     running.until("the results directory", || out.exists());
     running.signal(Signal::INT);
     let ended = running.end().exits(130);
-    let told = lines(&ended.stderr);
-    let interrupted = told.iter().any(|(l, m)| l == "WARN" && m.starts_with("interrupted: "));
-    assert!(interrupted, "{told:#?}");
+    let reported = lines(&ended.stderr);
+    let interrupted = reported.iter().any(|(l, m)| l == "WARN" && m.starts_with("interrupted: "));
+    assert!(interrupted, "{reported:#?}");
 }
 
 /// The variable that is set in the process that panics.
@@ -102,9 +102,9 @@ fn the_message_of_a_panic_is_json_before_and_while_a_run_goes_on() {
     for when in ["before", "while"] {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", this, "--nocapture"]).env(PANICS, when).stdout(Stdio::null());
-        let told = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
-        let told = lines(&String::from_utf8(told.stderr).unwrap());
-        let [(level, message)] = &told[..] else { panic!("{told:?}") };
+        let reported = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let reported = lines(&String::from_utf8(reported.stderr).unwrap());
+        let [(level, message)] = &reported[..] else { panic!("{reported:?}") };
         assert_eq!(level, "ERROR");
         assert!(message.starts_with("thread 'shard-7' "), "{message}");
         assert!(message.contains("as the test wants it"), "{message}");

@@ -39,8 +39,8 @@ fn a_run_has_the_mode_its_stream_needs_and_not_all_its_target_has() {
             let summary = ended.summary();
             assert_eq!(mode(&summary), needed, "{options} on {target}");
             assert_eq!(summary["run"]["settings"].get("mode"), None);
-            let told = ended.stdout.contains(&format!("(fidelity mode {needed}"));
-            assert_eq!(told, needed > 0, "{}", ended.stdout);
+            let reported = ended.stdout.contains(&format!("(fidelity mode {needed}"));
+            assert_eq!(reported, needed > 0, "{}", ended.stdout);
         }
         let said = place.smbench("validate s.lua").end().exits(0).stdout;
         assert_eq!(said.contains("; needs fidelity mode "), needed > 0, "{said}");
@@ -102,11 +102,11 @@ fn degrading_to_a_mode_leaves_out_what_is_beyond_it_and_counts_each_operation() 
         }
     }
     let line = "run s.lua --target sim --iterations 1 --degrade --mode 1 --out told --allow-late";
-    let told = place.smbench(line).end().exits(0).stdout;
+    let reported = place.smbench(line).end().exits(0).stdout;
     let counted = "1 operation sent without what the backend or --mode does not allow (--degrade)";
-    assert!(told.contains(counted), "{told}");
-    assert!(told.contains("s.lua on sim (fidelity mode 1)\n"), "{told}");
-    assert!(told.contains(", no more than mode 1\n"), "{told}");
+    assert!(reported.contains(counted), "{reported}");
+    assert!(reported.contains("s.lua on sim (fidelity mode 1)\n"), "{reported}");
+    assert!(reported.contains(", no more than mode 1\n"), "{reported}");
 }
 
 #[test]

@@ -192,15 +192,15 @@ fn a_licence_that_is_unknown_or_copyleft_or_has_no_text_is_refused_by_name() {
     assert!(!output.status.success());
     assert_eq!(output.stdout, b"");
     let errors = String::from_utf8(output.stderr).unwrap();
-    let told: Vec<&str> =
+    let reported: Vec<&str> =
         errors.lines().map(|line| line.trim_start_matches("third-party-notices: ")).collect();
-    assert_eq!(told.len(), 5, "{errors}");
-    for (line, start) in told.iter().zip([
+    assert_eq!(reported.len(), 5, "{errors}");
+    for (line, start) in reported.iter().zip([
         "copyleft 1.0.0 has the licence GPL-3.0-only, ",
         "excepted 1.0.0 has the licence GPL-2.0-only WITH Classpath-exception-2.0, ",
         "half-copyleft 1.0.0 has the licence MIT AND LGPL-3.0-or-later, ",
-        "nameless 1.0.0 names no licence",
-        "textless comes without a licence text: ",
+        "nameless 1.0.0 has no licence",
+        "textless contains no licence text: ",
     ]) {
         assert!(line.starts_with(start), "{line}");
     }
@@ -235,7 +235,7 @@ fn the_notices_are_the_same_bytes_whatever_encoding_the_environment_names() {
 }
 
 #[test]
-fn a_missing_cargo_or_rustc_is_told_in_one_line() {
+fn a_missing_cargo_or_rustc_is_reported_in_one_line() {
     let manifest = Path::new(ROOT).join("Cargo.toml");
     for (variable, program) in [("CARGO", "/nowhere/cargo"), ("RUSTC", "/nowhere/rustc")] {
         let output = script(&manifest).env(variable, program).output().unwrap();

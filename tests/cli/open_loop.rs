@@ -35,8 +35,8 @@ fn assert_sent(summary: &Value, due: &[(&str, u64)]) {
     }
     assert_eq!(sent.len(), due.len());
     let causes = ["by_backlog", "by_limit", "by_generation", "by_other"];
-    let told = causes.map(|cause| summary["unissued"][cause].as_u64().unwrap_or(0));
-    assert_eq!(missing, told.iter().sum::<u64>(), "{sent:?}: {}", summary["unissued"]);
+    let reported = causes.map(|cause| summary["unissued"][cause].as_u64().unwrap_or(0));
+    assert_eq!(missing, reported.iter().sum::<u64>(), "{sent:?}: {}", summary["unissued"]);
 }
 
 #[test]

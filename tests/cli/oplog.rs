@@ -81,7 +81,7 @@ fn dropped_iterations_have_lines_of_their_own() {
 }
 
 #[test]
-fn without_the_flag_there_is_no_log_and_the_terminal_tells_of_one_there_is() {
+fn without_the_flag_there_is_no_log_and_with_it_the_terminal_names_the_log() {
     let place = Place::with_script(SCRIPT);
     let ended = place.run("s.lua --target sim --iterations 1").end().exits(4);
     assert_eq!(ended.summary().get("oplog"), None);
@@ -114,7 +114,7 @@ fn a_failed_connection_leaves_no_log() {
 }
 
 #[test]
-fn a_full_disk_is_told_at_the_end_and_the_results_are_written_all_the_same() {
+fn a_full_disk_is_reported_at_the_end_and_the_results_are_still_written() {
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c) c:stat('', { expect = 'any' }) end }",
     );

@@ -76,8 +76,8 @@ fn what_is_expected_is_no_failure_and_keeps_its_status() {
         assert_eq!(*statuses, json!({ "STATUS_OBJECT_NAME_NOT_FOUND": 3 }), "{operation}");
     }
     assert!(!ended.stdout.contains("failed\n"), "{}", ended.stdout);
-    let told = "\nexpected    9 × STATUS_OBJECT_NAME_NOT_FOUND\n";
-    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    let reported = "\nexpected    9 × STATUS_OBJECT_NAME_NOT_FOUND\n";
+    assert!(ended.stdout.contains(reported), "{}", ended.stdout);
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn a_parameter_that_is_wrong_is_one_error_and_nothing_runs() {
             "-p think=5: \"5\" is not a duration: write a number and a unit, such as \"250ms\", \"1.5s\" or \"2m\" (ns, us, ms, s, m, h)",
         ),
     ] {
-        let told = place.run(&format!("s.lua --target sim -p {given}")).end().refused(2);
-        let described = told.strip_prefix(message).unwrap_or_else(|| panic!("{told}"));
+        let reported = place.run(&format!("s.lua --target sim -p {given}")).end().refused(2);
+        let described = reported.strip_prefix(message).unwrap_or_else(|| panic!("{reported}"));
         let expected = match given.split_once('=').unwrap().0 {
             "usres" => "",
             "users" => " Parameter 'users' is an int from 1 to 2000; its default is 4",
@@ -46,7 +46,7 @@ fn a_parameter_that_is_wrong_is_one_error_and_nothing_runs() {
             "io" => " Parameter 'io' is a size of at most 1MiB; its default is 4KiB",
             _ => " Parameter 'think' is a duration; its default is 1ms",
         };
-        assert_eq!(described.trim_start_matches('.'), expected, "{told}");
+        assert_eq!(described.trim_start_matches('.'), expected, "{reported}");
     }
     for given in ["share=much", "keep=perhaps", "io=lots"] {
         let message = place.run(&format!("s.lua --target sim -p {given}")).end().refused(2);
@@ -144,7 +144,7 @@ fn every_flag_has_a_variable_and_the_flag_goes_before_it() {
 }
 
 #[test]
-fn bad_usage_is_told_with_the_flag_and_how_to_write_it() {
+fn a_usage_error_names_the_flag_and_how_to_write_it() {
     let place = Place::with_script(SCRIPT);
     for (line, names) in [
         ("run", "SCRIPT|DOCUMENT"),

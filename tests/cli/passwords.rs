@@ -9,7 +9,7 @@ const SCRIPT: &str =
     "bench.workload { name = 'w', clients = 2, iteration = function(c) c:stat('') end }";
 
 #[test]
-fn a_password_is_taken_from_the_variable_or_a_file_and_never_told() {
+fn a_password_is_taken_from_the_variable_or_a_file_and_never_printed() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::with_script(SCRIPT);
     place.write("secret", format!("{}\n", Samba::PASSWORD));

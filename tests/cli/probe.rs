@@ -22,11 +22,11 @@ fn report(ended: &Ended) -> Value {
 }
 
 /// Returns the name of the probe's directory, once a case has a directory of its own in it.
-fn folder(samba: &Samba) -> Option<String> {
+fn directory(samba: &Samba) -> Option<String> {
     let mut names_of_share = names(&samba.share()).into_iter();
-    let folder = names_of_share.find(|name| name.starts_with("smbench-probe-"))?;
-    let cases = std::fs::read_dir(samba.share().join(&folder)).ok()?.count();
-    (cases > 0).then_some(folder)
+    let directory = names_of_share.find(|name| name.starts_with("smbench-probe-"))?;
+    let cases = std::fs::read_dir(samba.share().join(&directory)).ok()?.count();
+    (cases > 0).then_some(directory)
 }
 
 fn supports(report: &Value, what: &str) -> String {
@@ -73,7 +73,7 @@ fn the_embedded_server_supports_leases_and_no_oplocks() {
 }
 
 #[test]
-fn samba_is_probed_in_a_folder_of_its_own_that_is_gone_afterwards() {
+fn samba_is_probed_in_a_directory_of_its_own_that_is_removed_afterwards() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     std::fs::create_dir(samba.share().join("team")).unwrap();
     std::fs::write(samba.share().join("team/kept.txt"), "somebody's").unwrap();
@@ -102,7 +102,7 @@ fn samba_is_probed_in_a_folder_of_its_own_that_is_gone_afterwards() {
 }
 
 #[test]
-fn an_interrupted_probe_cleans_up_and_tells_what_it_did_not_ask() {
+fn an_interrupted_probe_cleans_up_and_reports_the_cases_it_did_not_run() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::new();
     let running = begun(&samba, &place, "--json");
@@ -138,7 +138,7 @@ fn what_an_interrupted_probe_did_not_ask_stands_apart_from_what_differs() {
 fn begun(samba: &Samba, place: &Place, line: &str) -> Running {
     let line = format!("targets probe {} {line}", samba.url());
     let mut running = place.smbench(&line).samba().start();
-    running.until("cases in a folder of its own", || folder(samba).is_some());
+    running.until("cases in a folder of its own", || directory(samba).is_some());
     running
 }
 
@@ -149,7 +149,7 @@ fn a_server_that_falls_silent_ends_the_probe_in_time_and_what_is_left_is_named()
     let running = begun(&samba, &place, "--json --op-timeout 1s");
     samba.pause();
     let ended = running.end().exits(3);
-    let left = folder(&samba).unwrap();
+    let left = directory(&samba).unwrap();
     assert!(ended.stderr.contains(&format!("left on the server: {left}")), "{}", ended.stderr);
     let report = report(&ended);
     gone(&report);
@@ -160,11 +160,11 @@ fn gone(report: &Value) {
     assert_eq!(report["exit_reasons"], serde_json::json!(["unreachable", "operations-failed"]));
     assert_eq!(number(&report["totals"]["fail"]), 0, "{report:#}");
     let cases = report["cases"].as_array().unwrap();
-    let told = |why: &str| cases.iter().filter(|case| case["detail"] == why).count();
+    let reported = |why: &str| cases.iter().filter(|case| case["detail"] == why).count();
     // The cases that ran at that time have a detail of their own, because they may be the cause.
-    let meanwhile = told("the server stopped answering while it ran");
+    let meanwhile = reported("the server stopped answering while it ran");
     assert!((1..=8).contains(&meanwhile), "{meanwhile}: {report:#}");
-    assert!(told("the server no longer answers") > 0, "{report:#}");
+    assert!(reported("the server no longer answers") > 0, "{report:#}");
     assert_eq!(report["left_behind"].as_array().unwrap().len(), 1, "{report:#}");
 }
 
@@ -175,13 +175,13 @@ fn a_server_that_dies_in_the_middle_ends_the_probe_and_what_is_left_is_named() {
     let running = begun(&samba, &place, "--json --op-timeout 1s");
     samba.kill();
     let ended = running.end().exits(3);
-    let left = folder(&samba).unwrap();
+    let left = directory(&samba).unwrap();
     assert!(ended.stderr.contains(&format!("left on the server: {left}")), "{}", ended.stderr);
     gone(&report(&ended));
 }
 
 #[test]
-fn a_second_interrupt_ends_the_probe_at_once_and_names_its_folder() {
+fn a_second_interrupt_ends_the_probe_at_once_and_names_its_directory() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::new();
     let running = begun(&samba, &place, "");
@@ -189,7 +189,7 @@ fn a_second_interrupt_ends_the_probe_at_once_and_names_its_folder() {
     running.signal(Signal::INT);
     running.signal_again(Signal::INT);
     let ended = running.end().exits(130);
-    let left = folder(&samba).unwrap();
+    let left = directory(&samba).unwrap();
     let said = format!("the directory {left} is left on the server");
     assert!(ended.stderr.contains(&said), "{}", ended.stderr);
 }
@@ -218,7 +218,7 @@ fn a_wrong_password_is_one_error_that_says_what_to_look_at() {
 }
 
 #[test]
-fn where_no_folder_can_be_made_nothing_is_probed() {
+fn if_no_directory_can_be_made_no_case_runs() {
     let read_only = Settings { global: "", share: "read only = yes" };
     let Some(samba) = Samba::start(read_only) else { return };
     let place = Place::new();
@@ -262,7 +262,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
-fn a_server_that_fails_what_is_essential_is_told_by_the_exit_code() {
+fn a_failed_essential_case_changes_the_exit_code() {
     let place = Place::new();
     let report = report(&place.smbench("targets probe sim:null --json").end().exits(4));
     assert_eq!(report["exit_reasons"][0], "operations-failed");

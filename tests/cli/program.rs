@@ -45,15 +45,15 @@ const NEVER: [&str; 20] = [
 
 /// A directory to call the program in. It is removed with the value.
 pub struct Place {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Place {
     pub fn new() -> Place {
-        let folder = tempfile::Builder::new().prefix("smbench-cli-").tempdir().unwrap();
-        fs::create_dir(folder.path().join("work")).unwrap();
-        fs::create_dir(folder.path().join("tmp")).unwrap();
-        Place { folder }
+        let directory = tempfile::Builder::new().prefix("smbench-cli-").tempdir().unwrap();
+        fs::create_dir(directory.path().join("work")).unwrap();
+        fs::create_dir(directory.path().join("tmp")).unwrap();
+        Place { directory }
     }
 
     /// Makes a place that holds the script `s.lua`.
@@ -65,7 +65,7 @@ impl Place {
 
     /// Returns the directory in which the program is called.
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("work")
+        self.directory.path().join("work")
     }
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -90,12 +90,12 @@ impl Place {
         command
             .args(line.split_whitespace())
             .env_clear()
-            .env("TMPDIR", self.folder.path().join("tmp"))
+            .env("TMPDIR", self.directory.path().join("tmp"))
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Call { command, temporary: self.folder.path().join("tmp"), work: self.path(), out: None }
+        Call { command, temporary: self.directory.path().join("tmp"), work: self.path(), out: None }
     }
 
     /// Makes a call of `smbench run` with results in `out`, which accepts that the host is too slow
@@ -121,8 +121,8 @@ impl Place {
     }
 }
 
-pub fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
+pub fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into()).collect();
     names.sort();
@@ -171,10 +171,11 @@ impl Call {
         self.shell(&format!("\"$0\" \"$@\"; code=$?; {commands}; exit $code"))
     }
 
-    /// Mounts a file system of `bytes` bytes at `folder` in the place, which no other process sees.
+    /// Mounts a file system of `bytes` bytes at `directory` in the place, which no other process
+    /// sees.
     /// Returns None if the system does not allow it.
-    pub fn with_disk(mut self, folder: &str, bytes: u32) -> Option<Call> {
-        let mount = format!("mount -t tmpfs -o size={bytes} none {folder}");
+    pub fn with_disk(mut self, directory: &str, bytes: u32) -> Option<Call> {
+        let mount = format!("mount -t tmpfs -o size={bytes} none {directory}");
         let can = |flags: &&str| {
             let mut command = Command::new("unshare");
             command.args([flags, "/bin/sh", "-c", &mount]).current_dir(&self.work);
@@ -204,8 +205,8 @@ impl Call {
         self
     }
 
-    pub fn within(mut self, folder: &str) -> Call {
-        self.command.current_dir(folder);
+    pub fn within(mut self, directory: &str) -> Call {
+        self.command.current_dir(directory);
         self
     }
 

@@ -58,7 +58,7 @@ fn a_server_that_accepts_and_says_nothing_is_left_in_time() {
 }
 
 #[test]
-fn a_server_that_is_no_smb_server_is_told_apart() {
+fn a_server_that_does_not_speak_smb_is_reported_as_one() {
     let malformed = "smbench closed the connection because the server sent a malformed frame: ";
     for (answer, reason) in [
         (
@@ -102,7 +102,7 @@ fn a_server_that_is_no_smb_server_is_told_apart() {
 }
 
 #[test]
-fn a_wrong_password_a_missing_share_and_a_missing_folder_are_named() {
+fn a_wrong_password_a_missing_share_and_a_missing_directory_are_named() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let (address, user) = (samba.address(), samba.user());
     let place = place();
@@ -121,9 +121,9 @@ fn a_wrong_password_a_missing_share_and_a_missing_folder_are_named() {
             .ends_with("STATUS_BAD_NETWORK_NAME (0xC00000CC): the server has no share \"nothing\""),
         "{share}"
     );
-    let folder = call(&format!("{}/no/where", samba.url())).samba().end().refused(3);
-    assert!(folder.contains("STATUS_OBJECT_PATH_NOT_FOUND (0xC000003A)"), "{folder}");
-    assert!(folder.ends_with("has no folder \"no/where\"; create it first"), "{folder}");
+    let directory = call(&format!("{}/no/where", samba.url())).samba().end().refused(3);
+    assert!(directory.contains("STATUS_OBJECT_PATH_NOT_FOUND (0xC000003A)"), "{directory}");
+    assert!(directory.ends_with("has no folder \"no/where\"; create it first"), "{directory}");
     assert_eq!(crate::program::names(&samba.share()), [""; 0]);
 }
 

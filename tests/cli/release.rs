@@ -1,4 +1,5 @@
-//! `scripts/release`, as far as it checks the binary. `tests/archive` checks a whole archive.
+//! Tests the checks that `scripts/release` makes of the binary. `tests/archive` checks a whole
+//! archive.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_smbench");
 
-/// Returns what `scripts/release` says when it refuses to make an archive.
+/// Returns the message with which `scripts/release` refuses to make an archive.
 fn refused(script: &mut Command) -> String {
     let output = script.output().unwrap();
     assert!(!output.status.success());
@@ -38,7 +39,7 @@ fn a_binary_for_another_target_than_the_archive_is_named_after_is_refused() {
     let message = refused(&mut release(&["--binary", BINARY, "--target", &musl]));
     assert_eq!(
         message,
-        format!("{BINARY} uses glibc, as {musl} does not: name its target with --target")
+        format!("{BINARY} uses glibc, but {musl} does not: name its target with --target")
     );
     let message =
         refused(&mut release(&["--binary", BINARY, "--target", "riscv64gc-unknown-linux-gnu"]));
@@ -55,12 +56,12 @@ fn a_binary_of_another_version_than_the_sources_is_refused() {
     fs::copy("/bin/true", &old).unwrap();
     let message = refused(&mut release(&["--binary", old.to_str().unwrap()]));
     let expected =
-        concat!("and the sources are smbench ", env!("CARGO_PKG_VERSION"), ": build it anew");
+        concat!("but the sources are smbench ", env!("CARGO_PKG_VERSION"), ": build it again");
     assert!(message.ends_with(expected), "{message}");
 }
 
 #[test]
-fn the_binary_is_the_one_that_cargo_says_it_built_for_the_named_target() {
+fn the_binary_is_the_one_that_cargo_reports_for_the_named_target() {
     let place = tempfile::tempdir().unwrap();
     let built = place.path().join("elsewhere");
     let (cargo, asked) = (place.path().join("cargo"), place.path().join("asked"));
@@ -73,7 +74,10 @@ fn the_binary_is_the_one_that_cargo_says_it_built_for_the_named_target() {
     let path = format!("{}:{}", place.path().display(), std::env::var("PATH").unwrap());
     let mut script = release(&["--target", "x86_64-unknown-linux-gnu"]);
     let message = refused(script.env("PATH", path));
-    assert_eq!(message, format!("{} is no ELF binary: name one with --binary", built.display()));
+    assert_eq!(
+        message,
+        format!("{} is not an ELF binary: name one with --binary", built.display())
+    );
     let asked = fs::read_to_string(asked).unwrap();
     assert!(asked.starts_with("build --locked --release "), "{asked}");
     assert!(asked.contains(" --target x86_64-unknown-linux-gnu "), "{asked}");

@@ -14,21 +14,21 @@ fn place() -> Place {
 }
 
 #[test]
-fn results_go_to_a_folder_of_their_own_named_after_time_and_script() {
+fn results_go_to_a_directory_of_their_own_named_after_time_and_script() {
     let place = place();
     for _ in 0..3 {
         place.smbench("run s.lua --target sim --iterations 1 --allow-late").end().exits(0);
     }
-    let folders = names(&place.path().join("results"));
-    assert_eq!(folders.len(), 3, "{folders:?}");
-    for folder in folders {
-        assert!(folder.contains("Z-s"), "{folder}");
-        assert_eq!(names(&place.path().join("results").join(folder)), ["summary.json"]);
+    let directories = names(&place.path().join("results"));
+    assert_eq!(directories.len(), 3, "{directories:?}");
+    for directory in directories {
+        assert!(directory.contains("Z-s"), "{directory}");
+        assert_eq!(names(&place.path().join("results").join(directory)), ["summary.json"]);
     }
 }
 
 #[test]
-fn a_folder_that_holds_a_summary_is_not_written_to_again() {
+fn a_directory_that_contains_a_summary_is_not_written_to_again() {
     let place = place();
     place.run("s.lua --target sim --iterations 1").end().exits(0);
     let before = place.read("out/summary.json");
@@ -46,7 +46,7 @@ fn a_folder_that_holds_a_summary_is_not_written_to_again() {
 }
 
 #[test]
-fn results_that_cannot_be_kept_are_told_before_the_run() {
+fn results_that_cannot_be_kept_are_reported_before_the_run() {
     let place = place();
     place.write("file", "");
     let refused =
@@ -87,7 +87,7 @@ fn of_out_only_the_last_directory_is_made() {
 }
 
 #[test]
-fn a_failed_connection_removes_the_folder_it_made_and_no_others() {
+fn a_failed_connection_removes_the_directory_it_made_and_no_others() {
     let place = place();
     fs::create_dir(place.path().join("mine")).unwrap();
     let line = "run s.lua --target smb://127.0.0.1:1/share --out mine/a";
@@ -106,15 +106,15 @@ fn under_way(place: &Place, flags: &str) -> Running {
     running
 }
 
-fn makes_a_folder() -> Place {
+fn makes_a_directory() -> Place {
     Place::with_script(
         "bench.workload { name = 'w', iteration = function(c) c:mkdir('d', { expect = 'any' }) c:think('5ms') end }",
     )
 }
 
 #[test]
-fn of_two_runs_into_one_folder_the_second_does_nothing_and_the_first_is_whole() {
-    let place = makes_a_folder();
+fn of_two_runs_into_one_directory_the_second_does_nothing_and_the_first_is_complete() {
+    let place = makes_a_directory();
     let first = under_way(&place, "--duration 10m --oplog");
     for flags in ["", "--oplog", "--json", "--quiet"] {
         fs::create_dir(place.path().join("other")).unwrap();
@@ -147,8 +147,8 @@ fn of_runs_that_start_at_the_same_instant_one_takes_place() {
 }
 
 #[test]
-fn a_run_that_was_killed_leaves_its_folder_to_the_next() {
-    let place = makes_a_folder();
+fn the_directory_of_a_killed_run_can_be_used_again() {
+    let place = makes_a_directory();
     let mut killed = under_way(&place, "--duration 10m");
     killed.signal(Signal::KILL);
     while killed.is_running() {
@@ -177,10 +177,10 @@ fn printed_all_the_same(call: impl Fn(&str) -> Ended) -> String {
 }
 
 #[test]
-fn results_are_printed_where_their_folder_was_removed_or_moved() {
+fn results_are_printed_if_their_directory_was_removed_or_moved() {
     for moved in [false, true] {
         let error = printed_all_the_same(|flags| {
-            let place = makes_a_folder();
+            let place = makes_a_directory();
             let running = under_way(&place, &format!("--duration 1s {flags}"));
             let out = place.path().join("out");
             match moved {
@@ -197,13 +197,13 @@ fn results_are_printed_where_their_folder_was_removed_or_moved() {
 }
 
 #[test]
-fn a_log_that_was_removed_is_told() {
-    let place = makes_a_folder();
+fn a_removed_log_is_reported() {
+    let place = makes_a_directory();
     let running = under_way(&place, "--duration 1s --oplog");
     fs::remove_file(place.path().join("out/ops.jsonl")).unwrap();
     let ended = running.end().exits(2);
-    let told = "error: out/ops.jsonl was removed or moved while the run went on; ";
-    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    let reported = "error: out/ops.jsonl was removed or moved while the run went on; ";
+    assert!(ended.stdout.contains(reported), "{}", ended.stdout);
     assert_eq!(names(&place.path().join("out")), ["summary.json"]);
 }
 
@@ -240,7 +240,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
         let place = place();
         let line = format!("run s.lua --target sim --iterations 5 --allow-late --out out {flags}");
         let ended = place.smbench(&line).with_file_size(1).end();
-        assert_eq!(place.names(), ["s.lua"], "no folder is left without results");
+        assert_eq!(place.names(), ["s.lua"], "no directory is left without results");
         ended
     });
     assert_eq!(

@@ -102,7 +102,7 @@ fn a_stream_that_does_not_fit_version_1_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn an_existing_document_is_replaced_only_when_told_and_never_by_half() {
+fn an_existing_document_is_replaced_only_on_request_and_as_a_whole() {
     let place = Place::with_script(SCRIPT);
     place.write("x.jsonl", "precious");
     let message = place.smbench("compile s.lua -o x.jsonl --iterations 2").end().refused(2);

@@ -54,7 +54,7 @@ fn degrading_goes_on_without_it_and_counts_what_was_lost() {
 }
 
 #[test]
-fn too_few_open_files_for_the_connections_are_told_before_any_is_made() {
+fn too_few_open_files_for_the_connections_are_reported_before_any_is_made() {
     let place = Place::with_script(NEEDS_AN_OPLOCK);
     let call = place.run("s.lua --target embedded --clients 500").with_open_files(200);
     assert_eq!(
@@ -129,10 +129,11 @@ fn targets_that_do_not_exist_are_refused_with_those_that_do() {
         assert!(message.starts_with("--target: "), "{message}");
     }
     place.write("file", "");
-    for folder in ["nowhere", "file"] {
-        let message = place.run(&format!("s.lua --embedded-dir {folder}")).end().refused(3);
+    for directory in ["nowhere", "file"] {
+        let message = place.run(&format!("s.lua --embedded-dir {directory}")).end().refused(3);
         assert!(
-            message.starts_with(&format!("the embedded server cannot use the folder {folder}: "))
+            message
+                .starts_with(&format!("the embedded server cannot use the folder {directory}: "))
         );
     }
 }

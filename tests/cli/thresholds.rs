@@ -22,7 +22,7 @@ fn thresholds(summary: &Value) -> &Vec<Value> {
 }
 
 #[test]
-fn one_that_fails_exits_99_and_all_are_told_first_in_order() {
+fn a_failed_threshold_exits_99_and_all_are_reported_first_in_order() {
     let place = Place::with_script(&format!(
         r#"{SCRIPT}
         bench.thresholds {{
@@ -75,8 +75,8 @@ fn those_of_the_command_line_hold_beside_the_scripts() {
     assert_eq!(passed, [true, true, true]);
 
     let bad = typed("bad", "delete.service.max < 1ns").exits(99);
-    let told = "threshold failed: delete.service.max < 1ns: ";
-    assert!(bad.stderr.starts_with(told) && bad.stderr.lines().count() == 1, "{}", bad.stderr);
+    let reported = "threshold failed: delete.service.max < 1ns: ";
+    assert!(bad.stderr.starts_with(reported) && bad.stderr.lines().count() == 1, "{}", bad.stderr);
     assert_eq!(thresholds(&bad.summary()).len(), 3);
 
     let variable = "all.count == 4\nstat.count < 2";
@@ -163,7 +163,7 @@ fn one_that_may_end_the_run_does_so_in_good_order() {
 }
 
 #[test]
-fn a_mistake_in_one_is_told_with_its_line_before_anything_is_done() {
+fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() {
     let in_script = |entry: &str| {
         let place = Place::with_script(&format!("{SCRIPT}\nbench.thresholds {{ {entry} }}"));
         let message = call(&place, "--iterations 1").end().refused(2);

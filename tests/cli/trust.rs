@@ -69,7 +69,7 @@ fn a_low_limit_exits_5_and_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_late_generator_that_is_allowed_exits_0_and_is_told_all_the_same() {
+fn an_allowed_late_generator_exits_0_and_is_still_reported() {
     let place = Place::with_script(BUSY);
     let ended = place.run("s.lua --target sim --limit 1 --iterations 20").end().exits(0);
     let summary = ended.summary();
@@ -128,7 +128,7 @@ fn a_slow_server_is_no_late_generator_in_a_closed_loop() {
 }
 
 #[test]
-fn a_slow_server_is_no_late_generator_where_times_are_recorded_and_its_backlog_is_told() {
+fn with_recorded_times_a_slow_server_is_no_late_generator_and_its_backlog_is_reported() {
     let place = Place::new();
     place.write("d.json", everything_at_once(1, 40_000));
     let line = "d.json --target sim --duration 1s --late-bound 1s";

@@ -83,7 +83,7 @@ fn a_run_that_fails_exits_as_usual_where_nobody_reads_why() {
 }
 
 #[test]
-fn what_is_told_at_the_end_comes_after_the_log_and_is_never_dropped() {
+fn messages_at_the_end_follow_the_log_and_are_never_dropped() {
     let place = Place::with_script(
         "bench.workload { name = 'w', iteration = function(c)
             if c.iteration == 1200 then error('boom') end
@@ -150,9 +150,9 @@ fn the_message_of_a_panic_reaches_standard_error_even_if_the_process_aborts() {
         command.args(["--exact", this, "--nocapture"]).env(PANICS, "1").stdout(Stdio::null());
         command.stderr(unread).spawn().unwrap().wait_with_output().unwrap()
     };
-    let told = String::from_utf8(run(Stdio::piped()).stderr).unwrap();
-    assert!(told.contains("thread 'shard-7' panicked at "), "{told}");
-    assert!(told.contains("as the test wants it"), "{told}");
+    let reported = String::from_utf8(run(Stdio::piped()).stderr).unwrap();
+    assert!(reported.contains("thread 'shard-7' panicked at "), "{reported}");
+    assert!(reported.contains("as the test wants it"), "{reported}");
     let (_unread, writer) = full_pipe();
     assert!(!run(writer.into()).status.success());
 }

@@ -214,7 +214,7 @@ fn no_error_about_a_command_line_repeats_the_password_of_a_url() {
 }
 
 #[test]
-fn a_guest_who_is_refused_is_told_that_the_target_names_no_user() {
+fn the_error_of_a_refused_guest_says_that_the_target_names_no_user() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::with_script(SCRIPT);
     let target = format!("smb://{}/share", samba.address());

@@ -79,12 +79,12 @@ async fn run(
     server: &Arc<dyn SMBBackend>,
     cases: &[&Case],
     at_a_time: NonZeroU16,
-    tell: &dyn Fn(Step, &Case),
+    on_step: &dyn Fn(Step, &Case),
 ) -> Column {
     let root = SharePath::new("conformance").unwrap();
     let (_stop, never) = watch::channel(false);
     let asked = Asked { cases, own_server: true, at_a_time };
-    probe::run(server, &root, asked, LIMITS, never, tell).await.unwrap()
+    probe::run(server, &root, asked, LIMITS, never, on_step).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,12 +94,12 @@ async fn every_backend_conforms() {
     let backends = backends(samba.as_ref());
     let watch = PanicWatch::new(samba.as_ref());
     let asked = backends.iter().map(async |(name, server)| {
-        let tell = |step, case: &Case| {
+        let on_step = |step, case: &Case| {
             if *name == "samba" {
-                watch.tell(step, case.name);
+                watch.on_step(step, case.name);
             }
         };
-        Server { name, column: run(server, &cases, AT_A_TIME, &tell).await }
+        Server { name, column: run(server, &cases, AT_A_TIME, &on_step).await }
     });
     let servers = join_all(asked).await;
     let mut judged = judge(&cases, &servers, DEVIATIONS);

@@ -60,7 +60,7 @@ impl<'a> PanicWatch<'a> {
         PanicWatch { samba, seen: Mutex::default() }
     }
 
-    pub fn tell(&self, step: Step, case: &str) {
+    pub fn on_step(&self, step: Step, case: &str) {
         let mut seen = self.seen.lock().unwrap();
         match step {
             Step::Begun => seen.cases.push((case.into(), None)),
@@ -120,8 +120,9 @@ mod tests {
         ] {
             let unknown = judge(stack, cases.clone());
             assert_eq!((unknown.known, &unknown.cases), (None, &cases));
-            let told = format!("panicked: PANIC (pid 7): Signal 11, over {}", cases.join(" or "));
-            assert!(unknown.to_string().contains(&told), "{unknown}");
+            let reported =
+                format!("panicked: PANIC (pid 7): Signal 11, over {}", cases.join(" or "));
+            assert!(unknown.to_string().contains(&reported), "{unknown}");
         }
     }
 }

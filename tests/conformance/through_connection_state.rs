@@ -251,14 +251,14 @@ async fn what_a_backend_does_it_does_through_a_connection_state() {
         let clock = crate::context().clock;
         let through: Arc<dyn SMBBackend> = Arc::new(Through { backend, clock, read: read.clone() });
         let read_bytes = Mutex::new(HashMap::new());
-        let tell = |step, case: &Case| {
+        let on_step = |step, case: &Case| {
             if step == Step::Begun {
                 read.store(false, Ordering::Relaxed);
             } else {
                 read_bytes.lock().unwrap().insert(case.name, read.load(Ordering::Relaxed));
             }
         };
-        let through = run(&through, &cases, std::num::NonZeroU16::MIN, &tell).await;
+        let through = run(&through, &cases, std::num::NonZeroU16::MIN, &on_step).await;
         let read_bytes = read_bytes.into_inner().unwrap();
         let mut compared = 0;
         for ((case, alone), through) in cases.iter().zip(alone.verdicts).zip(through.verdicts) {

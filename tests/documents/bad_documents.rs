@@ -5,13 +5,13 @@ use std::fs;
 use smbench::ir::OperationSource;
 use smbench::ir::document::{LoadOptions, load};
 
-use crate::{Folder, load_default};
+use crate::{Directory, load_default};
 
 /// Returns the error of loading a document, without the directory of the test.
-fn message(folder: &Folder, name: &str, content: impl AsRef<[u8]>) -> String {
-    let path = folder.write(name, content);
+fn message(directory: &Directory, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = directory.write(name, content);
     let error = load_default(&path).err().expect("the document was taken").to_string();
-    error.replace(&format!("{}/", folder.path().display()), "")
+    error.replace(&format!("{}/", directory.path().display()), "")
 }
 
 /// Returns a version 1 document of the clients `a` and `b`.
@@ -35,11 +35,11 @@ fn v2(lines: &[&str]) -> String {
 }
 
 fn bad_v1(operations: &str) -> String {
-    message(&Folder::new(), "x.json", v1(operations))
+    message(&Directory::new(), "x.json", v1(operations))
 }
 
 fn bad_v2(lines: &[&str]) -> String {
-    message(&Folder::new(), "x.jsonl", v2(lines))
+    message(&Directory::new(), "x.jsonl", v2(lines))
 }
 
 const OPEN: &str =
@@ -55,8 +55,8 @@ fn delete(op_id: &str, client: &str, micros: u64) -> String {
 
 #[test]
 fn what_is_no_document_at_all() {
-    let folder = Folder::new();
-    let say = |name: &str, content: &str| message(&folder, name, content);
+    let directory = Directory::new();
+    let say = |name: &str, content: &str| message(&directory, name, content);
     assert_eq!(say("x.json", ""), r#"x.json: is empty; a document starts with {"version": 1 or 2"#);
     assert_eq!(
         say("x.jsonl", "\n \n"),
@@ -74,16 +74,16 @@ fn what_is_no_document_at_all() {
         say("x.json", "[1]"),
         "x.json: is not JSON of the right form: invalid type: sequence, expected a version 1 document (an object with version, metadata, clients, operations) at line 1 column 1"
     );
-    let missing = load_default(&folder.path().join("none.json")).err().unwrap().to_string();
+    let missing = load_default(&directory.path().join("none.json")).err().unwrap().to_string();
     assert!(missing.ends_with("none.json: cannot be read: No such file or directory (os error 2)"));
-    let directory = load_default(&folder.path()).err().unwrap().to_string();
+    let directory = load_default(&directory.path()).err().unwrap().to_string();
     assert!(directory.ends_with("is not a regular file; write the document to a file first"));
 }
 
 #[test]
 fn a_version_nobody_knows() {
-    let folder = Folder::new();
-    let say = |name: &str, content: &str| message(&folder, name, content);
+    let directory = Directory::new();
+    let say = |name: &str, content: &str| message(&directory, name, content);
     let known = "versions 1 and 2 are known";
     assert_eq!(
         say("x.json", r#"{"version":3,"operations":[{"type":"New"}]}"#),
@@ -98,17 +98,17 @@ fn a_version_nobody_knows() {
 
 #[test]
 fn missing_parts_of_version_1() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let without = |key: &str| {
         let mut document: serde_json::Value = serde_json::from_str(&v1("")).unwrap();
         document.as_object_mut().unwrap().remove(key);
-        message(&folder, "x.json", document.to_string())
+        message(&directory, "x.json", document.to_string())
     };
     let form = "a version 1 document has version, metadata, clients and operations";
     for key in ["version", "metadata", "clients", "operations"] {
         assert_eq!(without(key), format!("x.json: has no {key:?}; {form}"));
     }
-    let say = |from: &str, to: &str| message(&folder, "x.json", v1("").replace(from, to));
+    let say = |from: &str, to: &str| message(&directory, "x.json", v1("").replace(from, to));
     assert_eq!(
         say("\"duration_seconds\":1,", ""),
         "x.json: metadata has no \"duration_seconds\" that is a number from 0"
@@ -338,19 +338,19 @@ fn values_no_server_could_be_asked_for() {
 
 #[test]
 fn blobs_that_may_not_be_used() {
-    let folder = Folder::new();
-    folder.write("five", "12345");
-    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+    let directory = Directory::new();
+    directory.write("five", "12345");
+    std::os::unix::fs::symlink("/etc/passwd", directory.path().join("link")).unwrap();
     let open = r#"{"op_id":"o","client_id":"a","timestamp_us":0,"type":"Open","path":"a","mode":"Write","handle_ref":"h"}"#;
     let write = |path: &str| {
         format!(
             r#"{open},{{"op_id":"w","client_id":"a","timestamp_us":0,"type":"Write","handle_ref":"h","offset":0,"length":6,"blob_path":"{path}"}}"#
         )
     };
-    let here = folder.path().display().to_string();
+    let here = directory.path().display().to_string();
     let say = |path: &str| {
         let path = path.replace("HERE", &here);
-        message(&folder, "x.json", v1(&write(&path))).replace(&here, "HERE")
+        message(&directory, "x.json", v1(&write(&path))).replace(&here, "HERE")
     };
     let start = r#"x.json: operations[1]: operation "w": blob_path"#;
     assert_eq!(
@@ -375,21 +375,23 @@ fn blobs_that_may_not_be_used() {
     assert_eq!(say("HERE/link"), format!("{start} \"link\" {outside}"));
     assert_eq!(say("HERE/five"), format!("{start} \"five\" has 5 bytes, but the write wants 6"));
 
-    let path = folder.write("x.json", v1(&write("/etc/passwd")));
-    let allow = |folder: &str| LoadOptions { strict: false, blob_folders: vec![folder.into()] };
+    let path = directory.write("x.json", v1(&write("/etc/passwd")));
+    let allow =
+        |directory: &str| LoadOptions { strict: false, blob_directories: vec![directory.into()] };
     assert!(load(&path, &allow("/etc")).is_ok());
     let error = load(&path, &allow("/none")).err().unwrap().to_string();
     assert!(
-        error.ends_with(r#"folder "/none" for blobs: No such file or directory (os error 2)"#),
+        error.ends_with(r#"directory "/none" for blobs: No such file or directory (os error 2)"#),
         "{error}"
     );
 }
 
 #[test]
 fn clients_that_do_not_add_up() {
-    let folder = Folder::new();
-    let say =
-        |clients: &str, operations: &str| message(&folder, "x.json", v1_with(clients, operations));
+    let directory = Directory::new();
+    let say = |clients: &str, operations: &str| {
+        message(&directory, "x.json", v1_with(clients, operations))
+    };
     assert_eq!(say("[]", ""), "x.json: has no clients; a document needs at least one");
     let a = r#"{"client_id":"a","operation_count":1}"#;
     assert_eq!(
@@ -407,7 +409,7 @@ fn clients_that_do_not_add_up() {
         "x.json: has 1000001 clients; at most 1,000,000 are possible"
     );
 
-    let header = |text: &str| message(&folder, "x.jsonl", format!("{{\"version\":2,{text}}}\n"));
+    let header = |text: &str| message(&directory, "x.jsonl", format!("{{\"version\":2,{text}}}\n"));
     assert_eq!(
         header(r#""workloads":[]"#),
         "x.jsonl: has no clients; a document needs at least one"
@@ -434,7 +436,7 @@ fn clients_that_do_not_add_up() {
     );
 
     let counts = v1(&delete("d", "a", 0)).replace("\"client_count\":2", "\"client_count\":5");
-    let document = load_default(&folder.write("x.json", counts)).unwrap();
+    let document = load_default(&directory.write("x.json", counts)).unwrap();
     let warnings: Vec<String> = document.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
@@ -448,27 +450,27 @@ fn clients_that_do_not_add_up() {
 
 #[test]
 fn documents_that_are_cut_short_or_were_changed() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let whole = v2(&[STAT_AT_9, STAT_AT_9]);
     let without_end = whole.replace("{\"operations\":2}\n", "");
     assert_eq!(
-        message(&folder, "x.jsonl", &without_end),
+        message(&directory, "x.jsonl", &without_end),
         r#"x.jsonl:3: ends before its last line, which says how many operations there are: it is cut short, or was never finished; if it is whole, append {"operations":2}"#
     );
     assert_eq!(
-        message(&folder, "x.jsonl", &without_end[..without_end.len() - 9]),
+        message(&directory, "x.jsonl", &without_end[..without_end.len() - 9]),
         "x.jsonl:3: ends inside a line, so it is cut short: write it again, or remove the piece of a line at the end"
     );
     assert_eq!(
-        message(&folder, "x.jsonl", whole.replace("\"operations\":2", "\"operations\":3")),
+        message(&directory, "x.jsonl", whole.replace("\"operations\":2", "\"operations\":3")),
         "x.jsonl:4: says it has 3 operations but has 2: lines were lost or added; correct the last line if that was on purpose"
     );
     assert_eq!(
-        message(&folder, "x.jsonl", whole.clone() + STAT_AT_9 + "\n"),
+        message(&directory, "x.jsonl", whole.clone() + STAT_AT_9 + "\n"),
         "x.jsonl:5: follows the line that ends the document; remove what comes after it"
     );
     let edited = whole.replace("\"operations\":2", "\"operations\":2,\"ir_hash\":\"00\"");
-    let document = load_default(&folder.write("x.jsonl", edited)).unwrap();
+    let document = load_default(&directory.write("x.jsonl", edited)).unwrap();
     assert_eq!(
         document.warnings()[0].to_string(),
         "was edited after it was written: the operations do not have the ir_hash of the last line"
@@ -476,41 +478,41 @@ fn documents_that_are_cut_short_or_were_changed() {
 
     let whole = v1(&delete("d", "a", 0));
     assert_eq!(
-        message(&folder, "x.json", &whole[..whole.len() - 5]),
+        message(&directory, "x.json", &whole[..whole.len() - 5]),
         "x.json: operations[0]: is not JSON of the right form: EOF while parsing a string at line 1 column 249"
     );
     assert_eq!(
-        message(&folder, "x.json", whole + "{}"),
+        message(&directory, "x.json", whole + "{}"),
         "x.json: is not JSON of the right form: trailing characters at line 1 column 255"
     );
 }
 
 #[test]
 fn bytes_that_are_not_utf_8() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut v2 = v2(&[STAT_AT_9]).into_bytes();
     let at = v2.windows(8).position(|window| window == b"\"path\":\"").unwrap() + 8;
     v2[at] = 0xFF;
-    assert_eq!(message(&folder, "x.jsonl", v2), "x.jsonl:2: is not UTF-8 (byte 45 of the line)");
+    assert_eq!(message(&directory, "x.jsonl", v2), "x.jsonl:2: is not UTF-8 (byte 45 of the line)");
     let mut v1 = v1(&delete("d", "a", 0)).into_bytes();
     let at = v1.len() - 5;
     v1[at] = 0xFF;
-    assert_eq!(message(&folder, "x.json", v1), "x.json: operations[0]: is not UTF-8");
-    fs::metadata(folder.path()).unwrap();
+    assert_eq!(message(&directory, "x.json", v1), "x.json: operations[0]: is not UTF-8");
+    fs::metadata(directory.path()).unwrap();
 }
 
 #[test]
-fn clients_without_an_operation_take_no_part_and_are_told() {
-    let folder = Folder::new();
+fn clients_without_an_operation_do_not_run_and_are_reported() {
+    let directory = Directory::new();
     let stat = |client| format!(r#"{{"client":{client},"after_ns":0,"type":"Stat","path":"a"}}"#);
     let document = |operations: &[String]| {
         let header = r#"{"version":2,"workloads":[{"name":"w","clients":5}],"run_client":true}"#;
         let count = operations.len();
         let lines: String = operations.iter().map(|line| format!("{line}\n")).collect();
         let text = format!("{header}\n{lines}{{\"operations\":{count}}}\n");
-        load_default(&folder.write("x.jsonl", &text)).unwrap()
+        load_default(&directory.write("x.jsonl", &text)).unwrap()
     };
-    let told = |operations: &[String]| {
+    let reported = |operations: &[String]| {
         let document = document(operations);
         let warnings: Vec<String> = document.warnings().iter().map(ToString::to_string).collect();
         let active: Vec<u32> = document.header().active_clients().collect();
@@ -522,11 +524,11 @@ fn clients_without_an_operation_take_no_part_and_are_told() {
             "{count} clients have no operation and are not connected, the first of them {first:?}"
         )]
     };
-    assert_eq!(told(&[stat(0), stat(4), stat(0)]), (vec![0, 4], idle(4, "w/1")));
-    assert_eq!(told(&[stat(3)]), (vec![3], idle(5, "w/0")));
-    assert_eq!(told(&[]), (vec![0], idle(6, "w/0")), "one finds out whether there is a server");
+    assert_eq!(reported(&[stat(0), stat(4), stat(0)]), (vec![0, 4], idle(4, "w/1")));
+    assert_eq!(reported(&[stat(3)]), (vec![3], idle(5, "w/0")));
+    assert_eq!(reported(&[]), (vec![0], idle(6, "w/0")), "one finds out whether there is a server");
     let setup =
         r#"{"section":"setup","client":5,"after_ns":0,"type":"Stat","path":"a"}"#.to_string();
     let all: Vec<String> = std::iter::once(setup).chain((0..5).map(stat)).collect();
-    assert_eq!(told(&all), ((0..6).collect(), vec![]));
+    assert_eq!(reported(&all), ((0..6).collect(), vec![]));
 }

@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use smbench::ir::Late;
-use smbench::ir::document::convert::convert;
-use smbench::ir::document::writer::Format;
-use smbench::ir::merge::{Bounds, CompileError, CompileReport, compile};
+use smbench::ir::compile::{CompileBounds, CompileError, CompileReport, compile};
+use smbench::ir::document::Format;
+use smbench::ir::document::convert;
 use smbench::ir::{
     Due, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Progress, Section,
     SourceError, StreamHeader,
@@ -12,12 +12,12 @@ use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
 
 use crate::random::{Made, header, stream};
-use crate::{Folder, all_operations, load_default};
+use crate::{Directory, all_operations, load_default};
 
 #[test]
 fn what_is_compiled_loads_as_the_same_operations_with_the_same_hash() {
-    let folder = Folder::new();
-    let blob = folder.write("blob", "12345");
+    let directory = Directory::new();
+    let blob = directory.write("blob", "12345");
     for seed in 0..40 {
         let (clients, count) = (1 + (seed % 7) as u32, 5 + 13 * (seed % 5) as u32);
         let mut operations = stream(seed, clients + 1, count, &blob);
@@ -25,15 +25,15 @@ fn what_is_compiled_loads_as_the_same_operations_with_the_same_hash() {
         let operations = renumbered(operations);
         let mut source = Made::new(header(clients, true), operations.clone());
         let mut text = Vec::new();
-        let report = compile(&mut source, Bounds::default(), Format::V2, &mut text).unwrap();
-        let mut document = load_default(&folder.write("x.jsonl", &text)).unwrap();
+        let report = compile(&mut source, CompileBounds::default(), Format::V2, &mut text).unwrap();
+        let mut document = load_default(&directory.write("x.jsonl", &text)).unwrap();
         assert_eq!(report.operations, operations.len() as u64);
         assert_eq!(document.header().ir_hash, report.ir_hash, "seed {seed}");
         assert_eq!(all_operations(&mut document, 5), operations, "seed {seed}");
 
         document.rewind();
         let mut again = Vec::new();
-        compile(&mut document, Bounds::default(), Format::V2, &mut again).unwrap();
+        compile(&mut document, CompileBounds::default(), Format::V2, &mut again).unwrap();
         assert_eq!(String::from_utf8(again), String::from_utf8(text), "seed {seed}");
     }
 }
@@ -72,7 +72,7 @@ fn at(client_idx: u32, seq: u32, section: Section, iteration: u32, due: Due) -> 
 
 fn compiled(
     source: &mut dyn OperationSource,
-    bounds: Bounds,
+    bounds: CompileBounds,
     format: Format,
 ) -> (CompileReport, String) {
     let mut text = Vec::new();
@@ -96,7 +96,7 @@ fn the_order_is_section_nominal_time_iteration_client_seq_around_which_runs_the_
         at(2, 1, Teardown, 0, Due::After(0)),
     ];
     let (report, text) =
-        compiled(&mut Made::new(header(2, true), operations), Bounds::default(), Format::V2);
+        compiled(&mut Made::new(header(2, true), operations), CompileBounds::default(), Format::V2);
     let order: Vec<(u64, String)> = text
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
@@ -173,30 +173,30 @@ impl OperationSource for Endless {
 
 #[test]
 fn a_bound_ends_the_iterations_and_teardown_follows() {
-    let bounds = Bounds { operations: Some(1_000), duration_ns: None };
+    let bounds = CompileBounds { operations: Some(1_000), duration_ns: None };
     let (report, text) = compiled(&mut Endless::new(3, 7), bounds, Format::V2);
     assert_eq!(report.operations, 1_003);
     assert_eq!(text.matches("teardown").count(), 3);
 
-    let bounds = Bounds { operations: None, duration_ns: Some(70) };
+    let bounds = CompileBounds { operations: None, duration_ns: Some(70) };
     let (report, _) = compiled(&mut Endless::new(3, 7), bounds, Format::V2);
     assert_eq!((report.operations, report.nominal_ns), (3 * 9 + 3, 63));
 }
 
 #[test]
 fn a_compile_that_would_not_end_is_refused_and_the_way_out_is_named() {
-    let error = compile(&mut Endless::new(1, 1), Bounds::default(), Format::V2, Vec::new());
+    let error = compile(&mut Endless::new(1, 1), CompileBounds::default(), Format::V2, Vec::new());
     assert_eq!(
         error.unwrap_err().to_string(),
         "the stream has no end; bound it with --iterations N (per client), --operations N or --duration (nominal time)"
     );
-    let bounds = Bounds { operations: None, duration_ns: Some(1) };
+    let bounds = CompileBounds { operations: None, duration_ns: Some(1) };
     let error = compile(&mut Endless::new(2, 0), bounds, Format::V2, Vec::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "client w/0 made 100000 operations and its nominal clock did not move, so no duration ends them; bound them with --iterations N (per client) or --operations N, or let the client think (c:think, c:at)"
     );
-    let bounds = Bounds { operations: Some(200_000), duration_ns: None };
+    let bounds = CompileBounds { operations: Some(200_000), duration_ns: None };
     assert_eq!(compiled(&mut Endless::new(2, 0), bounds, Format::V2).0.operations, 200_002);
 }
 
@@ -207,7 +207,7 @@ fn time_that_goes_backwards_is_refused() {
         at(0, 1, Section::Iteration, 0, Due::At(9)),
     ];
     let mut source = Made::new(header(1, false), backwards);
-    let error = compile(&mut source, Bounds::default(), Format::V2, Vec::new()).unwrap_err();
+    let error = compile(&mut source, CompileBounds::default(), Format::V2, Vec::new()).unwrap_err();
     assert_eq!(error.to_string(), "client w/0: time goes backwards at Stat 0-1: 9 ns after 10 ns");
 }
 
@@ -235,9 +235,9 @@ fn fitting() -> Vec<Operation> {
 
 #[test]
 fn a_stream_that_fits_version_1_is_compiled_to_it() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut source = Made::new(header(1, false), fitting());
-    let (report, text) = compiled(&mut source, Bounds::default(), Format::V1);
+    let (report, text) = compiled(&mut source, CompileBounds::default(), Format::V1);
     assert_eq!(
         text,
         r#"{"version":1,
@@ -253,7 +253,7 @@ fn a_stream_that_fits_version_1_is_compiled_to_it() {
 ]}
 "#
     );
-    let document = load_default(&folder.write("x.json", text)).unwrap();
+    let document = load_default(&directory.write("x.json", text)).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     assert_eq!(document.warnings(), []);
 }
@@ -264,7 +264,7 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
         let mut operations = fitting();
         change(&mut operations[3]);
         let mut source = Made::new(header(1, false), operations);
-        match compile(&mut source, Bounds::default(), Format::V1, Vec::new()).unwrap_err() {
+        match compile(&mut source, CompileBounds::default(), Format::V1, Vec::new()).unwrap_err() {
             CompileError::Write(error) => error.to_string(),
             other => panic!("{other}"),
         }
@@ -343,9 +343,9 @@ fn arriving() -> Vec<Operation> {
 
 #[test]
 fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut source = Made::new(header(2, false), arriving());
-    let (report, text) = compiled(&mut source, Bounds::default(), Format::V2);
+    let (report, text) = compiled(&mut source, CompileBounds::default(), Format::V2);
     let dues: Vec<&str> =
         (text.lines().skip(1)).filter_map(|line| Some(line.split_once("\"type\"")?.0)).collect();
     assert_eq!(
@@ -361,12 +361,12 @@ fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
         ]
     );
     assert_eq!(report.nominal_ns, 31_000);
-    let path = folder.write("x.jsonl", &text);
+    let path = directory.write("x.jsonl", &text);
     let mut document = load_default(&path).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     assert_eq!(all_operations(&mut document, 2), arriving());
     document.rewind();
-    assert_eq!(compiled(&mut document, Bounds::default(), Format::V2).1, text);
+    assert_eq!(compiled(&mut document, CompileBounds::default(), Format::V2).1, text);
     let mut copy = Vec::new();
     convert(&path, Format::V2, &mut copy).unwrap();
     assert_eq!(String::from_utf8(copy).unwrap(), text);
@@ -374,7 +374,7 @@ fn arrivals_and_what_becomes_of_late_ones_survive_being_a_document() {
 
 #[test]
 fn version_1_takes_arrivals_that_wait_for_nothing() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let fitting: Vec<Operation> = fitting()
         .into_iter()
         .map(|op| match op.due {
@@ -385,8 +385,8 @@ fn version_1_takes_arrivals_that_wait_for_nothing() {
         })
         .collect();
     let waiting = Made::new(header(1, false), fitting);
-    let (report, text) = compiled(&mut { waiting }, Bounds::default(), Format::V1);
-    let mut document = load_default(&folder.write("x.json", text)).unwrap();
+    let (report, text) = compiled(&mut { waiting }, CompileBounds::default(), Format::V1);
+    let mut document = load_default(&directory.write("x.json", text)).unwrap();
     assert_eq!(document.header().ir_hash, report.ir_hash);
     let dues: Vec<Due> = all_operations(&mut document, 9).iter().map(|op| op.due).collect();
     assert_eq!(dues, [0, 5_000, 5_000, 7_000].map(Due::At));
@@ -394,10 +394,10 @@ fn version_1_takes_arrivals_that_wait_for_nothing() {
 
 #[test]
 fn version_1_has_no_operation_of_a_client_beyond_those_there_are() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let header = r#"{"version":2,"workloads":[{"name":"w","clients":1}]}"#;
     let beyond = r#"{"client":1,"after_ns":0,"type":"Delete","path":"a"}"#;
-    let path = folder.write("x.jsonl", format!("{header}\n{beyond}\n{{\"operations\":1}}\n"));
+    let path = directory.write("x.jsonl", format!("{header}\n{beyond}\n{{\"operations\":1}}\n"));
     let error = convert(&path, Format::V1, Vec::new()).unwrap_err().to_string();
     assert!(error.contains("its client is beyond those of the header"), "{error}");
 }
@@ -417,7 +417,7 @@ fn a_failing_disk_is_reported() {
         let operations = stream(1, 1, 1, Path::new("/"));
         let mut source =
             Made::new(header(1, false), operations.into_iter().filter(|_| false).collect());
-        let error = compile(&mut source, Bounds::default(), format, Full).unwrap_err();
+        let error = compile(&mut source, CompileBounds::default(), format, Full).unwrap_err();
         assert_eq!(error.to_string(), "the document cannot be written: no storage space");
     }
 }

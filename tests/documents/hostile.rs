@@ -2,29 +2,30 @@
 
 use std::fs;
 
-use smbench::ir::document::convert::convert;
-use smbench::ir::document::writer::Format;
+use smbench::ir::document::Format;
+use smbench::ir::document::convert;
 
 use crate::random::Random;
-use crate::{Folder, fixture, load_default};
+use crate::{Directory, fixture, load_default};
 
 /// Returns ten megabytes of `[`.
 fn nesting() -> String {
     "[".repeat(10 << 20)
 }
 
-fn error_of(folder: &Folder, name: &str, content: &str) -> String {
-    let path = folder.write(name, content);
+fn error_of(directory: &Directory, name: &str, content: &str) -> String {
+    let path = directory.write(name, content);
     let error = load_default(&path).err().expect("the document was taken").to_string();
-    error.replace(&format!("{}/", folder.path().display()), "")
+    error.replace(&format!("{}/", directory.path().display()), "")
 }
 
 #[test]
 fn ten_megabytes_of_nesting_are_refused_wherever_they_are() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let nesting = nesting();
     let deep = &nesting[..1 << 20];
-    let v1 = |start: &str, nesting: &str| error_of(&folder, "x.json", &format!("{start}{nesting}"));
+    let v1 =
+        |start: &str, nesting: &str| error_of(&directory, "x.json", &format!("{start}{nesting}"));
     let head = r#"{"version":1,"metadata":{"source":"","duration_seconds":0,"client_count":1},"clients":[{"client_id":"a","operation_count":1}],"operations":["#;
     for start in ["", r#"{"version":"#, r#"{"metadata":{"x":"#, r#"{"clients":"#, head] {
         let error = v1(start, &nesting);
@@ -40,7 +41,7 @@ fn ten_megabytes_of_nesting_are_refused_wherever_they_are() {
         "x.json: is larger than 4 MiB, the most one part of a document may have"
     );
 
-    let v2 = |lines: &str| error_of(&folder, "x.jsonl", lines);
+    let v2 = |lines: &str| error_of(&directory, "x.jsonl", lines);
     let header = r#"{"version":2,"workloads":[{"name":"w","clients":1}]"#;
     let error = v2(&format!("{header},\"params\":{{\"x\":{nesting}\n"));
     assert!(error.contains("is not JSON of the right form"), "{error}");
@@ -56,19 +57,19 @@ fn ten_megabytes_of_nesting_are_refused_wherever_they_are() {
 
 #[test]
 fn a_string_without_end_is_not_held() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let long = "x".repeat(5 << 20);
     let head = r#"{"version":1,"metadata":{"source":"","duration_seconds":0,"client_count":1},"clients":[{"client_id":"a","operation_count":1}],"operations":[{"op_id":""#;
     assert_eq!(
-        error_of(&folder, "x.json", &format!("{head}{long}")),
+        error_of(&directory, "x.json", &format!("{head}{long}")),
         "x.json: operations[0]: is larger than 4 MiB, the most one part of a document may have"
     );
 }
 
 #[test]
 fn bytes_changed_at_random_never_cause_a_panic() {
-    let folder = Folder::new();
-    folder.write("hello.bin", "hello");
+    let directory = Directory::new();
+    directory.write("hello.bin", "hello");
     for (name, seeds) in [("every_operation.json", 600), ("every_operation.jsonl", 600)] {
         let original = fs::read(fixture(name)).unwrap();
         let mut taken = 0;
@@ -78,12 +79,12 @@ fn bytes_changed_at_random_never_cause_a_panic() {
             for _ in 0..=random.below(4) {
                 mutate(&mut bytes, &mut random);
             }
-            let path = folder.write(name, bytes);
+            let path = directory.write(name, bytes);
             taken += u32::from(load_default(&path).is_ok());
             for format in [Format::V1, Format::V2] {
                 let mut out = Vec::new();
                 if convert(&path, format, &mut out).is_ok() {
-                    let again = folder.write("again", out);
+                    let again = directory.write("again", out);
                     convert(&again, format, Vec::new()).unwrap();
                 }
             }

@@ -2,15 +2,15 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use smbench::ir::document::convert::convert;
+use smbench::ir::document::Format;
+use smbench::ir::document::convert;
 use smbench::ir::document::warnings::Warning;
-use smbench::ir::document::writer::Format;
 use smbench::ir::document::{LoadOptions, load};
 use smbench::ir::{Due, OperationKind, OperationSource, OperationType, Payload, Progress, Section};
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{BreakAnswer, BreakPolicy};
 
-use crate::{Folder, all_operations, fixture, load_default};
+use crate::{Directory, all_operations, fixture, load_default};
 
 fn value(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
@@ -26,10 +26,10 @@ fn version_1_is_saved_without_loss() {
 
 #[test]
 fn version_1_survives_being_version_2_in_between() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let mut lines = Vec::new();
     let forth = convert(&fixture("every_operation.json"), Format::V2, &mut lines).unwrap();
-    let path = folder.write("x.jsonl", lines);
+    let path = directory.write("x.jsonl", lines);
     let mut back = Vec::new();
     let again = convert(&path, Format::V1, &mut back).unwrap();
     assert_eq!(value(&back), value(&fs::read(fixture("every_operation.json")).unwrap()));
@@ -38,7 +38,7 @@ fn version_1_survives_being_version_2_in_between() {
 
 #[test]
 fn the_keys_of_version_1_may_come_in_any_order() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let original = value(&fs::read(fixture("every_operation.json")).unwrap());
     let whole = convert(&fixture("every_operation.json"), Format::V1, Vec::new()).unwrap();
     for order in [
@@ -47,7 +47,7 @@ fn the_keys_of_version_1_may_come_in_any_order() {
         ["metadata", "version", "operations", "clients"],
     ] {
         let keys = order.map(|key| format!("{key:?}: {}", original[key]));
-        let path = folder.write("x.json", format!("{{{}}}", keys.join(",\n")));
+        let path = directory.write("x.json", format!("{{{}}}", keys.join(",\n")));
         let mut saved = Vec::new();
         assert_eq!(convert(&path, Format::V1, &mut saved).unwrap(), whole);
         assert_eq!(value(&saved), original, "{order:?}");
@@ -56,27 +56,27 @@ fn the_keys_of_version_1_may_come_in_any_order() {
 
 #[test]
 fn version_2_is_saved_byte_for_byte() {
-    let (folder, path) = version_2();
+    let (directory, path) = version_2();
     let mut saved = Vec::new();
     convert(&path, Format::V2, &mut saved).unwrap();
     assert_eq!(String::from_utf8(saved).unwrap(), fs::read_to_string(&path).unwrap());
-    drop(folder);
+    drop(directory);
 }
 
 /// Writes the version 2 fixture with its hash, which is the hash of the lines of its operations.
-fn version_2() -> (Folder, std::path::PathBuf) {
-    let folder = Folder::new();
-    folder.write("hello.bin", "hello");
+fn version_2() -> (Directory, std::path::PathBuf) {
+    let directory = Directory::new();
+    directory.write("hello.bin", "hello");
     let text = fs::read_to_string(fixture("every_operation.jsonl")).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let hash = blake3::hash(lines[1..lines.len() - 1].concat().as_bytes()).to_hex();
-    let path = folder.write("x.jsonl", text.replace("HASH", &hash));
-    (folder, path)
+    let path = directory.write("x.jsonl", text.replace("HASH", &hash));
+    (directory, path)
 }
 
 #[test]
 fn version_2_carries_every_type_and_loads_with_the_hash_of_its_lines() {
-    let (folder, path) = version_2();
+    let (directory, path) = version_2();
     let mut document = load_default(&path).unwrap();
     assert_eq!(document.warnings(), []);
     let header = document.header().clone();
@@ -103,17 +103,17 @@ fn version_2_carries_every_type_and_loads_with_the_hash_of_its_lines() {
         _ => None,
     });
     let blob = blob.unwrap();
-    assert_eq!(*blob.path, folder.path().join("hello.bin"));
+    assert_eq!(*blob.path, directory.path().join("hello.bin"));
     assert_eq!(blob.data().unwrap().as_ref(), b"hello");
 }
 
 #[test]
 fn version_1_loads_with_its_defaults_and_names_what_has_no_effect() {
-    let folder = Folder::new();
-    let blob = folder.write("hello.bin", "hello world");
+    let directory = Directory::new();
+    let blob = directory.write("hello.bin", "hello world");
     let text = fs::read_to_string(fixture("every_operation.json")).unwrap();
     let text = text.replace("/blobs/hello.bin", blob.to_str().unwrap());
-    let path = folder.write("day.json", &text);
+    let path = directory.write("day.json", &text);
     let mut document = load_default(&path).unwrap();
     let warnings: Vec<String> = document.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -148,19 +148,19 @@ fn version_1_loads_with_its_defaults_and_names_what_has_no_effect() {
 
     let mut lines = Vec::new();
     convert(&path, Format::V2, &mut lines).unwrap();
-    let same = load_default(&folder.write("day.jsonl", lines)).unwrap();
+    let same = load_default(&directory.write("day.jsonl", lines)).unwrap();
     assert_eq!(same.header().ir_hash, document.header().ir_hash);
     assert!(!same.warnings().contains(&Warning::Edited));
 }
 
 #[test]
 fn handles_that_are_never_closed_are_counted_and_allowed_even_if_strict() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let open = r#"{"client":0,"after_ns":0,"type":"Open","path":"a","mode":"Read","handle_ref":"#;
     let text = format!(
         "{{\"version\":2,\"workloads\":[{{\"name\":\"w\",\"clients\":1}}]}}\n{open}1}}\n{open}\"1\"}}\n{{\"operations\":2}}\n"
     );
-    let path = folder.write("x.jsonl", text);
+    let path = directory.write("x.jsonl", text);
     let strict = LoadOptions { strict: true, ..LoadOptions::default() };
     let document = load(&path, &strict).unwrap();
     assert_eq!(document.warnings(), [Warning::NeverClosed { count: 2 }]);
@@ -180,7 +180,7 @@ fn asking_for_a_later_section_abandons_the_earlier() {
 
 #[test]
 fn how_breaks_are_answered_goes_through_both_versions() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     let open = |client: u32, handle: u32, smb: &str| {
         format!(
             r#"{{"client":{client},"at_ns":0,"type":"Open","path":"a","mode":"Read","handle_ref":{handle},"extensions":{{"smb":{smb}}}}}"#
@@ -196,7 +196,7 @@ fn how_breaks_are_answered_goes_through_both_versions() {
     ]
     .join("\n")
         + "\n";
-    let path = folder.write("x.jsonl", &text);
+    let path = directory.write("x.jsonl", &text);
     let (delay_ns, flush) = (50_000_000, true);
     let document = load_default(&path).unwrap();
     let editors = BreakPolicy { delay_ns, flush, ..BreakPolicy::default() };
@@ -210,7 +210,7 @@ fn how_breaks_are_answered_goes_through_both_versions() {
     // Version 1 has no workloads, so their policy is written to each open that it applies to.
     let mut v1 = Vec::new();
     convert(&path, Format::V1, &mut v1).unwrap();
-    let mut v1 = load_default(&folder.write("x.json", v1)).unwrap();
+    let mut v1 = load_default(&directory.write("x.json", v1)).unwrap();
     let answers: Vec<Option<BreakPolicy>> = all_operations(&mut v1, 9)
         .iter()
         .map(|operation| match &operation.kind {
@@ -222,7 +222,7 @@ fn how_breaks_are_answered_goes_through_both_versions() {
     assert_eq!(answers, [Some(editors), Some(ignore), None, None]);
 
     let wrong = text.replace("50ms", "50");
-    let error = load_default(&folder.write("wrong.jsonl", wrong)).err().unwrap().to_string();
+    let error = load_default(&directory.write("wrong.jsonl", wrong)).err().unwrap().to_string();
     let expected = "on_break wants a delay with a unit, such as \"50ms\" or \"2s\"";
     assert!(error.contains(expected), "{error}");
 }

@@ -35,7 +35,7 @@ async fn granted(
 }
 
 #[tokio::test]
-async fn an_open_tells_what_became_of_the_file_and_asks_for_nothing_more() {
+async fn an_open_returns_the_create_action_and_requests_nothing_more() {
     for connection in Servers::start().connections().await {
         let file = create(&*connection, "plain").await;
         let created = file.granted().unwrap();
@@ -114,7 +114,7 @@ async fn a_lease_grows_when_the_file_is_opened_again_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_parent_key_comes_back_with_the_lease_where_folders_have_leases() {
+async fn a_parent_key_is_returned_with_the_lease_if_directories_have_leases() {
     let asked = Lease { state: 7, key: Some(KEY), parent_key: Some(PARENT), version: 2 };
     let parameters = CreateParameters { lease: Some(asked), ..CreateParameters::default() };
     let backend = embedded();
@@ -166,7 +166,7 @@ async fn a_file_keeps_its_identity_through_a_rename_and_no_other_has_it() {
 /// Tests that all opens of a file get its id, so that a break of one blocks the others, by whatever
 /// name they were opened.
 #[tokio::test]
-async fn where_files_are_to_be_told_apart_a_plain_open_is_told_the_file_of_a_leased_one() {
+async fn if_file_numbers_are_requested_a_plain_open_gets_the_number_of_a_leased_one() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let address = SmbAddress::parse(samba.url().strip_prefix("smb://").unwrap()).unwrap();
     let context = BackendContext { file_ids: true, ..context() };

@@ -30,7 +30,7 @@ async fn a_wrong_password_is_named_as_the_server_names_it() {
 }
 
 #[tokio::test]
-async fn a_missing_share_and_a_missing_folder_are_named() {
+async fn a_missing_share_and_a_missing_directory_are_named() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let url = samba.url().replace("/share", "/nothing");
     let error = refusal(&smb2(&url, Samba::PASSWORD)).await;
@@ -45,7 +45,7 @@ async fn a_missing_share_and_a_missing_folder_are_named() {
 }
 
 #[tokio::test]
-async fn the_folder_of_the_target_stands_before_every_path() {
+async fn the_directory_of_the_target_is_the_prefix_of_every_path() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     std::fs::create_dir_all(samba.share().join("team/a b")).unwrap();
     let backend = smb2(&format!("{}/team/a%20b", samba.url()), Samba::PASSWORD);
@@ -83,7 +83,7 @@ async fn a_silent_server_is_left_when_the_caller_gives_up() {
 }
 
 #[tokio::test]
-async fn what_is_no_smb_server_is_told_apart() {
+async fn a_server_that_does_not_speak_smb_is_reported_as_one() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\0\0\0\x04abcd", b"\0\0\0\0"] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

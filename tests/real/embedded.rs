@@ -37,20 +37,20 @@ async fn memory_is_bounded_by_disk_full() {
 }
 
 #[tokio::test]
-async fn a_folder_of_this_machine_is_served() {
-    let folder = tempfile::tempdir().unwrap();
-    let storage = Storage::Folder(folder.path().to_path_buf());
+async fn a_directory_of_this_host_is_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::Folder(directory.path().to_path_buf());
     let backend = EmbeddedBackend::start(&storage, 1, context()).unwrap();
     let connection = backend.connect(0).await.unwrap();
     connection.execute_misc(&mkdir("d")).await.unwrap();
     let file = create(&*connection, "d/f").await;
     file.write(0, Bytes::from_static(b"on disk")).await.unwrap();
     file.close().await.unwrap();
-    assert_eq!(std::fs::read(folder.path().join("d/f")).unwrap(), b"on disk");
+    assert_eq!(std::fs::read(directory.path().join("d/f")).unwrap(), b"on disk");
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn a_missing_directory_is_named() {
     let storage = Storage::Folder("/nowhere/at/all".into());
     let error = EmbeddedBackend::start(&storage, 1, context()).err().unwrap();
     assert!(matches!(error, EmbeddedError::Folder { .. }));

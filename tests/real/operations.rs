@@ -195,7 +195,7 @@ async fn a_failure_in_the_middle_leaves_no_handle_behind() {
 }
 
 #[tokio::test]
-async fn rename_moves_files_and_folders_and_replaces_only_when_told() {
+async fn rename_moves_files_and_directories_and_replaces_only_on_request() {
     let servers = Servers::start();
     for connection in servers.connections().await {
         let misc = async |operation| connection.execute_misc(&operation).await;

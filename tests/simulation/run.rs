@@ -122,7 +122,7 @@ impl Scenario {
         let clock = VirtualClock::default();
         let server = Arc::new(SimBackend::new(
             Arc::new(clock.clone()),
-            sim::RunSettings {
+            sim::Settings {
                 latency: self.latency,
                 stalls: self.stalls.clone(),
                 outages: self.outages.clone(),

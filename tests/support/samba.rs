@@ -31,7 +31,7 @@ pub struct Settings {
 /// A running Samba with one share named `share` and one user.
 pub struct Samba {
     /// The directory of Samba's own files.
-    folder: TempDir,
+    directory: TempDir,
     share: TempDir,
     programs: Programs,
     user: String,
@@ -54,10 +54,10 @@ impl Samba {
             missing("Samba is not installed (apt-get install samba)");
             return None;
         };
-        let share = named().tempdir().expect("a folder to share");
+        let share = named().tempdir().expect("a directory to share");
         let user = current_user();
         let mut samba =
-            Samba { folder: own_folder(), share, programs, user, port: 0, server: None };
+            Samba { directory: own_directory(), share, programs, user, port: 0, server: None };
         samba.make_folders();
         // Another program may take the port between our look and smbd's.
         for _ in 0..5 {
@@ -174,17 +174,17 @@ impl Samba {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn make_folders(&self) {
         for name in ["private", "lock", "state", "cache", "pid", "ncalrpc"] {
-            fs::create_dir(self.path(name)).expect("a folder of Samba");
+            fs::create_dir(self.path(name)).expect("a directory of Samba");
         }
     }
 
     fn write_configuration(&self, settings: Settings) {
-        let root = self.folder.path().display();
+        let root = self.directory.path().display();
         let shared = self.share.path().display();
         let Settings { global, share } = settings;
         let configuration = format!(
@@ -304,7 +304,7 @@ fn program(name: &str) -> Option<PathBuf> {
     let administration = ["/usr/sbin", "/usr/local/sbin", "/usr/local/samba/sbin"];
     std::env::split_paths(&path)
         .chain(administration.iter().map(PathBuf::from))
-        .map(|folder: PathBuf| folder.join(name))
+        .map(|directory: PathBuf| directory.join(name))
         .find(|file: &PathBuf| Path::is_file(file))
 }
 
@@ -317,11 +317,11 @@ fn named() -> tempfile::Builder<'static, 'static> {
 /// Makes the directory of Samba's own files, in memory if there is room: smbd synchronizes its
 /// databases with the disk 32 times before it listens, which takes a minute while others write. The
 /// shared directory stays on the disk, for its extended attributes.
-fn own_folder() -> TempDir {
+fn own_directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let room = statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
     let in_memory = (room >= ROOM_IN_MEMORY).then(|| named().tempdir_in(memory).ok()).flatten();
-    in_memory.unwrap_or_else(|| named().tempdir().expect("a folder for Samba"))
+    in_memory.unwrap_or_else(|| named().tempdir().expect("a directory for Samba"))
 }
 
 /// Returns the current user: Samba's users must be users of the system.

@@ -47,8 +47,8 @@ struct Caching {
     /// granted.
     opening: Cell<bool>,
     early: RefCell<VecDeque<(Break, u64)>>,
-    /// Number of breaks that were dropped because too many of the same holder, or of opens in
-    /// flight, were pending. A server that waits for answers never sends so many.
+    /// Number of breaks that were dropped because too many breaks of the same holder, or of opens
+    /// in flight, were pending. A correct server never sends so many, because it waits for answers.
     dropped: Cell<u64>,
     /// Holders with a break that is to be answered now.
     begun: RefCell<VecDeque<Rc<Holder>>>,
@@ -260,8 +260,8 @@ impl Breaks {
         caching.begun.borrow_mut().push_back(holder.clone());
     }
 
-    /// Returns a future that answers the holder's break, or waits until the server gives up on it.
-    /// The future returns None if the break ended in another way.
+    /// Returns a future that answers the holder's break, or waits until the server gives up. The
+    /// future returns None if the break ended in another way.
     fn answer(&self, caching: &Caching, holder: Rc<Holder>) -> Option<Answering> {
         let acknowledger = caching.stream.borrow().as_ref()?.acknowledger();
         let (clock, otherwise) = (self.clock.clone(), self.on_break);
@@ -338,8 +338,7 @@ impl Breaks {
         }
     }
 
-    /// Releases the operations that wait. Returns the number of operations that waited and their
-    /// total wait in nanoseconds.
+    /// Releases the waiting operations. Returns their number and their total wait in nanoseconds.
     fn unblock(&self, holder: &Holder, ended_ns: u64) -> (u32, u64) {
         let block = holder.inner.borrow_mut().block.take();
         let Some(block) = block else { return (0, 0) };

@@ -145,7 +145,7 @@ fn disposition(intent: OpenIntent) -> CreateDisposition {
         OpenIntent::OpenOrCreate => CreateDisposition::OpenIf,
         OpenIntent::OverwriteOrCreate => CreateDisposition::OverwriteIf,
         OpenIntent::Truncate => CreateDisposition::Overwrite,
-        // Also for intents that a later smb-server may add, because this one changes nothing.
+        // This arm also covers intents that a later smb-server may add, because it changes nothing.
         _ => CreateDisposition::Open,
     }
 }

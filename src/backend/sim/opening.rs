@@ -1,5 +1,5 @@
-//! The opening of files, and what an operation on a file takes from others who have it open. Each
-//! is one step, which is tried again after every wait for a break.
+//! Opens files, and breaks the oplocks and leases of other clients that an operation conflicts
+//! with. Each function is one step of an operation, which is repeated after every wait for a break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub struct Opened {
     delete_on_close: bool,
     /// Whether anything was written.
     written: AtomicBool,
-    /// Dropped after the node, so that whoever it lets in finds the node closed.
+    /// Dropped after the node, so that an open that waits for it finds the node closed.
     entry: Entry,
 }
 
@@ -33,7 +33,8 @@ struct Entry {
     server: Arc<Server>,
     file: u64,
     number: u64,
-    /// The directory that the file is in, and who changes it. Known when the open is being closed.
+    /// The directory of the file, and the client that changes it. Set when the open is being
+    /// closed.
     folder: Option<(u64, Who)>,
 }
 
@@ -59,8 +60,8 @@ impl Opened {
         self.written.store(true, Ordering::Relaxed);
     }
 
-    /// Returns who disturbs a directory if this open changes an entry of it. The lease with the
-    /// open's parent key is spared (MS-FSA 2.1.4.12, PARENT_OBJECT).
+    /// Returns the source of a change that this open makes to an entry of its directory. The change
+    /// does not break the lease with the open's parent key (MS-FSA 2.1.4.12, PARENT_OBJECT).
     fn as_entry(&self) -> Who {
         Who { key: self.parent_key, ..self.who }
     }
@@ -70,8 +71,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let server = &self.entry.server;
         if self.delete_on_close {
-            // The error for a directory that is not empty is not reported, and a close waits for no
-            // break.
+            // A close reports no error for a directory that is not empty, and waits for no break.
             let _ = server.delete(self, false);
         }
         let folder = self.node.parent();
@@ -89,8 +89,8 @@ impl Drop for Entry {
         let mut opens = self.server.opens.lock();
         let deleted = opens.close(self.file, self.number);
         if let (Some(deleter), Some((folder, who))) = (deleted, self.folder) {
-            // The directory's lease is spared only if the one who deleted the file and the one who
-            // closed it last name the same parent key (smbtorture smb2.dirlease.unlink).
+            // The directory's lease is not broken only if the open that deleted the file and the
+            // open that was closed last have the same parent key (smbtorture smb2.dirlease.unlink).
             let key = who.key.filter(|key| Some(*key) == deleter);
             self.server.change_entry(&mut opens, Some(folder), Who { key, ..who });
         }
@@ -136,7 +136,8 @@ impl Server {
         }
         wanted.sharing.access = access;
         let file = node.id();
-        // A lock beyond the allocated bytes covers none that could be cached (MS-FSA 2.1.5.18).
+        // A lock beyond the allocated bytes covers no bytes that a client could cache (MS-FSA
+        // 2.1.5.18).
         let first = self.locks.first_offset(file);
         let locked = first.is_some_and(|offset| offset < Server::allocated(&node));
         let (oplock, lease) = opens.add(file, &wanted, locked);
@@ -160,14 +161,14 @@ impl Server {
         Ok(Step::Done(opened))
     }
 
-    /// Makes others give up the content they cache.
+    /// Breaks the rights of other clients to cache the content.
     pub fn change(&self, opened: &Opened, change: Change) -> Step<()> {
         let mut opens = self.opens.lock();
         match change {
             Change::Size => {
                 self.change_entry(&mut opens, opened.node.parent(), opened.as_entry());
             }
-            // MS-FSA 2.1.5.8: nobody caches what is not there.
+            // MS-FSA 2.1.5.8: no client caches bytes beyond the end of the file.
             Change::Lock(offset) if offset >= Server::allocated(&opened.node) => {
                 return Step::Done(());
             }
@@ -187,8 +188,8 @@ impl Server {
         info.allocated.max(info.size)
     }
 
-    /// Marks the file for deletion (MS-FSA 2.1.5.15.3): once nobody else caches handles to it, or
-    /// at once if not `patient`.
+    /// Marks the file for deletion (MS-FSA 2.1.5.15.3). If `patient`, waits until no other client
+    /// caches a handle to it.
     ///
     /// # Errors
     /// STATUS_CANNOT_DELETE for a read-only file, and those of [`OpenNode::delete`].
@@ -207,13 +208,13 @@ impl Server {
         Ok(Step::Done(()))
     }
 
-    /// Renames the file (MS-FSA 2.1.5.15.12), once nobody else caches handles to it, to what it
-    /// replaces or to what is below it.
+    /// Renames the file (MS-FSA 2.1.5.15.12) when no other client caches a handle to it, to the
+    /// file that it replaces, or to a file below it.
     ///
-    /// # Errors
-    /// The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the directory it moves to is
-    /// open with DELETE access, or open and not shared for writing. For what it would replace,
-    /// STATUS_DELETE_PENDING, or STATUS_ACCESS_DENIED if that is read-only.
+    /// # Errors The errors of [`OpenNode::rename`]. STATUS_SHARING_VIOLATION if the target
+    /// directory is open with DELETE access, or open and not shared for writing.
+    /// STATUS_DELETE_PENDING if the file to be replaced is marked for deletion, or
+    /// STATUS_ACCESS_DENIED if it is read-only.
     pub fn rename(
         &self,
         opened: &Opened,
@@ -227,7 +228,7 @@ impl Server {
         if let wait @ Step::Wait(_) = self.take_handles(&mut opens, opened, opened.file()) {
             return Ok(wait);
         }
-        // Asked one after the other, and none twice (MS-FSA 2.1.4.2).
+        // The holders are broken one after the other, and each only once (MS-FSA 2.1.4.2).
         if let Some(below) = opened.node.open_below().first() {
             return match self.take_handles(&mut opens, opened, *below) {
                 Step::Done(()) => Err(NtStatus::ACCESS_DENIED),
@@ -256,8 +257,8 @@ impl Server {
         Ok(Step::Done(()))
     }
 
-    /// Opens the directory that a rename moves the file to, to add an entry, and shares it with
-    /// nobody who may delete it (MS-FSA 2.1.5.15.12; smbtorture
+    /// Opens the target directory of a rename to add an entry. The open conflicts with every open
+    /// that has DELETE access (MS-FSA 2.1.5.15.12; smbtorture
     /// smb2.rename.share_delete_and_delete_access).
     fn enter_folder_of(
         &self,
@@ -269,7 +270,7 @@ impl Server {
         let folder = SharePath::new(folder).unwrap_or_default();
         let found = self.tree.find(&folder, Target::Directory, CreateDisposition::Open);
         let Ok(Some(folder)) = found else {
-            // The rename itself finds what is wrong with the directory.
+            // The rename itself reports any other error of the directory.
             return Ok(Step::Done(()));
         };
         let entering = Wanted {

@@ -85,7 +85,8 @@ fn deleting_on_close_needs_the_right_and_a_file_that_is_not_read_only() {
     now(client.open(&read_only).unwrap().close()).unwrap();
     assert_eq!(status(&client.open(&delete_on_close())), Some(NtStatus::CANNOT_DELETE));
     assert_eq!(status(&client.does(&delete())), Some(NtStatus::CANNOT_DELETE));
-    // To be deleted is not yet to be marked so (smbtorture smb2.create.delete).
+    // A file that was opened with FILE_DELETE_ON_CLOSE is not yet marked for deletion (smbtorture
+    // smb2.create.delete).
     let to_delete = CreateParameters { access_mask: Some(0x0001_0000), ..plain() };
     assert!(client.open(&to_delete).is_ok());
     assert_eq!(status(&client.open(&plain())), Some(NtStatus::ACCESS_DENIED), "it writes");
@@ -106,7 +107,7 @@ fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
         let Break::Lease(LeaseBreak { current, new, .. }) = told else { panic!("{told:?}") };
         assert_eq!((current, new), (LeaseState::RH, LeaseState::R));
     };
-    // Through the fields alone: the rename borrows nothing of the holder.
+    // The breaks are read through the field, so that nothing else of `one` is borrowed.
     let first = one.breaks.next().now_or_never().flatten().unwrap();
     loses_handles(first);
     assert_eq!(one.breaks.next().now_or_never(), None);
@@ -180,8 +181,8 @@ fn a_request_that_makes_no_sense_is_invalid() {
     assert_eq!(status(&client.open(&nothing)), Some(NtStatus::ACCESS_DENIED));
 }
 
-/// MS-FSA 2.1.5.15.12: the rename shares the folder it goes to with nobody who may delete
-/// it, whoever that is and whatever they share.
+/// MS-FSA 2.1.5.15.12: a rename into a directory conflicts with every open of it that has DELETE
+/// access, whatever that open shares.
 #[test]
 fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
     for (access, share, expected) in [

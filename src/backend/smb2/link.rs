@@ -42,7 +42,8 @@ impl Link {
         self.request_of_size(command, body, 0).await
     }
 
-    /// Sends a request as [`Link::request`] does, if it or its answer carries `payload` bytes.
+    /// Sends a request as [`Link::request`] does. The request or its answer carries `payload`
+    /// bytes.
     pub(super) async fn request_of_size(
         &self,
         command: Command,
@@ -59,9 +60,9 @@ impl Link {
         self.answer(command, answer)
     }
 
-    /// Returns how much of `length` one request may carry now, in bytes: as much as the server
-    /// allows and the available credits pay for. Waiting for more credits would be in vain, because
-    /// only answers bring them. One credit is kept for the acknowledgement of a break.
+    /// Returns the number of bytes of `length` that one request may carry now, limited by the
+    /// server's maximum and by the available credits. It does not wait for more credits, because
+    /// only answers grant them. One credit is kept for the acknowledgement of a break.
     pub(super) fn payload(&self, length: u64, max: u32) -> u32 {
         let credits = u32::from(self.connection.credits()).saturating_sub(1).max(1);
         let paid_for = credits.saturating_mul(BYTES_PER_CREDIT);
@@ -171,8 +172,7 @@ impl Link {
         let failure = failure(error, &self.connection, &self.wire);
         if let OpError::ConnectionLost(cause) = &failure {
             self.wire.note_end(cause.clone());
-            // If a reply did not come in time the socket is still up, and crate smb2 would go on
-            // using it.
+            // After a late reply the socket is still open, and crate smb2 would continue to use it.
             self.connection.mark_dead();
         }
         failure

@@ -3,13 +3,14 @@
 use std::io::{BufReader, Write};
 use std::path::Path;
 
-use super::error::{DocumentError, Place, Problem};
-use super::intake::LineSink;
-use super::line::Line;
-use super::load::open;
-use super::v2::Header;
-use super::writer::{DocumentWriter, Format, Written, document_writer};
-use super::{v1, v2};
+use super::document_writer::{DocumentWriter, Written};
+use super::error::{DocumentError, Position, Problem};
+use super::format::{Format, open};
+use super::header::Header;
+use super::line::DocumentLine;
+use super::sink::LineSink;
+use super::writer::document_writer;
+use super::{v1_reader, v2_reader};
 use crate::ir::operation::OperationType;
 
 /// Reads the document at `path` and writes it as `format`. Checks only its form;
@@ -20,18 +21,18 @@ use crate::ir::operation::OperationType;
 /// cannot be written.
 pub fn convert(path: &Path, format: Format, out: impl Write) -> Result<Written, DocumentError> {
     let fail = |problem| DocumentError::new(path, problem);
-    let (mut file, version) = open(path)?;
-    let mut copy = Copy { format, out: Some(out), writer: None, operations: Vec::new() };
-    if version == 2 {
-        v2::read(path, &mut BufReader::with_capacity(1 << 18, file), &mut copy)?;
+    let (mut file, read_format) = open(path)?;
+    let mut copy = CopySink { format, out: Some(out), writer: None, operations: Vec::new() };
+    if read_format == Format::V2 {
+        v2_reader::read(path, &mut BufReader::with_capacity(1 << 18, file), &mut copy)?;
     } else {
-        v1::read(path, &mut file, &mut copy)?;
+        v1_reader::read(path, &mut file, &mut copy)?;
     }
     let writer = copy.writer.ok_or_else(|| fail(Problem::NoClients))?;
     writer.finish().map_err(|error| fail(Problem::Write(error)))
 }
 
-struct Copy<'w, W> {
+struct CopySink<'w, W> {
     format: Format,
     /// The output, until the header has been read.
     out: Option<W>,
@@ -40,7 +41,7 @@ struct Copy<'w, W> {
     operations: Vec<u32>,
 }
 
-impl<'w, W: Write + 'w> LineSink for Copy<'w, W> {
+impl<'w, W: Write + 'w> LineSink for CopySink<'w, W> {
     fn header(&mut self, header: Header) -> Result<(), Problem> {
         self.operations = vec![0; header.clients() as usize];
         if let Some(out) = self.out.take() {
@@ -51,8 +52,8 @@ impl<'w, W: Write + 'w> LineSink for Copy<'w, W> {
 
     fn line(
         &mut self,
-        _place: Place,
-        line: &mut Line<'static>,
+        _place: Position,
+        line: &mut DocumentLine<'static>,
         _operation: OperationType,
     ) -> Result<(), Problem> {
         let client = line.client.unwrap_or_default() as usize;

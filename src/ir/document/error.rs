@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::warnings::Warning;
+use super::warnings::{Warning, shortened};
 use crate::ir::blobs::BlobError;
 use crate::protocol::create::CreateError;
 use crate::protocol::path::PathError;
@@ -13,8 +13,8 @@ use crate::protocol::path::PathError;
 #[derive(Debug)]
 pub struct DocumentError {
     pub file: PathBuf,
-    pub place: Option<Place>,
-    /// The id of the operation at `place`, if it has one.
+    pub position: Option<Position>,
+    /// The id of the operation at `position`, if it has one.
     pub op_id: Option<String>,
     pub problem: Box<Problem>,
 }
@@ -22,40 +22,40 @@ pub struct DocumentError {
 impl DocumentError {
     /// Creates an error of the document as a whole.
     pub(super) fn new(file: &Path, problem: Problem) -> DocumentError {
-        DocumentError { file: file.into(), place: None, op_id: None, problem: Box::new(problem) }
+        DocumentError { file: file.into(), position: None, op_id: None, problem: Box::new(problem) }
     }
 }
 
-/// A place in a document.
+/// A position in a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Position {
     /// The number of a line of a version 2 document, from 1.
     Line(u64),
     /// The index into the `operations` of a version 1 document, from 0.
     Operation(u64),
 }
 
-impl Place {
+impl Position {
     pub(super) fn number(self) -> u64 {
         match self {
-            Place::Line(number) | Place::Operation(number) => number,
+            Position::Line(number) | Position::Operation(number) => number,
         }
     }
 
-    /// Returns a place of the same kind with another number.
-    pub(super) fn at(self, number: u64) -> Place {
+    /// Returns a position of the same kind with another number.
+    pub(super) fn at(self, number: u64) -> Position {
         match self {
-            Place::Line(_) => Place::Line(number),
-            Place::Operation(_) => Place::Operation(number),
+            Position::Line(_) => Position::Line(number),
+            Position::Operation(_) => Position::Operation(number),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Line(number) => write!(f, "line {number}"),
-            Place::Operation(index) => write!(f, "operations[{index}]"),
+            Position::Line(number) => write!(f, "line {number}"),
+            Position::Operation(index) => write!(f, "operations[{index}]"),
         }
     }
 }
@@ -63,9 +63,9 @@ impl fmt::Display for Place {
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
-        match self.place {
-            Some(Place::Line(number)) => write!(f, ":{number}")?,
-            Some(place) => write!(f, ": {place}")?,
+        match self.position {
+            Some(Position::Line(number)) => write!(f, ":{number}")?,
+            Some(position) => write!(f, ": {position}")?,
             None => {}
         }
         if let Some(op_id) = &self.op_id {
@@ -90,8 +90,8 @@ pub enum Problem {
     #[error("is empty; a document starts with {{\"version\": 1 or 2")]
     Empty,
     #[error(
-        "cannot be spooled: {0}; TMPDIR chooses another folder for temporary files (now {folder})",
-        folder = std::env::temp_dir().display()
+        "cannot be spooled: {0}; TMPDIR chooses another directory for temporary files (now {directory})",
+        directory = std::env::temp_dir().display()
     )]
     Spool(io::Error),
     #[error("is not JSON of the right form: {0}")]
@@ -171,7 +171,7 @@ pub enum Problem {
     #[error("{kind} needs either {left:?} or {right:?}, and not both")]
     OneOf { kind: &'static str, left: &'static str, right: &'static str },
     #[error("op_id is used before, at {first}; every operation needs an id of its own")]
-    DuplicateId { first: Place },
+    DuplicateId { first: Position },
     #[error(
         "op_id is what an operation without one has, by the number of its client and its own number there; choose another"
     )]
@@ -216,8 +216,8 @@ pub enum Problem {
     Expect(String),
     #[error("expect is an empty list; leave it out for the default, or write [\"any\"]")]
     ExpectNothing,
-    #[error("folder {folder:?} for blobs: {error}")]
-    BlobFolder { folder: PathBuf, error: io::Error },
+    #[error("directory {directory:?} for blobs: {error}")]
+    BlobDirectory { directory: PathBuf, error: io::Error },
     #[error("blob_path {path:?} {error}")]
     Blob { path: String, error: BlobError },
     #[error("extensions.smb must be an object of keys and values")]
@@ -229,15 +229,26 @@ pub enum Problem {
     #[error("{0} (an error because of --strict)")]
     Strict(Warning),
     #[error("{0}")]
-    Write(super::writer::WriteError),
+    Write(WriteError),
+}
+
+/// The reason why a document cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("the document cannot be written: {0}")]
+    Io(#[from] io::Error),
+    #[error(
+        "operation {op_id:?} ({kind}) does not fit a version 1 document: {reason}; version 2 (.jsonl) takes it"
+    )]
+    Unfit { op_id: String, kind: String, reason: &'static str },
 }
 
 impl Problem {
     /// Converts a JSON error in a part that has a line of the document to itself.
     pub(super) fn json(error: &serde_json::Error) -> Problem {
         let message = error.to_string();
-        let place = format!(" at line {} column {}", error.line(), error.column());
-        let message = message.strip_suffix(&place).unwrap_or(&message);
+        let position = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&position).unwrap_or(&message);
         if message == "invalid unicode code point" {
             return Problem::NotUtf8Somewhere;
         }
@@ -285,13 +296,5 @@ impl fmt::Display for UnknownTypes {
             write!(f, "{separator}{name:?} ({count} operation{plural}, first {first:?})")?;
         }
         Ok(())
-    }
-}
-
-/// Returns enough of a hostile string to recognise it by.
-pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
     }
 }

@@ -20,7 +20,7 @@ use crate::protocol::{CreateParameters, NtStatus};
 /// One operation of a document. The fields are written in this order, which is therefore part
 /// of what `ir_hash` means.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, DeserializeDerive)]
-pub struct Line<'a> {
+pub struct DocumentLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op_id: Option<Cow<'a, str>>,
     /// The name of the client, in version 1 only.
@@ -162,10 +162,10 @@ pub fn type_name(operation: OperationType) -> &'static str {
     }
 }
 
-impl<'a> Line<'a> {
+impl<'a> DocumentLine<'a> {
     /// Returns the version 2 line of an operation.
-    pub fn from_operation(operation: &'a Operation) -> Line<'a> {
-        let mut line = Line {
+    pub fn from_operation(operation: &'a Operation) -> DocumentLine<'a> {
+        let mut line = DocumentLine {
             op_id: operation.id.as_deref().map(Cow::Borrowed),
             client: Some(operation.client_idx),
             section: (operation.section != Section::Iteration).then_some(operation.section),
@@ -174,7 +174,7 @@ impl<'a> Line<'a> {
             expect: expect_words(&operation.expect),
             handle_ref: (operation.kind.handle_ref())
                 .map(|handle| HandleName::Number(u64::from(handle.0))),
-            ..Line::default()
+            ..DocumentLine::default()
         };
         match operation.due {
             Due::At(ns) => line.at_ns = Some(ns),

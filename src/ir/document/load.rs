@@ -1,20 +1,19 @@
 //! The loading of a document, which is read once, checked completely and spooled per client.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{DocumentError, Place, Problem, shortened};
-use super::intake::LineSink;
-use super::line::Line;
-use super::unique::{DuplicateId, UniqueIds, hash_id};
-use super::v2::Header;
+use super::duplicate_ids::{DuplicateId, DuplicateSearch, hash_id};
+use super::error::{DocumentError, Position, Problem};
+use super::format::{Format, open};
+use super::header::Header;
+use super::line::DocumentLine;
+use super::sink::LineSink;
 use super::validate::Validator;
-use super::warnings::Warning;
-use super::{v1, v2};
+use super::warnings::{Warning, shortened};
+use super::{v1_reader, v2_reader};
 use crate::ir::blobs::{BlobCache, BlobChecks, BlobDirectories};
-use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
 use crate::ir::phases::{self, PhaseScalingError};
@@ -27,7 +26,7 @@ pub struct LoadOptions {
     /// clients without operations.
     pub strict: bool,
     /// Directories that blobs may come from, beside the document's own.
-    pub blob_folders: Vec<PathBuf>,
+    pub blob_directories: Vec<PathBuf>,
 }
 
 /// A document that has been checked and can be run.
@@ -47,69 +46,35 @@ pub struct Document {
 /// [`DocumentError`] for the first thing that is wrong.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentError> {
     let at_file = |problem| DocumentError::new(path, problem);
-    let (mut file, version) = open(path)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let (mut file, format) = open(path)?;
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
-    let directories = BlobDirectories::open(folder, &options.blob_folders)
-        .map_err(|(folder, error)| at_file(Problem::BlobFolder { folder, error }))?;
-    let base = folder.canonicalize().ok().filter(|_| version == 2);
+    let directories = BlobDirectories::open(directory, &options.blob_directories)
+        .map_err(|(directory, error)| at_file(Problem::BlobDirectory { directory, error }))?;
+    let base = directory.canonicalize().ok().filter(|_| format == Format::V2);
     let mut loader = Loader { blobs: Some((directories, base)), state: None };
     let mut stated_hash = None;
     let mut head = None;
-    if version == 2 {
+    if format == Format::V2 {
         let mut input = BufReader::with_capacity(1 << 18, file);
-        stated_hash = v2::read(path, &mut input, &mut loader)?;
+        stated_hash = v2_reader::read(path, &mut input, &mut loader)?;
     } else {
-        head = Some(v1::read(path, &mut file, &mut loader)?);
+        head = Some(v1_reader::read(path, &mut file, &mut loader)?);
     }
     let Some(mut state) = loader.state else { return Err(at_file(Problem::NoClients)) };
     if let Some(head) = &head {
         check_counts(head, &mut state.validator);
     }
-    state.finish(options.strict, stated_hash).map_err(|(place, op_id, problem)| DocumentError {
-        place,
+    state.finish(options.strict, stated_hash).map_err(|(position, op_id, problem)| DocumentError {
+        position,
         op_id,
         ..at_file(problem)
     })
 }
 
-/// Opens a document and finds its version in its first bytes, else in its name.
-pub(super) fn open(path: &Path) -> Result<(File, u8), DocumentError> {
-    let fail = |problem| DocumentError::new(path, problem);
-    let (mut file, size) = regular_file(path).map_err(|error| match error {
-        OpenError::Unreadable(error) => fail(Problem::Unreadable(error)),
-        OpenError::NotAFile | OpenError::Outside => fail(Problem::NotAFile),
-    })?;
-    if size == 0 {
-        return Err(fail(Problem::Empty));
-    }
-    let mut begin = || -> io::Result<Vec<u8>> {
-        let mut start = Vec::new();
-        file.by_ref().take(256).read_to_end(&mut start)?;
-        file.seek(SeekFrom::Start(0))?;
-        Ok(start)
-    };
-    let start = begin().map_err(|error| fail(Problem::Unreadable(error)))?;
-    let lines = path.extension().is_some_and(|extension| extension == "jsonl");
-    Ok((file, stated_version(&start).unwrap_or(if lines { 2 } else { 1 })))
-}
-
-/// Returns the version, if it is the first key.
-fn stated_version(start: &[u8]) -> Option<u8> {
-    let mut rest = start.trim_ascii_start();
-    for token in ["{", "\"version\"", ":"] {
-        rest = rest.strip_prefix(token.as_bytes())?.trim_ascii_start();
-    }
-    match rest {
-        [b'2', after, ..] if !after.is_ascii_digit() => Some(2),
-        [b'1', after, ..] if !after.is_ascii_digit() => Some(1),
-        _ => None,
-    }
-}
-
-fn check_counts(head: &v1::Head, validator: &mut Validator) {
+fn check_counts(head: &v1_reader::Head, validator: &mut Validator) {
     let listed = head.names.len() as u64;
     match head.metadata.get("client_count").and_then(serde_json::Value::as_u64) {
         Some(stated) if stated != listed => {
@@ -140,7 +105,7 @@ struct Loading {
     blobs: BlobCache,
     validator: Validator,
     spool: SpoolWriter,
-    ids: UniqueIds,
+    ids: DuplicateSearch,
     /// Whether an id has the form of an implied one, so that it may be another operation's.
     ids_like_implied: bool,
     implied_ids: bool,
@@ -148,7 +113,7 @@ struct Loading {
     buffer: Vec<u8>,
     operations: u64,
     has_metadata: bool,
-    place: Option<Place>,
+    position: Option<Position>,
 }
 
 impl LineSink for Loader {
@@ -163,7 +128,7 @@ impl LineSink for Loader {
             ),
             blobs: BlobCache::new(directories),
             spool: SpoolWriter::new(clients),
-            ids: UniqueIds::new(),
+            ids: DuplicateSearch::new(),
             ids_like_implied: false,
             implied_ids: false,
             hash: blake3::Hasher::new(),
@@ -171,19 +136,19 @@ impl LineSink for Loader {
             operations: 0,
             has_metadata: header.metadata.is_some(),
             header: header.into_stream(),
-            place: None,
+            position: None,
         });
         Ok(())
     }
 
     fn line(
         &mut self,
-        place: Place,
-        line: &mut Line<'static>,
+        position: Position,
+        line: &mut DocumentLine<'static>,
         operation: OperationType,
     ) -> Result<(), Problem> {
         match &mut self.state {
-            Some(state) => state.line(place, line, operation),
+            Some(state) => state.line(position, line, operation),
             None => Ok(()),
         }
     }
@@ -194,15 +159,15 @@ const HASH_AT: usize = 64 << 10;
 impl Loading {
     fn line(
         &mut self,
-        place: Place,
-        line: &mut Line<'static>,
+        position: Position,
+        line: &mut DocumentLine<'static>,
         operation: OperationType,
     ) -> Result<(), Problem> {
         let operation = self.validator.operation(line, operation)?;
         match &operation.id {
             Some(id) => {
                 self.ids_like_implied |= looks_implied(id);
-                self.ids.add(id, place.number()).map_err(Problem::Spool)?;
+                self.ids.add(id, position.number()).map_err(Problem::Spool)?;
             }
             // Implied ids are compared with the others only if one of those has their form.
             None => self.implied_ids = true,
@@ -214,7 +179,7 @@ impl Loading {
         }
         self.spool.push(&operation).map_err(Problem::Spool)?;
         self.operations += 1;
-        self.place = Some(place);
+        self.position = Some(position);
         serde_json::to_writer(&mut self.buffer, line).map_err(|e| Problem::json(&e))?;
         self.buffer.push(b'\n');
         if self.buffer.len() >= HASH_AT {
@@ -247,7 +212,7 @@ impl Loading {
         mut self,
         strict: bool,
         stated_hash: Option<String>,
-    ) -> Result<Document, (Option<Place>, Option<String>, Problem)> {
+    ) -> Result<Document, (Option<Position>, Option<String>, Problem)> {
         let whole = |problem| (None, None, problem);
         self.hash.update(&self.buffer);
         self.header.ir_hash = self.hash.finalize().to_hex().to_string();
@@ -267,18 +232,18 @@ impl Loading {
         if self.ids_like_implied && self.implied_ids {
             let ids = &mut self.ids;
             let implied = |operation: &Operation| match operation.id {
-                None => ids.add(&operation.op_id(), NO_PLACE),
+                None => ids.add(&operation.op_id(), IMPLIED),
                 Some(_) => Ok(()),
             };
             document.for_each(implied).map_err(spool)?;
         }
         if let Some(duplicate) = self.ids.duplicate().map_err(spool)? {
             let op_id = document.id_of(&duplicate).map_err(spool)?;
-            let at = |number| self.place.map(|place| place.at(number));
+            let at = |number| self.position.map(|position| position.at(number));
             let (first, second) = (at(duplicate.first), at(duplicate.second));
             return Err(match first {
-                Some(place) if duplicate.second != NO_PLACE => {
-                    (second, op_id, Problem::DuplicateId { first: place })
+                Some(position) if duplicate.second != IMPLIED => {
+                    (second, op_id, Problem::DuplicateId { first: position })
                 }
                 _ => (first, op_id, Problem::ImpliedId),
             });
@@ -290,8 +255,8 @@ impl Loading {
     }
 }
 
-/// The place of an id that is only implied.
-const NO_PLACE: u64 = u64::MAX;
+/// Stands for the position of an id that is only implied.
+const IMPLIED: u64 = u64::MAX;
 
 /// Returns whether an id has the form `<number>-<number>`.
 fn looks_implied(id: &str) -> bool {

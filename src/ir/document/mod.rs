@@ -1,23 +1,30 @@
 //! Documents, which are streams in files. Version 1 is the specification's frozen JSON,
 //! version 2 is JSON Lines with one operation a line.
 //!
-//! [`load`] reads a document once, checks it whole and makes it a source;
-//! [`convert`] turns one version into the other without losing what smbench
-//! itself does not know; [`writer`] writes both.
+//! [`load`] reads a document once, checks it whole and makes it a source; [`convert()`] turns one
+//! version into the other and keeps keys that smbench does not know; each version has a writer.
 
-pub mod convert;
+mod convert;
+mod document_writer;
+mod duplicate_ids;
 pub mod error;
-mod intake;
+pub mod format;
+pub mod header;
+pub(super) mod limits;
 pub mod line;
+mod line_fields;
 mod load;
-mod shape;
-mod unique;
-mod v1;
-pub mod v2;
+mod sink;
+mod v1_reader;
+mod v1_writer;
+mod v2_reader;
+mod v2_writer;
 pub(super) mod validate;
 pub mod warnings;
-pub mod writer;
-mod writer_v1;
+pub(super) mod writer;
 
-pub use error::DocumentError;
+pub use convert::convert;
+pub use document_writer::Written;
+pub use error::{DocumentError, WriteError};
+pub use format::Format;
 pub use load::{Document, LoadOptions, load};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::error::{Problem, shortened};
-use super::line::{HandleName, Line, default_disposition, status_named, type_name};
-use super::unique::{IdHash, hash_id};
-use super::warnings::{Warning, Warnings};
+use super::duplicate_ids::{IdHash, hash_id};
+use super::error::Problem;
+use super::limits::{MAX_OPEN_HANDLES, MAX_TIME_NS};
+use super::line::{DocumentLine, HandleName, default_disposition, status_named, type_name};
+use super::warnings::{Warning, Warnings, shortened};
 use crate::ir::blobs::BlobChecks;
 use crate::ir::due::Due;
 use crate::ir::operation::{
@@ -19,11 +20,6 @@ use crate::ir::operation::{
 use crate::ir::payload::{Blob, Payload};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
-
-/// The most handles that are open at the same time, over all clients.
-const MAX_OPEN_HANDLES: usize = 1_500_000;
-/// The largest due time in nanoseconds, so that sums of times do not overflow.
-pub(in crate::ir) const MAX_TIME_NS: u64 = (1 << 62) - 1;
 
 /// A validator of the lines of one document, in their order.
 pub(super) struct Validator {
@@ -76,7 +72,7 @@ impl Validator {
     /// form.
     pub fn operation(
         &mut self,
-        line: &mut Line<'_>,
+        line: &mut DocumentLine<'_>,
         operation: OperationType,
     ) -> Result<Operation, Problem> {
         let client_idx = line.client.unwrap_or_default();
@@ -97,9 +93,9 @@ impl Validator {
         Ok(Operation { client_idx, seq, due, section, iteration, expect, id, kind })
     }
 
-    /// Checks the line's place in its client's order. Returns the operation's number within
+    /// Checks the line's position in its client's order. Returns the operation's number within
     /// the client.
-    fn in_order(&mut self, line: &Line<'_>, client: u32) -> Result<u32, Problem> {
+    fn in_order(&mut self, line: &DocumentLine<'_>, client: u32) -> Result<u32, Problem> {
         let last = (self.clients.len() as u32).saturating_sub(1);
         let section = line.section();
         if self.run_client == Some(client) && section == Section::Iteration {
@@ -158,7 +154,7 @@ impl Validator {
 
     fn kind(
         &mut self,
-        line: &mut Line<'_>,
+        line: &mut DocumentLine<'_>,
         operation: OperationType,
         client: u32,
         seq: u32,
@@ -218,7 +214,7 @@ impl Validator {
 
     fn open(
         &mut self,
-        line: &mut Line<'_>,
+        line: &mut DocumentLine<'_>,
         client: u32,
         seq: u32,
     ) -> Result<OperationKind, Problem> {
@@ -253,12 +249,12 @@ impl Validator {
         Ok(OperationKind::Open { path, mode, disposition, handle_ref, extensions })
     }
 
-    fn handle(&self, line: &Line<'_>, client: u32) -> Result<HandleRef, Problem> {
+    fn handle(&self, line: &DocumentLine<'_>, client: u32) -> Result<HandleRef, Problem> {
         let handle = self.handles.get(&handle_key(line, client));
         handle.map(|handle| handle.number).ok_or_else(|| Problem::HandleNotOpen(handle_text(line)))
     }
 
-    fn payload(&mut self, line: &Line<'_>, length: u64) -> Result<Payload, Problem> {
+    fn payload(&mut self, line: &DocumentLine<'_>, length: u64) -> Result<Payload, Problem> {
         if let Some(pattern) = line.payload {
             pattern.prepare();
             return Ok(Payload::Pattern(pattern));
@@ -294,7 +290,7 @@ fn section_name(section: Section) -> &'static str {
     }
 }
 
-fn handle_key(line: &Line<'_>, client: u32) -> (u32, IdHash) {
+fn handle_key(line: &DocumentLine<'_>, client: u32) -> (u32, IdHash) {
     let hash = match &line.handle_ref {
         Some(HandleName::Text(text)) => hash_id(text),
         // A number is not a string: 1 and "1" are two handles.
@@ -308,11 +304,11 @@ fn handle_key(line: &Line<'_>, client: u32) -> (u32, IdHash) {
     (client, hash)
 }
 
-fn handle_text(line: &Line<'_>) -> String {
+fn handle_text(line: &DocumentLine<'_>) -> String {
     line.handle_ref.as_ref().map(|name| shortened(&name.to_string())).unwrap_or_default()
 }
 
-fn own_path(line: &Line<'_>) -> Result<SharePath, Problem> {
+fn own_path(line: &DocumentLine<'_>) -> Result<SharePath, Problem> {
     path("path", line.path.as_deref())
 }
 
@@ -320,7 +316,7 @@ fn path(field: &'static str, text: Option<&str>) -> Result<SharePath, Problem> {
     SharePath::new(text.unwrap_or_default()).map_err(|error| Problem::Path { field, error })
 }
 
-fn pattern(line: &Line<'_>) -> Result<Arc<str>, Problem> {
+fn pattern(line: &DocumentLine<'_>) -> Result<Arc<str>, Problem> {
     let pattern = line.pattern.as_deref().unwrap_or_default();
     let bad = |c: char| matches!(c, '/' | '\\') || c < ' ';
     if pattern.is_empty() || pattern.chars().count() > 255 || pattern.contains(bad) {
@@ -339,7 +335,7 @@ fn transfer(offset: u64, length: u64) -> Result<(), Problem> {
     }
 }
 
-fn expect(line: &Line<'_>) -> Result<Expect, Problem> {
+fn expect(line: &DocumentLine<'_>) -> Result<Expect, Problem> {
     let Some(words) = &line.expect else { return Ok(Expect::Default) };
     if words.is_empty() {
         return Err(Problem::ExpectNothing);
@@ -380,7 +376,7 @@ pub(in crate::ir) fn described(operation: &Operation) -> String {
     format!("{} {}", type_name(operation.operation_type()), operation.op_id())
 }
 
-fn due(line: &Line<'_>) -> Due {
+fn due(line: &DocumentLine<'_>) -> Due {
     match (line.at_ns, line.after_ns, line.from_ns, line.until_ns) {
         (Some(at_ns), Some(think_ns), ..) => {
             Due::Arrival { at_ns, think_ns, late: line.late.unwrap_or_default() }

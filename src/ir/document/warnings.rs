@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::error::shortened;
+use crate::protocol::shortened as shortened_to;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
@@ -106,4 +106,9 @@ impl Warnings {
     pub fn into_vec(self) -> Vec<Warning> {
         self.all
     }
+}
+
+/// Returns enough of a hostile string to recognise it by.
+pub(super) fn shortened(text: &str) -> String {
+    shortened_to(text, 80)
 }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::error::PRELUDE;
+use super::super::host::Host;
 use super::super::values::{fault, shown};
-use super::super::vm::Host;
 use super::super::weights::Weights;
+use super::registration::top_level;
 use super::rng::draw_running;
-use super::top_level;
 
 const WHAT: &str = "bench.choose";
 const MAX_CHOICES: usize = 10_000;

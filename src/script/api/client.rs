@@ -9,11 +9,12 @@ use std::sync::Arc;
 use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRegistry, Value};
 
 use super::super::client::Client;
+use super::super::host::Host;
+use super::super::members::CLIENT_METHODS;
 use super::super::open_loop::cross;
 use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
-use super::super::vm::Host;
 use super::options::{common, create, payload};
-use super::{CLIENT_METHODS, KEEP_BY_CLIENT, no_field, refuse_to_set};
+use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set};
 use crate::ir::operation::{MAX_FILE_BYTES, MAX_IO_BYTES};
 use crate::ir::units::parse_size;
 use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};

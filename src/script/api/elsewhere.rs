@@ -125,17 +125,17 @@ fn find(words: &Words, word: &str) -> Option<&'static str> {
 }
 
 /// Returns the name of the equivalent method or field.
-pub(super) fn method(word: &str) -> Option<&'static str> {
+pub(in crate::script) fn method(word: &str) -> Option<&'static str> {
     find(METHODS, word)
 }
 
 /// Returns advice about a method that has no equivalent here.
-pub(super) fn advice(word: &str) -> Option<&'static str> {
+pub(in crate::script) fn advice(word: &str) -> Option<&'static str> {
     find(METHODS_WITHOUT_EQUAL, word)
 }
 
 /// Returns advice about a function that `bench` does not have.
-pub(super) fn function_of_bench(word: &str) -> Option<&'static str> {
+pub(in crate::script) fn function_of_bench(word: &str) -> Option<&'static str> {
     find(FUNCTIONS_OF_BENCH, word)
 }
 

@@ -3,89 +3,24 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, Value, Variadic};
+use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
-use super::super::hooks::filter::{Field, FilterSpec, MAX_HOOKS, Outcome, StatusFilter};
-use super::super::hooks::machine::MOST_FIELDS;
+use super::super::declared::{CompletionHook, Declared};
+use super::super::hooks::filter::{
+    CompletionOutcome, Field, FilterSpec, MAX_FIELDS, MAX_HOOKS, StatusFilter,
+};
+use super::super::host::Host;
 use super::super::values::{check_keys, fault, shown, table, text, unknown};
-use super::super::vm::Host;
-use super::{Declared, top_level, with_a_point};
+use super::registration::{called_with_a_dot, refuse_unknown, top_level, top_level_many};
 use crate::ir::OperationType;
-use crate::observability::thresholds::CustomKinds;
 use crate::protocol::NtStatus;
 
 const WHAT: &str = "bench.on_complete";
 const MAX_REASON_CHARS: usize = 500;
 
-/// A hook declared with `bench.on_complete`.
-pub(in crate::script) struct CompletionHook {
-    pub filter: FilterSpec,
-    /// The arguments of the function, in this order.
-    pub fields: Vec<Field>,
-    pub function: Function,
-}
-
-/// All hooks and metrics that a script declares.
-#[derive(Default)]
-pub(in crate::script) struct DeclaredHooks {
-    pub completions: Vec<CompletionHook>,
-    pub phases: Vec<Function>,
-    pub ends: Vec<Function>,
-    pub metrics: Vec<super::metrics::DeclaredMetric>,
-}
-
-impl DeclaredHooks {
-    /// Returns the kinds of the metrics, which thresholds are checked against.
-    pub fn metric_kinds(&self) -> CustomKinds {
-        let declarations = self.metrics.iter().map(|metric| &metric.0);
-        declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
-    }
-
-    /// Returns the names of the hooks and the metrics.
-    pub fn described(&self) -> Vec<String> {
-        let hooks = [
-            ("bench.on_complete", self.completions.len()),
-            ("bench.on_phase", self.phases.len()),
-            ("bench.on_end", self.ends.len()),
-        ];
-        let hooks = hooks.into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name);
-        let metrics = self.metrics.iter().map(|metric| metric.0.name.as_str());
-        let named = [("hooks", hooks.collect::<Vec<_>>()), ("metrics", metrics.collect())];
-        let named = named.into_iter().filter(|(_, names)| !names.is_empty());
-        named.map(|(what, names)| format!("its {what} ({})", shortened_list(&names))).collect()
-    }
-
-    /// Returns whether the script needs a VM for hooks.
-    pub fn any(&self) -> bool {
-        !(self.completions.is_empty()
-            && self.phases.is_empty()
-            && self.ends.is_empty()
-            && self.metrics.is_empty())
-    }
-}
-
-fn shortened_list(names: &[&str]) -> String {
-    const MOST_NAMED: usize = 8;
-    let named = names.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
-    match names.len().checked_sub(MOST_NAMED) {
-        None | Some(0) => named,
-        Some(more) => format!("{named} and {more} more"),
-    }
-}
-
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
-    let owner = Rc::clone(host);
     let bench_itself = bench.to_pointer();
-    let on_complete = lua.create_function(move |lua, arguments: Variadic<Value>| {
-        with_a_point(bench_itself, "on_complete", arguments.first())?;
-        owner.callback(|| match owner.declared.borrow_mut().as_mut() {
-            Some(declared) => on_complete(lua, &owner, declared, &arguments),
-            None => Err(fault(
-                "bench.on_complete belongs at the top of the script, outside of all functions",
-            )),
-        })
-    })?;
-    bench.raw_set("on_complete", on_complete)?;
+    top_level_many(lua, bench, host, "on_complete", on_complete)?;
     top_level(lua, bench, host, "on_phase", |_, _, declared, argument| {
         let function = function(&argument, "bench.on_phase takes a function (name, edge)")?;
         keep(&mut declared.hooks.phases, function, "bench.on_phase")
@@ -97,7 +32,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
     bench.raw_set("status", statuses(lua)?)?;
     let owner = Rc::clone(host);
     let abort = lua.create_function(move |_, reason: Value| {
-        with_a_point(bench_itself, "abort", Some(&reason))?;
+        called_with_a_dot(bench_itself, "abort", Some(&reason))?;
         owner.callback(|| {
             let reason = match &reason {
                 Value::Nil => "no reason given".to_string(),
@@ -176,8 +111,8 @@ fn on_complete(
         if let Some(chosen) = chosen(&filter, "fields", |word| {
             Field::named(word).ok_or(unknown("field", word, Field::names()))
         })? {
-            if chosen.len() > MOST_FIELDS {
-                return Err(fault(format!("{WHAT}: fields: there can be {MOST_FIELDS}")));
+            if chosen.len() > MAX_FIELDS {
+                return Err(fault(format!("{WHAT}: fields: there can be {MAX_FIELDS}")));
             }
             fields = chosen;
         }
@@ -230,11 +165,11 @@ fn status(word: &str) -> Result<StatusFilter, String> {
         _ => {}
     }
     let upper = word.to_ascii_uppercase();
-    let other = Outcome::OTHERS.into_iter().find(|outcome| outcome.name() == upper);
-    let status = || NtStatus::from_name(word).map(Outcome::of_status);
+    let other = CompletionOutcome::OTHERS.into_iter().find(|outcome| outcome.name() == upper);
+    let status = || NtStatus::from_name(word).map(CompletionOutcome::of_status);
     let known = || {
         let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
-        let others = Outcome::OTHERS.iter().map(|outcome| outcome.name());
+        let others = CompletionOutcome::OTHERS.iter().map(|outcome| outcome.name());
         let bare = statuses.map(|name| name.strip_prefix("STATUS_").unwrap_or(name).to_string());
         ["ok", "failed"].map(String::from).into_iter().chain(bare).chain(others).collect::<Vec<_>>()
     };
@@ -253,21 +188,13 @@ fn statuses(lua: &Lua) -> LuaResult<Table> {
         statuses.raw_set(bare, name)?;
         names.push(bare.to_string());
     }
-    for outcome in Outcome::OTHERS {
+    for outcome in CompletionOutcome::OTHERS {
         statuses.raw_set(outcome.name(), outcome.name())?;
         names.push(outcome.name());
     }
-    let hints = lua.create_table()?;
-    let missing = move |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
-        let name = match name {
-            Value::String(name) => name.to_string_lossy(),
-            other => shown(&other),
-        };
-        Err(fault(unknown("name in bench.status", &name, names.iter().map(String::as_str))))
-    };
-    hints.raw_set("__index", lua.create_function(missing)?)?;
-    hints.raw_set("__metatable", false)?;
-    statuses.set_metatable(Some(hints))?;
+    let missing =
+        move |name: &str| unknown("name in bench.status", name, names.iter().map(String::as_str));
+    refuse_unknown(lua, &statuses, missing)?;
     statuses.set_readonly(true);
     Ok(statuses)
 }

@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, Value, Variadic};
+use mlua::{Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, Value};
 
+use super::super::host::Host;
+use super::super::members::METRIC_METHODS;
 use super::super::values::{
     LARGEST_EXACT, check_keys, fault, name, shown, table, text, text_field, unknown,
 };
-use super::super::vm::Host;
-use super::{no_field, refuse_to_set, with_a_point};
+use super::registration::{no_field, refuse_to_set, top_level_many};
 use crate::observability::custom_metrics::{
     MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
 };
@@ -26,34 +27,20 @@ pub(in crate::script) struct MetricObject {
     tags: Option<Vec<String>>,
 }
 
-/// A metric as the top level declared it.
-pub(in crate::script) struct DeclaredMetric(pub MetricDeclaration);
-
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
-    let bench_itself = bench.to_pointer();
-    for kind in MetricKind::ALL {
-        let owner = Rc::clone(host);
-        let declare = lua.create_function(move |lua, arguments: Variadic<Value>| {
-            with_a_point(bench_itself, kind.name(), arguments.first())?;
-            owner.callback(|| {
-                let object = declare(&owner, kind, &arguments)?;
-                lua.create_any_userdata(object)
-            })
-        })?;
-        bench.raw_set(kind.name(), declare)?;
-    }
-    Ok(())
+    MetricKind::ALL.into_iter().try_for_each(|kind| {
+        top_level_many(lua, bench, host, kind.name(), move |lua, _, declared, arguments| {
+            lua.create_any_userdata(declare(&mut declared.hooks.metrics, kind, arguments)?)
+        })
+    })
 }
 
-fn declare(host: &Host, kind: MetricKind, arguments: &[Value]) -> LuaResult<MetricObject> {
+fn declare(
+    metrics: &mut Vec<MetricDeclaration>,
+    kind: MetricKind,
+    arguments: &[Value],
+) -> LuaResult<MetricObject> {
     let what = format!("bench.{}", kind.name());
-    let mut declared = host.declared.borrow_mut();
-    let Some(declared) = declared.as_mut() else {
-        return Err(fault(format!(
-            "{what} belongs at the top of the script, outside of all functions"
-        )));
-    };
-    let metrics = &mut declared.hooks.metrics;
     let name = name(arguments.first().unwrap_or(&Value::Nil), &format!("{what}: the name"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(plain) {
@@ -68,7 +55,7 @@ fn declare(host: &Host, kind: MetricKind, arguments: &[Value]) -> LuaResult<Metr
             "{what}: what begins with '{head}' is a figure of smbench's own; write a prefix, such as 'app.{name}'"
         )));
     }
-    if metrics.iter().any(|other| other.0.name == name) {
+    if metrics.iter().any(|other| other.name == name) {
         return Err(fault(format!("{what}: there is a metric of this name already")));
     }
     if metrics.len() == MAX_METRICS {
@@ -91,7 +78,7 @@ fn declare(host: &Host, kind: MetricKind, arguments: &[Value]) -> LuaResult<Metr
     }
     let help = help.map(|help| help.chars().take(MAX_HELP_CHARS).collect());
     let declaration = MetricDeclaration { name: name.clone(), kind, unit: unit.transpose()?, help };
-    metrics.push(DeclaredMetric(declaration));
+    metrics.push(declaration);
     Ok(MetricObject { kind, index: metrics.len() - 1, name, tags })
 }
 
@@ -122,14 +109,6 @@ fn tag_names(value: &Value, what: &str) -> LuaResult<Option<Vec<String>>> {
     }
     Ok(Some(names))
 }
-
-/// The method that updates each kind.
-pub(in crate::script) const METRIC_METHODS: [(&str, MetricKind); 4] = [
-    ("add", MetricKind::Counter),
-    ("set", MetricKind::Gauge),
-    ("observe", MetricKind::Rate),
-    ("record", MetricKind::Histogram),
-];
 
 pub(super) fn register_object(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<MetricObject>(|registry| {

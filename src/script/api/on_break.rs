@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
-use super::super::error::ScriptError;
+use super::super::declared::DeclaredPolicy;
+use super::super::host::Host;
 use super::super::values::{
     bool_field, check_keys, computed_ns, fault, shown, text, text_field, unknown,
 };
-use super::super::vm::Host;
-use super::{DeclaredWorkload, top_level};
+use super::registration::top_level;
 use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const WHAT: &str = "bench.on_break";
@@ -26,14 +26,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "how long a server waits is its own matter (35 s); how long the client does says 'delay'",
     ),
 ];
-
-/// A policy declared with `bench.on_break`.
-pub(in crate::script) struct DeclaredPolicy {
-    policy: BreakPolicy,
-    /// The name of the workload, or `None` for every workload without a policy of its own.
-    workload: Option<String>,
-    line: Option<String>,
-}
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
@@ -101,28 +93,4 @@ fn answer(word: &str, what: &str) -> LuaResult<BreakAnswer> {
         };
         fault(format!("{what}: {problem}"))
     })
-}
-
-/// Returns the policy of each workload: its own, or else the one for all workloads.
-///
-/// # Errors
-/// [`ScriptError`] if a policy names a workload that does not exist.
-pub(in crate::script) fn policies(
-    declared: &[DeclaredPolicy],
-    workloads: &[DeclaredWorkload],
-) -> Result<Vec<BreakPolicy>, ScriptError> {
-    let names = || workloads.iter().map(|workload| workload.name.as_str());
-    for DeclaredPolicy { workload, line, .. } in declared {
-        if let Some(name) = workload.as_deref().filter(|name| names().all(|known| known != *name)) {
-            let problem = format!("{WHAT}: {}", unknown("workload", name, names()));
-            let place = line.as_ref().map_or(String::new(), |line| format!("{line}: "));
-            return Err(ScriptError::Script(place + &problem));
-        }
-    }
-    let said = |of: Option<&str>| {
-        let one = declared.iter().find(|one| one.workload.as_deref() == of);
-        one.map(|one| one.policy)
-    };
-    let of_all = said(None).unwrap_or_default();
-    Ok(names().map(|name| said(Some(name)).unwrap_or(of_all)).collect())
 }

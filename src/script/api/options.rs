@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mlua::{Error as LuaError, Result as LuaResult, Value};
 
+use super::super::host::Host;
 use super::super::values::{fault, shown, text, unknown};
-use super::super::vm::Host;
 use super::on_break;
 use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result as LuaResult, Table, UserData, Value};
 
 use super::super::arrivals::{Ramp, Rates, Spacing, Stretch};
+use super::super::host::Host;
 use super::super::open_loop::{Begins, Span};
 use super::super::values::{LARGEST_EXACT, check_keys, fault, shown, table, unknown};
-use super::super::vm::Host;
-use super::top_level;
+use super::registration::top_level;
 use crate::ir::{Late, Phase};
 
 /// Maximum rate in iterations per second. One host cannot make more even of empty iterations.

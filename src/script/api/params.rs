@@ -3,47 +3,18 @@
 use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
+use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
+use super::super::host::Host;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, shown, size, table, text,
     text_field, unknown,
 };
-use super::super::vm::Host;
-use super::{Declared, top_level};
+use super::registration::{refuse_unknown, top_level};
 use crate::ir::units;
-
-/// A parameter as `--help` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterHelp {
-    pub name: String,
-    /// `int`, `float`, `string`, `bool`, `duration` or `size`.
-    pub kind: &'static str,
-    /// The default as the script wrote it.
-    pub default: String,
-    pub min: Option<String>,
-    pub max: Option<String>,
-    /// The strings that the script allows. Empty if it does not list any.
-    pub choices: Vec<String>,
-    pub help: Option<String>,
-}
-
-impl ParameterHelp {
-    fn text_bytes(&self) -> usize {
-        let choices: usize = self.choices.iter().map(|choice| choice.len() + 24).sum();
-        self.default.len() + self.help.as_ref().map_or(0, String::len) + choices
-    }
-}
-
-/// The parameters declared with `bench.params`.
-#[derive(Default)]
-pub(in crate::script) struct Parameters {
-    /// Values as the run sees them: durations in nanoseconds, sizes in bytes.
-    pub values: Map<String, Json>,
-    /// Descriptions of the parameters, by name.
-    pub help: Vec<ParameterHelp>,
-}
+use crate::protocol::shortened;
 
 const FIELDS: &[&str] = &["type", "default", "min", "max", "choices", "help"];
 const KINDS: [(&str, Kind); 6] = [
@@ -129,7 +100,7 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
         let given = declared.given.iter().rev().find(|(given, _)| given == name);
         let value = match given {
             Some((_, text)) => parameter.read(text).map_err(|problem| {
-                let shown = short(text);
+                let shown = shortened(text, MAX_SHOWN);
                 // A question already ends with a question mark.
                 let stop = if problem.ends_with('?') { "" } else { "." };
                 let is = parameter.described();
@@ -157,17 +128,9 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
     declared.params = Some(parameters);
 
     let known: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
-    let undeclared = move |_: &Lua, (_, name): (Value, Value)| -> LuaResult<()> {
-        let name = match name {
-            Value::String(name) => name.to_string_lossy(),
-            other => shown(&other),
-        };
-        Err(fault(unknown("parameter", &name, known.iter().map(String::as_str))))
-    };
-    let hints = lua.create_table()?;
-    hints.raw_set("__index", lua.create_function(undeclared)?)?;
-    hints.raw_set("__metatable", false)?;
-    values.set_metatable(Some(hints))?;
+    refuse_unknown(lua, &values, move |name| {
+        unknown("parameter", name, known.iter().map(String::as_str))
+    })?;
     values.set_readonly(true);
     Ok(values)
 }
@@ -278,39 +241,50 @@ impl Parameter {
         let ParameterHelp { name, kind, default, min, max, choices, .. } = &self.help;
         let article = if *kind == "int" { "an" } else { "a" };
         let bounds = match (min, max) {
-            (Some(min), Some(max)) => format!(" from {} to {}", short(min), short(max)),
-            (Some(min), None) => format!(" of at least {}", short(min)),
-            (None, Some(max)) => format!(" of at most {}", short(max)),
+            (Some(min), Some(max)) => {
+                format!(" from {} to {}", shortened(min, MAX_SHOWN), shortened(max, MAX_SHOWN))
+            }
+            (Some(min), None) => format!(" of at least {}", shortened(min, MAX_SHOWN)),
+            (None, Some(max)) => format!(" of at most {}", shortened(max, MAX_SHOWN)),
             (None, None) if choices.is_empty() => String::new(),
             (None, None) => {
-                let mut named: Vec<String> =
-                    choices.iter().take(MAX_CHOICES_NAMED).map(|choice| short(choice)).collect();
+                let mut named: Vec<String> = choices
+                    .iter()
+                    .take(MAX_CHOICES_NAMED)
+                    .map(|choice| shortened(choice, MAX_SHOWN))
+                    .collect();
                 if choices.len() > named.len() {
                     named.push("…".to_string());
                 }
                 format!(", one of {}", named.join(", "))
             }
         };
-        let default = short(default);
+        let default = shortened(default, MAX_SHOWN);
         format!("Parameter '{name}' is {article} {kind}{bounds}; its default is {default}")
     }
 
     fn read(&self, text: &str) -> Result<Quantity, String> {
         let value = match self.kind {
-            Kind::Int => whole_number(text)
-                .ok_or_else(|| format!("{:?} is not a whole number within 2^53", short(text)))?,
+            Kind::Int => whole_number(text).ok_or_else(|| {
+                format!("{:?} is not a whole number within 2^53", shortened(text, MAX_SHOWN))
+            })?,
             Kind::Float => text
                 .trim()
                 .parse()
                 .ok()
                 .filter(|number: &f64| number.is_finite())
                 .map(Quantity::Float)
-                .ok_or_else(|| format!("{:?} is not a number", short(text)))?,
+                .ok_or_else(|| format!("{:?} is not a number", shortened(text, MAX_SHOWN)))?,
             Kind::String => Quantity::Text(text.to_string()),
             Kind::Bool => match text.trim() {
                 "true" => Quantity::Bool(true),
                 "false" => Quantity::Bool(false),
-                _ => return Err(format!("{:?} is neither true nor false", short(text))),
+                _ => {
+                    return Err(format!(
+                        "{:?} is neither true nor false",
+                        shortened(text, MAX_SHOWN)
+                    ));
+                }
             },
             Kind::Duration => units::parse_duration_ns(text)
                 .map(|ns| Quantity::Whole(ns as i64))
@@ -405,14 +379,6 @@ fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
 
 fn kind_names() -> String {
     KINDS.map(|(name, _)| name).join(", ")
-}
-
-/// Returns the beginning of a string, for an error to quote.
-fn short(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
 }
 
 /// Returns a value as the script wrote it.

@@ -8,12 +8,13 @@ use mlua::{
     Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, UserDataRegistry, Value,
 };
 
+use super::super::host::Host;
+use super::super::members::RNG_METHODS;
 use super::super::random::Random;
 use super::super::values::{LARGEST_EXACT, fault, name, shown, table};
-use super::super::vm::Host;
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
-use super::{KEEP_BY_CLIENT, RNG_METHODS, no_field, refuse_to_set, top_level};
+use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set, top_level};
 
 /// A source of random numbers in a script.
 pub(in crate::script) enum Rng {

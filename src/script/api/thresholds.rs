@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
+use super::super::declared::DeclaredWorkload;
 use super::super::error::ScriptError;
+use super::super::host::Host;
 use super::super::values::{bool_field, duration_ns, fault, shown, text, text_field, unknown};
-use super::super::vm::Host;
-use super::{DeclaredWorkload, top_level};
+use super::registration::top_level;
 use crate::ir::source::{Phase, StatedThreshold, WHOLE_PHASE};
 use crate::observability::thresholds::{CustomKinds, DEFAULT_DELAY, Threshold};
 

@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
-use super::super::MAX_CLIENTS;
+use super::super::declared::DeclaredWorkload;
+use super::super::host::Host;
+use super::super::options::client_count;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
 };
-use super::super::vm::Host;
 use super::needs::needs;
 use super::pace::pace;
-use super::{DeclaredWorkload, top_level};
+use super::registration::top_level;
 use crate::ir::source::{Phase, RUN_CLIENT};
 
 /// Maximum number of phases. More would be a mistake, and each costs a line in every report.
@@ -163,14 +164,6 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     let needs = needs(&spec.raw_get("needs")?, &what)?;
     let (setup, teardown) = (optional("setup")?, optional("teardown")?);
     Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
-}
-
-/// Returns a number of clients, or an error that explains why it cannot be one.
-pub(in crate::script) fn client_count(clients: u64) -> Result<u32, String> {
-    match u32::try_from(clients) {
-        Ok(clients) if (1..=MAX_CLIENTS).contains(&clients) => Ok(clients),
-        _ => Err(format!("{clients} clients; there can be 1 to {MAX_CLIENTS}")),
-    }
 }
 
 fn phases(list: &Table) -> LuaResult<Vec<Phase>> {

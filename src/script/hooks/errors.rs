@@ -1,5 +1,6 @@
 //! The errors of hooks: one entry for each line of the script, with a count.
 
+use crate::protocol::shortened;
 use crate::script::error::{ScriptError, place_of};
 
 /// Maximum number of lines kept apart. Errors at further lines are counted together.
@@ -8,7 +9,7 @@ const MOST: usize = 16;
 const MOST_CHARS: usize = 1_000;
 
 #[derive(Debug, Default)]
-pub(super) struct HookErrors {
+pub(super) struct HookErrorLog {
     found: Vec<HookError>,
     /// The number of errors at further lines.
     others: u64,
@@ -26,17 +27,14 @@ struct HookError {
     ended: bool,
 }
 
-impl HookErrors {
+impl HookErrorLog {
     pub fn add(&mut self, error: &ScriptError, ended: bool, paths: &[String]) {
         let message = error.to_string();
         if let ScriptError::Internal(_) = error {
             self.internal.get_or_insert(message);
             return;
         }
-        let message = match message.char_indices().nth(MOST_CHARS) {
-            Some((at, _)) => format!("{}…", &message[..at]),
-            None => message,
-        };
+        let message = shortened(&message, MOST_CHARS);
         let place = place_of(&message, paths).unwrap_or(&message).to_string();
         let known = self.found.iter().position(|known| known.place == place);
         match known {

@@ -10,6 +10,9 @@ use crate::script::values::unknown;
 /// Maximum number of hooks of one kind. Each has one bit of a [`u32`].
 pub(in crate::script) const MAX_HOOKS: usize = 32;
 
+/// Maximum number of arguments of a hook.
+pub(in crate::script) const MAX_FIELDS: usize = 16;
+
 /// An argument of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::script) enum Field {
@@ -59,7 +62,7 @@ impl Field {
 
 /// The outcome of an operation, as hooks see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::script) enum Outcome {
+pub(in crate::script) enum CompletionOutcome {
     Status(NtStatus),
     TimedOut,
     ConnectionLost,
@@ -70,53 +73,55 @@ pub(in crate::script) enum Outcome {
     Cut,
 }
 
-impl Outcome {
+impl CompletionOutcome {
     /// The outcomes that are not an NT status.
-    pub const OTHERS: [Outcome; 7] = [
-        Outcome::TimedOut,
-        Outcome::ConnectionLost,
-        Outcome::ClientError,
-        Outcome::Panicked,
-        Outcome::PayloadUnreadable,
-        Outcome::Skipped,
-        Outcome::Cut,
+    pub const OTHERS: [CompletionOutcome; 7] = [
+        CompletionOutcome::TimedOut,
+        CompletionOutcome::ConnectionLost,
+        CompletionOutcome::ClientError,
+        CompletionOutcome::Panicked,
+        CompletionOutcome::PayloadUnreadable,
+        CompletionOutcome::Skipped,
+        CompletionOutcome::Cut,
     ];
 
-    pub fn of_status(status: NtStatus) -> Outcome {
-        Outcome::Status(status)
+    pub fn of_status(status: NtStatus) -> CompletionOutcome {
+        CompletionOutcome::Status(status)
     }
 
-    pub fn of(status: &CompletionStatus) -> Outcome {
+    pub fn of(status: &CompletionStatus) -> CompletionOutcome {
         match status {
-            CompletionStatus::Succeeded(status) => Outcome::Status(*status),
-            CompletionStatus::Failed(Failure::Status(status)) => Outcome::Status(*status),
-            CompletionStatus::Failed(Failure::TimedOut) => Outcome::TimedOut,
-            CompletionStatus::Failed(Failure::ConnectionLost(_)) => Outcome::ConnectionLost,
-            CompletionStatus::Failed(Failure::Client(_)) => Outcome::ClientError,
-            CompletionStatus::Failed(Failure::Panicked(_)) => Outcome::Panicked,
-            CompletionStatus::Failed(Failure::Payload(_)) => Outcome::PayloadUnreadable,
-            CompletionStatus::Skipped { .. } => Outcome::Skipped,
-            CompletionStatus::Cut => Outcome::Cut,
+            CompletionStatus::Succeeded(status) => CompletionOutcome::Status(*status),
+            CompletionStatus::Failed(Failure::Status(status)) => CompletionOutcome::Status(*status),
+            CompletionStatus::Failed(Failure::TimedOut) => CompletionOutcome::TimedOut,
+            CompletionStatus::Failed(Failure::ConnectionLost(_)) => {
+                CompletionOutcome::ConnectionLost
+            }
+            CompletionStatus::Failed(Failure::Client(_)) => CompletionOutcome::ClientError,
+            CompletionStatus::Failed(Failure::Panicked(_)) => CompletionOutcome::Panicked,
+            CompletionStatus::Failed(Failure::Payload(_)) => CompletionOutcome::PayloadUnreadable,
+            CompletionStatus::Skipped { .. } => CompletionOutcome::Skipped,
+            CompletionStatus::Cut => CompletionOutcome::Cut,
         }
     }
 
     /// Returns the name that the summary uses.
     pub fn name(self) -> String {
         match self {
-            Outcome::Status(status) => status.to_string(),
-            Outcome::TimedOut => "TIMED_OUT".into(),
-            Outcome::ConnectionLost => "CONNECTION_LOST".into(),
-            Outcome::ClientError => "CLIENT_ERROR".into(),
-            Outcome::Panicked => "PANICKED".into(),
-            Outcome::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
-            Outcome::Skipped => "SKIPPED".into(),
-            Outcome::Cut => "CUT".into(),
+            CompletionOutcome::Status(status) => status.to_string(),
+            CompletionOutcome::TimedOut => "TIMED_OUT".into(),
+            CompletionOutcome::ConnectionLost => "CONNECTION_LOST".into(),
+            CompletionOutcome::ClientError => "CLIENT_ERROR".into(),
+            CompletionOutcome::Panicked => "PANICKED".into(),
+            CompletionOutcome::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
+            CompletionOutcome::Skipped => "SKIPPED".into(),
+            CompletionOutcome::Cut => "CUT".into(),
         }
     }
 
     /// Returns whether the operation was sent, and so has times.
     pub fn was_sent(self) -> bool {
-        !matches!(self, Outcome::Skipped | Outcome::Cut)
+        !matches!(self, CompletionOutcome::Skipped | CompletionOutcome::Cut)
     }
 }
 
@@ -125,7 +130,7 @@ pub(in crate::script) enum StatusFilter {
     /// An outcome that the operation expected.
     Ok,
     Failed,
-    Is(Outcome),
+    Is(CompletionOutcome),
 }
 
 /// A filter as the script wrote it. A part that is omitted lets everything through, with two
@@ -185,7 +190,7 @@ impl FilterSpec {
     }
 
     /// Replaces the names by the indexes of the run.
-    pub(in crate::script::hooks) fn compile(&self, layout: &Layout) -> Filter {
+    pub(super) fn compile(&self, layout: &Layout) -> Filter {
         let phases = layout.phases();
         let mut slots = vec![false; phases.len() + 2];
         match &self.phases {
@@ -252,7 +257,7 @@ impl Filter {
             Some(wanted) => wanted.iter().any(|wanted| match wanted {
                 StatusFilter::Ok => matches!(status, CompletionStatus::Succeeded(_)),
                 StatusFilter::Failed => matches!(status, CompletionStatus::Failed(_)),
-                StatusFilter::Is(outcome) => Outcome::of(status) == *outcome,
+                StatusFilter::Is(outcome) => CompletionOutcome::of(status) == *outcome,
             }),
         }
     }

@@ -4,8 +4,8 @@
 mod errors;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub(super) mod filter;
-pub(super) mod machine;
-pub(super) mod running;
+pub(super) mod hook_state;
+pub(super) mod hook_vm;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod tap;
 
@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use machine::{Filters, Machine};
-pub use running::GiveUp;
+pub use hook_state::GiveUp;
+use hook_vm::{Filters, HookVm};
 pub use tap::HookTap;
-use tap::{BATCHES_QUEUED, Counts, Record};
+use tap::{BATCHES_QUEUED, CompletionRecord, HookCounts};
 
+use super::error::ScriptError;
+use super::options::ScriptOptions;
 use super::source::load_for_hooks;
-use super::{ScriptError, ScriptOptions};
 use crate::observability::Layout;
 use crate::observability::priority::lower_priority;
 use crate::observability::thresholds::CustomKinds;
@@ -40,8 +41,8 @@ pub struct Hooks {
     filters: Filters,
     layout: Arc<Layout>,
     /// The queue that taps send to. `None` once [`Hooks::finish`] was called.
-    queue: Option<mpsc::SyncSender<Vec<Record>>>,
-    counts: Arc<Counts>,
+    queue: Option<mpsc::SyncSender<Vec<CompletionRecord>>>,
+    counts: Arc<HookCounts>,
     metrics: Arc<Mutex<CustomMetrics>>,
     give_up: Arc<GiveUp>,
     time_per_call: Duration,
@@ -105,7 +106,7 @@ impl Hooks {
         let (controls, controlled) = mpsc::channel();
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (loading, loaded) = mpsc::sync_channel(1);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(HookCounts::default());
         let give_up = Arc::new(GiveUp::default());
         let work = {
             let (options, layout) = (options.clone(), layout.clone());
@@ -114,16 +115,16 @@ impl Hooks {
                 lower_priority();
                 let hash = layout.header.script_hash.as_deref();
                 let made = load_for_hooks(&options, hash, give_up.clone())
-                    .and_then(|(made, declared)| Machine::new(made, declared, layout, give_up));
-                let (machine, filters) = match made {
+                    .and_then(|(made, declared)| HookVm::new(made, declared, layout, give_up));
+                let (hook_vm, filters) = match made {
                     Ok(made) => made,
                     Err(error) => return drop(loading.send(Err(error))),
                 };
-                let metrics = machine.metrics();
+                let metrics = hook_vm.metrics();
                 let aborted = None;
                 let verdict = Box::new(verdict);
                 let failed = false;
-                let thread = HookThread { machine, queued, counts, verdict, aborted, failed };
+                let thread = HookThread { hook_vm, queued, counts, verdict, aborted, failed };
                 if loading.send(Ok((filters, metrics))).is_ok() {
                     thread.run(&controlled);
                 }
@@ -220,9 +221,9 @@ impl Hooks {
 }
 
 struct HookThread {
-    machine: Machine,
-    queued: Receiver<Vec<Record>>,
-    counts: Arc<Counts>,
+    hook_vm: HookVm,
+    queued: Receiver<Vec<CompletionRecord>>,
+    counts: Arc<HookCounts>,
     verdict: Box<dyn Fn(HookVerdict)>,
     aborted: Option<String>,
     failed: bool,
@@ -234,11 +235,11 @@ impl HookThread {
             match controls.try_recv() {
                 Ok(Control::Phase(name, edge)) => {
                     let edge = if edge == Edge::Start { "start" } else { "end" };
-                    self.machine.phase(&name, edge, &self.counts);
+                    self.hook_vm.phase(&name, edge, &self.counts);
                 }
                 Ok(Control::Finish(reply)) => {
                     while let Ok(batch) = self.queued.recv() {
-                        self.machine.deliver(&batch, &self.counts);
+                        self.hook_vm.deliver(&batch, &self.counts);
                     }
                     self.judge();
                     let _ = reply.send(self.outcome());
@@ -247,7 +248,7 @@ impl HookThread {
                 Ok(Control::End(_, reply)) => drop(reply),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => match self.queued.try_recv() {
-                    Ok(batch) => self.machine.deliver(&batch, &self.counts),
+                    Ok(batch) => self.hook_vm.deliver(&batch, &self.counts),
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
                         self.counts.idle.fetch_add(1, Relaxed);
                         thread::sleep(LOOK);
@@ -259,28 +260,28 @@ impl HookThread {
     }
 
     fn judge(&mut self) {
-        if let Some(reason) = self.machine.take_abort()
+        if let Some(reason) = self.hook_vm.take_abort()
             && self.aborted.is_none()
         {
             self.aborted = Some(reason.clone());
             (self.verdict)(HookVerdict::Aborted(reason));
         }
-        if self.machine.errors.any() && !self.failed {
+        if self.hook_vm.errors.any() && !self.failed {
             self.failed = true;
             (self.verdict)(HookVerdict::Failed);
         }
     }
 
     fn outcome(&mut self) -> HookOutcome {
-        let (errors, internal) = self.machine.errors.take();
+        let (errors, internal) = self.hook_vm.errors.take();
         HookOutcome { errors, internal, aborted: self.aborted.take() }
     }
 
     fn wait_for_the_end(mut self, controls: &Receiver<Control>) {
         while let Ok(control) = controls.recv() {
             if let Control::End(summary, reply) = control {
-                self.machine.end(&summary);
-                self.aborted = self.machine.take_abort();
+                self.hook_vm.end(&summary);
+                self.aborted = self.hook_vm.take_abort();
                 let _ = reply.send(self.outcome());
             }
         }

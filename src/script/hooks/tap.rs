@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 
-use super::filter::{Filter, Outcome};
+use super::filter::{CompletionOutcome, Filter};
 use crate::ir::OperationType;
 use crate::ir::event::CompletionEvent;
 use crate::observability::Layout;
@@ -18,14 +18,14 @@ pub(super) const BATCHES_QUEUED: usize = 1_024;
 
 /// A completion as hooks see it.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct CompletionRecord {
     /// A bit for each hook that is to be called with it.
     pub hooks: u32,
     pub client_idx: u32,
     pub seq: u32,
     pub iteration: u32,
     pub kind: OperationType,
-    pub outcome: Outcome,
+    pub outcome: CompletionOutcome,
     pub service_ns: u64,
     pub response_ns: u64,
     pub lateness_ns: u64,
@@ -39,7 +39,7 @@ pub(super) struct Record {
 
 /// The counters that the taps of all shards share with the hooks' thread.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct HookCounts {
     pub delivered: AtomicU64,
     pub dropped: AtomicU64,
     /// The number of times the thread had nothing to do, and would have taken a batch that is not
@@ -47,8 +47,8 @@ pub(super) struct Counts {
     pub idle: AtomicU32,
 }
 
-impl Counts {
-    pub fn drop_all(&self, records: &[Record]) {
+impl HookCounts {
+    pub fn drop_all(&self, records: &[CompletionRecord]) {
         let calls: u32 = records.iter().map(|record| record.hooks.count_ones()).sum();
         self.dropped.fetch_add(calls.into(), Relaxed);
     }
@@ -62,9 +62,9 @@ pub struct HookTap {
     by_path: bool,
     /// Whether a hook gets the path.
     with_path: bool,
-    batch: Vec<Record>,
-    queue: SyncSender<Vec<Record>>,
-    counts: Arc<Counts>,
+    batch: Vec<CompletionRecord>,
+    queue: SyncSender<Vec<CompletionRecord>>,
+    counts: Arc<HookCounts>,
     idle_seen: u32,
 }
 
@@ -72,8 +72,8 @@ impl HookTap {
     pub(super) fn new(
         (filters, with_path): (Arc<[Filter]>, bool),
         layout: Arc<Layout>,
-        queue: SyncSender<Vec<Record>>,
-        counts: Arc<Counts>,
+        queue: SyncSender<Vec<CompletionRecord>>,
+        counts: Arc<HookCounts>,
     ) -> HookTap {
         let by_path = filters.iter().any(|filter| filter.paths.is_some());
         let batch = Vec::with_capacity(BATCH);
@@ -99,13 +99,13 @@ impl HookTap {
         if hooks == 0 {
             return;
         }
-        self.batch.push(Record {
+        self.batch.push(CompletionRecord {
             hooks,
             client_idx: event.operation.client_idx,
             seq: event.operation.seq,
             iteration: event.operation.iteration,
             kind: event.operation_type(),
-            outcome: Outcome::of(&event.status),
+            outcome: CompletionOutcome::of(&event.status),
             service_ns: event.service_ns(),
             response_ns: event.response_ns(),
             lateness_ns: event.lateness_ns(),

@@ -4,7 +4,7 @@
 use super::*;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::ir::{Due, OperationKind};
-use crate::script::api::{CLIENT_METHODS, RNG_METHODS};
+use crate::script::members::{CLIENT_METHODS, RNG_METHODS};
 use crate::script::random::Random;
 use crate::script::values::LARGEST_EXACT;
 

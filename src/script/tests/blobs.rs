@@ -82,7 +82,7 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
     let secret = there.join("secret");
     let written = writing(&format!("{{ blob = {secret:?} }}"));
     assert_eq!(refused(&written), format!("blob {secret:?} {OUTSIDE}"));
-    let allowed = written.with(|options| options.blob_folders.push(there.clone()));
+    let allowed = written.with(|options| options.blob_directories.push(there.clone()));
     assert_eq!(payloads(&allowed).len(), 1);
 
     for (link, to) in [("data/link", &secret), ("data/folder", &there)] {
@@ -92,7 +92,7 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
         assert_eq!(refused(&written), format!("blob {name:?} {OUTSIDE}"));
         if link.ends_with("folder") {
             let folder = written.path(link);
-            let allowed = written.with(|options| options.blob_folders.push(folder));
+            let allowed = written.with(|options| options.blob_directories.push(folder));
             assert_eq!(payloads(&allowed).len(), 1);
         }
     }
@@ -185,6 +185,6 @@ fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
 
 #[test]
 fn a_folder_for_blobs_that_does_not_exist_is_named() {
-    let written = writing("nil").with(|options| options.blob_folders.push("/no/such".into()));
+    let written = writing("nil").with(|options| options.blob_directories.push("/no/such".into()));
     assert_eq!(written.refused(), "--allow-blobs /no/such: No such file or directory (os error 2)");
 }

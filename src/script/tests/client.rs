@@ -1,6 +1,6 @@
 //! Tests of a client's clock and boundaries alone.
 
-use super::super::Limits;
+use super::super::ScriptLimits;
 use super::super::client::{Bounds, Client, Identity, Paced};
 use super::super::open_loop::{Begins, Span};
 use super::super::queued::Queued;
@@ -49,7 +49,7 @@ fn arrival(at_ns: u64, think_ns: u64) -> Due {
 
 fn queued() -> Queued {
     let queued = Queued::new();
-    queued.share(&Limits::default(), 1, 1);
+    queued.share(&ScriptLimits::default(), 1, 1);
     queued
 }
 

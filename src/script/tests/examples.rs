@@ -108,7 +108,7 @@ fn first_steps_takes_five_seconds_and_describes_its_parameters() {
     let seconds: u64 =
         script.unwrap().header().phases.iter().map(|phase| phase.duration_ns).sum::<u64>();
     assert_eq!(seconds, 5_000_000_000);
-    let help = describe(&path, Limits::default()).unwrap();
+    let help = describe(&path, ScriptLimits::default()).unwrap();
     let names: Vec<&str> = help.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["size", "think", "users"]);
 }
@@ -125,15 +125,18 @@ fn std_office_checks_its_options_and_names_the_script_s_line() {
         .message()
     };
     let cases = [
-        ("", "s.lua:3: std.office needs options with a folder, such as { folder = \"team\" }"),
+        ("", "s.lua:3: std.office needs options with a directory, such as { folder = \"team\" }"),
         (
             "{ folder = 'd', documnets = 5 }",
-            "s.lua:3: std.office has no option 'documnets'; there is folder, documents, size, block, think",
+            "s.lua:3: std.office has no option 'documnets'; its options are folder, documents, size, block, think",
         ),
-        ("{ folder = 'd', size = 'big' }", "s.lua:3: std.office: size is a whole number, not big"),
+        (
+            "{ folder = 'd', size = 'big' }",
+            "s.lua:3: std.office: size must be a whole number, not big",
+        ),
         (
             "{ folder = 'd', documents = 0 }",
-            "s.lua:3: std.office: documents, size and block are at least 1",
+            "s.lua:3: std.office: documents, size and block must be at least 1",
         ),
     ];
     for (options, expected) in cases {

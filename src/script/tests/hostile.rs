@@ -290,7 +290,7 @@ fn batches(clients: u32, body: &str) -> (Vec<usize>, Option<String>) {
     let text = format!(
         "bench.workload {{ name = 'w', clients = {clients}, iteration = function(c)\n{body}\nend }}"
     );
-    let limits = Limits { memory_bytes: 32 << 20, ..Limits::default() };
+    let limits = ScriptLimits { memory_bytes: 32 << 20, ..ScriptLimits::default() };
     let mut script = script(&text).with(|options| options.limits = limits).load().unwrap();
     let mut made = Vec::new();
     for client in 0..clients {
@@ -338,7 +338,8 @@ fn what_clients_make_where_a_script_cannot_pause_is_bounded_for_all_of_them_toge
 
 #[test]
 fn going_through_long_lists_counts_as_computing() {
-    let limits = Limits { time_per_resume: Duration::from_millis(2), ..Limits::default() };
+    let limits =
+        ScriptLimits { time_per_resume: Duration::from_millis(2), ..ScriptLimits::default() };
     for body in ["rng:shuffle(list)", "rng:pick(list, list)"] {
         let written = script(&format!(
             "local list = table.create(200000, 1)

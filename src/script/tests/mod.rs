@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClientsOverride, Limits, Script, ScriptError, ScriptOptions};
-use crate::ir::{Operation, OperationSource, Progress, Section, Share, SourceError};
+use super::{ClientsOverride, Script, ScriptError, ScriptLimits, ScriptOptions};
+use crate::ir::{ClientPartition, Operation, OperationSource, Progress, Section, SourceError};
 
 mod any_value;
 mod arrivals;
@@ -18,7 +18,6 @@ mod hooks;
 mod hostile;
 mod hostile_hooks;
 mod hostile_sources;
-mod independence;
 mod modules;
 mod open_loop;
 mod operations;
@@ -26,6 +25,7 @@ mod pace;
 mod params;
 mod random;
 mod sandbox;
+mod shared_state_check;
 mod stubs;
 mod workloads;
 
@@ -124,13 +124,14 @@ fn all(script: &mut Script, batch: usize) -> Result<Vec<Operation>, SourceError>
 
 /// Returns the same operations from VMs that each make a part of the clients.
 fn all_dealt(written: &Written, of: u32, batch: usize) -> Vec<Operation> {
-    let load = |part| Script::load_share(&written.options, Share { part, of }).unwrap();
+    let load =
+        |part| Script::load_partition(&written.options, ClientPartition { part, of }).unwrap();
     let mut parts: Vec<Script> = (0..of).map(load).collect();
     let header = parts[0].header().clone();
     let mut operations = Vec::new();
     for section in SECTIONS {
         for client in 0..header.clients() {
-            let part = Share::part_of(client, header.workload_clients(), of) as usize;
+            let part = ClientPartition::part_of(client, header.workload_clients(), of) as usize;
             for (other, script) in parts.iter_mut().enumerate() {
                 let mut before = operations.len();
                 while script.pull(client, section, batch, &mut operations) == Ok(Progress::More) {
@@ -144,11 +145,11 @@ fn all_dealt(written: &Written, of: u32, batch: usize) -> Vec<Operation> {
     operations
 }
 
-fn quick() -> Limits {
-    Limits {
+fn quick() -> ScriptLimits {
+    ScriptLimits {
         memory_bytes: 32 << 20,
         time_per_resume: Duration::from_millis(150),
-        ..Limits::default()
+        ..ScriptLimits::default()
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ir::document::line::Line;
+use crate::ir::document::line::DocumentLine;
 use crate::ir::{Due, Expect, Feature, HandleRef, OpenMode, OperationKind, Pattern, Payload};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Durable, NtStatus, SharePath};
@@ -143,7 +143,7 @@ fn open_takes_oplocks_leases_durable_handles_and_contexts_and_documents_keep_the
     assert_eq!(needed, [Feature::Caching; 3]);
     let lines: Vec<_> = operations
         .iter()
-        .map(|operation| serde_json::to_value(Line::from_operation(operation)).unwrap())
+        .map(|operation| serde_json::to_value(DocumentLine::from_operation(operation)).unwrap())
         .map(|line| line["extensions"]["smb"].to_string())
         .collect();
     assert_eq!(

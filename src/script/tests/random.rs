@@ -1,7 +1,7 @@
 //! Tests of `rng`, `bench.rng` and `bench.choose`.
 
 use super::*;
-use crate::ir::document::line::Line;
+use crate::ir::document::line::DocumentLine;
 
 /// Returns the paths of an iteration's operations.
 fn paths(written: &Written) -> Vec<String> {
@@ -57,7 +57,7 @@ fn every_distribution_gives_these_numbers_on_every_machine() {
     let operations = written.operations();
     let mut hasher = blake3::Hasher::new();
     for operation in &operations {
-        let line = Line::from_operation(operation);
+        let line = DocumentLine::from_operation(operation);
         hasher.update(serde_json::to_string(&line).unwrap().as_bytes());
         hasher.update(b"\n");
     }

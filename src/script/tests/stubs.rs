@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::ir::OperationType;
-use crate::script::api::{CLIENT_METHODS, METRIC_METHODS, RNG_METHODS};
+use crate::script::members::{CLIENT_METHODS, METRIC_METHODS, RNG_METHODS};
 
 type Names = BTreeSet<String>;
 

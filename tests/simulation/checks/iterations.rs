@@ -11,7 +11,7 @@ use smbench::ir::event::{IterationEvent, Unissued};
 use smbench::ir::{CompletionEvent, CompletionStatus, Due, Event, Late, Operation, Section};
 
 use smbench::scheduler::RetryPolicy;
-use smbench::scheduler::retry::MOST_ATTEMPTS;
+use smbench::scheduler::engine::MOST_ATTEMPTS;
 
 use super::{Client, breaks};
 use crate::run::Outcome;

@@ -3,7 +3,7 @@
 
 use smbench::ir::{CompletionEvent, CompletionStatus, Due, Event, Operation, Section};
 use smbench::scheduler::PhaseSpan;
-use smbench::scheduler::retry::MOST_ATTEMPTS;
+use smbench::scheduler::engine::MOST_ATTEMPTS;
 
 use super::Client;
 use crate::run::Outcome;

@@ -1,0 +1,88 @@
+//! The part of reading a document that both versions share.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{DocumentError, Position, Problem, UnknownTypes};
+use super::format::Format;
+use super::header::Header;
+use super::line::DocumentLine;
+use super::line_fields;
+use crate::ir::operation::OperationType;
+
+/// A receiver of a document in the order in which it is read: the header, then version 2 lines.
+pub(super) trait LineSink {
+    fn header(&mut self, header: Header) -> Result<(), Problem>;
+    fn line(
+        &mut self,
+        position: Position,
+        line: &mut DocumentLine<'static>,
+        operation: OperationType,
+    ) -> Result<(), Problem>;
+}
+
+/// A filter before the sink. It passes on valid lines, and collects unknown operation types, so
+/// that the error at the end can list all of them.
+pub(super) struct CheckedSink<'s> {
+    pub file: PathBuf,
+    format: Format,
+    pub sink: &'s mut dyn LineSink,
+    unknown: UnknownTypes,
+    pub found: u64,
+}
+
+impl<'s> CheckedSink<'s> {
+    pub fn new(file: &Path, format: Format, sink: &'s mut dyn LineSink) -> CheckedSink<'s> {
+        let unknown = UnknownTypes::default();
+        CheckedSink { file: file.to_path_buf(), format, sink, unknown, found: 0 }
+    }
+
+    pub fn header(&mut self, header: Header) -> Result<(), DocumentError> {
+        header.check().and_then(|()| self.sink.header(header)).map_err(|p| self.error(p))
+    }
+
+    /// Checks a line and passes it on. `to_v2` converts a valid line of its version to version 2. A
+    /// line is large, so it is passed by reference from here on.
+    pub fn line(
+        &mut self,
+        position: Position,
+        mut line: DocumentLine<'static>,
+        to_v2: impl FnOnce(&mut DocumentLine<'static>) -> Result<(), Problem>,
+    ) -> Result<(), DocumentError> {
+        self.found += 1;
+        let op_id = line.op_id.as_deref().map(str::to_string);
+        let passed = match line_fields::check(&line, self.format) {
+            Ok(None) => {
+                let op_id = op_id.as_deref().map_or_else(|| position.to_string(), str::to_string);
+                self.unknown.add(&line.kind, &op_id);
+                Ok(())
+            }
+            // Operations that follow one of an unknown type may depend on it, so they are not
+            // passed on.
+            Ok(Some(_)) if !self.unknown.is_empty() => Ok(()),
+            Ok(Some(operation)) => {
+                to_v2(&mut line).and_then(|()| self.sink.line(position, &mut line, operation))
+            }
+            Err(problem) => Err(problem),
+        };
+        passed.map_err(|problem| DocumentError {
+            position: Some(position),
+            op_id,
+            ..self.error(problem)
+        })
+    }
+
+    pub fn finish(self) -> Result<(), DocumentError> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        Err(DocumentError::new(&self.file, Problem::UnknownTypes(self.unknown)))
+    }
+
+    pub fn error(&self, problem: Problem) -> DocumentError {
+        DocumentError::new(&self.file, problem)
+    }
+
+    pub fn error_at(&self, position: Position, problem: Problem) -> DocumentError {
+        DocumentError { position: Some(position), ..self.error(problem) }
+    }
+}

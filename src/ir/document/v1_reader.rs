@@ -1,0 +1,385 @@
+//! Document version 1: one frozen JSON object, read as a stream.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::{Map, Value};
+
+use super::error::{DocumentError, Position, Problem};
+use super::format::Format;
+use super::header::Header;
+use super::limits::{MAX_CLIENTS, MAX_HEADER, MAX_PART};
+use super::line::DocumentLine;
+use super::sink::{CheckedSink, LineSink};
+use super::warnings::shortened;
+use crate::ir::operation::OpenMode;
+use crate::ir::source::Workload;
+use crate::protocol::create::CreateDisposition;
+
+/// The parts of a version 1 document beside its operations.
+pub(super) struct Head {
+    pub metadata: Map<String, Value>,
+    /// The `operation_count` of each client, in the order of the clients.
+    pub counts: Vec<u64>,
+    pub names: Arc<[Arc<str>]>,
+}
+
+/// Returns the disposition of an open that states none.
+pub(super) fn default_disposition(mode: OpenMode) -> CreateDisposition {
+    match mode {
+        OpenMode::Read => CreateDisposition::Open,
+        OpenMode::Write | OpenMode::ReadWrite => CreateDisposition::OpenIf,
+    }
+}
+
+/// Reads a whole document. One pass is enough, unless `operations` come before the keys that
+/// say what they mean.
+pub(super) fn read<F: Read + Seek>(
+    file: &Path,
+    input: &mut F,
+    sink: &mut dyn LineSink,
+) -> Result<Head, DocumentError> {
+    let mut pass = Pass {
+        sink: CheckedSink::new(file, Format::V1, sink),
+        budget: Budget::default(),
+        version: None,
+        metadata: None,
+        clients: None,
+        indices: HashMap::new(),
+        operations: Operations::NotSeen,
+        second: false,
+        position: None,
+        error: None,
+    };
+    pass.run(input)?;
+    if pass.version.is_none() {
+        return Err(pass.sink.error(Problem::MissingKey("version")));
+    }
+    if matches!(pass.operations, Operations::Skipped) {
+        pass.require_head().map_err(|problem| pass.sink.error(problem))?;
+        let rewound = input.seek(SeekFrom::Start(0));
+        rewound.map_err(|error| pass.sink.error(Problem::Unreadable(error)))?;
+        pass.second = true;
+        pass.run(input)?;
+    }
+    let missing = match pass.operations {
+        Operations::Read => None,
+        _ => Some(pass.require_head().err().unwrap_or(Problem::MissingKey("operations"))),
+    };
+    match (missing, pass.metadata, pass.clients) {
+        (None, Some(metadata), Some(ClientList { names, counts })) => {
+            pass.sink.finish()?;
+            Ok(Head { metadata, counts, names })
+        }
+        (problem, ..) => Err(pass.sink.error(problem.unwrap_or(Problem::MissingKey("clients")))),
+    }
+}
+
+/// One reading of the file.
+struct Pass<'s> {
+    sink: CheckedSink<'s>,
+    budget: Budget,
+    version: Option<()>,
+    metadata: Option<Map<String, Value>>,
+    clients: Option<ClientList>,
+    indices: HashMap<Arc<str>, u32>,
+    operations: Operations,
+    /// Whether only the operations are still wanted.
+    second: bool,
+    position: Option<Position>,
+    /// The real error when the parser reports that it was stopped.
+    error: Option<DocumentError>,
+}
+
+struct ClientList {
+    names: Arc<[Arc<str>]>,
+    /// The `operation_count` of each client.
+    counts: Vec<u64>,
+}
+
+#[derive(PartialEq)]
+enum Operations {
+    NotSeen,
+    /// Operations that came before `clients` or another key they need.
+    Skipped,
+    Read,
+}
+
+impl Pass<'_> {
+    fn run(&mut self, input: &mut impl Read) -> Result<(), DocumentError> {
+        let reader = Limited {
+            inner: BufReader::with_capacity(1 << 16, input),
+            budget: self.budget.clone(),
+        };
+        let mut json = serde_json::Deserializer::from_reader(reader);
+        self.budget.allow(MAX_PART);
+        let read = DeserializeSeed::deserialize(Document(self), &mut json).and_then(|()| {
+            self.budget.allow(MAX_PART);
+            json.end()
+        });
+        let Err(error) = read else { return Ok(()) };
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let problem = match self.budget.exceeded.get() {
+            Some(limit) => Problem::TooLarge(limit >> 20),
+            None if error.is_io() => Problem::Unreadable(error.into()),
+            None => Problem::json_in_file(&error),
+        };
+        Err(DocumentError { position: self.position, ..self.sink.error(problem) })
+    }
+
+    fn require_head(&self) -> Result<(), Problem> {
+        match (&self.version, &self.metadata, &self.clients) {
+            (None, ..) => Err(Problem::MissingKey("version")),
+            (_, None, _) => Err(Problem::MissingKey("metadata")),
+            (.., None) => Err(Problem::MissingKey("clients")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the error for `run` and returns one that stops the parser.
+    fn fail<E: serde::de::Error>(&mut self, error: DocumentError) -> E {
+        self.error = Some(error);
+        E::custom("stopped")
+    }
+
+    fn refuse<E: serde::de::Error>(&mut self, problem: Problem) -> E {
+        let error = self.sink.error(problem);
+        self.fail(error)
+    }
+
+    fn key<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        self.budget.allow(MAX_PART);
+        match key {
+            "version" | "metadata" | "clients" if self.second => {
+                self.budget.allow(MAX_HEADER);
+                map.next_value::<IgnoredAny>()?;
+            }
+            "version" => {
+                let version: Value = map.next_value()?;
+                if version != 1 {
+                    return Err(self.refuse(Problem::Version(shortened(&version.to_string()))));
+                }
+                self.version = Some(());
+            }
+            "metadata" => {
+                let metadata: Map<String, Value> = map.next_value()?;
+                check_metadata(&metadata).map_err(|problem| self.refuse(problem))?;
+                self.metadata = Some(metadata);
+            }
+            "clients" => {
+                self.budget.allow(MAX_HEADER);
+                map.next_value_seed(Clients(self))?;
+            }
+            "operations" => map.next_value_seed(OperationList(self))?,
+            other => {
+                let known = &["version", "metadata", "clients", "operations"];
+                return Err(A::Error::unknown_field(&shortened(other), known));
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> Header {
+        let (Some(metadata), Some(ClientList { names, .. })) = (&self.metadata, &self.clients)
+        else {
+            return Header::default();
+        };
+        let source = metadata.get("source").and_then(Value::as_str).unwrap_or_default();
+        let workload = Workload {
+            client_names: Some(Arc::clone(names)),
+            ..Workload::new("document", names.len() as u32)
+        };
+        Header {
+            version: 2,
+            source: source.to_string(),
+            workloads: vec![workload],
+            metadata: Some(metadata.clone()),
+            ..Header::default()
+        }
+    }
+}
+
+fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Problem> {
+    let has = |key, wanted, holds: fn(&Value) -> bool| match metadata.get(key) {
+        Some(value) if holds(value) => Ok(()),
+        _ => Err(Problem::Metadata { key, wanted }),
+    };
+    has("source", "a text", Value::is_string)?;
+    has("duration_seconds", "a number from 0", |v| v.as_f64().is_some_and(|s| s >= 0.0))?;
+    has("client_count", "a whole number from 0", Value::is_u64)
+}
+
+struct Document<'p, 's>(&'p mut Pass<'s>);
+
+impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_, '_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version 1 document (an object with version, metadata, clients, operations)")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if seen.contains(&key) {
+                return Err(A::Error::custom(format!("{:?} is there twice", shortened(&key))));
+            }
+            self.0.key(&key, &mut map)?;
+            seen.push(key);
+        }
+        Ok(())
+    }
+}
+
+struct Clients<'p, 's>(&'p mut Pass<'s>);
+
+impl<'de> DeserializeSeed<'de> for Clients<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Clients<'_, '_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of clients")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Client {
+            client_id: String,
+            operation_count: u64,
+        }
+        let pass = self.0;
+        let (mut names, mut counts) = (Vec::new(), Vec::new());
+        while let Some(client) = list.next_element::<Client>()? {
+            if names.len() as u64 >= MAX_CLIENTS {
+                return Err(pass.refuse(Problem::TooManyClients(MAX_CLIENTS + 1)));
+            }
+            let name: Arc<str> = client.client_id.into();
+            if pass.indices.insert(Arc::clone(&name), names.len() as u32).is_some() {
+                return Err(pass.refuse(Problem::DuplicateClient(shortened(&name))));
+            }
+            names.push(name);
+            counts.push(client.operation_count);
+        }
+        pass.clients = Some(ClientList { names: names.into(), counts });
+        Ok(())
+    }
+}
+
+struct OperationList<'p, 's>(&'p mut Pass<'s>);
+
+impl<'de> DeserializeSeed<'de> for OperationList<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OperationList<'_, '_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of operations")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let pass = self.0;
+        if pass.require_head().is_err() {
+            pass.operations = Operations::Skipped;
+            loop {
+                pass.budget.allow(MAX_PART);
+                if list.next_element::<IgnoredAny>()?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        let header = pass.header();
+        pass.sink.header(header).map_err(|error| pass.fail(error))?;
+        let mut position = 0;
+        loop {
+            pass.position = Some(Position::Operation(position));
+            pass.budget.allow(MAX_PART);
+            let Some(line) = list.next_element::<DocumentLine<'static>>()? else { break };
+            let indices = &pass.indices;
+            let taken = pass.sink.line(Position::Operation(position), line, |l| to_v2(l, indices));
+            taken.map_err(|error| pass.fail(error))?;
+            position += 1;
+        }
+        pass.position = None;
+        pass.operations = Operations::Read;
+        Ok(())
+    }
+}
+
+/// Converts a line to the version 2 line that means the same.
+fn to_v2(
+    line: &mut DocumentLine<'static>,
+    clients: &HashMap<Arc<str>, u32>,
+) -> Result<(), Problem> {
+    let name = line.client_id.take().unwrap_or_default();
+    let client = clients.get(name.as_ref());
+    line.client = Some(*client.ok_or_else(|| Problem::UnknownClient(shortened(&name)))?);
+    let micros = line.timestamp_us.take().unwrap_or_default();
+    line.at_ns = Some(micros.checked_mul(1_000).ok_or(Problem::TimeTooLarge(micros))?);
+    if let Some(mode) = line.mode {
+        line.set_disposition(mode, default_disposition(mode));
+    }
+    if line.source_path.is_some() {
+        line.replace = Some(false);
+    }
+    Ok(())
+}
+
+/// The number of bytes that may still be read before the next part begins.
+#[derive(Clone, Default)]
+struct Budget {
+    left: Rc<Cell<u64>>,
+    limit: Rc<Cell<u64>>,
+    exceeded: Rc<Cell<Option<u64>>>,
+}
+
+impl Budget {
+    fn allow(&self, bytes: u64) {
+        self.left.set(bytes);
+        self.limit.set(bytes);
+    }
+}
+
+/// A reader that bounds what the parser holds at a time, because the parser has no bound of
+/// its own.
+struct Limited<R> {
+    inner: R,
+    budget: Budget,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        match self.budget.left.get().checked_sub(read as u64) {
+            Some(left) => self.budget.left.set(left),
+            None => {
+                self.budget.exceeded.set(Some(self.budget.limit.get()));
+                return Err(io::Error::other("too large"));
+            }
+        }
+        Ok(read)
+    }
+}

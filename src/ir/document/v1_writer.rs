@@ -1,0 +1,256 @@
+//! The writer of version 1, for streams that fit it.
+
+use std::borrow::Cow;
+use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tempfile::SpooledTempFile;
+
+use super::document_writer::{DocumentWriter, Written};
+use super::error::WriteError;
+use super::header::Header;
+use super::line::{self, DocumentLine};
+use super::line_fields;
+use super::v1_reader::default_disposition as default_v1;
+use crate::ir::Late;
+use crate::ir::operation::OperationType;
+use crate::ir::source::Workload;
+use crate::protocol::BreakPolicy;
+use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
+
+/// A writer of version 1. The operations wait in a temporary file, because the counts of the
+/// clients stand before them.
+pub(super) struct V1Writer<W> {
+    out: W,
+    body: BufWriter<SpooledTempFile>,
+    names: Vec<String>,
+    counts: Vec<u32>,
+    /// The time of each client's previous operation.
+    at: Vec<u64>,
+    last_ns: u64,
+    /// The way in which each client answers breaks. Empty if all answer at once.
+    answers: Vec<BreakPolicy>,
+    header: Header,
+    /// An operation belongs to another iteration than its client's first.
+    iterates: bool,
+    buffer: Vec<u8>,
+    operations: u64,
+    hash: blake3::Hasher,
+}
+
+#[derive(Serialize)]
+struct ClientEntry<'a> {
+    client_id: &'a str,
+    operation_count: u32,
+}
+
+const BODY_IN_MEMORY: usize = 32 << 20;
+
+impl<W: Write> V1Writer<W> {
+    pub fn new(header: &Header, out: W) -> Result<V1Writer<W>, WriteError> {
+        let names: Vec<String> = header.client_names().collect();
+        let answer =
+            |workload: &Workload| std::iter::repeat_n(workload.on_break, workload.clients as usize);
+        let mut answers = Vec::new();
+        if !header.workloads.iter().all(|workload| workload.on_break.is_default()) {
+            answers.extend(header.workloads.iter().flat_map(answer));
+        }
+        let mut header = header.clone();
+        header.workloads = Vec::new();
+        Ok(V1Writer {
+            out,
+            body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
+            counts: vec![0; names.len()],
+            at: vec![0; names.len()],
+            names,
+            last_ns: 0,
+            answers,
+            header,
+            iterates: false,
+            buffer: Vec::new(),
+            operations: 0,
+            hash: blake3::Hasher::new(),
+        })
+    }
+
+    fn left_out(&self) -> Vec<&'static str> {
+        let header = &self.header;
+        let parts = [
+            (!header.phases.is_empty(), "phases"),
+            (self.iterates, "the numbers of iterations"),
+            (!header.params.is_empty(), "the parameters of the script"),
+            (!header.modules.is_empty(), "the versions of its modules"),
+            (header.script_hash.is_some(), "the hash of the script"),
+            (header.seed != 0, "the seed"),
+        ];
+        parts.into_iter().filter_map(|(has, what)| has.then_some(what)).collect()
+    }
+
+    fn metadata(&self) -> Map<String, Value> {
+        if let Some(metadata) = &self.header.metadata {
+            return metadata.clone();
+        }
+        let phases: u64 = self.header.phases.iter().map(|phase| phase.duration_ns).sum();
+        let duration_ns = if phases > 0 { phases } else { self.last_ns };
+        let metadata = [
+            ("source", json!(self.header.source)),
+            ("duration_seconds", json!(duration_ns as f64 / 1e9)),
+            ("client_count", json!(self.names.len())),
+        ];
+        metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+    }
+}
+
+impl<W: Write> DocumentWriter for V1Writer<W> {
+    fn operation(&mut self, mut line: DocumentLine<'_>) -> Result<(), WriteError> {
+        let client = line.client.unwrap_or_default() as usize;
+        let seq = self.counts.get(client).copied().unwrap_or_default();
+        let before = self.at.get(client).copied().unwrap_or_default();
+        let answer = self.answers.get(client).copied().unwrap_or_default();
+        self.iterates |= line.iteration.is_some();
+        if let Err(reason) = fit(&mut line, before, answer) {
+            let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
+            return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });
+        }
+        // The hash is that of the operation as loading this document yields it.
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
+        self.buffer.push(b'\n');
+        self.hash.update(&self.buffer);
+
+        let at = line.at_ns.unwrap_or_default();
+        self.last_ns = self.last_ns.max(at);
+        if let (Some(count), Some(before)) = (self.counts.get_mut(client), self.at.get_mut(client))
+        {
+            *count += 1;
+            *before = at;
+        }
+        let Some(name) = self.names.get(client) else {
+            let (op_id, kind) = (format!("{client}-{seq}"), line.kind.into_owned());
+            let reason = "its client is beyond those of the header";
+            return Err(WriteError::Unfit { op_id, kind, reason });
+        };
+        let line = DocumentLine {
+            op_id: Some(line.op_id.unwrap_or_else(|| format!("{client}-{seq}").into())),
+            client_id: Some(name.as_str().into()),
+            timestamp_us: Some(at / 1_000),
+            client: None,
+            at_ns: None,
+            disposition: None,
+            replace: None,
+            ..line
+        };
+        self.buffer.clear();
+        self.buffer.extend_from_slice(if self.operations == 0 { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
+        self.body.write_all(&self.buffer)?;
+        self.operations += 1;
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
+        let left_out = self.left_out();
+        let metadata = serde_json::to_string(&self.metadata()).map_err(io::Error::other)?;
+        write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
+        for (index, (name, count)) in self.names.iter().zip(&self.counts).enumerate() {
+            let entry = ClientEntry { client_id: name, operation_count: *count };
+            self.out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut self.out, &entry).map_err(io::Error::other)?;
+        }
+        self.out.write_all(b"\n],\n\"operations\":[")?;
+        let mut body = self.body.into_inner().map_err(io::IntoInnerError::into_error)?;
+        body.seek(SeekFrom::Start(0))?;
+        io::copy(&mut BufReader::with_capacity(1 << 18, body), &mut self.out)?;
+        self.out.write_all(b"\n]}\n")?;
+        self.out.flush()?;
+        let ir_hash = self.hash.finalize().to_hex().to_string();
+        Ok(Written { operations: self.operations, ir_hash, left_out })
+    }
+}
+
+/// Changes a line to what version 1 can express, without changing what it does. "Right after
+/// the previous operation" becomes that operation's time. A disposition that version 1 would
+/// not assume goes to the extensions, as does the way in which the client of an open answers
+/// breaks. The number of the iteration is removed, because version 1 has none.
+///
+/// # Errors
+/// The reason why the line does not fit version 1.
+fn fit(line: &mut DocumentLine<'_>, before: u64, answer: BreakPolicy) -> Result<(), &'static str> {
+    line.iteration = None;
+    match line.operation_type().filter(|operation| line_fields::in_version_1(*operation)) {
+        None => return Err("version 1 has no such type"),
+        Some(OperationType::Open) => {
+            fit_disposition(line);
+            fit_answer(line, answer);
+        }
+        Some(_) => {}
+    }
+    if line.section.is_some() {
+        return Err("version 1 has no setup and no teardown");
+    }
+    if line.expect.is_some() {
+        return Err("version 1 cannot say which statuses are expected");
+    }
+    if line.replace == Some(true) {
+        return Err("a version 1 rename never replaces (in a script: { replace = false })");
+    }
+    if line.payload.is_some() {
+        return Err("version 1 writes files (blobs) only, not patterns");
+    }
+    if line.blob_path.as_deref().is_some_and(|path| !Path::new(path).is_absolute()) {
+        return Err("version 1 needs an absolute blob_path");
+    }
+    if line.late.take().is_some_and(|late| late == Late::Drop) {
+        return Err("version 1 cannot say that a late arrival is dropped");
+    }
+    if line.from_ns.is_some() {
+        return Err("version 1 has no closed loops that begin and end");
+    }
+    match (line.at_ns, line.after_ns.take()) {
+        (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),
+        (Some(at), _) if at < before => Err("it arrives before the operation before it is due"),
+        (Some(_), None | Some(0)) => Ok(()),
+        (None, Some(0)) => {
+            line.at_ns = Some(before);
+            Ok(())
+        }
+        _ => Err(
+            "it waits for the operation before it (think time), and version 1 knows only times from the start",
+        ),
+    }
+}
+
+fn fit_disposition(line: &mut DocumentLine<'_>) {
+    let Some(mode) = line.mode else { return };
+    let wanted = match line.disposition.as_deref().map(CreateDisposition::from_name) {
+        Some(Ok(disposition)) => disposition,
+        _ => line::default_disposition(mode),
+    };
+    line.set_disposition(mode, default_v1(mode));
+    if wanted == default_v1(mode) {
+        return;
+    }
+    let extensions = line.extensions.get_or_insert_default();
+    let smb = extensions.entry("smb").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(smb) = smb
+        && !smb.keys().any(|key| key.eq_ignore_ascii_case("disposition"))
+    {
+        smb.insert("disposition".into(), Value::String(wanted.name().into()));
+    }
+}
+
+/// Writes how the client answers breaks into an open's extensions. An open that asks for no
+/// caching needs none, because nothing of it can be broken.
+fn fit_answer(line: &mut DocumentLine<'_>, answer: BreakPolicy) {
+    let smb = line.extensions.as_mut().and_then(|extensions| extensions.get_mut("smb"));
+    if let Some(Value::Object(smb)) = smb
+        && !answer.is_default()
+    {
+        let has = |wanted: &str| smb.keys().any(|key| key.eq_ignore_ascii_case(wanted));
+        if MODE_2_KEYS.into_iter().any(has) && !has("on_break") {
+            smb.insert("on_break".into(), answer.written());
+        }
+    }
+}

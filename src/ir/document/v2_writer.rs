@@ -1,0 +1,59 @@
+//! The writer of version 2.
+
+use std::io::{self, Write};
+
+use super::document_writer::{DocumentWriter, Written};
+use super::error::WriteError;
+use super::header::{Header, Trailer};
+use super::line::DocumentLine;
+
+/// A writer that writes a document as the operations come.
+pub(super) struct V2Writer<W> {
+    out: W,
+    buffer: Vec<u8>,
+    operations: u64,
+    hash: blake3::Hasher,
+}
+
+const FLUSH_AT: usize = 256 << 10;
+
+impl<W: Write> V2Writer<W> {
+    pub fn new(header: &Header, mut out: W) -> Result<V2Writer<W>, WriteError> {
+        let mut buffer = serde_json::to_vec(&Header { version: 2, ..header.clone() })
+            .map_err(io::Error::other)?;
+        buffer.push(b'\n');
+        out.write_all(&buffer)?;
+        buffer.clear();
+        Ok(V2Writer { out, buffer, operations: 0, hash: blake3::Hasher::new() })
+    }
+
+    /// Writes the buffer and adds it to the hash, which is that of the operations' lines.
+    fn flush(&mut self) -> io::Result<()> {
+        self.hash.update(&self.buffer);
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> DocumentWriter for V2Writer<W> {
+    fn operation(&mut self, line: DocumentLine<'_>) -> Result<(), WriteError> {
+        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
+        self.buffer.push(b'\n');
+        self.operations += 1;
+        if self.buffer.len() >= FLUSH_AT {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
+        self.flush()?;
+        let ir_hash = self.hash.finalize().to_hex().to_string();
+        let trailer = Trailer { operations: self.operations, ir_hash: Some(ir_hash.clone()) };
+        serde_json::to_writer(&mut self.out, &trailer).map_err(io::Error::other)?;
+        self.out.write_all(b"\n")?;
+        self.out.flush()?;
+        Ok(Written { operations: self.operations, ir_hash, left_out: Vec::new() })
+    }
+}

@@ -1,0 +1,164 @@
+//! The ways in which an engine's work ends before its stream does: the cut, the bound on
+//! operations, and giving up.
+
+use super::action::Action;
+use super::client_queue::{Attempt, ClientQueue, ClientState};
+use super::state_machine::Engine;
+use crate::backend::Execution;
+use crate::ir::event::Unissued;
+use crate::ir::{CompletionStatus, Event};
+use crate::scheduler::operation_bound::OperationBound;
+use crate::scheduler::timeline::Stage;
+
+impl Engine {
+    /// Discards the operations that are not issued. An operation in flight still completes.
+    /// One that waits to be tried again completes with the attempt that failed.
+    pub fn cut(&mut self, now_ns: u64) {
+        if self.cut {
+            return;
+        }
+        self.cut = true;
+        self.report_unissued(0..self.clients.len(), now_ns, |_| true);
+        self.end_disconnections(now_ns);
+        self.schedule.clear();
+        self.blocked.clear();
+        self.permits.withdraw(self.shard);
+        for _ in self.permitted.drain(..) {
+            self.permits.release(self.shard);
+        }
+        self.wanted.retain(|action| !matches!(action, Action::Pull { .. }));
+        for slot in 0..self.clients.len() {
+            let client = &mut self.clients[slot];
+            if matches!(client.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
+            {
+                continue;
+            }
+            client.cut();
+            if client.state == ClientState::Held {
+                self.discard(slot as u32);
+            } else if client.waits() {
+                client.state = ClientState::Idle;
+                self.discard(slot as u32);
+            }
+            self.settle_iteration(slot as u32);
+            self.advance(slot as u32);
+        }
+    }
+
+    /// Reports what these clients were to issue until `now_ns` and did not, of those `of` chooses.
+    pub(super) fn report_unissued(
+        &mut self,
+        slots: std::ops::Range<usize>,
+        now_ns: u64,
+        of: impl Fn(&ClientQueue) -> bool,
+    ) {
+        let Stage::Measure = self.stage else { return };
+        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+        let mut unissued = Unissued::default();
+        for client in self.clients[slots].iter_mut().filter(|client| of(client)) {
+            let phases = &self.config.phases;
+            let late = client.drop_unissued_arrivals(phases, self.origin_ns, cut_ns);
+            self.events.extend(late.into_iter().map(Event::Iteration));
+            client.count_unissued(self.origin_ns, cut_ns, &mut unissued);
+        }
+        if unissued != Unissued::default() {
+            self.events.push(Event::Unissued(unissued));
+        }
+    }
+
+    /// Drops the client's operation that waits to be issued. If it was tried before, it
+    /// completes with that attempt; otherwise it was never issued, and another may be instead.
+    pub(super) fn discard(&mut self, slot: u32) {
+        let client = &mut self.clients[slot as usize];
+        let Some(mut in_flight) = client.in_flight_op.take() else { return };
+        match in_flight.failed.take() {
+            Some(failed) => self.report(slot, in_flight, *failed),
+            None => {
+                client.note_abandoned();
+                if let (Stage::Measure, Some(bound)) = (self.stage, self.permits.operations()) {
+                    bound.give_back();
+                }
+            }
+        }
+    }
+
+    /// Ends the stream of every client of this engine once the bound is reached. Operations that
+    /// were issued before run to completion, and the stage ends as it does when a stream ends by
+    /// itself. Operations with a time of their own that had passed by then are reported as
+    /// unissued: they show a server or a generator that was behind.
+    pub(super) fn heed_bound(&mut self, now_ns: u64) {
+        let reached = self.permits.operations().is_some_and(OperationBound::is_reached);
+        if !reached || self.at_bound || self.cut || self.stage != Stage::Measure {
+            return;
+        }
+        self.at_bound = true;
+        self.report_unissued(0..self.clients.len(), now_ns, ClientQueue::has_own_times);
+        self.schedule.retain(|next| self.clients[next.0.1 as usize].in_flight_op.is_some());
+        for slot in std::mem::take(&mut self.permitted) {
+            match self.clients[slot as usize].in_flight_op.is_some() {
+                true => self.permitted.push_back(slot),
+                false => self.permits.release(self.shard),
+            }
+        }
+        self.permits.withdraw(self.shard);
+        for slot in std::mem::take(&mut self.blocked) {
+            if self.clients[slot as usize].in_flight_op.is_none() {
+                continue;
+            }
+            match self.permits.acquire(self.shard) {
+                true => self.permitted.push_back(slot),
+                false => self.blocked.push_back(slot),
+            }
+        }
+        for slot in 0..self.clients.len() {
+            let client = &mut self.clients[slot];
+            if matches!(client.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
+            {
+                continue;
+            }
+            client.cut();
+            if client.waits() && client.in_flight_op.is_none() {
+                client.state = ClientState::Idle;
+            }
+            self.settle_iteration(slot as u32);
+            self.advance(slot as u32);
+        }
+    }
+
+    /// Takes the client's next operation from the bound. An operation that was taken before and
+    /// waits to be issued again is not taken twice.
+    pub(super) fn takes_from_bound(&self, slot: u32) -> bool {
+        let taken = self.clients[slot as usize].in_flight_op.is_some();
+        match self.permits.operations() {
+            Some(bound) if self.stage == Stage::Measure && !taken => {
+                let took = bound.take();
+                if bound.is_reached() {
+                    self.permits.wake_all();
+                }
+                took
+            }
+            _ => true,
+        }
+    }
+
+    /// Gives up: everything in flight completes as cut, nothing else is issued.
+    pub fn abandon(&mut self, now_ns: u64) {
+        self.cut(now_ns);
+        self.wanted.clear();
+        for slot in 0..self.clients.len() {
+            let client = &mut self.clients[slot];
+            let Some(in_flight) = client.in_flight_op.take() else { continue };
+            let issued_ns = in_flight.handed_ns;
+            client.note_abandoned();
+            self.release(&in_flight.operation);
+            let execution = Execution::of(CompletionStatus::Cut);
+            let last = Attempt { issued_ns, completed_ns: now_ns, execution };
+            self.report(slot as u32, in_flight, last);
+            self.settle_iteration(slot as u32);
+        }
+        for client in &mut self.clients {
+            client.state = ClientState::Gone;
+        }
+        self.unfinished = 0;
+    }
+}

@@ -1,0 +1,23 @@
+//! The scheduler's decisions as a pure state machine: no clock, no I/O, no runtime.
+//!
+//! [`Engine`] is the machine and says how it is used. Everything else here is a part of it: the
+//! queue of each client, the ends of its work, and what its operations wait for.
+
+mod action;
+mod breaks;
+mod client_queue;
+mod config;
+mod cut;
+mod deadlines;
+mod disconnections;
+mod lookahead;
+mod retry;
+mod skipped_iterations;
+mod state_machine;
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, EngineError};
+pub use config::EngineConfig;
+pub use retry::{MOST_ATTEMPTS, RetryPolicy};
+pub use state_machine::Engine;

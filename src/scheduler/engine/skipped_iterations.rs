@@ -1,0 +1,103 @@
+//! Iterations that are discarded whole: arrivals that found their client busy and are dropped,
+//! and iterations of a closed loop that are superseded because its time has passed.
+
+use super::client_queue::{ClientQueue, ClientState};
+use crate::ir::event::{IterationEvent, IterationOutcome};
+use crate::ir::{Due, Late, Operation};
+use crate::scheduler::timeline::{PhaseSpan, Stage};
+
+impl ClientQueue {
+    /// Skips queued iterations that must not run, and the rest of an iteration that is being
+    /// skipped. Returns the dropped arrivals that were due before `until_ns`, and the number
+    /// of iterations that were superseded.
+    pub fn leave_out(
+        &mut self,
+        phases: &[PhaseSpan],
+        origin_ns: u64,
+        until_ns: u64,
+    ) -> (Vec<IterationEvent>, u64) {
+        let (mut dropped, mut superseded) = (Vec::new(), 0);
+        while self.state == ClientState::Idle
+            && let Some(next) = self.pending.front()
+        {
+            let (due_ns, eligible_ns) = self.times(next.due, origin_ns);
+            let busy = due_ns < eligible_ns && due_ns < until_ns;
+            if self.leaving_out == Some(next.iteration) {
+                self.pending.pop_front();
+            } else if self.may_be_dropped(next) && busy {
+                let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
+                dropped.push(self.dropped(next.iteration, phase, due_ns, eligible_ns));
+                self.leaving_out = Some(next.iteration);
+                self.ends_at(eligible_ns);
+                self.rested = true;
+            } else if let Due::During { until_ns, .. } = next.due
+                && (until_ns <= self.over_ns || eligible_ns >= origin_ns.saturating_add(until_ns))
+                && self.begins(next)
+            {
+                self.leaving_out = Some(next.iteration);
+                self.superseded = Some(next.iteration);
+                superseded += 1;
+                // Think time before a superseded iteration does not delay the arrival after it.
+                (self.over_ns, self.rested) = (until_ns, true);
+            } else {
+                self.leaving_out = None;
+                break;
+            }
+        }
+        (dropped, superseded)
+    }
+
+    /// Drops, at a cut, the iterations that arrived before it and found the client busy, which
+    /// it still is. Returns them.
+    pub fn drop_unissued_arrivals(
+        &mut self,
+        phases: &[PhaseSpan],
+        origin_ns: u64,
+        cut_ns: u64,
+    ) -> Vec<IterationEvent> {
+        let busy = self.in_flight_op.is_some() || self.state == ClientState::Held;
+        let mut dropped: Vec<IterationEvent> = Vec::new();
+        if !busy {
+            return dropped;
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|next| {
+            let (due_ns, _) = self.times(next.due, origin_ns);
+            if self.may_be_dropped(next) && due_ns < cut_ns {
+                let phase = PhaseSpan::at(phases, Stage::Measure, origin_ns, due_ns);
+                dropped.push(self.dropped(next.iteration, phase, due_ns, cut_ns));
+            }
+            dropped.last().is_none_or(|last| last.iteration != next.iteration)
+        });
+        self.pending = pending;
+        dropped
+    }
+
+    fn dropped(
+        &self,
+        iteration: u32,
+        phase: Option<u16>,
+        due_ns: u64,
+        busy_until_ns: u64,
+    ) -> IterationEvent {
+        IterationEvent {
+            client_idx: self.client_idx,
+            iteration,
+            phase,
+            due_ns,
+            eligible_ns: busy_until_ns,
+            started_ns: busy_until_ns,
+            ended_ns: busy_until_ns,
+            outcome: IterationOutcome::Dropped,
+        }
+    }
+
+    fn may_be_dropped(&self, next: &Operation) -> bool {
+        matches!(next.due, Due::Arrival { late: Late::Drop, .. }) && self.begins(next)
+    }
+
+    /// Returns whether `next` belongs to an iteration that has not begun.
+    fn begins(&self, next: &Operation) -> bool {
+        self.iteration.as_ref().is_none_or(|begun| begun.iteration != next.iteration)
+    }
+}

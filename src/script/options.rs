@@ -1,0 +1,129 @@
+//! The options that a script is run with.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::chunks::shown_path;
+use super::error::ScriptError;
+
+/// Maximum number of clients in a run.
+pub const MAX_CLIENTS: u32 = 1_000_000;
+
+/// A script and the options it is run with.
+#[derive(Clone, Debug, Default)]
+pub struct ScriptOptions {
+    pub path: PathBuf,
+    /// Parameters as name and value. If a name is given twice, the later value counts.
+    pub params: Vec<(String, String)>,
+    /// The seed of the random numbers. The default is 0.
+    pub seed: Option<u64>,
+    pub clients: Vec<ClientsOverride>,
+    /// Maximum number of iterations of each client.
+    pub iterations: Option<u32>,
+    /// Nominal time, in nanoseconds, at or after which no iteration starts.
+    pub nominal_bound_ns: Option<u64>,
+    /// Total length of the recorded phases, in nanoseconds. The default is what the phases declare.
+    pub duration_ns: Option<u64>,
+    /// Directories from which writes may read blobs, besides the directory of the script.
+    pub blob_directories: Vec<PathBuf>,
+    pub limits: ScriptLimits,
+    /// Whether to suppress what the script prints.
+    pub quiet: bool,
+    /// The name of the script in errors, in place of its path.
+    #[cfg(test)]
+    pub shown: Option<PathBuf>,
+}
+
+impl ScriptOptions {
+    /// Returns the path of the script as errors write it: as the user gave it.
+    pub(super) fn shown_path(&self) -> String {
+        #[cfg(test)]
+        if let Some(shown) = &self.shown {
+            return shown_path(shown);
+        }
+        shown_path(&self.path)
+    }
+}
+
+/// The resources that a script may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptLimits {
+    /// Memory in bytes of all VMs that run the script and of the operations they have made.
+    pub memory_bytes: usize,
+    /// Maximum time that a script may compute without making operations: for its top level as a
+    /// whole, and then for each batch of operations. It is CPU time, because a thread that waits
+    /// for a processor does not compute.
+    pub time_per_resume: Duration,
+    /// Maximum size, in bytes, of the script and of each module.
+    pub source_bytes: usize,
+}
+
+impl ScriptLimits {
+    /// Returns the part of the memory, in bytes, for the VM that runs hooks, if there is one.
+    pub(super) fn memory_of_hooks(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    /// Returns the part of the memory, in bytes, for operations. Half of it is for queued
+    /// operations; the other half is for the one operation of each client that is in flight or
+    /// next.
+    pub(super) fn memory_of_operations(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    pub(super) fn memory_of_queued(&self) -> usize {
+        self.memory_of_operations() / 2
+    }
+
+    /// Returns the size, in bytes, at which a batch of one of `clients` clients ends. Operations of
+    /// the same size may still be queued when the next batch is asked for.
+    pub(super) fn batch_bytes(&self, clients: u32) -> usize {
+        (self.memory_of_queued() / 2 / clients.max(1) as usize).max(1)
+    }
+}
+
+impl Default for ScriptLimits {
+    /// Returns 512 MiB of memory, 2 s of computing and 1 MiB of source.
+    fn default() -> ScriptLimits {
+        ScriptLimits {
+            memory_bytes: 512 << 20,
+            time_per_resume: Duration::from_secs(2),
+            source_bytes: 1 << 20,
+        }
+    }
+}
+
+/// A number of clients given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientsOverride {
+    /// The name of the workload, or `None` for the only workload there is.
+    pub workload: Option<String>,
+    pub clients: u32,
+}
+
+impl FromStr for ClientsOverride {
+    type Err = ScriptError;
+
+    /// Parses `name=N`, or a bare `N`.
+    fn from_str(text: &str) -> Result<ClientsOverride, ScriptError> {
+        let (workload, number) = match text.rsplit_once('=') {
+            Some((name, number)) => (Some(name.to_string()), number),
+            None => (None, text),
+        };
+        let wrong = |problem: String| ScriptError::Clients(format!("--clients {text}: {problem}"));
+        let clients: u64 = number
+            .trim()
+            .parse()
+            .map_err(|_| wrong("write a number, or workload=number".to_string()))?;
+        Ok(ClientsOverride { workload, clients: client_count(clients).map_err(wrong)? })
+    }
+}
+
+/// Returns a number of clients, or an error that explains why it cannot be one.
+pub(super) fn client_count(clients: u64) -> Result<u32, String> {
+    match u32::try_from(clients) {
+        Ok(clients) if (1..=MAX_CLIENTS).contains(&clients) => Ok(clients),
+        _ => Err(format!("{clients} clients; there can be 1 to {MAX_CLIENTS}")),
+    }
+}
