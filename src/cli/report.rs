@@ -326,7 +326,7 @@ trust: valid
     fn a_table_of_large_figures_still_fits_80_columns() {
         let mut summary = sample_summary();
         let read = summary.operations.get_mut(&OperationType::Read).unwrap();
-        (read.count, read.failed, read.bytes) = (123_456_789, 1_234, 1 << 45);
+        (read.count, read.counts.failed, read.bytes) = (123_456_789, 1_234, 1 << 45);
         read.response_us.as_mut().unwrap().tail.max = 35_000_123.0;
         summary.totals.operations = read.count;
         summary.totals.bytes_read = read.bytes;

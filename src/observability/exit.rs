@@ -35,31 +35,27 @@ pub enum ExitReason {
 
 impl ExitReason {
     pub fn code(self) -> u8 {
-        match self {
-            ExitReason::InternalError => 1,
-            ExitReason::Invalid | ExitReason::ResultsNotKept => 2,
-            ExitReason::Unreachable => 3,
-            ExitReason::Interrupted => 130,
-            ExitReason::ThresholdsFailed | ExitReason::Aborted => 99,
-            ExitReason::OperationsFailed | ExitReason::HooksFailed => 4,
-            ExitReason::GeneratorLimited | ExitReason::NothingRecorded => 5,
-        }
+        self.name_and_code().1
     }
 
     /// Returns the name used in the summary and on the terminal.
     pub fn name(self) -> &'static str {
+        self.name_and_code().0
+    }
+
+    fn name_and_code(self) -> (&'static str, u8) {
         match self {
-            ExitReason::InternalError => "internal-error",
-            ExitReason::Invalid => "invalid",
-            ExitReason::ResultsNotKept => "results-not-kept",
-            ExitReason::Unreachable => "unreachable",
-            ExitReason::Interrupted => "interrupted",
-            ExitReason::ThresholdsFailed => "thresholds-failed",
-            ExitReason::Aborted => "aborted",
-            ExitReason::OperationsFailed => "operations-failed",
-            ExitReason::HooksFailed => "hooks-failed",
-            ExitReason::GeneratorLimited => "generator-limited",
-            ExitReason::NothingRecorded => "nothing-recorded",
+            ExitReason::InternalError => ("internal-error", 1),
+            ExitReason::Invalid => ("invalid", 2),
+            ExitReason::ResultsNotKept => ("results-not-kept", 2),
+            ExitReason::Unreachable => ("unreachable", 3),
+            ExitReason::Interrupted => ("interrupted", 130),
+            ExitReason::ThresholdsFailed => ("thresholds-failed", 99),
+            ExitReason::Aborted => ("aborted", 99),
+            ExitReason::OperationsFailed => ("operations-failed", 4),
+            ExitReason::HooksFailed => ("hooks-failed", 4),
+            ExitReason::GeneratorLimited => ("generator-limited", 5),
+            ExitReason::NothingRecorded => ("nothing-recorded", 5),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::backend::registry::{BackendSettings, OpenTargetError, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
-use crate::observability::progress_lines::{Doing, ProgressLines};
+use crate::observability::progress_lines::{ProgressLines, StageProgress};
 use crate::observability::standard_error;
 use crate::probe::{self, Asked, Case, Limits, ProbeReport, Step, TargetReport};
 use crate::protocol::SharePath;
@@ -93,7 +93,7 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
         whole: options.timeout,
     };
     let cases = probe::all();
-    let progress = ProgressDisplay::new(options.progress, cases.len());
+    let progress = ProbeProgress::new(options.progress, cases.len());
     let lines = progress.lines(options.progress);
     let (stop, stopped) = watch::channel(false);
     let interrupt = || {
@@ -123,14 +123,14 @@ pub fn probe(options: &ProbeOptions) -> Result<ProbeReport, RunError> {
 }
 
 /// The number of cases that have ended, and the case that has been running for longest.
-struct ProgressDisplay {
+struct ProbeProgress {
     bar: ProgressBar,
     running: Mutex<Vec<&'static str>>,
 }
 
-impl ProgressDisplay {
+impl ProbeProgress {
     /// Creates the bar, which is drawn only on a terminal.
-    fn new(enabled: bool, cases: usize) -> ProgressDisplay {
+    fn new(enabled: bool, cases: usize) -> ProbeProgress {
         let target = match enabled && standard_error::is_drawable() {
             true => standard_error::draw_target(),
             false => ProgressDrawTarget::hidden(),
@@ -138,7 +138,7 @@ impl ProgressDisplay {
         let style = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(cases as u64), target).with_style(style);
-        ProgressDisplay { bar, running: Mutex::default() }
+        ProbeProgress { bar, running: Mutex::default() }
     }
 
     /// Starts the log lines that report the same when there is no terminal to draw on.
@@ -149,7 +149,7 @@ impl ProgressDisplay {
             let running = bar.message();
             let running = if running.is_empty() { running } else { format!(", {running}") };
             let extent = Some(format!("{} of {cases} cases{running}", bar.position()));
-            Doing { stage: "probing".into(), extent, counts: None }
+            StageProgress { stage: "probing".into(), extent, counts: None }
         })
     }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn progress_counts_what_has_ended_and_names_what_has_run_for_longest() {
-        let progress = ProgressDisplay::new(false, 3);
+        let progress = ProbeProgress::new(false, 3);
         let now = || (progress.bar.position(), progress.bar.message());
         for (step, case, ended, message) in [
             (Step::Begun, "a", 0, "a"),

@@ -254,10 +254,11 @@ fn context(layout: &Layout, client_idx: u32, phase: Option<u16>) -> LineContext<
 }
 
 fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a> {
-    let op_id = |seq: u32| format!("{}-{seq}", record.client_idx);
+    let Completed { event, path } = record;
+    let operation = &event.operation;
     let (mut status, mut code, mut message, mut because_of) = (None, None, None, None);
     let mut number = |nt: NtStatus| (status, code) = (Some(nt.to_string()), Some(nt.0));
-    let outcome = match &record.status {
+    let outcome = match &event.status {
         CompletionStatus::Succeeded(nt) => {
             number(*nt);
             OperationOutcome::Succeeded
@@ -278,32 +279,32 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
             OperationOutcome::Failed
         }
         CompletionStatus::Skipped { cause_seq } => {
-            because_of = Some(op_id(*cause_seq));
+            because_of = Some(format!("{}-{cause_seq}", operation.client_idx));
             OperationOutcome::Skipped
         }
         CompletionStatus::Cut => OperationOutcome::Cut,
     };
     OperationLine {
-        op_id: record.id.as_ref().map_or_else(|| op_id(record.seq), |id| id.to_string()),
-        context: context(layout, record.client_idx, record.phase),
-        section: record.section,
-        iteration: record.iteration,
-        kind: record.kind,
-        path: record.path.as_ref().map(|path| path.as_str()),
+        op_id: operation.op_id(),
+        context: context(layout, operation.client_idx, event.phase),
+        section: operation.section,
+        iteration: operation.iteration,
+        kind: operation.operation_type(),
+        path: path.as_ref().map(|path| path.as_str()),
         outcome,
         status,
         code,
         message,
         because_of,
-        due_ns: record.due_ns,
-        eligible_ns: record.eligible_ns,
-        issued_ns: record.issued_ns,
-        attempted_ns: record.attempted_ns,
-        completed_ns: record.completed_ns,
-        bytes: record.bytes,
-        retries: record.retries,
-        blocked_ns: Some(record.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
-        granted: record.granted.as_deref().map(granted).map(Box::new),
+        due_ns: event.due_ns,
+        eligible_ns: event.eligible_ns,
+        issued_ns: event.issued_ns,
+        attempted_ns: event.attempted_ns,
+        completed_ns: event.completed_ns,
+        bytes: event.bytes,
+        retries: event.retries,
+        blocked_ns: Some(event.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
+        granted: event.granted.as_deref().map(granted).map(Box::new),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
-use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section};
-use crate::protocol::{Granted, SharePath};
+use crate::ir::{CompletionEvent, Event};
+use crate::protocol::SharePath;
 
 /// The time from the first to the latest record of a batch, in nanoseconds, after which it is
 /// handed over although it is not full, so that a reader can follow the file.
@@ -31,27 +31,11 @@ pub(super) enum LogRecord {
     Dropped(IterationEvent),
 }
 
-/// A completion, reduced to what the log contains.
+/// A completion, and the path that the operation touched.
 #[derive(Debug)]
 pub(super) struct Completed {
-    pub id: Option<Arc<str>>,
-    pub client_idx: u32,
-    pub seq: u32,
-    pub iteration: u32,
-    pub kind: OperationType,
-    pub section: Section,
+    pub event: CompletionEvent,
     pub path: Option<SharePath>,
-    pub status: CompletionStatus,
-    pub phase: Option<u16>,
-    pub due_ns: u64,
-    pub eligible_ns: u64,
-    pub issued_ns: u64,
-    pub attempted_ns: u64,
-    pub completed_ns: u64,
-    pub bytes: u64,
-    pub retries: u32,
-    pub blocked_ns: u64,
-    pub granted: Option<Box<Granted>>,
 }
 
 /// The tap of one shard.
@@ -78,7 +62,7 @@ impl OplogTap {
     ) {
         match event {
             Event::Completed(event) => {
-                let record = completed(event, path(event));
+                let record = Completed { event: event.clone(), path: path(event).cloned() };
                 self.add(LogRecord::Operation(record), event.completed_ns);
             }
             Event::Break(event) => self.add(LogRecord::Break(event.clone()), event.ended_ns),
@@ -117,29 +101,5 @@ impl Drop for OplogTap {
         if !self.batch.is_empty() {
             self.hand_over();
         }
-    }
-}
-
-fn completed(event: &CompletionEvent, path: Option<&SharePath>) -> Completed {
-    let operation = &event.operation;
-    Completed {
-        id: operation.id.clone(),
-        client_idx: operation.client_idx,
-        seq: operation.seq,
-        iteration: operation.iteration,
-        kind: operation.operation_type(),
-        section: operation.section,
-        path: path.cloned(),
-        status: event.status.clone(),
-        phase: event.phase,
-        due_ns: event.due_ns,
-        eligible_ns: event.eligible_ns,
-        issued_ns: event.issued_ns,
-        attempted_ns: event.attempted_ns,
-        completed_ns: event.completed_ns,
-        bytes: event.bytes,
-        retries: event.retries,
-        blocked_ns: event.blocked_ns,
-        granted: event.granted.clone(),
     }
 }

@@ -239,10 +239,10 @@ fn what_the_queue_has_no_room_for_is_dropped_and_counted() {
     let counts = Arc::new(LineCounts::default());
     let mut tap = OplogTap::new(queue, counts.clone());
     let event = |seq| Event::Completed(completion(0, seq, fixtures::read(1), OK));
-    (0..4 * BATCH as u32 + 1).for_each(|seq| tap.event(&event(seq), |_| None));
+    (0..4 * tap::BATCH as u32 + 1).for_each(|seq| tap.event(&event(seq), |_| None));
     drop(tap);
-    assert_eq!(counts.dropped.load(Relaxed), 2 * BATCH as u64 + 1);
-    assert_eq!(queued.iter().map(|batch| batch.len()).sum::<usize>(), 2 * BATCH);
+    assert_eq!(counts.dropped.load(Relaxed), 2 * tap::BATCH as u64 + 1);
+    assert_eq!(queued.iter().map(|batch| batch.len()).sum::<usize>(), 2 * tap::BATCH);
 }
 
 #[test]
