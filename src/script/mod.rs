@@ -42,7 +42,7 @@ pub use declared::ParameterHelp;
 pub use error::ScriptError;
 pub use hooks::{HookTap, Hooks};
 pub use options::{ClientsOverride, MAX_CLIENTS, ScriptLimits, ScriptOptions};
-pub use shared_state_check::{CheckError, Compared, Depth, Way, check};
+pub use shared_state_check::{CheckError, Compared, Depth, check};
 pub use source::Script;
 
 /// Returns the parameters that a script declares, by name. Only the top level of the script runs,

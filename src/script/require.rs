@@ -13,7 +13,7 @@ use super::chunks::load_chunk;
 use super::error::ScriptError;
 use super::host::Host;
 use super::members::GLOBALS;
-use super::values::{fault, text, unknown};
+use super::values::{fail, fault, text, unknown};
 use crate::ir::directory::{Directory, OpenError, regular_file};
 use crate::ir::source::Module;
 
@@ -58,7 +58,7 @@ pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
             }
             if loading.borrow().contains(&name) {
                 let circle = loading.borrow().join(" -> ");
-                return Err(fault(format!("require goes in a circle: {circle} -> {name}")));
+                return fail!("require goes in a circle: {circle} -> {name}");
             }
             if loading.borrow().len() == MAX_DEPTH {
                 return Err(fault(too_deep(&loading.borrow(), &name)));
@@ -71,9 +71,7 @@ pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
             loading.borrow_mut().pop();
             let module = result?;
             if module.is_nil() {
-                return Err(fault(format!(
-                    "module '{name}' returns nothing; end it with \"return M\""
-                )));
+                return fail!("module '{name}' returns nothing; end it with \"return M\"");
             }
             if let Value::Table(table) = &module {
                 table.set_readonly(true);
@@ -99,20 +97,20 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
     let directory = match host.declared.borrow().as_ref() {
         Some(declared) => declared.directory.clone(),
         None => {
-            return Err(fault(format!(
+            return fail!(
                 "require {} belongs at the top of the script, outside of all functions",
                 shown_name(name)
-            )));
+            );
         }
     };
     let plain = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     if name.len() > 128 || !name.split('.').all(plain) {
-        return Err(fault(format!(
+        return fail!(
             "{} is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
             shown_name(name)
-        )));
+        );
     }
     if name == "std" || name.starts_with("std.") {
         let embedded = EMBEDDED.iter().find(|(known, ..)| *known == name);
@@ -180,15 +178,11 @@ fn check_version(name: &str, version: &str, wanted: &Value) -> LuaResult<()> {
         ))
     })?;
     if version == UNVERSIONED {
-        return Err(fault(format!(
-            "module '{name}' has no version, so \"{wanted}\" cannot be asked for"
-        )));
+        return fail!("module '{name}' has no version, so \"{wanted}\" cannot be asked for");
     }
     match Version::parse(version) {
         Ok(found) if request.matches(&found) => Ok(()),
-        _ => Err(fault(format!(
-            "module '{name}' is version {version}; the script asks for {wanted}"
-        ))),
+        _ => fail!("module '{name}' is version {version}; the script asks for {wanted}"),
     }
 }
 

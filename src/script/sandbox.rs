@@ -8,7 +8,7 @@ use mlua::{Function, Lua, LuaString, Result as LuaResult, Table, Thread, Value};
 use super::host::Host;
 use super::members::{GLOBALS, no_member_of_a_handle};
 use super::printing::Printer;
-use super::values::{fault, name_of, shown, unknown};
+use super::values::{fail, fault, name_of, shown, unknown};
 use super::{api, error, require};
 use crate::observability::standard_error::{self, LineKind};
 
@@ -81,7 +81,7 @@ fn absent(name: &Value) -> LuaResult<Value> {
     let Value::String(name) = name else { return Ok(Value::Nil) };
     let name = name.to_string_lossy();
     if let Some((_, why)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
-        return Err(fault(format!("'{name}' is not available in scripts: {why}")));
+        return fail!("'{name}' is not available in scripts: {why}");
     }
     let hint = match name.as_str() {
         "c" | "client" => "the client is the first argument: function(c, rng)",
@@ -94,10 +94,10 @@ fn absent(name: &Value) -> LuaResult<Value> {
                 true => "",
                 false => ": a variable of your own begins with local",
             };
-            return Err(fault(format!("{problem}{own}")));
+            return fail!("{problem}{own}");
         }
     };
-    Err(fault(format!("unknown global '{name}': {hint}")))
+    fail!("unknown global '{name}': {hint}")
 }
 
 fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
@@ -110,7 +110,7 @@ fn refuse_global(name: &Value, value: &Value) -> LuaResult<()> {
         (Value::Function(_), Some(hint)) => format!("; {hint}"),
         _ => String::new(),
     };
-    Err(fault(format!("globals cannot be set or changed: write \"{local}\"{hint}")))
+    fail!("globals cannot be set or changed: write \"{local}\"{hint}")
 }
 
 fn keep_only(table: &Table, kept: &[&str]) -> LuaResult<()> {
@@ -186,7 +186,7 @@ fn number(value: &Value, function: &str) -> LuaResult<f64> {
     match value {
         Value::Integer(number) => Ok(*number as f64),
         Value::Number(number) => Ok(*number),
-        other => Err(fault(format!("math.{function} takes a number, not {}", shown(other)))),
+        other => fail!("math.{function} takes a number, not {}", shown(other)),
     }
 }
 

@@ -76,14 +76,14 @@ const TIME_MADE_ONCE: Duration = Duration::from_secs(2);
 
 /// The way in which a stream is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct MakingPlan {
     pub threads: u32,
     pub batch: usize,
     /// Whether the last client is asked first.
     backwards: bool,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for MakingPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let threads = if self.threads == 1 { "thread" } else { "threads" };
         write!(f, "{} {threads} in batches of {}", self.threads, self.batch)
@@ -98,7 +98,7 @@ pub struct Compared {
     pub operations: usize,
     /// Number of clients that made any of them.
     pub clients: usize,
-    pub ways: [Way; 2],
+    pub ways: [MakingPlan; 2],
     /// The extent to which setup and teardown were compared.
     pub sections: Vec<CheckedSection>,
 }
@@ -110,18 +110,9 @@ pub enum CheckError {
     Script(#[from] ScriptError),
     #[error("{0}")]
     Source(#[from] SourceError),
-    #[error(
-        "{script}: the stream depends on how it is made: operation {op_id} (client {client}) is {} from {}, and {} from {}; most likely clients share something that changes, an upvalue (a local variable outside of setup, iteration and teardown) or a table in one: keep it inside the function or by client (t[c.id]), and make it from c.id, c.iteration and rng",
-        versions[0], ways[0], versions[1], ways[1]
-    )]
-    Depends {
-        script: String,
-        op_id: String,
-        client: String,
-        /// A short form of the operation in each way.
-        versions: Box<[String; 2]>,
-        ways: [Way; 2],
-    },
+    /// The first operation that differs, and the likely reason.
+    #[error("{0}")]
+    Depends(String),
 }
 
 /// Makes the first operations of each client twice, in different ways, and compares them: setup,
@@ -132,14 +123,16 @@ pub enum CheckError {
 /// [`CheckError`] if the script cannot be loaded, if its stream breaks off, or for the first
 /// operation that differs.
 pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckError> {
-    let mut one = Making::new(options, Way { threads: 1, batch: 64, backwards: false }, depth)?;
+    let mut one =
+        StreamMaker::new(options, MakingPlan { threads: 1, batch: 64, backwards: false }, depth)?;
     let mut header = one.parts[0].header().clone();
     let clients = compared_clients(&header);
     let mut stopped = BTreeSet::new();
     let mut made = Vec::new();
     for (section, clients) in sections(&header, &clients) {
         let goes_on = clients.iter().filter(|client| !stopped.contains(*client));
-        let asked = |client: &u32| Asked::new(&header, depth, section, *client, clients.len());
+        let asked =
+            |client: &u32| SectionGoal::new(&header, depth, section, *client, clients.len());
         let part = one.make(section, goes_on.map(asked).collect());
         if let Some(error) = part.iter().find_map(|made| made.end.as_ref()?.as_ref().err()) {
             return Err(error.clone().into());
@@ -168,8 +161,8 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
     // The first VM has already shown the output of the script.
     let options = ScriptOptions { quiet: true, ..options.clone() };
     let again = |threads| {
-        let way = Way { threads, batch: 7, backwards: true };
-        let many = Making::new(&options, way, depth)?;
+        let way = MakingPlan { threads, batch: 7, backwards: true };
+        let many = StreamMaker::new(&options, way, depth)?;
         compare((&header, &script), &made, first, many)
     };
     let (operations, clients, sections, other) = match again(threads) {
@@ -184,10 +177,10 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
 /// were the same, the extent of each section, and the way in which they were made.
 fn compare(
     (header, script): (&StreamHeader, &str),
-    made: &[(CheckedSection, Vec<Made>)],
-    first: Way,
-    mut many: Making,
-) -> Result<(usize, usize, Vec<CheckedSection>, Way), CheckError> {
+    made: &[(CheckedSection, Vec<MadeSection>)],
+    first: MakingPlan,
+    mut many: StreamMaker,
+) -> Result<(usize, usize, Vec<CheckedSection>, MakingPlan), CheckError> {
     let ways = [first, many.way];
     let (mut operations, mut compared) = (0, BTreeSet::new());
     let mut sections = Vec::new();
@@ -197,7 +190,7 @@ fn compare(
     for (checked, made) in made {
         let section = checked.section;
         let goes_on = || made.iter().filter(|made| !stopped.contains(&made.client));
-        let again = many.make(section, goes_on().map(Asked::again).collect());
+        let again = many.make(section, goes_on().map(SectionGoal::again).collect());
         let differences = goes_on().zip(&again).filter_map(|(one, many)| {
             // The stream does not determine where iterations are cut, and a teardown may depend on
             // it. It must still not fail.
@@ -242,21 +235,21 @@ fn sections(header: &StreamHeader, clients: &[u32]) -> [(Section, Vec<u32>); 5] 
 }
 
 /// The number of operations to make for a client's section.
-struct Asked {
+struct SectionGoal {
     client: u32,
     most: usize,
     /// Maximum number of operations until the setup, the first iteration or the teardown has ended.
     longest: usize,
 }
 
-impl Asked {
+impl SectionGoal {
     fn new(
         header: &StreamHeader,
         depth: Depth,
         section: Section,
         client: u32,
         clients: usize,
-    ) -> Asked {
+    ) -> SectionGoal {
         let (workload_clients, made_whole) = match header.workload_of(client) {
             Some((at, id)) => {
                 let clients = header.workloads[at].clients;
@@ -274,19 +267,19 @@ impl Asked {
         let most = most.max(4);
         let whole = clients.min(header.workloads.len() * MADE_WHOLE as usize);
         let longest = if made_whole { most.max(all / whole.max(1)) } else { most };
-        Asked { client, most, longest }
+        SectionGoal { client, most, longest }
     }
 
     /// Asks for the same operations once more. If the section ended, it asks for one more, which
     /// must not be there the second time either.
-    fn again(made: &Made) -> Asked {
+    fn again(made: &MadeSection) -> SectionGoal {
         let most = made.operations.len() + usize::from(made.end.is_some());
-        Asked { client: made.client, most, longest: most }
+        SectionGoal { client: made.client, most, longest: most }
     }
 
     /// Returns the number of operations that are still to be made: to the end of the section or
     /// first iteration if `whole`, otherwise up to `most`.
-    fn wanted(&self, whole: bool, section: Section, made: &Made) -> usize {
+    fn wanted(&self, whole: bool, section: Section, made: &MadeSection) -> usize {
         let is_whole = section == Section::Iteration && made.has_ended_an_iteration();
         let most = match whole {
             true if is_whole || self.longest == self.most => 0,
@@ -298,21 +291,21 @@ impl Asked {
 }
 
 /// The VMs that make a stream in one way.
-struct Making {
+struct StreamMaker {
     parts: Vec<Script>,
-    way: Way,
+    way: MakingPlan,
     depth: Depth,
 }
 
 /// The operations that were made for a client's section.
-struct Made {
+struct MadeSection {
     client: u32,
     operations: Vec<Operation>,
     /// The end of the section, if it came before the number of operations asked for.
     end: Option<Result<(), SourceError>>,
 }
 
-impl Made {
+impl MadeSection {
     fn has_ended_an_iteration(&self) -> bool {
         self.operations.last().is_some_and(|operation| operation.iteration > 0)
     }
@@ -326,19 +319,27 @@ impl Made {
     }
 }
 
-impl Making {
-    fn new(options: &ScriptOptions, way: Way, depth: Depth) -> Result<Making, ScriptError> {
+impl StreamMaker {
+    fn new(
+        options: &ScriptOptions,
+        way: MakingPlan,
+        depth: Depth,
+    ) -> Result<StreamMaker, ScriptError> {
         let load =
             |part| Script::load_partition(options, ClientPartition { part, of: way.threads });
         let parts = (0..way.threads).map(load).collect::<Result<_, _>>()?;
-        Ok(Making { parts, way, depth })
+        Ok(StreamMaker { parts, way, depth })
     }
 
     /// Asks clients in turn, one batch each, until the operations asked for are made: first for the
     /// clients whose sections are made whole, then for all.
-    fn make(&mut self, section: Section, asked: Vec<Asked>) -> Vec<Made> {
-        let made = |asked: &Asked| Made { client: asked.client, operations: Vec::new(), end: None };
-        let mut all: Vec<Made> = asked.iter().map(made).collect();
+    fn make(&mut self, section: Section, asked: Vec<SectionGoal>) -> Vec<MadeSection> {
+        let made = |asked: &SectionGoal| MadeSection {
+            client: asked.client,
+            operations: Vec::new(),
+            end: None,
+        };
+        let mut all: Vec<MadeSection> = asked.iter().map(made).collect();
         let (time, mut room_bytes) = match section {
             Section::Iteration => (self.depth.time, self.depth.bytes),
             Section::Setup | Section::Teardown => (TIME_MADE_ONCE, BYTES_MADE_ONCE),
@@ -402,27 +403,30 @@ fn forget_bytes(operation: &mut Operation) {
 
 /// Returns the first difference between the two, if there is one: the index of the operation in the
 /// section, the client, and both versions.
-fn difference<'a>(one: &'a Made, many: &'a Made) -> Option<(usize, u32, [Version<'a>; 2])> {
+fn difference<'a>(
+    one: &'a MadeSection,
+    many: &'a MadeSection,
+) -> Option<(usize, u32, [MadeVersion<'a>; 2])> {
     let both = one.operations.iter().zip(&many.operations);
     let at = both.take_while(|(one, many)| one == many).count();
-    let versions = [Version::of(one, at)?, Version::of(many, at)?];
-    let same = matches!(versions, [Version::End, Version::End]);
+    let versions = [MadeVersion::of(one, at)?, MadeVersion::of(many, at)?];
+    let same = matches!(versions, [MadeVersion::End, MadeVersion::End]);
     (!same).then_some((at, one.client, versions))
 }
 
-enum Version<'a> {
+enum MadeVersion<'a> {
     Operation(&'a Operation),
     End,
     Error(&'a SourceError),
 }
 
-impl Version<'_> {
+impl MadeVersion<'_> {
     /// Returns `None` if the operation was not asked for, or not made because time ran out.
-    fn of(made: &Made, at: usize) -> Option<Version<'_>> {
+    fn of(made: &MadeSection, at: usize) -> Option<MadeVersion<'_>> {
         match (made.operations.get(at), &made.end) {
-            (Some(operation), _) => Some(Version::Operation(operation)),
-            (None, Some(Err(error))) => Some(Version::Error(error)),
-            (None, Some(Ok(()))) => Some(Version::End),
+            (Some(operation), _) => Some(MadeVersion::Operation(operation)),
+            (None, Some(Err(error))) => Some(MadeVersion::Error(error)),
+            (None, Some(Ok(()))) => Some(MadeVersion::End),
             (None, None) => None,
         }
     }
@@ -430,31 +434,30 @@ impl Version<'_> {
 
 fn depends(
     (header, script): (&StreamHeader, &str),
-    ways: [Way; 2],
+    ways: [MakingPlan; 2],
     client: u32,
-    versions: [Version<'_>; 2],
+    versions: [MadeVersion<'_>; 2],
 ) -> CheckError {
-    let id = |version: &Version<'_>| match version {
-        Version::Operation(operation) => Some(operation.op_id()),
-        Version::End | Version::Error(_) => None,
+    let id = |version: &MadeVersion<'_>| match version {
+        MadeVersion::Operation(operation) => Some(operation.op_id()),
+        MadeVersion::End | MadeVersion::Error(_) => None,
     };
     let op_id = versions.iter().find_map(id).unwrap_or_default();
     let fields = versions.each_ref().map(|version| match version {
-        Version::Operation(operation) => fields(operation),
-        Version::End | Version::Error(_) => Map::new(),
+        MadeVersion::Operation(operation) => fields(operation),
+        MadeVersion::End | MadeVersion::Error(_) => Map::new(),
     });
     let [one, many] = [(&versions[0], 0), (&versions[1], 1)].map(|(version, at)| match version {
-        Version::Operation(_) => in_short(&fields[at], &fields[1 - at]),
-        Version::End => "not there".into(),
-        Version::Error(error) => format!("an error ({error})"),
+        MadeVersion::Operation(_) => in_short(&fields[at], &fields[1 - at]),
+        MadeVersion::End => "not there".into(),
+        MadeVersion::Error(error) => format!("an error ({error})"),
     });
-    CheckError::Depends {
-        script: script.to_string(),
-        op_id,
-        client: header.client_name(client),
-        versions: Box::new([one, many]),
-        ways,
-    }
+    CheckError::Depends(format!(
+        "{script}: the stream depends on how it is made: operation {op_id} (client {}) is {one} from {}, and {many} from {}; most likely clients share something that changes, an upvalue (a local variable outside of setup, iteration and teardown) or a table in one: keep it inside the function or by client (t[c.id]), and make it from c.id, c.iteration and rng",
+        header.client_name(client),
+        ways[0],
+        ways[1]
+    ))
 }
 
 /// Maximum number of characters of one value that are shown.

@@ -13,6 +13,14 @@ pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
     LuaError::runtime(message)
 }
 
+/// Makes an error for the script's author, as a `Result`, from the arguments of `format!`.
+macro_rules! fail {
+    ($($message:tt)+) => {
+        Err($crate::script::values::fault(format!($($message)+)))
+    };
+}
+pub(super) use fail;
+
 /// Formats a value for an error message: short, and without memory addresses.
 pub(super) fn shown(value: &Value) -> String {
     match value {
@@ -62,14 +70,11 @@ pub(super) fn check_keys(table: &Table, what: &str, kind: &str, known: &[&str]) 
         let name = match &key {
             Value::String(name) => name.to_string_lossy(),
             other => {
-                return Err(fault(format!(
-                    "{what}: value {} stands alone; write name = value",
-                    shown(other)
-                )));
+                return fail!("{what}: value {} stands alone; write name = value", shown(other));
             }
         };
         if !known.contains(&name.as_str()) {
-            return Err(fault(format!("{what}: {}", unknown(kind, &name, known.iter().copied()))));
+            return fail!("{what}: {}", unknown(kind, &name, known.iter().copied()));
         }
     }
     Ok(())
@@ -78,16 +83,27 @@ pub(super) fn check_keys(table: &Table, what: &str, kind: &str, known: &[&str]) 
 pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
     match value {
         Value::Table(table) => Ok(table.clone()),
-        other => Err(fault(format!("{what} takes a table, not {}", shown(other)))),
+        other => fail!("{what} takes a table, not {}", shown(other)),
+    }
+}
+
+/// Returns a field as `read` converts it, or `None` if it is absent. `read` is given the value and
+/// its name in errors.
+pub(super) fn optional<T>(
+    table: &Table,
+    what: &str,
+    field: &str,
+    read: impl FnOnce(&Value, &str) -> LuaResult<T>,
+) -> LuaResult<Option<T>> {
+    match table.raw_get::<Value>(field)? {
+        Value::Nil => Ok(None),
+        value => read(&value, &format!("{what}: {field}")).map(Some),
     }
 }
 
 /// Returns a field that is a string or absent.
 pub(super) fn text_field(table: &Table, what: &str, field: &str) -> LuaResult<Option<String>> {
-    match table.raw_get::<Value>(field)? {
-        Value::Nil => Ok(None),
-        value => Ok(Some(text(&value, &format!("{what}: {field}"))?)),
-    }
+    optional(table, what, field, text)
 }
 
 pub(super) fn bool_field(table: &Table, what: &str, field: &str, default: bool) -> LuaResult<bool> {
@@ -99,7 +115,7 @@ pub(super) fn bool_or(value: &Value, what: &str, field: &str, default: bool) -> 
     match value {
         Value::Nil => Ok(default),
         Value::Boolean(value) => Ok(*value),
-        other => Err(fault(format!("{what}: {field} is true or false, not {}", shown(other)))),
+        other => fail!("{what}: {field} is true or false, not {}", shown(other)),
     }
 }
 
@@ -107,9 +123,9 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
     match value {
         Value::String(text) => match text.to_str() {
             Ok(text) => Ok(text.to_string()),
-            Err(_) => Err(fault(format!("{what} is not valid UTF-8"))),
+            Err(_) => fail!("{what} is not valid UTF-8"),
         },
-        other => Err(fault(format!("{what} is a text, not {}", shown(other)))),
+        other => fail!("{what} is a text, not {}", shown(other)),
     }
 }
 
@@ -122,40 +138,35 @@ pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
     if (1..=64).contains(&length) && name.trim() == name && name.chars().all(plain) {
         return Ok(name);
     }
-    Err(fault(format!(
-        "{what} {} is no name: write 1 to 64 characters without '/', '=' or quotes",
-        shown(value)
-    )))
+    fail!("{what} {} is no name: write 1 to 64 characters without '/', '=' or quotes", shown(value))
 }
 
 /// Returns a whole number from 0 to 2^53, or an error that explains why the value is none.
 pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
     match value {
         Value::Number(number) if !number.is_finite() => {
-            Err(fault(format!("{what} is {number}; it must be a number (x / 0 is none)")))
+            fail!("{what} is {number}; it must be a number (x / 0 is none)")
         }
         Value::Integer(number) if *number >= 0 && *number as u64 <= LARGEST_EXACT => {
             Ok(*number as u64)
         }
         Value::Integer(number) if *number < 0 => {
-            Err(fault(format!("{what} is {number}; it cannot be negative")))
+            fail!("{what} is {number}; it cannot be negative")
         }
         Value::Number(number) if *number < 0.0 => {
-            Err(fault(format!("{what} is {number}; it cannot be negative")))
+            fail!("{what} is {number}; it cannot be negative")
         }
         Value::Number(number) if *number <= LARGEST_EXACT as f64 => {
             // The binding does not return negative zero as an integer.
             if *number == 0.0 {
                 return Ok(0);
             }
-            Err(fault(format!(
-                "{what} is {number}; it must be a whole number (math.floor makes one)"
-            )))
+            fail!("{what} is {number}; it must be a whole number (math.floor makes one)")
         }
         Value::Integer(_) | Value::Number(_) => {
-            Err(fault(format!("{what} is {}; the largest is 2^53", shown(value))))
+            fail!("{what} is {}; the largest is 2^53", shown(value))
         }
-        other => Err(fault(format!("{what} is a whole number, not {}", shown(other)))),
+        other => fail!("{what} is a whole number, not {}", shown(other)),
     }
 }
 
@@ -169,10 +180,10 @@ pub(super) fn size(value: &Value, what: &str) -> LuaResult<u64> {
         _ => false,
     };
     match value {
-        _ if inexact => Err(fault(format!(
+        _ if inexact => fail!(
             "{what} is {}: Lua's numbers are rounded from 2^53 on, so write it as a string, such as \"9007199254740993\" or \"16TiB\"",
             shown(value)
-        ))),
+        ),
         Value::String(text) => units::parse_size(&text.to_string_lossy())
             .map_err(|error| fault(format!("{what}: {error}"))),
         value => whole(value, what),

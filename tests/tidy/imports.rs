@@ -1,8 +1,9 @@
 //! Finds which file imports which, and the circles among them.
 //!
-//! The files are read as tokens, not compiled. A path that begins with `crate`, `super`, `self` or
-//! the name of a child module leads to the file that defines the item at its end: through the
-//! modules, and through the `use` items of a module that only passes a name on.
+//! The files are read as tokens, not compiled. A `use` item, or a path that begins with `crate`,
+//! `super` or `self`, leads to the file that defines the item at its end: through the modules, and
+//! through the `use` items of a module that only passes a name on. A module may call its children
+//! by their names (`child::function()`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -141,7 +142,7 @@ fn paths(text: &str) -> Vec<ItemPath> {
     while at < tokens.len() {
         let after_path = at > 0 && ["::", "."].contains(&tokens[at - 1].as_str());
         let import = tokens[at] == "use";
-        let begins = tokens[at].starts_with(|c: char| c.is_alphabetic() || c == '_')
+        let begins = ["crate", "super", "self"].contains(&tokens[at].as_str())
             && tokens.get(at + 1).map(String::as_str) == Some("::")
             && !after_path;
         if !import && !begins {
@@ -269,7 +270,7 @@ fn paths_are_read_from_trees_and_from_code_but_not_from_strings_and_comments() {
     let text = r##"
         use super::{a, b::{self, C as D}}; // use crate::comment;
         pub(crate) use crate::e::F;
-        fn f<'a>(g: &'a str) -> char { let s = "crate::string"; r#"crate::raw"#; child::h::<u8>(s); ':' }
+        fn f<'a>(g: &'a str) -> char { let s = "crate::string"; r#"crate::raw"#; self::h::<u8>(s); ':' }
     "##;
     let read = paths(text);
     let read: Vec<_> = read
@@ -281,7 +282,7 @@ fn paths_are_read_from_trees_and_from_code_but_not_from_strings_and_comments() {
         ("super::b", "b", false),
         ("super::b::C", "D", false),
         ("crate::e::F", "F", true),
-        ("child::h", "h", false),
+        ("self::h", "h", false),
     ];
     assert_eq!(read, expected.map(|(path, name, reexport)| (path.to_string(), name, reexport)));
 }

@@ -223,6 +223,41 @@ fn no_file_has_more_than_nine_hundred_lines() {
     }
 }
 
+/// Returns whether a name in ARCHITECTURE.md has the form of a test's name.
+fn is_test_name(name: &str) -> bool {
+    name.matches('_').count() >= 4
+        && name.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
+}
+
+#[test]
+fn the_architecture_names_only_files_and_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    // The first column of the last table names files of the specification.
+    let (page, departures) = page.split_once("## Where this departs from").unwrap();
+    let here = departures.lines().filter_map(|line| line.split('|').nth(2));
+    let page: String = std::iter::once(page).chain(here).collect();
+    let mut sources = sources::all();
+    sources.extend(sources::below(&root.join("tests")));
+    let paths: Vec<String> =
+        sources.iter().map(|source| format!("/{}", source.path.display())).collect();
+    let (mut files, mut tests) = (0, 0);
+    for name in page.split('`').skip(1).step_by(2).filter(|name| !name.contains(['*', ' ', ':'])) {
+        if name.ends_with(".rs") || name.ends_with('/') {
+            files += 1;
+            let part = format!("/{name}");
+            let exists = paths.iter().any(|path| path.contains(&part)) || root.join(name).exists();
+            assert!(exists, "ARCHITECTURE.md names the file {name}");
+        } else if is_test_name(name) {
+            tests += 1;
+            let declared = format!("fn {name}(");
+            let exists = sources.iter().any(|source| source.text.contains(&declared));
+            assert!(exists, "ARCHITECTURE.md names the test {name}");
+        }
+    }
+    assert!(files > 100 && tests > 20, "the check is blind: {files} files, {tests} tests");
+}
+
 #[test]
 fn no_module_is_a_catch_all() {
     for Source { path, .. } in sources::all() {
@@ -282,7 +317,7 @@ fn the_ir_reads_no_clock() {
 }
 
 #[test]
-fn one_module_makes_numbers_that_nobody_can_guess_and_nothing_stands_in_for_it() {
+fn one_module_makes_secret_random_numbers_and_nothing_replaces_it() {
     for Source { path, text } in sources::all() {
         let own = path == Path::new("backend/entropy.rs");
         assert!(own || !text.contains("getrandom"), "src/{} names getrandom", path.display());
@@ -313,7 +348,7 @@ fn a_build_for_another_system_than_unix_stops_with_a_hint_at_wsl2_and_nothing_el
 }
 
 #[test]
-fn what_the_readme_builds_and_installs_is_what_the_lock_file_names() {
+fn the_readme_builds_and_installs_the_versions_of_the_lock_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("README.md")).unwrap();
     for command in ["cargo install", "cargo run", "cargo build"] {

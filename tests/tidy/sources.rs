@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A source file.
 pub struct Source {
-    /// The path below `src`.
+    /// The path below the directory that was read, such as `src`.
     pub path: PathBuf,
     pub text: String,
 }
@@ -31,9 +31,13 @@ impl Source {
 
 /// Returns all files of `src`, with those of tests.
 pub fn all() -> Vec<Source> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+/// Returns all Rust files below a directory, with their paths from there.
+pub fn below(root: &Path) -> Vec<Source> {
     let mut found = Vec::new();
-    let mut directories = vec![src.clone()];
+    let mut directories = vec![root.to_path_buf()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -41,7 +45,7 @@ pub fn all() -> Vec<Source> {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                found.push(Source { path: path.strip_prefix(&src).unwrap().to_path_buf(), text });
+                found.push(Source { path: path.strip_prefix(root).unwrap().to_path_buf(), text });
             }
         }
     }
@@ -50,7 +54,7 @@ pub fn all() -> Vec<Source> {
 }
 
 /// Returns the files of `src` that are compiled into the library: those of modules declared under
-/// `#[cfg(test)]` are left away.
+/// `#[cfg(test)]` are skipped.
 pub fn production() -> Vec<Source> {
     let all = all();
     let mut of_tests = BTreeSet::new();

@@ -6,7 +6,7 @@ use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::error::PRELUDE;
 use super::super::host::Host;
-use super::super::values::{fault, shown};
+use super::super::values::{fail, fault, shown};
 use super::super::weights::Weights;
 use super::registration::top_level;
 use super::rng::draw_running;
@@ -35,42 +35,42 @@ fn choices(lua: &Lua, argument: &Value) -> LuaResult<(Weights, Table)> {
     const TAKES: &str =
         "takes a list of weights and functions: bench.choose { { 70, browse }, { 30, edit } }";
     let Value::Table(list) = argument else {
-        return Err(fault(format!("{WHAT} {TAKES}, not {}", shown(argument))));
+        return fail!("{WHAT} {TAKES}, not {}", shown(argument));
     };
     let length = list.raw_len();
     if length == 0 {
-        return Err(fault(format!("{WHAT} {TAKES}")));
+        return fail!("{WHAT} {TAKES}");
     }
     if length > MAX_CHOICES {
-        return Err(fault(format!("{WHAT}: {length} choices; there can be {MAX_CHOICES}")));
+        return fail!("{WHAT}: {length} choices; there can be {MAX_CHOICES}");
     }
     let functions = lua.create_table_with_capacity(length, 0)?;
     let mut numbers = Vec::with_capacity(length);
     for position in 1..=length {
         let entry: Value = list.raw_get(position)?;
         let Value::Table(pair) = &entry else {
-            return Err(fault(format!(
+            return fail!(
                 "{WHAT}: entry {position} is a weight and a function, such as {{ 70, browse }}, not {}",
                 shown(&entry)
-            )));
+            );
         };
         numbers.push(match pair.raw_get::<Value>(1)? {
             Value::Integer(weight) => weight as f64,
             Value::Number(weight) => weight,
             other => {
-                return Err(fault(format!(
+                return fail!(
                     "{WHAT}: entry {position} begins with its weight, a number, not {}",
                     shown(&other)
-                )));
+                );
             }
         });
         match pair.raw_get::<Value>(2)? {
             Value::Function(function) => functions.raw_set(position, function)?,
             other => {
-                return Err(fault(format!(
+                return fail!(
                     "{WHAT}: entry {position} has a function behind its weight, not {}",
                     shown(&other)
-                )));
+                );
             }
         }
     }

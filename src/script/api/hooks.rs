@@ -10,7 +10,7 @@ use super::super::hooks::filter::{
     CompletionOutcome, Field, FilterSpec, MAX_FIELDS, MAX_HOOKS, StatusFilter,
 };
 use super::super::host::Host;
-use super::super::values::{check_keys, fault, shown, table, text, unknown};
+use super::super::values::{check_keys, fail, fault, shown, table, text, unknown};
 use super::registration::{called_with_a_dot, refuse_unknown, top_level, top_level_many};
 use crate::ir::OperationType;
 use crate::protocol::NtStatus;
@@ -70,7 +70,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 
 fn keep<T>(hooks: &mut Vec<T>, hook: T, what: &str) -> LuaResult<()> {
     if hooks.len() == MAX_HOOKS {
-        return Err(fault(format!("{what}: a script has at most {MAX_HOOKS} of these hooks")));
+        return fail!("{what}: a script has at most {MAX_HOOKS} of these hooks");
     }
     hooks.push(hook);
     Ok(())
@@ -112,7 +112,7 @@ fn on_complete(
             Field::named(word).ok_or(unknown("field", word, Field::names()))
         })? {
             if chosen.len() > MAX_FIELDS {
-                return Err(fault(format!("{WHAT}: fields: there can be {MAX_FIELDS}")));
+                return fail!("{WHAT}: fields: there can be {MAX_FIELDS}");
             }
             fields = chosen;
         }
@@ -130,7 +130,7 @@ const TAKES: &str = "bench.on_complete takes a filter, which may be left out, an
 fn function(value: &Value, takes: &str) -> LuaResult<Function> {
     match value {
         Value::Function(function) => Ok(function.clone()),
-        other => Err(fault(format!("{takes}; not {}", shown(other)))),
+        other => fail!("{takes}; not {}", shown(other)),
     }
 }
 
@@ -144,10 +144,10 @@ fn chosen<T>(
     let values: Vec<Value> = match filter.raw_get(field)? {
         Value::Nil => return Ok(None),
         Value::Table(list) if list.raw_len() == 0 => {
-            return Err(fault(format!("{what} is a list such as {{ \"…\" }}; this one is empty")));
+            return fail!("{what} is a list such as {{ \"…\" }}; this one is empty");
         }
         Value::Table(list) if list.raw_len() > MOST_IN_A_LIST => {
-            return Err(fault(format!("{what} has more than {MOST_IN_A_LIST} entries")));
+            return fail!("{what} has more than {MOST_IN_A_LIST} entries");
         }
         Value::Table(list) => list.sequence_values().collect::<LuaResult<_>>()?,
         one => vec![one],
@@ -165,36 +165,30 @@ fn status(word: &str) -> Result<StatusFilter, String> {
         _ => {}
     }
     let upper = word.to_ascii_uppercase();
-    let other = CompletionOutcome::OTHERS.into_iter().find(|outcome| outcome.name() == upper);
-    let status = || NtStatus::from_name(word).map(CompletionOutcome::of_status);
-    let known = || {
-        let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
-        let others = CompletionOutcome::OTHERS.iter().map(|outcome| outcome.name());
-        let bare = statuses.map(|name| name.strip_prefix("STATUS_").unwrap_or(name).to_string());
-        ["ok", "failed"].map(String::from).into_iter().chain(bare).chain(others).collect::<Vec<_>>()
-    };
-    other.or_else(status).map(StatusFilter::Is).ok_or_else(|| {
-        let known = known();
-        unknown("status", &upper, known.iter().map(String::as_str))
+    let other = CompletionOutcome::OTHERS.into_iter().find(|(_, name)| *name == upper);
+    let status = || NtStatus::from_name(word).map(CompletionOutcome::Status);
+    other.map(|(outcome, _)| outcome).or_else(status).map(StatusFilter::Is).ok_or_else(|| {
+        let known = ["ok", "failed"].into_iter().chain(status_names().map(|(bare, _)| bare));
+        unknown("status", &upper, known)
     })
 }
 
-/// Creates `bench.status`: each name without its prefix `STATUS_`, and the value that a hook gets.
+/// Returns the names in `bench.status`, without the prefix `STATUS_`, and the value of each.
+fn status_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
+    let bare = statuses.map(|name| (name.strip_prefix("STATUS_").unwrap_or(name), name));
+    bare.chain(CompletionOutcome::OTHERS.into_iter().map(|(_, name)| (name, name)))
+}
+
+/// Creates `bench.status`.
 fn statuses(lua: &Lua) -> LuaResult<Table> {
     let statuses = lua.create_table()?;
-    let mut names = Vec::new();
-    for name in NtStatus::KNOWN.iter().filter_map(|status| status.name()) {
-        let bare = name.strip_prefix("STATUS_").unwrap_or(name);
+    for (bare, name) in status_names() {
         statuses.raw_set(bare, name)?;
-        names.push(bare.to_string());
     }
-    for outcome in CompletionOutcome::OTHERS {
-        statuses.raw_set(outcome.name(), outcome.name())?;
-        names.push(outcome.name());
-    }
-    let missing =
-        move |name: &str| unknown("name in bench.status", name, names.iter().map(String::as_str));
-    refuse_unknown(lua, &statuses, missing)?;
+    refuse_unknown(lua, &statuses, |name| {
+        unknown("name in bench.status", name, status_names().map(|(bare, _)| bare))
+    })?;
     statuses.set_readonly(true);
     Ok(statuses)
 }

@@ -7,7 +7,7 @@ use mlua::{Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, Val
 use super::super::host::Host;
 use super::super::members::METRIC_METHODS;
 use super::super::values::{
-    LARGEST_EXACT, check_keys, fault, name, shown, table, text, text_field, unknown,
+    LARGEST_EXACT, check_keys, fail, name, shown, table, text, text_field, unknown,
 };
 use super::registration::{no_field, refuse_to_set, top_level_many};
 use crate::observability::custom_metrics::{
@@ -44,22 +44,22 @@ fn declare(
     let name = name(arguments.first().unwrap_or(&Value::Nil), &format!("{what}: the name"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(plain) {
-        return Err(fault(format!(
+        return fail!(
             "{what}: '{name}' is no name of a metric: write letters, digits, '_', '-' and '.', a letter first"
-        )));
+        );
     }
     let what = format!("{what} '{name}'");
     let head = name.split('.').next().unwrap_or_default();
     if is_reserved(head) {
-        return Err(fault(format!(
+        return fail!(
             "{what}: what begins with '{head}' is a figure of smbench's own; write a prefix, such as 'app.{name}'"
-        )));
+        );
     }
     if metrics.iter().any(|other| other.name == name) {
-        return Err(fault(format!("{what}: there is a metric of this name already")));
+        return fail!("{what}: there is a metric of this name already");
     }
     if metrics.len() == MAX_METRICS {
-        return Err(fault(format!("{what}: a script has at most {MAX_METRICS} metrics")));
+        return fail!("{what}: a script has at most {MAX_METRICS} metrics");
     }
     let (mut unit, mut help, mut tags) = (None, None, None);
     match arguments.get(1) {
@@ -86,10 +86,10 @@ fn of_unit(word: &str, what: &str) -> LuaResult<MetricUnit> {
     match word {
         "ns" => Ok(MetricUnit::Ns),
         "bytes" => Ok(MetricUnit::Bytes),
-        "us" | "ms" | "s" | "m" => Err(fault(format!(
+        "us" | "ms" | "s" | "m" => fail!(
             "{what}: unit '{word}': times are in \"ns\" everywhere in a script; reports write them in what suits them"
-        ))),
-        _ => Err(fault(format!("{what}: {}", unknown("unit", word, ["ns", "bytes"].into_iter())))),
+        ),
+        _ => fail!("{what}: {}", unknown("unit", word, ["ns", "bytes"].into_iter())),
     }
 }
 
@@ -103,9 +103,9 @@ fn tag_names(value: &Value, what: &str) -> LuaResult<Option<Vec<String>>> {
         .map(|value| name(&value?, &format!("{what}: a tag")))
         .collect::<LuaResult<_>>()?;
     if names.is_empty() || names.len() > MAX_TAGS {
-        return Err(fault(format!(
+        return fail!(
             "{what}: tags is a list of 1 to {MAX_TAGS} names that updates may carry, such as {{ \"share\" }}"
-        )));
+        );
     }
     Ok(Some(names))
 }
@@ -139,20 +139,20 @@ fn update(
     if metric.kind != kind {
         let own = METRIC_METHODS.iter().find(|(_, kind)| *kind == metric.kind);
         let own = own.map_or("", |(method, _)| *method);
-        return Err(fault(format!(
+        return fail!(
             "'{name}' is a {}, which has no method '{method}': here it is '{own}'",
             metric.kind.name()
-        )));
+        );
     }
     let Some(hooks) = host.hooks.as_ref().filter(|hooks| hooks.is_running()) else {
-        return Err(fault(format!(
+        return fail!(
             "{name}:{method}: metrics are updated in hooks alone (bench.on_complete, bench.on_phase); the rest of a script makes operations and never sees results"
-        )));
+        );
     };
     if hooks.is_ending() {
-        return Err(fault(format!(
+        return fail!(
             "{name}:{method}: the summary is made already; bench.on_end can read it, not change it"
-        )));
+        );
     }
     let value = number(name, method, kind, value)?;
     let tags = match tags {
@@ -169,23 +169,20 @@ fn number(name: &str, method: &str, kind: MetricKind, value: &Value) -> LuaResul
         (MetricKind::Counter, Value::Nil) => return Ok(1.0),
         (MetricKind::Rate, Value::Boolean(yes)) => return Ok(f64::from(u8::from(*yes))),
         (MetricKind::Rate, other) => {
-            return Err(fault(format!("{what} takes true or false, not {}", shown(other))));
+            return fail!("{what} takes true or false, not {}", shown(other));
         }
         (_, Value::Integer(number)) => *number as f64,
         (_, Value::Number(number)) => *number,
-        (_, other) => return Err(fault(format!("{what} takes a number, not {}", shown(other)))),
+        (_, other) => return fail!("{what} takes a number, not {}", shown(other)),
     };
     if !number.is_finite() {
-        return Err(fault(format!("{what} takes a finite number, not {number}")));
+        return fail!("{what} takes a finite number, not {number}");
     }
     if number.abs() > LARGEST_EXACT as f64 {
-        return Err(fault(format!("{what}: {number:e} is beyond 2^53")));
+        return fail!("{what}: {number:e} is beyond 2^53");
     }
     if number < 0.0 && kind != MetricKind::Gauge {
-        return Err(fault(format!(
-            "{what}: {number} is negative; a {} takes 0 and more",
-            kind.name()
-        )));
+        return fail!("{what}: {number} is negative; a {} takes 0 and more", kind.name());
     }
     Ok(number)
 }
@@ -198,7 +195,7 @@ fn tags_of(metric: &MetricObject, method: &str, tags: &Value) -> LuaResult<Tags>
         let key = name(&key, &format!("{what}: the name"))?;
         if let Some(known) = metric.tags.as_ref().filter(|known| !known.contains(&key)) {
             let known = known.iter().map(String::as_str);
-            return Err(fault(format!("{what}: {}", unknown("tag", &key, known))));
+            return fail!("{what}: {}", unknown("tag", &key, known));
         }
         let value = match &value {
             Value::Boolean(value) => value.to_string(),
@@ -208,7 +205,7 @@ fn tags_of(metric: &MetricObject, method: &str, tags: &Value) -> LuaResult<Tags>
         };
         found.insert(key, value.chars().take(64).collect());
         if found.len() > MAX_TAGS {
-            return Err(fault(format!("{what}: more than {MAX_TAGS} of them")));
+            return fail!("{what}: more than {MAX_TAGS} of them");
         }
     }
     Ok(found)

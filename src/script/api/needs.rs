@@ -2,7 +2,7 @@
 
 use mlua::{Result as LuaResult, Value};
 
-use super::super::values::{bool_field, check_keys, fault, shown, table};
+use super::super::values::{bool_field, check_keys, fail, shown, table};
 use crate::ir::{Feature, Need};
 
 /// Features and their names in a script, besides `mode`.
@@ -38,10 +38,10 @@ pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
         Value::Nil => 0,
         Value::Integer(mode @ 0..=2) => mode as u8,
         other => {
-            return Err(fault(format!(
+            return fail!(
                 "{label}: mode is 0 (paths), 1 (fields of CREATE) or 2 (oplocks, leases, durable handles), not {}",
                 shown(&other)
-            )));
+            );
         }
     };
     let mut features: Vec<Feature> =

@@ -8,7 +8,7 @@ use mlua::{Lua, Result as LuaResult, Table, Value};
 use super::super::declared::DeclaredPolicy;
 use super::super::host::Host;
 use super::super::values::{
-    bool_field, check_keys, computed_ns, fault, shown, text, text_field, unknown,
+    bool_field, check_keys, computed_ns, fail, fault, optional, shown, text_field, unknown,
 };
 use super::registration::top_level;
 use crate::protocol::{BreakAnswer, BreakPolicy};
@@ -34,10 +34,10 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
                 Value::Function(_) => "; it is no hook: it says what clients do, before the run",
                 _ => "",
             };
-            return Err(fault(format!(
+            return fail!(
                 "{WHAT} takes a table: {WHAT} {{ policy = \"acknowledge\", delay = \"50ms\" }}, not {}{instead}",
                 shown(&argument)
-            )));
+            );
         };
         let [policy, delay, flush] = BreakPolicy::FIELDS;
         let read = read(spec, WHAT, &[policy, delay, flush, "workload"])?;
@@ -46,7 +46,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             let whose =
                 workload.map_or("all workloads".into(), |name| format!("workload '{name}'"));
             let line = other.line.as_deref().unwrap_or("above");
-            return Err(fault(format!("{WHAT} is called twice for {whose}, first at {line}")));
+            return fail!("{WHAT} is called twice for {whose}, first at {line}");
         }
         declared.on_break.push(DeclaredPolicy { policy: read, workload, line: host.line(lua) });
         Ok(())
@@ -57,28 +57,23 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
 pub(super) fn of_open(value: &Value) -> LuaResult<BreakPolicy> {
     match value {
         Value::Table(spec) => read(spec, "open: on_break", &BreakPolicy::FIELDS),
-        other => Err(fault(format!(
+        other => fail!(
             "open: on_break is a table such as {{ policy = \"acknowledge\", delay = \"50ms\" }}, not {}",
             shown(other)
-        ))),
+        ),
     }
 }
 
 fn read(spec: &Table, what: &str, fields: &[&str]) -> LuaResult<BreakPolicy> {
     for (elsewhere, here) in ELSEWHERE {
         if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return Err(fault(format!("{what}: unknown field '{elsewhere}': {here}")));
+            return fail!("{what}: unknown field '{elsewhere}': {here}");
         }
     }
     check_keys(spec, what, "field", fields)?;
-    let answer = match spec.raw_get::<Value>("policy")? {
-        Value::Nil => BreakAnswer::default(),
-        value => answer(&text(&value, &format!("{what}: policy"))?, what)?,
-    };
-    let delay_ns = match spec.raw_get::<Value>("delay")? {
-        Value::Nil => 0,
-        value => computed_ns(&value, &format!("{what}: delay"))?,
-    };
+    let policy = text_field(spec, what, "policy")?;
+    let answer = policy.map(|word| answer(&word, what)).transpose()?.unwrap_or_default();
+    let delay_ns = optional(spec, what, "delay", computed_ns)?.unwrap_or(0);
     let flush = bool_field(spec, what, "flush", false)?;
     BreakPolicy::new(answer, delay_ns, flush)
         .map_err(|wanted| fault(format!("{what} takes {wanted}")))

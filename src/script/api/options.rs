@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mlua::{Error as LuaError, Result as LuaResult, Value};
 
 use super::super::host::Host;
-use super::super::values::{fault, shown, text, unknown};
+use super::super::values::{fail, fault, shown, text, unknown};
 use super::on_break;
 use crate::ir::{Expect, Pattern, Payload};
 use crate::protocol::create::{ParameterValue, Set};
@@ -71,7 +71,7 @@ pub(super) fn common<const N: usize>(
             None => {
                 let (name, known) = (String::from_utf8_lossy(name), extra.into_iter());
                 let problem = unknown("option", &name, known.chain(["expect"]));
-                return Err(fault(format!("{operation}: {problem}")));
+                return fail!("{operation}: {problem}");
             }
         }
         Ok(())
@@ -89,18 +89,15 @@ fn each(
         Value::Nil => return Ok(()),
         Value::Table(options) => options,
         other => {
-            return Err(fault(format!(
+            return fail!(
                 "{operation}: the last argument is a table of options, such as {{ expect = \"any\" }}, not {}",
                 shown(other)
-            )));
+            );
         }
     };
     options.for_each(|key: Value, value: Value| match &key {
         Value::String(name) => take(&name.as_bytes(), value),
-        other => Err(fault(format!(
-            "{operation}: value {} stands alone; write name = value",
-            shown(other)
-        ))),
+        other => fail!("{operation}: value {} stands alone; write name = value", shown(other)),
     })
 }
 
@@ -112,14 +109,12 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
         Value::Table(list) => {
             let length = list.raw_len();
             if length > MAX_EXPECTED {
-                return Err(fault(format!(
+                return fail!(
                     "{operation}: expect names {length} statuses; there can be {MAX_EXPECTED}, or \"any\""
-                )));
+                );
             }
             if length == 0 {
-                return Err(fault(format!(
-                    "{operation}: expect is an empty list; name a status, or \"any\""
-                )));
+                return fail!("{operation}: expect is an empty list; name a status, or \"any\"");
             }
             let mut statuses = Vec::with_capacity(length);
             for position in 1..=length {
@@ -128,10 +123,10 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
             statuses.into()
         }
         other => {
-            return Err(fault(format!(
+            return fail!(
                 "{operation}: expect is the name of a status, a list of names or \"any\", not {}",
                 shown(other)
-            )));
+            );
         }
     };
     Ok(Expect::Statuses(statuses))
@@ -156,7 +151,7 @@ fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
         true => "",
         false => "; write a name of MS-ERREF's, such as OBJECT_NAME_NOT_FOUND",
     };
-    Err(fault(format!("{what}: {problem}{hint}")))
+    fail!("{what}: {problem}{hint}")
 }
 
 /// Returns the payload of a write of `length` bytes.
@@ -185,7 +180,7 @@ fn pattern_of(word: &Value) -> LuaResult<Pattern> {
         "blob" => Err(fault("write: for the bytes of a file write blob = \"name\"")),
         word => {
             let names = PATTERNS.iter().map(|(name, _)| *name);
-            Err(fault(format!("write: {}", unknown("payload", word, names))))
+            fail!("write: {}", unknown("payload", word, names))
         }
     }
 }
@@ -224,7 +219,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
         match set {
             // `Unknown` cannot happen: every name of CREATE_KEYS is known.
             Ok(Set::Honoured | Set::Unknown { .. }) => Ok(()),
-            Err(error) => Err(fault(format!("open: {error}"))),
+            Err(error) => fail!("open: {error}"),
         }
     })?;
     Ok(((!parameters.is_empty()).then_some(parameters), expected))

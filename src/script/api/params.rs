@@ -9,7 +9,7 @@ use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
 use super::super::host::Host;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, shown, size, table, text,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, shown, size, table, text,
     text_field, unknown,
 };
 use super::registration::{refuse_unknown, top_level};
@@ -71,9 +71,7 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
         names.push((parameter_name(&name)?, spec));
     }
     if names.len() > MAX_PARAMETERS {
-        return Err(fault(format!(
-            "bench.params: a script has at most {MAX_PARAMETERS} parameters"
-        )));
+        return fail!("bench.params: a script has at most {MAX_PARAMETERS} parameters");
     }
     names.sort_by(|(a, _), (b, _)| a.cmp(b));
     check_given(&declared.given, names.iter().map(|(name, _)| name.as_str()))
@@ -84,18 +82,18 @@ fn params(lua: &Lua, host: &Host, declared: &mut Declared, specs: &Table) -> Lua
     let values = lua.create_table()?;
     for (name, spec) in &names {
         let Value::Table(spec) = spec else {
-            return Err(fault(format!(
+            return fail!(
                 "parameter '{name}' is a table, such as {{ type = \"int\", default = 10 }}, not {}",
                 shown(spec)
-            )));
+            );
         };
         let parameter = Parameter::parse(name, spec)?;
         texts += parameter.help.text_bytes();
         if texts > MAX_TEXT_BYTES {
-            return Err(fault(format!(
+            return fail!(
                 "bench.params: defaults, choices and help have more than {} KiB",
                 MAX_TEXT_BYTES >> 10
-            )));
+            );
         }
         let given = declared.given.iter().rev().find(|(given, _)| given == name);
         let value = match given {
@@ -157,18 +155,15 @@ fn parameter_name(value: &Value) -> LuaResult<String> {
     let name = match value {
         Value::String(name) => name.to_string_lossy(),
         other => {
-            return Err(fault(format!(
+            return fail!(
                 "bench.params takes names with their descriptions, such as users = {{ type = \"int\", default = 10 }}, not {}",
                 shown(other)
-            )));
+            );
         }
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(fault(format!(
-            "parameter {}: a name has up to 64 letters, digits and '_'",
-            shown(value)
-        )));
+        return fail!("parameter {}: a name has up to 64 letters, digits and '_'", shown(value));
     }
     Ok(name)
 }
@@ -198,7 +193,7 @@ impl Parameter {
             match value {
                 Value::Nil => Ok(None),
                 _ if matches!(kind, Kind::String | Kind::Bool) => {
-                    Err(fault(format!("{what}: a {kind_name} has no {field}")))
+                    fail!("{what}: a {kind_name} has no {field}")
                 }
                 value => {
                     let quantity = kind.take(&value, &format!("{what}: {field}"), spec, field)?;
@@ -209,7 +204,7 @@ impl Parameter {
         let (min, max) = (bound("min")?, bound("max")?);
         let default: Value = spec.raw_get("default")?;
         if default.is_nil() {
-            return Err(fault(format!("{what} needs a default")));
+            return fail!("{what} needs a default");
         }
         let quantity = kind.take(&default, &format!("{what}: default"), spec, "default")?;
         let parameter = Parameter {
@@ -228,7 +223,7 @@ impl Parameter {
             max: max.map(|(quantity, _)| quantity),
         };
         if parameter.min.is_some() && parameter.max.is_some() && parameter.min > parameter.max {
-            return Err(fault(format!("{what}: min is above max")));
+            return fail!("{what}: min is above max");
         }
         parameter
             .check(&parameter.default)
@@ -323,13 +318,13 @@ impl Kind {
                 Ok(Quantity::Whole(*number))
             }
             (Kind::Int, other) => {
-                Err(fault(format!("{what} is a whole number within 2^53, not {}", shown(other))))
+                fail!("{what} is a whole number within 2^53, not {}", shown(other))
             }
             (Kind::Float, Value::Integer(number)) => Ok(Quantity::Float(*number as f64)),
             (Kind::Float, Value::Number(number)) if number.is_finite() => {
                 Ok(Quantity::Float(*number))
             }
-            (Kind::Float, other) => Err(fault(format!("{what} is a number, not {}", shown(other)))),
+            (Kind::Float, other) => fail!("{what} is a number, not {}", shown(other)),
             (Kind::String, value) => text(value, what).map(Quantity::Text),
             (Kind::Bool, _) => {
                 let what = what.strip_suffix(&format!(": {field}")).unwrap_or(what);
@@ -364,7 +359,7 @@ fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
         return Ok(Vec::new());
     }
     if kind != Kind::String {
-        return Err(fault(format!("{what}: choices belong to type \"string\"")));
+        return fail!("{what}: choices belong to type \"string\"");
     }
     let list = table(&value, &format!("{what}: choices"))?;
     let choices = list
@@ -372,7 +367,7 @@ fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
         .map(|choice| text(&choice?, &format!("{what}: a choice")))
         .collect::<LuaResult<Vec<String>>>()?;
     if choices.is_empty() {
-        return Err(fault(format!("{what}: choices is an empty list")));
+        return fail!("{what}: choices is an empty list");
     }
     Ok(choices)
 }

@@ -8,7 +8,7 @@ use mlua::{IntoLuaMulti, Lua, Result as LuaResult, Table, Value, Variadic};
 use super::super::declared::Declared;
 use super::super::host::Host;
 use super::super::members::unknown_member;
-use super::super::values::{fault, name_of, shown};
+use super::super::values::{fail, fault, name_of, shown};
 
 /// Registers a function of `bench`, which can be called at the top level only.
 pub(super) fn top_level<R, F>(
@@ -50,9 +50,9 @@ where
                     "choose" => ": local mix = bench.choose { … } there, and mix(c, rng) here",
                     _ => "",
                 };
-                Err(fault(format!(
+                fail!(
                     "bench.{name} belongs at the top of the script, outside of all functions{instead}"
-                )))
+                )
             }
         })
     })?;
@@ -66,9 +66,9 @@ pub(super) fn called_with_a_dot(
     first: Option<&Value>,
 ) -> LuaResult<()> {
     match first {
-        Some(Value::Table(table)) if table.to_pointer() == bench => Err(fault(format!(
+        Some(Value::Table(table)) if table.to_pointer() == bench => fail!(
             "functions of bench are called with a dot: write bench.{name}(…), not bench:{name}(…)"
-        ))),
+        ),
         _ => Ok(()),
     }
 }
@@ -95,7 +95,7 @@ pub(super) fn no_field(name: &Value, members: Option<&[&str]>) -> LuaResult<()> 
         Value::String(name) => {
             Err(fault(unknown_member("field or method", &name.to_string_lossy(), members)))
         }
-        other => Err(fault(format!("there is no field {}", shown(other)))),
+        other => fail!("there is no field {}", shown(other)),
     }
 }
 
@@ -105,7 +105,7 @@ pub(in crate::script) fn refuse_to_set(name: &Value, object: &str, advice: &str)
         Value::String(name) => format!("'{}'", name.to_string_lossy()),
         other => shown(other),
     };
-    Err(fault(format!("{name} cannot be set: {object} has no fields that can be set; {advice}")))
+    fail!("{name} cannot be set: {object} has no fields that can be set; {advice}")
 }
 
 /// Advice for a script that sets a field of an object that all clients share.

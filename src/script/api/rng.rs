@@ -5,13 +5,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mlua::{
-    Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, UserDataRegistry, Value,
+    FromLuaMulti, IntoLuaMulti, Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods,
+    UserDataRegistry, Value,
 };
 
 use super::super::host::Host;
 use super::super::members::RNG_METHODS;
 use super::super::random::Random;
-use super::super::values::{LARGEST_EXACT, fault, name, shown, table};
+use super::super::values::{LARGEST_EXACT, fail, fault, name, shown, table};
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set, top_level};
@@ -62,146 +63,129 @@ pub(super) fn register_named(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaRe
 type Registry = UserDataRegistry<Rng>;
 
 fn uniform(registry: &mut Registry, host: &Rc<Host>) {
-    let drawer = Rc::clone(host);
-    registry.add_method("int", move |_, rng, (low, high): (Value, Value)| {
-        draw(&drawer, rng, |random| {
-            if high.is_nil() {
-                return Err(fault(format!(
-                    "rng:int takes the lowest and the highest, such as rng:int(1, {})",
-                    if low.is_integer() { shown(&low) } else { "10".into() }
-                )));
-            }
-            let (low, high) = (integer(&low)?, integer(&high)?);
-            if low > high {
-                return Err(fault(format!("rng:int({low}, {high}): the first is the larger")));
-            }
-            Ok(random.int(low, high))
-        })
-    });
-    let drawer = Rc::clone(host);
-    registry.add_method("float", move |_, rng, arguments: Value| {
-        // In other tools the arguments are bounds. If they were ignored, the numbers would silently
-        // be wrong.
-        match arguments {
-            Value::Nil => draw(&drawer, rng, |random| Ok(random.float())),
-            _ => Err(fault("rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()")),
+    drawing(registry, host, "int", |_, random, (low, high): (Value, Value)| {
+        if high.is_nil() {
+            return fail!(
+                "rng:int takes the lowest and the highest, such as rng:int(1, {})",
+                if low.is_integer() { shown(&low) } else { "10".into() }
+            );
         }
+        let (low, high) = (integer(&low)?, integer(&high)?);
+        if low > high {
+            return fail!("rng:int({low}, {high}): the first is the larger");
+        }
+        Ok(random.int(low, high))
     });
-    let drawer = Rc::clone(host);
-    registry.add_method("bool", move |_, rng, probability: Value| {
-        draw(&drawer, rng, |random| {
-            let probability = match probability {
-                Value::Nil => 0.5,
-                value => number(&value, "rng:bool: the probability")?,
-            };
-            if !(0.0..=1.0).contains(&probability) {
-                return Err(fault(format!(
-                    "rng:bool({probability}): a probability lies between 0 and 1"
-                )));
-            }
-            Ok(random.float() < probability)
-        })
+    // In other tools the arguments are bounds. If they were ignored, the numbers would silently be
+    // wrong.
+    drawing(registry, host, "float", |_, random, arguments: Value| match arguments {
+        Value::Nil => Ok(random.float()),
+        _ => Err(fault("rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()")),
+    });
+    drawing(registry, host, "bool", |_, random, probability: Value| {
+        let probability = match probability {
+            Value::Nil => 0.5,
+            value => number(&value, "rng:bool: the probability")?,
+        };
+        if !(0.0..=1.0).contains(&probability) {
+            return fail!("rng:bool({probability}): a probability lies between 0 and 1");
+        }
+        Ok(random.float() < probability)
     });
 }
 
 fn distributions(registry: &mut Registry, host: &Rc<Host>) {
-    let drawer = Rc::clone(host);
-    registry.add_method("exp", move |_, rng, mean: Value| {
-        draw(&drawer, rng, |random| Ok(random.exp(size(&mean, "rng:exp: the mean")?)))
+    drawing(registry, host, "exp", |_, random, mean: Value| {
+        Ok(random.exp(size(&mean, "rng:exp: the mean")?))
     });
-    let drawer = Rc::clone(host);
-    registry.add_method("normal", move |_, rng, (mean, deviation): (Value, Value)| {
-        draw(&drawer, rng, |random| {
-            let largest = LARGEST_EXACT as f64;
-            let mean = between(&mean, "rng:normal: the mean", (-largest, largest))?;
-            let deviation = size(&deviation, "rng:normal: the standard deviation")?;
-            Ok(random.normal(mean, deviation))
-        })
+    drawing(registry, host, "normal", |_, random, (mean, deviation): (Value, Value)| {
+        let largest = LARGEST_EXACT as f64;
+        let mean = between(&mean, "rng:normal: the mean", (-largest, largest))?;
+        let deviation = size(&deviation, "rng:normal: the standard deviation")?;
+        Ok(random.normal(mean, deviation))
     });
-    let drawer = Rc::clone(host);
-    registry.add_method("lognormal", move |_, rng, (median, sigma): (Value, Value)| {
-        draw(&drawer, rng, |random| {
-            let median = size(&median, "rng:lognormal: the median")?;
-            let sigma = between(&sigma, "rng:lognormal: sigma", (0.0, MAX_SIGMA))?;
-            Ok(random.lognormal(median, sigma))
-        })
+    drawing(registry, host, "lognormal", |_, random, (median, sigma): (Value, Value)| {
+        let median = size(&median, "rng:lognormal: the median")?;
+        let sigma = between(&sigma, "rng:lognormal: sigma", (0.0, MAX_SIGMA))?;
+        Ok(random.lognormal(median, sigma))
     });
-    let drawer = Rc::clone(host);
-    registry.add_method("pareto", move |_, rng, (scale, shape): (Value, Value)| {
-        draw(&drawer, rng, |random| {
-            let scale = size(&scale, "rng:pareto: the scale")?;
-            let shape = between(&shape, "rng:pareto: the shape", (0.1, 1e6))?;
-            Ok(random.pareto(scale, shape))
-        })
+    drawing(registry, host, "pareto", |_, random, (scale, shape): (Value, Value)| {
+        let scale = size(&scale, "rng:pareto: the scale")?;
+        let shape = between(&shape, "rng:pareto: the shape", (0.1, 1e6))?;
+        Ok(random.pareto(scale, shape))
     });
-    let drawer = Rc::clone(host);
     // The values derived from n and s take longer to compute than the draw, so they are kept.
     let last = RefCell::new(Zipf::new(1, 1.0));
-    registry.add_method("zipf", move |_, rng, (n, s): (Value, Value)| {
-        draw(&drawer, rng, |random| {
-            let n = match n {
-                Value::Integer(n) if (1..=MAX_ZIPF_N as i64).contains(&n) => n as u64,
-                other => {
-                    return Err(fault(format!(
-                        "rng:zipf: n is a whole number from 1 to 2^52, not {}",
-                        shown(&other)
-                    )));
-                }
-            };
-            let s = between(&s, "rng:zipf: s", (0.0, 100.0))?;
-            let mut zipf = last.borrow_mut();
-            if !zipf.is_of(n, s) {
-                *zipf = Zipf::new(n, s);
+    drawing(registry, host, "zipf", move |_, random, (n, s): (Value, Value)| {
+        let n = match n {
+            Value::Integer(n) if (1..=MAX_ZIPF_N as i64).contains(&n) => n as u64,
+            other => {
+                return fail!(
+                    "rng:zipf: n is a whole number from 1 to 2^52, not {}",
+                    shown(&other)
+                );
             }
-            Ok(zipf.draw(random))
-        })
+        };
+        let s = between(&s, "rng:zipf: s", (0.0, 100.0))?;
+        let mut zipf = last.borrow_mut();
+        if !zipf.is_of(n, s) {
+            *zipf = Zipf::new(n, s);
+        }
+        Ok(zipf.draw(random))
     });
 }
 
 fn lists(registry: &mut Registry, host: &Rc<Host>) {
-    let drawer = Rc::clone(host);
     let sums = RefCell::new(Weights::default());
-    registry.add_method("pick", move |_, rng, (values, weights): (Value, Value)| {
-        draw(&drawer, rng, |random| {
-            let (values, length) = list(&drawer, &values, "rng:pick")?;
-            if length == 0 {
-                return Err(fault("rng:pick: the list is empty"));
-            }
-            if weights.is_nil() {
-                return values.raw_get::<Value>(random.below(length as u64) + 1);
-            }
-            let (weights, weighed) = list(&drawer, &weights, "rng:pick: the weights")?;
-            if weighed != length {
-                return Err(fault(format!(
-                    "rng:pick: the list has {length} values and {weighed} weights; each value has one"
-                )));
-            }
-            let mut sums = sums.borrow_mut();
-            let weights = (1..=length).map(|position| -> Result<f64, String> {
-                let weight = weights.raw_get::<Value>(position).map_err(|e| e.to_string())?;
-                plain(&weight)
-                    .ok_or_else(|| format!("weight {position} is {}, not a number", shown(&weight)))
-            });
-            sums.set(weights).map_err(|problem| fault(format!("rng:pick: {problem}")))?;
-            values.raw_get::<Value>(sums.draw(random) + 1)
-        })
+    drawing(registry, host, "pick", move |(_, host), random, (values, weights): (Value, Value)| {
+        let (values, length) = list(host, &values, "rng:pick")?;
+        if length == 0 {
+            return Err(fault("rng:pick: the list is empty"));
+        }
+        if weights.is_nil() {
+            return values.raw_get::<Value>(random.below(length as u64) + 1);
+        }
+        let (weights, weighed) = list(host, &weights, "rng:pick: the weights")?;
+        if weighed != length {
+            return fail!(
+                "rng:pick: the list has {length} values and {weighed} weights; each value has one"
+            );
+        }
+        let mut sums = sums.borrow_mut();
+        let weights = (1..=length).map(|position| -> Result<f64, String> {
+            let weight = weights.raw_get::<Value>(position).map_err(|e| e.to_string())?;
+            plain(&weight)
+                .ok_or_else(|| format!("weight {position} is {}, not a number", shown(&weight)))
+        });
+        sums.set(weights).map_err(|problem| fault(format!("rng:pick: {problem}")))?;
+        values.raw_get::<Value>(sums.draw(random) + 1)
     });
-    let drawer = Rc::clone(host);
     // Shuffling returns a new list: a list that several clients share must not depend on which
     // client was asked first.
-    registry.add_method("shuffle", move |lua, rng, values: Value| {
-        draw(&drawer, rng, |random| {
-            let (values, length) = list(&drawer, &values, "rng:shuffle")?;
-            let shuffled = lua.create_table_with_capacity(length, 0)?;
-            for position in 1..=length {
-                let other = random.below(position as u64) as usize + 1;
-                if other != position {
-                    shuffled.raw_set(position, shuffled.raw_get::<Value>(other)?)?;
-                }
-                shuffled.raw_set(other, values.raw_get::<Value>(position)?)?;
+    drawing(registry, host, "shuffle", |(lua, host), random, values: Value| {
+        let (values, length) = list(host, &values, "rng:shuffle")?;
+        let shuffled = lua.create_table_with_capacity(length, 0)?;
+        for position in 1..=length {
+            let other = random.below(position as u64) as usize + 1;
+            if other != position {
+                shuffled.raw_set(position, shuffled.raw_get::<Value>(other)?)?;
             }
-            Ok(shuffled)
-        })
+            shuffled.raw_set(other, values.raw_get::<Value>(position)?)?;
+        }
+        Ok(shuffled)
+    });
+}
+
+/// Registers a method that draws from the random numbers of `rng`.
+fn drawing<A, R, F>(registry: &mut Registry, host: &Rc<Host>, name: &str, body: F)
+where
+    A: FromLuaMulti,
+    R: IntoLuaMulti,
+    F: Fn((&Lua, &Host), &mut Random, A) -> LuaResult<R> + 'static,
+{
+    let host = Rc::clone(host);
+    registry.add_method(name, move |lua, rng, arguments: A| {
+        draw(&host, rng, |random| body((lua, &host), random, arguments))
     });
 }
 
@@ -211,9 +195,9 @@ fn draw<R>(host: &Host, rng: &Rng, body: impl FnOnce(&mut Random) -> LuaResult<R
         Rng::Named { random, .. } if host.declared.borrow().is_some() => {
             body(&mut random.borrow_mut())
         }
-        Rng::Named { name, .. } => Err(fault(format!(
+        Rng::Named { name, .. } => fail!(
             "bench.rng({name:?}) draws at the top of the script only: here its numbers would depend on which client is asked first; use the rng that setup, iteration and teardown are given"
-        ))),
+        ),
     })
 }
 
@@ -252,7 +236,7 @@ fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64>
         true => format!("{}2^53", if bound < 0.0 { "-" } else { "" }),
         false => bound.to_string(),
     };
-    Err(fault(format!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))))
+    fail!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))
 }
 
 /// Returns a number of bytes, nanoseconds, or anything else that is counted.
@@ -264,7 +248,7 @@ fn list(host: &Host, value: &Value, what: &str) -> LuaResult<(Table, usize)> {
     let list = table(value, what)?;
     let length = list.raw_len();
     if length > MAX_LIST {
-        return Err(fault(format!("{what}: {length} values; there can be {MAX_LIST}")));
+        return fail!("{what}: {length} values; there can be {MAX_LIST}");
     }
     if length > LONG_LIST {
         host.look_at_the_clock();
@@ -277,7 +261,7 @@ fn integer(value: &Value) -> LuaResult<i64> {
         Value::Integer(number) if number.unsigned_abs() <= LARGEST_EXACT => Ok(*number),
         Value::Number(number) if *number == 0.0 => Ok(0),
         other => {
-            Err(fault(format!("rng:int takes whole numbers within 2^53, not {}", shown(other))))
+            fail!("rng:int takes whole numbers within 2^53, not {}", shown(other))
         }
     }
 }

@@ -7,7 +7,7 @@ use mlua::{Lua, Result as LuaResult, Table, Value};
 use super::super::declared::DeclaredWorkload;
 use super::super::error::ScriptError;
 use super::super::host::Host;
-use super::super::values::{bool_field, duration_ns, fault, shown, text, text_field, unknown};
+use super::super::values::{bool_field, duration_ns, fail, shown, text, text_field, unknown};
 use super::registration::top_level;
 use crate::ir::source::{Phase, StatedThreshold, WHOLE_PHASE};
 use crate::observability::thresholds::{CustomKinds, DEFAULT_DELAY, Threshold};
@@ -22,10 +22,10 @@ const MAX_THRESHOLDS: usize = 1_000;
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "thresholds", |lua, host, declared, argument| {
         let Value::Table(list) = &argument else {
-            return Err(fault(format!(
+            return fail!(
                 "{WHAT} takes a list such as {{ \"read.response.p99 < 20ms\" }}, not {}",
                 shown(&argument)
-            )));
+            );
         };
         let place = match host.line(lua) {
             Some(line) => format!("{line}: {WHAT}"),
@@ -35,19 +35,19 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
         for pair in list.pairs::<Value, Value>() {
             if let (Value::String(name), _) = pair? {
                 if !FIELDS.contains(&&*name.to_string_lossy()) {
-                    return Err(fault(format!(
+                    return fail!(
                         "{WHAT}: each is one text, metric and all, such as \"read.response.p99 < 20ms\", and not {} = …",
                         shown(&Value::String(name))
-                    )));
+                    );
                 }
-                return Err(fault(format!(
+                return fail!(
                     "{WHAT}: {0} is about one threshold: give that a table of its own, such as {{ \"read.response.p99 < 20ms\", {0} = … }}",
                     name.to_string_lossy()
-                )));
+                );
             }
         }
         if declared.thresholds.len() + length > MAX_THRESHOLDS {
-            return Err(fault(format!("{WHAT}: a script has at most {MAX_THRESHOLDS} thresholds")));
+            return fail!("{WHAT}: a script has at most {MAX_THRESHOLDS} thresholds");
         }
         for position in 1..=length {
             let threshold = threshold(&list.raw_get(position)?, position, place.clone())?;
@@ -71,17 +71,17 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
         Value::String(_) => return Ok(whole(text(value, &what)?)),
         Value::Table(entry) => entry,
         other => {
-            return Err(fault(format!(
+            return fail!(
                 "{what} is a text such as \"read.response.p99 < 20ms\" or a table that begins with one, not {}",
                 shown(other)
-            )));
+            );
         }
     };
     let expression: Value = entry.raw_get(1)?;
     if expression.is_nil() {
-        return Err(fault(format!(
+        return fail!(
             "{what} has no threshold: begin it with a text, such as {{ \"read.response.p99 < 20ms\", abort = true }}"
-        )));
+        );
     }
     let expression = text(&expression, &what)?;
     let what = format!("{WHAT}: '{}'", expression.chars().take(60).collect::<String>());
@@ -91,13 +91,13 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
             Value::String(name) if FIELDS.contains(&&*name.to_string_lossy()) => {}
             Value::String(name) => {
                 let unknown = unknown("field", &name.to_string_lossy(), FIELDS.into_iter());
-                return Err(fault(format!("{what}: {unknown}")));
+                return fail!("{what}: {unknown}");
             }
             other => {
-                return Err(fault(format!(
+                return fail!(
                     "{what}: one entry is one threshold, and this goes on with {}",
                     shown(&entry.raw_get(other)?)
-                )));
+                );
             }
         }
     }
@@ -105,9 +105,7 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
     let abort_after_ns = match entry.raw_get::<Value>("delay")? {
         Value::Nil => abort.then_some(DEFAULT_DELAY.as_nanos() as u64),
         value if abort => Some(duration_ns(&value, &format!("{what}: delay"))?),
-        _ => {
-            return Err(fault(format!("{what}: delay is how long abort waits; add abort = true")));
-        }
+        _ => return fail!("{what}: delay is how long abort waits; add abort = true"),
     };
     Ok(StatedThreshold {
         phase: text_field(entry, &what, "phase")?,

@@ -8,7 +8,8 @@ use super::super::declared::DeclaredWorkload;
 use super::super::host::Host;
 use super::super::options::client_count;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fault, name, shown, table, whole,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional, shown, table,
+    whole,
 };
 use super::needs::needs;
 use super::pace::pace;
@@ -61,7 +62,7 @@ const ELSEWHERE_IN_A_PHASE: &[(&str, &str)] = &[
 fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResult<()> {
     for (elsewhere, here) in words {
         if !spec.raw_get::<Value>(*elsewhere)?.is_nil() {
-            return Err(fault(format!("{what}: unknown field '{elsewhere}': {here}")));
+            return fail!("{what}: unknown field '{elsewhere}': {here}");
         }
     }
     Ok(())
@@ -70,10 +71,10 @@ fn refuse_elsewhere(spec: &Table, what: &str, words: &[(&str, &str)]) -> LuaResu
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "workload", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
-            return Err(fault(format!(
+            return fail!(
                 "bench.workload takes a table: bench.workload {{ name = \"editors\", clients = 10, iteration = function(c, rng) … end }}, not {}",
                 shown(&argument)
-            )));
+            );
         };
         let workload = workload(spec, host.line(lua))?;
         let name = &workload.name;
@@ -89,16 +90,16 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             }));
         }
         if declared.workloads.len() == MAX_WORKLOADS {
-            return Err(fault(format!("a script has at most {MAX_WORKLOADS} workloads")));
+            return fail!("a script has at most {MAX_WORKLOADS} workloads");
         }
         declared.workloads.push(workload);
         Ok(())
     })?;
     top_level(lua, bench, host, "setup", |_, _, declared, argument| {
-        once(&mut declared.setup, function(argument, "bench.setup")?, "bench.setup")
+        once(&mut declared.setup, function(&argument, "bench.setup")?, "bench.setup")
     })?;
     top_level(lua, bench, host, "teardown", |_, _, declared, argument| {
-        once(&mut declared.teardown, function(argument, "bench.teardown")?, "bench.teardown")
+        once(&mut declared.teardown, function(&argument, "bench.teardown")?, "bench.teardown")
     })?;
     top_level(lua, bench, host, "phases", |_, _, declared, argument| {
         let phases = phases(&table(&argument, "bench.phases")?)?;
@@ -113,16 +114,16 @@ fn same_to_smb(one: &str, other: &str) -> bool {
 
 fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
     if place.is_some() {
-        return Err(fault(format!("{what} is called twice; a script has one")));
+        return fail!("{what} is called twice; a script has one");
     }
     *place = Some(value);
     Ok(())
 }
 
-fn function(value: Value, what: &str) -> LuaResult<Function> {
+fn function(value: &Value, what: &str) -> LuaResult<Function> {
     match value {
-        Value::Function(function) => Ok(function),
-        other => Err(fault(format!("{what} takes a function, not {}", shown(&other)))),
+        Value::Function(function) => Ok(function.clone()),
+        other => fail!("{what} takes a function, not {}", shown(other)),
     }
 }
 
@@ -134,35 +135,23 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
         "field",
         &["name", "clients", "setup", "iteration", "teardown", "pace", "needs"],
     )?;
-    let name = match spec.raw_get::<Value>("name")? {
-        Value::Nil => {
-            return Err(fault("bench.workload needs a name, such as name = \"editors\""));
-        }
-        value => name(&value, "bench.workload: name")?,
-    };
+    let name = optional(spec, "bench.workload", "name", name)?
+        .ok_or_else(|| fault("bench.workload needs a name, such as name = \"editors\""))?;
     if name == RUN_CLIENT {
-        return Err(fault(format!(
+        return fail!(
             "a workload cannot be named '{RUN_CLIENT}': that is the client of bench.setup and bench.teardown"
-        )));
+        );
     }
     let what = format!("workload '{name}'");
-    let clients = match spec.raw_get::<Value>("clients")? {
-        Value::Nil => 1,
-        value => whole(&value, &format!("{what}: clients"))?,
-    };
+    let clients = optional(spec, &what, "clients", whole)?.unwrap_or(1);
     let clients = client_count(clients).map_err(|problem| fault(format!("{what}: {problem}")))?;
-    let optional = |field: &str| -> LuaResult<Option<Function>> {
-        match spec.raw_get::<Value>(field)? {
-            Value::Nil => Ok(None),
-            value => function(value, &format!("{what}: {field}")).map(Some),
-        }
-    };
-    let iteration = optional("iteration")?.ok_or_else(|| {
+    let section = |name: &str| optional(spec, &what, name, function);
+    let iteration = section("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what, line.as_deref().unwrap_or_default())?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
-    let (setup, teardown) = (optional("setup")?, optional("teardown")?);
+    let (setup, teardown) = (section("setup")?, section("teardown")?);
     Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
 }
 
@@ -170,24 +159,24 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
     const WHAT: &str = "bench.phases";
     let length = list.raw_len();
     if length == 0 {
-        return Err(fault(format!(
+        return fail!(
             "{WHAT} takes a list such as {{ {{ name = \"steady\", duration = \"30s\" }} }}"
-        )));
+        );
     }
     if length > MAX_PHASES {
-        return Err(fault(format!("{WHAT}: {length} phases; there can be {MAX_PHASES}")));
+        return fail!("{WHAT}: {length} phases; there can be {MAX_PHASES}");
     }
     let mut phases: Vec<Phase> = Vec::with_capacity(length);
     for position in 1..=length {
         let spec = table(&list.raw_get(position)?, &format!("{WHAT}: entry {position}"))?;
         let phase = phase(&spec, position)?;
         if phases.iter().any(|other| other.name == phase.name) {
-            return Err(fault(format!("{WHAT}: there are two phases named '{}'", phase.name)));
+            return fail!("{WHAT}: there are two phases named '{}'", phase.name);
         }
         phases.push(phase);
     }
     if phases.iter().map(|phase| phase.duration_ns).sum::<u64>() > LARGEST_EXACT {
-        return Err(fault(format!("{WHAT}: together they last longer than 2^53 ns (104 days)")));
+        return fail!("{WHAT}: together they last longer than 2^53 ns (104 days)");
     }
     Ok(phases)
 }
@@ -195,19 +184,13 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
 fn phase(spec: &Table, position: usize) -> LuaResult<Phase> {
     refuse_elsewhere(spec, "bench.phases", ELSEWHERE_IN_A_PHASE)?;
     check_keys(spec, "bench.phases", "field", &["name", "duration", "record"])?;
-    let name = match spec.raw_get::<Value>("name")? {
-        Value::Nil => return Err(fault(format!("bench.phases: phase {position} needs a name"))),
-        value => name(&value, "bench.phases: name")?,
-    };
+    let name = optional(spec, "bench.phases", "name", name)?
+        .ok_or_else(|| fault(format!("bench.phases: phase {position} needs a name")))?;
     let what = format!("phase '{name}'");
-    let duration_ns = match spec.raw_get::<Value>("duration")? {
-        Value::Nil => {
-            return Err(fault(format!("{what} needs a duration, such as duration = \"30s\"")));
-        }
-        value => duration_ns(&value, &format!("{what}: duration"))?,
-    };
+    let duration_ns = optional(spec, &what, "duration", duration_ns)?
+        .ok_or_else(|| fault(format!("{what} needs a duration, such as duration = \"30s\"")))?;
     if duration_ns == 0 {
-        return Err(fault(format!("{what}: duration is 0; a phase takes time")));
+        return fail!("{what}: duration is 0; a phase takes time");
     }
     let record = bool_field(spec, &what, "record", true)?;
     Ok(Phase { name, duration_ns, record })

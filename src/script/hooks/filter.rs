@@ -74,20 +74,16 @@ pub(in crate::script) enum CompletionOutcome {
 }
 
 impl CompletionOutcome {
-    /// The outcomes that are not an NT status.
-    pub const OTHERS: [CompletionOutcome; 7] = [
-        CompletionOutcome::TimedOut,
-        CompletionOutcome::ConnectionLost,
-        CompletionOutcome::ClientError,
-        CompletionOutcome::Panicked,
-        CompletionOutcome::PayloadUnreadable,
-        CompletionOutcome::Skipped,
-        CompletionOutcome::Cut,
+    /// The outcomes that are not an NT status, and the names that the summary uses for them.
+    pub const OTHERS: [(CompletionOutcome, &str); 7] = [
+        (CompletionOutcome::TimedOut, "TIMED_OUT"),
+        (CompletionOutcome::ConnectionLost, "CONNECTION_LOST"),
+        (CompletionOutcome::ClientError, "CLIENT_ERROR"),
+        (CompletionOutcome::Panicked, "PANICKED"),
+        (CompletionOutcome::PayloadUnreadable, "PAYLOAD_UNREADABLE"),
+        (CompletionOutcome::Skipped, "SKIPPED"),
+        (CompletionOutcome::Cut, "CUT"),
     ];
-
-    pub fn of_status(status: NtStatus) -> CompletionOutcome {
-        CompletionOutcome::Status(status)
-    }
 
     pub fn of(status: &CompletionStatus) -> CompletionOutcome {
         match status {
@@ -107,15 +103,9 @@ impl CompletionOutcome {
 
     /// Returns the name that the summary uses.
     pub fn name(self) -> String {
-        match self {
-            CompletionOutcome::Status(status) => status.to_string(),
-            CompletionOutcome::TimedOut => "TIMED_OUT".into(),
-            CompletionOutcome::ConnectionLost => "CONNECTION_LOST".into(),
-            CompletionOutcome::ClientError => "CLIENT_ERROR".into(),
-            CompletionOutcome::Panicked => "PANICKED".into(),
-            CompletionOutcome::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
-            CompletionOutcome::Skipped => "SKIPPED".into(),
-            CompletionOutcome::Cut => "CUT".into(),
+        match (self, CompletionOutcome::OTHERS.iter().find(|(outcome, _)| *outcome == self)) {
+            (CompletionOutcome::Status(status), _) => status.to_string(),
+            (_, other) => other.map_or("", |(_, name)| name).to_string(),
         }
     }
 

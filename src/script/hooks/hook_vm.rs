@@ -76,7 +76,7 @@ impl HookVm {
             CustomMetrics::new(declared.hooks.metrics);
         let statuses = NtStatus::KNOWN.iter().map(|status| CompletionOutcome::Status(*status));
         let constant_texts: Vec<CompletionOutcome> =
-            statuses.chain(CompletionOutcome::OTHERS).collect();
+            statuses.chain(CompletionOutcome::OTHERS.map(|(outcome, _)| outcome)).collect();
         let completions = declared.hooks.completions;
         let (records, texts, hooks) = vm.enter(0, |lua| {
             let size = HEAD_BYTES + BATCH * MAX_FIELDS * 8;
