@@ -192,7 +192,7 @@ fn a_thread_that_has_no_time_left_is_named_though_other_cores_are_free() {
 fn a_host_that_is_busy_with_other_things_is_the_cause_with_figures() {
     let recorded = all_late(0, 0);
     let with = |others, stolen| {
-        let host = Some(Host { cores: 4, others, stolen });
+        let host = Some(HostProcessors { cores: 4, others, stolen });
         let processors = Some(Processors { host, busiest_shard: Some(0.5), ..used(0.6) });
         cause(&recorded, Evidence { processors, ..of(&recorded) })
     };
@@ -427,7 +427,7 @@ fn a_cause_from_outside_is_named() {
             "likely cause: this process was stopped and continued once (SIGSTOP, SIGCONT)".into()
         )
     );
-    let host = Some(Host { cores: 4, others: 3.7, stolen: 0.0 });
+    let host = Some(HostProcessors { cores: 4, others: 3.7, stolen: 0.0 });
     let crowded = Processors { longest_wait: Some(0.6), host, ..used(0.3) };
     assert_eq!(
         of_processors(crowded),

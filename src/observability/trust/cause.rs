@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::rounding::{nonzero, percent, share};
-use super::evidence::{Evidence, Host, NEAR, NOTABLE, Processors};
+use super::evidence::{Evidence, HostProcessors, NEAR, NOTABLE, Processors};
 
 /// The likely cause of a verdict `generator-limited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -109,7 +109,7 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
         None => format!("the host: {used}"),
     };
     let cause = if waited.is_some() { Cause::Others } else { Cause::Host };
-    if let Some(Host { cores, others, stolen }) = processors.host {
+    if let Some(HostProcessors { cores, others, stolen }) = processors.host {
         why += &format!(", other processes {} of the host's {cores}", nonzero(others, 1));
         if stolen >= 0.05 {
             why += &format!(", and the hypervisor gave {stolen:.1} to other virtual machines");

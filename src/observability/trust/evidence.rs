@@ -73,12 +73,12 @@ pub struct Processors {
     /// The number of times this process was continued (SIGCONT).
     pub continued: u32,
     /// The use of processors on the whole host, where it can be read.
-    pub host: Option<Host>,
+    pub host: Option<HostProcessors>,
 }
 
 /// The processors of the host, and the average number of them that others kept busy.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Host {
+pub struct HostProcessors {
     pub cores: usize,
     /// Processors busy with other processes and the kernel.
     pub others: f64,

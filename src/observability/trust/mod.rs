@@ -7,5 +7,5 @@ mod evidence;
 mod verdict;
 
 pub use cause::Cause;
-pub use evidence::{Evidence, HookEvents, Host, Processors};
+pub use evidence::{Evidence, HookEvents, HostProcessors, Processors};
 pub use verdict::{LatenessByCause, Trust, TrustVerdict, judge};
