@@ -6,10 +6,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smbench::ir::event::{HeldUp, SocketTimes};
+use smbench::ir::event::SocketTimes;
 use smbench::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, OpenMode,
-    Operation, OperationKind, Phase, Section, StreamHeader, Workload,
+    CompletionEvent, CompletionStatus, Event, EventSink, Execution, FileControl, HandleOperation,
+    HandleRef, OpenMode, OpenOperation, Operation, OperationKind, OperationTimes, Phase,
+    StreamHeader, Workload,
 };
 use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::create::CreateDisposition;
@@ -57,52 +58,42 @@ fn run(path: &SharePath, mut sink: impl FnMut(Event)) -> Duration {
     for iteration in 0..ITERATIONS {
         let client_idx = iteration % CLIENTS;
         let kinds = [
-            OperationKind::Open {
+            OperationKind::Open(OpenOperation {
                 path: path.clone(),
                 mode: OpenMode::ReadWrite,
                 disposition: CreateDisposition::OpenIf,
                 handle_ref,
                 extensions: None,
-            },
-            OperationKind::Read { handle_ref, offset: 0, length: 4_096 },
-            OperationKind::Flush { handle_ref },
-            OperationKind::Close { handle_ref },
+            }),
+            HandleOperation::Read { offset: 0, length: 4_096 }.on(handle_ref),
+            FileControl::Flush.on(handle_ref),
+            HandleOperation::Close.on(handle_ref),
         ];
         for (seq, kind) in (0..).zip(kinds) {
             let at = u64::from(iteration) * 1_000;
             let service = 50_000 + u64::from(iteration.wrapping_mul(2_654_435_761) >> 7);
-            sink(Event::Completed(CompletionEvent {
-                operation: Operation {
-                    client_idx,
-                    seq,
-                    due: Due::After(0),
-                    section: Section::Iteration,
-                    iteration,
-                    expect: Expect::Default,
-                    id: None,
-                    kind,
-                },
-                status: CompletionStatus::Succeeded(NtStatus::SUCCESS),
-                phase: Some((iteration / (ITERATIONS / u32::from(PHASES))) as u16),
-                due_ns: at,
-                eligible_ns: at,
-                issued_ns: at + service % 30_000,
-                attempted_ns: at + service % 30_000,
-                retries: 0,
-                held_up: HeldUp::default(),
-                blocked_ns: 0,
-                completed_ns: at + service,
+            let issued_ns = at + service % 30_000;
+            let operation = Operation { iteration, ..Operation::new(client_idx, seq, kind) };
+            let execution = Execution {
                 bytes: 4_096,
-                short_read: false,
-                degraded: false,
-                granted: None,
                 socket: SocketTimes {
-                    first_write_ns: Some(at + service % 30_000),
+                    first_write_ns: Some(issued_ns),
                     pickup_ns: Some(service % 20_000),
                     clock_stepped: false,
                 },
-                reopened: None,
-            }));
+                ..Execution::of(CompletionStatus::Succeeded(NtStatus::SUCCESS))
+            };
+            let times = OperationTimes {
+                due_ns: at,
+                eligible_ns: at,
+                issued_ns,
+                attempted_ns: issued_ns,
+                completed_ns: at + service,
+                blocked_ns: 0,
+            };
+            let phase = Some((iteration / (ITERATIONS / u32::from(PHASES))) as u16);
+            let event = CompletionEvent::new(operation, execution, times);
+            sink(Event::Completed(CompletionEvent { phase, ..event }));
         }
     }
     begun.elapsed()

@@ -26,10 +26,10 @@ use smbench::backend::Clock;
 use smbench::ir::compile::CompileBounds;
 use smbench::ir::document::Format;
 use smbench::ir::document::LoadOptions;
-use smbench::ir::event::{HeldUp, SocketTimes};
+use smbench::ir::event::SocketTimes;
 use smbench::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, HandleRef, Operation,
-    OperationKind, Phase, Section, StreamHeader, Workload,
+    CompletionEvent, CompletionStatus, Event, EventSink, Execution, HandleOperation, HandleRef,
+    Operation, OperationTimes, Phase, StreamHeader, Workload,
 };
 use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::NtStatus;
@@ -185,38 +185,26 @@ fn floor() -> Rate {
         let eligible_ns = completed_ns;
         let issued_ns = clock.now_ns();
         completed_ns = clock.now_ns();
-        recorder.event(Event::Completed(CompletionEvent {
-            operation: Operation {
-                client_idx: seq % 64,
-                seq,
-                due: Due::After(0),
-                section: Section::Iteration,
-                iteration: 0,
-                expect: Expect::Default,
-                id: None,
-                kind: OperationKind::Read { handle_ref: HandleRef(0), offset: 0, length: 65_536 },
-            },
-            status: CompletionStatus::Succeeded(NtStatus::SUCCESS),
-            phase: Some(0),
-            due_ns: eligible_ns,
-            eligible_ns,
-            issued_ns,
-            attempted_ns: issued_ns,
-            completed_ns,
-            retries: 0,
-            held_up: HeldUp::default(),
-            blocked_ns: 0,
+        let read = HandleOperation::Read { offset: 0, length: 65_536 }.on(HandleRef(0));
+        let execution = Execution {
             bytes: 65_536,
-            short_read: false,
-            degraded: false,
-            granted: None,
             socket: SocketTimes {
                 first_write_ns: Some(issued_ns),
                 pickup_ns: Some(completed_ns - issued_ns),
                 clock_stepped: false,
             },
-            reopened: None,
-        }));
+            ..Execution::of(CompletionStatus::Succeeded(NtStatus::SUCCESS))
+        };
+        let times = OperationTimes {
+            due_ns: eligible_ns,
+            eligible_ns,
+            issued_ns,
+            attempted_ns: issued_ns,
+            completed_ns,
+            blocked_ns: 0,
+        };
+        let event = CompletionEvent::new(Operation::new(seq % 64, seq, read), execution, times);
+        recorder.event(Event::Completed(CompletionEvent { phase: Some(0), ..event }));
     }
     let working = f64::from(EVENTS) / started.elapsed().as_secs_f64();
     black_box(recorder.finish());

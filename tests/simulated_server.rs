@@ -9,7 +9,7 @@ use smbench::backend::sim::{Description, Fault, Latency, Request, Settings, SimB
 use smbench::backend::{
     Clock, ConnectError, ConnectStage, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
-use smbench::ir::{OpenMode, OperationKind};
+use smbench::ir::{OpenMode, PathOperation};
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{NtStatus, SharePath};
 use smbench::scheduler::virtual_time::VirtualClock;
@@ -42,7 +42,7 @@ async fn connect(server: &SimBackend) -> Box<dyn SMBConnectionInner> {
 
 async fn stat(connection: &dyn SMBConnectionInner) -> Result<(), OpError> {
     let path = SharePath::new("").unwrap();
-    connection.execute_misc(&OperationKind::Stat { path }).await
+    connection.execute_misc(&PathOperation::Stat { path }).await
 }
 
 async fn open(connection: &dyn SMBConnectionInner) -> Result<Box<dyn SMBFileHandle>, OpError> {
@@ -409,7 +409,7 @@ fn a_failure_by_description_has_no_effect() {
         let full = Err(OpError::Status(NtStatus::DISK_FULL));
         assert_eq!(open(&*connection).await.map(|_| ()), full);
         let path = SharePath::new("folder").unwrap();
-        assert_eq!(connection.execute_misc(&OperationKind::Mkdir { path }).await, full);
+        assert_eq!(connection.execute_misc(&PathOperation::Mkdir { path }).await, full);
         assert_eq!(server.open_handles(), 0);
         let root = SharePath::new("").unwrap();
         let target = smbench::backend::memory::Target::Directory;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ConnectionState;
 use super::breaks::{Block, CachedFiles, Waiting, wait_for};
-use crate::ir::{HandleRef, Operation, OperationKind};
+use crate::ir::{HandleOperation, HandleRef, Operation, OperationKind};
 
 impl ConnectionState {
     /// Returns the wait for the pending break that blocks the operation, or None if it
@@ -16,9 +16,9 @@ impl ConnectionState {
         }
         let kind = &operation.kind;
         let on_a_handle = match kind {
-            OperationKind::Close { .. } => return None,
-            OperationKind::Open { .. } => None,
-            kind => kind.handle_ref(),
+            OperationKind::OnHandle(_, HandleOperation::Close) => return None,
+            OperationKind::OnHandle(handle, _) => Some(*handle),
+            OperationKind::Open(_) | OperationKind::ByPath(_) => None,
         };
         let pending = || {
             let by_handle = on_a_handle.and_then(|handle| self.wait_if_blocked_by_handle(handle));
@@ -40,20 +40,16 @@ impl ConnectionState {
     fn wait_if_blocked_by_file(&self, kind: &OperationKind) -> Option<Arc<Block>> {
         let files = self.files_with_a_pending_break()?;
         match kind {
-            OperationKind::Rename { source_path, dest_path, .. } => {
-                files.pending_at(source_path).or_else(|| files.pending_at(dest_path))
-            }
-            OperationKind::Open { path, .. }
-            | OperationKind::Delete { path }
-            | OperationKind::Mkdir { path }
-            | OperationKind::Rmdir { path }
-            | OperationKind::Stat { path }
-            | OperationKind::List { path, .. } => files.pending_at(path),
-            on_a_handle => {
-                let (file, path) = self.handles.open(on_a_handle.handle_ref()?)?;
+            OperationKind::Open(open) => files.pending_at(&open.path),
+            OperationKind::OnHandle(handle, _) => {
+                let (file, path) = self.handles.open(*handle)?;
                 let disk_file_id = file.handle().granted().and_then(|g| g.disk_file_id);
                 let number = file.holder().and_then(|holder| holder.number);
                 files.pending_of(path, disk_file_id, number)
+            }
+            OperationKind::ByPath(operation) => {
+                let (path, dest) = operation.paths();
+                files.pending_at(path).or_else(|| files.pending_at(dest?))
             }
         }
     }

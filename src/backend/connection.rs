@@ -16,10 +16,9 @@ use super::breaks::{Breaks, Holder, execute_keyed, open_keyed};
 use super::handle_table::{HandleTable, OpenFile};
 use super::reopening::Reopenings;
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
-use crate::ir::event::{Reopened, SocketTimes};
 use crate::ir::{
-    Blob, CompletionStatus, Failure, OpenMode, Operation, OperationKind, OperationType, Payload,
-    Section,
+    Blob, CompletionStatus, Execution, Failure, HandleOperation, OpenMode, OpenOperation,
+    Operation, OperationKind, OperationType, PathOperation, Payload, Section,
 };
 use crate::protocol::{CreateParameters, Granted, NtStatus};
 
@@ -38,40 +37,6 @@ pub struct ConnectionState {
     capabilities: Arc<BackendCapabilities>,
     /// Seed of payload patterns.
     seed: u64,
-}
-
-/// The result of one operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Execution {
-    pub status: CompletionStatus,
-    /// Bytes read or written.
-    pub bytes: u64,
-    pub short_read: bool,
-    /// Whether create parameters were dropped because the backend lacks them.
-    pub degraded: bool,
-    /// The grant of an open, if the backend knows it.
-    pub granted: Option<Box<Granted>>,
-    pub socket: SocketTimes,
-    /// The reopening of the operation's handle, if the handle was opened again before it.
-    pub reopened: Option<Reopened>,
-}
-
-impl Execution {
-    pub fn of(status: CompletionStatus) -> Execution {
-        Execution {
-            status,
-            bytes: 0,
-            short_read: false,
-            degraded: false,
-            granted: None,
-            socket: SocketTimes::default(),
-            reopened: None,
-        }
-    }
-
-    pub fn failed(failure: Failure) -> Execution {
-        Execution::of(CompletionStatus::Failed(failure))
-    }
 }
 
 impl ConnectionState {
@@ -116,7 +81,9 @@ impl ConnectionState {
     /// # Errors
     /// The blob file cannot be read. The caller then fails the operation without sending it.
     pub async fn payload(&self, operation: &Operation) -> Result<Bytes, Failure> {
-        let OperationKind::Write { handle_ref, offset, length, payload } = &operation.kind else {
+        let OperationKind::OnHandle(handle_ref, HandleOperation::Write { offset, length, payload }) =
+            &operation.kind
+        else {
             return Ok(Bytes::new());
         };
         let Some((_, path)) = self.handles.open(*handle_ref) else {
@@ -143,14 +110,13 @@ impl ConnectionState {
         payload: Bytes,
         expired: impl Future<Output = ()>,
     ) -> Execution {
-        if let OperationKind::Open { handle_ref, .. } = operation.kind {
-            self.handles.forget(handle_ref);
+        if let OperationKind::Open(open) = &operation.kind {
+            self.handles.forget(open.handle_ref);
         }
         if let Some(cause_seq) = self.reopenings.begins(&operation.kind) {
             return self.skip(operation, cause_seq);
         }
-        if operation.operation_type() != OperationType::Open
-            && let Some(handle_ref) = operation.kind.handle_ref()
+        if let OperationKind::OnHandle(handle_ref, _) = operation.kind
             && let Some(cause_seq) = self.handles.missing(handle_ref)
         {
             // The stream was validated, so the Open of an unknown handle was cut from it.
@@ -161,7 +127,7 @@ impl ConnectionState {
         };
 
         let wanted = match &operation.kind {
-            OperationKind::Open { extensions, .. } => extensions.as_deref(),
+            OperationKind::Open(open) => open.extensions.as_deref(),
             _ => None,
         };
         // Boxed, because most operations have none and every client's task reserves room for one.
@@ -207,8 +173,8 @@ impl ConnectionState {
             return None;
         }
         match operation.kind {
-            OperationKind::Open { .. } => self.breaks.open_begins(),
-            OperationKind::Close { handle_ref } => {
+            OperationKind::Open(_) => self.breaks.open_begins(),
+            OperationKind::OnHandle(handle_ref, HandleOperation::Close) => {
                 return self.handles.open(handle_ref)?.0.close_begins();
             }
             _ => {}
@@ -217,15 +183,15 @@ impl ConnectionState {
     }
 
     fn skip(&mut self, operation: &Operation, cause_seq: u32) -> Execution {
-        if let OperationKind::Close { handle_ref } = operation.kind {
+        if let OperationKind::OnHandle(handle_ref, HandleOperation::Close) = operation.kind {
             self.handles.take(handle_ref);
         }
         Execution::of(CompletionStatus::Skipped { cause_seq })
     }
 
     fn unsent(&mut self, operation: &Operation, why: &str) -> Execution {
-        if let OperationKind::Open { handle_ref, .. } = operation.kind {
-            self.handles.miss(handle_ref, operation.seq);
+        if let OperationKind::Open(open) = &operation.kind {
+            self.handles.miss(open.handle_ref, operation.seq);
         }
         Execution::failed(Failure::ConnectionLost(why.into()))
     }
@@ -237,7 +203,9 @@ impl ConnectionState {
         match ended {
             Ended::Well(bytes) => {
                 execution.bytes = bytes;
-                if let OperationKind::Read { length, .. } = operation.kind {
+                if let OperationKind::OnHandle(_, HandleOperation::Read { length, .. }) =
+                    operation.kind
+                {
                     execution.short_read = bytes < length;
                 }
                 execution.status = self.judge(operation, NtStatus::SUCCESS);
@@ -262,8 +230,8 @@ impl ConnectionState {
             Ended::TimedOut { usable } => connection_usable = usable,
         }
         match &operation.kind {
-            OperationKind::Open { .. } => execution.granted = self.opened(operation),
-            OperationKind::Rename { source_path, dest_path, .. } => {
+            OperationKind::Open(open) => execution.granted = self.opened(open, operation.seq),
+            OperationKind::ByPath(PathOperation::Rename { source_path, dest_path, .. }) => {
                 if let (Some(files), CompletionStatus::Succeeded(NtStatus::SUCCESS)) =
                     (&self.breaks.files, &execution.status)
                 {
@@ -280,25 +248,23 @@ impl ConnectionState {
     }
 
     /// Records the result of an open, even of one that timed out. Returns what was granted.
-    fn opened(&mut self, operation: &Operation) -> Option<Box<Granted>> {
-        let OperationKind::Open { handle_ref, mode, extensions, .. } = &operation.kind else {
-            return None;
-        };
-        let Some((file, _)) = self.handles.open(*handle_ref) else {
-            self.handles.miss(*handle_ref, operation.seq);
+    fn opened(&mut self, open: &OpenOperation, seq: u32) -> Option<Box<Granted>> {
+        let handle_ref = open.handle_ref;
+        let Some((file, _)) = self.handles.open(handle_ref) else {
+            self.handles.miss(handle_ref, seq);
             self.breaks.open_ended();
             return None;
         };
         let granted = file.handle().granted();
         if let (Some(granted), Some(inner)) = (&granted, &mut self.inner)
             && granted.can_be_broken()
-            && let Some((OpenFile::Plain(handle), path)) = self.handles.take(*handle_ref)
+            && let Some((OpenFile::Plain(handle), path)) = self.handles.take(handle_ref)
         {
-            let to_write = *mode != OpenMode::Read;
+            let to_write = open.mode != OpenMode::Read;
             let stream = || inner.breaks();
-            let asked = extensions.as_deref();
+            let asked = open.extensions.as_deref();
             let file = self.breaks.hold(granted, &path, asked, handle, to_write, stream);
-            self.handles.insert(*handle_ref, file, path);
+            self.handles.insert(handle_ref, file, path);
         }
         self.breaks.open_ended();
         granted.map(Box::new)
@@ -402,47 +368,35 @@ async fn attempt(
     payload: Bytes,
     parameters: Option<&CreateParameters>,
 ) -> Result<u64, OpError> {
-    if let OperationKind::Open { path, mode, disposition, handle_ref, .. } = &operation.kind {
-        let handle = match parameters {
-            None => inner.open_simple(path, *mode, *disposition).await?,
-            Some(asked) => {
-                let how = (*mode, *disposition);
-                Box::pin(open_keyed(inner, breaks, path, how, asked)).await?
-            }
-        };
-        handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
-        return Ok(0);
-    }
-    let Some(handle_ref) = operation.kind.handle_ref() else {
-        return execute_keyed(inner, breaks, &operation.kind).await.map(|()| 0);
-    };
-    if let OperationKind::Close { .. } = operation.kind {
-        return match handles.take(handle_ref) {
-            Some((file, _)) => file.handle().close().await.map(|()| 0),
-            None => Ok(0),
-        };
-    }
-    let Some((file, _)) = handles.open(handle_ref) else {
-        return Err(OpError::Client("the handle is not open".into()));
-    };
-    let handle = file.handle();
     match &operation.kind {
-        OperationKind::Read { offset, length, .. } => {
-            handle.read(*offset, *length).await.map(|data| data.len() as u64)
+        OperationKind::Open(OpenOperation { path, mode, disposition, handle_ref, .. }) => {
+            let handle = match parameters {
+                None => inner.open_simple(path, *mode, *disposition).await?,
+                Some(asked) => {
+                    let how = (*mode, *disposition);
+                    Box::pin(open_keyed(inner, breaks, path, how, asked)).await?
+                }
+            };
+            handles.insert(*handle_ref, OpenFile::Plain(handle), path.clone());
+            Ok(0)
         }
-        OperationKind::Write { offset, .. } => handle.write(*offset, payload).await,
-        OperationKind::Truncate { size, .. } => handle.truncate(*size).await.map(|()| 0),
-        OperationKind::Flush { .. } => handle.flush().await.map(|()| 0),
-        OperationKind::Lock { offset, length, exclusive, wait, .. } => {
-            handle.lock(*offset, *length, *exclusive, *wait).await.map(|()| 0)
-        }
-        OperationKind::Unlock { offset, length, .. } => {
-            handle.unlock(*offset, *length).await.map(|()| 0)
-        }
-        other => Err(OpError::Client(format!(
-            "{} is not an operation on a handle",
-            other.operation_type().name()
-        ))),
+        OperationKind::ByPath(by_path) => execute_keyed(inner, breaks, by_path).await.map(|()| 0),
+        OperationKind::OnHandle(handle_ref, on_handle) => match on_handle {
+            HandleOperation::Close => match handles.take(*handle_ref) {
+                Some((file, _)) => file.handle().close().await.map(|()| 0),
+                None => Ok(0),
+            },
+            HandleOperation::Read { offset, length } => {
+                let data = handles.handle(*handle_ref)?.read(*offset, *length).await?;
+                Ok(data.len() as u64)
+            }
+            HandleOperation::Write { offset, .. } => {
+                handles.handle(*handle_ref)?.write(*offset, payload).await
+            }
+            HandleOperation::Control(control) => {
+                handles.handle(*handle_ref)?.control(control).await.map(|()| 0)
+            }
+        },
     }
 }
 

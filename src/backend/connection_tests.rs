@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::connection::{ConnectionState, Execution};
+use super::connection::ConnectionState;
 use super::{
     BackendCapabilities, Breaks, Clock, Feature, OpError, SMBConnectionInner, SMBFileHandle,
 };
 use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
-    Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
-    Pattern, Payload, Section,
+    Blob, CompletionStatus, Execution, Expect, Failure, FileControl, HandleOperation, HandleRef,
+    OpenMode, OpenOperation, Operation, OperationKind, PathOperation, Pattern, Payload, Section,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -106,7 +106,7 @@ impl SMBConnectionInner for Connection {
         Ok(Box::new(Handle(self.0.clone())))
     }
 
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError> {
         self.0.answer(operation.operation_type().name()).await
     }
 
@@ -137,20 +137,8 @@ impl SMBFileHandle for Handle {
         Ok(length)
     }
 
-    async fn truncate(&self, _: u64) -> Result<(), OpError> {
-        self.0.answer("truncate").await
-    }
-
-    async fn flush(&self) -> Result<(), OpError> {
-        self.0.answer("flush").await
-    }
-
-    async fn lock(&self, _: u64, _: u64, _: bool, _: bool) -> Result<(), OpError> {
-        self.0.answer("lock").await
-    }
-
-    async fn unlock(&self, _: u64, _: u64) -> Result<(), OpError> {
-        self.0.answer("unlock").await
+    async fn control(&self, control: &FileControl) -> Result<(), OpError> {
+        self.0.answer(control.operation_type().name()).await
     }
 
     async fn close(&self) -> Result<(), OpError> {
@@ -200,16 +188,7 @@ impl Client {
         let seq = self.seq;
         self.seq += 1;
         let (section, expect) = (self.section, self.expect.clone());
-        Operation {
-            client_idx: 0,
-            seq,
-            due: Due::After(0),
-            section,
-            iteration: 0,
-            expect,
-            id: None,
-            kind,
-        }
+        Operation { section, expect, ..Operation::new(0, seq, kind) }
     }
 
     async fn run(&mut self, kind: OperationKind) -> Execution {
@@ -233,21 +212,21 @@ impl Client {
 
 const HANDLE: HandleRef = HandleRef(7);
 const OK: CompletionStatus = CompletionStatus::Succeeded(NtStatus::SUCCESS);
-const READ: OperationKind = OperationKind::Read { handle_ref: HANDLE, offset: 0, length: 8 };
-const CLOSE: OperationKind = OperationKind::Close { handle_ref: HANDLE };
+const READ: OperationKind = HandleOperation::Read { offset: 0, length: 8 }.on(HANDLE);
+const CLOSE: OperationKind = HandleOperation::Close.on(HANDLE);
 
 fn path() -> SharePath {
     SharePath::new("a").unwrap()
 }
 
 fn open_with(extensions: Option<CreateParameters>) -> OperationKind {
-    OperationKind::Open {
+    OperationKind::Open(OpenOperation {
         path: path(),
         mode: OpenMode::ReadWrite,
         disposition: CreateDisposition::OpenIf,
         handle_ref: HANDLE,
         extensions: extensions.map(Arc::new),
-    }
+    })
 }
 
 fn open() -> OperationKind {
@@ -255,7 +234,7 @@ fn open() -> OperationKind {
 }
 
 fn write(length: u64, payload: Payload) -> OperationKind {
-    OperationKind::Write { handle_ref: HANDLE, offset: 0, length, payload }
+    HandleOperation::Write { offset: 0, length, payload }.on(HANDLE)
 }
 
 fn skipped(cause_seq: u32) -> CompletionStatus {
@@ -293,7 +272,7 @@ async fn a_lost_connection_empties_the_handle_table() {
 #[tokio::test]
 async fn a_status_that_ends_the_session_ends_the_connection() {
     let mut client = Client::new(&[Status(NtStatus::USER_SESSION_DELETED)]);
-    let stat = OperationKind::Stat { path: path() };
+    let stat = OperationKind::ByPath(PathOperation::Stat { path: path() });
     assert_eq!(client.status(stat).await, failed(NtStatus::USER_SESSION_DELETED));
     assert!(!client.state.is_connected());
 }
@@ -367,7 +346,7 @@ async fn a_folder_that_exists_is_a_success_in_setup_alone() {
     let collision = NtStatus::OBJECT_NAME_COLLISION;
     let mut client = Client::new(&[Status(collision), Status(collision)]);
     client.section = Section::Setup;
-    let mkdir = || OperationKind::Mkdir { path: path() };
+    let mkdir = || OperationKind::ByPath(PathOperation::Mkdir { path: path() });
     assert_eq!(client.status(mkdir()).await, CompletionStatus::Succeeded(collision));
     client.section = Section::Iteration;
     assert_eq!(client.status(mkdir()).await, failed(collision));
@@ -377,7 +356,7 @@ async fn a_folder_that_exists_is_a_success_in_setup_alone() {
 async fn only_what_an_operation_expects_is_a_success() {
     let not_found = NtStatus::OBJECT_NAME_NOT_FOUND;
     let mut client = Client::new(&[Status(not_found), Yes, Yes, Status(NtStatus::END_OF_FILE)]);
-    let delete = || OperationKind::Delete { path: path() };
+    let delete = || OperationKind::ByPath(PathOperation::Delete { path: path() });
     client.expect = Expect::Statuses(Arc::new([not_found]));
     assert_eq!(client.status(delete()).await, CompletionStatus::Succeeded(not_found));
     assert_eq!(client.status(delete()).await, failed(NtStatus::SUCCESS));

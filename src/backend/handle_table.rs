@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::SMBFileHandle;
 use super::breaks::Holder;
+use super::{OpError, SMBFileHandle};
 use crate::ir::HandleRef;
 use crate::protocol::SharePath;
 
@@ -70,6 +70,15 @@ impl HandleTable {
             HandleEntry::Open { file, path } => Some((file, path)),
             HandleEntry::Missing { .. } => None,
         }
+    }
+
+    /// Returns the open handle.
+    ///
+    /// # Errors
+    /// [`OpError::Client`] if it is not open.
+    pub fn handle(&self, handle_ref: HandleRef) -> Result<&dyn SMBFileHandle, OpError> {
+        let open = self.open(handle_ref).map(|(file, _)| file.handle());
+        open.ok_or_else(|| OpError::Client("the handle is not open".into()))
     }
 
     /// Returns None if the handle is open. Otherwise returns the operation that caused it to be

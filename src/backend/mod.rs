@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::ir::event::SocketTimes;
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{FileControl, OpenMode, PathOperation};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Granted, Lease, NtStatus, SharePath};
 
@@ -37,7 +37,7 @@ pub mod smb2;
 pub use crate::ir::Feature;
 pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, Breaks, CachedFiles, break_channel};
 pub use capabilities::BackendCapabilities;
-pub use connection::{ConnectionState, Execution};
+pub use connection::ConnectionState;
 pub use login_gate::{LoginGate, LoginTurn};
 
 /// The time of a run, in nanoseconds from the run's origin. It is real, or virtual in simulation. A
@@ -116,16 +116,15 @@ pub trait SMBConnectionInner: Send + Sync {
         parameters: &CreateParameters,
     ) -> Result<Box<dyn SMBFileHandle>, OpError>;
 
-    /// Executes an operation by path (Rename, Delete, Mkdir, Rmdir, Stat or List), in as many
-    /// requests as it takes.
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError>;
+    /// Executes an operation by path, in as many requests as it takes.
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError>;
 
     /// Executes a Rename or Delete of a file of which the client has `lease`. The CREATE names the
     /// lease key, so that the server does not break the client's own lease (MS-SMB2 3.2.4.3.8). A
     /// backend without leases has none to name.
     async fn execute_under_lease(
         &self,
-        operation: &OperationKind,
+        operation: &PathOperation,
         _lease: &Lease,
     ) -> Result<(), OpError> {
         self.execute_misc(operation).await
@@ -186,23 +185,36 @@ pub trait SMBFileHandle: Send + Sync {
     /// Writes all of `data` and returns its length in bytes.
     async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError>;
 
-    /// Sets the end of file.
-    async fn truncate(&self, size: u64) -> Result<(), OpError>;
+    /// Executes any other operation on the open file.
+    async fn control(&self, control: &FileControl) -> Result<(), OpError>;
 
-    async fn flush(&self) -> Result<(), OpError>;
+    /// Closes the file. The caller calls this once and does not use the handle afterwards.
+    async fn close(&self) -> Result<(), OpError>;
+}
 
-    async fn lock(
+/// Short forms of [`SMBFileHandle::control`].
+impl dyn SMBFileHandle {
+    pub async fn truncate(&self, size: u64) -> Result<(), OpError> {
+        self.control(&FileControl::Truncate { size }).await
+    }
+
+    pub async fn flush(&self) -> Result<(), OpError> {
+        self.control(&FileControl::Flush).await
+    }
+
+    pub async fn lock(
         &self,
         offset: u64,
         length: u64,
         exclusive: bool,
         wait: bool,
-    ) -> Result<(), OpError>;
+    ) -> Result<(), OpError> {
+        self.control(&FileControl::Lock { offset, length, exclusive, wait }).await
+    }
 
-    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError>;
-
-    /// Closes the file. The caller calls this once and does not use the handle afterwards.
-    async fn close(&self) -> Result<(), OpError>;
+    pub async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
+        self.control(&FileControl::Unlock { offset, length }).await
+    }
 }
 
 /// The reason why an operation did not succeed.

@@ -14,7 +14,8 @@ use super::handle_table::HandleTable;
 use super::path_order::within;
 use crate::ir::event::Reopened;
 use crate::ir::{
-    CompletionStatus, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType,
+    CompletionStatus, Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    Operation, OperationKind, PathOperation,
 };
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
@@ -132,9 +133,9 @@ impl Reopenings {
     }
 
     /// Returns whether an open opens a handle again, rather than being the stream's own.
-    fn is_reopening(&self, handle_ref: HandleRef, asked: Option<&Arc<CreateParameters>>) -> bool {
-        let kept = self.by_handle.get(&handle_ref).map(|reopening| &reopening.asked);
-        kept.zip(asked).is_some_and(|(kept, asked)| Arc::ptr_eq(kept, asked))
+    fn is_reopening(&self, open: &OpenOperation) -> bool {
+        let kept = self.by_handle.get(&open.handle_ref).map(|reopening| &reopening.asked);
+        kept.zip(open.extensions.as_ref()).is_some_and(|(kept, asked)| Arc::ptr_eq(kept, asked))
     }
 
     /// Records that an operation is about to be executed. From here on, a number that is closed or
@@ -142,16 +143,14 @@ impl Reopenings {
     /// lock that was lost, returns the operation that lost it: the unlock is skipped.
     pub fn begins(&mut self, operation: &OperationKind) -> Option<u32> {
         match operation {
-            OperationKind::Open { handle_ref, extensions, .. }
-                if !self.is_reopening(*handle_ref, extensions.as_ref()) =>
-            {
-                self.forget(*handle_ref);
-            }
-            OperationKind::Close { handle_ref } => self.forget(*handle_ref),
-            OperationKind::Unlock { handle_ref, offset, length } => {
-                let reopening = self.get_mut(*handle_ref)?;
-                return remove(&mut reopening.lost, (*offset, *length))
-                    .then_some(reopening.lost_seq);
+            OperationKind::Open(open) if !self.is_reopening(open) => self.forget(open.handle_ref),
+            OperationKind::OnHandle(handle_ref, HandleOperation::Close) => self.forget(*handle_ref),
+            OperationKind::OnHandle(handle_ref, HandleOperation::Control(control)) => {
+                if let FileControl::Unlock { offset, length } = control {
+                    let reopening = self.get_mut(*handle_ref)?;
+                    return remove(&mut reopening.lost, (*offset, *length))
+                        .then_some(reopening.lost_seq);
+                }
             }
             _ => {}
         }
@@ -183,7 +182,7 @@ impl Reopenings {
         handles: &HandleTable,
     ) {
         let done = match operation {
-            OperationKind::Open { handle_ref, .. } => handles.open(*handle_ref).is_some(),
+            OperationKind::Open(open) => handles.open(open.handle_ref).is_some(),
             _ => *status == CompletionStatus::Succeeded(NtStatus::SUCCESS),
         };
         if done {
@@ -193,40 +192,42 @@ impl Reopenings {
 
     fn note(&mut self, operation: &OperationKind) {
         match operation {
-            OperationKind::Open { path, mode, handle_ref, extensions, .. } => {
-                if self.is_reopening(*handle_ref, extensions.as_ref()) {
+            OperationKind::Open(open) => {
+                if self.is_reopening(open) {
                     // The path in [`KeptPaths`] stays, as the file may have been renamed meanwhile.
                     return;
                 }
-                if let Some(asked) = extensions.as_ref().filter(|asked| asked.reopen) {
+                if let Some(asked) = open.extensions.as_ref().filter(|asked| asked.reopen) {
                     let asked =
                         CreateParameters { disposition: None, ..CreateParameters::clone(asked) };
-                    let number = self.paths.add(path);
+                    let number = self.paths.add(&open.path);
                     let reopening = Reopening {
                         number,
-                        mode: *mode,
+                        mode: open.mode,
                         asked: Arc::new(asked),
                         locks: Vec::new(),
                         lost: Vec::new(),
                         uncounted: 0,
                         lost_seq: 0,
                     };
-                    self.by_handle.insert(*handle_ref, reopening);
+                    self.by_handle.insert(open.handle_ref, reopening);
                 }
             }
-            OperationKind::Lock { handle_ref, offset, length, .. } => {
-                if let Some(reopening) = self.get_mut(*handle_ref) {
-                    // A later unlock releases this lock, not the lost one.
-                    remove(&mut reopening.lost, (*offset, *length));
-                    reopening.locks.push((*offset, *length));
+            OperationKind::OnHandle(handle_ref, HandleOperation::Control(control)) => {
+                let Some(reopening) = self.get_mut(*handle_ref) else { return };
+                match *control {
+                    FileControl::Lock { offset, length, .. } => {
+                        // A later unlock releases this lock, not the lost one.
+                        remove(&mut reopening.lost, (offset, length));
+                        reopening.locks.push((offset, length));
+                    }
+                    FileControl::Unlock { offset, length } => {
+                        remove(&mut reopening.locks, (offset, length));
+                    }
+                    _ => {}
                 }
             }
-            OperationKind::Unlock { handle_ref, offset, length } => {
-                if let Some(reopening) = self.get_mut(*handle_ref) {
-                    remove(&mut reopening.locks, (*offset, *length));
-                }
-            }
-            OperationKind::Rename { source_path, dest_path, .. } => {
+            OperationKind::ByPath(PathOperation::Rename { source_path, dest_path, .. }) => {
                 self.paths.renamed(source_path, dest_path);
             }
             _ => {}
@@ -275,21 +276,23 @@ impl ConnectionState {
     /// since the handle was opened, and the handle is to be opened again. A close and an unlock
     /// need none, because what they would end has ended with the connection.
     pub fn reopening(&self, operation: &Operation) -> Option<Operation> {
-        let handle_ref = operation.kind.handle_ref()?;
-        let kind = operation.operation_type();
-        if matches!(kind, OperationType::Open | OperationType::Close | OperationType::Unlock)
-            || self.handles.open(handle_ref).is_some()
-        {
+        let OperationKind::OnHandle(handle_ref, on_handle) = &operation.kind else { return None };
+        let ends_with_the_connection = matches!(
+            on_handle,
+            HandleOperation::Close | HandleOperation::Control(FileControl::Unlock { .. })
+        );
+        let handle_ref = *handle_ref;
+        if ends_with_the_connection || self.handles.open(handle_ref).is_some() {
             return None;
         }
         let reopening = self.reopenings.get(handle_ref)?;
-        let kind = OperationKind::Open {
+        let kind = OperationKind::Open(OpenOperation {
             path: self.reopenings.paths.path(reopening.number)?,
             mode: reopening.mode,
             disposition: CreateDisposition::Open,
             handle_ref,
             extensions: Some(reopening.asked.clone()),
-        };
+        });
         Some(Operation { kind, expect: Expect::Default, id: None, ..operation.clone() })
     }
 
@@ -353,29 +356,31 @@ mod tests {
     fn what_is_closed_is_kept_no_longer() {
         let kept = Arc::new(KeptPaths::default());
         let asked = CreateParameters { reopen: true, ..CreateParameters::default() };
-        let open = |number: u32| OperationKind::Open {
-            path: path("a"),
-            mode: OpenMode::Read,
-            disposition: CreateDisposition::Create,
-            handle_ref: HandleRef(number),
-            extensions: Some(Arc::new(asked.clone())),
+        let open = |number: u32| {
+            OperationKind::Open(OpenOperation {
+                path: path("a"),
+                mode: OpenMode::Read,
+                disposition: CreateDisposition::Create,
+                handle_ref: HandleRef(number),
+                extensions: Some(Arc::new(asked.clone())),
+            })
         };
         let mut reopenings = Reopenings::new(kept.clone());
         (0..3).for_each(|number| reopenings.note(&open(number)));
         // The number stands for another file, or for none, whatever comes of these.
         reopenings.begins(&open(0));
-        reopenings.begins(&OperationKind::Close { handle_ref: HandleRef(1) });
+        reopenings.begins(&HandleOperation::Close.on(HandleRef(1)));
         assert_eq!(kept.handles.load(Ordering::Relaxed), 1);
         reopenings.note(&open(0));
         assert_eq!(kept.handles.load(Ordering::Relaxed), 2);
         assert_eq!(reopenings.get(HandleRef(0)).unwrap().asked.disposition, None);
-        let again = OperationKind::Open {
+        let again = OperationKind::Open(OpenOperation {
             path: path("b"),
             mode: OpenMode::Read,
             disposition: CreateDisposition::Open,
             handle_ref: HandleRef(0),
             extensions: Some(reopenings.get(HandleRef(0)).unwrap().asked.clone()),
-        };
+        });
         let number = reopenings.get(HandleRef(0)).unwrap().number;
         kept.renamed(&path("a"), &path("c"));
         reopenings.begins(&again);

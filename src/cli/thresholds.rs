@@ -47,7 +47,7 @@ fn found(threshold: &ThresholdSummary) -> String {
     parts.join("; ")
 }
 
-/// Returns the value with so many digits that it compares with the bound as the verdict says.
+/// Returns the value with enough digits that its comparison with the bound agrees with the verdict.
 fn shown(threshold: &ThresholdSummary, value: f64) -> String {
     let Some(comparison) = threshold.comparison else {
         return quantity(value, threshold.unit, &|_| true);
@@ -56,7 +56,7 @@ fn shown(threshold: &ThresholdSummary, value: f64) -> String {
     quantity(value, threshold.unit, &|shown| comparison.holds(shown) == holds)
 }
 
-/// Returns `number` with so many digits that `keeps` accepts the number as shown, in the same unit.
+/// Returns `number` with enough digits that `keeps` accepts the printed number, in the same unit.
 fn quantity(number: f64, unit: Unit, keeps: &dyn Fn(f64) -> bool) -> String {
     // A value that is not zero is not shown as zero.
     let keeps = |shown: f64| (shown == 0.0) == (number == 0.0) && keeps(shown);

@@ -5,13 +5,12 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, OpenError};
-use super::operation::{Operation, OperationKind};
-use super::payload::{Blob, Payload};
 
 /// The reason why a blob cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +170,58 @@ impl BlobDirectories {
     }
 }
 
+/// A file whose bytes are written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Blob {
+    /// The absolute path.
+    pub path: Arc<Path>,
+    /// The directories that it may come from. Without them it cannot be read.
+    #[serde(skip)]
+    directories: OnceLock<Arc<BlobDirectories>>,
+    /// The bytes, filled in off the timed path by the thread that feeds the scheduler.
+    #[serde(skip)]
+    data: OnceLock<Bytes>,
+}
+
+impl Blob {
+    /// Creates a blob that a [`BlobCache`] fills or binds.
+    pub fn new(path: impl Into<Arc<Path>>) -> Blob {
+        Blob { path: path.into(), directories: OnceLock::new(), data: OnceLock::new() }
+    }
+
+    /// Allows the blob to be read from these directories.
+    pub fn bind(&self, directories: &Arc<BlobDirectories>) {
+        self.directories.get_or_init(|| Arc::clone(directories));
+    }
+
+    /// Sets the bytes that are written, unless they are set.
+    fn fill(&self, data: Bytes) {
+        self.data.get_or_init(|| data);
+    }
+
+    /// Returns the bytes, if they are at hand.
+    pub fn data(&self) -> Option<&Bytes> {
+        self.data.get()
+    }
+
+    /// Reads the first `length` bytes of the file as it is now.
+    ///
+    /// # Errors
+    /// [`BlobError`] if the file is not one that may be used, cannot be read or is too short.
+    pub fn read(&self, length: u64) -> Result<Bytes, BlobError> {
+        match self.directories.get() {
+            Some(directories) => directories.read(&self.path, length),
+            None => Err(BlobError::NoDirectory),
+        }
+    }
+}
+
+impl PartialEq for Blob {
+    fn eq(&self, other: &Blob) -> bool {
+        self.path == other.path
+    }
+}
+
 /// The checks of a document's blobs. Each blob is checked once and not for each write.
 pub struct BlobChecks {
     directories: Arc<BlobDirectories>,
@@ -230,15 +281,13 @@ impl BlobCache {
         BlobCache { directories, budget, held: 0, files, order }
     }
 
-    /// Puts the first `length` bytes of its blob into a write. The write stays as it is if
-    /// operations still to be issued use up the budget, or if the file cannot be read. Whoever
-    /// issues the write then reads the file, and reports what is wrong with it.
-    pub fn fill(&mut self, operation: &Operation) {
-        if let OperationKind::Write { length, payload: Payload::Blob(blob), .. } = &operation.kind {
-            blob.bind(&self.directories);
-            if let Ok(Some(data)) = self.bytes(&blob.path, *length) {
-                blob.fill(data);
-            }
+    /// Reads the first `length` bytes of a blob that is to be written. The blob stays without
+    /// them if operations still to be issued use up the budget, or if the file cannot be read.
+    /// The code that issues the write then reads the file, and reports what is wrong with it.
+    pub fn fill(&mut self, blob: &Blob, length: u64) {
+        blob.bind(&self.directories);
+        if let Ok(Some(data)) = self.bytes(&blob.path, length) {
+            blob.fill(data);
         }
     }
 
@@ -305,24 +354,18 @@ impl BlobCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Due, Expect, HandleRef, Section};
 
-    fn write(path: &Path, length: u64) -> Operation {
-        let payload = Payload::Blob(Arc::new(Blob::new(path)));
-        let kind = OperationKind::Write { handle_ref: HandleRef(0), offset: 0, length, payload };
-        let (due, section, expect) = (Due::After(0), Section::Iteration, Expect::Default);
-        Operation { client_idx: 0, seq: 0, due, section, iteration: 0, expect, id: None, kind }
+    /// Returns a blob and the number of bytes that are written of it.
+    fn write(path: &Path, length: u64) -> (Blob, u64) {
+        (Blob::new(path), length)
     }
 
-    fn blob(operation: &Operation) -> &Blob {
-        match &operation.kind {
-            OperationKind::Write { payload: Payload::Blob(blob), .. } => blob,
-            _ => panic!("no blob"),
-        }
+    fn fill(cache: &mut BlobCache, (blob, length): &(Blob, u64)) {
+        cache.fill(blob, *length);
     }
 
-    fn data(operation: &Operation) -> Option<&Bytes> {
-        blob(operation).data()
+    fn data((blob, _): &(Blob, u64)) -> Option<&Bytes> {
+        blob.data()
     }
 
     fn file(folder: &tempfile::TempDir, name: &str) -> PathBuf {
@@ -341,8 +384,8 @@ mod tests {
         let path = file(&folder, "a");
         let mut cache = cache(&folder, 1_000);
         let (long, short) = (write(&path, 100), write(&path, 10));
-        cache.fill(&long);
-        cache.fill(&short);
+        fill(&mut cache, &long);
+        fill(&mut cache, &short);
         let (long, short) = (data(&long).unwrap(), data(&short).unwrap());
         assert_eq!((long.len(), short.as_ref()), (100, b"aaaaaaaaaa".as_ref()));
         assert_eq!(long.as_ptr(), short.as_ptr());
@@ -354,13 +397,13 @@ mod tests {
         let (a, b) = (file(&folder, "a"), file(&folder, "b"));
         let mut cache = cache(&folder, 150);
         let first = write(&a, 100);
-        cache.fill(&first);
+        fill(&mut cache, &first);
         let second = write(&b, 100);
-        cache.fill(&second);
+        fill(&mut cache, &second);
         assert!(data(&first).is_some() && data(&second).is_none());
-        assert_eq!(blob(&second).read(100).unwrap().as_ref(), "b".repeat(100).as_bytes());
+        assert_eq!(second.0.read(100).unwrap().as_ref(), "b".repeat(100).as_bytes());
         drop(first);
-        cache.fill(&second);
+        fill(&mut cache, &second);
         assert_eq!(data(&second).unwrap().as_ref(), "b".repeat(100).as_bytes());
         assert_eq!(cache.held, 100);
     }
@@ -371,11 +414,11 @@ mod tests {
         let (a, b) = (file(&directory, "a"), file(&directory, "b"));
         let mut cache = cache(&directory, 150);
         for (path, length) in [(&a, 50), (&b, 50), (&a, 100)] {
-            cache.fill(&write(path, length));
+            fill(&mut cache, &write(path, length));
         }
         let listed: Vec<&Path> = cache.order.iter().map(|path| &**path).collect();
         assert_eq!(listed, [b.as_path(), &a]);
-        cache.fill(&write(&b, 80));
+        fill(&mut cache, &write(&b, 80));
         assert!(!cache.files.contains_key(a.as_path()), "it is older than b's last read");
     }
 
@@ -385,8 +428,8 @@ mod tests {
         let path = file(&folder, "a");
         let mut cache = cache(&folder, 1_000);
         let (gone, short) = (write(&folder.path().join("gone"), 1), write(&path, 101));
-        cache.fill(&gone);
-        cache.fill(&short);
+        fill(&mut cache, &gone);
+        fill(&mut cache, &short);
         assert!(data(&gone).is_none() && data(&short).is_none());
         assert_eq!(cache.held, 0);
     }
@@ -418,13 +461,13 @@ mod tests {
             let path = file(&folder, name);
             let checked = checks.check(path.to_str().unwrap(), 100).unwrap();
             let before = write(&checked, 50);
-            cache.fill(&before);
+            fill(&mut cache, &before);
             std::fs::remove_file(&path).unwrap();
             swap(&path);
             let after = write(&checked, 100);
-            cache.fill(&after);
+            fill(&mut cache, &after);
             assert!(data(&after).is_none(), "{name}");
-            let error = blob(&after).read(100).unwrap_err().to_string();
+            let error = after.0.read(100).unwrap_err().to_string();
             assert!(error.starts_with(why), "{error}");
             // Bytes that were read before do not change.
             assert_eq!(data(&before).unwrap().as_ref(), name.repeat(50).as_bytes());

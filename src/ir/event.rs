@@ -73,15 +73,58 @@ pub trait EventSink {
 }
 
 /// The end of an operation. There is exactly one per operation, after it has fully ended.
-///
-/// All times are nanoseconds from the run's origin (before connecting and setup). An operation
-/// that was skipped has `issued_ns == completed_ns`.
 #[derive(Clone, Debug)]
 pub struct CompletionEvent {
     pub operation: Operation,
-    pub status: CompletionStatus,
+    pub execution: Execution,
+    pub times: OperationTimes,
+    pub held_up: HeldUp,
     /// Index into the run's phases; none in setup and teardown.
     pub phase: Option<u16>,
+    /// The number of retries before this completion.
+    pub retries: u32,
+}
+
+/// The result of the last attempt at an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    pub status: CompletionStatus,
+    /// Bytes read or written.
+    pub bytes: u64,
+    /// Whether a read returned less than it asked for.
+    pub short_read: bool,
+    /// Whether `--degrade` removed create parameters because the backend lacks them.
+    pub degraded: bool,
+    /// The server's answer to an open, if the backend knows it.
+    pub granted: Option<Box<Granted>>,
+    pub socket: SocketTimes,
+    /// The reopening of the handle before the operation was issued, if the connection had been
+    /// lost.
+    pub reopened: Option<Reopened>,
+}
+
+impl Execution {
+    pub fn of(status: CompletionStatus) -> Execution {
+        Execution {
+            status,
+            bytes: 0,
+            short_read: false,
+            degraded: false,
+            granted: None,
+            socket: SocketTimes::default(),
+            reopened: None,
+        }
+    }
+
+    pub fn failed(failure: Failure) -> Execution {
+        Execution::of(CompletionStatus::Failed(failure))
+    }
+}
+
+/// The times of an operation, in nanoseconds from the run's origin (before connecting and
+/// setup). An operation that was skipped has `issued_ns == completed_ns`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OperationTimes {
     pub due_ns: u64,
     /// The latest of due, the client's previous completion plus think time, the return of a lost
     /// connection, and the end of a break that blocked it.
@@ -92,24 +135,33 @@ pub struct CompletionEvent {
     /// was retried.
     pub attempted_ns: u64,
     pub completed_ns: u64,
-    /// The number of retries before this completion.
-    pub retries: u32,
-    pub held_up: HeldUp,
     /// The part of the backlog in which the operation waited for the end of a break, for a
     /// reconnect, or for its handle to be opened again.
     pub blocked_ns: u64,
-    /// Bytes read or written.
-    pub bytes: u64,
-    /// Whether a read returned less than it asked for.
-    pub short_read: bool,
-    /// Whether `--degrade` removed extensions.
-    pub degraded: bool,
-    /// The server's answer to an open, if the backend knows it.
-    pub granted: Option<Box<Granted>>,
-    pub socket: SocketTimes,
-    /// The reopening of the handle before the operation was issued, if the connection had been
-    /// lost.
-    pub reopened: Option<Reopened>,
+}
+
+impl OperationTimes {
+    /// Returns the service time of the last attempt: completed − attempted.
+    pub fn service_ns(&self) -> u64 {
+        self.completed_ns.saturating_sub(self.attempted_ns)
+    }
+
+    /// Returns completed − due. Due is an arrival, a recorded time or, in a closed loop, the
+    /// end of the client's previous operation plus think time. The result contains all that a
+    /// user would have waited for: queueing, breaks and outages.
+    pub fn response_ns(&self) -> u64 {
+        self.completed_ns.saturating_sub(self.due_ns)
+    }
+
+    /// Returns issued − eligible, which is caused by the generator.
+    pub fn lateness_ns(&self) -> u64 {
+        self.issued_ns.saturating_sub(self.eligible_ns)
+    }
+
+    /// Returns eligible − due, which is caused by the server.
+    pub fn backlog_ns(&self) -> u64 {
+        self.eligible_ns.saturating_sub(self.due_ns)
+    }
 }
 
 /// An open that was repeated before an operation on a handle of a lost connection.
@@ -137,36 +189,25 @@ pub struct SocketTimes {
 }
 
 impl CompletionEvent {
-    /// Returns the service time of the last attempt: completed − attempted.
+    /// Creates the completion of an operation that was tried once, in no phase.
+    pub fn new(
+        operation: Operation,
+        execution: Execution,
+        times: OperationTimes,
+    ) -> CompletionEvent {
+        let held_up = HeldUp::default();
+        CompletionEvent { operation, execution, times, held_up, phase: None, retries: 0 }
+    }
+
+    /// Returns the service time.
     pub fn latency(&self) -> Duration {
-        Duration::from_nanos(self.service_ns())
-    }
-
-    pub fn service_ns(&self) -> u64 {
-        self.completed_ns.saturating_sub(self.attempted_ns)
-    }
-
-    /// Returns completed − due. Due is an arrival, a recorded time or, in a closed loop, the
-    /// end of the client's previous operation plus think time. The result contains all that a
-    /// user would have waited for: queueing, breaks and outages.
-    pub fn response_ns(&self) -> u64 {
-        self.completed_ns.saturating_sub(self.due_ns)
-    }
-
-    /// Returns issued − eligible, which is caused by the generator.
-    pub fn lateness_ns(&self) -> u64 {
-        self.issued_ns.saturating_sub(self.eligible_ns)
-    }
-
-    /// Returns eligible − due, which is caused by the server.
-    pub fn backlog_ns(&self) -> u64 {
-        self.eligible_ns.saturating_sub(self.due_ns)
+        Duration::from_nanos(self.times.service_ns())
     }
 
     /// Returns first write − attempted, which is caused by the generator. None if nothing was
     /// sent over a socket that is watched.
     pub fn handoff_ns(&self) -> Option<u64> {
-        Some(self.socket.first_write_ns?.saturating_sub(self.attempted_ns))
+        Some(self.execution.socket.first_write_ns?.saturating_sub(self.times.attempted_ns))
     }
 
     pub fn operation_type(&self) -> OperationType {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::operation::{Operation, OperationKind, OperationType};
+use super::operation::{FileControl, HandleOperation, OpenOperation, Operation, OperationKind};
 use crate::protocol::CreateParameters;
 use crate::protocol::create::MODE_2_KEYS;
 
@@ -54,15 +54,16 @@ impl Feature {
     /// Returns the features that one operation needs.
     pub fn needed_by(operation: &Operation) -> Vec<Feature> {
         match &operation.kind {
-            OperationKind::Open { extensions: Some(parameters), .. } => of_create(parameters),
-            OperationKind::Lock { wait: true, .. } => vec![Feature::Locks, Feature::BlockingLocks],
-            kind if matches!(
-                kind.operation_type(),
-                OperationType::Lock | OperationType::Unlock
-            ) =>
-            {
-                vec![Feature::Locks]
+            OperationKind::Open(OpenOperation { extensions: Some(parameters), .. }) => {
+                of_create(parameters)
             }
+            OperationKind::OnHandle(_, HandleOperation::Control(control)) => match control {
+                FileControl::Lock { wait: true, .. } => {
+                    vec![Feature::Locks, Feature::BlockingLocks]
+                }
+                FileControl::Lock { .. } | FileControl::Unlock { .. } => vec![Feature::Locks],
+                _ => Vec::new(),
+            },
             _ => Vec::new(),
         }
     }
@@ -113,7 +114,9 @@ impl Need {
 /// Returns the feature's name in the operation's own options.
 fn what(feature: Feature, operation: &Operation) -> Cow<'static, str> {
     match &operation.kind {
-        OperationKind::Open { extensions: Some(parameters), .. } if feature == Feature::Caching => {
+        OperationKind::Open(OpenOperation { extensions: Some(parameters), .. })
+            if feature == Feature::Caching =>
+        {
             let keys = parameters.entries().map(|(key, _)| key);
             let keys: Vec<&str> = keys.filter(|key| MODE_2_KEYS.contains(key)).collect();
             keys.join(" and ").into()

@@ -20,15 +20,19 @@ pub mod time_scale;
 pub mod units;
 pub mod workloads;
 
+pub use blobs::Blob;
 pub use client_partition::ClientPartition;
 pub use due::{Due, Late, scale_ns};
-pub use event::{CompletionEvent, CompletionStatus, Event, EventSink, Failure};
+pub use event::{
+    CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, OperationTimes,
+};
 pub use feature::{Feature, Need};
 pub use nominal::NominalClock;
 pub use operation::{
-    Expect, HandleRef, OpenMode, Operation, OperationKind, OperationType, Section,
+    Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation,
+    OperationKind, OperationType, PathOperation, Section,
 };
-pub use payload::{Blob, Pattern, Payload};
+pub use payload::{Pattern, Payload};
 pub use preview::Preview;
 pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
 pub use time_scale::TimeScale;

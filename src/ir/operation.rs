@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::blobs::Blob;
 use super::due::Due;
 use super::payload::Payload;
+use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
-/// The most bytes one read or write may carry; more is refused when the stream is made.
-pub const MAX_IO_BYTES: u64 = 64 << 20;
 /// The largest size of a file, which is a signed 64-bit number (MS-FSA).
 pub const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
@@ -79,32 +79,68 @@ pub enum OpenMode {
     ReadWrite,
 }
 
+/// An operation without its place in the stream, by what it acts on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OperationKind {
-    Open {
-        path: SharePath,
-        mode: OpenMode,
-        /// The disposition. The default is `Open` for r, `OverwriteIf` for Lua's w, and
-        /// `OpenIf` for rw and for version 1 documents that write.
-        disposition: crate::protocol::create::CreateDisposition,
-        handle_ref: HandleRef,
-        /// The parameters of a stream that asks for more than the mode (fidelity mode 1 and up).
-        extensions: Option<Arc<CreateParameters>>,
-    },
+    Open(OpenOperation),
+    /// An operation on a handle that an `Open` made.
+    OnHandle(HandleRef, HandleOperation),
+    /// An operation on the file or directory at a path.
+    ByPath(PathOperation),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenOperation {
+    pub path: SharePath,
+    pub mode: OpenMode,
+    /// The disposition. The default is `Open` for r, `OverwriteIf` for Lua's w, and
+    /// `OpenIf` for rw and for version 1 documents that write.
+    pub disposition: CreateDisposition,
+    pub handle_ref: HandleRef,
+    /// The parameters of a stream that asks for more than the mode (fidelity mode 1 and up).
+    pub extensions: Option<Arc<CreateParameters>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum HandleOperation {
     Read {
-        handle_ref: HandleRef,
         offset: u64,
         length: u64,
     },
     Write {
-        handle_ref: HandleRef,
         offset: u64,
         length: u64,
         payload: Payload,
     },
-    Close {
-        handle_ref: HandleRef,
+    Close,
+    /// Any other operation on the open file. It transfers no data.
+    Control(FileControl),
+}
+
+/// An operation on an open file that neither transfers data nor ends the handle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FileControl {
+    /// Sets the end of file.
+    Truncate {
+        size: u64,
     },
+    Flush,
+    /// A byte-range lock. With `wait` it blocks until granted instead of failing with
+    /// STATUS_LOCK_NOT_GRANTED.
+    Lock {
+        offset: u64,
+        length: u64,
+        exclusive: bool,
+        wait: bool,
+    },
+    Unlock {
+        offset: u64,
+        length: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PathOperation {
     Rename {
         source_path: SharePath,
         dest_path: SharePath,
@@ -127,90 +163,102 @@ pub enum OperationKind {
         path: SharePath,
         pattern: Arc<str>,
     },
-    Truncate {
-        handle_ref: HandleRef,
-        size: u64,
-    },
-    Flush {
-        handle_ref: HandleRef,
-    },
-    /// A byte-range lock. With `wait` it blocks until granted instead of failing with
-    /// STATUS_LOCK_NOT_GRANTED.
-    Lock {
-        handle_ref: HandleRef,
-        offset: u64,
-        length: u64,
-        exclusive: bool,
-        wait: bool,
-    },
-    Unlock {
-        handle_ref: HandleRef,
-        offset: u64,
-        length: u64,
-    },
 }
 
-/// The kind of an operation without its fields; the key of every per-operation figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum OperationType {
-    Open,
-    Read,
-    Write,
-    Close,
-    Rename,
-    Delete,
-    Mkdir,
-    Rmdir,
-    Stat,
-    List,
-    Truncate,
-    Flush,
-    Lock,
-    Unlock,
-}
-
-impl OperationType {
-    pub const ALL: [OperationType; 14] = [
-        OperationType::Open,
-        OperationType::Read,
-        OperationType::Write,
-        OperationType::Close,
-        OperationType::Rename,
-        OperationType::Delete,
-        OperationType::Mkdir,
-        OperationType::Rmdir,
-        OperationType::Stat,
-        OperationType::List,
-        OperationType::Truncate,
-        OperationType::Flush,
-        OperationType::Lock,
-        OperationType::Unlock,
-    ];
-
-    /// Returns the name in lower case, as reports and filters write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            OperationType::Open => "open",
-            OperationType::Read => "read",
-            OperationType::Write => "write",
-            OperationType::Close => "close",
-            OperationType::Rename => "rename",
-            OperationType::Delete => "delete",
-            OperationType::Mkdir => "mkdir",
-            OperationType::Rmdir => "rmdir",
-            OperationType::Stat => "stat",
-            OperationType::List => "list",
-            OperationType::Truncate => "truncate",
-            OperationType::Flush => "flush",
-            OperationType::Lock => "lock",
-            OperationType::Unlock => "unlock",
+/// Defines [`OperationType`] from the table of all operations. A row is a variant of the enum
+/// in whose group it stands, and its name in reports, filters and scripts. `..` leads to another
+/// group.
+macro_rules! operations {
+    ($($group:ident {
+        $($variant:ident $name:literal,)*
+        $(.. $wrapper:ident($($field:tt),+) => $inner:ident,)*
+    })*) => {
+        /// The kind of an operation without its fields; the key of every per-operation figure.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        #[serde(rename_all = "lowercase")]
+        pub enum OperationType {
+            $($($variant,)*)*
         }
+
+        impl OperationType {
+            pub const ALL: [OperationType; [$($($name,)*)*].len()] =
+                [$($(OperationType::$variant,)*)*];
+
+            /// Returns the name in lower case, as reports and filters write it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(OperationType::$variant => $name,)*)*
+                }
+            }
+
+            /// Returns the `type` that documents give the operation.
+            pub fn document_name(self) -> &'static str {
+                match self {
+                    $($(OperationType::$variant => stringify!($variant),)*)*
+                }
+            }
+        }
+
+        $(impl $group {
+            /// The types of the operations in this group alone.
+            pub const TYPES: &[OperationType] = &[$(OperationType::$variant,)*];
+
+            pub fn operation_type(&self) -> OperationType {
+                match self {
+                    $(Self::$variant { .. } => OperationType::$variant,)*
+                    $(Self::$wrapper($($field),+) => $inner.operation_type(),)*
+                }
+            }
+        })*
+    };
+}
+
+operations! {
+    OperationKind {
+        Open "open",
+        ..OnHandle(_, operation) => operation,
+        ..ByPath(operation) => operation,
+    }
+    HandleOperation {
+        Read "read",
+        Write "write",
+        Close "close",
+        ..Control(control) => control,
+    }
+    PathOperation {
+        Rename "rename",
+        Delete "delete",
+        Mkdir "mkdir",
+        Rmdir "rmdir",
+        Stat "stat",
+        List "list",
+    }
+    FileControl {
+        Truncate "truncate",
+        Flush "flush",
+        Lock "lock",
+        Unlock "unlock",
     }
 }
 
 impl Operation {
+    /// Creates an operation of a client's first iteration that follows the one before at once.
+    pub fn new(client_idx: u32, seq: u32, kind: impl Into<OperationKind>) -> Operation {
+        Operation {
+            client_idx,
+            seq,
+            due: Due::After(0),
+            section: Section::Iteration,
+            iteration: 0,
+            expect: Expect::Default,
+            id: None,
+            kind: kind.into(),
+        }
+    }
+
     /// Returns the document's id, or `<client>-<seq>`.
     pub fn op_id(&self) -> String {
         match &self.id {
@@ -221,6 +269,17 @@ impl Operation {
 
     pub fn operation_type(&self) -> OperationType {
         self.kind.operation_type()
+    }
+
+    /// Returns the blob that the operation writes, and the number of bytes that it writes of it.
+    pub fn blob(&self) -> Option<(&Arc<Blob>, u64)> {
+        match &self.kind {
+            OperationKind::OnHandle(
+                _,
+                HandleOperation::Write { length, payload: Payload::Blob(blob), .. },
+            ) => Some((blob, *length)),
+            _ => None,
+        }
     }
 
     /// Returns the memory that the operation takes, in bytes: its own, and what it alone
@@ -248,72 +307,90 @@ fn shared_bytes(bytes: usize) -> usize {
 
 impl OperationKind {
     fn heap_bytes(&self) -> usize {
-        let text = |text: &str| shared_bytes(text.len());
+        let string = |string: &str| shared_bytes(string.len());
         match self {
-            OperationKind::Open { path, extensions, .. } => {
+            OperationKind::Open(OpenOperation { path, extensions, .. }) => {
                 let extensions = extensions.as_ref().map_or(0, |parameters| {
                     shared_bytes(size_of::<CreateParameters>()) + parameters.heap_bytes()
                 });
-                text(path.as_str()) + extensions
+                string(path.as_str()) + extensions
             }
-            OperationKind::Rename { source_path, dest_path, .. } => {
-                text(source_path.as_str()) + text(dest_path.as_str())
+            OperationKind::OnHandle(..) => 0,
+            OperationKind::ByPath(operation) => {
+                let pattern = match operation {
+                    PathOperation::List { pattern, .. } => string(pattern),
+                    _ => 0,
+                };
+                let (path, dest) = operation.paths();
+                string(path.as_str()) + dest.map_or(0, |dest| string(dest.as_str())) + pattern
             }
-            OperationKind::List { path, pattern } => text(path.as_str()) + text(pattern),
-            kind => kind.path().map_or(0, |path| text(path.as_str())),
-        }
-    }
-
-    pub fn operation_type(&self) -> OperationType {
-        match self {
-            OperationKind::Open { .. } => OperationType::Open,
-            OperationKind::Read { .. } => OperationType::Read,
-            OperationKind::Write { .. } => OperationType::Write,
-            OperationKind::Close { .. } => OperationType::Close,
-            OperationKind::Rename { .. } => OperationType::Rename,
-            OperationKind::Delete { .. } => OperationType::Delete,
-            OperationKind::Mkdir { .. } => OperationType::Mkdir,
-            OperationKind::Rmdir { .. } => OperationType::Rmdir,
-            OperationKind::Stat { .. } => OperationType::Stat,
-            OperationKind::List { .. } => OperationType::List,
-            OperationKind::Truncate { .. } => OperationType::Truncate,
-            OperationKind::Flush { .. } => OperationType::Flush,
-            OperationKind::Lock { .. } => OperationType::Lock,
-            OperationKind::Unlock { .. } => OperationType::Unlock,
         }
     }
 
     /// Returns whether the server may hold the operation back until another client does something.
     pub fn waits_for_others(&self) -> bool {
-        matches!(self, OperationKind::Lock { wait: true, .. })
+        let waits = |operation: &HandleOperation| {
+            matches!(operation, HandleOperation::Control(FileControl::Lock { wait: true, .. }))
+        };
+        matches!(self, OperationKind::OnHandle(_, operation) if waits(operation))
     }
 
+    /// Returns the handle that the operation opens or uses. An operation by path has none.
     pub fn handle_ref(&self) -> Option<HandleRef> {
-        match *self {
-            OperationKind::Open { handle_ref, .. }
-            | OperationKind::Read { handle_ref, .. }
-            | OperationKind::Write { handle_ref, .. }
-            | OperationKind::Close { handle_ref }
-            | OperationKind::Truncate { handle_ref, .. }
-            | OperationKind::Flush { handle_ref }
-            | OperationKind::Lock { handle_ref, .. }
-            | OperationKind::Unlock { handle_ref, .. } => Some(handle_ref),
-            _ => None,
+        match self {
+            OperationKind::Open(open) => Some(open.handle_ref),
+            OperationKind::OnHandle(handle_ref, _) => Some(*handle_ref),
+            OperationKind::ByPath(_) => None,
         }
     }
 
     /// Returns the path that the operation names itself. An operation on a handle has none.
     pub fn path(&self) -> Option<&SharePath> {
         match self {
-            OperationKind::Open { path, .. }
-            | OperationKind::Delete { path }
-            | OperationKind::Mkdir { path }
-            | OperationKind::Rmdir { path }
-            | OperationKind::Stat { path }
-            | OperationKind::List { path, .. } => Some(path),
-            OperationKind::Rename { source_path, .. } => Some(source_path),
-            _ => None,
+            OperationKind::Open(open) => Some(&open.path),
+            OperationKind::OnHandle(..) => None,
+            OperationKind::ByPath(operation) => Some(operation.paths().0),
         }
+    }
+}
+
+impl HandleOperation {
+    /// Returns the operation on this handle.
+    pub const fn on(self, handle_ref: HandleRef) -> OperationKind {
+        OperationKind::OnHandle(handle_ref, self)
+    }
+}
+
+impl FileControl {
+    /// Returns the operation on this handle.
+    pub const fn on(self, handle_ref: HandleRef) -> OperationKind {
+        HandleOperation::Control(self).on(handle_ref)
+    }
+}
+
+impl PathOperation {
+    /// Returns the path of what the operation acts on, and the new path that a rename gives it.
+    pub fn paths(&self) -> (&SharePath, Option<&SharePath>) {
+        match self {
+            PathOperation::Rename { source_path, dest_path, .. } => (source_path, Some(dest_path)),
+            PathOperation::Delete { path }
+            | PathOperation::Mkdir { path }
+            | PathOperation::Rmdir { path }
+            | PathOperation::Stat { path }
+            | PathOperation::List { path, .. } => (path, None),
+        }
+    }
+}
+
+impl From<PathOperation> for OperationKind {
+    fn from(operation: PathOperation) -> OperationKind {
+        OperationKind::ByPath(operation)
+    }
+}
+
+impl From<OpenOperation> for OperationKind {
+    fn from(open: OpenOperation) -> OperationKind {
+        OperationKind::Open(open)
     }
 }
 
@@ -322,23 +399,10 @@ mod tests {
     use super::*;
     use crate::protocol::CreateContext;
 
-    fn operation(kind: OperationKind) -> Operation {
-        Operation {
-            client_idx: 0,
-            seq: 0,
-            due: Due::After(0),
-            section: Section::Iteration,
-            iteration: 0,
-            expect: Expect::Default,
-            id: None,
-            kind,
-        }
-    }
-
     #[test]
     fn the_memory_of_an_operation_grows_with_all_it_points_to() {
         let path = |length: usize| SharePath::new(&"x".repeat(length)).unwrap();
-        let close = operation(OperationKind::Close { handle_ref: HandleRef(0) });
+        let close = Operation::new(0, 0, HandleOperation::Close.on(HandleRef(0)));
         let least = close.memory_bytes();
         assert_eq!(least, size_of::<Operation>());
         let expect = Expect::Statuses(vec![NtStatus::SUCCESS; 1_000].into());
@@ -350,21 +414,23 @@ mod tests {
         let context = CreateContext { name: vec![0; 4], data: vec![0; 60_000] };
         let create_contexts = vec![context.clone(), context];
         let parameters = CreateParameters { create_contexts, ..CreateParameters::default() };
-        let open = |extensions| OperationKind::Open {
-            path: path(100),
-            mode: OpenMode::Read,
-            disposition: crate::protocol::create::CreateDisposition::Open,
-            handle_ref: HandleRef(0),
-            extensions,
+        let open = |extensions| {
+            OperationKind::Open(OpenOperation {
+                path: path(100),
+                mode: OpenMode::Read,
+                disposition: CreateDisposition::Open,
+                handle_ref: HandleRef(0),
+                extensions,
+            })
         };
         for (kind, heap_bytes) in [
-            (OperationKind::Stat { path: path(200) }, 200),
-            (OperationKind::Rename { source_path, dest_path, replace: true }, 150),
-            (OperationKind::List { path: path(80), pattern }, 150),
+            (PathOperation::Stat { path: path(200) }.into(), 200),
+            (PathOperation::Rename { source_path, dest_path, replace: true }.into(), 150),
+            (PathOperation::List { path: path(80), pattern }.into(), 150),
             (open(None), 100),
             (open(Some(Arc::new(parameters))), 120_108),
         ] {
-            let bytes = operation(kind.clone()).memory_bytes() - least;
+            let bytes = Operation::new(0, 0, kind.clone()).memory_bytes() - least;
             assert!(bytes >= heap_bytes && bytes < heap_bytes + 400, "{kind:?}: {bytes}");
         }
     }

@@ -1,14 +1,15 @@
 //! The data that a write carries. It is at hand before the operation is issued.
 
-use std::path::Path;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::blobs::{BlobDirectories, BlobError};
-use super::operation::MAX_IO_BYTES;
+use super::blobs::Blob;
 use crate::protocol::SharePath;
+
+/// The most bytes one read or write may carry; more is refused when the stream is made.
+pub const MAX_IO_BYTES: u64 = 64 << 20;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Payload {
@@ -26,58 +27,6 @@ pub enum Pattern {
     Random,
     /// Lines of printable ASCII.
     Text,
-}
-
-/// A file whose bytes are written.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Blob {
-    /// The absolute path.
-    pub path: Arc<Path>,
-    /// The directories that it may come from. Without them it cannot be read.
-    #[serde(skip)]
-    directories: OnceLock<Arc<BlobDirectories>>,
-    /// The bytes, filled in off the timed path by the thread that feeds the scheduler.
-    #[serde(skip)]
-    data: OnceLock<Bytes>,
-}
-
-impl Blob {
-    /// Creates a blob that a [`BlobCache`](super::blobs::BlobCache) fills or binds.
-    pub fn new(path: impl Into<Arc<Path>>) -> Blob {
-        Blob { path: path.into(), directories: OnceLock::new(), data: OnceLock::new() }
-    }
-
-    /// Allows the blob to be read from these directories.
-    pub fn bind(&self, directories: &Arc<BlobDirectories>) {
-        self.directories.get_or_init(|| Arc::clone(directories));
-    }
-
-    /// Sets the bytes that are written, unless they are set.
-    pub(super) fn fill(&self, data: Bytes) {
-        self.data.get_or_init(|| data);
-    }
-
-    /// Returns the bytes, if they are at hand.
-    pub fn data(&self) -> Option<&Bytes> {
-        self.data.get()
-    }
-
-    /// Reads the first `length` bytes of the file as it is now.
-    ///
-    /// # Errors
-    /// [`BlobError`] if the file is not one that may be used, cannot be read or is too short.
-    pub fn read(&self, length: u64) -> Result<Bytes, BlobError> {
-        match self.directories.get() {
-            Some(directories) => directories.read(&self.path, length),
-            None => Err(BlobError::NoDirectory),
-        }
-    }
-}
-
-impl PartialEq for Blob {
-    fn eq(&self, other: &Blob) -> bool {
-        self.path == other.path
-    }
 }
 
 const TILE: usize = 1 << 20;

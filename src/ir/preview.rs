@@ -57,7 +57,7 @@ impl<S: OperationSource> Preview<S> {
             let setup = look(Section::Setup, DEPTH);
             let (seen, whole) = (setup.operations.len(), matches!(setup.end, Some(Ok(()))));
             kept.insert((client, Section::Setup), setup);
-            // Asking for iterations would abandon what is left of a setup.
+            // A request for iterations would discard the rest of a setup.
             if whole {
                 let iterations = look(Section::Iteration, DEPTH - seen);
                 kept.insert((client, Section::Iteration), iterations);
@@ -116,7 +116,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
         if !self.kept.is_empty() {
-            // A later section abandons what is left of an earlier one.
+            // A later section discards the rest of an earlier one.
             for earlier in [Section::Setup, Section::Iteration] {
                 if earlier < section {
                     self.kept.remove(&(client, earlier));
@@ -146,7 +146,7 @@ impl<S: OperationSource> OperationSource for Preview<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Expect, Feature, HandleRef, OperationKind, Workload};
+    use crate::ir::{Feature, FileControl, HandleRef, Workload};
 
     /// A source whose clients lock once in setup, then flush for ever or until the stream breaks.
     struct Endless {
@@ -171,24 +171,18 @@ mod tests {
             for _ in 0..max {
                 let handle_ref = HandleRef(0);
                 let kind = match (section, *next) {
-                    (Section::Setup, 0) => OperationKind::Lock {
-                        handle_ref,
-                        offset: 0,
-                        length: 1,
-                        exclusive: true,
-                        wait: false,
-                    },
+                    (Section::Setup, 0) => {
+                        FileControl::Lock { offset: 0, length: 1, exclusive: true, wait: false }
+                            .on(handle_ref)
+                    }
                     (Section::Iteration, seq) if seq == self.breaks_at => {
                         return Err(SourceError { message: "broken".into(), client: None });
                     }
-                    (Section::Iteration, _) => OperationKind::Flush { handle_ref },
+                    (Section::Iteration, _) => FileControl::Flush.on(handle_ref),
                     _ => return Ok(Progress::End),
                 };
-                let (due, expect) = (Due::After(0), Expect::Default);
-                let (client_idx, seq, iteration) = (client, *next, 0);
-                let id = None;
+                into.push(Operation { section, ..Operation::new(client, *next, kind) });
                 *next += 1;
-                into.push(Operation { client_idx, seq, due, section, iteration, expect, id, kind });
             }
             Ok(Progress::More)
         }

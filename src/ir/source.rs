@@ -190,8 +190,8 @@ impl StreamHeader {
 
 /// A stream of operations, pulled per client so that none starves another.
 ///
-/// Sections are asked for in order. Asking for a later one abandons what is
-/// left of the earlier, which is how a cut stream reaches its teardown.
+/// Sections are requested in order. A request for a later section discards the rest of the earlier
+/// one; this is how a stream goes to teardown after the cut.
 pub trait OperationSource {
     fn header(&self) -> &StreamHeader;
 

@@ -191,8 +191,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Spool {
-    /// Appends up to `max` (at least one) further operations. Asking for a later section than
-    /// before abandons what is left of that one. An earlier section has ended.
+    /// Appends up to `max` (at least one) further operations. A request for a later section
+    /// discards the rest of the current section. A section that was left has ended.
     pub fn read(
         &mut self,
         client: u32,
@@ -271,7 +271,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Due, Expect, OperationKind};
+    use crate::ir::{Due, PathOperation};
     use crate::protocol::SharePath;
 
     const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
@@ -285,14 +285,9 @@ mod tests {
                 let depth = if seq % 31 == 0 { 100 } else { 1 };
                 let path = SharePath::new(&vec![name; depth].join("/")).unwrap();
                 operations.push(Operation {
-                    client_idx,
-                    seq,
                     due: Due::After(u64::from(seq)),
                     section: SECTIONS[seq as usize / 30],
-                    iteration: 0,
-                    expect: Expect::Default,
-                    id: None,
-                    kind: OperationKind::Delete { path },
+                    ..Operation::new(client_idx, seq, PathOperation::Delete { path })
                 });
             }
         }

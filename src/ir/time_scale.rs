@@ -51,7 +51,7 @@ impl<S: OperationSource> OperationSource for TimeScale<S> {
 #[cfg(test)]
 mod tests {
     use super::super::due::{Due, Late};
-    use super::super::operation::{Expect, OperationKind};
+    use super::super::operation::PathOperation;
     use super::super::source::Phase;
     use super::*;
     use crate::protocol::SharePath;
@@ -79,15 +79,10 @@ mod tests {
             into: &mut Vec<Operation>,
         ) -> Result<Progress, SourceError> {
             let dues = [Due::At(10), Due::After(3), arrival(20, 5), during(6, 30, 40)];
-            into.extend((0..).zip(dues).map(|(seq, due)| Operation {
-                client_idx,
-                seq,
-                due,
-                section,
-                iteration: 0,
-                expect: Expect::Default,
-                id: None,
-                kind: OperationKind::Stat { path: SharePath::new("a").unwrap() },
+            into.extend((0..).zip(dues).map(|(seq, due)| {
+                let path = SharePath::new("a").unwrap();
+                let operation = Operation::new(client_idx, seq, PathOperation::Stat { path });
+                Operation { due, section, ..operation }
             }));
             Ok(Progress::End)
         }

@@ -176,7 +176,7 @@ pub struct OperationRecord {
 impl OperationRecord {
     pub fn new(event: &CompletionEvent, path: Option<&str>, layout: &Layout) -> OperationRecord {
         let operation = &event.operation;
-        let message = match &event.status {
+        let message = match &event.execution.status {
             CompletionStatus::Failed(failure) => failure.to_string(),
             CompletionStatus::Skipped { cause_seq } => {
                 format!("its handle was not open because of {}-{cause_seq}", operation.client_idx)
@@ -189,9 +189,9 @@ impl OperationRecord {
             operation: operation.operation_type().name(),
             path: path.map(str::to_owned),
             phase: event.phase.and_then(|phase| layout.phase_name(phase)).map(str::to_owned),
-            at_us: event.completed_ns / 1_000,
+            at_us: event.times.completed_ns / 1_000,
             message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
-            order: (event.completed_ns, operation.client_idx, operation.seq),
+            order: (event.times.completed_ns, operation.client_idx, operation.seq),
         }
     }
 }
@@ -246,8 +246,8 @@ mod tests {
     use super::*;
 
     fn at(at_ns: u64) -> OperationRecord {
-        let event = completion(0, 0, read(1), CompletionStatus::Failed(Failure::TimedOut));
-        let event = CompletionEvent { completed_ns: at_ns, ..event };
+        let mut event = completion(0, 0, read(1), CompletionStatus::Failed(Failure::TimedOut));
+        event.times.completed_ns = at_ns;
         OperationRecord::new(&event, None, &layout())
     }
 

@@ -16,13 +16,14 @@ use super::thresholds::ThresholdSummary;
 use super::thresholds::metric::Unit;
 use super::trust::{Cause, HookEvents, Processors};
 use crate::ir::event::{
-    BreakEnd, BreakEvent, Disconnection, HeldUp, IterationEvent, IterationOutcome, Reopened,
-    SocketTimes, Unissued,
+    BreakEnd, BreakEvent, Disconnection, IterationEvent, IterationOutcome, Reopened, SocketTimes,
+    Unissued,
 };
 use crate::ir::source::Module;
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, Expect, Failure, HandleRef, OpenMode,
-    Operation, OperationKind, Phase, Section, StreamHeader, Workload,
+    CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, HandleOperation,
+    HandleRef, OpenMode, OpenOperation, Operation, OperationKind, OperationTimes, PathOperation,
+    Phase, Section, StreamHeader, Workload,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -61,25 +62,25 @@ pub fn recorder() -> Recorder {
 }
 
 pub fn open(handle: u32, path: &str) -> OperationKind {
-    OperationKind::Open {
+    OperationKind::Open(OpenOperation {
         path: SharePath::new(path).unwrap(),
         mode: OpenMode::ReadWrite,
         disposition: CreateDisposition::OpenIf,
         handle_ref: HandleRef(handle),
         extensions: None,
-    }
+    })
 }
 
 pub fn read(handle: u32) -> OperationKind {
-    OperationKind::Read { handle_ref: HandleRef(handle), offset: 0, length: 4_096 }
+    HandleOperation::Read { offset: 0, length: 4_096 }.on(HandleRef(handle))
 }
 
 pub fn close(handle: u32) -> OperationKind {
-    OperationKind::Close { handle_ref: HandleRef(handle) }
+    HandleOperation::Close.on(HandleRef(handle))
 }
 
 pub fn delete(path: &str) -> OperationKind {
-    OperationKind::Delete { path: SharePath::new(path).unwrap() }
+    OperationKind::ByPath(PathOperation::Delete { path: SharePath::new(path).unwrap() })
 }
 
 /// Returns an operation due and issued at 1 s, completed 1 ms later, in phase 1 (steady).
@@ -89,35 +90,17 @@ pub fn completion(
     kind: OperationKind,
     status: CompletionStatus,
 ) -> CompletionEvent {
-    let operation = Operation {
-        client_idx,
-        seq,
-        due: Due::After(0),
-        section: Section::Iteration,
-        iteration: 0,
-        expect: Expect::Default,
-        id: None,
-        kind,
-    };
-    CompletionEvent {
-        operation,
-        status,
-        phase: Some(1),
+    let times = OperationTimes {
         due_ns: 1_000 * MS,
         eligible_ns: 1_000 * MS,
         issued_ns: 1_000 * MS,
         attempted_ns: 1_000 * MS,
         completed_ns: 1_001 * MS,
-        retries: 0,
-        held_up: HeldUp::default(),
         blocked_ns: 0,
-        bytes: 0,
-        short_read: false,
-        degraded: false,
-        granted: None,
-        socket: SocketTimes::default(),
-        reopened: None,
-    }
+    };
+    let operation = Operation::new(client_idx, seq, kind);
+    let event = CompletionEvent::new(operation, Execution::of(status), times);
+    CompletionEvent { phase: Some(1), ..event }
 }
 
 /// Returns an iteration due and begun at 1 s, ended 1 ms later, in phase 1 (steady).
@@ -207,32 +190,32 @@ pub fn measurements() -> Measurements {
         seq += 1;
         completion(client, seq, kind, status)
     };
-    let mkdir = OperationKind::Mkdir { path: SharePath::new("team").unwrap() };
+    let mkdir =
+        OperationKind::ByPath(PathOperation::Mkdir { path: SharePath::new("team").unwrap() });
     recorder.event(in_section(next(3, mkdir, OK), Section::Setup));
     let warm = CompletionEvent { phase: Some(0), ..next(0, read(9), OK) };
     recorder.event(Event::Completed(warm));
-    let opened = next(0, open(1, "team/u0/a.docx"), OK);
-    let oplock = granted(Caching::Oplock(OplockLevel::Batch));
-    recorder.event(Event::Completed(CompletionEvent { granted: oplock, ..opened }));
+    let mut opened = next(0, open(1, "team/u0/a.docx"), OK);
+    opened.execution.granted = granted(Caching::Oplock(OplockLevel::Batch));
+    recorder.event(Event::Completed(opened));
     for i in 1..=1_000 {
-        let event = next(i as u32 % 3, read(1), OK);
-        recorder.event(Event::Completed(CompletionEvent {
-            completed_ns: event.issued_ns + i * 10_000,
+        let mut event = next(i as u32 % 3, read(1), OK);
+        let last = i == 1_000;
+        event.times.completed_ns = event.times.issued_ns + i * 10_000;
+        event.retries = u32::from(last) * 2;
+        let reopened = Reopened { took_ns: 5 * MS, locks_lost: 1, failed: false };
+        event.execution = Execution {
             bytes: 4_096,
-            short_read: i == 1_000,
-            reopened: (i == 1_000).then_some(Reopened {
-                took_ns: 5 * MS,
-                locks_lost: 1,
-                failed: false,
-            }),
-            retries: u32::from(i == 1_000) * 2,
+            short_read: last,
+            reopened: last.then_some(reopened),
             socket: SocketTimes {
-                first_write_ns: Some(event.issued_ns + 4_000),
+                first_write_ns: Some(event.times.issued_ns + 4_000),
                 pickup_ns: Some(15_000),
-                clock_stepped: i == 1_000,
+                clock_stepped: last,
             },
-            ..event
-        }));
+            ..event.execution
+        };
+        recorder.event(Event::Completed(event));
     }
     let violation = failed(NtStatus::SHARING_VIOLATION);
     let hostile = "team/\u{9b}31m\u{202e}name.docx";

@@ -13,7 +13,8 @@ use crate::ir::event::{
     BreakEvent, Disconnection, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome,
 };
 use crate::ir::{
-    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleRef, OperationKind, Section,
+    CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleOperation, HandleRef,
+    OpenOperation, OperationKind, Section,
 };
 use crate::protocol::SharePath;
 
@@ -53,17 +54,17 @@ impl Recorder {
     fn completed(&mut self, event: CompletionEvent) {
         let slot = self.layout.slot(event.operation.section, event.phase);
         let workload = self.layout.workload(event.operation.client_idx);
-        if let Some(reopened) = &event.reopened {
+        if let Some(reopened) = &event.execution.reopened {
             self.measurements.phase_mut(slot).reopened.add(reopened);
         }
         let stats =
             self.measurements.workload_mut(slot, workload).operation(event.operation_type());
-        stats.total_counts.degraded += u64::from(event.degraded);
+        stats.total_counts.degraded += u64::from(event.execution.degraded);
         stats.counts.retries += u64::from(event.retries);
-        if let Some(granted) = &event.granted {
+        if let Some(granted) = &event.execution.granted {
             stats.granted.get_or_insert_default().add(granted);
         }
-        match &event.status {
+        match &event.execution.status {
             CompletionStatus::Succeeded(status) => {
                 *stats.statuses.entry(StatusKey::Status(*status)) += 1;
                 self.sent(slot, workload, &event, false);
@@ -90,7 +91,7 @@ impl Recorder {
     }
 
     fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
-        let (service_ns, lateness_ns) = (event.service_ns(), event.lateness_ns());
+        let (service_ns, lateness_ns) = (event.times.service_ns(), event.times.lateness_ns());
         let stats = self.measurements.workload_mut(slot, workload);
         if let Due::Arrival { late, .. } = event.operation.due {
             stats.open_loop = true;
@@ -99,9 +100,9 @@ impl Recorder {
         let (open_loop, drops) = (stats.open_loop, stats.drops);
         let stats = stats.operation(event.operation_type());
         stats.service.record(service_ns);
-        stats.response.record(event.response_ns());
-        stats.total_counts.short_reads += u64::from(event.short_read);
-        stats.bytes.merge(&event.bytes);
+        stats.response.record(event.times.response_ns());
+        stats.total_counts.short_reads += u64::from(event.execution.short_read);
+        stats.bytes.merge(&event.execution.bytes);
         self.live.add_operation(failed);
         self.delays(slot, event);
 
@@ -114,16 +115,16 @@ impl Recorder {
         let by_limit_ns = event.held_up.by_limit_ns.min(lateness_ns - by_generation_ns);
         phase.late_by_generation_ns += u128::from(by_generation_ns);
         phase.late_by_limit_ns += u128::from(by_limit_ns);
-        phase.backlog.record(event.backlog_ns());
+        phase.backlog.record(event.times.backlog_ns());
         phase.late += u64::from(lateness_ns > late_bound_ns);
         if let (Due::After(think_ns) | Due::During { after_ns: think_ns, .. }, false) =
             (event.operation.due, open_loop)
         {
             phase.closed_lateness_ns += u128::from(lateness_ns);
             // The wait for a break is the server's time, like the service.
-            let server_ns = u128::from(service_ns) + u128::from(event.backlog_ns());
+            let server_ns = u128::from(service_ns) + u128::from(event.times.backlog_ns());
             phase.closed_cycle_ns += server_ns + u128::from(think_ns);
-        } else if event.backlog_ns() > event.blocked_ns {
+        } else if event.times.backlog_ns() > event.times.blocked_ns {
             phase.behind += 1;
             phase.behind_lateness_ns += u128::from(lateness_ns);
             phase.behind_service_ns += u128::from(service_ns);
@@ -139,10 +140,10 @@ impl Recorder {
     fn follow_handle(&mut self, event: CompletionEvent) {
         let client = event.operation.client_idx;
         match event.operation.kind {
-            OperationKind::Open { path, handle_ref, .. } => {
+            OperationKind::Open(OpenOperation { path, handle_ref, .. }) => {
                 self.paths.insert((client, handle_ref), path);
             }
-            OperationKind::Close { handle_ref } => {
+            OperationKind::OnHandle(handle_ref, HandleOperation::Close) => {
                 self.paths.remove(&(client, handle_ref));
             }
             _ => {}
@@ -157,14 +158,14 @@ impl Recorder {
             Due::After(think_ns) | Due::During { after_ns: think_ns, .. } => think_ns,
             Due::At(_) | Due::Arrival { .. } => 0,
         };
-        let cycle_ns = event.service_ns().saturating_add(think_ns);
+        let cycle_ns = event.times.service_ns().saturating_add(think_ns);
         if let Some(handoff_ns) = event.handoff_ns() {
             phase.handoff.record(handoff_ns, cycle_ns, late_bound_ns);
         }
-        if let Some(pickup_ns) = event.socket.pickup_ns {
+        if let Some(pickup_ns) = event.execution.socket.pickup_ns {
             phase.pickup.record(pickup_ns, cycle_ns, late_bound_ns);
         }
-        phase.clock_steps += u64::from(event.socket.clock_stepped);
+        phase.clock_steps += u64::from(event.execution.socket.clock_stepped);
     }
 
     fn disconnected(&mut self, stretch: &Disconnection) {
@@ -273,7 +274,7 @@ mod tests {
     use super::super::live::Live;
     use super::*;
     use crate::ir::event::HeldUp;
-    use crate::ir::{Failure, OperationType};
+    use crate::ir::{Failure, OperationTimes, OperationType};
     use crate::protocol::NtStatus;
 
     fn recorded(events: impl IntoIterator<Item = CompletionEvent>) -> Measurements {
@@ -284,13 +285,14 @@ mod tests {
 
     #[test]
     fn the_four_times_of_an_operation_go_where_they_belong() {
-        let event = CompletionEvent {
+        let mut event = completion(0, 0, fixtures::read(1), OK);
+        event.times = OperationTimes {
             due_ns: 1_000,
             eligible_ns: 1_500,
             issued_ns: 1_600,
             attempted_ns: 1_600,
             completed_ns: 2_000,
-            ..completion(0, 0, fixtures::read(1), OK)
+            blocked_ns: 0,
         };
         let measurements = recorded([event]);
         let (_, stats) = measurements.workload(1, 0).operations().next().unwrap();
@@ -302,16 +304,17 @@ mod tests {
 
     #[test]
     fn a_retried_operation_is_served_by_its_last_attempt_and_answered_over_all() {
-        let event = CompletionEvent {
+        let times = OperationTimes {
             due_ns: 1_000,
             eligible_ns: 1_000,
             issued_ns: 1_100,
             attempted_ns: 9_000,
             completed_ns: 9_300,
-            retries: 2,
-            held_up: HeldUp { by_generation_ns: 0, by_limit_ns: 4_000 },
-            ..completion(0, 0, fixtures::read(1), OK)
+            blocked_ns: 0,
         };
+        let held_up = HeldUp { by_generation_ns: 0, by_limit_ns: 4_000 };
+        let event = completion(0, 0, fixtures::read(1), OK);
+        let event = CompletionEvent { times, retries: 2, held_up, ..event };
         let measurements = recorded([event]);
         let (_, stats) = measurements.workload(1, 0).operations().next().unwrap();
         assert_eq!((stats.count(), stats.counts.retries), (1, 2));
@@ -324,12 +327,10 @@ mod tests {
     #[test]
     fn lateness_is_summed_by_what_it_waited_for() {
         let held_up = |lateness_ns, by_generation_ns, by_limit_ns| {
-            let event = completion(0, 0, fixtures::read(1), OK);
-            CompletionEvent {
-                issued_ns: event.eligible_ns + lateness_ns,
-                held_up: HeldUp { by_generation_ns, by_limit_ns },
-                ..event
-            }
+            let mut event = completion(0, 0, fixtures::read(1), OK);
+            event.times.issued_ns = event.times.eligible_ns + lateness_ns;
+            event.held_up = HeldUp { by_generation_ns, by_limit_ns };
+            event
         };
         let measurements =
             recorded([held_up(10, 0, 0), held_up(100, 70, 20), held_up(1_000, 0, 900)]);
@@ -354,11 +355,11 @@ mod tests {
         let mut on_time = completion(0, 0, fixtures::read(1), OK);
         on_time.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
         let mut behind = on_time.clone();
-        behind.due_ns -= 1;
-        let (lateness_ns, service_ns) = (behind.lateness_ns(), behind.service_ns());
+        behind.times.due_ns -= 1;
+        let (lateness_ns, service_ns) = (behind.times.lateness_ns(), behind.times.service_ns());
         // A break kept this one from the server; its client was not busy.
         let mut held_up = behind.clone();
-        held_up.blocked_ns = 1;
+        held_up.times.blocked_ns = 1;
         let measurements = recorded([on_time, behind, held_up]);
         let phase = measurements.phase(1);
         assert_eq!(phase.behind, 1);
@@ -369,9 +370,9 @@ mod tests {
     #[test]
     fn what_waited_for_a_break_in_a_closed_loop_is_not_behind() {
         let mut waited = completion(0, 0, fixtures::read(1), OK);
-        waited.eligible_ns = waited.due_ns + 5;
-        waited.issued_ns = waited.eligible_ns + 1;
-        let (waited_ns, service_ns) = (waited.backlog_ns(), waited.service_ns());
+        waited.times.eligible_ns = waited.times.due_ns + 5;
+        waited.times.issued_ns = waited.times.eligible_ns + 1;
+        let (waited_ns, service_ns) = (waited.times.backlog_ns(), waited.times.service_ns());
         let measurements = recorded([waited]);
         let phase = measurements.phase(1);
         assert_eq!((phase.behind, phase.behind_service_ns), (0, 0));
@@ -398,9 +399,9 @@ mod tests {
     fn an_operation_is_late_beyond_the_bound_not_at_it() {
         let late_by = |ns| {
             let mut event = completion(0, 0, fixtures::read(1), OK);
-            event.issued_ns = event.eligible_ns + ns;
-            event.attempted_ns = event.issued_ns;
-            event.completed_ns = event.issued_ns;
+            event.times.issued_ns = event.times.eligible_ns + ns;
+            event.times.attempted_ns = event.times.issued_ns;
+            event.times.completed_ns = event.times.issued_ns;
             recorded([event]).phase(1).late
         };
         assert_eq!((late_by(10_000_000), late_by(10_000_001)), (0, 1));
@@ -444,8 +445,8 @@ mod tests {
                     _ => OK,
                 };
                 let mut event = completion(i % 4, i, fixtures::read(1), status);
-                event.completed_ns += u64::from(i) * 1_000;
-                event.bytes = 10;
+                event.times.completed_ns += u64::from(i) * 1_000;
+                event.execution.bytes = 10;
                 event
             })
         };

@@ -110,8 +110,8 @@ fn a_late_generator_exits_5_unless_that_is_allowed() {
         let mut recorder = fixtures::recorder();
         for seq in 0..100 {
             let mut event = fixtures::completion(0, seq, fixtures::read(1), fixtures::OK);
-            event.issued_ns += 20_000_000;
-            event.completed_ns = event.issued_ns + 1;
+            event.times.issued_ns += 20_000_000;
+            event.times.completed_ns = event.times.issued_ns + 1;
             recorder.event(Event::Completed(event));
         }
         let facts = RunFacts { allow_late, ..fixtures::facts() };
@@ -221,8 +221,9 @@ fn opens_are_counted_by_what_they_were_granted_and_by_what_became_of_the_file() 
     let mut open = |client, action, caching, phase| {
         let mut granted = fixtures::granted(caching).unwrap();
         granted.action = action;
-        let event = fixtures::completion(client, 0, fixtures::open(1, "a"), fixtures::OK);
-        let event = CompletionEvent { granted: Some(granted), phase: Some(phase), ..event };
+        let mut event = fixtures::completion(client, 0, fixtures::open(1, "a"), fixtures::OK);
+        event.execution.granted = Some(granted);
+        event.phase = Some(phase);
         recorder.event(Event::Completed(event));
     };
     let (opened, created) = (CreateAction::Opened, CreateAction::Created);

@@ -12,7 +12,7 @@ use super::case::{Checked, Failure};
 use super::place::Place;
 use super::shown::Shown;
 use crate::backend::{BreakAcknowledger, BreakStream, OpError, SMBConnectionInner, SMBFileHandle};
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{Acknowledgement, Break, CreateParameters, NtStatus, SharePath};
 
@@ -150,33 +150,33 @@ impl<'a> Client<'a> {
 
     pub async fn mkdir(&self, name: &str) -> Result<(), OpError> {
         let path = self.made(name)?;
-        self.connection.execute_misc(&OperationKind::Mkdir { path }).await
+        self.connection.execute_misc(&PathOperation::Mkdir { path }).await
     }
 
     pub async fn rmdir(&self, name: &str) -> Result<(), OpError> {
         let path = self.named(name)?;
-        self.connection.execute_misc(&OperationKind::Rmdir { path }).await
+        self.connection.execute_misc(&PathOperation::Rmdir { path }).await
     }
 
     pub async fn delete(&self, name: &str) -> Result<(), OpError> {
         let path = self.named(name)?;
-        self.connection.execute_misc(&OperationKind::Delete { path }).await
+        self.connection.execute_misc(&PathOperation::Delete { path }).await
     }
 
     pub async fn stat(&self, name: &str) -> Result<(), OpError> {
         let path = self.named(name)?;
-        self.connection.execute_misc(&OperationKind::Stat { path }).await
+        self.connection.execute_misc(&PathOperation::Stat { path }).await
     }
 
     pub async fn list(&self, name: &str, pattern: &str) -> Result<(), OpError> {
         let path = self.named(name)?;
-        self.connection.execute_misc(&OperationKind::List { path, pattern: pattern.into() }).await
+        self.connection.execute_misc(&PathOperation::List { path, pattern: pattern.into() }).await
     }
 
     pub async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), OpError> {
         let (source_path, dest_path) = (self.named(from)?, self.named(to)?);
         self.place.note_rename(&source_path, &dest_path);
-        let rename = OperationKind::Rename { source_path, dest_path, replace };
+        let rename = PathOperation::Rename { source_path, dest_path, replace };
         self.connection.execute_misc(&rename).await
     }
 

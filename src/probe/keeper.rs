@@ -10,7 +10,7 @@ use super::case::{Checked, Failure};
 use super::client::{SIDE_BY_SIDE, answer};
 use super::place::Place;
 use crate::backend::{SMBBackend, SMBConnectionInner};
-use crate::ir::OperationKind;
+use crate::ir::PathOperation;
 use crate::protocol::{NtStatus, SharePath};
 
 /// The maker and remover of the directories of cases. It uses a connection of its own, because a
@@ -45,7 +45,7 @@ impl Keeper {
     /// # Errors
     /// A message that says what the server did instead.
     pub async fn make(&mut self, place: &Place) -> Result<(), String> {
-        let mkdir = OperationKind::Mkdir { path: place.folder.clone() };
+        let mkdir = PathOperation::Mkdir { path: place.folder.clone() };
         let connected = self.connection.is_some();
         let mut made = self.asks(&mkdir).await;
         if made.is_err() && connected {
@@ -121,13 +121,13 @@ impl Keeper {
                 return Err(lost);
             }
         }
-        let removed = self.asks(&OperationKind::Rmdir { path: place.folder.clone() }).await?;
-        let found = self.asks(&OperationKind::Stat { path: place.folder.clone() }).await?;
+        let removed = self.asks(&PathOperation::Rmdir { path: place.folder.clone() }).await?;
+        let found = self.asks(&PathOperation::Stat { path: place.folder.clone() }).await?;
         Ok((removed, found))
     }
 
     /// Returns the server's answer. Without one, the connection is dropped.
-    async fn asks(&mut self, operation: &OperationKind) -> Checked<NtStatus> {
+    async fn asks(&mut self, operation: &PathOperation) -> Checked<NtStatus> {
         let asked = answer(self.connected().await?.execute_misc(operation).await);
         if asked.is_err() {
             self.connection = None;
@@ -150,10 +150,10 @@ impl Keeper {
 
 /// Removes a file or a directory, and returns the server's answer.
 async fn remove_either(connection: &dyn SMBConnectionInner, path: &SharePath) -> Checked<NtStatus> {
-    let delete = OperationKind::Delete { path: path.clone() };
+    let delete = PathOperation::Delete { path: path.clone() };
     match answer(connection.execute_misc(&delete).await)? {
         NtStatus::FILE_IS_A_DIRECTORY => {
-            let rmdir = OperationKind::Rmdir { path: path.clone() };
+            let rmdir = PathOperation::Rmdir { path: path.clone() };
             answer(connection.execute_misc(&rmdir).await)
         }
         answered => Ok(answered),

@@ -1,5 +1,6 @@
 //! The state machine of one holder of caching: one open with an oplock, or all opens of one lease.
-//! The server takes back what it granted in breaks, one after the other, and each break ends once.
+//! The server takes back its grants in breaks, one after the other, and each break ends exactly
+//! once.
 //!
 //! The state machine has no clock and no side effects: the caller reports what happened, and asks
 //! whether operations wait, what to answer and when to give up.
@@ -21,7 +22,7 @@ pub struct HandleState {
     held: Held,
     /// The epoch of the lease as last received (MS-SMB2 3.2.5.19.2); 0 if there is none.
     epoch: u16,
-    /// The pending breaks, in order. Only the first is to be answered now.
+    /// The pending breaks, in order. Only the first one can be answered now.
     pending: VecDeque<PendingBreak>,
     broken: bool,
     closed: bool,
@@ -30,11 +31,11 @@ pub struct HandleState {
 /// The phase of a holder between its grant and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandlePhase {
-    /// The holder has what it was granted.
+    /// The holder has the rights that it was granted.
     Open,
     /// The server waits for an answer, and operations wait with it.
     BreakPending,
-    /// The holder has what a break left.
+    /// The holder has the rights that a break left.
     Broken,
     Closed,
 }
@@ -53,9 +54,9 @@ pub struct PendingBreak {
 pub enum Noticed {
     /// The server wants no answer, so the break has ended.
     NotAsked,
-    /// The break is to be answered now.
+    /// The break must be answered now.
     Pending,
-    /// The break is to be answered once the one before it has ended.
+    /// The break must be answered when the previous break has ended.
     Queued,
     /// The notice was dropped: the holder is closed, or has too many breaks pending.
     Dropped,

@@ -21,7 +21,8 @@ use crate::backend::{
     break_channel,
 };
 use crate::ir::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, Section, StreamHeader, Workload,
+    FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
+    PathOperation, StreamHeader, Workload,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -148,7 +149,7 @@ impl SMBConnectionInner for Connection {
         self.open_simple(path, mode, disposition).await
     }
 
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError> {
         self.server.request(operation.operation_type().name()).await;
         Ok(())
     }
@@ -180,22 +181,15 @@ impl SMBFileHandle for Handle {
         Ok(data.len() as u64)
     }
 
-    async fn truncate(&self, _: u64) -> Result<(), OpError> {
-        self.server.request("truncate").await;
-        Err(OpError::ConnectionLost("reset".into()))
-    }
-
-    async fn flush(&self) -> Result<(), OpError> {
-        self.server.request("flush").await;
-        Ok(())
-    }
-
-    async fn lock(&self, _: u64, _: u64, _: bool, _: bool) -> Result<(), OpError> {
-        Ok(())
-    }
-
-    async fn unlock(&self, _: u64, _: u64) -> Result<(), OpError> {
-        Ok(())
+    async fn control(&self, control: &FileControl) -> Result<(), OpError> {
+        match control {
+            FileControl::Lock { .. } | FileControl::Unlock { .. } => return Ok(()),
+            _ => self.server.request(control.operation_type().name()).await,
+        }
+        match control {
+            FileControl::Truncate { .. } => Err(OpError::ConnectionLost("reset".into())),
+            _ => Ok(()),
+        }
     }
 
     async fn close(&self) -> Result<(), OpError> {
@@ -301,7 +295,7 @@ impl Play {
                 clock.sleep_until(at_ms * MS).await;
                 match what {
                     Do::Order(kind) => {
-                        let ordered = operation(seq, kind);
+                        let ordered = Operation::new(0, seq, kind);
                         seq += 1;
                         last.borrow_mut()[client] = Some(ordered.clone());
                         mailboxes[client].put(Order::Execute(Rc::new(ordered)));
@@ -351,19 +345,6 @@ fn text(report: &Report) -> Option<String> {
     })
 }
 
-fn operation(seq: u32, kind: OperationKind) -> Operation {
-    Operation {
-        client_idx: 0,
-        seq,
-        due: Due::After(0),
-        section: Section::Iteration,
-        iteration: 0,
-        expect: Expect::Default,
-        id: None,
-        kind,
-    }
-}
-
 pub fn path(name: &str) -> SharePath {
     SharePath::new(name).unwrap()
 }
@@ -374,30 +355,30 @@ pub fn open(name: &str) -> Do {
 
 pub fn open_as(name: &str, handle: u32, on_break: Option<BreakPolicy>) -> Do {
     let parameters = CreateParameters { on_break, ..CreateParameters::default() };
-    Operate(OperationKind::Open {
+    Operate(OperationKind::Open(OpenOperation {
         path: path(name),
         mode: OpenMode::ReadWrite,
         disposition: CreateDisposition::OpenIf,
         handle_ref: HandleRef(handle),
         extensions: on_break.map(|_| Arc::new(parameters)),
-    })
+    }))
 }
 
 pub fn read(handle: u32) -> Do {
-    Operate(OperationKind::Read { handle_ref: HandleRef(handle), offset: 0, length: 8 })
+    Operate(HandleOperation::Read { offset: 0, length: 8 }.on(HandleRef(handle)))
 }
 
 pub fn close(handle: u32) -> Do {
-    Operate(OperationKind::Close { handle_ref: HandleRef(handle) })
+    Operate(HandleOperation::Close.on(HandleRef(handle)))
 }
 
 /// Returns an operation during which the connection is lost.
 pub fn lose(handle: u32) -> Do {
-    Operate(OperationKind::Truncate { handle_ref: HandleRef(handle), size: 0 })
+    Operate(FileControl::Truncate { size: 0 }.on(HandleRef(handle)))
 }
 
 pub fn stat(name: &str) -> Do {
-    Operate(OperationKind::Stat { path: path(name) })
+    Operate(OperationKind::ByPath(PathOperation::Stat { path: path(name) }))
 }
 
 /// Returns a break to level II of the open with that number.

@@ -4,7 +4,7 @@ use super::break_fixture::{
     CloseAll, Operate, Play, Silence, after_ms, close, lease_to, lose, open, open_as, path, read,
     stat, to_ii,
 };
-use crate::ir::OperationKind;
+use crate::ir::{OperationKind, PathOperation};
 use crate::protocol::{BreakAnswer, BreakPolicy, LeaseState, NtStatus};
 
 const IGNORE: BreakPolicy = BreakPolicy { answer: BreakAnswer::Ignore, delay_ns: 0, flush: false };
@@ -277,11 +277,11 @@ fn a_break_blocks_its_file_over_all_clients_by_path_and_by_handle() {
 #[test]
 fn a_break_blocks_its_file_through_a_rename() {
     let rename = || {
-        Operate(OperationKind::Rename {
+        Operate(OperationKind::ByPath(PathOperation::Rename {
             source_path: path("batch"),
             dest_path: path("new"),
             replace: true,
-        })
+        }))
     };
     let steps = |last| {
         vec![

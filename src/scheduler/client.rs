@@ -16,14 +16,14 @@ use futures_util::future::{Either, select};
 use tokio::sync::Semaphore;
 
 use crate::backend::breaks::Waiting;
-use crate::backend::connection::{Execution, panic_message};
+use crate::backend::connection::panic_message;
 use crate::backend::reopening::KeptPaths;
 use crate::backend::{
     BackendCapabilities, Breaks, CachedFiles, Clock, ConnectError, ConnectStage, ConnectionState,
     Endpoint, SMBBackend, SMBConnectionInner,
 };
 use crate::ir::event::BreakEvent;
-use crate::ir::{CompletionStatus, Failure, Operation, OperationKind, Payload, StreamHeader};
+use crate::ir::{CompletionStatus, Execution, Failure, Operation, StreamHeader};
 
 const FIRST_BACKOFF_NS: u64 = 100_000_000;
 const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
@@ -397,9 +397,7 @@ impl ClientTask {
 
 /// Returns the failure of a write whose blob was still being read when it timed out.
 fn not_read_in_time(operation: &Operation) -> Failure {
-    let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operation.kind else {
-        return Failure::TimedOut;
-    };
+    let Some((blob, _)) = operation.blob() else { return Failure::TimedOut };
     let path = blob.path.display();
     Failure::Payload(format!("blob {path} was not read within --op-timeout"))
 }

@@ -11,29 +11,15 @@ use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Precision, RealClock};
+use crate::backend::SMBBackend;
 use crate::backend::sim::{Fault, Request, Settings, SimBackend};
-use crate::backend::{Execution, SMBBackend};
 use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
-    Blob, CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind,
-    Payload, Section,
+    Blob, CompletionStatus, Execution, Failure, HandleOperation, HandleRef, OpenMode,
+    OpenOperation, Operation, OperationKind, PathOperation, Payload,
 };
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
-
-fn operation(seq: u32, kind: OperationKind) -> Operation {
-    let (section, expect) = (Section::Iteration, Expect::Default);
-    Operation {
-        client_idx: 0,
-        seq,
-        due: Due::After(0),
-        section,
-        iteration: 0,
-        expect,
-        id: None,
-        kind,
-    }
-}
 
 /// Returns settings with time-outs that never pass.
 fn settings(clock: Arc<RealClock>) -> ClientSettings {
@@ -89,20 +75,20 @@ async fn write_of_a_blob() -> CompletionStatus {
     let task = ClientTask::new(0, 0, settings, mailbox.clone(), Rc::clone(&reports));
     let orders = async {
         let handle_ref = HandleRef(0);
-        let open = OperationKind::Open {
+        let open = OperationKind::Open(OpenOperation {
             path: SharePath::new("a").unwrap(),
             mode: OpenMode::ReadWrite,
             disposition: CreateDisposition::OpenIf,
             handle_ref,
             extensions: None,
-        };
-        mailbox.put(Order::Execute(Rc::new(operation(0, open))));
+        });
+        mailbox.put(Order::Execute(Rc::new(Operation::new(0, 0, open))));
         executed(&reports).await;
         let blob = Blob::new(path);
         blob.bind(&BlobDirectories::open(folder.path(), &[]).unwrap());
         let payload = Payload::Blob(Arc::new(blob));
-        let write = OperationKind::Write { handle_ref, offset: 0, length: 4, payload };
-        mailbox.put(Order::Execute(Rc::new(operation(1, write))));
+        let write = HandleOperation::Write { offset: 0, length: 4, payload }.on(handle_ref);
+        mailbox.put(Order::Execute(Rc::new(Operation::new(0, 1, write))));
         mailbox.expire(1);
         let bound = tokio::time::Duration::from_secs(20);
         let ended = tokio::time::timeout(bound, executed(&reports)).await;
@@ -134,8 +120,8 @@ async fn a_client_whose_account_is_refused_does_not_try_again() {
     let settings = Arc::new(refused_after_a_loss(RealClock::start(Precision::Sleep)));
     let (mailbox, reports) = (Rc::new(Mailbox::default()), Reports::default());
     let task = ClientTask::new(0, 0, settings, mailbox.clone(), Rc::clone(&reports));
-    let stat = OperationKind::Stat { path: SharePath::new("a").unwrap() };
-    mailbox.put(Order::Execute(Rc::new(operation(0, stat))));
+    let stat = OperationKind::ByPath(PathOperation::Stat { path: SharePath::new("a").unwrap() });
+    mailbox.put(Order::Execute(Rc::new(Operation::new(0, 0, stat))));
     task.run().await;
     let last = reports.borrow_mut().pop_back();
     let Some((_, Report::Gone { reason })) = last else { panic!("{last:?}") };

@@ -367,7 +367,7 @@ impl<'sink> Driver<'sink> {
 fn setup_failed(event: &Event) -> bool {
     matches!(event, Event::Completed(completion)
         if completion.operation.section == Section::Setup
-            && matches!(completion.status, CompletionStatus::Failed(_)))
+            && matches!(completion.execution.status, CompletionStatus::Failed(_)))
 }
 
 /// Yields, so that the runtime serves its sockets and timers.

@@ -83,8 +83,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Returns a name for the user that the client stands for. It differs from that of every other
-    /// client of the run and can be used as a file name.
+    /// Returns the name of the simulated user. It differs from that of every other client of the
+    /// run and can be used as a file name.
     pub fn user(&self) -> String {
         match &*self.workload {
             RUN_CLIENT => RUN_CLIENT.to_string(),
@@ -187,7 +187,7 @@ impl Client {
         }
     }
 
-    /// Starts a section and drops what is left of the one before.
+    /// Starts a section and drops the rest of the previous section.
     pub fn enter(&mut self, section: Section, random: Random, queued: &Queued) {
         if section == Section::Teardown {
             self.handles.enter_teardown();
@@ -329,8 +329,7 @@ impl Client {
         Ok(())
     }
 
-    /// Appends an operation. Returns whether the client is to be interrupted because the batch is
-    /// full.
+    /// Appends an operation. Returns whether the client must be paused because the batch is full.
     pub fn emit(
         &mut self,
         kind: OperationKind,

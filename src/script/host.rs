@@ -70,7 +70,7 @@ struct Watch {
     dying: Cell<bool>,
     /// The error of a callback that panicked. The state it left behind cannot be relied on.
     poisoned: RefCell<Option<ScriptError>>,
-    /// Whether the batch is full, so that the script is to be paused as soon as that is possible.
+    /// Whether the batch is full, so that the script must be paused as soon as possible.
     leave: Cell<bool>,
     /// Address of the thread that may be paused: the client's own, not a coroutine of the script.
     thread: Cell<usize>,

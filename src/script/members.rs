@@ -1,7 +1,10 @@
 //! The globals that scripts see, the methods and fields of their objects, and the errors about
 //! unknown ones.
 
+use std::sync::LazyLock;
+
 use super::api::elsewhere;
+use crate::ir::{FileControl, HandleOperation, OperationType};
 use crate::observability::custom_metrics::MetricKind;
 use crate::protocol::nearest;
 
@@ -41,31 +44,13 @@ pub(super) const GLOBALS: &[&str] = &[
 ];
 
 /// Every method and field of a client.
-pub(super) const CLIENT_METHODS: &[&str] = &[
-    "open",
-    "read",
-    "write",
-    "close",
-    "rename",
-    "delete",
-    "mkdir",
-    "rmdir",
-    "list",
-    "stat",
-    "truncate",
-    "flush",
-    "lock",
-    "unlock",
-    "think",
-    "at",
-    "running",
-    "id",
-    "user",
-    "iteration",
-];
+pub(super) static CLIENT_METHODS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let operations = OperationType::ALL.map(OperationType::name);
+    operations.into_iter().chain(["think", "at", "running"]).chain(CLIENT_FIELDS).collect()
+});
 
 /// Members of a client that are fields.
-const CLIENT_FIELDS: &[&str] = &["id", "user", "iteration"];
+const CLIENT_FIELDS: [&str; 3] = ["id", "user", "iteration"];
 
 /// Every method of `rng`.
 pub(super) const RNG_METHODS: &[&str] =
@@ -79,9 +64,10 @@ pub(super) const METRIC_METHODS: [(&str, MetricKind); 4] = [
     ("record", MetricKind::Histogram),
 ];
 
-/// Methods of a client that take a handle first.
-const METHODS_WITH_A_HANDLE: &[&str] =
-    &["read", "write", "close", "truncate", "flush", "lock", "unlock"];
+/// Returns the methods of a client that take a handle first.
+fn methods_with_a_handle() -> impl Iterator<Item = &'static str> {
+    HandleOperation::TYPES.iter().chain(FileControl::TYPES).map(|operation| operation.name())
+}
 
 /// Returns an error about a method or field that an object does not have, and suggests another. The
 /// caller does not know which object it was.
@@ -113,7 +99,7 @@ pub(super) fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -
     if let Some(here) = elsewhere::method(word) {
         return format!("unknown {what} '{word}': here it is '{here}'");
     }
-    let objects = [("a client", CLIENT_METHODS), ("rng", RNG_METHODS)];
+    let objects = [("a client", CLIENT_METHODS.as_slice()), ("rng", RNG_METHODS)];
     let objects: Vec<(&str, &[&str])> = objects
         .into_iter()
         .filter(|(_, has)| members.is_none_or(|members| *has == members))
@@ -142,16 +128,16 @@ pub(super) fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -
 /// Returns an error that explains how handles are used, after one was used as an object with
 /// members.
 pub(super) fn no_member_of_a_handle(name: &str) -> String {
-    let methods = METHODS_WITH_A_HANDLE.iter().copied();
-    let meant = elsewhere::method(name).or_else(|| nearest(name, methods));
-    let meant = match meant.filter(|meant| METHODS_WITH_A_HANDLE.contains(meant)) {
+    let methods: Vec<&str> = methods_with_a_handle().collect();
+    let meant = elsewhere::method(name).or_else(|| nearest(name, methods_with_a_handle()));
+    let meant = match meant.filter(|meant| methods.contains(meant)) {
         Some("read" | "write") | None => String::new(),
         Some(meant) => format!("; did you mean c:{meant}(h)?"),
     };
     let name: String = name.chars().take(60).collect();
     format!(
         "a handle has no '{name}': handles are given to the client's methods {}, such as c:read(h, 0, 4096) and c:close(h){meant}",
-        METHODS_WITH_A_HANDLE.join(", ")
+        methods.join(", ")
     )
 }
 

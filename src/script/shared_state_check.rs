@@ -15,8 +15,8 @@ use super::options::ScriptOptions;
 use super::source::Script;
 use crate::ir::document::line::DocumentLine;
 use crate::ir::{
-    Blob, ClientPartition, Need, Operation, OperationKind, OperationSource, Payload, Progress,
-    Section, SourceError, StreamHeader,
+    Blob, ClientPartition, HandleOperation, Need, Operation, OperationKind, OperationSource,
+    Payload, Progress, Section, SourceError, StreamHeader,
 };
 use crate::protocol::shortened;
 
@@ -396,7 +396,9 @@ impl StreamMaker {
 
 /// Drops the bytes of a file, because two writes are compared by its path.
 fn forget_bytes(operation: &mut Operation) {
-    if let OperationKind::Write { payload: Payload::Blob(blob), .. } = &mut operation.kind {
+    if let OperationKind::OnHandle(_, HandleOperation::Write { payload: Payload::Blob(blob), .. }) =
+        &mut operation.kind
+    {
         *blob = Arc::new(Blob::new(Arc::clone(&blob.path)));
     }
 }

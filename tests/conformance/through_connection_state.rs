@@ -16,8 +16,8 @@ use smbench::backend::{
 };
 use smbench::ir::payload::Pattern;
 use smbench::ir::{
-    CompletionStatus, Due, Expect, Failure, HandleRef, OpenMode, Operation, OperationKind, Payload,
-    Section,
+    CompletionStatus, Failure, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    Operation, OperationKind, PathOperation, Payload,
 };
 use smbench::probe::{self, Case, Step, Verdict};
 use smbench::protocol::create::CreateDisposition;
@@ -107,9 +107,7 @@ impl SMBBackend for Through {
 
 impl Orders {
     async fn execute(&self, kind: OperationKind, payload: Bytes) -> Result<Execution, OpError> {
-        let (section, expect, due) = (Section::Iteration, Expect::Default, Due::After(0));
-        let (client_idx, seq, iteration, id) = (0, 0, 0, None);
-        let operation = Operation { client_idx, seq, due, section, iteration, expect, id, kind };
+        let operation = Operation::new(0, 0, kind);
         let (answer, execution) = oneshot::channel();
         if let Some(orders) = self.0.lock().unwrap().as_ref() {
             // A thread that has ended drops the sender of the answer.
@@ -155,7 +153,8 @@ impl SMBConnectionInner for Connection {
     ) -> Result<Box<dyn SMBFileHandle>, OpError> {
         let handle_ref = HandleRef(self.next_handle.fetch_add(1, Ordering::Relaxed));
         let (path, extensions) = (path.clone(), Some(Arc::new(parameters.clone())));
-        let open = OperationKind::Open { path, mode, disposition, handle_ref, extensions };
+        let open =
+            OperationKind::Open(OpenOperation { path, mode, disposition, handle_ref, extensions });
         let execution = self.orders.execute(open, Bytes::new()).await?;
         Ok(Box::new(Handle {
             orders: self.orders.clone(),
@@ -165,8 +164,8 @@ impl SMBConnectionInner for Connection {
         }))
     }
 
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
-        self.orders.done(operation.clone()).await
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError> {
+        self.orders.done(operation.clone().into()).await
     }
 
     async fn cancel(&self) -> bool {
@@ -194,7 +193,7 @@ impl SMBFileHandle for Handle {
 
     async fn read(&self, offset: u64, length: u64) -> Result<Bytes, OpError> {
         let handle_ref = self.handle_ref;
-        let read = OperationKind::Read { handle_ref, offset, length };
+        let read = HandleOperation::Read { offset, length }.on(handle_ref);
         let bytes = self.orders.execute(read, Bytes::new()).await?.bytes;
         self.read.store(true, Ordering::Relaxed);
         Ok(Bytes::from(vec![0; bytes as usize]))
@@ -203,37 +202,16 @@ impl SMBFileHandle for Handle {
     async fn write(&self, offset: u64, data: Bytes) -> Result<u64, OpError> {
         let (handle_ref, length) = (self.handle_ref, data.len() as u64);
         let payload = Payload::Pattern(Pattern::Zero);
-        let write = OperationKind::Write { handle_ref, offset, length, payload };
+        let write = HandleOperation::Write { offset, length, payload }.on(handle_ref);
         Ok(self.orders.execute(write, data).await?.bytes)
     }
 
-    async fn truncate(&self, size: u64) -> Result<(), OpError> {
-        self.orders.done(OperationKind::Truncate { handle_ref: self.handle_ref, size }).await
-    }
-
-    async fn flush(&self) -> Result<(), OpError> {
-        self.orders.done(OperationKind::Flush { handle_ref: self.handle_ref }).await
-    }
-
-    async fn lock(
-        &self,
-        offset: u64,
-        length: u64,
-        exclusive: bool,
-        wait: bool,
-    ) -> Result<(), OpError> {
-        let handle_ref = self.handle_ref;
-        let lock = OperationKind::Lock { handle_ref, offset, length, exclusive, wait };
-        self.orders.done(lock).await
-    }
-
-    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
-        let handle_ref = self.handle_ref;
-        self.orders.done(OperationKind::Unlock { handle_ref, offset, length }).await
+    async fn control(&self, control: &FileControl) -> Result<(), OpError> {
+        self.orders.done(control.clone().on(self.handle_ref)).await
     }
 
     async fn close(&self) -> Result<(), OpError> {
-        self.orders.done(OperationKind::Close { handle_ref: self.handle_ref }).await
+        self.orders.done(HandleOperation::Close.on(self.handle_ref)).await
     }
 }
 

@@ -5,8 +5,8 @@ use smbench::ir::compile::{CompileBounds, CompileError, CompileReport, compile};
 use smbench::ir::document::Format;
 use smbench::ir::document::convert;
 use smbench::ir::{
-    Due, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Progress, Section,
-    SourceError, StreamHeader,
+    Due, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
+    OperationSource, PathOperation, Progress, Section, SourceError, StreamHeader,
 };
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
@@ -57,17 +57,8 @@ fn renumbered(operations: Vec<Operation>) -> Vec<Operation> {
 }
 
 fn at(client_idx: u32, seq: u32, section: Section, iteration: u32, due: Due) -> Operation {
-    let kind = OperationKind::Stat { path: SharePath::new("x").unwrap() };
-    Operation {
-        client_idx,
-        seq,
-        due,
-        section,
-        iteration,
-        expect: Default::default(),
-        id: None,
-        kind,
-    }
+    let stat = PathOperation::Stat { path: SharePath::new("x").unwrap() };
+    Operation { due, section, iteration, ..Operation::new(client_idx, seq, stat) }
 }
 
 fn compiled(
@@ -214,18 +205,18 @@ fn time_that_goes_backwards_is_refused() {
 fn fitting() -> Vec<Operation> {
     let path = SharePath::new("a").unwrap();
     let handle_ref = HandleRef(0);
-    let open = OperationKind::Open {
+    let open = OperationKind::Open(OpenOperation {
         path: path.clone(),
         mode: OpenMode::Write,
         disposition: CreateDisposition::OverwriteIf,
         handle_ref,
         extensions: None,
-    };
+    });
     let kinds = [
         (Due::After(0), open),
-        (Due::At(5_000), OperationKind::Read { handle_ref, offset: 0, length: 1 }),
-        (Due::After(0), OperationKind::Close { handle_ref }),
-        (Due::At(7_000), OperationKind::Delete { path }),
+        (Due::At(5_000), HandleOperation::Read { offset: 0, length: 1 }.on(handle_ref)),
+        (Due::After(0), HandleOperation::Close.on(handle_ref)),
+        (Due::At(7_000), OperationKind::ByPath(PathOperation::Delete { path })),
     ];
     (0..)
         .zip(kinds)
@@ -275,9 +266,13 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
         )
     };
     let path = || SharePath::new("a").unwrap();
-    let rename = OperationKind::Rename { source_path: path(), dest_path: path(), replace: true };
+    let rename = OperationKind::ByPath(PathOperation::Rename {
+        source_path: path(),
+        dest_path: path(),
+        replace: true,
+    });
     assert_eq!(
-        unfit(&|op| op.kind = OperationKind::Mkdir { path: path() }),
+        unfit(&|op| op.kind = OperationKind::ByPath(PathOperation::Mkdir { path: path() })),
         message("Mkdir", "version 1 has no such type")
     );
     assert_eq!(

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use smbench::ir::operation::MAX_IO_BYTES;
+use smbench::ir::payload::MAX_IO_BYTES;
 use smbench::ir::{
-    Blob, Due, Expect, HandleRef, Late, OpenMode, Operation, OperationKind, OperationSource,
-    Pattern, Payload, Progress, Section, SourceError, StreamHeader, Workload,
+    Blob, Due, Expect, FileControl, HandleOperation, HandleRef, Late, OpenMode, OpenOperation,
+    Operation, OperationKind, OperationSource, PathOperation, Pattern, Payload, Progress, Section,
+    SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
 use smbench::protocol::{
@@ -129,14 +130,12 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
                 _ => Due::After(think_ns),
             };
             operations.push(Operation {
-                client_idx: client,
-                seq,
                 due,
                 section,
                 iteration,
                 expect: expect(&mut random),
                 id: (random.below(3) == 0).then(|| format!("op \"{client}\" ü/{seq}").into()),
-                kind,
+                ..Operation::new(client, seq, kind)
             });
         }
     }
@@ -199,51 +198,59 @@ fn kind(
             reopen: random.bool(),
             on_break: random.bool().then(|| break_policy(random)),
         };
-        return OperationKind::Open {
+        return OperationKind::Open(OpenOperation {
             path,
             mode: random.pick(&[OpenMode::Read, OpenMode::Write, OpenMode::ReadWrite]),
             disposition: random.pick(&CreateDisposition::ALL),
             handle_ref,
             extensions: (!extensions.is_empty()).then(|| Arc::new(extensions)),
-        };
+        });
     }
     let handle_ref = random.pick(open);
     let (offset, length) = (random.below(1 << 40), random.below(MAX_IO_BYTES + 1));
     match random.below(14) {
         0 | 1 => {
             open.retain(|handle| *handle != handle_ref);
-            OperationKind::Close { handle_ref }
+            HandleOperation::Close.on(handle_ref)
         }
-        2 => OperationKind::Read { handle_ref, offset, length },
+        2 => HandleOperation::Read { offset, length }.on(handle_ref),
         3 => {
             let pattern = random.pick(&[Pattern::Zero, Pattern::Random, Pattern::Text]);
-            OperationKind::Write { handle_ref, offset, length, payload: Payload::Pattern(pattern) }
+            HandleOperation::Write { offset, length, payload: Payload::Pattern(pattern) }
+                .on(handle_ref)
         }
         4 => {
             let blob = Blob::new(blob);
             let payload = Payload::Blob(Arc::new(blob));
-            OperationKind::Write { handle_ref, offset, length: random.below(6), payload }
+            HandleOperation::Write { offset, length: random.below(6), payload }.on(handle_ref)
         }
         5 => {
             let dest_path = SharePath::new("elsewhere").unwrap();
-            OperationKind::Rename { source_path: path, dest_path, replace: random.bool() }
+            OperationKind::ByPath(PathOperation::Rename {
+                source_path: path,
+                dest_path,
+                replace: random.bool(),
+            })
         }
-        6 => OperationKind::Delete { path },
-        7 => OperationKind::Mkdir { path },
-        8 => OperationKind::Rmdir { path },
-        9 => OperationKind::Stat { path },
-        10 => OperationKind::List { path, pattern: random.pick(&["*", "*.d?c", "a\"b"]).into() },
-        11 => OperationKind::Truncate { handle_ref, size: offset },
-        12 => OperationKind::Flush { handle_ref },
+        6 => OperationKind::ByPath(PathOperation::Delete { path }),
+        7 => OperationKind::ByPath(PathOperation::Mkdir { path }),
+        8 => OperationKind::ByPath(PathOperation::Rmdir { path }),
+        9 => OperationKind::ByPath(PathOperation::Stat { path }),
+        10 => OperationKind::ByPath(PathOperation::List {
+            path,
+            pattern: random.pick(&["*", "*.d?c", "a\"b"]).into(),
+        }),
+        11 => FileControl::Truncate { size: offset }.on(handle_ref),
+        12 => FileControl::Flush.on(handle_ref),
         _ => match random.bool() {
-            true => OperationKind::Lock {
-                handle_ref,
+            true => FileControl::Lock {
                 offset,
                 length: u64::MAX,
                 exclusive: random.bool(),
                 wait: random.bool(),
-            },
-            false => OperationKind::Unlock { handle_ref, offset, length },
+            }
+            .on(handle_ref),
+            false => FileControl::Unlock { offset, length }.on(handle_ref),
         },
     }
 }

@@ -6,7 +6,10 @@ use smbench::ir::document::Format;
 use smbench::ir::document::convert;
 use smbench::ir::document::warnings::Warning;
 use smbench::ir::document::{LoadOptions, load};
-use smbench::ir::{Due, OperationKind, OperationSource, OperationType, Payload, Progress, Section};
+use smbench::ir::{
+    Due, HandleOperation, OpenOperation, OperationKind, OperationSource, OperationType,
+    PathOperation, Payload, Progress, Section,
+};
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{BreakAnswer, BreakPolicy};
 
@@ -93,13 +96,17 @@ fn version_2_carries_every_type_and_loads_with_the_hash_of_its_lines() {
     assert_eq!(types.len(), OperationType::ALL.len());
     let first = operations.iter().find(|operation| operation.op_id() == "first").unwrap();
     assert_eq!((first.client_idx, first.seq, first.due), (0, 3, Due::At(1)));
-    let OperationKind::Open { extensions: Some(parameters), disposition, .. } = &first.kind else {
+    let OperationKind::Open(OpenOperation { extensions: Some(parameters), disposition, .. }) =
+        &first.kind
+    else {
         panic!("{first:?}");
     };
     assert_eq!(parameters.share_mode, Some(1));
     assert_eq!(*disposition, CreateDisposition::Create);
     let blob = operations.iter().find_map(|operation| match &operation.kind {
-        OperationKind::Write { payload: Payload::Blob(blob), .. } => Some(blob),
+        OperationKind::OnHandle(_, HandleOperation::Write { payload: Payload::Blob(blob), .. }) => {
+            Some(blob)
+        }
         _ => None,
     });
     let blob = blob.unwrap();
@@ -131,14 +138,17 @@ fn version_1_loads_with_its_defaults_and_names_what_has_no_effect() {
     let dispositions: Vec<CreateDisposition> = operations
         .iter()
         .filter_map(|operation| match &operation.kind {
-            OperationKind::Open { disposition, .. } => Some(*disposition),
+            OperationKind::Open(OpenOperation { disposition, .. }) => Some(*disposition),
             _ => None,
         })
         .collect();
     let (open, open_if) = (CreateDisposition::Open, CreateDisposition::OpenIf);
     assert_eq!(dispositions, [open_if, open_if, open]);
     assert!(operations.iter().any(|operation| {
-        matches!(&operation.kind, OperationKind::Rename { replace: false, .. })
+        matches!(
+            &operation.kind,
+            OperationKind::ByPath(PathOperation::Rename { replace: false, .. })
+        )
     }));
     assert_eq!(operations[1].timestamp_us(), Some(1_000));
 
@@ -214,7 +224,9 @@ fn how_breaks_are_answered_goes_through_both_versions() {
     let answers: Vec<Option<BreakPolicy>> = all_operations(&mut v1, 9)
         .iter()
         .map(|operation| match &operation.kind {
-            OperationKind::Open { extensions, .. } => extensions.as_ref().unwrap().on_break,
+            OperationKind::Open(OpenOperation { extensions, .. }) => {
+                extensions.as_ref().unwrap().on_break
+            }
             other => panic!("{other:?}"),
         })
         .collect();

@@ -255,7 +255,7 @@ async fn a_break_is_seen_and_answered_while_an_operation_waits() {
     let theirs = open(&*other, "locked", CreateDisposition::Create).await.unwrap();
     theirs.lock(0, 1, true, false).await.unwrap();
     let ours = open(&*holder.connection, "locked", CreateDisposition::Open).await.unwrap();
-    let mut waiting = ours.lock(0, 1, true, true);
+    let mut waiting = Box::pin(ours.lock(0, 1, true, true));
     assert!(tokio::time::timeout(Duration::from_millis(200), &mut waiting).await.is_err());
 
     let third = backend.connect(2).await.unwrap();

@@ -11,7 +11,7 @@ use smbench::backend::smb2::{Password, Smb2Backend, SmbAddress};
 use smbench::backend::{
     BackendContext, Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
-use smbench::ir::{OpenMode, OperationKind};
+use smbench::ir::{OpenMode, PathOperation};
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
 use smbench::protocol::{CreateParameters, Lease, LeaseState, NtStatus, SharePath};
 use smbench_test_support::{Samba, Settings};
@@ -114,28 +114,28 @@ pub async fn create(connection: &dyn SMBConnectionInner, name: &str) -> Box<dyn 
     open(connection, name, CreateDisposition::Create).await.unwrap()
 }
 
-pub fn mkdir(name: &str) -> OperationKind {
-    OperationKind::Mkdir { path: path(name) }
+pub fn mkdir(name: &str) -> PathOperation {
+    PathOperation::Mkdir { path: path(name) }
 }
 
-pub fn rmdir(name: &str) -> OperationKind {
-    OperationKind::Rmdir { path: path(name) }
+pub fn rmdir(name: &str) -> PathOperation {
+    PathOperation::Rmdir { path: path(name) }
 }
 
-pub fn delete(name: &str) -> OperationKind {
-    OperationKind::Delete { path: path(name) }
+pub fn delete(name: &str) -> PathOperation {
+    PathOperation::Delete { path: path(name) }
 }
 
-pub fn stat(name: &str) -> OperationKind {
-    OperationKind::Stat { path: path(name) }
+pub fn stat(name: &str) -> PathOperation {
+    PathOperation::Stat { path: path(name) }
 }
 
-pub fn list(name: &str, pattern: &str) -> OperationKind {
-    OperationKind::List { path: path(name), pattern: pattern.into() }
+pub fn list(name: &str, pattern: &str) -> PathOperation {
+    PathOperation::List { path: path(name), pattern: pattern.into() }
 }
 
-pub fn rename(from: &str, to: &str, replace: bool) -> OperationKind {
-    OperationKind::Rename { source_path: path(from), dest_path: path(to), replace }
+pub fn rename(from: &str, to: &str, replace: bool) -> PathOperation {
+    PathOperation::Rename { source_path: path(from), dest_path: path(to), replace }
 }
 
 pub fn status<T>(status: NtStatus) -> Result<T, OpError> {

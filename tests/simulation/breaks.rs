@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use smbench::ir::event::BreakEnd;
-use smbench::ir::{CompletionStatus, Due, OperationKind, OperationType, Section};
+use smbench::ir::{
+    CompletionStatus, Due, HandleOperation, OpenOperation, OperationKind, OperationType, Section,
+};
 use smbench::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 use smbench::protocol::create::OplockLevel;
 use smbench::protocol::{BreakAnswer, BreakPolicy, CreateParameters};
@@ -29,13 +31,13 @@ fn sharing(clients: u32, iterations: u32, on_break: BreakPolicy) -> Stream {
             for iteration in 0..iterations {
                 script.begin(Section::Iteration, iteration);
                 let mut opened = open("shared", 0);
-                if let OperationKind::Open { extensions, .. } = &mut opened {
+                if let OperationKind::Open(OpenOperation { extensions, .. }) = &mut opened {
                     *extensions = Some(parameters.clone());
                 }
                 script.push(Due::After(0), opened);
                 for _ in 0..4 {
                     let handle_ref = smbench::ir::HandleRef(0);
-                    let read = OperationKind::Read { handle_ref, offset: 0, length: 8 };
+                    let read = HandleOperation::Read { offset: 0, length: 8 }.on(handle_ref);
                     script.push(Due::After(MS / 5), read);
                 }
                 script.push(Due::After(0), close(0));
@@ -90,7 +92,7 @@ fn an_operation_that_waits_for_a_break_gives_its_permit_to_another() {
     assert_eq!(waited.end, BreakEnd::Acknowledged);
     let meanwhile = outcome.completions().filter(|completion| {
         completion.operation.client_idx == 2
-            && (waited.noticed_ns..waited.ended_ns).contains(&completion.issued_ns)
+            && (waited.noticed_ns..waited.ended_ns).contains(&completion.times.issued_ns)
     });
     assert!(meanwhile.count() > 50, "the third client went on: {waited:?}");
 }
@@ -102,11 +104,14 @@ fn the_wait_for_a_break_is_the_servers_and_neither_lateness_nor_service() {
     let scenario = Scenario { by_file: true, ..Scenario::plain(sharing(2, 1, on_break), None, 1) };
     let outcome = play(&scenario);
     let ended: Vec<u64> = events(&outcome).map(|event| event.ended_ns).collect();
-    let waited = outcome.completions().find(|c| c.backlog_ns() > 0).unwrap();
-    assert!(ended.contains(&waited.eligible_ns), "{waited:?}");
-    assert_eq!(waited.lateness_ns(), 0);
-    assert!(waited.service_ns() < MS && waited.response_ns() > delay_ns / 2, "{waited:?}");
-    assert_eq!(waited.response_ns(), waited.backlog_ns() + waited.service_ns());
+    let waited = outcome.completions().find(|c| c.times.backlog_ns() > 0).unwrap();
+    assert!(ended.contains(&waited.times.eligible_ns), "{waited:?}");
+    assert_eq!(waited.times.lateness_ns(), 0);
+    assert!(
+        waited.times.service_ns() < MS && waited.times.response_ns() > delay_ns / 2,
+        "{waited:?}"
+    );
+    assert_eq!(waited.times.response_ns(), waited.times.backlog_ns() + waited.times.service_ns());
 }
 
 #[test]
@@ -120,12 +125,13 @@ fn a_break_nobody_answers_is_over_after_35_seconds_and_the_run_goes_on() {
     let given_up: Vec<_> = events(&outcome).collect();
     assert_eq!(given_up.len(), 1, "{given_up:?}");
     assert_eq!(given_up[0].end, BreakEnd::Ignored);
-    let succeeded =
-        outcome.completions().filter(|c| matches!(c.status, CompletionStatus::Succeeded(_)));
+    let succeeded = outcome
+        .completions()
+        .filter(|c| matches!(c.execution.status, CompletionStatus::Succeeded(_)));
     assert_eq!(succeeded.count(), 12, "both clients got through");
     // As with Samba, the other client's open takes as long as the server waits.
     let opens = outcome.completions().filter(|c| c.operation_type() == OperationType::Open);
-    let longest_ns = opens.map(|open| open.response_ns()).max().unwrap();
+    let longest_ns = opens.map(|open| open.times.response_ns()).max().unwrap();
     assert!(longest_ns >= SERVER_BREAK_TIMEOUT_NS, "{longest_ns}");
     let summary = outcome.summary();
     let breaks = summary.breaks.as_ref().unwrap();

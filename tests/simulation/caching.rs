@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use smbench::ir::{Operation, OperationKind};
+use smbench::ir::{
+    FileControl, HandleOperation, OpenOperation, Operation, OperationKind, PathOperation,
+};
 use smbench::protocol::create::OplockLevel;
 use smbench::protocol::{BreakAnswer, BreakPolicy, CreateParameters, Lease, LeaseState, SharePath};
 
@@ -23,28 +25,34 @@ pub fn ask(dice: &mut Dice, stream: &mut Stream) {
     let mut operations: Vec<Vec<Operation>> = stream.operations.to_vec();
     for operation in operations.iter_mut().flatten() {
         let kind = match &operation.kind {
-            OperationKind::Open { mode, disposition, handle_ref, .. } if dice.chance(70) => {
-                OperationKind::Open {
+            OperationKind::Open(OpenOperation { mode, disposition, handle_ref, .. })
+                if dice.chance(70) =>
+            {
+                OperationKind::Open(OpenOperation {
                     path: shared(dice),
                     mode: *mode,
                     disposition: *disposition,
                     handle_ref: *handle_ref,
                     extensions: Some(Arc::new(parameters(dice))),
-                }
+                })
             }
-            OperationKind::Stat { path } if !path.is_root() => {
-                OperationKind::Stat { path: shared(dice) }
+            OperationKind::ByPath(PathOperation::Stat { path }) if !path.is_root() => {
+                OperationKind::ByPath(PathOperation::Stat { path: shared(dice) })
             }
-            OperationKind::Delete { .. } if dice.chance(30) => {
-                OperationKind::Delete { path: shared(dice) }
+            OperationKind::ByPath(PathOperation::Delete { .. }) if dice.chance(30) => {
+                OperationKind::ByPath(PathOperation::Delete { path: shared(dice) })
             }
-            OperationKind::Delete { .. } if dice.chance(40) => {
+            OperationKind::ByPath(PathOperation::Delete { .. }) if dice.chance(40) => {
                 let (source_path, dest_path) = (shared(dice), shared(dice));
-                OperationKind::Rename { source_path, dest_path, replace: dice.chance(50) }
+                OperationKind::ByPath(PathOperation::Rename {
+                    source_path,
+                    dest_path,
+                    replace: dice.chance(50),
+                })
             }
             // A flush is always part of the answer to a break, so the stream contains none.
-            OperationKind::Flush { handle_ref } => {
-                OperationKind::Read { handle_ref: *handle_ref, offset: 0, length: 8 }
+            OperationKind::OnHandle(handle_ref, HandleOperation::Control(FileControl::Flush)) => {
+                HandleOperation::Read { offset: 0, length: 8 }.on(*handle_ref)
             }
             other => other.clone(),
         };

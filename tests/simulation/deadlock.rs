@@ -1,6 +1,9 @@
 //! Limits far below the number of clients.
 
-use smbench::ir::{CompletionStatus, Due, Event, HandleRef, OpenMode, OperationKind, Section};
+use smbench::ir::{
+    CompletionStatus, Due, Event, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    OperationKind, PathOperation, Section,
+};
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
 
@@ -14,7 +17,7 @@ fn busy(clients: u32, operations: u32) -> Stream {
             for iteration in 0..operations {
                 script.begin(Section::Iteration, iteration);
                 let path = SharePath::new("").unwrap();
-                script.push(Due::After(0), OperationKind::Stat { path });
+                script.push(Due::After(0), OperationKind::ByPath(PathOperation::Stat { path }));
             }
             script.finish()
         })
@@ -61,27 +64,27 @@ fn clients_that_wait_for_a_lock_leave_the_limit_to_the_one_that_holds_it() {
             let path = SharePath::new("shared").unwrap();
             script.push(
                 Due::After(0),
-                OperationKind::Open {
+                OperationKind::Open(OpenOperation {
                     path,
                     mode: OpenMode::ReadWrite,
                     disposition: CreateDisposition::OpenIf,
                     handle_ref,
                     extensions: None,
-                },
+                }),
             );
             let lock =
-                OperationKind::Lock { handle_ref, offset, length, exclusive: true, wait: true };
+                FileControl::Lock { offset, length, exclusive: true, wait: true }.on(handle_ref);
             script.push(Due::After(0), lock);
             script
-                .push(Due::After(5_000_000), OperationKind::Unlock { handle_ref, offset, length });
-            script.push(Due::After(0), OperationKind::Close { handle_ref });
+                .push(Due::After(5_000_000), FileControl::Unlock { offset, length }.on(handle_ref));
+            script.push(Due::After(0), HandleOperation::Close.on(handle_ref));
             script.finish()
         })
         .collect();
     let outcome = Scenario::plain(Stream::new(3, Vec::new(), all), Some(1), 1).run();
     let succeeded = |event: &&Event| {
         matches!(event, Event::Completed(completion)
-            if matches!(completion.status, CompletionStatus::Succeeded(_)))
+            if matches!(completion.execution.status, CompletionStatus::Succeeded(_)))
     };
     assert_eq!(outcome.events().filter(succeeded).count(), 12);
 }

@@ -1,6 +1,9 @@
 //! Runs that end while an operation is in flight.
 
-use smbench::ir::{CompletionStatus, Due, Event, HandleRef, OpenMode, OperationKind, Section};
+use smbench::ir::{
+    CompletionStatus, Due, Event, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    OperationKind, Section,
+};
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
 
@@ -11,13 +14,13 @@ use super::workload::{Script, Stream};
 /// handle, and the second for a time that never comes.
 fn stuck() -> Stream {
     let open = |script: &mut Script, handle: u32| {
-        let kind = OperationKind::Open {
+        let kind = OperationKind::Open(OpenOperation {
             path: SharePath::new("a").unwrap(),
             mode: OpenMode::ReadWrite,
             disposition: CreateDisposition::OpenIf,
             handle_ref: HandleRef(handle),
             extensions: None,
-        };
+        });
         script.push(Due::At(0), kind);
     };
     let mut waits = Script::new(0);
@@ -25,13 +28,13 @@ fn stuck() -> Stream {
     for handle in 0..2 {
         open(&mut waits, handle);
         let (handle_ref, exclusive, wait) = (HandleRef(handle), true, true);
-        let lock = OperationKind::Lock { handle_ref, offset: 0, length: 1, exclusive, wait };
+        let lock = FileControl::Lock { offset: 0, length: 1, exclusive, wait }.on(handle_ref);
         waits.push(Due::At(0), lock);
     }
     let mut idles = Script::new(1);
     idles.begin(Section::Iteration, 0);
     open(&mut idles, 0);
-    idles.push(Due::At(u64::MAX), OperationKind::Close { handle_ref: HandleRef(0) });
+    idles.push(Due::At(u64::MAX), HandleOperation::Close.on(HandleRef(0)));
     Stream::new(2, Vec::new(), vec![waits.finish(), idles.finish()])
 }
 
@@ -59,7 +62,9 @@ fn a_second_interrupt_ends_the_run_at_once_and_cuts_what_is_in_flight() {
     let cut: Vec<_> = outcome
         .events()
         .filter_map(|event| match event {
-            Event::Completed(completion) if completion.status == CompletionStatus::Cut => {
+            Event::Completed(completion)
+                if completion.execution.status == CompletionStatus::Cut =>
+            {
                 Some((completion.operation.client_idx, completion.operation.seq))
             }
             _ => None,

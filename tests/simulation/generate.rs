@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use smbench::ir::{
-    Due, Expect, HandleRef, Late, OpenMode, Operation, OperationKind, Pattern, Payload, Phase,
-    Section, Workload,
+    Due, Expect, FileControl, HandleOperation, HandleRef, Late, OpenMode, OpenOperation, Operation,
+    OperationKind, PathOperation, Pattern, Payload, Phase, Section, Workload,
 };
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
@@ -90,7 +90,7 @@ fn run_client_operations(dice: &mut Dice, client: u32) -> Vec<Operation> {
 fn client_operations(dice: &mut Dice, client: u32, pace: Pace) -> Vec<Operation> {
     let mut script = Script::new(client);
     let folder = SharePath::new(&format!("c{client}")).unwrap();
-    script.push(Due::After(0), OperationKind::Mkdir { path: folder });
+    script.push(Due::After(0), OperationKind::ByPath(PathOperation::Mkdir { path: folder }));
     for _ in 0..dice.roll(2) {
         script.push(Due::After(dice.roll(MS / 2)), stat());
     }
@@ -178,32 +178,35 @@ fn iteration_kinds(dice: &mut Dice, client: u32, handles: &mut Handles) -> Vec<O
         number => own(number),
     };
     let opened = handles.open();
-    let mut kinds = vec![OperationKind::Open {
+    let mut kinds = vec![OperationKind::Open(OpenOperation {
         path: file.clone(),
         mode: [OpenMode::Read, OpenMode::Write, OpenMode::ReadWrite][dice.roll(3) as usize],
         disposition: CreateDisposition::OpenIf,
         handle_ref: opened,
         extensions: None,
-    }];
+    })];
     for _ in 0..dice.roll(4) {
         let left_open = handles.open[dice.roll(handles.open.len() as u64) as usize];
         let handle_ref = if dice.chance(80) { opened } else { left_open };
         let (offset, exclusive, wait) = (dice.roll(100), dice.chance(50), dice.chance(30));
         kinds.push(match dice.roll(9) {
-            0 => OperationKind::Read { handle_ref, offset, length: 64 },
-            1 => OperationKind::Write {
-                handle_ref,
+            0 => HandleOperation::Read { offset, length: 64 }.on(handle_ref),
+            1 => HandleOperation::Write {
                 offset,
                 length: 64,
                 payload: Payload::Pattern(Pattern::Text),
-            },
-            2 => OperationKind::Truncate { handle_ref, size: offset },
-            3 => OperationKind::Stat { path: file.clone() },
-            4 => OperationKind::Lock { handle_ref, offset, length: 10, exclusive, wait },
-            5 => OperationKind::Unlock { handle_ref, offset, length: 10 },
-            6 => OperationKind::Delete { path: own(dice.roll(4)) },
-            7 => OperationKind::List { path: path(String::new()), pattern: Arc::from("*") },
-            _ => OperationKind::Flush { handle_ref },
+            }
+            .on(handle_ref),
+            2 => FileControl::Truncate { size: offset }.on(handle_ref),
+            3 => OperationKind::ByPath(PathOperation::Stat { path: file.clone() }),
+            4 => FileControl::Lock { offset, length: 10, exclusive, wait }.on(handle_ref),
+            5 => FileControl::Unlock { offset, length: 10 }.on(handle_ref),
+            6 => OperationKind::ByPath(PathOperation::Delete { path: own(dice.roll(4)) }),
+            7 => OperationKind::ByPath(PathOperation::List {
+                path: path(String::new()),
+                pattern: Arc::from("*"),
+            }),
+            _ => FileControl::Flush.on(handle_ref),
         });
     }
     if dice.chance(85) {

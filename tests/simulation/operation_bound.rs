@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use smbench::backend::sim::Window;
-use smbench::ir::{CompletionEvent, Due, Event, OperationKind, Phase, Section};
+use smbench::ir::{CompletionEvent, Due, Event, OperationKind, PathOperation, Phase, Section};
 use smbench::protocol::SharePath;
 
 use super::run::Outcome;
@@ -19,7 +19,8 @@ fn clients(clients: u32, iterations: u32, phases: Vec<Phase>) -> Stream {
     let all = (0..clients)
         .map(|client| {
             let mut script = Script::new(client);
-            let stat = || OperationKind::Stat { path: SharePath::new("").unwrap() };
+            let stat =
+                || OperationKind::ByPath(PathOperation::Stat { path: SharePath::new("").unwrap() });
             script.begin(Section::Setup, 0);
             script.push(Due::After(0), stat());
             for iteration in 0..iterations {

@@ -63,7 +63,7 @@ impl Seen {
     fn event(&mut self, scenario: &Scenario, event: &Event) {
         match event {
             Event::Completed(completion) => {
-                match &completion.status {
+                match &completion.execution.status {
                     CompletionStatus::Succeeded(_) => self.count("success", 1),
                     CompletionStatus::Failed(Failure::TimedOut) => self.count("time-out", 1),
                     CompletionStatus::Failed(Failure::ConnectionLost(_)) => self.count("loss", 1),
@@ -72,7 +72,8 @@ impl Seen {
                     CompletionStatus::Skipped { .. } => self.count("skipped", 1),
                     CompletionStatus::Cut => self.count("given up", 1),
                 }
-                let tried_again = matches!(completion.status, CompletionStatus::Succeeded(_));
+                let tried_again =
+                    matches!(completion.execution.status, CompletionStatus::Succeeded(_));
                 match completion.retries {
                     0 => {}
                     _ if tried_again => self.count("success after a retry", 1),
@@ -82,7 +83,7 @@ impl Seen {
                 let held_up = completion.held_up;
                 self.count("held up by the limit", u64::from(held_up.by_limit_ns > 0));
                 self.count("held up by the generator", u64::from(held_up.by_generation_ns > 0));
-                self.count("backlog", u64::from(completion.backlog_ns() > 0));
+                self.count("backlog", u64::from(completion.times.backlog_ns() > 0));
             }
             Event::Iteration(iteration) => match iteration.outcome {
                 IterationOutcome::Finished => self.count("finished iteration", 1),

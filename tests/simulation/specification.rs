@@ -55,7 +55,7 @@ fn test_scheduler_ordering() {
     }
     let (zero_ns, _) = outcome.measured_ns.unwrap();
     let early = |completion: &&&CompletionEvent| {
-        completion.issued_ns < zero_ns + completion.operation.due.at_ns().unwrap()
+        completion.times.issued_ns < zero_ns + completion.operation.due.at_ns().unwrap()
     };
     assert_eq!(completions(&outcome).iter().filter(early).count(), 0, "none before it was due");
     let clients: std::collections::BTreeSet<u32> =
@@ -95,7 +95,8 @@ fn test_completion_exactly_once() {
             }
             super::checks::check(&scenario, &outcome).unwrap();
             if faults_per_mille + panics_per_mille == 0 {
-                let statuses: Vec<_> = completions.iter().map(|c| c.status.clone()).collect();
+                let statuses: Vec<_> =
+                    completions.iter().map(|c| c.execution.status.clone()).collect();
                 let succeeded = CompletionStatus::Succeeded(NtStatus::SUCCESS);
                 let failed = CompletionStatus::Failed(smbench::ir::Failure::Status(
                     NtStatus::OBJECT_PATH_NOT_FOUND,

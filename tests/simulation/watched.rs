@@ -17,7 +17,7 @@ use smbench::backend::{
     BackendCapabilities, BreakSender, BreakStream, Clock, ConnectError, Endpoint, OpError,
     SMBBackend, SMBConnectionInner, SMBFileHandle, break_channel,
 };
-use smbench::ir::{OpenMode, OperationKind, OperationType};
+use smbench::ir::{FileControl, OpenMode, OperationType, PathOperation};
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{Break, CreateParameters, Granted, Lease, NtStatus, SharePath};
 use smbench::scheduler::virtual_time::VirtualClock;
@@ -260,17 +260,17 @@ impl SMBConnectionInner for WatchedConnection {
         Ok(self.gate.watch(opened?))
     }
 
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
-        let _inside = self.gate.enter(operation.operation_type(), path_of(operation));
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError> {
+        let _inside = self.gate.enter(operation.operation_type(), Some(operation.paths().0));
         self.inner.execute_misc(operation).await
     }
 
     async fn execute_under_lease(
         &self,
-        operation: &OperationKind,
+        operation: &PathOperation,
         lease: &Lease,
     ) -> Result<(), OpError> {
-        let inside = self.gate.enter(operation.operation_type(), path_of(operation));
+        let inside = self.gate.enter(operation.operation_type(), Some(operation.paths().0));
         let ended = self.inner.execute_under_lease(operation, lease).await;
         inside.ended(&ended);
         ended
@@ -324,51 +324,19 @@ impl SMBFileHandle for WatchedHandle {
         self.inner.write(offset, data).await
     }
 
-    async fn truncate(&self, size: u64) -> Result<(), OpError> {
-        let _inside = self.enter(OperationType::Truncate, true);
-        self.inner.truncate(size).await
-    }
-
-    async fn flush(&self) -> Result<(), OpError> {
-        if self.gate.book.caching {
+    async fn control(&self, control: &FileControl) -> Result<(), OpError> {
+        if *control == FileControl::Flush && self.gate.book.caching {
             self.gate.book.may_panic();
-            return self.inner.flush().await;
+            return self.inner.control(control).await;
         }
-        let _inside = self.enter(OperationType::Flush, true);
-        self.inner.flush().await
-    }
-
-    async fn lock(
-        &self,
-        offset: u64,
-        length: u64,
-        exclusive: bool,
-        wait: bool,
-    ) -> Result<(), OpError> {
-        let _inside = self.enter(OperationType::Lock, !wait);
-        self.inner.lock(offset, length, exclusive, wait).await
-    }
-
-    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
-        let _inside = self.enter(OperationType::Unlock, true);
-        self.inner.unlock(offset, length).await
+        let waits = matches!(control, FileControl::Lock { wait: true, .. });
+        let _inside = self.enter(control.operation_type(), !waits);
+        self.inner.control(control).await
     }
 
     async fn close(&self) -> Result<(), OpError> {
         self.gate.open.fetch_sub(1, Relaxed);
         let _inside = self.enter(OperationType::Close, false);
         self.inner.close().await
-    }
-}
-
-fn path_of(operation: &OperationKind) -> Option<&SharePath> {
-    match operation {
-        OperationKind::Rename { source_path: path, .. }
-        | OperationKind::Delete { path }
-        | OperationKind::Mkdir { path }
-        | OperationKind::Rmdir { path }
-        | OperationKind::Stat { path }
-        | OperationKind::List { path, .. } => Some(path),
-        _ => None,
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use smbench::ir::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Phase, Progress,
-    Section, SourceError, StreamHeader, Workload,
+    Due, Expect, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
+    OperationSource, PathOperation, Phase, Progress, Section, SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::create::CreateDisposition;
 use smbench::protocol::{BreakPolicy, SharePath};
@@ -125,15 +125,13 @@ impl Script {
     }
 
     pub fn push(&mut self, due: Due, kind: OperationKind) {
+        let seq = self.operations.len() as u32;
         self.operations.push(Operation {
-            client_idx: self.client,
-            seq: self.operations.len() as u32,
             due,
             section: self.section,
             iteration: self.iteration,
             expect: self.expect.clone(),
-            id: None,
-            kind,
+            ..Operation::new(self.client, seq, kind)
         });
     }
 
@@ -144,19 +142,19 @@ impl Script {
 
 /// Returns a stat of the share's root, which always exists.
 pub fn stat() -> OperationKind {
-    OperationKind::Stat { path: SharePath::new("").unwrap() }
+    OperationKind::ByPath(PathOperation::Stat { path: SharePath::new("").unwrap() })
 }
 
 pub fn open(path: &str, handle: u32) -> OperationKind {
-    OperationKind::Open {
+    OperationKind::Open(OpenOperation {
         path: SharePath::new(path).unwrap(),
         mode: OpenMode::ReadWrite,
         disposition: CreateDisposition::OpenIf,
         handle_ref: HandleRef(handle),
         extensions: None,
-    }
+    })
 }
 
 pub fn close(handle: u32) -> OperationKind {
-    OperationKind::Close { handle_ref: HandleRef(handle) }
+    HandleOperation::Close.on(HandleRef(handle))
 }

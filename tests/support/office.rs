@@ -1,8 +1,8 @@
 //! An endless office-like stream that is made as fast as possible.
 
 use smbench::ir::{
-    Due, Expect, HandleRef, OpenMode, Operation, OperationKind, OperationSource, Pattern, Payload,
-    Progress, Section, SourceError, StreamHeader, Workload,
+    Due, HandleOperation, HandleRef, OpenMode, OpenOperation, Operation, OperationKind,
+    OperationSource, Pattern, Payload, Progress, Section, SourceError, StreamHeader, Workload,
 };
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
@@ -51,31 +51,24 @@ impl OperationSource for Office {
             let handle_ref = HandleRef(iteration);
             let (offset, length) = (u64::from(seq % 64) << 16, 65_536);
             let kind = match seq % 4 {
-                0 => OperationKind::Open {
+                0 => OperationKind::Open(OpenOperation {
                     path: self.paths[(client_idx + iteration) as usize % self.paths.len()].clone(),
                     mode: OpenMode::ReadWrite,
                     disposition: CreateDisposition::OpenIf,
                     handle_ref,
                     extensions: None,
-                },
-                1 => OperationKind::Read { handle_ref, offset, length },
+                }),
+                1 => HandleOperation::Read { offset, length }.on(handle_ref),
                 2 => {
                     let payload = Payload::Pattern(Pattern::Random);
-                    OperationKind::Write { handle_ref, offset, length, payload }
+                    HandleOperation::Write { offset, length, payload }.on(handle_ref)
                 }
-                _ => OperationKind::Close { handle_ref },
+                _ => HandleOperation::Close.on(handle_ref),
             };
             let think = u64::from(client_idx.wrapping_mul(seq) % 1_000_003) * 97;
-            into.push(Operation {
-                client_idx,
-                seq,
-                due: Due::After(if seq.is_multiple_of(4) { think } else { 0 }),
-                section,
-                iteration,
-                expect: Expect::Default,
-                id: None,
-                kind,
-            });
+            let due = Due::After(if seq.is_multiple_of(4) { think } else { 0 });
+            let operation = Operation::new(client_idx, seq, kind);
+            into.push(Operation { due, section, iteration, ..operation });
         }
         Ok(Progress::More)
     }

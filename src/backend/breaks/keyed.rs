@@ -2,7 +2,7 @@
 
 use super::Breaks;
 use crate::backend::{OpError, SMBConnectionInner, SMBFileHandle};
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 
@@ -48,10 +48,10 @@ pub async fn open_keyed(
 pub async fn execute_keyed(
     inner: &dyn SMBConnectionInner,
     breaks: &Breaks,
-    operation: &OperationKind,
+    operation: &PathOperation,
 ) -> Result<(), OpError> {
     let lease = match operation {
-        OperationKind::Rename { source_path: path, .. } | OperationKind::Delete { path } => {
+        PathOperation::Rename { source_path: path, .. } | PathOperation::Delete { path } => {
             breaks.lease_of(path)
         }
         _ => None,

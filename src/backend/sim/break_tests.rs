@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::opens::BREAK_TIMEOUT_NS;
 use super::scene::{Scene, lease, now, oplock, path, plain, status};
-use crate::ir::OperationKind;
+use crate::ir::PathOperation;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
     Break, CreateAction, CreateContext, CreateParameters, Durable, LeaseBreak, LeaseState,
@@ -179,18 +179,18 @@ fn writing_truncating_and_locking_take_what_others_cache_of_the_content() {
 fn whatever_changes_a_folders_entries_breaks_its_lease() {
     let scene = Scene::new();
     let (mut one, two) = (scene.client(1), scene.client(2));
-    let folder = OperationKind::Mkdir { path: path("d") };
+    let folder = PathOperation::Mkdir { path: path("d") };
     two.does(&folder).unwrap();
     now(two.open_with("d/f", CreateDisposition::Create, &plain())).unwrap();
     let move_out =
-        OperationKind::Rename { source_path: path("d/f"), dest_path: path("f"), replace: false };
-    let make = OperationKind::Mkdir { path: path("d/g") };
-    let remove = OperationKind::Rmdir { path: path("d/g") };
+        PathOperation::Rename { source_path: path("d/f"), dest_path: path("f"), replace: false };
+    let make = PathOperation::Mkdir { path: path("d/g") };
+    let remove = PathOperation::Rmdir { path: path("d/g") };
     for change in [make, remove, move_out] {
         let wanted = CreateParameters { create_options: Some(1), ..lease(LeaseState::RH) };
         let held = now(one.open_with("d", CreateDisposition::Open, &wanted)).unwrap();
         assert_eq!(held.granted().unwrap().lease.unwrap().state, LeaseState::RH);
-        two.does(&OperationKind::Stat { path: path("d") }).unwrap();
+        two.does(&PathOperation::Stat { path: path("d") }).unwrap();
         assert_eq!(one.told(), None);
         // The rename's file is open in `two`, whose handle was dropped, not closed.
         two.does(&change).unwrap();

@@ -11,7 +11,7 @@ use super::opening::Opened;
 use super::opens::access::{DELETE, READ_DATA};
 use crate::backend::memory::{Target, matches};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath};
 
@@ -31,7 +31,7 @@ impl SimConnection {
 
     async fn carry_out(
         &self,
-        operation: &OperationKind,
+        operation: &PathOperation,
         lease: Option<&Lease>,
     ) -> Result<(), OpError> {
         self.link.request().await?;
@@ -40,35 +40,31 @@ impl SimConnection {
             CreateRequest::by_path(path, target, CreateDisposition::Open, access)
         };
         match operation {
-            OperationKind::Rename { source_path, dest_path, replace } => {
+            PathOperation::Rename { source_path, dest_path, replace } => {
                 let request = existing(source_path, Target::Any, DELETE).under(lease);
                 let source = link.open_briefly(&request).await?;
                 link.until_done(|| server.rename(&source, dest_path, *replace)).await
             }
-            OperationKind::Delete { path } => {
+            PathOperation::Delete { path } => {
                 self.delete(&existing(path, Target::File, DELETE).under(lease)).await
             }
-            OperationKind::Rmdir { path } => {
+            PathOperation::Rmdir { path } => {
                 self.delete(&existing(path, Target::Directory, DELETE)).await
             }
-            OperationKind::Mkdir { path } => {
+            PathOperation::Mkdir { path } => {
                 let (target, new) = (Target::Directory, CreateDisposition::Create);
                 let request = CreateRequest::by_path(path, target, new, READ_DATA);
                 link.open_briefly(&request).await.map(drop)
             }
-            OperationKind::Stat { path } => {
+            PathOperation::Stat { path } => {
                 let opened = link.open_briefly(&existing(path, Target::Any, 0)).await?;
                 opened.node.info();
                 Ok(())
             }
-            OperationKind::List { path, pattern } => {
+            PathOperation::List { path, pattern } => {
                 let request = existing(path, Target::Directory, READ_DATA);
                 let folder = link.open_briefly(&request).await?;
                 list(&folder, pattern).map_err(OpError::Status)
-            }
-            other => {
-                let name = other.operation_type().name();
-                Err(OpError::Client(format!("{name} is not an operation by path")))
             }
         }
     }
@@ -115,13 +111,13 @@ impl SMBConnectionInner for SimConnection {
         Ok(Box::new(SimHandle::new(self.link.clone(), &opened)))
     }
 
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError> {
         self.carry_out(operation, None).await
     }
 
     async fn execute_under_lease(
         &self,
-        operation: &OperationKind,
+        operation: &PathOperation,
         lease: &Lease,
     ) -> Result<(), OpError> {
         self.carry_out(operation, Some(lease)).await

@@ -10,7 +10,8 @@ use super::locks::{Lock, Range};
 use super::opening::{Change, Opened};
 use super::opens::access::{APPEND_DATA, READ_DATA, WRITE_DATA};
 use crate::backend::{BreakAcknowledger, OpError, SMBFileHandle};
-use crate::ir::operation::MAX_IO_BYTES;
+use crate::ir::FileControl;
+use crate::ir::payload::MAX_IO_BYTES;
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
@@ -40,6 +41,37 @@ impl SimHandle {
     async fn change(&self, opened: &Opened, change: Change) -> Result<(), OpError> {
         let server = &self.link.server;
         self.link.until_done(|| Ok(server.change(opened, change))).await
+    }
+
+    async fn truncate(&self, size: u64) -> Result<(), OpError> {
+        let opened = self.request(WRITE_DATA).await?;
+        self.change(&opened, Change::Size).await?;
+        opened.node.truncate(size).map_err(OpError::Status)
+    }
+
+    async fn lock(
+        &self,
+        offset: u64,
+        length: u64,
+        exclusive: bool,
+        wait: bool,
+    ) -> Result<(), OpError> {
+        let opened = self.request(0).await?;
+        if opened.node.is_directory() {
+            return Err(OpError::Status(NtStatus::INVALID_PARAMETER));
+        }
+        let range = Range::new(offset, length).map_err(OpError::Status)?;
+        self.change(&opened, Change::Lock(offset)).await?;
+        let lock = Lock { open: self.number, range, exclusive };
+        let (locks, file) = (&self.link.server.locks, opened.node.id());
+        if wait {
+            let granted = locks.lock_when_free(file, lock);
+            // The open is not held while waiting, so that a lost connection closes it at once.
+            drop(opened);
+            self.link.granted(granted).await
+        } else {
+            locks.lock(file, lock).map_err(OpError::Status)
+        }
     }
 }
 
@@ -86,47 +118,21 @@ impl SMBFileHandle for SimHandle {
         Ok(length)
     }
 
-    async fn truncate(&self, size: u64) -> Result<(), OpError> {
-        let opened = self.request(WRITE_DATA).await?;
-        self.change(&opened, Change::Size).await?;
-        opened.node.truncate(size).map_err(OpError::Status)
-    }
-
-    /// Checks for write access, and does nothing else (MS-SMB2 3.3.5.11).
-    async fn flush(&self) -> Result<(), OpError> {
-        self.request(WRITE_DATA | APPEND_DATA).await.map(|_| ())
-    }
-
-    async fn lock(
-        &self,
-        offset: u64,
-        length: u64,
-        exclusive: bool,
-        wait: bool,
-    ) -> Result<(), OpError> {
-        let opened = self.request(0).await?;
-        if opened.node.is_directory() {
-            return Err(OpError::Status(NtStatus::INVALID_PARAMETER));
+    async fn control(&self, control: &FileControl) -> Result<(), OpError> {
+        match *control {
+            FileControl::Truncate { size } => self.truncate(size).await,
+            // A check for write access, and nothing else (MS-SMB2 3.3.5.11).
+            FileControl::Flush => self.request(WRITE_DATA | APPEND_DATA).await.map(drop),
+            FileControl::Lock { offset, length, exclusive, wait } => {
+                self.lock(offset, length, exclusive, wait).await
+            }
+            FileControl::Unlock { offset, length } => {
+                let opened = self.request(0).await?;
+                let range = Range { offset, length };
+                let locks = &self.link.server.locks;
+                locks.unlock(opened.node.id(), self.number, range).map_err(OpError::Status)
+            }
         }
-        let range = Range::new(offset, length).map_err(OpError::Status)?;
-        self.change(&opened, Change::Lock(offset)).await?;
-        let lock = Lock { open: self.number, range, exclusive };
-        let (locks, file) = (&self.link.server.locks, opened.node.id());
-        if wait {
-            let granted = locks.lock_when_free(file, lock);
-            // The open is not held while waiting, so that a lost connection closes it at once.
-            drop(opened);
-            self.link.granted(granted).await
-        } else {
-            locks.lock(file, lock).map_err(OpError::Status)
-        }
-    }
-
-    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
-        let opened = self.request(0).await?;
-        let range = Range { offset, length };
-        let locks = &self.link.server.locks;
-        locks.unlock(opened.node.id(), self.number, range).map_err(OpError::Status)
     }
 
     async fn close(&self) -> Result<(), OpError> {

@@ -9,8 +9,8 @@ use crate::backend::{
     BackendCapabilities, ConnectError, Endpoint, Feature, OpError, SMBBackend, SMBConnectionInner,
     SMBFileHandle, ServerDescription,
 };
-use crate::ir::operation::MAX_IO_BYTES;
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::payload::MAX_IO_BYTES;
+use crate::ir::{FileControl, OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, SharePath};
 
@@ -77,7 +77,7 @@ impl SMBConnectionInner for NullConnection {
         Ok(Box::new(NullHandle))
     }
 
-    async fn execute_misc(&self, _operation: &OperationKind) -> Result<(), OpError> {
+    async fn execute_misc(&self, _operation: &PathOperation) -> Result<(), OpError> {
         Ok(())
     }
 
@@ -98,19 +98,7 @@ impl SMBFileHandle for NullHandle {
         Ok(data.len() as u64)
     }
 
-    async fn truncate(&self, _size: u64) -> Result<(), OpError> {
-        Ok(())
-    }
-
-    async fn flush(&self) -> Result<(), OpError> {
-        Ok(())
-    }
-
-    async fn lock(&self, _: u64, _: u64, _: bool, _: bool) -> Result<(), OpError> {
-        Ok(())
-    }
-
-    async fn unlock(&self, _offset: u64, _length: u64) -> Result<(), OpError> {
+    async fn control(&self, _control: &FileControl) -> Result<(), OpError> {
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Latency, Settings, SimBackend};
 use crate::backend::{BreakStream, Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle};
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
     Acknowledgement, Break, CreateParameters, Lease, LeaseState, NtStatus, SharePath,
@@ -110,7 +110,7 @@ impl Client {
         now(self.open_with("f", CreateDisposition::OpenIf, parameters))
     }
 
-    pub fn does(&self, operation: &OperationKind) -> Result<(), OpError> {
+    pub fn does(&self, operation: &PathOperation) -> Result<(), OpError> {
         now(self.connection.execute_misc(operation))
     }
 
@@ -156,10 +156,10 @@ pub fn status<T>(result: &Result<T, OpError>) -> Option<NtStatus> {
     }
 }
 
-pub fn delete() -> OperationKind {
-    OperationKind::Delete { path: path("f") }
+pub fn delete() -> PathOperation {
+    PathOperation::Delete { path: path("f") }
 }
 
-pub fn rename(to: &str) -> OperationKind {
-    OperationKind::Rename { source_path: path("f"), dest_path: path(to), replace: true }
+pub fn rename(to: &str) -> PathOperation {
+    PathOperation::Rename { source_path: path("f"), dest_path: path(to), replace: true }
 }

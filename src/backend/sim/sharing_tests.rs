@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::scene::{
     Scene, delete, delete_on_close, lease, now, oplock, path, plain, rename, status,
 };
-use crate::ir::OperationKind;
+use crate::ir::PathOperation;
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{Break, CreateAction, CreateParameters, LeaseBreak, LeaseState, NtStatus};
 
@@ -24,7 +24,7 @@ fn a_share_mode_refuses_who_does_what_it_does_not_share_and_lets_look() {
     assert!(two.open(&reading).is_ok());
     let unshared = CreateParameters { share_mode: Some(0), ..reading.clone() };
     assert_eq!(status(&two.open(&unshared)), refused, "it would not share with the writer");
-    assert_eq!(two.does(&OperationKind::Stat { path: path("f") }), Ok(()));
+    assert_eq!(two.does(&PathOperation::Stat { path: path("f") }), Ok(()));
     assert_eq!(status(&two.does(&delete())), refused);
     assert_eq!(status(&two.does(&rename("g"))), refused);
     now(held.close()).unwrap();
@@ -66,11 +66,11 @@ fn delete_on_close_makes_the_file_pending_at_that_close_and_gone_at_the_last() {
     now(deleting.close()).unwrap();
     let pending = Some(NtStatus::DELETE_PENDING);
     assert_eq!(status(&two.open(&plain())), pending);
-    assert_eq!(status(&two.does(&OperationKind::Stat { path: path("f") })), pending);
+    assert_eq!(status(&two.does(&PathOperation::Stat { path: path("f") })), pending);
     assert_eq!(status(&two.does(&rename("g"))), pending);
     now(other.write(0, Bytes::from_static(b"still works"))).unwrap();
     now(other.close()).unwrap();
-    let gone = two.does(&OperationKind::Stat { path: path("f") });
+    let gone = two.does(&PathOperation::Stat { path: path("f") });
     assert_eq!(status(&gone), Some(NtStatus::OBJECT_NAME_NOT_FOUND));
 }
 
@@ -206,7 +206,7 @@ fn a_rename_goes_into_no_folder_that_is_open_to_be_deleted() {
             now(held.close()).unwrap();
             if expected.is_none() {
                 let path = path("d/f");
-                assert_eq!(renaming.does(&OperationKind::Delete { path }), Ok(()));
+                assert_eq!(renaming.does(&PathOperation::Delete { path }), Ok(()));
             }
         }
     }

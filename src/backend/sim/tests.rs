@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Fault, Latency, NullBackend, Request, Settings, SimBackend};
 use crate::backend::{Clock, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle};
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
@@ -115,7 +115,7 @@ fn a_listing_that_finds_nothing_is_no_such_file() {
     let connection = connect(&server);
     file(&*connection);
     let list = |folder: &str, pattern: &str| {
-        let operation = OperationKind::List { path: path(folder), pattern: pattern.into() };
+        let operation = PathOperation::List { path: path(folder), pattern: pattern.into() };
         now(connection.execute_misc(&operation))
     };
     assert_eq!(list("", "F"), Ok(()));
@@ -218,7 +218,7 @@ fn a_reply_that_never_comes_ends_with_the_connection_only() {
     let first = Request { client_idx: 0, connect: 0, operation: Some(0) };
     let server = with_fault(first, Fault::NoReply);
     let connection = connect(&server);
-    let stat = OperationKind::Stat { path: path("") };
+    let stat = PathOperation::Stat { path: path("") };
     let mut waiting = pin!(connection.execute_misc(&stat));
     assert_eq!(waiting.as_mut().now_or_never(), None);
     now(connection.cancel());

@@ -22,7 +22,7 @@ use super::handle::Smb2Handle;
 use super::link::{BYTES_PER_CREDIT, COMPOUND_FILE, Link};
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::event::SocketTimes;
-use crate::ir::{OpenMode, OperationKind};
+use crate::ir::{OpenMode, PathOperation};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath, lease_key};
 
@@ -106,44 +106,16 @@ impl SMBConnectionInner for Smb2Connection {
         Ok(Box::new(Smb2Handle { link: self.link.clone(), file_id, granted }))
     }
 
-    async fn execute_misc(&self, operation: &OperationKind) -> Result<(), OpError> {
-        match operation {
-            OperationKind::Rename { source_path, dest_path, replace } => {
-                self.rename(source_path, dest_path, *replace, None).await
-            }
-            OperationKind::Delete { path } => {
-                self.remove(path, FILE_NON_DIRECTORY_FILE, None).await
-            }
-            OperationKind::Rmdir { path } => self.remove(path, FILE_DIRECTORY_FILE, None).await,
-            OperationKind::Mkdir { path } => {
-                let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
-                let new = WireDisposition::FileCreate;
-                let create = self.create(path, access, new, FILE_DIRECTORY_FILE);
-                self.link.create_and_close(&create, None).await
-            }
-            OperationKind::Stat { path } => self.stat(path).await,
-            OperationKind::List { path, pattern } => self.list(path, pattern).await,
-            other => Err(OpError::Client(format!(
-                "{} is an operation on a handle, not by path",
-                other.operation_type().name()
-            ))),
-        }
+    async fn execute_misc(&self, operation: &PathOperation) -> Result<(), OpError> {
+        self.by_path(operation, None).await
     }
 
     async fn execute_under_lease(
         &self,
-        operation: &OperationKind,
+        operation: &PathOperation,
         lease: &Lease,
     ) -> Result<(), OpError> {
-        match operation {
-            OperationKind::Rename { source_path, dest_path, replace } => {
-                self.rename(source_path, dest_path, *replace, Some(lease)).await
-            }
-            OperationKind::Delete { path } => {
-                self.remove(path, FILE_NON_DIRECTORY_FILE, Some(lease)).await
-            }
-            other => self.execute_misc(other).await,
-        }
+        self.by_path(operation, Some(lease)).await
     }
 
     async fn cancel(&self) -> bool {
@@ -182,6 +154,30 @@ impl SMBConnectionInner for Smb2Connection {
 }
 
 impl Smb2Connection {
+    async fn by_path(
+        &self,
+        operation: &PathOperation,
+        lease: Option<&Lease>,
+    ) -> Result<(), OpError> {
+        match operation {
+            PathOperation::Rename { source_path, dest_path, replace } => {
+                self.rename(source_path, dest_path, *replace, lease).await
+            }
+            PathOperation::Delete { path } => {
+                self.remove(path, FILE_NON_DIRECTORY_FILE, lease).await
+            }
+            PathOperation::Rmdir { path } => self.remove(path, FILE_DIRECTORY_FILE, None).await,
+            PathOperation::Mkdir { path } => {
+                let access = FILE_LIST_DIRECTORY | READ_ATTRIBUTES | SYNCHRONIZE;
+                let new = WireDisposition::FileCreate;
+                let create = self.create(path, access, new, FILE_DIRECTORY_FILE);
+                self.link.create_and_close(&create, None).await
+            }
+            PathOperation::Stat { path } => self.stat(path).await,
+            PathOperation::List { path, pattern } => self.list(path, pattern).await,
+        }
+    }
+
     /// Starts to watch for breaks. Returns None if they are watched already.
     fn watch_breaks(&self) -> Option<BreakStream> {
         if self.link.wire.watches_breaks() {

@@ -19,6 +19,7 @@ use futures_util::stream::FuturesOrdered;
 
 use super::link::Link;
 use crate::backend::{OpError, SMBFileHandle};
+use crate::ir::FileControl;
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Acknowledgement, Granted, NtStatus};
 
@@ -72,36 +73,34 @@ impl SMBFileHandle for Smb2Handle {
         }
     }
 
-    async fn truncate(&self, size: u64) -> Result<(), OpError> {
-        let request = SetInfoRequest {
-            info_type: InfoType::File,
-            file_info_class: FILE_END_OF_FILE_INFORMATION,
-            additional_information: 0,
-            file_id: self.file_id,
-            buffer: size.to_le_bytes().to_vec(),
-        };
-        self.link.request(Command::SetInfo, &request).await.map(drop)
-    }
-
-    async fn flush(&self) -> Result<(), OpError> {
-        let request = FlushRequest { file_id: self.file_id };
-        self.link.request(Command::Flush, &request).await.map(drop)
-    }
-
-    async fn lock(
-        &self,
-        offset: u64,
-        length: u64,
-        exclusive: bool,
-        wait: bool,
-    ) -> Result<(), OpError> {
-        let kind = if exclusive { SMB2_LOCKFLAG_EXCLUSIVE_LOCK } else { SMB2_LOCKFLAG_SHARED_LOCK };
-        let haste = if wait { 0 } else { SMB2_LOCKFLAG_FAIL_IMMEDIATELY };
-        self.lock_request(offset, length, kind | haste).await
-    }
-
-    async fn unlock(&self, offset: u64, length: u64) -> Result<(), OpError> {
-        self.lock_request(offset, length, SMB2_LOCKFLAG_UNLOCK).await
+    async fn control(&self, control: &FileControl) -> Result<(), OpError> {
+        match *control {
+            FileControl::Truncate { size } => {
+                let request = SetInfoRequest {
+                    info_type: InfoType::File,
+                    file_info_class: FILE_END_OF_FILE_INFORMATION,
+                    additional_information: 0,
+                    file_id: self.file_id,
+                    buffer: size.to_le_bytes().to_vec(),
+                };
+                self.link.request(Command::SetInfo, &request).await.map(drop)
+            }
+            FileControl::Flush => {
+                let request = FlushRequest { file_id: self.file_id };
+                self.link.request(Command::Flush, &request).await.map(drop)
+            }
+            FileControl::Lock { offset, length, exclusive, wait } => {
+                let kind = match exclusive {
+                    true => SMB2_LOCKFLAG_EXCLUSIVE_LOCK,
+                    false => SMB2_LOCKFLAG_SHARED_LOCK,
+                };
+                let haste = if wait { 0 } else { SMB2_LOCKFLAG_FAIL_IMMEDIATELY };
+                self.lock_request(offset, length, kind | haste).await
+            }
+            FileControl::Unlock { offset, length } => {
+                self.lock_request(offset, length, SMB2_LOCKFLAG_UNLOCK).await
+            }
+        }
     }
 
     async fn close(&self) -> Result<(), OpError> {

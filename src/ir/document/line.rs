@@ -12,7 +12,10 @@ use serde::{Deserialize as DeserializeDerive, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ir::due::{Due, Late};
-use crate::ir::operation::{Expect, OpenMode, Operation, OperationKind, OperationType, Section};
+use crate::ir::operation::{
+    Expect, FileControl, HandleOperation, OpenMode, Operation, OperationKind, OperationType,
+    PathOperation, Section,
+};
 use crate::ir::payload::{Pattern, Payload};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus};
@@ -142,26 +145,6 @@ pub fn default_disposition(mode: OpenMode) -> CreateDisposition {
     }
 }
 
-/// Returns the `type` that a document gives an operation.
-pub fn type_name(operation: OperationType) -> &'static str {
-    match operation {
-        OperationType::Open => "Open",
-        OperationType::Read => "Read",
-        OperationType::Write => "Write",
-        OperationType::Close => "Close",
-        OperationType::Rename => "Rename",
-        OperationType::Delete => "Delete",
-        OperationType::Mkdir => "Mkdir",
-        OperationType::Rmdir => "Rmdir",
-        OperationType::Stat => "Stat",
-        OperationType::List => "List",
-        OperationType::Truncate => "Truncate",
-        OperationType::Flush => "Flush",
-        OperationType::Lock => "Lock",
-        OperationType::Unlock => "Unlock",
-    }
-}
-
 impl<'a> DocumentLine<'a> {
     /// Returns the version 2 line of an operation.
     pub fn from_operation(operation: &'a Operation) -> DocumentLine<'a> {
@@ -170,7 +153,7 @@ impl<'a> DocumentLine<'a> {
             client: Some(operation.client_idx),
             section: (operation.section != Section::Iteration).then_some(operation.section),
             iteration: (operation.iteration != 0).then_some(operation.iteration),
-            kind: Cow::Borrowed(type_name(operation.operation_type())),
+            kind: Cow::Borrowed(operation.operation_type().document_name()),
             expect: expect_words(&operation.expect),
             handle_ref: (operation.kind.handle_ref())
                 .map(|handle| HandleName::Number(u64::from(handle.0))),
@@ -194,42 +177,54 @@ impl<'a> DocumentLine<'a> {
 
     fn set_kind(&mut self, kind: &'a OperationKind) {
         match kind {
-            OperationKind::Open { path, mode, disposition, extensions, .. } => {
-                self.path = Some(Cow::Borrowed(path.as_str()));
-                self.mode = Some(*mode);
-                self.set_disposition(*mode, *disposition);
-                self.extensions = extensions.as_deref().map(extension_map);
+            OperationKind::Open(open) => {
+                self.path = Some(Cow::Borrowed(open.path.as_str()));
+                self.mode = Some(open.mode);
+                self.set_disposition(open.mode, open.disposition);
+                self.extensions = open.extensions.as_deref().map(extension_map);
             }
-            OperationKind::Write { offset, length, payload, .. } => {
+            OperationKind::OnHandle(_, operation) => self.set_on_handle(operation),
+            OperationKind::ByPath(operation) => self.set_by_path(operation),
+        }
+    }
+
+    fn set_on_handle(&mut self, operation: &'a HandleOperation) {
+        match operation {
+            HandleOperation::Write { offset, length, payload } => {
                 (self.offset, self.length) = (Some(*offset), Some(*length));
                 match payload {
                     Payload::Pattern(pattern) => self.payload = Some(*pattern),
                     Payload::Blob(blob) => self.blob_path = Some(blob.path.to_string_lossy()),
                 }
             }
-            OperationKind::Read { offset, length, .. }
-            | OperationKind::Unlock { offset, length, .. } => {
+            HandleOperation::Read { offset, length }
+            | HandleOperation::Control(FileControl::Unlock { offset, length }) => {
                 (self.offset, self.length) = (Some(*offset), Some(*length));
             }
-            OperationKind::Lock { offset, length, exclusive, wait, .. } => {
+            HandleOperation::Control(FileControl::Lock { offset, length, exclusive, wait }) => {
                 (self.offset, self.length) = (Some(*offset), Some(*length));
                 (self.exclusive, self.wait) = (Some(*exclusive), Some(*wait));
             }
-            OperationKind::Rename { source_path, dest_path, replace } => {
+            HandleOperation::Control(FileControl::Truncate { size }) => self.size = Some(*size),
+            HandleOperation::Close | HandleOperation::Control(FileControl::Flush) => {}
+        }
+    }
+
+    fn set_by_path(&mut self, operation: &'a PathOperation) {
+        match operation {
+            PathOperation::Rename { source_path, dest_path, replace } => {
                 self.source_path = Some(Cow::Borrowed(source_path.as_str()));
                 self.dest_path = Some(Cow::Borrowed(dest_path.as_str()));
                 self.replace = Some(*replace);
             }
-            OperationKind::Delete { path }
-            | OperationKind::Mkdir { path }
-            | OperationKind::Rmdir { path }
-            | OperationKind::Stat { path } => self.path = Some(Cow::Borrowed(path.as_str())),
-            OperationKind::List { path, pattern } => {
+            PathOperation::Delete { path }
+            | PathOperation::Mkdir { path }
+            | PathOperation::Rmdir { path }
+            | PathOperation::Stat { path } => self.path = Some(Cow::Borrowed(path.as_str())),
+            PathOperation::List { path, pattern } => {
                 self.path = Some(Cow::Borrowed(path.as_str()));
                 self.pattern = Some(Cow::Borrowed(pattern));
             }
-            OperationKind::Truncate { size, .. } => self.size = Some(*size),
-            OperationKind::Close { .. } | OperationKind::Flush { .. } => {}
         }
     }
 
@@ -260,7 +255,7 @@ impl<'a> DocumentLine<'a> {
     }
 
     pub fn operation_type(&self) -> Option<OperationType> {
-        OperationType::ALL.into_iter().find(|known| type_name(*known) == self.kind)
+        OperationType::ALL.into_iter().find(|known| known.document_name() == self.kind)
     }
 
     pub fn section(&self) -> Section {

@@ -88,7 +88,7 @@ pub(super) fn check(
         },
         Format::V2 => shape_v2(operation),
     };
-    let kind = super::line::type_name(operation);
+    let kind = operation.document_name();
     let present = present(line);
     let allowed = shape.required | shape.optional;
     if let Some(field) = names(shape.required & !present).next() {

@@ -337,8 +337,8 @@ impl OperationSource for Document {
     ) -> Result<Progress, SourceError> {
         let before = into.len();
         let progress = self.spool.read(client, section, max, into);
-        for operation in &into[before..] {
-            self.blobs.fill(operation);
+        for (blob, length) in into[before..].iter().filter_map(Operation::blob) {
+            self.blobs.fill(blob, length);
         }
         progress.map_err(|error| SourceError {
             message: format!("the temporary file of the document's operations failed: {error}"),

@@ -20,8 +20,8 @@ use crate::ir::source::Workload;
 use crate::protocol::BreakPolicy;
 use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
-/// A writer of version 1. The operations wait in a temporary file, because the counts of the
-/// clients stand before them.
+/// A writer of version 1. The operations are kept in a temporary file, because the clients' counts
+/// precede them in the document.
 pub(super) struct V1Writer<W> {
     out: W,
     body: BufWriter<SpooledTempFile>,

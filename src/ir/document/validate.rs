@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 use super::duplicate_ids::{IdHash, hash_id};
 use super::error::Problem;
 use super::limits::{MAX_OPEN_HANDLES, MAX_TIME_NS};
-use super::line::{DocumentLine, HandleName, default_disposition, status_named, type_name};
+use super::line::{DocumentLine, HandleName, default_disposition, status_named};
 use super::warnings::{Warning, Warnings, shortened};
-use crate::ir::blobs::BlobChecks;
+use crate::ir::blobs::{Blob, BlobChecks};
 use crate::ir::due::Due;
 use crate::ir::operation::{
-    Expect, HandleRef, MAX_FILE_BYTES, MAX_IO_BYTES, OpenMode, Operation, OperationKind,
-    OperationType, Section,
+    Expect, FileControl, HandleOperation, HandleRef, MAX_FILE_BYTES, OpenMode, OpenOperation,
+    Operation, OperationKind, OperationType, PathOperation, Section,
 };
-use crate::ir::payload::{Blob, Payload};
+use crate::ir::payload::{MAX_IO_BYTES, Payload};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
@@ -162,52 +162,51 @@ impl Validator {
         let offset = line.offset.unwrap_or_default();
         let length = line.length.unwrap_or_default();
         Ok(match operation {
-            OperationType::Open => self.open(line, client, seq)?,
+            OperationType::Open => self.open(line, client, seq)?.into(),
             OperationType::Read => {
                 transfer(offset, length)?;
-                OperationKind::Read { handle_ref: self.handle(line, client)?, offset, length }
+                HandleOperation::Read { offset, length }.on(self.handle(line, client)?)
             }
             OperationType::Write => {
                 transfer(offset, length)?;
                 let payload = self.payload(line, length)?;
-                let handle_ref = self.handle(line, client)?;
-                OperationKind::Write { handle_ref, offset, length, payload }
+                HandleOperation::Write { offset, length, payload }.on(self.handle(line, client)?)
             }
             OperationType::Close => {
                 let handle_ref = self.handle(line, client)?;
                 self.handles.remove(&handle_key(line, client));
-                OperationKind::Close { handle_ref }
-            }
-            OperationType::Rename => OperationKind::Rename {
-                source_path: path("source_path", line.source_path.as_deref())?,
-                dest_path: path("dest_path", line.dest_path.as_deref())?,
-                replace: line.replace.unwrap_or_default(),
-            },
-            OperationType::Delete => OperationKind::Delete { path: own_path(line)? },
-            OperationType::Mkdir => OperationKind::Mkdir { path: own_path(line)? },
-            OperationType::Rmdir => OperationKind::Rmdir { path: own_path(line)? },
-            OperationType::Stat => OperationKind::Stat { path: own_path(line)? },
-            OperationType::List => {
-                OperationKind::List { path: own_path(line)?, pattern: pattern(line)? }
+                HandleOperation::Close.on(handle_ref)
             }
             OperationType::Truncate => {
                 let size = line.size.unwrap_or_default();
                 if size > MAX_FILE_BYTES {
                     return Err(Problem::Size(size));
                 }
-                OperationKind::Truncate { handle_ref: self.handle(line, client)?, size }
+                FileControl::Truncate { size }.on(self.handle(line, client)?)
             }
-            OperationType::Flush => OperationKind::Flush { handle_ref: self.handle(line, client)? },
+            OperationType::Flush => FileControl::Flush.on(self.handle(line, client)?),
             // Any range is allowed, because what a server says to a strange one may be of interest.
-            OperationType::Lock => OperationKind::Lock {
-                handle_ref: self.handle(line, client)?,
-                offset,
-                length,
-                exclusive: line.exclusive.unwrap_or_default(),
-                wait: line.wait.unwrap_or_default(),
-            },
+            OperationType::Lock => {
+                let exclusive = line.exclusive.unwrap_or_default();
+                let wait = line.wait.unwrap_or_default();
+                let handle_ref = self.handle(line, client)?;
+                FileControl::Lock { offset, length, exclusive, wait }.on(handle_ref)
+            }
             OperationType::Unlock => {
-                OperationKind::Unlock { handle_ref: self.handle(line, client)?, offset, length }
+                FileControl::Unlock { offset, length }.on(self.handle(line, client)?)
+            }
+            OperationType::Rename => PathOperation::Rename {
+                source_path: path("source_path", line.source_path.as_deref())?,
+                dest_path: path("dest_path", line.dest_path.as_deref())?,
+                replace: line.replace.unwrap_or_default(),
+            }
+            .into(),
+            OperationType::Delete => PathOperation::Delete { path: own_path(line)? }.into(),
+            OperationType::Mkdir => PathOperation::Mkdir { path: own_path(line)? }.into(),
+            OperationType::Rmdir => PathOperation::Rmdir { path: own_path(line)? }.into(),
+            OperationType::Stat => PathOperation::Stat { path: own_path(line)? }.into(),
+            OperationType::List => {
+                PathOperation::List { path: own_path(line)?, pattern: pattern(line)? }.into()
             }
         })
     }
@@ -217,7 +216,7 @@ impl Validator {
         line: &mut DocumentLine<'_>,
         client: u32,
         seq: u32,
-    ) -> Result<OperationKind, Problem> {
+    ) -> Result<OpenOperation, Problem> {
         let path = own_path(line)?;
         let mode = line.mode.unwrap_or(OpenMode::Read);
         let disposition = match &line.disposition {
@@ -246,7 +245,7 @@ impl Validator {
         }
         self.handles.insert(key, Handle { number: handle_ref, expected_to_fail: false });
         let extensions = (!extensions.is_empty()).then(|| Arc::new(extensions));
-        Ok(OperationKind::Open { path, mode, disposition, handle_ref, extensions })
+        Ok(OpenOperation { path, mode, disposition, handle_ref, extensions })
     }
 
     fn handle(&self, line: &DocumentLine<'_>, client: u32) -> Result<HandleRef, Problem> {
@@ -373,7 +372,7 @@ fn parameters(
 
 /// Describes an operation for messages: its type as documents write it, and its id.
 pub(in crate::ir) fn described(operation: &Operation) -> String {
-    format!("{} {}", type_name(operation.operation_type()), operation.op_id())
+    format!("{} {}", operation.operation_type().document_name(), operation.op_id())
 }
 
 fn due(line: &DocumentLine<'_>) -> Due {

@@ -255,10 +255,10 @@ fn context(layout: &Layout, client_idx: u32, phase: Option<u16>) -> LineContext<
 
 fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a> {
     let Completed { event, path } = record;
-    let operation = &event.operation;
+    let (operation, times) = (&event.operation, &event.times);
     let (mut status, mut code, mut message, mut because_of) = (None, None, None, None);
     let mut number = |nt: NtStatus| (status, code) = (Some(nt.to_string()), Some(nt.0));
-    let outcome = match &event.status {
+    let outcome = match &event.execution.status {
         CompletionStatus::Succeeded(nt) => {
             number(*nt);
             OperationOutcome::Succeeded
@@ -296,15 +296,15 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         code,
         message,
         because_of,
-        due_ns: event.due_ns,
-        eligible_ns: event.eligible_ns,
-        issued_ns: event.issued_ns,
-        attempted_ns: event.attempted_ns,
-        completed_ns: event.completed_ns,
-        bytes: event.bytes,
+        due_ns: times.due_ns,
+        eligible_ns: times.eligible_ns,
+        issued_ns: times.issued_ns,
+        attempted_ns: times.attempted_ns,
+        completed_ns: times.completed_ns,
+        bytes: event.execution.bytes,
         retries: event.retries,
-        blocked_ns: Some(event.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
-        granted: event.granted.as_deref().map(granted).map(Box::new),
+        blocked_ns: Some(times.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
+        granted: event.execution.granted.as_deref().map(granted).map(Box::new),
     }
 }
 

@@ -63,7 +63,7 @@ impl OplogTap {
         match event {
             Event::Completed(event) => {
                 let record = Completed { event: event.clone(), path: path(event).cloned() };
-                self.add(LogRecord::Operation(record), event.completed_ns);
+                self.add(LogRecord::Operation(record), event.times.completed_ns);
             }
             Event::Break(event) => self.add(LogRecord::Break(event.clone()), event.ended_ns),
             Event::Iteration(event) if event.outcome == IterationOutcome::Dropped => {

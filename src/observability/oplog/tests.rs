@@ -10,7 +10,7 @@ use super::super::fixtures::{self, OK, completion};
 use super::super::schema;
 use super::*;
 use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
-use crate::ir::{CompletionEvent, CompletionStatus, Event, Failure, Section};
+use crate::ir::{CompletionStatus, Event, Failure, Section};
 use crate::protocol::{Caching, Durable, LeaseState, NtStatus};
 
 /// A time that only a hang exceeds, even on a busy host.
@@ -19,12 +19,14 @@ const BOUND: Duration = Duration::from_secs(120);
 /// Returns lines of every kind, in the order that the tests below expect.
 pub(in crate::observability) fn full() -> Vec<Value> {
     let mut opened = completion(0, 3, fixtures::open(1, "a"), OK);
-    opened.blocked_ns = 7;
-    opened.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
-    if let Some(lease) = opened.granted.as_mut().and_then(|granted| granted.lease.as_mut()) {
+    opened.times.blocked_ns = 7;
+    opened.execution.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
+    if let Some(lease) =
+        opened.execution.granted.as_mut().and_then(|granted| granted.lease.as_mut())
+    {
         lease.parent_key = Some([9; 16]);
     }
-    if let Some(granted) = &mut opened.granted {
+    if let Some(granted) = &mut opened.execution.granted {
         granted.durable = Some(Durable { version: 2, timeout_ms: 60_000 });
     }
     let lost = CompletionStatus::Failed(Failure::ConnectionLost("reset".into()));
@@ -102,9 +104,9 @@ fn the_schema_of_the_operation_log_refuses_names_and_numbers_that_no_line_has() 
 #[test]
 fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
     let mut opened = completion(0, 3, fixtures::open(1, "team/\u{202e}\u{9b}2Ja"), OK);
-    opened.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
-    (opened.retries, opened.attempted_ns) = (2, 1_000_500_000);
-    opened.blocked_ns = 7;
+    opened.execution.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
+    (opened.retries, opened.times.attempted_ns) = (2, 1_000_500_000);
+    opened.times.blocked_ns = 7;
     let mut setup = completion(3, 0, fixtures::delete("a"), OK);
     (setup.operation.section, setup.phase) = (Section::Setup, None);
     setup.operation.id = Some("first".into());
@@ -250,8 +252,9 @@ fn a_batch_that_is_not_full_is_handed_over_after_a_while() {
     let (queue, queued) = mpsc::sync_channel(2);
     let mut tap = OplogTap::new(queue, Arc::default());
     let mut at = |completed_ns| {
-        let event = completion(0, 0, fixtures::read(1), OK);
-        tap.event(&Event::Completed(CompletionEvent { completed_ns, ..event }), |_| None);
+        let mut event = completion(0, 0, fixtures::read(1), OK);
+        event.times.completed_ns = completed_ns;
+        tap.event(&Event::Completed(event), |_| None);
         queued.try_iter().map(|batch| batch.len()).sum::<usize>()
     };
     assert_eq!([at(1_000_000_000), at(1_099_999_999), at(1_100_000_000)], [0, 0, 3]);

@@ -1,8 +1,6 @@
 //! Cases of opens: modes, dispositions, files that are missing or of the wrong kind.
 
-use crate::backend::OpError;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
-use crate::ir::{HandleRef, OperationKind};
 use crate::probe::{Case, Checked, Client, Place, answer, case, check, check_eq, side_by_side};
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateAction, CreateContext, CreateParameters, NtStatus};
@@ -18,7 +16,6 @@ pub const CASES: &[Case] = &[
     case!(an_extended_open_without_fields_is_a_simple_one, "MS-FSA 2.1.5.1"),
     case!(two_hundred_handles_are_open_on_one_connection, "MS-FSA 2.1.5.1"),
     case!(closing_one_handle_leaves_another_on_the_same_file, "MS-FSA 2.1.5.1"),
-    case!(an_operation_on_a_handle_is_not_one_by_path, "MS-FSA 2.1.5.1"),
     case!(of_clients_that_create_one_file_at_once_one_does, "MS-FSA 2.1.5.1.2"),
     case!(
         of_clients_that_open_one_new_folder_at_once_one_makes_it,
@@ -124,15 +121,6 @@ async fn closing_one_handle_leaves_another_on_the_same_file(place: &Place) -> Ch
     first.close().await?;
     check_eq!(second.read(0, 1).await?, &b"x"[..]);
     second.close().await?;
-    Ok(())
-}
-
-async fn an_operation_on_a_handle_is_not_one_by_path(place: &Place) -> Checked {
-    let client = place.client().await?;
-    let flush = OperationKind::Flush { handle_ref: HandleRef(1) };
-    let refused = client.connection.execute_misc(&flush).await;
-    check!(matches!(refused, Err(OpError::Client(_))), "it was sent");
-    check_eq!(answer(client.stat("").await)?, NtStatus::SUCCESS, "the connection goes on");
     Ok(())
 }
 

@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use super::lookahead::Lookahead;
 use super::retry::RetryPolicy;
-use crate::backend::Execution;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
-use crate::ir::{CompletionEvent, CompletionStatus, Due, Operation, Section};
+use crate::ir::{
+    CompletionEvent, CompletionStatus, Due, Execution, Operation, OperationTimes, Section,
+};
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
@@ -159,22 +160,18 @@ impl InFlight {
     pub fn complete(self, last: Attempt, phase: Option<u16>) -> CompletionEvent {
         CompletionEvent {
             operation: Rc::unwrap_or_clone(self.operation),
-            status: last.execution.status,
-            phase,
-            due_ns: self.due_ns,
-            eligible_ns: self.eligible_ns,
-            issued_ns: self.issued_ns.unwrap_or(last.issued_ns),
-            attempted_ns: last.issued_ns,
-            completed_ns: last.completed_ns,
-            retries: self.retries,
+            execution: Execution { reopened: self.reopened, ..last.execution },
+            times: OperationTimes {
+                due_ns: self.due_ns,
+                eligible_ns: self.eligible_ns,
+                issued_ns: self.issued_ns.unwrap_or(last.issued_ns),
+                attempted_ns: last.issued_ns,
+                completed_ns: last.completed_ns,
+                blocked_ns: self.blocked_ns,
+            },
             held_up: self.held_up,
-            blocked_ns: self.blocked_ns,
-            bytes: last.execution.bytes,
-            short_read: last.execution.short_read,
-            degraded: last.execution.degraded,
-            granted: last.execution.granted,
-            socket: last.execution.socket,
-            reopened: self.reopened,
+            phase,
+            retries: self.retries,
         }
     }
 }
@@ -314,14 +311,15 @@ impl ClientQueue {
     }
 
     pub fn note_completion(&mut self, completion: &CompletionEvent) {
-        self.iteration_sent |= !matches!(completion.status, CompletionStatus::Skipped { .. });
+        self.iteration_sent |=
+            !matches!(completion.execution.status, CompletionStatus::Skipped { .. });
         let Some(iteration) = &mut self.iteration else { return };
         if iteration.started_ns == u64::MAX {
             // It was not known at the issue: a handle may have been opened again first.
-            iteration.eligible_ns = completion.eligible_ns;
+            iteration.eligible_ns = completion.times.eligible_ns;
         }
-        iteration.started_ns = iteration.started_ns.min(completion.issued_ns);
-        iteration.ended_ns = completion.completed_ns;
+        iteration.started_ns = iteration.started_ns.min(completion.times.issued_ns);
+        iteration.ended_ns = completion.times.completed_ns;
     }
 
     /// Takes the current iteration, once it is certain that none of its operations is left.

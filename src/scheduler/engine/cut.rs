@@ -4,9 +4,8 @@
 use super::action::Action;
 use super::client_queue::{Attempt, ClientQueue, ClientState};
 use super::state_machine::Engine;
-use crate::backend::Execution;
 use crate::ir::event::Unissued;
-use crate::ir::{CompletionStatus, Event};
+use crate::ir::{CompletionStatus, Event, Execution};
 use crate::scheduler::operation_bound::OperationBound;
 use crate::scheduler::timeline::Stage;
 

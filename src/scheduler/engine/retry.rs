@@ -1,7 +1,6 @@
 //! The policy by which an operation that failed is tried again.
 
-use crate::backend::Execution;
-use crate::ir::{CompletionStatus, Failure, OperationType};
+use crate::ir::{CompletionStatus, Execution, Failure, OperationType};
 use crate::protocol::NtStatus;
 
 /// The most attempts at one operation, the first included.

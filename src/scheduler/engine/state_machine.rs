@@ -9,9 +9,8 @@ use super::action::{Action, EngineError};
 use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
 use super::config::EngineConfig;
 use super::deadlines::Deadlines;
-use crate::backend::Execution;
 use crate::ir::event::Unissued;
-use crate::ir::{Event, Operation, Section};
+use crate::ir::{Event, Execution, Operation, Section};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 

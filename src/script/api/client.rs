@@ -15,9 +15,13 @@ use super::super::open_loop::cross;
 use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
 use super::options::{common, create, payload};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set};
-use crate::ir::operation::{MAX_FILE_BYTES, MAX_IO_BYTES};
+use crate::ir::operation::MAX_FILE_BYTES;
+use crate::ir::payload::MAX_IO_BYTES;
 use crate::ir::units::parse_size;
-use crate::ir::{Expect, HandleRef, OpenMode, OperationKind, Payload};
+use crate::ir::{
+    Expect, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation, OperationKind,
+    PathOperation, Payload,
+};
 use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
 
@@ -25,13 +29,13 @@ use crate::protocol::create::CreateDisposition;
 pub(in crate::script) struct ClientObject(pub u32);
 
 type Arguments = (Value, Value, Value, Value);
-type Made = LuaResult<(OperationKind, Expect)>;
 
 pub(super) fn register(lua: &Lua, host: &Rc<Host>) -> LuaResult<()> {
     lua.register_userdata_type::<ClientObject>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
-        registry
-            .add_meta_method("__index", |_, _, name: Value| no_field(&name, Some(CLIENT_METHODS)));
+        registry.add_meta_method("__index", |_, _, name: Value| {
+            no_field(&name, Some(CLIENT_METHODS.as_slice()))
+        });
         registry.add_meta_method("__newindex", |_, _, (name, _): (Value, Value)| {
             refuse_to_set(&name, "a client", KEEP_BY_CLIENT)
         });
@@ -100,8 +104,8 @@ fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             let (extensions, expect) = create(&options)?;
             let extensions = extensions.map(Arc::new);
             let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
-            let kind = OperationKind::Open { path, mode, disposition, handle_ref, extensions };
-            emit(&owner, client, "open", kind, expect)?;
+            let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
+            emit(&owner, client, "open", open.into(), expect)?;
             Ok(Value::LightUserData(handle))
         })
     });
@@ -115,7 +119,7 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         let length = io_length(&length, "read")?;
         inside_a_file(offset, length, "read")?;
         let (_, expect) = common(&options, "read", [])?;
-        Ok((OperationKind::Read { handle_ref, offset, length }, expect))
+        Ok((HandleOperation::Read { offset, length }.on(handle_ref), expect))
     });
     let owner = Rc::clone(host);
     operation(registry, host, "write", move |client, (handle, offset, length, options)| {
@@ -140,13 +144,13 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         if let Payload::Pattern(pattern) = payload {
             pattern.prepare();
         }
-        Ok((OperationKind::Write { handle_ref, offset, length, payload }, expect))
+        Ok((HandleOperation::Write { offset, length, payload }.on(handle_ref), expect))
     });
     operation(registry, host, "close", |client, (handle, options, ..)| {
         let handle_ref = handle_of(client, &handle, "close")?;
         let (_, expect) = common(&options, "close", [])?;
         client.handles.close(handle_ref);
-        Ok((OperationKind::Close { handle_ref }, expect))
+        Ok((HandleOperation::Close.on(handle_ref), expect))
     });
     operation(registry, host, "truncate", |client, (handle, to, options, _)| {
         let handle_ref = handle_of(client, &handle, "truncate")?;
@@ -158,12 +162,12 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             ));
         }
         let (_, expect) = common(&options, "truncate", [])?;
-        Ok((OperationKind::Truncate { handle_ref, size: to }, expect))
+        Ok((FileControl::Truncate { size: to }.on(handle_ref), expect))
     });
     operation(registry, host, "flush", |client, (handle, options, ..)| {
         let handle_ref = handle_of(client, &handle, "flush")?;
         let (_, expect) = common(&options, "flush", [])?;
-        Ok((OperationKind::Flush { handle_ref }, expect))
+        Ok((FileControl::Flush.on(handle_ref), expect))
     });
     operation(registry, host, "lock", |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "lock")?;
@@ -172,14 +176,14 @@ fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         let ([exclusive, wait], expect) = common(&options, "lock", ["exclusive", "wait"])?;
         let exclusive = bool_or(&exclusive, "lock", "exclusive", true)?;
         let wait = bool_or(&wait, "lock", "wait", false)?;
-        Ok((OperationKind::Lock { handle_ref, offset, length, exclusive, wait }, expect))
+        Ok((FileControl::Lock { offset, length, exclusive, wait }.on(handle_ref), expect))
     });
     operation(registry, host, "unlock", |client, (handle, offset, length, options)| {
         let handle_ref = handle_of(client, &handle, "unlock")?;
         let offset = size(&offset, "unlock: offset")?;
         let length = size(&length, "unlock: length")?;
         let (_, expect) = common(&options, "unlock", [])?;
-        Ok((OperationKind::Unlock { handle_ref, offset, length }, expect))
+        Ok((FileControl::Unlock { offset, length }.on(handle_ref), expect))
     });
 }
 
@@ -189,27 +193,27 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         let dest_path = below_root(&to, "rename")?;
         let ([replace], expect) = common(&options, "rename", ["replace"])?;
         let replace = bool_or(&replace, "rename", "replace", true)?;
-        Ok((OperationKind::Rename { source_path, dest_path, replace }, expect))
+        Ok((PathOperation::Rename { source_path, dest_path, replace }, expect))
     });
     operation(registry, host, "delete", |_, (name, options, ..)| {
         let path = below_root(&name, "delete")?;
         let (_, expect) = common(&options, "delete", [])?;
-        Ok((OperationKind::Delete { path }, expect))
+        Ok((PathOperation::Delete { path }, expect))
     });
     operation(registry, host, "mkdir", |_, (name, options, ..)| {
         let path = below_root(&name, "mkdir")?;
         let (_, expect) = common(&options, "mkdir", [])?;
-        Ok((OperationKind::Mkdir { path }, expect))
+        Ok((PathOperation::Mkdir { path }, expect))
     });
     operation(registry, host, "rmdir", |_, (name, options, ..)| {
         let path = below_root(&name, "rmdir")?;
         let (_, expect) = common(&options, "rmdir", [])?;
-        Ok((OperationKind::Rmdir { path }, expect))
+        Ok((PathOperation::Rmdir { path }, expect))
     });
     operation(registry, host, "stat", |_, (name, options, ..)| {
         let path = path(&name, "stat")?;
         let (_, expect) = common(&options, "stat", [])?;
-        Ok((OperationKind::Stat { path }, expect))
+        Ok((PathOperation::Stat { path }, expect))
     });
     operation(registry, host, "list", |_, (name, pattern, options, _)| {
         if let Value::String(name) = &name
@@ -227,24 +231,25 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
             value => wildcards(&value)?,
         };
         let (_, expect) = common(&options, "list", [])?;
-        Ok((OperationKind::List { path, pattern }, expect))
+        Ok((PathOperation::List { path, pattern }, expect))
     });
 }
 
 /// Registers a method that makes one operation.
-fn operation<F>(
+fn operation<F, K>(
     registry: &mut UserDataRegistry<ClientObject>,
     host: &Rc<Host>,
     name: &'static str,
     body: F,
 ) where
-    F: Fn(&mut Client, Arguments) -> Made + 'static,
+    F: Fn(&mut Client, Arguments) -> LuaResult<(K, Expect)> + 'static,
+    K: Into<OperationKind>,
 {
     let host = Rc::clone(host);
     registry.add_method(name, move |_, object, arguments: Arguments| {
         active(&host, object, |client| {
             let (kind, expect) = body(client, arguments)?;
-            emit(&host, client, name, kind, expect)
+            emit(&host, client, name, kind.into(), expect)
         })
     });
 }

@@ -234,7 +234,7 @@ impl Filter {
         self.slots[slot]
             && self.ops & (1 << (event.operation_type() as u32)) != 0
             && self.workloads.as_ref().is_none_or(|workloads| workloads[workload])
-            && self.takes_status(&event.status)
+            && self.takes_status(&event.execution.status)
             && self.paths.as_ref().is_none_or(|patterns| {
                 path.is_some_and(|path| patterns.iter().any(|pattern| fits(pattern, path.as_str())))
             })

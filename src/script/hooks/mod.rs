@@ -179,8 +179,8 @@ impl Hooks {
         self.give_up.clone()
     }
 
-    /// Delivers what is queued, for at most `bound`; the rest counts as dropped. Must be called
-    /// when every tap is gone.
+    /// Delivers queued events for at most `bound`; the rest count as dropped. Call it when every
+    /// tap is dropped.
     pub fn finish(&mut self, bound: Duration) -> HookReport {
         self.queue = None;
         self.give_up.by(Instant::now() + bound);

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::ir::units::{parse_duration_ns, parse_size};
-use crate::ir::{Due, OperationKind};
+use crate::ir::{Due, HandleOperation, OperationKind};
 use crate::script::members::{CLIENT_METHODS, RNG_METHODS};
 use crate::script::random::Random;
 use crate::script::values::LARGEST_EXACT;
@@ -186,7 +186,7 @@ fn any_value_in_any_place_of_any_method_makes_an_operation_within_bounds_or_an_e
     let list = |names: &[&str]| format!("{{ \"{}\" }}", names.join("\", \""));
     let text = format!(
         "local CLIENT = {}\nlocal RNG = {}\n{ANYTHING}",
-        list(CLIENT_METHODS),
+        list(&CLIENT_METHODS),
         list(RNG_METHODS)
     );
     for seed in 0..4 {
@@ -199,8 +199,8 @@ fn any_value_in_any_place_of_any_method_makes_an_operation_within_bounds_or_an_e
             };
             assert!(due <= LARGEST_EXACT, "{operation:?}");
             match &operation.kind {
-                OperationKind::Read { offset, length, .. }
-                | OperationKind::Write { offset, length, .. } => {
+                OperationKind::OnHandle(_, HandleOperation::Read { offset, length, .. })
+                | OperationKind::OnHandle(_, HandleOperation::Write { offset, length, .. }) => {
                     assert!(*offset <= LARGEST_EXACT && *length <= 64 << 20, "{operation:?}");
                 }
                 kind => {

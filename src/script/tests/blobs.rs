@@ -3,11 +3,11 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::ir::{OperationKind, Pattern, Payload};
+use crate::ir::{HandleOperation, OperationKind, Pattern, Payload};
 
 fn payloads(written: &Written) -> Vec<Payload> {
     let payload = |operation: Operation| match operation.kind {
-        OperationKind::Write { payload, .. } => Some(payload),
+        OperationKind::OnHandle(_, HandleOperation::Write { payload, .. }) => Some(payload),
         _ => None,
     };
     written.operations().into_iter().filter_map(payload).collect()
@@ -176,7 +176,9 @@ fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
         let here = written.folder.path().canonicalize().unwrap().display().to_string();
         let message = error.message.replace(&here, "HERE");
         assert_eq!(message, format!("s.lua:5: write: blob \"f\" {why}"));
-        let OperationKind::Write { payload: Payload::Blob(blob), .. } = &operations[1].kind else {
+        let OperationKind::OnHandle(_, HandleOperation::Write { payload: Payload::Blob(blob), .. }) =
+            &operations[1].kind
+        else {
             panic!("no blob")
         };
         assert_eq!(blob.data().unwrap().as_ref(), b"01234");

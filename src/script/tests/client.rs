@@ -5,7 +5,7 @@ use super::super::client::{Bounds, Client, Identity, Paced};
 use super::super::open_loop::{Begins, Span};
 use super::super::queued::Queued;
 use super::super::random::Random;
-use crate::ir::{Due, Expect, HandleRef, Late, Operation, OperationKind, Section};
+use crate::ir::{Due, Expect, FileControl, HandleRef, Late, Operation, Section};
 
 fn identity() -> Identity {
     Identity { index: 0, workload: "w".into(), id: 0 }
@@ -54,7 +54,7 @@ fn queued() -> Queued {
 }
 
 fn flush(client: &mut Client) -> Operation {
-    let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
+    let kind = FileControl::Flush.on(HandleRef(0));
     client.emit(kind, Expect::Default, &queued()).unwrap();
     client.made.pop_back().unwrap()
 }
@@ -182,7 +182,7 @@ fn the_last_sequence_number_is_used_and_the_one_after_is_an_error() {
     let mut c = client(Bounds::default());
     c.next_seq = Some(u32::MAX);
     assert_eq!(flush(&mut c).seq, u32::MAX);
-    let kind = OperationKind::Flush { handle_ref: HandleRef(0) };
+    let kind = FileControl::Flush.on(HandleRef(0));
     let error = c.emit(kind, Expect::Default, &queued()).unwrap_err();
     assert!(error.contains("4,294,967,296 operations"));
 }

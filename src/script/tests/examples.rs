@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::*;
-use crate::ir::{OperationKind, OperationType};
+use crate::ir::{OpenOperation, OperationKind, OperationType, PathOperation};
 use crate::script::describe;
 
 fn root() -> &'static Path {
@@ -44,24 +44,26 @@ fn left_over(operations: &[Operation]) -> HashSet<String> {
     let mut there = HashSet::new();
     for operation in operations {
         match &operation.kind {
-            OperationKind::Open { path, mode, .. } if *mode != crate::ir::OpenMode::Read => {
+            OperationKind::Open(OpenOperation { path, mode, .. })
+                if *mode != crate::ir::OpenMode::Read =>
+            {
                 there.insert(path.to_string());
             }
-            OperationKind::Mkdir { path }
+            OperationKind::ByPath(PathOperation::Mkdir { path })
                 if operation
                     .expect
                     .allows(crate::protocol::NtStatus::SUCCESS, OperationType::Mkdir) =>
             {
                 there.insert(path.to_string());
             }
-            OperationKind::Rename { source_path, dest_path, .. } => {
+            OperationKind::ByPath(PathOperation::Rename { source_path, dest_path, .. }) => {
                 there.remove(source_path.as_str());
                 there.insert(dest_path.to_string());
             }
-            OperationKind::Delete { path } => {
+            OperationKind::ByPath(PathOperation::Delete { path }) => {
                 there.remove(path.as_str());
             }
-            OperationKind::Rmdir { path } => {
+            OperationKind::ByPath(PathOperation::Rmdir { path }) => {
                 let inside = format!("{path}/");
                 assert!(!there.iter().any(|name| name.starts_with(&inside)), "{path}: {there:?}");
                 there.remove(path.as_str());

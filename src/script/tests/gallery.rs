@@ -11,7 +11,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("rng:randint(1, 6)", "unknown method 'randint': here it is 'int'"),
     (
         "c:raed(1)",
-        "unknown method 'raed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
+        "unknown method 'raed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
     ),
     ("c.open('a', 'r')", "methods are called with a colon: write c:open(…), not c.open(…)"),
     ("rng.int(1, 6)", "methods are called with a colon: write rng:int(…), not rng.int(…)"),
@@ -130,19 +130,19 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "c:copy('a', 'b')",
-        "unknown method 'copy': there is no copy: read the one file and write the other, with c:open, c:read and c:write; a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'copy': there is no copy: read the one file and write the other, with c:open, c:read and c:write; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
     ),
     (
         "c:log('a')",
-        "unknown method 'log': here it is print(…); a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'log': here it is print(…); a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
     ),
     (
         "c:rmtree('a')",
-        "unknown method 'rmtree': a tree is removed one by one: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'rmtree': a tree is removed one by one: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
     ),
     (
         "c:frobnicate('a')",
-        "unknown method 'frobnicate': a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration; rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle",
+        "unknown method 'frobnicate': a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration; rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle",
     ),
     (
         "rng:nrmal(1, 2)",
@@ -150,7 +150,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "local x = c.pathe",
-        "unknown field or method 'pathe': a client has open, read, write, close, rename, delete, mkdir, rmdir, list, stat, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown field or method 'pathe': a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
     ),
     (
         "local x = rng.sede",

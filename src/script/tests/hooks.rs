@@ -133,11 +133,12 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
         assert_eq!(report.outcome.errors, [""; 0]);
         tagged(&report, "got").remove(0).0
     };
-    let event = || CompletionEvent {
-        issued_ns: 1_000_000_300,
-        attempted_ns: 1_000_000_300,
-        bytes: 4_096,
-        ..completion(1, 7, open(1, "team/a.docx"), failed(NtStatus(0xC0DE_0001)))
+    let event = || {
+        let status = failed(NtStatus(0xC0DE_0001));
+        let mut event = completion(1, 7, open(1, "team/a.docx"), status);
+        (event.times.issued_ns, event.times.attempted_ns) = (1_000_000_300, 1_000_000_300);
+        event.execution.bytes = 4_096;
+        event
     };
     assert_eq!(arguments("", event()), "open 0xC0DE0001 999700 1000000");
     assert_eq!(
@@ -147,10 +148,14 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
         ),
         "4096 editors/1 1-7 300 0 team/a.docx nil open"
     );
-    let event =
-        || CompletionEvent { granted: granted(Caching::Oplock(OplockLevel::II)), ..event() };
+    let granted = |caching| {
+        let mut event = event();
+        event.execution.granted = granted(caching);
+        event
+    };
+    let event = granted(Caching::Oplock(OplockLevel::II));
     assert_eq!(
-        arguments("{ fields = { 'granted', 'create_action', 'file_id' } },", event()),
+        arguments("{ fields = { 'granted', 'create_action', 'file_id' } },", event),
         "ii opened 00000000000000010000000000000002"
     );
     let caching = "{ fields = { 'granted' } },";
@@ -162,8 +167,7 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
         (Caching::Lease(LeaseState::RWH), "RWH"),
         (Caching::Lease(LeaseState::NONE), "none"),
     ] {
-        let event = CompletionEvent { granted: granted(was), ..event() };
-        assert_eq!(arguments(caching, event), expected);
+        assert_eq!(arguments(caching, granted(was)), expected);
     }
     let skipped = completion(1, 8, read(1), CompletionStatus::Skipped { cause_seq: 7 });
     assert_eq!(arguments("{ status = 'skipped' },", skipped), "read SKIPPED nil nil");

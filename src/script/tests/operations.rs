@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::ir::document::line::DocumentLine;
-use crate::ir::{Due, Expect, Feature, HandleRef, OpenMode, OperationKind, Pattern, Payload};
+use crate::ir::{
+    Due, Expect, Feature, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
+    OperationKind, PathOperation, Pattern, Payload,
+};
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{CreateParameters, Durable, NtStatus, SharePath};
 
@@ -38,34 +41,42 @@ fn every_method_makes_its_operation() {
     );
     let h = HandleRef(0);
     let expected = [
-        OperationKind::Open {
+        OperationKind::Open(OpenOperation {
             path: path("a/b/f"),
             mode: OpenMode::ReadWrite,
             disposition: CreateDisposition::OpenIf,
             handle_ref: h,
             extensions: None,
-        },
-        OperationKind::Write {
-            handle_ref: h,
+        }),
+        HandleOperation::Write {
             offset: 0,
             length: 65_536,
             payload: Payload::Pattern(Pattern::Random),
-        },
-        OperationKind::Read { handle_ref: h, offset: 4_096, length: 100 },
-        OperationKind::Truncate { handle_ref: h, size: 0 },
-        OperationKind::Flush { handle_ref: h },
-        OperationKind::Lock { handle_ref: h, offset: 0, length: 10, exclusive: true, wait: false },
-        OperationKind::Unlock { handle_ref: h, offset: 0, length: 10 },
-        OperationKind::Lock { handle_ref: h, offset: 1, length: 2, exclusive: false, wait: true },
-        OperationKind::Close { handle_ref: h },
-        OperationKind::Rename { source_path: path("a"), dest_path: path("b"), replace: true },
-        OperationKind::Rename { source_path: path("a"), dest_path: path("b"), replace: false },
-        OperationKind::Delete { path: path("a") },
-        OperationKind::Mkdir { path: path("d") },
-        OperationKind::Rmdir { path: path("d") },
-        OperationKind::Stat { path: path("d") },
-        OperationKind::List { path: path("d"), pattern: "*".into() },
-        OperationKind::List { path: path(""), pattern: "*.docx".into() },
+        }
+        .on(h),
+        HandleOperation::Read { offset: 4_096, length: 100 }.on(h),
+        FileControl::Truncate { size: 0 }.on(h),
+        FileControl::Flush.on(h),
+        FileControl::Lock { offset: 0, length: 10, exclusive: true, wait: false }.on(h),
+        FileControl::Unlock { offset: 0, length: 10 }.on(h),
+        FileControl::Lock { offset: 1, length: 2, exclusive: false, wait: true }.on(h),
+        HandleOperation::Close.on(h),
+        OperationKind::ByPath(PathOperation::Rename {
+            source_path: path("a"),
+            dest_path: path("b"),
+            replace: true,
+        }),
+        OperationKind::ByPath(PathOperation::Rename {
+            source_path: path("a"),
+            dest_path: path("b"),
+            replace: false,
+        }),
+        OperationKind::ByPath(PathOperation::Delete { path: path("a") }),
+        OperationKind::ByPath(PathOperation::Mkdir { path: path("d") }),
+        OperationKind::ByPath(PathOperation::Rmdir { path: path("d") }),
+        OperationKind::ByPath(PathOperation::Stat { path: path("d") }),
+        OperationKind::ByPath(PathOperation::List { path: path("d"), pattern: "*".into() }),
+        OperationKind::ByPath(PathOperation::List { path: path(""), pattern: "*.docx".into() }),
     ];
     assert_eq!(made, expected);
 }
@@ -75,7 +86,7 @@ fn the_mode_of_open_implies_its_disposition() {
     let dispositions: Vec<_> = kinds(r#"c:open("a", "r") c:open("a", "w") c:open("a", "rw")"#)
         .into_iter()
         .map(|kind| match kind {
-            OperationKind::Open { mode, disposition, handle_ref, .. } => {
+            OperationKind::Open(OpenOperation { mode, disposition, handle_ref, .. }) => {
                 (mode, disposition, handle_ref.0)
             }
             other => panic!("{other:?}"),
@@ -103,7 +114,7 @@ fn open_takes_the_fields_of_create_by_name_or_number() {
         ..CreateParameters::default()
     };
     match &made[0] {
-        OperationKind::Open { extensions: Some(extensions), .. } => {
+        OperationKind::Open(OpenOperation { extensions: Some(extensions), .. }) => {
             assert_eq!(**extensions, expected);
         }
         other => panic!("{other:?}"),
@@ -125,7 +136,9 @@ fn open_takes_oplocks_leases_durable_handles_and_contexts_and_documents_keep_the
     .operations();
     let extensions: Vec<CreateParameters> = (operations.iter())
         .map(|operation| match &operation.kind {
-            OperationKind::Open { extensions: Some(extensions), .. } => (**extensions).clone(),
+            OperationKind::Open(OpenOperation { extensions: Some(extensions), .. }) => {
+                (**extensions).clone()
+            }
             other => panic!("{other:?}"),
         })
         .collect();
@@ -317,10 +330,18 @@ fn sizes_as_strings_are_exact_over_64_bits() {
     let numbers: Vec<(u64, u64)> = operations[1..]
         .iter()
         .map(|operation| match operation.kind {
-            OperationKind::Lock { offset, length, .. }
-            | OperationKind::Read { offset, length, .. }
-            | OperationKind::Write { offset, length, .. } => (offset, length),
-            OperationKind::Truncate { size, .. } => (size, 0),
+            OperationKind::OnHandle(
+                _,
+                HandleOperation::Control(FileControl::Lock { offset, length, .. }),
+            )
+            | OperationKind::OnHandle(_, HandleOperation::Read { offset, length, .. })
+            | OperationKind::OnHandle(_, HandleOperation::Write { offset, length, .. }) => {
+                (offset, length)
+            }
+            OperationKind::OnHandle(
+                _,
+                HandleOperation::Control(FileControl::Truncate { size, .. }),
+            ) => (size, 0),
             ref other => panic!("{other:?}"),
         })
         .collect();

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::ir::OperationKind;
+use crate::ir::{FileControl, HandleOperation, OperationKind};
 use crate::script::{ParameterHelp, describe};
 
 pub(super) const ALL: &str = r#"
@@ -231,7 +231,9 @@ fn a_size_that_a_number_cannot_hold_reaches_the_script_exactly_or_not_at_all() {
             CHANGED
         end }";
     let locked_at = |written: Written| match written.operations()[1].kind {
-        OperationKind::Lock { offset, .. } => offset,
+        OperationKind::OnHandle(_, HandleOperation::Control(FileControl::Lock { offset, .. })) => {
+            offset
+        }
         ref other => panic!("{other:?}"),
     };
     let plain = || script(&text.replace("CHANGED", ""));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ir::{Feature, OperationKind, Phase, Workload};
+use crate::ir::{Feature, OpenOperation, OperationKind, Phase, Workload};
 use crate::protocol::{BreakAnswer, BreakPolicy};
 
 const TWO: &str = r#"
@@ -205,7 +205,9 @@ fn breaks_are_answered_as_is_said_of_the_workload_else_of_all_wherever_it_is_sai
 
     let operations = all(&mut loaded, 64).unwrap();
     let of_opens = operations[..3].iter().map(|operation| match &operation.kind {
-        OperationKind::Open { extensions, .. } => extensions.as_ref().unwrap().on_break,
+        OperationKind::Open(OpenOperation { extensions, .. }) => {
+            extensions.as_ref().unwrap().on_break
+        }
         other => panic!("{other:?}"),
     });
     let delayed = BreakPolicy { delay_ns: 2_000_000_000, ..of_all };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use smbench::ir::event::{BreakEnd, BreakEvent};
 use smbench::ir::{
-    CompletionEvent, CompletionStatus, Event, Failure, OperationKind, OperationType,
+    CompletionEvent, CompletionStatus, Event, Failure, OpenOperation, OperationKind, OperationType,
 };
 use smbench::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 use smbench::protocol::{Break, BreakAnswer, BreakPolicy, Granted};
@@ -50,7 +50,7 @@ fn untold(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
     for notice in outcome.notices.iter().filter(|notice| notice.at_ns < until_ns) {
         let client = &clients[notice.client_idx as usize];
         let had = opens(client, &notice.notice).any(|open| {
-            let file_id = open.granted.as_ref().map(|granted| granted.file_id);
+            let file_id = open.execution.granted.as_ref().map(|granted| granted.file_id);
             let closed = outcome.calls.iter().any(|call| {
                 call.client_idx == client.index
                     && call.what == OperationType::Close
@@ -59,11 +59,11 @@ fn untold(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
             });
             let lost = client.completions.iter().any(|completion| {
                 use CompletionStatus::Failed;
-                let status = &completion.status;
-                (open.completed_ns..=notice.at_ns).contains(&completion.completed_ns)
+                let status = &completion.execution.status;
+                (open.times.completed_ns..=notice.at_ns).contains(&completion.times.completed_ns)
                     && matches!(status, Failed(ConnectionLost(_) | Panicked(_) | TimedOut))
             });
-            open.completed_ns < notice.at_ns && !closed && !lost
+            open.times.completed_ns < notice.at_ns && !closed && !lost
         });
         let told = events(outcome).any(|event| {
             (event.client_idx, event.notice, event.noticed_ns)
@@ -96,7 +96,7 @@ fn opens<'a>(
 ) -> impl Iterator<Item = &'a CompletionEvent> + use<'a> {
     let notice = *notice;
     client.completions.iter().copied().filter(move |completion| {
-        completion.granted.as_deref().is_some_and(|granted| holds(granted, &notice))
+        completion.execution.granted.as_deref().is_some_and(|granted| holds(granted, &notice))
     })
 }
 
@@ -121,7 +121,7 @@ fn fits(
     let policies = || {
         let workload = scenario.stream.header.on_break(event.client_idx);
         let own = opens.iter().filter_map(|open| match &open.operation.kind {
-            OperationKind::Open { extensions, .. } => extensions.as_ref()?.on_break,
+            OperationKind::Open(OpenOperation { extensions, .. }) => extensions.as_ref()?.on_break,
             _ => None,
         });
         own.chain([workload])
@@ -144,7 +144,7 @@ fn fits(
     match event.end {
         BreakEnd::NotAsked => {
             let asked = matches!(event.notice, Break::Lease(l) if l.acknowledgement_required);
-            let quick = opens.iter().any(|open| open.completed_ns == ended_ns);
+            let quick = opens.iter().any(|open| open.times.completed_ns == ended_ns);
             holds(!asked && !answered, "wanted an answer")?;
             holds(noticed_ns == ended_ns || quick, "was not over at once")
         }
@@ -161,10 +161,10 @@ fn fits(
             let lost = client.completions.iter().any(|completion| {
                 use CompletionStatus::{Cut, Failed};
                 let loses = matches!(
-                    &completion.status,
+                    &completion.execution.status,
                     Failed(ConnectionLost(_) | Panicked(_) | TimedOut | Status(_)) | Cut
                 );
-                loses && completion.completed_ns >= ended_ns
+                loses && completion.times.completed_ns >= ended_ns
             });
             let away = !scenario.outages.is_empty() || scenario.faults_per_mille > 0;
             holds(lost || away || client.failed, "lost no connection")
@@ -185,11 +185,12 @@ fn went_ahead<'a>(
     opens: &[&CompletionEvent],
 ) -> Option<&'a Call> {
     // A notice that overtook the answer to its open takes effect with that answer.
-    let overtook =
-        opens.iter().filter(|open| (open.issued_ns..open.completed_ns).contains(&event.noticed_ns));
-    let from_ns = overtook.map(|open| open.completed_ns).fold(event.noticed_ns, u64::max);
-    let before = opens.iter().rfind(|open| open.completed_ns <= from_ns);
-    let file = before.and_then(|open| open.granted.as_ref()?.disk_file_id);
+    let overtook = opens
+        .iter()
+        .filter(|open| (open.times.issued_ns..open.times.completed_ns).contains(&event.noticed_ns));
+    let from_ns = overtook.map(|open| open.times.completed_ns).fold(event.noticed_ns, u64::max);
+    let before = opens.iter().rfind(|open| open.times.completed_ns <= from_ns);
+    let file = before.and_then(|open| open.execution.granted.as_ref()?.disk_file_id);
     // The server knows of a rename before its client does.
     let renamed = outcome.calls.iter().any(|call| {
         call.what == OperationType::Rename && call.file == file && call.began_ns < event.ended_ns

@@ -15,7 +15,7 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
     let mut calls = outcome.calls.iter().filter(|call| call.client_idx == client.index).peekable();
     let mut cleaned_up = 0;
     for completion in &client.completions {
-        if matches!(completion.status, CompletionStatus::Skipped { .. }) {
+        if matches!(completion.execution.status, CompletionStatus::Skipped { .. }) {
             continue;
         }
         let operation = &completion.operation;
@@ -31,13 +31,13 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
                 && let Some(call) = calls.peek()
                 && call.what == OperationType::Close
                 && (operation.operation_type() != OperationType::Close
-                    || call.began_ns < completion.issued_ns)
+                    || call.began_ns < completion.times.issued_ns)
             {
                 calls.next();
                 cleaned_up += 1;
             }
             // An operation that is given up as it is handed out never reaches the server.
-            if last && completion.status == CompletionStatus::Cut {
+            if last && completion.execution.status == CompletionStatus::Cut {
                 calls.next_if(|call| call.what == operation.operation_type());
                 continue;
             }
@@ -59,14 +59,15 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
                 return wrong("was tried again before its backoff had passed", call);
             }
             let at_ns = if attempt == 0 {
-                Some(completion.issued_ns)
+                Some(completion.times.issued_ns)
             } else {
-                last.then_some(completion.attempted_ns)
+                last.then_some(completion.times.attempted_ns)
             };
             if at_ns.is_some_and(|at_ns| at_ns != began_ns) {
                 return wrong("was issued at another time than it says", call);
             }
-            let Some(ended_ns) = ended_ns.filter(|ended_ns| *ended_ns <= completion.completed_ns)
+            let Some(ended_ns) =
+                ended_ns.filter(|ended_ns| *ended_ns <= completion.times.completed_ns)
             else {
                 return wrong("completed before it had ended", call);
             };

@@ -22,12 +22,12 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
     // Several operations may fail at one instant; the last of them loses the connection.
     let mut losses = BTreeMap::new();
     for completion in &client.completions {
-        let CompletionStatus::Failed(failure) = &completion.status else { continue };
+        let CompletionStatus::Failed(failure) = &completion.execution.status else { continue };
         let certain = matches!(failure, ConnectionLost(_) | Panicked(_));
         // An operation that the server could cancel keeps its connection.
         let measured = completion.operation.section == Section::Iteration;
         if measured && (certain || *failure == TimedOut) {
-            *losses.entry(completion.completed_ns).or_default() |= certain;
+            *losses.entry(completion.times.completed_ns).or_default() |= certain;
         }
     }
     for (lost_ns, certain) in losses {

@@ -40,7 +40,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
             Finished | Skipped => {
                 let none_sent = begun[number]
                     .iter()
-                    .all(|it| matches!(it.status, CompletionStatus::Skipped { .. }));
+                    .all(|it| matches!(it.execution.status, CompletionStatus::Skipped { .. }));
                 if none_sent != (event.outcome == Skipped) {
                     return wrong("is to be skipped where none of it was sent, and only there");
                 }
@@ -54,8 +54,8 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         }
         let Some(operations) = begun.get(number) else { continue };
         let (first, last) = (operations[0], operations[operations.len() - 1]);
-        if (event.due_ns, event.started_ns) != (first.due_ns, first.issued_ns)
-            || event.ended_ns != last.completed_ns
+        if (event.due_ns, event.started_ns) != (first.times.due_ns, first.times.issued_ns)
+            || event.ended_ns != last.times.completed_ns
             || event.phase != first.phase
         {
             return wrong("has not the times of its operations");
@@ -63,13 +63,17 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         if let Due::During { until_ns, .. } = first.operation.due
             && outcome
                 .measured_ns
-                .is_none_or(|(zero, _)| first.due_ns >= zero.saturating_add(until_ns))
+                .is_none_or(|(zero, _)| first.times.due_ns >= zero.saturating_add(until_ns))
         {
             return wrong("began after its time");
         }
-        let waited = first.eligible_ns != first.due_ns;
-        let reconnected = client.resumed_ns.contains(&first.eligible_ns);
-        if drops && waited && !reconnected && !breaks::one_ended_at(outcome, first.eligible_ns) {
+        let waited = first.times.eligible_ns != first.times.due_ns;
+        let reconnected = client.resumed_ns.contains(&first.times.eligible_ns);
+        if drops
+            && waited
+            && !reconnected
+            && !breaks::one_ended_at(outcome, first.times.eligible_ns)
+        {
             return wrong("waited where late arrivals are dropped");
         }
     }
@@ -120,7 +124,7 @@ fn superseded_for_a_reason(
         }
         let ready_ns = match before.and_then(|(_, operations)| operations.last()) {
             Some(last) if last.lost_its_connection() => continue,
-            Some(last) => last.completed_ns,
+            Some(last) => last.times.completed_ns,
             None => zero_ns,
         };
         let eligible_ns = (ready_ns + after_ns).max(zero_ns + from_ns);
@@ -186,17 +190,17 @@ fn dropped_for_a_reason(
         Some(Due::Arrival { think_ns, .. }) => think_ns,
         _ => 0,
     };
-    let back = client.resumed_ns.iter().find(|resumed_ns| **resumed_ns >= last.completed_ns);
+    let back = client.resumed_ns.iter().find(|resumed_ns| **resumed_ns >= last.times.completed_ns);
     let ready_ns = if last.lost_its_connection() {
         back.copied().unwrap_or(u64::MAX)
     } else if last.waited_to_be_tried_again(scenario) {
         cut_ns
     } else {
-        last.completed_ns
+        last.times.completed_ns
     };
     // The busy time counts from when the iteration was due, because until it began the client was
     // busy with earlier ones.
-    let busy = first.due_ns..ready_ns.saturating_add(think_ns);
+    let busy = first.times.due_ns..ready_ns.saturating_add(think_ns);
     if busy.contains(&arrival_ns) {
         Ok(())
     } else {
@@ -277,13 +281,13 @@ impl HowItEnded for CompletionEvent {
     /// Returns whether the operation may have lost its connection. A time-out keeps the connection
     /// if the cancel was answered.
     fn lost_its_connection(&self) -> bool {
-        matches!(&self.status, Failed(ConnectionLost(_) | Panicked(_) | TimedOut))
+        matches!(&self.execution.status, Failed(ConnectionLost(_) | Panicked(_) | TimedOut))
     }
 
     /// Returns whether a cut may have come before the next attempt; the operation then completes
     /// with the last one.
     fn waited_to_be_tried_again(&self, scenario: &Scenario) -> bool {
-        let Failed(Status(status)) = &self.status else { return false };
+        let Failed(Status(status)) = &self.execution.status else { return false };
         let again = |policy: &RetryPolicy| policy.statuses.contains(status);
         self.retries + 1 < MOST_ATTEMPTS && scenario.retry.as_ref().is_some_and(again)
     }

@@ -29,7 +29,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
             if operation.seq < previous.operation.seq {
                 return wrong("completed out of order");
             }
-            if completion.issued_ns < previous.completed_ns {
+            if completion.times.issued_ns < previous.times.completed_ns {
                 return wrong("was issued before the one before it had ended");
             }
         }
@@ -46,23 +46,23 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         }
         let same_section = previous.filter(|last| last.operation.section == operation.section);
         let earliest_ns = earliest_ns(operation, same_section, zero_ns);
-        if completion.issued_ns < earliest_ns {
+        if completion.times.issued_ns < earliest_ns {
             return wrong(&format!("was issued early, before {earliest_ns}"));
         }
         // Neither an outage nor a break moves the due time, so the response contains them.
         let origin_is_known = same_section.is_some() || operation.section == Section::Iteration;
         if matches!(operation.due, Due::After(_))
             && origin_is_known
-            && completion.due_ns != earliest_ns
+            && completion.times.due_ns != earliest_ns
         {
             return wrong(&format!("is not due at {earliest_ns}"));
         }
         let times = [
-            completion.due_ns,
-            completion.eligible_ns,
-            completion.issued_ns,
-            completion.attempted_ns,
-            completion.completed_ns,
+            completion.times.due_ns,
+            completion.times.eligible_ns,
+            completion.times.issued_ns,
+            completion.times.attempted_ns,
+            completion.times.completed_ns,
         ];
         if !times.is_sorted() {
             return wrong("has its times in the wrong order");
@@ -72,7 +72,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
         {
             return wrong("was tried too often");
         }
-        if completion.status == CompletionStatus::Cut && !gave_up {
+        if completion.execution.status == CompletionStatus::Cut && !gave_up {
             return wrong("was cut although the drain had time");
         }
         if completion.phase != phase(scenario, completion, zero_ns) {
@@ -86,7 +86,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<
 pub fn held_up_no_longer_than_late(client: &Client) -> Result<(), String> {
     let longer = client.completions.iter().find(|completion| {
         let held_up = completion.held_up;
-        held_up.by_generation_ns + held_up.by_limit_ns > completion.lateness_ns()
+        held_up.by_generation_ns + held_up.by_limit_ns > completion.times.lateness_ns()
     });
     longer.map_or(Ok(()), |longer| Err(format!("held up for longer than it was late: {longer:?}")))
 }
@@ -99,7 +99,7 @@ fn earliest_ns(
 ) -> u64 {
     let iterates = operation.section == Section::Iteration;
     let origin_ns = if iterates { zero_ns.unwrap_or(u64::MAX) } else { 0 };
-    let ready_ns = previous.map_or(origin_ns, |previous| previous.completed_ns);
+    let ready_ns = previous.map_or(origin_ns, |previous| previous.times.completed_ns);
     match operation.due {
         Due::At(at_ns) => ready_ns.max(origin_ns.saturating_add(at_ns)),
         Due::After(ns) => ready_ns.saturating_add(ns),
@@ -121,7 +121,7 @@ fn phase(scenario: &Scenario, completion: &CompletionEvent, zero_ns: Option<u64>
     if operation.section != Section::Iteration {
         return None;
     }
-    let issued_ns = completion.issued_ns.checked_sub(zero_ns?)?;
+    let issued_ns = completion.times.issued_ns.checked_sub(zero_ns?)?;
     let at_ns = operation.due.at_ns().unwrap_or(issued_ns);
     let spans = PhaseSpan::chain(&scenario.stream.header.phases);
     spans.iter().rposition(|span| span.start_ns <= at_ns).map(|index| index as u16)

@@ -56,9 +56,9 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
         }
         for into in into {
             let counts = into.entry(operation.operation_type()).or_default();
-            counts.bytes += completion.bytes;
+            counts.bytes += completion.execution.bytes;
             counts.retries += u64::from(completion.retries);
-            match completion.status {
+            match completion.execution.status {
                 CompletionStatus::Succeeded(_) => counts.succeeded += 1,
                 CompletionStatus::Failed(_) => counts.failed += 1,
                 CompletionStatus::Skipped { .. } => counts.skipped += 1,

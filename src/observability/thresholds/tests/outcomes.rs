@@ -144,8 +144,9 @@ fn a_count_that_may_still_grow_ends_no_run() {
 }
 
 fn read(ms: u64, phase: u16, client: u32) -> CompletionEvent {
-    let event = fixtures::completion(client, 0, fixtures::read(1), fixtures::OK);
-    CompletionEvent { completed_ns: event.issued_ns + ms * 1_000_000, phase: Some(phase), ..event }
+    let mut event = fixtures::completion(client, 0, fixtures::read(1), fixtures::OK);
+    event.times.completed_ns = event.times.issued_ns + ms * 1_000_000;
+    CompletionEvent { phase: Some(phase), ..event }
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::super::{Action, EngineError};
 use super::super::{Engine, EngineConfig};
-use crate::backend::Execution;
 use crate::ir::event::{IterationOutcome, Unissued};
-use crate::ir::{CompletionStatus, Due, Event, Expect, Operation, OperationKind, Phase, Section};
+use crate::ir::{
+    CompletionStatus, Due, Event, Execution, Operation, PathOperation, Phase, Section,
+};
 use crate::protocol::{NtStatus, SharePath};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
@@ -39,16 +40,8 @@ pub fn engine_of(config: EngineConfig, clients: u32, limit: Option<u32>) -> Engi
 }
 
 pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
-    Operation {
-        client_idx,
-        seq,
-        due,
-        section: Section::Iteration,
-        iteration,
-        expect: Expect::Default,
-        id: None,
-        kind: OperationKind::Stat { path: SharePath::new("x").unwrap() },
-    }
+    let path = SharePath::new("x").unwrap();
+    Operation { due, iteration, ..Operation::new(client_idx, seq, PathOperation::Stat { path }) }
 }
 
 pub fn done() -> Execution {
@@ -128,8 +121,8 @@ fn an_operation_behind_a_slow_one_has_backlog_and_no_lateness() {
     else {
         panic!("no completion")
     };
-    assert_eq!((last.backlog_ns(), last.lateness_ns()), (70, 0));
-    assert_eq!((last.service_ns(), last.response_ns()), (5, 75));
+    assert_eq!((last.times.backlog_ns(), last.times.lateness_ns()), (70, 0));
+    assert_eq!((last.times.service_ns(), last.times.response_ns()), (5, 75));
 }
 
 #[test]
@@ -231,8 +224,11 @@ fn what_is_given_up_was_issued_when_it_was_and_its_iteration_is_cut() {
     let [Event::Completed(completion), Event::Iteration(iteration)] = &events[..] else {
         panic!("{events:?}")
     };
-    assert_eq!(completion.status, CompletionStatus::Cut);
-    assert_eq!((completion.issued_ns, completion.completed_ns), (ZERO_NS + 7, ZERO_NS + 500));
+    assert_eq!(completion.execution.status, CompletionStatus::Cut);
+    assert_eq!(
+        (completion.times.issued_ns, completion.times.completed_ns),
+        (ZERO_NS + 7, ZERO_NS + 500)
+    );
     assert_eq!(iteration.outcome, IterationOutcome::Cut);
     assert_eq!((iteration.started_ns, iteration.ended_ns), (ZERO_NS + 7, ZERO_NS + 500));
 }
@@ -287,7 +283,7 @@ fn a_client_that_lost_its_connection_is_held_until_it_is_back() {
     let lateness: Vec<_> = engine
         .drain_events()
         .filter_map(|event| match event {
-            Event::Completed(completion) => Some(completion.lateness_ns()),
+            Event::Completed(completion) => Some(completion.times.lateness_ns()),
             _ => None,
         })
         .collect();
@@ -403,9 +399,9 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
 
 #[test]
 fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_memory() {
-    let large = |seq| Operation {
-        kind: OperationKind::Stat { path: SharePath::new(&"x/".repeat(500)).unwrap() },
-        ..stat(0, seq, seq, Due::At(0))
+    let large = |seq| {
+        let path = SharePath::new(&"x/".repeat(500)).unwrap();
+        Operation { kind: PathOperation::Stat { path }.into(), ..stat(0, seq, seq, Due::At(0)) }
     };
     let pulls = |actions: &[Action]| {
         let max = |action: &Action| match action {

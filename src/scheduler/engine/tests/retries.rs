@@ -4,8 +4,7 @@ use super::super::Action;
 use super::super::{Engine, EngineConfig};
 use super::super::{MOST_ATTEMPTS, RetryPolicy};
 use super::closed_loop::{OP_TIMEOUT_NS, ZERO_NS, config, done, engine_of, issues, stat};
-use crate::backend::Execution;
-use crate::ir::{CompletionEvent, CompletionStatus, Due, Event, Failure, Section};
+use crate::ir::{CompletionEvent, CompletionStatus, Due, Event, Execution, Failure, Section};
 use crate::protocol::NtStatus;
 use crate::scheduler::timeline::Stage;
 
@@ -53,9 +52,12 @@ fn a_server_that_stays_busy_is_asked_three_times_and_told_of_once() {
         }
     }
     let [completion] = &completions(&mut engine)[..] else { panic!("one completion") };
-    assert_eq!((completion.status.clone(), completion.retries), (BUSY, 2));
-    assert_eq!((completion.issued_ns, completion.attempted_ns), (ZERO_NS, now_ns));
-    assert_eq!((completion.service_ns(), completion.response_ns()), (5, now_ns + 5 - ZERO_NS));
+    assert_eq!((completion.execution.status.clone(), completion.retries), (BUSY, 2));
+    assert_eq!((completion.times.issued_ns, completion.times.attempted_ns), (ZERO_NS, now_ns));
+    assert_eq!(
+        (completion.times.service_ns(), completion.times.response_ns()),
+        (5, now_ns + 5 - ZERO_NS)
+    );
     assert_eq!(issues(&mut engine, u64::MAX), []);
 }
 
@@ -68,8 +70,8 @@ fn a_cut_during_the_wait_completes_the_operation_with_the_attempt_that_failed() 
     engine.cut(ZERO_NS + 10);
     engine.cut(ZERO_NS + 11);
     let [completion] = &completions(&mut engine)[..] else { panic!("one completion") };
-    assert_eq!((completion.status.clone(), completion.retries), (BUSY, 0));
-    assert_eq!(completion.completed_ns, ZERO_NS + 5);
+    assert_eq!((completion.execution.status.clone(), completion.retries), (BUSY, 0));
+    assert_eq!(completion.times.completed_ns, ZERO_NS + 5);
     assert!(matches!(engine.poll(ZERO_NS + 12), Some(Action::Close { slot: 0 })));
     engine.closed(0).unwrap();
     assert!(engine.stage_done());
@@ -91,7 +93,8 @@ fn giving_up_during_the_wait_completes_the_operation_once() {
     busy(&mut engine, 0, 0, ZERO_NS, ZERO_NS + 5);
     assert_eq!(issues(&mut engine, ZERO_NS + 5), [(1, 0)]);
     engine.abandon(ZERO_NS + 10);
-    let statuses: Vec<_> = completions(&mut engine).into_iter().map(|c| c.status).collect();
+    let statuses: Vec<_> =
+        completions(&mut engine).into_iter().map(|c| c.execution.status).collect();
     assert_eq!(statuses, [BUSY, CompletionStatus::Cut]);
     assert!(engine.stage_done());
     assert_eq!(issues(&mut engine, u64::MAX), []);
@@ -121,7 +124,7 @@ fn the_wait_holds_no_permit_and_each_attempt_takes_one() {
     engine.complete(0, 0, again_ns + 70, again_ns + 75, done(), false).unwrap();
     let waits: Vec<_> = completions(&mut engine)
         .into_iter()
-        .map(|c| (c.operation.client_idx, c.retries, c.held_up.by_limit_ns, c.lateness_ns()))
+        .map(|c| (c.operation.client_idx, c.retries, c.held_up.by_limit_ns, c.times.lateness_ns()))
         .collect();
     assert_eq!(waits, [(1, 0, 5, 5), (0, 1, 0, 0)], "waiting between attempts is no lateness");
 }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::super::Engine;
 use super::closed_loop::{ZERO_NS, done, issues, measuring, stat};
-use crate::backend::Execution;
 use crate::ir::event::{Reopened, Unissued};
-use crate::ir::{Due, Event};
+use crate::ir::{Due, Event, Execution};
 use crate::scheduler::permits::Permits;
 
 fn two_operations() -> Engine {
@@ -29,9 +28,12 @@ fn an_operation_that_was_not_sent_is_issued_anew_and_its_response_contains_the_w
         panic!("{events:?}")
     };
     assert_eq!((stretch.from_ns, stretch.to_ns), (ZERO_NS + 11, ZERO_NS + 90));
-    assert_eq!((completion.due_ns, completion.eligible_ns), (ZERO_NS + 10, ZERO_NS + 90));
-    assert_eq!((completion.response_ns(), completion.service_ns()), (85, 4));
-    assert_eq!(completion.lateness_ns(), 1);
+    assert_eq!(
+        (completion.times.due_ns, completion.times.eligible_ns),
+        (ZERO_NS + 10, ZERO_NS + 90)
+    );
+    assert_eq!((completion.times.response_ns(), completion.times.service_ns()), (85, 4));
+    assert_eq!(completion.times.lateness_ns(), 1);
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn an_iteration_is_eligible_with_its_first_operation_when_a_handle_was_opened_ag
     let [Event::Completed(completion), Event::Iteration(iteration)] = &events[..] else {
         panic!("{events:?}")
     };
-    assert_eq!(completion.eligible_ns, ZERO_NS + 40);
+    assert_eq!(completion.times.eligible_ns, ZERO_NS + 40);
     assert_eq!(iteration.eligible_ns, ZERO_NS + 40);
     assert_eq!((iteration.due_ns, iteration.started_ns), (ZERO_NS + 10, ZERO_NS + 40));
 }
