@@ -91,9 +91,9 @@ mod tests {
         let mut recorder = fixtures::recorder();
         for seq in 0..100 {
             let mut event = fixtures::completion(0, seq, fixtures::delete("a"), fixtures::OK);
-            event.issued_ns += 20_000_000;
-            event.attempted_ns = event.issued_ns;
-            event.completed_ns = event.issued_ns + 1_000_000;
+            event.times.issued_ns += 20_000_000;
+            event.times.attempted_ns = event.times.issued_ns;
+            event.times.completed_ns = event.times.issued_ns + 1_000_000;
             recorder.event(Event::Completed(event));
         }
         Summary::new(facts, &recorder.finish())
@@ -125,9 +125,9 @@ exit code 130: interrupted, generator-limited
         let mut recorder = fixtures::recorder();
         for seq in 0..10_000 {
             let mut event = fixtures::completion(0, seq, fixtures::delete("a"), fixtures::OK);
-            event.issued_ns += if seq < 101 { 10_000_400 } else { 0 };
-            event.attempted_ns = event.issued_ns;
-            event.completed_ns = event.issued_ns + 1_000_000;
+            event.times.issued_ns += if seq < 101 { 10_000_400 } else { 0 };
+            event.times.attempted_ns = event.times.issued_ns;
+            event.times.completed_ns = event.times.issued_ns + 1_000_000;
             recorder.event(Event::Completed(event));
         }
         let summary = Summary::new(fixtures::facts(), &recorder.finish());

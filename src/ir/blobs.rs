@@ -32,11 +32,11 @@ pub enum BlobError {
     /// A path outside of the allowed directories. The error does not reveal whether there is
     /// such a file.
     #[error(
-        "is outside of {}, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder",
+        "is outside of {}, or a symbolic link leads there; allow its directory with --allow-blobs, and name it by its path in that directory",
         named(.0)
     )]
     Outside(PathBuf),
-    #[error("is not read, as no folder is known that it may come from")]
+    #[error("is not read, because no directory is known that it may come from")]
     NoDirectory,
     #[error("has {size} bytes, but the write wants {length}")]
     TooShort { size: u64, length: u64 },
@@ -368,21 +368,21 @@ mod tests {
         blob.data()
     }
 
-    fn file(folder: &tempfile::TempDir, name: &str) -> PathBuf {
-        let path = folder.path().join(name);
+    fn file(directory: &tempfile::TempDir, name: &str) -> PathBuf {
+        let path = directory.path().join(name);
         std::fs::write(&path, name.repeat(100)).unwrap();
         path
     }
 
-    fn cache(folder: &tempfile::TempDir, budget: u64) -> BlobCache {
-        BlobCache::with_budget(BlobDirectories::open(folder.path(), &[]).unwrap(), budget)
+    fn cache(directory: &tempfile::TempDir, budget: u64) -> BlobCache {
+        BlobCache::with_budget(BlobDirectories::open(directory.path(), &[]).unwrap(), budget)
     }
 
     #[test]
     fn writes_of_one_file_share_its_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(&folder, "a");
-        let mut cache = cache(&folder, 1_000);
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(&directory, "a");
+        let mut cache = cache(&directory, 1_000);
         let (long, short) = (write(&path, 100), write(&path, 10));
         fill(&mut cache, &long);
         fill(&mut cache, &short);
@@ -393,9 +393,9 @@ mod tests {
 
     #[test]
     fn beyond_the_budget_writes_are_left_to_whoever_issues_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let (a, b) = (file(&folder, "a"), file(&folder, "b"));
-        let mut cache = cache(&folder, 150);
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (file(&directory, "a"), file(&directory, "b"));
+        let mut cache = cache(&directory, 150);
         let first = write(&a, 100);
         fill(&mut cache, &first);
         let second = write(&b, 100);
@@ -424,10 +424,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_or_shorter_leaves_the_write_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(&folder, "a");
-        let mut cache = cache(&folder, 1_000);
-        let (gone, short) = (write(&folder.path().join("gone"), 1), write(&path, 101));
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(&directory, "a");
+        let mut cache = cache(&directory, 1_000);
+        let (gone, short) = (write(&directory.path().join("gone"), 1), write(&path, 101));
         fill(&mut cache, &gone);
         fill(&mut cache, &short);
         assert!(data(&gone).is_none() && data(&short).is_none());
@@ -438,8 +438,8 @@ mod tests {
     fn what_takes_the_place_of_a_file_that_was_checked_is_checked_when_it_is_read() {
         let outside = tempfile::tempdir().unwrap();
         let secret = file(&outside, "secret");
-        let folder = tempfile::tempdir().unwrap();
-        let directories = BlobDirectories::open(folder.path(), &[]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let directories = BlobDirectories::open(directory.path(), &[]).unwrap();
         let mut checks = BlobChecks::new(Arc::clone(&directories), None);
         let mut cache = BlobCache::new(directories);
         let fifo = |path: &Path| {
@@ -458,7 +458,7 @@ mod tests {
             ("d", &|_| {}, "cannot be read: No such file"),
         ];
         for (name, swap, why) in swaps {
-            let path = file(&folder, name);
+            let path = file(&directory, name);
             let checked = checks.check(path.to_str().unwrap(), 100).unwrap();
             let before = write(&checked, 50);
             fill(&mut cache, &before);
@@ -475,15 +475,15 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_folder_may_itself_be_allowed() {
+    fn a_link_in_the_directory_may_itself_be_allowed() {
         let outside = tempfile::tempdir().unwrap();
         file(&outside, "a");
-        let folder = tempfile::tempdir().unwrap();
-        let link = folder.path().join("data");
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("data");
         std::os::unix::fs::symlink(outside.path(), &link).unwrap();
         let open = |allowed: &[PathBuf]| {
-            let directories = BlobDirectories::open(folder.path(), allowed).unwrap();
-            let path = directories.resolve("data/a", Some(folder.path())).unwrap();
+            let directories = BlobDirectories::open(directory.path(), allowed).unwrap();
+            let path = directories.resolve("data/a", Some(directory.path())).unwrap();
             directories.read(&path, 3).map_err(|error| error.to_string())
         };
         assert_eq!(open(std::slice::from_ref(&link)).unwrap(), "aaa");
@@ -493,10 +493,10 @@ mod tests {
 
     #[test]
     fn a_path_that_contains_two_dots_anywhere_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        file(&folder, "a..b");
-        let directories = BlobDirectories::open(folder.path(), &[]).unwrap();
-        let here = folder.path().canonicalize().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        file(&directory, "a..b");
+        let directories = BlobDirectories::open(directory.path(), &[]).unwrap();
+        let here = directory.path().canonicalize().unwrap();
         for path in ["../a", "a/../b", "a/..", "a..b", "..a", "a../b", "..."] {
             let relative = directories.resolve(path, Some(&here));
             assert!(matches!(relative, Err(BlobError::Parent)), "{path}");
@@ -506,7 +506,7 @@ mod tests {
         }
         let odd = here.join("v1..2");
         std::fs::create_dir(&odd).unwrap();
-        file(&folder, "v1..2/a");
+        file(&directory, "v1..2/a");
         let directories = BlobDirectories::open(&odd, &[]).unwrap();
         let error = directories.resolve("a", Some(&odd)).unwrap_err();
         assert!(matches!(&error, BlobError::ParentInBase(base) if *base == odd), "{error}");
@@ -514,8 +514,8 @@ mod tests {
 
     #[test]
     fn a_blob_without_directories_is_never_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(&folder, "a");
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(&directory, "a");
         assert!(matches!(Blob::new(path).read(1), Err(BlobError::NoDirectory)));
     }
 }

@@ -34,6 +34,6 @@ pub use operation::{
 };
 pub use payload::{Pattern, Payload};
 pub use preview::Preview;
-pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader, Workload};
+pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader};
 pub use time_scale::TimeScale;
-pub use workloads::Workloads;
+pub use workloads::{Workload, Workloads};

@@ -1,5 +1,5 @@
 //! The preview of a stream: its first operations are examined before the run for what they
-//! need, and handed out afterwards as if nobody had looked.
+//! need, and handed out afterwards unchanged.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -9,7 +9,6 @@ use super::feature::Need;
 use super::operation::{Operation, Section};
 use super::workloads::Workloads;
 use crate::protocol::BreakPolicy;
-use crate::protocol::break_policy::in_words;
 
 /// The properties of a stream that are known before its first operation.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,27 +72,6 @@ pub struct Module {
     pub version: String,
     /// Hash of its text.
     pub hash: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Workload {
-    pub name: Arc<str>,
-    pub clients: u32,
-    /// The clients' names in a document. Those of a script are `<workload>/<id>`, from 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_names: Option<Arc<[Arc<str>]>>,
-    /// The way in which its clients answer breaks, unless an open states its own.
-    #[serde(default, skip_serializing_if = "BreakPolicy::is_default", with = "in_words")]
-    pub on_break: BreakPolicy,
-}
-
-impl Workload {
-    /// Creates a workload whose clients are named by their numbers.
-    pub fn new(name: &str, clients: u32) -> Workload {
-        let on_break = BreakPolicy::default();
-        Workload { name: name.into(), clients, client_names: None, on_break }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,33 @@
 //! The workloads of a stream, and which client belongs to which.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
-use super::source::Workload;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::BreakPolicy;
+use crate::protocol::break_policy::in_words;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    pub name: Arc<str>,
+    pub clients: u32,
+    /// The clients' names in a document. Those of a script are `<workload>/<id>`, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_names: Option<Arc<[Arc<str>]>>,
+    /// The way in which its clients answer breaks, unless an open states its own.
+    #[serde(default, skip_serializing_if = "BreakPolicy::is_default", with = "in_words")]
+    pub on_break: BreakPolicy,
+}
+
+impl Workload {
+    /// Creates a workload whose clients are named by their numbers.
+    pub fn new(name: &str, clients: u32) -> Workload {
+        let on_break = BreakPolicy::default();
+        Workload { name: name.into(), clients, client_names: None, on_break }
+    }
+}
 
 /// The workloads in the order in which their clients are numbered. Finding the workload of a
 /// client takes a time that grows with the logarithm of their number.

@@ -161,7 +161,7 @@ fn a_blob_that_may_not_be_used_is_named() {
     for outside in ["/etc/passwd", "HERE/link"] {
         let message = say(outside);
         assert!(
-            message.ends_with("is outside of the current directory, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder"),
+            message.ends_with("is outside of the current directory, or a symbolic link leads there; allow its directory with --allow-blobs, and name it by its path in that directory"),
             "{message}"
         );
     }

@@ -79,7 +79,7 @@ fn an_error_of_a_document_or_a_blob_names_the_path_as_it_was_given() {
     let message = place.smbench("validate team/a.lua").end().refused(2);
     assert_eq!(
         message,
-        "team/a.lua:3: write: blob \"/etc/passwd\" is outside of team, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder (client w/0)"
+        "team/a.lua:3: write: blob \"/etc/passwd\" is outside of team, or a symbolic link leads there; allow its directory with --allow-blobs, and name it by its path in that directory (client w/0)"
     );
 }
 

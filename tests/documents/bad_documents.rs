@@ -370,7 +370,7 @@ fn blobs_that_may_not_be_used() {
         format!("{start} \"none\" cannot be read: No such file or directory (os error 2)")
     );
     assert_eq!(say("HERE"), format!("{start} \"HERE\" is not a regular file"));
-    let outside = "is outside of HERE, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder";
+    let outside = "is outside of HERE, or a symbolic link leads there; allow its directory with --allow-blobs, and name it by its path in that directory";
     assert_eq!(say("/etc/passwd"), format!("{start} \"/etc/passwd\" {outside}"));
     assert_eq!(say("HERE/link"), format!("{start} \"link\" {outside}"));
     assert_eq!(say("HERE/five"), format!("{start} \"five\" has 5 bytes, but the write wants 6"));

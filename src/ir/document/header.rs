@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::error::Problem;
 use super::limits::{MAX_CLIENTS, MAX_PHASES, MAX_TIME_NS, MAX_WORKLOADS};
 use super::warnings::shortened;
-use crate::ir::source::{Module, Phase, StreamHeader, Workload};
+use crate::ir::source::{Module, Phase, StreamHeader};
+use crate::ir::workloads::Workload;
 
 /// The first line of a document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

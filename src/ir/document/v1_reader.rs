@@ -22,7 +22,7 @@ use super::line::DocumentLine;
 use super::sink::{CheckedSink, LineSink};
 use super::warnings::shortened;
 use crate::ir::operation::OpenMode;
-use crate::ir::source::Workload;
+use crate::ir::workloads::Workload;
 use crate::protocol::create::CreateDisposition;
 
 /// The parts of a version 1 document beside its operations.

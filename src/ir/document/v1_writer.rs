@@ -16,7 +16,7 @@ use super::line_fields;
 use super::v1_reader::default_disposition as default_v1;
 use crate::ir::Late;
 use crate::ir::operation::OperationType;
-use crate::ir::source::Workload;
+use crate::ir::workloads::Workload;
 use crate::protocol::BreakPolicy;
 use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 

@@ -72,7 +72,7 @@ fn a_payload_that_is_none_is_told_what_there_is() {
     assert_eq!(refused(&long), "blob \"f\" has 5 bytes, but the write wants 1024");
 }
 
-const OUTSIDE: &str = "is outside of HERE, or a symbolic link leads there; allow its folder with --allow-blobs and name it by its path in that folder";
+const OUTSIDE: &str = "is outside of HERE, or a symbolic link leads there; allow its directory with --allow-blobs, and name it by its path in that directory";
 
 #[test]
 fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_links_say() {
