@@ -41,22 +41,22 @@ const WAYS: [(&str, &str); 3] = [
 ];
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut reached = true;
     println!("load average before: {}", load());
     for clients in [1, 64, 5_000] {
-        reached &= alone(folder.path(), clients);
+        reached &= alone(directory.path(), clients);
     }
     println!(
         "\n{:<24} {:>9} {:>10} {:>12} {:>12} {:>12}",
         "in pairs", "clients", "breaks/s", "answer p50", "p99", "max (us)"
     );
     for clients in [2, 64, 1_000] {
-        reached &= in_pairs(folder.path(), "sim?latency=1ms", "the simulator", clients);
+        reached &= in_pairs(directory.path(), "sim?latency=1ms", "the simulator", clients);
     }
     if let Some(samba) = Samba::start(Settings::default()) {
         for clients in [2, 64] {
-            reached &= in_pairs(folder.path(), &samba.url(), "Samba", clients);
+            reached &= in_pairs(directory.path(), &samba.url(), "Samba", clients);
         }
     }
     println!("load average after: {}", load());
@@ -67,7 +67,7 @@ fn main() {
 }
 
 /// Returns whether the cost of an oplock and of a lease is within the goal.
-fn alone(folder: &Path, clients: u32) -> bool {
+fn alone(directory: &Path, clients: u32) -> bool {
     let mut rounds: Vec<[f64; WAYS.len()]> = Vec::new();
     for round in 0..ROUNDS {
         let mut costs = [0.0; WAYS.len()];
@@ -81,7 +81,7 @@ fn alone(folder: &Path, clients: u32) -> bool {
                 WAYS[which].1
             );
             let before_s = processor_s();
-            let summary = run(folder, &own, clients, "sim?latency=0", AT_FULL_SPEED);
+            let summary = run(directory, &own, clients, "sim?latency=0", AT_FULL_SPEED);
             let spent_us = (processor_s() - before_s) * 1e6;
             costs[which] = spent_us / (summary.totals.operations as f64 / 2.0);
         }
@@ -106,16 +106,16 @@ fn processor_s() -> f64 {
 }
 
 /// Returns whether the median time to answer a break is within the goal.
-fn in_pairs(folder: &Path, target: &str, name: &str, clients: u32) -> bool {
+fn in_pairs(directory: &Path, target: &str, name: &str, clients: u32) -> bool {
     let pairs = "bench.workload { name = 'pairs', clients = 2, iteration = function(c, rng)
         local h = c:open(('f%d'):format(c.id // 2), 'rw', { lease = 'RWH' })
         c:write(h, 0, 4096)
         c:think(rng:exp(2e7))
         c:close(h)
     end }";
-    let summary = run(folder, pairs, clients, target, CONTENDED);
+    let summary = run(directory, pairs, clients, target, CONTENDED);
     let Some((lease, answers)) =
-        summary.breaks.and_then(|told| Some((told.counts.lease, told.waited_us?)))
+        summary.breaks.and_then(|breaks| Some((breaks.counts.lease, breaks.waited_us?)))
     else {
         println!("{name:<24} {clients:>9} no break was acknowledged");
         return false;
@@ -126,8 +126,8 @@ fn in_pairs(folder: &Path, target: &str, name: &str, clients: u32) -> bool {
     p50 <= ANSWER_GOAL_US
 }
 
-fn run(folder: &Path, text: &str, clients: u32, target: &str, duration: Duration) -> Summary {
-    let path = folder.join("breaks.lua");
+fn run(directory: &Path, text: &str, clients: u32, target: &str, duration: Duration) -> Summary {
+    let path = directory.join("breaks.lua");
     std::fs::write(&path, text).unwrap();
     support::run(&Input::Script(script(&path, clients)), target, Some(duration))
 }

@@ -27,8 +27,8 @@ fn main() {
         arguments.get(index).cloned().unwrap_or_else(|| default.to_string())
     };
     let (operations, clients) = (argument(0, "10000000"), argument(1, "5000"));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
     for part in ["compile", "load"] {
         let this = std::env::current_exe().unwrap();
         let status = Command::new(this).arg(part).arg(&path).args([&operations, &clients]).status();

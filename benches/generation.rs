@@ -199,8 +199,8 @@ fn rate_of(script: &mut Script, part: u32, threads: u32) -> Rate {
 }
 
 fn load(iteration: &str, clients: u32, partition: ClientPartition) -> Script {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("bench.lua");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("bench.lua");
     let text = format!("bench.workload {{ name = 'w', {iteration} }}");
     std::fs::write(&path, text).expect("the script is written");
     let clients = vec![ClientsOverride { workload: None, clients }];

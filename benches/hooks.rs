@@ -70,14 +70,14 @@ const HOOKS: [(&str, &str, bool); 4] = [
 const PACES: [u64; 3] = [2_000, 10_000, 100_000];
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut missed = Vec::new();
     println!("load average before: {}", load());
     for clients in [1, 64, 5_000] {
-        full_speed(folder.path(), clients, &mut missed);
+        full_speed(directory.path(), clients, &mut missed);
     }
     for pace in PACES {
-        paced(folder.path(), pace, &mut missed);
+        paced(directory.path(), pace, &mut missed);
     }
     println!("load average after: {}", load());
     for goal in &missed {
@@ -86,8 +86,9 @@ fn main() {
     println!("every goal reached: {}", if missed.is_empty() { "yes" } else { "NO" });
 }
 
-fn full_speed(folder: &Path, clients: u32, missed: &mut Vec<String>) {
-    let path = |name: &str| folder.join(format!("full-{clients}-{}.lua", name.replace(' ', "-")));
+fn full_speed(directory: &Path, clients: u32, missed: &mut Vec<String>) {
+    let path =
+        |name: &str| directory.join(format!("full-{clients}-{}.lua", name.replace(' ', "-")));
     let inputs = HOOKS.map(|(name, hook, _)| {
         Input::Script(script(&written(path(name), &format!("{FULL_SPEED}\n{hook}")), clients))
     });
@@ -125,7 +126,7 @@ fn full_speed(folder: &Path, clients: u32, missed: &mut Vec<String>) {
     }
 }
 
-fn paced(folder: &Path, pace: u64, missed: &mut Vec<String>) {
+fn paced(directory: &Path, pace: u64, missed: &mut Vec<String>) {
     const CLIENTS: u32 = 100;
     let step_ns = 1_000_000_000 / pace;
     let stream = format!(
@@ -141,7 +142,7 @@ fn paced(folder: &Path, pace: u64, missed: &mut Vec<String>) {
     let variants = &HOOKS[..3];
     let inputs: Vec<Input> = (variants.iter().enumerate())
         .map(|(at, (_, hook, _))| {
-            let path = folder.join(format!("paced-{pace}-{at}.lua"));
+            let path = directory.join(format!("paced-{pace}-{at}.lua"));
             Input::Script(script(&written(path, &format!("{stream}\n{hook}")), CLIENTS))
         })
         .collect();

@@ -49,7 +49,7 @@ fn main() {
     );
     let idle = load();
     show("tokio's sleep every 1000 µs", &quantiles(tokio_sleep(1_000_000)), None, &idle);
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let samba = Samba::start(Settings::default());
     let mut missed = Vec::new();
     for work in WORK {
@@ -63,7 +63,7 @@ fn main() {
             let rounds: Vec<(Row, Row)> = (0..ROUNDS)
                 .map(|_| {
                     let bare = quantiles(bare_timer_fd(work.step_ns));
-                    (bare, ours(&work, samba.flatten(), precision, folder.path()))
+                    (bare, ours(&work, samba.flatten(), precision, directory.path()))
                 })
                 .collect();
             let ratio = median(rounds.iter().map(|(bare, row)| row.p99 / bare.p99));
@@ -231,8 +231,8 @@ bench.workload {{
     )
 }
 
-fn ours(work: &Work, samba: Option<&Samba>, precision: Precision, folder: &Path) -> Row {
-    let path = folder.join("lateness.lua");
+fn ours(work: &Work, samba: Option<&Samba>, precision: Precision, directory: &Path) -> Row {
+    let path = directory.join("lateness.lua");
     std::fs::write(&path, script(work)).unwrap();
     let url = samba.map_or("sim:null".into(), Samba::url);
     let options = RunOptions {
@@ -240,7 +240,7 @@ fn ours(work: &Work, samba: Option<&Samba>, precision: Precision, folder: &Path)
         duration: Some(RUN),
         precision,
         allow_late: true,
-        out: Some(folder.join("results")),
+        out: Some(directory.join("results")),
         ..RunOptions::new(Target::parse(&url).unwrap())
     };
     let input = Input::Script(ScriptOptions { path, ..ScriptOptions::default() });

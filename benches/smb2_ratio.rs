@@ -50,7 +50,7 @@ const WORK: [(&str, Work); 4] = [
 
 fn main() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!(
         "{:<12} {:>5} {:>14} {:>14} {:>7}",
@@ -66,7 +66,7 @@ fn main() {
                     theirs.push(runtime.block_on(theirs_rate(&samba, work, connections)));
                 };
                 let mut ours_now = || {
-                    ours.push(self::ours(&samba, folder.path(), work, connections as u32));
+                    ours.push(self::ours(&samba, directory.path(), work, connections as u32));
                 };
                 if run % 2 == 0 {
                     theirs_now();
@@ -216,8 +216,8 @@ bench.workload {{
     )
 }
 
-fn ours(samba: &Samba, folder: &Path, work: Work, clients: u32) -> f64 {
-    let path = folder.join("ratio.lua");
+fn ours(samba: &Samba, directory: &Path, work: Work, clients: u32) -> f64 {
+    let path = directory.join("ratio.lua");
     std::fs::write(&path, script(work)).unwrap();
     let input = Input::Script(support::script(&path, clients));
     let summary = support::run(&input, &samba.url(), Some(RUN));

@@ -86,8 +86,8 @@ struct Rate {
 }
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("throughput.lua");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("throughput.lua");
     std::fs::write(&path, SCRIPT).unwrap();
     let mut lines = Vec::new();
     let mut line = |name: String, goal, measure: Box<dyn Fn() -> Rate>| {
@@ -102,7 +102,7 @@ fn main() {
         }
         let name = format!("sysbench, empty event, {threads} thread(s)");
         if installed("sysbench") {
-            let event = folder.path().join("empty.lua");
+            let event = directory.path().join("empty.lua");
             std::fs::write(&event, "function event() end\n").unwrap();
             line(name, None, Box::new(move || sysbench(&event, threads)));
         } else {
@@ -111,7 +111,7 @@ fn main() {
     }
     line("floor: two clock reads and the recorder, 1 thread".into(), None, Box::new(floor));
     for (clients, goal, _) in GOALS {
-        let input = compile(&path, folder.path(), clients);
+        let input = compile(&path, directory.path(), clients);
         let name = format!("smbench, document, {clients} client(s)");
         line(name, Some(goal), Box::new(move || ours(&input, None)));
     }
@@ -153,10 +153,10 @@ fn print(lines: &[Line]) {
 }
 
 /// Compiles the script to a document of about [`OPERATIONS`] operations.
-fn compile(path: &Path, folder: &Path, clients: u32) -> Input {
+fn compile(path: &Path, directory: &Path, clients: u32) -> Input {
     let mut options = script(path, clients);
     options.iterations = Some(OPERATIONS / OPERATIONS_AN_ITERATION / clients);
-    let path = folder.join(format!("{clients}.jsonl"));
+    let path = directory.join(format!("{clients}.jsonl"));
     let output = run::Output::File { path: path.clone(), force: false };
     run::compile(&Input::Script(options), CompileBounds::default(), Format::V2, &output).unwrap();
     Input::Document { path, options: LoadOptions::default(), seed: None }

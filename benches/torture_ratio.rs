@@ -52,8 +52,8 @@ fn main() {
         return;
     }
     let Some(samba) = Samba::start(Settings::default()) else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("contention.lua");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("contention.lua");
     std::fs::write(&path, SCRIPT).unwrap();
     let before = load();
     println!(

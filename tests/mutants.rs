@@ -78,7 +78,7 @@ const MUTANTS: [Mutant; 18] = [
         text: "            client.in_flight_op = Some(in_flight.tried(attempt));",
         broken: "            client.in_flight_op = Some(in_flight.tried(attempt));
             if CHOSEN {
-                self.permits.release(self.shard);
+                self.permits.release();
             }",
         found: " in flight, limit",
     },

@@ -22,12 +22,12 @@ pub fn script(path: &Path, clients: u32) -> ScriptOptions {
 /// Runs `input` with the defaults of the command line, and keeps no results. Panics if an operation
 /// failed, was skipped or was cut.
 pub fn run(input: &Input, target: &str, duration: Option<Duration>) -> Summary {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let options = RunOptions {
         password: Some(Password::new(Samba::PASSWORD)),
         duration,
         allow_late: true,
-        out: Some(folder.path().join("results")),
+        out: Some(directory.path().join("results")),
         ..RunOptions::new(Target::parse(target).unwrap())
     };
     let summary = smbench::run::run(input, &options).unwrap().summary;

@@ -1,4 +1,4 @@
-//! A scene for tests of breaks: a scripted server and its clients in virtual time.
+//! The fixture of the tests of breaks: a scripted server and its clients in virtual time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,9 +11,9 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
+use super::fixtures::client_settings;
 use super::virtual_time::VirtualClock;
 use crate::backend::{
     BackendCapabilities, BreakAcknowledger, BreakSender, BreakStream, CachedFiles, Clock,
@@ -253,19 +253,10 @@ impl Play {
         let workload =
             Workload { on_break: self.on_break, ..Workload::new("w", self.clients as u32) };
         let header = StreamHeader { workloads: vec![workload].into(), ..StreamHeader::default() };
-        let hour_ns = 3_600_000 * MS;
         let settings = Arc::new(ClientSettings {
-            capabilities: Arc::new(server.capabilities()),
-            backend: Arc::new(server.clone()),
-            clock: Arc::new(clock.clone()),
-            connecting: Arc::new(Semaphore::new(8)),
-            seed: 0,
             header: Arc::new(header),
             files: self.by_file.then(|| Arc::new(CachedFiles::default())),
-            kept_paths: Arc::default(),
-            connect_timeout_ns: hour_ns,
-            reconnect_timeout_ns: hour_ns,
-            op_timeout_ns: hour_ns,
+            ..client_settings(Arc::new(server.clone()), Arc::new(clock.clone()))
         });
         let reports = Reports::default();
         let mailboxes: Vec<Rc<Mailbox>> = (0..self.clients).map(|_| Rc::default()).collect();
@@ -278,8 +269,8 @@ impl Play {
         }
         let last: RefCell<Vec<Option<Operation>>> = RefCell::new(vec![None; self.clients]);
         let hear = || {
-            let told: VecDeque<(u32, Report)> = std::mem::take(&mut *reports.borrow_mut());
-            for (slot, report) in told {
+            let heard: VecDeque<(u32, Report)> = std::mem::take(&mut *reports.borrow_mut());
+            for (slot, report) in heard {
                 if let Some(text) = text(&report) {
                     note(&seen, &clock, &format!("client {slot}: {text}"));
                 }
@@ -328,7 +319,7 @@ impl Play {
 
 fn text(report: &Report) -> Option<String> {
     Some(match report {
-        Report::Executed { execution, .. } => match execution.granted {
+        Report::Executed { attempt, .. } => match attempt.execution.granted {
             Some(_) => "opened".into(),
             None => "done".into(),
         },

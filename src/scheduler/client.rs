@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Semaphore;
 
+use super::engine::Attempt;
 use crate::backend::breaks::Waiting;
 use crate::backend::connection::panic_message;
 use crate::backend::reopening::KeptPaths;
@@ -63,9 +64,7 @@ pub enum Report {
     ConnectFailed(ConnectError),
     Executed {
         seq: u32,
-        issued_ns: u64,
-        completed_ns: u64,
-        execution: Execution,
+        attempt: Attempt,
         connection_lost: bool,
     },
     /// An operation that was not sent, because the connection had ended while the client was idle.
@@ -175,7 +174,7 @@ impl ClientTask {
 
     /// Executes orders and answers breaks, side by side.
     pub async fn run(self) {
-        let mut orders = pin!(self.obey());
+        let mut orders = pin!(self.follow_orders());
         poll_fn(|cx| {
             // Breaks come first, so that an order that arrived with a break finds it pending.
             self.breaks.poll(cx);
@@ -183,14 +182,14 @@ impl ClientTask {
             if self.breaks.has_held() {
                 // A caching right that the operation was just granted may already be broken.
                 self.breaks.poll(cx);
-                self.tell_breaks();
+                self.report_breaks();
             }
             ended
         })
         .await;
     }
 
-    async fn obey(&self) {
+    async fn follow_orders(&self) {
         let inner = match Box::pin(self.connect()).await {
             Ok(inner) => inner,
             Err(error) => return self.report(Report::ConnectFailed(error)),
@@ -233,10 +232,6 @@ impl ClientTask {
                     withheld_seq = Some(operation.seq);
                     self.mailbox.expired.set(None);
                     self.report(Report::Withheld { seq: operation.seq });
-                    match Box::pin(self.reconnect()).await {
-                        Ok(inner) => connection.reconnected(inner),
-                        Err(reason) => return self.report(Report::Gone { reason }),
-                    }
                 }
                 Order::Execute(operation) => {
                     last_seq = Some(operation.seq);
@@ -245,12 +240,6 @@ impl ClientTask {
                         let seq = operation.seq;
                         blocked = Some(Box::pin(async move { (seq, waiting.over().await) }));
                         self.report(Report::Blocked { seq });
-                    }
-                    if !connection.is_connected() {
-                        match Box::pin(self.reconnect()).await {
-                            Ok(inner) => connection.reconnected(inner),
-                            Err(reason) => return self.report(Report::Gone { reason }),
-                        }
                     }
                 }
                 Order::CloseAll => {
@@ -269,6 +258,12 @@ impl ClientTask {
                     self.report(Report::Closed { closed, failed });
                 }
                 Order::Disconnect => return Box::pin(connection.disconnect()).await,
+            }
+            if !connection.is_connected() {
+                match Box::pin(self.reconnect()).await {
+                    Ok(inner) => connection.reconnected(inner),
+                    Err(reason) => return self.report(Report::Gone { reason }),
+                }
             }
         }
     }
@@ -317,7 +312,8 @@ impl ClientTask {
         self.mailbox.expired.set(None);
         let connection_lost = !connection.is_connected();
         let seq = operation.seq;
-        self.report(Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost });
+        let attempt = Attempt { issued_ns, completed_ns, execution };
+        self.report(Report::Executed { seq, attempt, connection_lost });
         None
     }
 
@@ -381,11 +377,11 @@ impl ClientTask {
 
     fn report(&self, report: Report) {
         // Breaks that ended before this report are reported before it.
-        self.tell_breaks();
+        self.report_breaks();
         self.reports.borrow_mut().push_back((self.slot, report));
     }
 
-    fn tell_breaks(&self) {
+    fn report_breaks(&self) {
         if !self.breaks.has_held() {
             return;
         }
@@ -407,6 +403,6 @@ fn not_read_in_time(operation: &Operation) -> Failure {
 impl Drop for ClientTask {
     fn drop(&mut self) {
         self.breaks.cut();
-        self.tell_breaks();
+        self.report_breaks();
     }
 }

@@ -7,11 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::select;
-use tokio::sync::Semaphore;
 
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Precision, RealClock};
-use crate::backend::SMBBackend;
+use super::fixtures::client_settings;
 use crate::backend::sim::{Fault, Request, Settings, SimBackend};
 use crate::ir::blobs::BlobDirectories;
 use crate::ir::{
@@ -21,30 +20,16 @@ use crate::ir::{
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
-/// Returns settings with time-outs that never pass.
+/// Returns settings for a client of a simulated server.
 fn settings(clock: Arc<RealClock>) -> ClientSettings {
-    let backend = Arc::new(SimBackend::new(clock.clone(), Settings::default()));
-    let hour_ns = 3_600_000_000_000;
-    ClientSettings {
-        capabilities: Arc::new(backend.capabilities()),
-        backend,
-        clock,
-        connecting: Arc::new(Semaphore::new(1)),
-        seed: 0,
-        header: Arc::default(),
-        files: None,
-        kept_paths: Arc::default(),
-        connect_timeout_ns: hour_ns,
-        reconnect_timeout_ns: hour_ns,
-        op_timeout_ns: hour_ns,
-    }
+    client_settings(Arc::new(SimBackend::new(clock.clone(), Settings::default())), clock)
 }
 
 async fn executed(reports: &Reports) -> Execution {
     loop {
         let report = reports.borrow_mut().pop_front();
         match report {
-            Some((_, Report::Executed { execution, .. })) => return execution,
+            Some((_, Report::Executed { attempt, .. })) => return attempt.execution,
             Some(_) => {}
             None => tokio::task::yield_now().await,
         }
@@ -66,8 +51,8 @@ fn a_blob_that_cannot_be_read_in_time_is_not_the_server_s_fault() {
 }
 
 async fn write_of_a_blob() -> CompletionStatus {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("blob");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("blob");
     std::fs::write(&path, "12345").unwrap();
 
     let settings = Arc::new(settings(RealClock::start(Precision::Sleep)));
@@ -85,7 +70,7 @@ async fn write_of_a_blob() -> CompletionStatus {
         mailbox.put(Order::Execute(Rc::new(Operation::new(0, 0, open))));
         executed(&reports).await;
         let blob = Blob::new(path);
-        blob.bind(&BlobDirectories::open(folder.path(), &[]).unwrap());
+        blob.bind(&BlobDirectories::open(directory.path(), &[]).unwrap());
         let payload = Payload::Blob(Arc::new(blob));
         let write = HandleOperation::Write { offset: 0, length: 4, payload }.on(handle_ref);
         mailbox.put(Order::Execute(Rc::new(Operation::new(0, 1, write))));

@@ -14,11 +14,12 @@ use futures_util::future::select;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::batch::Batch;
 use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports};
 use super::clock::{Alarm, DriverClock};
 use super::engine::{Action, EngineError};
 use super::engine::{Engine, EngineConfig};
-use super::feed::{Batch, BatchRequest, Feed};
+use super::feed::{BatchRequest, Feed};
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
 use super::stage_coordinator::StageCoordinator;
@@ -30,7 +31,7 @@ const TURNS_BETWEEN_YIELDS: u32 = 64;
 
 /// The number of reports processed before their events are passed on. If all clients begin at
 /// once, the events of all their reports would take more memory than the clients do.
-const HEARD_BETWEEN_PUBLISHING: usize = 256;
+const REPORTS_BETWEEN_PUBLISHING: usize = 256;
 
 /// The longest time that the connections of a shard may take to end in good order.
 const DISCONNECT_BOUND_NS: u64 = 1_000_000_000;
@@ -46,13 +47,6 @@ pub struct Shard {
     pub client: Arc<ClientSettings>,
     pub clock: Arc<dyn DriverClock>,
     pub feed: Box<dyn Feed>,
-}
-
-/// A defect of this program; the run's figures cannot be trusted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DriverError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
 }
 
 /// The driver of a [`Shard`], from connecting to disconnecting.
@@ -112,8 +106,9 @@ impl<'sink> Driver<'sink> {
     /// disconnected.
     ///
     /// # Errors
-    /// [`DriverError`] for a defect, such as a completion that does not match what is in flight.
-    pub async fn run(mut self) -> Result<(), DriverError> {
+    /// [`EngineError`] for a defect of this program, such as a completion that does not match what
+    /// is in flight. The results of the run cannot be trusted.
+    pub async fn run(mut self) -> Result<(), EngineError> {
         let mut orders = self.shard.coordinator.subscribe();
         // Another shard may have ended the run before this one began to listen.
         orders.mark_changed();
@@ -121,7 +116,7 @@ impl<'sink> Driver<'sink> {
         loop {
             if orders.has_changed().unwrap_or(false) {
                 let latest = orders.borrow_and_update().clone();
-                self.obey(&latest);
+                self.follow(&latest);
             }
             if self.stage == Stage::Finished {
                 break;
@@ -137,7 +132,7 @@ impl<'sink> Driver<'sink> {
         Ok(())
     }
 
-    fn obey(&mut self, orders: &Orders) {
+    fn follow(&mut self, orders: &Orders) {
         if orders.stage != self.stage {
             self.stage = orders.stage;
             self.arrived = false;
@@ -157,13 +152,13 @@ impl<'sink> Driver<'sink> {
     }
 
     /// Does everything that can be done now.
-    fn turn(&mut self) -> Result<(), DriverError> {
-        let mut heard = 0_usize;
+    fn turn(&mut self) -> Result<(), EngineError> {
+        let mut processed = 0_usize;
         loop {
             let Some((slot, report)) = self.reports.borrow_mut().pop_front() else { break };
-            self.hear(slot, report)?;
-            heard += 1;
-            if heard.is_multiple_of(HEARD_BETWEEN_PUBLISHING) {
+            self.process_report(slot, report)?;
+            processed += 1;
+            if processed.is_multiple_of(REPORTS_BETWEEN_PUBLISHING) {
                 self.publish();
             }
         }
@@ -217,7 +212,7 @@ impl<'sink> Driver<'sink> {
         }
     }
 
-    fn hear(&mut self, slot: u32, report: Report) -> Result<(), DriverError> {
+    fn process_report(&mut self, slot: u32, report: Report) -> Result<(), EngineError> {
         let client_idx = self.engine.client_idx(slot);
         match report {
             Report::Connected => {
@@ -227,15 +222,8 @@ impl<'sink> Driver<'sink> {
             Report::ConnectFailed(error) => {
                 self.shard.coordinator.cut(CutReason::Connect(error.to_string()));
             }
-            Report::Executed { seq, issued_ns, completed_ns, execution, connection_lost } => {
-                self.engine.complete(
-                    slot,
-                    seq,
-                    issued_ns,
-                    completed_ns,
-                    execution,
-                    connection_lost,
-                )?;
+            Report::Executed { seq, attempt, connection_lost } => {
+                self.engine.complete(slot, seq, attempt, connection_lost)?;
             }
             Report::Withheld { seq } => {
                 self.engine.withheld(slot, seq, self.shard.clock.now_ns())?;
@@ -244,7 +232,7 @@ impl<'sink> Driver<'sink> {
                 self.engine.blocked(slot, seq, self.shard.clock.now_ns())?;
             }
             Report::Unblocked { seq, ended_ns } => self.engine.unblocked(slot, seq, ended_ns),
-            Report::Break(event) => self.engine.broken(event),
+            Report::Break(event) => self.engine.break_ended(event),
             Report::Resumed { after } => {
                 self.sink.event(Event::Reconnected { client_idx, after });
                 self.engine.resume(slot, self.shard.clock.now_ns());
@@ -266,14 +254,11 @@ impl<'sink> Driver<'sink> {
         Ok(())
     }
 
-    fn take_batch(&mut self, batch: Batch) -> Result<(), DriverError> {
-        let Batch { slot, section, operations, ended, error } = batch;
-        if error.is_some() {
-            self.engine.break_off(slot);
-        }
-        self.engine.operations(slot, section, operations, ended, self.shard.clock.now_ns())?;
-        if let Some(error) = error {
-            self.shard.coordinator.cut(CutReason::Source(error.to_string()));
+    fn take_batch(&mut self, batch: Batch) -> Result<(), EngineError> {
+        let broke_off = batch.error.as_ref().map(|error| CutReason::Source(error.to_string()));
+        self.engine.operations(batch, self.shard.clock.now_ns())?;
+        if let Some(reason) = broke_off {
+            self.shard.coordinator.cut(reason);
         }
         Ok(())
     }
@@ -297,7 +282,7 @@ impl<'sink> Driver<'sink> {
         let reports = std::mem::take(&mut *self.reports.borrow_mut());
         for (_, report) in reports {
             if let Report::Break(event) = report {
-                self.engine.broken(event);
+                self.engine.break_ended(event);
             }
         }
         self.publish();
@@ -305,7 +290,7 @@ impl<'sink> Driver<'sink> {
 
     /// Waits until a task has reported, a batch has arrived, the orders have changed, a permit
     /// was handed over, or a timer is due, whichever comes first.
-    async fn wait(&mut self, orders: &mut watch::Receiver<Orders>) -> Result<(), DriverError> {
+    async fn wait(&mut self, orders: &mut watch::Receiver<Orders>) -> Result<(), EngineError> {
         let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
         let (tasks, reports) = (&mut self.tasks, &self.reports);
         let (feed, alarm) = (&mut self.shard.feed, &mut self.alarm);
@@ -358,8 +343,8 @@ impl<'sink> Driver<'sink> {
         // orders.
         let clock = &self.shard.clock;
         let bound = clock.sleep_until(clock.now_ns().saturating_add(DISCONNECT_BOUND_NS));
-        let farewells = async { while self.tasks.next().await.is_some() {} };
-        select(pin!(farewells), bound).await;
+        let disconnected = async { while self.tasks.next().await.is_some() {} };
+        select(pin!(disconnected), bound).await;
         self.drop_tasks();
     }
 }

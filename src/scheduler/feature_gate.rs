@@ -67,7 +67,7 @@ impl FeatureGate {
             Some(mode) if self.withheld.contains(feature) => {
                 let wanted = refused.iter().map(|need| need.feature.mode()).fold(0, u8::max);
                 format!(
-                    "which --mode {mode} leaves out; use --mode {wanted}, or --degrade to go on without it"
+                    "which --mode {mode} excludes; use --mode {wanted}, or --degrade to go on without it"
                 )
             }
             _ => {
@@ -128,7 +128,7 @@ mod tests {
         let none = gate(&ALL, Some(0), false);
         assert_eq!(check(&none, &[Feature::Locks]), Ok(()));
         let message = check(&none, &[Feature::Locks, Feature::ShareMode, Feature::Caching]);
-        let expected = "operation 0-1 needs share_mode (fidelity mode 1), which --mode 0 leaves out; use --mode 2, or --degrade to go on without it";
+        let expected = "operation 0-1 needs share_mode (fidelity mode 1), which --mode 0 excludes; use --mode 2, or --degrade to go on without it";
         assert_eq!(message.unwrap_err(), expected);
         // Another mode would not help, because the backend lacks the feature.
         let message = check(&gate(&[], Some(0), false), &[Feature::Caching]).unwrap_err();
@@ -151,7 +151,7 @@ mod tests {
         }
         let degraded = gate(&ALL[..6], None, true);
         check(&degraded, &[Feature::Disposition, Feature::Caching]).unwrap();
-        assert_eq!(degraded.mode(), 1, "what is left out is not used");
+        assert_eq!(degraded.mode(), 1, "a dropped feature is not used");
         assert_eq!(gate(&ALL, Some(1), false).mode(), 1);
         assert_eq!(gate(&ALL[..6], Some(2), true).mode(), 1, "no more than there is");
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
+use super::batch::Batch;
 use super::feature_gate::FeatureGate;
 use crate::backend::connection::panic_message;
 use crate::ir::{
@@ -32,30 +33,6 @@ pub struct BatchRequest {
     pub max: usize,
     /// The client's last superseded iteration, if its source has to know of it.
     pub superseded: Option<u32>,
-}
-
-/// The answer to one request.
-#[derive(Debug)]
-pub struct Batch {
-    pub slot: u32,
-    pub section: Section,
-    pub operations: Vec<Operation>,
-    /// Whether the section has no more operations for this client.
-    pub ended: bool,
-    /// The error with which the stream broke off after `operations`.
-    pub error: Option<SourceError>,
-}
-
-impl Batch {
-    fn broken(request: BatchRequest, message: String) -> Batch {
-        Batch {
-            slot: request.slot,
-            section: request.section,
-            operations: Vec::new(),
-            ended: true,
-            error: Some(SourceError { message, client: None }),
-        }
-    }
 }
 
 fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
@@ -267,7 +244,9 @@ where
             };
             let batch = batch.unwrap_or_else(|message| {
                 panicked = Some(message.clone());
-                Batch::broken(request, message)
+                let BatchRequest { slot, section, .. } = request;
+                let error = Some(SourceError { message, client: None });
+                Batch { slot, section, operations: Vec::new(), ended: true, error }
             });
             // Sending fails if the shard is gone. The other shards may still ask.
             let _ = batches[shard].send(batch);

@@ -7,6 +7,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod batch;
 #[cfg(test)]
 mod break_fixture;
 #[cfg(test)]
@@ -19,6 +20,8 @@ pub mod driver;
 pub mod engine;
 pub mod feature_gate;
 pub mod feed;
+#[cfg(test)]
+mod fixtures;
 mod heartbeat;
 pub mod operation_bound;
 pub mod permits;
@@ -27,7 +30,7 @@ pub mod timeline;
 pub mod virtual_time;
 
 pub use clock::{Precision, RealClock};
-pub use driver::{Driver, DriverError, Shard};
+pub use driver::{Driver, Shard};
 pub use engine::{Action, Engine, EngineError, RetryPolicy};
 pub use feed::{Feed, LocalFeed, ThreadFeed};
 pub use permits::Permits;

@@ -1,4 +1,4 @@
-//! The bounds on operations over all shards: on those in flight, and on those there are.
+//! The bounds on operations over all shards: on those in flight, and on their total.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ impl Permits {
         Permits { bounded, operations: None, wakers }
     }
 
-    /// The same, with at most so many operations of iterations in all.
+    /// Adds a bound on the total number of operations of iterations.
     pub fn with_operations(self, most: Option<u64>) -> Permits {
         Permits { operations: most.map(OperationBound::new), ..self }
     }
@@ -46,9 +46,15 @@ impl Permits {
         self.operations.as_ref()
     }
 
-    /// Wakes every shard, for each to see that the last operation was taken.
-    pub(super) fn wake_all(&self) {
-        self.wakers.iter().for_each(Notify::notify_one);
+    /// Takes one operation from the bound and returns true, or returns false if none is left.
+    /// Wakes every shard when the last one was taken.
+    pub fn take_operation(&self) -> bool {
+        let Some(bound) = &self.operations else { return true };
+        let taken = bound.take();
+        if bound.is_reached() {
+            self.wakers.iter().for_each(Notify::notify_one);
+        }
+        taken
     }
 
     /// Takes a permit and returns true, or queues one client of the shard for the next.

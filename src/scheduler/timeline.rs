@@ -21,18 +21,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Returns the stage's name in progress and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Connect => "connecting",
-            Stage::RunSetup | Stage::Setup => "setup",
-            Stage::Fill => "preparing",
-            Stage::Measure => "measuring",
-            Stage::Teardown | Stage::RunTeardown => "teardown",
-            Stage::Finished => "finished",
-        }
-    }
-
     /// Returns the section of the stream that the stage issues.
     pub fn section(self) -> Option<Section> {
         match self {

@@ -1,8 +1,7 @@
 //! Virtual time: a single-threaded executor that, when nothing can run, jumps
 //! to the next instant something waits for.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,33 +24,8 @@ struct Time {
     now_ns: u64,
     /// The number of the next sleeper. It breaks ties in the order of arrival, so that runs repeat.
     next_id: u64,
-    sleepers: BinaryHeap<Reverse<Sleeper>>,
-}
-
-struct Sleeper {
-    at_ns: u64,
-    id: u64,
-    waker: Waker,
-}
-
-impl PartialEq for Sleeper {
-    fn eq(&self, other: &Sleeper) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Sleeper {}
-
-impl PartialOrd for Sleeper {
-    fn partial_cmp(&self, other: &Sleeper) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Sleeper {
-    fn cmp(&self, other: &Sleeper) -> std::cmp::Ordering {
-        (self.at_ns, self.id).cmp(&(other.at_ns, other.id))
-    }
+    /// The wakers, by time and number.
+    sleepers: BTreeMap<(u64, u64), Waker>,
 }
 
 /// A deadlock: nothing can run and nothing waits for a time, so the future would hang for ever.
@@ -92,9 +66,9 @@ impl VirtualClock {
 
     fn jump(&self) -> Option<Waker> {
         let mut time = self.time();
-        let Reverse(sleeper) = time.sleepers.pop()?;
-        time.now_ns = time.now_ns.max(sleeper.at_ns);
-        Some(sleeper.waker)
+        let ((at_ns, _), waker) = time.sleepers.pop_first()?;
+        time.now_ns = time.now_ns.max(at_ns);
+        Some(waker)
     }
 
     fn poll_until(&self, at_ns: u64, registered: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
@@ -105,8 +79,7 @@ impl VirtualClock {
         if !std::mem::replace(registered, true) {
             let id = time.next_id;
             time.next_id += 1;
-            let waker = cx.waker().clone();
-            time.sleepers.push(Reverse(Sleeper { at_ns, id, waker }));
+            time.sleepers.insert((at_ns, id), cx.waker().clone());
         }
         Poll::Pending
     }

@@ -220,7 +220,7 @@ impl Client {
     /// Handles `c:running()`.
     pub fn running(&mut self, pace: Option<&mut dyn Paced>) -> Result<bool, String> {
         if self.section != Section::Iteration {
-            return Err("running belongs into an iteration; setup and teardown run once".into());
+            return Err("c:running() belongs in an iteration; setup and teardown run once".into());
         }
         if std::mem::take(&mut self.fresh) {
             return Ok(!self.ended);
@@ -233,7 +233,7 @@ impl Client {
         self.idle_rounds = if self.since_boundary == 0 { self.idle_rounds + 1 } else { 0 };
         if self.idle_rounds > MAX_IDLE_ROUNDS {
             return Err(format!(
-                "{what} made no operation in {MAX_IDLE_ROUNDS} rounds, so the run would never get anywhere"
+                "{what} made no operation in {MAX_IDLE_ROUNDS} rounds, so the run would never make progress"
             ));
         }
         self.since_boundary = 0;
@@ -247,7 +247,7 @@ impl Client {
         self.boundaries = self
             .boundaries
             .checked_add(1)
-            .ok_or("the client has made 4,294,967,295 iterations, the most there can be")?;
+            .ok_or("the client has made 4,294,967,295 iterations, the maximum")?;
         Ok(true)
     }
 
@@ -301,12 +301,12 @@ impl Client {
     pub fn at(&mut self, ns: u64) -> Result<(), String> {
         if self.section != Section::Iteration {
             return Err(
-                "at belongs into an iteration: time zero comes after setup; use think here".into(),
+                "c:at belongs in an iteration, because time zero comes after setup; use c:think here".into(),
             );
         }
         if self.open_loop.is_some() {
             return Err(
-                "at does not go with an open loop, whose arrivals say when an iteration begins; use think, or bench.closed_loop {}"
+                "c:at cannot be used in an open loop, where arrivals begin the iterations; use c:think, or bench.closed_loop {}"
                     .into(),
             );
         }
@@ -356,9 +356,8 @@ impl Client {
         self.span_over |= left_out && matches!(due, Due::During { .. });
         self.within_104_days()?;
         self.count(left_out || self.clock.now_ns() > before)?;
-        let seq = self
-            .next_seq
-            .ok_or("the client has made 4,294,967,296 operations, the most there can be")?;
+        let seq =
+            self.next_seq.ok_or("the client has made 4,294,967,296 operations, the maximum")?;
         self.next_seq = seq.checked_add(1);
         self.fresh = false;
         let operation = Operation {

@@ -298,7 +298,7 @@ impl Host {
         let Some(deadline) = self.watch.deadline.get() else { return Ok(()) };
         if let Some(hooks) = &self.hooks {
             if hooks.is_given_up() {
-                return Err(self.fatal(ScriptError::Script("the hook was cut off".into())));
+                return Err(self.fatal(ScriptError::Script("the hook was stopped".into())));
             }
             if hooks.has_moved_on() {
                 // Reading the CPU time at every call of a hook would be too slow.
@@ -320,7 +320,7 @@ impl Host {
                 return Ok(());
             }
             let text = format!(
-                "no end in sight after {:?} of computing (--script-time); the script seems to loop for ever",
+                "no result after {:?} of computing (--script-time); the script seems to loop forever",
                 self.limits.time_per_resume
             );
             let place = self.line(lua).or_else(|| self.chunks.borrow().names.first().cloned());

@@ -90,17 +90,17 @@ fn explained(text: &str) -> String {
         return format!("{}{}", &text[..at], unknown_method("method", word));
     }
     if let Some((kind, _)) = text.split_once(": 0x").filter(|(_, rest)| is_address(rest)) {
-        return format!("error() was called with a {kind} instead of a text");
+        return format!("error() was called with a {kind} instead of a string");
     }
     if text == "nil" {
         return "error() was called without a message".to_string();
     }
     if text == "function" {
-        return "error() was called with a function instead of a text".to_string();
+        return "error() was called with a function instead of a string".to_string();
     }
     if text.contains("error in error handling") || text.contains("C stack overflow") {
         return format!(
-            "{text} (calls lie too deep in one another: of require, pcall, sort and other functions that call back there can be 200)"
+            "{text} (calls are nested too deeply: at most 200 calls of require, pcall, table.sort and other functions that call back can be nested)"
         );
     }
     if text.contains("attempt to modify a readonly table") {

@@ -124,6 +124,6 @@ impl FromStr for ClientsOverride {
 pub(super) fn client_count(clients: u64) -> Result<u32, String> {
     match u32::try_from(clients) {
         Ok(clients) if (1..=MAX_CLIENTS).contains(&clients) => Ok(clients),
-        _ => Err(format!("{clients} clients; there can be 1 to {MAX_CLIENTS}")),
+        _ => Err(format!("{clients} clients; 1 to {MAX_CLIENTS} are possible")),
     }
 }

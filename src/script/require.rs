@@ -26,7 +26,7 @@ const UNVERSIONED: &str = "unversioned";
 
 /// The message for a link out of the script's directory. It is the same whether or not the target
 /// of the link exists.
-const OUTSIDE: &str = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
+const OUTSIDE: &str = "a symbolic link leads out of the script's directory, or is absolute; modules are read from inside that directory only";
 
 /// Maximum depth to which modules may require one another. Each module runs on the stack of the
 /// thread that requires it, and a thread that makes operations has a stack of 2 MiB.
@@ -58,7 +58,7 @@ pub(super) fn function(lua: &Lua, host: &Rc<Host>) -> LuaResult<Function> {
             }
             if loading.borrow().contains(&name) {
                 let circle = loading.borrow().join(" -> ");
-                return fail!("require goes in a circle: {circle} -> {name}");
+                return fail!("modules require one another in a circle: {circle} -> {name}");
             }
             if loading.borrow().len() == MAX_DEPTH {
                 return Err(fault(too_deep(&loading.borrow(), &name)));
@@ -98,7 +98,7 @@ fn find(host: &Host, name: &str) -> LuaResult<Found> {
         Some(declared) => declared.directory.clone(),
         None => {
             return fail!(
-                "require {} belongs at the top of the script, outside of all functions",
+                "require {} must be called at the top level of the script, outside of all functions",
                 shown_name(name)
             );
         }
@@ -158,7 +158,7 @@ fn too_deep(loading: &[String], name: &str) -> String {
         all => format!("{} -> {name}", all.join(" -> ")),
     };
     format!(
-        "modules require one another more than {MAX_DEPTH} deep, the most there can be: {ends}; require them side by side, or put several into one file"
+        "modules require one another more than {MAX_DEPTH} levels deep: {ends}; require them side by side, or put several into one file"
     )
 }
 
@@ -178,11 +178,11 @@ fn check_version(name: &str, version: &str, wanted: &Value) -> LuaResult<()> {
         ))
     })?;
     if version == UNVERSIONED {
-        return fail!("module '{name}' has no version, so \"{wanted}\" cannot be asked for");
+        return fail!("module '{name}' has no version, so \"{wanted}\" cannot be required");
     }
     match Version::parse(version) {
         Ok(found) if request.matches(&found) => Ok(()),
-        _ => fail!("module '{name}' is version {version}; the script asks for {wanted}"),
+        _ => fail!("module '{name}' is version {version}; the script requires {wanted}"),
     }
 }
 
@@ -206,7 +206,7 @@ fn read_text(file: File, limit: usize) -> Result<String, String> {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }
     if bytes.first().is_some_and(|byte| *byte < b'\t' || *byte == 0x1b) {
-        return Err("it is compiled bytecode; only the text of a script is taken".into());
+        return Err("it is compiled bytecode; a script must be source code".into());
     }
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
 }

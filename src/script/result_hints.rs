@@ -40,7 +40,7 @@ pub(super) fn hint(text: &str, chunks: &Chunks) -> Option<String> {
     });
     method.map(|method| {
         format!(
-            " (operations of a client, such as c:{method}, return nothing; c:open alone returns a handle: a script never sees results)"
+            " (operations of a client, such as c:{method}, return nothing, and only c:open returns a handle: a script never sees results)"
         )
     })
 }
@@ -51,7 +51,7 @@ const ABOUT_NOTHING: [&str; 6] = [
     "wrong number of arguments",
     "assertion failed",
     "error() was called without a message",
-    "an offset and a length are wanted",
+    "it takes a handle, an offset and a length",
     "takes the lowest and the highest",
 ];
 

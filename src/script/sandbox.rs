@@ -30,14 +30,14 @@ pub(super) const CHECKED_BUILTINS: [&str; 5] =
     ["math.ldexp", "string.byte", "string.sub", "table.unpack", "unpack"];
 
 const ABSENT: &[(&str, &str)] = &[
-    ("io", "scripts cannot reach files of this machine"),
-    ("os", "scripts cannot reach this machine; times come from phases, think and at"),
+    ("io", "scripts cannot reach files of this host"),
+    ("os", "scripts cannot reach this host; times come from phases, c:think and c:at"),
     ("debug", "it is not part of the sandbox"),
-    ("load", "code is loaded by require alone"),
-    ("loadstring", "code is loaded by require alone"),
-    ("loadfile", "code is loaded by require alone"),
-    ("dofile", "code is loaded by require alone"),
-    ("package", "modules are found by require in the script's folder lib and in std"),
+    ("load", "code is loaded with require only"),
+    ("loadstring", "code is loaded with require only"),
+    ("loadfile", "code is loaded with require only"),
+    ("dofile", "code is loaded with require only"),
+    ("package", "require finds modules in the directory lib beside the script, and in std"),
     ("collectgarbage", "memory is managed for you"),
     ("gcinfo", "memory is managed for you"),
     ("getfenv", "it is not part of the sandbox"),

@@ -487,7 +487,7 @@ fn override_clients(
     let total: u64 = workloads.iter().map(|workload| u64::from(workload.clients)).sum();
     if total > u64::from(MAX_CLIENTS) {
         return Err(ScriptError::Clients(format!(
-            "{total} clients in all; there can be {MAX_CLIENTS}"
+            "{total} clients in total; at most {MAX_CLIENTS} are possible"
         )));
     }
     Ok(())

@@ -70,7 +70,7 @@ pub(super) fn check_keys(table: &Table, what: &str, kind: &str, known: &[&str]) 
         let name = match &key {
             Value::String(name) => name.to_string_lossy(),
             other => {
-                return fail!("{what}: value {} stands alone; write name = value", shown(other));
+                return fail!("{what}: value {} has no name; write name = value", shown(other));
             }
         };
         if !known.contains(&name.as_str()) {
@@ -125,7 +125,7 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
             Ok(text) => Ok(text.to_string()),
             Err(_) => fail!("{what} is not valid UTF-8"),
         },
-        other => fail!("{what} is a text, not {}", shown(other)),
+        other => fail!("{what} is a string, not {}", shown(other)),
     }
 }
 

@@ -21,7 +21,9 @@ impl Weights {
         for (position, weight) in (1..).zip(weights) {
             let weight = weight?;
             if !(0.0..=1e15).contains(&weight) {
-                return Err(format!("weight {position} is {weight}; it lies between 0 and 1e15"));
+                return Err(format!(
+                    "weight {position} is {weight}; it must be between 0 and 1e15"
+                ));
             }
             sum += weight;
             self.0.push(sum);
@@ -78,7 +80,7 @@ mod tests {
         assert!(weights(&[0.0, 0.0]).unwrap_err().contains("all weights are 0"));
         assert_eq!(
             weights(&[1.0, -1.0]).unwrap_err(),
-            "weight 2 is -1; it lies between 0 and 1e15"
+            "weight 2 is -1; it must be between 0 and 1e15"
         );
         assert!(weights(&[f64::NAN]).is_err());
     }

@@ -50,7 +50,7 @@ fn an_error_in_a_teardown_is_refused_before_a_run_connects() {
             iteration = function(c) for i = 1, 3000 do c:stat('a') end end,
             teardown = function(c) c:delete(5) end }",
     );
-    assert_eq!(of_clients, "s.lua:3: delete: the path is a text, not 5 (client w/0)");
+    assert_eq!(of_clients, "s.lua:3: delete: the path is a string, not 5 (client w/0)");
     let run_wide = refused_alike(
         "bench.workload { name = 'w', clients = 8, iteration = function(c) c:stat('a') end }
         bench.teardown(function(c) c:reed() end)",

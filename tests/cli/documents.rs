@@ -60,11 +60,11 @@ fn a_document_that_is_wrong_says_where() {
         (v1(no_path), r#"operations[0]: operation "x": Delete has no "path"; add it"#),
         (
             v1(&format!("{one},{two}")),
-            r#"operations[1]: operation "x": op_id is used before, at operations[0]; every operation needs an id of its own"#,
+            r#"operations[1]: operation "x": op_id was already used at operations[0]; every operation needs an id of its own"#,
         ),
         (
             v1(&format!("{one},{back}")),
-            r#"operations[1]: operation "y": time goes backwards: this client's operation before is at 7000 ns and this one at 6000 ns; sort the client's operations by time"#,
+            r#"operations[1]: operation "y": time goes backwards: the client's previous operation is at 7000 ns and this one is at 6000 ns; sort the client's operations by time"#,
         ),
         (v1(unknown), r#"operation types that are not known: "Chmod" (1 operation, first "x")"#),
         (
@@ -83,11 +83,11 @@ fn a_document_that_is_wrong_says_where() {
         ),
         (
             vec![stat_v2(r#","op_id":"i""#), stat_v2(r#","op_id":"i""#)],
-            r#"3: operation "i": op_id is used before, at line 2; every operation needs an id of its own"#,
+            r#"3: operation "i": op_id was already used at line 2; every operation needs an id of its own"#,
         ),
         (
             vec![CLOSE.into()],
-            r#"2: handle_ref "h" is not open here: its Open is missing or comes later, or it is closed before"#,
+            r#"2: handle_ref "h" is not open here: its Open is missing or comes later, or the handle was already closed"#,
         ),
         (vec![up], r#"2: path: path "../a" contains ".."; paths stay inside the share"#),
     ] {
@@ -181,7 +181,7 @@ fn phases_beyond_all_time_are_refused() {
     };
     assert_eq!(
         refused_text("x.jsonl", with(&format!("{},{}", phase(1, u64::MAX), phase(2, u64::MAX)))),
-        "x.jsonl: has phases that last longer than 4,611,686,018,427,387,903 ns (146 years) together"
+        "x.jsonl: has phases that together last longer than 4,611,686,018,427,387,903 ns (146 years)"
     );
     let many: Vec<String> = (0..1_001).map(|number| phase(number, 1)).collect();
     assert_eq!(

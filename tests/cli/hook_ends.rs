@@ -77,7 +77,7 @@ fn an_endless_loop_in_any_hook_ends_with_its_line_and_a_count_and_the_run_with_i
         let (problem, summary) = place.run(line).end().broke_off(4);
         assert_eq!(
             problem,
-            "s.lua:2: no end in sight after 200ms of computing (--script-time); the script seems to loop for ever (once, in a hook, which is not called again)"
+            "s.lua:2: no result after 200ms of computing (--script-time); the script seems to loop forever (once, in a hook, which is not called again)"
         );
         assert_eq!(number(&summary["totals"]["operations"]), 4);
         let trust = &summary["trust"];

@@ -24,7 +24,7 @@ fn late_in_iteration(body: &str, flags: &str) -> String {
 }
 
 const FOR_EVER: &str =
-    "no end in sight after 200ms of computing (--script-time); the script seems to loop for ever";
+    "no result after 200ms of computing (--script-time); the script seems to loop forever";
 
 #[test]
 fn a_loop_for_ever_is_ended_wherever_it_is() {
@@ -170,7 +170,7 @@ fn a_file_that_is_no_script_is_refused_without_running_it() {
         ("pipe.lua", no_file),
         ("zero.lua", no_file),
         ("binary.lua", "it is not UTF-8 text"),
-        ("bytecode.lua", "it is compiled bytecode; only the text of a script is taken"),
+        ("bytecode.lua", "it is compiled bytecode; a script must be source code"),
         ("large.lua", "it has more than 1048576 bytes, the most a script may have"),
     ] {
         for command in ["run --target sim --out out", "validate", "compile -o x.jsonl"] {

@@ -107,7 +107,7 @@ fn an_error_of_the_script_in_setup_or_teardown_names_its_line_and_exits_2() {
             "bench.workload {{ name = 'w', clients = 2,\n{text}\niteration = function(c) c:stat('') end }}"
         ));
         let problem = place.run("s.lua --target sim --iterations 2").end().refused(2);
-        let expected = "s.lua:2: stat: the path is a text, not 5 (client w/";
+        let expected = "s.lua:2: stat: the path is a string, not 5 (client w/";
         assert!(problem.starts_with(expected), "{section}: {problem}");
     }
 }

@@ -59,12 +59,12 @@ fn a_stream_that_asks_for_more_than_the_mode_is_refused_with_the_mode_that_has_i
             };
             assert_eq!(
                 refused(0),
-                "operation 0-2 needs share_mode (fidelity mode 1), which --mode 0 leaves out; use --mode 2, or --degrade to go on without it"
+                "operation 0-2 needs share_mode (fidelity mode 1), which --mode 0 excludes; use --mode 2, or --degrade to go on without it"
             );
             assert_eq!(
                 refused(1),
                 format!(
-                    "operation 0-4 needs {caching} (fidelity mode 2), which --mode 1 leaves out; use --mode 2, or --degrade to go on without it"
+                    "operation 0-4 needs {caching} (fidelity mode 2), which --mode 1 excludes; use --mode 2, or --degrade to go on without it"
                 )
             );
         }
@@ -125,7 +125,7 @@ fn a_mode_the_target_does_not_have_is_refused_whatever_the_stream_needs() {
 fn a_mode_is_named_by_a_flag_or_a_variable() {
     let place = Place::with_script(&plain("{ lease = 'RH' }"));
     let run = || place.run("s.lua --target sim --iterations 1").env("SMBENCH_MODE", "1");
-    assert!(run().end().refused(2).contains("which --mode 1 leaves out"));
+    assert!(run().end().refused(2).contains("which --mode 1 excludes"));
     run().arg("--mode").arg("auto").end().exits(0);
     let error = place.run("s.lua --mode 3").end().exits(2).stderr;
     assert!(error.contains("[possible values: auto, 0, 1, 2]"), "{error}");
@@ -139,7 +139,7 @@ fn what_a_workload_says_it_needs_counts_before_it_shows() {
     let refused = place.run_to("no", "s.lua --target sim --iterations 1 --mode 0").end().refused(2);
     assert_eq!(
         refused,
-        "workload 'w' needs access_mask (fidelity mode 1), which --mode 0 leaves out; use --mode 2, or --degrade to go on without it"
+        "workload 'w' needs access_mask (fidelity mode 1), which --mode 0 excludes; use --mode 2, or --degrade to go on without it"
     );
 }
 

@@ -19,7 +19,7 @@ fn an_error_of_a_script_names_its_path_as_it_was_given() {
     let place = team(BROKEN, "");
     let whole = place.path().join("team/a.lua").display().to_string();
     for path in ["team/a.lua", "./team/a.lua", "team/../team/a.lua", &whole] {
-        let expected = format!("{path}:2: stat: the path is a text, not 5 (client w/0)");
+        let expected = format!("{path}:2: stat: the path is a string, not 5 (client w/0)");
         for command in
             ["run --target sim --out out", "validate", "compile --iterations 1 -o x.jsonl"]
         {
@@ -43,7 +43,7 @@ fn an_error_of_a_module_names_its_path_beside_the_script() {
     let place = team(script, "return { go = function(c)\nc:stat(5) end }");
     assert_eq!(
         place.smbench("validate team/a.lua").end().refused(2),
-        "team/lib/m.lua:2: stat: the path is a text, not 5 (client w/0)"
+        "team/lib/m.lua:2: stat: the path is a string, not 5 (client w/0)"
     );
     let missing = team("require('none')", "").smbench("validate team/a.lua").end().refused(2);
     assert_eq!(missing, "team/a.lua:1: module 'none' not found: there is no team/lib/none.lua");

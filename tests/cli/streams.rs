@@ -93,7 +93,7 @@ fn a_stream_that_does_not_fit_version_1_is_refused_and_leaves_nothing() {
     let message = place.smbench("compile s.lua -o x.json --iterations 2").end().refused(2);
     assert_eq!(
         message,
-        "operation \"3-0\" (Mkdir) does not fit a version 1 document: version 1 has no such type; version 2 (.jsonl) takes it"
+        "operation \"3-0\" (Mkdir) does not fit a version 1 document: version 1 has no such type; version 2 (.jsonl) can hold it"
     );
     compile(&place, "s.lua -o x.jsonl --iterations 2");
     let again = place.smbench("compile x.jsonl -o x.json").end().refused(2);

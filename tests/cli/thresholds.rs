@@ -194,7 +194,7 @@ fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() 
         ),
         (
             "{ 'read.count > 1', delay = '1s' }",
-            "s.lua:7: bench.thresholds: 'read.count > 1': delay is how long abort waits; add abort = true",
+            "s.lua:7: bench.thresholds: 'read.count > 1': delay is the time that abort waits; add abort = true",
         ),
         (
             "{ 'read.count > 1', abort = true, delay = 5 }",
@@ -210,19 +210,19 @@ fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() 
         ),
         (
             "{ abort = true }",
-            "s.lua:7: bench.thresholds: entry 1 has no threshold: begin it with a text, such as { \"read.response.p99 < 20ms\", abort = true }",
+            "s.lua:7: bench.thresholds: entry 1 has no threshold: begin it with a string, such as { \"read.response.p99 < 20ms\", abort = true }",
         ),
         (
             "'read.count > 1', abort = true",
-            "s.lua:7: bench.thresholds: abort is about one threshold: give that a table of its own, such as { \"read.response.p99 < 20ms\", abort = … }",
+            "s.lua:7: bench.thresholds: abort applies to one threshold: give that threshold a table of its own, such as { \"read.response.p99 < 20ms\", abort = … }",
         ),
         (
             "['read.response.p99'] = { '< 20ms' }",
-            "s.lua:7: bench.thresholds: each is one text, metric and all, such as \"read.response.p99 < 20ms\", and not \"read.response.p99\" = …",
+            "s.lua:7: bench.thresholds: each threshold is one string that begins with the metric, such as \"read.response.p99 < 20ms\", and not \"read.response.p99\" = …",
         ),
         (
             "5",
-            "s.lua:7: bench.thresholds: entry 1 is a text such as \"read.response.p99 < 20ms\" or a table that begins with one, not 5",
+            "s.lua:7: bench.thresholds: entry 1 is a string such as \"read.response.p99 < 20ms\" or a table that begins with one, not 5",
         ),
     ] {
         assert_eq!(in_script(entry), message, "{entry}");

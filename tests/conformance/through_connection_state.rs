@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use smbench::backend::{
-    BackendCapabilities, Breaks, Clock, ConnectError, ConnectionState, Endpoint, Execution,
-    Feature, OpError, SMBBackend, SMBConnectionInner, SMBFileHandle,
+    BackendCapabilities, Breaks, Clock, ConnectError, ConnectionState, Endpoint, Feature, OpError,
+    SMBBackend, SMBConnectionInner, SMBFileHandle,
 };
 use smbench::ir::payload::Pattern;
 use smbench::ir::{
-    CompletionStatus, Failure, FileControl, HandleOperation, HandleRef, OpenMode, OpenOperation,
-    Operation, OperationKind, PathOperation, Payload,
+    CompletionStatus, Execution, Failure, FileControl, HandleOperation, HandleRef, OpenMode,
+    OpenOperation, Operation, OperationKind, PathOperation, Payload,
 };
 use smbench::probe::{self, Case, Step, Verdict};
 use smbench::protocol::create::CreateDisposition;

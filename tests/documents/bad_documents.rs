@@ -111,7 +111,7 @@ fn missing_parts_of_version_1() {
     let say = |from: &str, to: &str| message(&directory, "x.json", v1("").replace(from, to));
     assert_eq!(
         say("\"duration_seconds\":1,", ""),
-        "x.json: metadata has no \"duration_seconds\" that is a number from 0"
+        "x.json: metadata needs \"duration_seconds\", a number from 0"
     );
     assert_eq!(
         say("\"metadata\"", "\"extra\":1,\"metadata\""),
@@ -160,7 +160,8 @@ fn missing_and_misspelt_fields_of_operations() {
     );
     let times =
         |times: &str| bad_v2(&[&format!(r#"{{"client":0,{times},"type":"Stat","path":"a"}}"#)]);
-    let alone = r#"x.jsonl:2: has "late", which says what becomes of an arrival: give it "at_ns" and "after_ns" too"#;
+    let alone =
+        r#"x.jsonl:2: has "late", which applies to arrivals only: add "at_ns" and "after_ns""#;
     assert_eq!(times(r#""at_ns":0,"late":"drop""#), alone);
     let half = r#"x.jsonl:2: has "from_ns" or "until_ns": the iteration of a closed loop that has its time begins with both and "after_ns", and no "at_ns""#;
     assert_eq!(times(r#""after_ns":0,"from_ns":5"#), half);
@@ -176,7 +177,7 @@ fn missing_and_misspelt_fields_of_operations() {
     let arrival = |section: &str| {
         format!(r#"{{"client":0,{section}"at_ns":5,"after_ns":0,"type":"Stat","path":"a"}}"#)
     };
-    let inside = r#"has "at_ns" and "after_ns", which makes it an arrival; only the first operation of an iteration is one, and this is not: give it one of them, or an iteration of its own"#;
+    let inside = r#"has both "at_ns" and "after_ns", which makes it an arrival, but only the first operation of an iteration can be one: remove one of the two, or give the operation an iteration of its own"#;
     assert_eq!(bad_v2(&[&arrival(""), &arrival("")]), format!("x.jsonl:3: {inside}"));
     assert_eq!(bad_v2(&[&arrival(r#""section":"setup","#)]), format!("x.jsonl:2: {inside}"));
     let write = OPEN.replace("}", "},{").replace(",{", "");
@@ -215,13 +216,13 @@ fn ids_that_are_used_twice() {
     let operations = [delete("x", "a", 1), delete("y", "b", 1), delete("x", "b", 2)].join(",");
     assert_eq!(
         bad_v1(&operations),
-        r#"x.json: operations[2]: operation "x": op_id is used before, at operations[0]; every operation needs an id of its own"#
+        r#"x.json: operations[2]: operation "x": op_id was already used at operations[0]; every operation needs an id of its own"#
     );
     let implied = r#"{"op_id":"0-1","client":1,"after_ns":0,"type":"Stat","path":"a"}"#;
     let stat = r#"{"client":0,"after_ns":0,"type":"Stat","path":"a"}"#;
     assert_eq!(
         bad_v2(&[implied, stat, stat]),
-        r#"x.jsonl:2: operation "0-1": op_id is what an operation without one has, by the number of its client and its own number there; choose another"#
+        r#"x.jsonl:2: operation "0-1": op_id is the default id (client-number) of another operation, which has none of its own; choose another"#
     );
 }
 
@@ -230,7 +231,7 @@ fn order_within_a_client() {
     let operations = [delete("x", "a", 7), delete("y", "b", 1), delete("z", "a", 6)].join(",");
     assert_eq!(
         bad_v1(&operations),
-        r#"x.json: operations[2]: operation "z": time goes backwards: this client's operation before is at 7000 ns and this one at 6000 ns; sort the client's operations by time"#
+        r#"x.json: operations[2]: operation "z": time goes backwards: the client's previous operation is at 7000 ns and this one is at 6000 ns; sort the client's operations by time"#
     );
     assert_eq!(
         bad_v1(&delete("x", "a", u64::MAX)),
@@ -252,7 +253,7 @@ fn order_within_a_client() {
 
 #[test]
 fn handles_used_when_they_are_not_open() {
-    let not_open = r#"handle_ref "h" is not open here: its Open is missing or comes later, or it is closed before"#;
+    let not_open = r#"handle_ref "h" is not open here: its Open is missing or comes later, or the handle was already closed"#;
     assert_eq!(bad_v2(&[CLOSE, OPEN]), format!("x.jsonl:2: {not_open}"));
     assert_eq!(bad_v2(&[OPEN, CLOSE, CLOSE]), format!("x.jsonl:4: {not_open}"));
     let other_client = CLOSE.replace("\"client\":0", "\"client\":1");
@@ -260,7 +261,7 @@ fn handles_used_when_they_are_not_open() {
     let number = CLOSE.replace("\"h\"", "4");
     assert_eq!(
         bad_v2(&[OPEN, &number]),
-        "x.jsonl:3: handle_ref 4 is not open here: its Open is missing or comes later, or it is closed before"
+        "x.jsonl:3: handle_ref 4 is not open here: its Open is missing or comes later, or the handle was already closed"
     );
     assert_eq!(
         bad_v2(&[OPEN, OPEN]),
@@ -314,11 +315,11 @@ fn values_no_server_could_be_asked_for() {
     };
     assert_eq!(
         expect(r#"["STATUS_ODD"]"#),
-        r#"x.jsonl:2: expect: "STATUS_ODD" is no status known by name; numbers are written as "0xC0000022", and ["any"] stands alone"#
+        r#"x.jsonl:2: expect: "STATUS_ODD" is not the name of a known status; write a number as "0xC0000022", and "any" as the only entry"#
     );
     assert_eq!(
         expect("[]"),
-        r#"x.jsonl:2: expect is an empty list; leave it out for the default, or write ["any"]"#
+        r#"x.jsonl:2: expect is an empty list; remove it for the default, or write ["any"]"#
     );
     let open =
         |more: &str| bad_v2(&[&OPEN.replace("\"handle_ref\"", &format!("{more},\"handle_ref\""))]);
@@ -441,8 +442,8 @@ fn clients_that_do_not_add_up() {
     assert_eq!(
         warnings,
         [
-            "metadata says client_count 5, but 2 clients are listed",
-            "operation_count is wrong for \"a\": it says 0 but has 1",
+            "metadata states client_count 5, but 2 clients are listed",
+            "operation_count is wrong for \"a\": it states 0, but the client has 1",
             r#"client "b" has no operation and is not connected"#,
         ]
     );
@@ -455,19 +456,19 @@ fn documents_that_are_cut_short_or_were_changed() {
     let without_end = whole.replace("{\"operations\":2}\n", "");
     assert_eq!(
         message(&directory, "x.jsonl", &without_end),
-        r#"x.jsonl:3: ends before its last line, which says how many operations there are: it is cut short, or was never finished; if it is whole, append {"operations":2}"#
+        r#"x.jsonl:3: ends before its last line, which gives the number of operations: the file is truncated or was never finished; if it is complete, append {"operations":2}"#
     );
     assert_eq!(
         message(&directory, "x.jsonl", &without_end[..without_end.len() - 9]),
-        "x.jsonl:3: ends inside a line, so it is cut short: write it again, or remove the piece of a line at the end"
+        "x.jsonl:3: ends inside a line, so it is truncated: write it again, or remove the incomplete last line"
     );
     assert_eq!(
         message(&directory, "x.jsonl", whole.replace("\"operations\":2", "\"operations\":3")),
-        "x.jsonl:4: says it has 3 operations but has 2: lines were lost or added; correct the last line if that was on purpose"
+        "x.jsonl:4: states 3 operations in its last line but has 2: lines were lost or added; correct the last line if that is intended"
     );
     assert_eq!(
         message(&directory, "x.jsonl", whole.clone() + STAT_AT_9 + "\n"),
-        "x.jsonl:5: follows the line that ends the document; remove what comes after it"
+        "x.jsonl:5: follows the last line of the document; remove everything after that line"
     );
     let edited = whole.replace("\"operations\":2", "\"operations\":2,\"ir_hash\":\"00\"");
     let document = load_default(&directory.write("x.jsonl", edited)).unwrap();

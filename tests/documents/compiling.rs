@@ -262,7 +262,7 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
     };
     let message = |kind: &str, reason: &str| {
         format!(
-            "operation \"0-3\" ({kind}) does not fit a version 1 document: {reason}; version 2 (.jsonl) takes it"
+            "operation \"0-3\" ({kind}) does not fit a version 1 document: {reason}; version 2 (.jsonl) can hold it"
         )
     };
     let path = || SharePath::new("a").unwrap();
@@ -287,23 +287,23 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
         unfit(&|op| op.due = Due::After(1_000)),
         message(
             "Delete",
-            "it waits for the operation before it (think time), and version 1 knows only times from the start"
+            "it is due relative to the previous operation (think time), and version 1 has only times from the start"
         )
     );
     assert_eq!(
         unfit(&|op| op.due = Due::Arrival { at_ns: 7_000, think_ns: 1, late: Late::Queue }),
         message(
             "Delete",
-            "it waits for the operation before it (think time), and version 1 knows only times from the start"
+            "it is due relative to the previous operation (think time), and version 1 has only times from the start"
         )
     );
     assert_eq!(
         unfit(&|op| op.due = Due::Arrival { at_ns: 4_000, think_ns: 0, late: Late::Queue }),
-        message("Delete", "it arrives before the operation before it is due")
+        message("Delete", "it arrives before the previous operation is due")
     );
     assert_eq!(
         unfit(&|op| op.due = Due::Arrival { at_ns: 7_000, think_ns: 0, late: Late::Drop }),
-        message("Delete", "version 1 cannot say that a late arrival is dropped")
+        message("Delete", "version 1 cannot state that a late arrival is dropped")
     );
     assert_eq!(
         unfit(&|op| op.due = Due::During { after_ns: 0, from_ns: 7_000, until_ns: 9_000 }),
@@ -315,7 +315,7 @@ fn the_first_operation_that_does_not_fit_version_1_is_named_with_the_reason() {
     );
     assert_eq!(
         unfit(&|op| op.expect = smbench::ir::Expect::Any),
-        message("Delete", "version 1 cannot say which statuses are expected")
+        message("Delete", "version 1 cannot state expected statuses")
     );
 }
 

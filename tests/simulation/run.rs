@@ -19,10 +19,11 @@ use smbench::observability::summary::RunSettings;
 use smbench::observability::{
     HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
 };
+use smbench::scheduler::batch::Batch;
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
 use smbench::scheduler::feature_gate::FeatureGate;
-use smbench::scheduler::feed::{Batch, BatchRequest};
+use smbench::scheduler::feed::BatchRequest;
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
     CutReason, Driver, Feed, LocalFeed, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,

@@ -106,21 +106,21 @@ pub enum Problem {
     Version(String),
     #[error("has no {0:?}; a version 1 document has version, metadata, clients and operations")]
     MissingKey(&'static str),
-    #[error("metadata has no {key:?} that is {wanted}")]
+    #[error("metadata needs {key:?}, {wanted}")]
     Metadata { key: &'static str, wanted: &'static str },
     #[error(
-        "ends before its last line, which says how many operations there are: it is cut short, or was never finished; if it is whole, append {{\"operations\":{found}}}"
+        "ends before its last line, which gives the number of operations: the file is truncated or was never finished; if it is complete, append {{\"operations\":{found}}}"
     )]
     Unfinished { found: u64 },
     #[error(
-        "ends inside a line, so it is cut short: write it again, or remove the piece of a line at the end"
+        "ends inside a line, so it is truncated: write it again, or remove the incomplete last line"
     )]
     CutShort,
     #[error(
-        "says it has {stated} operations but has {found}: lines were lost or added; correct the last line if that was on purpose"
+        "states {stated} operations in its last line but has {found}: lines were lost or added; correct the last line if that is intended"
     )]
     Count { stated: u64, found: u64 },
-    #[error("follows the line that ends the document; remove what comes after it")]
+    #[error("follows the last line of the document; remove everything after that line")]
     AfterTheEnd,
     #[error("has no clients; a document needs at least one")]
     NoClients,
@@ -130,7 +130,7 @@ pub enum Problem {
     TooManyWorkloads(usize),
     #[error("has {0} phases; at most 1,000 are possible")]
     TooManyPhases(usize),
-    #[error("has phases that last longer than 4,611,686,018,427,387,903 ns (146 years) together")]
+    #[error("has phases that together last longer than 4,611,686,018,427,387,903 ns (146 years)")]
     PhasesTooLong,
     #[error("lists client {0:?} twice; every client needs a name of its own")]
     DuplicateClient(String),
@@ -151,12 +151,10 @@ pub enum Problem {
     )]
     NoTime { kind: &'static str },
     #[error(
-        "has \"at_ns\" and \"after_ns\", which makes it an arrival; only the first operation of an iteration is one, and this is not: give it one of them, or an iteration of its own"
+        "has both \"at_ns\" and \"after_ns\", which makes it an arrival, but only the first operation of an iteration can be one: remove one of the two, or give the operation an iteration of its own"
     )]
     ArrivalInside,
-    #[error(
-        "has \"late\", which says what becomes of an arrival: give it \"at_ns\" and \"after_ns\" too"
-    )]
+    #[error("has \"late\", which applies to arrivals only: add \"at_ns\" and \"after_ns\"")]
     LateAlone,
     #[error(
         "has \"from_ns\" or \"until_ns\": the iteration of a closed loop that has its time begins with both and \"after_ns\", and no \"at_ns\""
@@ -170,14 +168,14 @@ pub enum Problem {
     DuringInside,
     #[error("{kind} needs either {left:?} or {right:?}, and not both")]
     OneOf { kind: &'static str, left: &'static str, right: &'static str },
-    #[error("op_id is used before, at {first}; every operation needs an id of its own")]
+    #[error("op_id was already used at {first}; every operation needs an id of its own")]
     DuplicateId { first: Position },
     #[error(
-        "op_id is what an operation without one has, by the number of its client and its own number there; choose another"
+        "op_id is the default id (client-number) of another operation, which has none of its own; choose another"
     )]
     ImpliedId,
     #[error(
-        "time goes backwards: this client's operation before is at {before} ns and this one at {at} ns; sort the client's operations by time"
+        "time goes backwards: the client's previous operation is at {before} ns and this one is at {at} ns; sort the client's operations by time"
     )]
     TimeBackwards { before: u64, at: u64 },
     #[error("time {0} is too large; the latest is 4,611,686,018,427,387,903 ns (146 years)")]
@@ -193,7 +191,7 @@ pub enum Problem {
     #[error("client has more than 4,294,967,295 operations")]
     TooManyOperations,
     #[error(
-        "handle_ref {0} is not open here: its Open is missing or comes later, or it is closed before"
+        "handle_ref {0} is not open here: its Open is missing or comes later, or the handle was already closed"
     )]
     HandleNotOpen(String),
     #[error("handle_ref {0} is open already; close it first, or use another name")]
@@ -211,10 +209,10 @@ pub enum Problem {
     #[error("size {0} is beyond the largest file (2^63 - 1 bytes)")]
     Size(u64),
     #[error(
-        "expect: {0:?} is no status known by name; numbers are written as \"0xC0000022\", and [\"any\"] stands alone"
+        "expect: {0:?} is not the name of a known status; write a number as \"0xC0000022\", and \"any\" as the only entry"
     )]
     Expect(String),
-    #[error("expect is an empty list; leave it out for the default, or write [\"any\"]")]
+    #[error("expect is an empty list; remove it for the default, or write [\"any\"]")]
     ExpectNothing,
     #[error("directory {directory:?} for blobs: {error}")]
     BlobDirectory { directory: PathBuf, error: io::Error },
@@ -238,7 +236,7 @@ pub enum WriteError {
     #[error("the document cannot be written: {0}")]
     Io(#[from] io::Error),
     #[error(
-        "operation {op_id:?} ({kind}) does not fit a version 1 document: {reason}; version 2 (.jsonl) takes it"
+        "operation {op_id:?} ({kind}) does not fit a version 1 document: {reason}; version 2 (.jsonl) can hold it"
     )]
     Unfit { op_id: String, kind: String, reason: &'static str },
 }

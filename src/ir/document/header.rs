@@ -73,32 +73,14 @@ impl Header {
             source: self.source,
             seed: self.seed,
             workloads: self.workloads.into(),
-            active: None,
             run_client: self.run_client,
             phases: self.phases,
             bounded: true,
-            hooks: false,
-            ir_hash: String::new(),
             script_hash: self.script_hash,
             params: self.params,
             modules: self.modules,
-            needs: Vec::new(),
-            thresholds: Vec::new(),
-            batch_bytes: None,
+            ..StreamHeader::default()
         }
-    }
-
-    /// Returns the names of all clients but the run-wide one, in order.
-    pub(super) fn client_names(&self) -> impl Iterator<Item = String> + '_ {
-        self.workloads.iter().flat_map(|workload| {
-            (0..workload.clients).map(move |id| {
-                match &workload.client_names {
-                    Some(names) => names.get(id as usize).map(|name| name.to_string()),
-                    None => None,
-                }
-                .unwrap_or_else(|| format!("{}/{id}", workload.name))
-            })
-        })
     }
 
     /// Returns the number of clients, the run-wide one included.

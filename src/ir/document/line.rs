@@ -20,82 +20,99 @@ use crate::ir::payload::{Pattern, Payload};
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus};
 
-/// One operation of a document. The fields are written in this order, which is therefore part
-/// of what `ir_hash` means.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, DeserializeDerive)]
-pub struct DocumentLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub op_id: Option<Cow<'a, str>>,
-    /// The name of the client, in version 1 only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<Cow<'a, str>>,
-    /// The due time in microseconds, in version 1 only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timestamp_us: Option<u64>,
-    /// The number of the client, counted through the workloads of the header.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<u32>,
-    /// The section. Absent: iteration.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub section: Option<Section>,
-    /// The number of the iteration. Absent: 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub iteration: Option<u32>,
-    /// The due time. Together with `after_ns` it makes the arrival of an open loop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after_ns: Option<u64>,
-    /// The fate of a late arrival. Absent: queue.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub late: Option<Late>,
-    /// The beginning of a closed loop. With `until_ns` and `after_ns`, the line begins an
-    /// iteration of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until_ns: Option<u64>,
-    #[serde(rename = "type")]
-    pub kind: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<OpenMode>,
-    /// The disposition. Absent: [`default_disposition`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disposition: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub handle_ref: Option<HandleName<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub length: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payload: Option<Pattern>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blob_path: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_path: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dest_path: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replace: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pattern: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclusive: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait: Option<bool>,
-    /// Names of statuses, or `any`. Absent: the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Vec<Cow<'a, str>>>,
-    /// The extensions as they were read, unknown keys included.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extensions: Option<Map<String, Value>>,
-    #[serde(flatten, skip_serializing)]
-    pub unknown: BTreeMap<String, IgnoredAny>,
+/// Defines [`DocumentLine`] and a bit for each of its fields. All fields but `type` may be absent.
+macro_rules! document_line {
+    (
+        before_type { $($(#[$doc:meta])* $bit:ident $field:ident: $type:ty,)* }
+        after_type { $($(#[$doc_after:meta])* $bit_after:ident $field_after:ident: $type_after:ty,)* }
+    ) => {
+        /// One operation of a document. The fields are written in this order, which is therefore
+        /// part of what `ir_hash` means.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, DeserializeDerive)]
+        pub struct DocumentLine<'a> {
+            $(
+                $(#[$doc])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )*
+            #[serde(rename = "type")]
+            pub kind: Cow<'a, str>,
+            $(
+                $(#[$doc_after])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $field_after: Option<$type_after>,
+            )*
+            #[serde(flatten, skip_serializing)]
+            pub unknown: BTreeMap<String, IgnoredAny>,
+        }
+
+        /// One bit for each field that may be absent.
+        pub(super) mod field {
+            document_line!(@bits 0; $($bit,)* $($bit_after,)*);
+            /// The names of the fields, in the order of their bits.
+            pub const NAMES: &[&str] = &[$(stringify!($field),)* $(stringify!($field_after),)*];
+        }
+
+        impl DocumentLine<'_> {
+            /// Returns the bits of the fields that are present.
+            pub(super) fn present(&self) -> u32 {
+                $(u32::from(self.$field.is_some()) * field::$bit)|*
+                    | $(u32::from(self.$field_after.is_some()) * field::$bit_after)|*
+            }
+        }
+    };
+    (@bits $bit:expr; $constant:ident, $($rest:ident,)*) => {
+        pub const $constant: u32 = 1 << ($bit);
+        document_line!(@bits $bit + 1; $($rest,)*);
+    };
+    (@bits $bit:expr;) => {};
+}
+
+document_line! {
+    before_type {
+        OP_ID op_id: Cow<'a, str>,
+        /// The name of the client, in version 1 only.
+        CLIENT_ID client_id: Cow<'a, str>,
+        /// The due time in microseconds, in version 1 only.
+        TIMESTAMP_US timestamp_us: u64,
+        /// The number of the client, counted through the workloads of the header.
+        CLIENT client: u32,
+        /// The section. Absent: iteration.
+        SECTION section: Section,
+        /// The number of the iteration. Absent: 0.
+        ITERATION iteration: u32,
+        /// The due time. Together with `after_ns` it makes the arrival of an open loop.
+        AT_NS at_ns: u64,
+        AFTER_NS after_ns: u64,
+        /// The fate of a late arrival. Absent: queue.
+        LATE late: Late,
+        /// The beginning of a closed loop. With `until_ns` and `after_ns`, the line begins an
+        /// iteration of it.
+        FROM_NS from_ns: u64,
+        UNTIL_NS until_ns: u64,
+    }
+    after_type {
+        PATH path: Cow<'a, str>,
+        MODE mode: OpenMode,
+        /// The disposition. Absent: [`default_disposition`].
+        DISPOSITION disposition: Cow<'a, str>,
+        HANDLE_REF handle_ref: HandleName<'a>,
+        OFFSET offset: u64,
+        LENGTH length: u64,
+        PAYLOAD payload: Pattern,
+        BLOB_PATH blob_path: Cow<'a, str>,
+        SOURCE_PATH source_path: Cow<'a, str>,
+        DEST_PATH dest_path: Cow<'a, str>,
+        REPLACE replace: bool,
+        PATTERN pattern: Cow<'a, str>,
+        SIZE size: u64,
+        EXCLUSIVE exclusive: bool,
+        WAIT wait: bool,
+        /// Names of statuses, or `any`. Absent: the default.
+        EXPECT expect: Vec<Cow<'a, str>>,
+        /// The extensions as they were read, unknown keys included.
+        EXTENSIONS extensions: Map<String, Value>,
+    }
 }
 
 /// The name of a handle in a document: any string or number, unique among the handles its
@@ -122,7 +139,7 @@ impl<'de> Deserialize<'de> for HandleName<'_> {
         impl Visitor<'_> for NameVisitor {
             type Value = HandleName<'static>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a handle_ref (a text or a number from 0)")
+                f.write_str("a handle_ref (a string or a number from 0)")
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
                 Ok(HandleName::Number(number))

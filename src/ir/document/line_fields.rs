@@ -3,44 +3,17 @@
 use super::error::Problem;
 use super::format::Format;
 use super::line::DocumentLine;
+use super::line::field::*;
 use crate::ir::operation::OperationType::{self, *};
 
-macro_rules! fields {
-    ($($constant:ident $field:ident,)*) => {
-        fields!(@bits 0; $($constant,)*);
-        const NAMES: &[&str] = &[$(stringify!($field)),*];
-
-        fn present(line: &DocumentLine<'_>) -> u32 {
-            let mut bits = 0;
-            $(if line.$field.is_some() { bits |= $constant; })*
-            bits
-        }
-    };
-    (@bits $bit:expr; $constant:ident, $($rest:ident,)*) => {
-        const $constant: u32 = 1 << ($bit);
-        fields!(@bits $bit + 1; $($rest,)*);
-    };
-    (@bits $bit:expr;) => {};
-}
-
-fields! {
-    OP_ID op_id, CLIENT_ID client_id, TIMESTAMP_US timestamp_us, CLIENT client,
-    SECTION section, ITERATION iteration, AT_NS at_ns, AFTER_NS after_ns, LATE late,
-    FROM_NS from_ns, UNTIL_NS until_ns, PATH path, MODE mode,
-    DISPOSITION disposition, HANDLE_REF handle_ref, OFFSET offset, LENGTH length,
-    PAYLOAD payload, BLOB_PATH blob_path, SOURCE_PATH source_path, DEST_PATH dest_path,
-    REPLACE replace, PATTERN pattern, SIZE size, EXCLUSIVE exclusive, WAIT wait,
-    EXPECT expect, EXTENSIONS extensions,
-}
-
 /// The fields that must be present and those that may be, one bit each.
-struct Shape {
+struct FieldSet {
     required: u32,
     optional: u32,
 }
 
-/// Returns the shape of a type; none if version 1 has no such type.
-fn shape_v1(operation: OperationType) -> Option<Shape> {
+/// Returns the fields of a type; none if version 1 has no such type.
+fn fields_v1(operation: OperationType) -> Option<FieldSet> {
     let (required, optional) = match operation {
         Open => (PATH | MODE | HANDLE_REF, EXTENSIONS),
         Read => (HANDLE_REF | OFFSET | LENGTH, 0),
@@ -50,10 +23,10 @@ fn shape_v1(operation: OperationType) -> Option<Shape> {
         Delete => (PATH, 0),
         _ => return None,
     };
-    Some(Shape { required: required | OP_ID | CLIENT_ID | TIMESTAMP_US, optional })
+    Some(FieldSet { required: required | OP_ID | CLIENT_ID | TIMESTAMP_US, optional })
 }
 
-fn shape_v2(operation: OperationType) -> Shape {
+fn fields_v2(operation: OperationType) -> FieldSet {
     let (required, optional) = match operation {
         Open => (PATH | MODE | HANDLE_REF, DISPOSITION | EXTENSIONS),
         Read | Unlock => (HANDLE_REF | OFFSET | LENGTH, 0),
@@ -67,7 +40,7 @@ fn shape_v2(operation: OperationType) -> Shape {
     };
     let times = AT_NS | AFTER_NS | LATE | FROM_NS | UNTIL_NS;
     let anywhere = OP_ID | SECTION | ITERATION | EXPECT | times;
-    Shape { required: required | CLIENT, optional: optional | anywhere }
+    FieldSet { required: required | CLIENT, optional: optional | anywhere }
 }
 
 /// Checks which fields a line has. Returns the type of its operation; none if this version of
@@ -81,17 +54,17 @@ pub(super) fn check(
     format: Format,
 ) -> Result<Option<OperationType>, Problem> {
     let Some(operation) = line.operation_type() else { return Ok(None) };
-    let shape = match format {
-        Format::V1 => match shape_v1(operation) {
-            Some(shape) => shape,
+    let fields = match format {
+        Format::V1 => match fields_v1(operation) {
+            Some(fields) => fields,
             None => return Ok(None),
         },
-        Format::V2 => shape_v2(operation),
+        Format::V2 => fields_v2(operation),
     };
     let kind = operation.document_name();
-    let present = present(line);
-    let allowed = shape.required | shape.optional;
-    if let Some(field) = names(shape.required & !present).next() {
+    let present = line.present();
+    let allowed = fields.required | fields.optional;
+    if let Some(field) = names(fields.required & !present).next() {
         return Err(Problem::MissingField { kind, field });
     }
     let foreign = names(present & !allowed).next();
@@ -135,5 +108,5 @@ fn names(bits: u32) -> impl Iterator<Item = &'static str> {
 }
 
 pub(super) fn in_version_1(operation: OperationType) -> bool {
-    shape_v1(operation).is_some()
+    fields_v1(operation).is_some()
 }

@@ -1,5 +1,6 @@
 //! Document version 1: one frozen JSON object, read as a stream.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
@@ -8,10 +9,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{DocumentError, Position, Problem};
@@ -51,7 +52,7 @@ pub(super) fn read<F: Read + Seek>(
     let mut pass = Pass {
         sink: CheckedSink::new(file, Format::V1, sink),
         budget: Budget::default(),
-        version: None,
+        version: false,
         metadata: None,
         clients: None,
         indices: HashMap::new(),
@@ -61,7 +62,7 @@ pub(super) fn read<F: Read + Seek>(
         error: None,
     };
     pass.run(input)?;
-    if pass.version.is_none() {
+    if !pass.version {
         return Err(pass.sink.error(Problem::MissingKey("version")));
     }
     if matches!(pass.operations, Operations::Skipped) {
@@ -76,7 +77,7 @@ pub(super) fn read<F: Read + Seek>(
         _ => Some(pass.require_head().err().unwrap_or(Problem::MissingKey("operations"))),
     };
     match (missing, pass.metadata, pass.clients) {
-        (None, Some(metadata), Some(ClientList { names, counts })) => {
+        (None, Some(metadata), Some((names, counts))) => {
             pass.sink.finish()?;
             Ok(Head { metadata, counts, names })
         }
@@ -88,9 +89,11 @@ pub(super) fn read<F: Read + Seek>(
 struct Pass<'s> {
     sink: CheckedSink<'s>,
     budget: Budget,
-    version: Option<()>,
+    /// Whether the version was read.
+    version: bool,
     metadata: Option<Map<String, Value>>,
-    clients: Option<ClientList>,
+    /// The name of each client, and its `operation_count`.
+    clients: Option<(Arc<[Arc<str>]>, Vec<u64>)>,
     indices: HashMap<Arc<str>, u32>,
     operations: Operations,
     /// Whether only the operations are still wanted.
@@ -100,10 +103,12 @@ struct Pass<'s> {
     error: Option<DocumentError>,
 }
 
-struct ClientList {
-    names: Arc<[Arc<str>]>,
-    /// The `operation_count` of each client.
-    counts: Vec<u64>,
+/// An entry of `clients`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientEntry<'a> {
+    pub client_id: Cow<'a, str>,
+    pub operation_count: u64,
 }
 
 #[derive(PartialEq)]
@@ -122,7 +127,7 @@ impl Pass<'_> {
         };
         let mut json = serde_json::Deserializer::from_reader(reader);
         self.budget.allow(MAX_PART);
-        let read = DeserializeSeed::deserialize(Document(self), &mut json).and_then(|()| {
+        let read = PartReader(Part::Document, self).deserialize(&mut json).and_then(|()| {
             self.budget.allow(MAX_PART);
             json.end()
         });
@@ -139,8 +144,8 @@ impl Pass<'_> {
     }
 
     fn require_head(&self) -> Result<(), Problem> {
-        match (&self.version, &self.metadata, &self.clients) {
-            (None, ..) => Err(Problem::MissingKey("version")),
+        match (self.version, &self.metadata, &self.clients) {
+            (false, ..) => Err(Problem::MissingKey("version")),
             (_, None, _) => Err(Problem::MissingKey("metadata")),
             (.., None) => Err(Problem::MissingKey("clients")),
             _ => Ok(()),
@@ -170,7 +175,7 @@ impl Pass<'_> {
                 if version != 1 {
                     return Err(self.refuse(Problem::Version(shortened(&version.to_string()))));
                 }
-                self.version = Some(());
+                self.version = true;
             }
             "metadata" => {
                 let metadata: Map<String, Value> = map.next_value()?;
@@ -179,9 +184,9 @@ impl Pass<'_> {
             }
             "clients" => {
                 self.budget.allow(MAX_HEADER);
-                map.next_value_seed(Clients(self))?;
+                map.next_value_seed(PartReader(Part::Clients, self))?;
             }
-            "operations" => map.next_value_seed(OperationList(self))?,
+            "operations" => map.next_value_seed(PartReader(Part::Operations, self))?,
             other => {
                 let known = &["version", "metadata", "clients", "operations"];
                 return Err(A::Error::unknown_field(&shortened(other), known));
@@ -190,9 +195,51 @@ impl Pass<'_> {
         Ok(())
     }
 
+    fn clients<'de, A: SeqAccess<'de>>(&mut self, mut list: A) -> Result<(), A::Error> {
+        let (mut names, mut counts) = (Vec::new(), Vec::new());
+        while let Some(client) = list.next_element::<ClientEntry<'static>>()? {
+            if names.len() as u64 >= MAX_CLIENTS {
+                return Err(self.refuse(Problem::TooManyClients(MAX_CLIENTS + 1)));
+            }
+            let name: Arc<str> = client.client_id.into();
+            if self.indices.insert(Arc::clone(&name), names.len() as u32).is_some() {
+                return Err(self.refuse(Problem::DuplicateClient(shortened(&name))));
+            }
+            names.push(name);
+            counts.push(client.operation_count);
+        }
+        self.clients = Some((names.into(), counts));
+        Ok(())
+    }
+
+    fn operations<'de, A: SeqAccess<'de>>(&mut self, mut list: A) -> Result<(), A::Error> {
+        if self.require_head().is_err() {
+            self.operations = Operations::Skipped;
+            loop {
+                self.budget.allow(MAX_PART);
+                if list.next_element::<IgnoredAny>()?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        let header = self.header();
+        self.sink.header(header).map_err(|error| self.fail(error))?;
+        for index in 0.. {
+            let position = Position::Operation(index);
+            self.position = Some(position);
+            self.budget.allow(MAX_PART);
+            let Some(line) = list.next_element::<DocumentLine<'static>>()? else { break };
+            let indices = &self.indices;
+            let taken = self.sink.line(position, line, |line| to_v2(line, indices));
+            taken.map_err(|error| self.fail(error))?;
+        }
+        self.position = None;
+        self.operations = Operations::Read;
+        Ok(())
+    }
+
     fn header(&self) -> Header {
-        let (Some(metadata), Some(ClientList { names, .. })) = (&self.metadata, &self.clients)
-        else {
+        let (Some(metadata), Some((names, _))) = (&self.metadata, &self.clients) else {
             return Header::default();
         };
         let source = metadata.get("source").and_then(Value::as_str).unwrap_or_default();
@@ -215,117 +262,61 @@ fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Problem> {
         Some(value) if holds(value) => Ok(()),
         _ => Err(Problem::Metadata { key, wanted }),
     };
-    has("source", "a text", Value::is_string)?;
+    has("source", "a string", Value::is_string)?;
     has("duration_seconds", "a number from 0", |v| v.as_f64().is_some_and(|s| s >= 0.0))?;
     has("client_count", "a whole number from 0", Value::is_u64)
 }
 
-struct Document<'p, 's>(&'p mut Pass<'s>);
+/// A part of the document that is read as a stream.
+#[derive(Clone, Copy)]
+enum Part {
+    Document,
+    Clients,
+    Operations,
+}
 
-impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
+struct PartReader<'p, 's>(Part, &'p mut Pass<'s>);
+
+impl<'de> DeserializeSeed<'de> for PartReader<'_, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+        match self.0 {
+            Part::Document => deserializer.deserialize_map(self),
+            Part::Clients | Part::Operations => deserializer.deserialize_seq(self),
+        }
     }
 }
 
-impl<'de> Visitor<'de> for Document<'_, '_> {
+impl<'de> Visitor<'de> for PartReader<'_, '_> {
     type Value = ();
+
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version 1 document (an object with version, metadata, clients, operations)")
+        f.write_str(match self.0 {
+            Part::Document => {
+                "a version 1 document (an object with version, metadata, clients, operations)"
+            }
+            Part::Clients => "a list of clients",
+            Part::Operations => "a list of operations",
+        })
     }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             if seen.contains(&key) {
                 return Err(A::Error::custom(format!("{:?} is there twice", shortened(&key))));
             }
-            self.0.key(&key, &mut map)?;
+            self.1.key(&key, &mut map)?;
             seen.push(key);
         }
         Ok(())
     }
-}
 
-struct Clients<'p, 's>(&'p mut Pass<'s>);
-
-impl<'de> DeserializeSeed<'de> for Clients<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Clients<'_, '_> {
-    type Value = ();
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of clients")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Client {
-            client_id: String,
-            operation_count: u64,
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        match self.0 {
+            Part::Operations => self.1.operations(list),
+            Part::Clients | Part::Document => self.1.clients(list),
         }
-        let pass = self.0;
-        let (mut names, mut counts) = (Vec::new(), Vec::new());
-        while let Some(client) = list.next_element::<Client>()? {
-            if names.len() as u64 >= MAX_CLIENTS {
-                return Err(pass.refuse(Problem::TooManyClients(MAX_CLIENTS + 1)));
-            }
-            let name: Arc<str> = client.client_id.into();
-            if pass.indices.insert(Arc::clone(&name), names.len() as u32).is_some() {
-                return Err(pass.refuse(Problem::DuplicateClient(shortened(&name))));
-            }
-            names.push(name);
-            counts.push(client.operation_count);
-        }
-        pass.clients = Some(ClientList { names: names.into(), counts });
-        Ok(())
-    }
-}
-
-struct OperationList<'p, 's>(&'p mut Pass<'s>);
-
-impl<'de> DeserializeSeed<'de> for OperationList<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OperationList<'_, '_> {
-    type Value = ();
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of operations")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let pass = self.0;
-        if pass.require_head().is_err() {
-            pass.operations = Operations::Skipped;
-            loop {
-                pass.budget.allow(MAX_PART);
-                if list.next_element::<IgnoredAny>()?.is_none() {
-                    return Ok(());
-                }
-            }
-        }
-        let header = pass.header();
-        pass.sink.header(header).map_err(|error| pass.fail(error))?;
-        let mut position = 0;
-        loop {
-            pass.position = Some(Position::Operation(position));
-            pass.budget.allow(MAX_PART);
-            let Some(line) = list.next_element::<DocumentLine<'static>>()? else { break };
-            let indices = &pass.indices;
-            let taken = pass.sink.line(Position::Operation(position), line, |l| to_v2(l, indices));
-            taken.map_err(|error| pass.fail(error))?;
-            position += 1;
-        }
-        pass.position = None;
-        pass.operations = Operations::Read;
-        Ok(())
     }
 }
 

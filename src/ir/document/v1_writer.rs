@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tempfile::SpooledTempFile;
 
@@ -13,10 +12,10 @@ use super::error::WriteError;
 use super::header::Header;
 use super::line::{self, DocumentLine};
 use super::line_fields;
-use super::v1_reader::default_disposition as default_v1;
+use super::v1_reader::{ClientEntry, default_disposition as default_v1};
 use crate::ir::Late;
 use crate::ir::operation::OperationType;
-use crate::ir::workloads::Workload;
+use crate::ir::source::StreamHeader;
 use crate::protocol::BreakPolicy;
 use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
@@ -30,9 +29,8 @@ pub(super) struct V1Writer<W> {
     /// The time of each client's previous operation.
     at: Vec<u64>,
     last_ns: u64,
-    /// The way in which each client answers breaks. Empty if all answer at once.
-    answers: Vec<BreakPolicy>,
     header: Header,
+    stream: StreamHeader,
     /// An operation belongs to another iteration than its client's first.
     iterates: bool,
     buffer: Vec<u8>,
@@ -40,25 +38,13 @@ pub(super) struct V1Writer<W> {
     hash: blake3::Hasher,
 }
 
-#[derive(Serialize)]
-struct ClientEntry<'a> {
-    client_id: &'a str,
-    operation_count: u32,
-}
-
 const BODY_IN_MEMORY: usize = 32 << 20;
 
 impl<W: Write> V1Writer<W> {
     pub fn new(header: &Header, out: W) -> Result<V1Writer<W>, WriteError> {
-        let names: Vec<String> = header.client_names().collect();
-        let answer =
-            |workload: &Workload| std::iter::repeat_n(workload.on_break, workload.clients as usize);
-        let mut answers = Vec::new();
-        if !header.workloads.iter().all(|workload| workload.on_break.is_default()) {
-            answers.extend(header.workloads.iter().flat_map(answer));
-        }
-        let mut header = header.clone();
-        header.workloads = Vec::new();
+        let stream = header.clone().into_stream();
+        let clients = 0..stream.workload_clients();
+        let names: Vec<String> = clients.map(|client| stream.client_name(client)).collect();
         Ok(V1Writer {
             out,
             body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
@@ -66,8 +52,8 @@ impl<W: Write> V1Writer<W> {
             at: vec![0; names.len()],
             names,
             last_ns: 0,
-            answers,
-            header,
+            header: header.clone(),
+            stream,
             iterates: false,
             buffer: Vec::new(),
             operations: 0,
@@ -108,7 +94,7 @@ impl<W: Write> DocumentWriter for V1Writer<W> {
         let client = line.client.unwrap_or_default() as usize;
         let seq = self.counts.get(client).copied().unwrap_or_default();
         let before = self.at.get(client).copied().unwrap_or_default();
-        let answer = self.answers.get(client).copied().unwrap_or_default();
+        let answer = self.stream.on_break(client as u32);
         self.iterates |= line.iteration.is_some();
         if let Err(reason) = fit(&mut line, before, answer) {
             let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
@@ -155,7 +141,7 @@ impl<W: Write> DocumentWriter for V1Writer<W> {
         let metadata = serde_json::to_string(&self.metadata()).map_err(io::Error::other)?;
         write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
         for (index, (name, count)) in self.names.iter().zip(&self.counts).enumerate() {
-            let entry = ClientEntry { client_id: name, operation_count: *count };
+            let entry = ClientEntry { client_id: name.into(), operation_count: u64::from(*count) };
             self.out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
             serde_json::to_writer(&mut self.out, &entry).map_err(io::Error::other)?;
         }
@@ -191,7 +177,7 @@ fn fit(line: &mut DocumentLine<'_>, before: u64, answer: BreakPolicy) -> Result<
         return Err("version 1 has no setup and no teardown");
     }
     if line.expect.is_some() {
-        return Err("version 1 cannot say which statuses are expected");
+        return Err("version 1 cannot state expected statuses");
     }
     if line.replace == Some(true) {
         return Err("a version 1 rename never replaces (in a script: { replace = false })");
@@ -203,21 +189,21 @@ fn fit(line: &mut DocumentLine<'_>, before: u64, answer: BreakPolicy) -> Result<
         return Err("version 1 needs an absolute blob_path");
     }
     if line.late.take().is_some_and(|late| late == Late::Drop) {
-        return Err("version 1 cannot say that a late arrival is dropped");
+        return Err("version 1 cannot state that a late arrival is dropped");
     }
     if line.from_ns.is_some() {
         return Err("version 1 has no closed loops that begin and end");
     }
     match (line.at_ns, line.after_ns.take()) {
         (Some(at), _) if at % 1_000 != 0 => Err("its time is not a whole number of microseconds"),
-        (Some(at), _) if at < before => Err("it arrives before the operation before it is due"),
+        (Some(at), _) if at < before => Err("it arrives before the previous operation is due"),
         (Some(_), None | Some(0)) => Ok(()),
         (None, Some(0)) => {
             line.at_ns = Some(before);
             Ok(())
         }
         _ => Err(
-            "it waits for the operation before it (think time), and version 1 knows only times from the start",
+            "it is due relative to the previous operation (think time), and version 1 has only times from the start",
         ),
     }
 }

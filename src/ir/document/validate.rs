@@ -23,7 +23,7 @@ use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
 /// A validator of the lines of one document, in their order.
 pub(super) struct Validator {
-    clients: Vec<Client>,
+    clients: Vec<ClientState>,
     run_client: Option<u32>,
     /// The handles that are open and no others, so that their number bounds the memory.
     handles: HashMap<(u32, IdHash), Handle>,
@@ -38,7 +38,7 @@ struct Handle {
 }
 
 #[derive(Clone)]
-struct Client {
+struct ClientState {
     operations: u32,
     handles: u32,
     iteration: u32,
@@ -51,7 +51,7 @@ struct Client {
 
 impl Validator {
     pub fn new(clients: u32, run_client: bool, blobs: BlobChecks) -> Validator {
-        let client = Client {
+        let client = ClientState {
             operations: 0,
             handles: 0,
             iteration: 0,

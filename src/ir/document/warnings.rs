@@ -46,14 +46,14 @@ impl fmt::Display for Warning {
             Warning::ClientCount { stated, listed } => {
                 let are = if *listed == 1 { "is" } else { "are" };
                 let listed = counted(*listed, "client");
-                write!(f, "metadata says client_count {stated}, but {listed} {are} listed")
+                write!(f, "metadata states client_count {stated}, but {listed} {are} listed")
             }
             Warning::OperationCount { clients: 1, first, stated, found } => {
-                write!(f, "operation_count is wrong for {first:?}: it says {stated} but has {found}")
+                write!(f, "operation_count is wrong for {first:?}: it states {stated}, but the client has {found}")
             }
             Warning::OperationCount { clients, first, stated, found } => write!(
                 f,
-                "operation_count is wrong for {clients} clients: the first, {first:?}, says {stated} but has {found}"
+                "operation_count is wrong for {clients} clients: the first, {first:?}, states {stated}, but has {found}"
             ),
             Warning::Idle { clients: 1, first } => {
                 write!(f, "client {first:?} has no operation and is not connected")

@@ -20,7 +20,7 @@ pub trait DriverClock: Clock {
     }
 }
 
-/// One timer, set anew at every wait.
+/// One timer, set again at every wait.
 pub trait Alarm {
     /// Returns ready at `deadline_ns` or as soon after it as the timer allows, never before.
     fn poll_until(&mut self, deadline_ns: u64, cx: &mut Context<'_>) -> Poll<()>;

@@ -12,7 +12,7 @@ use crate::backend::Clock;
 pub trait Timer {
     fn set(&mut self, at_ns: u64) -> io::Result<()>;
 
-    /// Returns ready once the time last set has come. The timer must then be set anew.
+    /// Returns ready once the time last set has come. The timer must then be set again.
     fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 

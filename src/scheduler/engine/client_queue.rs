@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::lookahead::Lookahead;
-use super::retry::RetryPolicy;
 use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Execution, Operation, OperationTimes, Section,
@@ -11,7 +10,7 @@ use crate::ir::{
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 /// One client's lookahead, its operation in flight, and its current iteration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ClientQueue {
     pub client_idx: u32,
     pub pending: Lookahead,
@@ -35,8 +34,8 @@ pub struct ClientQueue {
     pub disconnected_until_ns: u64,
     /// The time at which the next operation was fetched, if the client was idle until then.
     pub arrived_ns: Option<u64>,
-    /// The time since which the client has been `Blocked`.
-    pub blocked_ns: u64,
+    /// The time since which the client has been `AwaitingPermit`.
+    pub waiting_since_ns: u64,
     /// The last superseded iteration, if the client's source has yet to be informed of it.
     pub superseded: Option<u32>,
     /// End of the closed loop that the client missed, in nanoseconds from time zero.
@@ -51,24 +50,25 @@ pub struct ClientQueue {
     iteration_sent: bool,
 }
 
-/// The state of a client. A client that is `Scheduled` or `Blocked` is in exactly one of the
-/// engine's queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a client. A client that is `Scheduled` or `AwaitingPermit` is in exactly one
+/// of the engine's queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientState {
     /// A client that has nothing to issue now.
     Idle,
     /// A client in the schedule, until its next operation is eligible or is tried again.
     Scheduled,
     /// A client with an eligible operation that waits for a permit.
-    Blocked,
+    AwaitingPermit,
     /// A client whose operation waits for the end of a break.
-    BreakPending,
+    Blocked,
     InFlight,
     /// A client that waits until its connection is made again.
-    Held,
+    Disconnected,
     /// A client whose handles that were left open are being closed.
     Closing,
-    /// A client that has finished the stage.
+    /// A client that has finished the stage, or has not begun one.
+    #[default]
     Done,
     /// A client that lost its connection for good.
     Gone,
@@ -135,18 +135,12 @@ impl InFlight {
     }
 
     /// Adds the time that it took to open the handle again. It counts as the server's.
-    pub fn shift(&mut self, reopened: &Reopened) {
+    pub fn add_reopening(&mut self, reopened: &Reopened) {
         if self.issued_ns.is_none() {
             self.eligible_ns = self.eligible_ns.saturating_add(reopened.took_ns);
             self.blocked_ns = self.blocked_ns.saturating_add(reopened.took_ns);
         }
         self.reopened = Some(*reopened);
-    }
-
-    /// Returns how long to wait before the next attempt, in nanoseconds, if there is to be one
-    /// after `failed`.
-    pub fn backoff_ns(&self, policy: &RetryPolicy, failed: &Attempt) -> Option<u64> {
-        policy.backoff_ns(self.operation.operation_type(), &failed.execution, self.retries)
     }
 
     /// Records the failed attempt. The operation then waits to be tried again.
@@ -178,27 +172,7 @@ impl InFlight {
 
 impl ClientQueue {
     pub fn new(client_idx: u32) -> ClientQueue {
-        ClientQueue {
-            client_idx,
-            pending: Lookahead::default(),
-            in_flight_op: None,
-            state: ClientState::Done,
-            pulling: false,
-            section_ended: false,
-            broke_off: false,
-            previous_ns: 0,
-            ready_ns: 0,
-            lost_ns: None,
-            disconnected_until_ns: 0,
-            arrived_ns: None,
-            blocked_ns: 0,
-            superseded: None,
-            over_ns: 0,
-            leaving_out: None,
-            rested: false,
-            iteration: None,
-            iteration_sent: false,
-        }
+        ClientQueue { client_idx, ..ClientQueue::default() }
     }
 
     /// Begins a section whose time starts at `origin_ns`.
@@ -243,10 +217,15 @@ impl ClientQueue {
         }
     }
 
+    /// Returns whether the client's part in the stage has ended, except for closing its handles.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
+    }
+
     /// Returns whether an operation of the client waits to be issued.
     pub fn waits(&self) -> bool {
-        use ClientState::{Blocked, BreakPending, Scheduled};
-        matches!(self.state, Scheduled | Blocked | BreakPending)
+        use ClientState::{AwaitingPermit, Blocked, Scheduled};
+        matches!(self.state, Scheduled | AwaitingPermit | Blocked)
     }
 
     /// Returns whether the operation issued next may have to wait for another client.
@@ -370,14 +349,16 @@ impl ClientQueue {
         };
         // This operation was handed out before and not sent, because of a break or a lost
         // connection. It may not have been issued since.
-        let withheld = self.state == ClientState::Held;
+        let withheld = self.state == ClientState::Disconnected;
         let again = self.in_flight_op.as_ref();
         let again = again.filter(|op| (self.waits() || withheld) && op.failed.is_none());
         if let Some(again) = again {
             match self.state {
-                ClientState::BreakPending | ClientState::Held => self.count_blocked(cut_ns, into),
-                _ if again.eligible_ns >= cut_ns => self.count_blocked(cut_ns, into),
-                ClientState::Blocked => {
+                ClientState::Blocked | ClientState::Disconnected => {
+                    self.count_withheld(cut_ns, into)
+                }
+                _ if again.eligible_ns >= cut_ns => self.count_withheld(cut_ns, into),
+                ClientState::AwaitingPermit => {
                     late_since(again.eligible_ns, into);
                     into.by_limit += 1;
                 }
@@ -394,7 +375,7 @@ impl ClientQueue {
                 into.by_generation += 1;
                 return;
             }
-            ClientState::Blocked if self.in_flight_op.is_none() => {
+            ClientState::AwaitingPermit if self.in_flight_op.is_none() => {
                 late_since(eligible_ns, into);
                 into.by_limit += (timed(0, cut_ns).count() as u64).max(u64::from(next));
                 return;
@@ -405,9 +386,7 @@ impl ClientQueue {
                 into.by_driver += 1 + since.count() as u64;
                 (timed(1, eligible_ns).count(), timed(1, eligible_ns).min())
             }
-            ClientState::Idle | ClientState::Done | ClientState::Gone | ClientState::Closing => {
-                return;
-            }
+            _ if self.has_ended() || self.state == ClientState::Idle => return,
             _ => (timed(0, cut_ns).count(), timed(0, cut_ns).min()),
         };
         let (mut behind, mut since_ns) = (behind as u64, since_ns);
@@ -425,11 +404,11 @@ impl ClientQueue {
     }
 
     /// Counts the operation that waits for the end of a break or for a connection.
-    pub fn count_blocked(&self, cut_ns: u64, into: &mut Unissued) {
-        let blocked = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
-        if let Some(blocked) = blocked.filter(|blocked| blocked.due_ns < cut_ns) {
+    pub fn count_withheld(&self, cut_ns: u64, into: &mut Unissued) {
+        let withheld = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
+        if let Some(withheld) = withheld.filter(|withheld| withheld.due_ns < cut_ns) {
             into.by_backlog += 1;
-            into.backlog_ns = into.backlog_ns.max(cut_ns - blocked.due_ns);
+            into.backlog_ns = into.backlog_ns.max(cut_ns - withheld.due_ns);
         }
     }
 

@@ -19,29 +19,40 @@ impl Engine {
         self.cut = true;
         self.report_unissued(0..self.clients.len(), now_ns, |_| true);
         self.end_disconnections(now_ns);
-        self.schedule.clear();
-        self.blocked.clear();
-        self.permits.withdraw(self.shard);
-        for _ in self.permitted.drain(..) {
-            self.permits.release(self.shard);
-        }
+        self.end_streams();
+    }
+
+    /// Discards the lookahead of every client and the operations that are not issued. At the
+    /// bound on operations, those that were issued before and wait to be issued again are kept,
+    /// because they are counted already.
+    fn end_streams(&mut self) {
+        let (clients, cut) = (&self.clients, self.cut);
+        let keep = |slot: u32| !cut && clients[slot as usize].in_flight_op.is_some();
+        self.schedule.retain(|next| keep(next.0.1));
+        self.permits.retain(keep);
         self.wanted.retain(|action| !matches!(action, Action::Pull { .. }));
-        for slot in 0..self.clients.len() {
-            let client = &mut self.clients[slot];
-            if matches!(client.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
-            {
+        for slot in 0..self.clients.len() as u32 {
+            let client = &mut self.clients[slot as usize];
+            if client.has_ended() {
                 continue;
             }
             client.cut();
-            if client.state == ClientState::Held {
-                self.discard(slot as u32);
-            } else if client.waits() {
-                client.state = ClientState::Idle;
-                self.discard(slot as u32);
+            let issued = client.state == ClientState::InFlight;
+            if !issued && (cut || client.in_flight_op.is_none()) {
+                self.discard_waiting(slot);
             }
-            self.settle_iteration(slot as u32);
-            self.advance(slot as u32);
         }
+    }
+
+    /// Discards the client's operation that waits to be issued, and moves the client on.
+    pub(super) fn discard_waiting(&mut self, slot: u32) {
+        let client = &mut self.clients[slot as usize];
+        if client.waits() {
+            client.state = ClientState::Idle;
+        }
+        self.discard(slot);
+        self.settle_iteration(slot);
+        self.advance(slot);
     }
 
     /// Reports what these clients were to issue until `now_ns` and did not, of those `of` chooses.
@@ -52,7 +63,7 @@ impl Engine {
         of: impl Fn(&ClientQueue) -> bool,
     ) {
         let Stage::Measure = self.stage else { return };
-        let cut_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+        let cut_ns = self.by_planned_end(now_ns);
         let mut unissued = Unissued::default();
         for client in self.clients[slots].iter_mut().filter(|client| of(client)) {
             let phases = &self.config.phases;
@@ -60,7 +71,11 @@ impl Engine {
             self.events.extend(late.into_iter().map(Event::Iteration));
             client.count_unissued(self.origin_ns, cut_ns, &mut unissued);
         }
-        if unissued != Unissued::default() {
+        self.push_unissued(unissued);
+    }
+
+    pub(super) fn push_unissued(&mut self, unissued: Unissued) {
+        if self.stage == Stage::Measure && unissued != Unissued::default() {
             self.events.push(Event::Unissued(unissued));
         }
     }
@@ -74,7 +89,9 @@ impl Engine {
             Some(failed) => self.report(slot, in_flight, *failed),
             None => {
                 client.note_abandoned();
-                if let (Stage::Measure, Some(bound)) = (self.stage, self.permits.operations()) {
+                if let (Stage::Measure, Some(bound)) =
+                    (self.stage, self.permits.shared.operations())
+                {
                     bound.give_back();
                 }
             }
@@ -85,59 +102,22 @@ impl Engine {
     /// were issued before run to completion, and the stage ends as it does when a stream ends by
     /// itself. Operations with a time of their own that had passed by then are reported as
     /// unissued: they show a server or a generator that was behind.
-    pub(super) fn heed_bound(&mut self, now_ns: u64) {
-        let reached = self.permits.operations().is_some_and(OperationBound::is_reached);
+    pub(super) fn end_at_bound(&mut self, now_ns: u64) {
+        let bound = self.permits.shared.operations();
+        let reached = bound.is_some_and(OperationBound::is_reached);
         if !reached || self.at_bound || self.cut || self.stage != Stage::Measure {
             return;
         }
         self.at_bound = true;
         self.report_unissued(0..self.clients.len(), now_ns, ClientQueue::has_own_times);
-        self.schedule.retain(|next| self.clients[next.0.1 as usize].in_flight_op.is_some());
-        for slot in std::mem::take(&mut self.permitted) {
-            match self.clients[slot as usize].in_flight_op.is_some() {
-                true => self.permitted.push_back(slot),
-                false => self.permits.release(self.shard),
-            }
-        }
-        self.permits.withdraw(self.shard);
-        for slot in std::mem::take(&mut self.blocked) {
-            if self.clients[slot as usize].in_flight_op.is_none() {
-                continue;
-            }
-            match self.permits.acquire(self.shard) {
-                true => self.permitted.push_back(slot),
-                false => self.blocked.push_back(slot),
-            }
-        }
-        for slot in 0..self.clients.len() {
-            let client = &mut self.clients[slot];
-            if matches!(client.state, ClientState::Done | ClientState::Gone | ClientState::Closing)
-            {
-                continue;
-            }
-            client.cut();
-            if client.waits() && client.in_flight_op.is_none() {
-                client.state = ClientState::Idle;
-            }
-            self.settle_iteration(slot as u32);
-            self.advance(slot as u32);
-        }
+        self.end_streams();
     }
 
     /// Takes the client's next operation from the bound. An operation that was taken before and
     /// waits to be issued again is not taken twice.
     pub(super) fn takes_from_bound(&self, slot: u32) -> bool {
         let taken = self.clients[slot as usize].in_flight_op.is_some();
-        match self.permits.operations() {
-            Some(bound) if self.stage == Stage::Measure && !taken => {
-                let took = bound.take();
-                if bound.is_reached() {
-                    self.permits.wake_all();
-                }
-                took
-            }
-            _ => true,
-        }
+        self.stage != Stage::Measure || taken || self.permits.shared.take_operation()
     }
 
     /// Gives up: everything in flight completes as cut, nothing else is issued.

@@ -1,8 +1,7 @@
 //! The loss and the return of clients' connections, and the time in which they had none during the
 //! measured phases.
 
-use std::cmp::Reverse;
-
+use super::action::EngineError;
 use super::client_queue::ClientState;
 use super::state_machine::Engine;
 use crate::ir::Event;
@@ -10,18 +9,29 @@ use crate::ir::event::Disconnection;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
 impl Engine {
+    /// Takes the operation in flight back: it was not sent, because the connection had ended
+    /// while the client was idle. Its permit is released. It is issued again when the
+    /// connection is back.
+    ///
+    /// # Errors
+    /// [`EngineError::CompletionMismatch`] if `seq` is not the operation in flight.
+    pub fn withheld(&mut self, slot: u32, seq: u32, now_ns: u64) -> Result<(), EngineError> {
+        self.take_back(slot, seq, ClientState::Disconnected, now_ns)?;
+        self.note_lost(slot, now_ns);
+        Ok(())
+    }
+
     /// Records that the client's connection is back.
     pub fn resume(&mut self, slot: u32, now_ns: u64) {
         let client = &mut self.clients[slot as usize];
-        if client.state != ClientState::Held {
+        if client.state != ClientState::Disconnected {
             return;
         }
         client.ready_ns = client.ready_ns.max(now_ns);
         client.state = ClientState::Idle;
         if let Some(withheld) = &mut client.in_flight_op {
             withheld.hold_until(now_ns);
-            client.state = ClientState::Scheduled;
-            self.schedule.push(Reverse((now_ns, slot)));
+            self.schedule_at(slot, now_ns);
         }
         self.report_disconnected(slot, now_ns);
         self.clients[slot as usize].lost_ns = None;
@@ -57,7 +67,7 @@ impl Engine {
         let client = &mut self.clients[slot as usize];
         let Some(lost_ns) = client.lost_ns else { return };
         let mut from_ns = client.disconnected_until_ns.max(lost_ns);
-        let end_ns = self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns));
+        let end_ns = self.by_planned_end(now_ns);
         let client = &mut self.clients[slot as usize];
         client.disconnected_until_ns = end_ns.max(from_ns);
         let (client_idx, origin_ns) = (client.client_idx, self.origin_ns);

@@ -1,6 +1,7 @@
 //! The operations queued for one client, and the memory they take.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 
 use crate::ir::Operation;
 
@@ -39,20 +40,12 @@ impl Lookahead {
     pub fn clear(&mut self) {
         *self = Lookahead::default();
     }
+}
 
-    pub fn front(&self) -> Option<&Operation> {
-        self.operations.front()
-    }
+impl Deref for Lookahead {
+    type Target = VecDeque<Operation>;
 
-    pub fn iter(&self) -> impl Iterator<Item = &Operation> {
-        self.operations.iter()
-    }
-
-    pub fn len(&self) -> usize {
-        self.operations.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.operations.is_empty()
+    fn deref(&self) -> &VecDeque<Operation> {
+        &self.operations
     }
 }

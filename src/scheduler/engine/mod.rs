@@ -11,6 +11,7 @@ mod cut;
 mod deadlines;
 mod disconnections;
 mod lookahead;
+mod permit_queue;
 mod retry;
 mod skipped_iterations;
 mod state_machine;
@@ -18,6 +19,7 @@ mod state_machine;
 mod tests;
 
 pub use action::{Action, EngineError};
+pub use client_queue::Attempt;
 pub use config::EngineConfig;
 pub use retry::{MOST_ATTEMPTS, RetryPolicy};
 pub use state_machine::Engine;

@@ -55,7 +55,7 @@ impl ClientQueue {
         origin_ns: u64,
         cut_ns: u64,
     ) -> Vec<IterationEvent> {
-        let busy = self.in_flight_op.is_some() || self.state == ClientState::Held;
+        let busy = self.in_flight_op.is_some() || self.state == ClientState::Disconnected;
         let mut dropped: Vec<IterationEvent> = Vec::new();
         if !busy {
             return dropped;

@@ -9,8 +9,10 @@ use super::action::{Action, EngineError};
 use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
 use super::config::EngineConfig;
 use super::deadlines::Deadlines;
+use super::permit_queue::PermitQueue;
 use crate::ir::event::Unissued;
-use crate::ir::{Event, Execution, Operation, Section};
+use crate::ir::{Event, Operation};
+use crate::scheduler::batch::Batch;
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
 
@@ -19,11 +21,11 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 /// The engine does nothing by itself. Its methods are of three kinds:
 ///
 /// - Inputs report what happened: to a stage ([`enter`](Self::enter), [`cut`](Self::cut),
-///   [`abandon`](Self::abandon)), to a batch ([`operations`](Self::operations),
-///   [`break_off`](Self::break_off)), to an operation ([`complete`](Self::complete),
-///   [`blocked`](Self::blocked), [`unblocked`](Self::unblocked),
-///   [`withheld`](Self::withheld)), to a connection ([`resume`](Self::resume),
-///   [`lose`](Self::lose), [`closed`](Self::closed)) or to a break ([`broken`](Self::broken)).
+///   [`abandon`](Self::abandon)), to a client's queue ([`operations`](Self::operations)), to an
+///   operation ([`complete`](Self::complete), [`blocked`](Self::blocked),
+///   [`unblocked`](Self::unblocked), [`withheld`](Self::withheld)), to a connection
+///   ([`resume`](Self::resume), [`lose`](Self::lose)), to a client's handles
+///   ([`closed`](Self::closed)) or to a break ([`break_ended`](Self::break_ended)).
 /// - Outputs: [`poll`](Self::poll) returns the next action,
 ///   [`drain_events`](Self::drain_events) returns what to report, and
 ///   [`next_wake_ns`](Self::next_wake_ns) the time at which to poll again.
@@ -37,8 +39,7 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 /// instead.
 pub struct Engine {
     pub(super) config: Arc<EngineConfig>,
-    pub(super) permits: Arc<Permits>,
-    pub(super) shard: usize,
+    pub(super) permits: PermitQueue,
     pub(super) clients: Vec<ClientQueue>,
     pub(super) stage: Stage,
     pub(super) origin_ns: u64,
@@ -49,10 +50,6 @@ pub struct Engine {
     pub(super) unfinished: usize,
     /// The time at which each scheduled client's operation is to be issued, with the client's slot.
     pub(super) schedule: BinaryHeap<Reverse<(u64, u32)>>,
-    /// The clients that wait for a permit, in the order in which they asked.
-    pub(super) blocked: VecDeque<u32>,
-    /// The clients that hold a permit and are to be issued now.
-    pub(super) permitted: VecDeque<u32>,
     pub(super) deadlines: Deadlines,
     pub(super) wanted: VecDeque<Action>,
     pub(super) events: Vec<Event>,
@@ -70,16 +67,13 @@ impl Engine {
         Engine {
             clients: clients.iter().map(|client_idx| ClientQueue::new(*client_idx)).collect(),
             config,
-            permits,
-            shard,
+            permits: PermitQueue::new(permits, shard),
             stage: Stage::Connect,
             origin_ns: 0,
             cut: false,
             at_bound: false,
             unfinished: 0,
             schedule: BinaryHeap::new(),
-            blocked: VecDeque::new(),
-            permitted: VecDeque::new(),
             deadlines: Deadlines::new(clients.len()),
             wanted: VecDeque::new(),
             events: Vec::new(),
@@ -111,20 +105,17 @@ impl Engine {
         }
     }
 
-    /// Takes a batch: the client's next operations in `section`, and whether these are the
-    /// last. A batch of a section that has ended is ignored.
+    /// Takes a batch. If the stream broke off, the iteration in which it leaves the client has
+    /// no end. The operations of a section that has ended are ignored.
     ///
     /// # Errors
     /// [`EngineError::OutOfOrder`] if the numbers of the client's operations do not increase.
-    pub fn operations(
-        &mut self,
-        slot: u32,
-        section: Section,
-        batch: Vec<Operation>,
-        ended: bool,
-        now_ns: u64,
-    ) -> Result<(), EngineError> {
+    pub fn operations(&mut self, batch: Batch, now_ns: u64) -> Result<(), EngineError> {
+        let Batch { slot, section, operations, ended, error } = batch;
         let client = &mut self.clients[slot as usize];
+        if error.is_some() {
+            client.broke_off = !self.cut;
+        }
         if self.stage.section() != Some(section) || !client.pulling {
             return Ok(());
         }
@@ -134,7 +125,7 @@ impl Engine {
             return Ok(());
         }
         let last_seq = &mut self.last_seq[slot as usize];
-        for operation in &batch {
+        for operation in &operations {
             if let Some(previous) = *last_seq
                 && operation.seq <= previous
             {
@@ -149,17 +140,11 @@ impl Engine {
         if client.pending.is_empty() && client.state == ClientState::Idle {
             client.arrived_ns = Some(now_ns);
         }
-        client.pending.append(batch);
+        client.pending.append(operations);
         client.section_ended = ended;
         self.settle_iteration(slot);
         self.advance(slot);
         Ok(())
-    }
-
-    /// Records that the stream breaks off after the batch to come. The iteration in which it
-    /// leaves the client has no end.
-    pub fn break_off(&mut self, slot: u32) {
-        self.clients[slot as usize].broke_off = !self.cut;
     }
 
     /// Records that the attempt at the operation in flight has fully ended. The operation ends
@@ -172,9 +157,7 @@ impl Engine {
         &mut self,
         slot: u32,
         seq: u32,
-        issued_ns: u64,
-        completed_ns: u64,
-        execution: Execution,
+        attempt: Attempt,
         connection_lost: bool,
     ) -> Result<(), EngineError> {
         let client = &mut self.clients[slot as usize];
@@ -189,21 +172,24 @@ impl Engine {
             }
         };
         self.release(&in_flight.operation);
-        if let Some(reopened) = &execution.reopened {
-            in_flight.shift(reopened);
+        if let Some(reopened) = &attempt.execution.reopened {
+            in_flight.add_reopening(reopened);
         }
-        let attempt = Attempt { issued_ns, completed_ns, execution };
+        let completed_ns = attempt.completed_ns;
         let policy = self.config.retry.as_ref().filter(|_| !self.cut && !connection_lost);
-        if let Some(backoff_ns) = policy.and_then(|policy| in_flight.backoff_ns(policy, &attempt)) {
-            self.schedule.push(Reverse((completed_ns.saturating_add(backoff_ns), slot)));
+        let again = policy.and_then(|policy| {
+            let (operation, retries) = (in_flight.operation.operation_type(), in_flight.retries);
+            policy.backoff_ns(operation, &attempt.execution, retries)
+        });
+        if let Some(backoff_ns) = again {
+            self.schedule_at(slot, completed_ns.saturating_add(backoff_ns));
             let client = &mut self.clients[slot as usize];
-            client.state = ClientState::Scheduled;
             client.in_flight_op = Some(in_flight.tried(attempt));
             return Ok(());
         }
         let client = &mut self.clients[slot as usize];
         client.ends_at(completed_ns);
-        client.state = if connection_lost { ClientState::Held } else { ClientState::Idle };
+        client.state = if connection_lost { ClientState::Disconnected } else { ClientState::Idle };
         if connection_lost {
             self.note_lost(slot, completed_ns);
         }
@@ -235,28 +221,24 @@ impl Engine {
         {
             self.cut(now_ns);
         }
-        for _ in 0..self.permits.take_granted(self.shard) {
-            match self.blocked.pop_front() {
-                Some(slot) => self.permitted.push_back(slot),
-                None => self.permits.release(self.shard),
-            }
-        }
+        self.permits.collect();
         loop {
-            self.heed_bound(now_ns);
+            self.end_at_bound(now_ns);
             if let Some(action) = self.wanted.pop_front() {
                 return Some(action);
             }
             if let Some(expire) = self.poll_deadline(now_ns) {
                 return Some(expire);
             }
-            if let Some(slot) = self.permitted.pop_front() {
-                let waited_ns = now_ns.saturating_sub(self.clients[slot as usize].blocked_ns);
-                if self.takes_from_bound(slot) {
-                    return Some(self.issue(slot, now_ns, waited_ns));
+            if let Some(slot) = self.permits.first_granted() {
+                if !self.takes_from_bound(slot) {
+                    // The bound was reached meanwhile: this client ends with the others.
+                    continue;
                 }
-                // The bound was reached meanwhile: this client goes with the others.
-                self.permitted.push_front(slot);
-                continue;
+                self.permits.pop_granted();
+                let client = &self.clients[slot as usize];
+                let waited_ns = now_ns.saturating_sub(client.waiting_since_ns);
+                return Some(self.issue(slot, now_ns, waited_ns));
             }
             let &Reverse((at_ns, slot)) = self.schedule.peek()?;
             if at_ns > now_ns {
@@ -265,18 +247,17 @@ impl Engine {
             self.schedule.pop();
             let client = &mut self.clients[slot as usize];
             let takes_permit = !client.next_waits_for_others();
-            if !takes_permit || self.permits.acquire(self.shard) {
-                if self.takes_from_bound(slot) {
-                    return Some(self.issue(slot, now_ns, 0));
-                }
-                if takes_permit {
-                    self.permits.release(self.shard);
-                }
+            if takes_permit && !self.permits.acquire(slot) {
+                client.state = ClientState::AwaitingPermit;
+                client.waiting_since_ns = now_ns;
                 continue;
             }
-            let client = &mut self.clients[slot as usize];
-            (client.state, client.blocked_ns) = (ClientState::Blocked, now_ns);
-            self.blocked.push_back(slot);
+            if self.takes_from_bound(slot) {
+                return Some(self.issue(slot, now_ns, 0));
+            }
+            if takes_permit {
+                self.permits.release();
+            }
         }
     }
 
@@ -345,8 +326,13 @@ impl Engine {
         if self.stage == Stage::Measure && !self.cut { self.planned_end_ns() } else { None }
     }
 
-    pub(super) fn planned_end_ns(&self) -> Option<u64> {
+    fn planned_end_ns(&self) -> Option<u64> {
         self.config.phases.last()?.end_ns.map(|end_ns| self.origin_ns.saturating_add(end_ns))
+    }
+
+    /// Returns `now_ns`, or the planned end of the last phase if that came before.
+    pub(super) fn by_planned_end(&self, now_ns: u64) -> u64 {
+        self.planned_end_ns().map_or(now_ns, |end_ns| end_ns.min(now_ns))
     }
 
     fn poll_deadline(&mut self, now_ns: u64) -> Option<Action> {
@@ -357,6 +343,12 @@ impl Engine {
         };
         let slot = self.deadlines.expired(now_ns, |slot| Some(in_flight(slot)?.deadline_ns))?;
         Some(Action::Expire { slot, seq: in_flight(slot)?.operation.seq })
+    }
+
+    /// Schedules the client's operation for `at_ns`.
+    pub(super) fn schedule_at(&mut self, slot: u32, at_ns: u64) {
+        self.clients[slot as usize].state = ClientState::Scheduled;
+        self.schedule.push(Reverse((at_ns, slot)));
     }
 
     /// Moves an idle client on: schedules its next operation, asks for more,
@@ -390,8 +382,7 @@ impl Engine {
             return;
         }
         if let Some((_, eligible_ns)) = client.next_times(self.origin_ns) {
-            client.state = ClientState::Scheduled;
-            self.schedule.push(Reverse((eligible_ns, slot)));
+            self.schedule_at(slot, eligible_ns);
         } else if client.is_exhausted() {
             if matches!(self.stage, Stage::RunSetup | Stage::Setup) {
                 client.state = ClientState::Done;
@@ -466,7 +457,7 @@ impl Engine {
     /// none, because it could keep that client from the permit it needs.
     pub(super) fn release(&self, operation: &Operation) {
         if !operation.kind.waits_for_others() {
-            self.permits.release(self.shard);
+            self.permits.release();
         }
     }
 

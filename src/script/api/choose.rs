@@ -42,7 +42,7 @@ fn choices(lua: &Lua, argument: &Value) -> LuaResult<(Weights, Table)> {
         return fail!("{WHAT} {TAKES}");
     }
     if length > MAX_CHOICES {
-        return fail!("{WHAT}: {length} choices; there can be {MAX_CHOICES}");
+        return fail!("{WHAT}: {length} choices; at most {MAX_CHOICES} are possible");
     }
     let functions = lua.create_table_with_capacity(length, 0)?;
     let mut numbers = Vec::with_capacity(length);
@@ -68,7 +68,7 @@ fn choices(lua: &Lua, argument: &Value) -> LuaResult<(Weights, Table)> {
             Value::Function(function) => functions.raw_set(position, function)?,
             other => {
                 return fail!(
-                    "{WHAT}: entry {position} has a function behind its weight, not {}",
+                    "{WHAT}: entry {position} has a function after its weight, not {}",
                     shown(&other)
                 );
             }

@@ -6,13 +6,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{Lua, Result as LuaResult, UserDataFields, UserDataMethods, UserDataRegistry, Value};
+use mlua::{
+    FromLuaMulti, IntoLua, IntoLuaMulti, Lua, Result as LuaResult, UserDataFields, UserDataMethods,
+    UserDataRegistry, Value,
+};
 
 use super::super::client::Client;
 use super::super::host::Host;
 use super::super::members::CLIENT_METHODS;
 use super::super::open_loop::cross;
-use super::super::values::{bool_or, computed_ns, fault, shown, size, text};
+use super::super::values::{LARGEST_EXACT, bool_or, computed_ns, fail, fault, shown, size, text};
 use super::options::{common, create, payload};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set};
 use crate::ir::operation::MAX_FILE_BYTES;
@@ -27,6 +30,9 @@ use crate::protocol::create::CreateDisposition;
 
 /// The Lua object of a client: its index over all clients of the stream.
 pub(in crate::script) struct ClientObject(pub u32);
+
+/// Offsets below this are exact as Lua numbers.
+const MAX_EXACT_OFFSET: i64 = LARGEST_EXACT as i64;
 
 type Arguments = (Value, Value, Value, Value);
 
@@ -58,35 +64,77 @@ fn active<R>(
     host.callback(|| match host.client.borrow_mut().as_mut() {
         Some(client) if client.identity.index == object.0 => body(client),
         Some(_) => Err(fault(
-            "this is another client's object; use the one that setup, iteration or teardown was given",
+            "this is another client's object; use the one that was passed to setup, iteration or teardown",
         )),
-        None => Err(fault("clients act in setup, iteration and teardown only")),
+        None => Err(fault("clients can act in setup, iteration and teardown only")),
     })
 }
 
-fn fields(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
-    let owner = Rc::clone(host);
-    registry.add_field_method_get("id", move |_, object| {
-        active(&owner, object, |client| Ok(client.identity.id))
-    });
-    let owner = Rc::clone(host);
-    registry.add_field_method_get("user", move |_, object| {
-        active(&owner, object, |client| Ok(client.identity.user()))
-    });
-    let owner = Rc::clone(host);
-    registry.add_field_method_get("iteration", move |_, object| {
-        active(&owner, object, |client| Ok(client.iteration))
+type Registry = UserDataRegistry<ClientObject>;
+
+/// Registers a field of the client.
+fn field<R>(registry: &mut Registry, host: &Rc<Host>, name: &str, get: fn(&Client) -> R)
+where
+    R: IntoLua + 'static,
+{
+    let host = Rc::clone(host);
+    registry.add_field_method_get(name, move |_, object| {
+        active(&host, object, |client| Ok(get(client)))
     });
 }
 
-fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
-    let owner = Rc::clone(host);
-    registry.add_method("think", move |_, object, time: Value| {
-        active(&owner, object, |client| client.think(computed_ns(&time, "think")?).map_err(fault))
+/// Registers a method of the client.
+fn method<A, R, F>(registry: &mut Registry, host: &Rc<Host>, name: &str, body: F)
+where
+    A: FromLuaMulti,
+    R: IntoLuaMulti,
+    F: Fn(&Host, &mut Client, A) -> LuaResult<R> + 'static,
+{
+    let host = Rc::clone(host);
+    registry.add_method(name, move |_, object, arguments: A| {
+        active(&host, object, |client| body(&host, client, arguments))
     });
-    let owner = Rc::clone(host);
-    registry.add_method("at", move |_, object, time: Value| {
-        active(&owner, object, |client| client.at(computed_ns(&time, "at")?).map_err(fault))
+}
+
+/// Registers a method that makes one operation.
+fn operation<K, F>(registry: &mut Registry, host: &Rc<Host>, name: &'static str, body: F)
+where
+    K: Into<OperationKind>,
+    F: Fn(&Host, &mut Client, Arguments) -> LuaResult<(K, Expect)> + 'static,
+{
+    method(registry, host, name, move |host, client, arguments| {
+        let (kind, expect) = body(host, client, arguments)?;
+        emit(host, client, name, kind.into(), expect)
+    });
+}
+
+/// Registers a method that makes one operation on the handle that is its first argument.
+fn on_handle<F>(registry: &mut Registry, host: &Rc<Host>, name: &'static str, body: F)
+where
+    F: Fn(&Host, (Value, Value, Value)) -> LuaResult<(HandleOperation, Expect)> + 'static,
+{
+    operation(registry, host, name, move |host, client, (handle, first, second, third)| {
+        let handle_ref = handle_of(client, &handle, name)?;
+        let (kind, expect) = body(host, (first, second, third))?;
+        if matches!(kind, HandleOperation::Close) {
+            client.handles.close(handle_ref);
+        }
+        Ok((kind.on(handle_ref), expect))
+    });
+}
+
+fn fields(registry: &mut Registry, host: &Rc<Host>) {
+    field(registry, host, "id", |client| client.identity.id);
+    field(registry, host, "user", |client| client.identity.user());
+    field(registry, host, "iteration", |client| client.iteration);
+}
+
+fn timing(registry: &mut Registry, host: &Rc<Host>) {
+    method(registry, host, "think", |_, client, time: Value| {
+        client.think(computed_ns(&time, "think")?).map_err(fault)
+    });
+    method(registry, host, "at", |_, client, time: Value| {
+        client.at(computed_ns(&time, "at")?).map_err(fault)
     });
     let owner = Rc::clone(host);
     registry.add_method("running", move |_, object, ()| {
@@ -95,131 +143,106 @@ fn timing(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
     });
 }
 
-fn open(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
-    let owner = Rc::clone(host);
-    registry.add_method("open", move |_, object, (name, mode, options): (Value, Value, Value)| {
-        active(&owner, object, |client| {
-            let path = path(&name, "open")?;
-            let (mode, disposition) = open_mode(&mode)?;
-            let (extensions, expect) = create(&options)?;
-            let extensions = extensions.map(Arc::new);
-            let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
-            let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
-            emit(&owner, client, "open", open.into(), expect)?;
-            Ok(Value::LightUserData(handle))
-        })
-    });
+fn open(registry: &mut Registry, host: &Rc<Host>) {
+    let open = |host: &Host, client: &mut Client, (name, mode, options): (Value, Value, Value)| {
+        let path = path(&name, "open")?;
+        let (mode, disposition) = open_mode(&mode)?;
+        let (extensions, expect) = create(&options)?;
+        let extensions = extensions.map(Arc::new);
+        let (handle_ref, handle) = client.handles.open().map_err(|error| of("open", error))?;
+        let open = OpenOperation { path, mode, disposition, handle_ref, extensions };
+        emit(host, client, "open", open.into(), expect)?;
+        Ok(Value::LightUserData(handle))
+    };
+    method(registry, host, "open", open);
 }
 
-fn on_handles(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
-    operation(registry, host, "read", |client, (handle, offset, length, options)| {
-        let handle_ref = handle_of(client, &handle, "read")?;
-        where_and_how_much(&length, "read")?;
-        let offset = size(&offset, "read: offset")?;
-        let length = io_length(&length, "read")?;
-        inside_a_file(offset, length, "read")?;
+fn on_handles(registry: &mut Registry, host: &Rc<Host>) {
+    on_handle(registry, host, "read", |_, (offset, length, options)| {
+        let (offset, length) = transfer(&offset, &length, "read")?;
         let (_, expect) = common(&options, "read", [])?;
-        Ok((HandleOperation::Read { offset, length }.on(handle_ref), expect))
+        Ok((HandleOperation::Read { offset, length }, expect))
     });
-    let owner = Rc::clone(host);
-    operation(registry, host, "write", move |client, (handle, offset, length, options)| {
-        let handle_ref = handle_of(client, &handle, "write")?;
-        where_and_how_much(&length, "write")?;
-        let offset = size(&offset, "write: offset")?;
+    on_handle(registry, host, "write", |host, (offset, length, options)| {
         if let Value::String(text) = &length
             && parse_size(&text.to_string_lossy()).is_err()
         {
-            return Err(of(
-                "write",
-                format!(
-                    "length is how many bytes, such as 4096 or \"64KiB\", not {}; choose what is written with the option payload or blob",
-                    shown(&length)
-                ),
-            ));
+            return fail!(
+                "write: length is a number of bytes, such as 4096 or \"64KiB\", not {}; choose the data with the option payload or blob",
+                shown(&length)
+            );
         }
-        let length = io_length(&length, "write")?;
-        inside_a_file(offset, length, "write")?;
+        let (offset, length) = transfer(&offset, &length, "write")?;
         let (bytes, expect) = common(&options, "write", ["payload", "blob"])?;
-        let payload = payload(bytes, length, &owner)?;
+        let payload = payload(bytes, length, host)?;
         if let Payload::Pattern(pattern) = payload {
             pattern.prepare();
         }
-        Ok((HandleOperation::Write { offset, length, payload }.on(handle_ref), expect))
+        Ok((HandleOperation::Write { offset, length, payload }, expect))
     });
-    operation(registry, host, "close", |client, (handle, options, ..)| {
-        let handle_ref = handle_of(client, &handle, "close")?;
+    on_handle(registry, host, "close", |_, (options, ..)| {
         let (_, expect) = common(&options, "close", [])?;
-        client.handles.close(handle_ref);
-        Ok((HandleOperation::Close.on(handle_ref), expect))
+        Ok((HandleOperation::Close, expect))
     });
-    operation(registry, host, "truncate", |client, (handle, to, options, _)| {
-        let handle_ref = handle_of(client, &handle, "truncate")?;
+    on_handle(registry, host, "truncate", |_, (to, options, _)| {
         let to = size(&to, "truncate: size")?;
         if to > MAX_FILE_BYTES {
-            return Err(of(
-                "truncate",
-                format!("{to} bytes are more than the largest file has (2^63 - 1)"),
-            ));
+            return fail!("truncate: {to} bytes are more than the largest file has (2^63 - 1)");
         }
         let (_, expect) = common(&options, "truncate", [])?;
-        Ok((FileControl::Truncate { size: to }.on(handle_ref), expect))
+        Ok((HandleOperation::Control(FileControl::Truncate { size: to }), expect))
     });
-    operation(registry, host, "flush", |client, (handle, options, ..)| {
-        let handle_ref = handle_of(client, &handle, "flush")?;
+    on_handle(registry, host, "flush", |_, (options, ..)| {
         let (_, expect) = common(&options, "flush", [])?;
-        Ok((FileControl::Flush.on(handle_ref), expect))
+        Ok((HandleOperation::Control(FileControl::Flush), expect))
     });
-    operation(registry, host, "lock", |client, (handle, offset, length, options)| {
-        let handle_ref = handle_of(client, &handle, "lock")?;
-        let offset = size(&offset, "lock: offset")?;
-        let length = size(&length, "lock: length")?;
+    on_handle(registry, host, "lock", |_, (offset, length, options)| {
+        let (offset, length) = (size(&offset, "lock: offset")?, size(&length, "lock: length")?);
         let ([exclusive, wait], expect) = common(&options, "lock", ["exclusive", "wait"])?;
         let exclusive = bool_or(&exclusive, "lock", "exclusive", true)?;
         let wait = bool_or(&wait, "lock", "wait", false)?;
-        Ok((FileControl::Lock { offset, length, exclusive, wait }.on(handle_ref), expect))
+        Ok((
+            HandleOperation::Control(FileControl::Lock { offset, length, exclusive, wait }),
+            expect,
+        ))
     });
-    operation(registry, host, "unlock", |client, (handle, offset, length, options)| {
-        let handle_ref = handle_of(client, &handle, "unlock")?;
-        let offset = size(&offset, "unlock: offset")?;
-        let length = size(&length, "unlock: length")?;
+    on_handle(registry, host, "unlock", |_, (offset, length, options)| {
+        let (offset, length) = (size(&offset, "unlock: offset")?, size(&length, "unlock: length")?);
         let (_, expect) = common(&options, "unlock", [])?;
-        Ok((FileControl::Unlock { offset, length }.on(handle_ref), expect))
+        Ok((HandleOperation::Control(FileControl::Unlock { offset, length }), expect))
     });
 }
 
-fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
-    operation(registry, host, "rename", |_, (from, to, options, _)| {
+fn on_paths(registry: &mut Registry, host: &Rc<Host>) {
+    operation(registry, host, "rename", |_, _, (from, to, options, _)| {
         let source_path = below_root(&from, "rename")?;
         let dest_path = below_root(&to, "rename")?;
         let ([replace], expect) = common(&options, "rename", ["replace"])?;
         let replace = bool_or(&replace, "rename", "replace", true)?;
         Ok((PathOperation::Rename { source_path, dest_path, replace }, expect))
     });
-    operation(registry, host, "delete", |_, (name, options, ..)| {
-        let path = below_root(&name, "delete")?;
-        let (_, expect) = common(&options, "delete", [])?;
-        Ok((PathOperation::Delete { path }, expect))
-    });
-    operation(registry, host, "mkdir", |_, (name, options, ..)| {
-        let path = below_root(&name, "mkdir")?;
-        let (_, expect) = common(&options, "mkdir", [])?;
-        Ok((PathOperation::Mkdir { path }, expect))
-    });
-    operation(registry, host, "rmdir", |_, (name, options, ..)| {
-        let path = below_root(&name, "rmdir")?;
-        let (_, expect) = common(&options, "rmdir", [])?;
-        Ok((PathOperation::Rmdir { path }, expect))
-    });
-    operation(registry, host, "stat", |_, (name, options, ..)| {
+    let below_the_root: [(&'static str, fn(SharePath) -> PathOperation); 3] = [
+        ("delete", |path| PathOperation::Delete { path }),
+        ("mkdir", |path| PathOperation::Mkdir { path }),
+        ("rmdir", |path| PathOperation::Rmdir { path }),
+    ];
+    for (method, kind) in below_the_root {
+        operation(registry, host, method, move |_, _, (name, options, ..)| {
+            let path = below_root(&name, method)?;
+            let (_, expect) = common(&options, method, [])?;
+            Ok((kind(path), expect))
+        });
+    }
+    operation(registry, host, "stat", |_, _, (name, options, ..)| {
         let path = path(&name, "stat")?;
         let (_, expect) = common(&options, "stat", [])?;
         Ok((PathOperation::Stat { path }, expect))
     });
-    operation(registry, host, "list", |_, (name, pattern, options, _)| {
+    operation(registry, host, "list", |_, _, (name, pattern, options, _)| {
         if let Value::String(name) = &name
             && name.as_bytes().contains(&b'*')
         {
-            return Err(of("list", "the pattern follows the folder: c:list(\"docs\", \"*.docx\")"));
+            return fail!("list: the pattern follows the directory: c:list(\"docs\", \"*.docx\")");
         }
         let path = path(&name, "list")?;
         let (pattern, options) = match pattern {
@@ -232,25 +255,6 @@ fn on_paths(registry: &mut UserDataRegistry<ClientObject>, host: &Rc<Host>) {
         };
         let (_, expect) = common(&options, "list", [])?;
         Ok((PathOperation::List { path, pattern }, expect))
-    });
-}
-
-/// Registers a method that makes one operation.
-fn operation<F, K>(
-    registry: &mut UserDataRegistry<ClientObject>,
-    host: &Rc<Host>,
-    name: &'static str,
-    body: F,
-) where
-    F: Fn(&mut Client, Arguments) -> LuaResult<(K, Expect)> + 'static,
-    K: Into<OperationKind>,
-{
-    let host = Rc::clone(host);
-    registry.add_method(name, move |_, object, arguments: Arguments| {
-        active(&host, object, |client| {
-            let (kind, expect) = body(client, arguments)?;
-            emit(&host, client, name, kind.into(), expect)
-        })
     });
 }
 
@@ -285,14 +289,14 @@ fn handle_of(client: &Client, value: &Value, operation: &str) -> LuaResult<Handl
 
 fn path(value: &Value, operation: &str) -> LuaResult<SharePath> {
     let Value::String(name) = value else {
-        return Err(of(operation, format!("the path is a text, not {}", shown(value))));
+        return Err(of(operation, format!("the path is a string, not {}", shown(value))));
     };
     let name = name.to_str().map_err(|_| of(operation, "the path is not valid UTF-8"))?;
     if name.starts_with("\\\\") || name.starts_with("//") {
         return Err(of(
             operation,
             format!(
-                "{}: paths begin inside the share; --target says server and share",
+                "{}: paths begin inside the share; --target names the server and the share",
                 shown(value)
             ),
         ));
@@ -324,43 +328,34 @@ fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
     )))
 }
 
-fn where_and_how_much(length: &Value, operation: &str) -> LuaResult<()> {
-    match length {
-        Value::Nil => Err(of(
-            operation,
-            format!(
-                "a handle, an offset and a length are wanted, such as c:{operation}(h, 0, 4096)"
-            ),
-        )),
-        _ => Ok(()),
+/// Returns the offset and the length of a read or write.
+fn transfer(offset: &Value, length: &Value, operation: &str) -> LuaResult<(u64, u64)> {
+    if length.is_nil() {
+        return fail!(
+            "{operation}: it takes a handle, an offset and a length, such as c:{operation}(h, 0, 4096)"
+        );
     }
-}
-
-fn io_length(value: &Value, operation: &str) -> LuaResult<u64> {
-    // The message is made only when it is needed: this runs for most operations.
-    let length = match value {
+    let what = |field: &str| format!("{operation}: {field}");
+    // The names for errors are made only when they are needed: this runs for most operations.
+    let offset = match offset {
+        Value::Integer(offset @ 0..MAX_EXACT_OFFSET) => *offset as u64,
+        offset => size(offset, &what("offset"))?,
+    };
+    let length = match length {
         Value::Integer(length) if (0..=MAX_IO_BYTES as i64).contains(length) => *length as u64,
-        value => size(value, &format!("{operation}: length"))?,
+        length => size(length, &what("length"))?,
     };
     if length > MAX_IO_BYTES {
-        return Err(of(
-            operation,
-            format!("length is {length}; one {operation} carries at most 64 MiB ({MAX_IO_BYTES})"),
-        ));
+        return fail!(
+            "{operation}: length is {length}; one {operation} carries at most 64 MiB ({MAX_IO_BYTES})"
+        );
     }
-    Ok(length)
-}
-
-/// Refuses a range beyond the largest file. Locks may be anywhere.
-fn inside_a_file(offset: u64, length: u64, operation: &str) -> LuaResult<()> {
+    // Locks may be beyond the largest file, but reads and writes may not.
     match offset.checked_add(length) {
-        Some(end) if end <= MAX_FILE_BYTES => Ok(()),
-        _ => Err(of(
-            operation,
-            format!(
-                "offset {offset} plus length {length} is beyond the largest file (2^63 - 1 bytes)"
-            ),
-        )),
+        Some(end) if end <= MAX_FILE_BYTES => Ok((offset, length)),
+        _ => fail!(
+            "{operation}: offset {offset} plus length {length} is beyond the largest file (2^63 - 1 bytes)"
+        ),
     }
 }
 

@@ -112,7 +112,7 @@ fn on_complete(
             Field::named(word).ok_or(unknown("field", word, Field::names()))
         })? {
             if chosen.len() > MAX_FIELDS {
-                return fail!("{WHAT}: fields: there can be {MAX_FIELDS}");
+                return fail!("{WHAT}: at most {MAX_FIELDS} fields are possible");
             }
             fields = chosen;
         }
@@ -125,7 +125,7 @@ fn on_complete(
 const MOST_IN_A_LIST: usize = 128;
 const MOST_OF_A_PATTERN: usize = 512;
 
-const TAKES: &str = "bench.on_complete takes a filter, which may be left out, and a function, such as bench.on_complete({ ops = { \"read\" } }, function(kind, status, service_ns) … end)";
+const TAKES: &str = "bench.on_complete takes an optional filter and a function, such as bench.on_complete({ ops = { \"read\" } }, function(kind, status, service_ns) … end)";
 
 fn function(value: &Value, takes: &str) -> LuaResult<Function> {
     match value {

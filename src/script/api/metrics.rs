@@ -52,11 +52,11 @@ fn declare(
     let head = name.split('.').next().unwrap_or_default();
     if is_reserved(head) {
         return fail!(
-            "{what}: what begins with '{head}' is a figure of smbench's own; write a prefix, such as 'app.{name}'"
+            "{what}: names that begin with '{head}' are metrics of smbench's own; add a prefix, such as 'app.{name}'"
         );
     }
     if metrics.iter().any(|other| other.name == name) {
-        return fail!("{what}: there is a metric of this name already");
+        return fail!("{what}: there is already a metric with this name");
     }
     if metrics.len() == MAX_METRICS {
         return fail!("{what}: a script has at most {MAX_METRICS} metrics");
@@ -87,7 +87,7 @@ fn of_unit(word: &str, what: &str) -> LuaResult<MetricUnit> {
         "ns" => Ok(MetricUnit::Ns),
         "bytes" => Ok(MetricUnit::Bytes),
         "us" | "ms" | "s" | "m" => fail!(
-            "{what}: unit '{word}': times are in \"ns\" everywhere in a script; reports write them in what suits them"
+            "{what}: unit '{word}': all times in a script are in \"ns\"; reports choose a suitable unit"
         ),
         _ => fail!("{what}: {}", unknown("unit", word, ["ns", "bytes"].into_iter())),
     }
@@ -146,12 +146,12 @@ fn update(
     }
     let Some(hooks) = host.hooks.as_ref().filter(|hooks| hooks.is_running()) else {
         return fail!(
-            "{name}:{method}: metrics are updated in hooks alone (bench.on_complete, bench.on_phase); the rest of a script makes operations and never sees results"
+            "{name}:{method}: metrics can be updated only in hooks (bench.on_complete, bench.on_phase); the rest of a script makes operations and never sees results"
         );
     };
     if hooks.is_ending() {
         return fail!(
-            "{name}:{method}: the summary is made already; bench.on_end can read it, not change it"
+            "{name}:{method}: the summary is complete; bench.on_end can read it but not change it"
         );
     }
     let value = number(name, method, kind, value)?;

@@ -48,7 +48,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<Host>) -> LuaResult<Table> {
     names.sort();
     let missing = move |name: &str| {
         if name == "state" {
-            return "bench.state lives where hooks run: only a hook can use it".to_string();
+            return "bench.state exists only where hooks run: only a hook can use it".to_string();
         }
         match elsewhere::function_of_bench(name) {
             Some(here) => format!("unknown function of bench '{name}': {here}"),

@@ -21,17 +21,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("mode", "here it is 'policy'"),
     ("action", "here it is 'policy'"),
     ("wait", "here it is 'delay'"),
-    (
-        "timeout",
-        "how long a server waits is its own matter (35 s); how long the client does says 'delay'",
-    ),
+    ("timeout", "the server's own timeout (35 s) cannot be set; the client's wait is 'delay'"),
 ];
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<()> {
     top_level(lua, bench, host, "on_break", |lua, host, declared, argument| {
         let Value::Table(spec) = &argument else {
             let instead = match argument {
-                Value::Function(_) => "; it is no hook: it says what clients do, before the run",
+                Value::Function(_) => {
+                    "; it is not a hook: it sets how clients answer breaks, before the run"
+                }
                 _ => "",
             };
             return fail!(

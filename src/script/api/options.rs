@@ -97,7 +97,7 @@ fn each(
     };
     options.for_each(|key: Value, value: Value| match &key {
         Value::String(name) => take(&name.as_bytes(), value),
-        other => fail!("{operation}: value {} stands alone; write name = value", shown(other)),
+        other => fail!("{operation}: value {} has no name; write name = value", shown(other)),
     })
 }
 
@@ -110,7 +110,7 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
             let length = list.raw_len();
             if length > MAX_EXPECTED {
                 return fail!(
-                    "{operation}: expect names {length} statuses; there can be {MAX_EXPECTED}, or \"any\""
+                    "{operation}: expect names {length} statuses; name at most {MAX_EXPECTED}, or \"any\""
                 );
             }
             if length == 0 {
@@ -164,7 +164,7 @@ pub(super) fn payload([pattern, blob]: [Value; 2], length: u64, host: &Host) -> 
                 .map_err(|problem| fault(format!("write: blob {} {problem}", shown(&blob))))
         }
         (word, Value::Nil) => pattern_of(&word).map(Payload::Pattern),
-        _ => Err(fault("write: payload and blob are two answers to one question; give one")),
+        _ => Err(fault("write: give either payload or blob, not both")),
     }
 }
 
@@ -275,8 +275,8 @@ fn json(value: &Value, depth: usize, left: &mut usize) -> Result<serde_json::Val
 }
 
 fn hold(left: &mut usize, held: usize) -> Result<(), String> {
-    *left = left
-        .checked_sub(held)
-        .ok_or_else(|| format!("too much in one option; there can be {} KiB", MAX_HELD >> 10))?;
+    *left = left.checked_sub(held).ok_or_else(|| {
+        format!("the option is too large; at most {} KiB are possible", MAX_HELD >> 10)
+    })?;
     Ok(())
 }

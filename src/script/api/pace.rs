@@ -258,7 +258,7 @@ fn rate(value: &Value, what: &str) -> LuaResult<f64> {
         return Ok(rate);
     }
     Err(fault(format!(
-        "{what} is {}; it lies between 0 and {MAX_RATE} iterations a second",
+        "{what} is {}; it must be between 0 and {MAX_RATE} iterations a second",
         shown(value)
     )))
 }
@@ -350,7 +350,7 @@ impl OpenPace {
                 ByPhase::Alike(..) => "0 makes it a pause",
                 ByPhase::Apart(_) => "bench.open_loop { rate = 0 } makes it a pause",
             };
-            return Err(format!("{what} says nothing of phase '{name}'; {pause}"));
+            return Err(format!("{what} does not name phase '{name}'; {pause}"));
         }
         if phases.first().and_then(|phase| of(&phase.name)?.from).is_none() {
             return Err(format!(

@@ -51,7 +51,7 @@ where
                     _ => "",
                 };
                 fail!(
-                    "bench.{name} belongs at the top of the script, outside of all functions{instead}"
+                    "bench.{name} must be called at the top level of the script, outside of all functions{instead}"
                 )
             }
         })

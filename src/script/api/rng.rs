@@ -80,7 +80,9 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
     // wrong.
     drawing(registry, host, "float", |_, random, arguments: Value| match arguments {
         Value::Nil => Ok(random.float()),
-        _ => Err(fault("rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()")),
+        _ => Err(fault(
+            "rng:float takes no argument: for a number between 1 and 5 write 1 + 4 * rng:float()",
+        )),
     });
     drawing(registry, host, "bool", |_, random, probability: Value| {
         let probability = match probability {
@@ -88,7 +90,7 @@ fn uniform(registry: &mut Registry, host: &Rc<Host>) {
             value => number(&value, "rng:bool: the probability")?,
         };
         if !(0.0..=1.0).contains(&probability) {
-            return fail!("rng:bool({probability}): a probability lies between 0 and 1");
+            return fail!("rng:bool({probability}): a probability is between 0 and 1");
         }
         Ok(random.float() < probability)
     });
@@ -211,7 +213,7 @@ pub(super) fn draw_running<R>(
     }
     match host.client.borrow_mut().as_mut() {
         Some(client) => body(&mut client.random),
-        None => Err(fault("rng belongs into setup, iteration and teardown")),
+        None => Err(fault("rng can be used in setup, iteration and teardown only")),
     }
 }
 
@@ -236,7 +238,7 @@ fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64>
         true => format!("{}2^53", if bound < 0.0 { "-" } else { "" }),
         false => bound.to_string(),
     };
-    fail!("{what} is {number}; it lies between {} and {}", bound(low), bound(high))
+    fail!("{what} is {number}; it must be between {} and {}", bound(low), bound(high))
 }
 
 /// Returns a number of bytes, nanoseconds, or anything else that is counted.
@@ -248,7 +250,7 @@ fn list(host: &Host, value: &Value, what: &str) -> LuaResult<(Table, usize)> {
     let list = table(value, what)?;
     let length = list.raw_len();
     if length > MAX_LIST {
-        return fail!("{what}: {length} values; there can be {MAX_LIST}");
+        return fail!("{what}: {length} values; at most {MAX_LIST} are possible");
     }
     if length > LONG_LIST {
         host.look_at_the_clock();

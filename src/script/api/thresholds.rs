@@ -36,12 +36,12 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<Host>) -> LuaResult<(
             if let (Value::String(name), _) = pair? {
                 if !FIELDS.contains(&&*name.to_string_lossy()) {
                     return fail!(
-                        "{WHAT}: each is one text, metric and all, such as \"read.response.p99 < 20ms\", and not {} = …",
+                        "{WHAT}: each threshold is one string that begins with the metric, such as \"read.response.p99 < 20ms\", and not {} = …",
                         shown(&Value::String(name))
                     );
                 }
                 return fail!(
-                    "{WHAT}: {0} is about one threshold: give that a table of its own, such as {{ \"read.response.p99 < 20ms\", {0} = … }}",
+                    "{WHAT}: {0} applies to one threshold: give that threshold a table of its own, such as {{ \"read.response.p99 < 20ms\", {0} = … }}",
                     name.to_string_lossy()
                 );
             }
@@ -72,7 +72,7 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
         Value::Table(entry) => entry,
         other => {
             return fail!(
-                "{what} is a text such as \"read.response.p99 < 20ms\" or a table that begins with one, not {}",
+                "{what} is a string such as \"read.response.p99 < 20ms\" or a table that begins with one, not {}",
                 shown(other)
             );
         }
@@ -80,7 +80,7 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
     let expression: Value = entry.raw_get(1)?;
     if expression.is_nil() {
         return fail!(
-            "{what} has no threshold: begin it with a text, such as {{ \"read.response.p99 < 20ms\", abort = true }}"
+            "{what} has no threshold: begin it with a string, such as {{ \"read.response.p99 < 20ms\", abort = true }}"
         );
     }
     let expression = text(&expression, &what)?;
@@ -105,7 +105,7 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
     let abort_after_ns = match entry.raw_get::<Value>("delay")? {
         Value::Nil => abort.then_some(DEFAULT_DELAY.as_nanos() as u64),
         value if abort => Some(duration_ns(&value, &format!("{what}: delay"))?),
-        _ => return fail!("{what}: delay is how long abort waits; add abort = true"),
+        _ => return fail!("{what}: delay is the time that abort waits; add abort = true"),
     };
     Ok(StatedThreshold {
         phase: text_field(entry, &what, "phase")?,

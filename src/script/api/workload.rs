@@ -25,8 +25,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("vus", "here it is 'clients'"),
     ("users", "here it is 'clients'"),
     ("threads", "here it is 'clients'"),
-    ("duration", "how long a run takes say bench.phases and --duration"),
-    ("iterations", "how many there are says --iterations; 'iteration' is the function"),
+    ("duration", "the length of a run is set by bench.phases and --duration"),
+    ("iterations", "their number is set by --iterations; 'iteration' is the function"),
     ("rate", "write pace = bench.open_loop { rate = … }"),
     ("exec", "here it is 'iteration'"),
     ("run", "here it is 'iteration'"),
@@ -36,7 +36,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("event", "here it is 'iteration'"),
     (
         "stages",
-        "how long a run takes say bench.phases, rates by phase pace = { name = bench.open_loop { … } }",
+        "the length of a run is set by bench.phases, and rates by phase by pace = { name = bench.open_loop { … } }",
     ),
     ("executor", "write pace = bench.closed_loop {} or bench.open_loop { rate = … }"),
     ("scenarios", "each is a bench.workload { … } of its own"),
@@ -164,7 +164,7 @@ fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
         );
     }
     if length > MAX_PHASES {
-        return fail!("{WHAT}: {length} phases; there can be {MAX_PHASES}");
+        return fail!("{WHAT}: {length} phases; at most {MAX_PHASES} are possible");
     }
     let mut phases: Vec<Phase> = Vec::with_capacity(length);
     for position in 1..=length {

@@ -51,13 +51,10 @@ fn a_payload_that_is_none_is_told_what_there_is() {
     for (options, expected) in [
         ("{ payload = 'zeros' }", "unknown payload 'zeros': did you mean 'zero'?"),
         ("{ payload = 'x' }", "unknown payload 'x': there is zero, random, text"),
-        ("{ payload = 0 }", "payload is a text, not 0"),
+        ("{ payload = 0 }", "payload is a string, not 0"),
         ("{ payload = 'blob' }", "for the bytes of a file write blob = \"name\""),
-        ("{ blob = 5 }", "blob, the name of a file, is a text, not 5"),
-        (
-            "{ payload = 'zero', blob = 'data/letter.txt' }",
-            "payload and blob are two answers to one question; give one",
-        ),
+        ("{ blob = 5 }", "blob, the name of a file, is a string, not 5"),
+        ("{ payload = 'zero', blob = 'data/letter.txt' }", "give either payload or blob, not both"),
         ("{ paylaod = 'zero' }", "unknown option 'paylaod': did you mean 'payload'?"),
         (
             "{ blob = 'data/gone' }",

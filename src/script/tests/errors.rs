@@ -95,8 +95,8 @@ fn paths() {
             "mkdir: path component \"a. \" ends in a dot or a space: SMB allows that, but Windows programs do not, so smbench does not send it; write the name without it",
         ),
         ("c:rmdir('')", "rmdir: the path is empty, which is the share itself"),
-        ("c:stat(nil)", "stat: the path is a text, not nil"),
-        ("c:open({}, 'r')", "open: the path is a text, not a table"),
+        ("c:stat(nil)", "stat: the path is a string, not nil"),
+        ("c:open({}, 'r')", "open: the path is a string, not a table"),
         ("c:open('\\xff', 'r')", "open: the path is not valid UTF-8"),
         (
             "c:list('d', 'a/b')",
@@ -140,7 +140,7 @@ fn arguments() {
         ),
         (
             &format!("{open} c:read(h)"),
-            "read: a handle, an offset and a length are wanted, such as c:read(h, 0, 4096)",
+            "read: it takes a handle, an offset and a length, such as c:read(h, 0, 4096)",
         ),
         (
             &format!("{open} c:write(h, 0, 65 * 1024 * 1024)"),
@@ -168,7 +168,7 @@ fn arguments() {
         ),
         (
             "local many = table.create(65, 'SUCCESS') c:stat('a', { expect = many })",
-            "stat: expect names 65 statuses; there can be 64, or \"any\"",
+            "stat: expect names 65 statuses; name at most 64, or \"any\"",
         ),
         (
             "c:stat('a', 5)",
@@ -192,10 +192,10 @@ fn arguments() {
         ),
         (
             "local t = 'R' for i = 1, 3 do t = table.create(1000, t) end c:open('a', 'r', { lease = t })",
-            "open: lease: too much in one option; there can be 256 KiB",
+            "open: lease: the option is too large; at most 256 KiB are possible",
         ),
         ("c:open('a', 'r', { lease = { state = 'R', [0.5] = 1 } })", "open: lease: 0.5 is no name"),
-        ("c:open('a', 'r', { 'read' })", "open: value 1 stands alone; write name = value"),
+        ("c:open('a', 'r', { 'read' })", "open: value 1 has no name; write name = value"),
         (
             "local t = {} t.t = t c:open('a', 'r', { lease = t })",
             "open: lease: too many tables in one another",
@@ -235,7 +235,7 @@ fn times() {
     .message();
     assert_eq!(
         message,
-        "s.lua:1: at belongs into an iteration: time zero comes after setup; use think here"
+        "s.lua:1: c:at belongs in an iteration, because time zero comes after setup; use c:think here"
     );
 }
 
@@ -256,21 +256,21 @@ fn misspelt_names_are_told_the_nearest_right_one() {
         ),
         ("rng:int(5, 1)", "rng:int(5, 1): the first is the larger"),
         ("rng:int(1.5, 2)", "rng:int takes whole numbers within 2^53, not 1.5"),
-        ("rng:bool(2)", "rng:bool(2): a probability lies between 0 and 1"),
+        ("rng:bool(2)", "rng:bool(2): a probability is between 0 and 1"),
         ("rng:pick({})", "rng:pick: the list is empty"),
         ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
         ("c.read(1, 2)", "methods are called with a colon: write c:read(…), not c.read(…)"),
         (
             "bench.choose { { 1, print } }",
-            "bench.choose belongs at the top of the script, outside of all functions: local mix = bench.choose { … } there, and mix(c, rng) here",
+            "bench.choose must be called at the top level of the script, outside of all functions: local mix = bench.choose { … } there, and mix(c, rng) here",
         ),
         (
             "bench.workload {}",
-            "bench.workload belongs at the top of the script, outside of all functions",
+            "bench.workload must be called at the top level of the script, outside of all functions",
         ),
         (
             "require('std.office')",
-            "require \"std.office\" belongs at the top of the script, outside of all functions",
+            "require \"std.office\" must be called at the top level of the script, outside of all functions",
         ),
         (
             "local x = math.random(5)",
@@ -281,7 +281,7 @@ fn misspelt_names_are_told_the_nearest_right_one() {
         ("local x = bnech", "unknown global 'bnech': did you mean 'bench'?"),
         ("local t = nil; t.x = 1", "attempt to index nil with 'x'"),
         ("error('boom')", "boom"),
-        ("error({})", "error() was called with a table instead of a text"),
+        ("error({})", "error() was called with a table instead of a string"),
         (
             "local s = ('%d'):format('x')",
             "invalid argument #2 to 'format' (number expected, got string)",
@@ -313,15 +313,15 @@ fn the_top_level() {
         ),
         (
             "bench.workload { name = 'w', iterations = print }",
-            "s.lua:1: bench.workload: unknown field 'iterations': how many there are says --iterations; 'iteration' is the function",
+            "s.lua:1: bench.workload: unknown field 'iterations': their number is set by --iterations; 'iteration' is the function",
         ),
         (
             "bench.workload { name = 'w', clients = 0, iteration = print }",
-            "s.lua:1: workload 'w': 0 clients; there can be 1 to 1000000",
+            "s.lua:1: workload 'w': 0 clients; 1 to 1000000 are possible",
         ),
         (
             "bench.workload { name = 'w', clients = 1e7, iteration = print }",
-            "s.lua:1: workload 'w': 10000000 clients; there can be 1 to 1000000",
+            "s.lua:1: workload 'w': 10000000 clients; 1 to 1000000 are possible",
         ),
         (
             "bench.workload { name = 'w', iteration = 5 }",
@@ -376,7 +376,7 @@ fn the_top_level() {
         ),
         (
             "os.exit(3)",
-            "s.lua:1: 'os' is not available in scripts: scripts cannot reach this machine; times come from phases, think and at",
+            "s.lua:1: 'os' is not available in scripts: scripts cannot reach this host; times come from phases, c:think and c:at",
         ),
     ];
     for (text, expected) in cases {
@@ -427,7 +427,7 @@ fn an_error_inside_a_module_names_the_module_s_line() {
     )
     .file("lib/m.lua", "local M = {}\nfunction M.go(c)\n c:stat(5)\nend\nreturn M")
     .message();
-    assert_eq!(message, "lib/m.lua:3: stat: the path is a text, not 5");
+    assert_eq!(message, "lib/m.lua:3: stat: the path is a string, not 5");
 }
 
 #[test]
@@ -450,10 +450,10 @@ fn a_script_can_catch_an_error_and_reads_the_same_text() {
     assert_eq!(
         paths,
         [
-            "s.lua3 stat the path is a text, not 5",
-            "s.lua5 stat the path is a text, not 5",
-            "s.lua7 stat the path is a text, not 5",
-            "s.lua9 stat the path is a text, not 5",
+            "s.lua3 stat the path is a string, not 5",
+            "s.lua5 stat the path is a string, not 5",
+            "s.lua7 stat the path is a string, not 5",
+            "s.lua9 stat the path is a string, not 5",
         ]
     );
 }

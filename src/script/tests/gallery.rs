@@ -16,7 +16,10 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("c.open('a', 'r')", "methods are called with a colon: write c:open(…), not c.open(…)"),
     ("rng.int(1, 6)", "methods are called with a colon: write rng:int(…), not rng.int(…)"),
     ("c:stat(c:user())", "'user' is a field of the client: write c.user, not c:user()"),
-    ("rng:float(1, 5)", "rng:float takes nothing: between 1 and 5 lies 1 + 4 * rng:float()"),
+    (
+        "rng:float(1, 5)",
+        "rng:float takes no argument: for a number between 1 and 5 write 1 + 4 * rng:float()",
+    ),
     ("rng:int(6)", "rng:int takes the lowest and the highest, such as rng:int(1, 6)"),
     (
         "local n = math.random(6)",
@@ -24,7 +27,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "local started = os.time()",
-        "'os' is not available in scripts: scripts cannot reach this machine; times come from phases, think and at",
+        "'os' is not available in scripts: scripts cannot reach this host; times come from phases, c:think and c:at",
     ),
     ("count = count + 1", "unknown global 'count': a variable of your own begins with local"),
     ("last = 'a.docx'", "globals cannot be set or changed: write \"local last = …\""),
@@ -55,7 +58,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("local h = c:open('a', 'r') c:close(h) c:read(h, 0, 4096)", "read: handle used after close"),
     (
         "local h = c:open('a', 'w') c:write(h, 0, 'hello')",
-        "write: length is how many bytes, such as 4096 or \"64KiB\", not \"hello\"; choose what is written with the option payload or blob",
+        "write: length is a number of bytes, such as 4096 or \"64KiB\", not \"hello\"; choose the data with the option payload or blob",
     ),
     (
         "local h = c:open('a', 'r') c:read(h, 0, 10000 / 3)",
@@ -64,7 +67,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ("local h = c:open('a', 'r') c:read(h, -1, 4096)", "read: offset is -1; it cannot be negative"),
     (
         "c:stat([[\\\\server\\share\\a]])",
-        "stat: \"\\\\\\\\server\\\\share\\\\a\": paths begin inside the share; --target says server and share",
+        "stat: \"\\\\\\\\server\\\\share\\\\a\": paths begin inside the share; --target names the server and the share",
     ),
     (
         "c:delete('a', { expcet = 'any' })",
@@ -126,7 +129,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "local h = c:open('a', 'w') c:write(h, 'hello')",
-        "write: a handle, an offset and a length are wanted, such as c:write(h, 0, 4096)",
+        "write: it takes a handle, an offset and a length, such as c:write(h, 0, 4096)",
     ),
     (
         "c:copy('a', 'b')",
@@ -167,92 +170,95 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     // Results of operations, which return nothing.
     (
         "local n = #c:list('')",
-        "attempt to get length of a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to get length of a nil value (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local n = c:list('').n",
-        "attempt to index nil with 'n' (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to index nil with 'n' (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local n = c:list('')[1]",
-        "attempt to index nil with number (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to index nil with number (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local n = c:stat('a') + 1",
-        "attempt to perform arithmetic (add) on nil and number (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to perform arithmetic (add) on nil and number (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local n = -c:stat('a')",
-        "attempt to perform arithmetic (unm) on nil (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to perform arithmetic (unm) on nil (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "if c:stat('a') < 5 then end",
-        "attempt to compare nil < number (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to compare nil < number (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local s = c:stat('a') .. 'x'",
-        "attempt to concatenate nil with string (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to concatenate nil with string (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local s = 'x'..c:stat('a')",
-        "attempt to concatenate string with nil (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to concatenate string with nil (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local s = 'x' .. c:stat('a')",
-        "attempt to concatenate string with nil (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to concatenate string with nil (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "c:stat('a')()",
-        "attempt to call a nil value (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to call a nil value (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "for name in c:list('a') do end",
-        "attempt to iterate over a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to iterate over a nil value (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "for _, name in ipairs(c:list('a')) do end",
-        "missing argument #1 to 'ipairs' (table expected) (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "missing argument #1 to 'ipairs' (table expected) (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "c:stat(c:list('a'))",
-        "stat: the path is a text, not nil (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "stat: the path is a string, not nil (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local names, more = c:list('a'), 1 local x = names[1]",
-        "attempt to index nil with number (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to index nil with number (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local function names() return c:list('a') end local x = #names()",
-        "attempt to get length of a nil value (operations of a client, such as c:list, return nothing; c:open alone returns a handle: a script never sees results)",
+        "attempt to get length of a nil value (operations of a client, such as c:list, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local ok = c:stat('a') assert(ok)",
-        "assertion failed! (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "assertion failed! (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local h = c:open('a', 'rw') c:write(h, 0, c:read(h, 0, 1))",
-        "write: a handle, an offset and a length are wanted, such as c:write(h, 0, 4096) (operations of a client, such as c:read, return nothing; c:open alone returns a handle: a script never sees results)",
+        "write: it takes a handle, an offset and a length, such as c:write(h, 0, 4096) (operations of a client, such as c:read, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local h = c:open('a', 'rw') c:read(h, 0, c:stat('f'))",
-        "read: a handle, an offset and a length are wanted, such as c:read(h, 0, 4096) (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "read: it takes a handle, an offset and a length, such as c:read(h, 0, 4096) (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local size = c:stat('f') local h = c:open('a', 'rw') c:read(h, 0, size)",
-        "read: a handle, an offset and a length are wanted, such as c:read(h, 0, 4096) (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "read: it takes a handle, an offset and a length, such as c:read(h, 0, 4096) (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "local n = rng:int(1, c:stat('f'))",
-        "rng:int takes the lowest and the highest, such as rng:int(1, 1) (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "rng:int takes the lowest and the highest, such as rng:int(1, 1) (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     (
         "error(c:stat('f'))",
-        "error() was called without a message (operations of a client, such as c:stat, return nothing; c:open alone returns a handle: a script never sees results)",
+        "error() was called without a message (operations of a client, such as c:stat, return nothing, and only c:open returns a handle: a script never sees results)",
     ),
     // Errors that have nothing to do with results of operations get no hint.
     ("local x = nil c:stat(x.name)", "attempt to index nil with 'name'"),
     ("local x = {} c:stat('a') x.f() c:stat('b')", "attempt to call a nil value"),
-    ("c:list('docs/*.docx')", "list: the pattern follows the folder: c:list(\"docs\", \"*.docx\")"),
+    (
+        "c:list('docs/*.docx')",
+        "list: the pattern follows the directory: c:list(\"docs\", \"*.docx\")",
+    ),
 ];
 
 /// Whole scripts with the mistake on the first line.
@@ -264,7 +270,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("local math = require('math')", "'math' is a global and needs no require"),
     (
         "bench.on_break(function(c) end)",
-        "bench.on_break takes a table: bench.on_break { policy = \"acknowledge\", delay = \"50ms\" }, not a function; it is no hook: it says what clients do, before the run",
+        "bench.on_break takes a table: bench.on_break { policy = \"acknowledge\", delay = \"50ms\" }, not a function; it is not a hook: it sets how clients answer breaks, before the run",
     ),
     (
         "bench.on_break { polcy = 'ignore' }",
@@ -274,11 +280,11 @@ const AT_THE_TOP: &[(&str, &str)] = &[
         "bench.on_break { policy = 'ack' }",
         "bench.on_break: unknown policy 'ack': here it is 'acknowledge'",
     ),
-    ("bench.on_break { policy = true }", "bench.on_break: policy is a text, not true"),
+    ("bench.on_break { policy = true }", "bench.on_break: policy is a string, not true"),
     ("bench.on_break { flush = 'yes' }", "bench.on_break: flush is true or false, not \"yes\""),
     (
         "bench.on_break { timeout = '35s' }",
-        "bench.on_break: unknown field 'timeout': how long a server waits is its own matter (35 s); how long the client does says 'delay'",
+        "bench.on_break: unknown field 'timeout': the server's own timeout (35 s) cannot be set; the client's wait is 'delay'",
     ),
     (
         "bench.on_break { policy = 'ignore', delay = '1s' }",
@@ -314,7 +320,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench.workload { name = 'w', duration = '30s', iteration = print }",
-        "bench.workload: unknown field 'duration': how long a run takes say bench.phases and --duration",
+        "bench.workload: unknown field 'duration': the length of a run is set by bench.phases and --duration",
     ),
     (
         "bench.workload { name = 'w', clients = '10', iteration = print }",
@@ -322,7 +328,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench.workload { 'w', iteration = print }",
-        "bench.workload: value 1 stands alone; write name = value",
+        "bench.workload: value 1 has no name; write name = value",
     ),
     (
         "function iteration(c, rng) end",
@@ -388,7 +394,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("bench.trend('x')", "unknown function of bench 'trend': here it is bench.histogram"),
     (
         "bench.workload { name = 'w', stages = {}, iteration = print }",
-        "bench.workload: unknown field 'stages': how long a run takes say bench.phases, rates by phase pace = { name = bench.open_loop { … } }",
+        "bench.workload: unknown field 'stages': the length of a run is set by bench.phases, and rates by phase by pace = { name = bench.open_loop { … } }",
     ),
     (
         "bench.workload { name = 'w', thresholds = {}, iteration = print }",

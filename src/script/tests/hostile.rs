@@ -182,7 +182,7 @@ fn a_script_that_loops_for_ever_is_told_the_line() {
     let message = script("local x = 1\nwhile true do\nend").with(|o| o.limits = quick()).refused();
     assert!(
         message.ends_with(
-            "no end in sight after 150ms of computing (--script-time); the script seems to loop for ever"
+            "no result after 150ms of computing (--script-time); the script seems to loop forever"
         ) && (message.starts_with("s.lua:2:") || message.starts_with("s.lua:3:")),
         "{message}"
     );
@@ -267,11 +267,11 @@ fn a_script_that_never_makes_an_operation_is_told_so() {
     let unbounded = |body: &str| iteration(body).with(|options| options.iterations = None);
     assert_eq!(
         unbounded("c:think('1ms')").message(),
-        "s.lua: an iteration made no operation in 100000 rounds, so the run would never get anywhere"
+        "s.lua: an iteration made no operation in 100000 rounds, so the run would never make progress"
     );
     assert_eq!(
         unbounded("while c:running() do c:think('1ms') end").message(),
-        "s.lua:2: a loop over c:running() made no operation in 100000 rounds, so the run would never get anywhere"
+        "s.lua:2: a loop over c:running() made no operation in 100000 rounds, so the run would never make progress"
     );
 }
 
@@ -349,7 +349,7 @@ fn going_through_long_lists_counts_as_computing() {
             end }}"
         ));
         let message = written.with(|options| options.limits = limits).message();
-        assert!(message.contains("no end in sight after 2ms of computing"), "{body}: {message}");
+        assert!(message.contains("no result after 2ms of computing"), "{body}: {message}");
     }
 }
 

@@ -26,9 +26,9 @@ fn error_of(body: &str) -> String {
 #[test]
 fn an_error_is_readable_whatever_it_is_made_of() {
     for (body, expected) in [
-        ("error({ code = 5 })", "s.lua:5: error() was called with a table instead of a text"),
+        ("error({ code = 5 })", "s.lua:5: error() was called with a table instead of a string"),
         ("error()", "s.lua:5: error() was called without a message"),
-        ("error(print)", "s.lua:5: error() was called with a function instead of a text"),
+        ("error(print)", "s.lua:5: error() was called with a function instead of a string"),
         ("error('mine', 0)", "s.lua:5: mine"),
         (
             "local f = coroutine.wrap(function()\ncoroutine.yield()\nerror('deep')\nend) f() f()",
@@ -36,7 +36,7 @@ fn an_error_is_readable_whatever_it_is_made_of() {
         ),
         (
             "error(setmetatable({}, { __tostring = function() while true do end end }))",
-            "s.lua:5: no end in sight after 150ms",
+            "s.lua:5: no result after 150ms",
         ),
         ("coroutine.wrap(function() error('deep') end)()", "s.lua:5: deep"),
         ("local function f() return f() + 1 end f()", "s.lua:5: stack overflow"),
@@ -64,7 +64,7 @@ fn nothing_that_belongs_at_the_top_can_be_done_in_a_hook() {
     ] {
         let name = call.split(['(', ' ']).next().unwrap();
         let expected = format!(
-            "s.lua:5: bench.{name} belongs at the top of the script, outside of all functions (once, in a hook)"
+            "s.lua:5: bench.{name} must be called at the top level of the script, outside of all functions (once, in a hook)"
         );
         assert_eq!(error_of(&format!("bench.{call}")), expected);
     }
@@ -187,7 +187,7 @@ fn an_endless_loop_in_each_kind_of_hook_is_ended_and_counted() {
     errors.sort();
     let expected = |line: u32| {
         format!(
-            "s.lua:{line}: no end in sight after 150ms of computing (--script-time); the script seems to loop for ever (once, in a hook, which is not called again)"
+            "s.lua:{line}: no result after 150ms of computing (--script-time); the script seems to loop forever (once, in a hook, which is not called again)"
         )
     };
     assert_eq!(errors, [4, 5, 6].map(expected));

@@ -56,14 +56,14 @@ fn what_require_refuses() {
             "require('a/b')",
             "s.lua:1: \"a/b\" is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
         ),
-        ("require(5)", "s.lua:1: require: the module's name is a text, not 5"),
+        ("require(5)", "s.lua:1: require: the module's name is a string, not 5"),
         (
             "require('nothing')",
             "s.lua:1: module 'nothing' returns nothing; end it with \"return M\"",
         ),
         (
             "require('circle')",
-            "lib/round.lua:1: require goes in a circle: circle -> round -> circle",
+            "lib/round.lua:1: modules require one another in a circle: circle -> round -> circle",
         ),
         ("require('broken')", "lib/broken.lua:2: boom"),
         (
@@ -72,14 +72,14 @@ fn what_require_refuses() {
         ),
         (
             "require('plain', '^1.0')",
-            "s.lua:1: module 'plain' has no version, so \"^1.0\" cannot be asked for",
+            "s.lua:1: module 'plain' has no version, so \"^1.0\" cannot be required",
         ),
         (
             "require('std.office', '^99')",
             concat!(
                 "s.lua:1: module 'std.office' is version ",
                 env!("CARGO_PKG_VERSION"),
-                "; the script asks for ^99"
+                "; the script requires ^99"
             ),
         ),
         (
@@ -88,7 +88,7 @@ fn what_require_refuses() {
         ),
         (
             "require('bytes')",
-            "s.lua:1: module 'bytes': DIR/lib/bytes.lua: it is compiled bytecode; only the text of a script is taken",
+            "s.lua:1: module 'bytes': DIR/lib/bytes.lua: it is compiled bytecode; a script must be source code",
         ),
     ];
     for (text, expected) in cases {
@@ -110,7 +110,7 @@ fn what_require_refuses() {
 fn symbolic_links_that_leave_the_script_s_folder_are_refused() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("m.lua"), "return { name = 'outside' }").unwrap();
-    let refusal = "a symbolic link leads out of the script's folder, or is absolute; modules are read from inside it only";
+    let refusal = "a symbolic link leads out of the script's directory, or is absolute; modules are read from inside that directory only";
     let file = script("require('m')").file("lib/other.lua", "return { name = 'inside' }");
     std::os::unix::fs::symlink(outside.path().join("m.lua"), file.path("lib/m.lua")).unwrap();
     assert_eq!(file.refused(), format!("s.lua:1: module 'm': DIR/lib/m.lua: {refusal}"));
@@ -151,7 +151,7 @@ fn a_chain_of_modules_is_taken_to_its_limit_and_beyond_it_the_limit_is_named() {
     assert_eq!(chain(64).load().unwrap().header().modules.len(), 64);
     assert_eq!(
         chain(200).refused(),
-        "lib/m64.lua:1: modules require one another more than 64 deep, the most there can be: m1 -> m2 -> … -> m64 -> m65; require them side by side, or put several into one file"
+        "lib/m64.lua:1: modules require one another more than 64 levels deep: m1 -> m2 -> … -> m64 -> m65; require them side by side, or put several into one file"
     );
 }
 
@@ -161,7 +161,7 @@ fn calls_that_lie_too_deep_in_one_another_name_the_limit() {
         "local function f() local ok, why = pcall(f) if not ok then error(why, 0) end end f()";
     assert_eq!(
         script(text).refused(),
-        "s.lua:1: C stack overflow (calls lie too deep in one another: of require, pcall, sort and other functions that call back there can be 200)"
+        "s.lua:1: C stack overflow (calls are nested too deeply: at most 200 calls of require, pcall, table.sort and other functions that call back can be nested)"
     );
 }
 
@@ -193,11 +193,11 @@ fn errors_name_the_path_that_the_user_gave_and_the_stream_does_not_depend_on_it(
     let mut operations = Vec::new();
     let error = script.pull(0, Section::Iteration, 9, &mut operations).unwrap_err();
     let module = path.replace("s.lua", "lib/m.lua");
-    assert_eq!(error.message, format!("{module}:1: mkdir: the path is a text, not a table"));
+    assert_eq!(error.message, format!("{module}:1: mkdir: the path is a string, not a table"));
     let caught = operations[0].kind.path().unwrap().as_str();
-    assert_eq!(caught, "s.lua3 stat the path is a text, not 5");
+    assert_eq!(caught, "s.lua3 stat the path is a string, not 5");
     let error = script.pull(0, Section::Teardown, 9, &mut operations).unwrap_err();
-    assert_eq!(error.message, format!("{path}:6: stat: the path is a text, not nil"));
+    assert_eq!(error.message, format!("{path}:6: stat: the path is a string, not nil"));
 }
 
 #[test]

@@ -245,15 +245,15 @@ fn mistakes_in_the_options_name_the_line_and_the_nearest_word() {
         ("rat = 5", "bench.open_loop: unknown option 'rat': did you mean 'rate'?"),
         (
             "rate = -5",
-            "bench.open_loop: rate is -5; it lies between 0 and 10000000 iterations a second",
+            "bench.open_loop: rate is -5; it must be between 0 and 10000000 iterations a second",
         ),
         (
             "rate = 0 / 0",
-            "bench.open_loop: rate is NaN; it lies between 0 and 10000000 iterations a second",
+            "bench.open_loop: rate is NaN; it must be between 0 and 10000000 iterations a second",
         ),
         (
             "rate = 1e8",
-            "bench.open_loop: rate is 100000000; it lies between 0 and 10000000 iterations a second",
+            "bench.open_loop: rate is 100000000; it must be between 0 and 10000000 iterations a second",
         ),
         ("rate = 'fast'", "bench.open_loop: rate is a number of iterations a second, not \"fast\""),
         (
@@ -292,7 +292,7 @@ fn mistakes_in_the_options_name_the_line_and_the_nearest_word() {
         ),
         (
             "rate = { calm = 5 }",
-            "workload 'w': rate says nothing of phase 'busy'; 0 makes it a pause",
+            "workload 'w': rate does not name phase 'busy'; 0 makes it a pause",
         ),
         (
             "rate = { calm = { to = 5 }, busy = 6 }",
@@ -358,7 +358,7 @@ fn mistakes_in_a_function_for_the_gaps_name_its_line() {
         ("coroutine.yield()", "s.lua:4: coroutine.yield outside a coroutine of the script".into()),
         (
             "while true do end",
-            "s.lua:4: no end in sight after 150ms of computing (--script-time); the script seems to loop for ever"
+            "s.lua:4: no result after 150ms of computing (--script-time); the script seems to loop forever"
                 .into(),
         ),
         (
@@ -387,7 +387,7 @@ fn a_function_for_the_gaps_cannot_act_for_a_client() {
     .with(|options| options.iterations = Some(3));
     assert_eq!(
         written.message(),
-        "s.lua:7: s.lua:4: clients act in setup, iteration and teardown only"
+        "s.lua:7: s.lua:4: clients can act in setup, iteration and teardown only"
     );
     let yields = script(
         "bench.workload { name = 'w',
@@ -412,7 +412,7 @@ fn at_does_not_go_with_an_open_loop() {
     };
     assert_eq!(
         with("c:at('1s') c:stat('f')"),
-        "s.lua:2: at does not go with an open loop, whose arrivals say when an iteration begins; use think, or bench.closed_loop {}"
+        "s.lua:2: c:at cannot be used in an open loop, where arrivals begin the iterations; use c:think, or bench.closed_loop {}"
     );
 }
 
@@ -424,6 +424,6 @@ fn iterations_without_operations_are_found_out_in_an_open_loop_too() {
     .with(|options| options.iterations = None);
     assert_eq!(
         written.message(),
-        "s.lua: an iteration made no operation in 100000 rounds, so the run would never get anywhere"
+        "s.lua: an iteration made no operation in 100000 rounds, so the run would never make progress"
     );
 }

@@ -185,7 +185,7 @@ fn what_does_not_fit_the_phases_is_refused() {
     let cases = [
         (
             "{ calm = bench.closed_loop {}, rest = bench.open_loop { rate = { to = 5 } } }".into(),
-            "pace says nothing of phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
+            "pace does not name phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
         ),
         (
             format!("{{ calm = bench.closed_loop {{}}, rest = bench.open_loop {{ rate = {{ to = 5 }} }}, busy = {open} }}"),
@@ -197,7 +197,7 @@ fn what_does_not_fit_the_phases_is_refused() {
         ),
         (
             format!("{{ calm = {open}, rest = {open} }}"),
-            "pace says nothing of phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
+            "pace does not name phase 'busy'; bench.open_loop { rate = 0 } makes it a pause",
         ),
         (
             format!("{{ calm = {open}, rest = {open}, bussy = {open} }}"),

@@ -110,13 +110,13 @@ fn wrong_arguments_are_refused_by_name() {
         ("rng:normal(5)", "rng:normal: the standard deviation is a number, not nil"),
         (
             "rng:normal(5, -1)",
-            "rng:normal: the standard deviation is -1; it lies between 0 and 2^53",
+            "rng:normal: the standard deviation is -1; it must be between 0 and 2^53",
         ),
-        ("rng:exp(-1)", "rng:exp: the mean is -1; it lies between 0 and 2^53"),
-        ("rng:exp(0/0)", "rng:exp: the mean is NaN; it lies between 0 and 2^53"),
-        ("rng:lognormal(5, 11)", "rng:lognormal: sigma is 11; it lies between 0 and 10"),
+        ("rng:exp(-1)", "rng:exp: the mean is -1; it must be between 0 and 2^53"),
+        ("rng:exp(0/0)", "rng:exp: the mean is NaN; it must be between 0 and 2^53"),
+        ("rng:lognormal(5, 11)", "rng:lognormal: sigma is 11; it must be between 0 and 10"),
         ("rng:lognormal('64KiB', 1)", "rng:lognormal: the median is a number, not \"64KiB\""),
-        ("rng:pareto(1, 0)", "rng:pareto: the shape is 0; it lies between 0.1 and 1000000"),
+        ("rng:pareto(1, 0)", "rng:pareto: the shape is 0; it must be between 0.1 and 1000000"),
         ("rng:zipf(0, 1)", "rng:zipf: n is a whole number from 1 to 2^52, not 0"),
         ("rng:zipf(1.5, 1)", "rng:zipf: n is a whole number from 1 to 2^52, not 1.5"),
         ("rng:zipf(10)", "rng:zipf: s is a number, not nil"),
@@ -124,7 +124,10 @@ fn wrong_arguments_are_refused_by_name() {
             "rng:pick({ 1, 2, 3 }, { 1, 2 })",
             "rng:pick: the list has 3 values and 2 weights; each value has one",
         ),
-        ("rng:pick({ 1, 2 }, { 1, -2 })", "rng:pick: weight 2 is -2; it lies between 0 and 1e15"),
+        (
+            "rng:pick({ 1, 2 }, { 1, -2 })",
+            "rng:pick: weight 2 is -2; it must be between 0 and 1e15",
+        ),
         ("rng:pick({ 1, 2 }, { 1, 'b' })", "rng:pick: weight 2 is \"b\", not a number"),
         (
             "rng:pick({ 1, 2 }, { 0, 0 })",
@@ -173,11 +176,11 @@ fn what_clients_have_in_common_cannot_be_drawn_by_one_of_them() {
     );
     assert_eq!(
         fault("bench.rng('sizes')"),
-        "bench.rng belongs at the top of the script, outside of all functions"
+        "bench.rng must be called at the top level of the script, outside of all functions"
     );
     assert_eq!(
         script("bench.rng()").refused(),
-        "s.lua:1: bench.rng: the stream's name is a text, not nil"
+        "s.lua:1: bench.rng: the stream's name is a string, not nil"
     );
 }
 
@@ -221,7 +224,7 @@ fn choices_that_are_none_are_refused() {
         ),
         (
             "bench.choose { { 70 } }",
-            "bench.choose: entry 1 has a function behind its weight, not nil",
+            "bench.choose: entry 1 has a function after its weight, not nil",
         ),
         (
             "bench.choose { { 0, print } }",
@@ -229,7 +232,7 @@ fn choices_that_are_none_are_refused() {
         ),
         (
             "bench.choose { { -1, print } }",
-            "bench.choose: weight 1 is -1; it lies between 0 and 1e15",
+            "bench.choose: weight 1 is -1; it must be between 0 and 1e15",
         ),
     ];
     for (text, expected) in cases {

@@ -77,7 +77,7 @@ fn a_script_is_a_regular_file_of_text_within_its_size() {
     );
     assert_eq!(
         script("\x04bytecode").refused(),
-        "cannot read DIR/s.lua: it is compiled bytecode; only the text of a script is taken"
+        "cannot read DIR/s.lua: it is compiled bytecode; a script must be source code"
     );
     let missing = script("").with(|options| options.path = "/nowhere/x.lua".into());
     assert_eq!(

@@ -96,12 +96,12 @@ fn numbers_of_clients_can_be_given_from_outside() {
     );
     assert_eq!(
         with(&["editors=600000", "viewers=600000"]).refused(),
-        "1200000 clients in all; there can be 1000000"
+        "1200000 clients in total; at most 1000000 are possible"
     );
     let one = iteration("c:stat('a')").with(|options| options.clients = vec![clients("9")]);
     assert_eq!(one.load().unwrap().header().clients(), 9);
     for (text, expected) in [
-        ("w=0", "--clients w=0: 0 clients; there can be 1 to 1000000"),
+        ("w=0", "--clients w=0: 0 clients; 1 to 1000000 are possible"),
         ("many", "--clients many: write a number, or workload=number"),
     ] {
         assert_eq!(text.parse::<ClientsOverride>().unwrap_err().to_string(), expected);

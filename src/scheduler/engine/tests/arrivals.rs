@@ -3,10 +3,10 @@
 
 use super::super::Action;
 use super::super::{Engine, EngineConfig};
-use super::closed_loop::{ZERO_NS, config, done, engine_of, issues, stat};
+use super::fixtures::{ZERO_NS, attempt, batch, config, done, engine_of, issues, stat};
 use crate::ir::event::IterationOutcome::{Cut, Dropped, Finished};
 use crate::ir::event::{IterationEvent, IterationOutcome, Unissued};
-use crate::ir::{Due, Event, Late, Operation, Section};
+use crate::ir::{Due, Event, Late, Operation};
 use crate::scheduler::timeline::Stage;
 
 fn arrives(at_ns: u64) -> Due {
@@ -16,8 +16,7 @@ fn arrives(at_ns: u64) -> Due {
 fn measuring(config: EngineConfig, operations: &[Operation], ended: bool) -> Engine {
     let mut engine = engine_of(config, 1, None);
     engine.enter(Stage::Measure, ZERO_NS);
-    let batch = operations.to_vec();
-    engine.operations(0, Section::Iteration, batch, ended, ZERO_NS).unwrap();
+    engine.operations(batch(0, operations.to_vec(), ended), ZERO_NS).unwrap();
     engine
 }
 
@@ -42,7 +41,7 @@ fn carry_out(engine: &mut Engine, seq: u32, issued_ns: u64, completed_ns: u64) {
 
 fn complete(engine: &mut Engine, seq: u32, issued_ns: u64, completed_ns: u64) {
     let (issued_ns, completed_ns) = (ZERO_NS + issued_ns, ZERO_NS + completed_ns);
-    engine.complete(0, seq, issued_ns, completed_ns, done(), false).unwrap();
+    engine.complete(0, seq, attempt(issued_ns, completed_ns, done()), false).unwrap();
 }
 
 fn iterations(engine: &mut Engine) -> Vec<(u32, IterationOutcome)> {
@@ -95,7 +94,7 @@ fn what_a_later_batch_brings_of_a_dropped_iteration_is_dropped_with_it() {
     issues(&mut engine, ZERO_NS + 20);
     for (seq, last) in [(2, false), (3, true)] {
         let more = vec![stat(0, seq, 1, Due::After(0))];
-        engine.operations(0, Section::Iteration, more, last, ZERO_NS + 20).unwrap();
+        engine.operations(batch(0, more, last), ZERO_NS + 20).unwrap();
         assert_eq!(issues(&mut engine, ZERO_NS + 20), []);
     }
     engine.closed(0).unwrap();
@@ -206,7 +205,7 @@ fn arrivals_of_a_client_that_did_not_get_its_connection_back_are_dropped_or_coun
     ];
     let lost = |mut engine: Engine| {
         assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
-        engine.complete(0, 0, ZERO_NS, ZERO_NS + 5, done(), true).unwrap();
+        engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 5, done()), true).unwrap();
         engine.lose(0, ZERO_NS + 35);
         engine
     };
@@ -273,10 +272,10 @@ fn the_source_is_told_of_what_was_superseded_and_what_it_had_made_meanwhile_is_l
     complete(&mut engine, 0, 20, 60);
     assert_eq!(told(&mut engine, 60), [], "a batch is under way");
     let made = vec![closed(2, 2, 0), closed(3, 3, 0)];
-    engine.operations(0, Section::Iteration, made, false, ZERO_NS + 60).unwrap();
+    engine.operations(batch(0, made, false), ZERO_NS + 60).unwrap();
     assert_eq!(told(&mut engine, 60), [Some(3)]);
     let more = vec![stat(0, 4, 4, arrives(55))];
-    engine.operations(0, Section::Iteration, more, true, ZERO_NS + 61).unwrap();
+    engine.operations(batch(0, more, true), ZERO_NS + 61).unwrap();
     carry_out(&mut engine, 4, 61, 62);
 }
 

@@ -1,7 +1,8 @@
 //! Tests of the engine alone, without a driver.
 
 mod arrivals;
-pub mod closed_loop;
+mod fixtures;
 mod operation_bound;
 mod retries;
+mod streams;
 mod withheld;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::super::action::Action;
 use super::super::state_machine::Engine;
-use super::closed_loop::{ZERO_NS, config, done, issues, stat};
+use super::fixtures::{ZERO_NS, attempt, batch, config, done, issues, stat};
 use crate::ir::event::IterationOutcome;
-use crate::ir::{Due, Event, Section};
+use crate::ir::{Due, Event};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::Stage;
 
@@ -17,7 +17,7 @@ fn bounded(most: u64, limit: Option<u32>) -> Engine {
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..2 {
         let all = (0..6).map(|seq| stat(slot, seq, seq / 3, Due::After(0))).collect();
-        engine.operations(slot, Section::Iteration, all, true, ZERO_NS).unwrap();
+        engine.operations(batch(slot, all, true), ZERO_NS).unwrap();
     }
     engine
 }
@@ -29,9 +29,7 @@ fn arrivals_that_were_due_before_the_bound_was_reached_are_reported_as_unissued(
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..2 {
         let at = |seq| stat(slot, seq, seq, Due::At(10 * u64::from(seq)));
-        engine
-            .operations(slot, Section::Iteration, (0..6).map(at).collect(), true, ZERO_NS)
-            .unwrap();
+        engine.operations(batch(slot, (0..6).map(at).collect(), true), ZERO_NS).unwrap();
     }
     assert_eq!(issues(&mut engine, ZERO_NS + 25).len(), 1);
     let unissued = engine.drain_events().find_map(|event| match event {
@@ -63,7 +61,7 @@ fn an_engine_ends_at_the_bound_as_at_the_end_of_its_stream() {
                 }
             }
             for (slot, seq) in in_flight.drain(..) {
-                engine.complete(slot, seq, at_ns, at_ns + 1, done(), false).unwrap();
+                engine.complete(slot, seq, attempt(at_ns, at_ns + 1, done()), false).unwrap();
             }
             closing.drain(..).for_each(|slot| engine.closed(slot).unwrap());
             assert!(at_ns < ZERO_NS + 100, "it ends before its phases do");
@@ -80,7 +78,7 @@ fn an_engine_ends_at_the_bound_as_at_the_end_of_its_stream() {
         let whole = limit == Some(1);
         assert!(whole || events.iter().any(|event| cut(&event)), "{events:?}");
         if let Some(limit) = limit {
-            let free = (0..=limit).take_while(|_| engine.permits.acquire(0)).count();
+            let free = (0..=limit).take_while(|_| engine.permits.shared.acquire(0)).count();
             assert_eq!(free as u32, limit, "every permit is free again");
         }
     }
@@ -95,7 +93,7 @@ fn an_operation_that_never_began_is_given_back_to_the_others() {
     engine.withheld(1, 0, ZERO_NS + 1).unwrap();
     engine.lose(1, ZERO_NS + 2);
     for seq in 0..2 {
-        engine.complete(0, seq, ZERO_NS + 3, ZERO_NS + 4, done(), false).unwrap();
+        engine.complete(0, seq, attempt(ZERO_NS + 3, ZERO_NS + 4, done()), false).unwrap();
         assert_eq!(issues(&mut engine, ZERO_NS + 5), [(0, seq + 1)]);
     }
 }

@@ -3,8 +3,10 @@
 use super::super::Action;
 use super::super::{Engine, EngineConfig};
 use super::super::{MOST_ATTEMPTS, RetryPolicy};
-use super::closed_loop::{OP_TIMEOUT_NS, ZERO_NS, config, done, engine_of, issues, stat};
-use crate::ir::{CompletionEvent, CompletionStatus, Due, Event, Execution, Failure, Section};
+use super::fixtures::{
+    OP_TIMEOUT_NS, ZERO_NS, attempt, batch, completions, config, done, engine_of, issues, stat,
+};
+use crate::ir::{CompletionStatus, Due, Execution, Failure};
 use crate::protocol::NtStatus;
 use crate::scheduler::timeline::Stage;
 
@@ -18,23 +20,15 @@ fn measuring(clients: u32, operations: u32, limit: Option<u32>) -> Engine {
     let mut engine = engine_of(config, clients, limit);
     engine.enter(Stage::Measure, ZERO_NS);
     for slot in 0..clients {
-        let batch = (0..operations).map(|seq| stat(slot, seq, seq, Due::After(0))).collect();
-        engine.operations(slot, Section::Iteration, batch, true, ZERO_NS).unwrap();
+        let all = (0..operations).map(|seq| stat(slot, seq, seq, Due::After(0))).collect();
+        engine.operations(batch(slot, all, true), ZERO_NS).unwrap();
     }
     engine
 }
 
 fn busy(engine: &mut Engine, slot: u32, seq: u32, issued_ns: u64, completed_ns: u64) {
     let execution = Execution::of(BUSY);
-    engine.complete(slot, seq, issued_ns, completed_ns, execution, false).unwrap();
-}
-
-fn completions(engine: &mut Engine) -> Vec<CompletionEvent> {
-    let completed = |event| match event {
-        Event::Completed(completion) => Some(completion),
-        _ => None,
-    };
-    engine.drain_events().filter_map(completed).collect()
+    engine.complete(slot, seq, attempt(issued_ns, completed_ns, execution), false).unwrap();
 }
 
 #[test]
@@ -105,7 +99,7 @@ fn an_operation_that_lost_its_connection_is_not_tried_again() {
     let mut engine = measuring(1, 1, None);
     issues(&mut engine, ZERO_NS);
     let execution = Execution::of(BUSY);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 5, execution, true).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 5, execution), true).unwrap();
     assert_eq!(completions(&mut engine).len(), 1);
     engine.resume(0, ZERO_NS + 50);
     assert_eq!(issues(&mut engine, u64::MAX), []);
@@ -119,9 +113,9 @@ fn the_wait_holds_no_permit_and_each_attempt_takes_one() {
     assert_eq!(issues(&mut engine, ZERO_NS + 5), [(1, 0)], "the other's turn");
     let again_ns = ZERO_NS + 5 + BACKOFF_NS;
     assert_eq!(issues(&mut engine, again_ns), [], "the other is still in flight");
-    engine.complete(1, 0, ZERO_NS + 5, again_ns + 70, done(), false).unwrap();
+    engine.complete(1, 0, attempt(ZERO_NS + 5, again_ns + 70, done()), false).unwrap();
     assert_eq!(issues(&mut engine, again_ns + 70), [(0, 0)]);
-    engine.complete(0, 0, again_ns + 70, again_ns + 75, done(), false).unwrap();
+    engine.complete(0, 0, attempt(again_ns + 70, again_ns + 75, done()), false).unwrap();
     let waits: Vec<_> = completions(&mut engine)
         .into_iter()
         .map(|c| (c.operation.client_idx, c.retries, c.held_up.by_limit_ns, c.times.lateness_ns()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::Engine;
-use super::closed_loop::{ZERO_NS, done, issues, measuring, stat};
+use super::fixtures::{ZERO_NS, attempt, done, issues, measuring, stat};
 use crate::ir::event::{Reopened, Unissued};
 use crate::ir::{Due, Event, Execution};
 use crate::scheduler::permits::Permits;
@@ -20,7 +20,7 @@ fn an_operation_that_was_not_sent_is_issued_anew_and_its_response_contains_the_w
     assert_eq!(issues(&mut engine, ZERO_NS + 50), []);
     engine.resume(0, ZERO_NS + 90);
     assert_eq!(issues(&mut engine, ZERO_NS + 90), [(0, 0)]);
-    engine.complete(0, 0, ZERO_NS + 91, ZERO_NS + 95, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS + 91, ZERO_NS + 95, done()), false).unwrap();
     let events: Vec<_> = engine.drain_events().collect();
     let [Event::Disconnected(stretch), Event::Completed(completion), Event::Iteration(_)] =
         &events[..]
@@ -54,7 +54,7 @@ fn a_cut_discards_an_operation_that_was_not_sent_and_counts_it_as_the_server_s_b
 #[test]
 fn a_client_that_never_comes_back_leaves_no_operation_and_no_permit_behind() {
     let mut engine = measuring(1, Some(1), &[stat(0, 0, 0, Due::After(0))]);
-    let permits: Arc<Permits> = engine.permits.clone();
+    let permits: Arc<Permits> = engine.permits.shared.clone();
     issues(&mut engine, ZERO_NS);
     engine.withheld(0, 0, ZERO_NS + 1).unwrap();
     engine.lose(0, ZERO_NS + 30);
@@ -69,7 +69,7 @@ fn an_iteration_is_eligible_with_its_first_operation_when_a_handle_was_opened_ag
     issues(&mut engine, ZERO_NS + 10);
     let reopened = Some(Reopened { took_ns: 30, locks_lost: 0, failed: false });
     let execution = Execution { reopened, ..done() };
-    engine.complete(0, 0, ZERO_NS + 40, ZERO_NS + 45, execution, false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS + 40, ZERO_NS + 45, execution), false).unwrap();
     let events: Vec<_> = engine.drain_events().collect();
     let [Event::Completed(completion), Event::Iteration(iteration)] = &events[..] else {
         panic!("{events:?}")

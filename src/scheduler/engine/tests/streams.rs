@@ -1,74 +1,17 @@
-//! Tests of the engine alone, without a driver.
+//! Tests of streams in general: order, limits, time-outs, phases and the cut.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
-use super::super::{Action, EngineError};
-use super::super::{Engine, EngineConfig};
-use crate::ir::event::{IterationOutcome, Unissued};
-use crate::ir::{
-    CompletionStatus, Due, Event, Execution, Operation, PathOperation, Phase, Section,
+use super::super::{Action, Engine, EngineConfig, EngineError};
+use super::fixtures::{
+    OP_TIMEOUT_NS, ZERO_NS, attempt, batch, config, done, engine, engine_of, issues, measuring,
+    stat,
 };
-use crate::protocol::{NtStatus, SharePath};
-use crate::scheduler::permits::Permits;
-use crate::scheduler::timeline::{PhaseSpan, Stage};
-
-pub const OP_TIMEOUT_NS: u64 = 1_000;
-pub const ZERO_NS: u64 = 10_000;
-
-/// Returns a configuration with two phases of 100 ns.
-pub fn config() -> EngineConfig {
-    let phase = |name: &str, record| Phase { name: name.into(), duration_ns: 100, record };
-    EngineConfig {
-        phases: PhaseSpan::chain(&[phase("warmup", false), phase("steady", true)]),
-        run_client: None,
-        lookahead: 4,
-        batch_bytes: 1_000,
-        op_timeout_ns: OP_TIMEOUT_NS,
-        retry: None,
-        phases_last: false,
-    }
-}
-
-fn engine(clients: u32, limit: Option<u32>) -> Engine {
-    engine_of(config(), clients, limit)
-}
-
-pub fn engine_of(config: EngineConfig, clients: u32, limit: Option<u32>) -> Engine {
-    let clients: Vec<u32> = (0..clients).collect();
-    Engine::new(Arc::new(config), Arc::new(Permits::new(limit, 1)), 0, &clients)
-}
-
-pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
-    let path = SharePath::new("x").unwrap();
-    Operation { due, iteration, ..Operation::new(client_idx, seq, PathOperation::Stat { path }) }
-}
-
-pub fn done() -> Execution {
-    Execution::of(CompletionStatus::Succeeded(NtStatus::SUCCESS))
-}
-
-/// Polls until there is nothing to do and returns what was issued. Pulls are left unanswered.
-pub fn issues(engine: &mut Engine, now_ns: u64) -> Vec<(u32, u32)> {
-    let mut issued = Vec::new();
-    while let Some(action) = engine.poll(now_ns) {
-        if let Action::Issue { slot, operation } = action {
-            issued.push((slot, operation.seq));
-        }
-    }
-    issued
-}
-
-pub fn measuring(clients: u32, limit: Option<u32>, operations: &[Operation]) -> Engine {
-    let mut engine = engine(clients, limit);
-    engine.enter(Stage::Measure, ZERO_NS);
-    for slot in 0..clients {
-        let own: Vec<_> =
-            operations.iter().filter(|operation| operation.client_idx == slot).cloned().collect();
-        engine.operations(slot, Section::Iteration, own, true, ZERO_NS).unwrap();
-    }
-    engine
-}
+use crate::ir::event::{IterationOutcome, Unissued};
+use crate::ir::{CompletionStatus, Due, Event, Operation, PathOperation, SourceError};
+use crate::protocol::SharePath;
+use crate::scheduler::batch::Batch;
+use crate::scheduler::timeline::Stage;
 
 #[test]
 fn operations_of_a_client_are_issued_in_order_one_at_a_time_and_never_early() {
@@ -79,9 +22,9 @@ fn operations_of_a_client_are_issued_in_order_one_at_a_time_and_never_early() {
     assert_eq!(engine.next_wake_ns(), Some(ZERO_NS + 10));
     assert_eq!(issues(&mut engine, ZERO_NS + 10), [(0, 0)]);
     assert_eq!(issues(&mut engine, ZERO_NS + 30), [], "the one before is in flight");
-    engine.complete(0, 0, ZERO_NS + 10, ZERO_NS + 40, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS + 10, ZERO_NS + 40, done()), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 40), [(0, 1)]);
-    engine.complete(0, 1, ZERO_NS + 40, ZERO_NS + 50, done(), false).unwrap();
+    engine.complete(0, 1, attempt(ZERO_NS + 40, ZERO_NS + 50, done()), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 54), []);
     assert_eq!(issues(&mut engine, ZERO_NS + 55), [(0, 2)]);
 }
@@ -113,9 +56,9 @@ fn an_operation_behind_a_slow_one_has_backlog_and_no_lateness() {
     let operations = [stat(0, 0, 0, Due::At(0)), stat(0, 1, 0, Due::At(20))];
     let mut engine = measuring(1, None, &operations);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 90, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 90, done()), false).unwrap();
     issues(&mut engine, ZERO_NS + 90);
-    engine.complete(0, 1, ZERO_NS + 90, ZERO_NS + 95, done(), false).unwrap();
+    engine.complete(0, 1, attempt(ZERO_NS + 90, ZERO_NS + 95, done()), false).unwrap();
     let Some(Event::Completed(last)) =
         engine.drain_events().rfind(|event| matches!(event, Event::Completed(_)))
     else {
@@ -129,15 +72,15 @@ fn an_operation_behind_a_slow_one_has_backlog_and_no_lateness() {
 fn a_completion_that_does_not_match_what_is_in_flight_is_an_error() {
     let mut engine = measuring(1, None, &[stat(0, 0, 0, Due::At(0)), stat(0, 1, 0, Due::At(0))]);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS, done()), false).unwrap();
     assert_eq!(
-        engine.complete(0, 0, ZERO_NS, ZERO_NS, done(), false),
+        engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS, done()), false),
         Err(EngineError::CompletionMismatch { client_idx: 0, expected: None, got: 0 }),
         "a second completion"
     );
     issues(&mut engine, ZERO_NS);
     assert_eq!(
-        engine.complete(0, 7, ZERO_NS, ZERO_NS, done(), false),
+        engine.complete(0, 7, attempt(ZERO_NS, ZERO_NS, done()), false),
         Err(EngineError::CompletionMismatch { client_idx: 0, expected: Some(1), got: 7 })
     );
 }
@@ -146,9 +89,9 @@ fn a_completion_that_does_not_match_what_is_in_flight_is_an_error() {
 fn a_batch_that_goes_backwards_is_an_error() {
     let mut engine = engine(1, None);
     engine.enter(Stage::Measure, ZERO_NS);
-    let batch = vec![stat(0, 3, 0, Due::At(0)), stat(0, 2, 0, Due::At(0))];
+    let backwards = vec![stat(0, 3, 0, Due::At(0)), stat(0, 2, 0, Due::At(0))];
     assert_eq!(
-        engine.operations(0, Section::Iteration, batch, true, ZERO_NS),
+        engine.operations(batch(0, backwards, true), ZERO_NS),
         Err(EngineError::OutOfOrder { client_idx: 0, previous: 3, got: 2 })
     );
 }
@@ -158,9 +101,9 @@ fn a_limit_lets_the_longest_waiting_client_go_first() {
     let operations: Vec<_> = (0..3).map(|client| stat(client, 0, 0, Due::At(0))).collect();
     let mut engine = measuring(3, Some(1), &operations);
     assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 1, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 1, done()), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 1), [(1, 0)]);
-    engine.complete(1, 0, ZERO_NS + 1, ZERO_NS + 2, done(), false).unwrap();
+    engine.complete(1, 0, attempt(ZERO_NS + 1, ZERO_NS + 2, done()), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 2), [(2, 0)]);
 }
 
@@ -175,7 +118,7 @@ fn an_operation_that_takes_too_long_expires_once() {
         }
         count
     };
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 50, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 50, done()), false).unwrap();
     issues(&mut engine, ZERO_NS + 50);
     assert_eq!(expirations(&mut engine, ZERO_NS + OP_TIMEOUT_NS), 0, "that was the first one's");
     assert_eq!(expirations(&mut engine, ZERO_NS + 50 + OP_TIMEOUT_NS), 1);
@@ -192,12 +135,12 @@ fn the_end_of_the_last_phase_cuts_what_is_not_issued_and_lets_the_rest_complete(
     ];
     let mut engine = measuring(1, None, &operations);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 1, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 1, done()), false).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 155), [(0, 1)]);
     assert_eq!(engine.next_wake_ns(), Some(ZERO_NS + 200));
     assert_eq!(issues(&mut engine, ZERO_NS + 200), []);
     assert!(!engine.stage_done(), "one is in flight");
-    engine.complete(0, 1, ZERO_NS + 155, ZERO_NS + 230, done(), false).unwrap();
+    engine.complete(0, 1, attempt(ZERO_NS + 155, ZERO_NS + 230, done()), false).unwrap();
     assert!(matches!(engine.poll(ZERO_NS + 230), Some(Action::Close { slot: 0 })));
     engine.closed(0).unwrap();
     assert!(engine.stage_done());
@@ -239,9 +182,9 @@ fn an_iteration_lasts_from_its_first_issue_to_its_last_completion() {
         [stat(0, 0, 0, Due::After(0)), stat(0, 1, 0, Due::After(3)), stat(0, 2, 1, Due::After(0))];
     let mut engine = measuring(1, None, &operations);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS + 1, ZERO_NS + 5, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS + 1, ZERO_NS + 5, done()), false).unwrap();
     issues(&mut engine, ZERO_NS + 8);
-    engine.complete(0, 1, ZERO_NS + 8, ZERO_NS + 9, done(), false).unwrap();
+    engine.complete(0, 1, attempt(ZERO_NS + 8, ZERO_NS + 9, done()), false).unwrap();
     let iterations: Vec<_> = engine
         .drain_events()
         .filter_map(|event| match event {
@@ -257,9 +200,9 @@ fn an_iteration_behind_schedule_counts_for_the_phase_its_first_operation_was_due
     let operations = [stat(0, 0, 0, Due::At(0)), stat(0, 1, 1, Due::At(90))];
     let mut engine = measuring(1, None, &operations);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 150, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 150, done()), false).unwrap();
     issues(&mut engine, ZERO_NS + 150);
-    engine.complete(0, 1, ZERO_NS + 150, ZERO_NS + 160, done(), false).unwrap();
+    engine.complete(0, 1, attempt(ZERO_NS + 150, ZERO_NS + 160, done()), false).unwrap();
     let phases: Vec<_> = engine
         .drain_events()
         .filter_map(|event| match event {
@@ -275,11 +218,11 @@ fn an_iteration_behind_schedule_counts_for_the_phase_its_first_operation_was_due
 fn a_client_that_lost_its_connection_is_held_until_it_is_back() {
     let mut engine = measuring(1, None, &[stat(0, 0, 0, Due::At(0)), stat(0, 1, 0, Due::At(0))]);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 1, done(), true).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 1, done()), true).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS + 50), []);
     engine.resume(0, ZERO_NS + 60);
     assert_eq!(issues(&mut engine, ZERO_NS + 60), [(0, 1)]);
-    engine.complete(0, 1, ZERO_NS + 60, ZERO_NS + 61, done(), false).unwrap();
+    engine.complete(0, 1, attempt(ZERO_NS + 60, ZERO_NS + 61, done()), false).unwrap();
     let lateness: Vec<_> = engine
         .drain_events()
         .filter_map(|event| match event {
@@ -294,13 +237,12 @@ fn a_client_that_lost_its_connection_is_held_until_it_is_back() {
 fn an_iteration_in_whose_midst_the_stream_broke_off_is_cut() {
     let mut engine = engine(1, None);
     engine.enter(Stage::Measure, ZERO_NS);
-    engine
-        .operations(0, Section::Iteration, vec![stat(0, 0, 0, Due::At(0))], false, ZERO_NS)
-        .unwrap();
+    engine.operations(batch(0, vec![stat(0, 0, 0, Due::At(0))], false), ZERO_NS).unwrap();
     assert_eq!(issues(&mut engine, ZERO_NS), [(0, 0)]);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 1, done(), false).unwrap();
-    engine.break_off(0);
-    engine.operations(0, Section::Iteration, Vec::new(), true, ZERO_NS + 2).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 1, done()), false).unwrap();
+    let error = Some(SourceError { message: "broken".into(), client: None });
+    let broken = Batch { error, ..batch(0, Vec::new(), true) };
+    engine.operations(broken, ZERO_NS + 2).unwrap();
     engine.cut(ZERO_NS + 2);
     let last = engine.drain_events().next_back();
     assert!(
@@ -323,7 +265,7 @@ fn what_was_due_by_the_cut_and_not_issued_is_counted_by_what_it_waited_for() {
         engine.enter(Stage::Measure, ZERO_NS);
         for slot in 0..3 {
             let own = due.iter().filter(|operation| operation.client_idx == slot).cloned();
-            engine.operations(slot, Section::Iteration, own.collect(), true, ZERO_NS).unwrap();
+            engine.operations(batch(slot, own.collect(), true), ZERO_NS).unwrap();
         }
         assert_eq!(issues(&mut engine, ZERO_NS + 30), [(0, 0)]);
         assert_eq!(issues(&mut engine, ZERO_NS + 210), [], "the last phase ended at 200");
@@ -353,7 +295,7 @@ fn of_a_client_that_has_just_become_free_only_what_was_not_yet_overdue_is_the_dr
     let operations: Vec<_> = (0..).zip(due).map(|(seq, due)| stat(0, seq, seq, due)).collect();
     let mut engine = measuring(1, None, &operations);
     issues(&mut engine, ZERO_NS);
-    engine.complete(0, 0, ZERO_NS, ZERO_NS + 180, done(), false).unwrap();
+    engine.complete(0, 0, attempt(ZERO_NS, ZERO_NS + 180, done()), false).unwrap();
     issues(&mut engine, ZERO_NS + 210);
     let unissued = engine.drain_events().find_map(|event| match event {
         Event::Unissued(unissued) => Some(unissued),
@@ -374,7 +316,7 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
     let measuring = |phases_last| {
         let mut engine = engine_of(EngineConfig { phases_last, ..config() }, 1, None);
         engine.enter(Stage::Measure, ZERO_NS);
-        engine.operations(0, Section::Iteration, Vec::new(), true, ZERO_NS).unwrap();
+        engine.operations(batch(0, Vec::new(), true), ZERO_NS).unwrap();
         issues(&mut engine, ZERO_NS);
         engine
     };
@@ -410,11 +352,11 @@ fn no_more_is_asked_for_while_what_is_queued_of_a_client_takes_its_part_of_the_m
         };
         actions.iter().filter_map(max).collect::<Vec<_>>()
     };
-    for (batch, asked_at_once) in [(stat(0, 0, 0, Due::At(0)), vec![3]), (large(0), vec![])] {
+    for (first, asked_at_once) in [(stat(0, 0, 0, Due::At(0)), vec![3]), (large(0), vec![])] {
         let mut engine = engine(1, None);
         engine.enter(Stage::Measure, ZERO_NS);
         assert_eq!(pulls(&drain(&mut engine, 0)), [4]);
-        engine.operations(0, Section::Iteration, vec![batch], false, 0).unwrap();
+        engine.operations(batch(0, vec![first], false), 0).unwrap();
         assert_eq!(pulls(&drain(&mut engine, 0)), asked_at_once);
         let asked_before = asked_at_once.len();
         let issued = drain(&mut engine, ZERO_NS);
