@@ -415,7 +415,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("local hits = bench.counter('hits') hits:inc()", "unknown method 'inc': here it is 'add'"),
     (
         "bench.thresholds { 'http_req_duration < 500ms' } bench.workload { name = 'w', iteration = print }",
-        "bench.thresholds: 'http_req_duration < 500ms': unknown metric 'http_req_duration': write a figure such as 'all.response.p95'",
+        "bench.thresholds: 'http_req_duration < 500ms': unknown metric 'http_req_duration': write a metric such as 'all.response.p95'",
     ),
     (
         "bench.workload { name = 'w', iteration = function(c) c:stat('a')",
