@@ -115,7 +115,7 @@ fn in_pairs(directory: &Path, target: &str, name: &str, clients: u32) -> bool {
     end }";
     let summary = run(directory, pairs, clients, target, CONTENDED);
     let Some((lease, answers)) =
-        summary.breaks.and_then(|breaks| Some((breaks.lease, breaks.waited_us?)))
+        summary.breaks.and_then(|breaks| Some((breaks.counts.lease, breaks.waited_us?)))
     else {
         println!("{name:<24} {clients:>9} no break was acknowledged");
         return false;

@@ -152,7 +152,7 @@ fn paced(directory: &Path, pace: u64, missed: &mut Vec<String>) {
     for _ in 0..ROUNDS {
         for (at, input) in inputs.iter().enumerate() {
             let summary = support::run(input, "sim:null", Some(PACED));
-            let late = summary.lateness_us.as_ref().unwrap();
+            let late = summary.delays.lateness_us.as_ref().unwrap();
             p50s[at].push(late.p50);
             p99s[at].push(late.p99);
             dropped[at].push(dropped_share(&summary));

@@ -247,8 +247,8 @@ fn ours(work: &Work, samba: Option<&Samba>, precision: Precision, directory: &Pa
     let finished = smbench::run::run(&input, &options).unwrap();
     std::fs::remove_dir_all(finished.directory.unwrap()).unwrap();
     let totals = &finished.summary.totals;
-    assert_eq!(totals.failed, 0);
-    let late = finished.summary.lateness_us.as_ref().unwrap();
+    assert_eq!(totals.counts.failed, 0);
+    let late = finished.summary.delays.lateness_us.as_ref().unwrap();
     Row {
         count: totals.operations,
         p50: late.p50,

@@ -168,8 +168,8 @@ const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "a failure is counted twice",
         file: "src/observability/recorder.rs",
-        text: "stats.failed += 1;",
-        broken: "stats.failed += if CHOSEN { 2 } else { 1 };",
+        text: "stats.counts.failed += 1;",
+        broken: "stats.counts.failed += if CHOSEN { 2 } else { 1 };",
         found: "the summary says",
     },
 ];

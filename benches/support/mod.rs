@@ -32,7 +32,7 @@ pub fn run(input: &Input, target: &str, duration: Option<Duration>) -> Summary {
     };
     let summary = smbench::run::run(input, &options).unwrap().summary;
     let totals = &summary.totals;
-    assert_eq!((totals.failed, totals.skipped, totals.cut), (0, 0, 0));
+    assert_eq!((totals.counts.failed, totals.counts.skipped, totals.counts.cut), (0, 0, 0));
     summary
 }
 

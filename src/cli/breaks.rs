@@ -2,8 +2,9 @@
 
 use super::number_format::{counted, grouped, tail, time};
 use crate::ir::OperationType;
+use crate::ir::event::BreakEnd;
 use crate::observability::Summary;
-use crate::observability::breaks::BreakSummary;
+use crate::observability::breaks::BreakCounts;
 
 /// Returns the lines on grants and breaks; none if the server granted nothing.
 pub(super) fn breaks(summary: &Summary) -> Vec<String> {
@@ -12,22 +13,23 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     let granted = opens.map(|opens| listed(&opens.granted)).filter(|granted| !granted.is_empty());
     let mut lines: Vec<String> =
         granted.into_iter().map(|granted| format!("granted     {granted}")).collect();
-    if breaks.count() > 0 {
-        let kinds = [(breaks.oplock, "oplock"), (breaks.lease, "lease")];
+    let counts = &breaks.counts;
+    if counts.all() > 0 {
+        let kinds = [(counts.oplock, "oplock"), (counts.lease, "lease")];
         lines.push(format!("breaks      {}", some(&kinds)));
-        lines.push(format!("            {}", ends(breaks)));
+        lines.push(format!("            {}", ends(counts)));
     }
     if let Some(times) = &breaks.waited_us {
         lines.push(format!("            acknowledged after {}", tail(&times.tail)));
     }
-    let unacknowledged = breaks.count() > breaks.acknowledged + breaks.not_asked;
-    if let Some(times) = breaks.lasted_us.as_ref().filter(|_| unacknowledged) {
+    let answered = counts.ends[BreakEnd::Acknowledged] + counts.ends[BreakEnd::NotAsked];
+    if let Some(times) = breaks.lasted_us.as_ref().filter(|_| counts.all() > answered) {
         lines.push(format!("            finished after {}", tail(&times.tail)));
     }
-    if breaks.blocked_operations > 0 {
+    if counts.blocked_operations > 0 {
         lines.push(format!(
             "            operations waited {} for them to finish, {} in total",
-            counted(breaks.blocked_operations, "time"),
+            counted(counts.blocked_operations, "time"),
             time(breaks.blocked_us),
         ));
     }
@@ -40,17 +42,18 @@ pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn ends(breaks: &BreakSummary) -> String {
-    some(&[
-        (breaks.acknowledged, "acknowledged"),
-        (breaks.not_asked, "that needed no answer"),
-        (breaks.refused, "acknowledged and refused"),
-        (breaks.closed, "ended by a close"),
-        (breaks.connection_lost, "ended by a lost connection"),
-        (breaks.ignored, "ignored until the server gave up"),
-        (breaks.timed_out, "not answered before the server gave up"),
-        (breaks.cut, "cut"),
-    ])
+fn ends(counts: &BreakCounts) -> String {
+    let ends = [
+        (BreakEnd::Acknowledged, "acknowledged"),
+        (BreakEnd::NotAsked, "that needed no answer"),
+        (BreakEnd::Refused, "acknowledged and refused"),
+        (BreakEnd::Closed, "ended by a close"),
+        (BreakEnd::ConnectionLost, "ended by a lost connection"),
+        (BreakEnd::Ignored, "ignored until the server gave up"),
+        (BreakEnd::TimedOut, "not answered before the server gave up"),
+        (BreakEnd::Cut, "cut"),
+    ];
+    some(&ends.map(|(end, what)| (counts.ends[end], what)))
 }
 
 fn some(counts: &[(u64, &str)]) -> String {

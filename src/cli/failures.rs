@@ -62,12 +62,16 @@ pub(super) fn failures(summary: &Summary, style: Style) -> Vec<String> {
 }
 
 fn failure_group(group: &FailureGroup, style: Style) -> String {
-    let title = format!("{} × {}", grouped(group.count), printable(&group.status, MAX_NAME_CHARS));
+    let title = format!(
+        "{} × {}",
+        grouped(group.operations.count),
+        printable(&group.status, MAX_NAME_CHARS)
+    );
     // Success counts as a failure only if `expect` does not name it.
     let why = if group.status == NtStatus::SUCCESS.to_string() { ONLY_EXPECTED } else { "" };
     let mut text = format!("  {}{why}\n", style.paint(BOLD, title));
-    text.extend(group.first.iter().map(|found| record(found, &group.status)));
-    let more = group.count.saturating_sub(group.first.len() as u64);
+    text.extend(group.operations.first.iter().map(|found| record(found, &group.status)));
+    let more = group.operations.count.saturating_sub(group.operations.first.len() as u64);
     if more > 0 {
         text += &format!("    … and {} more\n", grouped(more));
     }

@@ -137,10 +137,10 @@ fn iterations(iterations: &Iterations, with_times: bool) -> Option<String> {
     }
     let mut line = format!("{} finished", grouped(iterations.count));
     for (count, what) in [
-        (iterations.late, "of them late"),
-        (iterations.dropped, "dropped"),
-        (iterations.skipped, "skipped (nothing of them was sent)"),
-        (iterations.cut, "cut"),
+        (iterations.counts.late, "of them late"),
+        (iterations.counts.dropped, "dropped"),
+        (iterations.counts.skipped, "skipped (nothing of them was sent)"),
+        (iterations.counts.cut, "cut"),
     ] {
         if count > 0 {
             line += &format!(", {} {what}", grouped(count));
@@ -194,7 +194,7 @@ fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
     let columns = vec![
         Column { name: "operation", droppable: 0, cells: names.chain(["total".into()]).collect() },
         column("count", 0, &|row| grouped(row.count), grouped(totals.operations)),
-        column("failed", 0, &|row| grouped(row.failed), grouped(totals.failed)),
+        column("failed", 0, &|row| grouped(row.counts.failed), grouped(totals.counts.failed)),
         column("ops/s", 0, &|row| rate(row.count), rate(totals.operations)),
         column(
             "MiB/s",

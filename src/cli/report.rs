@@ -101,10 +101,10 @@ fn target(target: &TargetFacts) -> String {
 
 /// Returns one line each on iterations, lateness and delays, and on events such as reconnects.
 fn facts(summary: &Summary) -> String {
-    let totals = &summary.totals;
+    let (totals, delays) = (&summary.totals, &summary.delays);
     let mut lines = Vec::new();
     lines.extend(iterations_of_run(summary));
-    if let Some(lateness) = &summary.lateness_us {
+    if let Some(lateness) = &delays.lateness_us {
         let (late, bound_us) = (summary.trust.late_operations, summary.trust.late_bound_us);
         let max = time_that(lateness.max, |shown| (shown > bound_us) == (lateness.max > bound_us));
         lines.push(format!(
@@ -115,10 +115,10 @@ fn facts(summary: &Summary) -> String {
             exact_time(bound_us),
         ));
     }
-    if let Some(backlog) = summary.backlog_us.as_ref().filter(|backlog| backlog.max > 0.0) {
+    if let Some(backlog) = delays.backlog_us.as_ref().filter(|backlog| backlog.max > 0.0) {
         lines.push(format!("backlog     {}", tail(backlog)));
     }
-    for (name, delay) in [("handoff", &summary.handoff_us), ("pickup", &summary.pickup_us)] {
+    for (name, delay) in [("handoff", &delays.handoff_us), ("pickup", &delays.pickup_us)] {
         if let Some(delay) = delay {
             lines.push(format!("{name:<12}{}", tail(delay)));
         }
@@ -165,7 +165,9 @@ fn expected(summary: &Summary) -> Option<String> {
         return None;
     }
     for group in &summary.failures {
-        counts.entry(&group.status).and_modify(|count| *count = count.saturating_sub(group.count));
+        counts
+            .entry(&group.status)
+            .and_modify(|count| *count = count.saturating_sub(group.operations.count));
     }
     let right = [NtStatus::SUCCESS, NtStatus::END_OF_FILE].map(|status| status.to_string());
     let told = counts
@@ -183,14 +185,14 @@ fn happenings(summary: &Summary, totals: &OperationTotals) -> Vec<String> {
     let cleanup = summary.cleanup;
     let reopened = summary.reopened.unwrap_or_default();
     let counts = [
-        (totals.short_reads, "read", "that returned fewer bytes than requested"),
-        (totals.retries, "attempt", "repeated after a failure (--retry)"),
+        (totals.total_counts.short_reads, "read", "that returned fewer bytes than requested"),
+        (totals.counts.retries, "attempt", "repeated after a failure (--retry)"),
         (
-            totals.degraded,
+            totals.total_counts.degraded,
             "operation",
             "sent without features that the backend or --mode does not allow (--degrade)",
         ),
-        (totals.cut, "operation", "still in flight when the drain ended (--drain)"),
+        (totals.counts.cut, "operation", "still in flight when the drain ended (--drain)"),
         (totals.reconnects.unwrap_or(0), "connection", "lost and re-established"),
         (reopened.handles, "handle", "opened again after a lost connection (reopen)"),
         (
@@ -286,9 +288,9 @@ failed in teardown, which does not change the exit code
 1 client gave up reconnecting
   readers/0: nobody answers
 
-note: 1 of 5 iterations of editors was dropped, as that workload asks for: it arrived while its client was busy with the one before, nothing of it was issued, and it is in no percentile
-note: operations that were due at the end and never issued because their clients were still busy or without a connection: at least 12, the first of them for 1.500 s; they are in no percentile
-note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. A server gives up after 35 s of its own and takes back what it granted; whoever wanted the file waits until then
+note: 1 of 5 iterations of editors was dropped, because at arrival the client was busy with the previous one; percentiles do not include dropped iterations
+note: at least 12 operations were due at the end of the run and never issued, because the clients were still busy or disconnected (the first was due 1.500 s earlier); percentiles do not include them
+note: 1 break was not answered in time: the delay of `on_break` is too long, or the answer did not reach the server. After 35 s without an answer a server revokes what it granted; until then, whoever wants the file waits
 trust: valid
 exit code 4: operations-failed
 results: results/x
@@ -327,7 +329,7 @@ trust: valid
     fn a_table_of_large_figures_still_fits_80_columns() {
         let mut summary = sample_summary();
         let read = summary.operations.get_mut(&OperationType::Read).unwrap();
-        (read.count, read.failed, read.bytes) = (123_456_789, 1_234, 1 << 45);
+        (read.count, read.counts.failed, read.bytes) = (123_456_789, 1_234, 1 << 45);
         read.response_us.as_mut().unwrap().tail.max = 35_000_123.0;
         summary.totals.operations = read.count;
         summary.totals.bytes_read = read.bytes;
@@ -349,7 +351,7 @@ trust: valid
         summary.problems = vec![evil.into()];
         summary.notes = vec![evil.into()];
         summary.trust.reasons = vec![evil.into()];
-        let found = &mut summary.failures[0].first[0];
+        let found = &mut summary.failures[0].operations.first[0];
         (found.op_id, found.client, found.message) = (evil.into(), evil.into(), evil.into());
         found.path = Some(evil.into());
         summary.failed_clients.as_mut().unwrap().first[0].reason = evil.into();

@@ -230,6 +230,8 @@ pub struct BreakEvent {
     pub acknowledged_ns: Option<u64>,
     pub ended_ns: u64,
     pub end: BreakEnd,
+    /// The status with which the server refused the answer, after [`BreakEnd::Refused`].
+    pub refusal: Option<NtStatus>,
     /// The number of operations, of this client and others, that waited for its end.
     pub blocked: u32,
     /// The time that they waited, together, in nanoseconds.
@@ -250,26 +252,41 @@ pub struct Disconnection {
     pub to_ns: u64,
 }
 
-/// The way in which a break ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a break ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum BreakEnd {
-    /// A break to which the server wants no answer (level II, a lease without W and H).
+    /// The server wanted no answer.
     NotAsked,
-    /// An answer that the server took.
+    /// The server accepted the answer.
     Acknowledged,
-    /// An answer that the server refused.
-    Refused(NtStatus),
-    /// A close of the file before the answer.
+    /// The server refused the answer.
+    Refused,
+    /// The file was closed before the answer.
     Closed,
-    /// A loss of the connection before the answer.
+    /// The connection was lost before the answer.
     ConnectionLost,
-    /// A break that the policy left unanswered (`on_break`) until the server gave up.
+    /// `on_break` says to give no answer, and the server gave up after 35 s.
     Ignored,
-    /// A break whose answer had not arrived when the server gave up, although the policy was to
-    /// answer.
+    /// The server had received no answer, although one was meant, when it gave up after 35 s.
     TimedOut,
-    /// A break that was pending when the run ended.
+    /// The run ended before the break did.
     Cut,
+}
+
+impl BreakEnd {
+    /// The ends of breaks and their names, in the order of the variants.
+    pub const NAMES: [(&str, BreakEnd); 8] = [
+        ("not_asked", BreakEnd::NotAsked),
+        ("acknowledged", BreakEnd::Acknowledged),
+        ("refused", BreakEnd::Refused),
+        ("closed", BreakEnd::Closed),
+        ("connection_lost", BreakEnd::ConnectionLost),
+        ("ignored", BreakEnd::Ignored),
+        ("timed_out", BreakEnd::TimedOut),
+        ("cut", BreakEnd::Cut),
+    ];
 }
 
 /// The time for which an eligible operation waited before it was issued, by cause. The rest of

@@ -44,11 +44,8 @@ pub const METRICS: ForeignWords = ForeignWords(&[
     ("iops", "all.rate"),
 ]);
 
-/// Times of a metric in thresholds.
-pub const TIMES: ForeignWords =
-    ForeignWords(&[("latency", RESPONSE), ("duration", RESPONSE), ("time", RESPONSE)]);
-
-const RESPONSE: &str = "'response', or 'service' from when it is sent";
+/// Words for the times of a metric in thresholds, which here are `response` and `service`.
+pub const TIMES: &[&str] = &["latency", "duration", "time"];
 
 /// Statistics of a metric in thresholds.
 pub const STATISTICS: ForeignWords =

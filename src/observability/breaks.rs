@@ -1,13 +1,13 @@
 //! Counts of what servers granted, and of the breaks by which they took it back.
 
 use std::collections::BTreeMap;
+use std::ops::Index;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::distribution::Distribution;
+use super::distribution::{Distribution, Times, micros};
 use super::failures::{StatusCounts, StatusKey};
-use super::summarize::{micros, times};
-use super::summary::Times;
+use super::merge::{Merge, merge_fields};
 use crate::ir::event::{BreakEnd, BreakEvent};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Break, Caching, CreateAction, Granted, LeaseState};
@@ -72,12 +72,6 @@ impl GrantedCounts {
         self.oplocks[1..].iter().chain(&self.leases[1..]).any(|count| *count > 0)
     }
 
-    pub fn merge(&mut self, other: &GrantedCounts) {
-        let mine = self.oplocks.iter_mut().chain(&mut self.leases).chain(&mut self.actions);
-        let theirs = other.oplocks.iter().chain(&other.leases).chain(&other.actions);
-        mine.zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
-    }
-
     /// Returns the counts by what was granted: `batch`, `lease RWH`, `none`.
     pub(super) fn by_name(&self) -> BTreeMap<String, u64> {
         let name = |caching: Caching| match caching {
@@ -94,47 +88,108 @@ impl GrantedCounts {
     }
 }
 
+merge_fields!(GrantedCounts { oplocks, leases, actions });
+
+/// Numbers of breaks by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BreakEnds([u64; BreakEnd::NAMES.len()]);
+
+impl Merge for BreakEnds {
+    fn merge(&mut self, other: &BreakEnds) {
+        self.0.merge(&other.0);
+    }
+}
+
+impl Index<BreakEnd> for BreakEnds {
+    type Output = u64;
+
+    fn index(&self, end: BreakEnd) -> &u64 {
+        &self.0[end as usize]
+    }
+}
+
+impl Serialize for BreakEnds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(BreakEnd::NAMES.map(|(name, end)| (name, self[end])))
+    }
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for BreakEnds {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BreakEnds".into()
+    }
+
+    /// Returns the schema of an object with a number for each end of a break, which its variant
+    /// describes.
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let ends = BreakEnd::json_schema(generator).to_value();
+        let mut properties = serde_json::Map::new();
+        for end in ends["oneOf"].as_array().expect("each end has a description") {
+            let description =
+                format!("Breaks with this end: {}", end["description"].as_str().unwrap());
+            let mut count = generator.subschema_for::<u64>();
+            count.insert("description".into(), description.into());
+            properties.insert(end["const"].as_str().unwrap().into(), count.to_value());
+        }
+        let names = BreakEnd::NAMES.map(|(name, _)| name);
+        schemars::json_schema!({ "type": "object", "properties": properties, "required": names })
+    }
+}
+
+/// Numbers of breaks by what was broken (`oplock`, `lease`), and of the same breaks by how they
+/// ended (`not_asked` to `cut`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BreakCounts {
+    /// Breaks of oplocks.
+    pub oplock: u64,
+    /// Breaks of leases.
+    pub lease: u64,
+    #[serde(flatten)]
+    pub ends: BreakEnds,
+    /// Operations that waited for the end of a break before they were issued. One that waited
+    /// for two counts twice.
+    pub blocked_operations: u64,
+}
+
+merge_fields!(BreakCounts { oplock, lease, ends, blocked_operations });
+
+impl BreakCounts {
+    /// Returns the number of breaks.
+    pub fn all(&self) -> u64 {
+        self.oplock + self.lease
+    }
+}
+
 /// The breaks of one workload in one phase, which is the phase in which their notices came.
 #[derive(Clone, Debug, Default)]
 pub struct BreakStats {
-    pub oplock: u64,
-    pub lease: u64,
-    pub not_asked: u64,
-    pub acknowledged: u64,
-    pub refused: u64,
-    pub closed: u64,
-    pub connection_lost: u64,
-    pub ignored: u64,
-    pub timed_out: u64,
-    pub cut: u64,
+    pub counts: BreakCounts,
     refusals: StatusCounts,
     /// Times from the notice to the acknowledgement, where one was sent.
     pub waited: Distribution,
     /// Times from the notice to the end, of the breaks that wanted an answer.
     pub lasted: Distribution,
-    /// The number of operations that waited for the end of a break, and their total wait.
-    pub blocked: u64,
+    /// The total wait of the operations that waited for the end of a break.
     blocked_ns: u128,
 }
+
+merge_fields!(BreakStats { counts, refusals, waited, lasted, blocked_ns });
 
 impl BreakStats {
     pub fn add(&mut self, event: &BreakEvent) {
         match event.notice {
-            Break::Oplock(_) => self.oplock += 1,
-            Break::Lease(_) => self.lease += 1,
+            Break::Oplock(_) => self.counts.oplock += 1,
+            Break::Lease(_) => self.counts.lease += 1,
         }
-        match event.end {
-            BreakEnd::NotAsked => self.not_asked += 1,
-            BreakEnd::Acknowledged => self.acknowledged += 1,
-            BreakEnd::Refused(status) => {
-                self.refused += 1;
-                *self.refusals.entry(StatusKey::Status(status)) += 1;
-            }
-            BreakEnd::Closed => self.closed += 1,
-            BreakEnd::ConnectionLost => self.connection_lost += 1,
-            BreakEnd::Ignored => self.ignored += 1,
-            BreakEnd::TimedOut => self.timed_out += 1,
-            BreakEnd::Cut => self.cut += 1,
+        self.counts.ends.0[event.end as usize] += 1;
+        if let Some(status) = event.refusal {
+            *self.refusals.entry(StatusKey::Status(status)) += 1;
         }
         if let Some(acknowledged_ns) = event.acknowledged_ns {
             self.waited.record(acknowledged_ns.saturating_sub(event.noticed_ns));
@@ -142,84 +197,28 @@ impl BreakStats {
         if event.end != BreakEnd::NotAsked {
             self.lasted.record(event.ended_ns.saturating_sub(event.noticed_ns));
         }
-        self.blocked += u64::from(event.blocked);
+        self.counts.blocked_operations += u64::from(event.blocked);
         self.blocked_ns += u128::from(event.blocked_ns);
-    }
-
-    pub fn count(&self) -> u64 {
-        self.oplock + self.lease
-    }
-
-    pub fn merge(&mut self, other: &BreakStats) {
-        for (mine, theirs) in [
-            (&mut self.oplock, other.oplock),
-            (&mut self.lease, other.lease),
-            (&mut self.not_asked, other.not_asked),
-            (&mut self.acknowledged, other.acknowledged),
-            (&mut self.refused, other.refused),
-            (&mut self.closed, other.closed),
-            (&mut self.connection_lost, other.connection_lost),
-            (&mut self.ignored, other.ignored),
-            (&mut self.timed_out, other.timed_out),
-            (&mut self.cut, other.cut),
-            (&mut self.blocked, other.blocked),
-        ] {
-            *mine += theirs;
-        }
-        self.blocked_ns += other.blocked_ns;
-        self.refusals.merge(&other.refusals);
-        self.waited.merge(&other.waited);
-        self.lasted.merge(&other.lasted);
     }
 
     pub(super) fn summary(&self) -> BreakSummary {
         BreakSummary {
-            oplock: self.oplock,
-            lease: self.lease,
-            not_asked: self.not_asked,
-            acknowledged: self.acknowledged,
-            refused: self.refused,
-            closed: self.closed,
-            connection_lost: self.connection_lost,
-            ignored: self.ignored,
-            timed_out: self.timed_out,
-            cut: self.cut,
-            refusals: self.refusals.iter().map(|(key, count)| (key.name(), *count)).collect(),
-            waited_us: times(&self.waited),
-            lasted_us: times(&self.lasted),
-            blocked_operations: self.blocked,
+            counts: self.counts,
+            refusals: self.refusals.by_name(),
+            waited_us: self.waited.times(),
+            lasted_us: self.lasted.times(),
             blocked_us: micros(u64::try_from(self.blocked_ns).unwrap_or(u64::MAX)),
             elsewhere: None,
         }
     }
 }
 
-/// Breaks by what was broken (`oplock`, `lease`), and the same breaks by how they ended
-/// (`not_asked` to `cut`). A break counts in the phase in which its notice came.
+/// Breaks and their times. A break counts in the phase in which its notice came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BreakSummary {
-    /// Breaks of oplocks.
-    pub oplock: u64,
-    /// Breaks of leases.
-    pub lease: u64,
-    /// Breaks for which the server wanted no answer.
-    pub not_asked: u64,
-    /// Breaks whose answer the server accepted.
-    pub acknowledged: u64,
-    /// The server refused the answer.
-    pub refused: u64,
-    /// Breaks whose file was closed before the answer.
-    pub closed: u64,
-    /// The connection was lost before the answer.
-    pub connection_lost: u64,
-    /// `on_break` says to give no answer, and the server gave up, after 35 s of its own.
-    pub ignored: u64,
-    /// An answer was meant, and the server had taken none when it gave up, after 35 s of its
-    /// own.
-    pub timed_out: u64,
-    /// The run ended before the break did.
-    pub cut: u64,
+    #[serde(flatten)]
+    pub counts: BreakCounts,
     /// Number of refused answers by NT status.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<String, u64>,
@@ -230,19 +229,10 @@ pub struct BreakSummary {
     /// kept others from the file. Absent where no break wanted an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasted_us: Option<Times>,
-    /// Operations that waited for the end of a break before they were issued. One that waited
-    /// for two counts twice.
-    pub blocked_operations: u64,
-    /// Microseconds that they waited, together.
+    /// Microseconds that the blocked operations waited, together.
     pub blocked_us: f64,
-    /// Breaks outside of the recorded phases, which no other figure here counts; absent in
+    /// Breaks outside of the recorded phases, which no other number here counts; absent in
     /// phases and workloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<u64>,
-}
-
-impl BreakSummary {
-    pub fn count(&self) -> u64 {
-        self.oplock + self.lease
-    }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::distribution::Distribution;
-use super::thresholds::metric::{Statistic, Unit};
-use super::thresholds::{CustomFigure, CustomKind, CustomKinds};
+use super::distribution::{Distribution, Statistic};
+use super::merge::is_zero;
+use super::thresholds::metric::Unit;
+use super::thresholds::{CustomKind, CustomKinds, CustomValue};
 
 /// The most metrics of a script; each costs a line in every report.
 pub const MAX_METRICS: usize = 256;
@@ -135,22 +136,22 @@ impl CustomMetrics {
         declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
     }
 
-    /// Returns the figure of a metric that a threshold asks for, and the number of updates behind
+    /// Returns the value of a metric that a threshold needs, and the number of updates behind
     /// it. The sum of a counter is known before the first update.
-    pub fn figure(&self, name: &str, figure: CustomFigure) -> Option<(f64, u64)> {
+    pub fn value(&self, name: &str, wanted: CustomValue) -> Option<(f64, u64)> {
         let metric = self.metrics.iter().find(|metric| metric.declaration.name == name)?;
-        let value = match (&metric.whole, figure) {
-            (Series::Counter(sum), CustomFigure::Count | CustomFigure::PerSecond) => {
+        let value = match (&metric.whole, wanted) {
+            (Series::Counter(sum), CustomValue::Count | CustomValue::PerSecond) => {
                 return Some((*sum, metric.updates.max(1)));
             }
-            (Series::Gauge(gauge), CustomFigure::Value) => (*gauge)?.last,
-            (Series::Gauge(gauge), CustomFigure::Of(Statistic::Min)) => (*gauge)?.min,
-            (Series::Gauge(gauge), CustomFigure::Of(Statistic::Max)) => (*gauge)?.max,
-            (Series::Rate { yes, count }, CustomFigure::Share) => *yes as f64 / *count as f64,
-            (Series::Rate { count, .. }, CustomFigure::Count) => *count as f64,
-            (Series::Histogram(values), CustomFigure::Count) => values.count() as f64,
-            (Series::Histogram(values), CustomFigure::Of(statistic)) => statistic.of(values),
-            // Thresholds ask only for figures that `threshold_kinds` allows.
+            (Series::Gauge(gauge), CustomValue::Last) => (*gauge)?.last,
+            (Series::Gauge(gauge), CustomValue::Of(Statistic::Min)) => (*gauge)?.min,
+            (Series::Gauge(gauge), CustomValue::Of(Statistic::Max)) => (*gauge)?.max,
+            (Series::Rate { yes, count }, CustomValue::Share) => *yes as f64 / *count as f64,
+            (Series::Rate { count, .. }, CustomValue::Count) => *count as f64,
+            (Series::Histogram(values), CustomValue::Count) => values.count() as f64,
+            (Series::Histogram(values), CustomValue::Of(statistic)) => statistic.of(values),
+            // Thresholds ask only for values that `threshold_kinds` allows.
             _ => return None,
         };
         Some((value, metric.updates))
@@ -362,10 +363,6 @@ impl Serialize for Number {
             number => serializer.serialize_f64(number),
         }
     }
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 #[cfg(test)]

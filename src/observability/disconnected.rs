@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::merge::{Merge, merge_fields};
 use crate::ir::event::{Disconnection, Reopened};
 
 /// The time for which the clients had no connection in one phase.
@@ -40,6 +41,8 @@ pub struct ReopenedSummary {
     pub locks_lost: u64,
 }
 
+merge_fields!(ReopenedSummary { handles, failed, locks_lost });
+
 impl ReopenedSummary {
     pub fn add(&mut self, reopened: &Reopened) {
         self.handles += u64::from(!reopened.failed);
@@ -55,12 +58,6 @@ impl Disconnected {
         self.longest_ns = self.longest_ns.max(stretch.to_ns.saturating_sub(stretch.lost_ns));
     }
 
-    pub fn merge(&mut self, other: &Disconnected) {
-        self.client_ns += other.client_ns;
-        self.clients.extend(&other.clients);
-        self.longest_ns = self.longest_ns.max(other.longest_ns);
-    }
-
     pub fn summary(&self) -> DisconnectedSummary {
         let seconds = |ns: u128| (ns as f64 / 1e3).round() / 1e6;
         DisconnectedSummary {
@@ -68,5 +65,13 @@ impl Disconnected {
             clients: self.clients.len() as u64,
             longest_s: seconds(self.longest_ns.into()),
         }
+    }
+}
+
+impl Merge for Disconnected {
+    fn merge(&mut self, other: &Disconnected) {
+        self.client_ns += other.client_ns;
+        self.clients.merge(&other.clients);
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
     }
 }

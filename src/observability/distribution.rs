@@ -1,6 +1,9 @@
-//! A distribution of times.
+//! A distribution of times, and what a summary says of it.
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::merge::Merge;
 
 /// A distribution of times in nanoseconds. Percentiles have three significant digits; count, sum,
 /// minimum and maximum are exact.
@@ -43,14 +46,6 @@ impl Distribution {
         }
     }
 
-    pub fn merge(&mut self, other: &Distribution) {
-        if self.histogram.add(&other.histogram).is_ok() {
-            self.sum_ns += other.sum_ns;
-            self.min_ns = self.min_ns.min(other.min_ns);
-            self.max_ns = self.max_ns.max(other.max_ns);
-        }
-    }
-
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
@@ -79,6 +74,104 @@ impl Distribution {
     /// significant digits, or 0 without samples.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
         self.histogram.value_at_quantile(quantile).min(self.max_ns).max(self.min_ns())
+    }
+
+    /// Returns the distribution in microseconds, or None without samples.
+    pub fn times(&self) -> Option<Times> {
+        let mean = self.mean_ns().round() / 1e3;
+        Some(Times { min: micros(self.min_ns()), mean, tail: self.tail()? })
+    }
+
+    /// Returns the percentiles in microseconds, or None without samples.
+    pub fn tail(&self) -> Option<Tail> {
+        let at = |quantile| micros(self.quantile_ns(quantile));
+        (self.count() > 0).then(|| Tail {
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: micros(self.max_ns),
+        })
+    }
+}
+
+impl Merge for Distribution {
+    fn merge(&mut self, other: &Distribution) {
+        if self.histogram.add(&other.histogram).is_ok() {
+            self.sum_ns += other.sum_ns;
+            self.min_ns = self.min_ns.min(other.min_ns);
+            self.max_ns = self.max_ns.max(other.max_ns);
+        }
+    }
+}
+
+/// Returns a time in microseconds.
+pub(super) fn micros(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+/// A distribution in microseconds: `min`, `mean` and `max` exact to the nanosecond,
+/// percentiles to three significant digits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Times {
+    /// Least value, in microseconds.
+    pub min: f64,
+    /// Mean, in microseconds.
+    pub mean: f64,
+    #[serde(flatten)]
+    pub tail: Tail,
+}
+
+/// Percentiles in microseconds to three significant digits, and the exact maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Tail {
+    /// Median, in microseconds.
+    pub p50: f64,
+    /// 90th percentile, in microseconds.
+    pub p90: f64,
+    /// 95th percentile, in microseconds.
+    pub p95: f64,
+    /// 99th percentile, in microseconds.
+    pub p99: f64,
+    /// 99.9th percentile, in microseconds.
+    pub p999: f64,
+    /// Greatest value, in microseconds.
+    pub max: f64,
+}
+
+/// A statistic of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistic {
+    /// The value that this fraction of the samples does not exceed.
+    Quantile(f64),
+    Min,
+    Mean,
+    Max,
+}
+
+impl Statistic {
+    pub const NAMES: [(&str, Statistic); 8] = [
+        ("p50", Statistic::Quantile(0.5)),
+        ("p90", Statistic::Quantile(0.9)),
+        ("p95", Statistic::Quantile(0.95)),
+        ("p99", Statistic::Quantile(0.99)),
+        ("p999", Statistic::Quantile(0.999)),
+        ("min", Statistic::Min),
+        ("mean", Statistic::Mean),
+        ("max", Statistic::Max),
+    ];
+
+    /// Returns the statistic in the unit of the recorded values: nanoseconds for times.
+    pub fn of(self, distribution: &Distribution) -> f64 {
+        match self {
+            Statistic::Quantile(quantile) => distribution.quantile_ns(quantile) as f64,
+            Statistic::Min => distribution.min_ns() as f64,
+            Statistic::Mean => distribution.mean_ns(),
+            Statistic::Max => distribution.max_ns() as f64,
+        }
     }
 }
 

@@ -2,11 +2,6 @@
 
 use serde::Serialize;
 
-use super::metrics::Measurements;
-use super::summary::RunFacts;
-use super::thresholds;
-use super::trust::TrustVerdict;
-
 /// A reason why a run did not end well. The order of the variants is their precedence for the exit
 /// code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -40,31 +35,27 @@ pub enum ExitReason {
 
 impl ExitReason {
     pub fn code(self) -> u8 {
-        match self {
-            ExitReason::InternalError => 1,
-            ExitReason::Invalid | ExitReason::ResultsNotKept => 2,
-            ExitReason::Unreachable => 3,
-            ExitReason::Interrupted => 130,
-            ExitReason::ThresholdsFailed | ExitReason::Aborted => 99,
-            ExitReason::OperationsFailed | ExitReason::HooksFailed => 4,
-            ExitReason::GeneratorLimited | ExitReason::NothingRecorded => 5,
-        }
+        self.name_and_code().1
     }
 
     /// Returns the name used in the summary and on the terminal.
     pub fn name(self) -> &'static str {
+        self.name_and_code().0
+    }
+
+    fn name_and_code(self) -> (&'static str, u8) {
         match self {
-            ExitReason::InternalError => "internal-error",
-            ExitReason::Invalid => "invalid",
-            ExitReason::ResultsNotKept => "results-not-kept",
-            ExitReason::Unreachable => "unreachable",
-            ExitReason::Interrupted => "interrupted",
-            ExitReason::ThresholdsFailed => "thresholds-failed",
-            ExitReason::Aborted => "aborted",
-            ExitReason::OperationsFailed => "operations-failed",
-            ExitReason::HooksFailed => "hooks-failed",
-            ExitReason::GeneratorLimited => "generator-limited",
-            ExitReason::NothingRecorded => "nothing-recorded",
+            ExitReason::InternalError => ("internal-error", 1),
+            ExitReason::Invalid => ("invalid", 2),
+            ExitReason::ResultsNotKept => ("results-not-kept", 2),
+            ExitReason::Unreachable => ("unreachable", 3),
+            ExitReason::Interrupted => ("interrupted", 130),
+            ExitReason::ThresholdsFailed => ("thresholds-failed", 99),
+            ExitReason::Aborted => ("aborted", 99),
+            ExitReason::OperationsFailed => ("operations-failed", 4),
+            ExitReason::HooksFailed => ("hooks-failed", 4),
+            ExitReason::GeneratorLimited => ("generator-limited", 5),
+            ExitReason::NothingRecorded => ("nothing-recorded", 5),
         }
     }
 }
@@ -72,43 +63,6 @@ impl ExitReason {
 /// Returns the code of the first reason that applies, or 0 without any.
 pub fn exit_code(reasons: &[ExitReason]) -> u8 {
     reasons.iter().min().map_or(0, |reason| reason.code())
-}
-
-/// Returns the reasons that the run gave and those that follow from its figures, each once.
-/// Failures in setup and in every phase count. Outside of setup, a passing threshold on `errors`
-/// excuses the failures it counts. Failures in teardown are only reported. A client that gave up is
-/// not a failed operation, and no threshold excuses it.
-pub(super) fn exit_reasons(
-    facts: &RunFacts,
-    measurements: &Measurements,
-    verdict: TrustVerdict,
-) -> Vec<ExitReason> {
-    let setup = measurements.phase(measurements.layout.setup());
-    let mut reasons = facts.exit_reasons.clone();
-    if facts.interrupted {
-        reasons.push(ExitReason::Interrupted);
-    }
-    if facts.thresholds.iter().any(|outcome| !outcome.pass) {
-        reasons.push(ExitReason::ThresholdsFailed);
-    }
-    if !setup.failures.is_empty()
-        || thresholds::has_other_failures(&facts.thresholds, measurements)
-        || measurements.connections.failed_clients > 0
-    {
-        reasons.push(ExitReason::OperationsFailed);
-    }
-    if measurements.lost_all_clients() {
-        reasons.push(ExitReason::Unreachable);
-    }
-    if verdict == TrustVerdict::GeneratorLimited && !facts.allow_late {
-        reasons.push(ExitReason::GeneratorLimited);
-    }
-    if verdict == TrustVerdict::NothingRecorded {
-        reasons.push(ExitReason::NothingRecorded);
-    }
-    reasons.sort();
-    reasons.dedup();
-    reasons
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Failures by status: their number, and the first few operations of each.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::layout::Layout;
+use super::merge::Merge;
 #[cfg(test)]
 use crate::ir::OperationType;
 use crate::ir::{CompletionEvent, CompletionStatus, Failure};
@@ -11,9 +15,10 @@ use crate::protocol::NtStatus;
 const FIRST: usize = 5;
 /// Distinct statuses kept; all further ones share one entry.
 const MAX_STATUSES: usize = 64;
-const MAX_MESSAGE_CHARS: usize = 300;
+/// The longest part of an error's message that is kept, in characters.
+pub(super) const MAX_MESSAGE_CHARS: usize = 300;
 
-/// The outcome of an operation, as figures count it.
+/// The status by which an operation is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StatusKey {
     Status(NtStatus),
@@ -110,121 +115,39 @@ impl<T: Default> ByStatus<T> {
     }
 }
 
+impl<T: Merge + Default> Merge for ByStatus<T> {
+    fn merge(&mut self, other: &ByStatus<T>) {
+        other.iter().for_each(|(key, value)| self.entry(key).merge(value));
+    }
+}
+
 impl StatusCounts {
     pub fn get(&self, key: StatusKey) -> u64 {
         self.iter().find(|(known, _)| *known == key).map_or(0, |(_, count)| *count)
     }
 
-    pub fn merge(&mut self, other: &StatusCounts) {
-        other.iter().for_each(|(key, count)| *self.entry(key) += count);
+    /// Returns the counts by the names of the statuses, as the summary has them.
+    pub(super) fn by_name(&self) -> BTreeMap<String, u64> {
+        self.iter().map(|(key, count)| (key.name(), *count)).collect()
     }
 }
 
 impl Failures {
-    pub fn merge(&mut self, other: &Failures) {
-        other.iter().for_each(|(key, found)| self.entry(key).merge(found));
-    }
-
     /// Returns the failures, the most frequent first.
-    pub fn by_count(&self) -> Vec<(StatusKey, &Occurrences)> {
+    pub fn by_count(&self) -> Vec<FailureGroup> {
         let mut failures: Vec<_> = self.iter().collect();
         failures.sort_by_key(|(key, found)| (std::cmp::Reverse(found.count), *key));
-        failures
-    }
-}
-
-/// One operation that failed or was skipped. Its strings are not escaped: the code that prints them
-/// does that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedOperation {
-    pub op_id: String,
-    pub client_idx: u32,
-    pub seq: u32,
-    pub operation: &'static str,
-    /// The path of the file it used, where that is known.
-    pub path: Option<String>,
-    /// The index of the phase; None in setup and teardown.
-    pub phase: Option<u16>,
-    /// The time it ended, in nanoseconds from the run's origin.
-    pub at_ns: u64,
-    pub message: String,
-}
-
-impl FailedOperation {
-    pub fn new(event: &CompletionEvent, path: Option<&str>) -> FailedOperation {
-        let operation = &event.operation;
-        let message = match &event.execution.status {
-            CompletionStatus::Failed(failure) => failure.to_string(),
-            CompletionStatus::Skipped { cause_seq } => {
-                format!("its handle was not open because of {}-{cause_seq}", operation.client_idx)
-            }
-            CompletionStatus::Succeeded(_) | CompletionStatus::Cut => String::new(),
+        let group = |(key, found): (StatusKey, &Occurrences)| FailureGroup {
+            status: key.name(),
+            code: if let StatusKey::Status(status) = key { Some(status.0) } else { None },
+            operations: found.clone(),
         };
-        FailedOperation {
-            op_id: operation.op_id(),
-            client_idx: operation.client_idx,
-            seq: operation.seq,
-            operation: operation.operation_type().name(),
-            path: path.map(str::to_owned),
-            phase: event.phase,
-            at_ns: event.times.completed_ns,
-            message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
-        }
+        failures.into_iter().map(group).collect()
     }
 }
 
-/// The number of operations, and the first few in the order in which they ended.
-#[derive(Clone, Debug, Default)]
-pub struct Occurrences {
-    pub count: u64,
-    pub first: Vec<FailedOperation>,
-}
-
-impl Occurrences {
-    /// Counts an operation. `describe` is called only while there is room for its result.
-    pub fn add(&mut self, describe: impl FnOnce() -> FailedOperation) {
-        self.count += 1;
-        if self.first.len() < FIRST {
-            self.first.push(describe());
-        }
-    }
-
-    /// Adds `other`, and keeps the earliest operations of both.
-    pub fn merge(&mut self, other: &Occurrences) {
-        self.count += other.count;
-        self.first.extend_from_slice(&other.first);
-        self.first.sort_by_key(|operation| (operation.at_ns, operation.client_idx, operation.seq));
-        self.first.truncate(FIRST);
-    }
-}
-
-/// Operations that failed with one status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct FailureGroup {
-    /// An NT status, or TIMED_OUT, CONNECTION_LOST, CLIENT_ERROR, PANICKED or
-    /// PAYLOAD_UNREADABLE; OTHER stands for all statuses beyond the first 64.
-    pub status: String,
-    /// The NT status as a number; absent where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<u32>,
-    /// Number of these operations.
-    pub count: u64,
-    /// The first few of them.
-    pub first: Vec<OperationRecord>,
-}
-
-/// Operations that were skipped; each `message` names the operation that caused it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct SkippedGroup {
-    /// Number of these operations.
-    pub count: u64,
-    /// The first few of them.
-    pub first: Vec<OperationRecord>,
-}
-
-/// One operation that failed or was skipped.
+/// One operation that failed or was skipped. Its strings are not escaped: the code that prints
+/// them does that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OperationRecord {
@@ -244,33 +167,98 @@ pub struct OperationRecord {
     pub at_us: u64,
     /// Why it failed or was skipped, in words.
     pub message: String,
+    /// The time at which it ended in nanoseconds, and the numbers of its client and of the
+    /// operation. Records are sorted by these.
+    #[serde(skip)]
+    order: (u64, u32, u32),
+}
+
+impl OperationRecord {
+    pub fn new(event: &CompletionEvent, path: Option<&str>, layout: &Layout) -> OperationRecord {
+        let operation = &event.operation;
+        let message = match &event.execution.status {
+            CompletionStatus::Failed(failure) => failure.to_string(),
+            CompletionStatus::Skipped { cause_seq } => {
+                format!("its handle was not open because of {}-{cause_seq}", operation.client_idx)
+            }
+            CompletionStatus::Succeeded(_) | CompletionStatus::Cut => String::new(),
+        };
+        OperationRecord {
+            op_id: operation.op_id(),
+            client: layout.header.client_name(operation.client_idx),
+            operation: operation.operation_type().name(),
+            path: path.map(str::to_owned),
+            phase: event.phase.and_then(|phase| layout.phase_name(phase)).map(str::to_owned),
+            at_us: event.times.completed_ns / 1_000,
+            message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
+            order: (event.times.completed_ns, operation.client_idx, operation.seq),
+        }
+    }
+}
+
+/// Operations, and the first few of them in the order in which they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Occurrences {
+    /// Number of these operations.
+    pub count: u64,
+    /// The first few of them.
+    pub first: Vec<OperationRecord>,
+}
+
+impl Occurrences {
+    /// Counts an operation. `describe` is called only while there is room for its result.
+    pub fn add(&mut self, describe: impl FnOnce() -> OperationRecord) {
+        self.count += 1;
+        if self.first.len() < FIRST {
+            self.first.push(describe());
+        }
+    }
+}
+
+impl Merge for Occurrences {
+    /// Adds `other`, and keeps the earliest operations of both.
+    fn merge(&mut self, other: &Occurrences) {
+        self.count += other.count;
+        self.first.extend_from_slice(&other.first);
+        self.first.sort_by_key(|record| record.order);
+        self.first.truncate(FIRST);
+    }
+}
+
+/// Operations that failed with one status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FailureGroup {
+    /// An NT status, or TIMED_OUT, CONNECTION_LOST, CLIENT_ERROR, PANICKED or
+    /// PAYLOAD_UNREADABLE; OTHER stands for all statuses beyond the first 64.
+    pub status: String,
+    /// The NT status as a number; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+    #[serde(flatten)]
+    pub operations: Occurrences,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{completion, layout, read};
     use super::*;
 
-    fn at(at_ns: u64) -> FailedOperation {
-        FailedOperation {
-            op_id: format!("0-{at_ns}"),
-            client_idx: 0,
-            seq: 0,
-            operation: "read",
-            path: None,
-            phase: None,
-            at_ns,
-            message: String::new(),
-        }
+    fn at(at_ns: u64) -> OperationRecord {
+        let mut event = completion(0, 0, read(1), CompletionStatus::Failed(Failure::TimedOut));
+        event.times.completed_ns = at_ns;
+        OperationRecord::new(&event, None, &layout())
     }
 
     #[test]
     fn merging_keeps_the_five_that_came_first_over_all() {
         let (mut a, mut b) = (Occurrences::default(), Occurrences::default());
-        (0..10).for_each(|i| a.add(|| at(i * 10)));
-        (0..10).for_each(|i| b.add(|| at(i * 10 + 5)));
+        (0..10).for_each(|i| a.add(|| at(i * 10_000)));
+        (0..10).for_each(|i| b.add(|| at(i * 10_000 + 5_000)));
         a.merge(&b);
         assert_eq!(a.count, 20);
-        let times: Vec<u64> = a.first.iter().map(|operation| operation.at_ns).collect();
+        let times: Vec<u64> = a.first.iter().map(|operation| operation.at_us).collect();
         assert_eq!(times, [0, 5, 10, 15, 20]);
     }
 
@@ -283,8 +271,8 @@ mod tests {
         }
         let by_count = failures.by_count();
         assert_eq!(by_count.len(), MAX_STATUSES + 1);
-        assert_eq!(by_count[0].0, StatusKey::Other);
-        assert_eq!(by_count.iter().map(|(_, found)| found.count).sum::<u64>(), 10_000);
+        assert_eq!(by_count[0].status, StatusKey::Other.name());
+        assert_eq!(by_count.iter().map(|group| group.operations.count).sum::<u64>(), 10_000);
         assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 10_000);
         assert_eq!(counts.iter().count(), MAX_STATUSES + 1);
     }

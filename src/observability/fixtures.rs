@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::custom_metrics::{CustomMetrics, MetricDeclaration, MetricKind, MetricSummary};
+use super::custom_metrics::{
+    CustomMetrics, MetricDeclaration, MetricKind, MetricSummary, MetricUnit,
+};
+use super::layout::Layout;
 use super::live::Live;
-use super::metrics::{Layout, Measurements};
+use super::metrics::Measurements;
 use super::recorder::Recorder;
-use super::summary::{RunFacts, RunSettings, TargetFacts};
-use super::trust::HookEvents;
+use super::summary::{OplogSummary, RunFacts, RunSettings, SilentClients, Summary, TargetFacts};
+use super::thresholds::ThresholdSummary;
+use super::thresholds::metric::Unit;
+use super::trust::{Cause, HookEvents, Processors};
 use crate::ir::event::{
     BreakEnd, BreakEvent, Disconnection, IterationEvent, IterationOutcome, Reopened, SocketTimes,
     Unissued,
@@ -147,6 +152,7 @@ pub fn oplock_break(client_idx: u32, end: BreakEnd) -> BreakEvent {
         acknowledged_ns: Some(1_001 * MS),
         ended_ns: 1_002 * MS,
         end,
+        refusal: (end == BreakEnd::Refused).then_some(NtStatus::INVALID_PARAMETER),
         blocked: 0,
         blocked_ns: 0,
     }
@@ -248,7 +254,15 @@ pub fn measurements() -> Measurements {
     let blocks = |blocked, blocked_ns, broken| BreakEvent { blocked, blocked_ns, ..broken };
     for broken in [
         blocks(2, 2 * MS, BreakEvent { acknowledged_ns: Some(1_002 * MS), ..late.clone() }),
-        BreakEvent { end: BreakEnd::Refused(NtStatus::INVALID_PARAMETER), ..late },
+        blocks(
+            0,
+            0,
+            BreakEvent {
+                acknowledged_ns: late.acknowledged_ns,
+                ended_ns: late.ended_ns,
+                ..oplock_break(0, BreakEnd::Refused)
+            },
+        ),
         lease_break(1, BreakEnd::NotAsked),
         blocks(1, 35_000 * MS, lease_break(2, BreakEnd::TimedOut)),
         BreakEvent { phase: None, ..lease_break(2, BreakEnd::Cut) },
@@ -315,4 +329,43 @@ pub fn facts() -> RunFacts {
         problems: Vec::new(),
         notes: Vec::new(),
     }
+}
+
+/// Returns a summary that has every key.
+pub fn full_summary() -> Summary {
+    let facts = RunFacts {
+        problems: vec!["office.lua:14: no".into()],
+        notes: vec!["drained".into()],
+        target: TargetFacts {
+            encryption: Some("AES-128-GCM".into()),
+            server: Some("NAS".into()),
+            ..facts().target
+        },
+        settings: RunSettings {
+            time_scale: 0.5,
+            mode: Some(1),
+            limit: Some(64),
+            retry: vec!["STATUS_RETRY".into()],
+        },
+        processors: Some(Processors { cores: 4, used: 1.25, ..Processors::default() }),
+        metrics: metrics(),
+        oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
+        ..facts()
+    };
+    let mut summary = Summary::new(facts, &measurements());
+    summary.trust.cause = Some(Cause::Generation);
+    summary.thresholds.push(ThresholdSummary {
+        expression: "errors.rate < 1%".into(),
+        value: Some(0.02),
+        unit: Unit::Share,
+        pass: false,
+        comparison: None,
+        phase: Some("steady".into()),
+        workload: Some("editors".into()),
+        reason: Some("ended the run after 6.0 s".into()),
+    });
+    let histogram = summary.metrics.get_mut("app.histogram").unwrap();
+    (histogram.unit, histogram.beyond_tags) = (Some(MetricUnit::Ns), 1);
+    summary.silent_clients = Some(SilentClients { count: 1, first: vec!["editors/0".into()] });
+    summary
 }

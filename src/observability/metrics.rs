@@ -1,128 +1,102 @@
-//! The figures of a run, by phase, workload and operation type.
+//! What a run measures, by phase, workload and operation type.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+
+use serde::Serialize;
 
 use super::breaks::{BreakStats, GrantedCounts};
 use super::delays::Delays;
 use super::disconnected::{Disconnected, ReopenedSummary};
 use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
-use super::thresholds::metric::Delay;
+use super::layout::Layout;
+use super::merge::{Merge, merge_fields};
+use crate::ir::OperationType;
 use crate::ir::event::Unissued;
-use crate::ir::source::{RUN_CLIENT, WHOLE_PHASE};
-use crate::ir::units::nanoseconds;
-use crate::ir::{OperationType, Phase, Section, StreamHeader};
 
-/// The dimensions that figures are kept apart by; the same for all shards of a run.
-#[derive(Debug)]
-pub struct Layout {
-    pub header: Arc<StreamHeader>,
-    phases: Vec<Phase>,
-    /// The index of each client's workload. The run-wide client counts as a workload after the
-    /// others.
-    workload_of: Vec<u32>,
-    late_bound_ns: u64,
+/// Counts of operations, which the summary has for each type of operation and in the totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OperationCounts {
+    /// Operations that failed and were not expected to.
+    pub failed: u64,
+    /// Operations that were never sent, because their handle was not open.
+    pub skipped: u64,
+    /// Operations still in flight when the bound on the drain ended.
+    pub cut: u64,
+    /// Attempts after the first.
+    pub retries: u64,
 }
 
-impl Layout {
-    /// Creates the layout of a run. `phases` are the phases it really has, which the command line
-    /// may have changed. Without any, all iterations count as one recorded phase.
-    pub fn new(header: Arc<StreamHeader>, mut phases: Vec<Phase>, late_bound: Duration) -> Layout {
-        if phases.is_empty() {
-            phases.push(Phase { name: WHOLE_PHASE.into(), duration_ns: 0, record: true });
-        }
-        let workload_of = (0u32..)
-            .zip(&header.workloads)
-            .flat_map(|(index, workload)| std::iter::repeat_n(index, workload.clients as usize))
-            .collect();
-        let late_bound_ns = nanoseconds(late_bound);
-        Layout { header, phases, workload_of, late_bound_ns }
-    }
+merge_fields!(OperationCounts { failed, skipped, cut, retries });
 
-    pub fn phases(&self) -> &[Phase] {
-        &self.phases
-    }
-
-    pub fn late_bound_ns(&self) -> u64 {
-        self.late_bound_ns
-    }
-
-    /// Returns the number of workloads, including that of the run-wide client, which is the last.
-    pub(super) fn workloads(&self) -> usize {
-        self.header.workloads.len() + 1
-    }
-
-    pub fn workload(&self, client_idx: u32) -> usize {
-        let run_wide = self.header.workloads.len();
-        self.workload_of.get(client_idx as usize).map_or(run_wide, |index| *index as usize)
-    }
-
-    pub(super) fn workload_name(&self, workload: usize) -> &str {
-        self.header.workloads.get(workload).map_or(RUN_CLIENT, |workload| &workload.name)
-    }
-
-    /// Returns the index of the figures of a section or phase: phases, then setup, then teardown.
-    pub fn slot(&self, section: Section, phase: Option<u16>) -> usize {
-        match section {
-            Section::Setup => self.setup(),
-            Section::Teardown => self.setup() + 1,
-            Section::Iteration => phase.map_or(0, usize::from).min(self.phases.len() - 1),
-        }
-    }
-
-    pub fn setup(&self) -> usize {
-        self.phases.len()
-    }
-
-    fn slots(&self) -> usize {
-        self.phases.len() + 2
-    }
+/// Counts of operations, which the summary has in the totals only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct TotalCounts {
+    /// Reads that got less than they asked for.
+    pub short_reads: u64,
+    /// Operations that `--degrade` sent without something they asked for.
+    pub degraded: u64,
 }
 
-/// The figures of one operation type in one phase and workload.
+merge_fields!(TotalCounts { short_reads, degraded });
+
+/// The measurements of one operation type in one phase and workload.
 #[derive(Clone, Debug, Default)]
 pub struct OperationStats {
     /// Service times of operations that were sent: succeeded and failed.
     pub service: Distribution,
     pub response: Distribution,
     pub statuses: StatusCounts,
-    pub failed: u64,
     /// The statuses of operations that failed; `statuses` also counts those that were expected.
     pub failures: StatusCounts,
-    pub skipped: u64,
-    pub cut: u64,
-    /// Attempts after the first, over all operations.
-    pub retries: u64,
-    pub short_reads: u64,
-    pub degraded: u64,
+    pub counts: OperationCounts,
+    pub total_counts: TotalCounts,
     pub bytes: u64,
     /// The grants of opens, if the backend reports them.
     pub granted: Option<Box<GrantedCounts>>,
 }
+
+merge_fields!(OperationStats {
+    service,
+    response,
+    statuses,
+    failures,
+    counts,
+    total_counts,
+    bytes,
+    granted,
+});
 
 impl OperationStats {
     /// Returns the number of operations that were sent: succeeded and failed.
     pub fn count(&self) -> u64 {
         self.service.count()
     }
+}
 
-    pub fn merge(&mut self, other: &OperationStats) {
-        self.service.merge(&other.service);
-        self.response.merge(&other.response);
-        self.statuses.merge(&other.statuses);
-        self.failed += other.failed;
-        self.failures.merge(&other.failures);
-        self.skipped += other.skipped;
-        self.cut += other.cut;
-        self.retries += other.retries;
-        self.short_reads += other.short_reads;
-        self.degraded += other.degraded;
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        if let Some(granted) = &other.granted {
-            self.granted.get_or_insert_default().merge(granted);
-        }
+/// Counts of iterations by what became of them, as the summary has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct IterationCounts {
+    /// Iterations that finished, but began after their arrival because their client was busy.
+    pub late: u64,
+    /// Iterations that were dropped because their arrival found their client busy.
+    pub dropped: u64,
+    /// Iterations of which nothing was sent, because the handles they need were not open.
+    pub skipped: u64,
+    /// Iterations that were cut before their last operation.
+    pub cut: u64,
+}
+
+merge_fields!(IterationCounts { late, dropped, skipped, cut });
+
+impl IterationCounts {
+    /// Returns the number of iterations that did not finish.
+    pub fn unfinished(&self) -> u64 {
+        self.dropped + self.skipped + self.cut
     }
 }
 
@@ -132,27 +106,12 @@ pub struct IterationStats {
     pub service: Distribution,
     /// Times from when the iterations were due to their last completion.
     pub response: Distribution,
-    /// Iterations that finished, but began after their arrival because the client was busy.
-    pub late: u64,
-    /// Iterations dropped because their arrival found the client busy.
-    pub dropped: u64,
-    /// Iterations of which nothing was sent, since the handles they need were not open.
-    pub skipped: u64,
-    pub cut: u64,
+    pub counts: IterationCounts,
 }
 
-impl IterationStats {
-    pub fn merge(&mut self, other: &IterationStats) {
-        self.service.merge(&other.service);
-        self.response.merge(&other.response);
-        self.late += other.late;
-        self.dropped += other.dropped;
-        self.skipped += other.skipped;
-        self.cut += other.cut;
-    }
-}
+merge_fields!(IterationStats { service, response, counts });
 
-/// The figures of one workload in one phase. A part that was never used takes no memory.
+/// The measurements of one workload in one phase. A part that was never used takes no memory.
 #[derive(Clone, Debug, Default)]
 pub struct WorkloadStats {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
@@ -176,23 +135,20 @@ impl WorkloadStats {
             .zip(&self.operations)
             .filter_map(|(operation, stats)| Some((operation, stats.as_deref()?)))
     }
-
-    pub fn merge(&mut self, other: &WorkloadStats) {
-        for (operation, stats) in other.operations() {
-            self.operation(operation).merge(stats);
-        }
-        if let Some(iterations) = &other.iterations {
-            self.iterations.get_or_insert_default().merge(iterations);
-        }
-        if let Some(breaks) = &other.breaks {
-            self.breaks.get_or_insert_default().merge(breaks);
-        }
-        self.open_loop |= other.open_loop;
-        self.drops |= other.drops;
-    }
 }
 
-/// The figures kept once per phase, over all workloads.
+merge_fields!(WorkloadStats { operations, iterations, breaks, open_loop, drops });
+
+/// A part of an operation's time that is kept by phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    Lateness,
+    Backlog,
+    Handoff,
+    Pickup,
+}
+
+/// The measurements kept once per phase, over all workloads.
 #[derive(Clone, Debug, Default)]
 pub struct PhaseStats {
     /// The lateness of operations that were sent. The other times below are of these as well.
@@ -237,32 +193,42 @@ impl PhaseStats {
             Delay::Pickup => &self.pickup.distribution,
         }
     }
-
-    pub fn merge(&mut self, other: &PhaseStats) {
-        self.lateness.merge(&other.lateness);
-        self.late_by_generation_ns += other.late_by_generation_ns;
-        self.late_by_limit_ns += other.late_by_limit_ns;
-        self.backlog.merge(&other.backlog);
-        self.handoff.merge(&other.handoff);
-        self.pickup.merge(&other.pickup);
-        self.clock_steps += other.clock_steps;
-        self.heartbeat.merge(&other.heartbeat);
-        self.disconnected.merge(&other.disconnected);
-        self.reopened.handles += other.reopened.handles;
-        self.reopened.failed += other.reopened.failed;
-        self.reopened.locks_lost += other.reopened.locks_lost;
-        self.late += other.late;
-        self.closed_lateness_ns += other.closed_lateness_ns;
-        self.closed_cycle_ns += other.closed_cycle_ns;
-        self.behind += other.behind;
-        self.behind_lateness_ns += other.behind_lateness_ns;
-        self.behind_service_ns += other.behind_service_ns;
-        self.failures.merge(&other.failures);
-        self.skipped.merge(&other.skipped);
-    }
 }
 
-/// The figures of connections and clients.
+merge_fields!(PhaseStats {
+    lateness,
+    late_by_generation_ns,
+    late_by_limit_ns,
+    backlog,
+    handoff,
+    pickup,
+    clock_steps,
+    heartbeat,
+    disconnected,
+    reopened,
+    late,
+    closed_lateness_ns,
+    closed_cycle_ns,
+    behind,
+    behind_lateness_ns,
+    behind_service_ns,
+    failures,
+    skipped,
+});
+
+/// Handles that smbench closed at the end because the stream had left them open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Cleanup {
+    /// Handles that were closed.
+    pub closed: u64,
+    /// Handles that could not be closed.
+    pub failed: u64,
+}
+
+merge_fields!(Cleanup { closed, failed });
+
+/// The measurements of connections and clients.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionStats {
     /// Reconnects by workload.
@@ -272,9 +238,7 @@ pub struct ConnectionStats {
     pub failed_measuring: u64,
     /// The first few clients that gave up, with the reason.
     pub first_failed: Vec<(u32, String)>,
-    /// Handles the engine closed because the stream left them open.
-    pub cleanup_closed: u64,
-    pub cleanup_failed: u64,
+    pub cleanup: Cleanup,
     /// Clients that were not done when the time limit of the drain passed.
     pub given_up: u64,
     /// The part of `given_up` on shards that had an operation of a phase in flight.
@@ -293,27 +257,24 @@ impl ConnectionStats {
     }
 
     fn merge(&mut self, other: ConnectionStats) {
-        for (mine, theirs) in self.reconnects.iter_mut().zip(other.reconnects) {
-            *mine += theirs;
-        }
+        self.reconnects.merge(&other.reconnects);
         self.failed_clients += other.failed_clients;
         self.failed_measuring += other.failed_measuring;
         self.first_failed.extend(other.first_failed);
         self.first_failed.sort();
         self.first_failed.truncate(FIRST_CLIENTS);
-        self.cleanup_closed += other.cleanup_closed;
-        self.cleanup_failed += other.cleanup_failed;
+        self.cleanup.merge(&other.cleanup);
         self.given_up += other.given_up;
         self.given_up_measuring += other.given_up_measuring;
     }
 }
 
-/// All figures of a run, or of one shard of it.
+/// Everything that a run measured, or one shard of it.
 #[derive(Clone, Debug)]
 pub struct Measurements {
     pub layout: Arc<Layout>,
-    /// Cells by slot, then by workload.
-    cells: Vec<WorkloadStats>,
+    /// The measurements of workloads by slot, then by workload.
+    workloads: Vec<WorkloadStats>,
     phases: Vec<PhaseStats>,
     pub connections: ConnectionStats,
     /// Breaks before time zero and after the phases, over all workloads.
@@ -331,7 +292,7 @@ impl Measurements {
             ..ConnectionStats::default()
         };
         Measurements {
-            cells: vec![WorkloadStats::default(); layout.slots() * layout.workloads()],
+            workloads: vec![WorkloadStats::default(); layout.slots() * layout.workloads()],
             phases: vec![PhaseStats::default(); layout.slots()],
             connections,
             breaks_outside_phases: 0,
@@ -343,25 +304,21 @@ impl Measurements {
 
     /// Adds what another shard of the same run measured.
     pub fn merge(&mut self, other: Measurements) {
-        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
-            mine.merge(theirs);
-        }
-        for (mine, theirs) in self.phases.iter_mut().zip(&other.phases) {
-            mine.merge(theirs);
-        }
+        self.workloads.merge(&other.workloads);
+        self.phases.merge(&other.phases);
         self.connections.merge(other.connections);
         self.breaks_outside_phases += other.breaks_outside_phases;
         self.unissued.add(other.unissued);
         self.silent.extend(other.silent);
     }
 
-    /// Returns the cell of a slot and a workload; see [`Layout::slot`].
-    pub(super) fn cell(&self, slot: usize, workload: usize) -> &WorkloadStats {
-        &self.cells[slot * self.layout.workloads() + workload]
+    /// Returns the measurements of a workload in a slot; see [`Layout::slot`].
+    pub(super) fn workload(&self, slot: usize, workload: usize) -> &WorkloadStats {
+        &self.workloads[slot * self.layout.workloads() + workload]
     }
 
-    pub(super) fn cell_mut(&mut self, slot: usize, workload: usize) -> &mut WorkloadStats {
-        &mut self.cells[slot * self.layout.workloads() + workload]
+    pub(super) fn workload_mut(&mut self, slot: usize, workload: usize) -> &mut WorkloadStats {
+        &mut self.workloads[slot * self.layout.workloads() + workload]
     }
 
     pub(super) fn phase(&self, slot: usize) -> &PhaseStats {

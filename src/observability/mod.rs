@@ -1,21 +1,22 @@
-//! The evaluation of a run's events: figures, a verdict on them, a summary.
+//! The evaluation of a run's events: measurements, a verdict on them, a summary.
 //!
 //! Each shard of the scheduler has a [`Recorder`] on its own thread; at the end
 //! their [`Measurements`] merge into one and become the [`Summary`].
 
 pub mod breaks;
-pub mod cause;
 pub mod columns;
 pub mod custom_metrics;
 mod delays;
 mod disconnected;
-mod distribution;
+pub mod distribution;
 pub mod exit;
 pub mod failures;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod layout;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod live;
+mod merge;
 pub mod metrics;
 pub mod notes;
 pub mod oplog;
@@ -41,15 +42,15 @@ pub mod trust;
 #[cfg(test)]
 mod trust_tests;
 
-pub use cause::{Cause, Processors};
 pub use custom_metrics::{CustomMetrics, MetricSummary};
 pub use distribution::Distribution;
 pub use exit::ExitReason;
+pub use layout::Layout;
 pub use live::Live;
-pub use metrics::{Layout, Measurements};
+pub use metrics::Measurements;
 pub use oplog::Oplog;
 pub use progress::{ProgressDisplay, ProgressStage};
 pub use recorder::Recorder;
 pub use results::ResultsDirectory;
 pub use summary::{RunFacts, Summary, TargetFacts};
-pub use trust::{Evidence, HookEvents, Trust, TrustVerdict};
+pub use trust::{Cause, Evidence, HookEvents, Processors, Trust, TrustVerdict};

@@ -7,6 +7,7 @@ use super::rounding::nonzero;
 use super::summary::{UnissuedSummary, WorkloadSummary};
 use super::text::counted;
 use crate::ir::Phase;
+use crate::ir::event::BreakEnd;
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
 
 /// Returns the note that the run ended at its bound on operations, with what remained of its
@@ -35,32 +36,26 @@ pub fn at_bound(operations: u64, unsent: u64, phases: &[Phase], took: &[Duration
     let recorded = |index: usize| phases[index].record && took_ns(index) > 0;
     if let Some(last) = last.filter(|last| !(0..=*last).any(recorded)) {
         end += &format!(
-            " in the unrecorded phase {}, so nothing was recorded: give a larger N, or --duration in its place",
+            " in the unrecorded phase {}, so nothing was recorded: raise --operations, or use --duration instead",
             phases[last].name
         );
     }
     match remained.is_empty() {
         true => end,
-        false => format!(
-            "{end}; what remained of its phases did not take place: {}",
-            remained.join(", ")
-        ),
+        false => format!("{end}; the rest of its phases was not run: {}", remained.join(", ")),
     }
 }
 
 /// Returns the note on dropped iterations. It is made for each workload by itself, since only the
 /// iterations of that workload arrive in it.
 pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
-    let dropped = workload.iterations.dropped;
+    let dropped = workload.iterations.counts.dropped;
     (dropped > 0).then(|| {
         format!(
-            "{dropped} of {} of {} {}",
+            "{dropped} of {} of {} {} dropped, because at arrival the client was busy with the previous one; percentiles do not include dropped iterations",
             counted(workload.iterations.all(), "iteration"),
             workload.name,
-            match dropped {
-                1 => "was dropped, as that workload asks for: it arrived while its client was busy with the one before, nothing of it was issued, and it is in no percentile",
-                _ => "were dropped, as that workload asks for: they arrived while their client was busy with the one before, nothing of them was issued, and they are in no percentile",
-            },
+            if dropped == 1 { "was" } else { "were" },
         )
     })
 }
@@ -68,8 +63,11 @@ pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
 pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
     (unissued.by_backlog > 0).then(|| {
         format!(
-            "operations that were due at the end and never issued because their clients were still busy or without a connection: at least {}, the first of them for {} s; they are in no percentile",
-            unissued.by_backlog,
+            "at least {} due at the end of the run and never issued, because the clients were still busy or disconnected (the first was due {} s earlier); percentiles do not include them",
+            match unissued.by_backlog {
+                1 => "1 operation was".into(),
+                count => format!("{count} operations were"),
+            },
             nonzero(unissued.backlog_us / 1e6, 3)
         )
     })
@@ -78,17 +76,18 @@ pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
 /// Returns a note for each kind of break that got no answer, with the reason.
 pub fn unanswered(breaks: &BreakSummary) -> Vec<String> {
     let kinds = [
-        (breaks.ignored, "got no answer, as on_break says"),
+        (breaks.counts.ends[BreakEnd::Ignored], "not answered, as `on_break` says"),
         (
-            breaks.timed_out,
-            "got no answer that the server took: on_break waits too long with it, or it did not get there",
+            breaks.counts.ends[BreakEnd::TimedOut],
+            "not answered in time: the delay of `on_break` is too long, or the answer did not reach the server",
         ),
     ];
     let some = kinds.into_iter().filter(|(count, _)| *count > 0);
     some.map(|(count, what)| {
         format!(
-            "{} {what}. A server gives up after {} s of its own and takes back what it granted; whoever wanted the file waits until then",
+            "{} {} {what}. After {} s without an answer a server revokes what it granted; until then, whoever wants the file waits",
             counted(count, "break"),
+            if count == 1 { "was" } else { "were" },
             SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
         )
     })
@@ -106,12 +105,12 @@ mod tests {
         let phases = [phase("warmup", false), phase("steady", true)];
         let took = |millis: [u64; 2]| millis.map(Duration::from_millis);
         let early = at_bound(100, 0, &phases, &took([300, 0]));
-        let advice = " in the unrecorded phase warmup, so nothing was recorded: give a larger N, or --duration in its place; ";
+        let advice = " in the unrecorded phase warmup, so nothing was recorded: raise --operations, or use --duration instead; ";
         assert!(early.contains(advice), "{early}");
         let later = at_bound(1, 0, &phases, &took([1_000, 400]));
         assert_eq!(
             later,
-            "the run ended at its bound of 1 operation (--operations); what remained of its phases did not take place: 0.600 s of steady"
+            "the run ended at its bound of 1 operation (--operations); the rest of its phases was not run: 0.600 s of steady"
         );
         let short = at_bound(30, 10, &phases, &took([1_000, 1_000]));
         assert_eq!(

@@ -5,16 +5,15 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::live::{Live, LiveTotals};
-use super::progress_lines::{Counts, Doing, ProgressLines};
+use super::progress_lines::{ProgressLines, StageProgress};
 use super::rounding::nonzero;
 use super::standard_error;
-use super::text::printable;
+use super::text::{counted, printable};
 
 /// The stage that a run has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +41,10 @@ pub enum ProgressStage {
 /// blocks.
 #[derive(Debug)]
 pub struct ProgressDisplay {
-    drawing: Option<(Sender<ProgressStage>, JoinHandle<()>)>,
-    lines: Option<(Sender<(ProgressStage, Instant)>, ProgressLines)>,
-    /// The stage that was shown last.
+    stages: Option<Sender<(ProgressStage, Instant)>>,
+    is_drawn: bool,
+    _thread: ProgressLines,
+    /// The stage that was reported last.
     last: RefCell<Option<ProgressStage>>,
 }
 
@@ -55,22 +55,19 @@ const MAX_NAME_CHARS: usize = 40;
 
 impl ProgressDisplay {
     pub fn new(enabled: bool, live: Arc<Live>) -> ProgressDisplay {
-        let drawing = (enabled && standard_error::is_drawable()).then(|| {
-            let (sender, receiver) = channel();
-            let thread = std::thread::Builder::new().name("progress".into());
-            let live = live.clone();
-            thread.spawn(move || draw(&receiver, &live)).ok().map(|thread| (sender, thread))
-        });
-        let lines = (enabled && !standard_error::is_drawable()).then(|| {
-            let (sender, stages) = channel();
-            let mut current = (ProgressStage::Setup, Instant::now());
-            let look = move || {
-                current = stages.try_iter().last().unwrap_or_else(|| current.clone());
-                doing(&current.0, current.1.elapsed(), live.totals())
-            };
-            (sender, ProgressLines::start(true, look))
-        });
-        ProgressDisplay { drawing: drawing.flatten(), lines, last: RefCell::new(None) }
+        let is_drawn = enabled && standard_error::is_drawable();
+        let (sender, stages) = channel();
+        let mut current = (ProgressStage::Setup, Instant::now());
+        let look = move || {
+            current = stages.try_iter().last().unwrap_or_else(|| current.clone());
+            content(&current.0, current.1.elapsed(), live.totals())
+        };
+        let thread = match is_drawn {
+            true => ProgressLines::spawn(move |ended| draw(ended, look)),
+            false => ProgressLines::start(enabled, look),
+        };
+        let stages = enabled.then_some(sender);
+        ProgressDisplay { stages, is_drawn, _thread: thread, last: RefCell::new(None) }
     }
 
     /// Shows what the run is doing now. The same stage again changes nothing.
@@ -78,14 +75,12 @@ impl ProgressDisplay {
         if self.last.replace(Some(stage.clone())).as_ref() == Some(&stage) {
             return;
         }
-        if let Some((sender, _)) = &self.lines {
-            // The thread ends only when this value is dropped.
-            let _ = sender.send((stage.clone(), Instant::now()));
+        if !self.is_drawn {
+            tracing::info!("{}", describe(&stage));
         }
-        match &self.drawing {
-            // The thread ends only when this sender is dropped.
-            Some((sender, _)) => drop(sender.send(stage)),
-            None => tracing::info!("{}", describe(&stage)),
+        if let Some(sender) = &self.stages {
+            // The thread ends only when this value is dropped.
+            let _ = sender.send((stage, Instant::now()));
         }
     }
 
@@ -93,39 +88,21 @@ impl ProgressDisplay {
     pub fn finish(self) {}
 }
 
-impl Drop for ProgressDisplay {
-    fn drop(&mut self) {
-        if let Some((sender, thread)) = self.drawing.take() {
-            drop(sender);
-            // The thread ends within a tick. One that panicked has nothing left to draw.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn draw(stages: &Receiver<ProgressStage>, live: &Live) {
+/// Draws a line with the content that `look` returns, until `ended` is closed.
+fn draw(ended: &Receiver<()>, mut look: impl FnMut() -> StageProgress) {
     let bar = ProgressBar::with_draw_target(None, standard_error::draw_target());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }
-    let mut stage = None;
-    let mut begun = Instant::now();
     let mut window: VecDeque<(Instant, u64)> = VecDeque::with_capacity(WINDOW + 1);
-    loop {
-        match stages.recv_timeout(TICK) {
-            Ok(next) => (stage, begun) = (Some(next), Instant::now()),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        let (now, totals) = (Instant::now(), live.totals());
-        window.push_back((now, totals.operations));
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
+        let content = look();
+        window.extend(content.counts.map(|counts| (Instant::now(), counts.operations)));
         if window.len() > WINDOW {
             window.pop_front();
         }
-        if let Some(stage) = &stage {
-            bar.set_message(line(stage, begun.elapsed(), totals, rate(&window)));
-            bar.tick();
-        }
+        bar.set_message(line(&content, rate(&window)));
+        bar.tick();
     }
     bar.finish_and_clear();
 }
@@ -139,66 +116,51 @@ fn rate(window: &VecDeque<(Instant, u64)>) -> f64 {
     if seconds > 0.0 { last.saturating_sub(*first) as f64 / seconds } else { 0.0 }
 }
 
-fn line(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals, rate: f64) -> String {
-    match stage {
-        ProgressStage::Connecting { clients } => {
-            return format!("connecting {}/{clients}", totals.connected);
+fn line(content: &StageProgress, rate: f64) -> String {
+    let mut line = content.stage.clone();
+    line.extend(content.extent.iter().map(|extent| format!("  {extent}")));
+    if let Some(counts) = content.counts {
+        line += &format!("  {} ops/s", nonzero(rate, 0));
+        if counts.failed > 0 {
+            line += &format!("  {} failed", counts.failed);
         }
-        ProgressStage::Preparing { clients } => {
-            return format!("preparing {}/{clients}  {}", totals.prepared, clock(elapsed));
-        }
-        _ => {}
-    }
-    let mut line = format!("{}  {}", describe(stage), extent(stage, elapsed));
-    line += &format!("  {} ops/s", nonzero(rate, 0));
-    if totals.failed > 0 {
-        line += &format!("  {} failed", totals.failed);
     }
     line
 }
 
-fn clock(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
-}
-
-/// Returns how long a stage has lasted, and its planned length if it has one.
-fn extent(stage: &ProgressStage, elapsed: Duration) -> String {
+/// Returns the content of a line about a stage that has lasted this long.
+fn content(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals) -> StageProgress {
+    let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
+    let of_clients = |name: &str, done: u32, clients: u32| StageProgress {
+        stage: name.into(),
+        extent: Some(format!("{done} of {}", counted(clients.into(), "client"))),
+        counts: None,
+    };
     match stage {
-        ProgressStage::Phase { duration: Some(duration), .. } => {
-            format!("{} of {}", clock(elapsed), clock(*duration))
+        ProgressStage::Connecting { clients } => {
+            of_clients("connecting", totals.connected, *clients)
         }
-        _ => clock(elapsed),
+        ProgressStage::Preparing { clients } => of_clients("preparing", totals.prepared, *clients),
+        stage => StageProgress {
+            stage: describe(stage),
+            extent: Some(match stage {
+                ProgressStage::Phase { duration: Some(duration), .. } => {
+                    format!("{} of {}", seconds(elapsed), seconds(*duration))
+                }
+                _ => seconds(elapsed),
+            }),
+            counts: Some(totals),
+        },
     }
 }
 
-/// Returns the content of a line about a stage that has lasted this long.
-fn doing(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals) -> Doing {
-    let (name, done, clients) = match stage {
-        ProgressStage::Connecting { clients } => ("connecting", totals.connected, *clients),
-        ProgressStage::Preparing { clients } => ("preparing", totals.prepared, *clients),
-        stage => {
-            return Doing {
-                stage: describe(stage),
-                extent: Some(extent(stage, elapsed)),
-                counts: Some(Counts { operations: totals.operations, failed: totals.failed }),
-            };
-        }
-    };
-    let extent = format!("{done} of {}", clients_in_words(clients));
-    Doing { stage: name.into(), extent: Some(extent), counts: None }
-}
-
-fn clients_in_words(clients: u32) -> String {
-    format!("{clients} client{}", if clients == 1 { "" } else { "s" })
-}
-
 fn describe(stage: &ProgressStage) -> String {
+    let with_clients =
+        |name: &str, clients: &u32| format!("{name} {}", counted(u64::from(*clients), "client"));
     match stage {
-        ProgressStage::Connecting { clients } => {
-            format!("connecting {}", clients_in_words(*clients))
-        }
+        ProgressStage::Connecting { clients } => with_clients("connecting", clients),
         ProgressStage::Setup => "setup".into(),
-        ProgressStage::Preparing { clients } => format!("preparing {}", clients_in_words(*clients)),
+        ProgressStage::Preparing { clients } => with_clients("preparing", clients),
         ProgressStage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
         ProgressStage::Draining => "draining".into(),
         ProgressStage::Teardown => "teardown".into(),
@@ -210,7 +172,7 @@ mod tests {
     use super::*;
 
     fn at(stage: &ProgressStage, totals: LiveTotals) -> String {
-        line(stage, Duration::from_millis(12_340), totals, 4_321.6)
+        line(&content(stage, Duration::from_millis(12_340), totals), 4_321.6)
     }
 
     #[test]
@@ -218,11 +180,11 @@ mod tests {
         let totals = LiveTotals { operations: 9, failed: 0, connected: 512, prepared: 64 };
         assert_eq!(
             at(&ProgressStage::Connecting { clients: 5_000 }, totals),
-            "connecting 512/5000"
+            "connecting  512 of 5000 clients"
         );
         assert_eq!(
             at(&ProgressStage::Preparing { clients: 512 }, totals),
-            "preparing 64/512  12.3 s"
+            "preparing  64 of 512 clients"
         );
         assert_eq!(at(&ProgressStage::Setup, totals), "setup  12.3 s  4322 ops/s");
         let steady =
@@ -239,7 +201,7 @@ mod tests {
         let totals = LiveTotals { operations: 9, failed: 2, connected: 3, prepared: 1 };
         let elapsed = Duration::from_millis(12_340);
         let said = |stage: &ProgressStage| {
-            let Doing { stage, extent, counts } = doing(stage, elapsed, totals);
+            let StageProgress { stage, extent, counts } = content(stage, elapsed, totals);
             (format!("{stage} {}", extent.unwrap()), counts.is_some())
         };
         let steady =
@@ -268,7 +230,7 @@ mod tests {
     #[test]
     fn without_a_terminal_nothing_is_drawn_and_nothing_waits() {
         let progress = ProgressDisplay::new(false, Arc::new(Live::new(1)));
-        assert!(progress.drawing.is_none());
+        assert!(!progress.is_drawn);
         progress.stage(ProgressStage::Setup);
         progress.finish();
     }
@@ -276,8 +238,7 @@ mod tests {
     #[test]
     fn the_drawing_ends_with_its_sender() {
         let (sender, receiver) = channel();
-        sender.send(ProgressStage::Draining).unwrap();
         drop(sender);
-        draw(&receiver, &Live::new(1));
+        draw(&receiver, || content(&ProgressStage::Draining, TICK, LiveTotals::default()));
     }
 }

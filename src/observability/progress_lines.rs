@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::live::LiveTotals;
 use super::rounding::nonzero;
 use super::standard_error;
 
@@ -22,20 +23,13 @@ static START: OnceLock<Instant> = OnceLock::new();
 
 /// The content of a line, except the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doing {
+pub struct StageProgress {
     /// The name of the stage, such as `connecting` or that of a phase.
     pub stage: String,
     /// The progress within the stage, such as `12.3 s of 30.0 s`.
     pub extent: Option<String>,
-    pub counts: Option<Counts>,
-}
-
-/// OperationTotals since the command began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
-    pub operations: u64,
-    /// The part of `operations` that failed unexpectedly.
-    pub failed: u64,
+    /// The totals since the command began, where operations are counted.
+    pub counts: Option<LiveTotals>,
 }
 
 /// The longest time that the end of a command waits for a line that is being written.
@@ -51,25 +45,39 @@ pub struct ProgressLines {
 impl ProgressLines {
     /// Starts the thread that writes the lines, unless a moving line can be drawn. `look` returns
     /// the content of a line at the time when it is written.
-    pub fn start(enabled: bool, look: impl FnMut() -> Doing + Send + 'static) -> ProgressLines {
+    pub fn start(
+        enabled: bool,
+        look: impl FnMut() -> StageProgress + Send + 'static,
+    ) -> ProgressLines {
         let start = *START.get_or_init(Instant::now);
-        let thread = (enabled && !standard_error::is_drawable()).then(|| {
-            let (sender, ended) = channel();
-            let (running, over) = channel();
-            let thread = std::thread::Builder::new().name("progress".into());
-            let run = move || {
-                let _running = running;
-                write_lines(&ended, start, PERIOD, look, Line::log);
-            };
-            thread.spawn(run).ok().map(|_| (sender, over))
-        });
-        ProgressLines { thread: thread.flatten() }
+        match enabled && !standard_error::is_drawable() {
+            true => {
+                Self::spawn(move |ended| write_lines(ended, start, PERIOD, look, ProgressLine::log))
+            }
+            false => ProgressLines { thread: None },
+        }
+    }
+
+    /// Starts a thread that runs `run`, which must return when the receiver is closed.
+    pub(super) fn spawn(run: impl FnOnce(&Receiver<()>) + Send + 'static) -> ProgressLines {
+        let (sender, ended) = channel();
+        let (running, over) = channel();
+        let run = move || {
+            let _running = running;
+            run(&ended);
+        };
+        let thread = std::thread::Builder::new().name("progress".into()).spawn(run);
+        ProgressLines { thread: thread.ok().map(|_| (sender, over)) }
     }
 
     /// Starts lines of which only the time changes.
     pub fn of_stage(enabled: bool, stage: impl Into<String>) -> ProgressLines {
         let stage = stage.into();
-        Self::start(enabled, move || Doing { stage: stage.clone(), extent: None, counts: None })
+        Self::start(enabled, move || StageProgress {
+            stage: stage.clone(),
+            extent: None,
+            counts: None,
+        })
     }
 }
 
@@ -88,8 +96,8 @@ fn write_lines(
     ended: &Receiver<()>,
     start: Instant,
     period: Duration,
-    mut look: impl FnMut() -> Doing,
-    mut write: impl FnMut(&Line),
+    mut look: impl FnMut() -> StageProgress,
+    mut write: impl FnMut(&ProgressLine),
 ) {
     let mut before = (start.elapsed(), 0);
     loop {
@@ -100,8 +108,8 @@ fn write_lines(
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        let line = Line::new(start.elapsed(), look(), before);
-        if let Some(counts) = line.doing.counts {
+        let line = ProgressLine::new(start.elapsed(), look(), before);
+        if let Some(counts) = line.content.counts {
             before = (line.elapsed, counts.operations);
         }
         write(&line);
@@ -109,30 +117,30 @@ fn write_lines(
 }
 
 #[derive(Debug)]
-struct Line {
+struct ProgressLine {
     elapsed: Duration,
-    doing: Doing,
+    content: StageProgress,
     /// Operations since the line before, per second.
     rate: f64,
 }
 
-impl Line {
+impl ProgressLine {
     /// Makes a line. `before` is the time and the number of operations of the line before it.
-    fn new(elapsed: Duration, doing: Doing, before: (Duration, u64)) -> Line {
+    fn new(elapsed: Duration, content: StageProgress, before: (Duration, u64)) -> ProgressLine {
         let seconds = elapsed.saturating_sub(before.0).as_secs_f64();
-        let operations = doing.counts.map_or(0, |counts| counts.operations);
+        let operations = content.counts.map_or(0, |counts| counts.operations);
         let operations = operations.saturating_sub(before.1);
         let rate = if seconds > 0.0 { operations as f64 / seconds } else { 0.0 };
-        Line { elapsed, doing, rate }
+        ProgressLine { elapsed, content, rate }
     }
 
     fn text(&self) -> String {
         let mut text =
-            format!("progress: {:.1} s, {}", self.elapsed.as_secs_f64(), self.doing.stage);
-        if let Some(extent) = &self.doing.extent {
+            format!("progress: {:.1} s, {}", self.elapsed.as_secs_f64(), self.content.stage);
+        if let Some(extent) = &self.content.extent {
             text += &format!(" {extent}");
         }
-        if let Some(counts) = self.doing.counts {
+        if let Some(counts) = self.content.counts {
             text += &format!(", {} ops/s, {} failed", nonzero(self.rate, 0), counts.failed);
         }
         text
@@ -141,9 +149,9 @@ impl Line {
     fn log(&self) {
         let text = self.text();
         let elapsed_s = (self.elapsed.as_secs_f64() * 1e3).round() / 1e3;
-        let stage = self.doing.stage.as_str();
-        match self.doing.counts {
-            Some(Counts { operations, failed }) => tracing::info!(
+        let stage = self.content.stage.as_str();
+        match self.content.counts {
+            Some(LiveTotals { operations, failed, .. }) => tracing::info!(
                 target: TARGET,
                 elapsed_s,
                 stage,
@@ -161,23 +169,24 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn doing(counts: Option<Counts>) -> Doing {
-        Doing { stage: "steady".into(), extent: Some("7.3 s of 30.0 s".into()), counts }
+    fn content(counts: Option<LiveTotals>) -> StageProgress {
+        StageProgress { stage: "steady".into(), extent: Some("7.3 s of 30.0 s".into()), counts }
     }
 
     #[test]
     fn a_line_says_the_time_the_stage_the_rate_since_the_line_before_and_what_failed() {
-        let counts = Counts { operations: 30_000, failed: 3 };
-        let line = Line::new(
+        let counts = LiveTotals { operations: 30_000, failed: 3, ..LiveTotals::default() };
+        let line = ProgressLine::new(
             Duration::from_secs(10),
-            doing(Some(counts)),
+            content(Some(counts)),
             (Duration::from_secs(5), 10_000),
         );
         assert_eq!(line.text(), "progress: 10.0 s, steady 7.3 s of 30.0 s, 4000 ops/s, 3 failed");
-        let slow = Counts { operations: 1, failed: 0 };
-        let line = Line::new(Duration::from_secs(5), doing(Some(slow)), (Duration::ZERO, 0));
+        let slow = LiveTotals { operations: 1, ..LiveTotals::default() };
+        let line =
+            ProgressLine::new(Duration::from_secs(5), content(Some(slow)), (Duration::ZERO, 0));
         assert_eq!(line.text(), "progress: 5.0 s, steady 7.3 s of 30.0 s, 0.2 ops/s, 0 failed");
-        let line = Line::new(Duration::from_secs(5), doing(None), (Duration::ZERO, 0));
+        let line = ProgressLine::new(Duration::from_secs(5), content(None), (Duration::ZERO, 0));
         assert_eq!(line.text(), "progress: 5.0 s, steady 7.3 s of 30.0 s");
     }
 
@@ -189,10 +198,10 @@ mod tests {
         let mut operations = 0;
         let look = || {
             operations += 7;
-            doing(Some(Counts { operations, failed: 0 }))
+            content(Some(LiveTotals { operations, ..LiveTotals::default() }))
         };
         write_lines(&ended, Instant::now(), Duration::from_millis(1), look, |line| {
-            lines.push((line.elapsed, line.doing.counts.unwrap().operations, line.rate));
+            lines.push((line.elapsed, line.content.counts.unwrap().operations, line.rate));
             if lines.len() == 3 {
                 drop(sender.take());
             }

@@ -1,11 +1,13 @@
-//! The recorder, which turns one shard's events into figures on the shard's thread.
+//! The recorder, which counts and times one shard's events on the shard's thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::failures::{FailedOperation, StatusKey};
+use super::failures::{OperationRecord, StatusKey};
+use super::layout::Layout;
 use super::live::LiveShard;
-use super::metrics::{Layout, Measurements};
+use super::merge::Merge;
+use super::metrics::Measurements;
 use crate::ir::Late;
 use crate::ir::event::{
     BreakEvent, Disconnection, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome,
@@ -16,10 +18,11 @@ use crate::ir::{
 };
 use crate::protocol::SharePath;
 
-/// The recorder of one shard. It counts every event once, finds figures by index, and allocates
+/// The recorder of one shard. It counts every event once, finds counters by index, and allocates
 /// only when something happens for the first time.
 #[derive(Debug)]
 pub struct Recorder {
+    layout: Arc<Layout>,
     measurements: Measurements,
     live: Arc<LiveShard>,
     /// The paths of the handles of this shard's clients, so that the record of a failed read can
@@ -29,7 +32,8 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn new(layout: Arc<Layout>, live: Arc<LiveShard>) -> Recorder {
-        Recorder { measurements: Measurements::new(layout), live, paths: HashMap::new() }
+        let measurements = Measurements::new(layout.clone());
+        Recorder { layout, measurements, live, paths: HashMap::new() }
     }
 
     /// Returns the measurements so far.
@@ -48,16 +52,15 @@ impl Recorder {
     }
 
     fn completed(&mut self, event: CompletionEvent) {
-        let layout = &self.measurements.layout;
-        let slot = layout.slot(event.operation.section, event.phase);
-        let workload = layout.workload(event.operation.client_idx);
-        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
-        stats.degraded += u64::from(event.execution.degraded);
-        stats.retries += u64::from(event.retries);
+        let slot = self.layout.slot(event.operation.section, event.phase);
+        let workload = self.layout.workload(event.operation.client_idx);
         if let Some(reopened) = &event.execution.reopened {
             self.measurements.phase_mut(slot).reopened.add(reopened);
         }
-        let stats = self.measurements.cell_mut(slot, workload).operation(event.operation_type());
+        let stats =
+            self.measurements.workload_mut(slot, workload).operation(event.operation_type());
+        stats.total_counts.degraded += u64::from(event.execution.degraded);
+        stats.counts.retries += u64::from(event.retries);
         if let Some(granted) = &event.execution.granted {
             stats.granted.get_or_insert_default().add(granted);
         }
@@ -70,40 +73,40 @@ impl Recorder {
                 let key = StatusKey::of(failure);
                 *stats.statuses.entry(key) += 1;
                 *stats.failures.entry(key) += 1;
-                stats.failed += 1;
+                stats.counts.failed += 1;
                 self.sent(slot, workload, &event, true);
                 let path = path(&self.paths, &event).map(SharePath::as_str);
-                let phase = self.measurements.phase_mut(slot);
-                phase.failures.entry(key).add(|| FailedOperation::new(&event, path));
+                let found = self.measurements.phase_mut(slot).failures.entry(key);
+                found.add(|| OperationRecord::new(&event, path, &self.layout));
             }
             CompletionStatus::Skipped { .. } => {
-                stats.skipped += 1;
+                stats.counts.skipped += 1;
                 let path = path(&self.paths, &event).map(SharePath::as_str);
-                let phase = self.measurements.phase_mut(slot);
-                phase.skipped.add(|| FailedOperation::new(&event, path));
+                let skipped = &mut self.measurements.phase_mut(slot).skipped;
+                skipped.add(|| OperationRecord::new(&event, path, &self.layout));
             }
-            CompletionStatus::Cut => stats.cut += 1,
+            CompletionStatus::Cut => stats.counts.cut += 1,
         }
         self.follow_handle(event);
     }
 
     fn sent(&mut self, slot: usize, workload: usize, event: &CompletionEvent, failed: bool) {
         let (service_ns, lateness_ns) = (event.times.service_ns(), event.times.lateness_ns());
-        let cell = self.measurements.cell_mut(slot, workload);
+        let stats = self.measurements.workload_mut(slot, workload);
         if let Due::Arrival { late, .. } = event.operation.due {
-            cell.open_loop = true;
-            cell.drops |= late == Late::Drop;
+            stats.open_loop = true;
+            stats.drops |= late == Late::Drop;
         }
-        let (open_loop, drops) = (cell.open_loop, cell.drops);
-        let stats = cell.operation(event.operation_type());
+        let (open_loop, drops) = (stats.open_loop, stats.drops);
+        let stats = stats.operation(event.operation_type());
         stats.service.record(service_ns);
         stats.response.record(event.times.response_ns());
-        stats.short_reads += u64::from(event.execution.short_read);
-        stats.bytes = stats.bytes.saturating_add(event.execution.bytes);
+        stats.total_counts.short_reads += u64::from(event.execution.short_read);
+        stats.bytes.merge(&event.execution.bytes);
         self.live.add_operation(failed);
         self.delays(slot, event);
 
-        let late_bound_ns = self.measurements.layout.late_bound_ns();
+        let late_bound_ns = self.layout.late_bound_ns();
         let phase = self.measurements.phase_mut(slot);
         phase.lateness.record(lateness_ns);
         // The time between two attempts is not lateness, so what an operation waited for is counted
@@ -147,7 +150,7 @@ impl Recorder {
 
     /// Records what the generator itself added to the operation's service time.
     fn delays(&mut self, slot: usize, event: &CompletionEvent) {
-        let late_bound_ns = self.measurements.layout.late_bound_ns();
+        let late_bound_ns = self.layout.late_bound_ns();
         let phase = self.measurements.phase_mut(slot);
         let think_ns = match event.operation.due {
             Due::After(think_ns) => think_ns,
@@ -164,7 +167,7 @@ impl Recorder {
     }
 
     fn disconnected(&mut self, stretch: &Disconnection) {
-        let slot = self.measurements.layout.slot(Section::Iteration, stretch.phase);
+        let slot = self.layout.slot(Section::Iteration, stretch.phase);
         self.measurements.phase_mut(slot).disconnected.add(stretch);
     }
 
@@ -172,29 +175,26 @@ impl Recorder {
         if phase.is_none() {
             return;
         }
-        let layout = &self.measurements.layout;
-        let (slot, late_bound_ns) =
-            (layout.slot(Section::Iteration, phase), layout.late_bound_ns());
+        let slot = self.layout.slot(Section::Iteration, phase);
         let heartbeat = &mut self.measurements.phase_mut(slot).heartbeat;
-        heartbeat.record_heartbeat(late_ns, HEARTBEAT_PERIOD_NS, late_bound_ns);
+        heartbeat.record_heartbeat(late_ns, HEARTBEAT_PERIOD_NS, self.layout.late_bound_ns());
     }
 
     fn iteration(&mut self, event: &IterationEvent) {
-        let layout = &self.measurements.layout;
-        let slot = layout.slot(Section::Iteration, event.phase);
-        let workload = layout.workload(event.client_idx);
-        let cell = self.measurements.cell_mut(slot, workload);
-        let stats = cell.iterations.get_or_insert_default();
+        let slot = self.layout.slot(Section::Iteration, event.phase);
+        let workload = self.layout.workload(event.client_idx);
+        let stats = self.measurements.workload_mut(slot, workload);
+        let stats = stats.iterations.get_or_insert_default();
         match event.outcome {
-            IterationOutcome::Skipped => stats.skipped += 1,
+            IterationOutcome::Skipped => stats.counts.skipped += 1,
             IterationOutcome::Finished => {
                 stats.service.record(event.ended_ns.saturating_sub(event.started_ns));
                 stats.response.record(event.ended_ns.saturating_sub(event.due_ns));
-                stats.late += u64::from(event.eligible_ns > event.due_ns);
+                stats.counts.late += u64::from(event.eligible_ns > event.due_ns);
             }
-            IterationOutcome::Cut => stats.cut += 1,
+            IterationOutcome::Cut => stats.counts.cut += 1,
             IterationOutcome::Dropped => {
-                stats.dropped += 1;
+                stats.counts.dropped += 1;
                 self.measurements.phase_mut(slot).behind += 1;
             }
         }
@@ -215,11 +215,10 @@ impl Recorder {
             self.measurements.breaks_outside_phases += 1;
             return;
         }
-        let layout = &self.measurements.layout;
-        let slot = layout.slot(Section::Iteration, event.phase);
-        let workload = layout.workload(event.client_idx);
-        let cell = self.measurements.cell_mut(slot, workload);
-        cell.breaks.get_or_insert_default().add(event);
+        let slot = self.layout.slot(Section::Iteration, event.phase);
+        let workload = self.layout.workload(event.client_idx);
+        let stats = self.measurements.workload_mut(slot, workload);
+        stats.breaks.get_or_insert_default().add(event);
     }
 }
 
@@ -239,11 +238,12 @@ impl EventSink for Recorder {
             Event::Heartbeat { phase, late_ns } => self.heartbeat(phase, late_ns),
             Event::Iteration(event) => self.iteration(&event),
             Event::Cleanup { closed, failed, .. } => {
-                self.measurements.connections.cleanup_closed += u64::from(closed);
-                self.measurements.connections.cleanup_failed += u64::from(failed);
+                let cleanup = &mut self.measurements.connections.cleanup;
+                cleanup.closed += u64::from(closed);
+                cleanup.failed += u64::from(failed);
             }
             Event::Reconnected { client_idx, .. } => {
-                let workload = self.measurements.layout.workload(client_idx);
+                let workload = self.layout.workload(client_idx);
                 self.measurements.connections.reconnects[workload] += 1;
             }
             Event::Disconnected(stretch) => self.disconnected(&stretch),
@@ -293,7 +293,7 @@ mod tests {
             blocked_ns: 0,
         };
         let measurements = recorded([event]);
-        let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
+        let (_, stats) = measurements.workload(1, 0).operations().next().unwrap();
         assert_eq!((stats.service.max_ns(), stats.response.max_ns()), (400, 1_000));
         let phase = measurements.phase(1);
         assert_eq!((phase.lateness.max_ns(), phase.backlog.max_ns()), (100, 500));
@@ -314,8 +314,8 @@ mod tests {
         let event = completion(0, 0, fixtures::read(1), OK);
         let event = CompletionEvent { times, retries: 2, held_up, ..event };
         let measurements = recorded([event]);
-        let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
-        assert_eq!((stats.count(), stats.retries), (1, 2));
+        let (_, stats) = measurements.workload(1, 0).operations().next().unwrap();
+        assert_eq!((stats.count(), stats.counts.retries), (1, 2));
         assert_eq!((stats.service.max_ns(), stats.response.max_ns()), (300, 8_300));
         // A wait for the limit between two attempts does not delay the first issue.
         let phase = measurements.phase(1);
@@ -379,13 +379,13 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_kept_apart_by_phase_workload_and_type() {
+    fn operations_are_counted_apart_by_phase_workload_and_type() {
         let mut warm = completion(2, 0, fixtures::read(1), OK);
         warm.phase = Some(0);
         let steady = completion(0, 1, fixtures::delete("a"), OK);
         let measurements = recorded([warm, steady]);
         let types = |slot, workload| {
-            let operations = measurements.cell(slot, workload).operations();
+            let operations = measurements.workload(slot, workload).operations();
             operations.map(|(operation, stats)| (operation, stats.count())).collect::<Vec<_>>()
         };
         assert_eq!(types(0, 1), [(OperationType::Read, 1)]);
@@ -412,8 +412,8 @@ mod tests {
             completion(0, 1, fixtures::read(1), skipped),
             completion(0, 2, fixtures::read(1), CompletionStatus::Cut),
         ]);
-        let (_, stats) = measurements.cell(1, 0).operations().next().unwrap();
-        assert_eq!((stats.count(), stats.skipped, stats.cut), (0, 1, 1));
+        let (_, stats) = measurements.workload(1, 0).operations().next().unwrap();
+        assert_eq!((stats.count(), stats.counts.skipped, stats.counts.cut), (0, 1, 1));
         assert_eq!(measurements.phase(1).lateness.count(), 0);
     }
 
@@ -428,8 +428,9 @@ mod tests {
             completion(0, 3, fixtures::read(1), timed_out()),
         ]);
         let failures = measurements.phase(1).failures.by_count();
-        let paths: Vec<_> = failures[0].1.first.iter().map(|found| found.path.as_deref()).collect();
-        assert_eq!((failures[0].0.name().as_str(), failures[0].1.count), ("TIMED_OUT", 2));
+        let timed_out = &failures[0].operations;
+        let paths: Vec<_> = timed_out.first.iter().map(|found| found.path.as_deref()).collect();
+        assert_eq!((failures[0].status.as_str(), timed_out.count), ("TIMED_OUT", 2));
         assert_eq!(paths, [Some("a/b"), None]);
     }
 
@@ -462,7 +463,7 @@ mod tests {
         let mut event = completion(4_000, 0, fixtures::read(1), OK);
         event.phase = Some(77);
         let measurements = recorded([event]);
-        assert_eq!(measurements.cell(1, 2).operations().count(), 1);
+        assert_eq!(measurements.workload(1, 2).operations().count(), 1);
     }
 
     #[test]

@@ -6,50 +6,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use smbench_test_support::Format;
 
-use super::custom_metrics::MetricUnit;
-use super::schema;
-use super::summary::*;
-use super::thresholds::ThresholdSummary;
-use super::thresholds::metric::Unit;
-use super::{Cause, Measurements, Processors, fixtures};
+use super::summary::{RunFacts, Summary};
+use super::{Measurements, fixtures, schema};
 
-/// Returns a summary that has every key.
 fn full() -> Value {
-    let facts = RunFacts {
-        problems: vec!["office.lua:14: no".into()],
-        notes: vec!["drained".into()],
-        target: TargetFacts {
-            encryption: Some("AES-128-GCM".into()),
-            server: Some("NAS".into()),
-            ..fixtures::facts().target
-        },
-        settings: RunSettings {
-            time_scale: 0.5,
-            mode: Some(1),
-            limit: Some(64),
-            retry: vec!["STATUS_RETRY".into()],
-        },
-        processors: Some(Processors { cores: 4, used: 1.25, ..Processors::default() }),
-        metrics: fixtures::metrics(),
-        oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
-        ..fixtures::facts()
-    };
-    let mut summary = Summary::new(facts, &fixtures::measurements());
-    summary.trust.cause = Some(Cause::Generation);
-    summary.thresholds.push(ThresholdSummary {
-        expression: "errors.rate < 1%".into(),
-        value: Some(0.02),
-        unit: Unit::Share,
-        pass: false,
-        comparison: None,
-        phase: Some("steady".into()),
-        workload: Some("editors".into()),
-        reason: Some("ended the run after 6.0 s".into()),
-    });
-    let histogram = summary.metrics.get_mut("app.histogram").unwrap();
-    (histogram.unit, histogram.beyond_tags) = (Some(MetricUnit::Ns), 1);
-    summary.silent_clients = Some(SilentClients { count: 1, first: vec!["editors/0".into()] });
-    serde_json::to_value(summary).unwrap()
+    serde_json::to_value(fixtures::full_summary()).unwrap()
 }
 
 #[test]

@@ -3,21 +3,22 @@
 use std::time::Duration;
 
 use super::breaks::{BreakStats, BreakSummary};
-use super::distribution::Distribution;
-use super::exit::{exit_code, exit_reasons};
-use super::failures::{FailedOperation, Failures, StatusKey};
+use super::distribution::micros;
+use super::exit::{ExitReason, exit_code};
+use super::layout::Layout;
+use super::merge::Merge;
 use super::metrics::{
-    FIRST_CLIENTS, IterationStats, Layout, Measurements, OperationStats, WorkloadStats,
+    FIRST_CLIENTS, IterationCounts, IterationStats, Measurements, OperationStats, PhaseStats,
+    WorkloadStats,
 };
 use super::notes;
 use super::summary::{
-    Cleanup, FailedClient, FailedClients, FailureGroup, Iterations, OperationRecord,
-    OperationSummary, OperationTotals, Operations, PhaseSummary, Run, RunFacts, SCHEMA,
-    SectionSummary, SilentClients, SkippedGroup, Summary, Tail, Times, UnissuedSummary,
-    WorkloadSummary,
+    DelaySummary, FailedClient, FailedClients, Iterations, OperationSummary, OperationTotals,
+    Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary, SilentClients, Summary,
+    UnissuedSummary, WorkloadSummary,
 };
-use super::thresholds::ThresholdOutcome;
-use super::trust::{self, Evidence};
+use super::thresholds::{self, ThresholdOutcome};
+use super::trust::{self, Evidence, TrustVerdict};
 use crate::ir::OperationType;
 use crate::ir::event::Unissued;
 
@@ -30,7 +31,7 @@ impl Summary {
         let phase_duration = |slot: usize| facts.phases.get(slot).copied().unwrap_or_default();
         let duration = recorded.iter().map(|slot| phase_duration(*slot)).sum();
 
-        let merged = merged_cells(measurements, recorded.iter().copied(), all_workloads);
+        let merged = merged_workloads(measurements, recorded.iter().copied(), all_workloads);
         let overall = measurements.recorded_phases();
         // The time from the end of the recorded phases to the cut.
         let last = recorded.iter().rfind(|slot| !phase_duration(**slot).is_zero());
@@ -75,15 +76,9 @@ impl Summary {
             totals,
             operations: operations(&merged),
             iterations,
-            failures: failures(&overall.failures, layout),
-            skipped: (overall.skipped.count > 0).then(|| SkippedGroup {
-                count: overall.skipped.count,
-                first: records(&overall.skipped.first, layout),
-            }),
-            lateness_us: tail(&overall.lateness),
-            backlog_us: tail(&overall.backlog),
-            handoff_us: tail(&overall.handoff.distribution),
-            pickup_us: tail(&overall.pickup.distribution),
+            failures: overall.failures.by_count(),
+            delays: delays(&overall),
+            skipped: Some(overall.skipped).filter(|skipped| skipped.count > 0),
             disconnected: overall.disconnected.summary(),
             reopened: Some(overall.reopened)
                 .filter(|reopened| reopened.handles + reopened.failed > 0),
@@ -99,10 +94,7 @@ impl Summary {
             workloads,
             failed_clients: failed_clients(measurements),
             silent_clients: silent_clients(measurements),
-            cleanup: Cleanup {
-                closed: connections.cleanup_closed,
-                failed: connections.cleanup_failed,
-            },
+            cleanup: connections.cleanup,
             metrics: facts.metrics,
             target: facts.target,
             problems: facts.problems,
@@ -113,6 +105,43 @@ impl Summary {
         super::schema::check(&summary);
         summary
     }
+}
+
+/// Returns the reasons that the run gave and those that follow from its measurements, each once.
+/// Failures in setup and in every phase count. Outside of setup, a passing threshold on `errors`
+/// excuses the failures it counts. Failures in teardown are only reported. A client that gave up is
+/// not a failed operation, and no threshold excuses it.
+fn exit_reasons(
+    facts: &RunFacts,
+    measurements: &Measurements,
+    verdict: TrustVerdict,
+) -> Vec<ExitReason> {
+    let setup = measurements.phase(measurements.layout.setup());
+    let mut reasons = facts.exit_reasons.clone();
+    if facts.interrupted {
+        reasons.push(ExitReason::Interrupted);
+    }
+    if facts.thresholds.iter().any(|outcome| !outcome.pass) {
+        reasons.push(ExitReason::ThresholdsFailed);
+    }
+    if !setup.failures.is_empty()
+        || thresholds::has_other_failures(&facts.thresholds, measurements)
+        || measurements.connections.failed_clients > 0
+    {
+        reasons.push(ExitReason::OperationsFailed);
+    }
+    if measurements.lost_all_clients() {
+        reasons.push(ExitReason::Unreachable);
+    }
+    if verdict == TrustVerdict::GeneratorLimited && !facts.allow_late {
+        reasons.push(ExitReason::GeneratorLimited);
+    }
+    if verdict == TrustVerdict::NothingRecorded {
+        reasons.push(ExitReason::NothingRecorded);
+    }
+    reasons.sort();
+    reasons.dedup();
+    reasons
 }
 
 fn run(facts: &RunFacts, layout: &Layout) -> Run {
@@ -132,7 +161,7 @@ fn run(facts: &RunFacts, layout: &Layout) -> Run {
     }
 }
 
-fn merged_cells(
+fn merged_workloads(
     measurements: &Measurements,
     slots: impl IntoIterator<Item = usize>,
     workloads: std::ops::Range<usize>,
@@ -140,7 +169,7 @@ fn merged_cells(
     let mut merged = WorkloadStats::default();
     for slot in slots {
         for workload in workloads.clone() {
-            merged.merge(measurements.cell(slot, workload));
+            merged.merge(measurements.workload(slot, workload));
         }
     }
     merged
@@ -148,40 +177,37 @@ fn merged_cells(
 
 fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseSummary {
     let layout = &measurements.layout;
-    let cell = merged_cells(measurements, [slot], 0..layout.workloads());
-    let phase = &layout.phases()[slot];
+    let merged = merged_workloads(measurements, [slot], 0..layout.workloads());
+    let (phase, stats) = (&layout.phases()[slot], measurements.phase(slot));
     PhaseSummary {
         name: phase.name.clone(),
         recorded: phase.record,
         duration_s: seconds(duration),
-        totals: totals(&cell, duration),
-        operations: operations(&cell),
+        totals: totals(&merged, duration),
+        operations: operations(&merged),
         iterations: (0..layout.workloads())
             .filter_map(|workload| {
-                let stats = measurements.cell(slot, workload).iterations.as_deref()?;
+                let stats = measurements.workload(slot, workload).iterations.as_deref()?;
                 Some((layout.workload_name(workload).to_string(), iterations(Some(stats))))
             })
             .collect(),
-        breaks: cell.breaks.as_deref().map(BreakStats::summary),
-        lateness_us: tail(&measurements.phase(slot).lateness),
-        backlog_us: tail(&measurements.phase(slot).backlog),
-        handoff_us: tail(&measurements.phase(slot).handoff.distribution),
-        pickup_us: tail(&measurements.phase(slot).pickup.distribution),
-        disconnected: measurements.phase(slot).disconnected.summary(),
-        failures: failures(&measurements.phase(slot).failures, layout),
+        breaks: merged.breaks.as_deref().map(BreakStats::summary),
+        delays: delays(stats),
+        disconnected: stats.disconnected.summary(),
+        failures: stats.failures.by_count(),
     }
 }
 
 /// Returns the summary of setup or teardown, or None if nothing happened in it.
 fn section(measurements: &Measurements, slot: usize, duration: Duration) -> Option<SectionSummary> {
     let layout = &measurements.layout;
-    let cell = merged_cells(measurements, [slot], 0..layout.workloads());
-    let operations = operations(&cell);
+    let merged = merged_workloads(measurements, [slot], 0..layout.workloads());
+    let operations = operations(&merged);
     (!operations.is_empty()).then(|| SectionSummary {
         duration_s: seconds(duration),
-        totals: totals(&cell, duration),
+        totals: totals(&merged, duration),
         operations,
-        failures: failures(&measurements.phase(slot).failures, layout),
+        failures: measurements.phase(slot).failures.by_count(),
     })
 }
 
@@ -192,16 +218,16 @@ fn workload(
     duration: Duration,
 ) -> WorkloadSummary {
     let layout = &measurements.layout;
-    let cell = merged_cells(measurements, recorded.iter().copied(), index..index + 1);
-    let mut totals = totals(&cell, duration);
+    let merged = merged_workloads(measurements, recorded.iter().copied(), index..index + 1);
+    let mut totals = totals(&merged, duration);
     totals.reconnects = measurements.connections.reconnects.get(index).copied();
     WorkloadSummary {
         name: layout.workload_name(index).to_string(),
         clients: layout.header.workloads.get(index).map_or(0, |workload| workload.clients),
-        iterations: iterations(cell.iterations.as_deref()),
+        iterations: iterations(merged.iterations.as_deref()),
         totals,
-        operations: operations(&cell),
-        breaks: cell.breaks.as_deref().map(BreakStats::summary),
+        operations: operations(&merged),
+        breaks: merged.breaks.as_deref().map(BreakStats::summary),
     }
 }
 
@@ -213,8 +239,8 @@ fn breaks(
 ) -> Option<BreakSummary> {
     let slots = 0..measurements.layout.phases().len();
     let unrecorded = slots.filter(|slot| !recorded.contains(slot));
-    let others = merged_cells(measurements, unrecorded, 0..measurements.layout.workloads());
-    let others = others.breaks.map_or(0, |breaks| breaks.count());
+    let others = merged_workloads(measurements, unrecorded, 0..measurements.layout.workloads());
+    let others = others.breaks.map_or(0, |breaks| breaks.counts.all());
     let elsewhere = others + measurements.breaks_outside_phases;
     if merged.breaks.is_none() && elsewhere == 0 {
         let mut granted = merged.operations().filter_map(|(_, stats)| stats.granted.as_ref());
@@ -224,24 +250,29 @@ fn breaks(
     Some(BreakSummary { elsewhere: (elsewhere > 0).then_some(elsewhere), ..summary })
 }
 
-fn totals(cell: &WorkloadStats, duration: Duration) -> OperationTotals {
+fn delays(stats: &PhaseStats) -> DelaySummary {
+    DelaySummary {
+        lateness_us: stats.lateness.tail(),
+        backlog_us: stats.backlog.tail(),
+        handoff_us: stats.handoff.distribution.tail(),
+        pickup_us: stats.pickup.distribution.tail(),
+    }
+}
+
+fn totals(merged: &WorkloadStats, duration: Duration) -> OperationTotals {
     let mut totals =
         OperationTotals { duration_s: seconds(duration), ..OperationTotals::default() };
-    for (operation, stats) in cell.operations() {
+    for (operation, stats) in merged.operations() {
         totals.operations += stats.count();
-        totals.failed += stats.failed;
-        totals.skipped += stats.skipped;
-        totals.cut += stats.cut;
-        totals.retries += stats.retries;
-        totals.short_reads += stats.short_reads;
-        totals.degraded += stats.degraded;
+        totals.counts.merge(&stats.counts);
+        totals.total_counts.merge(&stats.total_counts);
         match operation {
             OperationType::Read => totals.bytes_read += stats.bytes,
             OperationType::Write => totals.bytes_written += stats.bytes,
             _ => {}
         }
     }
-    totals.succeeded = totals.operations.saturating_sub(totals.failed);
+    totals.succeeded = totals.operations.saturating_sub(totals.counts.failed);
     if !duration.is_zero() {
         let rate = totals.operations as f64 / duration.as_secs_f64();
         totals.operations_per_s = (rate * 1e3).round() / 1e3;
@@ -249,35 +280,29 @@ fn totals(cell: &WorkloadStats, duration: Duration) -> OperationTotals {
     totals
 }
 
-fn operations(cell: &WorkloadStats) -> Operations {
-    cell.operations().map(|(operation, stats)| (operation, of_operation(stats))).collect()
+fn operations(merged: &WorkloadStats) -> Operations {
+    merged.operations().map(|(operation, stats)| (operation, of_operation(stats))).collect()
 }
 
 fn of_operation(stats: &OperationStats) -> OperationSummary {
     OperationSummary {
         count: stats.count(),
-        failed: stats.failed,
-        skipped: stats.skipped,
-        cut: stats.cut,
-        retries: stats.retries,
+        counts: stats.counts,
         bytes: stats.bytes,
         granted: stats.granted.iter().flat_map(|granted| granted.by_name()).collect(),
         create_actions: stats.granted.iter().flat_map(|granted| granted.by_action()).collect(),
-        statuses: stats.statuses.iter().map(|(key, count)| (key.name(), *count)).collect(),
-        service_us: times(&stats.service),
-        response_us: times(&stats.response),
+        statuses: stats.statuses.by_name(),
+        service_us: stats.service.times(),
+        response_us: stats.response.times(),
     }
 }
 
 fn iterations(stats: Option<&IterationStats>) -> Iterations {
     Iterations {
         count: stats.map_or(0, |stats| stats.service.count()),
-        late: stats.map_or(0, |stats| stats.late),
-        dropped: stats.map_or(0, |stats| stats.dropped),
-        skipped: stats.map_or(0, |stats| stats.skipped),
-        cut: stats.map_or(0, |stats| stats.cut),
-        service_us: stats.and_then(|stats| times(&stats.service)),
-        response_us: stats.and_then(|stats| times(&stats.response)),
+        counts: stats.map_or_else(IterationCounts::default, |stats| stats.counts),
+        service_us: stats.and_then(|stats| stats.service.times()),
+        response_us: stats.and_then(|stats| stats.response.times()),
     }
 }
 
@@ -290,33 +315,6 @@ fn unissued(unissued: Unissued) -> Option<UnissuedSummary> {
         by_generation: unissued.by_generation,
         by_other: unissued.by_driver,
     })
-}
-
-fn failures(failures: &Failures, layout: &Layout) -> Vec<FailureGroup> {
-    let group = |(key, found): (StatusKey, &super::failures::Occurrences)| FailureGroup {
-        status: key.name(),
-        code: match key {
-            StatusKey::Status(status) => Some(status.0),
-            _ => None,
-        },
-        count: found.count,
-        first: records(&found.first, layout),
-    };
-    failures.by_count().into_iter().map(group).collect()
-}
-
-fn records(operations: &[FailedOperation], layout: &Layout) -> Vec<OperationRecord> {
-    let phase_name = |index: u16| Some(layout.phases().get(usize::from(index))?.name.clone());
-    let record = |operation: &FailedOperation| OperationRecord {
-        op_id: operation.op_id.clone(),
-        client: layout.header.client_name(operation.client_idx),
-        operation: operation.operation,
-        path: operation.path.clone(),
-        phase: operation.phase.and_then(phase_name),
-        at_us: operation.at_ns / 1_000,
-        message: operation.message.clone(),
-    };
-    operations.iter().map(record).collect()
 }
 
 fn silent_clients(measurements: &Measurements) -> Option<SilentClients> {
@@ -339,31 +337,6 @@ fn failed_clients(measurements: &Measurements) -> Option<FailedClients> {
         all: measurements.lost_all_clients(),
         first: connections.first_failed.iter().map(failed).collect(),
     })
-}
-
-pub(super) fn times(distribution: &Distribution) -> Option<Times> {
-    Some(Times {
-        min: micros(distribution.min_ns()),
-        mean: distribution.mean_ns().round() / 1e3,
-        tail: tail(distribution)?,
-    })
-}
-
-/// Returns the percentiles, or None without samples.
-pub(super) fn tail(distribution: &Distribution) -> Option<Tail> {
-    let at = |quantile| micros(distribution.quantile_ns(quantile));
-    (distribution.count() > 0).then(|| Tail {
-        p50: at(0.5),
-        p90: at(0.9),
-        p95: at(0.95),
-        p99: at(0.99),
-        p999: at(0.999),
-        max: micros(distribution.max_ns()),
-    })
-}
-
-pub(super) fn micros(ns: u64) -> f64 {
-    ns as f64 / 1e3
 }
 
 fn seconds(duration: Duration) -> f64 {

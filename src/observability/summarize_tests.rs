@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::exit::ExitReason;
 use super::fixtures;
+use super::layout::Layout;
 use super::live::Live;
-use super::metrics::Layout;
 use super::recorder::Recorder;
 use super::summary::{RunFacts, Summary};
 use super::trust::TrustVerdict;
@@ -25,8 +25,9 @@ fn totals_and_operations_count_recorded_phases_only() {
     let summary = summary();
     let totals = &summary.totals;
     // 2 opens, 1,001 reads and a close were sent in the phase "steady".
-    assert_eq!((totals.operations, totals.succeeded, totals.failed), (1_004, 1_002, 2));
-    assert_eq!((totals.skipped, totals.cut, totals.short_reads), (1, 1, 1));
+    assert_eq!((totals.operations, totals.succeeded, totals.counts.failed), (1_004, 1_002, 2));
+    assert_eq!((totals.counts.skipped, totals.counts.cut), (1, 1));
+    assert_eq!(totals.total_counts.short_reads, 1);
     assert_eq!((totals.bytes_read, totals.bytes_written), (4_096_000, 0));
     assert_eq!((totals.duration_s, totals.operations_per_s), (2.0, 502.0));
     assert_eq!(totals.reconnects, Some(1));
@@ -56,8 +57,8 @@ fn times_are_microseconds() {
     assert!((read.tail.p50 - 5_000.0).abs() <= 5.0, "{}", read.tail.p50);
     assert!((read.tail.p99 - 9_900.0).abs() <= 10.0, "{}", read.tail.p99);
     let iterations = &summary.iterations;
-    assert_eq!((iterations.count, iterations.cut), (2, 1));
-    assert_eq!((iterations.late, iterations.dropped), (1, 1));
+    assert_eq!((iterations.count, iterations.counts.cut), (2, 1));
+    assert_eq!((iterations.counts.late, iterations.counts.dropped), (1, 1));
     assert_eq!(iterations.service_us.unwrap().tail.max, 20_000.0);
 }
 
@@ -65,13 +66,13 @@ fn times_are_microseconds() {
 fn failures_are_listed_by_status_and_add_up() {
     let summary = summary();
     assert_eq!(
-        summary.failures.iter().map(|group| group.count).sum::<u64>(),
-        summary.totals.failed
+        summary.failures.iter().map(|group| group.operations.count).sum::<u64>(),
+        summary.totals.counts.failed
     );
     let violation = &summary.failures[0];
     assert_eq!(violation.status, "STATUS_SHARING_VIOLATION");
     assert_eq!(violation.code, Some(NtStatus::SHARING_VIOLATION.0));
-    let first = &violation.first[0];
+    let first = &violation.operations.first[0];
     assert_eq!((first.client.as_str(), first.operation), ("editors/1", "open"));
     assert_eq!(first.path.as_deref(), Some("team/\u{9b}31m\u{202e}name.docx"));
     assert_eq!((first.phase.as_deref(), first.at_us), (Some("steady"), 1_001_000));
@@ -93,7 +94,7 @@ fn what_fails_in_setup_or_a_phase_exits_4_and_in_teardown_is_only_told() {
         (event.operation.section, event.phase) = (section, phase);
         recorder.event(Event::Completed(event));
         let summary = Summary::new(fixtures::facts(), &recorder.finish());
-        (summary.exit_code, summary.totals.failed)
+        (summary.exit_code, summary.totals.counts.failed)
     };
     assert_eq!(exit_code(Section::Setup, None), (4, 0));
     assert_eq!(exit_code(Section::Iteration, Some(0)), (4, 0), "a phase that is not recorded");
@@ -132,7 +133,7 @@ fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
     }
     let summary = Summary::new(fixtures::facts(), &recorder.finish());
     assert_eq!(summary.notes.len(), 1);
-    let note = "1 of 3 iterations of editors was dropped, as that workload asks for: ";
+    let note = "1 of 3 iterations of editors was dropped, because at arrival ";
     assert!(summary.notes[0].starts_with(note), "{}", summary.notes[0]);
 }
 
@@ -241,7 +242,7 @@ fn opens_are_counted_by_what_they_were_granted_and_by_what_became_of_the_file() 
     assert_eq!(*granted("/phases/0"), serde_json::json!({ "lease RH": 1 }));
     let actions = figures.pointer("/operations/open/create_actions").unwrap();
     assert_eq!(*actions, serde_json::json!({ "created": 1, "opened": 4 }));
-    assert_eq!(summary.breaks.unwrap().count(), 0, "counted, and there was none");
+    assert_eq!(summary.breaks.unwrap().counts.all(), 0, "counted, and there was none");
 }
 
 #[test]
@@ -249,7 +250,7 @@ fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice(
     let mut recorder = fixtures::recorder();
     let mut broken = |event| recorder.event(Event::Break(Box::new(event)));
     broken(fixtures::oplock_break(0, BreakEnd::Acknowledged));
-    broken(fixtures::oplock_break(2, BreakEnd::Refused(NtStatus::INVALID_PARAMETER)));
+    broken(fixtures::oplock_break(2, BreakEnd::Refused));
     for end in [BreakEnd::NotAsked, BreakEnd::Closed, BreakEnd::ConnectionLost, BreakEnd::Cut] {
         broken(fixtures::lease_break(1, end));
     }
@@ -262,28 +263,19 @@ fn breaks_are_counted_once_by_kind_and_once_by_end_in_the_phase_of_their_notice(
     let summary = Summary::new(fixtures::facts(), &recorder.finish());
 
     let breaks = summary.breaks.as_ref().unwrap();
-    assert_eq!((breaks.oplock, breaks.lease, breaks.elsewhere), (2, 6, Some(2)));
-    let ends = [
-        breaks.acknowledged,
-        breaks.refused,
-        breaks.not_asked,
-        breaks.closed,
-        breaks.connection_lost,
-        breaks.cut,
-        breaks.ignored,
-        breaks.timed_out,
-    ];
-    assert_eq!((ends, ends.iter().sum::<u64>()), ([1; 8], breaks.count()));
+    assert_eq!((breaks.counts.oplock, breaks.counts.lease, breaks.elsewhere), (2, 6, Some(2)));
+    let ends = BreakEnd::NAMES.map(|(_, end)| breaks.counts.ends[end]);
+    assert_eq!((ends, ends.iter().sum::<u64>()), ([1; 8], breaks.counts.all()));
     assert_eq!(breaks.refusals, [("STATUS_INVALID_PARAMETER".to_string(), 1)].into());
     assert_eq!(breaks.waited_us.unwrap().tail.max, 1_000.0);
     // The distribution contains all breaks but the one that wanted no answer.
     assert_eq!(breaks.lasted_us.unwrap().tail.max, 2_000.0);
-    assert_eq!((breaks.blocked_operations, breaks.blocked_us), (2, 70_000_000.0));
-    let of_workloads = summary.workloads.iter().map(|it| it.breaks.as_ref().unwrap().count());
+    assert_eq!((breaks.counts.blocked_operations, breaks.blocked_us), (2, 70_000_000.0));
+    let of_workloads = summary.workloads.iter().map(|it| it.breaks.as_ref().unwrap().counts.all());
     assert_eq!(of_workloads.collect::<Vec<_>>(), [5, 3]);
-    assert_eq!(summary.phases[0].breaks.as_ref().unwrap().closed, 1);
-    let gives_up = "A server gives up after 35 s of its own";
+    assert_eq!(summary.phases[0].breaks.as_ref().unwrap().counts.ends[BreakEnd::Closed], 1);
+    let gives_up = "After 35 s without an answer a server revokes what it granted";
     assert!(summary.notes[0].contains(gives_up), "{:?}", summary.notes);
-    assert!(summary.notes[0].starts_with("1 break got no answer, as on_break says."));
-    assert!(summary.notes[1].starts_with("1 break got no answer that the server took: "));
+    assert!(summary.notes[0].starts_with("1 break was not answered, as `on_break` says."));
+    assert!(summary.notes[1].starts_with("1 break was not answered in time: "));
 }

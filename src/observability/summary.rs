@@ -1,5 +1,5 @@
-//! `summary.json`: what a run says of itself. `schema/summary.schema.json` is made of these
-//! types; a change that breaks readers changes [`SCHEMA`].
+//! The types of `summary.json`, of which `schema/summary.schema.json` is made. A change that breaks
+//! readers changes [`SCHEMA`].
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::breaks::BreakSummary;
 #[cfg(test)]
 use super::breaks::GrantedCounts;
-use super::cause::Processors;
 use super::custom_metrics::MetricSummary;
 use super::disconnected::{DisconnectedSummary, ReopenedSummary};
+pub use super::distribution::{Tail, Times};
 use super::exit::{ExitReason, exit_code};
-pub use super::failures::{FailureGroup, OperationRecord, SkippedGroup};
+pub use super::failures::{FailureGroup, Occurrences, OperationRecord};
+pub use super::metrics::{Cleanup, IterationCounts, OperationCounts, TotalCounts};
 use super::thresholds::{ThresholdOutcome, ThresholdSummary};
-use super::trust::{HookEvents, Trust};
+use super::trust::{HookEvents, Processors, Trust};
 use crate::ir::OperationType;
 use crate::ir::source::Module;
 
@@ -135,24 +136,11 @@ pub struct Summary {
     pub iterations: Iterations,
     /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
+    /// Operations that were skipped; each `message` names the operation that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<SkippedGroup>,
-    /// Lateness, issued - eligible, in microseconds: a delay of the generator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lateness_us: Option<Tail>,
-    /// Backlog, eligible - due, in microseconds: a delay of the server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog_us: Option<Tail>,
-    /// Handoff, from issued to the first write on the socket, in microseconds: a delay of the
-    /// generator that is a part of service time. Absent where the backend has no socket of its
-    /// own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub handoff_us: Option<Tail>,
-    /// Pickup, from the kernel's receipt of the answer to the client, in microseconds: a delay
-    /// of the generator that is a part of service time. Absent where the kernel gives no
-    /// timestamps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pickup_us: Option<Tail>,
+    pub skipped: Option<Occurrences>,
+    #[serde(flatten)]
+    pub delays: DelaySummary,
     pub disconnected: DisconnectedSummary,
     /// Absent where no handle was opened again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,22 +221,14 @@ pub struct OperationTotals {
     pub operations: u64,
     /// Operations that ended with a status that was expected.
     pub succeeded: u64,
-    /// Operations that failed and were not expected to.
-    pub failed: u64,
-    /// Operations that were never sent, because their handle was not open.
-    pub skipped: u64,
-    /// Operations still in flight when the bound on the drain ended.
-    pub cut: u64,
-    /// Reads that got less than they asked for.
-    pub short_reads: u64,
-    /// Attempts after the first, over all operations.
-    pub retries: u64,
+    #[serde(flatten)]
+    pub counts: OperationCounts,
+    #[serde(flatten)]
+    pub total_counts: TotalCounts,
     /// Connections that were made again, over the whole run; absent in setup, teardown,
     /// phases and workloads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconnects: Option<u64>,
-    /// Operations that `--degrade` sent without something they asked for.
-    pub degraded: u64,
     /// Bytes that reads got.
     pub bytes_read: u64,
     /// Bytes that writes wrote.
@@ -268,14 +248,8 @@ pub type Operations = BTreeMap<OperationType, OperationSummary>;
 pub struct OperationSummary {
     /// Operations that were sent, succeeded and failed.
     pub count: u64,
-    /// Operations that failed and were not expected to.
-    pub failed: u64,
-    /// Operations that were never sent, because their handle was not open.
-    pub skipped: u64,
-    /// Operations still in flight when the bound on the drain ended.
-    pub cut: u64,
-    /// Attempts after the first.
-    pub retries: u64,
+    #[serde(flatten)]
+    pub counts: OperationCounts,
     /// Bytes read or written.
     pub bytes: u64,
     /// Number of opens by what they were granted: an oplock (`none`, `ii`, `exclusive`,
@@ -298,35 +272,26 @@ pub struct OperationSummary {
     pub response_us: Option<Times>,
 }
 
-/// A distribution in microseconds: `min`, `mean` and `max` exact to the nanosecond,
-/// percentiles to three significant digits.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// The parts of the times of operations, each absent where it was not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Times {
-    /// Least value, in microseconds.
-    pub min: f64,
-    /// Mean, in microseconds.
-    pub mean: f64,
-    #[serde(flatten)]
-    pub tail: Tail,
-}
-
-/// Percentiles in microseconds to three significant digits, and the exact maximum.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Tail {
-    /// Median, in microseconds.
-    pub p50: f64,
-    /// 90th percentile, in microseconds.
-    pub p90: f64,
-    /// 95th percentile, in microseconds.
-    pub p95: f64,
-    /// 99th percentile, in microseconds.
-    pub p99: f64,
-    /// 99.9th percentile, in microseconds.
-    pub p999: f64,
-    /// Greatest value, in microseconds.
-    pub max: f64,
+pub struct DelaySummary {
+    /// Lateness, issued - eligible, in microseconds: a delay of the generator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness_us: Option<Tail>,
+    /// Backlog, eligible - due, in microseconds: a delay of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog_us: Option<Tail>,
+    /// Handoff, from issued to the first write on the socket, in microseconds: a delay of the
+    /// generator that is a part of service time. Absent where the backend has no socket of its
+    /// own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handoff_us: Option<Tail>,
+    /// Pickup, from the kernel's receipt of the answer to the client, in microseconds: a delay
+    /// of the generator that is a part of service time. Absent where the kernel gives no
+    /// timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pickup_us: Option<Tail>,
 }
 
 /// Iterations by how they ended, and how long those took that finished.
@@ -335,14 +300,8 @@ pub struct Tail {
 pub struct Iterations {
     /// Iterations that finished.
     pub count: u64,
-    /// The part of `count` that began after their arrival because their client was busy.
-    pub late: u64,
-    /// Iterations that were left out because their arrival found their client busy.
-    pub dropped: u64,
-    /// Iterations of which nothing was sent, since the handles they need were not open.
-    pub skipped: u64,
-    /// Iterations that were cut before their last operation.
-    pub cut: u64,
+    #[serde(flatten)]
+    pub counts: IterationCounts,
     /// From the first issue to the end, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
@@ -354,7 +313,7 @@ pub struct Iterations {
 impl Iterations {
     /// Returns the number of iterations, however they ended.
     pub fn all(&self) -> u64 {
-        self.count + self.dropped + self.skipped + self.cut
+        self.count + self.counts.unfinished()
     }
 }
 
@@ -367,7 +326,7 @@ pub struct UnissuedSummary {
     pub by_backlog: u64,
     /// Microseconds before the cut at which the first of `by_backlog` was due.
     pub backlog_us: f64,
-    /// Operations that waited for a place in `--limit`.
+    /// Operations that waited for a permit (`--limit`).
     pub by_limit: u64,
     /// Operations that the script or document had not made yet.
     pub by_generation: u64,
@@ -406,18 +365,8 @@ pub struct PhaseSummary {
     pub iterations: BTreeMap<String, Iterations>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
-    /// Lateness in microseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lateness_us: Option<Tail>,
-    /// Backlog in microseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backlog_us: Option<Tail>,
-    /// Handoff in microseconds; absent where the backend has no socket of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub handoff_us: Option<Tail>,
-    /// Pickup in microseconds; absent where the kernel gives no timestamps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pickup_us: Option<Tail>,
+    #[serde(flatten)]
+    pub delays: DelaySummary,
     pub disconnected: DisconnectedSummary,
     /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
@@ -445,7 +394,7 @@ pub struct WorkloadSummary {
 pub struct OplogSummary {
     /// Lines that the file holds.
     pub written: u64,
-    /// Lines that were left out because the disk was too slow for them, or full.
+    /// Lines that were dropped because the disk was too slow for them, or full.
     pub dropped: u64,
 }
 
@@ -480,14 +429,4 @@ pub struct FailedClient {
     pub client: String,
     /// Why it gave up, in words.
     pub reason: String,
-}
-
-/// Handles that smbench closed at the end because the stream had left them open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Cleanup {
-    /// Handles that were closed.
-    pub closed: u64,
-    /// Handles that could not be closed.
-    pub failed: u64,
 }

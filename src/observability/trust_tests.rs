@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::cause::{Cause, Host, Processors};
 use super::delays::Delays;
 use super::metrics::PhaseStats;
 use super::trust::*;
@@ -134,7 +133,7 @@ fn a_limit_most_of_the_delay_waited_for_is_the_cause_whatever_the_processors_did
         cause(&recorded, evidence),
         (
             Cause::Limit,
-            "likely cause: --limit 7: 75 % of the delay was waiting for a place in it".into()
+            "likely cause: --limit 7: 75 % of the delay was spent waiting for a permit".into()
         )
     );
 }
@@ -142,19 +141,19 @@ fn a_limit_most_of_the_delay_waited_for_is_the_cause_whatever_the_processors_did
 #[test]
 fn a_stream_most_of_the_delay_waited_for_is_the_cause() {
     let recorded = all_late(400, 1_400);
-    let text = "likely cause: the stream: 70 % of the delay was waiting for operations that were not made yet; one thread makes them all (--generators)";
+    let text = "likely cause: the stream: 70 % of the delay was spent waiting for operations that were not generated yet; one thread generates them all (--generators)";
     let evidence = Evidence { processors: Some(used(1.4)), ..of(&recorded) };
     assert_eq!(cause(&recorded, evidence), (Cause::Generation, text.into()));
     let evidence = Evidence { processors: Some(used(3.9)), ..of(&recorded) };
     let more = format!("{text}, and this process used 3.9 of 4 cores");
     assert_eq!(cause(&recorded, evidence), (Cause::Generation, more));
     for (script, generators, told) in [
-        (true, 3, "3 threads make them (--generators)"),
+        (true, 3, "3 threads generate them (--generators)"),
         (false, 1, "one thread reads them all from the document"),
     ] {
         let evidence = Evidence { script, generators, ..of(&recorded) };
         let (_, text) = cause(&recorded, evidence);
-        assert!(text.ends_with(&format!("not made yet; {told}")), "{text}");
+        assert!(text.ends_with(&format!("not generated yet; {told}")), "{text}");
     }
 }
 
@@ -193,7 +192,7 @@ fn a_thread_that_has_no_time_left_is_named_though_other_cores_are_free() {
 fn a_host_that_is_busy_with_other_things_is_the_cause_with_figures() {
     let recorded = all_late(0, 0);
     let with = |others, stolen| {
-        let host = Some(Host { cores: 4, others, stolen });
+        let host = Some(HostProcessors { cores: 4, others, stolen });
         let processors = Some(Processors { host, busiest_shard: Some(0.5), ..used(0.6) });
         cause(&recorded, Evidence { processors, ..of(&recorded) })
     };
@@ -235,8 +234,7 @@ fn what_was_never_issued_names_its_cause_where_nothing_was_issued_late() {
         cause(&recorded, evidence),
         (
             Cause::Limit,
-            "likely cause: --limit 1: 60 % of what was not issued was waiting for a place in it"
-                .into()
+            "likely cause: --limit 1: 60 % of the unissued operations waited for a permit".into()
         )
     );
 }
@@ -280,7 +278,7 @@ fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
     assert_eq!(trust.verdict, TrustVerdict::HooksDropped);
     assert_eq!(
         trust.reasons[0],
-        "1 of 10 events for hooks (10.0 %) was dropped: what hooks and their metrics say is not of all operations, while every other figure is"
+        "1 of 10 events for hooks (10.0 %) was dropped: hooks and their metrics did not see every operation; all other results include every operation"
     );
     let late = phase(100, 2);
     let late = Evidence { hook_events: trust.hook_events, ..of(&late) };
@@ -307,7 +305,7 @@ fn what_is_too_little_to_judge_is_not_judged() {
     assert_eq!(
         few.reasons,
         [
-            "too little was recorded to judge the generator by: 99 operations in 1.0 s, where it takes 100 operations and 1 s"
+            "too little was recorded to judge the generator: 99 operations in 1.0 s; at least 100 operations and 1 s are needed"
         ]
     );
     let short = judged(5_000, second - Duration::from_millis(1));
@@ -429,7 +427,7 @@ fn a_cause_from_outside_is_named() {
             "likely cause: this process was stopped and continued once (SIGSTOP, SIGCONT)".into()
         )
     );
-    let host = Some(Host { cores: 4, others: 3.7, stolen: 0.0 });
+    let host = Some(HostProcessors { cores: 4, others: 3.7, stolen: 0.0 });
     let crowded = Processors { longest_wait: Some(0.6), host, ..used(0.3) };
     assert_eq!(
         of_processors(crowded),

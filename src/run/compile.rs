@@ -17,7 +17,7 @@ use crate::ir::document::Format;
 use crate::ir::document::convert;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::phases::total_ns;
-use crate::observability::progress_lines::{Doing, ProgressLines};
+use crate::observability::progress_lines::{ProgressLines, StageProgress};
 use crate::observability::results::{missing_parent, persist_new};
 use crate::observability::rounding::nonzero;
 use crate::observability::text::counted;
@@ -97,7 +97,7 @@ fn progress_lines(input: &Input, written: Arc<AtomicU64>) -> ProgressLines {
     ProgressLines::start(true, move || {
         let mib = written.load(Relaxed) as f64 / f64::from(1 << 20);
         let extent = Some(format!("({} MiB written)", nonzero(mib, 1)));
-        Doing { stage: stage.clone(), extent, counts: None }
+        StageProgress { stage: stage.clone(), extent, counts: None }
     })
 }
 

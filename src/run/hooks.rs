@@ -12,8 +12,8 @@ use super::phases::PhasePosition;
 use super::signals::{Signals, interruptible};
 use crate::ir::Phase;
 use crate::ir::source::WHOLE_PHASE;
-use crate::observability::metrics::Layout;
-use crate::observability::thresholds::{CustomFigure, CustomKinds};
+use crate::observability::Layout;
+use crate::observability::thresholds::{CustomKinds, CustomValue};
 use crate::observability::{ExitReason, Summary};
 use crate::scheduler::{CutReason, StageCoordinator};
 use crate::script::hooks::{Edge, HookOutcome, HookReport, HookVerdict, Hooks};
@@ -82,12 +82,12 @@ impl RunHooks {
         self.hooks.as_ref().map(Hooks::metric_kinds).unwrap_or_default()
     }
 
-    /// Returns a function that reads the current figures of the script's metrics.
-    pub fn metric_reader(&self) -> impl Fn(&str, CustomFigure) -> Option<(f64, u64)> + use<> {
+    /// Returns a function that reads the current values of the script's metrics.
+    pub fn metric_reader(&self) -> impl Fn(&str, CustomValue) -> Option<(f64, u64)> + use<> {
         let metrics = self.hooks.as_ref().map(Hooks::metrics);
-        move |name, figure| {
+        move |name, wanted| {
             let metrics = metrics.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-            metrics.figure(name, figure)
+            metrics.value(name, wanted)
         }
     }
 

@@ -18,7 +18,7 @@ use crate::backend::registry::{BackendSettings, Target};
 use crate::backend::smb2::Password;
 use crate::backend::{BackendContext, open_files};
 use crate::observability::exit::ExitReason;
-use crate::observability::progress_lines::{Doing, ProgressLines};
+use crate::observability::progress_lines::{ProgressLines, StageProgress};
 use crate::observability::standard_error;
 use crate::probe::{self, Case, CaseProgress, ProbeReport, Selection, SuiteLimits, TargetReport};
 use crate::protocol::SharePath;
@@ -146,7 +146,7 @@ impl ProbeProgress {
             let running = bar.message();
             let running = if running.is_empty() { running } else { format!(", {running}") };
             let extent = Some(format!("{} of {cases} cases{running}", bar.position()));
-            Doing { stage: "probing".into(), extent, counts: None }
+            StageProgress { stage: "probing".into(), extent, counts: None }
         })
     }
 

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::shards::THREAD_NAME;
 use crate::observability::Processors;
-use crate::observability::cause::Host;
+use crate::observability::trust::HostProcessors;
 
 /// A watch that samples the processors when measuring begins and when it ends.
 #[derive(Default)]
@@ -191,12 +191,12 @@ impl Ticks {
 
     /// Returns the host's use between two samples. `used` is the number of cores that this process
     /// kept busy meanwhile.
-    fn between(began: Ticks, ended: Ticks, used: f64) -> Option<Host> {
+    fn between(began: Ticks, ended: Ticks, used: f64) -> Option<HostProcessors> {
         let all = ended.all.checked_sub(began.all).filter(|ticks| *ticks > 0)? as f64;
         let cores = |from: u64, to: u64| to.saturating_sub(from) as f64 / all * ended.cores as f64;
         let stolen = cores(began.stolen, ended.stolen);
         let busy = ended.cores as f64 - cores(began.idle, ended.idle) - stolen;
-        Some(Host { cores: ended.cores, others: (busy - used).max(0.0), stolen })
+        Some(HostProcessors { cores: ended.cores, others: (busy - used).max(0.0), stolen })
     }
 }
 

@@ -8,8 +8,8 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 use crate::ir::{Event, EventSink};
+use crate::observability::Layout;
 use crate::observability::live::Live;
-use crate::observability::metrics::Layout;
 use crate::observability::oplog::OplogTap;
 use crate::observability::thresholds::watch::WatchedShard;
 use crate::observability::{Measurements, Recorder};

@@ -8,10 +8,10 @@ use super::phases::durations;
 use crate::backend::Clock;
 use crate::ir::source::StatedThreshold;
 use crate::ir::{Phase, StreamHeader};
+use crate::observability::Layout;
 use crate::observability::Measurements;
-use crate::observability::metrics::Layout;
 use crate::observability::rounding::nonzero;
-use crate::observability::thresholds::reading::CustomReader;
+use crate::observability::thresholds::sample::CustomReader;
 use crate::observability::thresholds::watch::{Watch, WatchedShard};
 use crate::observability::thresholds::{
     CustomKinds, Threshold, ThresholdError, ThresholdOutcome, outcomes,

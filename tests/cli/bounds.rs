@@ -78,7 +78,7 @@ fn the_rest_of_the_phases_is_reported() {
     assert_eq!(summary["trust"]["verdict"], "nothing-recorded");
     let note = summary["notes"][0].as_str().unwrap();
     let remained = note
-        .strip_prefix("the run ended at its bound of 50 operations (--operations) in the unrecorded phase warmup, so nothing was recorded: give a larger N, or --duration in its place; what remained of its phases did not take place: ")
+        .strip_prefix("the run ended at its bound of 50 operations (--operations) in the unrecorded phase warmup, so nothing was recorded: raise --operations, or use --duration instead; the rest of its phases was not run: ")
         .unwrap_or_else(|| panic!("{note}"));
     assert!(
         remained.contains(" s of warmup, ") && remained.ends_with("3600.000 s of steady"),

@@ -151,17 +151,17 @@ fn says_it_was_given_up(ended: &Ended, end: &str, said: [&str; 2]) {
     for said in said {
         assert!(ended.stdout.contains(said), "{}", ended.stdout);
     }
-    let gives_up = "A server gives up after 35 s of its own and takes back what it granted";
+    let gives_up = "After 35 s without an answer a server revokes what it granted";
     assert!(ended.stdout.contains(gives_up), "{}", ended.stdout);
 }
 
 const IGNORED: [&str; 2] = [
     "            1 ignored until the server gave up\n",
-    "note: 1 break got no answer, as on_break says. ",
+    "note: 1 break was not answered, as `on_break` says. ",
 ];
 const TOO_LATE: [&str; 2] = [
     "            1 not answered before the server gave up\n",
-    "note: 1 break got no answer that the server took: on_break waits too long with it, or it did not get there. ",
+    "note: 1 break was not answered in time: the delay of `on_break` is too long, or the answer did not reach the server. ",
 ];
 
 fn held_for_long(on_break: &str) -> String {

@@ -178,7 +178,7 @@ fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() 
         ),
         (
             "'read.response.p99 < 20'",
-            "s.lua:7: bench.thresholds: 'read.response.p99 < 20': '20' after read.response.p99, which is a time: write it with its unit, such as 20ms or 1.5s",
+            "s.lua:7: bench.thresholds: 'read.response.p99 < 20': read.response.p99 is a time: write it with its unit, such as 20ms or 1.5s, not '20'",
         ),
         (
             "{ 'read.count > 1', phase = 'steady' }",
@@ -231,7 +231,7 @@ fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() 
     let typed = call(&place, "--iterations 1").arg("--threshold").arg("all.p99 < 20ms");
     assert_eq!(
         typed.end().refused(2),
-        "--threshold: 'all.p99 < 20ms': all.p99 of what? Write all.response.p99"
+        "--threshold: 'all.p99 < 20ms': unknown metric 'all.p99': write all.response.p99"
     );
 }
 

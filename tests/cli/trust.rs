@@ -56,7 +56,7 @@ fn a_low_limit_exits_5_and_is_named_with_what_to_do() {
     assert_eq!(summary["trust"]["cause"], "limit");
     assert_eq!(summary["run"]["settings"], json!({ "time_scale": 1.0, "limit": 1 }));
     let cause = reason(&summary, "likely cause: --limit 1: ");
-    assert!(cause.ends_with("of the delay was waiting for a place in it"), "{cause}");
+    assert!(cause.ends_with("of the delay was spent waiting for a permit"), "{cause}");
     for text in [
         ", limit 1\n",
         "trust: generator-limited\n",
@@ -104,7 +104,7 @@ fn a_script_that_computes_too_much_exits_5_and_the_generation_is_named() {
     let summary = ended.summary();
     assert_eq!(summary["trust"]["cause"], "generation");
     let cause = reason(&summary, "likely cause: the stream: ");
-    assert!(cause.contains("operations that were not made yet"), "{cause}");
+    assert!(cause.contains("operations that were not generated yet"), "{cause}");
     assert!(ended.stdout.contains("an iteration that computes less"), "{}", ended.stdout);
 }
 

@@ -47,7 +47,7 @@ fn an_outage_in_a_closed_loop_is_in_the_response_and_not_in_the_service_time() {
     let (response, service) = (stat.response_us.unwrap(), stat.service_us.unwrap());
     assert!(response.tail.max >= 2_900_000.0, "{response:?}");
     assert!(service.tail.max < 100_000.0, "{service:?}");
-    assert!(summary.backlog_us.unwrap().max >= 2_900_000.0);
+    assert!(summary.delays.backlog_us.unwrap().max >= 2_900_000.0);
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Seen {
                 let end = match event.end {
                     BreakEnd::NotAsked => "break not to be answered",
                     BreakEnd::Acknowledged => "break acknowledged",
-                    BreakEnd::Refused(_) => "answer refused",
+                    BreakEnd::Refused => "answer refused",
                     BreakEnd::Closed => "break closed",
                     BreakEnd::ConnectionLost => "break lost",
                     BreakEnd::Ignored => "break ignored",

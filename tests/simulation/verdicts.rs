@@ -6,8 +6,8 @@ use std::time::Duration;
 use smbench::backend::sim::Latency;
 use smbench::ir::Late;
 use smbench::ir::{Due, Phase, Section, Workload};
+use smbench::observability::Cause;
 use smbench::observability::TrustVerdict;
-use smbench::observability::cause::Cause;
 
 use super::scenario::Scenario;
 use super::workload::{Script, Stream, stat};

@@ -18,8 +18,11 @@ use super::cached_files::HolderNumber;
 use crate::backend::{Clock, OpError, SMBFileHandle};
 use crate::ir::event::BreakEnd;
 use crate::protocol::{
-    Acknowledgement, BreakAnswer, BreakPolicy, FileId, HandleState, LeaseKey, SharePath,
+    Acknowledgement, BreakAnswer, BreakPolicy, FileId, HandleState, LeaseKey, NtStatus, SharePath,
 };
+
+/// The end of a break, and the status of the server's refusal if it refused the answer.
+pub(super) type Ended = (BreakEnd, Option<NtStatus>);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum HolderKey {
@@ -108,7 +111,7 @@ impl Holder {
         noticed_ns: u64,
         acknowledger: &dyn BreakAcknowledger,
         clock: &dyn Clock,
-    ) -> BreakEnd {
+    ) -> Ended {
         loop {
             let opens_changed = self.opens_changed.notified();
             let policy = self.policy().unwrap_or(otherwise);
@@ -148,11 +151,7 @@ impl Holder {
 
     /// Acknowledges the break and keeps the state that the server leaves. Never completes if the
     /// answer cannot be sent, or if none is needed because a CLOSE is on the way.
-    async fn acknowledge(
-        &self,
-        acknowledger: &dyn BreakAcknowledger,
-        clock: &dyn Clock,
-    ) -> BreakEnd {
+    async fn acknowledge(&self, acknowledger: &dyn BreakAcknowledger, clock: &dyn Clock) -> Ended {
         let answer = {
             let mut inner = self.inner.borrow_mut();
             let answer = inner.state.answer().filter(|_| !inner.closing);
@@ -163,9 +162,9 @@ impl Holder {
         };
         let Some(answer) = answer else { return pending().await };
         match AssertUnwindSafe(acknowledger.acknowledge(answer)).catch_unwind().await {
-            Ok(Ok(())) => BreakEnd::Acknowledged,
-            Ok(Err(OpError::Status(status))) => BreakEnd::Refused(status),
-            Ok(Err(OpError::ConnectionLost(_))) => BreakEnd::ConnectionLost,
+            Ok(Ok(())) => (BreakEnd::Acknowledged, None),
+            Ok(Err(OpError::Status(status))) => (BreakEnd::Refused, Some(status)),
+            Ok(Err(OpError::ConnectionLost(_))) => (BreakEnd::ConnectionLost, None),
             Ok(Err(OpError::Client(error))) => self.not_answered(&answer, &error).await,
             Err(_) => self.not_answered(&answer, "the backend panicked").await,
         }
@@ -173,7 +172,7 @@ impl Holder {
 
     /// Logs that the break was not answered. Never completes, because the server ends the break
     /// when it gives up waiting.
-    async fn not_answered(&self, answer: &Acknowledgement, error: &str) -> BreakEnd {
+    async fn not_answered(&self, answer: &Acknowledgement, error: &str) -> Ended {
         let path = self.path.as_str();
         tracing::warn!("{path}: a break was not answered with {answer:?}: {error}");
         pending().await

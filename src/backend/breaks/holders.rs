@@ -16,7 +16,7 @@ use rustc_hash::FxBuildHasher;
 use super::blocking::Block;
 use super::cached_files::{CachedFiles, HeldLease};
 use super::channel::{BREAK_QUEUE, BreakStream};
-use super::holder::{HeldOpen, Holder, HolderKey};
+use super::holder::{Ended, HeldOpen, Holder, HolderKey};
 use crate::backend::handle_table::OpenFile;
 use crate::backend::{Clock, SMBFileHandle};
 use crate::ir::event::{BreakEnd, BreakEvent};
@@ -56,7 +56,7 @@ struct Caching {
     ended: RefCell<VecDeque<BreakEvent>>,
 }
 
-type Answering = LocalBoxFuture<'static, Option<(Rc<Holder>, BreakEnd)>>;
+type Answering = LocalBoxFuture<'static, Option<(Rc<Holder>, Ended)>>;
 
 impl Breaks {
     pub fn new(
@@ -165,18 +165,18 @@ impl Breaks {
     /// Records that the handle's CLOSE has ended, successfully or not. The handle is gone.
     pub(in crate::backend) fn closed(&self, holder: &Holder) {
         if holder.inner.borrow().closing {
-            self.leave(holder, &BreakEnd::Closed);
+            self.leave(holder, BreakEnd::Closed);
         }
     }
 
     /// Ends all breaks, because the connection is lost with everything that was granted over it.
     pub fn lost(&self) {
-        self.end_all(&BreakEnd::ConnectionLost);
+        self.end_all(BreakEnd::ConnectionLost);
     }
 
     /// Ends all breaks, because the client has ended.
     pub fn cut(&self) {
-        self.end_all(&BreakEnd::Cut);
+        self.end_all(BreakEnd::Cut);
     }
 
     /// Returns the breaks that ended since the last call, in the order in which they ended.
@@ -241,7 +241,7 @@ impl Breaks {
             Noticed::NotAsked => {
                 let over = PendingBreak { notice, noticed_ns, acknowledged_ns: None };
                 let ended_ns = self.clock.now_ns();
-                self.tell(&holder, over, BreakEnd::NotAsked, ended_ns, (0, 0));
+                self.tell(&holder, over, (BreakEnd::NotAsked, None), ended_ns, (0, 0));
             }
             Noticed::Pending => self.begin(caching, &holder),
             Noticed::Queued => {}
@@ -276,8 +276,8 @@ impl Breaks {
                 let given_up = async {
                     clock.sleep_until(gives_up_ns).await;
                     match holder.policy().unwrap_or(otherwise).answer {
-                        BreakAnswer::Ignore => BreakEnd::Ignored,
-                        BreakAnswer::Acknowledge => BreakEnd::TimedOut,
+                        BreakAnswer::Ignore => (BreakEnd::Ignored, None),
+                        BreakAnswer::Acknowledge => (BreakEnd::TimedOut, None),
                     }
                 };
                 let (answered, given_up) = (pin!(answered), pin!(given_up));
@@ -292,14 +292,14 @@ impl Breaks {
     }
 
     /// Ends the holder's pending break and begins the next one.
-    fn end(&self, holder: &Rc<Holder>, end: BreakEnd) {
-        let outcome = match end {
+    fn end(&self, holder: &Rc<Holder>, end: Ended) {
+        let outcome = match end.0 {
             BreakEnd::ConnectionLost => {
                 // Everything else that the holder had is gone too, though the stream may not show
                 // it yet.
-                return self.leave(holder, &end);
+                return self.leave(holder, end.0);
             }
-            BreakEnd::Refused(_) => BreakOutcome::Refused,
+            BreakEnd::Refused => BreakOutcome::Refused,
             BreakEnd::Ignored | BreakEnd::TimedOut => BreakOutcome::TimedOut,
             _ => BreakOutcome::Acknowledged,
         };
@@ -316,7 +316,7 @@ impl Breaks {
     }
 
     /// Removes the holder and ends its breaks.
-    fn leave(&self, holder: &Holder, end: &BreakEnd) {
+    fn leave(&self, holder: &Holder, end: BreakEnd) {
         if let Some(caching) = self.caching.get() {
             let mut holders = caching.holders.borrow_mut();
             let current = holders.get(&holder.key);
@@ -330,7 +330,7 @@ impl Breaks {
         let over = holder.inner.borrow_mut().state.closed();
         for over in over {
             // Nothing has waited yet for the breaks behind the first.
-            self.tell(holder, over, end.clone(), ended_ns, std::mem::take(&mut blocked));
+            self.tell(holder, over, (end, None), ended_ns, std::mem::take(&mut blocked));
         }
         holder.left();
         if let (Some(files), Some(number)) = (&self.files, holder.number) {
@@ -351,7 +351,7 @@ impl Breaks {
         block.end(ended_ns)
     }
 
-    fn end_all(&self, end: &BreakEnd) {
+    fn end_all(&self, end: BreakEnd) {
         let Some(caching) = self.caching.get() else { return };
         let stream = caching.stream.take();
         let dropped = caching.dropped.take() + stream.map_or(0, |stream| stream.dropped());
@@ -380,7 +380,7 @@ impl Breaks {
         &self,
         holder: &Holder,
         over: PendingBreak,
-        end: BreakEnd,
+        (end, refusal): Ended,
         ended_ns: u64,
         (blocked, blocked_ns): (u32, u64),
     ) {
@@ -395,6 +395,7 @@ impl Breaks {
             acknowledged_ns,
             ended_ns,
             end,
+            refusal,
             blocked,
             blocked_ns,
         });

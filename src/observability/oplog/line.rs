@@ -4,14 +4,12 @@ use serde::Serialize;
 
 #[cfg(test)]
 use super::super::breaks::GrantedCounts;
-use super::super::failures::StatusKey;
-use super::super::metrics::Layout;
+use super::super::failures::{MAX_MESSAGE_CHARS, StatusKey};
+use super::super::layout::Layout;
 use super::tap::{Completed, LogRecord};
 use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
 use crate::ir::{CompletionStatus, Failure, OperationType, Section};
 use crate::protocol::{Break, Caching, Durable, Granted, NtStatus};
-
-const MAX_MESSAGE_CHARS: usize = 300;
 
 /// A line of `ops.jsonl` (`--oplog`). Times (`_ns`) are nanoseconds from the run's origin
 /// (connections made, before setup). Lines of one client are in order, those of different
@@ -51,7 +49,7 @@ pub(super) struct OperationLine<'a> {
     /// The document's id, or the numbers of the client and of the operation (`0-17`).
     op_id: String,
     #[serde(flatten)]
-    place: LineContext<'a>,
+    context: LineContext<'a>,
     section: Section,
     /// Number of the client's iteration, from 0.
     iteration: u32,
@@ -172,7 +170,7 @@ struct LeasePart {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct BreakLine<'a> {
     #[serde(flatten)]
-    place: LineContext<'a>,
+    context: LineContext<'a>,
     /// Path of the file as it was opened.
     path: &'a str,
     #[serde(flatten)]
@@ -184,7 +182,7 @@ pub(super) struct BreakLine<'a> {
     acknowledged_ns: Option<u64>,
     /// When the break ended.
     ended_ns: u64,
-    end: End,
+    end: BreakEnd,
     /// The NT status with which the server refused the answer; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
@@ -195,29 +193,6 @@ pub(super) struct BreakLine<'a> {
     blocked: u32,
     /// Nanoseconds that they waited, together.
     blocked_ns: u64,
-}
-
-/// How a break ended.
-#[derive(Clone, Copy, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-enum End {
-    /// The server wanted no answer.
-    NotAsked,
-    /// The server took the answer.
-    Acknowledged,
-    /// The server refused the answer.
-    Refused,
-    /// The file was closed before the answer.
-    Closed,
-    /// The connection was lost before the answer.
-    ConnectionLost,
-    /// `on_break` says to give no answer, and the server gave up.
-    Ignored,
-    /// An answer was meant, and the server had taken none when it gave up.
-    TimedOut,
-    /// The run ended before the break did.
-    Cut,
 }
 
 /// The oplock or lease that the server broke.
@@ -253,7 +228,7 @@ enum Broken {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DroppedLine<'a> {
     #[serde(flatten)]
-    place: LineContext<'a>,
+    context: LineContext<'a>,
     /// Number of the client's iteration, from 0.
     iteration: u32,
     /// When it arrived.
@@ -270,20 +245,20 @@ pub(super) fn line<'a>(record: &'a LogRecord, layout: &'a Layout) -> LogLine<'a>
     }
 }
 
-fn place(layout: &Layout, client_idx: u32, phase: Option<u16>) -> LineContext<'_> {
-    let phase = phase.and_then(|phase| layout.phases().get(usize::from(phase)));
+fn context(layout: &Layout, client_idx: u32, phase: Option<u16>) -> LineContext<'_> {
     LineContext {
         client: layout.header.client_name(client_idx),
         workload: layout.workload_name(layout.workload(client_idx)),
-        phase: phase.map(|phase| phase.name.as_str()),
+        phase: phase.and_then(|phase| layout.phase_name(phase)),
     }
 }
 
 fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a> {
-    let op_id = |seq: u32| format!("{}-{seq}", record.client_idx);
+    let Completed { event, path } = record;
+    let (operation, times) = (&event.operation, &event.times);
     let (mut status, mut code, mut message, mut because_of) = (None, None, None, None);
     let mut number = |nt: NtStatus| (status, code) = (Some(nt.to_string()), Some(nt.0));
-    let outcome = match &record.status {
+    let outcome = match &event.execution.status {
         CompletionStatus::Succeeded(nt) => {
             number(*nt);
             OperationOutcome::Succeeded
@@ -304,32 +279,32 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
             OperationOutcome::Failed
         }
         CompletionStatus::Skipped { cause_seq } => {
-            because_of = Some(op_id(*cause_seq));
+            because_of = Some(format!("{}-{cause_seq}", operation.client_idx));
             OperationOutcome::Skipped
         }
         CompletionStatus::Cut => OperationOutcome::Cut,
     };
     OperationLine {
-        op_id: record.id.as_ref().map_or_else(|| op_id(record.seq), |id| id.to_string()),
-        place: place(layout, record.client_idx, record.phase),
-        section: record.section,
-        iteration: record.iteration,
-        kind: record.kind,
-        path: record.path.as_ref().map(|path| path.as_str()),
+        op_id: operation.op_id(),
+        context: context(layout, operation.client_idx, event.phase),
+        section: operation.section,
+        iteration: operation.iteration,
+        kind: operation.operation_type(),
+        path: path.as_ref().map(|path| path.as_str()),
         outcome,
         status,
         code,
         message,
         because_of,
-        due_ns: record.times.due_ns,
-        eligible_ns: record.times.eligible_ns,
-        issued_ns: record.times.issued_ns,
-        attempted_ns: record.times.attempted_ns,
-        completed_ns: record.times.completed_ns,
-        bytes: record.bytes,
-        retries: record.retries,
-        blocked_ns: Some(record.times.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
-        granted: record.granted.as_deref().map(granted).map(Box::new),
+        due_ns: times.due_ns,
+        eligible_ns: times.eligible_ns,
+        issued_ns: times.issued_ns,
+        attempted_ns: times.attempted_ns,
+        completed_ns: times.completed_ns,
+        bytes: event.execution.bytes,
+        retries: event.retries,
+        blocked_ns: Some(times.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
+        granted: event.execution.granted.as_deref().map(granted).map(Box::new),
     }
 }
 
@@ -354,12 +329,8 @@ fn granted(granted: &Granted) -> GrantedPart {
 }
 
 fn broken<'a>(event: &'a BreakEvent, layout: &'a Layout) -> BreakLine<'a> {
-    let status = match &event.end {
-        BreakEnd::Refused(status) => Some(*status),
-        _ => None,
-    };
     BreakLine {
-        place: place(layout, event.client_idx, event.phase),
+        context: context(layout, event.client_idx, event.phase),
         path: event.path.as_str(),
         what: match &event.notice {
             Break::Oplock(broken) => Broken::Oplock {
@@ -376,18 +347,9 @@ fn broken<'a>(event: &'a BreakEvent, layout: &'a Layout) -> BreakLine<'a> {
         noticed_ns: event.noticed_ns,
         acknowledged_ns: event.acknowledged_ns,
         ended_ns: event.ended_ns,
-        end: match event.end {
-            BreakEnd::NotAsked => End::NotAsked,
-            BreakEnd::Acknowledged => End::Acknowledged,
-            BreakEnd::Refused(_) => End::Refused,
-            BreakEnd::Closed => End::Closed,
-            BreakEnd::ConnectionLost => End::ConnectionLost,
-            BreakEnd::Ignored => End::Ignored,
-            BreakEnd::TimedOut => End::TimedOut,
-            BreakEnd::Cut => End::Cut,
-        },
-        status: status.map(|status| status.to_string()),
-        code: status.map(|status| status.0),
+        end: event.end,
+        status: event.refusal.map(|status| status.to_string()),
+        code: event.refusal.map(|status| status.0),
         blocked: event.blocked,
         blocked_ns: event.blocked_ns,
     }
@@ -395,7 +357,7 @@ fn broken<'a>(event: &'a BreakEvent, layout: &'a Layout) -> BreakLine<'a> {
 
 fn dropped<'a>(event: &IterationEvent, layout: &'a Layout) -> DroppedLine<'a> {
     DroppedLine {
-        place: place(layout, event.client_idx, event.phase),
+        context: context(layout, event.client_idx, event.phase),
         iteration: event.iteration,
         due_ns: event.due_ns,
         eligible_ns: event.eligible_ns,

@@ -15,25 +15,22 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
 use super::exit::ExitReason;
-use super::metrics::Layout;
+use super::layout::Layout;
 use super::priority::lower_priority;
 use super::results::{FileIdentity, unwritten};
 use super::summary::OplogSummary;
-use tap::LogRecord;
 pub use tap::OplogTap;
+use tap::{LineCounts, LogRecord};
 
 /// The name of the log in a results directory.
 pub const OPLOG: &str = "ops.jsonl";
 
-/// The most records in a batch.
-const BATCH: usize = 256;
 /// The most batches in the queue.
 const BATCHES_QUEUED: usize = 512;
 
@@ -57,12 +54,6 @@ pub struct Oplog {
     counts: Arc<LineCounts>,
     ended: Receiver<io::Result<()>>,
     finished: bool,
-}
-
-#[derive(Debug, Default)]
-struct LineCounts {
-    written: AtomicU64,
-    dropped: AtomicU64,
 }
 
 impl Oplog {

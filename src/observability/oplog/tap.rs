@@ -1,17 +1,27 @@
 //! The shard's end of the operation log. It never waits.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use super::{BATCH, LineCounts};
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
-use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationTimes, OperationType, Section};
-use crate::protocol::{Granted, SharePath};
+use crate::ir::{CompletionEvent, Event};
+use crate::protocol::SharePath;
 
 /// The time from the first to the latest record of a batch, in nanoseconds, after which it is
 /// handed over although it is not full, so that a reader can follow the file.
 const HAND_OVER_NS: u64 = 100_000_000;
+
+/// The most records in a batch.
+pub(super) const BATCH: usize = 256;
+
+/// The numbers of lines that were written and dropped.
+#[derive(Debug, Default)]
+pub(super) struct LineCounts {
+    pub written: AtomicU64,
+    pub dropped: AtomicU64,
+}
 
 /// The content of a line, before it is formatted.
 #[derive(Debug)]
@@ -21,22 +31,11 @@ pub(super) enum LogRecord {
     Dropped(IterationEvent),
 }
 
-/// A completion, reduced to what the log contains.
+/// A completion, and the path that the operation touched.
 #[derive(Debug)]
 pub(super) struct Completed {
-    pub id: Option<Arc<str>>,
-    pub client_idx: u32,
-    pub seq: u32,
-    pub iteration: u32,
-    pub kind: OperationType,
-    pub section: Section,
+    pub event: CompletionEvent,
     pub path: Option<SharePath>,
-    pub status: CompletionStatus,
-    pub phase: Option<u16>,
-    pub times: OperationTimes,
-    pub bytes: u64,
-    pub retries: u32,
-    pub granted: Option<Box<Granted>>,
 }
 
 /// The tap of one shard.
@@ -63,7 +62,7 @@ impl OplogTap {
     ) {
         match event {
             Event::Completed(event) => {
-                let record = completed(event, path(event));
+                let record = Completed { event: event.clone(), path: path(event).cloned() };
                 self.add(LogRecord::Operation(record), event.times.completed_ns);
             }
             Event::Break(event) => self.add(LogRecord::Break(event.clone()), event.ended_ns),
@@ -102,24 +101,5 @@ impl Drop for OplogTap {
         if !self.batch.is_empty() {
             self.hand_over();
         }
-    }
-}
-
-fn completed(event: &CompletionEvent, path: Option<&SharePath>) -> Completed {
-    let operation = &event.operation;
-    Completed {
-        id: operation.id.clone(),
-        client_idx: operation.client_idx,
-        seq: operation.seq,
-        iteration: operation.iteration,
-        kind: operation.operation_type(),
-        section: operation.section,
-        path: path.cloned(),
-        status: event.execution.status.clone(),
-        phase: event.phase,
-        times: event.times,
-        bytes: event.execution.bytes,
-        retries: event.retries,
-        granted: event.execution.granted.clone(),
     }
 }

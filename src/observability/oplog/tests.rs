@@ -29,7 +29,6 @@ pub(in crate::observability) fn full() -> Vec<Value> {
     if let Some(granted) = &mut opened.execution.granted {
         granted.durable = Some(Durable { version: 2, timeout_ms: 60_000 });
     }
-    let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
     let lost = CompletionStatus::Failed(Failure::ConnectionLost("reset".into()));
     log([
         Event::Completed(opened),
@@ -41,7 +40,7 @@ pub(in crate::observability) fn full() -> Vec<Value> {
             fixtures::read(1),
             CompletionStatus::Skipped { cause_seq: 3 },
         )),
-        Event::Break(Box::new(fixtures::oplock_break(1, refused))),
+        Event::Break(Box::new(fixtures::oplock_break(1, BreakEnd::Refused))),
         Event::Break(Box::new(fixtures::lease_break(1, BreakEnd::NotAsked))),
         Event::Iteration(fixtures::iteration(0, IterationOutcome::Dropped)),
     ])
@@ -111,11 +110,10 @@ fn a_line_tells_all_of_an_operation_a_break_and_a_dropped_iteration() {
     let mut setup = completion(3, 0, fixtures::delete("a"), OK);
     (setup.operation.section, setup.phase) = (Section::Setup, None);
     setup.operation.id = Some("first".into());
-    let refused = BreakEnd::Refused(NtStatus::INVALID_PARAMETER);
     let lines = log([
         Event::Completed(opened),
         Event::Completed(setup),
-        Event::Break(Box::new(fixtures::oplock_break(1, refused))),
+        Event::Break(Box::new(fixtures::oplock_break(1, BreakEnd::Refused))),
         Event::Break(Box::new(BreakEvent {
             blocked: 2,
             blocked_ns: 35_000_000_000,
@@ -243,10 +241,10 @@ fn what_the_queue_has_no_room_for_is_dropped_and_counted() {
     let counts = Arc::new(LineCounts::default());
     let mut tap = OplogTap::new(queue, counts.clone());
     let event = |seq| Event::Completed(completion(0, seq, fixtures::read(1), OK));
-    (0..4 * BATCH as u32 + 1).for_each(|seq| tap.event(&event(seq), |_| None));
+    (0..4 * tap::BATCH as u32 + 1).for_each(|seq| tap.event(&event(seq), |_| None));
     drop(tap);
-    assert_eq!(counts.dropped.load(Relaxed), 2 * BATCH as u64 + 1);
-    assert_eq!(queued.iter().map(|batch| batch.len()).sum::<usize>(), 2 * BATCH);
+    assert_eq!(counts.dropped.load(Relaxed), 2 * tap::BATCH as u64 + 1);
+    assert_eq!(queued.iter().map(|batch| batch.len()).sum::<usize>(), 2 * tap::BATCH);
 }
 
 #[test]

@@ -8,10 +8,9 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
-use super::super::metrics::Layout;
-use super::LineCounts;
+use super::super::layout::Layout;
 use super::line::line;
-use super::tap::LogRecord;
+use super::tap::{LineCounts, LogRecord};
 
 /// The pause between two looks for records. Shards do not wake the thread, because that would cost
 /// them a system call.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::TermLike;
 use terminal_size::{Height, Width};
 
-use super::QUEUE;
+use super::queue::QUEUE;
 
 /// The escape sequence that moves the cursor to the start of the line and erases it (ECMA-48).
 const CLEAR_LINE: &str = "\r\x1b[2K";

@@ -15,7 +15,6 @@ mod queue;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
-use std::sync::OnceLock;
 use std::thread;
 
 use indicatif::ProgressDrawTarget;
@@ -24,10 +23,7 @@ use super::columns::wrapped;
 use drawing::Drawing;
 pub use line::LineKind;
 use line::{is_json, written};
-use queue::Queue;
-
-/// The queue of the process, which has only one standard error.
-static QUEUE: OnceLock<Queue> = OnceLock::new();
+use queue::{QUEUE, Queue};
 
 /// Sends everything that is written to standard error from now on through the queue, the
 /// messages of panics included. Where no thread can be started, nothing changes.
@@ -56,26 +52,27 @@ pub fn is_drawable() -> bool {
     is_terminal() && !is_json()
 }
 
-/// Writes a line, or drops and counts it if it is not read in time.
-pub fn offer(kind: LineKind, message: &str) {
-    let line = fitted(written(kind, message));
+/// Hands a line to the queue in one of its ways, or writes it where there is no queue.
+fn send(line: &str, queue_it: impl FnOnce(&Queue, &[u8])) {
     match QUEUE.get() {
-        Some(queue) => queue.offer(line.as_bytes()),
+        Some(queue) => queue_it(queue, line.as_bytes()),
+        // A failure to write it changes neither the run nor the exit code.
         None => drop(io::stderr().write_all(line.as_bytes())),
     }
+}
+
+/// Writes a line, or drops and counts it if it is not read in time.
+pub fn offer(kind: LineKind, message: &str) {
+    send(&fitted(written(kind, message)), Queue::offer);
 }
 
 /// Writes a line even if the queue is full, and waits for a bounded time until it is written. If
 /// nobody reads it, neither the run nor the exit code changes.
 pub fn report(kind: LineKind, message: &str) {
-    let line = fitted(written(kind, message));
-    match QUEUE.get() {
-        Some(queue) => {
-            queue.insist(line.as_bytes());
-            queue.flush();
-        }
-        None => drop(io::stderr().write_all(line.as_bytes())),
-    }
+    send(&fitted(written(kind, message)), |queue, line| {
+        queue.insist(line);
+        queue.flush();
+    });
 }
 
 /// Writes a message of the command line parser, in colors if the terminal shows them.
@@ -158,12 +155,8 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
         _ if is_json() => {}
         _ => message += "\nnote: run with `RUST_BACKTRACE=1` for a backtrace",
     }
-    let line = written(LineKind::Verdict, &message);
-    match QUEUE.get() {
-        Some(queue) => {
-            queue.offer_panic(line.as_bytes());
-            queue.flush();
-        }
-        None => drop(io::stderr().write_all(line.as_bytes())),
-    }
+    send(&written(LineKind::Verdict, &message), |queue, line| {
+        queue.offer_panic(line);
+        queue.flush();
+    });
 }

@@ -4,10 +4,10 @@
 //! bytes, and does not count the lines that are queued when its flush gives up.
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,9 @@ const STALLED: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(10);
 /// The pause before a retry when standard error is non-blocking and full.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// The queue of the process, which has only one standard error.
+pub(super) static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 #[derive(Debug)]
 pub(super) struct Queue {

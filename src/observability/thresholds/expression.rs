@@ -1,8 +1,7 @@
 //! Threshold expressions such as `read.response.p99 < 20ms`, and their parser.
 
-use super::custom::CustomKinds;
-use super::metric::{Metric, Unit};
-use super::suggestions::short;
+use super::metric::{CustomKinds, Metric, Unit};
+use super::names::{self, short};
 use crate::ir::units::{parse_duration_ns, parse_size};
 
 /// A metric, a comparison, and the value to compare with.
@@ -79,18 +78,18 @@ impl Expression {
     /// A message that says what is wrong and how to write it.
     pub fn parse(text: &str, custom: &CustomKinds) -> Result<Expression, String> {
         const LIKE: &str =
-            "write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'";
+            "write a metric, a comparison and a value, such as 'read.response.p99 < 20ms'";
         if text.chars().count() > MAX_CHARS {
-            return Err(format!("longer than {MAX_CHARS} characters; {LIKE}"));
+            return Err(format!("it is longer than {MAX_CHARS} characters; {LIKE}"));
         }
         let Some(at) = text.find(['<', '>', '=', '!']) else {
-            let what = if text.trim().is_empty() { "nothing in it" } else { "no comparison in it" };
+            let what = if text.trim().is_empty() { "it is empty" } else { "it has no comparison" };
             return Err(format!("{what}; {LIKE}"));
         };
         let (metric, rest) = text.split_at(at);
         if metric.contains('{') {
             return Err(
-                "tags choose no part of a metric here; have a hook count that in one of its own"
+                "a threshold cannot select values of a metric by their tags; let a hook record these in a metric of their own"
                     .into(),
             );
         }
@@ -104,18 +103,20 @@ impl Expression {
                 [_, b'>', ..] => ">=",
                 _ => "==",
             };
-            return Err(format!("'{}' compares nothing; write {near}", &rest[..1]));
+            return Err(format!("'{}' is not a comparison; write {near}", &rest[..1]));
         };
         let metric_text = metric.trim();
         if metric_text.is_empty() {
-            return Err(format!("no metric before the comparison; {LIKE}"));
+            return Err(format!("it has no metric before the comparison; {LIKE}"));
         }
-        let metric = Metric::parse(metric_text, custom)?;
+        let metric = names::parse(metric_text, custom)?;
         let value = value.trim();
         let bound = bound(metric.unit(), value).ok_or_else(|| {
-            let value =
-                if value.is_empty() { "no value".into() } else { format!("'{}'", short(value)) };
-            format!("{value} after {metric_text}, which is {}", metric.unit().described())
+            let described = metric.unit().described();
+            match value {
+                "" => format!("it has no value; {metric_text} is {described}"),
+                value => format!("{metric_text} is {described}, not '{}'", short(value)),
+            }
         })?;
         Ok(Expression { metric, operator, bound })
     }
@@ -158,7 +159,7 @@ fn without_per_second(text: &str) -> &str {
     text.strip_suffix("/s").map_or(text, str::trim_end)
 }
 
-/// Parses digits and at most one point: no sign, no exponent, no infinity.
+/// Parses digits and at most one decimal point: no sign, no exponent, no infinity.
 fn decimal(text: &str) -> Option<f64> {
     let plain = |c: char| c.is_ascii_digit() || c == '.';
     text.parse().ok().filter(|number: &f64| text.chars().all(plain) && number.is_finite())

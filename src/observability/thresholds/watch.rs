@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::super::metrics::{Layout, Measurements};
-use super::reading::{CustomReader, Sample};
-use super::{Threshold, ThresholdOutcome};
+use super::super::layout::Layout;
+use super::super::merge::Merge;
+use super::super::metrics::Measurements;
+use super::sample::{CustomReader, Sample};
+use super::threshold::{Threshold, ThresholdOutcome};
 
 /// The side that asks.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl Watch {
                 sample.merge(part);
             });
             let lasted = threshold.lasted(&self.layout, phases);
-            let (value, samples) = threshold.read(&sample, lasted, custom)?;
+            let (value, samples) = sample.value(&threshold.expression.metric, lasted, custom)?;
             threshold.ends_run(value, samples, lasted).then(|| ThresholdOutcome {
                 threshold: threshold.clone(),
                 value: Some(value),
@@ -95,7 +97,7 @@ impl WatchedShard {
     #[cold]
     fn answer(&self, measurements: &Measurements) {
         self.asked.store(false, Relaxed);
-        let answer = self.thresholds.iter().map(|it| Sample::of(it, measurements)).collect();
+        let answer = self.thresholds.iter().map(|it| it.sample(measurements)).collect();
         // The lock is held only while an answer is stored or taken.
         let before = self.answer.lock().unwrap_or_else(PoisonError::into_inner).replace(answer);
         drop(before);

@@ -13,7 +13,7 @@ use super::registration::{no_field, refuse_to_set, top_level_many};
 use crate::observability::custom_metrics::{
     MAX_METRICS, MetricDeclaration, MetricKind, MetricUnit, Tags,
 };
-use crate::observability::thresholds::metric::is_reserved;
+use crate::observability::thresholds::names::is_reserved;
 
 const MAX_TAGS: usize = 8;
 const MAX_HELP_CHARS: usize = 200;

@@ -3,7 +3,7 @@
 use crate::ir::event::CompletionEvent;
 use crate::ir::source::WHOLE_PHASE;
 use crate::ir::{CompletionStatus, Failure, OperationType};
-use crate::observability::metrics::Layout;
+use crate::observability::Layout;
 use crate::protocol::{NtStatus, SharePath};
 use crate::script::values::unknown;
 

@@ -13,7 +13,7 @@ use super::hook_state::{GiveUp, HookCall, HookState};
 use super::tap::{BATCH, CompletionRecord, HookCounts};
 use crate::ir::OperationType;
 use crate::observability::CustomMetrics;
-use crate::observability::metrics::Layout;
+use crate::observability::Layout;
 use crate::protocol::NtStatus;
 use crate::script::declared::{CompletionHook, Declared};
 use crate::script::error::{PRELUDE, ScriptError};

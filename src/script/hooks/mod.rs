@@ -24,7 +24,7 @@ use tap::{BATCHES_QUEUED, CompletionRecord, HookCounts};
 use super::error::ScriptError;
 use super::options::ScriptOptions;
 use super::source::load_for_hooks;
-use crate::observability::metrics::Layout;
+use crate::observability::Layout;
 use crate::observability::priority::lower_priority;
 use crate::observability::thresholds::CustomKinds;
 use crate::observability::{CustomMetrics, HookEvents, MetricSummary};

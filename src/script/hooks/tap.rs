@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use super::filter::{CompletionOutcome, Filter};
 use crate::ir::OperationType;
 use crate::ir::event::CompletionEvent;
-use crate::observability::metrics::Layout;
+use crate::observability::Layout;
 use crate::protocol::{Granted, SharePath};
 
 /// Maximum number of records in a batch.

@@ -376,11 +376,11 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ),
     (
         "bench.thresholds { 'read.response.avg < 20ms' } bench.workload { name = 'w', iteration = print }",
-        "bench.thresholds: 'read.response.avg < 20ms': unknown figure of read.response 'avg': here it is 'mean'",
+        "bench.thresholds: 'read.response.avg < 20ms': unknown metric 'read.response.avg': write read.response.mean",
     ),
     (
         "bench.thresholds { 'read.response.p(95)<500' } bench.workload { name = 'w', iteration = print }",
-        "bench.thresholds: 'read.response.p(95)<500': unknown figure of read.response 'p(95)': write read.response.p95",
+        "bench.thresholds: 'read.response.p(95)<500': unknown metric 'read.response.p(95)': write read.response.p95",
     ),
     ("if 1 != 2 then end", "Unexpected '!='; did you mean '~='?"),
     (
@@ -415,7 +415,7 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("local hits = bench.counter('hits') hits:inc()", "unknown method 'inc': here it is 'add'"),
     (
         "bench.thresholds { 'http_req_duration < 500ms' } bench.workload { name = 'w', iteration = print }",
-        "bench.thresholds: 'http_req_duration < 500ms': unknown metric 'http_req_duration': write a figure such as 'all.response.p95'",
+        "bench.thresholds: 'http_req_duration < 500ms': unknown metric 'http_req_duration': write a metric such as 'all.response.p95'",
     ),
     (
         "bench.workload { name = 'w', iteration = function(c) c:stat('a')",

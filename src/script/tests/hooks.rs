@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::ir::CompletionEvent;
+use crate::observability::Layout;
 use crate::observability::fixtures::{OK, completion, delete, failed, granted, open, read};
-use crate::observability::metrics::Layout;
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Caching, LeaseState, NtStatus};
 use crate::script::hooks::{Edge, HookReport, HookVerdict, Hooks};

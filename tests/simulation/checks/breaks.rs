@@ -148,7 +148,7 @@ fn fits(
             holds(!asked && !answered, "wanted an answer")?;
             holds(noticed_ns == ended_ns || quick, "was not over at once")
         }
-        BreakEnd::Acknowledged | BreakEnd::Refused(_) => holds(answered, "had no answer"),
+        BreakEnd::Acknowledged | BreakEnd::Refused => holds(answered, "had no answer"),
         BreakEnd::Closed => holds(closes(), "ended with no close"),
         BreakEnd::Ignored | BreakEnd::TimedOut => {
             let ignores = policies().any(|policy| !answers(policy));

@@ -107,11 +107,11 @@ fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
         .iter()
         .map(|(operation, figures)| {
             let counts = Counts {
-                succeeded: figures.count.saturating_sub(figures.failed),
-                failed: figures.failed,
-                skipped: figures.skipped,
-                cut: figures.cut,
-                retries: figures.retries,
+                succeeded: figures.count.saturating_sub(figures.counts.failed),
+                failed: figures.counts.failed,
+                skipped: figures.counts.skipped,
+                cut: figures.counts.cut,
+                retries: figures.counts.retries,
                 bytes: figures.bytes,
             };
             (*operation, counts)
@@ -129,10 +129,10 @@ fn totals(told: &OperationTotals, counted: &ByType) -> Result<(), String> {
     counted.values().for_each(|counts| all.add(counts));
     let told_counts = Counts {
         succeeded: told.succeeded,
-        failed: told.failed,
-        skipped: told.skipped,
-        cut: told.cut,
-        retries: told.retries,
+        failed: told.counts.failed,
+        skipped: told.counts.skipped,
+        cut: told.counts.cut,
+        retries: told.counts.retries,
         bytes: told.bytes_read + told.bytes_written,
     };
     if told_counts == all && told.operations == all.succeeded + all.failed {
@@ -163,7 +163,8 @@ fn iterations(
             IterationOutcome::Skipped => skipped += 1,
         }
     }
-    let told = (told.count, told.late, told.cut, told.dropped, told.skipped);
+    let counts = told.counts;
+    let told = (told.count, counts.late, counts.cut, counts.dropped, counts.skipped);
     let counted = (finished, late, cut, dropped, skipped);
     match told == counted {
         true => Ok(()),

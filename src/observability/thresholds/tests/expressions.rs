@@ -1,9 +1,13 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+use super::super::super::distribution::Statistic;
 use super::super::super::failures::StatusKey::{self, Status};
+use super::super::super::metrics::Delay;
 use super::super::expression::Operator;
-use super::super::metric::{Delay, DisconnectedFigure, Statistic, Subject};
+use super::super::metric::{
+    Counted, DisconnectedValue, IterationCount, Metric, Subject, Timed, Unit,
+};
 use super::*;
 use crate::protocol::NtStatus;
 
@@ -20,38 +24,88 @@ fn an_expression_is_a_metric_an_operator_and_a_value_in_the_metrics_unit() {
     use crate::ir::OperationType::{Open, Read, Write};
     use Operator::{AtLeast, AtMost, Equal, Less, More, Unequal};
     for (text, metric, operator, bound) in [
-        ("read.response.p99 < 20ms", Metric::Response(operation(Read), Statistic::P99), Less, 2e7),
-        ("all.service.max<=1.5s", Metric::Service(Subject::All, Statistic::Max), AtMost, 1.5e9),
-        (" open.count  >= 10 ", Metric::Count(operation(Open)), AtLeast, 10.0),
-        ("all.rate > 12.5/s", Metric::Rate(Subject::All), More, 12.5),
-        ("write.failed==0", Metric::Failed(operation(Write)), Equal, 0.0),
-        ("iterations.dropped != 3", Metric::IterationsDropped, Unequal, 3.0),
-        ("iterations.rate >= 200", Metric::Rate(Subject::Iterations), AtLeast, 200.0),
-        ("errors.count <1", Metric::Errors, Less, 1.0),
+        (
+            "read.response.p99 < 20ms",
+            Metric::Time(Timed::Response(operation(Read)), Statistic::Quantile(0.99)),
+            Less,
+            2e7,
+        ),
+        (
+            "all.service.max<=1.5s",
+            Metric::Time(Timed::Service(Subject::All), Statistic::Max),
+            AtMost,
+            1.5e9,
+        ),
+        (" open.count  >= 10 ", Metric::Count(Counted::Ended(operation(Open))), AtLeast, 10.0),
+        ("all.rate > 12.5/s", Metric::PerSecond(Counted::Ended(Subject::All)), More, 12.5),
+        ("write.failed==0", Metric::Count(Counted::Failed(operation(Write))), Equal, 0.0),
+        (
+            "iterations.dropped != 3",
+            Metric::Count(Counted::Iterations(IterationCount::Dropped)),
+            Unequal,
+            3.0,
+        ),
+        (
+            "iterations.rate >= 200",
+            Metric::PerSecond(Counted::Ended(Subject::Iterations)),
+            AtLeast,
+            200.0,
+        ),
+        ("errors.count <1", Metric::Count(Counted::Errors), Less, 1.0),
         ("errors.rate < 0.1%", Metric::ErrorShare, Less, 0.001),
         ("errors.rate < 0.001", Metric::ErrorShare, Less, 0.001),
         ("errors.rate <= 100 %", Metric::ErrorShare, AtMost, 1.0),
         (
             "errors.access_denied == 0",
-            Metric::ErrorsWith(Status(NtStatus::ACCESS_DENIED)),
+            Metric::Count(Counted::ErrorsWith(Status(NtStatus::ACCESS_DENIED))),
             Equal,
             0.0,
         ),
-        ("errors.TIMED_OUT == 0", Metric::ErrorsWith(StatusKey::TimedOut), Equal, 0.0),
-        ("errors.0xC0DE0001 == 0", Metric::ErrorsWith(Status(NtStatus(0xC0DE_0001))), Equal, 0.0),
-        ("lateness.p99 < 0", Metric::Delay(Delay::Lateness, Statistic::P99), Less, 0.0),
-        ("backlog.mean < 1us", Metric::Delay(Delay::Backlog, Statistic::Mean), Less, 1e3),
-        ("handoff.p50 < 1us", Metric::Delay(Delay::Handoff, Statistic::P50), Less, 1e3),
+        (
+            "errors.TIMED_OUT == 0",
+            Metric::Count(Counted::ErrorsWith(StatusKey::TimedOut)),
+            Equal,
+            0.0,
+        ),
+        (
+            "errors.0xC0DE0001 == 0",
+            Metric::Count(Counted::ErrorsWith(Status(NtStatus(0xC0DE_0001)))),
+            Equal,
+            0.0,
+        ),
+        (
+            "lateness.p99 < 0",
+            Metric::Time(Timed::Delay(Delay::Lateness), Statistic::Quantile(0.99)),
+            Less,
+            0.0,
+        ),
+        (
+            "backlog.mean < 1us",
+            Metric::Time(Timed::Delay(Delay::Backlog), Statistic::Mean),
+            Less,
+            1e3,
+        ),
+        (
+            "handoff.p50 < 1us",
+            Metric::Time(Timed::Delay(Delay::Handoff), Statistic::Quantile(0.5)),
+            Less,
+            1e3,
+        ),
         (
             "disconnected.client_seconds < 1.5",
-            Metric::Disconnected(DisconnectedFigure::ClientSeconds),
+            Metric::Disconnected(DisconnectedValue::ClientSeconds),
             Less,
             1.5,
         ),
-        ("disconnected.longest < 2s", Metric::Disconnected(DisconnectedFigure::Longest), Less, 2e9),
-        ("pickup.max < 1ms", Metric::Delay(Delay::Pickup, Statistic::Max), Less, 1e6),
-        ("bytes.read.count > 1GiB", Metric::Bytes(Read), More, 1_073_741_824.0),
-        ("bytes.written.rate > 100MiB/s", Metric::ByteRate(Write), More, 104_857_600.0),
+        ("disconnected.longest < 2s", Metric::Disconnected(DisconnectedValue::Longest), Less, 2e9),
+        ("pickup.max < 1ms", Metric::Time(Timed::Delay(Delay::Pickup), Statistic::Max), Less, 1e6),
+        ("bytes.read.count > 1GiB", Metric::Count(Counted::Bytes(Read)), More, 1_073_741_824.0),
+        (
+            "bytes.written.rate > 100MiB/s",
+            Metric::PerSecond(Counted::Bytes(Write)),
+            More,
+            104_857_600.0,
+        ),
     ] {
         let parsed = Expression::parse(text, &CustomKinds::new());
         assert_eq!(parsed, Ok(Expression { metric, operator, bound }), "{text}");
@@ -79,124 +133,130 @@ fn a_mistake_is_told_with_the_right_word_or_unit() {
     for (text, problem) in [
         (
             "",
-            "nothing in it; write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'",
+            "it is empty; write a metric, a comparison and a value, such as 'read.response.p99 < 20ms'",
         ),
         (
             "read.response.p99",
-            "no comparison in it; write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'",
+            "it has no comparison; write a metric, a comparison and a value, such as 'read.response.p99 < 20ms'",
         ),
         (
             "< 20ms",
-            "no metric before the comparison; write a metric, how it compares and a value, such as 'read.response.p99 < 20ms'",
+            "it has no metric before the comparison; write a metric, a comparison and a value, such as 'read.response.p99 < 20ms'",
         ),
         (
             "app.h{op=stat}.p99 < 1s",
-            "tags choose no part of a metric here; have a hook count that in one of its own",
+            "a threshold cannot select values of a metric by their tags; let a hook record these in a metric of their own",
         ),
-        ("read.response.p99 = 20ms", "'=' compares nothing; write =="),
-        ("read.response.p99 =< 20ms", "'=' compares nothing; write <="),
-        ("read.response.p99 => 20ms", "'=' compares nothing; write >="),
-        ("read.response.p99 ! 20ms", "'!' compares nothing; write !="),
+        ("read.response.p99 = 20ms", "'=' is not a comparison; write =="),
+        ("read.response.p99 =< 20ms", "'=' is not a comparison; write <="),
+        ("read.response.p99 => 20ms", "'=' is not a comparison; write >="),
+        ("read.response.p99 ! 20ms", "'!' is not a comparison; write !="),
         ("raed.response.p99 < 20ms", "unknown metric 'raed': did you mean 'read'?"),
-        ("read.respnse.p99 < 20ms", "unknown figure of read 'respnse': did you mean 'response'?"),
+        ("read.respnse.p99 < 20ms", "unknown metric 'read.respnse': did you mean 'read.response'?"),
         (
             "read.response.p75 < 20ms",
-            "unknown figure of read.response 'p75': there is p50, p90, p95, p99, p999, min, mean, max",
+            "unknown metric 'read.response.p75': the statistics are p50, p90, p95, p99, p999, min, mean, max",
         ),
         (
             "read.response.p(95) < 20ms",
-            "unknown figure of read.response 'p(95)': write read.response.p95",
+            "unknown metric 'read.response.p(95)': write read.response.p95",
         ),
-        ("read.response.p99.9 < 20ms", "read.response.p99.9 is written read.response.p999"),
-        ("read.response.p99.5 < 20ms", "'5' after read.response.p99 means nothing"),
-        ("all.service.avg < 20ms", "unknown figure of all.service 'avg': here it is 'mean'"),
-        ("read.avg < 20ms", "read.avg of what? Write read.response.mean"),
+        ("read.response.p99.9 < 20ms", "write read.response.p999 for read.response.p99.9"),
+        ("read.response.p99.5 < 20ms", "nothing may follow read.response.p99: remove '.5'"),
+        ("all.service.avg < 20ms", "unknown metric 'all.service.avg': write all.service.mean"),
+        ("read.avg < 20ms", "unknown metric 'read.avg': write read.response.mean"),
         (
             "read.latency.p95 < 20ms",
-            "unknown figure of read 'latency': here it is 'response', or 'service' from when it is sent",
+            "unknown metric 'read.latency': write read.response for the time since it was due, or read.service for the time since it was sent",
         ),
         (
             "http_req_failed < 1%",
-            "unknown metric 'http_req_failed': write a figure such as 'errors.rate'",
+            "unknown metric 'http_req_failed': write a metric such as 'errors.rate'",
         ),
-        ("lateness.med < 20ms", "unknown figure of lateness 'med': here it is 'p50'"),
+        ("lateness.med < 20ms", "unknown metric 'lateness.med': write lateness.p50"),
         (
             "read.response < 20ms",
-            "read.response of what? Write read.response.p50 (there is p50, p90, p95, p99, p999, min, mean, max)",
+            "'read.response' is not a whole metric: write read.response.p50, for example (one of p50, p90, p95, p99, p999, min, mean, max)",
         ),
-        ("read.p99 < 20ms", "read.p99 of what? Write read.response.p99"),
+        ("read.p99 < 20ms", "unknown metric 'read.p99': write read.response.p99"),
         (
             "read < 20ms",
-            "read of what? Write read.response (there is response, service, count, rate, failed)",
+            "'read' is not a whole metric: write read.response, for example (one of response, service, count, rate, failed)",
         ),
         (
             "read.dropped < 2",
-            "unknown figure of read 'dropped': there is response, service, count, rate, failed",
+            "unknown metric 'read.dropped': after read comes one of response, service, count, rate, failed",
         ),
         (
             "errors.ACCES_DENIED == 0",
-            "errors: unknown status 'ACCES_DENIED': did you mean 'ACCESS_DENIED'?",
+            "unknown status 'ACCES_DENIED': did you mean 'errors.ACCESS_DENIED'?",
         ),
         (
             "errors.p99 < 5",
-            "unknown figure of errors 'p99': there is count, rate and the name of a status, such as errors.ACCESS_DENIED",
+            "unknown metric 'errors.p99': write errors.count, errors.rate, or errors with the name of a status, such as errors.ACCESS_DENIED",
         ),
-        ("bytes.write.rate > 1MiB", "unknown figure of bytes 'write': did you mean 'written'?"),
-        ("bytes.read > 1MiB", "bytes.read of what? Write bytes.read.count (there is count, rate)"),
+        ("bytes.write.rate > 1MiB", "unknown metric 'bytes.write': did you mean 'bytes.written'?"),
+        (
+            "bytes.read > 1MiB",
+            "'bytes.read' is not a whole metric: write bytes.read.count, for example (one of count, rate)",
+        ),
         (
             "app.save_latncy.p99 < 50ms",
             "unknown metric 'app.save_latncy': did you mean 'app.save_latency'?",
         ),
-        ("app.saves > 5", "app.saves of what? Write app.saves.count (there is count, rate)"),
-        ("app.saves.p99 > 5", "unknown figure of app.saves 'p99': there is count, rate"),
+        (
+            "app.saves > 5",
+            "'app.saves' is not a whole metric: write app.saves.count, for example (one of count, rate)",
+        ),
+        (
+            "app.saves.p99 > 5",
+            "unknown metric 'app.saves.p99': after app.saves comes one of count, rate",
+        ),
         (
             "zzz.qq < 1",
-            "unknown metric 'zzz.qq': there is all, iterations, errors, bytes, lateness, backlog, handoff, pickup, breaks, disconnected, each type of operation (open, read, …) and what the script declares",
+            "unknown metric 'zzz.qq': a metric begins with all, iterations, errors, bytes, lateness, backlog, handoff, pickup, breaks, disconnected, a type of operation (open, read, …) or the name of a metric that the script declares",
         ),
         (
             "read.response.p99 < 20",
-            "'20' after read.response.p99, which is a time: write it with its unit, such as 20ms or 1.5s",
+            "read.response.p99 is a time: write it with its unit, such as 20ms or 1.5s, not '20'",
         ),
         (
             "read.response.p99 < 1%",
-            "'1%' after read.response.p99, which is a time: write it with its unit, such as 20ms or 1.5s",
+            "read.response.p99 is a time: write it with its unit, such as 20ms or 1.5s, not '1%'",
         ),
         (
             "errors.rate < 20ms",
-            "'20ms' after errors.rate, which is a share: write it in percent, such as 1%, or below 1, such as 0.01",
+            "errors.rate is a share: write it in percent, such as 1%, or below 1, such as 0.01, not '20ms'",
         ),
         (
             "errors.rate < 1",
-            "'1' after errors.rate, which is a share: write it in percent, such as 1%, or below 1, such as 0.01",
+            "errors.rate is a share: write it in percent, such as 1%, or below 1, such as 0.01, not '1'",
         ),
         (
             "errors.rate < 101%",
-            "'101%' after errors.rate, which is a share: write it in percent, such as 1%, or below 1, such as 0.01",
+            "errors.rate is a share: write it in percent, such as 1%, or below 1, such as 0.01, not '101%'",
         ),
         (
             "errors.count < 1%",
-            "'1%' after errors.count, which is a count: write a whole number, such as 100",
+            "errors.count is a count: write a whole number, such as 100, not '1%'",
         ),
-        (
-            "all.rate > -5",
-            "'-5' after all.rate, which is a number a second: write it plain, such as 500 or 500/s",
-        ),
+        ("all.rate > -5", "all.rate is a number per second: write it as 500 or 500/s, not '-5'"),
         (
             "bytes.read.rate > 5ms",
-            "'5ms' after bytes.read.rate, which is a number of bytes a second: write it as a size, such as 100MiB or 100MiB/s",
+            "bytes.read.rate is a number of bytes per second: write it as a size, such as 100MiB or 100MiB/s, not '5ms'",
         ),
         (
             "open.count <",
-            "no value after open.count, which is a count: write a whole number, such as 100",
+            "it has no value; open.count is a count: write a whole number, such as 100",
         ),
         (
             "app.queue.value < 5ms",
-            "'5ms' after app.queue.value, which is a number: write it plain, such as 0.5",
+            "app.queue.value is a number: write it without a unit, such as 0.5, not '5ms'",
         ),
     ] {
         assert_eq!(refused(text), problem, "{text}");
     }
-    assert!(refused(&"x".repeat(301)).starts_with("longer than 300 characters"));
+    assert!(refused(&"x".repeat(301)).starts_with("it is longer than 300 characters"));
 }
 
 #[test]
@@ -217,18 +277,23 @@ fn an_error_says_where_the_threshold_stands_and_which_it_is() {
     assert_eq!(scoped("read.count > 1", "steady", "readers"), Ok(()));
     for (expression, phase, workload, problem) in [
         ("read.count > 1", "stedy", "", "unknown phase 'stedy': did you mean 'steady'?"),
-        ("read.count > 1", "", "writers", "unknown workload 'writers': there is editors, readers"),
+        (
+            "read.count > 1",
+            "",
+            "writers",
+            "unknown workload 'writers': use one of editors, readers",
+        ),
         (
             "lateness.p99 < 1ms",
             "",
             "readers",
-            "it is kept by phase, not by workload; leave out workload",
+            "it is measured by phase, not by workload; remove `workload`",
         ),
         (
             "app.saves.count > 1",
             "steady",
             "",
-            "what a script counts itself is not kept by phase or workload; let its hook choose, and leave them out here",
+            "a metric that a script declares is not measured by phase or workload; remove `phase` and `workload`, and select in the hook what is counted",
         ),
     ] {
         assert_eq!(scoped(expression, phase, workload), Err(format!("'{expression}': {problem}")));

@@ -3,8 +3,13 @@
 mod expressions;
 mod outcomes;
 
+use std::time::Duration;
+
 use super::super::{Measurements, fixtures};
+use super::expression::Expression;
+use super::metric::Unit;
 use super::*;
+use crate::ir::source::StatedThreshold;
 
 const PHASES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
@@ -34,7 +39,7 @@ fn threshold(expression: &str) -> Threshold {
     Threshold::new(&stated(expression), &declared()).unwrap()
 }
 
-fn custom(name: &str, figure: CustomFigure) -> Option<(f64, u64)> {
+fn custom(name: &str, figure: CustomValue) -> Option<(f64, u64)> {
     match (name, figure) {
         ("app.saves", _) => Some((300.0, 150)),
         ("app.queue", _) => Some((-2.0, 7)),

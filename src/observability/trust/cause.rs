@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use super::rounding::{nonzero, percent, share};
-use super::trust::Evidence;
+use super::super::rounding::{nonzero, percent, share};
+use super::evidence::{Evidence, HostProcessors, NEAR, NOTABLE, Processors};
 
 /// The likely cause of a verdict `generator-limited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
-    /// Operations waited for a place in `--limit`.
+    /// Operations waited for a permit (`--limit`).
     Limit,
     /// The script or document did not make operations fast enough.
     Generation,
@@ -27,53 +27,6 @@ pub enum Cause {
     Host,
 }
 
-/// The use of processors while the run measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Processors {
-    /// The number of cores that this process may use.
-    pub cores: usize,
-    /// The average number of cores that this process kept busy.
-    pub used: f64,
-    /// The fraction of the time for which the busiest of the threads that issue operations was
-    /// busy.
-    pub busiest_shard: Option<f64>,
-    /// The fraction of the time for which a thread that issues operations was ready to run but had
-    /// no processor: the largest over these threads.
-    pub longest_wait: Option<f64>,
-    /// The fraction of its accounting periods in which the cgroup was throttled, if it has a limit
-    /// on processor time.
-    pub throttled: Option<f64>,
-    /// The number of times this process was continued (SIGCONT).
-    pub continued: u32,
-    /// The use of processors on the whole host, where it can be read.
-    pub host: Option<Host>,
-}
-
-/// The processors of the host, and the average number of them that others kept busy.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Host {
-    pub cores: usize,
-    /// Processors busy with other processes and the kernel.
-    pub others: f64,
-    /// Processors that the host of this virtual machine gave to other guests (steal time).
-    pub stolen: f64,
-}
-
-/// The fraction of one core, or of all cores, from which they count as used up.
-const NEAR: f64 = 0.85;
-/// The fraction of the time from which throttling, or waiting for a processor, is worth naming.
-const NOTABLE: f64 = 0.05;
-
-impl Processors {
-    fn used_up(&self) -> bool {
-        self.used >= NEAR * self.cores as f64
-    }
-
-    fn shard_used_up(&self) -> bool {
-        self.busiest_shard.is_some_and(|busy| busy >= NEAR)
-    }
-}
-
 /// The shares of what held operations up, in nanoseconds or in operations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
@@ -83,23 +36,23 @@ pub(super) struct Shares {
     pub own: u128,
 }
 
-/// Returns the cause that accounts for most of `what`, and a sentence about it.
+/// Returns the cause that accounts for most of the shares, and a sentence about it. `what` says of
+/// what they are shares, such as `the delay was spent waiting`.
 pub(super) fn likely(shares: Shares, what: &str, evidence: &Evidence<'_>) -> (Cause, String) {
     let Shares { limit, generation, own } = shares;
     let part = |part: u128| percent(part, limit + generation + own, 0);
     let (cause, why) = if limit >= generation && limit >= own {
         let named = evidence.limit.map_or_else(String::new, |limit| format!(" {limit}"));
-        let why =
-            format!("--limit{named}: {} of {what} was waiting for a place in it", part(limit));
+        let why = format!("--limit{named}: {} of {what} for a permit", part(limit));
         (Cause::Limit, why)
     } else if generation >= own {
         let mut why = format!(
-            "the stream: {} of {what} was waiting for operations that were not made yet; {}",
+            "the stream: {} of {what} for operations that were not generated yet; {}",
             part(generation),
             match evidence.generators {
                 _ if !evidence.script => "one thread reads them all from the document".into(),
-                1 => "one thread makes them all (--generators)".into(),
-                threads => format!("{threads} threads make them (--generators)"),
+                1 => "one thread generates them all (--generators)".into(),
+                threads => format!("{threads} threads generate them (--generators)"),
             }
         );
         if let Some(processors) = evidence.processors.filter(Processors::used_up) {
@@ -156,7 +109,7 @@ fn own_delay(evidence: &Evidence<'_>) -> (Cause, String) {
         None => format!("the host: {used}"),
     };
     let cause = if waited.is_some() { Cause::Others } else { Cause::Host };
-    if let Some(Host { cores, others, stolen }) = processors.host {
+    if let Some(HostProcessors { cores, others, stolen }) = processors.host {
         why += &format!(", other processes {} of the host's {cores}", nonzero(others, 1));
         if stolen >= 0.05 {
             why += &format!(", and the hypervisor gave {stolen:.1} to other virtual machines");

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cause::{self, Cause, Processors, Shares};
+use super::super::distribution::Tail;
+use super::super::merge::is_zero;
+use super::super::rounding::{percent, percent_above, rounded, value};
+use super::cause::{self, Cause, Shares};
 use super::delays;
-use super::metrics::PhaseStats;
-use super::rounding::{percent, percent_above, rounded, value};
-use super::summarize::tail;
-use super::summary::Tail;
-use crate::ir::event::Unissued;
+use super::evidence::{Evidence, HookEvents};
 
 /// The verdict on a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,8 +32,8 @@ pub enum TrustVerdict {
 }
 
 /// The fewest operations, and the shortest time, of a run that is judged.
-pub const LEAST_JUDGED_OPERATIONS: u64 = 100;
-pub const LEAST_JUDGED: Duration = Duration::from_secs(1);
+const LEAST_JUDGED_OPERATIONS: u64 = 100;
+const LEAST_JUDGED: Duration = Duration::from_secs(1);
 
 impl TrustVerdict {
     pub fn name(self) -> &'static str {
@@ -83,67 +82,16 @@ pub struct Trust {
     pub cpu_cores: Option<usize>,
 }
 
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 /// The sum over operations of their lateness, in microseconds, by what they waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LatenessByCause {
-    /// Waiting for a place in `--limit`.
+    /// Waiting for a permit (`--limit`).
     pub limit: f64,
     /// Waiting for the script or document to make the operation.
     pub generation: f64,
     /// Neither: caused by this program and the host.
     pub other: f64,
-}
-
-/// Calls of hooks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct HookEvents {
-    /// Calls of hooks: completions that matched a filter, and starts and ends of phases, once
-    /// for each hook.
-    #[serde(rename = "hook_events_delivered")]
-    pub delivered: u64,
-    /// Calls that were due and were not made, or not to their end: the hook was too slow, or
-    /// had ended.
-    #[serde(rename = "hook_events_dropped")]
-    pub dropped: u64,
-}
-
-/// The evidence that a verdict rests on.
-#[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
-    /// The recorded phases, merged into one.
-    pub recorded: &'a PhaseStats,
-    /// The total length of the recorded phases.
-    pub recorded_for: Duration,
-    /// Operations that were due by the cut and not issued, if some of them could have been in a
-    /// recorded phase.
-    pub unissued: Unissued,
-    pub late_bound_ns: u64,
-    /// Whether the backend answers at once; lateness is then not weighed against service time.
-    pub instant: bool,
-    pub cut_short: bool,
-    /// The limit on operations in flight.
-    pub limit: Option<u32>,
-    /// Whether the server runs in this process and its use of processors counts as this process's.
-    pub server_in_process: bool,
-    pub processors: Option<Processors>,
-    /// The number of threads that made a script's operations, or read a document's.
-    pub generators: usize,
-    pub script: bool,
-    pub hook_events: HookEvents,
-}
-
-impl Evidence<'_> {
-    /// Returns the number of due operations that the generator failed to issue.
-    fn left_unissued(&self) -> u128 {
-        let Unissued { by_generation, by_limit, by_driver, .. } = self.unissued;
-        u128::from(by_generation) + u128::from(by_limit) + u128::from(by_driver)
-    }
 }
 
 /// Judges whether the generator was the bottleneck, and why. A slow server alone is no reason: an
@@ -155,7 +103,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let unissued = evidence.unissued;
 
     let sent = recorded.lateness.count();
-    // Operations that the generator left unissued are no reason to trust it, so they count too.
+    // Operations that the generator did not issue are no reason to trust it, so they count too.
     let due = u128::from(sent) + evidence.left_unissued();
     let judged = due >= LEAST_JUDGED_OPERATIONS.into() && evidence.recorded_for >= LEAST_JUDGED;
     let (mut late, mut delayed, mut unissued_for_long) = (Vec::new(), Vec::new(), None);
@@ -170,7 +118,11 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     reasons.extend(delayed.into_iter().chain(unissued_for_long));
     let cause = (!reasons.is_empty() && sent > 0).then(|| {
         let (cause, sentence) = if issued_late {
-            cause::likely(Shares { limit, generation, own }, "the delay", evidence)
+            cause::likely(
+                Shares { limit, generation, own },
+                "the delay was spent waiting",
+                evidence,
+            )
         } else if service_delayed {
             cause::own_delays(evidence)
         } else {
@@ -179,7 +131,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
                 generation: unissued.by_generation.into(),
                 own: unissued.by_driver.into(),
             };
-            cause::likely(shares, "what was not issued", evidence)
+            cause::likely(shares, "the unissued operations waited", evidence)
         };
         reasons.push(sentence);
         cause
@@ -211,7 +163,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
         late_bound_us: evidence.late_bound_ns as f64 / 1e3,
         hook_events: evidence.hook_events,
         pickups_discarded: recorded.clock_steps,
-        heartbeat_us: tail(&recorded.heartbeat.distribution),
+        heartbeat_us: recorded.heartbeat.distribution.tail(),
         lateness_by_cause_us: LatenessByCause {
             limit: micros(limit),
             generation: micros(generation),
@@ -230,7 +182,7 @@ fn too_little(sent: u64, recorded_for: Duration) -> String {
         is_short(value(text)) == is_short(seconds) && (value(text) == 0.0) == (seconds == 0.0)
     });
     format!(
-        "too little was recorded to judge the generator by: {sent} {operations} in {lasted} s, where it takes {LEAST_JUDGED_OPERATIONS} operations and {} s",
+        "too little was recorded to judge the generator: {sent} {operations} in {lasted} s; at least {LEAST_JUDGED_OPERATIONS} operations and {} s are needed",
         LEAST_JUDGED.as_secs()
     )
 }
@@ -263,7 +215,7 @@ fn dropped_hook_events(events: HookEvents) -> Option<String> {
     let all = u128::from(delivered) + u128::from(dropped);
     (dropped > 0).then(|| {
         format!(
-            "{dropped} of {all} events for hooks ({}) {} dropped: what hooks and their metrics say is not of all operations, while every other figure is",
+            "{dropped} of {all} events for hooks ({}) {} dropped: hooks and their metrics did not see every operation; all other results include every operation",
             percent(dropped.into(), all, 1),
             if dropped == 1 { "was" } else { "were" },
         )

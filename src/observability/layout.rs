@@ -1,0 +1,78 @@
+//! The phases and workloads that measurements are kept apart by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ir::source::{RUN_CLIENT, WHOLE_PHASE};
+use crate::ir::units::nanoseconds;
+use crate::ir::{Phase, Section, StreamHeader};
+
+/// The phases and workloads that measurements are kept apart by, the same for all shards of a run.
+#[derive(Debug)]
+pub struct Layout {
+    pub header: Arc<StreamHeader>,
+    phases: Vec<Phase>,
+    /// The index of each client's workload. The run-wide client counts as a workload after the
+    /// others.
+    workload_of: Vec<u32>,
+    late_bound_ns: u64,
+}
+
+impl Layout {
+    /// Creates the layout of a run. `phases` are the phases it really has, which the command line
+    /// may have changed. Without any, all iterations count as one recorded phase.
+    pub fn new(header: Arc<StreamHeader>, mut phases: Vec<Phase>, late_bound: Duration) -> Layout {
+        if phases.is_empty() {
+            phases.push(Phase { name: WHOLE_PHASE.into(), duration_ns: 0, record: true });
+        }
+        let workload_of = (0u32..)
+            .zip(&header.workloads)
+            .flat_map(|(index, workload)| std::iter::repeat_n(index, workload.clients as usize))
+            .collect();
+        let late_bound_ns = nanoseconds(late_bound);
+        Layout { header, phases, workload_of, late_bound_ns }
+    }
+
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    pub fn late_bound_ns(&self) -> u64 {
+        self.late_bound_ns
+    }
+
+    /// Returns the number of workloads, including that of the run-wide client, which is the last.
+    pub(super) fn workloads(&self) -> usize {
+        self.header.workloads.len() + 1
+    }
+
+    pub fn workload(&self, client_idx: u32) -> usize {
+        let run_wide = self.header.workloads.len();
+        self.workload_of.get(client_idx as usize).map_or(run_wide, |index| *index as usize)
+    }
+
+    pub(super) fn workload_name(&self, workload: usize) -> &str {
+        self.header.workloads.get(workload).map_or(RUN_CLIENT, |workload| &workload.name)
+    }
+
+    /// Returns the index of a section or phase: phases, then setup, then teardown.
+    pub fn slot(&self, section: Section, phase: Option<u16>) -> usize {
+        match section {
+            Section::Setup => self.setup(),
+            Section::Teardown => self.setup() + 1,
+            Section::Iteration => phase.map_or(0, usize::from).min(self.phases.len() - 1),
+        }
+    }
+
+    pub fn setup(&self) -> usize {
+        self.phases.len()
+    }
+
+    pub(super) fn phase_name(&self, index: u16) -> Option<&str> {
+        self.phases.get(usize::from(index)).map(|phase| phase.name.as_str())
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.phases.len() + 2
+    }
+}

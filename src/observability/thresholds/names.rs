@@ -1,0 +1,326 @@
+//! The names of metrics, and messages about words that name none.
+
+use std::sync::LazyLock;
+
+use super::super::breaks::GrantedCounts;
+use super::super::distribution::Statistic;
+use super::super::failures::StatusKey;
+use super::super::metrics::Delay;
+use super::metric::{
+    BreakCount, Counted, CustomKind, CustomKinds, CustomValue, DisconnectedValue, IterationCount,
+    Metric, Subject, Timed, Unit,
+};
+use crate::ir::OperationType;
+use crate::ir::event::BreakEnd;
+use crate::ir::foreign_words::{self, STATISTICS, TIMES};
+use crate::protocol::{NtStatus, nearest};
+
+/// The words that may come next in a name, each with what it leads to.
+type Words = Vec<(&'static str, Name)>;
+
+/// A name up to one of its words.
+enum Name {
+    Complete(Metric),
+    Incomplete(Words),
+}
+
+/// The first words of all metrics, as [`metrics`] returns them.
+static METRICS: LazyLock<Words> = LazyLock::new(metrics);
+
+/// Returns the first words of all metrics but those that a script declares. Those of operation
+/// types are the last.
+fn metrics() -> Words {
+    let words = |words: &[(&'static str, Metric)]| {
+        let complete = |(word, metric): &(_, Metric)| (*word, Name::Complete(metric.clone()));
+        Name::Incomplete(words.iter().map(complete).collect())
+    };
+    let mut metrics = vec![
+        ("all", of_operations(Subject::All)),
+        ("iterations", of_iterations()),
+        (
+            "errors",
+            words(&[
+                ("count", Metric::Count(Counted::Errors)),
+                ("rate", Metric::ErrorShare),
+                // Stands for the names of all statuses in messages.
+                ("ACCESS_DENIED", errors_with(StatusKey::Status(NtStatus::ACCESS_DENIED))),
+            ]),
+        ),
+        (
+            "bytes",
+            Name::Incomplete(vec![
+                ("read", Name::Incomplete(counts(Counted::Bytes(OperationType::Read)))),
+                ("written", Name::Incomplete(counts(Counted::Bytes(OperationType::Write)))),
+            ]),
+        ),
+        ("lateness", statistics(Timed::Delay(Delay::Lateness))),
+        ("backlog", statistics(Timed::Delay(Delay::Backlog))),
+        ("handoff", statistics(Timed::Delay(Delay::Handoff))),
+        ("pickup", statistics(Timed::Delay(Delay::Pickup))),
+        ("breaks", of_breaks()),
+        (
+            "disconnected",
+            words(&[
+                ("client_seconds", Metric::Disconnected(DisconnectedValue::ClientSeconds)),
+                ("clients", Metric::Disconnected(DisconnectedValue::Clients)),
+                ("longest", Metric::Disconnected(DisconnectedValue::Longest)),
+            ]),
+        ),
+    ];
+    let operations = OperationType::ALL
+        .map(|operation| (operation.name(), of_operations(Subject::Operation(operation))));
+    metrics.extend(operations);
+    metrics
+}
+
+fn errors_with(status: StatusKey) -> Metric {
+    Metric::Count(Counted::ErrorsWith(status))
+}
+
+fn counts(counted: Counted) -> Words {
+    vec![
+        ("count", Name::Complete(Metric::Count(counted))),
+        ("rate", Name::Complete(Metric::PerSecond(counted))),
+    ]
+}
+
+fn statistics(times: Timed) -> Name {
+    let named = |(name, statistic)| (name, Name::Complete(Metric::Time(times, statistic)));
+    Name::Incomplete(Statistic::NAMES.map(named).into())
+}
+
+fn times_and_counts(subject: Subject) -> Words {
+    let mut words = vec![
+        ("response", statistics(Timed::Response(subject))),
+        ("service", statistics(Timed::Service(subject))),
+    ];
+    words.extend(counts(Counted::Ended(subject)));
+    words
+}
+
+fn of_operations(subject: Subject) -> Name {
+    let mut words = times_and_counts(subject);
+    words.push(("failed", Name::Complete(Metric::Count(Counted::Failed(subject)))));
+    if subject == Subject::Operation(OperationType::Open) {
+        let of = |names: &[&'static str], counted: fn(&'static str) -> Counted| {
+            let words =
+                names.iter().map(|name| (*name, Name::Complete(Metric::Count(counted(name)))));
+            Name::Incomplete(words.collect())
+        };
+        words.push(("granted", of(&GrantedCounts::CACHING, Counted::Granted)));
+        words.push(("create_action", of(&GrantedCounts::actions(), Counted::CreateAction)));
+    }
+    Name::Incomplete(words)
+}
+
+fn of_iterations() -> Name {
+    let mut words = times_and_counts(Subject::Iterations);
+    let named = |(name, count)| (name, Name::Complete(Metric::Count(Counted::Iterations(count))));
+    words.extend(
+        [
+            ("late", IterationCount::Late),
+            ("dropped", IterationCount::Dropped),
+            ("skipped", IterationCount::Skipped),
+            ("cut", IterationCount::Cut),
+        ]
+        .map(named),
+    );
+    Name::Incomplete(words)
+}
+
+fn of_breaks() -> Name {
+    let named = |(name, count)| (name, Name::Complete(Metric::Count(Counted::Breaks(count))));
+    let mut words: Words = [
+        ("count", BreakCount::All),
+        ("oplock", BreakCount::Oplock),
+        ("lease", BreakCount::Lease),
+        ("blocked", BreakCount::BlockedOperations),
+    ]
+    .map(named)
+    .into();
+    words.extend(BreakEnd::NAMES.map(|(name, end)| named((name, BreakCount::Ended(end)))));
+    words.push(("waited", statistics(Timed::BreakWait)));
+    words.push(("lasted", statistics(Timed::BreakLength)));
+    Name::Incomplete(words)
+}
+
+/// Returns whether names that begin with `head` are reserved for smbench's own metrics.
+pub fn is_reserved(head: &str) -> bool {
+    METRICS.iter().any(|(word, _)| *word == head)
+}
+
+/// Parses the part of a threshold before its operator. Never panics, whatever the string is.
+///
+/// # Errors
+/// A message with the word that is wrong and the nearest right one.
+pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Metric, String> {
+    let words: Vec<&str> = text.split('.').collect();
+    if let ["errors", word] = words[..]
+        && let Some(status) = StatusKey::from_name(word)
+    {
+        return Ok(errors_with(status));
+    }
+    let mut known = &*METRICS;
+    for (at, word) in words.iter().enumerate() {
+        let (before, after) = (words[..at].join("."), &words[at + 1..]);
+        match known.iter().find(|(name, _)| name == word) {
+            Some((_, Name::Incomplete(words))) => known = words,
+            Some((_, Name::Complete(metric))) if after.is_empty() => return Ok(metric.clone()),
+            Some(_) if *word == "p99" && *after == ["9"] => {
+                return Err(format!("write {before}.p999 for {before}.p99.9"));
+            }
+            Some(_) => {
+                let after = short(&after.join("."));
+                return Err(format!("nothing may follow {before}.{word}: remove '.{after}'"));
+            }
+            None if at == 0 => {
+                return parse_custom(text, custom)?.ok_or_else(|| unknown_metric(text, word));
+            }
+            None => return Err(unknown_word(&before, word, &names(known))),
+        }
+    }
+    Err(incomplete(text, &names(known)))
+}
+
+fn names(words: &Words) -> Vec<&'static str> {
+    words.iter().map(|(name, _)| *name).collect()
+}
+
+impl CustomKind {
+    /// Returns the values of a metric of this kind: the word, its meaning, and the unit.
+    fn values(self) -> Vec<(&'static str, CustomValue, Unit)> {
+        let count = ("count", CustomValue::Count, Unit::Count);
+        match self {
+            CustomKind::Counter => vec![count, ("rate", CustomValue::PerSecond, Unit::PerSecond)],
+            CustomKind::Rate => vec![("rate", CustomValue::Share, Unit::Share), count],
+            CustomKind::Gauge => vec![
+                ("value", CustomValue::Last, Unit::Number),
+                ("min", CustomValue::Of(Statistic::Min), Unit::Number),
+                ("max", CustomValue::Of(Statistic::Max), Unit::Number),
+            ],
+            CustomKind::Histogram(unit) => {
+                let of = |(name, statistic)| (name, CustomValue::Of(statistic), unit);
+                Statistic::NAMES.map(of).into_iter().chain([count]).collect()
+            }
+        }
+    }
+}
+
+/// Parses a value of a custom metric. All but the last word is the metric's name. Returns None if
+/// no metric has this name or a similar one.
+fn parse_custom(text: &str, custom: &CustomKinds) -> Result<Option<Metric>, String> {
+    let words = |kind: &CustomKind| -> Vec<&str> {
+        kind.values().into_iter().map(|(word, ..)| word).collect()
+    };
+    if let Some(kind) = custom.get(text) {
+        return Err(incomplete(text, &words(kind)));
+    }
+    let (name, word) = text.rsplit_once('.').unwrap_or((text, ""));
+    let Some(kind) = custom.get(name) else {
+        return match nearest(name, custom.keys().map(String::as_str)) {
+            Some(near) => Err(format!("unknown metric '{}': did you mean '{near}'?", short(name))),
+            None => Ok(None),
+        };
+    };
+    match kind.values().into_iter().find(|(known, ..)| *known == word) {
+        Some((_, value, unit)) => Ok(Some(Metric::Custom { name: name.into(), value, unit })),
+        None => Err(unknown_word(name, word, &words(kind))),
+    }
+}
+
+/// The most names that a message lists.
+const MANY: usize = 24;
+
+fn unknown_metric(text: &str, head: &str) -> String {
+    if let Some(here) = foreign_words::METRICS.find(head) {
+        return format!("unknown metric '{head}': write a metric such as '{here}'");
+    }
+    let is_operation = |word: &&str| OperationType::ALL.iter().any(|known| known.name() == *word);
+    let heads = names(&METRICS);
+    match nearest(head, heads.iter().copied()) {
+        Some(near) => format!("unknown metric '{}': did you mean '{near}'?", short(head)),
+        None => format!(
+            "unknown metric '{}': a metric begins with {}, a type of operation (open, read, …) or the name of a metric that the script declares",
+            short(text),
+            heads.into_iter().filter(|word| !is_operation(word)).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+/// Returns the message for a name that ends too early.
+fn incomplete(name: &str, known: &[&str]) -> String {
+    let (name, all) = (short(name), known.join(", "));
+    let first = known.first().unwrap_or(&"");
+    format!("'{name}' is not a whole metric: write {name}.{first}, for example (one of {all})")
+}
+
+/// Returns the message for a word after `before` that is none of `known`. It suggests no similar
+/// percentile, which would be the answer to another question.
+fn unknown_word(before: &str, word: &str, known: &[&str]) -> String {
+    if word.is_empty() {
+        return incomplete(before, known);
+    }
+    let before = short(before);
+    let unknown_metric = format!("unknown metric '{before}.{}'", short(word));
+    let is_statistic = known.contains(&"p50");
+    let digits = word.strip_prefix('p').map(|digits| digits.trim_matches(['(', ')']));
+    let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let statistic = Statistic::NAMES.iter().map(|(name, _)| *name).find(|name| *name == word);
+    if known.contains(&"response") {
+        if let Some(here) = STATISTICS.find(word).or(statistic) {
+            return format!("{unknown_metric}: write {before}.response.{here}");
+        }
+        if TIMES.contains(&word) {
+            return format!(
+                "{unknown_metric}: write {before}.response for the time since it was due, or {before}.service for the time since it was sent"
+            );
+        }
+    } else if is_statistic {
+        if let Some(here) = STATISTICS.find(word) {
+            return format!("{unknown_metric}: write {before}.{here}");
+        }
+        if let Some(digits) = digits.filter(|digits| !digits.is_empty()) {
+            return match known.iter().find(|name| name[1..] == *digits) {
+                Some(here) => format!("{unknown_metric}: write {before}.{here}"),
+                None => format!("{unknown_metric}: the statistics are {}", known.join(", ")),
+            };
+        }
+    } else if before == "errors" {
+        return unknown_error(word);
+    }
+    match nearest(&short(word), known.iter().copied()) {
+        Some(near) => format!("{unknown_metric}: did you mean '{before}.{near}'?"),
+        None => format!("{unknown_metric}: after {before} comes one of {}", known.join(", ")),
+    }
+}
+
+fn unknown_error(word: &str) -> String {
+    let bare = word.to_uppercase();
+    let bare = bare.strip_prefix("STATUS_").unwrap_or(&bare);
+    let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name()?.get(7..));
+    let known = ["count", "rate"].into_iter().chain(StatusKey::other_names()).chain(statuses);
+    match nearest(bare, known) {
+        Some(near) => {
+            format!("unknown status '{}': did you mean 'errors.{near}'?", short(bare))
+        }
+        None => format!(
+            "unknown metric 'errors.{}': write errors.count, errors.rate, or errors with the name of a status, such as errors.ACCESS_DENIED",
+            short(word)
+        ),
+    }
+}
+
+/// Returns the message for a name that is none of `known`, which are all there are.
+pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let name = short(name);
+    match nearest(&name, known.iter().copied()) {
+        Some(near) => format!("unknown {what} '{name}': did you mean '{near}'?"),
+        None if known.is_empty() || known.len() > MANY => format!("unknown {what} '{name}'"),
+        None => format!("unknown {what} '{name}': use one of {}", known.join(", ")),
+    }
+}
+
+/// Returns the beginning of a word, as much as a message quotes.
+pub(super) fn short(word: &str) -> String {
+    word.chars().take(60).collect()
+}
