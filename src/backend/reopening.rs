@@ -141,12 +141,13 @@ impl Reopenings {
         match operation {
             OperationKind::Open(open) if !self.is_reopening(open) => self.forget(open.handle_ref),
             OperationKind::OnHandle(handle_ref, HandleOperation::Close) => self.forget(*handle_ref),
-            OperationKind::OnHandle(handle_ref, HandleOperation::Control(control)) => {
-                if let FileControl::Unlock { offset, length } = control {
-                    let reopening = self.get_mut(*handle_ref)?;
-                    return remove(&mut reopening.lost, (*offset, *length))
-                        .then_some(reopening.lost_seq);
-                }
+            OperationKind::OnHandle(
+                handle_ref,
+                HandleOperation::Control(FileControl::Unlock { offset, length }),
+            ) => {
+                let reopening = self.get_mut(*handle_ref)?;
+                return remove(&mut reopening.lost, (*offset, *length))
+                    .then_some(reopening.lost_seq);
             }
             _ => {}
         }

@@ -35,7 +35,7 @@ const MODULES: [&str; 9] =
 const LOGGING: [&str; 19] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
-    "backend::breaks::keyed",
+    "backend::breaks::lease_keys",
     "backend::embedded::server",
     "backend::smb2::socket_reader",
     "backend::smb2::transport",
@@ -50,7 +50,7 @@ const LOGGING: [&str; 19] = [
     "run::lifecycle",
     "run::probe",
     "run::serve",
-    "scheduler::clock",
+    "scheduler::clock::alarm",
     "script::hooks::errors",
 ];
 pub(super) const FORMAT_FLAG: &str = "--log-format";

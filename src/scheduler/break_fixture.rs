@@ -327,7 +327,15 @@ fn text(report: &Report) -> Option<String> {
         Report::Unblocked { ended_ns, .. } => format!("goes on from {}", ended_ns / MS),
         Report::Break(event) => {
             let waited = format!("{} waited {} ms", event.blocked, event.blocked_ns / MS);
-            format!("break from {} is {:?}, {waited}", event.noticed_ns / MS, event.end)
+            {
+                let refusal =
+                    event.refusal.map_or_else(String::new, |status| format!("({status})"));
+                format!(
+                    "break from {} is {:?}{refusal}, {waited}",
+                    event.noticed_ns / MS,
+                    event.end
+                )
+            }
         }
         Report::Closed { closed, failed } => format!("closed {closed}, {failed} failed"),
         Report::Resumed { .. } => "resumed".into(),

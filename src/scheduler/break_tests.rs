@@ -212,7 +212,11 @@ fn a_refused_answer_ends_the_break_with_the_servers_word() {
     let refuses = Some(NtStatus::INVALID_PARAMETER);
     let play = Play { refuses, ..Play::default() };
     let seen = play.seen(vec![(0, 0, open("batch")), (20, 0, to_ii(1))]);
-    assert!(seen[4].starts_with("21 client 0: break from 20 is Refused("), "{}", seen[4]);
+    assert!(
+        seen[4].starts_with("21 client 0: break from 20 is Refused(STATUS_INVALID_PARAMETER"),
+        "{}",
+        seen[4]
+    );
 }
 
 #[test]

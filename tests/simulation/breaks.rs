@@ -149,7 +149,7 @@ fn a_cut_issues_nothing_that_waits_for_a_break() {
     let ending = Some((100 * MS, super::scenario::Ending::Cut));
     let scenario = Scenario { by_file: true, op_timeout_ns: 120_000 * MS, ending, ..plain };
     let outcome = play(&scenario);
-    let ends: Vec<_> = events(&outcome).map(|event| (event.end.clone(), event.blocked)).collect();
+    let ends: Vec<_> = events(&outcome).map(|event| (event.end, event.blocked)).collect();
     assert_eq!(ends, [(BreakEnd::Closed, 1)], "the handle is closed, and with it the break");
     assert!(outcome.ended_ns < 200 * MS, "nobody waited for the server to give up");
 }

@@ -317,7 +317,7 @@ mod tests {
             ("outage=2s@10", "\"10\" is not a duration"),
             ("fail=DISK_FULL", "it names no share"),
             ("fail=DISK_FULL:1%", "\"1%\" is not a number from 0 to 1"),
-            ("fail=SUCCESS:0.1", "STATUS_SUCCESS is no failure"),
+            ("fail=SUCCESS:0.1", "STATUS_SUCCESS is not a failure"),
             ("fail=DISK_FULL:0.7&fail=ACCESS_DENIED:0.7", "add up to 1.4, which is more than 1"),
         ] {
             let error = error(text);

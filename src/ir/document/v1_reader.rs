@@ -92,8 +92,7 @@ struct Pass<'s> {
     /// Whether the version was read.
     version: bool,
     metadata: Option<Map<String, Value>>,
-    /// The name of each client, and its `operation_count`.
-    clients: Option<(Arc<[Arc<str>]>, Vec<u64>)>,
+    clients: Option<ClientList>,
     indices: HashMap<Arc<str>, u32>,
     operations: Operations,
     /// Whether only the operations are still wanted.
@@ -102,6 +101,9 @@ struct Pass<'s> {
     /// The real error when the parser reports that it was stopped.
     error: Option<DocumentError>,
 }
+
+/// The name of each client, and its `operation_count`.
+type ClientList = (Arc<[Arc<str>]>, Vec<u64>);
 
 /// An entry of `clients`.
 #[derive(Serialize, Deserialize)]

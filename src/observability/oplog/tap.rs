@@ -25,6 +25,10 @@ pub(super) struct LineCounts {
 
 /// The content of a line, before it is formatted.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all records are completions, and a box would be an allocation for each"
+)]
 pub(super) enum LogRecord {
     Operation(Completed),
     Break(Box<BreakEvent>),

@@ -299,7 +299,7 @@ async fn two_waiting_locks_are_granted_one_after_the_other(directory: &CaseDirec
         first.unlock(0, 10).await
     };
     let (one, two, released): (Checked, Checked, _) =
-        tokio::join!(waits(&second), waits(&third), releases);
+        tokio::join!(waits(second), waits(&third), releases);
     released?;
     one.and(two)
 }

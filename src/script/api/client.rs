@@ -223,7 +223,8 @@ fn on_paths(registry: &mut Registry, host: &Rc<ScriptHost>) {
         let replace = bool_or(&replace, "rename", "replace", true)?;
         Ok((PathOperation::Rename { source_path, dest_path, replace }, expect))
     });
-    let below_the_root: [(&'static str, fn(SharePath) -> PathOperation); 3] = [
+    type OnPath = fn(SharePath) -> PathOperation;
+    let below_the_root: [(&'static str, OnPath); 3] = [
         ("delete", |path| PathOperation::Delete { path }),
         ("mkdir", |path| PathOperation::Mkdir { path }),
         ("rmdir", |path| PathOperation::Rmdir { path }),

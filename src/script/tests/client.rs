@@ -99,7 +99,7 @@ fn think_time_before_a_boundary_keeps_the_client_and_behind_it_the_operation() {
     assert_eq!(operation.iteration, 3);
     assert_eq!(c.clock.now_ns(), 701);
     assert_eq!(c.start_iteration(Some(&mut next)), Ok(true));
-    assert!(c.at(5_000).unwrap_err().starts_with("at does not go with an open loop"));
+    assert!(c.at(5_000).unwrap_err().starts_with("c:at cannot be used in an open loop"));
     assert_eq!(c.start_iteration(Some(&mut next)), Ok(false), "it arrives at the bound");
     assert_eq!(flush(&mut c).due, Due::After(0));
 }

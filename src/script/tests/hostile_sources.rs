@@ -89,7 +89,10 @@ fn repeating_nothing_very_often_takes_no_time() {
 fn a_module_that_means_harm_is_ended_like_a_script_and_named() {
     for (attack, problem) in [
         ("while true do end", "no result after 150ms of computing"),
-        ("while true do pcall(function() while true do end end) end", "no end in sight"),
+        (
+            "while true do pcall(function() while true do end end) end",
+            "the script seems to loop forever",
+        ),
         ("local s = ('x'):rep(1e9)", ""),
         ("return require('evil')", "evil"),
         ("local function f() return f() + 1 end f()", "stack overflow"),
