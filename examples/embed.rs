@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let outcome = run(&input, &options)?;
 
     let summary = outcome.summary;
-    println!("{} operations, {} failed", summary.totals.operations, summary.totals.failed);
+    println!("{} operations, {} failed", summary.totals.operations, summary.totals.counts.failed);
     println!("{} bytes written", summary.totals.bytes_written);
     if let Some(times) = summary.operations.get(&OperationType::Read).and_then(|of| of.response_us)
     {
