@@ -14,7 +14,7 @@ impl Cli {
     /// Parses and checks a command line, the program's name first.
     ///
     /// `-h` and `--help` of a command that takes a script are not an error. They set
-    /// [`StreamArgs::short_help`] and [`StreamArgs::help`], because the script's own help is added
+    /// `StreamArgs::short_help` and `StreamArgs::help`, because the script's own help is added
     /// to that of the command.
     ///
     /// # Errors

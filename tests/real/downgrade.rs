@@ -54,7 +54,7 @@ async fn assert_refused(proxy: &Proxy, user: &str, password: &str) {
     assert_eq!((error.stage, error.transient), (ConnectStage::Negotiate, false), "{error}");
     let text = error.to_string();
     assert!(text.contains("did not confirm the negotiation"), "{text}");
-    assert!(text.contains("may have been changed on the way"), "{text}");
+    assert!(text.contains("may have been changed in transit"), "{text}");
 }
 
 /// Starts a proxy that changes nothing. It records the statuses with which the server answered the

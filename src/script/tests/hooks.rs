@@ -388,7 +388,7 @@ fn mistakes_in_hooks_and_metrics_name_the_line_and_the_right_word() {
         ),
         (
             "bench.histogram('a', { unit = 'ms' })",
-            "s.lua:4: bench.histogram 'a': unit 'ms': times are in \"ns\" everywhere",
+            "s.lua:4: bench.histogram 'a': unit 'ms': all times in a script are in \"ns\"",
         ),
         (
             "bench.counter('a', { unit = 'ns' })",
