@@ -95,7 +95,7 @@ pub struct RunOutcome {
 /// };
 /// let outcome = run(&input, &options)?;
 /// assert_eq!(outcome.summary.totals.operations, 6);
-/// assert_eq!(outcome.summary.totals.failed, 0);
+/// assert_eq!(outcome.summary.totals.counts.failed, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> {

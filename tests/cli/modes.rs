@@ -115,7 +115,7 @@ fn a_mode_the_target_does_not_have_is_refused_whatever_the_stream_needs() {
     let place = Place::with_script(&plain("nil"));
     assert_eq!(
         place.run("s.lua --target sim:null --mode 2 --iterations 1").end().refused(2),
-        "--mode 2: the sim:null backend goes no further than fidelity mode 1; ask for that, or let --degrade go on with what it has"
+        "--mode 2: the sim:null backend supports fidelity modes up to 1; choose such a mode, or continue with what the backend supports with --degrade"
     );
     let line = "s.lua --target sim:null --mode 2 --iterations 1 --degrade";
     let summary = place.run(line).end().exits(0).summary();

@@ -88,7 +88,7 @@ fn success_that_was_not_expected_is_a_failure() {
         end }"#,
     );
     let ended = place.run_to("a", "s.lua --target sim --iterations 3").end().exits(4);
-    let why = "  3 × STATUS_SUCCESS, which `expect` does not name";
+    let why = "  3 × STATUS_SUCCESS, which `expect` does not list";
     assert!(ended.stdout.contains(why), "{}", ended.stdout);
     let summary = ended.summary();
     assert_eq!(summary["failures"][0]["status"], "STATUS_SUCCESS");

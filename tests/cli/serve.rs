@@ -183,7 +183,7 @@ fn what_cannot_be_served_is_one_error() {
         assert_eq!(message.ends_with("; make it first"), directory == "none", "{message}");
     }
     let message = refused("--listen 127.0.0.1:0 --user a:b");
-    assert!(message.starts_with("--user \"a:b\" is no name for a user"), "{message}");
+    assert!(message.starts_with("--user \"a:b\" is not a valid user name"), "{message}");
     let message = refused("--listen 127.0.0.1:0 --password-file none");
     assert_eq!(message, "--password-file none: No such file or directory (os error 2)");
 }

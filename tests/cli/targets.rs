@@ -107,7 +107,7 @@ fn a_simulator_that_is_described_wrongly_is_refused_with_what_to_write() {
         ),
         (
             "sim?fail=DISKFULL:0.1",
-            "--target: sim: fail=DISKFULL:0.1: there is no status \"DISKFULL\" (did you mean \"DISK_FULL\"?); write fail=STATUS_SHARING_VIOLATION:0.01 for one operation in a hundred",
+            "--target: sim: fail=DISKFULL:0.1: unknown status \"DISKFULL\" (did you mean \"DISK_FULL\"?); write fail=STATUS_SHARING_VIOLATION:0.01 for one operation in a hundred",
         ),
     ] {
         assert_eq!(place.run(&format!("s.lua --target {target}")).end().refused(2), message);

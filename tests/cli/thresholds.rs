@@ -182,11 +182,11 @@ fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() 
         ),
         (
             "{ 'read.count > 1', phase = 'steady' }",
-            "s.lua:7: bench.thresholds: 'read.count > 1': unknown phase 'steady': there is run",
+            "s.lua:7: bench.thresholds: 'read.count > 1': unknown phase 'steady': use one of run",
         ),
         (
             "{ 'read.count > 1', workload = 'x' }",
-            "s.lua:7: bench.thresholds: 'read.count > 1': unknown workload 'x': there is w",
+            "s.lua:7: bench.thresholds: 'read.count > 1': unknown workload 'x': use one of w",
         ),
         (
             "{ 'read.count > 1', abrot = true }",
@@ -206,7 +206,7 @@ fn a_mistake_in_a_threshold_is_reported_with_its_line_before_anything_is_done() 
         ),
         (
             "table.freeze({ 'read.count > 1', phase = 'no' })",
-            "s.lua:7: bench.thresholds: 'read.count > 1': unknown phase 'no': there is run",
+            "s.lua:7: bench.thresholds: 'read.count > 1': unknown phase 'no': use one of run",
         ),
         (
             "{ abort = true }",
