@@ -1,4 +1,4 @@
-//! What a run measures, by phase, workload and operation type.
+//! The measurements of a run, by phase, workload and operation type.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -20,7 +20,7 @@ pub struct Case {
     pub only_on_test_servers: Option<&'static str>,
 }
 
-/// What a case's function gets: the directory of the case, or new clients that work in it.
+/// The argument of a case's function: the directory of the case, or new clients that work in it.
 pub trait CaseArguments<'a>: Sized {
     /// The future is boxed, so that its type says nothing about the lifetime of the arguments.
     fn prepare(directory: &'a CaseDirectory) -> BoxFuture<'a, Checked<Self>>;

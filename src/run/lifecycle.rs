@@ -117,7 +117,7 @@ struct Run<'a> {
     permits: Arc<Permits>,
     thresholds: ThresholdChecks,
     live: Arc<Live>,
-    /// What the stream may request of the backend.
+    /// The limit on the features that the stream may request of the backend.
     gate: FeatureGate,
     backend: Arc<dyn SMBBackend>,
     clock: Arc<RealClock>,

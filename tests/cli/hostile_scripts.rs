@@ -117,7 +117,7 @@ fn an_error_of_one_client_in_a_thousand_names_it_and_the_results_are_written() {
             end,
             teardown = function(c) c:rmdir("u" .. c.id) end }"#,
     );
-    let ended = place.run("s.lua --target sim --duration 60s").end();
+    let ended = place.run("s.lua --target sim --duration 20s").end();
     let (problem, summary) = ended.broke_off(2);
     assert_eq!(problem, "s.lua:8: attempt to index nil with 'name' (client editors/731)");
     assert_eq!(summary["exit_reasons"], serde_json::json!(["invalid"]));

@@ -70,8 +70,7 @@ fn backends(samba: Option<&Samba>) -> Vec<(&'static str, Arc<dyn SMBBackend>)> {
 
 const LIMITS: SuiteLimits = SuiteLimits {
     wait: Duration::from_secs(10),
-    // Other tests run beside these, and the largest case makes two thousand files.
-    case: Duration::from_secs(60),
+    case: Duration::from_secs(20),
     cleaning: Duration::from_secs(10),
     whole: Duration::from_secs(500),
 };

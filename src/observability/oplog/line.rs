@@ -9,7 +9,7 @@ use super::super::layout::Layout;
 use super::tap::{Completed, LogRecord};
 use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
 use crate::ir::{CompletionStatus, Failure, OperationType, Section};
-use crate::protocol::{Break, Caching, Durable, Granted, NtStatus};
+use crate::protocol::{Break, Caching, Durable, Granted, NtStatus, SharePath};
 
 /// A line of `ops.jsonl` (`--oplog`). Times (`_ns`) are nanoseconds from the run's origin
 /// (connections made, before setup). Lines of one client are in order, those of different
@@ -254,11 +254,11 @@ fn context(layout: &Layout, client_idx: u32, phase: Option<u16>) -> LineContext<
 }
 
 fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a> {
-    let Completed { event, path } = record;
-    let (operation, times) = (&event.operation, &event.times);
+    let times = &record.times;
+    let op_id = |seq: u32| format!("{}-{seq}", record.client_idx);
     let (mut status, mut code, mut message, mut because_of) = (None, None, None, None);
     let mut number = |nt: NtStatus| (status, code) = (Some(nt.to_string()), Some(nt.0));
-    let outcome = match &event.execution.status {
+    let outcome = match &record.status {
         CompletionStatus::Succeeded(nt) => {
             number(*nt);
             OperationOutcome::Succeeded
@@ -279,18 +279,18 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
             OperationOutcome::Failed
         }
         CompletionStatus::Skipped { cause_seq } => {
-            because_of = Some(format!("{}-{cause_seq}", operation.client_idx));
+            because_of = Some(op_id(*cause_seq));
             OperationOutcome::Skipped
         }
         CompletionStatus::Cut => OperationOutcome::Cut,
     };
     OperationLine {
-        op_id: operation.op_id(),
-        context: context(layout, operation.client_idx, event.phase),
-        section: operation.section,
-        iteration: operation.iteration,
-        kind: operation.operation_type(),
-        path: path.as_ref().map(|path| path.as_str()),
+        op_id: record.id.as_ref().map_or_else(|| op_id(record.seq), |id| id.to_string()),
+        context: context(layout, record.client_idx, record.phase),
+        section: record.section,
+        iteration: record.iteration,
+        kind: record.kind,
+        path: record.path.as_ref().map(SharePath::as_str),
         outcome,
         status,
         code,
@@ -301,10 +301,10 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         issued_ns: times.issued_ns,
         attempted_ns: times.attempted_ns,
         completed_ns: times.completed_ns,
-        bytes: event.execution.bytes,
-        retries: event.retries,
+        bytes: record.bytes,
+        retries: record.retries,
         blocked_ns: Some(times.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
-        granted: event.execution.granted.as_deref().map(granted).map(Box::new),
+        granted: record.granted.as_deref().map(granted).map(Box::new),
     }
 }
 

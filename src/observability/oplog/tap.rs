@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
-use crate::ir::{CompletionEvent, Event};
-use crate::protocol::SharePath;
+use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationTimes, OperationType, Section};
+use crate::protocol::{Granted, SharePath};
 
 /// The time from the first to the latest record of a batch, in nanoseconds, after which it is
 /// handed over although it is not full, so that a reader can follow the file.
@@ -25,21 +25,50 @@ pub(super) struct LineCounts {
 
 /// The content of a line, before it is formatted.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all records are completions, and a box would be an allocation for each"
-)]
 pub(super) enum LogRecord {
     Operation(Completed),
     Break(Box<BreakEvent>),
     Dropped(IterationEvent),
 }
 
-/// A completion, and the path that the operation touched.
+/// A completion, reduced to the content of a line: the shard copies it on the timed path.
 #[derive(Debug)]
 pub(super) struct Completed {
-    pub event: CompletionEvent,
+    pub id: Option<Arc<str>>,
+    pub client_idx: u32,
+    pub seq: u32,
+    pub iteration: u32,
+    pub kind: OperationType,
+    pub section: Section,
+    /// The path that the operation touched.
     pub path: Option<SharePath>,
+    pub status: CompletionStatus,
+    pub phase: Option<u16>,
+    pub times: OperationTimes,
+    pub bytes: u64,
+    pub retries: u32,
+    pub granted: Option<Box<Granted>>,
+}
+
+impl Completed {
+    fn new(event: &CompletionEvent, path: Option<&SharePath>) -> Completed {
+        let (operation, execution) = (&event.operation, &event.execution);
+        Completed {
+            id: operation.id.clone(),
+            client_idx: operation.client_idx,
+            seq: operation.seq,
+            iteration: operation.iteration,
+            kind: operation.operation_type(),
+            section: operation.section,
+            path: path.cloned(),
+            status: execution.status.clone(),
+            phase: event.phase,
+            times: event.times,
+            bytes: execution.bytes,
+            retries: event.retries,
+            granted: execution.granted.clone(),
+        }
+    }
 }
 
 /// The tap of one shard.
@@ -66,7 +95,7 @@ impl OplogTap {
     ) {
         match event {
             Event::Completed(event) => {
-                let record = Completed { event: event.clone(), path: path(event).cloned() };
+                let record = Completed::new(event, path(event));
                 self.add(LogRecord::Operation(record), event.times.completed_ns);
             }
             Event::Break(event) => self.add(LogRecord::Break(event.clone()), event.ended_ns),

@@ -49,7 +49,7 @@ pub enum Subject {
     Iterations,
 }
 
-/// What is counted.
+/// A count or an amount of bytes, as a total or per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// Operations that were sent, or iterations that finished.
