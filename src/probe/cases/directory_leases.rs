@@ -76,8 +76,7 @@ async fn child_with(
 /// that caused it does not wait for this.
 async fn goes(client: &ProbeClient<'_>) -> Checked {
     of_lease(client.next_break().await?, RH_TO_NONE)?;
-    check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS);
-    Ok(())
+    check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS)
 }
 
 async fn a_directory_caches_no_writes(client: ProbeClient<'_>) -> Checked {
@@ -85,7 +84,7 @@ async fn a_directory_caches_no_writes(client: ProbeClient<'_>) -> Checked {
     let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
     for (asked, expected) in [(r, r), (r | h, r | h), (r | w, r), (r | w | h, r | h)] {
         let directory = open_directory(&client, "d", lease(1, asked)).await?;
-        check_eq!(leased(&directory)?.state, expected, "asked for {asked}");
+        check_eq!(leased(&directory)?.state, expected, "asked for {asked}")?;
         directory.close().await?;
     }
     Ok(())
@@ -101,7 +100,7 @@ async fn who_is_refused_takes_the_handle_caching_of_a_directory(
         answer(two.open_extended("d", ReadWrite, Open, &asked).await)
     };
     let taken = (LeaseState::RH, LeaseState::R);
-    check_eq!(breaks(&one, taken, refused).await?, NtStatus::SHARING_VIOLATION);
+    check_eq!(breaks(&one, taken, refused).await?, NtStatus::SHARING_VIOLATION)?;
     let again = hold(&one).await?;
     again.close().await?;
     let closes = async |notice| {
@@ -161,8 +160,7 @@ async fn a_rename_shows_in_both_directories(directory: &CaseDirectory) -> Checke
     goes(&one).await?;
     goes(&three).await?;
     first.close().await?;
-    second.close().await?;
-    Ok(())
+    Ok(second.close().await?)
 }
 
 async fn a_deletion_shows_with_the_last_close([one, two]: Clients<'_, 2>) -> Checked {
@@ -189,8 +187,7 @@ async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(client: ProbeClie
     client.expect_no_break().await?;
     closes.close().await?;
     goes(&client).await?;
-    check_status!(client.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn a_parent_key_spares_whoever_sends_it([one, two]: Clients<'_, 2>) -> Checked {

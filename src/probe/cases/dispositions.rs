@@ -42,12 +42,11 @@ async fn existing(
             content
         }
         Err(status) => {
-            check_status!(opened, status);
+            check_status!(opened, status)?;
             b"old content"
         }
     };
-    check_eq!(client.content("f").await?, content);
-    Ok(())
+    check_eq!(client.content("f").await?, content)
 }
 
 /// Checks the answer to an open of a missing file, and whether the file exists after it.
@@ -60,10 +59,10 @@ async fn missing(
     let opened = client.open("f", ReadWrite, disposition).await;
     if expected == NtStatus::SUCCESS {
         opened?.close().await?;
-        check_eq!(client.content("f").await?, b"");
+        check_eq!(client.content("f").await?, b"")?;
     } else {
-        check_status!(opened, expected);
-        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(opened, expected)?;
+        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
     }
     Ok(())
 }
@@ -131,7 +130,7 @@ async fn an_answer_says_what_the_disposition_did(client: ProbeClient<'_>) -> Che
     ] {
         let handle = client.open(name, ReadWrite, disposition).await?;
         let action = handle.granted().map(|granted| granted.action);
-        check_eq!(action, Some(expected), "{disposition:?} of {name}");
+        check_eq!(action, Some(expected), "{disposition:?} of {name}")?;
         handle.close().await?;
     }
     Ok(())
@@ -152,11 +151,10 @@ async fn a_directory_is_made_opened_and_refused_by_disposition(client: ProbeClie
         ("e", OpenIf, NtStatus::SUCCESS),
     ] {
         let opened = client.open_extended(name, ReadWrite, disposition, &directory()).await;
-        check_status!(opened, expected, "{disposition:?} of {name}");
+        check_status!(opened, expected, "{disposition:?} of {name}")?;
     }
     client.make("d/f", b"x").await?;
-    client.make("e/f", b"x").await?;
-    Ok(())
+    Ok(client.make("e/f", b"x").await?)
 }
 
 async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
@@ -164,10 +162,9 @@ async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
     client.make("d/f", b"kept").await?;
     for disposition in [Supersede, Overwrite, OverwriteIf] {
         let opened = client.open_extended("d", ReadWrite, disposition, &directory()).await;
-        check_status!(opened, NtStatus::INVALID_PARAMETER, "{disposition:?}");
+        check_status!(opened, NtStatus::INVALID_PARAMETER, "{disposition:?}")?;
     }
-    check_eq!(client.content("d/f").await?, b"kept");
-    Ok(())
+    check_eq!(client.content("d/f").await?, b"kept")
 }
 
 async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirectory) -> Checked {
@@ -183,7 +180,7 @@ async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirecto
         for disposition in [Overwrite, OverwriteIf, Supersede] {
             let opened = client.open("f", ReadWrite, disposition).await;
             let context = format!("{disposition:?} of a file with attributes 0x{kept:X}");
-            check_status!(opened, NtStatus::ACCESS_DENIED, "{context}");
+            check_status!(opened, NtStatus::ACCESS_DENIED, "{context}")?;
             let asked = with(HIDDEN | SYSTEM);
             client.open_extended("f", ReadWrite, disposition, &asked).await?.close().await?;
         }

@@ -55,7 +55,7 @@ pub fn of_lease(notice: Break, (current, new): (LeaseState, LeaseState)) -> Chec
         Break::Lease(notice) => {
             let (found, expected) =
                 ((notice.key, notice.current, notice.new), (key(1), current, new));
-            check_eq!(found, expected, "a break of which lease, from what to what");
+            check_eq!(found, expected, "a break of which lease, from what to what")?;
             Ok(notice)
         }
         Break::Oplock(_) => Err(CaseFailure::new("got an oplock's break, not a lease's")),
@@ -74,9 +74,8 @@ pub async fn breaks<T>(
     disturbs: impl Future<Output = Checked<T>> + Send,
 ) -> Checked<T> {
     let react = async |notice| {
-        check_eq!(of_lease(notice, (current, new))?.acknowledgement_required, true);
-        check_eq!(answers(holder, new).await?, NtStatus::SUCCESS);
-        Ok(())
+        check_eq!(of_lease(notice, (current, new))?.acknowledgement_required, true)?;
+        check_eq!(answers(holder, new).await?, NtStatus::SUCCESS)
     };
     let disturbed = holder.broken_by(disturbs, react).await?;
     holder.expect_no_break().await?;
@@ -101,7 +100,7 @@ async fn meetings(
             true => opens(&two, 2, asked).await?,
             false => breaks(&one, (held, left), opens(&two, 2, asked)).await?,
         };
-        check_eq!(got, expected, "{held} met by {asked}");
+        check_eq!(got, expected, "{held} met by {asked}")?;
         handle.close().await?;
     }
     one.expect_no_break().await
@@ -133,7 +132,7 @@ async fn a_lease_is_not_broken_by_its_own_key(client: ProbeClient<'_>) -> Checke
     let again = client.open_extended("f", ReadWrite, OverwriteIf, &asked).await?;
     again.write(0, Bytes::from_static(b"x")).await?;
     held.truncate(100).await?;
-    check_eq!(leased(&again)?.state, LeaseState::RWH);
+    check_eq!(leased(&again)?.state, LeaseState::RWH)?;
     client.expect_no_break().await
 }
 
@@ -141,8 +140,7 @@ async fn the_same_key_of_another_client_is_another_lease([one, two]: Clients<'_,
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let opening = opens(&two, 1, LeaseState::RWH);
     let got = breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await?;
-    check_eq!(got, LeaseState::RH);
-    Ok(())
+    check_eq!(got, LeaseState::RH)
 }
 
 async fn a_break_counts_as_an_epoch([one, two]: Clients<'_, 2>) -> Checked {
@@ -150,13 +148,11 @@ async fn a_break_counts_as_an_epoch([one, two]: Clients<'_, 2>) -> Checked {
     let epoch = leased(&held)?.epoch;
     let answering = async |notice| {
         let notice = of_lease(notice, W_GOES)?;
-        check_eq!(notice.epoch, epoch.wrapping_add(1));
-        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
-        Ok(())
+        check_eq!(notice.epoch, epoch.wrapping_add(1))?;
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS)
     };
     let opened = one.broken_by(done(two.file("f")), answering).await?;
-    opened.close().await?;
-    Ok(())
+    Ok(opened.close().await?)
 }
 
 async fn a_lease_of_version_1_is_broken_alike([one, two]: Clients<'_, 2>) -> Checked {
@@ -169,26 +165,23 @@ async fn a_lease_of_version_1_is_broken_alike([one, two]: Clients<'_, 2>) -> Che
 
 async fn an_open_during_a_break_says_so([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RWH).await?;
-    check_eq!(leased(&held)?.breaking, false);
+    check_eq!(leased(&held)?.breaking, false)?;
     let answering = async |notice| {
         of_lease(notice, W_GOES)?;
         let again = one.file_with("f", &lease(1, LeaseState::RWH)).await?;
         let during = leased(&again)?;
-        check_eq!((during.breaking, during.state), (true, LeaseState::RWH));
-        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
-        Ok(())
+        check_eq!((during.breaking, during.state), (true, LeaseState::RWH))?;
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS)
     };
     let opened = one.broken_by(done(two.file("f")), answering).await?;
-    opened.close().await?;
-    Ok(())
+    Ok(opened.close().await?)
 }
 
 async fn an_answer_may_keep_less_than_was_left([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let answering = async |notice| {
         of_lease(notice, W_GOES)?;
-        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
-        Ok(())
+        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS)
     };
     let opened = one.broken_by(done(two.file("f")), answering).await?;
     opened.write(0, Bytes::from_static(b"x")).await?;
@@ -202,15 +195,13 @@ async fn a_greedy_answer_is_not_accepted_and_may_be_repeated(
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let answering = async |notice| {
         of_lease(notice, W_GOES)?;
-        check_eq!(answers(&one, LeaseState::RWH).await?, NtStatus::REQUEST_NOT_ACCEPTED);
-        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+        check_eq!(answers(&one, LeaseState::RWH).await?, NtStatus::REQUEST_NOT_ACCEPTED)?;
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS)?;
         let late = answers(&one, LeaseState::NONE).await?;
-        check_eq!(late, NtStatus::UNSUCCESSFUL, "the break is over");
-        Ok(())
+        check_eq!(late, NtStatus::UNSUCCESSFUL, "the break is over")
     };
     let opened = one.broken_by(done(two.file("f")), answering).await?;
-    opened.close().await?;
-    Ok(())
+    Ok(opened.close().await?)
 }
 
 async fn a_close_answers_a_lease_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
@@ -220,8 +211,7 @@ async fn a_close_answers_a_lease_break_as_well([one, two]: Clients<'_, 2>) -> Ch
         Ok(held.close().await?)
     };
     let got = one.broken_by(opens(&two, 2, LeaseState::RWH), closes).await?;
-    check_eq!(got, LeaseState::RWH, "nobody else has it open");
-    Ok(())
+    check_eq!(got, LeaseState::RWH, "nobody else has it open")
 }
 
 async fn a_lost_connection_answers_a_lease_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
@@ -232,8 +222,7 @@ async fn a_lost_connection_answers_a_lease_break_as_well([one, two]: Clients<'_,
         Ok(())
     };
     let ((), got) = tokio::try_join!(vanishes, opens(&two, 2, LeaseState::RWH))?;
-    check_eq!(got, LeaseState::RWH, "nobody else has it open");
-    Ok(())
+    check_eq!(got, LeaseState::RWH, "nobody else has it open")
 }
 
 async fn overwriting_takes_all_of_rwh_and_waits([one, two]: Clients<'_, 2>) -> Checked {
@@ -254,7 +243,7 @@ async fn takes_r(directory: &CaseDirectory, change: &str) -> Checked {
         _ => two.file("f").await?.lock(0, 1, true, false).await?,
     }
     let notice = of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
-    check_eq!(notice.acknowledgement_required, false, "{change}");
+    check_eq!(notice.acknowledgement_required, false, "{change}")?;
     one.expect_no_break().await
 }
 
@@ -305,10 +294,9 @@ async fn handle_caching_goes_before_a_share_mode_refuses([one, two]: Clients<'_,
     let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
     let opening = async { answer(two.file("f").await) };
     let refused = breaks(&one, (LeaseState::RH, LeaseState::R), opening).await?;
-    check_eq!(refused, NtStatus::SHARING_VIOLATION);
+    check_eq!(refused, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.file("f").await?.close().await?;
-    Ok(())
+    Ok(two.file("f").await?.close().await?)
 }
 
 async fn a_lease_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>) -> Checked {
@@ -318,15 +306,14 @@ async fn a_lease_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>
         Ok(held.close().await?)
     };
     let opened = one.broken_by(done(two.file("f")), closes).await?;
-    opened.close().await?;
-    Ok(())
+    Ok(opened.close().await?)
 }
 
 async fn without_handle_caching_a_share_mode_refuses_at_once(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
     let _held = hold_with(&one, LeaseState::RW, &alone(LeaseState::RW)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     one.expect_no_break().await
 }
 
@@ -334,12 +321,11 @@ async fn a_rename_takes_handle_caching_and_waits([one, two]: Clients<'_, 2>) -> 
     let _held = hold(&one, 1, LeaseState::RH).await?;
     let answering = async |notice| {
         of_lease(notice, (LeaseState::RH, LeaseState::R))?;
-        check_status!(one.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-        check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
-        Ok(())
+        check_status!(one.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS)
     };
     one.broken_by(done(two.rename("f", "g", false)), answering).await?;
-    check_status!(two.stat("g").await, NtStatus::SUCCESS);
+    check_status!(two.stat("g").await, NtStatus::SUCCESS)?;
     one.expect_no_break().await
 }
 
@@ -348,8 +334,7 @@ async fn a_deletion_takes_handle_caching([one, two]: Clients<'_, 2>) -> Checked 
     let deleting = async { Ok(two.delete("f").await?) };
     breaks(&one, (LeaseState::RH, LeaseState::R), deleting).await?;
     held.close().await?;
-    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 /// Follows smbtorture smb2.lease.v2_breaking3: the lease is broken in steps, and all opens wait for
@@ -363,17 +348,17 @@ async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
     let epoch = leased(&held)?.epoch.wrapping_add(1);
     let let_in = AtomicUsize::new(0);
     let answering = async {
-        check_eq!(of_lease(one.next_break().await?, W_GOES)?.epoch, epoch);
+        check_eq!(of_lease(one.next_break().await?, W_GOES)?.epoch, epoch)?;
         // The open that overwrites reaches the server before this answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS);
+        check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS)?;
         let second = of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::R))?;
-        check_eq!((second.epoch, second.acknowledgement_required), (epoch, true));
+        check_eq!((second.epoch, second.acknowledgement_required), (epoch, true))?;
         one.expect_no_break().await?;
-        check_eq!(let_in.load(Ordering::SeqCst), 0, "before the second answer");
-        check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS);
+        check_eq!(let_in.load(Ordering::SeqCst), 0, "before the second answer")?;
+        check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS)?;
         let third = of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
-        check_eq!((third.epoch, third.acknowledgement_required), (epoch, false));
+        check_eq!((third.epoch, third.acknowledgement_required), (epoch, false))?;
         Checked::Ok(())
     };
     let enters = async |client: &ProbeClient<'_>, disposition| {
@@ -401,8 +386,7 @@ async fn oplock_beside(
         let handle = two.file_with("f", &oplock(Batch)).await?;
         Ok(granted(&handle)?.oplock)
     };
-    check_eq!(breaks(&one, (held, left), opening).await?, expected);
-    Ok(())
+    check_eq!(breaks(&one, (held, left), opening).await?, expected)
 }
 
 async fn an_oplock_beside_a_lease_of_rw_is_level_ii(directory: &CaseDirectory) -> Checked {

@@ -52,29 +52,26 @@ async fn an_answer_keeps_nothing_where_nothing_was_left([one, two]: Clients<'_, 
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let answering = async |notice| {
         of_lease(notice, RWH_TO_NONE)?;
-        check_eq!(held(&one).await?, (LeaseState::RWH, true));
+        check_eq!(held(&one).await?, (LeaseState::RWH, true))?;
         let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
         for greedy in [r | w | h, r | w, w | h, r | h, w, h, r] {
             let answered = answers(&one, greedy).await?;
-            check_eq!(answered, NtStatus::REQUEST_NOT_ACCEPTED, "{greedy}");
+            check_eq!(answered, NtStatus::REQUEST_NOT_ACCEPTED, "{greedy}")?;
         }
-        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
-        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::UNSUCCESSFUL);
-        Ok(())
+        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS)?;
+        check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::UNSUCCESSFUL)
     };
     let opened = one.broken_by(done(two.open("f", ReadWrite, Overwrite)), answering).await?;
     opened.close().await?;
-    check_eq!(held(&one).await?, (LeaseState::NONE, false));
-    Ok(())
+    check_eq!(held(&one).await?, (LeaseState::NONE, false))
 }
 
 async fn a_break_of_r_wants_no_answer_and_accepts_none([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::R).await?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
     of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
-    check_eq!(held(&one).await?, (LeaseState::NONE, false));
-    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::UNSUCCESSFUL);
-    Ok(())
+    check_eq!(held(&one).await?, (LeaseState::NONE, false))?;
+    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::UNSUCCESSFUL)
 }
 
 async fn nobody_waits_for_readers_however_often_they_are_overwritten(
@@ -86,10 +83,9 @@ async fn nobody_waits_for_readers_however_often_they_are_overwritten(
     of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
     one.expect_no_break().await?;
-    check_eq!(held(&one).await?, (LeaseState::RH, true), "not answered yet");
-    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
-    check_eq!(held(&one).await?, (LeaseState::NONE, false));
-    Ok(())
+    check_eq!(held(&one).await?, (LeaseState::RH, true), "not answered yet")?;
+    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS)?;
+    check_eq!(held(&one).await?, (LeaseState::NONE, false))
 }
 
 /// Returns parameters that share only reading, which conflicts with the holder's right to write.
@@ -101,17 +97,16 @@ async fn who_is_refused_takes_handle_caching_alone([one, two]: Clients<'_, 2>) -
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let epoch = leased(&first)?.epoch;
     let keeps = async |notice, change: (LeaseState, LeaseState), counted| {
-        check_eq!(of_lease(notice, change)?.epoch, epoch.wrapping_add(counted));
-        check_eq!(answers(&one, change.1).await?, NtStatus::SUCCESS);
-        Ok(())
+        check_eq!(of_lease(notice, change)?.epoch, epoch.wrapping_add(counted))?;
+        check_eq!(answers(&one, change.1).await?, NtStatus::SUCCESS)
     };
     let refused = async { answer(two.file_with("f", &readers_only(2)).await) };
     let refused = one.broken_by(refused, async |notice| keeps(notice, RWH_TO_RW, 1).await).await?;
-    check_eq!(refused, NtStatus::SHARING_VIOLATION);
+    check_eq!(refused, NtStatus::SHARING_VIOLATION)?;
     let opening = opens(&two, 2, LeaseState::RWH);
     let rest = (LeaseState::RW, LeaseState::R);
     let got = one.broken_by(opening, async |notice| keeps(notice, rest, 2).await).await?;
-    check_eq!(got, LeaseState::RH);
+    check_eq!(got, LeaseState::RH)?;
     one.expect_no_break().await
 }
 
@@ -124,11 +119,11 @@ async fn every_lease_in_the_way_is_broken_once([one, two]: Clients<'_, 2>) -> Ch
         let mut keys = Vec::new();
         for _ in 0..2 {
             let Break::Lease(notice) = one.next_break().await? else { continue };
-            check_eq!((notice.current, notice.new), RH_TO_R);
+            check_eq!((notice.current, notice.new), RH_TO_R)?;
             keys.push(notice.key);
         }
         keys.sort_unstable();
-        check_eq!(keys, [key(1), key(2)]);
+        check_eq!(keys, [key(1), key(2)])?;
         first.close().await?;
         one.expect_no_break().await?;
         Ok(second.close().await?)
@@ -155,8 +150,7 @@ async fn looking_breaks_no_lease_and_all_else_does(directory: &CaseDirectory) ->
             let answering = async |notice| {
                 of_lease(notice, (LeaseState::RWH, LeaseState::RH))?;
                 let answered = answers(&one, LeaseState::RH).await?;
-                check_eq!(answered, NtStatus::SUCCESS, "access 0x{access:X}");
-                Ok(())
+                check_eq!(answered, NtStatus::SUCCESS, "access 0x{access:X}")
             };
             one.broken_by(opening, answering).await?
         };
@@ -184,7 +178,7 @@ async fn oplocks_are_granted_beside_leases_as_the_table_says(
                 true => opening.await?,
                 false => breaks(&one, (first, first - w), opening).await?,
             };
-            check_eq!(got, expected, "{} beside {first}", asked.name());
+            check_eq!(got, expected, "{} beside {first}", asked.name())?;
             handle.close().await?;
         }
     }
@@ -195,7 +189,7 @@ async fn a_lease_is_of_one_key_and_not_of_its_client(client: ProbeClient<'_>) ->
     let first = hold(&client, 1, LeaseState::RWH).await?;
     let opening = opens(&client, 2, LeaseState::RWH);
     let got = breaks(&client, (LeaseState::RWH, LeaseState::RH), opening).await?;
-    check_eq!(got, LeaseState::RH);
+    check_eq!(got, LeaseState::RH)?;
     first.write(0, Bytes::from_static(b"x")).await?;
     client.expect_no_break().await
 }
@@ -213,7 +207,7 @@ async fn a_lease_keeps_the_version_it_began_with(client: ProbeClient<'_>) -> Che
         let upgraded = of_version(other, LeaseState::RWH);
         let upgraded = hold_with(&client, LeaseState::RWH, &upgraded).await?;
         let epochs = if version == 2 { (1, 2) } else { (0, 0) };
-        check_eq!((leased(&first)?.epoch, leased(&upgraded)?.epoch), epochs, "version {version}");
+        check_eq!((leased(&first)?.epoch, leased(&upgraded)?.epoch), epochs, "version {version}")?;
         first.close().await?;
         upgraded.close().await?;
     }
@@ -226,10 +220,10 @@ async fn a_lock_leaves_the_lockers_own_lease([one, two]: Clients<'_, 2>) -> Chec
     let second = hold(&two, 2, LeaseState::RH).await?;
     second.lock(0, 1, true, false).await?;
     of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
-    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS);
+    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS)?;
     second.lock(1, 1, true, false).await?;
     two.expect_no_break().await?;
-    check_eq!(opens(&two, 2, LeaseState::NONE).await?, LeaseState::RH);
+    check_eq!(opens(&two, 2, LeaseState::NONE).await?, LeaseState::RH)?;
     one.expect_no_break().await
 }
 
@@ -247,8 +241,7 @@ async fn a_lock_of_what_is_not_there_leaves_room_for_a_lease(
     first.lock(0, 1, true, false).await?;
     let opening = opens(&two, 2, LeaseState::RWH);
     let got = breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await?;
-    check_eq!(got, LeaseState::RH);
-    Ok(())
+    check_eq!(got, LeaseState::RH)
 }
 
 async fn overwriting_what_is_locked_makes_room_for_a_lease([one, two]: Clients<'_, 2>) -> Checked {
@@ -260,8 +253,7 @@ async fn overwriting_what_is_locked_makes_room_for_a_lease([one, two]: Clients<'
         let opened = two.open_extended("f", ReadWrite, OverwriteIf, &asked).await?;
         Ok(leased(&opened)?.state)
     };
-    check_eq!(breaks(&one, RWH_TO_NONE, opening).await?, LeaseState::RH);
-    Ok(())
+    check_eq!(breaks(&one, RWH_TO_NONE, opening).await?, LeaseState::RH)
 }
 
 async fn what_is_not_granted_counts_no_epoch([one, two]: Clients<'_, 2>) -> Checked {
@@ -271,12 +263,11 @@ async fn what_is_not_granted_counts_no_epoch([one, two]: Clients<'_, 2>) -> Chec
     locking.lock(0, 1, true, false).await?;
     let refused = two.file_with("f", &lease(2, LeaseState::R)).await?;
     let got = leased(&refused)?;
-    check_eq!((got.state, got.epoch), (LeaseState::NONE, 0));
+    check_eq!((got.state, got.epoch), (LeaseState::NONE, 0))?;
     locking.unlock(0, 1).await?;
     let upgraded = two.file_with("f", &lease(2, LeaseState::R)).await?;
     let got = leased(&upgraded)?;
-    check_eq!((got.state, got.epoch), (LeaseState::R, 1));
-    Ok(())
+    check_eq!((got.state, got.epoch), (LeaseState::R, 1))
 }
 
 async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
@@ -293,8 +284,7 @@ async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
         Ok(first.close().await?)
     };
     one.broken_by(done(deleting.close()), closes).await?;
-    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 /// Follows smbtorture smb2.lease.v2_rename_target_overwrite.
@@ -302,8 +292,8 @@ async fn what_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>)
     two.make("g", b"new").await?;
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let renaming = async { answer(two.rename("g", "f", true).await) };
-    check_eq!(breaks(&one, RWH_TO_RW, renaming).await?, NtStatus::ACCESS_DENIED);
-    check_status!(two.rename("g", "f", true).await, NtStatus::ACCESS_DENIED);
+    check_eq!(breaks(&one, RWH_TO_RW, renaming).await?, NtStatus::ACCESS_DENIED)?;
+    check_status!(two.rename("g", "f", true).await, NtStatus::ACCESS_DENIED)?;
     one.expect_no_break().await?;
     first.close().await?;
     let again = hold(&one, 1, LeaseState::RWH).await?;
@@ -312,8 +302,7 @@ async fn what_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>)
         Ok(again.close().await?)
     };
     one.broken_by(done(two.rename("g", "f", true)), closes).await?;
-    check_eq!(two.content("f").await?, b"new");
-    Ok(())
+    check_eq!(two.content("f").await?, b"new")
 }
 
 /// Opens the file `name`, which is below `d`, with a lease of RH.
@@ -335,7 +324,7 @@ async fn a_rename_of_a_directory_asks_who_caches_handles_below(
     let mut held = vec![hold_below(&one, "d/f", 1).await?, hold_below(&one, "d/g", 2).await?];
     let asked = async |notice| match notice {
         Break::Lease(notice) => {
-            check_eq!((notice.current, notice.new), RH_TO_R);
+            check_eq!((notice.current, notice.new), RH_TO_R)?;
             one.expect_no_break().await?;
             Ok(notice)
         }
@@ -347,18 +336,16 @@ async fn a_rename_of_a_directory_asks_who_caches_handles_below(
         let first = asked(notice).await?;
         held.remove(usize::from(first.key == key(2))).close().await?;
         let second = asked(one.next_break().await?).await?;
-        check_eq!(second.key == first.key, false, "the other one");
-        one.answers(Break::Lease(second).acknowledgement()).await?;
-        Ok(())
+        check_eq!(second.key == first.key, false, "the other one")?;
+        Ok(one.answers(Break::Lease(second).acknowledgement()).await?)
     };
     let renaming = async { answer(two.rename("d", "e", false).await) };
-    check_eq!(one.broken_by(renaming, answering).await?, NtStatus::ACCESS_DENIED);
+    check_eq!(one.broken_by(renaming, answering).await?, NtStatus::ACCESS_DENIED)?;
     one.expect_no_break().await?;
     for handle in held {
         handle.close().await?;
     }
-    two.rename("d", "e", false).await?;
-    Ok(())
+    Ok(two.rename("d", "e", false).await?)
 }
 
 /// Follows smbtorture smb2.lease.v2_rename, but another client renames.
@@ -367,11 +354,10 @@ async fn a_renamed_file_keeps_its_lease([one, two]: Clients<'_, 2>) -> Checked {
     two.rename("f", "g", false).await?;
     one.expect_no_break().await?;
     let again = one.file_with("g", &lease(1, LeaseState::RWH)).await?;
-    check_eq!(leased(&again)?.state, LeaseState::RWH, "the key is of the file, not of its name");
+    check_eq!(leased(&again)?.state, LeaseState::RWH, "the key is of the file, not of its name")?;
     let epoch = leased(&first)?.epoch;
-    check_eq!(leased(&again)?.epoch, epoch.wrapping_add(1));
-    check_status!(one.file_with("f", &lease(1, LeaseState::R)).await, NtStatus::INVALID_PARAMETER);
+    check_eq!(leased(&again)?.epoch, epoch.wrapping_add(1))?;
+    check_status!(one.file_with("f", &lease(1, LeaseState::R)).await, NtStatus::INVALID_PARAMETER)?;
     let nothing = Acknowledgement::Lease { key: key(1), state: LeaseState::NONE };
-    check_status!(one.answers(nothing).await, NtStatus::UNSUCCESSFUL);
-    Ok(())
+    check_status!(one.answers(nothing).await, NtStatus::UNSUCCESSFUL)
 }

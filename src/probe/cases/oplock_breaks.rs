@@ -58,7 +58,7 @@ pub async fn breaks_to<T>(
 ) -> Checked<T> {
     let expected = broken(held, level)?;
     let react = async |notice: Break| {
-        check_eq!(notice, expected);
+        check_eq!(notice, expected)?;
         Ok(holder.answers(notice.acknowledgement()).await?)
     };
     let disturbed = holder.broken_by(disturbs, react).await?;
@@ -69,9 +69,9 @@ pub async fn breaks_to<T>(
 async fn second_open(directory: &CaseDirectory, level: OplockLevel) -> Checked {
     let [one, two] = directory.pair().await?;
     let held = hold(&one, level).await?;
-    check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II);
+    check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II)?;
     // An open that changes nothing does not break level II.
-    check_eq!(opens(&two, II).await?, II);
+    check_eq!(opens(&two, II).await?, II)?;
     one.expect_no_break().await
 }
 
@@ -95,15 +95,13 @@ async fn what_is_written_before_the_answer_is_what_the_other_reads(
         Ok(one.answers(notice.acknowledgement()).await?)
     };
     let read = one.broken_by(done(two.content("f")), flushes).await?;
-    check_eq!(read, b"what was cached");
-    Ok(())
+    check_eq!(read, b"what was cached")
 }
 
 async fn a_close_answers_a_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let level = one.broken_by(opens(&two, Batch), async |_| Ok(held.close().await?)).await?;
-    check_eq!(level, Batch, "nobody else has it open");
-    Ok(())
+    check_eq!(level, Batch, "nobody else has it open")
 }
 
 async fn a_lost_connection_answers_a_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
@@ -114,8 +112,7 @@ async fn a_lost_connection_answers_a_break_as_well([one, two]: Clients<'_, 2>) -
         Ok(())
     };
     let ((), level) = tokio::try_join!(vanishes, opens(&two, Batch))?;
-    check_eq!(level, Batch, "nobody else has it open");
-    Ok(())
+    check_eq!(level, Batch, "nobody else has it open")
 }
 
 async fn an_answer_may_give_up_more_than_it_must([one, two]: Clients<'_, 2>) -> Checked {
@@ -131,13 +128,12 @@ async fn a_greedy_answer_is_refused_and_the_oplock_lost([one, two]: Clients<'_, 
     let held = hold(&one, Batch).await?;
     let opening = async {
         let opened = tokio::time::timeout(SOON, two.file("f")).await;
-        check!(opened.is_ok(), "the break is not over, and the other's open still waits");
+        check!(opened.is_ok(), "the break is not over, and the other's open still waits")?;
         Ok(opened)
     };
     let greedy = async |_| {
         let answered = held.acknowledge_oplock_break(Batch).await;
-        check_status!(answered, NtStatus::INVALID_OPLOCK_PROTOCOL);
-        Ok(())
+        check_status!(answered, NtStatus::INVALID_OPLOCK_PROTOCOL)
     };
     if let Ok(other) = one.broken_by(opening, greedy).await? {
         other?.write(0, Bytes::from_static(b"x")).await?;
@@ -162,7 +158,7 @@ async fn takes_level_ii(directory: &CaseDirectory, change: &str) -> Checked {
         "truncate" => two.file("f").await?.truncate(3).await?,
         _ => two.file("f").await?.lock(0, 1, true, false).await?,
     }
-    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}");
+    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}")?;
     one.expect_no_break().await
 }
 
@@ -185,8 +181,7 @@ async fn a_lock_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked
 async fn a_write_takes_the_writers_own_level_ii(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, II).await?;
     held.write(0, Bytes::from_static(b"x")).await?;
-    check_eq!(client.next_break().await?, broken(&held, Nothing)?);
-    Ok(())
+    check_eq!(client.next_break().await?, broken(&held, Nothing)?)
 }
 
 async fn the_writer_keeps_its_own_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
@@ -228,16 +223,14 @@ async fn a_batch_oplock_is_broken_before_a_share_mode_refuses(
     let held = one.file_with("f", &alone(Batch)).await?;
     let opens = async { answer(two.file("f").await) };
     let refused = breaks_to((&one, &held), II, opens).await?;
-    check_eq!(refused, NtStatus::SHARING_VIOLATION);
-    Ok(())
+    check_eq!(refused, NtStatus::SHARING_VIOLATION)
 }
 
 async fn a_batch_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>) -> Checked {
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     let opened = one.broken_by(done(two.file("f")), async |_| Ok(held.close().await?)).await?;
-    opened.close().await?;
-    Ok(())
+    Ok(opened.close().await?)
 }
 
 async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
@@ -245,7 +238,7 @@ async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
 ) -> Checked {
     hold(&one, Exclusive).await?.close().await?;
     let _held = one.file_with("f", &alone(Exclusive)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     one.expect_no_break().await
 }
 
@@ -254,8 +247,7 @@ async fn a_rename_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -
     let held = hold(&one, Batch).await?;
     let renames = async { Ok(two.rename("f", "g", false).await?) };
     breaks_to((&one, &held), II, renames).await?;
-    check_status!(two.stat("g").await, NtStatus::SUCCESS);
-    Ok(())
+    check_status!(two.stat("g").await, NtStatus::SUCCESS)
 }
 
 async fn a_deletion_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
@@ -263,26 +255,21 @@ async fn a_deletion_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>)
     let deletes = async { Ok(two.delete("f").await?) };
     breaks_to((&one, &held), II, deletes).await?;
     held.close().await?;
-    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn the_oplock_of_one_file_is_not_broken_for_another([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     let other = two.file_with("g", &oplock(Batch)).await?;
-    check_eq!(granted(&other)?.oplock, Batch);
+    check_eq!(granted(&other)?.oplock, Batch)?;
     other.write(0, Bytes::from_static(b"x")).await?;
     one.expect_no_break().await
 }
 
 async fn a_waiting_open_can_be_cancelled([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let cancels = async |_| {
-        check!(two.connection.cancel().await, "the backend sends no cancel");
-        Ok(())
-    };
+    let cancels = async |_| check!(two.connection.cancel().await, "the backend sends no cancel");
     let opening = async { answer(two.file("f").await) };
-    check_eq!(one.broken_by(opening, cancels).await?, NtStatus::CANCELLED);
-    held.close().await?;
-    Ok(())
+    check_eq!(one.broken_by(opening, cancels).await?, NtStatus::CANCELLED)?;
+    Ok(held.close().await?)
 }

@@ -59,12 +59,11 @@ async fn level_of(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<(Hand
 async fn who_asks_for_no_oplock_gets_none(client: ProbeClient<'_>) -> Checked {
     for _ in 0..2 {
         let (handle, level) = level_of(&client, Nothing).await?;
-        check_eq!(level, Nothing);
+        check_eq!(level, Nothing)?;
         handle.close().await?;
     }
     let plain = client.file("f").await?;
-    check_eq!(granted(&plain)?.oplock, Nothing);
-    Ok(())
+    check_eq!(granted(&plain)?.oplock, Nothing)
 }
 
 async fn level_ii_is_granted(directory: &CaseDirectory) -> Checked {
@@ -96,7 +95,7 @@ async fn beside_another_open_level_ii_is_the_most([one, two]: Clients<'_, 2>) ->
     let _open = one.file("f").await?;
     for (asked, expected) in [(II, II), (Exclusive, II), (Batch, II), (Nothing, Nothing)] {
         let (handle, level) = level_of(&two, asked).await?;
-        check_eq!(level, expected, "asked for {}", asked.name());
+        check_eq!(level, expected, "asked for {}", asked.name())?;
         handle.close().await?;
     }
     one.expect_no_break().await
@@ -109,8 +108,7 @@ async fn an_open_of_attributes_leaves_room_for_a_batch_oplock(
     let attributes = CreateParameters { access_mask: Some(0x80), ..CreateParameters::default() };
     let _open = one.open_extended("f", ReadWrite, Open, &attributes).await?;
     let (_held, level) = level_of(&two, Batch).await?;
-    check_eq!(level, Batch);
-    Ok(())
+    check_eq!(level, Batch)
 }
 
 async fn on_a_file_with_locks_nobody_caches_reads_alone([one, two]: Clients<'_, 2>) -> Checked {
@@ -119,12 +117,11 @@ async fn on_a_file_with_locks_nobody_caches_reads_alone([one, two]: Clients<'_, 
     locking.write(0, Bytes::from_static(b"what is locked")).await?;
     locking.lock(0, 10, true, false).await?;
     let (handle, level) = level_of(&two, II).await?;
-    check_eq!(level, Nothing);
+    check_eq!(level, Nothing)?;
     handle.close().await?;
     locking.unlock(0, 10).await?;
     let (_handle, level) = level_of(&two, II).await?;
-    check_eq!(level, II);
-    Ok(())
+    check_eq!(level, II)
 }
 
 async fn a_directory_has_no_oplock(client: ProbeClient<'_>) -> Checked {
@@ -132,8 +129,7 @@ async fn a_directory_has_no_oplock(client: ProbeClient<'_>) -> Checked {
     hold(&client, Batch).await?;
     let asked = CreateParameters { create_options: Some(1), ..oplock(Batch) };
     let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    check_eq!(granted(&directory)?.oplock, Nothing);
-    Ok(())
+    check_eq!(granted(&directory)?.oplock, Nothing)
 }
 
 async fn an_oplock_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
@@ -147,8 +143,7 @@ async fn an_oplock_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Check
     let _held = hold(&one, Batch).await?;
     one.disconnect().await;
     let (_held, level) = level_of(&two, Batch).await?;
-    check_eq!(level, Batch);
-    Ok(())
+    check_eq!(level, Batch)
 }
 
 async fn a_file_keeps_its_id_and_opens_have_their_own(client: ProbeClient<'_>) -> Checked {
@@ -157,20 +152,18 @@ async fn a_file_keeps_its_id_and_opens_have_their_own(client: ProbeClient<'_>) -
     let (one, two) = (granted(&first)?, granted(&second)?);
     client.rename("f", "g", false).await?;
     let (three, other) = (granted(&open("g").await?)?, granted(&open("f").await?)?);
-    check_eq!(one.file_id == two.file_id, false, "two opens");
+    check_eq!(one.file_id == two.file_id, false, "two opens")?;
     let ids = [one, two, three].map(|granted| granted.disk_file_id);
     if ids == [None; 3] {
         return Err(CaseFailure::not_granted("the server gives files no ids (QFid)"));
     }
-    check_eq!(ids, [one.disk_file_id; 3], "one file, renamed");
-    check_eq!(other.disk_file_id == one.disk_file_id, false, "another file");
-    Ok(())
+    check_eq!(ids, [one.disk_file_id; 3], "one file, renamed")?;
+    check_eq!(other.disk_file_id == one.disk_file_id, false, "another file")
 }
 
 async fn an_answer_to_no_break_is_invalid_device_state(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, Batch).await?;
-    check_status!(held.acknowledge_oplock_break(II).await, NtStatus::INVALID_DEVICE_STATE);
-    Ok(())
+    check_status!(held.acknowledge_oplock_break(II).await, NtStatus::INVALID_DEVICE_STATE)
 }
 
 async fn an_answer_for_a_closed_handle_is_file_closed(client: ProbeClient<'_>) -> Checked {
@@ -178,8 +171,7 @@ async fn an_answer_for_a_closed_handle_is_file_closed(client: ProbeClient<'_>) -
     let file_id = granted(&held)?.file_id;
     held.close().await?;
     let answered = client.answers(Acknowledgement::Oplock { file_id, level: II }).await;
-    check_status!(answered, NtStatus::FILE_CLOSED);
-    Ok(())
+    check_status!(answered, NtStatus::FILE_CLOSED)
 }
 
 async fn durable(directory: &CaseDirectory, version: u8) -> Checked {
@@ -192,8 +184,7 @@ async fn durable(directory: &CaseDirectory, version: u8) -> Checked {
     match got {
         None => Err(CaseFailure::not_granted(format!("no durable handle of version {version}"))),
         Some(got) => {
-            check_eq!(got.version, version);
-            Ok(())
+            check_eq!(got.version, version)
         }
     }
 }

@@ -46,10 +46,9 @@ async fn a_directory_that_is_not_shared_for_writing_takes_no_file(
     one.mkdir("d").await?;
     two.make("f", b"x").await?;
     let held = open_directory(&one, READ, SHARE_READ).await?;
-    check_status!(two.rename("f", "d/f", false).await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rename("f", "d/f", false).await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.rename("f", "d/f", false).await?;
-    Ok(())
+    Ok(two.rename("f", "d/f", false).await?)
 }
 
 /// Checks that `renaming` can make files in the directory `d` but can move none into it or within
@@ -62,13 +61,12 @@ async fn takes_no_file(holder: &ProbeClient<'_>, renaming: &ProbeClient<'_>) -> 
         renaming.make("d/g", b"x").await?;
         for (from, to) in [("f", "d/f"), ("d/g", "d/h")] {
             let renamed = answer(renaming.rename(from, to, false).await)?;
-            check_eq!(renamed, NtStatus::SHARING_VIOLATION, "{from} to {to}, shared as {share}");
+            check_eq!(renamed, NtStatus::SHARING_VIOLATION, "{from} to {to}, shared as {share}")?;
         }
         held.close().await?;
     }
     renaming.rename("f", "d/f", false).await?;
-    renaming.rename("d/g", "d/h", false).await?;
-    Ok(())
+    Ok(renaming.rename("d/g", "d/h", false).await?)
 }
 
 /// Follows smbtorture smb2.rename.share_delete_and_delete_access and
@@ -91,8 +89,7 @@ async fn a_file_leaves_a_directory_that_one_may_delete(client: ProbeClient<'_>) 
     let held = open_directory(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
     client.rename("d/f", "f", false).await?;
     held.close().await?;
-    check_eq!(client.content("f").await?, b"content");
-    Ok(())
+    check_eq!(client.content("f").await?, b"content")
 }
 
 /// Follows smbtorture smb2.rename.share_delete_no_delete_access.
@@ -117,6 +114,5 @@ async fn takes_a_file(directory: &CaseDirectory, access: u32, share: u32) -> Che
     two.rename("f", "d/f", false).await?;
     two.rename("d/f", "d/g", false).await?;
     held.close().await?;
-    check_eq!(one.content("d/g").await?, b"content");
-    Ok(())
+    check_eq!(one.content("d/g").await?, b"content")
 }

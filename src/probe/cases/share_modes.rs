@@ -66,11 +66,11 @@ async fn refuses(directory: &CaseDirectory, access: u32, bit: u32) -> Checked {
     let [one, two] = directory.pair().await?;
     one.make("f", b"x").await?;
     let held = open_as(&one, Open, READ, 7 & !bit).await?;
-    check_eq!(held.as_ref().err(), None);
+    check_eq!(held.as_ref().err(), None)?;
     for other in [READ, WRITE, DELETE] {
         let opened = open_as(&two, Open, other, 7).await?;
         let expected = if other == access { Some(NtStatus::SHARING_VIOLATION) } else { None };
-        check_eq!(opened.as_ref().err().copied(), expected, "access 0x{other:X}");
+        check_eq!(opened.as_ref().err().copied(), expected, "access 0x{other:X}")?;
         if let Ok(handle) = opened {
             handle.close().await?;
         }
@@ -94,9 +94,9 @@ async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<
     one.make("f", b"x").await?;
     for (held, lacking) in [(READ, 1), (WRITE, 2), (DELETE, 4)] {
         let first = open_as(&one, Open, held, 7).await?;
-        check_eq!(first.as_ref().err(), None);
+        check_eq!(first.as_ref().err(), None)?;
         let refused = open_as(&two, Open, READ, 7 & !lacking).await?.err();
-        check_eq!(refused, Some(NtStatus::SHARING_VIOLATION), "held 0x{held:X}");
+        check_eq!(refused, Some(NtStatus::SHARING_VIOLATION), "held 0x{held:X}")?;
         if let Ok(first) = first {
             first.close().await?;
         }
@@ -126,7 +126,7 @@ async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> 
             let second = open_file_as((client, name), Open, access, share).await?;
             let refused = second.as_ref().err().copied();
             let meeting = format!("0x{held:X}/{held_share} met by 0x{access:X}/{share}");
-            check_eq!(refused, expected, "{meeting}");
+            check_eq!(refused, expected, "{meeting}")?;
             if let Ok(second) = second {
                 second.close().await?;
             }
@@ -140,72 +140,64 @@ async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> 
 
 async fn a_share_mode_holds_within_one_connection(client: ProbeClient<'_>) -> Checked {
     let _held = client.file_with("f", &sharing(0)).await?;
-    check_status!(client.file("f").await, NtStatus::SHARING_VIOLATION);
-    Ok(())
+    check_status!(client.file("f").await, NtStatus::SHARING_VIOLATION)
 }
 
 async fn an_open_of_attributes_meets_no_share_mode([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
     let attributes = open_as(&two, Open, READ_ATTRIBUTES, 0).await?;
-    check_eq!(attributes.as_ref().err(), None);
-    check_status!(two.stat("f").await, NtStatus::SUCCESS);
-    check_status!(two.reader("f").await, NtStatus::SHARING_VIOLATION);
+    check_eq!(attributes.as_ref().err(), None)?;
+    check_status!(two.stat("f").await, NtStatus::SUCCESS)?;
+    check_status!(two.reader("f").await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.reader("f").await?.close().await?;
-    Ok(())
+    Ok(two.reader("f").await?.close().await?)
 }
 
 async fn a_share_mode_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.file_with("f", &sharing(0)).await?.close().await?;
-    Ok(())
+    Ok(two.file_with("f", &sharing(0)).await?.close().await?)
 }
 
 async fn a_share_mode_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Checked {
     let _held = one.file_with("f", &sharing(0)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     one.disconnect().await;
-    two.file("f").await?.close().await?;
-    Ok(())
+    Ok(two.file("f").await?.close().await?)
 }
 
 async fn what_is_refused_has_overwritten_nothing([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"kept").await?;
     let held = one.file_with("f", &sharing(1)).await?;
-    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION);
-    check_eq!(held.read(0, 100).await?, &b"kept"[..]);
-    held.close().await?;
-    Ok(())
+    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION)?;
+    check_eq!(held.read(0, 100).await?, &b"kept"[..])?;
+    Ok(held.close().await?)
 }
 
 async fn a_file_that_is_not_shared_is_not_deleted([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.delete("f").await?;
-    Ok(())
+    Ok(two.delete("f").await?)
 }
 
 async fn a_file_that_is_not_shared_is_not_renamed([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_status!(two.rename("f", "g", false).await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rename("f", "g", false).await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.rename("f", "g", false).await?;
-    Ok(())
+    Ok(two.rename("f", "g", false).await?)
 }
 
 async fn a_directory_has_a_share_mode_too([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..sharing(3) };
     let held = one.open_extended("d", ReadWrite, Open, &asked).await?;
-    check_status!(two.rmdir("d").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rmdir("d").await, NtStatus::SHARING_VIOLATION)?;
     two.make("d/f", b"what is in it is not held").await?;
     two.delete("d/f").await?;
     held.close().await?;
-    two.rmdir("d").await?;
-    Ok(())
+    Ok(two.rmdir("d").await?)
 }
 
 async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
@@ -221,7 +213,7 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
             };
             let opened = open_as(&two, disposition, READ, 7).await?;
             let refused = opened.as_ref().err().copied();
-            check_eq!(refused, expected, "{disposition:?} of a file shared with 0x{share:X}");
+            check_eq!(refused, expected, "{disposition:?} of a file shared with 0x{share:X}")?;
             for handle in held.into_iter().chain(opened) {
                 handle.close().await?;
             }
@@ -233,6 +225,5 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
 async fn a_share_mode_there_is_not_is_invalid(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let opened = client.open_extended("f", ReadWrite, Open, &sharing(8)).await;
-    check_status!(opened, NtStatus::INVALID_PARAMETER);
-    Ok(())
+    check_status!(opened, NtStatus::INVALID_PARAMETER)
 }
