@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::create_options::bits;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::probe::{Checked, Handle, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
@@ -121,8 +122,7 @@ async fn a_closed_handle_stands_in_nobodys_way(client: ProbeClient<'_>) -> Check
 
 async fn an_open_for_what_there_is_not_is_access_denied(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
-    let unknown = (0..32).map(|bit| 1_u32 << bit).filter(|bit| bit & 0x0CE0_FE00 != 0);
-    for bit in unknown {
+    for bit in bits(0x0CE0_FE00) {
         let access_mask = Some(READ_ATTRIBUTES | bit);
         let asked = CreateParameters { access_mask, ..CreateParameters::default() };
         let opened = client.open_extended("f", ReadWrite, Open, &asked).await;

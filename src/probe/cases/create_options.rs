@@ -2,9 +2,7 @@
 //! 2.1.5.1, 2.1.5.5).
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{
-    CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check, check_eq, check_status,
-};
+use crate::probe::{Checked, Clients, ProbeClient, answer, cases, check, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{
     self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
 };
@@ -23,9 +21,16 @@ cases! {
     what_exists_is_not_created_to_be_deleted_on_close: "MS-FSA 2.1.5.1.2", CreateOptions, AccessMask;
     what_may_not_delete_on_close_makes_no_file: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
     all_rights_delete_on_close: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
-    create_options_there_are_not_are_invalid: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
-    create_options_of_local_opens_are_not_supported: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
-    create_options_that_are_hints_open_a_file: "MS-SMB2 2.2.13", CreateOptions, AccessMask;
+    // The next three follow smbtorture smb2.create.gentest.
+    create_options_there_are_not_are_invalid =
+        answers(0xFF00_0000, NtStatus::INVALID_PARAMETER): "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
+    // FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID and FILE_RESERVE_OPFILTER.
+    create_options_of_local_opens_are_not_supported =
+        answers(0x0010_2080, NtStatus::NOT_SUPPORTED): "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
+    // A server may use or ignore options that say, for example, how a file is cached, on which
+    // thread, or by whom it is opened.
+    create_options_that_are_hints_open_a_file =
+        answers(0x00E3_CF3E, NtStatus::SUCCESS): "MS-SMB2 2.2.13", CreateOptions, AccessMask;
     attributes_of_devices_and_volumes_are_invalid: "MS-FSA 2.1.5.1", FileAttributes;
     a_directory_is_never_temporary: "MS-FSA 2.1.5.1", CreateOptions, FileAttributes;
 }
@@ -96,9 +101,8 @@ async fn deleting_on_close_makes_others_wait_for_none([client, other]: Clients<'
 }
 
 async fn a_directory_that_deletes_on_close_is_gone_with_its_handle(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
 ) -> Checked {
-    let client = directory.client().await?;
     let asked = delete_on_close(DIRECTORY_FILE);
     client.open_extended("d", ReadWrite, Create, &asked).await?.close().await?;
     check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
@@ -178,52 +182,20 @@ async fn all_rights_delete_on_close(client: ProbeClient<'_>) -> Checked {
     check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
-/// Checks the answer to an open with each of the options alone.
-async fn answers(directory: &CaseDirectory, bits: &[u32], expected: NtStatus) -> Checked {
-    let client = directory.client().await?;
+/// Returns the bits that are set in `mask`, each alone.
+pub fn bits(mask: u32) -> impl Iterator<Item = u32> {
+    (0..32).map(|bit| 1 << bit).filter(move |bit| mask & bit != 0)
+}
+
+/// Checks the answer to an open with each of the options in `mask` alone.
+async fn answers(client: ProbeClient<'_>, mask: u32, expected: NtStatus) -> Checked {
     client.make("f", b"kept").await?;
-    for bit in bits {
-        let asked = CreateParameters { access_mask: Some(MAXIMUM_ALLOWED), ..options(*bit) };
+    for bit in bits(mask) {
+        let asked = CreateParameters { access_mask: Some(MAXIMUM_ALLOWED), ..options(bit) };
         let opened = client.open_extended("f", ReadWrite, OpenIf, &asked).await;
         check_status!(opened, expected, "0x{bit:08X}")?;
     }
     check_eq!(client.content("f").await?, b"kept")
-}
-
-/// Follows smbtorture smb2.create.gentest.
-async fn create_options_there_are_not_are_invalid(directory: &CaseDirectory) -> Checked {
-    let bits: Vec<u32> = (24..32).map(|bit| 1 << bit).collect();
-    answers(directory, &bits, NtStatus::INVALID_PARAMETER).await
-}
-
-/// Asks for FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID and FILE_RESERVE_OPFILTER, as
-/// smbtorture smb2.create.gentest does.
-async fn create_options_of_local_opens_are_not_supported(directory: &CaseDirectory) -> Checked {
-    answers(directory, &[0x80, 0x2000, 0x0010_0000], NtStatus::NOT_SUPPORTED).await
-}
-
-/// Follows smbtorture smb2.create.gentest: a server may use or ignore options that say, for
-/// example, how a file is cached, on which thread, or by whom it is opened.
-async fn create_options_that_are_hints_open_a_file(directory: &CaseDirectory) -> Checked {
-    const HINTS: [u32; 16] = [
-        0x2,
-        0x4,
-        0x8,
-        0x10,
-        0x20,
-        0x100,
-        0x200,
-        0x400,
-        0x800,
-        0x4000,
-        0x8000,
-        0x0001_0000,
-        0x0002_0000,
-        0x0020_0000,
-        0x0040_0000,
-        0x0080_0000,
-    ];
-    answers(directory, &HINTS, NtStatus::SUCCESS).await
 }
 
 /// Follows smbtorture smb2.create.gentest, but skips the bits to which later versions of MS-FSCC

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{
-    CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check_eq, check_status,
-};
+use crate::probe::{Checked, Clients, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{self, Create, Open, OpenIf};
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -56,9 +54,8 @@ async fn a_deleted_file_is_delete_pending_until_its_last_close(
 }
 
 async fn a_directory_is_not_empty_while_a_deleted_file_is_open_in_it(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
 ) -> Checked {
-    let client = directory.client().await?;
     client.mkdir("d").await?;
     let held = client.file("d/f").await?;
     client.delete("d/f").await?;

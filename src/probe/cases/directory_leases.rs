@@ -8,8 +8,7 @@ use super::lease_breaks::{answers, breaks, of_lease};
 use super::leases::{key, lease, leased};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
-    check_status,
+    CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
@@ -148,9 +147,7 @@ async fn an_overwrite_shows_in_the_directory([one, two]: Clients<'_, 2>) -> Chec
     goes(&one).await
 }
 
-async fn a_rename_shows_in_both_directories(directory: &CaseDirectory) -> Checked {
-    let [one, two] = directory.pair().await?;
-    let three = directory.client().await?;
+async fn a_rename_shows_in_both_directories([one, two, three]: Clients<'_, 3>) -> Checked {
     one.mkdir("e").await?;
     one.mkdir("d").await?;
     one.make("d/f", b"x").await?;

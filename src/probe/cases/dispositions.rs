@@ -9,18 +9,23 @@ use crate::protocol::create::CreateDisposition::{
 use crate::protocol::{CreateAction, CreateParameters, NtStatus};
 
 cases! {
-    supersede_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
-    supersede_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
-    open_of_a_file_keeps_it: "MS-FSA 2.1.5.1.2";
-    open_of_nothing_is_name_not_found: "MS-FSA 2.1.5.1.1";
-    create_of_a_file_is_a_collision: "MS-FSA 2.1.5.1.2";
-    create_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1" => essential();
-    open_if_of_a_file_keeps_it: "MS-FSA 2.1.5.1.2";
-    open_if_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
-    overwrite_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
-    overwrite_of_nothing_is_name_not_found: "MS-FSA 2.1.5.1.1";
-    overwrite_if_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
-    overwrite_if_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
+    supersede_of_a_file_empties_it = existing(Supersede, Ok(b"")): "MS-FSA 2.1.5.1.2";
+    supersede_of_nothing_makes_a_file = missing(Supersede, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
+    open_of_a_file_keeps_it = existing(Open, Ok(b"old content")): "MS-FSA 2.1.5.1.2";
+    open_of_nothing_is_name_not_found =
+        missing(Open, NtStatus::OBJECT_NAME_NOT_FOUND): "MS-FSA 2.1.5.1.1";
+    create_of_a_file_is_a_collision =
+        existing(Create, Err(NtStatus::OBJECT_NAME_COLLISION)): "MS-FSA 2.1.5.1.2";
+    create_of_nothing_makes_a_file =
+        missing(Create, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1" => essential();
+    open_if_of_a_file_keeps_it = existing(OpenIf, Ok(b"old content")): "MS-FSA 2.1.5.1.2";
+    open_if_of_nothing_makes_a_file = missing(OpenIf, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
+    overwrite_of_a_file_empties_it = existing(Overwrite, Ok(b"")): "MS-FSA 2.1.5.1.2";
+    overwrite_of_nothing_is_name_not_found =
+        missing(Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND): "MS-FSA 2.1.5.1.1";
+    overwrite_if_of_a_file_empties_it = existing(OverwriteIf, Ok(b"")): "MS-FSA 2.1.5.1.2";
+    overwrite_if_of_nothing_makes_a_file =
+        missing(OverwriteIf, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
     an_answer_says_what_the_disposition_did: "MS-SMB2 2.2.14", Disposition, Caching;
     a_directory_is_made_opened_and_refused_by_disposition: "MS-FSA 2.1.5.1", Disposition, CreateOptions;
     what_is_hidden_is_overwritten_only_to_be_hidden: "MS-FSA 2.1.5.1.2", Disposition, FileAttributes;
@@ -29,11 +34,10 @@ cases! {
 
 /// Checks the answer to an open of an existing file, and the content of the file after it.
 async fn existing(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
     disposition: CreateDisposition,
     expected: Result<&[u8], NtStatus>,
 ) -> Checked {
-    let client = directory.client().await?;
     client.make("f", b"old content").await?;
     let opened = client.open("f", ReadWrite, disposition).await;
     let content: &[u8] = match expected {
@@ -51,11 +55,10 @@ async fn existing(
 
 /// Checks the answer to an open of a missing file, and whether the file exists after it.
 async fn missing(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
     disposition: CreateDisposition,
     expected: NtStatus,
 ) -> Checked {
-    let client = directory.client().await?;
     let opened = client.open("f", ReadWrite, disposition).await;
     if expected == NtStatus::SUCCESS {
         opened?.close().await?;
@@ -65,54 +68,6 @@ async fn missing(
         check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
     }
     Ok(())
-}
-
-async fn supersede_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, Supersede, Ok(b"")).await
-}
-
-async fn supersede_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, Supersede, NtStatus::SUCCESS).await
-}
-
-async fn open_of_a_file_keeps_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, Open, Ok(b"old content")).await
-}
-
-async fn open_of_nothing_is_name_not_found(directory: &CaseDirectory) -> Checked {
-    missing(directory, Open, NtStatus::OBJECT_NAME_NOT_FOUND).await
-}
-
-async fn create_of_a_file_is_a_collision(directory: &CaseDirectory) -> Checked {
-    existing(directory, Create, Err(NtStatus::OBJECT_NAME_COLLISION)).await
-}
-
-async fn create_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, Create, NtStatus::SUCCESS).await
-}
-
-async fn open_if_of_a_file_keeps_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, OpenIf, Ok(b"old content")).await
-}
-
-async fn open_if_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, OpenIf, NtStatus::SUCCESS).await
-}
-
-async fn overwrite_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, Overwrite, Ok(b"")).await
-}
-
-async fn overwrite_of_nothing_is_name_not_found(directory: &CaseDirectory) -> Checked {
-    missing(directory, Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND).await
-}
-
-async fn overwrite_if_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, OverwriteIf, Ok(b"")).await
-}
-
-async fn overwrite_if_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, OverwriteIf, NtStatus::SUCCESS).await
 }
 
 async fn an_answer_says_what_the_disposition_did(client: ProbeClient<'_>) -> Checked {

@@ -17,8 +17,9 @@ use crate::protocol::create::OplockLevel::{self, Batch, II, None as Nothing};
 use crate::protocol::{Acknowledgement, Break, CreateParameters, LeaseBreak, LeaseState, NtStatus};
 
 cases! {
-    another_key_takes_write_caching_from_rwh: "MS-FSA 2.1.4.12", Caching;
-    another_key_takes_write_caching_from_rw: "MS-FSA 2.1.4.12", Caching;
+    another_key_takes_write_caching_from_rwh = meetings(W_GOES): "MS-FSA 2.1.4.12", Caching;
+    another_key_takes_write_caching_from_rw =
+        meetings((LeaseState::RW, LeaseState::R)): "MS-FSA 2.1.4.12", Caching;
     another_key_leaves_rh_and_r_alone: "MS-FSA 2.1.4.12", Caching;
     a_lease_is_not_broken_by_its_own_key: "MS-FSA 2.1.4.12", Caching;
     the_same_key_of_another_client_is_another_lease: "MS-SMB2 3.3.1.4", Caching;
@@ -30,21 +31,25 @@ cases! {
     a_close_answers_a_lease_break_as_well: "MS-SMB2 3.3.5.10", Caching;
     a_lost_connection_answers_a_lease_break_as_well: "MS-SMB2 3.3.7.1", Caching;
     overwriting_takes_all_of_rwh_and_waits: "MS-FSA 2.1.4.12", Caching;
-    overwriting_takes_r_without_an_answer: "MS-FSA 2.1.4.12", Caching;
-    a_write_takes_r_from_others_without_an_answer: "MS-FSA 2.1.4.12", Caching;
+    overwriting_takes_r_without_an_answer = takes_r("overwrite"): "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_r_from_others_without_an_answer = takes_r("write"): "MS-FSA 2.1.4.12", Caching;
     a_write_takes_rh_from_others: "MS-FSA 2.1.4.12", Caching;
-    a_truncation_takes_r_from_others: "MS-FSA 2.1.4.12", Caching;
-    a_lock_takes_r_from_others: "MS-FSA 2.1.4.12", Caching, Locks;
-    an_open_of_attributes_breaks_no_lease: "MS-FSA 2.1.4.12", Caching, AccessMask;
-    an_open_of_the_security_descriptor_breaks_no_lease: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    a_truncation_takes_r_from_others = takes_r("truncate"): "MS-FSA 2.1.4.12", Caching;
+    a_lock_takes_r_from_others = takes_r("lock"): "MS-FSA 2.1.4.12", Caching, Locks;
+    an_open_of_attributes_breaks_no_lease =
+        breaks_no_lease(0x0010_0180): "MS-FSA 2.1.4.12", Caching, AccessMask;
+    an_open_of_the_security_descriptor_breaks_no_lease =
+        breaks_no_lease(0x0002_0000): "MS-FSA 2.1.4.12", Caching, AccessMask;
     handle_caching_goes_before_a_share_mode_refuses: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
     a_lease_holder_that_closes_lets_the_other_in: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
     without_handle_caching_a_share_mode_refuses_at_once: "MS-FSA 2.1.5.1.2.2", Caching, ShareMode;
     a_rename_takes_handle_caching_and_waits: "MS-FSA 2.1.4.12", Caching;
     a_deletion_takes_handle_caching: "MS-FSA 2.1.4.12", Caching;
     what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer: "MS-FSA 2.1.4.12", Caching;
-    an_oplock_beside_a_lease_of_rw_is_level_ii: "MS-FSA 2.1.5.18.2", Caching;
-    an_oplock_beside_a_lease_with_handle_caching_is_none: "MS-FSA 2.1.5.18.2", Caching;
+    an_oplock_beside_a_lease_of_rw_is_level_ii =
+        oplock_beside((LeaseState::RW, LeaseState::R), II): "MS-FSA 2.1.5.18.2", Caching;
+    an_oplock_beside_a_lease_with_handle_caching_is_none =
+        oplock_beside((LeaseState::RWH, LeaseState::RH), Nothing): "MS-FSA 2.1.5.18.2", Caching;
     the_lease_of_a_directory_goes_when_an_entry_changes: "MS-FSA 2.1.4.12", Caching, CreateOptions;
     the_lease_of_a_directory_stays_for_its_own_parent_key: "MS-SMB2 3.3.5.9.11", Caching, CreateOptions;
 }
@@ -87,14 +92,13 @@ const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
 
 /// Checks which leases another client gets beside one of `held`, which each open breaks to `left`.
 /// Nothing is broken if the two are equal.
-async fn meetings(
-    directory: &CaseDirectory,
-    held: LeaseState,
-    left: LeaseState,
-    expected: [(LeaseState, LeaseState); 4],
-) -> Checked {
-    let [one, two] = directory.pair().await?;
-    for (asked, expected) in expected {
+async fn meetings([one, two]: Clients<'_, 2>, (held, left): (LeaseState, LeaseState)) -> Checked {
+    for (asked, expected) in [
+        (LeaseState::R, LeaseState::R),
+        (LeaseState::RH, LeaseState::RH),
+        (LeaseState::RW, LeaseState::R),
+        (LeaseState::RWH, LeaseState::RH),
+    ] {
         let handle = hold(&one, 1, held).await?;
         let got = match held == left {
             true => opens(&two, 2, asked).await?,
@@ -106,24 +110,9 @@ async fn meetings(
     one.expect_no_break().await
 }
 
-const SHARED: [(LeaseState, LeaseState); 4] = [
-    (LeaseState::R, LeaseState::R),
-    (LeaseState::RH, LeaseState::RH),
-    (LeaseState::RW, LeaseState::R),
-    (LeaseState::RWH, LeaseState::RH),
-];
-
-async fn another_key_takes_write_caching_from_rwh(directory: &CaseDirectory) -> Checked {
-    meetings(directory, LeaseState::RWH, LeaseState::RH, SHARED).await
-}
-
-async fn another_key_takes_write_caching_from_rw(directory: &CaseDirectory) -> Checked {
-    meetings(directory, LeaseState::RW, LeaseState::R, SHARED).await
-}
-
 async fn another_key_leaves_rh_and_r_alone(directory: &CaseDirectory) -> Checked {
-    meetings(directory, LeaseState::RH, LeaseState::RH, SHARED).await?;
-    meetings(directory, LeaseState::R, LeaseState::R, SHARED).await
+    meetings(directory.pair().await?, (LeaseState::RH, LeaseState::RH)).await?;
+    meetings(directory.pair().await?, (LeaseState::R, LeaseState::R)).await
 }
 
 async fn a_lease_is_not_broken_by_its_own_key(client: ProbeClient<'_>) -> Checked {
@@ -232,8 +221,7 @@ async fn overwriting_takes_all_of_rwh_and_waits([one, two]: Clients<'_, 2>) -> C
 }
 
 /// Checks that `change` breaks a lease of R without waiting, and that the break needs no answer.
-async fn takes_r(directory: &CaseDirectory, change: &str) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn takes_r([one, two]: Clients<'_, 2>, change: &str) -> Checked {
     two.make("f", b"0123456789").await?;
     let _held = hold(&one, 1, LeaseState::R).await?;
     match change {
@@ -247,22 +235,6 @@ async fn takes_r(directory: &CaseDirectory, change: &str) -> Checked {
     one.expect_no_break().await
 }
 
-async fn overwriting_takes_r_without_an_answer(directory: &CaseDirectory) -> Checked {
-    takes_r(directory, "overwrite").await
-}
-
-async fn a_write_takes_r_from_others_without_an_answer(directory: &CaseDirectory) -> Checked {
-    takes_r(directory, "write").await
-}
-
-async fn a_truncation_takes_r_from_others(directory: &CaseDirectory) -> Checked {
-    takes_r(directory, "truncate").await
-}
-
-async fn a_lock_takes_r_from_others(directory: &CaseDirectory) -> Checked {
-    takes_r(directory, "lock").await
-}
-
 async fn a_write_takes_rh_from_others([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RH).await?;
     let other = two.file("f").await?;
@@ -270,20 +242,11 @@ async fn a_write_takes_rh_from_others([one, two]: Clients<'_, 2>) -> Checked {
     breaks(&one, (LeaseState::RH, LeaseState::NONE), writing).await.map(drop)
 }
 
-async fn breaks_no_lease(directory: &CaseDirectory, access: u32) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn breaks_no_lease([one, two]: Clients<'_, 2>, access: u32) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
     let asked = CreateParameters { access_mask: Some(access), ..CreateParameters::default() };
     two.open_extended("f", ReadWrite, Open, &asked).await?.close().await?;
     one.expect_no_break().await
-}
-
-async fn an_open_of_attributes_breaks_no_lease(directory: &CaseDirectory) -> Checked {
-    breaks_no_lease(directory, 0x0010_0180).await
-}
-
-async fn an_open_of_the_security_descriptor_breaks_no_lease(directory: &CaseDirectory) -> Checked {
-    breaks_no_lease(directory, 0x0002_0000).await
 }
 
 fn alone(state: LeaseState) -> CreateParameters {
@@ -340,10 +303,8 @@ async fn a_deletion_takes_handle_caching([one, two]: Clients<'_, 2>) -> Checked 
 /// Follows smbtorture smb2.lease.v2_breaking3: the lease is broken in steps, and all opens wait for
 /// the last break that has to be acknowledged.
 async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
-    directory: &CaseDirectory,
+    [one, two, three]: Clients<'_, 3>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
-    let three = directory.client().await?;
     let held = hold(&one, 1, LeaseState::RWH).await?;
     let epoch = leased(&held)?.epoch.wrapping_add(1);
     let let_in = AtomicUsize::new(0);
@@ -375,11 +336,10 @@ async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
 }
 
 async fn oplock_beside(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
     (held, left): (LeaseState, LeaseState),
     expected: OplockLevel,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     super::oplocks::hold(&two, II).await?.close().await?;
     let _held = hold(&one, 1, held).await?;
     let opening = async {
@@ -387,16 +347,6 @@ async fn oplock_beside(
         Ok(granted(&handle)?.oplock)
     };
     check_eq!(breaks(&one, (held, left), opening).await?, expected)
-}
-
-async fn an_oplock_beside_a_lease_of_rw_is_level_ii(directory: &CaseDirectory) -> Checked {
-    oplock_beside(directory, (LeaseState::RW, LeaseState::R), II).await
-}
-
-async fn an_oplock_beside_a_lease_with_handle_caching_is_none(
-    directory: &CaseDirectory,
-) -> Checked {
-    oplock_beside(directory, (LeaseState::RWH, LeaseState::RH), Nothing).await
 }
 
 /// Makes the directory `d` and asks for a lease of RH on it. If the server grants no lease, the

@@ -75,9 +75,8 @@ async fn a_break_of_r_wants_no_answer_and_accepts_none([one, two]: Clients<'_, 2
 }
 
 async fn nobody_waits_for_readers_however_often_they_are_overwritten(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let _held = hold(&one, 1, LeaseState::RH).await?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
     of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
@@ -271,9 +270,8 @@ async fn what_is_not_granted_counts_no_epoch([one, two]: Clients<'_, 2>) -> Chec
 }
 
 async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let first = hold(&one, 1, LeaseState::RH).await?;
     let (access_mask, create_options) = (Some(0x0013_0089), Some(0x1040));
     let asked = CreateParameters { access_mask, create_options, ..CreateParameters::default() };
@@ -317,9 +315,8 @@ async fn hold_below(client: &ProbeClient<'_>, name: &str, number: u8) -> Checked
 /// Follows smbtorture smb2.lease.rename_dir_openfile: the server breaks one lease after the other,
 /// and does not break again a lease whose holder answered without closing.
 async fn a_rename_of_a_directory_asks_who_caches_handles_below(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     one.mkdir("d").await?;
     let mut held = vec![hold_below(&one, "d/f", 1).await?, hold_below(&one, "d/g", 2).await?];
     let asked = async |notice| match notice {

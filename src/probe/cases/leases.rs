@@ -3,8 +3,7 @@
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq,
-    check_status,
+    CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq, check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::create::OplockLevel::{self, Batch};
@@ -13,10 +12,10 @@ use crate::protocol::{
 };
 
 cases! {
-    a_lease_of_r_is_granted: "MS-FSA 2.1.5.18", Caching;
-    a_lease_of_rh_is_granted: "MS-FSA 2.1.5.18", Caching;
-    a_lease_of_rw_is_granted: "MS-FSA 2.1.5.18", Caching;
-    a_lease_of_rwh_is_granted: "MS-FSA 2.1.5.18", Caching;
+    a_lease_of_r_is_granted = is_granted(LeaseState::R): "MS-FSA 2.1.5.18", Caching;
+    a_lease_of_rh_is_granted = is_granted(LeaseState::RH): "MS-FSA 2.1.5.18", Caching;
+    a_lease_of_rw_is_granted = is_granted(LeaseState::RW): "MS-FSA 2.1.5.18", Caching;
+    a_lease_of_rwh_is_granted = is_granted(LeaseState::RWH): "MS-FSA 2.1.5.18", Caching;
     a_lease_of_version_1_is_granted: "MS-SMB2 3.3.5.9.8", Caching;
     a_lease_without_read_caching_is_none: "MS-FSA 2.1.5.18", Caching;
     a_lease_keeps_the_key_it_was_asked_with: "MS-SMB2 3.3.5.9.11", Caching;
@@ -87,20 +86,8 @@ pub async fn opens(client: &ProbeClient<'_>, number: u8, state: LeaseState) -> C
     Ok(got)
 }
 
-async fn a_lease_of_r_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, 1, LeaseState::R).await.map(drop)
-}
-
-async fn a_lease_of_rh_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, 1, LeaseState::RH).await.map(drop)
-}
-
-async fn a_lease_of_rw_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, 1, LeaseState::RW).await.map(drop)
-}
-
-async fn a_lease_of_rwh_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, 1, LeaseState::RWH).await.map(drop)
+async fn is_granted(client: ProbeClient<'_>, state: LeaseState) -> Checked {
+    hold(&client, 1, state).await.map(drop)
 }
 
 async fn a_lease_of_version_1_is_granted(client: ProbeClient<'_>) -> Checked {
@@ -236,9 +223,7 @@ async fn a_directory_has_a_lease_of_rh_at_most(client: ProbeClient<'_>) -> Check
     let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
     match leased(&directory)?.state {
         LeaseState::NONE => Err(CaseFailure::not_granted("no lease on a directory")),
-        state => {
-            check_eq!(state, LeaseState::RH)
-        }
+        state => check_eq!(state, LeaseState::RH),
     }
 }
 
@@ -255,9 +240,8 @@ async fn an_answer_for_a_lease_there_is_not_is_name_not_found(client: ProbeClien
 }
 
 async fn a_durable_handle_of_version_2_is_granted_with_a_lease_of_rwh(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
 ) -> Checked {
-    let client = directory.client().await?;
     let durable = Some(Durable { version: 2, timeout_ms: 0 });
     let asked = CreateParameters { durable, ..lease(1, LeaseState::RWH) };
     let handle = hold_with(&client, LeaseState::RWH, &asked).await?;

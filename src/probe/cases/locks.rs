@@ -287,9 +287,8 @@ async fn two_waiting_locks_are_granted_one_after_the_other(directory: &CaseDirec
 }
 
 async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(
-    directory: &CaseDirectory,
+    Pair { first, second, .. }: Pair<'_>,
 ) -> Checked {
-    let Pair { first, second, .. } = &Pair::prepare(directory).await?;
     first.lock(10, 10, true, false).await?;
     for (offset, free) in [(0, true), (10, true), (11, false), (19, false), (20, true)] {
         let locked = answer(second.lock(offset, 0, true, false).await)?;

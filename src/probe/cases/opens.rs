@@ -2,7 +2,7 @@
 
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::probe::{
-    CaseDirectory, Checked, ProbeClient, answer, cases, check, check_eq, check_status, side_by_side,
+    Checked, Clients, ProbeClient, answer, cases, check, check_eq, check_status, side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{Create, Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateAction, CreateContext, CreateParameters, NtStatus};
@@ -80,8 +80,8 @@ async fn an_extended_open_without_fields_is_a_simple_one(client: ProbeClient<'_>
     check_eq!(client.content("f").await?, b"abc")
 }
 
-async fn two_hundred_handles_are_open_on_one_connection(directory: &CaseDirectory) -> Checked {
-    let client = &directory.client().await?;
+async fn two_hundred_handles_are_open_on_one_connection(client: ProbeClient<'_>) -> Checked {
+    let client = &client;
     let opening = (0..200_u8).map(|number| async move {
         let handle = client.file(&format!("f{number}")).await?;
         handle.write(0, vec![number; 10].into()).await?;
@@ -104,9 +104,9 @@ async fn closing_one_handle_leaves_another_on_the_same_file(client: ProbeClient<
 }
 
 /// Follows smbtorture smb2.create.multi.
-async fn of_clients_that_create_one_file_at_once_one_does(directory: &CaseDirectory) -> Checked {
-    let (one, two, three) =
-        (directory.client().await?, directory.client().await?, directory.client().await?);
+async fn of_clients_that_create_one_file_at_once_one_does(
+    [one, two, three]: Clients<'_, 3>,
+) -> Checked {
     for round in 0..5 {
         let name = &format!("f{round}");
         let create =
@@ -122,9 +122,8 @@ async fn of_clients_that_create_one_file_at_once_one_does(directory: &CaseDirect
 
 /// Follows smbtorture smb2.create.mkdir-dup.
 async fn of_clients_that_open_one_new_directory_at_once_one_makes_it(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let asked = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
     for round in 0..5 {
         let name = &format!("d{round}");

@@ -5,27 +5,30 @@ use bytes::Bytes;
 use super::oplocks::{granted, hold, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq,
-    check_status, done,
+    Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq, check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
 use crate::protocol::{Break, CreateParameters, NtStatus, OplockBreak};
 
 cases! {
-    a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer: "MS-FSA 2.1.4.12", Caching;
-    a_second_open_breaks_an_exclusive_oplock_and_waits: "MS-FSA 2.1.4.12", Caching;
+    a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer =
+        second_open(Batch): "MS-FSA 2.1.4.12", Caching;
+    a_second_open_breaks_an_exclusive_oplock_and_waits =
+        second_open(Exclusive): "MS-FSA 2.1.4.12", Caching;
     what_is_written_before_the_answer_is_what_the_other_reads: "MS-SMB2 3.3.5.22.1", Caching;
     a_close_answers_a_break_as_well: "MS-SMB2 3.3.5.10", Caching;
     a_lost_connection_answers_a_break_as_well: "MS-SMB2 3.3.7.1", Caching;
     an_answer_may_give_up_more_than_it_must: "MS-SMB2 2.2.24.1", Caching;
     a_greedy_answer_is_refused_and_the_oplock_lost: "MS-SMB2 3.3.5.22.1", Caching;
     overwriting_breaks_a_batch_oplock_to_none: "MS-FSA 2.1.4.12", Caching;
-    overwriting_takes_level_ii_and_waits_for_nobody: "MS-FSA 2.1.4.12", Caching;
-    a_write_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching;
+    overwriting_takes_level_ii_and_waits_for_nobody =
+        takes_level_ii("overwrite"): "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_level_ii_from_others = takes_level_ii("write"): "MS-FSA 2.1.4.12", Caching;
     a_write_takes_the_writers_own_level_ii: "MS-FSA 2.1.4.12", Caching;
-    a_truncation_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching;
-    a_lock_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching, Locks;
+    a_truncation_takes_level_ii_from_others =
+        takes_level_ii("truncate"): "MS-FSA 2.1.4.12", Caching;
+    a_lock_takes_level_ii_from_others = takes_level_ii("lock"): "MS-FSA 2.1.4.12", Caching, Locks;
     the_writer_keeps_its_own_batch_oplock: "MS-FSA 2.1.4.12", Caching;
     an_open_of_attributes_breaks_nothing: "MS-FSA 2.1.4.12", Caching, AccessMask;
     an_open_of_the_security_descriptor_breaks_a_batch_oplock: "MS-FSA 2.1.4.12", Caching, AccessMask;
@@ -66,8 +69,7 @@ pub async fn breaks_to<T>(
     Ok(disturbed)
 }
 
-async fn second_open(directory: &CaseDirectory, level: OplockLevel) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn second_open([one, two]: Clients<'_, 2>, level: OplockLevel) -> Checked {
     let held = hold(&one, level).await?;
     check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II)?;
     // An open that changes nothing does not break level II.
@@ -75,20 +77,9 @@ async fn second_open(directory: &CaseDirectory, level: OplockLevel) -> Checked {
     one.expect_no_break().await
 }
 
-async fn a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer(
-    directory: &CaseDirectory,
-) -> Checked {
-    second_open(directory, Batch).await
-}
-
-async fn a_second_open_breaks_an_exclusive_oplock_and_waits(directory: &CaseDirectory) -> Checked {
-    second_open(directory, Exclusive).await
-}
-
 async fn what_is_written_before_the_answer_is_what_the_other_reads(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let held = hold(&one, Batch).await?;
     let flushes = async |notice: Break| {
         held.write(0, Bytes::from_static(b"what was cached")).await?;
@@ -148,8 +139,7 @@ async fn overwriting_breaks_a_batch_oplock_to_none([one, two]: Clients<'_, 2>) -
 }
 
 /// Checks that `change` breaks level II to none and does not wait: such a break ends at once.
-async fn takes_level_ii(directory: &CaseDirectory, change: &str) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn takes_level_ii([one, two]: Clients<'_, 2>, change: &str) -> Checked {
     two.make("f", b"0123456789").await?;
     let held = hold(&one, II).await?;
     match change {
@@ -160,22 +150,6 @@ async fn takes_level_ii(directory: &CaseDirectory, change: &str) -> Checked {
     }
     check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}")?;
     one.expect_no_break().await
-}
-
-async fn overwriting_takes_level_ii_and_waits_for_nobody(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "overwrite").await
-}
-
-async fn a_write_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "write").await
-}
-
-async fn a_truncation_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "truncate").await
-}
-
-async fn a_lock_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "lock").await
 }
 
 async fn a_write_takes_the_writers_own_level_ii(client: ProbeClient<'_>) -> Checked {
@@ -202,9 +176,8 @@ async fn an_open_of_attributes_breaks_nothing([one, two]: Clients<'_, 2>) -> Che
 }
 
 async fn an_open_of_the_security_descriptor_breaks_a_batch_oplock(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let held = hold(&one, Batch).await?;
     let access_mask = Some(0x0002_0000);
     let asked = CreateParameters { access_mask, ..CreateParameters::default() };

@@ -32,9 +32,8 @@ cases! {
 }
 
 async fn the_disposition_says_what_is_left_of_an_exclusive_oplock(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     for (disposition, left) in
         [(Supersede, Nothing), (Open, II), (OverwriteIf, Nothing), (OpenIf, II)]
     {
@@ -144,9 +143,9 @@ async fn what_is_to_be_deleted_is_refused_without_a_break([one, two]: Clients<'_
 }
 
 /// Follows smbtorture smb2.oplock.levelii501.
-async fn a_break_to_none_follows_the_answer_to_one_to_ii(directory: &CaseDirectory) -> Checked {
-    let [one, two] = directory.pair().await?;
-    let three = directory.client().await?;
+async fn a_break_to_none_follows_the_answer_to_one_to_ii(
+    [one, two, three]: Clients<'_, 3>,
+) -> Checked {
     let held = hold(&one, Exclusive).await?;
     let overwriting = async {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -4,8 +4,7 @@ use bytes::Bytes;
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq,
-    check_status,
+    CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq, check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
@@ -13,9 +12,9 @@ use crate::protocol::{Acknowledgement, CreateParameters, Durable, Granted, NtSta
 
 cases! {
     who_asks_for_no_oplock_gets_none: "MS-FSA 2.1.5.18", Caching;
-    level_ii_is_granted: "MS-FSA 2.1.5.18.2", Caching;
-    an_exclusive_oplock_is_granted: "MS-FSA 2.1.5.18.1", Caching;
-    a_batch_oplock_is_granted: "MS-FSA 2.1.5.18.1", Caching;
+    level_ii_is_granted = is_granted(II): "MS-FSA 2.1.5.18.2", Caching;
+    an_exclusive_oplock_is_granted = is_granted(Exclusive): "MS-FSA 2.1.5.18.1", Caching;
+    a_batch_oplock_is_granted = is_granted(Batch): "MS-FSA 2.1.5.18.1", Caching;
     level_ii_is_shared: "MS-FSA 2.1.5.18.2", Caching;
     beside_another_open_level_ii_is_the_most: "MS-FSA 2.1.5.18.1", Caching;
     an_open_of_attributes_leaves_room_for_a_batch_oplock: "MS-FSA 2.1.5.18.1", Caching, AccessMask;
@@ -26,8 +25,10 @@ cases! {
     a_file_keeps_its_id_and_opens_have_their_own: "MS-SMB2 2.2.14", Caching;
     an_answer_to_no_break_is_invalid_device_state: "MS-SMB2 3.3.5.22.1", Caching;
     an_answer_for_a_closed_handle_is_file_closed: "MS-SMB2 3.3.5.22.1", Caching;
-    a_durable_handle_of_version_1_is_granted_with_a_batch_oplock: "MS-SMB2 3.3.5.9.6", Caching;
-    a_durable_handle_of_version_2_is_granted_with_a_batch_oplock: "MS-SMB2 3.3.5.9.10", Caching;
+    a_durable_handle_of_version_1_is_granted_with_a_batch_oplock =
+        durable(1): "MS-SMB2 3.3.5.9.6", Caching;
+    a_durable_handle_of_version_2_is_granted_with_a_batch_oplock =
+        durable(2): "MS-SMB2 3.3.5.9.10", Caching;
 }
 
 pub fn oplock(level: OplockLevel) -> CreateParameters {
@@ -50,6 +51,10 @@ pub async fn hold(client: &ProbeClient<'_>, level: OplockLevel) -> Checked<Handl
     }
 }
 
+async fn is_granted(client: ProbeClient<'_>, level: OplockLevel) -> Checked {
+    hold(&client, level).await.map(drop)
+}
+
 async fn level_of(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<(Handle, OplockLevel)> {
     let handle = client.file_with("f", &oplock(asked)).await?;
     let level = granted(&handle)?.oplock;
@@ -66,20 +71,7 @@ async fn who_asks_for_no_oplock_gets_none(client: ProbeClient<'_>) -> Checked {
     check_eq!(granted(&plain)?.oplock, Nothing)
 }
 
-async fn level_ii_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, II).await.map(drop)
-}
-
-async fn an_exclusive_oplock_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, Exclusive).await.map(drop)
-}
-
-async fn a_batch_oplock_is_granted(directory: &CaseDirectory) -> Checked {
-    hold(&directory.client().await?, Batch).await.map(drop)
-}
-
-async fn level_ii_is_shared(directory: &CaseDirectory) -> Checked {
-    let clients = [directory.client().await?, directory.client().await?, directory.client().await?];
+async fn level_ii_is_shared(clients: Clients<'_, 3>) -> Checked {
     let mut held = Vec::new();
     for client in &clients {
         held.push(hold(client, II).await?);
@@ -174,8 +166,7 @@ async fn an_answer_for_a_closed_handle_is_file_closed(client: ProbeClient<'_>) -
     check_status!(answered, NtStatus::FILE_CLOSED)
 }
 
-async fn durable(directory: &CaseDirectory, version: u8) -> Checked {
-    let client = directory.client().await?;
+async fn durable(client: ProbeClient<'_>, version: u8) -> Checked {
     let durable = Some(Durable { version, timeout_ms: 0 });
     let asked = CreateParameters { durable, ..oplock(Batch) };
     let handle = client.file_with("f", &asked).await?;
@@ -183,20 +174,6 @@ async fn durable(directory: &CaseDirectory, version: u8) -> Checked {
     handle.close().await?;
     match got {
         None => Err(CaseFailure::not_granted(format!("no durable handle of version {version}"))),
-        Some(got) => {
-            check_eq!(got.version, version)
-        }
+        Some(got) => check_eq!(got.version, version),
     }
-}
-
-async fn a_durable_handle_of_version_1_is_granted_with_a_batch_oplock(
-    directory: &CaseDirectory,
-) -> Checked {
-    durable(directory, 1).await
-}
-
-async fn a_durable_handle_of_version_2_is_granted_with_a_batch_oplock(
-    directory: &CaseDirectory,
-) -> Checked {
-    durable(directory, 2).await
 }

@@ -3,9 +3,7 @@
 //! Windows shares it for deletion too; earlier versions and smbtorture (smb2.rename) do not.
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{
-    CaseDirectory, Checked, Handle, ProbeClient, answer, cases, check_eq, check_status,
-};
+use crate::probe::{Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::Open;
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -14,8 +12,12 @@ cases! {
     a_directory_one_may_delete_takes_no_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
     a_directory_another_may_delete_takes_no_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
     a_file_leaves_a_directory_that_one_may_delete: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
-    a_directory_open_and_shared_takes_a_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
-    a_directory_open_for_its_attributes_takes_a_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    // Follows smbtorture smb2.rename.share_delete_no_delete_access.
+    a_directory_open_and_shared_takes_a_file_by_a_rename =
+        takes_a_file(READ_AND_WRITE, SHARE_ALL): "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    // Follows smbtorture smb2.rename.msword.
+    a_directory_open_for_its_attributes_takes_a_file_by_a_rename =
+        takes_a_file(ATTRIBUTES, 0): "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
 }
 
 const DIRECTORY_FILE: u32 = 1;
@@ -40,9 +42,8 @@ async fn open_directory(client: &ProbeClient<'_>, access: u32, share: u32) -> Ch
 }
 
 async fn a_directory_that_is_not_shared_for_writing_takes_no_file(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     one.mkdir("d").await?;
     two.make("f", b"x").await?;
     let held = open_directory(&one, READ, SHARE_READ).await?;
@@ -76,9 +77,8 @@ async fn a_directory_one_may_delete_takes_no_file_by_a_rename(client: ProbeClien
 }
 
 async fn a_directory_another_may_delete_takes_no_file_by_a_rename(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     takes_no_file(&one, &two).await
 }
 
@@ -92,22 +92,7 @@ async fn a_file_leaves_a_directory_that_one_may_delete(client: ProbeClient<'_>) 
     check_eq!(client.content("f").await?, b"content")
 }
 
-/// Follows smbtorture smb2.rename.share_delete_no_delete_access.
-async fn a_directory_open_and_shared_takes_a_file_by_a_rename(
-    directory: &CaseDirectory,
-) -> Checked {
-    takes_a_file(directory, READ_AND_WRITE, SHARE_ALL).await
-}
-
-/// Follows smbtorture smb2.rename.msword.
-async fn a_directory_open_for_its_attributes_takes_a_file_by_a_rename(
-    directory: &CaseDirectory,
-) -> Checked {
-    takes_a_file(directory, ATTRIBUTES, 0).await
-}
-
-async fn takes_a_file(directory: &CaseDirectory, access: u32, share: u32) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn takes_a_file([one, two]: Clients<'_, 2>, access: u32, share: u32) -> Checked {
     one.mkdir("d").await?;
     two.make("f", b"content").await?;
     let held = open_directory(&one, access, share).await?;

@@ -3,16 +3,19 @@
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
-    check_status, side_by_side,
+    CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status,
+    side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{self, Open, Overwrite, OverwriteIf, Supersede};
 use crate::protocol::{CreateParameters, NtStatus};
 
 cases! {
-    who_does_not_share_reading_refuses_readers: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
-    who_does_not_share_writing_refuses_writers: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
-    who_does_not_share_deletion_refuses_deleters: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_reading_refuses_readers =
+        refuses(READ, 1): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_writing_refuses_writers =
+        refuses(WRITE, 2): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_deletion_refuses_deleters =
+        refuses(DELETE, 4): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     who_reads_is_not_met_by_one_that_does_not_share_it: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     share_modes_meet_as_the_whole_table_says: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     a_share_mode_holds_within_one_connection: "MS-FSA 2.1.5.1.2.2", ShareMode;
@@ -62,8 +65,7 @@ async fn open_file_as(
 
 /// Checks that an open that shares all but `bit` makes the server refuse `access` to others, and
 /// only that.
-async fn refuses(directory: &CaseDirectory, access: u32, bit: u32) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn refuses([one, two]: Clients<'_, 2>, access: u32, bit: u32) -> Checked {
     one.make("f", b"x").await?;
     let held = open_as(&one, Open, READ, 7 & !bit).await?;
     check_eq!(held.as_ref().err(), None)?;
@@ -76,18 +78,6 @@ async fn refuses(directory: &CaseDirectory, access: u32, bit: u32) -> Checked {
         }
     }
     Ok(())
-}
-
-async fn who_does_not_share_reading_refuses_readers(directory: &CaseDirectory) -> Checked {
-    refuses(directory, READ, 1).await
-}
-
-async fn who_does_not_share_writing_refuses_writers(directory: &CaseDirectory) -> Checked {
-    refuses(directory, WRITE, 2).await
-}
-
-async fn who_does_not_share_deletion_refuses_deleters(directory: &CaseDirectory) -> Checked {
-    refuses(directory, DELETE, 4).await
 }
 
 async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<'_, 2>) -> Checked {
@@ -104,8 +94,8 @@ async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<
     Ok(())
 }
 
-async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> Checked {
-    let client = &directory.client().await?;
+async fn share_modes_meet_as_the_whole_table_says(client: ProbeClient<'_>) -> Checked {
+    let client = &client;
     let allowed = |access: u32, share: u32| {
         (access & READ == 0 || share & 1 != 0)
             && (access & WRITE == 0 || share & 2 != 0)
