@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::lease_breaks::{answers, breaks, of_lease};
+use super::lease_breaks::{RH_TO_NONE, RH_TO_R, answers, breaks, closes, of_lease};
 use super::leases::{key, lease, leased};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
@@ -24,8 +24,6 @@ cases! {
     a_deletion_spares_the_lease_of_who_deleted_and_closed: "MS-FSA 2.1.5.5", Caching, CreateOptions, AccessMask;
     a_parent_key_spares_whoever_sends_it: "MS-FSA 2.1.4.12.2", Caching, CreateOptions;
 }
-
-const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
 
 async fn open_directory(
     client: &ProbeClient<'_>,
@@ -98,15 +96,9 @@ async fn who_is_refused_takes_the_handle_caching_of_a_directory(
         let asked = CreateParameters { create_options: Some(1), ..alone() };
         answer(two.open_extended("d", ReadWrite, Open, &asked).await)
     };
-    let taken = (LeaseState::RH, LeaseState::R);
-    check_eq!(breaks(&one, taken, refused).await?, NtStatus::SHARING_VIOLATION)?;
-    let again = hold(&one).await?;
-    again.close().await?;
-    let closes = async |notice| {
-        of_lease(notice, taken)?;
-        Ok(first.close().await?)
-    };
-    one.broken_by(open_directory(&two, "d", alone()), closes).await.map(drop)
+    check_eq!(breaks(&one, RH_TO_R, refused).await?, NtStatus::SHARING_VIOLATION)?;
+    hold(&one).await?.close().await?;
+    closes((&one, first), RH_TO_R, open_directory(&two, "d", alone())).await.map(drop)
 }
 
 async fn a_write_shows_in_the_directory_when_it_is_closed([one, two]: Clients<'_, 2>) -> Checked {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::leases::{hold, hold_with, key, lease, leased, opens};
+use super::oplock_breaks::change_content;
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, ProbeClient, answer, cases, check_eq,
+    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
     check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
@@ -49,7 +50,7 @@ cases! {
     an_oplock_beside_a_lease_of_rw_is_level_ii =
         oplock_beside((LeaseState::RW, LeaseState::R), II): "MS-FSA 2.1.5.18.2", Caching;
     an_oplock_beside_a_lease_with_handle_caching_is_none =
-        oplock_beside((LeaseState::RWH, LeaseState::RH), Nothing): "MS-FSA 2.1.5.18.2", Caching;
+        oplock_beside(W_GOES, Nothing): "MS-FSA 2.1.5.18.2", Caching;
     the_lease_of_a_directory_goes_when_an_entry_changes: "MS-FSA 2.1.4.12", Caching, CreateOptions;
     the_lease_of_a_directory_stays_for_its_own_parent_key: "MS-SMB2 3.3.5.9.11", Caching, CreateOptions;
 }
@@ -87,8 +88,25 @@ pub async fn breaks<T>(
     Ok(disturbed)
 }
 
+/// Checks that `disturbs` breaks the holder's lease 1, and closes `held` in answer. Returns the
+/// result of `disturbs`.
+pub async fn closes<T>(
+    (holder, held): (&ProbeClient<'_>, Handle),
+    change: (LeaseState, LeaseState),
+    disturbs: impl Future<Output = Checked<T>> + Send,
+) -> Checked<T> {
+    let react = async |notice| {
+        of_lease(notice, change)?;
+        Ok(held.close().await?)
+    };
+    holder.broken_by(disturbs, react).await
+}
+
 /// The break of RWH that an open with another lease key causes.
-const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
+pub const W_GOES: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RH);
+pub const RH_TO_R: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::R);
+pub const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
+pub const RWH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::NONE);
 
 /// Checks which leases another client gets beside one of `held`, which each open breaks to `left`.
 /// Nothing is broken if the two are equal.
@@ -127,9 +145,7 @@ async fn a_lease_is_not_broken_by_its_own_key(client: ProbeClient<'_>) -> Checke
 
 async fn the_same_key_of_another_client_is_another_lease([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
-    let opening = opens(&two, 1, LeaseState::RWH);
-    let got = breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await?;
-    check_eq!(got, LeaseState::RH)
+    check_eq!(breaks(&one, W_GOES, opens(&two, 1, LeaseState::RWH)).await?, LeaseState::RH)
 }
 
 async fn a_break_counts_as_an_epoch([one, two]: Clients<'_, 2>) -> Checked {
@@ -148,8 +164,7 @@ async fn a_lease_of_version_1_is_broken_alike([one, two]: Clients<'_, 2>) -> Che
     let mut asked = lease(1, LeaseState::RWH);
     asked.lease = asked.lease.map(|lease| crate::protocol::Lease { version: 1, ..lease });
     let _held = hold_with(&one, LeaseState::RWH, &asked).await?;
-    let opening = async { Ok(two.file("f").await?) };
-    breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await.map(drop)
+    breaks(&one, W_GOES, done(two.file("f"))).await.map(drop)
 }
 
 async fn an_open_during_a_break_says_so([one, two]: Clients<'_, 2>) -> Checked {
@@ -195,11 +210,7 @@ async fn a_greedy_answer_is_not_accepted_and_may_be_repeated(
 
 async fn a_close_answers_a_lease_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RWH).await?;
-    let closes = async |notice| {
-        of_lease(notice, W_GOES)?;
-        Ok(held.close().await?)
-    };
-    let got = one.broken_by(opens(&two, 2, LeaseState::RWH), closes).await?;
+    let got = closes((&one, held), W_GOES, opens(&two, 2, LeaseState::RWH)).await?;
     check_eq!(got, LeaseState::RWH, "nobody else has it open")
 }
 
@@ -216,20 +227,15 @@ async fn a_lost_connection_answers_a_lease_break_as_well([one, two]: Clients<'_,
 
 async fn overwriting_takes_all_of_rwh_and_waits([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RWH).await?;
-    let overwriting = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
-    breaks(&one, (LeaseState::RWH, LeaseState::NONE), overwriting).await.map(drop)
+    let overwriting = done(two.open("f", ReadWrite, OverwriteIf));
+    breaks(&one, RWH_TO_NONE, overwriting).await.map(drop)
 }
 
 /// Checks that `change` breaks a lease of R without waiting, and that the break needs no answer.
 async fn takes_r([one, two]: Clients<'_, 2>, change: &str) -> Checked {
     two.make("f", b"0123456789").await?;
     let _held = hold(&one, 1, LeaseState::R).await?;
-    match change {
-        "overwrite" => two.open("f", ReadWrite, OverwriteIf).await.map(drop)?,
-        "write" => two.file("f").await?.write(0, Bytes::from_static(b"x")).await.map(drop)?,
-        "truncate" => two.file("f").await?.truncate(3).await?,
-        _ => two.file("f").await?.lock(0, 1, true, false).await?,
-    }
+    change_content(&two, change).await?;
     let notice = of_lease(one.next_break().await?, (LeaseState::R, LeaseState::NONE))?;
     check_eq!(notice.acknowledgement_required, false, "{change}")?;
     one.expect_no_break().await
@@ -238,8 +244,8 @@ async fn takes_r([one, two]: Clients<'_, 2>, change: &str) -> Checked {
 async fn a_write_takes_rh_from_others([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RH).await?;
     let other = two.file("f").await?;
-    let writing = async { Ok(other.write(0, Bytes::from_static(b"x")).await?) };
-    breaks(&one, (LeaseState::RH, LeaseState::NONE), writing).await.map(drop)
+    let writing = done(other.write(0, Bytes::from_static(b"x")));
+    breaks(&one, RH_TO_NONE, writing).await.map(drop)
 }
 
 async fn breaks_no_lease([one, two]: Clients<'_, 2>, access: u32) -> Checked {
@@ -256,7 +262,7 @@ fn alone(state: LeaseState) -> CreateParameters {
 async fn handle_caching_goes_before_a_share_mode_refuses([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
     let opening = async { answer(two.file("f").await) };
-    let refused = breaks(&one, (LeaseState::RH, LeaseState::R), opening).await?;
+    let refused = breaks(&one, RH_TO_R, opening).await?;
     check_eq!(refused, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
     Ok(two.file("f").await?.close().await?)
@@ -264,11 +270,7 @@ async fn handle_caching_goes_before_a_share_mode_refuses([one, two]: Clients<'_,
 
 async fn a_lease_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold_with(&one, LeaseState::RH, &alone(LeaseState::RH)).await?;
-    let closes = async |notice| {
-        of_lease(notice, (LeaseState::RH, LeaseState::R))?;
-        Ok(held.close().await?)
-    };
-    let opened = one.broken_by(done(two.file("f")), closes).await?;
+    let opened = closes((&one, held), RH_TO_R, done(two.file("f"))).await?;
     Ok(opened.close().await?)
 }
 
@@ -283,7 +285,7 @@ async fn without_handle_caching_a_share_mode_refuses_at_once(
 async fn a_rename_takes_handle_caching_and_waits([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, 1, LeaseState::RH).await?;
     let answering = async |notice| {
-        of_lease(notice, (LeaseState::RH, LeaseState::R))?;
+        of_lease(notice, RH_TO_R)?;
         check_status!(one.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
         check_eq!(answers(&one, LeaseState::R).await?, NtStatus::SUCCESS)
     };
@@ -294,8 +296,7 @@ async fn a_rename_takes_handle_caching_and_waits([one, two]: Clients<'_, 2>) -> 
 
 async fn a_deletion_takes_handle_caching([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, 1, LeaseState::RH).await?;
-    let deleting = async { Ok(two.delete("f").await?) };
-    breaks(&one, (LeaseState::RH, LeaseState::R), deleting).await?;
+    breaks(&one, RH_TO_R, done(two.delete("f"))).await?;
     held.close().await?;
     check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
@@ -313,7 +314,7 @@ async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
         // The open that overwrites reaches the server before this answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
         check_eq!(answers(&one, LeaseState::RH).await?, NtStatus::SUCCESS)?;
-        let second = of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::R))?;
+        let second = of_lease(one.next_break().await?, RH_TO_R)?;
         check_eq!((second.epoch, second.acknowledgement_required), (epoch, true))?;
         one.expect_no_break().await?;
         check_eq!(let_in.load(Ordering::SeqCst), 0, "before the second answer")?;

@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 
-use super::lease_breaks::{answers, breaks, of_lease};
+use super::lease_breaks::{
+    RH_TO_NONE, RH_TO_R, RWH_TO_NONE, W_GOES, answers, breaks, closes, of_lease,
+};
 use super::leases::{hold, hold_with, key, lease, leased, opens};
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
@@ -36,9 +38,7 @@ cases! {
     a_renamed_file_keeps_its_lease: "MS-FSA 2.1.5.15.12", Caching;
 }
 
-const RWH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::NONE);
 const RWH_TO_RW: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::RW);
-const RH_TO_R: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::R);
 
 /// Returns the state of the client's lease 1, and whether it is being broken.
 async fn held(client: &ProbeClient<'_>) -> Checked<(LeaseState, bool)> {
@@ -79,7 +79,7 @@ async fn nobody_waits_for_readers_however_often_they_are_overwritten(
 ) -> Checked {
     let _held = hold(&one, 1, LeaseState::RH).await?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
-    of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
+    of_lease(one.next_break().await?, RH_TO_NONE)?;
     two.open("f", ReadWrite, Overwrite).await?.close().await?;
     one.expect_no_break().await?;
     check_eq!(held(&one).await?, (LeaseState::RH, true), "not answered yet")?;
@@ -147,7 +147,7 @@ async fn looking_breaks_no_lease_and_all_else_does(directory: &CaseDirectory) ->
             opened
         } else {
             let answering = async |notice| {
-                of_lease(notice, (LeaseState::RWH, LeaseState::RH))?;
+                of_lease(notice, W_GOES)?;
                 let answered = answers(&one, LeaseState::RH).await?;
                 check_eq!(answered, NtStatus::SUCCESS, "access 0x{access:X}")
             };
@@ -186,8 +186,7 @@ async fn oplocks_are_granted_beside_leases_as_the_table_says(
 
 async fn a_lease_is_of_one_key_and_not_of_its_client(client: ProbeClient<'_>) -> Checked {
     let first = hold(&client, 1, LeaseState::RWH).await?;
-    let opening = opens(&client, 2, LeaseState::RWH);
-    let got = breaks(&client, (LeaseState::RWH, LeaseState::RH), opening).await?;
+    let got = breaks(&client, W_GOES, opens(&client, 2, LeaseState::RWH)).await?;
     check_eq!(got, LeaseState::RH)?;
     first.write(0, Bytes::from_static(b"x")).await?;
     client.expect_no_break().await
@@ -218,7 +217,7 @@ async fn a_lock_leaves_the_lockers_own_lease([one, two]: Clients<'_, 2>) -> Chec
     let _first = hold(&one, 1, LeaseState::RH).await?;
     let second = hold(&two, 2, LeaseState::RH).await?;
     second.lock(0, 1, true, false).await?;
-    of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE))?;
+    of_lease(one.next_break().await?, RH_TO_NONE)?;
     check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::SUCCESS)?;
     second.lock(1, 1, true, false).await?;
     two.expect_no_break().await?;
@@ -238,9 +237,7 @@ async fn a_lock_of_what_is_not_there_leaves_room_for_a_lease(
 ) -> Checked {
     let first = hold(&one, 1, LeaseState::RWH).await?;
     first.lock(0, 1, true, false).await?;
-    let opening = opens(&two, 2, LeaseState::RWH);
-    let got = breaks(&one, (LeaseState::RWH, LeaseState::RH), opening).await?;
-    check_eq!(got, LeaseState::RH)
+    check_eq!(breaks(&one, W_GOES, opens(&two, 2, LeaseState::RWH)).await?, LeaseState::RH)
 }
 
 async fn overwriting_what_is_locked_makes_room_for_a_lease([one, two]: Clients<'_, 2>) -> Checked {
@@ -277,11 +274,7 @@ async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
     let asked = CreateParameters { access_mask, create_options, ..CreateParameters::default() };
     let deleting = two.open_extended("f", ReadWrite, Open, &asked).await?;
     one.expect_no_break().await?;
-    let closes = async |notice| {
-        of_lease(notice, RH_TO_R)?;
-        Ok(first.close().await?)
-    };
-    one.broken_by(done(deleting.close()), closes).await?;
+    closes((&one, first), RH_TO_R, done(deleting.close())).await?;
     check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
@@ -295,11 +288,7 @@ async fn what_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>)
     one.expect_no_break().await?;
     first.close().await?;
     let again = hold(&one, 1, LeaseState::RWH).await?;
-    let closes = async |notice| {
-        of_lease(notice, RWH_TO_RW)?;
-        Ok(again.close().await?)
-    };
-    one.broken_by(done(two.rename("g", "f", true)), closes).await?;
+    closes((&one, again), RWH_TO_RW, done(two.rename("g", "f", true))).await?;
     check_eq!(two.content("f").await?, b"new")
 }
 

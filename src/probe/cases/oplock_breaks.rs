@@ -134,20 +134,28 @@ async fn a_greedy_answer_is_refused_and_the_oplock_lost([one, two]: Clients<'_, 
 
 async fn overwriting_breaks_a_batch_oplock_to_none([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let overwrites = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
+    let overwrites = done(two.open("f", ReadWrite, OverwriteIf));
     breaks_to((&one, &held), Nothing, overwrites).await.map(drop)
+}
+
+/// Changes the content of `f`, or locks a part of it.
+pub async fn change_content(client: &ProbeClient<'_>, change: &str) -> Checked {
+    if change == "overwrite" {
+        return Ok(client.open("f", ReadWrite, OverwriteIf).await.map(drop)?);
+    }
+    let handle = client.file("f").await?;
+    Ok(match change {
+        "write" => handle.write(0, Bytes::from_static(b"x")).await.map(drop)?,
+        "truncate" => handle.truncate(3).await?,
+        _ => handle.lock(0, 1, true, false).await?,
+    })
 }
 
 /// Checks that `change` breaks level II to none and does not wait: such a break ends at once.
 async fn takes_level_ii([one, two]: Clients<'_, 2>, change: &str) -> Checked {
     two.make("f", b"0123456789").await?;
     let held = hold(&one, II).await?;
-    match change {
-        "overwrite" => two.open("f", ReadWrite, OverwriteIf).await.map(drop)?,
-        "write" => two.file("f").await?.write(0, Bytes::from_static(b"x")).await.map(drop)?,
-        "truncate" => two.file("f").await?.truncate(3).await?,
-        _ => two.file("f").await?.lock(0, 1, true, false).await?,
-    }
+    change_content(&two, change).await?;
     check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}")?;
     one.expect_no_break().await
 }
@@ -179,9 +187,8 @@ async fn an_open_of_the_security_descriptor_breaks_a_batch_oplock(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
     let held = hold(&one, Batch).await?;
-    let access_mask = Some(0x0002_0000);
-    let asked = CreateParameters { access_mask, ..CreateParameters::default() };
-    let opens = async { Ok(two.open_extended("f", ReadWrite, Open, &asked).await?) };
+    let asked = CreateParameters { access_mask: Some(0x0002_0000), ..CreateParameters::default() };
+    let opens = done(two.open_extended("f", ReadWrite, Open, &asked));
     breaks_to((&one, &held), II, opens).await.map(drop)
 }
 
@@ -218,15 +225,13 @@ async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
 /// Expects a break to level II, because a rename by path opens the file first.
 async fn a_rename_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let renames = async { Ok(two.rename("f", "g", false).await?) };
-    breaks_to((&one, &held), II, renames).await?;
+    breaks_to((&one, &held), II, done(two.rename("f", "g", false))).await?;
     check_status!(two.stat("g").await, NtStatus::SUCCESS)
 }
 
 async fn a_deletion_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let deletes = async { Ok(two.delete("f").await?) };
-    breaks_to((&one, &held), II, deletes).await?;
+    breaks_to((&one, &held), II, done(two.delete("f"))).await?;
     held.close().await?;
     check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
