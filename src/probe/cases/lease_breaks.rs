@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::leases::{hold, hold_with, key, lease, leased, opens};
+use super::leases::{
+    answers, asking_for, hold, hold_with, key, lease, leased, made_directory, opens, wanted,
+};
 use super::oplock_breaks::change_content;
-use super::oplocks::{granted, oplock};
+use super::oplocks;
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
@@ -15,7 +17,7 @@ use crate::probe::{
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, II, None as Nothing};
-use crate::protocol::{Acknowledgement, Break, CreateParameters, LeaseBreak, LeaseState, NtStatus};
+use crate::protocol::{Break, CreateParameters, Lease, LeaseBreak, LeaseState, NtStatus};
 
 cases! {
     another_key_takes_write_caching_from_rwh = meetings(W_GOES): "MS-FSA 2.1.4.12", Caching;
@@ -66,10 +68,6 @@ pub fn of_lease(notice: Break, (current, new): (LeaseState, LeaseState)) -> Chec
         }
         Break::Oplock(_) => Err(CaseFailure::new("got an oplock's break, not a lease's")),
     }
-}
-
-pub async fn answers(client: &ProbeClient<'_>, state: LeaseState) -> Checked<NtStatus> {
-    answer(client.answers(Acknowledgement::Lease { key: key(1), state }).await)
 }
 
 /// Checks that `disturbs` breaks the holder's lease 1 once, and acknowledges the break, keeping
@@ -161,8 +159,7 @@ async fn a_break_counts_as_an_epoch([one, two]: Clients<'_, 2>) -> Checked {
 }
 
 async fn a_lease_of_version_1_is_broken_alike([one, two]: Clients<'_, 2>) -> Checked {
-    let mut asked = lease(1, LeaseState::RWH);
-    asked.lease = asked.lease.map(|lease| crate::protocol::Lease { version: 1, ..lease });
+    let asked = asking_for(Lease { version: 1, ..wanted(1, LeaseState::RWH) });
     let _held = hold_with(&one, LeaseState::RWH, &asked).await?;
     breaks(&one, W_GOES, done(two.file("f"))).await.map(drop)
 }
@@ -341,42 +338,25 @@ async fn oplock_beside(
     (held, left): (LeaseState, LeaseState),
     expected: OplockLevel,
 ) -> Checked {
-    super::oplocks::hold(&two, II).await?.close().await?;
+    oplocks::hold(&two, II).await?.close().await?;
     let _held = hold(&one, 1, held).await?;
-    let opening = async {
-        let handle = two.file_with("f", &oplock(Batch)).await?;
-        Ok(granted(&handle)?.oplock)
-    };
+    let opening = oplocks::opens(&two, Batch);
     check_eq!(breaks(&one, (held, left), opening).await?, expected)
-}
-
-/// Makes the directory `d` and asks for a lease of RH on it. If the server grants no lease, the
-/// case ends as not granted.
-async fn hold_directory(client: &ProbeClient<'_>) -> Checked<crate::probe::Handle> {
-    client.mkdir("d").await?;
-    let asked = CreateParameters { create_options: Some(1), ..lease(1, LeaseState::RH) };
-    let directory = client.open_extended("d", ReadWrite, OpenIf, &asked).await?;
-    match leased(&directory)?.state {
-        LeaseState::NONE => Err(CaseFailure::not_granted("no lease on a directory")),
-        _ => Ok(directory),
-    }
 }
 
 async fn the_lease_of_a_directory_goes_when_an_entry_changes(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let _directory = hold_directory(&one).await?;
+    let _directory = made_directory(&one).await?;
     two.stat("d").await?;
     one.expect_no_break().await?;
     two.make("d/f", b"x").await?;
-    of_lease(one.next_break().await?, (LeaseState::RH, LeaseState::NONE)).map(drop)
+    of_lease(one.next_break().await?, RH_TO_NONE).map(drop)
 }
 
 async fn the_lease_of_a_directory_stays_for_its_own_parent_key(client: ProbeClient<'_>) -> Checked {
-    let _directory = hold_directory(&client).await?;
-    let mut asked = lease(2, LeaseState::RWH);
-    asked.lease =
-        asked.lease.map(|lease| crate::protocol::Lease { parent_key: Some(key(1)), ..lease });
+    let _directory = made_directory(&client).await?;
+    let asked = asking_for(Lease { parent_key: Some(key(1)), ..wanted(2, LeaseState::RWH) });
     let _file = client.open_extended("d/f", ReadWrite, OpenIf, &asked).await?;
     client.expect_no_break().await
 }

@@ -3,11 +3,9 @@
 
 use bytes::Bytes;
 
-use super::lease_breaks::{
-    RH_TO_NONE, RH_TO_R, RWH_TO_NONE, W_GOES, answers, breaks, closes, of_lease,
-};
-use super::leases::{hold, hold_with, key, lease, leased, opens};
-use super::oplocks::{granted, oplock};
+use super::lease_breaks::{RH_TO_NONE, RH_TO_R, RWH_TO_NONE, W_GOES, breaks, closes, of_lease};
+use super::leases::{answers, asking_for, hold, hold_with, key, lease, leased, opens, wanted};
+use super::oplocks;
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
@@ -15,7 +13,7 @@ use crate::probe::{
 };
 use crate::protocol::create::CreateDisposition::{Open, Overwrite, OverwriteIf};
 use crate::protocol::create::OplockLevel::{Batch, Exclusive, II, None as Nothing};
-use crate::protocol::{Acknowledgement, Break, CreateParameters, Lease, LeaseState, NtStatus};
+use crate::protocol::{Break, CreateParameters, Lease, LeaseState, NtStatus};
 
 cases! {
     an_answer_keeps_nothing_where_nothing_was_left: "MS-SMB2 3.3.5.22.2", Caching;
@@ -162,17 +160,12 @@ async fn looking_breaks_no_lease_and_all_else_does(directory: &CaseDirectory) ->
 async fn oplocks_are_granted_beside_leases_as_the_table_says(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    super::oplocks::hold(&two, II).await?.close().await?;
+    oplocks::hold(&two, II).await?.close().await?;
     let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
     for (first, expected) in [(r, II), (r | h, Nothing), (r | w, II), (r | w | h, Nothing)] {
         for asked in [II, Exclusive, Batch] {
             let handle = hold(&one, 1, first).await?;
-            let opening = async {
-                let opened = two.file_with("f", &oplock(asked)).await?;
-                let level = granted(&opened)?.oplock;
-                opened.close().await?;
-                Ok(level)
-            };
+            let opening = oplocks::opens(&two, asked);
             let got = match first - w == first {
                 true => opening.await?,
                 false => breaks(&one, (first, first - w), opening).await?,
@@ -194,11 +187,7 @@ async fn a_lease_is_of_one_key_and_not_of_its_client(client: ProbeClient<'_>) ->
 
 /// Follows smbtorture smb2.lease.v2_epoch2 and v2_epoch3.
 async fn a_lease_keeps_the_version_it_began_with(client: ProbeClient<'_>) -> Checked {
-    let of_version = |version, state| {
-        let mut asked = lease(1, state);
-        asked.lease = asked.lease.map(|lease| Lease { version, ..lease });
-        asked
-    };
+    let of_version = |version, state| asking_for(Lease { version, ..wanted(1, state) });
     for (version, other) in [(2, 1), (1, 2)] {
         let first = of_version(version, LeaseState::R);
         let first = hold_with(&client, LeaseState::R, &first).await?;
@@ -344,6 +333,5 @@ async fn a_renamed_file_keeps_its_lease([one, two]: Clients<'_, 2>) -> Checked {
     let epoch = leased(&first)?.epoch;
     check_eq!(leased(&again)?.epoch, epoch.wrapping_add(1))?;
     check_status!(one.file_with("f", &lease(1, LeaseState::R)).await, NtStatus::INVALID_PARAMETER)?;
-    let nothing = Acknowledgement::Lease { key: key(1), state: LeaseState::NONE };
-    check_status!(one.answers(nothing).await, NtStatus::UNSUCCESSFUL)
+    check_eq!(answers(&one, LeaseState::NONE).await?, NtStatus::UNSUCCESSFUL)
 }

@@ -3,7 +3,7 @@
 use super::oplocks::{granted, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check_eq, check_status,
+    CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status,
 };
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
 use crate::protocol::create::OplockLevel::{self, Batch};
@@ -43,10 +43,18 @@ pub fn key(number: u8) -> LeaseKey {
     key
 }
 
-pub fn lease(number: u8, state: LeaseState) -> CreateParameters {
-    let lease = Lease { state: state.bits(), key: Some(key(number)), parent_key: None, version: 2 };
+/// Returns the lease of version 2 with this number and state, without a parent key.
+pub fn wanted(number: u8, state: LeaseState) -> Lease {
+    Lease { state: state.bits(), key: Some(key(number)), parent_key: None, version: 2 }
+}
+
+pub fn asking_for(lease: Lease) -> CreateParameters {
     let requested_oplock = Some(OplockLevel::Lease);
     CreateParameters { lease: Some(lease), requested_oplock, ..CreateParameters::default() }
+}
+
+pub fn lease(number: u8, state: LeaseState) -> CreateParameters {
+    asking_for(wanted(number, state))
 }
 
 /// Returns the lease that an open was granted, with an empty state if the server granted none.
@@ -86,13 +94,45 @@ pub async fn opens(client: &ProbeClient<'_>, number: u8, state: LeaseState) -> C
     Ok(got)
 }
 
+/// Opens the directory `name` for reading.
+pub async fn open_directory(
+    client: &ProbeClient<'_>,
+    name: &str,
+    asked: CreateParameters,
+) -> Checked<Handle> {
+    let asked = CreateParameters { create_options: Some(1), ..asked };
+    // The open has no right to write or delete, so that it does not stop others from doing so.
+    let asked = CreateParameters { access_mask: Some(0x0012_0089), ..asked };
+    Ok(client.open_extended(name, ReadWrite, Open, &asked).await?)
+}
+
+/// Opens the directory `d` with lease 1 of RH. If another state is granted, the case ends as not
+/// granted.
+pub async fn hold_directory(client: &ProbeClient<'_>) -> Checked<Handle> {
+    let directory = open_directory(client, "d", lease(1, LeaseState::RH)).await?;
+    match leased(&directory)?.state {
+        LeaseState::RH => Ok(directory),
+        _ => Err(CaseFailure::not_granted("no lease on a directory")),
+    }
+}
+
+/// Makes the directory `d`, and holds lease 1 of RH on it.
+pub async fn made_directory(client: &ProbeClient<'_>) -> Checked<Handle> {
+    client.mkdir("d").await?;
+    hold_directory(client).await
+}
+
+/// Acknowledges a break of lease 1, keeping `state`, and returns the server's answer.
+pub async fn answers(client: &ProbeClient<'_>, state: LeaseState) -> Checked<NtStatus> {
+    answer(client.answers(Acknowledgement::Lease { key: key(1), state }).await)
+}
+
 async fn is_granted(client: ProbeClient<'_>, state: LeaseState) -> Checked {
     hold(&client, 1, state).await.map(drop)
 }
 
 async fn a_lease_of_version_1_is_granted(client: ProbeClient<'_>) -> Checked {
-    let mut asked = lease(1, LeaseState::RWH);
-    asked.lease = asked.lease.map(|lease| Lease { version: 1, ..lease });
+    let asked = asking_for(Lease { version: 1, ..wanted(1, LeaseState::RWH) });
     let handle = hold_with(&client, LeaseState::RWH, &asked).await?;
     check_eq!(leased(&handle)?.epoch, 0, "version 1 has no epoch")
 }
@@ -211,8 +251,7 @@ async fn a_lease_goes_with_its_last_handle([one, two]: Clients<'_, 2>) -> Checke
 }
 
 async fn a_lease_says_the_parent_key_it_was_asked_with(client: ProbeClient<'_>) -> Checked {
-    let mut asked = lease(1, LeaseState::RH);
-    asked.lease = asked.lease.map(|lease| Lease { parent_key: Some(key(9)), ..lease });
+    let asked = asking_for(Lease { parent_key: Some(key(9)), ..wanted(1, LeaseState::RH) });
     let held = hold_with(&client, LeaseState::RH, &asked).await?;
     check_eq!(leased(&held)?.parent_key, Some(key(9)))
 }
@@ -229,8 +268,7 @@ async fn a_directory_has_a_lease_of_rh_at_most(client: ProbeClient<'_>) -> Check
 
 async fn an_answer_to_no_break_is_unsuccessful(client: ProbeClient<'_>) -> Checked {
     let _held = hold(&client, 1, LeaseState::RWH).await?;
-    let acknowledgement = Acknowledgement::Lease { key: key(1), state: LeaseState::R };
-    check_status!(client.answers(acknowledgement).await, NtStatus::UNSUCCESSFUL)
+    check_eq!(answers(&client, LeaseState::R).await?, NtStatus::UNSUCCESSFUL)
 }
 
 async fn an_answer_for_a_lease_there_is_not_is_name_not_found(client: ProbeClient<'_>) -> Checked {

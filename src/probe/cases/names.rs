@@ -12,12 +12,12 @@ cases! {
     names_beyond_ascii_are_kept: "MS-FSCC 2.1.5";
     letters_beyond_ascii_are_found_in_any_case: "MS-FSCC 2.1.5";
     punctuation_is_kept: "MS-FSCC 2.1.5";
-    a_name_of_255_characters_is_taken: "MS-FSCC 2.1.5";
-    a_name_of_255_characters_beyond_ascii_is_taken: "MS-FSCC 2.1.5";
-    ten_directories_deep_is_reached: "MS-FSCC 2.1.5";
+    a_name_of_255_characters_is_taken = is_taken("n".repeat(255)): "MS-FSCC 2.1.5";
+    a_name_of_255_characters_beyond_ascii_is_taken = is_taken("ä".repeat(255)): "MS-FSCC 2.1.5";
+    ten_directories_deep_is_reached = is_reached("d".into(), 10): "MS-FSCC 2.1.5";
     a_forbidden_name_is_refused_before_it_is_sent: "MS-FSCC 2.1.5.2";
     one_letter_written_in_two_ways_is_two_names: "MS-FSCC 2.1.5.2";
-    a_path_of_two_thousand_characters_is_reached: "MS-FSCC 2.1.5";
+    a_path_of_two_thousand_characters_is_reached = is_reached("d".repeat(200), 9): "MS-FSCC 2.1.5";
     names_that_differ_in_the_end_only_are_two: "MS-FSCC 2.1.5.2";
 }
 
@@ -67,24 +67,19 @@ async fn punctuation_is_kept(client: ProbeClient<'_>) -> Checked {
     check_status!(client.stat(".hidden").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
-async fn a_name_of_255_characters_is_taken(client: ProbeClient<'_>) -> Checked {
-    let name = "n".repeat(255);
+async fn is_taken(client: ProbeClient<'_>, name: String) -> Checked {
     client.make(&name, b"long").await?;
     check_eq!(client.content(&name).await?, b"long")?;
     Ok(client.delete(&name).await?)
 }
 
-async fn a_name_of_255_characters_beyond_ascii_is_taken(client: ProbeClient<'_>) -> Checked {
-    let name = "ä".repeat(255);
-    client.make(&name, b"long").await?;
-    check_eq!(client.content(&name).await?, b"long")
-}
-
-async fn ten_directories_deep_is_reached(client: ProbeClient<'_>) -> Checked {
-    let mut path = "d".to_string();
-    for _ in 0..10 {
+/// Checks that a file is reached whose name, and that of each of the directories above it, is
+/// `name`.
+async fn is_reached(client: ProbeClient<'_>, name: String, directories: usize) -> Checked {
+    let mut path = name.clone();
+    for _ in 0..directories {
         client.mkdir(&path).await?;
-        path.push_str("/d");
+        path = format!("{path}/{name}");
     }
     client.make(&path, b"deep").await?;
     check_eq!(client.content(&path).await?, b"deep")
@@ -107,16 +102,6 @@ async fn one_letter_written_in_two_ways_is_two_names(client: ProbeClient<'_>) ->
     client.make("cafe\u{301}", b"two").await?;
     check_eq!(client.content("caf\u{e9}").await?, b"one code point")?;
     check_eq!(client.content("cafe\u{301}").await?, b"two")
-}
-
-async fn a_path_of_two_thousand_characters_is_reached(client: ProbeClient<'_>) -> Checked {
-    let mut path = "d".repeat(200);
-    for _ in 0..9 {
-        client.mkdir(&path).await?;
-        path = format!("{path}/{}", "d".repeat(200));
-    }
-    client.make(&path, b"far").await?;
-    check_eq!(client.content(&path).await?, b"far")
 }
 
 async fn names_that_differ_in_the_end_only_are_two(client: ProbeClient<'_>) -> Checked {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::oplocks::{granted, hold, oplock};
+use super::oplocks::{granted, hold, opens, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
     Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq, check_status, done,
@@ -43,13 +43,6 @@ cases! {
 
 pub fn broken(handle: &Handle, level: OplockLevel) -> Checked<Break> {
     Ok(Break::Oplock(OplockBreak { file_id: granted(handle)?.file_id, level }))
-}
-
-async fn opens(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<OplockLevel> {
-    let handle = client.open_extended("f", ReadWrite, Open, &oplock(asked)).await?;
-    let level = granted(&handle)?.oplock;
-    handle.close().await?;
-    Ok(level)
 }
 
 /// Checks that `disturbs` breaks the holder's oplock once, to `level`, and acknowledges the break.

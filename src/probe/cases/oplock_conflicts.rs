@@ -58,7 +58,7 @@ async fn attributes_that_overwrite_break_to_none([one, two]: Clients<'_, 2>) -> 
     for disposition in [OverwriteIf, Supersede] {
         let held = hold(&one, Batch).await?;
         let asked = with_access(0x0010_0180, Batch);
-        let opening = async { Ok(two.open_extended("f", ReadWrite, disposition, &asked).await?) };
+        let opening = done(two.open_extended("f", ReadWrite, disposition, &asked));
         let opened = breaks_to((&one, &held), Nothing, opening).await?;
         check_eq!(granted(&opened)?.oplock, II, "{disposition:?}")?;
         opened.close().await?;
@@ -104,8 +104,7 @@ async fn an_open_of_attributes_may_hold_a_batch_oplock([one, two]: Clients<'_, 2
     check_eq!(granted(&looks)?.oplock, Nothing)?;
     looks.close().await?;
     one.expect_no_break().await?;
-    let opening = async { Ok(two.file_with("f", &oplock(Batch)).await?) };
-    let opened = breaks_to((&one, &held), II, opening).await?;
+    let opened = breaks_to((&one, &held), II, done(two.file_with("f", &oplock(Batch)))).await?;
     check_eq!(granted(&opened)?.oplock, II)
 }
 
@@ -136,8 +135,7 @@ async fn who_overwrites_in_vain_breaks_a_batch_oplock([one, two]: Clients<'_, 2>
 
 async fn what_is_to_be_deleted_is_refused_without_a_break([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let deleting = async { Ok(two.delete("f").await?) };
-    breaks_to((&one, &held), II, deleting).await?;
+    breaks_to((&one, &held), II, done(two.delete("f"))).await?;
     check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::DELETE_PENDING)?;
     one.expect_no_break().await
 }
@@ -166,8 +164,8 @@ async fn a_break_to_none_follows_the_answer_to_one_to_ii(
 
 async fn an_oplock_is_of_one_open_and_not_of_its_client(client: ProbeClient<'_>) -> Checked {
     let first = hold(&client, Batch).await?;
-    let opening = async { Ok(client.file_with("f", &oplock(Batch)).await?) };
-    let second = breaks_to((&client, &first), II, opening).await?;
+    let second =
+        breaks_to((&client, &first), II, done(client.file_with("f", &oplock(Batch)))).await?;
     check_eq!(granted(&second)?.oplock, II)?;
     second.write(0, Bytes::from_static(b"x")).await?;
     let mut notice = [client.next_break().await?, client.next_break().await?];
@@ -185,8 +183,7 @@ async fn an_oplock_is_of_one_open_and_not_of_its_client(client: ProbeClient<'_>)
 async fn a_lock_takes_the_lockers_own_level_ii([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     held.write(0, Bytes::from_static(b"0123456789")).await?;
-    let opening = async { Ok(two.file("f").await?) };
-    let _other = breaks_to((&one, &held), II, opening).await?;
+    let _other = breaks_to((&one, &held), II, done(two.file("f"))).await?;
     held.lock(0, 4, true, false).await?;
     check_eq!(one.next_break().await?, broken(&held, Nothing)?)?;
     check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED)?;
@@ -199,8 +196,7 @@ async fn a_lock_leaves_the_lockers_own_batch_oplock([one, two]: Clients<'_, 2>) 
     held.lock(0, 4, true, false).await?;
     check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED)?;
     one.expect_no_break().await?;
-    let opening = async { Ok(two.file("f").await?) };
-    breaks_to((&one, &held), II, opening).await.map(drop)
+    breaks_to((&one, &held), II, done(two.file("f"))).await.map(drop)
 }
 
 async fn a_write_of_nothing_breaks_nothing([one, two]: Clients<'_, 2>) -> Checked {

@@ -55,17 +55,17 @@ async fn is_granted(client: ProbeClient<'_>, level: OplockLevel) -> Checked {
     hold(&client, level).await.map(drop)
 }
 
-async fn level_of(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<(Handle, OplockLevel)> {
+/// Opens and closes `f`, and returns the level of the oplock that the open was granted.
+pub async fn opens(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<OplockLevel> {
     let handle = client.file_with("f", &oplock(asked)).await?;
     let level = granted(&handle)?.oplock;
-    Ok((handle, level))
+    handle.close().await?;
+    Ok(level)
 }
 
 async fn who_asks_for_no_oplock_gets_none(client: ProbeClient<'_>) -> Checked {
     for _ in 0..2 {
-        let (handle, level) = level_of(&client, Nothing).await?;
-        check_eq!(level, Nothing)?;
-        handle.close().await?;
+        check_eq!(opens(&client, Nothing).await?, Nothing)?;
     }
     let plain = client.file("f").await?;
     check_eq!(granted(&plain)?.oplock, Nothing)
@@ -86,9 +86,7 @@ async fn beside_another_open_level_ii_is_the_most([one, two]: Clients<'_, 2>) ->
     hold(&one, II).await?.close().await?;
     let _open = one.file("f").await?;
     for (asked, expected) in [(II, II), (Exclusive, II), (Batch, II), (Nothing, Nothing)] {
-        let (handle, level) = level_of(&two, asked).await?;
-        check_eq!(level, expected, "asked for {}", asked.name())?;
-        handle.close().await?;
+        check_eq!(opens(&two, asked).await?, expected, "asked for {}", asked.name())?;
     }
     one.expect_no_break().await
 }
@@ -99,8 +97,7 @@ async fn an_open_of_attributes_leaves_room_for_a_batch_oplock(
     hold(&two, Batch).await?.close().await?;
     let attributes = CreateParameters { access_mask: Some(0x80), ..CreateParameters::default() };
     let _open = one.open_extended("f", ReadWrite, Open, &attributes).await?;
-    let (_held, level) = level_of(&two, Batch).await?;
-    check_eq!(level, Batch)
+    check_eq!(opens(&two, Batch).await?, Batch)
 }
 
 async fn on_a_file_with_locks_nobody_caches_reads_alone([one, two]: Clients<'_, 2>) -> Checked {
@@ -108,12 +105,9 @@ async fn on_a_file_with_locks_nobody_caches_reads_alone([one, two]: Clients<'_, 
     let locking = one.file("f").await?;
     locking.write(0, Bytes::from_static(b"what is locked")).await?;
     locking.lock(0, 10, true, false).await?;
-    let (handle, level) = level_of(&two, II).await?;
-    check_eq!(level, Nothing)?;
-    handle.close().await?;
+    check_eq!(opens(&two, II).await?, Nothing)?;
     locking.unlock(0, 10).await?;
-    let (_handle, level) = level_of(&two, II).await?;
-    check_eq!(level, II)
+    check_eq!(opens(&two, II).await?, II)
 }
 
 async fn a_directory_has_no_oplock(client: ProbeClient<'_>) -> Checked {
@@ -134,8 +128,7 @@ async fn an_oplock_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
 async fn an_oplock_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     one.disconnect().await;
-    let (_held, level) = level_of(&two, Batch).await?;
-    check_eq!(level, Batch)
+    check_eq!(opens(&two, Batch).await?, Batch)
 }
 
 async fn a_file_keeps_its_id_and_opens_have_their_own(client: ProbeClient<'_>) -> Checked {
