@@ -168,8 +168,7 @@ async fn what_may_not_delete_on_close_makes_no_file(client: ProbeClient<'_>) -> 
     for disposition in [Create, OpenIf, OverwriteIf, Supersede] {
         let opened = answer(client.open_extended("f", ReadWrite, disposition, &asked).await)?;
         check!(opened != NtStatus::SUCCESS, "opened to be deleted by {disposition:?}")?;
-        let stat = answer(client.stat("f").await)?;
-        check_eq!(stat, NtStatus::OBJECT_NAME_NOT_FOUND, "{disposition:?}")?;
+        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND, "{disposition:?}")?;
     }
     Ok(())
 }

@@ -76,8 +76,7 @@ async fn a_delete_pending_file_is_pending_for_everything(
         check_eq!(opened, NtStatus::DELETE_PENDING, "{disposition:?}")?;
     }
     check_status!(client.delete("f").await, NtStatus::DELETE_PENDING, "deleted again")?;
-    let renamed = answer(client.rename("f", "h", false).await)?;
-    check_eq!(renamed, NtStatus::DELETE_PENDING, "renamed")?;
+    check_status!(client.rename("f", "h", false).await, NtStatus::DELETE_PENDING, "renamed")?;
     check_status!(client.mkdir("f").await, NtStatus::DELETE_PENDING, "made a directory")?;
     held.close().await?;
     Ok(client.open("f", ReadWrite, Create).await?.close().await?)
@@ -111,8 +110,7 @@ async fn a_delete_pending_directory_takes_no_more_files(client: ProbeClient<'_>)
     let directory = CreateParameters { create_options: Some(1), ..CreateParameters::default() };
     let held = client.open_extended("d", ReadWrite, Open, &directory).await?;
     client.rmdir("d").await?;
-    let made = answer(client.open("d/f", ReadWrite, OpenIf).await)?;
-    check_eq!(made, NtStatus::DELETE_PENDING)?;
+    check_status!(client.open("d/f", ReadWrite, OpenIf).await, NtStatus::DELETE_PENDING)?;
     held.close().await?;
     check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::backend::OpError;
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseArguments, CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer,
-    cases, check, check_eq, check_status,
+    CaseArguments, CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, cases, check,
+    check_eq, check_status,
 };
 use crate::protocol::NtStatus;
 use crate::protocol::create::CreateDisposition::OverwriteIf;
@@ -289,23 +289,22 @@ async fn two_waiting_locks_are_granted_one_after_the_other(directory: &CaseDirec
 async fn a_lock_of_no_bytes_is_in_the_way_inside_another_alone(
     Pair { first, second, .. }: Pair<'_>,
 ) -> Checked {
+    let locks = async |handle: &Handle, offset, length, free| -> Checked {
+        let expected = if free { NtStatus::SUCCESS } else { NtStatus::LOCK_NOT_GRANTED };
+        let locked = handle.lock(offset, length, true, false).await;
+        check_status!(locked, expected, "{offset}+{length}")?;
+        if free {
+            handle.unlock(offset, length).await?;
+        }
+        Ok(())
+    };
     first.lock(10, 10, true, false).await?;
     for (offset, free) in [(0, true), (10, true), (11, false), (19, false), (20, true)] {
-        let locked = answer(second.lock(offset, 0, true, false).await)?;
-        let expected = if free { NtStatus::SUCCESS } else { NtStatus::LOCK_NOT_GRANTED };
-        check_eq!(locked, expected, "at {offset}")?;
-        if free {
-            second.unlock(offset, 0).await?;
-        }
+        locks(&second, offset, 0, free).await?;
     }
     second.lock(50, 0, true, false).await?;
     for (offset, length, free) in [(50, 10, true), (40, 10, true), (49, 2, false), (50, 0, true)] {
-        let locked = answer(first.lock(offset, length, true, false).await)?;
-        let expected = if free { NtStatus::SUCCESS } else { NtStatus::LOCK_NOT_GRANTED };
-        check_eq!(locked, expected, "{offset}+{length}")?;
-        if free {
-            first.unlock(offset, length).await?;
-        }
+        locks(&first, offset, length, free).await?;
     }
     check_status!(second.unlock(50, 1).await, NtStatus::RANGE_NOT_LOCKED)?;
     Ok(second.unlock(50, 0).await?)

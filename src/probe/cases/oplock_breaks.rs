@@ -137,11 +137,12 @@ pub async fn change_content(client: &ProbeClient<'_>, change: &str) -> Checked {
         return Ok(client.open("f", ReadWrite, OverwriteIf).await.map(drop)?);
     }
     let handle = client.file("f").await?;
-    Ok(match change {
+    match change {
         "write" => handle.write(0, Bytes::from_static(b"x")).await.map(drop)?,
         "truncate" => handle.truncate(3).await?,
         _ => handle.lock(0, 1, true, false).await?,
-    })
+    }
+    Ok(())
 }
 
 /// Checks that `change` breaks level II to none and does not wait: such a break ends at once.

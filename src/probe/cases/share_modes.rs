@@ -71,7 +71,7 @@ async fn refuses([one, two]: Clients<'_, 2>, access: u32, bit: u32) -> Checked {
     check_eq!(held.as_ref().err(), None)?;
     for other in [READ, WRITE, DELETE] {
         let opened = open_as(&two, Open, other, 7).await?;
-        let expected = if other == access { Some(NtStatus::SHARING_VIOLATION) } else { None };
+        let expected = (other == access).then_some(NtStatus::SHARING_VIOLATION);
         check_eq!(opened.as_ref().err().copied(), expected, "access 0x{other:X}")?;
         if let Ok(handle) = opened {
             handle.close().await?;
@@ -109,10 +109,8 @@ async fn share_modes_meet_as_the_whole_table_says(client: ProbeClient<'_>) -> Ch
             return Err(CaseFailure::new("refused, though nobody else has it open"));
         };
         for (access, share) in [(READ, 7), (WRITE, 7), (DELETE, 7), (READ, 1), (WRITE, 2)] {
-            let expected = match allowed(access, held_share) && allowed(held, share) {
-                true => None,
-                false => Some(NtStatus::SHARING_VIOLATION),
-            };
+            let allowed = allowed(access, held_share) && allowed(held, share);
+            let expected = (!allowed).then_some(NtStatus::SHARING_VIOLATION);
             let second = open_file_as((client, name), Open, access, share).await?;
             let refused = second.as_ref().err().copied();
             let meeting = format!("0x{held:X}/{held_share} met by 0x{access:X}/{share}");
@@ -197,10 +195,7 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
     for (disposition, lacking) in [(Overwrite, 2), (OverwriteIf, 2), (Supersede, 4)] {
         for share in [7 & !2, 7 & !4] {
             let held = open_as(&one, Open, READ, share).await?;
-            let expected = match share & lacking {
-                0 => Some(NtStatus::SHARING_VIOLATION),
-                _ => None,
-            };
+            let expected = (share & lacking == 0).then_some(NtStatus::SHARING_VIOLATION);
             let opened = open_as(&two, disposition, READ, 7).await?;
             let refused = opened.as_ref().err().copied();
             check_eq!(refused, expected, "{disposition:?} of a file shared with 0x{share:X}")?;
