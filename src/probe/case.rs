@@ -67,18 +67,22 @@ where
 
 /// Makes the table of a module's cases. A row is `function: "MS-FSA 2.1.5.1", features it needs…;` with
 /// `=> essential()` or `=> only_on_test_servers("why")` before the semicolon. The function takes
-/// [`CaseArguments`] and returns [`Checked`].
+/// [`CaseArguments`] and returns [`Checked`]. Cases that differ in values alone share a function:
+/// `case = function(values): …`, which takes the values after the [`CaseArguments`].
 macro_rules! cases {
     ($(
-        $function:ident: $section:literal $(, $feature:ident)*
+        $name:ident $(= $function:ident($($value:expr),+))?: $section:literal $(, $feature:ident)*
         $(=> $method:ident($($reason:literal)?))?;
     )+) => {
         pub const CASES: &[$crate::probe::case::Case] = &[$(
             $crate::probe::case::Case {
-                name: stringify!($function),
+                name: stringify!($name),
                 section: $section,
                 needs: &[$($crate::backend::Feature::$feature),*],
-                run: |directory| $crate::probe::case::run(directory, $function),
+                run: |directory| $crate::probe::case::run(
+                    directory,
+                    $crate::probe::case::function!($name $(, $function, $($value),+)?),
+                ),
                 essential: false,
                 only_on_test_servers: None,
             }
@@ -86,7 +90,15 @@ macro_rules! cases {
         ),+];
     };
 }
-pub(super) use cases;
+
+/// Returns the function of a row of [`cases`].
+macro_rules! function {
+    ($name:ident) => { $name };
+    ($name:ident, $function:ident, $($value:expr),+) => {
+        |arguments| $function(arguments, $($value),+)
+    };
+}
+pub(super) use {cases, function};
 
 impl Case {
     pub const fn essential(mut self) -> Case {

@@ -167,36 +167,35 @@ impl<'a> ProbeClient<'a> {
         Ok(content)
     }
 
+    async fn by_path(&self, operation: PathOperation) -> Result<(), OpError> {
+        self.connection.execute_misc(&operation).await
+    }
+
     pub async fn mkdir(&self, name: &str) -> Result<(), OpError> {
-        let path = self.made(name)?;
-        self.connection.execute_misc(&PathOperation::Mkdir { path }).await
+        self.by_path(PathOperation::Mkdir { path: self.made(name)? }).await
     }
 
     pub async fn rmdir(&self, name: &str) -> Result<(), OpError> {
-        let path = self.named(name)?;
-        self.connection.execute_misc(&PathOperation::Rmdir { path }).await
+        self.by_path(PathOperation::Rmdir { path: self.named(name)? }).await
     }
 
     pub async fn delete(&self, name: &str) -> Result<(), OpError> {
-        let path = self.named(name)?;
-        self.connection.execute_misc(&PathOperation::Delete { path }).await
+        self.by_path(PathOperation::Delete { path: self.named(name)? }).await
     }
 
     pub async fn stat(&self, name: &str) -> Result<(), OpError> {
-        let path = self.named(name)?;
-        self.connection.execute_misc(&PathOperation::Stat { path }).await
+        self.by_path(PathOperation::Stat { path: self.named(name)? }).await
     }
 
     pub async fn list(&self, name: &str, pattern: &str) -> Result<(), OpError> {
         let path = self.named(name)?;
-        self.connection.execute_misc(&PathOperation::List { path, pattern: pattern.into() }).await
+        self.by_path(PathOperation::List { path, pattern: pattern.into() }).await
     }
 
     pub async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<(), OpError> {
         let (source_path, dest_path) = (self.named(from)?, self.named(to)?);
         self.directory.note_rename(&source_path, &dest_path);
-        let rename = PathOperation::Rename { source_path, dest_path, replace };
-        self.connection.execute_misc(&rename).await
+        self.by_path(PathOperation::Rename { source_path, dest_path, replace }).await
     }
 
     /// Waits for the next break, and returns it.

@@ -114,37 +114,44 @@ fn unequal(found: &str, expected: &str, context: Arguments<'_>) -> CaseFailure {
     CaseFailure::new(format!("got {found}, not {expected}{separator}{context}"))
 }
 
-/// Fails the case unless two values are equal: `check_eq!(found, expected, "of what")`.
+/// Fails unless the server's answer to an operation is `expected`.
+#[track_caller]
+pub fn answered<T>(
+    result: Result<T, OpError>,
+    expected: NtStatus,
+    context: Arguments<'_>,
+) -> Checked {
+    equal(&answer(result)?, &expected, context)
+}
+
+/// Fails unless two values are equal: `check_eq!(found, expected, "of what")?`.
 macro_rules! check_eq {
     ($found:expr, $expected:expr) => {
         check_eq!($found, $expected, "")
     };
     ($found:expr, $expected:expr, $($context:tt)+) => {
-        $crate::probe::failure::equal(&$found, &$expected, format_args!($($context)+))?
+        $crate::probe::failure::equal(&$found, &$expected, format_args!($($context)+))
     };
 }
 
-/// Fails the case unless a condition holds: `check!(condition, "what does not hold")`.
+/// Fails unless a condition holds: `check!(condition, "what does not hold")?`.
 macro_rules! check {
     ($holds:expr, $($context:tt)+) => {
-        if !$holds {
-            return Err($crate::probe::failure::CaseFailure::new(format!($($context)+)));
+        match $holds {
+            true => Ok(()),
+            false => Err($crate::probe::failure::CaseFailure::new(format!($($context)+))),
         }
     };
 }
 
-/// Fails the case unless the server's answer to an operation is this status:
-/// `check_status!(result, status, "of what")`.
+/// Fails unless the server's answer to an operation is this status:
+/// `check_status!(result, status, "of what")?`.
 macro_rules! check_status {
     ($result:expr, $expected:expr) => {
         check_status!($result, $expected, "")
     };
     ($result:expr, $expected:expr, $($context:tt)+) => {
-        $crate::probe::failure::equal(
-            &$crate::probe::failure::answer($result)?,
-            &$expected,
-            format_args!($($context)+),
-        )?
+        $crate::probe::failure::answered($result, $expected, format_args!($($context)+))
     };
 }
 pub(super) use {check, check_eq, check_status};
@@ -154,8 +161,7 @@ mod tests {
     use super::*;
 
     fn compares(found: NtStatus) -> Checked {
-        check_eq!(found, NtStatus::ACCESS_DENIED, "as {}", "ann");
-        Ok(())
+        check_eq!(found, NtStatus::ACCESS_DENIED, "as {}", "ann")
     }
 
     #[test]

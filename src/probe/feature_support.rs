@@ -34,86 +34,59 @@ pub enum SupportLevel {
     Unknown,
 }
 
-enum Evidence {
-    Area(&'static str),
-    Cases(&'static [&'static str]),
+/// Makes the table of features. A row has the name of the feature, in words, and the area or the
+/// cases that show whether a server supports it.
+macro_rules! features {
+    ($($what:literal: $($shown:literal),+;)+) => {
+        const FEATURES: &[(&str, &[&str])] = &[$(($what, &[$($shown),+])),+];
+    };
 }
-use Evidence::{Area, Cases};
 
-const WHAT: [(&str, Evidence); 26] = [
-    ("create, read, write", Area("data")),
-    ("dispositions", Area("dispositions")),
-    ("access rights", Area("access rights")),
-    ("create options", Area("create options")),
-    ("rename", Area("renaming")),
-    ("delete", Area("deleting")),
-    ("directories and patterns", Area("directories")),
-    (
-        "names in any case",
-        Cases(&[
-            "a_name_is_found_in_any_case",
-            "a_directory_on_the_way_is_found_in_any_case",
-            "letters_beyond_ascii_are_found_in_any_case",
-        ]),
-    ),
-    ("names beyond ASCII", Cases(&["names_beyond_ascii_are_kept"])),
-    (
-        "names of 255 characters",
-        Cases(&[
-            "a_name_of_255_characters_is_taken",
-            "a_name_of_255_characters_beyond_ascii_is_taken",
-        ]),
-    ),
-    (
-        "8 MiB in one operation",
-        Cases(&["eight_mib_go_in_one_operation", "more_than_eight_mib_go_in_one_operation"]),
-    ),
-    ("200 open handles", Cases(&["two_hundred_handles_are_open_on_one_connection"])),
-    ("share modes", Area("share modes")),
-    (
-        "byte-range locks",
-        Cases(&[
-            "an_exclusive_lock_refuses_any_other",
-            "shared_locks_stand_together",
-            "an_exclusive_lock_stops_the_others_reads_and_writes",
-            "closing_releases_the_locks",
-        ]),
-    ),
-    (
-        "locks that wait",
-        Cases(&[
-            "a_waiting_lock_is_granted_on_unlock",
-            "a_waiting_lock_is_granted_when_the_holder_closes",
-            "a_waiting_lock_is_granted_when_the_holder_vanishes",
-            "a_cancelled_wait_is_cancelled_and_leaves_no_lock",
-        ]),
-    ),
-    ("oplock level II", Cases(&["level_ii_is_granted"])),
-    ("exclusive oplock", Cases(&["an_exclusive_oplock_is_granted"])),
-    ("batch oplock", Cases(&["a_batch_oplock_is_granted"])),
-    ("oplock breaks", Area("oplock breaks")),
-    ("lease R", Cases(&["a_lease_of_r_is_granted"])),
-    ("lease RH", Cases(&["a_lease_of_rh_is_granted"])),
-    ("lease RWH", Cases(&["a_lease_of_rwh_is_granted"])),
-    ("leases of version 1", Cases(&["a_lease_of_version_1_is_granted"])),
-    ("leases on directories", Cases(&["a_directory_has_a_lease_of_rh_at_most"])),
-    ("lease breaks", Area("lease breaks")),
-    (
-        "durable handles",
-        Cases(&[
-            "a_durable_handle_of_version_1_is_granted_with_a_batch_oplock",
-            "a_durable_handle_of_version_2_is_granted_with_a_batch_oplock",
-            "a_durable_handle_of_version_2_is_granted_with_a_lease_of_rwh",
-        ]),
-    ),
-];
+features! {
+    "create, read, write": "data";
+    "dispositions": "dispositions";
+    "access rights": "access rights";
+    "create options": "create options";
+    "rename": "renaming";
+    "delete": "deleting";
+    "directories and patterns": "directories";
+    "names in any case": "a_name_is_found_in_any_case",
+        "a_directory_on_the_way_is_found_in_any_case", "letters_beyond_ascii_are_found_in_any_case";
+    "names beyond ASCII": "names_beyond_ascii_are_kept";
+    "names of 255 characters": "a_name_of_255_characters_is_taken",
+        "a_name_of_255_characters_beyond_ascii_is_taken";
+    "8 MiB in one operation": "eight_mib_go_in_one_operation",
+        "more_than_eight_mib_go_in_one_operation";
+    "200 open handles": "two_hundred_handles_are_open_on_one_connection";
+    "share modes": "share modes";
+    "byte-range locks": "an_exclusive_lock_refuses_any_other", "shared_locks_stand_together",
+        "an_exclusive_lock_stops_the_others_reads_and_writes", "closing_releases_the_locks";
+    "locks that wait": "a_waiting_lock_is_granted_on_unlock",
+        "a_waiting_lock_is_granted_when_the_holder_closes",
+        "a_waiting_lock_is_granted_when_the_holder_vanishes",
+        "a_cancelled_wait_is_cancelled_and_leaves_no_lock";
+    "oplock level II": "level_ii_is_granted";
+    "exclusive oplock": "an_exclusive_oplock_is_granted";
+    "batch oplock": "a_batch_oplock_is_granted";
+    "oplock breaks": "oplock breaks";
+    "lease R": "a_lease_of_r_is_granted";
+    "lease RH": "a_lease_of_rh_is_granted";
+    "lease RWH": "a_lease_of_rwh_is_granted";
+    "leases of version 1": "a_lease_of_version_1_is_granted";
+    "leases on directories": "a_directory_has_a_lease_of_rh_at_most";
+    "lease breaks": "lease breaks";
+    "durable handles": "a_durable_handle_of_version_1_is_granted_with_a_batch_oplock",
+        "a_durable_handle_of_version_2_is_granted_with_a_batch_oplock",
+        "a_durable_handle_of_version_2_is_granted_with_a_lease_of_rwh";
+}
 
 /// Returns what the server supports, in a reader's order.
 pub fn support(cases: &[CaseReport]) -> Vec<FeatureSupport> {
-    let row = |(what, shown): &(&'static str, Evidence)| {
+    let row = |(what, shown): &(&'static str, &[&str])| {
         let mut support =
             FeatureSupport { what, answer: SupportLevel::Unknown, passed: 0, asked: 0, not_run: 0 };
-        for case in cases.iter().filter(|case| shown.names(case)) {
+        let shows = |case: &&CaseReport| shown.contains(&case.name) || shown.contains(&case.area);
+        for case in cases.iter().filter(shows) {
             match case.outcome {
                 CaseOutcome::Skipped => {}
                 CaseOutcome::NotRun => support.not_run += 1,
@@ -132,16 +105,7 @@ pub fn support(cases: &[CaseReport]) -> Vec<FeatureSupport> {
         };
         support
     };
-    WHAT.iter().map(row).collect()
-}
-
-impl Evidence {
-    fn names(&self, case: &CaseReport) -> bool {
-        match self {
-            Area(area) => case.area == *area,
-            Cases(names) => names.contains(&case.name),
-        }
-    }
+    FEATURES.iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -151,14 +115,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_told_rests_on_cases_there_are() {
-        for (what, shown) in &WHAT {
-            match shown {
-                Area(area) => assert!(AREAS.iter().any(|(name, _)| name == area), "{what}: {area}"),
-                Cases(names) => {
-                    for name in *names {
-                        assert!(all().iter().any(|case| case.name == *name), "{what}: {name}");
-                    }
-                }
+        for (what, shown) in FEATURES {
+            for name in *shown {
+                let is_area = AREAS.iter().any(|(area, _)| area == name);
+                assert!(is_area || all().iter().any(|case| case.name == *name), "{what}: {name}");
             }
         }
     }

@@ -108,11 +108,9 @@ impl CreateParameters {
             "create_contexts" => self.create_contexts = CreateContext::parse(value)?,
             "on_break" => self.on_break = Some(BreakPolicy::parse(value)?),
             "reopen" => {
+                let (key, wanted) = ("reopen", "to be true or false");
                 let ParameterValue::Structure(Value::Bool(reopen)) = value else {
-                    return Err(CreateError::Wants {
-                        key: "reopen",
-                        wanted: "to be true or false",
-                    });
+                    return Err(CreateError::Wants { key, wanted });
                 };
                 self.reopen = *reopen;
             }
@@ -186,14 +184,7 @@ impl CreateDisposition {
 
     /// Returns the name in MS-SMB2.
     pub fn name(self) -> &'static str {
-        match self {
-            CreateDisposition::Supersede => "FILE_SUPERSEDE",
-            CreateDisposition::Open => "FILE_OPEN",
-            CreateDisposition::Create => "FILE_CREATE",
-            CreateDisposition::OpenIf => "FILE_OPEN_IF",
-            CreateDisposition::Overwrite => "FILE_OVERWRITE",
-            CreateDisposition::OverwriteIf => "FILE_OVERWRITE_IF",
-        }
+        DISPOSITION.name(self as u32)
     }
 
     /// Parses a name; prefix and case do not matter.
@@ -216,23 +207,15 @@ impl OplockLevel {
 
     /// Returns the name in MS-SMB2.
     pub fn name(self) -> &'static str {
-        match self {
-            OplockLevel::None => "SMB2_OPLOCK_LEVEL_NONE",
-            OplockLevel::II => "SMB2_OPLOCK_LEVEL_II",
-            OplockLevel::Exclusive => "SMB2_OPLOCK_LEVEL_EXCLUSIVE",
-            OplockLevel::Batch => "SMB2_OPLOCK_LEVEL_BATCH",
-            OplockLevel::Lease => "SMB2_OPLOCK_LEVEL_LEASE",
-        }
+        REQUESTED_OPLOCK.name(self as u32)
     }
 }
 
 fn disposition(value: ParameterValue<'_>) -> Result<CreateDisposition, CreateError> {
     let key = DISPOSITION.key;
     let number = one(&DISPOSITION, value)?;
-    CreateDisposition::ALL
-        .into_iter()
-        .find(|disposition| *disposition as u32 == number)
-        .ok_or(CreateError::NoSuchDisposition { key, number })
+    let known = CreateDisposition::ALL.into_iter().find(|known| *known as u32 == number);
+    known.ok_or(CreateError::NoSuchDisposition { key, number })
 }
 
 fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
@@ -242,10 +225,8 @@ fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
         return Err(CreateError::Wants { key, wanted });
     }
     let number = one(&REQUESTED_OPLOCK, value)?;
-    OplockLevel::ALL
-        .into_iter()
-        .find(|level| *level as u32 == number)
-        .ok_or(CreateError::NoSuchOplock { key, number })
+    let known = OplockLevel::ALL.into_iter().find(|known| *known as u32 == number);
+    known.ok_or(CreateError::NoSuchOplock { key, number })
 }
 
 fn nearest_key(unknown: &str) -> &'static str {

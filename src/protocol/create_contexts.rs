@@ -46,41 +46,38 @@ impl Lease {
     /// version.
     pub(super) fn parse(value: ParameterValue<'_>) -> Result<Lease, CreateError> {
         const KEY: &str = "lease";
+        let wants = |wanted| CreateError::Wants { key: KEY, wanted };
         let mut lease = Lease { state: 0, key: None, parent_key: None, version: 2 };
         let ParameterValue::Structure(structure) = value else {
             lease.state = state(value)?;
             return Ok(lease);
         };
         let wanted = "a state such as \"RWH\", or a table with state, key, parent_key and version";
-        let fields = structure.as_object().ok_or(CreateError::Wants { key: KEY, wanted })?;
+        let fields = structure.as_object().ok_or(wants(wanted))?;
         only(KEY, fields, &["state", "key", "parent_key", "version"])?;
-        let missing = CreateError::Wants { key: KEY, wanted: "a state, such as state = \"RWH\"" };
+        let missing = wants("a state, such as state = \"RWH\"");
         lease.state = state(fields.get("state").ok_or(missing)?.into())?;
         for (name, place) in [("key", &mut lease.key), ("parent_key", &mut lease.parent_key)] {
             if let Some(value) = fields.get(name) {
                 let key = value.as_str().and_then(bytes).and_then(|key| key.try_into().ok());
-                let wanted = "keys of 32 hexadecimal digits";
-                *place = Some(key.ok_or(CreateError::Wants { key: KEY, wanted })?);
+                *place = Some(key.ok_or(wants("keys of 32 hexadecimal digits"))?);
             }
         }
         lease.version = version(KEY, fields)?;
         if lease.version == 1 && lease.parent_key.is_some() {
-            let wanted = "version 2 where it has a parent_key";
-            return Err(CreateError::Wants { key: KEY, wanted });
+            return Err(wants("version 2 where it has a parent_key"));
         }
         Ok(lease)
     }
 
     pub(super) fn written(&self) -> Value {
-        let mut fields = Map::new();
-        fields.insert("state".into(), LEASE_STATE.write(self.state).into());
+        let mut fields = json!({ "state": LEASE_STATE.write(self.state), "version": self.version });
         for (name, key) in [("key", self.key), ("parent_key", self.parent_key)] {
             if let Some(key) = key {
-                fields.insert(name.into(), hex(&key).into());
+                fields[name] = hex(&key).into();
             }
         }
-        fields.insert("version".into(), self.version.into());
-        Value::Object(fields)
+        fields
     }
 }
 
@@ -88,39 +85,35 @@ impl Durable {
     /// Parses `true`, or a table of version and timeout.
     pub(super) fn parse(value: ParameterValue<'_>) -> Result<Durable, CreateError> {
         const KEY: &str = "durable";
+        let wants = |wanted| CreateError::Wants { key: KEY, wanted };
         let wanted = "true, or a table with version (1 or 2) and timeout";
         let default = Durable { version: 2, timeout_ms: 0 };
         let ParameterValue::Structure(structure) = value else {
-            return Err(CreateError::Wants { key: KEY, wanted });
+            return Err(wants(wanted));
         };
         if *structure == Value::Bool(true) {
             return Ok(default);
         }
-        let fields = structure.as_object().ok_or(CreateError::Wants { key: KEY, wanted })?;
+        let fields = structure.as_object().ok_or(wants(wanted))?;
         only(KEY, fields, &["version", "timeout"])?;
         let version = version(KEY, fields)?;
         let timeout_ms = match fields.get("timeout") {
             None => 0,
-            Some(timeout) => milliseconds(timeout).ok_or(CreateError::Wants {
-                key: KEY,
-                wanted: "a timeout with a unit, such as \"60s\" or \"500ms\"",
-            })?,
+            Some(timeout) => milliseconds(timeout)
+                .ok_or(wants("a timeout with a unit, such as \"60s\" or \"500ms\""))?,
         };
         if version == 1 && timeout_ms > 0 {
-            return Err(CreateError::Wants {
-                key: KEY,
-                wanted: "version 2 where it has a timeout",
-            });
+            return Err(wants("version 2 where it has a timeout"));
         }
         Ok(Durable { version, timeout_ms })
     }
 
     pub(super) fn written(&self) -> Value {
-        let mut fields = Map::from_iter([("version".to_string(), self.version.into())]);
+        let mut fields = json!({ "version": self.version });
         if self.timeout_ms > 0 {
-            fields.insert("timeout".into(), format!("{}ms", self.timeout_ms).into());
+            fields["timeout"] = format!("{}ms", self.timeout_ms).into();
         }
-        Value::Object(fields)
+        fields
     }
 }
 

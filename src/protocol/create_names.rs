@@ -159,6 +159,11 @@ impl Field {
         self.names.iter().find(|(name, _)| same(name)).map(|(_, value)| *value)
     }
 
+    /// Returns the name of a value. The field's names exclude one another.
+    pub fn name(&self, value: u32) -> &'static str {
+        self.names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
+    }
+
     /// Returns the known name that a misspelt one most likely means, without its prefix.
     pub fn nearest(&self, word: &str) -> Option<&'static str> {
         let word = word.to_ascii_uppercase();

@@ -177,65 +177,6 @@ impl MemoryTree {
         names.rename(id, to, replace)
     }
 
-    fn rename_node(&self, id: u64, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
-        self.names().rename(id, to, replace)
-    }
-
-    /// Returns the directory that the node is in; the root is in itself.
-    fn parent(&self, id: u64) -> Option<u64> {
-        self.names().nodes.get(&id).map(|node| node.parent)
-    }
-
-    /// Returns the ids of the open nodes below a directory.
-    fn open_below(&self, id: u64) -> Vec<u64> {
-        self.names().open_below(id)
-    }
-
-    fn info(&self, object: &Object) -> NodeInfo {
-        let name = self.names().nodes.get(&object.id).map(|node| node.name.clone());
-        object.info(name.unwrap_or_default())
-    }
-
-    /// Lists a directory in the order of the folded names.
-    fn list(&self, id: u64, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
-        let names = self.names();
-        let children = names.nodes.get(&id).and_then(|node| node.children.as_ref());
-        let found: Vec<(String, Arc<Object>)> = children
-            .ok_or(NtStatus::INVALID_PARAMETER)?
-            .values()
-            .map(|child| &names.nodes[child])
-            .filter(|node| pattern == "*" || matches(pattern, &node.name))
-            .map(|node| (node.name.clone(), node.object.clone()))
-            .collect();
-        drop(names);
-        Ok(found.into_iter().map(|(name, object)| object.info(name)).collect())
-    }
-
-    fn set_delete_pending(&self, id: u64) -> Result<(), NtStatus> {
-        let mut names = self.names();
-        match names.nodes.get_mut(&id) {
-            Some(_) if id == ROOT => Err(NtStatus::CANNOT_DELETE),
-            Some(node) if node.children.as_ref().is_some_and(|children| !children.is_empty()) => {
-                Err(NtStatus::DIRECTORY_NOT_EMPTY)
-            }
-            Some(node) => {
-                node.delete_pending = true;
-                Ok(())
-            }
-            None => Err(NtStatus::FILE_DELETED),
-        }
-    }
-
-    fn close(&self, id: u64) {
-        let mut names = self.names();
-        if let Some(node) = names.nodes.get_mut(&id) {
-            node.opens -= 1;
-            if node.opens == 0 && node.delete_pending {
-                names.remove(id);
-            }
-        }
-    }
-
     fn names(&self) -> MutexGuard<'_, Names> {
         self.shared.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -473,7 +414,8 @@ impl OpenNode {
     }
 
     pub fn info(&self) -> NodeInfo {
-        self.tree.info(&self.object)
+        let name = self.tree.names().nodes.get(&self.id()).map(|node| node.name.clone());
+        self.object.info(name.unwrap_or_default())
     }
 
     /// Reads up to `length` bytes from `offset`, fewer at the end of the file.
@@ -513,7 +455,17 @@ impl OpenNode {
     /// # Errors
     /// STATUS_INVALID_PARAMETER on a file.
     pub fn list(&self, pattern: &str) -> Result<Vec<NodeInfo>, NtStatus> {
-        self.tree.list(self.object.id, pattern)
+        let names = self.tree.names();
+        let children = names.nodes.get(&self.id()).and_then(|node| node.children.as_ref());
+        let found: Vec<(String, Arc<Object>)> = children
+            .ok_or(NtStatus::INVALID_PARAMETER)?
+            .values()
+            .map(|child| &names.nodes[child])
+            .filter(|node| pattern == "*" || matches(pattern, &node.name))
+            .map(|node| (node.name.clone(), node.object.clone()))
+            .collect();
+        drop(names);
+        Ok(found.into_iter().map(|(name, object)| object.info(name)).collect())
     }
 
     /// Changes times and attributes in one step.
@@ -526,17 +478,17 @@ impl OpenNode {
     /// # Errors
     /// The errors of [`MemoryTree::rename`].
     pub fn rename(&self, to: &SharePath, replace: bool) -> Result<(), NtStatus> {
-        self.tree.rename_node(self.object.id, to, replace)
+        self.tree.names().rename(self.id(), to, replace)
     }
 
     /// Returns the id of the directory that the node's name is in, or None once it is deleted.
     pub fn parent(&self) -> Option<u64> {
-        self.tree.parent(self.object.id)
+        self.tree.names().nodes.get(&self.id()).map(|node| node.parent)
     }
 
     /// Returns the ids of the open nodes below this directory.
     pub fn open_below(&self) -> Vec<u64> {
-        self.tree.open_below(self.object.id)
+        self.tree.names().open_below(self.id())
     }
 
     /// Marks the node for deletion. Nobody can open it any more, existing opens keep working, and
@@ -545,12 +497,29 @@ impl OpenNode {
     /// # Errors
     /// STATUS_DIRECTORY_NOT_EMPTY; STATUS_CANNOT_DELETE for the root.
     pub fn delete(&self) -> Result<(), NtStatus> {
-        self.tree.set_delete_pending(self.object.id)
+        let mut names = self.tree.names();
+        match names.nodes.get_mut(&self.id()) {
+            Some(_) if self.id() == ROOT => Err(NtStatus::CANNOT_DELETE),
+            Some(node) if node.children.as_ref().is_some_and(|children| !children.is_empty()) => {
+                Err(NtStatus::DIRECTORY_NOT_EMPTY)
+            }
+            Some(node) => {
+                node.delete_pending = true;
+                Ok(())
+            }
+            None => Err(NtStatus::FILE_DELETED),
+        }
     }
 }
 
 impl Drop for OpenNode {
     fn drop(&mut self) {
-        self.tree.close(self.object.id);
+        let mut names = self.tree.names();
+        if let Some(node) = names.nodes.get_mut(&self.id()) {
+            node.opens -= 1;
+            if node.opens == 0 && node.delete_pending {
+                names.remove(self.id());
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::create_options::bits;
 use crate::ir::OpenMode::{Read, ReadWrite, Write};
 use crate::probe::{Checked, Handle, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf};
@@ -36,7 +37,7 @@ async fn reads_and_writes(handle: &Handle) -> Checked<(bool, bool)> {
     let written = answer(handle.write(0, Bytes::from_static(b"y")).await)?;
     for (what, status) in [("reading", read), ("writing", written)] {
         if status != NtStatus::SUCCESS {
-            check_eq!(status, NtStatus::ACCESS_DENIED, "{what}");
+            check_eq!(status, NtStatus::ACCESS_DENIED, "{what}")?;
         }
     }
     Ok((read == NtStatus::SUCCESS, written == NtStatus::SUCCESS))
@@ -45,27 +46,24 @@ async fn reads_and_writes(handle: &Handle) -> Checked<(bool, bool)> {
 async fn a_read_handle_cannot_write_or_truncate(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"kept").await?;
     let reader = client.reader("f").await?;
-    check_status!(reader.write(0, Bytes::from_static(b"lost")).await, NtStatus::ACCESS_DENIED);
-    check_status!(reader.truncate(0).await, NtStatus::ACCESS_DENIED);
+    check_status!(reader.write(0, Bytes::from_static(b"lost")).await, NtStatus::ACCESS_DENIED)?;
+    check_status!(reader.truncate(0).await, NtStatus::ACCESS_DENIED)?;
     reader.close().await?;
-    check_eq!(client.content("f").await?, b"kept");
-    Ok(())
+    check_eq!(client.content("f").await?, b"kept")
 }
 
 async fn a_write_handle_cannot_read(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"secret").await?;
     let writer = client.open("f", Write, Open).await?;
-    check_status!(writer.read(0, 6).await, NtStatus::ACCESS_DENIED);
-    writer.close().await?;
-    Ok(())
+    check_status!(writer.read(0, 6).await, NtStatus::ACCESS_DENIED)?;
+    Ok(writer.close().await?)
 }
 
 async fn a_read_write_handle_does_both(client: ProbeClient<'_>) -> Checked {
     let handle = client.file("f").await?;
-    check_eq!(handle.write(0, Bytes::from_static(b"both")).await?, 4);
-    check_eq!(handle.read(0, 4).await?, &b"both"[..]);
-    handle.close().await?;
-    Ok(())
+    check_eq!(handle.write(0, Bytes::from_static(b"both")).await?, 4)?;
+    check_eq!(handle.read(0, 4).await?, &b"both"[..])?;
+    Ok(handle.close().await?)
 }
 
 async fn an_open_for_nothing_is_access_denied(client: ProbeClient<'_>) -> Checked {
@@ -73,20 +71,18 @@ async fn an_open_for_nothing_is_access_denied(client: ProbeClient<'_>) -> Checke
     let asked = CreateParameters { access_mask: Some(0), ..CreateParameters::default() };
     for (name, disposition) in [("f", Open), ("g", OpenIf)] {
         let opened = client.open_extended(name, Read, disposition, &asked).await;
-        check_status!(opened, NtStatus::ACCESS_DENIED, "{disposition:?}");
+        check_status!(opened, NtStatus::ACCESS_DENIED, "{disposition:?}")?;
     }
-    check_status!(client.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn a_handle_of_attributes_neither_reads_nor_writes(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let handle = with_access(&client, READ_ATTRIBUTES).await?;
-    check_eq!(reads_and_writes(&handle).await?, (false, false));
-    check_status!(handle.truncate(0).await, NtStatus::ACCESS_DENIED);
+    check_eq!(reads_and_writes(&handle).await?, (false, false))?;
+    check_status!(handle.truncate(0).await, NtStatus::ACCESS_DENIED)?;
     handle.close().await?;
-    check_eq!(client.content("f").await?, b"x");
-    Ok(())
+    check_eq!(client.content("f").await?, b"x")
 }
 
 async fn generic_rights_are_those_of_a_file(client: ProbeClient<'_>) -> Checked {
@@ -98,7 +94,7 @@ async fn generic_rights_are_those_of_a_file(client: ProbeClient<'_>) -> Checked 
         (GENERIC_ALL, (true, true)),
     ] {
         let handle = with_access(&client, access).await?;
-        check_eq!(reads_and_writes(&handle).await?, expected, "0x{access:08X}");
+        check_eq!(reads_and_writes(&handle).await?, expected, "0x{access:08X}")?;
         handle.close().await?;
     }
     Ok(())
@@ -107,17 +103,16 @@ async fn generic_rights_are_those_of_a_file(client: ProbeClient<'_>) -> Checked 
 async fn maximum_allowed_reads_and_writes(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let handle = with_access(&client, MAXIMUM_ALLOWED).await?;
-    check_eq!(reads_and_writes(&handle).await?, (true, true));
+    check_eq!(reads_and_writes(&handle).await?, (true, true))?;
     handle.close().await?;
-    check_eq!(client.content("f").await?, b"y");
-    Ok(())
+    check_eq!(client.content("f").await?, b"y")
 }
 
 async fn a_closed_handle_stands_in_nobodys_way(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     for _ in 0..3 {
         let handle = client.reader("f").await?;
-        check_eq!(handle.read(0, 1).await?, &b"x"[..]);
+        check_eq!(handle.read(0, 1).await?, &b"x"[..])?;
         handle.close().await?;
         client.rename("f", "g", false).await?;
         client.rename("g", "f", false).await?;
@@ -127,12 +122,11 @@ async fn a_closed_handle_stands_in_nobodys_way(client: ProbeClient<'_>) -> Check
 
 async fn an_open_for_what_there_is_not_is_access_denied(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
-    let unknown = (0..32).map(|bit| 1_u32 << bit).filter(|bit| bit & 0x0CE0_FE00 != 0);
-    for bit in unknown {
+    for bit in bits(0x0CE0_FE00) {
         let access_mask = Some(READ_ATTRIBUTES | bit);
         let asked = CreateParameters { access_mask, ..CreateParameters::default() };
         let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
-        check_status!(opened, NtStatus::ACCESS_DENIED, "0x{bit:X}");
+        check_status!(opened, NtStatus::ACCESS_DENIED, "0x{bit:X}")?;
     }
     Ok(())
 }
@@ -144,7 +138,7 @@ async fn what_is_audited_is_not_opened_without_the_privilege(client: ProbeClient
     let asked = CreateParameters { access_mask, ..CreateParameters::default() };
     let opened = answer(client.open_extended("f", ReadWrite, Open, &asked).await)?;
     if opened != NtStatus::ACCESS_DENIED {
-        check_eq!(opened, NtStatus::PRIVILEGE_NOT_HELD);
+        check_eq!(opened, NtStatus::PRIVILEGE_NOT_HELD)?;
     }
     Ok(())
 }

@@ -2,9 +2,7 @@
 //! 2.1.5.1, 2.1.5.5).
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{
-    CaseDirectory, Checked, Clients, ProbeClient, answer, cases, check, check_eq, check_status,
-};
+use crate::probe::{Checked, Clients, ProbeClient, answer, cases, check, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{
     self, Create, Open, OpenIf, Overwrite, OverwriteIf, Supersede,
 };
@@ -23,9 +21,16 @@ cases! {
     what_exists_is_not_created_to_be_deleted_on_close: "MS-FSA 2.1.5.1.2", CreateOptions, AccessMask;
     what_may_not_delete_on_close_makes_no_file: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
     all_rights_delete_on_close: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
-    create_options_there_are_not_are_invalid: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
-    create_options_of_local_opens_are_not_supported: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
-    create_options_that_are_hints_open_a_file: "MS-SMB2 2.2.13", CreateOptions, AccessMask;
+    // The next three follow smbtorture smb2.create.gentest.
+    create_options_there_are_not_are_invalid =
+        answers(0xFF00_0000, NtStatus::INVALID_PARAMETER): "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
+    // FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID and FILE_RESERVE_OPFILTER.
+    create_options_of_local_opens_are_not_supported =
+        answers(0x0010_2080, NtStatus::NOT_SUPPORTED): "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
+    // A server may use or ignore options that say, for example, how a file is cached, on which
+    // thread, or by whom it is opened.
+    create_options_that_are_hints_open_a_file =
+        answers(0x00E3_CF3E, NtStatus::SUCCESS): "MS-SMB2 2.2.13", CreateOptions, AccessMask;
     attributes_of_devices_and_volumes_are_invalid: "MS-FSA 2.1.5.1", FileAttributes;
     a_directory_is_never_temporary: "MS-FSA 2.1.5.1", CreateOptions, FileAttributes;
 }
@@ -52,10 +57,9 @@ async fn a_file_is_no_directory_and_a_directory_no_file(client: ProbeClient<'_>)
     client.make("f", b"x").await?;
     client.mkdir("d").await?;
     let directory = client.open_extended("f", ReadWrite, Open, &options(DIRECTORY_FILE)).await;
-    check_status!(directory, NtStatus::NOT_A_DIRECTORY);
+    check_status!(directory, NtStatus::NOT_A_DIRECTORY)?;
     let file = client.open_extended("d", ReadWrite, Open, &options(NON_DIRECTORY_FILE)).await;
-    check_status!(file, NtStatus::FILE_IS_A_DIRECTORY);
-    Ok(())
+    check_status!(file, NtStatus::FILE_IS_A_DIRECTORY)
 }
 
 async fn without_a_kind_either_is_opened(client: ProbeClient<'_>) -> Checked {
@@ -66,25 +70,22 @@ async fn without_a_kind_either_is_opened(client: ProbeClient<'_>) -> Checked {
         client.open_extended(name, ReadWrite, Open, &asked).await?.close().await?;
     }
     let missing = client.open_extended("g", ReadWrite, Open, &asked).await;
-    check_status!(missing, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(missing, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn what_shall_be_file_and_directory_is_invalid(client: ProbeClient<'_>) -> Checked {
     let both = options(DIRECTORY_FILE | NON_DIRECTORY_FILE);
     let opened = client.open_extended("f", ReadWrite, OpenIf, &both).await;
-    check_status!(opened, NtStatus::INVALID_PARAMETER);
-    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(opened, NtStatus::INVALID_PARAMETER)?;
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn a_file_that_deletes_on_close_is_gone_with_its_handle(client: ProbeClient<'_>) -> Checked {
     let asked = delete_on_close(NON_DIRECTORY_FILE);
     let handle = client.open_extended("f", ReadWrite, Create, &asked).await?;
-    check_status!(client.stat("f").await, NtStatus::SUCCESS);
+    check_status!(client.stat("f").await, NtStatus::SUCCESS)?;
     handle.close().await?;
-    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn deleting_on_close_makes_others_wait_for_none([client, other]: Clients<'_, 2>) -> Checked {
@@ -93,28 +94,25 @@ async fn deleting_on_close_makes_others_wait_for_none([client, other]: Clients<'
         client.open_extended("f", ReadWrite, Open, &delete_on_close(NON_DIRECTORY_FILE)).await?;
     let reader = other.reader("f").await?;
     deleting.close().await?;
-    check_status!(other.reader("f").await, NtStatus::DELETE_PENDING);
-    check_eq!(reader.read(0, 100).await?, &b"still here"[..]);
+    check_status!(other.reader("f").await, NtStatus::DELETE_PENDING)?;
+    check_eq!(reader.read(0, 100).await?, &b"still here"[..])?;
     reader.close().await?;
-    check_status!(other.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(other.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn a_directory_that_deletes_on_close_is_gone_with_its_handle(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
 ) -> Checked {
-    let client = directory.client().await?;
     let asked = delete_on_close(DIRECTORY_FILE);
     client.open_extended("d", ReadWrite, Create, &asked).await?.close().await?;
-    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
     client.mkdir("full").await?;
     client.make("full/f", b"kept").await?;
     // The server may refuse the open or keep the directory at the close, but deletes no content.
     if let Ok(handle) = client.open_extended("full", ReadWrite, Open, &asked).await {
         handle.close().await?;
     }
-    check_eq!(client.content("full/f").await?, b"kept");
-    Ok(())
+    check_eq!(client.content("full/f").await?, b"kept")
 }
 
 async fn deleting_on_close_needs_the_right_to_delete(client: ProbeClient<'_>) -> Checked {
@@ -122,18 +120,16 @@ async fn deleting_on_close_needs_the_right_to_delete(client: ProbeClient<'_>) ->
     let asked = options(NON_DIRECTORY_FILE | DELETE_ON_CLOSE);
     let asked = CreateParameters { access_mask: Some(FILE_GENERIC_READ), ..asked };
     let opened = client.open_extended("f", ReadWrite, Open, &asked).await;
-    check_status!(opened, NtStatus::ACCESS_DENIED);
-    check_eq!(client.content("f").await?, b"kept");
-    Ok(())
+    check_status!(opened, NtStatus::ACCESS_DENIED)?;
+    check_eq!(client.content("f").await?, b"kept")
 }
 
 async fn a_read_only_file_does_not_delete_on_close(client: ProbeClient<'_>) -> Checked {
     let asked =
         CreateParameters { file_attributes: Some(1), ..delete_on_close(NON_DIRECTORY_FILE) };
     let opened = client.open_extended("f", ReadWrite, Create, &asked).await;
-    check_status!(opened, NtStatus::CANNOT_DELETE);
-    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(opened, NtStatus::CANNOT_DELETE)?;
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 /// Follows smbtorture smb2.delete-on-close-perms: OVERWRITE_IF, CREATE, CREATE_IF.
@@ -141,11 +137,10 @@ async fn deleting_on_close_deletes_whatever_the_disposition(client: ProbeClient<
     let asked = delete_on_close(NON_DIRECTORY_FILE);
     let gone = async |disposition: CreateDisposition, which: &str| -> Checked {
         let handle = client.open_extended("f", ReadWrite, disposition, &asked).await?;
-        check_status!(client.stat("f").await, NtStatus::SUCCESS, "{which}, {disposition:?}");
+        check_status!(client.stat("f").await, NtStatus::SUCCESS, "{which}, {disposition:?}")?;
         handle.close().await?;
         let stat = answer(client.stat("f").await)?;
-        check_eq!(stat, NtStatus::OBJECT_NAME_NOT_FOUND, "{which}, {disposition:?}");
-        Ok(())
+        check_eq!(stat, NtStatus::OBJECT_NAME_NOT_FOUND, "{which}, {disposition:?}")
     };
     for disposition in [Create, OpenIf, OverwriteIf, Supersede] {
         gone(disposition, "a file that was made").await?;
@@ -162,9 +157,8 @@ async fn what_exists_is_not_created_to_be_deleted_on_close(client: ProbeClient<'
     client.make("f", b"kept").await?;
     let asked = delete_on_close(NON_DIRECTORY_FILE);
     let opened = client.open_extended("f", ReadWrite, Create, &asked).await;
-    check_status!(opened, NtStatus::OBJECT_NAME_COLLISION);
-    check_eq!(client.content("f").await?, b"kept");
-    Ok(())
+    check_status!(opened, NtStatus::OBJECT_NAME_COLLISION)?;
+    check_eq!(client.content("f").await?, b"kept")
 }
 
 /// Accepts any failure: `deleting_on_close_needs_the_right_to_delete` checks the status.
@@ -173,9 +167,8 @@ async fn what_may_not_delete_on_close_makes_no_file(client: ProbeClient<'_>) -> 
     let asked = CreateParameters { access_mask: Some(FILE_GENERIC_READ), ..asked };
     for disposition in [Create, OpenIf, OverwriteIf, Supersede] {
         let opened = answer(client.open_extended("f", ReadWrite, disposition, &asked).await)?;
-        check!(opened != NtStatus::SUCCESS, "opened to be deleted by {disposition:?}");
-        let stat = answer(client.stat("f").await)?;
-        check_eq!(stat, NtStatus::OBJECT_NAME_NOT_FOUND, "{disposition:?}");
+        check!(opened != NtStatus::SUCCESS, "opened to be deleted by {disposition:?}")?;
+        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND, "{disposition:?}")?;
     }
     Ok(())
 }
@@ -185,57 +178,23 @@ async fn all_rights_delete_on_close(client: ProbeClient<'_>) -> Checked {
     let asked = options(NON_DIRECTORY_FILE | DELETE_ON_CLOSE);
     let asked = CreateParameters { access_mask: Some(GENERIC_ALL), ..asked };
     client.open_extended("f", ReadWrite, Open, &asked).await?.close().await?;
-    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
-/// Checks the answer to an open with each of the options alone.
-async fn answers(directory: &CaseDirectory, bits: &[u32], expected: NtStatus) -> Checked {
-    let client = directory.client().await?;
+/// Returns the bits that are set in `mask`, each alone.
+pub fn bits(mask: u32) -> impl Iterator<Item = u32> {
+    (0..32).map(|bit| 1 << bit).filter(move |bit| mask & bit != 0)
+}
+
+/// Checks the answer to an open with each of the options in `mask` alone.
+async fn answers(client: ProbeClient<'_>, mask: u32, expected: NtStatus) -> Checked {
     client.make("f", b"kept").await?;
-    for bit in bits {
-        let asked = CreateParameters { access_mask: Some(MAXIMUM_ALLOWED), ..options(*bit) };
+    for bit in bits(mask) {
+        let asked = CreateParameters { access_mask: Some(MAXIMUM_ALLOWED), ..options(bit) };
         let opened = client.open_extended("f", ReadWrite, OpenIf, &asked).await;
-        check_status!(opened, expected, "0x{bit:08X}");
+        check_status!(opened, expected, "0x{bit:08X}")?;
     }
-    check_eq!(client.content("f").await?, b"kept");
-    Ok(())
-}
-
-/// Follows smbtorture smb2.create.gentest.
-async fn create_options_there_are_not_are_invalid(directory: &CaseDirectory) -> Checked {
-    let bits: Vec<u32> = (24..32).map(|bit| 1 << bit).collect();
-    answers(directory, &bits, NtStatus::INVALID_PARAMETER).await
-}
-
-/// Asks for FILE_CREATE_TREE_CONNECTION, FILE_OPEN_BY_FILE_ID and FILE_RESERVE_OPFILTER, as
-/// smbtorture smb2.create.gentest does.
-async fn create_options_of_local_opens_are_not_supported(directory: &CaseDirectory) -> Checked {
-    answers(directory, &[0x80, 0x2000, 0x0010_0000], NtStatus::NOT_SUPPORTED).await
-}
-
-/// Follows smbtorture smb2.create.gentest: a server may use or ignore options that say, for
-/// example, how a file is cached, on which thread, or by whom it is opened.
-async fn create_options_that_are_hints_open_a_file(directory: &CaseDirectory) -> Checked {
-    const HINTS: [u32; 16] = [
-        0x2,
-        0x4,
-        0x8,
-        0x10,
-        0x20,
-        0x100,
-        0x200,
-        0x400,
-        0x800,
-        0x4000,
-        0x8000,
-        0x0001_0000,
-        0x0002_0000,
-        0x0020_0000,
-        0x0040_0000,
-        0x0080_0000,
-    ];
-    answers(directory, &HINTS, NtStatus::SUCCESS).await
+    check_eq!(client.content("f").await?, b"kept")
 }
 
 /// Follows smbtorture smb2.create.gentest, but skips the bits to which later versions of MS-FSCC
@@ -247,21 +206,19 @@ async fn attributes_of_devices_and_volumes_are_invalid(client: ProbeClient<'_>) 
         for (name, disposition) in [("f", Open), ("f", OverwriteIf), ("g", Create)] {
             let opened = client.open_extended(name, ReadWrite, disposition, &asked).await;
             let notice = answer(opened)?;
-            check_eq!(notice, NtStatus::INVALID_PARAMETER, "0x{bit:X}, {disposition:?}");
+            check_eq!(notice, NtStatus::INVALID_PARAMETER, "0x{bit:X}, {disposition:?}")?;
         }
     }
-    check_eq!(client.content("f").await?, b"kept");
-    check_status!(client.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_eq!(client.content("f").await?, b"kept")?;
+    check_status!(client.stat("g").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 /// Follows smbtorture smb2.create.dosattr_tmp_dir.
 async fn a_directory_is_never_temporary(client: ProbeClient<'_>) -> Checked {
     let asked = CreateParameters { file_attributes: Some(0x100), ..options(DIRECTORY_FILE) };
     let made = client.open_extended("d", ReadWrite, Create, &asked).await;
-    check_status!(made, NtStatus::INVALID_PARAMETER);
-    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND);
+    check_status!(made, NtStatus::INVALID_PARAMETER)?;
+    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
     let asked = CreateParameters { file_attributes: Some(0x100), ..options(NON_DIRECTORY_FILE) };
-    client.open_extended("f", ReadWrite, Create, &asked).await?.close().await?;
-    Ok(())
+    Ok(client.open_extended("f", ReadWrite, Create, &asked).await?.close().await?)
 }

@@ -1,8 +1,6 @@
 //! Cases of directories: making, removing and listing them, and stat of files and directories.
 
-use crate::probe::{
-    CaseDirectory, Checked, Clients, ProbeClient, cases, check_eq, check_status, side_by_side,
-};
+use crate::probe::{Checked, Clients, ProbeClient, cases, check_eq, check_status, side_by_side};
 use crate::protocol::NtStatus;
 
 cases! {
@@ -32,31 +30,28 @@ async fn mkdir_makes_a_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.mkdir("d/e").await?;
     client.make("d/e/f", b"x").await?;
-    check_eq!(client.content("d/e/f").await?, b"x");
-    check_status!(client.list("d", "e").await, NtStatus::SUCCESS);
-    Ok(())
+    check_eq!(client.content("d/e/f").await?, b"x")?;
+    check_status!(client.list("d", "e").await, NtStatus::SUCCESS)
 }
 
 async fn mkdir_of_what_exists_is_a_collision(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("f", b"x").await?;
     for name in ["d", "D", "f"] {
-        check_status!(client.mkdir(name).await, NtStatus::OBJECT_NAME_COLLISION, "{name}");
+        check_status!(client.mkdir(name).await, NtStatus::OBJECT_NAME_COLLISION, "{name}")?;
     }
     Ok(())
 }
 
 async fn mkdir_below_a_missing_directory_is_path_not_found(client: ProbeClient<'_>) -> Checked {
-    check_status!(client.mkdir("missing/d").await, NtStatus::OBJECT_PATH_NOT_FOUND);
-    Ok(())
+    check_status!(client.mkdir("missing/d").await, NtStatus::OBJECT_PATH_NOT_FOUND)
 }
 
 async fn rmdir_removes_an_empty_directory(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.rmdir("d").await?;
-    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    client.mkdir("d").await?;
-    Ok(())
+    check_status!(client.stat("d").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    Ok(client.mkdir("d").await?)
 }
 
 async fn rmdir_of_a_directory_with_a_file_is_directory_not_empty(
@@ -64,39 +59,35 @@ async fn rmdir_of_a_directory_with_a_file_is_directory_not_empty(
 ) -> Checked {
     client.mkdir("d").await?;
     client.make("d/f", b"x").await?;
-    check_status!(client.rmdir("d").await, NtStatus::DIRECTORY_NOT_EMPTY);
-    check_eq!(client.content("d/f").await?, b"x");
+    check_status!(client.rmdir("d").await, NtStatus::DIRECTORY_NOT_EMPTY)?;
+    check_eq!(client.content("d/f").await?, b"x")?;
     client.delete("d/f").await?;
-    client.rmdir("d").await?;
-    Ok(())
+    Ok(client.rmdir("d").await?)
 }
 
 async fn rmdir_of_a_missing_directory_is_name_not_found(client: ProbeClient<'_>) -> Checked {
-    check_status!(client.rmdir("missing").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    check_status!(client.rmdir("missing/d").await, NtStatus::OBJECT_PATH_NOT_FOUND);
-    Ok(())
+    check_status!(client.rmdir("missing").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    check_status!(client.rmdir("missing/d").await, NtStatus::OBJECT_PATH_NOT_FOUND)
 }
 
 async fn rmdir_of_a_file_is_not_a_directory(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
-    check_status!(client.rmdir("f").await, NtStatus::NOT_A_DIRECTORY);
-    check_eq!(client.content("f").await?, b"x");
-    Ok(())
+    check_status!(client.rmdir("f").await, NtStatus::NOT_A_DIRECTORY)?;
+    check_eq!(client.content("f").await?, b"x")
 }
 
 async fn an_empty_directory_is_listed(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
-    check_status!(client.list("d", "*").await, NtStatus::SUCCESS);
-    check_status!(client.list("d", "*.txt").await, NtStatus::NO_SUCH_FILE);
-    Ok(())
+    check_status!(client.list("d", "*").await, NtStatus::SUCCESS)?;
+    check_status!(client.list("d", "*.txt").await, NtStatus::NO_SUCH_FILE)
 }
 
 async fn a_pattern_that_matches_something_succeeds(client: ProbeClient<'_>) -> Checked {
     client.make("alpha.txt", b"x").await?;
-    check_status!(client.list("", "b*.b?n").await, NtStatus::NO_SUCH_FILE);
+    check_status!(client.list("", "b*.b?n").await, NtStatus::NO_SUCH_FILE)?;
     client.make("beta.bin", b"x").await?;
     for pattern in ["*", "*.txt", "*.TXT", "alpha*", "?eta.bin", "b*.b?n", "alpha.txt", "*a*"] {
-        check_status!(client.list("", pattern).await, NtStatus::SUCCESS, "{pattern}");
+        check_status!(client.list("", pattern).await, NtStatus::SUCCESS, "{pattern}")?;
     }
     Ok(())
 }
@@ -104,21 +95,19 @@ async fn a_pattern_that_matches_something_succeeds(client: ProbeClient<'_>) -> C
 async fn a_pattern_that_matches_nothing_is_no_such_file(client: ProbeClient<'_>) -> Checked {
     client.make("alpha.txt", b"x").await?;
     for pattern in ["*.doc", "beta*", "?alpha.txt", "alpha.tx", "*.tx"] {
-        check_status!(client.list("", pattern).await, NtStatus::NO_SUCH_FILE, "{pattern}");
+        check_status!(client.list("", pattern).await, NtStatus::NO_SUCH_FILE, "{pattern}")?;
     }
     Ok(())
 }
 
 async fn listing_a_missing_directory_is_name_not_found(client: ProbeClient<'_>) -> Checked {
-    check_status!(client.list("missing", "*").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    check_status!(client.list("missing/d", "*").await, NtStatus::OBJECT_PATH_NOT_FOUND);
-    Ok(())
+    check_status!(client.list("missing", "*").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    check_status!(client.list("missing/d", "*").await, NtStatus::OBJECT_PATH_NOT_FOUND)
 }
 
 async fn listing_a_file_is_not_a_directory(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
-    check_status!(client.list("f", "*").await, NtStatus::NOT_A_DIRECTORY);
-    Ok(())
+    check_status!(client.list("f", "*").await, NtStatus::NOT_A_DIRECTORY)
 }
 
 /// Makes `count` empty files.
@@ -135,28 +124,25 @@ async fn entries(
 
 async fn three_hundred_entries_are_listed(client: ProbeClient<'_>) -> Checked {
     entries(&client, 300, |number| format!("entry-{number:03}-{}", "x".repeat(100))).await?;
-    check_status!(client.list("", "*").await, NtStatus::SUCCESS);
-    check_status!(client.list("", "entry-299-*").await, NtStatus::SUCCESS);
-    check_status!(client.list("", "entry-300-*").await, NtStatus::NO_SUCH_FILE);
-    Ok(())
+    check_status!(client.list("", "*").await, NtStatus::SUCCESS)?;
+    check_status!(client.list("", "entry-299-*").await, NtStatus::SUCCESS)?;
+    check_status!(client.list("", "entry-300-*").await, NtStatus::NO_SUCH_FILE)
 }
 
 async fn stat_knows_files_and_directories(client: ProbeClient<'_>) -> Checked {
     client.mkdir("d").await?;
     client.make("d/f", b"x").await?;
     for name in ["", "d", "d/f"] {
-        check_status!(client.stat(name).await, NtStatus::SUCCESS, "{name:?}");
+        check_status!(client.stat(name).await, NtStatus::SUCCESS, "{name:?}")?;
     }
-    check_status!(client.stat("d/g").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("d/g").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn stat_of_what_is_missing_says_which_part(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
-    check_status!(client.stat("missing").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    check_status!(client.stat("missing/x").await, NtStatus::OBJECT_PATH_NOT_FOUND);
-    check_status!(client.stat("f/x").await, NtStatus::OBJECT_PATH_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("missing").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    check_status!(client.stat("missing/x").await, NtStatus::OBJECT_PATH_NOT_FOUND)?;
+    check_status!(client.stat("f/x").await, NtStatus::OBJECT_PATH_NOT_FOUND)
 }
 
 async fn two_thousand_entries_are_listed(client: ProbeClient<'_>) -> Checked {
@@ -167,15 +153,14 @@ async fn two_thousand_entries_are_listed(client: ProbeClient<'_>) -> Checked {
         ("entry-19*", NtStatus::SUCCESS),
         ("entry-2*", NtStatus::NO_SUCH_FILE),
     ] {
-        check_status!(client.list("", pattern).await, expected, "{pattern}");
+        check_status!(client.list("", pattern).await, expected, "{pattern}")?;
     }
     Ok(())
 }
 
 async fn a_listing_of_a_nested_directory_shows_no_more_than_its_own(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
 ) -> Checked {
-    let client = directory.client().await?;
     client.mkdir("a").await?;
     client.mkdir("a/b").await?;
     client.make("a/f", b"x").await?;
@@ -188,11 +173,8 @@ async fn a_listing_of_a_nested_directory_shows_no_more_than_its_own(
         ("a/b", "f", NtStatus::NO_SUCH_FILE),
         ("", "f", NtStatus::NO_SUCH_FILE),
     ] {
-        check_status!(
-            client.list(directory, pattern).await,
-            expected,
-            "{pattern} in {directory:?}"
-        );
+        let listed = client.list(directory, pattern).await;
+        check_status!(listed, expected, "{pattern} in {directory:?}")?;
     }
     Ok(())
 }
@@ -210,7 +192,7 @@ async fn a_pattern_takes_dots_and_dos_wildcards(client: ProbeClient<'_>) -> Chec
         ("<.old", NtStatus::NO_SUCH_FILE),
         ("plain\"*", NtStatus::SUCCESS),
     ] {
-        check_status!(client.list("", pattern).await, expected, "{pattern}");
+        check_status!(client.list("", pattern).await, expected, "{pattern}")?;
     }
     Ok(())
 }
@@ -220,13 +202,12 @@ async fn a_directory_of_directories_is_removed_from_within(client: ProbeClient<'
         client.mkdir(path).await?;
     }
     for path in ["a", "a/b"] {
-        check_status!(client.rmdir(path).await, NtStatus::DIRECTORY_NOT_EMPTY, "{path}");
+        check_status!(client.rmdir(path).await, NtStatus::DIRECTORY_NOT_EMPTY, "{path}")?;
     }
     for path in ["a/b/c", "a/b", "a"] {
         client.rmdir(path).await?;
     }
-    check_status!(client.stat("a").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("a").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 /// Follows smbtorture smb2.dir.modify, which makes the changes within one listing instead.
@@ -234,8 +215,7 @@ async fn a_listing_shows_what_was_changed_before_it([one, two]: Clients<'_, 2>) 
     one.mkdir("d").await?;
     let shown = async |name: &str, when: &str, expected: bool| -> Checked {
         let expected = if expected { NtStatus::SUCCESS } else { NtStatus::NO_SUCH_FILE };
-        check_status!(one.list("d", name).await, expected, "{name} {when}");
-        Ok(())
+        check_status!(one.list("d", name).await, expected, "{name} {when}")
     };
     shown("f", "before it was made", false).await?;
     two.make("d/f", b"x").await?;
@@ -246,6 +226,5 @@ async fn a_listing_shows_what_was_changed_before_it([one, two]: Clients<'_, 2>) 
     two.delete("d/g").await?;
     shown("g", "when it was deleted", false).await?;
     two.mkdir("d/g").await?;
-    shown("g", "when it was made again", true).await?;
-    Ok(())
+    shown("g", "when it was made again", true).await
 }

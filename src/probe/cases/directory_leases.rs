@@ -4,13 +4,12 @@
 
 use bytes::Bytes;
 
-use super::lease_breaks::{answers, breaks, of_lease};
-use super::leases::{key, lease, leased};
-use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
-    check_status,
+use super::lease_breaks::{RH_TO_NONE, RH_TO_R, breaks, closes, of_lease};
+use super::leases::{
+    answers, asking_for, hold_directory, key, lease, leased, made_directory, open_directory, wanted,
 };
+use crate::ir::OpenMode::ReadWrite;
+use crate::probe::{Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::{Open, OpenIf, OverwriteIf};
 use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
 
@@ -26,34 +25,6 @@ cases! {
     a_parent_key_spares_whoever_sends_it: "MS-FSA 2.1.4.12.2", Caching, CreateOptions;
 }
 
-const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
-
-async fn open_directory(
-    client: &ProbeClient<'_>,
-    name: &str,
-    asked: CreateParameters,
-) -> Checked<Handle> {
-    let asked = CreateParameters { create_options: Some(1), ..asked };
-    // The open has no right to write or delete, so that it does not stop others from doing so.
-    let asked = CreateParameters { access_mask: Some(0x0012_0089), ..asked };
-    Ok(client.open_extended(name, ReadWrite, Open, &asked).await?)
-}
-
-/// Opens the directory `d` with lease 1 of RH. If another state is granted, the case ends as not
-/// granted.
-async fn hold(client: &ProbeClient<'_>) -> Checked<Handle> {
-    let directory = open_directory(client, "d", lease(1, LeaseState::RH)).await?;
-    match leased(&directory)?.state {
-        LeaseState::RH => Ok(directory),
-        _ => Err(CaseFailure::not_granted("no lease on a directory")),
-    }
-}
-
-async fn made(client: &ProbeClient<'_>) -> Checked<Handle> {
-    client.mkdir("d").await?;
-    hold(client).await
-}
-
 /// Opens `d/f` with a lease of R whose key and parent key have these numbers.
 async fn child(client: &ProbeClient<'_>, number: u8, parent: Option<u8>) -> Checked<Handle> {
     child_with(client, number, parent, CreateParameters::default()).await
@@ -65,10 +36,9 @@ async fn child_with(
     parent: Option<u8>,
     asked: CreateParameters,
 ) -> Checked<Handle> {
-    let (state, parent_key) = (LeaseState::R.bits(), parent.map(key));
-    let wanted = Lease { state, key: Some(key(number)), parent_key, version: 2 };
-    let requested_oplock = lease(number, LeaseState::R).requested_oplock;
-    let asked = CreateParameters { lease: Some(wanted), requested_oplock, ..asked };
+    let lease = Lease { parent_key: parent.map(key), ..wanted(number, LeaseState::R) };
+    let CreateParameters { lease, requested_oplock, .. } = asking_for(lease);
+    let asked = CreateParameters { lease, requested_oplock, ..asked };
     Ok(client.open_extended("d/f", ReadWrite, OpenIf, &asked).await?)
 }
 
@@ -76,16 +46,15 @@ async fn child_with(
 /// that caused it does not wait for this.
 async fn goes(client: &ProbeClient<'_>) -> Checked {
     of_lease(client.next_break().await?, RH_TO_NONE)?;
-    check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS);
-    Ok(())
+    check_eq!(answers(client, LeaseState::NONE).await?, NtStatus::SUCCESS)
 }
 
 async fn a_directory_caches_no_writes(client: ProbeClient<'_>) -> Checked {
-    made(&client).await?.close().await?;
+    made_directory(&client).await?.close().await?;
     let (r, w, h) = (LeaseState::R, LeaseState::W, LeaseState::H);
     for (asked, expected) in [(r, r), (r | h, r | h), (r | w, r), (r | w | h, r | h)] {
         let directory = open_directory(&client, "d", lease(1, asked)).await?;
-        check_eq!(leased(&directory)?.state, expected, "asked for {asked}");
+        check_eq!(leased(&directory)?.state, expected, "asked for {asked}")?;
         directory.close().await?;
     }
     Ok(())
@@ -94,25 +63,19 @@ async fn a_directory_caches_no_writes(client: ProbeClient<'_>) -> Checked {
 async fn who_is_refused_takes_the_handle_caching_of_a_directory(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let first = made(&one).await?;
+    let first = made_directory(&one).await?;
     let alone = || CreateParameters { share_mode: Some(0), ..CreateParameters::default() };
     let refused = async {
         let asked = CreateParameters { create_options: Some(1), ..alone() };
         answer(two.open_extended("d", ReadWrite, Open, &asked).await)
     };
-    let taken = (LeaseState::RH, LeaseState::R);
-    check_eq!(breaks(&one, taken, refused).await?, NtStatus::SHARING_VIOLATION);
-    let again = hold(&one).await?;
-    again.close().await?;
-    let closes = async |notice| {
-        of_lease(notice, taken)?;
-        Ok(first.close().await?)
-    };
-    one.broken_by(open_directory(&two, "d", alone()), closes).await.map(drop)
+    check_eq!(breaks(&one, RH_TO_R, refused).await?, NtStatus::SHARING_VIOLATION)?;
+    hold_directory(&one).await?.close().await?;
+    closes((&one, first), RH_TO_R, open_directory(&two, "d", alone())).await.map(drop)
 }
 
 async fn a_write_shows_in_the_directory_when_it_is_closed([one, two]: Clients<'_, 2>) -> Checked {
-    let _first = made(&one).await?;
+    let _first = made_directory(&one).await?;
     let own = child(&one, 2, Some(1)).await?;
     own.write(0, Bytes::from_static(b"x")).await?;
     own.close().await?;
@@ -122,13 +85,13 @@ async fn a_write_shows_in_the_directory_when_it_is_closed([one, two]: Clients<'_
     one.expect_no_break().await?;
     other.close().await?;
     goes(&one).await?;
-    let _again = hold(&one).await?;
+    let _again = hold_directory(&one).await?;
     two.reader("d/f").await?.close().await?;
     one.expect_no_break().await
 }
 
 async fn a_size_that_is_set_shows_at_once([one, two]: Clients<'_, 2>) -> Checked {
-    let _first = made(&one).await?;
+    let _first = made_directory(&one).await?;
     let own = child(&one, 2, Some(1)).await?;
     own.truncate(10).await?;
     own.close().await?;
@@ -136,7 +99,7 @@ async fn a_size_that_is_set_shows_at_once([one, two]: Clients<'_, 2>) -> Checked
     let other = two.file("d/f").await?;
     other.truncate(20).await?;
     goes(&one).await?;
-    let _again = hold(&one).await?;
+    let _again = hold_directory(&one).await?;
     other.close().await?;
     one.expect_no_break().await
 }
@@ -144,31 +107,28 @@ async fn a_size_that_is_set_shows_at_once([one, two]: Clients<'_, 2>) -> Checked
 async fn an_overwrite_shows_in_the_directory([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     one.make("d/f", b"old").await?;
-    let _first = hold(&one).await?;
+    let _first = hold_directory(&one).await?;
     let _opened = two.open("d/f", ReadWrite, OverwriteIf).await?;
     goes(&one).await
 }
 
-async fn a_rename_shows_in_both_directories(directory: &CaseDirectory) -> Checked {
-    let [one, two] = directory.pair().await?;
-    let three = directory.client().await?;
+async fn a_rename_shows_in_both_directories([one, two, three]: Clients<'_, 3>) -> Checked {
     one.mkdir("e").await?;
     one.mkdir("d").await?;
     one.make("d/f", b"x").await?;
-    let first = hold(&one).await?;
+    let first = hold_directory(&one).await?;
     let second = open_directory(&three, "e", lease(1, LeaseState::RH)).await?;
     two.rename("d/f", "e/f", false).await?;
     goes(&one).await?;
     goes(&three).await?;
     first.close().await?;
-    second.close().await?;
-    Ok(())
+    Ok(second.close().await?)
 }
 
 async fn a_deletion_shows_with_the_last_close([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     let held = one.file("d/f").await?;
-    let _first = hold(&one).await?;
+    let _first = hold_directory(&one).await?;
     two.delete("d/f").await?;
     one.expect_no_break().await?;
     held.close().await?;
@@ -176,7 +136,7 @@ async fn a_deletion_shows_with_the_last_close([one, two]: Clients<'_, 2>) -> Che
 }
 
 async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(client: ProbeClient<'_>) -> Checked {
-    let _first = made(&client).await?;
+    let _first = made_directory(&client).await?;
     let (access_mask, create_options) = (Some(0x0013_0089), Some(0x1040));
     let deleting =
         || CreateParameters { access_mask, create_options, ..CreateParameters::default() };
@@ -189,12 +149,11 @@ async fn a_deletion_spares_the_lease_of_who_deleted_and_closed(client: ProbeClie
     client.expect_no_break().await?;
     closes.close().await?;
     goes(&client).await?;
-    check_status!(client.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat("d/f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn a_parent_key_spares_whoever_sends_it([one, two]: Clients<'_, 2>) -> Checked {
-    let _first = made(&one).await?;
+    let _first = made_directory(&one).await?;
     let other = child(&two, 2, Some(1)).await?;
     other.truncate(10).await?;
     other.close().await?;

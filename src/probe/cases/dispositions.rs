@@ -9,18 +9,23 @@ use crate::protocol::create::CreateDisposition::{
 use crate::protocol::{CreateAction, CreateParameters, NtStatus};
 
 cases! {
-    supersede_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
-    supersede_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
-    open_of_a_file_keeps_it: "MS-FSA 2.1.5.1.2";
-    open_of_nothing_is_name_not_found: "MS-FSA 2.1.5.1.1";
-    create_of_a_file_is_a_collision: "MS-FSA 2.1.5.1.2";
-    create_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1" => essential();
-    open_if_of_a_file_keeps_it: "MS-FSA 2.1.5.1.2";
-    open_if_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
-    overwrite_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
-    overwrite_of_nothing_is_name_not_found: "MS-FSA 2.1.5.1.1";
-    overwrite_if_of_a_file_empties_it: "MS-FSA 2.1.5.1.2";
-    overwrite_if_of_nothing_makes_a_file: "MS-FSA 2.1.5.1.1";
+    supersede_of_a_file_empties_it = existing(Supersede, Ok(b"")): "MS-FSA 2.1.5.1.2";
+    supersede_of_nothing_makes_a_file = missing(Supersede, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
+    open_of_a_file_keeps_it = existing(Open, Ok(b"old content")): "MS-FSA 2.1.5.1.2";
+    open_of_nothing_is_name_not_found =
+        missing(Open, NtStatus::OBJECT_NAME_NOT_FOUND): "MS-FSA 2.1.5.1.1";
+    create_of_a_file_is_a_collision =
+        existing(Create, Err(NtStatus::OBJECT_NAME_COLLISION)): "MS-FSA 2.1.5.1.2";
+    create_of_nothing_makes_a_file =
+        missing(Create, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1" => essential();
+    open_if_of_a_file_keeps_it = existing(OpenIf, Ok(b"old content")): "MS-FSA 2.1.5.1.2";
+    open_if_of_nothing_makes_a_file = missing(OpenIf, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
+    overwrite_of_a_file_empties_it = existing(Overwrite, Ok(b"")): "MS-FSA 2.1.5.1.2";
+    overwrite_of_nothing_is_name_not_found =
+        missing(Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND): "MS-FSA 2.1.5.1.1";
+    overwrite_if_of_a_file_empties_it = existing(OverwriteIf, Ok(b"")): "MS-FSA 2.1.5.1.2";
+    overwrite_if_of_nothing_makes_a_file =
+        missing(OverwriteIf, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
     an_answer_says_what_the_disposition_did: "MS-SMB2 2.2.14", Disposition, Caching;
     a_directory_is_made_opened_and_refused_by_disposition: "MS-FSA 2.1.5.1", Disposition, CreateOptions;
     what_is_hidden_is_overwritten_only_to_be_hidden: "MS-FSA 2.1.5.1.2", Disposition, FileAttributes;
@@ -29,11 +34,10 @@ cases! {
 
 /// Checks the answer to an open of an existing file, and the content of the file after it.
 async fn existing(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
     disposition: CreateDisposition,
     expected: Result<&[u8], NtStatus>,
 ) -> Checked {
-    let client = directory.client().await?;
     client.make("f", b"old content").await?;
     let opened = client.open("f", ReadWrite, disposition).await;
     let content: &[u8] = match expected {
@@ -42,78 +46,28 @@ async fn existing(
             content
         }
         Err(status) => {
-            check_status!(opened, status);
+            check_status!(opened, status)?;
             b"old content"
         }
     };
-    check_eq!(client.content("f").await?, content);
-    Ok(())
+    check_eq!(client.content("f").await?, content)
 }
 
 /// Checks the answer to an open of a missing file, and whether the file exists after it.
 async fn missing(
-    directory: &CaseDirectory,
+    client: ProbeClient<'_>,
     disposition: CreateDisposition,
     expected: NtStatus,
 ) -> Checked {
-    let client = directory.client().await?;
     let opened = client.open("f", ReadWrite, disposition).await;
     if expected == NtStatus::SUCCESS {
         opened?.close().await?;
-        check_eq!(client.content("f").await?, b"");
+        check_eq!(client.content("f").await?, b"")?;
     } else {
-        check_status!(opened, expected);
-        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
+        check_status!(opened, expected)?;
+        check_status!(client.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)?;
     }
     Ok(())
-}
-
-async fn supersede_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, Supersede, Ok(b"")).await
-}
-
-async fn supersede_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, Supersede, NtStatus::SUCCESS).await
-}
-
-async fn open_of_a_file_keeps_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, Open, Ok(b"old content")).await
-}
-
-async fn open_of_nothing_is_name_not_found(directory: &CaseDirectory) -> Checked {
-    missing(directory, Open, NtStatus::OBJECT_NAME_NOT_FOUND).await
-}
-
-async fn create_of_a_file_is_a_collision(directory: &CaseDirectory) -> Checked {
-    existing(directory, Create, Err(NtStatus::OBJECT_NAME_COLLISION)).await
-}
-
-async fn create_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, Create, NtStatus::SUCCESS).await
-}
-
-async fn open_if_of_a_file_keeps_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, OpenIf, Ok(b"old content")).await
-}
-
-async fn open_if_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, OpenIf, NtStatus::SUCCESS).await
-}
-
-async fn overwrite_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, Overwrite, Ok(b"")).await
-}
-
-async fn overwrite_of_nothing_is_name_not_found(directory: &CaseDirectory) -> Checked {
-    missing(directory, Overwrite, NtStatus::OBJECT_NAME_NOT_FOUND).await
-}
-
-async fn overwrite_if_of_a_file_empties_it(directory: &CaseDirectory) -> Checked {
-    existing(directory, OverwriteIf, Ok(b"")).await
-}
-
-async fn overwrite_if_of_nothing_makes_a_file(directory: &CaseDirectory) -> Checked {
-    missing(directory, OverwriteIf, NtStatus::SUCCESS).await
 }
 
 async fn an_answer_says_what_the_disposition_did(client: ProbeClient<'_>) -> Checked {
@@ -131,7 +85,7 @@ async fn an_answer_says_what_the_disposition_did(client: ProbeClient<'_>) -> Che
     ] {
         let handle = client.open(name, ReadWrite, disposition).await?;
         let action = handle.granted().map(|granted| granted.action);
-        check_eq!(action, Some(expected), "{disposition:?} of {name}");
+        check_eq!(action, Some(expected), "{disposition:?} of {name}")?;
         handle.close().await?;
     }
     Ok(())
@@ -152,11 +106,10 @@ async fn a_directory_is_made_opened_and_refused_by_disposition(client: ProbeClie
         ("e", OpenIf, NtStatus::SUCCESS),
     ] {
         let opened = client.open_extended(name, ReadWrite, disposition, &directory()).await;
-        check_status!(opened, expected, "{disposition:?} of {name}");
+        check_status!(opened, expected, "{disposition:?} of {name}")?;
     }
     client.make("d/f", b"x").await?;
-    client.make("e/f", b"x").await?;
-    Ok(())
+    Ok(client.make("e/f", b"x").await?)
 }
 
 async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
@@ -164,10 +117,9 @@ async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
     client.make("d/f", b"kept").await?;
     for disposition in [Supersede, Overwrite, OverwriteIf] {
         let opened = client.open_extended("d", ReadWrite, disposition, &directory()).await;
-        check_status!(opened, NtStatus::INVALID_PARAMETER, "{disposition:?}");
+        check_status!(opened, NtStatus::INVALID_PARAMETER, "{disposition:?}")?;
     }
-    check_eq!(client.content("d/f").await?, b"kept");
-    Ok(())
+    check_eq!(client.content("d/f").await?, b"kept")
 }
 
 async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirectory) -> Checked {
@@ -183,7 +135,7 @@ async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirecto
         for disposition in [Overwrite, OverwriteIf, Supersede] {
             let opened = client.open("f", ReadWrite, disposition).await;
             let context = format!("{disposition:?} of a file with attributes 0x{kept:X}");
-            check_status!(opened, NtStatus::ACCESS_DENIED, "{context}");
+            check_status!(opened, NtStatus::ACCESS_DENIED, "{context}")?;
             let asked = with(HIDDEN | SYSTEM);
             client.open_extended("f", ReadWrite, disposition, &asked).await?.close().await?;
         }

@@ -12,30 +12,28 @@ cases! {
     names_beyond_ascii_are_kept: "MS-FSCC 2.1.5";
     letters_beyond_ascii_are_found_in_any_case: "MS-FSCC 2.1.5";
     punctuation_is_kept: "MS-FSCC 2.1.5";
-    a_name_of_255_characters_is_taken: "MS-FSCC 2.1.5";
-    a_name_of_255_characters_beyond_ascii_is_taken: "MS-FSCC 2.1.5";
-    ten_directories_deep_is_reached: "MS-FSCC 2.1.5";
+    a_name_of_255_characters_is_taken = is_taken("n".repeat(255)): "MS-FSCC 2.1.5";
+    a_name_of_255_characters_beyond_ascii_is_taken = is_taken("ä".repeat(255)): "MS-FSCC 2.1.5";
+    ten_directories_deep_is_reached = is_reached("d".into(), 10): "MS-FSCC 2.1.5";
     a_forbidden_name_is_refused_before_it_is_sent: "MS-FSCC 2.1.5.2";
     one_letter_written_in_two_ways_is_two_names: "MS-FSCC 2.1.5.2";
-    a_path_of_two_thousand_characters_is_reached: "MS-FSCC 2.1.5";
+    a_path_of_two_thousand_characters_is_reached = is_reached("d".repeat(200), 9): "MS-FSCC 2.1.5";
     names_that_differ_in_the_end_only_are_two: "MS-FSCC 2.1.5.2";
 }
 
 async fn a_name_is_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.make("Report.Txt", b"one").await?;
-    check_eq!(client.content("REPORT.TXT").await?, b"one");
-    check_status!(client.stat("report.txt").await, NtStatus::SUCCESS);
+    check_eq!(client.content("REPORT.TXT").await?, b"one")?;
+    check_status!(client.stat("report.txt").await, NtStatus::SUCCESS)?;
     let refused = client.open("rePORT.txt", ReadWrite, Create).await;
-    check_status!(refused, NtStatus::OBJECT_NAME_COLLISION);
-    check_status!(client.list("", "rEpOrT*").await, NtStatus::SUCCESS);
-    Ok(())
+    check_status!(refused, NtStatus::OBJECT_NAME_COLLISION)?;
+    check_status!(client.list("", "rEpOrT*").await, NtStatus::SUCCESS)
 }
 
 async fn a_directory_on_the_way_is_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.mkdir("Team").await?;
     client.make("tEAM/f", b"x").await?;
-    check_eq!(client.content("TEAM/F").await?, b"x");
-    Ok(())
+    check_eq!(client.content("TEAM/F").await?, b"x")
 }
 
 async fn names_beyond_ascii_are_kept(client: ProbeClient<'_>) -> Checked {
@@ -44,57 +42,47 @@ async fn names_beyond_ascii_are_kept(client: ProbeClient<'_>) -> Checked {
         client.make(name, b"x").await?;
     }
     for name in names {
-        check_eq!(client.content(name).await?, b"x", "{name}");
-        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}");
+        check_eq!(client.content(name).await?, b"x", "{name}")?;
+        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}")?;
         client.delete(name).await?;
-        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
+        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}")?;
     }
     Ok(())
 }
 
 async fn letters_beyond_ascii_are_found_in_any_case(client: ProbeClient<'_>) -> Checked {
     client.make("ÄÖÜ-Ωж", b"x").await?;
-    check_eq!(client.content("äöü-ωЖ").await?, b"x");
-    Ok(())
+    check_eq!(client.content("äöü-ωЖ").await?, b"x")
 }
 
 async fn punctuation_is_kept(client: ProbeClient<'_>) -> Checked {
     let names = [".hidden", "a b", "a.b.c", "~$lock.docx", "#%&{}!@^+=,;[]'`()", "-", "x~1.tmp"];
     for name in names {
         client.make(name, b"x").await?;
-        check_status!(client.stat(name).await, NtStatus::SUCCESS, "{name}");
+        check_status!(client.stat(name).await, NtStatus::SUCCESS, "{name}")?;
     }
     for name in names {
         client.delete(name).await?;
     }
-    check_status!(client.stat(".hidden").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(client.stat(".hidden").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
-async fn a_name_of_255_characters_is_taken(client: ProbeClient<'_>) -> Checked {
-    let name = "n".repeat(255);
+async fn is_taken(client: ProbeClient<'_>, name: String) -> Checked {
     client.make(&name, b"long").await?;
-    check_eq!(client.content(&name).await?, b"long");
-    client.delete(&name).await?;
-    Ok(())
+    check_eq!(client.content(&name).await?, b"long")?;
+    Ok(client.delete(&name).await?)
 }
 
-async fn a_name_of_255_characters_beyond_ascii_is_taken(client: ProbeClient<'_>) -> Checked {
-    let name = "ä".repeat(255);
-    client.make(&name, b"long").await?;
-    check_eq!(client.content(&name).await?, b"long");
-    Ok(())
-}
-
-async fn ten_directories_deep_is_reached(client: ProbeClient<'_>) -> Checked {
-    let mut path = "d".to_string();
-    for _ in 0..10 {
+/// Checks that a file is reached whose name, and that of each of the directories above it, is
+/// `name`.
+async fn is_reached(client: ProbeClient<'_>, name: String, directories: usize) -> Checked {
+    let mut path = name.clone();
+    for _ in 0..directories {
         client.mkdir(&path).await?;
-        path.push_str("/d");
+        path = format!("{path}/{name}");
     }
     client.make(&path, b"deep").await?;
-    check_eq!(client.content(&path).await?, b"deep");
-    Ok(())
+    check_eq!(client.content(&path).await?, b"deep")
 }
 
 async fn a_forbidden_name_is_refused_before_it_is_sent(client: ProbeClient<'_>) -> Checked {
@@ -103,30 +91,17 @@ async fn a_forbidden_name_is_refused_before_it_is_sent(client: ProbeClient<'_>) 
         ["a:b", "a*", "a?", "a\"", "a<b", "a>b", "a|b", "a\0b", "a\u{1f}", "../a", "a ", "a."];
     for name in forbidden.into_iter().chain([too_long.as_str()]) {
         let opened = client.file(name).await;
-        check!(matches!(opened, Err(OpError::Client(_))), "{name:?} was sent");
+        check!(matches!(opened, Err(OpError::Client(_))), "{name:?} was sent")?;
     }
     client.make("f", b"the connection goes on").await?;
-    check_eq!(client.content("f").await?, b"the connection goes on");
-    Ok(())
+    check_eq!(client.content("f").await?, b"the connection goes on")
 }
 
 async fn one_letter_written_in_two_ways_is_two_names(client: ProbeClient<'_>) -> Checked {
     client.make("caf\u{e9}", b"one code point").await?;
     client.make("cafe\u{301}", b"two").await?;
-    check_eq!(client.content("caf\u{e9}").await?, b"one code point");
-    check_eq!(client.content("cafe\u{301}").await?, b"two");
-    Ok(())
-}
-
-async fn a_path_of_two_thousand_characters_is_reached(client: ProbeClient<'_>) -> Checked {
-    let mut path = "d".repeat(200);
-    for _ in 0..9 {
-        client.mkdir(&path).await?;
-        path = format!("{path}/{}", "d".repeat(200));
-    }
-    client.make(&path, b"far").await?;
-    check_eq!(client.content(&path).await?, b"far");
-    Ok(())
+    check_eq!(client.content("caf\u{e9}").await?, b"one code point")?;
+    check_eq!(client.content("cafe\u{301}").await?, b"two")
 }
 
 async fn names_that_differ_in_the_end_only_are_two(client: ProbeClient<'_>) -> Checked {
@@ -136,9 +111,9 @@ async fn names_that_differ_in_the_end_only_are_two(client: ProbeClient<'_>) -> C
         client.open(name, ReadWrite, Create).await?.close().await?;
     }
     for name in &names {
-        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}");
+        check_status!(client.list("", name).await, NtStatus::SUCCESS, "{name}")?;
         client.delete(name).await?;
-        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}");
+        check_status!(client.stat(name).await, NtStatus::OBJECT_NAME_NOT_FOUND, "{name}")?;
     }
     Ok(())
 }

@@ -2,30 +2,33 @@
 
 use bytes::Bytes;
 
-use super::oplocks::{granted, hold, oplock};
+use super::oplocks::{granted, hold, opens, oplock};
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq,
-    check_status, done,
+    Checked, Clients, Handle, ProbeClient, SOON, answer, cases, check, check_eq, check_status, done,
 };
 use crate::protocol::create::CreateDisposition::{Open, OverwriteIf};
 use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as Nothing};
 use crate::protocol::{Break, CreateParameters, NtStatus, OplockBreak};
 
 cases! {
-    a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer: "MS-FSA 2.1.4.12", Caching;
-    a_second_open_breaks_an_exclusive_oplock_and_waits: "MS-FSA 2.1.4.12", Caching;
+    a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer =
+        second_open(Batch): "MS-FSA 2.1.4.12", Caching;
+    a_second_open_breaks_an_exclusive_oplock_and_waits =
+        second_open(Exclusive): "MS-FSA 2.1.4.12", Caching;
     what_is_written_before_the_answer_is_what_the_other_reads: "MS-SMB2 3.3.5.22.1", Caching;
     a_close_answers_a_break_as_well: "MS-SMB2 3.3.5.10", Caching;
     a_lost_connection_answers_a_break_as_well: "MS-SMB2 3.3.7.1", Caching;
     an_answer_may_give_up_more_than_it_must: "MS-SMB2 2.2.24.1", Caching;
     a_greedy_answer_is_refused_and_the_oplock_lost: "MS-SMB2 3.3.5.22.1", Caching;
     overwriting_breaks_a_batch_oplock_to_none: "MS-FSA 2.1.4.12", Caching;
-    overwriting_takes_level_ii_and_waits_for_nobody: "MS-FSA 2.1.4.12", Caching;
-    a_write_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching;
+    overwriting_takes_level_ii_and_waits_for_nobody =
+        takes_level_ii("overwrite"): "MS-FSA 2.1.4.12", Caching;
+    a_write_takes_level_ii_from_others = takes_level_ii("write"): "MS-FSA 2.1.4.12", Caching;
     a_write_takes_the_writers_own_level_ii: "MS-FSA 2.1.4.12", Caching;
-    a_truncation_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching;
-    a_lock_takes_level_ii_from_others: "MS-FSA 2.1.4.12", Caching, Locks;
+    a_truncation_takes_level_ii_from_others =
+        takes_level_ii("truncate"): "MS-FSA 2.1.4.12", Caching;
+    a_lock_takes_level_ii_from_others = takes_level_ii("lock"): "MS-FSA 2.1.4.12", Caching, Locks;
     the_writer_keeps_its_own_batch_oplock: "MS-FSA 2.1.4.12", Caching;
     an_open_of_attributes_breaks_nothing: "MS-FSA 2.1.4.12", Caching, AccessMask;
     an_open_of_the_security_descriptor_breaks_a_batch_oplock: "MS-FSA 2.1.4.12", Caching, AccessMask;
@@ -42,13 +45,6 @@ pub fn broken(handle: &Handle, level: OplockLevel) -> Checked<Break> {
     Ok(Break::Oplock(OplockBreak { file_id: granted(handle)?.file_id, level }))
 }
 
-async fn opens(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<OplockLevel> {
-    let handle = client.open_extended("f", ReadWrite, Open, &oplock(asked)).await?;
-    let level = granted(&handle)?.oplock;
-    handle.close().await?;
-    Ok(level)
-}
-
 /// Checks that `disturbs` breaks the holder's oplock once, to `level`, and acknowledges the break.
 /// Returns the result of `disturbs`.
 pub async fn breaks_to<T>(
@@ -58,7 +54,7 @@ pub async fn breaks_to<T>(
 ) -> Checked<T> {
     let expected = broken(held, level)?;
     let react = async |notice: Break| {
-        check_eq!(notice, expected);
+        check_eq!(notice, expected)?;
         Ok(holder.answers(notice.acknowledgement()).await?)
     };
     let disturbed = holder.broken_by(disturbs, react).await?;
@@ -66,44 +62,30 @@ pub async fn breaks_to<T>(
     Ok(disturbed)
 }
 
-async fn second_open(directory: &CaseDirectory, level: OplockLevel) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn second_open([one, two]: Clients<'_, 2>, level: OplockLevel) -> Checked {
     let held = hold(&one, level).await?;
-    check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II);
+    check_eq!(breaks_to((&one, &held), II, opens(&two, Batch)).await?, II)?;
     // An open that changes nothing does not break level II.
-    check_eq!(opens(&two, II).await?, II);
+    check_eq!(opens(&two, II).await?, II)?;
     one.expect_no_break().await
 }
 
-async fn a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer(
-    directory: &CaseDirectory,
-) -> Checked {
-    second_open(directory, Batch).await
-}
-
-async fn a_second_open_breaks_an_exclusive_oplock_and_waits(directory: &CaseDirectory) -> Checked {
-    second_open(directory, Exclusive).await
-}
-
 async fn what_is_written_before_the_answer_is_what_the_other_reads(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let held = hold(&one, Batch).await?;
     let flushes = async |notice: Break| {
         held.write(0, Bytes::from_static(b"what was cached")).await?;
         Ok(one.answers(notice.acknowledgement()).await?)
     };
     let read = one.broken_by(done(two.content("f")), flushes).await?;
-    check_eq!(read, b"what was cached");
-    Ok(())
+    check_eq!(read, b"what was cached")
 }
 
 async fn a_close_answers_a_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     let level = one.broken_by(opens(&two, Batch), async |_| Ok(held.close().await?)).await?;
-    check_eq!(level, Batch, "nobody else has it open");
-    Ok(())
+    check_eq!(level, Batch, "nobody else has it open")
 }
 
 async fn a_lost_connection_answers_a_break_as_well([one, two]: Clients<'_, 2>) -> Checked {
@@ -114,8 +96,7 @@ async fn a_lost_connection_answers_a_break_as_well([one, two]: Clients<'_, 2>) -
         Ok(())
     };
     let ((), level) = tokio::try_join!(vanishes, opens(&two, Batch))?;
-    check_eq!(level, Batch, "nobody else has it open");
-    Ok(())
+    check_eq!(level, Batch, "nobody else has it open")
 }
 
 async fn an_answer_may_give_up_more_than_it_must([one, two]: Clients<'_, 2>) -> Checked {
@@ -131,13 +112,12 @@ async fn a_greedy_answer_is_refused_and_the_oplock_lost([one, two]: Clients<'_, 
     let held = hold(&one, Batch).await?;
     let opening = async {
         let opened = tokio::time::timeout(SOON, two.file("f")).await;
-        check!(opened.is_ok(), "the break is not over, and the other's open still waits");
+        check!(opened.is_ok(), "the break is not over, and the other's open still waits")?;
         Ok(opened)
     };
     let greedy = async |_| {
         let answered = held.acknowledge_oplock_break(Batch).await;
-        check_status!(answered, NtStatus::INVALID_OPLOCK_PROTOCOL);
-        Ok(())
+        check_status!(answered, NtStatus::INVALID_OPLOCK_PROTOCOL)
     };
     if let Ok(other) = one.broken_by(opening, greedy).await? {
         other?.write(0, Bytes::from_static(b"x")).await?;
@@ -147,46 +127,37 @@ async fn a_greedy_answer_is_refused_and_the_oplock_lost([one, two]: Clients<'_, 
 
 async fn overwriting_breaks_a_batch_oplock_to_none([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let overwrites = async { Ok(two.open("f", ReadWrite, OverwriteIf).await?) };
+    let overwrites = done(two.open("f", ReadWrite, OverwriteIf));
     breaks_to((&one, &held), Nothing, overwrites).await.map(drop)
 }
 
+/// Changes the content of `f`, or locks a part of it.
+pub async fn change_content(client: &ProbeClient<'_>, change: &str) -> Checked {
+    if change == "overwrite" {
+        return Ok(client.open("f", ReadWrite, OverwriteIf).await.map(drop)?);
+    }
+    let handle = client.file("f").await?;
+    match change {
+        "write" => handle.write(0, Bytes::from_static(b"x")).await.map(drop)?,
+        "truncate" => handle.truncate(3).await?,
+        _ => handle.lock(0, 1, true, false).await?,
+    }
+    Ok(())
+}
+
 /// Checks that `change` breaks level II to none and does not wait: such a break ends at once.
-async fn takes_level_ii(directory: &CaseDirectory, change: &str) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn takes_level_ii([one, two]: Clients<'_, 2>, change: &str) -> Checked {
     two.make("f", b"0123456789").await?;
     let held = hold(&one, II).await?;
-    match change {
-        "overwrite" => two.open("f", ReadWrite, OverwriteIf).await.map(drop)?,
-        "write" => two.file("f").await?.write(0, Bytes::from_static(b"x")).await.map(drop)?,
-        "truncate" => two.file("f").await?.truncate(3).await?,
-        _ => two.file("f").await?.lock(0, 1, true, false).await?,
-    }
-    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}");
+    change_content(&two, change).await?;
+    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "{change}")?;
     one.expect_no_break().await
-}
-
-async fn overwriting_takes_level_ii_and_waits_for_nobody(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "overwrite").await
-}
-
-async fn a_write_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "write").await
-}
-
-async fn a_truncation_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "truncate").await
-}
-
-async fn a_lock_takes_level_ii_from_others(directory: &CaseDirectory) -> Checked {
-    takes_level_ii(directory, "lock").await
 }
 
 async fn a_write_takes_the_writers_own_level_ii(client: ProbeClient<'_>) -> Checked {
     let held = hold(&client, II).await?;
     held.write(0, Bytes::from_static(b"x")).await?;
-    check_eq!(client.next_break().await?, broken(&held, Nothing)?);
-    Ok(())
+    check_eq!(client.next_break().await?, broken(&held, Nothing)?)
 }
 
 async fn the_writer_keeps_its_own_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
@@ -207,13 +178,11 @@ async fn an_open_of_attributes_breaks_nothing([one, two]: Clients<'_, 2>) -> Che
 }
 
 async fn an_open_of_the_security_descriptor_breaks_a_batch_oplock(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     let held = hold(&one, Batch).await?;
-    let access_mask = Some(0x0002_0000);
-    let asked = CreateParameters { access_mask, ..CreateParameters::default() };
-    let opens = async { Ok(two.open_extended("f", ReadWrite, Open, &asked).await?) };
+    let asked = CreateParameters { access_mask: Some(0x0002_0000), ..CreateParameters::default() };
+    let opens = done(two.open_extended("f", ReadWrite, Open, &asked));
     breaks_to((&one, &held), II, opens).await.map(drop)
 }
 
@@ -228,16 +197,14 @@ async fn a_batch_oplock_is_broken_before_a_share_mode_refuses(
     let held = one.file_with("f", &alone(Batch)).await?;
     let opens = async { answer(two.file("f").await) };
     let refused = breaks_to((&one, &held), II, opens).await?;
-    check_eq!(refused, NtStatus::SHARING_VIOLATION);
-    Ok(())
+    check_eq!(refused, NtStatus::SHARING_VIOLATION)
 }
 
 async fn a_batch_holder_that_closes_lets_the_other_in([one, two]: Clients<'_, 2>) -> Checked {
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     let opened = one.broken_by(done(two.file("f")), async |_| Ok(held.close().await?)).await?;
-    opened.close().await?;
-    Ok(())
+    Ok(opened.close().await?)
 }
 
 async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
@@ -245,44 +212,36 @@ async fn an_exclusive_oplock_is_not_broken_by_who_is_refused(
 ) -> Checked {
     hold(&one, Exclusive).await?.close().await?;
     let _held = one.file_with("f", &alone(Exclusive)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     one.expect_no_break().await
 }
 
 /// Expects a break to level II, because a rename by path opens the file first.
 async fn a_rename_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let renames = async { Ok(two.rename("f", "g", false).await?) };
-    breaks_to((&one, &held), II, renames).await?;
-    check_status!(two.stat("g").await, NtStatus::SUCCESS);
-    Ok(())
+    breaks_to((&one, &held), II, done(two.rename("f", "g", false))).await?;
+    check_status!(two.stat("g").await, NtStatus::SUCCESS)
 }
 
 async fn a_deletion_by_another_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let deletes = async { Ok(two.delete("f").await?) };
-    breaks_to((&one, &held), II, deletes).await?;
+    breaks_to((&one, &held), II, done(two.delete("f"))).await?;
     held.close().await?;
-    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND);
-    Ok(())
+    check_status!(two.stat("f").await, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
 async fn the_oplock_of_one_file_is_not_broken_for_another([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, Batch).await?;
     let other = two.file_with("g", &oplock(Batch)).await?;
-    check_eq!(granted(&other)?.oplock, Batch);
+    check_eq!(granted(&other)?.oplock, Batch)?;
     other.write(0, Bytes::from_static(b"x")).await?;
     one.expect_no_break().await
 }
 
 async fn a_waiting_open_can_be_cancelled([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let cancels = async |_| {
-        check!(two.connection.cancel().await, "the backend sends no cancel");
-        Ok(())
-    };
+    let cancels = async |_| check!(two.connection.cancel().await, "the backend sends no cancel");
     let opening = async { answer(two.file("f").await) };
-    check_eq!(one.broken_by(opening, cancels).await?, NtStatus::CANCELLED);
-    held.close().await?;
-    Ok(())
+    check_eq!(one.broken_by(opening, cancels).await?, NtStatus::CANCELLED)?;
+    Ok(held.close().await?)
 }

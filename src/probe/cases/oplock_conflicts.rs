@@ -32,9 +32,8 @@ cases! {
 }
 
 async fn the_disposition_says_what_is_left_of_an_exclusive_oplock(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     for (disposition, left) in
         [(Supersede, Nothing), (Open, II), (OverwriteIf, Nothing), (OpenIf, II)]
     {
@@ -44,7 +43,7 @@ async fn the_disposition_says_what_is_left_of_an_exclusive_oplock(
             Ok(two.open_extended("f", ReadWrite, disposition, &asked).await?)
         };
         let opened = breaks_to((&one, &held), left, opening).await?;
-        check_eq!(granted(&opened)?.oplock, II, "{disposition:?}");
+        check_eq!(granted(&opened)?.oplock, II, "{disposition:?}")?;
         opened.close().await?;
         held.close().await?;
     }
@@ -59,9 +58,9 @@ async fn attributes_that_overwrite_break_to_none([one, two]: Clients<'_, 2>) -> 
     for disposition in [OverwriteIf, Supersede] {
         let held = hold(&one, Batch).await?;
         let asked = with_access(0x0010_0180, Batch);
-        let opening = async { Ok(two.open_extended("f", ReadWrite, disposition, &asked).await?) };
+        let opening = done(two.open_extended("f", ReadWrite, disposition, &asked));
         let opened = breaks_to((&one, &held), Nothing, opening).await?;
-        check_eq!(granted(&opened)?.oplock, II, "{disposition:?}");
+        check_eq!(granted(&opened)?.oplock, II, "{disposition:?}")?;
         opened.close().await?;
         held.close().await?;
     }
@@ -84,7 +83,7 @@ async fn looking_breaks_no_oplock_and_all_else_does(directory: &CaseDirectory) -
         } else {
             let expected = broken(&held, II)?;
             let answering = async |notice: Break| {
-                check_eq!(notice, expected, "access 0x{access:X}");
+                check_eq!(notice, expected, "access 0x{access:X}")?;
                 Ok(one.answers(notice.acknowledgement()).await?)
             };
             one.broken_by(opening, answering).await?
@@ -100,15 +99,13 @@ async fn an_open_of_attributes_may_hold_a_batch_oplock([one, two]: Clients<'_, 2
     one.delete("f").await?;
     let attributes = with_access(0x0010_0180, Batch);
     let held = one.open_extended("f", ReadWrite, Create, &attributes).await?;
-    check_eq!(granted(&held)?.oplock, Batch);
+    check_eq!(granted(&held)?.oplock, Batch)?;
     let looks = two.open_extended("f", ReadWrite, Open, &attributes).await?;
-    check_eq!(granted(&looks)?.oplock, Nothing);
+    check_eq!(granted(&looks)?.oplock, Nothing)?;
     looks.close().await?;
     one.expect_no_break().await?;
-    let opening = async { Ok(two.file_with("f", &oplock(Batch)).await?) };
-    let opened = breaks_to((&one, &held), II, opening).await?;
-    check_eq!(granted(&opened)?.oplock, II);
-    Ok(())
+    let opened = breaks_to((&one, &held), II, done(two.file_with("f", &oplock(Batch)))).await?;
+    check_eq!(granted(&opened)?.oplock, II)
 }
 
 fn alone(level: OplockLevel) -> CreateParameters {
@@ -119,12 +116,11 @@ async fn who_is_refused_breaks_a_batch_oplock_once([one, two]: Clients<'_, 2>) -
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     let deleting = async { answer(two.delete("f").await) };
-    check_eq!(breaks_to((&one, &held), II, deleting).await?, NtStatus::SHARING_VIOLATION);
-    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION);
+    check_eq!(breaks_to((&one, &held), II, deleting).await?, NtStatus::SHARING_VIOLATION)?;
+    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION)?;
     one.expect_no_break().await?;
     held.write(0, Bytes::from_static(b"x")).await?;
-    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "level II is nobody's who writes");
-    Ok(())
+    check_eq!(one.next_break().await?, broken(&held, Nothing)?, "level II is nobody's who writes")
 }
 
 async fn who_overwrites_in_vain_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
@@ -133,23 +129,21 @@ async fn who_overwrites_in_vain_breaks_a_batch_oplock([one, two]: Clients<'_, 2>
     held.write(0, Bytes::from_static(b"kept")).await?;
     let opening = async { answer(two.open("f", ReadWrite, OverwriteIf).await) };
     let refused = breaks_to((&one, &held), Nothing, opening).await?;
-    check_eq!(refused, NtStatus::SHARING_VIOLATION);
-    check_eq!(held.read(0, 100).await?, &b"kept"[..]);
-    Ok(())
+    check_eq!(refused, NtStatus::SHARING_VIOLATION)?;
+    check_eq!(held.read(0, 100).await?, &b"kept"[..])
 }
 
 async fn what_is_to_be_deleted_is_refused_without_a_break([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
-    let deleting = async { Ok(two.delete("f").await?) };
-    breaks_to((&one, &held), II, deleting).await?;
-    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::DELETE_PENDING);
+    breaks_to((&one, &held), II, done(two.delete("f"))).await?;
+    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::DELETE_PENDING)?;
     one.expect_no_break().await
 }
 
 /// Follows smbtorture smb2.oplock.levelii501.
-async fn a_break_to_none_follows_the_answer_to_one_to_ii(directory: &CaseDirectory) -> Checked {
-    let [one, two] = directory.pair().await?;
-    let three = directory.client().await?;
+async fn a_break_to_none_follows_the_answer_to_one_to_ii(
+    [one, two, three]: Clients<'_, 3>,
+) -> Checked {
     let held = hold(&one, Exclusive).await?;
     let overwriting = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -157,12 +151,11 @@ async fn a_break_to_none_follows_the_answer_to_one_to_ii(directory: &CaseDirecto
     };
     let answering = async {
         let notice = one.next_break().await?;
-        check_eq!(notice, broken(&held, II)?);
+        check_eq!(notice, broken(&held, II)?)?;
         // The open that overwrites reaches the server before this answer.
         tokio::time::sleep(Duration::from_millis(200)).await;
         one.answers(notice.acknowledgement()).await?;
-        check_eq!(one.next_break().await?, broken(&held, Nothing)?);
-        Ok(())
+        check_eq!(one.next_break().await?, broken(&held, Nothing)?)
     };
     let opening = async { Ok(two.file("f").await?.close().await?) };
     tokio::try_join!(answering, opening, overwriting)?;
@@ -171,9 +164,9 @@ async fn a_break_to_none_follows_the_answer_to_one_to_ii(directory: &CaseDirecto
 
 async fn an_oplock_is_of_one_open_and_not_of_its_client(client: ProbeClient<'_>) -> Checked {
     let first = hold(&client, Batch).await?;
-    let opening = async { Ok(client.file_with("f", &oplock(Batch)).await?) };
-    let second = breaks_to((&client, &first), II, opening).await?;
-    check_eq!(granted(&second)?.oplock, II);
+    let second =
+        breaks_to((&client, &first), II, done(client.file_with("f", &oplock(Batch)))).await?;
+    check_eq!(granted(&second)?.oplock, II)?;
     second.write(0, Bytes::from_static(b"x")).await?;
     let mut notice = [client.next_break().await?, client.next_break().await?];
     let mut expected = [broken(&first, Nothing)?, broken(&second, Nothing)?];
@@ -183,18 +176,17 @@ async fn an_oplock_is_of_one_open_and_not_of_its_client(client: ProbeClient<'_>)
             Break::Lease(_) => 0,
         });
     }
-    check_eq!(notice, expected, "a write takes level II from all opens");
+    check_eq!(notice, expected, "a write takes level II from all opens")?;
     client.expect_no_break().await
 }
 
 async fn a_lock_takes_the_lockers_own_level_ii([one, two]: Clients<'_, 2>) -> Checked {
     let held = hold(&one, Batch).await?;
     held.write(0, Bytes::from_static(b"0123456789")).await?;
-    let opening = async { Ok(two.file("f").await?) };
-    let _other = breaks_to((&one, &held), II, opening).await?;
+    let _other = breaks_to((&one, &held), II, done(two.file("f"))).await?;
     held.lock(0, 4, true, false).await?;
-    check_eq!(one.next_break().await?, broken(&held, Nothing)?);
-    check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED);
+    check_eq!(one.next_break().await?, broken(&held, Nothing)?)?;
+    check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED)?;
     one.expect_no_break().await
 }
 
@@ -202,16 +194,15 @@ async fn a_lock_leaves_the_lockers_own_batch_oplock([one, two]: Clients<'_, 2>) 
     let held = hold(&one, Batch).await?;
     held.write(0, Bytes::from_static(b"0123456789")).await?;
     held.lock(0, 4, true, false).await?;
-    check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED);
+    check_status!(held.lock(2, 4, true, false).await, NtStatus::LOCK_NOT_GRANTED)?;
     one.expect_no_break().await?;
-    let opening = async { Ok(two.file("f").await?) };
-    breaks_to((&one, &held), II, opening).await.map(drop)
+    breaks_to((&one, &held), II, done(two.file("f"))).await.map(drop)
 }
 
 async fn a_write_of_nothing_breaks_nothing([one, two]: Clients<'_, 2>) -> Checked {
     let _held = hold(&one, II).await?;
     let writer = two.file("f").await?;
-    check_eq!(writer.write(0, Bytes::new()).await?, 0);
+    check_eq!(writer.write(0, Bytes::new()).await?, 0)?;
     one.expect_no_break().await
 }
 
@@ -220,11 +211,10 @@ async fn a_rename_of_a_directory_takes_a_batch_oplock_below([one, two]: Clients<
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("d/f", &oplock(Batch)).await?;
     let renaming = async { answer(two.rename("d", "e", false).await) };
-    check_eq!(breaks_to((&one, &held), Nothing, renaming).await?, NtStatus::ACCESS_DENIED);
+    check_eq!(breaks_to((&one, &held), Nothing, renaming).await?, NtStatus::ACCESS_DENIED)?;
     held.close().await?;
     let again = one.file_with("d/f", &oplock(Batch)).await?;
     let closes = async |_: Break| Ok(again.close().await?);
     one.broken_by(done(two.rename("d", "e", false)), closes).await?;
-    check_status!(two.stat("e/f").await, NtStatus::SUCCESS);
-    Ok(())
+    check_status!(two.stat("e/f").await, NtStatus::SUCCESS)
 }

@@ -3,9 +3,7 @@
 //! Windows shares it for deletion too; earlier versions and smbtorture (smb2.rename) do not.
 
 use crate::ir::OpenMode::ReadWrite;
-use crate::probe::{
-    CaseDirectory, Checked, Handle, ProbeClient, answer, cases, check_eq, check_status,
-};
+use crate::probe::{Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status};
 use crate::protocol::create::CreateDisposition::Open;
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -14,8 +12,12 @@ cases! {
     a_directory_one_may_delete_takes_no_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
     a_directory_another_may_delete_takes_no_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
     a_file_leaves_a_directory_that_one_may_delete: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
-    a_directory_open_and_shared_takes_a_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
-    a_directory_open_for_its_attributes_takes_a_file_by_a_rename: "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    // Follows smbtorture smb2.rename.share_delete_no_delete_access.
+    a_directory_open_and_shared_takes_a_file_by_a_rename =
+        takes_a_file(READ_AND_WRITE, SHARE_ALL): "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
+    // Follows smbtorture smb2.rename.msword.
+    a_directory_open_for_its_attributes_takes_a_file_by_a_rename =
+        takes_a_file(ATTRIBUTES, 0): "MS-FSA 2.1.5.15.12", ShareMode, CreateOptions, AccessMask;
 }
 
 const DIRECTORY_FILE: u32 = 1;
@@ -40,16 +42,14 @@ async fn open_directory(client: &ProbeClient<'_>, access: u32, share: u32) -> Ch
 }
 
 async fn a_directory_that_is_not_shared_for_writing_takes_no_file(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     one.mkdir("d").await?;
     two.make("f", b"x").await?;
     let held = open_directory(&one, READ, SHARE_READ).await?;
-    check_status!(two.rename("f", "d/f", false).await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rename("f", "d/f", false).await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.rename("f", "d/f", false).await?;
-    Ok(())
+    Ok(two.rename("f", "d/f", false).await?)
 }
 
 /// Checks that `renaming` can make files in the directory `d` but can move none into it or within
@@ -62,13 +62,12 @@ async fn takes_no_file(holder: &ProbeClient<'_>, renaming: &ProbeClient<'_>) -> 
         renaming.make("d/g", b"x").await?;
         for (from, to) in [("f", "d/f"), ("d/g", "d/h")] {
             let renamed = answer(renaming.rename(from, to, false).await)?;
-            check_eq!(renamed, NtStatus::SHARING_VIOLATION, "{from} to {to}, shared as {share}");
+            check_eq!(renamed, NtStatus::SHARING_VIOLATION, "{from} to {to}, shared as {share}")?;
         }
         held.close().await?;
     }
     renaming.rename("f", "d/f", false).await?;
-    renaming.rename("d/g", "d/h", false).await?;
-    Ok(())
+    Ok(renaming.rename("d/g", "d/h", false).await?)
 }
 
 /// Follows smbtorture smb2.rename.share_delete_and_delete_access and
@@ -78,9 +77,8 @@ async fn a_directory_one_may_delete_takes_no_file_by_a_rename(client: ProbeClien
 }
 
 async fn a_directory_another_may_delete_takes_no_file_by_a_rename(
-    directory: &CaseDirectory,
+    [one, two]: Clients<'_, 2>,
 ) -> Checked {
-    let [one, two] = directory.pair().await?;
     takes_no_file(&one, &two).await
 }
 
@@ -91,32 +89,15 @@ async fn a_file_leaves_a_directory_that_one_may_delete(client: ProbeClient<'_>) 
     let held = open_directory(&client, READ_AND_WRITE | DELETE, SHARE_ALL).await?;
     client.rename("d/f", "f", false).await?;
     held.close().await?;
-    check_eq!(client.content("f").await?, b"content");
-    Ok(())
+    check_eq!(client.content("f").await?, b"content")
 }
 
-/// Follows smbtorture smb2.rename.share_delete_no_delete_access.
-async fn a_directory_open_and_shared_takes_a_file_by_a_rename(
-    directory: &CaseDirectory,
-) -> Checked {
-    takes_a_file(directory, READ_AND_WRITE, SHARE_ALL).await
-}
-
-/// Follows smbtorture smb2.rename.msword.
-async fn a_directory_open_for_its_attributes_takes_a_file_by_a_rename(
-    directory: &CaseDirectory,
-) -> Checked {
-    takes_a_file(directory, ATTRIBUTES, 0).await
-}
-
-async fn takes_a_file(directory: &CaseDirectory, access: u32, share: u32) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn takes_a_file([one, two]: Clients<'_, 2>, access: u32, share: u32) -> Checked {
     one.mkdir("d").await?;
     two.make("f", b"content").await?;
     let held = open_directory(&one, access, share).await?;
     two.rename("f", "d/f", false).await?;
     two.rename("d/f", "d/g", false).await?;
     held.close().await?;
-    check_eq!(one.content("d/g").await?, b"content");
-    Ok(())
+    check_eq!(one.content("d/g").await?, b"content")
 }

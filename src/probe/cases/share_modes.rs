@@ -3,16 +3,19 @@
 
 use crate::ir::OpenMode::ReadWrite;
 use crate::probe::{
-    CaseDirectory, CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq,
-    check_status, side_by_side,
+    CaseFailure, Checked, Clients, Handle, ProbeClient, answer, cases, check_eq, check_status,
+    side_by_side,
 };
 use crate::protocol::create::CreateDisposition::{self, Open, Overwrite, OverwriteIf, Supersede};
 use crate::protocol::{CreateParameters, NtStatus};
 
 cases! {
-    who_does_not_share_reading_refuses_readers: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
-    who_does_not_share_writing_refuses_writers: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
-    who_does_not_share_deletion_refuses_deleters: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_reading_refuses_readers =
+        refuses(READ, 1): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_writing_refuses_writers =
+        refuses(WRITE, 2): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    who_does_not_share_deletion_refuses_deleters =
+        refuses(DELETE, 4): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     who_reads_is_not_met_by_one_that_does_not_share_it: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     share_modes_meet_as_the_whole_table_says: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     a_share_mode_holds_within_one_connection: "MS-FSA 2.1.5.1.2.2", ShareMode;
@@ -62,15 +65,14 @@ async fn open_file_as(
 
 /// Checks that an open that shares all but `bit` makes the server refuse `access` to others, and
 /// only that.
-async fn refuses(directory: &CaseDirectory, access: u32, bit: u32) -> Checked {
-    let [one, two] = directory.pair().await?;
+async fn refuses([one, two]: Clients<'_, 2>, access: u32, bit: u32) -> Checked {
     one.make("f", b"x").await?;
     let held = open_as(&one, Open, READ, 7 & !bit).await?;
-    check_eq!(held.as_ref().err(), None);
+    check_eq!(held.as_ref().err(), None)?;
     for other in [READ, WRITE, DELETE] {
         let opened = open_as(&two, Open, other, 7).await?;
-        let expected = if other == access { Some(NtStatus::SHARING_VIOLATION) } else { None };
-        check_eq!(opened.as_ref().err().copied(), expected, "access 0x{other:X}");
+        let expected = (other == access).then_some(NtStatus::SHARING_VIOLATION);
+        check_eq!(opened.as_ref().err().copied(), expected, "access 0x{other:X}")?;
         if let Ok(handle) = opened {
             handle.close().await?;
         }
@@ -78,25 +80,13 @@ async fn refuses(directory: &CaseDirectory, access: u32, bit: u32) -> Checked {
     Ok(())
 }
 
-async fn who_does_not_share_reading_refuses_readers(directory: &CaseDirectory) -> Checked {
-    refuses(directory, READ, 1).await
-}
-
-async fn who_does_not_share_writing_refuses_writers(directory: &CaseDirectory) -> Checked {
-    refuses(directory, WRITE, 2).await
-}
-
-async fn who_does_not_share_deletion_refuses_deleters(directory: &CaseDirectory) -> Checked {
-    refuses(directory, DELETE, 4).await
-}
-
 async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"x").await?;
     for (held, lacking) in [(READ, 1), (WRITE, 2), (DELETE, 4)] {
         let first = open_as(&one, Open, held, 7).await?;
-        check_eq!(first.as_ref().err(), None);
+        check_eq!(first.as_ref().err(), None)?;
         let refused = open_as(&two, Open, READ, 7 & !lacking).await?.err();
-        check_eq!(refused, Some(NtStatus::SHARING_VIOLATION), "held 0x{held:X}");
+        check_eq!(refused, Some(NtStatus::SHARING_VIOLATION), "held 0x{held:X}")?;
         if let Ok(first) = first {
             first.close().await?;
         }
@@ -104,8 +94,8 @@ async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<
     Ok(())
 }
 
-async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> Checked {
-    let client = &directory.client().await?;
+async fn share_modes_meet_as_the_whole_table_says(client: ProbeClient<'_>) -> Checked {
+    let client = &client;
     let allowed = |access: u32, share: u32| {
         (access & READ == 0 || share & 1 != 0)
             && (access & WRITE == 0 || share & 2 != 0)
@@ -119,14 +109,12 @@ async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> 
             return Err(CaseFailure::new("refused, though nobody else has it open"));
         };
         for (access, share) in [(READ, 7), (WRITE, 7), (DELETE, 7), (READ, 1), (WRITE, 2)] {
-            let expected = match allowed(access, held_share) && allowed(held, share) {
-                true => None,
-                false => Some(NtStatus::SHARING_VIOLATION),
-            };
+            let allowed = allowed(access, held_share) && allowed(held, share);
+            let expected = (!allowed).then_some(NtStatus::SHARING_VIOLATION);
             let second = open_file_as((client, name), Open, access, share).await?;
             let refused = second.as_ref().err().copied();
             let meeting = format!("0x{held:X}/{held_share} met by 0x{access:X}/{share}");
-            check_eq!(refused, expected, "{meeting}");
+            check_eq!(refused, expected, "{meeting}")?;
             if let Ok(second) = second {
                 second.close().await?;
             }
@@ -140,72 +128,64 @@ async fn share_modes_meet_as_the_whole_table_says(directory: &CaseDirectory) -> 
 
 async fn a_share_mode_holds_within_one_connection(client: ProbeClient<'_>) -> Checked {
     let _held = client.file_with("f", &sharing(0)).await?;
-    check_status!(client.file("f").await, NtStatus::SHARING_VIOLATION);
-    Ok(())
+    check_status!(client.file("f").await, NtStatus::SHARING_VIOLATION)
 }
 
 async fn an_open_of_attributes_meets_no_share_mode([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
     let attributes = open_as(&two, Open, READ_ATTRIBUTES, 0).await?;
-    check_eq!(attributes.as_ref().err(), None);
-    check_status!(two.stat("f").await, NtStatus::SUCCESS);
-    check_status!(two.reader("f").await, NtStatus::SHARING_VIOLATION);
+    check_eq!(attributes.as_ref().err(), None)?;
+    check_status!(two.stat("f").await, NtStatus::SUCCESS)?;
+    check_status!(two.reader("f").await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.reader("f").await?.close().await?;
-    Ok(())
+    Ok(two.reader("f").await?.close().await?)
 }
 
 async fn a_share_mode_goes_with_its_handle([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(0)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.file_with("f", &sharing(0)).await?.close().await?;
-    Ok(())
+    Ok(two.file_with("f", &sharing(0)).await?.close().await?)
 }
 
 async fn a_share_mode_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Checked {
     let _held = one.file_with("f", &sharing(0)).await?;
-    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.file("f").await, NtStatus::SHARING_VIOLATION)?;
     one.disconnect().await;
-    two.file("f").await?.close().await?;
-    Ok(())
+    Ok(two.file("f").await?.close().await?)
 }
 
 async fn what_is_refused_has_overwritten_nothing([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"kept").await?;
     let held = one.file_with("f", &sharing(1)).await?;
-    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION);
-    check_eq!(held.read(0, 100).await?, &b"kept"[..]);
-    held.close().await?;
-    Ok(())
+    check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION)?;
+    check_eq!(held.read(0, 100).await?, &b"kept"[..])?;
+    Ok(held.close().await?)
 }
 
 async fn a_file_that_is_not_shared_is_not_deleted([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.delete("f").await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.delete("f").await?;
-    Ok(())
+    Ok(two.delete("f").await?)
 }
 
 async fn a_file_that_is_not_shared_is_not_renamed([one, two]: Clients<'_, 2>) -> Checked {
     let held = one.file_with("f", &sharing(3)).await?;
-    check_status!(two.rename("f", "g", false).await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rename("f", "g", false).await, NtStatus::SHARING_VIOLATION)?;
     held.close().await?;
-    two.rename("f", "g", false).await?;
-    Ok(())
+    Ok(two.rename("f", "g", false).await?)
 }
 
 async fn a_directory_has_a_share_mode_too([one, two]: Clients<'_, 2>) -> Checked {
     one.mkdir("d").await?;
     let asked = CreateParameters { create_options: Some(1), ..sharing(3) };
     let held = one.open_extended("d", ReadWrite, Open, &asked).await?;
-    check_status!(two.rmdir("d").await, NtStatus::SHARING_VIOLATION);
+    check_status!(two.rmdir("d").await, NtStatus::SHARING_VIOLATION)?;
     two.make("d/f", b"what is in it is not held").await?;
     two.delete("d/f").await?;
     held.close().await?;
-    two.rmdir("d").await?;
-    Ok(())
+    Ok(two.rmdir("d").await?)
 }
 
 async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
@@ -215,13 +195,10 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
     for (disposition, lacking) in [(Overwrite, 2), (OverwriteIf, 2), (Supersede, 4)] {
         for share in [7 & !2, 7 & !4] {
             let held = open_as(&one, Open, READ, share).await?;
-            let expected = match share & lacking {
-                0 => Some(NtStatus::SHARING_VIOLATION),
-                _ => None,
-            };
+            let expected = (share & lacking == 0).then_some(NtStatus::SHARING_VIOLATION);
             let opened = open_as(&two, disposition, READ, 7).await?;
             let refused = opened.as_ref().err().copied();
-            check_eq!(refused, expected, "{disposition:?} of a file shared with 0x{share:X}");
+            check_eq!(refused, expected, "{disposition:?} of a file shared with 0x{share:X}")?;
             for handle in held.into_iter().chain(opened) {
                 handle.close().await?;
             }
@@ -233,6 +210,5 @@ async fn to_supersede_is_to_delete_and_to_overwrite_is_to_write(
 async fn a_share_mode_there_is_not_is_invalid(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let opened = client.open_extended("f", ReadWrite, Open, &sharing(8)).await;
-    check_status!(opened, NtStatus::INVALID_PARAMETER);
-    Ok(())
+    check_status!(opened, NtStatus::INVALID_PARAMETER)
 }
