@@ -165,9 +165,9 @@ fn status(word: &str) -> Result<StatusFilter, String> {
         _ => {}
     }
     let upper = word.to_ascii_uppercase();
-    let other = CompletionOutcome::OTHERS.into_iter().find(|(_, name)| *name == upper);
-    let status = || NtStatus::from_name(word).map(CompletionOutcome::Status);
-    other.map(|(outcome, _)| outcome).or_else(status).map(StatusFilter::Is).ok_or_else(|| {
+    let other = CompletionOutcome::others().find(|(name, _)| *name == upper);
+    let status = || NtStatus::from_name(word).map(CompletionOutcome::from);
+    other.map(|(_, outcome)| outcome).or_else(status).map(StatusFilter::Is).ok_or_else(|| {
         let known = ["ok", "failed"].into_iter().chain(status_names().map(|(bare, _)| bare));
         unknown("status", &upper, known)
     })
@@ -177,7 +177,7 @@ fn status(word: &str) -> Result<StatusFilter, String> {
 fn status_names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
     let bare = statuses.map(|name| (name.strip_prefix("STATUS_").unwrap_or(name), name));
-    bare.chain(CompletionOutcome::OTHERS.into_iter().map(|(_, name)| (name, name)))
+    bare.chain(CompletionOutcome::others().map(|(name, _)| (name, name)))
 }
 
 /// Creates `bench.status`.
