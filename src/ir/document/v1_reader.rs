@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
@@ -20,7 +21,7 @@ use super::format::Format;
 use super::header::Header;
 use super::limits::{MAX_HEADER, MAX_PART};
 use super::line::DocumentLine;
-use super::sink::{CheckedSink, LineSink};
+use super::sink::{CheckedSink, LineSink, StartSink};
 use super::warnings::shortened;
 use crate::ir::operation::OpenMode;
 use crate::ir::workloads::{MAX_CLIENTS, Workload};
@@ -44,13 +45,13 @@ pub(super) fn default_disposition(mode: OpenMode) -> CreateDisposition {
 
 /// Reads a whole document. One pass is enough, unless `operations` come before the keys that
 /// say what they mean.
-pub(super) fn read<F: Read + Seek>(
+pub(super) fn read<S: LineSink>(
     file: &Path,
-    input: &mut F,
-    sink: &mut dyn LineSink,
-) -> Result<Head, DocumentError> {
+    input: &mut File,
+    start: StartSink<'_, S>,
+) -> Result<(S, Head), DocumentError> {
     let mut pass = Pass {
-        sink: CheckedSink::new(file, Format::V1, sink),
+        sink: CheckedSink::new(file, Format::V1, start),
         budget: Budget::default(),
         version: false,
         metadata: None,
@@ -78,16 +79,15 @@ pub(super) fn read<F: Read + Seek>(
     };
     match (missing, pass.metadata, pass.clients) {
         (None, Some(metadata), Some((names, counts))) => {
-            pass.sink.finish()?;
-            Ok(Head { metadata, counts, names })
+            Ok((pass.sink.finish()?, Head { metadata, counts, names }))
         }
         (problem, ..) => Err(pass.sink.error(problem.unwrap_or(Problem::MissingKey("clients")))),
     }
 }
 
 /// One reading of the file.
-struct Pass<'s> {
-    sink: CheckedSink<'s>,
+struct Pass<'s, S> {
+    sink: CheckedSink<'s, S>,
     budget: Budget,
     /// Whether the version was read.
     version: bool,
@@ -121,7 +121,7 @@ enum Operations {
     Read,
 }
 
-impl Pass<'_> {
+impl<S: LineSink> Pass<'_, S> {
     fn run(&mut self, input: &mut impl Read) -> Result<(), DocumentError> {
         let reader = Limited {
             inner: BufReader::with_capacity(1 << 16, input),
@@ -277,9 +277,9 @@ enum Part {
     Operations,
 }
 
-struct PartReader<'p, 's>(Part, &'p mut Pass<'s>);
+struct PartReader<'p, 's, S>(Part, &'p mut Pass<'s, S>);
 
-impl<'de> DeserializeSeed<'de> for PartReader<'_, '_> {
+impl<'de, S: LineSink> DeserializeSeed<'de> for PartReader<'_, '_, S> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.0 {
@@ -289,7 +289,7 @@ impl<'de> DeserializeSeed<'de> for PartReader<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for PartReader<'_, '_> {
+impl<'de, S: LineSink> Visitor<'de> for PartReader<'_, '_, S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,7 @@ use super::line::DocumentLine;
 pub(super) struct V2Writer<W> {
     out: W,
     buffer: Vec<u8>,
-    operations: u64,
+    pub operations: u64,
     hash: blake3::Hasher,
 }
 
@@ -23,8 +23,22 @@ impl<W: Write> V2Writer<W> {
             .map_err(io::Error::other)?;
         buffer.push(b'\n');
         out.write_all(&buffer)?;
-        buffer.clear();
-        Ok(V2Writer { out, buffer, operations: 0, hash: blake3::Hasher::new() })
+        Ok(V2Writer::after_header(out))
+    }
+
+    /// Creates a writer of the lines that follow a header.
+    pub fn after_header(out: W) -> V2Writer<W> {
+        V2Writer { out, buffer: Vec::new(), operations: 0, hash: blake3::Hasher::new() }
+    }
+
+    pub fn push(&mut self, line: &DocumentLine<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.buffer, line).map_err(io::Error::other)?;
+        self.buffer.push(b'\n');
+        self.operations += 1;
+        if self.buffer.len() >= FLUSH_AT {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// Writes the buffer and adds it to the hash, which is that of the operations' lines.
@@ -34,20 +48,9 @@ impl<W: Write> V2Writer<W> {
         self.buffer.clear();
         Ok(())
     }
-}
 
-impl<W: Write> DocumentWriter for V2Writer<W> {
-    fn operation(&mut self, line: DocumentLine<'_>) -> Result<(), WriteError> {
-        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
-        self.buffer.push(b'\n');
-        self.operations += 1;
-        if self.buffer.len() >= FLUSH_AT {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
+    /// Writes the last line.
+    pub fn written(mut self) -> io::Result<Written> {
         self.flush()?;
         let ir_hash = self.hash.finalize().to_hex().to_string();
         let trailer = Trailer { operations: self.operations, ir_hash: Some(ir_hash.clone()) };
@@ -55,5 +58,15 @@ impl<W: Write> DocumentWriter for V2Writer<W> {
         self.out.write_all(b"\n")?;
         self.out.flush()?;
         Ok(Written { operations: self.operations, ir_hash, left_out: Vec::new() })
+    }
+}
+
+impl<W: Write> DocumentWriter for V2Writer<W> {
+    fn operation(&mut self, line: DocumentLine<'_>) -> Result<(), WriteError> {
+        Ok(self.push(&line)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Written, WriteError> {
+        Ok(self.written()?)
     }
 }
