@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::LARGEST_EXACT;
+
 /// The reason why a string is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -14,9 +16,6 @@ pub enum UnitError {
     )]
     Size(String),
 }
-
-/// The longest duration: what a Lua number of nanoseconds can say too.
-const LONGEST_NS: u64 = 1 << 53;
 
 /// Returns a duration in nanoseconds; one that is too long becomes the longest that fits.
 pub fn nanoseconds(duration: Duration) -> u64 {
@@ -43,7 +42,7 @@ pub fn parse_duration_ns(text: &str) -> Result<u64, UnitError> {
     }
     let quantity = quantity(text, factor).map(|quantity| quantity.rounded);
     quantity
-        .filter(|ns| *ns <= LONGEST_NS)
+        .filter(|ns| *ns <= LARGEST_EXACT)
         .ok_or_else(|| UnitError::Duration(text.chars().take(40).collect()))
 }
 

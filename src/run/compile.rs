@@ -13,6 +13,7 @@ use super::input::Input;
 use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::OperationSource;
 use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
+use crate::ir::directory::directory_of;
 use crate::ir::document::Format;
 use crate::ir::document::convert;
 use crate::ir::document::{self, LoadOptions};
@@ -126,10 +127,7 @@ fn to_file(
     (path, force): (&Path, bool),
     written: Arc<AtomicU64>,
 ) -> anyhow::Result<Compiled> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     if let Some(parent) = missing_parent(path) {
         anyhow::bail!(
             "--output {}: there is no directory {}; create it first, or name another path",

@@ -23,30 +23,23 @@ pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
 }
 
 fn described(error: &LuaError, chunks: &[String]) -> String {
-    match error {
+    let (text, is_located, traceback) = match error {
         LuaError::CallbackError { traceback, cause } => {
             let (innermost, traceback) = innermost(cause, traceback);
             let text = bare(innermost);
-            if located(&text, chunks) {
-                return text;
-            }
-            match place(traceback, chunks) {
-                Some(place) => format!("{place}: {text}"),
-                None => text,
-            }
+            let is_located = located(&text, chunks);
+            (text, is_located, traceback)
         }
         LuaError::RuntimeError(text) => {
             let (text, traceback) = split_traceback(text);
             let text = without_prelude(text);
-            if located(text, chunks) {
-                return explained(text);
-            }
-            match place(traceback, chunks) {
-                Some(place) => format!("{place}: {}", explained(text)),
-                None => explained(text),
-            }
+            (explained(text), located(text, chunks), traceback)
         }
-        other => bare(other),
+        other => return bare(other),
+    };
+    match place(traceback, chunks).filter(|_| !is_located) {
+        Some(place) => format!("{place}: {text}"),
+        None => text,
     }
 }
 

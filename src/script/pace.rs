@@ -121,17 +121,15 @@ impl OpenPace {
             Rate::Steady(rate) => return Ok(Rates::new(&[], *rate)),
             Rate::ByPhase(rates) => rates,
         };
-        let what = match self.arrivals {
-            ByPhase::Alike(..) => "rate",
-            ByPhase::Apart(_) => "pace",
+        let (what, one_for_all, pause) = match self.arrivals {
+            ByPhase::Alike(..) => ("rate", "make rate a number", "0"),
+            ByPhase::Apart(_) => ("pace", "give one pace", "bench.open_loop { rate = 0 }"),
         };
         let of = |name: &str| rates.iter().find(|(known, _)| known == name).map(|(_, rate)| *rate);
         if phases.is_empty() {
-            return Err(match self.arrivals {
-                ByPhase::Alike(..) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
-                ByPhase::Apart(_) => "pace goes by phase, and the script has no phases: add bench.phases, or give one pace",
-            }
-            .into());
+            return Err(format!(
+                "{what} goes by phase, and the script has no phases: add bench.phases, or {one_for_all}"
+            ));
         }
         let names = || phases.iter().map(|phase| phase.name.as_str());
         if let Some((name, _)) = rates.iter().find(|(name, _)| !names().any(|known| known == name))
@@ -139,11 +137,7 @@ impl OpenPace {
             return Err(format!("{what}: {}", unknown("phase", name, names())));
         }
         if let Some(name) = names().find(|name| of(name).is_none()) {
-            let pause = match self.arrivals {
-                ByPhase::Alike(..) => "0 makes it a pause",
-                ByPhase::Apart(_) => "bench.open_loop { rate = 0 } makes it a pause",
-            };
-            return Err(format!("{what} does not name phase '{name}'; {pause}"));
+            return Err(format!("{what} does not name phase '{name}'; {pause} makes it a pause"));
         }
         if phases.first().and_then(|phase| of(&phase.name)?.from).is_none() {
             return Err(format!(

@@ -3,14 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Function};
+use mlua::AnyUserData;
 
 use super::api::{ClientObject, Rng, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Identity, ScriptClient};
 use super::coroutines::{Coroutines, Slot, State};
-use super::declared::{Declared, DeclaredWorkload, ParameterHelp, break_policies};
+use super::declared::{
+    Declared, DeclaredWorkload, ParameterHelp, SectionFunctions, break_policies,
+};
 use super::error::ScriptError;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::ScriptHost;
@@ -22,6 +24,7 @@ use super::require::read_source;
 use super::stream_hash::stream_hash;
 use super::values::unknown;
 use super::vm::Vm;
+use crate::ir::directory::directory_of;
 use crate::ir::phases;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::workloads::MAX_CLIENTS;
@@ -41,29 +44,12 @@ pub struct Script {
     partition: ClientPartition,
     bounds: Bounds,
     /// The functions of each workload; after them those of the run-wide client, if there is one.
-    functions: Vec<Functions>,
+    functions: Vec<SectionFunctions>,
     rng: AnyUserData,
     /// The clients of its partition; after them the run-wide client, if there is one.
     clients: Vec<Option<Box<Slot>>>,
     coroutines: Coroutines,
     left_out_of_documents: Vec<String>,
-}
-
-#[derive(Default)]
-struct Functions {
-    setup: Option<Function>,
-    iteration: Option<Function>,
-    teardown: Option<Function>,
-}
-
-impl Functions {
-    fn of(&self, section: Section) -> Option<&Function> {
-        match section {
-            Section::Setup => self.setup.as_ref(),
-            Section::Iteration => self.iteration.as_ref(),
-            Section::Teardown => self.teardown.as_ref(),
-        }
-    }
 }
 
 struct Loaded {
@@ -84,10 +70,7 @@ fn load(
 ) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory.to_path_buf(),
-        _ => ".".into(),
-    };
+    let directory = directory_of(path).to_path_buf();
     let chunk = chunk_name(path);
     let blobs = Blobs::new(&directory, &options.blob_directories)?;
     let declared = Declared {
@@ -182,15 +165,7 @@ impl Script {
             )));
         }
         let Declared {
-            params,
-            modules,
-            mut workloads,
-            setup,
-            teardown,
-            phases,
-            thresholds,
-            on_break,
-            ..
+            params, modules, mut workloads, run_wide, phases, thresholds, on_break, ..
         } = declared;
         override_clients(&mut workloads, options)?;
         let phases = match (phases.unwrap_or_default(), options.duration_ns) {
@@ -210,7 +185,7 @@ impl Script {
             workloads: (workloads.iter().zip(break_policies(&on_break, &workloads)?))
                 .map(|(workload, on_break)| Workload { on_break, ..workload.header() })
                 .collect(),
-            run_client: setup.is_some() || teardown.is_some(),
+            run_client: run_wide.setup.is_some() || run_wide.teardown.is_some(),
             phases,
             bounded: options.iterations.is_some(),
             hooks,
@@ -234,15 +209,8 @@ impl Script {
         }
         let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
         header.ir_hash = stream_hash(&source, &header, options, followed);
-        let mut functions: Vec<Functions> = workloads
-            .into_iter()
-            .map(|DeclaredWorkload { setup, iteration, teardown, .. }| Functions {
-                setup,
-                iteration: Some(iteration),
-                teardown,
-            })
-            .collect();
-        functions.push(Functions { setup, iteration: None, teardown });
+        let functions = workloads.into_iter().map(|workload| workload.functions);
+        let functions = functions.chain([run_wide]).collect();
         let coroutines = vm.enter(0, |lua| Coroutines::new(lua, &vm.host))?;
         *vm.host.open_loops.borrow_mut() = open_loops;
         let places = OwnClients { first: partition.part, step: partition.of };
@@ -306,10 +274,8 @@ impl Script {
             let present = slot.client.as_ref().is_some_and(|client| client.section == section);
             return Ok(if present { place.as_deref_mut() } else { None });
         }
-        let (workload, id) = match self.header.workload_of(index) {
-            Some((workload, id)) => (workload, id),
-            None => (self.header.workloads.len(), 0),
-        };
+        let of_run_client = (self.header.workloads.len(), 0);
+        let (workload, id) = self.header.workload_of(index).unwrap_or(of_run_client);
         let mut open_loops = self.vm.host.open_loops.borrow_mut();
         let open_loop = open_loops.get_mut(workload).and_then(Option::as_mut);
         let paced = open_loop.is_some().then_some(workload);
@@ -322,10 +288,8 @@ impl Script {
         if self.functions[workload].of(section).is_none() {
             return Ok(None);
         }
-        let name = match self.header.workloads.get(workload) {
-            Some(workload) => Arc::clone(&workload.name),
-            None => RUN_CLIENT.into(),
-        };
+        let name = self.header.workloads.get(workload);
+        let name = name.map_or_else(|| RUN_CLIENT.into(), |workload| Arc::clone(&workload.name));
         let random = RandomNumbers::new(self.header.seed, &name, id, section);
         if section == Section::Iteration {
             self.vm.host.operation_memory.begin_iterations();

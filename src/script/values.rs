@@ -4,10 +4,8 @@ use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
 
 use crate::ir::foreign_words::ForeignWords;
 use crate::ir::units;
+pub(super) use crate::protocol::LARGEST_EXACT;
 use crate::protocol::nearest;
-
-/// The largest whole number that a Lua number holds exactly.
-pub(super) const LARGEST_EXACT: u64 = 1 << 53;
 
 /// Returns an error for the script's author. The caller adds the line of the script.
 pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
@@ -70,7 +68,7 @@ pub(super) fn refuse_foreign_fields(
 ) -> LuaResult<()> {
     for (foreign, here) in words.iter() {
         if !table.raw_get::<Value>(foreign)?.is_nil() {
-            return Err(fault(format!("{what}: unknown field '{foreign}': {here}")));
+            return fail!("{what}: unknown field '{foreign}': {here}");
         }
     }
     Ok(())
@@ -141,6 +139,15 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
             Err(_) => fail!("{what} is not valid UTF-8"),
         },
         other => fail!("{what} is a string, not {}", shown(other)),
+    }
+}
+
+/// Returns a number as Rust has it.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
     }
 }
 
@@ -230,14 +237,10 @@ fn nanoseconds(value: &Value, what: &str) -> Result<u64, String> {
             return units::parse_duration_ns(&text.to_string_lossy())
                 .map_err(|error| format!("{what}: {error}"));
         }
-        Value::Integer(number) => *number as f64,
-        Value::Number(number) => *number,
-        other => {
-            return Err(format!(
-                "{what} is a duration such as \"50ms\" or a number of nanoseconds, not {}",
-                shown(other)
-            ));
-        }
+        _ => number(value).ok_or_else(|| {
+            let shown = shown(value);
+            format!("{what} is a duration such as \"50ms\" or a number of nanoseconds, not {shown}")
+        })?,
     };
     duration_from(number).map_err(|problem| format!("{what}: {problem}"))
 }

@@ -76,11 +76,7 @@ impl fmt::Display for DocumentError {
     }
 }
 
-impl std::error::Error for DocumentError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.problem)
-    }
-}
+impl std::error::Error for DocumentError {}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {

@@ -15,6 +15,7 @@ use super::validate::Validator;
 use super::warnings::{Warning, Warnings, shortened};
 use super::{v1_reader, v2_reader};
 use crate::ir::blobs::{BlobCache, BlobChecks, BlobDirectories};
+use crate::ir::directory::directory_of;
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
 use crate::ir::phases::{self, PhaseScalingError};
@@ -48,10 +49,7 @@ pub struct Document {
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentError> {
     let at_file = |problem| DocumentError::new(path, problem);
     let (mut file, format) = open(path)?;
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let directories = BlobDirectories::open(directory, &options.blob_directories)
         .map_err(|(directory, error)| at_file(Problem::BlobDirectory { directory, error }))?;
     let base = directory.canonicalize().ok().filter(|_| format == Format::V2);

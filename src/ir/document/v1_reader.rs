@@ -63,25 +63,18 @@ pub(super) fn read<S: LineSink>(
         error: None,
     };
     pass.run(input)?;
-    if !pass.version {
-        return Err(pass.sink.error(Problem::MissingKey("version")));
-    }
+    pass.require_head().map_err(|problem| pass.sink.error(problem))?;
     if matches!(pass.operations, Operations::Skipped) {
-        pass.require_head().map_err(|problem| pass.sink.error(problem))?;
         let rewound = input.seek(SeekFrom::Start(0));
         rewound.map_err(|error| pass.sink.error(Problem::Unreadable(error)))?;
         pass.second = true;
         pass.run(input)?;
     }
-    let missing = match pass.operations {
-        Operations::Read => None,
-        _ => Some(pass.require_head().err().unwrap_or(Problem::MissingKey("operations"))),
-    };
-    match (missing, pass.metadata, pass.clients) {
-        (None, Some(metadata), Some((names, counts))) => {
+    match (pass.operations, pass.metadata, pass.clients) {
+        (Operations::Read, Some(metadata), Some((names, counts))) => {
             Ok((pass.sink.finish()?, Head { metadata, counts, names }))
         }
-        (problem, ..) => Err(pass.sink.error(problem.unwrap_or(Problem::MissingKey("clients")))),
+        _ => Err(pass.sink.error(Problem::MissingKey("operations"))),
     }
 }
 
@@ -113,7 +106,6 @@ pub(super) struct ClientEntry<'a> {
     pub operation_count: u64,
 }
 
-#[derive(PartialEq)]
 enum Operations {
     NotSeen,
     /// Operations that came before `clients` or another key they need.

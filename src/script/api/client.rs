@@ -325,10 +325,10 @@ fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
             _ => {}
         }
     }
-    Err(fault(format!(
+    fail!(
         "open: the mode is \"r\" (an existing file), \"w\" (emptied or created) or \"rw\" (opened or created), not {}",
         shown(value)
-    )))
+    )
 }
 
 /// Returns the offset and the length of a read or write.
@@ -367,10 +367,10 @@ fn wildcards(value: &Value) -> LuaResult<Arc<str>> {
     let forbidden = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '|');
     let length = pattern.encode_utf16().count();
     if length == 0 || length > 255 || pattern.contains(forbidden) {
-        return Err(fault(format!(
+        return fail!(
             "list: {} is no pattern; write a name with * and ?, such as \"*.docx\"",
             shown(value)
-        )));
+        );
     }
     Ok(pattern.into())
 }

@@ -9,23 +9,8 @@ use super::super::values::{fail, fault, shown, text, unknown};
 use super::on_break;
 use crate::ir::foreign_words::OPEN_OPTIONS;
 use crate::ir::{Expect, Pattern, Payload};
-use crate::protocol::create::{ParameterValue, Set};
+use crate::protocol::create::{self, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
-
-/// Options of `c:open` besides `expect`.
-const CREATE_KEYS: &[&str] = &[
-    "access_mask",
-    "share_mode",
-    "disposition",
-    "create_options",
-    "file_attributes",
-    "requested_oplock",
-    "lease",
-    "durable",
-    "create_contexts",
-    "on_break",
-    "reopen",
-];
 
 /// Maximum number of expected statuses. Each operation that waits to be issued holds its own.
 const MAX_EXPECTED: usize = 64;
@@ -186,10 +171,10 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             expected = expect(&value, "open")?;
             return Ok(());
         }
-        let Some(key) = CREATE_KEYS.iter().find(|key| key.as_bytes() == name) else {
+        let Some(key) = create::keys().find(|key| key.as_bytes() == name) else {
             return Err(no_create_key(&String::from_utf8_lossy(name)));
         };
-        if *key == "on_break" {
+        if key == "on_break" {
             parameters.on_break = Some(on_break::of_open(&value)?);
             return Ok(());
         }
@@ -208,7 +193,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             }
         };
         match set {
-            // `Unknown` cannot happen: every name of CREATE_KEYS is known.
+            // `Unknown` cannot happen: the key is one of those known.
             Ok(Set::Honoured | Set::Unknown { .. }) => Ok(()),
             Err(error) => fail!("open: {error}"),
         }
@@ -220,8 +205,7 @@ fn no_create_key(name: &str) -> LuaError {
     if let Some(here) = OPEN_OPTIONS.find(name) {
         return fault(format!("open: unknown option '{name}': here it is '{here}'"));
     }
-    let known = CREATE_KEYS.iter().chain(&["expect"]).copied();
-    fault(format!("open: {}", unknown("option", name, known)))
+    fault(format!("open: {}", unknown("option", name, create::keys().chain(["expect"]))))
 }
 
 /// Returns a table as documents write it. `left` is the size that may still be used.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
-use super::super::declared::DeclaredWorkload;
+use super::super::declared::{DeclaredWorkload, SectionFunctions};
 use super::super::host::ScriptHost;
 use super::super::options::client_count;
 use super::super::values::{
@@ -47,10 +47,14 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
         Ok(())
     })?;
     top_level(lua, bench, host, "setup", |_, _, declared, argument| {
-        once(&mut declared.setup, function(&argument, "bench.setup")?, "bench.setup")
+        once(&mut declared.run_wide.setup, function(&argument, "bench.setup")?, "bench.setup")
     })?;
     top_level(lua, bench, host, "teardown", |_, _, declared, argument| {
-        once(&mut declared.teardown, function(&argument, "bench.teardown")?, "bench.teardown")
+        once(
+            &mut declared.run_wide.teardown,
+            function(&argument, "bench.teardown")?,
+            "bench.teardown",
+        )
     })?;
     top_level(lua, bench, host, "phases", |_, _, declared, argument| {
         let phases = phases(&table(&argument, "bench.phases")?)?;
@@ -102,8 +106,9 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what)?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
-    let (setup, teardown) = (section("setup")?, section("teardown")?);
-    Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
+    let (setup, iteration, teardown) = (section("setup")?, Some(iteration), section("teardown")?);
+    let functions = SectionFunctions { setup, iteration, teardown };
+    Ok(DeclaredWorkload { name, line, clients, functions, pace, needs })
 }
 
 fn phases(list: &Table) -> LuaResult<Vec<Phase>> {
