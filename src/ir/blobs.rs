@@ -148,10 +148,8 @@ impl BlobDirectories {
             OpenError::NotAFile => BlobError::NotAFile,
             OpenError::Unreadable(error) => BlobError::Unreadable(error),
         })?;
-        match size < length {
-            true => Err(BlobError::TooShort { size, length }),
-            false => Ok((file, size)),
-        }
+        long_enough(size, length)?;
+        Ok((file, size))
     }
 
     /// Reads the first `length` bytes of a blob from one open file, which is checked after it
@@ -163,11 +161,13 @@ impl BlobDirectories {
         let (file, _) = self.file(path, length)?;
         let mut data = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.take(length).read_to_end(&mut data).map_err(BlobError::Unreadable)?;
-        match data.len() as u64 {
-            size if size < length => Err(BlobError::TooShort { size, length }),
-            _ => Ok(data.into()),
-        }
+        long_enough(data.len() as u64, length)?;
+        Ok(data.into())
     }
+}
+
+fn long_enough(size: u64, length: u64) -> Result<(), BlobError> {
+    if size < length { Err(BlobError::TooShort { size, length }) } else { Ok(()) }
 }
 
 /// A file whose bytes are written.
@@ -244,10 +244,7 @@ impl BlobChecks {
     /// [`BlobError`].
     pub fn check(&mut self, path: &str, length: u64) -> Result<Arc<Path>, BlobError> {
         if let Some((resolved, size)) = self.checked.get(path) {
-            return match *size < length {
-                true => Err(BlobError::TooShort { size: *size, length }),
-                false => Ok(Arc::clone(resolved)),
-            };
+            return long_enough(*size, length).map(|()| Arc::clone(resolved));
         }
         let resolved = self.directories.resolve(path, self.base.as_deref())?;
         let (_, size) = self.directories.file(&resolved, length)?;

@@ -8,7 +8,7 @@ use super::document::header::Header;
 use super::document::limits::MAX_TIME_NS;
 use super::document::line::DocumentLine;
 use super::document::validate::described;
-use super::document::writer::document_writer;
+use super::document::writer::DocumentWriter;
 use super::document::{Format, WriteError};
 use super::due::Due;
 use super::nominal::NominalClock;
@@ -86,7 +86,7 @@ pub fn compile(
     if !header.bounded && bounds == CompileBounds::default() {
         return Err(CompileError::Unbounded);
     }
-    let mut writer = document_writer(format, &Header::from(&header), out)?;
+    let mut writer = DocumentWriter::new(format, &Header::from(&header), out)?;
     let clients = header.workload_clients();
     let run_client = clients..header.clients();
     let (mut nominal_ns, mut at_bound) = (0, false);

@@ -389,6 +389,12 @@ impl From<PathOperation> for OperationKind {
     }
 }
 
+impl From<FileControl> for HandleOperation {
+    fn from(control: FileControl) -> HandleOperation {
+        HandleOperation::Control(control)
+    }
+}
+
 impl From<OpenOperation> for OperationKind {
     fn from(open: OpenOperation) -> OperationKind {
         OperationKind::Open(open)

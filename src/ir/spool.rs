@@ -148,10 +148,10 @@ impl SpoolWriter {
             Some(runs) => Store::File(merged(runs)?),
             None => Store::Memory(sorted),
         };
-        let at_setup =
-            |client| Cursor { section: Section::Setup, at: starts[chain(client, Section::Setup)] };
-        let cursors = (0..self.clients).map(at_setup).collect();
-        Ok(Spool { store, starts, cursors, buffer: Vec::new() })
+        let cursors = vec![Cursor { section: Section::Setup, at: 0 }; self.clients as usize];
+        let mut spool = Spool { store, starts, cursors, buffer: Vec::new() };
+        spool.rewind();
+        Ok(spool)
     }
 }
 

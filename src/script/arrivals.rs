@@ -258,8 +258,7 @@ impl Arrivals {
                 }
                 self.turn = (self.turn + 1) % self.clients;
             }
-            Ok(None) => self.over = Some(Ok(())),
-            Err(problem) => self.over = Some(Err(problem)),
+            over => self.over = Some(over.map(drop)),
         }
     }
 

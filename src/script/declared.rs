@@ -10,7 +10,6 @@ use super::hooks::filter::{Field, FilterSpec};
 use super::pace::Pace;
 use super::values::unknown;
 use crate::ir::source::{Module, Phase, StatedThreshold};
-use crate::ir::workloads::Workload;
 use crate::ir::{Need, Section};
 use crate::observability::custom_metrics::MetricDeclaration;
 use crate::observability::thresholds::CustomKinds;
@@ -77,13 +76,6 @@ pub(super) struct DeclaredWorkload {
     pub functions: SectionFunctions,
     pub pace: Pace,
     pub needs: Vec<Need>,
-}
-
-impl DeclaredWorkload {
-    /// Returns the workload as the stream's header describes it.
-    pub fn header(&self) -> Workload {
-        Workload::new(&self.name, self.clients)
-    }
 }
 
 /// A parameter as `--help` shows it.

@@ -202,13 +202,9 @@ impl ScriptHost {
         }
     }
 
-    /// Sets the memory limit of the VMs from now on, in bytes.
-    pub fn set_memory(&self, bytes: usize) {
+    /// Sets the memory limit of the VMs from now on, in bytes, and the number of VMs that share it.
+    pub fn limit_memory(&self, bytes: usize, parts: u32) {
         self.memory_bytes.set(bytes);
-    }
-
-    /// Sets the number of VMs that share the memory from now on.
-    pub fn share_memory(&self, parts: u32) {
         self.memory_parts.set(parts);
     }
 

@@ -9,7 +9,7 @@ use super::api::{ClientObject, Rng, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Identity, ScriptClient};
-use super::coroutines::{Coroutines, Slot, State};
+use super::coroutines::{BegunClient, CoroutineState, Coroutines};
 use super::declared::{
     Declared, DeclaredWorkload, ParameterHelp, SectionFunctions, break_policies,
 };
@@ -47,7 +47,7 @@ pub struct Script {
     functions: Vec<SectionFunctions>,
     rng: AnyUserData,
     /// The clients of its partition; after them the run-wide client, if there is one.
-    clients: Vec<Option<Box<Slot>>>,
+    clients: Vec<Option<Box<BegunClient>>>,
     coroutines: Coroutines,
     left_out_of_documents: Vec<String>,
 }
@@ -183,7 +183,10 @@ impl Script {
             source: chunk,
             seed: options.seed.unwrap_or(0),
             workloads: (workloads.iter().zip(break_policies(&on_break, &workloads)?))
-                .map(|(workload, on_break)| Workload { on_break, ..workload.header() })
+                .map(|(DeclaredWorkload { name, clients, .. }, on_break)| Workload {
+                    on_break,
+                    ..Workload::new(name, *clients)
+                })
                 .collect(),
             run_client: run_wide.setup.is_some() || run_wide.teardown.is_some(),
             phases,
@@ -219,8 +222,8 @@ impl Script {
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
         let of_hooks = if header.hooks { limits.memory_of_hooks() } else { 0 };
-        vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
-        vm.share_memory(partition.of)?;
+        let bytes = limits.memory_bytes - limits.memory_of_operations() - of_hooks;
+        vm.limit_memory(bytes, partition.of)?;
         vm.host.operation_memory.share(limits, header.clients(), partition.of);
         Ok(Script {
             vm,
@@ -263,16 +266,15 @@ impl Script {
         }
     }
 
-    /// Moves the client to `section`. Returns `None` if the client has no such section or is past
+    /// Moves the client to `section`. Returns false if the client has no such section or is past
     /// it.
-    fn enter(&mut self, index: u32, section: Section) -> Result<Option<&mut Slot>, SourceError> {
-        let Some(place) = self.place(index) else { return Ok(None) };
+    fn enter(&mut self, index: u32, section: Section) -> Result<bool, SourceError> {
+        let Some(place) = self.place(index) else { return Ok(false) };
         let place = &mut self.clients[place];
-        if let Some(slot) = place
-            && slot.client.as_ref().is_some_and(|client| client.section >= section)
+        if let Some(client) = place.as_ref().and_then(|begun| begun.client.as_ref())
+            && client.section >= section
         {
-            let present = slot.client.as_ref().is_some_and(|client| client.section == section);
-            return Ok(if present { place.as_deref_mut() } else { None });
+            return Ok(client.section == section);
         }
         let of_run_client = (self.header.workloads.len(), 0);
         let (workload, id) = self.header.workload_of(index).unwrap_or(of_run_client);
@@ -286,7 +288,7 @@ impl Script {
         }
         drop(open_loops);
         if self.functions[workload].of(section).is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         let name = self.header.workloads.get(workload);
         let name = name.map_or_else(|| RUN_CLIENT.into(), |workload| Arc::clone(&workload.name));
@@ -294,11 +296,11 @@ impl Script {
         if section == Section::Iteration {
             self.vm.host.operation_memory.begin_iterations();
         }
-        let state = State::Idle;
+        let state = CoroutineState::Idle;
         match place {
-            Some(slot) => {
-                slot.state = state;
-                if let Some(client) = slot.client.as_mut() {
+            Some(begun) => {
+                begun.state = state;
+                if let Some(client) = begun.client.as_mut() {
                     client.enter(section, random, &self.vm.host.operation_memory);
                 }
             }
@@ -311,10 +313,10 @@ impl Script {
                     client: Some(self.header.client_name(index)),
                 })?;
                 let client = Some(Box::new(client));
-                *place = Some(Box::new(Slot { client, object, state }));
+                *place = Some(Box::new(BegunClient { client, object, state }));
             }
         }
-        Ok(place.as_deref_mut())
+        Ok(true)
     }
 }
 
@@ -373,39 +375,39 @@ impl OperationSource for Script {
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
         let max = max.max(1);
-        if self.enter(client, section)?.is_none() {
+        if !self.enter(client, section)? {
             return Ok(Progress::End);
         }
         let of = self.header.workload_of(client).map(|(workload, _)| workload);
         let functions = &self.functions[of.unwrap_or(self.header.workloads.len())];
         let Some(function) = functions.of(section) else { return Ok(Progress::End) };
-        let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
-        let Some(slot) = slot else { return Ok(Progress::End) };
+        let begun = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
+        let Some(begun) = begun else { return Ok(Progress::End) };
         let memory = &self.vm.host.operation_memory;
-        if let Some(client) = slot.client.as_mut() {
+        if let Some(client) = begun.client.as_mut() {
             client.start_batch(memory);
         }
         let mut wanted = max;
         loop {
             let mut full = false;
-            if let Some(client) = slot.client.as_mut() {
+            if let Some(client) = begun.client.as_mut() {
                 wanted -= client.take_made(wanted, into, memory);
                 full = client.batch_is_full(memory);
             }
             if wanted == 0 || full {
-                let drained = slot.client.as_ref().is_none_or(|client| client.is_drained());
-                let ended = drained && matches!(slot.state, State::Ended);
+                let drained = begun.client.as_ref().is_none_or(|client| client.is_drained());
+                let ended = drained && matches!(begun.state, CoroutineState::Ended);
                 return Ok(if ended { Progress::End } else { Progress::More });
             }
-            match &slot.state {
-                State::Ended => return Ok(Progress::End),
-                State::Failed(error) => return Err(SourceError::clone(error)),
-                State::Idle | State::Running(_) => {}
+            match &begun.state {
+                CoroutineState::Ended => return Ok(Progress::End),
+                CoroutineState::Failed(error) => return Err(SourceError::clone(error)),
+                CoroutineState::Idle | CoroutineState::Running(_) => {}
             }
             if let Err(error) =
-                self.coroutines.resume(&self.vm, slot, (function, &self.rng), wanted)
+                self.coroutines.resume(&self.vm, begun, (function, &self.rng), wanted)
             {
-                slot.state = State::Failed(Box::new(SourceError {
+                begun.state = CoroutineState::Failed(Box::new(SourceError {
                     message: error.to_string(),
                     client: Some(self.header.client_name(client)),
                 }));

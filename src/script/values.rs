@@ -165,30 +165,25 @@ pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
 
 /// Returns a whole number from 0 to 2^53, or an error that explains why the value is none.
 pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
-    match value {
-        Value::Number(number) if !number.is_finite() => {
+    if let Value::Integer(number @ 0..) = value
+        && *number as u64 <= LARGEST_EXACT
+    {
+        return Ok(*number as u64);
+    }
+    match number(value) {
+        Some(number) if !number.is_finite() => {
             fail!("{what} is {number}; it must be a number (x / 0 is none)")
         }
-        Value::Integer(number) if *number >= 0 && *number as u64 <= LARGEST_EXACT => {
-            Ok(*number as u64)
-        }
-        Value::Integer(number) if *number < 0 => {
-            fail!("{what} is {number}; it cannot be negative")
-        }
-        Value::Number(number) if *number < 0.0 => {
-            fail!("{what} is {number}; it cannot be negative")
-        }
-        Value::Number(number) if *number <= LARGEST_EXACT as f64 => {
-            // The binding does not return negative zero as an integer.
-            if *number == 0.0 {
-                return Ok(0);
-            }
-            fail!("{what} is {number}; it must be a whole number (math.floor makes one)")
-        }
-        Value::Integer(_) | Value::Number(_) => {
+        Some(..0.0) => fail!("{what} is {}; it cannot be negative", shown(value)),
+        Some(number) if value.is_integer() || number > LARGEST_EXACT as f64 => {
             fail!("{what} is {}; the largest is 2^53", shown(value))
         }
-        other => fail!("{what} is a whole number, not {}", shown(other)),
+        // The binding does not return negative zero as an integer.
+        Some(0.0) => Ok(0),
+        Some(number) => {
+            fail!("{what} is {number}; it must be a whole number (math.floor makes one)")
+        }
+        None => fail!("{what} is a whole number, not {}", shown(value)),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::document_writer::{DocumentWriter, Written};
 use super::error::{DocumentError, Position, Problem};
 use super::format::{Format, open};
 use super::header::Header;
 use super::line::DocumentLine;
 use super::sink::LineSink;
-use super::writer::document_writer;
+use super::v2_writer::Written;
+use super::writer::DocumentWriter;
 use super::{v1_reader, v2_reader};
 use crate::ir::operation::OperationType;
 
@@ -23,7 +23,7 @@ pub fn convert(path: &Path, format: Format, out: impl Write) -> Result<Written, 
     let (mut file, read_format) = open(path)?;
     let start = Box::new(|header: Header| {
         let operations = vec![0; header.clients() as usize];
-        let writer = document_writer(format, &header, out).map_err(Problem::Write)?;
+        let writer = DocumentWriter::new(format, &header, out).map_err(Problem::Write)?;
         Ok(CopySink { writer, operations })
     });
     let copy = match read_format {
@@ -33,13 +33,13 @@ pub fn convert(path: &Path, format: Format, out: impl Write) -> Result<Written, 
     copy.writer.finish().map_err(|error| DocumentError::new(path, Problem::Write(error)))
 }
 
-struct CopySink<'w> {
-    writer: Box<dyn DocumentWriter + 'w>,
+struct CopySink<W: Write> {
+    writer: DocumentWriter<W>,
     /// The number of operations of each client so far.
     operations: Vec<u32>,
 }
 
-impl LineSink for CopySink<'_> {
+impl<W: Write> LineSink for CopySink<W> {
     fn line(
         &mut self,
         _place: Position,

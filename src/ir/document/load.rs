@@ -62,9 +62,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentErro
             (loading, None)
         }
     };
-    loading
-        .finish(options.strict, stated_hash)
-        .map_err(|(position, op_id, problem)| DocumentError { position, op_id, ..at_file(problem) })
+    loading.finish(path, options.strict, stated_hash)
 }
 
 fn check_counts(head: &v1_reader::Head, validator: &mut Validator) {
@@ -152,12 +150,13 @@ impl LineSink for Loading {
 impl Loading {
     fn finish(
         mut self,
+        path: &Path,
         strict: bool,
         stated_hash: Option<String>,
-    ) -> Result<Document, (Option<Position>, Option<String>, Problem)> {
-        let whole = |problem| (None, None, problem);
-        let spool = |error| whole(Problem::Spool(error));
-        let written = self.lines.written().map_err(spool)?;
+    ) -> Result<Document, DocumentError> {
+        let at_file = |problem| DocumentError::new(path, problem);
+        let spool = |error| at_file(Problem::Spool(error));
+        let written = self.lines.finish().map_err(spool)?;
         self.header.ir_hash = written.ir_hash;
         if stated_hash.is_some_and(|stated| stated != self.header.ir_hash) {
             self.validator.warnings.add(Warning::Edited);
@@ -183,15 +182,16 @@ impl Loading {
             let op_id = document.id_of(&duplicate).map_err(spool)?;
             let at = |number| self.position.map(|position| position.at(number));
             let (first, second) = (at(duplicate.first), at(duplicate.second));
-            return Err(match first {
-                Some(position) if duplicate.second != IMPLIED => {
-                    (second, op_id, Problem::DuplicateId { first: position })
+            let (position, problem) = match first {
+                Some(first) if duplicate.second != IMPLIED => {
+                    (second, Problem::DuplicateId { first })
                 }
-                _ => (first, op_id, Problem::ImpliedId),
-            });
+                _ => (first, Problem::ImpliedId),
+            };
+            return Err(DocumentError { position, op_id, ..at_file(problem) });
         }
         if strict && let Some(warning) = document.warnings.iter().find(|w| w.is_error_if_strict()) {
-            return Err(whole(Problem::Strict(warning.clone())));
+            return Err(at_file(Problem::Strict(warning.clone())));
         }
         Ok(document)
     }

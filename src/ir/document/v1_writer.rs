@@ -7,13 +7,12 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tempfile::SpooledTempFile;
 
-use super::document_writer::{DocumentWriter, Written};
 use super::error::WriteError;
 use super::header::Header;
 use super::line::{self, DocumentLine};
 use super::line_fields;
 use super::v1_reader::{ClientEntry, default_disposition as default_v1};
-use super::v2_writer::V2Writer;
+use super::v2_writer::{V2Writer, Written};
 use crate::ir::Late;
 use crate::ir::operation::OperationType;
 use crate::ir::source::StreamHeader;
@@ -22,7 +21,7 @@ use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
 /// A writer of version 1. The operations are kept in a temporary file, because the clients' counts
 /// precede them in the document.
-pub(super) struct V1Writer<W> {
+pub(in crate::ir) struct V1Writer<W> {
     out: W,
     body: BufWriter<SpooledTempFile>,
     clients: Vec<WrittenClient>,
@@ -46,11 +45,11 @@ struct WrittenClient {
 const BODY_IN_MEMORY: usize = 32 << 20;
 
 impl<W: Write> V1Writer<W> {
-    pub fn new(header: &Header, out: W) -> Result<V1Writer<W>, WriteError> {
+    pub fn new(header: &Header, out: W) -> V1Writer<W> {
         let stream = header.clone().into_stream();
         let client =
             |client| WrittenClient { name: stream.client_name(client), operations: 0, at_ns: 0 };
-        Ok(V1Writer {
+        V1Writer {
             out,
             body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
             clients: (0..stream.workload_clients()).map(client).collect(),
@@ -60,7 +59,7 @@ impl<W: Write> V1Writer<W> {
             iterates: false,
             buffer: Vec::new(),
             lines: V2Writer::after_header(io::sink()),
-        })
+        }
     }
 
     fn left_out(&self) -> Vec<&'static str> {
@@ -88,10 +87,8 @@ impl<W: Write> V1Writer<W> {
             "client_count": self.clients.len(),
         })
     }
-}
 
-impl<W: Write> DocumentWriter for V1Writer<W> {
-    fn operation(&mut self, mut line: DocumentLine<'_>) -> Result<(), WriteError> {
+    pub fn operation(&mut self, mut line: DocumentLine<'_>) -> Result<(), WriteError> {
         let client = line.client.unwrap_or_default();
         let state = self.clients.get_mut(client as usize);
         let (seq, before) = state.as_ref().map_or((0, 0), |it| (it.operations, it.at_ns));
@@ -128,7 +125,7 @@ impl<W: Write> DocumentWriter for V1Writer<W> {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
+    pub fn finish(mut self) -> io::Result<Written> {
         let left_out = self.left_out();
         let metadata = self.metadata();
         write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
@@ -146,7 +143,7 @@ impl<W: Write> DocumentWriter for V1Writer<W> {
         io::copy(&mut BufReader::with_capacity(1 << 18, body), &mut self.out)?;
         self.out.write_all(b"\n]}\n")?;
         self.out.flush()?;
-        Ok(Written { left_out, ..self.lines.written()? })
+        Ok(Written { left_out, ..self.lines.finish()? })
     }
 }
 

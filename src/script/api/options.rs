@@ -88,11 +88,8 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
             if length == 0 {
                 return fail!("{operation}: expect is an empty list; name a status, or \"any\"");
             }
-            let mut statuses = Vec::with_capacity(length);
-            for position in 1..=length {
-                statuses.push(status(&list.raw_get(position)?, operation)?);
-            }
-            statuses.into()
+            let listed = (1..=length).map(|at| status(&list.raw_get(at)?, operation));
+            listed.collect::<LuaResult<_>>()?
         }
         other => {
             return fail!(
