@@ -256,6 +256,9 @@ impl BlobChecks {
     }
 }
 
+/// The bytes of blobs that one stream keeps alive.
+pub const BLOB_BUDGET: u64 = 256 << 20;
+
 /// The bytes of blobs, shared by the operations that write them. The thread that feeds the
 /// scheduler has the cache, so that reading a file never counts as server latency.
 pub struct BlobCache {
@@ -268,12 +271,8 @@ pub struct BlobCache {
 }
 
 impl BlobCache {
-    pub fn new(directories: Arc<BlobDirectories>) -> BlobCache {
-        BlobCache::with_budget(directories, 256 << 20)
-    }
-
     /// Creates a cache that keeps at most `budget` bytes alive.
-    pub fn with_budget(directories: Arc<BlobDirectories>, budget: u64) -> BlobCache {
+    pub fn new(directories: Arc<BlobDirectories>, budget: u64) -> BlobCache {
         let (files, order) = (HashMap::new(), VecDeque::new());
         BlobCache { directories, budget, held: 0, files, order }
     }
@@ -372,7 +371,7 @@ mod tests {
     }
 
     fn cache(directory: &tempfile::TempDir, budget: u64) -> BlobCache {
-        BlobCache::with_budget(BlobDirectories::open(directory.path(), &[]).unwrap(), budget)
+        BlobCache::new(BlobDirectories::open(directory.path(), &[]).unwrap(), budget)
     }
 
     #[test]
@@ -438,7 +437,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let directories = BlobDirectories::open(directory.path(), &[]).unwrap();
         let mut checks = BlobChecks::new(Arc::clone(&directories), None);
-        let mut cache = BlobCache::new(directories);
+        let mut cache = BlobCache::new(directories, BLOB_BUDGET);
         let fifo = |path: &Path| {
             let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
             rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();

@@ -35,8 +35,8 @@ pub struct CompileReport {
     pub nominal_ns: u64,
     /// Whether the iterations ended at the bound on operations, although the stream had more.
     pub at_bound: bool,
-    /// See [`Written::left_out`](super::document::Written).
-    pub left_out: Vec<&'static str>,
+    /// See [`Written::dropped`](super::document::Written).
+    pub dropped: Vec<&'static str>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ pub fn compile(
         ir_hash: written.ir_hash,
         nominal_ns,
         at_bound,
-        left_out: written.left_out,
+        dropped: written.dropped,
     })
 }
 

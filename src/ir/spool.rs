@@ -14,7 +14,7 @@ use super::sorted_runs::SortedRuns;
 use super::source::Progress;
 
 /// The most bytes kept in memory before, or instead of, a temporary file.
-const MEMORY: usize = 32 << 20;
+pub(super) const MEMORY: usize = 32 << 20;
 /// The size in bytes of the length before each operation.
 const PREFIX: usize = 4;
 
@@ -62,11 +62,8 @@ fn chain(client: u32, section: Section) -> usize {
 }
 
 impl SpoolWriter {
-    pub fn new(clients: u32) -> SpoolWriter {
-        SpoolWriter::with_limit(clients, MEMORY)
-    }
-
-    pub fn with_limit(clients: u32, limit: usize) -> SpoolWriter {
+    /// Creates a writer that keeps about `limit` bytes in memory.
+    pub fn new(clients: u32, limit: usize) -> SpoolWriter {
         SpoolWriter {
             clients,
             arena: Vec::new(),
@@ -280,7 +277,7 @@ mod tests {
     }
 
     fn spooled(limit: usize) -> Spool {
-        let mut writer = SpoolWriter::with_limit(50, limit);
+        let mut writer = SpoolWriter::new(50, limit);
         operations().iter().for_each(|operation| writer.push(operation).unwrap());
         writer.finish().unwrap()
     }

@@ -87,8 +87,9 @@ impl OpenPace {
     /// # Errors
     /// A message about what does not fit the phases, in the words of the script.
     pub fn schedule(&self, phases: &[Phase]) -> Result<Schedule, String> {
+        let (lates, stretches, functions) = (Vec::new(), Vec::new(), Vec::new());
         let rates = self.rates(phases)?;
-        let mut schedule = Schedule::new(rates);
+        let mut schedule = Schedule { lates, rates, stretches, functions };
         match &self.arrivals {
             ByPhase::Alike(manner, late) => {
                 schedule.begin(0, manner);
@@ -160,10 +161,6 @@ impl OpenPace {
 }
 
 impl Schedule {
-    fn new(rates: Rates) -> Schedule {
-        Schedule { lates: Vec::new(), rates, stretches: Vec::new(), functions: Vec::new() }
-    }
-
     fn begin(&mut self, start_ns: u64, manner: &Manner) {
         let spacing = match manner {
             Manner::Constant => Spacing::Constant,

@@ -346,46 +346,42 @@ impl StreamMaker {
         if self.way.backwards {
             order.reverse();
         }
-        let mut whole = true;
-        let mut waiting = order.clone();
-        loop {
-            if waiting.is_empty() && whole {
-                whole = false;
-                waiting = order.clone();
-                waiting.retain(|at| all[*at].end.is_none());
+        // First those that are made whole, to the end of their sections, then all.
+        for whole in [true, false] {
+            let mut waiting = order.clone();
+            waiting.retain(|at| all[*at].end.is_none());
+            while !waiting.is_empty() {
+                waiting.retain(|at| {
+                    if Instant::now() >= deadline || room_bytes == 0 {
+                        return false;
+                    }
+                    let made = &mut all[*at];
+                    // Requests only a few operations at once, or as many as were made before, because
+                    // the time is checked only between batches, and a script may compute long for each
+                    // operation.
+                    let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
+                    let wanted = batch.min(asked[*at].wanted(whole, section, made));
+                    if wanted == 0 {
+                        return false;
+                    }
+                    let workload_clients = self.parts[0].header().workload_clients();
+                    let part =
+                        ClientPartition::part_of(made.client, workload_clients, self.way.threads);
+                    let script = &mut self.parts[part as usize];
+                    let before = made.operations.len();
+                    made.end = match script.pull(made.client, section, wanted, &mut made.operations)
+                    {
+                        Ok(Progress::More) => None,
+                        Ok(Progress::End) => Some(Ok(())),
+                        Err(error) => Some(Err(error)),
+                    };
+                    let made_now = &mut made.operations[before..];
+                    made_now.iter_mut().for_each(forget_bytes);
+                    let bytes: usize = made_now.iter().map(Operation::memory_bytes).sum();
+                    room_bytes = room_bytes.saturating_sub(bytes);
+                    made.end.is_none()
+                });
             }
-            if waiting.is_empty() {
-                break;
-            }
-            waiting.retain(|at| {
-                if Instant::now() >= deadline || room_bytes == 0 {
-                    return false;
-                }
-                let made = &mut all[*at];
-                // Requests only a few operations at once, or as many as were made before, because
-                // the time is checked only between batches, and a script may compute long for each
-                // operation.
-                let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
-                let wanted = batch.min(asked[*at].wanted(whole, section, made));
-                if wanted == 0 {
-                    return false;
-                }
-                let workload_clients = self.parts[0].header().workload_clients();
-                let part =
-                    ClientPartition::part_of(made.client, workload_clients, self.way.threads);
-                let script = &mut self.parts[part as usize];
-                let before = made.operations.len();
-                made.end = match script.pull(made.client, section, wanted, &mut made.operations) {
-                    Ok(Progress::More) => None,
-                    Ok(Progress::End) => Some(Ok(())),
-                    Err(error) => Some(Err(error)),
-                };
-                let made_now = &mut made.operations[before..];
-                made_now.iter_mut().for_each(forget_bytes);
-                let bytes: usize = made_now.iter().map(Operation::memory_bytes).sum();
-                room_bytes = room_bytes.saturating_sub(bytes);
-                made.end.is_none()
-            });
         }
         all
     }

@@ -1,5 +1,6 @@
 //! A loaded script as a source of operations.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::error::ScriptError;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::ScriptHost;
 use super::open_loop::OpenLoop;
-use super::options::ScriptOptions;
+use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
 use super::random::RandomNumbers;
 use super::require::read_source;
@@ -49,7 +50,7 @@ pub struct Script {
     /// The clients of its partition; after them the run-wide client, if there is one.
     clients: Vec<Option<Box<BegunClient>>>,
     coroutines: Coroutines,
-    left_out_of_documents: Vec<String>,
+    dropped_by_documents: Vec<String>,
 }
 
 struct Loaded {
@@ -107,13 +108,20 @@ pub(super) fn load_for_hooks(
 }
 
 /// Returns the file's name as errors write it, short enough for Lua to keep it whole.
-fn chunk_name(path: &std::path::Path) -> String {
+fn chunk_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     name.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect()
 }
 
-pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let (loaded, result) = load(options, ClientPartition::WHOLE, None)?;
+/// Returns the parameters that a script declares, by name. Only the top level of the script runs,
+/// and nothing it prints is shown.
+///
+/// # Errors
+/// [`ScriptError`] if the script cannot be read, or fails before it has declared its parameters.
+pub fn describe(path: &Path, limits: ScriptLimits) -> Result<Vec<ParameterHelp>, ScriptError> {
+    let path = path.to_path_buf();
+    let options = ScriptOptions { path, limits, quiet: true, ..ScriptOptions::default() };
+    let (loaded, result) = load(&options, ClientPartition::WHOLE, None)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
@@ -154,7 +162,7 @@ impl Script {
     ) -> Result<Script, ScriptError> {
         let Loaded { vm, declared, chunk, path, source } = loaded;
         let hooks = declared.check_hooks()?;
-        let left_out_of_documents = left_out_of_documents(&declared);
+        let dropped_by_documents = dropped_by_documents(&declared);
         let metrics = declared.hooks.metric_kinds();
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
@@ -234,13 +242,13 @@ impl Script {
             rng,
             clients,
             coroutines,
-            left_out_of_documents,
+            dropped_by_documents,
         })
     }
 
     /// Returns the declarations of the script that documents cannot hold, such as its hooks.
-    pub fn left_out_of_documents(&self) -> &[String] {
-        &self.left_out_of_documents
+    pub fn dropped_by_documents(&self) -> &[String] {
+        &self.dropped_by_documents
     }
 
     /// Returns whether the script has a function for this section of the client.
@@ -320,22 +328,22 @@ impl Script {
     }
 }
 
-fn left_out_of_documents(declared: &Declared) -> Vec<String> {
-    let mut left_out = Vec::new();
+fn dropped_by_documents(declared: &Declared) -> Vec<String> {
+    let mut dropped = Vec::new();
     match declared.thresholds.len() {
         0 => {}
-        1 => left_out.push(
+        1 => dropped.push(
             "its threshold (bench.thresholds): give it to the document's run with --threshold".into(),
         ),
-        count => left_out.push(format!(
+        count => dropped.push(format!(
             "its {count} thresholds (bench.thresholds): give them to the document's run with --threshold"
         )),
     }
-    left_out.extend(declared.hooks.described());
+    dropped.extend(declared.hooks.described());
     if declared.workloads.iter().any(|workload| !workload.needs.is_empty()) {
-        left_out.push("what its workloads need beyond their operations (needs)".into());
+        dropped.push("what its workloads need beyond their operations (needs)".into());
     }
-    left_out
+    dropped
 }
 
 /// Returns the arrivals of a workload that has them.
@@ -395,7 +403,7 @@ impl OperationSource for Script {
                 full = client.batch_is_full(memory);
             }
             if wanted == 0 || full {
-                let drained = begun.client.as_ref().is_none_or(|client| client.is_drained());
+                let drained = begun.client.as_ref().is_none_or(|client| client.made.is_empty());
                 let ended = drained && matches!(begun.state, CoroutineState::Ended);
                 return Ok(if ended { Progress::End } else { Progress::More });
             }

@@ -1,6 +1,6 @@
 //! Conversion of Lua's values to Rust's, with errors in the words of the script.
 
-use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
+use mlua::{Error as LuaError, Function, Result as LuaResult, Table, Value};
 
 use crate::ir::foreign_words::ForeignWords;
 use crate::ir::units;
@@ -97,6 +97,15 @@ pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
     match value {
         Value::Table(table) => Ok(table.clone()),
         other => fail!("{what} takes a table, not {}", shown(other)),
+    }
+}
+
+/// Returns a function, or an error that begins with `expected`, such as `bench.setup takes a
+/// function,`.
+pub(super) fn function(value: &Value, expected: &str) -> LuaResult<Function> {
+    match value {
+        Value::Function(function) => Ok(function.clone()),
+        other => fail!("{expected} not {}", shown(other)),
     }
 }
 

@@ -28,15 +28,11 @@ pub(super) struct DuplicateId {
     pub second: u64,
 }
 
-const RUN_LENGTH: usize = 1 << 19;
 const RECORD: usize = 24;
 
 impl DuplicateSearch {
-    pub fn new() -> DuplicateSearch {
-        DuplicateSearch::with_limit(RUN_LENGTH)
-    }
-
-    fn with_limit(limit: usize) -> DuplicateSearch {
+    /// Creates a search that keeps at most `limit` ids in memory.
+    pub fn new(limit: usize) -> DuplicateSearch {
         DuplicateSearch { run: Vec::new(), limit, spilled: None }
     }
 
@@ -111,7 +107,7 @@ mod tests {
     use super::*;
 
     fn duplicate_of(ids: impl Iterator<Item = String>, limit: usize) -> Option<DuplicateId> {
-        let mut unique = DuplicateSearch::with_limit(limit);
+        let mut unique = DuplicateSearch::new(limit);
         for (position, id) in ids.enumerate() {
             unique.add(&id, position as u64).unwrap();
         }

@@ -14,13 +14,13 @@ use super::v2_writer::V2Writer;
 use super::validate::Validator;
 use super::warnings::{Warning, Warnings, shortened};
 use super::{v1_reader, v2_reader};
-use crate::ir::blobs::{BlobCache, BlobChecks, BlobDirectories};
+use crate::ir::blobs::{BLOB_BUDGET, BlobCache, BlobChecks, BlobDirectories};
 use crate::ir::directory::directory_of;
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
 use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::{OperationSource, Progress, SourceError, StreamHeader};
-use crate::ir::spool::{Spool, SpoolWriter};
+use crate::ir::spool::{MEMORY, Spool, SpoolWriter};
 
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
@@ -107,9 +107,9 @@ impl Loading {
         let blobs = BlobChecks::new(Arc::clone(&directories), base);
         Loading {
             validator: Validator::new(clients, header.run_client, blobs),
-            blobs: BlobCache::new(directories),
-            spool: SpoolWriter::new(clients),
-            ids: DuplicateSearch::new(),
+            blobs: BlobCache::new(directories, BLOB_BUDGET),
+            spool: SpoolWriter::new(clients, MEMORY),
+            ids: DuplicateSearch::new(MAX_IDS_IN_MEMORY),
             ids_like_implied: false,
             implied_ids: false,
             lines: V2Writer::after_header(io::sink()),
@@ -164,7 +164,7 @@ impl Loading {
         find_idle_clients(&mut self.header, &self.spool, &mut self.validator.warnings);
         let mut document = Document {
             header: self.header,
-            warnings: self.validator.finish().into_vec(),
+            warnings: self.validator.finish().all,
             operations: written.operations,
             spool: self.spool.finish().map_err(spool)?,
             blobs: self.blobs,
@@ -214,6 +214,8 @@ fn find_idle_clients(header: &mut StreamHeader, spool: &SpoolWriter, warnings: &
     }
     header.active = Some(active.into());
 }
+
+const MAX_IDS_IN_MEMORY: usize = 1 << 19;
 
 /// Stands for the position of an id that is only implied.
 const IMPLIED: u64 = u64::MAX;

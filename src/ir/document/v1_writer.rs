@@ -62,7 +62,7 @@ impl<W: Write> V1Writer<W> {
         }
     }
 
-    fn left_out(&self) -> Vec<&'static str> {
+    fn dropped(&self) -> Vec<&'static str> {
         let header = &self.header;
         let parts = [
             (!header.phases.is_empty(), "phases"),
@@ -126,7 +126,7 @@ impl<W: Write> V1Writer<W> {
     }
 
     pub fn finish(mut self) -> io::Result<Written> {
-        let left_out = self.left_out();
+        let dropped = self.dropped();
         let metadata = self.metadata();
         write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
         for (index, client) in self.clients.iter().enumerate() {
@@ -143,7 +143,7 @@ impl<W: Write> V1Writer<W> {
         io::copy(&mut BufReader::with_capacity(1 << 18, body), &mut self.out)?;
         self.out.write_all(b"\n]}\n")?;
         self.out.flush()?;
-        Ok(Written { left_out, ..self.lines.finish()? })
+        Ok(Written { dropped, ..self.lines.finish()? })
     }
 }
 

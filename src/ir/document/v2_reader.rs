@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::error::{DocumentError, Position, Problem};
@@ -105,14 +106,11 @@ impl Lines {
         let not_utf8 = |error: std::str::Utf8Error| Problem::NotUtf8(error.valid_up_to() + 1);
         let text =
             std::str::from_utf8(&self.buffer).map_err(|e| sink.error_at(position, not_utf8(e)))?;
-        if self.number > 1 && !text.ends_with('\n') && !whole(text) {
+        // The last piece of a file may only lack its line end.
+        let is_cut = |text| serde_json::from_str::<IgnoredAny>(text).is_err();
+        if self.number > 1 && !text.ends_with('\n') && is_cut(text) {
             return Err(sink.error_at(position, Problem::CutShort));
         }
         Ok(Some((position, text)))
     }
-}
-
-/// Returns whether the last piece of a file is a JSON value that only lacks its line end.
-fn whole(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }

@@ -55,7 +55,7 @@ impl<W: Write> V2Writer<W> {
         serde_json::to_writer(&mut self.out, &trailer).map_err(io::Error::other)?;
         self.out.write_all(b"\n")?;
         self.out.flush()?;
-        Ok(Written { operations: self.operations, ir_hash, left_out: Vec::new() })
+        Ok(Written { operations: self.operations, ir_hash, dropped: Vec::new() })
     }
 }
 
@@ -67,5 +67,5 @@ pub struct Written {
     /// gives the same hash, and for a version 2 document `sed '1d;$d' | b3sum` prints it.
     pub ir_hash: String,
     /// The parts of the header and the operations that this version has no place for.
-    pub left_out: Vec<&'static str>,
+    pub dropped: Vec<&'static str>,
 }

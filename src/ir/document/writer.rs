@@ -12,7 +12,7 @@ use super::v2_writer::{V2Writer, Written};
 /// A writer that takes operations in the document's order.
 pub(in crate::ir) enum DocumentWriter<W: Write> {
     V1(Box<V1Writer<W>>),
-    V2(V2Writer<W>),
+    V2(Box<V2Writer<W>>),
 }
 
 impl<W: Write> DocumentWriter<W> {
@@ -23,7 +23,7 @@ impl<W: Write> DocumentWriter<W> {
     pub fn new(format: Format, header: &Header, out: W) -> Result<DocumentWriter<W>, WriteError> {
         Ok(match format {
             Format::V1 => DocumentWriter::V1(Box::new(V1Writer::new(header, out))),
-            Format::V2 => DocumentWriter::V2(V2Writer::new(header, out)?),
+            Format::V2 => DocumentWriter::V2(Box::new(V2Writer::new(header, out)?)),
         })
     }
 

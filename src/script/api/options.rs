@@ -111,16 +111,18 @@ fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
     let name = text(value, &what)?;
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("STATUS_").unwrap_or(&upper);
-    let known = NtStatus::KNOWN
-        .iter()
-        .filter_map(|status| status.name())
-        .map(|name| name.strip_prefix("STATUS_").unwrap_or(name));
-    let problem = unknown("status", bare, known);
+    let problem = unknown("status", bare, status_names().map(|(bare, _)| bare));
     let hint = match problem.contains("did you mean") {
         true => "",
         false => "; write a name of MS-ERREF's, such as OBJECT_NAME_NOT_FOUND",
     };
     fail!("{what}: {problem}{hint}")
+}
+
+/// Returns the names of the known statuses, without the prefix `STATUS_` and with it.
+pub(super) fn status_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let names = NtStatus::KNOWN.iter().filter_map(|status| status.name());
+    names.map(|name| (name.strip_prefix("STATUS_").unwrap_or(name), name))
 }
 
 /// Returns the payload of a write of `length` bytes.

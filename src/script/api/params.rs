@@ -187,12 +187,12 @@ impl Parameter {
     fn parse(name: &str, spec: &Table) -> LuaResult<Parameter> {
         let what = format!("parameter '{name}'");
         check_keys(spec, &what, "field", FIELDS)?;
+        let kind_names = KINDS.map(|(name, _)| name);
         let kind_name = text_field(spec, &what, "type")?
-            .ok_or_else(|| fault(format!("{what} needs a type: {}", kind_names())))?;
+            .ok_or_else(|| fault(format!("{what} needs a type: {}", kind_names.join(", "))))?;
         let (kind_name, kind) =
             *KINDS.iter().find(|(known, _)| *known == kind_name).ok_or_else(|| {
-                let known = KINDS.iter().map(|(known, _)| *known);
-                fault(format!("{what}: {}", unknown("type", &kind_name, known)))
+                fault(format!("{what}: {}", unknown("type", &kind_name, kind_names.into_iter())))
             })?;
         let choices = choices(spec, kind, &what)?;
         let quantity = |field: &str| {
@@ -234,26 +234,22 @@ impl Parameter {
     fn described(&self) -> String {
         let ParameterHelp { name, kind, default, min, max, choices, .. } = &self.help;
         let article = if *kind == "int" { "an" } else { "a" };
+        let shown = |text: &String| shortened(text, MAX_SHOWN);
         let bounds = match (min, max) {
-            (Some(min), Some(max)) => {
-                format!(" from {} to {}", shortened(min, MAX_SHOWN), shortened(max, MAX_SHOWN))
-            }
-            (Some(min), None) => format!(" of at least {}", shortened(min, MAX_SHOWN)),
-            (None, Some(max)) => format!(" of at most {}", shortened(max, MAX_SHOWN)),
+            (Some(min), Some(max)) => format!(" from {} to {}", shown(min), shown(max)),
+            (Some(min), None) => format!(" of at least {}", shown(min)),
+            (None, Some(max)) => format!(" of at most {}", shown(max)),
             (None, None) if choices.is_empty() => String::new(),
             (None, None) => {
-                let mut named: Vec<String> = choices
-                    .iter()
-                    .take(MAX_CHOICES_NAMED)
-                    .map(|choice| shortened(choice, MAX_SHOWN))
-                    .collect();
+                let mut named: Vec<String> =
+                    choices.iter().take(MAX_CHOICES_NAMED).map(shown).collect();
                 if choices.len() > named.len() {
                     named.push("…".to_string());
                 }
                 format!(", one of {}", named.join(", "))
             }
         };
-        let default = shortened(default, MAX_SHOWN);
+        let default = shown(default);
         format!("Parameter '{name}' is {article} {kind}{bounds}; its default is {default}")
     }
 
@@ -346,10 +342,6 @@ fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
         return fail!("{what}: choices is an empty list");
     }
     Ok(choices)
-}
-
-fn kind_names() -> String {
-    KINDS.map(|(name, _)| name).join(", ")
 }
 
 /// Returns a value as the script wrote it.
