@@ -195,9 +195,9 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
         Err(error) if error.is_broken_pipe() => return Ok(0),
         compiled => compiled?,
     };
-    for left_out in &compiled.left_out {
-        let left_out = printable(left_out, MAX_ERROR_CHARS);
-        report(LineKind::Warning, &format!("the document does not have {left_out}"));
+    for dropped in &compiled.dropped {
+        let dropped = printable(dropped, MAX_ERROR_CHARS);
+        report(LineKind::Warning, &format!("the document does not have {dropped}"));
     }
     let (operations, ir_hash) = (compiled.operations, compiled.ir_hash);
     let written = format!("{operations} operation{}, ir_hash {ir_hash}", plural(operations));

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::input_path::InputPath;
+use crate::ir::directory::directory_of;
 use crate::observability::results::missing_parent;
 use crate::observability::text::printable;
 use crate::protocol::nearest;
@@ -44,10 +45,7 @@ pub(super) fn first_input(directory: &Path) -> Option<PathBuf> {
 /// Returns the script or document that was most likely meant: one in the same directory with
 /// another extension, one of the same name in a subdirectory, or one with a similar name.
 fn nearest_input(path: &Path) -> Option<PathBuf> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let name = path.file_name()?.to_string_lossy();
     let names = inputs_in(directory);
     let stem = |name: &str| Path::new(name).file_stem().map(|s| s.to_string_lossy().to_string());

@@ -148,10 +148,8 @@ impl BlobDirectories {
             OpenError::NotAFile => BlobError::NotAFile,
             OpenError::Unreadable(error) => BlobError::Unreadable(error),
         })?;
-        match size < length {
-            true => Err(BlobError::TooShort { size, length }),
-            false => Ok((file, size)),
-        }
+        long_enough(size, length)?;
+        Ok((file, size))
     }
 
     /// Reads the first `length` bytes of a blob from one open file, which is checked after it
@@ -163,11 +161,13 @@ impl BlobDirectories {
         let (file, _) = self.file(path, length)?;
         let mut data = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.take(length).read_to_end(&mut data).map_err(BlobError::Unreadable)?;
-        match data.len() as u64 {
-            size if size < length => Err(BlobError::TooShort { size, length }),
-            _ => Ok(data.into()),
-        }
+        long_enough(data.len() as u64, length)?;
+        Ok(data.into())
     }
+}
+
+fn long_enough(size: u64, length: u64) -> Result<(), BlobError> {
+    if size < length { Err(BlobError::TooShort { size, length }) } else { Ok(()) }
 }
 
 /// A file whose bytes are written.
@@ -244,10 +244,7 @@ impl BlobChecks {
     /// [`BlobError`].
     pub fn check(&mut self, path: &str, length: u64) -> Result<Arc<Path>, BlobError> {
         if let Some((resolved, size)) = self.checked.get(path) {
-            return match *size < length {
-                true => Err(BlobError::TooShort { size: *size, length }),
-                false => Ok(Arc::clone(resolved)),
-            };
+            return long_enough(*size, length).map(|()| Arc::clone(resolved));
         }
         let resolved = self.directories.resolve(path, self.base.as_deref())?;
         let (_, size) = self.directories.file(&resolved, length)?;
@@ -258,6 +255,9 @@ impl BlobChecks {
         Ok(resolved)
     }
 }
+
+/// The bytes of blobs that one stream keeps alive.
+pub const BLOB_BUDGET: u64 = 256 << 20;
 
 /// The bytes of blobs, shared by the operations that write them. The thread that feeds the
 /// scheduler has the cache, so that reading a file never counts as server latency.
@@ -271,12 +271,8 @@ pub struct BlobCache {
 }
 
 impl BlobCache {
-    pub fn new(directories: Arc<BlobDirectories>) -> BlobCache {
-        BlobCache::with_budget(directories, 256 << 20)
-    }
-
     /// Creates a cache that keeps at most `budget` bytes alive.
-    pub fn with_budget(directories: Arc<BlobDirectories>, budget: u64) -> BlobCache {
+    pub fn new(directories: Arc<BlobDirectories>, budget: u64) -> BlobCache {
         let (files, order) = (HashMap::new(), VecDeque::new());
         BlobCache { directories, budget, held: 0, files, order }
     }
@@ -375,7 +371,7 @@ mod tests {
     }
 
     fn cache(directory: &tempfile::TempDir, budget: u64) -> BlobCache {
-        BlobCache::with_budget(BlobDirectories::open(directory.path(), &[]).unwrap(), budget)
+        BlobCache::new(BlobDirectories::open(directory.path(), &[]).unwrap(), budget)
     }
 
     #[test]
@@ -441,7 +437,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let directories = BlobDirectories::open(directory.path(), &[]).unwrap();
         let mut checks = BlobChecks::new(Arc::clone(&directories), None);
-        let mut cache = BlobCache::new(directories);
+        let mut cache = BlobCache::new(directories, BLOB_BUDGET);
         let fifo = |path: &Path| {
             let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
             rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();

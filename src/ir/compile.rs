@@ -8,7 +8,7 @@ use super::document::header::Header;
 use super::document::limits::MAX_TIME_NS;
 use super::document::line::DocumentLine;
 use super::document::validate::described;
-use super::document::writer::document_writer;
+use super::document::writer::DocumentWriter;
 use super::document::{Format, WriteError};
 use super::due::Due;
 use super::nominal::NominalClock;
@@ -35,8 +35,8 @@ pub struct CompileReport {
     pub nominal_ns: u64,
     /// Whether the iterations ended at the bound on operations, although the stream had more.
     pub at_bound: bool,
-    /// See [`Written::left_out`](super::document::Written).
-    pub left_out: Vec<&'static str>,
+    /// See [`Written::dropped`](super::document::Written).
+    pub dropped: Vec<&'static str>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ pub fn compile(
     if !header.bounded && bounds == CompileBounds::default() {
         return Err(CompileError::Unbounded);
     }
-    let mut writer = document_writer(format, &Header::from(&header), out)?;
+    let mut writer = DocumentWriter::new(format, &Header::from(&header), out)?;
     let clients = header.workload_clients();
     let run_client = clients..header.clients();
     let (mut nominal_ns, mut at_bound) = (0, false);
@@ -123,7 +123,7 @@ pub fn compile(
         ir_hash: written.ir_hash,
         nominal_ns,
         at_bound,
-        left_out: written.left_out,
+        dropped: written.dropped,
     })
 }
 

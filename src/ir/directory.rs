@@ -66,6 +66,12 @@ impl Directory {
     }
 }
 
+/// Returns the directory of the file at `path`.
+pub fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
 /// Opens the regular file at `path` for reading, following links. Returns it and
 /// its size in bytes.
 ///

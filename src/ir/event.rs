@@ -346,7 +346,8 @@ pub enum CompletionStatus {
     Cut,
 }
 
-/// The way in which an operation failed.
+/// The way in which an operation failed. Its message begins with the name under which the summary
+/// counts it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("{0}")]
@@ -364,20 +365,6 @@ pub enum Failure {
     /// A write whose payload could not be read from its file on this host. Nothing was sent.
     #[error("PAYLOAD_UNREADABLE: {0}")]
     Payload(String),
-}
-
-impl Failure {
-    /// Returns the name under which the summary counts it.
-    pub fn name(&self) -> String {
-        match self {
-            Failure::Status(status) => status.to_string(),
-            Failure::TimedOut => "TIMED_OUT".into(),
-            Failure::ConnectionLost(_) => "CONNECTION_LOST".into(),
-            Failure::Client(_) => "CLIENT_ERROR".into(),
-            Failure::Panicked(_) => "PANICKED".into(),
-            Failure::Payload(_) => "PAYLOAD_UNREADABLE".into(),
-        }
-    }
 }
 
 /// The end of a whole iteration.

@@ -36,30 +36,35 @@ impl Feature {
         Feature::Caching,
     ];
 
-    /// Returns the lowest fidelity mode that has the feature.
-    pub fn mode(self) -> u8 {
+    /// Returns the lowest fidelity mode that has the feature, its name in the `needs` of a
+    /// workload, and its name in messages.
+    const fn table(self) -> (u8, &'static str, &'static str) {
         match self {
-            Feature::Locks | Feature::BlockingLocks => 0,
-            Feature::AccessMask
-            | Feature::ShareMode
-            | Feature::Disposition
-            | Feature::CreateOptions
-            | Feature::FileAttributes => 1,
-            Feature::Caching => 2,
+            Feature::Locks => (0, "locks", "locks"),
+            Feature::BlockingLocks => (0, "blocking_locks", "locks that wait (wait = true)"),
+            Feature::AccessMask => (1, "access_mask", "access_mask"),
+            Feature::ShareMode => (1, "share_mode", "share_mode"),
+            Feature::Disposition => (1, "disposition", "disposition"),
+            Feature::CreateOptions => (1, "create_options", "create_options"),
+            Feature::FileAttributes => (1, "file_attributes", "file_attributes"),
+            Feature::Caching => {
+                (2, "caching", "requested_oplock, lease, durable or create_contexts")
+            }
         }
     }
 
+    /// Returns the lowest fidelity mode that has the feature.
+    pub fn mode(self) -> u8 {
+        self.table().0
+    }
+
+    /// Returns the name of the feature in the `needs` of a workload.
+    pub fn key(self) -> &'static str {
+        self.table().1
+    }
+
     pub fn name(self) -> &'static str {
-        match self {
-            Feature::Locks => "locks",
-            Feature::BlockingLocks => "locks that wait (wait = true)",
-            Feature::AccessMask => "access_mask",
-            Feature::ShareMode => "share_mode",
-            Feature::Disposition => "disposition",
-            Feature::CreateOptions => "create_options",
-            Feature::FileAttributes => "file_attributes",
-            Feature::Caching => "requested_oplock, lease, durable or create_contexts",
-        }
+        self.table().2
     }
 
     /// Returns the features that one operation needs.

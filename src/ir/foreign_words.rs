@@ -1,8 +1,9 @@
 //! Words that users of other tools (k6, sysbench, vdbench, fio, Python, the Windows API) type in
 //! scripts, thresholds and command lines, with their equivalents here.
 
-/// A table of foreign words. Each has its equivalent here, or advice if there is no equivalent.
-pub struct ForeignWords(&'static [(&'static str, &'static str)]);
+/// A table of foreign words. Those of a row have the same equivalent here, or the same advice if
+/// there is no equivalent.
+pub struct ForeignWords(&'static [(&'static [&'static str], &'static str)]);
 
 impl ForeignWords {
     /// Returns the equivalent of `word`, or the advice on it.
@@ -17,31 +18,26 @@ impl ForeignWords {
 
     /// Returns each foreign word with its equivalent or advice.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
-        self.0.iter().copied()
+        self.0.iter().flat_map(|(words, here)| words.iter().map(move |word| (*word, *here)))
     }
 }
 
 /// Flags that other tools write with one letter, and long names of flags of commands. Not every
 /// command has all of them.
 pub const SHORT_FLAGS: ForeignWords = ForeignWords(&[
-    ("t", "target"),
-    ("d", "duration"),
-    ("d", "dir"),
-    ("n", "iterations"),
-    ("o", "out"),
-    ("c", "clients"),
+    (&["t"], "target"),
+    (&["d"], "duration"),
+    (&["d"], "dir"),
+    (&["n"], "iterations"),
+    (&["o"], "out"),
+    (&["c"], "clients"),
 ]);
 
 /// Metrics in thresholds.
 pub const METRICS: ForeignWords = ForeignWords(&[
-    ("http_req_duration", "all.response.p95"),
-    ("latency", "all.response.p95"),
-    ("duration", "all.response.p95"),
-    ("http_req_failed", "errors.rate"),
-    ("error_rate", "errors.rate"),
-    ("http_reqs", "all.rate"),
-    ("throughput", "all.rate"),
-    ("iops", "all.rate"),
+    (&["http_req_duration", "latency", "duration"], "all.response.p95"),
+    (&["http_req_failed", "error_rate"], "errors.rate"),
+    (&["http_reqs", "throughput", "iops"], "all.rate"),
 ]);
 
 /// Words for the times of a metric in thresholds, which here are `response` and `service`.
@@ -49,206 +45,147 @@ pub const TIMES: &[&str] = &["latency", "duration", "time"];
 
 /// Statistics of a metric in thresholds.
 pub const STATISTICS: ForeignWords =
-    ForeignWords(&[("avg", "mean"), ("average", "mean"), ("med", "p50"), ("median", "p50")]);
+    ForeignWords(&[(&["avg", "average"], "mean"), (&["med", "median"], "p50")]);
 
 /// Methods and fields of clients, of `rng` and of metrics.
 pub const METHODS: ForeignWords = ForeignWords(&[
-    ("sleep", "think"),
-    ("usleep", "think"),
-    ("wait", "think"),
-    ("pause", "think"),
-    ("create", "open"),
-    ("get", "read"),
-    ("fetch", "read"),
-    ("download", "read"),
-    ("put", "write"),
-    ("upload", "write"),
-    ("append", "write"),
-    ("move", "rename"),
-    ("mv", "rename"),
-    ("unlink", "delete"),
-    ("remove", "delete"),
-    ("rm", "delete"),
-    ("exists", "stat"),
-    ("getattr", "stat"),
-    ("ls", "list"),
-    ("dir", "list"),
-    ("readdir", "list"),
-    ("makedirs", "mkdir"),
-    ("fsync", "flush"),
-    ("sync", "flush"),
-    ("vu", "id"),
-    ("client_id", "id"),
-    ("thread_id", "id"),
-    ("name", "user"),
-    ("iter", "iteration"),
-    ("random", "float"),
-    ("uniform", "float"),
-    ("range", "int"),
-    ("randint", "int"),
-    ("gauss", "normal"),
-    ("gaussian", "normal"),
-    ("exponential", "exp"),
-    ("poisson", "exp"),
-    ("zipfian", "zipf"),
-    ("choice", "pick"),
-    ("choose", "pick"),
-    ("sample", "pick"),
-    ("inc", "add"),
-    ("increment", "add"),
+    (&["sleep", "usleep", "wait", "pause"], "think"),
+    (&["create"], "open"),
+    (&["get", "fetch", "download"], "read"),
+    (&["put", "upload", "append"], "write"),
+    (&["move", "mv"], "rename"),
+    (&["unlink", "remove", "rm"], "delete"),
+    (&["exists", "getattr"], "stat"),
+    (&["ls", "dir", "readdir"], "list"),
+    (&["makedirs"], "mkdir"),
+    (&["fsync", "sync"], "flush"),
+    (&["vu", "client_id", "thread_id"], "id"),
+    (&["name"], "user"),
+    (&["iter"], "iteration"),
+    (&["random", "uniform"], "float"),
+    (&["range", "randint"], "int"),
+    (&["gauss", "gaussian"], "normal"),
+    (&["exponential", "poisson"], "exp"),
+    (&["zipfian"], "zipf"),
+    (&["choice", "choose", "sample"], "pick"),
+    (&["inc", "increment"], "add"),
 ]);
 
 /// Methods of a client that have no single equivalent.
 pub const METHODS_WITHOUT_EQUIVALENT: ForeignWords = ForeignWords(&[
-    ("copy", NO_COPY),
-    ("cp", NO_COPY),
-    ("copyfile", NO_COPY),
-    ("log", PRINT),
-    ("print", PRINT),
-    ("debug", PRINT),
-    ("info", PRINT),
-    ("rmtree", NO_TREE),
-    ("removedirs", NO_TREE),
-    ("deltree", NO_TREE),
-    ("walk", NO_RESULT),
-    ("glob", NO_RESULT),
-    ("size", NO_RESULT),
-    ("getsize", NO_RESULT),
-    ("seek", "each read and write has its own offset, such as c:read(h, 4096, 1024)"),
-    ("touch", "c:open(path, \"rw\") creates a file, and c:close closes it"),
+    (
+        &["copy", "cp", "copyfile"],
+        "there is no copy: read the one file and write the other, with c:open, c:read and c:write",
+    ),
+    (&["log", "print", "debug", "info"], "here it is print(…)"),
+    (
+        &["rmtree", "removedirs", "deltree"],
+        "there is no removal of a whole tree: c:delete each file, then c:rmdir each directory, the innermost first",
+    ),
+    (
+        &["walk", "glob", "size", "getsize"],
+        "a script never sees results, so it cannot ask the server for one",
+    ),
+    (&["seek"], "each read and write has its own offset, such as c:read(h, 4096, 1024)"),
+    (&["touch"], "c:open(path, \"rw\") creates a file, and c:close closes it"),
 ]);
-
-const NO_COPY: &str =
-    "there is no copy: read the one file and write the other, with c:open, c:read and c:write";
-const NO_TREE: &str = "there is no removal of a whole tree: c:delete each file, then c:rmdir each directory, the innermost first";
-const NO_RESULT: &str = "a script never sees results, so it cannot ask the server for one";
-const PRINT: &str = "here it is print(…)";
 
 /// Functions of `bench`.
 pub const BENCH_FUNCTIONS: ForeignWords = ForeignWords(&[
     (
-        "options",
+        &["options"],
         "clients and pace are fields of bench.workload, and bench.phases sets the duration",
     ),
-    ("scenario", "here it is bench.workload"),
-    ("scenarios", "write a bench.workload { … } for each"),
-    ("stages", "here it is bench.phases; a workload's pace may have a rate for each phase"),
-    ("constant_rate", "here it is bench.open_loop { rate = … }"),
-    ("trend", "here it is bench.histogram"),
-    ("log", "here it is print"),
-    ("sleep", "here it is c:think(\"1s\")"),
-    ("check", CHECK),
-    ("run", "the script declares, and smbench run runs it"),
+    (&["scenario"], "here it is bench.workload"),
+    (&["scenarios"], "write a bench.workload { … } for each"),
+    (&["stages"], "here it is bench.phases; a workload's pace may have a rate for each phase"),
+    (&["constant_rate"], "here it is bench.open_loop { rate = … }"),
+    (&["trend"], "here it is bench.histogram"),
+    (&["log"], "here it is print"),
+    (&["sleep"], "here it is c:think(\"1s\")"),
+    (&["check"], CHECK),
+    (&["run"], "the script declares, and smbench run runs it"),
 ]);
 
 const CHECK: &str = "the option expect sets how an operation may end, such as c:stat(path, { expect = \"any\" }), and bench.thresholds sets what the run must reach";
 
 /// Global variables and functions of scripts.
 pub const GLOBALS: ForeignWords = ForeignWords(&[
-    ("sleep", THINK),
-    ("wait", THINK),
-    ("task", THINK),
-    ("check", CHECK),
-    ("tick", CLOCK),
-    ("time", CLOCK),
-    ("clock", CLOCK),
-    ("http", METHODS_OF_CLIENT),
-    ("smb", METHODS_OF_CLIENT),
-    ("__VU", "here it is c.id"),
-    ("__ITER", "here it is c.iteration"),
-    ("__ENV", PARAMETERS),
-    ("arg", PARAMETERS),
-    ("sysbench", "bench.params returns the parameters, and operations are methods of the client c"),
-    ("randomSeed", "the seed is --seed"),
+    (&["sleep", "wait", "task"], "here it is c:think(\"1s\")"),
+    (&["check"], CHECK),
+    (&["tick", "time", "clock"], "scripts have no clock; times come from phases, think and at"),
+    (&["http", "smb"], "operations are methods of the client, such as c:open and c:read"),
+    (&["__VU"], "here it is c.id"),
+    (&["__ITER"], "here it is c.iteration"),
+    (&["__ENV", "arg"], "a script takes parameters: local P = bench.params { … }"),
+    (
+        &["sysbench"],
+        "bench.params returns the parameters, and operations are methods of the client c",
+    ),
+    (&["randomSeed"], "the seed is --seed"),
 ]);
-
-const THINK: &str = "here it is c:think(\"1s\")";
-const CLOCK: &str = "scripts have no clock; times come from phases, think and at";
-const METHODS_OF_CLIENT: &str = "operations are methods of the client, such as c:open and c:read";
-const PARAMETERS: &str = "a script takes parameters: local P = bench.params { … }";
 
 /// Global functions that other tools call by their names.
-pub const ENTRY_POINTS: ForeignWords = ForeignWords(&[
-    ("default", FIELDS_OF_WORKLOAD),
-    ("event", FIELDS_OF_WORKLOAD),
-    ("iteration", FIELDS_OF_WORKLOAD),
-    ("setup", FIELDS_OF_WORKLOAD),
-    ("teardown", FIELDS_OF_WORKLOAD),
-    ("thread_init", FIELDS_OF_WORKLOAD),
-    ("thread_done", FIELDS_OF_WORKLOAD),
-]);
-
-const FIELDS_OF_WORKLOAD: &str = "clients run the functions of a workload: bench.workload { …, iteration = function(c, rng) … end }";
+pub const ENTRY_POINTS: ForeignWords = ForeignWords(&[(
+    &["default", "event", "iteration", "setup", "teardown", "thread_init", "thread_done"],
+    "clients run the functions of a workload: bench.workload { …, iteration = function(c, rng) … end }",
+)]);
 
 /// Fields of a workload.
 pub const WORKLOAD_FIELDS: ForeignWords = ForeignWords(&[
-    ("vus", "here it is 'clients'"),
-    ("users", "here it is 'clients'"),
-    ("threads", "here it is 'clients'"),
-    ("duration", "bench.phases and --duration set the duration of a run"),
-    ("iterations", "--iterations sets their number; 'iteration' is the function"),
-    ("rate", "write pace = bench.open_loop { rate = … }"),
-    ("exec", "here it is 'iteration'"),
-    ("run", "here it is 'iteration'"),
-    ("main", "here it is 'iteration'"),
-    ("fn", "here it is 'iteration'"),
-    ("function", "here it is 'iteration'"),
-    ("event", "here it is 'iteration'"),
+    (&["vus", "users", "threads"], "here it is 'clients'"),
+    (&["duration"], "bench.phases and --duration set the duration of a run"),
+    (&["iterations"], "--iterations sets their number; 'iteration' is the function"),
+    (&["rate"], "write pace = bench.open_loop { rate = … }"),
+    (&["exec", "run", "main", "fn", "function", "event"], "here it is 'iteration'"),
     (
-        "stages",
+        &["stages"],
         "bench.phases sets the duration of each phase, and pace = { name = bench.open_loop { … } } its rate",
     ),
-    ("executor", "write pace = bench.closed_loop {} or bench.open_loop { rate = … }"),
-    ("scenarios", "write a bench.workload { … } for each"),
+    (&["executor"], "write pace = bench.closed_loop {} or bench.open_loop { rate = … }"),
+    (&["scenarios"], "write a bench.workload { … } for each"),
     (
-        "thresholds",
+        &["thresholds"],
         "they are declared beside the workloads: bench.thresholds { \"read.response.p99 < 20ms\" }",
     ),
-    ("think", "write c:think(\"1s\") in the iteration"),
-    ("sleep", "write c:think(\"1s\") in the iteration"),
+    (&["think", "sleep"], "write c:think(\"1s\") in the iteration"),
     (
-        "weight",
+        &["weight"],
         "give each workload its number of clients or its rate, or choose within one workload: bench.choose { { 70, browse }, { 30, edit } }",
     ),
 ]);
 
 /// Fields of a phase.
 pub const PHASE_FIELDS: ForeignWords = ForeignWords(&[
-    ("length", "here it is 'duration'"),
-    ("time", "here it is 'duration'"),
-    ("target", RATE_OF_PHASE),
-    ("rate", RATE_OF_PHASE),
-    ("warmup", "write record = false"),
+    (&["length", "time"], "here it is 'duration'"),
+    (
+        &["target", "rate"],
+        "the rate of a phase is part of the workload: pace = { name = bench.open_loop { rate = … } }",
+    ),
+    (&["warmup"], "write record = false"),
 ]);
-
-const RATE_OF_PHASE: &str =
-    "the rate of a phase is part of the workload: pace = { name = bench.open_loop { rate = … } }";
 
 /// Fields of a break policy.
 pub const BREAK_POLICY_FIELDS: ForeignWords = ForeignWords(&[
-    ("answer", "here it is 'policy'"),
-    ("mode", "here it is 'policy'"),
-    ("action", "here it is 'policy'"),
-    ("wait", "here it is 'delay'"),
+    (&["answer", "mode", "action"], "here it is 'policy'"),
+    (&["wait"], "here it is 'delay'"),
     (
-        "timeout",
+        &["timeout"],
         "the server decides how long it waits (35 s); 'delay' sets how long the client waits before it answers",
     ),
 ]);
 
 /// Names of break policies.
-pub const BREAK_POLICIES: ForeignWords = ForeignWords(&[("ack", "acknowledge")]);
+pub const BREAK_POLICIES: ForeignWords = ForeignWords(&[(&["ack"], "acknowledge")]);
 
 /// Options of an open.
 pub const OPEN_OPTIONS: ForeignWords = ForeignWords(&[
-    ("oplock", "requested_oplock"),
-    ("access", "access_mask"),
-    ("desired_access", "access_mask"),
-    ("share", "share_mode"),
-    ("share_access", "share_mode"),
-    ("create_disposition", "disposition"),
-    ("options", "create_options"),
-    ("attributes", "file_attributes"),
-    ("contexts", "create_contexts"),
-    ("break_policy", "on_break"),
+    (&["oplock"], "requested_oplock"),
+    (&["access", "desired_access"], "access_mask"),
+    (&["share", "share_access"], "share_mode"),
+    (&["create_disposition"], "disposition"),
+    (&["options"], "create_options"),
+    (&["attributes"], "file_attributes"),
+    (&["contexts"], "create_contexts"),
+    (&["break_policy"], "on_break"),
 ]);

@@ -31,10 +31,13 @@ pub struct Operation {
 }
 
 /// The part of a client's life an operation belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Section {
+    #[default]
     Setup,
     Iteration,
     Teardown,
@@ -329,10 +332,8 @@ impl OperationKind {
 
     /// Returns whether the server may hold the operation back until another client does something.
     pub fn waits_for_others(&self) -> bool {
-        let waits = |operation: &HandleOperation| {
-            matches!(operation, HandleOperation::Control(FileControl::Lock { wait: true, .. }))
-        };
-        matches!(self, OperationKind::OnHandle(_, operation) if waits(operation))
+        use HandleOperation::Control;
+        matches!(self, OperationKind::OnHandle(_, Control(FileControl::Lock { wait: true, .. })))
     }
 
     /// Returns the handle that the operation opens or uses. An operation by path has none.
@@ -385,6 +386,12 @@ impl PathOperation {
 impl From<PathOperation> for OperationKind {
     fn from(operation: PathOperation) -> OperationKind {
         OperationKind::ByPath(operation)
+    }
+}
+
+impl From<FileControl> for HandleOperation {
+    fn from(control: FileControl) -> HandleOperation {
+        HandleOperation::Control(control)
     }
 }
 

@@ -111,31 +111,31 @@ impl<S: OperationSource> OperationSource for Preview<S> {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
-        if !self.kept.is_empty() {
-            // A later section discards the rest of an earlier one.
-            for earlier in [Section::Setup, Section::Iteration] {
-                if earlier < section {
-                    self.kept.remove(&(client, earlier));
-                }
-            }
-            if let Some(kept) = self.kept.get_mut(&(client, section)) {
-                let taken = max.max(1).min(kept.operations.len());
-                into.extend(kept.operations.drain(..taken));
-                if !kept.operations.is_empty() {
-                    return Ok(Progress::More);
-                }
-                let end = kept.end.clone();
-                match end {
-                    Some(Ok(())) => return Ok(Progress::End),
-                    Some(Err(error)) => return Err(error),
-                    None => drop(self.kept.remove(&(client, section))),
-                }
-                if taken > 0 {
-                    return Ok(Progress::More);
-                }
+        if self.kept.is_empty() {
+            return self.source.pull(client, section, max, into);
+        }
+        // A later section discards the rest of an earlier one.
+        for earlier in [Section::Setup, Section::Iteration] {
+            if earlier < section {
+                self.kept.remove(&(client, earlier));
             }
         }
-        self.source.pull(client, section, max, into)
+        let Some(kept) = self.kept.get_mut(&(client, section)) else {
+            return self.source.pull(client, section, max, into);
+        };
+        let taken = max.max(1).min(kept.operations.len());
+        into.extend(kept.operations.drain(..taken));
+        if !kept.operations.is_empty() {
+            return Ok(Progress::More);
+        }
+        if let Some(end) = kept.end.clone() {
+            return end.map(|()| Progress::End);
+        }
+        self.kept.remove(&(client, section));
+        match taken {
+            0 => self.source.pull(client, section, max, into),
+            _ => Ok(Progress::More),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sorted runs in a temporary file. They put a document of any size in order, and compare its
 //! ids, in bounded memory.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -30,28 +32,35 @@ impl SortedRuns {
         self.ends.push(self.written);
     }
 
-    pub fn into_file(self) -> io::Result<SortedRunsFile> {
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(SortedRunsFile { file, ends: self.ends })
-    }
-}
-
-pub(super) struct SortedRunsFile {
-    pub file: File,
-    ends: Vec<u64>,
-}
-
-impl SortedRunsFile {
-    /// Returns a reader for each run.
-    pub fn readers(&self) -> Vec<BufReader<FileRange<'_>>> {
+    /// Reads all runs at once. Passes the first `N` bytes of each record to `take`, in the order of
+    /// their keys, with the reader of what follows them. Records of the same key come in the order
+    /// of their runs.
+    pub fn merge<const N: usize, K: Ord>(
+        self,
+        key: impl Fn(&[u8; N]) -> K,
+        mut take: impl FnMut([u8; N], &mut BufReader<FileRange<'_>>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let file = &self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         let capacity = (READ_BUFFERS / self.ends.len().max(1)).clamp(4 << 10, 256 << 10);
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(at, &end)| {
-                BufReader::with_capacity(capacity, FileRange { file: &self.file, at, end })
-            })
-            .collect()
+        let ranges = starts.zip(&self.ends).map(|(at, &end)| FileRange { file, at, end });
+        let mut readers: Vec<_> =
+            ranges.map(|range| BufReader::with_capacity(capacity, range)).collect();
+        let next = |reader: &mut BufReader<FileRange<'_>>, index| {
+            let mut record = [0; N];
+            let has_next = read_record(reader, &mut record)?;
+            io::Result::Ok(has_next.then(|| Reverse((key(&record), index, record))))
+        };
+        let mut heads = BinaryHeap::with_capacity(readers.len());
+        for (index, reader) in readers.iter_mut().enumerate() {
+            heads.extend(next(reader, index)?);
+        }
+        while let Some(Reverse((_, index, record))) = heads.pop() {
+            let reader = &mut readers[index];
+            take(record, reader)?;
+            heads.extend(next(reader, index)?);
+        }
+        Ok(())
     }
 }
 
@@ -73,7 +82,7 @@ impl Read for FileRange<'_> {
 }
 
 /// Fills `buffer` and returns true, or returns false if the range had ended before its first byte.
-pub(super) fn read_record(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+fn read_record(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read(&mut buffer[..1])? {
         0 => Ok(false),
         _ => reader.read_exact(&mut buffer[1..]).map(|()| true),

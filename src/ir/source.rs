@@ -1,6 +1,5 @@
 //! The sources of operations, which are asked per client and on demand.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -250,20 +249,10 @@ pub enum Progress {
 }
 
 /// The reason why a stream broke off. The message says what happened, where, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", .client.iter().map(|name| format!(" (client {name})")).collect::<String>())]
 pub struct SourceError {
     pub message: String,
     /// The name of the client whose operations were being made.
     pub client: Option<String>,
 }
-
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.client {
-            Some(client) => write!(f, "{} (client {client})", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
-}
-
-impl std::error::Error for SourceError {}

@@ -5,18 +5,16 @@
 //! temporary file. So each client's section is one range of bytes, and a
 //! client costs a few bytes however many there are.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::os::unix::fs::FileExt;
 
 use super::operation::{Operation, Section};
-use super::sorted_runs::{SortedRuns, read_record};
+use super::sorted_runs::SortedRuns;
 use super::source::Progress;
 
 /// The most bytes kept in memory before, or instead of, a temporary file.
-const MEMORY: usize = 32 << 20;
+pub(super) const MEMORY: usize = 32 << 20;
 /// The size in bytes of the length before each operation.
 const PREFIX: usize = 4;
 
@@ -64,11 +62,8 @@ fn chain(client: u32, section: Section) -> usize {
 }
 
 impl SpoolWriter {
-    pub fn new(clients: u32) -> SpoolWriter {
-        SpoolWriter::with_limit(clients, MEMORY)
-    }
-
-    pub fn with_limit(clients: u32, limit: usize) -> SpoolWriter {
+    /// Creates a writer that keeps about `limit` bytes in memory.
+    pub fn new(clients: u32, limit: usize) -> SpoolWriter {
         SpoolWriter {
             clients,
             arena: Vec::new(),
@@ -109,9 +104,9 @@ impl SpoolWriter {
     /// Writes the arena as one run of groups. A group is a chain's number, a length and that
     /// many bytes.
     fn spill(&mut self) -> io::Result<()> {
-        let mut runs = match self.runs.take() {
+        let runs = match &mut self.runs {
             Some(runs) => runs,
-            None => SortedRuns::new()?,
+            None => self.runs.insert(SortedRuns::new()?),
         };
         self.records.sort_by_key(|record| record.chain);
         for group in self.records.chunk_by(|a, b| a.chain == b.chain) {
@@ -123,7 +118,6 @@ impl SpoolWriter {
             }
         }
         runs.end_run();
-        self.runs = Some(runs);
         self.records.clear();
         self.arena.clear();
         Ok(())
@@ -138,51 +132,39 @@ impl SpoolWriter {
             end
         }));
         self.sizes = Vec::new();
-        let store = if self.runs.is_none() {
-            self.records.sort_by_key(|record| record.chain);
-            let mut sorted = Vec::with_capacity(self.arena.len());
-            for record in &self.records {
-                sorted.extend_from_slice(&self.arena[record.start as usize..record.end as usize]);
-            }
-            Store::Memory(sorted)
-        } else {
+        if self.runs.is_some() {
             self.spill()?;
-            (self.arena, self.records) = (Vec::new(), Vec::new());
-            Store::File(merged(self.runs)?)
+        }
+        self.records.sort_by_key(|record| record.chain);
+        let mut sorted = Vec::with_capacity(self.arena.len());
+        for record in &self.records {
+            sorted.extend_from_slice(&self.arena[record.start as usize..record.end as usize]);
+        }
+        (self.arena, self.records) = (Vec::new(), Vec::new());
+        let store = match self.runs {
+            Some(runs) => Store::File(merged(runs)?),
+            None => Store::Memory(sorted),
         };
-        let at_setup =
-            |client| Cursor { section: Section::Setup, at: starts[chain(client, Section::Setup)] };
-        let cursors = (0..self.clients).map(at_setup).collect();
-        Ok(Spool { store, starts, cursors, buffer: Vec::new() })
+        let cursors = vec![Cursor { section: Section::Setup, at: 0 }; self.clients as usize];
+        let mut spool = Spool { store, starts, cursors, buffer: Vec::new() };
+        spool.rewind();
+        Ok(spool)
     }
 }
 
 /// Merges the runs into one file of all chains in order, each whole.
-fn merged(runs: Option<SortedRuns>) -> io::Result<File> {
+fn merged(runs: SortedRuns) -> io::Result<File> {
     let mut out = BufWriter::with_capacity(1 << 18, tempfile::tempfile()?);
-    if let Some(runs) = runs {
-        let runs = runs.into_file()?;
-        let mut readers = runs.readers();
-        let mut heads = BinaryHeap::with_capacity(readers.len());
-        let mut head = [0; 8];
-        // SortedRuns were written one after the other. If two have the same chain, the earlier run
-        // has the earlier operations.
-        for (index, reader) in readers.iter_mut().enumerate() {
-            if read_record(reader, &mut head)? {
-                heads.push(Reverse((u32_at(&head, 0), index, u32_at(&head, 4))));
-            }
+    let chain = |head: &[u8; 8]| u32_at(head, 0);
+    // The runs were written one after the other. If two have the same chain, the earlier run has
+    // the earlier operations.
+    runs.merge(chain, |head, reader| {
+        let bytes = u64::from(u32_at(&head, 4));
+        match io::copy(&mut reader.take(bytes), &mut out)? == bytes {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        while let Some(Reverse((_, index, bytes))) = heads.pop() {
-            let reader = &mut readers[index];
-            let copied = io::copy(&mut reader.by_ref().take(u64::from(bytes)), &mut out)?;
-            if copied != u64::from(bytes) {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if read_record(reader, &mut head)? {
-                heads.push(Reverse((u32_at(&head, 0), index, u32_at(&head, 4))));
-            }
-        }
-    }
+    })?;
     out.into_inner().map_err(io::IntoInnerError::into_error)
 }
 
@@ -295,7 +277,7 @@ mod tests {
     }
 
     fn spooled(limit: usize) -> Spool {
-        let mut writer = SpoolWriter::with_limit(50, limit);
+        let mut writer = SpoolWriter::new(50, limit);
         operations().iter().for_each(|operation| writer.push(operation).unwrap());
         writer.finish().unwrap()
     }

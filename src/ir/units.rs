@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::LARGEST_EXACT;
+
 /// The reason why a string is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -14,9 +16,6 @@ pub enum UnitError {
     )]
     Size(String),
 }
-
-/// The longest duration: what a Lua number of nanoseconds can say too.
-const LONGEST_NS: u64 = 1 << 53;
 
 /// Returns a duration in nanoseconds; one that is too long becomes the longest that fits.
 pub fn nanoseconds(duration: Duration) -> u64 {
@@ -41,9 +40,9 @@ pub fn parse_duration_ns(text: &str) -> Result<u64, UnitError> {
     if text.trim() == "0" {
         return Ok(0);
     }
-    let quantity = quantity(text, factor).map(|quantity| quantity.rounded);
+    let quantity = quantity(text, factor).map(|(rounded, _)| rounded);
     quantity
-        .filter(|ns| *ns <= LONGEST_NS)
+        .filter(|ns| *ns <= LARGEST_EXACT)
         .ok_or_else(|| UnitError::Duration(text.chars().take(40).collect()))
 }
 
@@ -66,23 +65,18 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         _ => None,
     };
     quantity(text, factor)
-        .filter(|quantity| !quantity.parts_a_unit_of_one)
-        .map(|quantity| quantity.rounded)
+        .filter(|(_, parts_a_unit_of_one)| !parts_a_unit_of_one)
+        .map(|(rounded, _)| rounded)
         .ok_or_else(|| UnitError::Size(text.chars().take(40).collect()))
-}
-
-struct Quantity {
-    rounded: u64,
-    /// It has a fraction, and its unit is the one that quantities are counted in.
-    parts_a_unit_of_one: bool,
 }
 
 /// Digits of a fraction that are looked at: further ones are less than a byte of
 /// the largest unit.
 const FRACTION_DIGITS: usize = 19;
 
-/// Reads a decimal number and its unit, in whole numbers throughout.
-fn quantity(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<Quantity> {
+/// Reads a decimal number and its unit, in whole numbers throughout. Returns the quantity, rounded,
+/// and whether it has a fraction of the unit that quantities are counted in.
+fn quantity(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<(u64, bool)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -99,7 +93,7 @@ fn quantity(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<Quantity
     let scale = 10_u128.pow(fraction.len() as u32);
     let rest = (u128::from(parts) * u128::from(factor) + scale / 2) / scale;
     let rounded = u64::try_from(u128::from(whole) * u128::from(factor) + rest).ok()?;
-    Some(Quantity { rounded, parts_a_unit_of_one })
+    Some((rounded, parts_a_unit_of_one))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::distribution::{Distribution, Statistic};
 use super::merge::is_zero;
 use super::thresholds::metric::Unit;
 use super::thresholds::{CustomKind, CustomKinds, CustomValue};
+use crate::protocol::LARGEST_EXACT;
 
 /// The most metrics of a script; each costs a line in every report.
 pub const MAX_METRICS: usize = 256;
@@ -355,9 +356,8 @@ pub struct Number(pub f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const EXACT: f64 = (1_u64 << 53) as f64;
         match self.0 {
-            whole if whole.fract() == 0.0 && whole.abs() <= EXACT => {
+            whole if whole.fract() == 0.0 && whole.abs() <= LARGEST_EXACT as f64 => {
                 serializer.serialize_i64(whole as i64)
             }
             number => serializer.serialize_f64(number),

@@ -229,12 +229,15 @@ fn oplock(value: ParameterValue<'_>) -> Result<OplockLevel, CreateError> {
     known.ok_or(CreateError::NoSuchOplock { key, number })
 }
 
-fn nearest_key(unknown: &str) -> &'static str {
+/// Returns every key that [`CreateParameters::set`] knows.
+pub fn keys() -> impl Iterator<Item = &'static str> {
     let fields = [&ACCESS_MASK, &SHARE_MODE, &DISPOSITION, &CREATE_OPTIONS, &FILE_ATTRIBUTES];
-    let keys =
-        fields.iter().map(|field| field.key).chain(MODE_2_KEYS).chain(["on_break", "reopen"]);
+    fields.into_iter().map(|field| field.key).chain(MODE_2_KEYS).chain(["on_break", "reopen"])
+}
+
+fn nearest_key(unknown: &str) -> &'static str {
     let unknown = shortened(unknown);
-    keys.min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
+    keys().min_by_key(|key| strsim::damerau_levenshtein(key, &unknown)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub use create::CreateParameters;
 pub use create_contexts::{CreateContext, Durable, Lease};
 pub use handle_state::{BreakOutcome, HandlePhase, HandleState, Noticed, PendingBreak};
 pub use nearest::nearest;
+pub use parameter_value::LARGEST_EXACT;
 pub use path::SharePath;
 pub use shortened::shortened;
 pub use status::NtStatus;

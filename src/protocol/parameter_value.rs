@@ -115,9 +115,11 @@ pub(super) fn only(
     }
 }
 
+/// The largest whole number that a number of JSON or Lua holds exactly, as it does all below.
+pub const LARGEST_EXACT: u64 = 1 << 53;
+
 /// Parses a duration of up to 2^53 ns. A number without a unit is refused, except 0.
 pub(super) fn nanoseconds(value: &Value) -> Option<u64> {
-    const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     if value.as_f64() == Some(0.0) {
         return Some(0);
     }
@@ -132,5 +134,5 @@ pub(super) fn nanoseconds(value: &Value) -> Option<u64> {
         _ => return None,
     };
     let ns = (text[..digits].parse::<f64>().ok()? * factor).round();
-    (ns <= LARGEST_EXACT).then_some(ns as u64)
+    (ns <= LARGEST_EXACT as f64).then_some(ns as u64)
 }

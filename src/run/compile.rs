@@ -13,6 +13,7 @@ use super::input::Input;
 use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::OperationSource;
 use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
+use crate::ir::directory::directory_of;
 use crate::ir::document::Format;
 use crate::ir::document::convert;
 use crate::ir::document::{self, LoadOptions};
@@ -42,11 +43,11 @@ pub struct Compiled {
     /// The end of a document that ends at its bound on operations, although its stream goes on.
     pub at_bound: Option<String>,
     /// The parts of the script or document that the new document does not carry.
-    pub left_out: Vec<String>,
+    pub dropped: Vec<String>,
 }
 
 impl Compiled {
-    fn of(report: CompileReport, bounds: CompileBounds, mut left_out: Vec<String>) -> Compiled {
+    fn of(report: CompileReport, bounds: CompileBounds, mut dropped: Vec<String>) -> Compiled {
         let at_bound = bounds.operations.filter(|_| report.at_bound).map(|most| {
             let nominal_s = report.nominal_ns as f64 / 1e9;
             let end = format!("the document ends at its bound of {} (--operations), {nominal_s:.3} s of nominal time after its start", counted(most, "operation"));
@@ -55,8 +56,8 @@ impl Compiled {
                 None => end,
             }
         });
-        left_out.extend(report.left_out.into_iter().map(String::from));
-        Compiled { operations: report.operations, ir_hash: report.ir_hash, at_bound, left_out }
+        dropped.extend(report.dropped.into_iter().map(String::from));
+        Compiled { operations: report.operations, ir_hash: report.ir_hash, at_bound, dropped }
     }
 }
 
@@ -126,10 +127,7 @@ fn to_file(
     (path, force): (&Path, bool),
     written: Arc<AtomicU64>,
 ) -> anyhow::Result<Compiled> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     if let Some(parent) = missing_parent(path) {
         anyhow::bail!(
             "--output {}: there is no directory {}; create it first, or name another path",
@@ -184,13 +182,13 @@ fn write(
             }
             let report = compile::compile(&mut script, bounds, format, out)
                 .map_err(|error| not_ended(error, given))?;
-            Ok(Compiled::of(report, bounds, script.left_out_of_documents().to_vec()))
+            Ok(Compiled::of(report, bounds, script.dropped_by_documents().to_vec()))
         }
         Input::Document { path, .. } if bounds == CompileBounds::default() => {
             let written = convert(path, format, out)?;
-            let left_out = written.left_out.into_iter().map(String::from).collect();
+            let dropped = written.dropped.into_iter().map(String::from).collect();
             let (operations, ir_hash) = (written.operations, written.ir_hash);
-            Ok(Compiled { operations, ir_hash, at_bound: None, left_out })
+            Ok(Compiled { operations, ir_hash, at_bound: None, dropped })
         }
         Input::Document { path, options, .. } => {
             // Only the conversion of a whole document keeps keys that smbench does not know.
@@ -205,8 +203,8 @@ fn write(
             }
             let report = compile::compile(&mut document, bounds, format, out)?;
             let metadata = document.has_metadata();
-            let left_out = metadata.then(|| "the metadata of the version 1 document".into());
-            Ok(Compiled::of(report, bounds, left_out.into_iter().collect()))
+            let dropped = metadata.then(|| "the metadata of the version 1 document".into());
+            Ok(Compiled::of(report, bounds, dropped.into_iter().collect()))
         }
     }
 }

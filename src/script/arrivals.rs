@@ -258,8 +258,7 @@ impl Arrivals {
                 }
                 self.turn = (self.turn + 1) % self.clients;
             }
-            Ok(None) => self.over = Some(Ok(())),
-            Err(problem) => self.over = Some(Err(problem)),
+            over => self.over = Some(over.map(drop)),
         }
     }
 
@@ -279,19 +278,19 @@ impl Arrivals {
 
     /// Returns the next arrival as if the present stretch never ended.
     fn next_of_stretch(&mut self, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {
-        let count =
-            match self.stretches.get(self.stretch).map_or(Spacing::Constant, |it| it.spacing) {
-                Spacing::Constant => {
-                    let count = self.count;
-                    self.count += 1.0;
-                    count
-                }
-                Spacing::Poisson => {
-                    self.count += self.random.exp(1.0);
-                    self.count
-                }
-                Spacing::Function(number) => return self.after_gap(number, gap),
-            };
+        let stretch = self.stretches.get(self.stretch);
+        let count = match stretch.map_or(Spacing::Constant, |stretch| stretch.spacing) {
+            Spacing::Constant => {
+                let count = self.count;
+                self.count += 1.0;
+                count
+            }
+            Spacing::Poisson => {
+                self.count += self.random.exp(1.0);
+                self.count
+            }
+            Spacing::Function(number) => return self.after_gap(number, gap),
+        };
         while let Some(piece) = self.rates.0.get(self.piece) {
             if let Some(ns) = piece.time_of(count) {
                 return Ok(Some(ns));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::ScriptError;
 use crate::ir::Payload;
-use crate::ir::blobs::{BlobCache, BlobDirectories};
+use crate::ir::blobs::{BLOB_BUDGET, BlobCache, BlobDirectories};
 
 /// Number of names kept, so that the writes of one file share its path.
 const MAX_NAMES: usize = 1 << 14;
@@ -32,7 +32,7 @@ impl Blobs {
         let directories = BlobDirectories::open(directory, allowed)
             .map_err(|(directory, error)| wrong(&directory, error))?;
         let base = directory.canonicalize().map_err(|error| wrong(directory, error))?;
-        let cache = BlobCache::new(Arc::clone(&directories));
+        let cache = BlobCache::new(Arc::clone(&directories), BLOB_BUDGET);
         Ok(Blobs { base, directories, cache, paths: HashMap::new() })
     }
 

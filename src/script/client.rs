@@ -37,12 +37,6 @@ pub(super) struct Bounds {
     pub nominal_ns: Option<u64>,
 }
 
-impl Bounds {
-    fn any(&self) -> bool {
-        self.iterations.is_some() || self.nominal_ns.is_some()
-    }
-}
-
 /// An arrival of an open loop, in nanoseconds from time zero.
 #[derive(Clone, Copy)]
 pub(super) struct ScheduledArrival {
@@ -374,11 +368,6 @@ impl ScriptClient {
         memory.fills_batch(self.batch_bytes)
     }
 
-    /// Returns whether all operations made have been taken.
-    pub fn is_drained(&self) -> bool {
-        self.made.is_empty()
-    }
-
     /// Moves operations made to `into` until the batch is full, at most `max`, and returns their
     /// number. Their allocation is moved along if possible, because most of the many clients are
     /// idle.
@@ -409,7 +398,9 @@ impl ScriptClient {
         self.since_boundary = self.since_boundary.saturating_add(1);
         self.since_clock_moved = if clock_moved { 0 } else { self.since_clock_moved + 1 };
         let once = self.section != Section::Iteration;
-        if self.since_boundary > MAX_OPERATIONS_IN_A_ROUND && (once || self.bounds.any()) {
+        let Bounds { iterations, nominal_ns } = self.bounds;
+        let ends = once || iterations.is_some() || nominal_ns.is_some();
+        if ends && self.since_boundary > MAX_OPERATIONS_IN_A_ROUND {
             let what = match self.section {
                 Section::Setup => "setup",
                 Section::Iteration => "one iteration",
@@ -419,7 +410,7 @@ impl ScriptClient {
                 "{what} made more than {MAX_OPERATIONS_IN_A_ROUND} operations, so it seems endless; end the loop, or loop over c:running()"
             ));
         }
-        let stands = self.bounds.nominal_ns.is_some() && self.bounds.iterations.is_none();
+        let stands = nominal_ns.is_some() && iterations.is_none();
         if stands && !once && self.since_clock_moved > MAX_OPERATIONS_AT_A_TIME {
             return Err(format!(
                 "{MAX_OPERATIONS_AT_A_TIME} operations without think or at: a duration cannot bound this stream; bound it with --iterations"

@@ -13,14 +13,14 @@ use super::vm::Vm;
 use crate::ir::{Section, SourceError};
 
 /// A client that has been asked for operations.
-pub(super) struct Slot {
+pub(super) struct BegunClient {
     /// The client. It is `None` only while the VM has it.
     pub client: Option<Box<ScriptClient>>,
     pub object: AnyUserData,
-    pub state: State,
+    pub state: CoroutineState,
 }
 
-pub(super) enum State {
+pub(super) enum CoroutineState {
     /// The client is before the call of the section's function, or between two iterations.
     Idle,
     /// The client is in the middle of the section's function.
@@ -49,41 +49,41 @@ impl Coroutines {
     pub fn resume(
         &mut self,
         vm: &Vm,
-        slot: &mut Slot,
+        begun: &mut BegunClient,
         (function, rng): (&Function, &AnyUserData),
         most: usize,
     ) -> Result<(), ScriptError> {
-        let section = slot.client.as_ref().map(|client| client.section);
+        let section = begun.client.as_ref().map(|client| client.section);
         let iterates = section == Some(Section::Iteration);
-        let (thread, goes_on) = match std::mem::replace(&mut slot.state, State::Ended) {
-            State::Running(thread) => (thread, true),
-            State::Idle => {
+        let (thread, goes_on) = match std::mem::replace(&mut begun.state, CoroutineState::Ended) {
+            CoroutineState::Running(thread) => (thread, true),
+            CoroutineState::Idle => {
                 let function = if iterates { &self.iterate } else { function };
                 (coroutine(vm, self.spare.take(), function)?, false)
             }
             ended => {
-                slot.state = ended;
+                begun.state = ended;
                 return Ok(());
             }
         };
-        let Some(mut client) = slot.client.take() else { return Ok(()) };
+        let Some(mut client) = begun.client.take() else { return Ok(()) };
         client.batch = most;
         *vm.host.client.borrow_mut() = Some(client);
         let result = vm.enter(thread.state().addr(), |_| match iterates {
             // A coroutine that goes on gets no values: if it was paused before a call that takes
             // all results of another, it would pass them on with these.
             _ if goes_on => thread.resume::<()>(()),
-            true => thread.resume::<()>((function, &slot.object, rng)),
-            false => thread.resume::<()>((&slot.object, rng)),
+            true => thread.resume::<()>((function, &begun.object, rng)),
+            false => thread.resume::<()>((&begun.object, rng)),
         });
-        slot.client = vm.host.client.borrow_mut().take();
+        begun.client = vm.host.client.borrow_mut().take();
         result?;
-        let paused = slot.client.as_mut().is_some_and(|client| client.take_pause());
-        slot.state = match thread.is_resumable() {
-            true => State::Running(thread),
+        let paused = begun.client.as_mut().is_some_and(|client| client.take_pause());
+        begun.state = match thread.is_resumable() {
+            true => CoroutineState::Running(thread),
             false => {
                 self.spare = Some(thread);
-                if paused { State::Idle } else { State::Ended }
+                if paused { CoroutineState::Idle } else { CoroutineState::Ended }
             }
         };
         Ok(())

@@ -9,9 +9,8 @@ use super::error::ScriptError;
 use super::hooks::filter::{Field, FilterSpec};
 use super::pace::Pace;
 use super::values::unknown;
-use crate::ir::Need;
 use crate::ir::source::{Module, Phase, StatedThreshold};
-use crate::ir::workloads::Workload;
+use crate::ir::{Need, Section};
 use crate::observability::custom_metrics::MetricDeclaration;
 use crate::observability::thresholds::CustomKinds;
 use crate::protocol::BreakPolicy;
@@ -27,8 +26,8 @@ pub(super) struct Declared {
     pub params: Option<Parameters>,
     pub modules: Vec<Module>,
     pub workloads: Vec<DeclaredWorkload>,
-    pub setup: Option<Function>,
-    pub teardown: Option<Function>,
+    /// The functions of the run-wide client.
+    pub run_wide: SectionFunctions,
     pub phases: Option<Vec<Phase>>,
     pub thresholds: Vec<StatedThreshold>,
     pub on_break: Vec<DeclaredPolicy>,
@@ -51,23 +50,32 @@ impl Declared {
     }
 }
 
+/// The functions that a client calls in its sections.
+#[derive(Default)]
+pub(super) struct SectionFunctions {
+    pub setup: Option<Function>,
+    pub iteration: Option<Function>,
+    pub teardown: Option<Function>,
+}
+
+impl SectionFunctions {
+    pub fn of(&self, section: Section) -> Option<&Function> {
+        match section {
+            Section::Setup => self.setup.as_ref(),
+            Section::Iteration => self.iteration.as_ref(),
+            Section::Teardown => self.teardown.as_ref(),
+        }
+    }
+}
+
 pub(super) struct DeclaredWorkload {
     pub name: String,
     /// The `file:line` of the declaration.
     pub line: Option<String>,
     pub clients: u32,
-    pub setup: Option<Function>,
-    pub iteration: Function,
-    pub teardown: Option<Function>,
+    pub functions: SectionFunctions,
     pub pace: Pace,
     pub needs: Vec<Need>,
-}
-
-impl DeclaredWorkload {
-    /// Returns the workload as the stream's header describes it.
-    pub fn header(&self) -> Workload {
-        Workload::new(&self.name, self.clients)
-    }
 }
 
 /// A parameter as `--help` shows it.

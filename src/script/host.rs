@@ -135,7 +135,7 @@ impl ScriptHost {
             quiet,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
-            operation_memory: OperationMemory::new(),
+            operation_memory: OperationMemory::default(),
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
             blobs: RefCell::new(blobs),
@@ -202,13 +202,9 @@ impl ScriptHost {
         }
     }
 
-    /// Sets the memory limit of the VMs from now on, in bytes.
-    pub fn set_memory(&self, bytes: usize) {
+    /// Sets the memory limit of the VMs from now on, in bytes, and the number of VMs that share it.
+    pub fn limit_memory(&self, bytes: usize, parts: u32) {
         self.memory_bytes.set(bytes);
-    }
-
-    /// Sets the number of VMs that share the memory from now on.
-    pub fn share_memory(&self, parts: u32) {
         self.memory_parts.set(parts);
     }
 
@@ -324,11 +320,8 @@ impl ScriptHost {
                 self.limits.time_per_resume
             );
             let place = self.line(lua).or_else(|| self.chunks.borrow().names.first().cloned());
-            let text = match place {
-                Some(place) => format!("{place}: {text}"),
-                None => text,
-            };
-            return Err(self.fatal(ScriptError::Script(text)));
+            let place = place.map_or_else(String::new, |place| place + ": ");
+            return Err(self.fatal(ScriptError::Script(place + &text)));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use mlua::Error as LuaError;
 
 use super::error::{PRELUDE, line_of, located, place_of};
-use super::members::{unknown_method, with_a_colon};
+use super::members::{unknown_member, with_a_colon};
 
 /// Returns the message of an error as the author of the script should read it.
 ///
@@ -23,30 +23,23 @@ pub(super) fn readable(error: &LuaError, chunks: &[String]) -> String {
 }
 
 fn described(error: &LuaError, chunks: &[String]) -> String {
-    match error {
+    let (text, is_located, traceback) = match error {
         LuaError::CallbackError { traceback, cause } => {
             let (innermost, traceback) = innermost(cause, traceback);
             let text = bare(innermost);
-            if located(&text, chunks) {
-                return text;
-            }
-            match place(traceback, chunks) {
-                Some(place) => format!("{place}: {text}"),
-                None => text,
-            }
+            let is_located = located(&text, chunks);
+            (text, is_located, traceback)
         }
         LuaError::RuntimeError(text) => {
             let (text, traceback) = split_traceback(text);
             let text = without_prelude(text);
-            if located(text, chunks) {
-                return explained(text);
-            }
-            match place(traceback, chunks) {
-                Some(place) => format!("{place}: {}", explained(text)),
-                None => explained(text),
-            }
+            (explained(text), located(text, chunks), traceback)
         }
-        other => bare(other),
+        other => return bare(other),
+    };
+    match place(traceback, chunks).filter(|_| !is_located) {
+        Some(place) => format!("{place}: {text}"),
+        None => text,
     }
 }
 
@@ -87,7 +80,7 @@ fn explained(text: &str) -> String {
     const UNKNOWN_METHOD: &str = "attempt to call an unknown method '";
     if let Some(at) = text.find(UNKNOWN_METHOD) {
         let word = text[at + UNKNOWN_METHOD.len()..].trim_end_matches('\'');
-        return format!("{}{}", &text[..at], unknown_method("method", word));
+        return format!("{}{}", &text[..at], unknown_member("method", word, None));
     }
     if let Some((kind, _)) = text.split_once(": 0x").filter(|(_, rest)| is_address(rest)) {
         return format!("error() was called with a {kind} instead of a string");

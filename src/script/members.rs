@@ -69,14 +69,8 @@ fn methods_with_a_handle() -> impl Iterator<Item = &'static str> {
     HandleOperation::TYPES.iter().chain(FileControl::TYPES).map(|operation| operation.name())
 }
 
-/// Returns an error about a method or field that an object does not have, and suggests another. The
-/// caller does not know which object it was.
-pub(super) fn unknown_method(what: &str, word: &str) -> String {
-    unknown_member(what, word, None)
-}
-
-/// Returns an error as [`unknown_method`] does. `members` are the members of a client or of `rng`,
-/// if the object is known.
+/// Returns an error about a method or field that an object does not have, and suggests another.
+/// `members` are the members of a client or of `rng`, if the object is known.
 pub(super) fn unknown_member(what: &str, word: &str, members: Option<&[&str]>) -> String {
     if RNG_METHODS.contains(&word) {
         return format!(

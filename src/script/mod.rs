@@ -4,8 +4,6 @@
 //! A script never sees a result. The same script, modules, parameters and seed give the same
 //! operations, whatever the size of the batches they are asked in.
 
-use std::path::Path;
-
 mod api;
 mod arrivals;
 mod blobs;
@@ -45,18 +43,7 @@ pub use error::ScriptError;
 pub use hooks::{HookTap, Hooks};
 pub use options::{ClientsOverride, ScriptLimits, ScriptOptions};
 pub use shared_state_check::{CheckError, Compared, Depth, check};
-pub use source::Script;
-
-/// Returns the parameters that a script declares, by name. Only the top level of the script runs,
-/// and nothing it prints is shown.
-///
-/// # Errors
-/// [`ScriptError`] if the script cannot be read, or fails before it has declared its parameters.
-pub fn describe(path: &Path, limits: ScriptLimits) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let path = path.to_path_buf();
-    let options = ScriptOptions { path, limits, quiet: true, ..ScriptOptions::default() };
-    source::describe(&options)
-}
+pub use source::{Script, describe};
 
 #[cfg(test)]
 mod tests;

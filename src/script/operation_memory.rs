@@ -7,7 +7,10 @@ use super::options::ScriptLimits;
 /// The memory of queued operations over the clients of one VM: the operations that each client has
 /// made ahead, and its last batch. The scheduler requests a client's next batch when most of the
 /// last batch is issued, so the VM needs no notice of each issue.
-#[derive(Debug)]
+///
+/// Without [`OperationMemory::share`] there is no room: no client runs before the top level has
+/// ended.
+#[derive(Debug, Default)]
 pub(super) struct OperationMemory {
     bytes: Cell<usize>,
     most_bytes: Cell<usize>,
@@ -19,17 +22,6 @@ pub(super) struct OperationMemory {
 }
 
 impl OperationMemory {
-    /// Creates a count without room: no client runs before the top level has ended.
-    pub fn new() -> OperationMemory {
-        OperationMemory {
-            bytes: Cell::new(0),
-            most_bytes: Cell::new(0),
-            batch_bytes: Cell::new(0),
-            parts: Cell::new(1),
-            waiting: Cell::new(0),
-        }
-    }
-
     /// Makes room for this VM's part of the operations of all `clients`.
     pub fn share(&self, limits: &ScriptLimits, clients: u32, parts: u32) {
         self.most_bytes.set(limits.memory_of_queued() / parts as usize);

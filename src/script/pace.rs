@@ -87,8 +87,9 @@ impl OpenPace {
     /// # Errors
     /// A message about what does not fit the phases, in the words of the script.
     pub fn schedule(&self, phases: &[Phase]) -> Result<Schedule, String> {
+        let (lates, stretches, functions) = (Vec::new(), Vec::new(), Vec::new());
         let rates = self.rates(phases)?;
-        let mut schedule = Schedule::new(rates);
+        let mut schedule = Schedule { lates, rates, stretches, functions };
         match &self.arrivals {
             ByPhase::Alike(manner, late) => {
                 schedule.begin(0, manner);
@@ -121,17 +122,15 @@ impl OpenPace {
             Rate::Steady(rate) => return Ok(Rates::new(&[], *rate)),
             Rate::ByPhase(rates) => rates,
         };
-        let what = match self.arrivals {
-            ByPhase::Alike(..) => "rate",
-            ByPhase::Apart(_) => "pace",
+        let (what, one_for_all, pause) = match self.arrivals {
+            ByPhase::Alike(..) => ("rate", "make rate a number", "0"),
+            ByPhase::Apart(_) => ("pace", "give one pace", "bench.open_loop { rate = 0 }"),
         };
         let of = |name: &str| rates.iter().find(|(known, _)| known == name).map(|(_, rate)| *rate);
         if phases.is_empty() {
-            return Err(match self.arrivals {
-                ByPhase::Alike(..) => "rate goes by phase, and the script has no phases: add bench.phases, or make rate a number",
-                ByPhase::Apart(_) => "pace goes by phase, and the script has no phases: add bench.phases, or give one pace",
-            }
-            .into());
+            return Err(format!(
+                "{what} goes by phase, and the script has no phases: add bench.phases, or {one_for_all}"
+            ));
         }
         let names = || phases.iter().map(|phase| phase.name.as_str());
         if let Some((name, _)) = rates.iter().find(|(name, _)| !names().any(|known| known == name))
@@ -139,11 +138,7 @@ impl OpenPace {
             return Err(format!("{what}: {}", unknown("phase", name, names())));
         }
         if let Some(name) = names().find(|name| of(name).is_none()) {
-            let pause = match self.arrivals {
-                ByPhase::Alike(..) => "0 makes it a pause",
-                ByPhase::Apart(_) => "bench.open_loop { rate = 0 } makes it a pause",
-            };
-            return Err(format!("{what} does not name phase '{name}'; {pause}"));
+            return Err(format!("{what} does not name phase '{name}'; {pause} makes it a pause"));
         }
         if phases.first().and_then(|phase| of(&phase.name)?.from).is_none() {
             return Err(format!(
@@ -166,10 +161,6 @@ impl OpenPace {
 }
 
 impl Schedule {
-    fn new(rates: Rates) -> Schedule {
-        Schedule { lates: Vec::new(), rates, stretches: Vec::new(), functions: Vec::new() }
-    }
-
     fn begin(&mut self, start_ns: u64, manner: &Manner) {
         let spacing = match manner {
             Manner::Constant => Spacing::Constant,

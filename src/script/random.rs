@@ -11,31 +11,31 @@ pub(super) struct RandomNumbers(Xoshiro256PlusPlus);
 
 impl RandomNumbers {
     pub fn new(seed: u64, workload: &str, client: u32, section: Section) -> RandomNumbers {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"smbench rng 1");
-        hasher.update(&seed.to_le_bytes());
-        hasher.update(&(workload.len() as u64).to_le_bytes());
-        hasher.update(workload.as_bytes());
-        hasher.update(&client.to_le_bytes());
-        hasher.update(&[section as u8]);
-        RandomNumbers(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+        RandomNumbers::seeded(&[
+            b"smbench rng 1",
+            &seed.to_le_bytes(),
+            &(workload.len() as u64).to_le_bytes(),
+            workload.as_bytes(),
+            &client.to_le_bytes(),
+            &[section as u8],
+        ])
     }
 
     /// Returns the random numbers of a workload's arrivals.
     pub fn of_arrivals(seed: u64, workload: &str) -> RandomNumbers {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"smbench arrivals 1");
-        hasher.update(&seed.to_le_bytes());
-        hasher.update(workload.as_bytes());
-        RandomNumbers(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
+        RandomNumbers::seeded(&[b"smbench arrivals 1", &seed.to_le_bytes(), workload.as_bytes()])
     }
 
     /// Returns the random numbers of `bench.rng(name)`.
     pub fn named(seed: u64, name: &str) -> RandomNumbers {
+        RandomNumbers::seeded(&[b"smbench named 1", &seed.to_le_bytes(), name.as_bytes()])
+    }
+
+    fn seeded(parts: &[&[u8]]) -> RandomNumbers {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"smbench named 1");
-        hasher.update(&seed.to_le_bytes());
-        hasher.update(name.as_bytes());
+        for part in parts {
+            hasher.update(part);
+        }
         RandomNumbers(Xoshiro256PlusPlus::from_seed(*hasher.finalize().as_bytes()))
     }
 

@@ -9,7 +9,7 @@ use super::host::ScriptHost;
 use super::members::{GLOBALS, no_member_of_a_handle};
 use super::printing::Printer;
 use super::values::{fail, fault, name_of, shown, unknown};
-use super::{api, error, require};
+use super::{api, error, require, values};
 use crate::ir::foreign_words;
 use crate::observability::standard_error::{self, LineKind};
 
@@ -57,8 +57,8 @@ pub(super) fn close(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     api::register_objects(lua, host)?;
     keep_only(&globals, GLOBALS)?;
     let strict = lua.create_table()?;
-    strict
-        .raw_set("__index", lua.create_function(|_, (_, name): (Value, Value)| absent(&name))?)?;
+    let missing = lua.create_function(|_, (_, name): (Value, Value)| absent(&name))?;
+    strict.raw_set("__index", missing)?;
     strict.raw_set("__metatable", false)?;
     globals.set_metatable(Some(strict))?;
 
@@ -148,10 +148,8 @@ fn portable_math(lua: &Lua, math: &Table) -> LuaResult<()> {
         ("atan", libm::atan),
     ];
     for (name, function) in one {
-        math.raw_set(
-            name,
-            lua.create_function(move |_, x: Value| Ok(function(number(&x, name)?)))?,
-        )?;
+        let call = move |_: &Lua, x: Value| Ok(function(number(&x, name)?));
+        math.raw_set(name, lua.create_function(call)?)?;
     }
     let two: [(&str, TwoArguments); 2] = [("atan2", libm::atan2), ("pow", libm::pow)];
     for (name, function) in two {
@@ -184,11 +182,8 @@ fn portable_math(lua: &Lua, math: &Table) -> LuaResult<()> {
 }
 
 fn number(value: &Value, function: &str) -> LuaResult<f64> {
-    match value {
-        Value::Integer(number) => Ok(*number as f64),
-        Value::Number(number) => Ok(*number),
-        other => fail!("math.{function} takes a number, not {}", shown(other)),
-    }
+    let refused = || fault(format!("math.{function} takes a number, not {}", shown(value)));
+    values::number(value).ok_or_else(refused)
 }
 
 /// Replaces the function that formats functions and other values, because an address in a string
@@ -226,30 +221,24 @@ fn without_addresses(lua: &Lua) -> LuaResult<()> {
 fn prelude(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let tools = lua.create_table()?;
     let teller = Rc::clone(host);
-    tools.raw_set(
-        "readable",
-        lua.create_function(move |lua, value: Value| match &value {
-            Value::Error(error) => Ok(Value::String(lua.create_string(teller.readable(error))?)),
-            _ => Ok(value),
-        })?,
-    )?;
+    let readable = lua.create_function(move |lua, value: Value| match &value {
+        Value::Error(error) => Ok(Value::String(lua.create_string(teller.readable(error))?)),
+        _ => Ok(value),
+    })?;
+    tools.raw_set("readable", readable)?;
     let owner = Rc::clone(host);
-    tools.raw_set(
-        "in_own_thread",
-        lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?,
-    )?;
+    let in_own_thread = lua.create_function(move |lua, ()| Ok(owner.in_own_thread(lua)))?;
+    tools.raw_set("in_own_thread", in_own_thread)?;
     tools.raw_set("find_plain", lua.create_function(|_, args| Ok(find_plain(args).unzip()))?)?;
     let printer = Rc::clone(host);
     let output = Printer::new(|text| standard_error::offer(LineKind::Note, text));
-    tools.raw_set(
-        "print",
-        lua.create_function(move |_, text: LuaString| {
-            if printer.prints() {
-                output.print(&text.to_string_lossy());
-            }
-            Ok(())
-        })?,
-    )?;
+    let print = lua.create_function(move |_, text: LuaString| {
+        if printer.prints() {
+            output.print(&text.to_string_lossy());
+        }
+        Ok(())
+    })?;
+    tools.raw_set("print", print)?;
     let text = include_str!("prelude.lua");
     lua.load(text).set_name(format!("={}", error::PRELUDE)).call(tools)
 }

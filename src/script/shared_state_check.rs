@@ -53,11 +53,11 @@ impl Depth {
     /// so that the check takes a fraction of a second for a script that makes its operations at the
     /// usual speed.
     pub const QUICK: Depth = Depth {
-        of_a_client: 1_000,
         operations: 50_000,
         bytes: 8 << 20,
         arrivals: 1 << 17,
         time: Duration::from_secs(1),
+        ..Depth::THOROUGH
     };
 }
 
@@ -78,7 +78,7 @@ const TIME_MADE_ONCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MakingPlan {
     pub threads: u32,
-    pub batch: usize,
+    batch: usize,
     /// Whether the last client is asked first.
     backwards: bool,
 }
@@ -165,22 +165,20 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         let many = StreamMaker::new(&options, way, depth)?;
         compare((&header, &script), &made, first, many)
     };
-    let (operations, clients, sections, other) = match again(threads) {
+    match again(threads) {
         // Two VMs have half of the memory each. A run on one thread may have all of it.
-        Err(error) if threads > 1 && error.to_string().contains("--script-memory") => again(1)?,
-        compared => compared?,
-    };
-    Ok(Compared { header, operations, clients, ways: [first, other], sections })
+        Err(error) if threads > 1 && error.to_string().contains("--script-memory") => again(1),
+        compared => compared,
+    }
 }
 
-/// Makes the same operations again. Returns the number of operations and of workload clients that
-/// were the same, the extent of each section, and the way in which they were made.
+/// Makes the same operations again, and compares them.
 fn compare(
     (header, script): (&StreamHeader, &str),
     made: &[(CheckedSection, Vec<MadeSection>)],
     first: MakingPlan,
     mut many: StreamMaker,
-) -> Result<(usize, usize, Vec<CheckedSection>, MakingPlan), CheckError> {
+) -> Result<Compared, CheckError> {
     let ways = [first, many.way];
     let (mut operations, mut compared) = (0, BTreeSet::new());
     let mut sections = Vec::new();
@@ -218,7 +216,8 @@ fn compare(
         cut.extend(made.iter().filter(|made| made.end.is_none()).map(|made| made.client));
     }
     compared.remove(&header.workload_clients());
-    Ok((operations, compared.len(), sections, many.way))
+    let (header, clients) = (header.clone(), compared.len());
+    Ok(Compared { header, operations, clients, ways, sections })
 }
 
 /// Returns the sections in their order, each with its clients. The run-wide client comes first in
@@ -334,12 +333,10 @@ impl StreamMaker {
     /// Asks clients in turn, one batch each, until the operations asked for are made: first for the
     /// clients whose sections are made whole, then for all.
     fn make(&mut self, section: Section, asked: Vec<SectionGoal>) -> Vec<MadeSection> {
-        let made = |asked: &SectionGoal| MadeSection {
-            client: asked.client,
-            operations: Vec::new(),
-            end: None,
-        };
-        let mut all: Vec<MadeSection> = asked.iter().map(made).collect();
+        let clients = asked.iter().map(|asked| asked.client);
+        let mut all: Vec<MadeSection> = clients
+            .map(|client| MadeSection { client, operations: Vec::new(), end: None })
+            .collect();
         let (time, mut room_bytes) = match section {
             Section::Iteration => (self.depth.time, self.depth.bytes),
             Section::Setup | Section::Teardown => (TIME_MADE_ONCE, BYTES_MADE_ONCE),
@@ -349,46 +346,42 @@ impl StreamMaker {
         if self.way.backwards {
             order.reverse();
         }
-        let mut whole = true;
-        let mut waiting = order.clone();
-        loop {
-            if waiting.is_empty() && whole {
-                whole = false;
-                waiting = order.clone();
-                waiting.retain(|at| all[*at].end.is_none());
+        // First those that are made whole, to the end of their sections, then all.
+        for whole in [true, false] {
+            let mut waiting = order.clone();
+            waiting.retain(|at| all[*at].end.is_none());
+            while !waiting.is_empty() {
+                waiting.retain(|at| {
+                    if Instant::now() >= deadline || room_bytes == 0 {
+                        return false;
+                    }
+                    let made = &mut all[*at];
+                    // Requests only a few operations at once, or as many as were made before, because
+                    // the time is checked only between batches, and a script may compute long for each
+                    // operation.
+                    let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
+                    let wanted = batch.min(asked[*at].wanted(whole, section, made));
+                    if wanted == 0 {
+                        return false;
+                    }
+                    let workload_clients = self.parts[0].header().workload_clients();
+                    let part =
+                        ClientPartition::part_of(made.client, workload_clients, self.way.threads);
+                    let script = &mut self.parts[part as usize];
+                    let before = made.operations.len();
+                    made.end = match script.pull(made.client, section, wanted, &mut made.operations)
+                    {
+                        Ok(Progress::More) => None,
+                        Ok(Progress::End) => Some(Ok(())),
+                        Err(error) => Some(Err(error)),
+                    };
+                    let made_now = &mut made.operations[before..];
+                    made_now.iter_mut().for_each(forget_bytes);
+                    let bytes: usize = made_now.iter().map(Operation::memory_bytes).sum();
+                    room_bytes = room_bytes.saturating_sub(bytes);
+                    made.end.is_none()
+                });
             }
-            if waiting.is_empty() {
-                break;
-            }
-            waiting.retain(|at| {
-                if Instant::now() >= deadline || room_bytes == 0 {
-                    return false;
-                }
-                let made = &mut all[*at];
-                // Requests only a few operations at once, or as many as were made before, because
-                // the time is checked only between batches, and a script may compute long for each
-                // operation.
-                let batch = self.way.batch.min(made.operations.len().max(FIRST_BATCH));
-                let wanted = batch.min(asked[*at].wanted(whole, section, made));
-                if wanted == 0 {
-                    return false;
-                }
-                let workload_clients = self.parts[0].header().workload_clients();
-                let part =
-                    ClientPartition::part_of(made.client, workload_clients, self.way.threads);
-                let script = &mut self.parts[part as usize];
-                let before = made.operations.len();
-                made.end = match script.pull(made.client, section, wanted, &mut made.operations) {
-                    Ok(Progress::More) => None,
-                    Ok(Progress::End) => Some(Ok(())),
-                    Err(error) => Some(Err(error)),
-                };
-                let made_now = &mut made.operations[before..];
-                made_now.iter_mut().for_each(forget_bytes);
-                let bytes: usize = made_now.iter().map(Operation::memory_bytes).sum();
-                room_bytes = room_bytes.saturating_sub(bytes);
-                made.end.is_none()
-            });
         }
         all
     }
@@ -411,26 +404,20 @@ fn difference<'a>(
 ) -> Option<(usize, u32, [MadeVersion<'a>; 2])> {
     let both = one.operations.iter().zip(&many.operations);
     let at = both.take_while(|(one, many)| one == many).count();
-    let versions = [MadeVersion::of(one, at)?, MadeVersion::of(many, at)?];
-    let same = matches!(versions, [MadeVersion::End, MadeVersion::End]);
+    let versions = [version(one, at)?, version(many, at)?];
+    let same = matches!(versions, [Ok(None), Ok(None)]);
     (!same).then_some((at, one.client, versions))
 }
 
-enum MadeVersion<'a> {
-    Operation(&'a Operation),
-    End,
-    Error(&'a SourceError),
-}
+/// An operation as it was made in one way: the operation, none if the section had ended, or an
+/// error.
+type MadeVersion<'a> = Result<Option<&'a Operation>, &'a SourceError>;
 
-impl MadeVersion<'_> {
-    /// Returns `None` if the operation was not asked for, or not made because time ran out.
-    fn of(made: &MadeSection, at: usize) -> Option<MadeVersion<'_>> {
-        match (made.operations.get(at), &made.end) {
-            (Some(operation), _) => Some(MadeVersion::Operation(operation)),
-            (None, Some(Err(error))) => Some(MadeVersion::Error(error)),
-            (None, Some(Ok(()))) => Some(MadeVersion::End),
-            (None, None) => None,
-        }
+/// Returns `None` if the operation was not asked for, or not made because time ran out.
+fn version(made: &MadeSection, at: usize) -> Option<MadeVersion<'_>> {
+    match made.operations.get(at) {
+        Some(operation) => Some(Ok(Some(operation))),
+        None => made.end.as_ref().map(|end| end.as_ref().map(|()| None)),
     }
 }
 
@@ -440,19 +427,14 @@ fn depends(
     client: u32,
     versions: [MadeVersion<'_>; 2],
 ) -> CheckError {
-    let id = |version: &MadeVersion<'_>| match version {
-        MadeVersion::Operation(operation) => Some(operation.op_id()),
-        MadeVersion::End | MadeVersion::Error(_) => None,
-    };
-    let op_id = versions.iter().find_map(id).unwrap_or_default();
-    let fields = versions.each_ref().map(|version| match version {
-        MadeVersion::Operation(operation) => fields(operation),
-        MadeVersion::End | MadeVersion::Error(_) => Map::new(),
-    });
-    let [one, many] = [(&versions[0], 0), (&versions[1], 1)].map(|(version, at)| match version {
-        MadeVersion::Operation(_) => in_short(&fields[at], &fields[1 - at]),
-        MadeVersion::End => "not there".into(),
-        MadeVersion::Error(error) => format!("an error ({error})"),
+    let operations = versions.map(|version| version.ok().flatten());
+    let op_id = operations.iter().flatten().map(|operation| operation.op_id()).next();
+    let op_id = op_id.unwrap_or_default();
+    let fields = operations.map(|operation| operation.map(fields).unwrap_or_default());
+    let [one, many] = [0, 1].map(|at| match versions[at] {
+        Ok(Some(_)) => in_short(&fields[at], &fields[1 - at]),
+        Ok(None) => "not there".into(),
+        Err(error) => format!("an error ({error})"),
     });
     CheckError::Depends(format!(
         "{script}: the stream depends on how it is made: operation {op_id} (client {}) is {one} from {}, and {many} from {}; most likely clients share something that changes, an upvalue (a local variable outside of setup, iteration and teardown) or a table in one: keep it inside the function or by client (t[c.id]), and make it from c.id, c.iteration and rng",

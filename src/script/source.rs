@@ -1,27 +1,31 @@
 //! A loaded script as a source of operations.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Function};
+use mlua::AnyUserData;
 
 use super::api::{ClientObject, Rng, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::client::{Bounds, Identity, ScriptClient};
-use super::coroutines::{Coroutines, Slot, State};
-use super::declared::{Declared, DeclaredWorkload, ParameterHelp, break_policies};
+use super::coroutines::{BegunClient, CoroutineState, Coroutines};
+use super::declared::{
+    Declared, DeclaredWorkload, ParameterHelp, SectionFunctions, break_policies,
+};
 use super::error::ScriptError;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::ScriptHost;
 use super::open_loop::OpenLoop;
-use super::options::ScriptOptions;
+use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
 use super::random::RandomNumbers;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
 use super::values::unknown;
 use super::vm::Vm;
+use crate::ir::directory::directory_of;
 use crate::ir::phases;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::workloads::MAX_CLIENTS;
@@ -41,29 +45,12 @@ pub struct Script {
     partition: ClientPartition,
     bounds: Bounds,
     /// The functions of each workload; after them those of the run-wide client, if there is one.
-    functions: Vec<Functions>,
+    functions: Vec<SectionFunctions>,
     rng: AnyUserData,
     /// The clients of its partition; after them the run-wide client, if there is one.
-    clients: Vec<Option<Box<Slot>>>,
+    clients: Vec<Option<Box<BegunClient>>>,
     coroutines: Coroutines,
-    left_out_of_documents: Vec<String>,
-}
-
-#[derive(Default)]
-struct Functions {
-    setup: Option<Function>,
-    iteration: Option<Function>,
-    teardown: Option<Function>,
-}
-
-impl Functions {
-    fn of(&self, section: Section) -> Option<&Function> {
-        match section {
-            Section::Setup => self.setup.as_ref(),
-            Section::Iteration => self.iteration.as_ref(),
-            Section::Teardown => self.teardown.as_ref(),
-        }
-    }
+    dropped_by_documents: Vec<String>,
 }
 
 struct Loaded {
@@ -84,10 +71,7 @@ fn load(
 ) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory.to_path_buf(),
-        _ => ".".into(),
-    };
+    let directory = directory_of(path).to_path_buf();
     let chunk = chunk_name(path);
     let blobs = Blobs::new(&directory, &options.blob_directories)?;
     let declared = Declared {
@@ -124,13 +108,20 @@ pub(super) fn load_for_hooks(
 }
 
 /// Returns the file's name as errors write it, short enough for Lua to keep it whole.
-fn chunk_name(path: &std::path::Path) -> String {
+fn chunk_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     name.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect()
 }
 
-pub(super) fn describe(options: &ScriptOptions) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let (loaded, result) = load(options, ClientPartition::WHOLE, None)?;
+/// Returns the parameters that a script declares, by name. Only the top level of the script runs,
+/// and nothing it prints is shown.
+///
+/// # Errors
+/// [`ScriptError`] if the script cannot be read, or fails before it has declared its parameters.
+pub fn describe(path: &Path, limits: ScriptLimits) -> Result<Vec<ParameterHelp>, ScriptError> {
+    let path = path.to_path_buf();
+    let options = ScriptOptions { path, limits, quiet: true, ..ScriptOptions::default() };
+    let (loaded, result) = load(&options, ClientPartition::WHOLE, None)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
@@ -171,7 +162,7 @@ impl Script {
     ) -> Result<Script, ScriptError> {
         let Loaded { vm, declared, chunk, path, source } = loaded;
         let hooks = declared.check_hooks()?;
-        let left_out_of_documents = left_out_of_documents(&declared);
+        let dropped_by_documents = dropped_by_documents(&declared);
         let metrics = declared.hooks.metric_kinds();
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
@@ -182,15 +173,7 @@ impl Script {
             )));
         }
         let Declared {
-            params,
-            modules,
-            mut workloads,
-            setup,
-            teardown,
-            phases,
-            thresholds,
-            on_break,
-            ..
+            params, modules, mut workloads, run_wide, phases, thresholds, on_break, ..
         } = declared;
         override_clients(&mut workloads, options)?;
         let phases = match (phases.unwrap_or_default(), options.duration_ns) {
@@ -208,9 +191,12 @@ impl Script {
             source: chunk,
             seed: options.seed.unwrap_or(0),
             workloads: (workloads.iter().zip(break_policies(&on_break, &workloads)?))
-                .map(|(workload, on_break)| Workload { on_break, ..workload.header() })
+                .map(|(DeclaredWorkload { name, clients, .. }, on_break)| Workload {
+                    on_break,
+                    ..Workload::new(name, *clients)
+                })
                 .collect(),
-            run_client: setup.is_some() || teardown.is_some(),
+            run_client: run_wide.setup.is_some() || run_wide.teardown.is_some(),
             phases,
             bounded: options.iterations.is_some(),
             hooks,
@@ -234,15 +220,8 @@ impl Script {
         }
         let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
         header.ir_hash = stream_hash(&source, &header, options, followed);
-        let mut functions: Vec<Functions> = workloads
-            .into_iter()
-            .map(|DeclaredWorkload { setup, iteration, teardown, .. }| Functions {
-                setup,
-                iteration: Some(iteration),
-                teardown,
-            })
-            .collect();
-        functions.push(Functions { setup, iteration: None, teardown });
+        let functions = workloads.into_iter().map(|workload| workload.functions);
+        let functions = functions.chain([run_wide]).collect();
         let coroutines = vm.enter(0, |lua| Coroutines::new(lua, &vm.host))?;
         *vm.host.open_loops.borrow_mut() = open_loops;
         let places = OwnClients { first: partition.part, step: partition.of };
@@ -251,8 +230,8 @@ impl Script {
         let bounds =
             Bounds { iterations: options.iterations, nominal_ns: options.nominal_bound_ns };
         let of_hooks = if header.hooks { limits.memory_of_hooks() } else { 0 };
-        vm.limit_memory(limits.memory_bytes - limits.memory_of_operations() - of_hooks)?;
-        vm.share_memory(partition.of)?;
+        let bytes = limits.memory_bytes - limits.memory_of_operations() - of_hooks;
+        vm.limit_memory(bytes, partition.of)?;
         vm.host.operation_memory.share(limits, header.clients(), partition.of);
         Ok(Script {
             vm,
@@ -263,13 +242,13 @@ impl Script {
             rng,
             clients,
             coroutines,
-            left_out_of_documents,
+            dropped_by_documents,
         })
     }
 
     /// Returns the declarations of the script that documents cannot hold, such as its hooks.
-    pub fn left_out_of_documents(&self) -> &[String] {
-        &self.left_out_of_documents
+    pub fn dropped_by_documents(&self) -> &[String] {
+        &self.dropped_by_documents
     }
 
     /// Returns whether the script has a function for this section of the client.
@@ -295,21 +274,18 @@ impl Script {
         }
     }
 
-    /// Moves the client to `section`. Returns `None` if the client has no such section or is past
+    /// Moves the client to `section`. Returns false if the client has no such section or is past
     /// it.
-    fn enter(&mut self, index: u32, section: Section) -> Result<Option<&mut Slot>, SourceError> {
-        let Some(place) = self.place(index) else { return Ok(None) };
+    fn enter(&mut self, index: u32, section: Section) -> Result<bool, SourceError> {
+        let Some(place) = self.place(index) else { return Ok(false) };
         let place = &mut self.clients[place];
-        if let Some(slot) = place
-            && slot.client.as_ref().is_some_and(|client| client.section >= section)
+        if let Some(client) = place.as_ref().and_then(|begun| begun.client.as_ref())
+            && client.section >= section
         {
-            let present = slot.client.as_ref().is_some_and(|client| client.section == section);
-            return Ok(if present { place.as_deref_mut() } else { None });
+            return Ok(client.section == section);
         }
-        let (workload, id) = match self.header.workload_of(index) {
-            Some((workload, id)) => (workload, id),
-            None => (self.header.workloads.len(), 0),
-        };
+        let of_run_client = (self.header.workloads.len(), 0);
+        let (workload, id) = self.header.workload_of(index).unwrap_or(of_run_client);
         let mut open_loops = self.vm.host.open_loops.borrow_mut();
         let open_loop = open_loops.get_mut(workload).and_then(Option::as_mut);
         let paced = open_loop.is_some().then_some(workload);
@@ -320,21 +296,19 @@ impl Script {
         }
         drop(open_loops);
         if self.functions[workload].of(section).is_none() {
-            return Ok(None);
+            return Ok(false);
         }
-        let name = match self.header.workloads.get(workload) {
-            Some(workload) => Arc::clone(&workload.name),
-            None => RUN_CLIENT.into(),
-        };
+        let name = self.header.workloads.get(workload);
+        let name = name.map_or_else(|| RUN_CLIENT.into(), |workload| Arc::clone(&workload.name));
         let random = RandomNumbers::new(self.header.seed, &name, id, section);
         if section == Section::Iteration {
             self.vm.host.operation_memory.begin_iterations();
         }
-        let state = State::Idle;
+        let state = CoroutineState::Idle;
         match place {
-            Some(slot) => {
-                slot.state = state;
-                if let Some(client) = slot.client.as_mut() {
+            Some(begun) => {
+                begun.state = state;
+                if let Some(client) = begun.client.as_mut() {
                     client.enter(section, random, &self.vm.host.operation_memory);
                 }
             }
@@ -347,29 +321,29 @@ impl Script {
                     client: Some(self.header.client_name(index)),
                 })?;
                 let client = Some(Box::new(client));
-                *place = Some(Box::new(Slot { client, object, state }));
+                *place = Some(Box::new(BegunClient { client, object, state }));
             }
         }
-        Ok(place.as_deref_mut())
+        Ok(true)
     }
 }
 
-fn left_out_of_documents(declared: &Declared) -> Vec<String> {
-    let mut left_out = Vec::new();
+fn dropped_by_documents(declared: &Declared) -> Vec<String> {
+    let mut dropped = Vec::new();
     match declared.thresholds.len() {
         0 => {}
-        1 => left_out.push(
+        1 => dropped.push(
             "its threshold (bench.thresholds): give it to the document's run with --threshold".into(),
         ),
-        count => left_out.push(format!(
+        count => dropped.push(format!(
             "its {count} thresholds (bench.thresholds): give them to the document's run with --threshold"
         )),
     }
-    left_out.extend(declared.hooks.described());
+    dropped.extend(declared.hooks.described());
     if declared.workloads.iter().any(|workload| !workload.needs.is_empty()) {
-        left_out.push("what its workloads need beyond their operations (needs)".into());
+        dropped.push("what its workloads need beyond their operations (needs)".into());
     }
-    left_out
+    dropped
 }
 
 /// Returns the arrivals of a workload that has them.
@@ -409,39 +383,39 @@ impl OperationSource for Script {
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
         let max = max.max(1);
-        if self.enter(client, section)?.is_none() {
+        if !self.enter(client, section)? {
             return Ok(Progress::End);
         }
         let of = self.header.workload_of(client).map(|(workload, _)| workload);
         let functions = &self.functions[of.unwrap_or(self.header.workloads.len())];
         let Some(function) = functions.of(section) else { return Ok(Progress::End) };
-        let slot = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
-        let Some(slot) = slot else { return Ok(Progress::End) };
+        let begun = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
+        let Some(begun) = begun else { return Ok(Progress::End) };
         let memory = &self.vm.host.operation_memory;
-        if let Some(client) = slot.client.as_mut() {
+        if let Some(client) = begun.client.as_mut() {
             client.start_batch(memory);
         }
         let mut wanted = max;
         loop {
             let mut full = false;
-            if let Some(client) = slot.client.as_mut() {
+            if let Some(client) = begun.client.as_mut() {
                 wanted -= client.take_made(wanted, into, memory);
                 full = client.batch_is_full(memory);
             }
             if wanted == 0 || full {
-                let drained = slot.client.as_ref().is_none_or(|client| client.is_drained());
-                let ended = drained && matches!(slot.state, State::Ended);
+                let drained = begun.client.as_ref().is_none_or(|client| client.made.is_empty());
+                let ended = drained && matches!(begun.state, CoroutineState::Ended);
                 return Ok(if ended { Progress::End } else { Progress::More });
             }
-            match &slot.state {
-                State::Ended => return Ok(Progress::End),
-                State::Failed(error) => return Err(SourceError::clone(error)),
-                State::Idle | State::Running(_) => {}
+            match &begun.state {
+                CoroutineState::Ended => return Ok(Progress::End),
+                CoroutineState::Failed(error) => return Err(SourceError::clone(error)),
+                CoroutineState::Idle | CoroutineState::Running(_) => {}
             }
             if let Err(error) =
-                self.coroutines.resume(&self.vm, slot, (function, &self.rng), wanted)
+                self.coroutines.resume(&self.vm, begun, (function, &self.rng), wanted)
             {
-                slot.state = State::Failed(Box::new(SourceError {
+                begun.state = CoroutineState::Failed(Box::new(SourceError {
                     message: error.to_string(),
                     client: Some(self.header.client_name(client)),
                 }));

@@ -1,13 +1,11 @@
 //! Conversion of Lua's values to Rust's, with errors in the words of the script.
 
-use mlua::{Error as LuaError, Result as LuaResult, Table, Value};
+use mlua::{Error as LuaError, Function, Result as LuaResult, Table, Value};
 
 use crate::ir::foreign_words::ForeignWords;
 use crate::ir::units;
+pub(super) use crate::protocol::LARGEST_EXACT;
 use crate::protocol::nearest;
-
-/// The largest whole number that a Lua number holds exactly.
-pub(super) const LARGEST_EXACT: u64 = 1 << 53;
 
 /// Returns an error for the script's author. The caller adds the line of the script.
 pub(super) fn fault(message: impl std::fmt::Display) -> LuaError {
@@ -70,7 +68,7 @@ pub(super) fn refuse_foreign_fields(
 ) -> LuaResult<()> {
     for (foreign, here) in words.iter() {
         if !table.raw_get::<Value>(foreign)?.is_nil() {
-            return Err(fault(format!("{what}: unknown field '{foreign}': {here}")));
+            return fail!("{what}: unknown field '{foreign}': {here}");
         }
     }
     Ok(())
@@ -99,6 +97,15 @@ pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
     match value {
         Value::Table(table) => Ok(table.clone()),
         other => fail!("{what} takes a table, not {}", shown(other)),
+    }
+}
+
+/// Returns a function, or an error that begins with `expected`, such as `bench.setup takes a
+/// function,`.
+pub(super) fn function(value: &Value, expected: &str) -> LuaResult<Function> {
+    match value {
+        Value::Function(function) => Ok(function.clone()),
+        other => fail!("{expected} not {}", shown(other)),
     }
 }
 
@@ -144,6 +151,15 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
     }
 }
 
+/// Returns a number as Rust has it.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
 /// Checks a name that is used in reports and on command lines, and returns it: 1 to 64 printable
 /// characters without `/`, `=` and quotes.
 pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
@@ -158,30 +174,25 @@ pub(super) fn name(value: &Value, what: &str) -> LuaResult<String> {
 
 /// Returns a whole number from 0 to 2^53, or an error that explains why the value is none.
 pub(super) fn whole(value: &Value, what: &str) -> LuaResult<u64> {
-    match value {
-        Value::Number(number) if !number.is_finite() => {
+    if let Value::Integer(number @ 0..) = value
+        && *number as u64 <= LARGEST_EXACT
+    {
+        return Ok(*number as u64);
+    }
+    match number(value) {
+        Some(number) if !number.is_finite() => {
             fail!("{what} is {number}; it must be a number (x / 0 is none)")
         }
-        Value::Integer(number) if *number >= 0 && *number as u64 <= LARGEST_EXACT => {
-            Ok(*number as u64)
-        }
-        Value::Integer(number) if *number < 0 => {
-            fail!("{what} is {number}; it cannot be negative")
-        }
-        Value::Number(number) if *number < 0.0 => {
-            fail!("{what} is {number}; it cannot be negative")
-        }
-        Value::Number(number) if *number <= LARGEST_EXACT as f64 => {
-            // The binding does not return negative zero as an integer.
-            if *number == 0.0 {
-                return Ok(0);
-            }
-            fail!("{what} is {number}; it must be a whole number (math.floor makes one)")
-        }
-        Value::Integer(_) | Value::Number(_) => {
+        Some(..0.0) => fail!("{what} is {}; it cannot be negative", shown(value)),
+        Some(number) if value.is_integer() || number > LARGEST_EXACT as f64 => {
             fail!("{what} is {}; the largest is 2^53", shown(value))
         }
-        other => fail!("{what} is a whole number, not {}", shown(other)),
+        // The binding does not return negative zero as an integer.
+        Some(0.0) => Ok(0),
+        Some(number) => {
+            fail!("{what} is {number}; it must be a whole number (math.floor makes one)")
+        }
+        None => fail!("{what} is a whole number, not {}", shown(value)),
     }
 }
 
@@ -230,14 +241,10 @@ fn nanoseconds(value: &Value, what: &str) -> Result<u64, String> {
             return units::parse_duration_ns(&text.to_string_lossy())
                 .map_err(|error| format!("{what}: {error}"));
         }
-        Value::Integer(number) => *number as f64,
-        Value::Number(number) => *number,
-        other => {
-            return Err(format!(
-                "{what} is a duration such as \"50ms\" or a number of nanoseconds, not {}",
-                shown(other)
-            ));
-        }
+        _ => number(value).ok_or_else(|| {
+            let shown = shown(value);
+            format!("{what} is a duration such as \"50ms\" or a number of nanoseconds, not {shown}")
+        })?,
     };
     duration_from(number).map_err(|problem| format!("{what}: {problem}"))
 }

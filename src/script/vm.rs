@@ -35,16 +35,6 @@ impl Vm {
         Ok(Vm { lua, host })
     }
 
-    /// Sets the memory limit of the VM from now on, in bytes.
-    ///
-    /// # Errors
-    /// [`ScriptError::Internal`] if the allocator does not support limits.
-    pub fn limit_memory(&self, bytes: usize) -> Result<(), ScriptError> {
-        self.host.set_memory(bytes);
-        let set = self.lua.set_memory_limit(bytes);
-        set.map(drop).map_err(|error| ScriptError::Internal(error.to_string()))
-    }
-
     /// Runs the top level of a script.
     pub fn run(&self, chunk: &str, path: &str, source: &str) -> Result<(), ScriptError> {
         self.host.chunks.borrow_mut().add(chunk, path, source);
@@ -52,12 +42,12 @@ impl Vm {
         self.enter(main, |lua| load_chunk(lua, chunk, source)).map(|_: Value| ())
     }
 
-    /// Reduces the memory limit to one of `parts` equal parts.
+    /// Reduces the memory limit to one of `parts` equal parts of `bytes`.
     ///
     /// # Errors
     /// [`ScriptError`] if the top level has left more than that in use.
-    pub fn share_memory(&self, parts: u32) -> Result<(), ScriptError> {
-        self.host.share_memory(parts);
+    pub fn limit_memory(&self, bytes: usize, parts: u32) -> Result<(), ScriptError> {
+        self.host.limit_memory(bytes, parts);
         let limit = self.host.memory_bytes();
         self.enter(0, |lua| {
             lua.gc_collect()?;

@@ -1,10 +1,8 @@
 //! The search for an operation id that is used twice, among any number of ids.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 
-use crate::ir::sorted_runs::{SortedRuns, read_record};
+use crate::ir::sorted_runs::SortedRuns;
 
 /// The hash of an id. It has 128 bits of BLAKE3, so that two ids are never taken for one.
 pub(super) type IdHash = [u8; 16];
@@ -30,15 +28,11 @@ pub(super) struct DuplicateId {
     pub second: u64,
 }
 
-const RUN_LENGTH: usize = 1 << 19;
 const RECORD: usize = 24;
 
 impl DuplicateSearch {
-    pub fn new() -> DuplicateSearch {
-        DuplicateSearch::with_limit(RUN_LENGTH)
-    }
-
-    fn with_limit(limit: usize) -> DuplicateSearch {
+    /// Creates a search that keeps at most `limit` ids in memory.
+    pub fn new(limit: usize) -> DuplicateSearch {
         DuplicateSearch { run: Vec::new(), limit, spilled: None }
     }
 
@@ -52,45 +46,31 @@ impl DuplicateSearch {
 
     fn spill(&mut self) -> io::Result<()> {
         self.run.sort_unstable();
-        let mut runs = match self.spilled.take() {
+        let runs = match &mut self.spilled {
             Some(runs) => runs,
-            None => SortedRuns::new()?,
+            None => self.spilled.insert(SortedRuns::new()?),
         };
         for (hash, position) in self.run.drain(..) {
             runs.write(&hash)?;
             runs.write(&position.to_le_bytes())?;
         }
         runs.end_run();
-        self.spilled = Some(runs);
         Ok(())
     }
 
     /// Returns the duplicate whose second use comes first.
     pub fn duplicate(mut self) -> io::Result<Option<DuplicateId>> {
         let mut found = Earliest::default();
-        if self.spilled.is_none() {
-            self.run.sort_unstable();
-            for (hash, position) in self.run {
-                found.next(hash, position);
-            }
-            return Ok(found.duplicate);
+        if self.spilled.is_some() {
+            self.spill()?;
         }
-        self.spill()?;
-        let Some(runs) = self.spilled else { return Ok(None) };
-        let runs = runs.into_file()?;
-        let mut readers = runs.readers();
-        let mut heads = BinaryHeap::with_capacity(readers.len());
-        let mut record = [0; RECORD];
-        for (index, reader) in readers.iter_mut().enumerate() {
-            if read_record(reader, &mut record)? {
-                heads.push(Reverse((split(&record), index)));
-            }
-        }
-        while let Some(Reverse(((hash, position), index))) = heads.pop() {
-            found.next(hash, position);
-            if read_record(&mut readers[index], &mut record)? {
-                heads.push(Reverse((split(&record), index)));
-            }
+        self.run.sort_unstable();
+        self.run.into_iter().for_each(|use_of_id| found.next(use_of_id));
+        if let Some(runs) = self.spilled {
+            runs.merge(split, |record, _| {
+                found.next(split(&record));
+                Ok(())
+            })?;
         }
         Ok(found.duplicate)
     }
@@ -111,7 +91,7 @@ struct Earliest {
 }
 
 impl Earliest {
-    fn next(&mut self, hash: IdHash, position: u64) {
+    fn next(&mut self, (hash, position): (IdHash, u64)) {
         if let Some((before, first)) = self.before
             && before == hash
             && self.duplicate.as_ref().is_none_or(|known| position < known.second)
@@ -127,7 +107,7 @@ mod tests {
     use super::*;
 
     fn duplicate_of(ids: impl Iterator<Item = String>, limit: usize) -> Option<DuplicateId> {
-        let mut unique = DuplicateSearch::with_limit(limit);
+        let mut unique = DuplicateSearch::new(limit);
         for (position, id) in ids.enumerate() {
             unique.add(&id, position as u64).unwrap();
         }

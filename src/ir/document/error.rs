@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::warnings::{Warning, shortened};
+use super::warnings::{Warning, counted, shortened};
 use crate::ir::blobs::BlobError;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::protocol::create::CreateError;
@@ -76,11 +76,7 @@ impl fmt::Display for DocumentError {
     }
 }
 
-impl std::error::Error for DocumentError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.problem)
-    }
-}
+impl std::error::Error for DocumentError {}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -279,11 +275,9 @@ impl UnknownTypes {
 
 impl fmt::Display for UnknownTypes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (name, count, first)) in self.types.iter().enumerate() {
-            let separator = if i == 0 { "" } else { "; " };
-            let plural = if *count == 1 { "" } else { "s" };
-            write!(f, "{separator}{name:?} ({count} operation{plural}, first {first:?})")?;
-        }
-        Ok(())
+        let types = self.types.iter().map(|(name, count, first)| {
+            format!("{name:?} ({}, first {first:?})", counted(*count, "operation"))
+        });
+        f.write_str(&types.collect::<Vec<_>>().join("; "))
     }
 }

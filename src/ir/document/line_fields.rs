@@ -6,14 +6,9 @@ use super::line::DocumentLine;
 use super::line::field::*;
 use crate::ir::operation::OperationType::{self, *};
 
-/// The fields that must be present and those that may be, one bit each.
-struct FieldSet {
-    required: u32,
-    optional: u32,
-}
-
-/// Returns the fields of a type; none if version 1 has no such type.
-fn fields_v1(operation: OperationType) -> Option<FieldSet> {
+/// Returns the fields that a type must have and those that it may have, one bit each; none if
+/// version 1 has no such type.
+fn fields_v1(operation: OperationType) -> Option<(u32, u32)> {
     let (required, optional) = match operation {
         Open => (PATH | MODE | HANDLE_REF, EXTENSIONS),
         Read => (HANDLE_REF | OFFSET | LENGTH, 0),
@@ -23,10 +18,10 @@ fn fields_v1(operation: OperationType) -> Option<FieldSet> {
         Delete => (PATH, 0),
         _ => return None,
     };
-    Some(FieldSet { required: required | OP_ID | CLIENT_ID | TIMESTAMP_US, optional })
+    Some((required | OP_ID | CLIENT_ID | TIMESTAMP_US, optional))
 }
 
-fn fields_v2(operation: OperationType) -> FieldSet {
+fn fields_v2(operation: OperationType) -> (u32, u32) {
     let (required, optional) = match operation {
         Open => (PATH | MODE | HANDLE_REF, DISPOSITION | EXTENSIONS),
         Read | Unlock => (HANDLE_REF | OFFSET | LENGTH, 0),
@@ -39,7 +34,7 @@ fn fields_v2(operation: OperationType) -> FieldSet {
         Lock => (HANDLE_REF | OFFSET | LENGTH | EXCLUSIVE | WAIT, 0),
     };
     let anywhere = OP_ID | SECTION | ITERATION | EXPECT | AT_NS | AFTER_NS | LATE;
-    FieldSet { required: required | CLIENT, optional: optional | anywhere }
+    (required | CLIENT, optional | anywhere)
 }
 
 /// Checks which fields a line has. Returns the type of its operation; none if this version of
@@ -54,16 +49,14 @@ pub(super) fn check(
 ) -> Result<Option<OperationType>, Problem> {
     let Some(operation) = line.operation_type() else { return Ok(None) };
     let fields = match format {
-        Format::V1 => match fields_v1(operation) {
-            Some(fields) => fields,
-            None => return Ok(None),
-        },
-        Format::V2 => fields_v2(operation),
+        Format::V1 => fields_v1(operation),
+        Format::V2 => Some(fields_v2(operation)),
     };
+    let Some((required, optional)) = fields else { return Ok(None) };
     let kind = operation.document_name();
     let present = line.present();
-    let allowed = fields.required | fields.optional;
-    if let Some(field) = names(fields.required & !present).next() {
+    let allowed = required | optional;
+    if let Some(field) = names(required & !present).next() {
         return Err(Problem::MissingField { kind, field });
     }
     let foreign = names(present & !allowed).next();
@@ -80,22 +73,11 @@ pub(super) fn check(
         if present & LATE != 0 && present & arrival != arrival {
             return Err(Problem::LateAlone);
         }
-        if operation == Write {
-            exactly_one(kind, present, PAYLOAD, BLOB_PATH)?;
+        if operation == Write && (present & PAYLOAD != 0) == (present & BLOB_PATH != 0) {
+            return Err(Problem::OneOf { kind, left: "payload", right: "blob_path" });
         }
     }
     Ok(Some(operation))
-}
-
-fn exactly_one(kind: &'static str, present: u32, left: u32, right: u32) -> Result<(), Problem> {
-    match (present & left != 0) != (present & right != 0) {
-        true => Ok(()),
-        false => Err(Problem::OneOf { kind, left: name(left), right: name(right) }),
-    }
-}
-
-fn name(bit: u32) -> &'static str {
-    names(bit).next().unwrap_or_default()
 }
 
 fn names(bits: u32) -> impl Iterator<Item = &'static str> {

@@ -1,6 +1,6 @@
 //! The loading of a document, which is read once, checked completely and spooled per client.
 
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,15 +10,17 @@ use super::format::{Format, open};
 use super::header::Header;
 use super::line::DocumentLine;
 use super::sink::LineSink;
+use super::v2_writer::V2Writer;
 use super::validate::Validator;
-use super::warnings::{Warning, shortened};
+use super::warnings::{Warning, Warnings, shortened};
 use super::{v1_reader, v2_reader};
-use crate::ir::blobs::{BlobCache, BlobChecks, BlobDirectories};
+use crate::ir::blobs::{BLOB_BUDGET, BlobCache, BlobChecks, BlobDirectories};
+use crate::ir::directory::directory_of;
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
 use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::{OperationSource, Progress, SourceError, StreamHeader};
-use crate::ir::spool::{Spool, SpoolWriter};
+use crate::ir::spool::{MEMORY, Spool, SpoolWriter};
 
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
@@ -47,31 +49,20 @@ pub struct Document {
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentError> {
     let at_file = |problem| DocumentError::new(path, problem);
     let (mut file, format) = open(path)?;
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let directories = BlobDirectories::open(directory, &options.blob_directories)
         .map_err(|(directory, error)| at_file(Problem::BlobDirectory { directory, error }))?;
     let base = directory.canonicalize().ok().filter(|_| format == Format::V2);
-    let mut loader = Loader { blobs: Some((directories, base)), state: None };
-    let mut stated_hash = None;
-    let mut head = None;
-    if format == Format::V2 {
-        let mut input = BufReader::with_capacity(1 << 18, file);
-        stated_hash = v2_reader::read(path, &mut input, &mut loader)?;
-    } else {
-        head = Some(v1_reader::read(path, &mut file, &mut loader)?);
-    }
-    let Some(mut state) = loader.state else { return Err(at_file(Problem::NoClients)) };
-    if let Some(head) = &head {
-        check_counts(head, &mut state.validator);
-    }
-    state.finish(options.strict, stated_hash).map_err(|(position, op_id, problem)| DocumentError {
-        position,
-        op_id,
-        ..at_file(problem)
-    })
+    let start = Box::new(|header: Header| Ok(Loading::new(header, directories, base)));
+    let (loading, stated_hash) = match format {
+        Format::V2 => v2_reader::read(path, file, start)?,
+        Format::V1 => {
+            let (mut loading, head) = v1_reader::read(path, &mut file, start)?;
+            check_counts(&head, &mut loading.validator);
+            (loading, None)
+        }
+    };
+    loading.finish(path, options.strict, stated_hash)
 }
 
 fn check_counts(head: &v1_reader::Head, validator: &mut Validator) {
@@ -94,12 +85,6 @@ fn check_counts(head: &v1_reader::Head, validator: &mut Validator) {
 }
 
 /// A sink that checks lines and spools their operations.
-struct Loader {
-    /// The directories of blobs and the base of relative paths, until the header has been read.
-    blobs: Option<(Arc<BlobDirectories>, Option<PathBuf>)>,
-    state: Option<Loading>,
-}
-
 struct Loading {
     header: StreamHeader,
     blobs: BlobCache,
@@ -109,54 +94,33 @@ struct Loading {
     /// Whether an id has the form of an implied one, so that it may be another operation's.
     ids_like_implied: bool,
     implied_ids: bool,
-    hash: blake3::Hasher,
-    buffer: Vec<u8>,
-    operations: u64,
+    /// The lines of the operations, for their hash.
+    lines: V2Writer<io::Sink>,
     has_metadata: bool,
     position: Option<Position>,
 }
 
-impl LineSink for Loader {
-    fn header(&mut self, header: Header) -> Result<(), Problem> {
-        let Some((directories, base)) = self.blobs.take() else { return Ok(()) };
+impl Loading {
+    /// `base` is the directory that relative paths of blobs are relative to, if they may be.
+    fn new(header: Header, directories: Arc<BlobDirectories>, base: Option<PathBuf>) -> Loading {
         let clients = header.clients();
-        self.state = Some(Loading {
-            validator: Validator::new(
-                clients,
-                header.run_client,
-                BlobChecks::new(Arc::clone(&directories), base),
-            ),
-            blobs: BlobCache::new(directories),
-            spool: SpoolWriter::new(clients),
-            ids: DuplicateSearch::new(),
+        let blobs = BlobChecks::new(Arc::clone(&directories), base);
+        Loading {
+            validator: Validator::new(clients, header.run_client, blobs),
+            blobs: BlobCache::new(directories, BLOB_BUDGET),
+            spool: SpoolWriter::new(clients, MEMORY),
+            ids: DuplicateSearch::new(MAX_IDS_IN_MEMORY),
             ids_like_implied: false,
             implied_ids: false,
-            hash: blake3::Hasher::new(),
-            buffer: Vec::new(),
-            operations: 0,
+            lines: V2Writer::after_header(io::sink()),
             has_metadata: header.metadata.is_some(),
             header: header.into_stream(),
             position: None,
-        });
-        Ok(())
-    }
-
-    fn line(
-        &mut self,
-        position: Position,
-        line: &mut DocumentLine<'static>,
-        operation: OperationType,
-    ) -> Result<(), Problem> {
-        match &mut self.state {
-            Some(state) => state.line(position, line, operation),
-            None => Ok(()),
         }
     }
 }
 
-const HASH_AT: usize = 64 << 10;
-
-impl Loading {
+impl LineSink for Loading {
     fn line(
         &mut self,
         position: Position,
@@ -178,53 +142,30 @@ impl Loading {
             }
         }
         self.spool.push(&operation).map_err(Problem::Spool)?;
-        self.operations += 1;
         self.position = Some(position);
-        serde_json::to_writer(&mut self.buffer, line).map_err(|e| Problem::json(&e))?;
-        self.buffer.push(b'\n');
-        if self.buffer.len() >= HASH_AT {
-            self.hash.update(&self.buffer);
-            self.buffer.clear();
-        }
-        Ok(())
+        self.lines.push(line).map_err(Problem::Spool)
     }
+}
 
-    /// Finds the clients that have no operation. They take no part in a run, which keeps
-    /// nothing for them.
-    fn find_idle_clients(&mut self) {
-        let mut active: Vec<u32> = self.spool.clients_with_operations().collect();
-        let idle = u64::from(self.header.clients()) - active.len() as u64;
-        if idle == 0 {
-            return;
-        }
-        let first = (0..).zip(&active).find(|(at, client)| at != *client);
-        let first = first.map_or(active.len() as u32, |(at, _)| at);
-        let first = shortened(&self.header.client_name(first));
-        self.validator.warnings.add(Warning::Idle { clients: idle, first });
-        // A run without any client would not find out whether there is a server.
-        if active.is_empty() {
-            active.push(0);
-        }
-        self.header.active = Some(active.into());
-    }
-
+impl Loading {
     fn finish(
         mut self,
+        path: &Path,
         strict: bool,
         stated_hash: Option<String>,
-    ) -> Result<Document, (Option<Position>, Option<String>, Problem)> {
-        let whole = |problem| (None, None, problem);
-        self.hash.update(&self.buffer);
-        self.header.ir_hash = self.hash.finalize().to_hex().to_string();
+    ) -> Result<Document, DocumentError> {
+        let at_file = |problem| DocumentError::new(path, problem);
+        let spool = |error| at_file(Problem::Spool(error));
+        let written = self.lines.finish().map_err(spool)?;
+        self.header.ir_hash = written.ir_hash;
         if stated_hash.is_some_and(|stated| stated != self.header.ir_hash) {
             self.validator.warnings.add(Warning::Edited);
         }
-        let spool = |error| whole(Problem::Spool(error));
-        self.find_idle_clients();
+        find_idle_clients(&mut self.header, &self.spool, &mut self.validator.warnings);
         let mut document = Document {
             header: self.header,
-            warnings: self.validator.finish().into_vec(),
-            operations: self.operations,
+            warnings: self.validator.finish().all,
+            operations: written.operations,
             spool: self.spool.finish().map_err(spool)?,
             blobs: self.blobs,
             has_metadata: self.has_metadata,
@@ -241,19 +182,40 @@ impl Loading {
             let op_id = document.id_of(&duplicate).map_err(spool)?;
             let at = |number| self.position.map(|position| position.at(number));
             let (first, second) = (at(duplicate.first), at(duplicate.second));
-            return Err(match first {
-                Some(position) if duplicate.second != IMPLIED => {
-                    (second, op_id, Problem::DuplicateId { first: position })
+            let (position, problem) = match first {
+                Some(first) if duplicate.second != IMPLIED => {
+                    (second, Problem::DuplicateId { first })
                 }
-                _ => (first, op_id, Problem::ImpliedId),
-            });
+                _ => (first, Problem::ImpliedId),
+            };
+            return Err(DocumentError { position, op_id, ..at_file(problem) });
         }
         if strict && let Some(warning) = document.warnings.iter().find(|w| w.is_error_if_strict()) {
-            return Err(whole(Problem::Strict(warning.clone())));
+            return Err(at_file(Problem::Strict(warning.clone())));
         }
         Ok(document)
     }
 }
+
+/// Finds the clients that have no operation. They take no part in a run, which keeps nothing for
+/// them.
+fn find_idle_clients(header: &mut StreamHeader, spool: &SpoolWriter, warnings: &mut Warnings) {
+    let mut active: Vec<u32> = spool.clients_with_operations().collect();
+    let idle = u64::from(header.clients()) - active.len() as u64;
+    if idle == 0 {
+        return;
+    }
+    let first = (0..).zip(&active).find(|(at, client)| at != *client);
+    let first = first.map_or(active.len() as u32, |(at, _)| at);
+    warnings.add(Warning::Idle { clients: idle, first: shortened(&header.client_name(first)) });
+    // A run without any client would not find out whether there is a server.
+    if active.is_empty() {
+        active.push(0);
+    }
+    header.active = Some(active.into());
+}
+
+const MAX_IDS_IN_MEMORY: usize = 1 << 19;
 
 /// Stands for the position of an id that is only implied.
 const IMPLIED: u64 = u64::MAX;

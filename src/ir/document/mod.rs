@@ -5,7 +5,6 @@
 //! version into the other and keeps keys that smbench does not know; each version has a writer.
 
 mod convert;
-mod document_writer;
 mod duplicate_ids;
 pub mod error;
 pub mod format;
@@ -24,7 +23,7 @@ pub mod warnings;
 pub(super) mod writer;
 
 pub use convert::convert;
-pub use document_writer::Written;
 pub use error::{DocumentError, WriteError};
 pub use format::Format;
 pub use load::{Document, LoadOptions, load};
+pub use v2_writer::Written;

@@ -9,9 +9,8 @@ use super::line::DocumentLine;
 use super::line_fields;
 use crate::ir::operation::OperationType;
 
-/// A receiver of a document in the order in which it is read: the header, then version 2 lines.
+/// A receiver of the version 2 lines of a document, in the order in which they are read.
 pub(super) trait LineSink {
-    fn header(&mut self, header: Header) -> Result<(), Problem>;
     fn line(
         &mut self,
         position: Position,
@@ -20,24 +19,32 @@ pub(super) trait LineSink {
     ) -> Result<(), Problem>;
 }
 
+/// A function that makes a sink for the document that has this header.
+pub(super) type StartSink<'s, S> = Box<dyn FnOnce(Header) -> Result<S, Problem> + 's>;
+
 /// A filter before the sink. It passes on valid lines, and collects unknown operation types, so
 /// that the error at the end can list all of them.
-pub(super) struct CheckedSink<'s> {
-    pub file: PathBuf,
+pub(super) struct CheckedSink<'s, S> {
+    file: PathBuf,
     format: Format,
-    pub sink: &'s mut dyn LineSink,
+    /// The function that makes the sink, until the header has been read.
+    start: Option<StartSink<'s, S>>,
+    sink: Option<S>,
     unknown: UnknownTypes,
     pub found: u64,
 }
 
-impl<'s> CheckedSink<'s> {
-    pub fn new(file: &Path, format: Format, sink: &'s mut dyn LineSink) -> CheckedSink<'s> {
-        let unknown = UnknownTypes::default();
-        CheckedSink { file: file.to_path_buf(), format, sink, unknown, found: 0 }
+impl<'s, S: LineSink> CheckedSink<'s, S> {
+    pub fn new(file: &Path, format: Format, start: StartSink<'s, S>) -> CheckedSink<'s, S> {
+        let (file, unknown) = (file.to_path_buf(), UnknownTypes::default());
+        CheckedSink { file, format, start: Some(start), sink: None, unknown, found: 0 }
     }
 
     pub fn header(&mut self, header: Header) -> Result<(), DocumentError> {
-        header.check().and_then(|()| self.sink.header(header)).map_err(|p| self.error(p))
+        header.check().map_err(|problem| self.error(problem))?;
+        let sink = self.start.take().map(|start| start(header)).transpose();
+        self.sink = sink.map_err(|problem| self.error(problem))?;
+        Ok(())
     }
 
     /// Checks a line and passes it on. `to_v2` converts a valid line of its version to version 2. A
@@ -59,9 +66,10 @@ impl<'s> CheckedSink<'s> {
             // Operations that follow one of an unknown type may depend on it, so they are not
             // passed on.
             Ok(Some(_)) if !self.unknown.is_empty() => Ok(()),
-            Ok(Some(operation)) => {
-                to_v2(&mut line).and_then(|()| self.sink.line(position, &mut line, operation))
-            }
+            Ok(Some(operation)) => to_v2(&mut line).and_then(|()| match &mut self.sink {
+                Some(sink) => sink.line(position, &mut line, operation),
+                None => Ok(()),
+            }),
             Err(problem) => Err(problem),
         };
         passed.map_err(|problem| DocumentError {
@@ -71,11 +79,13 @@ impl<'s> CheckedSink<'s> {
         })
     }
 
-    pub fn finish(self) -> Result<(), DocumentError> {
-        if self.unknown.is_empty() {
-            return Ok(());
-        }
-        Err(DocumentError::new(&self.file, Problem::UnknownTypes(self.unknown)))
+    pub fn finish(self) -> Result<S, DocumentError> {
+        let problem = match self.sink {
+            Some(sink) if self.unknown.is_empty() => return Ok(sink),
+            Some(_) => Problem::UnknownTypes(self.unknown),
+            None => Problem::NoClients,
+        };
+        Err(DocumentError::new(&self.file, problem))
     }
 
     pub fn error(&self, problem: Problem) -> DocumentError {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
@@ -20,7 +21,7 @@ use super::format::Format;
 use super::header::Header;
 use super::limits::{MAX_HEADER, MAX_PART};
 use super::line::DocumentLine;
-use super::sink::{CheckedSink, LineSink};
+use super::sink::{CheckedSink, LineSink, StartSink};
 use super::warnings::shortened;
 use crate::ir::operation::OpenMode;
 use crate::ir::workloads::{MAX_CLIENTS, Workload};
@@ -44,13 +45,13 @@ pub(super) fn default_disposition(mode: OpenMode) -> CreateDisposition {
 
 /// Reads a whole document. One pass is enough, unless `operations` come before the keys that
 /// say what they mean.
-pub(super) fn read<F: Read + Seek>(
+pub(super) fn read<S: LineSink>(
     file: &Path,
-    input: &mut F,
-    sink: &mut dyn LineSink,
-) -> Result<Head, DocumentError> {
+    input: &mut File,
+    start: StartSink<'_, S>,
+) -> Result<(S, Head), DocumentError> {
     let mut pass = Pass {
-        sink: CheckedSink::new(file, Format::V1, sink),
+        sink: CheckedSink::new(file, Format::V1, start),
         budget: Budget::default(),
         version: false,
         metadata: None,
@@ -62,32 +63,24 @@ pub(super) fn read<F: Read + Seek>(
         error: None,
     };
     pass.run(input)?;
-    if !pass.version {
-        return Err(pass.sink.error(Problem::MissingKey("version")));
-    }
+    pass.require_head().map_err(|problem| pass.sink.error(problem))?;
     if matches!(pass.operations, Operations::Skipped) {
-        pass.require_head().map_err(|problem| pass.sink.error(problem))?;
         let rewound = input.seek(SeekFrom::Start(0));
         rewound.map_err(|error| pass.sink.error(Problem::Unreadable(error)))?;
         pass.second = true;
         pass.run(input)?;
     }
-    let missing = match pass.operations {
-        Operations::Read => None,
-        _ => Some(pass.require_head().err().unwrap_or(Problem::MissingKey("operations"))),
-    };
-    match (missing, pass.metadata, pass.clients) {
-        (None, Some(metadata), Some((names, counts))) => {
-            pass.sink.finish()?;
-            Ok(Head { metadata, counts, names })
+    match (pass.operations, pass.metadata, pass.clients) {
+        (Operations::Read, Some(metadata), Some((names, counts))) => {
+            Ok((pass.sink.finish()?, Head { metadata, counts, names }))
         }
-        (problem, ..) => Err(pass.sink.error(problem.unwrap_or(Problem::MissingKey("clients")))),
+        _ => Err(pass.sink.error(Problem::MissingKey("operations"))),
     }
 }
 
 /// One reading of the file.
-struct Pass<'s> {
-    sink: CheckedSink<'s>,
+struct Pass<'s, S> {
+    sink: CheckedSink<'s, S>,
     budget: Budget,
     /// Whether the version was read.
     version: bool,
@@ -113,7 +106,6 @@ pub(super) struct ClientEntry<'a> {
     pub operation_count: u64,
 }
 
-#[derive(PartialEq)]
 enum Operations {
     NotSeen,
     /// Operations that came before `clients` or another key they need.
@@ -121,7 +113,7 @@ enum Operations {
     Read,
 }
 
-impl Pass<'_> {
+impl<S: LineSink> Pass<'_, S> {
     fn run(&mut self, input: &mut impl Read) -> Result<(), DocumentError> {
         let reader = Limited {
             inner: BufReader::with_capacity(1 << 16, input),
@@ -277,9 +269,9 @@ enum Part {
     Operations,
 }
 
-struct PartReader<'p, 's>(Part, &'p mut Pass<'s>);
+struct PartReader<'p, 's, S>(Part, &'p mut Pass<'s, S>);
 
-impl<'de> DeserializeSeed<'de> for PartReader<'_, '_> {
+impl<'de, S: LineSink> DeserializeSeed<'de> for PartReader<'_, '_, S> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.0 {
@@ -289,7 +281,7 @@ impl<'de> DeserializeSeed<'de> for PartReader<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for PartReader<'_, '_> {
+impl<'de, S: LineSink> Visitor<'de> for PartReader<'_, '_, S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

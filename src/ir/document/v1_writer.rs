@@ -7,12 +7,12 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tempfile::SpooledTempFile;
 
-use super::document_writer::{DocumentWriter, Written};
 use super::error::WriteError;
 use super::header::Header;
 use super::line::{self, DocumentLine};
 use super::line_fields;
 use super::v1_reader::{ClientEntry, default_disposition as default_v1};
+use super::v2_writer::{V2Writer, Written};
 use crate::ir::Late;
 use crate::ir::operation::OperationType;
 use crate::ir::source::StreamHeader;
@@ -21,47 +21,48 @@ use crate::protocol::create::{CreateDisposition, MODE_2_KEYS};
 
 /// A writer of version 1. The operations are kept in a temporary file, because the clients' counts
 /// precede them in the document.
-pub(super) struct V1Writer<W> {
+pub(in crate::ir) struct V1Writer<W> {
     out: W,
     body: BufWriter<SpooledTempFile>,
-    names: Vec<String>,
-    counts: Vec<u32>,
-    /// The time of each client's previous operation.
-    at: Vec<u64>,
+    clients: Vec<WrittenClient>,
     last_ns: u64,
     header: Header,
     stream: StreamHeader,
     /// An operation belongs to another iteration than its client's first.
     iterates: bool,
     buffer: Vec<u8>,
-    operations: u64,
-    hash: blake3::Hasher,
+    /// The operations as loading this document yields them, for their hash.
+    lines: V2Writer<io::Sink>,
+}
+
+struct WrittenClient {
+    name: String,
+    operations: u32,
+    /// The time of the client's previous operation.
+    at_ns: u64,
 }
 
 const BODY_IN_MEMORY: usize = 32 << 20;
 
 impl<W: Write> V1Writer<W> {
-    pub fn new(header: &Header, out: W) -> Result<V1Writer<W>, WriteError> {
+    pub fn new(header: &Header, out: W) -> V1Writer<W> {
         let stream = header.clone().into_stream();
-        let clients = 0..stream.workload_clients();
-        let names: Vec<String> = clients.map(|client| stream.client_name(client)).collect();
-        Ok(V1Writer {
+        let client =
+            |client| WrittenClient { name: stream.client_name(client), operations: 0, at_ns: 0 };
+        V1Writer {
             out,
             body: BufWriter::new(SpooledTempFile::new(BODY_IN_MEMORY)),
-            counts: vec![0; names.len()],
-            at: vec![0; names.len()],
-            names,
+            clients: (0..stream.workload_clients()).map(client).collect(),
             last_ns: 0,
             header: header.clone(),
             stream,
             iterates: false,
             buffer: Vec::new(),
-            operations: 0,
-            hash: blake3::Hasher::new(),
-        })
+            lines: V2Writer::after_header(io::sink()),
+        }
     }
 
-    fn left_out(&self) -> Vec<&'static str> {
+    fn dropped(&self) -> Vec<&'static str> {
         let header = &self.header;
         let parts = [
             (!header.phases.is_empty(), "phases"),
@@ -74,53 +75,42 @@ impl<W: Write> V1Writer<W> {
         parts.into_iter().filter_map(|(has, what)| has.then_some(what)).collect()
     }
 
-    fn metadata(&self) -> Map<String, Value> {
+    fn metadata(&self) -> Value {
         if let Some(metadata) = &self.header.metadata {
-            return metadata.clone();
+            return metadata.clone().into();
         }
         let phases: u64 = self.header.phases.iter().map(|phase| phase.duration_ns).sum();
         let duration_ns = if phases > 0 { phases } else { self.last_ns };
-        let metadata = [
-            ("source", json!(self.header.source)),
-            ("duration_seconds", json!(duration_ns as f64 / 1e9)),
-            ("client_count", json!(self.names.len())),
-        ];
-        metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+        json!({
+            "source": self.header.source,
+            "duration_seconds": duration_ns as f64 / 1e9,
+            "client_count": self.clients.len(),
+        })
     }
-}
 
-impl<W: Write> DocumentWriter for V1Writer<W> {
-    fn operation(&mut self, mut line: DocumentLine<'_>) -> Result<(), WriteError> {
-        let client = line.client.unwrap_or_default() as usize;
-        let seq = self.counts.get(client).copied().unwrap_or_default();
-        let before = self.at.get(client).copied().unwrap_or_default();
-        let answer = self.stream.on_break(client as u32);
+    pub fn operation(&mut self, mut line: DocumentLine<'_>) -> Result<(), WriteError> {
+        let client = line.client.unwrap_or_default();
+        let state = self.clients.get_mut(client as usize);
+        let (seq, before) = state.as_ref().map_or((0, 0), |it| (it.operations, it.at_ns));
+        let answer = self.stream.on_break(client);
         self.iterates |= line.iteration.is_some();
         if let Err(reason) = fit(&mut line, before, answer) {
             let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
             return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });
         }
-        // The hash is that of the operation as loading this document yields it.
-        self.buffer.clear();
-        serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
-        self.buffer.push(b'\n');
-        self.hash.update(&self.buffer);
-
-        let at = line.at_ns.unwrap_or_default();
-        self.last_ns = self.last_ns.max(at);
-        if let (Some(count), Some(before)) = (self.counts.get_mut(client), self.at.get_mut(client))
-        {
-            *count += 1;
-            *before = at;
-        }
-        let Some(name) = self.names.get(client) else {
+        let Some(state) = state else {
             let (op_id, kind) = (format!("{client}-{seq}"), line.kind.into_owned());
             let reason = "its client is beyond those of the header";
             return Err(WriteError::Unfit { op_id, kind, reason });
         };
+        self.lines.push(&line)?;
+        let at = line.at_ns.unwrap_or_default();
+        self.last_ns = self.last_ns.max(at);
+        state.operations += 1;
+        state.at_ns = at;
         let line = DocumentLine {
             op_id: Some(line.op_id.unwrap_or_else(|| format!("{client}-{seq}").into())),
-            client_id: Some(name.as_str().into()),
+            client_id: Some(state.name.as_str().into()),
             timestamp_us: Some(at / 1_000),
             client: None,
             at_ns: None,
@@ -129,19 +119,21 @@ impl<W: Write> DocumentWriter for V1Writer<W> {
             ..line
         };
         self.buffer.clear();
-        self.buffer.extend_from_slice(if self.operations == 0 { b"\n" } else { b",\n" });
+        self.buffer.extend_from_slice(if self.lines.operations == 1 { b"\n" } else { b",\n" });
         serde_json::to_writer(&mut self.buffer, &line).map_err(io::Error::other)?;
         self.body.write_all(&self.buffer)?;
-        self.operations += 1;
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
-        let left_out = self.left_out();
-        let metadata = serde_json::to_string(&self.metadata()).map_err(io::Error::other)?;
+    pub fn finish(mut self) -> io::Result<Written> {
+        let dropped = self.dropped();
+        let metadata = self.metadata();
         write!(self.out, "{{\"version\":1,\n\"metadata\":{metadata},\n\"clients\":[")?;
-        for (index, (name, count)) in self.names.iter().zip(&self.counts).enumerate() {
-            let entry = ClientEntry { client_id: name.into(), operation_count: u64::from(*count) };
+        for (index, client) in self.clients.iter().enumerate() {
+            let entry = ClientEntry {
+                client_id: client.name.as_str().into(),
+                operation_count: client.operations.into(),
+            };
             self.out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
             serde_json::to_writer(&mut self.out, &entry).map_err(io::Error::other)?;
         }
@@ -151,8 +143,7 @@ impl<W: Write> DocumentWriter for V1Writer<W> {
         io::copy(&mut BufReader::with_capacity(1 << 18, body), &mut self.out)?;
         self.out.write_all(b"\n]}\n")?;
         self.out.flush()?;
-        let ir_hash = self.hash.finalize().to_hex().to_string();
-        Ok(Written { operations: self.operations, ir_hash, left_out })
+        Ok(Written { dropped, ..self.lines.finish()? })
     }
 }
 

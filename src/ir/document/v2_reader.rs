@@ -2,10 +2,12 @@
 //! and a last line with the number of operations, so that a truncated document is not taken for
 //! a whole one.
 
-use std::io::{BufRead, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::error::{DocumentError, Position, Problem};
@@ -13,16 +15,17 @@ use super::format::Format;
 use super::header::{Header, Trailer};
 use super::limits::{MAX_HEADER, MAX_PART};
 use super::line::DocumentLine;
-use super::sink::{CheckedSink, LineSink};
+use super::sink::{CheckedSink, LineSink, StartSink};
 use super::warnings::shortened;
 
-/// Reads a whole document. Returns the hash in the last line, if it has one.
-pub(super) fn read(
+/// Reads a whole document. Returns its sink, and the hash in the last line, if it has one.
+pub(super) fn read<S: LineSink>(
     file: &Path,
-    input: &mut impl BufRead,
-    sink: &mut dyn LineSink,
-) -> Result<Option<String>, DocumentError> {
-    let mut sink = CheckedSink::new(file, Format::V2, sink);
+    input: File,
+    start: StartSink<'_, S>,
+) -> Result<(S, Option<String>), DocumentError> {
+    let mut sink = CheckedSink::new(file, Format::V2, start);
+    let input = BufReader::with_capacity(1 << 18, input);
     let mut lines = Lines { input, buffer: Vec::new(), number: 0 };
     let first = lines.next(&sink, MAX_HEADER)?;
     let (position, text) = first.ok_or_else(|| sink.error(Problem::Empty))?;
@@ -49,8 +52,7 @@ pub(super) fn read(
     if stated != found {
         return Err(sink.error_at(position, Problem::Count { stated, found }));
     }
-    sink.finish()?;
-    Ok(ir_hash)
+    Ok((sink.finish()?, ir_hash))
 }
 
 fn header(text: &str) -> Result<Header, Problem> {
@@ -72,21 +74,21 @@ fn is_trailer(text: &str) -> bool {
 }
 
 /// The lines of a document that are not blank.
-struct Lines<'i, R> {
-    input: &'i mut R,
+struct Lines {
+    input: BufReader<File>,
     buffer: Vec<u8>,
     number: u64,
 }
 
-impl<R: BufRead> Lines<'_, R> {
-    fn next(
+impl Lines {
+    fn next<S: LineSink>(
         &mut self,
-        sink: &CheckedSink<'_>,
+        sink: &CheckedSink<'_, S>,
         limit: u64,
     ) -> Result<Option<(Position, &str)>, DocumentError> {
         loop {
             self.buffer.clear();
-            let read = self.input.take(limit + 1).read_until(b'\n', &mut self.buffer);
+            let read = (&mut self.input).take(limit + 1).read_until(b'\n', &mut self.buffer);
             let read = read.map_err(|error| sink.error(Problem::Unreadable(error)))?;
             if read == 0 {
                 return Ok(None);
@@ -104,14 +106,11 @@ impl<R: BufRead> Lines<'_, R> {
         let not_utf8 = |error: std::str::Utf8Error| Problem::NotUtf8(error.valid_up_to() + 1);
         let text =
             std::str::from_utf8(&self.buffer).map_err(|e| sink.error_at(position, not_utf8(e)))?;
-        if self.number > 1 && !text.ends_with('\n') && !whole(text) {
+        // The last piece of a file may only lack its line end.
+        let is_cut = |text| serde_json::from_str::<IgnoredAny>(text).is_err();
+        if self.number > 1 && !text.ends_with('\n') && is_cut(text) {
             return Err(sink.error_at(position, Problem::CutShort));
         }
         Ok(Some((position, text)))
     }
-}
-
-/// Returns whether the last piece of a file is a JSON value that only lacks its line end.
-fn whole(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }

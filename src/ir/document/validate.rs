@@ -37,7 +37,7 @@ struct Handle {
     expected_to_fail: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct ClientState {
     operations: u32,
     handles: u32,
@@ -51,16 +51,8 @@ struct ClientState {
 
 impl Validator {
     pub fn new(clients: u32, run_client: bool, blobs: BlobChecks) -> Validator {
-        let client = ClientState {
-            operations: 0,
-            handles: 0,
-            iteration: 0,
-            begun: None,
-            section: Section::Setup,
-            at: 0,
-        };
         Validator {
-            clients: vec![client; clients as usize],
+            clients: vec![ClientState::default(); clients as usize],
             run_client: (run_client && clients > 0).then(|| clients - 1),
             handles: HashMap::new(),
             blobs,

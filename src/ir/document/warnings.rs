@@ -69,14 +69,14 @@ impl fmt::Display for Warning {
     }
 }
 
-fn counted(count: u64, noun: &str) -> String {
+pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The warnings of one document. Those for the same key are counted, not repeated.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
-    all: Vec<Warning>,
+    pub all: Vec<Warning>,
 }
 
 /// The number of different keys that are named, because a hostile document could have any number.
@@ -101,10 +101,6 @@ impl Warnings {
             let (nearest, first_op_id) = (nearest.to_string(), shortened(op_id));
             self.add(Warning::UnknownExtension { key: name, nearest, count: 1, first_op_id });
         }
-    }
-
-    pub fn into_vec(self) -> Vec<Warning> {
-        self.all
     }
 }
 

@@ -6,7 +6,7 @@ use mlua::{Function, Lua, Result as LuaResult, Table, Value};
 
 use super::super::error::PRELUDE;
 use super::super::host::ScriptHost;
-use super::super::values::{fail, fault, shown};
+use super::super::values::{fail, fault, number, shown};
 use super::super::weights::Weights;
 use super::registration::top_level;
 use super::rng::draw_running;
@@ -54,16 +54,11 @@ fn choices(lua: &Lua, argument: &Value) -> LuaResult<(Weights, Table)> {
                 shown(&entry)
             );
         };
-        numbers.push(match pair.raw_get::<Value>(1)? {
-            Value::Integer(weight) => weight as f64,
-            Value::Number(weight) => weight,
-            other => {
-                return fail!(
-                    "{WHAT}: entry {position} begins with its weight, a number, not {}",
-                    shown(&other)
-                );
-            }
-        });
+        let weight = pair.raw_get::<Value>(1)?;
+        numbers.push(number(&weight).ok_or_else(|| {
+            let shown = shown(&weight);
+            fault(format!("{WHAT}: entry {position} begins with its weight, a number, not {shown}"))
+        })?);
         match pair.raw_get::<Value>(2)? {
             Value::Function(function) => functions.raw_set(position, function)?,
             other => {

@@ -109,13 +109,15 @@ where
 }
 
 /// Registers a method that makes one operation on the handle that is its first argument.
-fn on_handle<F>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &'static str, body: F)
+fn on_handle<K, F>(registry: &mut Registry, host: &Rc<ScriptHost>, name: &'static str, body: F)
 where
-    F: Fn(&ScriptHost, (Value, Value, Value)) -> LuaResult<(HandleOperation, Expect)> + 'static,
+    K: Into<HandleOperation>,
+    F: Fn(&ScriptHost, (Value, Value, Value)) -> LuaResult<(K, Expect)> + 'static,
 {
     operation(registry, host, name, move |host, client, (handle, first, second, third)| {
         let handle_ref = handle_of(client, &handle, name)?;
         let (kind, expect) = body(host, (first, second, third))?;
+        let kind = kind.into();
         if matches!(kind, HandleOperation::Close) {
             client.handles.close(handle_ref);
         }
@@ -162,8 +164,7 @@ fn open(registry: &mut Registry, host: &Rc<ScriptHost>) {
 fn on_handles(registry: &mut Registry, host: &Rc<ScriptHost>) {
     on_handle(registry, host, "read", |_, (offset, length, options)| {
         let (offset, length) = transfer(&offset, &length, "read")?;
-        let (_, expect) = common(&options, "read", [])?;
-        Ok((HandleOperation::Read { offset, length }, expect))
+        Ok((HandleOperation::Read { offset, length }, expect_alone(&options, "read")?))
     });
     on_handle(registry, host, "write", |host, (offset, length, options)| {
         if let Value::String(text) = &length
@@ -183,35 +184,28 @@ fn on_handles(registry: &mut Registry, host: &Rc<ScriptHost>) {
         Ok((HandleOperation::Write { offset, length, payload }, expect))
     });
     on_handle(registry, host, "close", |_, (options, ..)| {
-        let (_, expect) = common(&options, "close", [])?;
-        Ok((HandleOperation::Close, expect))
+        Ok((HandleOperation::Close, expect_alone(&options, "close")?))
     });
     on_handle(registry, host, "truncate", |_, (to, options, _)| {
         let to = size(&to, "truncate: size")?;
         if to > MAX_FILE_BYTES {
             return fail!("truncate: {to} bytes are more than the largest file has (2^63 - 1)");
         }
-        let (_, expect) = common(&options, "truncate", [])?;
-        Ok((HandleOperation::Control(FileControl::Truncate { size: to }), expect))
+        Ok((FileControl::Truncate { size: to }, expect_alone(&options, "truncate")?))
     });
     on_handle(registry, host, "flush", |_, (options, ..)| {
-        let (_, expect) = common(&options, "flush", [])?;
-        Ok((HandleOperation::Control(FileControl::Flush), expect))
+        Ok((FileControl::Flush, expect_alone(&options, "flush")?))
     });
     on_handle(registry, host, "lock", |_, (offset, length, options)| {
         let (offset, length) = (size(&offset, "lock: offset")?, size(&length, "lock: length")?);
         let ([exclusive, wait], expect) = common(&options, "lock", ["exclusive", "wait"])?;
         let exclusive = bool_or(&exclusive, "lock", "exclusive", true)?;
         let wait = bool_or(&wait, "lock", "wait", false)?;
-        Ok((
-            HandleOperation::Control(FileControl::Lock { offset, length, exclusive, wait }),
-            expect,
-        ))
+        Ok((FileControl::Lock { offset, length, exclusive, wait }, expect))
     });
     on_handle(registry, host, "unlock", |_, (offset, length, options)| {
         let (offset, length) = (size(&offset, "unlock: offset")?, size(&length, "unlock: length")?);
-        let (_, expect) = common(&options, "unlock", [])?;
-        Ok((HandleOperation::Control(FileControl::Unlock { offset, length }), expect))
+        Ok((FileControl::Unlock { offset, length }, expect_alone(&options, "unlock")?))
     });
 }
 
@@ -232,14 +226,12 @@ fn on_paths(registry: &mut Registry, host: &Rc<ScriptHost>) {
     for (method, kind) in below_the_root {
         operation(registry, host, method, move |_, _, (name, options, ..)| {
             let path = below_root(&name, method)?;
-            let (_, expect) = common(&options, method, [])?;
-            Ok((kind(path), expect))
+            Ok((kind(path), expect_alone(&options, method)?))
         });
     }
     operation(registry, host, "stat", |_, _, (name, options, ..)| {
         let path = path(&name, "stat")?;
-        let (_, expect) = common(&options, "stat", [])?;
-        Ok((PathOperation::Stat { path }, expect))
+        Ok((PathOperation::Stat { path }, expect_alone(&options, "stat")?))
     });
     operation(registry, host, "list", |_, _, (name, pattern, options, _)| {
         if let Value::String(name) = &name
@@ -256,9 +248,13 @@ fn on_paths(registry: &mut Registry, host: &Rc<ScriptHost>) {
             Value::Nil => "*".into(),
             value => wildcards(&value)?,
         };
-        let (_, expect) = common(&options, "list", [])?;
-        Ok((PathOperation::List { path, pattern }, expect))
+        Ok((PathOperation::List { path, pattern }, expect_alone(&options, "list")?))
     });
+}
+
+/// Returns the option `expect` of an operation that has no other.
+fn expect_alone(options: &Value, operation: &str) -> LuaResult<Expect> {
+    common(options, operation, []).map(|([], expect)| expect)
 }
 
 fn emit(
@@ -325,10 +321,10 @@ fn open_mode(value: &Value) -> LuaResult<(OpenMode, CreateDisposition)> {
             _ => {}
         }
     }
-    Err(fault(format!(
+    fail!(
         "open: the mode is \"r\" (an existing file), \"w\" (emptied or created) or \"rw\" (opened or created), not {}",
         shown(value)
-    )))
+    )
 }
 
 /// Returns the offset and the length of a read or write.
@@ -367,10 +363,10 @@ fn wildcards(value: &Value) -> LuaResult<Arc<str>> {
     let forbidden = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '|');
     let length = pattern.encode_utf16().count();
     if length == 0 || length > 255 || pattern.contains(forbidden) {
-        return Err(fault(format!(
+        return fail!(
             "list: {} is no pattern; write a name with * and ?, such as \"*.docx\"",
             shown(value)
-        )));
+        );
     }
     Ok(pattern.into())
 }

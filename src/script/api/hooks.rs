@@ -3,14 +3,15 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, Value};
+use mlua::{Lua, Result as LuaResult, Table, Value};
 
 use super::super::declared::{CompletionHook, Declared};
 use super::super::hooks::filter::{
     CompletionOutcome, Field, FilterSpec, MAX_FIELDS, MAX_HOOKS, StatusFilter,
 };
 use super::super::host::ScriptHost;
-use super::super::values::{check_keys, fail, fault, shown, table, text, unknown};
+use super::super::values::{check_keys, fail, fault, function, table, text, unknown};
+use super::options::status_names;
 use super::registration::{called_with_a_dot, refuse_unknown, top_level, top_level_many};
 use crate::ir::OperationType;
 use crate::protocol::NtStatus;
@@ -22,11 +23,11 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
     let bench_itself = bench.to_pointer();
     top_level_many(lua, bench, host, "on_complete", on_complete)?;
     top_level(lua, bench, host, "on_phase", |_, _, declared, argument| {
-        let function = function(&argument, "bench.on_phase takes a function (name, edge)")?;
+        let function = function(&argument, "bench.on_phase takes a function (name, edge);")?;
         keep(&mut declared.hooks.phases, function, "bench.on_phase")
     })?;
     top_level(lua, bench, host, "on_end", |_, _, declared, argument| {
-        let function = function(&argument, "bench.on_end takes a function (summary)")?;
+        let function = function(&argument, "bench.on_end takes a function (summary);")?;
         keep(&mut declared.hooks.ends, function, "bench.on_end")
     })?;
     bench.raw_set("status", statuses(lua)?)?;
@@ -84,9 +85,9 @@ fn on_complete(
 ) -> LuaResult<()> {
     let (filter, hook) = match arguments {
         [Value::Function(function)] => (None, function.clone()),
-        [Value::Nil, hook] => (None, self::function(hook, TAKES)?),
+        [Value::Nil, hook] => (None, function(hook, &format!("{TAKES};"))?),
         [filter, hook] => {
-            let hook = self::function(hook, TAKES)?;
+            let hook = function(hook, &format!("{TAKES};"))?;
             (Some(table(filter, &format!("{WHAT}: the filter"))?), hook)
         }
         _ => return Err(fault(TAKES)),
@@ -127,13 +128,6 @@ const MOST_OF_A_PATTERN: usize = 512;
 
 const TAKES: &str = "bench.on_complete takes an optional filter and a function, such as bench.on_complete({ ops = { \"read\" } }, function(kind, status, service_ns) … end)";
 
-fn function(value: &Value, takes: &str) -> LuaResult<Function> {
-    match value {
-        Value::Function(function) => Ok(function.clone()),
-        other => fail!("{takes}; not {}", shown(other)),
-    }
-}
-
 /// Returns a field that is a string or a list of strings, each converted with `of`.
 fn chosen<T>(
     filter: &Table,
@@ -165,29 +159,27 @@ fn status(word: &str) -> Result<StatusFilter, String> {
         _ => {}
     }
     let upper = word.to_ascii_uppercase();
-    let other = CompletionOutcome::OTHERS.into_iter().find(|(_, name)| *name == upper);
-    let status = || NtStatus::from_name(word).map(CompletionOutcome::Status);
-    other.map(|(outcome, _)| outcome).or_else(status).map(StatusFilter::Is).ok_or_else(|| {
-        let known = ["ok", "failed"].into_iter().chain(status_names().map(|(bare, _)| bare));
+    let other = CompletionOutcome::others().find(|(name, _)| *name == upper);
+    let status = || NtStatus::from_name(word).map(CompletionOutcome::from);
+    other.map(|(_, outcome)| outcome).or_else(status).map(StatusFilter::Is).ok_or_else(|| {
+        let known = ["ok", "failed"].into_iter().chain(outcome_names().map(|(bare, _)| bare));
         unknown("status", &upper, known)
     })
 }
 
 /// Returns the names in `bench.status`, without the prefix `STATUS_`, and the value of each.
-fn status_names() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let statuses = NtStatus::KNOWN.iter().filter_map(|status| status.name());
-    let bare = statuses.map(|name| (name.strip_prefix("STATUS_").unwrap_or(name), name));
-    bare.chain(CompletionOutcome::OTHERS.into_iter().map(|(_, name)| (name, name)))
+fn outcome_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    status_names().chain(CompletionOutcome::others().map(|(name, _)| (name, name)))
 }
 
 /// Creates `bench.status`.
 fn statuses(lua: &Lua) -> LuaResult<Table> {
     let statuses = lua.create_table()?;
-    for (bare, name) in status_names() {
+    for (bare, name) in outcome_names() {
         statuses.raw_set(bare, name)?;
     }
     refuse_unknown(lua, &statuses, |name| {
-        unknown("name in bench.status", name, status_names().map(|(bare, _)| bare))
+        unknown("name in bench.status", name, outcome_names().map(|(bare, _)| bare))
     })?;
     statuses.set_readonly(true);
     Ok(statuses)

@@ -7,7 +7,7 @@ use mlua::{Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods, Val
 use super::super::host::ScriptHost;
 use super::super::members::METRIC_METHODS;
 use super::super::values::{
-    LARGEST_EXACT, check_keys, fail, name, shown, table, text, text_field, unknown,
+    self, LARGEST_EXACT, check_keys, fail, fault, name, shown, table, text, text_field, unknown,
 };
 use super::registration::{no_field, refuse_to_set, top_level_many};
 use crate::observability::custom_metrics::{
@@ -171,9 +171,8 @@ fn number(name: &str, method: &str, kind: MetricKind, value: &Value) -> LuaResul
         (MetricKind::Rate, other) => {
             return fail!("{what} takes true or false, not {}", shown(other));
         }
-        (_, Value::Integer(number)) => *number as f64,
-        (_, Value::Number(number)) => *number,
-        (_, other) => return fail!("{what} takes a number, not {}", shown(other)),
+        _ => values::number(value)
+            .ok_or_else(|| fault(format!("{what} takes a number, not {}", shown(value))))?,
     };
     if !number.is_finite() {
         return fail!("{what} takes a finite number, not {number}");

@@ -40,10 +40,8 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     on_break::register(lua, &bench, host)?;
     hooks::register(lua, &bench, host)?;
     metrics::register(lua, &bench, host)?;
-    let mut names = Vec::new();
-    for pair in bench.pairs::<String, Value>() {
-        names.push(pair?.0);
-    }
+    let names = bench.pairs::<String, Value>().map(|pair| Ok(pair?.0));
+    let mut names = names.collect::<LuaResult<Vec<String>>>()?;
     names.sort();
     let missing = move |name: &str| {
         if name == "state" {

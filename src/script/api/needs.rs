@@ -1,30 +1,16 @@
 //! `needs` of a workload: the backend features that it uses beyond those of its first operations.
 
+use std::cmp::Reverse;
+
 use mlua::{Result as LuaResult, Value};
 
 use super::super::values::{bool_field, check_keys, fail, shown, table};
 use crate::ir::{Feature, Need};
 
-/// Features and their names in a script, besides `mode`.
-const FEATURES: [(&str, Feature); 7] = [
-    ("locks", Feature::Locks),
-    ("blocking_locks", Feature::BlockingLocks),
-    ("access_mask", Feature::AccessMask),
-    ("share_mode", Feature::ShareMode),
-    ("disposition", Feature::Disposition),
-    ("create_options", Feature::CreateOptions),
-    ("file_attributes", Feature::FileAttributes),
-];
-
-/// Features above mode 0, the highest mode first, because a refusal names the first.
-const BY_MODE: [Feature; 6] = [
-    Feature::Caching,
-    Feature::AccessMask,
-    Feature::ShareMode,
-    Feature::Disposition,
-    Feature::CreateOptions,
-    Feature::FileAttributes,
-];
+/// Returns the features that a workload names one by one. It gets those of mode 2 with `mode`.
+fn named() -> impl Iterator<Item = Feature> {
+    Feature::ALL.into_iter().filter(|feature| feature.mode() < 2)
+}
 
 pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
     if value.is_nil() {
@@ -32,7 +18,7 @@ pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
     }
     let label = format!("{what}: needs");
     let spec = table(value, &label)?;
-    let names: Vec<&str> = FEATURES.iter().map(|(name, _)| *name).chain(["mode"]).collect();
+    let names: Vec<&str> = named().map(Feature::key).chain(["mode"]).collect();
     check_keys(&spec, &label, "field", &names)?;
     let mode: u8 = match spec.raw_get::<Value>("mode")? {
         Value::Nil => 0,
@@ -44,10 +30,12 @@ pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
             );
         }
     };
-    let mut features: Vec<Feature> =
-        BY_MODE.into_iter().filter(|feature| feature.mode() <= mode).collect();
-    for (name, feature) in FEATURES {
-        if bool_field(&spec, &label, name, false)? && !features.contains(&feature) {
+    let mut features = Feature::ALL.to_vec();
+    features.retain(|feature| (1..=mode).contains(&feature.mode()));
+    // The highest mode comes first, because a refusal names the first feature.
+    features.sort_by_key(|feature| Reverse(feature.mode()));
+    for feature in named() {
+        if bool_field(&spec, &label, feature.key(), false)? && !features.contains(&feature) {
             features.push(feature);
         }
     }

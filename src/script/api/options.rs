@@ -9,23 +9,8 @@ use super::super::values::{fail, fault, shown, text, unknown};
 use super::on_break;
 use crate::ir::foreign_words::OPEN_OPTIONS;
 use crate::ir::{Expect, Pattern, Payload};
-use crate::protocol::create::{ParameterValue, Set};
+use crate::protocol::create::{self, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus};
-
-/// Options of `c:open` besides `expect`.
-const CREATE_KEYS: &[&str] = &[
-    "access_mask",
-    "share_mode",
-    "disposition",
-    "create_options",
-    "file_attributes",
-    "requested_oplock",
-    "lease",
-    "durable",
-    "create_contexts",
-    "on_break",
-    "reopen",
-];
 
 /// Maximum number of expected statuses. Each operation that waits to be issued holds its own.
 const MAX_EXPECTED: usize = 64;
@@ -103,11 +88,8 @@ fn expect(value: &Value, operation: &str) -> LuaResult<Expect> {
             if length == 0 {
                 return fail!("{operation}: expect is an empty list; name a status, or \"any\"");
             }
-            let mut statuses = Vec::with_capacity(length);
-            for position in 1..=length {
-                statuses.push(status(&list.raw_get(position)?, operation)?);
-            }
-            statuses.into()
+            let listed = (1..=length).map(|at| status(&list.raw_get(at)?, operation));
+            listed.collect::<LuaResult<_>>()?
         }
         other => {
             return fail!(
@@ -129,16 +111,18 @@ fn status(value: &Value, operation: &str) -> LuaResult<NtStatus> {
     let name = text(value, &what)?;
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("STATUS_").unwrap_or(&upper);
-    let known = NtStatus::KNOWN
-        .iter()
-        .filter_map(|status| status.name())
-        .map(|name| name.strip_prefix("STATUS_").unwrap_or(name));
-    let problem = unknown("status", bare, known);
+    let problem = unknown("status", bare, status_names().map(|(bare, _)| bare));
     let hint = match problem.contains("did you mean") {
         true => "",
         false => "; write a name of MS-ERREF's, such as OBJECT_NAME_NOT_FOUND",
     };
     fail!("{what}: {problem}{hint}")
+}
+
+/// Returns the names of the known statuses, without the prefix `STATUS_` and with it.
+pub(super) fn status_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let names = NtStatus::KNOWN.iter().filter_map(|status| status.name());
+    names.map(|name| (name.strip_prefix("STATUS_").unwrap_or(name), name))
 }
 
 /// Returns the payload of a write of `length` bytes.
@@ -186,10 +170,10 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             expected = expect(&value, "open")?;
             return Ok(());
         }
-        let Some(key) = CREATE_KEYS.iter().find(|key| key.as_bytes() == name) else {
+        let Some(key) = create::keys().find(|key| key.as_bytes() == name) else {
             return Err(no_create_key(&String::from_utf8_lossy(name)));
         };
-        if *key == "on_break" {
+        if key == "on_break" {
             parameters.on_break = Some(on_break::of_open(&value)?);
             return Ok(());
         }
@@ -208,7 +192,7 @@ pub(super) fn create(value: &Value) -> LuaResult<(Option<CreateParameters>, Expe
             }
         };
         match set {
-            // `Unknown` cannot happen: every name of CREATE_KEYS is known.
+            // `Unknown` cannot happen: the key is one of those known.
             Ok(Set::Honoured | Set::Unknown { .. }) => Ok(()),
             Err(error) => fail!("open: {error}"),
         }
@@ -220,8 +204,7 @@ fn no_create_key(name: &str) -> LuaError {
     if let Some(here) = OPEN_OPTIONS.find(name) {
         return fault(format!("open: unknown option '{name}': here it is '{here}'"));
     }
-    let known = CREATE_KEYS.iter().chain(&["expect"]).copied();
-    fault(format!("open: {}", unknown("option", name, known)))
+    fault(format!("open: {}", unknown("option", name, create::keys().chain(["expect"]))))
 }
 
 /// Returns a table as documents write it. `left` is the size that may still be used.

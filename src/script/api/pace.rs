@@ -6,7 +6,7 @@ use mlua::{Lua, Result as LuaResult, Table, Value};
 
 use super::super::host::ScriptHost;
 use super::super::pace::{ByPhase, Manner, OpenPace, Pace, PhaseRate, Rate};
-use super::super::values::{check_keys, fault, shown, table, unknown};
+use super::super::values::{check_keys, fail, fault, number, optional, shown, table, unknown};
 use super::registration::top_level;
 use crate::ir::Late;
 
@@ -57,11 +57,11 @@ fn by_phase_pace(phases: &Table, what: &str) -> LuaResult<Pace> {
     for pair in phases.pairs::<Value, Value>() {
         let (key, value) = pair?;
         let (Value::String(name), Some(pace)) = (&key, one_pace(&value)) else {
-            return Err(fault(format!(
+            return fail!(
                 "{what}: pace by phase has the name of a phase before each bench.open_loop {{ … }}, such as steady = bench.open_loop {{ rate = 200 }}, not {} = {}",
                 shown(&key),
                 shown(&value)
-            )));
+            );
         };
         let name = name.to_string_lossy();
         let Pace::Open(OpenPace { rate, arrivals: of_phase, line }) = pace else {
@@ -81,10 +81,10 @@ fn by_phase_pace(phases: &Table, what: &str) -> LuaResult<Pace> {
     rates.sort_by(|(a, _), (b, _)| a.cmp(b));
     if !closed.is_empty() {
         closed.sort();
-        return Err(fault(format!("{what}: {}", closed_by_phase(&closed, &rates))));
+        return fail!("{what}: {}", closed_by_phase(&closed, &rates));
     }
     let Some(line) = first_line else {
-        return Err(fault(format!("{what}: pace is an empty table; name each phase in it")));
+        return fail!("{what}: pace is an empty table; name each phase in it");
     };
     let (rate, arrivals) = (Rate::ByPhase(rates), ByPhase::Apart(arrivals));
     Ok(Pace::Open(OpenPace { rate, arrivals, line }))
@@ -112,9 +112,7 @@ fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
     check_keys(options, WHAT, "option", &["rate", "arrivals", "late"])?;
     let rate = match options.raw_get::<Value>("rate")? {
         Value::Nil => {
-            return Err(fault(format!(
-                "{WHAT} needs a rate, such as rate = 200 (iterations a second)"
-            )));
+            return fail!("{WHAT} needs a rate, such as rate = 200 (iterations a second)");
         }
         Value::Table(phases) => Rate::ByPhase(by_phase(&phases)?),
         value => Rate::Steady(self::rate(&value, &format!("{WHAT}: rate"))?),
@@ -129,22 +127,17 @@ fn open_loop(options: &Table, mut line: String) -> LuaResult<OpenPace> {
             Manner::Function { function, line: line.clone() }
         }
         value => {
-            let known = [("constant", false), ("poisson", true)];
-            match word(&value, "arrivals", &known, " or a function")? {
-                true => Manner::Poisson,
-                false => Manner::Constant,
-            }
+            let known = [("constant", Manner::Constant), ("poisson", Manner::Poisson)];
+            word(&value, "arrivals", &known, " or a function")?
         }
     };
-    let late = match options.raw_get::<Value>("late")? {
-        Value::Nil => Late::Queue,
-        value => word(&value, "late", &[("queue", Late::Queue), ("drop", Late::Drop)], "")?,
-    };
-    Ok(OpenPace { rate, arrivals: ByPhase::Alike(manner, late), line })
+    let lates = [("queue", Late::Queue), ("drop", Late::Drop)];
+    let late = optional(options, WHAT, "late", |value, _| word(value, "late", &lates, ""))?;
+    Ok(OpenPace { rate, arrivals: ByPhase::Alike(manner, late.unwrap_or_default()), line })
 }
 
 /// Returns the value of one of a few words.
-fn word<T: Copy>(
+fn word<T: Clone>(
     value: &Value,
     option: &str,
     known: &[(&str, T)],
@@ -153,16 +146,16 @@ fn word<T: Copy>(
     let names = || known.iter().map(|(name, _)| *name);
     let Value::String(text) = value else {
         let quoted: Vec<String> = names().map(|name| format!("{name:?}")).collect();
-        return Err(fault(format!(
+        return fail!(
             "{WHAT}: {option} is {}{otherwise}, not {}",
             quoted.join(" or "),
             shown(value)
-        )));
+        );
     };
     let text = text.to_string_lossy();
-    known.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
-        fault(format!("{WHAT}: {}", unknown(&format!("value of {option}"), &text, names())))
-    })
+    known.iter().find(|(name, _)| *name == text).map(|(_, meaning)| meaning.clone()).ok_or_else(
+        || fault(format!("{WHAT}: {}", unknown(&format!("value of {option}"), &text, names()))),
+    )
 }
 
 fn by_phase(phases: &Table) -> LuaResult<Vec<(String, PhaseRate)>> {
@@ -170,22 +163,17 @@ fn by_phase(phases: &Table) -> LuaResult<Vec<(String, PhaseRate)>> {
     for pair in phases.pairs::<Value, Value>() {
         let (key, value) = pair?;
         let Value::String(name) = &key else {
-            return Err(fault(format!(
+            return fail!(
                 "{WHAT}: rate is a number, or has the name of a phase before each rate, such as steady = 200, not {}",
                 shown(&key)
-            )));
+            );
         };
         let name = name.to_string_lossy();
         let what = format!("{WHAT}: rate of phase {}", shown(&key));
         let rate = match &value {
             Value::Table(ramp) => {
                 check_keys(ramp, &what, "field", &["from", "to"])?;
-                let end = |field: &str| -> LuaResult<Option<f64>> {
-                    match ramp.raw_get::<Value>(field)? {
-                        Value::Nil => Ok(None),
-                        value => rate(&value, &format!("{what}: {field}")).map(Some),
-                    }
-                };
+                let end = |field: &str| optional(ramp, &what, field, rate);
                 let to = end("to")?.ok_or_else(|| {
                     fault(format!("{what} is a ramp without its end: add to = …"))
                 })?;
@@ -203,21 +191,11 @@ fn by_phase(phases: &Table) -> LuaResult<Vec<(String, PhaseRate)>> {
 }
 
 fn rate(value: &Value, what: &str) -> LuaResult<f64> {
-    let rate = match value {
-        Value::Integer(rate) => *rate as f64,
-        Value::Number(rate) => *rate,
-        other => {
-            return Err(fault(format!(
-                "{what} is a number of iterations a second, not {}",
-                shown(other)
-            )));
-        }
+    let Some(rate) = number(value) else {
+        return fail!("{what} is a number of iterations a second, not {}", shown(value));
     };
     if (0.0..=MAX_RATE).contains(&rate) {
         return Ok(rate);
     }
-    Err(fault(format!(
-        "{what} is {}; it must be between 0 and {MAX_RATE} iterations a second",
-        shown(value)
-    )))
+    fail!("{what} is {}; it must be between 0 and {MAX_RATE} iterations a second", shown(value))
 }

@@ -3,17 +3,18 @@
 use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
-use serde_json::Value as Json;
+use serde::Serialize;
+use serde_json::json;
 
 use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
 use super::super::host::ScriptHost;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, shown, size, table, text,
-    text_field, unknown,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, optional, shown, size, table,
+    text, text_field, unknown,
 };
 use super::registration::{refuse_unknown, top_level};
-use crate::ir::units;
+use crate::ir::units::{self, UnitError};
 use crate::protocol::shortened;
 
 const FIELDS: &[&str] = &["type", "default", "min", "max", "choices", "help"];
@@ -45,7 +46,8 @@ enum Kind {
 }
 
 /// A value of one of the kinds.
-#[derive(Clone, PartialEq, PartialOrd)]
+#[derive(Clone, PartialEq, PartialOrd, Serialize)]
+#[serde(untagged)]
 enum Quantity {
     /// An int or a duration, which is exact in a Lua number.
     Whole(i64),
@@ -125,7 +127,7 @@ fn params(
             Quantity::Text(value) => values.raw_set(name.as_str(), value.as_str())?,
             Quantity::Bool(value) => values.raw_set(name.as_str(), *value)?,
         }
-        parameters.values.insert(name.clone(), value.json());
+        parameters.values.insert(name.clone(), json!(value));
         parameters.help.push(parameter.help);
     }
     declared.params = Some(parameters);
@@ -185,40 +187,32 @@ impl Parameter {
     fn parse(name: &str, spec: &Table) -> LuaResult<Parameter> {
         let what = format!("parameter '{name}'");
         check_keys(spec, &what, "field", FIELDS)?;
+        let kind_names = KINDS.map(|(name, _)| name);
         let kind_name = text_field(spec, &what, "type")?
-            .ok_or_else(|| fault(format!("{what} needs a type: {}", kind_names())))?;
+            .ok_or_else(|| fault(format!("{what} needs a type: {}", kind_names.join(", "))))?;
         let (kind_name, kind) =
             *KINDS.iter().find(|(known, _)| *known == kind_name).ok_or_else(|| {
-                let known = KINDS.iter().map(|(known, _)| *known);
-                fault(format!("{what}: {}", unknown("type", &kind_name, known)))
+                fault(format!("{what}: {}", unknown("type", &kind_name, kind_names.into_iter())))
             })?;
         let choices = choices(spec, kind, &what)?;
-        let bound = |field: &str| -> LuaResult<Option<(Quantity, String)>> {
-            let value: Value = spec.raw_get(field)?;
-            match value {
-                Value::Nil => Ok(None),
-                _ if matches!(kind, Kind::String | Kind::Bool) => {
+        let quantity = |field: &str| {
+            optional(spec, &what, field, |value, label| match (kind, field) {
+                (Kind::String | Kind::Bool, "min" | "max") => {
                     fail!("{what}: a {kind_name} has no {field}")
                 }
-                value => {
-                    let quantity = kind.take(&value, &format!("{what}: {field}"), spec, field)?;
-                    Ok(Some((quantity, written(&value))))
-                }
-            }
+                _ => Ok((kind.take(value, label, spec, field)?, written(value))),
+            })
         };
-        let (min, max) = (bound("min")?, bound("max")?);
-        let default: Value = spec.raw_get("default")?;
-        if default.is_nil() {
-            return fail!("{what} needs a default");
-        }
-        let quantity = kind.take(&default, &format!("{what}: default"), spec, "default")?;
+        let (min, max) = (quantity("min")?, quantity("max")?);
+        let default = quantity("default")?;
+        let (default, written) = default.ok_or_else(|| fault(format!("{what} needs a default")))?;
         let parameter = Parameter {
             kind,
-            default: quantity,
+            default,
             help: ParameterHelp {
                 name: name.to_string(),
                 kind: kind_name,
-                default: written(&default),
+                default: written,
                 min: min.as_ref().map(|(_, written)| written.clone()),
                 max: max.as_ref().map(|(_, written)| written.clone()),
                 choices,
@@ -240,58 +234,48 @@ impl Parameter {
     fn described(&self) -> String {
         let ParameterHelp { name, kind, default, min, max, choices, .. } = &self.help;
         let article = if *kind == "int" { "an" } else { "a" };
+        let shown = |text: &String| shortened(text, MAX_SHOWN);
         let bounds = match (min, max) {
-            (Some(min), Some(max)) => {
-                format!(" from {} to {}", shortened(min, MAX_SHOWN), shortened(max, MAX_SHOWN))
-            }
-            (Some(min), None) => format!(" of at least {}", shortened(min, MAX_SHOWN)),
-            (None, Some(max)) => format!(" of at most {}", shortened(max, MAX_SHOWN)),
+            (Some(min), Some(max)) => format!(" from {} to {}", shown(min), shown(max)),
+            (Some(min), None) => format!(" of at least {}", shown(min)),
+            (None, Some(max)) => format!(" of at most {}", shown(max)),
             (None, None) if choices.is_empty() => String::new(),
             (None, None) => {
-                let mut named: Vec<String> = choices
-                    .iter()
-                    .take(MAX_CHOICES_NAMED)
-                    .map(|choice| shortened(choice, MAX_SHOWN))
-                    .collect();
+                let mut named: Vec<String> =
+                    choices.iter().take(MAX_CHOICES_NAMED).map(shown).collect();
                 if choices.len() > named.len() {
                     named.push("…".to_string());
                 }
                 format!(", one of {}", named.join(", "))
             }
         };
-        let default = shortened(default, MAX_SHOWN);
+        let default = shown(default);
         format!("Parameter '{name}' is {article} {kind}{bounds}; its default is {default}")
     }
 
     fn read(&self, text: &str) -> Result<Quantity, String> {
+        let refused = |why: &str| format!("{:?} is {why}", shortened(text, MAX_SHOWN));
+        let not_in_units = |error: UnitError| error.to_string();
         let value = match self.kind {
-            Kind::Int => whole_number(text).ok_or_else(|| {
-                format!("{:?} is not a whole number within 2^53", shortened(text, MAX_SHOWN))
-            })?,
-            Kind::Float => text
-                .trim()
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite())
-                .map(Quantity::Float)
-                .ok_or_else(|| format!("{:?} is not a number", shortened(text, MAX_SHOWN)))?,
-            Kind::String => Quantity::Text(text.to_string()),
-            Kind::Bool => match text.trim() {
-                "true" => Quantity::Bool(true),
-                "false" => Quantity::Bool(false),
-                _ => {
-                    return Err(format!(
-                        "{:?} is neither true nor false",
-                        shortened(text, MAX_SHOWN)
-                    ));
-                }
-            },
-            Kind::Duration => units::parse_duration_ns(text)
-                .map(|ns| Quantity::Whole(ns as i64))
-                .map_err(|error| error.to_string())?,
-            Kind::Size => {
-                units::parse_size(text).map(Quantity::Size).map_err(|error| error.to_string())?
+            Kind::Int => {
+                let number = text.trim().parse().ok();
+                let exact = number.filter(|number: &i64| number.unsigned_abs() <= LARGEST_EXACT);
+                let number = exact.ok_or_else(|| refused("not a whole number within 2^53"))?;
+                Quantity::Whole(number)
             }
+            Kind::Float => {
+                let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+                Quantity::Float(number.ok_or_else(|| refused("not a number"))?)
+            }
+            Kind::String => Quantity::Text(text.to_string()),
+            Kind::Bool => {
+                let value = text.trim().parse();
+                Quantity::Bool(value.map_err(|_| refused("neither true nor false"))?)
+            }
+            Kind::Duration => {
+                Quantity::Whole(units::parse_duration_ns(text).map_err(not_in_units)? as i64)
+            }
+            Kind::Size => Quantity::Size(units::parse_size(text).map_err(not_in_units)?),
         };
         self.check(&value)?;
         Ok(value)
@@ -341,23 +325,6 @@ impl Kind {
     }
 }
 
-impl Quantity {
-    fn json(&self) -> Json {
-        match self {
-            Quantity::Whole(value) => Json::from(*value),
-            Quantity::Size(bytes) => Json::from(*bytes),
-            Quantity::Float(value) => Json::from(*value),
-            Quantity::Text(value) => Json::from(value.as_str()),
-            Quantity::Bool(value) => Json::from(*value),
-        }
-    }
-}
-
-fn whole_number(text: &str) -> Option<Quantity> {
-    let number: i64 = text.trim().parse().ok()?;
-    (number.unsigned_abs() <= LARGEST_EXACT).then_some(Quantity::Whole(number))
-}
-
 fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
     let value: Value = spec.raw_get("choices")?;
     if value.is_nil() {
@@ -375,10 +342,6 @@ fn choices(spec: &Table, kind: Kind, what: &str) -> LuaResult<Vec<String>> {
         return fail!("{what}: choices is an empty list");
     }
     Ok(choices)
-}
-
-fn kind_names() -> String {
-    KINDS.map(|(name, _)| name).join(", ")
 }
 
 /// Returns a value as the script wrote it.

@@ -12,7 +12,7 @@ use mlua::{
 use super::super::host::ScriptHost;
 use super::super::members::RNG_METHODS;
 use super::super::random::RandomNumbers;
-use super::super::values::{LARGEST_EXACT, fail, fault, name, shown, table};
+use super::super::values::{self, LARGEST_EXACT, fail, fault, name, shown, table};
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set, top_level};
@@ -156,7 +156,7 @@ fn lists(registry: &mut Registry, host: &Rc<ScriptHost>) {
         let mut sums = sums.borrow_mut();
         let weights = (1..=length).map(|position| -> Result<f64, String> {
             let weight = weights.raw_get::<Value>(position).map_err(|e| e.to_string())?;
-            plain(&weight)
+            values::number(&weight)
                 .ok_or_else(|| format!("weight {position} is {}, not a number", shown(&weight)))
         });
         sums.set(weights).map_err(|problem| fault(format!("rng:pick: {problem}")))?;
@@ -221,16 +221,8 @@ pub(super) fn draw_running<R>(
     }
 }
 
-fn plain(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        _ => None,
-    }
-}
-
 fn number(value: &Value, what: &str) -> LuaResult<f64> {
-    plain(value).ok_or_else(|| fault(format!("{what} is a number, not {}", shown(value))))
+    values::number(value).ok_or_else(|| fault(format!("{what} is a number, not {}", shown(value))))
 }
 
 fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64> {

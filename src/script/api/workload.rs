@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result as LuaResult, Table, Value};
+use mlua::{Lua, Result as LuaResult, Table, Value};
 
-use super::super::declared::DeclaredWorkload;
+use super::super::declared::{DeclaredWorkload, SectionFunctions};
 use super::super::host::ScriptHost;
 use super::super::options::client_count;
 use super::super::values::{
-    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, name, optional,
+    LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, function, name, optional,
     refuse_foreign_fields, shown, table, whole,
 };
 use super::needs::needs;
@@ -47,10 +47,18 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
         Ok(())
     })?;
     top_level(lua, bench, host, "setup", |_, _, declared, argument| {
-        once(&mut declared.setup, function(&argument, "bench.setup")?, "bench.setup")
+        once(
+            &mut declared.run_wide.setup,
+            function(&argument, "bench.setup takes a function,")?,
+            "bench.setup",
+        )
     })?;
     top_level(lua, bench, host, "teardown", |_, _, declared, argument| {
-        once(&mut declared.teardown, function(&argument, "bench.teardown")?, "bench.teardown")
+        once(
+            &mut declared.run_wide.teardown,
+            function(&argument, "bench.teardown takes a function,")?,
+            "bench.teardown",
+        )
     })?;
     top_level(lua, bench, host, "phases", |_, _, declared, argument| {
         let phases = phases(&table(&argument, "bench.phases")?)?;
@@ -71,13 +79,6 @@ fn once<T>(place: &mut Option<T>, value: T, what: &str) -> LuaResult<()> {
     Ok(())
 }
 
-fn function(value: &Value, what: &str) -> LuaResult<Function> {
-    match value {
-        Value::Function(function) => Ok(function.clone()),
-        other => fail!("{what} takes a function, not {}", shown(other)),
-    }
-}
-
 fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     refuse_foreign_fields(spec, "bench.workload", &WORKLOAD_FIELDS)?;
     check_keys(
@@ -96,14 +97,16 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     let what = format!("workload '{name}'");
     let clients = optional(spec, &what, "clients", whole)?.unwrap_or(1);
     let clients = client_count(clients).map_err(|problem| fault(format!("{what}: {problem}")))?;
-    let section = |name: &str| optional(spec, &what, name, function);
+    let takes = |value: &Value, what: &str| function(value, &format!("{what} takes a function,"));
+    let section = |name: &str| optional(spec, &what, name, takes);
     let iteration = section("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what)?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
-    let (setup, teardown) = (section("setup")?, section("teardown")?);
-    Ok(DeclaredWorkload { name, line, clients, setup, iteration, teardown, pace, needs })
+    let (setup, iteration, teardown) = (section("setup")?, Some(iteration), section("teardown")?);
+    let functions = SectionFunctions { setup, iteration, teardown };
+    Ok(DeclaredWorkload { name, line, clients, functions, pace, needs })
 }
 
 fn phases(list: &Table) -> LuaResult<Vec<Phase>> {

@@ -2,8 +2,9 @@
 
 use crate::ir::event::CompletionEvent;
 use crate::ir::source::WHOLE_PHASE;
-use crate::ir::{CompletionStatus, Failure, OperationType};
+use crate::ir::{CompletionStatus, OperationType};
 use crate::observability::Layout;
+use crate::observability::failures::StatusKey;
 use crate::protocol::{NtStatus, SharePath};
 use crate::script::values::unknown;
 
@@ -63,55 +64,47 @@ impl Field {
 /// The outcome of an operation, as hooks see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::script) enum CompletionOutcome {
-    Status(NtStatus),
-    TimedOut,
-    ConnectionLost,
-    ClientError,
-    Panicked,
-    PayloadUnreadable,
+    Status(StatusKey),
     Skipped,
     Cut,
 }
 
 impl CompletionOutcome {
-    /// The outcomes that are not an NT status, and the names that the summary uses for them.
-    pub const OTHERS: [(CompletionOutcome, &str); 7] = [
-        (CompletionOutcome::TimedOut, "TIMED_OUT"),
-        (CompletionOutcome::ConnectionLost, "CONNECTION_LOST"),
-        (CompletionOutcome::ClientError, "CLIENT_ERROR"),
-        (CompletionOutcome::Panicked, "PANICKED"),
-        (CompletionOutcome::PayloadUnreadable, "PAYLOAD_UNREADABLE"),
-        (CompletionOutcome::Skipped, "SKIPPED"),
-        (CompletionOutcome::Cut, "CUT"),
-    ];
-
     pub fn of(status: &CompletionStatus) -> CompletionOutcome {
         match status {
-            CompletionStatus::Succeeded(status) => CompletionOutcome::Status(*status),
-            CompletionStatus::Failed(Failure::Status(status)) => CompletionOutcome::Status(*status),
-            CompletionStatus::Failed(Failure::TimedOut) => CompletionOutcome::TimedOut,
-            CompletionStatus::Failed(Failure::ConnectionLost(_)) => {
-                CompletionOutcome::ConnectionLost
-            }
-            CompletionStatus::Failed(Failure::Client(_)) => CompletionOutcome::ClientError,
-            CompletionStatus::Failed(Failure::Panicked(_)) => CompletionOutcome::Panicked,
-            CompletionStatus::Failed(Failure::Payload(_)) => CompletionOutcome::PayloadUnreadable,
+            CompletionStatus::Succeeded(status) => (*status).into(),
+            CompletionStatus::Failed(failure) => CompletionOutcome::Status(StatusKey::of(failure)),
             CompletionStatus::Skipped { .. } => CompletionOutcome::Skipped,
             CompletionStatus::Cut => CompletionOutcome::Cut,
         }
     }
 
+    /// Returns the names and the outcomes that are not an NT status.
+    pub fn others() -> impl Iterator<Item = (&'static str, CompletionOutcome)> {
+        let failures = StatusKey::other_names().filter_map(|name| {
+            Some((name, CompletionOutcome::Status(StatusKey::from_name(name)?)))
+        });
+        failures.chain([("SKIPPED", CompletionOutcome::Skipped), ("CUT", CompletionOutcome::Cut)])
+    }
+
     /// Returns the name that the summary uses.
     pub fn name(self) -> String {
-        match (self, CompletionOutcome::OTHERS.iter().find(|(outcome, _)| *outcome == self)) {
-            (CompletionOutcome::Status(status), _) => status.to_string(),
-            (_, other) => other.map_or("", |(_, name)| name).to_string(),
+        match self {
+            CompletionOutcome::Status(key) => key.name(),
+            CompletionOutcome::Skipped => "SKIPPED".into(),
+            CompletionOutcome::Cut => "CUT".into(),
         }
     }
 
     /// Returns whether the operation was sent, and so has times.
     pub fn was_sent(self) -> bool {
         !matches!(self, CompletionOutcome::Skipped | CompletionOutcome::Cut)
+    }
+}
+
+impl From<NtStatus> for CompletionOutcome {
+    fn from(status: NtStatus) -> CompletionOutcome {
+        CompletionOutcome::Status(StatusKey::Status(status))
     }
 }
 
@@ -162,18 +155,16 @@ impl FilterSpec {
             "" => format!("bench.on_complete: {problem}"),
             line => format!("{line}: bench.on_complete: {problem}"),
         };
-        let workloads: Vec<&str> = workloads.collect();
-        for name in self.workloads.iter().flatten() {
-            if !workloads.contains(&name.as_str()) {
-                return Err(at(unknown("workload", name, workloads.iter().copied())));
-            }
-        }
         let whole = phases.is_empty().then_some(WHOLE_PHASE);
-        let names = phases.iter().copied().chain(whole).chain(["setup", "teardown"]);
-        let names: Vec<&str> = names.collect();
-        for name in self.phases.iter().flatten() {
-            if !names.contains(&name.as_str()) {
-                return Err(at(unknown("phase", name, names.iter().copied())));
+        let phases = phases.iter().copied().chain(whole).chain(["setup", "teardown"]);
+        for (what, named, known) in [
+            ("workload", &self.workloads, workloads.collect::<Vec<&str>>()),
+            ("phase", &self.phases, phases.collect()),
+        ] {
+            for name in named.iter().flatten() {
+                if !known.contains(&name.as_str()) {
+                    return Err(at(unknown(what, name, known.into_iter())));
+                }
             }
         }
         Ok(())
@@ -187,13 +178,9 @@ impl FilterSpec {
             None => slots.iter_mut().zip(phases).for_each(|(slot, phase)| *slot = phase.record),
             Some(names) => {
                 for name in names {
-                    let at = phases.iter().position(|phase| phase.name == *name);
-                    let section = || match name.as_str() {
-                        "setup" => Some(layout.setup()),
-                        "teardown" => Some(layout.setup() + 1),
-                        _ => None,
-                    };
-                    if let Some(at) = at.or_else(section) {
+                    let sections = ["setup", "teardown"];
+                    let mut known = phases.iter().map(|phase| phase.name.as_str()).chain(sections);
+                    if let Some(at) = known.position(|known| known == name) {
                         slots[at] = true;
                     }
                 }

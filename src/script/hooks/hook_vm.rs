@@ -1,5 +1,6 @@
 //! The VM that hooks run in.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,8 +32,9 @@ pub(super) struct HookVm {
     give_up: Arc<GiveUp>,
     layout: Arc<Layout>,
     hooks: Vec<Hook>,
-    phases: Vec<Hooked>,
-    ends: Vec<Hooked>,
+    /// The hooks on phases, and whether each has ended.
+    phases: Vec<(Function, bool)>,
+    ends: Vec<Function>,
     records: Buffer,
     /// Strings that records refer to by index: the constant ones first, then those of the batch.
     texts: Table,
@@ -52,12 +54,6 @@ struct Hook {
     ended: bool,
 }
 
-/// A hook on phases or on the end of the run.
-struct Hooked {
-    function: Function,
-    ended: bool,
-}
-
 /// The filters of a script's hooks on completions, and whether one gets paths.
 pub(super) type Filters = (Arc<[Filter]>, bool);
 
@@ -74,9 +70,9 @@ impl HookVm {
             declared.hooks.completions.iter().any(|hook| hook.fields.contains(&Field::Path));
         *state.metrics.lock().unwrap_or_else(PoisonError::into_inner) =
             CustomMetrics::new(declared.hooks.metrics);
-        let statuses = NtStatus::KNOWN.iter().map(|status| CompletionOutcome::Status(*status));
+        let statuses = NtStatus::KNOWN.iter().map(|status| (*status).into());
         let constant_texts: Vec<CompletionOutcome> =
-            statuses.chain(CompletionOutcome::OTHERS.map(|(outcome, _)| outcome)).collect();
+            statuses.chain(CompletionOutcome::others().map(|(_, outcome)| outcome)).collect();
         let completions = declared.hooks.completions;
         let (records, texts, hooks) = vm.enter(0, |lua| {
             let size = HEAD_BYTES + BATCH * MAX_FIELDS * 8;
@@ -94,12 +90,9 @@ impl HookVm {
             Ok((records, texts, hooks))
         })?;
         *state.records.borrow_mut() = Some(records.clone());
-        let hooked = |functions: Vec<Function>| {
-            functions.into_iter().map(|function| Hooked { function, ended: false }).collect()
-        };
         let hook_vm = HookVm {
-            phases: hooked(declared.hooks.phases),
-            ends: hooked(declared.hooks.ends),
+            phases: declared.hooks.phases.into_iter().map(|function| (function, false)).collect(),
+            ends: declared.hooks.ends,
             vm,
             state,
             give_up,
@@ -135,7 +128,7 @@ impl HookVm {
             }
             let stretch = &records[next..records.len().min(next + self.hooks[hook].stretch)];
             if let Err(error) = self.write(hook, stretch) {
-                self.failed(&error, Ended::Completion(hook));
+                self.failed(&error);
                 self.hooks[hook].ended = true;
                 return next;
             }
@@ -154,7 +147,7 @@ impl HookVm {
                             return next + at.max(first);
                         }
                         first = at.max(first) + 1;
-                        self.failed(&error, Ended::Completion(hook));
+                        self.hooks[hook].ended = self.failed(&error);
                     }
                 }
             }
@@ -172,15 +165,14 @@ impl HookVm {
     /// Calls `bench.on_phase`, and counts these calls with the others.
     pub fn phase(&mut self, name: &str, edge: &str, counts: &HookCounts) {
         for at in 0..self.phases.len() {
-            let mut missed = self.broken || self.phases[at].ended || self.give_up.has_come();
+            let (function, ended) = &self.phases[at];
+            let mut missed = self.broken || *ended || self.give_up.has_come();
             if !missed {
-                let function = self.phases[at].function.clone();
                 let entered = || self.vm.enter(self.main(), |_| function.call::<()>((name, edge)));
                 let result = self.state.call(HookCall::Hook, None, entered);
                 missed = self.state.was_cut();
-                match result {
-                    Err(error) if !missed => self.failed(&error, Ended::Phase(at)),
-                    _ => {}
+                if let (Err(error), false) = (result, missed) {
+                    self.phases[at].1 = self.failed(&error);
                 }
             }
             counts.delivered.fetch_add((!missed).into(), Relaxed);
@@ -195,15 +187,14 @@ impl HookVm {
             if self.broken {
                 return;
             }
-            let function = self.ends[at].function.clone();
-            let entered =
-                || self.vm.enter(self.main(), |lua| function.call::<()>(read_only(lua, summary)?));
+            let call = |lua: &Lua| self.ends[at].call::<()>(read_only(lua, summary)?);
+            let entered = || self.vm.enter(self.main(), call);
             let result = self.state.call(HookCall::End, None, entered);
             if self.state.was_cut() {
                 return;
             }
             if let Err(error) = result {
-                self.failed(&error, Ended::End);
+                self.failed(&error);
             }
         }
     }
@@ -221,20 +212,14 @@ impl HookVm {
         self.vm.lua.current_thread().state().addr()
     }
 
-    /// HookCounts an error of the script. The hook is called again, unless it used up its time or
-    /// memory.
-    fn failed(&mut self, error: &ScriptError, hook: Ended) {
+    /// Counts an error of the script. Returns whether its hook has ended: it is called again,
+    /// unless it used up its time or memory.
+    fn failed(&mut self, error: &ScriptError) -> bool {
         let internal = matches!(error, ScriptError::Internal(_));
         let ended = internal || self.vm.host.was_exhausted();
         self.broken |= internal;
         self.errors.add(error, ended, self.vm.host.chunks.borrow().paths());
-        if ended {
-            match hook {
-                Ended::Completion(at) => self.hooks[at].ended = true,
-                Ended::Phase(at) => self.phases[at].ended = true,
-                Ended::End => {}
-            }
-        }
+        ended
     }
 
     fn write(&self, hook: usize, records: &[&CompletionRecord]) -> Result<(), ScriptError> {
@@ -259,14 +244,6 @@ impl HookVm {
     }
 }
 
-/// The hook that failed.
-#[derive(Clone, Copy)]
-enum Ended {
-    Completion(usize),
-    Phase(usize),
-    End,
-}
-
 /// The conversion of a batch's fields into numbers.
 struct Texts<'a> {
     hook_vm: &'a HookVm,
@@ -276,44 +253,32 @@ struct Texts<'a> {
 impl Texts<'_> {
     fn number(&mut self, record: &CompletionRecord, field: Field) -> LuaResult<f64> {
         let time = |ns: u64| if record.outcome.was_sent() { ns as f64 } else { f64::NAN };
-        Ok(match field {
-            Field::Kind => (record.kind as usize + 1) as f64,
+        let granted = record.granted.as_deref();
+        let text: Option<Cow<str>> = match field {
+            Field::Kind => return Ok((record.kind as usize + 1) as f64),
             Field::Status => {
                 let constant = &self.hook_vm.constant_texts;
                 match constant.iter().position(|outcome| *outcome == record.outcome) {
-                    Some(at) => (OperationType::ALL.len() + at + 1) as f64,
-                    None => self.text(&record.outcome.name())?,
+                    Some(at) => return Ok((OperationType::ALL.len() + at + 1) as f64),
+                    None => Some(record.outcome.name().into()),
                 }
             }
-            Field::ServiceNs => time(record.service_ns),
-            Field::ResponseNs => time(record.response_ns),
-            Field::LatenessNs => time(record.lateness_ns),
-            Field::Bytes => record.bytes as f64,
-            Field::Iteration => record.iteration.into(),
-            Field::OpId => match &record.id {
-                Some(id) => self.text(id)?,
-                None => self.text(&format!("{}-{}", record.client_idx, record.seq))?,
-            },
-            Field::Client => {
-                self.text(&self.hook_vm.layout.header.client_name(record.client_idx))?
-            }
-            Field::Path => match &record.path {
-                Some(path) => self.text(path.as_str())?,
-                None => 0.0,
-            },
-            Field::Granted => match &record.granted {
-                Some(granted) => self.text(granted.caching().name())?,
-                None => 0.0,
-            },
-            Field::CreateAction => match &record.granted {
-                Some(granted) => self.text(granted.action.name())?,
-                None => 0.0,
-            },
-            Field::FileId => match &record.granted {
-                Some(granted) => self.text(&granted.file_id.to_string())?,
-                None => 0.0,
-            },
-        })
+            Field::ServiceNs => return Ok(time(record.service_ns)),
+            Field::ResponseNs => return Ok(time(record.response_ns)),
+            Field::LatenessNs => return Ok(time(record.lateness_ns)),
+            Field::Bytes => return Ok(record.bytes as f64),
+            Field::Iteration => return Ok(record.iteration.into()),
+            Field::OpId => Some(match &record.id {
+                Some(id) => (&**id).into(),
+                None => format!("{}-{}", record.client_idx, record.seq).into(),
+            }),
+            Field::Client => Some(self.hook_vm.layout.header.client_name(record.client_idx).into()),
+            Field::Path => record.path.as_ref().map(|path| path.as_str().into()),
+            Field::Granted => granted.map(|granted| granted.caching().name().into()),
+            Field::CreateAction => granted.map(|granted| granted.action.name().into()),
+            Field::FileId => granted.map(|granted| granted.file_id.to_string().into()),
+        };
+        text.map_or(Ok(0.0), |text| self.text(&text))
     }
 
     fn text(&mut self, text: &str) -> LuaResult<f64> {

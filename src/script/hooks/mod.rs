@@ -135,19 +135,17 @@ impl Hooks {
             .name("hooks".into())
             .spawn(work)
             .map_err(|error| internal(&format!("no thread for hooks: {error}")))?;
-        let loaded = loaded.recv().map_err(|_| internal("the hooks' thread ended"))?;
-        let (filters, metrics) = loaded?;
-        let time_per_call = options.limits.time_per_resume;
-        let queue = Some(queue);
+        let (filters, metrics) =
+            loaded.recv().map_err(|_| internal("the hooks' thread ended"))??;
         Ok(Some(Hooks {
             controls,
             filters,
             layout,
-            queue,
+            queue: Some(queue),
             counts,
             metrics,
             give_up,
-            time_per_call,
+            time_per_call: options.limits.time_per_resume,
         }))
     }
 

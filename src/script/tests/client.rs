@@ -20,7 +20,7 @@ fn arrival(at_ns: u64, think_ns: u64) -> Due {
 }
 
 fn memory() -> OperationMemory {
-    let memory = OperationMemory::new();
+    let memory = OperationMemory::default();
     memory.share(&ScriptLimits::default(), 1, 1);
     memory
 }
