@@ -83,9 +83,6 @@ impl ProgressDisplay {
             let _ = sender.send((stage, Instant::now()));
         }
     }
-
-    /// Removes the line.
-    pub fn finish(self) {}
 }
 
 /// Draws a line with the content that `look` returns, until `ended` is closed.
@@ -232,7 +229,7 @@ mod tests {
         let progress = ProgressDisplay::new(false, Arc::new(Live::new(1)));
         assert!(!progress.is_drawn);
         progress.stage(ProgressStage::Setup);
-        progress.finish();
+        drop(progress);
     }
 
     #[test]

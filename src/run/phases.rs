@@ -69,7 +69,7 @@ impl PhasePosition {
         spans: &[PhaseSpan],
         now_ns: u64,
     ) -> Option<PhasePosition> {
-        let (zero_ns, end_ns) = coordinator.measured_ns()?;
+        let (zero_ns, end_ns) = coordinator.timeline().measured_ns()?;
         let cut = orders.cut || orders.stage > Stage::Measure;
         let at_ns = if cut { end_ns } else { now_ns }.saturating_sub(zero_ns);
         let phase = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);

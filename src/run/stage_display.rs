@@ -30,10 +30,11 @@ impl StageDisplay {
     /// Shows each stage up to `now` that was entered since the previous call, even if it has ended
     /// meanwhile.
     pub fn entered(&mut self, coordinator: &StageCoordinator, now: Stage) {
-        let entered = coordinator.entered();
-        let new = entered.iter().skip(self.shown).take_while(|stage| **stage <= now);
-        self.shown += new.clone().count();
-        for stage in new {
+        let new = |stage: &Stage| *stage <= now;
+        let entered: Vec<Stage> =
+            coordinator.timeline().entered().skip(self.shown).take_while(new).collect();
+        self.shown += entered.len();
+        for stage in entered {
             let shown = match stage {
                 Stage::RunSetup | Stage::Setup => ProgressStage::Setup,
                 Stage::Fill => ProgressStage::Preparing { clients: self.clients },

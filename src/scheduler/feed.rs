@@ -1,6 +1,5 @@
 //! Feeds, which bring operations from a source to the shards, a batch of one client at a time.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -22,7 +21,12 @@ pub trait Feed {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
 }
 
-fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
+/// Answers a request with the next operations of `source`, as far as `gate` permits them.
+pub fn answer(
+    source: &mut dyn OperationSource,
+    gate: &FeatureGate,
+    request: BatchRequest,
+) -> Batch {
     let mut operations = Vec::new();
     let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
     let mut error = None;
@@ -56,33 +60,6 @@ fn answer_or_panic(
     catch_unwind(AssertUnwindSafe(|| answer(source, gate, request))).map_err(|panic| {
         format!("making the operations panicked, a defect of smbench: {}", panic_message(&*panic))
     })
-}
-
-/// A source on the shard's own thread. Simulations use it, where virtual time stands still
-/// while the source works.
-pub struct LocalFeed {
-    source: Box<dyn OperationSource>,
-    gate: FeatureGate,
-    answers: VecDeque<Batch>,
-}
-
-impl LocalFeed {
-    pub fn new(source: Box<dyn OperationSource>, gate: FeatureGate) -> LocalFeed {
-        LocalFeed { source, gate, answers: VecDeque::new() }
-    }
-}
-
-impl Feed for LocalFeed {
-    fn request(&mut self, request: BatchRequest) {
-        self.answers.push_back(answer(&mut *self.source, &self.gate, request));
-    }
-
-    fn poll_batch(&mut self, _: &mut Context<'_>) -> Poll<Batch> {
-        match self.answers.pop_front() {
-            Some(batch) => Poll::Ready(batch),
-            None => Poll::Pending,
-        }
-    }
 }
 
 /// A feed from sources that run on threads of their own, away from the timed path.
