@@ -31,7 +31,6 @@ use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
 use crate::ir::compile::CompileBounds;
-use crate::ir::document::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::units::nanoseconds;
 use crate::ir::{Need, OperationSource};
@@ -86,7 +85,7 @@ fn help(command: &Command) -> Result<u8, RunError> {
     let style = Style::of_stdout();
     let text = command.help();
     let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
-    if let Some(stream) = command.stream()
+    if let Some((_, stream)) = command.stream()
         && let Some(InputPath::Script(path)) = &stream.input
     {
         check_is_there(path)?;
@@ -180,15 +179,11 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
         operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(nanoseconds),
     };
-    let force = args.force;
-    let (format, output) = match &args.output {
-        None | Some(CompileTo::Stdout) => (Format::V2, Destination::Stdout),
-        Some(CompileTo::JsonLines(path)) => {
-            (Format::V2, Destination::File { path: path.clone(), force })
-        }
-        Some(CompileTo::Json(path)) => {
-            (Format::V1, Destination::File { path: path.clone(), force })
-        }
+    let output = args.output.clone().context("no document to write is named");
+    let CompileTo { format, path } = output.map_err(RunError::invalid)?;
+    let output = match path {
+        Some(path) => Destination::File { path, force: args.force },
+        None => Destination::Stdout,
     };
     let compiled = match run::compile(&input, bounds, format, &output) {
         // The reader, such as `| head`, has closed the pipe.
@@ -259,7 +254,7 @@ fn mode_needed(needs: &[Need]) -> String {
     let whose = needs.iter().filter(|need| need.feature.mode() == mode);
     let whose: Vec<String> = whose
         .map(|need| format!("{}, first by {}", need.what, need.whose))
-        .map(|need| printable(&need, MAX_ERROR_CHARS).to_string())
+        .map(|need| printable(&need, MAX_ERROR_CHARS))
         .collect();
     format!("; needs fidelity mode {mode} ({})", whose.join("; "))
 }

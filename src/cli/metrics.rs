@@ -36,18 +36,14 @@ pub(super) fn metrics(summary: &Summary, style: Style) -> Option<String> {
 
 fn beyond(metric: &MetricSummary) -> Option<String> {
     let unprinted = metric.tagged.len().saturating_sub(MOST_TAGGED) as u64;
+    let parts = format!("{} in summary.json", counted(unprinted, "part"));
+    let updates = counted(metric.beyond_tags, "update");
+    let updates = format!("{updates} with more combinations of tags than are kept separately");
     match (unprinted, metric.beyond_tags) {
         (0, 0) => None,
-        (parts, 0) => Some(format!("{} in summary.json", counted(parts, "part"))),
-        (parts, updates) => {
-            let updates = counted(updates, "update");
-            let beyond =
-                format!("{updates} with more combinations of tags than are kept separately");
-            Some(match parts {
-                0 => beyond,
-                _ => format!("{} in summary.json; {beyond}", counted(parts, "part")),
-            })
-        }
+        (_, 0) => Some(parts),
+        (0, _) => Some(updates),
+        _ => Some(format!("{parts}; {updates}")),
     }
 }
 
