@@ -34,6 +34,7 @@ use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
 use crate::observability::summary::RunSettings;
+use crate::observability::text::{counted, was};
 use crate::observability::{Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
@@ -402,8 +403,7 @@ impl Run<'_> {
         let defects = self.defects.iter().cloned();
         problems.extend(defects.map(|defect| (ExitReason::InternalError, defect)));
         let given_up = measurements.connections.given_up;
-        let clients =
-            if given_up == 1 { "1 client was" } else { &format!("{given_up} clients were") };
+        let clients = format!("{} {}", counted(given_up, "client"), was(given_up));
         if given_up > 0 && timeline.was_stopped() {
             notes.push(format!(
                 "the run was stopped when {clients} not done: their operations in flight count as cut, and teardown was not finished"
