@@ -300,18 +300,18 @@ impl Run<'_> {
             let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
             loop {
                 let now_ns = clock.now_ns();
-                let current = orders.borrow().orders.clone();
-                let position = PhasePosition::now(coordinator, &current, &spans, now_ns);
+                let timeline = orders.borrow().clone();
+                let position = PhasePosition::now(&timeline, &spans, now_ns);
                 hooks.reached(position, phases);
                 let measuring = !ended && position.is_some_and(|position| !position.is_over);
                 processors.note(measuring, now_ns);
-                display.entered(coordinator, current.stage);
+                display.entered(&timeline);
                 if ended {
                     return Ok(());
                 }
-                let next_phase_ns = display.measured(&current, (&spans, phases), now_ns);
+                let next_phase_ns = display.measured(&timeline.orders, (&spans, phases), now_ns);
                 let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
-                let zero_ns = measuring.then_some(current.origin_ns);
+                let zero_ns = measuring.then_some(timeline.orders.origin_ns);
                 tokio::select! {
                     _ = continued.recv() => processors.note_continued(),
                     () = shards.ended() => {

@@ -3,8 +3,9 @@
 use crate::ir::{Phase, Section};
 
 /// The stages of a run, in order. Every shard ends a stage before any shard begins the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    #[default]
     Connect,
     /// The run-wide client's `bench.setup`.
     RunSetup,
@@ -109,7 +110,7 @@ impl PhaseSpan {
 }
 
 /// The orders that every shard follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
     pub stage: Stage,
     /// The instant from which the stage's `At` times count: time zero, in `Measure`.
@@ -122,7 +123,7 @@ pub struct Orders {
 
 /// The timeline of a run, which keeps `shards` shards in step. Callers report what they finish
 /// and when.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Timeline {
     pub orders: Orders,
     shards: usize,
@@ -145,20 +146,9 @@ pub struct Timeline {
 
 impl Timeline {
     pub fn new(shards: usize, phases: &[PhaseSpan], drain_ns: u64, lead_ns: u64) -> Timeline {
-        Timeline {
-            orders: Orders { stage: Stage::Connect, origin_ns: 0, cut: false, give_up_ns: None },
-            shards,
-            arrived: 0,
-            drain_ns,
-            lead_ns,
-            end_ns: phases.last().and_then(|last| last.end_ns),
-            reason: None,
-            stopped: false,
-            cut_short: false,
-            zero_ns: None,
-            cut_ns: None,
-            entered: vec![(Stage::Connect, 0)],
-        }
+        let end_ns = phases.last().and_then(|last| last.end_ns);
+        let entered = vec![(Stage::Connect, 0)];
+        Timeline { shards, drain_ns, lead_ns, end_ns, entered, ..Timeline::default() }
     }
 
     /// Returns why the run ended early, if it did.
