@@ -10,13 +10,16 @@ use crate::observability::breaks::BreakCounts;
 pub(super) fn breaks(summary: &Summary) -> Vec<String> {
     let Some(breaks) = &summary.breaks else { return Vec::new() };
     let opens = summary.operations.get(&OperationType::Open);
-    let granted = opens.map(|opens| listed(&opens.granted)).filter(|granted| !granted.is_empty());
-    let mut lines: Vec<String> =
-        granted.into_iter().map(|granted| format!("granted     {granted}")).collect();
+    let granted = opens.iter().flat_map(|opens| &opens.granted);
+    let granted = some(granted.map(|(name, count)| (*count, name.as_str())));
+    let mut lines = Vec::new();
+    if !granted.is_empty() {
+        lines.push(format!("granted     {granted}"));
+    }
     let counts = &breaks.counts;
     if counts.all() > 0 {
         let kinds = [(counts.oplock, "oplock"), (counts.lease, "lease")];
-        lines.push(format!("breaks      {}", some(&kinds)));
+        lines.push(format!("breaks      {}", some(kinds)));
         lines.push(format!("            {}", ends(counts)));
     }
     if let Some(times) = &breaks.waited_us {
@@ -53,16 +56,10 @@ fn ends(counts: &BreakCounts) -> String {
         (BreakEnd::TimedOut, "not answered before the server gave up"),
         (BreakEnd::Cut, "cut"),
     ];
-    some(&ends.map(|(end, what)| (counts.ends[end], what)))
+    some(ends.map(|(end, what)| (counts.ends[end], what)))
 }
 
-fn some(counts: &[(u64, &str)]) -> String {
-    let some = counts.iter().filter(|(count, _)| *count > 0);
-    some.map(|(count, what)| format!("{} {what}", grouped(*count))).collect::<Vec<_>>().join(", ")
-}
-
-fn listed(counts: &std::collections::BTreeMap<String, u64>) -> String {
-    let counts: Vec<(u64, &str)> =
-        counts.iter().map(|(name, count)| (*count, name.as_str())).collect();
-    some(&counts)
+fn some<'a>(counts: impl IntoIterator<Item = (u64, &'a str)>) -> String {
+    let some = counts.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{} {what}", grouped(count))).collect::<Vec<_>>().join(", ")
 }

@@ -35,24 +35,13 @@ pub enum Command {
 }
 
 impl Command {
-    pub fn name(&self) -> &'static str {
+    /// Returns the name and the flags of a command that takes a script or document; None for the
+    /// other commands.
+    pub fn stream(&self) -> Option<(&'static str, &StreamArgs)> {
         match self {
-            Command::Run(_) => "run",
-            Command::Compile(_) => "compile",
-            Command::Validate(_) => "validate",
-            Command::Targets(_) => "targets",
-            Command::Serve(_) => "serve",
-            Command::Completions(_) => "completions",
-            Command::Man(_) => "man",
-        }
-    }
-
-    /// Returns the flags of a command that takes a script or document; None for the other commands.
-    pub fn stream(&self) -> Option<&StreamArgs> {
-        match self {
-            Command::Run(args) => Some(&args.stream),
-            Command::Compile(args) => Some(&args.stream),
-            Command::Validate(args) => Some(&args.stream),
+            Command::Run(args) => Some(("run", &args.stream)),
+            Command::Compile(args) => Some(("compile", &args.stream)),
+            Command::Validate(args) => Some(("validate", &args.stream)),
             Command::Targets(_) | Command::Serve(_) | Command::Completions(_) | Command::Man(_) => {
                 None
             }
@@ -62,22 +51,23 @@ impl Command {
     /// Returns whether `-h` or `--help` is set on a command that takes a script, whose parameters
     /// then follow the help.
     pub fn wants_help(&self) -> bool {
-        self.stream().is_some_and(|stream| stream.help || stream.short_help)
+        self.stream().is_some_and(|(_, stream)| stream.help || stream.short_help)
     }
 
     /// Returns the help of this command, shortened to a screen for `-h`. The caller adds a script's
     /// parameters with [`render_parameters`](super::render_parameters).
     pub fn help(&self) -> clap::builder::StyledStr {
-        let whole = self.stream().is_none_or(|stream| stream.help);
-        match whole {
+        match self.stream().is_none_or(|(_, stream)| stream.help) {
             true => self.definition(definitions()).render_long_help(),
             false => self.definition(in_short(definitions())).render_help(),
         }
     }
 
+    /// Returns the definition of a command that takes a script or document; for the other commands,
+    /// that of the program.
     pub(super) fn definition(&self, mut program: clap::Command) -> clap::Command {
         program.build();
-        let command = program.find_subcommand(self.name()).cloned();
+        let command = self.stream().and_then(|(name, _)| program.find_subcommand(name).cloned());
         command.unwrap_or(program)
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::args::{BoundArgs, HELP, StreamArgs};
+use crate::ir::document::Format;
 
 /// Write the operations of a script or document to a document
 #[derive(Clone, Debug, Args)]
@@ -31,38 +32,34 @@ pub struct CompileArgs {
     pub bounds: BoundArgs,
 }
 
+/// The document to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CompileTo {
-    /// Version 2, on standard output.
-    Stdout,
-    /// Version 2, JSON Lines.
-    JsonLines(PathBuf),
-    /// Version 1.
-    Json(PathBuf),
+pub struct CompileTo {
+    pub format: Format,
+    /// The file; None for standard output.
+    pub path: Option<PathBuf>,
 }
 
 impl FromStr for CompileTo {
     type Err = String;
 
     fn from_str(text: &str) -> Result<CompileTo, String> {
-        let path = PathBuf::from(text);
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        match extension.as_str() {
-            _ if text == "-" => Ok(CompileTo::Stdout),
-            "jsonl" => Ok(CompileTo::JsonLines(path)),
-            "json" => Ok(CompileTo::Json(path)),
-            _ => Err("expected a name that ends in .jsonl or .json, or -".into()),
-        }
+        let path = Some(text).filter(|text| *text != "-").map(PathBuf::from);
+        let extension = path.as_ref().map(|path| path.extension().unwrap_or_default());
+        let format = match extension.map(|it| it.to_string_lossy().to_lowercase()).as_deref() {
+            None | Some("jsonl") => Format::V2,
+            Some("json") => Format::V1,
+            _ => return Err("expected a name that ends in .jsonl or .json, or -".into()),
+        };
+        Ok(CompileTo { format, path })
     }
 }
 
 impl CompileArgs {
     pub(super) fn check(&self) -> Result<(), String> {
         let input = self.stream.input.as_ref().map(|input| input.path());
-        match &self.output {
-            Some(CompileTo::JsonLines(path) | CompileTo::Json(path))
-                if Some(path.as_path()) == input =>
-            {
+        match self.output.as_ref().and_then(|output| output.path.as_deref()) {
+            Some(path) if Some(path) == input => {
                 Err(format!("--output {} is the input itself", path.display()))
             }
             _ => Ok(()),
@@ -84,8 +81,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(output("-"), (Some(CompileTo::Stdout), Some(5)));
-        assert_eq!(output("x.jsonl").0, Some(CompileTo::JsonLines("x.jsonl".into())));
-        assert_eq!(output("x.json").0, Some(CompileTo::Json("x.json".into())));
+        let to =
+            |format, path: Option<&str>| Some(CompileTo { format, path: path.map(Into::into) });
+        assert_eq!(output("-"), (to(Format::V2, None), Some(5)));
+        assert_eq!(output("x.jsonl").0, to(Format::V2, Some("x.jsonl")));
+        assert_eq!(output("x.json").0, to(Format::V1, Some("x.json")));
     }
 }

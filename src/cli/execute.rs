@@ -31,7 +31,6 @@ use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
 use crate::backend::smb2::Password;
 use crate::ir::compile::CompileBounds;
-use crate::ir::document::Format;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::units::nanoseconds;
 use crate::ir::{Need, OperationSource};
@@ -65,28 +64,26 @@ pub fn execute(cli: Cli) -> u8 {
 
 fn carry_out(command: &Command) -> Result<u8, RunError> {
     match command {
-        command if command.wants_help() => help(command),
-        Command::Run(args) => run(args),
-        Command::Compile(args) => compile(args),
-        Command::Validate(args) => validate(args),
+        command if command.wants_help() => help(command)?,
+        Command::Run(args) => return run(args),
+        Command::Compile(args) => compile(args)?,
+        Command::Validate(args) => validate(args)?,
         Command::Targets(args) => match &args.what {
-            TargetsCommand::List(args) => list_targets(args),
-            TargetsCommand::Probe(args) => probe(args),
+            TargetsCommand::List(args) => list_targets(args)?,
+            TargetsCommand::Probe(args) => return probe(args),
         },
-        Command::Serve(args) => serve(args),
-        Command::Completions(args) => {
-            say(&completions(args.shell, definitions()))?;
-            Ok(0)
-        }
-        Command::Man(args) => man(args),
+        Command::Serve(args) => serve(args)?,
+        Command::Completions(args) => say(&completions(args.shell, definitions()))?,
+        Command::Man(args) => man(args)?,
     }
+    Ok(0)
 }
 
-fn help(command: &Command) -> Result<u8, RunError> {
+fn help(command: &Command) -> Result<(), RunError> {
     let style = Style::of_stdout();
     let text = command.help();
     let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
-    if let Some(stream) = command.stream()
+    if let Some((_, stream)) = command.stream()
         && let Some(InputPath::Script(path)) = &stream.input
     {
         check_is_there(path)?;
@@ -95,8 +92,7 @@ fn help(command: &Command) -> Result<u8, RunError> {
         shown.push('\n');
         shown.push_str(&render_parameters(&name, &parameters, style));
     }
-    say(&shown)?;
-    Ok(0)
+    say(&shown)
 }
 
 fn run(args: &RunArgs) -> Result<u8, RunError> {
@@ -174,25 +170,21 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
     Ok(password.map(Password::new))
 }
 
-fn compile(args: &CompileArgs) -> Result<u8, RunError> {
+fn compile(args: &CompileArgs) -> Result<(), RunError> {
     let input = input(&args.stream, &args.bounds)?;
     let bounds = CompileBounds {
         operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(nanoseconds),
     };
-    let force = args.force;
-    let (format, output) = match &args.output {
-        None | Some(CompileTo::Stdout) => (Format::V2, Destination::Stdout),
-        Some(CompileTo::JsonLines(path)) => {
-            (Format::V2, Destination::File { path: path.clone(), force })
-        }
-        Some(CompileTo::Json(path)) => {
-            (Format::V1, Destination::File { path: path.clone(), force })
-        }
+    let output = args.output.clone().context("no document to write is named");
+    let CompileTo { format, path } = output.map_err(RunError::invalid)?;
+    let output = match path {
+        Some(path) => Destination::File { path, force: args.force },
+        None => Destination::Stdout,
     };
     let compiled = match run::compile(&input, bounds, format, &output) {
         // The reader, such as `| head`, has closed the pipe.
-        Err(error) if error.is_broken_pipe() => return Ok(0),
+        Err(error) if error.is_broken_pipe() => return Ok(()),
         compiled => compiled?,
     };
     for dropped in &compiled.dropped {
@@ -205,10 +197,10 @@ fn compile(args: &CompileArgs) -> Result<u8, RunError> {
     if let Some(at_bound) = &compiled.at_bound {
         report(LineKind::Note, at_bound);
     }
-    Ok(0)
+    Ok(())
 }
 
-fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
+fn validate(args: &ValidateArgs) -> Result<(), RunError> {
     let input = input(&args.stream, &BoundArgs::default())?;
     let name = printable(&input.path().display().to_string(), MAX_ERROR_CHARS);
     let lines = ProgressLines::of_stage(true, format!("checking {name}"));
@@ -247,8 +239,7 @@ fn validate(args: &ValidateArgs) -> Result<u8, RunError> {
             )
         }
     };
-    say(&Style::of_stdout().prose(verdict))?;
-    Ok(0)
+    say(&Style::of_stdout().prose(verdict))
 }
 
 /// Returns the fidelity mode that the stream needs, and its first users. Empty for mode 0, which
@@ -259,18 +250,17 @@ fn mode_needed(needs: &[Need]) -> String {
     let whose = needs.iter().filter(|need| need.feature.mode() == mode);
     let whose: Vec<String> = whose
         .map(|need| format!("{}, first by {}", need.what, need.whose))
-        .map(|need| printable(&need, MAX_ERROR_CHARS).to_string())
+        .map(|need| printable(&need, MAX_ERROR_CHARS))
         .collect();
     format!("; needs fidelity mode {mode} ({})", whose.join("; "))
 }
 
-fn list_targets(args: &ListArgs) -> Result<u8, RunError> {
+fn list_targets(args: &ListArgs) -> Result<(), RunError> {
     let text = match args.json {
         true => json(&TargetList::default())?,
         false => render_targets(&KINDS, Style::of_stdout()),
     };
-    say(&text)?;
-    Ok(0)
+    say(&text)
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
@@ -301,7 +291,7 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
     Ok(report.exit_code)
 }
 
-fn serve(args: &ServeArgs) -> Result<u8, RunError> {
+fn serve(args: &ServeArgs) -> Result<(), RunError> {
     let mut options = ServeOptions {
         listen: args.listen,
         user: args.user.clone(),
@@ -315,11 +305,10 @@ fn serve(args: &ServeArgs) -> Result<u8, RunError> {
     options.check()?;
     let asked = password(args.password_file.as_deref(), options.user(), &args.listen.to_string());
     options.password = asked.map_err(RunError::invalid)?.map(Password::new);
-    run::serve(&options, |url| say(&format!("{url}\n")))?;
-    Ok(0)
+    run::serve(&options, |url| say(&format!("{url}\n")))
 }
 
-fn man(args: &ManArgs) -> Result<u8, RunError> {
+fn man(args: &ManArgs) -> Result<(), RunError> {
     match &args.directory {
         Some(directory) => manual::write_pages(definitions(), directory).with_context(|| {
             let directory = directory.display();
@@ -329,8 +318,7 @@ fn man(args: &ManArgs) -> Result<u8, RunError> {
             .and_then(|page| print(&page))
             .context("cannot write standard output"),
     }
-    .map_err(RunError::invalid)?;
-    Ok(0)
+    .map_err(RunError::invalid)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, RunError> {

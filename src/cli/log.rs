@@ -3,7 +3,6 @@
 use std::env::{self, VarError};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -56,20 +55,6 @@ const LOGGING: [&str; 19] = [
 pub(super) const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
 
-/// A writer that breaks each log line to the width of a terminal.
-struct BrokenBetweenWords<W>(W);
-
-impl<W: Write> Write for BrokenBetweenWords<W> {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let fitted = standard_error::fitted(String::from_utf8_lossy(text).into());
-        self.0.write_all(fitted.as_bytes()).map(|()| text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 /// The format of log lines as text. A line of progress has no level, only its message.
 struct WithoutLevelOfProgress<F>(F);
 
@@ -104,7 +89,7 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
         standard_error::write_json_lines();
     }
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| BrokenBetweenWords(StandardError))
+        .with_writer(|| StandardError)
         .with_ansi(standard_error::is_terminal() && env::var_os("NO_COLOR").is_none());
     let lines = match logging.log_format {
         LogFormat::Text => {

@@ -3,7 +3,7 @@
 use super::number_format::{counted, grouped, time};
 use super::style::{DIM, Style};
 use crate::observability::columns::{self, left_aligned};
-use crate::observability::custom_metrics::{Figures, MetricUnit, Number};
+use crate::observability::custom_metrics::{MetricFigures, MetricNumber, MetricUnit};
 use crate::observability::rounding::{nonzero, share as share_of};
 use crate::observability::text::printable;
 use crate::observability::{MetricSummary, Summary};
@@ -36,46 +36,42 @@ pub(super) fn metrics(summary: &Summary, style: Style) -> Option<String> {
 
 fn beyond(metric: &MetricSummary) -> Option<String> {
     let unprinted = metric.tagged.len().saturating_sub(MOST_TAGGED) as u64;
+    let parts = format!("{} in summary.json", counted(unprinted, "part"));
+    let updates = counted(metric.beyond_tags, "update");
+    let updates = format!("{updates} with more combinations of tags than are kept separately");
     match (unprinted, metric.beyond_tags) {
         (0, 0) => None,
-        (parts, 0) => Some(format!("{} in summary.json", counted(parts, "part"))),
-        (parts, updates) => {
-            let updates = counted(updates, "update");
-            let beyond =
-                format!("{updates} with more combinations of tags than are kept separately");
-            Some(match parts {
-                0 => beyond,
-                _ => format!("{} in summary.json; {beyond}", counted(parts, "part")),
-            })
-        }
+        (_, 0) => Some(parts),
+        (0, _) => Some(updates),
+        _ => Some(format!("{parts}; {updates}")),
     }
 }
 
-fn told(figures: &Figures, unit: Option<MetricUnit>) -> String {
+fn told(figures: &MetricFigures, unit: Option<MetricUnit>) -> String {
     let value = |value: f64| match unit {
         Some(MetricUnit::Ns) => time(value / 1e3),
         Some(MetricUnit::Bytes) => format!("{} B", plain(value)),
         None => plain(value),
     };
     match figures {
-        Figures::Counter { value } => plain(value.0),
-        Figures::Gauge { value: Some(last), min: Some(min), max: Some(max) } => {
-            let [last, min, max] = [last, min, max].map(|Number(number)| plain(*number));
+        MetricFigures::Counter { value } => plain(value.0),
+        MetricFigures::Gauge { value: Some(last), min: Some(min), max: Some(max) } => {
+            let [last, min, max] = [last, min, max].map(|MetricNumber(number)| plain(*number));
             format!("{last}, from {min} to {max}")
         }
-        Figures::Gauge { .. } => "never set".into(),
-        Figures::Rate { value: Some(share), yes, count } => {
+        MetricFigures::Gauge { .. } => "never set".into(),
+        MetricFigures::Rate { value: Some(share), yes, count } => {
             format!("{} ({} of {})", share_of(*share, 2), grouped(*yes), grouped(*count))
         }
-        Figures::Rate { value: None, .. } => "never observed".into(),
-        Figures::Histogram { values: Some(values), count } => format!(
+        MetricFigures::Rate { value: None, .. } => "never observed".into(),
+        MetricFigures::Histogram { values: Some(values), count } => format!(
             "p50 {}, p99 {}, max {}; {} recorded",
             value(values.p50 as f64),
             value(values.p99 as f64),
             value(values.max as f64),
             grouped(*count),
         ),
-        Figures::Histogram { values: None, .. } => "nothing recorded".into(),
+        MetricFigures::Histogram { values: None, .. } => "nothing recorded".into(),
     }
 }
 

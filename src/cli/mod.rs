@@ -28,7 +28,6 @@ mod table;
 mod targets;
 mod thresholds;
 mod typed_line;
-mod unknown_arguments;
 mod usage_errors;
 mod validate;
 mod verdict;

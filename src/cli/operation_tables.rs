@@ -43,7 +43,7 @@ pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
         iterations: Vec::new(),
     };
     let scopes = || workloads.iter().chain(&phases).chain([&whole]);
-    let unit = Unit::for_rows(scopes().flat_map(|scope| scope.operations.values()));
+    let unit = TimeUnit::for_rows(scopes().flat_map(|scope| scope.operations.values()));
     let mut parts: Vec<String> = Vec::new();
     for (scopes, left_out) in [(&workloads, left_out_workloads), (&phases, left_out_phases)] {
         parts.extend(scopes.iter().map(|scope| table(scope, unit, style)));
@@ -158,7 +158,7 @@ fn labeled(lines: &[String]) -> String {
 }
 
 /// Returns a table with a row for each type of operation and a row for the total.
-fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
+fn table(scope: &Scope<'_>, unit: TimeUnit, style: Style) -> String {
     let title = scope.title.as_ref().map(|title| style.paint(BOLD, title) + ": ");
     let title = title.unwrap_or_default();
     if scope.operations.is_empty() {
@@ -210,7 +210,7 @@ fn table(scope: &Scope<'_>, unit: Unit, style: Style) -> String {
         time("p99", 0, |times| times.tail.p99),
         time("max", 0, |times| times.tail.max),
     ];
-    let what = format!("response times in {}, failed operations included", unit.name());
+    let what = format!("response times in {}, failed operations included", unit.name);
     let caption = format!("{title}{}\n", style.paint(DIM, what));
     let table = table::render(columns, style);
     style.prose(caption) + &table + &style.prose(labeled(&scope.iterations))
@@ -222,32 +222,27 @@ fn mib(bytes: u64) -> f64 {
 
 /// The unit of times. All tables have the same, so that their rows can be compared.
 #[derive(Clone, Copy)]
-enum Unit {
-    Micros,
-    Millis,
+struct TimeUnit {
+    name: &'static str,
+    micros: f64,
+    decimals: usize,
 }
 
-impl Unit {
-    /// Returns milliseconds, or microseconds if a median would then have fewer than two digits.
-    fn for_rows<'a>(rows: impl Iterator<Item = &'a OperationSummary>) -> Unit {
-        let medians = rows.filter_map(|row| Some(row.response_us?.tail.p50));
-        if medians.fold(f64::INFINITY, f64::min) < 10.0 { Unit::Micros } else { Unit::Millis }
-    }
+impl TimeUnit {
+    const MICROS: TimeUnit = TimeUnit { name: "µs", micros: 1.0, decimals: 2 };
+    const MILLIS: TimeUnit = TimeUnit { name: "ms", micros: 1e3, decimals: 3 };
 
-    fn name(self) -> &'static str {
-        match self {
-            Unit::Micros => "µs",
-            Unit::Millis => "ms",
-        }
+    /// Returns milliseconds, or microseconds if a median would then have fewer than two digits.
+    fn for_rows<'a>(rows: impl Iterator<Item = &'a OperationSummary>) -> TimeUnit {
+        let medians = rows.filter_map(|row| Some(row.response_us?.tail.p50));
+        let least = medians.fold(f64::INFINITY, f64::min);
+        if least < 10.0 { TimeUnit::MICROS } else { TimeUnit::MILLIS }
     }
 
     /// Returns a cell. All cells have the same number of decimals, so that the decimal points
     /// align, unless that would round a time to zero.
     fn format(self, micros: f64) -> String {
-        match self {
-            Unit::Micros => nonzero(micros, 2),
-            Unit::Millis => nonzero(micros / 1e3, 3),
-        }
+        nonzero(micros / self.micros, self.decimals)
     }
 }
 
@@ -359,9 +354,9 @@ operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
     #[test]
     fn a_figure_that_is_not_zero_is_not_printed_as_zero() {
         assert_eq!(
-            [0.0, 0.4, 1_500.0].map(|us| Unit::Millis.format(us)),
+            [0.0, 0.4, 1_500.0].map(|us| TimeUnit::MILLIS.format(us)),
             ["0.000", "0.0004", "1.500"]
         );
-        assert_eq!([0.001, 2.5].map(|us| Unit::Micros.format(us)), ["0.001", "2.50"]);
+        assert_eq!([0.001, 2.5].map(|us| TimeUnit::MICROS.format(us)), ["0.001", "2.50"]);
     }
 }

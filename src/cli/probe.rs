@@ -92,22 +92,18 @@ fn probe_lines(report: &ProbeReport, style: Style) -> String {
 
 fn support(row: &FeatureSupport, style: Style) -> String {
     let FeatureSupport { passed, asked, not_run, .. } = row;
-    let cases = format!("{passed} of {asked} cases");
-    match (row.answer, *not_run) {
-        (SupportLevel::Yes, _) => style.paint(GOOD, "yes"),
-        (SupportLevel::No, _) => style.paint(WARNING, "no"),
-        (SupportLevel::Partly, 0) => style.paint(WARNING, format_args!("partly: {cases}")),
-        (SupportLevel::Partly, more) => {
-            style.paint(WARNING, format_args!("partly: {cases}, {more} not run"))
+    let more = if *not_run > 0 { format!(", {not_run} not run") } else { String::new() };
+    let (color, text) = match row.answer {
+        SupportLevel::Yes => (GOOD, "yes".into()),
+        SupportLevel::No => (WARNING, "no".into()),
+        SupportLevel::Partly => (WARNING, format!("partly: {passed} of {asked} cases{more}")),
+        SupportLevel::Unknown if *not_run == 0 => (DIM, "not asked".into()),
+        SupportLevel::Unknown if *asked == 0 => {
+            (DIM, format!("not known: {} not run", counted(*not_run as u64, "case")))
         }
-        (SupportLevel::Unknown, 0) => style.paint(DIM, "not asked"),
-        (SupportLevel::Unknown, more) if *asked == 0 => {
-            style.paint(DIM, format_args!("not known: {} not run", counted(more as u64, "case")))
-        }
-        (SupportLevel::Unknown, more) => {
-            style.paint(DIM, format_args!("not known: {cases}, {more} not run"))
-        }
-    }
+        SupportLevel::Unknown => (DIM, format!("not known: {passed} of {asked} cases{more}")),
+    };
+    style.paint(color, text)
 }
 
 fn of(report: &ProbeReport, outcome: CaseOutcome) -> Vec<&CaseReport> {

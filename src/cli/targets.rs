@@ -92,8 +92,7 @@ pub struct ProbeArgs {
 /// The list that `smbench targets list --json` prints: the kinds of targets. This lists every key of this
 /// version; a reader should ignore others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(title = "smbench targets, version 1"))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(title = "smbench targets, version 1"))]
 pub struct TargetList {
     /// Name and version of this format.
     #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]

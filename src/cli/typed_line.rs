@@ -109,7 +109,7 @@ fn named(word: &str) -> Option<InputPath> {
 
 /// Returns a word of the line as errors quote it.
 pub(super) fn quoted(word: &str) -> String {
-    printable(&without_password(word), MAX_CHARS).to_string()
+    printable(&without_password(word), MAX_CHARS)
 }
 
 /// Replaces the part of a URL that may hold a password.

@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 
 use super::distribution::{Distribution, Statistic};
 use super::merge::is_zero;
+pub use super::thresholds::metric::MetricKind;
 use super::thresholds::metric::Unit;
-use super::thresholds::{CustomKind, CustomKinds, CustomValue};
+use super::thresholds::{CustomKinds, CustomValue};
 use crate::protocol::LARGEST_EXACT;
 
 /// The most metrics of a script; each costs a line in every report.
@@ -16,36 +17,6 @@ pub const MAX_METRICS: usize = 256;
 /// a further combination counts only in its metric as a whole.
 const MAX_SERIES: usize = 100;
 const MAX_SERIES_IN_ALL: usize = 500;
-
-/// The statistics that a metric keeps of its values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum MetricKind {
-    /// A sum that only grows.
-    Counter,
-    /// The last, the least and the greatest value.
-    Gauge,
-    /// The share of observations that were true.
-    Rate,
-    /// A distribution of whole numbers.
-    Histogram,
-}
-
-impl MetricKind {
-    pub const ALL: [MetricKind; 4] =
-        [MetricKind::Counter, MetricKind::Gauge, MetricKind::Rate, MetricKind::Histogram];
-
-    /// Returns the name used in scripts and the summary.
-    pub fn name(self) -> &'static str {
-        match self {
-            MetricKind::Counter => "counter",
-            MetricKind::Gauge => "gauge",
-            MetricKind::Rate => "rate",
-            MetricKind::Histogram => "histogram",
-        }
-    }
-}
 
 /// The unit of a histogram's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,18 +57,14 @@ struct Metric {
 }
 
 impl MetricDeclaration {
-    /// Returns the kind of the metric, as thresholds see it.
-    pub fn threshold_kind(&self) -> CustomKind {
-        match self.kind {
-            MetricKind::Counter => CustomKind::Counter,
-            MetricKind::Gauge => CustomKind::Gauge,
-            MetricKind::Rate => CustomKind::Rate,
-            MetricKind::Histogram => CustomKind::Histogram(match self.unit {
-                Some(MetricUnit::Ns) => Unit::Time,
-                Some(MetricUnit::Bytes) => Unit::Bytes,
-                None => Unit::Number,
-            }),
-        }
+    /// Returns the kind of the metric, and the unit of its values.
+    pub fn threshold_kind(&self) -> (MetricKind, Unit) {
+        let unit = match self.unit {
+            Some(MetricUnit::Ns) => Unit::Time,
+            Some(MetricUnit::Bytes) => Unit::Bytes,
+            None => Unit::Number,
+        };
+        (self.kind, unit)
     }
 }
 
@@ -221,22 +188,22 @@ impl Series {
         }
     }
 
-    fn figures(&self) -> Figures {
+    fn figures(&self) -> MetricFigures {
         match self {
-            Series::Counter(sum) => Figures::Counter { value: Number(*sum) },
-            Series::Gauge(gauge) => Figures::Gauge {
-                value: gauge.map(|gauge| Number(gauge.last)),
-                min: gauge.map(|gauge| Number(gauge.min)),
-                max: gauge.map(|gauge| Number(gauge.max)),
+            Series::Counter(sum) => MetricFigures::Counter { value: MetricNumber(*sum) },
+            Series::Gauge(gauge) => MetricFigures::Gauge {
+                value: gauge.map(|gauge| MetricNumber(gauge.last)),
+                min: gauge.map(|gauge| MetricNumber(gauge.min)),
+                max: gauge.map(|gauge| MetricNumber(gauge.max)),
             },
-            Series::Rate { yes, count } => Figures::Rate {
+            Series::Rate { yes, count } => MetricFigures::Rate {
                 value: (*count > 0).then(|| *yes as f64 / *count as f64),
                 yes: *yes,
                 count: *count,
             },
-            Series::Histogram(distribution) => Figures::Histogram {
+            Series::Histogram(distribution) => MetricFigures::Histogram {
                 count: distribution.count(),
-                values: (distribution.count() > 0).then(|| Values {
+                values: (distribution.count() > 0).then(|| MetricValues {
                     min: distribution.min_ns(),
                     mean: distribution.mean_ns(),
                     p50: distribution.quantile_ns(0.5),
@@ -264,7 +231,7 @@ pub struct MetricSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: MetricFigures,
     /// The parts that came with tags: the same figures for each combination of tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tagged: Vec<TaggedSummary>,
@@ -281,30 +248,30 @@ pub struct TaggedSummary {
     /// Values of the tags by their names.
     pub tags: Tags,
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: MetricFigures,
 }
 
 /// The figures of one series. A value that was never given is absent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub enum Figures {
+pub enum MetricFigures {
     /// Figures of a counter.
     Counter {
         /// The sum.
-        value: Number,
+        value: MetricNumber,
     },
     /// Figures of a gauge.
     Gauge {
         /// The last value.
         #[serde(skip_serializing_if = "Option::is_none")]
-        value: Option<Number>,
+        value: Option<MetricNumber>,
         /// The least value.
         #[serde(skip_serializing_if = "Option::is_none")]
-        min: Option<Number>,
+        min: Option<MetricNumber>,
         /// The greatest value.
         #[serde(skip_serializing_if = "Option::is_none")]
-        max: Option<Number>,
+        max: Option<MetricNumber>,
     },
     /// Figures of a rate.
     Rate {
@@ -323,14 +290,14 @@ pub enum Figures {
         /// Number of values.
         count: u64,
         #[serde(flatten)]
-        values: Option<Values>,
+        values: Option<MetricValues>,
     },
 }
 
 /// The values of a distribution; percentiles have three significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Values {
+pub struct MetricValues {
     /// Least value, in the unit of the metric.
     pub min: u64,
     /// Mean, in the unit of the metric.
@@ -352,9 +319,9 @@ pub struct Values {
 /// A number that is written without a fraction where it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline, with = "f64"))]
-pub struct Number(pub f64);
+pub struct MetricNumber(pub f64);
 
-impl Serialize for Number {
+impl Serialize for MetricNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             whole if whole.fract() == 0.0 && whole.abs() <= LARGEST_EXACT as f64 => {
@@ -423,7 +390,7 @@ mod tests {
             metrics.update(0, 1.0, tags("i", &i.to_string()));
         }
         let summary = &metrics.summary()["app.counter"];
-        assert_eq!(summary.figures, Figures::Counter { value: Number(107.0) });
+        assert_eq!(summary.figures, MetricFigures::Counter { value: MetricNumber(107.0) });
         assert_eq!((summary.tagged.len(), summary.beyond_tags), (MAX_SERIES, 7));
     }
 }

@@ -75,12 +75,11 @@ impl StatusKey {
     pub fn name(self) -> String {
         match self {
             StatusKey::Status(status) => status.to_string(),
-            StatusKey::TimedOut => "TIMED_OUT".into(),
-            StatusKey::ConnectionLost => "CONNECTION_LOST".into(),
-            StatusKey::ClientError => "CLIENT_ERROR".into(),
-            StatusKey::Panicked => "PANICKED".into(),
-            StatusKey::PayloadUnreadable => "PAYLOAD_UNREADABLE".into(),
-            StatusKey::Other => "OTHER".into(),
+            key => Self::OTHERS
+                .iter()
+                .find(|(_, known)| *known == key)
+                .map_or("OTHER", |(name, _)| name)
+                .into(),
         }
     }
 }

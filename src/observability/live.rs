@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The counters that the progress line shows. Each shard writes its own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Live {
     shards: Vec<Arc<LiveShard>>,
     connected: AtomicU32,
@@ -31,11 +31,7 @@ pub struct LiveTotals {
 
 impl Live {
     pub fn new(shards: usize) -> Live {
-        Live {
-            shards: (0..shards).map(|_| Arc::default()).collect(),
-            connected: AtomicU32::new(0),
-            prepared: AtomicU32::new(0),
-        }
+        Live { shards: (0..shards).map(|_| Arc::default()).collect(), ..Live::default() }
     }
 
     /// Returns the counters of a shard, or counters that nobody reads if there is no such shard.

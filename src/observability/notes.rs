@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::breaks::BreakSummary;
 use super::rounding::nonzero;
 use super::summary::{UnissuedSummary, WorkloadSummary};
-use super::text::counted;
+use super::text::{counted, was};
 use crate::ir::Phase;
 use crate::ir::event::BreakEnd;
 use crate::protocol::break_policy::SERVER_BREAK_TIMEOUT_NS;
@@ -29,7 +29,7 @@ pub fn at_bound(operations: u64, unsent: u64, phases: &[Phase], took: &[Duration
     if unsent > 0 {
         end += &format!(
             ", of which {unsent} {} never sent, because the clients whose turn it was lost their connections",
-            if unsent == 1 { "was" } else { "were" }
+            was(unsent)
         );
     }
     let last = (0..phases.len()).rev().find(|index| took_ns(*index) > 0);
@@ -55,7 +55,7 @@ pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
             "{dropped} of {} of {} {} dropped, because at arrival the client was busy with the previous one; percentiles do not include dropped iterations",
             counted(workload.iterations.all(), "iteration"),
             workload.name,
-            if dropped == 1 { "was" } else { "were" },
+            was(dropped),
         )
     })
 }
@@ -63,11 +63,9 @@ pub fn dropped(workload: &WorkloadSummary) -> Option<String> {
 pub fn waiting(unissued: &UnissuedSummary) -> Option<String> {
     (unissued.by_backlog > 0).then(|| {
         format!(
-            "at least {} due at the end of the run and never issued, because the clients were still busy or disconnected (the first was due {} s earlier); percentiles do not include them",
-            match unissued.by_backlog {
-                1 => "1 operation was".into(),
-                count => format!("{count} operations were"),
-            },
+            "at least {} {} due at the end of the run and never issued, because the clients were still busy or disconnected (the first was due {} s earlier); percentiles do not include them",
+            counted(unissued.by_backlog, "operation"),
+            was(unissued.by_backlog),
             nonzero(unissued.backlog_us / 1e6, 3)
         )
     })
@@ -87,7 +85,7 @@ pub fn unanswered(breaks: &BreakSummary) -> Vec<String> {
         format!(
             "{} {} {what}. After {} s without an answer a server revokes what it granted; until then, whoever wants the file waits",
             counted(count, "break"),
-            if count == 1 { "was" } else { "were" },
+            was(count),
             SERVER_BREAK_TIMEOUT_NS / 1_000_000_000,
         )
     })

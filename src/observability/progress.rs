@@ -83,9 +83,6 @@ impl ProgressDisplay {
             let _ = sender.send((stage, Instant::now()));
         }
     }
-
-    /// Removes the line.
-    pub fn finish(self) {}
 }
 
 /// Draws a line with the content that `look` returns, until `ended` is closed.
@@ -131,39 +128,36 @@ fn line(content: &StageProgress, rate: f64) -> String {
 /// Returns the content of a line about a stage that has lasted this long.
 fn content(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals) -> StageProgress {
     let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
-    let of_clients = |name: &str, done: u32, clients: u32| StageProgress {
-        stage: name.into(),
-        extent: Some(format!("{done} of {}", counted(clients.into(), "client"))),
-        counts: None,
-    };
-    match stage {
-        ProgressStage::Connecting { clients } => {
-            of_clients("connecting", totals.connected, *clients)
+    let of_clients =
+        |done: u32, clients: u32| format!("{done} of {}", counted(clients.into(), "client"));
+    let (extent, counts) = match stage {
+        ProgressStage::Connecting { clients } => (of_clients(totals.connected, *clients), None),
+        ProgressStage::Preparing { clients } => (of_clients(totals.prepared, *clients), None),
+        ProgressStage::Phase { duration: Some(duration), .. } => {
+            (format!("{} of {}", seconds(elapsed), seconds(*duration)), Some(totals))
         }
-        ProgressStage::Preparing { clients } => of_clients("preparing", totals.prepared, *clients),
-        stage => StageProgress {
-            stage: describe(stage),
-            extent: Some(match stage {
-                ProgressStage::Phase { duration: Some(duration), .. } => {
-                    format!("{} of {}", seconds(elapsed), seconds(*duration))
-                }
-                _ => seconds(elapsed),
-            }),
-            counts: Some(totals),
-        },
+        _ => (seconds(elapsed), Some(totals)),
+    };
+    StageProgress { stage: name(stage), extent: Some(extent), counts }
+}
+
+fn name(stage: &ProgressStage) -> String {
+    match stage {
+        ProgressStage::Connecting { .. } => "connecting".into(),
+        ProgressStage::Setup => "setup".into(),
+        ProgressStage::Preparing { .. } => "preparing".into(),
+        ProgressStage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
+        ProgressStage::Draining => "draining".into(),
+        ProgressStage::Teardown => "teardown".into(),
     }
 }
 
 fn describe(stage: &ProgressStage) -> String {
-    let with_clients =
-        |name: &str, clients: &u32| format!("{name} {}", counted(u64::from(*clients), "client"));
     match stage {
-        ProgressStage::Connecting { clients } => with_clients("connecting", clients),
-        ProgressStage::Setup => "setup".into(),
-        ProgressStage::Preparing { clients } => with_clients("preparing", clients),
-        ProgressStage::Phase { name, .. } => printable(name, MAX_NAME_CHARS),
-        ProgressStage::Draining => "draining".into(),
-        ProgressStage::Teardown => "teardown".into(),
+        ProgressStage::Connecting { clients } | ProgressStage::Preparing { clients } => {
+            format!("{} {}", name(stage), counted((*clients).into(), "client"))
+        }
+        stage => name(stage),
     }
 }
 
@@ -232,7 +226,7 @@ mod tests {
         let progress = ProgressDisplay::new(false, Arc::new(Live::new(1)));
         assert!(!progress.is_drawn);
         progress.stage(ProgressStage::Setup);
-        progress.finish();
+        drop(progress);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! ProgressDisplay lines, one every few seconds, for where no moving line can be drawn: a pipe, a file, a
+//! Progress lines, one every few seconds, for where no moving line can be drawn: a pipe, a file, a
 //! CI log.
 //!
 //! A line is a log event with the target [`TARGET`]. It therefore goes through the queue of

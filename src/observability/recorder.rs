@@ -9,9 +9,7 @@ use super::live::LiveShard;
 use super::merge::Merge;
 use super::metrics::Measurements;
 use crate::ir::Late;
-use crate::ir::event::{
-    BreakEvent, Disconnection, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome,
-};
+use crate::ir::event::{BreakEvent, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleOperation, HandleRef,
     OpenOperation, OperationKind, Section,
@@ -166,11 +164,6 @@ impl Recorder {
         phase.clock_steps += u64::from(event.execution.socket.clock_stepped);
     }
 
-    fn disconnected(&mut self, stretch: &Disconnection) {
-        let slot = self.layout.slot(Section::Iteration, stretch.phase);
-        self.measurements.phase_mut(slot).disconnected.add(stretch);
-    }
-
     fn heartbeat(&mut self, phase: Option<u16>, late_ns: u64) {
         if phase.is_none() {
             return;
@@ -185,28 +178,23 @@ impl Recorder {
         let workload = self.layout.workload(event.client_idx);
         let stats = self.measurements.workload_mut(slot, workload);
         let stats = stats.iterations.get_or_insert_default();
+        // A cut or dropped iteration does not show whether its client would have sent something.
         match event.outcome {
-            IterationOutcome::Skipped => stats.counts.skipped += 1,
+            IterationOutcome::Skipped => {
+                stats.counts.skipped += 1;
+                self.measurements.silent.insert(event.client_idx);
+            }
             IterationOutcome::Finished => {
                 stats.service.record(event.ended_ns.saturating_sub(event.started_ns));
                 stats.response.record(event.ended_ns.saturating_sub(event.due_ns));
                 stats.counts.late += u64::from(event.eligible_ns > event.due_ns);
+                self.measurements.silent.remove(&event.client_idx);
             }
             IterationOutcome::Cut => stats.counts.cut += 1,
             IterationOutcome::Dropped => {
                 stats.counts.dropped += 1;
                 self.measurements.phase_mut(slot).behind += 1;
             }
-        }
-        // A cut or dropped iteration does not show whether its client would have sent something.
-        match event.outcome {
-            IterationOutcome::Skipped => {
-                self.measurements.silent.insert(event.client_idx);
-            }
-            IterationOutcome::Finished if !self.measurements.silent.is_empty() => {
-                self.measurements.silent.remove(&event.client_idx);
-            }
-            _ => {}
         }
     }
 
@@ -246,7 +234,10 @@ impl EventSink for Recorder {
                 let workload = self.layout.workload(client_idx);
                 self.measurements.connections.reconnects[workload] += 1;
             }
-            Event::Disconnected(stretch) => self.disconnected(&stretch),
+            Event::Disconnected(stretch) => {
+                let slot = self.layout.slot(Section::Iteration, stretch.phase);
+                self.measurements.phase_mut(slot).disconnected.add(&stretch);
+            }
             Event::ClientFailed { client_idx, measuring, reason } => {
                 let connections = &mut self.measurements.connections;
                 connections.failed_measuring += u64::from(measuring);

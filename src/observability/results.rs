@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -112,11 +112,7 @@ impl ResultsDirectory {
     fn write(&self, path: &Path, summary: &Summary) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(summary)?;
         text.push(b'\n');
-        let mut builder = tempfile::Builder::new();
-        // Results are readable by all, but a temporary file by default only by its owner.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-        let mut file = builder.prefix(".summary").tempfile_in(&self.path)?;
+        let mut file = unfinished_file(".summary", &self.path)?;
         // The inner file is written, because errors of `file` name its temporary path.
         file.as_file_mut().write_all(&text)?;
         file.as_file().sync_all()?;
@@ -216,6 +212,13 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Err(ErrorKind::NotFound.into())
+}
+
+/// Creates a temporary file in `directory` that all may read, as they may read results. By default
+/// only its owner may.
+pub fn unfinished_file(prefix: &str, directory: &Path) -> io::Result<NamedTempFile> {
+    let permissions = fs::Permissions::from_mode(0o644);
+    tempfile::Builder::new().permissions(permissions).prefix(prefix).tempfile_in(directory)
 }
 
 /// Gives a finished temporary file its final name, which no other file may have.

@@ -110,8 +110,7 @@ pub struct RunSettings {
 /// microseconds, `_s` seconds, `bytes` bytes. This lists every key of this version; a reader
 /// should ignore others, which later versions add.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(title = "smbench summary, version 1"))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(title = "smbench summary, version 1"))]
 pub struct Summary {
     /// Name and version of this format.
     #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]

@@ -34,6 +34,11 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Returns the verb for this number of things.
+pub fn was(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
 fn deceptive(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),

@@ -19,7 +19,7 @@ use crate::ir::document::convert;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::phases::total_ns;
 use crate::observability::progress_lines::{ProgressLines, StageProgress};
-use crate::observability::results::{missing_parent, persist_new};
+use crate::observability::results::{missing_parent, persist_new, unfinished_file};
 use crate::observability::rounding::nonzero;
 use crate::observability::text::counted;
 use crate::script::{Script, ScriptOptions};
@@ -137,10 +137,7 @@ fn to_file(
     }
     let cannot = || format!("cannot write {}", path.display());
     let signals = Signals::listen().with_context(cannot)?;
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let made = builder.prefix(".smbench").tempfile_in(directory).map_err(without_temporary_name);
+    let made = unfinished_file(".smbench", directory).map_err(without_temporary_name);
     let mut file = made.with_context(cannot)?;
     remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
     // Writes bypass `file`, whose errors would name its temporary path.

@@ -34,6 +34,7 @@ use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
 use crate::observability::summary::RunSettings;
+use crate::observability::text::{counted, was};
 use crate::observability::{Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
@@ -299,18 +300,18 @@ impl Run<'_> {
             let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
             loop {
                 let now_ns = clock.now_ns();
-                let current = orders.borrow().clone();
-                let position = PhasePosition::now(coordinator, &current, &spans, now_ns);
+                let timeline = orders.borrow().clone();
+                let position = PhasePosition::now(&timeline, &spans, now_ns);
                 hooks.reached(position, phases);
                 let measuring = !ended && position.is_some_and(|position| !position.is_over);
                 processors.note(measuring, now_ns);
-                display.entered(coordinator, current.stage);
+                display.entered(&timeline);
                 if ended {
                     return Ok(());
                 }
-                let next_phase_ns = display.measured(&current, (&spans, phases), now_ns);
+                let next_phase_ns = display.measured(&timeline.orders, (&spans, phases), now_ns);
                 let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
-                let zero_ns = measuring.then_some(current.origin_ns);
+                let zero_ns = measuring.then_some(timeline.orders.origin_ns);
                 tokio::select! {
                     _ = continued.recv() => processors.note_continued(),
                     () = shards.ended() => {
@@ -339,11 +340,12 @@ impl Run<'_> {
     /// Finishes hooks and files, and returns the results.
     fn conclude(mut self, measurements: &Measurements) -> Result<RunOutcome, RunError> {
         let finishing = ProgressLines::of_stage(self.options.progress, "finishing hooks and files");
-        let stopped = self.coordinator.was_stopped();
+        let stopped = self.coordinator.timeline().was_stopped();
         let drain = if stopped { Duration::ZERO } else { self.options.timeouts.drain };
         let hooks = self.hooks.finish(&mut self.signals, &self.coordinator, drain);
 
-        if let Some(CutReason::Connect(reason)) = self.coordinator.reason() {
+        let reason = self.coordinator.timeline().reason().cloned();
+        if let Some(CutReason::Connect(reason)) = reason {
             return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
         }
         let mut facts = self.facts(measurements);
@@ -378,11 +380,11 @@ impl Run<'_> {
 
     /// Returns the facts about the run that the measurements do not show.
     fn facts(&self, measurements: &Measurements) -> RunFacts {
-        let (options, coordinator) = (self.options, &self.coordinator);
+        let (options, timeline) = (self.options, self.coordinator.timeline());
         let mut notes = Vec::new();
         let mut problems: Vec<(ExitReason, String)> = Vec::new();
-        let reason = coordinator.reason();
-        problems.extend(match &reason {
+        let reason = timeline.reason();
+        problems.extend(match reason {
             Some(CutReason::Source(message)) => Some((ExitReason::Invalid, message.clone())),
             Some(CutReason::Threshold(message)) => {
                 Some((ExitReason::ThresholdsFailed, message.clone()))
@@ -401,9 +403,8 @@ impl Run<'_> {
         let defects = self.defects.iter().cloned();
         problems.extend(defects.map(|defect| (ExitReason::InternalError, defect)));
         let given_up = measurements.connections.given_up;
-        let clients =
-            if given_up == 1 { "1 client was" } else { &format!("{given_up} clients were") };
-        if given_up > 0 && coordinator.was_stopped() {
+        let clients = format!("{} {}", counted(given_up, "client"), was(given_up));
+        if given_up > 0 && timeline.was_stopped() {
             notes.push(format!(
                 "the run was stopped when {clients} not done: their operations in flight count as cut, and teardown was not finished"
             ));
@@ -414,14 +415,14 @@ impl Run<'_> {
             );
             problems.push((ExitReason::OperationsFailed, message));
         }
-        let phases = phases::durations(&self.phases, coordinator.measured_ns());
+        let phases = phases::durations(&self.phases, timeline.measured_ns());
         let bound = self.permits.operations().filter(|bound| bound.is_reached());
         notes.extend(
             bound.map(|bound| notes::at_bound(bound.most(), bound.unsent(), &self.phases, &phases)),
         );
         let custom = self.hooks.metric_reader();
         let spent = |stages: [Stage; 2]| {
-            Duration::from_nanos(coordinator.spent_ns(|stage| stages.contains(&stage)))
+            Duration::from_nanos(timeline.spent_ns(|stage| stages.contains(&stage)))
         };
         let id = self.directory.path().file_name().unwrap_or_default().to_string_lossy();
         let (exit_reasons, problems) = problems.into_iter().unzip();
@@ -441,8 +442,8 @@ impl Run<'_> {
             generators: self.generators,
             setup: spent([Stage::RunSetup, Stage::Setup]),
             teardown: spent([Stage::Teardown, Stage::RunTeardown]),
-            interrupted: reason == Some(CutReason::Interrupted),
-            cut_short: coordinator.was_cut_short()
+            interrupted: reason == Some(&CutReason::Interrupted),
+            cut_short: timeline.was_cut_short()
                 || measurements.connections.given_up_measuring > 0
                 || measurements.lost_all_clients(),
             allow_late: options.allow_late,

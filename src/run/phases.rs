@@ -6,8 +6,7 @@ use crate::ir::Phase;
 use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::WHOLE_PHASE;
 use crate::ir::units::nanoseconds;
-use crate::scheduler::timeline::Orders;
-use crate::scheduler::{PhaseSpan, Stage, StageCoordinator};
+use crate::scheduler::{PhaseSpan, Stage, Timeline};
 
 /// Length of a run whose stream has neither phases nor an end.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -63,14 +62,9 @@ pub struct PhasePosition {
 
 impl PhasePosition {
     /// Returns the position at `now_ns`; None before the first phase.
-    pub fn now(
-        coordinator: &StageCoordinator,
-        orders: &Orders,
-        spans: &[PhaseSpan],
-        now_ns: u64,
-    ) -> Option<PhasePosition> {
-        let (zero_ns, end_ns) = coordinator.measured_ns()?;
-        let cut = orders.cut || orders.stage > Stage::Measure;
+    pub fn now(timeline: &Timeline, spans: &[PhaseSpan], now_ns: u64) -> Option<PhasePosition> {
+        let (zero_ns, end_ns) = timeline.measured_ns()?;
+        let cut = timeline.orders.cut || timeline.orders.stage > Stage::Measure;
         let at_ns = if cut { end_ns } else { now_ns }.saturating_sub(zero_ns);
         let phase = spans.partition_point(|span| span.start_ns <= at_ns).saturating_sub(1);
         let ended = spans.get(phase)?.end_ns.is_some_and(|end_ns| end_ns <= at_ns);

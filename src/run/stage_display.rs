@@ -8,7 +8,7 @@ use crate::ir::source::WHOLE_PHASE;
 use crate::observability::live::Live;
 use crate::observability::progress::{ProgressDisplay, ProgressStage};
 use crate::scheduler::timeline::Orders;
-use crate::scheduler::{PhaseSpan, Stage, StageCoordinator};
+use crate::scheduler::{PhaseSpan, Stage, Timeline};
 
 /// The progress of a run, and the stages that it has shown. The progress ends when this is dropped.
 pub struct StageDisplay {
@@ -27,13 +27,10 @@ impl StageDisplay {
         StageDisplay { progress, clients, shown: 0 }
     }
 
-    /// Shows each stage up to `now` that was entered since the previous call, even if it has ended
-    /// meanwhile.
-    pub fn entered(&mut self, coordinator: &StageCoordinator, now: Stage) {
-        let entered = coordinator.entered();
-        let new = entered.iter().skip(self.shown).take_while(|stage| **stage <= now);
-        self.shown += new.clone().count();
-        for stage in new {
+    /// Shows each stage that was entered since the previous call, even if it has ended meanwhile.
+    pub fn entered(&mut self, timeline: &Timeline) {
+        for stage in timeline.entered().skip(self.shown) {
+            self.shown += 1;
             let shown = match stage {
                 Stage::RunSetup | Stage::Setup => ProgressStage::Setup,
                 Stage::Fill => ProgressStage::Preparing { clients: self.clients },

@@ -23,7 +23,7 @@ use super::feed::Feed;
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
 use super::stage_coordinator::StageCoordinator;
-use super::timeline::{CutReason, Orders, Stage};
+use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
 
 /// The number of turns of the loop after which the runtime gets its share even if there is work.
@@ -115,7 +115,7 @@ impl<'sink> Driver<'sink> {
         let mut turns = 0_u32;
         loop {
             if orders.has_changed().unwrap_or(false) {
-                let latest = orders.borrow_and_update().clone();
+                let latest = orders.borrow_and_update().orders.clone();
                 self.follow(&latest);
             }
             if self.stage == Stage::Finished {
@@ -287,7 +287,7 @@ impl<'sink> Driver<'sink> {
 
     /// Waits until a task has reported, a batch has arrived, the orders have changed, a permit
     /// was handed over, or a timer is due, whichever comes first.
-    async fn wait(&mut self, orders: &mut watch::Receiver<Orders>) -> Result<(), EngineError> {
+    async fn wait(&mut self, orders: &mut watch::Receiver<Timeline>) -> Result<(), EngineError> {
         let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
         let (tasks, reports) = (&mut self.tasks, &self.reports);
         let (feed, alarm) = (&mut self.shard.feed, &mut self.alarm);

@@ -1,6 +1,5 @@
 //! Feeds, which bring operations from a source to the shards, a batch of one client at a time.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -22,7 +21,12 @@ pub trait Feed {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
 }
 
-fn answer(source: &mut dyn OperationSource, gate: &FeatureGate, request: BatchRequest) -> Batch {
+/// Answers a request with the next operations of `source`, as far as `gate` permits them.
+pub fn answer(
+    source: &mut dyn OperationSource,
+    gate: &FeatureGate,
+    request: BatchRequest,
+) -> Batch {
     let mut operations = Vec::new();
     let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
     let mut error = None;
@@ -58,33 +62,6 @@ fn answer_or_panic(
     })
 }
 
-/// A source on the shard's own thread. Simulations use it, where virtual time stands still
-/// while the source works.
-pub struct LocalFeed {
-    source: Box<dyn OperationSource>,
-    gate: FeatureGate,
-    answers: VecDeque<Batch>,
-}
-
-impl LocalFeed {
-    pub fn new(source: Box<dyn OperationSource>, gate: FeatureGate) -> LocalFeed {
-        LocalFeed { source, gate, answers: VecDeque::new() }
-    }
-}
-
-impl Feed for LocalFeed {
-    fn request(&mut self, request: BatchRequest) {
-        self.answers.push_back(answer(&mut *self.source, &self.gate, request));
-    }
-
-    fn poll_batch(&mut self, _: &mut Context<'_>) -> Poll<Batch> {
-        match self.answers.pop_front() {
-            Some(batch) => Poll::Ready(batch),
-            None => Poll::Pending,
-        }
-    }
-}
-
 /// A feed from sources that run on threads of their own, away from the timed path.
 pub struct ThreadFeed {
     shard: usize,
@@ -115,6 +92,7 @@ struct Serve {
 
 type OpenError = Box<dyn std::error::Error + Send + Sync>;
 type Opened = Result<StreamHeader, OpenError>;
+type Open = dyn Fn(ClientPartition) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync;
 
 impl SourceThreads {
     /// Builds the first part's source on a new thread, and then those of the other parts.
@@ -127,23 +105,23 @@ impl SourceThreads {
     /// The error of `open`, the failure to start a thread, or the first difference between the
     /// sources' headers.
     #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
-    pub fn start<F>(most: u32, open: F) -> Result<(StreamHeader, SourceThreads), OpenError>
-    where
-        F: Fn(ClientPartition) -> Result<Box<dyn OperationSource>, OpenError>
-            + Send
-            + Sync
-            + 'static,
-    {
-        let open = Arc::new(open);
+    pub fn start(
+        most: u32,
+        open: impl Fn(ClientPartition) -> Result<Box<dyn OperationSource>, OpenError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<(StreamHeader, SourceThreads), OpenError> {
+        let open: Arc<Open> = Arc::new(open);
         let died = || OpenError::from("a source's thread died while it was built");
-        let (first, opened) = start_one(&open, ClientPartition { part: 0, of: most })?;
+        let (first, opened) = start_one(open.clone(), ClientPartition { part: 0, of: most })?;
         let mut header = opened.recv().map_err(|_| died())??;
         let workload_clients = header.workload_clients();
         let of = ClientPartition { part: 0, of: most }.at_most(workload_clients).of;
         let mut parts = vec![first];
         let mut opening = Vec::new();
         for part in 1..of {
-            let (serve, opened) = start_one(&open, ClientPartition { part, of })?;
+            let (serve, opened) = start_one(open.clone(), ClientPartition { part, of })?;
             parts.push(serve);
             opening.push(opened);
         }
@@ -192,14 +170,10 @@ impl SourceThreads {
 /// Starts the thread of one part. Before it serves anything, it sends the header of its
 /// source, or the error if the source cannot be opened.
 #[expect(clippy::disallowed_methods, reason = "the thread makes operations and issues none")]
-fn start_one<F>(
-    open: &Arc<F>,
+fn start_one(
+    open: Arc<Open>,
     partition: ClientPartition,
-) -> Result<(std_mpsc::Sender<Serve>, std_mpsc::Receiver<Opened>), OpenError>
-where
-    F: Fn(ClientPartition) -> Result<Box<dyn OperationSource>, OpenError> + Send + Sync + 'static,
-{
-    let open = Arc::clone(open);
+) -> Result<(std_mpsc::Sender<Serve>, std_mpsc::Receiver<Opened>), OpenError> {
     let (opened_tx, opened) = std_mpsc::channel();
     let (serve, serve_rx) = std_mpsc::channel::<Serve>();
     let thread = std::thread::Builder::new().name(format!("source-{}", partition.part));

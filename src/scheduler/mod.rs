@@ -32,7 +32,7 @@ pub mod virtual_time;
 pub use clock::{Precision, RealClock};
 pub use driver::{Driver, Shard};
 pub use engine::{Action, Engine, EngineError, RetryPolicy};
-pub use feed::{Feed, LocalFeed, ThreadFeed};
+pub use feed::{Feed, ThreadFeed};
 pub use permits::Permits;
 pub use stage_coordinator::StageCoordinator;
 pub use timeline::{CutReason, PhaseSpan, Stage, Timeline};

@@ -3,8 +3,9 @@
 use crate::ir::{Phase, Section};
 
 /// The stages of a run, in order. Every shard ends a stage before any shard begins the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    #[default]
     Connect,
     /// The run-wide client's `bench.setup`.
     RunSetup,
@@ -109,7 +110,7 @@ impl PhaseSpan {
 }
 
 /// The orders that every shard follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
     pub stage: Stage,
     /// The instant from which the stage's `At` times count: time zero, in `Measure`.
@@ -122,9 +123,9 @@ pub struct Orders {
 
 /// The timeline of a run, which keeps `shards` shards in step. Callers report what they finish
 /// and when.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    orders: Orders,
+    pub orders: Orders,
     shards: usize,
     arrived: usize,
     drain_ns: u64,
@@ -135,7 +136,9 @@ pub struct Timeline {
     stopped: bool,
     /// Whether the run ended before its phases were measured to their end.
     cut_short: bool,
+    /// The time at which measuring began.
     zero_ns: Option<u64>,
+    /// The time at which measuring ended: at the cut, or when the last shard ran out of operations.
     cut_ns: Option<u64>,
     /// The time at which each stage began.
     entered: Vec<(Stage, u64)>,
@@ -143,46 +146,32 @@ pub struct Timeline {
 
 impl Timeline {
     pub fn new(shards: usize, phases: &[PhaseSpan], drain_ns: u64, lead_ns: u64) -> Timeline {
-        Timeline {
-            orders: Orders { stage: Stage::Connect, origin_ns: 0, cut: false, give_up_ns: None },
-            shards,
-            arrived: 0,
-            drain_ns,
-            lead_ns,
-            end_ns: phases.last().and_then(|last| last.end_ns),
-            reason: None,
-            stopped: false,
-            cut_short: false,
-            zero_ns: None,
-            cut_ns: None,
-            entered: vec![(Stage::Connect, 0)],
-        }
+        let end_ns = phases.last().and_then(|last| last.end_ns);
+        let entered = vec![(Stage::Connect, 0)];
+        Timeline { shards, drain_ns, lead_ns, end_ns, entered, ..Timeline::default() }
     }
 
-    pub fn orders(&self) -> &Orders {
-        &self.orders
-    }
-
+    /// Returns why the run ended early, if it did.
     pub fn reason(&self) -> Option<&CutReason> {
         self.reason.as_ref()
     }
 
+    /// Returns whether what still ran was given up at once, before its bound.
     pub fn was_stopped(&self) -> bool {
         self.stopped
     }
 
+    /// Returns whether the run ended before its phases, or a stream without phases, were
+    /// measured to their end.
     pub fn was_cut_short(&self) -> bool {
         self.cut_short
     }
 
-    /// Returns when measuring began, if it did.
-    pub fn zero_ns(&self) -> Option<u64> {
-        self.zero_ns
-    }
-
-    /// Returns when measuring ended: at the cut, or when the last shard ran out of operations.
-    pub fn cut_ns(&self) -> Option<u64> {
-        self.cut_ns
+    /// Returns when measuring began and ended, in nanoseconds from the run's origin. While
+    /// measuring goes on, both are the beginning.
+    pub fn measured_ns(&self) -> Option<(u64, u64)> {
+        let zero_ns = self.zero_ns?;
+        Some((zero_ns, self.cut_ns.unwrap_or(zero_ns).max(zero_ns)))
     }
 
     /// Returns the stages that were entered, in order, the present one last.
@@ -304,7 +293,7 @@ mod tests {
     }
 
     fn all_arrive(timeline: &mut Timeline, now_ns: u64) {
-        let stage = timeline.orders().stage;
+        let stage = timeline.orders.stage;
         assert!(!timeline.arrive(stage, now_ns));
         assert!(timeline.arrive(stage, now_ns));
     }
@@ -314,16 +303,16 @@ mod tests {
         let mut timeline = timeline();
         for stage in [Stage::RunSetup, Stage::Setup, Stage::Fill, Stage::Measure] {
             all_arrive(&mut timeline, 100);
-            assert_eq!(timeline.orders().stage, stage);
+            assert_eq!(timeline.orders.stage, stage);
         }
-        assert_eq!(timeline.zero_ns(), Some(110));
-        assert_eq!(timeline.orders().give_up_ns, Some(1_610));
+        assert_eq!(timeline.zero_ns, Some(110));
+        assert_eq!(timeline.orders.give_up_ns, Some(1_610));
         for stage in [Stage::Teardown, Stage::RunTeardown, Stage::Finished] {
             all_arrive(&mut timeline, 1_200);
-            assert_eq!(timeline.orders().stage, stage);
+            assert_eq!(timeline.orders.stage, stage);
         }
-        assert_eq!(timeline.cut_ns(), Some(1_110));
-        assert_eq!(timeline.orders().give_up_ns, Some(1_610), "teardown shares the drain's bound");
+        assert_eq!(timeline.cut_ns, Some(1_110));
+        assert_eq!(timeline.orders.give_up_ns, Some(1_610), "teardown shares the drain's bound");
     }
 
     #[test]
@@ -334,50 +323,50 @@ mod tests {
         assert!(timeline.cut(CutReason::SetupFailed, 5));
         assert!(!timeline.cut(CutReason::Interrupted, 6), "the first reason stands");
         all_arrive(&mut timeline, 7);
-        assert_eq!(timeline.orders().stage, Stage::Teardown);
-        assert_eq!(timeline.zero_ns(), None);
+        assert_eq!(timeline.orders.stage, Stage::Teardown);
+        assert_eq!(timeline.zero_ns, None);
     }
 
     #[test]
     fn times_near_the_end_of_the_clock_do_not_wrap_to_its_start() {
         let phases = [Phase { name: "long".into(), duration_ns: u64::MAX, record: true }];
         let mut timeline = Timeline::new(2, &PhaseSpan::chain(&phases), u64::MAX, 10);
-        while timeline.orders().stage != Stage::Measure {
+        while timeline.orders.stage != Stage::Measure {
             all_arrive(&mut timeline, 100);
         }
-        assert_eq!(timeline.orders().give_up_ns, Some(u64::MAX));
+        assert_eq!(timeline.orders.give_up_ns, Some(u64::MAX));
         assert!(timeline.cut(CutReason::Interrupted, 200));
-        assert_eq!(timeline.orders().give_up_ns, Some(u64::MAX));
+        assert_eq!(timeline.orders.give_up_ns, Some(u64::MAX));
         all_arrive(&mut timeline, 300);
-        assert_eq!(timeline.orders().give_up_ns, Some(u64::MAX));
-        assert_eq!(timeline.cut_ns(), Some(200));
+        assert_eq!(timeline.orders.give_up_ns, Some(u64::MAX));
+        assert_eq!(timeline.cut_ns, Some(200));
     }
 
     #[test]
     fn a_run_that_was_stopped_has_no_time_for_teardown_either() {
         let mut timeline = timeline();
-        while timeline.orders().stage != Stage::Measure {
+        while timeline.orders.stage != Stage::Measure {
             all_arrive(&mut timeline, 100);
         }
         assert!(!timeline.arrive(Stage::Measure, 150), "one shard is done before the stop");
         timeline.cut(CutReason::Interrupted, 150);
         timeline.stop(200);
         assert!(timeline.arrive(Stage::Measure, 201));
-        assert_eq!(timeline.orders().stage, Stage::Teardown);
-        assert!(timeline.orders().give_up_ns.is_some_and(|give_up_ns| give_up_ns <= 201));
+        assert_eq!(timeline.orders.stage, Stage::Teardown);
+        assert!(timeline.orders.give_up_ns.is_some_and(|give_up_ns| give_up_ns <= 201));
     }
 
     #[test]
     fn an_interrupt_during_the_drain_lengthens_neither_the_measurement_nor_the_drain() {
         let mut timeline = timeline();
-        while timeline.orders().stage != Stage::Measure {
+        while timeline.orders.stage != Stage::Measure {
             all_arrive(&mut timeline, 100);
         }
-        let bound = timeline.orders().give_up_ns;
+        let bound = timeline.orders.give_up_ns;
         timeline.cut(CutReason::Interrupted, 1_400);
-        assert_eq!(timeline.orders().give_up_ns, bound);
+        assert_eq!(timeline.orders.give_up_ns, bound);
         all_arrive(&mut timeline, 1_500);
-        assert_eq!((timeline.cut_ns(), timeline.orders().give_up_ns), (Some(1_110), bound));
+        assert_eq!((timeline.cut_ns, timeline.orders.give_up_ns), (Some(1_110), bound));
     }
 
     #[test]
@@ -385,7 +374,7 @@ mod tests {
         let mut timeline = timeline();
         timeline.cut(CutReason::Connect("refused".into()), 5);
         all_arrive(&mut timeline, 7);
-        assert_eq!(timeline.orders().stage, Stage::Finished);
+        assert_eq!(timeline.orders.stage, Stage::Finished);
     }
 
     #[test]
@@ -394,6 +383,6 @@ mod tests {
         all_arrive(&mut timeline, 0);
         assert!(!timeline.arrive(Stage::Connect, 1));
         assert!(!timeline.arrive(Stage::Connect, 1));
-        assert_eq!(timeline.orders().stage, Stage::RunSetup);
+        assert_eq!(timeline.orders.stage, Stage::RunSetup);
     }
 }

@@ -23,14 +23,16 @@ use smbench::scheduler::batch::{Batch, BatchRequest};
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
 use smbench::scheduler::feature_gate::FeatureGate;
+use smbench::scheduler::feed::answer;
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
-    CutReason, Driver, Feed, LocalFeed, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
+    CutReason, Driver, Feed, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
 };
 use smbench_test_support::Format;
 
 use super::scenario::{Ending, Scenario};
 use super::watched::{Book, Call, Notice, Panics, Watched};
+use super::workload::Stream;
 
 /// The outcome of a run, as the run reports it and as the backend saw it.
 pub struct Outcome {
@@ -226,8 +228,8 @@ impl Scenario {
             left_open: book.left_open.load(Relaxed),
             open_handles: server.open_handles(),
             permits_free,
-            reason: coordinator.reason(),
-            measured_ns: coordinator.measured_ns(),
+            reason: coordinator.timeline().reason().cloned(),
+            measured_ns: coordinator.timeline().measured_ns(),
             ended_ns: clock.now_ns(),
         })
     }
@@ -250,7 +252,9 @@ impl Scenario {
     fn feed(&self, clock: &VirtualClock, capabilities: &Arc<BackendCapabilities>) -> SlowFeed {
         let gate = FeatureGate::new((**capabilities).clone(), None, false);
         SlowFeed {
-            made: LocalFeed::new(Box::new(self.stream.clone()), gate),
+            source: self.stream.clone(),
+            gate,
+            made: VecDeque::new(),
             clock: clock.clone(),
             generation_ns: self.generation_ns,
             busy_until_ns: 0,
@@ -280,9 +284,12 @@ impl EventSink for Sink {
     }
 }
 
-/// A feed that makes one batch after the other, each in `generation_ns`.
+/// A feed from a source on the shard's own thread, because virtual time stands still while the
+/// source works. It makes one batch after the other, each in `generation_ns`.
 struct SlowFeed {
-    made: LocalFeed,
+    source: Stream,
+    gate: FeatureGate,
+    made: VecDeque<Batch>,
     clock: VirtualClock,
     generation_ns: u64,
     busy_until_ns: u64,
@@ -291,14 +298,14 @@ struct SlowFeed {
 
 impl Feed for SlowFeed {
     fn request(&mut self, request: BatchRequest) {
-        self.made.request(request);
+        self.made.push_back(answer(&mut self.source, &self.gate, request));
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
         if self.generation_ns == 0 {
-            return self.made.poll_batch(cx);
+            return self.made.pop_front().map_or(Poll::Pending, Poll::Ready);
         }
-        while let Poll::Ready(batch) = self.made.poll_batch(cx) {
+        while let Some(batch) = self.made.pop_front() {
             self.busy_until_ns = self.busy_until_ns.max(self.clock.now_ns()) + self.generation_ns;
             self.answers.push_back((self.clock.sleep_until(self.busy_until_ns), batch));
         }

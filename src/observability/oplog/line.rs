@@ -17,8 +17,11 @@ use crate::protocol::{Break, Caching, Durable, Granted, NtStatus, SharePath};
 /// hexadecimal digits, as many readers of JSON keep 53 bits. This lists every key of this
 /// version; a reader should ignore others, which later versions add.
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(title = "smbench operation log, version 1"))]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(title = "smbench operation log, version 1")
+)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum LogLine<'a> {
     /// An operation ended. There is one line for each operation, tried again or not.

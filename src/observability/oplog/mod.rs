@@ -63,21 +63,16 @@ impl Oplog {
     /// [`OplogError`] if the file exists already, or if it or the thread cannot be created.
     pub fn start(directory: &std::path::Path, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
         let path = directory.join(OPLOG);
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(OplogError::Occupied(path));
-            }
-            Err(source) => return Err(OplogError::Create { path, source }),
-        };
-        Oplog::writing(file, path, layout)
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let opened = file.and_then(|file| Oplog::writing(file, path.clone(), layout));
+        opened.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => OplogError::Occupied(path),
+            _ => OplogError::Create { path, source },
+        })
     }
 
-    fn writing(file: File, path: PathBuf, layout: Arc<Layout>) -> Result<Oplog, OplogError> {
-        let identity = match FileIdentity::of(&file) {
-            Ok(identity) => identity,
-            Err(source) => return Err(OplogError::Create { path, source }),
-        };
+    fn writing(file: File, path: PathBuf, layout: Arc<Layout>) -> io::Result<Oplog> {
+        let identity = FileIdentity::of(&file)?;
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (ending, ended) = mpsc::sync_channel(1);
         let counts = Arc::new(LineCounts::default());
@@ -90,12 +85,9 @@ impl Oplog {
                 let _ = ending.try_send(written);
             }
         };
-        let thread = thread::Builder::new().name("oplog".into()).spawn(work);
         let oplog = Oplog { path, identity, queue: Some(queue), counts, ended, finished: false };
-        match thread {
-            Ok(_) => Ok(oplog),
-            Err(source) => Err(OplogError::Create { path: oplog.path.clone(), source }),
-        }
+        thread::Builder::new().name("oplog".into()).spawn(work)?;
+        Ok(oplog)
     }
 
     /// Returns a tap for one shard.

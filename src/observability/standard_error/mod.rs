@@ -123,20 +123,19 @@ pub fn draw_target() -> ProgressDrawTarget {
     ProgressDrawTarget::term_like(Box::new(Drawing::default()))
 }
 
-/// A writer to standard error. Each call of `write` is given whole lines, and fails only
-/// where there is no queue.
+/// A writer to standard error, which breaks lines to the width of a terminal. Each call of `write`
+/// is given whole lines, and fails only where there is no queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let lines = fitted(String::from_utf8_lossy(text).into());
         match QUEUE.get() {
-            Some(queue) => {
-                queue.offer(text);
-                Ok(text.len())
-            }
-            None => io::stderr().write(text),
+            Some(queue) => queue.offer(lines.as_bytes()),
+            None => io::stderr().write_all(lines.as_bytes())?,
         }
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -50,7 +50,7 @@ struct Text {
     lines: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tally {
     queued_bytes: AtomicUsize,
     queued_lines: AtomicU64,
@@ -67,13 +67,7 @@ impl Queue {
     /// Starts the thread that writes to `out`.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Queue> {
         let (sender, queued) = mpsc::channel();
-        let tally = Arc::new(Tally {
-            queued_bytes: AtomicUsize::new(0),
-            queued_lines: AtomicU64::new(0),
-            dropped_lines: AtomicU64::new(0),
-            handled: AtomicU64::new(0),
-            gave_up_at: AtomicU64::new(NEVER),
-        });
+        let tally = Arc::new(Tally { gave_up_at: AtomicU64::new(NEVER), ..Tally::default() });
         let writer = Writer { out, tally: tally.clone() };
         thread::Builder::new().name("stderr".into()).spawn(move || writer.write(&queued))?;
         Ok(Queue { sender, tally })

@@ -121,18 +121,38 @@ pub enum DisconnectedValue {
     Longest,
 }
 
-/// The kinds of the metrics a script declares, by name.
-pub type CustomKinds = BTreeMap<String, CustomKind>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CustomKind {
+/// The statistics that a metric keeps of its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum MetricKind {
+    /// A sum that only grows.
     Counter,
+    /// The last, the least and the greatest value.
     Gauge,
-    /// A share of events.
+    /// The share of observations that were true.
     Rate,
-    /// A histogram of values in this unit.
-    Histogram(Unit),
+    /// A distribution of whole numbers.
+    Histogram,
 }
+
+impl MetricKind {
+    pub const ALL: [MetricKind; 4] =
+        [MetricKind::Counter, MetricKind::Gauge, MetricKind::Rate, MetricKind::Histogram];
+
+    /// Returns the name used in scripts and the summary.
+    pub fn name(self) -> &'static str {
+        match self {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Rate => "rate",
+            MetricKind::Histogram => "histogram",
+        }
+    }
+}
+
+/// The kinds of the metrics a script declares, with the units of their values, by name.
+pub type CustomKinds = BTreeMap<String, (MetricKind, Unit)>;
 
 /// A value of a custom metric.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -13,7 +13,7 @@ mod tests;
 mod threshold;
 pub mod watch;
 
-pub use metric::{CustomKind, CustomKinds, CustomValue};
+pub use metric::{CustomKinds, CustomValue};
 pub use threshold::{
     DEFAULT_DELAY, Threshold, ThresholdError, ThresholdOutcome, ThresholdSummary,
     has_other_failures, outcomes,

@@ -7,8 +7,8 @@ use super::super::distribution::Statistic;
 use super::super::failures::StatusKey;
 use super::super::metrics::Delay;
 use super::metric::{
-    BreakCount, Counted, CustomKind, CustomKinds, CustomValue, DisconnectedValue, IterationCount,
-    Metric, Subject, Timed, Unit,
+    BreakCount, Counted, CustomKinds, CustomValue, DisconnectedValue, IterationCount, Metric,
+    MetricKind, Subject, Timed, Unit,
 };
 use crate::ir::OperationType;
 use crate::ir::event::BreakEnd;
@@ -30,118 +30,121 @@ static METRICS: LazyLock<Words> = LazyLock::new(metrics);
 /// Returns the first words of all metrics but those that a script declares. Those of operation
 /// types are the last.
 fn metrics() -> Words {
-    let words = |words: &[(&'static str, Metric)]| {
-        let complete = |(word, metric): &(_, Metric)| (*word, Name::Complete(metric.clone()));
-        Name::Incomplete(words.iter().map(complete).collect())
-    };
-    let mut metrics = vec![
+    let named = [
         ("all", of_operations(Subject::All)),
         ("iterations", of_iterations()),
-        (
-            "errors",
-            words(&[
-                ("count", Metric::Count(Counted::Errors)),
-                ("rate", Metric::ErrorShare),
-                // Stands for the names of all statuses in messages.
-                ("ACCESS_DENIED", errors_with(StatusKey::Status(NtStatus::ACCESS_DENIED))),
-            ]),
-        ),
-        (
-            "bytes",
-            Name::Incomplete(vec![
-                ("read", Name::Incomplete(counts(Counted::Bytes(OperationType::Read)))),
-                ("written", Name::Incomplete(counts(Counted::Bytes(OperationType::Write)))),
-            ]),
-        ),
+        ("errors", of_errors()),
+        ("bytes", of_bytes()),
         ("lateness", statistics(Timed::Delay(Delay::Lateness))),
         ("backlog", statistics(Timed::Delay(Delay::Backlog))),
         ("handoff", statistics(Timed::Delay(Delay::Handoff))),
         ("pickup", statistics(Timed::Delay(Delay::Pickup))),
         ("breaks", of_breaks()),
-        (
-            "disconnected",
-            words(&[
-                ("client_seconds", Metric::Disconnected(DisconnectedValue::ClientSeconds)),
-                ("clients", Metric::Disconnected(DisconnectedValue::Clients)),
-                ("longest", Metric::Disconnected(DisconnectedValue::Longest)),
-            ]),
-        ),
+        ("disconnected", of_disconnected()),
     ];
     let operations = OperationType::ALL
         .map(|operation| (operation.name(), of_operations(Subject::Operation(operation))));
-    metrics.extend(operations);
-    metrics
+    named
+        .into_iter()
+        .chain(operations)
+        .map(|(head, words)| (head, Name::Incomplete(words)))
+        .collect()
+}
+
+/// Returns words that each complete the name of a metric.
+fn complete<T>(
+    words: impl IntoIterator<Item = (&'static str, T)>,
+    metric: impl Fn(T) -> Metric,
+) -> Words {
+    words.into_iter().map(|(word, of)| (word, Name::Complete(metric(of)))).collect()
+}
+
+fn of_errors() -> Words {
+    let words = [
+        ("count", Metric::Count(Counted::Errors)),
+        ("rate", Metric::ErrorShare),
+        // Stands for the names of all statuses in messages.
+        ("ACCESS_DENIED", errors_with(StatusKey::Status(NtStatus::ACCESS_DENIED))),
+    ];
+    complete(words, |metric| metric)
 }
 
 fn errors_with(status: StatusKey) -> Metric {
     Metric::Count(Counted::ErrorsWith(status))
 }
 
-fn counts(counted: Counted) -> Words {
-    vec![
-        ("count", Name::Complete(Metric::Count(counted))),
-        ("rate", Name::Complete(Metric::PerSecond(counted))),
-    ]
+fn of_bytes() -> Words {
+    [("read", OperationType::Read), ("written", OperationType::Write)]
+        .map(|(word, operation)| (word, Name::Incomplete(counts(Counted::Bytes(operation)))))
+        .into()
 }
 
-fn statistics(times: Timed) -> Name {
-    let named = |(name, statistic)| (name, Name::Complete(Metric::Time(times, statistic)));
-    Name::Incomplete(Statistic::NAMES.map(named).into())
+fn of_disconnected() -> Words {
+    let words = [
+        ("client_seconds", DisconnectedValue::ClientSeconds),
+        ("clients", DisconnectedValue::Clients),
+        ("longest", DisconnectedValue::Longest),
+    ];
+    complete(words, Metric::Disconnected)
+}
+
+fn counts(counted: Counted) -> Words {
+    let words = [("count", Metric::Count(counted)), ("rate", Metric::PerSecond(counted))];
+    complete(words, |metric| metric)
+}
+
+fn statistics(times: Timed) -> Words {
+    complete(Statistic::NAMES, |statistic| Metric::Time(times, statistic))
 }
 
 fn times_and_counts(subject: Subject) -> Words {
     let mut words = vec![
-        ("response", statistics(Timed::Response(subject))),
-        ("service", statistics(Timed::Service(subject))),
+        ("response", Name::Incomplete(statistics(Timed::Response(subject)))),
+        ("service", Name::Incomplete(statistics(Timed::Service(subject)))),
     ];
     words.extend(counts(Counted::Ended(subject)));
     words
 }
 
-fn of_operations(subject: Subject) -> Name {
+fn of_operations(subject: Subject) -> Words {
     let mut words = times_and_counts(subject);
     words.push(("failed", Name::Complete(Metric::Count(Counted::Failed(subject)))));
     if subject == Subject::Operation(OperationType::Open) {
         let of = |names: &[&'static str], counted: fn(&'static str) -> Counted| {
-            let words =
-                names.iter().map(|name| (*name, Name::Complete(Metric::Count(counted(name)))));
-            Name::Incomplete(words.collect())
+            let named = names.iter().map(|name| (*name, *name));
+            Name::Incomplete(complete(named, |name| Metric::Count(counted(name))))
         };
         words.push(("granted", of(&GrantedCounts::CACHING, Counted::Granted)));
         words.push(("create_action", of(&GrantedCounts::actions(), Counted::CreateAction)));
     }
-    Name::Incomplete(words)
+    words
 }
 
-fn of_iterations() -> Name {
+fn of_iterations() -> Words {
+    let counts = [
+        ("late", IterationCount::Late),
+        ("dropped", IterationCount::Dropped),
+        ("skipped", IterationCount::Skipped),
+        ("cut", IterationCount::Cut),
+    ];
     let mut words = times_and_counts(Subject::Iterations);
-    let named = |(name, count)| (name, Name::Complete(Metric::Count(Counted::Iterations(count))));
-    words.extend(
-        [
-            ("late", IterationCount::Late),
-            ("dropped", IterationCount::Dropped),
-            ("skipped", IterationCount::Skipped),
-            ("cut", IterationCount::Cut),
-        ]
-        .map(named),
-    );
-    Name::Incomplete(words)
+    words.extend(complete(counts, |count| Metric::Count(Counted::Iterations(count))));
+    words
 }
 
-fn of_breaks() -> Name {
-    let named = |(name, count)| (name, Name::Complete(Metric::Count(Counted::Breaks(count))));
-    let mut words: Words = [
+fn of_breaks() -> Words {
+    let counts = [
         ("count", BreakCount::All),
         ("oplock", BreakCount::Oplock),
         ("lease", BreakCount::Lease),
         ("blocked", BreakCount::BlockedOperations),
-    ]
-    .map(named)
-    .into();
-    words.extend(BreakEnd::NAMES.map(|(name, end)| named((name, BreakCount::Ended(end)))));
-    words.push(("waited", statistics(Timed::BreakWait)));
-    words.push(("lasted", statistics(Timed::BreakLength)));
-    Name::Incomplete(words)
+    ];
+    let ends = BreakEnd::NAMES.map(|(name, end)| (name, BreakCount::Ended(end)));
+    let counts = counts.into_iter().chain(ends);
+    let mut words = complete(counts, |count| Metric::Count(Counted::Breaks(count)));
+    words.push(("waited", Name::Incomplete(statistics(Timed::BreakWait))));
+    words.push(("lasted", Name::Incomplete(statistics(Timed::BreakLength))));
+    words
 }
 
 /// Returns whether names that begin with `head` are reserved for smbench's own metrics.
@@ -186,22 +189,20 @@ fn names(words: &Words) -> Vec<&'static str> {
     words.iter().map(|(name, _)| *name).collect()
 }
 
-impl CustomKind {
-    /// Returns the values of a metric of this kind: the word, its meaning, and the unit.
-    fn values(self) -> Vec<(&'static str, CustomValue, Unit)> {
-        let count = ("count", CustomValue::Count, Unit::Count);
-        match self {
-            CustomKind::Counter => vec![count, ("rate", CustomValue::PerSecond, Unit::PerSecond)],
-            CustomKind::Rate => vec![("rate", CustomValue::Share, Unit::Share), count],
-            CustomKind::Gauge => vec![
-                ("value", CustomValue::Last, Unit::Number),
-                ("min", CustomValue::Of(Statistic::Min), Unit::Number),
-                ("max", CustomValue::Of(Statistic::Max), Unit::Number),
-            ],
-            CustomKind::Histogram(unit) => {
-                let of = |(name, statistic)| (name, CustomValue::Of(statistic), unit);
-                Statistic::NAMES.map(of).into_iter().chain([count]).collect()
-            }
+/// Returns the values of a metric of this kind: the word, its meaning, and the unit.
+fn values((kind, unit): (MetricKind, Unit)) -> Vec<(&'static str, CustomValue, Unit)> {
+    let count = ("count", CustomValue::Count, Unit::Count);
+    match kind {
+        MetricKind::Counter => vec![count, ("rate", CustomValue::PerSecond, Unit::PerSecond)],
+        MetricKind::Rate => vec![("rate", CustomValue::Share, Unit::Share), count],
+        MetricKind::Gauge => vec![
+            ("value", CustomValue::Last, Unit::Number),
+            ("min", CustomValue::Of(Statistic::Min), Unit::Number),
+            ("max", CustomValue::Of(Statistic::Max), Unit::Number),
+        ],
+        MetricKind::Histogram => {
+            let of = |(name, statistic)| (name, CustomValue::Of(statistic), unit);
+            Statistic::NAMES.map(of).into_iter().chain([count]).collect()
         }
     }
 }
@@ -209,20 +210,18 @@ impl CustomKind {
 /// Parses a value of a custom metric. All but the last word is the metric's name. Returns None if
 /// no metric has this name or a similar one.
 fn parse_custom(text: &str, custom: &CustomKinds) -> Result<Option<Metric>, String> {
-    let words = |kind: &CustomKind| -> Vec<&str> {
-        kind.values().into_iter().map(|(word, ..)| word).collect()
-    };
-    if let Some(kind) = custom.get(text) {
+    let words = |kind| -> Vec<&str> { values(kind).into_iter().map(|(word, ..)| word).collect() };
+    if let Some(&kind) = custom.get(text) {
         return Err(incomplete(text, &words(kind)));
     }
     let (name, word) = text.rsplit_once('.').unwrap_or((text, ""));
-    let Some(kind) = custom.get(name) else {
+    let Some(&kind) = custom.get(name) else {
         return match nearest(name, custom.keys().map(String::as_str)) {
             Some(near) => Err(format!("unknown metric '{}': did you mean '{near}'?", short(name))),
             None => Ok(None),
         };
     };
-    match kind.values().into_iter().find(|(known, ..)| *known == word) {
+    match values(kind).into_iter().find(|(known, ..)| *known == word) {
         Some((_, value, unit)) => Ok(Some(Metric::Custom { name: name.into(), value, unit })),
         None => Err(unknown_word(name, word, &words(kind))),
     }

@@ -58,23 +58,21 @@ impl Sample {
 
     fn add_times(&mut self, times: Timed, stats: &WorkloadStats) {
         let operations = |subject: Subject| {
-            stats.operations().filter(move |(operation, _)| subject.includes(*operation))
+            let found =
+                stats.operations().filter(move |(operation, _)| subject.includes(*operation));
+            found.map(|(_, stats)| stats)
         };
         let iterations = stats.iterations.as_deref();
         let breaks = stats.breaks.as_deref();
         match times {
             Timed::Service(Subject::Iterations) => {
-                iterations.iter().for_each(|iterations| self.add(&iterations.service));
+                iterations.iter().for_each(|it| self.add(&it.service))
             }
             Timed::Response(Subject::Iterations) => {
-                iterations.iter().for_each(|iterations| self.add(&iterations.response));
+                iterations.iter().for_each(|it| self.add(&it.response))
             }
-            Timed::Service(subject) => {
-                operations(subject).for_each(|(_, operation)| self.add(&operation.service));
-            }
-            Timed::Response(subject) => {
-                operations(subject).for_each(|(_, operation)| self.add(&operation.response));
-            }
+            Timed::Service(subject) => operations(subject).for_each(|it| self.add(&it.service)),
+            Timed::Response(subject) => operations(subject).for_each(|it| self.add(&it.response)),
             Timed::BreakWait => breaks.iter().for_each(|breaks| self.add(&breaks.waited)),
             Timed::BreakLength => breaks.iter().for_each(|breaks| self.add(&breaks.lasted)),
             // These are measured by phase.

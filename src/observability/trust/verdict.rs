@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::distribution::Tail;
 use super::super::merge::is_zero;
 use super::super::rounding::{percent, percent_above, rounded, value};
+use super::super::text::{counted, was};
 use super::cause::{self, Cause, Shares};
 use super::delays;
 use super::evidence::{Evidence, HookEvents};
@@ -175,14 +176,14 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
 }
 
 fn too_little(sent: u64, recorded_for: Duration) -> String {
-    let operations = if sent == 1 { "operation" } else { "operations" };
     let is_short = |seconds: f64| seconds < LEAST_JUDGED.as_secs_f64();
     let seconds = recorded_for.as_secs_f64();
     let lasted = rounded(seconds, 1, |text| {
         is_short(value(text)) == is_short(seconds) && (value(text) == 0.0) == (seconds == 0.0)
     });
     format!(
-        "too little was recorded to judge the generator: {sent} {operations} in {lasted} s; at least {LEAST_JUDGED_OPERATIONS} operations and {} s are needed",
+        "too little was recorded to judge the generator: {} in {lasted} s; at least {LEAST_JUDGED_OPERATIONS} operations and {} s are needed",
+        counted(sent, "operation"),
         LEAST_JUDGED.as_secs()
     )
 }
@@ -217,7 +218,7 @@ fn dropped_hook_events(events: HookEvents) -> Option<String> {
         format!(
             "{dropped} of {all} events for hooks ({}) {} dropped: hooks and their metrics did not see every operation; all other results include every operation",
             percent(dropped.into(), all, 1),
-            if dropped == 1 { "was" } else { "were" },
+            was(dropped),
         )
     })
 }

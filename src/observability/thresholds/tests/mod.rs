@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::{Measurements, fixtures};
 use super::expression::Expression;
-use super::metric::Unit;
+use super::metric::{MetricKind, Unit};
 use super::*;
 use crate::ir::source::StatedThreshold;
 
@@ -15,13 +15,13 @@ const PHASES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 fn declared() -> CustomKinds {
     [
-        ("app.save_latency", CustomKind::Histogram(Unit::Time)),
-        ("app.sizes", CustomKind::Histogram(Unit::Bytes)),
-        ("app.saves", CustomKind::Counter),
-        ("app.queue", CustomKind::Gauge),
-        ("app.hits", CustomKind::Rate),
+        ("app.save_latency", MetricKind::Histogram, Unit::Time),
+        ("app.sizes", MetricKind::Histogram, Unit::Bytes),
+        ("app.saves", MetricKind::Counter, Unit::Number),
+        ("app.queue", MetricKind::Gauge, Unit::Number),
+        ("app.hits", MetricKind::Rate, Unit::Number),
     ]
-    .map(|(name, kind)| (name.to_string(), kind))
+    .map(|(name, kind, unit)| (name.to_string(), (kind, unit)))
     .into()
 }
 
