@@ -184,6 +184,11 @@ impl Target {
         }
     }
 
+    /// Returns whether the server is a part of this process, which it then shares the CPU with.
+    pub fn is_in_process(&self) -> bool {
+        !matches!(self, Target::Smb(_))
+    }
+
     /// Returns the number of files that this process has open with `connections` connections,
     /// everything else included.
     pub fn open_files(&self, connections: u32) -> u64 {

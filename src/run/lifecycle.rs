@@ -22,7 +22,7 @@ use super::shards::{ShardSink, Shards};
 use super::signals::Signals;
 use super::stage_display::StageDisplay;
 use super::threshold_checks::{self, ThresholdChecks};
-use crate::backend::registry::{BackendSettings, Target};
+use crate::backend::registry::BackendSettings;
 use crate::backend::{BackendContext, Clock, Feature, SMBBackend, open_files};
 use crate::ir::units::nanoseconds;
 use crate::ir::{Phase, StreamHeader};
@@ -432,7 +432,7 @@ impl Run<'_> {
             target: self.target(),
             settings: settings(options),
             instant: self.backend.capabilities().instant,
-            server_in_process: !matches!(options.target, Target::Smb(_)),
+            server_in_process: options.target.is_in_process(),
             processors: self.processors.seen(),
             thresholds: self.thresholds.outcomes(measurements, &phases, &custom),
             phases,
