@@ -15,8 +15,8 @@ local P = bench.params {
   size = { type = "size", default = "128KiB", min = 1, max = "16MiB", help = "size of a document" },
 }
 
--- std.office has functions for typical work with documents: browse, view, edit.
-local office = require("std.office")
+-- @bench/office has functions for typical work with documents: browse, view, edit.
+local office = require("@bench/office")
 
 -- The first half second is the warm-up and does not count.
 bench.phases {

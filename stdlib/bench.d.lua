@@ -2,6 +2,14 @@
 -- The whole API of smbench scripts, for editors that read LuaCATS annotations.
 -- Put this file where your editor finds it. Scripts do not load it.
 
+---Loads a module once and returns it, at the top level of a script or module only.
+---The path begins with "./" or "../" (from the file that requires it), "@self/"
+---(from the directory of an init.lua) or "@bench/" (the standard library). It names
+---a `.lua` or `.luau` file without its ending, or a directory with an `init.lua`.
+---@param path string
+---@return any
+function require(path) end
+
 ---A string with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
 ---@alias bench.Duration string|number
 

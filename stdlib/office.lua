@@ -1,4 +1,4 @@
--- std.office: what people do to documents on a file share.
+-- @bench/office: what people do to documents on a file share.
 --
 -- Every function takes the client, its random numbers and options, and appends
 -- operations to the client's stream. The patterns follow what office suites do
@@ -11,7 +11,7 @@
 
 local M = {}
 
----@class std.office.Options
+---@class bench.office.Options
 ---@field folder string the directory of the documents
 ---@field documents? integer number of documents in it (default 20)
 ---@field size? integer size of a document in bytes (default 256 KiB)
@@ -19,7 +19,7 @@ local M = {}
 ---@field think? integer mean think time in nanoseconds between steps (default 0: none)
 
 ---The options, with defaults filled in.
----@class std.office.Checked
+---@class bench.office.Checked
 ---@field folder string
 ---@field documents integer
 ---@field size integer
@@ -30,15 +30,15 @@ local M = {}
 local KNOWN = { folder = true, documents = true, size = true, block = true, think = true }
 local DEFAULTS = { documents = 20, size = 256 * 1024, block = 64 * 1024, think = 0 }
 
----@param options std.office.Options
----@return std.office.Checked
+---@param options bench.office.Options
+---@return bench.office.Checked
 local function checked(options)
   if type(options) ~= "table" or type(options.folder) ~= "string" then
-    error("std.office needs options with a directory, such as { folder = \"team\" }", 3)
+    error("@bench/office needs options with a directory, such as { folder = \"team\" }", 3)
   end
   for name in pairs(options --[[@as table]]) do
     if not KNOWN[name] then
-      error(("std.office has no option '%s'; its options are folder, documents, size, block, think"):format(tostring(name)), 3)
+      error(("@bench/office has no option '%s'; its options are folder, documents, size, block, think"):format(tostring(name)), 3)
     end
   end
   ---@type any
@@ -48,29 +48,29 @@ local function checked(options)
     if value == nil then
       value = default
     elseif type(value) ~= "number" or value < 0 or value ~= math.floor(value) then
-      error(("std.office: %s must be a whole number, not %s"):format(name, tostring(value)), 3)
+      error(("@bench/office: %s must be a whole number, not %s"):format(name, tostring(value)), 3)
     end
     all[name] = value
   end
   if all.documents < 1 or all.size < 1 or all.block < 1 then
-    error("std.office: documents, size and block must be at least 1", 3)
+    error("@bench/office: documents, size and block must be at least 1", 3)
   end
   return all
 end
 
----@param options std.office.Checked
+---@param options bench.office.Checked
 ---@param number integer
 local function document(options, number)
   return ("%s/report-%03d.docx"):format(options.folder, number)
 end
 
----@param options std.office.Checked
+---@param options bench.office.Checked
 ---@param number integer
 local function owner_file(options, number)
   return ("%s/~$report-%03d.docx"):format(options.folder, number)
 end
 
----@param options std.office.Checked
+---@param options bench.office.Checked
 local function temporary_file(options)
   return options.folder .. "/~wrd0001.tmp"
 end
@@ -99,7 +99,7 @@ end
 --- Creates the directory and its documents. Call it in a setup.
 ---@param c bench.Client
 ---@param _ bench.Rng
----@param given std.office.Options
+---@param given bench.office.Options
 function M.prepare(c, _, given)
   local options = checked(given)
   c:mkdir(options.folder)
@@ -112,7 +112,7 @@ end
 --- teardown.
 ---@param c bench.Client
 ---@param _ bench.Rng
----@param given std.office.Options
+---@param given bench.office.Options
 function M.clean(c, _, given)
   local options = checked(given)
   -- A run that was cut may have stopped anywhere, so any file may be missing.
@@ -128,7 +128,7 @@ end
 --- Lists the directory and queries some of its documents.
 ---@param c bench.Client
 ---@param rng bench.Rng
----@param given std.office.Options
+---@param given bench.office.Options
 function M.browse(c, rng, given)
   local options = checked(given)
   c:list(options.folder, "*.docx")
@@ -141,7 +141,7 @@ end
 --- Opens a document and reads it from front to back.
 ---@param c bench.Client
 ---@param rng bench.Rng
----@param given std.office.Options
+---@param given bench.office.Options
 function M.view(c, rng, given)
   local options = checked(given)
   local handle = c:open(document(options, rng:int(1, options.documents)), "r")
@@ -154,7 +154,7 @@ end
 --- a temporary file that replaces it.
 ---@param c bench.Client
 ---@param rng bench.Rng
----@param given std.office.Options
+---@param given bench.office.Options
 function M.edit(c, rng, given)
   local options = checked(given)
   local number = rng:int(1, options.documents)

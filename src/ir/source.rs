@@ -12,7 +12,7 @@ use crate::protocol::BreakPolicy;
 /// The properties of a stream that are known before its first operation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamHeader {
-    /// The script's or the capture's name.
+    /// The name of the capture, or the path of the script within its project.
     pub source: String,
     pub seed: u64,
     /// The workloads, in the order in which their clients are numbered.
@@ -65,9 +65,11 @@ pub struct StatedThreshold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Module {
-    /// Name under which the script required it.
+    /// `@bench/` and its path for a module of the standard library; for another, the path of its
+    /// file within the project.
     pub name: String,
-    /// Version of a module of the standard library, which is that of smbench; `unversioned` for another.
+    /// Version of a module of the standard library, which is that of smbench; `unversioned` for
+    /// another.
     pub version: String,
     /// Hash of its text.
     pub hash: String,

@@ -50,7 +50,11 @@ pub fn layout() -> Arc<Layout> {
         ir_hash: "recipe:1234".into(),
         script_hash: Some("abcd".into()),
         params: [("users".to_string(), 2.into())].into_iter().collect(),
-        modules: vec![Module { name: "std.x".into(), version: "1.0.0".into(), hash: "ef".into() }],
+        modules: vec![Module {
+            name: "@bench/x".into(),
+            version: "1.0.0".into(),
+            hash: "ef".into(),
+        }],
         ..StreamHeader::default()
     };
     let phases = vec![phase("warmup", 1, false), phase("steady", 2, true)];

@@ -34,13 +34,6 @@ impl Chunks {
         self.paths.first().map(String::as_str)
     }
 
-    /// Returns the path of a file in the script's directory.
-    pub fn beside_the_script(&self, file: &str) -> String {
-        let script = self.script().unwrap_or_default();
-        let directory = &script[..script.rfind('/').map_or(0, |at| at + 1)];
-        format!("{directory}{file}")
-    }
-
     pub fn paths(&self) -> &[String] {
         &self.paths
     }
@@ -113,11 +106,11 @@ mod tests {
         let mut chunks = Chunks::default();
         chunks.add("a.lua", "team/a.lua", "");
         chunks.add("lib/m.lua", "team/lib/m.lua", "");
-        chunks.add("std/office.lua", "std/office.lua", "");
+        chunks.add("@bench/office.lua", "@bench/office.lua", "");
         for (text, expected) in [
             ("a.lua:1: boom", "team/a.lua:1: boom"),
             ("a.lua: no workload", "team/a.lua: no workload"),
-            ("a.lua:7: in std/office.lua:2: boom", "team/a.lua:7: in std/office.lua:2: boom"),
+            ("a.lua:7: in @bench/office.lua:2: boom", "team/a.lua:7: in @bench/office.lua:2: boom"),
             (
                 "lib/m.lua:3: twice, first at a.lua:2",
                 "team/lib/m.lua:3: twice, first at team/a.lua:2",

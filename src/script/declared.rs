@@ -1,7 +1,5 @@
 //! The declarations that the top level of a script makes.
 
-use std::path::PathBuf;
-
 use mlua::Function;
 use serde_json::{Map, Value};
 
@@ -18,8 +16,6 @@ use crate::protocol::BreakPolicy;
 /// The declarations of the top level, and the values it was given for them.
 #[derive(Default)]
 pub(super) struct Declared {
-    /// The directory of the script.
-    pub directory: PathBuf,
     /// Parameters given from outside, in order.
     pub given: Vec<(String, String)>,
     pub seed: u64,

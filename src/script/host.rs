@@ -18,6 +18,7 @@ use super::lua_errors::readable;
 use super::open_loop::OpenLoop;
 use super::operation_memory::{OperationMemory, shown_limit};
 use super::options::ScriptLimits;
+use super::project::Project;
 use super::random::RandomNumbers;
 use super::result_hints::hint;
 use crate::ir::ClientPartition;
@@ -26,6 +27,7 @@ use crate::ir::ClientPartition;
 /// keep the VM alive, because the binding's references are weak.
 pub(super) struct ScriptHost {
     pub limits: ScriptLimits,
+    pub project: Project,
     /// Number of VMs that share the memory.
     memory_parts: Cell<u32>,
     /// Whether output of the top level is shown. The top level runs in every VM of a script, and
@@ -123,6 +125,7 @@ impl ScriptHost {
         limits: ScriptLimits,
         partition: ClientPartition,
         declared: Declared,
+        project: Project,
         blobs: Blobs,
         hooks: Option<Rc<HookState>>,
         quiet: bool,
@@ -130,6 +133,7 @@ impl ScriptHost {
         let first = partition.part == 0;
         Rc::new(ScriptHost {
             limits,
+            project,
             memory_parts: Cell::new(if first { 1 } else { partition.of }),
             prints_top_level: first,
             quiet,

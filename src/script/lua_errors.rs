@@ -125,7 +125,7 @@ fn place(traceback: &str, chunks: &[String]) -> Option<String> {
         chunks.iter().find_map(|chunk| line_of(line, chunk))
     });
     let first = lines.next()?;
-    let embedded = |place: &str| place.starts_with("std/");
+    let embedded = |place: &str| place.starts_with("@bench/");
     match embedded(first).then(|| lines.find(|place| !embedded(place))).flatten() {
         Some(caller) => Some(format!("{caller}: in {first}")),
         None => Some(first.to_string()),

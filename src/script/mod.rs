@@ -25,6 +25,7 @@ mod operation_memory;
 mod options;
 mod pace;
 mod printing;
+mod project;
 mod random;
 mod require;
 mod result_hints;

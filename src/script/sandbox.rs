@@ -38,7 +38,10 @@ const ABSENT: &[(&str, &str)] = &[
     ("loadstring", "code is loaded with require only"),
     ("loadfile", "code is loaded with require only"),
     ("dofile", "code is loaded with require only"),
-    ("package", "require finds modules in the directory lib beside the script, and in std"),
+    (
+        "package",
+        "require finds modules by their paths: \"./name\" beside the file, \"@bench/name\" in the standard library",
+    ),
     ("collectgarbage", "memory is managed for you"),
     ("gcinfo", "memory is managed for you"),
     ("getfenv", "it is not part of the sandbox"),

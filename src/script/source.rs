@@ -20,8 +20,9 @@ use super::host::ScriptHost;
 use super::open_loop::OpenLoop;
 use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
+use super::project::Project;
 use super::random::RandomNumbers;
-use super::require::read_source;
+use super::require::{chunk_name, read_source};
 use super::stream_hash::stream_hash;
 use super::values::unknown;
 use super::vm::Vm;
@@ -71,21 +72,24 @@ fn load(
 ) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
-    let directory = directory_of(path).to_path_buf();
-    let chunk = chunk_name(path);
-    let blobs = Blobs::new(&directory, &options.blob_directories)?;
+    let shown = options.shown_path();
+    let project = Project::of_script(path, shown.as_ref()).map_err(|error| {
+        let reason = format!("its directory cannot be opened: {error}");
+        ScriptError::Unreadable { path: path.clone(), reason }
+    })?;
+    let chunk = chunk_name(&project.script);
+    let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
     let declared = Declared {
-        directory,
         given: options.params.clone(),
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = ScriptHost::new(options.limits, partition, declared, blobs, hooks, options.quiet);
+    let host =
+        ScriptHost::new(options.limits, partition, declared, project, blobs, hooks, options.quiet);
     let vm = Vm::new(Rc::clone(&host))?;
-    let path = options.shown_path();
-    let result = vm.run(&chunk, &path, &source);
+    let result = vm.run(&chunk, &shown, &source);
     let declared = host.declared.take().unwrap_or_default();
-    Ok((Loaded { vm, declared, chunk, path, source }, result))
+    Ok((Loaded { vm, declared, chunk, path: shown, source }, result))
 }
 
 /// Loads the VM for the script's hooks, which has a quarter of the memory, and returns it with the
@@ -105,12 +109,6 @@ pub(super) fn load_for_hooks(
         return Err(ScriptError::Script(format!("{path}: the script changed while it was loaded")));
     }
     Ok(((vm, state), declared))
-}
-
-/// Returns the file's name as errors write it, short enough for Lua to keep it whole.
-fn chunk_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect()
 }
 
 /// Returns the parameters that a script declares, by name. Only the top level of the script runs,

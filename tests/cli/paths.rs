@@ -38,15 +38,18 @@ fn an_error_of_a_script_names_its_path_as_it_was_given() {
 
 #[test]
 fn an_error_of_a_module_names_its_path_beside_the_script() {
-    let script = "local m = require('m')
+    let script = "local m = require('./lib/m')
         bench.workload { name = 'w', iteration = function(c) m.go(c) end }";
     let place = team(script, "return { go = function(c)\nc:stat(5) end }");
     assert_eq!(
         place.smbench("validate team/a.lua").end().refused(2),
         "team/lib/m.lua:2: stat: the path is a string, not 5 (client w/0)"
     );
-    let missing = team("require('none')", "").smbench("validate team/a.lua").end().refused(2);
-    assert_eq!(missing, "team/a.lua:1: module 'none' not found: there is no team/lib/none.lua");
+    let missing = team("require('./lib/none')", "").smbench("validate team/a.lua").end().refused(2);
+    assert_eq!(
+        missing,
+        "team/a.lua:1: module \"./lib/none\" not found: there is no team/lib/none.lua, no team/lib/none.luau, no team/lib/none/init.lua, no team/lib/none/init.luau"
+    );
 }
 
 #[test]

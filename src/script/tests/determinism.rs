@@ -2,7 +2,7 @@ use super::*;
 
 /// A script with everything that could depend on where a batch ends.
 pub(super) const MIXED: &str = r#"
-local office = require("std.office")
+local office = require("@bench/office")
 local function inner(c, n) for i = 1, n do c:stat("n" .. i) end end
 bench.setup(function(c) c:mkdir("all") end)
 bench.workload {

@@ -269,8 +269,8 @@ fn misspelt_names_are_told_the_nearest_right_one() {
             "bench.workload must be called at the top level of the script, outside of all functions",
         ),
         (
-            "require('std.office')",
-            "require \"std.office\" must be called at the top level of the script, outside of all functions",
+            "require('@bench/office')",
+            "module \"@bench/office\" must be required at the top level of the script, outside of all functions, so that it is loaded before the first operation",
         ),
         (
             "local x = math.random(5)",
@@ -420,7 +420,7 @@ fn operations_made_before_an_error_stand_and_teardown_still_runs() {
 #[test]
 fn an_error_inside_a_module_names_the_module_s_line() {
     let message = script(
-        "local m = require('m')
+        "local m = require('./lib/m')
         bench.workload { name = 'w', iteration = function(c)
             m.go(c)
         end }",

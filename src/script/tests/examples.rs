@@ -116,10 +116,10 @@ fn first_steps_takes_five_seconds_and_describes_its_parameters() {
 }
 
 #[test]
-fn std_office_checks_its_options_and_names_the_script_s_line() {
+fn the_module_office_checks_its_options_and_names_the_script_s_line() {
     let with = |options: &str| {
         script(&format!(
-            "local office = require('std.office')
+            "local office = require('@bench/office')
             bench.workload {{ name = 'w', iteration = function(c, rng)
                 office.edit(c, rng, {options})
             end }}"
@@ -127,18 +127,21 @@ fn std_office_checks_its_options_and_names_the_script_s_line() {
         .message()
     };
     let cases = [
-        ("", "s.lua:3: std.office needs options with a directory, such as { folder = \"team\" }"),
+        (
+            "",
+            "s.lua:3: @bench/office needs options with a directory, such as { folder = \"team\" }",
+        ),
         (
             "{ folder = 'd', documnets = 5 }",
-            "s.lua:3: std.office has no option 'documnets'; its options are folder, documents, size, block, think",
+            "s.lua:3: @bench/office has no option 'documnets'; its options are folder, documents, size, block, think",
         ),
         (
             "{ folder = 'd', size = 'big' }",
-            "s.lua:3: std.office: size must be a whole number, not big",
+            "s.lua:3: @bench/office: size must be a whole number, not big",
         ),
         (
             "{ folder = 'd', documents = 0 }",
-            "s.lua:3: std.office: documents, size and block must be at least 1",
+            "s.lua:3: @bench/office: documents, size and block must be at least 1",
         ),
     ];
     for (options, expected) in cases {
@@ -146,5 +149,5 @@ fn std_office_checks_its_options_and_names_the_script_s_line() {
         assert_eq!(message, expected, "{options}");
     }
     let inside = with("{ folder = 'd?' }");
-    assert!(inside.starts_with("s.lua:3: in std/office.lua:"), "{inside}");
+    assert!(inside.starts_with("s.lua:3: in @bench/office.lua:"), "{inside}");
 }

@@ -121,7 +121,7 @@ pub(super) const ATTACKS: &[(&str, &str)] = &[
     ("getenv", "local h = os.getenv('HOME') error(h)"),
     ("loadlib", "package.loadlib('libc.so.6', '*')"),
     ("require-file", "require('/etc/hostname')"),
-    ("require-up", "require('..secret')"),
+    ("require-up", "require('../secret')"),
     ("ffi", "local ffi = require('ffi')"),
     ("getfenv", "local e = getfenv(0)"),
     ("setfenv", "setfenv(0, {})"),

@@ -1,6 +1,6 @@
 use super::*;
 
-const USE: &str = "local m = require('acme.office')
+const USE: &str = "local m = require('./lib/acme/office')
 bench.workload { name = 'w', iteration = function(c) c:stat(m.name) end }";
 
 #[test]
@@ -11,15 +11,15 @@ fn modules_come_from_the_folder_lib_and_are_recorded() {
     let script = written.load().unwrap();
     let recorded = &script.header().modules;
     assert_eq!(recorded.len(), 1);
-    assert_eq!(recorded[0].name, "acme.office");
+    assert_eq!(recorded[0].name, "lib/acme/office.lua");
     assert_eq!(recorded[0].version, "unversioned");
     assert_eq!(recorded[0].hash, blake3::hash(module.as_bytes()).to_hex().to_string());
 }
 
 #[test]
 fn a_module_is_loaded_once_and_cannot_be_changed_by_its_users() {
-    let text = "assert(require('m') == require('m'))
-        local ok, why = pcall(function() require('m').x = 1 end)
+    let text = "assert(require('./lib/m') == require('./lib/m'))
+        local ok, why = pcall(function() require('./lib/m').x = 1 end)
         assert(not ok and why:find('readonly'))
         bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
     let script = script(text).file("lib/m.lua", "return {}").load().unwrap();
@@ -27,82 +27,189 @@ fn a_module_is_loaded_once_and_cannot_be_changed_by_its_users() {
 }
 
 #[test]
-fn std_is_embedded_has_the_version_of_smbench_and_cannot_be_shadowed() {
-    let text = format!(
-        "local office = require('std.office', '={}')
-        bench.workload {{ name = 'w', iteration = function(c, rng) office.edit(c, rng, {{ folder = 'd' }}) end }}",
-        env!("CARGO_PKG_VERSION")
-    );
-    let script = script(&text).file("lib/std/office.lua", "error('shadowed')").load().unwrap();
+fn the_standard_library_is_embedded_has_the_version_of_smbench_and_cannot_be_shadowed() {
+    let text = "local office = require('@bench/office')
+        bench.workload { name = 'w', iteration = function(c, rng) office.edit(c, rng, { folder = 'd' }) end }";
+    let script = script(text).file("@bench/office.lua", "error('shadowed')").load().unwrap();
+    assert_eq!(script.header().modules[0].name, "@bench/office");
     assert_eq!(script.header().modules[0].version, env!("CARGO_PKG_VERSION"));
+}
+
+/// Returns a script in the directory `flows/day` of a project, with these files.
+fn in_project(text: &str, files: &[(&str, &str)]) -> Written {
+    let written = script("").file("smbench.toml", "").file("flows/day/s.lua", text);
+    let path = written.path("flows/day/s.lua");
+    let written = files.iter().fold(written, |written, (name, text)| written.file(name, text));
+    written.with(|options| (options.path, options.shown) = (path, Some("day/s.lua".into())))
+}
+
+#[test]
+fn paths_lead_from_the_file_that_requires_them_through_the_whole_project() {
+    let text = "local sizes = require('../sizes')
+        local shape = require('./shape')
+        local all = require('../../lib/all')
+        bench.workload { name = 'w', iteration = function(c)
+            for _, name in { sizes, shape, all.own, all.sibling } do c:stat(name) end
+        end }";
+    let files = [
+        ("flows/sizes.lua", "return 'sizes'"),
+        ("flows/day/shape.luau", "return 'shape' :: string"),
+        // An init.lua stands for its directory: ./ is beside the directory, @self/ in it.
+        (
+            "lib/all/init.lua",
+            "return { own = require('@self/own'), sibling = require('./sibling') }",
+        ),
+        ("lib/all/own.lua", "return require('./deeper/init/../own')"),
+        ("lib/all/deeper/own.lua", "return 'own'"),
+        ("lib/sibling/init.luau", "return 'sibling'"),
+    ];
+    let written = in_project(text, &files);
+    let script = written.load().unwrap();
+    let names: Vec<&str> =
+        script.header().modules.iter().map(|module| module.name.as_str()).collect();
+    let expected = [
+        "flows/sizes.lua",
+        "flows/day/shape.luau",
+        "lib/all/deeper/own.lua",
+        "lib/all/own.lua",
+        "lib/sibling/init.luau",
+        "lib/all/init.lua",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(script.header().source, "flows/day/s.lua");
+    let operations = written.operations();
+    let stats: Vec<&str> =
+        operations.iter().map(|operation| operation.kind.path().unwrap().as_str()).collect();
+    assert_eq!(stats, ["sizes", "shape", "own", "sibling"]);
+}
+
+#[test]
+fn two_spellings_of_a_path_are_one_module() {
+    let text = "local one, two = require('./lib/m'), require('./lib/../lib/m')
+        assert(one == two)
+        assert(require('@self/../lib/m') == one)
+        bench.workload { name = 'w', iteration = function(c)
+            assert(require('./lib/m') == one)
+            c:stat('a')
+        end }";
+    let written = script(text).file("lib/m.lua", "return {}");
+    assert_eq!(written.load().unwrap().header().modules.len(), 1);
+    assert_eq!(written.operations().len(), 1);
 }
 
 #[test]
 fn what_require_refuses() {
-    let cases = [
+    let prefixes = "a path begins with \"./\" or \"../\" (from the file that requires it), \"@self/\" (from the directory of an init.lua) or \"@bench/\" (the standard library)";
+    let long = format!("./{}", "x".repeat(199));
+    let cases: &[(&str, &str)] = &[
         (
-            "require('missing')",
-            "s.lua:1: module 'missing' not found: there is no DIR/lib/missing.lua",
+            "require('./missing')",
+            "s.lua:1: module \"./missing\" not found: there is no missing.lua, no missing.luau, no missing/init.lua, no missing/init.luau",
         ),
         (
-            "require('std.offcie')",
-            "s.lua:1: unknown module 'std.offcie': did you mean 'std.office'?",
+            "require('./lib/plain.lua')",
+            "s.lua:1: module \"./lib/plain.lua\" not found: there is no lib/plain.lua.lua, no lib/plain.lua.luau, no lib/plain.lua/init.lua, no lib/plain.lua/init.luau; leave .lua out of the path",
         ),
         (
-            "require('../secret')",
-            "s.lua:1: \"../secret\" is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
+            "require('@bench/offcie')",
+            "s.lua:1: module \"@bench/offcie\" not found: unknown module '@bench/offcie': did you mean '@bench/office'?",
+        ),
+        (
+            "require('@bench')",
+            "s.lua:1: module \"@bench\" not found: unknown module '@bench': did you mean '@bench/office'?",
+        ),
+        (
+            "require('@bench/../lib/plain')",
+            "s.lua:1: module \"@bench/../lib/plain\" is outside: a path does not lead out of the standard library",
+        ),
+        (
+            "require('@acme/x')",
+            "s.lua:1: module \"@acme/x\" not found: there is no alias @acme; PREFIXES",
+        ),
+        (
+            "require('std.office')",
+            "s.lua:1: \"std.office\" is no path of a module: write require(\"@bench/office\"); PREFIXES",
+        ),
+        (
+            "require('acme.office')",
+            "s.lua:1: \"acme.office\" is no path of a module: write require(\"./acme/office\"); PREFIXES",
         ),
         (
             "require('a/b')",
-            "s.lua:1: \"a/b\" is no module name: write names of letters, digits and '_' with dots between, such as \"acme.office\"",
+            "s.lua:1: \"a/b\" is no path of a module: write require(\"./a/b\"); PREFIXES",
         ),
-        ("require(5)", "s.lua:1: require: the module's name is a string, not 5"),
+        ("require('/a/b')", "s.lua:1: \"/a/b\" is no path of a module; PREFIXES"),
+        ("require('')", "s.lua:1: \"\" is no path of a module; PREFIXES"),
         (
-            "require('nothing')",
-            "s.lua:1: module 'nothing' returns nothing; end it with \"return M\"",
+            "require('./a\\0b')",
+            "s.lua:1: \"./a\\0b\" is no path of a module: it has control characters or more than 200 bytes",
+        ),
+        ("require(5)", "s.lua:1: require: the module's path is a string, not 5"),
+        (
+            "require('./lib/plain', '^1.0')",
+            "s.lua:1: require takes one argument, the path of a module",
         ),
         (
-            "require('circle')",
-            "lib/round.lua:1: modules require one another in a circle: circle -> round -> circle",
+            "require('../x')",
+            "s.lua:1: module \"../x\" is outside of the script's directory; a file smbench.toml in a directory above makes that one the project, from which modules are read",
         ),
-        ("require('broken')", "lib/broken.lua:2: boom"),
         (
-            "require('wrong')",
+            "require('./lib/nothing')",
+            "s.lua:1: module lib/nothing.lua returns nothing; end it with \"return M\"",
+        ),
+        (
+            "require('./lib/circle')",
+            "lib/round.lua:1: modules require one another in a circle: lib/circle.lua -> lib/round.lua -> lib/circle.lua",
+        ),
+        ("require('./s')", "s.lua:1: modules require one another in a circle: s.lua -> s.lua"),
+        ("require('./lib/broken')", "lib/broken.lua:2: boom"),
+        (
+            "require('./lib/wrong')",
             "lib/wrong.lua:1: Expected identifier when parsing expression, got <eof>",
         ),
         (
-            "require('plain', '^1.0')",
-            "s.lua:1: module 'plain' has no version, so \"^1.0\" cannot be required",
+            "require('./lib/bytes')",
+            "s.lua:1: module \"./lib/bytes\" cannot be read: lib/bytes.lua: it is compiled bytecode; a script must be source code",
         ),
         (
-            "require('std.office', '^99')",
-            concat!(
-                "s.lua:1: module 'std.office' is version ",
-                env!("CARGO_PKG_VERSION"),
-                "; the script requires ^99"
-            ),
+            "require('./lib/two')",
+            "s.lua:1: module \"./lib/two\" is ambiguous: there are lib/two.lua and lib/two/init.luau; rename one of them",
         ),
         (
-            "require('std.office', 'new')",
-            "s.lua:1: require: \"new\" is no version; write \"^1.2\" or \">=0.1\"",
-        ),
-        (
-            "require('bytes')",
-            "s.lua:1: module 'bytes': DIR/lib/bytes.lua: it is compiled bytecode; a script must be source code",
+            "local ok = pcall(require, './missing') require('./lib/asks')",
+            "lib/asks.lua:1: module \"./absent\" not found: there is no lib/absent.lua, no lib/absent.luau, no lib/absent/init.lua, no lib/absent/init.luau",
         ),
     ];
+    let long_case = format!("require('{long}')");
+    let long_message = format!(
+        "s.lua:1: \"{}\" is no path of a module: it has control characters or more than 200 bytes",
+        &long[..60]
+    );
+    let cases = cases.iter().copied().chain([(long_case.as_str(), long_message.as_str())]);
     for (text, expected) in cases {
         let message = script(text)
             .file("lib/nothing.lua", "local x = 1")
-            .file("lib/circle.lua", "return require('round')")
-            .file("lib/round.lua", "return require('circle')")
+            .file("lib/circle.lua", "return require('./round')")
+            .file("lib/round.lua", "return require('./circle')")
             .file("lib/broken.lua", "\nerror('boom')")
             .file("lib/wrong.lua", "local x =")
             .file("lib/plain.lua", "return {}")
+            .file("lib/two.lua", "return {}")
+            .file("lib/two/init.luau", "return {}")
+            .file("lib/asks.lua", "return require('./absent')")
             .file("lib/bytes.lua", "\x05")
             .refused();
-        assert_eq!(message, expected, "{text}");
+        assert_eq!(message, expected.replace("PREFIXES", prefixes), "{text}");
     }
+}
+
+#[test]
+fn a_path_that_leaves_the_project_is_refused() {
+    let written = in_project("require('../../../x')", &[]);
+    assert_eq!(
+        written.refused(),
+        "day/s.lua:1: module \"../../../x\" is outside of the project, which is the directory of ../smbench.toml"
+    );
 }
 
 #[cfg(unix)]
@@ -110,17 +217,21 @@ fn what_require_refuses() {
 fn symbolic_links_that_leave_the_script_s_folder_are_refused() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("m.lua"), "return { name = 'outside' }").unwrap();
-    let refusal = "a symbolic link leads out of the script's directory, or is absolute; modules are read from inside that directory only";
-    let file = script("require('m')").file("lib/other.lua", "return { name = 'inside' }");
+    let refusal = "is a symbolic link, or below one, that is absolute or leads out of the project, and modules are read from inside the project only";
+    let file = script("require('./lib/m')").file("lib/other.lua", "return { name = 'inside' }");
     std::os::unix::fs::symlink(outside.path().join("m.lua"), file.path("lib/m.lua")).unwrap();
-    assert_eq!(file.refused(), format!("s.lua:1: module 'm': DIR/lib/m.lua: {refusal}"));
+    assert_eq!(
+        file.refused(),
+        format!("s.lua:1: module \"./lib/m\" is outside: lib/m.lua {refusal}")
+    );
     for module in ["m", "none"] {
-        let folder = script(&format!("require('{module}')"));
+        let folder = script(&format!("require('./lib/{module}')"));
         std::os::unix::fs::symlink(outside.path(), folder.path("lib")).unwrap();
-        let expected = format!("s.lua:1: module '{module}': DIR/lib/{module}.lua: {refusal}");
+        let expected =
+            format!("s.lua:1: module \"./lib/{module}\" is outside: lib/{module}.lua {refusal}");
         assert_eq!(folder.refused(), expected, "the same whether or not it is there");
     }
-    let within = script(&USE.replace("acme.office", "m"))
+    let within = script(&USE.replace("acme/office", "m"))
         .file("lib/deep/other.lua", "return { name = 'inside' }");
     std::os::unix::fs::symlink("deep/other.lua", within.path("lib/m.lua")).unwrap();
     assert_eq!(within.operations()[0].kind.path().unwrap().as_str(), "inside");
@@ -129,21 +240,23 @@ fn symbolic_links_that_leave_the_script_s_folder_are_refused() {
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_the_place_of_a_module_is_not_waited_for() {
-    let written = script("require('m')").file("lib/other.lua", "return {}");
+    let written = script("require('./lib/m')").file("lib/other.lua", "return {}");
     let made = std::process::Command::new("mkfifo").arg(written.path("lib/m.lua")).status();
     assert!(made.unwrap().success());
-    assert_eq!(written.refused(), "s.lua:1: module 'm': DIR/lib/m.lua: it is not a regular file");
+    assert_eq!(
+        written.refused(),
+        "s.lua:1: module \"./lib/m\" cannot be read: lib/m.lua: it is not a regular file"
+    );
 }
 
 #[test]
 fn a_chain_of_modules_is_taken_to_its_limit_and_beyond_it_the_limit_is_named() {
     let chain = |length: usize| {
-        let use_it =
-            "require('m1') bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
+        let use_it = "require('./lib/m1') bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
         (1..=length).fold(script(use_it), |written, at| {
             let text = match at == length {
                 true => "return {}".to_string(),
-                false => format!("return require('m{}')", at + 1),
+                false => format!("return require('./m{}')", at + 1),
             };
             written.file(&format!("lib/m{at}.lua"), &text)
         })
@@ -151,7 +264,7 @@ fn a_chain_of_modules_is_taken_to_its_limit_and_beyond_it_the_limit_is_named() {
     assert_eq!(chain(64).load().unwrap().header().modules.len(), 64);
     assert_eq!(
         chain(200).refused(),
-        "lib/m64.lua:1: modules require one another more than 64 levels deep: m1 -> m2 -> … -> m64 -> m65; require them side by side, or put several into one file"
+        "lib/m64.lua:1: modules require one another more than 64 levels deep: s.lua -> lib/m1.lua -> … -> lib/m64.lua -> lib/m65.lua; require them side by side, or put several into one file"
     );
 }
 
@@ -166,17 +279,9 @@ fn calls_that_lie_too_deep_in_one_another_name_the_limit() {
 }
 
 #[test]
-fn a_module_of_the_name_of_a_global_is_a_module() {
-    let text = "local m = require('math')
-        bench.workload { name = 'w', iteration = function(c) c:stat(m.name) end }";
-    let written = script(text).file("lib/math.lua", "return { name = 'own' }");
-    assert_eq!(written.operations()[0].kind.path().unwrap().as_str(), "own");
-}
-
-#[test]
 fn errors_name_the_path_that_the_user_gave_and_the_stream_does_not_depend_on_it() {
     let written = script(
-        "local m = require('m')
+        "local m = require('./lib/m')
         bench.workload { name = 'w', iteration = function(c)
             local _, why = pcall(function() c:stat(5) end)
             c:stat((why:gsub(':', '')))
@@ -202,7 +307,7 @@ fn errors_name_the_path_that_the_user_gave_and_the_stream_does_not_depend_on_it(
 
 #[test]
 fn a_byte_order_mark_before_a_script_or_a_module_changes_nothing() {
-    let text = "local m = require('m')
+    let text = "local m = require('./lib/m')
         bench.workload { name = 'w', iteration = function(c) c:stat(m.path) end }";
     let module = "return { path = 'p' }";
     let plain = script(text).file("lib/m.lua", module);

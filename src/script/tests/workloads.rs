@@ -119,7 +119,7 @@ fn numbers_of_clients_are_bare_or_named() {
 #[test]
 fn the_recipe_changes_with_everything_the_stream_follows_from() {
     let parametric = "local P = bench.params { a = { type = 'int', default = 1 } }
-        require('m')
+        require('./lib/m')
         bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
     let base = || script(parametric).file("lib/m.lua", "return {}");
     let hash = |written: Written| written.load().unwrap().header().ir_hash.clone();
