@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::ir::OperationType;
-use crate::script::members::{CLIENT_METHODS, METRIC_METHODS, RNG_METHODS};
+use crate::script::members::{CLIENT_METHODS, GLOBALS, METRIC_METHODS, RNG_METHODS};
 
 type Names = BTreeSet<String>;
 
@@ -35,7 +35,10 @@ fn stubs() -> Stubs {
             }
         } else if let Some(function) = line.strip_prefix("function ") {
             let name = function.split('(').next().unwrap();
-            let (object, name) = name.split_once([':', '.']).unwrap();
+            let Some((object, name)) = name.split_once([':', '.']) else {
+                assert!(GLOBALS.contains(&name), "{name} is no global");
+                continue;
+            };
             let class = if object == "bench" { "bench" } else { &format!("bench.{object}") };
             stubs.classes.get_mut(class).unwrap().insert(name.into());
         } else if let Some((name, _)) =
